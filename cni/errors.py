@@ -1,0 +1,164 @@
+"""What can go wrong with CNI. The class says what the caller may do; the fields say where it happened.
+
+    CNIError
+      InvalidConfig       the operator must change a file: fails again until then
+      InvalidArgument     the caller must change the request
+      NotSupported        the plugin or the network cannot do that at all
+      NoNetwork           no usable configuration in the folder: wait until there is one
+      NotAttached         nothing is known of this attachment: fine for a delete, not for a check
+      AlreadyAttached     an add that was done before; carries its result
+      Unavailable         try again later
+        PluginTimeout     the plugin was killed at its deadline; whether it did its work is unknown
+      PluginNotFound      the program is not in any of the folders: install it
+      PluginFailed        the plugin says why; a retry may help
+        BadOutput         the plugin speaks no CNI
+      SeveralErrors       more than one of the above
+
+Codes are those of the CNI specification, section "Error"; 0 where no plugin was asked.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from cni.result import Result
+
+CODE_INCOMPATIBLE_VERSION = 1
+CODE_UNSUPPORTED_FIELD = 2
+CODE_UNKNOWN_CONTAINER = 3
+CODE_INVALID_ENVIRONMENT = 4
+CODE_IO_FAILURE = 5
+CODE_DECODING_FAILURE = 6
+CODE_INVALID_CONFIG = 7
+CODE_INVALID_NETNS = 8
+CODE_TRY_AGAIN_LATER = 11
+CODE_NOT_AVAILABLE = 50
+CODE_LIMITED_CONNECTIVITY = 51
+
+
+class CNIError(Exception):
+    """Base of all errors of this package.
+
+    `msg` and `details` are the plugin's own words where it was a plugin that failed, `plugin` its type ("bridge"),
+    `command` the CNI command ("ADD"). `undo_errors` is what went wrong when a failed ADD was taken back: empty means that
+    nothing is left behind.
+    """
+
+    def __init__(self, msg: str, *, code: int = 0, details: str = "") -> None:
+        super().__init__(msg)
+        self.msg = msg
+        self.code = code
+        self.details = details
+        self.plugin = ""
+        self.plugin_name = ""
+        self.command = ""
+        self.undo_errors: tuple[CNIError, ...] = ()
+
+    def at(self, command: str, plugin: str, plugin_name: str = "") -> Self:
+        """Say which plugin it was, and return the error, to be raised."""
+        self.command, self.plugin, self.plugin_name = command, plugin, plugin_name
+        return self
+
+    @override
+    def __str__(self) -> str:
+        text = f"{self.msg}; {self.details}" if self.details else self.msg
+        if not self.plugin:
+            return text
+        name = f' name="{self.plugin_name}"' if self.plugin_name else ""
+        return f'plugin type="{self.plugin}"{name} failed ({self.command.lower()}): {text}'
+
+
+class InvalidConfig(CNIError):
+    """A network configuration breaks a rule. `file` and `field` ("plugins[1].type") say where, or a plugin said so."""
+
+    def __init__(
+        self, msg: str, *, code: int = CODE_INVALID_CONFIG, details: str = "", file: str = "", field: str = ""
+    ) -> None:
+        super().__init__(msg, code=code, details=details)
+        self.file = file
+        self.field = field
+
+    @override
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.file, self.field, super().__str__()) if part)
+
+
+class InvalidArgument(CNIError):
+    """A container id, interface name, namespace or argument that no plugin may be given."""
+
+
+class NotSupported(CNIError):
+    """The plugin does not speak the network's version, or the version has no such command."""
+
+
+class NoNetwork(CNIError):
+    """The folder holds no usable configuration. `skipped` says what is wrong with each file that is there."""
+
+    def __init__(self, directory: str, skipped: Sequence[InvalidConfig] = ()) -> None:
+        if skipped:
+            super().__init__(f"no valid CNI configuration file in {directory}: " + "; ".join(map(str, skipped)))
+        else:
+            super().__init__(f"no CNI configuration file in {directory}. Has your network provider started?")
+        self.directory = directory
+        self.skipped = tuple(skipped)
+
+
+class NotAttached(CNIError):
+    """The container or its attachment is unknown (code 3, or no cached result)."""
+
+
+class AlreadyAttached(CNIError):
+    """ADD for an attachment that exists. `result` is what its ADD gave; the attachment was left alone."""
+
+    def __init__(self, msg: str, result: "Result") -> None:
+        super().__init__(msg)
+        self.result = result
+
+
+class PluginError(CNIError):
+    """A plugin could not be run, or ended with an error."""
+
+    def __init__(self, plugin: str, command: str, msg: str, *, code: int | None = None, details: str = "") -> None:
+        super().__init__(msg, code=code or 0, details=details)
+        self.at(command, plugin)
+
+
+class Unavailable(PluginError):
+    """The plugin cannot work now (codes 11, 50, 51)."""
+
+
+class PluginTimeout(Unavailable):
+    """The plugin did not end in time and was killed with everything it had started."""
+
+
+class PluginNotFound(PluginError):
+    """No folder holds the plugin, or what is there is not a program."""
+
+
+class PluginFailed(PluginError):
+    """The plugin ended with an error, or could not be run."""
+
+
+class BadOutput(CNIError):
+    """The plugin printed something that is not what its command and version require."""
+
+
+class SeveralErrors(CNIError):
+    """A teardown or a garbage collection went on after an error and met more. `errors` is at least two."""
+
+    def __init__(self, errors: Sequence[CNIError]) -> None:
+        super().__init__("; ".join(map(str, errors)))
+        self.errors = tuple(errors)
+
+
+CNIFault = CNIError
+InvalidResult = BadOutput
+
+
+def combine(errors: Sequence[CNIError]) -> CNIError | None:
+    """One error for all: none, itself, or SeveralErrors."""
+    if len(errors) < 2:
+        return errors[0] if errors else None
+    return SeveralErrors(errors)

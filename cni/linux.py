@@ -1,0 +1,178 @@
+"""System calls that Python 3.11 lacks: mount, umount2, setns, unshare, openat2; and pinned namespaces made of them.
+
+Functions block only as long as the kernel does (microseconds), except where said. Errors are OSError with the path.
+"""
+
+import ctypes
+import ctypes.util
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MS_SLAVE = 0x80000
+MS_SHARED = 0x100000
+MNT_DETACH = 0x2
+UMOUNT_NOFOLLOW = 0x8
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+_NAMESPACE_FILES = {CLONE_NEWNET: "net", CLONE_NEWIPC: "ipc", CLONE_NEWUTS: "uts", CLONE_NEWCGROUP: "cgroup"}
+
+RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+_SYS_OPENAT2 = 437  # the same number on every architecture
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def _check(result: int, path: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    return result
+
+
+def mount(source: str, target: str | Path, fstype: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2). `options` is the file system's data string, at most one page."""
+    _check(
+        _libc.mount(
+            source.encode(),
+            os.fsencode(target),
+            fstype.encode() or None,
+            ctypes.c_ulong(flags),
+            options.encode() or None,
+        ),
+        str(target),
+    )
+
+
+def umount(target: str | Path, flags: int = UMOUNT_NOFOLLOW) -> None:
+    """umount2(2)."""
+    _check(_libc.umount2(os.fsencode(target), flags), str(target))
+
+
+def setns(fd: int, kind: int = 0) -> None:
+    """setns(2): move the calling thread into the namespace open as `fd`."""
+    _check(_libc.setns(fd, kind), f"fd {fd}")
+
+
+def unshare(flags: int) -> None:
+    """unshare(2): give the calling thread new namespaces."""
+    _check(_libc.unshare(flags), f"namespaces {flags:#x}")
+
+
+def openat2(directory_fd: int, path: str | Path, flags: int, *, mode: int = 0, resolve: int = RESOLVE_BENEATH) -> int:
+    """openat2(2): open `path` below `directory_fd` under the `resolve` restrictions; returns a file descriptor.
+
+    The safe way to follow a path that a pod controls: with RESOLVE_BENEATH no symbolic link can lead outside (EXDEV),
+    with RESOLVE_IN_ROOT absolute links are taken relative to the directory.
+    """
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    return _check(
+        int(
+            _libc.syscall(
+                ctypes.c_long(_SYS_OPENAT2),
+                ctypes.c_int(directory_fd),
+                ctypes.c_char_p(os.fsencode(path)),
+                ctypes.byref(how),
+                ctypes.c_size_t(ctypes.sizeof(how)),
+            )
+        ),
+        str(path),
+    )
+
+
+def in_thread(function: Callable[[], _T]) -> _T:
+    """Run `function` in a thread of its own and wait; whatever namespaces it enters die with the thread. Blocks."""
+    result: list[_T] = []
+    failure: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            result.append(function())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=body, name="namespace")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+def pin_namespaces(kinds: Mapping[int, Path], inside: Callable[[], None] | None = None) -> None:
+    """Make new namespaces (CLONE_NEW* -> path) and pin each by a bind mount on its path, a new empty file.
+
+    `inside` runs within all of them before they are pinned (host name, loopback, sysctls). On an error nothing stays.
+    Blocks for a few milliseconds; call it off the event loop.
+    """
+    flags = 0
+    for kind in kinds:
+        flags |= kind
+
+    made: list[Path] = []
+
+    def body() -> None:
+        unshare(flags)
+        if inside is not None:
+            inside()
+        for kind, path in kinds.items():
+            os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+            made.append(path)
+            mount(f"/proc/self/task/{threading.get_native_id()}/ns/{_NAMESPACE_FILES[kind]}", path, flags=MS_BIND)
+
+    try:
+        in_thread(body)
+    except BaseException:
+        for path in made:  # a path that was there before is somebody's living namespace
+            unpin_namespace(path)
+        raise
+
+
+def unpin_namespace(path: Path) -> None:
+    """Undo `pin_namespaces` for one path. Nothing there, or half of it, is fine."""
+    try:
+        while True:
+            umount(path, MNT_DETACH | UMOUNT_NOFOLLOW)
+    except OSError:
+        path.unlink(missing_ok=True)
+
+
+def in_namespace(path: Path, function: Callable[[], _T]) -> _T:
+    """Run `function` in a thread that has entered the namespace pinned at `path`. Blocks."""
+
+    def body() -> _T:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            setns(fd)
+        finally:
+            os.close(fd)
+        return function()
+
+    return in_thread(body)

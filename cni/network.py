@@ -1,0 +1,268 @@
+"""A network: run its chain of plugins for an attachment, in order, and undo what failed (spec, section 3)."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cni import config as configs
+from cni import result as results
+from cni.attachment import Attachment
+from cni.cache import CachedAttachment, ResultCache
+from cni.config import NetworkConfig, PluginConfig
+from cni.errors import CNIFault, InvalidResult, PluginError, PluginNotFound
+from cni.plugin import Call, invoke
+
+log = logging.getLogger(__name__)
+
+ADD_TIMEOUT_SECONDS = 120.0
+DEL_TIMEOUT_SECONDS = 60.0
+
+
+__all__ = ["Attachment", "Network"]
+
+
+class Network:
+    """One network of this node. Verbs on one container queue up behind each other; containers do not wait for each other.
+
+    `add_timeout_seconds`, `del_timeout_seconds` bound one plugin's run each.
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        *,
+        bin_dirs: Sequence[Path],
+        cache_dir: Path,
+        add_timeout_seconds: float = ADD_TIMEOUT_SECONDS,
+        del_timeout_seconds: float = DEL_TIMEOUT_SECONDS,
+    ) -> None:
+        self.config = config
+        self._bin_dirs = tuple(bin_dirs)
+        self._cache = ResultCache(cache_dir)
+        self._add_timeout_seconds = add_timeout_seconds
+        self._del_timeout_seconds = del_timeout_seconds
+        self._queues: dict[str, _Queue] = {}
+
+    async def add(self, attachment: Attachment) -> results.Result:
+        """Attach; a failed or cancelled ADD is followed by a DEL of the whole chain, and then raised. Raises CNIFault."""
+        attachment.validate()
+        async with self._turn(attachment.container_id):
+            try:
+                return await self._add(attachment)
+            except BaseException:
+                # cancelling twice must not leave half an attachment behind
+                await _to_the_end(self._undo(attachment))
+                raise
+
+    async def delete(self, attachment: Attachment) -> None:
+        """Detach with the configuration and result that the ADD recorded. Repeatable; a namespace that is gone is fine.
+
+        An empty `netns` tells plugins that there is none. The record stays until every plugin has succeeded.
+        Raises CNIFault.
+        """
+        attachment.validate(needs_netns=False)
+        async with self._turn(attachment.container_id):
+            await self._delete(attachment)
+
+    async def check(self, attachment: Attachment) -> None:
+        """Ask the plugins whether the attachment is as the ADD left it. Raises PluginError if not."""
+        attachment.validate()
+        if self.config.disable_check:
+            return
+        if not self.config.supports("0.4.0"):
+            raise CNIFault(f"network {self.config.name}: version {self.config.cni_version} has no CHECK")
+        async with self._turn(attachment.container_id):
+            cached = self._cache.read(self.config.name, attachment.container_id, attachment.ifname)
+            if cached is None:
+                raise CNIFault(f"network {self.config.name}: container {attachment.container_id} is not attached")
+            previous = results.decode(cached.result, self.config.cni_version)
+            attachment = _as_recorded(attachment, cached)
+            for plugin in self.config.plugins:
+                await self._invoke(plugin, "CHECK", attachment, self._add_timeout_seconds, previous)
+
+    async def status(self) -> None:
+        """Ask the plugins whether an ADD could work (from version 1.1.0 on). Raises PluginError if not."""
+        if not self.config.supports("1.1.0"):
+            return
+        for plugin in self.config.plugins:
+            call = Call(
+                command="STATUS",
+                environment={},
+                config=self._request(self.config, plugin, {}, None),
+                timeout_seconds=self._del_timeout_seconds,
+            )
+            await invoke(plugin.type, self._bin_dirs, call)
+
+    async def gc(self, valid: Iterable[tuple[str, str]]) -> None:
+        """Detach every recorded attachment that is not in `valid` ((container id, ifname) pairs), then run the plugins' GC.
+
+        Must not run beside any ADD or DEL of this network. Goes on after errors. Raises ExceptionGroup of them.
+        Everything that uses the same cache folder must be in `valid`. Does nothing where the network has `disableGC`.
+        """
+        if self.config.disable_gc:
+            return
+        keep = set(valid)
+        errors: list[Exception] = []
+        for cached in self.cached_attachments():
+            if (cached.container_id, cached.ifname) not in keep:
+                stale = Attachment(container_id=cached.container_id, netns="", ifname=cached.ifname)
+                try:
+                    await self.delete(stale)
+                except CNIFault as error:
+                    errors.append(error)
+        if self.config.supports("1.1.0"):
+            attachments = [{"containerID": container_id, "ifname": ifname} for container_id, ifname in sorted(keep)]
+            for plugin in self.config.plugins:
+                request = self._request(self.config, plugin, {}, None)
+                request |= {"cni.dev/valid-attachments": attachments, "cni.dev/attachments": attachments}
+                call = Call(command="GC", environment={}, config=request, timeout_seconds=self._del_timeout_seconds)
+                try:
+                    await invoke(plugin.type, self._bin_dirs, call)
+                except PluginError as error:
+                    errors.append(error)
+        if errors:
+            raise ExceptionGroup(f"network {self.config.name}: garbage collection", errors)
+
+    def cached_attachments(self) -> list[CachedAttachment]:
+        """What is recorded as attached to this network."""
+        return list(self._cache.of_network(self.config.name))
+
+    async def _add(self, attachment: Attachment) -> results.Result:
+        previous: results.Result | None = None
+        for plugin in self.config.plugins:
+            answer = await self._invoke(plugin, "ADD", attachment, self._add_timeout_seconds, previous)
+            try:
+                if answer is None:
+                    raise InvalidResult("the plugin printed no result")
+                previous = results.decode(answer, self.config.cni_version)
+            except InvalidResult as error:
+                raise PluginError(plugin.type, "ADD", str(error)) from error
+        assert previous is not None
+        made = CachedAttachment(
+            network=self.config.name,
+            container_id=attachment.container_id,
+            ifname=attachment.ifname,
+            netns=attachment.netns,
+            config=self.config.source,
+            args=tuple(attachment.args.items()),
+            capabilities=attachment.capabilities,
+            result=results.encode(previous, self.config.cni_version),
+        )
+        try:
+            self._cache.write(made)
+        except OSError as error:
+            raise CNIFault(f"network {self.config.name}: the attachment cannot be recorded: {error}") from error
+        return previous
+
+    async def _undo(self, attachment: Attachment) -> None:
+        try:
+            await self._delete(attachment)
+        except Exception as error:
+            log.warning("network %s: undoing a failed ADD of %s: %s", self.config.name, attachment.container_id, error)
+
+    async def _delete(self, attachment: Attachment) -> None:
+        """Every plugin gets its DEL, in reverse; the first error is raised when all had their turn.
+
+        A plugin that is not installed any more counts least: it may have nothing to undo.
+        """
+        cached = self._cache.read(self.config.name, attachment.container_id, attachment.ifname)
+        config, previous = self.config, None
+        if cached is not None:
+            # the configuration must not change between ADD and DEL, whatever the file says by now
+            with contextlib.suppress(CNIFault):
+                config = configs.parse(cached.config)
+            with contextlib.suppress(CNIFault):
+                previous = results.decode(cached.result, config.cni_version)
+            attachment = _as_recorded(attachment, cached)
+        if not config.supports("0.4.0"):
+            previous = None
+        failure: PluginError | None = None
+        for plugin in reversed(config.plugins):
+            try:
+                await self._invoke(plugin, "DEL", attachment, self._del_timeout_seconds, previous, config)
+            except PluginError as error:
+                if failure is None or (isinstance(failure, PluginNotFound) and not isinstance(error, PluginNotFound)):
+                    failure = error
+        if failure is not None:
+            raise failure
+        try:
+            self._cache.delete(self.config.name, attachment.container_id, attachment.ifname)
+        except OSError as error:
+            raise CNIFault(f"network {self.config.name}: the record cannot be removed: {error}") from error
+
+    async def _invoke(
+        self,
+        plugin: PluginConfig,
+        command: str,
+        attachment: Attachment,
+        timeout_seconds: float,
+        previous: results.Result | None,
+        config: NetworkConfig | None = None,
+    ) -> Any:
+        environment = {
+            "CNI_CONTAINERID": attachment.container_id,
+            "CNI_NETNS": attachment.netns,
+            "CNI_IFNAME": attachment.ifname,
+        }
+        if attachment.args:
+            environment["CNI_ARGS"] = attachment.args_text
+        request = self._request(config or self.config, plugin, attachment.capabilities, previous)
+        call = Call(command=command, environment=environment, config=request, timeout_seconds=timeout_seconds)
+        return await invoke(plugin.type, self._bin_dirs, call)
+
+    @staticmethod
+    def _request(
+        config: NetworkConfig, plugin: PluginConfig, capabilities: Mapping[str, Any], previous: results.Result | None
+    ) -> dict[str, Any]:
+        """The plugin's configuration as it is sent (spec, section 3, "Deriving execution configuration")."""
+        request = {**plugin.raw, "name": config.name, "cniVersion": config.cni_version}
+        request.pop("capabilities", None)
+        given = {name: capabilities[name] for name in sorted(plugin.capabilities) if name in capabilities}
+        if given:
+            request["runtimeConfig"] = given
+        if previous is not None:
+            request["prevResult"] = results.encode(previous, config.cni_version)
+        return request
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, container_id: str) -> AsyncIterator[None]:
+        """One verb at a time per container (spec: the runtime must not run operations for one container in parallel)."""
+        queue = self._queues.setdefault(container_id, _Queue())
+        queue.users += 1
+        try:
+            async with queue.lock:
+                yield
+        finally:
+            queue.users -= 1
+            if not queue.users:
+                del self._queues[container_id]
+
+
+def _as_recorded(attachment: Attachment, cached: CachedAttachment) -> Attachment:
+    """The attachment with the arguments that its ADD had, which CHECK and DEL must have too."""
+    return replace(attachment, args=dict(cached.args), capabilities=cached.capabilities)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for `work` whatever happens to the caller; a cancellation on the way is raised when it is done."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Who works on one container, and who waits."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
