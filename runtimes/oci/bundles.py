@@ -1,0 +1,214 @@
+"""What a container is made of before the runtime sees it: root file system, image volumes, config.json, log folder."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from cni import linux
+from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.oci import podfiles
+from runtimes.oci.cgroups import oci_cgroups_path
+from runtimes.oci.config import Kind
+from runtimes.oci.core import Core
+from runtimes.oci.entities import Container, Sandbox
+from runtimes.oci.images.contract import ImageConfig, ImageRecord
+from runtimes.oci.processes import is_alive
+from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, build
+from runtimes.oci.spec.mounts import SandboxFiles
+from runtimes.oci.users import User, open_in_root, resolve_user
+
+_GVISOR_ANNOTATIONS = "dev.gvisor."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageVolume:
+    """An image mounted as a volume: its index among the container's mounts and where it is held."""
+
+    index: int
+    image_id: str
+    directory: Path
+
+
+def rootfs_directory(core: Core, container_id: str) -> Path:
+    return core.paths.container(container_id) / "rootfs"
+
+
+def volume_directory(core: Core, container_id: str, number: int) -> Path:
+    return core.paths.container(container_id) / f"volume{number}"
+
+
+def image_volumes(core: Core, container: Container) -> list[ImageVolume]:
+    """The mounts of the container that are images. Raises NotFound when one is not in the store."""
+    volumes: list[ImageVolume] = []
+    for index, mount in enumerate(container.config.mounts):
+        if mount.image.image:
+            image = core.images.resolve(mount.image.image)
+            if image is None:
+                raise errors.NotFound(f"image {mount.image.image!r} of volume {mount.container_path} is not here")
+            directory = volume_directory(core, container.id, len(volumes))
+            volumes.append(ImageVolume(index=index, image_id=image.id, directory=directory))
+    return volumes
+
+
+async def write_bundle(
+    core: Core, sandbox: Sandbox, container: Container, config: cri.ContainerConfig, image: ImageRecord
+) -> None:
+    """Make everything; the container's directories exist. Raises InvalidArgument, NotSupported, NotFound."""
+    volumes = image_volumes(core, container)
+    container.record.volumes = len(volumes)
+    rootfs, *mounted = await asyncio.gather(
+        core.images.prepare_rootfs(image.id, rootfs_directory(core, container.id)),
+        *(core.images.prepare_rootfs(entry.image_id, entry.directory, read_only=True) for entry in volumes),
+    )
+    sources = dict(zip((entry.index for entry in volumes), mounted, strict=True))
+
+    def write() -> None:
+        user = resolve_user(config.linux.security_context, image.config.user, rootfs)
+        _write_spec(core, sandbox, container, config, image.config, user, rootfs, sources)
+        if container.record.log_path:
+            Path(container.record.log_path).parent.mkdir(parents=True, exist_ok=True)
+
+    await asyncio.to_thread(write)
+
+
+async def write_infra_bundle(core: Core, sandbox: Sandbox, container: Container, rootfs: Path) -> None:
+    """The same for the process that holds a sandbox together; its root file system is the engine's own."""
+    await asyncio.to_thread(
+        _write_spec, core, sandbox, container, container.config, ImageConfig(), _infra_user(sandbox), rootfs, {}
+    )
+
+
+def _infra_user(sandbox: Sandbox) -> User:
+    security = sandbox.config.linux.security_context
+    uid, gid = security.run_as_user.value, security.run_as_group.value
+    return User(uid=uid, gid=gid, groups=tuple(dict.fromkeys((gid, *security.supplemental_groups))))
+
+
+def _write_spec(
+    core: Core,
+    sandbox: Sandbox,
+    container: Container,
+    config: cri.ContainerConfig,
+    image: ImageConfig,
+    user: User,
+    rootfs: Path,
+    volumes: Mapping[int, Path],
+) -> None:
+    record = container.record
+    record.uid, record.gid, record.groups = user.uid, user.gid, list(user.groups)
+    files: SandboxFiles = podfiles.sandbox_files(core.paths.sandbox(sandbox.id), sandbox.namespaces.shm)
+    if record.infra:
+        files = SandboxFiles(files={}, shm=files.shm)
+    inputs = BundleInputs(
+        config=config,
+        image=image,
+        rootfs=rootfs,
+        user=user,
+        hostname=podfiles.hostname(sandbox.config),
+        namespaces=_joined(core, sandbox, container),
+        sandbox_files=files,
+        image_volumes={index: _inside(config.mounts[index], root) for index, root in volumes.items()},
+        cgroups_path=oci_cgroups_path(sandbox.config.linux.cgroup_parent, record.id, core.config.cgroup_driver),
+        annotations=_annotations(core, sandbox, container),
+        runtime=core.config,
+        host=core.host,
+        cgroups=core.cgroup_features,
+        recursive_read_only=core.dialect.recursive_read_only,
+        guest_hostname=core.dialect.kind is Kind.RUNSC,
+    )
+    path = core.paths.bundle(record.id) / "config.json"
+    path.write_bytes(msgspec.json.encode(build(inputs)))
+
+
+def _inside(mount: cri.Mount, root: Path) -> Path:
+    """The part of an image that a volume shows; links in the image cannot lead out of it."""
+    if not mount.image_sub_path:
+        return root
+    try:
+        fd = open_in_root(root, mount.image_sub_path, os.O_PATH)
+    except OSError as error:
+        raise errors.InvalidArgument(
+            f"image_sub_path {mount.image_sub_path!r} of volume {mount.container_path}: {error.strerror}"
+        ) from error
+    try:
+        return Path(f"/proc/self/fd/{fd}").readlink()
+    finally:
+        os.close(fd)
+
+
+def _joined(core: Core, sandbox: Sandbox, container: Container) -> JoinedNamespaces:
+    spaces = sandbox.namespaces
+    return JoinedNamespaces(
+        net=spaces.net, ipc=spaces.ipc, uts=spaces.uts, pid=_pid_namespace(core, sandbox, container)
+    )
+
+
+def _pid_namespace(core: Core, sandbox: Sandbox, container: Container) -> str | None:
+    """A path to join, "" for one of its own, None for the host's."""
+    if container.record.infra:
+        mode = sandbox.config.linux.security_context.namespace_options.pid
+        return None if mode == cri.NODE else ""
+    options = container.config.linux.security_context.namespace_options
+    match options.pid:
+        case cri.NODE:
+            return None
+        case cri.POD if sandbox.infra is not None and core.dialect.host_pids:
+            return _pid_of(sandbox.infra)
+        case cri.TARGET:
+            target = core.registry.container(options.target_id)
+            if target.record.sandbox_id != sandbox.id:
+                raise errors.InvalidArgument(f"container {target.id} is not in sandbox {sandbox.id}")
+            if not core.dialect.host_pids:
+                raise errors.NotSupported("this runtime cannot join another container's PID namespace")
+            return _pid_of(target)
+        case _:
+            return ""
+
+
+def _pid_of(container: Container) -> str:
+    init = container.record.init
+    if init is None or not is_alive(init):
+        raise errors.WrongState(f"container {container.id}, whose PID namespace is to be joined, does not run")
+    return f"/proc/{init.pid}/ns/pid"
+
+
+def _annotations(core: Core, sandbox: Sandbox, container: Container) -> dict[str, str]:
+    """The keys under which runtimes look for a pod's structure; gVisor joins containers to a sandbox by them."""
+    metadata = sandbox.config.metadata
+    found = {
+        "io.kubernetes.cri.container-type": "sandbox" if container.record.infra else "container",
+        "io.kubernetes.cri.sandbox-id": container.id
+        if container.record.infra
+        else sandbox.record.infra_id or sandbox.id,
+        "io.kubernetes.cri.sandbox-name": metadata.name,
+        "io.kubernetes.cri.sandbox-namespace": metadata.namespace,
+        "io.kubernetes.cri.sandbox-uid": metadata.uid,
+    }
+    if not container.record.infra:
+        found["io.kubernetes.cri.container-name"] = container.config.metadata.name
+        found["io.kubernetes.cri.image-name"] = (
+            container.config.image.user_specified_image or container.record.image_ref
+        )
+    if core.dialect.kind is Kind.RUNSC:
+        annotations = sandbox.config.annotations
+        found |= {name: annotations[name] for name in annotations if name.startswith(_GVISOR_ANNOTATIONS)}
+    return found
+
+
+def release_mounts(directory: Path) -> None:
+    """Unmount all that is mounted below `directory`, the innermost first. Blocks."""
+    prefix = f"{directory}/"
+    points = [
+        line.split(" ")[4].encode().decode("unicode_escape")
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+    ]
+    for point in reversed([point for point in points if point.startswith(prefix)]):
+        try:
+            linux.umount(point, linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)
+        except OSError as error:
+            raise errors.Internal(f"cannot unmount {point}: {error.strerror}") from error

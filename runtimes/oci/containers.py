@@ -1,0 +1,200 @@
+"""Creating and starting containers."""
+
+import asyncio
+import logging
+import secrets
+import time
+from pathlib import Path
+
+from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.oci import bundles, conmon, gvisor, processes, records
+from runtimes.oci.cgroups import container_cgroup
+from runtimes.oci.core import Core
+from runtimes.oci.ending import Ending
+from runtimes.oci.entities import Container, Sandbox
+from runtimes.oci.images.contract import ImageRecord
+from runtimes.oci.signals import stop_signal
+
+log = logging.getLogger(__name__)
+
+_UNDO_SECONDS = 60.0
+
+
+class Containers:
+    """The first half of a container's life; the second is `Ending`'s."""
+
+    def __init__(self, core: Core, ending: Ending) -> None:
+        self._core = core
+        self._ending = ending
+
+    async def create(self, request: cri.CreateContainerRequest) -> Container:
+        """Raises NotFound, InvalidArgument, NotSupported, AlreadyExists, WrongState and what the programs below raise.
+
+        A container that the OCI runtime refuses is created all the same; starting it tells why, as in containerd.
+        """
+        core, config = self._core, request.config
+        sandbox = core.registry.sandbox(request.pod_sandbox_id)
+        if not config.metadata.name:
+            raise errors.InvalidArgument("container metadata without a name")
+        image = core.images.resolve(config.image.image)
+        if image is None:
+            raise errors.NotFound(f"image {config.image.image!r} is not here: pull it first")
+        record = self._record(sandbox, config, image)
+        container = self._register(sandbox, record, config)
+        await self._make(sandbox, container, config, image)
+        core.tell_container(cri.CONTAINER_CREATED_EVENT, container)
+        return container
+
+    async def create_infra(self, sandbox: Sandbox, config: cri.ContainerConfig, rootfs: Path) -> Container:
+        """The process that holds a sandbox together, created and started."""
+        record = self._record(sandbox, config, None)
+        container = self._register(sandbox, record, config)
+        sandbox.record.infra_id = container.id
+        async with container.lock:
+            self._prepare_directories(container)
+            await bundles.write_infra_bundle(self._core, sandbox, container, rootfs)
+            await self._launch(sandbox, container)
+        await self.start(container)
+        return container
+
+    def _record(
+        self, sandbox: Sandbox, config: cri.ContainerConfig, image: ImageRecord | None
+    ) -> records.ContainerRecord:
+        core, container_id = self._core, secrets.token_hex(32)
+        parent = sandbox.config.linux.cgroup_parent
+        log_path = ""
+        if config.log_path and sandbox.config.log_directory:
+            log_path = str(Path(sandbox.config.log_directory, config.log_path))
+        digests = image.digests if image is not None else ()
+        return records.ContainerRecord(
+            id=container_id,
+            sandbox_id=sandbox.id,
+            boot_id=core.boot_id,
+            created_at_ns=time.time_ns(),
+            config=records.raw(records.without_environment(config)),
+            resources=records.raw(config.linux.resources),
+            image_id=image.id if image is not None else "",
+            image_ref=digests[0] if digests else image.id if image is not None else "",
+            cgroup=container_cgroup(parent, container_id, core.config.cgroup_driver),
+            infra=image is None,
+            log_path=log_path,
+            stop_signal=stop_signal(config.stop_signal, image.config.stop_signal if image is not None else ""),
+        )
+
+    def _register(self, sandbox: Sandbox, record: records.ContainerRecord, config: cri.ContainerConfig) -> Container:
+        if sandbox.closing:
+            raise errors.WrongState(f"sandbox {sandbox.id} is not ready")
+        container = Container(
+            record=record, config=records.without_environment(config), resources=config.linux.resources
+        )
+        self._core.registry.add_container(sandbox, container)
+        return container
+
+    async def _make(
+        self, sandbox: Sandbox, container: Container, config: cri.ContainerConfig, image: ImageRecord
+    ) -> None:
+        try:
+            async with container.lock:
+                self._prepare_directories(container)
+                await bundles.write_bundle(self._core, sandbox, container, config, image)
+                await self._launch(sandbox, container)
+                if sandbox.closing:
+                    raise errors.WrongState(f"sandbox {sandbox.id} went away")
+        except BaseException as cause:
+            await self._ending.undo(container, cause, timeout_seconds=_UNDO_SECONDS)
+            raise
+
+    def _prepare_directories(self, container: Container) -> None:
+        """The id is on the disk, with the cgroup's name, before anything is made that would have to be undone."""
+        core = self._core
+        core.paths.container(container.id).mkdir(mode=0o700)
+        core.save_container(container)
+        core.paths.bundle(container.id).mkdir(mode=0o700)
+
+    async def _launch(self, sandbox: Sandbox, container: Container) -> None:
+        core, record, config = self._core, container.record, container.config
+        bundle = core.paths.bundle(record.id)
+        wrapper = None if core.wrapper is None or record.infra else str(core.wrapper)
+        program, global_args = conmon.monitor_for(core.program, wrapper)
+        monitor = conmon.Monitor(
+            conmon_path=core.config.conmon_path,
+            container_id=record.id,
+            name=config.metadata.name or "infra",
+            bundle=bundle,
+            exits=core.paths.exits,
+            persist=core.paths.container(record.id),
+            log_path=record.log_path,
+            terminal=config.tty,
+            stdin=config.stdin,
+            stdin_once=config.stdin_once,
+            program=program,
+            global_args=global_args,
+        )
+        try:
+            pid = await conmon.launch(monitor, timeout_seconds=core.config.call_timeout_seconds)
+        except conmon.ContainerRefused as refusal:
+            record.create_error = f"OCI runtime create failed: {refusal}"
+        else:
+            record.init = processes.identify(pid)
+            record.monitor = self._ending.monitor_of(container)
+            self._ending.watch_monitor(container)
+        record.state = "created"
+        core.save_container(container)
+        self._ending.look_again(container)
+        if record.monitor is not None:
+            core.spawn(self._adopt(record.monitor.pid), f"moving the monitor of {record.id}")
+
+    async def _adopt(self, pid: int) -> None:
+        """Take the monitor out of the agent's cgroup, so that it outlives the agent's. Not on the container's path."""
+        try:
+            await asyncio.to_thread(self._core.cgroups.adopt, pid, self._core.config.conmon_cgroup)
+        except OSError as error:
+            if processes.identify(pid) is not None:
+                log.warning("cannot move conmon %d to %s: %s", pid, self._core.config.conmon_cgroup, error)
+
+    async def start(self, container: Container) -> None:
+        """Raises WrongState, Internal with reason StartError (the container has then exited with code 128)."""
+        core, record = self._core, container.record
+        sandbox = core.registry.sandbox(record.sandbox_id)
+        if not record.infra:
+            await _network_of(sandbox)
+        async with container.lock:
+            if sandbox.closing:
+                raise errors.WrongState(f"sandbox {sandbox.id} is not ready")
+            if record.state != "created" or container.removing:
+                raise errors.WrongState(f"container {record.id} is in state {record.state}, not created")
+            if record.create_error:
+                await self._ending.start_failed(container, record.create_error)
+                raise errors.Internal(record.create_error, reason="StartError")
+            record.started_at_ns = time.time_ns()
+            record.state = "starting"
+            core.save_container(container)
+            try:
+                await self._run(container)
+            except errors.RuntimeFault as error:
+                # an agent before us may have been killed while its start was still under way
+                if await core.program.state(record.id) != "running":
+                    await self._ending.start_failed(container, error.message)
+                    raise errors.Internal(error.message, reason="StartError") from error
+            except asyncio.CancelledError:
+                core.spawn(self._ending.start_failed(container, "the start was cancelled"), f"ending {record.id}")
+                raise
+            record.state = "running"
+            core.save_container(container)
+            core.tell_container(cri.CONTAINER_STARTED_EVENT, container)
+            self._ending.look_again(container)
+
+    async def _run(self, container: Container) -> None:
+        core = self._core
+        if core.wrapper is not None and not container.record.infra:
+            await gvisor.start(core.paths.bundle(container.id), timeout_seconds=core.config.call_timeout_seconds)
+        else:
+            await core.program.start(container.id)
+
+
+async def _network_of(sandbox: Sandbox) -> None:
+    try:
+        await asyncio.shield(sandbox.network)
+    except errors.RuntimeFault as error:
+        raise errors.WrongState(f"the network of sandbox {sandbox.id} failed: {error.message}") from error

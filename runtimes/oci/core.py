@@ -1,0 +1,94 @@
+"""What the parts of the engine share: configuration, programs, files, the registry, events, and work in the background."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from proto import cri_pb2 as cri
+from runtimes.oci import messages
+from runtimes.oci.cgroups import CgroupTree
+from runtimes.oci.config import Dialect, OCIRuntimeConfig, Paths
+from runtimes.oci.entities import Container, Registry, Sandbox
+from runtimes.oci.events import EventBus
+from runtimes.oci.hostfacts import HostFacts
+from runtimes.oci.images.contract import ImageStore
+from runtimes.oci.program import RuntimeProgram
+from runtimes.oci.records import ContainerRecord, SandboxRecord
+from runtimes.oci.spec.resources import CgroupFeatures
+from runtimes.oci.store import DiskSync, RecordStore
+
+log = logging.getLogger(__name__)
+
+
+class NetworkProvider(Protocol):
+    """Gives a sandbox's network namespace its interfaces. Verbs on different sandboxes run at the same time."""
+
+    async def setup(self, sandbox_id: str, netns_path: Path, config: cri.PodSandboxConfig) -> tuple[str, ...]:
+        """Connect the pod; returns its IPs, the primary one first. After a failure `teardown` is called."""
+        ...
+
+    async def teardown(self, sandbox_id: str, netns_path: Path | None, config: cri.PodSandboxConfig) -> None:
+        """Undo `setup`, or half of it; repeatable. Without a path the namespace is gone already (a reboot)."""
+        ...
+
+    async def status(self) -> str | None:
+        """None when pods can be connected, else why not."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Core:
+    """Made once by the engine at its start, when the runtime and the host are known."""
+
+    config: OCIRuntimeConfig
+    paths: Paths
+    dialect: Dialect
+    program: RuntimeProgram
+    host: HostFacts
+    cgroups: CgroupTree
+    cgroup_features: CgroupFeatures
+    boot_id: str
+    images: ImageStore
+    network: NetworkProvider | None
+    disk: DiskSync
+    sandbox_records: RecordStore[SandboxRecord]
+    container_records: RecordStore[ContainerRecord]
+    wrapper: Path | None = None
+    registry: Registry = field(default_factory=Registry)
+    bus: EventBus = field(default_factory=EventBus)
+    background: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def save_sandbox(self, sandbox: Sandbox) -> None:
+        self.sandbox_records.save(sandbox.id, sandbox.record)
+
+    def save_container(self, container: Container) -> None:
+        self.container_records.save(container.id, container.record)
+
+    def tell_container(self, kind: cri.ContainerEventType, container: Container) -> None:
+        """Publish a container's change; an infra container's is its sandbox's."""
+        sandbox = self.registry.sandboxes.get(container.record.sandbox_id)
+        if container.record.infra:
+            if sandbox is not None and not sandbox.closing and kind == cri.CONTAINER_STOPPED_EVENT:
+                self.tell_sandbox(kind, sandbox)
+        elif self.bus.has_listeners:
+            self.bus.publish(messages.event(kind, container.id, time.time_ns(), sandbox))
+
+    def tell_sandbox(self, kind: cri.ContainerEventType, sandbox: Sandbox) -> None:
+        if self.bus.has_listeners:
+            self.bus.publish(messages.event(kind, sandbox.id, time.time_ns(), sandbox))
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Do something beside the caller; its failure is logged. The engine waits for it when it stops."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self.background.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self.background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s failed", task.get_name(), exc_info=error)

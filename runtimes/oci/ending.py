@@ -1,0 +1,261 @@
+"""How containers end: exits seen, stop, kill, removal, and the undoing of what was half made."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from pathlib import Path
+
+from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.oci import bundles, processes
+from runtimes.oci.core import Core
+from runtimes.oci.entities import Container
+from runtimes.oci.exits import UNKNOWN_EXIT_CODE, read_exit
+from runtimes.oci.records import ProcessRef
+from runtimes.oci.store import remove_tree
+
+log = logging.getLogger(__name__)
+
+START_ERROR_EXIT_CODE = 128  # what containerd reports for a container that could not be started
+_KILL_SECONDS = 30.0
+_MONITOR_SECONDS = 2.0
+
+
+class Ending:
+    """The second half of a container's life."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    # exits -----------------------------------------------------------------------------------------------------------
+
+    def on_exit(self, container_id: str) -> None:
+        """conmon left an exit file."""
+        if container := self._core.registry.containers.get(container_id):
+            self.look_again(container)
+
+    def look_again(self, container: Container) -> None:
+        """Take note of the container's exit if its exit file is there."""
+        if container.record.state not in ("created", "running"):
+            return
+        if found := read_exit(self._core.paths.exits / container.id):
+            code, finished_at_ns = found
+            self._finish(container, code, finished_at_ns)
+
+    def monitor_of(self, container: Container) -> ProcessRef | None:
+        """The container's conmon, by its pid file."""
+        try:
+            pid = int((self._core.paths.bundle(container.id) / "conmon.pid").read_text())
+        except (OSError, ValueError):
+            return None
+        return processes.identify(pid)
+
+    def watch_monitor(self, container: Container) -> None:
+        """Notice when conmon itself dies: then nobody writes an exit file any more."""
+
+        def ended() -> None:
+            container.monitor_watch = None
+            self._monitor_ended(container)
+
+        monitor = container.record.monitor
+        if monitor is None:
+            asyncio.get_running_loop().call_soon(ended)
+            return
+        try:
+            container.monitor_watch = processes.EndWatch(monitor, ended)
+        except ProcessLookupError:
+            asyncio.get_running_loop().call_soon(ended)
+
+    def _monitor_ended(self, container: Container) -> None:
+        self.look_again(container)
+        if container.record.state in ("created", "running") and not container.removing:
+            log.error("conmon of container %s died: the container is killed", container.id)
+            self._core.spawn(self._lost(container), f"ending container {container.id}, whose monitor died")
+
+    async def _lost(self, container: Container) -> None:
+        """Without its monitor a container's output goes nowhere and its exit code is not seen: it cannot go on."""
+        await self._signal(container, signal.SIGKILL)
+        await asyncio.to_thread(self._core.cgroups.kill, container.record.cgroup)
+        if not container.exited.is_set():
+            container.record.message = "the container's monitor (conmon) died"
+            self._finish(container, UNKNOWN_EXIT_CODE, time.time_ns())
+
+    def _finish(self, container: Container, code: int, finished_at_ns: int) -> None:
+        core, record = self._core, container.record
+        record.state = "exited"
+        record.exit_code = code
+        record.finished_at_ns = max(finished_at_ns, record.started_at_ns)  # file times are coarser than the clock
+        if self._was_oom_killed(container):
+            record.reason = "OOMKilled"
+        else:
+            record.reason = "Completed" if code == 0 else "Error"
+        self._ended(container)
+        container.clearing = core.spawn(self._clear(container), f"clearing container {record.id}")
+
+    def _ended(self, container: Container) -> None:
+        self._core.save_container(container)
+        container.exited.set()
+        self._core.tell_container(cri.CONTAINER_STOPPED_EVENT, container)
+
+    def _was_oom_killed(self, container: Container) -> bool:
+        core, record = self._core, container.record
+        cgroups = [record.cgroup]
+        if (
+            core.dialect.shared_sandbox
+            and (sandbox := core.registry.sandboxes.get(record.sandbox_id))
+            and sandbox.infra
+        ):
+            cgroups.append(sandbox.infra.record.cgroup)  # where the containers' memory is accounted
+        if any(core.cgroups.oom_kills(cgroup) for cgroup in cgroups):
+            return True
+        # a systemd scope is gone with its last process; then conmon's own notice is what is left
+        return core.config.cgroup_driver == "systemd" and (core.paths.container(record.id) / "oom").exists()
+
+    async def _clear(self, container: Container) -> None:
+        """Processes that outlived the first one (in a shared PID namespace they do), and the cgroup."""
+
+        def clear() -> None:
+            self._core.cgroups.kill(container.record.cgroup)
+            self._core.cgroups.remove(container.record.cgroup)
+
+        await asyncio.to_thread(clear)
+
+    async def _delete(self, container: Container) -> None:
+        """Have the OCI runtime forget the container, unless it never knew it or the wrapper has seen to it."""
+        core, record = self._core, container.record
+        wrapped = core.wrapper is not None and not record.infra
+        if record.create_error or (wrapped and not any(core.paths.runtime_root.glob(f"*{record.id}*"))):
+            return
+        await core.program.delete(record.id)
+
+    async def start_failed(self, container: Container, message: str) -> None:
+        """The container never ran its program: it is exited, and says why."""
+        record = container.record
+        if not record.create_error:
+            await self._signal(container, signal.SIGKILL)
+        record.state, record.exit_code = "exited", START_ERROR_EXIT_CODE
+        record.reason, record.message = "StartError", message
+        record.started_at_ns, record.finished_at_ns = 0, time.time_ns()
+        self._ended(container)
+        container.clearing = self._core.spawn(self._clear(container), f"clearing container {record.id}")
+
+    # stop and kill ---------------------------------------------------------------------------------------------------
+
+    async def stop(self, container: Container, timeout_seconds: float) -> None:
+        """The stop signal, once, and SIGKILL when that has not helped in time. A container that does not run is fine."""
+        if container.record.state not in ("starting", "running"):
+            await self._cleared(container)
+            return
+        if timeout_seconds > 0:
+            if not container.stop_sent:
+                container.stop_sent = True
+                await self._signal(container, container.record.stop_signal)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_seconds):
+                    await container.exited.wait()
+        await self.kill_now(container)
+
+    async def kill_now(self, container: Container) -> None:
+        """SIGKILL; returns when the container has exited and its processes are gone. Raises Timeout."""
+        if not container.exited.is_set() and container.record.state != "creating":
+            await self._signal(container, signal.SIGKILL)
+            try:
+                async with asyncio.timeout(_KILL_SECONDS):
+                    await container.exited.wait()
+            except TimeoutError:
+                raise errors.Timeout(
+                    f"container {container.id} did not exit within {_KILL_SECONDS:g}s of SIGKILL"
+                ) from None
+        await self._cleared(container)
+
+    async def _cleared(self, container: Container) -> None:
+        if container.clearing is not None:
+            await asyncio.wait({container.clearing})
+
+    async def _signal(self, container: Container, number: int) -> None:
+        record = container.record
+        if record.create_error or record.init is None:
+            self._finish_unborn(container)
+        elif self._core.dialect.host_pids:
+            processes.send_signal(record.init, number)
+        elif record.infra:
+            # the sandbox last: conmon ends with it, and should have reaped the others before
+            self._core.cgroups.signal_others(record.cgroup, record.init.pid, number)
+            processes.send_signal(record.init, number)
+        else:
+            await self._core.program.kill(record.id, number)
+            if number == signal.SIGKILL and record.state == "created":
+                processes.send_signal(record.init, number)
+
+    def _finish_unborn(self, container: Container) -> None:
+        """Nothing ever ran that could exit."""
+        if not container.exited.is_set():
+            self.look_again(container)
+        if not container.exited.is_set() and container.record.state != "creating":
+            self._finish(container, 128 + signal.SIGKILL, time.time_ns())
+
+    # removal ---------------------------------------------------------------------------------------------------------
+
+    async def remove(self, container: Container) -> None:
+        """Kill it where needed and leave nothing. Concurrent removals join. Raises Timeout, Internal."""
+        container.removing = True
+        async with container.lock:
+            if container.id not in self._core.registry.containers:
+                return
+            for session in tuple(container.sessions):
+                await session.close()
+            await self.kill_now(container)
+            await self._dismantle(container)
+            self._core.registry.forget_container(container)
+        self._core.tell_container(cri.CONTAINER_DELETED_EVENT, container)
+
+    async def undo(self, container: Container, cause: BaseException, *, timeout_seconds: float) -> None:
+        """Remove what a failed creation left, whatever happens to the caller meanwhile; failures join the cause as notes."""
+
+        async def work() -> None:
+            container.removing = True
+            async with container.lock:
+                try:
+                    async with asyncio.timeout(timeout_seconds):
+                        await asyncio.to_thread(self._abort, container)
+                        await self._dismantle(container)
+                except Exception as error:
+                    cause.add_note(f"undo: {error}")
+                    log.exception("container %s, half made, could not be removed; the next start will", container.id)
+                finally:
+                    self._core.registry.forget_container(container)
+
+        await asyncio.shield(self._core.spawn(work(), f"undoing container {container.id}"))
+
+    def _abort(self, container: Container) -> None:
+        """End a creation that may still be going on: a conmon of which not even the pid is known, and what it started."""
+        bundle = str(self._core.paths.bundle(container.id))
+        for pid, argv in processes.command_lines():
+            if bundle in argv and Path(argv[0]).name == Path(self._core.config.conmon_path).name:
+                processes.kill_with_descendants(pid)
+        self._core.cgroups.kill(container.record.cgroup)
+
+    async def _dismantle(self, container: Container) -> None:
+        core, record = self._core, container.record
+        if container.monitor_watch is not None:
+            container.monitor_watch.close()
+            container.monitor_watch = None
+        await self._delete(container)
+        monitor = record.monitor or self.monitor_of(container)
+        if monitor is not None and not await processes.wait_for_end(monitor, _MONITOR_SECONDS):
+            processes.send_signal(monitor, signal.SIGKILL)
+        await self._clear(container)
+        for number in range(record.volumes):
+            await core.images.remove_rootfs(bundles.volume_directory(core, record.id, number))
+        if not record.infra:
+            await core.images.remove_rootfs(bundles.rootfs_directory(core, record.id))
+        await asyncio.to_thread(self._remove_files, record.id)
+
+    def _remove_files(self, container_id: str) -> None:
+        paths = self._core.paths
+        bundles.release_mounts(paths.container(container_id))
+        (paths.exits / container_id).unlink(missing_ok=True)
+        remove_tree(paths.bundle(container_id))
+        remove_tree(paths.container(container_id))

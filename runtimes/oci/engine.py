@@ -1,0 +1,398 @@
+"""The engine as a RuntimeService: every verb of the CRI for one handler, in process, with no runtime daemon.
+
+The verbs' work is in sandboxes.py (pods), containers.py and ending.py (containers), streaming.py, statistics.py; here they
+are put together and given the CRI's form.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+
+from typing_extensions import override
+
+from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.contract import Capabilities, LocalStreaming, PortConnection, RuntimeService, StreamSession
+from runtimes.oci import gvisor, messages, program
+from runtimes.oci.cgroups import CgroupTree
+from runtimes.oci.config import OCIRuntimeConfig, Paths
+from runtimes.oci.containers import Containers
+from runtimes.oci.core import Core, NetworkProvider
+from runtimes.oci.ending import Ending
+from runtimes.oci.exits import ExitWatch
+from runtimes.oci.hostfacts import read_host_facts
+from runtimes.oci.images.contract import ImageStore
+from runtimes.oci.processes import boot_id
+from runtimes.oci.records import ContainerRecord, SandboxRecord
+from runtimes.oci.restore import Restore
+from runtimes.oci.sandboxes import Sandboxes
+from runtimes.oci.spec.resources import CgroupFeatures
+from runtimes.oci.statistics import Statistics
+from runtimes.oci.store import DiskSync, RecordStore
+from runtimes.oci.streaming import Streaming
+from runtimes.oci.updates import update_resources
+
+log = logging.getLogger(__name__)
+
+_API_VERSION = "v1"
+_STOP_SECONDS = 30.0
+
+
+class OCIRuntime(RuntimeService, LocalStreaming):
+    """One handler. `start` before the first verb, `stop` after the last; containers live on in between agents."""
+
+    def __init__(self, *, config: OCIRuntimeConfig, images: ImageStore, network: NetworkProvider | None) -> None:
+        self._config = config
+        self._images = images
+        self._network = network
+        self._parts: _Parts | None = None
+
+    # life of the engine ----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Find out what the runtime and the host can do, adopt what runs, remove what was half made.
+
+        Raises Unavailable when the runtime or conmon cannot be run.
+        """
+        if reason := await program.missing_program(self._config.conmon_path):
+            raise errors.Unavailable(f"conmon: {reason}")
+        parts = await _assemble(self._config, self._images, self._network)
+        parts.exits.start()
+        await Restore(parts.core, parts.sandboxes, parts.ending).run()
+        self._parts = parts
+
+    async def stop(self) -> None:
+        """Let go of everything; containers and sandboxes stay as they are."""
+        if self._parts is None:
+            return
+        parts, self._parts = self._parts, None
+        core = parts.core
+        core.bus.close()
+        await parts.exits.stop()
+        for container in core.registry.containers.values():
+            for session in tuple(container.sessions):
+                await session.close()
+            if container.monitor_watch is not None:
+                container.monitor_watch.close()
+        if core.background:
+            await asyncio.wait(tuple(core.background), timeout=_STOP_SECONDS)
+        await core.disk.flush()
+        await asyncio.to_thread(core.cgroups.remove_if_empty, self._config.conmon_cgroup)
+
+    @property
+    def _live(self) -> "_Parts":
+        if self._parts is None:
+            raise errors.Unavailable(f"runtime {self._config.name} is not started")
+        return self._parts
+
+    # the runtime itself ----------------------------------------------------------------------------------------------
+
+    @property
+    @override
+    def capabilities(self) -> Capabilities:
+        return Capabilities(events=True, local_streaming=True, early_sandbox=True)
+
+    @override
+    async def version(self, request: cri.VersionRequest) -> cri.VersionResponse:
+        dialect = self._live.core.dialect
+        return cri.VersionResponse(
+            version="0.1.0",
+            runtime_name=dialect.kind.value if dialect.kind != "other" else self._config.name,
+            runtime_version=dialect.version,
+            runtime_api_version=_API_VERSION,
+        )
+
+    @override
+    async def status(self, request: cri.StatusRequest) -> cri.StatusResponse:
+        core = self._live.core
+        broken = await program.missing_program(self._config.path) or await program.missing_program(
+            self._config.conmon_path
+        )
+        unconnected = await core.network.status() if core.network is not None else None
+        response = cri.StatusResponse()
+        response.status.conditions.extend(
+            [
+                _condition("RuntimeReady", "RuntimeNotReady", broken),
+                _condition("NetworkReady", "NetworkPluginNotReady", unconnected),
+            ]
+        )
+        response.runtime_handlers.add(
+            name=self._config.name,
+            features=cri.RuntimeHandlerFeatures(
+                recursive_read_only_mounts=core.dialect.recursive_read_only,
+                user_namespaces=False,
+            ),
+        )
+        response.features.supplemental_groups_policy = True
+        return response
+
+    @override
+    async def runtime_config(self, request: cri.RuntimeConfigRequest) -> cri.RuntimeConfigResponse:
+        systemd = self._config.cgroup_driver == "systemd"
+        driver = cri.SYSTEMD if systemd else cri.CGROUPFS
+        return cri.RuntimeConfigResponse(linux=cri.LinuxRuntimeConfiguration(cgroup_driver=driver))
+
+    @override
+    async def update_runtime_config(self, request: cri.UpdateRuntimeConfigRequest) -> cri.UpdateRuntimeConfigResponse:
+        return cri.UpdateRuntimeConfigResponse()  # the pod CIDR is the CNI configuration's business
+
+    # sandboxes -------------------------------------------------------------------------------------------------------
+
+    @override
+    async def run_pod_sandbox(
+        self, request: cri.RunPodSandboxRequest, *, on_created: Callable[[str], None] | None = None
+    ) -> cri.RunPodSandboxResponse:
+        if request.runtime_handler not in ("", self._config.name):
+            raise errors.InvalidArgument(f"no runtime for {request.runtime_handler!r} is configured here")
+        sandbox = await self._live.sandboxes.run(request.config, on_created)
+        return cri.RunPodSandboxResponse(pod_sandbox_id=sandbox.id)
+
+    @override
+    async def stop_pod_sandbox(self, request: cri.StopPodSandboxRequest) -> cri.StopPodSandboxResponse:
+        parts = self._live
+        try:
+            sandbox = parts.core.registry.sandbox(request.pod_sandbox_id)
+        except errors.NotFound:
+            return cri.StopPodSandboxResponse()
+        await parts.sandboxes.stop(sandbox)
+        return cri.StopPodSandboxResponse()
+
+    @override
+    async def remove_pod_sandbox(self, request: cri.RemovePodSandboxRequest) -> cri.RemovePodSandboxResponse:
+        parts = self._live
+        try:
+            sandbox = parts.core.registry.sandbox(request.pod_sandbox_id)
+        except errors.NotFound:
+            return cri.RemovePodSandboxResponse()
+        await parts.sandboxes.remove(sandbox)
+        return cri.RemovePodSandboxResponse()
+
+    @override
+    async def pod_sandbox_status(self, request: cri.PodSandboxStatusRequest) -> cri.PodSandboxStatusResponse:
+        sandbox = self._live.core.registry.sandbox(request.pod_sandbox_id)
+        return cri.PodSandboxStatusResponse(
+            status=messages.sandbox_status(sandbox),
+            containers_statuses=[messages.container_status(entry) for entry in sandbox.listed_containers],
+            timestamp=time.time_ns(),
+            info=messages.sandbox_info(sandbox) if request.verbose else {},
+        )
+
+    @override
+    async def list_pod_sandbox(self, request: cri.ListPodSandboxRequest) -> cri.ListPodSandboxResponse:
+        found = self._live.core.registry.sandboxes.values()
+        return cri.ListPodSandboxResponse(
+            items=[messages.sandbox_item(entry) for entry in found if messages.sandbox_matches(entry, request.filter)]
+        )
+
+    @override
+    async def update_pod_sandbox_resources(
+        self, request: cri.UpdatePodSandboxResourcesRequest
+    ) -> cri.UpdatePodSandboxResourcesResponse:
+        core = self._live.core
+        sandbox = core.registry.sandbox(request.pod_sandbox_id)
+        if core.dialect.shared_sandbox and sandbox.infra is not None:
+            await update_resources(core, sandbox.infra, request.resources)
+        return cri.UpdatePodSandboxResourcesResponse()  # the pod's own cgroup is the agent's
+
+    # containers ------------------------------------------------------------------------------------------------------
+
+    @override
+    async def create_container(self, request: cri.CreateContainerRequest) -> cri.CreateContainerResponse:
+        container = await self._live.containers.create(request)
+        return cri.CreateContainerResponse(container_id=container.id)
+
+    @override
+    async def start_container(self, request: cri.StartContainerRequest) -> cri.StartContainerResponse:
+        parts = self._live
+        await parts.containers.start(parts.core.registry.container(request.container_id))
+        return cri.StartContainerResponse()
+
+    @override
+    async def stop_container(self, request: cri.StopContainerRequest) -> cri.StopContainerResponse:
+        parts = self._live
+        try:
+            container = parts.core.registry.container(request.container_id)
+        except errors.NotFound:
+            return cri.StopContainerResponse()
+        await parts.ending.stop(container, request.timeout)
+        return cri.StopContainerResponse()
+
+    @override
+    async def remove_container(self, request: cri.RemoveContainerRequest) -> cri.RemoveContainerResponse:
+        parts = self._live
+        try:
+            container = parts.core.registry.container(request.container_id)
+        except errors.NotFound:
+            return cri.RemoveContainerResponse()
+        await parts.ending.remove(container)
+        return cri.RemoveContainerResponse()
+
+    @override
+    async def container_status(self, request: cri.ContainerStatusRequest) -> cri.ContainerStatusResponse:
+        container = self._live.core.registry.container(request.container_id)
+        return cri.ContainerStatusResponse(
+            status=messages.container_status(container),
+            info=messages.container_info(container) if request.verbose else {},
+        )
+
+    @override
+    async def list_containers(self, request: cri.ListContainersRequest) -> cri.ListContainersResponse:
+        found = self._live.core.registry.listed_containers()
+        return cri.ListContainersResponse(
+            containers=[
+                messages.container_item(entry) for entry in found if messages.container_matches(entry, request.filter)
+            ]
+        )
+
+    @override
+    async def update_container_resources(
+        self, request: cri.UpdateContainerResourcesRequest
+    ) -> cri.UpdateContainerResourcesResponse:
+        core = self._live.core
+        await update_resources(core, core.registry.container(request.container_id), request.linux)
+        return cri.UpdateContainerResourcesResponse()
+
+    @override
+    async def reopen_container_log(self, request: cri.ReopenContainerLogRequest) -> cri.ReopenContainerLogResponse:
+        parts = self._live
+        await parts.streaming.reopen_log(parts.core.registry.container(request.container_id))
+        return cri.ReopenContainerLogResponse()
+
+    # streams ---------------------------------------------------------------------------------------------------------
+
+    @override
+    async def exec_sync(self, request: cri.ExecSyncRequest) -> cri.ExecSyncResponse:
+        return await self._live.streaming.exec_sync(request)
+
+    @override
+    async def open_exec(self, request: cri.ExecRequest) -> StreamSession:
+        return await self._live.streaming.open_exec(request)
+
+    @override
+    async def open_attach(self, request: cri.AttachRequest) -> StreamSession:
+        return await self._live.streaming.open_attach(request)
+
+    @override
+    async def open_port(self, pod_sandbox_id: str, port: int) -> PortConnection:
+        return await self._live.streaming.open_port(pod_sandbox_id, port)
+
+    @override
+    async def exec(self, request: cri.ExecRequest) -> cri.ExecResponse:
+        raise errors.NotSupported("exec by URL: this runtime streams in process")
+
+    @override
+    async def attach(self, request: cri.AttachRequest) -> cri.AttachResponse:
+        raise errors.NotSupported("attach by URL: this runtime streams in process")
+
+    @override
+    async def port_forward(self, request: cri.PortForwardRequest) -> cri.PortForwardResponse:
+        raise errors.NotSupported("port-forward by URL: this runtime streams in process")
+
+    # statistics and events -------------------------------------------------------------------------------------------
+
+    @override
+    async def container_stats(self, request: cri.ContainerStatsRequest) -> cri.ContainerStatsResponse:
+        parts = self._live
+        container = parts.core.registry.container(request.container_id)
+        return cri.ContainerStatsResponse(stats=(await parts.statistics.of_containers([container]))[0])
+
+    @override
+    async def list_container_stats(self, request: cri.ListContainerStatsRequest) -> cri.ListContainerStatsResponse:
+        parts, wanted = self._live, request.filter
+        found = [
+            container
+            for container in parts.core.registry.listed_containers()
+            if container.record.state == "running"
+            and container.id.startswith(wanted.id)
+            and container.record.sandbox_id.startswith(wanted.pod_sandbox_id)
+            and messages.labels_match(container.config.labels, wanted.label_selector)
+        ]
+        return cri.ListContainerStatsResponse(stats=await parts.statistics.of_containers(found))
+
+    @override
+    async def pod_sandbox_stats(self, request: cri.PodSandboxStatsRequest) -> cri.PodSandboxStatsResponse:
+        parts = self._live
+        sandbox = parts.core.registry.sandbox(request.pod_sandbox_id)
+        return cri.PodSandboxStatsResponse(stats=(await parts.statistics.of_sandboxes([sandbox]))[0])
+
+    @override
+    async def list_pod_sandbox_stats(self, request: cri.ListPodSandboxStatsRequest) -> cri.ListPodSandboxStatsResponse:
+        parts, wanted = self._live, request.filter
+        found = [
+            sandbox
+            for sandbox in parts.core.registry.sandboxes.values()
+            if sandbox.record.state == "ready"
+            and sandbox.id.startswith(wanted.id)
+            and messages.labels_match(sandbox.config.labels, wanted.label_selector)
+        ]
+        return cri.ListPodSandboxStatsResponse(stats=await parts.statistics.of_sandboxes(found))
+
+    @override
+    def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
+        return self._live.core.bus.subscribe()
+
+
+class _Parts:
+    """The engine's parts, put together once the runtime and the host are known."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.ending = Ending(core)
+        self.containers = Containers(core, self.ending)
+        self.sandboxes = Sandboxes(core, self.containers, self.ending)
+        self.streaming = Streaming(core)
+        self.statistics = Statistics(core)
+        self.exits = ExitWatch(core.paths.exits, self.ending.on_exit)
+
+
+async def _assemble(config: OCIRuntimeConfig, images: ImageStore, network: NetworkProvider | None) -> _Parts:
+    paths, dialect = Paths(config.state_dir, config.run_dir), await program.probe(config)
+    runtime = program.RuntimeProgram(config, paths.runtime_root, dialect)
+    wrapper = config.run_dir / "runsc-in-pod" if dialect.shared_sandbox else None
+
+    def prepare() -> tuple[CgroupTree, CgroupFeatures]:
+        for directory in (
+            paths.sandboxes,
+            paths.containers,
+            paths.exits,
+            paths.bundles,
+            paths.pods,
+            paths.runtime_root,
+        ):
+            directory.mkdir(parents=True, exist_ok=True)
+        # files that containers see (resolv.conf) are bound from below these, so others may pass, but not look
+        for directory in (config.state_dir, config.run_dir, paths.sandboxes, paths.pods):
+            directory.chmod(0o711)
+        for directory in (paths.containers, paths.exits, paths.bundles, paths.runtime_root):
+            directory.chmod(0o700)
+        if wrapper is not None:
+            gvisor.write_wrapper(wrapper, runtime.argv())
+        tree = CgroupTree.detect()
+        return tree, CgroupFeatures.detect(tree)
+
+    tree, features = await asyncio.to_thread(prepare)
+    disk = DiskSync()
+    core = Core(
+        config=config,
+        paths=paths,
+        dialect=dialect,
+        program=runtime,
+        host=read_host_facts().for_runtime(dialect.kind),
+        cgroups=tree,
+        cgroup_features=features,
+        boot_id=boot_id(),
+        images=images,
+        network=network,
+        disk=disk,
+        sandbox_records=RecordStore(paths.sandboxes, SandboxRecord, disk),
+        container_records=RecordStore(paths.containers, ContainerRecord, disk),
+        wrapper=wrapper,
+    )
+    return _Parts(core)
+
+
+def _condition(kind: str, reason: str, trouble: str | None) -> cri.RuntimeCondition:
+    if trouble is None:
+        return cri.RuntimeCondition(type=kind, status=True)
+    return cri.RuntimeCondition(type=kind, status=False, reason=reason, message=trouble)

@@ -1,0 +1,159 @@
+"""Sandboxes and containers in memory, and the registry that owns them.
+
+A container's life (record.state), CRI state beside it:
+
+    creating --create ok or refused--> created --start--> starting --started--> running --exit--> exited
+     (never listed)                   (CREATED)           (CREATED)            (RUNNING)         (EXITED)
+        |                                 |                   |                                      ^
+        +--undone                         +--killed-----------+--start failed, killed----------------+
+
+A sandbox's: creating -> ready (READY) -> notready (NOTREADY). What is removed is forgotten.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.contract import StreamSession
+from runtimes.oci.config import Paths
+from runtimes.oci.namespaces import SandboxNamespaces
+from runtimes.oci.processes import EndWatch
+from runtimes.oci.records import ContainerRecord, SandboxRecord, container_config, resources, sandbox_config
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Container:
+    """`lock` is held by the verb that changes it; `exited` is set once and for all; `sessions` are its open streams."""
+
+    record: ContainerRecord
+    config: cri.ContainerConfig
+    resources: cri.LinuxContainerResources
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    exited: asyncio.Event = field(default_factory=asyncio.Event)
+    removing: bool = False
+    stop_sent: bool = False
+    clearing: asyncio.Task[None] | None = None
+    monitor_watch: EndWatch | None = None
+    sessions: set[StreamSession] = field(default_factory=set)
+
+    @classmethod
+    def restored(cls, record: ContainerRecord) -> "Container":
+        container = cls(record=record, config=container_config(record.config), resources=resources(record.resources))
+        if record.state == "exited":
+            container.exited.set()
+        return container
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def listed(self) -> bool:
+        """Part of what the CRI shows: not half made, and not the engine's own infra container."""
+        return self.record.state != "creating" and not self.record.infra
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Sandbox:
+    """`network` is done when the pod's network is up, or failed with what went wrong. `closing`: no new containers."""
+
+    record: SandboxRecord
+    config: cri.PodSandboxConfig
+    namespaces: SandboxNamespaces
+    network: asyncio.Future[None]
+    containers: dict[str, Container] = field(default_factory=dict)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    closing: bool = False
+
+    @classmethod
+    def new(cls, record: SandboxRecord, config: cri.PodSandboxConfig, paths: Paths) -> "Sandbox":
+        namespaces = SandboxNamespaces(paths.pod(record.id), config.linux.security_context.namespace_options)
+        network: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        return cls(record=record, config=config, namespaces=namespaces, network=network)
+
+    @classmethod
+    def restored(cls, record: SandboxRecord, paths: Paths) -> "Sandbox":
+        sandbox = cls.new(record, sandbox_config(record.config), paths)
+        sandbox.closing = record.state != "ready"
+        sandbox.network.set_result(None)
+        return sandbox
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def infra(self) -> Container | None:
+        return self.containers.get(self.record.infra_id)
+
+    @property
+    def listed_containers(self) -> list[Container]:
+        return [container for container in self.containers.values() if container.listed]
+
+
+def sandbox_key(config: cri.PodSandboxConfig) -> tuple[str, str, str, int]:
+    """What two sandboxes may not have in common."""
+    metadata = config.metadata
+    return metadata.namespace, metadata.name, metadata.uid, metadata.attempt
+
+
+class Registry:
+    """All sandboxes and containers of one handler. Ids may be given as unique prefixes."""
+
+    def __init__(self) -> None:
+        self.sandboxes: dict[str, Sandbox] = {}
+        self.containers: dict[str, Container] = {}
+
+    def add_sandbox(self, sandbox: Sandbox) -> None:
+        """Raises AlreadyExists."""
+        key = sandbox_key(sandbox.config)
+        for other in self.sandboxes.values():
+            if sandbox_key(other.config) == key:
+                raise errors.AlreadyExists(
+                    f"sandbox {'/'.join(map(str, key))} exists already as {other.id}: remove it first"
+                )
+        self.sandboxes[sandbox.id] = sandbox
+
+    def add_container(self, sandbox: Sandbox, container: Container) -> None:
+        """Raises AlreadyExists."""
+        metadata = container.config.metadata
+        for other in sandbox.containers.values():
+            taken = other.config.metadata
+            if (taken.name, taken.attempt) == (metadata.name, metadata.attempt):
+                raise errors.AlreadyExists(
+                    f"container {metadata.name}, attempt {metadata.attempt}, exists already as {other.id}"
+                )
+        sandbox.containers[container.id] = container
+        self.containers[container.id] = container
+
+    def forget_container(self, container: Container) -> None:
+        self.containers.pop(container.id, None)
+        if sandbox := self.sandboxes.get(container.record.sandbox_id):
+            sandbox.containers.pop(container.id, None)
+
+    def sandbox(self, sandbox_id: str) -> Sandbox:
+        """Raises NotFound."""
+        found = self.sandboxes.get(sandbox_id) or _by_prefix(sandbox_id, self.sandboxes)
+        if found is None:
+            raise errors.NotFound(f"no sandbox {sandbox_id!r}")
+        return found
+
+    def container(self, container_id: str) -> Container:
+        """Raises NotFound; so for one that is still being made, and for the engine's own."""
+        found = self.containers.get(container_id) or _by_prefix(container_id, self.containers)
+        if found is None or not found.listed:
+            raise errors.NotFound(f"no container {container_id!r}")
+        return found
+
+    def listed_containers(self) -> Iterator[Container]:
+        return (container for container in self.containers.values() if container.listed)
+
+
+def _by_prefix(prefix: str, found: dict[str, _T]) -> _T | None:
+    matches = [key for key in found if key.startswith(prefix)] if prefix else []
+    return found[matches[0]] if len(matches) == 1 else None

@@ -1,0 +1,102 @@
+"""gVisor under conmon: containers of a pod share one sandbox, and only `runsc start` and `runsc wait` know them.
+
+conmon waits for the process whose pid the runtime reports, and gives its own pipes to `create`. For a container in a shared
+sandbox runsc reports the sandbox's pid, which is not conmon's to wait for, and takes the container's streams from `start`.
+So conmon gets a wrapper for a runtime: it creates the container, leaves a small shell behind that starts it when told (over a
+FIFO in the bundle), waits for it and exits as it did, and reports that shell's pid. Exit codes then need no agent.
+"""
+
+import asyncio
+import errno
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtimes import errors
+from runtimes.oci.program import runtime_message
+
+_WRAPPER = r"""#!/bin/sh
+# conmon calls: create --bundle DIR [--no-pivot] --pid-file FILE [--console-socket SOCKET] ID
+bundle= pidfile= console= id=
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --bundle) bundle=$2; shift ;;
+        --pid-file) pidfile=$2; shift ;;
+        --console-socket) console=$2; shift ;;
+        create | --*) ;;
+        *) id=$1 ;;
+    esac
+    shift
+done
+mkfifo -m 0600 "$bundle/go" "$bundle/started" || exit 1
+RUNSC create --bundle "$bundle" ${console:+--console-socket "$console"} "$id" || exit $?
+# opened for both ways, so that neither side ever waits for the other to open it
+exec 3<&0 8<>"$bundle/go" 9<>"$bundle/started"
+(
+    read -r word <&8 || exit 137
+    exec 8<&-
+    if ! RUNSC --log="$bundle/start.log" start "$id" 9>&-; then
+        echo failed >&9
+        exit 128
+    fi
+    echo started >&9
+    exec </dev/null >/dev/null 2>&1 3<&-
+    answer=$(RUNSC wait "$id" 9>&-) || answer=
+    answer=${answer##*\"exitStatus\":}
+    answer=${answer%%\}*}
+    # now, while conmon is here to reap what this ends
+    RUNSC delete --force "$id" 9>&-
+    exit "${answer:-137}"
+) <&3 &
+printf %s "$!" >"$pidfile"
+"""
+
+
+def write_wrapper(path: Path, runsc: Sequence[str]) -> None:
+    """The wrapper for one handler's program and global arguments."""
+    path.write_text(_WRAPPER.replace("RUNSC", shlex.join(runsc)))
+    path.chmod(0o700)
+
+
+async def start(bundle: Path, *, timeout_seconds: float) -> None:
+    """Have the waiting shell start its container. Raises Internal with runsc's words, Timeout."""
+    answers = os.open(bundle / "started", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bytes] = loop.create_future()
+
+    def readable() -> None:
+        loop.remove_reader(answers)
+        if not answer.done():
+            answer.set_result(os.read(answers, 64))
+
+    loop.add_reader(answers, readable)
+    try:
+        _tell(bundle / "go")
+        async with asyncio.timeout(timeout_seconds):
+            said = await answer
+    except TimeoutError:
+        raise errors.Timeout(f"runsc did not start the container within {timeout_seconds:g}s") from None
+    finally:
+        loop.remove_reader(answers)
+        os.close(answers)
+    if said.strip() != b"started":
+        raise errors.Internal(f"OCI runtime start failed: {_start_error(bundle)}")
+
+
+def _tell(fifo: Path) -> None:
+    try:
+        fd = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise errors.Internal("the container's waiting process is gone") from None
+        raise
+    with open(fd, "wb", buffering=0) as file:
+        file.write(b"start\n")
+
+
+def _start_error(bundle: Path) -> str:
+    try:
+        return runtime_message((bundle / "start.log").read_text(errors="replace")[-4096:])
+    except OSError:
+        return "runsc gave no reason"

@@ -1,0 +1,189 @@
+"""Pod networks by CNI plugins: what a sandbox's configuration means for a plugin (CNI conventions; containerd's choices).
+
+The configuration is looked at again for every pod, so that a network provider that arrives, changes or leaves needs no restart.
+A pod's teardown uses the network that it was set up with, whatever the folder holds by then.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from cni import config as cni_config
+from cni.cache import ResultCache
+from cni.config import NetworkConfig
+from cni.errors import CNIError, NoNetwork
+from cni.network import Attachment, Network
+from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.oci.core import NetworkProvider
+
+_INTERFACE = "eth0"
+_BANDWIDTH_BURST_BITS = 4294967295
+_BANDWIDTH_RANGE = (Decimal(10**3), Decimal(10**15))
+_BANDWIDTH = {"ingress": "kubernetes.io/ingress-bandwidth", "egress": "kubernetes.io/egress-bandwidth"}
+_QUANTITY = re.compile(r"([+-]?\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d+)|(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei))?")
+_DECIMAL = {"m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CNISettings:
+    """Where configurations, plugins and the record of what is attached are."""
+
+    conf_dir: Path = Path("/etc/cni/net.d")
+    bin_dirs: tuple[Path, ...] = (Path("/opt/cni/bin"), Path("/usr/lib/cni"))
+    cache_dir: Path = Path("/var/lib/cni")
+
+
+class CNINetwork(NetworkProvider):
+    """The node's default network: the first usable file of the folder. Errors are those of `runtimes.errors`."""
+
+    def __init__(self, settings: CNISettings) -> None:
+        self._settings = settings
+        self._cache = ResultCache(settings.cache_dir)
+        self._networks: dict[bytes, Network] = {}  # by configuration; what is not current only lives while it is used
+        self._seen: tuple[object, NetworkConfig] | None = None
+
+    @override
+    async def setup(self, sandbox_id: str, netns_path: Path, config: cri.PodSandboxConfig) -> tuple[str, ...]:
+        attachment = Attachment(
+            container_id=sandbox_id,
+            netns=str(netns_path),
+            ifname=_INTERFACE,
+            args=cni_args(sandbox_id, config),
+            capabilities=capabilities(config),
+        )
+        try:
+            network = self._network(await asyncio.to_thread(self._current))
+            result = await network.add(attachment)
+        except NoNetwork as error:
+            raise errors.Unavailable(f'failed to setup network for sandbox "{sandbox_id}": {error}') from error
+        except CNIError as error:
+            raise errors.Internal(f'failed to setup network for sandbox "{sandbox_id}": {error}') from error
+        return result.pod_ips()
+
+    @override
+    async def teardown(self, sandbox_id: str, netns_path: Path | None, config: cri.PodSandboxConfig) -> None:
+        netns = str(netns_path) if netns_path is not None else ""
+        attachment = Attachment(
+            container_id=sandbox_id, netns=netns, ifname=_INTERFACE, args=cni_args(sandbox_id, config)
+        )
+        try:
+            for network_config in await asyncio.to_thread(self._used_by, sandbox_id):
+                await self._network(network_config).delete(attachment)
+        except CNIError as error:
+            raise errors.Internal(f'failed to destroy network for sandbox "{sandbox_id}": {error}') from error
+
+    @override
+    async def status(self) -> str | None:
+        try:
+            await self._network(await asyncio.to_thread(self._current)).status()
+        except CNIError as error:
+            return f"Network plugin returns error: {error}"
+        return None
+
+    def _network(self, config: NetworkConfig) -> Network:
+        """One object for one configuration: it keeps the verbs on one container in order."""
+        network = self._networks.get(config.source)
+        if network is None:
+            network = self._networks[config.source] = Network(
+                config, bin_dirs=self._settings.bin_dirs, cache_dir=self._settings.cache_dir
+            )
+        return network
+
+    def _current(self) -> NetworkConfig:
+        """The node's network; parsed again only when a file has changed. Blocks. Raises NoNetwork."""
+        files = cni_config.config_files(self._settings.conf_dir)
+        state = [(path, found.st_mtime_ns, found.st_size, found.st_ino) for path in files for found in [path.stat()]]
+        if self._seen is None or self._seen[0] != state:
+            self._seen = (state, cni_config.load_default(self._settings.conf_dir))
+        return self._seen[1]
+
+    def _used_by(self, sandbox_id: str) -> list[NetworkConfig]:
+        """The networks that the sandbox is recorded to be attached to; else the current one, for half an ADD. Blocks."""
+        found: list[NetworkConfig] = []
+        suffix = f"-{sandbox_id}-{_INTERFACE}"
+        folder = self._settings.cache_dir / "results"
+        for path in folder.glob(f"*{suffix}") if folder.is_dir() else ():
+            cached = self._cache.read(path.name.removesuffix(suffix), sandbox_id, _INTERFACE)
+            if cached is not None:
+                found.append(cni_config.parse(cached.config))
+        if found:
+            return found
+        try:
+            return [self._current()]
+        except NoNetwork:
+            return []
+
+
+def cni_args(sandbox_id: str, config: cri.PodSandboxConfig) -> dict[str, str]:
+    """CNI_ARGS as Kubernetes' runtimes give it, in their order."""
+    metadata = config.metadata
+    return {
+        "IgnoreUnknown": "1",
+        "K8S_POD_NAMESPACE": metadata.namespace,
+        "K8S_POD_NAME": metadata.name,
+        "K8S_POD_INFRA_CONTAINER_ID": sandbox_id,
+        "K8S_POD_UID": metadata.uid,
+    }
+
+
+def capabilities(config: cri.PodSandboxConfig) -> dict[str, Any]:
+    """Values for the plugins that declare these capabilities. Raises InvalidArgument for a bandwidth that is none."""
+    found: dict[str, Any] = {"io.kubernetes.cri.pod-annotations": dict(config.annotations)}
+    if mappings := _port_mappings(config.port_mappings):
+        found["portMappings"] = mappings
+    if bandwidth := _bandwidth(config.annotations):
+        found["bandwidth"] = bandwidth
+    if config.HasField("dns_config"):
+        dns = config.dns_config
+        found["dns"] = {"servers": list(dns.servers), "searches": list(dns.searches), "options": list(dns.options)}
+    if config.linux.cgroup_parent:
+        found["cgroupPath"] = config.linux.cgroup_parent
+    return found
+
+
+def _port_mappings(mappings: Sequence[cri.PortMapping]) -> list[dict[str, Any]]:
+    """Only ports that are to be reachable on the host."""
+    return [
+        {
+            "hostPort": mapping.host_port,
+            "containerPort": mapping.container_port,
+            "protocol": cri.Protocol.Name(mapping.protocol).lower(),
+            "hostIP": mapping.host_ip,
+        }
+        for mapping in mappings
+        if mapping.host_port > 0
+    ]
+
+
+def _bandwidth(annotations: Mapping[str, str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for direction, key in _BANDWIDTH.items():
+        if text := annotations.get(key):
+            rate = _quantity(text)
+            if rate is None or not _BANDWIDTH_RANGE[0] <= rate <= _BANDWIDTH_RANGE[1]:
+                raise errors.InvalidArgument(
+                    f"annotation {key}: {text!r} is not a rate between 1k and 1P bits a second"
+                )
+            found[f"{direction}Rate"] = int(rate)
+            found[f"{direction}Burst"] = _BANDWIDTH_BURST_BITS
+    return found
+
+
+def _quantity(text: str) -> Decimal | None:
+    """A Kubernetes quantity; None when the text is none."""
+    match = _QUANTITY.fullmatch(text.strip())
+    if match is None:
+        return None
+    number, exponent, suffix = match.groups()
+    value = Decimal(number)
+    if suffix in _BINARY:
+        return value * Decimal(2 ** _BINARY[suffix])
+    return value.scaleb(int(exponent or _DECIMAL.get(suffix or "", 0)))

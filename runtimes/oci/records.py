@@ -1,0 +1,93 @@
+"""What is written down about sandboxes and containers: one small JSON file each, replaced whole.
+
+The CRI configuration is kept as the request's JSON, minus the environment of containers: it is in the bundle, which does
+not survive a reboot, and secrets have no business on the disk.
+"""
+
+import msgspec
+from google.protobuf import json_format
+
+from proto import cri_pb2 as cri
+
+
+class ProcessRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A process and when it started (clock ticks since boot): a pid that was given out again does not match."""
+
+    pid: int
+    start_ticks: int
+
+
+class SandboxRecord(msgspec.Struct, kw_only=True):
+    """`state`: creating (undone at the next start), ready, notready. `network`: CNI ADD was begun and not undone.
+
+    `made_cgroups`: directories above the containers' cgroups that were not there before, shallowest first.
+    """
+
+    id: str
+    boot_id: str
+    handler: str
+    created_at_ns: int
+    config: msgspec.Raw
+    state: str = "creating"
+    network: bool = False
+    ips: list[str] = []
+    infra_id: str = ""
+    made_cgroups: list[str] = []
+
+
+class ContainerRecord(msgspec.Struct, kw_only=True):
+    """`state`: creating (undone at the next start), created, starting (ask the runtime), running, exited.
+
+    `create_error`: the runtime refused the container; told when it is started, as the CRI's peers do.
+    """
+
+    id: str
+    sandbox_id: str
+    boot_id: str
+    created_at_ns: int
+    config: msgspec.Raw
+    image_id: str
+    image_ref: str
+    cgroup: str
+    infra: bool = False
+    state: str = "creating"
+    started_at_ns: int = 0
+    finished_at_ns: int = 0
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    create_error: str = ""
+    stop_signal: int = 15
+    log_path: str = ""
+    uid: int = 0
+    gid: int = 0
+    groups: list[int] = []
+    init: ProcessRef | None = None
+    monitor: ProcessRef | None = None
+    resources: msgspec.Raw = msgspec.Raw(b"{}")
+    volumes: int = 0
+
+
+def raw(message: cri.PodSandboxConfig | cri.ContainerConfig | cri.LinuxContainerResources) -> msgspec.Raw:
+    """A CRI message as JSON, with the protocol's own field names."""
+    return msgspec.Raw(json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None).encode())
+
+
+def sandbox_config(value: msgspec.Raw) -> cri.PodSandboxConfig:
+    return json_format.Parse(bytes(value), cri.PodSandboxConfig(), ignore_unknown_fields=True)
+
+
+def container_config(value: msgspec.Raw) -> cri.ContainerConfig:
+    return json_format.Parse(bytes(value), cri.ContainerConfig(), ignore_unknown_fields=True)
+
+
+def resources(value: msgspec.Raw) -> cri.LinuxContainerResources:
+    return json_format.Parse(bytes(value), cri.LinuxContainerResources(), ignore_unknown_fields=True)
+
+
+def without_environment(config: cri.ContainerConfig) -> cri.ContainerConfig:
+    """A copy without `envs`."""
+    copy = cri.ContainerConfig()
+    copy.CopyFrom(config)
+    del copy.envs[:]
+    return copy

@@ -1,0 +1,172 @@
+"""The engine's start: what is remembered is compared with what is there; what lives is adopted, what was half made removed."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from proto import cri_pb2 as cri
+from runtimes.oci import bundles, processes
+from runtimes.oci.core import Core
+from runtimes.oci.ending import Ending
+from runtimes.oci.entities import Container, Sandbox
+from runtimes.oci.exits import UNKNOWN_EXIT_CODE, read_exit
+from runtimes.oci.namespaces import SandboxNamespaces
+from runtimes.oci.records import ContainerRecord
+from runtimes.oci.sandboxes import Sandboxes
+from runtimes.oci.store import remove_tree
+
+log = logging.getLogger(__name__)
+
+_ANY_OPTIONS = cri.NamespaceOption()
+
+
+class Restore:
+    """Runs once, before any verb. Nothing of another handler or another engine is looked at."""
+
+    def __init__(self, core: Core, sandboxes: Sandboxes, ending: Ending) -> None:
+        self._core = core
+        self._sandboxes = sandboxes
+        self._ending = ending
+
+    async def run(self) -> None:
+        sandboxes, broken_sandboxes = await asyncio.to_thread(self._core.sandbox_records.load)
+        containers, broken_containers = await asyncio.to_thread(self._core.container_records.load)
+        for sandbox_id, known in sandboxes.items():
+            self._core.registry.sandboxes[sandbox_id] = Sandbox.restored(known, self._core.paths)
+        half_made = [Container.restored(record) for record in containers.values() if self._is_half_made(record)]
+        for record in containers.values():
+            if not self._is_half_made(record):
+                await self._adopt(Container.restored(record))
+        await asyncio.to_thread(self._kill_unknown_monitors)
+        for container in half_made:
+            await self._remove_half_made(container)
+        for container_id in broken_containers:
+            await self._remove_broken_container(container_id)
+        await self._finish_sandboxes(broken_sandboxes)
+        await asyncio.to_thread(self._sweep)
+        await self._sweep_runtime()
+
+    def _is_half_made(self, record: ContainerRecord) -> bool:
+        sandbox = self._core.registry.sandboxes.get(record.sandbox_id)
+        return record.state == "creating" or sandbox is None or sandbox.record.state == "creating"
+
+    # containers ------------------------------------------------------------------------------------------------------
+
+    async def _adopt(self, container: Container) -> None:
+        """Go on with a container where the last agent left it."""
+        core, record = self._core, container.record
+        core.registry.containers[container.id] = container
+        core.registry.sandboxes[record.sandbox_id].containers[container.id] = container
+        if record.state == "exited" or record.create_error:
+            return
+        if record.state == "starting":
+            running = await core.program.state(record.id) != "created"
+            record.state = "running" if running else "created"
+            core.save_container(container)
+        self._ending.look_again(container)  # it may have ended while nobody looked
+        if container.exited.is_set():
+            return
+        if record.boot_id == core.boot_id and processes.is_alive(record.monitor):
+            self._ending.watch_monitor(container)
+        else:
+            self._gone(container)
+
+    def _gone(self, container: Container) -> None:
+        """No exit file and no monitor: a reboot, or a SIGKILL to conmon. How it ended nobody knows."""
+        core, record = self._core, container.record
+        if record.boot_id == core.boot_id and record.init is not None:
+            processes.send_signal(record.init, signal.SIGKILL)
+        found = read_exit(core.paths.container(record.id) / "exit")
+        code, at_ns = found if found is not None else (UNKNOWN_EXIT_CODE, time.time_ns())
+        record.state, record.exit_code, record.finished_at_ns = "exited", code, at_ns
+        record.reason = "Unknown" if found is None else "Completed" if code == 0 else "Error"
+        core.save_container(container)
+        container.exited.set()
+
+    async def _remove_half_made(self, container: Container) -> None:
+        """It was on the way in, or its sandbox was, when the agent ended."""
+        log.warning("container %s was half made: removed", container.id)
+        core = self._core
+        core.registry.containers[container.id] = container
+        if sandbox := core.registry.sandboxes.get(container.record.sandbox_id):
+            sandbox.containers[container.id] = container
+        await asyncio.to_thread(core.cgroups.kill, container.record.cgroup)
+        container.exited.set()
+        container.record.volumes = len([mount for mount in container.config.mounts if mount.image.image])
+        await self._attempt(self._ending.remove(container), f"container {container.id}")
+
+    async def _remove_broken_container(self, container_id: str) -> None:
+        """A directory without a record: only its name is known."""
+        core = self._core
+        await core.program.delete(container_id)
+        await core.images.remove_rootfs(bundles.rootfs_directory(core, container_id))
+        await asyncio.to_thread(self._forget, core.paths.container(container_id), core.paths.bundle(container_id))
+
+    # sandboxes -------------------------------------------------------------------------------------------------------
+
+    async def _finish_sandboxes(self, broken: list[str]) -> None:
+        core = self._core
+        for sandbox in list(core.registry.sandboxes.values()):
+            if sandbox.record.state == "creating":
+                log.warning("sandbox %s was half made: removed", sandbox.id)
+                await self._attempt(self._sandboxes.abandon(sandbox), f"sandbox {sandbox.id}")
+            elif sandbox.record.state == "ready" and not sandbox.namespaces.intact():
+                # a reboot took its namespaces; stopping it will undo the network as far as that left anything on the disk
+                sandbox.record.state = "notready"
+                sandbox.closing = True
+                sandbox.record.network = sandbox.record.network or bool(sandbox.record.ips)
+                core.save_sandbox(sandbox)
+        for sandbox_id in broken:
+            await self._attempt(self._sandboxes.abandon_unknown(sandbox_id), f"sandbox {sandbox_id}")
+
+    async def _attempt(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        """One thing that cannot be removed must not keep the engine from starting: it is tried again at the next."""
+        try:
+            await work
+        except Exception:
+            log.exception("%s, half made, could not be removed", what)
+
+    # what nobody knows -----------------------------------------------------------------------------------------------
+
+    def _kill_unknown_monitors(self) -> None:
+        """conmons of this engine whose container is not known, or not known to be whole."""
+        core = self._core
+        prefix = f"{core.paths.bundles}/"
+        for pid, argv in processes.command_lines():
+            if "--bundle" not in argv or Path(argv[0]).name != Path(core.config.conmon_path).name:
+                continue
+            bundle = argv[argv.index("--bundle") + 1 : argv.index("--bundle") + 2]
+            if bundle and bundle[0].startswith(prefix) and Path(bundle[0]).name not in core.registry.containers:
+                log.warning("conmon %d belongs to no container: killed", pid)
+                processes.kill_with_descendants(pid)
+
+    def _sweep(self) -> None:
+        """Files of containers and sandboxes that are not known."""
+        core, paths = self._core, self._core.paths
+        for bundle in paths.bundles.iterdir():
+            if bundle.name not in core.registry.containers:
+                remove_tree(bundle)
+        for exit_file in paths.exits.iterdir():
+            if exit_file.name not in core.registry.containers:
+                exit_file.unlink(missing_ok=True)
+        for pod in paths.pods.iterdir():
+            if pod.name not in core.registry.sandboxes:
+                SandboxNamespaces(pod, _ANY_OPTIONS).release()
+                self._forget(pod)
+
+    async def _sweep_runtime(self) -> None:
+        """Containers that only the OCI runtime knows."""
+        core = self._core
+        if core.paths.runtime_root.is_dir():
+            for entry in list(core.paths.runtime_root.iterdir()):
+                if entry.is_dir() and entry.name not in core.registry.containers:
+                    await core.program.delete(entry.name)
+
+    def _forget(self, *directories: Path) -> None:
+        for directory in directories:
+            bundles.release_mounts(directory)
+            remove_tree(directory)

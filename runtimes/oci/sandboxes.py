@@ -1,0 +1,277 @@
+"""Sandboxes: made, stopped, removed. A pod without a process of its own is nothing but namespaces and files."""
+
+import asyncio
+import logging
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import Any
+
+from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.oci import bundles, podfiles, records
+from runtimes.oci.cgroups import expand_slice, remove_empty, slice_name
+from runtimes.oci.containers import Containers
+from runtimes.oci.core import Core
+from runtimes.oci.ending import Ending
+from runtimes.oci.entities import Sandbox
+from runtimes.oci.store import remove_tree
+
+log = logging.getLogger(__name__)
+
+_UNDO_SECONDS = 120.0
+_INFRA_SHARES = 2
+_INFRA_OOM_SCORE_ADJ = -998
+
+
+class Sandboxes:
+    def __init__(self, core: Core, containers: Containers, ending: Ending) -> None:
+        self._core = core
+        self._containers = containers
+        self._ending = ending
+
+    # run -------------------------------------------------------------------------------------------------------------
+
+    async def run(self, config: cri.PodSandboxConfig, on_created: Callable[[str], None] | None) -> Sandbox:
+        """Raises InvalidArgument, AlreadyExists and what the network and the runtime raise; leaves nothing then."""
+        core = self._core
+        if not config.metadata.name or not config.metadata.uid:
+            raise errors.InvalidArgument("sandbox metadata without a name or a uid")
+        sandbox = self._register(config)
+        try:
+            async with sandbox.lock:
+                await self._make(sandbox, on_created)
+        except BaseException as cause:
+            await self._undo(sandbox, cause)
+            raise
+        core.tell_sandbox(cri.CONTAINER_CREATED_EVENT, sandbox)
+        core.tell_sandbox(cri.CONTAINER_STARTED_EVENT, sandbox)
+        return sandbox
+
+    def _register(self, config: cri.PodSandboxConfig) -> Sandbox:
+        core = self._core
+        own = cri.PodSandboxConfig()
+        own.CopyFrom(config)
+        if not own.linux.cgroup_parent:
+            own.linux.cgroup_parent = "/" if core.config.cgroup_driver == "cgroupfs" else "system.slice"
+        record = records.SandboxRecord(
+            id=secrets.token_hex(32),
+            boot_id=core.boot_id,
+            handler=core.config.name,
+            created_at_ns=time.time_ns(),
+            config=records.raw(own),
+        )
+        sandbox = Sandbox.new(record, own, core.paths)
+        core.registry.add_sandbox(sandbox)
+        return sandbox
+
+    async def _make(self, sandbox: Sandbox, on_created: Callable[[str], None] | None) -> None:
+        core, config = self._core, sandbox.config
+        core.paths.sandbox(sandbox.id).mkdir(mode=0o711)
+        made = {path for other in core.registry.sandboxes.values() for path in other.record.made_cgroups}
+        sandbox.record.made_cgroups = core.cgroups.missing(self._cgroup(sandbox), made)
+        core.save_sandbox(sandbox)
+
+        def prepare() -> None:
+            core.paths.pod(sandbox.id).mkdir(mode=0o711)
+            podfiles.write(core.paths.sandbox(sandbox.id), config, podfiles.hostname(config))
+            sandbox.namespaces.make(config.hostname, config.linux.sysctls)
+
+        await asyncio.to_thread(prepare)
+        network = asyncio.get_running_loop().create_task(self._connect(sandbox), name=f"network of {sandbox.id}")
+        try:
+            if self._needs_infra(sandbox):
+                await self._start_infra(sandbox)
+            if on_created is not None:
+                on_created(sandbox.id)
+            await network
+        finally:
+            network.cancel()
+            await asyncio.gather(network, return_exceptions=True)
+        sandbox.record.state = "ready"
+        core.save_sandbox(sandbox)
+        sandbox.network.set_result(None)
+
+    async def _connect(self, sandbox: Sandbox) -> None:
+        core, net = self._core, sandbox.namespaces.net
+        if net is None or core.network is None:
+            return
+        sandbox.record.network = True
+        core.save_sandbox(sandbox)
+        ips = await core.network.setup(sandbox.id, net, sandbox.config)
+        if not ips:
+            raise errors.Internal(f"the network gave sandbox {sandbox.id} no IP")
+        sandbox.record.ips = list(ips)
+
+    def _cgroup(self, sandbox: Sandbox) -> str:
+        parent = sandbox.config.linux.cgroup_parent
+        return parent if self._core.config.cgroup_driver == "cgroupfs" else expand_slice(slice_name(parent))
+
+    # infra container -------------------------------------------------------------------------------------------------
+
+    def _needs_infra(self, sandbox: Sandbox) -> bool:
+        match self._core.config.infra_container:
+            case "always":
+                return True
+            case "never":
+                return False
+            case _:
+                shared_pid = sandbox.config.linux.security_context.namespace_options.pid == cri.POD
+                return shared_pid or self._core.dialect.shared_sandbox
+
+    async def _start_infra(self, sandbox: Sandbox) -> None:
+        rootfs = self._core.paths.run_dir / "infra"
+        await asyncio.to_thread(infra_rootfs, rootfs, Path(self._core.config.infra_path))
+        infra = await self._containers.create_infra(sandbox, self._infra_config(sandbox), rootfs)
+        if infra.record.create_error:
+            raise errors.Internal(infra.record.create_error)
+
+    def _infra_config(self, sandbox: Sandbox) -> cri.ContainerConfig:
+        security = sandbox.config.linux.security_context
+        config = cri.ContainerConfig(command=["/catatonit", "-P"], working_dir="/")
+        own = config.linux.security_context
+        own.readonly_rootfs = True
+        own.no_new_privs = True
+        own.capabilities.drop_capabilities.append("ALL")
+        if security.HasField("seccomp"):
+            own.seccomp.CopyFrom(security.seccomp)
+        limits = config.linux.resources
+        limits.oom_score_adj = _INFRA_OOM_SCORE_ADJ
+        limits.cpu_shares = _INFRA_SHARES
+        if self._core.dialect.shared_sandbox:
+            # all containers of the pod run in this one's cgroup: it gets what the pod as a whole may use
+            total, extra = sandbox.config.linux.resources, sandbox.config.linux.overhead
+            limits.cpu_shares = max(_INFRA_SHARES, total.cpu_shares + extra.cpu_shares)
+            limits.cpu_period = total.cpu_period
+            limits.cpu_quota = total.cpu_quota + max(extra.cpu_quota, 0) if total.cpu_quota > 0 else total.cpu_quota
+            if total.memory_limit_in_bytes > 0:
+                limits.memory_limit_in_bytes = total.memory_limit_in_bytes + extra.memory_limit_in_bytes
+        return config
+
+    # stop and remove -------------------------------------------------------------------------------------------------
+
+    async def stop(self, sandbox: Sandbox) -> None:
+        """Kill what runs, disconnect. Raises what the network raises: then it is to be tried again."""
+        core = self._core
+        sandbox.closing = True
+        async with sandbox.lock:
+            if sandbox.record.state == "notready" and not sandbox.record.network:
+                return
+            containers = list(sandbox.containers.values())
+            await _all(self._ending.kill_now(container) for container in containers if not container.record.infra)
+            await _all(self._ending.kill_now(container) for container in containers if container.record.infra)
+            await self._disconnect(sandbox)
+            await asyncio.to_thread(sandbox.namespaces.release)
+            sandbox.record.state = "notready"
+            core.save_sandbox(sandbox)
+        core.tell_sandbox(cri.CONTAINER_STOPPED_EVENT, sandbox)
+
+    async def _disconnect(self, sandbox: Sandbox) -> None:
+        core, net = self._core, sandbox.namespaces.net
+        if sandbox.record.network and core.network is not None:
+            path = net if net is not None and sandbox.namespaces.intact() else None
+            await core.network.teardown(sandbox.id, path, sandbox.config)
+        sandbox.record.network = False
+
+    async def remove(self, sandbox: Sandbox) -> None:
+        await self.stop(sandbox)
+        async with sandbox.lock:
+            if sandbox.id not in self._core.registry.sandboxes:
+                return
+            await self._dismantle(sandbox)
+        self._core.tell_sandbox(cri.CONTAINER_DELETED_EVENT, sandbox)
+
+    async def _dismantle(self, sandbox: Sandbox) -> None:
+        """Everything but the network. Repeatable."""
+        core = self._core
+        containers = list(sandbox.containers.values())
+        await _all(self._ending.remove(container) for container in containers if not container.record.infra)
+        await _all(self._ending.remove(container) for container in containers if container.record.infra)
+        await asyncio.to_thread(sandbox.namespaces.release)
+        await asyncio.to_thread(self._remove_files, sandbox)
+        core.registry.sandboxes.pop(sandbox.id, None)
+
+    def _remove_files(self, sandbox: Sandbox) -> None:
+        for directory in reversed(sandbox.record.made_cgroups):
+            remove_empty(Path(directory), rounds=1)
+        paths = self._core.paths
+        bundles.release_mounts(paths.pod(sandbox.id))
+        remove_tree(paths.pod(sandbox.id))
+        remove_tree(paths.sandbox(sandbox.id))
+
+    async def abandon(self, sandbox: Sandbox) -> None:
+        """Remove a sandbox that an earlier agent did not finish."""
+        sandbox.closing = True
+        async with sandbox.lock:
+            await self._disconnect(sandbox)
+            await self._dismantle(sandbox)
+
+    async def abandon_unknown(self, sandbox_id: str) -> None:
+        """Remove a sandbox of which only the directory is left; its name is enough to undo its network."""
+        core = self._core
+        if core.network is not None:
+            await core.network.teardown(sandbox_id, None, cri.PodSandboxConfig())
+        record = records.SandboxRecord(
+            id=sandbox_id,
+            boot_id="",
+            handler=core.config.name,
+            created_at_ns=0,
+            config=records.raw(cri.PodSandboxConfig()),
+        )
+        await self._dismantle(Sandbox.restored(record, core.paths))
+
+    async def _undo(self, sandbox: Sandbox, cause: BaseException) -> None:
+        """Leave nothing of a sandbox that could not be made, whatever happens to the caller meanwhile.
+
+        When the network cannot be undone, the sandbox stays listed as NOTREADY: stopping it tries again.
+        """
+        sandbox.closing = True
+        if not sandbox.network.done():
+            failure = cause if isinstance(cause, errors.RuntimeFault) else errors.Internal(str(cause) or "cancelled")
+            sandbox.network.set_exception(failure)
+            sandbox.network.exception()  # nobody may be waiting
+
+        async def work() -> None:
+            try:
+                async with asyncio.timeout(_UNDO_SECONDS), sandbox.lock:
+                    try:
+                        await self._disconnect(sandbox)
+                    except Exception as error:
+                        cause.add_note(f"undo: {error}")
+                        log.exception("the network of sandbox %s could not be undone", sandbox.id)
+                        sandbox.record.state = "notready"
+                        self._core.save_sandbox(sandbox)
+                    else:
+                        await self._dismantle(sandbox)
+            except Exception as error:
+                cause.add_note(f"undo: {error}")
+                log.exception("sandbox %s, half made, could not be removed", sandbox.id)
+                sandbox.record.state = "notready"
+                self._core.save_sandbox(sandbox)
+
+        await asyncio.shield(self._core.spawn(work(), f"undoing sandbox {sandbox.id}"))
+
+
+async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of it, at the same time, and only then raise: the first error, the others as notes."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    failures = [result for result in results if isinstance(result, BaseException)]
+    if failures:
+        for other in failures[1:]:
+            failures[0].add_note(f"also: {other}")
+        raise failures[0]
+
+
+def infra_rootfs(directory: Path, program: Path) -> None:
+    """A root file system with nothing but the program that waits. Made once, shared, read-only in its containers."""
+    binary = directory / "catatonit"
+    if binary.exists():
+        return
+    for name in ("proc", "sys", "dev", "etc"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    temporary = directory / "catatonit.tmp"
+    shutil.copyfile(program, temporary)
+    temporary.chmod(0o755)
+    temporary.rename(binary)

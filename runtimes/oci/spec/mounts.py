@@ -1,0 +1,153 @@
+"""The mounts of a container: the kernel's file systems, the sandbox's files, then what the request asks for, parents first."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proto import cri_pb2 as cri
+from runtimes import errors
+
+Json = dict[str, Any]
+
+_PROPAGATION = {
+    cri.PROPAGATION_PRIVATE: "rprivate",
+    cri.PROPAGATION_HOST_TO_CONTAINER: "rslave",
+    cri.PROPAGATION_BIDIRECTIONAL: "rshared",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxFiles:
+    """What every container of a sandbox sees: container path -> host path."""
+
+    files: Mapping[str, Path]
+    shm: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountPlan:
+    """The bundle's mounts and root propagation ("" for the default)."""
+
+    mounts: list[Json]
+    root_propagation: str
+
+
+def container_mounts(
+    wanted: list[cri.Mount],
+    sandbox: SandboxFiles,
+    image_volumes: Mapping[int, Path],
+    *,
+    privileged: bool,
+    read_only_root: bool,
+    recursive_read_only: bool,
+) -> MountPlan:
+    """`image_volumes`: index in `wanted` -> where that image is mounted on the host.
+
+    Raises InvalidArgument, NotSupported. Blocks: missing sources are made, as containerd does.
+    """
+    own = {str(Path(mount.container_path)) for mount in wanted}
+    mounts = [mount for mount in _kernel_mounts(privileged) if mount["destination"] not in own]
+    options = ["rbind", "rprivate", "ro" if read_only_root else "rw"]
+    mounts += [
+        {"source": str(source), "destination": path, "type": "bind", "options": options}
+        for path, source in sandbox.files.items()
+        if path not in own
+    ]
+    if "/dev/shm" not in own:
+        mounts.append(
+            {
+                "source": str(sandbox.shm),
+                "destination": "/dev/shm",
+                "type": "bind",
+                "options": ["rbind", "rprivate", "rw"],
+            }
+        )
+    propagation = ""
+    requested: list[Json] = []
+    for index, mount in enumerate(wanted):
+        requested.append(_bind(mount, image_volumes.get(index), recursive_read_only))
+        if mount.propagation == cri.PROPAGATION_BIDIRECTIONAL:
+            propagation = "rshared"
+        elif mount.propagation == cri.PROPAGATION_HOST_TO_CONTAINER and not propagation:
+            propagation = "rslave"
+    requested.sort(key=lambda entry: len(Path(entry["destination"]).parts))  # stable: parents before what is in them
+    return MountPlan(mounts=mounts + requested, root_propagation=propagation)
+
+
+def _kernel_mounts(privileged: bool) -> list[Json]:
+    sys_mode = "rw" if privileged else "ro"
+    base = ["nosuid", "noexec", "nodev"]
+    mounts: list[Json] = [
+        {"destination": "/proc", "type": "proc", "source": "proc", "options": base},
+        {
+            "destination": "/dev",
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+        },
+        {
+            "destination": "/dev/pts",
+            "type": "devpts",
+            "source": "devpts",
+            "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        },
+        {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*base, sys_mode]},
+        {
+            "destination": "/sys/fs/cgroup",
+            "type": "cgroup",
+            "source": "cgroup",
+            "options": [*base, "relatime", sys_mode],
+        },
+        {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": base},
+    ]
+    return mounts
+
+
+def _bind(mount: cri.Mount, image_volume: Path | None, recursive_read_only: bool) -> Json:
+    if not mount.container_path.startswith("/"):
+        raise errors.InvalidArgument(f"mount path {mount.container_path!r} is not absolute")
+    if mount.recursive_read_only:
+        if not mount.readonly:
+            raise errors.InvalidArgument(f"recursive_read_only of {mount.container_path} needs readonly")
+        if mount.propagation != cri.PROPAGATION_PRIVATE:
+            raise errors.InvalidArgument(f"recursive_read_only of {mount.container_path} needs private propagation")
+        if not recursive_read_only:
+            raise errors.NotSupported("this runtime has no recursive read-only mounts")
+    source = image_volume if image_volume is not None else _source(mount)
+    mode = "rro" if mount.recursive_read_only else "ro" if mount.readonly or image_volume is not None else "rw"
+    return {
+        "source": str(source),
+        "destination": mount.container_path,
+        "type": "bind",
+        "options": ["rbind", _PROPAGATION[mount.propagation], mode],
+    }
+
+
+def _source(mount: cri.Mount) -> Path:
+    if not mount.host_path.startswith("/"):
+        raise errors.InvalidArgument(f"host path {mount.host_path!r} of {mount.container_path} is not absolute")
+    path = Path(mount.host_path)
+    try:
+        if not path.exists():
+            path.mkdir(parents=True)
+        source = path.resolve(strict=True)
+        if mount.propagation != cri.PROPAGATION_PRIVATE:
+            _check_propagation(source, mount.propagation)
+    except OSError as error:
+        raise errors.InvalidArgument(f"host path {mount.host_path}: {error.strerror}") from error
+    return source
+
+
+def _check_propagation(source: Path, propagation: cri.MountPropagation) -> None:
+    """Propagation needs a shared mount (or, one way, a slave) on the host's side."""
+    best, tags = "", ""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before = line.partition(" - ")[0].split(" ")
+        point = before[4].encode().decode("unicode_escape")
+        if len(point) >= len(best) and source.is_relative_to(point):
+            best, tags = point, " ".join(before[6:])
+    if "shared:" in tags or (propagation == cri.PROPAGATION_HOST_TO_CONTAINER and "master:" in tags):
+        return
+    kind = "shared" if propagation == cri.PROPAGATION_BIDIRECTIONAL else "shared or slave"
+    raise errors.InvalidArgument(f"path {str(source)!r} is mounted on {best!r} but it is not a {kind} mount")

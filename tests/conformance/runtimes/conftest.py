@@ -1,0 +1,311 @@
+"""One suite for every implementation of the runtime contract. A test sees the contract and CRI messages, nothing else.
+
+`runtime` is parametrised over the implementations; to add one, write a factory (an async context manager that yields a
+`Subject`) and name it in FACTORIES. What an implementation cannot do is said once, in EXCEPTIONS, with the reason.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+import pytest
+
+from proto import cri_pb2 as cri
+from runtimes.contract import ImageService, LocalStreaming, RuntimeService
+from runtimes.oci.config import OCIRuntimeConfig
+from runtimes.oci.engine import OCIRuntime
+from runtimes.oci.images.store import DiskImageStore
+
+T = TypeVar("T")
+
+IMAGE = "localhost/conformance:1"
+DEADLINE_SECONDS = 30.0
+
+MASKED_PATHS = ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"]
+READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+
+# (implementation, what a test asks for) -> why not
+EXCEPTIONS = {
+    (
+        "runsc",
+        "container limits",
+    ): "one gVisor sandbox holds all containers of a pod: only the pod's limit is the kernel's",
+    ("runsc", "host files in proc"): "gVisor has a /proc of its own, without these files",
+    ("runsc", "mount propagation"): "mounts made on the host later are not seen by the sandbox's file server",
+    ("runsc", "host namespaces"): "a sandbox has its own kernel: the host's PID and IPC namespaces cannot be shared",
+    ("runsc", "target pid"): "runsc takes no path of a PID namespace to join",
+    ("runsc", "seccomp in proc"): "the profile is the sandbox's own; the guest kernel reports none",
+    (
+        "runsc",
+        "start error",
+    ): "runsc checks neither the program nor its mounts before `start`, and words errors its own way",
+    ("runsc", "sysctls"): "gVisor keeps its own values of kernel settings",
+    ("runsc", "devices"): "gVisor shows only devices that it implements itself",
+    ("runsc", "recursive read-only"): "runsc has no rro mount option",
+    ("runsc", "no_new_privs in proc"): "the guest kernel always behaves as if it were set and reports nothing",
+}
+
+
+@dataclass(kw_only=True)
+class Subject:
+    """One implementation, started: what the tests talk to. `directory` is the test's own folder on the host."""
+
+    name: str
+    handler: str
+    service: RuntimeService
+    images: ImageService
+    streaming: LocalStreaming | None
+    cgroup_parent: str
+    directory: Path
+    image_ref: str = ""
+    pods: list[str] = field(default_factory=list)
+
+    def needs(self, ability: str) -> None:
+        """Skip the test, with the reason, where the implementation is known not to have the ability."""
+        if reason := EXCEPTIONS.get((self.name, ability)):
+            pytest.skip(f"{self.name}: {reason}")
+
+    # sandboxes
+
+    def sandbox_config(self, name: str = "pod", **fields: object) -> cri.PodSandboxConfig:
+        uid = secrets.token_hex(8)
+        logs = self.directory / "logs" / f"{name}-{uid}"
+        logs.mkdir(parents=True)
+        config = cri.PodSandboxConfig(
+            metadata=cri.PodSandboxMetadata(name=name, uid=uid, namespace="default"),
+            hostname=name,
+            log_directory=str(logs),
+            dns_config=cri.DNSConfig(servers=["10.0.0.10"], searches=["a.example", "b.example"], options=["ndots:5"]),
+            labels={"app": name},
+            annotations={"note": "kept"},
+        )
+        config.linux.cgroup_parent = f"{self.cgroup_parent}/pod{uid}"
+        config.linux.security_context.namespace_options.pid = cri.CONTAINER
+        config.linux.security_context.seccomp.profile_type = cri.SecurityProfile.RuntimeDefault
+        for key, value in fields.items():
+            getattr(config, key).CopyFrom(value) if hasattr(value, "CopyFrom") else setattr(config, key, value)
+        return config
+
+    async def run_sandbox(self, config: cri.PodSandboxConfig | None = None) -> tuple[str, cri.PodSandboxConfig]:
+        config = config or self.sandbox_config()
+        response = await self.service.run_pod_sandbox(
+            cri.RunPodSandboxRequest(config=config, runtime_handler=self.handler)
+        )
+        self.pods.append(response.pod_sandbox_id)
+        return response.pod_sandbox_id, config
+
+    # containers
+
+    def container_config(self, *args: str, name: str = "main") -> cri.ContainerConfig:
+        config = cri.ContainerConfig(
+            metadata=cri.ContainerMetadata(name=name),
+            image=cri.ImageSpec(image=self.image_ref, user_specified_image=IMAGE),
+            command=["/bin/sh", "-c"],
+            args=[" ".join(args) or "sleep 1000"],
+            labels={"part": name},
+            annotations={"hash": "1"},
+            log_path=f"{name}.log",
+        )
+        security = config.linux.security_context
+        security.namespace_options.pid = cri.CONTAINER
+        security.masked_paths.extend(MASKED_PATHS)
+        security.readonly_paths.extend(READONLY_PATHS)
+        return config
+
+    async def create(self, pod: tuple[str, cri.PodSandboxConfig], config: cri.ContainerConfig) -> str:
+        response = await self.service.create_container(
+            cri.CreateContainerRequest(pod_sandbox_id=pod[0], config=config, sandbox_config=pod[1])
+        )
+        return response.container_id
+
+    async def start(self, container_id: str) -> None:
+        await self.service.start_container(cri.StartContainerRequest(container_id=container_id))
+
+    async def launch(self, pod: tuple[str, cri.PodSandboxConfig], config: cri.ContainerConfig) -> str:
+        container_id = await self.create(pod, config)
+        await self.start(container_id)
+        return container_id
+
+    async def status(self, container_id: str) -> cri.ContainerStatus:
+        return (await self.service.container_status(cri.ContainerStatusRequest(container_id=container_id))).status
+
+    async def exited(self, container_id: str) -> cri.ContainerStatus:
+        """The status once the container has ended."""
+
+        async def ended() -> cri.ContainerStatus | None:
+            status = await self.status(container_id)
+            return status if status.state == cri.CONTAINER_EXITED else None
+
+        return await until(ended)
+
+    @staticmethod
+    async def eventually(probe: Callable[[], Awaitable[T | None]]) -> T:
+        return await until(probe)
+
+    @staticmethod
+    async def until(happened: Callable[[], bool]) -> None:
+        async def probe() -> bool | None:
+            return happened() or None
+
+        await until(probe)
+
+    async def run(self, *args: str) -> tuple[cri.ContainerStatus, str]:
+        """Run a shell script in a container of a pod of its own; its final status and its output."""
+        pod = await self.run_sandbox()
+        return await self.run_in(pod, self.container_config(*args))
+
+    async def run_in(
+        self, pod: tuple[str, cri.PodSandboxConfig], config: cri.ContainerConfig
+    ) -> tuple[cri.ContainerStatus, str]:
+        status = await self.exited(await self.launch(pod, config))
+        return status, log_text(Path(status.log_path))
+
+    async def exec(self, container_id: str, *cmd: str, timeout: int = 0) -> cri.ExecSyncResponse:
+        return await self.service.exec_sync(
+            cri.ExecSyncRequest(container_id=container_id, cmd=list(cmd), timeout=timeout)
+        )
+
+    async def sh(self, container_id: str, script: str) -> str:
+        """The output of a script in a running container, which must succeed."""
+        response = await self.exec(container_id, "/bin/sh", "-c", script)
+        assert response.exit_code == 0, response
+        return response.stdout.decode()
+
+
+def log_text(path: Path, stream: str | None = None) -> str:
+    """The text of a CRI log: lines "<time> <stream> <P or F> <text>"."""
+    found = ""
+    for line in path.read_text().splitlines():
+        _, name, tag, text = line.split(" ", 3)
+        if stream in (None, name):
+            found += text + ("\n" if tag == "F" else "")
+    return found
+
+
+async def until(probe: Callable[[], Awaitable[T | None]]) -> T:
+    """What `probe` answers once it is not None."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while (found := await probe()) is None:
+        assert time.monotonic() < deadline, "did not happen in time"
+        await asyncio.sleep(0.02)
+    return found
+
+
+@pytest.fixture(scope="session")
+def demo_image() -> ModuleType:
+    """hack/demo-image as a module."""
+    module = ModuleType("demo_image")
+    SourceFileLoader("demo_image", str(Path(__file__).parents[3] / "hack" / "demo-image")).exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def image_archive(demo_image: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A docker or OCI archive of the image that all tests use: busybox with users and groups of its own."""
+    path = tmp_path_factory.mktemp("image") / "image.tar"
+    files = {
+        "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1001:web:/www:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
+        "etc/group": "root:x:0:\nweb:x:1001:\nstaff:x:2000:web\naudit:x:2001:web,other\nnogroup:x:65534:\n",
+    }
+    demo_image.build(path, tag=IMAGE, files=files, config={"Env": ["PATH=/bin:/usr/bin", "FROM_IMAGE=yes"]})
+    return path
+
+
+@pytest.fixture(scope="session")
+def image_store(image_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The engine's image store, on disk, with that image in it."""
+    root = tmp_path_factory.mktemp("store")
+
+    async def fill() -> None:
+        store = DiskImageStore(root)
+        await store.start()
+        await store.import_archive(image_archive)
+        await store.stop()
+
+    asyncio.run(fill())
+    return root
+
+
+@contextlib.asynccontextmanager
+async def oci_subject(name: str, directory: Path, image_store: Path) -> AsyncIterator[Subject]:
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    if name == "crun":
+        mount_hugetlb()
+    store = DiskImageStore(image_store)
+    await store.start()
+    args = ("--platform=ptrace", "--network=host", "--net-raw") if name == "runsc" else ()
+    config = OCIRuntimeConfig(
+        name=name, path=path, global_args=args, state_dir=directory / "state", run_dir=directory / "run"
+    )
+    engine = OCIRuntime(config=config, images=store, network=None)
+    await engine.start()
+    subject = Subject(
+        name=name,
+        handler=name,
+        service=engine,
+        images=store,
+        streaming=engine,
+        cgroup_parent=f"/natest-{secrets.token_hex(4)}",
+        directory=directory,
+        image_ref=IMAGE,
+    )
+    try:
+        yield subject
+    finally:
+        pods = await engine.list_pod_sandbox(cri.ListPodSandboxRequest())
+        for pod in pods.items:
+            await engine.remove_pod_sandbox(cri.RemovePodSandboxRequest(pod_sandbox_id=pod.id))
+        await engine.stop()
+        await store.stop()
+
+
+FACTORIES = {"runc": oci_subject, "crun": oci_subject, "runsc": oci_subject}
+
+
+@pytest.fixture(params=sorted(FACTORIES))
+async def runtime(request: pytest.FixtureRequest, tmp_path: Path, image_store: Path) -> AsyncIterator[Subject]:
+    """One started implementation after the other; afterwards nothing of the test may be left on the host."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    async with FACTORIES[request.param](request.param, tmp_path, image_store) as subject:
+        yield subject
+    assert leaks(tmp_path, subject.cgroup_parent) == []
+
+
+def leaks(directory: Path, cgroup_parent: str) -> list[str]:
+    """Mounts, processes and cgroups that name the test's own folder or cgroup."""
+    found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(directory) in line]
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                argv = (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+                if str(directory) in argv:
+                    found.append(f"process {entry.name}: {argv}")
+    for root in Path("/sys/fs/cgroup").iterdir():
+        found += [
+            str(path)
+            for path in (root / cgroup_parent.lstrip("/"), root)
+            if path.name == cgroup_parent[1:] and path.exists()
+        ]
+    return found
+
+
+def mount_hugetlb() -> None:
+    """crun wants no controller left to the v2 hierarchy on a host that is hybrid otherwise."""
+    unified = Path("/sys/fs/cgroup/unified/cgroup.controllers")
+    target = Path("/sys/fs/cgroup/hugetlb")
+    if unified.exists() and not target.is_mount():
+        target.mkdir(exist_ok=True)
+        subprocess.run(["mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", str(target)], check=False)

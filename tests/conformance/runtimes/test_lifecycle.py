@@ -1,0 +1,312 @@
+"""Sandboxes and containers from their making to their end."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from proto import cri_pb2 as cri
+from runtimes import errors
+
+pytestmark = pytest.mark.node
+
+
+async def test_a_container_runs_to_its_end(runtime):
+    """Output is in the log in the CRI's format, the exit code, reason and the times in the status."""
+    before = time.time_ns()
+    pod = await runtime.run_sandbox()
+    config = runtime.container_config("echo out; echo err >&2; exit 3")
+    container_id = await runtime.create(pod, config)
+    created = await runtime.status(container_id)
+    assert (created.state, created.started_at, created.finished_at) == (cri.CONTAINER_CREATED, 0, 0)
+    await runtime.start(container_id)
+    status = await runtime.exited(container_id)
+    assert (status.exit_code, status.reason, status.message) == (3, "Error", "")
+    assert before <= created.created_at <= status.started_at <= status.finished_at <= time.time_ns()
+    assert status.metadata == config.metadata
+    assert (dict(status.labels), dict(status.annotations)) == (dict(config.labels), dict(config.annotations))
+    log = Path(status.log_path)
+    assert log == Path(pod[1].log_directory) / "main.log"
+    lines = {tuple(line.split(" ")[1:]) for line in log.read_text().splitlines()}
+    assert lines == {("stdout", "F", "out"), ("stderr", "F", "err")}
+
+
+async def test_what_a_sandbox_reports(runtime):
+    """A running sandbox is READY with the metadata it was made with, and listed by id, state and label."""
+    sandbox_id, config = await runtime.run_sandbox()
+    status = (await runtime.service.pod_sandbox_status(cri.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id))).status
+    assert (status.id, status.state, status.metadata) == (sandbox_id, cri.SANDBOX_READY, config.metadata)
+    assert (dict(status.labels), dict(status.annotations)) == ({"app": "pod"}, {"note": "kept"})
+    assert status.runtime_handler == runtime.handler
+    assert status.linux.namespaces.options == config.linux.security_context.namespace_options
+    for wanted, found in (
+        (cri.PodSandboxFilter(), True),
+        (cri.PodSandboxFilter(id=sandbox_id), True),
+        (cri.PodSandboxFilter(id="ffff"), False),
+        (cri.PodSandboxFilter(state=cri.PodSandboxStateValue(state=cri.SANDBOX_READY)), True),
+        (cri.PodSandboxFilter(state=cri.PodSandboxStateValue(state=cri.SANDBOX_NOTREADY)), False),
+        (cri.PodSandboxFilter(label_selector={"app": "pod"}), True),
+        (cri.PodSandboxFilter(label_selector={"app": "other"}), False),
+    ):
+        items = (await runtime.service.list_pod_sandbox(cri.ListPodSandboxRequest(filter=wanted))).items
+        assert (sandbox_id in [item.id for item in items]) is found, wanted
+
+
+async def test_containers_are_listed_by_every_filter(runtime):
+    """id, state, sandbox and labels select; several at once must all hold."""
+    pod = await runtime.run_sandbox()
+    running = await runtime.launch(pod, runtime.container_config(name="one"))
+    created = await runtime.create(pod, runtime.container_config(name="two"))
+    state = cri.ContainerStateValue
+    for wanted, found in (
+        (cri.ContainerFilter(pod_sandbox_id=pod[0]), {running, created}),
+        (cri.ContainerFilter(id=running), {running}),
+        (cri.ContainerFilter(pod_sandbox_id=pod[0], state=state(state=cri.CONTAINER_RUNNING)), {running}),
+        (cri.ContainerFilter(pod_sandbox_id=pod[0], state=state(state=cri.CONTAINER_CREATED)), {created}),
+        (cri.ContainerFilter(label_selector={"part": "two"}), {created}),
+        (cri.ContainerFilter(id=running, label_selector={"part": "two"}), set()),
+        (cri.ContainerFilter(pod_sandbox_id="ffff"), set()),
+    ):
+        listed = (await runtime.service.list_containers(cri.ListContainersRequest(filter=wanted))).containers
+        assert {entry.id for entry in listed} == found, wanted
+
+
+async def test_stopping_and_removing_are_idempotent(runtime):
+    """Stop and remove succeed again and again, also for what never existed; the sandbox is NOTREADY in between."""
+    service, pod = runtime.service, await runtime.run_sandbox()
+    container_id = await runtime.launch(pod, runtime.container_config())
+    for _ in range(2):
+        await service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=0))
+    status = await runtime.status(container_id)
+    assert (status.state, status.exit_code, status.reason) == (cri.CONTAINER_EXITED, 137, "Error")
+    for _ in range(2):
+        await service.stop_pod_sandbox(cri.StopPodSandboxRequest(pod_sandbox_id=pod[0]))
+    listed = (await service.list_pod_sandbox(cri.ListPodSandboxRequest())).items
+    assert [(item.id, item.state) for item in listed if item.id == pod[0]] == [(pod[0], cri.SANDBOX_NOTREADY)]
+    for _ in range(2):
+        await service.remove_container(cri.RemoveContainerRequest(container_id=container_id))
+        await service.remove_pod_sandbox(cri.RemovePodSandboxRequest(pod_sandbox_id=pod[0]))
+    with pytest.raises(errors.NotFound):
+        await runtime.status(container_id)
+    with pytest.raises(errors.NotFound):
+        await service.pod_sandbox_status(cri.PodSandboxStatusRequest(pod_sandbox_id=pod[0]))
+
+
+async def test_unknown_ids_are_not_found(runtime):
+    """Every verb that needs an object says NotFound when there is none."""
+    service, unknown = runtime.service, "0" * 64
+    for call in (
+        service.pod_sandbox_status(cri.PodSandboxStatusRequest(pod_sandbox_id=unknown)),
+        service.create_container(cri.CreateContainerRequest(pod_sandbox_id=unknown, config=runtime.container_config())),
+        service.start_container(cri.StartContainerRequest(container_id=unknown)),
+        service.container_status(cri.ContainerStatusRequest(container_id=unknown)),
+        service.update_container_resources(cri.UpdateContainerResourcesRequest(container_id=unknown)),
+        service.reopen_container_log(cri.ReopenContainerLogRequest(container_id=unknown)),
+        service.exec_sync(cri.ExecSyncRequest(container_id=unknown, cmd=["true"])),
+        service.container_stats(cri.ContainerStatsRequest(container_id=unknown)),
+        service.pod_sandbox_stats(cri.PodSandboxStatsRequest(pod_sandbox_id=unknown)),
+    ):
+        with pytest.raises(errors.NotFound):
+            await call
+
+
+async def test_a_name_is_taken_until_it_is_removed(runtime):
+    """The same metadata twice is AlreadyExists; after removal it is free again."""
+    service, pod = runtime.service, await runtime.run_sandbox()
+    with pytest.raises(errors.AlreadyExists):
+        await service.run_pod_sandbox(cri.RunPodSandboxRequest(config=pod[1], runtime_handler=runtime.handler))
+    first = await runtime.create(pod, runtime.container_config())
+    with pytest.raises(errors.AlreadyExists):
+        await runtime.create(pod, runtime.container_config())
+    await service.remove_container(cri.RemoveContainerRequest(container_id=first))
+    await runtime.create(pod, runtime.container_config())
+
+
+async def test_a_container_that_handles_the_stop_signal(runtime):
+    """It gets the time it was given, and its own exit code counts."""
+    pod = await runtime.run_sandbox()
+    script = "trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.05; done"
+    container_id = await runtime.launch(pod, runtime.container_config(script))
+    log = Path((await runtime.status(container_id)).log_path)
+    await runtime.until(lambda: "up" in log.read_text())
+    await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=20))
+    status = await runtime.status(container_id)
+    assert (status.exit_code, status.reason) == (7, "Error")
+    assert "bye" in log.read_text()
+
+
+async def test_a_container_that_ignores_the_stop_signal_is_killed(runtime):
+    """After the time given comes SIGKILL."""
+    pod = await runtime.run_sandbox()
+    container_id = await runtime.launch(pod, runtime.container_config("trap '' TERM; while :; do sleep 0.05; done"))
+    await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=1))
+    assert (await runtime.status(container_id)).exit_code == 137
+
+
+async def test_the_stop_signal_can_be_chosen(runtime):
+    """config.stop_signal replaces SIGTERM, and is reported."""
+    pod = await runtime.run_sandbox()
+    config = runtime.container_config("trap 'exit 9' USR1; trap 'exit 8' TERM; echo up; while :; do sleep 0.05; done")
+    config.stop_signal = cri.SIGUSR1
+    container_id = await runtime.launch(pod, config)
+    log = Path((await runtime.status(container_id)).log_path)
+    await runtime.until(lambda: "up" in log.read_text())
+    await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=20))
+    status = await runtime.status(container_id)
+    assert (status.exit_code, status.stop_signal) == (9, cri.SIGUSR1)
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "reason"), [("exit 0", 0, "Completed"), ("kill -9 $$", 137, "Error"), ("exit 255", 255, "Error")]
+)
+async def test_exit_codes(runtime, script, code, reason):
+    """Zero is Completed, everything else Error; a signal is 128 and its number."""
+    # a first process is immune to its own signals, so the script runs in a child
+    status, _ = await runtime.run(f"/bin/sh -c {script!r}; exit $?")
+    assert (status.exit_code, status.reason) == (code, reason)
+
+
+async def test_a_container_out_of_memory_is_said_to_be(runtime):
+    """The kernel's kill inside the container's limit is OOMKilled, exit code 137."""
+    runtime.needs("container limits")
+    pod = await runtime.run_sandbox()
+    config = runtime.container_config("exec tail /dev/zero")
+    config.linux.resources.memory_limit_in_bytes = 20 * 1024 * 1024
+    status, _ = await runtime.run_in(pod, config)
+    assert (status.exit_code, status.reason) == (137, "OOMKilled")
+
+
+async def test_a_container_that_cannot_start(runtime):
+    """A program that does not exist: start fails with the runtime's words, the status says StartError and 128."""
+    pod = await runtime.run_sandbox()
+    config = runtime.container_config()
+    del config.args[:]
+    config.command[:] = ["/no/such/program"]
+    container_id = await runtime.create(pod, config)
+    with pytest.raises(errors.RuntimeFault, match=r"(?i)no/such/program.*no such file"):
+        await runtime.start(container_id)
+    status = await runtime.status(container_id)
+    assert (status.state, status.exit_code, status.reason) == (cri.CONTAINER_EXITED, 128, "StartError")
+    assert "/no/such/program" in status.message
+    assert (status.started_at, status.finished_at > status.created_at) == (0, True)
+    await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=5))
+    await runtime.service.remove_container(cri.RemoveContainerRequest(container_id=container_id))
+
+
+async def test_a_container_starts_once(runtime):
+    """Starting what runs, or has run, is WrongState."""
+    pod = await runtime.run_sandbox()
+    container_id = await runtime.launch(pod, runtime.container_config())
+    with pytest.raises(errors.WrongState):
+        await runtime.start(container_id)
+    await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=0))
+    with pytest.raises(errors.WrongState):
+        await runtime.start(container_id)
+
+
+async def test_stopping_a_sandbox_stops_its_containers(runtime):
+    """All of them, at once; they stay listed as exited, and none can be created any more."""
+    pod = await runtime.run_sandbox()
+    ids = [await runtime.launch(pod, runtime.container_config(name=name)) for name in ("a", "b")]
+    await runtime.service.stop_pod_sandbox(cri.StopPodSandboxRequest(pod_sandbox_id=pod[0]))
+    assert [(await runtime.status(entry)).state for entry in ids] == [cri.CONTAINER_EXITED] * 2
+    with pytest.raises(errors.WrongState):
+        await runtime.create(pod, runtime.container_config(name="c"))
+
+
+async def test_removing_a_sandbox_removes_its_containers(runtime):
+    """Running and created ones, without being stopped first."""
+    pod = await runtime.run_sandbox()
+    running = await runtime.launch(pod, runtime.container_config(name="a"))
+    created = await runtime.create(pod, runtime.container_config(name="b"))
+    await runtime.service.remove_pod_sandbox(cri.RemovePodSandboxRequest(pod_sandbox_id=pod[0]))
+    for container_id in (running, created):
+        with pytest.raises(errors.NotFound):
+            await runtime.status(container_id)
+
+
+async def test_containers_of_a_pod_live_side_by_side(runtime):
+    """Each has its own exit code and its own log; one that ends leaves the other alone."""
+    pod = await runtime.run_sandbox()
+    stays = await runtime.launch(pod, runtime.container_config(name="stays"))
+    status, text = await runtime.run_in(pod, runtime.container_config("echo gone; exit 4", name="goes"))
+    assert (status.exit_code, text) == (4, "gone\n")
+    assert (await runtime.status(stays)).state == cri.CONTAINER_RUNNING
+    again, text = await runtime.run_in(pod, runtime.container_config("echo next; exit 5", name="next"))
+    assert (again.exit_code, text) == (5, "next\n")
+
+
+async def test_bad_requests_are_refused(runtime):
+    """InvalidArgument or NotFound, and nothing is left of the attempt."""
+    pod = await runtime.run_sandbox()
+    missing = runtime.container_config()
+    missing.image.image = "localhost/no-such-image:1"
+    with pytest.raises(errors.NotFound):
+        await runtime.create(pod, missing)
+    unknown_user = runtime.container_config()
+    unknown_user.linux.security_context.run_as_username = "nobody-knows-me"
+    with pytest.raises(errors.RuntimeFault):
+        await runtime.create(pod, unknown_user)
+    relative = runtime.container_config()
+    relative.mounts.add(container_path="/x", host_path="relative")
+    with pytest.raises(errors.RuntimeFault):
+        await runtime.create(pod, relative)
+    listed = await runtime.service.list_containers(cri.ListContainersRequest())
+    assert list(listed.containers) == []
+    with pytest.raises(errors.RuntimeFault):
+        await runtime.service.run_pod_sandbox(
+            cri.RunPodSandboxRequest(config=runtime.sandbox_config("other"), runtime_handler="no-such-handler")
+        )
+
+
+async def test_every_change_is_an_event(runtime):
+    """Created, started, stopped, deleted, in this order, with the pod's state at that time."""
+    if not runtime.service.capabilities.events:
+        pytest.skip("the runtime has no events")
+    events = runtime.service.events()
+    pod = await runtime.run_sandbox()
+    container_id = await runtime.launch(pod, runtime.container_config("exit 6"))
+    await runtime.exited(container_id)
+    await runtime.service.remove_container(cri.RemoveContainerRequest(container_id=container_id))
+    await runtime.service.remove_pod_sandbox(cri.RemovePodSandboxRequest(pod_sandbox_id=pod[0]))
+    seen = [await anext(events) for _ in range(8)]
+    kinds = cri.ContainerEventType
+    assert [(event.container_id, kinds.Name(event.container_event_type)) for event in seen] == [
+        (pod[0], "CONTAINER_CREATED_EVENT"),
+        (pod[0], "CONTAINER_STARTED_EVENT"),
+        (container_id, "CONTAINER_CREATED_EVENT"),
+        (container_id, "CONTAINER_STARTED_EVENT"),
+        (container_id, "CONTAINER_STOPPED_EVENT"),
+        (container_id, "CONTAINER_DELETED_EVENT"),
+        (pod[0], "CONTAINER_STOPPED_EVENT"),
+        (pod[0], "CONTAINER_DELETED_EVENT"),
+    ]
+    stopped = seen[4]
+    assert stopped.pod_sandbox_status.id == pod[0]
+    assert [(status.id, status.exit_code) for status in stopped.containers_statuses] == [(container_id, 6)]
+    assert list(seen[5].containers_statuses) == []
+
+
+async def test_a_container_can_be_made_before_the_network_is_up(runtime):
+    """With `early_sandbox` the id comes early, and everything works with it."""
+    if not runtime.service.capabilities.early_sandbox:
+        pytest.skip("the runtime tells a sandbox's id only when it is complete")
+    early = []
+    config = runtime.sandbox_config()
+    response = await runtime.service.run_pod_sandbox(
+        cri.RunPodSandboxRequest(config=config, runtime_handler=runtime.handler), on_created=early.append
+    )
+    assert early == [response.pod_sandbox_id]
+
+
+async def test_version_status_and_configuration(runtime):
+    """The runtime names itself, is ready, lists its handler, and says how it drives cgroups."""
+    version = await runtime.service.version(cri.VersionRequest())
+    assert version.runtime_name
+    assert version.runtime_version
+    assert version.runtime_api_version == "v1"
+    status = await runtime.service.status(cri.StatusRequest())
+    conditions = {condition.type: condition.status for condition in status.status.conditions}
+    assert conditions == {"RuntimeReady": True, "NetworkReady": True}
+    configuration = await runtime.service.runtime_config(cri.RuntimeConfigRequest())
+    assert configuration.linux.cgroup_driver in (cri.CGROUPFS, cri.SYSTEMD)

@@ -1,0 +1,144 @@
+"""What the containers of a pod share with each other and with the host."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from proto import cri_pb2 as cri
+from runtimes import errors
+
+pytestmark = pytest.mark.node
+
+
+def host_ns(kind):
+    return os.readlink(f"/proc/self/ns/{kind}")
+
+
+def argv_of(process):
+    try:
+        return (process / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").replace("\0", " ")
+    except OSError:
+        return ""
+
+
+async def pod_with(runtime, **modes):
+    config = runtime.sandbox_config(**({"hostname": ""} if modes.get("network") == cri.NODE else {}))
+    for name, mode in modes.items():
+        setattr(config.linux.security_context.namespace_options, name, mode)
+    return await runtime.run_sandbox(config)
+
+
+def container_with(runtime, *script, name="main", **modes):
+    config = runtime.container_config(*script, name=name)
+    for key, mode in modes.items():
+        setattr(config.linux.security_context.namespace_options, key, mode)
+    return config
+
+
+async def test_namespaces_of_a_pod(runtime):
+    """Network, IPC and UTS are the pod's, shared by its containers; PID and mount are each container's own."""
+    runtime.needs("host namespaces")
+    pod = await runtime.run_sandbox()
+    found = []
+    for name in ("a", "b"):
+        container_id = await runtime.launch(pod, runtime.container_config(name=name))
+        found.append(
+            (await runtime.sh(container_id, "for n in net ipc uts pid mnt; do readlink /proc/self/ns/$n; done")).split()
+        )
+    first, second = found
+    assert first[:3] == second[:3]
+    for one, kind in zip(first, ("net", "ipc", "uts", "pid", "mnt"), strict=True):
+        assert one != host_ns(kind)
+    assert first[3] != second[3]
+    assert first[4] != second[4]
+
+
+async def test_loopback_is_up(runtime):
+    """127.0.0.1 answers in a pod without any network."""
+    _, text = await runtime.run("ping -c 1 -W 2 127.0.0.1 > /dev/null && echo up || ifconfig lo")
+    assert "up" in text.lower()
+
+
+async def test_host_network(runtime):
+    """The host's interfaces and name."""
+    runtime.needs("host namespaces")
+    pod = await pod_with(runtime, network=cri.NODE)
+    config = container_with(
+        runtime, "readlink /proc/self/ns/net; readlink /proc/self/ns/uts; hostname", network=cri.NODE
+    )
+    _, text = await runtime.run_in(pod, config)
+    assert text.split() == [host_ns("net"), host_ns("uts"), os.uname().nodename]
+
+
+async def test_host_pid_and_ipc(runtime):
+    """The host's processes and message queues."""
+    runtime.needs("host namespaces")
+    pod = await pod_with(runtime, pid=cri.NODE, ipc=cri.NODE)
+    script = "readlink /proc/self/ns/pid; readlink /proc/self/ns/ipc"
+    _, text = await runtime.run_in(pod, container_with(runtime, script, pid=cri.NODE, ipc=cri.NODE))
+    assert text.split() == [host_ns("pid"), host_ns("ipc")]
+
+
+async def test_a_stopped_container_leaves_no_process_in_a_shared_pid_namespace(runtime):
+    """What the first process started ends with it, although the namespace goes on."""
+    runtime.needs("host namespaces")
+    pod = await pod_with(runtime, pid=cri.NODE)
+    marker = f"{10**6 + os.getpid()}"
+    container_id = await runtime.launch(pod, container_with(runtime, f"sleep {marker} & sleep {marker}", pid=cri.NODE))
+    await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=0))
+    left = [argv for argv in map(argv_of, Path("/proc").iterdir()) if argv == f"sleep {marker}"]
+    assert left == []
+
+
+async def test_a_shared_pid_namespace(runtime):
+    """With mode POD the containers see each other's processes, and none of them is process 1."""
+    pod = await pod_with(runtime, pid=cri.POD)
+    await runtime.launch(pod, container_with(runtime, "sleep 4321", name="a", pid=cri.POD))
+    container_id = await runtime.launch(pod, container_with(runtime, "sleep 5432", name="b", pid=cri.POD))
+    if runtime.name != "runsc":  # gVisor keeps one PID namespace for each container unless told by a pod annotation
+        text = await runtime.sh(container_id, "ps -o pid,args")
+        assert "sleep 4321" in text
+        assert "sleep 5432" in text
+        assert await runtime.sh(container_id, "cat /proc/1/comm") == "catatonit\n"
+    response = await runtime.service.list_containers(cri.ListContainersRequest())
+    assert len(response.containers) == 2, "what holds the namespace is not listed"
+
+
+async def test_a_target_pid_namespace(runtime):
+    """A debug container sees its target's processes; an unknown target is refused."""
+    runtime.needs("target pid")
+    pod = await runtime.run_sandbox()
+    target = await runtime.launch(pod, runtime.container_config("sleep 6543"))
+    config = runtime.container_config("ps -o args", name="debug")
+    options = config.linux.security_context.namespace_options
+    options.pid, options.target_id = cri.TARGET, target
+    _, text = await runtime.run_in(pod, config)
+    assert "sleep 6543" in text
+    config = runtime.container_config(name="lost")
+    options = config.linux.security_context.namespace_options
+    options.pid, options.target_id = cri.TARGET, "0" * 64
+    with pytest.raises(errors.NotFound):
+        await runtime.create(pod, config)
+
+
+async def test_sysctls(runtime):
+    """They are the pod's; those that would change the host are refused."""
+    runtime.needs("sysctls")
+    config = runtime.sandbox_config()
+    config.linux.sysctls["net.ipv4.ip_unprivileged_port_start"] = "80"
+    config.linux.sysctls["kernel.shm_rmid_forced"] = "1"
+    pod = await runtime.run_sandbox(config)
+    script = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced"
+    _, text = await runtime.run_in(pod, runtime.container_config(script))
+    assert text.split() == ["80", "1"]
+    for name in ("vm.swappiness", "kernel.panic", "net.ipv4.no_such_thing"):
+        config = runtime.sandbox_config(f"bad-{name.replace('.', '-').replace('_', '-')}")
+        config.linux.sysctls[name] = "1"
+        with pytest.raises(errors.RuntimeFault, match=name):
+            await runtime.run_sandbox(config)
+    config = runtime.sandbox_config("host", hostname="")
+    config.linux.security_context.namespace_options.network = cri.NODE
+    config.linux.sysctls["net.ipv4.ip_unprivileged_port_start"] = "80"
+    with pytest.raises(errors.RuntimeFault, match="ip_unprivileged_port_start"):
+        await runtime.run_sandbox(config)

@@ -1,0 +1,345 @@
+"""Exec, attach, port-forward and logs."""
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from proto import cri_pb2 as cri
+from runtimes import errors
+
+pytestmark = pytest.mark.node
+
+
+async def read_all(session):
+    """All output by stream number, and the exit code."""
+    output = {1: b"", 2: b""}
+    async for number, chunk in session.output():
+        output[number] += chunk
+    return output, await session.wait()
+
+
+async def read_until(stream, wanted: bytes) -> bytes:
+    found = b""
+    async with asyncio.timeout(20):
+        async for _, chunk in stream:
+            found += chunk
+            if wanted in found:
+                return found
+    raise AssertionError(f"the stream ended with {found!r}")
+
+
+def exec_request(container_id, *cmd, tty=False, stdin=False):
+    return cri.ExecRequest(container_id=container_id, cmd=list(cmd), tty=tty, stdin=stdin, stdout=True, stderr=not tty)
+
+
+def attach_request(container_id, *, tty=False, stdin=True):
+    return cri.AttachRequest(container_id=container_id, stdin=stdin, tty=tty, stdout=True, stderr=not tty)
+
+
+async def running(runtime, *script, name="main", **fields):
+    pod = await runtime.run_sandbox()
+    config = runtime.container_config(*script, name=name)
+    for key, value in fields.items():
+        setattr(config, key, value)
+    return await runtime.launch(pod, config)
+
+
+async def processes(runtime, container_id, text, *, there):
+    """Until a process with that text in its arguments is in the container, or none is."""
+
+    async def probe():
+        return ((text in await runtime.sh(container_id, "ps -o args")) is there) or None
+
+    await runtime.eventually(probe)
+
+
+def local(runtime):
+    if runtime.streaming is None:
+        pytest.skip("the runtime streams by URL")
+    return runtime.streaming
+
+
+# exec sync
+
+
+async def test_exec_sync(runtime):
+    """Both streams, the exit code, the container's user, environment and directory."""
+    container_id = await running(runtime)
+    response = await runtime.exec(
+        container_id, "/bin/sh", "-c", "echo out; echo err >&2; echo $FROM_IMAGE; pwd; exit 3"
+    )
+    assert (response.stdout, response.stderr, response.exit_code) == (b"out\nyes\n/\n", b"err\n", 3)
+    killed = await runtime.exec(container_id, "/bin/sh", "-c", "kill -9 $$")
+    assert killed.exit_code == 137
+
+
+async def test_exec_sync_times_out(runtime):
+    """Timeout after the seconds given, and the command is killed, with what it started."""
+    container_id = await running(runtime)
+    with pytest.raises(errors.Timeout):
+        await runtime.exec(container_id, "/bin/sh", "-c", "sleep 7654 & sleep 8765", timeout=1)
+
+    await processes(runtime, container_id, "8765", there=False)
+
+
+async def test_exec_of_a_missing_command(runtime):
+    """An error with the runtime's words, not an exit code."""
+    container_id = await running(runtime)
+    with pytest.raises(errors.RuntimeFault, match="no-such-command"):
+        await runtime.exec(container_id, "no-such-command")
+
+
+async def test_exec_needs_a_running_container(runtime):
+    """Created and exited ones are WrongState."""
+    pod = await runtime.run_sandbox()
+    container_id = await runtime.create(pod, runtime.container_config())
+    with pytest.raises(errors.WrongState):
+        await runtime.exec(container_id, "true")
+    await runtime.start(container_id)
+    await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=0))
+    with pytest.raises(errors.WrongState):
+        await runtime.exec(container_id, "true")
+
+
+async def test_many_execs_at_once(runtime):
+    """Ten at the same time, each with its own output."""
+    container_id = await running(runtime)
+    answers = await asyncio.gather(*(runtime.exec(container_id, "/bin/echo", str(number)) for number in range(10)))
+    assert [answer.stdout for answer in answers] == [f"{number}\n".encode() for number in range(10)]
+
+
+# exec sessions
+
+
+async def test_exec_with_stdin(runtime):
+    """Input arrives, its end too, and output until the last byte."""
+    container_id = await running(runtime)
+    session = await local(runtime).open_exec(exec_request(container_id, "/bin/cat", stdin=True))
+    try:
+        await session.write_stdin(b"first ")
+        await session.write_stdin(b"second")
+        await session.close_stdin()
+        assert await read_all(session) == ({1: b"first second", 2: b""}, 0)
+    finally:
+        await session.close()
+
+
+async def test_exec_passes_large_data_without_loss(runtime):
+    """Eight megabytes in and out again, while the reader is slow to begin."""
+    container_id = await running(runtime)
+    data = os.urandom(8 * 1024 * 1024)
+    session = await local(runtime).open_exec(exec_request(container_id, "/bin/cat", stdin=True))
+    digest, total = hashlib.sha256(), 0
+
+    async def feed():
+        for start in range(0, len(data), 100_000):
+            await session.write_stdin(data[start : start + 100_000])
+        await session.close_stdin()
+
+    try:
+        feeding = asyncio.create_task(feed())
+        async for number, chunk in session.output():
+            assert number == 1
+            digest.update(chunk)
+            total += len(chunk)
+        await feeding
+        assert (total, await session.wait()) == (len(data), 0)
+        assert digest.digest() == hashlib.sha256(data).digest()
+    finally:
+        await session.close()
+
+
+async def test_exec_with_a_terminal(runtime):
+    """A terminal of the size asked for, resized later; what is typed arrives; the exit code is the command's."""
+    container_id = await running(runtime)
+    session = await local(runtime).open_exec(exec_request(container_id, "/bin/sh", tty=True, stdin=True))
+    stream = session.output()
+    try:
+        await session.resize(100, 40)
+        await session.write_stdin(b"test -t 0 && echo is-a-tt''y\n")
+        await read_until(stream, b"is-a-tty")
+        await session.resize(123, 45)
+        await session.write_stdin(b"stty size; echo do''ne\n")
+        assert b"45 123" in await read_until(stream, b"done")
+        await session.write_stdin(b"exit 11\n")
+        async for _ in stream:
+            pass
+        assert await session.wait() == 11
+    finally:
+        await session.close()
+
+
+async def test_closing_an_exec_kills_the_command(runtime):
+    """Whoever goes away leaves no process behind, with and without a terminal."""
+    container_id = await running(runtime)
+    for tty in (False, True):
+        session = await local(runtime).open_exec(exec_request(container_id, "/bin/sleep", "9753", tty=tty))
+        await processes(runtime, container_id, "sleep 9753", there=True)
+        await session.close()
+        await session.close()
+        await processes(runtime, container_id, "sleep 9753", there=False)
+
+
+async def test_an_exec_ends_with_its_container(runtime):
+    """A container that is stopped takes its execs along."""
+    container_id = await running(runtime)
+    session = await local(runtime).open_exec(exec_request(container_id, "/bin/sleep", "1000"))
+    try:
+        reading = asyncio.create_task(read_all(session))
+        await asyncio.sleep(0.3)
+        await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=0))
+        async with asyncio.timeout(20):
+            assert (await reading)[1] != 0
+    finally:
+        await session.close()
+
+
+# attach
+
+
+async def test_attach(runtime):
+    """Output from then on, on the right stream; input; and the log has the same."""
+    script = "while read line; do echo got $line; echo err $line >&2; done; echo end"
+    container_id = await running(runtime, script, stdin=True, stdin_once=True)
+    session = await local(runtime).open_attach(attach_request(container_id))
+    try:
+        await session.write_stdin(b"one\ntwo\n")
+        await session.close_stdin()
+        output, code = await read_all(session)
+        assert (output, code) == ({1: b"got one\ngot two\nend\n", 2: b"err one\nerr two\n"}, 0)
+    finally:
+        await session.close()
+    status = await runtime.exited(container_id)
+    assert (status.exit_code, "got two" in Path(status.log_path).read_text()) == (0, True)
+
+
+async def test_attach_leaves_stdin_open(runtime):
+    """Without stdin_once the container's input outlives the one that attached."""
+    container_id = await running(runtime, "while read line; do echo got $line; done", stdin=True)
+    for word in (b"one", b"two"):
+        session = await local(runtime).open_attach(attach_request(container_id))
+        try:
+            await session.write_stdin(word + b"\n")
+            await read_until(session.output(), b"got " + word)
+        finally:
+            await session.close()
+    assert (await runtime.status(container_id)).state == cri.CONTAINER_RUNNING
+
+
+async def test_attach_to_a_terminal(runtime):
+    """A container with a terminal: one stream, and its size can be set."""
+    container_id = await running(runtime, "exec sh", stdin=True, tty=True)
+    session = await local(runtime).open_attach(attach_request(container_id, tty=True))
+    stream = session.output()
+    try:
+        await session.resize(91, 37)
+        await session.write_stdin(b"sleep 0.2; stty size; echo do''ne\n")
+        assert b"37 91" in await read_until(stream, b"done")
+        await session.write_stdin(b"exit 5\n")
+        async for _ in stream:
+            pass
+    finally:
+        await session.close()
+    assert (await runtime.exited(container_id)).exit_code == 5
+
+
+async def test_several_attached_see_the_same(runtime):
+    """Everybody who is attached gets all output; one who leaves disturbs nobody."""
+    container_id = await running(runtime, "while read line; do echo got $line; done", stdin=True)
+    one, two = [await local(runtime).open_attach(attach_request(container_id)) for _ in range(2)]
+    try:
+        first, second = one.output(), two.output()
+        await one.write_stdin(b"x\n")
+        await read_until(first, b"got x")
+        await read_until(second, b"got x")
+        await one.close()
+        await two.write_stdin(b"y\n")
+        await read_until(second, b"got y")
+    finally:
+        await one.close()
+        await two.close()
+
+
+async def test_attach_needs_a_running_container(runtime):
+    """An exited one is WrongState."""
+    pod = await runtime.run_sandbox()
+    container_id = await runtime.launch(pod, runtime.container_config("exit 0"))
+    await runtime.exited(container_id)
+    with pytest.raises(errors.WrongState):
+        await local(runtime).open_attach(attach_request(container_id))
+
+
+# port forward
+
+
+async def test_port_forward(runtime):
+    """A connection to a server that listens inside the pod only; half-close works both ways."""
+    pod = await runtime.run_sandbox()
+    await runtime.launch(pod, runtime.container_config("while :; do nc -l -p 8099 -e /bin/cat; done"))
+    streaming = local(runtime)
+
+    async def connect():
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    return await streaming.open_port(pod[0], 8099)
+                except errors.Unavailable:
+                    await asyncio.sleep(0.05)
+
+    connection = await connect()
+    try:
+        data = os.urandom(300_000)
+
+        async def feed():
+            await connection.write(data)
+            await connection.write_eof()
+
+        feeding = asyncio.create_task(feed())
+        found = b""
+        while chunk := await connection.read(65536):
+            found += chunk
+        await feeding
+        assert found == data
+    finally:
+        await connection.close()
+
+
+async def test_port_forward_to_nobody(runtime):
+    """A port on which nobody listens is Unavailable; an unknown sandbox NotFound."""
+    pod = await runtime.run_sandbox()
+    with pytest.raises(errors.Unavailable, match="8098"):
+        await local(runtime).open_port(pod[0], 8098)
+    with pytest.raises(errors.NotFound):
+        await local(runtime).open_port("0" * 64, 8098)
+
+
+# logs
+
+
+async def test_long_and_partial_lines(runtime):
+    """A line longer than the writer's buffer is logged in parts, and nothing is lost; so is one without an end."""
+    status, _ = await runtime.run("head -c 40000 /dev/zero | tr '\\0' x; echo; printf unfinished")
+    lines = [line.split(" ", 3) for line in Path(status.log_path).read_text().splitlines()]
+    assert "".join(line[3] for line in lines) == "x" * 40000 + "unfinished"
+    assert {line[2] for line in lines} <= {"F", "P"}
+    assert "".join(line[3] for line in lines[: [line[2] for line in lines].index("F") + 1]) == "x" * 40000
+
+
+async def test_a_log_is_reopened(runtime):
+    """After a rename and ReopenContainerLog the new lines are in a new file, and none is lost."""
+    container_id = await running(runtime, "i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done")
+    log = Path((await runtime.status(container_id)).log_path)
+    await runtime.until(lambda: len(log.read_text().splitlines()) > 3)
+    rotated = log.with_suffix(".1")
+    log.rename(rotated)
+    await runtime.service.reopen_container_log(cri.ReopenContainerLogRequest(container_id=container_id))
+    assert log.exists()
+    await runtime.until(lambda: len(log.read_text().splitlines()) > 3)
+    await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=0))
+    numbers = [int(line.split(" ")[3]) for path in (rotated, log) for line in path.read_text().splitlines()]
+    assert numbers == list(range(len(numbers)))
+    with pytest.raises(errors.WrongState):
+        await runtime.service.reopen_container_log(cri.ReopenContainerLogRequest(container_id=container_id))

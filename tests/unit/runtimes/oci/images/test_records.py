@@ -1,0 +1,124 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runtimes.oci.images.contract import ImageConfig, ImageRecord
+from runtimes.oci.images.layout import Layout
+from runtimes.oci.images.records import Records
+
+Make = Callable[..., ImageRecord]
+
+
+@pytest.fixture
+def make(layout: Layout) -> Make:
+    def make(letter: str, *tags: str, digests: tuple[str, ...] = ()) -> ImageRecord:
+        image_id = "sha256:" + letter * 64
+        return ImageRecord(
+            id=image_id,
+            manifest_digest="sha256:" + "0" * 64,
+            tags=tags,
+            digests=digests,
+            layers=("sha256:" + "1" * 64,),
+            size_bytes=7,
+            unpacked_bytes=8,
+            unpacked_inodes=9,
+            config=ImageConfig(env=("A=1",), labels={"l": "1"}),
+            rootfs=layout.rootfs(image_id),
+        )
+
+    return make
+
+
+def test_found_by_every_name(layout: Layout, make: Make) -> None:
+    """An image is found by id, bare id, short id, tag as written by a user, and digest; by nothing else."""
+    digest = "docker.io/library/busybox@sha256:" + "d" * 64
+    records = Records(layout)
+    record = records.add(make("a", "docker.io/library/busybox:1", digests=(digest,)))
+    names = [record.id, "a" * 64, "a", "aaaa", "sha256:aaaa", "busybox:1", "docker.io/busybox:1", digest]
+    names += ["busybox@sha256:" + "d" * 64, "busybox:2@sha256:" + "d" * 64]
+    assert [records.find(name) for name in names] == [record] * len(names)
+    absent = ["", "busybox", "busybox:2", "b", "sha256:", "sha256:b", "nonsense!", "sha256:" + "b" * 64, "sha512:a"]
+    assert [records.find(name) for name in absent] == [None] * len(absent)
+
+
+def test_ambiguous_short_id(layout: Layout, make: Make) -> None:
+    """A short id that fits two images is none."""
+    records = Records(layout)
+    records.add(make("a"))
+    other = make("a")
+    records.add(ImageRecord(**{f: getattr(other, f) for f in other.__slots__} | {"id": "sha256:" + "a" * 63 + "b"}))
+    assert records.find("aaaa") is None
+    assert records.find("a" * 63 + "b") is not None
+
+
+def test_survives_a_restart(layout: Layout, make: Make) -> None:
+    """What is recorded is read back whole."""
+    record = Records(layout).add(make("a", "localhost/demo:1"))
+    assert list(Records(layout)) == [record]
+
+
+def test_tag_moves(layout: Layout, make: Make) -> None:
+    """A tag belongs to the image that got it last; the one before stays, without it."""
+    records = Records(layout)
+    records.add(make("a", "localhost/demo:1", "localhost/demo:old"))
+    records.add(make("b", "localhost/demo:1"))
+    assert {r.id[7]: r.tags for r in records} == {"a": ("localhost/demo:old",), "b": ("localhost/demo:1",)}
+    assert [r.tags for r in Records(layout) if r.id[7] == "a"] == [("localhost/demo:old",)]
+
+
+def test_tag_moves_in_spite_of_a_kill(layout: Layout, make: Make) -> None:
+    """Killed between giving a tag to one image and taking it from the other, the tag names one image only."""
+    records = Records(layout)
+    records.add(make("b", "localhost/demo:1"))
+    old = layout.record("sha256:" + "b" * 64).read_bytes()
+    records.add(make("a", "localhost/demo:1"))
+    path = layout.record("sha256:" + "b" * 64)
+    path.write_bytes(old)
+    os.utime(path, ns=(1, 1))
+    again = Records(layout)
+    assert {r.id[7]: r.tags for r in again} == {"a": ("localhost/demo:1",), "b": ()}
+
+
+def test_names_add_up(layout: Layout, make: Make) -> None:
+    """The same image under another name has both."""
+    records = Records(layout)
+    records.add(make("a", "localhost/demo:1", digests=("localhost/demo@sha256:" + "1" * 64,)))
+    record = records.add(make("a", "localhost/demo:2"))
+    assert (record.tags, record.digests) == (
+        ("localhost/demo:1", "localhost/demo:2"),
+        ("localhost/demo@sha256:" + "1" * 64,),
+    )
+
+
+def test_other_process(layout: Layout, make: Make) -> None:
+    """What another process adds and removes is seen at the next look."""
+    mine, others = Records(layout), Records(layout)
+    assert list(mine) == []
+    for letter in "abcdef":
+        others.add(make(letter))
+        assert {r.id[7] for r in mine} == set("abcdef"[: "abcdef".index(letter) + 1])
+    others.remove("sha256:" + "c" * 64)
+    assert {r.id[7] for r in mine} == set("abdef")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"id":"sha256:x"}', b"\xff", b'{"id": "../../x"}'])
+def test_unreadable(layout: Layout, make: Make, content: bytes) -> None:
+    """A broken record harms no other image and is swept away at start."""
+    records = Records(layout)
+    record = records.add(make("a"))
+    broken: Path = layout.record("sha256:" + "b" * 64)
+    broken.write_bytes(content)
+    assert list(records) == [record]
+    records.remove_unreadable()
+    assert [path.name for path in layout.records.glob("*.json")] == ["a" * 64 + ".json"]
+
+
+def test_remove_twice(layout: Layout, make: Make) -> None:
+    """Removing what is gone is fine."""
+    records = Records(layout)
+    record = records.add(make("a"))
+    records.remove(record.id)
+    records.remove(record.id)
+    assert list(records) == []
