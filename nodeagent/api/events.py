@@ -1,0 +1,221 @@
+"""Events about pods and the node: recorded at once and without waiting, sent by a task of its own.
+
+Source: client-go's core/v1 recorder and sink (facts: api-client F.1, F.2; pod-lifecycle 16).
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+from lightkube.models.core_v1 import Event, EventSource, ObjectReference
+from lightkube.models.meta_v1 import ObjectMeta
+from typing_extensions import override
+
+from nodeagent.api import errors
+from nodeagent.api.client import ApiClient
+from nodeagent.api.errors import ApiError, Unavailable
+from nodeagent.api.event_correlator import Correlator, Outgoing
+from nodeagent.api.resources import metadata_of, resource_of
+
+log = logging.getLogger(__name__)
+
+QUEUE_SIZE = 1000
+TRIES = 12
+RETRY_SECONDS = 10.0
+COMPONENT = "kubelet"
+NORMAL = "Normal"
+WARNING = "Warning"
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class Events(Protocol):
+    """Where components report what happened."""
+
+    def event(
+        self,
+        ref: msgspec.Struct,
+        type: str,
+        reason: str,
+        message: str,
+        *,
+        field_path: str = "",
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record one event; never waits, never fails.
+
+        `ref`: the object, or a reference to it. `type`: NORMAL or WARNING. `field_path` names a container of a pod.
+        """
+
+
+def reference(obj: msgspec.Struct) -> ObjectReference:
+    """Return the reference to put into events about `obj`, a model of a registered kind."""
+    resource, metadata = resource_of(type(obj)), metadata_of(obj)
+    return ObjectReference(
+        apiVersion=resource.api_version,
+        kind=resource.kind,
+        name=metadata.name,
+        namespace=metadata.namespace,
+        uid=metadata.uid,
+        resourceVersion=metadata.resourceVersion,
+    )
+
+
+def as_reference(ref: msgspec.Struct) -> ObjectReference:
+    return ref if isinstance(ref, ObjectReference) else reference(ref)
+
+
+def node_reference(node_name: str) -> ObjectReference:
+    """Return the reference of events about the own node: no uid and no namespace (facts: node-resources 8.3)."""
+    return ObjectReference(apiVersion="v1", kind="Node", name=node_name)
+
+
+class LoggingEvents(Events):
+    """Only logs. For an agent without an API."""
+
+    @override
+    def event(
+        self,
+        ref: msgspec.Struct,
+        type: str,
+        reason: str,
+        message: str,
+        *,
+        field_path: str = "",
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        ref = as_reference(ref)
+        name = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
+        log.info(
+            "event %s %s %s%s: %s: %s", type, ref.kind, name, f" {field_path}" if field_path else "", reason, message
+        )
+
+
+class EventRecorder(Events):
+    """Records into a queue of 1000, from which `run()` sends. When the queue is full, events are dropped.
+
+    `client`: with the events' own rate limit (`ApiClient.sharing`).
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        node_name: str,
+        *,
+        component: str = COMPONENT,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._client = client
+        self._source = EventSource(component=component, host=node_name)
+        self._now = now
+        self._sleep = sleep
+        self._chance = chance
+        self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
+        self._correlator = Correlator(clock)
+        self._last_name = 0
+        self._dropped = 0
+
+    @override
+    def event(
+        self,
+        ref: msgspec.Struct,
+        type: str,
+        reason: str,
+        message: str,
+        *,
+        field_path: str = "",
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        ref = as_reference(ref)
+        if field_path:
+            ref = msgspec.structs.replace(ref, fieldPath=field_path)
+        now = self._now()
+        seconds = now.replace(microsecond=0)
+        event = Event(
+            metadata=ObjectMeta(
+                name=f"{ref.name}.{self._unique(now):x}",
+                namespace=ref.namespace or "default",
+                annotations=dict(annotations) if annotations else None,
+            ),
+            involvedObject=ref,
+            reason=reason,
+            message=message,
+            type=type,
+            source=self._source,
+            reportingComponent=self._source.component,
+            reportingInstance=self._source.host,
+            count=1,
+            firstTimestamp=seconds,
+            lastTimestamp=seconds,
+        )
+        try:
+            self._queue.put_nowait(event)
+        except asyncio.QueueFull:
+            self._dropped += 1
+            if self._dropped & (self._dropped - 1) == 0:  # 1, 2, 4, 8 ...: an outage must not flood the log
+                log.warning("event queue is full: %d events dropped so far, now %s", self._dropped, reason)
+
+    async def run(self) -> None:
+        """Send what is recorded, in order, until cancelled."""
+        while True:
+            await self._deliver(await self._queue.get())
+            self._queue.task_done()
+
+    async def flush(self) -> None:
+        """Wait until all that was recorded has been dealt with. Give it a deadline: an outage takes minutes."""
+        await self._queue.join()
+
+    def _unique(self, now: datetime) -> int:
+        # two events within one microsecond must not share a name
+        nanoseconds = int(now.timestamp() * 1_000_000) * 1000
+        self._last_name = max(nanoseconds, self._last_name + 1)
+        return self._last_name
+
+    async def _deliver(self, event: Event) -> None:
+        outgoing = self._correlator.correlate(event)
+        if outgoing is None:
+            return
+        for attempt in range(TRIES):
+            try:
+                await self._send(outgoing)
+            except Unavailable as error:
+                if attempt == TRIES - 1:
+                    log.error("giving up on event %s: %s", event.reason, error)
+                    return
+                # the first wait is random, so that the nodes of a cluster do not come back all at once
+                await self._sleep(RETRY_SECONDS * (self._chance() if attempt == 0 else 1.0))
+            except errors.AlreadyExists:
+                return
+            except ApiError as error:
+                log.warning("the API refuses event %s about %s: %s", event.reason, event.involvedObject.name, error)
+                return
+            else:
+                self._correlator.sent(outgoing)
+                return
+
+    async def _send(self, outgoing: Outgoing) -> None:
+        event = outgoing.event
+        assert event.metadata.name is not None
+        if outgoing.update:
+            try:
+                await self._client.patch(Event, event.metadata.name, event.metadata.namespace, _repeat_patch(event))
+                return
+            except errors.NotFound:
+                pass  # it aged out of the API: it starts anew, with its count
+        await self._client.create(event)
+
+
+def _repeat_patch(event: Event) -> dict[str, Any]:
+    assert event.lastTimestamp is not None
+    return {
+        "count": event.count,
+        "lastTimestamp": event.lastTimestamp.astimezone(UTC).strftime(TIME_FORMAT),
+        "message": event.message,
+    }

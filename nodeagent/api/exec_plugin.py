@@ -1,0 +1,128 @@
+"""Credentials from an exec plugin: a program that prints an ExecCredential.
+
+Source: client.authentication.k8s.io v1 and v1beta1 (facts: api-client A.4).
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from typing_extensions import override
+
+from cni import process
+from nodeagent.api.credentials import Certificate, Credentials, CredentialsError
+
+API_GROUP = "client.authentication.k8s.io"
+API_VERSIONS = (f"{API_GROUP}/v1", f"{API_GROUP}/v1beta1")
+PLUGIN_TIMEOUT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecPlugin:
+    """How to run the plugin. `cluster`: what it is told of the cluster, None: nothing."""
+
+    command: str
+    api_version: str
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    install_hint: str = ""
+    cluster: Mapping[str, Any] | None = None
+
+
+class _Status(msgspec.Struct):
+    token: str = ""
+    clientCertificateData: str = ""  # noqa: N815 - wire name
+    clientKeyData: str = ""  # noqa: N815 - wire name
+    expirationTimestamp: datetime | None = None  # noqa: N815 - wire name
+
+
+class _ExecCredential(msgspec.Struct):
+    apiVersion: str = ""  # noqa: N815 - wire name
+    kind: str = ""
+    status: _Status | None = None
+
+
+class ExecCredentials(Credentials):
+    """Runs the plugin when there is nothing cached, it expired, or the API said 401. Callers share one run."""
+
+    def __init__(self, plugin: ExecPlugin, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._plugin = plugin
+        self._now = now
+        self._status: _Status | None = None
+        self._certificate: Certificate | None = None
+        self._lock = asyncio.Lock()
+
+    @override
+    async def authorization(self) -> str | None:
+        status = await self._current()
+        return f"Bearer {status.token}" if status.token else None
+
+    @override
+    async def certificate(self) -> Certificate | None:
+        await self._current()
+        return self._certificate
+
+    @override
+    def rejected(self) -> None:
+        self._status = None
+
+    async def _current(self) -> _Status:
+        async with self._lock:
+            status = self._status
+            expires_at = status.expirationTimestamp if status else None
+            if status is None or (expires_at is not None and expires_at <= self._now()):
+                status = self._status = await self._run()
+                self._keep_certificate(status)
+            return status
+
+    def _keep_certificate(self, status: _Status) -> None:
+        found = None
+        if status.clientCertificateData:
+            found = Certificate(status.clientCertificateData.encode(), status.clientKeyData.encode())
+        if found != self._certificate:
+            self._certificate = found
+
+    async def _run(self) -> _Status:
+        plugin = self._plugin
+        spec: dict[str, Any] = {"interactive": False}
+        if plugin.cluster is not None:
+            spec["cluster"] = plugin.cluster
+        info = {"kind": "ExecCredential", "apiVersion": plugin.api_version, "spec": spec}
+        env = {**os.environ, **dict(plugin.env), "KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode()}
+        try:
+            done = await process.run((plugin.command, *plugin.args), timeout_seconds=PLUGIN_TIMEOUT_SECONDS, env=env)
+        except process.ProgramNotFound as error:
+            hint = f"\n\n{plugin.install_hint}" if plugin.install_hint else ""
+            raise CredentialsError(f"exec: executable {plugin.command} not found{hint}") from error
+        except process.ProcessError as error:
+            raise CredentialsError(f"getting credentials: exec: {error}") from error
+        if not done.ok:
+            raise CredentialsError(
+                f"getting credentials: exec: executable {plugin.command} failed with exit code {done.returncode}: "
+                f"{done.error_text}"
+            )
+        return _parse(done.stdout, plugin.api_version)
+
+
+def _parse(output: bytes, api_version: str) -> _Status:
+    try:
+        credential = msgspec.json.decode(output, type=_ExecCredential)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CredentialsError(f"exec plugin didn't return a valid ExecCredential: {error}") from error
+    if credential.kind != "ExecCredential" or credential.apiVersion != api_version:
+        raise CredentialsError(
+            f"exec plugin is configured to use API version {api_version}, plugin returned version "
+            f"{credential.apiVersion}"
+        )
+    status = credential.status
+    if status is None:
+        raise CredentialsError("exec plugin didn't return a status field")
+    if bool(status.clientCertificateData) != bool(status.clientKeyData):
+        raise CredentialsError("exec plugin returned only certificate or key, not both")
+    if not status.token and not status.clientCertificateData:
+        raise CredentialsError("exec plugin didn't return a token or cert/key pair")
+    return status

@@ -1,0 +1,254 @@
+"""Where the API is and how to get in: a kubeconfig file, or the in-cluster files of a service account.
+
+Reading is plain blocking I/O, done once at start. Source: kubeconfig v1 (facts: api-client A.1, A.3).
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+
+from nodeagent.api import kubeconfig_schema as schema
+from nodeagent.api.credentials import (
+    Anonymous,
+    BasicAuth,
+    Certificate,
+    CertificateFiles,
+    Combined,
+    Credentials,
+    FixedCertificate,
+    StaticToken,
+    TokenFile,
+)
+from nodeagent.api.exec_plugin import API_GROUP, API_VERSIONS, ExecCredentials, ExecPlugin
+
+SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+EXEC_EXTENSION = f"{API_GROUP}/exec"
+
+
+class KubeconfigError(ValueError):
+    """The kubeconfig cannot be used; the message names the file and the field."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """All that is needed to talk to one API server. `server` has no trailing slash; headers are impersonation."""
+
+    server: str
+    namespace: str = "default"
+    ca_pem: bytes | None = None
+    insecure_skip_tls_verify: bool = False
+    tls_server_name: str = ""
+    proxy_url: str = ""
+    credentials: Credentials = field(default_factory=Anonymous)
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Named = TypeVar("Named", schema.NamedCluster, schema.NamedUser, schema.NamedContext)
+
+
+def load(path: str | Path, context: str = "") -> Connection:
+    """Read a kubeconfig file; `context` overrides its current-context. Raises KubeconfigError."""
+    path = Path(path)
+    try:
+        document = yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise KubeconfigError(f"{path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise KubeconfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        return parse(document, path.absolute().parent, context)
+    except KubeconfigError as error:
+        raise KubeconfigError(f"{path}: {error}") from error.__cause__
+
+
+def parse(document: Any, directory: Path, context: str = "") -> Connection:
+    """Turn a decoded kubeconfig into a Connection; relative paths are taken from `directory`. Raises KubeconfigError."""
+    if document is None:
+        raise KubeconfigError("the file is empty")
+    try:
+        config = msgspec.convert(_without_nulls(document), schema.Config)
+    except msgspec.ValidationError as error:
+        raise KubeconfigError(str(error)) from error
+    if config.kind != "Config":
+        raise KubeconfigError(f"kind is {config.kind!r}, not 'Config'")
+    name = context or config.current_context
+    if not name:
+        raise KubeconfigError("current-context is not set")
+    chosen = _find(config.contexts, name, "context").context
+    if not chosen.cluster:
+        raise KubeconfigError(f"context {name!r} names no cluster")
+    cluster = _find(config.clusters, chosen.cluster, "cluster").cluster
+    user = (_find(config.users, chosen.user, "user").user if chosen.user else None) or schema.User()
+    ca_pem = _bytes_of(
+        cluster.certificate_authority_data, cluster.certificate_authority, directory, "certificate-authority"
+    )
+    if cluster.insecure_skip_tls_verify and ca_pem:
+        raise KubeconfigError("certificate-authority and insecure-skip-tls-verify exclude each other")
+    return Connection(
+        server=_server(cluster.server),
+        namespace=chosen.namespace or "default",
+        ca_pem=ca_pem,
+        insecure_skip_tls_verify=cluster.insecure_skip_tls_verify,
+        tls_server_name=cluster.tls_server_name,
+        proxy_url=_proxy(cluster.proxy_url),
+        credentials=_credentials(user, cluster, ca_pem, directory),
+        headers=_impersonation(user),
+    )
+
+
+def in_cluster(environ: Mapping[str, str] = os.environ, directory: Path = SERVICE_ACCOUNT_DIR) -> Connection:
+    """Return the connection of a pod's own service account. Raises KubeconfigError outside of a cluster."""
+    host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "")
+    if not host or not port:
+        raise KubeconfigError("not in a cluster: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined")
+    token = directory / "token"
+    if not token.is_file():
+        raise KubeconfigError(f"{token}: no such file")
+    ca, namespace = directory / "ca.crt", directory / "namespace"
+    return Connection(
+        server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        namespace=namespace.read_text().strip() if namespace.is_file() else "default",
+        ca_pem=ca.read_bytes() if ca.is_file() else None,
+        credentials=TokenFile(str(token)),
+    )
+
+
+def _without_nulls(value: Any) -> Any:
+    # kubectl writes `users: null`, `preferences: null`; null is the same as absent
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def _find(entries: list[Named] | None, name: str, what: str) -> Named:
+    for entry in entries or ():
+        if entry.name == name:
+            return entry
+    raise KubeconfigError(f"{what} {name!r} does not exist")
+
+
+def _server(server: str) -> str:
+    if not server:
+        raise KubeconfigError("cluster.server is empty")
+    if "://" not in server:
+        server = f"http://{server}"
+    parts = urlsplit(server)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise KubeconfigError(f"cluster.server {server!r} is not an http or https URL")
+    return server.rstrip("/")
+
+
+def _proxy(url: str) -> str:
+    if url and urlsplit(url).scheme not in ("http", "https"):
+        raise KubeconfigError(f"cluster.proxy-url {url!r}: only http and https proxies can be used")
+    return url
+
+
+def _bytes_of(data: str, path: str, directory: Path, what: str) -> bytes | None:
+    if data:
+        try:
+            return base64.b64decode(data, validate=True)
+        except binascii.Error as error:
+            raise KubeconfigError(f"{what}-data is not base64: {error}") from error
+    if not path:
+        return None
+    try:
+        return (directory / path).read_bytes()
+    except OSError as error:
+        raise KubeconfigError(f"{what}: {error.filename}: {error.strerror}") from error
+
+
+def _credentials(user: schema.User, cluster: schema.Cluster, ca_pem: bytes | None, directory: Path) -> Credentials:
+    if user.auth_provider is not None:
+        raise KubeconfigError("user.auth-provider: these plugins were removed; use exec")
+    if (user.token or user.token_file) and (user.username or user.password):
+        raise KubeconfigError("user has more than one way to authenticate: token and basic auth")
+    plugin = ExecCredentials(_exec_plugin(user.exec, cluster, ca_pem, directory)) if user.exec else None
+    certificates = _certificates(user, directory)
+    bearer: Credentials
+    if user.token_file:
+        bearer = TokenFile(str(directory / user.token_file), user.token)
+    elif user.token:
+        bearer = StaticToken(user.token)
+    elif user.username or user.password:
+        bearer = BasicAuth(user.username, user.password)
+    elif plugin is not None and certificates is None:
+        bearer = plugin
+    else:
+        bearer = Anonymous()
+    if certificates is None:
+        certificates = plugin if plugin is not None and bearer is plugin else Anonymous()
+    return Combined(bearer, certificates)
+
+
+def _certificates(user: schema.User, directory: Path) -> Credentials | None:
+    certificate = bool(user.client_certificate or user.client_certificate_data)
+    key = bool(user.client_key or user.client_key_data)
+    if not certificate and not key:
+        return None
+    if certificate != key:
+        missing = "client-key" if certificate else "client-certificate"
+        raise KubeconfigError(f"user.{missing} is missing: a client certificate needs both")
+    if user.client_certificate_data or user.client_key_data:
+        pem = _bytes_of(user.client_certificate_data, user.client_certificate, directory, "client-certificate")
+        key_pem = _bytes_of(user.client_key_data, user.client_key, directory, "client-key")
+        return FixedCertificate(Certificate(pem or b"", key_pem or b""))
+    return CertificateFiles(str(directory / user.client_certificate), str(directory / user.client_key))
+
+
+def _exec_plugin(spec: schema.Exec, cluster: schema.Cluster, ca_pem: bytes | None, directory: Path) -> ExecPlugin:
+    if not spec.command:
+        raise KubeconfigError("user.exec.command is empty")
+    if spec.api_version not in API_VERSIONS:
+        raise KubeconfigError(f"user.exec.apiVersion {spec.api_version!r} is not one of {', '.join(API_VERSIONS)}")
+    mode = spec.interactive_mode or ("IfAvailable" if spec.api_version.endswith("v1beta1") else "")
+    if mode not in ("Never", "IfAvailable", "Always"):
+        raise KubeconfigError("user.exec.interactiveMode must be Never, IfAvailable or Always")
+    if mode == "Always":
+        raise KubeconfigError("user.exec.interactiveMode is Always, but the agent has no terminal to ask on")
+    info: dict[str, Any] | None = None
+    if spec.provide_cluster_info:
+        extensions = {item.name: item.extension for item in cluster.extensions or ()}
+        info = {
+            "server": cluster.server,
+            "tls-server-name": cluster.tls_server_name,
+            "insecure-skip-tls-verify": cluster.insecure_skip_tls_verify,
+            "certificate-authority-data": base64.b64encode(ca_pem or b"").decode(),
+            "proxy-url": cluster.proxy_url,
+            "disable-compression": cluster.disable_compression,
+            "config": extensions.get(EXEC_EXTENSION),
+        }
+        info = {key: value for key, value in info.items() if value}
+    return ExecPlugin(
+        # a bare name is looked up in PATH; a path is taken from the kubeconfig's directory
+        command=str(directory / spec.command) if "/" in spec.command else spec.command,
+        api_version=spec.api_version,
+        args=tuple(spec.args or ()),
+        env=tuple((variable.name, variable.value) for variable in spec.env or ()),
+        install_hint=spec.install_hint,
+        cluster=info,
+    )
+
+
+def _impersonation(user: schema.User) -> tuple[tuple[str, str], ...]:
+    headers = []
+    if user.act_as:
+        headers.append(("Impersonate-User", user.act_as))
+    elif user.as_uid or user.as_groups or user.as_user_extra:
+        raise KubeconfigError("user.as-uid, as-groups and as-user-extra need user.as")
+    if user.as_uid:
+        headers.append(("Impersonate-Uid", user.as_uid))
+    headers += [("Impersonate-Group", group) for group in user.as_groups or ()]
+    for key, values in (user.as_user_extra or {}).items():
+        headers += [(f"Impersonate-Extra-{key}", value) for value in values]
+    return tuple(headers)

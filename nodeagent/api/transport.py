@@ -1,0 +1,182 @@
+"""HTTP to one API server: pooled connections, TLS and credentials, and errors in our own words.
+
+Knows nothing of objects. A changed client certificate closes all connections, watches included, so that none lives on
+under the old identity.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+import urllib.request
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from nodeagent.api.credentials import Certificate, CredentialsError
+from nodeagent.api.errors import Fault, Unavailable
+from nodeagent.api.kubeconfig import Connection
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+# Shorter than the idle time of any server (kube-apiserver 90 s), so that a POST does not meet a connection just closed.
+KEEP_ALIVE_SECONDS = 45.0
+READ_BUFFER_BYTES = 1 << 18
+# A dead peer is noticed after 30 + 3 * 15 s of silence, as with client-go's HTTP/2 pings.
+_KEEP_ALIVE_OPTIONS = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000),
+)
+
+
+class Transport:
+    """Sends requests. Opens its session with the first one, in the running event loop; usable until `close`."""
+
+    def __init__(self, connection: Connection, *, user_agent: str = "nodeagent") -> None:
+        self._connection = connection
+        self._base = connection.server
+        self._headers = (("Accept", "application/json"), ("User-Agent", user_agent), *connection.headers)
+        self._proxy = connection.proxy_url or _environment_proxy(connection.server)
+        self._session: aiohttp.ClientSession | None = None
+        self._certificate: Certificate | None = None
+        self._lock = asyncio.Lock()
+        self._closed = False
+
+    async def send(
+        self, method: str, path: str, body: bytes | None = None, content_type: str = ""
+    ) -> aiohttp.ClientResponse:
+        """Send a request and return the response once its headers are there; the caller reads or releases it.
+
+        `path` starts with "/" and is percent-encoded, query included. Raises Unavailable. The caller sets the deadline.
+        """
+        credentials = self._connection.credentials
+        try:
+            authorization = await credentials.authorization()
+            certificate = await credentials.certificate()
+        except CredentialsError as error:
+            raise Unavailable(str(error), Fault.CREDENTIALS) from error
+        session = self._session
+        if session is None or certificate is not self._certificate:
+            session = await self._reopen(certificate)
+        headers = list(self._headers)
+        if authorization:
+            headers.append(("Authorization", authorization))
+        if content_type:
+            headers.append(("Content-Type", content_type))
+        try:
+            response = await session.request(
+                method,
+                URL(self._base + path, encoded=True),
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                proxy=self._proxy or None,
+                server_hostname=self._connection.tls_server_name or None,
+            )
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            raise translate(error, self._closed) from error
+        if response.status == 401:
+            credentials.rejected()
+        return response
+
+    async def close(self) -> None:
+        """Close all connections; requests under way fail with Unavailable."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _reopen(self, certificate: Certificate | None) -> aiohttp.ClientSession:
+        async with self._lock:
+            if self._closed:
+                raise Unavailable("the client is closed", Fault.CLOSED)
+            if self._session is not None and certificate is self._certificate:
+                return self._session
+            old = self._session
+            try:
+                context = ssl_context(self._connection, certificate)
+            except (ssl.SSLError, OSError, ValueError) as error:
+                raise Unavailable(f"TLS settings cannot be used: {error}", Fault.CREDENTIALS) from error
+            self._session = _session(context)
+            self._certificate = certificate
+        if old is not None:
+            log.info("client certificate changed: closing all API connections")
+            await old.close()
+        return self._session
+
+
+def translate(error: BaseException, closed: bool = False) -> Unavailable:
+    """Say in our words what became of a request that got no (complete) answer."""
+    if closed:
+        return Unavailable("the client is closed", Fault.CLOSED)
+    text = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        return Unavailable("the API server did not answer in time", Fault.TIMEOUT)
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientProxyConnectionError | aiohttp.InvalidURL):
+        return Unavailable(text, Fault.REFUSED)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return Unavailable(f"malformed HTTP answer: {text}", Fault.MALFORMED)
+    return Unavailable(f"connection lost: {text}", Fault.RESET)
+
+
+def ssl_context(connection: Connection, certificate: Certificate | None) -> ssl.SSLContext:
+    """Return the TLS settings. The client key goes through anonymous memory, never through a file of ours."""
+    context = ssl.create_default_context(cadata=(connection.ca_pem or b"").decode() or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if connection.insecure_skip_tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if certificate is not None:
+        descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
+        try:
+            os.write(descriptor, certificate.certificate_pem + b"\n" + certificate.key_pem)
+            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        finally:
+            os.close(descriptor)
+    return context
+
+
+def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        ssl=context,
+        limit=0,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
+        ttl_dns_cache=10,
+        socket_factory=_socket,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # total is the caller's business; a watch has none
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS),
+        skip_auto_headers=("Accept-Encoding", "Accept", "User-Agent", "Content-Type"),
+        auto_decompress=False,
+        read_bufsize=READ_BUFFER_BYTES,
+    )
+
+
+def _socket(address: tuple[object, ...]) -> socket.socket:
+    family, kind, protocol = address[0], address[1], address[2]
+    assert isinstance(family, int)
+    assert isinstance(kind, int)
+    assert isinstance(protocol, int)
+    sock = socket.socket(family, kind, protocol)
+    for level, option, value in _KEEP_ALIVE_OPTIONS:
+        sock.setsockopt(level, option, value)
+    return sock
+
+
+def _environment_proxy(server: str) -> str:
+    # looked up once: aiohttp's own trust_env reads the environment and .netrc for every request
+    parts = urlsplit(server)
+    if not parts.hostname or parts.hostname in ("localhost", "127.0.0.1", "::1"):
+        return ""
+    if urllib.request.proxy_bypass(parts.hostname):
+        return ""
+    return urllib.request.getproxies().get(parts.scheme, "")

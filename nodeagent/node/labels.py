@@ -1,0 +1,61 @@
+"""Labels, annotations and taints of the own Node, and which of them a node may set. Pure.
+
+Source: facts node-resources 8.1, 1.3; api-client E.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from nodeagent.node.facts import Machine
+
+HOSTNAME = "kubernetes.io/hostname"
+OS, ARCH = "kubernetes.io/os", "kubernetes.io/arch"
+BETA_OS, BETA_ARCH = "beta.kubernetes.io/os", "beta.kubernetes.io/arch"
+CONTROLLER_ATTACH = "volumes.kubernetes.io/controller-managed-attach-detach"
+PROVIDED_NODE_IP = "alpha.kubernetes.io/provided-node-ip"
+UNINITIALIZED_TAINT = "node.cloudprovider.kubernetes.io/uninitialized"
+
+WELL_KNOWN = (
+    HOSTNAME,
+    OS,
+    ARCH,
+    BETA_OS,
+    BETA_ARCH,
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+    "node.kubernetes.io/instance-type",
+    "beta.kubernetes.io/instance-type",
+)
+_OWN_PREFIXES = ("kubelet.kubernetes.io", "node.kubernetes.io")
+_PROTECTED = ("kubernetes.io", "k8s.io")
+
+
+def default_labels(hostname: str, machine: Machine) -> dict[str, str]:
+    """The labels that every node has."""
+    return {
+        HOSTNAME: hostname,
+        OS: machine.operating_system,
+        ARCH: machine.architecture,
+        BETA_OS: machine.operating_system,
+        BETA_ARCH: machine.architecture,
+    }
+
+
+def forbidden(labels: Iterable[str]) -> list[str]:
+    """Return the label keys that a node may not give itself, sorted."""
+    return sorted(key for key in labels if not _allowed(key))
+
+
+def reconciled(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return those labels that an agent puts right on a Node that exists already."""
+    return {key: value for key, value in labels.items() if key in WELL_KNOWN}
+
+
+def _allowed(key: str) -> bool:
+    if key in WELL_KNOWN:
+        return True
+    domain, slash, _ = key.partition("/")
+    if not slash or not any(domain == name or domain.endswith(f".{name}") for name in _PROTECTED):
+        return True
+    return any(domain == prefix or domain.endswith(f".{prefix}") for prefix in _OWN_PREFIXES)

@@ -1,0 +1,124 @@
+"""The runtimes and their images as the node's status shows them, looked at now and then (facts: pod lifecycle 0.1)."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from nodeagent.node.status import Handler, ImageOnNode, RuntimeState
+from proto import cri_pb2 as cri
+from runtimes.errors import RuntimeFault
+from runtimes.registry import Registry, Runtime
+
+log = logging.getLogger(__name__)
+
+PERIOD_SECONDS = 5.0
+STATUS_DEADLINE_SECONDS = 30.0
+
+
+class RuntimeMonitor:
+    """Asks every runtime for its condition; `on_change` is called when the answer is another than before."""
+
+    def __init__(self, registry: Registry, on_change: Callable[[], None] = lambda: None) -> None:
+        self._registry = registry
+        self._on_change = on_change
+        self._state = RuntimeState()
+        self._images: tuple[ImageOnNode, ...] = ()
+
+    def state(self) -> RuntimeState:
+        return self._state
+
+    def images(self) -> Sequence[ImageOnNode]:
+        return self._images
+
+    async def run(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(PERIOD_SECONDS)
+
+    async def look(self) -> None:
+        """One look at every runtime, side by side."""
+        runtimes = tuple(self._registry)
+        answers = await asyncio.gather(*(self._status(runtime) for runtime in runtimes))
+        versions = await asyncio.gather(*(self._version(runtime) for runtime in runtimes))
+        images = await asyncio.gather(*(self._list_images(runtime) for runtime in runtimes))
+        errors, handlers = [], []
+        for runtime, answer in zip(runtimes, answers, strict=True):
+            if isinstance(answer, str):
+                errors.append(f"container runtime {runtime.handler} is down: {answer}")
+                continue
+            errors += _errors(answer)
+            handlers += _handlers(runtime, answer, default=runtime.handler == self._registry.default_handler)
+        by_handler = dict(zip((runtime.handler for runtime in runtimes), versions, strict=True))
+        state = RuntimeState(
+            version=by_handler[self._registry.default_handler],
+            errors=tuple(dict.fromkeys(errors)),
+            handlers=tuple(handlers),
+            supplemental_groups_policy=all(
+                answer.features.supplemental_groups_policy for answer in answers if not isinstance(answer, str)
+            ),
+        )
+        distinct = {image.id: image for found in images for image in found}
+        changed = state != self._state
+        self._state, self._images = state, tuple(distinct.values())
+        if changed:
+            self._on_change()
+
+    async def _status(self, runtime: Runtime) -> cri.StatusResponse | str:
+        try:
+            async with asyncio.timeout(STATUS_DEADLINE_SECONDS):
+                return await runtime.service.status(cri.StatusRequest())
+        except RuntimeFault as error:
+            return str(error)
+        except TimeoutError:
+            return f"no answer within {STATUS_DEADLINE_SECONDS:g}s"
+
+    async def _version(self, runtime: Runtime) -> str:
+        try:
+            answer = await runtime.service.version(cri.VersionRequest())
+        except RuntimeFault:
+            return ""
+        return f"{answer.runtime_name}://{answer.runtime_version}"
+
+    async def _list_images(self, runtime: Runtime) -> list[ImageOnNode]:
+        try:
+            answer = await runtime.images.list_images(cri.ListImagesRequest())
+        except RuntimeFault as error:
+            log.warning("runtime %s: cannot list images: %s", runtime.handler, error)
+            return []
+        return [
+            ImageOnNode(
+                id=image.id, size_bytes=image.size, digests=tuple(image.repo_digests), tags=tuple(image.repo_tags)
+            )
+            for image in answer.images
+        ]
+
+
+def _errors(answer: cri.StatusResponse) -> list[str]:
+    """What keeps the node from being Ready, in the kubelet's words."""
+    found = {condition.type: condition for condition in answer.status.conditions}
+    texts = []
+    for kind, what in (
+        ("RuntimeReady", "container runtime not ready"),
+        ("NetworkReady", "container runtime network not ready"),
+    ):
+        condition = found.get(kind)
+        if condition is None or not condition.status:
+            reason, message = (condition.reason, condition.message) if condition is not None else ("", "")
+            texts.append(f"{what}: {kind}=false reason:{reason} message:{message}")
+    return texts
+
+
+def _handlers(runtime: Runtime, answer: cri.StatusResponse, *, default: bool) -> list[Handler]:
+    features = cri.RuntimeHandlerFeatures()
+    for handler in answer.runtime_handlers:
+        if handler.name in (runtime.handler, runtime.cri_handler):
+            features = handler.features
+    names = [runtime.handler, ""] if default else [runtime.handler]
+    return [
+        Handler(
+            name=name,
+            recursive_read_only_mounts=features.recursive_read_only_mounts,
+            user_namespaces=features.user_namespaces,
+        )
+        for name in names
+    ]

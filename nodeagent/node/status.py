@@ -1,0 +1,159 @@
+"""The node's status as a function of what is known now. Pure. Source: facts node-resources 8.2."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+from lightkube.models.core_v1 import (
+    ContainerImage,
+    DaemonEndpoint,
+    Node,
+    NodeAddress,
+    NodeDaemonEndpoints,
+    NodeFeatures,
+    NodeRuntimeHandler,
+    NodeRuntimeHandlerFeatures,
+    NodeStatus,
+    NodeSwapStatus,
+    NodeSystemInfo,
+)
+
+from nodeagent.node.capacity import DeviceCount, Limits, allocatable, capacity
+from nodeagent.node.conditions import Pressure, conditions, missing_capacity
+from nodeagent.node.facts import Machine
+
+MAX_NAMES_PER_IMAGE = 5
+DECLARED_FEATURES = (
+    "ExtendWebSocketsToKubelet",
+    "InPlacePodLevelResourcesVerticalScaling",
+    "InPlacePodVerticalScalingInitContainers",
+    "RestartAllContainersOnContainerExits",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageOnNode:
+    """An image in some runtime's store."""
+
+    id: str
+    size_bytes: int
+    digests: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """A RuntimeClass handler of this node, and what it can do. The default one has the name ""."""
+
+    name: str
+    recursive_read_only_mounts: bool = False
+    user_namespaces: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeState:
+    """The runtimes, as last seen. `version`: "runc://1.1.5". `errors`: why the node is not ready, none: it is."""
+
+    version: str = ""
+    errors: tuple[str, ...] = ("container runtime status check may not have completed yet",)
+    handlers: tuple[Handler, ...] = ()
+    supplemental_groups_policy: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """What stays as it is while the agent runs. `max_images` -1: no limit. `version`: of the agent ("v1.36.0")."""
+
+    name: str
+    machine: Machine
+    version: str
+    port: int = 10250
+    limits: Limits = field(default_factory=Limits)
+    max_images: int = 50
+    declared_features: tuple[str, ...] = DECLARED_FEATURES
+    account_storage: bool = True
+    cfs_quota: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What changes. `volumes_in_use` None: not known yet. `errors`: of anything but the runtime that stops Ready."""
+
+    addresses: Sequence[NodeAddress]
+    runtime: RuntimeState
+    storage_bytes: int | None = None
+    images: Sequence[ImageOnNode] = ()
+    pressure: Pressure = field(default_factory=Pressure)
+    devices: Mapping[str, DeviceCount] = field(default_factory=dict)
+    volumes_in_use: Sequence[str] | None = None
+    errors: Sequence[str] = ()
+
+
+def node_status(config: NodeConfig, observed: Observed, before: Node, now: datetime) -> NodeStatus:
+    """Return the whole status to report. What others own (volumesAttached, foreign conditions) is left as it was."""
+    old = before.status or NodeStatus()
+    total = capacity(config.machine, config.limits, observed.storage_bytes, observed.devices)
+    missing = missing_capacity(total, storage=config.account_storage)
+    errors = [*observed.runtime.errors, *observed.errors, *([missing] if missing else [])]
+    own = conditions(old.conditions or (), observed.pressure, errors, cfs_quota=config.cfs_quota, now=now)
+    own_types = {condition.type for condition in own}
+    foreign = [condition for condition in old.conditions or () if condition.type not in own_types]
+    in_use = old.volumesInUse if observed.volumes_in_use is None else sorted(observed.volumes_in_use) or None
+    runtime = observed.runtime
+    return msgspec.structs.replace(
+        old,
+        addresses=list(observed.addresses),
+        capacity=total,
+        allocatable=allocatable(total, config.limits, observed.devices),
+        nodeInfo=system_info(config, runtime),
+        daemonEndpoints=NodeDaemonEndpoints(kubeletEndpoint=DaemonEndpoint(Port=config.port)),
+        images=images(observed.images, config.max_images) or None,
+        runtimeHandlers=_handlers(runtime.handlers) or None,
+        features=NodeFeatures(supplementalGroupsPolicy=runtime.supplemental_groups_policy),
+        declaredFeatures=sorted(config.declared_features) or None,
+        conditions=[*foreign, *own],
+        volumesInUse=in_use,
+    )
+
+
+def system_info(config: NodeConfig, runtime: RuntimeState) -> NodeSystemInfo:
+    machine = config.machine
+    return NodeSystemInfo(
+        machineID=machine.machine_id,
+        systemUUID=machine.system_uuid,
+        bootID=machine.boot_id,
+        kernelVersion=machine.kernel_version,
+        osImage=machine.os_image,
+        containerRuntimeVersion=runtime.version or "unknown://Unknown",
+        kubeletVersion=config.version,
+        kubeProxyVersion="",
+        operatingSystem=machine.operating_system,
+        architecture=machine.architecture,
+        swap=NodeSwapStatus(capacity=machine.swap_bytes) if machine.swap_bytes else None,
+    )
+
+
+def images(found: Sequence[ImageOnNode], limit: int) -> list[ContainerImage]:
+    """Return the largest images first, then the higher id; at most `limit` (-1: all), each with at most five names."""
+    ordered = sorted(found, key=lambda image: (image.size_bytes, image.id), reverse=True)
+    chosen = ordered if limit < 0 else ordered[:limit]
+    return [
+        ContainerImage(
+            names=[*image.digests, *image.tags][:MAX_NAMES_PER_IMAGE] or None,
+            sizeBytes=image.size_bytes,
+        )
+        for image in chosen
+    ]
+
+
+def _handlers(handlers: Sequence[Handler]) -> list[NodeRuntimeHandler]:
+    return [
+        NodeRuntimeHandler(
+            name=handler.name,
+            features=NodeRuntimeHandlerFeatures(
+                recursiveReadOnlyMounts=handler.recursive_read_only_mounts, userNamespaces=handler.user_namespaces
+            ),
+        )
+        for handler in sorted(handlers, key=lambda handler: handler.name)
+    ]

@@ -1,0 +1,299 @@
+"""The typed client against a server that answers, fails and drops as scripted."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from lightkube.models.core_v1 import ConfigMap, Node, Pod, ServiceAccount
+from lightkube.models.meta_v1 import ObjectMeta
+
+from nodeagent.api import errors
+from nodeagent.api.client import ApiClient, EventType, PatchType
+from nodeagent.api.credentials import StaticToken
+from nodeagent.api.errors import Fault
+
+
+async def test_get_asks_the_right_path_and_decodes(make: Any, script: Any, client: ApiClient) -> None:
+    """get() reads one object from its namespaced path, as JSON, and returns the typed model."""
+    script.answer(make.config_map("a", 3, data={"k": "v"}))
+    found = await client.get(ConfigMap, "a", "ns")
+    assert found == ConfigMap(
+        metadata=ObjectMeta(name="a", namespace="ns", resourceVersion="3", uid="uid-a"), data={"k": "v"}
+    )
+    assert script.calls == [("GET", "/api/v1/namespaces/ns/configmaps/a")]
+    assert script.seen[0].headers["Accept"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (400, "BadRequest", errors.BadRequest),
+        (401, "Unauthorized", errors.Unauthorized),
+        (403, "Forbidden", errors.Forbidden),
+        (404, "NotFound", errors.NotFound),
+        (409, "AlreadyExists", errors.AlreadyExists),
+        (409, "Conflict", errors.Conflict),
+        (410, "Expired", errors.Expired),
+        (410, "Gone", errors.Gone),
+        (422, "Invalid", errors.Invalid),
+        (429, "TooManyRequests", errors.TooManyRequests),
+        (500, "InternalError", errors.ServerError),
+        (503, "ServiceUnavailable", errors.ServerError),
+        (405, "MethodNotAllowed", errors.ApiError),
+    ],
+)
+async def test_each_status_becomes_its_error(
+    make: Any, script: Any, client: ApiClient, code: int, reason: str, kind: type[errors.ApiError]
+) -> None:
+    """An error answer is raised as the class of its code and reason, with the server's message and details."""
+    script.answer(make.failure(code, reason, "told you", name="a", kind="pods"), code)
+    with pytest.raises(errors.ApiError) as caught:
+        await client.get(Pod, "a", "ns")
+    error = caught.value
+    assert type(error) is kind
+    assert (error.status, error.reason, error.message) == (code, reason, "told you")
+    assert error.details is not None
+    assert error.details.name == "a"
+
+
+async def test_an_error_that_is_no_status_keeps_its_text(make: Any, script: Any, client: ApiClient) -> None:
+    """A proxy's plain-text error is raised with that text as message."""
+    script.answer(b"bad gateway\n", 502)
+    with pytest.raises(errors.ServerError, match=r"^bad gateway$"):
+        await client.get(Pod, "a", "ns")
+
+
+async def test_retry_after_is_kept(make: Any, script: Any, client: ApiClient, naps: Any) -> None:
+    """429 and 5xx with Retry-After are tried again after that time; the object arrives in the end."""
+    script.answer(make.failure(429, "TooManyRequests"), 429, {"Retry-After": "2"})
+    script.answer(make.failure(503, "ServiceUnavailable"), 503, {"Retry-After": "1"})
+    script.answer(make.config_map("a", 1))
+    await client.get(ConfigMap, "a", "ns")
+    assert naps.seconds == [2.0, 1.0]
+
+
+async def test_retries_end_after_ten(make: Any, script: Any, client: ApiClient, naps: Any) -> None:
+    """The eleventh answer is the caller's, whatever it is."""
+    for _ in range(11):
+        script.answer(make.failure(503, "ServiceUnavailable"), 503, {"Retry-After": "1"})
+    with pytest.raises(errors.ServerError):
+        await client.get(ConfigMap, "a", "ns")
+    assert (len(script.seen), len(naps.seconds)) == (11, 10)
+
+
+@pytest.mark.parametrize(("status", "headers"), [(503, {}), (404, {"Retry-After": "1"}), (503, {"Retry-After": "x"})])
+async def test_no_retry_without_being_asked(
+    make: Any, script: Any, client: ApiClient, status: int, headers: dict[str, str]
+) -> None:
+    """An error without a usable Retry-After, or one that retrying cannot help, is raised at once."""
+    script.answer(make.failure(status, ""), status, headers)
+    with pytest.raises(errors.ApiError):
+        await client.get(ConfigMap, "a", "ns")
+    assert len(script.seen) == 1
+
+
+async def test_a_dropped_get_is_asked_again(make: Any, script: Any, client: ApiClient) -> None:
+    """A GET whose connection is reset is repeated."""
+    script.answers += [make.dropping(), make.dropping(), make.dropping()]
+    script.answer(make.config_map("a", 1))
+    assert (await client.get(ConfigMap, "a", "ns")).metadata is not None
+
+
+async def test_a_dropped_post_is_not_repeated(make: Any, script: Any, client: ApiClient) -> None:
+    """A POST may have been carried out: the reset is the caller's to judge."""
+    script.answers.append(make.dropping())
+    with pytest.raises(errors.Unavailable) as caught:
+        await client.create(ConfigMap(metadata=ObjectMeta(name="a", namespace="ns")))
+    assert caught.value.fault is Fault.RESET
+    assert script.calls == [("POST", "/api/v1/namespaces/ns/configmaps")]
+
+
+async def test_a_server_that_hangs_meets_the_deadline(make: Any, script: Any) -> None:
+    """A call without an answer ends as Unavailable(TIMEOUT)."""
+    async with ApiClient(script.connection(), timeout_seconds=0.01) as client:
+        with pytest.raises(errors.Unavailable) as caught:
+            await client.get(ConfigMap, "a", "ns")
+    assert caught.value.fault is Fault.TIMEOUT
+
+
+async def test_nobody_there_and_closed(make: Any, script: Any, unused_tcp_port: int) -> None:
+    """No listener is Unavailable(REFUSED); a closed client is Unavailable(CLOSED)."""
+    client = ApiClient(script.connection().__class__(server=f"http://127.0.0.1:{unused_tcp_port}"))
+    with pytest.raises(errors.Unavailable) as caught:
+        await client.get(ConfigMap, "a", "ns")
+    assert caught.value.fault is Fault.REFUSED
+    await client.close()
+    with pytest.raises(errors.Unavailable) as caught:
+        await client.get(ConfigMap, "a", "ns")
+    assert caught.value.fault is Fault.CLOSED
+
+
+async def test_rubbish_is_unavailable(make: Any, script: Any, client: ApiClient) -> None:
+    """A 200 that is no object of the kind is Unavailable(MALFORMED), never a crash."""
+    script.answer(b"<html>")
+    with pytest.raises(errors.Unavailable) as caught:
+        await client.get(ConfigMap, "a", "ns")
+    assert caught.value.fault is Fault.MALFORMED
+
+
+async def test_list_follows_pages(make: Any, script: Any, client: ApiClient) -> None:
+    """list() asks for pages of 500 and joins them; selectors go with every page, the version only with the first."""
+    script.answer(make.listing(9, make.config_map("a", 1), **{"continue": "tok"}))
+    script.answer(make.listing(9, make.config_map("b", 2)))
+    listed = await client.list(ConfigMap, field_selector="metadata.name=x", resource_version="0")
+    assert ([item.metadata.name for item in listed.items if item.metadata], listed.resource_version) == (
+        ["a", "b"],
+        "9",
+    )
+    assert [request.query for request in script.seen] == [
+        {"fieldSelector": "metadata.name=x", "resourceVersion": "0", "limit": "500"},
+        {"fieldSelector": "metadata.name=x", "limit": "500", "continue": "tok"},
+    ]
+
+
+async def test_list_with_expired_continue_starts_over(make: Any, script: Any, client: ApiClient) -> None:
+    """410 on a later page means one full list without paging; nothing of the first try remains."""
+    script.answer(make.listing(9, make.config_map("a", 1), **{"continue": "tok"}))
+    script.answer(make.failure(410, "Expired"), 410)
+    script.answer(make.listing(12, make.config_map("b", 10), make.config_map("c", 11)))
+    listed = await client.list(ConfigMap)
+    assert ([item.metadata.name for item in listed.items if item.metadata], listed.resource_version) == (
+        ["b", "c"],
+        "12",
+    )
+    assert script.seen[2].query == {}
+
+
+async def test_a_broken_item_does_not_hide_the_others(make: Any, script: Any, client: ApiClient) -> None:
+    """An item that does not decode is left out of a list."""
+    script.answer(make.listing(9, {"metadata": {"name": 7}}, make.config_map("b", 2)))
+    listed = await client.list(ConfigMap)
+    assert [item.metadata.name for item in listed.items if item.metadata] == ["b"]
+
+
+async def test_watch_yields_events_over_any_chunking(make: Any, script: Any, client: ApiClient) -> None:
+    """Events arrive whole however the bytes are cut, bookmarks carry the version, and the end is the end."""
+    line = b'{"type":"ADDED","object":{"metadata":{"name":"a","resourceVersion":"5"}}}\n'
+    script.watch(
+        line[:10], line[10:] + line[:3], line[3:], make.bookmark(8), make.event("DELETED", make.config_map("a", 9))
+    )
+    events = [item async for item in client.watch(ConfigMap, "ns", resource_version="4", timeout_seconds=7)]
+    assert [(item.type, item.resource_version, item.object is None) for item in events] == [
+        (EventType.ADDED, "5", False),
+        (EventType.ADDED, "5", False),
+        (EventType.BOOKMARK, "8", True),
+        (EventType.DELETED, "9", False),
+    ]
+    assert script.seen[0].query == {
+        "watch": "true",
+        "resourceVersion": "4",
+        "timeoutSeconds": "7",
+        "allowWatchBookmarks": "true",
+    }
+
+
+async def test_watch_raises_the_error_event(make: Any, script: Any, client: ApiClient) -> None:
+    """An ERROR event is raised as the error of its Status."""
+    script.watch(make.event("ERROR", make.failure(410, "Expired", "too old resource version: 1 (5)")))
+    with pytest.raises(errors.Expired, match="too old resource version"):
+        [item async for item in client.watch(ConfigMap)]
+
+
+async def test_watch_that_is_cut_is_a_reset(make: Any, script: Any, client: ApiClient) -> None:
+    """A watch whose connection breaks ends with Unavailable, not as if it were complete."""
+    script.watch(make.event("ADDED", make.config_map("a", 5)), end="drop")
+    with pytest.raises(errors.Unavailable):
+        [item async for item in client.watch(ConfigMap)]
+
+
+async def test_watch_deadline_never_hits_the_consumer(make: Any, script: Any, client: ApiClient) -> None:
+    """However long the consumer takes between events, its own awaits are not cancelled by the watch."""
+    script.watch(make.event("ADDED", make.config_map("a", 5)), make.event("ADDED", make.config_map("b", 6)))
+    seen = []
+    async for item in client.watch(ConfigMap, timeout_seconds=-31):  # a deadline that has passed already
+        seen.append(item.resource_version)
+        await asyncio.sleep(0)
+    assert seen in ([], ["5", "6"])
+
+
+async def test_writes(make: Any, script: Any, client: ApiClient) -> None:
+    """create, replace, patch, delete and post use the verb, path, content type and body that the API wants."""
+    node = {"metadata": {"name": "n"}}
+    for _ in range(6):
+        script.answer(node)
+    obj = Node(metadata=ObjectMeta(name="n"))
+    await client.create(obj)
+    await client.replace(obj)
+    await client.patch(Node, "n", None, {"status": {}}, subresource="status")
+    await client.patch(Pod, "p", "ns", [], patch_type=PatchType.JSON)
+    await client.delete(Pod, "p", "ns", grace_period_seconds=0, uid="u")
+    assert await client.post(ServiceAccount, "sa", "ns", "token", {"a": 1}) == node
+
+    def summary(request: Any) -> tuple[str, str, str, Any]:
+        return request.method, request.path, request.headers["Content-Type"], request.body
+
+    whole = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}}
+    assert [summary(request) for request in script.seen] == [
+        ("POST", "/api/v1/nodes", "application/json", whole),
+        ("PUT", "/api/v1/nodes/n", "application/json", whole),
+        ("PATCH", "/api/v1/nodes/n/status", "application/strategic-merge-patch+json", {"status": {}}),
+        ("PATCH", "/api/v1/namespaces/ns/pods/p", "application/json-patch+json", []),
+        (
+            "DELETE",
+            "/api/v1/namespaces/ns/pods/p",
+            "application/json",
+            {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0, "preconditions": {"uid": "u"}},
+        ),
+        ("POST", "/api/v1/namespaces/ns/serviceaccounts/sa/token", "application/json", {"a": 1}),
+    ]
+
+
+async def test_rate_limit_waits_after_the_burst(make: Any, script: Any, naps: Any) -> None:
+    """Calls beyond the burst wait for their token; watches take none; a sharing client has its own bucket."""
+    for _ in range(4):
+        script.answer(make.config_map("a", 1))
+    script.watch()
+    async with ApiClient(script.connection(), qps=0.001, burst=2, sleep=naps) as client:
+        for _ in range(3):
+            await client.get(ConfigMap, "a", "ns")
+        assert [round(seconds, -2) for seconds in naps.seconds] == [1000]
+        [item async for item in client.watch(ConfigMap)]
+        await client.sharing(qps=-1, burst=0).get(ConfigMap, "a", "ns")
+        assert len(naps.seconds) == 1
+
+
+async def test_connections_are_reused_and_named(make: Any, script: Any) -> None:
+    """Calls in sequence go over one connection, with the credentials and impersonation headers."""
+    ports = set()
+
+    async def handler(request: Any) -> Any:
+        ports.add(request.transport.get_extra_info("peername"))
+        return await ok(request)
+
+    ok = make.answering(make.config_map("a", 1))
+    script.answers += [handler, handler, handler]
+    connection = script.connection(
+        credentials=StaticToken("t0k"), headers=(("Impersonate-User", "u"), ("Impersonate-Group", "g"))
+    )
+    async with ApiClient(connection) as client:
+        for _ in range(3):
+            await client.get(ConfigMap, "a", "ns")
+    assert len(ports) == 1
+    headers = script.seen[0].headers
+    assert (headers["Authorization"], headers["Impersonate-User"], headers["Impersonate-Group"]) == (
+        "Bearer t0k",
+        "u",
+        "g",
+    )
+
+
+async def test_warnings_are_logged_once(
+    make: Any, script: Any, client: ApiClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A Warning header is logged once per text."""
+    for _ in range(2):
+        script.answer(make.config_map("a", 1), headers={"Warning": '299 - "v1 X is deprecated"'})
+        await client.get(ConfigMap, "a", "ns")
+    assert [record.message for record in caplog.records if "deprecated" in record.message] == [
+        "API server: v1 X is deprecated"
+    ]

@@ -1,0 +1,195 @@
+"""The secret and config map cache: one watch per object, counted by pods."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from lightkube.models.core_v1 import Pod
+
+from nodeagent.api import errors
+from nodeagent.api.objects import ObjectCache, ObjectNotReady, StaticOnly
+
+
+def pod(uid: str, *config_maps: str, secrets: tuple[str, ...] = ()) -> Pod:
+    volumes = [{"name": f"v{index}", "configMap": {"name": name}} for index, name in enumerate(config_maps)]
+    volumes += [{"name": f"s{index}", "secret": {"secretName": name}} for index, name in enumerate(secrets)]
+    return msgspec.convert(
+        {"metadata": {"uid": uid, "namespace": "ns", "name": uid}, "spec": {"containers": [], "volumes": volumes}}, Pod
+    )
+
+
+@pytest.fixture
+async def cache(client: Any) -> AsyncIterator[ObjectCache]:
+    cache = ObjectCache(client)
+    yield cache
+    await cache.close()
+
+
+async def test_reads_are_served_by_one_watch(make: Any, script: Any, cache: ObjectCache) -> None:
+    """The first pod starts a single-name list and watch; every further read and pod costs no request."""
+    script.answer(make.listing(5, make.config_map("a", 1, data={"k": "v"})))
+    script.watch(end="stay")
+    cache.register(pod("p1", "a"))
+    assert (await cache.get_config_map("ns", "a")).data == {"k": "v"}
+    await script.asked(2)
+    cache.register(pod("p2", "a"))
+    await cache.get_config_map("ns", "a")
+    assert [(r.path, r.query["fieldSelector"], r.query.get("resourceVersion")) for r in script.seen] == [
+        ("/api/v1/namespaces/ns/configmaps", "metadata.name=a", None),
+        ("/api/v1/namespaces/ns/configmaps", "metadata.name=a", "5"),
+    ]
+
+
+async def test_unknown_and_missing_objects(make: Any, script: Any, cache: ObjectCache) -> None:
+    """Not registered and not existing are told apart, in the upstream words."""
+    with pytest.raises(ObjectNotReady, match=r'^object "ns"/"x" not registered$'):
+        await cache.get_secret("ns", "x")
+    script.answer(make.listing(5))
+    script.watch(end="stay")
+    cache.register(pod("p", secrets=("x",)))
+    with pytest.raises(errors.NotFound, match=r'^secrets "x" not found$'):
+        await cache.get_secret("ns", "x")
+
+
+@pytest.mark.parametrize(("noun", "secrets"), [("configmap", ()), ("secret", ("a",))])
+async def test_a_slow_api_gives_up_the_wait(client: Any, noun: str, secrets: tuple[str, ...]) -> None:
+    """Without a first answer in time the reader is told to come back."""
+    cache = ObjectCache(client, first_sync_seconds=0.001)
+    cache.register(pod("p", *(() if secrets else ("a",)), secrets=secrets))
+    with pytest.raises(ObjectNotReady, match=f"^failed to sync {noun} cache: timed out waiting for the condition$"):
+        await (cache.get_secret("ns", "a") if secrets else cache.get_config_map("ns", "a"))
+    await cache.close()
+
+
+async def test_updates_are_seen(make: Any, script: Any, cache: ObjectCache) -> None:
+    """A change on the watch is what the next read returns."""
+    script.answer(make.listing(5))
+    script.watch(make.event("ADDED", make.config_map("a", 6, data={"k": "new"})), end="stay")
+    cache.register(pod("p", "a"))
+    found = None
+    while found is None:
+        try:
+            found = await cache.get_config_map("ns", "a")
+        except errors.NotFound:
+            await asyncio.sleep(0)
+    assert found.data == {"k": "new"}
+
+
+async def test_immutable_objects_are_read_once(make: Any, script: Any, cache: ObjectCache) -> None:
+    """Once read, an immutable object's watch is stopped and the copy is served for good."""
+    script.answer(make.listing(5, make.config_map("a", 1, immutable=True)))
+    script.watch(end="stay")
+    cache.register(pod("p", "a"))
+    first = await cache.get_config_map("ns", "a")
+    assert await cache.get_config_map("ns", "a") is first
+    cache.register(pod("p2", "a"))
+    assert await cache.get_config_map("ns", "a") is first
+    assert [request.method for request in script.seen if "watch" not in request.query] == ["GET"]
+
+
+async def test_secrets_end_with_their_last_pod(make: Any, script: Any, cache: ObjectCache) -> None:
+    """The last pod takes a secret's watch with it; a pod that drops the reference counts as gone."""
+    script.answer(make.listing(5, make.config_map("s", 1)))
+    script.watch(end="stay")
+    cache.register(pod("p1", secrets=("s",)))
+    cache.register(pod("p2", secrets=("s",)))
+    await cache.get_secret("ns", "s")
+    cache.unregister("p1")
+    cache.unregister("p1")
+    await cache.get_secret("ns", "s")
+    cache.register(pod("p2"))
+    with pytest.raises(ObjectNotReady):
+        await cache.get_secret("ns", "s")
+
+
+async def test_config_maps_linger_for_the_next_pod(make: Any, script: Any, cache: ObjectCache) -> None:
+    """The next pod of a namespace finds kube-root-ca.crt warm: no new request."""
+    script.answer(make.listing(5, make.config_map("kube-root-ca.crt", 1)))
+    script.watch(end="stay")
+    cache.register(pod("p1", "kube-root-ca.crt"))
+    await cache.get_config_map("ns", "kube-root-ca.crt")
+    await script.asked(2)
+    cache.unregister("p1")
+    cache.register(pod("p2", "kube-root-ca.crt"))
+    await cache.get_config_map("ns", "kube-root-ca.crt")
+    assert len(script.seen) == 2
+
+
+async def test_lingering_ends(make: Any, script: Any, client: Any) -> None:
+    """After the linger time the watch is gone."""
+    cache = ObjectCache(client, linger_seconds=0.001)
+    script.answer(make.listing(5, make.config_map("a", 1)))
+    cache.register(pod("p1", "a"))
+    await cache.get_config_map("ns", "a")
+    cache.unregister("p1")
+    with pytest.raises(ObjectNotReady):
+        while True:
+            await cache.get_config_map("ns", "a")
+            await asyncio.sleep(0)
+    await cache.close()
+
+
+async def test_a_watch_nobody_reads_stops_and_starts_again(make: Any, script: Any, client: Any) -> None:
+    """Idle watches stop; the next read starts over with a fresh list."""
+    cache = ObjectCache(client, idle_seconds=0.005)
+    versions = [1, 2]
+    for version in versions:
+        script.answer(make.listing(5, make.config_map("a", version)))
+        script.watch(end="stay")
+    cache.register(pod("p", "a"))
+    seen = set()
+    while len(seen) < 2:
+        found = await cache.get_config_map("ns", "a")
+        assert found.metadata is not None
+        seen.add(found.metadata.resourceVersion)
+        await asyncio.sleep(0.02)
+    await cache.close()
+    assert seen == {"1", "2"}
+
+
+async def test_all_kinds_of_references_are_found() -> None:
+    """Every place of a pod spec that can name a secret or config map is looked at."""
+    from nodeagent.api.references import config_map_names, secret_names
+
+    env = [
+        {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s-env", "key": "k"}}},
+        {"name": "B", "valueFrom": {"configMapKeyRef": {"name": "c-env", "key": "k"}}},
+    ]
+    env_from = [{"secretRef": {"name": "s-from"}}, {"configMapRef": {"name": "c-from"}}]
+    sources = [{"secret": {"name": "s-proj"}}, {"configMap": {"name": "c-proj"}}]
+    spec = {
+        "imagePullSecrets": [{"name": "s-pull"}],
+        "containers": [{"name": "a", "env": env}],
+        "initContainers": [{"name": "b", "envFrom": env_from}],
+        "ephemeralContainers": [{"name": "c", "envFrom": [{"secretRef": {"name": "s-eph"}}]}],
+        "volumes": [
+            {"name": "1", "secret": {"secretName": "s-vol"}},
+            {"name": "2", "configMap": {"name": "c-vol"}},
+            {"name": "3", "projected": {"sources": sources}},
+            {"name": "4", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "s-csi"}}},
+            {"name": "5", "iscsi": {"iqn": "i", "lun": 0, "targetPortal": "t", "secretRef": {"name": "s-iscsi"}}},
+        ],
+    }
+    found = msgspec.convert({"spec": spec}, Pod)
+    assert sorted(secret_names(found)) == [
+        "s-csi",
+        "s-env",
+        "s-eph",
+        "s-from",
+        "s-iscsi",
+        "s-proj",
+        "s-pull",
+        "s-vol",
+    ]
+    assert sorted(config_map_names(found)) == ["c-env", "c-from", "c-proj", "c-vol"]
+
+
+async def test_without_an_api_there_is_nothing() -> None:
+    """The null object knows no object and minds no pod."""
+    nothing = StaticOnly()
+    nothing.register(pod("p", "a"))
+    nothing.unregister("p")
+    with pytest.raises(ObjectNotReady):
+        await nothing.get_config_map("ns", "a")
