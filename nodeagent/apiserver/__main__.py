@@ -1,0 +1,113 @@
+"""``python -m nodeagent.apiserver``: the server as a process of its own, started and watched by the agent.
+
+One JSON line on stdout says that it is ready: ``{"ready": true, "url": …, "adminKubeconfig": …, "nodeKubeconfig": …}``.
+Exit status: 0 after SIGTERM or SIGINT (or the parent's end, with ``--exit-with-parent``), 1 when it cannot start, 2 for
+bad arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import uvloop
+
+from nodeagent.apiserver.server import Server, Settings
+from nodeagent.apiserver.storage.journal import JournalError
+
+log = logging.getLogger("nodeagent.apiserver")
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="nodeagent.apiserver", description="The embedded Kubernetes API.")
+    parser.add_argument("--state-dir", type=Path, required=True, help="objects, certificates and kubeconfigs")
+    parser.add_argument("--node-name", required=True, help="the one node of this cluster")
+    parser.add_argument("--address", default="127.0.0.1", help="IP to listen on")
+    parser.add_argument("--port", type=int, default=6443, help="0 takes a free one")
+    parser.add_argument("--name", action="append", default=[], help="further IP or DNS name of the server (repeat)")
+    parser.add_argument("--kubelet-certificate-authority", type=Path, help="verifies the node's HTTPS endpoint")
+    parser.add_argument("--exit-with-parent", action="store_true", help="stop when the process that started it ends")
+    parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    return parser.parse_args(argv)
+
+
+async def serve(options: argparse.Namespace) -> int:
+    server = Server(
+        Settings(
+            state_dir=options.state_dir,
+            node_name=options.node_name,
+            address=options.address,
+            port=options.port,
+            names=tuple(options.name),
+            kubelet_ca=options.kubelet_certificate_authority,
+        )
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with contextlib.ExitStack() as stack:
+        if options.exit_with_parent:
+            stack.enter_context(_parent_watch(loop, stop))
+        try:
+            await server.start()
+        except (OSError, JournalError) as error:
+            print(f"nodeagent.apiserver: {error}", file=sys.stderr)
+            return 1
+        ready = {
+            "ready": True,
+            "url": server.url,
+            "adminKubeconfig": str(server.admin_kubeconfig),
+            "nodeKubeconfig": str(server.node_kubeconfig),
+        }
+        # what exists now lives as long as the server: the collector need not look at it again
+        gc.collect()
+        gc.freeze()
+        print(json.dumps(ready), flush=True)
+        log.info("serving on %s", server.url)
+        try:
+            await stop.wait()
+        finally:
+            await server.stop()
+    return 0
+
+
+@contextlib.contextmanager
+def _parent_watch(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Iterator[None]:
+    """Set ``stop`` when the parent ends. A pidfd, not a parent-death signal: that one follows the thread that forked."""
+    parent = os.getppid()
+    try:
+        descriptor = os.pidfd_open(parent)
+    except ProcessLookupError:
+        stop.set()
+        yield
+        return
+    if os.getppid() != parent:
+        stop.set()
+    loop.add_reader(descriptor, stop.set)
+    try:
+        yield
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def main() -> int:
+    options = arguments()
+    # everything written is private: objects hold secrets, the folder keys
+    os.umask(0o077)
+    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return uvloop.run(serve(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""What a node may do: read what its pods need, write what it owns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from nodeagent.apiserver.auth.attributes import ALLOW, Attributes, Decision
+from nodeagent.apiserver.auth.graph import Graph
+from nodeagent.apiserver.contract import UserInfo
+from nodeagent.apiserver.storage.store import Store
+from nodeagent.apiserver.storage.stored import Key
+
+NODES_GROUP: Final = "system:nodes"
+_PREFIX: Final = "system:node:"
+LEASE_NAMESPACE: Final = "kube-node-lease"
+_READ: Final = frozenset({"get", "list", "watch"})
+_WRITE: Final = frozenset({"create", "update", "patch"})
+_OPEN_READ: Final = frozenset({"services", "runtimeclasses.node.k8s.io", "csidrivers.storage.k8s.io"})
+
+
+def node_of(user: UserInfo) -> str:
+    """The node that ``user`` is; "" for anybody else."""
+    if NODES_GROUP in user.groups and user.name.startswith(_PREFIX):
+        return user.name.removeprefix(_PREFIX)
+    return ""
+
+
+def _no(reason: str) -> Decision:
+    return Decision(False, reason)
+
+
+class NodeAuthorizer:
+    """Decides by the pods bound to the node. What a permitted write may contain is ``restriction``'s business."""
+
+    def __init__(self, store: Store, graph: Graph) -> None:
+        self._store = store
+        self._graph = graph
+        self._rules: Mapping[str, Callable[[str, Attributes], Decision]] = {
+            "nodes": self._own_node,
+            "pods": self._pods,
+            "secrets": self._named_related,
+            "configmaps": self._named_related,
+            "persistentvolumeclaims": self._claims,
+            "persistentvolumes": self._related,
+            "volumeattachments.storage.k8s.io": self._attachments,
+            "serviceaccounts": self._service_accounts,
+            "leases.coordination.k8s.io": self._lease,
+            "csinodes.storage.k8s.io": self._csi_node,
+            "endpoints": lambda node, asked: self._only(asked, {"get"}),
+            "events": lambda node, asked: self._only(asked, _WRITE),
+            "events.events.k8s.io": lambda node, asked: self._only(asked, _WRITE),
+            "certificatesigningrequests.certificates.k8s.io": lambda node, asked: self._only(asked, _READ | {"create"}),
+            "tokenreviews.authentication.k8s.io": lambda node, asked: self._only(asked, {"create"}),
+            "subjectaccessreviews.authorization.k8s.io": lambda node, asked: self._only(asked, {"create"}),
+            "localsubjectaccessreviews.authorization.k8s.io": lambda node, asked: self._only(asked, {"create"}),
+            **{resource: lambda node, asked: self._only(asked, _READ) for resource in _OPEN_READ},
+        }
+
+    def authorize(self, asked: Attributes) -> Decision:
+        node = node_of(asked.user)
+        rule = self._rules.get(asked.resource_id)
+        return rule(node, asked) if rule is not None else _no("")
+
+    def _only(self, asked: Attributes, verbs: frozenset[str] | set[str]) -> Decision:
+        return ALLOW if asked.verb in verbs and not asked.subresource else _no("")
+
+    def _own_node(self, node: str, asked: Attributes) -> Decision:
+        if asked.verb in _READ and not asked.subresource:
+            if asked.single_name == node:
+                return ALLOW
+            return _no(f"node '{node}' cannot read all nodes, only its own Node object")
+        if asked.subresource not in ("", "status") or asked.verb not in _WRITE:
+            return _no("")
+        if asked.verb == "create":
+            return ALLOW if not asked.subresource else _no("")
+        return ALLOW if asked.name == node else _no(f"node '{node}' may only change its own Node object")
+
+    def _pods(self, node: str, asked: Attributes) -> Decision:
+        if asked.subresource:
+            writes = {"status": {"update", "patch"}, "eviction": {"create"}}.get(asked.subresource, set())
+            return self._own_pod(node, asked) if asked.verb in writes else _no("")
+        if asked.verb in ("list", "watch"):
+            selected = asked.selection.required("spec.nodeName") if asked.selection is not None else ""
+            return ALLOW if selected == node else _no("can only list/watch pods with spec.nodeName field selector")
+        if asked.verb == "create":
+            return ALLOW
+        return self._own_pod(node, asked) if asked.verb in ("get", "delete") else _no("")
+
+    def _own_pod(self, node: str, asked: Attributes) -> Decision:
+        stored = self._store.get("pods", Key(asked.namespace, asked.name))
+        if stored is None:
+            # answered with 404, as for everybody: a node has to learn that its pod is gone
+            return ALLOW
+        return ALLOW if stored.index.fields.get("spec.nodeName") == node else self._unrelated(node)
+
+    def _unrelated(self, node: str) -> Decision:
+        return _no(f"no relationship found between node '{node}' and this object")
+
+    def _named_related(self, node: str, asked: Attributes) -> Decision:
+        if asked.verb not in _READ or asked.subresource:
+            return _no("can only read resources of this type")
+        return self._is_related(node, asked)
+
+    def _is_related(self, node: str, asked: Attributes) -> Decision:
+        name = asked.single_name
+        if not name:
+            return _no("can only read namespaced object of this type" if asked.namespace else "No Object name found")
+        if self._graph.needs(node, asked.resource, asked.namespace, name):
+            return ALLOW
+        return self._unrelated(node)
+
+    def _related(self, node: str, asked: Attributes) -> Decision:
+        if asked.verb != "get" or asked.subresource:
+            return _no("can only get individual resources of this type")
+        return self._is_related(node, asked)
+
+    def _claims(self, node: str, asked: Attributes) -> Decision:
+        if asked.subresource == "status" and asked.verb in ("get", "update", "patch"):
+            return self._is_related(node, asked)
+        return self._related(node, asked)
+
+    def _attachments(self, node: str, asked: Attributes) -> Decision:
+        if asked.verb != "get" or asked.subresource not in ("", "status"):
+            return _no("can only get individual resources of this type")
+        stored = self._store.get("volumeattachments.storage.k8s.io", Key("", asked.name))
+        if stored is not None and (stored.decode().get("spec") or {}).get("nodeName") == node:
+            return ALLOW
+        return self._unrelated(node)
+
+    def _service_accounts(self, node: str, asked: Attributes) -> Decision:
+        allowed = (
+            asked.verb == "create" if asked.subresource == "token" else asked.verb == "get" and not asked.subresource
+        )
+        return self._is_related(node, asked) if allowed else _no("can only get individual resources of this type")
+
+    def _lease(self, node: str, asked: Attributes) -> Decision:
+        if asked.namespace != LEASE_NAMESPACE:
+            return _no(f'can only access leases in the "{LEASE_NAMESPACE}" system namespace')
+        if asked.verb not in ("get", "create", "update", "patch", "delete") or asked.subresource:
+            return _no("can only get, create, update, patch, or delete a node lease")
+        if asked.verb != "create" and asked.name != node:
+            return _no("can only access node lease with the same name as the requesting node")
+        return ALLOW
+
+    def _csi_node(self, node: str, asked: Attributes) -> Decision:
+        if asked.verb not in ("get", "create", "update", "patch", "delete") or asked.subresource:
+            return _no("can only get, create, update, patch, or delete a CSINode")
+        if asked.verb != "create" and asked.name != node:
+            return _no("can only access CSINode with the same name as the requesting node")
+        return ALLOW

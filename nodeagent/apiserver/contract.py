@@ -1,0 +1,227 @@
+"""What the server and the kinds say to each other.
+
+The server (this folder) owns storage, HTTP, patches and watches; ``nodeagent.apiserver.kinds`` owns what a kind means:
+defaults, admission, validation, and the controllers a cluster needs around the objects. Resources are named by
+``plural`` for the core group and ``plural.group`` otherwise: ``pods``, ``leases.coordination.k8s.io``. Objects are plain
+dicts as decoded from JSON; times in them are RFC 3339 strings.
+
+``nodeagent.apiserver.kinds`` provides:
+
+- ``hooks_for(resource: str) -> KindHooks``: never None; ``KindHooks()`` itself for kinds without rules;
+- ``controllers(api: LocalApi) -> list[Coroutine[Any, Any, None]]``: long-running tasks, each awaited for the life of the
+  server; one that raises is logged and started again after a back-off;
+- ``protobuf.decode(data: bytes) -> Object``: a ``k8s\\0`` frame (magic included) as the JSON object it stands for,
+  ``apiVersion`` and ``kind`` filled in; raises ``ApiError`` (400 broken, 415 a kind it cannot read);
+- ``tokens.Tokens`` satisfying ``TokenAuthority`` below, constructed by the server as
+  ``Tokens(signing_key_pem: bytes, issuer: str, audiences: Sequence[str])``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from nodeagent.apiserver.errors import FieldError
+
+Object = dict[str, Any]
+"""A Kubernetes object as decoded from JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserInfo:
+    """Who asks. ``extra`` as in TokenReview: each key with its list of values."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class StoreReader(Protocol):
+    """Reads of the newest state, writes in flight included. Plain functions: no await, so no state change between.
+
+    Every object returned is a fresh copy that the caller may change.
+    """
+
+    def get(self, resource: str, namespace: str, name: str) -> Object | None:
+        """``namespace`` is "" for cluster-scoped kinds."""
+        ...
+
+    def list(
+        self, resource: str, namespace: str = "", *, labels: Mapping[str, str] | None = None, field_selector: str = ""
+    ) -> list[Object]:
+        """All objects ("" = of every namespace) with all these labels and fields, ordered by namespace and name."""
+        ...
+
+
+class AdmissionContext(StoreReader, Protocol):
+    """One write request, as its hooks see it."""
+
+    @property
+    def resource(self) -> str: ...
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def name(self) -> str:
+        """ "" on a create with generateName, until a name is made (before the hooks run, so hooks always see one)."""
+        ...
+
+    @property
+    def user(self) -> UserInfo: ...
+
+    @property
+    def dry_run(self) -> bool: ...
+
+    @property
+    def now(self) -> datetime:
+        """The time of the request, timezone-aware UTC."""
+        ...
+
+    @property
+    def node_name(self) -> str:
+        """The node this server was started for."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Send a ``Warning: 299`` header with the answer."""
+        ...
+
+
+class KindHooks:
+    """The rules of one kind. All are plain functions and must not block: they run between the read and the write of one
+    transaction. Called for every write, dry runs included, on copies; an exception leaves nothing behind.
+
+    Order of a create: metadata filled (name, namespace, uid, creationTimestamp, generation), unknown fields dropped,
+    ``status`` removed for kinds with a status subresource, ``prepare_create``, generic metadata validation,
+    ``validate_create``. Of an update: patch applied, immutable metadata restored from ``old``, the part that the
+    request may not touch restored (status on the main resource, all but status and metadata on ``status``),
+    ``prepare_update``, generic metadata validation, ``validate_update``; then, if anything changed, generation (for
+    kinds that count it) and resourceVersion move.
+    """
+
+    def prepare_create(self, obj: Object, ctx: AdmissionContext) -> None:
+        """Defaults and admission: change ``obj`` in place, or raise ``ApiError``."""
+
+    def validate_create(self, obj: Object) -> list[FieldError]:
+        """Every reason to refuse; empty when fine. Name syntax other than a DNS subdomain is checked here."""
+        return []
+
+    def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
+        """As ``prepare_create``. ``subresource``: None, ``status``, ``resize``, ``ephemeralcontainers``, ``binding``,
+        ``finalize``, ``approval``."""
+
+    def validate_update(self, new: Object, old: Object, subresource: str | None) -> list[FieldError]:
+        return []
+
+    def prepare_delete(self, obj: Object, ctx: AdmissionContext) -> None:
+        """Before a delete of a stored object: raise ``ApiError`` to refuse. Changes to ``obj`` are kept when the object
+        stays for now (finalizers or a grace period), e.g. phase Terminating of a namespace."""
+
+
+class TokenAuthority(Protocol):
+    """Makes and reads service-account tokens."""
+
+    def authenticate(self, token: str, audiences: Sequence[str], store: StoreReader) -> UserInfo | None:
+        """The user of a good token meant for one of ``audiences`` (empty: the server's own); None for any other.
+
+        Checks signature, times, and that the service account (and the bound pod, secret or node) still exists with its
+        uid, in ``store``.
+        """
+        ...
+
+    def token_audiences(self, token: str) -> tuple[str, ...]:
+        """``aud`` of a token that ``authenticate`` accepted, for TokenReview."""
+        ...
+
+    def request_token(self, namespace: str, name: str, request: Object, ctx: AdmissionContext) -> Object:
+        """Answer of POST serviceaccounts/NAME/token: the TokenRequest with its status. Raises ``ApiError`` (404, 422…)."""
+        ...
+
+    def jwks(self) -> Object:
+        """The JSON Web Key Set of /openid/v1/jwks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchEvent:
+    """One change. ``object`` of a DELETED is the last state with the deletion's resourceVersion.
+
+    ``SYNCED`` comes once after the ADDED of everything that existed when the watch began (its object is empty).
+    """
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "SYNCED"]
+    object: Object
+
+
+class LocalApi(Protocol):
+    """The API for controllers inside the server: same path as HTTP (defaults, admission, validation, conflicts), with
+    user ``system:apiserver`` (group ``system:masters``), answers after the commit. All raise ``ApiError``."""
+
+    @property
+    def node_name(self) -> str: ...
+
+    @property
+    def ca_pem(self) -> bytes:
+        """Certificate of the CA that signs the server's and the clients' certificates (for kube-root-ca.crt)."""
+        ...
+
+    def sign_certificate(self, request_pem: bytes, *, usages: Sequence[str], lifetime_seconds: int) -> bytes:
+        """Sign a PKCS#10 request with the cluster CA, subject and SANs as asked. Returns PEM.
+
+        ``usages`` are those of CSR objects: ``client auth``, ``server auth``, ``digital signature``,
+        ``key encipherment``. The caller has decided that the request may be granted.
+        """
+        ...
+
+    async def get(self, resource: str, namespace: str, name: str) -> Object: ...
+
+    async def list(
+        self, resource: str, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
+    ) -> list[Object]: ...
+
+    def watch(
+        self, resource: str, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
+    ) -> AsyncIterator[WatchEvent]:
+        """ADDED for everything there is, SYNCED, then every change for as long as it is iterated. Raises ``ApiError``
+        410 when the reader fell too far behind: start again. Only committed state is seen."""
+        ...
+
+    async def create(self, resource: str, obj: Object) -> Object:
+        """Namespace from ``obj.metadata``. generateName works."""
+        ...
+
+    async def update(self, resource: str, obj: Object, *, subresource: str | None = None) -> Object:
+        """Replace; with a resourceVersion in ``obj`` only if it is current (409 otherwise)."""
+        ...
+
+    async def patch(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        patch: Object | Sequence[Object],
+        *,
+        subresource: str | None = None,
+        patch_type: Literal["merge", "strategic", "json"] = "strategic",
+    ) -> Object: ...
+
+    async def delete(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        grace_period_seconds: int | None = None,
+        propagation: Literal["Background", "Foreground", "Orphan"] | None = None,
+    ) -> None:
+        """``uid`` is a precondition when set. NotFound is raised, as over HTTP."""
+        ...
+
+    async def bind(self, namespace: str, pod: str, node: str, *, uid: str = "") -> None:
+        """POST pods/POD/binding."""
+        ...

@@ -1,0 +1,262 @@
+"""What the API answers when it refuses: ``ApiError`` is one Status object, ``FieldError`` one cause of an Invalid one.
+
+The texts and the shape of ``details`` follow the Kubernetes API conventions: clients decide by ``reason`` and ``code``,
+people read ``message``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import msgspec
+from typing_extensions import override
+
+MAX_CAUSE_VALUE = 4096
+"""A bad value longer than this many characters is cut in a message."""
+
+
+class ErrorType(Enum):
+    """Kind of a field error: (reason of its cause in ``details``, words in front of the value)."""
+
+    REQUIRED = ("FieldValueRequired", "Required value")
+    INVALID = ("FieldValueInvalid", "Invalid value")
+    NOT_SUPPORTED = ("FieldValueNotSupported", "Unsupported value")
+    DUPLICATE = ("FieldValueDuplicate", "Duplicate value")
+    NOT_FOUND = ("FieldValueNotFound", "Not found")
+    FORBIDDEN = ("FieldValueForbidden", "Forbidden")
+    TOO_LONG = ("FieldValueTooLong", "Too long")
+    TOO_MANY = ("FieldValueTooMany", "Too many")
+    TYPE_INVALID = ("FieldValueTypeInvalid", "Invalid value")
+    INTERNAL = ("InternalError", "Internal error")
+
+    @property
+    def reason(self) -> str:
+        return self.value[0]
+
+    @property
+    def title(self) -> str:
+        return self.value[1]
+
+
+_WITHOUT_VALUE = frozenset(
+    {ErrorType.REQUIRED, ErrorType.FORBIDDEN, ErrorType.TOO_LONG, ErrorType.TOO_MANY, ErrorType.INTERNAL}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldError:
+    """One thing wrong with one field.
+
+    ``field`` is a path such as ``spec.containers[0].image``; ``value`` is any JSON value (ignored by the kinds of error
+    that show none); ``detail`` is the sentence after it, may be empty.
+    """
+
+    type: ErrorType
+    field: str
+    value: Any = None
+    detail: str = ""
+
+    @property
+    def body(self) -> str:
+        """The message without the path: ``Invalid value: "x": why``."""
+        title = self.type.title
+        if self.type in _WITHOUT_VALUE:
+            return f"{title}: {self.detail}" if self.detail else title
+        head = f"{title}: {render_value(self.value)}"
+        return f"{head}: {self.detail}" if self.detail else head
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.field}: {self.body}"
+
+
+def render_value(value: Any) -> str:
+    """A bad value as messages show it: JSON; strings in double quotes; null as ``null``."""
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= MAX_CAUSE_VALUE else text[:MAX_CAUSE_VALUE] + "…"
+
+
+def required(field: str, detail: str = "") -> FieldError:
+    return FieldError(type=ErrorType.REQUIRED, field=field, detail=detail)
+
+
+def invalid(field: str, value: Any, detail: str) -> FieldError:
+    return FieldError(type=ErrorType.INVALID, field=field, value=value, detail=detail)
+
+
+def not_supported(field: str, value: Any, supported: Sequence[str]) -> FieldError:
+    """``supported`` is shown in the order given."""
+    detail = "supported values: " + ", ".join(render_value(s) for s in supported) if supported else ""
+    return FieldError(type=ErrorType.NOT_SUPPORTED, field=field, value=value, detail=detail)
+
+
+def duplicate(field: str, value: Any) -> FieldError:
+    return FieldError(type=ErrorType.DUPLICATE, field=field, value=value)
+
+
+def not_found(field: str, value: Any) -> FieldError:
+    return FieldError(type=ErrorType.NOT_FOUND, field=field, value=value)
+
+
+def forbidden(field: str, detail: str) -> FieldError:
+    return FieldError(type=ErrorType.FORBIDDEN, field=field, detail=detail)
+
+
+def too_long(field: str, max_bytes: int) -> FieldError:
+    return FieldError(type=ErrorType.TOO_LONG, field=field, detail=f"may not be more than {max_bytes} bytes")
+
+
+def too_many(field: str, count: int, max_items: int) -> FieldError:
+    """Rendered ``Too many: N: must have at most M items``."""
+    noun = "item" if max_items == 1 else "items"
+    return FieldError(type=ErrorType.TOO_MANY, field=field, detail=f"{count}: must have at most {max_items} {noun}")
+
+
+def internal(field: str, detail: str) -> FieldError:
+    return FieldError(type=ErrorType.INTERNAL, field=field, detail=detail)
+
+
+class ApiError(Exception):
+    """A refusal with its HTTP code and Status object. Raise it anywhere under a request; the server renders it.
+
+    ``resource`` arguments of the constructors are ``plural`` for the core group and ``plural.group`` otherwise
+    (``pods``, ``leases.coordination.k8s.io``), as in the messages.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.details = dict(details) if details is not None else None
+        self.headers = dict(headers or {})
+        self.list_metadata: dict[str, Any] = {}
+        """``metadata`` of the Status: only the continue token of an expired list."""
+
+    def status(self) -> dict[str, Any]:
+        """The ``v1.Status`` object of this error."""
+        status: dict[str, Any] = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": self.list_metadata,
+            "status": "Failure",
+            "message": self.message,
+        }
+        if self.reason:
+            status["reason"] = self.reason
+        if self.details is not None:
+            status["details"] = self.details
+        status["code"] = self.code
+        return status
+
+    @classmethod
+    def bad_request(cls, message: str) -> ApiError:
+        return cls(400, "BadRequest", message)
+
+    @classmethod
+    def unauthorized(cls) -> ApiError:
+        return cls(401, "Unauthorized", "Unauthorized")
+
+    @classmethod
+    def forbidden(
+        cls, resource: str, name: str, why: str, *, causes: Sequence[Mapping[str, str]] | None = None
+    ) -> ApiError:
+        """403 ``pods "x" is forbidden: <why>``; without a name ``pods is forbidden: <why>``."""
+        subject = f'{resource} "{name}"' if name else resource
+        details = resource_details(resource, name)
+        if causes:
+            details["causes"] = [dict(cause) for cause in causes]
+        return cls(403, "Forbidden", f"{subject} is forbidden: {why}", details=details)
+
+    @classmethod
+    def not_found(cls, resource: str, name: str) -> ApiError:
+        """404 ``pods "x" not found``."""
+        return cls(404, "NotFound", f'{resource} "{name}" not found', details=resource_details(resource, name))
+
+    @classmethod
+    def no_such_resource(cls) -> ApiError:
+        """404 for a path that names no resource of this server."""
+        return cls(404, "NotFound", "the server could not find the requested resource", details={})
+
+    @classmethod
+    def method_not_allowed(cls) -> ApiError:
+        return cls(
+            405, "MethodNotAllowed", "the server does not allow this method on the requested resource", details={}
+        )
+
+    @classmethod
+    def already_exists(cls, resource: str, name: str) -> ApiError:
+        return cls(
+            409, "AlreadyExists", f'{resource} "{name}" already exists', details=resource_details(resource, name)
+        )
+
+    @classmethod
+    def conflict(cls, resource: str, name: str, why: str) -> ApiError:
+        """409 ``Operation cannot be fulfilled on pods "x": <why>``."""
+        message = f'Operation cannot be fulfilled on {resource} "{name}": {why}'
+        return cls(409, "Conflict", message, details=resource_details(resource, name))
+
+    @classmethod
+    def expired(cls, message: str) -> ApiError:
+        return cls(410, "Expired", message)
+
+    @classmethod
+    def invalid(cls, kind: str, group: str, name: str, errors: Sequence[FieldError]) -> ApiError:
+        """422 for an object that does not validate: every cause at once. ``kind`` is the Kind, ``group`` "" for core."""
+        unique = list(dict.fromkeys(str(e) for e in errors))
+        text = unique[0] if len(unique) == 1 else "[" + ", ".join(unique) + "]"
+        qualified = f"{kind}.{group}" if group else kind
+        details: dict[str, Any] = {}
+        if name:
+            details["name"] = name
+        if group:
+            details["group"] = group
+        details["kind"] = kind
+        details["causes"] = [{"reason": e.type.reason, "message": e.body, "field": e.field} for e in errors]
+        return cls(422, "Invalid", f'{qualified} "{name}" is invalid: {text}', details=details)
+
+    @classmethod
+    def too_many_requests(cls, message: str, *, retry_after_seconds: int = 1) -> ApiError:
+        return cls(
+            429,
+            "TooManyRequests",
+            message,
+            details={"retryAfterSeconds": retry_after_seconds},
+            headers={"Retry-After": str(retry_after_seconds)},
+        )
+
+    @classmethod
+    def internal(cls, why: str) -> ApiError:
+        message = f"Internal error occurred: {why}"
+        return cls(500, "InternalError", message, details={"causes": [{"message": why}]})
+
+    @classmethod
+    def unavailable(cls, message: str) -> ApiError:
+        return cls(503, "ServiceUnavailable", message)
+
+    @classmethod
+    def timeout(cls, message: str, *, details: Mapping[str, Any] | None = None) -> ApiError:
+        return cls(504, "Timeout", message, details=details)
+
+
+def resource_details(resource: str, name: str) -> dict[str, Any]:
+    """``details`` of the errors that name a resource: name, group (when not core) and the plural as ``kind``."""
+    plural, _, group = resource.partition(".")
+    details: dict[str, Any] = {}
+    if name:
+        details["name"] = name
+    if group:
+        details["group"] = group
+    details["kind"] = plural
+    return details

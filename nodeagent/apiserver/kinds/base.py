@@ -1,0 +1,105 @@
+"""What all kinds share: a hook class in which a kind says only its defaults, its rules and what may change."""
+
+from typing import Any, Final
+
+from typing_extensions import override
+
+from nodeagent.apiserver.contract import AdmissionContext, KindHooks, Object
+from nodeagent.apiserver.errors import ApiError, FieldError, invalid
+
+IMMUTABLE: Final = "field is immutable"
+NAMESPACES: Final = "namespaces"
+BUILTIN_NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
+
+
+class Kind(KindHooks):
+    """Hooks of a kind whose defaults and rules are the same for creates and updates.
+
+    JSON nulls mean "absent" to every Kubernetes client, so they are dropped before anything looks at the object.
+    """
+
+    def default(self, obj: Object) -> None:
+        """Fill in what the author left out; idempotent."""
+
+    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        """Mutations that need the rest of the cluster; creates only. May raise ApiError."""
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        """Rules that hold for every stored object of the kind."""
+        return []
+
+    def changes(self, new: Object, old: Object) -> list[FieldError]:
+        """Rules about what an update of the main resource may change."""
+        return []
+
+    @override
+    def prepare_create(self, obj: Object, ctx: AdmissionContext) -> None:
+        require_active(obj, ctx)
+        drop_nulls(obj)
+        self.default(obj)
+        self.admit(obj, ctx)
+
+    @override
+    def validate_create(self, obj: Object) -> list[FieldError]:
+        return self.validate(obj)
+
+    @override
+    def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
+        drop_nulls(new)
+        self.default(new)
+
+    @override
+    def validate_update(self, new: Object, old: Object, subresource: str | None) -> list[FieldError]:
+        if subresource is not None:
+            return []
+        return self.validate(new) + self.changes(new, old)
+
+
+def drop_nulls(value: Any) -> None:
+    """Remove every map entry whose value is null, at any depth, in place."""
+    if isinstance(value, dict):
+        for key in [key for key, item in value.items() if item is None]:
+            del value[key]
+        for item in value.values():
+            if isinstance(item, dict | list):
+                drop_nulls(item)
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, dict | list):
+                drop_nulls(item)
+
+
+def immutable(path: str, new: Any, old: Any) -> list[FieldError]:
+    """One error if the value at `path` differs from the stored one (absent and empty are the same)."""
+    return [] if (new or None) == (old or None) else [invalid(path, new, IMMUTABLE)]
+
+
+def name_of(obj: Object) -> str:
+    return str(obj.get("metadata", {}).get("name", ""))
+
+
+def namespace_of(obj: Object) -> str:
+    return str(obj.get("metadata", {}).get("namespace", ""))
+
+
+def uid_of(obj: Object) -> str:
+    return str(obj.get("metadata", {}).get("uid", ""))
+
+
+def require_active(obj: Object, ctx: AdmissionContext) -> None:
+    """Refuse to create a namespaced object where there is no namespace, or one that is going away."""
+    if not ctx.namespace:
+        return
+    namespace = ctx.get(NAMESPACES, "", ctx.namespace)
+    if namespace is None:
+        if ctx.namespace in BUILTIN_NAMESPACES:
+            return  # they exist from the first moment, even before the controller has written them
+        raise ApiError.not_found(NAMESPACES, ctx.namespace)
+    if namespace["metadata"].get("deletionTimestamp"):
+        cause = {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {ctx.namespace} is being terminated",
+            "field": "metadata.namespace",
+        }
+        why = f"unable to create new content in namespace {ctx.namespace} because it is being terminated"
+        raise ApiError.forbidden(ctx.resource, name_of(obj), why, causes=[cause])

@@ -1,0 +1,113 @@
+"""ConfigMap and Secret: keys, sizes, typed secrets, and the immutable flag."""
+
+import base64
+import json
+from typing import Any, Final
+
+from typing_extensions import override
+
+from nodeagent.apiserver.contract import Object
+from nodeagent.apiserver.errors import FieldError, forbidden, invalid, required, too_long
+from nodeagent.apiserver.kinds import names
+from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind
+from nodeagent.apiserver.kinds.pods.validation.rules import problems
+
+MAX_DATA_BYTES: Final = 1024 * 1024
+OPAQUE: Final = "Opaque"
+SERVICE_ACCOUNT_NAME: Final = "kubernetes.io/service-account.name"
+_FROZEN: Final = "field is immutable when `immutable` is set"
+_REQUIRED_KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
+_BASIC_AUTH: Final = ("username", "password")
+
+
+class ConfigMapKind(Kind):
+    @override
+    def validate(self, obj: Object) -> list[FieldError]:
+        text, binary = obj.get("data") or {}, obj.get("binaryData") or {}
+        errors: list[FieldError] = []
+        size = 0
+        for key, value in text.items():
+            errors += problems(f"data[{key}]", key, names.config_key(key))
+            if key in binary:
+                errors.append(invalid(f"data[{key}]", key, "duplicate of key present in binaryData"))
+            size += len(value.encode())
+        for key, value in binary.items():
+            errors += problems(f"binaryData[{key}]", key, names.config_key(key))
+            size += _decoded_size(value)
+        if size > MAX_DATA_BYTES:
+            errors.append(too_long("", MAX_DATA_BYTES))
+        return errors
+
+    @override
+    def changes(self, new: Object, old: Object) -> list[FieldError]:
+        return frozen(new, old, ("data", "binaryData"))
+
+
+class SecretKind(Kind):
+    @override
+    def default(self, obj: Object) -> None:
+        if not obj.get("type"):
+            obj["type"] = OPAQUE
+        plain = obj.pop("stringData", None)
+        if plain:
+            data = obj.setdefault("data", {})
+            for key, value in plain.items():
+                data[key] = base64.b64encode(str(value).encode()).decode("ascii")
+
+    @override
+    def validate(self, obj: Object) -> list[FieldError]:
+        data = obj.get("data") or {}
+        errors: list[FieldError] = []
+        for key in data:
+            errors += problems(f"data[{key}]", key, names.config_key(key))
+        if sum(map(_decoded_size, data.values())) > MAX_DATA_BYTES:
+            errors.append(too_long("data", MAX_DATA_BYTES))
+        return errors + self._typed(obj, data)
+
+    @override
+    def changes(self, new: Object, old: Object) -> list[FieldError]:
+        errors: list[FieldError] = []
+        if new.get("type") != old.get("type", OPAQUE):
+            errors.append(invalid("type", new.get("type"), IMMUTABLE))
+        return errors + frozen(new, old, ("data",))
+
+    def _typed(self, obj: Object, data: Object) -> list[FieldError]:
+        kind = obj["type"]
+        errors = [required(f"data[{key}]") for key in _REQUIRED_KEYS.get(kind, ()) if key not in data]
+        if kind == "kubernetes.io/service-account-token":
+            annotations = obj["metadata"].get("annotations") or {}
+            if not annotations.get(SERVICE_ACCOUNT_NAME):
+                errors.append(required(f"metadata.annotations[{SERVICE_ACCOUNT_NAME}]"))
+        elif kind == "kubernetes.io/basic-auth" and not any(key in data for key in _BASIC_AUTH):
+            errors += [required(f"data[{key}]") for key in _BASIC_AUTH]
+        elif kind in ("kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson"):
+            key = _REQUIRED_KEYS[kind][0]
+            if key in data and not _is_json(data[key]):
+                errors.append(invalid(f"data[{key}]", "<secret contents redacted>", "invalid character in JSON text"))
+        return errors
+
+
+def frozen(new: Object, old: Object, fields: tuple[str, ...]) -> list[FieldError]:
+    """Nothing of an immutable object's content changes, the flag neither."""
+    if not old.get("immutable"):
+        return []
+    errors = [] if new.get("immutable") else [forbidden("immutable", _FROZEN)]
+    return errors + [forbidden(field, _FROZEN) for field in fields if (new.get(field) or {}) != (old.get(field) or {})]
+
+
+def _decoded_size(text: Any) -> int:
+    length = len(str(text))
+    return length // 4 * 3 - str(text)[-2:].count("=")
+
+
+def _is_json(encoded: Any) -> bool:
+    try:
+        json.loads(base64.b64decode(str(encoded), validate=True))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,261 @@
+"""Bind pods to nodes.
+
+One feed of pods, nodes and claims keeps a small picture of the cluster. Whenever it changes, every waiting pod is looked at,
+the most important first. A pod that fits is entered in the picture at once and bound in a task of its own, so a burst of pods
+does not wait for one commit after the other; one that does not fit says why in its status and in an event, once per reason.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.kinds.base import name_of, uid_of
+from nodeagent.apiserver.kinds.controllers.follow import Change, Feed, Watch, follow, forever
+from nodeagent.apiserver.kinds.controllers.recorder import NORMAL, WARNING, event, record
+from nodeagent.apiserver.kinds.scheduling import claims
+from nodeagent.apiserver.kinds.scheduling.fit import (
+    Demand,
+    NodeView,
+    Refusal,
+    Usage,
+    demand,
+    explain,
+    node_view,
+    refusal,
+    unresolvable,
+)
+from nodeagent.apiserver.kinds.timestamps import rfc3339
+
+log = logging.getLogger(__name__)
+
+NAME: Final = "default-scheduler"
+RETRY_SECONDS: Final = 1.0
+GATED: Final = "Scheduling is blocked due to non-empty scheduling gates"
+_FINISHED: Final = ("Succeeded", "Failed")
+_CLAIMS: Final = "persistentvolumeclaims"
+_CLASSES: Final = "storageclasses.storage.k8s.io"
+Key = tuple[str, str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Waiting:
+    """A pod without a node, what it takes, and the last reason that was told about it."""
+
+    pod: Object
+    demand: Demand
+    told: str = ""
+    binding: bool = False
+
+    @property
+    def rank(self) -> tuple[int, str, Key]:
+        metadata = self.pod["metadata"]
+        priority = int(self.pod["spec"].get("priority") or 0)
+        return -priority, metadata.get("creationTimestamp", ""), (metadata.get("namespace", ""), metadata["name"])
+
+
+@dataclass(slots=True, kw_only=True)
+class Picture:
+    """The cluster as the scheduler knows it, its own unconfirmed bindings included."""
+
+    nodes: dict[str, NodeView] = field(default_factory=dict)
+    placed: dict[Key, tuple[str, Demand]] = field(default_factory=dict)
+    waiting: dict[Key, Waiting] = field(default_factory=dict)
+    claims: dict[Key, Object] = field(default_factory=dict)
+    classes: dict[str, Object] = field(default_factory=dict)
+
+    def usage(self, node: str) -> Usage:
+        total = Usage()
+        for where, taken in self.placed.values():
+            if where == node:
+                total.take(taken)
+        return total
+
+
+class Scheduler:
+    def __init__(self, api: LocalApi) -> None:
+        self._api = api
+        self._picture = Picture()
+        self._unsynced: set[str] = set()
+        self._retry = False
+
+    async def run(self) -> None:
+        await forever(self._session)
+
+    async def _session(self) -> None:
+        watches = [Watch(resource=name) for name in ("nodes", "pods", _CLAIMS, _CLASSES)]
+        self._picture = Picture()
+        self._unsynced = {watch.resource for watch in watches}
+        async with asyncio.TaskGroup() as work, follow(self._api, watches) as feed:
+            await self._loop(feed, work)
+
+    async def _loop(self, feed: Feed, work: asyncio.TaskGroup) -> None:
+        while True:
+            changes = await feed.batch(RETRY_SECONDS if self._retry else None)
+            self._retry = False
+            relevant = False
+            for change in changes:
+                relevant = self._apply(change) or relevant
+            if not self._unsynced and (relevant or not changes):
+                self._schedule(work)
+
+    def _apply(self, change: Change) -> bool:
+        """Enter a change into the picture. Returns whether a waiting pod could be affected."""
+        if change.type == "SYNCED":
+            self._unsynced.discard(change.resource)
+            return True
+        if change.resource == "pods":
+            return self._apply_pod(change)
+        if change.resource == "nodes":
+            return self._apply_node(change)
+        known: dict[Any, Object] = self._picture.claims if change.resource == _CLAIMS else self._picture.classes
+        key = change.key if change.resource == _CLAIMS else change.key[1]
+        if change.type == "DELETED":
+            known.pop(key, None)
+        else:
+            known[key] = change.object
+        return any(claims.names(item.pod) for item in self._picture.waiting.values())
+
+    def _apply_node(self, change: Change) -> bool:
+        name = name_of(change.object)
+        if change.type == "DELETED":
+            return self._picture.nodes.pop(name, None) is not None
+        view = node_view(change.object)
+        if self._picture.nodes.get(name) == view:
+            return False
+        self._picture.nodes[name] = view
+        return True
+
+    def _apply_pod(self, change: Change) -> bool:
+        picture, pod, key = self._picture, change.object, change.key
+        node = pod["spec"].get("nodeName")
+        finished = (pod.get("status") or {}).get("phase") in _FINISHED
+        if change.type == "DELETED" or finished or (not node and pod["metadata"].get("deletionTimestamp")):
+            picture.waiting.pop(key, None)
+            return picture.placed.pop(key, None) is not None
+        if node:
+            picture.waiting.pop(key, None)
+            taken = demand(pod["spec"])
+            changed = picture.placed.get(key) != (node, taken)
+            picture.placed[key] = (node, taken)
+            return changed
+        if pod["spec"].get("schedulerName", NAME) != NAME:
+            return False
+        before = picture.waiting.get(key)
+        if before is not None and uid_of(before.pod) == uid_of(pod):
+            before.pod, before.demand = pod, demand(pod["spec"])
+        else:
+            picture.placed.pop(key, None)
+            picture.waiting[key] = Waiting(pod=pod, demand=demand(pod["spec"]))
+        return True
+
+    def _schedule(self, work: asyncio.TaskGroup) -> None:
+        """Look at every waiting pod: plain code, so the picture cannot change meanwhile."""
+        waiting = [item for item in self._picture.waiting.values() if not item.binding]
+        if not waiting:
+            return
+        usage = {name: self._picture.usage(name) for name in self._picture.nodes}
+        for item in sorted(waiting, key=lambda item: item.rank):
+            if item.pod["spec"].get("schedulingGates"):
+                self._tell(item, work, reason="SchedulingGated", message=GATED)
+                continue
+            node, message = self._place(item, usage)
+            if node is None:
+                self._tell(item, work, reason="Unschedulable", message=message)
+                continue
+            delayed = self._delayed_claims(item.pod)
+            if delayed:
+                self._tell(item, work, reason="", message="")
+                work.create_task(self._select_node(delayed, node))
+                continue
+            usage[node].take(item.demand)
+            key = (item.pod["metadata"].get("namespace", ""), name_of(item.pod))
+            self._picture.placed[key] = (node, item.demand)
+            item.binding = True
+            work.create_task(self._bind(item, key, node))
+
+    def _place(self, item: Waiting, usage: dict[str, Usage]) -> tuple[str | None, str]:
+        """The node for a pod, or the message that says why there is none."""
+        spec = item.pod["spec"]
+        problem = claims.problem(item.pod, self._picture.claims, self._picture.classes)
+        if problem:
+            return None, unresolvable(len(self._picture.nodes), problem)
+        refusals: list[Refusal] = []
+        for name in sorted(self._picture.nodes, key=lambda name: (name != self._api.node_name, name)):
+            refused = refusal(spec, item.demand, self._picture.nodes[name], usage[name])
+            if refused is None:
+                return name, ""
+            refusals.append(refused)
+        return None, explain(refusals, never_preempts=spec.get("preemptionPolicy") == "Never")
+
+    def _delayed_claims(self, pod: Object) -> list[Object]:
+        return claims.delayed(pod, self._picture.claims, self._picture.classes)
+
+    async def _select_node(self, delayed: list[Object], node: str) -> None:
+        """Tell the provisioner where a claim that waits for its first consumer will be used."""
+        for claim in delayed:
+            if (claim["metadata"].get("annotations") or {}).get(claims.SELECTED_NODE) == node:
+                continue
+            patch = {"metadata": {"annotations": {claims.SELECTED_NODE: node}}}
+            try:
+                await self._api.patch(_CLAIMS, claim["metadata"]["namespace"], name_of(claim), patch)
+            except ApiError as error:
+                log.warning("claim %s: node not selected: %s", name_of(claim), error.message)
+
+    async def _bind(self, item: Waiting, key: Key, node: str) -> None:
+        namespace, name = key
+        try:
+            await self._api.bind(namespace, name, node, uid=uid_of(item.pod))
+        except ApiError as error:
+            # Gone: the watch says so. Anything else is tried again, unless the watch shows that it is settled.
+            if self._picture.placed.get(key) == (node, item.demand) and key in self._picture.waiting:
+                del self._picture.placed[key]
+            item.binding = False
+            if error.code != 404:
+                log.warning("binding %s/%s to %s failed: %s", namespace, name, node, error.message)
+                self._retry = True
+            return
+        message = f"Successfully assigned {namespace}/{name} to {node}"
+        await record(
+            self._api,
+            event(item.pod, kind="Pod", component=NAME, type_=NORMAL, reason="Scheduled", message=message),
+        )
+
+    def _tell(self, item: Waiting, work: asyncio.TaskGroup, *, reason: str, message: str) -> None:
+        if item.told == message:
+            return
+        item.told = message
+        if message and not _says(item.pod, reason, message):
+            work.create_task(self._report(item.pod, reason, message))
+
+    async def _report(self, pod: Object, reason: str, message: str) -> None:
+        metadata = pod["metadata"]
+        condition: Object = {"type": "PodScheduled", "status": "False", "reason": reason, "message": message}
+        before = _condition(pod)
+        if before is None or before.get("status") != "False":
+            condition["lastTransitionTime"] = rfc3339(time.time())
+        patch = {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [condition]}}
+        try:
+            await self._api.patch("pods", metadata["namespace"], metadata["name"], patch, subresource="status")
+        except ApiError as error:
+            log.debug("pod %s: condition not written: %s", metadata["name"], error.message)
+            return
+        if reason == "Unschedulable":
+            await record(
+                self._api,
+                event(pod, kind="Pod", component=NAME, type_=WARNING, reason="FailedScheduling", message=message),
+            )
+
+
+def _condition(pod: Object) -> Object | None:
+    listed = (pod.get("status") or {}).get("conditions") or ()
+    return next((item for item in listed if item.get("type") == "PodScheduled"), None)
+
+
+def _says(pod: Object, reason: str, message: str) -> bool:
+    """Whether the stored condition already carries this answer (told before the server was started again)."""
+    condition = _condition(pod)
+    return condition is not None and condition.get("reason") == reason and condition.get("message") == message

@@ -1,0 +1,170 @@
+"""Bind claims to existing volumes (static provisioning), and keep the phases of both."""
+
+import logging
+from fractions import Fraction
+from typing import Any, Final
+
+from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.kinds.base import name_of, namespace_of, uid_of
+from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
+from nodeagent.apiserver.kinds.pods.requests import amounts
+from nodeagent.apiserver.kinds.scheduling.selectors import matches_labels
+
+log = logging.getLogger(__name__)
+
+VOLUMES: Final = "persistentvolumes"
+CLAIMS: Final = "persistentvolumeclaims"
+BIND_COMPLETED: Final = "pv.kubernetes.io/bind-completed"
+BOUND_BY_CONTROLLER: Final = "pv.kubernetes.io/bound-by-controller"
+Key = tuple[str, str]
+
+
+def matches(volume: Object, claim: Object) -> bool:
+    """Whether an unclaimed (or for this claim reserved) volume satisfies a claim."""
+    have, want = volume["spec"], claim["spec"]
+    reserved = have.get("claimRef")
+    if reserved and not is_for(reserved, claim):
+        return False
+    if (have.get("storageClassName") or "") != (want.get("storageClassName") or ""):
+        return False
+    if have.get("volumeMode", "Filesystem") != want.get("volumeMode", "Filesystem"):
+        return False
+    if not set(want.get("accessModes") or ()) <= set(have.get("accessModes") or ()):
+        return False
+    selector = want.get("selector")
+    if selector and not matches_labels(selector, volume["metadata"].get("labels") or {}):
+        return False
+    return size(have.get("capacity")) >= size((want.get("resources") or {}).get("requests"))
+
+
+def best(volumes: list[Object], claim: Object) -> Object | None:
+    """The volume for a claim: the one it names, one reserved for it, else the smallest that is large enough."""
+    named = claim["spec"].get("volumeName")
+    if named:
+        volume = next((item for item in volumes if name_of(item) == named), None)
+        reserved = (volume or {}).get("spec", {}).get("claimRef")
+        return volume if volume is not None and (not reserved or is_for(reserved, claim)) else None
+    free = [item for item in volumes if _free(item) and matches(item, claim)]
+    reserved_first = sorted(
+        free, key=lambda item: ("claimRef" not in item["spec"], size(item["spec"].get("capacity")), name_of(item))
+    )
+    return reserved_first[0] if reserved_first else None
+
+
+def is_for(reference: Object, claim: Object) -> bool:
+    """Whether a claimRef means this claim; one without uid reserves the volume by name."""
+    same_name = reference.get("name") == name_of(claim) and reference.get("namespace") == namespace_of(claim)
+    return same_name and reference.get("uid", uid_of(claim)) in ("", uid_of(claim))
+
+
+def wanted_phase(volume: Object, claims: dict[Key, Object]) -> str:
+    """Available, Bound or Released, from the claim that the volume is for."""
+    reference = volume["spec"].get("claimRef")
+    if not reference or not reference.get("uid"):
+        return "Available"
+    claim = claims.get((reference.get("namespace", ""), reference.get("name", "")))
+    return "Bound" if claim is not None and is_for(reference, claim) else "Released"
+
+
+def size(resources: Object | None) -> Fraction:
+    return amounts(resources).get("storage", Fraction(0))
+
+
+class VolumeBinder:
+    def __init__(self, api: LocalApi) -> None:
+        self._api = api
+        self._volumes: dict[str, Object] = {}
+        self._claims: dict[Key, Object] = {}
+        self._unsynced: set[str] = set()
+
+    async def run(self) -> None:
+        await forever(self._session)
+
+    async def _session(self) -> None:
+        self._volumes, self._claims, self._unsynced = {}, {}, {VOLUMES, CLAIMS}
+        async with follow(self._api, [Watch(resource=VOLUMES), Watch(resource=CLAIMS)]) as feed:
+            while True:
+                for change in await feed.batch():
+                    self._apply(change)
+                if not self._unsynced:
+                    await self._sync()
+
+    def _apply(self, change: Change) -> None:
+        if change.type == "SYNCED":
+            self._unsynced.discard(change.resource)
+            return
+        known: dict[Any, Object] = self._volumes if change.resource == VOLUMES else self._claims
+        key = change.key[1] if change.resource == VOLUMES else change.key
+        if change.type == "DELETED":
+            known.pop(key, None)
+        else:
+            known[key] = change.object
+
+    async def _sync(self) -> None:
+        """One pass over what is not yet as it should be; the answers of the API are the new state."""
+        for key, claim in list(self._claims.items()):
+            if (claim.get("status") or {}).get("phase") == "Bound" or claim["metadata"].get("deletionTimestamp"):
+                continue
+            volume = best(list(self._volumes.values()), claim)
+            if volume is not None:
+                await self._attempt(self._bind(key, claim, volume))
+        for volume in list(self._volumes.values()):
+            phase = wanted_phase(volume, self._claims)
+            if (volume.get("status") or {}).get("phase") != phase:
+                await self._attempt(self._set_phase(volume, phase))
+
+    async def _attempt(self, work: Any) -> None:
+        try:
+            await work
+        except ApiError as error:
+            # Changed by somebody else meanwhile: the watch brings the newer state and with it another pass.
+            if error.code not in (404, 409):
+                raise
+
+    async def _bind(self, key: Key, claim: Object, volume: Object) -> None:
+        """Volume first, then claim: a crash in between is finished by the next pass, for the volume names its claim."""
+        name = name_of(volume)
+        reference = {
+            "kind": "PersistentVolumeClaim",
+            "apiVersion": "v1",
+            "namespace": namespace_of(claim),
+            "name": name_of(claim),
+            "uid": uid_of(claim),
+        }
+        patch: Object = {
+            "metadata": {
+                "resourceVersion": volume["metadata"].get("resourceVersion"),
+                "annotations": {BOUND_BY_CONTROLLER: "yes"},
+            },
+            "spec": {"claimRef": reference},
+        }
+        stored = await self._api.patch(VOLUMES, "", name, patch)
+        self._volumes[name] = stored
+        await self._set_phase(stored, "Bound")
+        await self._finish_claim(key, claim, stored)
+
+    async def _finish_claim(self, key: Key, claim: Object, volume: Object) -> None:
+        namespace, name = key
+        annotations = {BIND_COMPLETED: "yes"}
+        if not claim["spec"].get("volumeName"):
+            annotations[BOUND_BY_CONTROLLER] = "yes"
+        patch: Object = {"metadata": {"annotations": annotations}, "spec": {"volumeName": name_of(volume)}}
+        await self._api.patch(CLAIMS, namespace, name, patch)
+        status = {
+            "phase": "Bound",
+            "accessModes": volume["spec"].get("accessModes") or [],
+            "capacity": volume["spec"].get("capacity") or {},
+        }
+        patch = {"status": status}
+        self._claims[key] = await self._api.patch(CLAIMS, namespace, name, patch, subresource="status")
+
+    async def _set_phase(self, volume: Object, phase: str) -> None:
+        name = name_of(volume)
+        patch = {"status": {"phase": phase}}
+        self._volumes[name] = await self._api.patch(VOLUMES, "", name, patch, subresource="status")
+
+
+def _free(volume: Object) -> bool:
+    phase = (volume.get("status") or {}).get("phase")
+    return phase in ("Available", "Pending", None) and not volume["metadata"].get("deletionTimestamp")

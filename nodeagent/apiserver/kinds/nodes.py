@@ -1,0 +1,91 @@
+"""Nodes: what a registration gets, taints, and the resources that status reports."""
+
+from typing import Any, Final
+
+from typing_extensions import override
+
+from nodeagent.apiserver.contract import AdmissionContext, Object
+from nodeagent.apiserver.errors import ErrorType, FieldError, duplicate, forbidden, not_supported, required
+from nodeagent.apiserver.kinds import names
+from nodeagent.apiserver.kinds.base import Kind
+from nodeagent.apiserver.kinds.pods.validation.resources import amount
+from nodeagent.apiserver.kinds.pods.validation.rules import problems
+from nodeagent.apiserver.kinds.quantities import canonical_map
+
+RESOURCE: Final = "nodes"
+NOT_READY_TAINT: Final = "node.kubernetes.io/not-ready"
+_EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+
+
+class NodeKind(Kind):
+    @override
+    def default(self, obj: Object) -> None:
+        status = obj.get("status") or {}
+        canonical_map(status.get("capacity"))
+        canonical_map(status.get("allocatable"))
+        if status.get("capacity") and not status.get("allocatable"):
+            status["allocatable"] = dict(status["capacity"])
+
+    @override
+    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        spec = obj.setdefault("spec", {})
+        taints = spec.get("taints") or []
+        if not any(taint.get("key") == NOT_READY_TAINT for taint in taints):
+            # The node controller takes it off as soon as the node says that it is ready.
+            spec["taints"] = [*taints, {"key": NOT_READY_TAINT, "effect": "NoSchedule"}]
+
+    @override
+    def validate(self, obj: Object) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        return taints("spec.taints", spec.get("taints") or []) + self._status(obj)
+
+    @override
+    def changes(self, new: Object, old: Object) -> list[FieldError]:
+        errors: list[FieldError] = []
+        before, now = (old.get("spec") or {}).get("providerID"), (new.get("spec") or {}).get("providerID")
+        if before and now != before:
+            errors.append(
+                forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
+            )
+        cidrs = (old.get("spec") or {}).get("podCIDRs")
+        if cidrs and (new.get("spec") or {}).get("podCIDRs") != cidrs:
+            text = 'node updates may not change podCIDR except from "" to valid'
+            errors.append(forbidden("spec.podCIDRs", text))
+        return errors
+
+    @override
+    def validate_update(self, new: Object, old: Object, subresource: str | None) -> list[FieldError]:
+        return self._status(new) if subresource == "status" else super().validate_update(new, old, subresource)
+
+    def _status(self, obj: Object) -> list[FieldError]:
+        errors: list[FieldError] = []
+        status = obj.get("status") or {}
+        for which in ("capacity", "allocatable"):
+            for name, text in (status.get(which) or {}).items():
+                errors += amount(f"status.{which}[{name}]", name, text)
+        seen: set[tuple[Any, Any]] = set()
+        for index, address in enumerate(status.get("addresses") or ()):
+            key = (address.get("type"), address.get("address"))
+            if key in seen:
+                errors.append(duplicate(f"status.addresses[{index}]", address))
+            seen.add(key)
+        return errors
+
+
+def taints(path: str, listed: list[Object]) -> list[FieldError]:
+    errors: list[FieldError] = []
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(listed):
+        where = f"{path}[{index}]"
+        key, effect, value = taint.get("key") or "", taint.get("effect") or "", taint.get("value") or ""
+        errors += problems(f"{where}.key", key, names.qualified_name(key))
+        errors += problems(f"{where}.value", value, names.label_value(value))
+        if not effect:
+            errors.append(required(f"{where}.effect"))
+        elif effect not in _EFFECTS:
+            errors.append(not_supported(f"{where}.effect", effect, _EFFECTS))
+        if (key, effect) in seen:
+            text = "taints must be unique by key and effect pair"
+            errors.append(FieldError(type=ErrorType.DUPLICATE, field=where, value=taint, detail=text))
+        seen.add((key, effect))
+    return errors

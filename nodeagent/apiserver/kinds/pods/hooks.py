@@ -1,0 +1,59 @@
+"""The hooks of pods: defaults, admission, validation, for the main resource and every subresource."""
+
+from typing_extensions import override
+
+from nodeagent.apiserver.contract import AdmissionContext, Object
+from nodeagent.apiserver.errors import FieldError
+from nodeagent.apiserver.kinds.base import Kind, drop_nulls
+from nodeagent.apiserver.kinds.pods import admission, subresources
+from nodeagent.apiserver.kinds.pods.defaults import default_pod
+from nodeagent.apiserver.kinds.pods.qos import qos_class
+from nodeagent.apiserver.kinds.pods.update import validate_update
+from nodeagent.apiserver.kinds.pods.validation.pod import validate_create
+
+
+class PodKind(Kind):
+    @override
+    def default(self, obj: Object) -> None:
+        default_pod(obj)
+
+    @override
+    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        admission.admit(obj, ctx)
+        obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
+
+    @override
+    def validate_create(self, obj: Object) -> list[FieldError]:
+        return validate_create(obj)
+
+    @override
+    def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
+        if subresource == "status":
+            # The agent writes status all the time: only what a status can break is looked at.
+            self._keep_qos_class(new, old)
+            return
+        drop_nulls(new)
+        if subresource is not None:
+            subresources.keep_only(new, old, subresource)
+        self.default(new)
+        if subresource == "binding" and new["spec"].get("nodeName"):
+            admission.zone_labels(new, ctx, new["spec"]["nodeName"])
+
+    @override
+    def validate_update(self, new: Object, old: Object, subresource: str | None) -> list[FieldError]:
+        if subresource == "status":
+            return subresources.validate_status(new, old)
+        if subresource == "ephemeralcontainers":
+            return subresources.validate_ephemeral(new, old)
+        if subresource == "resize":
+            return subresources.validate_resize(new, old)
+        if subresource is not None:
+            return []
+        return validate_update(new, old)
+
+    def _keep_qos_class(self, new: Object, old: Object) -> None:
+        stored = (old.get("status") or {}).get("qosClass")
+        status = new.setdefault("status", {})
+        drop_nulls(status)
+        if stored and not status.get("qosClass"):
+            status["qosClass"] = stored

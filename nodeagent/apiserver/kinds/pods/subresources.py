@@ -1,0 +1,151 @@
+"""Updates of pods through a subresource: status, ephemeralcontainers, resize. Each may touch its own part only."""
+
+import copy
+from typing import Any, Final
+
+from nodeagent.apiserver.errors import FieldError, forbidden, invalid, not_supported
+from nodeagent.apiserver.kinds import names
+from nodeagent.apiserver.kinds.pods.containers import containers, is_mirror
+from nodeagent.apiserver.kinds.pods.qos import qos_class
+from nodeagent.apiserver.kinds.pods.validation.pod import validate_pod
+from nodeagent.apiserver.kinds.pods.validation.rules import problems
+
+Json = dict[str, Any]
+PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
+_RESIZABLE: Final = ("cpu", "memory")
+
+
+def keep_only(new: Json, old: Json, subresource: str) -> None:
+    """Undo, in place, whatever the request changed outside the subresource's part."""
+    if subresource == "ephemeralcontainers":
+        added = new.get("spec", {}).get("ephemeralContainers")
+        new["spec"] = copy.deepcopy(old["spec"])
+        if added is not None:
+            new["spec"]["ephemeralContainers"] = added
+        else:
+            new["spec"].pop("ephemeralContainers", None)
+    elif subresource == "resize":
+        asked = new.get("spec", {})
+        new["spec"] = copy.deepcopy(old["spec"])
+        for name in ("containers", "initContainers"):
+            _take_resources(new["spec"].get(name) or (), asked.get(name) or ())
+        if "resources" in asked:
+            new["spec"]["resources"] = asked["resources"]
+    if subresource in ("ephemeralcontainers", "resize"):
+        _restore_status(new, old)
+
+
+def validate_ephemeral(new: Json, old: Json) -> list[FieldError]:
+    errors = validate_pod(new)
+    if is_mirror(old):
+        errors.append(forbidden("spec", "static pods do not support ephemeral containers"))
+    current = {item.get("name"): item for item in new["spec"].get("ephemeralContainers") or ()}
+    for before in old["spec"].get("ephemeralContainers") or ():
+        name = before.get("name")
+        if name not in current:
+            text = f'existing ephemeral containers "{name}" may not be removed'
+            errors.append(forbidden("spec.ephemeralContainers", text))
+        elif current[name] != before:
+            text = f'existing ephemeral containers "{name}" may not be changed'
+            errors.append(forbidden("spec.ephemeralContainers", text))
+    return errors
+
+
+def validate_resize(new: Json, old: Json) -> list[FieldError]:
+    errors = validate_pod(new)
+    if is_mirror(old):
+        errors.append(forbidden("", "static pods cannot be resized"))
+    if not _node_can_resize(old):
+        errors.append(forbidden("spec", "Pod running on node without support for resize"))
+    stored = old.get("status", {}).get("qosClass") or qos_class(old["spec"])
+    if qos_class(new["spec"]) != stored:
+        errors.append(invalid("spec", qos_class(new["spec"]), "Pod QOS Class may not change as a result of resizing"))
+    for (path, own), (_, before) in zip(
+        containers(new["spec"], "containers", "initContainers"),
+        containers(old["spec"], "containers", "initContainers"),
+        strict=True,
+    ):
+        errors += _resized(f"{path}.resources", own, before)
+        if own.get("resources") != before.get("resources") and _plain_init(path, before):
+            errors.append(forbidden(f"{path}.resources", "resources for non-sidecar init containers are immutable"))
+    return errors
+
+
+def validate_status(new: Json, old: Json) -> list[FieldError]:
+    errors: list[FieldError] = []
+    status, before = new.get("status") or {}, old.get("status") or {}
+    phase = status.get("phase")
+    if phase and phase not in PHASES:
+        errors.append(not_supported("status.phase", phase, PHASES))
+    if status.get("qosClass") and before.get("qosClass") and status["qosClass"] != before["qosClass"]:
+        errors.append(invalid("status.qosClass", status["qosClass"], "field is immutable"))
+    for name in ("podIPs", "hostIPs"):
+        for index, item in enumerate(status.get(name) or ()):
+            address = item.get("ip") or ""
+            errors += problems(f"status.{name}[{index}]", address, names.ip_address(address))
+    for name, kind in (("containerStatuses", "containers"), ("initContainerStatuses", "initContainers")):
+        errors += _transitions(f"status.{name}", status.get(name) or (), before.get(name) or (), old["spec"], kind)
+    return errors
+
+
+def _take_resources(own: Any, asked: Any) -> None:
+    wanted = {item.get("name"): item for item in asked}
+    for container in own:
+        change = wanted.get(container.get("name"))
+        if change is not None:
+            container["resources"] = change.get("resources") or {}
+            if change.get("resizePolicy"):
+                container["resizePolicy"] = change["resizePolicy"]
+
+
+def _restore_status(new: Json, old: Json) -> None:
+    new.pop("status", None)
+    if "status" in old:
+        new["status"] = copy.deepcopy(old["status"])
+
+
+def _node_can_resize(pod: Json) -> bool:
+    """A node that resizes says what its running containers have."""
+    running = [
+        item
+        for item in (pod.get("status") or {}).get("containerStatuses") or ()
+        if "running" in (item.get("state") or {})
+    ]
+    return not running or running[0].get("resources") is not None
+
+
+def _plain_init(path: str, container: Json) -> bool:
+    return path.startswith("spec.initContainers") and container.get("restartPolicy") != "Always"
+
+
+def _resized(path: str, own: Json, before: Json) -> list[FieldError]:
+    errors: list[FieldError] = []
+    new, old = own.get("resources") or {}, before.get("resources") or {}
+    for which in ("limits", "requests"):
+        now, stored = new.get(which) or {}, old.get(which) or {}
+        for name in sorted({*now, *stored}):
+            if name not in now:
+                errors.append(forbidden(f"{path}.{which}", f"resource {which} cannot be removed"))
+            elif name not in _RESIZABLE and now[name] != stored.get(name):
+                errors.append(forbidden("spec", "only cpu and memory resources are mutable"))
+    return errors
+
+
+def _transitions(path: str, now: Any, before: Any, spec: Json, kind: str) -> list[FieldError]:
+    """A container that ended for good does not run again."""
+    errors: list[FieldError] = []
+    policies = {c.get("name"): c for _, c in containers(spec, kind)}
+    ended = {
+        item.get("name"): item["state"]["terminated"] for item in before if (item.get("state") or {}).get("terminated")
+    }
+    for index, item in enumerate(now):
+        last = ended.get(item.get("name"))
+        if last is None or "terminated" in (item.get("state") or {}):
+            continue
+        container = policies.get(item.get("name"), {})
+        policy = container.get("restartPolicy") or spec.get("restartPolicy")
+        if (kind == "initContainers" and policy != "Never") or container.get("restartPolicyRules"):
+            continue
+        if policy == "Never" or (policy == "OnFailure" and last.get("exitCode") == 0):
+            errors.append(forbidden(f"{path}[{index}].state", "may not be transitioned to non-terminated state"))
+    return errors

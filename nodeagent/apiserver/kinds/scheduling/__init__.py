@@ -1,0 +1,1 @@
+"""Which node a pod fits on: pure functions over plain objects."""

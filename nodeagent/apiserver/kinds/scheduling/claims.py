@@ -1,0 +1,51 @@
+"""What a pod's PersistentVolumeClaims say about scheduling it."""
+
+from typing import Any, Final
+
+Json = dict[str, Any]
+Key = tuple[str, str]
+
+SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
+UNBOUND: Final = "pod has unbound immediate PersistentVolumeClaims"
+_WAITS: Final = "WaitForFirstConsumer"
+
+
+def names(pod: Json) -> list[str]:
+    """The claims a pod uses, those of its ephemeral volumes included."""
+    found = []
+    for volume in pod["spec"].get("volumes") or ():
+        if volume.get("persistentVolumeClaim"):
+            found.append(str(volume["persistentVolumeClaim"].get("claimName")))
+        elif volume.get("ephemeral"):
+            found.append(f"{pod['metadata']['name']}-{volume.get('name')}")
+    return found
+
+
+def problem(pod: Json, claims: dict[Key, Json], classes: dict[str, Json]) -> str:
+    """Why no node can take the pod because of its claims; empty when they are no obstacle."""
+    namespace = pod["metadata"].get("namespace", "")
+    unbound = False
+    for name in names(pod):
+        claim = claims.get((namespace, name))
+        if claim is None:
+            return f'persistentvolumeclaim "{name}" not found'
+        if claim["metadata"].get("deletionTimestamp"):
+            return f'persistentvolumeclaim "{name}" is being deleted'
+        unbound = unbound or not (bound(claim) or _waits(claim, classes))
+    return UNBOUND if unbound else ""
+
+
+def delayed(pod: Json, claims: dict[Key, Json], classes: dict[str, Json]) -> list[Json]:
+    """Claims that are bound only once a node is chosen."""
+    namespace = pod["metadata"].get("namespace", "")
+    found = [claims[(namespace, name)] for name in names(pod) if (namespace, name) in claims]
+    return [claim for claim in found if not bound(claim) and _waits(claim, classes)]
+
+
+def bound(claim: Json) -> bool:
+    return bool((claim.get("status") or {}).get("phase") == "Bound" and claim["spec"].get("volumeName"))
+
+
+def _waits(claim: Json, classes: dict[str, Json]) -> bool:
+    storage_class = classes.get(claim["spec"].get("storageClassName") or "")
+    return storage_class is not None and storage_class.get("volumeBindingMode") == _WAITS

@@ -1,0 +1,297 @@
+"""Storage kinds: PersistentVolume, PersistentVolumeClaim, StorageClass, CSIDriver, CSINode, VolumeAttachment."""
+
+from typing import Any, Final
+
+from typing_extensions import override
+
+from nodeagent.apiserver.contract import AdmissionContext, Object
+from nodeagent.apiserver.errors import FieldError, duplicate, forbidden, invalid, not_supported, required
+from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, name_of
+from nodeagent.apiserver.kinds.pods.validation.resources import amount
+from nodeagent.apiserver.kinds.pods.validation.rules import no_way_up
+from nodeagent.apiserver.kinds.pods.validation.scheduling import node_selector
+from nodeagent.apiserver.kinds.pods.validation.volumes import ACCESS_MODES
+from nodeagent.apiserver.kinds.quantities import canonical_map
+from nodeagent.resources import quantity
+
+DEFAULT_CLASS_ANNOTATION: Final = "storageclass.kubernetes.io/is-default-class"
+_MODES: Final = ("Block", "Filesystem")
+_RECLAIM: Final = ("Delete", "Recycle", "Retain")
+_BINDING: Final = ("Immediate", "WaitForFirstConsumer")
+_NOT_SOURCES: Final = frozenset(
+    {"accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy"}
+    | {"storageClassName", "volumeAttributesClassName", "volumeMode"}
+)
+_CLAIM_TEXT: Final = (
+    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+)
+_CSI_DRIVER_DEFAULTS: Final[Object] = {
+    "attachRequired": True,
+    "podInfoOnMount": False,
+    "storageCapacity": False,
+    "fsGroupPolicy": "ReadWriteOnceWithFSType",
+    "requiresRepublish": False,
+    "seLinuxMount": False,
+}
+
+
+class PersistentVolumeKind(Kind):
+    @override
+    def default(self, obj: Object) -> None:
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
+        spec.setdefault("volumeMode", "Filesystem")
+        canonical_map(spec.get("capacity"))
+
+    @override
+    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        obj["status"] = {"phase": "Pending"}
+
+    @override
+    def validate(self, obj: Object) -> list[FieldError]:
+        spec = obj["spec"]
+        errors = _access_modes("spec.accessModes", spec.get("accessModes") or [])
+        capacity = spec.get("capacity") or {}
+        if not capacity:
+            errors.append(required("spec.capacity"))
+        elif "storage" not in capacity or len(capacity) > 1:
+            errors.append(not_supported("spec.capacity", sorted(capacity), ("storage",)))
+        for name, text in capacity.items():
+            errors += amount(f"spec.capacity[{name}]", name, text)
+        if spec["persistentVolumeReclaimPolicy"] not in _RECLAIM:
+            where = "spec.persistentVolumeReclaimPolicy"
+            errors.append(not_supported(where, spec["persistentVolumeReclaimPolicy"], _RECLAIM))
+        errors += _volume_mode(spec) + self._source(spec)
+        affinity = (spec.get("nodeAffinity") or {}).get("required")
+        if affinity is not None:
+            errors += node_selector("spec.nodeAffinity.required", affinity)
+        elif "local" in spec:
+            errors.append(required("spec.nodeAffinity", "Local volume requires node affinity"))
+        return errors
+
+    @override
+    def changes(self, new: Object, old: Object) -> list[FieldError]:
+        if volume_source(new["spec"]) != volume_source(old["spec"]):
+            text = "spec.persistentvolumesource is immutable after creation"
+            return [forbidden("spec.persistentvolumesource", text)]
+        return immutable("spec.volumeMode", new["spec"].get("volumeMode"), old["spec"].get("volumeMode"))
+
+    def _source(self, spec: Object) -> list[FieldError]:
+        given = list(volume_source(spec))
+        if not given:
+            return [required("spec", "must specify a volume type")]
+        errors: list[FieldError] = [
+            forbidden(f"spec.{name}", "may not specify more than 1 volume type") for name in given[1:]
+        ]
+        if "hostPath" in spec:
+            path = spec["hostPath"].get("path") or ""
+            errors += [] if path else [required("spec.hostPath.path")]
+            errors += no_way_up("spec.hostPath.path", path)
+            if path == "/" and spec["persistentVolumeReclaimPolicy"] == "Recycle":
+                where = "spec.persistentVolumeReclaimPolicy"
+                errors.append(forbidden(where, "may not be 'recycle' for a hostPath mount of '/'"))
+        if "local" in spec and not spec["local"].get("path"):
+            errors.append(required("spec.local.path"))
+        if "csi" in spec:
+            errors += [required(f"spec.csi.{name}") for name in ("driver", "volumeHandle") if not spec["csi"].get(name)]
+        if "nfs" in spec:
+            errors += [required(f"spec.nfs.{name}") for name in ("server", "path") if not spec["nfs"].get(name)]
+        return errors
+
+
+class PersistentVolumeClaimKind(Kind):
+    @override
+    def default(self, obj: Object) -> None:
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("volumeMode", "Filesystem")
+        resources = spec.get("resources") or {}
+        canonical_map(resources.get("requests"))
+        canonical_map(resources.get("limits"))
+        canonical_map((obj.get("status") or {}).get("capacity"))
+
+    @override
+    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        obj["status"] = {"phase": "Pending"}
+        if obj["spec"].get("storageClassName") is None:
+            default = _default_class(ctx)
+            if default:
+                obj["spec"]["storageClassName"] = default
+
+    @override
+    def validate(self, obj: Object) -> list[FieldError]:
+        spec = obj["spec"]
+        errors = _access_modes("spec.accessModes", spec.get("accessModes") or []) + _volume_mode(spec)
+        storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+        if storage is None:
+            errors.append(required("spec.resources[storage]"))
+        else:
+            wrong = amount("spec.resources[storage]", "storage", storage)
+            if not wrong and quantity.parse(storage) <= 0:
+                wrong = [invalid("spec.resources[storage]", storage, "must be greater than zero")]
+            errors += wrong
+        return errors
+
+    @override
+    def changes(self, new: Object, old: Object) -> list[FieldError]:
+        now, before = new["spec"], old["spec"]
+        errors: list[FieldError] = []
+        bound = (old.get("status") or {}).get("phase") == "Bound"
+        if _fixed_part(now, before, bound=bound) != _fixed_part(before, before, bound=bound):
+            errors.append(forbidden("spec", _CLAIM_TEXT))
+        wanted, had = _requested(now), _requested(before)
+        if wanted is not None and had is not None and quantity.parse(wanted) < quantity.parse(had):
+            where = "spec.resources.requests.storage"
+            errors.append(forbidden(where, "field can not be less than status.capacity"))
+        return errors
+
+
+class StorageClassKind(Kind):
+    @override
+    def default(self, obj: Object) -> None:
+        if not obj.get("reclaimPolicy"):
+            obj["reclaimPolicy"] = "Delete"
+        if not obj.get("volumeBindingMode"):
+            obj["volumeBindingMode"] = "Immediate"
+
+    @override
+    def validate(self, obj: Object) -> list[FieldError]:
+        errors: list[FieldError] = []
+        if not obj.get("provisioner"):
+            errors.append(required("provisioner"))
+        if obj["reclaimPolicy"] not in ("Delete", "Retain"):
+            errors.append(not_supported("reclaimPolicy", obj["reclaimPolicy"], ("Delete", "Retain")))
+        if obj["volumeBindingMode"] not in _BINDING:
+            errors.append(not_supported("volumeBindingMode", obj["volumeBindingMode"], _BINDING))
+        return errors
+
+    @override
+    def changes(self, new: Object, old: Object) -> list[FieldError]:
+        errors: list[FieldError] = [
+            forbidden(name, f"updates to {name} are forbidden.")
+            for name in ("parameters", "provisioner", "reclaimPolicy")
+            if (new.get(name) or None) != (old.get(name) or None)
+        ]
+        return errors + immutable("volumeBindingMode", new.get("volumeBindingMode"), old.get("volumeBindingMode"))
+
+
+class CSIDriverKind(Kind):
+    @override
+    def default(self, obj: Object) -> None:
+        spec = obj.setdefault("spec", {})
+        for name, value in _CSI_DRIVER_DEFAULTS.items():
+            spec.setdefault(name, value)
+        if not spec.get("volumeLifecycleModes"):
+            spec["volumeLifecycleModes"] = ["Persistent"]
+
+    @override
+    def validate(self, obj: Object) -> list[FieldError]:
+        errors: list[FieldError] = []
+        for index, mode in enumerate(obj["spec"]["volumeLifecycleModes"]):
+            if mode not in ("Persistent", "Ephemeral"):
+                where = f"spec.volumeLifecycleModes[{index}]"
+                errors.append(not_supported(where, mode, ("Ephemeral", "Persistent")))
+        seen: set[str] = set()
+        for index, request in enumerate(obj["spec"].get("tokenRequests") or ()):
+            where = f"spec.tokenRequests[{index}]"
+            audience = request.get("audience") or ""
+            if audience in seen:
+                errors.append(duplicate(f"{where}.audience", audience))
+            seen.add(audience)
+            seconds = request.get("expirationSeconds")
+            if seconds is not None and seconds < 600:
+                text = "may not specify a duration less than 10 minutes"
+                errors.append(invalid(f"{where}.expirationSeconds", seconds, text))
+        return errors
+
+    @override
+    def changes(self, new: Object, old: Object) -> list[FieldError]:
+        now, before = new["spec"], old["spec"]
+        fixed = ("attachRequired", "volumeLifecycleModes")
+        return [error for name in fixed for error in immutable(f"spec.{name}", now.get(name), before.get(name))]
+
+
+class CSINodeKind(Kind):
+    @override
+    def default(self, obj: Object) -> None:
+        obj.setdefault("spec", {}).setdefault("drivers", [])
+
+    @override
+    def validate(self, obj: Object) -> list[FieldError]:
+        errors: list[FieldError] = []
+        seen: set[str] = set()
+        for index, driver in enumerate(obj["spec"]["drivers"]):
+            where = f"spec.drivers[{index}]"
+            errors += [required(f"{where}.{field}") for field in ("name", "nodeID") if not driver.get(field)]
+            name = driver.get("name") or ""
+            if name in seen:
+                errors.append(duplicate(f"{where}.name", name))
+            seen.add(name)
+        return errors
+
+
+class VolumeAttachmentKind(Kind):
+    @override
+    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        obj["status"] = {"attached": False}
+
+    @override
+    def validate(self, obj: Object) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        errors: list[FieldError] = [required(f"spec.{name}") for name in ("attacher", "nodeName") if not spec.get(name)]
+        source = spec.get("source") or {}
+        given = [name for name in ("persistentVolumeName", "inlineVolumeSpec") if source.get(name)]
+        if len(given) != 1:
+            text = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
+            errors.append(required("spec.source", text) if not given else forbidden("spec.source", text))
+        return errors
+
+    @override
+    def changes(self, new: Object, old: Object) -> list[FieldError]:
+        return [] if new.get("spec") == old.get("spec") else [invalid("spec", new.get("spec"), IMMUTABLE)]
+
+
+def volume_source(spec: Object) -> Object:
+    """The part of a PersistentVolumeSpec that says where the data is."""
+    return {name: value for name, value in spec.items() if name not in _NOT_SOURCES}
+
+
+def _access_modes(path: str, modes: list[Any]) -> list[FieldError]:
+    if not modes:
+        return [required(path, "at least 1 access mode is required")]
+    errors: list[FieldError] = [not_supported(path, mode, ACCESS_MODES) for mode in modes if mode not in ACCESS_MODES]
+    if "ReadWriteOncePod" in modes and len(modes) > 1:
+        errors.append(forbidden(path, "may not use ReadWriteOncePod with other access modes"))
+    return errors
+
+
+def _volume_mode(spec: Object) -> list[FieldError]:
+    mode = spec.get("volumeMode")
+    return [] if mode in _MODES else [not_supported("spec.volumeMode", mode, _MODES)]
+
+
+def _default_class(ctx: AdmissionContext) -> str:
+    """The newest storage class that is marked as the default one."""
+    marked = [
+        item
+        for item in ctx.list("storageclasses.storage.k8s.io")
+        if (item["metadata"].get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION) == "true"
+    ]
+    newest = max(marked, key=lambda item: str(item["metadata"].get("creationTimestamp", "")), default=None)
+    return name_of(newest) if newest is not None else ""
+
+
+def _fixed_part(spec: Object, before: Object, *, bound: bool) -> Object:
+    """A claim's spec without what may change: binding it, and for a bound one its size and attributes class."""
+    fixed = {name: value for name, value in spec.items() if value not in (None, "", {}, [])}
+    if not before.get("volumeName"):
+        fixed.pop("volumeName", None)
+    if bound:
+        fixed.pop("resources", None)
+        fixed.pop("volumeAttributesClassName", None)
+    if not before.get("storageClassName"):
+        fixed.pop("storageClassName", None)
+    return fixed
+
+
+def _requested(spec: Object) -> Any:
+    return ((spec.get("resources") or {}).get("requests") or {}).get("storage")

@@ -1,0 +1,65 @@
+"""What a write request knows while it runs; the ``AdmissionContext`` of its hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from nodeagent.apiserver.contract import UserInfo
+from nodeagent.apiserver.registry.registry import Registry
+from nodeagent.apiserver.selectors import Requirement, Selection, parse_fields
+from nodeagent.apiserver.storage.store import Store
+from nodeagent.apiserver.storage.stored import Key, Object
+
+
+class Warnings(list[str]):
+    """Texts for the ``Warning`` headers of the answer. A class of its own: ``list`` is a method below."""
+
+
+class HeadReader:
+    """Reads of the newest state, writes in flight included: the ``StoreReader`` of the contract."""
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self._store = store
+        self._registry = registry
+
+    def get(self, resource: str, namespace: str, name: str) -> Object | None:
+        stored = self._store.head(resource, Key(namespace, name))
+        return stored.decode() if stored else None
+
+    def list(
+        self, resource: str, namespace: str = "", *, labels: Mapping[str, str] | None = None, field_selector: str = ""
+    ) -> list[Object]:
+        found = self._registry.by_id(resource)
+        fields = parse_fields(field_selector, found.field_labels, found.aliases) if found and field_selector else ()
+        wanted = tuple(Requirement(key, "in", frozenset({value})) for key, value in (labels or {}).items())
+        selection = Selection(namespace=namespace, labels=wanted, fields=fields)
+        return [stored.decode() for stored in self._store.head_list(resource, selection, namespace)]
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """One request: who, when, for what."""
+
+    reader: HeadReader
+    resource: str
+    namespace: str
+    name: str
+    user: UserInfo
+    dry_run: bool
+    now: datetime
+    node_name: str
+    warnings: Warnings = field(default_factory=Warnings)
+
+    def get(self, resource: str, namespace: str, name: str) -> Object | None:
+        return self.reader.get(resource, namespace, name)
+
+    def list(
+        self, resource: str, namespace: str = "", *, labels: Mapping[str, str] | None = None, field_selector: str = ""
+    ) -> list[Object]:
+        return self.reader.list(resource, namespace, labels=labels, field_selector=field_selector)
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)

@@ -1,0 +1,68 @@
+"""Creating an object."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.objects import metadata
+from nodeagent.apiserver.objects.body import accept
+from nodeagent.apiserver.objects.context import Context
+from nodeagent.apiserver.objects.engine import Engine, Outcome, refuse
+from nodeagent.apiserver.objects.options import WriteOptions
+from nodeagent.apiserver.registry.resource import Resource
+from nodeagent.apiserver.storage.stored import Key, Object
+
+NAME_ATTEMPTS: Final = 8
+
+
+def create(engine: Engine, resource: Resource, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
+    """Store a new object made of ``body``. ``ctx.name`` becomes its name. Raises ``ApiError``."""
+    obj = accept(resource, body, ctx, options.field_validation)
+    check_namespace(obj, ctx)
+    if resource.view is not None:
+        obj = resource.view.store(obj)
+    return create_stored(engine, engine.stored_as(resource), obj, ctx)
+
+
+def create_stored(engine: Engine, resource: Resource, obj: Object, ctx: Context) -> Outcome:
+    """As ``create`` for an accepted object in its stored form."""
+    generated = not obj["metadata"].get("name")
+    metadata.fill(obj, resource, ctx.namespace, ctx.now)
+    if resource.has_status and not resource.status_on_create:
+        obj.pop("status", None)
+    if generated and obj["metadata"].get("name"):
+        _free_name(engine, resource, obj["metadata"], ctx)
+    ctx.name = obj["metadata"].get("name", "")
+    hooks = engine.hooks_for(resource.id)
+    hooks.prepare_create(obj, ctx)
+    engine.restriction.check(ctx, "create", None, obj, None)
+    refuse(resource, ctx.name, _once(metadata.validate(obj, resource) + hooks.validate_create(obj)))
+    if engine.store.head(resource.storage, Key(ctx.namespace, ctx.name)) is not None:
+        raise ApiError.already_exists(resource.id, ctx.name)
+    return engine.save(resource, ctx, obj, code=201)
+
+
+def _once(errors: list[Any]) -> list[Any]:
+    """Without repetitions: a kind may check again what holds for all kinds."""
+    found: list[Any] = []
+    for error in errors:
+        if error not in found:
+            found.append(error)
+    return found
+
+
+def check_namespace(obj: Object, ctx: Context) -> None:
+    stated = obj["metadata"].get("namespace")
+    if stated and stated != ctx.namespace and ctx.namespace:
+        raise ApiError.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+
+
+def _free_name(engine: Engine, resource: Resource, meta: Object, ctx: Context) -> None:
+    """Another suffix for a generated name that is taken; after some attempts the create fails as any other would."""
+    for _ in range(NAME_ATTEMPTS - 1):
+        if engine.store.head(resource.storage, Key(ctx.namespace, meta["name"])) is None:
+            return
+        meta["name"] = metadata.generated_name(meta["generateName"])

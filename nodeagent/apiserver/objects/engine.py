@@ -1,0 +1,103 @@
+"""What every write shares: the store, the kinds, their hooks, the clock, and how an answer looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+import msgspec
+
+from nodeagent.apiserver.contract import KindHooks, UserInfo
+from nodeagent.apiserver.errors import ApiError, FieldError
+from nodeagent.apiserver.objects.context import Context, HeadReader
+from nodeagent.apiserver.registry.registry import Registry
+from nodeagent.apiserver.registry.resource import Resource
+from nodeagent.apiserver.storage.store import Store, Write
+from nodeagent.apiserver.storage.stored import Key, Object, Stored
+
+
+class Restriction(Protocol):
+    """Says what some users may not write even though they may write the object at all (NodeRestriction)."""
+
+    def check(
+        self, ctx: Context, operation: str, subresource: str | None, new: Object | None, old: Object | None
+    ) -> None:
+        """Raises ``ApiError`` 403. ``operation``: create, update, delete."""
+        ...
+
+
+class NoRestriction:
+    def check(
+        self, ctx: Context, operation: str, subresource: str | None, new: Object | None, old: Object | None
+    ) -> None:
+        """Everybody may write everything."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What a write came to. ``data`` is JSON in the stored form of the kind, or a Status (``is_status``).
+
+    ``revision``: what was found and left as it was; not to be told before that is on disk itself.
+    """
+
+    code: int
+    data: bytes
+    write: Write | None = None
+    is_status: bool = False
+    revision: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    """The parts that writes are made with."""
+
+    store: Store
+    registry: Registry
+    hooks_for: Callable[[str], KindHooks]
+    node_name: str
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    restriction: Restriction = field(default_factory=NoRestriction)
+    reader: HeadReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reader = HeadReader(self.store, self.registry)
+
+    def context(
+        self, resource: Resource, namespace: str, name: str, user: UserInfo, *, dry_run: bool = False
+    ) -> Context:
+        return Context(
+            reader=self.reader,
+            resource=resource.storage,
+            namespace=namespace if resource.namespaced else "",
+            name=name,
+            user=user,
+            dry_run=dry_run,
+            now=self.clock(),
+            node_name=self.node_name,
+        )
+
+    def stored_as(self, resource: Resource) -> Resource:
+        """The kind in whose form ``resource`` is stored: itself, unless it is a view."""
+        return self.registry.by_id(resource.storage) or resource
+
+    def existing(self, resource: Resource, ctx: Context) -> Stored:
+        """The newest state of the object that ``ctx`` names. Raises ``ApiError`` 404."""
+        stored = self.store.head(resource.storage, Key(ctx.namespace, ctx.name))
+        if stored is None:
+            raise ApiError.not_found(resource.id, ctx.name)
+        return stored
+
+    def save(self, resource: Resource, ctx: Context, obj: Object, *, code: int = 200) -> Outcome:
+        """Store ``obj``, unless this is a dry run."""
+        if ctx.dry_run:
+            return Outcome(code=code, data=msgspec.json.encode(obj))
+        write = self.store.put(resource.storage, Key(ctx.namespace, ctx.name), obj)
+        return Outcome(code=code, data=write.stored.data, write=write)
+
+
+def refuse(resource: Resource, name: str, errors: list[FieldError]) -> None:
+    """Raises ``ApiError`` 422 if there are errors."""
+    if errors:
+        raise ApiError.invalid(resource.kind, resource.group, name, errors)

@@ -1,0 +1,150 @@
+"""Replacing an object, or the part of it that a subresource stands for."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.objects import metadata
+from nodeagent.apiserver.objects.body import accept
+from nodeagent.apiserver.objects.context import Context
+from nodeagent.apiserver.objects.create import check_namespace, create_stored
+from nodeagent.apiserver.objects.engine import Engine, Outcome, refuse
+from nodeagent.apiserver.objects.options import WriteOptions
+from nodeagent.apiserver.registry.resource import Resource
+from nodeagent.apiserver.storage.stored import Key, Object, Stored
+
+STALE: Final = "the object has been modified; please apply your changes to the latest version and try again"
+
+
+def update(
+    engine: Engine, resource: Resource, body: Any, ctx: Context, options: WriteOptions, subresource: str | None = None
+) -> Outcome:
+    """PUT. Raises ``ApiError``; 409 when ``body`` states a resourceVersion that is not current."""
+    new = accept(resource, body, ctx, options.field_validation)
+    check_namespace(new, ctx)
+    check_name(new, ctx)
+    if resource.view is not None:
+        new = resource.view.store(new)
+    stored_as = engine.stored_as(resource)
+    current = engine.store.head(resource.storage, Key(ctx.namespace, ctx.name))
+    if current is None:
+        if not resource.create_on_update or subresource is not None:
+            raise ApiError.not_found(resource.id, ctx.name)
+        new["metadata"].pop("resourceVersion", None)
+        return create_stored(engine, stored_as, new, ctx)
+    return replace(engine, stored_as, new, current, ctx, subresource)
+
+
+def check_name(new: Object, ctx: Context) -> None:
+    name = new["metadata"].get("name") or ""
+    if name != ctx.name:
+        raise ApiError.bad_request(f"the name of the object ({name}) does not match the name on the URL ({ctx.name})")
+
+
+def replace(
+    engine: Engine, resource: Resource, new: Object, current: Stored, ctx: Context, subresource: str | None
+) -> Outcome:
+    """Store ``new`` (accepted, stored form) over ``current``."""
+    stated = new["metadata"].get("resourceVersion")
+    if stated and stated != "0" and stated != str(current.revision):
+        raise ApiError.conflict(resource.id, ctx.name, STALE)
+    old = current.decode()
+    metadata.check_uid(new, old, resource)
+    metadata.restore(new, old)
+    new = _allowed(resource, new, old, subresource)
+    hooks = engine.hooks_for(resource.id)
+    hooks.prepare_update(new, old, ctx, subresource)
+    engine.restriction.check(ctx, "update", subresource, new, old)
+    errors = hooks.validate_update(new, old, subresource)
+    if new["metadata"] != old["metadata"]:
+        errors = metadata.validate_update(new, old, resource) + errors
+    refuse(resource, ctx.name, errors)
+    return _settle(engine, resource, new, old, current, ctx, subresource)
+
+
+def _settle(
+    engine: Engine,
+    resource: Resource,
+    new: Object,
+    old: Object,
+    current: Stored,
+    ctx: Context,
+    subresource: str | None,
+) -> Outcome:
+    new["metadata"]["resourceVersion"] = str(current.revision)
+    if is_finished(new):
+        return remove(engine, resource, new, ctx)
+    if new == old:
+        return Outcome(code=200, data=current.data, revision=current.revision)
+    if resource.generation and subresource != "status" and new.get("spec") != old.get("spec"):
+        new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
+    return engine.save(resource, ctx, new)
+
+
+def remove(engine: Engine, resource: Resource, obj: Object, ctx: Context) -> Outcome:
+    """Take the object that ``ctx`` names out of the store; ``obj`` is what the client is told."""
+    data = msgspec.json.encode(obj)
+    if ctx.dry_run:
+        return Outcome(code=200, data=data)
+    write = engine.store.remove(resource.storage, Key(ctx.namespace, ctx.name))
+    return Outcome(code=200, data=data, write=write)
+
+
+def pending_finalizers(obj: Object) -> bool:
+    """Whether somebody has still to agree to the removal. Namespaces have a second list of them in their spec."""
+    if obj["metadata"].get("finalizers"):
+        return True
+    return obj["kind"] == "Namespace" and bool((obj.get("spec") or {}).get("finalizers"))
+
+
+def is_finished(obj: Object) -> bool:
+    """Whether an object is being deleted and nothing holds it any more."""
+    meta = obj["metadata"]
+    if not meta.get("deletionTimestamp") or meta.get("deletionGracePeriodSeconds"):
+        return False
+    return not pending_finalizers(obj)
+
+
+def _allowed(resource: Resource, new: Object, old: Object, subresource: str | None) -> Object:
+    """``new`` with everything put back that a request to this subresource does not touch."""
+    match subresource:
+        case None:
+            if resource.has_status:
+                _take(new, old, "status")
+            return new
+        case "status":
+            return {**old, "metadata": _described(new, old), **_part(new, "status")}
+        case "approval":
+            conditions = (new.get("status") or {}).get("conditions")
+            status = {**(old.get("status") or {}), "conditions": conditions or []}
+            return {**old, "metadata": _described(new, old), "status": status}
+        case "binding":
+            return new
+        case "finalize":
+            return {**old, "spec": {**(old.get("spec") or {}), "finalizers": _finalizers(new)}}
+    return {**old, **_part(new, "spec")}
+
+
+def _finalizers(namespace: Object) -> Any:
+    return (namespace.get("spec") or {}).get("finalizers") or []
+
+
+def _described(new: Object, old: Object) -> Object:
+    """Metadata of a status write: labels, annotations and finalizers are the client's, the owners are not."""
+    meta = dict(new["metadata"])
+    _take(meta, old["metadata"], "ownerReferences")
+    return meta
+
+
+def _part(obj: Object, name: str) -> Object:
+    return {name: obj[name]} if name in obj else {name: {}}
+
+
+def _take(target: Object, source: Object, name: str) -> None:
+    if name in source:
+        target[name] = source[name]
+    else:
+        target.pop(name, None)

@@ -1,0 +1,175 @@
+"""Strategic merge patch: a merge patch that knows which lists are sets of named things.
+
+The rules for lists come from the kind's model (``registry.merge_keys``). Directives in the patch: ``$patch`` (replace,
+delete), ``$retainKeys``, ``$deleteFromPrimitiveList/F``, ``$setElementOrder/F``. None is ever stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from nodeagent.apiserver.registry.schema import Field, field_of
+
+Model = type[msgspec.Struct]
+Object = dict[str, Any]
+
+_PATCH: Final = "$patch"
+_RETAIN: Final = "$retainKeys"
+_ORDER: Final = "$setElementOrder/"
+_DROP: Final = "$deleteFromPrimitiveList/"
+
+
+class BadPatch(Exception):
+    """The patch itself makes no sense for this kind. ``missing_key``: an element without its merge key."""
+
+    def __init__(self, message: str, *, missing_key: bool = False) -> None:
+        super().__init__(message)
+        self.missing_key = missing_key
+
+
+def apply(document: Object, patch: Object, model: Model | None) -> Object:
+    """``document`` of kind ``model`` with ``patch`` merged in. Shares what did not change. Raises ``BadPatch``."""
+    return _merge_map(document, patch, model)
+
+
+def _merge_map(target: Any, patch: Object, model: Model | None) -> Object:
+    directive = patch.get(_PATCH)
+    if directive == "delete":
+        return {}
+    result: Object = dict(target) if isinstance(target, dict) and directive != "replace" else {}
+    if directive not in (None, "replace", "merge"):
+        raise BadPatch(f"Unknown patch type found: {directive}")
+    retain = patch.get(_RETAIN)
+    if retain is not None:
+        _check_retained(retain, patch)
+        result = {key: value for key, value in result.items() if key in retain}
+    for key, value in patch.items():
+        if key in (_PATCH, _RETAIN):
+            continue
+        if key.startswith(_DROP):
+            _drop_primitives(result, key.removeprefix(_DROP), value)
+        elif not key.startswith(_ORDER):
+            _merge_value(result, key, value, field_of(model, key), patch.get(_ORDER + key))
+    _reorder_untouched(result, patch, model)
+    return result
+
+
+def _check_retained(retain: Any, patch: Object) -> None:
+    if not isinstance(retain, list):
+        raise BadPatch("$retainKeys must be a list")
+    missing = [
+        key for key, value in patch.items() if not key.startswith("$") and value is not None and key not in retain
+    ]
+    if missing:
+        raise BadPatch(f"the patch sets {', '.join(missing)}, which $retainKeys does not list")
+
+
+def _merge_value(result: Object, key: str, value: Any, field: Field | None, order: Any) -> None:
+    if value is None:
+        result.pop(key, None)
+    elif isinstance(value, dict):
+        result[key] = _merge_map(result.get(key), value, field.struct if field and not field.is_list else None)
+    elif isinstance(value, list) and field is not None and field.is_list and field.merge is not None:
+        current = result.get(key)
+        current = current if isinstance(current, list) else []
+        if field.merge.key:
+            result[key] = _merge_named(current, value, field.merge.key, field.struct, order)
+        else:
+            result[key] = _merge_primitives(current, value, order)
+    elif isinstance(value, list):
+        result[key] = [_plain(item) for item in value]
+    else:
+        result[key] = value
+
+
+def _plain(value: Any) -> Any:
+    """A new value as it is stored: its directives and nulls carried out on nothing."""
+    return _merge_map({}, value, None) if isinstance(value, dict) else value
+
+
+def _drop_primitives(result: Object, field: str, values: Any) -> None:
+    current = result.get(field)
+    if isinstance(current, list) and isinstance(values, list):
+        result[field] = [item for item in current if item not in values]
+
+
+def _merge_primitives(current: Sequence[Any], added: Sequence[Any], order: Any) -> list[Any]:
+    merged = list(dict.fromkeys([*current, *added]))
+    return _ordered(merged, list(current), order, lambda item: item) if isinstance(order, list) else merged
+
+
+def _merge_named(current: Sequence[Any], patch: Sequence[Any], key: str, model: Model | None, order: Any) -> list[Any]:
+    """Elements matched by ``key``. Without an order new ones come first, in the patch's order; old ones stay put."""
+    elements = [item for item in patch if not (isinstance(item, dict) and item.get(_PATCH) == "replace")]
+    for element in elements:
+        _require_key(element, key)
+    if len(elements) < len(patch):
+        return [_merge_map({}, element, model) for element in elements if element.get(_PATCH) != "delete"]
+    for item in current:
+        _require_key(item, key)
+    gone = {_hashable(e[key]) for e in elements if e.get(_PATCH) == "delete"}
+    kept = [item for item in current if _hashable(item[key]) not in gone]
+    positions = {_hashable(item[key]): index for index, item in reversed(list(enumerate(kept)))}
+    new: list[Any] = []
+    for element in elements:
+        if element.get(_PATCH) == "delete":
+            continue
+        index = positions.get(_hashable(element[key]))
+        if index is None:
+            new.append(_merge_map({}, element, model))
+        else:
+            kept[index] = _merge_map(kept[index], element, model)
+    if not isinstance(order, list):
+        return [*new, *kept]
+    wanted = [item.get(key) if isinstance(item, dict) else item for item in order]
+    live = [_hashable(item[key]) for item in current]
+    return _ordered([*kept, *new], live, wanted, lambda item: item[key])
+
+
+def _require_key(element: Any, key: str) -> None:
+    if not isinstance(element, dict):
+        raise BadPatch(f"a list of objects with the key {key} has an element that is no object")
+    if key not in element:
+        shown = " ".join(f"{name}:{element[name]}" for name in sorted(element))
+        raise BadPatch(f"map: map[{shown}] does not contain declared merge key: {key}", missing_key=True)
+
+
+def _ordered(items: list[Any], live: Sequence[Any], order: Sequence[Any], key_of: Any) -> list[Any]:
+    """``items`` in ``order``; those it does not mention stay behind the mentioned ones they followed in ``live``."""
+    rank = {_hashable(value): index for index, value in enumerate(order)}
+    mentioned = sorted((i for i in items if _hashable(key_of(i)) in rank), key=lambda i: rank[_hashable(key_of(i))])
+    others = [item for item in items if _hashable(key_of(item)) not in rank]
+    live_rank = {_hashable(value): index for index, value in enumerate(live)}
+    result: list[Any] = []
+    while mentioned or others:
+        if not mentioned:
+            result.append(others.pop(0))
+        elif not others:
+            result.append(mentioned.pop(0))
+        else:
+            server_first = live_rank.get(_hashable(key_of(others[0])), len(live_rank))
+            patch_first = live_rank.get(_hashable(key_of(mentioned[0])), -1)
+            result.append(others.pop(0) if patch_first >= 0 and server_first < patch_first else mentioned.pop(0))
+    return result
+
+
+def _reorder_untouched(result: Object, patch: Object, model: Model | None) -> None:
+    """An order for a list that the patch does not otherwise touch."""
+    for directive, order in patch.items():
+        name = directive.removeprefix(_ORDER)
+        if not directive.startswith(_ORDER) or name in patch or not isinstance(order, list):
+            continue
+        field, current = field_of(model, name), result.get(name)
+        if field is None or field.merge is None or not isinstance(current, list):
+            continue
+        if field.merge.key:
+            result[name] = _merge_named(current, [], field.merge.key, field.struct, order)
+        else:
+            result[name] = _merge_primitives(current, [], order)
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, str | int) else repr(value)

@@ -1,0 +1,266 @@
+"""The certificates and keys of a standalone cluster: made once, kept in one folder (0700, files 0600), renewed in time.
+
+ca.crt, ca.key                  the cluster's CA
+apiserver.crt, .key             the server, for 127.0.0.1, localhost and the in-cluster names
+admin.crt, .key                 system:masters
+node.crt, .key                  system:node:NAME, for the agent
+apiserver-kubelet-client.*      what the server shows to the node's HTTPS endpoint
+sa.key                          signs service-account tokens
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+CA_LIFETIME: Final = timedelta(days=3650)
+LEAF_LIFETIME: Final = timedelta(days=365)
+RENEW_BEFORE: Final = timedelta(days=90)
+_BACKDATE: Final = timedelta(minutes=5)
+
+ADMIN_USER: Final = "kubernetes-admin"
+MASTERS: Final = "system:masters"
+KUBELET_CLIENT_USER: Final = "kube-apiserver-kubelet-client"
+KUBELET_CLIENT_GROUP: Final = "system:kubelet-api-clients"
+_SERVER_NAMES: Final = (
+    "localhost",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
+_USAGES: Final = {
+    "client auth": ExtendedKeyUsageOID.CLIENT_AUTH,
+    "server auth": ExtendedKeyUsageOID.SERVER_AUTH,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A certificate and its key, as files."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What a certificate is to say."""
+
+    user: str
+    groups: Sequence[str] = ()
+    names: Sequence[str] = ()
+    usages: Sequence[str] = ()
+
+
+class Pki:
+    """The folder's contents. Constructing it makes whatever is missing, foreign to the CA, or near its end."""
+
+    def __init__(
+        self,
+        folder: Path,
+        node_name: str,
+        addresses: Sequence[str],
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """``addresses``: IPs and names, besides the usual ones, under which the server will be called."""
+        self._folder = folder
+        self._clock = clock
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._ca_key, self._ca = self._authority()
+        server_names = list(dict.fromkeys(["127.0.0.1", "::1", *_SERVER_NAMES, *addresses]))
+        self.server = self._pair(
+            "apiserver", _Request(user="kube-apiserver", names=server_names, usages=("server auth",))
+        )
+        client = ("client auth",)
+        self.admin = self._pair("admin", _Request(user=ADMIN_USER, groups=(MASTERS,), usages=client))
+        self.node = self._pair(
+            "node", _Request(user=f"system:node:{node_name}", groups=("system:nodes",), usages=client)
+        )
+        kubelet_client = _Request(user=KUBELET_CLIENT_USER, groups=(KUBELET_CLIENT_GROUP,), usages=client)
+        self.kubelet_client = self._pair("apiserver-kubelet-client", kubelet_client)
+        self.service_account_key_pem = self._signing_key()
+
+    @property
+    def ca_file(self) -> Path:
+        return self._folder / "ca.crt"
+
+    @property
+    def ca_pem(self) -> bytes:
+        return self._ca.public_bytes(serialization.Encoding.PEM)
+
+    def sign(self, request_pem: bytes, *, usages: Sequence[str], lifetime_seconds: int) -> bytes:
+        """A certificate for a PKCS#10 request, with its subject and names. Raises ``ValueError`` for a bad request."""
+        request = x509.load_pem_x509_csr(request_pem)
+        if not request.is_signature_valid:
+            raise ValueError("the request is not signed by its key")
+        try:
+            names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except x509.ExtensionNotFound:
+            names = None
+        lifetime = timedelta(seconds=lifetime_seconds)
+        builder = self._builder(request.subject, usages, lifetime, names)
+        certificate = builder.public_key(request.public_key()).sign(self._ca_key, hashes.SHA256())
+        return certificate.public_bytes(serialization.Encoding.PEM)
+
+    def _authority(self) -> tuple[CertificateIssuerPrivateKeyTypes, x509.Certificate]:
+        key_file = self._folder / "ca.key"
+        if key_file.exists() and self.ca_file.exists():
+            certificate = x509.load_pem_x509_certificate(self.ca_file.read_bytes())
+            if certificate.not_valid_after_utc > self._clock() + RENEW_BEFORE:
+                key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+                if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+                    return key, certificate
+        new_key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nodeagent-ca")])
+        now = self._clock()
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(new_key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - _BACKDATE)
+            .not_valid_after(now + CA_LIFETIME)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_key_usage(authority=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(new_key.public_key()), critical=False)
+            .sign(new_key, hashes.SHA256())
+        )
+        write_private(key_file, _key_pem(new_key))
+        write_private(self.ca_file, certificate.public_bytes(serialization.Encoding.PEM))
+        return new_key, certificate
+
+    def _pair(self, name: str, request: _Request) -> Pair:
+        pair = Pair(certificate=self._folder / f"{name}.crt", key=self._folder / f"{name}.key")
+        if self._is_good(pair, request):
+            return pair
+        key = ec.generate_private_key(ec.SECP256R1())
+        attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in request.groups]
+        subject = x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, request.user)])
+        names = x509.SubjectAlternativeName([_general_name(n) for n in request.names]) if request.names else None
+        builder = self._builder(subject, request.usages, LEAF_LIFETIME, names)
+        certificate = builder.public_key(key.public_key()).sign(self._ca_key, hashes.SHA256())
+        # never a new certificate beside an old key: a start after a crash between the two finds neither good
+        pair.certificate.unlink(missing_ok=True)
+        write_private(pair.key, _key_pem(key))
+        write_private(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+        return pair
+
+    def _is_good(self, pair: Pair, request: _Request) -> bool:
+        """Whether the files say what is wanted, are signed by this CA, and last long enough."""
+        if not (pair.certificate.exists() and pair.key.exists()):
+            return False
+        try:
+            certificate = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
+            key = serialization.load_pem_private_key(pair.key.read_bytes(), password=None)
+            certificate.verify_directly_issued_by(self._ca)
+        except Exception:  # any kind of damage has the same cure
+            return False
+        if certificate.not_valid_after_utc < self._clock() + RENEW_BEFORE:
+            return False
+        spki = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        if certificate.public_key().public_bytes(*spki) != key.public_key().public_bytes(*spki):
+            return False
+        common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return [a.value for a in common] == [request.user] and _names_of(certificate) >= set(request.names)
+
+    def _builder(
+        self,
+        subject: x509.Name,
+        usages: Sequence[str],
+        lifetime: timedelta,
+        names: x509.SubjectAlternativeName | None,
+    ) -> x509.CertificateBuilder:
+        now = self._clock()
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._ca.subject)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - _BACKDATE)
+            .not_valid_after(min(now + lifetime, self._ca.not_valid_after_utc))
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(authority=False), critical=True)
+            .add_extension(_authority_key(self._ca), critical=False)
+        )
+        extended = [_USAGES[usage] for usage in usages if usage in _USAGES]
+        if extended:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
+        return builder.add_extension(names, critical=False) if names is not None else builder
+
+    def _signing_key(self) -> bytes:
+        path = self._folder / "sa.key"
+        if path.exists():
+            return path.read_bytes()
+        pem = _key_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+        write_private(path, pem)
+        return pem
+
+
+def _authority_key(ca: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    identifier = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+
+
+def _key_usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_encipherment=not authority,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        content_commitment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _general_name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
+
+
+def _names_of(certificate: x509.Certificate) -> set[str]:
+    with contextlib.suppress(x509.ExtensionNotFound):
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return {str(name.value) for name in found}
+    return set()
+
+
+def _key_pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file of mode 0600 whole or not at all, durable on return."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

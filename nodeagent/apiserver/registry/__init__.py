@@ -1,0 +1,1 @@
+"""What kinds this API has: names, verbs, selectable fields, subresources, columns, schemas."""

@@ -1,0 +1,305 @@
+"""The kinds of this API. Adding one is adding an entry here (and hooks in ``kinds`` if it has rules of its own)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lightkube.models import (
+    authentication_v1,
+    authorization_v1,
+    certificates_v1,
+    coordination_v1,
+    core_v1,
+    discovery_v1,
+    events_v1,
+    node_v1,
+    policy_v1,
+    scheduling_v1,
+    storage_v1,
+)
+
+from nodeagent.apiserver.registry.columns import cluster, config, pods, storage
+from nodeagent.apiserver.registry.event_view import to_core, to_events
+from nodeagent.apiserver.registry.resource import STATUS, SUBRESOURCE_WRITE, Resource, Subresource, View
+
+_CONNECT: Final = ("create", "get")
+_ALL: Final = ("all",)
+_INVOLVED: Final = ("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid")
+
+_POD_FIELDS: Final = {
+    "spec.nodeName": ("spec", "nodeName"),
+    "spec.restartPolicy": ("spec", "restartPolicy"),
+    "spec.schedulerName": ("spec", "schedulerName"),
+    "spec.serviceAccountName": ("spec", "serviceAccountName"),
+    "spec.hostNetwork": ("spec", "hostNetwork"),
+    "status.phase": ("status", "phase"),
+    "status.podIP": ("status", "podIP"),
+    "status.podIPs": ("status", "podIPs"),
+    "status.nominatedNodeName": ("status", "nominatedNodeName"),
+}
+
+PODS: Final = Resource(
+    plural="pods",
+    kind="Pod",
+    model=core_v1.Pod,
+    short_names=("po",),
+    categories=_ALL,
+    selectable=_POD_FIELDS,
+    aliases={"spec.host": "spec.nodeName"},
+    table=pods.PODS,
+    generation=True,
+    graceful=True,
+    subresources=(
+        Subresource(name="attach", kind="PodAttachOptions", verbs=_CONNECT),
+        Subresource(name="binding", kind="Binding", verbs=("create",), model=core_v1.Binding),
+        Subresource(name="ephemeralcontainers", verbs=SUBRESOURCE_WRITE, stored=True),
+        Subresource(
+            name="eviction", kind="Eviction", group="policy", version="v1", verbs=("create",), model=policy_v1.Eviction
+        ),
+        Subresource(name="exec", kind="PodExecOptions", verbs=_CONNECT),
+        Subresource(name="log", verbs=("get",)),
+        Subresource(name="portforward", kind="PodPortForwardOptions", verbs=_CONNECT),
+        Subresource(name="resize", verbs=SUBRESOURCE_WRITE, stored=True),
+        STATUS,
+    ),
+)
+
+NODES: Final = Resource(
+    plural="nodes",
+    kind="Node",
+    model=core_v1.Node,
+    namespaced=False,
+    short_names=("no",),
+    selectable={"spec.unschedulable": ("spec", "unschedulable")},
+    table=cluster.NODES,
+    status_on_create=True,
+    subresources=(
+        Subresource(name="proxy", kind="NodeProxyOptions", verbs=("create", "delete", "get", "patch", "update")),
+        STATUS,
+    ),
+)
+
+NAMESPACES: Final = Resource(
+    plural="namespaces",
+    kind="Namespace",
+    model=core_v1.Namespace,
+    namespaced=False,
+    short_names=("ns",),
+    verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+    selectable={"status.phase": ("status", "phase")},
+    table=cluster.NAMESPACES,
+    subresources=(Subresource(name="finalize", verbs=("update",), stored=True), STATUS),
+)
+
+EVENTS: Final = Resource(
+    plural="events",
+    kind="Event",
+    model=core_v1.Event,
+    short_names=("ev",),
+    selectable={
+        **{f"involvedObject.{name}": ("involvedObject", name) for name in _INVOLVED},
+        "reason": ("reason",),
+        "reportingComponent": ("reportingComponent",),
+        "source": ("source", "component"),
+        "type": ("type",),
+    },
+    table=cluster.EVENTS,
+    create_on_update=True,
+)
+
+EVENTS_V1: Final = Resource(
+    plural="events",
+    kind="Event",
+    group="events.k8s.io",
+    model=events_v1.Event,
+    short_names=("ev",),
+    selectable={"reason": ("reason",), "type": ("type",)},
+    aliases={
+        **{f"regarding.{name}": f"involvedObject.{name}" for name in _INVOLVED},
+        "reportingController": "reportingComponent",
+    },
+    table=cluster.EVENTS,
+    create_on_update=True,
+    view=View(storage="events", show=to_events, store=to_core),
+)
+
+_CORE: Final = (
+    Resource(plural="bindings", kind="Binding", model=core_v1.Binding, verbs=("create",), answered=True),
+    Resource(
+        plural="configmaps",
+        kind="ConfigMap",
+        model=core_v1.ConfigMap,
+        short_names=("cm",),
+        table=config.CONFIG_MAPS,
+    ),
+    Resource(
+        plural="endpoints",
+        kind="Endpoints",
+        model=core_v1.Endpoints,
+        singular="endpoints",
+        short_names=("ep",),
+        table=config.ENDPOINTS,
+        create_on_update=True,
+    ),
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    Resource(
+        plural="persistentvolumeclaims",
+        kind="PersistentVolumeClaim",
+        model=core_v1.PersistentVolumeClaim,
+        short_names=("pvc",),
+        table=storage.CLAIMS,
+        subresources=(STATUS,),
+    ),
+    Resource(
+        plural="persistentvolumes",
+        kind="PersistentVolume",
+        model=core_v1.PersistentVolume,
+        namespaced=False,
+        short_names=("pv",),
+        table=storage.VOLUMES,
+        subresources=(STATUS,),
+    ),
+    PODS,
+    Resource(
+        plural="secrets",
+        kind="Secret",
+        model=core_v1.Secret,
+        selectable={"type": ("type",)},
+        table=config.SECRETS,
+    ),
+    Resource(
+        plural="serviceaccounts",
+        kind="ServiceAccount",
+        model=core_v1.ServiceAccount,
+        short_names=("sa",),
+        table=config.SERVICE_ACCOUNTS,
+        subresources=(
+            Subresource(
+                name="token",
+                kind="TokenRequest",
+                group="authentication.k8s.io",
+                version="v1",
+                verbs=("create",),
+                model=authentication_v1.TokenRequest,
+            ),
+        ),
+    ),
+    Resource(
+        plural="services",
+        kind="Service",
+        model=core_v1.Service,
+        short_names=("svc",),
+        categories=_ALL,
+        selectable={"spec.clusterIP": ("spec", "clusterIP"), "spec.type": ("spec", "type")},
+        table=config.SERVICES,
+        create_on_update=True,
+        subresources=(STATUS,),
+    ),
+)
+
+
+def _review(kind: str, model: type, group: str, *, namespaced: bool = False) -> Resource:
+    return Resource(
+        plural=kind.lower() + "s",
+        kind=kind,
+        group=group,
+        model=model,
+        namespaced=namespaced,
+        verbs=("create",),
+        answered=True,
+    )
+
+
+_AUTHN: Final = "authentication.k8s.io"
+_AUTHZ: Final = "authorization.k8s.io"
+
+_GROUPS: Final = (
+    EVENTS_V1,
+    _review("SelfSubjectReview", authentication_v1.SelfSubjectReview, _AUTHN),
+    _review("TokenReview", authentication_v1.TokenReview, _AUTHN),
+    _review("LocalSubjectAccessReview", authorization_v1.LocalSubjectAccessReview, _AUTHZ, namespaced=True),
+    _review("SelfSubjectAccessReview", authorization_v1.SelfSubjectAccessReview, _AUTHZ),
+    _review("SelfSubjectRulesReview", authorization_v1.SelfSubjectRulesReview, _AUTHZ),
+    _review("SubjectAccessReview", authorization_v1.SubjectAccessReview, _AUTHZ),
+    Resource(
+        plural="certificatesigningrequests",
+        kind="CertificateSigningRequest",
+        group="certificates.k8s.io",
+        model=certificates_v1.CertificateSigningRequest,
+        namespaced=False,
+        short_names=("csr",),
+        selectable={"spec.signerName": ("spec", "signerName")},
+        table=cluster.CERTIFICATE_REQUESTS,
+        subresources=(Subresource(name="approval", verbs=SUBRESOURCE_WRITE, stored=True), STATUS),
+    ),
+    Resource(
+        plural="leases",
+        kind="Lease",
+        group="coordination.k8s.io",
+        model=coordination_v1.Lease,
+        table=cluster.LEASES,
+        create_on_update=True,
+    ),
+    Resource(
+        plural="endpointslices",
+        kind="EndpointSlice",
+        group="discovery.k8s.io",
+        model=discovery_v1.EndpointSlice,
+        table=config.ENDPOINT_SLICES,
+    ),
+    Resource(
+        plural="runtimeclasses",
+        kind="RuntimeClass",
+        group="node.k8s.io",
+        model=node_v1.RuntimeClass,
+        namespaced=False,
+        table=cluster.RUNTIME_CLASSES,
+    ),
+    Resource(
+        plural="priorityclasses",
+        kind="PriorityClass",
+        group="scheduling.k8s.io",
+        model=scheduling_v1.PriorityClass,
+        namespaced=False,
+        short_names=("pc",),
+        table=cluster.PRIORITY_CLASSES,
+    ),
+    Resource(
+        plural="csidrivers",
+        kind="CSIDriver",
+        group="storage.k8s.io",
+        model=storage_v1.CSIDriver,
+        namespaced=False,
+        table=storage.CSI_DRIVERS,
+    ),
+    Resource(
+        plural="csinodes",
+        kind="CSINode",
+        group="storage.k8s.io",
+        model=storage_v1.CSINode,
+        namespaced=False,
+        table=storage.CSI_NODES,
+    ),
+    Resource(
+        plural="storageclasses",
+        kind="StorageClass",
+        group="storage.k8s.io",
+        model=storage_v1.StorageClass,
+        namespaced=False,
+        short_names=("sc",),
+        table=storage.STORAGE_CLASSES,
+    ),
+    Resource(
+        plural="volumeattachments",
+        kind="VolumeAttachment",
+        group="storage.k8s.io",
+        model=storage_v1.VolumeAttachment,
+        namespaced=False,
+        table=storage.ATTACHMENTS,
+        subresources=(STATUS,),
+    ),
+)
+
+RESOURCES: Final[tuple[Resource, ...]] = (*_CORE, *_GROUPS)

@@ -1,0 +1,32 @@
+"""Events have two forms, core/v1 and events.k8s.io/v1, of the same stored objects: only names differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+Object = dict[str, Any]
+
+_CORE_TO_EVENTS: Final = {
+    "involvedObject": "regarding",
+    "message": "note",
+    "source": "deprecatedSource",
+    "firstTimestamp": "deprecatedFirstTimestamp",
+    "lastTimestamp": "deprecatedLastTimestamp",
+    "count": "deprecatedCount",
+    "reportingComponent": "reportingController",
+}
+_EVENTS_TO_CORE: Final = {new: old for old, new in _CORE_TO_EVENTS.items()}
+
+
+def to_events(core: Object) -> Object:
+    """The events.k8s.io/v1 form of a core/v1 event."""
+    return {**_renamed(core, _CORE_TO_EVENTS), "apiVersion": "events.k8s.io/v1"}
+
+
+def to_core(event: Object) -> Object:
+    return {**_renamed(event, _EVENTS_TO_CORE), "apiVersion": "v1"}
+
+
+def _renamed(obj: Object, names: Mapping[str, str]) -> Object:
+    return {names.get(key, key): value for key, value in obj.items()}

@@ -1,0 +1,1 @@
+"""The HTTP face: paths, representations, lists, watches, discovery, streams to the node."""

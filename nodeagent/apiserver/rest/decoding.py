@@ -1,0 +1,129 @@
+"""Request bodies: JSON, YAML and Kubernetes protobuf, as plain objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.kinds import protobuf
+from nodeagent.apiserver.objects.patch import Patch, PatchType
+from nodeagent.apiserver.rest.negotiation import JSON, PROTOBUF, YAML
+
+MAX_BODY_BYTES: Final = 3 << 20
+MAX_ALIASES: Final = 64
+_PATCHES: Final[dict[str, PatchType]] = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+    "application/apply-patch+yaml": "apply",
+}
+
+
+def media_type(header: str) -> str:
+    return header.partition(";")[0].strip().lower()
+
+
+def decode(data: bytes, content_type: str, *, strict: bool = False) -> Any:
+    """The value in a body; an empty body is ``{}``. ``strict`` refuses a key that comes twice.
+
+    Raises ``ApiError``: 400 not decodable, 415 another media type.
+    """
+    if not data:
+        return {}
+    match media_type(content_type):
+        case "" | "application/json" | "text/json":
+            if strict:
+                _refuse_duplicates(data)
+            return decode_json(data)
+        case "application/yaml" | "text/yaml":
+            return decode_yaml(data)
+        case "application/vnd.kubernetes.protobuf":
+            return protobuf.decode(data)
+    accepted = f"{JSON}, {YAML}, {PROTOBUF}"
+    message = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+    raise ApiError(415, "UnsupportedMediaType", message, details={})
+
+
+def decode_json(data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError.bad_request(f"the object provided is unrecognized: {error}") from error
+
+
+def decode_yaml(data: bytes) -> Any:
+    """One document with the types of JSON."""
+    try:
+        # aliases that multiply are an old way to exhaust memory
+        if sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, Loader=yaml.CSafeLoader)) > MAX_ALIASES:
+            raise ApiError.bad_request("the YAML document has too many aliases")
+        value = yaml.load(data, Loader=_JsonLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError.bad_request(f"error converting YAML to JSON: {error}") from error
+    return {} if value is None else _as_json(value)
+
+
+def _as_json(value: Any) -> Any:
+    """Keys as text (``on:`` and ``1:`` are keys too), and none of the types that JSON lacks."""
+    if isinstance(value, dict):
+        return {_key(key): _as_json(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_json(inner) for inner in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ApiError.bad_request(f"error converting YAML to JSON: a {type(value).__name__} has no form in JSON")
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, str | int | float):
+        return str(key)
+    raise ApiError.bad_request(f"error converting YAML to JSON: {key!r} is no key")
+
+
+class _JsonLoader(yaml.CSafeLoader):
+    """Safe YAML where a date is the text that was written, as in JSON."""
+
+
+_JsonLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def decode_patch(data: bytes, content_type: str) -> Patch:
+    """Raises ``ApiError``: 400, 415."""
+    kind = _PATCHES.get(media_type(content_type))
+    if kind is None:
+        raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
+    if kind == "apply":
+        return Patch(type="apply", content=decode_yaml(data))
+    if not data:
+        raise ApiError.bad_request("unexpected end of JSON input")
+    return Patch(type=kind, content=decode_json(data))
+
+
+class _Twice(Exception):
+    pass
+
+
+def _refuse_duplicates(data: bytes) -> None:
+    def pairs(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(items)
+        if len(found) < len(items):
+            names = [name for name, _ in items]
+            raise _Twice(next(name for name in names if names.count(name) > 1))
+        return found
+
+    try:
+        json.loads(data, object_pairs_hook=pairs)
+    except _Twice as error:
+        raise ApiError.bad_request(f'strict decoding error: duplicate field "{error}"') from error
+    except (ValueError, RecursionError):
+        return  # reported by the decoder proper

@@ -1,0 +1,191 @@
+"""Every request comes in here: who asks, may they, what is it, and every refusal as a Status object."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from nodeagent.apiserver.auth.attributes import Attributes
+from nodeagent.apiserver.auth.authorizer import Authorizer
+from nodeagent.apiserver.auth.identity import ANONYMOUS, Authenticator
+from nodeagent.apiserver.contract import UserInfo
+from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.registry.registry import Registry
+from nodeagent.apiserver.registry.resource import Resource
+from nodeagent.apiserver.rest.connect import Connections
+from nodeagent.apiserver.rest.documents import Documents
+from nodeagent.apiserver.rest.list_options import list_options
+from nodeagent.apiserver.rest.objects import ObjectVerbs
+from nodeagent.apiserver.rest.path import Target, parse
+from nodeagent.apiserver.rest.questions import Questions
+from nodeagent.apiserver.rest.request import Request, parse_query, respond_error
+
+log = logging.getLogger(__name__)
+
+Query = Mapping[str, Sequence[str]]
+
+_CONNECT: Final = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+_CREATE_TOO: Final = frozenset({"exec", "attach", "portforward"})
+_ON_COLLECTIONS: Final = frozenset({"create", "deletecollection", "list"})
+_WRITE_SECONDS: Final = 34.0
+_QUICK: Final = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+
+
+class Handler:
+    """The aiohttp request handler."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        verbs: ObjectVerbs,
+        questions: Questions,
+        connections: Connections,
+        documents: Documents,
+    ) -> None:
+        self._registry = registry
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._verbs = verbs
+        self._questions = questions
+        self._connections = connections
+        self._documents = documents
+
+    async def __call__(self, http: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._handle(http)
+        except ApiError as error:
+            return respond_error(error)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except TimeoutError:
+            return respond_error(ApiError.timeout("the request did not finish in the allotted time", details={}))
+        except Exception as error:
+            log.exception("%s %s", http.method, http.path)
+            return respond_error(ApiError.internal(f"{type(error).__name__}: {error}"))
+
+    async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        user = self._user(http)
+        raw_path = http.rel_url.raw_path
+        target = parse(raw_path)
+        query = parse_query(http.rel_url.raw_query_string)
+        if target is None:
+            path = unquote(raw_path)
+            verb = "get" if http.method in ("GET", "HEAD") else http.method.lower()
+            self._authorize(Attributes(user=user, verb=verb, path=path))
+            return self._documents.answer(http, path)
+        resource = self._registry.find(target.group, target.version, target.plural)
+        verb = target.verb(http.method, watch=query.get("watch", ["false"])[-1] in ("true", "1", ""))
+        self._authorize_target(user, verb, target, resource, query)
+        if resource is None:
+            raise ApiError.no_such_resource()
+        request = Request(http=http, user=user, target=target, resource=resource, query=query)
+        return await self._dispatch(verb, request)
+
+    def _user(self, http: web.BaseRequest) -> UserInfo:
+        transport = http.transport
+        tls = transport.get_extra_info("ssl_object") if transport is not None else None
+        return self._authenticator.authenticate(tls, http.headers.get("Authorization", ""))
+
+    def _authorize_target(
+        self, user: UserInfo, verb: str, target: Target, resource: Resource | None, query: Query
+    ) -> None:
+        selection = None
+        if resource is not None and verb in ("list", "watch", "deletecollection"):
+            selection = list_options(_selectors_of(query), resource, target.namespace, target.name).selection
+        asked = Attributes(
+            user=user,
+            verb=verb,
+            group=target.group,
+            resource=target.plural,
+            subresource=target.subresource,
+            namespace=target.namespace,
+            name=target.name,
+            selection=selection,
+        )
+        self._authorize(asked)
+        if verb == "get" and target.subresource in _CREATE_TOO:
+            # a GET that upgrades to a WebSocket does as much as a POST
+            self._authorize(
+                Attributes(
+                    user=user,
+                    verb="create",
+                    group=target.group,
+                    resource=target.plural,
+                    subresource=target.subresource,
+                    namespace=target.namespace,
+                    name=target.name,
+                )
+            )
+
+    def _authorize(self, asked: Attributes) -> None:
+        decision = self._authorizer.authorize(asked)
+        if decision.allowed:
+            return
+        if asked.user == ANONYMOUS:
+            raise ApiError.unauthorized()
+        raise _forbidden(asked, decision.reason)
+
+    async def _dispatch(self, verb: str, request: Request) -> web.StreamResponse:
+        resource, target = request.resource, request.target
+        _check_scope(verb, resource, target)
+        if not target.subresource:
+            if resource.answered:
+                if verb != "create":
+                    raise ApiError.method_not_allowed()
+                return await self._questions.answer(request)
+            if verb not in resource.verbs:
+                raise ApiError.method_not_allowed()
+            if verb != "watch" and (verb in _ON_COLLECTIONS) == bool(target.name):
+                raise ApiError.method_not_allowed()
+            return await self._bounded(verb, request, None)
+        subresource = resource.subresource(target.subresource)
+        if subresource is None:
+            raise ApiError.no_such_resource()
+        if verb not in subresource.verbs:
+            raise ApiError.method_not_allowed()
+        if target.subresource in _CONNECT:
+            return await self._connections.handle(request)
+        if target.rest:
+            raise ApiError.no_such_resource()
+        if not subresource.stored:
+            return await self._questions.answer(request)
+        return await self._bounded(verb, request, target.subresource)
+
+    async def _bounded(self, verb: str, request: Request, subresource: str | None) -> web.StreamResponse:
+        if verb not in _QUICK:
+            return await self._verbs.handle(verb, request, subresource)
+        async with asyncio.timeout(_WRITE_SECONDS):
+            return await self._verbs.handle(verb, request, subresource)
+
+
+def _check_scope(verb: str, resource: Resource, target: Target) -> None:
+    """Namespaced kinds are named inside a namespace; the others nowhere else."""
+    if target.namespace and not resource.namespaced:
+        raise ApiError.no_such_resource()
+    if resource.namespaced and not target.namespace:
+        if target.name:
+            raise ApiError.no_such_resource()
+        if verb not in ("list", "watch"):
+            raise ApiError.method_not_allowed()
+
+
+def _selectors_of(query: Query) -> Query:
+    return {name: query[name] for name in ("fieldSelector", "labelSelector") if name in query}
+
+
+def _forbidden(asked: Attributes, reason: str) -> ApiError:
+    user = f'User "{asked.user.name}" cannot {asked.verb}'
+    suffix = f": {reason}" if reason else ""
+    if asked.path:
+        return ApiError(403, "Forbidden", f'forbidden: {user} path "{asked.path}"{suffix}', details={})
+    shown = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource
+    scope = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
+    why = f'{user} resource "{shown}" in API group "{asked.group}" {scope}{suffix}'
+    return ApiError.forbidden(asked.resource_id, asked.name, why)

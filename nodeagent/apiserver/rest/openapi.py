@@ -1,0 +1,264 @@
+"""OpenAPI v3 documents generated from the models, one per group and version.
+
+kubectl reads them to learn that the server validates fields (``fieldValidation`` of a patch operation), how to merge lists
+(``x-kubernetes-patch-*``), and what ``explain`` prints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from lightkube.models import meta_v1
+
+from nodeagent.apiserver.registry.registry import Registry
+from nodeagent.apiserver.registry.resource import Resource, Subresource
+from nodeagent.apiserver.registry.schema import Field, fields_of, text_of
+from nodeagent.apiserver.rest.discovery import Document
+from nodeagent.apiserver.rest.negotiation import JSON, PROTOBUF, YAML
+from nodeagent.apiserver.storage.stored import Object
+
+Model = type[msgspec.Struct]
+
+_PATCH_TYPES: Final = (
+    "application/apply-patch+yaml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+)
+_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1"
+_LEAVES: Final[Mapping[str, Object]] = {
+    "string": {"type": "string"},
+    "integer": {"type": "integer", "format": "int32"},
+    "boolean": {"type": "boolean"},
+    "number": {"type": "number"},
+    "time": {"type": "string", "format": "date-time"},
+    "micro-time": {"type": "string", "format": "date-time"},
+    "quantity": {"oneOf": [{"type": "string"}, {"type": "number"}]},
+    "int-or-string": {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
+    "any": {"type": "object"},
+    "map": {"type": "object", "additionalProperties": {"type": "string"}},
+}
+_QUANTITY_MAPS: Final = frozenset({"limits", "requests", "capacity", "allocatable", "overhead", "podFixed"})
+_INT64: Final = frozenset({"generation", "observedGeneration", "sizeBytes", "expirationSeconds"})
+_QUERY: Final[Mapping[str, str]] = {
+    "dryRun": "string",
+    "fieldManager": "string",
+    "fieldValidation": "string",
+    "force": "boolean",
+}
+
+
+class OpenApi:
+    """The documents, each made when first asked for."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._documents: dict[str, Document] = {}
+
+    def paths(self) -> list[str]:
+        """Paths of group versions without the leading slash: ``api/v1``, ``apis/node.k8s.io/v1``."""
+        return list(dict.fromkeys(_root(resource)[1:] for resource in self._registry.resources))
+
+    def index(self) -> Document:
+        """``/openapi/v3``: where each document is."""
+        paths = {path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={self.hash(path)}"} for path in self.paths()}
+        return Document(body=msgspec.json.encode({"paths": paths}))
+
+    def hash(self, path: str) -> str:
+        """Changes when the document does: it is made of the kinds and the release of the models."""
+        names = ",".join(r.id + "/" + r.model.__module__ for r in self._registry.resources if _root(r)[1:] == path)
+        return hashlib.sha512(f"{meta_v1.__name__}:{names}".encode()).hexdigest().upper()
+
+    def document(self, path: str) -> Document | None:
+        """``/openapi/v3/PATH``; None when there is no such group version."""
+        if path not in self._documents:
+            members = [r for r in self._registry.resources if _root(r)[1:] == path]
+            if not members:
+                return None
+            self._documents[path] = Document(body=msgspec.json.encode(_document(members)))
+        return self._documents[path]
+
+
+def _root(resource: Resource) -> str:
+    return f"/apis/{resource.group_version}" if resource.group else f"/api/{resource.version}"
+
+
+def _document(resources: list[Resource]) -> Object:
+    schemas: dict[str, Object] = {}
+    paths: dict[str, Object] = {}
+    for resource in resources:
+        _add_schema(resource.model, schemas, resource)
+        _add_list(resource, schemas)
+        _add_paths(resource, paths, schemas)
+    _add_schema(meta_v1.Status, schemas)
+    _add_schema(meta_v1.DeleteOptions, schemas)
+    schemas[f"{_META}.Patch"] = {
+        "description": "Patch is provided to give a concrete name and type to the Kubernetes PATCH request body.",
+        "type": "object",
+    }
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": "v1"},
+        "paths": paths,
+        "components": {"schemas": schemas},
+    }
+
+
+def schema_name(model: Model) -> str:
+    """``io.k8s.api.core.v1.Pod`` of ``lightkube.models.core_v1.Pod``."""
+    module = model.__module__.rpartition(".")[2]
+    group, _, version = module.rpartition("_")
+    return f"{_META}.{model.__name__}" if group == "meta" else f"io.k8s.api.{group}.{version}.{model.__name__}"
+
+
+def _reference(name: str) -> Object:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _gvk(resource: Resource, kind: str = "") -> Object:
+    return {"group": resource.group, "version": resource.version, "kind": kind or resource.kind}
+
+
+def _add_schema(model: Model, schemas: dict[str, Object], resource: Resource | None = None) -> str:
+    name = schema_name(model)
+    if name in schemas:
+        return name
+    text, fields = text_of(model), fields_of(model)
+    schema: Object = {"type": "object"}
+    schemas[name] = schema
+    if text.description:
+        schema["description"] = text.description
+    required = [field.name for field in fields.values() if field.required]
+    if required:
+        schema["required"] = required
+    schema["properties"] = {
+        field.name: _property(field, text.fields.get(field.name, ""), schemas) for field in fields.values()
+    }
+    if resource is not None:
+        schema["x-kubernetes-group-version-kind"] = [_gvk(resource)]
+    return name
+
+
+def _property(field: Field, description: str, schemas: dict[str, Object]) -> Object:
+    single = field.struct is not None and not field.is_list
+    item = _item(field, schemas)
+    found: Object = {"description": description} if description else {}
+    if field.is_list:
+        found |= {"type": "array", "items": item}
+    elif single:
+        # a reference stands alone: siblings of $ref are ignored
+        found |= {"allOf": [item], "default": {}}
+    else:
+        found |= item
+    if field.merge is not None:
+        found["x-kubernetes-patch-strategy"] = field.merge.strategy
+        if field.merge.key:
+            found["x-kubernetes-patch-merge-key"] = field.merge.key
+    return found
+
+
+def _item(field: Field, schemas: dict[str, Object]) -> Object:
+    if field.struct is not None:
+        return _reference(_add_schema(field.struct, schemas))
+    leaf = dict(_LEAVES[field.leaf or "any"])
+    if field.leaf == "map" and field.name in _QUANTITY_MAPS:
+        leaf["additionalProperties"] = dict(_LEAVES["quantity"])
+    if field.leaf == "integer" and (field.name in _INT64 or re.search("Seconds$", field.name)):
+        leaf["format"] = "int64"
+    return leaf
+
+
+def _add_list(resource: Resource, schemas: dict[str, Object]) -> None:
+    if "list" not in resource.verbs:
+        return
+    meta = _add_schema(meta_v1.ListMeta, schemas)
+    schemas[schema_name(resource.model) + "List"] = {
+        "description": f"{resource.kind}List is a list of {resource.plural}.",
+        "type": "object",
+        "required": ["items"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "items": {"type": "array", "items": _reference(schema_name(resource.model))},
+            "kind": {"type": "string"},
+            "metadata": {"allOf": [_reference(meta)], "default": {}},
+        },
+        "x-kubernetes-group-version-kind": [_gvk(resource, f"{resource.kind}List")],
+    }
+
+
+def _add_paths(resource: Resource, paths: dict[str, Object], schemas: dict[str, Object]) -> None:
+    base = _root(resource) + ("/namespaces/{namespace}" if resource.namespaced else "") + f"/{resource.plural}"
+    whole, single = _reference(schema_name(resource.model)), _parameters(resource, name=True)
+    collection: Object = {"parameters": _parameters(resource)}
+    if "list" in resource.verbs:
+        listed = _reference(schema_name(resource.model) + "List")
+        collection["get"] = _operation(resource, "list", None, listed)
+    if "create" in resource.verbs:
+        collection["post"] = _operation(resource, "post", whole, whole, "dryRun", "fieldManager", "fieldValidation")
+    paths[base] = collection
+    if "get" in resource.verbs:
+        paths[base + "/{name}"] = {"parameters": single, **_object_operations(resource, resource.verbs, whole)}
+    for sub in resource.subresources:
+        reference = _reference(_add_schema(sub.model, schemas)) if sub.model else whole
+        paths[f"{base}/{{name}}/{sub.name}"] = {
+            "parameters": single,
+            **_object_operations(resource, sub.verbs, reference, sub),
+        }
+
+
+def _object_operations(
+    resource: Resource, verbs: tuple[str, ...], reference: Object, sub: Subresource | None = None
+) -> Object:
+    found: Object = {}
+    if "get" in verbs:
+        found["get"] = _operation(resource, "get", None, reference, sub=sub)
+    if "create" in verbs and sub is not None:
+        found["post"] = _operation(resource, "post", reference, reference, "dryRun", "fieldValidation", sub=sub)
+    if "update" in verbs:
+        query = ("dryRun", "fieldManager", "fieldValidation")
+        found["put"] = _operation(resource, "put", reference, reference, *query, sub=sub)
+    if "patch" in verbs:
+        found["patch"] = _operation(resource, "patch", _reference(f"{_META}.Patch"), reference, *_QUERY, sub=sub)
+    if "delete" in verbs:
+        options = _reference(f"{_META}.DeleteOptions")
+        found["delete"] = _operation(resource, "delete", options, _reference(f"{_META}.Status"), "dryRun", sub=sub)
+    return found
+
+
+def _operation(
+    resource: Resource,
+    action: str,
+    body: Object | None,
+    answer: Object,
+    *query: str,
+    sub: Subresource | None = None,
+) -> Object:
+    media = _PATCH_TYPES if action == "patch" else (JSON, YAML, PROTOBUF)
+    found: Object = {
+        "x-kubernetes-action": action,
+        "x-kubernetes-group-version-kind": _operation_gvk(resource, sub),
+        "responses": {"200": {"description": "OK", "content": {JSON: {"schema": answer}}}},
+    }
+    if query:
+        found["parameters"] = [
+            {"name": name, "in": "query", "schema": {"type": _QUERY[name], "uniqueItems": True}} for name in query
+        ]
+    if body is not None:
+        found["requestBody"] = {"content": {name: {"schema": body} for name in media}, "required": action != "delete"}
+    return found
+
+
+def _operation_gvk(resource: Resource, sub: Subresource | None) -> Object:
+    if sub is None or not sub.kind:
+        return _gvk(resource)
+    group = resource.group if sub.group is None else sub.group
+    return {"group": group, "version": sub.version or resource.version, "kind": sub.kind}
+
+
+def _parameters(resource: Resource, *, name: bool = False) -> list[Any]:
+    names = (["name"] if name else []) + (["namespace"] if resource.namespaced else [])
+    return [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]

@@ -1,0 +1,96 @@
+"""Creates that store nothing of their own: reviews, tokens, bindings, evictions."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from lightkube.models import authentication_v1
+
+from nodeagent.apiserver.auth.node import node_of
+from nodeagent.apiserver.contract import TokenAuthority
+from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.objects.body import accept
+from nodeagent.apiserver.objects.context import Context
+from nodeagent.apiserver.objects.objects import Answer, Objects
+from nodeagent.apiserver.objects.options import write_options
+from nodeagent.apiserver.rest.negotiation import JSON
+from nodeagent.apiserver.rest.request import Request, respond, respond_value
+from nodeagent.apiserver.rest.reviews import Reviews
+from nodeagent.apiserver.storage.stored import Key, Object
+
+TOKEN_REQUEST = "TokenRequest"
+
+
+class Questions:
+    def __init__(self, objects: Objects, reviews: Reviews, tokens: TokenAuthority) -> None:
+        self._objects = objects
+        self._reviews = reviews
+        self._tokens = tokens
+
+    async def answer(self, request: Request) -> web.Response:
+        """Raises ``ApiError``."""
+        resource, target = request.resource, request.target
+        options = write_options(request.query, "CreateOptions")
+        body = await request.body()
+        match target.subresource or resource.plural:
+            case "binding":
+                return _plain(await self._objects.bind(request.namespace, target.name, body, options, request.user))
+            case "bindings":
+                name = ((body.get("metadata") or {}).get("name") if isinstance(body, dict) else None) or ""
+                return _plain(await self._objects.bind(request.namespace, name, body, options, request.user))
+            case "eviction":
+                return _plain(await self._objects.evict(request.namespace, target.name, body, options, request.user))
+        ctx = self._objects.engine.context(
+            resource, request.namespace, target.name, request.user, dry_run=options.dry_run
+        )
+        if target.subresource == "token":
+            obj = self._token(request, accept_token(request, body, ctx), ctx)
+        elif self._reviews.answers(resource.kind) and not target.subresource:
+            obj = self._reviews.answer(resource, accept(resource, body, ctx, options.field_validation), request.user)
+        else:
+            raise ApiError.no_such_resource()
+        response = respond_value(201, obj, request.form)
+        for text in ctx.warnings:
+            response.headers.add("Warning", f'299 - "{text}"')
+        return response
+
+    def _token(self, request: Request, asked: Object, ctx: Context) -> Object:
+        node = node_of(request.user)
+        if node:
+            self._check_bound(node, asked, ctx)
+        return self._tokens.request_token(request.namespace, request.target.name, asked, ctx)
+
+    def _check_bound(self, node: str, asked: Object, ctx: Context) -> None:
+        """A node gets tokens for the pods that it runs, and only tokens that end with them."""
+        bound = (asked.get("spec") or {}).get("boundObjectRef") or {}
+        stored = None
+        if bound.get("kind") == "Pod" and bound.get("name") and bound.get("uid"):
+            stored = self._objects.engine.store.get("pods", Key(ctx.namespace, bound["name"]))
+        if stored is None:
+            why = f'node "{node}" requested token not bound to a pod'
+        elif stored.index.uid != bound["uid"]:
+            why = f'node "{node}" requested token with a bad uid of the pod'
+        elif stored.index.fields.get("spec.nodeName") != node:
+            why = f'node "{node}" requested token bound to a pod scheduled on a different node'
+        elif stored.index.fields.get("spec.serviceAccountName") != ctx.name:
+            why = f'node "{node}" requested token of a service account that the pod does not use'
+        else:
+            return
+        raise ApiError.forbidden("serviceaccounts", ctx.name, why)
+
+
+def accept_token(request: Request, body: object, ctx: Context) -> Object:
+    """The body as a TokenRequest."""
+    options = write_options(request.query, "CreateOptions")
+    return accept(
+        request.resource,
+        body,
+        ctx,
+        options.field_validation,
+        kind=TOKEN_REQUEST,
+        group_version="authentication.k8s.io/v1",
+        model=authentication_v1.TokenRequest,
+    )
+
+
+def _plain(answer: Answer) -> web.Response:
+    return respond(answer.code, answer.data, JSON, warnings=answer.warnings)

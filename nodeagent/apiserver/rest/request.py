@@ -1,0 +1,113 @@
+"""One HTTP request as the handlers see it, and the answers they give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import msgspec
+from aiohttp import web
+
+from nodeagent.apiserver.contract import UserInfo
+from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.registry.resource import Resource
+from nodeagent.apiserver.rest.decoding import MAX_BODY_BYTES, decode
+from nodeagent.apiserver.rest.negotiation import JSON, Representation, negotiate
+from nodeagent.apiserver.rest.path import Target
+from nodeagent.apiserver.rest.rendering import IncludeObject, Renderer, serialize
+
+NO_CACHE: Final = "no-cache, private"
+
+
+def parse_query(text: str) -> Mapping[str, Sequence[str]]:
+    return parse_qs(text, keep_blank_values=True) if text else {}
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """Authenticated, authorized, its path understood."""
+
+    http: web.BaseRequest
+    user: UserInfo
+    target: Target
+    resource: Resource
+    query: Mapping[str, Sequence[str]]
+    form: Representation = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.form = negotiated(self.http, self.query)
+
+    @property
+    def namespace(self) -> str:
+        return self.target.namespace if self.resource.namespaced else ""
+
+    @property
+    def strict(self) -> bool:
+        return self.query.get("fieldValidation", [""])[-1] == "Strict"
+
+    def last(self, name: str) -> str:
+        values = self.query.get(name)
+        return values[-1] if values else ""
+
+    async def bytes(self) -> bytes:
+        """The body. Raises ``ApiError`` 413."""
+        if self.http.content_length is not None and self.http.content_length > MAX_BODY_BYTES:
+            raise too_large()
+        if not self.http.body_exists:
+            return b""
+        if self.http.headers.get("Expect", "").lower() == "100-continue":
+            await self.http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        try:
+            return await self.http.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            raise too_large() from error
+
+    async def body(self) -> Any:
+        """The decoded body. Raises ``ApiError`` 400, 413, 415."""
+        return decode(await self.bytes(), self.http.headers.get("Content-Type", ""), strict=self.strict)
+
+    def renderer(self, resource: Resource | None = None) -> Renderer:
+        include: IncludeObject = "Metadata"
+        match self.last("includeObject"):
+            case "None" | "Object" as stated:
+                include = stated
+            case "" | "Metadata":
+                pass
+            case other:
+                raise ApiError.bad_request(f'unrecognized includeObject value: "{other}"')
+        return Renderer(resource or self.resource, self.form, include)
+
+
+def negotiated(http: web.BaseRequest, query: Mapping[str, Sequence[str]]) -> Representation:
+    headers = http.headers
+    pretty = query.get("pretty", [""])[-1]
+    return negotiate(headers.get("Accept", ""), pretty=pretty, user_agent=headers.get("User-Agent", ""))
+
+
+def too_large() -> ApiError:
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BODY_BYTES}")
+
+
+def respond(code: int, body: bytes, media: str = JSON, *, warnings: Iterable[str] = ()) -> web.Response:
+    response = web.Response(status=code, body=body, headers={"Content-Type": media, "Cache-Control": NO_CACHE})
+    for text in warnings:
+        response.headers.add("Warning", f'299 - "{_quoted(text)}"')
+    return response
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return "".join(letter if letter.isprintable() else " " for letter in escaped)
+
+
+def respond_value(code: int, value: Any, form: Representation) -> web.Response:
+    return respond(code, serialize(value, form), form.media)
+
+
+def respond_error(error: ApiError, *, pretty: bool = False) -> web.Response:
+    body = msgspec.json.encode(error.status())
+    response = respond(error.code, msgspec.json.format(body, indent=2) if pretty else body)
+    response.headers.update(error.headers)
+    return response

@@ -1,0 +1,152 @@
+"""Label and field selectors, parsed once and asked of every object."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.storage.stored import Stored
+
+_KEY: Final = r"(?:[A-Za-z0-9](?:[-A-Za-z0-9.]*[A-Za-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_VALUE: Final = r"[^\s,()=!<>]*"
+_SET: Final = re.compile(rf"\s*({_KEY})\s+(in|notin)\s*\(([^()]*)\)\s*$")
+_COMPARE: Final = re.compile(rf"\s*({_KEY})\s*(==|=|!=|<|>)\s*({_VALUE})\s*$")
+_EXISTS: Final = re.compile(rf"\s*(!?)\s*({_KEY})\s*$")
+_LABEL_VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")
+_COMMA_OUTSIDE: Final = re.compile(r",(?![^(]*\))")
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One term of a label selector. ``operator``: in, notin, exists, absent, lt, gt."""
+
+    key: str
+    operator: str
+    values: frozenset[str] = frozenset()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        value = labels.get(self.key)
+        match self.operator:
+            case "in":
+                return value in self.values
+            case "notin":
+                return value not in self.values
+            case "exists":
+                return value is not None
+            case "absent":
+                return value is None
+        return value is not None and self._compares(value)
+
+    def _compares(self, value: str) -> bool:
+        (bound,) = self.values
+        try:
+            return int(value) < int(bound) if self.operator == "lt" else int(value) > int(bound)
+        except ValueError:
+            return False
+
+
+def parse_labels(text: str) -> tuple[Requirement, ...]:
+    """``a=b,c!=d,e in (f,g),h,!i`` as requirements that must all hold. Raises ``ApiError`` 400."""
+    if not text.strip():
+        return ()
+    return tuple(_requirement(term) for term in _COMMA_OUTSIDE.split(text))
+
+
+def _requirement(term: str) -> Requirement:
+    if found := _SET.match(term):
+        key, operator, inside = found.groups()
+        return Requirement(key, operator, frozenset(_checked(value.strip(), term) for value in inside.split(",")))
+    if found := _COMPARE.match(term):
+        key, sign, value = found.groups()
+        if sign in "<>":
+            return Requirement(key, "lt" if sign == "<" else "gt", frozenset({_number(value, term)}))
+        return Requirement(key, "notin" if sign == "!=" else "in", frozenset({_checked(value, term)}))
+    if found := _EXISTS.match(term):
+        return Requirement(found[2], "absent" if found[1] else "exists")
+    raise ApiError.bad_request(f"unable to parse requirement: found '{term.strip()}', expected: a label requirement")
+
+
+def _checked(value: str, term: str) -> str:
+    if _LABEL_VALUE.match(value):
+        return value
+    why = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'"
+    raise ApiError.bad_request(
+        f'unable to parse requirement: values[0][{term.strip()}]: Invalid value: "{value}": {why}'
+    )
+
+
+def _number(value: str, term: str) -> str:
+    try:
+        return str(int(value))
+    except ValueError:
+        raise ApiError.bad_request(
+            f"unable to parse requirement: '{term.strip()}': for 'Gt', 'Lt' operators, the value must be an integer"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTerm:
+    """``field=value`` or ``field!=value``."""
+
+    field: str
+    value: str
+    equal: bool
+
+
+def parse_fields(
+    text: str, selectable: Collection[str], aliases: Mapping[str, str] | None = None
+) -> tuple[FieldTerm, ...]:
+    """A field selector; every field must be one of ``selectable``. Raises ``ApiError`` 400."""
+    terms = []
+    for term in _split_escaped(text):
+        if not term:
+            continue
+        found = re.match(r"((?:[^=!\\]|\\.)*?)(!=|==|=)(.*)$", term, re.DOTALL)
+        if found is None:
+            raise ApiError.bad_request(f"invalid selector: '{text}'; can't understand '{term}'")
+        field, sign, value = found.groups()
+        if field in (aliases or {}):
+            field = (aliases or {})[field]
+        elif field not in selectable:
+            raise ApiError.bad_request(f"field label not supported: {field}")
+        terms.append(FieldTerm(field, re.sub(r"\\(.)", r"\1", value), sign != "!="))
+    return tuple(terms)
+
+
+def _split_escaped(text: str) -> list[str]:
+    return re.findall(r"(?:[^,\\]|\\.)+", text, re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a list or a watch asks for: a namespace ("" = all), labels and fields."""
+
+    namespace: str = ""
+    labels: tuple[Requirement, ...] = ()
+    fields: tuple[FieldTerm, ...] = ()
+
+    def matches(self, stored: Stored) -> bool:
+        if self.namespace and stored.key.namespace != self.namespace:
+            return False
+        values = stored.index.fields
+        for term in self.fields:
+            if (values.get(term.field, "") == term.value) != term.equal:
+                return False
+        labels = stored.index.labels
+        return all(requirement.matches(labels) for requirement in self.labels)
+
+    @property
+    def single_name(self) -> str:
+        """The name when the selection can only hold that one; "" otherwise."""
+        return self.required("metadata.name")
+
+    def required(self, field: str) -> str:
+        """The value that ``field`` must have; "" when there is none."""
+        return next((term.value for term in self.fields if term.field == field and term.equal), "")
+
+    @property
+    def is_filter(self) -> bool:
+        return bool(self.labels or self.fields)

@@ -1,0 +1,237 @@
+"""The server put together: the only place of this folder that constructs things."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+
+from nodeagent.apiserver import kinds
+from nodeagent.apiserver.auth.authorizer import Authorizer
+from nodeagent.apiserver.auth.graph import Graph
+from nodeagent.apiserver.auth.identity import Authenticator
+from nodeagent.apiserver.auth.node import NodeAuthorizer
+from nodeagent.apiserver.auth.restriction import NodeRestriction
+from nodeagent.apiserver.kinds.tokens import Tokens
+from nodeagent.apiserver.kubeconfig import write_kubeconfig
+from nodeagent.apiserver.local_api import Local
+from nodeagent.apiserver.objects.engine import Engine
+from nodeagent.apiserver.objects.garbage import Collector
+from nodeagent.apiserver.objects.objects import Objects
+from nodeagent.apiserver.objects.owners import Owners
+from nodeagent.apiserver.pki import ADMIN_USER, Pki
+from nodeagent.apiserver.registry.builtin import RESOURCES
+from nodeagent.apiserver.registry.registry import Registry
+from nodeagent.apiserver.rest.connect import Connections
+from nodeagent.apiserver.rest.decoding import MAX_BODY_BYTES
+from nodeagent.apiserver.rest.discovery import Discovery
+from nodeagent.apiserver.rest.documents import Documents
+from nodeagent.apiserver.rest.handler import Handler
+from nodeagent.apiserver.rest.node_client import NodeClient
+from nodeagent.apiserver.rest.objects import ObjectVerbs
+from nodeagent.apiserver.rest.openapi import OpenApi
+from nodeagent.apiserver.rest.questions import Questions
+from nodeagent.apiserver.rest.reviews import Reviews
+from nodeagent.apiserver.storage.history import Retention
+from nodeagent.apiserver.storage.journal import Journal
+from nodeagent.apiserver.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
+SETTLE_SECONDS: Final = 10.0
+SHUTDOWN_SECONDS: Final = 5.0
+_RESTART_SECONDS: Final = (0.5, 30.0)
+_CANCEL_AGAIN_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the server is started with. ``port`` 0 takes a free one. ``names``: further names or IPs it is called by."""
+
+    state_dir: Path
+    node_name: str
+    address: str = "127.0.0.1"
+    port: int = 6443
+    names: tuple[str, ...] = ()
+    kubelet_ca: Path | None = None
+    retention: Retention = field(default_factory=Retention)
+
+
+class Server:
+    """``start`` opens the store and listens; ``stop`` ends everything in reverse."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = contextlib.AsyncExitStack()
+        self.url = ""
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        return self._settings.state_dir / "admin.kubeconfig"
+
+    @property
+    def node_kubeconfig(self) -> Path:
+        return self._settings.state_dir / "node.kubeconfig"
+
+    async def start(self) -> None:
+        """Raises ``OSError`` (port in use, folder), ``storage.journal.JournalError``."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        settings = self._settings
+        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        pki = Pki(settings.state_dir / "pki", settings.node_name, (settings.address, *settings.names))
+        registry = Registry(RESOURCES)
+        store = Store(Journal(settings.state_dir / "state.db"), registry.index, retention=settings.retention)
+        self._stack.push_async_callback(store.close)
+        engine = Engine(
+            store=store,
+            registry=registry,
+            hooks_for=kinds.hooks_for,
+            node_name=settings.node_name,
+            restriction=NodeRestriction(),
+        )
+        objects = Objects(engine)
+        local = Local(objects, pki)
+        collector = Collector(objects, Owners(store))
+        handler, nodes = self._handler(objects, pki)
+        self._stack.push_async_callback(nodes.close)
+        tasks = _start_tasks(local, collector)
+        self._stack.push_async_callback(_cancel, tasks)
+        await _until_settled(local)
+        await self._listen(handler, pki, store)
+        # before the watches are ended: a controller takes the end of its watch for a reason to begin again
+        self._stack.push_async_callback(_cancel, tasks)
+        self._write_kubeconfigs(pki)
+
+    def _handler(self, objects: Objects, pki: Pki) -> tuple[Handler, NodeClient]:
+        engine, store = objects.engine, objects.engine.store
+        tokens = Tokens(pki.service_account_key_pem, ISSUER, (ISSUER,))
+        authorizer = Authorizer(store, NodeAuthorizer(store, Graph(store)))
+        authenticator = Authenticator(tokens, engine.reader)
+        nodes = NodeClient(store, pki.kubelet_client, self._settings.kubelet_ca)
+        address = f"{self._settings.address}:{self._settings.port}"
+        documents = Documents(
+            Discovery(engine.registry, address), OpenApi(engine.registry), tokens, ISSUER, _agent_version()
+        )
+        questions = Questions(objects, Reviews(authorizer, tokens, engine.reader), tokens)
+        connections = Connections(store, nodes)
+        verbs = ObjectVerbs(objects)
+        return Handler(engine.registry, authenticator, authorizer, verbs, questions, connections, documents), nodes
+
+    async def _listen(self, handler: Handler, pki: Pki, store: Store) -> None:
+        server = web.Server(handler, request_factory=_request, handler_cancellation=True, access_log=None)
+        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        self._stack.callback(_end_watches, store)
+        site = web.TCPSite(runner, self._settings.address, self._settings.port, ssl_context=_tls(pki), backlog=1024)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        self.url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+    def _write_kubeconfigs(self, pki: Pki) -> None:
+        node_user = f"system:node:{self._settings.node_name}"
+        for path, user, pair in (
+            (self.admin_kubeconfig, ADMIN_USER, pki.admin),
+            (self.node_kubeconfig, node_user, pki.node),
+        ):
+            write_kubeconfig(path, server=self.url, ca_pem=pki.ca_pem, user=user, pair=pair)
+
+    async def stop(self) -> None:
+        """Idempotent. Writes that were answered are on disk in any case."""
+        await self._stack.aclose()
+
+
+def _request(*args: Any) -> web.BaseRequest:
+    message, payload, protocol, writer, task = args[:5]
+    return web.BaseRequest(
+        message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=MAX_BODY_BYTES
+    )
+
+
+def _tls(pki: Pki) -> ssl.SSLContext:
+    """Client certificates are asked for and, where shown, must be the CA's; tokens need none."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(pki.server.certificate, pki.server.key)
+    context.load_verify_locations(pki.ca_file)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _end_watches(store: Store) -> None:
+    for watcher in store.watchers():
+        watcher.close()
+
+
+def _start_tasks(local: Local, collector: Collector) -> Sequence[asyncio.Future[None]]:
+    controllers = [_controller(local, index) for index in range(_count(local))]
+    return [asyncio.ensure_future(task) for task in (collector.run(), *controllers)]
+
+
+async def _cancel(tasks: Sequence[asyncio.Future[None]]) -> None:
+    """Idempotent. Insists: a task group that fails at the same moment swallows a cancellation."""
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
+
+
+def _count(local: Local) -> int:
+    found = kinds.controllers(local)
+    for coroutine in found:
+        coroutine.close()
+    return len(found)
+
+
+async def _controller(local: Local, index: int) -> None:
+    """Run one controller for the life of the server, again after a back-off when it fails."""
+    delay, longest = _RESTART_SECONDS
+    while True:
+        started = asyncio.get_running_loop().time()
+        coroutines = kinds.controllers(local)
+        chosen = coroutines.pop(index)
+        for other in coroutines:
+            other.close()
+        try:
+            await chosen
+            return
+        except Exception:
+            log.exception("controller %s failed", getattr(chosen, "__qualname__", index))
+        if asyncio.get_running_loop().time() - started > longest:
+            delay = _RESTART_SECONDS[0]
+        await asyncio.sleep(delay)
+        delay = min(delay * 2, longest)
+
+
+async def _until_settled(local: Local) -> None:
+    """Until the default namespace can take pods: a client that comes right after the start must not be refused."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_SECONDS):
+            async for event in local.watch("serviceaccounts", "default", field_selector="metadata.name=default"):
+                if event.type == "ADDED":
+                    return
+    log.warning("the controllers did not make the default service account in time")
+
+
+def _agent_version() -> str:
+    try:
+        return version("nodeagent")
+    except PackageNotFoundError:
+        return "0"

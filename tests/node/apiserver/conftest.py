@@ -1,0 +1,226 @@
+"""A live server process, both kubectls, and an HTTPS client with a chosen identity."""
+
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+START_SECONDS = 30
+DEADLINE_SECONDS = 60
+
+
+class ApiServer:
+    """``python -m nodeagent.apiserver`` on a free port; it keeps its port and state across restarts."""
+
+    def __init__(self, state_dir: Path, *arguments: str) -> None:
+        self.state_dir = state_dir
+        self._arguments = arguments
+        self._port = 0
+        self.process: subprocess.Popen[str] | None = None
+        self.url = ""
+        self.kubeconfig = state_dir / "admin.kubeconfig"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "nodeagent.apiserver", "--state-dir", str(self.state_dir), "--node-name", "n1"]
+        command += ["--port", str(self._port), "--exit-with-parent", *self._arguments]
+        log = (self.state_dir.parent / "apiserver.log").open("a")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        log.close()
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, (self.state_dir.parent / "apiserver.log").read_text()[-4000:]
+        ready = json.loads(line)
+        self.url = ready["url"]
+        self._port = int(self.url.rpartition(":")[2])
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        status = self.process.wait(START_SECONDS)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.process = None
+        return status
+
+    def tls(self, identity: str | None = "admin") -> ssl.SSLContext:
+        """A context that trusts the server and shows the certificate of ``identity`` (a pair in pki/)."""
+        pki = self.state_dir / "pki"
+        context = ssl.create_default_context(cafile=pki / "ca.crt")
+        if identity is not None:
+            context.load_cert_chain(pki / f"{identity}.crt", pki / f"{identity}.key")
+        return context
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        identity: str | None = "admin",
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        """(status, decoded JSON or text)."""
+        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=sent)
+        try:
+            with urllib.request.urlopen(request, timeout=DEADLINE_SECONDS, context=self.tls(identity)) as answer:
+                return answer.status, _decoded(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _decoded(error.read())
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data.decode(errors="replace")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """One server for the tests of a module; each test uses its own namespace."""
+    made = ApiServer(tmp_path_factory.mktemp("api") / "state")
+    made.start()
+    yield made
+    assert made.stop() == 0
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[ApiServer]:
+    """A server of the test's own, to be killed."""
+    made = ApiServer(tmp_path / "state")
+    made.start()
+    yield made
+    if made.process is not None:
+        made.stop(signal.SIGKILL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kubectl:
+    """One kubectl program against one server, in one namespace."""
+
+    program: str
+    minor: int
+    kubeconfig: Path
+    namespace: str
+    home: Path
+
+    def run(self, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None) -> "Result":
+        done = subprocess.run(
+            [self.program, "--namespace", self.namespace, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            env={**self.environment(), **(env or {})},
+            check=False,
+        )
+        return Result(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def __call__(self, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None) -> str:
+        """The output of a command that must succeed."""
+        result = self.run(*arguments, stdin=stdin, env=env)
+        assert result.code == 0, (arguments, result)
+        return result.out
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self(*arguments, "-o", "json"))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A command that goes on; the caller ends it."""
+        return subprocess.Popen(
+            [self.program, "--namespace", self.namespace, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment(),
+        )
+
+    def environment(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+def minor_of(program: str) -> int:
+    out = subprocess.run(
+        [program, "version", "--client", "-o", "json"], capture_output=True, text=True, timeout=30, check=True
+    ).stdout
+    return int("".join(c for c in json.loads(out)["clientVersion"]["minor"] if c.isdigit()))
+
+
+@pytest.fixture(scope="session")
+def kubectls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The programs there are: the one installed, and Debian's 1.20 beside it (unpacked, its package would not install)."""
+    found: dict[str, str] = {}
+    installed = shutil.which("kubectl")
+    if installed:
+        found["old" if minor_of(installed) < 24 else "new"] = installed
+    if "old" not in found:
+        folder = tmp_path_factory.mktemp("kubectl")
+        download = subprocess.run(
+            ["apt-get", "download", "kubernetes-client"], cwd=folder, capture_output=True, timeout=120, check=False
+        )
+        packages = list(folder.glob("*.deb"))
+        if download.returncode == 0 and packages:
+            subprocess.run(["dpkg", "-x", str(packages[0]), str(folder)], check=True, timeout=120)
+            found["old"] = str(folder / "usr/bin/kubectl")
+    return found
+
+
+_numbers = iter(range(1, 10_000))
+
+
+@pytest.fixture(params=["old", "new"])
+def kubectl(
+    request: pytest.FixtureRequest, server: ApiServer, kubectls: dict[str, str], tmp_path: Path
+) -> Iterator[Kubectl]:
+    """kubectl 1.20 and 1.32, each test in a namespace of its own."""
+    program = kubectls.get(request.param)
+    if program is None:
+        pytest.skip(f"no {request.param} kubectl on this machine")
+    namespace = f"t{next(_numbers)}"
+    made = Kubectl(
+        program=program,
+        minor=minor_of(program),
+        kubeconfig=server.kubeconfig,
+        namespace=namespace,
+        home=tmp_path,
+    )
+    made("create", "namespace", namespace)
+    wait_until(lambda: server.request("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default")[0] == 200)
+    yield made
+    made.run("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], None]:
+    return wait_until
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another process does."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)

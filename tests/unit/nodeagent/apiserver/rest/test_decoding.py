@@ -1,0 +1,100 @@
+"""Request bodies."""
+
+from typing import Any
+
+import pytest
+
+from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.rest.decoding import decode, decode_patch
+
+
+@pytest.mark.parametrize(
+    ("data", "media", "expected"),
+    [
+        (b'{"a": 1}', "application/json", {"a": 1}),
+        (b'{"a": 1}', "application/json; charset=utf-8", {"a": 1}),
+        (b'{"a": 1}', "", {"a": 1}),
+        (b"a: 1\nb: [x, 2020-01-01, 'on']\n", "application/yaml", {"a": 1, "b": ["x", "2020-01-01", "on"]}),
+        (b"on: 1\n2: x\n1.5: {off: y}\n", "application/yaml", {"true": 1, "2": "x", "1.5": {"false": "y"}}),
+        (b"", "application/json", {}),
+        (b"", "application/yaml", {}),
+    ],
+)
+def test_decode(data: bytes, media: str, expected: Any) -> None:
+    """JSON and YAML with the types of JSON; an empty body is an empty object."""
+    assert decode(data, media) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "media", "code"),
+    [
+        (b"{", "application/json", 400),
+        (b"\xff", "application/json", 400),
+        (b"a: [", "application/yaml", 400),
+        (b"a: !!python/object:os.system x", "application/yaml", 400),
+        (b"a: !!binary aGk=", "application/yaml", 400),
+        (b"[a]: b", "application/yaml", 400),
+        (b"<x/>", "application/xml", 415),
+        (b"garbage", "application/vnd.kubernetes.protobuf", 400),
+        (b"[" * 100_000, "application/json", 400),
+    ],
+)
+def test_bad_bodies(data: bytes, media: str, code: int) -> None:
+    """What cannot be read is 400, what is of an unknown type 415."""
+    with pytest.raises(ApiError) as caught:
+        decode(data, media)
+    assert caught.value.code == code
+
+
+def test_unknown_format_text() -> None:
+    """A 415 says what is taken."""
+    with pytest.raises(ApiError) as caught:
+        decode(b"x", "text/csv")
+    assert caught.value.message == (
+        "the body of the request was in an unknown format - accepted media types include: "
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    )
+
+
+def test_alias_bomb() -> None:
+    """YAML that grows by aliases is refused before it grows."""
+    lines = ["a0: &a0 [x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10)]
+    with pytest.raises(ApiError, match="aliases"):
+        decode("\n".join(lines).encode(), "application/yaml")
+
+
+def test_duplicates_are_refused_when_strict() -> None:
+    """A key that comes twice is only noticed by the strict."""
+    assert decode(b'{"a": 1, "a": 2}', "application/json") == {"a": 2}
+    with pytest.raises(ApiError, match='strict decoding error: duplicate field "a"'):
+        decode(b'{"x": {"a": 1, "a": 2}}', "application/json", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("media", "kind"),
+    [
+        ("application/json-patch+json", "json"),
+        ("application/merge-patch+json", "merge"),
+        ("application/strategic-merge-patch+json;charset=x", "strategic"),
+        ("application/apply-patch+yaml", "apply"),
+    ],
+)
+def test_patches(media: str, kind: str) -> None:
+    """Each patch has its media type."""
+    assert decode_patch(b"[]", media).type == kind
+
+
+@pytest.mark.parametrize(
+    ("data", "media", "code", "message"),
+    [
+        (b"{}", "application/json", 415, "415: Unsupported Media Type"),
+        (b"", "application/merge-patch+json", 400, "unexpected end of JSON input"),
+        (b"{", "application/merge-patch+json", 400, None),
+    ],
+)
+def test_bad_patches(data: bytes, media: str, code: int, message: str | None) -> None:
+    """Plain JSON is no patch; nor is nothing."""
+    with pytest.raises(ApiError) as caught:
+        decode_patch(data, media)
+    assert caught.value.code == code
+    assert message is None or caught.value.message == message
