@@ -1,0 +1,165 @@
+"""The cgroups of the node's pods: /kubepods, its QoS classes, one for each pod. Source: facts/node-resources.md 2.
+
+    /kubepods                     everything that pods may use of the node
+    /kubepods/pod<uid>            Guaranteed
+    /kubepods/burstable/pod<uid>  Burstable;  its shares follow the requests of its pods
+    /kubepods/besteffort/pod<uid> BestEffort; shares always 2
+
+State is what the kernel has; there is none here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+
+from nodeagent.cgroups.contract import CgroupError, CgroupLimits, Cgroups
+from nodeagent.cgroups.naming import (
+    QOS_BEST_EFFORT,
+    QOS_BURSTABLE,
+    QOS_GUARANTEED,
+    CgroupfsNaming,
+    Naming,
+    pod_components,
+    qos_components,
+    uid_of_component,
+)
+from nodeagent.cgroups.slices import NoSlices, Slices
+
+KUBEPODS = "kubepods"
+MIN_SHARES = 2
+_QOS_CLASSES = (QOS_GUARANTEED, QOS_BURSTABLE, QOS_BEST_EFFORT)
+_UNBOUNDED_HUGE_PAGES_BYTES = 1 << 62
+# A killed process leaves its cgroup when the kernel has taken it apart; v1 has no event for that.
+_KILL_ROUNDS = 5
+_REMOVE_PAUSES_SECONDS = (0.001, 0.004, 0.016, 0.064, 0.25, 0.5, 1.0, 2.0)
+
+
+class PodCgroups:
+    """`root`: cgroupRoot as its components, `("natest-1",)` for `/natest-1`. Verbs on one pod are kept in order by callers."""
+
+    def __init__(
+        self,
+        cgroups: Cgroups,
+        *,
+        naming: Naming | None = None,
+        root: Sequence[str] = (),
+        slices: Slices | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._cgroups = cgroups
+        self._naming = naming or CgroupfsNaming()
+        self._root = (*root, KUBEPODS)
+        self._slices = slices or NoSlices()
+        self._sleep = sleep
+
+    @property
+    def node_path(self) -> str:
+        return self._naming.path(self._root)
+
+    def pod_path(self, uid: str, qos: str) -> str:
+        """Path of a pod's cgroup, also the CRI's cgroup_parent."""
+        return self._naming.path(pod_components(self._root, qos, uid))
+
+    async def start(self, node_limits: CgroupLimits) -> None:
+        """Make the cgroups that pods live in, with the node's limits. Repeatable. Raises CgroupError."""
+        wanted = self._wanted(node_limits)
+        for path, limits in wanted.items():
+            await self._slices.start(path, limits)
+        await asyncio.to_thread(self._start, wanted)
+
+    async def set_burstable_shares(self, shares: int) -> None:
+        """Bring the Burstable class in line with the CPU requests of its pods."""
+        path = self._naming.path(qos_components(self._root, QOS_BURSTABLE))
+        await self._apply(path, CgroupLimits(cpu_shares=max(MIN_SHARES, shares)))
+
+    async def ensure(self, uid: str, qos: str, limits: CgroupLimits) -> str:
+        """The pod's cgroup, made with `limits` unless it is there already; its cgroup_parent. Raises CgroupError."""
+        path = self.pod_path(uid, qos)
+        if not await asyncio.to_thread(self._cgroups.exists, path):
+            await self._slices.start(path, limits)
+            await asyncio.to_thread(self._create, path, limits)
+        return path
+
+    async def apply(self, uid: str, qos: str, limits: CgroupLimits) -> None:
+        """New limits for a pod that has its cgroup (in-place resize). Raises CgroupError."""
+        await self._apply(self.pod_path(uid, qos), limits)
+
+    async def exists(self, uid: str, qos: str) -> bool:
+        return await asyncio.to_thread(self._cgroups.exists, self.pod_path(uid, qos))
+
+    async def remove(self, uid: str) -> None:
+        """Kill what is left in the pod's cgroup and remove it, in whatever class it is. Nothing there is fine.
+
+        Raises CgroupError when something in it cannot be killed.
+        """
+        for qos in _QOS_CLASSES:
+            await self._remove(self.pod_path(uid, qos))
+
+    async def list(self) -> frozenset[str]:
+        """UIDs of the pods that have a cgroup."""
+        return await asyncio.to_thread(self._list)
+
+    async def squeeze(self, uid: str) -> None:
+        """Leave a forgotten pod that cannot be removed yet as little CPU as possible."""
+        for qos in _QOS_CLASSES:
+            path = self.pod_path(uid, qos)
+            if await asyncio.to_thread(self._cgroups.exists, path):
+                await self._apply(path, CgroupLimits(cpu_shares=MIN_SHARES))
+
+    async def remove_all(self) -> None:
+        """Remove the whole tree when the node is given up. Raises CgroupError."""
+        await self._remove(self.node_path)
+
+    def _wanted(self, node_limits: CgroupLimits) -> dict[str, CgroupLimits]:
+        """The cgroups above the pods', parents first."""
+        unbounded = self._with_all_page_sizes(CgroupLimits(), _UNBOUNDED_HUGE_PAGES_BYTES)
+        return {
+            self.node_path: self._with_all_page_sizes(node_limits, 0),
+            # pods that run already keep the burstable class at its shares until they are counted again
+            self._naming.path(qos_components(self._root, QOS_BURSTABLE)): unbounded,
+            self._naming.path(qos_components(self._root, QOS_BEST_EFFORT)): replace(unbounded, cpu_shares=MIN_SHARES),
+        }
+
+    def _start(self, wanted: Mapping[str, CgroupLimits]) -> None:
+        for path, limits in wanted.items():
+            self._cgroups.create(path)
+            self._cgroups.apply(path, limits)
+
+    def _create(self, path: str, limits: CgroupLimits) -> None:
+        try:
+            self._cgroups.create(path)
+            self._cgroups.apply(path, self._with_all_page_sizes(limits, 0))
+        except CgroupError:
+            # a pod's cgroup that is there is taken as complete: leave none behind without its limits
+            self._cgroups.remove(path)
+            raise
+
+    async def _apply(self, path: str, limits: CgroupLimits) -> None:
+        await self._slices.update(path, limits)
+        await asyncio.to_thread(self._cgroups.apply, path, limits)
+
+    def _with_all_page_sizes(self, limits: CgroupLimits, default_bytes: int) -> CgroupLimits:
+        sizes = {size: limits.hugetlb_bytes.get(size, default_bytes) for size in self._cgroups.huge_page_sizes}
+        return replace(limits, hugetlb_bytes=sizes)
+
+    async def _remove(self, path: str) -> None:
+        await self._slices.stop(path)
+        if await asyncio.to_thread(self._cgroups.remove, path):
+            return
+        for attempt, pause_seconds in enumerate(_REMOVE_PAUSES_SECONDS):
+            if attempt < _KILL_ROUNDS:
+                await asyncio.to_thread(self._cgroups.kill, path)
+            await self._sleep(pause_seconds)
+            if await asyncio.to_thread(self._cgroups.remove, path):
+                return
+        left = await asyncio.to_thread(self._cgroups.processes, path)
+        raise CgroupError(f"cgroup {path} cannot be removed: processes {sorted(left)} are still in it")
+
+    def _list(self) -> frozenset[str]:
+        found: set[str] = set()
+        for qos in _QOS_CLASSES:
+            for name in self._cgroups.children(self._naming.path(qos_components(self._root, qos))):
+                uid = uid_of_component(self._naming.last_component(name))
+                if uid is not None:
+                    found.add(uid)
+        return frozenset(found)
