@@ -1,0 +1,261 @@
+"""The agent's images: what a container or an image volume needs is in its runtime's store, or there is a reason why not.
+
+Source: facts/pod-lifecycle.md 5.2 (reasons and messages) and 13 (policy, credentials, events).
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lightkube.models.core_v1 import Pod, Secret
+
+from nodeagent.images.access import Access, Everybody
+from nodeagent.images.backoff import PullBackoff
+from nodeagent.images.durations import go_duration
+from nodeagent.images.keyring import Credential, InvalidCredentials, JoinedKeyring, Keyring, keyring_of_secrets
+from nodeagent.images.pulling import Puller, PullError, PullLimits, describe
+from proto import cri_pb2 as cri
+from runtimes.contract import ImageService
+from runtimes.errors import RuntimeFault
+from runtimes.oci.images.reference import InvalidReference, Reference, parse
+
+ALWAYS, IF_NOT_PRESENT, NEVER = "Always", "IfNotPresent", "Never"
+NORMAL, WARNING = "Normal", "Warning"
+
+# Errors that a runtime marks by their first word, and how they are told.
+_MARKED = {
+    "RegistryUnavailable": "the registry is unavailable",
+    "SignatureValidationFailed": "the signature validation failed",
+}
+
+
+class EventSink(Protocol):
+    """Where the events about a pod go. Never blocks."""
+
+    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+
+
+class ImageFailure(Exception):
+    """The image cannot be used now: the waiting reason and message of the container.
+
+    `retry_after_seconds`: when it makes sense to try again, for a pull that failed or is held back; else None. The events
+    of the image have been sent; the `Failed` event with `Error: <reason>` is the container's and is left to the caller.
+    """
+
+    def __init__(self, reason: str, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+        self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsuredImage:
+    """`image_ref` names the image for CreateContainer; `image` is what the runtime says of it (user, digests, size)."""
+
+    image_ref: str
+    image: cri.Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """An image as a pod's container or image volume names it. `pull_policy` empty: the API's default for the name.
+
+    `field_path`: of the container, for events; empty for image volumes, whose events are the pod's.
+    """
+
+    image: str
+    pull_policy: str = ""
+    field_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the image is needed. `runtime_handler` and `sandbox_config` are passed on to the runtime."""
+
+    service: ImageService
+    runtime_handler: str = ""
+    sandbox_config: cri.PodSandboxConfig | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    pod: Pod
+    wanted: Wanted
+    place: Place
+    name: Reference
+    image: str  # with a tag
+    credentials: Sequence[Credential] | InvalidCredentials
+    specification: cri.ImageSpec = field(default_factory=cri.ImageSpec)
+
+    @property
+    def backoff_key(self) -> str:
+        return f"{(self.pod.metadata and self.pod.metadata.uid) or ''}_{self.image}"
+
+
+class NoKeyring:
+    """A node without logins of its own."""
+
+    def lookup(self, repository: str) -> Sequence[Credential]:
+        return ()
+
+
+class ImageManager:
+    """One for the node, over the image services of all its runtimes. All calls may run side by side."""
+
+    def __init__(
+        self,
+        events: EventSink,
+        *,
+        limits: PullLimits | None = None,
+        node_keyring: Keyring | None = None,
+        access: Access | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._events = events
+        self._puller = Puller(limits or PullLimits(), clock)
+        self._node_keyring = node_keyring or NoKeyring()
+        self._access = access or Everybody()
+        self._backoff = PullBackoff(clock)
+        self._clock = clock
+
+    async def ensure_image(
+        self, pod: Pod, wanted: Wanted, place: Place, pull_secrets: Sequence[Secret] = ()
+    ) -> EnsuredImage:
+        """Have the image in the place's store and say what it is. Raises ImageFailure."""
+        job = self._job(pod, wanted, place, pull_secrets)
+        policy = wanted.pull_policy or default_policy(wanted.image)
+        present = None if policy == ALWAYS else await self._present(job)
+        if present is not None and await self._may_use(job, present.id):
+            suffix = " and can be accessed by the pod" if self._access.checks else ""
+            self._event(job, NORMAL, "Pulled", f"Container image {_q(wanted.image)} already present on machine{suffix}")
+            return EnsuredImage(image_ref=present.id, image=present)
+        if policy == NEVER:
+            message = f"Container image {_q(wanted.image)} is not present with pull policy of Never"
+            self._event(job, WARNING, "ErrImageNeverPull", message)
+            raise ImageFailure("ErrImageNeverPull", message)
+        return await self._pull(job)
+
+    def _job(self, pod: Pod, wanted: Wanted, place: Place, pull_secrets: Sequence[Secret]) -> _Job:
+        try:
+            name = parse(wanted.image)
+        except InvalidReference as error:
+            message = f"Failed to apply default image tag {_q(wanted.image)}: {error}"
+            self._events.event(pod, WARNING, "InspectFailed", message, field_path=wanted.field_path)
+            raise ImageFailure("InvalidImageName", message) from None
+        image = wanted.image
+        if name.tag and not image.endswith(f":{name.tag}"):
+            image = f"{image}:{name.tag}"
+        try:
+            keyring = JoinedKeyring(keyring_of_secrets(pull_secrets), self._node_keyring)
+            credentials: Sequence[Credential] | InvalidCredentials = keyring.lookup(name.repository)
+        except InvalidCredentials as error:
+            credentials = error
+        annotations: Mapping[str, str] = (pod.metadata and pod.metadata.annotations) or {}
+        specification = cri.ImageSpec(image=image, annotations=annotations, runtime_handler=place.runtime_handler)
+        return _Job(
+            pod=pod,
+            wanted=wanted,
+            place=place,
+            name=name,
+            image=image,
+            credentials=credentials,
+            specification=specification,
+        )
+
+    async def _present(self, job: _Job) -> cri.Image | None:
+        try:
+            return await _status(job, job.specification)
+        except RuntimeFault as error:
+            # The name is empty: it is the reference that was not found out.
+            message = f'Failed to inspect image "": {describe(error)}'
+            self._event(job, WARNING, "InspectFailed", message)
+            raise ImageFailure("ImageInspectError", message) from error
+
+    async def _may_use(self, job: _Job, image_ref: str) -> bool:
+        credentials = () if isinstance(job.credentials, InvalidCredentials) else job.credentials
+        return await self._access.may_use(job.name, job.image, image_ref, credentials)
+
+    async def _pull(self, job: _Job) -> EnsuredImage:
+        self._hold_back(job)
+        self._event(job, NORMAL, "Pulling", f"Pulling image {_q(job.image)}")
+        started = self._clock()
+        try:
+            await self._access.pulling(job.image)
+        except OSError as error:
+            raise self._failed(job, f"failed to record image pull intent for image {_q(job.image)}: {error}") from error
+        succeeded = False
+        try:
+            if isinstance(job.credentials, InvalidCredentials):
+                raise PullError(str(job.credentials))
+            pulled = await self._puller.pull(
+                job.place.service, job.specification, job.credentials, job.place.sandbox_config
+            )
+            succeeded = True
+        except PullError as error:
+            raise self._failed(job, str(error)) from error
+        finally:
+            if not succeeded:
+                await self._access.failed(job.image)
+        await self._access.pulled(job.name, job.image, pulled.image_ref, pulled.credential)
+        waited = self._clock() - started
+        image = await self._after_pull(job, pulled.image_ref)
+        self._event(
+            job,
+            NORMAL,
+            "Pulled",
+            f"Successfully pulled image {_q(job.image)} in {go_duration(pulled.seconds)} "
+            f"({go_duration(waited)} including waiting). Image size: {image.size} bytes.",
+        )
+        return EnsuredImage(image_ref=pulled.image_ref, image=image)
+
+    async def _after_pull(self, job: _Job, image_ref: str) -> cri.Image:
+        """What the runtime says of an image just pulled; if it does not answer now, only its name."""
+        try:
+            image = await _status(job, cri.ImageSpec(image=image_ref, runtime_handler=job.place.runtime_handler))
+        except RuntimeFault:
+            image = None
+        return image if image is not None else cri.Image(id=image_ref)
+
+    def _hold_back(self, job: _Job) -> None:
+        remaining = self._backoff.remaining_seconds(job.backoff_key)
+        if remaining <= 0:
+            return
+        message = f"Back-off pulling image {_q(job.image)}"
+        self._event(job, NORMAL, "BackOff", message)
+        last = self._backoff.last_error(job.backoff_key)
+        raise ImageFailure("ImagePullBackOff", f"{message}: {last}" if last else message, retry_after_seconds=remaining)
+
+    def _failed(self, job: _Job, error: str) -> ImageFailure:
+        self._event(job, WARNING, "Failed", f"Failed to pull image {_q(job.image)}: {error}")
+        reason, message = "ErrImagePull", error
+        for mark, why in _MARKED.items():
+            if error.startswith(mark):
+                reason, message = mark, f"image pull failed for {job.image} because {why}{error.removeprefix(mark)}"
+        self._backoff.failed(job.backoff_key, f"{reason}: {message}")
+        remaining = self._backoff.remaining_seconds(job.backoff_key)
+        return ImageFailure(reason, message, retry_after_seconds=remaining)
+
+    def _event(self, job: _Job, type: str, reason: str, message: str) -> None:
+        self._events.event(job.pod, type, reason, message, field_path=job.wanted.field_path)
+
+
+def default_policy(image: str) -> str:
+    """The API's default: Always for the tag latest, or neither tag nor digest; else IfNotPresent."""
+    try:
+        name = parse(image)
+    except InvalidReference:
+        return IF_NOT_PRESENT
+    return ALWAYS if name.tag == "latest" else IF_NOT_PRESENT
+
+
+async def _status(job: _Job, image: cri.ImageSpec) -> cri.Image | None:
+    answer = await job.place.service.image_status(cri.ImageStatusRequest(image=image))
+    return answer.image if answer.HasField("image") else None
+
+
+def _q(text: str) -> str:
+    """In double quotes, as Go's %q for the texts that names of images are."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'

@@ -1,0 +1,64 @@
+"""A container's image, brought to its pod's runtime with the pod's own credentials."""
+
+import logging
+from typing import Protocol
+
+from lightkube.models.core_v1 import Pod, Secret
+
+from nodeagent.api.errors import ApiError
+from nodeagent.api.objects import ObjectNotReady
+from nodeagent.images.manager import EnsuredImage, ImageManager, Place, Wanted
+from nodeagent.pods.model import ContainerKind
+from nodeagent.pods.spec import AnyContainer, field_path, name_of
+from nodeagent.pods.steps.contract import PodEvents
+from runtimes.registry import Runtime
+
+log = logging.getLogger(__name__)
+
+
+class SecretSource(Protocol):
+    async def get_secret(self, namespace: str, name: str) -> Secret:
+        """Raises ApiError, ObjectNotReady."""
+        ...
+
+
+class PodImages:
+    """`steps.containers.Images` on the node's image manager."""
+
+    def __init__(self, manager: ImageManager, secrets: SecretSource, events: PodEvents) -> None:
+        self._manager = manager
+        self._secrets = secrets
+        self._events = events
+
+    async def ensure(self, pod: Pod, kind: ContainerKind, container: AnyContainer, runtime: Runtime) -> EnsuredImage:
+        """Raises ImageFailure."""
+        wanted = Wanted(
+            image=container.image or "",
+            pull_policy=container.imagePullPolicy or "",
+            field_path=field_path(kind, container.name),
+        )
+        place = Place(service=runtime.images, runtime_handler=runtime.cri_handler)
+        return await self._manager.ensure_image(pod, wanted, place, await self._pull_secrets(pod))
+
+    async def _pull_secrets(self, pod: Pod) -> list[Secret]:
+        """The pod's pull secrets; one that cannot be had is an event, as the image may not need it."""
+        assert pod.spec is not None
+        namespace, _ = name_of(pod)
+        found: list[Secret] = []
+        missing: list[str] = []
+        for reference in pod.spec.imagePullSecrets or ():
+            name = reference.name or ""
+            try:
+                found.append(await self._secrets.get_secret(namespace, name))
+            except (ApiError, ObjectNotReady) as error:
+                log.info("pull secret %s/%s: %s", namespace, name, error)
+                missing.append(name)
+        if missing:
+            names = ", ".join(missing)
+            self._events.event(
+                pod,
+                "Warning",
+                "FailedToRetrieveImagePullSecret",
+                f"Unable to retrieve some image pull secrets ({names}); attempting to pull the image may not succeed.",
+            )
+        return found

@@ -1,0 +1,179 @@
+"""All pods of this node: one supervisor each, fed by the sources and woken by the runtimes; and nothing else runs here.
+
+sources ──> apply ──> admission ──> PodSupervisor ──(gone)──> forgotten
+runtimes ──(events)──────────────────> wake
+runtimes, cgroups, folders ──(unknown UID)──> orphans.OrphanCollector
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lightkube.models.core_v1 import Pod, PodStatus
+
+from nodeagent.pods.model import Desired, PodUID, Stage, StartFailure, Termination
+from nodeagent.pods.spec import describe, name_of, uid_of
+from nodeagent.pods.supervisor import PodServices, PodSupervisor
+from nodeagent.sources.merger import ChangeType, PodChange
+from runtimes.errors import RuntimeFault, Unavailable
+from runtimes.registry import Runtime
+
+log = logging.getLogger(__name__)
+
+RELIST_SECONDS = 1.0  # pause before listening to a runtime again that broke off
+
+
+class ObjectReferences(Protocol):
+    """Who watches the secrets and config maps that pods refer to."""
+
+    def register(self, pod: Pod) -> None: ...
+
+    def unregister(self, uid: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodOnNode:
+    """A pod as the node's own API shows it."""
+
+    pod: Pod
+    status: PodStatus | None
+    stage: Stage
+
+
+class PodManager:
+    """Owns the supervisors. All methods belong to the event loop.
+
+    `admit(pod, others)` judges a new pod against the node's active ones; None lets it in.
+    """
+
+    def __init__(
+        self,
+        *,
+        services: PodServices,
+        references: ObjectReferences,
+        admit: Callable[[Pod, Sequence[Pod]], StartFailure | None],
+        tasks: asyncio.TaskGroup,
+        on_gone: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._services = services
+        self._references = references
+        self._admit = admit
+        self._tasks = tasks
+        self._on_gone = on_gone
+        self._supervisors: dict[PodUID, PodSupervisor] = {}
+
+    # -- from the sources --------------------------------------------------------------------------------------------
+
+    def apply(self, changes: Iterable[PodChange]) -> None:
+        """Take over changes of the wanted pods, in their order."""
+        for change in changes:
+            desired = Desired(pod=change.pod, source=change.source, removed=change.type is ChangeType.REMOVE)
+            supervisor = self._supervisors.get(uid_of(change.pod))
+            if supervisor is not None:
+                if not desired.removed:
+                    self._references.register(change.pod)
+                supervisor.update(desired)
+            elif not desired.removed:
+                self._add(desired)
+
+    def _add(self, desired: Desired) -> None:
+        pod = desired.pod
+        uid = uid_of(pod)
+        rejected = self._judge(desired)
+        if rejected is not None:
+            self._services.events.event(pod, "Warning", rejected.reason, rejected.message)
+            log.info("pod %s was rejected: %s: %s", describe(pod), rejected.reason, rejected.message)
+        self._references.register(pod)
+        supervisor = PodSupervisor(desired, self._services, rejected=rejected)
+        self._supervisors[uid] = supervisor
+        self._tasks.create_task(self._supervise(uid, supervisor), name=f"pod {uid}")
+
+    def _judge(self, desired: Desired) -> StartFailure | None:
+        """Admission is for pods that are to run: neither ended nor about to end."""
+        pod = desired.pod
+        assert pod.metadata is not None
+        phase = pod.status.phase if pod.status is not None else None
+        if pod.metadata.deletionTimestamp is not None or phase in ("Succeeded", "Failed"):
+            return None
+        return self._admit(pod, self.active_pods())
+
+    async def _supervise(self, uid: PodUID, supervisor: PodSupervisor) -> None:
+        await supervisor.run()
+        # Only now may the API drop the object: nothing of the pod is left on this node.
+        pod = supervisor.desired.pod
+        if not supervisor.desired.removed:
+            await self._services.statuses.settled(uid)
+            await self._services.statuses.delete(supervisor.desired.pod)
+        self._supervisors.pop(uid, None)
+        self._services.statuses.forget(uid)
+        self._references.unregister(uid)
+        log.info("pod %s is gone", describe(pod))
+        self._on_gone()
+
+    # -- from the runtimes -------------------------------------------------------------------------------------------
+
+    async def follow(self, runtime: Runtime) -> None:
+        """Wake pods at every event of a runtime, for good; after a break every pod looks for itself."""
+        while True:
+            try:
+                async for event in runtime.service.events():
+                    uid = event.pod_sandbox_status.metadata.uid
+                    supervisor = self._supervisors.get(PodUID(uid))
+                    if supervisor is not None:
+                        supervisor.wake()
+                    elif uid:
+                        self._on_gone()
+            except Unavailable as error:
+                log.warning("runtime %s: events broke off: %s", runtime.handler, error)
+            except RuntimeFault as error:
+                log.error("runtime %s: no events: %s", runtime.handler, error)
+            await asyncio.sleep(RELIST_SECONDS)
+            self.wake_all()
+
+    def wake_all(self) -> None:
+        for supervisor in self._supervisors.values():
+            supervisor.wake()
+
+    # -- for the rest of the agent -----------------------------------------------------------------------------------
+
+    def known_uids(self) -> frozenset[str]:
+        return frozenset(self._supervisors)
+
+    def active_pods(self) -> list[Pod]:
+        """Pods that hold resources: admitted and not yet ended."""
+        return [
+            supervisor.desired.pod
+            for supervisor in self._supervisors.values()
+            if not supervisor.rejected and supervisor.stage in (Stage.SYNC, Stage.TERMINATING)
+        ]
+
+    def pods(self) -> list[PodOnNode]:
+        return [self._view(supervisor) for supervisor in self._supervisors.values()]
+
+    def find(self, namespace: str, name: str, uid: str = "") -> PodOnNode | None:
+        """The pod of that name (and UID, where given); of several generations the one that is not on its way out."""
+        found = [
+            supervisor
+            for supervisor in self._supervisors.values()
+            if name_of(supervisor.desired.pod) == (namespace, name) and uid in ("", supervisor.uid)
+        ]
+        found.sort(key=lambda supervisor: supervisor.stage is Stage.SYNC, reverse=True)
+        return self._view(found[0]) if found else None
+
+    def runtime_of(self, pod: Pod) -> Runtime:
+        """Raises UnknownRuntime."""
+        return self._services.runtimes.resolve(pod)
+
+    def terminate(self, uid: PodUID, termination: Termination) -> bool:
+        """Ask a pod to end; False: not known here."""
+        supervisor = self._supervisors.get(uid)
+        if supervisor is not None:
+            supervisor.terminate(termination)
+        return supervisor is not None
+
+    def _view(self, supervisor: PodSupervisor) -> PodOnNode:
+        pod = supervisor.desired.pod
+        status = self._services.statuses.cached(supervisor.uid) or pod.status
+        return PodOnNode(pod=pod, status=status, stage=supervisor.stage)

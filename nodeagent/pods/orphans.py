@@ -1,0 +1,124 @@
+"""What belongs to no pod: sandboxes, cgroups, volumes and folders of pods that nobody wants any more.
+
+A pass runs when the agent has heard from every source, when a pod has gone, and now and then: a pod that was deleted while
+the agent was away is found here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+from typing import Protocol
+
+from lightkube.models.core_v1 import Pod, PodSpec
+from lightkube.models.meta_v1 import ObjectMeta
+
+from nodeagent.pods.model import PodUID
+from nodeagent.pods.observation import LABEL_POD_UID
+from nodeagent.pods.steps.contract import Ending, PodPaths
+from nodeagent.pods.steps.engine import StepEngine
+from proto import cri_pb2 as cri
+from runtimes.errors import RuntimeFault
+from runtimes.registry import Runtime
+
+log = logging.getLogger(__name__)
+
+PERIOD_SECONDS = 60.0
+GRACE_SECONDS = 1  # the kubelet's for pods it does not know; containers get the floor of 2
+
+
+class CgroupList(Protocol):
+    async def list(self) -> Collection[str]:
+        """UIDs of the pods that have a cgroup."""
+        ...
+
+
+class OrphanCollector:
+    """Finds UIDs that are on the node and not known, and takes each down like a pod that ends."""
+
+    def __init__(
+        self,
+        *,
+        engine: StepEngine,
+        runtimes: Callable[[], tuple[Runtime, ...]],
+        cgroups: CgroupList,
+        paths: PodPaths,
+        known: Callable[[], Collection[str]],
+        ready: Callable[[], bool],
+        remove_folder: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._engine = engine
+        self._runtimes = runtimes
+        self._cgroups = cgroups
+        self._paths = paths
+        self._known = known
+        self._ready = ready
+        self._remove_folder = remove_folder
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Until cancelled. Nothing is touched before every source has told what it wants."""
+        while True:
+            try:
+                async with asyncio.timeout(PERIOD_SECONDS):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+            self._woken.clear()
+            if self._ready():
+                await self.collect()
+
+    async def collect(self) -> None:
+        """One pass. What fails is logged and left for the next one."""
+        found = await self._found()
+        orphans = {uid: pod for uid, pod in found.items() if uid not in self._known()}
+        if orphans:
+            await asyncio.gather(*(self._take_down(uid, pod) for uid, pod in orphans.items()))
+
+    async def _found(self) -> dict[str, Pod]:
+        """UID -> as much of the pod as can still be told."""
+        found: dict[str, Pod] = {}
+        for runtime in self._runtimes():
+            try:
+                answer = await runtime.service.list_pod_sandbox(cri.ListPodSandboxRequest())
+            except RuntimeFault as error:
+                log.warning("runtime %s: cannot list sandboxes: %s", runtime.handler, error)
+                continue
+            for sandbox in answer.items:
+                uid = sandbox.labels.get(LABEL_POD_UID)
+                if uid:
+                    found[uid] = _remains(uid, sandbox.metadata.namespace, sandbox.metadata.name)
+        for uid in await self._cgroups.list():
+            found.setdefault(uid, _remains(uid))
+        for uid in await asyncio.to_thread(_folders, self._paths.root_dir / "pods"):
+            found.setdefault(uid, _remains(uid))
+        return found
+
+    async def _take_down(self, uid: str, pod: Pod) -> None:
+        assert pod.metadata is not None
+        log.info("removing what is left of unknown pod %s/%s (%s)", pod.metadata.namespace, pod.metadata.name, uid)
+        ending = Ending(
+            pod=pod, uid=PodUID(uid), grace_seconds=GRACE_SECONDS, runtimes=self._runtimes(), keep_records=False
+        )
+        try:
+            await self._engine.stop(ending)
+            await self._engine.release(ending)
+            await self._remove_folder(uid)
+        except* Exception as group:
+            for error in group.exceptions:
+                log.warning("orphaned pod %s: %s", uid, error)
+
+
+def _remains(uid: str, namespace: str = "", name: str = "") -> Pod:
+    metadata = ObjectMeta(uid=uid, namespace=namespace, name=name)
+    return Pod(metadata=metadata, spec=PodSpec(containers=[]))
+
+
+def _folders(directory: Path) -> list[str]:
+    try:
+        return [entry.name for entry in directory.iterdir() if entry.is_dir() and not entry.is_symlink()]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,35 @@
+"""From a pod's runtimeClassName to a runtime of this node."""
+
+from collections.abc import Callable
+
+from lightkube.models.core_v1 import Pod
+from lightkube.models.node_v1 import RuntimeClass
+
+from nodeagent.pods.supervisor import UnknownRuntime
+from runtimes.registry import Registry, Runtime, UnknownHandler
+
+
+class RuntimeClassResolver:
+    """Resolves by the RuntimeClass objects of the API; `runtime_class(name)` answers None for one that does not exist."""
+
+    def __init__(self, registry: Registry, runtime_class: Callable[[str], RuntimeClass | None]) -> None:
+        self._registry = registry
+        self._runtime_class = runtime_class
+
+    def resolve(self, pod: Pod) -> Runtime:
+        """Raises UnknownRuntime, whose text names the class and the handlers that exist."""
+        assert pod.spec is not None
+        name = pod.spec.runtimeClassName
+        if not name or name == "legacy":
+            return self._registry.get("")
+        found = self._runtime_class(name)
+        handlers = ", ".join(self._registry.handlers)
+        if found is None:
+            raise UnknownRuntime(f'RuntimeClass "{name}" not found; handlers of this node: {handlers}')
+        try:
+            return self._registry.get(found.handler)
+        except UnknownHandler as error:
+            raise UnknownRuntime(f'RuntimeClass "{name}": {error}') from error
+
+    def all(self) -> tuple[Runtime, ...]:
+        return tuple(self._registry)

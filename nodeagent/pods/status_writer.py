@@ -1,0 +1,183 @@
+"""Pod statuses on their way to the API: the newest per pod, one patch in flight per pod, nothing sent twice.
+
+A status is sent as soon as it changes. While a patch is under way newer statuses only replace each other; the last one
+follows. A status that could not be sent stays and is tried again, so an API outage loses nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lightkube.models.core_v1 import Pod, PodStatus
+
+from nodeagent.api.client import ApiClient
+from nodeagent.api.errors import ApiError, Conflict, NotFound
+from nodeagent.pods.model import PodUID
+from nodeagent.pods.spec import name_of, uid_of
+from nodeagent.pods.status import merge_for_patch, status_patch
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+RETRY_CAP_SECONDS = 10.0  # the kubelet's full reconcile
+MAX_IN_FLIGHT = 16
+
+
+class StatusSink(Protocol):
+    """Where the supervisors' statuses go."""
+
+    def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
+        """Take over the newest status of a pod; returns at once. A terminal phase is withheld while containers may run."""
+        ...
+
+    def cached(self, uid: PodUID) -> PodStatus | None: ...
+
+    async def settled(self, uid: PodUID) -> None:
+        """Returns when the newest status of the pod is known to the API, or the pod is gone from it."""
+        ...
+
+    async def delete(self, pod: Pod) -> None:
+        """The final delete of a pod that has fully ended; tried until the API has heard it."""
+        ...
+
+    def forget(self, uid: PodUID) -> None: ...
+
+
+@dataclass(slots=True)
+class _Entry:
+    base: Pod  # the newest API object known
+    status: PodStatus
+    containers_may_run: bool = True
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    sending: asyncio.Task[None] | None = None
+
+
+class StatusWriter:
+    """Sends pod statuses by strategic merge patch of the `status` subresource, with the UID as precondition."""
+
+    def __init__(self, api: ApiClient, tasks: asyncio.TaskGroup, on_written: Callable[[Pod], None]) -> None:
+        self._api = api
+        self._tasks = tasks
+        self._on_written = on_written
+        self._entries: dict[PodUID, _Entry] = {}
+        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+
+    def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
+        uid = uid_of(pod)
+        entry = self._entries.get(uid)
+        if entry is None:
+            entry = self._entries[uid] = _Entry(base=pod, status=status)
+        entry.status = status
+        entry.containers_may_run = containers_may_run
+        entry.base = newer(entry.base, pod)
+        if status_patch(entry.base.status or PodStatus(), _merged(entry), uid) is None:
+            if entry.sending is None:
+                entry.settled.set()
+            return
+        entry.settled.clear()
+        if entry.sending is None:
+            entry.sending = self._tasks.create_task(self._send(uid, entry), name=f"status {uid}")
+
+    def cached(self, uid: PodUID) -> PodStatus | None:
+        entry = self._entries.get(uid)
+        return entry.status if entry is not None else None
+
+    async def settled(self, uid: PodUID) -> None:
+        entry = self._entries.get(uid)
+        if entry is not None:
+            await entry.settled.wait()
+
+    async def delete(self, pod: Pod) -> None:
+        namespace, name = name_of(pod)
+        delay = RETRY_SECONDS
+        while True:
+            try:
+                await self._api.delete(Pod, name, namespace, grace_period_seconds=0, uid=uid_of(pod))
+                return
+            except (NotFound, Conflict):
+                return  # gone, or another pod of that name by now
+            except ApiError as error:
+                log.warning(
+                    "cannot delete pod %s/%s from the API, next try in %.0f s: %s", namespace, name, delay, error
+                )
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RETRY_CAP_SECONDS)
+
+    def forget(self, uid: PodUID) -> None:
+        entry = self._entries.pop(uid, None)
+        if entry is not None:
+            entry.settled.set()
+            if entry.sending is not None:
+                entry.sending.cancel()
+
+    async def _send(self, uid: PodUID, entry: _Entry) -> None:
+        delay = RETRY_SECONDS
+        try:
+            while self._entries.get(uid) is entry:
+                patch = status_patch(entry.base.status or PodStatus(), _merged(entry), uid)
+                if patch is None:
+                    entry.settled.set()
+                    return
+                try:
+                    async with self._slots:
+                        await self._send_once(uid, entry, patch)
+                    delay = RETRY_SECONDS
+                except NotFound:
+                    self._entries.pop(uid, None)
+                    entry.settled.set()
+                    return
+                except ApiError as error:
+                    log.warning("status of pod %s not written, next try in %.0f s: %s", uid, delay, error)
+                    await asyncio.sleep(delay)
+                    delay = min(delay * 2, RETRY_CAP_SECONDS)
+        finally:
+            entry.sending = None
+
+    async def _send_once(self, uid: PodUID, entry: _Entry, patch: dict[str, object]) -> None:
+        namespace, name = name_of(entry.base)
+        try:
+            written = await self._api.patch(Pod, name, namespace, patch, subresource="status")
+        except Conflict:
+            written = await self._api.get(Pod, name, namespace)
+            if uid_of(written) != uid:
+                raise NotFound(404, "NotFound", f'pod "{name}" was recreated') from None
+        entry.base = newer(entry.base, written)
+        self._on_written(written)
+
+
+class NoStatuses:
+    """For agents without an API: statuses are kept for the node's own server, and sent nowhere."""
+
+    def __init__(self) -> None:
+        self._statuses: dict[PodUID, PodStatus] = {}
+
+    def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
+        self._statuses[uid_of(pod)] = status
+
+    def cached(self, uid: PodUID) -> PodStatus | None:
+        return self._statuses.get(uid)
+
+    async def settled(self, uid: PodUID) -> None:
+        return
+
+    async def delete(self, pod: Pod) -> None:
+        return
+
+    def forget(self, uid: PodUID) -> None:
+        self._statuses.pop(uid, None)
+
+
+def newer(one: Pod, other: Pod) -> Pod:
+    """The newer of two versions of an API object. Versions are opaque, but comparable where both are numbers."""
+    assert one.metadata is not None
+    assert other.metadata is not None
+    first, second = one.metadata.resourceVersion or "", other.metadata.resourceVersion or ""
+    if first.isdigit() and second.isdigit() and int(first) > int(second):
+        return one
+    return other
+
+
+def _merged(entry: _Entry) -> PodStatus:
+    return merge_for_patch(entry.base.status or PodStatus(), entry.status, containers_may_run=entry.containers_may_run)

@@ -1,0 +1,40 @@
+"""The way of a pod, as a list."""
+
+from typing import Protocol
+
+from nodeagent.pods.hooks import Hooks
+from nodeagent.pods.killing import Killer
+from nodeagent.pods.steps.cgroup import Cgroup
+from nodeagent.pods.steps.containers import ContainerConfigs, Containers, Images
+from nodeagent.pods.steps.contract import PodEvents, PodPaths, Step
+from nodeagent.pods.steps.directories import Directories
+from nodeagent.pods.steps.records import Records
+from nodeagent.pods.steps.sandbox import Sandbox, SandboxConfigs
+from nodeagent.pods.steps.volumes import Volumes
+from nodeagent.volumes.manager import VolumeManager
+
+
+class Configs(SandboxConfigs, ContainerConfigs, Protocol):
+    """Who translates pods and containers for the runtime."""
+
+
+def pod_steps(
+    *,
+    paths: PodPaths,
+    cgroup: Cgroup,
+    volumes: VolumeManager,
+    configs: Configs,
+    images: Images,
+    hooks: Hooks,
+    killer: Killer,
+    events: PodEvents,
+) -> tuple[Step, ...]:
+    """The steps in the order in which they are begun; teardown goes the other way. A feature is one line here."""
+    return (
+        Directories(paths),
+        Records(),
+        cgroup,
+        Volumes(volumes),
+        Sandbox(configs, events),
+        Containers(images=images, configs=configs, hooks=hooks, killer=killer, events=events, paths=paths),
+    )

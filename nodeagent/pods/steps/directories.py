@@ -1,0 +1,70 @@
+"""The pod's folders: data below the root dir, logs, and the links that log collectors follow."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from nodeagent.pods.slot import Slot
+from nodeagent.pods.spec import name_of
+from nodeagent.pods.steps.contract import Ending, PodPaths, Work
+from nodeagent.pods.steps.engine import StepError
+
+
+class Directories:
+    """Make `<root>/pods/<uid>` (0750) and the log folder (0755); remove them when the pod is gone for good."""
+
+    name = "directories"
+    deadline_seconds = 30.0
+    runs_processes = False
+
+    def __init__(self, paths: PodPaths) -> None:
+        self._paths = paths
+
+    def provides(self, work: Work) -> tuple[Slot[str], ...]:
+        return ()
+
+    async def run(self, work: Work) -> None:
+        namespace, name = name_of(work.pod)
+        try:
+            make_pod_directories(
+                self._paths, self._paths.log_dir(namespace, name, work.uid), self._paths.pod_dir(work.uid)
+            )
+        except OSError as error:
+            raise StepError(f"error making pod data directories: {error}", event_reason="Failed") from error
+
+    async def undo(self, ending: Ending) -> None:
+        if ending.keep_records:
+            return
+        namespace, name = name_of(ending.pod)
+        log_dir = self._paths.log_dir(namespace, name, ending.uid)
+        await asyncio.to_thread(self._remove, ending, log_dir)
+
+    def _remove(self, ending: Ending, log_dir: Path) -> None:
+        namespace, name = name_of(ending.pod)
+        for link in self._paths.container_logs_dir.glob(f"{name}_{namespace}_*.log"):
+            if link.is_symlink() and log_dir in Path(link.readlink()).parents:
+                link.unlink(missing_ok=True)
+        _remove_tree(log_dir)
+        remove_pod_directory(self._paths.pod_dir(ending.uid))
+
+
+def make_pod_directories(paths: PodPaths, log_dir: Path, pod_dir: Path) -> None:
+    """Two or three mkdir calls: not worth a thread."""
+    for directory, mode in ((pod_dir, 0o750), (pod_dir / "volumes", 0o750), (pod_dir / "plugins", 0o750)):
+        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    log_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    paths.container_logs_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+
+
+def remove_pod_directory(pod_dir: Path) -> None:
+    """Remove a pod's data folder, but never what is still mounted below it. Raises StepError naming the mount."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    below = [mount for mount in mounts if mount.startswith(f"{pod_dir}/")]
+    if below:
+        raise StepError(f"{pod_dir} still holds the mount {below[0]}")
+    _remove_tree(pod_dir)
+
+
+def _remove_tree(directory: Path) -> None:
+    if directory.is_dir() and not directory.is_symlink():
+        shutil.rmtree(directory)

@@ -1,0 +1,110 @@
+"""The pod's sandbox: its namespaces and its network. Containers may be created in it while the network comes up."""
+
+import asyncio
+from typing import Protocol
+
+from lightkube.models.core_v1 import Pod
+
+from nodeagent.pods.observation import LABEL_POD_UID
+from nodeagent.pods.slot import NotProvided, Slot
+from nodeagent.pods.steps.contract import Ending, PodEvents, Work
+from nodeagent.pods.steps.engine import StepError
+from proto import cri_pb2 as cri
+from runtimes.errors import RuntimeFault, Unavailable
+from runtimes.registry import Runtime
+
+NETWORK_NOT_READY = "NetworkPluginNotReady"
+
+
+class SandboxConfigs(Protocol):
+    """Who translates a pod into the runtime's sandbox configuration."""
+
+    def sandbox(self, pod: Pod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig:
+        """Raises ValueError for what cannot be expressed (a host name that is too long)."""
+        ...
+
+    def warn(self, pod: Pod) -> None:
+        """Record events about what the configuration leaves out."""
+        ...
+
+    def host_ips(self) -> tuple[str, ...]: ...
+
+
+class Sandbox:
+    name = "sandbox"
+    deadline_seconds = 240.0  # the kubelet's deadline for RunPodSandbox
+    runs_processes = True
+
+    def __init__(self, configs: SandboxConfigs, events: PodEvents) -> None:
+        self._configs = configs
+        self._events = events
+
+    def provides(self, work: Work) -> tuple[Slot[str] | Slot[tuple[str, ...]], ...]:
+        return (work.sandbox_id, work.pod_ips)
+
+    async def run(self, work: Work) -> None:
+        if work.plan.create_sandbox is None:
+            self._reuse(work)
+            return
+        if work.plan.sandbox_changed:
+            self._events.event(
+                work.pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."
+            )
+        for sandbox in work.observed.sandboxes:
+            if sandbox.state == cri.SANDBOX_READY:
+                await work.runtime.service.stop_pod_sandbox(cri.StopPodSandboxRequest(pod_sandbox_id=sandbox.id))
+        self._configs.warn(work.pod)
+        try:
+            config = self._configs.sandbox(
+                work.pod, attempt=work.plan.create_sandbox, cgroup_parent=await work.cgroup_parent.get()
+            )
+            answer = await work.runtime.service.run_pod_sandbox(
+                cri.RunPodSandboxRequest(config=config, runtime_handler=work.runtime.cri_handler),
+                on_created=work.sandbox_id.set,
+            )
+            work.sandbox_id.set(answer.pod_sandbox_id)
+            work.pod_ips.set(await self._pod_ips(work, answer.pod_sandbox_id))
+        except NotProvided:
+            raise
+        except Unavailable as error:
+            if error.reason == NETWORK_NOT_READY:
+                text = f"container runtime network not ready: NetworkReady=false reason:{error.reason} message:{error}"
+                raise StepError(
+                    f"network is not ready: {text}", event_reason="NetworkNotReady", retry_seconds=1.0
+                ) from error
+            raise _creation_failed(error) from error
+        except (RuntimeFault, ValueError) as error:
+            raise _creation_failed(error) from error
+
+    async def undo(self, ending: Ending) -> None:
+        """Stop the pod's sandboxes in every runtime; what is left of them tells the exit codes until `Records` removes it."""
+        await asyncio.gather(*(self._stop(runtime, ending) for runtime in ending.runtimes))
+
+    def _reuse(self, work: Work) -> None:
+        if work.current_sandbox_id is None:
+            return
+        sandbox = work.observed.sandboxes[0]
+        work.sandbox_id.set(sandbox.id)
+        work.pod_ips.set(self._ips_of(work, sandbox))
+
+    async def _pod_ips(self, work: Work, sandbox_id: str) -> tuple[str, ...]:
+        answer = await work.runtime.service.pod_sandbox_status(cri.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id))
+        return self._ips_of(work, answer.status)
+
+    def _ips_of(self, work: Work, sandbox: cri.PodSandboxStatus) -> tuple[str, ...]:
+        assert work.pod.spec is not None
+        if work.pod.spec.hostNetwork:
+            return self._configs.host_ips()
+        network = sandbox.network
+        return tuple(ip for ip in (network.ip, *(extra.ip for extra in network.additional_ips)) if ip)
+
+    async def _stop(self, runtime: Runtime, ending: Ending) -> None:
+        found = await runtime.service.list_pod_sandbox(
+            cri.ListPodSandboxRequest(filter=cri.PodSandboxFilter(label_selector={LABEL_POD_UID: ending.uid}))
+        )
+        for sandbox in found.items:
+            await runtime.service.stop_pod_sandbox(cri.StopPodSandboxRequest(pod_sandbox_id=sandbox.id))
+
+
+def _creation_failed(error: Exception) -> StepError:
+    return StepError(f"Failed to create pod sandbox: {error}", event_reason="FailedCreatePodSandBox")

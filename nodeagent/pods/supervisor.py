@@ -1,0 +1,488 @@
+"""One pod's supervisor: the only one that acts on its pod.
+
+    wake ──> observe ──> plan ──> status (published at once) ──> work (one pass at a time, beside this loop)
+      ^                                                            │
+      └── new desired state, runtime event, probe result, end of work, end of a back-off or deadline
+
+Stages go one way (`model.Stage`). The loop never waits for work: it goes on observing and publishing while containers are
+pulled, started or stopped, and cancels a pass that is overtaken by the pod's termination.
+"""
+
+import asyncio
+import dataclasses
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from lightkube.models.core_v1 import Pod, PodStatus
+
+from nodeagent.pods.model import (
+    Desired,
+    Memory,
+    NodeAddresses,
+    Observed,
+    Plan,
+    PodUID,
+    ProbeResults,
+    Stage,
+    StartFailure,
+    Termination,
+)
+from nodeagent.pods.observation import observe
+from nodeagent.pods.plan import plan as make_plan
+from nodeagent.pods.spec import describe, field_path, find_container, uid_of
+from nodeagent.pods.status import status as make_status
+from nodeagent.pods.status_writer import StatusSink
+from nodeagent.pods.steps.contract import Ending, PodEvents, Work
+from nodeagent.pods.steps.engine import StepEngine, StepError
+from nodeagent.pods.termination import deadline_at, deadline_exceeded, pod_grace_seconds
+from proto import cri_pb2 as cri
+from runtimes.errors import RuntimeFault
+from runtimes.registry import Runtime
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 10.0  # after a failed pass, times 1.0 to 1.5
+RESYNC_SECONDS = 60.0  # refresh of volumes, times 1.0 to 1.5
+TERMINAL_PHASES = ("Succeeded", "Failed")
+
+
+class UnknownRuntime(Exception):
+    """The pod's RuntimeClass or its handler does not exist on this node; the text says which do."""
+
+
+class RuntimeResolver(Protocol):
+    """Which runtime runs a pod."""
+
+    def resolve(self, pod: Pod) -> Runtime:
+        """Raises UnknownRuntime."""
+        ...
+
+    def all(self) -> tuple[Runtime, ...]: ...
+
+
+class Probing(Protocol):
+    """Keeps the probe workers of a pod in step with it."""
+
+    def sync(
+        self, pod: Pod, observed: Observed, runtime: Runtime, on_result: Callable[[str, ProbeResults], None]
+    ) -> None:
+        """Start, keep and stop workers; `on_result(container_id, results)` is called at every change."""
+        ...
+
+    def stop(self, uid: PodUID, *, keep_readiness: bool) -> None: ...
+
+
+class PodWatcher(Protocol):
+    """Who wants to know about a pod's turns."""
+
+    def finished(self, uid: PodUID) -> None:
+        """The pod is gone for good from this node."""
+        ...
+
+
+class PodUpkeep(Protocol):
+    """What a pod needs now and then while it runs."""
+
+    async def refresh(self, pod: Pod) -> None:
+        """Bring the contents of its volumes up to date."""
+        ...
+
+    def enrich(self, pod: Pod, observed: Observed) -> Observed:
+        """Add the termination messages of exited containers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodServices:
+    """What supervisors work with; one value for all pods."""
+
+    engine: StepEngine
+    runtimes: RuntimeResolver
+    statuses: StatusSink
+    events: PodEvents
+    probing: Probing
+    upkeep: PodUpkeep
+    kill_container: Callable[..., Awaitable[None]]
+    addresses: Callable[[], NodeAddresses]
+    now: Callable[[], datetime]
+    crash_backoff_cap_seconds: float = 300.0
+
+
+class PodSupervisor:
+    """Runs one pod from its first sight to its last trace."""
+
+    def __init__(self, desired: Desired, services: PodServices, *, rejected: StartFailure | None = None) -> None:
+        self.uid = uid_of(desired.pod)
+        self._desired = desired
+        self._services = services
+        self._memory = Memory(rejected=rejected, start_time=_start_time(desired.pod) or services.now())
+        self._woken = asyncio.Event()
+        self._woken.set()
+        self._work: asyncio.Task[None] | None = None
+        self._plan_wake_at: datetime | None = None
+        self._blocked_until: datetime | None = None  # a whole pass failed: no other one before
+        self._held_until: dict[str, datetime] = {}  # container name -> no start before
+        self._resync_at = services.now() + _jittered(RESYNC_SECONDS)
+        self._announced: dict[str, str] = {}
+        self._last_observed = Observed()
+        self._final_status_published = False
+        self._records_removed = False
+
+    # -- what others may do ------------------------------------------------------------------------------------------
+
+    @property
+    def desired(self) -> Desired:
+        return self._desired
+
+    @property
+    def stage(self) -> Stage:
+        return self._memory.stage
+
+    @property
+    def rejected(self) -> bool:
+        return self._memory.rejected is not None
+
+    def update(self, desired: Desired) -> None:
+        """Take over a newer desired state."""
+        if desired.removed and not self._desired.removed:
+            log.info("pod %s was removed from its source %s", describe(desired.pod), desired.source)
+        if desired.pod.spec != self._desired.pod.spec:
+            # whoever changed the pod may have mended what was wrong
+            self._held_until.clear()
+            self._blocked_until = None
+        self._desired = desired
+        self.wake()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def terminate(self, termination: Termination) -> None:
+        """Ask the pod to end (eviction, preemption, shutdown). The last override wins; the grace period only shrinks."""
+        current = self._memory.termination
+        grace = termination.grace_seconds if current is None else min(current.grace_seconds, termination.grace_seconds)
+        self._remember(termination=dataclasses.replace(termination, grace_seconds=grace))
+        self.wake()
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until the pod is gone. Errors are logged and the turn is taken again; only cancellation ends this early."""
+        try:
+            while not self._gone():
+                await self._wait()
+                try:
+                    await self._turn()
+                except RuntimeFault as error:
+                    self._event("Warning", "FailedSync", f"error determining status: {error}")
+                    self._block(1.0)
+                except Exception:
+                    log.exception("pod %s: unexpected error, will try again", describe(self._desired.pod))
+                    self._block()
+        finally:
+            if self._work is not None:
+                self._work.cancel()
+                await asyncio.gather(self._work, return_exceptions=True)
+            self._services.probing.stop(self.uid, keep_readiness=False)
+
+    async def _wait(self) -> None:
+        at = self._next_look()
+        timeout = None if at is None else max(0.0, (at - self._services.now()).total_seconds())
+        try:
+            async with asyncio.timeout(timeout):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+        self._woken.clear()
+
+    def _next_look(self) -> datetime | None:
+        """When to take a turn without being woken."""
+        if self._work is not None:
+            return None  # its end wakes
+        times = [self._blocked_until, self._deadline_at()]
+        if self._memory.stage is Stage.SYNC:
+            times += [self._plan_wake_at, self._resync_at, *self._held_until.values()]
+        return min((time for time in times if time is not None), default=None)
+
+    async def _turn(self) -> None:
+        now = self._services.now()
+        self._let_go(now)
+        runtime = self._runtime()
+        observed = self._last_observed = await self._observe(runtime)
+        self._check_end(now)
+        plan = None
+        if runtime is not None and self._work is None and self._memory.stage is Stage.SYNC:
+            plan = self._plan(observed, now)
+        status = self._publish(runtime, observed, now)
+        self._advance(status)
+        if runtime is not None and self._memory.stage is Stage.SYNC:
+            self._services.probing.sync(self._desired.pod, observed, runtime, self._probe_result)
+        if self._work is not None:
+            if self._memory.stage is not Stage.SYNC and self._work.get_name() == "pass":
+                self._work.cancel()  # its end wakes, and the ending begins
+        elif self._blocked_until is not None:
+            pass
+        elif self._memory.stage is not Stage.SYNC:
+            self._start_ending()
+        elif runtime is not None and plan is not None:
+            self._start_pass(runtime, observed, plan, now)
+
+    def _let_go(self, now: datetime) -> None:
+        """Forget the holds that are over."""
+        self._held_until = {name: until for name, until in self._held_until.items() if until > now}
+        if self._blocked_until is not None and self._blocked_until <= now:
+            self._blocked_until = None
+
+    # -- parts of a turn ---------------------------------------------------------------------------------------------
+
+    def _runtime(self) -> Runtime | None:
+        """The pod's runtime; None, with an event, while there is none for it."""
+        if self._memory.rejected is not None:
+            return None
+        try:
+            return self._services.runtimes.resolve(self._desired.pod)
+        except UnknownRuntime as error:
+            if self._memory.stage is Stage.SYNC:
+                self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+                self._block()
+            return None
+
+    async def _observe(self, runtime: Runtime | None) -> Observed:
+        if runtime is None or self._memory.stage is Stage.FINISHED:
+            return self._last_observed  # what is removed by now is remembered for the last status
+        return self._services.upkeep.enrich(self._desired.pod, await observe(runtime.service, self.uid))
+
+    def _check_end(self, now: datetime) -> None:
+        """Turn what ends a pod from outside into a termination."""
+        pod = self._desired.pod
+        assert pod.metadata is not None
+        current = self._memory.termination
+        deadline = self._deadline_at()
+        if pod.metadata.deletionTimestamp is not None or self._desired.removed:
+            grace = pod_grace_seconds(pod, current)
+            if current is None or current.grace_seconds != grace:
+                base = current or Termination(grace_seconds=grace)
+                self._remember(termination=dataclasses.replace(base, grace_seconds=grace))
+        elif current is None and deadline is not None and deadline <= now:
+            termination = deadline_exceeded(pod)
+            self._event("Normal", termination.reason, termination.message)
+            self._remember(termination=termination)
+
+    def _plan(self, observed: Observed, now: datetime) -> Plan:
+        plan = make_plan(
+            self._desired,
+            observed,
+            self._memory,
+            now,
+            crash_backoff_cap_seconds=self._services.crash_backoff_cap_seconds,
+        )
+        failures = {name: failure for name, failure in self._memory.start_failures.items() if not _backing_off(failure)}
+        self._remember(start_failures={**failures, **plan.waiting})
+        for name, failure in plan.waiting.items():
+            self._announce_backoff(name, failure)
+        self._plan_wake_at = plan.wake_at
+        return dataclasses.replace(
+            plan, start=tuple(start for start in plan.start if start.name not in self._held_until)
+        )
+
+    def _publish(self, runtime: Runtime | None, observed: Observed, now: datetime) -> PodStatus:
+        pod = self._desired.pod
+        previous = self._services.statuses.cached(self.uid) or pod.status
+        status = make_status(
+            self._desired,
+            observed,
+            self._memory,
+            previous,
+            self._services.addresses(),
+            now,
+            runtime_name=runtime.display_name if runtime is not None else "nodeagent",
+        )
+        if not self._desired.removed:
+            may_run = self._memory.stage in (Stage.SYNC, Stage.TERMINATING)
+            self._services.statuses.publish(pod, status, containers_may_run=may_run)
+        self._final_status_published = self._memory.stage is Stage.FINISHED
+        return status
+
+    def _advance(self, status: PodStatus) -> None:
+        if self._memory.stage is not Stage.SYNC:
+            return
+        ended_elsewhere = self._desired.pod.status is not None and self._desired.pod.status.phase in TERMINAL_PHASES
+        if self._memory.termination is not None or status.phase in TERMINAL_PHASES or ended_elsewhere:
+            self._remember(stage=Stage.TERMINATING)
+            self._blocked_until = None
+            self._services.probing.stop(self.uid, keep_readiness=True)
+
+    def _start_pass(self, runtime: Runtime, observed: Observed, plan: Plan, now: datetime) -> None:
+        """Begin what the plan asks for, or the refresh that is due."""
+        if plan.kill_pod:
+            self._begin("stop", self._stop_all())
+        elif plan.kill or plan.remove or plan.start or plan.create_sandbox is not None:
+            work = Work(desired=self._desired, observed=observed, plan=plan, runtime=runtime)
+            self._begin("pass", self._pass(work))
+        elif self._resync_at <= now:
+            self._resync_at = now + _jittered(RESYNC_SECONDS)
+            self._begin("pass", self._services.upkeep.refresh(self._desired.pod))
+
+    def _start_ending(self) -> None:
+        stage = self._memory.stage
+        if stage is Stage.TERMINATING:
+            self._begin("stop", self._stop_all(next_stage=Stage.TERMINATED))
+        elif stage is Stage.TERMINATED:
+            self._begin("release", self._release())
+        elif stage is Stage.FINISHED and not self._keeps_records() and not self._records_removed:
+            self._begin("forget", self._forget())
+
+    # -- work, one at a time -----------------------------------------------------------------------------------------
+
+    def _begin(self, name: str, work: Awaitable[None]) -> None:
+        async def body() -> None:
+            try:
+                await work
+            except asyncio.CancelledError:
+                if name != "pass" or self._memory.stage is Stage.SYNC:
+                    raise
+            except ExceptionGroup as group:
+                for error in group.exceptions:
+                    log.warning("pod %s: %s", describe(self._desired.pod), error)
+                self._event("Warning", "FailedKillPod", f"error killing pod: {group.exceptions[0]}")
+                self._block(1.0)
+            except Exception as error:
+                log.exception("pod %s: %s failed", describe(self._desired.pod), name)
+                self._event("Warning", "FailedSync", str(error))
+                self._block()
+            finally:
+                self._work = None
+                self.wake()
+
+        self._work = asyncio.create_task(body(), name=name)
+
+    async def _pass(self, work: Work) -> None:
+        for kill in work.plan.kill:
+            await self._services.kill_container(
+                work.runtime,
+                work.pod,
+                kill.container_id,
+                kill.name,
+                message=kill.message,
+                grace_seconds=kill.grace_seconds,
+                run_pre_stop=kill.run_pre_stop,
+            )
+        for remove in work.plan.remove:
+            await work.runtime.service.remove_container(cri.RemoveContainerRequest(container_id=remove.container_id))
+        errors: list[Exception] = []
+        if work.plan.start or work.plan.create_sandbox is not None:
+            errors = await self._services.engine.carry_out(work)
+        self._merge(work)
+        for error in errors:
+            self._report(error)
+
+    def _merge(self, work: Work) -> None:
+        """Take over what a pass found out about the containers it was to start."""
+        failures = {name: failure for name, failure in self._memory.start_failures.items() if name not in work.started}
+        backoffs = dict(self._memory.crash_backoffs)
+        for name, backoff in work.started.items():
+            self._announced.pop(name, None)
+            if backoff is not None:
+                backoffs[name] = backoff
+        self._remember(start_failures={**failures, **work.failures}, crash_backoffs=backoffs)
+        for name in work.failures:
+            self._held_until[name] = self._services.now() + _jittered(work.retry_seconds.get(name, RETRY_SECONDS))
+
+    def _report(self, error: Exception) -> None:
+        if isinstance(error, StepError):
+            if error.event_reason:
+                self._event("Warning", error.event_reason, str(error))
+            self._block(error.retry_seconds)
+            return
+        log.error("pod %s: %s", describe(self._desired.pod), error, exc_info=error)
+        self._event("Warning", "FailedSync", str(error) or type(error).__name__)
+        self._block()
+
+    async def _stop_all(self, next_stage: Stage | None = None) -> None:
+        await self._services.engine.stop(self._ending(keep_records=self._keeps_records()))
+        if next_stage is not None:
+            self._services.probing.stop(self.uid, keep_readiness=False)
+            self._remember(stage=next_stage)
+
+    async def _release(self) -> None:
+        keep_records = self._keeps_records()
+        await self._services.engine.release(self._ending(keep_records=keep_records))
+        self._records_removed = not keep_records
+        self._remember(stage=Stage.FINISHED)
+
+    async def _forget(self) -> None:
+        """The object itself is to go: remove what was kept of a completed pod, then let the API drop the object."""
+        ending = self._ending(keep_records=False)
+        await self._services.engine.stop(ending)
+        await self._services.engine.release(ending)
+        self._records_removed = True
+
+    # -- small things ------------------------------------------------------------------------------------------------
+
+    def _ending(self, *, keep_records: bool) -> Ending:
+        pod = self._desired.pod
+        termination = self._memory.termination
+        grace = termination.grace_seconds if termination is not None else pod_grace_seconds(pod, None)
+        return Ending(
+            pod=pod,
+            uid=self.uid,
+            grace_seconds=grace,
+            runtimes=self._services.runtimes.all(),
+            keep_records=keep_records,
+        )
+
+    def _keeps_records(self) -> bool:
+        assert self._desired.pod.metadata is not None
+        return self._desired.pod.metadata.deletionTimestamp is None and not self._desired.removed
+
+    def _gone(self) -> bool:
+        return self._records_removed and self._final_status_published and self._work is None
+
+    def _deadline_at(self) -> datetime | None:
+        if self._memory.termination is not None or self._memory.stage is not Stage.SYNC:
+            return None
+        return deadline_at(self._desired.pod, self._memory.start_time)
+
+    def _probe_result(self, container_id: str, results: ProbeResults) -> None:
+        self._remember(probes={**self._memory.probes, container_id: results})
+        self.wake()
+
+    def _announce_backoff(self, name: str, failure: StartFailure) -> None:
+        if self._announced.get(name) == failure.message:
+            return
+        self._announced[name] = failure.message
+        found = find_container(self._desired.pod, name)
+        if found is not None:
+            self._services.events.event(
+                self._desired.pod,
+                "Warning",
+                "BackOff",
+                f"Back-off restarting failed container {name} in pod {describe(self._desired.pod)}",
+                field_path=field_path(found[0], name),
+            )
+
+    def _event(self, type: str, reason: str, message: str) -> None:
+        self._services.events.event(self._desired.pod, type, reason, message)
+
+    def _remember(self, **changes: object) -> None:
+        self._memory = dataclasses.replace(self._memory, **changes)  # type: ignore[arg-type]  # names are Memory's own
+
+    def _block(self, seconds: float | None = None) -> None:
+        """Begin no other pass for a while; observing and publishing go on."""
+        until = self._services.now() + _jittered(RETRY_SECONDS if seconds is None else seconds)
+        self._blocked_until = until if self._blocked_until is None else max(self._blocked_until, until)
+
+
+def _start_time(pod: Pod) -> datetime | None:
+    return pod.status.startTime if pod.status is not None else None
+
+
+def _backing_off(failure: StartFailure) -> bool:
+    return failure.reason == "CrashLoopBackOff"
+
+
+def _jittered(seconds: float) -> timedelta:
+    return timedelta(seconds=seconds * random.uniform(1.0, 1.5))

@@ -1,0 +1,48 @@
+"""The exec probe: a command in the container. Source: facts/pod-lifecycle.md 7.3."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+
+from lightkube.models.core_v1 import EnvVar
+
+from nodeagent.probes.outcome import MAX_OUTPUT_BYTES, Outcome, ProbeError, failure, success
+from nodeagent.resources.duration import go_duration
+from proto import cri_pb2 as cri
+from runtimes.contract import RuntimeService
+from runtimes.errors import RuntimeFault, Timeout
+
+CALL_MARGIN_SECONDS = 120.0  # what the call may take beyond the command's own time
+
+_REFERENCE = re.compile(r"\$\$|\$\(([^()]*)\)")
+
+
+async def probe_exec(
+    runtime: RuntimeService, container_id: str, command: Sequence[str], *, timeout_seconds: int
+) -> Outcome:
+    """Run the command; the runtime kills it when its time is up. Raises ProbeError."""
+    request = cri.ExecSyncRequest(container_id=container_id, cmd=command, timeout=timeout_seconds)
+    try:
+        async with asyncio.timeout(timeout_seconds + CALL_MARGIN_SECONDS):
+            answer = await runtime.exec_sync(request)
+    except Timeout:
+        text = " ".join(command)
+        return failure(f'command timed out: "{text}" timed out after {go_duration(timeout_seconds)}')
+    except TimeoutError as error:
+        raise ProbeError("the runtime did not answer in time") from error
+    except RuntimeFault as error:
+        raise ProbeError(str(error)) from error
+    output = (answer.stdout + answer.stderr)[:MAX_OUTPUT_BYTES].decode(errors="replace")
+    return success(output) if answer.exit_code == 0 else failure(output)
+
+
+def expand_command(command: Sequence[str], env: Sequence[EnvVar] | None) -> list[str]:
+    """`$(VAR)` is replaced by literal values of the container's env only; `$$` stands for `$`; others stay as they are."""
+    values = {item.name: item.value or "" for item in env or () if item.valueFrom is None}
+
+    def replaced(match: re.Match[str]) -> str:
+        if match.group(0) == "$$":
+            return "$"
+        return values.get(match.group(1), match.group(0))
+
+    return [_REFERENCE.sub(replaced, argument) for argument in command]

@@ -1,0 +1,246 @@
+"""The probes of all pods of the node: workers in step with the containers there are.
+
+Source: facts/pod-lifecycle.md 7.2. Startup gates the other two probes of its container; results go to the pod's supervisor,
+per container id.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from lightkube.models.core_v1 import Container, ContainerStatus, Pod, PodStatus, Probe
+
+from nodeagent.pods.model import ContainerKind, Instance, NodeAddresses, Observed, PodUID, ProbeResults
+from nodeagent.pods.pod_ips import pod_ips
+from nodeagent.pods.runtime_view import RUNNING, moment, newest
+from nodeagent.pods.spec import AnyContainer, containers, field_path, uid_of
+from nodeagent.probes.state import Kind
+from nodeagent.probes.target import ProbeTarget, run_probe
+from nodeagent.probes.worker import ProbeWorker, Runner, Timers
+from runtimes.contract import RuntimeService
+from runtimes.registry import Runtime
+
+ADOPTED_SECONDS = 10.0  # a container that ran this long before the agent keeps its results
+
+OnResult = Callable[[str, ProbeResults], None]
+
+
+class ProbeEvents(Protocol):
+    """Where events go. Never blocks."""
+
+    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+
+
+class ProbeManager:
+    """Implements what supervisors ask of probing. All methods are called on the event loop and return at once."""
+
+    def __init__(
+        self,
+        *,
+        tasks: asyncio.TaskGroup,
+        events: ProbeEvents,
+        addresses: Callable[[], NodeAddresses],
+        now: Callable[[], datetime],
+        agent_started_at: datetime,
+        timers: Timers | None = None,
+        runner: Runner = run_probe,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._tasks = tasks
+        self._events = events
+        self._addresses = addresses
+        self._now = now
+        self._agent_started_at = agent_started_at
+        self._timers = timers
+        self._runner = runner
+        self._jitter = jitter
+        self._pods: dict[PodUID, dict[str, _Probed]] = {}
+
+    @property
+    def workers(self) -> int:
+        return sum(len(probed.workers) for pod in self._pods.values() for probed in pod.values())
+
+    def sync(self, pod: Pod, observed: Observed, runtime: Runtime, on_result: OnResult) -> None:
+        """Start, keep and stop workers of a pod; `on_result(container_id, results)` is called at every change."""
+        uid = uid_of(pod)
+        wanted = list(_probed_containers(pod))
+        if not wanted and uid not in self._pods:
+            return
+        known = self._pods.setdefault(uid, {})
+        for name in known.keys() - {container.name for _, container, _ in wanted}:
+            known.pop(name).stop(Kind.STARTUP, Kind.READINESS, Kind.LIVENESS)
+        ip = _primary_ip(pod, observed, self._addresses())
+        for kind, container, probes in wanted:
+            probed = known.get(container.name)
+            if probed is None:
+                probed = known[container.name] = _Probed(
+                    kind=kind, pod=pod, name=container.name, events=self._events, now=self._now
+                )
+                self._start_workers(uid, probed, probes)
+            probed.pod, probed.on_result = pod, on_result
+            self._follow(probed, container, newest(observed, container.name), ip, runtime.service)
+
+    def stop(self, uid: PodUID, *, keep_readiness: bool) -> None:
+        """The pod ends. `keep_readiness`: its containers have yet to stop, so readiness and sidecars' probes go on."""
+        if keep_readiness:
+            for probed in self._pods.get(uid, {}).values():
+                if probed.kind is ContainerKind.REGULAR:
+                    probed.stop(Kind.STARTUP, Kind.LIVENESS)
+            return
+        for probed in self._pods.pop(uid, {}).values():
+            probed.stop(Kind.STARTUP, Kind.READINESS, Kind.LIVENESS)
+
+    def _start_workers(self, uid: PodUID, probed: "_Probed", probes: dict[Kind, Probe]) -> None:
+        timers = self._timers or asyncio.get_running_loop()
+        for kind, probe in probes.items():
+            worker = ProbeWorker(kind, probe, runner=self._runner, timers=timers, reports=probed)
+            probed.workers[kind] = worker
+            name = f"{kind.value.lower()} probe {uid}/{probed.name}"
+            probed.tasks[kind] = self._tasks.create_task(worker.run(), name=name)
+
+    def _follow(
+        self, probed: "_Probed", container: Container, instance: Instance | None, ip: str, service: RuntimeService
+    ) -> None:
+        """Bring the workers of one container in step with its newest instance."""
+        if instance is None or instance.status.state != RUNNING:
+            probed.rest()
+            return
+        container_id = instance.status.id
+        target = ProbeTarget(container=container, container_id=container_id, pod_ip=ip, runtime=service)
+        started_at = moment(instance.status.started_at) or self._now()
+        if probed.container_id == container_id:
+            probed.retarget(target)
+            return
+        probed.started_at = started_at
+        said = _said_before(probed.pod, container_id, container.name)
+        if said is not None and self._agent_started_at - started_at > timedelta(seconds=ADOPTED_SECONDS):
+            probed.adopt(target, said, self._jitter)
+        else:
+            probed.begin(target)
+            if said is not None:
+                probed.publish()  # what was said of it before the agent started no longer counts
+
+
+@dataclass(slots=True, kw_only=True)
+class _Probed:
+    """One container with its workers; hears what they find."""
+
+    kind: ContainerKind
+    pod: Pod
+    name: str
+    events: ProbeEvents
+    now: Callable[[], datetime]
+    on_result: OnResult | None = None
+    workers: dict[Kind, ProbeWorker] = field(default_factory=dict)
+    tasks: dict[Kind, "asyncio.Task[None]"] = field(default_factory=dict)
+    container_id: str = ""
+    started_at: datetime | None = None
+    target: ProbeTarget | None = None
+
+    @property
+    def age_seconds(self) -> float:
+        return 0.0 if self.started_at is None else (self.now() - self.started_at).total_seconds()
+
+    def begin(self, target: ProbeTarget) -> None:
+        """A new container: startup first, and the others when it is done, where there is a startup probe."""
+        self.container_id, self.target = target.container_id, target
+        gated = Kind.STARTUP in self.workers
+        for kind, worker in self.workers.items():
+            if gated and kind is not Kind.STARTUP:
+                worker.rest()
+            else:
+                worker.begin(target, age_seconds=self.age_seconds)
+
+    def adopt(self, target: ProbeTarget, said: ContainerStatus, jitter: Callable[[], float]) -> None:
+        """A container from before the agent: started and ready are as its status says."""
+        self.container_id, self.target = target.container_id, target
+        gated = Kind.STARTUP in self.workers and not said.started
+        known = {Kind.STARTUP: True if said.started else None, Kind.READINESS: said.ready, Kind.LIVENESS: True}
+        for kind, worker in self.workers.items():
+            if gated and kind is not Kind.STARTUP:
+                worker.rest()
+            else:
+                worker.adopt(target, age_seconds=self.age_seconds, result=known[kind], jitter=jitter())
+        self.publish()
+
+    def retarget(self, target: ProbeTarget) -> None:
+        self.target = target
+        for worker in self.workers.values():
+            worker.retarget(target)
+
+    def rest(self) -> None:
+        if not self.container_id:
+            return
+        for worker in self.workers.values():
+            worker.rest()
+        self.container_id, self.target = "", None
+
+    def stop(self, *kinds: Kind) -> None:
+        """End the tasks; what they found stays: a pod that ends was started all the same."""
+        for kind in kinds:
+            task = self.tasks.pop(kind, None)
+            if task is not None:
+                task.cancel()
+
+    # -- what workers report -------------------------------------------------------------------------------------------
+
+    def result(self, kind: Kind, container_id: str) -> None:
+        if container_id != self.container_id or self.target is None:
+            return
+        startup = self.workers.get(Kind.STARTUP)
+        if kind is Kind.STARTUP and startup is not None and startup.result:
+            for other, worker in self.workers.items():
+                if other is not Kind.STARTUP and other in self.tasks:
+                    worker.begin(self.target, age_seconds=self.age_seconds)
+        self.publish()
+
+    def event(self, reason: str, message: str) -> None:
+        self.events.event(self.pod, "Warning", reason, message, field_path=field_path(self.kind, self.name))
+
+    def publish(self) -> None:
+        if self.on_result is None:
+            return
+        results = {kind: worker.result for kind, worker in self.workers.items()}
+        self.on_result(
+            self.container_id,
+            ProbeResults(
+                started=results.get(Kind.STARTUP), ready=results.get(Kind.READINESS), live=results.get(Kind.LIVENESS)
+            ),
+        )
+
+
+def _probed_containers(pod: Pod) -> Iterator[tuple[ContainerKind, Container, dict[Kind, Probe]]]:
+    """Regular containers and sidecars that have probes."""
+    for kind, container in containers(pod):
+        if kind in (ContainerKind.REGULAR, ContainerKind.SIDECAR) and isinstance(container, Container):
+            probes = dict(_probes(container))
+            if probes:
+                yield kind, container, probes
+
+
+def _probes(container: AnyContainer) -> Iterator[tuple[Kind, Probe]]:
+    for kind, probe in (
+        (Kind.STARTUP, container.startupProbe),
+        (Kind.READINESS, container.readinessProbe),
+        (Kind.LIVENESS, container.livenessProbe),
+    ):
+        if probe is not None:
+            yield kind, probe
+
+
+def _said_before(pod: Pod, container_id: str, name: str) -> ContainerStatus | None:
+    """What the API's status says of this very container."""
+    status = pod.status or PodStatus()
+    listed: list[ContainerStatus] = [*(status.initContainerStatuses or []), *(status.containerStatuses or [])]
+    for item in listed:
+        if item.name == name and (item.containerID or "").endswith(f"://{container_id}"):
+            return item
+    return None
+
+
+def _primary_ip(pod: Pod, observed: Observed, node: NodeAddresses) -> str:
+    found = pod_ips(pod, observed, pod.status or PodStatus(), node)
+    return found[0].ip if found else ""

@@ -1,0 +1,64 @@
+"""From a probe's specification to one run of it. Source: facts/pod-lifecycle.md 7.1 and 7.3."""
+
+from dataclasses import dataclass
+
+from lightkube.models.core_v1 import Container, HTTPGetAction, Probe
+
+from nodeagent.probes.exec import expand_command, probe_exec
+from nodeagent.probes.grpc import probe_grpc
+from nodeagent.probes.http import HTTPTarget, probe_http
+from nodeagent.probes.outcome import Outcome, ProbeError
+from nodeagent.probes.tcp import probe_tcp
+from runtimes.contract import RuntimeService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeTarget:
+    """One running container, as a probe reaches it. `pod_ip`: empty while the pod has none."""
+
+    container: Container
+    container_id: str
+    pod_ip: str
+    runtime: RuntimeService
+
+
+async def run_probe(probe: Probe, target: ProbeTarget) -> Outcome:
+    """Run the probe once. Raises ProbeError."""
+    timeout_seconds = probe.timeoutSeconds or 1
+    if probe.exec is not None:
+        command = expand_command(probe.exec.command or [], target.container.env)
+        return await probe_exec(target.runtime, target.container_id, command, timeout_seconds=timeout_seconds)
+    if probe.httpGet is not None:
+        return await probe_http(_http_target(probe.httpGet, target), timeout_seconds=timeout_seconds)
+    if probe.tcpSocket is not None:
+        port = resolve_port(probe.tcpSocket.port, target.container)
+        return await probe_tcp(probe.tcpSocket.host or target.pod_ip, port, timeout_seconds=timeout_seconds)
+    if probe.grpc is not None:
+        service = probe.grpc.service or ""
+        return await probe_grpc(target.pod_ip, probe.grpc.port, service, timeout_seconds=timeout_seconds)
+    raise ProbeError(f"missing probe handler for {target.container.name}")
+
+
+def resolve_port(port: int | str, container: Container) -> int:
+    """A port number, a number as text, or the name of one of the container's ports. Raises ProbeError."""
+    number: int | None = None
+    if isinstance(port, int):
+        number = port
+    else:
+        named = next((item.containerPort for item in container.ports or () if item.name == port), None)
+        number = named if named is not None else int(port) if port.isdecimal() else None
+        if number is None:
+            raise ProbeError(f"couldn't find port: {port}")
+    if not 0 < number < 65536:
+        raise ProbeError(f"invalid port number: {number}")
+    return number
+
+
+def _http_target(action: HTTPGetAction, target: ProbeTarget) -> HTTPTarget:
+    return HTTPTarget(
+        host=action.host or target.pod_ip,
+        port=resolve_port(action.port, target.container),
+        path=action.path or "/",
+        scheme=(action.scheme or "HTTP").lower(),
+        headers=[(header.name, header.value or "") for header in action.httpHeaders or ()],
+    )

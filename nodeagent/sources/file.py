@@ -1,0 +1,135 @@
+"""Static pods from a folder, or from one file. Source: facts pod-lifecycle 1.1, 1.3.
+
+Looks again at every change that inotify reports, and every 20 s for what inotify cannot see (network file systems).
+"""
+
+import asyncio
+import contextlib
+import logging
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from asyncinotify import Inotify, Mask
+from lightkube.models.core_v1 import Pod
+
+from nodeagent.sources.manifest import MAX_BYTES, InvalidManifest, StaticRules, decode, static_pod
+from nodeagent.sources.merger import FILE, PodMerger
+
+log = logging.getLogger(__name__)
+
+RESCAN_SECONDS = 20.0
+_MASK = (
+    Mask.CREATE
+    | Mask.CLOSE_WRITE
+    | Mask.MOVED_TO
+    | Mask.MOVED_FROM
+    | Mask.DELETE
+    | Mask.DELETE_SELF
+    | Mask.MOVE_SELF
+    | Mask.ATTRIB
+)
+
+
+class FileSource:
+    """Feeds the merger from `path` until cancelled. A missing path has no pods; a bad file hides no other."""
+
+    def __init__(
+        self, path: Path, merger: PodMerger, rules: StaticRules, *, rescan_seconds: float = RESCAN_SECONDS
+    ) -> None:
+        self._path = path
+        self._merger = merger
+        self._rules = rules
+        self._rescan_seconds = rescan_seconds
+        self._complaints: dict[Path, str] = {}
+
+    async def run(self) -> None:
+        while True:
+            async with _changes(self._path) as changed:
+                await self.scan()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._rescan_seconds):
+                        await changed.wait()
+
+    async def scan(self) -> None:
+        """Deliver what the files say now."""
+        try:
+            files = await asyncio.to_thread(_manifests, self._path)
+        except OSError as error:
+            # unreadable is not empty: what runs goes on running
+            self._complain(self._path, f"cannot be read: {error.strerror or error}")
+            return
+        self._complaints = {path: text for path, text in self._complaints.items() if path in dict(files)}
+        self._merger.replace(FILE, [pod for path, data in files if (pod := self._pod(path, data))])
+
+    def _pod(self, path: Path, data: bytes | OSError) -> Pod | None:
+        try:
+            if isinstance(data, OSError):
+                raise InvalidManifest(f"cannot be read: {data.strerror or data}")
+            pod = static_pod(decode(data), str(path), self._rules)
+        except InvalidManifest as error:
+            self._complain(path, str(error))
+            return None
+        self._complaints.pop(path, None)
+        return pod
+
+    def _complain(self, path: Path, text: str) -> None:
+        if self._complaints.get(path) != text:  # not again with every rescan
+            log.error("static pod file %s ignored: %s", path, text)
+            self._complaints[path] = text
+
+
+def _manifests(path: Path) -> list[tuple[Path, bytes | OSError]]:
+    """Return the manifest files and what is in them. A missing path has none. Raises OSError for a folder unreadable."""
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+    except FileNotFoundError:
+        return []
+    found = [(file, _read(file)) for file in files if file == path or _counts(file)]
+    return [(file, data) for file, data in found if not isinstance(data, FileNotFoundError)]
+
+
+def _counts(file: Path) -> bool:
+    return not file.name.startswith(".") and file.is_file()
+
+
+def _read(file: Path) -> bytes | OSError:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        return error
+
+
+@contextlib.asynccontextmanager
+async def _changes(path: Path) -> AsyncIterator[asyncio.Event]:
+    """Give an event that is set when something about `path` changes; never, when it cannot be watched."""
+    changed = asyncio.Event()
+    with Inotify() as inotify:
+        # a single file is watched through its folder: editors replace it
+        for folder in {path, path.parent}:
+            with contextlib.suppress(OSError):
+                inotify.add_watch(folder, _MASK | Mask.ONLYDIR)
+        task = asyncio.create_task(_wait(inotify, path, changed))
+        try:
+            yield changed
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _wait(inotify: Inotify, path: Path, changed: asyncio.Event) -> None:
+    async for event in inotify:
+        where = event.path
+        if where is None or where == path or (path in where.parents and not where.name.startswith(".")):
+            if event.mask & Mask.CREATE and where is not None and _being_written(where):
+                continue  # its close comes too; now it may be half there
+            changed.set()
+
+
+def _being_written(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1

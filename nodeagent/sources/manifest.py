@@ -1,0 +1,157 @@
+"""A static pod's manifest: bytes to the Pod that the agent runs. Source: facts pod-lifecycle 1.3.
+
+The API's own defaulting and validation are a port (`Prepare`): the caller brings them.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import yaml
+from lightkube.models.core_v1 import Pod
+
+from nodeagent.api.references import config_map_names, secret_names
+from nodeagent.sources import annotations
+
+Json = dict[str, Any]
+Prepare = Callable[[Json], Sequence[str]]
+"""Sets the API's defaults in a pod, in place, and returns all reasons to refuse it."""
+
+MAX_BYTES = 10 * 1024 * 1024
+NO_EXECUTE_TOLERATION = {"operator": "Exists", "effect": "NoExecute"}
+
+
+class InvalidManifest(ValueError):
+    """The manifest is not a pod that can run as a static pod."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticRules:
+    """What makes a manifest a pod of this node. `tolerate`: the file source's toleration of every NoExecute taint."""
+
+    node_name: str
+    prepare: Prepare
+    tolerate: bool
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML as Kubernetes reads it: dates are text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def decode(data: bytes) -> Json:
+    """Return the one object in YAML or JSON `data`. Raises InvalidManifest."""
+    if len(data) > MAX_BYTES:
+        raise InvalidManifest(f"the manifest is larger than {MAX_BYTES} bytes")
+    try:
+        documents = [document for document in yaml.load_all(data, _Loader) if document is not None]
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise InvalidManifest(f"not valid YAML or JSON: {' '.join(str(error).split())}") from error
+    if len(documents) != 1 or not isinstance(documents[0], dict):
+        raise InvalidManifest(f"one object is expected, {len(documents)} documents found")
+    return documents[0]
+
+
+def static_pod(manifest: Json, origin: str, rules: StaticRules) -> Pod:
+    """Return the pod of a manifest from `origin` (a path or URL). Raises InvalidManifest with every reason."""
+    pod = _plain(manifest)
+    if (pod.get("apiVersion"), pod.get("kind")) != ("v1", "Pod"):
+        raise InvalidManifest(f"a v1 Pod is expected, not {pod.get('apiVersion')} {pod.get('kind')}")
+    for field in ("metadata", "spec"):
+        if not isinstance(pod.get(field), dict):
+            raise InvalidManifest(f"{field} is missing")
+    _typed(pod)  # from here on every field has the type that the API gives it
+    metadata, spec = pod["metadata"], pod["spec"]
+    if not metadata.get("uid"):
+        metadata["uid"] = content_hash(manifest, rules.node_name, origin)
+    metadata["name"] = f"{metadata.get('name') or ''}-{rules.node_name.lower()}"
+    metadata["namespace"] = metadata.get("namespace") or "default"
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), annotations.HASH: metadata["uid"]}
+    spec["nodeName"] = rules.node_name
+    if rules.tolerate and NO_EXECUTE_TOLERATION not in (spec.get("tolerations") or ()):
+        spec["tolerations"] = [*(spec.get("tolerations") or ()), NO_EXECUTE_TOLERATION]
+    pod["status"] = {"phase": "Pending"}
+    return _checked(pod, rules)
+
+
+def content_hash(manifest: Json, *parts: str) -> str:
+    """Return 32 hex digits that change with the manifest, the node or the origin."""
+    digest = hashlib.blake2b(msgspec.json.encode(_plain(manifest), order="sorted"), digest_size=16)
+    for part in parts:
+        digest.update(b"\0" + part.encode())
+    return digest.hexdigest()
+
+
+def api_reference(pod: Pod) -> str:
+    """Say which kind of API object a pod refers to, which a static pod may not; empty: to none."""
+    spec = pod.spec
+    if spec is None:
+        return ""
+    if spec.serviceAccountName:
+        return "serviceaccounts"
+    if secret_names(pod):
+        return "secrets"
+    if config_map_names(pod):
+        return "configmaps"
+    if spec.resourceClaims:
+        return "resourceclaims"
+    for volume in spec.volumes or ():
+        direct = (
+            (volume.ephemeral, "persistentvolumeclaims (via ephemeral volumes)"),
+            (volume.persistentVolumeClaim, "persistentvolumeclaims"),
+            (volume.csi, "csidrivers (via CSI volumes)"),
+            (volume.glusterfs, "endpoints (via glusterFS volumes)"),
+        )
+        for source, name in direct:
+            if source is not None:
+                return name
+        for projection in (volume.projected.sources if volume.projected else None) or ():
+            projected = (
+                (projection.clusterTrustBundle, "clustertrustbundles"),
+                (projection.podCertificate, "podcertificates"),
+                (projection.serviceAccountToken, "serviceaccounts"),
+            )
+            for part, name in projected:
+                if part is not None:
+                    return f"{name} (via projected volumes)"
+    return ""
+
+
+def _checked(pod: Json, rules: StaticRules) -> Pod:
+    if reasons := rules.prepare(pod):
+        raise InvalidManifest("; ".join(reasons))
+    typed = _typed(pod)
+    if reference := api_reference(typed):
+        raise InvalidManifest(f"static pods may not reference {reference}")
+    return typed
+
+
+def _typed(pod: Json) -> Pod:
+    try:
+        return msgspec.convert(pod, Pod)
+    except msgspec.ValidationError as error:
+        raise InvalidManifest(str(error)) from error
+
+
+def _plain(manifest: Json) -> Json:
+    # a copy with JSON's types only, and without nulls: null is the same as absent
+    try:
+        plain: Json = _without_nulls(msgspec.json.decode(msgspec.json.encode(manifest), type=dict[str, Any]))
+    except (TypeError, msgspec.DecodeError, RecursionError) as error:
+        raise InvalidManifest(f"not a JSON object: {error}") from error
+    return plain
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value

@@ -1,0 +1,98 @@
+"""Mirror pods: the API's picture of static pods. Source: facts pod-lifecycle 1.4.
+
+The agent only ever writes them; what it runs is the static pod. Status goes to the mirror by the status writer.
+"""
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+from lightkube.models.core_v1 import Node, Pod
+from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
+
+from nodeagent.api.client import ApiClient
+from nodeagent.api.errors import AlreadyExists, Conflict, NotFound
+from nodeagent.sources import annotations
+
+log = logging.getLogger(__name__)
+
+
+class MirrorPods:
+    """Keeps mirror pods in step with static pods. `node`: the own Node as last seen. Calls raise ApiError."""
+
+    def __init__(self, client: ApiClient, node_name: str, node: Callable[[], Node | None]) -> None:
+        self._client = client
+        self._node_name = node_name
+        self._node = node
+
+    async def ensure(self, static: Pod, mirror: Pod | None) -> bool:
+        """Make `mirror`, as last seen in the API, the right one; say whether the API has one afterwards.
+
+        A mirror that is being deleted, or is of an older manifest, is deleted and made anew.
+        """
+        if mirror is not None:
+            metadata = mirror.metadata or ObjectMeta()
+            if metadata.deletionTimestamp is None and is_mirror_of(mirror, static):
+                return True
+            await self.delete(mirror)
+        return await self.create(static)
+
+    async def create(self, static: Pod) -> bool:
+        """Create the mirror; False while there is no Node to own it, or another pod has its name."""
+        owner = self._owner()
+        if owner is None:
+            return False
+        wanted = mirror_of(static, owner)
+        try:
+            await self._client.create(wanted)
+        except AlreadyExists:
+            metadata = wanted.metadata or ObjectMeta()
+            found = await self._client.get(Pod, metadata.name or "", metadata.namespace)
+            return annotations.of(found).get(annotations.MIRROR) == annotations.of(wanted).get(annotations.MIRROR)
+        return True
+
+    async def delete(self, mirror: Pod) -> None:
+        """Delete this very mirror, without grace. Fine if it is gone or was replaced."""
+        await self._delete(mirror, mirror.metadata.uid if mirror.metadata else None)
+
+    async def delete_orphan(self, mirror: Pod) -> None:
+        """Delete a mirror that has no static pod, whichever has its name by now."""
+        await self._delete(mirror, None)
+
+    async def _delete(self, mirror: Pod, uid: str | None) -> None:
+        metadata = mirror.metadata or ObjectMeta()
+        log.info("deleting mirror pod %s/%s", metadata.namespace, metadata.name)
+        try:
+            await self._client.delete(Pod, metadata.name or "", metadata.namespace, grace_period_seconds=0, uid=uid)
+        except (NotFound, Conflict) as error:
+            log.debug("mirror pod %s/%s: %s", metadata.namespace, metadata.name, error)
+
+    def _owner(self) -> OwnerReference | None:
+        node = self._node()
+        metadata = (node.metadata if node else None) or ObjectMeta()
+        if not metadata.uid or metadata.deletionTimestamp is not None:
+            return None
+        return OwnerReference(apiVersion="v1", kind="Node", name=self._node_name, uid=metadata.uid, controller=True)
+
+
+def mirror_of(static: Pod, owner: OwnerReference) -> Pod:
+    """Return the mirror to create for a static pod."""
+    metadata = static.metadata or ObjectMeta()
+    marked = {**annotations.of(static), annotations.MIRROR: annotations.of(static).get(annotations.HASH, "")}
+    return Pod(
+        metadata=ObjectMeta(
+            name=metadata.name,
+            namespace=metadata.namespace,
+            labels=metadata.labels,
+            annotations=marked,
+            ownerReferences=[owner],
+        ),
+        spec=msgspec.structs.replace(static.spec) if static.spec else None,
+    )
+
+
+def is_mirror_of(mirror: Pod, static: Pod) -> bool:
+    """Name, namespace and manifest hash agree."""
+    of, to = mirror.metadata or ObjectMeta(), static.metadata or ObjectMeta()
+    same_name = (of.name, of.namespace) == (to.name, to.namespace)
+    return same_name and annotations.of(mirror).get(annotations.MIRROR) == annotations.of(static).get(annotations.HASH)

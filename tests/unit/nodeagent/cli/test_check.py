@@ -1,0 +1,191 @@
+"""`nodeagent check`: what each part of the machine is judged as."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from nodeagent.cli import check
+from nodeagent.cli.check import cgroups, host, kernel, network
+from nodeagent.cli.check.finding import Finding, State, absent, degraded, found, missing
+from nodeagent.cli.output import Output
+from nodeagent.config import Config, KubeletConfiguration, NodeAgentConfiguration, Options, RuntimeSettings
+
+V1 = "cgroup /sys/fs/cgroup/cpu cgroup rw,relatime,cpu 0 0\ncgroup /x cgroup rw,memory 0 0\ncgroup /y cgroup rw,pids 0 0\n"
+
+
+def config(**kubelet: object) -> Config:
+    crun = RuntimeSettings(type="oci", path="/usr/bin/crun")
+    return Config(
+        options=Options(standalone=True),
+        kubelet=KubeletConfiguration(**kubelet),  # type: ignore[arg-type]  # fields by name
+        agent=NodeAgentConfiguration(runtimes={"crun": crun}, defaultRuntime="crun"),
+    )
+
+
+def unified(tmp_path: Path, controllers: str) -> str:
+    """The line of a mounted unified hierarchy that owns `controllers`."""
+    (tmp_path / "cgroup.controllers").write_text(controllers)
+    return f"cgroup2 {tmp_path} cgroup2 rw,relatime 0 0\n"
+
+
+def states(findings: list[Finding]) -> dict[str, str]:
+    return {finding.name: finding.state.value for finding in findings}
+
+
+def test_cgroups_v2(tmp_path: Path) -> None:
+    """A pure v2 host with the needed controllers is fine; crun has nothing to complain about."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(unified(tmp_path, "cpu io memory pids"))
+    assert states(cgroups.examine(config(), mounts)) == {
+        "mode": "found",
+        "cpu": "found",
+        "memory": "found",
+        "pids": "found",
+        "cpuset": "missing",
+        "hugetlb": "missing",
+        "io": "found",
+    }
+
+
+def test_cgroups_hybrid_with_a_controller_on_v2(tmp_path: Path) -> None:
+    """crun refuses a hybrid host whose v2 hierarchy owns a controller; the fix is the command that takes it away."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(V1 + unified(tmp_path, "hugetlb"))
+    findings = cgroups.examine(config(), mounts)
+    assert findings[0] == found("cgroups", "mode", "hybrid")
+    assert findings[-1] == degraded(
+        "cgroups",
+        "crun on a hybrid host",
+        "crun does not start a container while the v2 hierarchy owns hugetlb",
+        "mkdir -p /sys/fs/cgroup/hugetlb && mount -t cgroup -o hugetlb cgroup /sys/fs/cgroup/hugetlb",
+    )
+
+
+def test_cgroups_without_a_needed_controller(tmp_path: Path) -> None:
+    """No memory controller: no pod can run, since no limit could be held."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(unified(tmp_path, "cpu pids"))
+    (memory,) = (finding for finding in cgroups.examine(config(), mounts) if finding.name == "memory")
+    assert memory.fatal
+
+
+def test_cgroups_v1_where_the_configuration_forbids_it(tmp_path: Path) -> None:
+    """failCgroupV1 means what it says."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(V1)
+    (finding,) = cgroups.examine(config(failCgroupV1=True), mounts)
+    assert finding.fatal
+
+
+def test_no_cgroups_at_all(tmp_path: Path) -> None:
+    """A machine without any hierarchy cannot run a pod."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text("proc /proc proc rw 0 0\n")
+    (finding,) = cgroups.examine(config(), mounts)
+    assert finding.fatal
+
+
+def test_a_kernel_without_anything(tmp_path: Path) -> None:
+    """An empty /proc: what every pod needs is missing, what only some pods ask for is degraded."""
+    assert {finding.name: (finding.state, finding.fatal) for finding in kernel.examine(tmp_path)[:-1]} == {
+        "overlayfs": (State.MISSING, True),
+        "namespaces": (State.MISSING, True),
+        "user namespaces": (State.DEGRADED, False),
+        "seccomp": (State.DEGRADED, False),
+        "pressure stall information": (State.MISSING, False),
+    }
+
+
+def test_forbidden_user_namespaces(tmp_path: Path) -> None:
+    """A limit of 0 is as good as none in the kernel, and has another fix."""
+    (tmp_path / "self/ns").mkdir(parents=True)
+    (tmp_path / "self/ns/user").touch()
+    (tmp_path / "sys/user").mkdir(parents=True)
+    (tmp_path / "sys/user/max_user_namespaces").write_text("0\n")
+    finding = kernel.user_namespaces(tmp_path)
+    assert (finding.state, finding.fix) == (State.DEGRADED, "sysctl -w user.max_user_namespaces=15000")
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "total", "state", "fatal"),
+    [
+        (True, 0, State.FOUND, False),
+        (True, 2**30, State.MISSING, True),
+        (False, 2**30, State.FOUND, False),
+    ],
+)
+def test_swap(fail_on: bool, total: int, state: State, fatal: bool) -> None:
+    """Swap stands in the way only where failSwapOn says so."""
+    finding = host.swap(config(failSwapOn=fail_on), total)
+    assert (finding.state, finding.fatal) == (state, fatal)
+
+
+def test_a_port_that_is_taken() -> None:
+    """A port on which another program listens is missing, with the program's name; a free one is found."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        settings = config(enableServer=False, healthzPort=port)
+        settings.agent.apiServer.port = 0
+        (finding,) = network.examine_ports(settings)
+        assert finding.name == f"healthz on 127.0.0.1:{port}"
+        assert finding.fatal
+        assert "Address already in use: " in finding.detail
+    (finding,) = network.examine_ports(settings)
+    assert finding == found("ports", f"healthz on 127.0.0.1:{port}", "free")
+
+
+def test_an_empty_cni_folder(tmp_path: Path) -> None:
+    """Without a network the node is no node; in standalone mode one is written, so that its plugins are looked for."""
+    settings = config()
+    settings.agent.cni.confDir = str(tmp_path / "none")
+    settings.agent.cni.binDirs = [str(tmp_path)]
+    (tmp_path / "bridge").touch(mode=0o755)
+    assert states(network.examine_cni(settings)) == {
+        "configuration": "found",
+        "plugin bridge": "found",
+        "plugin host-local": "missing",
+        "plugin portmap": "missing",
+        "iptables": states(network.examine_cni(settings))["iptables"],
+    }
+
+
+def test_a_broken_cni_file(tmp_path: Path) -> None:
+    """A file that is no network is not passed over in silence, not even in standalone mode."""
+    (tmp_path / "10-x.conflist").write_text("{")
+    settings = config()
+    settings.agent.cni.confDir = str(tmp_path)
+    assert network.examine_cni(settings)[0].fatal
+
+
+@pytest.mark.parametrize(
+    ("findings", "code", "last_line"),
+    [
+        ([found("g", "a"), degraded("g", "b", "d"), absent("g", "c", "d", "f")], 0, "Pods can run on this machine."),
+        (
+            [found("g", "a"), missing("g", "b", "d", "f")],
+            1,
+            "No pod can run on this machine: 1 missing.",
+        ),
+    ],
+)
+def test_exit_code(
+    findings: list[Finding],
+    code: int,
+    last_line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """1 when something is missing without which no pod runs; degraded and optional things do not count. JSON says the same."""
+
+    async def examine(_: Config) -> list[Finding]:
+        return findings
+
+    monkeypatch.setattr(check, "examine", examine)
+    assert check.run(Options(), Output.TABLE) == code
+    assert capsys.readouterr().out.splitlines()[-1] == last_line
+    assert check.run(Options(), Output.JSON) == code
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ready"] is (code == 0)
+    assert answer["checks"][1] == findings[1].as_json()

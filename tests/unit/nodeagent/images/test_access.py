@@ -1,0 +1,149 @@
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightkube.models.core_v1 import Secret
+
+from nodeagent.images.access import PullRecords
+from nodeagent.images.keyring import Credential, SecretCoordinates
+from nodeagent.images.manager import ImageFailure, ImageManager, Place, Wanted
+from proto import cri_pb2 as cri
+from runtimes.errors import NotFound
+from runtimes.oci.images.reference import parse
+
+IMAGE = "r.example/app:1"
+NAME = parse(IMAGE)
+
+
+def login(user: str, uid: str = "1", name: str = "s") -> Credential:
+    secret = SecretCoordinates(uid=uid, namespace="ns", name=name)
+    return Credential(username=user, password="p", secret=secret)
+
+
+async def pull(records: PullRecords, credential: Credential | None, image: str = IMAGE, ref: str = "sha256:a") -> None:
+    await records.pulling(image)
+    await records.pulled(parse(image), image, ref, credential)
+
+
+async def may(records: PullRecords, *credentials: Credential, image: str = IMAGE) -> bool:
+    return await records.may_use(parse(image), image, "sha256:a", credentials)
+
+
+async def test_preloaded(tmp_path: Path) -> None:
+    """What the agent never pulled is everybody's."""
+    assert await may(PullRecords(tmp_path)) is True
+
+
+@pytest.mark.parametrize("credential", [None, Credential(username="node", password="x")])
+async def test_pulled_without_secret(tmp_path: Path, credential: Credential | None) -> None:
+    """What was pulled anonymously or with the node's login is everybody's, under that name, after a restart too."""
+    await pull(PullRecords(tmp_path), credential)
+    assert await may(PullRecords(tmp_path)) is True
+    assert await may(PullRecords(tmp_path), image="r.example/app:2") is True
+    assert await may(PullRecords(tmp_path), image="r.example/other:1") is False
+
+
+async def test_pulled_with_secret(tmp_path: Path) -> None:
+    """What was pulled with a secret needs the same secret, or another one with the same login."""
+    await pull(PullRecords(tmp_path), login("alice"))
+    records = PullRecords(tmp_path)
+    assert await may(records) is False
+    assert await may(records, Credential(username="alice", password="p")) is False
+    assert await may(records, login("mallory", uid="9", name="other")) is False
+    assert await may(records, login("alice")) is True
+
+
+async def test_renewed_secret(tmp_path: Path) -> None:
+    """The same secret with a new login may; from then on the new login counts in any secret, the old one does not."""
+    records = PullRecords(tmp_path)
+    await pull(records, login("alice"))
+    assert await may(records, login("alice2")) is True
+    assert await may(records, login("alice2", uid="7")) is True
+    assert await may(records, login("alice", uid="8")) is False
+
+
+async def test_once_for_everybody(tmp_path: Path) -> None:
+    """A successful pull without a secret opens the image for all, and a later one with a secret does not close it."""
+    records = PullRecords(tmp_path)
+    await pull(records, login("alice"))
+    await pull(records, None)
+    await pull(records, login("alice"))
+    assert await may(records) is True
+
+
+async def test_killed_while_pulling(tmp_path: Path) -> None:
+    """An image whose pull was under way when the agent died is nobody's until it is pulled again."""
+    await PullRecords(tmp_path).pulling(IMAGE)
+    records = PullRecords(tmp_path)
+    assert await may(records, login("alice")) is False
+    await pull(records, login("alice"))
+    assert await may(records, login("alice")) is True
+    assert list((tmp_path / "image_manager" / "pulling").iterdir()) == []
+
+
+async def test_failed_pull_leaves_nothing(tmp_path: Path) -> None:
+    """Of two pulls of an image the intent stays until both have ended."""
+    records = PullRecords(tmp_path)
+    folder = tmp_path / "image_manager" / "pulling"
+    await records.pulling(IMAGE)
+    await records.pulling(IMAGE)
+    await records.failed(IMAGE)
+    assert len(list(folder.iterdir())) == 1
+    await records.failed(IMAGE)
+    assert list(folder.iterdir()) == []
+
+
+async def test_broken_record(tmp_path: Path) -> None:
+    """A record that cannot be read opens the image to nobody."""
+    records = PullRecords(tmp_path)
+    await pull(records, None)
+    (path,) = (tmp_path / "image_manager" / "pulled").iterdir()
+    path.write_text("{")
+    assert await may(records) is False
+
+
+async def test_files(tmp_path: Path) -> None:
+    """The files are the kubelet's, by name and content, and hold no password."""
+    await pull(PullRecords(tmp_path), login("alice"))
+    (path,) = (tmp_path / "image_manager" / "pulled").iterdir()
+    assert path.name == "sha256-" + hashlib.sha256(b"sha256:a").hexdigest()
+    document = json.loads(path.read_text())
+    secret = document["credentialMapping"]["r.example/app"]["kubernetesSecrets"][0]
+    assert (document["kind"], document["imageRef"]) == ("ImagePulledRecord", "sha256:a")
+    assert {k: secret[k] for k in ("uid", "namespace", "name")} == {"uid": "1", "namespace": "ns", "name": "s"}
+    assert "alice" not in path.read_text()
+
+
+async def test_prune(tmp_path: Path) -> None:
+    """Records of images that are gone go with them."""
+    records = PullRecords(tmp_path)
+    await pull(records, None)
+    await pull(records, None, ref="sha256:b")
+    await PullRecords(tmp_path).pulling("r.example/dead:1")
+    await records.forget_all_but({"sha256:a"})
+    assert len(list((tmp_path / "image_manager" / "pulled").iterdir())) == 1
+    assert list((tmp_path / "image_manager" / "pulling").iterdir()) == []
+
+
+async def test_manager_asks(
+    tmp_path: Path, make_pod: Any, make_secret: Callable[..., Secret], service: Any, events: Any, clock: Any
+) -> None:
+    """A present image of somebody else's secret is pulled again with one's own; with Never it is as if it were absent."""
+    manager = ImageManager(events, access=PullRecords(tmp_path), clock=clock)
+    place, wanted = Place(service=service), Wanted(image=IMAGE, pull_policy="IfNotPresent")
+    await manager.ensure_image(make_pod(), wanted, place, [make_secret({"r.example": "alice:1"})])
+    events.take()
+    await manager.ensure_image(make_pod(), wanted, place, [make_secret({"r.example": "alice:1"})])
+    present = f'Container image "{IMAGE}" already present on machine and can be accessed by the pod'
+    assert events.take() == [("Normal", "Pulled", present)]
+    with pytest.raises(ImageFailure) as failure:
+        await manager.ensure_image(make_pod(), Wanted(image=IMAGE, pull_policy="Never"), place)
+    assert failure.value.reason == "ErrImageNeverPull"
+    service.answers = [NotFound("not for you")]
+    with pytest.raises(ImageFailure) as failure:
+        await manager.ensure_image(make_pod("other"), wanted, place, [make_secret({"r.example": "bob:2"}, uid="b")])
+    assert failure.value.message == "rpc error: code = NotFound desc = not for you"
+    assert service.requests[-1].auth == cri.AuthConfig(username="bob", password="2")

@@ -1,0 +1,65 @@
+"""The API source: the first list counts as a whole, then each event by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from lightkube.models.core_v1 import Pod
+from lightkube.models.meta_v1 import ObjectMeta
+
+from nodeagent.api.client import EventType, WatchEvent
+from nodeagent.sources.api import ApiSource
+from nodeagent.sources.merger import PodMerger
+
+
+class Api:
+    """Watches only, from a queue."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[WatchEvent[Pod]] = asyncio.Queue()
+        self.asked: list[dict[str, Any]] = []
+
+    async def watch(self, kind: Any, namespace: Any, **query: Any) -> AsyncIterator[WatchEvent[Pod]]:
+        self.asked.append({"kind": kind, "namespace": namespace, "field_selector": query["field_selector"]})
+        while True:
+            yield await self.events.get()
+
+    def send(self, kind: EventType, name: str, version: str) -> None:
+        pod = Pod(metadata=ObjectMeta(name=name, namespace="ns", uid=f"u-{name}", resourceVersion=version))
+        self.events.put_nowait(WatchEvent(type=kind, object=pod, resource_version=version))
+
+    def bookmark(self) -> None:
+        self.events.put_nowait(
+            WatchEvent(type=EventType.BOOKMARK, object=None, resource_version="5", initial_events_end=True)
+        )
+
+
+async def test_first_the_whole_then_each_change() -> None:
+    """Nothing is asked before the Node was looked for; the first set is one batch; then changes come one by one."""
+    batches: asyncio.Queue[list[tuple[str, str]]] = asyncio.Queue()
+
+    def take(changes: Any) -> None:
+        batches.put_nowait([(change.type.value, change.pod.metadata.name) for change in changes])
+
+    api, node_synced = Api(), asyncio.Event()
+
+    async def ready() -> None:
+        await node_synced.wait()
+
+    merger = PodMerger(take, ["api"], events=None)
+    task = asyncio.create_task(ApiSource(api, "n1", merger, ready).run())
+    api.send(EventType.ADDED, "a", "1")
+    api.send(EventType.ADDED, "b", "2")
+    await asyncio.sleep(0)
+    assert api.asked == []
+    node_synced.set()
+    api.bookmark()
+    assert await batches.get() == [("ADD", "a"), ("ADD", "b")]
+    assert merger.all_seen
+    assert api.asked == [{"kind": Pod, "namespace": None, "field_selector": "spec.nodeName=n1"}]
+    api.send(EventType.ADDED, "c", "6")
+    assert await batches.get() == [("ADD", "c")]
+    api.send(EventType.DELETED, "a", "7")
+    assert await batches.get() == [("REMOVE", "a")]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,332 @@
+"""Static pods: manifests, the file source, the http source, mirror pods."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from lightkube.models.core_v1 import Node, Pod
+from lightkube.models.meta_v1 import ObjectMeta
+
+from nodeagent.api import errors
+from nodeagent.sources import manifest
+from nodeagent.sources.file import FileSource
+from nodeagent.sources.http import HttpSource
+from nodeagent.sources.manifest import InvalidManifest, StaticRules
+from nodeagent.sources.merger import PodMerger
+from nodeagent.sources.mirror import MirrorPods, is_mirror_of
+
+GOOD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: web, annotations: {day: 2026-01-01}}
+spec: {containers: [{name: c, image: i}]}
+"""
+
+
+def prepare(pod: dict[str, Any]) -> list[str]:
+    """Stands for the API's defaulting and validation."""
+    pod["spec"].setdefault("restartPolicy", "Always")
+    return ["spec.containers: Required value"] if not pod["spec"].get("containers") else []
+
+
+RULES = StaticRules(node_name="Node-1", prepare=prepare, tolerate=True)
+
+
+def static(text: str = GOOD, origin: str = "/m/web.yaml", rules: StaticRules = RULES) -> Pod:
+    return manifest.static_pod(manifest.decode(text.encode()), origin, rules)
+
+
+def test_a_manifest_becomes_a_pod_of_this_node() -> None:
+    """Name, namespace, node, hash, phase and toleration are set; the API's defaults too; dates stay text."""
+    found = msgspec.to_builtins(static())
+    uid = found["metadata"].pop("uid")
+    assert len(uid) == 32
+    assert found == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "web-node-1",
+            "namespace": "default",
+            "annotations": {"day": "2026-01-01", "kubernetes.io/config.hash": uid},
+        },
+        "spec": {
+            "containers": [{"name": "c", "image": "i"}],
+            "nodeName": "Node-1",
+            "restartPolicy": "Always",
+            "tolerations": [{"operator": "Exists", "effect": "NoExecute"}],
+        },
+        "status": {"phase": "Pending"},
+    }
+
+
+def test_the_uid_follows_the_content() -> None:
+    """Same content, node and origin: same UID; a change of any: another one; a pinned UID stays."""
+    uids = {
+        (pod.metadata or ObjectMeta()).uid
+        for pod in (
+            static(),
+            static(GOOD.replace("image: i", "image: j")),
+            static(origin="/m/other.yaml"),
+            static(rules=StaticRules(node_name="n2", prepare=prepare, tolerate=True)),
+        )
+    }
+    assert len(uids) == 4
+    assert (static().metadata or ObjectMeta()).uid == (static().metadata or ObjectMeta()).uid
+    pinned = static(GOOD.replace("name: web", "name: web, uid: mine"))
+    assert (pinned.metadata or ObjectMeta()).annotations == {"day": "2026-01-01", "kubernetes.io/config.hash": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "reference"),
+    [
+        ({"serviceAccountName": "x"}, "serviceaccounts"),
+        ({"imagePullSecrets": [{"name": "x"}]}, "secrets"),
+        ({"volumes": [{"name": "v", "secret": {"secretName": "x"}}]}, "secrets"),
+        ({"volumes": [{"name": "v", "configMap": {"name": "x"}}]}, "configmaps"),
+        ({"resourceClaims": [{"name": "x"}]}, "resourceclaims"),
+        ({"volumes": [{"name": "v", "ephemeral": {}}]}, "persistentvolumeclaims (via ephemeral volumes)"),
+        ({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}]}, "persistentvolumeclaims"),
+        ({"volumes": [{"name": "v", "csi": {"driver": "x"}}]}, "csidrivers (via CSI volumes)"),
+        (
+            {"volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]},
+            "serviceaccounts (via projected volumes)",
+        ),
+    ],
+)
+def test_api_objects_are_out_of_reach(spec: dict[str, Any], reference: str) -> None:
+    """A static pod that refers to an API object is refused with its kind."""
+    document = manifest.decode(GOOD.encode())
+    document["spec"].update(spec)
+    with pytest.raises(InvalidManifest) as caught:
+        manifest.static_pod(document, "o", RULES)
+    assert str(caught.value) == f"static pods may not reference {reference}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "not valid YAML or JSON"),
+        ("", "one object is expected, 0 documents"),
+        ("{}\n---\n{}", "one object is expected, 2 documents"),
+        ("[]", "one object is expected"),
+        ("kind: Pod", "a v1 Pod is expected"),
+        ("{apiVersion: v1, kind: PodList}", "a v1 Pod is expected"),
+        ("{apiVersion: v1, kind: Pod, metadata: {}}", "spec is missing"),
+        (GOOD.replace("image: i", "image: 7"), r"Expected `str \| null`, got `int`"),
+        (GOOD.replace("annotations: {day: 2026-01-01}", "annotations: [x]"), "annotations"),
+        (GOOD.replace("[{name: c, image: i}]", "[]"), "spec.containers: Required value"),
+        ("a: &a [*a]", "JSON object|valid YAML"),
+    ],
+)
+def test_manifests_that_cannot_be(text: str, message: str) -> None:
+    """Every mistake is an InvalidManifest with its reason."""
+    with pytest.raises(InvalidManifest, match=message):
+        static(text)
+
+
+class Taken:
+    """A merger's output, to wait for."""
+
+    def __init__(self, source: str) -> None:
+        self.queue: asyncio.Queue[list[tuple[str, str]]] = asyncio.Queue()
+        self.merger = PodMerger(self._take, [source], self)
+
+    def _take(self, changes: Any) -> None:
+        self.queue.put_nowait([(change.type.value, change.pod.metadata.name) for change in changes])
+
+    def event(self, *_: Any, **__: Any) -> None:
+        raise AssertionError("no events expected")
+
+
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[tuple[Path, Taken]]:
+    """A file source over a folder that does not exist yet; it rescans only when told by inotify."""
+    taken = Taken("file")
+    folder = tmp_path / "manifests"
+    task = asyncio.create_task(FileSource(folder, taken.merger, RULES, rescan_seconds=3600).run())
+    yield folder, taken
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_folder_is_followed(watched: tuple[Path, Taken], caplog: pytest.LogCaptureFixture) -> None:
+    """Missing is empty; files come, change and go at once; bad, hidden and nested files change nothing."""
+    folder, taken = watched
+    assert await taken.queue.get() == []
+    staging = folder.with_name("staging")
+    staging.mkdir()
+    (staging / "b.yaml").write_text(GOOD.replace("web", "b"))
+    (staging / "bad.yaml").write_text("a: [")
+    (staging / ".hidden.yaml").write_text(GOOD)
+    (staging / "sub").mkdir()
+    with caplog.at_level(logging.ERROR):
+        staging.rename(folder)
+        assert await taken.queue.get() == [("ADD", "b-node-1")]
+    assert [record.message.partition(" ignored")[0] for record in caplog.records] == [
+        f"static pod file {folder / 'bad.yaml'}"
+    ]
+    (folder / "a.json").write_text(
+        '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"c"}]}}'
+    )
+    assert await taken.queue.get() == [("ADD", "a-node-1")]
+    (folder / "b.yaml").write_text(GOOD.replace("web", "b2"))
+    assert await taken.queue.get() == [("REMOVE", "b-node-1"), ("ADD", "b2-node-1")]
+    (folder / "bad.yaml").write_text(GOOD.replace("web", "mended"))
+    assert await taken.queue.get() == [("ADD", "mended-node-1")]
+    (folder / "a.json").unlink()
+    assert await taken.queue.get() == [("REMOVE", "a-node-1")]
+
+
+async def test_a_folder_that_is_made_later(watched: tuple[Path, Taken]) -> None:
+    """A new folder is followed from its first file on; so are links."""
+    folder, taken = watched
+    assert await taken.queue.get() == []
+    folder.mkdir()
+    (folder / "a.yaml").write_text(GOOD)
+    assert await taken.queue.get() == [("ADD", "web-node-1")]
+    (folder.parent / "b.yaml").write_text(GOOD.replace("web", "b"))
+    (folder / "b.yaml").symlink_to(folder.parent / "b.yaml")
+    assert await taken.queue.get() == [("ADD", "b-node-1")]
+
+
+async def test_a_single_file_is_followed(tmp_path: Path) -> None:
+    """A file that is replaced by rename, as editors do, is read again; deleted, its pod goes."""
+    taken = Taken("file")
+    path = tmp_path / "pod.yaml"
+    path.write_text(GOOD)
+    task = asyncio.create_task(FileSource(path, taken.merger, RULES, rescan_seconds=3600).run())
+    assert await taken.queue.get() == [("ADD", "web-node-1")]
+    other = tmp_path / "new"
+    other.write_text(GOOD.replace("web", "web2"))
+    other.rename(path)
+    assert await taken.queue.get() == [("REMOVE", "web-node-1"), ("ADD", "web2-node-1")]
+    path.unlink()
+    assert await taken.queue.get() == [("REMOVE", "web2-node-1")]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_http_source() -> None:
+    """One Pod or a PodList; the same body, an error, or rubbish changes nothing; an empty body is the empty set."""
+    one = '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"c"}]}}'
+    two = (
+        '{"apiVersion":"v1","kind":"PodList","items":['
+        '{"metadata":{"name":"a"},"spec":{"containers":[{"name":"c"}]}},'
+        '{"metadata":{"name":"b"},"spec":{"containers":[{"name":"c"}]}}]}'
+    )
+    answers = [(500, one), (200, one), (200, one), (404, ""), (200, "a: ["), (200, two), (200, "")]
+    headers = []
+
+    async def handler(request: web.Request) -> web.Response:
+        headers.append(request.headers.getall("X-Key"))
+        status, text = answers.pop(0)
+        return web.Response(status=status, text=text)
+
+    app = web.Application()
+    app.router.add_get("/pods", handler)
+    server = TestServer(app)
+    await server.start_server()
+    taken = Taken("http")
+    rules = StaticRules(node_name="n", prepare=prepare, tolerate=False)
+    source = HttpSource(str(server.make_url("/pods")), taken.merger, rules, headers={"X-Key": ["1", "2"]})
+    async with aiohttp.ClientSession() as session:
+        for _ in range(7):
+            await source.poll(session)
+    await server.close()
+    assert [taken.queue.get_nowait() for _ in range(taken.queue.qsize())] == [
+        [("ADD", "a-n")],
+        [("ADD", "b-n")],
+        [("REMOVE", "a-n"), ("REMOVE", "b-n")],
+    ]
+    assert headers[0] == ["1", "2"]
+
+
+class Api:
+    """Remembers what it was asked to write."""
+
+    def __init__(self, there: Pod | None = None) -> None:
+        self.there = there
+        self.calls: list[tuple[Any, ...]] = []
+
+    async def create(self, pod: Pod) -> Pod:
+        self.calls.append(("create", pod))
+        if self.there is not None:
+            raise errors.AlreadyExists(409, "AlreadyExists", "x")
+        return pod
+
+    async def get(self, kind: Any, name: str, namespace: str) -> Pod:
+        assert self.there is not None
+        return self.there
+
+    async def delete(self, kind: Any, name: str, namespace: str, **options: Any) -> None:
+        self.calls.append(("delete", namespace, name, options))
+        raise errors.NotFound(404, "NotFound", "x")
+
+
+NODE = Node(metadata=ObjectMeta(name="Node-1", uid="nu"))
+
+
+async def test_a_mirror_is_created_as_the_api_wants_it() -> None:
+    """Annotations with the mirror hash, one owner (the Node, controller), spec copied, no uid and no status."""
+    api = Api()
+    pod = static()
+    assert await MirrorPods(api, "Node-1", lambda: NODE).ensure(pod, None)
+    assert pod.metadata is not None
+    created = msgspec.to_builtins(api.calls[0][1])
+    assert created == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "web-node-1",
+            "namespace": "default",
+            "annotations": {**(pod.metadata.annotations or {}), "kubernetes.io/config.mirror": pod.metadata.uid},
+            "ownerReferences": [
+                {"apiVersion": "v1", "kind": "Node", "name": "Node-1", "uid": "nu", "controller": True}
+            ],
+        },
+        "spec": msgspec.to_builtins(pod.spec),
+    }
+    assert is_mirror_of(api.calls[0][1], pod)
+    api.calls.clear()
+    assert await MirrorPods(api, "Node-1", lambda: NODE).ensure(pod, msgspec.convert(created, Pod))
+    assert api.calls == []
+
+
+@pytest.mark.parametrize("node", [None, Node(metadata=ObjectMeta(name="n")), Node()])
+async def test_without_a_node_there_is_no_mirror(node: Node | None) -> None:
+    """Nothing can own it: nothing is created."""
+    api = Api()
+    assert not await MirrorPods(api, "Node-1", lambda: node).ensure(static(), None)
+    assert api.calls == []
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"annotations": {"kubernetes.io/config.mirror": "old"}},
+        {"deletionTimestamp": "2026-01-01T00:00:00Z", "annotations": {"kubernetes.io/config.mirror": "same"}},
+    ],
+)
+async def test_a_wrong_mirror_is_replaced(metadata: dict[str, Any]) -> None:
+    """An outdated or dying mirror is deleted without grace, by its uid, and made anew."""
+    pod = static(GOOD.replace("name: web", "name: web, uid: same"))
+    whole = {"metadata": {"name": "web-node-1", "namespace": "default", "uid": "mu", **metadata}}
+    api = Api()
+    await MirrorPods(api, "Node-1", lambda: NODE).ensure(pod, msgspec.convert(whole, Pod))
+    assert [call[0] for call in api.calls] == ["delete", "create"]
+    assert api.calls[0] == ("delete", "default", "web-node-1", {"grace_period_seconds": 0, "uid": "mu"})
+
+
+async def test_a_foreign_pod_in_the_way() -> None:
+    """AlreadyExists is fine only when what exists is this very mirror."""
+    pod = static()
+    assert not await MirrorPods(Api(there=Pod(metadata=ObjectMeta(name="x"))), "Node-1", lambda: NODE).create(pod)
+    mine = Pod(metadata=ObjectMeta(annotations={"kubernetes.io/config.mirror": (pod.metadata or ObjectMeta()).uid}))
+    assert await MirrorPods(Api(there=mine), "Node-1", lambda: NODE).create(pod)
