@@ -1,0 +1,329 @@
+"""Parts of the agent made from its configuration: main's hands. One function a part; nothing here keeps state."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+
+from lightkube.models.core_v1 import Pod
+
+from cni.default import DefaultNetwork
+from nodeagent.api.events import Events
+from nodeagent.api.objects import Objects
+from nodeagent.api.tokens import Tokens
+from nodeagent.cgroups.contract import CgroupLimits, Cgroups
+from nodeagent.cgroups.naming import CgroupfsNaming, SystemdNaming
+from nodeagent.cgroups.pod_cgroups import PodCgroups
+from nodeagent.config import Config, RuntimeSettings
+from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
+from nodeagent.config.values import seconds
+from nodeagent.images.pulling import PullLimits
+from nodeagent.node.capacity import InvalidReservation, Limits, allocatable, capacity, check_reservations
+from nodeagent.node.facts import Machine
+from nodeagent.node.registration import Registration
+from nodeagent.node.status import NodeConfig
+from nodeagent.pods.dns import DNSSettings, Resolver, parse_resolv_conf
+from nodeagent.resources import quantity
+from nodeagent.resources.pod_resources import HostLimits, cpu_shares, effective_limits
+from nodeagent.version import KUBERNETES_VERSION
+from nodeagent.volumes.config_map import ConfigMapPlugin
+from nodeagent.volumes.downward_api import DownwardAPIPlugin
+from nodeagent.volumes.empty_dir import EmptyDirPlugin
+from nodeagent.volumes.host_path import HostPathPlugin
+from nodeagent.volumes.layout import Layout
+from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.projected import ProjectedPlugin
+from nodeagent.volumes.secret import SecretPlugin
+from runtimes.oci.config import OCIRuntimeConfig
+from runtimes.oci.engine import OCIRuntime
+from runtimes.oci.images.registries import Mirror, Registries
+from runtimes.oci.images.registries import Registry as ImageRegistry
+from runtimes.oci.images.skopeo import SkopeoSettings
+from runtimes.oci.images.store import DiskImageStore, StoreSettings
+from runtimes.oci.network import CNINetwork, CNISettings
+from runtimes.registry import Registry, Runtime, RuntimeFactory, UnknownHandler, factories
+
+# What the node tells of itself: features whose wire formats this agent speaks.
+DECLARED_FEATURES = ("RestartAllContainersOnContainerExits",)
+
+
+class BuildError(Exception):
+    """The configuration asks for something that cannot be made here; the text names the field."""
+
+
+# -- runtimes ----------------------------------------------------------------------------------------------------------
+
+
+def image_store(config: Config) -> DiskImageStore:
+    """The store that all OCI handlers of one state dir share."""
+    entries = tuple(
+        ImageRegistry(
+            prefix=host,
+            insecure=settings.insecure,
+            mirrors=tuple(Mirror(location=mirror, insecure=settings.insecure) for mirror in settings.mirrors),
+        )
+        for host, settings in config.agent.registries.items()
+    )
+    skopeo = SkopeoSettings(registries=Registries(entries=entries))
+    return DiskImageStore(config.options.state_dir / "images", StoreSettings(skopeo=skopeo))
+
+
+async def runtimes(config: Config, stack: contextlib.AsyncExitStack) -> tuple[Registry, DiskImageStore]:
+    """Make and start every configured runtime; `stack` stops them. Raises BuildError, RuntimeFault."""
+    if not config.agent.runtimes:
+        raise BuildError("no OCI runtime was found on this machine: install runc or crun, or configure `runtimes`")
+    store = image_store(config)
+    await store.start()
+    stack.push_async_callback(store.stop)
+    network = CNINetwork(
+        CNISettings(
+            conf_dir=Path(config.agent.cni.confDir),
+            bin_dirs=tuple(Path(folder) for folder in config.agent.cni.binDirs),
+            cache_dir=Path(config.agent.cni.cacheDir),
+        )
+    )
+    context = RuntimeContext(config, store, network)
+    made: dict[str, Runtime] = {}
+    known = factories(BUILT_IN)
+    for handler, settings in config.agent.runtimes.items():
+        factory = known.get(settings.type)
+        if factory is None:
+            raise BuildError(f"runtimes.{handler}.type: {settings.type!r} is none of {', '.join(sorted(known))}")
+        try:
+            made[handler] = factory(handler, _settings(settings), context)
+        except ValueError as error:
+            raise BuildError(f"runtimes.{handler}: {error}") from error
+        await made[handler].lifecycle.start()
+        stack.push_async_callback(made[handler].lifecycle.stop)
+    try:
+        return Registry(made, config.agent.defaultRuntime), store
+    except UnknownHandler as error:
+        raise BuildError(f"defaultRuntime: {error}") from error
+
+
+class RuntimeContext:
+    """What runtime factories may use of the agent."""
+
+    def __init__(self, config: Config, store: DiskImageStore, network: CNINetwork) -> None:
+        self.config = config
+        self.images = store
+        self.network = network
+
+
+def oci_runtime(handler: str, settings: Mapping[str, object], context: RuntimeContext) -> Runtime:
+    """The factory of runtimes of type `oci`."""
+    given = RuntimeSettings(**settings)  # type: ignore[arg-type]  # the loader has checked names and types
+    options = context.config.options
+    defaults = OCIRuntimeConfig.for_handler(handler, given.path)
+    config = OCIRuntimeConfig(
+        name=handler,
+        path=given.path,
+        global_args=tuple(given.args),
+        infra_container=given.infraContainer,  # type: ignore[arg-type]  # one of three words, the loader has checked
+        state_dir=options.state_dir / "runtimes" / handler,
+        run_dir=options.run_dir / handler,
+        conmon_path=context.config.agent.conmon or defaults.conmon_path,
+        cgroup_driver="systemd" if context.config.kubelet.cgroupDriver == "systemd" else "cgroupfs",
+        conmon_cgroup=f"{context.config.kubelet.cgroupRoot.rstrip('/')}/nodeagent-conmon",
+        annotations=tuple(given.annotations.items()),
+    )
+    engine = OCIRuntime(config=config, images=context.images, network=context.network)
+    return Runtime(
+        handler=handler,
+        service=engine,
+        images=context.images,
+        lifecycle=engine,
+        streaming=engine,
+        cri_handler=handler,
+        display_name=handler,
+    )
+
+
+BUILT_IN: dict[str, RuntimeFactory] = {"oci": oci_runtime}
+
+
+def _settings(settings: RuntimeSettings) -> dict[str, object]:
+    return {name: getattr(settings, name) for name in settings.__struct_fields__}
+
+
+# -- volumes -----------------------------------------------------------------------------------------------------------
+
+
+class _VolumeFigures:
+    """Figures of pods and of the node that volumes depend on."""
+
+    def __init__(self, allocatable_now: Callable[[], Mapping[str, str]]) -> None:
+        self._allocatable = allocatable_now
+
+    def allocatable(self) -> Mapping[str, str]:
+        return self._allocatable()
+
+    def memory_limit_bytes(self, pod: Pod) -> int:
+        return int(effective_limits(pod).get("memory", Fraction(0)))
+
+
+def volumes(
+    config: Config,
+    objects: Objects,
+    tokens: Tokens,
+    events: Events,
+    allocatable_now: Callable[[], Mapping[str, str]],
+) -> VolumeManager:
+    layout = Layout(config.options.root_dir)
+    figures = _VolumeFigures(allocatable_now)
+    plugins = (
+        EmptyDirPlugin(layout, figures),
+        HostPathPlugin(),
+        ConfigMapPlugin(layout, figures, objects),
+        SecretPlugin(layout, figures, objects),
+        DownwardAPIPlugin(layout, figures),
+        ProjectedPlugin(layout, figures, objects, tokens),
+    )
+    return VolumeManager(layout=layout, plugins=plugins, events=events)
+
+
+def default_network(config: Config) -> DefaultNetwork:
+    """What standalone mode writes into an empty conf dir."""
+    cni = config.agent.cni
+    return DefaultNetwork(
+        name=cni.networkName,
+        bridge=cni.bridge,
+        subnet=cni.subnet,
+        ipam_dir=Path(cni.ipamDir) if cni.ipamDir else None,
+    )
+
+
+# -- resources ---------------------------------------------------------------------------------------------------------
+
+
+def node_limits(config: Config) -> Limits:
+    kubelet = config.kubelet
+    return Limits(
+        max_pods=kubelet.maxPods,
+        pods_per_core=kubelet.podsPerCore,
+        system_reserved=kubelet.systemReserved,
+        kube_reserved=kubelet.kubeReserved,
+        eviction_hard=DEFAULT_EVICTION_HARD if kubelet.evictionHard is None else kubelet.evictionHard,
+    )
+
+
+def allocatable_of(machine: Machine, limits: Limits, storage_bytes: int) -> dict[str, str]:
+    """Raises BuildError when more is reserved than there is."""
+    total = capacity(machine, limits, storage_bytes, {})
+    try:
+        check_reservations(total, limits)
+    except InvalidReservation as error:
+        raise BuildError(str(error)) from error
+    return allocatable(total, limits, {})
+
+
+def host_limits(config: Config, machine: Machine, cgroups: Cgroups) -> HostLimits:
+    kubelet = config.kubelet
+    v2 = cgroups.version == 2
+    single = not v2 if kubelet.singleProcessOOMKill is None else kubelet.singleProcessOOMKill
+    return HostLimits(
+        memory_capacity_bytes=machine.memory_bytes,
+        cgroup_v2=v2,
+        huge_page_sizes=cgroups.huge_page_sizes,
+        cpu_period_us=int(seconds(kubelet.cpuCFSQuotaPeriod) * 1_000_000),
+        cpu_cfs_quota=kubelet.cpuCFSQuota,
+        single_process_oom_kill=single,
+        swap_controller=v2 and machine.swap_bytes > 0,
+        swap_capacity_bytes=machine.swap_bytes,
+        pod_pids_limit=kubelet.podPidsLimit,
+    )
+
+
+def pod_cgroups(config: Config, cgroups: Cgroups) -> PodCgroups:
+    root = tuple(part for part in config.kubelet.cgroupRoot.split("/") if part)
+    naming = SystemdNaming() if config.kubelet.cgroupDriver == "systemd" else CgroupfsNaming()
+    return PodCgroups(cgroups, root=root, naming=naming)
+
+
+def node_cgroup_limits(config: Config, machine: Machine) -> CgroupLimits:
+    """What `kubepods` may use: capacity less what is reserved, without the eviction threshold (facts 2.3)."""
+    reserved = (config.kubelet.systemReserved, config.kubelet.kubeReserved)
+    milli = machine.cpus * 1000 - sum(quantity.milli(item.get("cpu", "0")) for item in reserved)
+    memory_bytes = machine.memory_bytes - sum(quantity.value(item.get("memory", "0")) for item in reserved)
+    pids = machine.max_pids - sum(quantity.value(item.get("pid", "0")) for item in reserved)
+    return CgroupLimits(
+        cpu_shares=cpu_shares(milli), memory_limit_bytes=memory_bytes, pids_limit=pids if machine.max_pids else None
+    )
+
+
+def dns_settings(config: Config, node_ips: tuple[str, ...]) -> DNSSettings:
+    """As of now: the host's resolver file may change while the agent runs. An unreadable one counts as empty."""
+    path = config.kubelet.resolvConf
+    host: Resolver | None = None
+    if path:
+        try:
+            host = parse_resolv_conf(Path(path).read_text())
+        except OSError:
+            host = Resolver()
+    return DNSSettings(
+        cluster_dns=tuple(config.kubelet.clusterDNS),
+        cluster_domain=config.kubelet.clusterDomain,
+        host=host,
+        node_ips=node_ips,
+    )
+
+
+def pull_limits(config: Config) -> PullLimits:
+    kubelet = config.kubelet
+    parallel = 1 if kubelet.serializeImagePulls else kubelet.maxParallelImagePulls
+    return PullLimits(max_parallel=parallel, qps=float(kubelet.registryPullQPS), burst=kubelet.registryBurst)
+
+
+# -- node --------------------------------------------------------------------------------------------------------------
+
+
+def node_config(config: Config, machine: Machine, limits: Limits) -> NodeConfig:
+    return NodeConfig(
+        name=config.node_name,
+        machine=machine,
+        version=KUBERNETES_VERSION,
+        port=config.kubelet.port,
+        limits=limits,
+        max_images=config.kubelet.nodeStatusMaxImages,
+        declared_features=DECLARED_FEATURES,
+        cfs_quota=config.kubelet.cpuCFSQuota,
+    )
+
+
+def registration(config: Config, machine: Machine, hostname: str) -> Registration:
+    return Registration(
+        name=config.node_name,
+        hostname=hostname,
+        machine=machine,
+        labels=dict(config.options.node_labels),
+        taints=tuple(config.kubelet.registerWithTaints),
+        provider_id=config.kubelet.providerID,
+    )
+
+
+def kernel_version(machine: Machine) -> tuple[int, int]:
+    """(6, 1) of "6.1.0-13-amd64"; (0, 0) for what cannot be read."""
+    parts = machine.kernel_version.split(".")
+    try:
+        return (int(parts[0]), int(parts[1].split("-")[0]))
+    except (IndexError, ValueError):
+        return (0, 0)
+
+
+@lru_cache(maxsize=1)
+def apparmor_error() -> str:
+    """Why AppArmor cannot be enforced here; empty: it can."""
+    try:
+        enabled = Path("/sys/module/apparmor/parameters/enabled").read_text().strip() == "Y"
+    except OSError:
+        enabled = False
+    return "" if enabled else "AppArmor is not enabled on the host"
+
+
+def seconds_of(text: str) -> float:
+    return seconds(text)
+
+
+def crash_backoff_cap_seconds(config: Config) -> float:
+    return seconds(config.kubelet.crashLoopBackOff.maxContainerRestartPeriod)

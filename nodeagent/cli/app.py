@@ -1,0 +1,164 @@
+"""The commands of `nodeagent` and their options. What they do is in a file each, imported when the command is run."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from nodeagent.cli.output import Output
+
+# Boxes and colours only for somebody who looks at them.
+_MARKUP: Literal["rich"] | None = "rich" if sys.stdout.isatty() and sys.stderr.isatty() else None
+
+app = typer.Typer(
+    name="nodeagent",
+    help="Make this machine a Kubernetes node.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=_MARKUP,
+)
+image = typer.Typer(
+    help="The images of the engine's store. Works beside a running agent and without one.", rich_markup_mode=_MARKUP
+)
+app.add_typer(image, name="image", no_args_is_help=True)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="KubeletConfiguration and NodeAgentConfiguration documents."),
+]
+KubeconfigOption = Annotated[Path | None, typer.Option("--kubeconfig", metavar="FILE", help="How to reach the API.")]
+RootDirOption = Annotated[Path, typer.Option("--root-dir", metavar="DIR", help="Pod volumes and plugin sockets.")]
+StateDirOption = Annotated[
+    Path, typer.Option("--state-dir", metavar="DIR", help="The engine's images and records, the embedded API's store.")
+]
+RunDirOption = Annotated[Path, typer.Option("--run-dir", metavar="DIR", help="Sockets and pinned namespaces.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="What to print.")]
+NodeNameOption = Annotated[str, typer.Option("--node-name", metavar="NAME", help="Default: the host name.")]
+
+ROOT_DIR = Path("/var/lib/kubelet")
+STATE_DIR = Path("/var/lib/nodeagent")
+RUN_DIR = Path("/run/nodeagent")
+
+
+@app.command()
+def run(
+    standalone: Annotated[bool, typer.Option("--standalone", help="Serve an embedded Kubernetes API.")] = False,
+    kubeconfig: KubeconfigOption = None,
+    config: ConfigOption = None,
+    root_dir: RootDirOption = ROOT_DIR,
+    state_dir: StateDirOption = STATE_DIR,
+    run_dir: RunDirOption = RUN_DIR,
+    container_logs_dir: Annotated[
+        Path, typer.Option("--container-logs-dir", metavar="DIR", help="Links to the log of each container.")
+    ] = Path("/var/log/containers"),
+    node_name: NodeNameOption = "",
+    node_ip: Annotated[str, typer.Option("--node-ip", metavar="IP", help="Default: that of the default route.")] = "",
+    node_labels: Annotated[
+        str, typer.Option("--node-labels", metavar="K=V,...", help="Labels that this node registers with.")
+    ] = "",
+    log_level: Annotated[
+        str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning, error.")
+    ] = "info",
+    log_format: Annotated[str, typer.Option("--log-format", metavar="FORMAT", help="text or json.")] = "text",
+) -> None:
+    """Run the agent until it is told to stop. Pods outlive it."""
+    from nodeagent.cli import run as command
+    from nodeagent.config import Options
+
+    options = Options(
+        config_file=config,
+        kubeconfig=kubeconfig,
+        standalone=standalone,
+        root_dir=root_dir,
+        state_dir=state_dir,
+        run_dir=run_dir,
+        container_logs_dir=container_logs_dir,
+        node_name=node_name,
+        node_ip=command.checked_ip(node_ip),
+        node_labels=command.parse_labels(node_labels),
+        log_level=command.checked_word("--log-level", log_level, command.LOG_LEVELS),
+        log_format=command.checked_word("--log-format", log_format, command.LOG_FORMATS),
+    )
+    raise typer.Exit(command.run(options))
+
+
+@app.command()
+def check(
+    config: ConfigOption = None,
+    standalone: Annotated[bool, typer.Option("--standalone", help="Also what the embedded API needs.")] = False,
+    root_dir: RootDirOption = ROOT_DIR,
+    state_dir: StateDirOption = STATE_DIR,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Look at every requirement of this machine. Exit code 1: a pod could not run here."""
+    from nodeagent.cli import check as command
+    from nodeagent.config import Options
+
+    options = Options(config_file=config, standalone=standalone, root_dir=root_dir, state_dir=state_dir)
+    raise typer.Exit(command.run(options, output))
+
+
+@app.command()
+def status(
+    state_dir: StateDirOption = STATE_DIR,
+    kubeconfig: KubeconfigOption = None,
+    node_name: Annotated[str, typer.Option("--node-name", metavar="NAME", help="Only this node and its pods.")] = "",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show the node and its pods as the API knows them. Exit code 1: a node is not Ready."""
+    from nodeagent.cli import status as command
+
+    raise typer.Exit(command.run(kubeconfig or state_dir / "admin.kubeconfig", node_name, output))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    import importlib.metadata
+
+    typer.echo(f"nodeagent {importlib.metadata.version('nodeagent')}")
+
+
+@image.command("import")
+def image_import(
+    archive: Annotated[Path, typer.Argument(help="An OCI layout, an OCI archive or a docker archive.")],
+    tag: Annotated[str | None, typer.Option("--tag", help="Name the image so, whatever the archive says.")] = None,
+    state_dir: StateDirOption = STATE_DIR,
+) -> None:
+    """Take images in from a file and print their tags."""
+    from nodeagent.cli import image as command
+
+    raise typer.Exit(command.import_archive(state_dir, archive, tag))
+
+
+@image.command("pull")
+def image_pull(
+    reference: Annotated[str, typer.Argument(help="registry.example/name:tag or name@sha256:…")],
+    username: Annotated[str, typer.Option("--username", help="The password is read from standard input.")] = "",
+    config: ConfigOption = None,
+    state_dir: StateDirOption = STATE_DIR,
+) -> None:
+    """Fetch an image from its registry and print its id."""
+    from nodeagent.cli import image as command
+
+    raise typer.Exit(command.pull(state_dir, config, reference, username))
+
+
+@image.command("list")
+def image_list(state_dir: StateDirOption = STATE_DIR, output: OutputOption = Output.TABLE) -> None:
+    """List the images. JSON rows have id, tags, digests and size in bytes."""
+    from nodeagent.cli import image as command
+
+    raise typer.Exit(command.list_images(state_dir, output))
+
+
+@image.command("rm")
+def image_rm(
+    names: Annotated[list[str], typer.Argument(help="Ids, tags or digests.")], state_dir: StateDirOption = STATE_DIR
+) -> None:
+    """Remove images with all their names. Running containers keep their files."""
+    from nodeagent.cli import image as command
+
+    raise typer.Exit(command.remove(state_dir, names))

@@ -1,0 +1,107 @@
+"""CNI configuration and plugins, and the ports that the agent listens on."""
+
+import shutil
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from cni.config import NetworkConfig, load_default
+from cni.default import DefaultNetwork
+from cni.errors import CNIError
+from nodeagent.cli.check.finding import Finding, absent, found, missing
+from nodeagent.config import Config
+
+_CNI = "cni"
+_IN_PROCESS = ("loopback",)  # the agent does it itself
+
+
+def examine_cni(config: Config) -> list[Finding]:
+    settings = config.agent.cni
+    conf_dir = Path(settings.confDir)
+    default = DefaultNetwork(name=settings.networkName, bridge=settings.bridge, subnet=settings.subnet).conflist()
+    findings: list[Finding] = []
+    plugins: Iterable[str] = _default_plugins(default)
+    try:
+        network = load_default(conf_dir)
+        findings.append(found(_CNI, "configuration", f"network {network.name} of {network.path}"))
+        plugins = _plugins(network)
+    except CNIError as error:
+        if config.options.standalone and not any(conf_dir.glob("*.conf*")):
+            findings.append(found(_CNI, "configuration", f"none in {conf_dir}: standalone mode writes one"))
+        else:
+            fix = "install a network provider, or run with --standalone to have one written"
+            findings.append(missing(_CNI, "configuration", str(error), fix))
+    findings += (_plugin(name, settings.binDirs) for name in dict.fromkeys(plugins) if name not in _IN_PROCESS)
+    if shutil.which("iptables") is None:
+        fix = "apt-get install iptables"
+        findings.append(absent(_CNI, "iptables", "not on PATH: no masquerading and no host ports", fix))
+    else:
+        findings.append(found(_CNI, "iptables"))
+    return findings
+
+
+def _plugin(name: str, folders: list[str]) -> Finding:
+    path = shutil.which(name, path=":".join(folders))
+    if path is not None:
+        return found(_CNI, f"plugin {name}", path)
+    fix = "apt-get install containernetworking-plugins, or add its folder to cni.binDirs"
+    return missing(_CNI, f"plugin {name}", f"not in {', '.join(folders)}", fix)
+
+
+def _plugins(network: NetworkConfig) -> Iterable[str]:
+    for plugin in network.plugins:
+        yield plugin.type
+        ipam = plugin.raw.get("ipam")
+        if isinstance(ipam, dict) and isinstance(ipam.get("type"), str):
+            yield ipam["type"]
+
+
+def _default_plugins(conflist: dict[str, list[dict[str, dict[str, str]]]]) -> Iterable[str]:
+    for plugin in conflist["plugins"]:
+        yield str(plugin["type"])
+        if "ipam" in plugin:
+            yield plugin["ipam"]["type"]
+
+
+def examine_ports(config: Config) -> list[Finding]:
+    kubelet, api = config.kubelet, config.agent.apiServer
+    wanted = []
+    if kubelet.enableServer:
+        wanted.append(("node API", kubelet.address, kubelet.port))
+    if kubelet.healthzPort:
+        wanted.append(("healthz", kubelet.healthzBindAddress, kubelet.healthzPort))
+    if config.options.standalone and api.port:
+        wanted.append(("embedded API", api.address, api.port))
+    return [_port(name, address, port) for name, address, port in wanted]
+
+
+def _port(name: str, address: str, port: int) -> Finding:
+    label = f"{name} on {address}:{port}"
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            owner = _owner(port)
+            if "nodeagent" in owner:
+                return found("ports", label, f"this agent runs already: {owner}")
+            detail = f"{error.strerror}{': ' + owner if owner else ''}"
+            return missing("ports", label, detail, "stop that program, or move the port in the configuration")
+    return found("ports", label, "free")
+
+
+def _owner(port: int) -> str:
+    """Who listens there, as "name (pid)"; empty when it cannot be seen."""
+    for connection in psutil.net_connections("tcp"):
+        listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+        if listens and connection.pid:
+            try:
+                process = psutil.Process(connection.pid)
+                name = "nodeagent" if any("nodeagent" in part for part in process.cmdline()[:4]) else process.name()
+            except psutil.Error:
+                return ""
+            return f"{name} (pid {connection.pid})"
+    return ""

@@ -1,0 +1,107 @@
+"""`nodeagent status`: the node and its pods, as the API knows them."""
+
+import asyncio
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lightkube.models.core_v1 import Node, Pod
+
+from nodeagent.api.client import ApiClient
+from nodeagent.api.errors import ApiError
+from nodeagent.api.kubeconfig import Connection, KubeconfigError, load
+from nodeagent.cli.output import Output, human_age, print_error, print_json, print_table
+from nodeagent.cli.pod_row import PodRow, pod_row
+
+_DEADLINE_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRow:
+    """One node. `message`: what it says about being Ready or not."""
+
+    name: str
+    ready: bool
+    message: str
+    address: str
+    version: str
+    runtimes: tuple[str, ...]
+    age: str
+
+    @property
+    def status(self) -> str:
+        return "Ready" if self.ready else f"NotReady ({self.message})"
+
+
+def run(kubeconfig: Path, node_name: str, output: Output) -> int:
+    """0: every node shown is Ready. 1: one is not, or the API gave no answer."""
+    if not kubeconfig.exists():
+        print_error(f"{kubeconfig} does not exist; an agent in standalone mode writes it, else give --kubeconfig")
+        return 1
+    try:
+        connection = load(kubeconfig)
+        nodes, pods = asyncio.run(_read(connection, node_name))
+    except (KubeconfigError, OSError) as error:
+        print_error(str(error))
+        return 1
+    except ApiError as error:
+        print_error(f"the API at {connection.server} says: {error.message}")
+        return 1
+    now = datetime.now(UTC)
+    node_rows = [node_row(node, now) for node in nodes]
+    pod_rows = [pod_row(pod, now) for pod in sorted(pods, key=_place)]
+    if output is Output.JSON:
+        print_json({"nodes": [asdict(row) for row in node_rows], "pods": [asdict(row) for row in pod_rows]})
+    else:
+        _print(node_rows, pod_rows)
+    return 0 if node_rows and all(row.ready for row in node_rows) else 1
+
+
+async def _read(connection: Connection, node_name: str) -> tuple[list[Node], list[Pod]]:
+    async with ApiClient(connection, timeout_seconds=_DEADLINE_SECONDS) as client:
+        if node_name:
+            nodes = [await client.get(Node, node_name)]
+        else:
+            nodes = (await client.list(Node)).items
+        selector = f"spec.nodeName={node_name}" if node_name else ""
+        return nodes, (await client.list(Pod, field_selector=selector)).items
+
+
+def _print(nodes: list[NodeRow], pods: list[PodRow]) -> None:
+    cells = [
+        [row.name, row.status, row.address, row.version, ",".join(row.runtimes) or "<none>", row.age] for row in nodes
+    ]
+    print_table(("NODE", "STATUS", "ADDRESS", "VERSION", "RUNTIMES", "AGE"), cells)
+    print()
+    cells = [[row.namespace, row.name, row.ready, row.status, str(row.restarts), row.ip, row.age] for row in pods]
+    columns = ("NAMESPACE", "POD", "READY", "STATUS", "RESTARTS", "IP", "AGE")
+    print_table(columns, cells, styles=[_style(row.status) for row in pods])
+
+
+def _style(status: str) -> str:
+    if status in ("Running", "Completed", "Succeeded"):
+        return "green"
+    return "yellow" if status in ("Pending", "ContainerCreating", "PodInitializing", "Terminating") else "red"
+
+
+def node_row(node: Node, now: datetime) -> NodeRow:
+    assert node.metadata is not None
+    status = node.status
+    addresses = (status.addresses if status else None) or []
+    condition = next((item for item in (status.conditions if status else None) or [] if item.type == "Ready"), None)
+    info = status.nodeInfo if status else None
+    created = node.metadata.creationTimestamp
+    return NodeRow(
+        name=node.metadata.name or "",
+        ready=condition is not None and condition.status == "True",
+        message=(condition.message or "") if condition else "no status yet",
+        address=next((item.address for item in addresses if item.type == "InternalIP"), ""),
+        version=info.kubeletVersion if info else "",
+        runtimes=tuple(sorted(item.name for item in (status.runtimeHandlers if status else None) or [] if item.name)),
+        age=human_age((now - created).total_seconds()) if created else "",
+    )
+
+
+def _place(pod: Pod) -> tuple[str, str]:
+    assert pod.metadata is not None
+    return pod.metadata.namespace or "", pod.metadata.name or ""

@@ -1,0 +1,64 @@
+"""NodeAgentConfiguration (nodeagent.dev/v1alpha1): what a kubelet has no words for."""
+
+from typing import Any
+
+import msgspec
+
+API_VERSION = "nodeagent.dev/v1alpha1"
+KIND = "NodeAgentConfiguration"
+
+
+class RuntimeSettings(msgspec.Struct):
+    """One RuntimeClass handler. `type` oci: `path`, `args`, `infraContainer`; cri: `endpoint`, `handler`.
+
+    Types of other packages read their own settings from `options`.
+    """
+
+    type: str
+    path: str = ""
+    args: list[str] = msgspec.field(default_factory=list)
+    annotations: dict[str, str] = msgspec.field(default_factory=dict)
+    infraContainer: str = "auto"
+    endpoint: str = ""
+    imageEndpoint: str = ""
+    handler: str = ""
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class CNISettings(msgspec.Struct):
+    """`binDirs` are searched in order. The other fields shape the network that standalone mode writes into an empty confDir."""
+
+    confDir: str = "/etc/cni/net.d"
+    binDirs: list[str] = msgspec.field(default_factory=lambda: ["/opt/cni/bin", "/usr/lib/cni"])
+    cacheDir: str = "/var/lib/cni"
+    networkName: str = "nodeagent"
+    bridge: str = "nodeagent0"
+    subnet: str = "10.88.0.0/16"
+    ipamDir: str = ""
+
+
+class APIServerSettings(msgspec.Struct):
+    """The embedded API of standalone mode; port 0: any free one, told in the kubeconfig."""
+
+    address: str = "127.0.0.1"
+    port: int = 6443
+
+
+class RegistrySettings(msgspec.Struct):
+    """How one registry (`host[:port]`) is reached."""
+
+    insecure: bool = False
+    mirrors: list[str] = msgspec.field(default_factory=list)
+
+
+class NodeAgentConfiguration(msgspec.Struct):
+    """`runtimes` empty: what the machine has. `conmon` empty: found on PATH."""
+
+    apiVersion: str = API_VERSION
+    kind: str = KIND
+    runtimes: dict[str, RuntimeSettings] = msgspec.field(default_factory=dict)
+    defaultRuntime: str = ""
+    cni: CNISettings = msgspec.field(default_factory=CNISettings)
+    apiServer: APIServerSettings = msgspec.field(default_factory=APIServerSettings)
+    registries: dict[str, RegistrySettings] = msgspec.field(default_factory=dict)
+    conmon: str = ""

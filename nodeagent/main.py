@@ -1,0 +1,370 @@
+"""The agent put together: the only place that constructs things.
+
+    config ─> embedded API (standalone) ─> API client, informers ─> runtimes, images, volumes, cgroups ─> pod engine
+           ─> node (registration, status, lease) ─> sources ─> the node's HTTPS endpoint
+
+Components start in this order and stop in reverse. Stopping the agent never stops a pod.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import uvloop
+from lightkube.models.core_v1 import Node, NodeAddress, Pod, Service
+from lightkube.models.node_v1 import RuntimeClass
+
+from cni.default import write_default
+from nodeagent import build, logs
+from nodeagent.api import kubeconfig
+from nodeagent.api.client import ApiClient
+from nodeagent.api.events import EventRecorder, Events, LoggingEvents, node_reference
+from nodeagent.api.informer import Informer
+from nodeagent.api.objects import ObjectCache, StaticOnly
+from nodeagent.api.tokens import NoTokens, TokenManager
+from nodeagent.cgroups.detect import detect as detect_cgroups
+from nodeagent.config import Config
+from nodeagent.images.keyring import NodeKeyring
+from nodeagent.images.manager import ImageManager
+from nodeagent.node.addresses import node_addresses, node_ips
+from nodeagent.node.facts import read_machine
+from nodeagent.node.lease import LeaseRenewer
+from nodeagent.node.monitor import RuntimeMonitor
+from nodeagent.node.publisher import NodeInputs, NodePublisher
+from nodeagent.node.registration import Registrar
+from nodeagent.pods.admission import NodeView, admit
+from nodeagent.pods.configs import NodeSettings, PodConfigs
+from nodeagent.pods.hooks import LifecycleHooks
+from nodeagent.pods.images import PodImages
+from nodeagent.pods.killing import Killer
+from nodeagent.pods.manager import PodManager
+from nodeagent.pods.model import NodeAddresses, StartFailure
+from nodeagent.pods.orphans import OrphanCollector
+from nodeagent.pods.runtime_classes import RuntimeClassResolver
+from nodeagent.pods.security import SecuritySettings
+from nodeagent.pods.status_writer import NoStatuses, StatusSink, StatusWriter
+from nodeagent.pods.steps import pod_steps
+from nodeagent.pods.steps.cgroup import Cgroup
+from nodeagent.pods.steps.contract import PodPaths
+from nodeagent.pods.steps.engine import StepEngine
+from nodeagent.pods.supervisor import PodServices
+from nodeagent.pods.upkeep import Upkeep
+from nodeagent.probes.manager import ProbeManager
+from nodeagent.resources.pod_resources import HostLimits
+from nodeagent.sources.api import ApiSource
+from nodeagent.sources.merger import API, PodChange, PodMerger
+from nodeagent.standalone import APINotStarted, EmbeddedAPI, EmbeddedAPISettings
+from runtimes.errors import RuntimeFault
+
+log = logging.getLogger(__name__)
+
+
+class StartError(Exception):
+    """The agent cannot run here; one line for the operator, with the way out."""
+
+
+def run(config: Config) -> int:
+    """Run the agent until SIGTERM or SIGINT; the process's exit status."""
+    logs.configure(config.options.log_level, config.options.log_format)
+    if config.unused:
+        log.warning("accepted, but not acted on by this version: %s", ", ".join(config.unused))
+    try:
+        uvloop.run(_run(config))
+    except (StartError, APINotStarted, kubeconfig.KubeconfigError, RuntimeFault, build.BuildError) as error:
+        log.error("%s", error)
+        return 1
+    return 0
+
+
+async def _run(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        agent = Agent(config, stack)
+        await agent.start()
+        gc.collect()
+        gc.freeze()  # what exists now lives as long as the agent
+        log.info("node %s is up", config.node_name)
+        await stop.wait()
+        log.info("stopping; pods keep running")
+
+
+class Agent:
+    """Everything, in the order it is made. `stack` takes it down in reverse."""
+
+    def __init__(self, config: Config, stack: contextlib.AsyncExitStack) -> None:
+        self.config = config
+        self._stack = stack
+        self._allocatable: Mapping[str, str] = {}
+        self._host_ips: tuple[str, ...] = ()
+
+    async def start(self) -> None:
+        config = self.config
+        for directory in (config.options.root_dir, config.options.state_dir, config.options.run_dir):
+            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._host_ips = tuple(str(ip) for ip in await node_ips(config.node_name, config.options.node_ip))
+        self.machine = read_machine()
+        self.limits = build.node_limits(config)
+        self.storage_bytes = psutil.disk_usage(str(config.options.root_dir)).total
+        self._allocatable = build.allocatable_of(self.machine, self.limits, self.storage_bytes)
+        client = await self._connect()
+        self.registry, self.store = await build.runtimes(config, self._stack)
+        tasks = await self._stack.enter_async_context(_root_tasks())
+        self._start_api_parts(client, tasks)
+        await self._start_pods(client, tasks)
+        if client is not None:
+            await self._start_node(client, tasks)
+        await self._start_sources(client, tasks)
+
+    # -- API -----------------------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> ApiClient | None:
+        """The client of the API that the options name; None for an agent that only runs static pods."""
+        config = self.config
+        path = config.options.kubeconfig
+        self.embedded: EmbeddedAPI | None = None
+        if config.options.standalone:
+            write_default(Path(config.agent.cni.confDir), build.default_network(config))
+            self.embedded = EmbeddedAPI(
+                EmbeddedAPISettings(
+                    state_dir=config.options.state_dir,
+                    node_name=config.node_name,
+                    address=config.agent.apiServer.address,
+                    port=config.agent.apiServer.port,
+                )
+            )
+            await self.embedded.start()
+            self._stack.push_async_callback(self.embedded.stop)
+            path = self.embedded.node_kubeconfig
+        if path is None:
+            log.warning("no API endpoint is configured (--kubeconfig or --standalone): only static pods run")
+            return None
+        client = ApiClient(kubeconfig.load(path), qps=config.kubelet.kubeAPIQPS, burst=config.kubelet.kubeAPIBurst)
+        return await self._stack.enter_async_context(client)
+
+    def _start_api_parts(self, client: ApiClient | None, tasks: asyncio.TaskGroup) -> None:
+        """Events, objects, tokens and the informers that configurations are made from."""
+        config = self.config
+        self.events: Events = LoggingEvents()
+        self.objects: ObjectCache | StaticOnly = StaticOnly()
+        self.tokens: TokenManager | NoTokens = NoTokens()
+        self.node_informer: Informer[Node] | None = None
+        self.services: Informer[Service] | None = None
+        self.runtime_classes: Informer[RuntimeClass] | None = None
+        if client is None:
+            return
+        if self.embedded is not None:
+            tasks.create_task(self.embedded.watch(), name="embedded API")
+        recorder = EventRecorder(
+            client.sharing(qps=config.kubelet.eventRecordQPS or -1, burst=config.kubelet.eventBurst), config.node_name
+        )
+        tasks.create_task(recorder.run(), name="events")
+        self.events = recorder
+        objects = ObjectCache(client)
+        self._stack.push_async_callback(objects.close)
+        self.objects = objects
+        self.tokens = TokenManager(client)
+        self.node_informer = Informer(client, Node, field_selector=f"metadata.name={config.node_name}")
+        self.services = Informer(client, Service, field_selector="spec.clusterIP!=None")
+        self.runtime_classes = Informer(client, RuntimeClass)
+        for informer in (self.node_informer, self.services, self.runtime_classes):
+            tasks.create_task(informer.run(), name="informer")
+
+    # -- pods ----------------------------------------------------------------------------------------------------------
+
+    async def _start_pods(self, client: ApiClient | None, tasks: asyncio.TaskGroup) -> None:
+        config, events = self.config, self.events
+        kernel_cgroups = detect_cgroups()
+        if kernel_cgroups.version == 1 and config.kubelet.failCgroupV1:
+            raise StartError("this host has cgroups v1 and failCgroupV1 is true; set it to false to run here")
+        host = build.host_limits(config, self.machine, kernel_cgroups)
+        self.cgroups = build.pod_cgroups(config, kernel_cgroups)
+        await self.cgroups.start(build.node_cgroup_limits(config, self.machine))
+        paths = PodPaths(
+            root_dir=config.options.root_dir,
+            pod_logs_dir=config.pod_logs_dir,
+            container_logs_dir=config.options.container_logs_dir,
+        )
+        volumes = build.volumes(config, self.objects, self.tokens, events, lambda: self._allocatable)
+        configs = PodConfigs(self._node_settings(host), self.objects, events, paths)
+        hooks = LifecycleHooks(events)
+        killer = Killer(hooks, events)
+        images = ImageManager(events, limits=build.pull_limits(config), node_keyring=NodeKeyring(paths.root_dir))
+        steps = pod_steps(
+            paths=paths,
+            cgroup=Cgroup(self.cgroups, host, self._active_pods),
+            volumes=volumes,
+            configs=configs,
+            images=PodImages(images, self.objects, events),
+            hooks=hooks,
+            killer=killer,
+            events=events,
+        )
+        engine = StepEngine(steps)
+        self.resolver = RuntimeClassResolver(self.registry, self._runtime_class)
+        self.statuses: StatusSink = NoStatuses()
+        if client is not None:
+            self.statuses = StatusWriter(client, tasks, on_written=self._status_written)
+        probing = ProbeManager(tasks=tasks, events=events, addresses=self._addresses, now=_now, agent_started_at=_now())
+        services = PodServices(
+            engine=engine,
+            runtimes=self.resolver,
+            statuses=self.statuses,
+            events=events,
+            probing=probing,
+            upkeep=Upkeep(volumes),
+            kill_container=killer.kill_container,
+            addresses=self._addresses,
+            now=_now,
+            crash_backoff_cap_seconds=build.crash_backoff_cap_seconds(config),
+        )
+        self.pods: PodManager = PodManager(
+            services=services,
+            references=self.objects,
+            admit=self._admit,
+            tasks=tasks,
+            on_gone=lambda: self.orphans.wake(),
+        )
+        self.merger = PodMerger(self._on_pods, [API] if client is not None else [], events)
+        self.orphans: OrphanCollector = OrphanCollector(
+            engine=engine,
+            runtimes=self.resolver.all,
+            cgroups=self.cgroups,
+            paths=paths,
+            known=self.pods.known_uids,
+            ready=lambda: self.merger.all_seen,
+            remove_folder=volumes.remove_orphan,
+        )
+        for runtime in self.registry:
+            tasks.create_task(self.pods.follow(runtime), name=f"events of {runtime.handler}")
+        tasks.create_task(self.orphans.run(), name="orphans")
+
+    def _on_pods(self, changes: list[PodChange]) -> None:
+        self.pods.apply(changes)
+        if self.merger.all_seen:
+            self.orphans.wake()
+
+    def _status_written(self, pod: Pod) -> None:
+        """The API's answer is newer than the watch's next event: what the supervisor compares with is up to date."""
+
+    def _active_pods(self) -> list[Pod]:
+        return self.pods.active_pods()
+
+    def _admit(self, pod: Pod, others: Sequence[Pod]) -> StartFailure | None:
+        return admit(pod, others, self._node_view())
+
+    def _node_view(self) -> NodeView:
+        node = self._node()
+        metadata = node.metadata if node is not None else None
+        return NodeView(
+            name=self.config.node_name,
+            labels=(metadata.labels if metadata is not None else None) or {},
+            taints=(node.spec.taints if node is not None and node.spec is not None else None) or (),
+            allocatable=self._allocatable,
+            kernel_version=build.kernel_version(self.machine),
+            allowed_unsafe_sysctls=self.config.kubelet.allowedUnsafeSysctls,
+            apparmor_error=build.apparmor_error(),
+            known=node is not None or self.node_informer is None,
+        )
+
+    def _node_settings(self, host: HostLimits) -> NodeSettings:
+        config = self.config
+        security = SecuritySettings(
+            seccomp_dir=config.options.root_dir / "seccomp", seccomp_default=config.kubelet.seccompDefault
+        )
+        return NodeSettings(
+            dns=lambda: build.dns_settings(config, self._host_ips),
+            security=security,
+            host=host,
+            host_ips=lambda: self._host_ips,
+            allocatable=lambda: self._allocatable,
+            services=self._services_of,
+        )
+
+    def _services_of(self, namespace: str) -> Sequence[Service] | None:
+        """The services of a namespace; None while they have not been read."""
+        if self.services is None or not self.services.has_synced:
+            return None
+        return [item for item in self.services.items() if item.metadata and item.metadata.namespace == namespace]
+
+    def _node(self) -> Node | None:
+        return self.node_informer.get("", self.config.node_name) if self.node_informer is not None else None
+
+    def _runtime_class(self, name: str) -> RuntimeClass | None:
+        return self.runtime_classes.get("", name) if self.runtime_classes is not None else None
+
+    def _addresses(self) -> NodeAddresses:
+        return NodeAddresses(host_ips=self._host_ips)
+
+    # -- node ----------------------------------------------------------------------------------------------------------
+
+    async def _start_node(self, client: ApiClient, tasks: asyncio.TaskGroup) -> None:
+        config = self.config
+        heartbeat = client.sharing(qps=-1, burst=1, timeout_seconds=10.0)
+        monitor = RuntimeMonitor(self.registry, on_change=lambda: publisher.trigger())
+        publisher = NodePublisher(
+            heartbeat,
+            build.node_config(config, self.machine, self.limits),
+            NodeInputs(
+                addresses=self._node_addresses,
+                runtime=monitor.state,
+                storage_bytes=lambda: self.storage_bytes,
+                images=monitor.images,
+            ),
+            self._node,
+            self.events,
+            update_seconds=build.seconds_of(config.kubelet.nodeStatusUpdateFrequency),
+            report_seconds=build.seconds_of(config.kubelet.nodeStatusReportFrequency),
+        )
+        await monitor.look()
+        if config.kubelet.registerNode:
+            wanted = build.registration(config, self.machine, socket.gethostname())
+            await Registrar(heartbeat, wanted, publisher.complete).register()
+        self.events.event(node_reference(config.node_name), "Normal", "Starting", "Starting kubelet.")
+        lease = LeaseRenewer(
+            heartbeat, config.node_name, self._node, duration_seconds=config.kubelet.nodeLeaseDurationSeconds
+        )
+        tasks.create_task(monitor.run(), name="runtime monitor")
+        tasks.create_task(publisher.run(), name="node status")
+        tasks.create_task(lease.run(), name="lease")
+
+    async def _node_addresses(self) -> Sequence[NodeAddress]:
+        ips = await node_ips(self.config.node_name, self.config.options.node_ip)
+        self._host_ips = tuple(str(ip) for ip in ips)
+        return node_addresses(ips, socket.gethostname())
+
+    # -- sources -------------------------------------------------------------------------------------------------------
+
+    async def _start_sources(self, client: ApiClient | None, tasks: asyncio.TaskGroup) -> None:
+        if client is None or self.node_informer is None:
+            return
+        source = ApiSource(client, self.config.node_name, self.merger, self.node_informer.synced)
+        tasks.create_task(source.run(), name="source api")
+
+
+class _Leave(Exception):
+    """Ends the root task group."""
+
+
+@contextlib.asynccontextmanager
+async def _root_tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    """The root task group: if one of its loops dies, the agent ends with its error; leaving it cancels all of them."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+            raise _Leave
+    except* _Leave:
+        pass
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,107 @@
+"""The embedded API of standalone mode: a process of its own, started and watched by the agent, used only over HTTPS."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 10.0
+RESTART_SECONDS = 1.0
+
+
+class APINotStarted(Exception):
+    """The embedded API did not come up; the text says what it said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedAPISettings:
+    """Port 0 takes a free one at the first start; later starts take the same again."""
+
+    state_dir: Path
+    node_name: str
+    address: str
+    port: int
+
+
+class EmbeddedAPI:
+    """Starts the server, starts it again when it dies, stops it last."""
+
+    def __init__(self, settings: EmbeddedAPISettings) -> None:
+        self._settings = settings
+        self._process: asyncio.subprocess.Process | None = None
+        self._port = settings.port
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        return self._settings.state_dir / "admin.kubeconfig"
+
+    @property
+    def node_kubeconfig(self) -> Path:
+        return self._settings.state_dir / "node.kubeconfig"
+
+    @property
+    def client_ca(self) -> Path:
+        """Signs the certificate that the API shows to the node's HTTPS endpoint."""
+        return self._settings.state_dir / "pki" / "ca.crt"
+
+    async def start(self) -> None:
+        """Return when the API answers. Raises APINotStarted."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "nodeagent.apiserver",
+            "--exit-with-parent",
+            f"--state-dir={self._settings.state_dir}",
+            f"--node-name={self._settings.node_name}",
+            f"--address={self._settings.address}",
+            f"--port={self._port}",
+            "--log-level=WARNING",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            # Ctrl-C at the agent's terminal is the agent's: it still needs the API for its last words
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                line = await self._process.stdout.readline()
+        except TimeoutError:
+            await self.stop()
+            raise APINotStarted(f"the embedded API was not ready within {READY_SECONDS:g}s") from None
+        if not line:
+            status = await self._process.wait()
+            raise APINotStarted(f"the embedded API ended with status {status}; see its messages above")
+        url = json.loads(line)["url"]
+        self._port = int(url.rpartition(":")[2])
+        log.info("embedded API at %s, kubeconfig %s", url, self.admin_kubeconfig)
+
+    async def watch(self) -> None:
+        """Start the server again whenever it dies, until cancelled."""
+        while True:
+            assert self._process is not None
+            status = await self._process.wait()
+            log.error("the embedded API ended with status %d; starting it again", status)
+            await asyncio.sleep(RESTART_SECONDS)
+            try:
+                await self.start()
+            except APINotStarted as error:
+                log.error("%s", error)
+
+    async def stop(self) -> None:
+        """Ask it to end, and make it end."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._process.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
