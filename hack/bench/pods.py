@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+"""How fast a node starts pods, and what they cost while they idle; through any Kubernetes API, against any node agent.
+
+    hack/bench/pods.py --kubeconfig F [--runtime-class C] [--sequential 20] [--burst 100] [--output text|json]
+
+Pods are bound to the node by `spec.nodeName`. Create -> Ready is the time from sending the create to the watch event with
+condition Ready=True; delete -> gone the time from sending the delete to the DELETED event. Everything it made is deleted.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import statistics
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from lightkube.models.core_v1 import Node, Pod
+
+from nodeagent.api import kubeconfig
+from nodeagent.api.client import ApiClient
+from nodeagent.api.informer import Informer
+from nodeagent.api.wire import EventType
+
+# Programs whose memory and CPU are the price of running pods. The first word of a command line that matches, by name.
+PROGRAMS = {
+    "nodeagent": ("nodeagent run", "nodeagent.main"),
+    "nodeagent apiserver (standalone only)": ("nodeagent.apiserver",),
+    "kubelet": ("kubelet",),
+    "containerd": ("containerd ", "bin/containerd"),
+    "containerd-shim": ("containerd-shim",),
+    "conmon": ("conmon",),
+    "catatonit": ("catatonit",),
+    "pause": ("/pause",),
+}
+
+
+@dataclass(slots=True)
+class Timings:
+    """Seconds on one clock, by pod name."""
+
+    created: dict[str, float] = field(default_factory=dict)
+    ready: dict[str, float] = field(default_factory=dict)
+    deleted: dict[str, float] = field(default_factory=dict)
+    gone: dict[str, float] = field(default_factory=dict)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class Bench:
+    """One run against one node."""
+
+    def __init__(self, client: ApiClient, options: argparse.Namespace, node: str) -> None:
+        self._client = client
+        self._options = options
+        self._node = node
+        self._run = uuid.uuid4().hex[:6]
+        self._timings = Timings()
+        self._informer = Informer(
+            client, Pod, namespace=options.namespace, label_selector=f"nodeagent-bench={self._run}"
+        )
+
+    async def run(self) -> dict[str, Any]:
+        self._informer.subscribe(self._changed)
+        watching = asyncio.create_task(self._informer.run())
+        try:
+            await self._informer.synced()
+            return await self._measure()
+        finally:
+            await self._delete([name for name in self._timings.created if name not in self._timings.gone], force=True)
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _measure(self) -> dict[str, Any]:
+        await self._warm_up()
+        result: dict[str, Any] = {"node": self._node, "runtime_class": self._options.runtime_class or "(default)"}
+        one_by_one = [f"bench-{self._run}-s{index}" for index in range(self._options.sequential)]
+        for name in one_by_one:
+            await self._create(name)
+            await self._wait(self._timings.ready, [name])
+        result["sequential"] = self._summary(self._timings.created, self._timings.ready, one_by_one)
+        await self._delete(one_by_one)
+        burst = [f"bench-{self._run}-b{index}" for index in range(self._options.burst)]
+        if burst:
+            begin = time.monotonic()
+            await asyncio.gather(*(self._create(name) for name in burst))
+            await self._wait(self._timings.ready, burst)
+            result["burst"] = {
+                "pods": len(burst),
+                "all_ready_seconds": round(max(self._timings.ready[name] for name in burst) - begin, 2),
+            } | self._summary(self._timings.created, self._timings.ready, burst)
+            await asyncio.sleep(self._options.settle)
+            result["memory"] = {"pods": len(burst), "pss_bytes": memory_by_program()}
+            result["idle"] = {"pods": len(burst)} | await cpu_while_idle(self._options.idle)
+            await self._delete(burst)
+        result["delete"] = self._summary(self._timings.deleted, self._timings.gone, one_by_one + burst)
+        return result
+
+    async def _warm_up(self) -> None:
+        """One pod first: images, certificates and connections of a fresh node are not what is measured."""
+        name = f"bench-{self._run}-warm"
+        await self._create(name)
+        await self._wait(self._timings.ready, [name])
+        await self._delete([name])
+        for times in (self._timings.created, self._timings.ready, self._timings.deleted, self._timings.gone):
+            times.pop(name, None)
+
+    async def _create(self, name: str) -> None:
+        spec: dict[str, Any] = {
+            "nodeName": self._node,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{"name": "c", "image": self._options.image, "command": self._options.command}],
+        }
+        if self._options.runtime_class:
+            spec["runtimeClassName"] = self._options.runtime_class
+        metadata = {"name": name, "labels": {"nodeagent-bench": self._run}}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        self._timings.created[name] = time.monotonic()
+        await self._client.request("POST", f"/api/v1/namespaces/{self._options.namespace}/pods", json.dumps(body).encode())
+
+    async def _delete(self, names: list[str], *, force: bool = False) -> None:
+        async def one(name: str) -> None:
+            self._timings.deleted[name] = time.monotonic()
+            with contextlib.suppress(Exception):
+                await self._client.delete(Pod, name, self._options.namespace)
+
+        await asyncio.gather(*(one(name) for name in names))
+        if force:
+            with contextlib.suppress(TimeoutError):
+                await self._wait(self._timings.gone, names)
+        else:
+            await self._wait(self._timings.gone, names)
+
+    async def _wait(self, times: dict[str, float], names: list[str]) -> None:
+        async with asyncio.timeout(self._options.timeout), self._timings.changed:
+            await self._timings.changed.wait_for(lambda: self._timings.failed or all(name in times for name in names))
+        if self._timings.failed:
+            raise SystemExit(f"pods failed: {self._timings.failed}")
+
+    def _changed(self, kind: EventType, old: Pod | None, new: Pod | None) -> None:
+        now = time.monotonic()
+        pod = new or old
+        assert pod is not None
+        assert pod.metadata is not None
+        name = pod.metadata.name or ""
+        if new is None:
+            self._timings.gone.setdefault(name, now)
+        elif is_ready(new):
+            self._timings.ready.setdefault(name, now)
+        elif (
+            new.status is not None
+            and new.status.phase == "Failed"
+            and new.metadata
+            and not new.metadata.deletionTimestamp
+        ):
+            self._timings.failed[name] = new.status.message or new.status.reason or "Failed"
+        asyncio.ensure_future(self._notify())  # noqa: RUF006  # ends at once
+
+    async def _notify(self) -> None:
+        async with self._timings.changed:
+            self._timings.changed.notify_all()
+
+    @staticmethod
+    def _summary(begin: dict[str, float], end: dict[str, float], names: list[str]) -> dict[str, Any]:
+        times = sorted((end[name] - begin[name]) * 1000 for name in names if name in begin and name in end)
+        if not times:
+            return {}
+        return {
+            "count": len(times),
+            "p50_ms": round(statistics.median(times), 1),
+            "p90_ms": round(times[min(len(times) - 1, int(len(times) * 0.9))], 1),
+            "max_ms": round(times[-1], 1),
+        }
+
+
+def is_ready(pod: Pod) -> bool:
+    conditions = (pod.status.conditions if pod.status is not None else None) or ()
+    return any(item.type == "Ready" and item.status == "True" for item in conditions)
+
+
+def processes() -> dict[str, list[psutil.Process]]:
+    """The processes of this machine that run pods, by program."""
+    found: dict[str, list[psutil.Process]] = {}
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if not line or "hack/bench" in line or "pytest" in line:
+            continue
+        first = " ".join((process.info["cmdline"] or [])[:4])
+        # the more special name first: a shim is not containerd, the API server not the agent
+        for name in ("nodeagent apiserver (standalone only)", "containerd-shim", *PROGRAMS):
+            if any(word in first for word in PROGRAMS[name]):
+                found.setdefault(name, []).append(process)
+                break
+    return found
+
+
+def memory_by_program() -> dict[str, int]:
+    """Proportional set size: shared pages count once over all who share them."""
+    totals: dict[str, int] = {}
+    for name, members in processes().items():
+        for process in members:
+            with contextlib.suppress(OSError, psutil.Error):
+                for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+                    if line.startswith("Pss:"):
+                        totals[name] = totals.get(name, 0) + int(line.split()[1]) * 1024
+    totals["total"] = sum(totals.values())
+    return totals
+
+
+async def cpu_while_idle(seconds: float) -> dict[str, Any]:
+    """CPU seconds that each program takes while nothing happens."""
+
+    def used() -> dict[str, float]:
+        totals: dict[str, float] = {}
+        for name, members in processes().items():
+            for process in members:
+                with contextlib.suppress(psutil.Error):
+                    times = process.cpu_times()
+                    totals[name] = totals.get(name, 0.0) + times.user + times.system
+        return totals
+
+    before = used()
+    await asyncio.sleep(seconds)
+    spent = {name: round(max(0.0, total - before.get(name, 0.0)), 2) for name, total in used().items()}
+    spent["total"] = round(sum(spent.values()), 2)
+    return {"seconds": seconds, "cpu_seconds": spent, "cores_percent": round(spent["total"] / seconds * 100, 1)}
+
+
+def text_of(result: dict[str, Any]) -> str:
+    lines = [f"node {result['node']}, runtime class {result['runtime_class']}"]
+    for key, what in (("sequential", "create -> Ready, one by one"), ("delete", "delete -> gone")):
+        item = result.get(key) or {}
+        if item:
+            lines.append(
+                f"{what}: p50 {item['p50_ms']} ms, p90 {item['p90_ms']} ms, max {item['max_ms']} ms ({item['count']})"
+            )
+    if "burst" in result:
+        burst = result["burst"]
+        lines.append(
+            f"{burst['pods']} pods at once: all Ready after {burst['all_ready_seconds']} s (p50 {burst['p50_ms']} ms)"
+        )
+        lines += [f"  {name}: {size / 1e6:.1f} MB PSS" for name, size in result["memory"]["pss_bytes"].items()]
+        idle = result["idle"]
+        lines.append(f"idle for {idle['seconds']:g} s: {idle['cores_percent']} % of a core")
+        lines += [f"  {name}: {spent} CPU s" for name, spent in idle["cpu_seconds"].items()]
+    return "\n".join(lines)
+
+
+async def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kubeconfig", required=True)
+    parser.add_argument("--runtime-class", default="")
+    parser.add_argument("--sequential", type=int, default=20)
+    parser.add_argument("--burst", type=int, default=100)
+    parser.add_argument("--output", choices=("text", "json"), default="text")
+    parser.add_argument("--node", default="", help="default: the first node")
+    parser.add_argument("--namespace", default="default")
+    parser.add_argument("--image", default="localhost/demo:1")
+    parser.add_argument("--command", nargs="+", default=["sh", "-c", "trap 'exit 0' TERM; sleep 1000000 & wait"])
+    parser.add_argument("--idle", type=float, default=30.0, help="seconds to watch the idle node")
+    parser.add_argument("--settle", type=float, default=5.0, help="seconds to wait before memory is read")
+    parser.add_argument("--timeout", type=float, default=300.0)
+    options = parser.parse_args()
+    async with ApiClient(kubeconfig.load(options.kubeconfig), qps=-1, burst=1) as client:
+        node = options.node
+        if not node:
+            nodes = await client.list(Node)
+            if not nodes.items:
+                print("no node is registered at this API", file=sys.stderr)
+                return 1
+            node = nodes.items[0].metadata.name  # type: ignore[union-attr]  # a node has metadata
+        result = await Bench(client, options, node).run()
+    print(json.dumps(result, indent=2) if options.output == "json" else text_of(result))
+    return 0
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    sys.exit(uvloop.run(main()))
