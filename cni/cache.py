@@ -62,7 +62,11 @@ class ResultCache:
             raise
 
     def read(self, network: str, container_id: str, ifname: str) -> CachedAttachment | None:
-        return self._load(self._path(network, container_id, ifname))
+        found = self._load(self._path(network, container_id, ifname))
+        # names may contain the separator, so that two attachments may share a file name
+        if found is None or (found.network, found.container_id, found.ifname) != (network, container_id, ifname):
+            return None
+        return found
 
     def delete(self, network: str, container_id: str, ifname: str) -> None:
         self._path(network, container_id, ifname).unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from cni import result as results
 from cni.attachment import Attachment
 from cni.cache import CachedAttachment, ResultCache
 from cni.config import NetworkConfig, PluginConfig
-from cni.errors import CNIFault, InvalidResult, PluginError, PluginNotFound
+from cni.errors import AlreadyAttached, CNIFault, InvalidResult, PluginError, PluginNotFound
 from cni.plugin import Call, invoke
 
 log = logging.getLogger(__name__)
@@ -48,9 +48,13 @@ class Network:
         self._queues: dict[str, _Queue] = {}
 
     async def add(self, attachment: Attachment) -> results.Result:
-        """Attach; a failed or cancelled ADD is followed by a DEL of the whole chain, and then raised. Raises CNIFault."""
+        """Attach; a failed or cancelled ADD is followed by a DEL of the whole chain, and then raised. Raises CNIFault.
+
+        What is attached already is left alone: AlreadyAttached, with its result.
+        """
         attachment.validate()
         async with self._turn(attachment.container_id):
+            self._refuse_second(attachment)
             try:
                 return await self._add(attachment)
             except BaseException:
@@ -130,6 +134,13 @@ class Network:
     def cached_attachments(self) -> list[CachedAttachment]:
         """What is recorded as attached to this network."""
         return list(self._cache.of_network(self.config.name))
+
+    def _refuse_second(self, attachment: Attachment) -> None:
+        # a second ADD would fail, and undoing it would take the first one's interface down
+        cached = self._cache.read(self.config.name, attachment.container_id, attachment.ifname)
+        if cached is not None:
+            text = f"network {self.config.name}: container {attachment.container_id} is attached as {attachment.ifname}"
+            raise AlreadyAttached(text, results.decode(cached.result, self.config.cni_version))
 
     async def _add(self, attachment: Attachment) -> results.Result:
         previous: results.Result | None = None

@@ -28,7 +28,7 @@ _NOT_A_PROGRAM = frozenset(
 
 
 class ProcessError(Exception):
-    """A program could not be run to its end. `argv` is what was run; an OSError of the exec is the `__cause__`."""
+    """A program could not be run to its end. `argv` is what was run."""
 
     def __init__(self, argv: Sequence[str], message: str) -> None:
         super().__init__(message)
@@ -89,7 +89,7 @@ async def run(
     """Run `argv` in its own process group and wait until it has ended and both of its output streams are closed.
 
     `env` replaces the whole environment when given. A non-zero exit status is not an error here: look at `Completed.ok`.
-    Raises ProgramNotFound, ProcessTimeout, OutputTooLarge, and ProcessError for any other failure to start.
+    Raises ProgramNotFound, ProcessTimeout, OutputTooLarge, and OSError for other failures to start (ETXTBSY, EMFILE).
     """
     argv = tuple(argv)
     watch = _start(argv, stdin, env, cwd, max_output_bytes, pass_fds)
@@ -130,13 +130,14 @@ def _start(
             start_new_session=True,
         )
     except OSError as error:
-        kind = ProgramNotFound if error.errno in _NOT_A_PROGRAM else ProcessError
-        raise kind(argv, f"cannot run {argv[0]}: {error.strerror or error}") from error
+        if error.errno not in _NOT_A_PROGRAM:
+            raise
+        raise ProgramNotFound(argv, f"cannot run {argv[0]}: {error.strerror or error}") from error
     try:
         return _Watch(child, stdin, max_output_bytes)
-    except OSError as error:
+    except OSError:
         child.kill()
-        raise ProcessError(argv, f"cannot watch {argv[0]}: {error.strerror or error}") from error
+        raise
 
 
 class _Watch:

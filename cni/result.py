@@ -108,12 +108,12 @@ def encode(result: "Result", wire_version: str) -> dict[str, Any]:
 
 
 def decode(data: Any, default_version: str) -> Result:
-    """Read what a plugin printed; `default_version` counts where it does not say one.
+    """Read what a plugin printed, or the JSON value of it; `default_version` counts where it does not say one.
 
     Raises BadOutput, which tells the place of the mistake.
     """
-    if isinstance(data, Mapping):
-        return from_wire(dict(data), default_version)
+    if not isinstance(data, bytes):
+        return from_wire(dict(data) if isinstance(data, Mapping) else data, default_version)
     try:
         wire = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

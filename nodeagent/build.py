@@ -1,7 +1,7 @@
 """Parts of the agent made from its configuration: main's hands. One function a part; nothing here keeps state."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -9,12 +9,16 @@ from pathlib import Path
 from lightkube.models.core_v1 import Pod
 
 from cni.default import DefaultNetwork
+from nodeagent.api.certificates import serving_certificate
+from nodeagent.api.client import ApiClient
 from nodeagent.api.events import Events
 from nodeagent.api.objects import Objects
 from nodeagent.api.tokens import Tokens
 from nodeagent.cgroups.contract import CgroupLimits, Cgroups
 from nodeagent.cgroups.naming import CgroupfsNaming, SystemdNaming
 from nodeagent.cgroups.pod_cgroups import PodCgroups
+from nodeagent.cgroups.slices import NoSlices
+from nodeagent.cgroups.systemd import SystemdSlices
 from nodeagent.config import Config, RuntimeSettings
 from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
 from nodeagent.config.values import seconds
@@ -26,6 +30,9 @@ from nodeagent.node.status import NodeConfig
 from nodeagent.pods.dns import DNSSettings, Resolver, parse_resolv_conf
 from nodeagent.resources import quantity
 from nodeagent.resources.pod_resources import HostLimits, cpu_shares, effective_limits
+from nodeagent.server.auth import Guard
+from nodeagent.server.server import ServerSettings
+from nodeagent.standalone import EmbeddedAPI
 from nodeagent.version import KUBERNETES_VERSION
 from nodeagent.volumes.config_map import ConfigMapPlugin
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
@@ -147,6 +154,44 @@ def _settings(settings: RuntimeSettings) -> dict[str, object]:
     return {name: getattr(settings, name) for name in settings.__struct_fields__}
 
 
+# -- HTTPS endpoint ----------------------------------------------------------------------------------------------------
+
+
+def server_settings(config: Config, host_ips: Sequence[str], embedded: EmbeddedAPI | None) -> ServerSettings:
+    """Raises CertificateError."""
+    kubelet = config.kubelet
+    certificate, key = Path(kubelet.tlsCertFile), Path(kubelet.tlsPrivateKeyFile)
+    if not kubelet.tlsCertFile:
+        pair = serving_certificate(config.options.root_dir / "pki", config.node_name, host_ips)
+        certificate, key = pair.certificate, pair.key
+    client_ca = Path(kubelet.authentication.x509.clientCAFile) if kubelet.authentication.x509.clientCAFile else None
+    if client_ca is None and embedded is not None:
+        client_ca = embedded.client_ca
+    return ServerSettings(
+        address=kubelet.address,
+        port=kubelet.port,
+        certificate=certificate,
+        key=key,
+        client_ca=client_ca,
+        health_address=kubelet.healthzBindAddress,
+        health_port=kubelet.healthzPort,
+        debugging_handlers=kubelet.enableDebuggingHandlers,
+    )
+
+
+def guard(config: Config, client: ApiClient | None) -> Guard:
+    kubelet = config.kubelet
+    return Guard(
+        client,
+        node_name=config.node_name,
+        always_allow=kubelet.authorization.mode == "AlwaysAllow",
+        webhook_authentication=kubelet.authentication.webhook.enabled,
+        token_seconds=seconds(kubelet.authentication.webhook.cacheTTL),
+        allowed_seconds=seconds(kubelet.authorization.webhook.cacheAuthorizedTTL),
+        denied_seconds=seconds(kubelet.authorization.webhook.cacheUnauthorizedTTL),
+    )
+
+
 # -- volumes -----------------------------------------------------------------------------------------------------------
 
 
@@ -238,7 +283,8 @@ def host_limits(config: Config, machine: Machine, cgroups: Cgroups) -> HostLimit
 def pod_cgroups(config: Config, cgroups: Cgroups) -> PodCgroups:
     root = tuple(part for part in config.kubelet.cgroupRoot.split("/") if part)
     naming = SystemdNaming() if config.kubelet.cgroupDriver == "systemd" else CgroupfsNaming()
-    return PodCgroups(cgroups, root=root, naming=naming)
+    slices = SystemdSlices(cgroups.version) if config.kubelet.cgroupDriver == "systemd" else NoSlices()
+    return PodCgroups(cgroups, root=root, naming=naming, slices=slices)
 
 
 def node_cgroup_limits(config: Config, machine: Machine) -> CgroupLimits:

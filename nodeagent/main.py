@@ -47,6 +47,7 @@ from nodeagent.pods.killing import Killer
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.model import NodeAddresses, StartFailure
 from nodeagent.pods.orphans import OrphanCollector
+from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.runtime_classes import RuntimeClassResolver
 from nodeagent.pods.security import SecuritySettings
 from nodeagent.pods.status_writer import NoStatuses, StatusSink, StatusWriter
@@ -56,8 +57,8 @@ from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.supervisor import PodServices
 from nodeagent.pods.upkeep import Upkeep
-from nodeagent.probes.manager import ProbeManager
 from nodeagent.resources.pod_resources import HostLimits
+from nodeagent.server.server import NodeServer
 from nodeagent.sources.api import ApiSource
 from nodeagent.sources.merger import API, PodChange, PodMerger
 from nodeagent.standalone import APINotStarted, EmbeddedAPI, EmbeddedAPISettings
@@ -124,6 +125,7 @@ class Agent:
         if client is not None:
             await self._start_node(client, tasks)
         await self._start_sources(client, tasks)
+        await self._start_server(client)
 
     # -- API -----------------------------------------------------------------------------------------------------------
 
@@ -349,6 +351,23 @@ class Agent:
             return
         source = ApiSource(client, self.config.node_name, self.merger, self.node_informer.synced)
         tasks.create_task(source.run(), name="source api")
+
+    # -- HTTPS endpoint ------------------------------------------------------------------------------------------------
+
+    async def _start_server(self, client: ApiClient | None) -> None:
+        config = self.config.kubelet
+        if not config.enableServer:
+            return
+        try:
+            settings = build.server_settings(self.config, self._host_ips, self.embedded)
+            guard = build.guard(self.config, client)
+            server = NodeServer(settings, self.pods, guard, healthy=lambda: True)
+            await server.start()
+        except OSError as error:
+            raise StartError(
+                f"the node's HTTPS endpoint cannot listen on {config.address}:{config.port}: {error}"
+            ) from error
+        self._stack.push_async_callback(server.stop)
 
 
 class _Leave(Exception):

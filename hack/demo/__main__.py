@@ -29,6 +29,7 @@ class Demo:
         self._agent = Agent(settings)
         self._kubectl = Kubectl(settings.kubeconfig)
         self._steps = Steps()
+        self._reached = False
 
     async def run(self, stop: asyncio.Event) -> int:
         """Exit code. `stop`: the user wants to leave."""
@@ -40,7 +41,7 @@ class Demo:
             if work.done():
                 code = work.result()
             else:
-                code = 130
+                code = 0 if self._reached else 130  # Ctrl-C is how one leaves once the pods are there
         except _FAILURES as error:
             print(f"hack/run: {error}", file=sys.stderr)
         finally:
@@ -53,9 +54,9 @@ class Demo:
 
     async def _work(self, stop: asyncio.Event) -> int:
         await self._start()
-        reached = await self._pods()
-        if not reached or self._settings.once:
-            return 0 if reached else 1
+        self._reached = await self._pods()
+        if not self._reached or self._settings.once:
+            return 0 if self._reached else 1
         print("\nTo go on, in another terminal:\n")
         print(f"    export KUBECONFIG={self._settings.kubeconfig}\n    kubectl get pods\n")
         print(f"The agent writes to {self._settings.log}. Ctrl-C stops it and removes the three pods.", flush=True)
@@ -111,12 +112,12 @@ class Demo:
         final_table(watch.rows())
         print("\nkubectl logs client:")
         logs = await self._kubectl.run("logs", "client")
-        print(logs.stdout.decode(errors="replace") if logs.ok else logs.error_text, end="", flush=True)
+        print(logs.stdout.decode(errors="replace") if logs.ok else f"{logs.error_text}\n", end="", flush=True)
         for name in watch.missing:
             print(f"\n{name} did not get there ({GOALS[name][0]}):", file=sys.stderr)
             described = await self._kubectl.run("describe", "pod", name)
             print(described.stdout.decode() or described.error_text, file=sys.stderr)
-        return reached
+        return reached and logs.ok
 
     async def _delete_pods(self) -> None:
         await self._kubectl.must("delete", "-f", str(MANIFEST), "--ignore-not-found", "--wait", "--timeout=60s")

@@ -73,8 +73,11 @@ class OrphanCollector:
 
     async def collect(self) -> None:
         """One pass. What fails is logged and left for the next one."""
+        # A pod that goes, or comes, while the node is looked at is known before or after.
+        known = set(self._known())
         found = await self._found()
-        orphans = {uid: pod for uid, pod in found.items() if uid not in self._known()}
+        known.update(self._known())
+        orphans = {uid: pod for uid, pod in found.items() if uid not in known}
         if orphans:
             await asyncio.gather(*(self._take_down(uid, pod) for uid, pod in orphans.items()))
 

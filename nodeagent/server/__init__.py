@@ -1,0 +1,1 @@
+"""The HTTPS endpoint of the node: logs, exec, attach, pods, health."""

@@ -10,14 +10,14 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, PodSpec, Volume
+from lightkube.models.core_v1 import Pod, Volume
 
 from nodeagent.volumes import subpath
 from nodeagent.volumes.blocking import run_blocking
-from nodeagent.volumes.contract import MountedVolume, UnsupportedVolume, VolumeError, VolumePlugin, VolumeRequest
+from nodeagent.volumes.contract import MountedVolume, UnsupportedVolume, VolumeError, VolumePlugin
 from nodeagent.volumes.layout import Layout, plugin_directory_name
 from nodeagent.volumes.orphans import entries, force_clean, remove_pod_dir
-from nodeagent.volumes.payload_volume import nested_mount_points
+from nodeagent.volumes.pod_volumes import request_for, uid_of, used_volumes
 from nodeagent.volumes.sources import VolumeEvents
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,15 @@ class MountFailed(VolumeError):
             f"failed to process volumes=[{' '.join(unprocessed)}]: {cause}"
         )
         self.event_worthy = event_worthy
+
+
+@dataclass(frozen=True, slots=True)
+class FoundVolume:
+    """What the disk tells of a volume. `plugin_directory` empty: only its subPaths are there."""
+
+    plugin_directory: str
+    name: str
+    has_subpaths: bool
 
 
 @dataclass(slots=True)
@@ -89,7 +98,7 @@ class VolumeManager:
         Failing volumes are tried again, each with its own back-off, until `wait_seconds` have passed. Image volumes are
         the runtime's and not in the answer. Repeatable; fast when all is mounted. Raises MountFailed.
         """
-        uid = _uid(pod)
+        uid = uid_of(pod)
         record = self._pods.setdefault(uid, _PodRecord())
         async with record.lock:
             wanted = [volume for volume in used_volumes(pod) if volume.image is None]
@@ -100,7 +109,7 @@ class VolumeManager:
 
     async def refresh(self, pod: Pod) -> None:
         """Bring the volumes that follow API objects up to date. A failure is an event and leaves the old content."""
-        record = self._pods.get(_uid(pod))
+        record = self._pods.get(uid_of(pod))
         if record is None:
             return
         async with record.lock:
@@ -120,7 +129,7 @@ class VolumeManager:
         async with record.lock:
             found = await run_blocking(self.on_disk, uid)
             outcomes = await asyncio.gather(
-                *(self._teardown_one(uid, *volume) for volume in found), return_exceptions=True
+                *(self._teardown_one(uid, volume) for volume in found), return_exceptions=True
             )
             errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
             if errors:
@@ -133,13 +142,18 @@ class VolumeManager:
         record = self._pods.get(uid)
         return dict(record.mounted) if record is not None else {}
 
-    def on_disk(self, uid: str) -> list[tuple[str, str]]:
-        """(plugin directory, volume directory) of every volume found on disk, those with only subPaths included. Blocks."""
+    def on_disk(self, uid: str) -> list[FoundVolume]:
+        """Every volume found on disk, those of which only subPaths are left included. Blocks."""
         volumes_dir, subpaths_dir = self._layout.volumes_dir(uid), self._layout.subpaths_dir(uid)
-        found = [(parent.name, entry.name) for parent in entries(volumes_dir) for entry in entries(parent)]
-        names = {name for _, name in found}
+        with_subpaths = {entry.name for entry in entries(subpaths_dir)}
+        found = [
+            FoundVolume(parent.name, entry.name, entry.name in with_subpaths)
+            for parent in entries(volumes_dir)
+            for entry in entries(parent)
+        ]
         # hostPath volumes leave nothing but their subPaths
-        return found + [("", entry.name) for entry in entries(subpaths_dir) if entry.name not in names]
+        rest = with_subpaths - {volume.name for volume in found}
+        return found + [FoundVolume("", name, True) for name in sorted(rest)]
 
     def orphans(self, known: Collection[str]) -> list[str]:
         """UIDs with a directory on disk that are not `known`. Blocks."""
@@ -193,7 +207,7 @@ class VolumeManager:
         self, pod: Pod, record: _PodRecord, volume: Volume, plugin: VolumePlugin, *, once: bool
     ) -> None:
         """Try until it works, or `once`; the caller ends it by cancellation."""
-        request = _request(pod, volume)
+        request = request_for(pod, volume)
         while True:
             backoff = record.backoffs.setdefault(volume.name, _Backoff())
             pause_seconds = backoff.not_before - self._clock()
@@ -201,7 +215,7 @@ class VolumeManager:
                 await self._sleep(pause_seconds)
             try:
                 record.mounted[volume.name] = await plugin.setup(request)
-            except VolumeError as error:
+            except (VolumeError, OSError) as error:
                 self._failed(pod, volume, backoff, error)
                 if once:
                     return
@@ -214,25 +228,26 @@ class VolumeManager:
         if backoff.not_before > self._clock():
             return
         try:
-            record.mounted[volume.name] = await self._plugin(volume).setup(_request(pod, volume))
-        except VolumeError as error:
+            record.mounted[volume.name] = await self._plugin(volume).setup(request_for(pod, volume))
+        except (VolumeError, OSError) as error:
             self._failed(pod, volume, backoff, error)
         else:
             record.backoffs.pop(volume.name, None)
 
-    def _failed(self, pod: Pod, volume: Volume, backoff: _Backoff, error: VolumeError) -> None:
+    def _failed(self, pod: Pod, volume: Volume, backoff: _Backoff, error: Exception) -> None:
         backoff.advance(self._clock())
         message = f'MountVolume.SetUp failed for volume "{volume.name}" : {error}'
-        log.info("pod %s: %s (again in %.1f s)", _uid(pod), message, backoff.delay_seconds)
+        log.info("pod %s: %s (again in %.1f s)", uid_of(pod), message, backoff.delay_seconds)
         self._events.event(pod, "Warning", "FailedMount", message)
 
-    async def _teardown_one(self, uid: str, plugin_directory: str, name: str) -> None:
-        await run_blocking(subpath.clean_up, self._layout, uid, name)
-        plugin = self._by_directory.get(plugin_directory)
+    async def _teardown_one(self, uid: str, volume: FoundVolume) -> None:
+        if volume.has_subpaths:
+            await run_blocking(subpath.clean_up, self._layout, uid, volume.name)
+        plugin = self._by_directory.get(volume.plugin_directory)
         if plugin is not None:
-            await plugin.teardown(uid, name)
-        elif plugin_directory:
-            await run_blocking(force_clean, self._layout.volumes_dir(uid) / plugin_directory / name)
+            await plugin.teardown(uid, volume.name)
+        elif volume.plugin_directory:
+            await run_blocking(force_clean, self._layout.volumes_dir(uid) / volume.plugin_directory / volume.name)
 
     def _plugin(self, volume: Volume) -> VolumePlugin:
         """Raises UnsupportedVolume."""
@@ -241,49 +256,3 @@ class VolumeManager:
                 return plugin
         kind = next((name for name in volume.__struct_fields__ if name != "name" and getattr(volume, name)), "?")
         raise UnsupportedVolume(f'volume "{volume.name}": this node does not support volumes of type {kind}')
-
-
-def used_volumes(pod: Pod) -> list[Volume]:
-    """The volumes that at least one container mounts; the others are never set up."""
-    assert pod.spec is not None
-    used: set[str] = set()
-    for container in _containers(pod.spec):
-        used.update(mount.name for mount in container.volumeMounts or ())
-        used.update(device.name for device in container.volumeDevices or ())
-    return [volume for volume in pod.spec.volumes or () if volume.name in used]
-
-
-def pod_wide_user(spec: PodSpec) -> int | None:
-    """The user that every container runs as, where all say so and agree."""
-    pod_user = spec.securityContext.runAsUser if spec.securityContext is not None else None
-    users = {
-        pod_user if context is None or context.runAsUser is None else context.runAsUser
-        for context in (container.securityContext for container in _containers(spec))
-    }
-    return users.pop() if len(users) == 1 else None
-
-
-def _containers(spec: PodSpec) -> list[Container | EphemeralContainer]:
-    return [*(spec.initContainers or ()), *spec.containers, *(spec.ephemeralContainers or ())]
-
-
-def _uid(pod: Pod) -> str:
-    assert pod.metadata is not None
-    assert pod.metadata.uid is not None
-    return pod.metadata.uid
-
-
-def _request(pod: Pod, volume: Volume) -> VolumeRequest:
-    assert pod.metadata is not None
-    assert pod.spec is not None
-    context = pod.spec.securityContext
-    return VolumeRequest(
-        pod=pod,
-        uid=_uid(pod),
-        namespace=pod.metadata.namespace or "default",
-        pod_name=pod.metadata.name or "",
-        volume=volume,
-        fs_group=context.fsGroup if context is not None else None,
-        fs_user=pod_wide_user(pod.spec),
-        nested=nested_mount_points(pod, volume.name),
-    )

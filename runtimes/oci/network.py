@@ -5,6 +5,8 @@ A pod's teardown uses the network that it was set up with, whatever the folder h
 """
 
 import asyncio
+import contextlib
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +19,13 @@ from typing_extensions import override
 from cni import config as cni_config
 from cni.cache import ResultCache
 from cni.config import NetworkConfig
-from cni.errors import CNIError, NoNetwork
+from cni.errors import CNIError, NoNetwork, PluginNotFound
 from cni.network import Attachment, Network
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.oci.core import NetworkProvider
+
+log = logging.getLogger(__name__)
 
 _INTERFACE = "eth0"
 _BANDWIDTH_BURST_BITS = 4294967295
@@ -74,9 +78,16 @@ class CNINetwork(NetworkProvider):
         attachment = Attachment(
             container_id=sandbox_id, netns=netns, ifname=_INTERFACE, args=cni_args(sandbox_id, config)
         )
+        recorded = False
         try:
-            for network_config in await asyncio.to_thread(self._used_by, sandbox_id):
+            recorded, networks = await asyncio.to_thread(self._used_by, sandbox_id)
+            for network_config in networks:
                 await self._network(network_config).delete(attachment)
+        except PluginNotFound as error:
+            if recorded:
+                raise errors.Internal(f'failed to destroy network for sandbox "{sandbox_id}": {error}') from error
+            # never attached, and what is not installed has nothing to undo: the sandbox must not stay for that
+            log.warning("sandbox %s was never attached: %s", sandbox_id, error)
         except CNIError as error:
             raise errors.Internal(f'failed to destroy network for sandbox "{sandbox_id}": {error}') from error
 
@@ -99,27 +110,29 @@ class CNINetwork(NetworkProvider):
 
     def _current(self) -> NetworkConfig:
         """The node's network; parsed again only when a file has changed. Blocks. Raises NoNetwork."""
-        files = cni_config.config_files(self._settings.conf_dir)
-        state = [(path, found.st_mtime_ns, found.st_size, found.st_ino) for path in files for found in [path.stat()]]
+        folder = self._settings.conf_dir
+        state: list[tuple[Path, int, int, int]] = []
+        # a network's plugins may also be in a folder of its name
+        for path in (*cni_config.config_files(folder), *sorted(folder.glob("*/*.conf"))):
+            with contextlib.suppress(FileNotFoundError):
+                found = path.stat()
+                state.append((path, found.st_mtime_ns, found.st_size, found.st_ino))
         if self._seen is None or self._seen[0] != state:
-            self._seen = (state, cni_config.load_default(self._settings.conf_dir))
+            self._seen = (state, cni_config.load_default(folder))
         return self._seen[1]
 
-    def _used_by(self, sandbox_id: str) -> list[NetworkConfig]:
-        """The networks that the sandbox is recorded to be attached to; else the current one, for half an ADD. Blocks."""
-        found: list[NetworkConfig] = []
-        suffix = f"-{sandbox_id}-{_INTERFACE}"
-        folder = self._settings.cache_dir / "results"
-        for path in folder.glob(f"*{suffix}") if folder.is_dir() else ():
-            cached = self._cache.read(path.name.removesuffix(suffix), sandbox_id, _INTERFACE)
-            if cached is not None:
-                found.append(cni_config.parse(cached.config))
+    def _used_by(self, sandbox_id: str) -> tuple[bool, list[NetworkConfig]]:
+        """The networks that the sandbox is recorded to be attached to; else, and False, the current one, for half an ADD.
+
+        Blocks.
+        """
+        found = [cni_config.parse(cached.config) for cached in self._cache.of_container(sandbox_id)]
         if found:
-            return found
+            return True, found
         try:
-            return [self._current()]
+            return False, [self._current()]
         except NoNetwork:
-            return []
+            return False, []
 
 
 def cni_args(sandbox_id: str, config: cri.PodSandboxConfig) -> dict[str, str]:
@@ -183,6 +196,8 @@ def _quantity(text: str) -> Decimal | None:
     if match is None:
         return None
     number, exponent, suffix = match.groups()
+    if len(exponent or "") > 3:
+        return None
     value = Decimal(number)
     if suffix in _BINARY:
         return value * Decimal(2 ** _BINARY[suffix])

@@ -10,7 +10,7 @@ import msgspec
 import yaml
 
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.rest.negotiation import JSON, YAML, Representation
+from nodeagent.apiserver.rest.negotiation import YAML, Representation
 from nodeagent.apiserver.storage.stored import Object
 
 IncludeObject = Literal["None", "Metadata", "Object"]
@@ -24,10 +24,6 @@ def serialize(value: Any, form: Representation) -> bytes:
         return yaml.dump(value, Dumper=yaml.CSafeDumper, sort_keys=True, default_flow_style=False).encode()
     data = _encode(value)
     return msgspec.json.format(data, indent=2) + b"\n" if form.pretty else data
-
-
-def content_type(form: Representation) -> str:
-    return form.media
 
 
 class Renderer:
@@ -139,6 +135,3 @@ class Renderer:
                 "rows": [],
             }
         return b'{"type":"BOOKMARK","object":' + _encode(obj) + b"}\n"
-
-
-__all__ = ["JSON", "IncludeObject", "Renderer", "content_type", "serialize"]

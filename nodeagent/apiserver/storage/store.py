@@ -23,7 +23,7 @@ import msgspec
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.storage.history import History, Retention
 from nodeagent.apiserver.storage.journal import Journal, Row
-from nodeagent.apiserver.storage.stored import Change, ChangeType, Index, Key, Object, Stored
+from nodeagent.apiserver.storage.stored import Change, Index, Key, Object, Stored
 from nodeagent.apiserver.storage.watch import Seen, Selects, Watcher, seen_by
 
 log = logging.getLogger(__name__)
@@ -318,6 +318,3 @@ def _ordered(objects: dict[Key, Stored], selects: Selects | None, namespace: str
 def _retrieved(done: asyncio.Future[None]) -> None:
     if not done.cancelled():
         done.exception()
-
-
-__all__ = ["ChangeType", "Store", "Write", "too_large_revision"]

@@ -173,7 +173,7 @@ class Containers:
                 cri.CreateContainerRequest(pod_sandbox_id=sandbox_id, config=config, sandbox_config=sandbox_config)
             )
         except RuntimeFault as error:
-            raise StartError(error.reason or "CreateContainerError", str(error)) from error
+            raise StartError("CreateContainerError", str(error)) from error
         self._event(work, kind, start.name, "Normal", "Created", "Container created")
         return answer.container_id
 
@@ -185,7 +185,7 @@ class Containers:
         try:
             await service.start_container(cri.StartContainerRequest(container_id=container_id))
         except RuntimeFault as error:
-            raise StartError(error.reason or "RunContainerError", str(error)) from error
+            raise StartError("RunContainerError", str(error)) from error
         self._event(work, kind, start.name, "Normal", "Started", "Container started")
         self._link_log(work, start, container_id)
         lifecycle = container.lifecycle

@@ -11,7 +11,7 @@ import pytest
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.model import Instance, NodeAddresses, Observed, PodUID, ProbeResults
-from nodeagent.probes.manager import ProbeManager
+from nodeagent.pods.probing import ProbeManager
 from nodeagent.probes.outcome import Outcome, ProbeError, failure, success, warning
 from proto import cri_pb2 as cri
 

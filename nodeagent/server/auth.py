@@ -1,0 +1,188 @@
+"""Who is asking, and may they: client certificates, bearer tokens, access reviews (facts: api client and server, J.2)."""
+
+import hashlib
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+from aiohttp import web
+
+from nodeagent.api.errors import ApiError
+
+_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+# path -> subresources of `nodes` that allow it, tried in order
+_SUBRESOURCES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("/stats", ("stats",)),
+    ("/metrics", ("metrics",)),
+    ("/logs", ("log",)),
+    ("/checkpoint", ("checkpoint",)),
+    ("/statusz", ("statusz",)),
+    ("/flagz", ("configz",)),
+    ("/pods", ("pods", "proxy")),
+    ("/runningpods", ("pods", "proxy")),
+    ("/healthz", ("healthz", "proxy")),
+    ("/configz", ("configz", "proxy")),
+)
+_MAX_CACHED = 4096
+AUTHENTICATED = "system:authenticated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class Reviews(Protocol):
+    """The API's part: reviews of tokens and of access."""
+
+    async def request(
+        self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json"
+    ) -> bytes: ...
+
+
+class Denied(Exception):
+    """The request is refused; `status` and the plain text body say how."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+class Guard:
+    """Authenticates and authorizes every request of the HTTPS endpoint. Nobody gets in without a name.
+
+    `reviews` None: no API to ask; then only client certificates count, and only with mode AlwaysAllow.
+    """
+
+    def __init__(
+        self,
+        reviews: Reviews | None,
+        *,
+        node_name: str,
+        always_allow: bool,
+        webhook_authentication: bool = True,
+        token_seconds: float = 120.0,
+        allowed_seconds: float = 300.0,
+        denied_seconds: float = 30.0,
+    ) -> None:
+        self._reviews = reviews
+        self._node_name = node_name
+        self._always_allow = always_allow
+        self._webhook_authentication = webhook_authentication
+        self._token_seconds = token_seconds
+        self._allowed_seconds = allowed_seconds
+        self._denied_seconds = denied_seconds
+        self._tokens: dict[str, tuple[float, User | None]] = {}
+        self._access: dict[tuple[object, ...], tuple[float, bool]] = {}
+
+    async def check(self, request: web.BaseRequest) -> User:
+        """The user that the request comes from, if it may. Raises Denied."""
+        user = _certificate_user(request) or await self._token_user(request)
+        if user is None:
+            raise Denied(401, "Unauthorized")
+        if self._always_allow:
+            return user
+        verb = _VERBS.get(request.method, "")
+        subresources = subresources_of(request.path)
+        for subresource in subresources:
+            if await self._may(user, verb, subresource):
+                return user
+        shown = " ".join(subresources)
+        raise Denied(403, f"Forbidden (user={user.name}, verb={verb}, resource=nodes, subresource(s)=[{shown}])\n")
+
+    async def _token_user(self, request: web.BaseRequest) -> User | None:
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not token or self._reviews is None or not self._webhook_authentication:
+            return None
+        key = hashlib.sha256(token.encode()).hexdigest()  # the token itself is not kept
+        now = time.monotonic()
+        known = self._tokens.get(key)
+        if known is not None and known[0] > now:
+            return known[1]
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+        try:
+            answer = await self._review("/apis/authentication.k8s.io/v1/tokenreviews", body)
+        except ApiError as error:
+            raise Denied(401, "Unauthorized") from error
+        found = _user_of(answer)
+        _remember(self._tokens, key, (now + self._token_seconds, found))
+        return found
+
+    async def _may(self, user: User, verb: str, subresource: str) -> bool:
+        key = (user.name, user.groups, verb, subresource)
+        now = time.monotonic()
+        known = self._access.get(key)
+        if known is not None and known[0] > now:
+            return known[1]
+        attributes = {
+            "verb": verb,
+            "version": "v1",
+            "resource": "nodes",
+            "subresource": subresource,
+            "name": self._node_name,
+        }
+        spec = {"user": user.name, "groups": list(user.groups), "uid": user.uid, "resourceAttributes": attributes}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        text = f"(user={user.name}, verb={verb}, resource=nodes, subresource={subresource})"
+        if self._reviews is None:
+            raise Denied(500, f"Authorization error {text}")
+        try:
+            answer = await self._review("/apis/authorization.k8s.io/v1/subjectaccessreviews", body)
+        except ApiError as error:
+            raise Denied(500, f"Authorization error {text}") from error
+        allowed = bool(answer.get("status", {}).get("allowed"))
+        seconds = self._allowed_seconds if allowed else self._denied_seconds
+        _remember(self._access, key, (now + seconds, allowed))
+        return allowed
+
+    async def _review(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        assert self._reviews is not None
+        decoded: dict[str, Any] = msgspec.json.decode(
+            await self._reviews.request("POST", path, msgspec.json.encode(body))
+        )
+        return decoded
+
+
+def subresources_of(path: str) -> tuple[str, ...]:
+    for prefix, subresources in _SUBRESOURCES:
+        if path == prefix or path.startswith(f"{prefix}/"):
+            return subresources
+    return ("proxy",)
+
+
+def _certificate_user(request: web.BaseRequest) -> User | None:
+    """The subject of a client certificate that the TLS layer has verified: CN the name, O the groups."""
+    tls = request.transport.get_extra_info("ssl_object") if request.transport is not None else None
+    if not isinstance(tls, ssl.SSLObject | ssl.SSLSocket):
+        return None
+    subject: Any = (tls.getpeercert() or {}).get("subject", ())
+    pairs: list[tuple[str, str]] = [pair for part in subject for pair in part]
+    name = next((value for key, value in pairs if key == "commonName"), "")
+    if not name:
+        return None
+    return User(name=name, groups=(*(value for key, value in pairs if key == "organizationName"), AUTHENTICATED))
+
+
+def _user_of(review: dict[str, Any]) -> User | None:
+    status = review.get("status") or {}
+    if not status.get("authenticated"):
+        return None
+    user = status.get("user") or {}
+    groups = tuple(dict.fromkeys([*(user.get("groups") or ()), AUTHENTICATED]))
+    return User(
+        name=user.get("username") or "", groups=groups, uid=user.get("uid") or "", extra=user.get("extra") or {}
+    )
+
+
+def _remember(cache: dict[Any, Any], key: object, value: object) -> None:
+    """The oldest goes first: a flood of strangers must not grow the agent."""
+    if len(cache) >= _MAX_CACHED:
+        cache.pop(next(iter(cache)))
+    cache[key] = value

@@ -1,0 +1,54 @@
+"""What a pod's spec says about its volumes: which are used, and how they are to be set up. Pure."""
+
+from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, PodSpec, Volume
+
+from nodeagent.volumes.contract import VolumeRequest
+from nodeagent.volumes.payload_volume import nested_mount_points
+
+
+def used_volumes(pod: Pod) -> list[Volume]:
+    """The volumes that at least one container mounts; the others are never set up."""
+    assert pod.spec is not None
+    used: set[str] = set()
+    for container in _containers(pod.spec):
+        used.update(mount.name for mount in container.volumeMounts or ())
+        used.update(device.name for device in container.volumeDevices or ())
+    return [volume for volume in pod.spec.volumes or () if volume.name in used]
+
+
+def pod_wide_user(spec: PodSpec) -> int | None:
+    """The user that every container runs as, where all say so and agree."""
+    pod_user = spec.securityContext.runAsUser if spec.securityContext is not None else None
+    users = {
+        pod_user if context is None or context.runAsUser is None else context.runAsUser
+        for context in (container.securityContext for container in _containers(spec))
+    }
+    return users.pop() if len(users) == 1 else None
+
+
+def _containers(spec: PodSpec) -> list[Container | EphemeralContainer]:
+    return [*(spec.initContainers or ()), *spec.containers, *(spec.ephemeralContainers or ())]
+
+
+def uid_of(pod: Pod) -> str:
+    """A pod from any source has a UID."""
+    assert pod.metadata is not None
+    assert pod.metadata.uid is not None
+    return pod.metadata.uid
+
+
+def request_for(pod: Pod, volume: Volume) -> VolumeRequest:
+    """What the volume's plugin needs to know."""
+    assert pod.metadata is not None
+    assert pod.spec is not None
+    context = pod.spec.securityContext
+    return VolumeRequest(
+        pod=pod,
+        uid=uid_of(pod),
+        namespace=pod.metadata.namespace or "default",
+        pod_name=pod.metadata.name or "",
+        volume=volume,
+        fs_group=context.fsGroup if context is not None else None,
+        fs_user=pod_wide_user(pod.spec),
+        nested=nested_mount_points(pod, volume.name),
+    )

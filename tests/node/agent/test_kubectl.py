@@ -1,0 +1,122 @@
+"""kubectl against a pod of a whole node: logs, exec, attach; and who is kept out of the node's endpoint."""
+
+import http.client
+import os
+import ssl
+import subprocess
+
+import pytest
+from node_under_test import NodeUnderTest, eventually, pod_object
+
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-kubectl")]
+
+TALKER = "trap 'exit 0' TERM; i=0; while true; do i=$((i+1)); echo line $i; sleep 0.2; done"
+
+
+@pytest.fixture(scope="module")
+def talker(node: NodeUnderTest) -> str:
+    """A pod that writes a numbered line now and then."""
+    node.apply(pod_object("talker", "sh", "-c", TALKER))
+    node.running("talker")
+    return "talker"
+
+
+def test_logs(node: NodeUnderTest, talker: str) -> None:
+    """Whole, the last lines, with times, by bytes."""
+    eventually(lambda: "line 5" in node.kubectl("logs", talker), "five lines")
+    lines = node.kubectl("logs", talker).splitlines()
+    assert lines[:3] == ["line 1", "line 2", "line 3"]
+    assert len(node.kubectl("logs", talker, "--tail=2").splitlines()) == 2
+    assert node.kubectl("logs", talker, "--timestamps").splitlines()[0].endswith(
+        "Z line 1"
+    ) or "line 1" in node.kubectl("logs", talker, "--timestamps")
+    assert node.kubectl("logs", talker, "--limit-bytes=6") == "line 1"
+    assert node.kubectl("logs", talker, "--since=1s").splitlines()[0] != "line 1"
+
+
+def test_logs_follow_until_the_container_ends(node: NodeUnderTest) -> None:
+    """`logs -f` shows every line once and ends with the container."""
+    node.apply(
+        pod_object("counted", "sh", "-c", "for i in $(seq 1 20); do echo $i; sleep 0.1; done", restartPolicy="Never")
+    )
+    node.pod_when("counted", lambda pod: pod["status"]["phase"] in ("Running", "Succeeded"))
+    assert node.kubectl("logs", "-f", "counted").split() == [str(number) for number in range(1, 21)]
+
+
+def test_previous_log(node: NodeUnderTest) -> None:
+    """`logs -p` shows the run before this one."""
+    node.apply(pod_object("again", "sh", "-c", "echo run; exit 1"))
+    node.pod_when("again", lambda pod: pod["status"]["containerStatuses"][0]["restartCount"] >= 1)
+    assert eventually(lambda: "run" in node.kubectl("logs", "-p", "again", check=False), "previous log")
+
+
+def test_exec(node: NodeUnderTest, talker: str) -> None:
+    """Output, standard input to its end, exit codes; a program that is not there."""
+    assert node.kubectl("exec", talker, "--", "echo", "hello") == "hello\n"
+    assert (
+        node.kubectl("exec", "-i", talker, "--", "sh", "-c", "cat; echo end", stdin="one\ntwo\n") == "one\ntwo\nend\n"
+    )
+    environment = {**os.environ, "KUBECONFIG": str(node.kubeconfig)}
+    for code in (0, 3, 42):
+        done = subprocess.run(
+            ["kubectl", "exec", talker, "--", "sh", "-c", f"exit {code}"],
+            env=environment,
+            capture_output=True,
+            timeout=60,
+        )
+        assert done.returncode == code
+    assert "no such file" in node.kubectl("exec", talker, "--", "/no/such/program", check=False)
+
+
+def test_exec_loses_nothing(node: NodeUnderTest, talker: str) -> None:
+    """Ten megabytes arrive whole."""
+    count = node.kubectl("exec", talker, "--", "sh", "-c", "head -c 10000000 /dev/zero | tr '\\0' x")
+    assert len(count) == 10_000_000
+    assert set(count) == {"x"}
+
+
+def test_exec_in_a_terminal(node: NodeUnderTest, talker: str) -> None:
+    """With a TTY the program sees one, of the size of the caller's."""
+    environment = {**os.environ, "KUBECONFIG": str(node.kubeconfig), "TERM": "xterm"}
+    command = f"stty rows 33 cols 111; kubectl exec -it {talker} -- sh -c 'sleep 0.5; test -t 0 && stty size'"
+    done = subprocess.run(
+        ["script", "-qec", command, "/dev/null"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert "33 111" in done.stdout
+
+
+def test_nobody_gets_in_without_a_name(node: NodeUnderTest, talker: str) -> None:
+    """The node's endpoint answers 401 to the unauthenticated and to made-up tokens, for every path."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for path in (
+        "/pods",
+        f"/exec/default/{talker}/c?command=id&output=1",
+        "/containerLogs/default/talker/c",
+        "/healthz",
+        "/nothing",
+    ):
+        for headers in ({}, {"Authorization": "Bearer made-up"}):
+            connection = http.client.HTTPSConnection("127.0.0.1", node.port, context=context, timeout=10)
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (401, b"Unauthorized")
+            connection.close()
+
+
+def test_stock_commands(node: NodeUnderTest, talker: str) -> None:
+    """get in its forms, describe, label, wait, explain, api-resources, top's clean refusal."""
+    wide = node.kubectl("get", "pods", "-o", "wide")
+    assert node.pod(talker)["status"]["podIP"] in wide
+    assert "Started" in node.kubectl("describe", "pod", talker)
+    assert "Non-terminated Pods" in node.kubectl("describe", "node", node.name)
+    node.kubectl("label", "pod", talker, "role=talk")
+    assert node.kubectl("get", "pods", "-l", "role=talk", "-o", "name") == f"pod/{talker}\n"
+    node.kubectl("wait", "--for=condition=Ready", f"pod/{talker}", "--timeout=30s")
+    assert "pods" in node.kubectl("api-resources")
+    assert "containers" in node.kubectl("explain", "pod.spec")

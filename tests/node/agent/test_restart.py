@@ -1,0 +1,67 @@
+"""The agent goes and comes back: pods live on, and what happened meanwhile is noticed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from node_under_test import NodeUnderTest, eventually, pod_object
+
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-restart")]
+
+
+def identity(pod: dict[str, Any]) -> tuple[str, int, str]:
+    status = pod["status"]["containerStatuses"][0]
+    return (status["containerID"], status["restartCount"], pod["status"]["podIP"])
+
+
+@pytest.mark.parametrize("way", ["stop", "kill"])
+def test_pods_outlive_the_agent(own_node: Callable[..., NodeUnderTest], way: str) -> None:
+    """Stopped, or killed with SIGKILL: the pods keep running, and the next agent adopts them unchanged."""
+    node = own_node()
+    node.start()
+    node.apply(pod_object("lives", "sleep", "100000"), pod_object("also", "sleep", "100000"))
+    before = {name: identity(node.running(name)) for name in ("lives", "also")}
+    getattr(node, way)()
+    assert len(node._processes("conmon")) == 2
+    node.start()
+    assert {name: identity(node.running(name)) for name in ("lives", "also")} == before
+
+
+def test_what_happened_while_the_agent_was_away_is_noticed(own_node: Callable[..., NodeUnderTest]) -> None:
+    """A container that died while nobody looked is restarted, with its exit code told and its count raised."""
+    node = own_node()
+    node.start()
+    node.apply(
+        pod_object(
+            "dies",
+            "sh",
+            "-c",
+            "while ! test -e /flag/now; do sleep 0.2; done; rm /flag/now; exit 9",
+            volumeMounts=[{"name": "flag", "mountPath": "/flag"}],
+            volumes=[{"name": "flag", "hostPath": {"path": str(node.directory / "flag"), "type": "DirectoryOrCreate"}}],
+        )
+    )
+    pod = node.running("dies")
+    node.kill()
+    (node.directory / "flag" / "now").touch()
+    eventually(lambda: not node._processes("conmon"), "the container ended")
+    node.start()
+    again = node.pod_when("dies", lambda found: found["status"]["containerStatuses"][0]["restartCount"] == 1)
+    assert again["status"]["podIP"] == pod["status"]["podIP"]
+    last = again["status"]["containerStatuses"][0]["lastState"]["terminated"]
+    assert (last["exitCode"], last["reason"]) == (9, "Error")
+
+
+def test_a_pod_deleted_by_force_while_the_agent_was_away_is_cleaned_up(own_node: Callable[..., NodeUnderTest]) -> None:
+    """What the API no longer has is stopped and removed by the agent that comes back."""
+    node = own_node()
+    node.start()
+    node.apply(pod_object("orphan", "sleep", "100000"))
+    node.running("orphan")
+    assert node.agent is not None
+    node.agent.send_signal(19)  # SIGSTOP: the API goes on, the agent sees nothing
+    node.kubectl("delete", "pod", "orphan", "--force", "--grace-period=0")
+    node.kill()
+    node.start()
+    eventually(lambda: not node._processes("conmon"), "the orphan is gone")
+    eventually(lambda: not list((node.root_dir / "pods").glob("*")), "its folder is gone")

@@ -1,0 +1,302 @@
+"""A whole node for a test: the agent as a process of its own, standalone, beside whatever else runs on this machine.
+
+Every node has its own folders, ports, cgroup root, bridge and subnet; when the test ends, its pods are deleted, the agent is
+stopped, and a leak of any kind fails the test.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPO = Path(__file__).resolve().parents[2]
+DEMO_IMAGE = "localhost/demo:1"
+_CGROUPS = Path("/sys/fs/cgroup")
+_counter = itertools.count()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def eventually(check: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    """The first true answer of `check`; the machine may be slow, so the bound is generous and never asserted on."""
+    deadline = time.monotonic() + seconds
+    last: Any = None
+    while time.monotonic() < deadline:
+        last = check()
+        if last:
+            return last
+        time.sleep(0.1)
+    raise AssertionError(f"{what}: not within {seconds:g}s; last seen: {last!r}")
+
+
+@dataclass
+class NodeUnderTest:
+    """One agent and the ways to look at it."""
+
+    directory: Path
+    name: str
+    subnet: str
+    bridge: str
+    cgroup: str
+    port: int
+    config: dict[str, Any] = field(default_factory=dict)
+    agent: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.directory / "state" / "admin.kubeconfig"
+
+    @property
+    def root_dir(self) -> Path:
+        return self.directory / "root"
+
+    # -- the agent ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self.directory.mkdir(exist_ok=True)
+        (self.directory / "config.yaml").write_text(yaml.safe_dump_all(self._documents()))
+        log = open(self.directory / "agent.log", "ab")  # noqa: SIM115  # the process keeps it
+        self.agent = subprocess.Popen(
+            [sys.executable, "-m", "nodeagent", "run", "--standalone", f"--config={self.directory / 'config.yaml'}"]
+            + [f"--{name}={self.directory / folder}" for name, folder in self._folders().items()]
+            + [f"--node-name={self.name}", "--log-level=debug"],
+            cwd=REPO,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+        )
+        eventually(self._ready, "node ready")
+
+    def stop(self) -> None:
+        if self.agent is not None:
+            self.agent.send_signal(signal.SIGTERM)
+            self.agent.wait(30)
+            self.agent = None
+
+    def kill(self) -> None:
+        """kill -9, and wait until the embedded API has followed."""
+        assert self.agent is not None
+        self.agent.kill()
+        self.agent.wait(30)
+        self.agent = None
+        eventually(lambda: not self._processes("nodeagent.apiserver"), "embedded API ends with its parent")
+
+    def _ready(self) -> bool:
+        assert self.agent is not None
+        if self.agent.poll() is not None:
+            raise AssertionError(f"the agent ended with {self.agent.returncode}:\n{self.log()[-3000:]}")
+        if not self.kubeconfig.exists():
+            return False
+        node = self.kubectl("get", "node", self.name, "-o", "json", check=False)
+        conditions = json.loads(node)["status"].get("conditions", []) if node.startswith("{") else []
+        return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+    def log(self) -> str:
+        return (self.directory / "agent.log").read_text(errors="replace")
+
+    def _folders(self) -> dict[str, str]:
+        return {
+            "root-dir": "root",
+            "state-dir": "state",
+            "run-dir": "run",
+            "container-logs-dir": "containers",
+        }
+
+    def _documents(self) -> list[dict[str, Any]]:
+        kubelet = {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "port": self.port,
+            "healthzPort": 0,
+            "cgroupRoot": self.cgroup,
+            "podLogsDir": str(self.directory / "logs"),
+        }
+        agent: dict[str, Any] = {
+            "apiVersion": "nodeagent.dev/v1alpha1",
+            "kind": "NodeAgentConfiguration",
+            "apiServer": {"port": 0},
+            "cni": {
+                "confDir": str(self.directory / "cni"),
+                "cacheDir": str(self.directory / "cni-cache"),
+                "ipamDir": str(self.directory / "ipam"),
+                "networkName": self.bridge,
+                "bridge": self.bridge,
+                "subnet": self.subnet,
+            },
+        }
+        agent["cni"] |= self.config.get("cni", {})
+        agent |= {key: value for key, value in self.config.items() if key not in ("cni", "kubelet")}
+        return [kubelet | self.config.get("kubelet", {}), agent]
+
+    # -- looking at it -----------------------------------------------------------------------------------------------
+
+    def kubectl(self, *arguments: str, stdin: str = "", check: bool = True, timeout: float = 60) -> str:
+        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.directory)}
+        done = subprocess.run(
+            ["kubectl", *arguments], input=stdin, env=environment, capture_output=True, text=True, timeout=timeout
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}{done.stdout}")
+        return done.stdout if done.returncode == 0 else done.stderr
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+
+    def pod(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", "pod", name, "-o", "json"))
+        return found
+
+    def pod_when(self, name: str, check: Callable[[dict[str, Any]], Any], what: str = "") -> dict[str, Any]:
+        """The pod as soon as `check` holds of it."""
+
+        def look() -> dict[str, Any] | None:
+            found = self.pod(name)
+            return found if check(found) else None
+
+        try:
+            result: dict[str, Any] = eventually(look, what or f"pod {name}")
+        except AssertionError as error:
+            events = self.kubectl("get", "events", "--field-selector", f"involvedObject.name={name}")
+            raise AssertionError(f"{error}\n{self.pod(name)['status']}\n{events}\n{self.log()[-3000:]}") from None
+        return result
+
+    def running(self, name: str) -> dict[str, Any]:
+        return self.pod_when(name, is_ready, f"pod {name} Ready")
+
+    def events(self, name: str) -> list[tuple[str, str]]:
+        """(reason, message) of a pod's events."""
+        items = json.loads(
+            self.kubectl("get", "events", "-o", "json", "--field-selector", f"involvedObject.name={name}")
+        )["items"]
+        return [(item["reason"], item["message"]) for item in items]
+
+    def event_when(self, name: str, reason: str) -> str:
+        """The message of the first event with that reason."""
+        found: str = eventually(
+            lambda: next((message for known, message in self.events(name) if known == reason), ""),
+            f"event {reason} of {name}",
+        )
+        return found
+
+    def container_log(self, pod: str, container: str, number: int = 0) -> str:
+        """What a container wrote, from its file on the node, without the prefixes."""
+        folder = next((self.directory / "logs").glob(f"default_{pod}_*"))
+        lines = (folder / container / f"{number}.log").read_text().splitlines()
+        pieces = [line.split(" ", 3) for line in lines]
+        return "".join(piece[3] + ("" if piece[2] == "P" else "\n") for piece in pieces).rstrip("\n")
+
+    # -- leaks -------------------------------------------------------------------------------------------------------
+
+    def _processes(self, word: str) -> list[str]:
+        found = []
+        for process in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                line = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(self.directory) in line and word in line:
+                    found.append(line)
+        return found
+
+    def leaks(self) -> list[str]:
+        """Everything of this node's pods that is still on the machine."""
+        found = [f"process {line}" for line in self._processes("")]
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        found += [f"mount {line.split()[4]}" for line in mounts if f" {self.directory}/" in line]
+        found += [f"pinned namespace {path}" for path in (self.directory / "run").glob("*/pods/*/*") if path.is_mount()]
+        found += [f"cgroup {path}" for path in _CGROUPS.glob(f"*{self.cgroup}/kubepods/**/pod*")]
+        links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
+        found += [f"link {link['ifname']}" for link in links if link.get("master") == self.bridge]
+        reserved = self.directory / "ipam" / self.bridge
+        if reserved.is_dir():
+            found += [f"address {path.name}" for path in reserved.iterdir() if path.name[0].isdigit()]
+        rules = subprocess.run(["iptables-save", "-t", "nat"], capture_output=True, text=True, check=False).stdout
+        found += [f"rule {rule}" for rule in rules.splitlines() if f'name: \\"{self.bridge}\\"' in rule]
+        found += [f"pod folder {path}" for path in (self.root_dir / "pods").glob("*")]
+        return found
+
+    def clean(self) -> None:
+        """Delete the pods, see that nothing is left of them, take the node down and remove what is the node's own."""
+        try:
+            if self.agent is None:
+                self.start()
+            self.kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false", "-A")
+            eventually(lambda: "No resources" in self.kubectl("get", "pods", "-A") + self._no_pods(), "pods deleted")
+            eventually(lambda: len(self._pod_leaks()) == 0, f"nothing left: {self._pod_leaks()}", 30)
+        finally:
+            self.stop()
+            subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)
+            for root in sorted(_CGROUPS.glob(f"*{self.cgroup}")):
+                for below in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
+                    with contextlib.suppress(OSError):
+                        below.rmdir()
+                with contextlib.suppress(OSError):
+                    root.rmdir()
+        left = self.leaks()
+        assert left == [], left
+        shutil.rmtree(self.directory)
+
+    def _no_pods(self) -> str:
+        items = json.loads(self.kubectl("get", "pods", "-A", "-o", "json"))["items"]
+        return "" if items else "No resources"
+
+    def _pod_leaks(self) -> list[str]:
+        return [leak for leak in self.leaks() if "nodeagent run" not in leak and "nodeagent.apiserver" not in leak]
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
+def make_node(directory: Path, worker: str, **config: Any) -> NodeUnderTest:
+    """A node that is not started yet. `config`: fields of NodeAgentConfiguration, and `kubelet` with the other document's."""
+    number = (int(worker.removeprefix("gw") or 0) if worker.startswith("gw") else 9) * 16 + next(_counter) % 16
+    token = uuid.uuid4().hex[:6]
+    return NodeUnderTest(
+        directory=directory / f"node-{token}",
+        name=f"node-{token}",
+        subnet=f"10.{200 + number // 256}.{number % 256}.0/24",
+        bridge=f"nat{token}",
+        cgroup=f"/natest-{token}",
+        port=free_port(),
+        config=config,
+    )
+
+
+def import_image(node: NodeUnderTest, archive: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "nodeagent", "image", "import", str(archive), f"--state-dir={node.directory / 'state'}"],
+        cwd=REPO,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+
+
+def pod_object(name: str, *command: str, **spec: Any) -> dict[str, Any]:
+    """A pod with one container `c` of the demo image. Keys that a container has go to the container."""
+    container: dict[str, Any] = {"name": "c", "image": DEMO_IMAGE}
+    if command:
+        container["command"] = list(command)
+    for key in ("env", "envFrom", "volumeMounts", "resources", "ports", "imagePullPolicy", "lifecycle", "image"):
+        if key in spec:
+            container[key] = spec.pop(key)
+    metadata = {"name": name}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container], **spec}}

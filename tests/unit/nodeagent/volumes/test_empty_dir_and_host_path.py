@@ -1,0 +1,134 @@
+"""Sizes, media and type checks, without mounting anything."""
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightkube.models.core_v1 import EmptyDirVolumeSource, Pod
+
+from nodeagent.volumes.contract import VolumeError, VolumeRequest
+from nodeagent.volumes.empty_dir import huge_page_size_bytes, tmpfs_size_bytes
+from nodeagent.volumes.host_path import HostPathPlugin, check_type
+
+
+class Figures:
+    def __init__(self, node: str, pod_bytes: int) -> None:
+        self.node = node
+        self.pod_bytes = pod_bytes
+
+    def allocatable(self) -> Mapping[str, str]:
+        return {"memory": self.node} if self.node else {}
+
+    def memory_limit_bytes(self, pod: Pod) -> int:
+        return self.pod_bytes
+
+
+@pytest.mark.parametrize(
+    ("node", "pod_bytes", "limit", "expected"),
+    [
+        ("10Mi", 0, None, 10 << 20),
+        ("10Mi", 5 << 20, None, 5 << 20),
+        ("10Mi", 20 << 20, None, 10 << 20),
+        ("10Mi", 5 << 20, "1Mi", 1 << 20),
+        ("10Mi", 5 << 20, "8Mi", 5 << 20),
+        ("10Mi", 0, "0", 10 << 20),
+        ("", 0, None, 0),
+        ("", 0, "1500k", 1_500_000),
+    ],
+)
+def test_size_of_a_memory_volume(pod_of: Any, node: str, pod_bytes: int, limit: str | None, expected: int) -> None:
+    """The smallest of node, pod and volume limit, of those there are."""
+    source = EmptyDirVolumeSource(medium="Memory", sizeLimit=limit)
+    assert tmpfs_size_bytes(pod_of({"containers": []}), source, Figures(node, pod_bytes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("medium", "sizes", "expected"),
+    [
+        ("HugePages", ["2Mi"], 2 << 20),
+        ("HugePages", ["2Mi", "2Mi"], 2 << 20),
+        ("HugePages-1Gi", ["2Mi", "1Gi"], 1 << 30),
+        ("HugePages", [], "needs requests of exactly one huge page size, the pod has none"),
+        ("HugePages", ["2Mi", "1Gi"], "the pod has several"),
+        ("HugePages-1Gi", ["2Mi"], "no container of the pod requests huge pages of this size"),
+        ("HugePages-big", ["2Mi"], "medium HugePages-big: quantities must match"),
+    ],
+)
+def test_page_size_of_a_huge_page_volume(pod_of: Any, medium: str, sizes: list[str], expected: int | str) -> None:
+    """It is what the containers request, or what the medium says if they request that; else an error."""
+    containers = [
+        {"name": f"c{index}", "resources": {"limits": {f"hugepages-{size}": "4Mi"}}} for index, size in enumerate(sizes)
+    ]
+    pod = pod_of({"containers": containers})
+    if isinstance(expected, int):
+        assert huge_page_size_bytes(pod, medium) == expected
+    else:
+        with pytest.raises(VolumeError, match=expected):
+            huge_page_size_bytes(pod, medium)
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to("dir")
+    listener = socket.socket(socket.AF_UNIX)
+    monkeypatch.chdir(tmp_path)  # socket paths are short
+    listener.bind("sock")
+    listener.close()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "noun"),
+    [
+        ("dir", "Directory", ""),
+        ("link", "Directory", ""),
+        ("dir", "DirectoryOrCreate", ""),
+        ("file", "File", ""),
+        ("file", "FileOrCreate", ""),
+        ("sock", "Socket", ""),
+        ("new/deep", "DirectoryOrCreate", ""),
+        ("new-file", "FileOrCreate", ""),
+        ("file", "Directory", "directory"),
+        ("file", "DirectoryOrCreate", "directory"),
+        ("dir", "File", "file"),
+        ("dir", "FileOrCreate", "file"),
+        ("file", "Socket", "socket file"),
+        ("file", "CharDevice", "character device"),
+        ("file", "BlockDevice", "block device"),
+        ("none", "Directory", "directory"),
+        ("none", "File", "file"),
+    ],
+)
+def test_type_checks(places: Path, name: str, wanted: str, noun: str) -> None:
+    """What is there must be of the type, links followed; missing paths are made for the OrCreate types only."""
+    path = places / name
+    if not noun:
+        check_type(path, wanted)
+        assert path.exists()
+        return
+    with pytest.raises(VolumeError) as caught:
+        check_type(path, wanted)
+    assert str(caught.value) == f"hostPath type check failed: {path} is not a {noun}"
+
+
+def test_a_file_is_not_made_without_its_directory(tmp_path: Path) -> None:
+    """FileOrCreate needs the parent to exist."""
+    with pytest.raises(VolumeError, match="No such file or directory"):
+        check_type(tmp_path / "none/file", "FileOrCreate")
+
+
+def test_devices_are_recognised() -> None:
+    """/dev/null is a character device."""
+    check_type(Path("/dev/null"), "CharDevice")
+
+
+async def test_host_paths_do_not_climb(pod_of: Any) -> None:
+    """A path with .. is refused before it is looked at."""
+    pod = pod_of({"containers": [], "volumes": [{"name": "v", "hostPath": {"path": "/a/../b"}}]})
+    request = VolumeRequest(pod=pod, uid="u", namespace="ns", pod_name="p", volume=pod.spec.volumes[0])
+    with pytest.raises(VolumeError, match=r"must not contain '\.\.'"):
+        await HostPathPlugin().setup(request)

@@ -1,0 +1,85 @@
+"""Removing what forgotten pods left, without ever deleting data."""
+
+from pathlib import Path
+
+import pytest
+
+from nodeagent.volumes.contract import VolumeError
+from nodeagent.volumes.layout import Layout, safe_component
+from nodeagent.volumes.mounts import is_mount_point, remove_tree
+from nodeagent.volumes.orphans import force_clean, remove_pod_dir
+
+
+def test_a_pods_directory_goes_with_its_files(tmp_path: Path) -> None:
+    """Termination logs, hosts file and empty volume directories are removed; a missing pod is fine."""
+    pod = tmp_path / "pods/u"
+    for directory in ("containers/c", "volumes/kubernetes.io~csi/pv", "plugins/x/y", "volume-subpaths/v/c"):
+        (pod / directory).mkdir(parents=True)
+    (pod / "containers/c/1234").write_text("x")
+    (pod / "etc-hosts").write_text("x")
+    remove_pod_dir(Layout(tmp_path), "u")
+    assert not pod.exists()
+    remove_pod_dir(Layout(tmp_path), "u")
+
+
+@pytest.mark.parametrize("path", ["volumes/p/v/vol_data.json", "volumes/p/v/mount/data", "volume-subpaths/v/c/0"])
+def test_a_file_below_volumes_stops_the_removal(tmp_path: Path, path: str) -> None:
+    """It may be somebody's data: the error names it, and it stays."""
+    file = tmp_path / "pods/u" / path
+    file.parent.mkdir(parents=True)
+    file.write_text("precious")
+    with pytest.raises(VolumeError, match='orphaned pod "u" found, but'):
+        remove_pod_dir(Layout(tmp_path), "u")
+    assert file.read_text() == "precious"
+
+
+def test_a_link_below_volumes_is_not_followed(tmp_path: Path) -> None:
+    """A link to a directory is no empty directory."""
+    (tmp_path / "elsewhere").mkdir()
+    volumes = tmp_path / "pods/u/volumes/p"
+    volumes.mkdir(parents=True)
+    (volumes / "v").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(VolumeError):
+        remove_pod_dir(Layout(tmp_path), "u")
+    assert (tmp_path / "elsewhere").is_dir()
+
+
+def test_removing_a_tree_leaves_what_links_lead_to(tmp_path: Path) -> None:
+    """Links are removed, their targets are not; deep and unreadable trees go as well."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/file").write_text("x")
+    tree = tmp_path / "tree"
+    (tree / "/".join("d" * 200)).mkdir(parents=True)
+    (tree / "link").symlink_to(tmp_path / "elsewhere")
+    (tree / "d/file").write_text("x")
+    remove_tree(tree)
+    assert not tree.exists()
+    assert (tmp_path / "elsewhere/file").exists()
+    remove_tree(tree)
+
+
+def test_force_clean_removes_only_empty_directories(tmp_path: Path) -> None:
+    """A volume of an unknown type: an empty mount point goes, data stays."""
+    (tmp_path / "v/mount").mkdir(parents=True)
+    force_clean(tmp_path / "v")
+    assert not (tmp_path / "v").exists()
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w/data").write_text("x")
+    with pytest.raises(VolumeError, match="unknown volume type is not empty"):
+        force_clean(tmp_path / "w")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../../etc", "a\0b"])
+def test_names_from_manifests_cannot_lead_elsewhere(tmp_path: Path, name: str) -> None:
+    """UIDs and volume names are single path components, or refused."""
+    with pytest.raises(VolumeError):
+        safe_component(name)
+    with pytest.raises(VolumeError):
+        Layout(tmp_path).volume_dir(name, "kubernetes.io/secret", "v")
+
+
+def test_mount_points_are_told_from_directories(tmp_path: Path) -> None:
+    """/proc is one, a plain directory and a missing path are not."""
+    assert is_mount_point(Path("/proc"))
+    assert not is_mount_point(tmp_path)
+    assert not is_mount_point(tmp_path / "none")

@@ -1,0 +1,181 @@
+"""From API objects to files: ConfigMaps, Secrets, the downward API; and what is wrong with the references."""
+
+import base64
+from typing import Any
+
+import msgspec
+import pytest
+from lightkube.models.core_v1 import (
+    ConfigMap,
+    DownwardAPIVolumeFile,
+    KeyToPath,
+    ResourceFieldSelector,
+    ResourceRequirements,
+    Secret,
+)
+
+from nodeagent.api import errors
+from nodeagent.volumes import downward
+from nodeagent.volumes.atomic_writer import FileEntry
+from nodeagent.volumes.config_map import fetch_config_map
+from nodeagent.volumes.contract import VolumeError
+from nodeagent.volumes.downward_api import downward_payload
+from nodeagent.volumes.payload_volume import nested_mount_points
+from nodeagent.volumes.secret import fetch_secret
+
+
+class Objects:
+    """Has `name: cm` and `name: s`; everything else is not found, but `broken`, which nobody knows."""
+
+    async def get_config_map(self, namespace: str, name: str) -> ConfigMap:
+        if name == "broken":
+            raise RuntimeError('object "ns"/"broken" not registered')
+        if name != "cm":
+            raise errors.not_found("configmaps", name)
+        return ConfigMap(data={"a": "1", "b": "2"}, binaryData={"c": base64.b64encode(b"\xff").decode()})
+
+    async def get_secret(self, namespace: str, name: str) -> Secret:
+        if name != "s":
+            raise errors.not_found("secrets", name)
+        return Secret(data={"k": base64.b64encode(b"v").decode()})
+
+
+def entry(data: bytes, mode: int = 0o644, uid: int | None = None) -> FileEntry:
+    return FileEntry(data=data, mode=mode, uid=uid)
+
+
+async def test_every_key_of_a_config_map_is_a_file() -> None:
+    """data and binaryData, at the default mode."""
+    payload = await fetch_config_map(Objects(), "ns", "cm", items=None, optional=False, mode=0o644)
+    assert payload == {"a": entry(b"1"), "b": entry(b"2"), "c": entry(b"\xff")}
+
+
+async def test_items_choose_keys_paths_and_modes() -> None:
+    """Only the chosen keys are there, at their paths."""
+    items = [KeyToPath(key="a", path="x/y", mode=0o400), KeyToPath(key="b", path="z")]
+    payload = await fetch_config_map(Objects(), "ns", "cm", items=items, optional=False, mode=0o640, uid=5)
+    assert payload == {"x/y": entry(b"1", 0o400, 5), "z": entry(b"2", 0o640, 5)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "key", "message"),
+    [
+        ("config_map", "none", "", 'configmap "none" not found'),
+        ("config_map", "cm", "no", "configmap references non-existent config key: no"),
+        ("secret", "none", "", 'secret "none" not found'),
+        ("secret", "s", "no", "references non-existent secret key: no"),
+    ],
+)
+async def test_missing_objects_and_keys(kind: str, name: str, key: str, message: str) -> None:
+    """They are errors in the kubelet's words, unless the source is optional: then what is missing is left out."""
+    fetch: Any = fetch_config_map if kind == "config_map" else fetch_secret
+    items = [KeyToPath(key=key, path="p")] if key else None
+    with pytest.raises(VolumeError) as caught:
+        await fetch(Objects(), "ns", name, items=items, optional=False, mode=0o644)
+    assert str(caught.value) == message
+    assert await fetch(Objects(), "ns", name, items=items, optional=True, mode=0o644) == {}
+
+
+async def test_optional_only_forgives_absence() -> None:
+    """An object whose state is not known fails the volume, optional or not."""
+    with pytest.raises(VolumeError, match='object "ns"/"broken" not registered'):
+        await fetch_config_map(Objects(), "ns", "broken", items=None, optional=True, mode=0o644)
+
+
+def test_downward_errors_are_told_all_at_once(pod_of: Any) -> None:
+    """Each wrong item is named."""
+    items = msgspec.convert(
+        [
+            {"path": "a", "fieldRef": {"fieldPath": "status.podIP"}},
+            {"path": "b", "resourceFieldRef": {"containerName": "none", "resource": "limits.cpu"}},
+            {"path": "c", "fieldRef": {"fieldPath": "metadata.name"}},
+        ],
+        list[DownwardAPIVolumeFile],
+    )
+    with pytest.raises(VolumeError) as caught:
+        downward_payload(pod_of({"containers": []}), items, 0o644, {})
+    assert str(caught.value) == "[unsupported fieldPath: status.podIP, container none not found]"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("metadata.name", "p"),
+        ("metadata.namespace", "ns"),
+        ("metadata.uid", "u"),
+        ("metadata.labels", 'a="1"\nb="x\\ty"'),
+        ("metadata.labels['a']", "1"),
+        ("metadata.labels['none']", ""),
+        ("metadata.annotations['example.com/it.em']", "é"),
+        ("metadata.annotations", 'example.com/it.em="é"'),
+        ("spec.nodeName", None),
+    ],
+)
+def test_metadata_fields(pod_of: Any, path: str, expected: str | None) -> None:
+    """Whole maps are sorted lines with values quoted as Go does; what is no metadata is None."""
+    pod = pod_of({"containers": []}, labels={"b": "x\ty", "a": "1"}, annotations={"example.com/it.em": "é"})
+    assert downward.metadata_field(pod, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [('a"b\\', r'"a\"b\\"'), ("\x00\x7f", r'"\x00\x7f"'), ("tab\tnl\n", r'"tab\tnl\n"'), ("\u2028", r'"\u2028"')],
+)
+def test_go_quoting(text: str, quoted: str) -> None:
+    """Printable text stays, the rest is escaped in Go's way."""
+    assert downward.go_quote(text) == quoted
+
+
+@pytest.mark.parametrize(
+    ("resource", "divisor", "expected"),
+    [
+        ("limits.cpu", None, "1"),
+        ("limits.cpu", "1m", "250"),
+        ("requests.cpu", "1m", "0"),
+        ("limits.memory", None, "1048577"),
+        ("limits.memory", "1Mi", "2"),
+        ("limits.ephemeral-storage", None, "7"),
+        ("requests.memory", "0", "0"),
+        ("limits.hugepages-2Mi", "1Mi", "4"),
+        ("limits.hugepages-1Gi", None, "0"),
+    ],
+)
+def test_resource_fields(resource: str, divisor: str | None, expected: str) -> None:
+    """Quantity by divisor, rounded up; a missing limit of the node's resources is the node's, a missing request 0."""
+    resources = ResourceRequirements(limits={"cpu": "250m", "memory": "1048577", "hugepages-2Mi": "4Mi"})
+    selector = ResourceFieldSelector(resource=resource, divisor=divisor)
+    found = downward.resource_value(
+        resources, selector, pod_limits={}, allocatable={"cpu": "8", "ephemeral-storage": "7"}
+    )
+    assert found == expected
+
+
+def test_pod_level_limits_come_before_the_nodes() -> None:
+    """A container without a limit has the pod's, where the pod has one."""
+    selector = ResourceFieldSelector(resource="limits.cpu")
+    found = downward.resource_value(None, selector, pod_limits={"cpu": "3"}, allocatable={"cpu": "8"})
+    assert found == "3"
+
+
+@pytest.mark.parametrize("resource", ["limits.gpu", "cpu", "limits.", "both.cpu"])
+def test_unknown_resources_are_refused(resource: str) -> None:
+    """The text names what was asked for."""
+    with pytest.raises(downward.FieldError, match="unsupported container resource"):
+        downward.resource_value(None, ResourceFieldSelector(resource=resource), pod_limits={}, allocatable={})
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["/etc", "/etc/app"], ("app",)),
+        (["/etc", "/etc/app/x", "/etc/app"], ("app",)),
+        (["/etc", "/etcetera"], ()),
+        (["/", "/a/b", "/c"], ("a/b", "c")),
+        (["/etc", "/etc"], ()),
+    ],
+)
+def test_mount_points_inside_a_volume(pod_of: Any, paths: list[str], expected: tuple[str, ...]) -> None:
+    """Paths below the volume's own, the outermost only: what is deeper is made inside the other volume."""
+    mounts = [{"name": "outer" if index == 0 else "other", "mountPath": path} for index, path in enumerate(paths)]
+    pod = pod_of({"containers": [{"name": "c", "volumeMounts": mounts}]})
+    assert nested_mount_points(pod, "outer") == expected
