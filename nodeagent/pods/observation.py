@@ -13,6 +13,7 @@ from runtimes.contract import RuntimeService
 from runtimes.errors import NotFound
 
 _T = TypeVar("_T")
+_START_FAILURES = frozenset({"StartError", "ContainerCannotRun"})
 
 LABEL_POD_NAME = "io.kubernetes.pod.name"
 LABEL_POD_NAMESPACE = "io.kubernetes.pod.namespace"
@@ -47,7 +48,18 @@ async def _instance(service: RuntimeService, item: cri.Container) -> Instance | 
         answer = await service.container_status(cri.ContainerStatusRequest(container_id=item.id))
     except NotFound:
         return None
+    if _undone_before_its_start(answer.status):
+        return None
     return Instance(sandbox_id=item.pod_sandbox_id, status=answer.status)
+
+
+def _undone_before_its_start(status: cri.ContainerStatus) -> bool:
+    """A container that was created early and killed because its sandbox came to nothing: it never was one of the pod's.
+
+    One whose start failed has a reason that says so, and counts.
+    """
+    never_started = status.state == cri.CONTAINER_EXITED and not status.started_at
+    return bool(never_started and status.reason not in _START_FAILURES)
 
 
 def _present(items: Iterable[_T | None]) -> list[_T]:

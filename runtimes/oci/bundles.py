@@ -16,10 +16,12 @@ from runtimes.oci.cgroups import oci_cgroups_path
 from runtimes.oci.config import Kind
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
+from runtimes.oci.idmap import mount_mapped, mount_mapped_overlay
 from runtimes.oci.images.contract import ImageConfig, ImageRecord
 from runtimes.oci.processes import is_alive
 from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, build
-from runtimes.oci.spec.mounts import SandboxFiles
+from runtimes.oci.spec.mounts import SandboxFiles, mount_source
+from runtimes.oci.store import write_private
 from runtimes.oci.users import User, open_in_root, resolve_user
 
 _GVISOR_ANNOTATIONS = "dev.gvisor."
@@ -65,10 +67,15 @@ async def write_bundle(
         core.images.prepare_rootfs(image.id, rootfs_directory(core, container.id)),
         *(core.images.prepare_rootfs(entry.image_id, entry.directory, read_only=True) for entry in volumes),
     )
-    sources = dict(zip((entry.index for entry in volumes), mounted, strict=True))
+    images = dict(zip((entry.index for entry in volumes), mounted, strict=True))
 
     def write() -> None:
+        sources = {index: _inside(config.mounts[index], root) for index, root in images.items()}
         user = resolve_user(config.linux.security_context, image.config.user, rootfs)
+        users, namespace = sandbox.namespaces.users, sandbox.namespaces.user
+        if users is not None and namespace is not None:
+            mount_mapped_overlay(image.rootfs, rootfs_directory(core, container.id), users, namespace)
+            sources |= _mapped_sources(core, container, config, sources, namespace)
         _write_spec(core, sandbox, container, config, image.config, user, rootfs, sources)
         if container.record.log_path:
             Path(container.record.log_path).parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +104,7 @@ def _write_spec(
     image: ImageConfig,
     user: User,
     rootfs: Path,
-    volumes: Mapping[int, Path],
+    sources: Mapping[int, Path],
 ) -> None:
     record = container.record
     record.uid, record.gid, record.groups = user.uid, user.gid, list(user.groups)
@@ -112,7 +119,7 @@ def _write_spec(
         hostname=podfiles.hostname(sandbox.config),
         namespaces=_joined(core, sandbox, container),
         sandbox_files=files,
-        image_volumes={index: _inside(config.mounts[index], root) for index, root in volumes.items()},
+        sources=sources,
         cgroups_path=oci_cgroups_path(sandbox.config.linux.cgroup_parent, record.id, core.config.cgroup_driver),
         annotations=_annotations(core, sandbox, container),
         runtime=core.config,
@@ -121,8 +128,33 @@ def _write_spec(
         recursive_read_only=core.dialect.recursive_read_only,
         guest_hostname=core.dialect.kind is Kind.RUNSC,
     )
-    path = core.paths.bundle(record.id) / "config.json"
-    path.write_bytes(msgspec.json.encode(build(inputs)))
+    write_private(core.paths.bundle(record.id) / "config.json", msgspec.json.encode(build(inputs)))
+
+
+def _mapped_sources(
+    core: Core, container: Container, config: cri.ContainerConfig, sources: Mapping[int, Path], namespace: Path
+) -> dict[int, Path]:
+    """Binds that show the pod's users as owners, for images and for mounts that ask for it; gone once the container is made."""
+    mapped: dict[int, Path] = {}
+    for index, mount in enumerate(config.mounts):
+        if index in sources or mount.uidMappings or mount.gidMappings:
+            source = sources.get(index) or mount_source(mount)
+            target = mapped_mounts(core, container.id) / str(index)
+            target.parent.mkdir(mode=0o711, exist_ok=True)
+            if source.is_dir():
+                target.mkdir()
+            else:
+                target.touch()
+            try:
+                mount_mapped(source, target, namespace)
+            except OSError as error:
+                raise errors.InvalidArgument(f"cannot map the owners of {source}: {error.strerror}") from error
+            mapped[index] = target
+    return mapped
+
+
+def mapped_mounts(core: Core, container_id: str) -> Path:
+    return core.paths.bundle(container_id) / "mapped"
 
 
 def _inside(mount: cri.Mount, root: Path) -> Path:
@@ -144,7 +176,12 @@ def _inside(mount: cri.Mount, root: Path) -> Path:
 def _joined(core: Core, sandbox: Sandbox, container: Container) -> JoinedNamespaces:
     spaces = sandbox.namespaces
     return JoinedNamespaces(
-        net=spaces.net, ipc=spaces.ipc, uts=spaces.uts, pid=_pid_namespace(core, sandbox, container)
+        net=spaces.net,
+        ipc=spaces.ipc,
+        uts=spaces.uts,
+        pid=_pid_namespace(core, sandbox, container),
+        user=spaces.user,
+        users=spaces.users,
     )
 
 
@@ -157,8 +194,8 @@ def _pid_namespace(core: Core, sandbox: Sandbox, container: Container) -> str | 
     match options.pid:
         case cri.NODE:
             return None
-        case cri.POD if sandbox.infra is not None and core.dialect.host_pids:
-            return _pid_of(sandbox.infra)
+        case cri.POD if sandbox.infra is not None:
+            return _pid_of(sandbox.infra)  # gVisor takes it as a name: containers with the same one share
         case cri.TARGET:
             target = core.registry.container(options.target_id)
             if target.record.sandbox_id != sandbox.id:

@@ -68,7 +68,7 @@ class Dialect:
 
     `host_pids`: the pid it reports is the container's own first process on this kernel, so it may be signalled, joined and
     read directly. `shared_sandbox`: containers of a pod live in one runtime sandbox that an infra container holds.
-    `exec_pid_flag`: the option that writes a pid by which an exec'd process can be killed.
+    `json_log`: errors come as JSON lines when asked for.
     """
 
     kind: Kind
@@ -76,8 +76,6 @@ class Dialect:
     host_pids: bool
     shared_sandbox: bool
     recursive_read_only: bool
-    user_namespaces: bool
-    id_mapped_mounts: bool
     json_log: bool
 
 

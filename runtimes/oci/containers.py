@@ -99,6 +99,8 @@ class Containers:
                 self._prepare_directories(container)
                 await bundles.write_bundle(self._core, sandbox, container, config, image)
                 await self._launch(sandbox, container)
+                if sandbox.namespaces.users is not None:
+                    await asyncio.to_thread(bundles.release_mounts, bundles.mapped_mounts(self._core, container.id))
                 if sandbox.closing:
                     raise errors.WrongState(f"sandbox {sandbox.id} went away")
         except BaseException as cause:
@@ -108,9 +110,9 @@ class Containers:
     def _prepare_directories(self, container: Container) -> None:
         """The id is on the disk, with the cgroup's name, before anything is made that would have to be undone."""
         core = self._core
-        core.paths.container(container.id).mkdir(mode=0o700)
+        core.paths.container(container.id).mkdir(mode=0o711)
         core.save_container(container)
-        core.paths.bundle(container.id).mkdir(mode=0o700)
+        core.paths.bundle(container.id).mkdir(mode=0o711)
 
     async def _launch(self, sandbox: Sandbox, container: Container) -> None:
         core, record, config = self._core, container.record, container.config

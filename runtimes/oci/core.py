@@ -58,6 +58,7 @@ class Core:
     sandbox_records: RecordStore[SandboxRecord]
     container_records: RecordStore[ContainerRecord]
     wrapper: Path | None = None
+    mapped_mounts: bool = False  # pods may have their own users
     registry: Registry = field(default_factory=Registry)
     bus: EventBus = field(default_factory=EventBus)
     background: set[asyncio.Task[Any]] = field(default_factory=set)

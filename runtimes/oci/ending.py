@@ -256,6 +256,7 @@ class Ending:
     def _remove_files(self, container_id: str) -> None:
         paths = self._core.paths
         bundles.release_mounts(paths.container(container_id))
+        bundles.release_mounts(paths.bundle(container_id))
         (paths.exits / container_id).unlink(missing_ok=True)
         remove_tree(paths.bundle(container_id))
         remove_tree(paths.container(container_id))

@@ -5,9 +5,12 @@ are put together and given the CRI's form.
 """
 
 import asyncio
+import fcntl
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from typing_extensions import override
 
@@ -22,6 +25,7 @@ from runtimes.oci.core import Core, NetworkProvider
 from runtimes.oci.ending import Ending
 from runtimes.oci.exits import ExitWatch
 from runtimes.oci.hostfacts import read_host_facts
+from runtimes.oci.idmap import supports_mapped_mounts
 from runtimes.oci.images.contract import ImageStore
 from runtimes.oci.processes import boot_id
 from runtimes.oci.records import ContainerRecord, SandboxRecord
@@ -47,6 +51,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
         self._images = images
         self._network = network
         self._parts: _Parts | None = None
+        self._lock: int | None = None
 
     # life of the engine ----------------------------------------------------------------------------------------------
 
@@ -57,16 +62,25 @@ class OCIRuntime(RuntimeService, LocalStreaming):
         """
         if reason := await program.missing_program(self._config.conmon_path):
             raise errors.Unavailable(f"conmon: {reason}")
-        parts = await _assemble(self._config, self._images, self._network)
-        parts.exits.start()
-        await Restore(parts.core, parts.sandboxes, parts.ending).run()
-        self._parts = parts
+        self._lock = await asyncio.to_thread(_take, self._config.state_dir)
+        try:
+            self._parts = await _assemble(self._config, self._images, self._network)
+            self._parts.exits.start()
+            await Restore(self._parts.core, self._parts.sandboxes, self._parts.ending).run()
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
-        """Let go of everything; containers and sandboxes stay as they are."""
-        if self._parts is None:
-            return
+        """Let go of everything; containers and sandboxes stay as they are. Repeatable."""
         parts, self._parts = self._parts, None
+        if parts is not None:
+            await self._stop(parts)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def _stop(self, parts: "_Parts") -> None:
         core = parts.core
         core.bus.close()
         await parts.exits.stop()
@@ -121,7 +135,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
             name=self._config.name,
             features=cri.RuntimeHandlerFeatures(
                 recursive_read_only_mounts=core.dialect.recursive_read_only,
-                user_namespaces=False,
+                user_namespaces=core.mapped_mounts,
             ),
         )
         response.features.supplemental_groups_policy = True
@@ -351,7 +365,9 @@ async def _assemble(config: OCIRuntimeConfig, images: ImageStore, network: Netwo
     runtime = program.RuntimeProgram(config, paths.runtime_root, dialect)
     wrapper = config.run_dir / "runsc-in-pod" if dialect.shared_sandbox else None
 
-    def prepare() -> tuple[CgroupTree, CgroupFeatures]:
+    host = read_host_facts().for_runtime(dialect.kind)
+
+    def prepare() -> tuple[CgroupTree, CgroupFeatures, bool]:
         for directory in (
             paths.sandboxes,
             paths.containers,
@@ -361,24 +377,32 @@ async def _assemble(config: OCIRuntimeConfig, images: ImageStore, network: Netwo
             paths.runtime_root,
         ):
             directory.mkdir(parents=True, exist_ok=True)
-        # files that containers see (resolv.conf) are bound from below these, so others may pass, but not look
-        for directory in (config.state_dir, config.run_dir, paths.sandboxes, paths.pods):
+        # what containers see is mounted from below these, by users of their own, too: they may pass, but not look
+        for directory in (
+            config.state_dir,
+            config.run_dir,
+            paths.sandboxes,
+            paths.pods,
+            paths.containers,
+            paths.bundles,
+        ):
             directory.chmod(0o711)
-        for directory in (paths.containers, paths.exits, paths.bundles, paths.runtime_root):
+        for directory in (paths.exits, paths.runtime_root):
             directory.chmod(0o700)
         if wrapper is not None:
             gvisor.write_wrapper(wrapper, runtime.argv())
         tree = CgroupTree.detect()
-        return tree, CgroupFeatures.detect(tree)
+        mapped = dialect.host_pids and supports_mapped_mounts(config.state_dir, host.kernel)
+        return tree, CgroupFeatures.detect(tree), mapped
 
-    tree, features = await asyncio.to_thread(prepare)
+    tree, features, mapped_mounts = await asyncio.to_thread(prepare)
     disk = DiskSync()
     core = Core(
         config=config,
         paths=paths,
         dialect=dialect,
         program=runtime,
-        host=read_host_facts().for_runtime(dialect.kind),
+        host=host,
         cgroups=tree,
         cgroup_features=features,
         boot_id=boot_id(),
@@ -388,8 +412,21 @@ async def _assemble(config: OCIRuntimeConfig, images: ImageStore, network: Netwo
         sandbox_records=RecordStore(paths.sandboxes, SandboxRecord, disk),
         container_records=RecordStore(paths.containers, ContainerRecord, disk),
         wrapper=wrapper,
+        mapped_mounts=mapped_mounts,
     )
     return _Parts(core)
+
+
+def _take(state_dir: Path) -> int:
+    """The state is one engine's at a time; the kernel gives it back when that one ends, however it ends. Raises Unavailable."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    fd = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise errors.Unavailable(f"{state_dir} is in use by another agent") from error
+    return fd
 
 
 def _condition(kind: str, reason: str, trouble: str | None) -> cri.RuntimeCondition:

@@ -25,6 +25,7 @@ from runtimes.oci.fds import AsyncFd
 from runtimes.oci.merging import merged
 from runtimes.oci.processes import kill_with_descendants
 from runtimes.oci.program import ENVIRONMENT, runtime_message
+from runtimes.oci.store import write_private
 from runtimes.oci.terminals import ConsoleSocket, open_pair, set_size
 
 _numbers = itertools.count()
@@ -199,7 +200,7 @@ class _ExecFiles:
         process = spec["process"] | {"args": command, "terminal": terminal}
         if terminal and not any(entry.startswith("TERM=") for entry in process["env"]):
             process["env"] = [*process["env"], "TERM=xterm"]
-        self.process_file.write_bytes(msgspec.json.encode(process))
+        write_private(self.process_file, msgspec.json.encode(process))
 
     def pid(self) -> int | None:
         try:

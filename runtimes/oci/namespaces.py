@@ -12,10 +12,13 @@ from pathlib import Path
 from cni import linux
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.oci.idmap import UserMapping, pin_owned_namespaces
 
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1
 _IFREQ_FLAGS = struct.Struct("16sh14x")
+
+_FLAGS = {"net": linux.CLONE_NEWNET, "ipc": linux.CLONE_NEWIPC, "uts": linux.CLONE_NEWUTS}
 
 _SHM_BYTES = 64 * 1024 * 1024
 _IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
@@ -42,6 +45,15 @@ class SandboxNamespaces:
         return None if self.options.network == cri.NODE else self.directory / "uts"
 
     @property
+    def users(self) -> UserMapping | None:
+        """The pod's own users; None for the host's. Raises InvalidArgument."""
+        return UserMapping.of(self.options)
+
+    @property
+    def user(self) -> Path | None:
+        return None if self.users is None else self.directory / "user"
+
+    @property
     def shm(self) -> Path:
         """What the containers see as /dev/shm."""
         return Path("/dev/shm") if self.options.ipc == cri.NODE else self.directory / "shm"
@@ -49,29 +61,42 @@ class SandboxNamespaces:
     def make(self, hostname: str, sysctls: Mapping[str, str]) -> None:
         """Create, set up and pin all of them. Blocks for about a millisecond. On an error the caller calls `release`."""
         _check_sysctls(sysctls, self.options)
-        kinds = {
-            kind: path
-            for kind, path in (
-                (linux.CLONE_NEWNET, self.net),
-                (linux.CLONE_NEWIPC, self.ipc),
-                (linux.CLONE_NEWUTS, self.uts),
-            )
-            if path is not None
-        }
-        if kinds:
-            linux.pin_namespaces(kinds, lambda: _set_up(self, hostname, sysctls))
+        if self.users is not None:
+            self._make_owned(self.users, hostname, sysctls)
+        else:
+            kinds = {_FLAGS[name]: path for name, path in self._pinned().items()}
+            if kinds:
+                linux.pin_namespaces(kinds, lambda: _set_up(self, hostname, sysctls))
         if self.ipc is not None:
             self.shm.mkdir(mode=0o1777)
             flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
             linux.mount("shm", self.shm, "tmpfs", flags, f"mode=1777,size={_SHM_BYTES}")
 
+    def _pinned(self) -> dict[str, Path]:
+        """Name of the kind -> path, of those that are the pod's own."""
+        paths = {"net": self.net, "ipc": self.ipc, "uts": self.uts, "user": self.user}
+        return {name: path for name, path in paths.items() if path is not None}
+
+    def _make_owned(self, users: UserMapping, hostname: str, sysctls: Mapping[str, str]) -> None:
+        """The same inside a user namespace of the pod's own, to which the others belong."""
+        pin_owned_namespaces(users, self._pinned())
+
+        def enter() -> None:
+            for name, path in self._pinned().items():
+                if name != "user":  # from the host's users every namespace of theirs can be entered by itself
+                    with open(path, "rb") as namespace:
+                        linux.setns(namespace.fileno())
+            _set_up(self, hostname, sysctls)
+
+        linux.in_thread(enter)
+
     def intact(self) -> bool:
         """Still there: a reboot, or somebody's clean-up, takes them away."""
-        return all(path is None or is_pinned(path) for path in (self.net, self.ipc, self.uts))
+        return all(map(is_pinned, self._pinned().values()))
 
     def release(self) -> None:
         """Undo `make`. Nothing there, or half of it, is fine. A namespace ends when its last process does."""
-        for name in ("net", "ipc", "uts"):
+        for name in ("net", "ipc", "uts", "user"):
             linux.unpin_namespace(self.directory / name)
         with contextlib.suppress(OSError):
             linux.umount(self.directory / "shm", linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)

@@ -138,15 +138,12 @@ async def probe(config: OCIRuntimeConfig) -> Dialect:
         except msgspec.DecodeError:
             log.debug("%s features: not JSON", config.path)
     options = features.mountOptions if features is not None else []
-    crun_idmap = kind is Kind.CRUN and numbers >= (1, 5)
     return Dialect(
         kind=kind,
         version=number.strip() or version.strip(),
         host_pids=kind in (Kind.RUNC, Kind.CRUN),
         shared_sandbox=kind is Kind.RUNSC,
         recursive_read_only="rro" in options or (kind is Kind.CRUN and numbers >= (1, 4)),
-        id_mapped_mounts="idmap" in options or crun_idmap,
-        user_namespaces="idmap" in options or crun_idmap,
         json_log=kind in (Kind.RUNC, Kind.CRUN),
     )
 

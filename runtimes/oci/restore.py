@@ -149,7 +149,7 @@ class Restore:
         core, paths = self._core, self._core.paths
         for bundle in paths.bundles.iterdir():
             if bundle.name not in core.registry.containers:
-                remove_tree(bundle)
+                self._forget(bundle)
         for exit_file in paths.exits.iterdir():
             if exit_file.name not in core.registry.containers:
                 exit_file.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from runtimes.oci.containers import Containers
 from runtimes.oci.core import Core
 from runtimes.oci.ending import Ending
 from runtimes.oci.entities import Sandbox
+from runtimes.oci.idmap import UserMapping
 from runtimes.oci.store import remove_tree
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class Sandboxes:
         core = self._core
         if not config.metadata.name or not config.metadata.uid:
             raise errors.InvalidArgument("sandbox metadata without a name or a uid")
+        if UserMapping.of(config.linux.security_context.namespace_options) is not None and not core.mapped_mounts:
+            raise errors.NotSupported("this runtime, or this host, has no user namespaces for pods")
         sandbox = self._register(config)
         try:
             async with sandbox.lock:
@@ -112,13 +115,15 @@ class Sandboxes:
     # infra container -------------------------------------------------------------------------------------------------
 
     def _needs_infra(self, sandbox: Sandbox) -> bool:
+        shared_pid = sandbox.config.linux.security_context.namespace_options.pid == cri.POD
         match self._core.config.infra_container:
             case "always":
                 return True
+            case "never" if shared_pid:
+                raise errors.NotSupported("a shared PID namespace needs an infra container, and none is configured")
             case "never":
                 return False
             case _:
-                shared_pid = sandbox.config.linux.security_context.namespace_options.pid == cri.POD
                 return shared_pid or self._core.dialect.shared_sandbox
 
     async def _start_infra(self, sandbox: Sandbox) -> None:

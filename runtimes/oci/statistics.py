@@ -63,7 +63,7 @@ class Statistics:
             writable_layer=self._writable_layer(container),
         )
         if container.record.state == "running":
-            reader = _Reader(self._core.cgroups, cgroup)
+            reader = CgroupReader(self._core.cgroups, cgroup)
             self._fill_cpu(stats.cpu, reader)
             reader.fill_memory(stats.memory)
             reader.fill_swap(stats.swap)
@@ -77,7 +77,7 @@ class Statistics:
                 id=sandbox.id, metadata=config.metadata, labels=config.labels, annotations=config.annotations
             )
         )
-        reader = _Reader(self._core.cgroups, config.linux.cgroup_parent)
+        reader = CgroupReader(self._core.cgroups, config.linux.cgroup_parent)
         self._fill_cpu(stats.linux.cpu, reader)
         reader.fill_memory(stats.linux.memory)
         reader.fill_io(stats.linux.io)
@@ -88,7 +88,7 @@ class Statistics:
         stats.linux.containers.extend(self._container(entry) for entry in running)
         return stats
 
-    def _fill_cpu(self, cpu: cri.CpuUsage, reader: "_Reader") -> None:
+    def _fill_cpu(self, cpu: cri.CpuUsage, reader: "CgroupReader") -> None:
         usage_ns = reader.cpu_usage_ns()
         if usage_ns is None:
             return
@@ -148,7 +148,7 @@ def _network(namespaces: SandboxNamespaces) -> cri.NetworkUsage:
     return usage
 
 
-class _Reader:
+class CgroupReader:
     """The files of one cgroup. What does not exist, or is gone, is left out."""
 
     def __init__(self, tree: CgroupTree, cgroup: str) -> None:

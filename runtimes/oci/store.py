@@ -25,14 +25,19 @@ _R = TypeVar("_R", bound=msgspec.Struct)
 FILE_NAME = "state.json"
 
 
-def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file: whoever reads it sees the old or the new content. Blocks, without waiting for the disk."""
     temporary = path.with_name(path.name + ".tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    write_private(temporary, data)
+    temporary.rename(path)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that only root can read: records and bundles hold what pods keep secret. Blocks."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(fd, "wb", buffering=0) as file:
         if file.write(data) != len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(temporary))
-    temporary.rename(path)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 class DiskSync:

@@ -229,7 +229,11 @@ class Store:
 
     def _tell(self, change: Change) -> None:
         for listener in self._listeners:
-            listener(change)
+            try:
+                listener(change)
+            except Exception:
+                # its bug must not stop the commits of everybody else
+                log.exception("a listener failed at revision %d", change.revision)
         watchers = self._watchers.get(change.new.resource)
         if not watchers:
             return

@@ -9,6 +9,7 @@ from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.hostfacts import HostFacts
+from runtimes.oci.idmap import UserMapping
 from runtimes.oci.images.contract import ImageConfig
 from runtimes.oci.spec import cdi, mac
 from runtimes.oci.spec.capabilities import container_capabilities
@@ -32,6 +33,8 @@ class JoinedNamespaces:
     ipc: Path | None
     uts: Path | None
     pid: str | None
+    user: Path | None = None
+    users: UserMapping | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ class BundleInputs:
     hostname: str
     namespaces: JoinedNamespaces
     sandbox_files: SandboxFiles
-    image_volumes: Mapping[int, Path]
+    sources: Mapping[int, Path]
     cgroups_path: str
     annotations: Mapping[str, str]
     runtime: OCIRuntimeConfig
@@ -61,7 +64,7 @@ def build(inputs: BundleInputs) -> Json:
     plan = container_mounts(
         list(inputs.config.mounts),
         inputs.sandbox_files,
-        inputs.image_volumes,
+        inputs.sources,
         privileged=security.privileged,
         read_only_root=security.readonly_rootfs,
         recursive_read_only=inputs.recursive_read_only,
@@ -138,6 +141,8 @@ def _linux(inputs: BundleInputs, capabilities: frozenset[str], root_propagation:
     if not security.privileged:
         linux["maskedPaths"] = list(security.masked_paths)
         linux["readonlyPaths"] = list(security.readonly_paths)
+    if inputs.namespaces.users is not None:
+        linux |= inputs.namespaces.users.oci()
     if root_propagation:
         linux["rootfsPropagation"] = root_propagation
     seccomp = container_seccomp(security, capabilities, inputs.runtime.seccomp_profile, inputs.host)
@@ -150,7 +155,7 @@ def _linux(inputs: BundleInputs, capabilities: frozenset[str], root_propagation:
 
 def _namespaces(joined: JoinedNamespaces, *, cgroup: bool) -> list[Json]:
     found: list[Json] = [{"type": "mount"}]
-    for kind, path in (("network", joined.net), ("ipc", joined.ipc), ("uts", joined.uts)):
+    for kind, path in (("user", joined.user), ("network", joined.net), ("ipc", joined.ipc), ("uts", joined.uts)):
         if path is not None:
             found.append({"type": kind, "path": str(path)})
     if joined.pid is not None:

@@ -36,13 +36,13 @@ class MountPlan:
 def container_mounts(
     wanted: list[cri.Mount],
     sandbox: SandboxFiles,
-    image_volumes: Mapping[int, Path],
+    sources: Mapping[int, Path],
     *,
     privileged: bool,
     read_only_root: bool,
     recursive_read_only: bool,
 ) -> MountPlan:
-    """`image_volumes`: index in `wanted` -> where that image is mounted on the host.
+    """`sources`: index in `wanted` -> where it is on the host, for images and mounts with mapped owners.
 
     Raises InvalidArgument, NotSupported. Blocks: missing sources are made, as containerd does.
     """
@@ -66,7 +66,7 @@ def container_mounts(
     propagation = ""
     requested: list[Json] = []
     for index, mount in enumerate(wanted):
-        requested.append(_bind(mount, image_volumes.get(index), recursive_read_only))
+        requested.append(_bind(mount, sources.get(index), recursive_read_only))
         if mount.propagation == cri.PROPAGATION_BIDIRECTIONAL:
             propagation = "rshared"
         elif mount.propagation == cri.PROPAGATION_HOST_TO_CONTAINER and not propagation:
@@ -104,7 +104,7 @@ def _kernel_mounts(privileged: bool) -> list[Json]:
     return mounts
 
 
-def _bind(mount: cri.Mount, image_volume: Path | None, recursive_read_only: bool) -> Json:
+def _bind(mount: cri.Mount, prepared: Path | None, recursive_read_only: bool) -> Json:
     if not mount.container_path.startswith("/"):
         raise errors.InvalidArgument(f"mount path {mount.container_path!r} is not absolute")
     if mount.recursive_read_only:
@@ -114,8 +114,8 @@ def _bind(mount: cri.Mount, image_volume: Path | None, recursive_read_only: bool
             raise errors.InvalidArgument(f"recursive_read_only of {mount.container_path} needs private propagation")
         if not recursive_read_only:
             raise errors.NotSupported("this runtime has no recursive read-only mounts")
-    source = image_volume if image_volume is not None else _source(mount)
-    mode = "rro" if mount.recursive_read_only else "ro" if mount.readonly or image_volume is not None else "rw"
+    source = prepared if prepared is not None else mount_source(mount)
+    mode = "rro" if mount.recursive_read_only else "ro" if mount.readonly or mount.image.image else "rw"
     return {
         "source": str(source),
         "destination": mount.container_path,
@@ -124,7 +124,8 @@ def _bind(mount: cri.Mount, image_volume: Path | None, recursive_read_only: bool
     }
 
 
-def _source(mount: cri.Mount) -> Path:
+def mount_source(mount: cri.Mount) -> Path:
+    """The host's side of a mount, made where it is missing. Raises InvalidArgument. Blocks."""
     if not mount.host_path.startswith("/"):
         raise errors.InvalidArgument(f"host path {mount.host_path!r} of {mount.container_path} is not absolute")
     path = Path(mount.host_path)

@@ -10,8 +10,9 @@ import os
 import secrets
 import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -274,14 +275,23 @@ async def oci_subject(name: str, directory: Path, image_store: Path) -> AsyncIte
 FACTORIES = {"runc": oci_subject, "crun": oci_subject, "runsc": oci_subject}
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder of the test's own that users other than root may pass, as they may pass /var/lib: pods have such users."""
+    path = Path(tempfile.mkdtemp(prefix="natest-"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path)
+
+
 @pytest.fixture(params=sorted(FACTORIES))
-async def runtime(request: pytest.FixtureRequest, tmp_path: Path, image_store: Path) -> AsyncIterator[Subject]:
+async def runtime(request: pytest.FixtureRequest, folder: Path, image_store: Path) -> AsyncIterator[Subject]:
     """One started implementation after the other; afterwards nothing of the test may be left on the host."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    async with FACTORIES[request.param](request.param, tmp_path, image_store) as subject:
+    async with FACTORIES[request.param](request.param, folder, image_store) as subject:
         yield subject
-    assert leaks(tmp_path, subject.cgroup_parent) == []
+    assert leaks(folder, subject.cgroup_parent) == []
 
 
 def leaks(directory: Path, cgroup_parent: str) -> list[str]:

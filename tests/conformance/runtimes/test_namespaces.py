@@ -92,15 +92,13 @@ async def test_a_stopped_container_leaves_no_process_in_a_shared_pid_namespace(r
 
 
 async def test_a_shared_pid_namespace(runtime):
-    """With mode POD the containers see each other's processes, and none of them is process 1."""
+    """With mode POD the containers see each other's processes."""
     pod = await pod_with(runtime, pid=cri.POD)
     await runtime.launch(pod, container_with(runtime, "sleep 4321", name="a", pid=cri.POD))
     container_id = await runtime.launch(pod, container_with(runtime, "sleep 5432", name="b", pid=cri.POD))
-    if runtime.name != "runsc":  # gVisor keeps one PID namespace for each container unless told by a pod annotation
-        text = await runtime.sh(container_id, "ps -o pid,args")
-        assert "sleep 4321" in text
-        assert "sleep 5432" in text
-        assert await runtime.sh(container_id, "cat /proc/1/comm") == "catatonit\n"
+    text = await runtime.sh(container_id, "ps -o pid,args")
+    assert "sleep 4321" in text
+    assert "sleep 5432" in text
     response = await runtime.service.list_containers(cri.ListContainersRequest())
     assert len(response.containers) == 2, "what holds the namespace is not listed"
 
@@ -141,4 +139,83 @@ async def test_sysctls(runtime):
     config.linux.security_context.namespace_options.network = cri.NODE
     config.linux.sysctls["net.ipv4.ip_unprivileged_port_start"] = "80"
     with pytest.raises(errors.RuntimeFault, match="ip_unprivileged_port_start"):
+        await runtime.run_sandbox(config)
+
+
+def with_users(config, first=200_000, length=65536):
+    """A user namespace of the pod's own."""
+    options = config.linux.security_context.namespace_options.userns_options
+    options.mode = cri.POD
+    for entries in (options.uids, options.gids):
+        entries.add(container_id=0, host_id=first, length=length)
+    return config
+
+
+async def has_users(runtime):
+    response = await runtime.service.status(cri.StatusRequest())
+    handler = next(entry for entry in response.runtime_handlers if entry.name == runtime.handler)
+    return handler.features.user_namespaces
+
+
+async def test_a_user_namespace(runtime, folder):
+    """Root in the pod is nobody on the host; its files and its volumes look as if it were root."""
+    if not await has_users(runtime):
+        with pytest.raises(errors.NotSupported):
+            await runtime.run_sandbox(with_users(runtime.sandbox_config()))
+        return
+    volume, image = folder / "volume", cri.ImageSpec(image=runtime.image_ref)
+    volume.mkdir()
+    volume.chmod(0o777)
+    (volume / "roots").write_text("only root\n")
+    (volume / "roots").chmod(0o600)
+    pod = await runtime.run_sandbox(with_users(runtime.sandbox_config()))
+    script = "cat /proc/self/uid_map; id -u; stat -c %u:%g /bin/busybox /data/roots /image/bin; cat /data/roots; "
+    script += "touch /data/new /newfile; stat -c %u /newfile; hostname; echo x > /dev/shm/x; sleep 1000"
+    config = runtime.container_config(script)
+    mapping = [cri.IDMapping(container_id=0, host_id=200_000, length=65536)]
+    config.mounts.add(container_path="/data", host_path=str(volume), uidMappings=mapping, gidMappings=mapping)
+    config.mounts.add(container_path="/image", image=image, readonly=True)
+    config.linux.security_context.namespace_options.CopyFrom(pod[1].linux.security_context.namespace_options)
+    container_id = await runtime.launch(pod, config)
+    log = Path((await runtime.status(container_id)).log_path)
+    await runtime.until(lambda: len(log.read_text().splitlines()) >= 8)
+    lines = [line.split(" ", 3)[3] for line in log.read_text().splitlines()]
+    assert [line.split() for line in lines[:1]] == [["0", "200000", "65536"]]
+    assert lines[1:] == ["0", "0:0", "0:0", "0:0", "only root", "0", "pod"]
+    assert ((volume / "new").stat().st_uid, (volume / "new").stat().st_gid) == (0, 0)
+    assert await runtime.sh(container_id, "id -u; cat /proc/self/uid_map | wc -l") == "0\n1\n"
+    config = runtime.container_config("touch /data/mine; stat -c %u:%g /data/mine", name="plain")
+    config.mounts.add(container_path="/data", host_path=str(volume), uidMappings=mapping, gidMappings=mapping)
+    config.linux.security_context.namespace_options.CopyFrom(pod[1].linux.security_context.namespace_options)
+    config.linux.security_context.run_as_user.value = 1000
+    assert (await runtime.run_in(pod, config))[1] == "1000:1001\n"
+    assert (volume / "mine").stat().st_uid == 1000
+
+
+async def test_a_user_namespace_with_a_shared_pid_namespace(runtime):
+    """The two together, and a privileged port in the pod's own network namespace."""
+    if not await has_users(runtime):
+        pytest.skip("no user namespaces")
+    config = with_users(runtime.sandbox_config())
+    config.linux.security_context.namespace_options.pid = cri.POD
+    config.linux.sysctls["net.ipv4.ip_local_port_range"] = "40000 50000"
+    pod = await runtime.run_sandbox(config)
+    script = (
+        "cat /proc/1/comm; cat /proc/sys/net/ipv4/ip_local_port_range; ifconfig lo:1 127.0.0.9 && echo is root here"
+    )
+    container = runtime.container_config(script)
+    container.linux.security_context.capabilities.add_capabilities.append("NET_ADMIN")
+    container.linux.security_context.namespace_options.CopyFrom(config.linux.security_context.namespace_options)
+    _, text = await runtime.run_in(pod, container)
+    assert text.split("\n")[0] != "sh", "the first process is not the container's"
+    assert text.split("\n")[1].split() == ["40000", "50000"]
+    assert text.split("\n")[2] == "is root here"
+
+
+async def test_a_user_namespace_without_a_mapping_is_refused(runtime):
+    """Mode POD needs ranges for users and groups."""
+    config = runtime.sandbox_config()
+    config.linux.security_context.namespace_options.userns_options.mode = cri.POD
+    config.linux.security_context.namespace_options.userns_options.uids.add(container_id=0, host_id=1, length=1)
+    with pytest.raises(errors.RuntimeFault):
         await runtime.run_sandbox(config)

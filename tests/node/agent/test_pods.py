@@ -185,7 +185,8 @@ def test_a_program_that_is_not_there_is_told(node: NodeUnderTest) -> None:
         "noprogram",
         lambda found: (
             "waiting" in found["status"].get("containerStatuses", [{}])[0].get("state", {})
-            and found["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] != "ContainerCreating"
+            and found["status"]["containerStatuses"][0]["state"]["waiting"].get("reason", "ContainerCreating")
+            != "ContainerCreating"
         ),
     )
     assert container(pod)["state"]["waiting"]["reason"] in (

@@ -1,5 +1,8 @@
 """Programs below the engine that are missing, hang, fail or talk rubbish."""
 
+import asyncio
+import json
+import os
 import shutil
 
 import pytest
@@ -79,8 +82,6 @@ async def test_a_runtime_that_hangs_in_create(node, tmp_path):
 
 async def test_a_cancelled_creation(node, tmp_path):
     """The caller goes away while the runtime works: nothing is left when it is told so."""
-    import asyncio
-
     path = faulty(tmp_path, "create", "sleep 5")
     async with node.agent(path=path) as subject:
         pod = await subject.run_sandbox()
@@ -148,4 +149,54 @@ async def test_one_bad_container_harms_no_other(node, tmp_path):
                 await subject.start(bad)
             assert (await subject.status(bad)).reason == "StartError"
         assert (await subject.exec(good, "/bin/echo", "well")).stdout == b"well\n"
+        await node.remove_all(subject)
+
+
+async def test_a_cdi_device(node, tmp_path):
+    """A vendor's file turns a name into environment, mounts and device nodes; an unknown name is refused."""
+    (tmp_path / "cdi").mkdir()
+    (tmp_path / "cdi" / "vendor.yaml").write_text(
+        f"""
+cdiVersion: 0.6.0
+kind: vendor.com/thing
+devices:
+- name: one
+  containerEdits:
+    env: [THING=one]
+    deviceNodes: [{{path: /dev/thing, hostPath: /dev/null}}]
+    mounts: [{{hostPath: {tmp_path}/cdi, containerPath: /vendor, options: [ro, rbind]}}]
+"""
+    )
+    async with node.agent(cdi_dirs=(tmp_path / "cdi",)) as subject:
+        pod = await subject.run_sandbox()
+        config = subject.container_config("echo $THING; echo x > /dev/thing && ls /vendor")
+        config.CDI_devices.add(name="vendor.com/thing=one")
+        assert (await subject.run_in(pod, config))[1] == "one\nvendor.yaml\n"
+        config = subject.container_config(name="other")
+        config.CDI_devices.add(name="vendor.com/thing=two")
+        with pytest.raises(errors.InvalidArgument, match="thing=two"):
+            await subject.create(pod, config)
+        await node.remove_all(subject)
+
+
+async def test_no_infra_container_no_shared_pid_namespace(node):
+    """Configured never to have one, the engine refuses what needs one, and leaves nothing."""
+    async with node.agent(infra_container="never") as subject:
+        config = subject.sandbox_config()
+        config.linux.security_context.namespace_options.pid = cri.POD
+        with pytest.raises(errors.NotSupported, match="infra container"):
+            await subject.run_sandbox(config)
+        assert list((await subject.service.list_pod_sandbox(cri.ListPodSandboxRequest())).items) == []
+
+
+async def test_an_infra_container_that_died(node):
+    """The sandbox is NOTREADY, and that is an event."""
+    async with node.agent(infra_container="always") as subject:
+        pod = await subject.run_sandbox()
+        record = json.loads(next((node.directory / "state" / "containers").glob("*/state.json")).read_bytes())
+        events = subject.service.events()
+        os.kill(record["init"]["pid"], 9)
+        event = await asyncio.wait_for(anext(events), 20)
+        assert (event.container_id, event.container_event_type) == (pod[0], cri.CONTAINER_STOPPED_EVENT)
+        assert event.pod_sandbox_status.state == cri.SANDBOX_NOTREADY
         await node.remove_all(subject)

@@ -259,3 +259,13 @@ async def test_monitors_leave_the_agents_cgroup(node):
         assert await subject.eventually(moved)
         assert os.getsid(pid) == pid
         await node.remove_all(subject)
+
+
+async def test_the_state_belongs_to_one_engine(node):
+    """A second one on the same folder does not start; after the first has ended it does."""
+    async with node.agent():
+        with pytest.raises(errors.Unavailable, match="in use by another agent"):
+            async with node.agent():
+                pass
+    async with node.agent():
+        pass

@@ -4,7 +4,7 @@ import pytest
 
 from proto import cri_pb2 as cri
 from runtimes.oci.cgroups import CgroupTree, container_cgroup, expand_slice, oci_cgroups_path
-from runtimes.oci.statistics import _Reader
+from runtimes.oci.statistics import CgroupReader
 
 HYBRID = """\
 31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
@@ -119,7 +119,7 @@ def test_figures(tmp_path, mounts, files, available):
         path = tmp_path / "cg" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    reader = _Reader(tree(tmp_path, mounts), "/c")
+    reader = CgroupReader(tree(tmp_path, mounts), "/c")
     assert reader.cpu_usage_ns() == (123456789 if files is FILES_V1 else 123456000)
     memory, swap = cri.MemoryUsage(), cri.SwapUsage()
     reader.fill_memory(memory)
@@ -139,7 +139,7 @@ def test_figures(tmp_path, mounts, files, available):
 
 def test_figures_of_nothing(tmp_path):
     """A cgroup that is gone has none."""
-    reader = _Reader(tree(tmp_path, PURE), "/gone")
+    reader = CgroupReader(tree(tmp_path, PURE), "/gone")
     memory = cri.MemoryUsage()
     reader.fill_memory(memory)
     assert (reader.cpu_usage_ns(), reader.process_count(), memory) == (None, 0, cri.MemoryUsage())

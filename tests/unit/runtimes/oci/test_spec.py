@@ -463,7 +463,7 @@ def test_a_whole_bundle(tmp_path):
         hostname="pod",
         namespaces=JoinedNamespaces(net=Path("/ns/net"), ipc=Path("/ns/ipc"), uts=None, pid=""),
         sandbox_files=SandboxFiles(files={}, shm=Path("/shm")),
-        image_volumes={},
+        sources={},
         cgroups_path="/parent/id",
         annotations={"io.kubernetes.cri.container-type": "container"},
         runtime=OCIRuntimeConfig(

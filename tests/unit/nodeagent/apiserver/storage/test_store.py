@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,41 @@ async def test_failed_commit_undoes_everything(store: Store, monkeypatch: pytest
     await write.durable()
     assert write.stored.revision == 4
     assert [s.type for s in watcher.take()] == ["ADDED"]
+
+
+async def test_failed_commit_takes_what_was_built_on_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write decided while a doomed commit was at the disk fails with it: it may have read what never was."""
+    loop, at_disk, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def slow_and_full(self: Journal, rows: object, **rest: object) -> None:
+        loop.call_soon_threadsafe(at_disk.set)
+        go_on.wait(30)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "append", slow_and_full)
+        doomed = store.put("configmaps", A, thing("a", v="1"))
+        await at_disk.wait()
+        later = store.put("configmaps", A, thing("a", v="2"))
+        go_on.set()
+        for write in (doomed, later):
+            with pytest.raises(ApiError, match="disk is full"):
+                await write.durable()
+    assert (names(store), store.head("configmaps", A)) == ([], None)
+    await store.put("configmaps", B, thing("b")).durable()
+    assert names(store) == ["b"]
+
+
+async def test_failing_listener_stops_nobody(store: Store) -> None:
+    """A bug in one listener neither loses the commit nor the next one."""
+
+    def broken(change: object) -> None:
+        raise RuntimeError("bug")
+
+    store.listen(broken)
+    await store.put("configmaps", A, thing("a")).durable()
+    await store.put("configmaps", B, thing("b")).durable()
+    assert names(store) == ["a", "b"]
 
 
 async def test_selector_transitions(store: Store) -> None:

@@ -1,0 +1,178 @@
+"""User namespaces of pods, and mounts that show a file's owner through one (id-mapped mounts, Linux 5.12, overlay 5.19).
+
+The engine maps what it mounts by itself, so that a pod with its own users works on runtimes that cannot map mounts.
+"""
+
+import contextlib
+import ctypes
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cni import linux
+from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.oci.store import remove_tree
+
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442  # the same on every architecture
+_AT_FDCWD = -100
+_AT_EMPTY_PATH, _AT_RECURSIVE = 0x1000, 0x8000
+_OPEN_TREE_CLONE = 1
+_MOUNT_ATTR_IDMAP = 0x00100000
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+_OVERLAY_KERNEL = (5, 19)
+
+_HELPER = ("unshare", "--user", "--net", "--ipc", "--uts", "cat")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserMapping:
+    """How ids inside a pod are ids of the host."""
+
+    uids: tuple[cri.IDMapping, ...]
+    gids: tuple[cri.IDMapping, ...]
+
+    @classmethod
+    def of(cls, options: cri.NamespaceOption) -> "UserMapping | None":
+        """None for the host's users. Raises InvalidArgument for a namespace without a mapping."""
+        if not options.HasField("userns_options") or options.userns_options.mode == cri.NODE:
+            return None
+        wanted = options.userns_options
+        if wanted.mode != cri.POD:
+            raise errors.InvalidArgument(f"unsupported user namespace mode {cri.NamespaceMode.Name(wanted.mode)}")
+        if not wanted.uids or not wanted.gids:
+            raise errors.InvalidArgument("a user namespace needs a mapping of users and of groups")
+        return cls(uids=tuple(wanted.uids), gids=tuple(wanted.gids))
+
+    def host_uid(self, uid: int) -> int:
+        return _to_host(self.uids, uid)
+
+    def host_gid(self, gid: int) -> int:
+        return _to_host(self.gids, gid)
+
+    def oci(self) -> dict[str, list[dict[str, int]]]:
+        """linux.uidMappings and gidMappings of a bundle."""
+        return {
+            name: [
+                {"containerID": entry.container_id, "hostID": entry.host_id, "size": entry.length} for entry in entries
+            ]
+            for name, entries in (("uidMappings", self.uids), ("gidMappings", self.gids))
+        }
+
+
+def _to_host(entries: Sequence[cri.IDMapping], value: int) -> int:
+    for entry in entries:
+        if entry.container_id <= value < entry.container_id + entry.length:
+            return entry.host_id + value - entry.container_id
+    raise errors.InvalidArgument(f"id {value} is not mapped in the pod's user namespace")
+
+
+def pin_owned_namespaces(mapping: UserMapping, paths: Mapping[str, Path]) -> None:
+    """Make a user namespace and net, ipc and uts namespaces that belong to it, and pin those named in `paths`.
+
+    A process of its own makes them, since a program with threads cannot have a new user namespace. Blocks for some
+    milliseconds. On an error nothing stays.
+    """
+    helper = subprocess.Popen(_HELPER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    assert helper.stdin is not None
+    assert helper.stdout is not None
+    try:
+        helper.stdin.write(b"\n")
+        helper.stdin.flush()
+        if not helper.stdout.readline():  # cat answers from inside the namespaces, or nobody does
+            raise errors.NotSupported("this host cannot make user namespaces")
+        for name, entries in (("uid_map", mapping.uids), ("gid_map", mapping.gids)):
+            text = "".join(f"{entry.container_id} {entry.host_id} {entry.length}\n" for entry in entries)
+            Path(f"/proc/{helper.pid}/{name}").write_text(text)
+        for kind, path in paths.items():
+            os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+            linux.mount(f"/proc/{helper.pid}/ns/{kind}", path, flags=linux.MS_BIND)
+    except OSError as error:
+        for path in paths.values():
+            linux.unpin_namespace(path)
+        raise errors.InvalidArgument(f"cannot make the pod's user namespace: {error}") from error
+    finally:
+        helper.kill()
+        helper.communicate()
+
+
+def mount_mapped(source: Path, target: Path, user_namespace: Path) -> None:
+    """Bind `source`, with what is mounted below it, on `target`, owners shown through the namespace. Raises OSError."""
+    tree = _call(
+        _SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE, path=source
+    )
+    try:
+        with open(user_namespace, "rb") as namespace:
+            attributes = _MountAttr(_MOUNT_ATTR_IDMAP, 0, 0, namespace.fileno())
+            size = ctypes.sizeof(attributes)
+            _call(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, ctypes.byref(attributes), size, path=source)
+        _call(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH, path=target)
+    finally:
+        os.close(tree)
+
+
+def _call(number: int, *arguments: object, path: Path) -> int:
+    converted = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    result = int(_libc.syscall(ctypes.c_long(number), *converted))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(path))
+    return result
+
+
+def mount_mapped_overlay(tree: Path, directory: Path, mapping: UserMapping, user_namespace: Path) -> Path:
+    """A writable overlay on an image's tree whose owners are the pod's users: `directory`/merged. Blocks.
+
+    `directory` is what the image store has prepared: its plain overlay is taken away, upper and work are used again.
+    """
+    merged, lower, upper, work = (directory / name for name in ("merged", "lower", "upper", "work"))
+    linux.umount(merged)
+    remove_tree(work)  # it remembers that it was used without syncing, and refuses to be used again
+    work.mkdir()
+    root = tree.stat()
+    os.chown(upper, mapping.host_uid(root.st_uid), mapping.host_gid(root.st_gid))
+    lower.mkdir(exist_ok=True)
+    mount_mapped(tree, lower, user_namespace)
+    try:
+        options = (
+            f"lowerdir={lower},upperdir={upper},workdir={work},index=off,metacopy=off,redirect_dir=nofollow,volatile"
+        )
+        linux.mount("overlay", merged, "overlay", 0, options)
+    finally:
+        linux.umount(lower, linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)  # the overlay holds it
+        lower.rmdir()
+    return merged
+
+
+def supports_mapped_mounts(directory: Path, kernel: tuple[int, int]) -> bool:
+    """Whether a pod can have its own users here: tried out in `directory`, on the file system of the containers. Blocks."""
+    if kernel < _OVERLAY_KERNEL:
+        return False
+    namespace, target = directory / "probe-user", directory / "probe-mount"
+    mapping = UserMapping(uids=(_PROBE_RANGE,), gids=(_PROBE_RANGE,))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        target.mkdir(exist_ok=True)
+        linux.unpin_namespace(namespace)
+        pin_owned_namespaces(mapping, {"user": namespace})
+        mount_mapped(target, target, namespace)
+        linux.umount(target)
+    except (OSError, errors.RuntimeFault):
+        return False
+    finally:
+        linux.unpin_namespace(namespace)
+        with contextlib.suppress(OSError):
+            target.rmdir()
+    return True
+
+
+_PROBE_RANGE = cri.IDMapping(container_id=0, host_id=65536, length=65536)
