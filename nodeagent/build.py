@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from lightkube.models.core_v1 import Pod
 
@@ -14,6 +15,8 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.events import Events
 from nodeagent.api.objects import Objects
 from nodeagent.api.tokens import Tokens
+from nodeagent.apiserver.kinds.pods.defaults import default_pod
+from nodeagent.apiserver.kinds.pods.validation.pod import validate_create
 from nodeagent.cgroups.contract import CgroupLimits, Cgroups
 from nodeagent.cgroups.naming import CgroupfsNaming, SystemdNaming
 from nodeagent.cgroups.pod_cgroups import PodCgroups
@@ -32,6 +35,10 @@ from nodeagent.resources import quantity
 from nodeagent.resources.pod_resources import HostLimits, cpu_shares, effective_limits
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import ServerSettings
+from nodeagent.sources.file import FileSource
+from nodeagent.sources.http import HttpSource
+from nodeagent.sources.manifest import StaticRules
+from nodeagent.sources.merger import API, FILE, HTTP, PodMerger
 from nodeagent.standalone import EmbeddedAPI
 from nodeagent.version import KUBERNETES_VERSION
 from nodeagent.volumes.config_map import ConfigMapPlugin
@@ -152,6 +159,39 @@ BUILT_IN: dict[str, RuntimeFactory] = {"oci": oci_runtime}
 
 def _settings(settings: RuntimeSettings) -> dict[str, object]:
     return {name: getattr(settings, name) for name in settings.__struct_fields__}
+
+
+# -- sources -----------------------------------------------------------------------------------------------------------
+
+
+def source_names(config: Config, client: ApiClient | None) -> list[str]:
+    """The configured sources; before each of them has spoken, nothing is killed for being unknown."""
+    configured = {API: client is not None, FILE: config.kubelet.staticPodPath, HTTP: config.kubelet.staticPodURL}
+    return [name for name, given in configured.items() if given]
+
+
+def static_sources(config: Config, merger: PodMerger) -> list[tuple[str, FileSource | HttpSource]]:
+    kubelet = config.kubelet
+    found: list[tuple[str, FileSource | HttpSource]] = []
+    if kubelet.staticPodPath:
+        rules = StaticRules(node_name=config.node_name, prepare=prepare_static_pod, tolerate=True)
+        rescan_seconds = seconds(kubelet.fileCheckFrequency)
+        source = FileSource(Path(kubelet.staticPodPath), merger, rules, rescan_seconds=rescan_seconds)
+        found.append((FILE, source))
+    if kubelet.staticPodURL:
+        rules = StaticRules(node_name=config.node_name, prepare=prepare_static_pod, tolerate=False)
+        period_seconds = seconds(kubelet.httpCheckFrequency)
+        headers = kubelet.staticPodURLHeader
+        found.append(
+            (HTTP, HttpSource(kubelet.staticPodURL, merger, rules, headers=headers, period_seconds=period_seconds))
+        )
+    return found
+
+
+def prepare_static_pod(pod: dict[str, Any]) -> list[str]:
+    """The API's defaults and validation, for a pod that does not come from an API."""
+    default_pod(pod)
+    return [str(error) for error in validate_create(pod)]
 
 
 # -- HTTPS endpoint ----------------------------------------------------------------------------------------------------

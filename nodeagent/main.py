@@ -45,6 +45,7 @@ from nodeagent.pods.hooks import LifecycleHooks
 from nodeagent.pods.images import PodImages
 from nodeagent.pods.killing import Killer
 from nodeagent.pods.manager import PodManager
+from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors
 from nodeagent.pods.model import NodeAddresses, StartFailure
 from nodeagent.pods.orphans import OrphanCollector
 from nodeagent.pods.probing import ProbeManager
@@ -57,10 +58,11 @@ from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.supervisor import PodServices
 from nodeagent.pods.upkeep import Upkeep
-from nodeagent.resources.pod_resources import HostLimits
+from nodeagent.resources.pod_resources import HostLimits, is_static
 from nodeagent.server.server import NodeServer
 from nodeagent.sources.api import ApiSource
-from nodeagent.sources.merger import API, PodChange, PodMerger
+from nodeagent.sources.merger import PodChange, PodMerger
+from nodeagent.sources.mirror import MirrorPods
 from nodeagent.standalone import APINotStarted, EmbeddedAPI, EmbeddedAPISettings
 from runtimes.errors import RuntimeFault
 
@@ -215,7 +217,7 @@ class Agent:
         self.resolver = RuntimeClassResolver(self.registry, self._runtime_class)
         self.statuses: StatusSink = NoStatuses()
         if client is not None:
-            self.statuses = StatusWriter(client, tasks, on_written=self._status_written)
+            self.statuses = StatusWriter(client, tasks, self._status_target)
         probing = ProbeManager(tasks=tasks, events=events, addresses=self._addresses, now=_now, agent_started_at=_now())
         services = PodServices(
             engine=engine,
@@ -229,14 +231,24 @@ class Agent:
             now=_now,
             crash_backoff_cap_seconds=build.crash_backoff_cap_seconds(config),
         )
+        self.mirrors: Mirrors = NoMirrors()
+        if client is not None:
+            keeper = MirrorKeeper(
+                MirrorPods(client, config.node_name, self._node),
+                ready=lambda: self.merger.all_seen,
+                on_mirror=lambda uid: self.pods.wake(uid),
+            )
+            tasks.create_task(keeper.run(), name="mirror pods")
+            self.mirrors = keeper
         self.pods: PodManager = PodManager(
             services=services,
             references=self.objects,
             admit=self._admit,
             tasks=tasks,
+            mirrors=self.mirrors,
             on_gone=lambda: self.orphans.wake(),
         )
-        self.merger = PodMerger(self._on_pods, [API] if client is not None else [], events)
+        self.merger: PodMerger = PodMerger(self._on_pods, build.source_names(config, client), events)
         self.orphans: OrphanCollector = OrphanCollector(
             engine=engine,
             runtimes=self.resolver.all,
@@ -255,8 +267,8 @@ class Agent:
         if self.merger.all_seen:
             self.orphans.wake()
 
-    def _status_written(self, pod: Pod) -> None:
-        """The API's answer is newer than the watch's next event: what the supervisor compares with is up to date."""
+    def _status_target(self, pod: Pod) -> Pod | None:
+        return self.mirrors.of(pod) if is_static(pod) else pod
 
     def _active_pods(self) -> list[Pod]:
         return self.pods.active_pods()
@@ -347,6 +359,8 @@ class Agent:
     # -- sources -------------------------------------------------------------------------------------------------------
 
     async def _start_sources(self, client: ApiClient | None, tasks: asyncio.TaskGroup) -> None:
+        for name, static in build.static_sources(self.config, self.merger):
+            tasks.create_task(static.run(), name=f"source {name}")
         if client is None or self.node_informer is None:
             return
         source = ApiSource(client, self.config.node_name, self.merger, self.node_informer.synced)

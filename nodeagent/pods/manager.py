@@ -13,10 +13,12 @@ from typing import Protocol
 
 from lightkube.models.core_v1 import Pod, PodStatus
 
+from nodeagent.pods.mirrors import Mirrors
 from nodeagent.pods.model import Desired, PodUID, Stage, StartFailure, Termination
 from nodeagent.pods.spec import describe, name_of, uid_of
 from nodeagent.pods.supervisor import PodServices, PodSupervisor
-from nodeagent.sources.merger import ChangeType, PodChange
+from nodeagent.sources.annotations import is_mirror
+from nodeagent.sources.merger import API, ChangeType, PodChange
 from runtimes.errors import RuntimeFault, Unavailable
 from runtimes.registry import Runtime
 
@@ -55,12 +57,14 @@ class PodManager:
         references: ObjectReferences,
         admit: Callable[[Pod, Sequence[Pod]], StartFailure | None],
         tasks: asyncio.TaskGroup,
+        mirrors: Mirrors,
         on_gone: Callable[[], None] = lambda: None,
     ) -> None:
         self._services = services
         self._references = references
         self._admit = admit
         self._tasks = tasks
+        self._mirrors = mirrors
         self._on_gone = on_gone
         self._supervisors: dict[PodUID, PodSupervisor] = {}
 
@@ -69,7 +73,12 @@ class PodManager:
     def apply(self, changes: Iterable[PodChange]) -> None:
         """Take over changes of the wanted pods, in their order."""
         for change in changes:
+            if change.source == API and is_mirror(change.pod):
+                self._mirrors.observed(change.pod, removed=change.type is ChangeType.REMOVE)
+                continue
             desired = Desired(pod=change.pod, source=change.source, removed=change.type is ChangeType.REMOVE)
+            if desired.static:
+                (self._mirrors.gone if desired.removed else self._mirrors.wanted)(change.pod)
             supervisor = self._supervisors.get(uid_of(change.pod))
             if supervisor is not None:
                 if not desired.removed:
@@ -131,6 +140,11 @@ class PodManager:
                 log.error("runtime %s: no events: %s", runtime.handler, error)
             await asyncio.sleep(RELIST_SECONDS)
             self.wake_all()
+
+    def wake(self, uid: str) -> None:
+        supervisor = self._supervisors.get(PodUID(uid))
+        if supervisor is not None:
+            supervisor.wake()
 
     def wake_all(self) -> None:
         for supervisor in self._supervisors.values():

@@ -55,24 +55,31 @@ class _Entry:
 
 
 class StatusWriter:
-    """Sends pod statuses by strategic merge patch of the `status` subresource, with the UID as precondition."""
+    """Sends pod statuses by strategic merge patch of the `status` subresource, with the UID as precondition.
 
-    def __init__(self, api: ApiClient, tasks: asyncio.TaskGroup, on_written: Callable[[Pod], None]) -> None:
+    `target`: the API object that a pod's status belongs to: the pod itself, a static pod's mirror, or None as yet.
+    """
+
+    def __init__(self, api: ApiClient, tasks: asyncio.TaskGroup, target: Callable[[Pod], Pod | None]) -> None:
         self._api = api
         self._tasks = tasks
-        self._on_written = on_written
+        self._target = target
         self._entries: dict[PodUID, _Entry] = {}
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
 
     def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
         uid = uid_of(pod)
+        target = self._target(pod)
         entry = self._entries.get(uid)
         if entry is None:
-            entry = self._entries[uid] = _Entry(base=pod, status=status)
+            entry = self._entries[uid] = _Entry(base=target or pod, status=status)
         entry.status = status
         entry.containers_may_run = containers_may_run
-        entry.base = newer(entry.base, pod)
-        if status_patch(entry.base.status or PodStatus(), _merged(entry), uid) is None:
+        if target is None:
+            entry.settled.set()  # nobody to tell
+            return
+        entry.base = newer(entry.base, target) if uid_of(entry.base) == uid_of(target) else target
+        if status_patch(entry.base.status or PodStatus(), _merged(entry), uid_of(entry.base)) is None:
             if entry.sending is None:
                 entry.settled.set()
             return
@@ -116,7 +123,7 @@ class StatusWriter:
         delay = RETRY_SECONDS
         try:
             while self._entries.get(uid) is entry:
-                patch = status_patch(entry.base.status or PodStatus(), _merged(entry), uid)
+                patch = status_patch(entry.base.status or PodStatus(), _merged(entry), uid_of(entry.base))
                 if patch is None:
                     entry.settled.set()
                     return
@@ -141,10 +148,9 @@ class StatusWriter:
             written = await self._api.patch(Pod, name, namespace, patch, subresource="status")
         except Conflict:
             written = await self._api.get(Pod, name, namespace)
-            if uid_of(written) != uid:
+            if uid_of(written) != uid_of(entry.base):
                 raise NotFound(404, "NotFound", f'pod "{name}" was recreated') from None
         entry.base = newer(entry.base, written)
-        self._on_written(written)
 
 
 class NoStatuses:

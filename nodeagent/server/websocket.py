@@ -2,162 +2,168 @@
 
 import asyncio
 import base64
+import binascii
 import contextlib
-import json
-from collections.abc import AsyncIterator
-from typing import Any
+from collections import deque
+from collections.abc import Iterable
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
+from typing_extensions import override
 
+from nodeagent.server.ending import Ending
+from nodeagent.server.idle import IdleTimer
+from nodeagent.server.process import ERROR, RESIZE, STDERR, STDIN, STDOUT, ProcessClient, Wanted, decode_size
 from runtimes.contract import StreamSession
-from runtimes.errors import RuntimeFault
 
-STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
-CLOSE = 255
-_BINARY = ("v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io")
-_BASE64 = ("v4.base64.channel.k8s.io", "base64.channel.k8s.io")
-_PIECE_BYTES = 32 * 1024
-_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-
-
-class Channels:
-    """One WebSocket that carries the streams of one process."""
-
-    def __init__(self, socket: web.WebSocketResponse, protocol: str) -> None:
-        self._socket = socket
-        self._protocol = protocol
-
-    @property
-    def _is_base64(self) -> bool:
-        return self._protocol in _BASE64
-
-    @property
-    def _tells_status(self) -> bool:
-        """v4 and later end with a Status object; before that channel 3 carries plain text, and nothing on success."""
-        return self._protocol.startswith(("v4", "v5"))
-
-    async def send(self, channel: int, data: bytes) -> None:
-        """Returns when the peer takes more: a slow reader slows the process down, not the node's memory."""
-        if self._is_base64:
-            await self._socket.send_str(f"{channel}{base64.b64encode(data).decode()}")
-        else:
-            await self._socket.send_bytes(bytes([channel]) + data)
-
-    async def finish(self, status: dict[str, Any], text: str) -> None:
-        """Tell how it ended, then close."""
-        if self._tells_status:
-            await self.send(ERROR, json.dumps(status).encode())
-        elif text:
-            await self.send(ERROR, text.encode())
-        await self._socket.close(code=1000)
-
-    async def messages(self) -> AsyncIterator[tuple[int, bytes]]:
-        """(channel, data) from the peer; (CLOSE, channel) for a half close (v5)."""
-        async for message in self._socket:
-            if message.type is WSMsgType.BINARY and not self._is_base64:
-                data = message.data
-            elif message.type is WSMsgType.TEXT and self._is_base64 and message.data:
-                data = bytes([ord(message.data[0]) - ord("0")]) + base64.b64decode(message.data[1:])
-            else:
-                continue
-            if len(data) >= 2 and data[0] == CLOSE and self._protocol.startswith("v5"):
-                yield CLOSE, data[1:2]
-            elif len(data) > 1:
-                yield data[0], data[1:]
+_CLOSE_SIGNAL = 255
+BINARY = ("v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io")
+BASE64 = ("v4.base64.channel.k8s.io", "base64.channel.k8s.io")
+PIECE_BYTES = 32 * 1024
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+_MAX_STDIN_BYTES = 1024 * 1024  # held for a process that does not read; the client's pings are answered meanwhile
+CLOSE_SECONDS = 30.0
 
 
-def choose_protocol(request: web.Request) -> str | None:
-    """The first offered protocol that is known; empty for a client that offers none; None: nothing in common."""
-    offered = [
-        name.strip() for value in request.headers.getall("Sec-WebSocket-Protocol", []) for name in value.split(",")
-    ]
-    if not offered:
+def is_websocket(request: web.Request) -> bool:
+    return (
+        "upgrade" in request.headers.get("Connection", "").lower()
+        and request.headers.get("Upgrade", "").lower() == "websocket"
+    )
+
+
+def offered(request: web.Request) -> list[str]:
+    """The subprotocols that a client offers, in its order."""
+    values = request.headers.getall("Sec-WebSocket-Protocol", [])
+    return [name.strip() for value in values for name in value.split(",")]
+
+
+def choose(request: web.Request, known: Iterable[str]) -> str | None:
+    """The first offered protocol that is known; "" for a client that offers none; None: nothing in common."""
+    names = offered(request)
+    if not names:
         return ""
-    return next((name for name in offered if name in (*_BINARY, *_BASE64)), None)
+    known = frozenset(known)
+    return next((name for name in names if name in known), None)
 
 
-async def serve(
-    request: web.Request, session: StreamSession, *, outputs: tuple[int, ...], failure: str
-) -> web.WebSocketResponse:
-    """Carry a process's streams until it ends or the client goes. `failure`: how the error text begins."""
-    protocol = choose_protocol(request)
+async def accept(request: web.Request, protocol: str) -> web.WebSocketResponse:
+    """The handshake."""
     socket = web.WebSocketResponse(
-        protocols=(protocol,) if protocol else (), max_msg_size=_MAX_MESSAGE_BYTES, timeout=5.0, autoping=True
+        protocols=(protocol,) if protocol else (),
+        max_msg_size=MAX_MESSAGE_BYTES,
+        timeout=CLOSE_SECONDS,
+        compress=False,
     )
     await socket.prepare(request)
-    channels = Channels(socket, protocol or "channel.k8s.io")
-    await channels.send(min(outputs, default=ERROR), b"")
-    receiving = asyncio.create_task(_receive(channels, session))
-    sending = asyncio.create_task(_send(channels, session))
-    try:
-        await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
-        if not sending.done() and not socket.closed:
-            await asyncio.wait({sending})  # the client has said all it will, and still listens
-        if sending.done():
-            await channels.finish(*_ending(sending, failure))
-    except ConnectionResetError:
-        pass  # the client went away while it was told
-    finally:
-        for task in (receiving, sending):
-            task.cancel()
-        await asyncio.gather(receiving, sending, return_exceptions=True)
-        await session.close()
-        if not socket.closed:
-            await socket.close(code=1000)
     return socket
 
 
-async def _send(channels: Channels, session: StreamSession) -> int:
-    """The process's output to its end, then its exit code."""
-    async for stream, data in session.output():
-        for start in range(0, len(data), _PIECE_BYTES):
-            await channels.send(stream, data[start : start + _PIECE_BYTES])
-    return await session.wait()
+class Channels:
+    """Numbered channels in one WebSocket: binary messages, or base64 in text."""
+
+    def __init__(self, socket: web.WebSocketResponse, protocol: str, idle: IdleTimer) -> None:
+        self._socket = socket
+        self._idle = idle
+        self._is_base64 = protocol in BASE64
+
+    async def send(self, channel: int, data: bytes) -> None:
+        """Returns when the peer takes more: a slow reader slows the process down, not the node's memory."""
+        self._idle.touch()
+        if self._is_base64:
+            await self._socket.send_str(f"{channel}{base64.b64encode(data).decode()}")
+        else:
+            await self._socket.send_bytes(bytes((channel,)) + data)
+
+    async def receive(self) -> tuple[int, bytes] | None:
+        """(channel, data) of the next message; None when the client has gone."""
+        while True:
+            message = await self._socket.receive()
+            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                return None
+            self._idle.touch()
+            if not message.data:
+                continue
+            if message.type is WSMsgType.BINARY and not self._is_base64:
+                return message.data[0], message.data[1:]
+            if message.type is WSMsgType.TEXT and self._is_base64:
+                with contextlib.suppress(binascii.Error):
+                    return ord(message.data[0]) - ord("0"), base64.b64decode(message.data[1:])
+
+    async def close(self, code: int = WSCloseCode.OK) -> None:
+        await self._socket.close(code=code)
 
 
-async def _receive(channels: Channels, session: StreamSession) -> None:
-    async for channel, data in channels.messages():
-        if channel == STDIN:
+class WebSocketClient(ProcessClient):
+    """One process's client. Without v5, stdin stays open until the socket closes: there is no way to say its end."""
+
+    def __init__(self, socket: web.WebSocketResponse, protocol: str, wanted: Wanted, idle: IdleTimer) -> None:
+        self._channels = Channels(socket, protocol, idle)
+        self._version = protocol[:2] if protocol[:2] in ("v4", "v5") else "v1"
+        self._outputs = [number for number, on in ((STDOUT, wanted.stdout), (STDERR, wanted.stderr)) if on]
+        self._wants_stdin = wanted.stdin
+
+    async def greet(self) -> None:
+        """An empty message on the lowest channel tells the client that the node is ready."""
+        await self._channels.send(min(self._outputs, default=ERROR), b"")
+
+    @override
+    async def send(self, stream: int, data: bytes) -> None:
+        if stream in self._outputs:
+            for start in range(0, len(data), PIECE_BYTES):
+                await self._channels.send(stream, data[start : start + PIECE_BYTES])
+
+    @override
+    async def finish(self, ending: Ending) -> None:
+        if self._version != "v1":
+            await self._channels.send(ERROR, ending.document)
+        elif ending.text:
+            await self._channels.send(ERROR, ending.text.encode())
+        await self._channels.close()
+
+    @override
+    async def receive(self, session: StreamSession) -> None:
+        stdin = _StdinQueue()
+        writing = asyncio.create_task(stdin.write_to(session), name="stream stdin")
+        try:
+            while (message := await self._channels.receive()) is not None:
+                channel, data = message
+                if channel == _CLOSE_SIGNAL and self._version == "v5":
+                    if data != bytes((STDIN,)):
+                        return  # no other channel can be closed by a client
+                    await stdin.put(None)
+                elif channel == STDIN and data and self._wants_stdin:
+                    await stdin.put(data)
+                elif channel == RESIZE and (size := decode_size(data)):
+                    await session.resize(*size)
+        finally:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+
+
+class _StdinQueue:
+    """Input between the socket and a process that may be slow to read it; bounded by bytes."""
+
+    def __init__(self) -> None:
+        self._items: deque[bytes | None] = deque()
+        self._bytes = 0
+        self._changed = asyncio.Condition()
+
+    async def put(self, data: bytes | None) -> None:
+        """None: the end."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._bytes < _MAX_STDIN_BYTES)
+            self._items.append(data)
+            self._bytes += len(data or b"")
+            self._changed.notify_all()
+
+    async def write_to(self, session: StreamSession) -> None:
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._items)
+                data = self._items.popleft()
+                self._bytes -= len(data or b"")
+                self._changed.notify_all()
+            if data is None:
+                await session.close_stdin()
+                return
             await session.write_stdin(data)
-        elif channel == CLOSE and data == bytes([STDIN]):
-            await session.close_stdin()
-        elif channel == RESIZE:
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                size = json.loads(data)
-                await session.resize(int(size["Width"]), int(size["Height"]))
-
-
-def _ending(sending: "asyncio.Task[int]", failure: str) -> tuple[dict[str, Any], str]:
-    """(Status, plain text) of how a process ended."""
-    error = sending.exception()
-    if error is not None:
-        if not isinstance(error, RuntimeFault):
-            raise error
-        return internal_error(f"{failure}: {error}", str(error)), f"{failure}: {error}"
-    return exit_status(sending.result())
-
-
-def exit_status(code: int) -> tuple[dict[str, Any], str]:
-    if code == 0:
-        return {"metadata": {}, "status": "Success"}, ""
-    text = f"command terminated with non-zero exit code: exit status {code}"
-    cause = {"reason": "ExitCode", "message": str(code)}
-    status = {
-        "metadata": {},
-        "status": "Failure",
-        "message": text,
-        "reason": "NonZeroExitCode",
-        "details": {"causes": [cause]},
-    }
-    return status, text
-
-
-def internal_error(text: str, cause: str) -> dict[str, Any]:
-    return {
-        "metadata": {},
-        "status": "Failure",
-        "message": f"Internal error occurred: {text}",
-        "reason": "InternalError",
-        "details": {"causes": [{"message": cause}]},
-        "code": 500,
-    }

@@ -18,7 +18,7 @@ import msgspec
 
 from cni import process
 from runtimes import errors
-from runtimes.oci.program import ENVIRONMENT, RuntimeProgram, runtime_message
+from runtimes.oci.program import ENVIRONMENT, runtime_message
 
 STDOUT_PIPE = 2
 STDERR_PIPE = 3
@@ -69,11 +69,6 @@ class Monitor:
         for argument in self.global_args:
             arguments += ["--runtime-arg", argument]
         return arguments
-
-
-def monitor_for(program: RuntimeProgram, wrapper: str | None) -> tuple[str, tuple[str, ...]]:
-    """What conmon runs as the runtime: the program, or a wrapper that gets the program as its first argument."""
-    return (program.path, program.global_args) if wrapper is None else (wrapper, (program.path, *program.global_args))
 
 
 async def launch(monitor: Monitor, *, timeout_seconds: float) -> int:

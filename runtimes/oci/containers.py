@@ -117,8 +117,9 @@ class Containers:
     async def _launch(self, sandbox: Sandbox, container: Container) -> None:
         core, record, config = self._core, container.record, container.config
         bundle = core.paths.bundle(record.id)
-        wrapper = None if core.wrapper is None or record.infra else str(core.wrapper)
-        program, global_args = conmon.monitor_for(core.program, wrapper)
+        program, global_args = core.program.path, core.program.global_args
+        if core.wrapper is not None and not record.infra:
+            program, global_args = str(core.wrapper), ()  # it has them already
         monitor = conmon.Monitor(
             conmon_path=core.config.conmon_path,
             container_id=record.id,
@@ -185,7 +186,7 @@ class Containers:
             record.state = "running"
             core.save_container(container)
             core.tell_container(cri.CONTAINER_STARTED_EVENT, container)
-            self._ending.look_again(container)
+            self._ending.started(container)
 
     async def _run(self, container: Container) -> None:
         core = self._core

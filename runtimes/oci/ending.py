@@ -68,6 +68,12 @@ class Ending:
         except ProcessLookupError:
             asyncio.get_running_loop().call_soon(ended)
 
+    def started(self, container: Container) -> None:
+        """Take note of what happened while the container was being started."""
+        self.look_again(container)
+        if container.record.state == "running" and container.monitor_watch is None:
+            self._monitor_ended(container)
+
     def _monitor_ended(self, container: Container) -> None:
         self.look_again(container)
         if container.record.state in ("created", "running") and not container.removing:
@@ -133,7 +139,7 @@ class Ending:
     async def start_failed(self, container: Container, message: str) -> None:
         """The container never ran its program: it is exited, and says why."""
         record = container.record
-        if not record.create_error:
+        if record.init is not None:
             await self._signal(container, signal.SIGKILL)
         record.state, record.exit_code = "exited", START_ERROR_EXIT_CODE
         record.reason, record.message = "StartError", message

@@ -24,6 +24,31 @@ def command(*argv: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
+class Pipe:
+    """A named pipe between a plugin of shell and a test: neither can block the other's end when something goes wrong."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self.path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    async def read(self) -> str:
+        """What the plugin wrote, as soon as it has."""
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._fd, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(self._fd)
+        return os.read(self._fd, 4096).decode()
+
+    def write(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
 @dataclass(slots=True)
 class Site:
     """One network of a test. `second` is the second octet of its subnet 10.x.0.0/24."""

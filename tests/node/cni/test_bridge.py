@@ -4,7 +4,6 @@ import asyncio
 import http.client
 import ipaddress
 import json
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +19,7 @@ from cni.default import DefaultNetwork, write_default
 from cni.errors import PluginError, PluginNotFound, PluginTimeout
 from cni.network import Attachment, Network
 
-from .conftest import PLUGINS, Site
+from .conftest import PLUGINS, Pipe, Site
 
 pytestmark = pytest.mark.node
 
@@ -123,18 +122,18 @@ async def test_a_plugin_that_hangs(site: Site) -> None:
 
 async def test_a_cancelled_add(site: Site) -> None:
     """Cancelled in the middle of the chain, and once more during the undo: nothing is left when it returns."""
-    started, going = site.folder / "started", site.folder / "going"
-    for pipe in (started, going):
-        os.mkfifo(pipe)
-    body = f"[ $CNI_COMMAND = ADD ] && echo > {started} && sleep 1000; echo > {going}"
+    started, going = Pipe(site.folder / "started"), Pipe(site.folder / "going")
+    body = f"[ $CNI_COMMAND = ADD ] && echo > {started.path} && sleep 1000; echo > {going.path}"
     network = site.network(site.plugin("slow", body))
     task = asyncio.create_task(network.add(await site.attachment()))
-    await asyncio.to_thread(started.read_text)
+    await started.read()
     task.cancel()
-    await asyncio.to_thread(going.read_text)
+    await going.read()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    started.close()
+    going.close()
     assert site.leftovers() == []
 
 

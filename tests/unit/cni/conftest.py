@@ -1,7 +1,9 @@
 """CNI plugins made of shell: each writes down how it was called and answers as a test wants."""
 
+import asyncio
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,11 +33,41 @@ esac
 """
 
 
+class Pipe:
+    """A named pipe between a plugin of shell and a test: neither can block the other's end when something goes wrong."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self.path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    async def read(self) -> str:
+        """What the plugin wrote, as soon as it has."""
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._fd, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(self._fd)
+        return os.read(self._fd, 4096).decode()
+
+    def write(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
 @dataclass(frozen=True, slots=True)
 class Plugins:
-    """A folder of plugins, and what they were asked."""
+    """A folder of plugins, and what they were asked.
+
+    `started`: plugins write to it, the test reads. `gate`: the other way, a line at a time.
+    """
 
     folder: Path
+    started: Pipe
+    gate: Pipe
 
     @property
     def bin_dir(self) -> Path:
@@ -49,16 +81,6 @@ class Plugins:
     def answer(self) -> str:
         """Shell that prints the ordinary result."""
         return f"cat {self.folder}/result"
-
-    @property
-    def started(self) -> Path:
-        """A pipe: a plugin that writes to it and a test that reads from it wait for each other."""
-        return self.folder / "started"
-
-    @property
-    def gate(self) -> Path:
-        """A pipe the other way: a plugin that reads from it goes on when the test has written to it."""
-        return self.folder / "gate"
 
     def write(self, name: str, *, add: str = "", delete: str = ":", other: str = ":") -> None:
         text = _PLUGIN.format(calls=self.folder / "calls")
@@ -107,11 +129,12 @@ class Plugins:
 
 
 @pytest.fixture
-def plugins(tmp_path: Path) -> Plugins:
+def plugins(tmp_path: Path) -> Iterator[Plugins]:
     (tmp_path / "result").write_text(json.dumps(RESULT))
-    os.mkfifo(tmp_path / "started")
-    os.mkfifo(tmp_path / "gate")
-    return Plugins(tmp_path)
+    started, gate = Pipe(tmp_path / "started"), Pipe(tmp_path / "gate")
+    yield Plugins(tmp_path, started, gate)
+    started.close()
+    gate.close()
 
 
 @pytest.fixture

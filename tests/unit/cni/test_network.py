@@ -17,7 +17,7 @@ PORTS = [{"hostPort": 80, "containerPort": 8080, "protocol": "tcp"}]
 
 def held(plugins: Plugins) -> str:
     """Shell that says when it runs and ends when the test lets it."""
-    return f"echo down > {plugins.started}; cat < {plugins.gate}"
+    return f"echo down > {plugins.started.path}; read -r line < {plugins.gate.path}"
 
 
 async def test_a_chain_is_added_forwards_and_deleted_backwards(plugins: Plugins, attachment: Attachment) -> None:
@@ -139,17 +139,17 @@ async def test_a_second_add_leaves_the_first_alone(plugins: Plugins, attachment:
 async def test_a_cancelled_add_is_undone(plugins: Plugins, attachment: Attachment, cancellations: int) -> None:
     """However often it is cancelled, the DEL runs to its end before the cancellation is passed on."""
     plugins.write("first")
-    plugins.write("second", add=f"echo up > {plugins.started}; sleep 1000", delete=held(plugins))
+    plugins.write("second", add=f"echo up > {plugins.started.path}; sleep 1000", delete=held(plugins))
     network = plugins.network("first", "second")
     task = asyncio.create_task(network.add(attachment))
-    assert await asyncio.to_thread(plugins.started.read_text) == "up\n"
+    assert await plugins.started.read() == "up\n"
     task.cancel()
-    assert await asyncio.to_thread(plugins.started.read_text) == "down\n"
+    assert await plugins.started.read() == "down\n"
     for _ in range(cancellations - 1):
         task.cancel()
         await asyncio.sleep(0)
         assert not task.done()
-    await asyncio.to_thread(plugins.gate.write_text, "")
+    plugins.gate.write("go\n")
     with pytest.raises(asyncio.CancelledError):
         await task
     assert plugins.calls() == ["ADD first c1", "ADD second c1", "DEL second c1", "DEL first c1"]
@@ -160,9 +160,9 @@ async def test_a_cancellation_during_the_undo_is_not_lost(plugins: Plugins, atta
     """A failed ADD that is cancelled while it is undone ends as cancelled."""
     plugins.write("one", add=FAIL, delete=held(plugins))
     task = asyncio.create_task(plugins.network("one").add(attachment))
-    assert await asyncio.to_thread(plugins.started.read_text) == "down\n"
+    assert await plugins.started.read() == "down\n"
     task.cancel()
-    await asyncio.to_thread(plugins.gate.write_text, "")
+    plugins.gate.write("go\n")
     with pytest.raises(asyncio.CancelledError):
         await task
 
@@ -252,18 +252,16 @@ async def test_check(plugins: Plugins, attachment: Attachment) -> None:
 
 async def test_verbs_on_one_container_queue_up(plugins: Plugins, attachment: Attachment) -> None:
     """A DEL that comes during an ADD waits for it; another container does not."""
-    plugins.write(
-        "one",
-        add=f"[ $CNI_CONTAINERID = c1 ] && echo up > {plugins.started} && cat < {plugins.gate}; {plugins.answer}",
-    )
+    wait = f"echo up > {plugins.started.path} && read -r line < {plugins.gate.path}"
+    plugins.write("one", add=f"[ $CNI_CONTAINERID = c1 ] && {wait}; {plugins.answer}")
     network = plugins.network("one")
     adding = asyncio.create_task(network.add(attachment))
-    assert await asyncio.to_thread(plugins.started.read_text) == "up\n"
+    assert await plugins.started.read() == "up\n"
     deleting = asyncio.create_task(network.delete(attachment))
     await network.add(Attachment(container_id="c2", netns="/n"))
     assert not adding.done()
     assert plugins.calls() == ["ADD one c1", "ADD one c2"]
-    await asyncio.to_thread(plugins.gate.write_text, "")
+    plugins.gate.write("go\n")
     await adding
     await deleting
     assert plugins.calls() == ["ADD one c1", "ADD one c2", "DEL one c1"]

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from cni.errors import PluginError, PluginNotFound, PluginTimeout
 from cni.plugin import Call, invoke
+
+from .conftest import Plugins
 
 ERROR = {"cniVersion": "1.0.0", "code": 11, "msg": "busy", "details": "try later"}
 
@@ -114,24 +115,17 @@ async def test_a_plugin_that_hangs_is_killed_with_its_children(tmp_path: Path) -
     assert holders(pipe) == []
 
 
-async def test_a_cancelled_call_kills_the_plugin(tmp_path: Path, mkfifo: Path) -> None:
+async def test_a_cancelled_call_kills_the_plugin(tmp_path: Path, plugins: Plugins) -> None:
     """Cancelling is killing."""
     held = tmp_path / "alive"
     held.touch()
-    plugin(tmp_path, f"exec 9<{held}; echo up > {mkfifo}; sleep 1000")
+    plugin(tmp_path, f"exec 9<{held}; echo up > {plugins.started.path}; sleep 1000")
     task = asyncio.create_task(invoke("demo", [tmp_path], call()))
-    await asyncio.to_thread(mkfifo.read_text)
+    await plugins.started.read()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert holders(held) == []
-
-
-@pytest.fixture
-def mkfifo(tmp_path: Path) -> Path:
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    return path
 
 
 def holders(path: Path) -> list[str]:

@@ -106,7 +106,7 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
     """Below 1k, above 1P, or no quantity: the sandbox cannot be made, and the annotation is named."""
     config = pod()
     config.annotations["kubernetes.io/egress-bandwidth"] = text
-    with pytest.raises(errors.InvalidArgument, match="kubernetes.io/egress-bandwidth"):
+    with pytest.raises(errors.InvalidArgument, match=r"annotation kubernetes\.io/egress-bandwidth"):
         capabilities(config)
 
 

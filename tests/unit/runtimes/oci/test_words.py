@@ -7,9 +7,7 @@ import pytest
 
 from cni.process import Completed
 from proto import cri_pb2 as cri
-from runtimes import errors
 from runtimes.oci import conmon, podfiles
-from runtimes.oci.network import capabilities, cni_args
 from runtimes.oci.program import runtime_message
 from runtimes.oci.signals import signal_number, stop_signal
 
@@ -131,68 +129,3 @@ def test_resolv_conf(monkeypatch, tmp_path):
     config.dns_config.options.extend(["ndots:5", "edns0"])
     expected = "search a b\nnameserver 10.0.0.1\nnameserver 10.0.0.2\noptions ndots:5 edns0\n"
     assert podfiles.resolv_conf(config) == expected
-
-
-def pod(**annotations):
-    return cri.PodSandboxConfig(
-        metadata=cri.PodSandboxMetadata(name="web", uid="u1", namespace="shop"),
-        annotations={key.replace("_", "-"): value for key, value in annotations.items()},
-    )
-
-
-def test_cni_args():
-    """The keys that plugins look for, in their order."""
-    assert list(cni_args("id1", pod()).items()) == [
-        ("IgnoreUnknown", "1"),
-        ("K8S_POD_NAMESPACE", "shop"),
-        ("K8S_POD_NAME", "web"),
-        ("K8S_POD_INFRA_CONTAINER_ID", "id1"),
-        ("K8S_POD_UID", "u1"),
-    ]
-
-
-def test_cni_capabilities():
-    """Host ports only, bandwidth in bits, DNS and cgroup of the pod."""
-    config = pod()
-    config.annotations["kubernetes.io/ingress-bandwidth"] = "10M"
-    config.annotations["kubernetes.io/egress-bandwidth"] = "1Gi"
-    config.port_mappings.add(container_port=80, host_port=8080)
-    config.port_mappings.add(container_port=53, host_port=53, protocol=cri.UDP, host_ip="127.0.0.1")
-    config.port_mappings.add(container_port=443)
-    config.dns_config.servers.append("10.0.0.1")
-    config.linux.cgroup_parent = "/kubepods/pod1"
-    assert capabilities(config) == {
-        "io.kubernetes.cri.pod-annotations": dict(config.annotations),
-        "portMappings": [
-            {"hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": ""},
-            {"hostPort": 53, "containerPort": 53, "protocol": "udp", "hostIP": "127.0.0.1"},
-        ],
-        "bandwidth": {
-            "ingressRate": 10_000_000,
-            "ingressBurst": 4294967295,
-            "egressRate": 1024**3,
-            "egressBurst": 4294967295,
-        },
-        "dns": {"servers": ["10.0.0.1"], "searches": [], "options": []},
-        "cgroupPath": "/kubepods/pod1",
-    }
-    assert capabilities(pod()) == {"io.kubernetes.cri.pod-annotations": {}}
-
-
-@pytest.mark.parametrize("text", ["999", "2P", "fast", "-5M", "1.2.3M"])
-def test_bandwidths_that_are_none(text):
-    """Below 1k, above 1P, or no quantity: the pod is refused."""
-    config = pod()
-    config.annotations["kubernetes.io/ingress-bandwidth"] = text
-    with pytest.raises(errors.InvalidArgument, match="ingress-bandwidth"):
-        capabilities(config)
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"), [("1k", 1000), ("1e6", 10**6), ("1.5M", 1_500_000), ("2000", 2000), ("1Ki", 1024)]
-)
-def test_bandwidths(text, rate):
-    """Kubernetes quantities in all their forms."""
-    config = pod()
-    config.annotations["kubernetes.io/egress-bandwidth"] = text
-    assert capabilities(config)["bandwidth"]["egressRate"] == rate

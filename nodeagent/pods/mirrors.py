@@ -1,0 +1,124 @@
+"""Static pods in the API: for each a mirror pod, by which clients see it and to which its status is written.
+
+The agent never runs a mirror pod. What the API says of mirrors comes in by `observed`, what runs by `wanted` and `gone`;
+one loop brings the two in line, woken by either.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from lightkube.models.core_v1 import Pod
+
+from nodeagent.api.errors import ApiError
+from nodeagent.pods.spec import name_of, uid_of
+from nodeagent.sources.mirror import MirrorPods, is_mirror_of
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 10.0
+_Key = tuple[str, str]
+
+
+class Mirrors(Protocol):
+    """What the pod manager and the status writer need."""
+
+    def observed(self, mirror: Pod, *, removed: bool) -> None:
+        """The API has this mirror pod, or no longer has it."""
+        ...
+
+    def wanted(self, static: Pod) -> None: ...
+
+    def gone(self, static: Pod) -> None: ...
+
+    def of(self, static: Pod) -> Pod | None:
+        """The static pod's mirror as last seen in the API."""
+        ...
+
+
+class NoMirrors:
+    """For an agent without an API."""
+
+    def observed(self, mirror: Pod, *, removed: bool) -> None:
+        return
+
+    def wanted(self, static: Pod) -> None:
+        return
+
+    def gone(self, static: Pod) -> None:
+        return
+
+    def of(self, static: Pod) -> Pod | None:
+        return None
+
+
+class MirrorKeeper:
+    """`ready`: every source has told what it wants, so that a mirror without a static pod is known to be one too many.
+
+    `on_mirror(uid)` is called with the static pod's UID when its mirror is there, or is another.
+    """
+
+    def __init__(self, mirrors: MirrorPods, *, ready: Callable[[], bool], on_mirror: Callable[[str], None]) -> None:
+        self._mirrors = mirrors
+        self._ready = ready
+        self._on_mirror = on_mirror
+        self._static: dict[_Key, Pod] = {}
+        self._seen: dict[_Key, Pod] = {}
+        self._woken = asyncio.Event()
+
+    def observed(self, mirror: Pod, *, removed: bool) -> None:
+        key = name_of(mirror)
+        if removed:
+            self._seen.pop(key, None)
+        else:
+            self._seen[key] = mirror
+        static = self._static.get(key)
+        if static is not None:
+            self._on_mirror(uid_of(static))
+        self._woken.set()
+
+    def wanted(self, static: Pod) -> None:
+        self._static[name_of(static)] = static
+        self._woken.set()
+
+    def gone(self, static: Pod) -> None:
+        known = self._static.get(name_of(static))
+        if known is not None and uid_of(known) == uid_of(static):
+            del self._static[name_of(static)]
+        self._woken.set()
+
+    def of(self, static: Pod) -> Pod | None:
+        mirror = self._seen.get(name_of(static))
+        return mirror if mirror is not None and is_mirror_of(mirror, static) else None
+
+    async def run(self) -> None:
+        """Bring the API in line, until cancelled."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            if not await self._reconcile():
+                await asyncio.sleep(RETRY_SECONDS)
+                self._woken.set()
+
+    def _is_right(self, static: Pod) -> bool:
+        mirror = self.of(static)
+        return mirror is not None and mirror.metadata is not None and mirror.metadata.deletionTimestamp is None
+
+    async def _reconcile(self) -> bool:
+        """Whether all is as it should be; False: try again later."""
+        complete = True
+        for key, static in list(self._static.items()):
+            try:
+                complete &= self._is_right(static) or await self._mirrors.ensure(static, self._seen.get(key))
+            except ApiError as error:
+                log.warning("mirror pod of static pod %s/%s: %s", *key, error)
+                complete = False
+        for key, mirror in list(self._seen.items()):
+            if self._ready() and key not in self._static:
+                try:
+                    await self._mirrors.delete_orphan(mirror)
+                except ApiError as error:
+                    log.warning("mirror pod %s/%s has no static pod and cannot be deleted: %s", *key, error)
+                    complete = False
+        return complete

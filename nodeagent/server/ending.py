@@ -1,0 +1,48 @@
+"""How a process ended, as clients are told: a Status object, or plain text for the oldest protocols (facts: section N)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """`status`: from v4 on, always. `text`: before v4; empty on success."""
+
+    status: Mapping[str, Any]
+    text: str
+
+    @property
+    def document(self) -> bytes:
+        return msgspec.json.encode(self.status)
+
+
+def exited(code: int) -> Ending:
+    """The process ran, and ended with `code`."""
+    if code == 0:
+        return Ending(status={"metadata": {}, "status": "Success"}, text="")
+    text = f"command terminated with non-zero exit code: exit status {code}"
+    status = {
+        "metadata": {},
+        "status": "Failure",
+        "message": text,
+        "reason": "NonZeroExitCode",
+        "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
+    }
+    return Ending(status=status, text=text)
+
+
+def failed(failure: str, cause: str) -> Ending:
+    """There was no process, or it was lost. `failure`: what could not be done."""
+    text = f"{failure}: {cause}"
+    status = {
+        "metadata": {},
+        "status": "Failure",
+        "message": f"Internal error occurred: {text}",
+        "reason": "InternalError",
+        "details": {"causes": [{"message": cause}]},
+        "code": 500,
+    }
+    return Ending(status=status, text=text)
