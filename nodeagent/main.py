@@ -41,6 +41,7 @@ from nodeagent.node.publisher import NodeInputs, NodePublisher
 from nodeagent.node.registration import Registrar
 from nodeagent.pods.admission import NodeView, admit
 from nodeagent.pods.configs import NodeSettings, PodConfigs
+from nodeagent.pods.dead_containers import DeadContainers
 from nodeagent.pods.hooks import LifecycleHooks
 from nodeagent.pods.images import PodImages
 from nodeagent.pods.killing import Killer
@@ -226,6 +227,7 @@ class Agent:
             events=events,
             probing=probing,
             upkeep=Upkeep(volumes),
+            dead=DeadContainers(paths),
             kill_container=killer.kill_container,
             addresses=self._addresses,
             now=_now,

@@ -10,15 +10,17 @@ pulled, started or stopped, and cancels a pass that is overtaken by the pod's te
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from lightkube.models.core_v1 import Pod, PodStatus
 
+from nodeagent.pods.dead_containers import superfluous
 from nodeagent.pods.model import (
     Desired,
     Memory,
@@ -27,6 +29,7 @@ from nodeagent.pods.model import (
     Plan,
     PodUID,
     ProbeResults,
+    RemoveContainer,
     Stage,
     StartFailure,
     Termination,
@@ -39,7 +42,6 @@ from nodeagent.pods.status_writer import StatusSink
 from nodeagent.pods.steps.contract import Ending, PodEvents, Work
 from nodeagent.pods.steps.engine import StepEngine, StepError
 from nodeagent.pods.termination import deadline_at, deadline_exceeded, pod_grace_seconds
-from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
 
@@ -84,6 +86,14 @@ class PodWatcher(Protocol):
         ...
 
 
+class Dead(Protocol):
+    """Keeps dead containers in bounds."""
+
+    async def remove(self, runtime: Runtime, pod: Pod, observed: Observed, remove: RemoveContainer) -> None: ...
+
+    def highest_log_numbers(self, pod: Pod, observed: Observed) -> Mapping[str, int]: ...
+
+
 class PodUpkeep(Protocol):
     """What a pod needs now and then while it runs."""
 
@@ -93,6 +103,10 @@ class PodUpkeep(Protocol):
 
     def enrich(self, pod: Pod, observed: Observed) -> Observed:
         """Add the termination messages of exited containers."""
+        ...
+
+    def forget(self, container_ids: Collection[str]) -> None:
+        """These containers have been removed."""
         ...
 
 
@@ -106,6 +120,7 @@ class PodServices:
     events: PodEvents
     probing: Probing
     upkeep: PodUpkeep
+    dead: Dead
     kill_container: Callable[..., Awaitable[None]]
     addresses: Callable[[], NodeAddresses]
     now: Callable[[], datetime]
@@ -278,14 +293,19 @@ class PodSupervisor:
             self._memory,
             now,
             crash_backoff_cap_seconds=self._services.crash_backoff_cap_seconds,
+            highest_log_numbers=self._services.dead.highest_log_numbers(self._desired.pod, observed),
         )
         failures = {name: failure for name, failure in self._memory.start_failures.items() if not _backing_off(failure)}
         self._remember(start_failures={**failures, **plan.waiting})
         for name, failure in plan.waiting.items():
             self._announce_backoff(name, failure)
         self._plan_wake_at = plan.wake_at
+        removed = {item.container_id for item in plan.remove}
+        dead = tuple(item for item in superfluous(observed) if item.container_id not in removed)
         return dataclasses.replace(
-            plan, start=tuple(start for start in plan.start if start.name not in self._held_until)
+            plan,
+            remove=plan.remove + dead,
+            start=tuple(start for start in plan.start if start.name not in self._held_until),
         )
 
     def _publish(self, runtime: Runtime | None, observed: Observed, now: datetime) -> PodStatus:
@@ -318,29 +338,29 @@ class PodSupervisor:
     def _start_pass(self, runtime: Runtime, observed: Observed, plan: Plan, now: datetime) -> None:
         """Begin what the plan asks for, or the refresh that is due."""
         if plan.kill_pod:
-            self._begin("stop", self._stop_all())
+            self._begin("stop", self._stop_all)
         elif plan.kill or plan.remove or plan.start or plan.create_sandbox is not None:
             work = Work(desired=self._desired, observed=observed, plan=plan, runtime=runtime)
-            self._begin("pass", self._pass(work))
+            self._begin("pass", functools.partial(self._pass, work))
         elif self._resync_at <= now:
             self._resync_at = now + _jittered(RESYNC_SECONDS)
-            self._begin("pass", self._services.upkeep.refresh(self._desired.pod))
+            self._begin("pass", functools.partial(self._services.upkeep.refresh, self._desired.pod))
 
     def _start_ending(self) -> None:
         stage = self._memory.stage
         if stage is Stage.TERMINATING:
-            self._begin("stop", self._stop_all(next_stage=Stage.TERMINATED))
+            self._begin("stop", functools.partial(self._stop_all, next_stage=Stage.TERMINATED))
         elif stage is Stage.TERMINATED:
-            self._begin("release", self._release())
+            self._begin("release", self._release)
         elif stage is Stage.FINISHED and not self._keeps_records() and not self._records_removed:
-            self._begin("forget", self._forget())
+            self._begin("forget", self._forget)
 
     # -- work, one at a time -----------------------------------------------------------------------------------------
 
-    def _begin(self, name: str, work: Awaitable[None]) -> None:
+    def _begin(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         async def body() -> None:
             try:
-                await work
+                await work()
             except asyncio.CancelledError:
                 if name != "pass" or self._memory.stage is Stage.SYNC:
                     raise
@@ -371,7 +391,8 @@ class PodSupervisor:
                 run_pre_stop=kill.run_pre_stop,
             )
         for remove in work.plan.remove:
-            await work.runtime.service.remove_container(cri.RemoveContainerRequest(container_id=remove.container_id))
+            await self._services.dead.remove(work.runtime, work.pod, work.observed, remove)
+        self._services.upkeep.forget([remove.container_id for remove in work.plan.remove])
         errors: list[Exception] = []
         if work.plan.start or work.plan.create_sandbox is not None:
             errors = await self._services.engine.carry_out(work)
@@ -411,6 +432,7 @@ class PodSupervisor:
         keep_records = self._keeps_records()
         await self._services.engine.release(self._ending(keep_records=keep_records))
         self._records_removed = not keep_records
+        self._forget_containers()
         self._remember(stage=Stage.FINISHED)
 
     async def _forget(self) -> None:
@@ -419,6 +441,7 @@ class PodSupervisor:
         await self._services.engine.stop(ending)
         await self._services.engine.release(ending)
         self._records_removed = True
+        self._forget_containers()
 
     # -- small things ------------------------------------------------------------------------------------------------
 
@@ -433,6 +456,10 @@ class PodSupervisor:
             runtimes=self._services.runtimes.all(),
             keep_records=keep_records,
         )
+
+    def _forget_containers(self) -> None:
+        if self._records_removed:
+            self._services.upkeep.forget([instance.status.id for instance in self._last_observed.instances])
 
     def _keeps_records(self) -> bool:
         assert self._desired.pod.metadata is not None

@@ -75,8 +75,17 @@ class CNINetwork(NetworkProvider):
     @override
     async def teardown(self, sandbox_id: str, netns_path: Path | None, config: cri.PodSandboxConfig) -> None:
         netns = str(netns_path) if netns_path is not None else ""
+        try:
+            values = capabilities(config)
+        except errors.InvalidArgument:
+            values = {}  # what could not be set up has nothing to undo
         attachment = Attachment(
-            container_id=sandbox_id, netns=netns, ifname=_INTERFACE, args=cni_args(sandbox_id, config)
+            container_id=sandbox_id,
+            netns=netns,
+            ifname=_INTERFACE,
+            args=cni_args(sandbox_id, config),
+            # of an ADD that was cut off nothing is recorded, and portmap undoes only the ports that it is told
+            capabilities=values,
         )
         recorded = False
         try:

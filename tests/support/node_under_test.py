@@ -265,6 +265,11 @@ def is_ready(pod: dict[str, Any]) -> bool:
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
 
+def restart_count(pod: dict[str, Any]) -> int:
+    """Of the pod's first container; 0 while it has no status."""
+    return sum(status["restartCount"] for status in pod["status"].get("containerStatuses", [])[:1])
+
+
 def make_node(directory: Path, worker: str, **config: Any) -> NodeUnderTest:
     """A node that is not started yet. `config`: fields of NodeAgentConfiguration, and `kubelet` with the other document's."""
     number = (int(worker.removeprefix("gw") or 0) if worker.startswith("gw") else 9) * 16 + next(_counter) % 16

@@ -68,6 +68,10 @@ class StepEngine:
                     await step.run(work)
             except NotProvided:
                 pass  # the step it waited for reports its own error
+            except TimeoutError as error:
+                raise StepError(
+                    f"{step.name} was not ready within {step.deadline_seconds:g}s", event_reason="FailedSync"
+                ) from error
             finally:
                 for slot in step.provides(work):
                     slot.fail()

@@ -86,6 +86,15 @@ def test_a_foreign_or_broken_file_is_no_record(tmp_path: Path, content: str) -> 
     assert list(ResultCache(tmp_path).of_network("net")) == []
 
 
+def test_a_record_of_another_kind_is_not_ours(tmp_path: Path) -> None:
+    """Whatever else it says."""
+    cache = ResultCache(tmp_path)
+    cache.write(RECORD)
+    path = tmp_path / "results/net-c1-eth0"
+    path.write_text(path.read_text().replace("cniCacheV1", "cniCacheV9"))
+    assert cache.read("net", "c1", "eth0") is None
+
+
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     """Neither half a file nor a temporary one."""
     unwritable = CachedAttachment(

@@ -148,6 +148,8 @@ def test_the_pods_addresses() -> None:
     assert FULL.pod_ips() == ("10.1.0.5", "10.1.0.6", "fd00::5")
     host = msgspec.structs.replace(FULL, ips=(IPConfig(address="10.1.0.1/16", interface=0),))
     assert host.pod_ips() == ()
+    named_alike = msgspec.structs.replace(host, interfaces=(Interface(name="eth0"),))
+    assert named_alike.pod_ips() == (), "the host has an eth0 as well"
     assert DECODED.pod_ips() == ("10.1.0.5", "fd00::5")
 
 
