@@ -36,6 +36,7 @@ PROGRAMS = {
     "containerd-shim": ("containerd-shim",),
     "conmon": ("conmon",),
     "catatonit": ("catatonit",),
+    "runsc": ("runsc",),
     "pause": ("/pause",),
 }
 
@@ -84,7 +85,9 @@ class Bench:
             await self._create(name)
             await self._wait(self._timings.ready, [name])
         result["sequential"] = self._summary(self._timings.created, self._timings.ready, one_by_one)
-        await self._delete(one_by_one)
+        for name in one_by_one:
+            await self._delete([name])
+        result["delete"] = self._summary(self._timings.deleted, self._timings.gone, one_by_one)
         burst = [f"bench-{self._run}-b{index}" for index in range(self._options.burst)]
         if burst:
             begin = time.monotonic()
@@ -97,8 +100,9 @@ class Bench:
             await asyncio.sleep(self._options.settle)
             result["memory"] = {"pods": len(burst), "pss_bytes": memory_by_program()}
             result["idle"] = {"pods": len(burst)} | await cpu_while_idle(self._options.idle)
+            begin = time.monotonic()
             await self._delete(burst)
-        result["delete"] = self._summary(self._timings.deleted, self._timings.gone, one_by_one + burst)
+            result["burst"]["all_gone_seconds"] = round(time.monotonic() - begin, 2)
         return result
 
     async def _warm_up(self) -> None:
@@ -121,7 +125,9 @@ class Bench:
         metadata = {"name": name, "labels": {"nodeagent-bench": self._run}}
         body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
         self._timings.created[name] = time.monotonic()
-        await self._client.request("POST", f"/api/v1/namespaces/{self._options.namespace}/pods", json.dumps(body).encode())
+        await self._client.request(
+            "POST", f"/api/v1/namespaces/{self._options.namespace}/pods", json.dumps(body).encode()
+        )
 
     async def _delete(self, names: list[str], *, force: bool = False) -> None:
         async def one(name: str) -> None:
@@ -233,7 +239,7 @@ async def cpu_while_idle(seconds: float) -> dict[str, Any]:
 
 def text_of(result: dict[str, Any]) -> str:
     lines = [f"node {result['node']}, runtime class {result['runtime_class']}"]
-    for key, what in (("sequential", "create -> Ready, one by one"), ("delete", "delete -> gone")):
+    for key, what in (("sequential", "create -> Ready, one by one"), ("delete", "delete -> gone, one by one")):
         item = result.get(key) or {}
         if item:
             lines.append(
@@ -241,9 +247,8 @@ def text_of(result: dict[str, Any]) -> str:
             )
     if "burst" in result:
         burst = result["burst"]
-        lines.append(
-            f"{burst['pods']} pods at once: all Ready after {burst['all_ready_seconds']} s (p50 {burst['p50_ms']} ms)"
-        )
+        when = f"all Ready after {burst['all_ready_seconds']} s (p50 {burst['p50_ms']} ms)"
+        lines.append(f"{burst['pods']} pods at once: {when}, all gone after {burst['all_gone_seconds']} s")
         lines += [f"  {name}: {size / 1e6:.1f} MB PSS" for name, size in result["memory"]["pss_bytes"].items()]
         idle = result["idle"]
         lines.append(f"idle for {idle['seconds']:g} s: {idle['cores_percent']} % of a core")
