@@ -1,16 +1,18 @@
 """Who is asking, and may they: client certificates, bearer tokens, access reviews (facts: api client and server, J.2)."""
 
+import asyncio
 import hashlib
+import random
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
 
-from nodeagent.api.errors import ApiError
+from nodeagent.api.errors import ApiError, Unavailable
 
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 # path -> subresources of `nodes` that allow it, tried in order
@@ -28,6 +30,8 @@ _SUBRESOURCES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 _MAX_CACHED = 4096
 AUTHENTICATED = "system:authenticated"
+# retries of a review: seconds before the first, factor, jitter, attempts (facts: J.2)
+_RETRY_SECONDS, _RETRY_FACTOR, _RETRY_JITTER, _ATTEMPTS = 0.5, 1.5, 0.2, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,8 @@ class Denied(Exception):
 class Guard:
     """Authenticates and authorizes every request of the HTTPS endpoint. Nobody gets in without a name.
 
-    `reviews` None: no API to ask; then only client certificates count, and only with mode AlwaysAllow.
+    `reviews` None: no API to ask; then only client certificates count, and only with mode AlwaysAllow. `anonymous`: whoever
+    shows nothing is `system:anonymous`, which authorization still judges.
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class Guard:
         token_seconds: float = 120.0,
         allowed_seconds: float = 300.0,
         denied_seconds: float = 30.0,
+        anonymous: bool = False,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._reviews = reviews
         self._node_name = node_name
@@ -79,12 +86,16 @@ class Guard:
         self._token_seconds = token_seconds
         self._allowed_seconds = allowed_seconds
         self._denied_seconds = denied_seconds
+        self._anonymous = User(name="system:anonymous", groups=("system:unauthenticated",)) if anonymous else None
+        self._sleep = sleep
         self._tokens: dict[str, tuple[float, User | None]] = {}
         self._access: dict[tuple[object, ...], tuple[float, bool]] = {}
 
     async def check(self, request: web.BaseRequest) -> User:
         """The user that the request comes from, if it may. Raises Denied."""
         user = _certificate_user(request) or await self._token_user(request)
+        if user is None and not request.headers.get("Authorization"):
+            user = self._anonymous  # a bad token is refused, not forgotten
         if user is None:
             raise Denied(401, "Unauthorized")
         if self._always_allow:
@@ -116,7 +127,8 @@ class Guard:
         return found
 
     async def _may(self, user: User, verb: str, subresource: str) -> bool:
-        key = (user.name, user.groups, verb, subresource)
+        extra = {key: list(values) for key, values in user.extra.items()}
+        key = (user.name, user.uid, user.groups, str(sorted(extra.items())), verb, subresource)
         now = time.monotonic()
         known = self._access.get(key)
         if known is not None and known[0] > now:
@@ -128,7 +140,8 @@ class Guard:
             "subresource": subresource,
             "name": self._node_name,
         }
-        spec = {"user": user.name, "groups": list(user.groups), "uid": user.uid, "resourceAttributes": attributes}
+        spec: dict[str, Any] = {"user": user.name, "groups": list(user.groups), "uid": user.uid, "extra": extra}
+        spec["resourceAttributes"] = attributes
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
         text = f"(user={user.name}, verb={verb}, resource=nodes, subresource={subresource})"
         if self._reviews is None:
@@ -143,10 +156,20 @@ class Guard:
         return allowed
 
     async def _review(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Asks again when the API cannot answer right now. Raises ApiError."""
         assert self._reviews is not None
-        decoded: dict[str, Any] = msgspec.json.decode(
-            await self._reviews.request("POST", path, msgspec.json.encode(body))
-        )
+        delay = _RETRY_SECONDS
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                answer = await self._reviews.request("POST", path, msgspec.json.encode(body))
+                break
+            except ApiError as error:
+                passing = isinstance(error, Unavailable) or error.status == 429 or error.status >= 500
+                if attempt == _ATTEMPTS or not passing:
+                    raise
+            await self._sleep(delay * (1 + random.random() * _RETRY_JITTER))
+            delay *= _RETRY_FACTOR
+        decoded: dict[str, Any] = msgspec.json.decode(answer)
         return decoded
 
 

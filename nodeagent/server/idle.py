@@ -19,5 +19,8 @@ class IdleTimer:
         """Returns once nothing has happened for too long."""
         if not self._seconds:
             await self._loop.create_future()
-        while (left := self._last + self._seconds - self._loop.time()) > 0:
+        while True:
+            left = self._last + self._seconds - self._loop.time()
+            if left <= 0:
+                return
             await asyncio.sleep(left)

@@ -1,104 +1,169 @@
-"""Read a container's log file: CRI lines (and Docker's JSON lines), from any point, to its end or on and on (facts: K.3)."""
+"""Read a container's log file from any point to its end, or on and on across rotations (facts: K.3)."""
 
 import asyncio
 import contextlib
 import io
-import json
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from asyncinotify import Inotify, Mask
 
+from nodeagent.server.log_lines import nine_digits, parse_line, parse_time
+
+log = logging.getLogger(__name__)
+
 _BLOCK_BYTES = 64 * 1024
-_RECHECK_SECONDS = 1.0
+_MAX_LINE_BYTES = 4 * 1024 * 1024  # what is longer is no line of a log
+_RECHECK_SECONDS = 1.0  # inotify says nothing of files on some network and FUSE mounts
+_CHANGES = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.MOVED_FROM | Mask.CLOSE_WRITE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogOptions:
-    """`tail_lines` None: all. `since`: only later lines. `limit_bytes` counts what is sent. `streams`: stdout, stderr."""
+    """`tail_lines` None: all. `since`: only lines from then on. `limit_bytes` counts what is sent."""
 
     follow: bool = False
     timestamps: bool = False
     tail_lines: int | None = None
     since: datetime | None = None
     limit_bytes: int | None = None
-    streams: frozenset[str] = frozenset({"stdout", "stderr"})
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """`time` is the text of the file; `partial`: no end of line was written."""
-
-    time: str
-    stream: str
-    partial: bool
-    content: bytes
-
-
-class _Limited(Exception):
-    """limitBytes has been sent."""
 
 
 async def read_log(path: Path, options: LogOptions, is_running: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
     """What to send, in pieces. Raises OSError when the file cannot be opened.
 
-    With `follow`: on and on across rotations, until the container runs no more and the file is read to its end.
+    With `follow`: on and on, until the container runs no more and its file is read to the end.
     """
     output = _Output(options)
-    file = _open(path)
+    file = _File(path)
     try:
         if options.tail_lines is not None:
             file.seek(tail_position(file.fileno(), options.tail_lines))
-        with contextlib.suppress(_Limited):
-            rest = b""
-            with Inotify() as inotify:
-                if options.follow:
-                    inotify.add_watch(path.parent, Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.CLOSE_WRITE)
-                while True:
-                    running = await is_running() if options.follow else False
-                    # what is read after the container was seen to have ended is all there will ever be
-                    while block := await asyncio.to_thread(file.read, _BLOCK_BYTES):
-                        lines = (rest + block).split(b"\n")
-                        rest = lines.pop()
-                        piece = output.take(lines)
-                        if piece:
-                            yield piece
-                        if output.full:
-                            return
-                    if _replaced(file.fileno(), path):
-                        file.close()
-                        file = _open(path)
-                        rest = b""
-                        continue
-                    if not running:
+        with _watch(path.parent) if options.follow else contextlib.nullcontext() as changes:
+            running = True
+            while True:
+                read_any = False
+                while lines := await asyncio.to_thread(file.lines):
+                    read_any = True
+                    if piece := output.take(lines):
+                        yield piece
+                    if output.full:
                         return
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_RECHECK_SECONDS):
-                            await inotify.get()
+                if changes is None or not running:
+                    break
+                if not read_any and file.replaced():
+                    # the writer had left the old file before the new one was there: now its end is final
+                    while lines := await asyncio.to_thread(file.lines):
+                        if piece := output.take(lines):
+                            yield piece
+                    if piece := output.take(file.rest()):
+                        yield piece
+                    file.advance()
+                    continue
+                if not read_any and not await is_running():
+                    running = False  # what is read after this is all there will ever be
+                    continue
+                if not (read_any and file.replaced()):
+                    await _change(changes)
+            if piece := output.take(file.rest()):
+                yield piece
     finally:
         file.close()
 
 
+def _watch(directory: Path) -> Inotify:
+    inotify = Inotify()
+    inotify.add_watch(directory, _CHANGES)
+    return inotify
+
+
+async def _change(changes: Inotify) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_RECHECK_SECONDS):
+            await changes.get()
+
+
+class _File:
+    """The file that is read now. Opening a local file does not block; reading it may, and is done in a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = _open(path)
+        self._rest = b""
+        self._skipping = False
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def seek(self, position: int) -> None:
+        self._file.seek(position)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def lines(self) -> list[bytes]:
+        """The next whole lines; empty at the end of what is there."""
+        while block := self._file.read(_BLOCK_BYTES):
+            lines = block.split(b"\n")
+            lines[0] = self._rest + lines[0]
+            self._rest = lines.pop()
+            if self._skipping and lines:
+                self._skipping = False
+                lines[0] = b""
+            if len(self._rest) > _MAX_LINE_BYTES:
+                self._rest, self._skipping = b"", True
+            if lines:
+                return lines
+        return []
+
+    def rest(self) -> list[bytes]:
+        """A last line without an end, once nobody will finish it."""
+        rest, self._rest = self._rest, b""
+        return [rest] if rest and not self._skipping else []
+
+    def replaced(self) -> bool:
+        """Whether the name stands for another file by now: the log was rotated, and the new file is there."""
+        try:
+            return not _same(self._path.stat(), os.fstat(self.fileno()))
+        except FileNotFoundError:
+            return False
+
+    def advance(self) -> None:
+        """Go on with the file after this one: the next rotated one if there were several rotations, else the log itself."""
+        here = os.fstat(self.fileno())
+        rotated = sorted(
+            entry for entry in self._path.parent.glob(f"{self._path.name}.*") if entry.suffix not in (".gz", ".tmp")
+        )
+        following = [*rotated, self._path]
+        for entry, successor in zip(rotated, following[1:], strict=True):
+            with contextlib.suppress(FileNotFoundError):
+                if _same(entry.stat(), here):
+                    following = [successor, self._path]
+                    break
+        else:
+            following = [self._path]
+        for entry in following:
+            with contextlib.suppress(FileNotFoundError):
+                opened = _open(entry)
+                self._file.close()
+                self._file, self._rest, self._skipping = opened, b"", False
+                return
+
+
 def _open(path: Path) -> io.FileIO:
-    """Opening a local file does not block; reading it may, and is done in a thread."""
     return open(path, "rb", buffering=0)
 
 
-def _replaced(fd: int, path: Path) -> bool:
-    """Whether the name stands for another file by now: the log was rotated, and the new file is there."""
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return False
-    here = os.fstat(fd)
-    return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
 
 def tail_position(fd: int, lines: int) -> int:
-    """The offset of the last `lines` lines of a file."""
+    """The offset of the last `lines` lines of a file, found from its end."""
     end = os.fstat(fd).st_size
     if lines == 0:
         return end
@@ -120,53 +185,6 @@ def tail_position(fd: int, lines: int) -> int:
     return 0
 
 
-def parse_line(raw: bytes) -> Line | None:
-    """One line of the file; None for one that is none."""
-    if raw.startswith(b"{"):
-        return _docker_line(raw)
-    parts = raw.split(b" ", 3)
-    if len(parts) < 3 or parts[1] not in (b"stdout", b"stderr"):
-        return None
-    return Line(
-        parts[0].decode(errors="replace"),
-        parts[1].decode(),
-        parts[2].split(b":", 1)[0] == b"P",
-        parts[3] if len(parts) == 4 else b"",
-    )
-
-
-def _docker_line(raw: bytes) -> Line | None:
-    try:
-        document = json.loads(raw)
-        content = document["log"].encode()
-        time, stream = document["time"], document["stream"]
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return None
-    return Line(time, stream, not content.endswith(b"\n"), content.removesuffix(b"\n"))
-
-
-def parse_time(text: str) -> datetime | None:
-    """RFC 3339 with up to nine fractional digits, of which a datetime keeps six."""
-    main, dot, rest = text.partition(".")
-    digits = len(rest) - len(rest.lstrip("0123456789"))
-    text = f"{main}.{rest[:digits][:6].ljust(6, '0')}{rest[digits:]}" if dot else text
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
-
-
-def nine_digits(text: str) -> str:
-    """The time with exactly nine fractional digits."""
-    main, dot, rest = text.partition(".")
-    if not dot:
-        zone = "Z" if text.endswith("Z") else text[19:]
-        return f"{text[:19]}.000000000{zone}"
-    digits = len(rest) - len(rest.lstrip("0123456789"))
-    return f"{main}.{rest[:digits][:9].ljust(9, '0')}{rest[digits:]}"
-
-
 class _Output:
     """From lines of the file to what the client sees."""
 
@@ -174,7 +192,6 @@ class _Output:
         self._options = options
         self._left = options.limit_bytes
         self._inside_line = False
-        self._late_enough = options.since is None
 
     @property
     def full(self) -> bool:
@@ -184,22 +201,21 @@ class _Output:
         piece = bytearray()
         for raw in raw_lines:
             line = parse_line(raw) if raw else None
-            if line is not None and line.stream in self._options.streams and self._is_late_enough(line):
-                if self._options.timestamps and not self._inside_line:
-                    piece += nine_digits(line.time).encode() + b" "
-                piece += line.content
-                if not line.partial:
-                    piece += b"\n"
-                self._inside_line = line.partial
+            if line is None:
+                if raw:
+                    log.debug("not a line of a container log: %r", raw[:80])
+                continue
+            if self._options.since is not None:
+                time = parse_time(line.time)
+                if time is None or time < self._options.since:
+                    continue
+            if self._options.timestamps and not self._inside_line:
+                piece += nine_digits(line.time).encode() + b" "
+            piece += line.content
+            if not line.partial:
+                piece += b"\n"
+            self._inside_line = line.partial
         return self._limited(bytes(piece))
-
-    def _is_late_enough(self, line: Line) -> bool:
-        """Lines are in order: after the first one that is late enough no time has to be read."""
-        if not self._late_enough:
-            assert self._options.since is not None
-            time = parse_time(line.time)
-            self._late_enough = time is not None and time >= self._options.since
-        return self._late_enough
 
     def _limited(self, piece: bytes) -> bytes:
         if self._left is None:

@@ -68,7 +68,7 @@ async def carry(client: ProcessClient, session: StreamSession, *, failure: str, 
     sending = asyncio.create_task(_send(client, session), name="stream output")
     receiving = asyncio.create_task(client.receive(session), name="stream input")
     waiting = asyncio.create_task(idle.expired(), name="stream idle")
-    tasks: tuple[asyncio.Task[object], ...] = (sending, receiving, waiting)  # type: ignore[assignment]  # invariant
+    tasks: tuple[asyncio.Task[object], ...] = (sending, receiving, waiting)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if sending.done():

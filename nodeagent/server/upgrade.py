@@ -1,7 +1,6 @@
 """The upgrade of an HTTP request to SPDY/3.1 (facts: api client and server, M.1)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -11,11 +10,12 @@ _PROTOCOL_HEADER = "X-Stream-Protocol-Version"
 _ACCEPTED_HEADER = "X-Accepted-Stream-Protocol-Versions"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused(Exception):
     """The upgrade is not possible; `response` says why."""
 
-    response: web.Response
+    def __init__(self, response: web.Response) -> None:
+        super().__init__(response.text)
+        self.response = response
 
 
 def negotiate(request: web.Request, known: Sequence[str]) -> str:
@@ -32,8 +32,7 @@ def negotiate(request: web.Request, known: Sequence[str]) -> str:
             return name
     refused = _refused(
         403,
-        "unable to negotiate protocol: "
-        f"client supports [{' '.join(names)}], server accepts [{' '.join(known)}]",
+        f"unable to negotiate protocol: client supports [{' '.join(names)}], server accepts [{' '.join(known)}]",
     )
     for name in known:
         refused.response.headers.add(_ACCEPTED_HEADER, name)
@@ -52,4 +51,4 @@ def upgrade(request: web.Request, protocol: str) -> RawWire:
 
 
 def _refused(status: int, text: str) -> Refused:
-    return Refused(response=web.Response(status=status, text=f"unable to upgrade: {text}"))
+    return Refused(web.Response(status=status, text=f"unable to upgrade: {text}"))

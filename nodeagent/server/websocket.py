@@ -4,12 +4,12 @@ import asyncio
 import base64
 import binascii
 import contextlib
-from collections import deque
 from collections.abc import Iterable
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from typing_extensions import override
 
+from nodeagent.server.byte_queue import ByteQueue
 from nodeagent.server.ending import Ending
 from nodeagent.server.idle import IdleTimer
 from nodeagent.server.process import ERROR, RESIZE, STDERR, STDIN, STDOUT, ProcessClient, Wanted, decode_size
@@ -20,7 +20,6 @@ BINARY = ("v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io")
 BASE64 = ("v4.base64.channel.k8s.io", "base64.channel.k8s.io")
 PIECE_BYTES = 32 * 1024
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-_MAX_STDIN_BYTES = 1024 * 1024  # held for a process that does not read; the client's pings are answered meanwhile
 CLOSE_SECONDS = 30.0
 
 
@@ -122,15 +121,15 @@ class WebSocketClient(ProcessClient):
 
     @override
     async def receive(self, session: StreamSession) -> None:
-        stdin = _StdinQueue()
-        writing = asyncio.create_task(stdin.write_to(session), name="stream stdin")
+        stdin = ByteQueue()
+        writing = asyncio.create_task(_write(stdin, session), name="stream stdin")
         try:
             while (message := await self._channels.receive()) is not None:
                 channel, data = message
                 if channel == _CLOSE_SIGNAL and self._version == "v5":
                     if data != bytes((STDIN,)):
                         return  # no other channel can be closed by a client
-                    await stdin.put(None)
+                    await stdin.put(b"")
                 elif channel == STDIN and data and self._wants_stdin:
                     await stdin.put(data)
                 elif channel == RESIZE and (size := decode_size(data)):
@@ -140,30 +139,7 @@ class WebSocketClient(ProcessClient):
             await asyncio.gather(writing, return_exceptions=True)
 
 
-class _StdinQueue:
-    """Input between the socket and a process that may be slow to read it; bounded by bytes."""
-
-    def __init__(self) -> None:
-        self._items: deque[bytes | None] = deque()
-        self._bytes = 0
-        self._changed = asyncio.Condition()
-
-    async def put(self, data: bytes | None) -> None:
-        """None: the end."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._bytes < _MAX_STDIN_BYTES)
-            self._items.append(data)
-            self._bytes += len(data or b"")
-            self._changed.notify_all()
-
-    async def write_to(self, session: StreamSession) -> None:
-        while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._items)
-                data = self._items.popleft()
-                self._bytes -= len(data or b"")
-                self._changed.notify_all()
-            if data is None:
-                await session.close_stdin()
-                return
-            await session.write_stdin(data)
+async def _write(stdin: ByteQueue, session: StreamSession) -> None:
+    while data := await stdin.get():
+        await session.write_stdin(data)
+    await session.close_stdin()

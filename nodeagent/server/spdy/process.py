@@ -43,9 +43,7 @@ class SPDYClient(ProcessClient):
         self._running = asyncio.create_task(self._session.run(), name="SPDY session")
         complete = asyncio.create_task(self._complete.wait())
         try:
-            await asyncio.wait(
-                {complete, self._running}, timeout=STREAMS_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait({complete, self._running}, timeout=STREAMS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if self._strange or not self._complete.is_set():
                 raise StreamsMissing("timed out waiting for client to create streams")
         finally:

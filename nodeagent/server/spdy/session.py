@@ -34,6 +34,7 @@ class Stream:
         self._changed = asyncio.Condition()
         self.received_end = False
         self.sent_end = False
+        self.was_reset = False
 
     async def read(self) -> bytes:
         """What has come; b"" at the end: half closed, reset, or the connection gone."""
@@ -67,6 +68,11 @@ class Stream:
             await self.ended(reset=True)
             self._session.discard_finished(self)
 
+    async def wait_reset(self) -> None:
+        """Returns when the peer, or we, have reset the stream, or the connection has gone."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.was_reset)
+
     async def feed(self, data: bytes) -> None:
         """From the session: waits while the reader lags."""
         async with self._changed:
@@ -81,6 +87,7 @@ class Stream:
         async with self._changed:
             self.received_end = True
             self.sent_end = self.sent_end or reset
+            self.was_reset = self.was_reset or reset
             self._changed.notify_all()
 
 
@@ -132,7 +139,8 @@ class Session:
     async def close(self) -> None:
         """Reset what is open, say GOAWAY, and close when all is sent."""
         for stream in list(self._streams.values()):
-            self._wire.write(frames.reset(stream.id, Reset.CANCEL))
+            if not stream.sent_end:
+                self._wire.write(frames.reset(stream.id, Reset.CANCEL))
         self._wire.write(frames.goaway(self._last_id))
         await self._wire.finish()
 
@@ -207,5 +215,3 @@ class Session:
     async def _ended(self, stream: Stream) -> None:
         await stream.ended()
         self.discard_finished(stream)
-
-

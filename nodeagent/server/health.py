@@ -1,0 +1,42 @@
+"""/healthz: named checks, as kube components answer them (facts: api client and server, J.3)."""
+
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+
+class HealthHandlers:
+    """`sync_loop()`: whether the pod engine is moving."""
+
+    def __init__(self, sync_loop: Callable[[], bool]) -> None:
+        self._checks: Mapping[str, Callable[[], bool]] = {
+            "ping": lambda: True,
+            "log": lambda: True,
+            "syncloop": sync_loop,
+        }
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/healthz", self.all), web.get("/healthz/", self.all), web.get("/healthz/{check}", self.one)]
+
+    async def all(self, request: web.Request) -> web.Response:
+        excluded = set(request.query.getall("exclude", []))
+        results = {name: check() for name, check in self._checks.items() if name not in excluded}
+        lines = "".join(
+            f"[+]{name} excluded: ok\n"
+            if name not in results
+            else f"[+]{name} ok\n"
+            if results[name]
+            else f"[-]{name} failed: reason withheld\n"
+            for name in self._checks
+        )
+        if not all(results.values()):
+            return web.Response(status=500, text=f"{lines}healthz check failed\n")
+        return web.Response(text=f"{lines}healthz check passed\n" if "verbose" in request.query else "ok")
+
+    async def one(self, request: web.Request) -> web.Response:
+        check = self._checks.get(request.match_info["check"])
+        if check is None:
+            raise web.HTTPNotFound
+        if not check():
+            return web.Response(status=500, text="internal server error: reason withheld\n")
+        return web.Response(text="ok")

@@ -1,0 +1,69 @@
+"""Carry one TCP connection into a pod, whatever protocol the client speaks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from runtimes.contract import PortConnection
+from runtimes.errors import RuntimeFault
+
+_PIECE_BYTES = 32 * 1024
+
+
+class PortClient(Protocol):
+    """The client's side of one forwarded connection."""
+
+    async def read(self) -> bytes:
+        """b"" at the client's end."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Raises ConnectionResetError."""
+        ...
+
+    async def close_write(self) -> None:
+        """The pod sends no more. Raises ConnectionResetError."""
+        ...
+
+    async def gone(self) -> None:
+        """Returns when the client takes nothing more."""
+        ...
+
+
+async def carry_port(client: PortClient, connect: Callable[[], Awaitable[PortConnection]]) -> None:
+    """Until both directions have ended, or the client is gone. Raises RuntimeFault when there is no connection."""
+    connection = await connect()
+    both = asyncio.create_task(_both(client, connection), name="port")
+    gone = asyncio.create_task(client.gone(), name="port client gone")
+    try:
+        await asyncio.wait({both, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        both.cancel()
+        gone.cancel()
+        await asyncio.gather(both, gone, return_exceptions=True)
+        await connection.close()
+
+
+async def _both(client: PortClient, connection: PortConnection) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_to_client(client, connection))
+        tasks.create_task(_to_pod(client, connection))
+
+
+async def _to_client(client: PortClient, connection: PortConnection) -> None:
+    while data := await connection.read(_PIECE_BYTES):
+        await client.write(data)
+    await client.close_write()
+
+
+async def _to_pod(client: PortClient, connection: PortConnection) -> None:
+    try:
+        while data := await client.read():
+            await connection.write(data)
+    except RuntimeFault:
+        return  # the pod's side is gone; what it said before is still on its way to the client
+    await connection.write_eof()
+
+
+def forward_error(port: int, pod: str, uid: str, cause: str) -> str:
+    return f"error forwarding port {port} to pod {pod}, uid {uid}: {cause}"

@@ -1,0 +1,56 @@
+"""The endpoint's TLS: its own certificate, and whose client certificates count. Changed files are read again."""
+
+import logging
+import ssl
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+class ServerTLS:
+    """`client_ca` None: no client certificate is asked for. Client certificates are asked for, not required.
+
+    A change of the files is seen at the next handshake; files that cannot be read leave what was read before.
+    """
+
+    def __init__(self, certificate: Path, key: Path, client_ca: Path | None) -> None:
+        """Raises OSError (ssl.SSLError too) when the files cannot be used."""
+        self._files = (certificate, key, client_ca)
+        self._seen = self._versions()
+        self._current = self._load()
+        # connections start with this context, and go on with the current one
+        self.context = self._load()
+        self.context.sni_callback = self._choose
+
+    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, server_name: str | None, _: ssl.SSLContext) -> None:
+        versions = self._versions()
+        if versions != self._seen:
+            self._seen = versions
+            try:
+                self._current = self._load()
+                log.info("read the endpoint's certificate files again")
+            except OSError as error:
+                log.error("the endpoint's certificate files have changed and cannot be used: %s", error)
+        connection.context = self._current
+
+    def _versions(self) -> tuple[tuple[int, int] | None, ...]:
+        return tuple(_version(path) for path in self._files if path is not None)
+
+    def _load(self) -> ssl.SSLContext:
+        certificate, key, client_ca = self._files
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(certificate, key)
+        if client_ca is not None:
+            context.load_verify_locations(client_ca)
+            context.verify_mode = ssl.CERT_OPTIONAL
+        return context
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
