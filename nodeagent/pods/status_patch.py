@@ -175,8 +175,8 @@ def _diff(old: Json, new: Json, merge_keys: dict[str, str]) -> Json:
     changes: Json = {}
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
-        if before == after:
-            continue
+        if before == after or (key in merge_keys and not before and not after):
+            continue  # an empty list and none are the same to a merge
         if key in merge_keys and isinstance(before or [], list) and isinstance(after or [], list):
             changes.update(_diff_list(key, merge_keys[key], _as_list(before), _as_list(after)))
         elif isinstance(before, dict) and isinstance(after, dict):

@@ -51,6 +51,9 @@ class _Entry:
     status: PodStatus
     containers_may_run: bool = True
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+    ignored: dict[str, object] | None = (
+        None  # a patch that was taken and changed nothing: an older API drops what it does not know
+    )
     sending: asyncio.Task[None] | None = None
 
 
@@ -78,8 +81,11 @@ class StatusWriter:
         if target is None:
             entry.settled.set()  # nobody to tell
             return
-        entry.base = newer(entry.base, target) if uid_of(entry.base) == uid_of(target) else target
-        if status_patch(entry.base.status or PodStatus(), _merged(entry), uid_of(entry.base)) is None:
+        base = newer(entry.base, target) if uid_of(entry.base) == uid_of(target) else target
+        if _version(base) != _version(entry.base):
+            entry.ignored = None  # somebody else has written: what changed nothing before may do so now
+        entry.base = base
+        if _patch(entry) in (None, entry.ignored):
             if entry.sending is None:
                 entry.settled.set()
             return
@@ -123,8 +129,8 @@ class StatusWriter:
         delay = RETRY_SECONDS
         try:
             while self._entries.get(uid) is entry:
-                patch = status_patch(entry.base.status or PodStatus(), _merged(entry), uid_of(entry.base))
-                if patch is None:
+                patch = _patch(entry)
+                if patch is None or patch == entry.ignored:
                     entry.settled.set()
                     return
                 try:
@@ -150,6 +156,8 @@ class StatusWriter:
             written = await self._api.get(Pod, name, namespace)
             if uid_of(written) != uid_of(entry.base):
                 raise NotFound(404, "NotFound", f'pod "{name}" was recreated') from None
+        else:
+            entry.ignored = patch
         entry.base = newer(entry.base, written)
 
 
@@ -183,6 +191,14 @@ def newer(one: Pod, other: Pod) -> Pod:
     if first.isdigit() and second.isdigit() and int(first) > int(second):
         return one
     return other
+
+
+def _version(pod: Pod) -> str:
+    return (pod.metadata.resourceVersion if pod.metadata is not None else None) or ""
+
+
+def _patch(entry: _Entry) -> dict[str, object] | None:
+    return status_patch(entry.base.status or PodStatus(), _merged(entry), uid_of(entry.base))
 
 
 def _merged(entry: _Entry) -> PodStatus:
