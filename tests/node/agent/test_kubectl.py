@@ -1,14 +1,30 @@
 """kubectl against a pod of a whole node: logs, exec, attach; and who is kept out of the node's endpoint."""
 
+import contextlib
+import hashlib
 import http.client
 import os
+import re
+import shutil
 import ssl
 import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from node_under_test import NodeUnderTest, eventually, pod_object
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-kubectl")]
+
+# an old client (SPDY everywhere) and a new one (WebSocket, SPDY tunnelled in it)
+KUBECTL_120 = Path(os.environ.get("NODEAGENT_KUBECTL_120", "/tmp/k120/usr/bin/kubectl"))
+CLIENTS = [
+    pytest.param(
+        str(KUBECTL_120), id="1.20", marks=pytest.mark.skipif(not KUBECTL_120.exists(), reason="no kubectl 1.20 here")
+    ),
+    pytest.param(shutil.which("kubectl") or "kubectl", id="1.32"),
+]
 
 TALKER = "trap 'exit 0' TERM; i=0; while true; do i=$((i+1)); echo line $i; sleep 0.2; done"
 
@@ -120,3 +136,113 @@ def test_stock_commands(node: NodeUnderTest, talker: str) -> None:
     node.kubectl("wait", "--for=condition=Ready", f"pod/{talker}", "--timeout=30s")
     assert "pods" in node.kubectl("api-resources")
     assert "containers" in node.kubectl("explain", "pod.spec")
+
+
+# -- streams, with an old and a new client --------------------------------------------------------------------------------
+
+
+def run(node: NodeUnderTest, client: str, *arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+    environment = {**os.environ, "KUBECONFIG": str(node.kubeconfig), "HOME": str(node.directory), "TERM": "xterm"}
+    return subprocess.run([client, *arguments], input=stdin, env=environment, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_exec_of_every_client(node: NodeUnderTest, talker: str, client: str) -> None:
+    """Exit codes, both outputs apart, standard input to its end."""
+    for code in (0, 3, 42):
+        assert run(node, client, "exec", talker, "--", "sh", "-c", f"exit {code}").returncode == code
+    both = run(node, client, "exec", talker, "--", "sh", "-c", "echo out; echo err >&2")
+    assert (both.returncode, both.stdout, both.stderr) == (0, b"out\n", b"err\n")
+    done = run(node, client, "exec", "-i", talker, "--", "sh", "-c", "cat; echo end", stdin=b"one\ntwo\n")
+    assert (done.returncode, done.stdout) == (0, b"one\ntwo\nend\n")
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_ten_megabytes_both_ways(node: NodeUnderTest, talker: str, client: str) -> None:
+    """What goes in comes out, to the last byte."""
+    payload = os.urandom(10_000_000)
+    assert run(node, client, "exec", "-i", talker, "--", "cat", stdin=payload).stdout == payload
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_terminal_of_every_client(node: NodeUnderTest, talker: str, client: str) -> None:
+    """With a TTY the program sees one, of the size of the caller's."""
+    command = f"stty rows 33 cols 111; {client} exec -it {talker} -- sh -c 'sleep 0.5; test -t 0 && stty size'"
+    assert b"33 111" in run(node, "script", "-qec", command, "/dev/null").stdout
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_copy(node: NodeUnderTest, talker: str, client: str, tmp_path: Path) -> None:
+    """`cp` takes a file in and out again unchanged."""
+    sent, back = tmp_path / "sent", tmp_path / "back"
+    sent.write_bytes(os.urandom(1_000_000))
+    for source, target in ((str(sent), f"{talker}:/tmp/copied"), (f"{talker}:/tmp/copied", str(back))):
+        done = run(node, client, "cp", source, target)
+        assert done.returncode == 0, done.stderr
+    inside = run(node, client, "exec", talker, "--", "sha256sum", "/tmp/copied").stdout.split()[0].decode()
+    assert [inside, back.read_bytes()] == [hashlib.sha256(sent.read_bytes()).hexdigest(), sent.read_bytes()]
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_attach(node: NodeUnderTest, client: str, request: pytest.FixtureRequest) -> None:
+    """What is typed reaches the container's own process, and its answer the caller, who leaves when it ends."""
+    name = f"listener-{request.node.callspec.id.replace('.', '-')}"
+    pod = pod_object(name, "sh", "-c", "read word; echo heard $word", restartPolicy="Never")
+    pod["spec"]["containers"][0] |= {"stdin": True, "stdinOnce": True}
+    node.apply(pod)
+    node.running(name)
+    assert b"heard hello\n" in run(node, client, "attach", "-i", name, stdin=b"hello\n").stdout
+
+
+@contextlib.contextmanager
+def forwarded(node: NodeUnderTest, client: str, pod: str, port: int) -> Iterator[str]:
+    """The address at which `kubectl port-forward` listens."""
+    environment = {**os.environ, "KUBECONFIG": str(node.kubeconfig), "HOME": str(node.directory)}
+    forward = subprocess.Popen(
+        [client, "port-forward", f"pod/{pod}", f":{port}", "--address=127.0.0.1"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert forward.stdout is not None
+        line = forward.stdout.readline()
+        found = re.search(r"127\.0\.0\.1:\d+", line)
+        assert found, line
+        yield f"http://{found[0]}"
+    finally:
+        forward.terminate()
+        forward.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def web(node: NodeUnderTest) -> str:
+    """A pod that serves the demo page, and ten megabytes."""
+    command = "head -c 10000000 /dev/zero | tr '\\0' x > /www/large && exec httpd -f -p 8080 -h /www"
+    node.apply(pod_object("web", "sh", "-c", command))
+    node.running("web")
+
+    def listens() -> bool:
+        return "It runs" in node.kubectl("exec", "web", "--", "wget", "-qO-", "127.0.0.1:8080", check=False)
+
+    eventually(listens, "web server")
+    return "web"
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_port_forward(node: NodeUnderTest, web: str, client: str) -> None:
+    """The page arrives, several times over one session, and a large file whole."""
+    with forwarded(node, client, web, 8080) as address:
+        for _ in range(3):
+            with urllib.request.urlopen(f"{address}/", timeout=30) as answer:
+                assert b"It runs." in answer.read()
+        with urllib.request.urlopen(f"{address}/large", timeout=60) as answer:
+            assert answer.read() == b"x" * 10_000_000
+
+
+def test_new_clients_use_websocket(node: NodeUnderTest, web: str) -> None:
+    """kubectl 1.32 speaks v5 WebSocket, and tunnels port-forward in WebSocket: it never has to fall back to SPDY."""
+    done = run(node, "kubectl", "exec", "-v=8", web, "--", "true")
+    assert (done.returncode, b"fallback" in done.stderr) == (0, False), done.stderr
+    assert b"Sec-Websocket-Protocol: v5.channel.k8s.io" in done.stderr.replace(b"WebSocket", b"Websocket"), done.stderr

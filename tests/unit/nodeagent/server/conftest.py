@@ -34,10 +34,9 @@ from runtimes.errors import NotFound, Unavailable
 DEADLINE_SECONDS = 60.0
 
 
-@pytest.fixture(params=["asyncio", "uvloop"], scope="session")
-def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
     """The agent runs on uvloop, whose transports are not asyncio's own: both must carry a connection that is taken over."""
-    return uvloop.EventLoopPolicy() if request.param == "uvloop" else asyncio.DefaultEventLoopPolicy()
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 # -- certificates ------------------------------------------------------------------------------------------------------
@@ -281,7 +280,7 @@ class Endpoint:
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
 
-    def tls(self, pair: tuple[Path, Path] | None | str = "own") -> ssl.SSLContext:
+    def tls(self, pair: tuple[Path, Path] | str | None = "own") -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.serving.file)
         chosen = self.client_pair if pair == "own" else pair
         if chosen is not None:
@@ -289,7 +288,7 @@ class Endpoint:
         return context
 
     @contextlib.asynccontextmanager
-    async def http(self, pair: tuple[Path, Path] | None | str = "own") -> AsyncIterator[aiohttp.ClientSession]:
+    async def http(self, pair: tuple[Path, Path] | str | None = "own") -> AsyncIterator[aiohttp.ClientSession]:
         connector = aiohttp.TCPConnector(ssl=self.tls(pair), force_close=True)
         async with aiohttp.ClientSession(self.url, connector=connector) as session:
             yield session

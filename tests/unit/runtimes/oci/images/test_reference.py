@@ -73,7 +73,9 @@ def test_refused(text: str) -> None:
 
 def test_upper_case_is_named() -> None:
     """The most common mistake has its own words."""
-    with pytest.raises(InvalidReference, match=r"invalid reference format: repository name \(team/App\) must be lowercase"):
+    with pytest.raises(
+        InvalidReference, match=r"invalid reference format: repository name \(team/App\) must be lowercase"
+    ):
         parse("team/App:1")
 
 
