@@ -10,6 +10,7 @@ from aiohttp import WSMsgType, web
 from nodeagent.server.byte_queue import ByteQueue
 from nodeagent.server.idle import IdleTimer
 from nodeagent.server.ports import carry_port
+from nodeagent.server.tasks import end_tasks
 from nodeagent.server.websocket import PIECE_BYTES, Channels
 from runtimes.contract import PortConnection
 from runtimes.errors import RuntimeFault
@@ -72,10 +73,7 @@ class ChannelPorts:
         try:
             await asyncio.wait({receiving, waiting, carrying}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (receiving, waiting, carrying):
-                task.cancel()
-            await asyncio.gather(receiving, waiting, carrying, return_exceptions=True)
-            await self._channels.close()
+            await end_tasks(receiving, waiting, carrying, then=self._channels.close)
 
     async def _receive(self) -> None:
         while (message := await self._channels.receive()) is not None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from nodeagent.server.tasks import end_tasks
 from runtimes.contract import PortConnection
 from runtimes.errors import RuntimeFault
 
@@ -38,10 +39,7 @@ async def carry_port(client: PortClient, connect: Callable[[], Awaitable[PortCon
     try:
         await asyncio.wait({both, gone}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        both.cancel()
-        gone.cancel()
-        await asyncio.gather(both, gone, return_exceptions=True)
-        await connection.close()
+        await end_tasks(both, gone, then=connection.close)
 
 
 async def _both(client: PortClient, connection: PortConnection) -> None:

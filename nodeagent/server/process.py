@@ -11,6 +11,7 @@ import msgspec
 
 from nodeagent.server.ending import Ending, exited, failed
 from nodeagent.server.idle import IdleTimer
+from nodeagent.server.tasks import end_tasks
 from runtimes.contract import StreamSession
 from runtimes.errors import RuntimeFault
 
@@ -68,17 +69,13 @@ async def carry(client: ProcessClient, session: StreamSession, *, failure: str, 
     sending = asyncio.create_task(_send(client, session), name="stream output")
     receiving = asyncio.create_task(client.receive(session), name="stream input")
     waiting = asyncio.create_task(idle.expired(), name="stream idle")
-    tasks: tuple[asyncio.Task[object], ...] = (sending, receiving, waiting)
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({sending, receiving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if sending.done():
             with contextlib.suppress(ConnectionResetError):
                 await client.finish(_ending(sending, failure))
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.shield(session.close())
+        await end_tasks(sending, receiving, waiting, then=session.close)
 
 
 async def _send(client: ProcessClient, session: StreamSession) -> int:

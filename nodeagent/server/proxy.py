@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from nodeagent.server.idle import IdleTimer
+from nodeagent.server.tasks import end_tasks
 from nodeagent.server.wire import TakenOver, Wire, take_over
 
 log = logging.getLogger(__name__)
@@ -83,17 +84,13 @@ async def _splice(wire: Wire, backend: _Backend, idle: IdleTimer) -> None:
     inward = asyncio.create_task(_to_backend(wire, backend.writer, idle), name="proxy input")
     outward = asyncio.create_task(_to_client(backend.reader, wire, idle), name="proxy output")
     waiting = asyncio.create_task(idle.expired(), name="proxy idle")
-    tasks = (inward, outward, waiting)
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({inward, outward, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if outward.done():
             await wire.finish()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if not outward.done() or outward.cancelled():
-            wire.abort()
+        wire.abort()  # what was to be sent has been, where it ended well
+        await end_tasks(inward, outward, waiting)
 
 
 async def _to_backend(wire: Wire, writer: asyncio.StreamWriter, idle: IdleTimer) -> None:

@@ -1,5 +1,6 @@
 """The handlers of exec, attach, run and port-forward (facts: api client and server, J.3, N, O, P)."""
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -16,6 +17,7 @@ from nodeagent.server.spdy import port_forward
 from nodeagent.server.spdy import process as spdy_process
 from nodeagent.server.spdy.port_forward import SPDYPorts
 from nodeagent.server.spdy.process import SPDYClient, StreamsMissing
+from nodeagent.server.tasks import end_tasks
 from nodeagent.server.upgrade import negotiate, upgrade
 from nodeagent.server.websocket import Channels, WebSocketClient
 from nodeagent.server.wire import TakenOver, Wire
@@ -104,19 +106,18 @@ class StreamHandlers:
                 await client.greet()
                 await carry(client, session, failure=failure, idle=idle)
             finally:
-                await session.close()
+                await end_tasks(then=session.close)
             return socket
         chosen = negotiate(request, spdy_process.PROTOCOLS)
         session = await open_session()
-        spdy = SPDYClient(upgrade(request, chosen), chosen, wanted, idle)
         try:
-            await spdy.open()
-            await carry(spdy, session, failure=failure, idle=idle)
+            async with contextlib.aclosing(SPDYClient(upgrade(request, chosen), chosen, wanted, idle)) as spdy:
+                await spdy.open()
+                await carry(spdy, session, failure=failure, idle=idle)
         except StreamsMissing as error:
             log.info("%s: %s", request.path, error)
         finally:
-            await session.close()
-            await spdy.close()
+            await end_tasks(then=session.close)
         return TakenOver()
 
     async def run(self, request: web.Request) -> web.StreamResponse:

@@ -13,6 +13,7 @@ from nodeagent.server.byte_queue import ByteQueue
 from nodeagent.server.ending import Ending
 from nodeagent.server.idle import IdleTimer
 from nodeagent.server.process import ERROR, RESIZE, STDERR, STDIN, STDOUT, ProcessClient, Wanted, decode_size
+from nodeagent.server.tasks import end_tasks
 from runtimes.contract import StreamSession
 
 _CLOSE_SIGNAL = 255
@@ -135,8 +136,7 @@ class WebSocketClient(ProcessClient):
                 elif channel == RESIZE and (size := decode_size(data)):
                     await session.resize(*size)
         finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            await end_tasks(writing)
 
 
 async def _write(stdin: ByteQueue, session: StreamSession) -> None:

@@ -123,7 +123,8 @@ class RawWire(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        self._transport.abort()
+        if not self._transport.is_closing():  # what is closing has said all it had to
+            self._transport.abort()
 
 
 class TakenOver(web.StreamResponse):

@@ -8,6 +8,7 @@ from nodeagent.server.idle import IdleTimer
 from nodeagent.server.ports import carry_port
 from nodeagent.server.spdy.frames import Reset
 from nodeagent.server.spdy.session import Session, Stream
+from nodeagent.server.tasks import end_tasks
 from nodeagent.server.wire import Wire
 from runtimes.contract import PortConnection
 from runtimes.errors import RuntimeFault
@@ -68,11 +69,8 @@ class SPDYPorts:
         try:
             await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            tasks = (running, waiting, *self._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             self._wire.abort()
+            await end_tasks(running, waiting, *self._tasks)
 
     def _accept(self, stream: Stream) -> Reset | None:
         kind, port = stream.headers.get("streamtype", ""), stream.headers.get("port", "")

@@ -10,6 +10,7 @@ from nodeagent.server.idle import IdleTimer
 from nodeagent.server.process import STDERR, STDOUT, ProcessClient, Wanted, terminal_size
 from nodeagent.server.spdy.frames import Reset
 from nodeagent.server.spdy.session import Session, Stream
+from nodeagent.server.tasks import end_tasks
 from nodeagent.server.wire import Wire
 from runtimes.contract import StreamSession
 
@@ -49,12 +50,11 @@ class SPDYClient(ProcessClient):
         finally:
             complete.cancel()
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Drop the connection if it is still there; the session's task ends with it."""
         self._wire.abort()
         if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+            await end_tasks(self._running)
 
     def _accept(self, stream: Stream) -> Reset | None:
         kind = stream.headers.get("streamtype", "")
@@ -96,9 +96,7 @@ class SPDYClient(ProcessClient):
         try:
             await asyncio.wait({self._running})
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(*tasks)
 
 
 async def _pump_stdin(stream: Stream, session: StreamSession) -> None:

@@ -1,220 +1,229 @@
-"""Reading a container's log file."""
+"""Reading container logs: every option against a naive reference, and following across rotations."""
 
 import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodeagent.server.log_lines import Line, nine_digits, parse_line, parse_time
-from nodeagent.server.log_reader import LogOptions, read_log
+from nodeagent.server.log_reader import LogOptions, read_log, tail_position
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+DEADLINE_SECONDS = 60.0
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (
+            b"2026-01-02T03:04:05.1Z stdout F hello world",
+            Line("2026-01-02T03:04:05.1Z", "stdout", False, b"hello world"),
+        ),
+        (b"2026-01-02T03:04:05.1Z stderr P half", Line("2026-01-02T03:04:05.1Z", "stderr", True, b"half")),
+        (b"t stdout P:extra x", Line("t", "stdout", True, b"x")),
+        (b"t stdout F:P x", Line("t", "stdout", False, b"x")),
+        (b"t stdout F ", Line("t", "stdout", False, b"")),
+        (b"t stdout F", Line("t", "stdout", False, b"")),
+        (b"t stdout F  two  spaces ", Line("t", "stdout", False, b" two  spaces ")),
+        (b'{"log":"hi\\n","stream":"stderr","time":"t"}', Line("t", "stderr", False, b"hi")),
+        (b'{"log":"hi","stream":"stdout","time":"t"}', Line("t", "stdout", True, b"hi")),
+        (b'{"log":"hi"}', None),
+        (b"{", None),
+        (b"", None),
+        (b"t stdin F x", None),
+        (b"no line", None),
+    ],
+)
+def test_parse_line(raw: bytes, expected: Line | None) -> None:
+    """CRI lines with their tags, Docker's lines, and what is neither."""
+    assert parse_line(raw) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "nine", "time"),
+    [
+        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05.000000000Z", START),
+        ("2026-01-02T03:04:05.1Z", "2026-01-02T03:04:05.100000000Z", START + timedelta(microseconds=100_000)),
+        ("2026-01-02T03:04:05.123456789Z", "2026-01-02T03:04:05.123456789Z", START + timedelta(microseconds=123_456)),
+        ("2026-01-02T05:04:05+02:00", "2026-01-02T05:04:05.000000000+02:00", START),
+        ("2026-01-02T05:04:05.5+02:00", "2026-01-02T05:04:05.500000000+02:00", START + timedelta(microseconds=500_000)),
+    ],
+)
+def test_times(text: str, nine: str, time: datetime) -> None:
+    """Any number of digits is read, exactly nine are shown."""
+    assert (nine_digits(text), parse_time(text)) == (nine, time)
+
+
+def written(number: int) -> datetime:
+    return START + timedelta(seconds=number)
+
+
+def cri_line(number: int, content: bytes, *, partial: bool = False, stream: str = "stdout") -> bytes:
+    time = f"{written(number):%Y-%m-%dT%H:%M:%S}.000000000Z"
+    return b" ".join([time.encode(), stream.encode(), b"P" if partial else b"F", content]) + b"\n"
+
+
+Entry = tuple[bytes, bool, str]
+ENTRIES = st.lists(
+    st.tuples(
+        st.binary(max_size=30).map(lambda data: data.replace(b"\n", b"")),
+        st.booleans(),
+        st.sampled_from(["stdout", "stderr"]),
+    ),
+    max_size=12,
+)
+
+
+def reference(entries: list[Entry], options: LogOptions) -> bytes:
+    """What is to be sent, the slow and plain way."""
+    numbered = list(enumerate(entries))
+    if options.tail_lines is not None:
+        numbered = numbered[max(0, len(numbered) - options.tail_lines) :]
+    sent, inside = b"", False
+    for number, (content, partial, _) in numbered:
+        if options.since is not None and written(number) < options.since:
+            continue
+        if options.timestamps and not inside:
+            sent += f"{written(number):%Y-%m-%dT%H:%M:%S}.000000000Z ".encode()
+        sent += content + (b"" if partial else b"\n")
+        inside = partial
+    return sent if options.limit_bytes is None else sent[: options.limit_bytes]
 
 
 async def ended() -> bool:
     return False
 
 
-async def read(path: Path, **options) -> bytes:
-    return b"".join([piece async for piece in read_log(path, LogOptions(**options), ended)])
+async def whole(path: Path, options: LogOptions, is_running: Callable[[], Awaitable[bool]] = ended) -> bytes:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        return b"".join([piece async for piece in read_log(path, options, is_running)])
 
 
-@pytest.mark.parametrize(
-    ("raw", "line"),
-    [
-        (
-            b"2026-01-01T00:00:00.1Z stdout F hello  world ",
-            Line("2026-01-01T00:00:00.1Z", "stdout", False, b"hello  world "),
-        ),
-        (b"2026-01-01T00:00:00.1Z stderr P:x part", Line("2026-01-01T00:00:00.1Z", "stderr", True, b"part")),
-        (b"2026-01-01T00:00:00.1Z stdout F ", Line("2026-01-01T00:00:00.1Z", "stdout", False, b"")),
-        (b"2026-01-01T00:00:00.1Z stdout F", Line("2026-01-01T00:00:00.1Z", "stdout", False, b"")),
-        (b"2026-01-01T00:00:00.1Z other F x", None),
-        (b"rubbish", None),
-        (
-            b'{"log":"a\\n","stream":"stderr","time":"2026-01-01T00:00:00Z"}',
-            Line("2026-01-01T00:00:00Z", "stderr", False, b"a"),
-        ),
-        (
-            b'{"log":"a","stream":"stdout","time":"2026-01-01T00:00:00Z"}',
-            Line("2026-01-01T00:00:00Z", "stdout", True, b"a"),
-        ),
-        (b'{"log":1}', None),
-        (b"{broken", None),
-    ],
-)
-def test_lines(raw, line):
-    """CRI and Docker lines are understood; what is neither is nothing."""
-    assert parse_line(raw) == line
-
-
-@pytest.mark.parametrize(
-    ("text", "nine"),
-    [
-        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000000000Z"),
-        ("2026-01-01T00:00:00.5Z", "2026-01-01T00:00:00.500000000Z"),
-        ("2026-01-01T00:00:00.123456789+02:00", "2026-01-01T00:00:00.123456789+02:00"),
-        ("2026-01-01T00:00:00+02:00", "2026-01-01T00:00:00.000000000+02:00"),
-    ],
-)
-def test_nine_digits(text, nine):
-    """Timestamps are shown with exactly nine digits."""
-    assert nine_digits(text) == nine
-    assert parse_time(nine) == parse_time(text)
-
-
-entries = st.lists(
-    st.tuples(st.binary(max_size=30).map(lambda raw: raw.replace(b"\n", b"")), st.booleans()), max_size=40
-)
-
-
-def written(lines: list[tuple[bytes, bool]]) -> bytes:
-    return b"".join(
-        f"{(START + timedelta(seconds=number)).isoformat()} stdout {'P' if partial else 'F'} ".encode()
-        + content
-        + b"\n"
-        for number, (content, partial) in enumerate(lines)
-    )
-
-
-def naive(lines, *, tail_lines, since, limit_bytes, timestamps) -> bytes:
-    """What the facts say, without any cleverness."""
-    numbered = list(enumerate(lines))
-    if tail_lines is not None:
-        numbered = numbered[len(numbered) - min(tail_lines, len(numbered)) :]
-    found, inside = b"", False
-    for number, (content, partial) in numbered:
-        if number < since:
-            continue
-        if timestamps and not inside:
-            found += nine_digits((START + timedelta(seconds=number)).isoformat()).encode() + b" "
-        found += content + (b"" if partial else b"\n")
-        inside = partial
-    return found if limit_bytes is None else found[:limit_bytes]
-
-
+@settings(max_examples=150, deadline=None)
 @given(
-    lines=entries,
-    tail_lines=st.none() | st.integers(0, 50),
-    since=st.integers(0, 50),
-    limit_bytes=st.none() | st.integers(1, 500),
-    timestamps=st.booleans(),
+    ENTRIES,
+    st.booleans(),
+    st.booleans(),
+    st.none() | st.integers(0, 14),
+    st.none() | st.integers(-1, 14),
+    st.none() | st.integers(1, 200),
 )
-def test_options_against_a_naive_reader(tmp_path_factory, lines, tail_lines, since, limit_bytes, timestamps):
-    """tail, since, limit and timestamps, in every combination."""
-    path = tmp_path_factory.mktemp("log") / "0.log"
-    path.write_bytes(written(lines))
-    options = {"tail_lines": tail_lines, "limit_bytes": limit_bytes, "timestamps": timestamps}
-    found = asyncio.run(read(path, since=START + timedelta(seconds=since), **options))
-    assert found == naive(lines, since=since, **options)
+def test_options_against_a_reference(
+    entries: list[Entry], follow: bool, timestamps: bool, tail: int | None, since: int | None, limit: int | None
+) -> None:
+    """Every combination of options sends what the reference sends; following a log that has ended makes no difference."""
+    options = LogOptions(
+        follow=follow,
+        timestamps=timestamps,
+        tail_lines=tail,
+        since=None if since is None else written(since),
+        limit_bytes=limit,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "0.log"
+        lines = [
+            cri_line(number, content, partial=partial, stream=stream)
+            for number, (content, partial, stream) in enumerate(entries)
+        ]
+        path.write_bytes(b"".join(lines))
+        assert asyncio.run(whole(path, options)) == reference(entries, options)
 
 
-@pytest.mark.parametrize("tail_lines", [1, 5000, 9999, 10000, 20000])
-async def test_tail_of_a_large_file(tmp_path, tail_lines):
-    """The last lines are found across blocks."""
+@pytest.mark.parametrize("lines", [0, 1, 2, 999, 1000, 1001])
+@pytest.mark.parametrize("end", [b"\n", b"\nunfinished"])
+def test_tail_of_large_files(tmp_path: Path, lines: int, end: bytes) -> None:
+    """The tail is found across blocks, whether or not the last line is finished."""
+    text = b"\n".join(b"%d " % number + b"x" * (number % 400) for number in range(1000)) + end
+    (tmp_path / "log").write_bytes(text)
+    with open(tmp_path / "log", "rb") as file:
+        found = text[tail_position(file.fileno(), lines) :]
+    assert found == b"".join(text.splitlines(keepends=True)[-lines:] if lines else [])
+
+
+async def test_bad_lines_are_skipped(tmp_path: Path) -> None:
+    """Lines that are none do not stop the reader."""
     path = tmp_path / "0.log"
-    lines = [(f"line {number} {'x' * (number % 97)}".encode(), False) for number in range(10000)]
-    path.write_bytes(written(lines))
-    wanted = b"".join(content + b"\n" for content, _ in lines[-tail_lines:])
-    assert await read(path, tail_lines=tail_lines) == wanted
+    path.write_bytes(b"rubbish\n" + cri_line(0, b"one") + b"\n{\n\xff\xfe\n" + cri_line(1, b"two"))
+    assert await whole(path, LogOptions()) == b"one\ntwo\n"
 
 
-async def test_rubbish_and_an_unfinished_last_line(tmp_path):
-    """What is no line is left out, however long; the last line counts without its end."""
-    path = tmp_path / "0.log"
-    good = written([(b"one", False)])
-    path.write_bytes(good + b"rubbish\n\n" + b"y" * (5 * 1024 * 1024) + b"\n" + good + written([(b"last", False)])[:-1])
-    assert await read(path) == b"one\none\nlast\n"
-
-
-class Follower:
-    """A reader that follows in the background; the container runs until `stop`."""
-
-    def __init__(self, path: Path, **options) -> None:
-        self.running = True
-        self.data = b""
-        self._path, self._options = path, options
-        self._changed = asyncio.Condition()
-        self.task = asyncio.create_task(self._follow())
-
-    async def _follow(self) -> None:
-        async def is_running() -> bool:
-            return self.running
-
-        async for piece in read_log(self._path, LogOptions(follow=True, **self._options), is_running):
-            async with self._changed:
-                self.data += piece
-                self._changed.notify_all()
-
-    async def until(self, wanted: bytes) -> None:
-        async with asyncio.timeout(30), self._changed:
-            await self._changed.wait_for(lambda: self.data.endswith(wanted))
-
-
-def append(path: Path, *texts: str) -> None:
-    with path.open("ab") as file:
-        file.write(written([(text.encode(), False) for text in texts]))
-
-
-async def test_follow_from_the_end(tmp_path):
-    """With tail 0 only what comes later is seen; the end of the container is the end of the log."""
-    path = tmp_path / "0.log"
-    append(path, "before")
-    follower = Follower(path, tail_lines=0)
-    await asyncio.sleep(0)
-    append(path, "after")
-    await follower.until(b"after\n")
-    follower.running = False
-    append(path, "last words")
-    await asyncio.wait_for(follower.task, 30)
-    assert follower.data == b"after\nlast words\n"
-
-
-async def test_follow_across_rotations(tmp_path):
-    """Nothing is lost or doubled, also when the log is rotated faster than it is read, and the old files are packed."""
-    path = tmp_path / "0.log"
-    append(path, "0")
-    follower = Follower(path)
-    await follower.until(b"0\n")
-    expected = ["0"]
-    for number in range(1, 60):
-        append(path, f"{number}")
-        path.rename(tmp_path / f"0.log.20260101-0000{number:02}")
-        append(path, f"{number}b")
-        expected += [f"{number}", f"{number}b"]
-        if number % 5 == 0:
-            await follower.until(f"{number}b\n".encode())
-        if number == 30:
-            for old in sorted(tmp_path.glob("0.log.2*"))[:-1]:
-                old.rename(old.with_name(f"{old.name}.gz"))
-    await follower.until(b"59b\n")
-    follower.running = False
-    append(path, "end")
-    await asyncio.wait_for(follower.task, 30)
-    assert follower.data.decode().split() == [*expected, "end"]
-
-
-async def test_follow_while_the_name_is_missing(tmp_path):
-    """Between the rename and the new file the old one is still read."""
-    path = tmp_path / "0.log"
-    append(path, "one")
-    follower = Follower(path)
-    await follower.until(b"one\n")
-    old = path.rename(tmp_path / "0.log.20260101-000000")
-    append(old, "two")
-    await follower.until(b"two\n")
-    append(path, "three")
-    await follower.until(b"three\n")
-    follower.running = False
-    append(path, "four")
-    await asyncio.wait_for(follower.task, 30)
-    assert follower.data == b"one\ntwo\nthree\nfour\n"
-
-
-async def test_missing_file(tmp_path):
-    """Told at once."""
+async def test_missing_file(tmp_path: Path) -> None:
+    """A log that cannot be opened is an error before anything is sent."""
     with pytest.raises(FileNotFoundError):
-        await read(tmp_path / "none.log")
+        await whole(tmp_path / "0.log", LogOptions())
+
+
+class Writer:
+    """A container that writes and is rotated, one step each time the reader has come to the end of what there is."""
+
+    def __init__(self, path: Path, steps: list[Callable[["Writer"], None]]) -> None:
+        self.path = path
+        self.steps = steps
+        self.number = 0
+        self.file = open(path, "ab", buffering=0)
+
+    def write(self, count: int = 1) -> None:
+        for _ in range(count):
+            os.write(self.file.fileno(), cri_line(self.number, b"%d" % self.number))
+            self.number += 1
+
+    def rename(self) -> None:
+        self.path.rename(self.path.with_name(f"0.log.2026010203{self.number:04d}"))
+
+    def reopen(self) -> None:
+        self.file.close()
+        self.file = open(self.path, "ab", buffering=0)
+
+    async def is_running(self) -> bool:
+        if not self.steps:
+            return False
+        self.steps.pop(0)(self)
+        return True
+
+
+def rotate(writer: Writer) -> None:
+    writer.write(2)
+    writer.rename()
+    writer.write(2)  # still to the old file: it is told to open the new one only now
+    writer.reopen()
+    writer.write(2)
+
+
+ROTATIONS: dict[str, list[Callable[[Writer], None]]] = {
+    "none": [Writer.write, Writer.write],
+    "once": [Writer.write, rotate, Writer.write],
+    "several": [rotate, rotate, rotate, Writer.write],
+    "nothing written in between": [Writer.rename, Writer.reopen, Writer.write],
+    "lines after the rename": [Writer.rename, Writer.write, Writer.reopen, Writer.write],
+    "two at once": [lambda writer: (rotate(writer), rotate(writer), None)[-1], Writer.write],
+    "large": [lambda writer: writer.write(3000), rotate, lambda writer: writer.write(3000)],
+}
+
+
+@pytest.mark.parametrize("steps", ROTATIONS.values(), ids=ROTATIONS.keys())
+async def test_follow_across_rotations(tmp_path: Path, steps: list[Callable[[Writer], None]]) -> None:
+    """Every line arrives once and in order, whenever the log is renamed and begun anew."""
+    writer = Writer(tmp_path / "0.log", list(steps))
+    writer.write(3)
+    try:
+        sent = await whole(writer.path, LogOptions(follow=True), writer.is_running)
+    finally:
+        writer.file.close()
+    assert sent.split() == [b"%d" % number for number in range(writer.number)]
+
+
+async def test_follow_from_the_end(tmp_path: Path) -> None:
+    """With tail 0 only what comes is sent, and limitBytes ends a log that would go on."""
+    writer = Writer(tmp_path / "0.log", [Writer.write] * 10)
+    writer.write(3)
+    try:
+        sent = await whole(writer.path, LogOptions(follow=True, tail_lines=0, limit_bytes=4), writer.is_running)
+    finally:
+        writer.file.close()
+    assert sent == b"3\n4\n"
