@@ -25,6 +25,7 @@ from nodeagent.cgroups.systemd import SystemdSlices
 from nodeagent.config import Config, RuntimeSettings
 from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
 from nodeagent.config.values import seconds
+from nodeagent.images.gc import GarbagePolicy, Store
 from nodeagent.images.pulling import PullLimits
 from nodeagent.node.capacity import InvalidReservation, Limits, allocatable, capacity, check_reservations
 from nodeagent.node.facts import Machine
@@ -59,7 +60,7 @@ from runtimes.oci.network import CNINetwork, CNISettings
 from runtimes.registry import Registry, Runtime, RuntimeFactory, UnknownHandler, factories
 
 # What the node tells of itself: features whose wire formats this agent speaks.
-DECLARED_FEATURES = ("RestartAllContainersOnContainerExits",)
+DECLARED_FEATURES = ("ExtendWebSocketsToKubelet", "RestartAllContainersOnContainerExits")
 
 
 class BuildError(Exception):
@@ -352,6 +353,27 @@ def dns_settings(config: Config, node_ips: tuple[str, ...]) -> DNSSettings:
         cluster_domain=config.kubelet.clusterDomain,
         host=host,
         node_ips=node_ips,
+    )
+
+
+def image_stores(registry: Registry) -> list[Store]:
+    """Every image store of the node once, with the runtimes that live from it."""
+    by_store: dict[int, list[Runtime]] = {}
+    for runtime in registry:
+        by_store.setdefault(id(runtime.images), []).append(runtime)
+    return [
+        Store(images=users[0].images, runtimes=tuple(runtime.service for runtime in users))
+        for users in by_store.values()
+    ]
+
+
+def garbage_policy(config: Config) -> GarbagePolicy:
+    kubelet = config.kubelet
+    return GarbagePolicy(
+        high_percent=kubelet.imageGCHighThresholdPercent,
+        low_percent=kubelet.imageGCLowThresholdPercent,
+        minimum_age_seconds=seconds(kubelet.imageMinimumGCAge),
+        maximum_age_seconds=seconds(kubelet.imageMaximumGCAge),
     )
 
 

@@ -25,12 +25,13 @@ from cni.default import write_default
 from nodeagent import build, logs
 from nodeagent.api import kubeconfig
 from nodeagent.api.client import ApiClient
-from nodeagent.api.events import EventRecorder, Events, LoggingEvents, node_reference
+from nodeagent.api.events import EventRecorder, Events, LoggingEvents, NodeEvents, node_reference
 from nodeagent.api.informer import Informer
 from nodeagent.api.objects import ObjectCache, StaticOnly
 from nodeagent.api.tokens import NoTokens, TokenManager
 from nodeagent.cgroups.detect import detect as detect_cgroups
 from nodeagent.config import Config
+from nodeagent.images.gc import ImageGarbage
 from nodeagent.images.keyring import NodeKeyring
 from nodeagent.images.manager import ImageManager
 from nodeagent.node.addresses import node_addresses, node_ips
@@ -263,6 +264,10 @@ class Agent:
         for runtime in self.registry:
             tasks.create_task(self.pods.follow(runtime), name=f"events of {runtime.handler}")
         tasks.create_task(self.orphans.run(), name="orphans")
+        garbage = ImageGarbage(
+            build.image_stores(self.registry), build.garbage_policy(config), NodeEvents(events, config.node_name)
+        )
+        tasks.create_task(garbage.run(), name="image garbage")
 
     def _on_pods(self, changes: list[PodChange]) -> None:
         self.pods.apply(changes)

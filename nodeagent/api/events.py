@@ -74,6 +74,17 @@ def node_reference(node_name: str) -> ObjectReference:
     return ObjectReference(apiVersion="v1", kind="Node", name=node_name)
 
 
+class NodeEvents:
+    """Events about the own node."""
+
+    def __init__(self, events: Events, node_name: str) -> None:
+        self._events = events
+        self._reference = node_reference(node_name)
+
+    def node_event(self, type: str, reason: str, message: str) -> None:
+        self._events.event(self._reference, type, reason, message)
+
+
 class LoggingEvents(Events):
     """Only logs. For an agent without an API."""
 

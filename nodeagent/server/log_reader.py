@@ -55,7 +55,9 @@ async def read_log(path: Path, options: LogOptions, is_running: Callable[[], Awa
                         return
                 if changes is None or not running:
                     break
-                if not read_any and file.replaced():
+                if read_any:
+                    continue  # look again: only at its end is the file asked after, or waited for
+                if file.replaced():
                     # the writer had left the old file before the new one was there: now its end is final
                     while lines := await asyncio.to_thread(file.lines):
                         if piece := output.take(lines):
@@ -64,11 +66,10 @@ async def read_log(path: Path, options: LogOptions, is_running: Callable[[], Awa
                         yield piece
                     file.advance()
                     continue
-                if not read_any and not await is_running():
+                if not await is_running():
                     running = False  # what is read after this is all there will ever be
                     continue
-                if not (read_any and file.replaced()):
-                    await _change(changes)
+                await _change(changes)
             if piece := output.take(file.rest()):
                 yield piece
     finally:

@@ -116,8 +116,8 @@ class RawWire(asyncio.Protocol):
 
     async def finish(self) -> None:
         if not self._lost:
-            self._transport.set_write_buffer_limits(high=0)
-            self._transport.write(b"")  # has the limit looked at
+            # with one byte pending writing is paused at once; it is resumed when none is left
+            self._transport.set_write_buffer_limits(high=1, low=0)
             with contextlib.suppress(ConnectionResetError):
                 await self.drain()
             self._transport.close()

@@ -242,7 +242,7 @@ def test_port_forward(node: NodeUnderTest, web: str, client: str) -> None:
 
 
 def test_new_clients_use_websocket(node: NodeUnderTest, web: str) -> None:
-    """kubectl 1.32 speaks v5 WebSocket, and tunnels port-forward in WebSocket: it never has to fall back to SPDY."""
+    """exec of kubectl 1.32 is v5 WebSocket: it does not have to fall back to SPDY."""
     done = run(node, "kubectl", "exec", "-v=8", web, "--", "true")
     assert (done.returncode, b"fallback" in done.stderr) == (0, False), done.stderr
     assert b"Sec-Websocket-Protocol: v5.channel.k8s.io" in done.stderr.replace(b"WebSocket", b"Websocket"), done.stderr

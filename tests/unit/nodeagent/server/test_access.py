@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from nodeagent.api.errors import Forbidden, Unavailable
+from nodeagent.api.errors import Fault, Forbidden, Unavailable
 from nodeagent.server.auth import subresources_of
 
 
@@ -121,16 +121,16 @@ async def test_verbs(guarded):
 
 async def test_api_in_trouble(make_endpoint):
     """An API that cannot answer is asked again; one that stays away, or refuses, is an error and lets nobody in."""
-    passing = Reviews(allowed=[("admin", "pods")], faults=[Unavailable("refused")] * 4)
+    passing = Reviews(allowed=[("admin", "pods")], faults=[Unavailable("refused", Fault.REFUSED)] * 4)
     endpoint = await make_endpoint(reviews=passing, guard={"sleep": no_sleep})
     assert (await endpoint.get("/pods"))[0] == 200
-    staying = Reviews(allowed=[("admin", "pods")], faults=[Unavailable("refused")] * 5)
+    staying = Reviews(allowed=[("admin", "pods")], faults=[Unavailable("refused", Fault.REFUSED)] * 5)
     endpoint = await make_endpoint(reviews=staying, guard={"sleep": no_sleep})
     assert await endpoint.get("/pods") == (
         500,
         "Authorization error (user=admin, verb=get, resource=nodes, subresource=pods)",
     )
-    refusing = Reviews(tokens={"good": ANN}, faults=[Forbidden("no", status=403, reason="Forbidden")])
+    refusing = Reviews(tokens={"good": ANN}, faults=[Forbidden(403, "Forbidden", "no")])
     endpoint = await make_endpoint(reviews=refusing, guard={"sleep": no_sleep})
     assert await anonymous(endpoint, "/pods", Authorization="Bearer good") == (401, "Unauthorized")
     assert len(refusing.asked) == 1

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from nodeagent.api.errors import Unavailable
+from nodeagent.api.errors import Fault, Unavailable
 from nodeagent.server import auth
 from nodeagent.server.auth import Denied, Guard, User, subresources_of
 
@@ -30,7 +30,7 @@ class Reviews:
         spec = msgspec.json.decode(body or b"")["spec"]
         self.asked.append((path, spec))
         if len(self.asked) <= self._failures:
-            raise Unavailable(Fault.REFUSED, "not now")
+            raise Unavailable("not now", Fault.REFUSED)
         if path == TOKENS:
             user = {"username": "robot", "groups": ["bots"], "uid": "u1", "extra": {"k": ["v"]}}
             status = {"authenticated": True, "user": user} if self._known else {"authenticated": False}

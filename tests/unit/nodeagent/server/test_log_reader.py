@@ -166,19 +166,19 @@ class Writer:
         self.path = path
         self.steps = steps
         self.number = 0
-        self.file = open(path, "ab", buffering=0)
+        self.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def write(self, count: int = 1) -> None:
         for _ in range(count):
-            os.write(self.file.fileno(), cri_line(self.number, b"%d" % self.number))
+            os.write(self.file, cri_line(self.number, b"%d" % self.number))
             self.number += 1
 
     def rename(self) -> None:
         self.path.rename(self.path.with_name(f"0.log.2026010203{self.number:04d}"))
 
     def reopen(self) -> None:
-        self.file.close()
-        self.file = open(self.path, "ab", buffering=0)
+        os.close(self.file)
+        self.file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     async def is_running(self) -> bool:
         if not self.steps:
@@ -214,7 +214,7 @@ async def test_follow_across_rotations(tmp_path: Path, steps: list[Callable[[Wri
     try:
         sent = await whole(writer.path, LogOptions(follow=True), writer.is_running)
     finally:
-        writer.file.close()
+        os.close(writer.file)
     assert sent.split() == [b"%d" % number for number in range(writer.number)]
 
 
@@ -225,5 +225,5 @@ async def test_follow_from_the_end(tmp_path: Path) -> None:
     try:
         sent = await whole(writer.path, LogOptions(follow=True, tail_lines=0, limit_bytes=4), writer.is_running)
     finally:
-        writer.file.close()
+        os.close(writer.file)
     assert sent == b"3\n4\n"

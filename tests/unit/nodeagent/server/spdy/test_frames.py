@@ -81,6 +81,12 @@ def test_header_blocks_round_trip(blocks: list[dict[str, str]]) -> None:
     assert [inflater.pairs(deflater.block(block)) for block in blocks] == blocks
 
 
+def test_blocks_name_the_dictionary() -> None:
+    """The first block of a direction says that it is made with the standard dictionary, as clients insist on."""
+    first = Deflater().block({"a": "b"})
+    assert (first[0], bool(first[1] & 0x20), first[2:6]) == (0x78, True, bytes.fromhex("e3c6a7c2"))
+
+
 def compressed(plain: bytes) -> bytes:
     context = zlib.compressobj(9, zlib.DEFLATED, 15, 9, 0, zdict=DICTIONARY)
     return context.compress(plain) + context.flush(zlib.Z_SYNC_FLUSH)
