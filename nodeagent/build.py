@@ -104,7 +104,10 @@ async def runtimes(config: Config, stack: contextlib.AsyncExitStack) -> tuple[Re
     for handler, settings in config.agent.runtimes.items():
         factory = known.get(settings.type)
         if factory is None:
-            raise BuildError(f"runtimes.{handler}.type: {settings.type!r} is none of {', '.join(sorted(known))}")
+            later = "; runtimes behind a CRI socket come with a later version" if settings.type == "cri" else ""
+            raise BuildError(
+                f"runtimes.{handler}.type: {settings.type!r} is none of {', '.join(sorted(known))} on this node{later}"
+            )
         try:
             made[handler] = factory(handler, _settings(settings), context)
         except ValueError as error:

@@ -1,18 +1,16 @@
 """The runtimes of a node that nobody has configured any for: what the machine has."""
 
 import shutil
-from pathlib import Path
 
 from nodeagent.config.agent import RuntimeSettings
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
 # gVisor on any kernel and without KVM; its network stack is the pod's own namespace, so every pod has its IP.
 GVISOR_ARGS = ["--platform=ptrace", "--network=host"]
 
 
-def detect(search_path: str = SEARCH_PATH, containerd_socket: Path = CONTAINERD_SOCKET) -> dict[str, RuntimeSettings]:
-    """Handler -> settings of every OCI runtime on the path, and of containerd where it listens."""
+def detect(search_path: str = SEARCH_PATH) -> dict[str, RuntimeSettings]:
+    """Handler -> settings of every OCI runtime on the path."""
     found: dict[str, RuntimeSettings] = {}
     for handler, program in (("runc", "runc"), ("crun", "crun")):
         path = shutil.which(program, path=search_path)
@@ -21,6 +19,4 @@ def detect(search_path: str = SEARCH_PATH, containerd_socket: Path = CONTAINERD_
     runsc = shutil.which("runsc", path=search_path)
     if runsc is not None:
         found["gvisor"] = RuntimeSettings(type="oci", path=runsc, args=GVISOR_ARGS, infraContainer="always")
-    if containerd_socket.is_socket():
-        found["containerd"] = RuntimeSettings(type="cri", endpoint=f"unix://{containerd_socket}", handler="runc")
     return found

@@ -100,8 +100,15 @@ def _owner(port: int) -> str:
         if listens and connection.pid:
             try:
                 process = psutil.Process(connection.pid)
-                name = "nodeagent" if any("nodeagent" in part for part in process.cmdline()[:4]) else process.name()
+                name = "nodeagent" if _is_agent(process.cmdline()) else process.name()
             except psutil.Error:
                 return ""
             return f"{name} (pid {connection.pid})"
     return ""
+
+
+def _is_agent(command: list[str]) -> bool:
+    """`python …/nodeagent run`, `python -m nodeagent run`, `python -m nodeagent.apiserver`."""
+    script = command[1].rpartition("/")[2] if len(command) > 1 else ""
+    module = command[2] if script == "-m" and len(command) > 2 else ""
+    return script == "nodeagent" or module in ("nodeagent", "nodeagent.apiserver")
