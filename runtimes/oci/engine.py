@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 _API_VERSION = "v1"
 _STOP_SECONDS = 30.0
+_LOCK_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 0.0)
 
 
 class OCIRuntime(RuntimeService, LocalStreaming):
@@ -62,7 +63,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
         """
         if reason := await program.missing_program(self._config.conmon_path):
             raise errors.Unavailable(f"conmon: {reason}")
-        self._lock = await asyncio.to_thread(_take, self._config.state_dir)
+        self._lock = await _take(self._config.state_dir)
         try:
             self._parts = await _assemble(self._config, self._images, self._network)
             self._parts.exits.start()
@@ -417,16 +418,22 @@ async def _assemble(config: OCIRuntimeConfig, images: ImageStore, network: Netwo
     return _Parts(core)
 
 
-def _take(state_dir: Path) -> int:
-    """The state is one engine's at a time; the kernel gives it back when that one ends, however it ends. Raises Unavailable."""
+async def _take(state_dir: Path) -> int:
+    """The state is one engine's at a time; the kernel gives it back when that one ends, however it ends. Raises Unavailable.
+
+    A program that a killed agent was just about to run holds the lock until its exec, which closes it: waited for.
+    """
     state_dir.mkdir(parents=True, exist_ok=True)
     fd = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        raise errors.Unavailable(f"{state_dir} is in use by another agent") from error
-    return fd
+    for pause_seconds in _LOCK_PAUSES_SECONDS:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(pause_seconds)
+        else:
+            return fd
+    os.close(fd)
+    raise errors.Unavailable(f"{state_dir} is in use by another agent")
 
 
 def _condition(kind: str, reason: str, trouble: str | None) -> cri.RuntimeCondition:
