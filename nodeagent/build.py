@@ -50,6 +50,7 @@ from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
 from nodeagent.volumes.projected import ProjectedPlugin
 from nodeagent.volumes.secret import SecretPlugin
+from runtimes.cri.factory import cri_runtime
 from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.engine import OCIRuntime
 from runtimes.oci.images.registries import Mirror, Registries
@@ -104,10 +105,7 @@ async def runtimes(config: Config, stack: contextlib.AsyncExitStack) -> tuple[Re
     for handler, settings in config.agent.runtimes.items():
         factory = known.get(settings.type)
         if factory is None:
-            later = "; runtimes behind a CRI socket come with a later version" if settings.type == "cri" else ""
-            raise BuildError(
-                f"runtimes.{handler}.type: {settings.type!r} is none of {', '.join(sorted(known))} on this node{later}"
-            )
+            raise BuildError(f"runtimes.{handler}.type: {settings.type!r} is none of {', '.join(sorted(known))}")
         try:
             made[handler] = factory(handler, _settings(settings), context)
         except ValueError as error:
@@ -158,7 +156,7 @@ def oci_runtime(handler: str, settings: Mapping[str, object], context: RuntimeCo
     )
 
 
-BUILT_IN: dict[str, RuntimeFactory] = {"oci": oci_runtime}
+BUILT_IN: dict[str, RuntimeFactory] = {"oci": oci_runtime, "cri": cri_runtime}
 
 
 def _settings(settings: RuntimeSettings) -> dict[str, object]:

@@ -66,6 +66,9 @@ from nodeagent.sources.api import ApiSource
 from nodeagent.sources.merger import PodChange, PodMerger
 from nodeagent.sources.mirror import MirrorPods
 from nodeagent.standalone import APINotStarted, EmbeddedAPI, EmbeddedAPISettings
+from nodeagent.stats.handlers import StatsHandlers
+from nodeagent.stats.node import NodeReader
+from nodeagent.stats.pods import PodReader
 from runtimes.errors import RuntimeFault
 
 log = logging.getLogger(__name__)
@@ -382,7 +385,15 @@ class Agent:
         try:
             settings = build.server_settings(self.config, self._host_ips, self.embedded)
             guard = build.guard(self.config, client)
-            server = NodeServer(settings, self.pods, guard, healthy=lambda: True)
+            statistics = StatsHandlers(
+                self.config.node_name,
+                NodeReader(self.config.options.root_dir),
+                PodReader(self.registry),
+                images_dir=self.config.options.state_dir,
+            )
+            server = NodeServer(
+                settings, self.pods, guard, healthy=lambda: True, parts=(statistics,), configz=lambda: config
+            )
             await server.start()
         except OSError as error:
             raise StartError(

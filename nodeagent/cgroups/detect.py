@@ -47,4 +47,4 @@ def detect(root: Path = DEFAULT_ROOT, mount_table: Path = _MOUNT_TABLE) -> Cgrou
         return CgroupsV2(root)
     if not mounts.v1:
         raise CgroupError(f"no cgroups are mounted below {root}")
-    return CgroupsV1(mounts.v1)
+    return CgroupsV1(mounts.v1, mounts.v2)

@@ -26,14 +26,19 @@ _UNLIMITED_BYTES = 1 << 62
 
 
 class CgroupsV1:
-    """`mounts`: controller -> mount point, as the mount table has it. Controllers may share a mount point."""
+    """`mounts`: controller -> mount point, as the mount table has it. Controllers may share a mount point.
+
+    `unified`: the v2 hierarchy of a hybrid host. Nothing is made there, but runtimes do (containerd's runc), and what they
+    leave of a pod is listed and removed with the rest.
+    """
 
     version = 1
 
-    def __init__(self, mounts: Mapping[str, Path]) -> None:
+    def __init__(self, mounts: Mapping[str, Path], unified: Path | None = None) -> None:
         self._mounts = {name: str(point) for name, point in mounts.items()}
         # one directory per hierarchy, however many controllers share it
         self._hierarchies = tuple(dict.fromkeys(self._mounts.values()))
+        self._everywhere = (*self._hierarchies, str(unified)) if unified is not None else self._hierarchies
 
     @property
     def controllers(self) -> frozenset[str]:
@@ -96,7 +101,7 @@ class CgroupsV1:
             )
 
     def children(self, path: str) -> tuple[str, ...]:
-        return tuple(sorted({name for point in self._hierarchies for name in subdirectories(point + path)}))
+        return tuple(sorted({name for point in self._everywhere for name in subdirectories(point + path)}))
 
     def processes(self, path: str) -> frozenset[int]:
         return frozenset(pid for point in self._hierarchies for pid in _processes(point + path))
@@ -118,7 +123,7 @@ class CgroupsV1:
 
     def remove(self, path: str) -> bool:
         with kernel_errors("remove", path):
-            removed = [remove_tree(point + path) for point in self._hierarchies]  # each, whatever the others say
+            removed = [remove_tree(point + path) for point in self._everywhere]  # each, whatever the others say
             return all(removed)
 
     def _open(self, kind: Callable[[Directory], Any], controller: str, path: str) -> Any:

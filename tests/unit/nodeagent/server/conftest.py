@@ -127,9 +127,13 @@ class ScriptedSession:
 
 
 class PipePort:
-    """A connection to a pod's port: what is written comes back, as from an echo server."""
+    """A connection to a pod's port: what is written comes back, as from an echo server.
 
-    def __init__(self) -> None:
+    `stubborn`: a server that goes on when its client has said its last.
+    """
+
+    def __init__(self, *, stubborn: bool = False) -> None:
+        self._stubborn = stubborn
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(maxsize=4)
         self._ended = False
         self.closed = asyncio.Event()
@@ -141,6 +145,8 @@ class PipePort:
         await self._queue.put(data)
 
     async def write_eof(self) -> None:
+        if self._stubborn:
+            return
         await self._queue.put(b"")
         self._ended = True
 
@@ -176,7 +182,7 @@ class FakeRuntime:
         self.requests.append((pod_sandbox_id, port))
         if port == 1:
             raise Unavailable("dial tcp 127.0.0.1:1: connection refused")
-        connection = PipePort()
+        connection = PipePort(stubborn=port == 2)
         self.ports.append(connection)
         return connection
 

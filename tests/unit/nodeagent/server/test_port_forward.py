@@ -79,10 +79,14 @@ async def echo_both_after(peer):
     assert peer.received[data] == b"still here"
 
 
-async def test_reset_of_the_data_stream(endpoint, spdy):
-    """kubectl resets the data stream when its own client closes, and waits for the end of the error stream."""
+@pytest.mark.parametrize("port", [8080, 2])
+async def test_reset_of_the_data_stream(endpoint, spdy, port):
+    """kubectl resets the data stream when its own client closes, and waits for the end of the error stream.
+
+    A server in the pod that does not mind the end of its input is left all the same.
+    """
     async with spdy(endpoint, PATH, PROTOCOL) as (peer, _):
-        error, data = await pair(peer, 8080, "0")
+        error, data = await pair(peer, port, "0")
         await peer.send(data, b"x")
         await peer.until(lambda: peer.received[data] == b"x")
         await peer.reset_stream(data)

@@ -1,0 +1,1 @@
+"""What pods and the node use: the stats summary and Prometheus metrics (facts: api client and server, J.3)."""

@@ -1,0 +1,103 @@
+"""Figures of the pods of all runtimes."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from proto import cri_pb2 as cri
+from runtimes.errors import RuntimeFault
+from runtimes.registry import Runtime
+
+log = logging.getLogger(__name__)
+
+LABEL_POD_NAME = "io.kubernetes.pod.name"
+LABEL_POD_NAMESPACE = "io.kubernetes.pod.namespace"
+LABEL_POD_UID = "io.kubernetes.pod.uid"
+LABEL_CONTAINER_NAME = "io.kubernetes.container.name"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerFigures:
+    """`created_ns` 0: not known."""
+
+    name: str
+    image: str
+    created_ns: int
+    stats: cri.ContainerStats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodFigures:
+    namespace: str
+    name: str
+    uid: str
+    created_ns: int
+    stats: cri.PodSandboxStats
+    containers: tuple[ContainerFigures, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodsSnapshot:
+    """`complete`: every runtime answered."""
+
+    pods: tuple[PodFigures, ...]
+    complete: bool
+
+
+class PodReader:
+    def __init__(self, runtimes: Iterable[Runtime]) -> None:
+        self._runtimes = tuple(runtimes)
+
+    async def read(self) -> PodsSnapshot:
+        """The pods of this node, by namespace and name; a runtime that does not answer is left out."""
+        answers = await asyncio.gather(*(self._of(runtime) for runtime in self._runtimes))
+        pods = [pod for answer in answers if answer is not None for pod in answer]
+        pods.sort(key=lambda pod: (pod.namespace, pod.name, pod.uid))
+        return PodsSnapshot(pods=tuple(pods), complete=None not in answers)
+
+    async def _of(self, runtime: Runtime) -> list[PodFigures] | None:
+        service = runtime.service
+        ready = cri.PodSandboxFilter()
+        ready.state.state = cri.SANDBOX_READY
+        running = cri.ContainerFilter()
+        running.state.state = cri.CONTAINER_RUNNING
+        try:
+            sandboxes, containers, stats = await asyncio.gather(
+                service.list_pod_sandbox(cri.ListPodSandboxRequest(filter=ready)),
+                service.list_containers(cri.ListContainersRequest(filter=running)),
+                service.list_pod_sandbox_stats(cri.ListPodSandboxStatsRequest()),
+            )
+        except RuntimeFault as error:
+            log.warning("runtime %s: no statistics: %s", runtime.handler, error)
+            return None
+        created = {item.id: item.created_at for item in sandboxes.items}
+        known = {item.id: item for item in containers.containers}
+        return [
+            _pod(item, created[item.attributes.id], known)
+            for item in stats.stats
+            if item.attributes.id in created and LABEL_POD_UID in item.attributes.labels
+        ]
+
+
+def _pod(stats: cri.PodSandboxStats, created_ns: int, known: dict[str, cri.Container]) -> PodFigures:
+    labels = stats.attributes.labels
+    containers = [
+        ContainerFigures(
+            name=item.attributes.labels[LABEL_CONTAINER_NAME] or item.attributes.metadata.name,
+            image=known[item.attributes.id].image.image,
+            created_ns=known[item.attributes.id].created_at,
+            stats=item,
+        )
+        for item in stats.linux.containers
+        if item.attributes.id in known
+    ]
+    containers.sort(key=lambda container: container.name)
+    return PodFigures(
+        namespace=labels[LABEL_POD_NAMESPACE],
+        name=labels[LABEL_POD_NAME],
+        uid=labels[LABEL_POD_UID],
+        created_ns=created_ns,
+        stats=stats,
+        containers=tuple(containers),
+    )

@@ -1,0 +1,177 @@
+"""The stats summary (stats.kubelet.k8s.io v1alpha1), from figures. Pure: what is not known is left out."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from nodeagent.stats.node import Filesystem, NodeFigures
+from nodeagent.stats.pods import ContainerFigures, PodFigures
+from proto import cri_pb2 as cri
+
+Document = dict[str, Any]
+
+
+def summary(
+    name: str,
+    node: NodeFigures,
+    pods: tuple[PodFigures, ...],
+    images: Filesystem | None,
+    *,
+    only_cpu_and_memory: bool = False,
+) -> Document:
+    """`images`: the file system that holds the images, where a runtime tells it."""
+    small = only_cpu_and_memory
+    return {"node": _node(name, node, images, small), "pods": [_pod(pod, node.filesystem, small) for pod in pods]}
+
+
+def timestamp(time_ns: int) -> str:
+    """Seconds, as the API writes times."""
+    return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _node(name: str, node: NodeFigures, images: Filesystem | None, small: bool) -> Document:
+    time = timestamp(node.time_ns)
+    document: Document = {
+        "nodeName": name,
+        "startTime": node.start_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "cpu": _without_none(
+            {"time": time, "usageNanoCores": node.cpu_nano_cores, "usageCoreNanoSeconds": node.cpu_core_nano_seconds}
+        ),
+        "memory": {
+            "time": time,
+            "availableBytes": node.memory_total_bytes - node.memory_working_set_bytes,
+            "usageBytes": node.memory_usage_bytes,
+            "workingSetBytes": node.memory_working_set_bytes,
+            "rssBytes": node.memory_rss_bytes,
+        },
+    }
+    if small:
+        return document
+    interfaces = [
+        {
+            "name": item.name,
+            "rxBytes": item.rx_bytes,
+            "rxErrors": item.rx_errors,
+            "txBytes": item.tx_bytes,
+            "txErrors": item.tx_errors,
+        }
+        for item in node.interfaces
+    ]
+    if interfaces:
+        document["network"] = {"time": time, **interfaces[0], "interfaces": interfaces}
+    document["fs"] = _filesystem(time, node.filesystem)
+    if images is not None:
+        document["runtime"] = {"imageFs": _filesystem(time, images), "containerFs": _filesystem(time, images)}
+    document["rlimit"] = {"time": time, "maxpid": node.max_pids, "curproc": node.running_processes}
+    document["swap"] = {
+        "time": time,
+        "swapAvailableBytes": node.swap_available_bytes,
+        "swapUsageBytes": node.swap_usage_bytes,
+    }
+    return document
+
+
+def _pod(pod: PodFigures, node_fs: Filesystem, small: bool) -> Document:
+    linux = pod.stats.linux
+    document: Document = {
+        "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
+        "startTime": timestamp(pod.created_ns),
+        "containers": [_container(container, node_fs, small) for container in pod.containers],
+        "cpu": _cpu(linux.cpu),
+        "memory": _memory(linux.memory),
+    }
+    if small:
+        return document
+    if linux.HasField("network"):
+        document["network"] = _network(linux.network)
+    if linux.HasField("process"):
+        document["process_stats"] = {"process_count": linux.process.process_count.value}
+    return document
+
+
+def _container(container: ContainerFigures, node_fs: Filesystem, small: bool) -> Document:
+    stats = container.stats
+    document: Document = {
+        "name": container.name,
+        "startTime": timestamp(container.created_ns),
+        "cpu": _cpu(stats.cpu),
+        "memory": _memory(stats.memory),
+    }
+    if small:
+        return document
+    if stats.HasField("writable_layer"):
+        layer = stats.writable_layer
+        document["rootfs"] = {
+            "time": timestamp(layer.timestamp),
+            "availableBytes": node_fs.available_bytes,
+            "capacityBytes": node_fs.capacity_bytes,
+            "usedBytes": layer.used_bytes.value,
+            "inodesFree": node_fs.inodes_free,
+            "inodes": node_fs.inodes,
+            "inodesUsed": layer.inodes_used.value,
+        }
+    if stats.HasField("swap"):
+        document["swap"] = {
+            "time": timestamp(stats.swap.timestamp),
+            "swapAvailableBytes": stats.swap.swap_available_bytes.value,
+            "swapUsageBytes": stats.swap.swap_usage_bytes.value,
+        }
+    return document
+
+
+def _cpu(cpu: cri.CpuUsage) -> Document:
+    return _given(cpu, {"usageNanoCores": "usage_nano_cores", "usageCoreNanoSeconds": "usage_core_nano_seconds"})
+
+
+def _memory(memory: cri.MemoryUsage) -> Document:
+    names = {
+        "availableBytes": "available_bytes",
+        "usageBytes": "usage_bytes",
+        "workingSetBytes": "working_set_bytes",
+        "rssBytes": "rss_bytes",
+        "pageFaults": "page_faults",
+        "majorPageFaults": "major_page_faults",
+    }
+    return _given(memory, names)
+
+
+def _network(network: cri.NetworkUsage) -> Document:
+    def interface(usage: cri.NetworkInterfaceUsage) -> Document:
+        return {
+            "name": usage.name,
+            "rxBytes": usage.rx_bytes.value,
+            "rxErrors": usage.rx_errors.value,
+            "txBytes": usage.tx_bytes.value,
+            "txErrors": usage.tx_errors.value,
+        }
+
+    default = interface(network.default_interface)
+    return {
+        "time": timestamp(network.timestamp),
+        **default,
+        "interfaces": [default, *(interface(item) for item in network.interfaces)],
+    }
+
+
+def _filesystem(time: str, found: Filesystem) -> Document:
+    return {
+        "time": time,
+        "availableBytes": found.available_bytes,
+        "capacityBytes": found.capacity_bytes,
+        "usedBytes": found.used_bytes,
+        "inodesFree": found.inodes_free,
+        "inodes": found.inodes,
+        "inodesUsed": found.inodes - found.inodes_free,
+    }
+
+
+def _given(message: Any, names: dict[str, str]) -> Document:
+    """The fields of a CRI message that the runtime filled in."""
+    document: Document = {"time": timestamp(message.timestamp)}
+    for key, name in names.items():
+        if message.HasField(name):
+            document[key] = getattr(message, name).value
+    return document
+
+
+def _without_none(document: Document) -> Document:
+    return {key: value for key, value in document.items() if value is not None}

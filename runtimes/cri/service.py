@@ -1,0 +1,157 @@
+"""`RuntimeService` and `ImageService` over an endpoint: one line a verb; the peer does the work."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from google.protobuf.message import Message
+
+from proto import cri_pb2 as cri
+from runtimes.contract import Capabilities
+from runtimes.cri.changes import Changes
+from runtimes.cri.endpoint import DEFAULT_SECONDS, Endpoint, Verb
+
+_RUNTIME = "/runtime.v1.RuntimeService/"
+_IMAGES = "/runtime.v1.ImageService/"
+_RUN_SANDBOX_SECONDS = 240.0
+
+
+def stop_deadline(request: cri.StopContainerRequest) -> float:
+    """The grace period, and then the time of any call."""
+    return DEFAULT_SECONDS + max(0, request.timeout)
+
+
+def exec_deadline(request: cri.ExecSyncRequest) -> float | None:
+    """The command's time and that of any call; a command without a time-out may run for ever."""
+    return DEFAULT_SECONDS + request.timeout if request.timeout > 0 else None
+
+
+def no_deadline(_request: Message) -> None:
+    """A pull takes as long as it takes; who waits for it may cancel it."""
+
+
+class CRIRuntime:
+    """Sandboxes and containers of one CRI endpoint. Implements `RuntimeService` and `RuntimeLifecycle`."""
+
+    capabilities = Capabilities(events=True, local_streaming=False, early_sandbox=False)
+
+    def __init__(self, endpoint: Endpoint, handler: str = "") -> None:
+        """`handler`: the peer's own runtime handler, for sandboxes that name none; empty is the peer's default."""
+        self._endpoint = endpoint
+        self._handler = handler
+        of = _RUNTIME
+        verb = endpoint.verb
+        self.version: Verb[cri.VersionRequest, cri.VersionResponse] = verb(f"{of}Version", cri.VersionResponse)
+        self.status: Verb[cri.StatusRequest, cri.StatusResponse] = verb(f"{of}Status", cri.StatusResponse)
+        self.runtime_config: Verb[cri.RuntimeConfigRequest, cri.RuntimeConfigResponse] = verb(
+            f"{of}RuntimeConfig", cri.RuntimeConfigResponse
+        )
+        self.update_runtime_config: Verb[cri.UpdateRuntimeConfigRequest, cri.UpdateRuntimeConfigResponse] = verb(
+            f"{of}UpdateRuntimeConfig", cri.UpdateRuntimeConfigResponse
+        )
+        self._run_pod_sandbox: Verb[cri.RunPodSandboxRequest, cri.RunPodSandboxResponse] = verb(
+            f"{of}RunPodSandbox", cri.RunPodSandboxResponse, lambda _request: _RUN_SANDBOX_SECONDS
+        )
+        self.stop_pod_sandbox: Verb[cri.StopPodSandboxRequest, cri.StopPodSandboxResponse] = verb(
+            f"{of}StopPodSandbox", cri.StopPodSandboxResponse
+        )
+        self.remove_pod_sandbox: Verb[cri.RemovePodSandboxRequest, cri.RemovePodSandboxResponse] = verb(
+            f"{of}RemovePodSandbox", cri.RemovePodSandboxResponse
+        )
+        self.pod_sandbox_status: Verb[cri.PodSandboxStatusRequest, cri.PodSandboxStatusResponse] = verb(
+            f"{of}PodSandboxStatus", cri.PodSandboxStatusResponse
+        )
+        self.list_pod_sandbox: Verb[cri.ListPodSandboxRequest, cri.ListPodSandboxResponse] = verb(
+            f"{of}ListPodSandbox", cri.ListPodSandboxResponse
+        )
+        self.update_pod_sandbox_resources: Verb[
+            cri.UpdatePodSandboxResourcesRequest, cri.UpdatePodSandboxResourcesResponse
+        ] = verb(f"{of}UpdatePodSandboxResources", cri.UpdatePodSandboxResourcesResponse)
+        self.create_container: Verb[cri.CreateContainerRequest, cri.CreateContainerResponse] = verb(
+            f"{of}CreateContainer", cri.CreateContainerResponse
+        )
+        self.start_container: Verb[cri.StartContainerRequest, cri.StartContainerResponse] = verb(
+            f"{of}StartContainer", cri.StartContainerResponse
+        )
+        self.stop_container: Verb[cri.StopContainerRequest, cri.StopContainerResponse] = verb(
+            f"{of}StopContainer", cri.StopContainerResponse, stop_deadline
+        )
+        self.remove_container: Verb[cri.RemoveContainerRequest, cri.RemoveContainerResponse] = verb(
+            f"{of}RemoveContainer", cri.RemoveContainerResponse
+        )
+        self.container_status: Verb[cri.ContainerStatusRequest, cri.ContainerStatusResponse] = verb(
+            f"{of}ContainerStatus", cri.ContainerStatusResponse
+        )
+        self.list_containers: Verb[cri.ListContainersRequest, cri.ListContainersResponse] = verb(
+            f"{of}ListContainers", cri.ListContainersResponse
+        )
+        self.update_container_resources: Verb[
+            cri.UpdateContainerResourcesRequest, cri.UpdateContainerResourcesResponse
+        ] = verb(f"{of}UpdateContainerResources", cri.UpdateContainerResourcesResponse)
+        self.reopen_container_log: Verb[cri.ReopenContainerLogRequest, cri.ReopenContainerLogResponse] = verb(
+            f"{of}ReopenContainerLog", cri.ReopenContainerLogResponse
+        )
+        self.exec_sync: Verb[cri.ExecSyncRequest, cri.ExecSyncResponse] = verb(
+            f"{of}ExecSync", cri.ExecSyncResponse, exec_deadline
+        )
+        self.exec: Verb[cri.ExecRequest, cri.ExecResponse] = verb(f"{of}Exec", cri.ExecResponse)
+        self.attach: Verb[cri.AttachRequest, cri.AttachResponse] = verb(f"{of}Attach", cri.AttachResponse)
+        self.port_forward: Verb[cri.PortForwardRequest, cri.PortForwardResponse] = verb(
+            f"{of}PortForward", cri.PortForwardResponse
+        )
+        self.container_stats: Verb[cri.ContainerStatsRequest, cri.ContainerStatsResponse] = verb(
+            f"{of}ContainerStats", cri.ContainerStatsResponse
+        )
+        self.list_container_stats: Verb[cri.ListContainerStatsRequest, cri.ListContainerStatsResponse] = verb(
+            f"{of}ListContainerStats", cri.ListContainerStatsResponse
+        )
+        self.pod_sandbox_stats: Verb[cri.PodSandboxStatsRequest, cri.PodSandboxStatsResponse] = verb(
+            f"{of}PodSandboxStats", cri.PodSandboxStatsResponse
+        )
+        self.list_pod_sandbox_stats: Verb[cri.ListPodSandboxStatsRequest, cri.ListPodSandboxStatsResponse] = verb(
+            f"{of}ListPodSandboxStats", cri.ListPodSandboxStatsResponse
+        )
+
+    async def start(self) -> None:
+        """Nothing is asked of the peer yet: one that is down is told by `status`, and found when it comes."""
+
+    async def stop(self) -> None:
+        await self._endpoint.close()
+
+    async def run_pod_sandbox(
+        self, request: cri.RunPodSandboxRequest, *, on_created: Callable[[str], None] | None = None
+    ) -> cri.RunPodSandboxResponse:
+        """A CRI peer answers once, when the network is up: `on_created` is never called."""
+        if not request.runtime_handler and self._handler:
+            named = cri.RunPodSandboxRequest()
+            named.CopyFrom(request)
+            named.runtime_handler = self._handler
+            request = named
+        return await self._run_pod_sandbox(request)
+
+    async def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
+        async with contextlib.aclosing(Changes(self._endpoint, self).follow()) as changes:
+            async for change in changes:
+                yield change
+
+
+class CRIImages:
+    """The image store of one CRI endpoint. Implements `ImageService`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        of = _IMAGES
+        verb = endpoint.verb
+        self.list_images: Verb[cri.ListImagesRequest, cri.ListImagesResponse] = verb(
+            f"{of}ListImages", cri.ListImagesResponse
+        )
+        self.image_status: Verb[cri.ImageStatusRequest, cri.ImageStatusResponse] = verb(
+            f"{of}ImageStatus", cri.ImageStatusResponse
+        )
+        self.pull_image: Verb[cri.PullImageRequest, cri.PullImageResponse] = verb(
+            f"{of}PullImage", cri.PullImageResponse, no_deadline
+        )
+        self.remove_image: Verb[cri.RemoveImageRequest, cri.RemoveImageResponse] = verb(
+            f"{of}RemoveImage", cri.RemoveImageResponse
+        )
+        self.image_fs_info: Verb[cri.ImageFsInfoRequest, cri.ImageFsInfoResponse] = verb(
+            f"{of}ImageFsInfo", cri.ImageFsInfoResponse
+        )

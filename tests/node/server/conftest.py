@@ -1,0 +1,145 @@
+"""The node's endpoint before the real engine with real runc. Shares the helpers of the conformance and unit suites."""
+
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+from lightkube.models.core_v1 import Pod
+
+from nodeagent.pods.manager import PodOnNode
+from nodeagent.pods.model import Stage
+from nodeagent.server.auth import Guard
+from nodeagent.server.server import NodeServer, ServerSettings
+from nodeagent.stats.handlers import StatsHandlers
+from nodeagent.stats.node import NodeReader
+from nodeagent.stats.pods import PodReader
+from runtimes.registry import Runtime
+
+_TESTS = Path(__file__).parents[2]
+
+
+def _load(name: str, path: Path) -> ModuleType:
+    loader = SourceFileLoader(name, str(path))
+    spec = spec_from_loader(name, loader)
+    assert spec is not None
+    module = sys.modules.setdefault(name, module_from_spec(spec))
+    if not hasattr(module, "pytest"):
+        loader.exec_module(module)
+    return module
+
+
+engines = _load("conformance_runtimes_conftest", _TESTS / "conformance" / "runtimes" / "conftest.py")
+clients = _load("unit_server_conftest", _TESTS / "unit" / "nodeagent" / "server" / "conftest.py")
+
+demo_image = engines.demo_image
+image_archive = engines.image_archive
+image_store = engines.image_store
+folder = engines.folder
+authorities = clients.authorities
+spdy = clients.spdy
+tunnel = clients.tunnel
+
+
+@dataclass
+class RealPods:
+    """The endpoint's view of pods that the test made straight in the engine."""
+
+    runtime: Runtime
+    found: dict[str, PodOnNode]
+
+    def pods(self) -> list[PodOnNode]:
+        return list(self.found.values())
+
+    def find(self, namespace: str, name: str, uid: str = "") -> PodOnNode | None:
+        return self.found.get(name)
+
+    def runtime_of(self, pod: Pod) -> Runtime:
+        return self.runtime
+
+
+@dataclass
+class RealNode:
+    """An engine, an endpoint before it, and the client's side of both."""
+
+    subject: Any
+    pods: RealPods
+    endpoint: Any
+
+    async def run(self, name: str, script: str, **fields: Any) -> str:
+        """Run a pod with one container `main`; returns its container id."""
+        config = self.subject.sandbox_config(name)
+        labels = {"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": "default"}
+        labels["io.kubernetes.pod.uid"] = config.metadata.uid
+        config.labels.update(labels)
+        pod = await self.subject.run_sandbox(config)
+        container = self.subject.container_config(script)
+        container.labels.update({**labels, "io.kubernetes.container.name": "main"})
+        for key, value in fields.items():
+            setattr(container, key, value)
+        container_id = await self.subject.launch(pod, container)
+        document = {
+            "metadata": {"name": name, "namespace": "default", "uid": config.metadata.uid},
+            "spec": {"containers": [{"name": "main", "image": "demo", "tty": fields.get("tty", False)}]},
+            "status": {
+                "containerStatuses": [
+                    {
+                        "name": "main",
+                        "image": "demo",
+                        "imageID": "",
+                        "ready": True,
+                        "restartCount": 0,
+                        "containerID": f"runc://{container_id}",
+                        "state": {"running": {}},
+                    }
+                ]
+            },
+        }
+        made = msgspec.convert(document, Pod)
+        self.pods.found[name] = PodOnNode(pod=made, status=made.status, stage=Stage.SYNC)
+        return str(container_id)
+
+
+@pytest.fixture
+async def node(folder: Path, image_store: Path, authorities: dict[str, Any]) -> AsyncIterator[RealNode]:
+    """Started; afterwards nothing of the test may be left on the host."""
+    async with engines.oci_subject("runc", folder, image_store) as subject:
+        runtime = Runtime(
+            handler="runc",
+            service=subject.service,
+            images=subject.images,
+            lifecycle=subject.service,
+            streaming=subject.streaming,
+            cri_handler="runc",
+            display_name="runc",
+        )
+        pods = RealPods(runtime, {})
+        settings = ServerSettings(
+            address="127.0.0.1",
+            port=0,
+            certificate=authorities["server"][0],
+            key=authorities["server"][1],
+            client_ca=authorities["clients"].file,
+            health_port=0,
+        )
+        stats = StatsHandlers("node-1", NodeReader(folder), PodReader([runtime]), images_dir=folder)
+        guard = Guard(None, node_name="node-1", always_allow=True)
+        server = NodeServer(settings, pods, guard, healthy=lambda: True, parts=(stats,))
+        await server.start()
+        endpoint = clients.Endpoint(
+            server=server,
+            pods=pods,
+            runtime=runtime,
+            authority=authorities["clients"],
+            serving=authorities["serving"],
+            client_pair=authorities["pair"],
+        )
+        yield RealNode(subject, pods, endpoint)
+        await server.stop()
+    assert engines.leaks(folder, subject.cgroup_parent) == []

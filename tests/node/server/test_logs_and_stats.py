@@ -1,0 +1,72 @@
+"""Logs and statistics of real containers."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from proto import cri_pb2 as cri
+
+pytestmark = pytest.mark.node
+
+
+async def test_follow_across_rotation(node):
+    """`logs -f` across real rotations by conmon: every line once, until the container ends."""
+    script = "sleep 0.3; for i in $(seq 1 3000); do echo line $i; [ $((i % 300)) = 0 ] && sleep 0.1; done"
+    container_id = await node.run("one", script)
+    status = await node.subject.status(container_id)
+    rotations = 0
+
+    async def rotate():
+        nonlocal rotations
+        log = Path(status.log_path)
+        while (await node.subject.status(container_id)).state == cri.CONTAINER_RUNNING:
+            log.rename(log.with_name(f"{log.name}.20260101-{rotations:06}"))
+            await node.subject.service.reopen_container_log(cri.ReopenContainerLogRequest(container_id=container_id))
+            rotations += 1
+            await asyncio.sleep(0.15)
+
+    async with node.endpoint.http() as http, http.get("/containerLogs/default/one/main?follow=true") as answer:
+        rotating = asyncio.create_task(rotate())
+        text = await answer.text()
+        rotating.cancel()
+        await asyncio.gather(rotating, return_exceptions=True)
+    assert text.splitlines() == [f"line {number}" for number in range(1, 3001)]
+    assert rotations > 1
+
+
+async def test_fifty_megabytes_of_log(node):
+    """A large log arrives whole."""
+    container_id = await node.run("one", "yes 0123456789012345678901234567890123456789 | head -n 1000000")
+    await node.subject.exited(container_id)
+    async with node.endpoint.http() as http, http.get("/containerLogs/default/one/main") as answer:
+        body = await answer.read()
+    assert (len(body), body.count(b"\n")) == (41_000_000, 1_000_000)
+
+
+async def test_statistics(node):
+    """The summary and the metrics tell of the node, the pod and its container."""
+    await node.run("busy", "while true; do :; done")
+    status, text = await node.endpoint.get("/stats/summary")
+    document = json.loads(text)
+    assert (status, document["node"]["nodeName"]) == (200, "node-1")
+    assert set(document["node"]) >= {"cpu", "memory", "fs", "runtime", "rlimit", "swap", "startTime"}
+    (pod,) = document["pods"]
+    assert (pod["podRef"]["name"], pod["podRef"]["namespace"]) == ("busy", "default")
+    (container,) = pod["containers"]
+    assert container["name"] == "main"
+    assert container["cpu"]["usageCoreNanoSeconds"] > 0 and container["memory"]["workingSetBytes"] > 0
+    _, text = await node.endpoint.get("/stats/summary?only_cpu_and_memory=true")
+    assert set(json.loads(text)["node"]) == {"nodeName", "startTime", "cpu", "memory"}
+    _, text = await node.endpoint.get("/metrics/resource")
+    families = {family.name: family.samples for family in text_string_to_metric_families(text)}
+    (sample,) = families["container_cpu_usage_seconds"]
+    assert sample.labels == {"container": "main", "pod": "busy", "namespace": "default"}
+    assert sample.value > 0 and sample.timestamp is not None
+    assert families["resource_scrape_error"][0].value == 0
+    _, text = await node.endpoint.get("/metrics/cadvisor")
+    assert 'container="main"' in text and 'namespace="default"' in text
+    _, text = await node.endpoint.get("/metrics")
+    assert "kubelet_running_pods 1.0" in text and "process_cpu_seconds_total" in text

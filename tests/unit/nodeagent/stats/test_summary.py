@@ -1,0 +1,221 @@
+"""The stats summary and the metrics, from figures."""
+
+import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from nodeagent.stats.metrics import agent_metrics, container_metrics, expose, resource_metrics
+from nodeagent.stats.node import Filesystem, Interface, NodeFigures, NodeReader
+from nodeagent.stats.pods import PodReader
+from nodeagent.stats.summary import summary
+from proto import cri_pb2 as cri
+from runtimes.errors import Unavailable
+
+NANO = 1_000_000_000
+NOW = 1_767_225_600 * NANO  # 2026-01-01
+TIME = "2026-01-01T00:00:00Z"
+DISK = Filesystem(available_bytes=60, capacity_bytes=100, used_bytes=40, inodes_free=7, inodes=10)
+NODE = NodeFigures(
+    time_ns=NOW,
+    start_time=datetime(2025, 12, 31, tzinfo=UTC),
+    cpu_core_nano_seconds=5 * NANO,
+    cpu_nano_cores=None,
+    memory_total_bytes=1000,
+    memory_usage_bytes=500,
+    memory_working_set_bytes=400,
+    memory_rss_bytes=300,
+    swap_available_bytes=10,
+    swap_usage_bytes=2,
+    interfaces=(Interface(name="eth0", rx_bytes=1, rx_errors=0, tx_bytes=2, tx_errors=0),),
+    filesystem=DISK,
+    max_pids=32768,
+    running_processes=99,
+)
+LABELS = {
+    "io.kubernetes.pod.name": "web",
+    "io.kubernetes.pod.namespace": "default",
+    "io.kubernetes.pod.uid": "u1",
+}
+
+
+def pod_stats() -> cri.PodSandboxStats:
+    stats = cri.PodSandboxStats(attributes=cri.PodSandboxAttributes(id="s1", labels=LABELS))
+    stats.linux.cpu.timestamp = stats.linux.memory.timestamp = stats.linux.network.timestamp = NOW
+    stats.linux.cpu.usage_core_nano_seconds.value = 3 * NANO
+    stats.linux.memory.working_set_bytes.value = 30
+    stats.linux.process.process_count.value = 4
+    stats.linux.network.default_interface.name = "eth0"
+    stats.linux.network.default_interface.rx_bytes.value = 11
+    stats.linux.network.default_interface.tx_bytes.value = 12
+    container = stats.linux.containers.add()
+    container.attributes.id = "c1"
+    container.attributes.labels["io.kubernetes.container.name"] = "main"
+    container.cpu.timestamp = container.memory.timestamp = container.writable_layer.timestamp = NOW
+    container.cpu.usage_core_nano_seconds.value = 2 * NANO
+    container.cpu.usage_nano_cores.value = 7
+    container.memory.working_set_bytes.value = 20
+    container.memory.usage_bytes.value = 25
+    container.writable_layer.used_bytes.value = 8
+    container.writable_layer.inodes_used.value = 1
+    return stats
+
+
+class Service:
+    """A runtime with one pod, one sandbox that has ended, and one that is not a pod's."""
+
+    async def list_pod_sandbox(self, request):
+        assert request.filter.state.state == cri.SANDBOX_READY
+        return cri.ListPodSandboxResponse(
+            items=[cri.PodSandbox(id="s1", created_at=NOW), cri.PodSandbox(id="s3", created_at=NOW)]
+        )
+
+    async def list_containers(self, request):
+        assert request.filter.state.state == cri.CONTAINER_RUNNING
+        item = cri.Container(id="c1", created_at=NOW, image=cri.ImageSpec(image="img"))
+        return cri.ListContainersResponse(containers=[item])
+
+    async def list_pod_sandbox_stats(self, request):
+        others = [cri.PodSandboxStats(attributes=cri.PodSandboxAttributes(id=name)) for name in ("s2", "s3")]
+        return cri.ListPodSandboxStatsResponse(stats=[pod_stats(), *others])
+
+
+class Away(Service):
+    async def list_containers(self, request):
+        raise Unavailable("gone")
+
+
+def reader(*services):
+    return PodReader([SimpleNamespace(handler="fake", service=service) for service in services])
+
+
+async def test_summary():
+    """Every figure under its name; what the runtime did not say is not there."""
+    snapshot = await reader(Service()).read()
+    disk = {
+        "time": TIME,
+        "availableBytes": 60,
+        "capacityBytes": 100,
+        "usedBytes": 40,
+        "inodesFree": 7,
+        "inodes": 10,
+        "inodesUsed": 3,
+    }
+    eth0 = {"name": "eth0", "rxBytes": 1, "rxErrors": 0, "txBytes": 2, "txErrors": 0}
+    pod_eth0 = {"name": "eth0", "rxBytes": 11, "rxErrors": 0, "txBytes": 12, "txErrors": 0}
+    node_small = {
+        "nodeName": "n1",
+        "startTime": "2025-12-31T00:00:00Z",
+        "cpu": {"time": TIME, "usageCoreNanoSeconds": 5 * NANO},
+        "memory": {
+            "time": TIME,
+            "availableBytes": 600,
+            "usageBytes": 500,
+            "workingSetBytes": 400,
+            "rssBytes": 300,
+        },
+    }
+    container_small = {
+        "name": "main",
+        "startTime": TIME,
+        "cpu": {"time": TIME, "usageNanoCores": 7, "usageCoreNanoSeconds": 2 * NANO},
+        "memory": {"time": TIME, "usageBytes": 25, "workingSetBytes": 20},
+    }
+    pod_small = {
+        "podRef": {"name": "web", "namespace": "default", "uid": "u1"},
+        "startTime": TIME,
+        "containers": [container_small],
+        "cpu": {"time": TIME, "usageCoreNanoSeconds": 3 * NANO},
+        "memory": {"time": TIME, "workingSetBytes": 30},
+    }
+    small = summary("n1", NODE, snapshot.pods, DISK, only_cpu_and_memory=True)
+    assert small == {"node": node_small, "pods": [pod_small]}
+    whole = summary("n1", NODE, snapshot.pods, DISK)
+    assert whole == {
+        "node": {
+            **node_small,
+            "network": {"time": TIME, **eth0, "interfaces": [eth0]},
+            "fs": disk,
+            "runtime": {"imageFs": disk, "containerFs": disk},
+            "rlimit": {"time": TIME, "maxpid": 32768, "curproc": 99},
+            "swap": {"time": TIME, "swapAvailableBytes": 10, "swapUsageBytes": 2},
+        },
+        "pods": [
+            {
+                **pod_small,
+                "containers": [{**container_small, "rootfs": {**disk, "usedBytes": 8, "inodesUsed": 1}}],
+                "network": {"time": TIME, **pod_eth0, "interfaces": [pod_eth0]},
+                "process_stats": {"process_count": 4},
+            }
+        ],
+    }
+    assert json.loads(json.dumps(whole)) == whole
+
+
+def samples(text: bytes):
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): (sample.value, sample.timestamp)
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+async def test_resource_metrics():
+    """What metrics-server reads, with the times at which it was measured."""
+    snapshot = await reader(Service()).read()
+    seconds = NOW / NANO
+    container = (("container", "main"), ("namespace", "default"), ("pod", "web"))
+    pod = (("namespace", "default"), ("pod", "web"))
+    assert samples(expose(resource_metrics(NODE, snapshot))) == {
+        ("node_cpu_usage_seconds_total", ()): (5, seconds),
+        ("node_memory_working_set_bytes", ()): (400, seconds),
+        ("node_swap_usage_bytes", ()): (2, seconds),
+        ("container_cpu_usage_seconds_total", container): (2, seconds),
+        ("container_memory_working_set_bytes", container): (20, seconds),
+        ("container_start_time_seconds", container): (seconds, None),
+        ("pod_cpu_usage_seconds_total", pod): (3, seconds),
+        ("pod_memory_working_set_bytes", pod): (30, seconds),
+        ("resource_scrape_error", ()): (0, None),
+    }
+
+
+async def test_a_runtime_that_does_not_answer():
+    """The others are still told of, and the scrape says that something is missing."""
+    snapshot = await reader(Service(), Away()).read()
+    assert [pod.name for pod in snapshot.pods] == ["web"]
+    assert samples(expose(resource_metrics(NODE, snapshot)))[("resource_scrape_error", ())] == (1, None)
+
+
+async def test_container_and_agent_metrics():
+    """The names and labels that dashboards know."""
+    snapshot = await reader(Service()).read()
+    labels = (
+        ("container", "main"),
+        ("id", "c1"),
+        ("image", "img"),
+        ("name", "c1"),
+        ("namespace", "default"),
+        ("pod", "web"),
+    )
+    found = samples(expose(container_metrics(snapshot.pods)))
+    assert found[("container_memory_working_set_bytes", labels)] == (20, NOW / NANO)
+    network = (("interface", "eth0"), ("namespace", "default"), ("pod", "web"))
+    assert found[("container_network_receive_bytes_total", network)] == (11, None)
+    assert samples(expose(agent_metrics("n1", 1, 2))) == {
+        ("kubelet_node_name", (("node", "n1"),)): (1, None),
+        ("kubelet_running_pods", ()): (1, None),
+        ("kubelet_running_containers", (("container_state", "running"),)): (2, None),
+    }
+
+
+def test_the_machine(tmp_path):
+    """The real figures make sense, and the second reading knows the rate."""
+    reads = NodeReader(tmp_path)
+    first, second = reads.read(), reads.read()
+    assert first.cpu_nano_cores is None
+    assert second.cpu_nano_cores is not None and second.cpu_nano_cores >= 0
+    assert 0 < first.memory_working_set_bytes <= first.memory_usage_bytes < first.memory_total_bytes
+    assert 0 < first.filesystem.available_bytes < first.filesystem.capacity_bytes
+    assert 0 < first.running_processes < first.max_pids
+    assert all(interface.name != "lo" for interface in first.interfaces)
