@@ -1,30 +1,18 @@
 """kubectl against a pod of a whole node: logs, exec, attach; and who is kept out of the node's endpoint."""
 
-import contextlib
 import hashlib
 import http.client
 import os
-import re
-import shutil
 import ssl
 import subprocess
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kubectl_under_test import CLIENTS, forwarded, in_terminal, run
 from node_under_test import NodeUnderTest, eventually, pod_object
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-kubectl")]
-
-# an old client (SPDY everywhere) and a new one (WebSocket, SPDY tunnelled in it)
-KUBECTL_120 = Path(os.environ.get("NODEAGENT_KUBECTL_120", "/tmp/k120/usr/bin/kubectl"))
-CLIENTS = [
-    pytest.param(
-        str(KUBECTL_120), id="1.20", marks=pytest.mark.skipif(not KUBECTL_120.exists(), reason="no kubectl 1.20 here")
-    ),
-    pytest.param(shutil.which("kubectl") or "kubectl", id="1.32"),
-]
 
 TALKER = "trap 'exit 0' TERM; i=0; while true; do i=$((i+1)); echo line $i; sleep 0.2; done"
 
@@ -91,21 +79,6 @@ def test_exec_loses_nothing(node: NodeUnderTest, talker: str) -> None:
     assert set(count) == {"x"}
 
 
-def test_exec_in_a_terminal(node: NodeUnderTest, talker: str) -> None:
-    """With a TTY the program sees one, of the size of the caller's."""
-    environment = {**os.environ, "KUBECONFIG": str(node.kubeconfig), "TERM": "xterm"}
-    command = f"stty rows 33 cols 111; kubectl exec -it {talker} -- sh -c 'sleep 0.5; test -t 0 && stty size'"
-    done = subprocess.run(
-        ["script", "-qec", command, "/dev/null"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
-    assert "33 111" in done.stdout
-
-
 def test_nobody_gets_in_without_a_name(node: NodeUnderTest, talker: str) -> None:
     """The node's endpoint answers 401 to the unauthenticated and to made-up tokens, for every path."""
     context = ssl.create_default_context()
@@ -141,11 +114,6 @@ def test_stock_commands(node: NodeUnderTest, talker: str) -> None:
 # -- streams, with an old and a new client --------------------------------------------------------------------------------
 
 
-def run(node: NodeUnderTest, client: str, *arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
-    environment = {**os.environ, "KUBECONFIG": str(node.kubeconfig), "HOME": str(node.directory), "TERM": "xterm"}
-    return subprocess.run([client, *arguments], input=stdin, env=environment, capture_output=True, timeout=60)
-
-
 @pytest.mark.parametrize("client", CLIENTS)
 def test_exec_of_every_client(node: NodeUnderTest, talker: str, client: str) -> None:
     """Exit codes, both outputs apart, standard input to its end."""
@@ -167,8 +135,9 @@ def test_ten_megabytes_both_ways(node: NodeUnderTest, talker: str, client: str) 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_terminal_of_every_client(node: NodeUnderTest, talker: str, client: str) -> None:
     """With a TTY the program sees one, of the size of the caller's."""
-    command = f"stty rows 33 cols 111; {client} exec -it {talker} -- sh -c 'sleep 0.5; test -t 0 && stty size'"
-    assert b"33 111" in run(node, "script", "-qec", command, "/dev/null").stdout
+    assert b"33 111" in in_terminal(
+        node, client, "exec", "-it", talker, "--", "sh", "-c", "'sleep 0.5; test -t 0 && stty size'"
+    )
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -192,28 +161,6 @@ def test_attach(node: NodeUnderTest, client: str, request: pytest.FixtureRequest
     node.apply(pod)
     node.running(name)
     assert b"heard hello\n" in run(node, client, "attach", "-i", name, stdin=b"hello\n").stdout
-
-
-@contextlib.contextmanager
-def forwarded(node: NodeUnderTest, client: str, pod: str, port: int) -> Iterator[str]:
-    """The address at which `kubectl port-forward` listens."""
-    environment = {**os.environ, "KUBECONFIG": str(node.kubeconfig), "HOME": str(node.directory)}
-    forward = subprocess.Popen(
-        [client, "port-forward", f"pod/{pod}", f":{port}", "--address=127.0.0.1"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert forward.stdout is not None
-        line = forward.stdout.readline()
-        found = re.search(r"127\.0\.0\.1:\d+", line)
-        assert found, line
-        yield f"http://{found[0]}"
-    finally:
-        forward.terminate()
-        forward.communicate(timeout=30)
 
 
 @pytest.fixture(scope="module")
