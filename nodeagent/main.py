@@ -114,6 +114,7 @@ class Agent:
         self._stack = stack
         self._allocatable: Mapping[str, str] = {}
         self._host_ips: tuple[str, ...] = ()
+        self._looked_for_orphans = False
 
     async def start(self) -> None:
         config = self.config
@@ -274,7 +275,8 @@ class Agent:
 
     def _on_pods(self, changes: list[PodChange]) -> None:
         self.pods.apply(changes)
-        if self.merger.all_seen:
+        if self.merger.all_seen and not self._looked_for_orphans:
+            self._looked_for_orphans = True  # from here on a pod that goes wakes it
             self.orphans.wake()
 
     def _status_target(self, pod: Pod) -> Pod | None:

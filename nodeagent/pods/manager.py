@@ -83,7 +83,7 @@ class PodManager:
             if supervisor is not None:
                 if not desired.removed:
                     self._references.register(change.pod)
-                supervisor.update(desired)
+                supervisor.update(desired, status_only=change.type is ChangeType.RECONCILE)
             elif not desired.removed:
                 self._add(desired)
 

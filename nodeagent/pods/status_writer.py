@@ -38,6 +38,10 @@ class StatusSink(Protocol):
         """Returns when the newest status of the pod is known to the API, or the pod is gone from it."""
         ...
 
+    def in_step(self, pod: Pod) -> bool:
+        """Whether the API's object says what was published last: nothing is on its way, nobody has edited it."""
+        ...
+
     async def delete(self, pod: Pod) -> None:
         """The final delete of a pod that has fully ended; tried until the API has heard it."""
         ...
@@ -101,6 +105,10 @@ class StatusWriter:
         entry = self._entries.get(uid)
         if entry is not None:
             await entry.settled.wait()
+
+    def in_step(self, pod: Pod) -> bool:
+        entry = self._entries.get(uid_of(pod))
+        return entry is not None and _difference(pod, entry) is None
 
     async def delete(self, pod: Pod) -> None:
         namespace, name = name_of(pod)
@@ -176,6 +184,9 @@ class NoStatuses:
     async def settled(self, uid: PodUID) -> None:
         return
 
+    def in_step(self, pod: Pod) -> bool:
+        return False
+
     async def delete(self, pod: Pod) -> None:
         return
 
@@ -198,8 +209,11 @@ def _version(pod: Pod) -> str:
 
 
 def _patch(entry: _Entry) -> dict[str, object] | None:
-    return status_patch(entry.base.status or PodStatus(), _merged(entry), uid_of(entry.base))
+    return _difference(entry.base, entry)
 
 
-def _merged(entry: _Entry) -> PodStatus:
-    return merge_for_patch(entry.base.status or PodStatus(), entry.status, containers_may_run=entry.containers_may_run)
+def _difference(base: Pod, entry: _Entry) -> dict[str, object] | None:
+    """The patch that makes the object's status the published one; None where it is."""
+    there = base.status or PodStatus()
+    wanted = merge_for_patch(there, entry.status, containers_may_run=entry.containers_may_run)
+    return status_patch(there, wanted, uid_of(base))

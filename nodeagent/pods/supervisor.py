@@ -161,8 +161,8 @@ class PodSupervisor:
     def rejected(self) -> bool:
         return self._memory.rejected is not None
 
-    def update(self, desired: Desired) -> None:
-        """Take over a newer desired state."""
+    def update(self, desired: Desired, *, status_only: bool = False) -> None:
+        """Take over a newer desired state. `status_only`: nothing else of it is new; mostly it is our own patch coming back."""
         if desired.removed and not self._desired.removed:
             log.info("pod %s was removed from its source %s", describe(desired.pod), desired.source)
         if desired.pod.spec != self._desired.pod.spec:
@@ -170,7 +170,14 @@ class PodSupervisor:
             self._held_until.clear()
             self._blocked_until = None
         self._desired = desired
-        self.wake()
+        if not (status_only and self._is_echo(desired.pod)):
+            self.wake()
+
+    def _is_echo(self, pod: Pod) -> bool:
+        """Whether the API's status is the one that was sent, and asks for nothing."""
+        assert pod.spec is not None
+        ended = pod.status is not None and pod.status.phase in TERMINAL_PHASES
+        return not ended and not pod.spec.readinessGates and self._services.statuses.in_step(pod)
 
     def wake(self) -> None:
         self._woken.set()

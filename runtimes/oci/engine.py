@@ -195,7 +195,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
 
     @override
     async def list_pod_sandbox(self, request: cri.ListPodSandboxRequest) -> cri.ListPodSandboxResponse:
-        found = self._live.core.registry.sandboxes.values()
+        found = list(self._live.core.registry.candidates(request.filter.label_selector))
         return cri.ListPodSandboxResponse(
             items=[messages.sandbox_item(entry) for entry in found if messages.sandbox_matches(entry, request.filter)]
         )
@@ -253,7 +253,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
 
     @override
     async def list_containers(self, request: cri.ListContainersRequest) -> cri.ListContainersResponse:
-        found = self._live.core.registry.listed_containers()
+        found = self._live.core.registry.listed_containers(request.filter.label_selector)
         return cri.ListContainersResponse(
             containers=[
                 messages.container_item(entry) for entry in found if messages.container_matches(entry, request.filter)

@@ -11,8 +11,9 @@ A sandbox's: creating -> ready (READY) -> notready (NOTREADY). What is removed i
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeVar
 
 from proto import cri_pb2 as cri
@@ -24,6 +25,9 @@ from runtimes.oci.processes import EndWatch
 from runtimes.oci.records import ContainerRecord, SandboxRecord, container_config, resources, sandbox_config
 
 _T = TypeVar("_T")
+
+POD_UID_LABEL = "io.kubernetes.pod.uid"
+_EVERY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -103,21 +107,44 @@ def sandbox_key(config: cri.PodSandboxConfig) -> tuple[str, str, str, int]:
 
 
 class Registry:
-    """All sandboxes and containers of one handler. Ids may be given as unique prefixes."""
+    """All sandboxes and containers of one handler. Ids may be given as unique prefixes.
+
+    A supervisor asks for its own pod's at every turn, so these are found by the label that names the pod, not by search.
+    """
 
     def __init__(self) -> None:
         self.sandboxes: dict[str, Sandbox] = {}
         self.containers: dict[str, Container] = {}
+        self._by_key: dict[tuple[str, str, str, int], Sandbox] = {}
+        self._by_pod: dict[str, dict[str, Sandbox]] = {}
+        self._containers_by_pod: dict[str, dict[str, Container]] = {}
 
     def add_sandbox(self, sandbox: Sandbox) -> None:
         """Raises AlreadyExists."""
         key = sandbox_key(sandbox.config)
-        for other in self.sandboxes.values():
-            if sandbox_key(other.config) == key:
-                raise errors.AlreadyExists(
-                    f"sandbox {'/'.join(map(str, key))} exists already as {other.id}: remove it first"
-                )
+        if (other := self._by_key.get(key)) is not None:
+            raise errors.AlreadyExists(
+                f"sandbox {'/'.join(map(str, key))} exists already as {other.id}: remove it first"
+            )
+        self.restore_sandbox(sandbox)
+
+    def restore_sandbox(self, sandbox: Sandbox) -> None:
+        """Take over what an earlier agent has left, be it twice the same."""
         self.sandboxes[sandbox.id] = sandbox
+        self._by_key[sandbox_key(sandbox.config)] = sandbox
+        self._by_pod.setdefault(_pod_uid(sandbox.config), {})[sandbox.id] = sandbox
+
+    def forget_sandbox(self, sandbox: Sandbox) -> None:
+        self.sandboxes.pop(sandbox.id, None)
+        key = sandbox_key(sandbox.config)
+        if self._by_key.get(key) is sandbox:
+            del self._by_key[key]
+        _drop(self._by_pod, _pod_uid(sandbox.config), sandbox.id)
+
+    def candidates(self, selector: Mapping[str, str]) -> Iterable[Sandbox]:
+        """The sandboxes that a label selector can match: one pod's where it names the pod, else all."""
+        uid = selector.get(POD_UID_LABEL)
+        return self.sandboxes.values() if uid is None else self._by_pod.get(uid, {}).values()
 
     def add_container(self, sandbox: Sandbox, container: Container) -> None:
         """Raises AlreadyExists."""
@@ -128,11 +155,18 @@ class Registry:
                 raise errors.AlreadyExists(
                     f"container {metadata.name}, attempt {metadata.attempt}, exists already as {other.id}"
                 )
-        sandbox.containers[container.id] = container
+        self.restore_container(container)
+
+    def restore_container(self, container: Container) -> None:
+        """Take over what an earlier agent has left; its sandbox may be gone."""
         self.containers[container.id] = container
+        self._containers_by_pod.setdefault(_pod_uid(container.config), {})[container.id] = container
+        if sandbox := self.sandboxes.get(container.record.sandbox_id):
+            sandbox.containers[container.id] = container
 
     def forget_container(self, container: Container) -> None:
         self.containers.pop(container.id, None)
+        _drop(self._containers_by_pod, _pod_uid(container.config), container.id)
         if sandbox := self.sandboxes.get(container.record.sandbox_id):
             sandbox.containers.pop(container.id, None)
 
@@ -150,8 +184,23 @@ class Registry:
             raise errors.NotFound(f"no container {container_id!r}")
         return found
 
-    def listed_containers(self) -> Iterator[Container]:
-        return (container for container in self.containers.values() if container.listed)
+    def listed_containers(self, selector: Mapping[str, str] = _EVERY) -> Iterator[Container]:
+        """Those that a label selector can match."""
+        found = self.containers.values()
+        if (uid := selector.get(POD_UID_LABEL)) is not None:
+            found = self._containers_by_pod.get(uid, {}).values()
+        return (container for container in found if container.listed)
+
+
+def _pod_uid(config: cri.PodSandboxConfig | cri.ContainerConfig) -> str:
+    return config.labels.get(POD_UID_LABEL, "")
+
+
+def _drop(index: dict[str, dict[str, _T]], key: str, entry_id: str) -> None:
+    entries = index.get(key, {})
+    entries.pop(entry_id, None)
+    if not entries:
+        index.pop(key, None)
 
 
 def _by_prefix(prefix: str, found: dict[str, _T]) -> _T | None:

@@ -35,8 +35,8 @@ class Restore:
     async def run(self) -> None:
         sandboxes, broken_sandboxes = await asyncio.to_thread(self._core.sandbox_records.load)
         containers, broken_containers = await asyncio.to_thread(self._core.container_records.load)
-        for sandbox_id, known in sandboxes.items():
-            self._core.registry.sandboxes[sandbox_id] = Sandbox.restored(known, self._core.paths)
+        for known in sandboxes.values():
+            self._core.registry.restore_sandbox(Sandbox.restored(known, self._core.paths))
         half_made = [Container.restored(record) for record in containers.values() if self._is_half_made(record)]
         for record in containers.values():
             if not self._is_half_made(record):
@@ -59,8 +59,7 @@ class Restore:
     async def _adopt(self, container: Container) -> None:
         """Go on with a container where the last agent left it."""
         core, record = self._core, container.record
-        core.registry.containers[container.id] = container
-        core.registry.sandboxes[record.sandbox_id].containers[container.id] = container
+        core.registry.restore_container(container)
         if record.state == "exited" or record.create_error:
             return
         if record.state == "starting":
@@ -91,9 +90,7 @@ class Restore:
         """It was on the way in, or its sandbox was, when the agent ended."""
         log.warning("container %s was half made: removed", container.id)
         core = self._core
-        core.registry.containers[container.id] = container
-        if sandbox := core.registry.sandboxes.get(container.record.sandbox_id):
-            sandbox.containers[container.id] = container
+        core.registry.restore_container(container)
         await asyncio.to_thread(core.cgroups.kill, container.record.cgroup)
         container.exited.set()
         container.record.volumes = len([mount for mount in container.config.mounts if mount.image.image])

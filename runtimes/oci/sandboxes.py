@@ -196,7 +196,7 @@ class Sandboxes:
         await _all(self._ending.remove(container) for container in containers if container.record.infra)
         await asyncio.to_thread(sandbox.namespaces.release)
         await asyncio.to_thread(self._remove_files, sandbox)
-        core.registry.sandboxes.pop(sandbox.id, None)
+        core.registry.forget_sandbox(sandbox)
 
     def _remove_files(self, sandbox: Sandbox) -> None:
         for directory in reversed(sandbox.record.made_cgroups):

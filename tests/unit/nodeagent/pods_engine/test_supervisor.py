@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from lightkube.models.core_v1 import Container, Pod, PodSpec, PodStatus
+from lightkube.models.core_v1 import Container, Pod, PodReadinessGate, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.pods.model import Desired, NodeAddresses, Observed, Stage, StartFailure, Termination
@@ -126,6 +126,9 @@ class World:
     def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
         self.statuses.append(status)
 
+    def in_step(self, pod: Pod) -> bool:
+        return pod.status is not None and pod.status == self.cached(pod.metadata.uid if pod.metadata else "")
+
     def cached(self, uid: str) -> PodStatus | None:
         return self.statuses[-1] if self.statuses else None
 
@@ -226,6 +229,32 @@ async def test_an_adopted_pod_is_left_alone(tasks: Any) -> None:
     await settle()
     assert world.told == []
     assert world.statuses[-1].phase == "Running"
+
+
+async def test_its_own_status_coming_back_is_no_news(tasks: Any) -> None:
+    """A turn is taken for a status that somebody edited, one with a readiness gate's answer, and a phase that ends the pod."""
+    world = World()
+    world.run_container(cri.CONTAINER_RUNNING)
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+
+    async def turns(pod: Pod) -> int:
+        before = len(world.statuses)
+        supervisor.update(Desired(pod=pod), status_only=True)
+        await settle()
+        return len(world.statuses) - before
+
+    echo = msgspec.structs.replace(make_pod(), status=world.statuses[-1])
+    assert await turns(echo) == 0
+    edited = msgspec.structs.replace(world.statuses[-1], podIP="10.9.9.9")
+    assert await turns(msgspec.structs.replace(echo, status=edited)) == 1
+    gates = [PodReadinessGate(conditionType="example.com/ready")]
+    gated = msgspec.structs.replace(make_pod(readinessGates=gates), status=world.statuses[-1])
+    assert await turns(gated) == 1
+    failed = msgspec.structs.replace(make_pod(), status=PodStatus(phase="Failed"))
+    assert await turns(failed) >= 1
+    assert "stop grace=30" in world.told
 
 
 async def test_deletion_stops_then_releases_then_ends(tasks: Any) -> None:
