@@ -51,6 +51,7 @@ from nodeagent.volumes.manager import VolumeManager
 from nodeagent.volumes.projected import ProjectedPlugin
 from nodeagent.volumes.secret import SecretPlugin
 from runtimes.cri.factory import cri_runtime
+from runtimes.hollow.factory import hollow_runtime
 from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.engine import OCIRuntime
 from runtimes.oci.images.registries import Mirror, Registries
@@ -156,7 +157,7 @@ def oci_runtime(handler: str, settings: Mapping[str, object], context: RuntimeCo
     )
 
 
-BUILT_IN: dict[str, RuntimeFactory] = {"oci": oci_runtime, "cri": cri_runtime}
+BUILT_IN: dict[str, RuntimeFactory] = {"oci": oci_runtime, "cri": cri_runtime, "hollow": hollow_runtime}
 
 
 def _settings(settings: RuntimeSettings) -> dict[str, object]:

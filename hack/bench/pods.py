@@ -1,22 +1,30 @@
 #!/usr/bin/env python3
 """How fast a node starts pods, and what they cost while they idle; through any Kubernetes API, against any node agent.
 
-    hack/bench/pods.py --kubeconfig F [--runtime-class C] [--sequential 20] [--burst 100] [--output text|json]
+    hack/bench/pods.py --kubeconfig F [--runtime-class C] [--sequential 20] [--burst 100] [--load N] [--exits N]
+                       [--output text|json]
 
 Pods are bound to the node by `spec.nodeName`. Create -> Ready is the time from sending the create to the watch event with
-condition Ready=True; delete -> gone the time from sending the delete to the DELETED event. Everything it made is deleted.
+condition Ready=True; delete -> gone the time from sending the delete to the DELETED event. `--load`: so many pods run on the
+node before anything is measured, and stay. `--exits`: pods whose process ends when this program writes to a FIFO of theirs
+(on the same machine); exit -> status is the time from there to the watch event with the exit code. Everything it made is
+deleted.
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
+import os
 import statistics
 import sys
+import tempfile
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -26,6 +34,8 @@ from nodeagent.api import kubeconfig
 from nodeagent.api.client import ApiClient
 from nodeagent.api.informer import Informer
 from nodeagent.api.wire import EventType
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 # Programs whose memory and CPU are the price of running pods. The first word of a command line that matches, by name.
 PROGRAMS = {
@@ -50,6 +60,9 @@ class Timings:
     deleted: dict[str, float] = field(default_factory=dict)
     gone: dict[str, float] = field(default_factory=dict)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    told: dict[str, float] = field(default_factory=dict)
+    exited: dict[str, float] = field(default_factory=dict)
+    writes: dict[str, int] = field(default_factory=dict)  # versions of the object seen until it was Ready
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -80,23 +93,38 @@ class Bench:
     async def _measure(self) -> dict[str, Any]:
         await self._warm_up()
         result: dict[str, Any] = {"node": self._node, "runtime_class": self._options.runtime_class or "(default)"}
+        load = [f"bench-{self._run}-l{index}" for index in range(self._options.load)]
+        if load:
+            begin = time.monotonic()
+            await self._create_all(load)
+            await self._wait(self._timings.ready, load)
+            result["load"] = {"pods": len(load), "all_ready_seconds": round(time.monotonic() - begin, 2)}
+            await asyncio.sleep(self._options.settle)
+            result["memory"] = {"pods": len(load), "pss_bytes": memory_by_program()}
+            result["idle"] = {"pods": len(load)} | await cpu_while_idle(self._options.idle)
         one_by_one = [f"bench-{self._run}-s{index}" for index in range(self._options.sequential)]
+        before = cpu_by_program()
         for name in one_by_one:
             await self._create(name)
             await self._wait(self._timings.ready, [name])
         result["sequential"] = self._summary(self._timings.created, self._timings.ready, one_by_one)
+        result["cpu_ms_per_start"] = cpu_per_pod(before, cpu_by_program(), len(one_by_one))
+        result["writes_per_start"] = self._writes(one_by_one)
         for name in one_by_one:
             await self._delete([name])
         result["delete"] = self._summary(self._timings.deleted, self._timings.gone, one_by_one)
+        if self._options.exits:
+            result["exit"] = await self._exits([f"bench-{self._run}-e{index}" for index in range(self._options.exits)])
         burst = [f"bench-{self._run}-b{index}" for index in range(self._options.burst)]
         if burst:
             begin = time.monotonic()
-            await asyncio.gather(*(self._create(name) for name in burst))
+            await self._create_all(burst)
             await self._wait(self._timings.ready, burst)
             result["burst"] = {
                 "pods": len(burst),
                 "all_ready_seconds": round(max(self._timings.ready[name] for name in burst) - begin, 2),
             } | self._summary(self._timings.created, self._timings.ready, burst)
+            result["burst"]["writes_per_start"] = self._writes(burst)
             await asyncio.sleep(self._options.settle)
             result["memory"] = {"pods": len(burst), "pss_bytes": memory_by_program()}
             result["idle"] = {"pods": len(burst)} | await cpu_while_idle(self._options.idle)
@@ -114,11 +142,48 @@ class Bench:
         for times in (self._timings.created, self._timings.ready, self._timings.deleted, self._timings.gone):
             times.pop(name, None)
 
-    async def _create(self, name: str) -> None:
+    async def _exits(self, names: list[str]) -> dict[str, Any]:
+        """Pods that end on command, one by one."""
+        with tempfile.TemporaryDirectory(prefix="nodeagent-bench-") as folder:
+            for name in names:
+                os.mkfifo(Path(folder, name))
+                mount = {"name": "fifo", "mountPath": "/fifo"}
+                container = {"command": ["sh", "-c", f"read word </fifo/{name}; exit 0"], "volumeMounts": [mount]}
+                volume = {"name": "fifo", "hostPath": {"path": folder}}
+                await self._create(name, container, {"volumes": [volume], "restartPolicy": "Never"})
+            await self._wait(self._timings.ready, names)
+            for name in names:
+                # opening waits for the reader, so the clock starts when the process is about to end
+                file = await asyncio.to_thread(open, Path(folder, name), "w")
+                self._timings.told[name] = time.monotonic()
+                file.write("end\n")
+                file.close()
+                await self._wait(self._timings.exited, [name])
+            await self._delete(names)
+        return self._summary(self._timings.told, self._timings.exited, names)
+
+    def _writes(self, names: list[str]) -> float:
+        return round(statistics.mean(self._timings.writes[name] for name in names), 2) if names else 0.0
+
+    async def _create_all(self, names: list[str]) -> None:
+        """As many requests at once as a busy controller sends."""
+        slots = asyncio.Semaphore(100)
+
+        async def one(name: str) -> None:
+            async with slots:
+                await self._create(name)
+
+        await asyncio.gather(*(one(name) for name in names))
+
+    async def _create(
+        self, name: str, container: Mapping[str, Any] = NOTHING, more: Mapping[str, Any] = NOTHING
+    ) -> None:
         spec: dict[str, Any] = {
             "nodeName": self._node,
             "terminationGracePeriodSeconds": 1,
-            "containers": [{"name": "c", "image": self._options.image, "command": self._options.command}],
+            "containers": [{"name": "c", "image": self._options.image, "command": self._options.command, **container}],
+            "automountServiceAccountToken": not self._options.no_token,
+            **more,
         }
         if self._options.runtime_class:
             spec["runtimeClassName"] = self._options.runtime_class
@@ -154,6 +219,10 @@ class Bench:
         assert pod is not None
         assert pod.metadata is not None
         name = pod.metadata.name or ""
+        if name not in self._timings.ready:
+            self._timings.writes[name] = self._timings.writes.get(name, 0) + 1
+        if new is not None and has_ended(new):
+            self._timings.exited.setdefault(name, now)
         if new is None:
             self._timings.gone.setdefault(name, now)
         elif is_ready(new):
@@ -180,6 +249,7 @@ class Bench:
             "count": len(times),
             "p50_ms": round(statistics.median(times), 1),
             "p90_ms": round(times[min(len(times) - 1, int(len(times) * 0.9))], 1),
+            "p99_ms": round(times[min(len(times) - 1, int(len(times) * 0.99))], 1),
             "max_ms": round(times[-1], 1),
         }
 
@@ -187,6 +257,11 @@ class Bench:
 def is_ready(pod: Pod) -> bool:
     conditions = (pod.status.conditions if pod.status is not None else None) or ()
     return any(item.type == "Ready" and item.status == "True" for item in conditions)
+
+
+def has_ended(pod: Pod) -> bool:
+    statuses = (pod.status.containerStatuses if pod.status is not None else None) or ()
+    return any(item.state is not None and item.state.terminated is not None for item in statuses)
 
 
 def processes() -> dict[str, list[psutil.Process]]:
@@ -218,37 +293,66 @@ def memory_by_program() -> dict[str, int]:
     return totals
 
 
+def cpu_by_program() -> dict[str, tuple[float, float]]:
+    """User and system seconds so far."""
+    totals: dict[str, tuple[float, float]] = {}
+    for name, members in processes().items():
+        for process in members:
+            with contextlib.suppress(psutil.Error):
+                times, known = process.cpu_times(), totals.get(name, (0.0, 0.0))
+                totals[name] = (known[0] + times.user, known[1] + times.system)
+    return totals
+
+
+def cpu_per_pod(
+    before: dict[str, tuple[float, float]], after: dict[str, tuple[float, float]], pods: int
+) -> dict[str, dict[str, float]]:
+    """Milliseconds of the long-lived programs; conmons, shims and the like come and go."""
+    found: dict[str, dict[str, float]] = {}
+    for name in ("nodeagent", "nodeagent apiserver (standalone only)", "kubelet", "containerd"):
+        if name in before and name in after and pods:
+            spent = [
+                round((late - early) * 1000 / pods, 1) for early, late in zip(before[name], after[name], strict=True)
+            ]
+            found[name] = {"user": spent[0], "system": spent[1]}
+    return found
+
+
 async def cpu_while_idle(seconds: float) -> dict[str, Any]:
     """CPU seconds that each program takes while nothing happens."""
 
-    def used() -> dict[str, float]:
-        totals: dict[str, float] = {}
-        for name, members in processes().items():
-            for process in members:
-                with contextlib.suppress(psutil.Error):
-                    times = process.cpu_times()
-                    totals[name] = totals.get(name, 0.0) + times.user + times.system
-        return totals
-
-    before = used()
+    before = cpu_by_program()
     await asyncio.sleep(seconds)
-    spent = {name: round(max(0.0, total - before.get(name, 0.0)), 2) for name, total in used().items()}
+    spent = {
+        name: round(max(0.0, sum(times) - sum(before.get(name, (0.0, 0.0)))), 2)
+        for name, times in cpu_by_program().items()
+    }
     spent["total"] = round(sum(spent.values()), 2)
     return {"seconds": seconds, "cpu_seconds": spent, "cores_percent": round(spent["total"] / seconds * 100, 1)}
 
 
 def text_of(result: dict[str, Any]) -> str:
     lines = [f"node {result['node']}, runtime class {result['runtime_class']}"]
-    for key, what in (("sequential", "create -> Ready, one by one"), ("delete", "delete -> gone, one by one")):
+    if "load" in result:
+        lines.append(f"{result['load']['pods']} pods stay: all Ready after {result['load']['all_ready_seconds']} s")
+    for key, what in (
+        ("sequential", "create -> Ready, one by one"),
+        ("delete", "delete -> gone, one by one"),
+        ("exit", "exit -> status, one by one"),
+    ):
         item = result.get(key) or {}
         if item:
-            lines.append(
-                f"{what}: p50 {item['p50_ms']} ms, p90 {item['p90_ms']} ms, max {item['max_ms']} ms ({item['count']})"
-            )
+            percentiles = ", ".join(f"{name} {item[f'{name}_ms']} ms" for name in ("p50", "p90", "p99", "max"))
+            lines.append(f"{what}: {percentiles} ({item['count']})")
+    for name, spent in result["cpu_ms_per_start"].items():
+        lines.append(f"  {name}: {spent['user']} ms user, {spent['system']} ms system a start")
+    lines.append(f"  {result['writes_per_start']} versions of the pod object until Ready")
     if "burst" in result:
         burst = result["burst"]
         when = f"all Ready after {burst['all_ready_seconds']} s (p50 {burst['p50_ms']} ms)"
         lines.append(f"{burst['pods']} pods at once: {when}, all gone after {burst['all_gone_seconds']} s")
+        lines.append(f"  {burst['writes_per_start']} versions of each pod object until Ready")
+    if "memory" in result:
         lines += [f"  {name}: {size / 1e6:.1f} MB PSS" for name, size in result["memory"]["pss_bytes"].items()]
         idle = result["idle"]
         lines.append(f"idle for {idle['seconds']:g} s: {idle['cores_percent']} % of a core")
@@ -262,6 +366,9 @@ async def main() -> int:
     parser.add_argument("--runtime-class", default="")
     parser.add_argument("--sequential", type=int, default=20)
     parser.add_argument("--burst", type=int, default=100)
+    parser.add_argument("--load", type=int, default=0, help="pods that run on the node all the time")
+    parser.add_argument("--exits", type=int, default=0, help="pods that end on command")
+    parser.add_argument("--no-token", action="store_true", help="pods without a service account token")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument("--node", default="", help="default: the first node")
     parser.add_argument("--namespace", default="default")

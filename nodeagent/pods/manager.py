@@ -19,6 +19,7 @@ from nodeagent.pods.spec import describe, name_of, uid_of
 from nodeagent.pods.supervisor import PodServices, PodSupervisor
 from nodeagent.sources.annotations import is_mirror
 from nodeagent.sources.merger import API, ChangeType, PodChange
+from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault, Unavailable
 from runtimes.registry import Runtime
 
@@ -128,6 +129,8 @@ class PodManager:
         while True:
             try:
                 async for event in runtime.service.events():
+                    if event.container_event_type == cri.CONTAINER_CREATED_EVENT:
+                        continue  # the pass that created it is about to start it: that is worth a look, or the pass's end
                     uid = event.pod_sandbox_status.metadata.uid
                     supervisor = self._supervisors.get(PodUID(uid))
                     if supervisor is not None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from proto import cri_pb2 as cri
+from runtimes.events import EventBus
 from runtimes.oci import messages
 from runtimes.oci.cgroups import CgroupTree
 from runtimes.oci.config import Dialect, OCIRuntimeConfig, Paths
 from runtimes.oci.entities import Container, Registry, Sandbox
-from runtimes.oci.events import EventBus
 from runtimes.oci.hostfacts import HostFacts
 from runtimes.oci.images.contract import ImageStore
 from runtimes.oci.program import RuntimeProgram

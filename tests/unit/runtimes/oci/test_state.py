@@ -7,10 +7,10 @@ import pytest
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.events import EventBus
 from runtimes.oci import messages, records
 from runtimes.oci.config import Paths
 from runtimes.oci.entities import Container, Registry, Sandbox
-from runtimes.oci.events import EventBus
 from runtimes.oci.exits import read_exit
 from runtimes.oci.merging import merged
 from runtimes.oci.store import DiskSync, RecordStore, write_atomically

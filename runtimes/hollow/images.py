@@ -1,0 +1,46 @@
+"""Images of the hollow runtime: names."""
+
+import hashlib
+
+from typing_extensions import override
+
+from proto import cri_pb2 as cri
+from runtimes.contract import ImageService
+
+
+class HollowImages(ImageService):
+    """Every image exists as soon as it is pulled, and has no size."""
+
+    def __init__(self) -> None:
+        self._images: dict[str, cri.Image] = {}
+
+    @override
+    async def list_images(self, request: cri.ListImagesRequest) -> cri.ListImagesResponse:
+        wanted = request.filter.image.image
+        found = [image for image in self._images.values() if wanted in ("", image.id, *image.repo_tags)]
+        return cri.ListImagesResponse(images=found)
+
+    @override
+    async def image_status(self, request: cri.ImageStatusRequest) -> cri.ImageStatusResponse:
+        return cri.ImageStatusResponse(image=self._images.get(image_id_of(request.image.image)))
+
+    @override
+    async def pull_image(self, request: cri.PullImageRequest) -> cri.PullImageResponse:
+        name = request.image.image
+        image_id = image_id_of(name)
+        tags = [] if name == image_id else [name]
+        self._images[image_id] = cri.Image(id=image_id, repo_tags=tags, size=1, spec=cri.ImageSpec(image=name))
+        return cri.PullImageResponse(image_ref=image_id)
+
+    @override
+    async def remove_image(self, request: cri.RemoveImageRequest) -> cri.RemoveImageResponse:
+        self._images.pop(image_id_of(request.image.image), None)
+        return cri.RemoveImageResponse()
+
+    @override
+    async def image_fs_info(self, request: cri.ImageFsInfoRequest) -> cri.ImageFsInfoResponse:
+        return cri.ImageFsInfoResponse()
+
+
+def image_id_of(name: str) -> str:
+    return name if name.startswith("sha256:") else f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"

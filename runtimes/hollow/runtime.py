@@ -1,0 +1,345 @@
+"""The hollow runtime's sandboxes and containers."""
+
+import asyncio
+import ipaddress
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import msgspec
+from typing_extensions import override
+
+from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.contract import Capabilities, RuntimeService
+from runtimes.events import EventBus
+from runtimes.hollow.images import image_id_of
+from runtimes.hollow.messages import (
+    HollowContainer,
+    HollowSandbox,
+    container_item,
+    container_stats,
+    has_labels,
+    sandbox_item,
+    sandbox_stats,
+)
+
+EXIT_AFTER = "hollow.nodeagent.dev/exit-after"
+EXIT_CODE = "hollow.nodeagent.dev/exit-code"
+
+_POD_UID = "io.kubernetes.pod.uid"
+_KILLED = 137
+_STREAMING = "the hollow runtime runs nothing: there is nothing to stream from"
+
+
+class HollowSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """The handler's `options`."""
+
+    start_seconds: float = 0.0
+    stop_seconds: float = 0.0
+    subnet: str = "198.18.0.0/15"
+
+
+class HollowRuntime(RuntimeService):
+    """Implements the CRI in memory; every verb is its bookkeeping and an event."""
+
+    def __init__(self, settings: HollowSettings) -> None:
+        self._settings = settings
+        self._bus = EventBus()
+        self._sandboxes: dict[str, HollowSandbox] = {}
+        self._containers: dict[str, HollowContainer] = {}
+        self._pods: dict[str, dict[str, HollowSandbox]] = {}  # by pod UID, the label that everyone asks for
+        self._network = ipaddress.ip_network(settings.subnet)
+        self._addresses: Iterator[Any] = iter(())
+
+    @property
+    @override
+    def capabilities(self) -> Capabilities:
+        return Capabilities(events=True, local_streaming=False, early_sandbox=False)
+
+    @override
+    async def version(self, request: cri.VersionRequest) -> cri.VersionResponse:
+        return cri.VersionResponse(
+            version="0.1.0", runtime_name="hollow", runtime_version="1", runtime_api_version="v1"
+        )
+
+    @override
+    async def status(self, request: cri.StatusRequest) -> cri.StatusResponse:
+        conditions = [cri.RuntimeCondition(type=name, status=True) for name in ("RuntimeReady", "NetworkReady")]
+        return cri.StatusResponse(status=cri.RuntimeStatus(conditions=conditions))
+
+    @override
+    async def runtime_config(self, request: cri.RuntimeConfigRequest) -> cri.RuntimeConfigResponse:
+        return cri.RuntimeConfigResponse()
+
+    @override
+    async def update_runtime_config(self, request: cri.UpdateRuntimeConfigRequest) -> cri.UpdateRuntimeConfigResponse:
+        return cri.UpdateRuntimeConfigResponse()
+
+    # sandboxes -------------------------------------------------------------------------------------------------------
+
+    @override
+    async def run_pod_sandbox(
+        self, request: cri.RunPodSandboxRequest, *, on_created: Callable[[str], None] | None = None
+    ) -> cri.RunPodSandboxResponse:
+        await asyncio.sleep(self._settings.start_seconds)
+        config = request.config
+        status = cri.PodSandboxStatus(
+            id=secrets.token_hex(32),
+            metadata=config.metadata,
+            state=cri.SANDBOX_READY,
+            created_at=time.time_ns(),
+            labels=config.labels,
+            annotations=config.annotations,
+        )
+        status.linux.namespaces.options.CopyFrom(config.linux.security_context.namespace_options)
+        if status.linux.namespaces.options.network == cri.POD:
+            status.network.ip = self._next_address()
+        sandbox = HollowSandbox(status)
+        self._sandboxes[status.id] = sandbox
+        self._pods.setdefault(status.labels.get(_POD_UID, ""), {})[status.id] = sandbox
+        self._tell(cri.CONTAINER_STARTED_EVENT, status.id, sandbox)
+        return cri.RunPodSandboxResponse(pod_sandbox_id=status.id)
+
+    def _next_address(self) -> str:
+        """Round and round through the subnet; with more pods than addresses two share one, and nobody is there to mind."""
+        found = next(self._addresses, None)
+        if found is None:
+            self._addresses = islice(self._network.hosts(), 1, None)
+            found = next(self._addresses)
+        return str(found)
+
+    @override
+    async def stop_pod_sandbox(self, request: cri.StopPodSandboxRequest) -> cri.StopPodSandboxResponse:
+        sandbox = self._sandboxes.get(request.pod_sandbox_id)
+        if sandbox is not None and sandbox.status.state == cri.SANDBOX_READY:
+            for container in sandbox.containers.values():
+                self._exit(container, _KILLED)
+            sandbox.status.state = cri.SANDBOX_NOTREADY
+            self._tell(cri.CONTAINER_STOPPED_EVENT, sandbox.status.id, sandbox)
+        return cri.StopPodSandboxResponse()
+
+    @override
+    async def remove_pod_sandbox(self, request: cri.RemovePodSandboxRequest) -> cri.RemovePodSandboxResponse:
+        await self.stop_pod_sandbox(cri.StopPodSandboxRequest(pod_sandbox_id=request.pod_sandbox_id))
+        sandbox = self._sandboxes.pop(request.pod_sandbox_id, None)
+        if sandbox is not None:
+            for container_id in sandbox.containers:
+                self._containers.pop(container_id, None)
+            uid = sandbox.labels.get(_POD_UID, "")
+            self._pods[uid].pop(sandbox.status.id)
+            if not self._pods[uid]:
+                del self._pods[uid]
+            self._tell(cri.CONTAINER_DELETED_EVENT, sandbox.status.id, sandbox)
+        return cri.RemovePodSandboxResponse()
+
+    @override
+    async def pod_sandbox_status(self, request: cri.PodSandboxStatusRequest) -> cri.PodSandboxStatusResponse:
+        sandbox = self._sandbox(request.pod_sandbox_id)
+        statuses = [container.status for container in sandbox.containers.values()]
+        return cri.PodSandboxStatusResponse(
+            status=sandbox.status, containers_statuses=statuses, timestamp=time.time_ns()
+        )
+
+    @override
+    async def list_pod_sandbox(self, request: cri.ListPodSandboxRequest) -> cri.ListPodSandboxResponse:
+        wanted = request.filter
+        found = [
+            entry.status
+            for entry in self._candidates(wanted.label_selector)
+            if entry.status.id.startswith(wanted.id)
+            and (not wanted.HasField("state") or wanted.state.state == entry.status.state)
+            and has_labels(entry.labels, wanted.label_selector)
+        ]
+        return cri.ListPodSandboxResponse(items=[sandbox_item(status) for status in found])
+
+    def _candidates(self, selector: Mapping[str, str]) -> list[HollowSandbox]:
+        found = self._pods.get(selector[_POD_UID], {}) if _POD_UID in selector else self._sandboxes
+        return list(found.values())
+
+    @override
+    async def update_pod_sandbox_resources(
+        self, request: cri.UpdatePodSandboxResourcesRequest
+    ) -> cri.UpdatePodSandboxResourcesResponse:
+        self._sandbox(request.pod_sandbox_id)
+        return cri.UpdatePodSandboxResourcesResponse()
+
+    # containers ------------------------------------------------------------------------------------------------------
+
+    @override
+    async def create_container(self, request: cri.CreateContainerRequest) -> cri.CreateContainerResponse:
+        sandbox = self._sandbox(request.pod_sandbox_id)
+        if sandbox.status.state != cri.SANDBOX_READY:
+            raise errors.WrongState(f"sandbox {sandbox.status.id} is not ready")
+        config = request.config
+        status = cri.ContainerStatus(
+            id=secrets.token_hex(32),
+            metadata=config.metadata,
+            state=cri.CONTAINER_CREATED,
+            created_at=time.time_ns(),
+            image=config.image,
+            image_ref=image_id_of(config.image.image),
+            labels=config.labels,
+            annotations=config.annotations,
+            mounts=config.mounts,
+        )
+        status.resources.linux.CopyFrom(config.linux.resources)
+        container = HollowContainer(request.pod_sandbox_id, status)
+        self._containers[status.id] = sandbox.containers[status.id] = container
+        self._tell(cri.CONTAINER_CREATED_EVENT, status.id, sandbox)
+        return cri.CreateContainerResponse(container_id=status.id)
+
+    @override
+    async def start_container(self, request: cri.StartContainerRequest) -> cri.StartContainerResponse:
+        container = self._container(request.container_id)
+        if container.status.state != cri.CONTAINER_CREATED:
+            raise errors.WrongState(f"container {container.status.id} has been started before")
+        sandbox = self._sandboxes[container.sandbox_id]
+        planned = _planned_end(sandbox.status.annotations)
+        container.status.state, container.status.started_at = cri.CONTAINER_RUNNING, time.time_ns()
+        if planned is not None:
+            after_seconds, code = planned
+            loop = asyncio.get_running_loop()
+            container.end = loop.call_later(after_seconds, self._exit, container, code)
+        self._tell(cri.CONTAINER_STARTED_EVENT, container.status.id, sandbox)
+        return cri.StartContainerResponse()
+
+    @override
+    async def stop_container(self, request: cri.StopContainerRequest) -> cri.StopContainerResponse:
+        container = self._containers.get(request.container_id)
+        if container is not None and container.status.state == cri.CONTAINER_RUNNING:
+            await asyncio.sleep(self._settings.stop_seconds)
+            self._exit(container, _KILLED)
+        return cri.StopContainerResponse()
+
+    def _exit(self, container: HollowContainer, code: int) -> None:
+        status = container.status
+        if container.end is not None:
+            container.end.cancel()
+        if status.state == cri.CONTAINER_EXITED:
+            return
+        status.state, status.finished_at, status.exit_code = cri.CONTAINER_EXITED, time.time_ns(), code
+        status.reason = "Completed" if code == 0 else "Error"
+        self._tell(cri.CONTAINER_STOPPED_EVENT, status.id, self._sandboxes.get(container.sandbox_id))
+
+    @override
+    async def remove_container(self, request: cri.RemoveContainerRequest) -> cri.RemoveContainerResponse:
+        container = self._containers.pop(request.container_id, None)
+        if container is not None:
+            self._exit(container, _KILLED)
+            if sandbox := self._sandboxes.get(container.sandbox_id):
+                sandbox.containers.pop(request.container_id, None)
+                self._tell(cri.CONTAINER_DELETED_EVENT, request.container_id, sandbox)
+        return cri.RemoveContainerResponse()
+
+    @override
+    async def container_status(self, request: cri.ContainerStatusRequest) -> cri.ContainerStatusResponse:
+        return cri.ContainerStatusResponse(status=self._container(request.container_id).status)
+
+    @override
+    async def list_containers(self, request: cri.ListContainersRequest) -> cri.ListContainersResponse:
+        wanted = request.filter
+        candidates: list[HollowContainer] = list(self._containers.values())
+        if _POD_UID in wanted.label_selector:
+            own = self._candidates(wanted.label_selector)
+            candidates = [container for sandbox in own for container in sandbox.containers.values()]
+        found = [
+            container_item(entry)
+            for entry in candidates
+            if entry.status.id.startswith(wanted.id)
+            and entry.sandbox_id.startswith(wanted.pod_sandbox_id)
+            and (not wanted.HasField("state") or wanted.state.state == entry.status.state)
+            and has_labels(entry.labels, wanted.label_selector)
+        ]
+        return cri.ListContainersResponse(containers=found)
+
+    @override
+    async def update_container_resources(
+        self, request: cri.UpdateContainerResourcesRequest
+    ) -> cri.UpdateContainerResourcesResponse:
+        self._container(request.container_id).status.resources.linux.MergeFrom(request.linux)
+        return cri.UpdateContainerResourcesResponse()
+
+    @override
+    async def reopen_container_log(self, request: cri.ReopenContainerLogRequest) -> cri.ReopenContainerLogResponse:
+        self._container(request.container_id)
+        return cri.ReopenContainerLogResponse()
+
+    @override
+    async def exec_sync(self, request: cri.ExecSyncRequest) -> cri.ExecSyncResponse:
+        if self._container(request.container_id).status.state != cri.CONTAINER_RUNNING:
+            raise errors.WrongState(f"container {request.container_id} is not running")
+        return cri.ExecSyncResponse()
+
+    @override
+    async def exec(self, request: cri.ExecRequest) -> cri.ExecResponse:
+        raise errors.NotSupported(_STREAMING)
+
+    @override
+    async def attach(self, request: cri.AttachRequest) -> cri.AttachResponse:
+        raise errors.NotSupported(_STREAMING)
+
+    @override
+    async def port_forward(self, request: cri.PortForwardRequest) -> cri.PortForwardResponse:
+        raise errors.NotSupported(_STREAMING)
+
+    # statistics: nothing runs, nothing is used ------------------------------------------------------------------------
+
+    @override
+    async def container_stats(self, request: cri.ContainerStatsRequest) -> cri.ContainerStatsResponse:
+        return cri.ContainerStatsResponse(stats=container_stats(self._container(request.container_id)))
+
+    @override
+    async def list_container_stats(self, request: cri.ListContainerStatsRequest) -> cri.ListContainerStatsResponse:
+        return cri.ListContainerStatsResponse(stats=[container_stats(entry) for entry in self._containers.values()])
+
+    @override
+    async def pod_sandbox_stats(self, request: cri.PodSandboxStatsRequest) -> cri.PodSandboxStatsResponse:
+        return cri.PodSandboxStatsResponse(stats=sandbox_stats(self._sandbox(request.pod_sandbox_id)))
+
+    @override
+    async def list_pod_sandbox_stats(self, request: cri.ListPodSandboxStatsRequest) -> cri.ListPodSandboxStatsResponse:
+        return cri.ListPodSandboxStatsResponse(stats=[sandbox_stats(entry) for entry in self._sandboxes.values()])
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    @override
+    def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
+        return self._bus.subscribe()
+
+    def close(self) -> None:
+        """Nothing ends by itself any more."""
+        for container in self._containers.values():
+            if container.end is not None:
+                container.end.cancel()
+        self._bus.close()
+
+    def _tell(self, kind: cri.ContainerEventType, subject_id: str, sandbox: HollowSandbox | None) -> None:
+        event = cri.ContainerEventResponse(
+            container_id=subject_id, container_event_type=kind, created_at=time.time_ns()
+        )
+        if sandbox is not None:
+            event.pod_sandbox_status.CopyFrom(sandbox.status)
+            event.containers_statuses.extend(container.status for container in sandbox.containers.values())
+        self._bus.publish(event)
+
+    def _sandbox(self, sandbox_id: str) -> HollowSandbox:
+        if (found := self._sandboxes.get(sandbox_id)) is None:
+            raise errors.NotFound(f"no sandbox {sandbox_id!r}")
+        return found
+
+    def _container(self, container_id: str) -> HollowContainer:
+        if (found := self._containers.get(container_id)) is None:
+            raise errors.NotFound(f"no container {container_id!r}")
+        return found
+
+
+def _planned_end(annotations: Mapping[str, str]) -> tuple[float, int] | None:
+    """After how many seconds, and with which exit code, the pod's containers end. Raises InvalidArgument."""
+    after, code = annotations.get(EXIT_AFTER), annotations.get(EXIT_CODE) or "0"
+    try:
+        return (float(after), int(code)) if after else None
+    except ValueError as error:
+        raise errors.InvalidArgument(f"annotations {EXIT_AFTER}, {EXIT_CODE}: {error}") from None
