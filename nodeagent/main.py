@@ -73,6 +73,8 @@ from runtimes.errors import RuntimeFault
 
 log = logging.getLogger(__name__)
 
+EMBEDDED_QPS = 1000
+
 
 class StartError(Exception):
     """The agent cannot run here; one line for the operator, with the way out."""
@@ -158,7 +160,11 @@ class Agent:
         if path is None:
             log.warning("no API endpoint is configured (--kubeconfig or --standalone): only static pods run")
             return None
-        client = ApiClient(kubeconfig.load(path), qps=config.kubelet.kubeAPIQPS, burst=config.kubelet.kubeAPIBurst)
+        qps, burst = config.kubelet.kubeAPIQPS, config.kubelet.kubeAPIBurst
+        if self.embedded is not None:
+            # an API of this node alone has nobody to be protected for; the limits of a cluster would only delay its pods
+            qps, burst = max(qps, EMBEDDED_QPS), max(burst, EMBEDDED_QPS)
+        client = ApiClient(kubeconfig.load(path), qps=qps, burst=burst)
         return await self._stack.enter_async_context(client)
 
     def _start_api_parts(self, client: ApiClient | None, tasks: asyncio.TaskGroup) -> None:
@@ -223,7 +229,7 @@ class Agent:
         self.resolver = RuntimeClassResolver(self.registry, self._runtime_class)
         self.statuses: StatusSink = NoStatuses()
         if client is not None:
-            self.statuses = StatusWriter(client, tasks, self._status_target)
+            self.statuses = StatusWriter(client.sharing(qps=-1, burst=1), tasks, self._status_target, turn=client.turn)
         probing = ProbeManager(tasks=tasks, events=events, addresses=self._addresses, now=_now, agent_started_at=_now())
         services = PodServices(
             engine=engine,

@@ -82,6 +82,13 @@ class ApiClient:
         """Return a client with a limit and deadline of its own over the same connections (events, heartbeats)."""
         return ApiClient(self._transport, qps=qps, burst=burst, timeout_seconds=timeout_seconds, sleep=self._sleep)
 
+    async def turn(self) -> None:
+        """Wait as long as the rate limit asks. Requests do so by themselves; who wants to send what is newest by then waits
+        first, and sends through a client without a limit."""
+        delay = self._limit.reserve()
+        if delay > 0:
+            await self._sleep(delay)
+
     async def close(self) -> None:
         """Close all connections, also those of the clients that share them."""
         await self._transport.close()
@@ -220,9 +227,7 @@ class ApiClient:
 
         429 and 5xx answers with Retry-After are retried up to 10 times; GETs also after a connection reset.
         """
-        delay = self._limit.reserve()
-        if delay > 0:
-            await self._sleep(delay)
+        await self.turn()
         for attempt in range(MAX_RETRIES + 1):
             last = attempt == MAX_RETRIES
             try:

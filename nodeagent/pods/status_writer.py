@@ -6,7 +6,7 @@ follows. A status that could not be sent stays and is tried again, so an API out
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -65,10 +65,19 @@ class StatusWriter:
     """Sends pod statuses by strategic merge patch of the `status` subresource, with the UID as precondition.
 
     `target`: the API object that a pod's status belongs to: the pod itself, a static pod's mirror, or None as yet.
+    `turn`: returns when the API may be asked; what is sent then is the newest, so that a burst costs fewer patches, not a
+    queue of old ones. `api` has no limit of its own.
     """
 
-    def __init__(self, api: ApiClient, tasks: asyncio.TaskGroup, target: Callable[[Pod], Pod | None]) -> None:
+    def __init__(
+        self,
+        api: ApiClient,
+        tasks: asyncio.TaskGroup,
+        target: Callable[[Pod], Pod | None],
+        turn: Callable[[], Awaitable[None]],
+    ) -> None:
         self._api = api
+        self._turn = turn
         self._tasks = tasks
         self._target = target
         self._entries: dict[PodUID, _Entry] = {}
@@ -114,6 +123,7 @@ class StatusWriter:
         namespace, name = name_of(pod)
         delay = RETRY_SECONDS
         while True:
+            await self._turn()
             try:
                 await self._api.delete(Pod, name, namespace, grace_period_seconds=0, uid=uid_of(pod))
                 return
@@ -137,13 +147,15 @@ class StatusWriter:
         delay = RETRY_SECONDS
         try:
             while self._entries.get(uid) is entry:
-                patch = _patch(entry)
-                if patch is None or patch == entry.ignored:
+                if _patch(entry) in (None, entry.ignored):
                     entry.settled.set()
                     return
                 try:
                     async with self._slots:
-                        await self._send_once(uid, entry, patch)
+                        await self._turn()
+                        patch = _patch(entry)
+                        if patch is not None and patch != entry.ignored:
+                            await self._send_once(uid, entry, patch)
                     delay = RETRY_SECONDS
                 except NotFound:
                     self._entries.pop(uid, None)

@@ -50,6 +50,10 @@ class Api:
         return self.current
 
 
+async def no_wait() -> None:
+    return
+
+
 async def drain(writer: StatusWriter) -> None:
     async with asyncio.timeout(5):
         await writer.settled(UID)
@@ -60,7 +64,7 @@ async def test_many_changes_during_one_patch_become_one_more() -> None:
     api = Api()
     api.gate.clear()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found)  # type: ignore[arg-type]
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
         for message in ("one", "two", "three", "four"):
             writer.publish(pod(), PodStatus(phase="Pending", message=message), containers_may_run=True)
             await asyncio.sleep(0)
@@ -70,11 +74,31 @@ async def test_many_changes_during_one_patch_become_one_more() -> None:
     assert writer.cached(UID) == PodStatus(phase="Pending", message="four")
 
 
+async def test_what_waits_for_its_turn_is_sent_as_it_is_then() -> None:
+    """A status that waits for the API's rate limit is replaced by newer ones: one patch, and none when all is as it was."""
+    api, turn = Api(), asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, tasks, lambda found: found, turn=turn.wait)  # type: ignore[arg-type]
+        for message in ("one", "two", "three"):
+            writer.publish(pod(), PodStatus(phase="Pending", message=message), containers_may_run=True)
+            await asyncio.sleep(0)
+        turn.set()
+        await drain(writer)
+        assert [patch["message"] for patch in api.patches] == ["three"]
+        turn.clear()
+        writer.publish(api.current, PodStatus(phase="Pending", message="four"), containers_may_run=True)
+        await asyncio.sleep(0)
+        writer.publish(api.current, PodStatus(phase="Pending", message="three"), containers_may_run=True)
+        turn.set()
+        await drain(writer)
+    assert [patch["message"] for patch in api.patches] == ["three"]
+
+
 async def test_nothing_is_sent_that_the_api_knows() -> None:
     """A status equal to the API's costs no request."""
     api = Api()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found)  # type: ignore[arg-type]
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
         writer.publish(pod(), PodStatus(phase="Pending"), containers_may_run=True)
         await drain(writer)
     assert api.patches == []
@@ -87,7 +111,7 @@ async def test_an_outage_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real_sleep = asyncio.sleep
     monkeypatch.setattr("nodeagent.pods.status_writer.asyncio.sleep", lambda seconds: real_sleep(0))
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found)  # type: ignore[arg-type]
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
         writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert [patch["phase"] for patch in api.patches] == ["Running"] * 3
@@ -99,7 +123,7 @@ async def test_a_pod_that_is_gone_is_no_error() -> None:
     api = Api()
     api.fail = [NotFound(404, "NotFound", "gone")]
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found)  # type: ignore[arg-type]
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
         writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert len(api.patches) == 1
@@ -111,7 +135,7 @@ async def test_an_api_that_drops_a_field_is_not_told_for_ever() -> None:
     api = Api()
     api.forget = "message"
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found)  # type: ignore[arg-type]
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
         wanted = PodStatus(phase="Pending", message="new")
         writer.publish(pod(), wanted, containers_may_run=True)
         await drain(writer)
@@ -127,7 +151,7 @@ async def test_a_terminal_phase_waits_for_the_containers() -> None:
     """While containers may run the phase stays what the API shows; then it is told."""
     api = Api()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found)  # type: ignore[arg-type]
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
         ended = PodStatus(phase="Failed", reason="Evicted", message="why")
         writer.publish(pod(), ended, containers_may_run=True)
         await drain(writer)
@@ -142,7 +166,7 @@ async def test_a_status_without_a_target_is_kept_and_not_sent() -> None:
     """A static pod without its mirror: the status is there for the node's own server, nobody else is told."""
     api = Api()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: None)  # type: ignore[arg-type]
+        writer = StatusWriter(api, tasks, lambda found: None, no_wait)  # type: ignore[arg-type]
         writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert api.patches == []
