@@ -1,6 +1,8 @@
 """Parts of the agent made from its configuration: main's hands. One function a part; nothing here keeps state."""
 
+import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -51,6 +53,7 @@ from nodeagent.volumes.manager import VolumeManager
 from nodeagent.volumes.projected import ProjectedPlugin
 from nodeagent.volumes.secret import SecretPlugin
 from runtimes.cri.factory import cri_runtime
+from runtimes.errors import RuntimeFault, Unavailable
 from runtimes.hollow.factory import hollow_runtime
 from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.engine import OCIRuntime
@@ -63,6 +66,11 @@ from runtimes.registry import Registry, Runtime, RuntimeFactory, UnknownHandler,
 
 # What the node tells of itself: features whose wire formats this agent speaks.
 DECLARED_FEATURES = ("ExtendWebSocketsToKubelet", "RestartAllContainersOnContainerExits")
+
+
+START_AGAIN_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
 
 
 class BuildError(Exception):
@@ -86,8 +94,13 @@ def image_store(config: Config) -> DiskImageStore:
     return DiskImageStore(config.options.state_dir / "images", StoreSettings(skopeo=skopeo))
 
 
-async def runtimes(config: Config, stack: contextlib.AsyncExitStack) -> tuple[Registry, DiskImageStore]:
-    """Make and start every configured runtime; `stack` stops them. Raises BuildError, RuntimeFault."""
+async def runtimes(
+    config: Config, stack: contextlib.AsyncExitStack
+) -> tuple[Registry, DiskImageStore, tuple[Runtime, ...]]:
+    """Make and start every configured runtime; `stack` stops them. Raises BuildError, RuntimeFault.
+
+    The third of the answer: those that cannot be used as yet, for `start_later`. Without the default one there is no node.
+    """
     if not config.agent.runtimes:
         raise BuildError("no OCI runtime was found on this machine: install runc or crun, or configure `runtimes`")
     store = image_store(config)
@@ -102,6 +115,7 @@ async def runtimes(config: Config, stack: contextlib.AsyncExitStack) -> tuple[Re
     )
     context = RuntimeContext(config, store, network)
     made: dict[str, Runtime] = {}
+    late: list[Runtime] = []
     known = factories(BUILT_IN)
     for handler, settings in config.agent.runtimes.items():
         factory = known.get(settings.type)
@@ -111,12 +125,31 @@ async def runtimes(config: Config, stack: contextlib.AsyncExitStack) -> tuple[Re
             made[handler] = factory(handler, _settings(settings), context)
         except ValueError as error:
             raise BuildError(f"runtimes.{handler}: {error}") from error
-        await made[handler].lifecycle.start()
         stack.push_async_callback(made[handler].lifecycle.stop)
+        try:
+            await made[handler].lifecycle.start()
+        except Unavailable as error:
+            if handler == config.agent.defaultRuntime:
+                raise
+            log.error("runtime %s cannot be used: %s", handler, error)
+            late.append(made[handler])
     try:
-        return Registry(made, config.agent.defaultRuntime), store
+        return Registry(made, config.agent.defaultRuntime), store, tuple(late)
     except UnknownHandler as error:
         raise BuildError(f"defaultRuntime: {error}") from error
+
+
+async def start_later(runtime: Runtime) -> None:
+    """Try until it starts: somebody installs or mends its program. Meanwhile its verbs say why it is down."""
+    while True:
+        await asyncio.sleep(START_AGAIN_SECONDS)
+        try:
+            await runtime.lifecycle.start()
+        except RuntimeFault as error:
+            log.debug("runtime %s still cannot be used: %s", runtime.handler, error)
+        else:
+            log.info("runtime %s can be used now", runtime.handler)
+            return
 
 
 class RuntimeContext:

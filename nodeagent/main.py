@@ -128,8 +128,10 @@ class Agent:
         self.storage_bytes = psutil.disk_usage(str(config.options.root_dir)).total
         self._allocatable = build.allocatable_of(self.machine, self.limits, self.storage_bytes)
         client = await self._connect()
-        self.registry, self.store = await build.runtimes(config, self._stack)
+        self.registry, self.store, late = await build.runtimes(config, self._stack)
         tasks = await self._stack.enter_async_context(_root_tasks())
+        for runtime in late:
+            tasks.create_task(build.start_later(runtime), name=f"start of {runtime.handler}")
         self._start_api_parts(client, tasks)
         await self._start_pods(client, tasks)
         if client is not None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from lightkube.models.core_v1 import NodeCondition
 
 READY = "Ready"
-OWN_TYPES = ("MemoryPressure", "DiskPressure", "PIDPressure", READY)
+HANDLERS_READY = "RuntimeHandlersReady"  # nodes with several runtimes only
 REQUIRED_CAPACITY = ("cpu", "memory", "pods", "ephemeral-storage")
 NO_CFS_QUOTA = ". WARNING: CPU hardcapping unsupported"
 
@@ -30,17 +30,25 @@ class ConditionEvent:
 
 
 def conditions(
-    before: Sequence[NodeCondition], pressure: Pressure, errors: Sequence[str], *, cfs_quota: bool, now: datetime
+    before: Sequence[NodeCondition],
+    pressure: Pressure,
+    errors: Sequence[str],
+    *,
+    cfs_quota: bool,
+    now: datetime,
+    handler_errors: Sequence[str] | None = None,
 ) -> list[NodeCondition]:
-    """Return the agent's four conditions. `errors`: why the node is not ready, none: it is.
+    """Return the agent's conditions. `errors`: why the node is not ready, none: it is.
 
+    `handler_errors`: what is wrong with runtimes beside the default one; None where there is no other. It is a condition of
+    its own: pods of the other runtimes are not to be evicted for it.
     lastTransitionTime moves only when the status does.
     """
     known = {condition.type: condition for condition in before}
     message = join_errors(errors) if errors else "kubelet is posting ready status"
     if not errors and not cfs_quota:
         message += NO_CFS_QUOTA
-    wanted = (
+    wanted: tuple[NodeCondition, ...] = (
         _pressure("MemoryPressure", pressure.memory, _MEMORY),
         _pressure("DiskPressure", pressure.disk, _DISK),
         _pressure("PIDPressure", pressure.pid, _PID),
@@ -51,6 +59,8 @@ def conditions(
             message=message,
         ),
     )
+    if handler_errors is not None:
+        wanted += (_handlers(handler_errors),)
     for condition in wanted:
         old = known.get(condition.type)
         condition.lastHeartbeatTime = now
@@ -106,7 +116,18 @@ def _pressure(kind: str, there: bool, texts: tuple[tuple[str, str], tuple[str, s
     return NodeCondition(type=kind, status="True" if there else "False", reason=reason, message=message)
 
 
+def _handlers(errors: Sequence[str]) -> NodeCondition:
+    return NodeCondition(
+        type=HANDLERS_READY,
+        status="False" if errors else "True",
+        reason="RuntimeHandlerNotReady" if errors else "RuntimeHandlersReady",
+        message=join_errors(errors) if errors else "every runtime handler is ready",
+    )
+
+
 def _event_reason(condition: NodeCondition) -> str:
+    if condition.type == HANDLERS_READY:
+        return condition.reason or ""
     if condition.type == READY:
         return "NodeReady" if condition.status == "True" else "NodeNotReady"
     # KubeletHasDiskPressure -> NodeHasDiskPressure

@@ -41,17 +41,22 @@ class RuntimeMonitor:
         answers = await asyncio.gather(*(self._status(runtime) for runtime in runtimes))
         versions = await asyncio.gather(*(self._version(runtime) for runtime in runtimes))
         images = await asyncio.gather(*(self._list_images(runtime) for runtime in runtimes))
-        errors, handlers = [], []
+        errors: list[str] = []
+        handler_errors: list[str] = []
+        handlers: list[Handler] = []
         for runtime, answer in zip(runtimes, answers, strict=True):
+            default = runtime.handler == self._registry.default_handler
+            told = errors if default else handler_errors
             if isinstance(answer, str):
-                errors.append(f"container runtime {runtime.handler} is down: {answer}")
+                told.append(f"container runtime {runtime.handler} is down: {answer}")
                 continue
-            errors += _errors(answer)
-            handlers += _handlers(runtime, answer, default=runtime.handler == self._registry.default_handler)
+            told += _errors(answer) if default else [f"{runtime.handler}: {text}" for text in _errors(answer)]
+            handlers += _handlers(runtime, answer, default=default)
         by_handler = dict(zip((runtime.handler for runtime in runtimes), versions, strict=True))
         state = RuntimeState(
             version=by_handler[self._registry.default_handler],
             errors=tuple(dict.fromkeys(errors)),
+            handler_errors=tuple(dict.fromkeys(handler_errors)) if len(runtimes) > 1 else None,
             handlers=tuple(handlers),
             supplemental_groups_policy=all(
                 answer.features.supplemental_groups_policy for answer in answers if not isinstance(answer, str)

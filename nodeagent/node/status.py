@@ -53,10 +53,14 @@ class Handler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeState:
-    """The runtimes, as last seen. `version`: "runc://1.1.5". `errors`: why the node is not ready, none: it is."""
+    """The runtimes, as last seen. `version`: "runc://1.1.5". `errors`: why the node is not ready, none: it is.
+
+    `handler_errors`: what is wrong with the others than the default one, None where there is no other.
+    """
 
     version: str = ""
     errors: tuple[str, ...] = ("container runtime status check may not have completed yet",)
+    handler_errors: tuple[str, ...] | None = None
     handlers: tuple[Handler, ...] = ()
     supplemental_groups_policy: bool = False
 
@@ -96,7 +100,14 @@ def node_status(config: NodeConfig, observed: Observed, before: Node, now: datet
     total = capacity(config.machine, config.limits, observed.storage_bytes, observed.devices)
     missing = missing_capacity(total, storage=config.account_storage)
     errors = [*observed.runtime.errors, *observed.errors, *([missing] if missing else [])]
-    own = conditions(old.conditions or (), observed.pressure, errors, cfs_quota=config.cfs_quota, now=now)
+    own = conditions(
+        old.conditions or (),
+        observed.pressure,
+        errors,
+        cfs_quota=config.cfs_quota,
+        now=now,
+        handler_errors=observed.runtime.handler_errors,
+    )
     own_types = {condition.type for condition in own}
     foreign = [condition for condition in old.conditions or () if condition.type not in own_types]
     in_use = old.volumesInUse if observed.volumes_in_use is None else sorted(observed.volumes_in_use) or None

@@ -20,12 +20,13 @@ from nodeagent.pods.supervisor import PodServices, PodSupervisor
 from nodeagent.sources.annotations import is_mirror
 from nodeagent.sources.merger import API, ChangeType, PodChange
 from proto import cri_pb2 as cri
-from runtimes.errors import RuntimeFault, Unavailable
+from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)
 
-RELIST_SECONDS = 1.0  # pause before listening to a runtime again that broke off
+RELIST_SECONDS = 1.0  # pause before listening to a runtime again that broke off, doubling
+RELIST_CAP_SECONDS = 5.0
 
 
 class ObjectReferences(Protocol):
@@ -125,10 +126,12 @@ class PodManager:
     # -- from the runtimes -------------------------------------------------------------------------------------------
 
     async def follow(self, runtime: Runtime) -> None:
-        """Wake pods at every event of a runtime, for good; after a break every pod looks for itself."""
+        """Wake pods at every event of a runtime, for good; after a break each of its pods looks for itself."""
+        delay_seconds, broken = RELIST_SECONDS, False
         while True:
             try:
                 async for event in runtime.service.events():
+                    delay_seconds, broken = RELIST_SECONDS, False
                     if event.container_event_type == cri.CONTAINER_CREATED_EVENT:
                         continue  # the pass that created it is about to start it: that is worth a look, or the pass's end
                     uid = event.pod_sandbox_status.metadata.uid
@@ -137,12 +140,16 @@ class PodManager:
                         supervisor.wake()
                     elif uid:
                         self._on_gone()
-            except Unavailable as error:
-                log.warning("runtime %s: events broke off: %s", runtime.handler, error)
             except RuntimeFault as error:
-                log.error("runtime %s: no events: %s", runtime.handler, error)
-            await asyncio.sleep(RELIST_SECONDS)
-            self.wake_all()
+                log.log(
+                    logging.DEBUG if broken else logging.WARNING, "runtime %s: no events: %s", runtime.handler, error
+                )
+                broken = True
+            await asyncio.sleep(delay_seconds)
+            delay_seconds = min(delay_seconds * 2, RELIST_CAP_SECONDS)
+            for supervisor in self._supervisors.values():
+                if supervisor.handler in ("", runtime.handler):
+                    supervisor.wake()
 
     def wake(self, uid: str) -> None:
         supervisor = self._supervisors.get(PodUID(uid))

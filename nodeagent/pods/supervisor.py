@@ -144,6 +144,7 @@ class PodSupervisor:
         self._resync_at = services.now() + _jittered(RESYNC_SECONDS)
         self._announced: dict[str, str] = {}
         self._last_observed = Observed()
+        self._handler = ""  # the runtime's that runs the pod
         self._final_status_published = False
         self._records_removed = False
 
@@ -156,6 +157,11 @@ class PodSupervisor:
     @property
     def stage(self) -> Stage:
         return self._memory.stage
+
+    @property
+    def handler(self) -> str:
+        """Of the runtime that runs the pod; empty before the first look."""
+        return self._handler
 
     @property
     def rejected(self) -> bool:
@@ -200,6 +206,7 @@ class PodSupervisor:
                     await self._turn()
                 except RuntimeFault as error:
                     self._event("Warning", "FailedSync", f"error determining status: {error}")
+                    self._show_unseen()
                     self._block(1.0)
                 except Exception:
                     log.exception("pod %s: unexpected error, will try again", describe(self._desired.pod))
@@ -265,7 +272,9 @@ class PodSupervisor:
         if self._memory.rejected is not None:
             return None
         try:
-            return self._services.runtimes.resolve(self._desired.pod)
+            runtime = self._services.runtimes.resolve(self._desired.pod)
+            self._handler = runtime.handler
+            return runtime
         except UnknownRuntime as error:
             if self._memory.stage is Stage.SYNC:
                 self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
@@ -332,6 +341,12 @@ class PodSupervisor:
             self._services.statuses.publish(pod, status, containers_may_run=may_run)
         self._final_status_published = self._memory.stage is Stage.FINISHED
         return status
+
+    def _show_unseen(self) -> None:
+        """A pod that no agent has looked at before, on a runtime that is down, has a status all the same: it waits."""
+        pod = self._desired.pod
+        if _start_time(pod) is None and self._services.statuses.cached(self.uid) is None:
+            self._publish(None, Observed(), self._services.now())
 
     def _advance(self, status: PodStatus) -> None:
         if self._memory.stage is not Stage.SYNC:
@@ -462,6 +477,7 @@ class PodSupervisor:
             grace_seconds=grace,
             runtimes=self._services.runtimes.all(),
             keep_records=keep_records,
+            handler=self._handler,
         )
 
     def _forget_containers(self) -> None:

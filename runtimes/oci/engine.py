@@ -53,6 +53,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
         self._network = network
         self._parts: _Parts | None = None
         self._lock: int | None = None
+        self._down = f"runtime {config.name} is not started"
 
     # life of the engine ----------------------------------------------------------------------------------------------
 
@@ -61,6 +62,13 @@ class OCIRuntime(RuntimeService, LocalStreaming):
 
         Raises Unavailable when the runtime or conmon cannot be run.
         """
+        try:
+            await self._start()
+        except errors.RuntimeFault as error:
+            self._down = f"runtime {self._config.name} is not started: {error}"
+            raise
+
+    async def _start(self) -> None:
         if reason := await program.missing_program(self._config.conmon_path):
             raise errors.Unavailable(f"conmon: {reason}")
         self._lock = await _take(self._config.state_dir)
@@ -98,7 +106,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
     @property
     def _live(self) -> "_Parts":
         if self._parts is None:
-            raise errors.Unavailable(f"runtime {self._config.name} is not started")
+            raise errors.Unavailable(self._down)
         return self._parts
 
     # the runtime itself ----------------------------------------------------------------------------------------------

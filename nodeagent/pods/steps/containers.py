@@ -113,7 +113,7 @@ class Containers:
 
     async def undo(self, ending: Ending) -> None:
         """Kill every container of the pod by the rules of its termination; remove the dead unless records are wanted."""
-        await asyncio.gather(*(self._killer.kill_pod(runtime, ending) for runtime in ending.runtimes))
+        await ending.in_each(self._killer.kill_pod)
 
     async def _start_one(self, work: Work, start: StartContainer, creation: "asyncio.Task[str]") -> bool:
         found = find_container(work.pod, start.name)

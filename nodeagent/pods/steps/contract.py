@@ -5,7 +5,8 @@ of a pass run side by side and wait only for the slots they need, so a pod's vol
 for each other.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,7 @@ from nodeagent.pods.model import CrashBackoff, Desired, Observed, Plan, PodUID, 
 from nodeagent.pods.slot import Slot
 from nodeagent.pods.spec import uid_of
 from nodeagent.volumes.contract import MountedVolume
+from runtimes.errors import Unavailable
 from runtimes.registry import Runtime
 
 
@@ -61,13 +63,33 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """A pod that ends. `grace_seconds` bounds what its containers may still do; `runtimes` all may hold parts of it."""
+    """A pod that ends. `grace_seconds` bounds what its containers may still do; `runtimes` all may hold parts of it.
+
+    `handler` is the pod's own runtime, empty where it is not known.
+    """
 
     pod: Pod
     uid: PodUID
     grace_seconds: int
     runtimes: tuple[Runtime, ...]
     keep_records: bool  # the pod object stays (completed, not deleted): its logs and dead containers stay readable
+    handler: str = ""
+
+    async def in_each(self, work: Callable[[Runtime, "Ending"], Awaitable[None]]) -> None:
+        """Do `work` in every runtime, side by side.
+
+        One that is down must not hold up a pod of another: where the pod's own is known, the rest is passed over when it
+        cannot be reached. What it may hold of the pod all the same is an orphan as soon as it is back.
+        """
+
+        async def one(runtime: Runtime) -> None:
+            try:
+                await work(runtime, self)
+            except Unavailable:
+                if self.handler in ("", runtime.handler):
+                    raise
+
+        await asyncio.gather(*(one(runtime) for runtime in self.runtimes))
 
 
 class Step(Protocol):

@@ -1,7 +1,5 @@
 """What the runtimes still know of a pod that has stopped: sandboxes and dead containers, removed when the pod is forgotten."""
 
-import asyncio
-
 from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.slot import Slot
 from nodeagent.pods.steps.contract import Ending, Work
@@ -22,7 +20,7 @@ class Records:
 
     async def undo(self, ending: Ending) -> None:
         if not ending.keep_records:
-            await asyncio.gather(*(self._remove(runtime, ending) for runtime in ending.runtimes))
+            await ending.in_each(self._remove)
 
     async def _remove(self, runtime: Runtime, ending: Ending) -> None:
         found = await runtime.service.list_pod_sandbox(

@@ -1,6 +1,5 @@
 """The pod's sandbox: its namespaces and its network. Containers may be created in it while the network comes up."""
 
-import asyncio
 from typing import Protocol
 
 from lightkube.models.core_v1 import Pod
@@ -78,7 +77,7 @@ class Sandbox:
 
     async def undo(self, ending: Ending) -> None:
         """Stop the pod's sandboxes in every runtime; what is left of them tells the exit codes until `Records` removes it."""
-        await asyncio.gather(*(self._stop(runtime, ending) for runtime in ending.runtimes))
+        await ending.in_each(self._stop)
 
     def _reuse(self, work: Work) -> None:
         if work.current_sandbox_id is None:
