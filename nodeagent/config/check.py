@@ -96,6 +96,9 @@ def _kubelet(document: KubeletConfiguration) -> Iterator[Problem]:
             ipaddress.ip_address(address)
         except ValueError as error:
             yield ("clusterDNS",), str(error)
+    ids = document.userNamespaces.idsPerPod
+    if ids % 65536 or not 0 < ids < 1 << 32:
+        yield ("userNamespaces", "idsPerPod"), f"{ids} is not a multiple of 65536 between 65536 and 4294967295"
     if document.runOnce:
         yield ("runOnce",), "is no longer supported"
     for name in ("systemReserved", "kubeReserved"):

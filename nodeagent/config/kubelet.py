@@ -259,6 +259,7 @@ ACTED_ON = frozenset(
         "eventRecordQPS",
         "eventBurst",
         "maxPods",
+        "userNamespaces",
         "podsPerCore",
         "podPidsLimit",
         "clusterDomain",

@@ -5,6 +5,7 @@ The engine maps what it mounts by itself, so that a pod with its own users works
 
 import contextlib
 import ctypes
+import logging
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ _MOVE_MOUNT_F_EMPTY_PATH = 4
 _OVERLAY_KERNEL = (5, 19)
 
 _HELPER = ("unshare", "--user", "--net", "--ipc", "--uts", "cat")
+
+log = logging.getLogger(__name__)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -153,9 +156,21 @@ def mount_mapped_overlay(tree: Path, directory: Path, mapping: UserMapping, user
     return merged
 
 
+def barred_by(directory: Path) -> Path | None:
+    """The first folder on the way to `directory` that users of pods may not pass; their root filesystems are below it."""
+    for folder in (*reversed(directory.parents), directory):
+        with contextlib.suppress(FileNotFoundError):
+            if not folder.stat().st_mode & 0o001:
+                return folder
+    return None
+
+
 def supports_mapped_mounts(directory: Path, kernel: tuple[int, int]) -> bool:
     """Whether a pod can have its own users here: tried out in `directory`, on the file system of the containers. Blocks."""
     if kernel < _OVERLAY_KERNEL:
+        return False
+    if barred := barred_by(directory):
+        log.warning("no pod can have its own users (hostUsers: false): others may not pass %s: chmod o+x it", barred)
         return False
     namespace, target = directory / "probe-user", directory / "probe-mount"
     mapping = UserMapping(uids=(_PROBE_RANGE,), gids=(_PROBE_RANGE,))
