@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -79,66 +79,82 @@ class Bench:
             client, Pod, namespace=options.namespace, label_selector=f"nodeagent-bench={self._run}"
         )
 
+    @property
+    def timings(self) -> Timings:
+        return self._timings
+
+    def names(self, kind: str, count: int) -> list[str]:
+        return [f"bench-{self._run}-{kind}{index}" for index in range(count)]
+
     async def run(self) -> dict[str, Any]:
+        async with self.watching():
+            return await self._measure()
+
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Follow the pods; at the end all that was made is deleted."""
         self._informer.subscribe(self._changed)
         watching = asyncio.create_task(self._informer.run())
         try:
             await self._informer.synced()
-            return await self._measure()
+            yield
         finally:
-            await self._delete([name for name in self._timings.created if name not in self._timings.gone], force=True)
+            await self.delete([name for name in self._timings.created if name not in self._timings.gone], force=True)
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
 
+    async def ready(self, names: list[str]) -> None:
+        await self._wait(self._timings.ready, names)
+
     async def _measure(self) -> dict[str, Any]:
-        await self._warm_up()
+        await self.warm_up()
         result: dict[str, Any] = {"node": self._node, "runtime_class": self._options.runtime_class or "(default)"}
-        load = [f"bench-{self._run}-l{index}" for index in range(self._options.load)]
+        load = self.names("l", self._options.load)
         if load:
             begin = time.monotonic()
-            await self._create_all(load)
-            await self._wait(self._timings.ready, load)
+            await self.create_all(load)
+            await self.ready(load)
             result["load"] = {"pods": len(load), "all_ready_seconds": round(time.monotonic() - begin, 2)}
             await asyncio.sleep(self._options.settle)
             result["memory"] = {"pods": len(load), "pss_bytes": memory_by_program()}
             result["idle"] = {"pods": len(load)} | await cpu_while_idle(self._options.idle)
-        one_by_one = [f"bench-{self._run}-s{index}" for index in range(self._options.sequential)]
+        one_by_one = self.names("s", self._options.sequential)
         before = cpu_by_program()
         for name in one_by_one:
-            await self._create(name)
-            await self._wait(self._timings.ready, [name])
-        result["sequential"] = self._summary(self._timings.created, self._timings.ready, one_by_one)
+            await self.create(name)
+            await self.ready([name])
+        result["sequential"] = summary(self._timings.created, self._timings.ready, one_by_one)
         result["cpu_ms_per_start"] = cpu_per_pod(before, cpu_by_program(), len(one_by_one))
         result["writes_per_start"] = self._writes(one_by_one)
         for name in one_by_one:
-            await self._delete([name])
-        result["delete"] = self._summary(self._timings.deleted, self._timings.gone, one_by_one)
+            await self.delete([name])
+        result["delete"] = summary(self._timings.deleted, self._timings.gone, one_by_one)
         if self._options.exits:
-            result["exit"] = await self._exits([f"bench-{self._run}-e{index}" for index in range(self._options.exits)])
-        burst = [f"bench-{self._run}-b{index}" for index in range(self._options.burst)]
+            result["exit"] = await self._exits(self.names("e", self._options.exits))
+        burst = self.names("b", self._options.burst)
         if burst:
             begin = time.monotonic()
-            await self._create_all(burst)
-            await self._wait(self._timings.ready, burst)
+            await self.create_all(burst)
+            await self.ready(burst)
             result["burst"] = {
                 "pods": len(burst),
                 "all_ready_seconds": round(max(self._timings.ready[name] for name in burst) - begin, 2),
-            } | self._summary(self._timings.created, self._timings.ready, burst)
+            } | summary(self._timings.created, self._timings.ready, burst)
             result["burst"]["writes_per_start"] = self._writes(burst)
             await asyncio.sleep(self._options.settle)
             result["memory"] = {"pods": len(burst), "pss_bytes": memory_by_program()}
             result["idle"] = {"pods": len(burst)} | await cpu_while_idle(self._options.idle)
             begin = time.monotonic()
-            await self._delete(burst)
+            await self.delete(burst)
             result["burst"]["all_gone_seconds"] = round(time.monotonic() - begin, 2)
         return result
 
-    async def _warm_up(self) -> None:
+    async def warm_up(self) -> None:
         """One pod first: images, certificates and connections of a fresh node are not what is measured."""
         name = f"bench-{self._run}-warm"
-        await self._create(name)
-        await self._wait(self._timings.ready, [name])
-        await self._delete([name])
+        await self.create(name)
+        await self.ready([name])
+        await self.delete([name])
         for times in (self._timings.created, self._timings.ready, self._timings.deleted, self._timings.gone):
             times.pop(name, None)
 
@@ -150,8 +166,8 @@ class Bench:
                 mount = {"name": "fifo", "mountPath": "/fifo"}
                 container = {"command": ["sh", "-c", f"read word </fifo/{name}; exit 0"], "volumeMounts": [mount]}
                 volume = {"name": "fifo", "hostPath": {"path": folder}}
-                await self._create(name, container, {"volumes": [volume], "restartPolicy": "Never"})
-            await self._wait(self._timings.ready, names)
+                await self.create(name, container, {"volumes": [volume], "restartPolicy": "Never"})
+            await self.ready(names)
             for name in names:
                 # opening waits for the reader, so the clock starts when the process is about to end
                 file = await asyncio.to_thread(open, Path(folder, name), "w")
@@ -159,23 +175,23 @@ class Bench:
                 file.write("end\n")
                 file.close()
                 await self._wait(self._timings.exited, [name])
-            await self._delete(names)
-        return self._summary(self._timings.told, self._timings.exited, names)
+            await self.delete(names)
+        return summary(self._timings.told, self._timings.exited, names)
 
     def _writes(self, names: list[str]) -> float:
         return round(statistics.mean(self._timings.writes[name] for name in names), 2) if names else 0.0
 
-    async def _create_all(self, names: list[str]) -> None:
+    async def create_all(self, names: list[str]) -> None:
         """As many requests at once as a busy controller sends."""
         slots = asyncio.Semaphore(100)
 
         async def one(name: str) -> None:
             async with slots:
-                await self._create(name)
+                await self.create(name)
 
         await asyncio.gather(*(one(name) for name in names))
 
-    async def _create(
+    async def create(
         self, name: str, container: Mapping[str, Any] = NOTHING, more: Mapping[str, Any] = NOTHING
     ) -> None:
         spec: dict[str, Any] = {
@@ -194,7 +210,7 @@ class Bench:
             "POST", f"/api/v1/namespaces/{self._options.namespace}/pods", json.dumps(body).encode()
         )
 
-    async def _delete(self, names: list[str], *, force: bool = False) -> None:
+    async def delete(self, names: list[str], *, force: bool = False) -> None:
         async def one(name: str) -> None:
             self._timings.deleted[name] = time.monotonic()
             with contextlib.suppress(Exception):
@@ -240,18 +256,18 @@ class Bench:
         async with self._timings.changed:
             self._timings.changed.notify_all()
 
-    @staticmethod
-    def _summary(begin: dict[str, float], end: dict[str, float], names: list[str]) -> dict[str, Any]:
-        times = sorted((end[name] - begin[name]) * 1000 for name in names if name in begin and name in end)
-        if not times:
-            return {}
-        return {
-            "count": len(times),
-            "p50_ms": round(statistics.median(times), 1),
-            "p90_ms": round(times[min(len(times) - 1, int(len(times) * 0.9))], 1),
-            "p99_ms": round(times[min(len(times) - 1, int(len(times) * 0.99))], 1),
-            "max_ms": round(times[-1], 1),
-        }
+
+def summary(begin: dict[str, float], end: dict[str, float], names: list[str]) -> dict[str, Any]:
+    times = sorted((end[name] - begin[name]) * 1000 for name in names if name in begin and name in end)
+    if not times:
+        return {}
+    return {
+        "count": len(times),
+        "p50_ms": round(statistics.median(times), 1),
+        "p90_ms": round(times[min(len(times) - 1, int(len(times) * 0.9))], 1),
+        "p99_ms": round(times[min(len(times) - 1, int(len(times) * 0.99))], 1),
+        "max_ms": round(times[-1], 1),
+    }
 
 
 def is_ready(pod: Pod) -> bool:

@@ -70,14 +70,14 @@ class NodeUnderTest:
 
     # -- the agent ---------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, log_level: str = "debug") -> None:
         self.directory.mkdir(exist_ok=True)
         (self.directory / "config.yaml").write_text(yaml.safe_dump_all(self._documents()))
         log = open(self.directory / "agent.log", "ab")  # noqa: SIM115  # the process keeps it
         self.agent = subprocess.Popen(
             [sys.executable, "-m", "nodeagent", "run", "--standalone", f"--config={self.directory / 'config.yaml'}"]
             + [f"--{name}={self.directory / folder}" for name, folder in self._folders().items()]
-            + [f"--node-name={self.name}", "--log-level=debug"],
+            + [f"--node-name={self.name}", f"--log-level={log_level}"],
             cwd=REPO,
             stdout=log,
             stderr=log,
