@@ -27,8 +27,13 @@ from nodeagent.cgroups.systemd import SystemdSlices
 from nodeagent.config import Config, RuntimeSettings
 from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
 from nodeagent.config.values import seconds
+from nodeagent.images.access import Access, Everybody, PullRecords
 from nodeagent.images.gc import GarbagePolicy, Store
+from nodeagent.images.providers.accounts import ApiAccounts, Identities
+from nodeagent.images.providers.config import ProviderProblem, program_of, read_providers
+from nodeagent.images.providers.keyring import NoProviders, PodKeyring, Provider, ProviderKeyring
 from nodeagent.images.pulling import PullLimits
+from nodeagent.images.verification import InvalidPattern, verification
 from nodeagent.node.capacity import InvalidReservation, Limits, allocatable, capacity, check_reservations
 from nodeagent.node.facts import Machine
 from nodeagent.node.registration import Registration
@@ -416,6 +421,36 @@ def pull_limits(config: Config) -> PullLimits:
     kubelet = config.kubelet
     parallel = 1 if kubelet.serializeImagePulls else kubelet.maxParallelImagePulls
     return PullLimits(max_parallel=parallel, qps=float(kubelet.registryPullQPS), burst=kubelet.registryBurst)
+
+
+def pull_records(config: Config) -> Access:
+    """Who may use an image that is there already. Raises BuildError."""
+    kubelet = config.kubelet
+    if not kubelet.featureGates.get("KubeletEnsureSecretPulledImages", True):
+        return Everybody()
+    try:
+        rule = verification(
+            kubelet.imagePullCredentialsVerificationPolicy, kubelet.preloadedImagesVerificationAllowlist
+        )
+    except InvalidPattern as error:
+        raise BuildError(f"preloadedImagesVerificationAllowlist: {error}") from error
+    return PullRecords(config.options.root_dir, rule)
+
+
+def credential_providers(config: Config, client: ApiClient | None, tokens: Tokens) -> PodKeyring:
+    """The programs that know logins. Raises BuildError: an agent with a wrong configuration does not start, as upstream."""
+    path = config.options.image_credential_provider_config or config.agent.imageCredentialProviderConfig
+    bin_dir = config.options.image_credential_provider_bin_dir or config.agent.imageCredentialProviderBinDir
+    if not path or not bin_dir:
+        if path or bin_dir:
+            raise BuildError("imageCredentialProviderConfig and imageCredentialProviderBinDir go together")
+        return NoProviders()
+    identities = Identities(ApiAccounts(client) if client is not None else None, tokens)
+    try:
+        found = [(settings, program_of(settings, Path(bin_dir))) for settings in read_providers(Path(path))]
+    except ProviderProblem as problem:
+        raise BuildError(f"image credential providers: {problem}") from problem
+    return ProviderKeyring([Provider(settings, program, identities) for settings, program in found])
 
 
 # -- node --------------------------------------------------------------------------------------------------------------

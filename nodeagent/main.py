@@ -218,7 +218,14 @@ class Agent:
         configs = PodConfigs(self._node_settings(host), self.objects, events, paths)
         hooks = LifecycleHooks(events)
         killer = Killer(hooks, events)
-        images = ImageManager(events, limits=build.pull_limits(config), node_keyring=NodeKeyring(paths.root_dir))
+        access = build.pull_records(config)
+        images = ImageManager(
+            events,
+            limits=build.pull_limits(config),
+            node_keyring=NodeKeyring(paths.root_dir),
+            providers=build.credential_providers(config, client, self.tokens),
+            access=access,
+        )
         steps = pod_steps(
             paths=paths,
             cgroup=Cgroup(self.cgroups, host, self._active_pods),
@@ -279,7 +286,10 @@ class Agent:
             tasks.create_task(self.pods.follow(runtime), name=f"events of {runtime.handler}")
         tasks.create_task(self.orphans.run(), name="orphans")
         garbage = ImageGarbage(
-            build.image_stores(self.registry), build.garbage_policy(config), NodeEvents(events, config.node_name)
+            build.image_stores(self.registry),
+            build.garbage_policy(config),
+            NodeEvents(events, config.node_name),
+            known=access.forget_all_but,
         )
         tasks.create_task(garbage.run(), name="image garbage")
 

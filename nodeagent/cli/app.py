@@ -58,6 +58,15 @@ def run(
     node_labels: Annotated[
         str, typer.Option("--node-labels", metavar="K=V,...", help="Labels that this node registers with.")
     ] = "",
+    image_credential_provider_config: Annotated[
+        Path | None,
+        typer.Option(
+            "--image-credential-provider-config", metavar="PATH", help="CredentialProviderConfig: a file or a folder."
+        ),
+    ] = None,
+    image_credential_provider_bin_dir: Annotated[
+        Path | None, typer.Option("--image-credential-provider-bin-dir", metavar="DIR", help="Its programs.")
+    ] = None,
     log_level: Annotated[
         str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning, error.")
     ] = "info",
@@ -78,6 +87,8 @@ def run(
         node_name=node_name,
         node_ip=command.checked_ip(node_ip),
         node_labels=command.parse_labels(node_labels),
+        image_credential_provider_config=image_credential_provider_config,
+        image_credential_provider_bin_dir=image_credential_provider_bin_dir,
         log_level=command.checked_word("--log-level", log_level, command.LOG_LEVELS),
         log_format=command.checked_word("--log-format", log_format, command.LOG_FORMATS),
     )

@@ -52,7 +52,10 @@ class RegistrySettings(msgspec.Struct):
 
 
 class NodeAgentConfiguration(msgspec.Struct):
-    """`runtimes` empty: what the machine has. `conmon` empty: found on PATH."""
+    """`runtimes` empty: what the machine has. `conmon` empty: found on PATH.
+
+    `imageCredentialProvider…`: the kubelet's flags of these names, which win where both are given.
+    """
 
     apiVersion: str = API_VERSION
     kind: str = KIND
@@ -62,3 +65,5 @@ class NodeAgentConfiguration(msgspec.Struct):
     apiServer: APIServerSettings = msgspec.field(default_factory=APIServerSettings)
     registries: dict[str, RegistrySettings] = msgspec.field(default_factory=dict)
     conmon: str = ""
+    imageCredentialProviderConfig: str = ""
+    imageCredentialProviderBinDir: str = ""

@@ -91,6 +91,13 @@ def _kubelet(document: KubeletConfiguration) -> Iterator[Problem]:
     if (document.maxParallelImagePulls or 1) > 1 and document.serializeImagePulls:
         # as upstream: more than one at a time implies that pulls are not serial
         document.serializeImagePulls = False
+    if document.preloadedImagesVerificationAllowlist and (
+        document.imagePullCredentialsVerificationPolicy != "NeverVerifyAllowlistedImages"
+    ):
+        yield (
+            ("preloadedImagesVerificationAllowlist",),
+            "only with imagePullCredentialsVerificationPolicy NeverVerifyAllowlistedImages",
+        )
     for address in document.clusterDNS:
         try:
             ipaddress.ip_address(address)

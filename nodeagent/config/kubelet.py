@@ -274,6 +274,8 @@ ACTED_ON = frozenset(
         "maxParallelImagePulls",
         "registryPullQPS",
         "registryBurst",
+        "imagePullCredentialsVerificationPolicy",
+        "preloadedImagesVerificationAllowlist",
         "cgroupsPerQOS",
         "cgroupRoot",
         "cgroupDriver",

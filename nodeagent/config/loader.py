@@ -50,6 +50,8 @@ class Options:
     node_name: str = ""
     node_ip: str = ""
     node_labels: tuple[tuple[str, str], ...] = ()
+    image_credential_provider_config: Path | None = None
+    image_credential_provider_bin_dir: Path | None = None
     log_level: str = "info"
     log_format: str = "text"
 
@@ -185,6 +187,10 @@ def _document(node: yaml.Node, file: _File) -> msgspec.Struct | None:
         file.problem(where, reason)
     if isinstance(document, KubeletConfiguration):
         _resolve(document, file.path.parent)
+    elif isinstance(document, NodeAgentConfiguration):
+        for name in ("imageCredentialProviderConfig", "imageCredentialProviderBinDir"):
+            if value := getattr(document, name):
+                setattr(document, name, str(file.path.parent.absolute() / value))
     return document
 
 

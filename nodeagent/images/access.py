@@ -1,8 +1,9 @@
 """Who may use an image that is there already: records of pulls and the credentials that worked.
 
-An image that was pulled with a secret is no free gift to pods without it. Images that the agent never pulled, or that needed
-no secret, are everybody's (policy NeverVerifyPreloadedImages). Files below `<root>/image_manager`, as the kubelet's:
-pulling/ holds an intent per image being pulled, pulled/ a record per image id. Source: facts/pod-lifecycle.md 13.2.
+An image that was pulled with a secret is no free gift to pods without it. Images that needed no secret are everybody's; for
+which of the others that is checked is the policy's to say (`verification`). Files below `<root>/image_manager`, as the
+kubelet's: pulling/ holds an intent per image being pulled, pulled/ a record per image id, so that a kill at any moment closes
+an image rather than opens it. Source: facts/pod-lifecycle.md 13.2.
 """
 
 import asyncio
@@ -12,20 +13,27 @@ import logging
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
 from nodeagent.images.keyring import Credential
-from runtimes.oci.images.reference import Reference
+from nodeagent.images.verification import NEVER_PRELOADED, Verification, verification
+from proto import cri_pb2 as cri
+from runtimes.oci.images.layout import sync_folder
+from runtimes.oci.images.reference import InvalidReference, Reference, parse
 
 log = logging.getLogger(__name__)
 
 _API_VERSION = "kubelet.config.k8s.io/v1beta1"
+_FILE_CLOCK = timedelta(seconds=1)  # the kernel's clock for files lags behind
 _KEPT_COORDINATES = 100  # per image and repository; the oldest go, whose pods then pull once more
+
+
+Offer = Callable[[], Awaitable[Sequence[Credential]]]  # what a pod has to show; asked for only when it matters
 
 
 class Access(Protocol):
@@ -36,8 +44,8 @@ class Access(Protocol):
         """Whether access is checked at all (it shows in the event)."""
         ...
 
-    async def may_use(self, name: Reference, image: str, image_ref: str, credentials: Sequence[Credential]) -> bool:
-        """Whether a pod with these credentials may use the image without pulling it."""
+    async def may_use(self, name: Reference, image: str, image_ref: str, offer: Offer) -> bool:
+        """Whether a pod with the offered credentials may use the image without pulling it."""
         ...
 
     async def pulling(self, image: str) -> None:
@@ -50,13 +58,17 @@ class Access(Protocol):
 
     async def failed(self, image: str) -> None: ...
 
+    async def forget_all_but(self, images: Collection[cri.Image], looked_at: datetime) -> None:
+        """`images` is all that was there at `looked_at`."""
+        ...
+
 
 class Everybody:
     """Every pod may use every image."""
 
     checks = False
 
-    async def may_use(self, name: Reference, image: str, image_ref: str, credentials: Sequence[Credential]) -> bool:
+    async def may_use(self, name: Reference, image: str, image_ref: str, offer: Offer) -> bool:
         return True
 
     async def pulling(self, image: str) -> None: ...
@@ -64,6 +76,8 @@ class Everybody:
     async def pulled(self, name: Reference, image: str, image_ref: str, credential: Credential | None) -> None: ...
 
     async def failed(self, image: str) -> None: ...
+
+    async def forget_all_but(self, images: Collection[cri.Image], looked_at: datetime) -> None: ...
 
 
 class _Secret(msgspec.Struct, frozen=True, rename="camel"):
@@ -73,9 +87,15 @@ class _Secret(msgspec.Struct, frozen=True, rename="camel"):
     credential_hash: str = ""
 
 
+class _Account(msgspec.Struct, frozen=True, rename="camel"):
+    uid: str
+    namespace: str
+    name: str
+
+
 class _Who(msgspec.Struct, omit_defaults=True, rename="camel"):
     kubernetes_secrets: list[_Secret] = []
-    kubernetes_service_accounts: list[dict[str, Any]] = []
+    kubernetes_service_accounts: list[_Account] = []
     node_pods_accessible: bool = False
 
 
@@ -92,33 +112,39 @@ class PullRecords:
 
     checks = True
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, verify: Verification | None = None) -> None:
         self._intents = root / "image_manager" / "pulling"
         self._records = root / "image_manager" / "pulled"
+        self._verify = verify or verification(NEVER_PRELOADED)
         self._under_way: Counter[str] = Counter()
         self._turn = asyncio.Lock()  # one change of the files at a time
         for folder in (self._intents, self._records):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    async def may_use(self, name: Reference, image: str, image_ref: str, credentials: Sequence[Credential]) -> bool:
-        async with self._turn:
-            return await asyncio.to_thread(self._may_use, name, image, image_ref, credentials)
-
-    def _may_use(self, name: Reference, image: str, image_ref: str, credentials: Sequence[Credential]) -> bool:
+    async def may_use(self, name: Reference, image: str, image_ref: str, offer: Offer) -> bool:
         try:
-            record = self._read(image_ref)
+            async with self._turn:
+                record = await asyncio.to_thread(self._read, image_ref)
         except (OSError, msgspec.MsgspecError) as error:
             log.warning("pull record of %s cannot be read: %s", image_ref, error)
             return False
-        if record is None:
-            # Pulled, but the agent was killed before it could say by whom.
-            return not _file(self._intents, image).exists()
-        who = record.credential_mapping.get(name.repository)
+        # An intent without a record: pulled, but the agent was killed before it could say by whom.
+        pulled = record is not None or _file(self._intents, image).exists()
+        if not self._verify(name.repository, pulled):
+            return True
+        who = record.credential_mapping.get(name.repository) if record is not None else None
         if who is None:
             return False
         if who.node_pods_accessible:
             return True
-        offered = _secrets(credentials)
+        if not who.kubernetes_secrets and not who.kubernetes_service_accounts:
+            return False
+        offered = await offer()
+        if any(account in who.kubernetes_service_accounts for account in _accounts(offered)):
+            return True
+        return await self._may_by_secret(name, image_ref, who, _secrets(offered))
+
+    async def _may_by_secret(self, name: Reference, image_ref: str, who: _Who, offered: Sequence[_Secret]) -> bool:
         for mine in offered:
             for known in who.kubernetes_secrets:
                 if mine == known:
@@ -126,7 +152,7 @@ class PullRecords:
                 same_hash = mine.credential_hash == known.credential_hash
                 if same_hash or _coordinates(mine) == _coordinates(known):
                     # The secret was renewed, or another one has the same login: from now on it counts by itself.
-                    self._write(_with(record, name, [mine], node=False))
+                    await self._add(name, image_ref, _Who(kubernetes_secrets=[mine]))
                     return True
         return False
 
@@ -141,33 +167,58 @@ class PullRecords:
                 raise
 
     async def pulled(self, name: Reference, image: str, image_ref: str, credential: Credential | None) -> None:
+        secrets, accounts = _secrets((credential,)), _accounts((credential,))
+        who = _Who(
+            kubernetes_secrets=secrets,
+            kubernetes_service_accounts=accounts,
+            node_pods_accessible=not secrets and not accounts,
+        )
+        recorded = await self._add(name, image_ref, who)
         async with self._turn:
-            secrets = _secrets([credential] if credential is not None else [])
+            if recorded:
+                self._done(image)
+            else:
+                self._under_way[image] -= 1  # the intent stays: without a record the image is not everybody's
+
+    async def _add(self, name: Reference, image_ref: str, who: _Who) -> bool:
+        """Write down more who may use the image; returns whether that could be done."""
+        async with self._turn:
             try:
-                await asyncio.to_thread(self._record, name, image_ref, secrets)
+                await asyncio.to_thread(self._record, name, image_ref, who)
             except (OSError, msgspec.MsgspecError) as error:
-                # The intent stays: without a record the image is not everybody's.
                 log.error("pull record of %s cannot be written: %s", image_ref, error)
-                self._under_way[image] -= 1
-                return
-            self._done(image)
+                return False
+        return True
 
     async def failed(self, image: str) -> None:
         async with self._turn:
             self._done(image)
 
-    async def forget_all_but(self, image_refs: Collection[str]) -> None:
-        """Drop records of images that are gone, and intents of pulls that nobody makes any more."""
-        async with self._turn:
-            await asyncio.to_thread(self._prune, frozenset(image_refs))
+    async def forget_all_but(self, images: Collection[cri.Image], looked_at: datetime) -> None:
+        """Drop what is left of images that are gone: those not among `images`, which were all there at `looked_at`.
 
-    def _prune(self, image_refs: frozenset[str]) -> None:
-        kept = {_file(self._records, image_ref) for image_ref in image_refs}
-        kept |= {_file(self._intents, image) for image, count in self._under_way.items() if count > 0}
-        for folder in (self._records, self._intents):
-            for path in folder.iterdir():
-                if path not in kept:
-                    path.unlink(missing_ok=True)
+        A pull that was cut short by the agent's end, but brought its image, leaves a record with nobody in it.
+        """
+        async with self._turn:
+            await asyncio.to_thread(self._prune, tuple(images), looked_at)
+
+    def _prune(self, images: Sequence[cri.Image], looked_at: datetime) -> None:
+        for path in self._intents.iterdir():
+            image = _intended(path)
+            if self._under_way[image] > 0 and path == _file(self._intents, image):
+                continue
+            for found in images:
+                if image and not {image, _normal(image)}.isdisjoint((*found.repo_tags, *found.repo_digests)):
+                    self._adopt(found.id)
+            path.unlink(missing_ok=True)
+        kept = {_file(self._records, image.id) for image in images}
+        for path in self._records.iterdir():
+            if path not in kept and datetime.fromtimestamp(path.stat().st_mtime, UTC) < looked_at - _FILE_CLOCK:
+                path.unlink(missing_ok=True)
+
+    def _adopt(self, image_ref: str) -> None:
+        if not _file(self._records, image_ref).exists():
+            self._write(_Record(image_ref=image_ref, last_updated_time=datetime.now(UTC)))
 
     def _done(self, image: str) -> None:
         self._under_way[image] -= 1
@@ -175,9 +226,13 @@ class PullRecords:
             del self._under_way[image]
             _file(self._intents, image).unlink(missing_ok=True)
 
-    def _record(self, name: Reference, image_ref: str, secrets: list[_Secret]) -> None:
-        record = self._read(image_ref) or _Record(image_ref=image_ref, last_updated_time=datetime.now(UTC))
-        self._write(_with(record, name, secrets, node=not secrets))
+    def _record(self, name: Reference, image_ref: str, who: _Who) -> None:
+        try:
+            record = self._read(image_ref)
+        except msgspec.MsgspecError as error:
+            log.warning("pull record of %s cannot be read and begins anew: %s", image_ref, error)
+            record = None
+        self._write(_with(record or _Record(image_ref=image_ref, last_updated_time=datetime.now(UTC)), name, who))
 
     def _read(self, image_ref: str) -> _Record | None:
         try:
@@ -189,17 +244,18 @@ class PullRecords:
         _write_json(_file(self._records, record.image_ref), msgspec.to_builtins(record))
 
 
-def _with(record: _Record, name: Reference, secrets: list[_Secret], *, node: bool) -> _Record:
-    """The record with more who may use the image; once it is the node's, secrets matter no more."""
+def _with(record: _Record, name: Reference, new: _Who) -> _Record:
+    """The record with more who may use the image; once it is the node's, secrets and accounts matter no more."""
     old = record.credential_mapping.get(name.repository, _Who())
-    if node or old.node_pods_accessible:
+    if new.node_pods_accessible or old.node_pods_accessible:
         who = _Who(node_pods_accessible=True)
     else:
-        new = {_coordinates(secret) for secret in secrets}
-        kept = [secret for secret in old.kubernetes_secrets if _coordinates(secret) not in new]
+        renewed = {_coordinates(secret) for secret in new.kubernetes_secrets}
+        secrets = [secret for secret in old.kubernetes_secrets if _coordinates(secret) not in renewed]
+        accounts = [a for a in old.kubernetes_service_accounts if a not in new.kubernetes_service_accounts]
         who = _Who(
-            kubernetes_secrets=[*kept, *secrets][-_KEPT_COORDINATES:],
-            kubernetes_service_accounts=old.kubernetes_service_accounts,
+            kubernetes_secrets=[*secrets, *new.kubernetes_secrets][-_KEPT_COORDINATES:],
+            kubernetes_service_accounts=[*accounts, *new.kubernetes_service_accounts][-_KEPT_COORDINATES:],
         )
     return msgspec.structs.replace(
         record,
@@ -208,11 +264,19 @@ def _with(record: _Record, name: Reference, secrets: list[_Secret], *, node: boo
     )
 
 
-def _secrets(credentials: Sequence[Credential]) -> list[_Secret]:
+def _secrets(credentials: Sequence[Credential | None]) -> list[_Secret]:
     return [
         _Secret(uid=c.secret.uid, namespace=c.secret.namespace, name=c.secret.name, credential_hash=_hash(c))
         for c in credentials
-        if c.secret is not None
+        if c is not None and c.secret is not None
+    ]
+
+
+def _accounts(credentials: Sequence[Credential | None]) -> list[_Account]:
+    return [
+        _Account(uid=c.service_account.uid, namespace=c.service_account.namespace, name=c.service_account.name)
+        for c in credentials
+        if c is not None and c.service_account is not None
     ]
 
 
@@ -229,6 +293,21 @@ def _file(folder: Path, key: str) -> Path:
     return folder / f"sha256-{hashlib.sha256(key.encode()).hexdigest()}"
 
 
+def _intended(path: Path) -> str:
+    """The image of an intent; empty for a file that is none (a temporary one of a killed agent)."""
+    try:
+        return str(json.loads(path.read_bytes())["image"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _normal(image: str) -> str:
+    try:
+        return str(parse(image))
+    except InvalidReference:
+        return image
+
+
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
     fd, name = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(fd, "wb") as file:
@@ -236,3 +315,4 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> None:
         file.flush()
         os.fsync(fd)
     Path(name).rename(path)
+    sync_folder(path.parent)

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -85,7 +86,8 @@ class GarbageFailure(Exception):
 class ImageGarbage:
     """Collects garbage over all stores of the node. Calls must not overlap.
 
-    `image_volumes` names the images that pods use as volumes; `known` is told the ids of all images after each look.
+    `image_volumes` names the images that pods use as volumes; `known` is told of all images after each look, and when it
+    began.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class ImageGarbage:
         events: NodeEvents,
         *,
         image_volumes: Callable[[], Collection[str]] = tuple,
-        known: Callable[[Collection[str]], Awaitable[None]] | None = None,
+        known: Callable[[Collection[cri.Image], datetime], Awaitable[None]] | None = None,
         disk_of: Callable[[Path], Disk] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -145,10 +147,12 @@ class ImageGarbage:
 
     async def _unused(self, now: float) -> list[_Seen]:
         """Look at all stores; what may go, in the order in which it should."""
+        began, everything = datetime.now(UTC), list[cri.Image]()
         in_use: set[tuple[int, str]] = set()
         seen: dict[tuple[int, str], _Seen] = {}
         for number, store in enumerate(self._stores):
             images = (await store.images.list_images(cri.ListImagesRequest())).images
+            everything += images
             names = await self._names_in_use(store)
             for image in images:
                 key = number, image.id
@@ -165,7 +169,7 @@ class ImageGarbage:
                 )
         self._seen = seen
         if self._known is not None:
-            await self._known({image_id for _, image_id in seen})
+            await self._known(everything, began)
         free = [image for key, image in seen.items() if key not in in_use and not image.pinned]
         return sorted(free, key=lambda image: image.order)
 

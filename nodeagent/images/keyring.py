@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
@@ -37,12 +37,22 @@ class SecretCoordinates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAccountCoordinates:
+    """In whose name a credential provider was asked."""
+
+    uid: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """One login. `secret` is None for one that belongs to the node."""
+    """One login. `secret` and `service_account` tell whose it is; without both it belongs to the node."""
 
     username: str
-    password: str
+    password: str = field(repr=False)
     secret: SecretCoordinates | None = None
+    service_account: ServiceAccountCoordinates | None = None
 
 
 class Keyring(Protocol):
@@ -65,7 +75,7 @@ class StaticKeyring:
 
     def lookup(self, repository: str) -> Sequence[Credential]:
         # Longer paths sort after their prefixes, so the most specific key comes first.
-        keys = [key for key in sorted(self._by_key, reverse=True) if _matches(key, repository)]
+        keys = [key for key in sorted(self._by_key, reverse=True) if matches(key, repository)]
         if not keys and _on_default_registry(repository):
             keys = [_DEFAULT_REGISTRY]
         return [credential for key in keys for credential in self._by_key.get(key, ())]
@@ -177,7 +187,7 @@ def _key(location: str) -> str | None:
     return parsed.netloc if path in ("", "/") else parsed.netloc + path
 
 
-def _matches(key: str, repository: str) -> bool:
+def matches(key: str, repository: str) -> bool:
     """Host parts one by one, with globs within a part; the same port; the path as a prefix."""
     key_host, _, key_path = key.partition("/")
     host, _, path = repository.partition("/")

@@ -4,7 +4,7 @@ Source: facts/pod-lifecycle.md 5.2 (reasons and messages) and 13 (policy, creden
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from nodeagent.images.access import Access, Everybody
 from nodeagent.images.backoff import PullBackoff
 from nodeagent.images.durations import go_duration
 from nodeagent.images.keyring import Credential, InvalidCredentials, JoinedKeyring, Keyring, keyring_of_secrets
+from nodeagent.images.providers.keyring import NoProviders, PodKeyring
 from nodeagent.images.pulling import Puller, PullError, PullLimits, describe
 from proto import cri_pb2 as cri
 from runtimes.contract import ImageService
@@ -86,12 +87,33 @@ class _Job:
     place: Place
     name: Reference
     image: str  # with a tag
-    credentials: Sequence[Credential] | InvalidCredentials
+    credentials: "_Credentials"
     specification: cri.ImageSpec = field(default_factory=cri.ImageSpec)
 
     @property
     def backoff_key(self) -> str:
         return f"{(self.pod.metadata and self.pod.metadata.uid) or ''}_{self.image}"
+
+
+class _Credentials:
+    """What a pod can offer for an image, looked up when somebody asks first: providers are programs, which take time."""
+
+    def __init__(self, find: Callable[[], Awaitable[Sequence[Credential]]]) -> None:
+        self._find = find
+        self._found: Sequence[Credential] | None = None
+
+    async def get(self) -> Sequence[Credential]:
+        """Best first. Raises InvalidCredentials."""
+        if self._found is None:
+            self._found = await self._find()
+        return self._found
+
+    async def usable(self) -> Sequence[Credential]:
+        """The same; none when a secret cannot be read."""
+        try:
+            return await self.get()
+        except InvalidCredentials:
+            return ()
 
 
 class NoKeyring:
@@ -110,12 +132,14 @@ class ImageManager:
         *,
         limits: PullLimits | None = None,
         node_keyring: Keyring | None = None,
+        providers: PodKeyring | None = None,
         access: Access | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._events = events
         self._puller = Puller(limits or PullLimits(), clock)
         self._node_keyring = node_keyring or NoKeyring()
+        self._providers = providers or NoProviders()
         self._access = access or Everybody()
         self._backoff = PullBackoff(clock)
         self._clock = clock
@@ -147,11 +171,6 @@ class ImageManager:
         image = wanted.image
         if name.tag and not image.endswith(f":{name.tag}"):
             image = f"{image}:{name.tag}"
-        try:
-            keyring = JoinedKeyring(keyring_of_secrets(pull_secrets), self._node_keyring)
-            credentials: Sequence[Credential] | InvalidCredentials = keyring.lookup(name.repository)
-        except InvalidCredentials as error:
-            credentials = error
         annotations: Mapping[str, str] = (pod.metadata and pod.metadata.annotations) or {}
         specification = cri.ImageSpec(image=image, annotations=annotations, runtime_handler=place.runtime_handler)
         return _Job(
@@ -160,9 +179,14 @@ class ImageManager:
             place=place,
             name=name,
             image=image,
-            credentials=credentials,
+            credentials=_Credentials(lambda: self._credentials(name.repository, pod, pull_secrets)),
             specification=specification,
         )
+
+    async def _credentials(self, repository: str, pod: Pod, pull_secrets: Sequence[Secret]) -> Sequence[Credential]:
+        """The pod's secrets, the node's files, the providers, in this order. Raises InvalidCredentials."""
+        keyring = JoinedKeyring(keyring_of_secrets(pull_secrets), self._node_keyring)
+        return [*keyring.lookup(repository), *await self._providers.lookup(repository, pod)]
 
     async def _present(self, job: _Job) -> cri.Image | None:
         try:
@@ -174,8 +198,7 @@ class ImageManager:
             raise ImageFailure("ImageInspectError", message) from error
 
     async def _may_use(self, job: _Job, image_ref: str) -> bool:
-        credentials = () if isinstance(job.credentials, InvalidCredentials) else job.credentials
-        return await self._access.may_use(job.name, job.image, image_ref, credentials)
+        return await self._access.may_use(job.name, job.image, image_ref, job.credentials.usable)
 
     async def _pull(self, job: _Job) -> EnsuredImage:
         self._hold_back(job)
@@ -187,13 +210,12 @@ class ImageManager:
             raise self._failed(job, f"failed to record image pull intent for image {_q(job.image)}: {error}") from error
         succeeded = False
         try:
-            if isinstance(job.credentials, InvalidCredentials):
-                raise PullError(str(job.credentials))
+            credentials = await job.credentials.get()
             pulled = await self._puller.pull(
-                job.place.service, job.specification, job.credentials, job.place.sandbox_config
+                job.place.service, job.specification, credentials, job.place.sandbox_config
             )
             succeeded = True
-        except PullError as error:
+        except (PullError, InvalidCredentials) as error:
             raise self._failed(job, str(error)) from error
         finally:
             if not succeeded:

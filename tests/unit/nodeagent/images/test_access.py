@@ -1,6 +1,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 from lightkube.models.core_v1 import Secret
 
 from nodeagent.images.access import PullRecords
-from nodeagent.images.keyring import Credential, SecretCoordinates
+from nodeagent.images.keyring import Credential, SecretCoordinates, ServiceAccountCoordinates
 from nodeagent.images.manager import ImageFailure, ImageManager, Place, Wanted
+from nodeagent.images.verification import verification
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound
 from runtimes.oci.images.reference import parse
@@ -29,7 +31,10 @@ async def pull(records: PullRecords, credential: Credential | None, image: str =
 
 
 async def may(records: PullRecords, *credentials: Credential, image: str = IMAGE) -> bool:
-    return await records.may_use(parse(image), image, "sha256:a", credentials)
+    async def offer() -> tuple[Credential, ...]:
+        return credentials
+
+    return await records.may_use(parse(image), image, "sha256:a", offer)
 
 
 async def test_preloaded(tmp_path: Path) -> None:
@@ -123,7 +128,7 @@ async def test_prune(tmp_path: Path) -> None:
     await pull(records, None)
     await pull(records, None, ref="sha256:b")
     await PullRecords(tmp_path).pulling("r.example/dead:1")
-    await records.forget_all_but({"sha256:a"})
+    await records.forget_all_but([cri.Image(id="sha256:a")], datetime.now(UTC) + timedelta(seconds=1))
     assert len(list((tmp_path / "image_manager" / "pulled").iterdir())) == 1
     assert list((tmp_path / "image_manager" / "pulling").iterdir()) == []
 
@@ -147,3 +152,68 @@ async def test_manager_asks(
         await manager.ensure_image(make_pod("other"), wanted, place, [make_secret({"r.example": "bob:2"}, uid="b")])
     assert failure.value.message == "rpc error: code = NotFound desc = not for you"
     assert service.requests[-1].auth == cri.AuthConfig(username="bob", password="2")
+
+
+async def test_pulled_in_the_name_of_an_account(tmp_path: Path) -> None:
+    """What a service account's token brought is for pods of that account."""
+    accounts = [ServiceAccountCoordinates(uid=uid, namespace="ns", name="sa") for uid in ("1", "2")]
+    mine, others = (Credential(username="u", password="p", service_account=account) for account in accounts)
+    await pull(PullRecords(tmp_path), mine)
+    records = PullRecords(tmp_path)
+    assert await may(records, mine) is True
+    assert await may(records, others) is False
+    assert await may(records, login("u")) is False
+    await pull(records, login("alice"))
+    assert await may(records, mine) is True
+    assert await may(records, login("alice")) is True
+
+
+@pytest.mark.parametrize(
+    ("policy", "preloaded", "pulled"),
+    [
+        ("NeverVerify", True, True),
+        ("NeverVerifyPreloadedImages", True, False),
+        ("AlwaysVerify", False, False),
+        ("NeverVerifyAllowlistedImages", False, False),
+    ],
+)
+async def test_policies(tmp_path: Path, policy: str, preloaded: bool, pulled: bool) -> None:
+    """Who may use an image without credentials, by policy: one that the agent did not pull, and one of a secret."""
+    records = PullRecords(tmp_path, verification(policy))
+    assert await may(records) is preloaded
+    await pull(records, login("alice"))
+    assert await may(records) is pulled
+    assert await may(records, login("alice")) is True
+
+
+async def test_cut_short_and_swept(tmp_path: Path) -> None:
+    """The image of a pull that a kill cut short belongs to nobody, after its intent was swept away too."""
+    await PullRecords(tmp_path).pulling("app:1")
+    records = PullRecords(tmp_path)
+    here = cri.Image(id="sha256:a", repo_tags=["docker.io/library/app:1"])
+    await records.forget_all_but([here], datetime.now(UTC))
+    assert list((tmp_path / "image_manager" / "pulling").iterdir()) == []
+    assert await may(records, login("alice"), image="app:1") is False
+    assert await may(records, login("alice"), image="other:1") is False
+
+
+async def test_pulled_while_others_are_swept(tmp_path: Path) -> None:
+    """The record of an image that came after the look, and the intent of a pull under way, stay."""
+    records = PullRecords(tmp_path)
+    await pull(records, login("alice"))
+    await records.pulling("r.example/next:1")
+    await records.forget_all_but([], datetime.now(UTC))
+    assert await may(records) is False
+    assert len(list((tmp_path / "image_manager" / "pulling").iterdir())) == 1
+
+
+async def test_credentials_are_asked_for_only_where_they_matter(tmp_path: Path) -> None:
+    """A pod's providers are not run for an image that is everybody's."""
+
+    async def offer() -> tuple[Credential, ...]:
+        raise AssertionError("asked")
+
+    records = PullRecords(tmp_path)
+    assert await records.may_use(NAME, IMAGE, "sha256:a", offer) is True
+    await pull(records, None)
+    assert await records.may_use(NAME, IMAGE, "sha256:a", offer) is True

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,8 @@ class Node:
             clock=clock,
         )
 
-    async def remember(self, ids: Any) -> None:
-        self.known.append(set(ids))
+    async def remember(self, images: Any, looked_at: datetime) -> None:
+        self.known.append({image.id for image in images})
 
     def disk(self, path: Path) -> Disk:
         used = sum(i.size for store in self.stores if store.mountpoint == str(path) for i in store.images.values())
