@@ -91,6 +91,7 @@ def image_store(config: Config) -> DiskImageStore:
         ImageRegistry(
             prefix=host,
             insecure=settings.insecure,
+            certs_dir=Path(settings.certsDir) if settings.certsDir else None,
             mirrors=tuple(Mirror(location=mirror, insecure=settings.insecure) for mirror in settings.mirrors),
         )
         for host, settings in config.agent.registries.items()

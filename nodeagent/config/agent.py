@@ -45,10 +45,13 @@ class APIServerSettings(msgspec.Struct):
 
 
 class RegistrySettings(msgspec.Struct):
-    """How one registry (`host[:port]`) is reached."""
+    """How one registry (`host[:port]`) is reached. `mirrors` are asked first. `insecure` (plain HTTP, or a certificate that
+    nobody verifies) and `certsDir` (ca.crt; client.cert and client.key) count for the mirrors too.
+    """
 
     insecure: bool = False
     mirrors: list[str] = msgspec.field(default_factory=list)
+    certsDir: str = ""
 
 
 class NodeAgentConfiguration(msgspec.Struct):

@@ -191,6 +191,9 @@ def _document(node: yaml.Node, file: _File) -> msgspec.Struct | None:
         for name in ("imageCredentialProviderConfig", "imageCredentialProviderBinDir"):
             if value := getattr(document, name):
                 setattr(document, name, str(file.path.parent.absolute() / value))
+        for registry in document.registries.values():
+            if registry.certsDir:
+                registry.certsDir = str(file.path.parent.absolute() / registry.certsDir)
     return document
 
 
