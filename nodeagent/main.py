@@ -44,7 +44,7 @@ from nodeagent.pods.admission import NodeView, admit
 from nodeagent.pods.configs import NodeSettings, PodConfigs
 from nodeagent.pods.dead_containers import DeadContainers
 from nodeagent.pods.hooks import LifecycleHooks
-from nodeagent.pods.images import PodImages
+from nodeagent.pods.images import PodImages, volume_images
 from nodeagent.pods.killing import Killer
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors
@@ -289,6 +289,7 @@ class Agent:
             build.image_stores(self.registry),
             build.garbage_policy(config),
             NodeEvents(events, config.node_name),
+            image_volumes=lambda: volume_images(self.pods.active_pods()),
             known=access.forget_all_but,
         )
         tasks.create_task(garbage.run(), name="image garbage")

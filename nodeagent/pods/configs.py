@@ -20,6 +20,7 @@ from nodeagent.pods.environment import (
 from nodeagent.pods.hostname import HostnameError, pod_hostname
 from nodeagent.pods.hosts import host_network_content, hosts_content, write_hosts
 from nodeagent.pods.model import ContainerKind
+from nodeagent.pods.mount_support import image_volume_refusal, recursive_read_only
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME, observe
 from nodeagent.pods.sandbox_config import sandbox_config
 from nodeagent.pods.security import SecuritySettings
@@ -38,6 +39,7 @@ from nodeagent.volumes.container_mounts import MountInputs, container_devices, c
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout
 from proto import cri_pb2 as cri
+from runtimes.errors import RuntimeFault
 
 NODE_HOSTS = Path("/etc/hosts")
 
@@ -103,11 +105,13 @@ class PodConfigs:
         )
         environment = await resolve_environment(pod, container, sources)
         try:
+            if request.volume_images and (refusal := await image_volume_refusal(request.runtime)):
+                raise VolumeError(refusal)
             mounts = await container_mounts(
                 pod, container, await self._mount_inputs(request, variables_of(environment))
             )
             devices = container_devices(container, request.mounts)
-        except VolumeError as error:
+        except (VolumeError, RuntimeFault) as error:
             raise ConfigError(str(error)) from error
         groups = {group for volume in request.mounts.values() for group in volume.supplemental_groups}
         return container_config(
@@ -156,7 +160,16 @@ class PodConfigs:
             environment=environment,
             hosts_file=self._layout.hosts_file(uid),
             termination_log=termination_file,
+            images=request.volume_images,
+            recursive_read_only=await self._recursive_read_only(request),
         )
+
+    async def _recursive_read_only(self, request: ContainerRequest) -> bool:
+        """Asked of the runtime only for containers that want it."""
+        wanted = any(
+            mount.recursiveReadOnly in ("Enabled", "IfPossible") for mount in request.container.volumeMounts or ()
+        )
+        return wanted and await recursive_read_only(request.runtime)
 
     async def _target_id(self, request: ContainerRequest) -> str:
         """The container whose processes an ephemeral one is to see. Raises ConfigError."""

@@ -1,9 +1,10 @@
 """A container's image, brought to its pod's runtime with the pod's own credentials."""
 
 import logging
+from collections.abc import Iterable
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod, Secret
+from lightkube.models.core_v1 import Pod, Secret, Volume
 
 from nodeagent.api.errors import ApiError
 from nodeagent.api.objects import ObjectNotReady
@@ -14,6 +15,12 @@ from nodeagent.pods.steps.contract import PodEvents
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)
+
+
+def volume_images(pods: Iterable[Pod]) -> set[str]:
+    """The images that pods mount as volumes: garbage collection leaves them alone."""
+    volumes = (volume for pod in pods if pod.spec is not None for volume in pod.spec.volumes or ())
+    return {volume.image.reference for volume in volumes if volume.image is not None and volume.image.reference}
 
 
 class SecretSource(Protocol):
@@ -37,6 +44,13 @@ class PodImages:
             pull_policy=container.imagePullPolicy or "",
             field_path=field_path(kind, container.name),
         )
+        place = Place(service=runtime.images, runtime_handler=runtime.cri_handler)
+        return await self._manager.ensure_image(pod, wanted, place, await self._pull_secrets(pod))
+
+    async def ensure_volume(self, pod: Pod, volume: Volume, runtime: Runtime) -> EnsuredImage:
+        """The image that a volume shows; its events are the pod's. Raises ImageFailure."""
+        assert volume.image is not None
+        wanted = Wanted(image=volume.image.reference or "", pull_policy=volume.image.pullPolicy or "")
         place = Place(service=runtime.images, runtime_handler=runtime.cri_handler)
         return await self._manager.ensure_image(pod, wanted, place, await self._pull_secrets(pod))
 

@@ -335,6 +335,7 @@ class PodSupervisor:
             self._services.addresses(),
             now,
             runtime_name=runtime.display_name if runtime is not None else "nodeagent",
+            recursive_read_only=any(m.recursive_read_only for i in observed.instances for m in i.status.mounts),
         )
         if not self._desired.removed:
             may_run = self._memory.stage in (Stage.SYNC, Stage.TERMINATING)

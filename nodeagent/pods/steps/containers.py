@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lightkube.models.core_v1 import Pod
@@ -17,6 +17,7 @@ from nodeagent.pods.model import ContainerKind, StartContainer, StartFailure
 from nodeagent.pods.slot import NotProvided, Slot
 from nodeagent.pods.spec import AnyContainer, field_path, find_container, name_of
 from nodeagent.pods.steps.contract import Ending, PodEvents, PodPaths, Work
+from nodeagent.pods.steps.image_volumes import ImageVolumes, VolumeImages
 from nodeagent.volumes.contract import MountedVolume
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 SHOW_BACKOFF_SECONDS = 1.0
 
 
-class Images(Protocol):
+class Images(VolumeImages, Protocol):
     """Who brings images to a runtime's store."""
 
     async def ensure(self, pod: Pod, kind: ContainerKind, container: AnyContainer, runtime: Runtime) -> EnsuredImage:
@@ -47,6 +48,7 @@ class ContainerRequest:
     mounts: Mapping[str, MountedVolume]
     pod_ips: tuple[str, ...]
     runtime: Runtime
+    volume_images: Mapping[str, cri.ImageSpec] = field(default_factory=dict)
 
 
 class ContainerConfigs(Protocol):
@@ -101,7 +103,8 @@ class Containers:
     async def run(self, work: Work) -> None:
         if not work.plan.start:
             return
-        prepared = [asyncio.create_task(self._create(work, start)) for start in work.plan.start]
+        volumes = ImageVolumes(self._images, work.pod, work.runtime)
+        prepared = [asyncio.create_task(self._create(work, start, volumes)) for start in work.plan.start]
         try:
             for start, creation in zip(work.plan.start, prepared, strict=True):
                 if not await self._start_one(work, start, creation) and start.kind is ContainerKind.INIT:
@@ -109,7 +112,7 @@ class Containers:
         finally:
             for task in prepared:
                 task.cancel()
-            await asyncio.gather(*prepared, return_exceptions=True)
+            await asyncio.gather(*prepared, volumes.close(), return_exceptions=True)
 
     async def undo(self, ending: Ending) -> None:
         """Kill every container of the pod by the rules of its termination; remove the dead unless records are wanted."""
@@ -134,12 +137,13 @@ class Containers:
         work.started[start.name] = start.backoff
         return True
 
-    async def _create(self, work: Work, start: StartContainer) -> str:
+    async def _create(self, work: Work, start: StartContainer, volumes: ImageVolumes) -> str:
         found = find_container(work.pod, start.name)
         if found is None:
             raise NotProvided(start.name)
         kind, container = found
         try:
+            volume_images = await volumes.of(container)
             image = await self._images.ensure(work.pod, kind, container, work.runtime)
         except ImageFailure as failure:
             raise StartError(
@@ -158,6 +162,7 @@ class Containers:
             mounts=mounts,
             pod_ips=pod_ips,
             runtime=work.runtime,
+            volume_images=volume_images,
         )
         try:
             config = await self._configs.container(request)

@@ -116,11 +116,13 @@ def _bind(mount: cri.Mount, prepared: Path | None, recursive_read_only: bool) ->
             raise errors.NotSupported("this runtime has no recursive read-only mounts")
     source = prepared if prepared is not None else mount_source(mount)
     mode = "rro" if mount.recursive_read_only else "ro" if mount.readonly or mount.image.image else "rw"
+    # An image as a volume is data: the API promises that nothing in it runs (core/v1 ImageVolumeSource).
+    more = ["noexec", "nosuid", "nodev"] if mount.image.image else []
     return {
         "source": str(source),
         "destination": mount.container_path,
         "type": "bind",
-        "options": ["rbind", _PROPAGATION[mount.propagation], mode],
+        "options": ["rbind", _PROPAGATION[mount.propagation], mode, *more],
     }
 
 
