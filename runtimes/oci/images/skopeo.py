@@ -44,6 +44,7 @@ _ANSWERS: tuple[tuple[str, type[RuntimeFault]], ...] = (
     ("name unknown", NotFound),
     ("repository name not known", NotFound),
     ("blob unknown", NotFound),
+    ("404 (Not Found)", NotFound),
     ("unsupported schema", InvalidArgument),
     ("manifest invalid", InvalidArgument),
     ("digest did not match", InvalidArgument),
