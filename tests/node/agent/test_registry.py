@@ -2,52 +2,59 @@
 
 import json
 import subprocess
-import time
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from node_under_test import NodeUnderTest, free_port, pod_object
+from node_under_test import NodeUnderTest, import_image, make_node, pod_object
+from registry_under_test import Registry, running_registry
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-registry")]
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[str]:
+def registry(open_registry: Registry) -> str:
     """`127.0.0.1:port` of a registry that holds `demo:1`."""
-    folder, port = tmp_path_factory.mktemp("registry"), free_port()
-    config = folder / "config.yml"
-    config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n"
-        "log: {level: error}\n"
-    )
-    process = subprocess.Popen(
-        ["docker-registry", "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        target = f"docker://127.0.0.1:{port}/demo:1"
-        source = (
-            f"docker-archive:{demo_image}" if "manifest.json" in _names(demo_image) else f"oci-archive:{demo_image}"
-        )
-        for _ in range(50):
-            done = subprocess.run(
-                ["skopeo", "copy", "--dest-tls-verify=false", source, target],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode == 0:
-                break
-            time.sleep(0.2)
-        assert done.returncode == 0, done.stderr
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
+    return open_registry.host
 
 
-def _names(archive: Path) -> str:
-    return subprocess.run(["tar", "tf", str(archive)], capture_output=True, text=True, check=True).stdout
+@pytest.fixture(scope="module")
+def open_registry(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[Registry]:
+    with running_registry(tmp_path_factory.mktemp("registry") / "open") as running:
+        running.push(demo_image, "demo:1")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[Registry]:
+    """A registry over TLS, with a certificate of its own CA."""
+    with running_registry(tmp_path_factory.mktemp("registry") / "secure", tls=True) as running:
+        running.push(demo_image, "demo:1")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def node(
+    tmp_path_factory: pytest.TempPathFactory,
+    demo_image: Path,
+    worker_id: str,
+    open_registry: Registry,
+    secure: Registry,
+) -> Iterator[NodeUnderTest]:
+    """A node that knows the CA of one registry, trusts the same one blindly by another name, and has a mirror of a third."""
+    port = secure.host.rpartition(":")[2]
+    registries = {
+        secure.host: {"certsDir": str(secure.certs)},
+        f"localhost:{port}": {"insecure": True},
+        "registry.invalid/team": {"mirrors": ["127.0.0.1:1", open_registry.host], "insecure": True},
+    }
+    made = make_node(tmp_path_factory.mktemp("agent"), worker_id, registries=registries)
+    made.directory.mkdir()
+    import_image(made, demo_image)
+    made.start()
+    yield made
+    made.clean()
 
 
 def test_a_pod_pulls_by_tag_and_by_digest(node: NodeUnderTest, registry: str) -> None:
@@ -73,12 +80,28 @@ def test_an_image_that_the_registry_does_not_have(node: NodeUnderTest, registry:
     node.kubectl("delete", "pod", "absent", "--wait=false")
 
 
+def test_configured_registries(node: NodeUnderTest, secure: Registry) -> None:
+    """A registry with a CA of its own, one whose certificate nobody verifies, and one that only a mirror can stand in for."""
+    port = secure.host.rpartition(":")[2]
+    images = {
+        "own-ca": f"{secure.host}/demo:1",
+        "unverified": f"localhost:{port}/demo:1",
+        "mirrored": "registry.invalid/team/demo:1",
+        "unreachable": "registry.invalid/other/demo:1",
+    }
+    node.apply(*(pod_object(name, "sleep", "100000", image=image) for name, image in images.items()))
+    for name in ("own-ca", "unverified", "mirrored"):
+        assert node.running(name)["status"]["containerStatuses"][0]["image"] == images[name]
+    assert "registry.invalid" in node.event_when("unreachable", "Failed")
+    node.kubectl("delete", "pod", "unreachable", "--wait=false")
+
+
 def test_image_commands(node: NodeUnderTest, registry: str) -> None:
     """`nodeagent image pull` and `list` work beside the running agent on the same store."""
-    import sys
-
     state = f"--state-dir={node.directory / 'state'}"
     run = [sys.executable, "-m", "nodeagent", "image"]
-    subprocess.run([*run, "pull", f"{registry}/demo:1", state], check=True, capture_output=True, timeout=60)
+    pulled = subprocess.run([*run, "pull", f"{registry}/demo:1", state], check=True, capture_output=True, timeout=60)
+    stages = [line.split()[1] for line in pulled.stderr.decode().splitlines()]
+    assert stages == ["resolving", "unpacking", "done"]  # its layers are there
     listed = subprocess.run([*run, "list", "--output=json", state], check=True, capture_output=True, timeout=60)
     assert any(f"{registry}/demo:1" in row["tags"] for row in json.loads(listed.stdout))

@@ -1,0 +1,90 @@
+"""From configuration to the parts that pull images."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nodeagent import build
+from nodeagent.api.tokens import NoTokens
+from nodeagent.config import Config, Options, load
+from nodeagent.images.access import Everybody, PullRecords
+from nodeagent.images.gc import GarbagePolicy
+from nodeagent.images.providers.keyring import NoProviders, ProviderKeyring
+from nodeagent.images.pulling import PullLimits
+
+
+def config(folder: Path, agent: dict[str, Any] | None = None, **kubelet: Any) -> Config:
+    documents = [
+        {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration"} | kubelet,
+        {"apiVersion": "nodeagent.dev/v1alpha1", "kind": "NodeAgentConfiguration"} | (agent or {}),
+    ]
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump_all(documents))
+    return load(Options(config_file=file, root_dir=folder / "root", state_dir=folder / "state"))
+
+
+@pytest.mark.parametrize(
+    ("kubelet", "limits"),
+    [
+        ({}, PullLimits(max_parallel=1, qps=5.0, burst=10)),
+        ({"serializeImagePulls": False}, PullLimits(max_parallel=None)),
+        ({"serializeImagePulls": False, "maxParallelImagePulls": 3}, PullLimits(max_parallel=3)),
+        ({"maxParallelImagePulls": 3}, PullLimits(max_parallel=3)),
+        ({"maxParallelImagePulls": 1}, PullLimits(max_parallel=1)),
+        ({"registryPullQPS": 0, "registryBurst": 7}, PullLimits(qps=0.0, burst=7)),
+    ],
+)
+def test_pull_limits(tmp_path: Path, kubelet: dict[str, Any], limits: PullLimits) -> None:
+    """Serial by default; a maximum above 1 is parallel by itself; no rate is no limit."""
+    assert build.pull_limits(config(tmp_path, **kubelet)) == limits
+
+
+def test_garbage_policy(tmp_path: Path) -> None:
+    """Thresholds and ages arrive."""
+    assert build.garbage_policy(config(tmp_path)) == GarbagePolicy()
+    fields = {
+        "imageGCHighThresholdPercent": 70,
+        "imageGCLowThresholdPercent": 60,
+        "imageMinimumGCAge": "5m",
+        "imageMaximumGCAge": "24h",
+    }
+    assert build.garbage_policy(config(tmp_path, **fields)) == GarbagePolicy(
+        high_percent=70, low_percent=60, minimum_age_seconds=300.0, maximum_age_seconds=86400.0
+    )
+
+
+def test_pull_records(tmp_path: Path) -> None:
+    """Records are kept unless the feature is off; a bad allowlist is told by its field."""
+    assert isinstance(build.pull_records(config(tmp_path)), PullRecords)
+    assert (tmp_path / "root" / "image_manager" / "pulled").is_dir()
+    off = config(tmp_path, featureGates={"KubeletEnsureSecretPulledImages": False})
+    assert isinstance(build.pull_records(off), Everybody)
+    listed = {
+        "imagePullCredentialsVerificationPolicy": "NeverVerifyAllowlistedImages",
+        "preloadedImagesVerificationAllowlist": ["a:1"],
+    }
+    with pytest.raises(build.BuildError, match="preloadedImagesVerificationAllowlist: 'a:1'"):
+        build.pull_records(config(tmp_path, **listed))
+
+
+def test_providers(tmp_path: Path) -> None:
+    """Paths are relative to the file; one path without the other, or a program that is not there, is an error."""
+    assert isinstance(build.credential_providers(config(tmp_path), None, NoTokens()), NoProviders)
+    with pytest.raises(build.BuildError, match="go together"):
+        build.credential_providers(config(tmp_path, {"imageCredentialProviderConfig": "p.yaml"}), None, NoTokens())
+    both = {"imageCredentialProviderConfig": "p.yaml", "imageCredentialProviderBinDir": "bin"}
+    provider = {
+        "name": "p",
+        "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
+        "matchImages": ["r.example"],
+        "defaultCacheDuration": "0s",
+    }
+    document = {"apiVersion": "kubelet.config.k8s.io/v1", "kind": "CredentialProviderConfig", "providers": [provider]}
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(document))
+    (tmp_path / "bin").mkdir()
+    with pytest.raises(build.BuildError, match="bin/p did not exist"):
+        build.credential_providers(config(tmp_path, both), None, NoTokens())
+    (tmp_path / "bin" / "p").touch(0o755)
+    assert isinstance(build.credential_providers(config(tmp_path, both), None, NoTokens()), ProviderKeyring)
