@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes.errors import InvalidArgument
+from runtimes.oci.images.feed import Sink
 
 _BLOCK = 512
 _CHUNK_BYTES = 1024 * 1024
@@ -28,11 +29,16 @@ _REFUSED_XATTRS = (b"trusted.overlay.redirect", b"trusted.overlay.metacopy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A layer on disk, plain or gzip. `diff_id` is the digest of its plain tar."""
+    """A layer on disk, plain or gzip. `diff_id` is the digest of its plain tar.
+
+    `pipe`: a named pipe that somebody reads the plain tar from while it is audited; `plain_bytes` its expected length.
+    """
 
     path: Path
     digest: str
     diff_id: str
+    pipe: Path | None = None
+    plain_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,18 +65,23 @@ def audit(layers: Sequence[Layer], stop: threading.Event) -> Usage:
 
 
 class _Plain:
-    """A layer's plain bytes, read once from front to end, hashed on the way."""
+    """A layer's plain bytes, read once from front to end, hashed on the way, and passed on when they have been looked at."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: Layer, stop: threading.Event) -> None:
+        self._stop = stop
         self._file = layer.path.open("rb", buffering=0)
         self._inflate = zlib.decompressobj(wbits=31) if self._file.read(2) == b"\x1f\x8b" else None
         self._file.seek(0)
         self._pending = b""
         self._offset = 0
         self._hasher = hashlib.new(layer.diff_id.partition(":")[0])
+        self._seen = b""  # the last chunk: what follows it is asked for when it has been looked at
+        self._sink = Sink(layer.pipe) if layer.pipe is not None else None
 
     def close(self) -> None:
         self._file.close()
+        if self._sink is not None:
+            self._sink.close()
 
     def digest(self) -> str:
         """The digest of everything; reads what is left."""
@@ -101,7 +112,11 @@ class _Plain:
         return not self._pending
 
     def _chunk(self) -> bytes:
-        chunk = self._file.read(_CHUNK_BYTES) if self._inflate is None else self._inflated()
+        if self._sink is not None:
+            self._sink.write(self._seen)
+        if self._stop.is_set():
+            return b""
+        chunk = self._seen = self._file.read(_CHUNK_BYTES) if self._inflate is None else self._inflated()
         self._hasher.update(chunk)
         return chunk
 
@@ -132,7 +147,7 @@ class _Audit:
         self._next: dict[bytes, bytes] = {}  # what a pax or GNU header says of the entry that follows
 
     def run(self) -> Usage:
-        plain = _Plain(self._layer)
+        plain = _Plain(self._layer, self._stop)
         try:
             while not self._stop.is_set() and not plain.at_end():
                 header = plain.read(_BLOCK)

@@ -1,14 +1,18 @@
 """Flatten an image's layers into one tree with umoci, once per image, whole or not at all.
 
 umoci gets an OCI layout of its own: links to the layers and a manifest made for it, so that Docker's media types, shared
-blobs and compressions that it does not know make no difference. It works in a folder under tmp/, which becomes the image's
+blobs and compressions that it does not know make no difference. A gzip layer is a named pipe there, which the audit fills:
+inflating twice, and slowly in umoci, was half of the work. It works in a folder under tmp/, which becomes the image's
 tree by one rename after everything is on disk.
 """
 
 import asyncio
 import bz2
+import dataclasses
 import json
+import logging
 import lzma
+import os
 import shutil
 import threading
 from collections.abc import Sequence
@@ -22,11 +26,16 @@ from cni import process
 from runtimes.errors import Internal, InvalidArgument, NotSupported, ResourceExhausted, Timeout
 from runtimes.oci.images import layout as files
 from runtimes.oci.images.audit import Layer, Usage, audit
+from runtimes.oci.images.feed import unblock
 from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, digest_of
 
 _BASE_SECONDS = 120.0
 _SLOWEST_BYTES_PER_SECOND = 1024 * 1024  # of compressed layers: a tenth of a slow SD card
+_GZIP_FRAME_BYTES = 18
+_LARGEST_PIPED_BYTES = 512 * 1024 * 1024  # a gzip file tells its length modulo 4 GiB
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +56,39 @@ async def unpack(request: UnpackRequest, layout: Layout, work: Path, *, umoci: s
     if known is not None:
         return known
     layers = [await _plain_or_gzip(digest, diff_id, layout, work) for digest, diff_id in request.layers]
-    await asyncio.to_thread(_write_layout, layers, work / "layout", request.image_id)
+    fed = _piped(layers, work / "layout")
+    try:
+        usage = await _audited(umoci, fed, work)
+    except Internal as error:
+        if fed == layers:
+            raise
+        # Most likely the gzip file is longer than its end says (over 4 GiB, or of several members): umoci reads it itself.
+        log.info("image %s is unpacked again without pipes: %s", request.image_id, error)
+        for folder in (work / "rootfs", work / "layout"):
+            await files.remove_tree(folder)
+        usage = await _audited(umoci, layers, work)
+    return await asyncio.to_thread(_publish, usage, layout, request.image_id, work)
+
+
+async def _audited(umoci: str, layers: Sequence[Layer], work: Path) -> Usage:
+    """Audit and unpack side by side. An error of the audit counts more than umoci's, which may follow from it."""
+    await asyncio.to_thread(_write_layout, layers, work / "layout")
     stop = threading.Event()
-    async with _Stopping(stop), asyncio.TaskGroup() as group:
-        checking = group.create_task(asyncio.to_thread(audit, layers, stop))
-        group.create_task(_umoci(umoci, layers, work))
-    return await asyncio.to_thread(_publish, checking.result(), layout, request.image_id, work)
+    checking = asyncio.create_task(asyncio.to_thread(audit, layers, stop))
+    unpacking = asyncio.create_task(_umoci(umoci, layers, work))
+    both: set[asyncio.Task[Any]] = {checking, unpacking}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
+        if unpacking.done() and isinstance(unpacking.exception(), Internal):
+            await asyncio.wait({checking})  # it may know why
+        if checking.done():
+            checking.result()
+        await unpacking
+        return checking.result()
+    finally:
+        stop.set()
+        unpacking.cancel()
+        await asyncio.wait(both)
 
 
 def read_usage(layout: Layout, image_id: str) -> Usage | None:
@@ -63,23 +99,37 @@ def read_usage(layout: Layout, image_id: str) -> Usage | None:
         return None
 
 
-class _Stopping:
-    """Sets the event on the way out, and turns a group's errors into the one to tell: the audit's before umoci's."""
+def _piped(layers: Sequence[Layer], folder: Path) -> list[Layer]:
+    """The layers with a pipe for each that is worth one and whose length is known. Two equal ones would share a pipe."""
+    plain = [layer.diff_id for layer in layers]
+    found = []
+    for layer in layers:
+        length = _length(layer.path)
+        if length and layer.diff_id.startswith("sha256:") and plain.count(layer.diff_id) == 1:
+            pipe = folder / "blobs" / layer.diff_id.replace(":", "/", 1)
+            layer = dataclasses.replace(layer, pipe=pipe, plain_bytes=length)
+        found.append(layer)
+    return found
 
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
 
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self._stop.set()
-        if isinstance(error, BaseExceptionGroup):
-            refused = [e for e in error.exceptions if isinstance(e, InvalidArgument)]
-            raise (refused or error.exceptions)[0] from None
+def _length(path: Path) -> int:
+    """How long a gzip file says that its plain content is; 0 for other files, and for those so large that it may be wrong."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if file.read(2) != b"\x1f\x8b" or not _GZIP_FRAME_BYTES < size < _LARGEST_PIPED_BYTES:
+            return 0
+        file.seek(-4, os.SEEK_END)
+        return int.from_bytes(file.read(4), "little")
 
 
 async def _umoci(umoci: str, layers: Sequence[Layer], work: Path) -> None:
+    try:
+        await _run_umoci(umoci, layers, work)
+    finally:
+        unblock(layer.pipe for layer in layers if layer.pipe is not None)
+
+
+async def _run_umoci(umoci: str, layers: Sequence[Layer], work: Path) -> None:
     size = sum(layer.path.stat().st_size for layer in layers)
     try:
         # Relative paths: a colon in the store's own path would end the image's name.
@@ -99,12 +149,16 @@ async def _umoci(umoci: str, layers: Sequence[Layer], work: Path) -> None:
         raise Internal(f"umoci cannot unpack the image: {answer}")
 
 
-def _write_layout(layers: Sequence[Layer], folder: Path, image_id: str) -> None:
+def _write_layout(layers: Sequence[Layer], folder: Path) -> None:
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     (folder / "blobs" / "sha512").mkdir()
     descriptors = []
     for layer in layers:
+        if layer.pipe is not None:
+            os.mkfifo(layer.pipe, 0o600)
+            descriptors.append({"mediaType": OCI_LAYER, "digest": layer.diff_id, "size": layer.plain_bytes})
+            continue
         link = folder / "blobs" / layer.digest.replace(":", "/", 1)
         if not link.is_symlink():
             link.symlink_to(layer.path)

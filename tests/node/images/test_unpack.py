@@ -1,5 +1,6 @@
 """Layers become trees: what images really contain is kept, what reaches outside is refused."""
 
+import gzip
 import os
 import stat
 from collections.abc import Callable
@@ -201,3 +202,31 @@ async def test_wrong_architecture(store: DiskImageStore, image: Image, layer: La
     with pytest.raises(InvalidArgument) as failure:
         await store.import_archive(image(layer(("file", "a")), architecture="s390x"))
     assert "localhost/test:1 is for linux/s390x, this node is linux/" in failure.value.message
+
+
+async def test_several_gzip_members(
+    store: DiskImageStore, image: Image, layer: Layer, builder: Any, monkeypatch: Any
+) -> None:
+    """A layer that was compressed in pieces, whose end does not tell its length, is unpacked all the same."""
+    compress = gzip.compress
+    monkeypatch.setattr(
+        builder.gzip, "compress", lambda data, **_: compress(data[:700], mtime=0) + compress(data[700:], mtime=0)
+    )
+    archive = image(layer(("file", "a", "x" * 5000), ("file", "b", "y")), layer(("file", "c", "z")))
+    monkeypatch.undo()
+    (record,) = await store.import_archive(archive)
+    assert [(record.rootfs / name).read_text()[:1] for name in "abc"] == ["x", "y", "z"]
+    assert (record.rootfs / "a").stat().st_size == 5000
+
+
+async def test_umoci_dies(
+    open_store: Any, image: Image, layer: Layer, wrapped: Any, leftovers: Any, tmp_path: Path
+) -> None:
+    """A umoci that ends without having read its layers is an error that says so; nothing hangs, nothing stays."""
+    umoci, log = wrapped("umoci", "echo out of luck >&2; exit 1")
+    store = await open_store(umoci=umoci)
+    with pytest.raises(Internal, match="umoci cannot unpack the image: out of luck"):
+        await store.import_archive(image(layer(("file", "a", "x" * 3_000_000))))
+    assert len(log.read_text().splitlines()) == 2  # with pipes, and without
+    await store.stop()
+    assert leftovers(tmp_path / "store") == set()
