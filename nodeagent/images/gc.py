@@ -18,7 +18,7 @@ import psutil
 
 from proto import cri_pb2 as cri
 from runtimes.contract import ImageService, RuntimeService
-from runtimes.errors import RuntimeFault
+from runtimes.errors import InvalidArgument, RuntimeFault
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +179,10 @@ class ImageGarbage:
             for container in (await runtime.list_containers(cri.ListContainersRequest())).containers:
                 names |= {container.image_ref, container.image_id, container.image.image}
         for name in self._image_volumes():
-            answer = await store.images.image_status(cri.ImageStatusRequest(image=cri.ImageSpec(image=name)))
+            try:
+                answer = await store.images.image_status(cri.ImageStatusRequest(image=cri.ImageSpec(image=name)))
+            except InvalidArgument:
+                continue  # a pod may name its volume's image as it likes; what is no name is nowhere
             names.add(answer.image.id)
         return names - {""}
 

@@ -7,7 +7,7 @@ import pytest
 
 from nodeagent.images.gc import Disk, GarbageFailure, GarbagePolicy, ImageGarbage, Store
 from proto import cri_pb2 as cri
-from runtimes.errors import Internal, RuntimeFault
+from runtimes.errors import Internal, InvalidArgument, RuntimeFault
 
 
 class NodeEvents:
@@ -31,6 +31,8 @@ class Images:
         return cri.ListImagesResponse(images=self.images.values())
 
     async def image_status(self, request: cri.ImageStatusRequest) -> cri.ImageStatusResponse:
+        if " " in request.image.image:
+            raise InvalidArgument("no name")
         found = [i for i in self.images.values() if request.image.image in (i.id, *i.repo_tags)]
         return cri.ImageStatusResponse(image=found[0]) if found else cri.ImageStatusResponse()
 
@@ -123,7 +125,7 @@ async def test_kept(clock: Any) -> None:
     store = Images(image("used"), image("volume"), image("pinned", pinned=True), image("tagged"))
     node = Node(clock, store)
     node.containers.refs = ["used", "tagged:1"]
-    node.volumes = ["volume:1"]
+    node.volumes = ["no name", "volume:1"]
     await node.at(0, node.garbage.collect)
     store.images["young"] = image("young", 60)
     message = (
