@@ -253,6 +253,7 @@ def test_the_node_object_tells_what_the_node_is(node: NodeUnderTest) -> None:
         "MemoryPressure": "False",
         "DiskPressure": "False",
         "PIDPressure": "False",
+        "RuntimeHandlersReady": "True",
     }
     assert status["daemonEndpoints"]["kubeletEndpoint"]["Port"] == node.port
     assert {"runc", "crun", "gvisor"} <= {handler["name"] for handler in status["runtimeHandlers"]}
