@@ -8,6 +8,7 @@ Components start in this order and stop in reverse. Stopping the agent never sto
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import signal
@@ -25,6 +26,7 @@ from cni.default import write_default
 from nodeagent import build, logs
 from nodeagent.api import kubeconfig
 from nodeagent.api.client import ApiClient
+from nodeagent.api.errors import ApiError
 from nodeagent.api.events import EventRecorder, Events, LoggingEvents, NodeEvents, node_reference
 from nodeagent.api.informer import Informer
 from nodeagent.api.objects import ObjectCache, StaticOnly
@@ -40,7 +42,9 @@ from nodeagent.node.lease import LeaseRenewer
 from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.publisher import NodeInputs, NodePublisher
 from nodeagent.node.registration import Registrar
-from nodeagent.pods.admission import NodeView, admit
+from nodeagent.node.status import DECLARED_FEATURES
+from nodeagent.pods.admission import NodeView
+from nodeagent.pods.admission_gate import AdmissionGate
 from nodeagent.pods.configs import NodeSettings, PodConfigs
 from nodeagent.pods.dead_containers import DeadContainers
 from nodeagent.pods.hooks import LifecycleHooks
@@ -48,7 +52,7 @@ from nodeagent.pods.images import PodImages, volume_images
 from nodeagent.pods.killing import Killer
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors
-from nodeagent.pods.model import NodeAddresses, StartFailure
+from nodeagent.pods.model import NodeAddresses
 from nodeagent.pods.orphans import OrphanCollector
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.runtime_classes import RuntimeClassResolver
@@ -74,6 +78,7 @@ from runtimes.errors import RuntimeFault
 log = logging.getLogger(__name__)
 
 EMBEDDED_QPS = 1000
+NODE_READ_SECONDS = 10.0
 
 
 class StartError(Exception):
@@ -203,6 +208,9 @@ class Agent:
 
     async def _start_pods(self, client: ApiClient | None, tasks: asyncio.TaskGroup) -> None:
         config, events = self.config, self.events
+        self.monitor = RuntimeMonitor(self.registry)
+        await self.monitor.look()
+        tasks.create_task(self.monitor.run(), name="runtime monitor")
         kernel_cgroups = detect_cgroups()
         if kernel_cgroups.version == 1 and config.kubelet.failCgroupV1:
             raise StartError("this host has cgroups v1 and failCgroupV1 is true; set it to false to run here")
@@ -267,7 +275,12 @@ class Agent:
         self.pods: PodManager = PodManager(
             services=services,
             references=self.objects,
-            admit=self._admit,
+            admit=AdmissionGate(
+                view=self._node_view,
+                fresh_view=functools.partial(self._fresh_node_view, client),
+                end_pod=lambda pod, termination: self.pods.end(pod, termination),
+                events=events,
+            ).admit,
             tasks=tasks,
             mirrors=self.mirrors,
             on_gone=lambda: self.orphans.wake(),
@@ -306,22 +319,30 @@ class Agent:
     def _active_pods(self) -> list[Pod]:
         return self.pods.active_pods()
 
-    def _admit(self, pod: Pod, others: Sequence[Pod]) -> StartFailure | None:
-        return admit(pod, others, self._node_view())
-
-    def _node_view(self) -> NodeView:
-        node = self._node()
-        metadata = node.metadata if node is not None else None
+    def _node_view(self, node: Node | None = None) -> NodeView:
+        # a node that the API does not show yet is what it is about to be registered as
+        node = node or self._node() or build.registration(self.config, self.machine, socket.gethostname()).node()
         return NodeView(
             name=self.config.node_name,
-            labels=(metadata.labels if metadata is not None else None) or {},
-            taints=(node.spec.taints if node is not None and node.spec is not None else None) or (),
+            labels=(node.metadata.labels if node.metadata is not None else None) or {},
+            taints=(node.spec.taints if node.spec is not None else None) or (),
             allocatable=self._allocatable,
             kernel_version=build.kernel_version(self.machine),
             allowed_unsafe_sysctls=self.config.kubelet.allowedUnsafeSysctls,
+            supplemental_groups_policy=self.monitor.state().supplemental_groups_policy,
             apparmor_error=build.apparmor_error(),
-            known=node is not None or self.node_informer is None,
+            declared_features=frozenset(DECLARED_FEATURES),
+            pod_level_resources=self.config.kubelet.featureGates.get("PodLevelResources", True),
         )
+
+    async def _fresh_node_view(self, client: ApiClient | None) -> NodeView:
+        """The Node as the API has it now; as last seen when the API cannot be asked."""
+        try:
+            async with asyncio.timeout(NODE_READ_SECONDS):
+                return self._node_view(await client.get(Node, self.config.node_name) if client is not None else None)
+        except (ApiError, TimeoutError) as error:
+            log.warning("cannot read node %s anew: %s", self.config.node_name, error)
+            return self._node_view()
 
     def _node_settings(self, host: HostLimits) -> NodeSettings:
         config = self.config
@@ -357,7 +378,7 @@ class Agent:
     async def _start_node(self, client: ApiClient, tasks: asyncio.TaskGroup) -> None:
         config = self.config
         heartbeat = client.sharing(qps=-1, burst=1, timeout_seconds=10.0)
-        monitor = RuntimeMonitor(self.registry, on_change=lambda: publisher.trigger())
+        monitor = self.monitor
         publisher = NodePublisher(
             heartbeat,
             build.node_config(config, self.machine, self.limits),
@@ -372,7 +393,7 @@ class Agent:
             update_seconds=build.seconds_of(config.kubelet.nodeStatusUpdateFrequency),
             report_seconds=build.seconds_of(config.kubelet.nodeStatusReportFrequency),
         )
-        await monitor.look()
+        monitor.on_change = publisher.trigger
         if config.kubelet.registerNode:
             wanted = build.registration(config, self.machine, socket.gethostname())
             await Registrar(heartbeat, wanted, publisher.complete).register()
@@ -380,7 +401,6 @@ class Agent:
         lease = LeaseRenewer(
             heartbeat, config.node_name, self._node, duration_seconds=config.kubelet.nodeLeaseDurationSeconds
         )
-        tasks.create_task(monitor.run(), name="runtime monitor")
         tasks.create_task(publisher.run(), name="node status")
         tasks.create_task(lease.run(), name="lease")
 

@@ -20,7 +20,7 @@ class RuntimeMonitor:
 
     def __init__(self, registry: Registry, on_change: Callable[[], None] = lambda: None) -> None:
         self._registry = registry
-        self._on_change = on_change
+        self.on_change = on_change
         self._state = RuntimeState()
         self._images: tuple[ImageOnNode, ...] = ()
 
@@ -32,8 +32,8 @@ class RuntimeMonitor:
 
     async def run(self) -> None:
         while True:
-            await self.look()
             await asyncio.sleep(PERIOD_SECONDS)
+            await self.look()
 
     async def look(self) -> None:
         """One look at every runtime, side by side."""
@@ -66,7 +66,7 @@ class RuntimeMonitor:
         changed = state != self._state
         self._state, self._images = state, tuple(distinct.values())
         if changed:
-            self._on_change()
+            self.on_change()
 
     async def _status(self, runtime: Runtime) -> cri.StatusResponse | str:
         try:

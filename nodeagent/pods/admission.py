@@ -1,28 +1,26 @@
 """Node-side admission: whether this node takes a pod that was given to it.
 
 Pure predicates over the pod, the other pods of the node and a view of the node, in the order in which the first refusal
-counts. Resource managers (CPU, memory, devices) and the re-read of the Node after a failed affinity check stand around this,
-not in it. Source: facts/pod-lifecycle.md 3.1, facts/node-resources.md 4.4, 4.5 and 5.9.
+counts. What may turn a refusal (preemption, a fresh look at the Node) is done by `admission_gate`; the resource managers (CPU,
+memory, devices) are not asked here. Source: facts/pod-lifecycle.md 3.1, facts/node-resources.md 4.4, 4.5 and 5.9.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from lightkube.models.core_v1 import Pod, Taint, Toleration
 
+from nodeagent.pods.admission_fit import Shortage, shortages
 from nodeagent.pods.model import StartFailure
 from nodeagent.pods.node_affinity import matches_node
 from nodeagent.pods.restart import has_restart_all_rule
 from nodeagent.pods.sysctls import forbidden_sysctl
-from nodeagent.resources import quantity
-from nodeagent.resources.effective import BEST_EFFORT, effective_requests, is_critical, is_static, qos_class
+from nodeagent.resources.effective import BEST_EFFORT, is_critical, is_static, qos_class
 
 OS_LABEL = "kubernetes.io/os"
 MEMORY_PRESSURE = "MemoryPressure"
 MEMORY_PRESSURE_TAINT = "node.kubernetes.io/memory-pressure"
-_FIT_ORDER = ("cpu", "memory", "ephemeral-storage")
+NODE_AFFINITY = "NodeAffinity"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +29,8 @@ class NodeView:
 
     `allocatable`: quantities by resource name, "pods" included. `pressures`: the pressure conditions that hold
     ("MemoryPressure", "DiskPressure", "PIDPressure"), in the order they are reported. `apparmor_error`: why AppArmor cannot be
-    enforced; empty: it can. `allowed_unsafe_sysctls`: patterns. `known`: False while the Node object cannot be read.
+    enforced; empty: it can. `allowed_unsafe_sysctls`: patterns. `pod_level_resources`: the feature gate. `known`:
+    False while the Node object cannot be read.
     """
 
     name: str
@@ -45,61 +44,46 @@ class NodeView:
     supplemental_groups_policy: bool = True
     apparmor_error: str = ""
     declared_features: frozenset[str] = frozenset()
+    pod_level_resources: bool = True
     shutting_down: bool = False
     known: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shortage:
-    """One resource of which too little is left. Amounts are whole units; CPU in thousandths of a core."""
+class Judgement:
+    """`refusal` None: the node takes the pod.
 
-    resource: str
-    requested: int
-    used: int
-    capacity: int
+    `shortages`: all that speaks against a critical pod, for which room can be made. `stale_node`: only the node's labels
+    speak against the pod, and they may have changed since the Node was read.
+    """
 
-    @property
-    def failure(self) -> StartFailure:
-        return StartFailure(
-            reason=f"OutOf{self.resource}",
-            message=f"Node didn't have enough resource: {self.resource}, requested: {self.requested}, "
-            f"used: {self.used}, capacity: {self.capacity}",
-        )
+    refusal: StartFailure | None = None
+    shortages: Sequence[Shortage] = ()
+    stale_node: bool = False
 
 
 def admit(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    """None: the node takes the pod; else the reason and message of the refusal.
+    """None: the node takes the pod as things are; else the reason and message of the refusal.
 
     `others`: the node's active pods, with their allocated resources, without `pod`.
     """
-    for check in _CHECKS:
-        refusal = check(pod, others, node)
-        if refusal is not None:
-            return refusal
-    return None
+    return judge(pod, others, node).refusal
 
 
-def shortages(pod: Pod, others: Sequence[Pod], node: NodeView) -> list[Shortage]:
-    """Every resource that the pod does not fit in, in the order in which they are reported.
-
-    Resources that the node does not have at all are not asked for.
-    """
-    found: list[Shortage] = []
-    pod_limit = quantity.value(node.allocatable.get("pods", "0"))
-    if len(others) + 1 > pod_limit:
-        found.append(Shortage(resource="pods", requested=1, used=len(others), capacity=pod_limit))
-    wanted = {name: value for name, value in effective_requests(pod).items() if value > 0}
-    in_order = [name for name in _FIT_ORDER if name in wanted]
-    in_order += sorted(name for name in wanted if name not in _FIT_ORDER and name in node.allocatable)
-    used = [effective_requests(other) for other in others] if in_order else []
-    for name in in_order:
-        taken = sum((requests.get(name, Fraction(0)) for requests in used), Fraction(0))
-        capacity = quantity.parse(node.allocatable.get(name, "0"))
-        if taken + wanted[name] > capacity:
-            amounts = (_whole(name, value) for value in (wanted[name], taken, capacity))
-            requested, in_use, available = amounts
-            found.append(Shortage(resource=name, requested=requested, used=in_use, capacity=available))
-    return found
+def judge(pod: Pod, others: Sequence[Pod], node: NodeView, *, room_made: bool = False) -> Judgement:
+    """The same, with what could still turn a refusal. `room_made`: others have been ended for the pod; it fits."""
+    refusal = _first(_BEFORE_FIT, pod, others, node)
+    if refusal is None:
+        missing = [] if room_made else shortages(pod, others, node.allocatable)
+        against = [found for check in _PREDICATES if (found := check(pod, others, node)) is not None]
+        if missing and is_critical(pod) and not against:
+            return Judgement(refusal=missing[0].failure, shortages=missing)
+        if missing and not is_critical(pod):
+            return Judgement(refusal=missing[0].failure)
+        if against:
+            return Judgement(refusal=against[0], stale_node=[item.reason for item in against] == [NODE_AFFINITY])
+        refusal = _first(_AFTER_FIT, pod, others, node)
+    return Judgement(refusal=refusal)
 
 
 def tolerates(tolerations: Sequence[Toleration], taint: Taint) -> bool:
@@ -159,15 +143,10 @@ def _supplemental_groups(pod: Pod, others: Sequence[Pod], node: NodeView) -> Sta
     )
 
 
-def _fit(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    found = shortages(pod, others, node)
-    return found[0].failure if found else None
-
-
 def _affinity(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
     if matches_node(pod, node.name, node.labels):
         return None
-    return _predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
+    return _predicate(NODE_AFFINITY, "node(s) didn't match Pod's node affinity/selector")
 
 
 def _node_name(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
@@ -202,6 +181,13 @@ def _apparmor(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure |
     return StartFailure(reason="AppArmor", message=f"Cannot enforce AppArmor: {node.apparmor_error}")
 
 
+def _pod_level_resources(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+    assert pod.spec is not None
+    if node.pod_level_resources or pod.spec.resources is None:
+        return None
+    return StartFailure(reason="PodLevelResourcesNotSupported", message="PodLevelResources feature gate is disabled")
+
+
 def _features(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
     missing = sorted(_required_features(pod) - node.declared_features)
     if not missing:
@@ -218,21 +204,15 @@ def _shutdown(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure |
     return StartFailure(reason="NodeShutdown", message="Pod was rejected as the node is shutting down.")
 
 
-_CHECKS: tuple[Callable[[Pod, Sequence[Pod], NodeView], StartFailure | None], ...] = (
-    _pressure,
-    _sysctls,
-    _node_known,
-    _os,
-    _supplemental_groups,
-    _fit,
-    _affinity,
-    _node_name,
-    _host_ports,
-    _taints,
-    _apparmor,
-    _features,
-    _shutdown,
-)
+Check = Callable[[Pod, Sequence[Pod], NodeView], StartFailure | None]
+
+_BEFORE_FIT: tuple[Check, ...] = (_pressure, _sysctls, _node_known, _os, _supplemental_groups)
+_PREDICATES: tuple[Check, ...] = (_affinity, _node_name, _host_ports, _taints)
+_AFTER_FIT: tuple[Check, ...] = (_apparmor, _pod_level_resources, _features, _shutdown)
+
+
+def _first(checks: Iterable[Check], pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+    return next((found for check in checks if (found := check(pod, others, node)) is not None), None)
 
 
 # -- what they ask -----------------------------------------------------------------------------------------------------
@@ -240,10 +220,6 @@ _CHECKS: tuple[Callable[[Pod, Sequence[Pod], NodeView], StartFailure | None], ..
 
 def _predicate(name: str, text: str) -> StartFailure:
     return StartFailure(reason=name, message=f"Predicate {name} failed: {text}")
-
-
-def _whole(resource: str, value: Fraction) -> int:
-    return math.ceil(value * 1000) if resource == "cpu" else math.ceil(value)
 
 
 def _tolerates(toleration: Toleration, taint: Taint) -> bool:

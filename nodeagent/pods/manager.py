@@ -13,6 +13,7 @@ from typing import Protocol
 
 from lightkube.models.core_v1 import Pod, PodStatus
 
+from nodeagent.pods.admission_gate import UNEXPECTED, Answer, KillError, Later
 from nodeagent.pods.mirrors import Mirrors
 from nodeagent.pods.model import Desired, PodUID, Stage, StartFailure, Termination
 from nodeagent.pods.spec import describe, name_of, uid_of
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 RELIST_SECONDS = 1.0  # pause before listening to a runtime again that broke off, doubling
 RELIST_CAP_SECONDS = 5.0
+KILL_WAIT_SECONDS, KILL_WAIT_FACTOR = 10.0, 1.5  # how long an ended pod's containers may take: the larger of the two
 
 
 class ObjectReferences(Protocol):
@@ -49,7 +51,8 @@ class PodOnNode:
 class PodManager:
     """Owns the supervisors. All methods belong to the event loop.
 
-    `admit(pod, others)` judges a new pod against the node's active ones; None lets it in.
+    `admit(pod, others)` judges a new pod against the node's active ones; None lets it in. New pods are judged one after the
+    other: while one waits for its answer, those behind it do too.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class PodManager:
         *,
         services: PodServices,
         references: ObjectReferences,
-        admit: Callable[[Pod, Sequence[Pod]], StartFailure | None],
+        admit: Callable[[Pod, Sequence[Pod]], Answer],
         tasks: asyncio.TaskGroup,
         mirrors: Mirrors,
         on_gone: Callable[[], None] = lambda: None,
@@ -69,6 +72,8 @@ class PodManager:
         self._mirrors = mirrors
         self._on_gone = on_gone
         self._supervisors: dict[PodUID, PodSupervisor] = {}
+        self._new: dict[PodUID, Desired] = {}  # not yet judged, in their order
+        self._answer: asyncio.Task[None] | None = None  # what the first of them waits for
 
     # -- from the sources --------------------------------------------------------------------------------------------
 
@@ -87,12 +92,37 @@ class PodManager:
                     self._references.register(change.pod)
                 supervisor.update(desired, status_only=change.type is ChangeType.RECONCILE)
             elif not desired.removed:
-                self._add(desired)
+                self._new[uid_of(change.pod)] = desired
+            else:
+                self._new.pop(uid_of(change.pod), None)
+        self._judge_new()
 
-    def _add(self, desired: Desired) -> None:
+    def _judge_new(self) -> None:
+        while self._new and self._answer is None:
+            desired = next(iter(self._new.values()))
+            answer = self._judge(desired)
+            if isinstance(answer, Later):
+                self._answer = self._tasks.create_task(
+                    self._await_answer(uid_of(desired.pod), answer), name="admission"
+                )
+            else:
+                self._add(self._new.pop(uid_of(desired.pod)), answer)
+
+    async def _await_answer(self, uid: PodUID, later: Later) -> None:
+        try:
+            rejected = await later.answer()
+        except Exception as error:
+            log.exception("admission of pod %s failed", uid)
+            rejected = StartFailure(reason=UNEXPECTED, message=f"{error}")
+        self._answer = None
+        desired = self._new.pop(uid, None)  # the newest state of it; gone from its source: nothing is to be done
+        if desired is not None:
+            self._add(desired, rejected if _is_to_run(desired.pod) else None)
+        self._judge_new()
+
+    def _add(self, desired: Desired, rejected: StartFailure | None) -> None:
         pod = desired.pod
         uid = uid_of(pod)
-        rejected = self._judge(desired)
         if rejected is not None:
             self._services.events.event(pod, "Warning", rejected.reason, rejected.message)
             log.info("pod %s was rejected: %s: %s", describe(pod), rejected.reason, rejected.message)
@@ -101,12 +131,10 @@ class PodManager:
         self._supervisors[uid] = supervisor
         self._tasks.create_task(self._supervise(uid, supervisor), name=f"pod {uid}")
 
-    def _judge(self, desired: Desired) -> StartFailure | None:
+    def _judge(self, desired: Desired) -> Answer:
         """Admission is for pods that are to run: neither ended nor about to end."""
         pod = desired.pod
-        assert pod.metadata is not None
-        phase = pod.status.phase if pod.status is not None else None
-        if pod.metadata.deletionTimestamp is not None or phase in ("Succeeded", "Failed"):
+        if not _is_to_run(pod):
             return None
         return self._admit(pod, self.active_pods())
 
@@ -163,7 +191,7 @@ class PodManager:
     # -- for the rest of the agent -----------------------------------------------------------------------------------
 
     def known_uids(self) -> frozenset[str]:
-        return frozenset(self._supervisors)
+        return frozenset(self._supervisors) | frozenset(self._new)
 
     def active_pods(self) -> list[Pod]:
         """Pods that hold resources: admitted and not yet ended."""
@@ -197,7 +225,27 @@ class PodManager:
             supervisor.terminate(termination)
         return supervisor is not None
 
+    async def end(self, pod: Pod, termination: Termination) -> None:
+        """Ask a pod to end, and return when its containers have. Raises KillError when they take too long."""
+        supervisor = self._supervisors.get(uid_of(pod))
+        if supervisor is None:
+            return
+        supervisor.terminate(termination)
+        try:
+            async with asyncio.timeout(max(KILL_WAIT_SECONDS, KILL_WAIT_FACTOR * termination.grace_seconds)):
+                await supervisor.stopped.wait()
+        except TimeoutError:
+            message = "Container runtime did not kill the pod within specified grace period."
+            self._services.events.event(pod, "Warning", "ExceededGracePeriod", message)
+            raise KillError(message) from None
+
     def _view(self, supervisor: PodSupervisor) -> PodOnNode:
         pod = supervisor.desired.pod
         status = self._services.statuses.cached(supervisor.uid) or pod.status
         return PodOnNode(pod=pod, status=status, stage=supervisor.stage)
+
+
+def _is_to_run(pod: Pod) -> bool:
+    assert pod.metadata is not None
+    phase = pod.status.phase if pod.status is not None else None
+    return pod.metadata.deletionTimestamp is None and phase not in ("Succeeded", "Failed")

@@ -135,6 +135,7 @@ class PodSupervisor:
         self._desired = desired
         self._services = services
         self._memory = Memory(rejected=rejected, start_time=_start_time(desired.pod) or services.now())
+        self.stopped = asyncio.Event()  # its containers have ended, for good
         self._woken = asyncio.Event()
         self._woken.set()
         self._work: asyncio.Task[None] | None = None
@@ -520,6 +521,8 @@ class PodSupervisor:
 
     def _remember(self, **changes: object) -> None:
         self._memory = dataclasses.replace(self._memory, **changes)  # type: ignore[arg-type]  # names are Memory's own
+        if self._memory.stage in (Stage.TERMINATED, Stage.FINISHED):
+            self.stopped.set()
 
     def _block(self, seconds: float | None = None) -> None:
         """Begin no other pass for a while; observing and publishing go on."""

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from lightkube.models.core_v1 import Taint, Toleration
 
-from nodeagent.pods.admission import NodeView, Shortage, admit, shortages, tolerates
+from nodeagent.pods.admission import Judgement, NodeView, admit, judge, tolerates
+from nodeagent.pods.admission_fit import Shortage, shortages
 from nodeagent.pods.model import StartFailure
 
 NODE = NodeView(
@@ -153,6 +154,30 @@ def test_2_sysctls(kit: Any, name: str, spec: Any, changes: Any, message: str | 
             None,
         ),
         (
+            {"resources": {"requests": {"cpu": "1"}}},
+            {"pod_level_resources": False},
+            refusal("PodLevelResourcesNotSupported", "PodLevelResources feature gate is disabled"),
+        ),
+        ({"resources": {"requests": {"cpu": "1"}}}, {}, None),
+        (
+            {
+                "containers": [
+                    {
+                        "name": "main",
+                        "restartPolicyRules": [
+                            {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [1]}}
+                        ],
+                        "restartPolicy": "Never",
+                    }
+                ]
+            },
+            {"declared_features": frozenset()},
+            refusal(
+                "PodFeatureUnsupported",
+                "Pod requires node features that are not available: RestartAllContainersOnContainerExits",
+            ),
+        ),
+        (
             {"hostUsers": False, "hostNetwork": True},
             {},
             refusal(
@@ -180,6 +205,11 @@ def test_4_to_7_and_11_to_17(kit: Any, pod: Any, changes: Any, expected: StartFa
             [{"name": "main", "resources": {"requests": {"example.com/gpu": "1"}}}],
             ("example.com/gpu", 1, 1, 1),
         ),
+        (
+            {"name": "main", "resources": {"requests": {"hugepages-2Mi": "4Mi"}}},
+            [],
+            ("hugepages-2Mi", 4 << 20, 0, 0),  # Kubernetes' own: missing is none, not nobody's business
+        ),
         # extended resources unknown to the node are dropped
         ({"name": "main", "resources": {"requests": {"example.com/fpga": "9"}}}, [], None),
     ],
@@ -200,11 +230,31 @@ def test_9_resource_fit(kit: Any, pod: Any, others: Any, expected: Any) -> None:
 def test_9_all_shortages_are_collected_in_order(kit: Any) -> None:
     """3.1 (9), 4.5: pods, cpu, memory, ephemeral-storage, others; overhead counts."""
     pod = kit.pod([requests(memory="2Gi", cpu="5")], overhead={"cpu": "250m"})
-    assert shortages(pod, [kit.pod([requests(cpu="1")])] * 3, NODE) == [
+    assert shortages(pod, [kit.pod([requests(cpu="1")])] * 3, NODE.allocatable) == [
         Shortage(resource="pods", requested=1, used=3, capacity=3),
         Shortage(resource="cpu", requested=5250, used=3000, capacity=4000),
         Shortage(resource="memory", requested=2 << 30, used=0, capacity=1 << 30),
     ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "room_made", "expected"),
+    [
+        # what a node has too little of counts first, unless the pod is critical: then the rest decides
+        ({"nodeSelector": {"zone": "b"}}, False, ("OutOfcpu", [], False)),
+        ({"nodeSelector": {"zone": "b"}, **CRITICAL}, False, ("NodeAffinity", [], True)),
+        ({"nodeSelector": {"zone": "b"}, "nodeName": "x", **CRITICAL}, False, ("NodeAffinity", [], False)),
+        (CRITICAL, False, ("OutOfcpu", ["cpu", "memory"], False)),
+        (CRITICAL, True, (None, [], False)),
+        ({"os": {"name": "windows"}, **CRITICAL}, False, ("PodOSNotSupported", [], False)),
+        ({"hostUsers": False, "hostNetwork": True, **CRITICAL}, True, ("PodFeatureUnsupported", [], False)),
+    ],
+)
+def test_9_what_may_still_turn_a_refusal(kit: Any, spec: Any, room_made: bool, expected: Any) -> None:
+    """4.6: room is made only where nothing but room is missing; 3.1 (10): labels are read again where they alone refuse."""
+    found: Judgement = judge(kit.pod([requests(cpu="9", memory="2Gi")], **spec), [], NODE, room_made=room_made)
+    reason = found.refusal.reason if found.refusal is not None else None
+    assert (reason, [item.resource for item in found.shortages], found.stale_node) == expected
 
 
 def _affinity(*terms: Any) -> dict[str, Any]:
@@ -332,6 +382,7 @@ def test_the_first_refusal_in_order_wins(kit: Any) -> None:
         },
         hostUsers=False,
         hostNetwork=True,
+        resources={"limits": {"cpu": "10"}},
     )
     changes: dict[str, Any] = {
         "pressures": ("DiskPressure",),
@@ -340,6 +391,7 @@ def test_the_first_refusal_in_order_wins(kit: Any) -> None:
         "taints": [Taint(key="k", effect="NoExecute")],
         "apparmor_error": "no",
         "shutting_down": True,
+        "pod_level_resources": False,
     }
     others = [kit.pod([_port(80)])]
     fixes: list[tuple[str, Any]] = [
@@ -355,6 +407,7 @@ def test_the_first_refusal_in_order_wins(kit: Any) -> None:
         ("NodePorts", others.clear),
         ("TaintToleration", lambda: changes.pop("taints")),
         ("AppArmor", lambda: changes.pop("apparmor_error")),
+        ("PodLevelResourcesNotSupported", lambda: changes.pop("pod_level_resources")),
         ("PodFeatureUnsupported", lambda: setattr(pod.spec, "hostUsers", None)),
         ("NodeShutdown", lambda: changes.pop("shutting_down")),
     ]
