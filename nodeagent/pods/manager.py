@@ -17,7 +17,7 @@ from nodeagent.pods.admission_gate import UNEXPECTED, Answer, KillError, Later
 from nodeagent.pods.mirrors import Mirrors
 from nodeagent.pods.model import Desired, PodUID, Stage, StartFailure, Termination
 from nodeagent.pods.spec import describe, name_of, uid_of
-from nodeagent.pods.supervisor import PodServices, PodSupervisor
+from nodeagent.pods.supervisor import TERMINAL_PHASES, PodServices, PodSupervisor
 from nodeagent.sources.annotations import is_mirror
 from nodeagent.sources.merger import API, ChangeType, PodChange
 from proto import cri_pb2 as cri
@@ -198,7 +198,7 @@ class PodManager:
         return [
             supervisor.desired.pod
             for supervisor in self._supervisors.values()
-            if not supervisor.rejected and supervisor.stage in (Stage.SYNC, Stage.TERMINATING)
+            if not supervisor.rejected and _holds_resources(supervisor)
         ]
 
     def pods(self) -> list[PodOnNode]:
@@ -245,7 +245,17 @@ class PodManager:
         return PodOnNode(pod=pod, status=status, stage=supervisor.stage)
 
 
+def _holds_resources(supervisor: PodSupervisor) -> bool:
+    """A pod that had ended before the agent started has nothing left, even while its supervisor has not yet looked."""
+    if supervisor.stage is Stage.SYNC:
+        return not _has_ended(supervisor.desired.pod)
+    return supervisor.stage is Stage.TERMINATING
+
+
 def _is_to_run(pod: Pod) -> bool:
     assert pod.metadata is not None
-    phase = pod.status.phase if pod.status is not None else None
-    return pod.metadata.deletionTimestamp is None and phase not in ("Succeeded", "Failed")
+    return pod.metadata.deletionTimestamp is None and not _has_ended(pod)
+
+
+def _has_ended(pod: Pod) -> bool:
+    return pod.status is not None and pod.status.phase in TERMINAL_PHASES

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from lightkube.models.core_v1 import Pod, PodSpec
+from lightkube.models.core_v1 import Pod, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.pods import manager
 from nodeagent.pods.admission_gate import Answer, KillError, Later
 from nodeagent.pods.manager import PodManager
-from nodeagent.pods.model import StartFailure, Termination
+from nodeagent.pods.model import PodUID, Stage, StartFailure, Termination
 from nodeagent.sources.merger import ChangeType, PodChange
 
 
@@ -20,7 +20,7 @@ class Supervisor:
     """In place of a real one: it runs until the test ends it."""
 
     def __init__(self, desired: Any, services: Any, *, rejected: StartFailure | None = None) -> None:
-        self.desired, self.rejected, self.stage = desired, rejected is not None, manager.Stage.SYNC
+        self.desired, self.rejected, self.stage = desired, rejected is not None, Stage.SYNC
         self.uid = desired.pod.metadata.uid
         self.stopped = asyncio.Event()
         self.terminated: list[Termination] = []
@@ -52,8 +52,9 @@ class World:
     def register(self, pod: Pod) -> None: ...
 
 
-def change(name: str, kind: ChangeType = ChangeType.ADD) -> PodChange:
-    pod = Pod(metadata=ObjectMeta(name=name, namespace="default", uid=name), spec=PodSpec(containers=[]))
+def change(name: str, kind: ChangeType = ChangeType.ADD, phase: str = "Pending") -> PodChange:
+    metadata = ObjectMeta(name=name, namespace="default", uid=name)
+    pod = Pod(metadata=metadata, spec=PodSpec(containers=[]), status=PodStatus(phase=phase))
     return PodChange(type=kind, pod=pod, source="api")
 
 
@@ -106,10 +107,19 @@ async def test_a_pod_that_goes_while_it_waits_is_not_begun(pods: PodManager, wor
     assert pods.known_uids() == frozenset()
 
 
+async def test_pods_that_have_ended_take_no_room(pods: PodManager, world: World) -> None:
+    """15.2: after a restart nothing is left of a pod that had ended, nor is it judged; one that is ending still counts."""
+    pods.apply([change("done", phase="Succeeded"), change("failed", phase="Failed"), change("a"), change("b")])
+    assert world.told == ["a beside []", "b beside ['a']"]
+    supervisor: Any = pods._supervisors[PodUID("failed")]
+    supervisor.stage = Stage.TERMINATING
+    assert [pod.metadata.name for pod in pods.active_pods() if pod.metadata] == ["failed", "a", "b"]
+
+
 async def test_the_end_of_a_pod_is_waited_for(pods: PodManager, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """2.5: until its containers have ended, at most max(10 s, 1.5 x grace); then an event says so."""
     pods.apply([change("a")])
-    supervisor: Any = pods._supervisors[manager.PodUID("a")]
+    supervisor: Any = pods._supervisors[PodUID("a")]
     termination = Termination(grace_seconds=0, reason="Preempting")
     ending = asyncio.create_task(pods.end(change("a").pod, termination))
     await asyncio.sleep(0)
