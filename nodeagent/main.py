@@ -42,12 +42,13 @@ from nodeagent.node.lease import LeaseRenewer
 from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.publisher import NodeInputs, NodePublisher
 from nodeagent.node.registration import Registrar
-from nodeagent.node.status import DECLARED_FEATURES
+from nodeagent.node.status import DECLARED_FEATURES, Handler
 from nodeagent.pods.admission import NodeView
 from nodeagent.pods.admission_gate import AdmissionGate
 from nodeagent.pods.configs import NodeSettings, PodConfigs
 from nodeagent.pods.dead_containers import DeadContainers
 from nodeagent.pods.hooks import LifecycleHooks
+from nodeagent.pods.id_pool import InvalidPool, find_pool
 from nodeagent.pods.images import PodImages, volume_images
 from nodeagent.pods.killing import Killer
 from nodeagent.pods.manager import PodManager
@@ -62,8 +63,9 @@ from nodeagent.pods.steps import pod_steps
 from nodeagent.pods.steps.cgroup import Cgroup
 from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
-from nodeagent.pods.supervisor import PodServices
+from nodeagent.pods.supervisor import PodServices, UnknownRuntime
 from nodeagent.pods.upkeep import Upkeep
+from nodeagent.pods.user_namespaces import UserNamespaces
 from nodeagent.resources.pod_resources import HostLimits, is_static
 from nodeagent.server.server import NodeServer
 from nodeagent.sources.api import ApiSource
@@ -223,6 +225,12 @@ class Agent:
             container_logs_dir=config.options.container_logs_dir,
         )
         volumes = build.volumes(config, self.objects, self.tokens, events, lambda: self._allocatable)
+        try:
+            pool = await find_pool(per_pod=config.kubelet.userNamespaces.idsPerPod, max_pods=config.kubelet.maxPods)
+        except InvalidPool as error:
+            raise StartError(f"no ids for user namespaces of pods: {error}") from error
+        self.resolver = RuntimeClassResolver(self.registry, self._runtime_class)
+        self.user_namespaces = UserNamespaces(paths.root_dir, pool, lambda pod: self._handler_of(pod).user_namespaces)
         configs = PodConfigs(self._node_settings(host), self.objects, events, paths)
         hooks = LifecycleHooks(events)
         killer = Killer(hooks, events)
@@ -237,6 +245,7 @@ class Agent:
         steps = pod_steps(
             paths=paths,
             cgroup=Cgroup(self.cgroups, host, self._active_pods),
+            user_namespaces=self.user_namespaces,
             volumes=volumes,
             configs=configs,
             images=PodImages(images, self.objects, events),
@@ -245,7 +254,6 @@ class Agent:
             events=events,
         )
         engine = StepEngine(steps)
-        self.resolver = RuntimeClassResolver(self.registry, self._runtime_class)
         self.statuses: StatusSink = NoStatuses()
         if client is not None:
             self.statuses = StatusWriter(client.sharing(qps=-1, burst=1), tasks, self._status_target, turn=client.turn)
@@ -356,6 +364,7 @@ class Agent:
             host_ips=lambda: self._host_ips,
             allocatable=lambda: self._allocatable,
             services=self._services_of,
+            user_namespace=self.user_namespaces.of,
         )
 
     def _services_of(self, namespace: str) -> Sequence[Service] | None:
@@ -369,6 +378,13 @@ class Agent:
 
     def _runtime_class(self, name: str) -> RuntimeClass | None:
         return self.runtime_classes.get("", name) if self.runtime_classes is not None else None
+
+    def _handler_of(self, pod: Pod) -> Handler:
+        """What the pod's runtime can do; nothing where it has none."""
+        try:
+            return self.monitor.handler(self.resolver.resolve(pod).handler)
+        except UnknownRuntime:
+            return Handler(name="")
 
     def _addresses(self) -> NodeAddresses:
         return NodeAddresses(host_ips=self._host_ips)

@@ -27,6 +27,10 @@ class RuntimeMonitor:
     def state(self) -> RuntimeState:
         return self._state
 
+    def handler(self, name: str) -> Handler:
+        """What a handler can do, as last seen; nothing for one that has not answered."""
+        return next((item for item in self._state.handlers if item.name == name), Handler(name=name))
+
     def images(self) -> Sequence[ImageOnNode]:
         return self._images
 

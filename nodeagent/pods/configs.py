@@ -28,6 +28,7 @@ from nodeagent.pods.spec import name_of, uid_of
 from nodeagent.pods.steps.containers import ContainerRequest
 from nodeagent.pods.steps.contract import PodEvents, PodPaths
 from nodeagent.pods.termination_message import create_termination_file
+from nodeagent.pods.user_namespaces import UserNamespaceError
 from nodeagent.resources.pod_resources import (
     HostLimits,
     container_resources,
@@ -54,6 +55,7 @@ class NodeSettings:
     host_ips: Callable[[], tuple[str, ...]]
     allocatable: Callable[[], Mapping[str, str]]
     services: ServiceLister
+    user_namespace: Callable[[Pod], cri.UserNamespace | None]  # raises UserNamespaceError
 
 
 class PodConfigs:
@@ -70,7 +72,7 @@ class PodConfigs:
         return self._settings.host_ips()
 
     def sandbox(self, pod: Pod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig:
-        """Raises ValueError for a host name that is too long."""
+        """Raises ValueError for a host name that is too long, or for users that the pod cannot have."""
         assert pod.spec is not None
         namespace, name = name_of(pod)
         dns = self._settings.dns()
@@ -84,6 +86,7 @@ class PodConfigs:
             log_directory=str(self._paths.log_dir(namespace, name, uid_of(pod))),
             resources=sandbox_resources(pod, self._settings.host),
             overhead=sandbox_overhead(pod, self._settings.host),
+            user_namespace=self._settings.user_namespace(pod),
         )
 
     def warn(self, pod: Pod) -> None:
@@ -94,6 +97,10 @@ class PodConfigs:
     async def container(self, request: ContainerRequest) -> cri.ContainerConfig:
         """Raises ConfigError."""
         pod, container = request.pod, request.container
+        try:
+            user_namespace = self._settings.user_namespace(pod)
+        except UserNamespaceError as error:
+            raise ConfigError(str(error)) from error
         sources = EnvironmentSources(
             objects=self._objects,
             services=self._settings.services,
@@ -108,7 +115,7 @@ class PodConfigs:
             if request.volume_images and (refusal := await image_volume_refusal(request.runtime)):
                 raise VolumeError(refusal)
             mounts = await container_mounts(
-                pod, container, await self._mount_inputs(request, variables_of(environment))
+                pod, container, await self._mount_inputs(request, variables_of(environment), user_namespace)
             )
             devices = container_devices(container, request.mounts)
         except (VolumeError, RuntimeFault) as error:
@@ -128,6 +135,7 @@ class PodConfigs:
                 resources=container_resources(pod, container, self._settings.host),
                 security=self._settings.security,
                 target_id=await self._target_id(request),
+                user_namespace=user_namespace,
                 volume_groups=tuple(sorted(groups)),
                 runtime_handler=request.runtime.cri_handler,
             )
@@ -144,7 +152,9 @@ class PodConfigs:
             content = hosts_content(pod_ips, hostname.host, hostname.domain, aliases)
         write_hosts(self._layout.hosts_file(uid_of(pod)), content)
 
-    async def _mount_inputs(self, request: ContainerRequest, environment: Mapping[str, str]) -> MountInputs:
+    async def _mount_inputs(
+        self, request: ContainerRequest, environment: Mapping[str, str], user_namespace: cri.UserNamespace | None
+    ) -> MountInputs:
         uid = uid_of(request.pod)
         try:
             self.write_hosts(request.pod, request.pod_ips)
@@ -162,6 +172,7 @@ class PodConfigs:
             termination_log=termination_file,
             images=request.volume_images,
             recursive_read_only=await self._recursive_read_only(request),
+            user_namespace=user_namespace,
         )
 
     async def _recursive_read_only(self, request: ContainerRequest) -> bool:

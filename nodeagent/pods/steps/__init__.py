@@ -10,7 +10,9 @@ from nodeagent.pods.steps.contract import PodEvents, PodPaths, Step
 from nodeagent.pods.steps.directories import Directories
 from nodeagent.pods.steps.records import Records
 from nodeagent.pods.steps.sandbox import Sandbox, SandboxConfigs
+from nodeagent.pods.steps.user_namespace import UserNamespaceRange
 from nodeagent.pods.steps.volumes import Volumes
+from nodeagent.pods.user_namespaces import UserNamespaces
 from nodeagent.volumes.manager import VolumeManager
 
 
@@ -22,6 +24,7 @@ def pod_steps(
     *,
     paths: PodPaths,
     cgroup: Cgroup,
+    user_namespaces: UserNamespaces,
     volumes: VolumeManager,
     configs: Configs,
     images: Images,
@@ -34,6 +37,7 @@ def pod_steps(
         Directories(paths),
         Records(),
         cgroup,
+        UserNamespaceRange(user_namespaces),
         Volumes(volumes),
         Sandbox(configs, events),
         Containers(images=images, configs=configs, hooks=hooks, killer=killer, events=events, paths=paths),
