@@ -131,6 +131,7 @@ class Agent:
         for directory in (config.options.state_dir, config.options.run_dir):
             # passed, but not looked into, by users of pods with users of their own: their root filesystems are below
             directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+            directory.chmod(0o711)
         self._host_ips = tuple(str(ip) for ip in await node_ips(config.node_name, config.options.node_ip))
         self.machine = read_machine()
         self.limits = build.node_limits(config)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import secrets
 import time
 from pathlib import Path
@@ -52,7 +53,7 @@ class Containers:
         container = self._register(sandbox, record, config)
         sandbox.record.infra_id = container.id
         async with container.lock:
-            self._prepare_directories(container)
+            self._prepare_directories(sandbox, container)
             await bundles.write_infra_bundle(self._core, sandbox, container, rootfs)
             await self._launch(sandbox, container)
         await self.start(container)
@@ -96,7 +97,7 @@ class Containers:
     ) -> None:
         try:
             async with container.lock:
-                self._prepare_directories(container)
+                self._prepare_directories(sandbox, container)
                 await bundles.write_bundle(self._core, sandbox, container, config, image)
                 await self._launch(sandbox, container)
                 if sandbox.namespaces.users is not None:
@@ -107,10 +108,14 @@ class Containers:
             await self._ending.undo(container, cause, timeout_seconds=_UNDO_SECONDS)
             raise
 
-    def _prepare_directories(self, container: Container) -> None:
+    def _prepare_directories(self, sandbox: Sandbox, container: Container) -> None:
         """The id is on the disk, with the cgroup's name, before anything is made that would have to be undone."""
         core = self._core
-        core.paths.container(container.id).mkdir(mode=0o711)
+        directory, users = core.paths.container(container.id), sandbox.namespaces.users
+        directory.mkdir(mode=0o700)  # setuid files of a container are for nobody on the host
+        if users is not None:
+            os.chown(directory, 0, users.host_gid(0))
+            directory.chmod(0o710)
         core.save_container(container)
         core.paths.bundle(container.id).mkdir(mode=0o711)
 
