@@ -23,7 +23,7 @@ from lightkube.models.core_v1 import Node, NodeAddress, Pod, Service
 from lightkube.models.node_v1 import RuntimeClass
 
 from cni.default import write_default
-from nodeagent import build, logs
+from nodeagent import build, cri_server, logs
 from nodeagent.api import kubeconfig
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
@@ -148,6 +148,7 @@ class Agent:
             await self._start_node(client, tasks)
         await self._start_sources(client, tasks)
         await self._start_server(client)
+        await self._start_cri_server()
 
     # -- API -----------------------------------------------------------------------------------------------------------
 
@@ -460,6 +461,20 @@ class Agent:
                 f"the node's HTTPS endpoint cannot listen on {config.address}:{config.port}: {error}"
             ) from error
         self._stack.push_async_callback(server.stop)
+
+    async def _start_cri_server(self) -> None:
+        """The node's own sandboxes for crictl; runtimes behind a socket are seen through theirs."""
+        settings = self.config.agent.criServer
+        local = cri_server.local_registry(self.config, self.registry) if settings.listen else None
+        if local is None:
+            if settings.listen:
+                log.warning("criServer: every runtime of this node has a socket of its own, there is nothing to serve")
+            return
+        denial = cri_server.READ_ONLY_AGENT if settings.readOnly else None
+        try:
+            await cri_server.serve_cri(settings.listen, local, self._stack, denial=denial)
+        except cri_server.ServeError as error:
+            raise StartError(f"criServer: {error}") from error
 
 
 class _Leave(Exception):

@@ -54,6 +54,10 @@ class Unavailable(RuntimeFault):
     grpc_code = "UNAVAILABLE"
 
 
+class StateInUse(Unavailable):
+    """The runtime's state on disk belongs to another process that is running."""
+
+
 class Timeout(RuntimeFault):
     """A deadline passed; whether the work was done is unknown. Try again."""
 

@@ -23,6 +23,8 @@ image = typer.Typer(
     help="The images of the engine's store. Works beside a running agent and without one.", rich_markup_mode=_MARKUP
 )
 app.add_typer(image, name="image", no_args_is_help=True)
+runtime = typer.Typer(help="The node's container runtimes.", rich_markup_mode=_MARKUP)
+app.add_typer(runtime, name="runtime", no_args_is_help=True)
 
 ConfigOption = Annotated[
     Path | None,
@@ -173,3 +175,35 @@ def image_rm(
     from nodeagent.cli import image as command
 
     raise typer.Exit(command.remove(state_dir, names))
+
+
+@runtime.command("serve")
+def runtime_serve(
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="unix:///PATH", help="Where; root's alone.")
+    ] = "unix:///run/nodeagent/cri.sock",
+    config: ConfigOption = None,
+    handler: Annotated[
+        list[str] | None, typer.Option("--handler", metavar="NAME", help="Only this runtime; repeatable.")
+    ] = None,
+    state_dir: StateDirOption = STATE_DIR,
+    run_dir: RunDirOption = RUN_DIR,
+    read_only: Annotated[bool, typer.Option("--read-only/--writable", help="Whether clients may only look.")] = False,
+    log_level: Annotated[
+        str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning, error.")
+    ] = "info",
+    log_format: Annotated[str, typer.Option("--log-format", metavar="FORMAT", help="text or json.")] = "text",
+) -> None:
+    """Serve the OCI engine as a CRI v1 endpoint, for crictl or a kubelet, until told to stop. Containers outlive it."""
+    from nodeagent.cli import runtime as command
+    from nodeagent.cli.run import LOG_FORMATS, LOG_LEVELS, checked_word
+    from nodeagent.config import Options
+
+    options = Options(
+        config_file=config,
+        state_dir=state_dir,
+        run_dir=run_dir,
+        log_level=checked_word("--log-level", log_level, LOG_LEVELS),
+        log_format=checked_word("--log-format", log_format, LOG_FORMATS),
+    )
+    raise typer.Exit(command.serve(options, command.checked_listen(listen), handler or (), read_only=read_only))

@@ -54,6 +54,13 @@ class RegistrySettings(msgspec.Struct):
     certsDir: str = ""
 
 
+class CRIServerSettings(msgspec.Struct):
+    """The agent's own sandboxes on a CRI socket, for crictl. `listen` (unix:///path) empty: none."""
+
+    listen: str = ""
+    readOnly: bool = True
+
+
 class NodeAgentConfiguration(msgspec.Struct):
     """`runtimes` empty: what the machine has. `conmon` empty: found on PATH.
 
@@ -70,3 +77,4 @@ class NodeAgentConfiguration(msgspec.Struct):
     conmon: str = ""
     imageCredentialProviderConfig: str = ""
     imageCredentialProviderBinDir: str = ""
+    criServer: CRIServerSettings = msgspec.field(default_factory=CRIServerSettings)

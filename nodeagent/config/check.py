@@ -145,5 +145,7 @@ def _agent(document: NodeAgentConfiguration) -> Iterator[Problem]:
         ipaddress.ip_network(document.cni.subnet)
     except ValueError as error:
         yield ("cni", "subnet"), str(error)
+    if document.criServer.listen and not document.criServer.listen.startswith("unix:///"):
+        yield ("criServer", "listen"), "must be a unix socket such as unix:///run/nodeagent/cri.sock"
     if not 0 <= document.apiServer.port <= 65535:
         yield ("apiServer", "port"), f"{document.apiServer.port} is not between 0 and 65535"

@@ -427,7 +427,7 @@ async def _assemble(config: OCIRuntimeConfig, images: ImageStore, network: Netwo
 
 
 async def _take(state_dir: Path) -> int:
-    """The state is one engine's at a time; the kernel gives it back when that one ends, however it ends. Raises Unavailable.
+    """The state is one engine's at a time; the kernel gives it back when that one ends, however it ends. Raises StateInUse.
 
     A program that a killed agent was just about to run holds the lock until its exec, which closes it: waited for.
     """
@@ -441,7 +441,7 @@ async def _take(state_dir: Path) -> int:
         else:
             return fd
     os.close(fd)
-    raise errors.Unavailable(f"{state_dir} is in use by another agent")
+    raise errors.StateInUse(f"{state_dir} is in use by another agent")
 
 
 def _condition(kind: str, reason: str, trouble: str | None) -> cri.RuntimeCondition:

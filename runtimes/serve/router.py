@@ -1,0 +1,51 @@
+"""Which of several runtimes a request is for: by handler name, or by the id of a sandbox or a container."""
+
+from collections.abc import Awaitable, Callable
+
+from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.contract import ImageService
+from runtimes.registry import Registry, Runtime, UnknownHandler
+
+
+class Router:
+    """An id that no runtime knows goes to the default one, whose answer is then that of any CRI runtime."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.runtimes: tuple[Runtime, ...] = tuple(registry)
+        self.default = registry.get("")
+        by_store = {id(runtime.images): runtime.images for runtime in (self.default, *self.runtimes)}
+        self.stores: tuple[ImageService, ...] = tuple(by_store.values())
+
+    def by_handler(self, handler: str) -> Runtime:
+        """The empty name is the default. Raises InvalidArgument."""
+        try:
+            return self._registry.get(handler)
+        except UnknownHandler as error:
+            raise errors.InvalidArgument(str(error)) from error
+
+    async def of_sandbox(self, sandbox_id: str) -> Runtime:
+        """Raises InvalidArgument for the beginning of ids of several runtimes."""
+        wanted = cri.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id)
+        return await self._that_knows(sandbox_id, lambda runtime: runtime.service.pod_sandbox_status(wanted))
+
+    async def of_container(self, container_id: str) -> Runtime:
+        """Raises InvalidArgument for the beginning of ids of several runtimes."""
+        wanted = cri.ContainerStatusRequest(container_id=container_id)
+        return await self._that_knows(container_id, lambda runtime: runtime.service.container_status(wanted))
+
+    async def _that_knows(self, subject: str, ask: Callable[[Runtime], Awaitable[object]]) -> Runtime:
+        if len(self.runtimes) == 1:
+            return self.default
+        found = []
+        for runtime in self.runtimes:
+            try:
+                await ask(runtime)
+            except errors.NotFound:
+                continue
+            found.append(runtime)
+        if len(found) > 1:
+            names = ", ".join(runtime.handler for runtime in found)
+            raise errors.InvalidArgument(f"{subject!r} is the beginning of several ids, of {names}: give more of it")
+        return found[0] if found else self.default

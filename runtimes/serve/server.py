@@ -1,0 +1,66 @@
+"""The gRPC server: both services of the CRI on one unix socket."""
+
+from pathlib import Path
+
+import grpc.aio
+
+from runtimes import errors
+from runtimes.registry import Registry
+from runtimes.serve.calls import handler
+from runtimes.serve.image_verbs import ImageVerbs
+from runtimes.serve.router import Router
+from runtimes.serve.runtime_verbs import RuntimeVerbs
+from runtimes.serve.streams import StreamingURLs
+from runtimes.serve.unix_socket import SCHEME, SocketPlace
+
+_GRACE_SECONDS = 5.0
+# a kubelet's own limit for what it sends and takes
+_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+)
+
+
+class CRIServer:
+    """Serves started runtimes; what becomes of them is their owner's business. `start` once, `stop` repeatable.
+
+    `denial`: what every verb is answered that does more than look; None: a client may do everything.
+    """
+
+    def __init__(
+        self, path: Path, runtimes: Registry, *, streams: StreamingURLs, version: str, denial: str | None = None
+    ) -> None:
+        router = Router(runtimes)
+        self._runtime_verbs = RuntimeVerbs(router, streams, version)
+        self._services = (self._runtime_verbs.service(), ImageVerbs(router).service())
+        self._denial = denial
+        self._place = SocketPlace(path)
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Raises AlreadyExists (a live server, a file that is no socket), InvalidArgument (no path for a socket), OSError."""
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers(tuple(handler(service, self._denial) for service in self._services))
+        draft = self._place.draft()
+        try:
+            try:
+                server.add_insecure_port(f"{SCHEME}{draft}")
+            except RuntimeError as error:
+                raise errors.Unavailable(f"cannot listen on {self._place.path}: {error}") from error
+            await server.start()
+            self._place.publish()
+        except BaseException:
+            await server.stop(None)
+            self._place.withdraw()
+            raise
+        self._server = server
+
+    async def stop(self) -> None:
+        """Take no more calls, give those under way a moment, then cut them off."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        self._place.withdraw()
+        self._runtime_verbs.events.close()
+        await server.stop(_GRACE_SECONDS)
