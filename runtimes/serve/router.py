@@ -9,13 +9,15 @@ from runtimes.registry import Registry, Runtime, UnknownHandler
 
 
 class Router:
-    """An id that no runtime knows goes to the default one, whose answer is then that of any CRI runtime."""
+    """The default runtime, and its store, come first. An id that no runtime knows goes to the default one, whose answer is then
+    that of any CRI runtime.
+    """
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self.runtimes: tuple[Runtime, ...] = tuple(registry)
         self.default = registry.get("")
-        by_store = {id(runtime.images): runtime.images for runtime in (self.default, *self.runtimes)}
+        self.runtimes = (self.default, *(runtime for runtime in registry if runtime is not self.default))
+        by_store = {id(runtime.images): runtime.images for runtime in self.runtimes}
         self.stores: tuple[ImageService, ...] = tuple(by_store.values())
 
     def by_handler(self, handler: str) -> Runtime:

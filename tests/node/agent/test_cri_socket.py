@@ -1,0 +1,100 @@
+"""The CRI socket from both ends: the agent shows its own sandboxes on one, and runs its pods through another's."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from node_under_test import REPO, NodeUnderTest, eventually, pod_object
+from served_runtime import Served, served_place
+
+from proto import cri_pb2 as cri
+from proto.cri_pb2_grpc import ImageServiceStub, RuntimeServiceStub
+
+pytestmark = [pytest.mark.node, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+
+def test_the_agents_sandboxes_are_visible(own_node: Callable[..., NodeUnderTest], tmp_path: Path) -> None:
+    """crictl's calls see the agent's pods, containers, images and statistics; what changes something is PERMISSION_DENIED and
+    names the switch; a second server on the agent's state is refused with the way to go."""
+    socket = Path("/tmp") / f"natest-{os.getpid()}.sock"
+    node = own_node(criServer={"listen": f"unix://{socket}"})
+    node.start()
+    node.apply(pod_object("seen", "sleep", "100000"))
+    pod = node.running("seen")
+    container_id = pod["status"]["containerStatuses"][0]["containerID"].partition("://")[2]
+    with grpc.insecure_channel(f"unix://{socket}") as channel:
+        runtime, images = RuntimeServiceStub(channel), ImageServiceStub(channel)
+        listed = runtime.ListPodSandbox(cri.ListPodSandboxRequest(), timeout=30).items
+        assert [(item.metadata.name, item.metadata.uid) for item in listed] == [("seen", pod["metadata"]["uid"])]
+        status = runtime.ContainerStatus(cri.ContainerStatusRequest(container_id=container_id[:12]), timeout=30).status
+        assert (status.id, status.state) == (container_id, cri.CONTAINER_RUNNING)
+        assert [item.id for item in runtime.ListContainers(cri.ListContainersRequest()).containers] == [container_id]
+        assert runtime.ListPodSandboxStats(cri.ListPodSandboxStatsRequest()).stats[0].attributes.id == listed[0].id
+        assert len(images.ListImages(cri.ListImagesRequest()).images) == 1
+        for call, request in (
+            (runtime.RemovePodSandbox, cri.RemovePodSandboxRequest(pod_sandbox_id=listed[0].id)),
+            (runtime.ExecSync, cri.ExecSyncRequest(container_id=container_id, cmd=["ls"])),
+            (runtime.Exec, cri.ExecRequest(container_id=container_id, cmd=["ls"], stdout=True)),
+            (images.RemoveImage, cri.RemoveImageRequest(image=cri.ImageSpec(image="localhost/demo:1"))),
+        ):
+            with pytest.raises(grpc.RpcError) as caught:
+                call(request, timeout=30)
+            assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+            assert "criServer.readOnly" in caught.value.details()
+    serve = [sys.executable, "-m", "nodeagent", "runtime", "serve", f"--listen=unix://{socket}2"]
+    serve += [f"--{name}-dir={node.directory / name}" for name in ("state", "run")]
+    serve += [f"--config={node.directory / 'config.yaml'}"]
+    refused = subprocess.run(serve, cwd=REPO, capture_output=True, text=True, timeout=60)
+    assert (refused.returncode, "`criServer: {listen: " in refused.stderr) == (1, True)
+    node.stop()
+    assert not socket.exists()
+
+
+@pytest.fixture
+def served(demo_image: Path) -> Iterator[Served]:
+    with served_place("10.248.0.0/24") as place:
+        place.import_image(demo_image)
+        place.start()
+        yield place
+
+
+def test_a_node_on_a_served_runtime(own_node: Callable[..., NodeUnderTest], served: Served) -> None:
+    """A node whose only runtimes are behind `nodeagent runtime serve`: pods are Ready with addresses of its network, under
+    the handler that their RuntimeClass names; kubectl logs, exec with input and exit code, and cp work; the server's
+    restart changes nothing; deletion leaves nothing."""
+    runtimes = {name: {"type": "cri", "endpoint": served.endpoint, "handler": name} for name in ("runc", "crun")}
+    node = own_node(runtimes=runtimes, defaultRuntime="runc")
+    node.start()
+    runtime_class = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass"}
+    node.apply(runtime_class | {"metadata": {"name": "crun"}, "handler": "crun"})
+    node.apply(
+        pod_object("one", "sh", "-c", "echo hello from $HOSTNAME; exec sleep 100000"),
+        pod_object("two", "sleep", "100000", runtimeClassName="crun"),
+    )
+    pod = node.running("one")
+    assert pod["status"]["podIP"].startswith("10.248.0.")
+    container_id = pod["status"]["containerStatuses"][0]["containerID"]
+    assert container_id.startswith("runc://")
+    assert node.running("two")["status"]["containerStatuses"][0]["containerID"].startswith("crun://")
+    eventually(lambda: node.kubectl("logs", "one"), "log")
+    assert node.kubectl("logs", "one") == "hello from one\n"
+    assert node.kubectl("exec", "-i", "one", "--", "cat", stdin="through the socket") == "through the socket"
+    assert "exit code 5" in node.kubectl("exec", "one", "--", "sh", "-c", "exit 5", check=False)
+    note = node.directory / "note"
+    note.write_text("copied")
+    if shutil.which("tar"):
+        node.kubectl("cp", str(note), "one:/tmp/note")
+        assert node.kubectl("exec", "one", "--", "cat", "/tmp/note") == "copied"
+    served.end()
+    served.start()
+    node.apply(pod_object("three", "sleep", "100000"))
+    node.running("three")
+    again = node.running("one")["status"]["containerStatuses"][0]
+    assert (again["containerID"], again["restartCount"]) == (container_id, 0)
+    node.kubectl("delete", "pods", "--all", "--grace-period=1")
+    eventually(lambda: not any("/pods/" in leak or "conmon" in leak for leak in served.leaks()), "nothing is left")
