@@ -1,6 +1,7 @@
 """`nodeagent runtime serve` for a test: a process with its own folders, bridge and cgroups, and gRPC clients of its socket."""
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from proto.cri_pb2_grpc import ImageServiceStub, RuntimeServiceStub
 REPO = Path(__file__).resolve().parents[2]
 _CGROUPS = Path("/sys/fs/cgroup")
 _DEADLINE_SECONDS = 60.0
+_counter = itertools.count()
 
 
 @dataclass
@@ -180,8 +182,10 @@ class Served:
 
 
 @contextlib.contextmanager
-def served_place(subnet: str) -> Iterator[Served]:
+def served_place() -> Iterator[Served]:
     """A place without a server; afterwards nothing of its pods may be left."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw15").removeprefix("gw"))
+    subnet = f"10.249.{worker % 16 * 16 + next(_counter) % 16}.0/24"
     if os.path.exists("/sys/fs/cgroup/unified/cgroup.controllers") and not os.path.ismount("/sys/fs/cgroup/hugetlb"):
         # crun wants no controller left to the v2 hierarchy of a hybrid host
         os.makedirs("/sys/fs/cgroup/hugetlb", exist_ok=True)

@@ -195,6 +195,11 @@ cni: {confDir: /etc/cni/net.d, binDirs: [/opt/cni/bin, /usr/lib/cni]}
             id="API port",
         ),
         pytest.param(
+            AGENT + "criServer: {listen: /run/nodeagent/cri.sock}\n",
+            ["3: criServer.listen: must be a unix socket such as unix:///run/nodeagent/cri.sock"],
+            id="no address of a socket",
+        ),
+        pytest.param(
             KUBELET + "maxPods: 1\n---\n" + KUBELET,
             ["5: a second KubeletConfiguration document"],
             id="the same document twice",
