@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightkube.models.core_v1 import Pod
 
@@ -67,7 +67,8 @@ from runtimes.oci.images.registries import Registry as ImageRegistry
 from runtimes.oci.images.skopeo import SkopeoSettings
 from runtimes.oci.images.store import DiskImageStore, StoreSettings
 from runtimes.oci.network import CNINetwork, CNISettings
-from runtimes.registry import Registry, Runtime, RuntimeFactory, UnknownHandler, factories
+from runtimes.plugins import PluginContext, factories
+from runtimes.registry import Registry, Runtime, RuntimeFactory, UnknownHandler
 
 # What the node tells of itself: features whose wire formats this agent speaks.
 DECLARED_FEATURES = ("ExtendWebSocketsToKubelet", "RestartAllContainersOnContainerExits")
@@ -119,7 +120,7 @@ async def runtimes(
             cache_dir=Path(config.agent.cni.cacheDir),
         )
     )
-    context = RuntimeContext(config, store, network)
+    context: PluginContext = RuntimeContext(config, store, network)
     made: dict[str, Runtime] = {}
     late: list[Runtime] = []
     known = factories(BUILT_IN)
@@ -159,28 +160,42 @@ async def start_later(runtime: Runtime) -> None:
 
 
 class RuntimeContext:
-    """What runtime factories may use of the agent."""
+    """What runtime factories may use of the agent: a `PluginContext`."""
 
     def __init__(self, config: Config, store: DiskImageStore, network: CNINetwork) -> None:
         self.config = config
         self.images = store
         self.network = network
 
+    @property
+    def cgroup_driver(self) -> Literal["cgroupfs", "systemd"]:
+        return "systemd" if self.config.kubelet.cgroupDriver == "systemd" else "cgroupfs"
+
+    def state_dir(self, handler: str) -> Path:
+        return self.config.options.state_dir / "runtimes" / handler
+
+    def run_dir(self, handler: str) -> Path:
+        return self.config.options.run_dir / handler
+
+    def oci(self, handler: str, settings: Mapping[str, Any]) -> Runtime:
+        return oci_runtime(handler, settings, self)
+
 
 def oci_runtime(handler: str, settings: Mapping[str, object], context: RuntimeContext) -> Runtime:
-    """The factory of runtimes of type `oci`."""
+    """The factory of runtimes of type `oci`. Raises ValueError."""
     given = RuntimeSettings(**settings)  # type: ignore[arg-type]  # the loader has checked names and types
-    options = context.config.options
+    if not given.path.startswith("/"):
+        raise ValueError("path: needs the absolute path of the runtime's program")
     defaults = OCIRuntimeConfig.for_handler(handler, given.path)
     config = OCIRuntimeConfig(
         name=handler,
         path=given.path,
         global_args=tuple(given.args),
         infra_container=given.infraContainer,  # type: ignore[arg-type]  # one of three words, the loader has checked
-        state_dir=options.state_dir / "runtimes" / handler,
-        run_dir=options.run_dir / handler,
+        state_dir=context.state_dir(handler),
+        run_dir=context.run_dir(handler),
         conmon_path=context.config.agent.conmon or defaults.conmon_path,
-        cgroup_driver="systemd" if context.config.kubelet.cgroupDriver == "systemd" else "cgroupfs",
+        cgroup_driver=context.cgroup_driver,
         conmon_cgroup=f"{context.config.kubelet.cgroupRoot.rstrip('/')}/nodeagent-conmon",
         annotations=tuple(given.annotations.items()),
     )

@@ -1,17 +1,13 @@
 """RuntimeClass handler -> runtime. A node has many runtimes at once, each with its own image store.
 
-Runtime types come from the built-in table given by the caller and from the entry point group `nodeagent.runtimes`, where
-another package registers a factory under its type name (see `RuntimeFactory`).
+A runtime type is a `RuntimeFactory`: built in, or of another package (runtimes/plugins.py).
 """
 
-import importlib.metadata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runtimes.contract import ImageService, LocalStreaming, RuntimeService
-
-ENTRY_POINT_GROUP = "nodeagent.runtimes"
 
 
 class RuntimeLifecycle(Protocol):
@@ -42,8 +38,8 @@ class Runtime:
 class RuntimeFactory(Protocol):
     """Makes the runtime of one configured handler. `settings` is the handler's mapping from the configuration file.
 
-    Raises ValueError with the offending field for settings it does not understand. `context` carries what the agent has to
-    offer: state and run folders, the cgroup driver, the network provider, the shared image store.
+    Raises ValueError with the offending field for settings it does not understand. `context` is a `plugins.PluginContext`.
+    Called once a handler and life of the agent, before `RuntimeLifecycle.start`; it must not block, nor start anything.
     """
 
     def __call__(self, handler: str, settings: Mapping[str, Any], context: Any) -> Runtime: ...
@@ -82,11 +78,3 @@ class Registry:
 
     def __iter__(self) -> Iterator[Runtime]:
         return iter(self._runtimes.values())
-
-
-def factories(built_in: Mapping[str, RuntimeFactory]) -> dict[str, RuntimeFactory]:
-    """The built-in runtime types and those of installed packages; a package cannot replace a built-in type."""
-    found: dict[str, RuntimeFactory] = {
-        point.name: point.load() for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    }
-    return {**found, **built_in}
