@@ -58,12 +58,20 @@ async def run_pod(client: Client, place: Served, name: str, handler: str = "") -
 
 
 async def launch(client: Client, pod: tuple[str, cri.PodSandboxConfig], script: str) -> str:
-    config = cri.ContainerConfig(
+    return await create(client, pod, container(script))
+
+
+def container(script: str) -> cri.ContainerConfig:
+    return cri.ContainerConfig(
         metadata=cri.ContainerMetadata(name="main"),
         image=cri.ImageSpec(image=IMAGE),
         command=["/bin/sh", "-c", script],
         log_path="main.log",
     )
+
+
+async def create(client: Client, pod: tuple[str, cri.PodSandboxConfig], config: cri.ContainerConfig) -> str:
+    """Create and start."""
     request = cri.CreateContainerRequest(pod_sandbox_id=pod[0], config=config, sandbox_config=pod[1])
     container_id: str = (await client.runtime.CreateContainer(request)).container_id
     await client.runtime.StartContainer(cri.StartContainerRequest(container_id=container_id))
@@ -77,6 +85,10 @@ async def state_of(client: Client, container_id: str) -> Any:
 
 async def has_exited(client: Client, container_id: str) -> bool:
     return bool((await state_of(client, container_id)).state == cri.CONTAINER_EXITED)
+
+
+async def succeeds(client: Client, request: cri.ExecSyncRequest) -> bool:
+    return bool((await client.runtime.ExecSync(request)).exit_code == 0)
 
 
 def runs(arguments: bytes) -> bool:
@@ -240,6 +252,48 @@ async def test_stopping_ends_what_is_open(client: Client, place: Served) -> None
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     await asyncio.wait_for(running, 30)
     place.start()
+
+
+async def test_attach_and_ports_by_url(client: Client, place: Served) -> None:
+    """Attach shows what a container writes from now on and takes its input; a port of the pod is reached from the host."""
+    pod = await run_pod(client, place, "wires")
+    config = container("while read line; do echo got $line; done")
+    config.stdin = True
+    attached = await create(client, pod, config)
+    request = cri.AttachRequest(container_id=attached, stdin=True, stdout=True, stderr=True)
+    async with aiohttp.ClientSession() as http:
+        url = (await client.runtime.Attach(request)).url
+        async with http.ws_connect(url, protocols=["v4.channel.k8s.io"]) as socket:
+            await socket.send_bytes(b"\0hello\n")
+            found = b""
+            while not found.endswith(b"\n"):
+                found += (await socket.receive(timeout=60)).data[1:]
+            assert found == b"got hello\n"
+        server = container("while :; do echo through | nc -l -p 8099; done")
+        server.metadata.name = "server"
+        serving = await create(client, pod, server)
+        listens = cri.ExecSyncRequest(container_id=serving, cmd=["sh", "-c", "netstat -ltn | grep -q :8099"])
+        await until(lambda: succeeds(client, listens))
+        url = (await client.runtime.PortForward(cri.PortForwardRequest(pod_sandbox_id=pod[0], port=[8099]))).url
+        async with http.ws_connect(url, protocols=["v4.channel.k8s.io"]) as socket:
+            messages = [(await socket.receive(timeout=60)).data for _ in range(3)]
+    assert messages == [b"\0\xa3\x1f", b"\1\xa3\x1f", b"\0through\n"]
+
+
+async def test_the_least_that_a_client_can_say(client: Client) -> None:
+    """crictl's short files: a pod with a name only, a container with an image and a command only."""
+    pod = cri.PodSandboxConfig(metadata=cri.PodSandboxMetadata(name="least", uid="least-1", namespace="default"))
+    sandbox_id = (await client.runtime.RunPodSandbox(cri.RunPodSandboxRequest(config=pod))).pod_sandbox_id
+    config = cri.ContainerConfig(
+        metadata=cri.ContainerMetadata(name="least"), image=cri.ImageSpec(image=IMAGE), command=["sleep", "1000"]
+    )
+    container_id = await create(client, (sandbox_id, pod), config)
+    done = await client.runtime.ExecSync(cri.ExecSyncRequest(container_id=container_id, cmd=["id", "-u"]))
+    assert (done.stdout, done.exit_code) == (b"0\n", 0)
+    details = await client.runtime.ContainerStatus(
+        cri.ContainerStatusRequest(container_id=container_id[:10], verbose=True)
+    )
+    assert json.loads(details.info["info"])["id"] == container_id
 
 
 async def test_urls_are_for_one_use(client: Client, place: Served) -> None:
