@@ -8,12 +8,14 @@ from pathlib import Path
 import grpc
 
 from cni import process
+from nodeagent.build import BUILT_IN
 from nodeagent.cli.check.finding import Finding, State, absent, degraded, found, missing
 from nodeagent.config import Config, RuntimeSettings
 from proto import cri_pb2
 from runtimes import errors
 from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.program import probe
+from runtimes.plugins import factories
 
 _ASK_SECONDS = 20.0
 _SECCOMP_PROFILE = Path("/usr/share/containers/seccomp.json")
@@ -49,8 +51,11 @@ async def _runtime(name: str, settings: RuntimeSettings, is_default: bool) -> Fi
         finding = await _oci(label, settings)
     elif settings.type == "cri":
         finding = await _cri(label, settings)
+    elif settings.type in factories(BUILT_IN):
+        finding = found("runtimes", label, f"type {settings.type}")
     else:
-        finding = found("runtimes", label, f"type {settings.type}, of another package")
+        fix = "install the package that provides it, or correct runtimes in the configuration"
+        finding = missing("runtimes", label, f"no installed package provides type {settings.type}", fix)
     if finding.state is State.MISSING and not is_default:
         return absent(finding.group, finding.name, finding.detail, finding.fix)
     return finding

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nodeagent.cli import check
-from nodeagent.cli.check import cgroups, host, kernel, network
+from nodeagent.cli.check import cgroups, host, kernel, network, programs
 from nodeagent.cli.check.finding import Finding, State, absent, degraded, found, missing
 from nodeagent.cli.output import Output
 from nodeagent.config import Config, KubeletConfiguration, NodeAgentConfiguration, Options, RuntimeSettings
@@ -189,3 +189,22 @@ def test_exit_code(
     answer = json.loads(capsys.readouterr().out)
     assert answer["ready"] is (code == 0)
     assert answer["checks"][1] == findings[1].as_json()
+
+
+async def test_a_type_that_no_package_provides() -> None:
+    """Said as such; fatal where it is the default. A type that is there is found without being started."""
+    types = {"own": "traced", "sim": "hollow"}
+    runtimes = {name: RuntimeSettings(type=kind) for name, kind in types.items()}
+    detail, fix = (
+        "no installed package provides type traced",
+        "install the package that provides it, or correct runtimes",
+    )
+    fix += " in the configuration"
+    for default, own in (
+        ("own", missing("runtimes", "own (default)", detail, fix)),
+        ("sim", absent("runtimes", "own", detail, fix)),
+    ):
+        agent = NodeAgentConfiguration(runtimes=runtimes, defaultRuntime=default)
+        findings = await programs.examine(Config(options=Options(), kubelet=KubeletConfiguration(), agent=agent))
+        sim = found("runtimes", "sim (default)" if default == "sim" else "sim", "type hollow")
+        assert findings == [own, sim]
