@@ -58,7 +58,7 @@ from nodeagent.volumes.manager import VolumeManager
 from nodeagent.volumes.projected import ProjectedPlugin
 from nodeagent.volumes.secret import SecretPlugin
 from runtimes.cri.factory import cri_runtime
-from runtimes.errors import RuntimeFault, Unavailable
+from runtimes.errors import RuntimeFault, StateInUse, Unavailable
 from runtimes.hollow.factory import hollow_runtime
 from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.engine import OCIRuntime
@@ -136,7 +136,7 @@ async def runtimes(
         try:
             await made[handler].lifecycle.start()
         except Unavailable as error:
-            if handler == config.agent.defaultRuntime:
+            if handler == config.agent.defaultRuntime or isinstance(error, StateInUse):
                 raise
             log.error("runtime %s cannot be used: %s", handler, error)
             late.append(made[handler])

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import uvloop
@@ -13,8 +14,10 @@ import uvloop
 from nodeagent import build, logs
 from nodeagent.config import Config
 from nodeagent.server.cri_streams import CRIStreams
+from nodeagent.server.tasks import end_tasks
 from nodeagent.version import agent_version
 from runtimes.errors import AlreadyExists, InvalidArgument, RuntimeFault, StateInUse
+from runtimes.oci.config import Paths
 from runtimes.registry import Registry
 from runtimes.serve.server import CRIServer
 from runtimes.serve.streams import NoStreams, StreamingURLs
@@ -106,10 +109,23 @@ async def _run(config: Config, listen: str, denial: str | None) -> None:
     async with contextlib.AsyncExitStack() as stack:
         for directory in (config.options.state_dir, config.options.run_dir):
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        registry, _store = await build.runtimes(config, stack)
+        registry, _store, late = await build.runtimes(config, stack)
+        for runtime in late:
+            _check_empty(runtime.handler, Paths(config.options.state_dir / "runtimes" / runtime.handler, Path()))
+        tasks = [asyncio.create_task(build.start_later(runtime)) for runtime in late]
+        stack.push_async_callback(end_tasks, *tasks)
         await serve_cri(listen, registry, stack, denial=denial)
         await stop.wait()
         log.info("stopping; containers keep running")
+
+
+def _check_empty(handler: str, paths: Paths) -> None:
+    """A client takes sandboxes that are not listed for gone, and those of a runtime that does not start are not listed."""
+    if paths.sandboxes.is_dir() and any(paths.sandboxes.iterdir()):
+        raise ServeError(
+            f"runtime {handler} cannot be used, and has sandboxes here: mend it, or leave it out by naming the others "
+            "with --handler"
+        )
 
 
 def local_registry(config: Config, registry: Registry) -> Registry | None:

@@ -1,16 +1,25 @@
 """Which of several runtimes a request is for: by handler name, or by the id of a sandbox or a container."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
 
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.contract import ImageService
+from runtimes.contract import ImageService, RuntimeService
 from runtimes.registry import Registry, Runtime, UnknownHandler
+
+_Answer = TypeVar("_Answer", bound=Message)
 
 
 class Router:
     """The default runtime, and its store, come first. An id that no runtime knows goes to the default one, whose answer is then
     that of any CRI runtime.
+
+    A runtime other than the default that could not be started yet is passed over; one that has answered before and does not any
+    more is a failure of the whole, for what is not listed counts as gone.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -19,6 +28,7 @@ class Router:
         self.runtimes = (self.default, *(runtime for runtime in registry if runtime is not self.default))
         by_store = {id(runtime.images): runtime.images for runtime in self.runtimes}
         self.stores: tuple[ImageService, ...] = tuple(by_store.values())
+        self._answered = {self.default.handler}
 
     def by_handler(self, handler: str) -> Runtime:
         """The empty name is the default. Raises InvalidArgument."""
@@ -26,6 +36,25 @@ class Router:
             return self._registry.get(handler)
         except UnknownHandler as error:
             raise errors.InvalidArgument(str(error)) from error
+
+    async def ask_all(
+        self, verb: Callable[[RuntimeService], Callable[[Any], Awaitable[_Answer]]], request: Message
+    ) -> list[tuple[Runtime, _Answer]]:
+        """Each runtime's answer, the default's first. Raises RuntimeFault."""
+        calls = (verb(runtime.service)(request) for runtime in self.runtimes)
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        found = []
+        for runtime, answer in zip(self.runtimes, answers, strict=True):
+            if not isinstance(answer, BaseException):
+                self._answered.add(runtime.handler)
+                found.append((runtime, answer))
+            elif not self.never_up(runtime, answer):
+                raise answer
+        return found
+
+    def never_up(self, runtime: Runtime, error: BaseException) -> bool:
+        """That is why it cannot answer: it has not been started yet."""
+        return isinstance(error, errors.Unavailable) and runtime.handler not in self._answered
 
     async def of_sandbox(self, sandbox_id: str) -> Runtime:
         """Raises InvalidArgument for the beginning of ids of several runtimes."""
@@ -46,6 +75,10 @@ class Router:
                 await ask(runtime)
             except errors.NotFound:
                 continue
+            except errors.Unavailable as error:
+                if self.never_up(runtime, error):
+                    continue
+                raise
             found.append(runtime)
         if len(found) > 1:
             names = ", ".join(runtime.handler for runtime in found)

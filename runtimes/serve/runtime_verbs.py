@@ -1,6 +1,5 @@
 """The verbs of the CRI's RuntimeService over several runtimes: lists are merged, ids and handlers route the rest."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -50,7 +49,7 @@ class RuntimeVerbs:
         self._router = router
         self._urls = urls
         self._version = version
-        self.events = EventStreams(runtime.service.events for runtime in router.runtimes)
+        self.events = EventStreams(router)
 
     def service(self) -> Service:
         unary: dict[str, Unary] = {
@@ -96,29 +95,28 @@ class RuntimeVerbs:
 
     async def _status(self, request: cri.StatusRequest) -> cri.StatusResponse:
         """A condition is true when it is for every runtime; the features of the default are those of the empty name, too."""
-        runtimes = self._router.runtimes
-        answers = await self._ask_all(lambda service: service.status, request)
+        answers = await self._router.ask_all(lambda service: service.status, request)
         merged = cri.StatusResponse()
-        merged.status.conditions.extend(_conditions(list(zip(runtimes, answers, strict=True))))
-        for runtime, answer in zip(runtimes, answers, strict=True):
+        merged.status.conditions.extend(_conditions(answers))
+        for runtime, answer in answers:
             features = _features(runtime, answer)
             merged.runtime_handlers.add(name=runtime.handler, features=features)
             if runtime is self._router.default:
                 merged.runtime_handlers.add(name="", features=features)
         merged.features.supplemental_groups_policy = all(
-            answer.features.supplemental_groups_policy for answer in answers
+            answer.features.supplemental_groups_policy for _, answer in answers
         )
         if request.verbose:
-            versions = await self._ask_all(lambda service: service.version, cri.VersionRequest())
-            told = {
-                runtime.handler: f"{version.runtime_name} {version.runtime_version}"
-                for runtime, version in zip(runtimes, versions, strict=True)
-            }
+            versions = await self._router.ask_all(lambda service: service.version, cri.VersionRequest())
+            told = dict.fromkeys((runtime.handler for runtime in self._router.runtimes), "not started")
+            told |= {runtime.handler: f"{item.runtime_name} {item.runtime_version}" for runtime, item in versions}
             merged.info["handlers"] = msgspec.json.encode(told).decode()
         return merged
 
     async def _update_runtime_config(self, request: cri.UpdateRuntimeConfigRequest) -> cri.UpdateRuntimeConfigResponse:
-        await self._ask_all(lambda service: service.update_runtime_config, request)
+        for runtime in self._router.runtimes:
+            # not `ask_all`: some take this before they are started, and it says nothing of what they hold
+            await runtime.service.update_runtime_config(request)
         return cri.UpdateRuntimeConfigResponse()
 
     # -- routing -------------------------------------------------------------------------------------------------------
@@ -151,25 +149,19 @@ class RuntimeVerbs:
     async def _port_forward(self, request: cri.PortForwardRequest) -> cri.PortForwardResponse:
         return await port_forward_answer(await self._router.of_sandbox(request.pod_sandbox_id), self._urls, request)
 
-    # -- lists: one runtime that does not answer fails them, for what is not listed counts as gone ------------------------
-
-    async def _ask_all(
-        self, verb: Callable[[RuntimeService], Callable[[Any], Awaitable[_Answer]]], request: Message
-    ) -> list[_Answer]:
-        """In the order of the runtimes."""
-        return await asyncio.gather(*(verb(runtime.service)(request) for runtime in self._router.runtimes))
+    # -- lists ---------------------------------------------------------------------------------------------------------
 
     async def _list_pod_sandbox(self, request: cri.ListPodSandboxRequest) -> cri.ListPodSandboxResponse:
-        return _joined(await self._ask_all(lambda service: service.list_pod_sandbox, request))
+        return _joined(await self._router.ask_all(lambda service: service.list_pod_sandbox, request))
 
     async def _list_containers(self, request: cri.ListContainersRequest) -> cri.ListContainersResponse:
-        return _joined(await self._ask_all(lambda service: service.list_containers, request))
+        return _joined(await self._router.ask_all(lambda service: service.list_containers, request))
 
     async def _list_container_stats(self, request: cri.ListContainerStatsRequest) -> cri.ListContainerStatsResponse:
-        return _joined(await self._ask_all(lambda service: service.list_container_stats, request))
+        return _joined(await self._router.ask_all(lambda service: service.list_container_stats, request))
 
     async def _list_pod_sandbox_stats(self, request: cri.ListPodSandboxStatsRequest) -> cri.ListPodSandboxStatsResponse:
-        return _joined(await self._ask_all(lambda service: service.list_pod_sandbox_stats, request))
+        return _joined(await self._router.ask_all(lambda service: service.list_pod_sandbox_stats, request))
 
     async def _stream_pod_sandboxes(
         self, request: cri.StreamPodSandboxesRequest
@@ -222,10 +214,10 @@ class RuntimeVerbs:
             yield cri.StreamPodSandboxMetricsResponse(pod_sandbox_metrics=items)
 
 
-def _joined(answers: Sequence[_Answer]) -> _Answer:
+def _joined(answers: Sequence[tuple[Runtime, _Answer]]) -> _Answer:
     """Their lists, one after the other."""
-    first = answers[0]
-    for answer in answers[1:]:
+    first = answers[0][1]
+    for _, answer in answers[1:]:
         first.MergeFrom(answer)
     return first
 

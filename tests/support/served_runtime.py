@@ -156,7 +156,9 @@ class Served:
             {
                 "apiVersion": "nodeagent.dev/v1alpha1",
                 "kind": "NodeAgentConfiguration",
-                "runtimes": {name: {"type": "oci", "path": path} for name, path in handlers.items() if path},
+                # one whose program is not there: the others are served without it
+                "runtimes": {name: {"type": "oci", "path": path} for name, path in handlers.items() if path}
+                | {"absent": {"type": "oci", "path": "/nonexistent/runc"}},
                 "defaultRuntime": "runc",
                 "cni": {"confDir": str(self.directory / "cni"), "cacheDir": str(self.directory / "cni-cache")},
             },

@@ -186,14 +186,16 @@ async def test_runtimes_side_by_side(client: Client, place: Served) -> None:
 
 
 async def test_what_the_runtime_says_of_itself(client: Client) -> None:
-    """Version, conditions, every handler with its features and the default under the empty name, the cgroup driver."""
+    """Version, conditions, every handler with its features and the default under the empty name, the cgroup driver; a runtime
+    whose program is missing is told as not started."""
     version = await client.runtime.Version(cri.VersionRequest(version="0.1.0"))
     assert (version.runtime_name, version.runtime_api_version) == ("nodeagent", "v1")
     status = await client.runtime.Status(cri.StatusRequest(verbose=True))
     assert {item.type: item.status for item in status.status.conditions} == {"RuntimeReady": True, "NetworkReady": True}
     assert [handler.name for handler in status.runtime_handlers] == ["runc", "", "crun"]
     assert status.runtime_handlers[0].features == status.runtime_handlers[1].features
-    assert set(json.loads(status.info["handlers"])) == {"runc", "crun"}
+    told = json.loads(status.info["handlers"])
+    assert (set(told), told["absent"]) == ({"runc", "crun", "absent"}, "not started")
     driver = (await client.runtime.RuntimeConfig(cri.RuntimeConfigRequest())).linux.cgroup_driver
     assert driver == cri.CGROUPFS
     network = cri.RuntimeConfig(network_config=cri.NetworkConfig(pod_cidr="10.1.0.0/16"))
@@ -214,6 +216,7 @@ async def test_errors_have_their_codes(client: Client, place: Served) -> None:
         (grpc.StatusCode.FAILED_PRECONDITION, calls.Exec(cri.ExecRequest(container_id=ended, cmd=["ls"], stdout=True))),
         (grpc.StatusCode.INVALID_ARGUMENT, calls.Exec(cri.ExecRequest(container_id=ended, cmd=["ls"]))),
         (grpc.StatusCode.UNIMPLEMENTED, calls.CheckpointContainer(cri.CheckpointContainerRequest(container_id=ended))),
+        (grpc.StatusCode.UNAVAILABLE, calls.RunPodSandbox(cri.RunPodSandboxRequest(runtime_handler="absent"))),
         (grpc.StatusCode.NOT_FOUND, calls.PortForward(cri.PortForwardRequest(pod_sandbox_id=nobody))),
     ):
         assert (await refused(call))[0] is wanted
@@ -356,6 +359,16 @@ def registry(place: Served, demo_image: Any, tmp_path: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+def test_a_runtime_with_sandboxes_must_start(place: Served) -> None:
+    """A server that could not list what is there does not start: its client would take those sandboxes for gone."""
+    (place.directory / "third" / "runtimes" / "absent" / "sandboxes" / "s").mkdir(parents=True)
+    options = [f"--state-dir={place.directory / 'third'}", f"--run-dir={place.directory / 'third-run'}"]
+    command = place.command(*options, f"--listen={place.endpoint}3")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "runtime absent cannot be used, and has sandboxes here: mend it, or leave it out" in done.stderr
 
 
 def test_the_socket_is_roots_and_one_servers(place: Served) -> None:

@@ -46,6 +46,8 @@ class ScriptedRuntime:
         return call
 
     async def container_status(self, request: cri.ContainerStatusRequest) -> cri.ContainerStatusResponse:
+        if isinstance(self.fault, errors.Unavailable):
+            raise self.fault
         if not f"{self.handler}-c1".startswith(request.container_id) or not request.container_id:
             raise errors.NotFound(f"no container {request.container_id!r}")
         status = cri.ContainerStatus(id=f"{self.handler}-c1", state=self.container_state)
@@ -67,6 +69,8 @@ class ScriptedRuntime:
         return cri.RunPodSandboxResponse(pod_sandbox_id=f"{self.handler}-s")
 
     async def status(self, request: cri.StatusRequest) -> cri.StatusResponse:
+        if self.fault is not None:
+            raise self.fault
         answer = cri.StatusResponse(features=cri.RuntimeFeatures(supplemental_groups_policy=True))
         for kind, trouble in self.conditions.items():
             answer.status.conditions.add(
@@ -77,7 +81,12 @@ class ScriptedRuntime:
         )
         return answer
 
-    async def events(self) -> AsyncIterator[Any]:
+    def events(self) -> AsyncIterator[Any]:
+        if self.fault is not None:
+            raise self.fault
+        return self._events()
+
+    async def _events(self) -> AsyncIterator[Any]:
         self.listening += 1
         while True:
             event = await self.events_queue.get()

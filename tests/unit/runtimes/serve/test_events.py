@@ -9,6 +9,7 @@ import pytest
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.serve import events
 
 
 def event(container_id: str) -> cri.ContainerEventResponse:
@@ -41,6 +42,19 @@ async def test_a_runtime_that_breaks_off_ends_the_stream(serve: Any) -> None:
         stream = runtime.GetContainerEvents(cri.GetEventsRequest())
         await stream.initial_metadata()
         setup.b.events_queue.put_nowait(errors.Unavailable("fell behind"))
+        assert await code_at_the_end(stream) is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_runtime_that_is_started_later(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meanwhile the others' events come; when it is there the stream ends, since it may have brought containers back."""
+    monkeypatch.setattr(events, "LOOK_AGAIN_SECONDS", 0)
+    async with serve() as (setup, runtime, _):
+        setup.b.fault = errors.Unavailable("b is not started")
+        stream = runtime.GetContainerEvents(cri.GetEventsRequest())
+        await stream.initial_metadata()
+        setup.a.events_queue.put_nowait(event("1"))
+        assert (await stream.read()).container_id == "1"
+        setup.b.fault = None
         assert await code_at_the_end(stream) is grpc.StatusCode.UNAVAILABLE
 
 

@@ -1,11 +1,13 @@
 """Two runtimes behind one socket: who is asked what, and what the client sees."""
 
+import json
 from typing import Any
 
 import grpc
 import pytest
 
 from proto import cri_pb2 as cri
+from runtimes import errors
 
 
 @pytest.mark.parametrize(("asked", "ran", "named"), [("", "a", "own-a"), ("a", "a", "own-a"), ("b", "b", "own-b")])
@@ -76,6 +78,25 @@ async def test_status_of_several_runtimes(serve: Any) -> None:
         ("b", True),
     ]
     assert answer.features.supplemental_groups_policy
+
+
+async def test_a_runtime_that_could_not_be_started(serve: Any, refused: Any) -> None:
+    """Lists, status and ids do without it as long as it has never answered; once it has, its silence is a failure."""
+    async with serve() as (setup, runtime, _):
+        setup.b.fault = errors.Unavailable("b is not started")
+        answer = await runtime.ListContainers(cri.ListContainersRequest())
+        assert {item.id[0] for item in answer.containers} == {"a"}
+        status = await runtime.Status(cri.StatusRequest(verbose=True))
+        assert [item.name for item in status.runtime_handlers] == ["a", ""]
+        assert json.loads(status.info["handlers"])["b"] == "not started"
+        await runtime.StopContainer(cri.StopContainerRequest(container_id="a-c1"))
+        setup.b.fault = None
+        assert len((await runtime.ListContainers(cri.ListContainersRequest())).containers) == 240
+        setup.b.fault = errors.Unavailable("b went away")
+        lists = runtime.ListContainers(cri.ListContainersRequest())
+        assert await refused(lists) == (grpc.StatusCode.UNAVAILABLE, "b went away")
+        stop = runtime.StopContainer(cri.StopContainerRequest(container_id="nobody"))
+        assert (await refused(stop))[0] is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_version(serve: Any) -> None:
