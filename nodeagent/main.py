@@ -145,7 +145,8 @@ class Agent:
         self._start_api_parts(client, tasks)
         await self._start_pods(client, tasks)
         if client is not None:
-            await self._start_node(client, tasks)
+            # beside the rest: static pods run, and adopted ones are kept, while the API cannot be reached
+            tasks.create_task(self._join_cluster(client, tasks), name="registration")
         await self._start_sources(client, tasks)
         await self._start_server(client)
         await self._start_cri_server()
@@ -393,7 +394,8 @@ class Agent:
 
     # -- node ----------------------------------------------------------------------------------------------------------
 
-    async def _start_node(self, client: ApiClient, tasks: asyncio.TaskGroup) -> None:
+    async def _join_cluster(self, client: ApiClient, tasks: asyncio.TaskGroup) -> None:
+        """Register, as long as it takes; then tell of the node for good."""
         config = self.config
         heartbeat = client.sharing(qps=-1, burst=1, timeout_seconds=10.0)
         monitor = self.monitor

@@ -71,11 +71,17 @@ class NodeUnderTest:
     # -- the agent ---------------------------------------------------------------------------------------------------
 
     def start(self, log_level: str = "debug") -> None:
+        """Standalone, until the node is Ready."""
+        self.start_with("--standalone", log_level=log_level)
+        eventually(self._ready, "node ready")
+
+    def start_with(self, *options: str, log_level: str = "debug") -> None:
+        """With an API of the test's choice, or none; returns at once."""
         self.directory.mkdir(exist_ok=True)
         (self.directory / "config.yaml").write_text(yaml.safe_dump_all(self._documents()))
         log = open(self.directory / "agent.log", "ab")  # noqa: SIM115  # the process keeps it
         self.agent = subprocess.Popen(
-            [sys.executable, "-m", "nodeagent", "run", "--standalone", f"--config={self.directory / 'config.yaml'}"]
+            [sys.executable, "-m", "nodeagent", "run", *options, f"--config={self.directory / 'config.yaml'}"]
             + [f"--{name}={self.directory / folder}" for name, folder in self._folders().items()]
             + [f"--node-name={self.name}", f"--log-level={log_level}"],
             cwd=REPO,
@@ -83,7 +89,6 @@ class NodeUnderTest:
             stderr=log,
             stdin=subprocess.DEVNULL,
         )
-        eventually(self._ready, "node ready")
 
     def stop(self) -> None:
         if self.agent is not None:
