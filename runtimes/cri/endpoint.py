@@ -1,7 +1,7 @@
 """One gRPC endpoint on a unix socket: calls with deadlines, whose failures are the errors of `runtimes.errors`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -123,7 +123,7 @@ class Endpoint:
                 raise
             raise errors.Unavailable(f"{method}: the connection to {self.address} was closed") from None
 
-    async def stream(self, method: str, request: bytes, parse: Callable[[bytes], Item]) -> AsyncIterator[Item]:
+    async def stream(self, method: str, request: bytes, parse: Callable[[bytes], Item]) -> AsyncGenerator[Item, None]:
         """Messages of a server stream as they come, without an end of its own. Raises Unavailable when it breaks off."""
         call = self._channel.unary_stream(method, request_serializer=bytes, response_deserializer=parse)(request)
         try:

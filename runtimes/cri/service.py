@@ -1,14 +1,17 @@
 """`RuntimeService` and `ImageService` over an endpoint: one line a verb; the peer does the work."""
 
-import contextlib
+import weakref
 from collections.abc import AsyncIterator, Callable
 
 from google.protobuf.message import Message
 
 from proto import cri_pb2 as cri
+from runtimes import errors
 from runtimes.contract import Capabilities
+from runtimes.cri import demands
 from runtimes.cri.changes import Changes
 from runtimes.cri.endpoint import DEFAULT_SECONDS, Endpoint, Verb
+from runtimes.cri.subscription import Subscription
 
 _RUNTIME = "/runtime.v1.RuntimeService/"
 _IMAGES = "/runtime.v1.ImageService/"
@@ -38,6 +41,7 @@ class CRIRuntime:
         """`handler`: the peer's own runtime handler, for sandboxes that name none; empty is the peer's default."""
         self._endpoint = endpoint
         self._handler = handler
+        self._subscriptions: weakref.WeakSet[Subscription[cri.ContainerEventResponse]] = weakref.WeakSet()
         of = _RUNTIME
         verb = endpoint.verb
         self.version: Verb[cri.VersionRequest, cri.VersionResponse] = verb(f"{of}Version", cri.VersionResponse)
@@ -66,7 +70,7 @@ class CRIRuntime:
         self.update_pod_sandbox_resources: Verb[
             cri.UpdatePodSandboxResourcesRequest, cri.UpdatePodSandboxResourcesResponse
         ] = verb(f"{of}UpdatePodSandboxResources", cri.UpdatePodSandboxResourcesResponse)
-        self.create_container: Verb[cri.CreateContainerRequest, cri.CreateContainerResponse] = verb(
+        self._create_container: Verb[cri.CreateContainerRequest, cri.CreateContainerResponse] = verb(
             f"{of}CreateContainer", cri.CreateContainerResponse
         )
         self.start_container: Verb[cri.StartContainerRequest, cri.StartContainerResponse] = verb(
@@ -115,6 +119,8 @@ class CRIRuntime:
         """Nothing is asked of the peer yet: one that is down is told by `status`, and found when it comes."""
 
     async def stop(self) -> None:
+        for subscription in tuple(self._subscriptions):
+            subscription.close()
         await self._endpoint.close()
 
     async def run_pod_sandbox(
@@ -126,12 +132,29 @@ class CRIRuntime:
             named.CopyFrom(request)
             named.runtime_handler = self._handler
             request = named
+        if wanted := demands.of_sandbox(request.config):
+            await self._insist(wanted, request.runtime_handler)
         return await self._run_pod_sandbox(request)
 
-    async def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
-        async with contextlib.aclosing(Changes(self._endpoint, self).follow()) as changes:
-            async for change in changes:
-                yield change
+    async def create_container(self, request: cri.CreateContainerRequest) -> cri.CreateContainerResponse:
+        if wanted := demands.of_container(request.config):
+            asked = cri.PodSandboxStatusRequest(pod_sandbox_id=request.pod_sandbox_id)
+            await self._insist(wanted, (await self.pod_sandbox_status(asked)).status.runtime_handler)
+        return await self._create_container(request)
+
+    async def _insist(self, wanted: frozenset[str], handler: str) -> None:
+        """Asked each time, which is rare: a peer may be another after a restart. Raises NotSupported."""
+        missing = wanted - demands.met(await self.status(cri.StatusRequest()), handler)
+        if missing:
+            raise errors.NotSupported(
+                f"the runtime at {self._endpoint.address} does not support {' and '.join(sorted(missing))}"
+                f" for handler {handler!r}"
+            )
+
+    def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
+        subscription = Subscription(Changes(self._endpoint, self).follow(), f"events of {self._endpoint.address}")
+        self._subscriptions.add(subscription)
+        return subscription
 
 
 class CRIImages:

@@ -137,52 +137,6 @@ async def test_a_cancelled_call_is_cancelled_at_the_peer(tmp_path: Path) -> None
         await made.lifecycle.stop()
 
 
-async def test_events_by_looking(tmp_path: Path) -> None:
-    """A peer without events of any kind is looked at; the event carries the statuses; a peer that goes is Unavailable."""
-    containers: list[cri.Container] = []
-    sandbox = cri.PodSandbox(id="s", state=cri.SANDBOX_READY)
-    status = cri.PodSandboxStatus(id="s", metadata=cri.PodSandboxMetadata(uid="u"))
-    looked = asyncio.Event()
-
-    async def sandboxes(_request: Any, _context: Any) -> cri.ListPodSandboxResponse:
-        return cri.ListPodSandboxResponse(items=[sandbox])
-
-    async def listed(_request: Any, _context: Any) -> cri.ListContainersResponse:
-        answer = cri.ListContainersResponse(containers=containers)
-        looked.set()
-        return answer
-
-    async def sandbox_status(_request: Any, _context: Any) -> cri.PodSandboxStatusResponse:
-        return cri.PodSandboxStatusResponse(status=status)
-
-    async def container_status(_request: Any, _context: Any) -> cri.ContainerStatusResponse:
-        return cri.ContainerStatusResponse(status=cri.ContainerStatus(id="c", state=cri.CONTAINER_CREATED))
-
-    verbs = {
-        "ListPodSandbox": sandboxes,
-        "ListContainers": listed,
-        "PodSandboxStatus": sandbox_status,
-        "ContainerStatus": container_status,
-    }
-    made = runtime(tmp_path / "s")
-    events = made.service.events()
-    async with peer(tmp_path / "s", **verbs):
-        first = asyncio.ensure_future(anext(events))
-        await looked.wait()
-        containers.append(cri.Container(id="c", pod_sandbox_id="s", state=cri.CONTAINER_CREATED))
-        event = await first
-    event.created_at = 0
-    assert event == cri.ContainerEventResponse(
-        container_id="c",
-        container_event_type=cri.CONTAINER_CREATED_EVENT,
-        pod_sandbox_status=status,
-        containers_statuses=[cri.ContainerStatus(id="c", state=cri.CONTAINER_CREATED)],
-    )
-    with pytest.raises(errors.Unavailable):
-        await anext(events)
-    await made.lifecycle.stop()
-
-
 def test_every_call_has_its_deadline() -> None:
     """The kubelet's: stop has the grace period on top, exec the command's time, none for a command without; a pull has none."""
     assert stop_deadline(cri.StopContainerRequest(timeout=30)) == 150

@@ -27,6 +27,8 @@ def listing(*states: int) -> Listing:
         (listing(cri.CONTAINER_RUNNING), listing(cri.CONTAINER_EXITED), [STOPPED]),
         (listing(cri.CONTAINER_RUNNING), listing(cri.CONTAINER_UNKNOWN), [STOPPED]),
         (listing(cri.CONTAINER_EXITED), listing(), [DELETED]),
+        (listing(cri.CONTAINER_CREATED), listing(), [DELETED]),
+        (listing(cri.CONTAINER_RUNNING), listing(), [STOPPED, DELETED]),
         (listing(cri.CONTAINER_RUNNING), listing(cri.CONTAINER_RUNNING), []),
     ],
 )
@@ -48,8 +50,14 @@ def test_a_sandbox_is_told_by_its_own_id() -> None:
 @pytest.mark.parametrize(("told", "expected"), [(False, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]), (True, [0.01, 0.02, 0.04])])
 def test_looks_become_rarer_while_nothing_happens(told: bool, expected: list[float]) -> None:
     """From 100 ms to 1 s without hints; a hint is followed by close looks."""
-    pauses = [next_pause(5.0, active=True, told=told)]
+    pauses = [next_pause(5.0, active=True, told=told, settled=False)]
     while len(pauses) < len(expected):
-        pauses.append(next_pause(pauses[-1], active=False, told=told))
+        pauses.append(next_pause(pauses[-1], active=False, told=told, settled=False))
     assert pauses == expected
-    assert next_pause(9.0, active=False, told=True) == 10.0
+    assert next_pause(9.0, active=False, told=True, settled=False) == 10.0
+
+
+def test_nothing_is_looked_for_when_all_that_was_told_has_been_seen() -> None:
+    """Then only the net is left; without hints nobody can know that."""
+    assert next_pause(0.01, active=True, told=True, settled=True) == 10.0
+    assert next_pause(0.1, active=True, told=False, settled=True) == 0.1

@@ -1,0 +1,99 @@
+"""Requests that an older peer would carry out in part."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.cri import demands
+from runtimes.cri.factory import cri_runtime
+
+
+def _user_namespace() -> cri.PodSandboxConfig:
+    config = cri.PodSandboxConfig()
+    config.linux.security_context.namespace_options.userns_options.mode = cri.POD
+    return config
+
+
+def _read_only() -> cri.ContainerConfig:
+    return cri.ContainerConfig(mounts=[cri.Mount(container_path="/a"), cri.Mount(recursive_read_only=True)])
+
+
+def _strict() -> cri.ContainerConfig:
+    config = cri.ContainerConfig()
+    config.linux.security_context.supplemental_groups_policy = cri.SupplementalGroupsPolicy.Strict
+    return config
+
+
+def test_what_is_asked() -> None:
+    """Only what would be less isolation if it were left out; the usual pod asks nothing."""
+    host = cri.PodSandboxConfig()
+    host.linux.security_context.namespace_options.userns_options.mode = cri.NODE
+    assert demands.of_sandbox(cri.PodSandboxConfig()) == frozenset()
+    assert demands.of_sandbox(host) == frozenset()
+    assert demands.of_sandbox(_user_namespace()) == {demands.USER_NAMESPACES}
+    assert demands.of_container(cri.ContainerConfig()) == frozenset()
+    assert demands.of_container(_read_only()) == {demands.RECURSIVE_READ_ONLY}
+    assert demands.of_container(_strict()) == {demands.STRICT_GROUPS}
+
+
+ABLE = cri.StatusResponse(
+    runtime_handlers=[
+        cri.RuntimeHandler(name="runc", features={"user_namespaces": True, "recursive_read_only_mounts": True}),
+        cri.RuntimeHandler(name="kata"),
+    ],
+    features=cri.RuntimeFeatures(supplemental_groups_policy=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "handler", "expected"),
+    [
+        (cri.StatusResponse(), "runc", set()),
+        (ABLE, "runc", {demands.USER_NAMESPACES, demands.RECURSIVE_READ_ONLY, demands.STRICT_GROUPS}),
+        (ABLE, "kata", {demands.STRICT_GROUPS}),
+        (ABLE, "other", {demands.STRICT_GROUPS}),
+    ],
+)
+def test_what_a_peer_can(status: cri.StatusResponse, handler: str, expected: set[str]) -> None:
+    """By handler; a peer that lists none can nothing of it."""
+    assert demands.met(status, handler) == expected
+
+
+@pytest.mark.parametrize("able", [False, True])
+async def test_refused_before_the_peer_sees_it(tmp_path: Path, peer: Any, able: bool) -> None:
+    """NotSupported names what is missing; a peer that can gets the request as it is."""
+    seen: list[str] = []
+
+    def answering(name: str, response: Any) -> Callable[[Any, Any], Awaitable[Any]]:
+        async def answer(_request: Any, _context: Any) -> Any:
+            seen.append(name)
+            return response
+
+        return answer
+
+    status = cri.PodSandboxStatusResponse(status=cri.PodSandboxStatus(runtime_handler="runc"))
+    answers = {
+        "Status": answering("Status", ABLE if able else cri.StatusResponse()),
+        "PodSandboxStatus": answering("PodSandboxStatus", status),
+        "RunPodSandbox": answering("RunPodSandbox", cri.RunPodSandboxResponse(pod_sandbox_id="s")),
+        "CreateContainer": answering("CreateContainer", cri.CreateContainerResponse(container_id="c")),
+    }
+    calls = (
+        ("run_pod_sandbox", cri.RunPodSandboxRequest(config=_user_namespace()), demands.USER_NAMESPACES),
+        ("create_container", cri.CreateContainerRequest(config=_read_only()), demands.RECURSIVE_READ_ONLY),
+        ("create_container", cri.CreateContainerRequest(config=_strict()), demands.STRICT_GROUPS),
+    )
+    async with peer(tmp_path / "s", answers):
+        made = cri_runtime("containerd", {"endpoint": f"unix://{tmp_path / 's'}", "handler": "runc"})
+        for verb, request, missing in calls:
+            if able:
+                await getattr(made.service, verb)(request)
+                continue
+            with pytest.raises(errors.NotSupported, match=missing):
+                await getattr(made.service, verb)(request)
+        await made.lifecycle.stop()
+    assert ("RunPodSandbox" in seen, "CreateContainer" in seen) == (able, able)
