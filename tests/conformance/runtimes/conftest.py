@@ -17,12 +17,16 @@ from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
+from containerd_under_test import Containerd, containerd
+from url_streaming import URLStreaming
 
 from proto import cri_pb2 as cri
+from runtimes import errors
 from runtimes.contract import ImageService, LocalStreaming, RuntimeService
+from runtimes.cri.factory import cri_runtime
 from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.engine import OCIRuntime
 from runtimes.oci.images.store import DiskImageStore
@@ -41,6 +45,7 @@ EXCEPTIONS = {
         "runsc",
         "container limits",
     ): "one gVisor sandbox holds all containers of a pod: only the pod's limit is the kernel's",
+    ("runsc", "statistics of one container"): "the processes of all containers are the sandbox's",
     ("runsc", "host files in proc"): "gVisor has a /proc of its own, without these files",
     ("runsc", "mount propagation"): "mounts made on the host later are not seen by the sandbox's file server",
     ("runsc", "host namespaces"): "a sandbox has its own kernel: the host's PID and IPC namespaces cannot be shared",
@@ -54,6 +59,32 @@ EXCEPTIONS = {
     ("runsc", "devices"): "gVisor shows only devices that it implements itself",
     ("runsc", "recursive read-only"): "runsc has no rro mount option",
     ("runsc", "no_new_privs in proc"): "the guest kernel always behaves as if it were set and reports nothing",
+    # containerd 1.6 was made for the CRI of Kubernetes 1.23: fields and verbs that came later are unknown to it
+    (
+        "containerd",
+        "error codes",
+    ): "1.6 answers UNKNOWN, or whatever lies below, for a wrong state, a taken name and a bad argument",
+    ("containerd", "stop signals in the configuration"): "ContainerConfig.stop_signal came with CRI of 1.33",
+    ("containerd", "relative host paths"): "1.6 makes them, below its own working directory",
+    ("containerd", "runtime configuration"): "the RuntimeConfig verb came with containerd 2.0",
+    ("containerd", "recursive read-only"): "came with containerd 2.0; refused by runtimes/cri",
+    ("containerd", "image volumes"): "came with containerd 2.1; it refuses them, in words of its own",
+    ("containerd", "user namespaces"): "came with containerd 1.7; refused by runtimes/cri",
+    ("containerd", "group policies"): "came with containerd 2.0; Strict is refused by runtimes/cri",
+    ("containerd", "users in the status"): "ContainerStatus.user came with containerd 2.0",
+    (
+        "containerd",
+        "capabilities with a prefix",
+    ): "1.6 puts CAP_ before every name, and leaves out what it does not know",
+    ("containerd", "ambient capabilities"): "came with containerd 1.7",
+    ("containerd", "AppArmor's default without AppArmor"): "1.6 refuses every profile on a host that has none",
+    (
+        "containerd",
+        "a writable /sys",
+    ): "the pause container mounts the pod's sysfs read-only, and the kernel has one of it a network namespace",
+    ("containerd", "no update after the end"): "1.6 notes the new limits of a container that has ended",
+    ("containerd", "execs end with their children"): "1.6 waits for everyone who holds the command's output open",
+    ("containerd", "execs end with their client"): "1.6 leaves the command running when its client goes away",
 }
 
 
@@ -75,6 +106,14 @@ class Subject:
         """Skip the test, with the reason, where the implementation is known not to have the ability."""
         if reason := EXCEPTIONS.get((self.name, ability)):
             pytest.skip(f"{self.name}: {reason}")
+
+    def can(self, ability: str) -> bool:
+        """For a test that has more to say: whether the implementation has the ability."""
+        return (self.name, ability) not in EXCEPTIONS
+
+    def refusal(self, kind: type[errors.RuntimeFault], match: str | None = None) -> Any:
+        """Expects an error of that class; of any, where the implementation's codes do not tell them apart."""
+        return pytest.raises(kind if self.can("error codes") else errors.RuntimeFault, match=match)
 
     # sandboxes
 
@@ -272,7 +311,33 @@ async def oci_subject(name: str, directory: Path, image_store: Path) -> AsyncIte
         await store.stop()
 
 
-FACTORIES = {"runc": oci_subject, "crun": oci_subject, "runsc": oci_subject}
+@contextlib.asynccontextmanager
+async def containerd_subject(daemon: Containerd, directory: Path) -> AsyncIterator[Subject]:
+    """A socket's runtime. The daemon outlives the test; what the test made in it does not."""
+    made = cri_runtime("containerd", {"endpoint": daemon.endpoint, "handler": "runc"})
+    await made.lifecycle.start()
+    subject = Subject(
+        name="containerd",
+        handler="runc",
+        service=made.service,
+        images=made.images,
+        streaming=URLStreaming(made.service),
+        cgroup_parent=f"/natest-{secrets.token_hex(4)}",
+        directory=directory,
+        image_ref=IMAGE,
+    )
+    try:
+        yield subject
+    finally:
+        pods = await made.service.list_pod_sandbox(cri.ListPodSandboxRequest())
+        for pod in pods.items:
+            await made.service.stop_pod_sandbox(cri.StopPodSandboxRequest(pod_sandbox_id=pod.id))
+            await made.service.remove_pod_sandbox(cri.RemovePodSandboxRequest(pod_sandbox_id=pod.id))
+        await made.lifecycle.stop()
+        remove_cgroups(subject.cgroup_parent)
+
+
+OCI_RUNTIMES = ("crun", "runc", "runsc")
 
 
 @pytest.fixture
@@ -284,12 +349,26 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-@pytest.fixture(params=sorted(FACTORIES))
+@pytest.fixture(scope="session")
+def containerd_daemon(image_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
+    """One daemon for all tests of a worker, with the suite's image; its bridge and subnet are its own."""
+    if shutil.which("containerd") is None:
+        pytest.skip("containerd is not installed")
+    subnet = f"10.252.{secrets.randbelow(256)}.0/24"
+    with containerd(tmp_path_factory.mktemp("c"), image_archive, subnet=subnet) as daemon:
+        yield daemon
+
+
+@pytest.fixture(params=[*OCI_RUNTIMES, "containerd"])
 async def runtime(request: pytest.FixtureRequest, folder: Path, image_store: Path) -> AsyncIterator[Subject]:
     """One started implementation after the other; afterwards nothing of the test may be left on the host."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    async with FACTORIES[request.param](request.param, folder, image_store) as subject:
+    if request.param == "containerd":
+        made = containerd_subject(request.getfixturevalue("containerd_daemon"), folder)
+    else:
+        made = oci_subject(request.param, folder, image_store)
+    async with made as subject:
         yield subject
     assert leaks(folder, subject.cgroup_parent) == []
 
@@ -310,6 +389,13 @@ def leaks(directory: Path, cgroup_parent: str) -> list[str]:
             if path.name == cgroup_parent[1:] and path.exists()
         ]
     return found
+
+
+def remove_cgroups(parent: str) -> None:
+    """The pods' cgroups, which are the agent's to remove, not a CRI runtime's."""
+    for root in Path("/sys/fs/cgroup").iterdir():
+        for path, _, _ in os.walk(root / parent.lstrip("/"), topdown=False):
+            Path(path).rmdir()
 
 
 def mount_hugetlb() -> None:

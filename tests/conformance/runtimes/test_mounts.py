@@ -152,6 +152,7 @@ async def test_recursive_read_only(runtime, tmp_path):
 
 async def test_an_image_as_a_volume(runtime):
     """An image, or a folder in it, is mounted read-only; links in it lead nowhere else."""
+    runtime.needs("image volumes")
     pod = await runtime.run_sandbox()
     config = runtime.container_config(
         "cat /image/etc/group | head -1; cat /part/index.html | head -c 9; touch /image/x 2>&1 | wc -l"

@@ -84,18 +84,23 @@ async def test_user_and_groups(runtime, security, uid, gid, groups):
     """Who the process is, in its own eyes and in the status; groups of the image are merged unless the policy is strict."""
     pod, config = await runtime.run_sandbox(), runtime.container_config()
     config.linux.security_context.MergeFrom(security)
+    if security.supplemental_groups_policy == STRICT and not runtime.can("group policies"):
+        with pytest.raises(errors.NotSupported, match="supplemental"):
+            await runtime.create(pod, config)
+        return
     found, status = await proc_status(runtime, config, pod)
     assert (int(found["Uid"].split()[0]), int(found["Gid"].split()[0])) == (uid, gid)
     assert sorted(map(int, found["Groups"].split())) == sorted(groups)
-    user = status.user.linux
-    assert (user.uid, user.gid, list(user.supplemental_groups)) == (uid, gid, groups)
+    if runtime.can("users in the status"):
+        user = status.user.linux
+        assert (user.uid, user.gid, list(user.supplemental_groups)) == (uid, gid, groups)
 
 
 async def test_a_group_without_a_user_is_refused(runtime):
     """run_as_group needs run_as_user, or an image that has a user."""
     pod, config = await runtime.run_sandbox(), runtime.container_config()
     config.linux.security_context.run_as_group.value = 5
-    with pytest.raises(errors.InvalidArgument, match="without user"):
+    with runtime.refusal(errors.InvalidArgument, match="without user"):
         await runtime.create(pod, config)
 
 
@@ -113,6 +118,8 @@ async def test_a_group_without_a_user_is_refused(runtime):
 )
 async def test_capabilities(runtime, add, drop, ambient, effective):
     """The default set, and what is added to and dropped from it."""
+    if any(name.startswith("CAP_") for name in (*add, *drop)):
+        runtime.needs("capabilities with a prefix")
     pod, config = await runtime.run_sandbox(), runtime.container_config()
     capabilities = config.linux.security_context.capabilities
     capabilities.add_capabilities.extend(add)
@@ -139,6 +146,7 @@ async def test_all_capabilities(runtime):
 
 async def test_ambient_capabilities_reach_a_plain_user(runtime):
     """A non-root user keeps an ambient capability, and has none without."""
+    runtime.needs("ambient capabilities")
     pod = await runtime.run_sandbox()
     config = runtime.container_config()
     config.linux.security_context.run_as_user.value = 1000
@@ -199,12 +207,13 @@ async def test_apparmor_and_selinux_are_refused_where_they_are_not(runtime):
     config.linux.security_context.apparmor.CopyFrom(
         cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref="my-profile")
     )
-    with pytest.raises(errors.RuntimeFault, match="my-profile"):
+    with pytest.raises(errors.RuntimeFault, match=r"(?i)apparmor|my-profile"):
         await runtime.create(pod, config)
-    config = runtime.container_config()
-    config.linux.security_context.apparmor.profile_type = cri.SecurityProfile.RuntimeDefault
-    config.linux.security_context.apparmor.SetInParent()
-    await runtime.create(pod, config)
+    if runtime.can("AppArmor's default without AppArmor"):
+        config = runtime.container_config()
+        config.linux.security_context.apparmor.profile_type = cri.SecurityProfile.RuntimeDefault
+        config.linux.security_context.apparmor.SetInParent()
+        await runtime.create(pod, config)
 
 
 async def test_a_read_only_root(runtime):
@@ -252,7 +261,8 @@ async def test_a_privileged_container(runtime):
     assert lines[0] == "/dev/kmsg"
     assert int(found["CapEff"], 16) & (1 << 21)
     assert found["Seccomp"].strip() == "0"
-    assert "(rw," in next(line for line in lines if " /sys " in line)
+    if runtime.can("a writable /sys"):
+        assert "(rw," in next(line for line in lines if " /sys " in line)
     assert int(lines[-1]) > 0
 
 

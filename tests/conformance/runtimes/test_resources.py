@@ -47,7 +47,10 @@ async def test_limits_are_in_force(runtime):
         assert cgroup_file(runtime, pod, container_id, "memory", "memory.limit_in_bytes", "") == str(64 * MIB)
     if cpusets():
         assert cgroup_file(runtime, pod, container_id, "cpuset", "cpuset.cpus", "cpuset.cpus") == "0"
-    assert (await runtime.status(container_id)).resources.linux == wanted
+    told = (await runtime.status(container_id)).resources.linux
+    assert {field.name: getattr(told, field.name) for field, _ in wanted.ListFields()} == {
+        field.name: value for field, value in wanted.ListFields()
+    }
 
 
 async def test_limits_change_while_it_runs(runtime):
@@ -71,6 +74,8 @@ async def test_limits_change_while_it_runs(runtime):
     found = (await runtime.status(container_id)).resources.linux
     assert (found.cpu_shares, found.cpu_quota, found.memory_limit_in_bytes) == (512, 70000, 96 * MIB)
     await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=0))
+    if not runtime.can("no update after the end"):
+        return
     with pytest.raises(errors.WrongState):
         await runtime.service.update_container_resources(
             cri.UpdateContainerResourcesRequest(container_id=container_id, linux=change)
@@ -89,12 +94,16 @@ async def test_statistics_of_a_container(runtime):
     first = (await runtime.service.container_stats(request)).stats
     assert first.attributes.id == container_id
     assert dict(first.attributes.labels) == {"part": "main"}
-    if runtime.name == "runsc":
-        return  # the figures of a single container are not to be had: its processes are the sandbox's
-    while True:
-        second = (await runtime.service.container_stats(request)).stats
-        if second.cpu.usage_core_nano_seconds.value > first.cpu.usage_core_nano_seconds.value:
-            break
+    if not runtime.can("statistics of one container"):
+        return
+
+    async def later():
+        """Figures may be collected now and then only."""
+        stats = (await runtime.service.container_stats(request)).stats
+        grown = stats.cpu.usage_core_nano_seconds.value > first.cpu.usage_core_nano_seconds.value
+        return stats if grown and stats.writable_layer.used_bytes.value and stats.cpu.usage_nano_cores.value else None
+
+    second = await runtime.eventually(later)
     assert second.cpu.timestamp > first.cpu.timestamp
     assert second.cpu.usage_nano_cores.value > 0
     assert 0 < second.memory.working_set_bytes.value <= second.memory.usage_bytes.value
