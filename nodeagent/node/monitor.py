@@ -43,8 +43,10 @@ class RuntimeMonitor:
         """One look at every runtime, side by side."""
         runtimes = tuple(self._registry)
         answers = await asyncio.gather(*(self._status(runtime) for runtime in runtimes))
-        versions = await asyncio.gather(*(self._version(runtime) for runtime in runtimes))
-        images = await asyncio.gather(*(self._list_images(runtime) for runtime in runtimes))
+        # one that does not answer is not asked more: the others', and its own, state must not wait for it
+        up = [runtime for runtime, answer in zip(runtimes, answers, strict=True) if not isinstance(answer, str)]
+        versions = await asyncio.gather(*(self._version(runtime) for runtime in up))
+        images = await asyncio.gather(*(self._list_images(runtime) for runtime in up))
         errors: list[str] = []
         handler_errors: list[str] = []
         handlers: list[Handler] = []
@@ -56,9 +58,9 @@ class RuntimeMonitor:
                 continue
             told += _errors(answer) if default else [f"{runtime.handler}: {text}" for text in _errors(answer)]
             handlers += _handlers(runtime, answer, default=default)
-        by_handler = dict(zip((runtime.handler for runtime in runtimes), versions, strict=True))
+        by_handler = dict(zip((runtime.handler for runtime in up), versions, strict=True))
         state = RuntimeState(
-            version=by_handler[self._registry.default_handler],
+            version=by_handler.get(self._registry.default_handler, ""),
             errors=tuple(dict.fromkeys(errors)),
             handler_errors=tuple(dict.fromkeys(handler_errors)) if len(runtimes) > 1 else None,
             handlers=tuple(handlers),
