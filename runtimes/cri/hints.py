@@ -18,7 +18,7 @@ REQUEST = containerd.SubscribeRequest(
     ]
 )
 MAX_WAITING = 4096
-PATIENCE_LOOKS = 12
+PATIENCE_LOOKS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
