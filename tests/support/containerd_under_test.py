@@ -18,6 +18,19 @@ PAUSE_IMAGE = "localhost/pause:1"
 _DEADLINE_SECONDS = 60.0
 
 
+def bridge_network(name: str, subnet: str, data_dir: Path) -> str:
+    """A CNI configuration list: a bridge of that name, addresses of that subnet, host ports."""
+    ipam = {
+        "type": "host-local",
+        "ranges": [[{"subnet": subnet}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+        "dataDir": str(data_dir),
+    }
+    bridge = {"type": "bridge", "bridge": name, "isGateway": True, "ipMasq": False, "ipam": ipam}
+    plugins = [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}]
+    return json.dumps({"cniVersion": "1.0.0", "name": name, "plugins": plugins})
+
+
 def build_pause_image(out: Path) -> None:
     """busybox that sleeps until it is told to end: what holds a sandbox's namespaces."""
     module = ModuleType("demo_image_for_pause")
@@ -111,16 +124,7 @@ class Containerd:
     def _write_configuration(self) -> None:
         cni = self.directory / "cni"
         cni.mkdir(parents=True, exist_ok=True)
-        ipam = {
-            "type": "host-local",
-            "ranges": [[{"subnet": self.subnet}]],
-            "routes": [{"dst": "0.0.0.0/0"}],
-            "dataDir": str(self.directory / "ipam"),
-        }
-        bridge = {"type": "bridge", "bridge": self.bridge, "isGateway": True, "ipMasq": False, "ipam": ipam}
-        plugins = [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}]
-        network = {"cniVersion": "1.0.0", "name": self.bridge, "plugins": plugins}
-        (cni / "10-test.conflist").write_text(json.dumps(network))
+        (cni / "10-test.conflist").write_text(bridge_network(self.bridge, self.subnet, self.directory / "ipam"))
         (self.directory / "config.toml").write_text(
             f"""version = 2
 root = "{self.directory}/root"

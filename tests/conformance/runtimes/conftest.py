@@ -6,9 +6,11 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -20,7 +22,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 import pytest
-from containerd_under_test import Containerd, containerd
+from containerd_under_test import Containerd, bridge_network, containerd
 from url_streaming import URLStreaming
 
 from proto import cri_pb2 as cri
@@ -28,14 +30,20 @@ from runtimes import errors
 from runtimes.contract import ImageService, LocalStreaming, RuntimeService
 from runtimes.cri.factory import cri_runtime
 from runtimes.oci.config import OCIRuntimeConfig
+from runtimes.oci.core import NetworkProvider
 from runtimes.oci.engine import OCIRuntime
 from runtimes.oci.images.store import DiskImageStore
+from runtimes.oci.network import CNINetwork, CNISettings
 
 T = TypeVar("T")
 
 IMAGE = "localhost/conformance:1"
 DEADLINE_SECONDS = 30.0
 
+FILES = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1001:web:/www:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
+    "etc/group": "root:x:0:\nweb:x:1001:\nstaff:x:2000:web\naudit:x:2001:web,other\nnogroup:x:65534:\n",
+}
 MASKED_PATHS = ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"]
 READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
@@ -83,6 +91,7 @@ EXCEPTIONS = {
         "a writable /sys",
     ): "the pause container mounts the pod's sysfs read-only, and the kernel has one of it a network namespace",
     ("containerd", "no update after the end"): "1.6 notes the new limits of a container that has ended",
+    ("containerd", "list one image"): "ListImages answers all there are, whatever the filter, up to this day",
     ("containerd", "execs end with their children"): "1.6 waits for everyone who holds the command's output open",
     ("containerd", "execs end with their client"): "1.6 leaves the command running when its client goes away",
 }
@@ -253,11 +262,7 @@ def demo_image() -> ModuleType:
 def image_archive(demo_image: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A docker or OCI archive of the image that all tests use: busybox with users and groups of its own."""
     path = tmp_path_factory.mktemp("image") / "image.tar"
-    files = {
-        "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1001:web:/www:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
-        "etc/group": "root:x:0:\nweb:x:1001:\nstaff:x:2000:web\naudit:x:2001:web,other\nnogroup:x:65534:\n",
-    }
-    demo_image.build(path, tag=IMAGE, files=files, config={"Env": ["PATH=/bin:/usr/bin", "FROM_IMAGE=yes"]})
+    demo_image.build(path, tag=IMAGE, files=FILES, config={"Env": ["PATH=/bin:/usr/bin", "FROM_IMAGE=yes"]})
     return path
 
 
@@ -277,7 +282,9 @@ def image_store(image_archive: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @contextlib.asynccontextmanager
-async def oci_subject(name: str, directory: Path, image_store: Path) -> AsyncIterator[Subject]:
+async def oci_subject(
+    name: str, directory: Path, image_store: Path, network: NetworkProvider | None = None
+) -> AsyncIterator[Subject]:
     path = shutil.which(name)
     if path is None:
         pytest.skip(f"{name} is not installed")
@@ -289,7 +296,7 @@ async def oci_subject(name: str, directory: Path, image_store: Path) -> AsyncIte
     config = OCIRuntimeConfig(
         name=name, path=path, global_args=args, state_dir=directory / "state", run_dir=directory / "run"
     )
-    engine = OCIRuntime(config=config, images=store, network=None)
+    engine = OCIRuntime(config=config, images=store, network=network)
     await engine.start()
     subject = Subject(
         name=name,
@@ -359,18 +366,93 @@ def containerd_daemon(image_archive: Path, tmp_path_factory: pytest.TempPathFact
         yield daemon
 
 
-@pytest.fixture(params=[*OCI_RUNTIMES, "containerd"])
-async def runtime(request: pytest.FixtureRequest, folder: Path, image_store: Path) -> AsyncIterator[Subject]:
-    """One started implementation after the other; afterwards nothing of the test may be left on the host."""
+def _subject(
+    request: pytest.FixtureRequest, folder: Path, image_store: Path, network: NetworkProvider | None = None
+) -> contextlib.AbstractAsyncContextManager[Subject]:
     if os.geteuid() != 0:
         pytest.skip("needs root")
     if request.param == "containerd":
-        made = containerd_subject(request.getfixturevalue("containerd_daemon"), folder)
-    else:
-        made = oci_subject(request.param, folder, image_store)
-    async with made as subject:
+        return containerd_subject(request.getfixturevalue("containerd_daemon"), folder)
+    return oci_subject(request.param, folder, image_store, network)
+
+
+@pytest.fixture(params=[*OCI_RUNTIMES, "containerd"])
+async def runtime(request: pytest.FixtureRequest, folder: Path, image_store: Path) -> AsyncIterator[Subject]:
+    """One started implementation after the other; afterwards nothing of the test may be left on the host."""
+    async with _subject(request, folder, image_store) as subject:
         yield subject
     assert leaks(folder, subject.cgroup_parent) == []
+
+
+@pytest.fixture(params=[*OCI_RUNTIMES, "containerd"])
+async def networked(request: pytest.FixtureRequest, folder: Path, image_store: Path) -> AsyncIterator[Subject]:
+    """As `runtime`, with pods on a bridge that can be reached from the host; containerd's always are."""
+    bridge = f"natc{secrets.token_hex(4)}"
+    settings = CNISettings(conf_dir=folder / "net.d", bin_dirs=(Path("/usr/lib/cni"),), cache_dir=folder / "cni")
+    settings.conf_dir.mkdir()
+    subnet = f"10.249.{secrets.randbelow(256)}.0/24"
+    (settings.conf_dir / "10-test.conflist").write_text(bridge_network(bridge, subnet, folder / "ipam"))
+    try:
+        async with _subject(request, folder, image_store, CNINetwork(settings)) as subject:
+            yield subject
+    finally:
+        await asyncio.to_thread(subprocess.run, ["ip", "link", "del", bridge], capture_output=True, check=False)
+    assert leaks(folder, subject.cgroup_parent) == []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """A registry on this machine, plain HTTP, as every runtime takes it from a loopback address."""
+
+    host: str
+    folder: Path
+    build: Callable[..., str]
+
+    def push(self, name: str, **config: Any) -> tuple[str, str, str]:
+        """Build an image with that configuration and push it: (reference, image id, manifest digest)."""
+        archive, digest = self.folder / f"{secrets.token_hex(4)}.tar", self.folder / f"{secrets.token_hex(4)}.digest"
+        image_id = self.build(archive, tag="localhost/pushed:1", files=FILES, config=config)
+        reference = f"{self.host}/{name}"
+        argv = ["skopeo", "copy", "-q", "--dest-tls-verify=false", f"--digestfile={digest}"]
+        subprocess.run([*argv, f"oci-archive:{archive}", f"docker://{reference}"], check=True, timeout=60)
+        archive.unlink()
+        return reference, image_id, digest.read_text().strip()
+
+
+@pytest.fixture(scope="session")
+def registry(demo_image: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """docker-registry, one for all tests of a worker."""
+    if shutil.which("docker-registry") is None:
+        pytest.skip("docker-registry is not installed")
+    folder = tmp_path_factory.mktemp("registry")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+    config = {
+        "version": 0.1,
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+        "http": {"addr": host},
+    }
+    (folder / "config.yml").write_text(json.dumps(config))
+    argv = ["docker-registry", "serve", str(folder / "config.yml")]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not _listens(host):
+            assert process.poll() is None and time.monotonic() < deadline, "docker-registry does not listen"
+            time.sleep(0.05)
+        yield Registry(host=host, folder=folder, build=demo_image.build)
+    finally:
+        process.kill()
+        process.wait(DEADLINE_SECONDS)
+
+
+def _listens(host: str) -> bool:
+    address, _, port = host.partition(":")
+    with contextlib.suppress(OSError), socket.create_connection((address, int(port)), timeout=1):
+        return True
+    return False
 
 
 def leaks(directory: Path, cgroup_parent: str) -> list[str]:
