@@ -11,6 +11,8 @@ from proto import cri_pb2 as cri
 from runtimes import errors
 
 pytestmark = pytest.mark.node
+# What is about the store alone: the engine's is one for all its handlers.
+each_store = pytest.mark.parametrize("runtime", ["runc", "containerd"], indirect=True)
 
 
 def spec(name):
@@ -77,6 +79,7 @@ async def test_pull_by_tag(runtime, pushed):
     assert digest in status.image_ref or image_id in status.image_ref
 
 
+@each_store
 async def test_pull_by_digest(runtime, pushed):
     """Without a tag, so it has none; a digest of nothing is NotFound."""
     reference, image_id, digest = pushed()
@@ -89,6 +92,7 @@ async def test_pull_by_digest(runtime, pushed):
         await pull(runtime, by_digest(reference, f"sha256:{'0' * 64}"))
 
 
+@each_store
 async def test_pulling_again_changes_nothing(runtime, pushed):
     """One after the other or all at once: the same answer, and one image."""
     reference, image_id, _ = pushed()
@@ -99,6 +103,7 @@ async def test_pulling_again_changes_nothing(runtime, pushed):
     assert list(found[image_id].repo_tags) == [reference]
 
 
+@each_store
 async def test_two_tags_of_one_image(runtime, pushed, registry):
     """One image with two names; removing it by one of them removes both."""
     labels = {"unique": secrets.token_hex(8)}
@@ -112,6 +117,7 @@ async def test_two_tags_of_one_image(runtime, pushed, registry):
     assert [await find(runtime, name) for name in (one, other, image_id)] == [None, None, None]
 
 
+@each_store
 @pytest.mark.parametrize("name", ["tag", "digest", "id"])
 async def test_remove(runtime, pushed, name):
     """By any of its names; again is fine, and another image stays."""
@@ -139,6 +145,7 @@ async def test_removing_an_image_in_use(runtime, pushed):
     assert "It runs" in await runtime.sh(container_id, "cat /www/index.html")
 
 
+@each_store
 async def test_what_is_not_there(runtime, registry):
     """An absent image is an answer without one; pulling what a registry does not have is NotFound; a registry that is not
     there is an error that names it."""
@@ -152,6 +159,7 @@ async def test_what_is_not_there(runtime, registry):
         await pull(runtime, "127.0.0.1:1/no/such:1")
 
 
+@each_store
 @pytest.mark.parametrize(
     "name", ["", "localhost/UPPER:1", "bad name:1", "localhost/x:bad tag", "localhost/x@sha256:12"]
 )
@@ -161,6 +169,7 @@ async def test_names_that_are_none(runtime, name):
         await pull(runtime, name)
 
 
+@each_store
 async def test_whose_image_it_is(runtime, pushed):
     """A number is told as the user's id, a word as its name: what runAsNonRoot is checked against."""
     expected = {"1000": (1000, ""), "1000:7": (1000, ""), "web": (None, "web"), "web:staff": (None, "web")}
@@ -202,6 +211,7 @@ async def test_what_an_image_says_of_its_containers(runtime, pushed):
     assert log.read_text().splitlines()[0].split(" ", 3)[3].strip() == "other"
 
 
+@each_store
 async def test_the_stores_file_system(runtime):
     """Where images lie, and what they take of it."""
 
