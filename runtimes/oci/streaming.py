@@ -42,6 +42,7 @@ class Streaming:
         return cri.ExecSyncResponse(stdout=bytes(output[1]), stderr=bytes(output[2]), exit_code=code)
 
     async def open_exec(self, request: cri.ExecRequest) -> StreamSession:
+        _check_streams(request)
         container = self._core.registry.container(request.container_id)
         return await execs.open_exec(
             self._core,
@@ -54,6 +55,7 @@ class Streaming:
         )
 
     async def open_attach(self, request: cri.AttachRequest) -> StreamSession:
+        _check_streams(request)
         container = self._core.registry.container(request.container_id)
         return await attach.open_attach(
             container,
@@ -88,6 +90,14 @@ class Streaming:
                             return
             except TimeoutError:
                 raise errors.Timeout(f"the log of container {container.id} was not reopened in time") from None
+
+
+def _check_streams(request: cri.ExecRequest | cri.AttachRequest) -> None:
+    """As the CRI has it. Raises InvalidArgument."""
+    if not (request.stdin or request.stdout or request.stderr):
+        raise errors.InvalidArgument("one of stdin, stdout and stderr must be set")
+    if request.tty and request.stderr:
+        raise errors.InvalidArgument("tty and stderr cannot both be set: a terminal has one output")
 
 
 async def _collect(stream: AsyncIterator[tuple[int, bytes]], output: dict[int, bytearray]) -> None:
