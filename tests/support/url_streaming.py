@@ -35,6 +35,7 @@ class Stream:
         self.id = stream_id
         self.incoming: asyncio.Queue[bytes] = asyncio.Queue(_QUEUE_LENGTH)
         self.accepted = asyncio.Event()
+        self.refused = False
         self.ended = False
         self._closed = False
 
@@ -93,7 +94,7 @@ class Connection:
         return cls(reader, writer)
 
     async def stream(self, **headers: str) -> Stream:
-        """Open a stream, and wait until the server has taken it."""
+        """Open a stream, and wait until the server has taken it. Raises InvalidArgument for one that it refuses."""
         stream = Stream(self, self._next_id)
         self._next_id += 2
         self._streams[stream.id] = stream
@@ -101,6 +102,8 @@ class Connection:
         await self.send(frames.control(Kind.SYN_STREAM, struct.pack("!IIBB", stream.id, 0, 0, 0) + block))
         async with asyncio.timeout(CONNECT_SECONDS):
             await stream.accepted.wait()
+        if stream.refused:
+            raise errors.InvalidArgument(f"the runtime refused the stream {headers}")
         return stream
 
     async def send(self, frame: bytes) -> None:
@@ -125,8 +128,12 @@ class Connection:
                     await self._take(header.stream_id, payload, end=bool(header.flags & FIN))
                 elif header.kind is Kind.SYN_REPLY:
                     self._inflater.pairs(payload[4:])
-                    self._streams[frames.number(payload)].accepted.set()
+                    opened = self._streams[frames.number(payload)]
+                    opened.refused = bool(header.flags & FIN)  # so it says no: a reply that is the end
+                    opened.accepted.set()
                 elif header.kind is Kind.RST_STREAM:
+                    if not (reset := self._streams[frames.number(payload)]).accepted.is_set():
+                        reset.refused = True
                     await self._take(frames.number(payload), b"", end=True)
                 elif header.kind is Kind.PING:
                     await self.send(frames.control(Kind.PING, payload))
@@ -227,9 +234,9 @@ class URLSession(StreamSession):
         if status.get("status") == "Success":
             return 0
         for cause in (status.get("details") or {}).get("causes", ()):
-            if cause["reason"] == "ExitCode":
+            if cause.get("reason") == "ExitCode":
                 return int(cause["message"])
-        raise errors.RuntimeFault(status["message"])
+        raise errors.RuntimeFault(status.get("message", text))
 
     async def close(self) -> None:
         await self._connection.close()

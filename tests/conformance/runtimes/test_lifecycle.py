@@ -53,6 +53,71 @@ async def test_what_a_sandbox_reports(runtime):
         assert (sandbox_id in [item.id for item in items]) is found, wanted
 
 
+async def test_a_sandbox_and_its_list_entry_agree(runtime):
+    """Metadata, state, time of making, labels and annotations, before and after its end."""
+    before = time.time_ns()
+    pod = await runtime.run_sandbox()
+    made = time.time_ns()
+    for state in (cri.SANDBOX_READY, cri.SANDBOX_NOTREADY):
+        request = cri.PodSandboxStatusRequest(pod_sandbox_id=pod[0])
+        status = (await runtime.service.pod_sandbox_status(request)).status
+        (item,) = (await runtime.service.list_pod_sandbox(cri.ListPodSandboxRequest())).items
+        assert (status.state, before <= status.created_at <= made) == (state, True)
+        for name in ("id", "metadata", "state", "created_at", "labels", "annotations", "runtime_handler"):
+            assert getattr(item, name) == getattr(status, name), name
+        await runtime.service.stop_pod_sandbox(cri.StopPodSandboxRequest(pod_sandbox_id=pod[0]))
+
+
+async def test_a_container_and_its_list_entry_agree(runtime):
+    """In every state; the times that have passed stay as they are."""
+    pod = await runtime.run_sandbox()
+    container_id = await runtime.create(pod, runtime.container_config())
+    seen = []
+    for state in (cri.CONTAINER_CREATED, cri.CONTAINER_RUNNING, cri.CONTAINER_EXITED):
+        status = await runtime.status(container_id)
+        (item,) = (await runtime.service.list_containers(cri.ListContainersRequest())).containers
+        assert (status.state, item.pod_sandbox_id) == (state, pod[0])
+        for name in ("id", "metadata", "state", "created_at", "labels", "annotations"):
+            assert getattr(item, name) == getattr(status, name), name
+        assert item.image.image
+        assert item.image_ref
+        seen.append((status.created_at, status.started_at, status.finished_at))
+        if state == cri.CONTAINER_CREATED:
+            await runtime.start(container_id)
+        elif state == cri.CONTAINER_RUNNING:
+            await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=0))
+    created, started, finished = seen[2]
+    assert [tuple(map(bool, times)) for times in seen] == [
+        (True, False, False),
+        (True, True, False),
+        (True, True, True),
+    ]
+    assert seen[:2] == [(created, 0, 0), (created, started, 0)]
+    assert created <= started <= finished
+
+
+async def test_a_second_attempt_has_a_name_of_its_own(runtime):
+    """Metadata with another attempt is another sandbox, and another container, beside the first."""
+    first = await runtime.run_sandbox()
+    await runtime.service.stop_pod_sandbox(cri.StopPodSandboxRequest(pod_sandbox_id=first[0]))
+    config = cri.PodSandboxConfig()
+    config.CopyFrom(first[1])
+    config.metadata.attempt = 1
+    pod = await runtime.run_sandbox(config)
+    ids = []
+    for attempt in (0, 1):
+        container = runtime.container_config("exit 0")
+        container.metadata.attempt, container.log_path = attempt, f"main_{attempt}.log"
+        ids.append(await runtime.launch(pod, container))
+        await runtime.exited(ids[-1])
+    assert [(await runtime.status(entry)).metadata.attempt for entry in ids] == [0, 1]
+    listed = (await runtime.service.list_pod_sandbox(cri.ListPodSandboxRequest())).items
+    assert {(item.id, item.metadata.attempt, item.state) for item in listed} == {
+        (first[0], 0, cri.SANDBOX_NOTREADY),
+        (pod[0], 1, cri.SANDBOX_READY),
+    }
+
+
 async def test_containers_are_listed_by_every_filter(runtime):
     """id, state, sandbox and labels select; several at once must all hold."""
     pod = await runtime.run_sandbox()

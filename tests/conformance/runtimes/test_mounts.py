@@ -40,6 +40,22 @@ async def test_mounts_inside_mounts(runtime, tmp_path):
     assert (await runtime.run_in(pod, config))[1].strip() == "outerinner"
 
 
+async def test_links_of_the_host_are_followed(runtime, tmp_path):
+    """A volume may be named by a link, as kubelets' folders often are; what is mounted below it comes along."""
+    (tmp_path / "real" / "below").mkdir(parents=True)
+    (tmp_path / "real" / "file").write_text("by a link\n")
+    (tmp_path / "link").symlink_to("real")
+    linux.mount("natest", tmp_path / "real" / "below", "tmpfs")
+    try:
+        (tmp_path / "real" / "below" / "file").write_text("and below\n")
+        config = runtime.container_config("cat /data/file /data/below/file")
+        config.mounts.add(host_path=str(tmp_path / "link"), container_path="/data")
+        _, text = await runtime.run_in(await runtime.run_sandbox(), config)
+    finally:
+        linux.umount(tmp_path / "real" / "below")
+    assert text == "by a link\nand below\n"
+
+
 async def test_mounts_replace_the_sandbox_files(runtime, tmp_path):
     """A volume on /etc/hosts or /dev/shm is what the container sees there."""
     (tmp_path / "hosts").write_text("10.1.2.3 other\n")

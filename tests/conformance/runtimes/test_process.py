@@ -216,6 +216,20 @@ async def test_apparmor_and_selinux_are_refused_where_they_are_not(runtime):
         await runtime.create(pod, config)
 
 
+async def test_selinux_labels_where_there_is_no_selinux(runtime):
+    """A label that this host cannot apply is refused, or changes nothing for a host without SELinux: never half applied."""
+    pod, config = await runtime.run_sandbox(), runtime.container_config("echo runs")
+    config.linux.security_context.selinux_options.CopyFrom(
+        cri.SELinuxOption(user="system_u", role="system_r", type="container_t", level="s0:c1,c2")
+    )
+    try:
+        _, text = await runtime.run_in(pod, config)
+    except errors.RuntimeFault as error:
+        assert "selinux" in error.message.lower()
+    else:
+        assert text == "runs\n"
+
+
 async def test_a_read_only_root(runtime):
     """Nothing can be written to the image's files, while mounts stay writable."""
     pod = await runtime.run_sandbox()

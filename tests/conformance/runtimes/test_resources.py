@@ -82,6 +82,45 @@ async def test_limits_change_while_it_runs(runtime):
         )
 
 
+async def test_nothing_but_what_is_said_is_limited(runtime):
+    """Without limits there are none, and the status tells none."""
+    runtime.needs("container limits")
+    pod = await runtime.run_sandbox()
+    container_id = await runtime.launch(pod, runtime.container_config())
+    if unified():
+        assert cgroup_file(runtime, pod, container_id, "", "", "memory.max") == "max"
+    else:
+        assert int(cgroup_file(runtime, pod, container_id, "memory", "memory.limit_in_bytes", "")) > 1 << 60
+        assert cgroup_file(runtime, pod, container_id, "cpu", "cpu.cfs_quota_us", "") == "-1"
+    told = (await runtime.status(container_id)).resources.linux
+    assert (told.cpu_quota, told.memory_limit_in_bytes, told.cpuset_cpus) in ((0, 0, ""), (-1, 0, ""))
+
+
+async def test_figures_are_chosen_by_filter(runtime):
+    """Of containers by id, sandbox and label, of sandboxes by id and label; what does not run has none."""
+    pods = [await runtime.run_sandbox(runtime.sandbox_config(name)) for name in ("one", "two")]
+    ids = [await runtime.launch(pod, runtime.container_config(name=f"c{n}")) for n, pod in enumerate(pods)]
+    if runtime.can("figures of the running only"):
+        await runtime.create(pods[0], runtime.container_config(name="created"))
+    for wanted, expected in (
+        (cri.ContainerStatsFilter(), set(ids)),
+        (cri.ContainerStatsFilter(id=ids[0]), {ids[0]}),
+        (cri.ContainerStatsFilter(pod_sandbox_id=pods[1][0]), {ids[1]}),
+        (cri.ContainerStatsFilter(label_selector={"part": "c1"}), {ids[1]}),
+        (cri.ContainerStatsFilter(id=ids[0], label_selector={"part": "c1"}), set()),
+    ):
+        request = cri.ListContainerStatsRequest(filter=wanted)
+        found = {entry.attributes.id for entry in (await runtime.service.list_container_stats(request)).stats}
+        assert found == expected, wanted
+    for chosen, names in (
+        (cri.PodSandboxStatsFilter(), {pods[0][0], pods[1][0]}),
+        (cri.PodSandboxStatsFilter(id=pods[0][0]), {pods[0][0]}),
+        (cri.PodSandboxStatsFilter(label_selector={"app": "two"}), {pods[1][0]}),
+    ):
+        response = await runtime.service.list_pod_sandbox_stats(cri.ListPodSandboxStatsRequest(filter=chosen))
+        assert {entry.attributes.id for entry in response.stats} == names, chosen
+
+
 async def test_statistics_of_a_container(runtime):
     """CPU time grows, memory holds what was taken, the writable layer what was written."""
     pod = await runtime.run_sandbox()

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,31 @@ async def test_exec_with_stdin(runtime):
         await session.close()
 
 
+async def test_exec_without_stdin(runtime):
+    """The command finds its input at its end, and only the streams that were asked for are sent."""
+    container_id = await running(runtime)
+    script = "cat; echo out; echo err >&2; exit 4"
+    for chosen, expected in (
+        ({"stdout": True}, {1: b"out\n", 2: b""}),
+        ({"stderr": True}, {1: b"", 2: b"err\n"}),
+        ({"stdout": True, "stderr": True}, {1: b"out\n", 2: b"err\n"}),
+    ):
+        request = cri.ExecRequest(container_id=container_id, cmd=["/bin/sh", "-c", script], **chosen)
+        session = await local(runtime).open_exec(request)
+        try:
+            assert await read_all(session) == (expected, 4), chosen
+        finally:
+            await session.close()
+
+
+async def test_exec_sync_of_much(runtime):
+    """A megabyte on each stream arrives whole."""
+    container_id = await running(runtime)
+    script = "head -c 1000000 /dev/zero | tr '\\0' o; head -c 1000000 /dev/zero | tr '\\0' e >&2"
+    response = await runtime.exec(container_id, "/bin/sh", "-c", script)
+    assert (response.stdout, response.stderr) == (b"o" * 1_000_000, b"e" * 1_000_000)
+
+
 async def test_exec_passes_large_data_without_loss(runtime):
     """Eight megabytes in and out again, while the reader is slow to begin."""
     container_id = await running(runtime)
@@ -216,6 +242,19 @@ async def test_attach(runtime):
         await session.close()
     status = await runtime.exited(container_id)
     assert (status.exit_code, "got two" in Path(status.log_path).read_text()) == (0, True)
+
+
+async def test_attach_without_stdin(runtime):
+    """Only looking on, until the container ends."""
+    container_id = await running(runtime, "while ! test -e /tmp/go; do sleep 0.05; done; echo seen; exit 3")
+    session = await local(runtime).open_attach(attach_request(container_id, stdin=False))
+    try:
+        await runtime.sh(container_id, "touch /tmp/go")
+        output, _ = await read_all(session)
+        assert output == {1: b"seen\n", 2: b""}
+    finally:
+        await session.close()
+    assert (await runtime.exited(container_id)).exit_code == 3
 
 
 async def test_attach_leaves_stdin_open(runtime):
@@ -348,3 +387,37 @@ async def test_a_log_is_reopened(runtime):
     assert numbers == list(range(len(numbers)))
     with runtime.refusal(errors.WrongState):
         await runtime.service.reopen_container_log(cri.ReopenContainerLogRequest(container_id=container_id))
+
+
+async def test_the_form_of_a_log(runtime):
+    """Each line has its time, in order and of nanoseconds, its stream, F for a whole line, and the text as it was."""
+    script = "echo one; sleep 0.05; echo two >&2; sleep 0.05; echo; sleep 0.05; printf 'a\\tb  c\\n'"
+    status, _ = await runtime.run(script)
+    lines = [line.split(" ", 3) for line in Path(status.log_path).read_text().splitlines()]
+    assert [line[1:] for line in lines] == [
+        ["stdout", "F", "one"],
+        ["stderr", "F", "two"],
+        ["stdout", "F", ""],
+        ["stdout", "F", "a\tb  c"],
+    ]
+    form = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}(Z|[+-]\d\d:\d\d)")
+    assert all(form.fullmatch(line[0]) for line in lines), lines
+    assert [line[0] for line in lines] == sorted(line[0] for line in lines)
+
+
+async def test_the_log_of_a_terminal(runtime):
+    """All of it is stdout, with the terminal's line ends."""
+    container_id = await running(runtime, "test -t 1 && echo out; echo err >&2", tty=True)
+    status = await runtime.exited(container_id)
+    lines = [line.split(" ", 3)[1:] for line in Path(status.log_path).read_text().splitlines()]
+    assert lines == [["stdout", "F", "out\r"], ["stdout", "F", "err\r"]] or lines == [
+        ["stdout", "F", "out"],
+        ["stdout", "F", "err"],
+    ]
+
+
+async def test_a_container_without_a_log(runtime):
+    """No path, no log: it runs all the same."""
+    container_id = await running(runtime, "echo nobody reads this; exit 2", log_path="")
+    status = await runtime.exited(container_id)
+    assert (status.exit_code, status.log_path) == (2, "")
