@@ -94,6 +94,9 @@ class OrphanCollector:
                 uid = sandbox.labels.get(LABEL_POD_UID)
                 if uid:
                     found[uid] = _remains(uid, sandbox.metadata.namespace, sandbox.metadata.name)
+        # of a pod whose sandbox is gone already, the log folder alone still tells the name
+        for namespace, name, uid in await asyncio.to_thread(_log_folders, self._paths.pod_logs_dir):
+            found.setdefault(uid, _remains(uid, namespace, name))
         for uid in await self._cgroups.list():
             found.setdefault(uid, _remains(uid))
         for uid in await asyncio.to_thread(_folders, self._paths.root_dir / "pods"):
@@ -125,3 +128,9 @@ def _folders(directory: Path) -> list[str]:
         return [entry.name for entry in directory.iterdir() if entry.is_dir() and not entry.is_symlink()]
     except FileNotFoundError:
         return []
+
+
+def _log_folders(directory: Path) -> list[tuple[str, str, str]]:
+    """(namespace, name, UID) of the pods that have a log folder."""
+    parts = (folder.split("_") for folder in _folders(directory))
+    return [(part[0], part[1], part[2]) for part in parts if len(part) == 3 and all(part)]

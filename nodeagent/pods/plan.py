@@ -4,7 +4,7 @@ Source: facts/pod-lifecycle.md 4.1 to 4.6 and 5.1. Unlike upstream there is no f
 exit and probe result wakes the pod's supervisor, which plans again from what the runtime then holds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -28,6 +28,7 @@ from nodeagent.pods.model import (
 from nodeagent.pods.restart import restarts_after_exit
 from nodeagent.pods.restart_all import plan_restart_all
 from nodeagent.pods.runtime_view import (
+    CREATED,
     EXITED,
     RUNNING,
     UNKNOWN,
@@ -106,6 +107,7 @@ class _Starts:
             key=lambda pair: pair[0] is not ContainerKind.EPHEMERAL,  # ephemeral ones first, the rest in spec order
         )
         start: list[StartContainer] = []
+        unstarted: list[RemoveContainer] = []
         waiting: dict[str, StartFailure] = {}
         wake_at: datetime | None = None
         for kind, container in ordered:
@@ -113,6 +115,7 @@ class _Starts:
             if until is None:
                 count = self._restart_count(container.name)
                 start.append(StartContainer(name=container.name, kind=kind, restart_count=count, backoff=backoff))
+                unstarted += _never_started(self._observed, container.name)
                 continue
             assert backoff is not None
             waiting[container.name] = crash_loop(self._pod, container, backoff)
@@ -122,7 +125,7 @@ class _Starts:
         prune = _extra_dead_init(self._pod, self._observed) if draft.init else ()
         return Plan(
             kill=tuple(draft.kill),
-            remove=(*draft.remove, *(item for item in prune if item not in draft.remove)),
+            remove=tuple(dict.fromkeys((*draft.remove, *prune, *unstarted))),
             create_sandbox=draft.create_sandbox,
             sandbox_changed=draft.sandbox_changed,
             start=tuple(start),
@@ -145,7 +148,8 @@ class _Starts:
     def _restart_count(self, name: str) -> int:
         latest = newest(self._observed, name)
         if latest is not None:
-            return restart_count_of(latest.status) + 1
+            # one that was created and never started (its agent died, or was overtaken) has not run: its turn is taken again
+            return restart_count_of(latest.status) + (latest.status.state != CREATED)
         highest = self._highest_log_numbers.get(name)
         return 0 if highest is None else highest + 1
 
@@ -188,6 +192,13 @@ def _done_on_failure(pod: Pod, observed: Observed, container: AnyContainer) -> b
 def _ephemeral_to_start(pod: Pod, observed: Observed) -> list[str]:
     assert pod.spec is not None
     return [item.name for item in pod.spec.ephemeralContainers or () if newest(observed, item.name) is None]
+
+
+def _never_started(observed: Observed, name: str) -> Iterator[RemoveContainer]:
+    """Instances that were created and not started: what starts now takes their place."""
+    for instance in instances_of(observed, name):
+        if instance.status.state == CREATED:
+            yield RemoveContainer(container_id=instance.status.id, name=name)
 
 
 def _extra_dead_init(pod: Pod, observed: Observed) -> tuple[RemoveContainer, ...]:

@@ -97,6 +97,7 @@ class Ending:
             record.reason = "OOMKilled"
         else:
             record.reason = "Completed" if code == 0 else "Error"
+        _remove_unwritten_log(container)
         self._ended(container)
         container.clearing = core.spawn(self._clear(container), f"clearing container {record.id}")
 
@@ -257,6 +258,7 @@ class Ending:
             await core.images.remove_rootfs(bundles.volume_directory(core, record.id, number))
         if not record.infra:
             await core.images.remove_rootfs(bundles.rootfs_directory(core, record.id))
+        _remove_unwritten_log(container)
         await asyncio.to_thread(self._remove_files, record.id)
 
     def _remove_files(self, container_id: str) -> None:
@@ -266,3 +268,10 @@ class Ending:
         (paths.exits / container_id).unlink(missing_ok=True)
         remove_tree(paths.bundle(container_id))
         remove_tree(paths.container(container_id))
+
+
+def _remove_unwritten_log(container: Container) -> None:
+    """Of a container that was made and never started; the number of its log must not count as a run."""
+    record = container.record
+    if record.log_path and not record.started_at_ns and record.reason != "StartError":
+        Path(record.log_path).unlink(missing_ok=True)

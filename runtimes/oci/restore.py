@@ -65,6 +65,8 @@ class Restore:
         if record.state == "starting":
             running = await core.program.state(record.id) != "created"
             record.state = "running" if running else "created"
+            if not running:
+                record.started_at_ns = 0  # nothing of it has run: its end will not be one of a run
             core.save_container(container)
         self._ending.look_again(container)  # it may have ended while nobody looked
         if container.exited.is_set():

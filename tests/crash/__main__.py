@@ -27,6 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="chooses cases, their order and their moments")
     parser.add_argument("--lanes", type=int, default=3, help="nodes at the same time")
     parser.add_argument("--only", action="append", default=[], help="part of a case's id (repeat)")
+    parser.add_argument("--repeat", type=int, default=1, help="each case so many times")
     parser.add_argument("--list", action="store_true", help="print the cases and do nothing")
     parser.add_argument("--keep", action="store_true", help="leave the nodes' folders")
     return parser.parse_args()
@@ -113,7 +114,7 @@ def main() -> int:
     options = arguments()
     cases = [case for case in all_cases() if not options.only or any(part in case.id for part in options.only)]
     exact = [case for case in cases if case.id in options.only]
-    cases = chosen(exact or cases, options.cases, options.seed)
+    cases = chosen(exact or cases, options.cases, options.seed) * options.repeat
     if options.list:
         for case in sorted(cases, key=lambda item: item.id):
             print(case.id)

@@ -25,22 +25,8 @@ from typing import Any
 
 import msgspec
 
-from tests.crash.faults import (
-    API_FREEZE,
-    API_KILL,
-    CANCEL,
-    CANCEL_TWICE,
-    DELETE,
-    FAIL,
-    HANG,
-    KILL_AFTER,
-    KILL_BEFORE,
-    KILL_MIDDLE,
-    LOST,
-    POINTS,
-    STOP,
-    Fault,
-)
+from tests.crash import faults as modes
+from tests.crash.faults import POINTS, Fault
 
 HANG_SECONDS = 1.0
 HELD_SECONDS = 30.0  # for a deletion to arrive
@@ -118,48 +104,48 @@ async def strike_async(faults: Faults, fault: Fault, error: str, work: Callable[
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     match fault.mode:
-        case "fail":
+        case modes.FAIL:
             raise errors(error)
-        case "lost":
+        case modes.LOST:
             await work()
             raise errors(error)
-        case "hang":
+        case modes.HANG:
             from runtimes.errors import Timeout
 
             await asyncio.sleep(HANG_SECONDS)
             raise Timeout("injected: no answer in time") if error == "runtime" else errors(error)
-        case "delete":
+        case modes.DELETE:
             await asyncio.sleep(HELD_SECONDS)
-        case "cancel":
+        case modes.CANCEL:
             loop.call_later(fault.delay_seconds, task.cancel)
-        case "cancel-twice":
+        case modes.CANCEL_TWICE:
             loop.call_later(fault.delay_seconds, task.cancel)
             loop.call_later(fault.delay_seconds + 0.01, task.cancel)
-        case "kill-before":
+        case modes.KILL_BEFORE:
             kill()
-        case "kill-middle":
+        case modes.KILL_MIDDLE:
             kill_later(fault.delay_seconds)
-        case "stop":
+        case modes.STOP:
             loop.call_later(fault.delay_seconds, os.kill, os.getpid(), signal.SIGTERM)
-        case "api-freeze":
+        case modes.API_FREEZE:
             faults.signal_api(signal.SIGSTOP)
-        case "api-kill":
+        case modes.API_KILL:
             faults.signal_api(signal.SIGKILL)
     result = await work()
-    if fault.mode in (KILL_AFTER, KILL_MIDDLE):
+    if fault.mode in (modes.KILL_AFTER, modes.KILL_MIDDLE):
         kill()
     return result
 
 
 def strike_sync(fault: Fault, error: str, work: Callable[[], Any]) -> Any:
-    if fault.mode == FAIL:
+    if fault.mode == modes.FAIL:
         raise errors(error)
-    if fault.mode == KILL_BEFORE:
+    if fault.mode == modes.KILL_BEFORE:
         kill()
-    if fault.mode == KILL_MIDDLE:
+    if fault.mode == modes.KILL_MIDDLE:
         kill_later(fault.delay_seconds)
     result = work()
-    if fault.mode in (KILL_AFTER, KILL_MIDDLE):
+    if fault.mode in (modes.KILL_AFTER, modes.KILL_MIDDLE):
         kill()
     return result
 
@@ -167,6 +153,7 @@ def strike_sync(fault: Fault, error: str, work: Callable[[], Any]) -> Any:
 def owner(arguments: tuple[Any, ...]) -> str:
     """The name of the pod that a call is made for: told by a container or sandbox among its arguments, else by the task."""
     for argument in arguments[:3]:
+        argument = getattr(argument, "pod", argument)  # a Desired
         labels = getattr(getattr(argument, "config", None), "labels", None)
         if labels is not None and (name := labels.get("io.kubernetes.pod.name")):
             return str(name)

@@ -58,7 +58,9 @@ def _cases() -> Iterator[Case]:
         yield from _each("hooks", BY_NAME[name])
     for name in _STARTING:
         for nth in (2, 3, 4):
-            yield from _each("multi", BY_NAME[name], nth=nth, modes=(faults.KILL_BEFORE, *faults.KILLS[1:], faults.FAIL))
+            yield from _each(
+                "multi", BY_NAME[name], nth=nth, modes=(faults.KILL_BEFORE, *faults.KILLS[1:], faults.FAIL)
+            )
     for name in ("kill-pod", "stop-container", "exit", "exit-cleared", "dismantle", "overlay-gone", "cni-plugin-del"):
         for nth in (1, 2):
             yield from _each("multi", BY_NAME[name], nth=nth, modes=faults.KILLS)

@@ -87,8 +87,10 @@ class CrashNode(NodeUnderTest):
         self.api_dir.mkdir(exist_ok=True)
         log = open(self.directory / "api.log", "ab")  # noqa: SIM115  # the process keeps it
         self.api = subprocess.Popen(
-            [sys.executable, "-m", "nodeagent.apiserver", f"--state-dir={self.api_dir}", f"--node-name={self.name}"]
-            + [f"--port={self._api_port}", "--log-level=WARNING"],
+            [
+                *(sys.executable, "-m", "nodeagent.apiserver", f"--state-dir={self.api_dir}"),
+                *(f"--node-name={self.name}", f"--port={self._api_port}", "--log-level=WARNING"),
+            ],
             cwd=REPO,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -252,8 +254,6 @@ class CrashNode(NodeUnderTest):
             found += [f"run {path}" for path in (self.directory / "run").glob(below)]
         for folder in ("logs", "containers", "cni-cache/results"):
             found += [f"{folder} {path}" for path in (self.directory / folder).glob("*") if path.name != "lock"]
-        namespaces = subprocess.run(["lsns", "-n", "-t", "net", "-o", "NSFS,COMMAND"], capture_output=True, text=True)
-        found += [f"netns {line}" for line in namespaces.stdout.splitlines() if str(self.directory) in line]
         return found
 
     def wait_clean(self, seconds: float = 30.0) -> None:
@@ -329,9 +329,7 @@ def make_crash_node(directory: Path, image: Path, *, gvisor: bool = False) -> Cr
     (node.directory / "config.yaml").write_text(yaml.safe_dump_all(node._documents()))
     write_default(
         node.directory / "cni",
-        DefaultNetwork(
-            name=node.bridge, bridge=node.bridge, subnet=node.subnet, ipam_dir=node.directory / "ipam"
-        ),
+        DefaultNetwork(name=node.bridge, bridge=node.bridge, subnet=node.subnet, ipam_dir=node.directory / "ipam"),
     )
     import_image(node, image)
     node.start_api()

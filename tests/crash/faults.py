@@ -122,7 +122,11 @@ POINTS: tuple[Point, ...] = (
         error="os",
     ),
     Point(
-        name="start-program", target="runtimes.oci.program:RuntimeProgram.start", way="up", modes=_ASYNC, error="runtime"
+        name="start-program",
+        target="runtimes.oci.program:RuntimeProgram.start",
+        way="up",
+        modes=_ASYNC,
+        error="runtime",
     ),
     Point(name="post-start", target="nodeagent.pods.hooks:LifecycleHooks.run", way="up", modes=_INNER),
     Point(
@@ -136,9 +140,7 @@ POINTS: tuple[Point, ...] = (
     # the way down
     Point(name="exit", target="runtimes.oci.ending:Ending._finish", way="down", modes=_KILL),
     Point(name="exit-cleared", target="runtimes.oci.ending:Ending._clear", way="down", modes=_KILL),
-    Point(
-        name="kill-pod", target="nodeagent.pods.killing:Killer.kill_pod", way="down", modes=_DOWN, error="runtime"
-    ),
+    Point(name="kill-pod", target="nodeagent.pods.killing:Killer.kill_pod", way="down", modes=_DOWN, error="runtime"),
     Point(name="pre-stop", target="nodeagent.pods.hooks:LifecycleHooks.run", way="down", modes=_INNER),
     Point(
         name="stop-container",
@@ -174,9 +176,7 @@ POINTS: tuple[Point, ...] = (
         modes=_DOWN,
         error="runtime",
     ),
-    Point(
-        name="dismantle", target="runtimes.oci.ending:Ending._dismantle", way="down", modes=_ASYNC, error="runtime"
-    ),
+    Point(name="dismantle", target="runtimes.oci.ending:Ending._dismantle", way="down", modes=_ASYNC, error="runtime"),
     Point(
         name="overlay-gone",
         target="runtimes.oci.images.store:DiskImageStore.remove_rootfs",
@@ -184,10 +184,10 @@ POINTS: tuple[Point, ...] = (
         modes=_ASYNC,
         error="os",
     ),
-    Point(name="folders-gone", target="nodeagent.pods.steps.directories:_remove_tree", way="down", modes=_SYNC, error="os"),
     Point(
-        name="final-status", target="nodeagent.pods.status_writer:StatusWriter.settled", way="down", modes=_KILL
+        name="folders-gone", target="nodeagent.pods.steps.directories:_remove_tree", way="down", modes=_SYNC, error="os"
     ),
+    Point(name="final-status", target="nodeagent.pods.status_writer:StatusWriter.settled", way="down", modes=_KILL),
     Point(name="final-delete", target="nodeagent.api.client:ApiClient.delete", way="down", modes=_DOWN, error="api"),
     # the way back
     Point(name="back-adopt", target="runtimes.oci.restore:Restore._adopt", way="back", modes=_KILL),

@@ -141,16 +141,31 @@ def test_on_failure_in_a_new_sandbox_leaves_out_what_succeeded(kit: Any) -> None
 
 @pytest.mark.parametrize(
     ("state", "count"),
-    [(None, 0), ("created", 1), ("unknown", 1)],
+    [(None, 0), ("created", 0), ("unknown", 1)],
 )
 def test_never_created_created_and_unknown_start(kit: Any, state: str | None, count: int) -> None:
-    """4.2: never created / created / unknown: start; unknown is killed first."""
+    """4.2: never created / created / unknown: start; unknown is killed first.
+
+    One that was created and never started has not run: it makes way, and its place is taken with the same count.
+    """
     seen = kit.observed(*([kit.run("main", state)] if state else []))
     kill = KillContainer(
         container_id="main-0", name="main", message='Container is in "unknown" state, try killing it before restart'
     )
     made = plan(kit.desired(kit.pod()), seen, kit.no_memory, kit.now)
-    assert made == Plan(kill=(kill,) if state == "unknown" else (), start=(regular(count=count),))
+    assert made == Plan(
+        kill=(kill,) if state == "unknown" else (),
+        remove=(RemoveContainer(container_id="main-0", name="main"),) if state == "created" else (),
+        start=(regular(count=count),),
+    )
+
+
+def test_a_start_that_was_cut_off_does_not_count(kit: Any) -> None:
+    """6.4: a container made for the third run and never started is made again for the third run; all such go first."""
+    runs = [kit.run("main", "created", n=2), kit.run("main", "created", n=1), kit.run("main", "exited", n=0)]
+    made = plan(kit.desired(kit.pod()), kit.observed(*runs), kit.no_memory, kit.after(60))
+    assert [start.restart_count for start in made.start] == [2]
+    assert [item.container_id for item in made.remove] == ["main-2", "main-1"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+"""Containers that were made and never started leave no trace that could count as a run."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from proto import cri_pb2 as cri
+from runtimes.oci import records
+from runtimes.oci.ending import Ending
+from runtimes.oci.entities import Container, Registry
+from runtimes.oci.restore import Restore
+
+
+def made(tmp_path: Path, **fields: Any) -> Container:
+    log = tmp_path / "0.log"
+    log.touch()
+    record = records.ContainerRecord(
+        id="c",
+        sandbox_id="s",
+        boot_id="b",
+        created_at_ns=6,
+        config=records.raw(cri.ContainerConfig(metadata=cri.ContainerMetadata(name="main"))),
+        image_id="i",
+        image_ref="i",
+        cgroup="/c",
+        log_path=str(log),
+        **fields,
+    )
+    return Container.restored(record)
+
+
+def core(tmp_path: Path, state: str = "") -> Any:
+    async def ask(container_id: str) -> str:
+        return state
+
+    def spawn(work: Any, name: str) -> None:
+        work.close()
+
+    return SimpleNamespace(
+        boot_id="b",
+        registry=Registry(),
+        program=SimpleNamespace(state=ask),
+        paths=SimpleNamespace(exits=tmp_path / "exits"),
+        cgroups=SimpleNamespace(oom_kills=lambda cgroup: 0),
+        config=SimpleNamespace(cgroup_driver="cgroupfs"),
+        dialect=SimpleNamespace(shared_sandbox=False),
+        save_container=lambda container: None,
+        tell_container=lambda kind, container: None,
+        spawn=spawn,
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "seen"), [("created", ("created", 0)), ("running", ("running", 7)), ("stopped", ("running", 7))]
+)
+async def test_a_start_that_was_cut_off(tmp_path: Path, state: str, seen: tuple[str, int]) -> None:
+    """What the runtime still calls created has not run: its end, when it makes way, is not the end of a run."""
+    container = made(tmp_path, state="starting", started_at_ns=7)
+    parts = core(tmp_path, state)
+    parts.registry.sandboxes["s"] = SimpleNamespace(containers={})
+    ending = SimpleNamespace(look_again=lambda found: found.exited.set())
+    await Restore(parts, None, ending)._adopt(container)  # type: ignore[arg-type]
+    assert (container.record.state, container.record.started_at_ns) == seen
+
+
+@pytest.mark.parametrize(("started_at_ns", "kept"), [(0, False), (7, True)])
+def test_the_log_of_what_never_ran_goes(tmp_path: Path, started_at_ns: int, kept: bool) -> None:
+    """The number of the newest log is the restart count's last resort: one that nothing was ever written to must not be it."""
+    container = made(tmp_path, state="created", started_at_ns=started_at_ns)
+    Ending(core(tmp_path))._finish(container, 137, 9)
+    assert (tmp_path / "0.log").exists() is kept
