@@ -8,16 +8,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 from node_under_test import DEMO_IMAGE, REPO
 
 from tests.crash.cases import Case, all_cases, chosen
 from tests.crash.crash_node import make_crash_node
+from tests.crash.groups import groups
 from tests.crash.lane import Lane, Result
 
-GROUP = 6  # cases that strike one pod only, side by side
 DEFAULT_SEED = 20261121
 
 
@@ -31,22 +30,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="print the cases and do nothing")
     parser.add_argument("--keep", action="store_true", help="leave the nodes' folders")
     return parser.parse_args()
-
-
-def groups(cases: Iterable[Case]) -> list[list[Case]]:
-    """Cases that may run together, in the order of the first of each group."""
-    made: list[list[Case]] = []
-    open_groups: dict[str, list[Case]] = {}
-    for case in cases:
-        if case.alone:
-            made.append([case])
-            continue
-        group = open_groups.get(case.way)
-        if group is None or len(group) >= GROUP:
-            group = open_groups[case.way] = []
-            made.append(group)
-        group.append(case)
-    return made
 
 
 class Matrix:

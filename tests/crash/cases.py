@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from tests.crash import faults
 from tests.crash.faults import BY_NAME, POINTS, Point
+from tests.crash.stories import STORIES
+
+STORY = "story"
 
 # A container of a pod that is not restarted fails for good when its creation or start does: another end, by the rules.
 _FINAL_FAILURES = frozenset(
@@ -17,7 +20,7 @@ _STARTING = ("images", "create", "overlay", "bundle", "conmon", "container-recor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One case. `mode` "" is a story (stories.py) named by `point`."""
+    """One case. With the scenario "story", `point` is the name of one of `stories.STORIES`, and `mode` its way."""
 
     scenario: str
     point: str
@@ -30,6 +33,8 @@ class Case:
 
     @property
     def way(self) -> str:
+        if self.scenario == STORY:
+            return STORY
         if self.point in ("exit", "exit-cleared") and self.scenario in ("crash", "job"):
             return "up"
         return BY_NAME[self.point].way
@@ -37,7 +42,7 @@ class Case:
     @property
     def alone(self) -> bool:
         """Whether the fault is the whole agent's, and so no other case may run beside it."""
-        return self.mode in faults.KILLS or self.mode in faults.OUTAGES or self.way == "back"
+        return self.mode in faults.KILLS or self.mode in faults.OUTAGES or self.way in ("back", STORY)
 
     def delay_seconds(self, seed: int) -> float:
         """How long after the work began a fault in its middle strikes."""
@@ -49,6 +54,8 @@ def all_cases() -> list[Case]:
 
 
 def _cases() -> Iterator[Case]:
+    for name, (_, modes) in STORIES.items():
+        yield from (Case(scenario=STORY, point=name, mode=mode) for mode in modes)
     for point in POINTS:
         if point.name not in _SPECIAL:
             yield from _each("plain", point)

@@ -247,6 +247,12 @@ class CrashNode(NodeUnderTest):
 
     def pod_leaks(self) -> list[str]:
         """What of any pod is left on this node. Nothing is, when no pod is."""
+        try:
+            return self._left()
+        except FileNotFoundError as error:
+            return [f"being removed: {error.filename}"]
+
+    def _left(self) -> list[str]:
         found = [leak for leak in self.leaks() if "agent_with_faults" not in leak and "nodeagent.apiserver" not in leak]
         for below in ("runtimes/*/sandboxes/*", "runtimes/*/containers/*", "runtimes/*/exits/*", "images/holds/*"):
             found += [f"state {path}" for path in (self.directory / "state").glob(below)]

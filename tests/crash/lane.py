@@ -6,7 +6,9 @@ A witness, a pod that no fault ever strikes, must live through everything unchan
 """
 
 import contextlib
+import http.client
 import itertools
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +18,11 @@ from typing import Any
 import yaml
 
 from tests.crash import faults
-from tests.crash.cases import Case
+from tests.crash.cases import STORY, Case
 from tests.crash.crash_node import CrashNode, until
 from tests.crash.faults import Fault
 from tests.crash.scenarios import SCENARIOS, summary
+from tests.crash.stories import STORIES, Story
 
 OUTAGE_SECONDS = 0.8
 # where a failure, told after the process began, means a restart by the rules
@@ -117,6 +120,9 @@ class Lane:
 
     def run(self, cases: list[Case]) -> Iterator[Result]:
         """The results of a group: either one case that is alone, or some of the same way that are not."""
+        if cases[0].scenario == STORY:
+            yield self._tell(cases[0])
+            return
         for case in cases:
             self._baseline(case.scenario)
         begun = [self._begin(case) for case in cases]
@@ -136,6 +142,26 @@ class Lane:
             self._finish(begun)
         for item in begun:
             yield Result(case=item.case, seconds=time.monotonic() - item.begin, problems=item.problems)
+
+    def _tell(self, case: Case) -> Result:
+        """A story, from its pods to their end."""
+        node, begin = self.node, time.monotonic()
+        story = Story(
+            node=node,
+            mode=case.mode,
+            name=f"story-{next(_counter)}",
+            random=random.Random(f"{self._seed} {case.id}"),
+        )
+        problems: list[str] = []
+        try:
+            STORIES[case.point][0](story)
+            for name in story.made:
+                node.delete(name)
+            self._wait_gone(story.made)
+            self._unchanged("witness", self._witness)
+        except (AssertionError, OSError, KeyError, TypeError, http.client.HTTPException) as error:
+            problems.append(f"{type(error).__name__}: {error}")
+        return Result(case=case, seconds=time.monotonic() - begin, problems=problems)
 
     def _begin(self, case: Case) -> _Struck:
         """Make the case's pod, with its fault where that strikes on the way up."""
