@@ -14,7 +14,7 @@ STORY = "story"
 _FINAL_FAILURES = frozenset(
     {"create", "start", "start-program", "conmon", "container-record", "overlay", "bundle", "images"}
 )
-_SPECIAL = frozenset({"empty-dir", "config-map", "post-start", "pre-stop"})
+_SPECIAL = frozenset({"empty-dir", "config-map", "post-start", "pre-stop", "pull", "fetch", "unpack"})
 _STARTING = ("images", "create", "overlay", "bundle", "conmon", "container-record", "start", "start-program", "status")
 
 
@@ -63,6 +63,8 @@ def _cases() -> Iterator[Case]:
         yield from _each("volumes", BY_NAME[name])
     for name in ("post-start", "start", "pre-stop", "kill-pod", "stop-container"):
         yield from _each("hooks", BY_NAME[name])
+    for name in ("images", "pull", "fetch", "unpack", "create"):
+        yield from _each("pull", BY_NAME[name])
     for name in _STARTING:
         for nth in (2, 3, 4):
             yield from _each(
@@ -74,7 +76,7 @@ def _cases() -> Iterator[Case]:
     for name in ("exit", "exit-cleared", "status", "sandbox", "start", "create", "container-record", "start-program"):
         yield from _each("crash", BY_NAME[name], nth=1)
         yield from _each("job", BY_NAME[name], nth=1)
-    for name in ("container-record", "exit", "status"):
+    for name in ("container-record", "status"):
         for nth in (2, 3, 4):
             yield from _each("job", BY_NAME[name], nth=nth, modes=faults.KILLS)
     for name in ("sandbox", "start", "status", "stop-sandbox", "remove-sandbox", "cgroup-gone", "kill-pod"):
@@ -89,8 +91,6 @@ def _each(scenario: str, point: Point, *, nth: int = 1, modes: tuple[str, ...] |
             continue
         case = Case(scenario=scenario, point=point.name, mode=mode, nth=nth)
         if scenario == "job" and mode in faults.IN_PROCESS and mode != faults.DELETE and point.name in _FINAL_FAILURES:
-            continue
-        if nth > 2 and scenario == "job" and point.name == "exit":
             continue
         yield case
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from node_under_test import REPO, NodeUnderTest, eventually, import_image, make_
 
 from cni.default import DefaultNetwork, write_default
 from tests.crash.faults import Fault
+from tests.crash.registry import Registry
 
 # Pauses of the agent that a test need not sit through; what they are is unit-tested.
 SHORT_PAUSES = {
@@ -33,6 +34,7 @@ SHORT_PAUSES = {
     "nodeagent.pods.status_writer:RETRY_SECONDS": 0.2,
     "nodeagent.pods.status_writer:RETRY_CAP_SECONDS": 0.5,
     "nodeagent.pods.orphans:PERIOD_SECONDS": 1.0,
+    "nodeagent.pods.probing:ADOPTED_SECONDS": 0.0,
 }
 RUNTIMES = {
     "crun": {"type": "oci", "path": "/usr/bin/crun"},
@@ -62,7 +64,7 @@ class CrashNode(NodeUnderTest):
     _connection: http.client.HTTPSConnection | None = None
     _server: tuple[str, int, ssl.SSLContext] | None = None
     _api_port: int = 0
-    names: dict[str, int] = field(default_factory=dict)
+    _registry: Registry | None = None
 
     @property
     def api_dir(self) -> Path:
@@ -80,6 +82,12 @@ class CrashNode(NodeUnderTest):
     def ran_dir(self) -> Path:
         """Where containers of the scenarios leave a line each time they run."""
         return self.directory / "ran"
+
+    @property
+    def registry(self) -> Registry:
+        if self._registry is None:
+            self._registry = Registry(self.directory.parent / f"registry-{self.token}")
+        return self._registry
 
     # -- the API -----------------------------------------------------------------------------------------------------
 
@@ -254,7 +262,13 @@ class CrashNode(NodeUnderTest):
 
     def _left(self) -> list[str]:
         found = [leak for leak in self.leaks() if "agent_with_faults" not in leak and "nodeagent.apiserver" not in leak]
-        for below in ("runtimes/*/sandboxes/*", "runtimes/*/containers/*", "runtimes/*/exits/*", "images/holds/*"):
+        for below in (
+            "runtimes/*/sandboxes/*",
+            "runtimes/*/containers/*",
+            "runtimes/*/exits/*",
+            "images/holds/*",
+            "images/tmp/*",
+        ):
             found += [f"state {path}" for path in (self.directory / "state").glob(below)]
         for below in ("*/bundles/*", "*/pods/*", "*/runtime/*", "*/root/*"):
             found += [f"run {path}" for path in (self.directory / "run").glob(below)]
@@ -288,6 +302,8 @@ class CrashNode(NodeUnderTest):
         finally:
             self.kill()
             self.stop_api()
+            if self._registry is not None:
+                self._registry.stop()
             self._sweep()
 
     def _sweep(self) -> None:

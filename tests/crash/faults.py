@@ -137,6 +137,12 @@ POINTS: tuple[Point, ...] = (
         error="api",
     ),
     Point(name="observe", target="nodeagent.pods.supervisor:observe", way="up", modes=(FAIL, HANG), error="runtime"),
+    # the way up: an image that is not there yet
+    Point(
+        name="pull", target="runtimes.oci.images.store:DiskImageStore.pull_image", way="up", modes=_ALL, error="runtime"
+    ),
+    Point(name="fetch", target="runtimes.oci.images.pull:Pull.run", way="up", modes=_ASYNC, error="runtime"),
+    Point(name="unpack", target="runtimes.oci.images.intake:unpack", way="up", modes=_ASYNC, error="runtime"),
     # the way down
     Point(name="exit", target="runtimes.oci.ending:Ending._finish", way="down", modes=_KILL),
     Point(name="exit-cleared", target="runtimes.oci.ending:Ending._clear", way="down", modes=_KILL),

@@ -103,6 +103,11 @@ def _gvisor(node: CrashNode, name: str) -> dict[str, Any]:
     return pod(node, name, container("c", _WAIT), runtimeClassName="gvisor")
 
 
+def _pull(node: CrashNode, name: str) -> dict[str, Any]:
+    """Its image is one that the node has never seen."""
+    return pod(node, name, container("c", _WAIT) | {"image": node.registry.new_image(name)})
+
+
 def is_ready(found: dict[str, Any]) -> bool:
     conditions = found["status"].get("conditions", [])
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
@@ -132,6 +137,7 @@ SCENARIOS = {
         Scenario(name="crash", build=_crash, ends=_in_crash_loop, once=(), points=frozenset({"exit", "exit-cleared"})),
         Scenario(name="job", build=_job, ends=_succeeded, once=("c",), points=frozenset({"exit", "exit-cleared"})),
         Scenario(name="static", build=_plain, ends=is_ready, once=("c",), static=True),
+        Scenario(name="pull", build=_pull, ends=is_ready, once=("c",)),
         Scenario(name="gvisor", build=_gvisor, ends=is_ready, once=("c",)),
     )
 }
@@ -147,7 +153,7 @@ def summary(found: dict[str, Any]) -> dict[str, Any]:
         return ()
 
     def container_of(item: dict[str, Any]) -> tuple[Any, ...]:
-        return item["name"], item["ready"], item.get("started"), kind(item["state"]), item["image"]
+        return item["name"], item["ready"], item.get("started"), kind(item["state"])
 
     return {
         "phase": status.get("phase"),
