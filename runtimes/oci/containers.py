@@ -162,11 +162,17 @@ class Containers:
                 log.warning("cannot move conmon %d to %s: %s", pid, self._core.config.conmon_cgroup, error)
 
     async def start(self, container: Container) -> None:
-        """Raises WrongState, Internal with reason StartError (the container has then exited with code 128)."""
-        core, record = self._core, container.record
-        sandbox = core.registry.sandbox(record.sandbox_id)
-        if not record.infra:
+        """Raises WrongState, Internal with reason StartError (the container has then exited with code 128).
+
+        What has begun is carried through, whoever stops waiting: an agent that leaves must not take the container with it.
+        """
+        sandbox = self._core.registry.sandbox(container.record.sandbox_id)
+        if not container.record.infra:
             await _network_of(sandbox)
+        await self._core.carry_through(self._start(sandbox, container), f"starting {container.id}")
+
+    async def _start(self, sandbox: Sandbox, container: Container) -> None:
+        core, record = self._core, container.record
         async with container.lock:
             if sandbox.closing:
                 raise errors.WrongState(f"sandbox {sandbox.id} is not ready")
@@ -175,9 +181,7 @@ class Containers:
             if record.create_error:
                 await self._ending.start_failed(container, record.create_error)
                 raise errors.Internal(record.create_error, reason="StartError")
-            record.started_at_ns = time.time_ns()
-            record.state = "starting"
-            core.save_container(container)
+            self._begin_start(container)
             try:
                 await self._run(container)
             except errors.RuntimeFault as error:
@@ -189,9 +193,23 @@ class Containers:
                 core.spawn(self._ending.start_failed(container, "the start was cancelled"), f"ending {record.id}")
                 raise
             record.state = "running"
-            core.save_container(container)
+            try:
+                core.save_container(container)
+            except OSError as error:  # it runs, and an agent that finds "starting" asks the runtime
+                log.error("container %s runs, which cannot be recorded: %s", record.id, error)
             core.tell_container(cri.CONTAINER_STARTED_EVENT, container)
             self._ending.started(container)
+
+    def _begin_start(self, container: Container) -> None:
+        """Record it before anything runs. Raises Internal, with the container as it was."""
+        record = container.record
+        record.started_at_ns = time.time_ns()
+        record.state = "starting"
+        try:
+            self._core.save_container(container)
+        except OSError as error:
+            record.state, record.started_at_ns = "created", 0
+            raise errors.Internal(f"the start of container {record.id} cannot be recorded: {error}") from error
 
     async def _run(self, container: Container) -> None:
         core = self._core

@@ -89,6 +89,18 @@ class Core:
         task.add_done_callback(self._finished)
         return task
 
+    async def carry_through(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Wait for work that goes on to its end even when the caller is cancelled. Raises what it raises."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self.background.add(task)
+        task.add_done_callback(self._carried)
+        await asyncio.shield(task)
+
+    def _carried(self, task: asyncio.Task[None]) -> None:
+        self.background.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller has it, or did not wait for it
+
     def _finished(self, task: asyncio.Task[None]) -> None:
         self.background.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:

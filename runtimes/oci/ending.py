@@ -102,7 +102,10 @@ class Ending:
         container.clearing = core.spawn(self._clear(container), f"clearing container {record.id}")
 
     def _ended(self, container: Container) -> None:
-        self._core.save_container(container)
+        try:
+            self._core.save_container(container)
+        except OSError as error:  # who waits for the end must hear of it; the next agent has conmon's exit file
+            log.error("the end of container %s cannot be recorded: %s", container.id, error)
         container.exited.set()
         self._core.tell_container(cri.CONTAINER_STOPPED_EVENT, container)
 

@@ -63,6 +63,10 @@ def _cases() -> Iterator[Case]:
         yield from _each("volumes", BY_NAME[name])
     for name in ("post-start", "start", "pre-stop", "kill-pod", "stop-container"):
         yield from _each("hooks", BY_NAME[name])
+    for nth in (2, 3, 4):
+        yield from _each("plain", BY_NAME["container-record"], nth=nth)
+        if nth < 4:
+            yield from _each("plain", BY_NAME["sandbox-record"], nth=nth)
     for name in ("images", "pull", "fetch", "unpack", "create"):
         yield from _each("pull", BY_NAME[name])
     for name in _STARTING:
@@ -76,6 +80,8 @@ def _cases() -> Iterator[Case]:
     for name in ("exit", "exit-cleared", "status", "sandbox", "start", "create", "container-record", "start-program"):
         yield from _each("crash", BY_NAME[name], nth=1)
         yield from _each("job", BY_NAME[name], nth=1)
+    for nth in (4, 5):
+        yield from _each("crash", BY_NAME["container-record"], nth=nth)
     for name in ("container-record", "status"):
         for nth in (2, 3, 4):
             yield from _each("job", BY_NAME[name], nth=nth, modes=faults.KILLS)

@@ -145,6 +145,13 @@ POINTS: tuple[Point, ...] = (
     Point(name="unpack", target="runtimes.oci.images.intake:unpack", way="up", modes=_ASYNC, error="runtime"),
     # the way down
     Point(name="exit", target="runtimes.oci.ending:Ending._finish", way="down", modes=_KILL),
+    Point(
+        name="exit-record",
+        target="runtimes.oci.core:Core.save_container",
+        way="down",
+        modes=(*_KILL, FAIL),
+        error="os",
+    ),
     Point(name="exit-cleared", target="runtimes.oci.ending:Ending._clear", way="down", modes=_KILL),
     Point(name="kill-pod", target="nodeagent.pods.killing:Killer.kill_pod", way="down", modes=_DOWN, error="runtime"),
     Point(name="pre-stop", target="nodeagent.pods.hooks:LifecycleHooks.run", way="down", modes=_INNER),

@@ -26,7 +26,7 @@ from tests.crash.stories import STORIES, Story
 
 OUTAGE_SECONDS = 0.8
 # where a failure, told after the process began, means a restart by the rules
-_MAY_RUN_TWICE = frozenset({"start", "start-program", "post-start"})
+_MAY_RUN_TWICE = frozenset({"start", "start-program", "post-start", "container-record"})
 _counter = itertools.count(1)
 
 

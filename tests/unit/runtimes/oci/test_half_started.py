@@ -1,5 +1,7 @@
 """Containers that were made and never started leave no trace that could count as a run."""
 
+import asyncio
+import functools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +9,10 @@ from typing import Any
 import pytest
 
 from proto import cri_pb2 as cri
+from runtimes import errors
 from runtimes.oci import records
+from runtimes.oci.containers import Containers
+from runtimes.oci.core import Core
 from runtimes.oci.ending import Ending
 from runtimes.oci.entities import Container, Registry
 from runtimes.oci.restore import Restore
@@ -71,3 +76,47 @@ def test_the_log_of_what_never_ran_goes(tmp_path: Path, started_at_ns: int, kept
     container = made(tmp_path, state="created", started_at_ns=started_at_ns)
     Ending(core(tmp_path))._finish(container, 137, 9)
     assert (tmp_path / "0.log").exists() is kept
+
+
+def full_disk(container: Container) -> None:
+    raise OSError(28, "no space left on device")
+
+
+def test_a_start_that_cannot_be_recorded_does_not_begin(tmp_path: Path) -> None:
+    """The container is as it was before, and can be started or removed: not stuck in its start."""
+    container, parts = made(tmp_path, state="created"), core(tmp_path)
+    parts.save_container = full_disk
+    with pytest.raises(errors.Internal, match="cannot be recorded: .*no space left"):
+        Containers(parts, Ending(parts))._begin_start(container)
+    assert (container.record.state, container.record.started_at_ns) == ("created", 0)
+
+
+def test_an_end_that_cannot_be_recorded_is_told_all_the_same(tmp_path: Path) -> None:
+    """Who waits for the exit hears of it; the exit file is still there for the next agent."""
+    container, parts = made(tmp_path, state="running", started_at_ns=7), core(tmp_path)
+    parts.save_container = full_disk
+    Ending(parts)._finish(container, 3, 9)
+    assert container.exited.is_set()
+    assert (container.record.state, container.record.exit_code) == ("exited", 3)
+
+
+async def test_a_start_goes_on_when_nobody_waits_for_it(tmp_path: Path) -> None:
+    """An agent that is told to stop in the middle of a start finishes it: the container is not its victim."""
+    begun, go_on, told = asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def work() -> None:
+        begun.set()
+        await go_on.wait()
+        told.append("done")
+
+    parts: Any = SimpleNamespace(background=set())
+    parts._carried = functools.partial(Core._carried, parts)
+    caller = asyncio.create_task(Core.carry_through(parts, work(), "start"))
+    await begun.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert len(parts.background) == 1
+    go_on.set()
+    await asyncio.gather(*parts.background)
+    assert told == ["done"]
