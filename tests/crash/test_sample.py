@@ -15,7 +15,8 @@ from tests.crash.crash_node import make_crash_node
 from tests.crash.groups import groups
 from tests.crash.lane import Lane
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("crash")]
+# the time limit is for a failure: what is left of a case then is taken down
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("crash"), pytest.mark.timeout(300)]
 
 SEED = int(os.environ.get("CRASH_SEED", time.time_ns() // 10**9))
 CASES = 24

@@ -86,7 +86,7 @@ def test_a_start_that_cannot_be_recorded_does_not_begin(tmp_path: Path) -> None:
     """The container is as it was before, and can be started or removed: not stuck in its start."""
     container, parts = made(tmp_path, state="created"), core(tmp_path)
     parts.save_container = full_disk
-    with pytest.raises(errors.Internal, match="cannot be recorded: .*no space left"):
+    with pytest.raises(errors.Internal, match="cannot be recorded"):
         Containers(parts, Ending(parts))._begin_start(container)
     assert (container.record.state, container.record.started_at_ns) == ("created", 0)
 
