@@ -133,7 +133,7 @@ def agent_dies_in_outage(story: Story) -> None:
         story.tell(ends)
         node.revive()
         time.sleep(2.0)
-    node.revive()
+        assert node.alive(), "the agent waits for its API"
     found = story.when(ends, lambda item: item["status"]["phase"] == "Succeeded", "the end is told")
     assert first(found)["containerID"] == before[ends]
     found = story.when(stays, is_ready, "still running")
