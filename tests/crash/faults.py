@@ -170,7 +170,13 @@ POINTS: tuple[Point, ...] = (
         error="runtime",
     ),
     Point(name="cni-del", target="runtimes.oci.network:CNINetwork.teardown", way="down", modes=_ASYNC, error="runtime"),
-    Point(name="cni-plugin-del", target="cni.network:invoke", way="down", modes=_ASYNC, error="cni"),
+    Point(  # not cancelled: a DEL that has begun is nobody's to cancel
+        name="cni-plugin-del",
+        target="cni.network:invoke",
+        way="down",
+        modes=tuple(mode for mode in _ASYNC if mode not in (CANCEL, CANCEL_TWICE)),
+        error="cni",
+    ),
     Point(name="netns-gone", target="runtimes.oci.namespaces:SandboxNamespaces.release", way="down", modes=_KILL),
     Point(
         name="unmount", target="nodeagent.volumes.manager:VolumeManager.unmount", way="down", modes=_DOWN, error="os"

@@ -167,6 +167,26 @@ async def test_a_cancellation_during_the_undo_is_not_lost(plugins: Plugins, atta
         await task
 
 
+@pytest.mark.parametrize("cancellations", [1, 2])
+async def test_a_cancelled_del_goes_on(plugins: Plugins, attachment: Attachment, cancellations: int) -> None:
+    """A plugin that is killed in the middle of its DEL may leave what no other DEL finds: it is let finish."""
+    plugins.write("first")
+    plugins.write("second", delete=held(plugins))
+    network = plugins.network("first", "second")
+    await network.add(attachment)
+    task = asyncio.create_task(network.delete(attachment))
+    assert await plugins.started.read() == "down\n"
+    for _ in range(cancellations):
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+    plugins.gate.write("go\n")
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert plugins.calls()[-2:] == ["DEL second c1", "DEL first c1"]
+    assert plugins.records() == []
+
+
 async def test_a_plugin_that_hangs_is_killed_and_undone(plugins: Plugins, attachment: Attachment) -> None:
     """At its deadline; the error names it."""
     plugins.write("first")
