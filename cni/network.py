@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 ADD_TIMEOUT_SECONDS = 120.0
 DEL_TIMEOUT_SECONDS = 60.0
+CANCELLED_ADD_SECONDS = 2.0
 
 
 __all__ = ["Attachment", "Network"]
@@ -55,12 +56,21 @@ class Network:
         attachment.validate()
         async with self._turn(attachment.container_id):
             self._refuse_second(attachment)
+            adding = asyncio.ensure_future(self._add(attachment))
             try:
-                return await self._add(attachment)
+                return await asyncio.shield(adding)
             except BaseException:
                 # cancelling twice must not leave half an attachment behind
-                await _to_the_end(self._undo(attachment))
+                await _to_the_end(self._give_up(adding, attachment))
                 raise
+
+    async def _give_up(self, adding: "asyncio.Future[results.Result]", attachment: Attachment) -> None:
+        """Undo an ADD. One that is still at it gets a moment: host-local killed between making a reservation and writing down
+        whose it is would leave an address that no DEL can find."""
+        await asyncio.wait({adding}, timeout=CANCELLED_ADD_SECONDS)
+        adding.cancel()
+        await asyncio.gather(adding, return_exceptions=True)
+        await self._undo(attachment)
 
     async def delete(self, attachment: Attachment) -> None:
         """Detach with the configuration and result that the ADD recorded. Repeatable; a namespace that is gone is fine.

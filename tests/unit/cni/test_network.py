@@ -135,9 +135,28 @@ async def test_a_second_add_leaves_the_first_alone(plugins: Plugins, attachment:
     assert plugins.calls() == ["ADD one c1"]
 
 
+async def test_a_cancelled_add_may_finish(plugins: Plugins, attachment: Attachment) -> None:
+    """A plugin at work is let come to its end, as one killed in the middle may leave what no DEL finds; then it is undone."""
+    finish = f"echo ADD done one >> {plugins.folder}/calls; {plugins.answer}"
+    plugins.write("one", add=f"echo up > {plugins.started.path}; read -r line < {plugins.gate.path}; {finish}")
+    task = asyncio.create_task(plugins.network("one").add(attachment))
+    assert await plugins.started.read() == "up\n"
+    task.cancel()
+    await asyncio.sleep(0)
+    plugins.gate.write("go\n")
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert plugins.calls() == ["ADD one c1", "ADD done one", "DEL one c1"]
+    assert plugins.records() == []
+
+
 @pytest.mark.parametrize("cancellations", [1, 2, 3])
-async def test_a_cancelled_add_is_undone(plugins: Plugins, attachment: Attachment, cancellations: int) -> None:
-    """However often it is cancelled, the DEL runs to its end before the cancellation is passed on."""
+async def test_a_cancelled_add_is_undone(
+    plugins: Plugins, attachment: Attachment, cancellations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is cancelled, the DEL runs to its end before the cancellation is passed on; a plugin that does not end
+    is killed."""
+    monkeypatch.setattr("cni.network.CANCELLED_ADD_SECONDS", 0.01)
     plugins.write("first")
     plugins.write("second", add=f"echo up > {plugins.started.path}; sleep 1000", delete=held(plugins))
     network = plugins.network("first", "second")
