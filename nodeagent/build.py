@@ -39,6 +39,7 @@ from nodeagent.node.facts import Machine
 from nodeagent.node.registration import Registration
 from nodeagent.node.status import NodeConfig
 from nodeagent.pods.dns import DNSSettings, Resolver, parse_resolv_conf
+from nodeagent.pods.resize.decision import ResizeRules
 from nodeagent.resources import quantity
 from nodeagent.resources.pod_resources import HostLimits, cpu_shares, effective_limits
 from nodeagent.server.auth import Guard
@@ -71,7 +72,12 @@ from runtimes.plugins import PluginContext, factories
 from runtimes.registry import Registry, Runtime, RuntimeFactory, UnknownHandler
 
 # What the node tells of itself: features whose wire formats this agent speaks.
-DECLARED_FEATURES = ("ExtendWebSocketsToKubelet", "RestartAllContainersOnContainerExits")
+DECLARED_FEATURES = (
+    "ExtendWebSocketsToKubelet",
+    "InPlacePodLevelResourcesVerticalScaling",
+    "InPlacePodVerticalScalingInitContainers",
+    "RestartAllContainersOnContainerExits",
+)
 
 
 START_AGAIN_SECONDS = 10.0
@@ -517,6 +523,14 @@ def apparmor_error() -> str:
 
 def seconds_of(text: str) -> float:
     return seconds(text)
+
+
+def resize_rules(config: Config, host: HostLimits) -> ResizeRules:
+    return ResizeRules(
+        static_cpu_manager=config.kubelet.cpuManagerPolicy == "static",
+        static_memory_manager=config.kubelet.memoryManagerPolicy == "Static",
+        limited_swap=host.swap_controller and host.limited_swap,
+    )
 
 
 def crash_backoff_cap_seconds(config: Config) -> float:

@@ -43,7 +43,7 @@ from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.publisher import NodeInputs, NodePublisher
 from nodeagent.node.registration import Registrar
 from nodeagent.node.status import DECLARED_FEATURES, Handler
-from nodeagent.pods.admission import NodeView
+from nodeagent.pods.admission import NodeView, admit
 from nodeagent.pods.admission_gate import AdmissionGate
 from nodeagent.pods.configs import NodeSettings, PodConfigs
 from nodeagent.pods.dead_containers import DeadContainers
@@ -56,6 +56,9 @@ from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors
 from nodeagent.pods.model import NodeAddresses
 from nodeagent.pods.orphans import OrphanCollector
 from nodeagent.pods.probing import ProbeManager
+from nodeagent.pods.resize.actuation import Actuator
+from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
+from nodeagent.pods.resize.resizes import Resizes
 from nodeagent.pods.runtime_classes import RuntimeClassResolver
 from nodeagent.pods.security import SecuritySettings
 from nodeagent.pods.status_writer import NoStatuses, StatusSink, StatusWriter
@@ -94,7 +97,14 @@ def run(config: Config) -> int:
         log.warning("accepted, but not acted on by this version: %s", ", ".join(config.unused))
     try:
         uvloop.run(_run(config))
-    except (StartError, APINotStarted, kubeconfig.KubeconfigError, RuntimeFault, build.BuildError) as error:
+    except (
+        StartError,
+        APINotStarted,
+        CorruptCheckpoint,
+        kubeconfig.KubeconfigError,
+        RuntimeFault,
+        build.BuildError,
+    ) as error:
         log.error("%s", error)
         return 1
     return 0
@@ -245,9 +255,23 @@ class Agent:
             providers=build.credential_providers(config, client, self.tokens),
             access=access,
         )
+        cgroup = Cgroup(self.cgroups, host, self._active_pods)
+        resizes = Resizes(
+            root_dir=config.options.root_dir,
+            actuator=Actuator(self.cgroups, host, cgroup.requests_changed),
+            host=host,
+            rules=build.resize_rules(config, host),
+            events=events,
+            admit=lambda pod, others: admit(pod, others, self._node_view()),  # nobody is preempted for a resize
+            active=self._active_pods,
+            changed=lambda uid: self.pods.resized(uid),
+            ready=lambda: self.merger.all_seen,
+            now=_now,
+        )
+        resizes.load()
         steps = pod_steps(
             paths=paths,
-            cgroup=Cgroup(self.cgroups, host, self._active_pods),
+            cgroup=cgroup,
             user_namespaces=self.user_namespaces,
             volumes=volumes,
             configs=configs,
@@ -273,6 +297,7 @@ class Agent:
             addresses=self._addresses,
             now=_now,
             crash_backoff_cap_seconds=build.crash_backoff_cap_seconds(config),
+            resizing=resizes,
         )
         self.mirrors: Mirrors = NoMirrors()
         if client is not None:
@@ -294,6 +319,7 @@ class Agent:
             ).admit,
             tasks=tasks,
             mirrors=self.mirrors,
+            allocations=resizes,
             on_gone=lambda: self.orphans.wake(),
         )
         self.merger: PodMerger = PodMerger(self._on_pods, build.source_names(config, client), events)
@@ -309,6 +335,7 @@ class Agent:
         for runtime in self.registry:
             tasks.create_task(self.pods.follow(runtime), name=f"events of {runtime.handler}")
         tasks.create_task(self.orphans.run(), name="orphans")
+        tasks.create_task(resizes.run(), name="resizes")
         garbage = ImageGarbage(
             build.image_stores(self.registry),
             build.garbage_policy(config),

@@ -81,6 +81,10 @@ class Cgroups(Protocol):
         """Write limits. What this kernel has no controller for is left out."""
         ...
 
+    def limits(self, path: str) -> CgroupLimits:
+        """CPU and memory limits as they are in force: -1 where there is no quota or limit, None where no controller."""
+        ...
+
     def stats(self, path: str) -> CgroupStats: ...
 
     def children(self, path: str) -> tuple[str, ...]:

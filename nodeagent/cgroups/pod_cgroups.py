@@ -84,6 +84,14 @@ class PodCgroups:
         """New limits for a pod that has its cgroup (in-place resize). Raises CgroupError."""
         await self._apply(self.pod_path(uid, qos), limits)
 
+    async def limits(self, uid: str, qos: str) -> CgroupLimits:
+        """What the kernel holds a pod to. Raises CgroupError."""
+        return await asyncio.to_thread(self._cgroups.limits, self.pod_path(uid, qos))
+
+    async def memory_usage_bytes(self, uid: str, qos: str) -> int:
+        """Raises CgroupError."""
+        return (await asyncio.to_thread(self._cgroups.stats, self.pod_path(uid, qos))).memory_usage_bytes
+
     async def exists(self, uid: str, qos: str) -> bool:
         return await asyncio.to_thread(self._cgroups.exists, self.pod_path(uid, qos))
 

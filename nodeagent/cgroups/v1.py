@@ -78,6 +78,18 @@ class CgroupsV1:
                 if limits.cpuset_mems is not None:
                     cpuset.set_property(b"cpuset.mems", limits.cpuset_mems)
 
+    def limits(self, path: str) -> CgroupLimits:
+        with kernel_errors("read", path):
+            cpu = self._open(CpuController, "cpu", path)
+            memory = self._open(MemoryController, "memory", path)
+            limit_bytes: int | None = read_or(memory, "limit_in_bytes", None) if memory else None
+            return CgroupLimits(
+                cpu_shares=read_or(cpu, "shares", None) if cpu else None,
+                cpu_quota_us=read_or(cpu, "cfs_quota_us", None) if cpu else None,
+                cpu_period_us=read_or(cpu, "cfs_period_us", None) if cpu else None,
+                memory_limit_bytes=-1 if limit_bytes is not None and limit_bytes >= _UNLIMITED_BYTES else limit_bytes,
+            )
+
     def stats(self, path: str) -> CgroupStats:
         with kernel_errors("read", path):
             memory = self._open(MemoryController, "memory", path)

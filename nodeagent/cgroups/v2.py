@@ -15,7 +15,7 @@ from nodeagent.cgroups.controllers import (
     read_or,
 )
 from nodeagent.cgroups.tree import kernel_errors, remove_tree, subdirectories
-from nodeagent.resources.cgroup_values import cpu_weight
+from nodeagent.resources.cgroup_values import cpu_weight, weight_to_shares
 
 # Controllers of pods. Those that a kernel does not have are done without; io only serves statistics and QoS of runtimes.
 _WANTED = ("cpu", "cpuset", "memory", "hugetlb", "pids", "io")
@@ -79,6 +79,23 @@ class CgroupsV2:
                     cpuset.mems = limits.cpuset_mems
             for name, text in limits.unified.items():
                 CoreV2(node).set_property(name.encode(), text)
+
+    def limits(self, path: str) -> CgroupLimits:
+        with kernel_errors("read", path):
+            node = Directory(self._root + path)
+            present = frozenset(CoreV2(node).controllers)
+            quota_us, period_us, shares = None, None, None
+            if "cpu" in present:
+                cpu = CpuV2(node)
+                quota, period_us = cpu.max
+                quota_us, shares = -1 if quota is None else quota, weight_to_shares(cpu.weight)
+            limit_bytes: int | None = None
+            if "memory" in present:
+                limit = MemoryV2(node).max
+                limit_bytes = -1 if limit is None else limit
+            return CgroupLimits(
+                cpu_shares=shares, cpu_quota_us=quota_us, cpu_period_us=period_us, memory_limit_bytes=limit_bytes
+            )
 
     def stats(self, path: str) -> CgroupStats:
         with kernel_errors("read", path):

@@ -55,7 +55,7 @@ def plan_init(pod: Pod, observed: Observed, memory: Memory, draft: Draft) -> boo
         if sidecar:
             done = _plan_sidecar(pod, container, instance, memory, draft)
         else:
-            done = _plan_init_container(pod, container, instance, draft)
+            done = _plan_init_container(pod, container, instance, memory, draft)
         if draft.kill_pod:
             return False
         if done and not behind_frontier:
@@ -78,7 +78,7 @@ def plan_regular(pod: Pod, observed: Observed, memory: Memory, draft: Draft) -> 
     for container in pod.spec.containers:
         instance = newest(observed, container.name)
         if instance is None or instance.status.state != RUNNING:
-            _plan_stopped(pod, container, instance, draft)
+            _plan_stopped(pod, container, instance, memory, draft)
             continue
         kill = _reason_to_kill(pod, container, instance, memory)
         if kill is None:
@@ -96,12 +96,13 @@ def _is_alive(instance: Instance | None) -> bool:
     return instance is not None and instance.status.state in (CREATED, RUNNING)
 
 
-def _plan_stopped(pod: Pod, container: Container, instance: Instance | None, draft: Draft) -> None:
+def _plan_stopped(pod: Pod, container: Container, instance: Instance | None, memory: Memory, draft: Draft) -> None:
     assert pod.metadata is not None
     if pod.metadata.deletionTimestamp is not None:
         return
     if instance is not None and instance.status.state == EXITED:
-        if restarts_after_exit(pod, container, instance.status.exit_code):
+        resized = instance.status.id in memory.resize_restarts  # stopped to start again, whatever the policy says
+        if resized or restarts_after_exit(pod, container, instance.status.exit_code):
             draft.regular.append(container.name)
         return
     draft.regular.append(container.name)
@@ -127,6 +128,8 @@ def _reason_to_kill(
     elif results.started is False:
         message = f"Container {container.name} failed startup probe"
         grace_seconds = container_grace_seconds(pod, probe=container.startupProbe)
+    elif instance.status.id in memory.resize_restarts:
+        return _kill_to_resize(container, instance), True
     else:
         return None
     if restart:
@@ -137,9 +140,14 @@ def _reason_to_kill(
     return kill, restart
 
 
-def _plan_init_container(pod: Pod, container: Container, instance: Instance, draft: Draft) -> bool:
+def _plan_init_container(pod: Pod, container: Container, instance: Instance, memory: Memory, draft: Draft) -> bool:
     """Section 4.3, a regular init container at the frontier; True: the next one may start."""
     state = instance.status.state
+    if instance.status.id in memory.resize_restarts:
+        if state == RUNNING:
+            draft.kill.append(_kill_to_resize(container, instance))
+        draft.init.append(container.name)
+        return False
     if state == RUNNING:
         return False
     if state == CREATED:
@@ -179,6 +187,9 @@ def _plan_sidecar(pod: Pod, container: Container, instance: Instance, memory: Me
         message = f"Init container {container.name} failed liveness probe"
         grace_seconds = container_grace_seconds(pod, probe=container.livenessProbe)
         _restart_sidecar(container, instance, message, draft, grace_seconds)
+    elif status.id in memory.resize_restarts:
+        draft.kill.append(_kill_to_resize(container, instance))
+        draft.init.append(container.name)
     return True
 
 
@@ -191,6 +202,11 @@ def _restart_sidecar(
         )
     )
     draft.init.append(container.name)
+
+
+def _kill_to_resize(container: Container, instance: Instance) -> KillContainer:
+    message = f"Container {container.name} resize requires restart"
+    return KillContainer(container_id=instance.status.id, name=container.name, message=message)
 
 
 def _kill_unknown_init(container: Container, instance: Instance) -> KillContainer:

@@ -25,7 +25,16 @@ from nodeagent.pods.container_resources_status import allocated_resources, repor
 from nodeagent.pods.model import ContainerKind, Memory, Observed, ProbeResults, StartFailure
 from nodeagent.pods.phase import RESTARTING_ALL
 from nodeagent.pods.restart import restarts_after_exit
-from nodeagent.pods.runtime_view import CREATED, EXITED, RUNNING, UNKNOWN, instances_of, newest, restart_count_of
+from nodeagent.pods.runtime_view import (
+    CREATED,
+    EXITED,
+    RUNNING,
+    UNKNOWN,
+    instances_of,
+    name_of_instance,
+    newest,
+    restart_count_of,
+)
 from nodeagent.pods.spec import AnyContainer
 from proto import cri_pb2 as cri
 
@@ -89,6 +98,7 @@ def _one(
             status.lastState = _carried_last_state(status, old)
     else:
         status = _without_instance(context, kind, container, old)
+    _show_replacement(context, status)
     _show_start_failure(context, kind, container, status)
     _set_started_and_ready(context, kind, container, status, old)
     return status
@@ -228,6 +238,24 @@ def _blank(
 
 
 # -- what is laid over the state ---------------------------------------------------------------------------------------
+
+
+def replaced_for_resize(observed: Observed, memory: Memory) -> frozenset[str]:
+    """Names of the containers whose newest instance was stopped to start again with other resources."""
+    if not memory.resize_restarts:
+        return frozenset()
+    named = {name_of_instance(item): item for item in reversed(observed.instances)}  # the newest comes last
+    return frozenset(
+        name for name, item in named.items() if item.status.state == EXITED and item.status.id in memory.resize_restarts
+    )
+
+
+def _show_replacement(context: StatusContext, status: ContainerStatus) -> None:
+    """Its end is not the container's: it waits for its next run, which no restart policy has a say in."""
+    ended = status.state.terminated if status.state is not None else None
+    if ended is not None and _bare_id(status.containerID) in context.memory.resize_restarts:
+        status.lastState = ContainerState(terminated=ended)
+        status.state = ContainerState(waiting=ContainerStateWaiting(reason="ContainerCreating"))
 
 
 def _show_start_failure(

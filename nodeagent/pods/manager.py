@@ -6,6 +6,7 @@ runtimes, cgroups, folders ──(unknown UID)──> orphans.OrphanCollector
 """
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,24 @@ class ObjectReferences(Protocol):
     def unregister(self, uid: str) -> None: ...
 
 
+class Allocations(Protocol):
+    """Knows which of a pod's resources this node has agreed to (`resize.resizes`)."""
+
+    def seen(self, pod: Pod) -> Pod:
+        """A pod as a source has it; returned as it is allocated."""
+        ...
+
+    def current(self, uid: PodUID) -> Pod | None: ...
+
+    def admitted(self, pod: Pod) -> None: ...
+
+    def forget(self, uid: PodUID) -> None: ...
+
+    def reckoned(self, allocated: Pod) -> Pod:
+        """A pod as the admission of others reckons with it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodOnNode:
     """A pod as the node's own API shows it."""
@@ -63,6 +82,7 @@ class PodManager:
         admit: Callable[[Pod, Sequence[Pod]], Answer],
         tasks: asyncio.TaskGroup,
         mirrors: Mirrors,
+        allocations: Allocations,
         on_gone: Callable[[], None] = lambda: None,
     ) -> None:
         self._services = services
@@ -70,6 +90,7 @@ class PodManager:
         self._admit = admit
         self._tasks = tasks
         self._mirrors = mirrors
+        self._allocations = allocations
         self._on_gone = on_gone
         self._supervisors: dict[PodUID, PodSupervisor] = {}
         self._new: dict[PodUID, Desired] = {}  # not yet judged, in their order
@@ -83,7 +104,9 @@ class PodManager:
             if change.source == API and is_mirror(change.pod):
                 self._mirrors.observed(change.pod, removed=change.type is ChangeType.REMOVE)
                 continue
-            desired = Desired(pod=change.pod, source=change.source, removed=change.type is ChangeType.REMOVE)
+            desired = Desired(
+                pod=self._allocations.seen(change.pod), source=change.source, removed=change.type is ChangeType.REMOVE
+            )
             if desired.static:
                 (self._mirrors.gone if desired.removed else self._mirrors.wanted)(change.pod)
             supervisor = self._supervisors.get(uid_of(change.pod))
@@ -95,6 +118,7 @@ class PodManager:
                 self._new[uid_of(change.pod)] = desired
             else:
                 self._new.pop(uid_of(change.pod), None)
+                self._allocations.forget(uid_of(change.pod))
         self._judge_new()
 
     def _judge_new(self) -> None:
@@ -126,6 +150,8 @@ class PodManager:
         if rejected is not None:
             self._services.events.event(pod, "Warning", rejected.reason, rejected.message)
             log.info("pod %s was rejected: %s: %s", describe(pod), rejected.reason, rejected.message)
+        else:
+            self._allocations.admitted(pod)
         self._references.register(pod)
         supervisor = PodSupervisor(desired, self._services, rejected=rejected)
         self._supervisors[uid] = supervisor
@@ -136,7 +162,7 @@ class PodManager:
         pod = desired.pod
         if not _is_to_run(pod):
             return None
-        return self._admit(pod, self.active_pods())
+        return self._admit(pod, [self._allocations.reckoned(other) for other in self.active_pods()])
 
     async def _supervise(self, uid: PodUID, supervisor: PodSupervisor) -> None:
         await supervisor.run()
@@ -146,6 +172,7 @@ class PodManager:
             await self._services.statuses.settled(uid)
             await self._services.statuses.delete(supervisor.desired.pod)
         self._supervisors.pop(uid, None)
+        self._allocations.forget(uid)
         self._services.statuses.forget(uid)
         self._references.unregister(uid)
         log.info("pod %s is gone", describe(pod))
@@ -184,6 +211,12 @@ class PodManager:
         if supervisor is not None:
             supervisor.wake()
 
+    def resized(self, uid: PodUID) -> None:
+        """The pod has been allocated other resources, or its resize is told otherwise of."""
+        supervisor, pod = self._supervisors.get(uid), self._allocations.current(uid)
+        if supervisor is not None and pod is not None:
+            supervisor.update(dataclasses.replace(supervisor.desired, pod=pod))
+
     def wake_all(self) -> None:
         for supervisor in self._supervisors.values():
             supervisor.wake()
@@ -194,7 +227,7 @@ class PodManager:
         return frozenset(self._supervisors) | frozenset(self._new)
 
     def active_pods(self) -> list[Pod]:
-        """Pods that hold resources: admitted and not yet ended."""
+        """Pods that hold resources, as allocated: admitted and not yet ended."""
         return [
             supervisor.desired.pod
             for supervisor in self._supervisors.values()

@@ -109,6 +109,7 @@ class Memory:
     probes: Mapping[str, ProbeResults] = field(default_factory=dict)  # by container id
     rejected: StartFailure | None = None  # refused at admission: reason, message
     start_time: datetime | None = None
+    resize_restarts: frozenset[str] = frozenset()  # ids of instances that are replaced because of a resize
 
 
 class StartReason(enum.Enum):

@@ -42,11 +42,13 @@ def phase(
     *,
     regular_started: bool,
     ended: bool = False,
+    replaced: frozenset[str] = frozenset(),
 ) -> str:
     """The phase that the container statuses (by name) add up to.
 
     `regular_started`: a regular container of the current sandbox has ever started. `ended`: the pod is being terminated for
-    good and all its containers have stopped, so that the restart policy no longer counts; never for static pods.
+    good and all its containers have stopped, so that the restart policy no longer counts; never for static pods. `replaced`:
+    names of containers that were stopped to start again at once.
     """
     assert pod.spec is not None
     counts = _Counts()
@@ -57,7 +59,7 @@ def phase(
         else:
             _count_init(counts, pod, container, status)
     for container in pod.spec.containers:
-        _count_regular(counts, pod, container, statuses.get(container.name))
+        _count_regular(counts, pod, container, statuses.get(container.name), replaced)
     return _decide(counts, regular_started=regular_started, ended=ended)
 
 
@@ -98,7 +100,9 @@ def _count_sidecar(counts: _Counts, status: ContainerStatus | None) -> None:
         counts.sidecar_pending += 1
 
 
-def _count_regular(counts: _Counts, pod: Pod, container: Container, status: ContainerStatus | None) -> None:
+def _count_regular(
+    counts: _Counts, pod: Pod, container: Container, status: ContainerStatus | None, replaced: frozenset[str]
+) -> None:
     if status is None:
         counts.unknown += 1
         return
@@ -112,7 +116,7 @@ def _count_regular(counts: _Counts, pod: Pod, container: Container, status: Cont
         return
     counts.stopped += 1
     counts.succeeded += state.terminated is not None and ended.exitCode == 0
-    counts.final += not _restarts(pod, container, ended)
+    counts.final += container.name not in replaced and not _restarts(pod, container, ended)
 
 
 def _end_of(status: ContainerStatus | None) -> ContainerStateTerminated | None:

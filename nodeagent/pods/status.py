@@ -11,7 +11,13 @@ import msgspec
 from lightkube.models.core_v1 import ContainerState, ContainerStatus, Pod, PodCondition, PodStatus, ResourceRequirements
 
 from nodeagent.pods import conditions as make
-from nodeagent.pods.container_status import StatusContext, by_name, container_statuses, lost_at_termination
+from nodeagent.pods.container_status import (
+    StatusContext,
+    by_name,
+    container_statuses,
+    lost_at_termination,
+    replaced_for_resize,
+)
 from nodeagent.pods.model import ContainerKind, Desired, Memory, NodeAddresses, Observed, Stage
 from nodeagent.pods.phase import FAILED, PENDING, is_terminal
 from nodeagent.pods.phase import phase as count_phase
@@ -151,6 +157,7 @@ def _phase(
         by_name(made.containerStatuses),
         regular_started=regular_container_started(desired.pod, observed),
         ended=memory.stage in (Stage.TERMINATED, Stage.FINISHED) and not desired.static,
+        replaced=replaced_for_resize(observed, memory),
     )
     if not is_terminal(phase):
         phase = next((known for known in (before.phase, api.phase) if known and is_terminal(known)), phase)

@@ -14,7 +14,7 @@ import functools
 import logging
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -36,6 +36,8 @@ from nodeagent.pods.model import (
 )
 from nodeagent.pods.observation import observe
 from nodeagent.pods.plan import plan as make_plan
+from nodeagent.pods.resize.changes import Due
+from nodeagent.pods.resize.contract import NOTHING_DUE, NoResizing, Resizing
 from nodeagent.pods.spec import describe, field_path, find_container, uid_of
 from nodeagent.pods.status import status as make_status
 from nodeagent.pods.status_writer import StatusSink
@@ -125,6 +127,7 @@ class PodServices:
     addresses: Callable[[], NodeAddresses]
     now: Callable[[], datetime]
     crash_backoff_cap_seconds: float = 300.0
+    resizing: Resizing = field(default_factory=NoResizing)
 
 
 class PodSupervisor:
@@ -142,6 +145,7 @@ class PodSupervisor:
         self._plan_wake_at: datetime | None = None
         self._blocked_until: datetime | None = None  # a whole pass failed: no other one before
         self._held_until: dict[str, datetime] = {}  # container name -> no start before
+        self._resize_held_until: datetime | None = None
         self._resync_at = services.now() + _jittered(RESYNC_SECONDS)
         self._announced: dict[str, str] = {}
         self._last_observed = Observed()
@@ -176,6 +180,7 @@ class PodSupervisor:
             # whoever changed the pod may have mended what was wrong
             self._held_until.clear()
             self._blocked_until = None
+            self._resize_held_until = None
         self._desired = desired
         if not (status_only and self._is_echo(desired.pod)):
             self.wake()
@@ -234,7 +239,7 @@ class PodSupervisor:
             return None  # its end wakes
         times = [self._blocked_until, self._deadline_at()]
         if self._memory.stage is Stage.SYNC:
-            times += [self._plan_wake_at, self._resync_at, *self._held_until.values()]
+            times += [self._plan_wake_at, self._resync_at, self._resize_held_until, *self._held_until.values()]
         return min((time for time in times if time is not None), default=None)
 
     async def _turn(self) -> None:
@@ -243,8 +248,9 @@ class PodSupervisor:
         runtime = self._runtime()
         observed = self._last_observed = await self._observe(runtime)
         self._check_end(now)
-        plan = None
+        plan, resize = None, NOTHING_DUE
         if runtime is not None and self._work is None and self._memory.stage is Stage.SYNC:
+            resize = self._look_at_resize(observed)
             plan = self._plan(observed, now)
         status = self._publish(runtime, observed, now)
         self._advance(status)
@@ -258,13 +264,15 @@ class PodSupervisor:
         elif self._memory.stage is not Stage.SYNC:
             self._start_ending()
         elif runtime is not None and plan is not None:
-            self._start_pass(runtime, observed, plan, now)
+            self._start_pass(runtime, observed, plan, resize, now)
 
     def _let_go(self, now: datetime) -> None:
         """Forget the holds that are over."""
         self._held_until = {name: until for name, until in self._held_until.items() if until > now}
         if self._blocked_until is not None and self._blocked_until <= now:
             self._blocked_until = None
+        if self._resize_held_until is not None and self._resize_held_until <= now:
+            self._resize_held_until = None
 
     # -- parts of a turn ---------------------------------------------------------------------------------------------
 
@@ -303,6 +311,11 @@ class PodSupervisor:
             self._event("Normal", termination.reason, termination.message)
             self._remember(termination=termination)
 
+    def _look_at_resize(self, observed: Observed) -> Due:
+        due = self._services.resizing.look(self._desired.pod, observed)
+        self._remember(resize_restarts=frozenset(due.restarts.values()))
+        return due if self._resize_held_until is None or due.restarts else NOTHING_DUE
+
     def _plan(self, observed: Observed, now: datetime) -> Plan:
         plan = make_plan(
             self._desired,
@@ -337,6 +350,8 @@ class PodSupervisor:
             now,
             runtime_name=runtime.display_name if runtime is not None else "nodeagent",
             recursive_read_only=any(m.recursive_read_only for i in observed.instances for m in i.status.mounts),
+            resize_conditions=self._services.resizing.conditions(self.uid),
+            actual_resources=self._services.resizing.actual(pod),
         )
         if not self._desired.removed:
             may_run = self._memory.stage in (Stage.SYNC, Stage.TERMINATING)
@@ -359,13 +374,13 @@ class PodSupervisor:
             self._blocked_until = None
             self._services.probing.stop(self.uid, keep_readiness=True)
 
-    def _start_pass(self, runtime: Runtime, observed: Observed, plan: Plan, now: datetime) -> None:
+    def _start_pass(self, runtime: Runtime, observed: Observed, plan: Plan, resize: Due, now: datetime) -> None:
         """Begin what the plan asks for, or the refresh that is due."""
         if plan.kill_pod:
             self._begin("stop", self._stop_all)
-        elif plan.kill or plan.remove or plan.start or plan.create_sandbox is not None:
+        elif resize or plan.kill or plan.remove or plan.start or plan.create_sandbox is not None:
             work = Work(desired=self._desired, observed=observed, plan=plan, runtime=runtime)
-            self._begin("pass", functools.partial(self._pass, work))
+            self._begin("pass", functools.partial(self._pass, work, resize))
         elif self._resync_at <= now:
             self._resync_at = now + _jittered(RESYNC_SECONDS)
             self._begin("pass", functools.partial(self._services.upkeep.refresh, self._desired.pod))
@@ -403,7 +418,9 @@ class PodSupervisor:
 
         self._work = asyncio.create_task(body(), name=name)
 
-    async def _pass(self, work: Work) -> None:
+    async def _pass(self, work: Work, resize: Due) -> None:
+        if resize.restarts:
+            await self._services.resizing.restarting(work.pod, resize)
         for kill in work.plan.kill:
             await self._services.kill_container(
                 work.runtime,
@@ -417,6 +434,8 @@ class PodSupervisor:
         for remove in work.plan.remove:
             await self._services.dead.remove(work.runtime, work.pod, work.observed, remove)
         self._services.upkeep.forget([remove.container_id for remove in work.plan.remove])
+        if resize and not await self._services.resizing.actuate(work.runtime, work.pod, work.observed, resize):
+            self._resize_held_until = self._services.now() + _jittered(RETRY_SECONDS)
         errors: list[Exception] = []
         if work.plan.start or work.plan.create_sandbox is not None:
             errors = await self._services.engine.carry_out(work)
@@ -426,6 +445,7 @@ class PodSupervisor:
 
     def _merge(self, work: Work) -> None:
         """Take over what a pass found out about the containers it was to start."""
+        self._services.resizing.started(work.pod, work.started)
         failures = {name: failure for name, failure in self._memory.start_failures.items() if name not in work.started}
         backoffs = dict(self._memory.crash_backoffs)
         for name, backoff in work.started.items():
@@ -451,6 +471,7 @@ class PodSupervisor:
         if next_stage is not None:
             self._services.probing.stop(self.uid, keep_readiness=False)
             self._remember(stage=next_stage)
+            self._services.resizing.ended(self.uid)
 
     async def _release(self) -> None:
         keep_records = self._keeps_records()

@@ -39,6 +39,10 @@ class Cgroup:
                 f"unable to ensure pod container exists: {error}", event_reason="FailedCreatePodContainer"
             ) from error
 
+    async def requests_changed(self) -> None:
+        """Bring the Burstable class in line with what its pods ask for now. Raises CgroupError."""
+        await self._update_burstable()
+
     async def undo(self, ending: Ending) -> None:
         await self._cgroups.remove(ending.uid)
 

@@ -1,0 +1,189 @@
+"""What of a pod still runs with other resources than it has been allocated: live changes, restarts, and the pod's cgroup.
+
+Pure. Which resources a container runs with is remembered when they are put in force (`Actuated`); where that memory is lost,
+the runtime's own figures speak. Source: facts/pod-lifecycle.md 4.7.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import msgspec
+from lightkube.models.core_v1 import Container, Pod, ResourceRequirements
+
+from nodeagent.pods.model import Instance, Observed
+from nodeagent.pods.resize.allocation import (
+    RESIZABLE,
+    figure,
+    merged,
+    pod_level,
+    resizable_containers,
+    same_resources,
+)
+from nodeagent.pods.resize.decision import RESTART, restart_policy
+from nodeagent.pods.runtime_view import EXITED, RUNNING, newest
+from nodeagent.resources import quantity
+from nodeagent.resources.cgroup_values import (
+    MIN_SHARES,
+    HostLimits,
+    container_resources,
+    quota_to_milli,
+    shares_to_milli,
+)
+
+
+class InForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The resources that one container instance runs with. `id` empty: of the instance that was made last."""
+
+    resources: ResourceRequirements
+    id: str = ""
+
+
+class Actuated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is in force of a pod. `restarting`: container name -> id of the instance that is being replaced for a resize;
+    it starts again whatever the restart policy says, by this agent or the next one.
+    """
+
+    containers: Mapping[str, InForce] = {}
+    pod: ResourceRequirements | None = None
+    restarting: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveChange:
+    """One resource of one running container. Figures are exact; None: no request, no limit."""
+
+    container: Container
+    container_id: str
+    resource: str
+    before: ResourceRequirements | None
+
+    @property
+    def decreases(self) -> bool:
+        """A smaller limit, or, the limits being equal, a smaller request."""
+        old, new = self._limits()
+        if old != new:
+            return new is not None and (old is None or new < old)
+        before = figure(self.before, "requests", self.resource) or Fraction(0)
+        return (figure(self.container.resources, "requests", self.resource) or Fraction(0)) < before
+
+    @property
+    def lowers_limit(self) -> bool:
+        old, new = self._limits()
+        return new is not None and (old is None or new < old)
+
+    def _limits(self) -> tuple[Fraction | None, Fraction | None]:
+        return figure(self.before, "limits", self.resource), figure(self.container.resources, "limits", self.resource)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """What is left to do. `live`: memory before CPU, of each the decreases first. `restarts`: container ids that stop, or have
+    stopped, to start again. `pod`: the pod's own cgroup differs too.
+    """
+
+    live: tuple[LiveChange, ...] = ()
+    restarts: Mapping[str, str] = field(default_factory=dict)  # container name -> id
+    pod: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.live or self.restarts or self.pod)
+
+
+def due(pod: Pod, observed: Observed, actuated: Actuated) -> Due:
+    """`pod` holds its allocated resources. Containers that do not run get theirs when they start."""
+    live: list[LiveChange] = []
+    restarts = dict(_interrupted(pod, observed, actuated))
+    for container in resizable_containers(pod):
+        instance = newest(observed, container.name)
+        if instance is None or instance.status.state != RUNNING:
+            continue
+        known = actuated.containers.get(container.name)
+        before = known.resources if known is not None and known.id == instance.status.id else None
+        changed = [name for name in RESIZABLE if not _same(container.resources, before, name)]
+        if any(restart_policy(container, name) == RESTART for name in changed):
+            restarts[container.name] = instance.status.id
+        else:
+            live += (
+                LiveChange(container=container, container_id=instance.status.id, resource=name, before=before)
+                for name in changed
+            )
+    level = actuated.pod is not None and not same_resources(actuated.pod, pod_level(pod))
+    return Due(live=tuple(in_order(live)), restarts=restarts, pod=level)
+
+
+def in_order(changes: list[LiveChange]) -> list[LiveChange]:
+    """Memory, then CPU; of each what is given back before what is taken."""
+    return sorted(changes, key=lambda change: (RESIZABLE.index(change.resource), not change.decreases))
+
+
+def recollected(pod: Pod, observed: Observed, actuated: Actuated, host: HostLimits, *, in_progress: bool) -> Actuated:
+    """`actuated` brought in line with the instances that are there now.
+
+    An instance that nothing is known of either was made by the last pass, which left word by name, or its figures in the
+    runtime tell. Where the runtime tells nothing, it has what is allocated, unless a resize is under way.
+    """
+    containers: dict[str, InForce] = {}
+    for container in resizable_containers(pod):
+        known = actuated.containers.get(container.name)
+        instance = newest(observed, container.name)
+        if instance is None or instance.status.state != RUNNING:
+            if known is not None:
+                containers[container.name] = known
+            continue
+        if known is not None and known.id == instance.status.id:
+            containers[container.name] = known
+        elif known is not None and not known.id:
+            containers[container.name] = InForce(id=instance.status.id, resources=known.resources)
+        else:
+            found = _from_runtime(pod, container, instance, host)
+            if found is None and not in_progress:
+                found = container.resources or ResourceRequirements()
+            if found is not None:
+                containers[container.name] = InForce(id=instance.status.id, resources=found)
+    restarting = dict(_interrupted(pod, observed, actuated))
+    if containers == actuated.containers and restarting == actuated.restarting:
+        return actuated
+    return Actuated(containers=containers, pod=actuated.pod, restarting=restarting)
+
+
+def _interrupted(pod: Pod, observed: Observed, actuated: Actuated) -> Iterator[tuple[str, str]]:
+    """Containers whose restart for a resize has begun and not ended: the instance to be replaced is still the newest."""
+    for container in resizable_containers(pod):
+        instance = newest(observed, container.name)
+        if (
+            instance is not None
+            and instance.status.state in (RUNNING, EXITED)
+            and actuated.restarting.get(container.name) == instance.status.id
+        ):
+            yield container.name, instance.status.id
+
+
+def _from_runtime(pod: Pod, container: Container, instance: Instance, host: HostLimits) -> ResourceRequirements | None:
+    """The allocated resources as far as the runtime's figures agree with them, else what these figures say; None: no figures."""
+    if not instance.status.resources.HasField("linux"):
+        return None
+    found, wanted = instance.status.resources.linux, container_resources(pod, container, host)
+    own = container.resources
+    if (max(MIN_SHARES, found.cpu_shares), max(0, found.cpu_quota)) != (wanted.cpu_shares, max(0, wanted.cpu_quota)):
+        limit = quota_to_milli(found.cpu_quota, found.cpu_period) if found.cpu_quota > 0 and found.cpu_period else 0
+        request = quantity.from_milli(shares_to_milli(found.cpu_shares))
+        cpu = ResourceRequirements(
+            requests={"cpu": request}, limits={"cpu": quantity.from_milli(limit)} if limit else None
+        )
+        own = merged(own, cpu, ("cpu",))
+    in_force_bytes = max(0, found.memory_limit_in_bytes)
+    if in_force_bytes != wanted.memory_limit_in_bytes:
+        request_text = ((own.requests if own is not None else None) or {}).get("memory")
+        memory = ResourceRequirements(
+            requests={"memory": request_text} if request_text else None,  # nothing that a runtime knows of
+            limits={"memory": quantity.from_bytes(in_force_bytes)} if in_force_bytes else None,
+        )
+        own = merged(own, memory, ("memory",))
+    return own or ResourceRequirements()
+
+
+def _same(one: ResourceRequirements | None, other: ResourceRequirements | None, name: str) -> bool:
+    return figure(one, "requests", name) == figure(other, "requests", name) and figure(one, "limits", name) == figure(
+        other, "limits", name
+    )

@@ -1,0 +1,125 @@
+"""A checkpoint file: one entry a pod, written whole, by a temporary file, fsync and rename, and only when it changed.
+
+    {"version": 1, "checksum": "<blake2b of pods>", "pods": {"<uid>": {...}}}
+
+Entries change in memory at once; `flush` returns when every change made before the call is on the disk. Changes of many pods
+share one write.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+VERSION = 1
+_Entry = TypeVar("_Entry")
+
+
+class CorruptCheckpoint(Exception):
+    """The file cannot be trusted. The text tells the operator what to do."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f'could not restore state from checkpoint: {why}, please drain this node and delete pod checkpoint file "{path}" '
+            "before restarting the agent"
+        )
+
+
+class _File(msgspec.Struct):
+    version: int
+    checksum: str
+    pods: msgspec.Raw
+
+
+class Checkpoint(Generic[_Entry]):
+    """Entries of type `entry` by pod UID. All methods belong to the event loop."""
+
+    def __init__(self, path: Path, entry: type[_Entry]) -> None:
+        self._path = path
+        self._decoder = msgspec.json.Decoder(dict[str, entry])  # type: ignore[valid-type]  # a type known at run time
+        self._entries: dict[str, _Entry] = {}
+        self._changes = 0  # made in memory
+        self._saved = 0  # of them on the disk
+        self._writing = asyncio.Lock()
+
+    def load(self) -> None:
+        """Read the file; none there: empty. Raises CorruptCheckpoint."""
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise CorruptCheckpoint(self._path, str(error)) from error
+        try:
+            file = msgspec.json.decode(data, type=_File)
+            if file.version != VERSION:
+                raise CorruptCheckpoint(self._path, f"version {file.version} is not {VERSION}")
+            if file.checksum != _checksum(bytes(file.pods)):
+                raise CorruptCheckpoint(self._path, "checkpoint is corrupted")
+            self._entries = self._decoder.decode(file.pods)
+        except msgspec.MsgspecError as error:
+            raise CorruptCheckpoint(self._path, f"checkpoint is corrupted: {error}") from error
+
+    def get(self, uid: str) -> _Entry | None:
+        return self._entries.get(uid)
+
+    def uids(self) -> Collection[str]:
+        return tuple(self._entries)
+
+    def set(self, uid: str, entry: _Entry) -> None:
+        if self._entries.get(uid) != entry:
+            self._entries[uid] = entry
+            self._changes += 1
+
+    def remove(self, uid: str) -> None:
+        if self._entries.pop(uid, None) is not None:
+            self._changes += 1
+
+    async def flush(self) -> None:
+        """Raises OSError; the changes stay to be written."""
+        wanted = self._changes
+        async with self._writing:
+            if self._saved >= wanted:
+                return
+            wanted = self._changes
+            await asyncio.to_thread(_replace, self._path, self._encoded())
+            self._saved = wanted
+
+    def flush_now(self) -> None:
+        """The same while the agent goes, without waiting for a thread."""
+        if self._saved < self._changes:
+            _replace(self._path, self._encoded())
+            self._saved = self._changes
+
+    def _encoded(self) -> bytes:
+        pods = msgspec.json.encode(self._entries, order="deterministic")
+        return msgspec.json.encode(_File(version=VERSION, checksum=_checksum(pods), pods=msgspec.Raw(pods)))
+
+
+def _checksum(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,67 @@
+"""What a pod's supervisor asks of resizing, and the answer of a node that does not resize."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from lightkube.models.core_v1 import Pod, PodCondition, ResourceRequirements
+
+from nodeagent.pods.model import Observed, PodUID
+from nodeagent.pods.resize.changes import Due
+from runtimes.registry import Runtime
+
+NOTHING_DUE = Due()
+
+
+class Resizing(Protocol):
+    """Pods are given as they have been allocated (`manager` hands no others to supervisors)."""
+
+    def look(self, pod: Pod, observed: Observed) -> Due:
+        """What is to be put in force now; begins or ends PodResizeInProgress. Only while no work on the pod is under way."""
+        ...
+
+    def conditions(self, uid: PodUID) -> tuple[PodCondition, ...]: ...
+
+    def actual(self, pod: Pod) -> ResourceRequirements | None:
+        """Pod-level resources in force; None: those that are allocated."""
+        ...
+
+    async def restarting(self, pod: Pod, due: Due) -> None:
+        """Record, before they are stopped, which containers are to start again."""
+        ...
+
+    async def actuate(self, runtime: Runtime, pod: Pod, observed: Observed, due: Due) -> bool:
+        """Put in force what can be while containers run. False: not all of it, and the pod's status says why; try again."""
+        ...
+
+    def started(self, pod: Pod, names: Iterable[str]) -> None:
+        """These containers have been started with the pod's resources, in a cgroup that has its limits."""
+        ...
+
+    def ended(self, uid: PodUID) -> None:
+        """Nothing of the pod runs any more."""
+        ...
+
+
+class NoResizing:
+    """Nothing ever differs."""
+
+    def look(self, pod: Pod, observed: Observed) -> Due:
+        return NOTHING_DUE
+
+    def conditions(self, uid: PodUID) -> tuple[PodCondition, ...]:
+        return ()
+
+    def actual(self, pod: Pod) -> ResourceRequirements | None:
+        return None
+
+    async def restarting(self, pod: Pod, due: Due) -> None:
+        return
+
+    async def actuate(self, runtime: Runtime, pod: Pod, observed: Observed, due: Due) -> bool:
+        return True
+
+    def started(self, pod: Pod, names: Iterable[str]) -> None:
+        return
+
+    def ended(self, uid: PodUID) -> None:
+        return
