@@ -138,7 +138,7 @@ class Scheduler:
             return picture.placed.pop(key, None) is not None
         if node:
             picture.waiting.pop(key, None)
-            taken = demand(pod["spec"])
+            taken = demand(pod["spec"], pod.get("status"))
             changed = picture.placed.get(key) != (node, taken)
             picture.placed[key] = (node, taken)
             return changed

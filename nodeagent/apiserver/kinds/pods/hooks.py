@@ -3,11 +3,12 @@
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
-from nodeagent.apiserver.errors import FieldError
+from nodeagent.apiserver.errors import ApiError, FieldError, forbidden
 from nodeagent.apiserver.kinds.base import Kind, drop_nulls
 from nodeagent.apiserver.kinds.pods import admission, subresources
 from nodeagent.apiserver.kinds.pods.defaults import default_pod
 from nodeagent.apiserver.kinds.pods.qos import qos_class
+from nodeagent.apiserver.kinds.pods.resize import REORDERED, check_node, reordered, validate_resize
 from nodeagent.apiserver.kinds.pods.update import validate_update
 from nodeagent.apiserver.kinds.pods.validation.pod import validate_create
 
@@ -33,9 +34,13 @@ class PodKind(Kind):
             self._keep_qos_class(new, old)
             return
         drop_nulls(new)
+        if subresource == "resize" and reordered(new, old):
+            raise ApiError.invalid("Pod", "", ctx.name, [forbidden("spec", REORDERED)])
         if subresource is not None:
             subresources.keep_only(new, old, subresource)
         self.default(new)
+        if subresource == "resize":
+            check_node(new, old, ctx)
         if subresource == "binding" and new["spec"].get("nodeName"):
             admission.zone_labels(new, ctx, new["spec"]["nodeName"])
 
@@ -46,7 +51,7 @@ class PodKind(Kind):
         if subresource == "ephemeralcontainers":
             return subresources.validate_ephemeral(new, old)
         if subresource == "resize":
-            return subresources.validate_resize(new, old)
+            return validate_resize(new, old)
         if subresource is not None:
             return []
         return validate_update(new, old)

@@ -6,13 +6,12 @@ from typing import Any, Final
 from nodeagent.apiserver.errors import FieldError, forbidden, invalid, not_supported
 from nodeagent.apiserver.kinds import names
 from nodeagent.apiserver.kinds.pods.containers import containers, is_mirror
-from nodeagent.apiserver.kinds.pods.qos import qos_class
+from nodeagent.apiserver.kinds.pods.resize import keep_resources
 from nodeagent.apiserver.kinds.pods.validation.pod import validate_pod
 from nodeagent.apiserver.kinds.pods.validation.rules import problems
 
 Json = dict[str, Any]
 PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
-_RESIZABLE: Final = ("cpu", "memory")
 
 
 def keep_only(new: Json, old: Json, subresource: str) -> None:
@@ -25,12 +24,7 @@ def keep_only(new: Json, old: Json, subresource: str) -> None:
         else:
             new["spec"].pop("ephemeralContainers", None)
     elif subresource == "resize":
-        asked = new.get("spec", {})
-        new["spec"] = copy.deepcopy(old["spec"])
-        for name in ("containers", "initContainers"):
-            _take_resources(new["spec"].get(name) or (), asked.get(name) or ())
-        if "resources" in asked:
-            new["spec"]["resources"] = asked["resources"]
+        keep_resources(new, old)
     if subresource in ("ephemeralcontainers", "resize"):
         _restore_status(new, old)
 
@@ -51,26 +45,6 @@ def validate_ephemeral(new: Json, old: Json) -> list[FieldError]:
     return errors
 
 
-def validate_resize(new: Json, old: Json) -> list[FieldError]:
-    errors = validate_pod(new)
-    if is_mirror(old):
-        errors.append(forbidden("", "static pods cannot be resized"))
-    if not _node_can_resize(old):
-        errors.append(forbidden("spec", "Pod running on node without support for resize"))
-    stored = old.get("status", {}).get("qosClass") or qos_class(old["spec"])
-    if qos_class(new["spec"]) != stored:
-        errors.append(invalid("spec", qos_class(new["spec"]), "Pod QOS Class may not change as a result of resizing"))
-    for (path, own), (_, before) in zip(
-        containers(new["spec"], "containers", "initContainers"),
-        containers(old["spec"], "containers", "initContainers"),
-        strict=True,
-    ):
-        errors += _resized(f"{path}.resources", own, before)
-        if own.get("resources") != before.get("resources") and _plain_init(path, before):
-            errors.append(forbidden(f"{path}.resources", "resources for non-sidecar init containers are immutable"))
-    return errors
-
-
 def validate_status(new: Json, old: Json) -> list[FieldError]:
     errors: list[FieldError] = []
     status, before = new.get("status") or {}, old.get("status") or {}
@@ -88,47 +62,10 @@ def validate_status(new: Json, old: Json) -> list[FieldError]:
     return errors
 
 
-def _take_resources(own: Any, asked: Any) -> None:
-    wanted = {item.get("name"): item for item in asked}
-    for container in own:
-        change = wanted.get(container.get("name"))
-        if change is not None:
-            container["resources"] = change.get("resources") or {}
-            if change.get("resizePolicy"):
-                container["resizePolicy"] = change["resizePolicy"]
-
-
 def _restore_status(new: Json, old: Json) -> None:
     new.pop("status", None)
     if "status" in old:
         new["status"] = copy.deepcopy(old["status"])
-
-
-def _node_can_resize(pod: Json) -> bool:
-    """A node that resizes says what its running containers have."""
-    running = [
-        item
-        for item in (pod.get("status") or {}).get("containerStatuses") or ()
-        if "running" in (item.get("state") or {})
-    ]
-    return not running or running[0].get("resources") is not None
-
-
-def _plain_init(path: str, container: Json) -> bool:
-    return path.startswith("spec.initContainers") and container.get("restartPolicy") != "Always"
-
-
-def _resized(path: str, own: Json, before: Json) -> list[FieldError]:
-    errors: list[FieldError] = []
-    new, old = own.get("resources") or {}, before.get("resources") or {}
-    for which in ("limits", "requests"):
-        now, stored = new.get(which) or {}, old.get(which) or {}
-        for name in sorted({*now, *stored}):
-            if name not in now:
-                errors.append(forbidden(f"{path}.{which}", f"resource {which} cannot be removed"))
-            elif name not in _RESIZABLE and now[name] != stored.get(name):
-                errors.append(forbidden("spec", "only cpu and memory resources are mutable"))
-    return errors
 
 
 def _transitions(path: str, now: Any, before: Any, spec: Json, kind: str) -> list[FieldError]:

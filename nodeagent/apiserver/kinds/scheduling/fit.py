@@ -82,8 +82,58 @@ def node_view(node: Json) -> NodeView:
     )
 
 
-def demand(spec: Json) -> Demand:
-    return Demand(requests=effective(spec, "requests"), ports=frozenset(_host_ports(spec)))
+def demand(spec: Json, status: Json | None = None) -> Demand:
+    """`status` of a pod that has its node: while it is resized it counts with the most of what it wants and still has."""
+    return Demand(requests=effective(charged(spec, status or {}), "requests"), ports=frozenset(_host_ports(spec)))
+
+
+def charged(spec: Json, status: Json) -> Json:
+    """The spec with every container's requests as the node is charged for them (facts/node-resources.md 3.2)."""
+    known = {
+        item.get("name"): item
+        for name in ("containerStatuses", "initContainerStatuses")
+        for item in status.get(name) or ()
+    }
+    if all(_settled(container, known.get(container.get("name"))) for _, container in containers(spec)):
+        return spec
+    infeasible = any(
+        condition.get("type") == "PodResizePending" and condition.get("reason") == "Infeasible"
+        for condition in status.get("conditions") or ()
+    )
+    return {
+        **spec,
+        **{
+            name: [_charged(item, known.get(item.get("name")), infeasible) for item in spec[name]]
+            for name in ("containers", "initContainers")
+            if spec.get(name)
+        },
+    }
+
+
+def _settled(container: Json, status: Json | None) -> bool:
+    """Whether the node says nothing else than the spec; it says nothing of a container that was never made."""
+    wanted = (container.get("resources") or {}).get("requests") or {}
+    said = (part for part in _said(status) if part)
+    return all(part == wanted for part in said)
+
+
+def _said(status: Json | None) -> tuple[Json, Json]:
+    """(allocated requests, requests in force)."""
+    found = status or {}
+    return found.get("allocatedResources") or {}, (found.get("resources") or {}).get("requests") or {}
+
+
+def _charged(container: Json, status: Json | None, infeasible: bool) -> Json:
+    resources = container.get("resources") or {}
+    parts = [part for part in _said(status) if part]
+    if not parts or not infeasible:
+        parts.append(resources.get("requests") or {})
+    most: Json = {}
+    for part in parts:
+        for name, amount in amounts(part).items():
+            if name not in most or amount > amounts({name: most[name]})[name]:
+                most[name] = part[name]
+    return {**container, "resources": {**resources, "requests": most}}
 
 
 def refusal(spec: Json, wanted: Demand, node: NodeView, usage: Usage) -> Refusal | None:

@@ -62,7 +62,7 @@ def _common(
         errors += lifecycle(f"{path}.lifecycle", hooks, spec.get("terminationGracePeriodSeconds", 30))
         errors += stop_signal(f"{path}.lifecycle", hooks, spec)
     errors += container_security(f"{path}.securityContext", container.get("securityContext"), spec)
-    errors += _resize_policy(f"{path}.resizePolicy", container.get("resizePolicy") or [])
+    errors += _resize_policy(f"{path}.resizePolicy", container, spec)
     return errors + _restarts(path, container)
 
 
@@ -96,10 +96,11 @@ def _ephemeral(path: str, container: Json, spec: Json) -> list[FieldError]:
     return errors
 
 
-def _resize_policy(path: str, policies: list[Json]) -> list[FieldError]:
+def _resize_policy(path: str, container: Json, spec: Json) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[str] = set()
-    for index, policy in enumerate(policies):
+    never = spec.get("restartPolicy") == "Never" and not is_sidecar(container)
+    for index, policy in enumerate(container.get("resizePolicy") or ()):
         where, name = f"{path}[{index}]", policy.get("resourceName") or ""
         if name not in _RESIZE_RESOURCES:
             errors.append(not_supported(f"{where}.resourceName", name, _RESIZE_RESOURCES))
@@ -107,6 +108,9 @@ def _resize_policy(path: str, policies: list[Json]) -> list[FieldError]:
             errors += unique(where, name, seen)
         if (policy.get("restartPolicy") or "") not in _RESIZE_POLICIES:
             errors.append(not_supported(f"{where}.restartPolicy", policy.get("restartPolicy") or "", _RESIZE_POLICIES))
+        elif never and policy["restartPolicy"] != "NotRequired":
+            text = "must be 'NotRequired' when `restartPolicy` is 'Never'"
+            errors.append(invalid(where, policy["restartPolicy"], text))
     return errors
 
 

@@ -1,0 +1,133 @@
+"""The `resize` door of pods: CPU and memory of containers and of the pod, while it runs.
+
+Source: facts/pod-lifecycle.md 0.3 and 4.7, facts/embedded-api.md 11.
+"""
+
+import copy
+import math
+from typing import Any, Final
+
+from nodeagent.apiserver.contract import AdmissionContext
+from nodeagent.apiserver.errors import ApiError, FieldError, forbidden, invalid
+from nodeagent.apiserver.kinds.pods.containers import containers, is_mirror, is_sidecar
+from nodeagent.apiserver.kinds.pods.qos import qos_class
+from nodeagent.apiserver.kinds.pods.requests import amounts, effective
+from nodeagent.apiserver.kinds.pods.validation.pod import validate_pod
+
+Json = dict[str, Any]
+RESIZABLE: Final = ("cpu", "memory")
+POD_LEVEL_FEATURE: Final = "InPlacePodLevelResourcesVerticalScaling"
+INIT_FEATURE: Final = "InPlacePodVerticalScalingInitContainers"
+REORDERED: Final = "containers may not be renamed or reordered on resize"
+_LISTS: Final = ("containers", "initContainers")
+
+
+def keep_resources(new: Json, old: Json) -> None:
+    """Undo, in place, whatever the request changed besides resources and resize policies."""
+    asked = new.get("spec", {})
+    new["spec"] = copy.deepcopy(old["spec"])
+    for name in _LISTS:
+        wanted = {item.get("name"): item for item in asked.get(name) or ()}
+        for container in new["spec"].get(name) or ():
+            _take(container, wanted.get(container.get("name")))
+    if "resources" in asked:
+        new["spec"]["resources"] = asked["resources"]
+
+
+def reordered(new: Json, old: Json) -> bool:
+    """Whether the request names other containers, or in another order, than the pod has. Before `keep_resources`."""
+    return any(
+        [item.get("name") for item in new.get("spec", {}).get(name) or ()]
+        != [item.get("name") for item in old["spec"].get(name) or ()]
+        for name in _LISTS
+    )
+
+
+def check_node(new: Json, old: Json, ctx: AdmissionContext) -> None:
+    """Refuse what the pod's node can never do. Raises ApiError (403)."""
+    node_name = old["spec"].get("nodeName")
+    node = ctx.get("nodes", "", node_name) if node_name else None
+    if node is None or new["spec"] == old["spec"]:
+        return
+    status = node.get("status") or {}
+    missing = [name for name in _needed(new, old) if name not in (status.get("declaredFeatures") or ())]
+    if missing:
+        why = f'pod update requires features {", ".join(missing)} which are not available on node "{node_name}"'
+        raise ApiError.forbidden("pods", ctx.name, why)
+    capacity = amounts(status.get("allocatable") or status.get("capacity"))
+    before, after = effective(old["spec"], "requests"), effective(new["spec"], "requests")
+    for name in RESIZABLE:
+        if name in capacity and after.get(name, 0) > max(capacity[name], before.get(name, 0)):
+            scale = 1000 if name == "cpu" else 1
+            asked, there = math.ceil(after[name] * scale), math.ceil(capacity[name] * scale)
+            why = f"Node didn't have enough allocatable resources: {name}, requested: {asked}, allocatable: {there}"
+            raise ApiError.forbidden("pods", ctx.name, why)
+
+
+def validate_resize(new: Json, old: Json) -> list[FieldError]:
+    if is_mirror(old):
+        return [forbidden("", "static pods cannot be resized")]
+    if (old["spec"].get("os") or {}).get("name") == "windows":
+        return [forbidden("", "windows pods cannot be resized")]
+    errors = validate_pod(new)
+    if not _node_can_resize(old):
+        errors.append(forbidden("spec", "Pod running on node without support for resize"))
+    stored = old.get("status", {}).get("qosClass") or qos_class(old["spec"])
+    if qos_class(new["spec"]) != stored:
+        errors.append(invalid("spec", qos_class(new["spec"]), "Pod QOS Class may not change as a result of resizing"))
+    errors += _resized("spec.resources", new["spec"], old["spec"])
+    for (path, own), (_, before) in zip(
+        containers(new["spec"], *_LISTS), containers(old["spec"], *_LISTS), strict=True
+    ):
+        errors += _resized(f"{path}.resources", own, before)
+    return errors
+
+
+def _take(container: Json, change: Json | None) -> None:
+    if change is None:
+        return
+    container["resources"] = change.get("resources") or {}
+    if change.get("resizePolicy"):
+        container["resizePolicy"] = change["resizePolicy"]
+
+
+def _node_can_resize(pod: Json) -> bool:
+    """A node that resizes says what its running containers have."""
+    running = [
+        item
+        for item in (pod.get("status") or {}).get("containerStatuses") or ()
+        if "running" in (item.get("state") or {})
+    ]
+    return not running or running[0].get("resources") is not None
+
+
+def _resized(path: str, own: Json, before: Json) -> list[FieldError]:
+    errors: list[FieldError] = []
+    new, old = own.get("resources") or {}, before.get("resources") or {}
+    for which in ("limits", "requests"):
+        now, stored = new.get(which) or {}, old.get(which) or {}
+        for name in sorted({*now, *stored}):
+            if name not in now:
+                errors.append(forbidden(f"{path}.{which}", f"resource {which} cannot be removed"))
+            elif name not in RESIZABLE and now[name] != stored.get(name):
+                errors.append(forbidden("spec", "only cpu and memory resources are mutable"))
+    if new.get("claims") != old.get("claims"):
+        errors.append(forbidden("spec", "only cpu and memory resources are mutable"))
+    return errors
+
+
+def _needed(new: Json, old: Json) -> list[str]:
+    """What the node must have declared for this change, sorted."""
+    needed: list[str] = []
+    if new["spec"].get("resources") != old["spec"].get("resources"):
+        needed.append(POD_LEVEL_FEATURE)
+    changed = (
+        own
+        for (_, own), (_, before) in zip(
+            containers(new["spec"], "initContainers"), containers(old["spec"], "initContainers"), strict=True
+        )
+        if own.get("resources") != before.get("resources")
+    )
+    if any(not is_sidecar(container) for container in changed):
+        needed.append(INIT_FEATURE)
+    return needed
