@@ -241,13 +241,12 @@ def _blank(
 
 
 def replaced_for_resize(observed: Observed, memory: Memory) -> frozenset[str]:
-    """Names of the containers whose newest instance was stopped to start again with other resources."""
+    """Names of the containers that were stopped to start again with other resources, and have not started yet."""
     if not memory.resize_restarts:
         return frozenset()
-    named = {name_of_instance(item): item for item in reversed(observed.instances)}  # the newest comes last
-    return frozenset(
-        name for name, item in named.items() if item.status.state == EXITED and item.status.id in memory.resize_restarts
-    )
+    stopped = {name_of_instance(item) for item in observed.instances if item.status.id in memory.resize_restarts}
+    last = {name: newest(observed, name) for name in stopped}
+    return frozenset(name for name, item in last.items() if item is not None and item.status.state != RUNNING)
 
 
 def _show_replacement(context: StatusContext, status: ContainerStatus) -> None:

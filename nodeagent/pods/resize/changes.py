@@ -21,7 +21,7 @@ from nodeagent.pods.resize.allocation import (
     same_resources,
 )
 from nodeagent.pods.resize.decision import RESTART, restart_policy
-from nodeagent.pods.runtime_view import EXITED, RUNNING, newest
+from nodeagent.pods.runtime_view import CREATED, RUNNING, newest
 from nodeagent.resources import quantity
 from nodeagent.resources.cgroup_values import (
     MIN_SHARES,
@@ -93,7 +93,7 @@ class Due:
 def due(pod: Pod, observed: Observed, actuated: Actuated) -> Due:
     """`pod` holds its allocated resources. Containers that do not run get theirs when they start."""
     live: list[LiveChange] = []
-    restarts = dict(_interrupted(pod, observed, actuated))
+    restarts = dict(_interrupted(observed, actuated))
     for container in resizable_containers(pod):
         instance = newest(observed, container.name)
         if instance is None or instance.status.state != RUNNING:
@@ -141,22 +141,19 @@ def recollected(pod: Pod, observed: Observed, actuated: Actuated, host: HostLimi
                 found = container.resources or ResourceRequirements()
             if found is not None:
                 containers[container.name] = InForce(id=instance.status.id, resources=found)
-    restarting = dict(_interrupted(pod, observed, actuated))
+    restarting = dict(_interrupted(observed, actuated))
     if containers == actuated.containers and restarting == actuated.restarting:
         return actuated
     return Actuated(containers=containers, pod=actuated.pod, restarting=restarting)
 
 
-def _interrupted(pod: Pod, observed: Observed, actuated: Actuated) -> Iterator[tuple[str, str]]:
-    """Containers whose restart for a resize has begun and not ended: the instance to be replaced is still the newest."""
-    for container in resizable_containers(pod):
-        instance = newest(observed, container.name)
-        if (
-            instance is not None
-            and instance.status.state in (RUNNING, EXITED)
-            and actuated.restarting.get(container.name) == instance.status.id
-        ):
-            yield container.name, instance.status.id
+def _interrupted(observed: Observed, actuated: Actuated) -> Iterator[tuple[str, str]]:
+    """(name, id to be replaced) of containers whose restart for a resize has begun, and whose next instance has not started."""
+    for name, id in actuated.restarting.items():
+        latest = newest(observed, name)
+        known = any(instance.status.id == id for instance in observed.instances)
+        if latest is not None and known and (latest.status.id == id or latest.status.state == CREATED):
+            yield name, id
 
 
 def _from_runtime(pod: Pod, container: Container, instance: Instance, host: HostLimits) -> ResourceRequirements | None:
