@@ -1,6 +1,8 @@
 """Putting allocated resources in force: the pod's cgroup and its running containers, in the order that never overshoots.
 
-    for memory, then CPU:   pod limit up, pod request up   containers, decreases first   pod request down, pod limit down
+    pod limit up, pod request up   of memory, then CPU
+    the sandbox                    one that holds all processes in a cgroup below the pod's cannot grow before it
+    containers, decreases first, then pod request down, pod limit down   of memory, then CPU
 
 Every step may be repeated: the pod's cgroup is compared with what the kernel has, a container with what was recorded after its
 last change. Source: facts/pod-lifecycle.md 4.7.
@@ -96,11 +98,12 @@ class Actuator:
             current, wanted = await self._cgroups.limits(uid, qos), pod_cgroup_limits(work.pod, self._host)
             steps = {"memory": memory_steps(current, wanted), "cpu": cpu_steps(current, wanted)}
             await self._check_memory(work, current, wanted)
+        for listed in steps.values():
+            await self._write(work, (step for step in listed if step.grows))
         if any(steps.values()):
             await self._tell_sandbox(work)
         for resource in ("memory", "cpu"):
             listed = steps.get(resource, [])
-            await self._write(work, (step for step in listed if step.grows))
             for change in work.due.live:
                 if change.resource == resource:
                     await self._change(work, change)
