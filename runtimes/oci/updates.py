@@ -66,8 +66,21 @@ def _write(core: Core, cgroup: str, files: dict[str, str]) -> None:
         controller = name.partition(".")[0]
         try:
             path = core.cgroups.directory(controller, cgroup) / Path(name).name
-            path.write_text(value)
+            if name == "memory.limit_in_bytes":
+                _write_memory_limit(path, int(value))
+            else:
+                path.write_text(value)
         except KeyError:
             log.debug("no %s controller: %s is not set", controller, name)
         except OSError as error:
             raise errors.InvalidArgument(f"cannot set {name} of {cgroup} to {value!r}: {error.strerror}") from error
+
+
+def _write_memory_limit(path: Path, limit_bytes: int) -> None:
+    """cgroup v1: memory with swap may never be less than memory alone, so what follows the limit goes ahead of one that grows."""
+    with_swap = path.with_name("memory.memsw.limit_in_bytes")
+    before = int(path.read_text())
+    follows = with_swap.exists() and int(with_swap.read_text()) == before
+    files = [path, with_swap] if follows else [path]
+    for file in reversed(files) if limit_bytes > before else files:
+        file.write_text(str(limit_bytes))

@@ -100,7 +100,7 @@ class Actuator:
             await self._check_memory(work, current, wanted)
         for listed in steps.values():
             await self._write(work, (step for step in listed if step.grows))
-        if any(steps.values()):
+        if work.due.pod or any(steps.values()):
             await self._tell_sandbox(work)
         for resource in ("memory", "cpu"):
             listed = steps.get(resource, [])

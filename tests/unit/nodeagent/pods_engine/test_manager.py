@@ -51,6 +51,16 @@ class World:
 
     def register(self, pod: Pod) -> None: ...
 
+    def seen(self, pod: Pod) -> Pod:
+        return pod
+
+    def reckoned(self, allocated: Pod) -> Pod:
+        return allocated
+
+    def admitted(self, pod: Pod) -> None: ...
+
+    def forget(self, uid: PodUID) -> None: ...
+
 
 def change(name: str, kind: ChangeType = ChangeType.ADD, phase: str = "Pending") -> PodChange:
     metadata = ObjectMeta(name=name, namespace="default", uid=name)
@@ -69,7 +79,9 @@ async def pods(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
     anything: Any = world
     group = asyncio.TaskGroup()
     await group.__aenter__()
-    yield PodManager(services=anything, references=anything, admit=world.admit, tasks=group, mirrors=anything)
+    yield PodManager(
+        services=anything, references=anything, admit=world.admit, tasks=group, mirrors=anything, allocations=anything
+    )
     for task in list(group._tasks):
         task.cancel()
     await group.__aexit__(None, None, None)
