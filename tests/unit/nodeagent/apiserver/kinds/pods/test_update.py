@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nodeagent.apiserver.errors import FieldError
+from nodeagent.apiserver.errors import ApiError, FieldError
 from nodeagent.apiserver.kinds import hooks_for
 from nodeagent.apiserver.kinds.pods.update import SPEC_TEXT
 
@@ -231,3 +231,32 @@ def test_resize_needs_a_node_that_reports_resources(cluster: Any, new_pod: Any) 
     assert [str(error) for error in update(cluster, old, new, "resize")[1]] == [
         "spec: Forbidden: Pod running on node without support for resize"
     ]
+
+
+def test_a_resize_needs_what_the_node_has_declared(cluster: Any, new_pod: Any) -> None:
+    """Pod-level resources and plain init containers want a node that can; nothing may exceed what the node has."""
+    old = new_pod(
+        containers=[{"name": "c", "image": "x", "resources": {"requests": {"cpu": "1"}}}],
+        initContainers=[{"name": "i", "image": "x", "resources": {"requests": {"cpu": "1"}}}],
+        nodeName="n",
+    )
+    HOOKS.prepare_create(old, cluster.context())
+    node = {"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "2", "memory": "4Gi", "pods": "10"}}}
+    cluster.put("nodes", node)
+
+    def asked(kind: str, cpu: str) -> Any:
+        new = copy.deepcopy(old)
+        new["spec"][kind][0]["resources"] = {"requests": {"cpu": cpu}}
+        return new
+
+    with pytest.raises(
+        ApiError, match="pod update requires features InPlacePodVerticalScalingInitContainers which are"
+    ):
+        update(cluster, old, asked("initContainers", "1500m"), "resize")
+    with pytest.raises(ApiError, match="enough allocatable resources: cpu, requested: 3000, allocatable: 2000"):
+        update(cluster, old, asked("containers", "3"), "resize")
+    assert update(cluster, old, asked("containers", "2"), "resize")[1] == []
+    renamed = asked("containers", "2")
+    renamed["spec"]["containers"][0]["name"] = "d"
+    with pytest.raises(ApiError, match="containers may not be renamed or reordered on resize"):
+        update(cluster, old, renamed, "resize")
