@@ -27,6 +27,7 @@ from nodeagent.cgroups.systemd import SystemdSlices
 from nodeagent.config import Config, RuntimeSettings
 from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
 from nodeagent.config.values import seconds
+from nodeagent.container_logs.rotator import LogLimits
 from nodeagent.images.access import Access, Everybody, PullRecords
 from nodeagent.images.gc import GarbagePolicy, Store
 from nodeagent.images.providers.accounts import ApiAccounts, Identities
@@ -279,6 +280,8 @@ def server_settings(config: Config, host_ips: Sequence[str], embedded: EmbeddedA
         health_address=kubelet.healthzBindAddress,
         health_port=kubelet.healthzPort,
         debugging_handlers=kubelet.enableDebuggingHandlers,
+        streaming_idle_seconds=seconds(kubelet.streamingConnectionIdleTimeout),
+        pod_logs_dir=config.pod_logs_dir,
     )
 
 
@@ -292,6 +295,7 @@ def guard(config: Config, client: ApiClient | None) -> Guard:
         token_seconds=seconds(kubelet.authentication.webhook.cacheTTL),
         allowed_seconds=seconds(kubelet.authorization.webhook.cacheAuthorizedTTL),
         denied_seconds=seconds(kubelet.authorization.webhook.cacheUnauthorizedTTL),
+        anonymous=kubelet.authentication.anonymous.enabled,
     )
 
 
@@ -436,6 +440,16 @@ def garbage_policy(config: Config) -> GarbagePolicy:
         low_percent=kubelet.imageGCLowThresholdPercent,
         minimum_age_seconds=seconds(kubelet.imageMinimumGCAge),
         maximum_age_seconds=seconds(kubelet.imageMaximumGCAge),
+    )
+
+
+def log_limits(config: Config) -> LogLimits:
+    kubelet = config.kubelet
+    return LogLimits(
+        max_bytes=quantity.value(kubelet.containerLogMaxSize),
+        max_files=kubelet.containerLogMaxFiles,
+        workers=kubelet.containerLogMaxWorkers,
+        interval_seconds=seconds(kubelet.containerLogMonitorInterval),
     )
 
 

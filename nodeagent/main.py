@@ -33,6 +33,7 @@ from nodeagent.api.objects import ObjectCache, StaticOnly
 from nodeagent.api.tokens import NoTokens, TokenManager
 from nodeagent.cgroups.detect import detect as detect_cgroups
 from nodeagent.config import Config
+from nodeagent.container_logs.rotator import LogRotator
 from nodeagent.images.gc import ImageGarbage
 from nodeagent.images.keyring import NodeKeyring
 from nodeagent.images.manager import ImageManager
@@ -344,6 +345,8 @@ class Agent:
             known=access.forget_all_but,
         )
         tasks.create_task(garbage.run(), name="image garbage")
+        rotator = LogRotator(self.registry, config.pod_logs_dir, build.log_limits(config))
+        tasks.create_task(rotator.run(), name="log rotation")
 
     def _on_pods(self, changes: list[PodChange]) -> None:
         self.pods.apply(changes)

@@ -106,6 +106,11 @@ def _kubelet(document: KubeletConfiguration) -> Iterator[Problem]:
     ids = document.userNamespaces.idsPerPod
     if ids % 65536 or not 0 < ids < 1 << 32:
         yield ("userNamespaces", "idsPerPod"), f"{ids} is not a multiple of 65536 between 65536 and 4294967295"
+    try:
+        if seconds(document.containerLogMonitorInterval) < 3:
+            yield ("containerLogMonitorInterval",), f"{document.containerLogMonitorInterval} is less than 3s"
+    except ValueError:
+        pass  # told above
     if document.runOnce:
         yield ("runOnce",), "is no longer supported"
     for name in ("systemReserved", "kubeReserved"):

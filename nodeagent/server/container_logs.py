@@ -1,5 +1,6 @@
 """/containerLogs: which run of a container is meant, and what of its log (facts: api client and server, section K)."""
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,8 +10,9 @@ from multidict import MultiMapping
 
 from nodeagent.pods.manager import PodOnNode
 from nodeagent.server.directory import PodDirectory, bare_id, container_of, status_of
+from nodeagent.server.log_chain import LogChain, open_log
 from nodeagent.server.log_lines import parse_time
-from nodeagent.server.log_reader import LogOptions, read_log
+from nodeagent.server.log_reader import LogOptions, go_to_start, send_log
 from proto import cri_pb2 as cri
 from runtimes.contract import RuntimeService
 from runtimes.errors import NotFound, RuntimeFault
@@ -27,8 +29,11 @@ class InvalidOptions(Exception):
 
 
 class LogHandlers:
-    def __init__(self, pods: PodDirectory) -> None:
+    """`logs_dir`: the folder of all pods' logs; below it no link is followed."""
+
+    def __init__(self, pods: PodDirectory, logs_dir: Path | None = None) -> None:
         self._pods = pods
+        self._logs_dir = logs_dir
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -65,8 +70,12 @@ class LogHandlers:
         except RuntimeFault:
             return web.Response(status=400, text=f"unable to retrieve container logs for {full_id}")
         path = Path(answer.status.log_path)
-        if not path.is_file():
-            text = f'failed to try resolving symlinks in path "{path}": lstat {path}: no such file or directory'
+        try:
+            running = answer.status.state == cri.CONTAINER_RUNNING
+            chain = await open_log(path, self._logs_dir) if running else LogChain(path, self._logs_dir)
+        except OSError as error:
+            reason = "no such file or directory" if isinstance(error, FileNotFoundError) else str(error)
+            text = f'failed to try resolving symlinks in path "{path}": lstat {path}: {reason}'
             return web.Response(status=400, text=text)
 
         async def is_running() -> bool:
@@ -80,9 +89,12 @@ class LogHandlers:
 
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         response.enable_chunked_encoding()
-        await response.prepare(request)  # the headers go out before the first line is there
-        async for piece in read_log(path, options, is_running):
-            await response.write(piece)
+        with contextlib.closing(chain):
+            await go_to_start(chain, options)
+            await response.prepare(request)  # the headers go out before the first line is there
+            async with contextlib.aclosing(send_log(chain, options, is_running)) as pieces:
+                async for piece in pieces:
+                    await response.write(piece)
         await response.write_eof()
         return response
 

@@ -41,7 +41,8 @@ class Routes(Protocol):
 class ServerSettings:
     """Port 0 of the health endpoint: off. `client_ca` None: no client certificate is accepted.
 
-    `streaming_idle_seconds`: how long an exec, attach or port-forward may be silent; 0: for ever.
+    `streaming_idle_seconds`: how long an exec, attach or port-forward may be silent; 0: for ever. `pod_logs_dir`: the folder of
+    all pods' logs.
     """
 
     address: str
@@ -53,6 +54,7 @@ class ServerSettings:
     health_port: int = 10248
     debugging_handlers: bool = True
     streaming_idle_seconds: float = 4 * 3600.0
+    pod_logs_dir: Path | None = None
 
 
 class NodeServer:
@@ -77,7 +79,7 @@ class NodeServer:
         self._connections = Connections()
         self._health = HealthHandlers(healthy)
         self._lists = PodListHandlers(pods)
-        self._logs = LogHandlers(pods)
+        self._logs = LogHandlers(pods, settings.pod_logs_dir)
         self._streams = StreamHandlers(pods, settings.streaming_idle_seconds)
         self._runners: list[web.AppRunner] = []
 

@@ -25,7 +25,7 @@ LEVELS = (
     ("main", "build"),
     ("apiserver", "server"),
     ("sources", "node", "pods", "eviction"),
-    ("volumes", "images", "probes", "cgroups", "stats"),
+    ("volumes", "images", "probes", "cgroups", "stats", "container_logs"),
     ("api", "config", "resources"),
 )
 LEVEL_OF = {room: len(LEVELS) - number for number, rooms in enumerate(LEVELS) for room in rooms}

@@ -107,17 +107,20 @@ class RealNode:
 
 
 @pytest.fixture
-async def node(folder: Path, image_store: Path, authorities: dict[str, Any]) -> AsyncIterator[RealNode]:
-    """Started; afterwards nothing of the test may be left on the host."""
-    async with engines.oci_subject("runc", folder, image_store) as subject:
+async def node(
+    folder: Path, image_store: Path, authorities: dict[str, Any], request: pytest.FixtureRequest
+) -> AsyncIterator[RealNode]:
+    """Started; afterwards nothing of the test may be left on the host. The parameter: another runtime than runc."""
+    name = getattr(request, "param", "runc")
+    async with engines.oci_subject(name, folder, image_store) as subject:
         runtime = Runtime(
-            handler="runc",
+            handler=name,
             service=subject.service,
             images=subject.images,
             lifecycle=subject.service,
             streaming=subject.streaming,
-            cri_handler="runc",
-            display_name="runc",
+            cri_handler=name,
+            display_name=name,
         )
         pods = RealPods(runtime, {})
         settings = ServerSettings(

@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nodeagent.container_logs.folder import LogFolder
+from nodeagent.container_logs.packing import pack
+from nodeagent.server.log_chain import LogChain, open_log, tail_position
 from nodeagent.server.log_lines import Line, nine_digits, parse_line, parse_time
-from nodeagent.server.log_reader import LogOptions, read_log, tail_position
+from nodeagent.server.log_reader import LogOptions, read_log
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DEADLINE_SECONDS = 60.0
@@ -174,7 +177,7 @@ class Writer:
             self.number += 1
 
     def rename(self) -> None:
-        self.path.rename(self.path.with_name(f"0.log.2026010203{self.number:04d}"))
+        self.path.rename(self.path.with_name(f"0.log.20260102-{self.number:06d}"))
 
     def reopen(self) -> None:
         os.close(self.file)
@@ -227,3 +230,97 @@ async def test_follow_from_the_end(tmp_path: Path) -> None:
     finally:
         os.close(writer.file)
     assert sent == b"3\n4\n"
+
+
+async def test_follow_lags_behind(tmp_path: Path) -> None:
+    """A reader whose client is slow finds its way through files that were rotated, and packed up, meanwhile."""
+    path = tmp_path / "0.log"
+
+    def rotate_and_pack(writer: Writer) -> None:
+        for _ in range(3):
+            writer.write(5)
+            writer.rename()
+            writer.reopen()
+        writer.write(5)
+        folder = LogFolder(tmp_path)
+        for name in sorted(folder.names())[1:]:
+            assert pack(folder, name)
+        folder.close()
+
+    writer = Writer(path, [rotate_and_pack, Writer.write, rotate])
+    writer.write(3)
+    try:
+        sent = await whole(path, LogOptions(follow=True), writer.is_running)
+    finally:
+        os.close(writer.file)
+    assert sent.split() == [b"%d" % number for number in range(writer.number)]
+    assert len(list(tmp_path.glob("*.gz"))) == 3
+
+
+async def test_follow_waits_for_a_flush(tmp_path: Path) -> None:
+    """A runtime that begins the new file before it has written the last lines to the old one loses none of them."""
+    path = tmp_path / "0.log"
+
+    def begin_anew(writer: Writer) -> None:
+        writer.rename()
+        new = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(new, cri_line(1, b"1"))
+
+        def flush() -> None:
+            os.write(writer.file, cri_line(0, b"0"))
+            os.close(writer.file)
+            writer.file = new
+
+        asyncio.get_running_loop().call_later(0.1, flush)
+
+    writer = Writer(path, [begin_anew])
+    try:
+        sent = await whole(path, LogOptions(follow=True), writer.is_running)
+    finally:
+        os.close(writer.file)
+    assert sent == b"0\n1\n"
+
+
+async def test_the_last_lines_after_a_rotation(tmp_path: Path) -> None:
+    """A container that ends right after its log was rotated: the new file is read too."""
+
+    async def is_running() -> bool:
+        if writer.number == 3:
+            rotate(writer)
+        return False
+
+    writer = Writer(tmp_path / "0.log", [])
+    writer.write(3)
+    try:
+        sent = await whole(writer.path, LogOptions(follow=True), is_running)
+    finally:
+        os.close(writer.file)
+    assert sent.split() == [b"%d" % number for number in range(9)]
+
+
+async def test_links_are_not_followed(tmp_path: Path) -> None:
+    """A log, or a folder of the path below all pods' logs, that is a link is not read; pipes do not block."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "0.log").write_bytes(cri_line(0, b"secret"))
+    logs = tmp_path / "logs"
+    (logs / "pod").mkdir(parents=True)
+    (logs / "pod" / "main").symlink_to(tmp_path / "secret")
+    (logs / "pod" / "link").mkdir()
+    (logs / "pod" / "link" / "0.log").symlink_to(tmp_path / "secret" / "0.log")
+    os.mkfifo(logs / "pod" / "link" / "1.log")
+    for name in ("main/0.log", "link/0.log", "link/1.log"):
+        with pytest.raises(OSError):
+            LogChain(logs / "pod" / name, logs)
+    (tmp_path / "var").symlink_to(logs)
+    (logs / "pod" / "good").mkdir()
+    (logs / "pod" / "good" / "0.log").write_bytes(cri_line(0, b"good"))
+    LogChain(tmp_path / "var" / "pod" / "good" / "0.log", tmp_path / "var").close()
+
+
+async def test_a_log_that_was_just_renamed(tmp_path: Path) -> None:
+    """Between rename and reopen there is no live log: whoever asks then waits for the new one."""
+    path = tmp_path / "0.log"
+    asyncio.get_running_loop().call_later(0.1, path.write_bytes, cri_line(0, b"new"))
+    chain = await open_log(path)
+    assert await chain.lines() == cri_line(0, b"new")
+    chain.close()

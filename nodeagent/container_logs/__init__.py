@@ -1,0 +1,1 @@
+"""Container log files on the node: their folders, and their rotation."""

@@ -1,0 +1,218 @@
+"""Rotating the logs of running containers, with a runtime that writes them."""
+
+import gzip
+import os
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nodeagent.container_logs import packing
+from nodeagent.container_logs.rotator import LABEL_POD_UID, LogLimits, LogRotator
+from proto import cri_pb2 as cri
+from runtimes.errors import Internal, Timeout, Unavailable, WrongState
+
+START = datetime(2026, 1, 2, 3, 4, 5)
+LIMITS = LogLimits(max_bytes=100, max_files=4, workers=1, interval_seconds=10.0)
+
+
+class WritingRuntime:
+    """Holds containers with their logs open, as a monitor does. `fault`: what reopening answers."""
+
+    def __init__(self, logs_dir: Path) -> None:
+        self.logs_dir = logs_dir
+        self.files: dict[str, int] = {}
+        self.paths: dict[str, Path] = {}
+        self.fault: Exception | None = None
+        self.obeys = True
+        self.reopened: list[str] = []
+        self.asked: list[str] = []
+
+    def run(self, container_id: str, path: Path | None = None) -> Path:
+        path = path or self.logs_dir / f"default_{container_id}_uid" / "main" / "0.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.paths[container_id] = path
+        self.files[container_id] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        return path
+
+    def write(self, container_id: str, text: str) -> None:
+        os.write(self.files[container_id], text.encode())
+
+    async def list_containers(self, request: cri.ListContainersRequest) -> cri.ListContainersResponse:
+        assert request.filter.state.state == cri.CONTAINER_RUNNING
+        if isinstance(self.fault, Unavailable):
+            raise self.fault
+        items = [cri.Container(id=item, labels={LABEL_POD_UID: "uid"}) for item in self.paths]
+        return cri.ListContainersResponse(containers=[*items, cri.Container(id="somebody-else's")])
+
+    async def container_status(self, request: cri.ContainerStatusRequest) -> cri.ContainerStatusResponse:
+        self.asked.append(request.container_id)
+        path = str(self.paths[request.container_id])
+        return cri.ContainerStatusResponse(status=cri.ContainerStatus(log_path=path))
+
+    async def reopen_container_log(self, request: cri.ReopenContainerLogRequest) -> cri.ReopenContainerLogResponse:
+        found = request.container_id
+        self.reopened.append(found)
+        if self.obeys:
+            os.close(self.files[found])
+            self.files[found] = os.open(self.paths[found], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        if self.fault is not None:
+            raise self.fault
+        return cri.ReopenContainerLogResponse()
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Iterator[WritingRuntime]:
+    made = WritingRuntime(tmp_path / "pods")
+    made.logs_dir.mkdir()
+    yield made
+    for fd in made.files.values():
+        os.close(fd)
+
+
+@pytest.fixture
+def rotator(runtime: WritingRuntime) -> LogRotator:
+    """Its clock is a second later at every look."""
+    times = (START + timedelta(seconds=number) for number in range(100))
+    found: Any = SimpleNamespace(handler="fake", service=runtime)
+    return LogRotator([found], runtime.logs_dir, LIMITS, now=lambda: next(times))
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        path.name: gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
+        for path in sorted(folder.iterdir())
+    }
+
+
+async def test_in_bounds(runtime: WritingRuntime, rotator: LogRotator) -> None:
+    """A log of the limit's size is renamed and begun anew; older ones are packed up, the oldest go; small ones stay."""
+    path, small = runtime.run("a"), runtime.run("b")
+    runtime.write("b", "y" * 99)
+    for number in range(5):
+        runtime.write("a", f"{number}" * 100)
+        await rotator.look()
+    assert contents(path.parent) == {
+        "0.log": "",
+        "0.log.20260102-030407.gz": "2" * 100,
+        "0.log.20260102-030408.gz": "3" * 100,
+        "0.log.20260102-030409": "4" * 100,
+    }
+    assert contents(small.parent) == {"0.log": "y" * 99}
+    assert runtime.asked == ["a", "b"], "where a log is, is asked once"
+
+
+async def test_a_packed_log_keeps_time_and_mode(runtime: WritingRuntime, rotator: LogRotator) -> None:
+    """By its time a lagging reader knows it again."""
+    path = runtime.run("a")
+    path.chmod(0o640)
+    runtime.write("a", "x" * 100)
+    os.utime(path, ns=(1_000_000_001, 2_000_000_002))
+    await rotator.look()
+    runtime.write("a", "x" * 100)
+    await rotator.look()
+    found = path.with_name("0.log.20260102-030405.gz").stat()
+    assert (found.st_mtime_ns, found.st_mode & 0o777) == (2_000_000_002, 0o640)
+
+
+@pytest.mark.parametrize("fault", [WrongState("not running"), Internal("cannot")])
+async def test_a_refusal_keeps_the_log(runtime: WritingRuntime, rotator: LogRotator, fault: Exception) -> None:
+    """What the runtime does not begin anew keeps its name."""
+    path = runtime.run("a")
+    runtime.write("a", "x" * 100)
+    runtime.fault, runtime.obeys = fault, False
+    await rotator.look()
+    assert contents(path.parent) == {"0.log": "x" * 100}
+
+
+async def test_a_late_answer_is_not_overwritten(runtime: WritingRuntime, rotator: LogRotator) -> None:
+    """After a deadline the runtime may yet begin the new log: nothing is put in its place, and the next look asks again."""
+    path = runtime.run("a")
+    runtime.write("a", "x" * 100)
+    runtime.fault, runtime.obeys = Timeout("too slow"), False
+    await rotator.look()
+    assert contents(path.parent) == {"0.log.20260102-030405": "x" * 100}
+    runtime.fault, runtime.obeys = None, True
+    await rotator.look()
+    assert contents(path.parent) == {"0.log": "", "0.log.20260102-030405": "x" * 100}
+    runtime.fault = Internal("said no, and had begun a new one")
+    runtime.write("a", "z" * 100)
+    await rotator.look()
+    assert contents(path.parent)["0.log"] == ""
+
+
+async def test_a_missing_log_is_begun(runtime: WritingRuntime, rotator: LogRotator) -> None:
+    """An agent killed between rename and reopen leaves no live log: the next look has one made."""
+    path = runtime.run("a")
+    runtime.write("a", "x")
+    path.rename(path.with_name("0.log.20260101-000000"))
+    await rotator.look()
+    runtime.write("a", "y")
+    assert contents(path.parent) == {"0.log": "y", "0.log.20260101-000000": "x"}
+
+
+async def test_what_is_written_is_not_packed(runtime: WritingRuntime, rotator: LogRotator) -> None:
+    """A rotated file that the runtime still writes to stays as it is."""
+    path = runtime.run("a")
+    runtime.write("a", "x" * 100)
+    other = path.with_name("0.log.20260101-000000")
+    other.write_text("half")
+    with other.open("a") as file:
+        await rotator.look()
+        file.write(" whole")
+    assert contents(path.parent)["0.log.20260101-000000"] == "half whole"
+
+
+async def test_a_full_disk(runtime: WritingRuntime, rotator: LogRotator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without space for the packed file the original stays, no rest is left, and the live log is rotated all the same."""
+    path = runtime.run("a")
+    path.with_name("0.log.20260101-000000").write_text("old" * 100)
+    runtime.write("a", "x" * 100)
+
+    def full(fd: int, data: bytes) -> None:
+        os.write(fd, data[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(packing, "_write_all", full)
+    await rotator.look()
+    assert contents(path.parent) == {
+        "0.log": "",
+        "0.log.20260101-000000": "old" * 100,
+        "0.log.20260102-030405": "x" * 100,
+    }
+
+
+async def test_links_lead_nowhere(runtime: WritingRuntime, rotator: LogRotator, tmp_path: Path) -> None:
+    """A pod that may write to the log folders gets nothing packed up, renamed or removed outside."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "0.log").write_text("o" * 100)
+    (outside / "secret").write_text("s" * 100)
+    before = contents(outside)
+    linked_folder = runtime.run("a", runtime.logs_dir / "x" / "main" / "0.log")
+    linked_folder.unlink()
+    linked_folder.parent.rmdir()
+    linked_folder.parent.symlink_to(outside)
+    linked_log = runtime.run("b")
+    linked_log.unlink()
+    linked_log.symlink_to(outside / "secret")
+    elsewhere = runtime.run("c", outside / "0.log")
+    dotted = runtime.run("d", runtime.logs_dir / ".." / "outside" / "0.log")
+    rotated_link = runtime.run("e")
+    rotated_link.with_name("0.log.20260101-000000").symlink_to(outside / "secret")
+    runtime.write("e", "x" * 100)
+    await rotator.look()
+    assert contents(outside) == before and linked_log.is_symlink() and elsewhere.exists() and dotted.exists()
+    assert rotated_link.with_name("0.log.20260101-000000").is_symlink()
+    assert rotated_link.with_name("0.log.20260102-030405").read_text() == "x" * 100
+    assert runtime.reopened == ["e"]
+
+
+async def test_a_silent_runtime(runtime: WritingRuntime, rotator: LogRotator) -> None:
+    """A runtime that does not answer stops nothing."""
+    runtime.fault = Unavailable("gone")
+    await rotator.look()
+    assert runtime.reopened == []
