@@ -282,6 +282,10 @@ def server_settings(config: Config, host_ips: Sequence[str], embedded: EmbeddedA
         debugging_handlers=kubelet.enableDebuggingHandlers,
         streaming_idle_seconds=seconds(kubelet.streamingConnectionIdleTimeout),
         pod_logs_dir=config.pod_logs_dir,
+        read_only_port=kubelet.readOnlyPort,
+        system_logs=kubelet.enableSystemLogHandler,
+        profiling=kubelet.enableProfilingHandler,
+        debug_flags=kubelet.enableDebugFlagsHandler,
     )
 
 

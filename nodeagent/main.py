@@ -79,6 +79,7 @@ from nodeagent.standalone import APINotStarted, EmbeddedAPI, EmbeddedAPISettings
 from nodeagent.stats.handlers import StatsHandlers
 from nodeagent.stats.node import NodeReader
 from nodeagent.stats.pods import PodReader
+from nodeagent.stats.probes import ProbeMetrics
 from runtimes.errors import RuntimeFault
 
 log = logging.getLogger(__name__)
@@ -285,7 +286,15 @@ class Agent:
         self.statuses: StatusSink = NoStatuses()
         if client is not None:
             self.statuses = StatusWriter(client.sharing(qps=-1, burst=1), tasks, self._status_target, turn=client.turn)
-        probing = ProbeManager(tasks=tasks, events=events, addresses=self._addresses, now=_now, agent_started_at=_now())
+        self.probe_metrics = ProbeMetrics(_now().timestamp())
+        probing = ProbeManager(
+            tasks=tasks,
+            events=events,
+            addresses=self._addresses,
+            now=_now,
+            agent_started_at=_now(),
+            metrics=self.probe_metrics,
+        )
         services = PodServices(
             engine=engine,
             runtimes=self.resolver,
@@ -483,9 +492,10 @@ class Agent:
                 NodeReader(self.config.options.root_dir),
                 PodReader(self.registry),
                 images_dir=self.config.options.state_dir,
+                probes=self.probe_metrics,
             )
             server = NodeServer(
-                settings, self.pods, guard, healthy=lambda: True, parts=(statistics,), configz=lambda: config
+                settings, self.pods, guard, healthy=self.pods.is_moving, parts=(statistics,), configz=lambda: config
             )
             await server.start()
         except OSError as error:

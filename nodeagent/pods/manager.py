@@ -10,6 +10,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from lightkube.models.core_v1 import Pod, PodStatus
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 RELIST_SECONDS = 1.0  # pause before listening to a runtime again that broke off, doubling
 RELIST_CAP_SECONDS = 5.0
 KILL_WAIT_SECONDS, KILL_WAIT_FACTOR = 10.0, 1.5  # how long an ended pod's containers may take: the larger of the two
+STUCK_SECONDS = 120.0  # a pod's turn that takes longer is not going on (twice the resync period, as upstream)
 
 
 class ObjectReferences(Protocol):
@@ -233,6 +235,12 @@ class PodManager:
             for supervisor in self._supervisors.values()
             if not supervisor.rejected and _holds_resources(supervisor)
         ]
+
+    def is_moving(self) -> bool:
+        """Whether every pod's loop comes round: a turn only observes and decides, so none takes minutes."""
+        longest = timedelta(seconds=STUCK_SECONDS)
+        began = (supervisor.turn_began for supervisor in self._supervisors.values())
+        return all(at is None or self._services.now() - at < longest for at in began)
 
     def pods(self) -> list[PodOnNode]:
         return [self._view(supervisor) for supervisor in self._supervisors.values()]

@@ -16,10 +16,13 @@ from lightkube.models.core_v1 import Container, ContainerStatus, Pod, PodStatus,
 from nodeagent.pods.model import ContainerKind, Instance, NodeAddresses, Observed, PodUID, ProbeResults
 from nodeagent.pods.pod_ips import pod_ips
 from nodeagent.pods.runtime_view import RUNNING, moment, newest
-from nodeagent.pods.spec import AnyContainer, containers, field_path, uid_of
+from nodeagent.pods.spec import AnyContainer, containers, field_path, name_of, uid_of
+from nodeagent.probes.outcome import Outcome
 from nodeagent.probes.state import Kind
 from nodeagent.probes.target import ProbeTarget, run_probe
 from nodeagent.probes.worker import ProbeWorker, Runner, Timers
+from nodeagent.stats.probes import Probe as CountedProbe
+from nodeagent.stats.probes import ProbeMetrics
 from runtimes.contract import RuntimeService
 from runtimes.registry import Runtime
 
@@ -48,6 +51,7 @@ class ProbeManager:
         timers: Timers | None = None,
         runner: Runner = run_probe,
         jitter: Callable[[], float] = random.random,
+        metrics: ProbeMetrics | None = None,
     ) -> None:
         self._tasks = tasks
         self._events = events
@@ -57,6 +61,7 @@ class ProbeManager:
         self._timers = timers
         self._runner = runner
         self._jitter = jitter
+        self._metrics = metrics or ProbeMetrics(agent_started_at.timestamp())
         self._pods: dict[PodUID, dict[str, _Probed]] = {}
 
     @property
@@ -77,7 +82,12 @@ class ProbeManager:
             probed = known.get(container.name)
             if probed is None:
                 probed = known[container.name] = _Probed(
-                    kind=kind, pod=pod, name=container.name, events=self._events, now=self._now
+                    kind=kind,
+                    pod=pod,
+                    name=container.name,
+                    events=self._events,
+                    now=self._now,
+                    metrics=self._metrics,
                 )
                 self._start_workers(uid, probed, probes)
             probed.pod, probed.on_result = pod, on_result
@@ -133,6 +143,7 @@ class _Probed:
     name: str
     events: ProbeEvents
     now: Callable[[], datetime]
+    metrics: ProbeMetrics
     on_result: OnResult | None = None
     workers: dict[Kind, ProbeWorker] = field(default_factory=dict)
     tasks: dict[Kind, "asyncio.Task[None]"] = field(default_factory=dict)
@@ -184,6 +195,7 @@ class _Probed:
             task = self.tasks.pop(kind, None)
             if task is not None:
                 task.cancel()
+                self.metrics.forget([self._counted(kind)])
 
     # -- what workers report -------------------------------------------------------------------------------------------
 
@@ -196,6 +208,15 @@ class _Probed:
                 if other is not Kind.STARTUP and other in self.tasks:
                     worker.begin(self.target, age_seconds=self.age_seconds)
         self.publish()
+
+    def ran(self, kind: Kind, outcome: Outcome, seconds: float) -> None:
+        self.metrics.ran(self._counted(kind), ok=outcome.ok, seconds=seconds)
+
+    def _counted(self, kind: Kind) -> CountedProbe:
+        namespace, pod = name_of(self.pod)
+        return CountedProbe(
+            type=kind.value, container=self.name, pod=pod, namespace=namespace, pod_uid=uid_of(self.pod)
+        )
 
     def event(self, reason: str, message: str) -> None:
         self.events.event(self.pod, "Warning", reason, message, field_path=field_path(self.kind, self.name))

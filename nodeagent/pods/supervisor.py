@@ -151,6 +151,7 @@ class PodSupervisor:
         self._last_observed = Observed()
         self._handler = ""  # the runtime's that runs the pod
         self._final_status_published = False
+        self._turn_began: datetime | None = None
         self._records_removed = False
 
     # -- what others may do ------------------------------------------------------------------------------------------
@@ -171,6 +172,11 @@ class PodSupervisor:
     @property
     def rejected(self) -> bool:
         return self._memory.rejected is not None
+
+    @property
+    def turn_began(self) -> datetime | None:
+        """When the turn began that is being taken; None: it waits for its next one."""
+        return self._turn_began
 
     def update(self, desired: Desired, *, status_only: bool = False) -> None:
         """Take over a newer desired state. `status_only`: nothing else of it is new; mostly it is our own patch coming back."""
@@ -208,6 +214,7 @@ class PodSupervisor:
         try:
             while not self._gone():
                 await self._wait()
+                self._turn_began = self._services.now()
                 try:
                     await self._turn()
                 except RuntimeFault as error:
@@ -217,6 +224,8 @@ class PodSupervisor:
                 except Exception:
                     log.exception("pod %s: unexpected error, will try again", describe(self._desired.pod))
                     self._block()
+                finally:
+                    self._turn_began = None
         finally:
             if self._work is not None:
                 self._work.cancel()

@@ -41,6 +41,10 @@ class WorkerReports(Protocol):
         """A Warning event of the container."""
         ...
 
+    def ran(self, kind: Kind, outcome: Outcome, seconds: float) -> None:
+        """A run came to a verdict, `seconds` after it began."""
+        ...
+
 
 class ProbeWorker:
     """Runs one probe of one container of a pod, over all its restarts.
@@ -113,7 +117,10 @@ class ProbeWorker:
     async def _run_once(self, due: Run) -> None:
         target = self._target
         assert target is not None
+        began = self._timers.time()
         outcome = await self._try(target)
+        if outcome is not None and due.counted:
+            self._reports.ran(self.kind, outcome, self._timers.time() - began)
         if self._state.next_run is not due:
             return  # what was found is about a container that is gone, or from before a new beginning
         if outcome is not None and self._state.take(outcome, counted=due.counted):

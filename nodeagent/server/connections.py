@@ -16,11 +16,13 @@ class Connections:
         """Around a request's handler."""
         task = asyncio.current_task()
         assert task is not None
+        known = task in self._tasks
         self._tasks.add(task)
         try:
             yield
         finally:
-            self._tasks.discard(task)
+            if not known:
+                self._tasks.discard(task)
 
     async def end_all(self) -> None:
         """Cancel every handler, and wait until each has cleaned up."""

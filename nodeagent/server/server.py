@@ -17,6 +17,7 @@ from nodeagent.server.directory import PodDirectory
 from nodeagent.server.health import HealthHandlers
 from nodeagent.server.pod_lists import PodListHandlers
 from nodeagent.server.streams import StreamHandlers
+from nodeagent.server.system import SystemHandlers
 from nodeagent.server.tls import ServerTLS
 from nodeagent.server.upgrade import Refused
 from runtimes.errors import NotFound, ResourceExhausted, RuntimeFault
@@ -42,7 +43,7 @@ class ServerSettings:
     """Port 0 of the health endpoint: off. `client_ca` None: no client certificate is accepted.
 
     `streaming_idle_seconds`: how long an exec, attach or port-forward may be silent; 0: for ever. `pod_logs_dir`: the folder of
-    all pods' logs.
+    all pods' logs, `logs_dir`: of the node's. `read_only_port`: plain HTTP for everybody, without what enters pods; 0: off.
     """
 
     address: str
@@ -55,6 +56,11 @@ class ServerSettings:
     debugging_handlers: bool = True
     streaming_idle_seconds: float = 4 * 3600.0
     pod_logs_dir: Path | None = None
+    read_only_port: int = 0
+    system_logs: bool = True
+    profiling: bool = True
+    debug_flags: bool = True
+    logs_dir: Path = Path("/var/log")
 
 
 class NodeServer:
@@ -81,6 +87,7 @@ class NodeServer:
         self._lists = PodListHandlers(pods)
         self._logs = LogHandlers(pods, settings.pod_logs_dir)
         self._streams = StreamHandlers(pods, settings.streaming_idle_seconds)
+        self._system = SystemHandlers(settings.logs_dir)
         self._runners: list[web.AppRunner] = []
 
     async def start(self) -> None:
@@ -90,6 +97,10 @@ class NodeServer:
         application = web.Application(middlewares=[self._admission])
         application.add_routes(self._routes())
         await self._listen(application, settings.address, settings.port, tls.context)
+        if settings.read_only_port:
+            read_only = web.Application(middlewares=[self._answers])
+            read_only.add_routes(self._read_only_routes())
+            await self._listen(read_only, settings.address, settings.read_only_port, None)
         if settings.health_port:
             health = web.Application()
             health.add_routes(self._health.routes())
@@ -124,12 +135,7 @@ class NodeServer:
 
     def _routes(self) -> list[web.RouteDef]:
         lists, streams = self._lists, self._streams
-        routes = [
-            *self._health.routes(),
-            *(route for part in self._parts for route in part.routes()),
-            web.get("/pods", lists.pods),
-            web.get("/pods/", lists.pods),
-        ]
+        routes = [*self._open_routes(self._parts)]
         debugging: list[tuple[str, str, Handler]] = [
             ("GET", "/runningpods", lists.running_pods),
             ("GET", "/runningpods/", lists.running_pods),
@@ -143,10 +149,37 @@ class NodeServer:
                     (method, f"/portForward/{{namespace}}/{{pod}}{uid}", streams.port_forward),
                 ]
         debugging += [("POST", f"/run/{{namespace}}/{{pod}}{uid}/{{container}}", streams.run) for uid in ("", "/{uid}")]
-        enabled = self._settings.debugging_handlers
+        if not self._settings.debugging_handlers:
+            return [*routes, *_switched_off()]
         return [
             *routes,
-            *(web.route(method, path, handler if enabled else _disabled) for method, path, handler in debugging),
+            *(web.route(method, path, handler) for method, path, handler in debugging),
+            *self._system_routes(),
+        ]
+
+    def _open_routes(self, parts: tuple[Routes, ...]) -> list[web.RouteDef]:
+        """What shows, and enters nothing."""
+        return [
+            *self._health.routes(),
+            *(route for part in parts for route in part.routes()),
+            web.get("/pods", self._lists.pods),
+            web.get("/pods/", self._lists.pods),
+        ]
+
+    def _read_only_routes(self) -> list[web.RouteDef]:
+        parts = tuple(part for part in self._parts if not isinstance(part, Configz))
+        return [*self._open_routes(parts), *_switched_off()]
+
+    def _system_routes(self) -> list[web.RouteDef]:
+        settings, system = self._settings, self._system
+        logs = system.logs if settings.system_logs else _refuse("logs endpoint is disabled.")
+        flags = system.set_verbosity if settings.debug_flags else _refuse("flags endpoint is disabled.")
+        profiling = [] if settings.profiling else [_refuse("profiling endpoint is disabled.")]
+        return [
+            web.get("/logs", logs) if not settings.system_logs else web.get("/logs", _to_folder),
+            web.get("/logs/{path:.*}", logs),
+            web.put("/debug/flags/v", flags),
+            *(web.route("*", "/debug/pprof{tail:(/.*)?}", handler) for handler in profiling),
         ]
 
     @web.middleware
@@ -154,9 +187,16 @@ class NodeServer:
         with self._connections.entered():
             try:
                 await self._guard.check(request)
-                return await handler(request)
             except Denied as denied:
                 return web.Response(status=denied.status, text=denied.text)
+            return await self._answers(request, handler)
+
+    @web.middleware
+    async def _answers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Errors as answers."""
+        with self._connections.entered():
+            try:
+                return await handler(request)
             except Refused as refused:
                 return refused.response
             except NotFound as error:
@@ -174,5 +214,20 @@ class NodeServer:
                 )
 
 
-async def _disabled(request: web.Request) -> web.StreamResponse:
-    return web.Response(status=405, text="Debug endpoints are disabled.")
+_DEBUGGING_PATHS = ("/run", "/exec", "/attach", "/portForward", "/containerLogs", "/runningpods", "/debug", "/logs")
+
+
+def _switched_off() -> list[web.RouteDef]:
+    refusal = _refuse("Debug endpoints are disabled.")
+    return [web.route("*", f"{path}{{tail:(/.*)?}}", refusal) for path in _DEBUGGING_PATHS]
+
+
+def _refuse(text: str) -> Handler:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=405, text=text)
+
+    return refuse
+
+
+async def _to_folder(request: web.Request) -> web.StreamResponse:
+    return web.Response(status=301, headers={"Location": "/logs/"})

@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from nodeagent.stats.metrics import agent_metrics, container_metrics, expose, resource_metrics
 from nodeagent.stats.node import Filesystem, NodeReader, filesystem
 from nodeagent.stats.pods import PodReader
+from nodeagent.stats.probes import ProbeMetrics
 from nodeagent.stats.summary import summary
 
 _TEXT = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
@@ -26,12 +27,14 @@ class StatsHandlers:
         *,
         images_dir: Path | None = None,
         registry: CollectorRegistry = REGISTRY,
+        probes: ProbeMetrics | None = None,
     ) -> None:
         self._node_name = node_name
         self._node = node
         self._pods = pods
         self._images_dir = images_dir
         self._registry = registry
+        self._probe_metrics = probes
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -40,6 +43,7 @@ class StatsHandlers:
             web.get("/metrics", self.agent),
             web.get("/metrics/resource", self.resource),
             web.get("/metrics/cadvisor", self.containers),
+            web.get("/metrics/probes", self.probes),
         ]
 
     async def summary(self, request: web.Request) -> web.Response:
@@ -56,6 +60,11 @@ class StatsHandlers:
     async def containers(self, request: web.Request) -> web.Response:
         snapshot = await self._pods.read()
         return web.Response(body=expose(container_metrics(snapshot.pods)), headers=_TEXT)
+
+    async def probes(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=expose(self._probe_metrics.collect() if self._probe_metrics is not None else ()), headers=_TEXT
+        )
 
     async def agent(self, request: web.Request) -> web.Response:
         snapshot = await self._pods.read()

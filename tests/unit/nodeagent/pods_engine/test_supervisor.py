@@ -11,6 +11,7 @@ import pytest
 from lightkube.models.core_v1 import Container, Pod, PodReadinessGate, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
+from nodeagent.pods.manager import STUCK_SECONDS, PodManager
 from nodeagent.pods.model import Desired, NodeAddresses, Observed, Stage, StartFailure, Termination
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME, LABEL_POD_UID
 from nodeagent.pods.runtime_view import HASH_ANNOTATION, RESTART_COUNT_ANNOTATION, container_hash
@@ -434,3 +435,27 @@ async def test_volumes_are_refreshed_now_and_then(tasks: Any) -> None:
     supervisor.wake()
     await settle()
     assert world.told == ["refresh"]
+
+
+async def test_a_turn_that_hangs_can_be_seen(tasks: Any) -> None:
+    """While a runtime does not answer, the pod's turn goes on; afterwards it waits for its next one."""
+    world = World()
+    answer = asyncio.Event()
+    listed = world.list_pod_sandbox
+
+    async def hang(request: Any) -> cri.PodSandboxStatusResponse:
+        await answer.wait()
+        return await listed(request)
+
+    world.list_pod_sandbox = hang  # type: ignore[assignment,method-assign]
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    manager: Any = PodManager.__new__(PodManager)
+    manager._supervisors, manager._services = {"u1": supervisor}, supervisor._services
+    assert (supervisor.turn_began, manager.is_moving()) == (START, True)
+    world.now += timedelta(seconds=STUCK_SECONDS)
+    assert not manager.is_moving()
+    answer.set()
+    await settle()
+    assert manager.is_moving()

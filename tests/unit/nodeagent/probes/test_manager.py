@@ -13,6 +13,7 @@ from lightkube.models.core_v1 import Pod
 from nodeagent.pods.model import Instance, NodeAddresses, Observed, PodUID, ProbeResults
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.probes.outcome import Outcome, ProbeError, failure, success, warning
+from nodeagent.stats.probes import ProbeMetrics
 from proto import cri_pb2 as cri
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -57,6 +58,7 @@ class World:
     """A manager with its surroundings; `script` says what probes find."""
 
     timers: Any
+    metrics: ProbeMetrics = field(default_factory=lambda: ProbeMetrics(0.0))
     manager: ProbeManager = field(init=False)
     answers: dict[str, Outcome | Exception] = field(default_factory=dict)
     runs: list[tuple[float, str, str]] = field(default_factory=list)
@@ -97,6 +99,7 @@ async def world(timers: Any) -> AsyncIterator[World]:
             timers=timers,
             runner=made.runner,
             jitter=lambda: 0.5,
+            metrics=made.metrics,
         )
         yield made
         made.manager.stop(UID, keep_readiness=False)
@@ -121,6 +124,26 @@ async def test_readiness_over_time(world: World) -> None:
     assert [at for at, _, _ in world.runs][4:] == [11, 21, 31, 41]
     assert world.results == [("main-0", ProbeResults(ready=True)), ("main-0", ProbeResults(ready=False))]
     assert len(world.events) == 4
+
+
+async def test_runs_are_counted(world: World) -> None:
+    """Runs that count, by result, as long as there is the probe; what erred is no result."""
+    pod = make_pod({"readinessProbe": HTTP})
+    world.sync(pod, seen(("main", 0, "running", START)))
+    await world.timers.advance(20)
+    world.answers["http"] = failure("x")
+    await world.timers.advance(10)
+    world.answers["http"] = ProbeError("cannot")
+    await world.timers.advance(10)
+
+    def counted() -> dict[str, float]:
+        total, *_ = world.metrics.collect()
+        return {sample.labels["result"]: sample.value for sample in total.samples}
+
+    looks = len([at for at, _, _ in world.runs if 0 < at <= 20])
+    assert counted() == {"successful": looks, "failed": 1}
+    world.manager.stop(UID, keep_readiness=False)
+    assert counted() == {}
 
 
 async def test_a_server_that_is_up_soon_is_ready_soon(world: World) -> None:

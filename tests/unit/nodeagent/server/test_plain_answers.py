@@ -92,3 +92,89 @@ async def test_debugging_handlers_switched_off(make_endpoint, method, path):
     endpoint = await make_endpoint(settings={"debugging_handlers": False})
     assert await endpoint.get(path, method=method) == (405, "Debug endpoints are disabled.")
     assert (await endpoint.get("/pods"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("toggle", "method", "path", "text"),
+    [
+        ("system_logs", "GET", "/logs/", "logs endpoint is disabled."),
+        ("system_logs", "GET", "/logs/messages", "logs endpoint is disabled."),
+        ("profiling", "GET", "/debug/pprof/heap", "profiling endpoint is disabled."),
+        ("debug_flags", "PUT", "/debug/flags/v", "flags endpoint is disabled."),
+        ("debugging_handlers", "GET", "/logs/messages", "Debug endpoints are disabled."),
+        ("debugging_handlers", "GET", "/debug/pprof/heap", "Debug endpoints are disabled."),
+    ],
+)
+async def test_switched_off(make_endpoint, toggle, method, path, text):
+    """Each group of handlers has its switch, and its answer."""
+    endpoint = await make_endpoint(settings={toggle: False})
+    assert await endpoint.get(path, method=method) == (405, text)
+
+
+async def test_log_folder(make_endpoint, tmp_path):
+    """The node's log folder: lists, files, ranges; links count within the folder only, pipes not at all."""
+    import os
+
+    folder = tmp_path / "log"
+    (folder / "pods").mkdir(parents=True)
+    (folder / "messages").write_text("0123456789")
+    (folder / "a&b.log").write_text("x")
+    (folder / "inside").symlink_to(folder / "messages")
+    (folder / "outside").symlink_to(tmp_path / "secret")
+    (folder / "up").symlink_to("/")
+    os.mkfifo(folder / "pipe")
+    (tmp_path / "secret").write_text("secret")
+    endpoint = await make_endpoint(settings={"logs_dir": folder})
+    status, text = await endpoint.get("/logs/")
+    links = '<a href="a%26b.log">a&amp;b.log</a>\n<a href="inside">inside</a>\n<a href="messages">messages</a>\n'
+    links += '<a href="outside">outside</a>\n<a href="pipe">pipe</a>\n<a href="pods/">pods/</a>\n<a href="up">up</a>\n'
+    assert (status, text) == (200, f"<!doctype html>\n<pre>\n{links}</pre>\n")
+    assert await endpoint.get("/logs/messages") == (200, "0123456789")
+    assert await endpoint.get("/logs/messages", headers={"Range": "bytes=2-4"}) == (206, "234")
+    assert await endpoint.get("/logs/inside") == (200, "0123456789")
+    assert await endpoint.get("/logs/pods") == (200, "<!doctype html>\n<pre>\n</pre>\n")
+    for path in ("outside", "up/etc/passwd", "pipe", "none", "%2e%2e/secret", "..%2fsecret"):
+        assert await endpoint.get(f"/logs/{path}") == (404, "404: Page Not Found"), path
+
+
+async def test_verbosity(endpoint):
+    """From 4 on the agent logs everything; what is no number is refused."""
+    import logging
+
+    before = logging.getLogger().level
+    try:
+        answer = await endpoint.get("/debug/flags/v", method="PUT", data="5")
+        assert answer == (200, "successfully set klog.logging.verbosity to 5")
+        assert logging.getLogger().level == logging.DEBUG
+        await endpoint.get("/debug/flags/v", method="PUT", data="2")
+        assert logging.getLogger().level == logging.INFO
+        assert (await endpoint.get("/debug/flags/v", method="PUT", data="loud"))[0] == 400
+    finally:
+        logging.getLogger().setLevel(before)
+
+
+async def test_read_only_port(make_endpoint):
+    """Plain HTTP for everybody: what shows is there, what enters a pod is refused, the configuration is not told."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    await make_endpoint(reviews=object(), settings={"read_only_port": port}, configz=dict)
+    found = {}
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+        for path in ("/healthz", "/pods", "/configz", "/logs/", "/runningpods/", "/containerLogs/default/web/main"):
+            async with http.get(path) as answer:
+                found[path] = (answer.status, (await answer.text())[:27])
+        async with http.post("/exec/default/web/main?output=1") as answer:
+            found["/exec"] = (answer.status, await answer.text())
+    refused = (405, "Debug endpoints are disabled.")
+    assert found == {
+        "/healthz": (200, "ok"),
+        "/pods": (200, '{"kind":"PodList","apiVersi'),
+        "/configz": (404, "404: Page Not Found"),
+        "/logs/": (405, refused[1][:27]),
+        "/runningpods/": (405, refused[1][:27]),
+        "/containerLogs/default/web/main": (405, refused[1][:27]),
+        "/exec": refused,
+    }

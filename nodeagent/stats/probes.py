@@ -1,0 +1,85 @@
+"""/metrics/probes: how often the probes of containers ran, with which result, and how long a run took (facts: 7.3)."""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_TOTAL_LABELS = ("probe_type", "result", "container", "pod", "namespace", "pod_uid")
+_DURATION_LABELS = ("probe_type", "container", "pod", "namespace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One probe of one container. `type`: Liveness, Readiness or Startup."""
+
+    type: str
+    container: str
+    pod: str
+    namespace: str
+    pod_uid: str
+
+
+@dataclass(slots=True)
+class _Runs:
+    successful: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS) + 1))
+
+
+class ProbeMetrics:
+    """`started_at`: the agent's own start, in seconds since the epoch."""
+
+    def __init__(self, started_at: float) -> None:
+        self._started_at = started_at
+        self._probes: dict[Probe, _Runs] = {}
+
+    def ran(self, probe: Probe, *, ok: bool, seconds: float) -> None:
+        """A run that came to a verdict."""
+        runs = self._probes.setdefault(probe, _Runs())
+        if not ok:
+            runs.failed += 1
+            return
+        runs.successful += 1
+        runs.seconds += seconds
+        runs.buckets[bisect_left(_BUCKETS, seconds)] += 1
+
+    def forget(self, probes: Iterable[Probe]) -> None:
+        """These are not made any more."""
+        for probe in probes:
+            self._probes.pop(probe, None)
+
+    def collect(self) -> list[Metric]:
+        total = CounterMetricFamily(
+            "prober_probe",
+            "Cumulative number of a liveness, readiness or startup probe for a container by result.",
+            labels=_TOTAL_LABELS,
+        )
+        duration = HistogramMetricFamily(
+            "prober_probe_duration_seconds", "Duration in seconds for a probe response.", labels=_DURATION_LABELS
+        )
+        for probe, runs in self._probes.items():
+            who = (probe.container, probe.pod, probe.namespace)
+            for result, count in (("successful", runs.successful), ("failed", runs.failed)):
+                if count:
+                    total.add_metric((probe.type, result, *who, probe.pod_uid), count)
+            if runs.successful:
+                duration.add_metric((probe.type, *who), _cumulative(runs.buckets), sum_value=runs.seconds)
+        started = GaugeMetricFamily(
+            "process_start_time_seconds", "Start time of the process since unix epoch in seconds."
+        )
+        started.add_metric((), self._started_at)
+        return [total, duration, started]
+
+
+def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    so_far = 0
+    for bound, count in zip((*map(str, _BUCKETS), "+Inf"), buckets, strict=True):
+        so_far += count
+        found.append((bound, so_far))
+    return found
