@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 _RECHECK_SECONDS = 1.0  # inotify says nothing of files on some network and FUSE mounts
 _ASK_SECONDS = 0.05  # a container that writes all the time need not be asked after at every line
-_MAX_FLUSH_WAITS = 5  # for a runtime that still flushes to the file before; each at most a recheck
+_FLUSH_SECONDS = 5.0  # so long a runtime may still write to the file before, although it has begun the new one
 # a whole line of CRI's format without further tags, in the plainest case: (content with its end)
 _WHOLE = re.compile(rb"^[^ {\n][^ \n]* std(?:out|err) F(?: |(?=\n))([^\n]*\n)", re.MULTILINE)
 
@@ -85,7 +85,7 @@ class _Following:
         self._changes = changes
         self._ended = False  # the container has: what is there is all there will ever be
         self._final = False  # nobody writes to this file any more: what is read now is its end
-        self._flush_waits = 0
+        self._flush_until = 0.0  # 0: nobody was seen to write to a file that was replaced
         self._asked_at = float("-inf")
         self.file_ended = False
 
@@ -110,9 +110,11 @@ class _Following:
 
     async def _leave_file(self) -> None:
         if self._final:
-            self._final, self._flush_waits, self.file_ended = False, 0, True
-        elif self._flush_waits < _MAX_FLUSH_WAITS and self._chain.is_written():
-            self._flush_waits += 1
+            self._final, self._flush_until, self.file_ended = False, 0.0, True
+            return
+        now = asyncio.get_running_loop().time()
+        self._flush_until = self._flush_until or now + _FLUSH_SECONDS
+        if now < self._flush_until and self._chain.is_written():
             await self._change(_RECHECK_SECONDS)
         else:
             self._final = True
