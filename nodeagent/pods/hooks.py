@@ -9,12 +9,14 @@ from lightkube.models.core_v1 import HTTPGetAction, LifecycleHandler, Pod
 
 from nodeagent.pods.observation import observe
 from nodeagent.pods.spec import AnyContainer, describe, uid_of
-from nodeagent.pods.steps.contract import PodEvents
+from nodeagent.volumes.downward import go_quote
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
 
 USER_AGENT = "kube-lifecycle/1.36"
+
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE")
 
 
 class HookError(Exception):
@@ -29,10 +31,16 @@ class Hooks(Protocol):
         ...
 
 
+class HookEvents(Protocol):
+    """Where events go. Never blocks."""
+
+    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+
+
 class LifecycleHooks:
     """Runs hooks in the runtime (exec) or against the pod's address (HTTP)."""
 
-    def __init__(self, events: PodEvents) -> None:
+    def __init__(self, events: HookEvents) -> None:
         self._events = events
 
     async def run(
@@ -58,7 +66,7 @@ class LifecycleHooks:
             output = (answer.stdout + answer.stderr).decode(errors="replace")
             raise HookError(
                 f"{shown} - error: command '{' '.join(command)}' exited with {answer.exit_code}: "
-                f"{answer.stderr.decode(errors='replace')}, message: {output!r}"
+                f"{answer.stderr.decode(errors='replace')}, message: {go_quote(output)}"
             )
 
     async def _http_get(
@@ -69,13 +77,14 @@ class LifecycleHooks:
             host = action.host or await self._pod_ip(pod, runtime)
             scheme = (action.scheme or "HTTP").lower()
             host = f"[{host}]" if ":" in host else host
-            target = f"{host}:{resolve_port(action.port, container)}/{(action.path or '').removeprefix('/')}"
+            address = f"{host}:{resolve_port(action.port, container)}"
+            target = f"{address}/{(action.path or '').removeprefix('/')}"
             headers = {"User-Agent": USER_AGENT, **{item.name: item.value for item in action.httpHeaders or ()}}
             try:
                 await _get(f"{scheme}://{target}", headers)
-            except ssl.SSLError:
-                raise
-            except aiohttp.ClientConnectorSSLError:
+            except aiohttp.ClientConnectorSSLError as error:
+                if not _speaks_plainly(error):
+                    raise
                 # The server speaks plain HTTP: what was meant for TLS eyes must not travel in the clear.
                 plain = {name: value for name, value in headers.items() if name.lower() != "authorization"}
                 await _get(f"http://{target}", plain)
@@ -83,7 +92,7 @@ class LifecycleHooks:
                     pod,
                     "Warning",
                     "LifecycleHTTPFallback",
-                    f"request to HTTPS lifecycle hook {host} got HTTP response, retry with HTTP succeeded",
+                    f"request to HTTPS lifecycle hook {address} got HTTP response, retry with HTTP succeeded",
                 )
         except (aiohttp.ClientError, OSError, ValueError, LookupError) as error:
             raise HookError(f"{shown} - error: {error}") from error
@@ -93,6 +102,12 @@ class LifecycleHooks:
             if sandbox.network.ip:
                 return sandbox.network.ip
         raise LookupError(f"failed to find networking container: {describe(pod)}")
+
+
+def _speaks_plainly(error: aiohttp.ClientConnectorSSLError) -> bool:
+    """Whether what came in answer to the TLS handshake was no TLS record at all."""
+    cause = error.os_error
+    return isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS
 
 
 async def _get(url: str, headers: dict[str, str]) -> None:

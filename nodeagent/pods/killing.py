@@ -6,17 +6,20 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from lightkube.models.core_v1 import Pod, Probe
 
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME, observe
 from nodeagent.pods.spec import AnyContainer, field_path, find_container
-from nodeagent.pods.steps.contract import Ending, PodEvents
 from nodeagent.pods.termination import container_grace_seconds, may_stop, remaining_seconds, stop_timeout_seconds
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound, RuntimeFault
 from runtimes.registry import Runtime
+
+if TYPE_CHECKING:  # the steps build on this module
+    from nodeagent.pods.steps.contract import Ending, PodEvents
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +31,7 @@ class StillRunning(Exception):
 class Killer:
     """Stops single containers and whole pods."""
 
-    def __init__(self, hooks: Hooks, events: PodEvents, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, hooks: Hooks, events: "PodEvents", clock: Callable[[], float] = time.monotonic) -> None:
         self._hooks = hooks
         self._events = events
         self._clock = clock
@@ -65,7 +68,7 @@ class Killer:
         with contextlib.suppress(NotFound):
             await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=timeout))
 
-    async def kill_pod(self, runtime: Runtime, ending: Ending) -> None:
+    async def kill_pod(self, runtime: Runtime, ending: "Ending") -> None:
         """Stop every running container of the pod in one runtime, side by side; sidecars after those they serve.
 
         Raises RuntimeFault, or StillRunning when something survived.
@@ -80,7 +83,7 @@ class Killer:
             raise StillRunning(f"containers still running after they were stopped: {', '.join(survivors.values())}")
 
     async def _kill_in_turn(
-        self, runtime: Runtime, ending: Ending, container_id: str, name: str, turns: "_Turns"
+        self, runtime: Runtime, ending: "Ending", container_id: str, name: str, turns: "_Turns"
     ) -> None:
         try:
             await self.kill_container(
@@ -94,7 +97,7 @@ class Killer:
         finally:
             turns.exited(name)
 
-    async def _running(self, runtime: Runtime, ending: Ending) -> dict[str, str]:
+    async def _running(self, runtime: Runtime, ending: "Ending") -> dict[str, str]:
         observed = await observe(runtime.service, ending.uid)
         return {
             instance.status.id: instance.status.labels.get(LABEL_CONTAINER_NAME, instance.status.metadata.name)

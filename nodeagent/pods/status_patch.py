@@ -11,7 +11,7 @@ from lightkube.models.core_v1 import ContainerState, ContainerStatus, Pod, PodCo
 
 from nodeagent.pods import conditions as make
 from nodeagent.pods.phase import is_terminal
-from nodeagent.pods.restart import restarts_after_exit
+from nodeagent.pods.restart import has_restart_all_rule, restarts_after_exit
 from nodeagent.pods.spec import find_container
 
 Json: TypeAlias = dict[str, object]
@@ -75,9 +75,8 @@ def transition_error(pod: Pod, old: PodStatus, new: PodStatus) -> str | None:
             if ended is None or found is None or status.name not in states:
                 continue
             revived = states[status.name].terminated is None
-            for_good = before is old.ephemeralContainerStatuses or not restarts_after_exit(
-                pod, found[1], ended.exitCode
-            )
+            may_return = has_restart_all_rule(pod) or restarts_after_exit(pod, found[1], ended.exitCode)
+            for_good = before is old.ephemeralContainerStatuses or not may_return
             if revived and for_good:
                 return f"terminated container {status.name} attempted illegal transition to non-terminated state"
     return None

@@ -17,6 +17,7 @@ from nodeagent.api.errors import ApiError, Conflict, NotFound
 from nodeagent.pods.model import PodUID
 from nodeagent.pods.spec import name_of, uid_of
 from nodeagent.pods.status import merge_for_patch, status_patch
+from nodeagent.pods.status_patch import transition_error
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,10 @@ class StatusWriter:
         uid = uid_of(pod)
         target = self._target(pod)
         entry = self._entries.get(uid)
+        illegal = transition_error(pod, (pod.status or PodStatus()) if entry is None else entry.status, status)
+        if illegal is not None:
+            log.error("status of pod %s is not taken: %s", uid, illegal)  # the API would refuse it for ever
+            return
         if entry is None:
             entry = self._entries[uid] = _Entry(base=target or pod, status=status)
         entry.status = status

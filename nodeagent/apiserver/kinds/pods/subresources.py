@@ -58,8 +58,18 @@ def validate_status(new: Json, old: Json) -> list[FieldError]:
             address = item.get("ip") or ""
             errors += problems(f"status.{name}[{index}]", address, names.ip_address(address))
     for name, kind in (("containerStatuses", "containers"), ("initContainerStatuses", "initContainers")):
-        errors += _transitions(f"status.{name}", status.get(name) or (), before.get(name) or (), old["spec"], kind)
+        if not _restarts_all(old["spec"]):
+            errors += _transitions(f"status.{name}", status.get(name) or (), before.get(name) or (), old["spec"], kind)
+    name, once = "ephemeralContainerStatuses", {"restartPolicy": "Never"}
+    errors += _transitions(f"status.{name}", status.get(name) or (), before.get(name) or (), once, "containers")
     return errors
+
+
+def _restarts_all(spec: Json) -> bool:
+    """Whether an exit code of one container may start all of them anew, also those that ended for good."""
+    every = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    rules = (rule for container in every for rule in container.get("restartPolicyRules") or ())
+    return any(rule.get("action") == "RestartAllContainers" for rule in rules)
 
 
 def _restore_status(new: Json, old: Json) -> None:

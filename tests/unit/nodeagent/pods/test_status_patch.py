@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lightkube.models.core_v1 import PodStatus
+from lightkube.models.core_v1 import Container, ContainerRestartRule, ContainerRestartRuleOnExitCodes, PodStatus
 
 from nodeagent.pods.status_patch import differs, merge_for_patch, status_patch, transition_error
 
@@ -318,3 +318,17 @@ def test_a_container_that_ended_for_good_does_not_come_back(
     pod = kit.pod(ephemeral=["debug"], restartPolicy=policy)
     old, new = (of(**{field: [container(name, state=state)]}) for state in (before, after))
     assert (transition_error(pod, old, new) is not None) is refused
+
+
+def test_a_rule_that_restarts_all_brings_back_what_ended(kit: Any) -> None:
+    """4.6: in a pod with such a rule any container may leave its end, whatever its own policy says."""
+    pod = kit.pod(restartPolicy="Never")
+    exit_codes = ContainerRestartRuleOnExitCodes(operator="In", values=[42])
+    rule = ContainerRestartRule(action="RestartAllContainers", exitCodes=exit_codes)
+    trigger = Container(name="trigger", restartPolicy="Never", restartPolicyRules=[rule])
+    old, new = (of(containerStatuses=[container("main", state=state)]) for state in (ended(0), {"waiting": {}}))
+    assert transition_error(pod, old, new) == (
+        "terminated container main attempted illegal transition to non-terminated state"
+    )
+    pod.spec.containers.append(trigger)
+    assert transition_error(pod, old, new) is None

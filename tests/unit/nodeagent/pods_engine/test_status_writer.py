@@ -5,7 +5,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from lightkube.models.core_v1 import Container, Pod, PodSpec, PodStatus
+from lightkube.models.core_v1 import (
+    Container,
+    ContainerState,
+    ContainerStateRunning,
+    ContainerStateTerminated,
+    ContainerStatus,
+    Pod,
+    PodSpec,
+    PodStatus,
+)
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api.errors import ApiError, NotFound, ServerError
@@ -171,3 +180,26 @@ async def test_a_status_without_a_target_is_kept_and_not_sent() -> None:
         await drain(writer)
     assert api.patches == []
     assert writer.cached(UID) == PodStatus(phase="Running")
+
+
+async def test_what_the_api_would_refuse_is_not_taken() -> None:
+    """6.5: a container that ended for good and is said to run again: the status before stays, and nothing is sent."""
+    api = Api()
+    never = msgspec.structs.replace(pod(), spec=PodSpec(containers=[Container(name="c")], restartPolicy="Never"))
+
+    def said(state: ContainerState) -> PodStatus:
+        return PodStatus(phase="Running", containerStatuses=[status_of_c(state)])
+
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        ended = said(ContainerState(terminated=ContainerStateTerminated(exitCode=3)))
+        writer.publish(never, ended, containers_may_run=True)
+        await drain(writer)
+        writer.publish(never, said(ContainerState(running=ContainerStateRunning())), containers_may_run=True)
+        await drain(writer)
+        assert writer.cached(UID) == ended
+    assert len(api.patches) == 1
+
+
+def status_of_c(state: ContainerState) -> ContainerStatus:
+    return ContainerStatus(name="c", image="i", imageID="", ready=False, restartCount=0, state=state)

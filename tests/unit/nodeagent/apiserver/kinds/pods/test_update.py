@@ -156,6 +156,22 @@ def test_status_of_ended_containers(cluster: Any, stored: Any, policy: str, code
     assert [str(error) for error in update(cluster, old, new, "status")[1]] == (expected if refused else [])
 
 
+def test_ended_containers_that_may_come_back(cluster: Any, stored: Any) -> None:
+    """A rule that restarts all containers lets every one of them run again; an ephemeral container never does."""
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
+    watcher = {"name": "w", "image": "x", "restartPolicy": "Never", "restartPolicyRules": [rule]}
+    old = change(stored, restartPolicy="Never", initContainers=[watcher])
+    old["status"]["containerStatuses"] = [{"name": "c", "state": {"terminated": {"exitCode": 0}}}]
+    old["status"]["ephemeralContainerStatuses"] = [{"name": "e", "state": {"terminated": {"exitCode": 0}}}]
+    new = copy.deepcopy(old)
+    new["status"]["containerStatuses"] = [{"name": "c", "state": {"waiting": {}}}]
+    assert update(cluster, old, new, "status")[1] == []
+    new["status"]["ephemeralContainerStatuses"] = [{"name": "e", "state": {"running": {}}}]
+    assert [str(error) for error in update(cluster, old, new, "status")[1]] == [
+        "status.ephemeralContainerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"
+    ]
+
+
 def test_ephemeral_containers(cluster: Any, stored: Any) -> None:
     """Debug containers are added through their own door; nothing else passes there, none is changed or removed."""
     new = change(stored, ephemeralContainers=[{"name": "e", "image": "x", "targetContainerName": "c"}], hostPID=True)

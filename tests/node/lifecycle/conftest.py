@@ -1,0 +1,52 @@
+"""One node for the whole folder, with the demo image in its store; nodes of their own for tests that end or configure one."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from node_under_test import DEMO_IMAGE, REPO, NodeUnderTest, import_image, make_node
+
+
+@pytest.fixture(scope="session")
+def demo_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo image as an archive."""
+    path = tmp_path_factory.mktemp("image") / "demo.tar"
+    subprocess.run([str(REPO / "hack" / "demo-image"), str(path), "--tag", DEMO_IMAGE], check=True, timeout=60)
+    return path
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, worker_id: str) -> Iterator[NodeUnderTest]:
+    """The node that the files of this folder share (they are one xdist group): runc, cluster DNS configured."""
+    kubelet = {"clusterDNS": ["10.96.0.10"], "clusterDomain": "cluster.local"}
+    made = make_node(tmp_path_factory.mktemp("lifecycle"), worker_id, kubelet=kubelet)
+    made.directory.mkdir()
+    import_image(made, demo_image)
+    made.start()
+    yield made
+    made.clean()
+
+
+@pytest.fixture
+def own_node(tmp_path: Path, demo_image: Path, worker_id: str) -> Iterator[Callable[..., NodeUnderTest]]:
+    """Makes nodes that only one test uses, with a configuration of its own; started by the test."""
+    nodes: list[NodeUnderTest] = []
+
+    def make(**config: Any) -> NodeUnderTest:
+        made = make_node(tmp_path, worker_id, **config)
+        made.directory.mkdir()
+        import_image(made, demo_image)
+        nodes.append(made)
+        return made
+
+    yield make
+    for made in nodes:
+        made.clean()
+
+
+@pytest.fixture(scope="session")
+def worker_id(request: pytest.FixtureRequest) -> str:
+    """The pytest-xdist worker, or "master" without it."""
+    return getattr(request.config, "workerinput", {}).get("workerid", "master")
