@@ -94,7 +94,7 @@ class Records:
                 left = tuple(tag for tag in loser.tags if tag not in record.tags)
                 self._write(dataclasses.replace(loser, tags=left))
             self._forget()
-        return self._names[record.id]
+            return self._names[record.id]  # under the lock: the next moment somebody may remove it again
 
     def remove(self, image_id: str) -> None:
         """Forget an image; its files become garbage. Nothing there is fine."""

@@ -293,9 +293,16 @@ async def test_several_attached_see_the_same(runtime):
     one, two = [await local(runtime).open_attach(attach_request(container_id)) for _ in range(2)]
     try:
         first, second = one.output(), two.output()
-        await one.write_stdin(b"x\n")
+
+        async def write_often():  # a peer that streams by URL may connect to the container a moment after the upgrade
+            while True:
+                await one.write_stdin(b"x\n")
+                await asyncio.sleep(0.1)
+
+        writing = asyncio.create_task(write_often())
         await read_until(first, b"got x")
         await read_until(second, b"got x")
+        writing.cancel()
         await one.close()
         await two.write_stdin(b"y\n")
         await read_until(second, b"got y")
