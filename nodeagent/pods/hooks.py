@@ -16,7 +16,7 @@ from runtimes.registry import Runtime
 
 USER_AGENT = "kube-lifecycle/1.36"
 
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE")
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 
 
 class HookError(Exception):
