@@ -299,7 +299,8 @@ def test_a_sandbox_that_is_lost_is_made_anew(node: NodeUnderTest, diary: Path) -
     os.kill(pause[0], signal.SIGKILL)
     pod = node.pod_when("fresh", lambda pod: restarted()(pod) and conditions(pod)["Ready"][0] == "True")
     assert lines(diary, "fresh") == ["i", "i"]
-    assert status_of(pod)["restartCount"] == 1
+    # its end may be seen before the sandbox's: then it has been tried once more in the old one
+    assert status_of(pod)["restartCount"] in (1, 2)
     changed = ("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.", "")
     assert changed in told(node, "fresh")
 
