@@ -30,7 +30,7 @@ def writer(lines: int) -> str:
 
 
 class Check:
-    """That lines follow one upon the other; `first` 0: the first may have any number."""
+    """That lines follow one upon the other; `first` 0: the first may have any number, or lack its beginning."""
 
     def __init__(self, first: int) -> None:
         self._expected = first
@@ -47,6 +47,9 @@ class Check:
         self.bytes += len(data)
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
+        if lines and not self.lines and not self._expected:
+            self.lines, self._expected = 1, int(lines[1][:8]) if len(lines) > 1 else 0
+            lines = lines[1:]
         for line in lines:
             number = self._expected or int(line[:8])
             if line != b"%08d" % number + self._tail:
