@@ -85,7 +85,11 @@ from runtimes.errors import RuntimeFault
 log = logging.getLogger(__name__)
 
 EMBEDDED_QPS = 1000
-GC_THRESHOLDS = (50_000, 20, 100)  # looking for cycles at the default 700 took a tenth of the agent's time; there are few
+GC_THRESHOLDS = (
+    50_000,
+    20,
+    100,
+)  # looking for cycles at the default 700 took a tenth of the agent's time; there are few
 NODE_READ_SECONDS = 10.0
 
 
