@@ -133,8 +133,10 @@ def _cut(status: ContainerStatus, limit_bytes: int) -> ContainerStatus:
     )
 
 
-def _cut_state(state: ContainerState | None, limit_bytes: int) -> ContainerState | None:
-    if state is None or state.terminated is None or not state.terminated.message:
+def _cut_state(state: ContainerState | None, limit_bytes: int) -> ContainerState:
+    if state is None:
+        return ContainerState()  # an API server's JSON always has the field; leaving it out would differ for ever
+    if state.terminated is None or not state.terminated.message:
         return state
     raw = state.terminated.message.encode()
     if len(raw) <= limit_bytes:

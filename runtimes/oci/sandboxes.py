@@ -5,6 +5,7 @@ import logging
 import secrets
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
@@ -276,7 +277,11 @@ def infra_rootfs(directory: Path, program: Path) -> None:
         return
     for name in ("proc", "sys", "dev", "etc"):
         (directory / name).mkdir(parents=True, exist_ok=True)
-    temporary = directory / "catatonit.tmp"
-    shutil.copyfile(program, temporary)
-    temporary.chmod(0o755)
-    temporary.rename(binary)
+    # pods start side by side: each writes a file of its own, and the last one stays
+    temporary = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        shutil.copyfile(program, temporary)
+        temporary.chmod(0o755)
+        temporary.rename(binary)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -217,7 +217,7 @@ def test_a_terminal_phase_is_withheld_while_containers_may_run(
         reason="Evicted",
         message="m",
         conditions=[DISRUPTED, *READY_TRUE],
-        containerStatuses=[container(state=state)],
+        containerStatuses=[container(state=state, lastState={})],
     )
     merged = merge_for_patch(of(phase="Running", reason="old"), own, containers_may_run=may_run)
     withheld = phase == "Running"
@@ -332,3 +332,10 @@ def test_a_rule_that_restarts_all_brings_back_what_ended(kit: Any) -> None:
     )
     pod.spec.containers.append(trigger)
     assert transition_error(pod, old, new) is None
+
+
+def test_an_empty_state_is_said_as_an_api_says_it() -> None:
+    """An API server answers `lastState: {}` where there is none, so what is compared with its answer has that too."""
+    own = of(phase="Running", containerStatuses=[container(state={"running": {}})])
+    answer = of(phase="Running", containerStatuses=[container(state={"running": {}}, lastState={})])
+    assert status_patch(answer, merge_for_patch(answer, own), "u") is None
