@@ -1,4 +1,4 @@
-"""One node for the whole folder, with the demo image in its store; nodes of their own for tests that end or configure one."""
+"""A node for each file, with the demo image in its store; nodes of their own for tests that end or configure one."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,9 +17,9 @@ def demo_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, worker_id: str) -> Iterator[NodeUnderTest]:
-    """The node that the files of this folder share (they are one xdist group): runc, cluster DNS configured."""
+    """One node for the tests of a file: runc, cluster DNS configured."""
     kubelet = {"clusterDNS": ["10.96.0.10"], "clusterDomain": "cluster.local"}
     made = make_node(tmp_path_factory.mktemp("lifecycle"), worker_id, kubelet=kubelet)
     made.directory.mkdir()
