@@ -44,7 +44,7 @@ def node_with_four() -> Iterator[NodeUnderTest]:
     with tempfile.TemporaryDirectory(prefix="nb-") as folder:
         archive = Path(folder, "demo.tar")
         subprocess.run([str(REPO / "hack" / "demo-image"), str(archive), "--tag", DEMO_IMAGE], check=True, timeout=60)
-        with containerd(Path(folder, "c"), archive, subnet="10.251.9.0/24") as daemon:
+        with containerd(Path(folder, "c"), archive) as daemon:
             gvisor = {"args": ["--platform=ptrace", "--network=host"], "infraContainer": "always"}
             runtimes: dict[str, Any] = {
                 "runc": {"type": "oci", "path": shutil.which("runc")},

@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import json
 import os
-import random
 import signal
 import ssl
 import subprocess
@@ -329,11 +328,11 @@ class CrashNode(NodeUnderTest):
 
 def make_crash_node(directory: Path, image: Path, *, gvisor: bool = False) -> CrashNode:
     """A node with the image in its store, its API up and its agent not yet started."""
-    base = make_node(directory, "master")
+    base = make_node(directory)
     node = CrashNode(
         directory=base.directory,
         name=base.name,
-        subnet=f"10.{random.SystemRandom().randrange(210, 250)}.{random.SystemRandom().randrange(256)}.0/24",
+        subnet=base.subnet,
         bridge=base.bridge,
         cgroup=base.cgroup,
         port=base.port,

@@ -13,6 +13,8 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
+from subnets import claim_subnet
+
 REPO = Path(__file__).resolve().parents[2]
 PAUSE_IMAGE = "localhost/pause:1"
 _DEADLINE_SECONDS = 60.0
@@ -43,7 +45,7 @@ class Containerd:
     """One daemon. `directory` is its own, and short: a unix socket's path is at most 107 bytes."""
 
     directory: Path
-    subnet: str = "10.253.0.0/24"
+    subnet: str = field(default_factory=claim_subnet)
     bridge: str = field(default_factory=lambda: f"natc{uuid.uuid4().hex[:8]}")
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -150,10 +152,10 @@ def _mounts() -> list[str]:
 
 
 @contextlib.contextmanager
-def containerd(directory: Path, *archives: Path, subnet: str = "10.253.0.0/24") -> Iterator[Containerd]:
+def containerd(directory: Path, *archives: Path) -> Iterator[Containerd]:
     """A started daemon with those images; afterwards nothing of it is left, or the test fails."""
     directory.mkdir(parents=True, exist_ok=True)
-    daemon = Containerd(directory, subnet=subnet)
+    daemon = Containerd(directory)
     try:
         daemon.start()
         daemon.load(*archives)

@@ -5,7 +5,6 @@ stopped, and a leak of any kind fails the test.
 """
 
 import contextlib
-import itertools
 import json
 import os
 import shutil
@@ -21,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from subnets import claim_subnet
 
 REPO = Path(__file__).resolve().parents[2]
 DEMO_IMAGE = "localhost/demo:1"
 _CGROUPS = Path("/sys/fs/cgroup")
-_counter = itertools.count()
 
 
 def free_port() -> int:
@@ -275,14 +274,13 @@ def restart_count(pod: dict[str, Any]) -> int:
     return sum(status["restartCount"] for status in pod["status"].get("containerStatuses", [])[:1])
 
 
-def make_node(directory: Path, worker: str, **config: Any) -> NodeUnderTest:
+def make_node(directory: Path, **config: Any) -> NodeUnderTest:
     """A node that is not started yet. `config`: fields of NodeAgentConfiguration, and `kubelet` with the other document's."""
-    number = (int(worker.removeprefix("gw") or 0) if worker.startswith("gw") else 9) * 16 + next(_counter) % 16
     token = uuid.uuid4().hex[:6]
     return NodeUnderTest(
         directory=directory / f"node-{token}",
         name=f"node-{token}",
-        subnet=f"10.{200 + number // 256}.{number % 256}.0/24",
+        subnet=claim_subnet(),
         bridge=f"nat{token}",
         cgroup=f"/natest-{token}",
         port=free_port(),

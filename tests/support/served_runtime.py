@@ -1,7 +1,6 @@
 """`nodeagent runtime serve` for a test: a process with its own folders, bridge and cgroups, and gRPC clients of its socket."""
 
 import contextlib
-import itertools
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ import aiohttp
 import grpc
 import grpc.aio
 import yaml
+from subnets import claim_subnet
 
 from proto import cri_pb2 as cri
 from proto.cri_pb2_grpc import ImageServiceStub, RuntimeServiceStub
@@ -27,7 +27,6 @@ from proto.cri_pb2_grpc import ImageServiceStub, RuntimeServiceStub
 REPO = Path(__file__).resolve().parents[2]
 _CGROUPS = Path("/sys/fs/cgroup")
 _DEADLINE_SECONDS = 60.0
-_counter = itertools.count()
 
 
 @dataclass
@@ -186,8 +185,6 @@ class Served:
 @contextlib.contextmanager
 def served_place() -> Iterator[Served]:
     """A place without a server; afterwards nothing of its pods may be left."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw15").removeprefix("gw"))
-    subnet = f"10.249.{worker % 16 * 16 + next(_counter) % 16}.0/24"
     if os.path.exists("/sys/fs/cgroup/unified/cgroup.controllers") and not os.path.ismount("/sys/fs/cgroup/hugetlb"):
         # crun wants no controller left to the v2 hierarchy of a hybrid host
         os.makedirs("/sys/fs/cgroup/hugetlb", exist_ok=True)
@@ -195,7 +192,7 @@ def served_place() -> Iterator[Served]:
         subprocess.run(hugetlb, check=False, capture_output=True)
     directory = Path(tempfile.mkdtemp(prefix="natest-"))  # short: a socket's path is at most 107 bytes
     directory.chmod(0o711)
-    place = Served(directory, subnet)
+    place = Served(directory, claim_subnet())
     place.write_configuration()
     try:
         yield place

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import pytest
 from containerd_under_test import Containerd, bridge_network, containerd
+from subnets import claim_subnet
 from url_streaming import URLStreaming
 
 from proto import cri_pb2 as cri
@@ -366,8 +367,7 @@ def containerd_daemon(image_archive: Path, tmp_path_factory: pytest.TempPathFact
     """One daemon for all tests of a worker, with the suite's image; its bridge and subnet are its own."""
     if shutil.which("containerd") is None:
         pytest.skip("containerd is not installed")
-    subnet = f"10.252.{secrets.randbelow(256)}.0/24"
-    with containerd(tmp_path_factory.mktemp("c"), image_archive, subnet=subnet) as daemon:
+    with containerd(tmp_path_factory.mktemp("c"), image_archive) as daemon:
         yield daemon
 
 
@@ -395,8 +395,7 @@ async def networked(request: pytest.FixtureRequest, folder: Path, image_store: P
     bridge = f"natc{secrets.token_hex(4)}"
     settings = CNISettings(conf_dir=folder / "net.d", bin_dirs=(Path("/usr/lib/cni"),), cache_dir=folder / "cni")
     settings.conf_dir.mkdir()
-    subnet = f"10.249.{secrets.randbelow(256)}.0/24"
-    (settings.conf_dir / "10-test.conflist").write_text(bridge_network(bridge, subnet, folder / "ipam"))
+    (settings.conf_dir / "10-test.conflist").write_text(bridge_network(bridge, claim_subnet(), folder / "ipam"))
     try:
         async with _subject(request, folder, image_store, CNINetwork(settings)) as subject:
             yield subject

@@ -18,9 +18,9 @@ def demo_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, worker_id: str) -> Iterator[NodeUnderTest]:
+def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[NodeUnderTest]:
     """One node for the tests of a file, with the demo image in its store."""
-    made = make_node(tmp_path_factory.mktemp("agent"), worker_id)
+    made = make_node(tmp_path_factory.mktemp("agent"))
     made.directory.mkdir()
     import_image(made, demo_image)
     made.start()
@@ -29,12 +29,12 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, worker_id: 
 
 
 @pytest.fixture
-def own_node(tmp_path: Path, demo_image: Path, worker_id: str) -> Iterator[Callable[..., NodeUnderTest]]:
+def own_node(tmp_path: Path, demo_image: Path) -> Iterator[Callable[..., NodeUnderTest]]:
     """Makes nodes that only one test uses, with a configuration of its own; started by the test."""
     nodes: list[NodeUnderTest] = []
 
     def make(**config: Any) -> NodeUnderTest:
-        made = make_node(tmp_path, worker_id, **config)
+        made = make_node(tmp_path, **config)
         made.directory.mkdir()
         import_image(made, demo_image)
         nodes.append(made)
@@ -43,9 +43,3 @@ def own_node(tmp_path: Path, demo_image: Path, worker_id: str) -> Iterator[Calla
     yield make
     for made in nodes:
         made.clean()
-
-
-@pytest.fixture(scope="session")
-def worker_id(request: pytest.FixtureRequest) -> str:
-    """The pytest-xdist worker, or "master" without it."""
-    return getattr(request.config, "workerinput", {}).get("workerid", "master")

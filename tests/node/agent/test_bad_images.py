@@ -141,7 +141,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bad]:
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, worker_id: str) -> Iterator[NodeUnderTest]:
+def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[NodeUnderTest]:
     """A node whose image disk counts as full from the first byte, with images that are too young to go."""
     kubelet = {
         "imageGCHighThresholdPercent": 1,
@@ -151,7 +151,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, worker_id: 
         "registryBurst": 50,
         "maxParallelImagePulls": 4,
     }
-    made = make_node(tmp_path_factory.mktemp("agent"), worker_id, kubelet=kubelet)
+    made = make_node(tmp_path_factory.mktemp("agent"), kubelet=kubelet)
     made.directory.mkdir()
     import_image(made, demo_image)
     made.start()

@@ -18,7 +18,7 @@ pytestmark = [
 
 @pytest.fixture
 def daemon(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[Containerd]:
-    with containerd(tmp_path_factory.mktemp("c"), demo_image, subnet="10.251.0.0/24") as started:
+    with containerd(tmp_path_factory.mktemp("c"), demo_image) as started:
         yield started
 
 

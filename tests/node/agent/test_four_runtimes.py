@@ -29,14 +29,12 @@ WEB = "head -c 3000000 /dev/zero | tr '\\0' x > /www/large; httpd -p 8080 -h /ww
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[Containerd]:
-    with containerd(tmp_path_factory.mktemp("c"), demo_image, subnet="10.251.1.0/24") as started:
+    with containerd(tmp_path_factory.mktemp("c"), demo_image) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def node(
-    daemon: Containerd, tmp_path_factory: pytest.TempPathFactory, demo_image: Path, worker_id: str
-) -> Iterator[NodeUnderTest]:
+def node(daemon: Containerd, tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[NodeUnderTest]:
     """One node with four handlers, and a pod of each: a web server that stays."""
     runtimes: dict[str, Any] = {
         "runc": {"type": "oci", "path": shutil.which("runc")},
@@ -49,7 +47,7 @@ def node(
         },
         "containerd": {"type": "cri", "endpoint": daemon.endpoint, "handler": "runc"},
     }
-    made = make_node(tmp_path_factory.mktemp("four"), worker_id, runtimes=runtimes, defaultRuntime="runc")
+    made = make_node(tmp_path_factory.mktemp("four"), runtimes=runtimes, defaultRuntime="runc")
     made.directory.mkdir()
     import_image(made, demo_image)
     made.start()

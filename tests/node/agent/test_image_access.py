@@ -66,7 +66,7 @@ class Guarded:
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, worker_id: str) -> Iterator[Guarded]:
+def guarded(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("guarded")
     with running_registry(folder / "registry", auth=True) as registry:
         (folder / "bin").mkdir()
@@ -102,7 +102,6 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, worker_i
             registry.push(demo_image, f"{path}:1")
         node = make_node(
             folder,
-            worker_id,
             imageCredentialProviderConfig=str(folder / "providers"),
             imageCredentialProviderBinDir=str(folder / "bin"),
         )

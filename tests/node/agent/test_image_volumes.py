@@ -122,7 +122,7 @@ def test_read_only_all_the_way_down(node: NodeUnderTest, tmp_path: Path) -> None
 
 @pytest.fixture
 def daemon(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[Containerd]:
-    with containerd(tmp_path_factory.mktemp("c"), demo_image, subnet="10.250.0.0/24") as started:
+    with containerd(tmp_path_factory.mktemp("c"), demo_image) as started:
         yield started
 
 

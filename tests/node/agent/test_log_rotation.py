@@ -33,7 +33,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterat
     if shutil.which("containerd") is None:
         yield None
         return
-    with containerd(tmp_path_factory.mktemp("c"), demo_image, subnet="10.252.0.0/24") as started:
+    with containerd(tmp_path_factory.mktemp("c"), demo_image) as started:
         yield started
 
 

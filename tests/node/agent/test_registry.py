@@ -38,7 +38,6 @@ def secure(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterat
 def node(
     tmp_path_factory: pytest.TempPathFactory,
     demo_image: Path,
-    worker_id: str,
     open_registry: Registry,
     secure: Registry,
 ) -> Iterator[NodeUnderTest]:
@@ -49,7 +48,7 @@ def node(
         f"localhost:{port}": {"insecure": True},
         "registry.invalid/team": {"mirrors": ["127.0.0.1:1", open_registry.host], "insecure": True},
     }
-    made = make_node(tmp_path_factory.mktemp("agent"), worker_id, registries=registries)
+    made = make_node(tmp_path_factory.mktemp("agent"), registries=registries)
     made.directory.mkdir()
     import_image(made, demo_image)
     made.start()

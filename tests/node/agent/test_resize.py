@@ -324,19 +324,19 @@ def test_an_agent_killed_in_the_middle_goes_on_where_it_was(own_node: Callable[.
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[Containerd]:
-    with containerd(tmp_path_factory.mktemp("c"), demo_image, subnet="10.249.0.0/24") as started:
+    with containerd(tmp_path_factory.mktemp("c"), demo_image) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
 def other_runtimes(
-    tmp_path_factory: pytest.TempPathFactory, demo_image: Path, daemon: Containerd, worker_id: str
+    tmp_path_factory: pytest.TempPathFactory, demo_image: Path, daemon: Containerd
 ) -> Iterator[NodeUnderTest]:
     """One node with crun, gVisor and containerd."""
     runtimes = {name: {"type": "oci", "path": shutil.which(name)} for name in ("crun",)}
     runtimes["runsc"] = {"type": "oci", "path": shutil.which("runsc"), "args": ["--platform=ptrace", "--network=host"]}
     runtimes["containerd"] = {"type": "cri", "endpoint": daemon.endpoint, "handler": "runc"}
-    node = make_node(tmp_path_factory.mktemp("agent"), worker_id, runtimes=runtimes, defaultRuntime="crun")
+    node = make_node(tmp_path_factory.mktemp("agent"), runtimes=runtimes, defaultRuntime="crun")
     node.directory.mkdir()
     import_image(node, demo_image)
     node.start()

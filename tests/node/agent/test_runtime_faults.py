@@ -46,13 +46,11 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def node(
-    programs: Path, tmp_path_factory: pytest.TempPathFactory, demo_image: Path, worker_id: str
-) -> Iterator[NodeUnderTest]:
+def node(programs: Path, tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[NodeUnderTest]:
     """A good runc, and others."""
     runtimes = {name: {"type": "oci", "path": str(programs / f"{name}-runtime")} for name in BROKEN}
     runtimes["runc"] = {"type": "oci", "path": shutil.which("runc") or ""}
-    made = make_node(tmp_path_factory.mktemp("faults"), worker_id, runtimes=runtimes, defaultRuntime="runc")
+    made = make_node(tmp_path_factory.mktemp("faults"), runtimes=runtimes, defaultRuntime="runc")
     made.directory.mkdir()
     import_image(made, demo_image)
     made.start()
@@ -127,12 +125,10 @@ def test_broken_runtimes_beside_a_good_one(node: NodeUnderTest, programs: Path) 
     shutil.copy(shutil.which("runc") or "", programs / "forbidden-runtime")
 
 
-def test_no_node_without_its_default_runtime(tmp_path: Path, worker_id: str) -> None:
+def test_no_node_without_its_default_runtime(tmp_path: Path) -> None:
     """The agent says in one line which program is missing, and ends with 1; nothing of it stays."""
     absent = tmp_path / "nothing"
-    node = make_node(
-        tmp_path, worker_id, runtimes={"runc": {"type": "oci", "path": str(absent)}}, defaultRuntime="runc"
-    )
+    node = make_node(tmp_path, runtimes={"runc": {"type": "oci", "path": str(absent)}}, defaultRuntime="runc")
     with pytest.raises(AssertionError, match="the agent ended with 1"):
         node.start()
     assert [line for line in node.log().splitlines() if "ERROR" in line and str(absent) in line]

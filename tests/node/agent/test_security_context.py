@@ -22,11 +22,11 @@ STATUS = "grep -E '^(NoNewPrivs|Seccomp|CapEff):' /proc/self/status; id; "
 
 
 @pytest.fixture(scope="module")
-def node(demo_image: Path, worker_id: str) -> Iterator[NodeUnderTest]:
+def node(demo_image: Path) -> Iterator[NodeUnderTest]:
     """A node with seccompDefault, one unsafe sysctl allowed, and folders that pods' own users may pass."""
     folder = Path(tempfile.mkdtemp(prefix="natest-"))
     folder.chmod(0o711)
-    made = make_node(folder, worker_id, kubelet={"seccompDefault": True, "allowedUnsafeSysctls": ["kernel.msg*"]})
+    made = make_node(folder, kubelet={"seccompDefault": True, "allowedUnsafeSysctls": ["kernel.msg*"]})
     made.directory.mkdir(mode=0o755)
     import_image(made, demo_image)
     made.start()

@@ -24,11 +24,11 @@ trap 'exit 0' TERM; sleep 100000 & wait
 
 
 @pytest.fixture(scope="module")
-def node(demo_image: Path, worker_id: str) -> Iterator[NodeUnderTest]:
+def node(demo_image: Path) -> Iterator[NodeUnderTest]:
     """A node in folders that others than root may pass, as they may pass /var/lib: pytest's own are closed to all."""
     folder = Path(tempfile.mkdtemp(prefix="natest-"))
     folder.chmod(0o711)
-    made = make_node(folder, worker_id)
+    made = make_node(folder)
     made.directory.mkdir(mode=0o755)
     import_image(made, demo_image)
     made.start()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from subnets import claim_subnet
 
 REPO = Path(__file__).resolve().parents[3]
 
@@ -65,8 +66,7 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    """A place that is empty before and after. The worker's number chooses the subnet."""
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    """A place that is empty before and after."""
     name = f"nacli{uuid.uuid4().hex[:8]}"
     folder = Path("/tmp") / name  # short: sockets have paths of at most 107 bytes
     folder.mkdir()
@@ -90,7 +90,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
                 "ipamDir": str(folder / "cni-ipam"),
                 "networkName": name,
                 "bridge": name[:15],
-                "subnet": f"10.{210 + number}.0.0/16",
+                "subnet": claim_subnet(),
             },
             "apiServer": {"port": api},
         },

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from subnets import claim_subnet
 
 from cni import config, netns
 from cni.network import Attachment, Network
@@ -51,7 +52,7 @@ class Pipe:
 
 @dataclass(slots=True)
 class Site:
-    """One network of a test. `second` is the second octet of its subnet 10.x.0.0/24."""
+    """One network of a test."""
 
     folder: Path
     name: str
@@ -157,7 +158,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         folder=tmp_path,
         name=f"natest{token.hex()}",
         bridge=f"na{token.hex()}",
-        subnet=f"10.{200 + token[0] % 50}.{token[1]}.0/24",
+        subnet=claim_subnet(),
     )
     try:
         yield site

@@ -25,7 +25,7 @@ KINDS = cri.ContainerEventType
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory, image_archive: Path) -> Iterator[Containerd]:
-    with containerd(tmp_path_factory.mktemp("c"), image_archive, subnet="10.250.0.0/24") as started:
+    with containerd(tmp_path_factory.mktemp("c"), image_archive) as started:
         yield started
 
 
