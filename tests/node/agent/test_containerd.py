@@ -62,7 +62,7 @@ def test_a_pod_runs_on_containerd(node: NodeUnderTest, daemon: Containerd) -> No
         pod_object("native", "sleep", "1000"),
     )
     pod = node.running("guest")
-    assert pod["status"]["podIP"].startswith("10.251.0.")
+    assert pod["status"]["podIP"].startswith(daemon.subnet.removesuffix("0/24"))
     container_id = pod["status"]["containerStatuses"][0]["containerID"]
     assert container_id.startswith("containerd://")
     assert container_id.removeprefix("containerd://") in daemon.tasks()
@@ -98,4 +98,4 @@ def test_containerd_is_killed_and_comes_back(node: NodeUnderTest, daemon: Contai
     eventually(lambda: handlers_condition(node)[0] == "True", "all is ready again")
     assert state(node.running("stays")) == before
     node.apply(pod_object("next", "sleep", "100000", runtimeClassName="containerd"))
-    assert node.running("next")["status"]["podIP"].startswith("10.251.0.")
+    assert node.running("next")["status"]["podIP"].startswith(daemon.subnet.removesuffix("0/24"))
