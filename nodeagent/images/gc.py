@@ -136,7 +136,16 @@ class ImageGarbage:
         candidates = await self._free_old(candidates, now)
         failures: list[str] = []
         for disk, stores in await self._disks():
-            failures += await self._free_disk(disk, [c for c in candidates if c.store in stores], now)
+            mine = [image for image in candidates if image.store in stores]
+            problems = await self._free_disk(disk, mine, now)
+            pinned = [image for image in self._seen.values() if image.pinned and image.store in stores]
+            if problems and pinned:
+                log.warning(
+                    "%d pinned images (%s) are no garbage: see `nodeagent image list`, `unpin` and `rm`",
+                    len(pinned),
+                    _size(sum(image.size_bytes for image in pinned)),
+                )
+            failures += problems
         if failures:
             raise GarbageFailure("; ".join(failures))
 

@@ -75,8 +75,11 @@ class Intake:
             if self._garbage:
                 self.sweep_later()
 
-    async def take_in(self, arrived: Arrived) -> ImageRecord:
-        """Check, unpack and record an image. The caller is `working`. Raises RuntimeFault, OSError."""
+    async def take_in(self, arrived: Arrived, *, pinned: bool | None = None) -> ImageRecord:
+        """Check, unpack and record an image; `pinned` as of `Records.add`. The caller is `working`.
+
+        Raises RuntimeFault, OSError.
+        """
         manifest, image_id = arrived.manifest, arrived.manifest.config.digest
         what = arrived.tags[0] if arrived.tags else image_id
         try:
@@ -99,7 +102,7 @@ class Intake:
             config=configuration.config,
             rootfs=self._layout.rootfs(image_id),
         )
-        return await asyncio.to_thread(self._records.add, record)
+        return await asyncio.to_thread(self._records.add, record, pinned=pinned)
 
     async def unpack(self, image_id: str, layers: tuple[str, ...], diff_ids: tuple[str, ...]) -> Usage:
         """Make the image's tree where it is not there; one at a time for one image."""
