@@ -20,6 +20,7 @@ class ImageConfig:
 
     architecture: str = ""
     os: str = ""
+    variant: str = ""
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
     env: tuple[str, ...] = ()  # "NAME=value"

@@ -15,7 +15,8 @@ from runtimes.oci.images.contract import ImageRecord
 from runtimes.oci.images.flights import Flights
 from runtimes.oci.images.layout import Layout, remove_tree
 from runtimes.oci.images.lock import shared
-from runtimes.oci.images.manifest import Manifest, check, host_architecture, parse_configuration
+from runtimes.oci.images.manifest import Manifest, check, parse_configuration
+from runtimes.oci.images.platforms import this_host
 from runtimes.oci.images.records import Records
 from runtimes.oci.images.rootfs import Holds
 from runtimes.oci.images.unpack import UnpackRequest, unpack
@@ -87,7 +88,7 @@ class Intake:
         except FileNotFoundError:
             raise NotFound(f"{what}: image configuration {image_id} is missing") from None
         configuration = parse_configuration(data, what)
-        check(manifest, configuration, what, host_architecture())
+        check(manifest, configuration, what, this_host())
         layers = tuple(layer.digest for layer in manifest.layers)
         usage = await self.unpack(image_id, layers, configuration.diff_ids)
         record = ImageRecord(

@@ -21,11 +21,12 @@ from runtimes.oci.images.contract import ImageRecord, ProgressCallback, PullProg
 from runtimes.oci.images.flights import Flights
 from runtimes.oci.images.intake import Arrived, Intake, disk_fault
 from runtimes.oci.images.layout import Layout
-from runtimes.oci.images.manifest import digest_of, host_architecture
+from runtimes.oci.images.manifest import digest_of
+from runtimes.oci.images.platforms import this_host
 from runtimes.oci.images.pull import Pull
 from runtimes.oci.images.records import Records
 from runtimes.oci.images.reference import InvalidReference, Reference, parse
-from runtimes.oci.images.skopeo import Skopeo, SkopeoSettings
+from runtimes.oci.images.skopeo import SkopeoSettings, conversations
 
 log = logging.getLogger(__name__)
 
@@ -116,13 +117,13 @@ class DiskImageStore:
                 watcher(progress)
 
         async with self._intake.working(f'failed to pull image "{name}"') as work:
-            registry = Skopeo(self._settings.skopeo, name, auth, self._layout, work)
-            return await Pull(name, registry, self._layout, self._records, work, tell).run(self._intake)
+            registries = conversations(self._settings.skopeo, name, auth, self._layout, work)
+            return await Pull(name, registries, self._layout, self._records, work, tell).run(self._intake)
 
     async def import_archive(self, path: Path, *, tag: str | None = None, pinned: bool = True) -> list[ImageRecord]:
         wanted = None if tag is None else _parsed(tag)
         async with self._intake.working("failed to import") as work:
-            images = await asyncio.to_thread(read_archive, path, self._layout, work, host_architecture())
+            images = await asyncio.to_thread(read_archive, path, self._layout, work, this_host())
             if wanted is not None and len(images) > 1:
                 raise InvalidArgument(f"{path} holds {len(images)} images; a tag can be given for one only")
             return [await self._import(image, wanted, work, pinned) for image in images]

@@ -16,7 +16,7 @@ import pytest
 from proto import cri_pb2 as cri
 from runtimes.errors import InvalidArgument, NotFound, RuntimeFault, Timeout, Unavailable
 from runtimes.oci.images.contract import PullProgress
-from runtimes.oci.images.registries import Mirror, Registries, Registry
+from runtimes.oci.images.registries import Registries, Registry
 from runtimes.oci.images.store import DiskImageStore
 
 pytestmark = pytest.mark.node
@@ -281,8 +281,9 @@ async def test_unknown_certificate(open_store: Any, guarded_registry: Any) -> No
 async def test_mirror(open_store: Any, registry: Any, demo: tuple[Path, str]) -> None:
     """An image comes from the mirror under its own name; a mirror that is down is passed over."""
     registry.push(demo[0], "cache/team/app:1")
-    mirrors = (Mirror(location="127.0.0.1:1", insecure=True), Mirror(location=f"{registry.host}/cache", insecure=True))
-    store = await open_store(registries=Registries(entries=(Registry(prefix="registry.invalid", mirrors=mirrors),)))
+    mirrors = ("127.0.0.1:1", f"{registry.host}/cache")
+    entries = (Registry(prefix="registry.invalid", mirrors=mirrors), Registry(prefix=registry.host, insecure=True))
+    store = await open_store(registries=Registries(entries=entries))
     record = await store.pull("registry.invalid/team/app:1")
     assert (record.id, record.tags) == (demo[1], ("registry.invalid/team/app:1",))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runtimes.errors import Internal, InvalidArgument
+from runtimes.errors import Internal, InvalidArgument, NotFound
 from runtimes.oci.images.store import DiskImageStore
 
 pytestmark = pytest.mark.node
@@ -199,9 +199,10 @@ async def test_same_layer_twice(store: DiskImageStore, image: Image, layer: Laye
 
 async def test_wrong_architecture(store: DiskImageStore, image: Image, layer: Layer) -> None:
     """An image for another machine is refused before it is unpacked."""
-    with pytest.raises(InvalidArgument) as failure:
+    with pytest.raises(NotFound) as failure:
         await store.import_archive(image(layer(("file", "a")), architecture="s390x"))
-    assert "localhost/test:1 is for linux/s390x, this node is linux/" in failure.value.message
+    assert "localhost/test:1: no manifest for linux/" in failure.value.message
+    assert "in its list (linux/s390x)" in failure.value.message
 
 
 async def test_several_gzip_members(

@@ -14,8 +14,10 @@ import pytest
 from runtimes.errors import InvalidArgument, NotFound, RuntimeFault
 from runtimes.oci.images.archive import Imported, read_archive
 from runtimes.oci.images.layout import Layout
+from runtimes.oci.images.platforms import Host
 
 Tar = Callable[..., bytes]
+HOST = Host(architecture="amd64", variants=("v2", "v1"))
 
 
 def pack(path: Path, files: dict[str, bytes], links: dict[str, str] | None = None) -> Path:
@@ -32,7 +34,7 @@ def pack(path: Path, files: dict[str, bytes], links: dict[str, str] | None = Non
 
 
 def read(path: Path, layout: Layout) -> list[Imported]:
-    return read_archive(path, layout, layout.work_folder(), "amd64")
+    return read_archive(path, layout, layout.work_folder(), HOST)
 
 
 def digest(data: bytes) -> str:
