@@ -161,12 +161,14 @@ class _Reader:
         found: list[tuple[str, Chosen, tuple[str, ...]]] = []
         left_out: list[NoPlatform | NotAnImage] = []
         for label, descriptors in groups.items():
-            images = []
+            images: list[tuple[Descriptor, Chosen]] = []
+            unfit: list[NoPlatform | NotAnImage] = []
             for descriptor in descriptors:
                 try:
                     images.append((descriptor, self._choose(source, descriptor, label)))
                 except (NoPlatform, NotAnImage) as error:
-                    left_out.append(error)
+                    unfit.append(error)
+            left_out += () if images else unfit
             best = min((chosen.rank for _, chosen in images), default=0)
             found += [(d.digest, chosen, _names(d)) for d, chosen in images if chosen.rank == best]
         return self._some(found, left_out)
@@ -187,9 +189,10 @@ class _Reader:
         """What was found, if anything: what is for other machines is then only mentioned."""
         if found:
             for error in left_out:
-                log.warning("left out: %s", error)
+                if not isinstance(error, NoPlatform) or error.platforms:
+                    log.warning("left out: %s", error)
             return found
-        offered = {place for error in left_out if isinstance(error, NoPlatform) for place in error.offered}
+        offered = {place for error in left_out if isinstance(error, NoPlatform) for place in error.platforms}
         if offered:
             raise no_platform(str(self._path), self._host, offered)
         raise left_out[0] if left_out else InvalidArgument(f"{self._path}: there is no image in it")

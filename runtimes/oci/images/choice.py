@@ -48,15 +48,16 @@ class Chosen:
 
 
 class NoPlatform(NotFound):
-    """Nothing there is for this machine. `offered`: the platforms that are."""
+    """Nothing there is for this machine. `platforms`: those that are there; attestations have none."""
 
-    def __init__(self, message: str, *, reason: str = "", offered: Collection[Place] = ()) -> None:
+    def __init__(self, message: str, *, reason: str = "", platforms: Collection[Place] = ()) -> None:
         super().__init__(message, reason=reason)
-        self.offered = offered
+        self.platforms = platforms
 
 
 def no_platform(what: str, host: Host, offered: Collection[Place]) -> NoPlatform:
-    return NoPlatform(f"{what}: no manifest for {host.lacking(offered)}", offered=offered)
+    platforms = {place for place in offered if "unknown" not in place}
+    return NoPlatform(f"{what}: no manifest for {host.lacking(platforms)}", platforms=platforms)
 
 
 Choosing = Generator[Needed, bytes, Chosen]

@@ -58,7 +58,7 @@ class Host:
 
     def lacking(self, offered: Collection[Place]) -> str:
         """ "linux/amd64 in its list (linux/arm64, …)", with what runs here where only the variants do not fit."""
-        names = sorted({"/".join(filter(None, place)) for place in offered if "unknown" not in place})
+        names = sorted({"/".join(filter(None, place)) for place in offered})
         text = f"{self} in its list ({', '.join(names) or 'empty'})"
         if any(normal(place)[1] == self.architecture for place in offered) and self.variants:
             text += f"; this machine runs {', '.join(self.variants)}"

@@ -45,6 +45,7 @@ _ANSWERS: tuple[tuple[str, type[RuntimeFault]], ...] = (
     ("repository name not known", NotFound),
     ("blob unknown", NotFound),
     ("404 (Not Found)", NotFound),
+    ("unsupported docker v2s2 media type", NotSupported),  # Docker's manifests with zstd layers; OCI's may have them
     ("unsupported schema", InvalidArgument),
     ("manifest invalid", InvalidArgument),
     ("digest did not match", InvalidArgument),
