@@ -97,6 +97,11 @@ class BuildError(Exception):
 
 def image_store(config: Config) -> DiskImageStore:
     """The store that all OCI handlers of one state dir share."""
+    return DiskImageStore(config.options.state_dir / "images", StoreSettings(skopeo=skopeo_settings(config)))
+
+
+def skopeo_settings(config: Config) -> SkopeoSettings:
+    """How registries are reached, and the node's own logins for mirrors."""
     entries = tuple(
         ImageRegistry(
             prefix=host,
@@ -113,8 +118,7 @@ def image_store(config: Config) -> DiskImageStore:
         best = next(iter(logins.lookup(repository)), None)
         return None if best is None else cri.AuthConfig(username=best.username, password=best.password)
 
-    skopeo = SkopeoSettings(registries=Registries(entries=entries), mirror_login=mirror_login)
-    return DiskImageStore(config.options.state_dir / "images", StoreSettings(skopeo=skopeo))
+    return SkopeoSettings(registries=Registries(entries=entries), mirror_login=mirror_login)
 
 
 async def runtimes(

@@ -193,7 +193,7 @@ class _Reader:
                     log.warning("left out: %s", error)
             return found
         offered = {place for error in left_out if isinstance(error, NoPlatform) for place in error.platforms}
-        if offered:
+        if offered and len(left_out) > 1:
             raise no_platform(str(self._path), self._host, offered)
         raise left_out[0] if left_out else InvalidArgument(f"{self._path}: there is no image in it")
 

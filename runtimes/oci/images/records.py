@@ -2,6 +2,9 @@
 
 Another process may add and remove images too (`nodeagent image import` beside a running agent). Every look compares the
 folder's modification time, one stat(2), and reads again only what changed.
+
+Records of before there were pins have none, and their images are not pinned: how they came is not known any more, and a node
+whose old images all stayed would fill up.
 """
 
 import dataclasses

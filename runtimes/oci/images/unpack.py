@@ -245,7 +245,9 @@ def _measure(layer: Layer, free_bytes: int, stop: threading.Event) -> int:
     for chunk in _pieces(layer, stop):
         total += len(chunk)
         if total > free_bytes:
-            raise ResourceExhausted(f"layer {layer.digest} needs more than the {free_bytes} bytes that are free")
+            raise ResourceExhausted(
+                f"layer {layer.digest} needs more than the {free_bytes} bytes that are free: no space left on device"
+            )
     return total
 
 
