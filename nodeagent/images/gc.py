@@ -252,9 +252,11 @@ class ImageGarbage:
         return freed
 
     async def _remove(self, image: _Seen, reason: str) -> bool:
-        request = cri.RemoveImageRequest(image=cri.ImageSpec(image=image.image_id))
+        images, name = self._stores[image.store].images, cri.ImageSpec(image=image.image_id)
         try:
-            await self._stores[image.store].images.remove_image(request)
+            if (await images.image_status(cri.ImageStatusRequest(image=name))).image.pinned:
+                return False  # since we looked: a pass may take long
+            await images.remove_image(cri.RemoveImageRequest(image=name))
         except RuntimeFault as error:
             log.warning("image %s cannot be removed: %s", image.image_id, error)
             return False
