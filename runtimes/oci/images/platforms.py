@@ -60,7 +60,7 @@ class Host:
         """ "linux/amd64 in its list (linux/arm64, …)", with what runs here where only the variants do not fit."""
         names = sorted({"/".join(filter(None, place)) for place in offered})
         text = f"{self} in its list ({', '.join(names) or 'empty'})"
-        if any(normal(place)[1] == self.architecture for place in offered) and self.variants:
+        if any(normal(place)[:2] == ("linux", self.architecture) for place in offered) and self.variants:
             text += f"; this machine runs {', '.join(self.variants)}"
         return text
 

@@ -91,6 +91,7 @@ def test_without_platforms(blobs: Blobs) -> None:
     [
         (("linux/s390x", "linux/arm64/v8", "unknown/unknown"), "linux/amd64 in its list (linux/arm64/v8, linux/s390x)"),
         (("linux/amd64/v3",), "linux/amd64 in its list (linux/amd64/v3); this machine runs v2, v1"),
+        (("windows/amd64",), "linux/amd64 in its list (windows/amd64)"),
         ((), "linux/amd64 in its list (empty)"),
     ],
 )

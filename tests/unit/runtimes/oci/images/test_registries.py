@@ -141,6 +141,8 @@ def test_blocked() -> None:
         ("", "'' is not a registry: write host[:port] or host[:port]/path"),
         ("*", "'*' is not a registry: write host[:port] or host[:port]/path"),
         ("m:1/", "'m:1/' is not a registry: write host[:port] or host[:port]/path"),
+        ("mirror/cache", "'mirror/cache' is a path on docker.io: a host has a dot or a port, as in an image's name"),
+        ("localhost", ("localhost", "")),
         ("m:1/Upper", "'m:1/Upper' is not a registry: write host[:port] or host[:port]/path"),
     ],
 )
