@@ -4,18 +4,16 @@ Blobs go into the store as they are, verified; an image keeps the id it had wher
 Source: OCI image layout specification; the format of `docker save` (manifest.json).
 """
 
-import contextlib
 import hashlib
 import json
 import logging
-import posixpath
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol, TypeVar
+from typing import IO, TypeVar
 
 from runtimes.errors import InvalidArgument, NotFound
+from runtimes.oci.images.archive_files import Files, files_of, has
 from runtimes.oci.images.choice import Chosen, NoPlatform, choose, no_platform
 from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.manifest import (
@@ -29,7 +27,7 @@ from runtimes.oci.images.manifest import (
     parse_configuration,
     parse_manifest,
 )
-from runtimes.oci.images.plain import MAGIC_BYTES, DamagedStream, PlainStream, compression_of
+from runtimes.oci.images.plain import MAGIC_BYTES, compression_of
 from runtimes.oci.images.platforms import Host
 
 log = logging.getLogger(__name__)
@@ -51,76 +49,18 @@ class Imported:
     names: tuple[str, ...]
 
 
-class _Source(Protocol):
-    def open(self, name: str) -> IO[bytes]:
-        """The file of that name in the archive. Raises NotFound."""
-        ...
-
-
-class _Folder:
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def open(self, name: str) -> IO[bytes]:
-        try:
-            return (self._root / name).open("rb")
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise NotFound(f"{name} is missing") from None
-
-
-class _Tar:
-    def __init__(self, archive: tarfile.TarFile) -> None:
-        self._archive = archive
-        self._members = {posixpath.normpath(member.name): member for member in archive}
-
-    def open(self, name: str) -> IO[bytes]:
-        member = self._members.get(posixpath.normpath(name))
-        with contextlib.suppress(KeyError):  # a link to what is not there
-            if member is not None and (file := self._archive.extractfile(member)) is not None:
-                return file
-        raise NotFound(f"{name} is missing")
-
-
 def read_archive(path: Path, layout: Layout, work: Path, host: Host) -> list[Imported]:
     """Take the images for `host` into the blobs. Blocks. Raises InvalidArgument, NotFound, OSError.
 
     What is for other machines is left out; when there is nothing else, that is an error with the platforms there.
     """
     reader = _Reader(path, layout, work, host)
-    if path.is_dir():
-        return reader.oci(_Folder(path))
-    try:
-        with tarfile.open(_plain(path, work), "r:") as archive:
-            source = _Tar(archive)
-            if _has(source, "oci-layout") and _has(source, "index.json"):
-                return reader.oci(source)
-            if _has(source, "manifest.json"):
-                return reader.docker(source)
-    except FileNotFoundError:
-        raise NotFound(f"{path}: no such file") from None
-    except (tarfile.TarError, DamagedStream) as error:
-        raise InvalidArgument(f"{path}: not a tar archive, or a damaged one: {error}") from None
+    with files_of(path, work) as files:
+        if path.is_dir() or (has(files, "oci-layout") and has(files, "index.json")):
+            return reader.oci(files)
+        if has(files, "manifest.json"):
+            return reader.docker(files)
     raise InvalidArgument(f"{path}: neither an OCI archive (index.json) nor a docker archive (manifest.json)")
-
-
-def _plain(path: Path, work: Path) -> Path:
-    """The archive itself, or its decompressed copy: members are read in the order in which images name them."""
-    with path.open("rb") as file:
-        if not compression_of(file.read(MAGIC_BYTES)):
-            return path
-    plain = work / "archive.tar"
-    with plain.open("wb") as target, contextlib.closing(PlainStream(path)) as source:
-        while chunk := source.read():
-            target.write(chunk)
-    return plain
-
-
-def _has(source: _Source, name: str) -> bool:
-    try:
-        source.open(name).close()
-    except NotFound:
-        return False
-    return True
 
 
 class _Reader:
@@ -130,17 +70,17 @@ class _Reader:
         self._work = work
         self._host = host
 
-    def oci(self, source: _Source) -> list[Imported]:
+    def oci(self, files: Files) -> list[Imported]:
         what = f"{self._path}: index.json"
-        index = parse_manifest(self._document(source, "index.json"), what)
+        index = parse_manifest(self._document(files, "index.json"), what)
         if not isinstance(index, Index):
             raise InvalidArgument(f"{what}: not an image index")
         found: dict[str, Imported] = {}
-        for target, chosen, names in self._chosen(source, index):
+        for target, chosen, names in self._chosen(files, index):
             manifest, known = chosen.manifest, found.get(chosen.manifest.config.digest)
             if known is None:
                 for blob in (manifest.config, *manifest.layers):
-                    self._take(source, blob)
+                    self._take(files, blob)
             found[manifest.config.digest] = Imported(
                 manifest=manifest,
                 manifest_data=chosen.data,
@@ -149,7 +89,7 @@ class _Reader:
             )
         return list(found.values())
 
-    def _chosen(self, source: _Source, index: Index) -> list[tuple[str, Chosen, tuple[str, ...]]]:
+    def _chosen(self, files: Files, index: Index) -> list[tuple[str, Chosen, tuple[str, ...]]]:
         """What the archive holds for this machine, with the digest that names it there and its names.
 
         Entries of one name are one image for several platforms. Those without a name are images of their own, of which
@@ -165,7 +105,7 @@ class _Reader:
             unfit: list[NoPlatform | NotAnImage] = []
             for descriptor in descriptors:
                 try:
-                    images.append((descriptor, self._choose(source, descriptor, label)))
+                    images.append((descriptor, self._choose(files, descriptor, label)))
                 except (NoPlatform, NotAnImage) as error:
                     unfit.append(error)
             left_out += () if images else unfit
@@ -173,14 +113,15 @@ class _Reader:
             found += [(d.digest, chosen, _names(d)) for d, chosen in images if chosen.rank == best]
         return self._some(found, left_out)
 
-    def _choose(self, source: _Source, descriptor: Descriptor, label: str) -> Chosen:
+    def _choose(self, files: Files, descriptor: Descriptor, label: str) -> Chosen:
         what = f"{self._path}: {label}" if label else str(self._path)
         choosing = choose(Index(manifests=(descriptor,)), what, self._host)
         try:
             needed = next(choosing)
             while True:
                 digest = needed.digest if needed.config is None else needed.config.digest
-                needed = choosing.send(self._document(source, _blob_name(digest), f"blob {digest}"))
+                there = has(files, _blob_name(digest))
+                needed = choosing.send(self._document(files, _blob_name(digest)) if there else None)
         except StopIteration as end:
             chosen: Chosen = end.value
             return chosen
@@ -197,10 +138,10 @@ class _Reader:
             raise no_platform(str(self._path), self._host, offered)
         raise left_out[0] if left_out else InvalidArgument(f"{self._path}: there is no image in it")
 
-    def docker(self, source: _Source) -> list[Imported]:
+    def docker(self, files: Files) -> list[Imported]:
         what = f"{self._path}: manifest.json"
         try:
-            entries = json.loads(self._document(source, "manifest.json"))
+            entries = json.loads(self._document(files, "manifest.json"))
         except ValueError as error:
             raise InvalidArgument(f"{what}: not JSON: {error}") from None
         if not isinstance(entries, list) or not entries:
@@ -208,17 +149,17 @@ class _Reader:
         found, left_out = [], []
         for entry in entries:
             try:
-                found.append(self._docker_image(source, entry, what))
+                found.append(self._docker_image(files, entry, what))
             except NoPlatform as error:
                 left_out.append(error)
         return self._some(found, left_out)
 
-    def _docker_image(self, source: _Source, entry: object, what: str) -> Imported:
+    def _docker_image(self, files: Files, entry: object, what: str) -> Imported:
         config_name = entry.get("Config") if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(config_name, str):
             raise InvalidArgument(f"{what}: Config is missing")
         names, layer_names = (_strings(entry.get(key), f"{what}: {key}") for key in ("RepoTags", "Layers"))
-        config_data = self._document(source, config_name)
+        config_data = self._document(files, config_name)
         configuration = parse_configuration(config_data, str(self._path))
         place = (configuration.config.os, configuration.config.architecture, configuration.config.variant)
         if self._host.rank(place) is None:
@@ -228,7 +169,7 @@ class _Reader:
                 f"{what}: {len(layer_names)} layers, {len(configuration.diff_ids)} in the image configuration"
             )
         layers = [
-            self._take_layer(source, name, diff_id)
+            self._take_layer(files, name, diff_id)
             for name, diff_id in zip(layer_names, configuration.diff_ids, strict=True)
         ]
         config_digest = digest_of(config_data)
@@ -241,9 +182,9 @@ class _Reader:
         assert isinstance(manifest, Manifest)
         return Imported(manifest=manifest, manifest_data=data, target_digest=digest_of(data), names=names)
 
-    def _take_layer(self, source: _Source, name: str, diff_id: str) -> dict[str, str | int]:
+    def _take_layer(self, files: Files, name: str, diff_id: str) -> dict[str, str | int]:
         """A layer of a docker archive is normally plain, so that its digest is its diff id; anything else is named anew."""
-        with source.open(name) as file:
+        with files.open(name) as file:
             compression = compression_of(file.read(MAGIC_BYTES))
             file.seek(0)
             digest = _digest_of_file(file) if compression else diff_id
@@ -255,22 +196,22 @@ class _Reader:
             size = self._layout.add_blob(digest, _chunks(file), self._work, f"{self._path}: layer {name}")
             return _described(kind, digest, size)
 
-    def _take(self, source: _Source, blob: Descriptor) -> None:
+    def _take(self, files: Files, blob: Descriptor) -> None:
         if self._layout.blob(blob.digest).exists():
             return
         name = _blob_name(blob.digest)
         try:
-            file = source.open(name)
+            file = files.open(name)
         except NotFound:
             raise InvalidArgument(f"{self._path}: blob {blob.digest} is missing") from None
         with file:
             self._layout.add_blob(blob.digest, _chunks(file), self._work, f"{self._path}: {name}")
 
-    def _document(self, source: _Source, name: str, what: str = "") -> bytes:
+    def _document(self, files: Files, name: str) -> bytes:
         try:
-            file = source.open(name)
+            file = files.open(name)
         except NotFound:
-            raise InvalidArgument(f"{self._path}: {what or name} is missing") from None
+            raise InvalidArgument(f"{self._path}: {name} is missing") from None
         with file:
             data = file.read(_MAX_DOCUMENT_BYTES + 1)
         if len(data) > _MAX_DOCUMENT_BYTES:

@@ -6,6 +6,7 @@ them in different ways, have the same rules.
 
 from collections.abc import Collection, Generator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from runtimes.errors import InvalidArgument, NotFound
 from runtimes.oci.images.manifest import (
@@ -60,16 +61,19 @@ def no_platform(what: str, host: Host, offered: Collection[Place]) -> NoPlatform
     return NoPlatform(f"{what}: no manifest for {host.lacking(platforms)}", platforms=platforms)
 
 
-Choosing = Generator[Needed, bytes, Chosen]
+Choosing = Generator[Needed, bytes | None, Chosen]
 
 
 def choose(index: Index, what: str, host: Host) -> Choosing:
-    """Yields what is to be read and is sent its bytes. Raises NoPlatform, InvalidArgument.
+    """Yields what is to be read and is sent its bytes, None for what is not there. Raises NoPlatform, InvalidArgument.
 
-    Entries that say their platform are looked at before those that do not, better variants before others.
+    Lists may be longer than what was copied of them: entries that are not there are passed over. Entries that say their
+    platform are looked at before those that do not, better variants before others.
     """
     search = _Search(what, host)
     chosen = yield from search.best(index, 0)
+    if chosen is None and search.absent:
+        raise InvalidArgument(f"{what}: blob {search.absent} is missing")
     if chosen is None and search.not_an_image is not None and not search.offered:
         raise search.not_an_image
     if chosen is None:
@@ -84,8 +88,9 @@ class _Search:
         self._seen: set[str] = set()
         self.offered: set[Place] = set()
         self.not_an_image: NotAnImage | None = None
+        self.absent = ""  # the digest of something that might have been the one
 
-    def best(self, index: Index, depth: int) -> Generator[Needed, bytes, Chosen | None]:
+    def best(self, index: Index, depth: int) -> Generator[Needed, bytes | None, Chosen | None]:
         for descriptor in self._in_order(index):
             if descriptor.digest in self._seen:
                 continue
@@ -102,7 +107,7 @@ class _Search:
     def _in_order(self, index: Index) -> list[Descriptor]:
         ranked: list[tuple[int, Descriptor]] = []
         for descriptor in index.manifests:
-            if descriptor.media_type not in (*_INDEXES, *_MANIFESTS):
+            if descriptor.media_type not in ("", *_INDEXES, *_MANIFESTS):  # content tells, where the type does not
                 continue
             if descriptor.platform is None:
                 ranked.append((len(self._host.variants) + 1, descriptor))
@@ -112,9 +117,10 @@ class _Search:
                 self.offered.add(descriptor.platform)
         return [descriptor for _, descriptor in sorted(ranked, key=lambda pair: pair[0])]
 
-    def _look_into(self, descriptor: Descriptor, depth: int) -> Generator[Needed, bytes, Chosen | None]:
+    def _look_into(self, descriptor: Descriptor, depth: int) -> Generator[Needed, bytes | None, Chosen | None]:
         data = yield self._needed(descriptor)
-        self._verify(data, descriptor.digest)
+        if not self._is_there(data, descriptor.digest):
+            return None
         parsed = parse_manifest(data, f"{self._what}: {descriptor.digest}")
         if isinstance(parsed, Index):
             if depth == _MAX_DEPTH:
@@ -123,7 +129,8 @@ class _Search:
         place = descriptor.platform
         if place is None:
             content = yield Needed(digest=descriptor.digest, config=parsed.config)
-            self._verify(content, parsed.config.digest)
+            if not self._is_there(content, parsed.config.digest):
+                return None
             config = parse_configuration(content, self._what).config
             place = (config.os, config.architecture, config.variant)
         rank = self._host.rank(place)
@@ -132,9 +139,13 @@ class _Search:
             return None
         return Chosen(manifest=parsed, data=data, rank=rank)
 
-    def _verify(self, data: bytes, digest: str) -> None:
+    def _is_there(self, data: bytes | None, digest: str) -> TypeGuard[bytes]:
+        if data is None:
+            self.absent = self.absent or digest
+            return False
         if not matches_digest(data, digest):
             raise InvalidArgument(f"{self._what}: content has digest {digest_of(data)}, not {digest}")
+        return True
 
     def _needed(self, descriptor: Descriptor) -> Needed:
         if len(self._seen) > _MAX_DOCUMENTS:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtimes.errors import InvalidArgument, NotSupported, ResourceExhausted, RuntimeFault, Unavailable
+from runtimes.errors import InvalidArgument, NotFound, NotSupported, ResourceExhausted, RuntimeFault, Unavailable
 from runtimes.oci.images.choice import Chosen, choose
 from runtimes.oci.images.contract import ImageRecord, ProgressCallback, PullProgress
 from runtimes.oci.images.intake import Arrived, Intake
@@ -111,7 +111,11 @@ class Pull:
             needed = next(choosing)
             while True:
                 read = registry.manifest if needed.config is None else registry.configuration
-                needed = choosing.send(await read(needed.digest))
+                try:
+                    document: bytes | None = await read(needed.digest)
+                except NotFound:
+                    document = None
+                needed = choosing.send(document)
         except StopIteration as end:
             chosen: Chosen = end.value
             return chosen.manifest, chosen.data

@@ -47,7 +47,7 @@ class Blobs:
             needed = next(choosing)
             while True:
                 self.asked.append(needed.digest)
-                needed = choosing.send(self.by_digest[needed.config.digest if needed.config else needed.digest])
+                needed = choosing.send(self.by_digest.get(needed.config.digest if needed.config else needed.digest))
         except StopIteration as end:
             chosen: Chosen = end.value
             return str(json.loads(self.by_digest[chosen.manifest.config.digest])["name"])
@@ -84,6 +84,21 @@ def test_without_platforms(blobs: Blobs) -> None:
     entries = [signature, blobs.image("arm", really="linux/arm64"), blobs.image("mine")]
     assert blobs.choose(*entries) == "mine"
     assert blobs.choose(*entries, blobs.image("said", "linux/amd64")) == "said"
+
+
+def test_sparse(blobs: Blobs) -> None:
+    """A list of which only a part was copied gives the best that is there; when that is nothing, what is missing is told."""
+    gone, there = blobs.image("v2", "linux/amd64/v2"), blobs.image("v1", "linux/amd64")
+    del blobs.by_digest[gone["digest"]]
+    assert blobs.choose(gone, there) == "v1"
+    with pytest.raises(InvalidArgument, match=f"x: blob {gone['digest']} is missing"):
+        blobs.choose(gone, blobs.image("arm", "linux/arm64"))
+
+
+def test_without_media_types(blobs: Blobs) -> None:
+    """Where entries do not say what they are, their content does."""
+    entries = [blobs.index(blobs.image("arm", "linux/arm64")), blobs.image("mine")]
+    assert blobs.choose(*({**entry, "mediaType": ""} for entry in entries)) == "mine"
 
 
 @pytest.mark.parametrize(
