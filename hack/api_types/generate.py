@@ -27,7 +27,6 @@ SPECIAL: Final = {
     "apimachinery/pkg/api/resource.Quantity": "quantity",
     "apimachinery/pkg/apis/meta/v1.Time": "time",
     "apimachinery/pkg/apis/meta/v1.MicroTime": "micro-time",
-    "apimachinery/pkg/apis/meta/v1.Duration": "duration",
     "apimachinery/pkg/apis/meta/v1.FieldsV1": "json",
     "apimachinery/pkg/runtime.RawExtension": "json",
     "apimachinery/pkg/util/intstr.IntOrString": "int-or-string",
@@ -37,7 +36,6 @@ SCALARS: Final = {
     Kind.INT: "int64",
     Kind.INT32: "int32",
     Kind.INT64: "int64",
-    Kind.FLOAT64: "float64",
     Kind.STRING: "string",
 }
 OPTIONS: Final = ("CreateOptions", "DeleteOptions", "PatchOptions", "UpdateOptions")
@@ -205,7 +203,6 @@ def _check(path: str, kind: str, described: Mapping[str, Any]) -> None:
         "boolean": ("bool",),
         "string": ("string", "bytes"),
         "integer": (described.get("format") or "int64",),
-        "number": ("float64",),
     }.get(form)
     if expected and not bare.startswith(expected) and bare != "json":
         raise SystemExit(f"{path}: {kind} in Go and {form} in the schema")

@@ -22,13 +22,11 @@ ScalarName = Literal[
     "bool",
     "int32",
     "int64",
-    "float64",
     "bytes",
     "quantity",
     "int-or-string",
     "time",
     "micro-time",
-    "duration",
     "json",
 ]
 ListType = Literal["atomic", "set", "map"]
@@ -40,10 +38,9 @@ _GO_SCALARS: Final[Mapping[str, str]] = {
     "int-or-string": "intstr.IntOrString",
     "time": "v1.Time",
     "micro-time": "v1.MicroTime",
-    "duration": "v1.Duration",
     "json": "v1.FieldsV1",
 }
-SCALARS: Final = frozenset({"string", "bool", "int32", "int64", "float64", *_GO_SCALARS})
+SCALARS: Final = frozenset({"string", "bool", "int32", "int64", *_GO_SCALARS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +123,7 @@ class Field:
         return ZEROS.get(self.type.name)
 
 
-ZEROS: Final[Mapping[str, Any]] = {"string": "", "bool": False, "int32": 0, "int64": 0, "float64": 0.0}
+ZEROS: Final[Mapping[str, Any]] = {"string": "", "bool": False, "int32": 0, "int64": 0}
 
 
 def struct_for(api_version: str, kind: str) -> Struct | None:
