@@ -18,11 +18,13 @@ _META_GROUP: Final = "meta.k8s.io"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """Of creates, updates and patches."""
+    """Of creates, updates and patches. ``duplicates``: paths of fields that came twice in the body, which its decoded form
+    cannot tell any more."""
 
     dry_run: bool = False
     field_validation: FieldValidation = "Warn"
     field_manager: str = ""
+    duplicates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ def patch(
             raise ApiError.not_found(resource.id, ctx.name)
         return create(engine, resource, change.content, ctx, options)
     document = _document(resource, current)
-    new = accept(resource, _patched(resource, document, change), ctx, options.field_validation)
+    new = accept(resource, _patched(resource, document, change), ctx, options)
     check_name(new, ctx)
     if resource.view is not None:
         new = resource.view.store(new)

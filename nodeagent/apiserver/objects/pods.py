@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from lightkube.models import core_v1, policy_v1
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.body import accept
@@ -25,9 +24,7 @@ _BINDING: Final = "pods/binding"
 
 def bind(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
     """POST pods/NAME/binding. Raises ``ApiError`` 409 when the pod has a node or is going away."""
-    binding = accept(
-        PODS, body, ctx, options.field_validation, kind="Binding", group_version="v1", model=core_v1.Binding
-    )
+    binding = accept(PODS, body, ctx, options, kind="Binding", group_version="v1")
     target = binding.get("target") or {}
     if target.get("kind") not in (None, "", "Node") or not target.get("name"):
         raise ApiError.bad_request("a binding needs a target of kind Node with a name")
@@ -36,7 +33,7 @@ def bind(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Outc
         uid=binding["metadata"].get("uid") or "", revision=binding["metadata"].get("resourceVersion") or ""
     )
     check_preconditions(PODS, current, wanted)
-    old, new = current.decode(), current.decode()
+    old, new = engine.opened(PODS, current), engine.opened(PODS, current)
     if old["metadata"].get("deletionTimestamp"):
         raise _conflict(ctx.name, f"pod {ctx.name} is being deleted, cannot be assigned to a host")
     if old["spec"].get("nodeName"):
@@ -64,10 +61,9 @@ def evict(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Out
         PODS,
         body,
         ctx,
-        options.field_validation,
+        options,
         kind="Eviction",
         group_version="policy/v1",
-        model=policy_v1.Eviction,
     )
     name = eviction["metadata"].get("name")
     if name and name != ctx.name:
@@ -76,7 +72,7 @@ def evict(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Out
     ctx.dry_run = ctx.dry_run or asked.dry_run
     current = engine.existing(PODS, ctx)
     check_preconditions(PODS, current, asked)
-    pod = current.decode()
+    pod = engine.opened(PODS, current)
     phase = (pod.get("status") or {}).get("phase")
     if phase not in ("Succeeded", "Failed", "Pending") and not pod["metadata"].get("deletionTimestamp"):
         _set_condition(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -12,8 +12,9 @@ from aiohttp import web
 
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.objects.options import WriteOptions, write_options
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.rest.decoding import MAX_BODY_BYTES, decode
+from nodeagent.apiserver.rest.decoding import MAX_BODY_BYTES, decode, duplicate_fields
 from nodeagent.apiserver.rest.negotiation import JSON, Representation, negotiate
 from nodeagent.apiserver.rest.path import Target
 from nodeagent.apiserver.rest.rendering import IncludeObject, Renderer, serialize
@@ -43,10 +44,6 @@ class Request:
     def namespace(self) -> str:
         return self.target.namespace if self.resource.namespaced else ""
 
-    @property
-    def strict(self) -> bool:
-        return self.query.get("fieldValidation", [""])[-1] == "Strict"
-
     def last(self, name: str) -> str:
         values = self.query.get(name)
         return values[-1] if values else ""
@@ -66,7 +63,19 @@ class Request:
 
     async def body(self) -> Any:
         """The decoded body. Raises ``ApiError`` 400, 413, 415."""
-        return decode(await self.bytes(), self.http.headers.get("Content-Type", ""), strict=self.strict)
+        return decode(await self.bytes(), self._content_type)
+
+    async def write_options(self, kind: str) -> WriteOptions:
+        """The knobs of a write, with what its decoded body cannot tell. Raises ``ApiError`` 413, 422."""
+        options = write_options(self.query, kind)
+        if options.field_validation == "Ignore":
+            return options
+        duplicates = duplicate_fields(await self.bytes(), self._content_type)
+        return replace(options, duplicates=duplicates) if duplicates else options
+
+    @property
+    def _content_type(self) -> str:
+        return self.http.headers.get("Content-Type", "")
 
     def renderer(self, resource: Resource | None = None) -> Renderer:
         include: IncludeObject = "Metadata"

@@ -209,7 +209,12 @@ def _past_breaks(text: str, offset: int) -> int:
 
 
 def _anything(value: Any) -> Any:
-    return value
+    """A copy; numbers are only numbers here."""
+    if isinstance(value, dict):
+        return {key: _anything(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_anything(item) for item in value]
+    return float(value) if isinstance(value, Number) else value
 
 
 _INT32: Final = _integer(32)
