@@ -15,6 +15,8 @@ from nodeagent.apiserver.rest.negotiation import JSON
 from nodeagent.apiserver.rest.request import Request, respond, respond_value
 from nodeagent.apiserver.rest.reviews import Reviews
 from nodeagent.apiserver.storage.stored import Key, Object
+from nodeagent.apiserver.typed.encode import written_form
+from nodeagent.apiserver.typed.schema import struct_for
 
 TOKEN_REQUEST = "TokenRequest"
 
@@ -47,7 +49,8 @@ class Questions:
             obj = self._reviews.answer(resource, accept(resource, body, ctx, options), request.user)
         else:
             raise ApiError.no_such_resource()
-        response = respond_value(201, obj, request.form)
+        kind = struct_for(obj["apiVersion"], obj["kind"])
+        response = respond_value(201, written_form(kind, obj) if kind else obj, request.form)
         for text in ctx.warnings:
             response.headers.add("Warning", f'299 - "{text}"')
         return response
