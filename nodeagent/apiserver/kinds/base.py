@@ -32,6 +32,10 @@ class Kind(KindHooks):
         """Rules about what an update of the main resource may change."""
         return []
 
+    def advise(self, obj: Object) -> list[str]:
+        """Warnings that creates and updates of the main resource share."""
+        return []
+
     @override
     def prepare_create(self, obj: Object, ctx: AdmissionContext) -> None:
         require_active(obj, ctx)
@@ -53,6 +57,10 @@ class Kind(KindHooks):
         if subresource is not None:
             return []
         return self.validate(new) + self.changes(new, old)
+
+    @override
+    def warnings(self, new: Object, old: Object | None, subresource: str | None) -> list[str]:
+        return self.advise(new) if subresource is None else []
 
 
 def drop_nulls(value: Any) -> None:

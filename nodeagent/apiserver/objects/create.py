@@ -38,6 +38,7 @@ def create_stored(engine: Engine, resource: Resource, obj: Object, ctx: Context)
     hooks.prepare_create(obj, ctx)
     engine.restriction.check(ctx, "create", None, obj, None)
     refuse(resource, ctx.name, _once(metadata.validate(obj, resource) + hooks.validate_create(obj)))
+    ctx.warn_all(hooks.warnings(obj, None, None))
     if engine.store.head(resource.storage, Key(ctx.namespace, ctx.name)) is not None:
         raise ApiError.already_exists(resource.id, ctx.name)
     return engine.save(resource, ctx, obj, code=201)

@@ -62,6 +62,7 @@ def replace(
     if new["metadata"] != old["metadata"]:
         errors = metadata.validate_update(new, old, resource) + errors
     refuse(resource, ctx.name, errors)
+    ctx.warn_all(hooks.warnings(new, old, subresource))
     return _settle(engine, resource, new, old, current, ctx, subresource)
 
 

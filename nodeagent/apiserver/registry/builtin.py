@@ -140,6 +140,7 @@ _CORE: Final = (
         short_names=("ep",),
         table=config.ENDPOINTS,
         create_on_update=True,
+        deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     ),
     EVENTS,
     NAMESPACES,

@@ -86,7 +86,11 @@ class Handler:
         if resource is None:
             raise ApiError.no_such_resource()
         request = Request(http=http, user=user, target=target, resource=resource, query=query)
-        return await self._dispatch(verb, request)
+        try:
+            return await self._dispatch(verb, request)
+        except ApiError as error:
+            error.warnings = (*request.warnings, *error.warnings)
+            raise
 
     def _user(self, http: web.BaseRequest) -> UserInfo:
         transport = http.transport

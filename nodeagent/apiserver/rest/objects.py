@@ -14,7 +14,7 @@ from nodeagent.apiserver.rest.decoding import decode_patch
 from nodeagent.apiserver.rest.list_options import list_options
 from nodeagent.apiserver.rest.listing import list_objects
 from nodeagent.apiserver.rest.negotiation import JSON
-from nodeagent.apiserver.rest.request import NO_CACHE, Request, respond
+from nodeagent.apiserver.rest.request import NO_CACHE, Request, add_warnings, respond
 from nodeagent.apiserver.rest.watching import Watch
 from nodeagent.apiserver.storage.stored import Key
 
@@ -50,18 +50,19 @@ class ObjectVerbs:
         stored = self._store.get(request.resource.storage, Key(request.namespace, request.target.name))
         if stored is None:
             raise ApiError.not_found(request.resource.id, request.target.name)
-        return respond(200, request.renderer().one(stored.data), request.form.media)
+        return respond(200, request.renderer().one(stored.data), request.form.media, warnings=request.warnings)
 
     def list(self, request: Request) -> web.Response:
         options = list_options(request.query, request.resource, request.namespace)
         items, metadata = list_objects(self._store, request.resource, options)
         body = request.renderer().many([item.data for item in items], metadata)
-        return respond(200, body, request.form.media)
+        return respond(200, body, request.form.media, warnings=request.warnings)
 
     async def watch(self, request: Request) -> web.StreamResponse:
         options = list_options(request.query, request.resource, request.namespace, request.target.name)
         watch = Watch(self._store, request.resource, options, request.renderer())
         response = web.StreamResponse(headers={"Content-Type": JSON, "Cache-Control": NO_CACHE})
+        add_warnings(response, request.warnings)
         response.enable_chunked_encoding()
         try:
             await response.prepare(request.http)
@@ -126,11 +127,13 @@ class ObjectVerbs:
         selection = list_options(request.query, request.resource, request.namespace).selection
         deleted = await self._objects.delete_collection(request.resource, selection, options, request.user)
         metadata = {"resourceVersion": str(self._store.revision)}
-        return respond(200, request.renderer().many(deleted, metadata), request.form.media)
+        body = request.renderer().many(deleted, metadata)
+        return respond(200, body, request.form.media, warnings=request.warnings)
 
     def _respond(self, request: Request, answer: Answer) -> web.Response:
+        warnings = (*request.warnings, *answer.warnings)
         if answer.is_status:
             body = msgspec.json.format(answer.data, indent=2) if request.form.pretty else answer.data
-            return respond(answer.code, body, JSON, warnings=answer.warnings)
+            return respond(answer.code, body, JSON, warnings=warnings)
         body = request.renderer().one(answer.data)
-        return respond(answer.code, body, request.form.media, warnings=answer.warnings)
+        return respond(answer.code, body, request.form.media, warnings=warnings)

@@ -48,10 +48,7 @@ class Questions:
             obj = self._reviews.answer(resource, accept(resource, body, ctx, options.field_validation), request.user)
         else:
             raise ApiError.no_such_resource()
-        response = respond_value(201, obj, request.form)
-        for text in ctx.warnings:
-            response.headers.add("Warning", f'299 - "{text}"')
-        return response
+        return respond_value(201, obj, request.form, warnings=ctx.warnings)
 
     def _token(self, request: Request, asked: Object, ctx: Context) -> Object:
         node = node_of(request.user)

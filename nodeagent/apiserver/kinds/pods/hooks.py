@@ -11,6 +11,7 @@ from nodeagent.apiserver.kinds.pods.qos import qos_class
 from nodeagent.apiserver.kinds.pods.resize import REORDERED, check_node, reordered, validate_resize
 from nodeagent.apiserver.kinds.pods.update import validate_update
 from nodeagent.apiserver.kinds.pods.validation.pod import validate_create
+from nodeagent.apiserver.kinds.pods.warnings import pod_warnings
 
 
 class PodKind(Kind):
@@ -39,6 +40,8 @@ class PodKind(Kind):
         if subresource is not None:
             subresources.keep_only(new, old, subresource)
         self.default(new)
+        if subresource is None:
+            admission.readmit(new, old)
         if subresource == "resize":
             check_node(new, old, ctx)
         if subresource == "binding" and new["spec"].get("nodeName"):
@@ -55,6 +58,12 @@ class PodKind(Kind):
         if subresource is not None:
             return []
         return validate_update(new, old)
+
+    @override
+    def warnings(self, new: Object, old: Object | None, subresource: str | None) -> list[str]:
+        if old is None:
+            return pod_warnings(new)
+        return subresources.status_warnings(new) if subresource == "status" else []
 
     def _keep_qos_class(self, new: Object, old: Object) -> None:
         stored = (old.get("status") or {}).get("qosClass")
