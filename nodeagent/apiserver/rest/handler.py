@@ -15,6 +15,7 @@ from nodeagent.apiserver.auth.authorizer import Authorizer
 from nodeagent.apiserver.auth.identity import ANONYMOUS, Authenticator
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.objects.query import flag
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.rest.connect import Connections
@@ -81,7 +82,7 @@ class Handler:
             self._authorize(Attributes(user=user, verb=verb, path=path))
             return self._documents.answer(http, path)
         resource = self._registry.find(target.group, target.version, target.plural)
-        verb = target.verb(http.method, watch=query.get("watch", ["false"])[-1] in ("true", "1", ""))
+        verb = target.verb(http.method, watch=bool(flag(query, "watch")))
         self._authorize_target(user, verb, target, resource, query)
         if resource is None:
             raise ApiError.no_such_resource()

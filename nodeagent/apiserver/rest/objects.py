@@ -10,6 +10,7 @@ from aiohttp import web
 from nodeagent.apiserver.errors import ApiError, forbidden, required
 from nodeagent.apiserver.objects.objects import Answer, Objects
 from nodeagent.apiserver.objects.options import delete_options, write_options
+from nodeagent.apiserver.objects.query import flag
 from nodeagent.apiserver.rest.decoding import decode_patch
 from nodeagent.apiserver.rest.list_options import list_options
 from nodeagent.apiserver.rest.listing import list_objects
@@ -77,7 +78,7 @@ class ObjectVerbs:
 
     async def create(self, request: Request) -> web.Response:
         options = write_options(request.query, "CreateOptions")
-        body = await request.body()
+        body = await request.body(request.resource.kind)
         answer = await self._objects.create(request.resource, request.namespace, body, options, request.user)
         return self._respond(request, answer)
 
@@ -87,7 +88,7 @@ class ObjectVerbs:
             request.resource,
             request.namespace,
             request.target.name,
-            await request.body(),
+            await request.body(request.resource.kind),
             options,
             request.user,
             subresource,
@@ -100,7 +101,7 @@ class ObjectVerbs:
         errors = []
         if change.type == "apply" and not options.field_manager:
             errors.append(required("fieldManager", "is required for apply patch"))
-        if request.last("force") and change.type != "apply":
+        if flag(request.query, "force") is not None and change.type != "apply":
             errors.append(forbidden("force", "may not be specified for non-apply patch"))
         if errors:
             raise ApiError.invalid("PatchOptions", "meta.k8s.io", "", errors)

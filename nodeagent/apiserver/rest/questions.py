@@ -7,11 +7,12 @@ from lightkube.models import authentication_v1
 
 from nodeagent.apiserver.auth.node import node_of
 from nodeagent.apiserver.contract import TokenAuthority
-from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.errors import ApiError, invalid
 from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.objects import Answer, Objects
 from nodeagent.apiserver.objects.options import write_options
+from nodeagent.apiserver.objects.place import settle_namespace
 from nodeagent.apiserver.rest.negotiation import JSON
 from nodeagent.apiserver.rest.request import Request, respond, respond_value
 from nodeagent.apiserver.rest.reviews import Reviews
@@ -30,7 +31,8 @@ class Questions:
         """Raises ``ApiError``."""
         resource, target = request.resource, request.target
         options = write_options(request.query, "CreateOptions")
-        body = await request.body()
+        subresource = resource.subresource(target.subresource) if target.subresource else None
+        body = await request.body(subresource.kind if subresource else resource.kind)
         match target.subresource or resource.plural:
             case "binding":
                 return _plain(await self._objects.bind(request.namespace, target.name, body, options, request.user))
@@ -78,7 +80,7 @@ class Questions:
 def accept_token(request: Request, body: object, ctx: Context) -> Object:
     """The body as a TokenRequest."""
     options = write_options(request.query, "CreateOptions")
-    return accept(
+    asked = accept(
         request.resource,
         body,
         ctx,
@@ -87,6 +89,12 @@ def accept_token(request: Request, body: object, ctx: Context) -> Object:
         group_version="authentication.k8s.io/v1",
         model=authentication_v1.TokenRequest,
     )
+    settle_namespace(asked, ctx)
+    name = asked["metadata"].get("name")
+    if name and name != ctx.name:
+        wrong = invalid("metadata.name", name, "must match the service account name if specified")
+        raise ApiError.invalid(TOKEN_REQUEST, "authentication.k8s.io", ctx.name, [wrong])
+    return asked
 
 
 def _plain(answer: Answer) -> web.Response:

@@ -70,9 +70,9 @@ class Request:
         except web.HTTPRequestEntityTooLarge as error:
             raise too_large() from error
 
-    async def body(self) -> Any:
-        """The decoded body. Raises ``ApiError`` 400, 413, 415."""
-        return decode(await self.bytes(), self.http.headers.get("Content-Type", ""), strict=self.strict)
+    async def body(self, kind: str = "") -> Any:
+        """The decoded body, an object of ``kind``; "" for one that may be missing. Raises ``ApiError`` 400, 413, 415."""
+        return decode(await self.bytes(), self.http.headers.get("Content-Type", ""), strict=self.strict, kind=kind)
 
     def renderer(self, resource: Resource | None = None) -> Renderer:
         include: IncludeObject = "Metadata"

@@ -88,7 +88,14 @@ def test_patches(media: str, kind: str) -> None:
     ("data", "media", "code", "message"),
     [
         (b"{}", "application/json", 415, "415: Unsupported Media Type"),
-        (b"", "application/merge-patch+json", 400, "unexpected end of JSON input"),
+        (b"", "application/merge-patch+json", 400, "error decoding patch: unexpected end of JSON input"),
+        (b"", "application/strategic-merge-patch+json", 400, "unexpected end of JSON input"),
+        (
+            b'[{"op":"add"}] x',
+            "application/json-patch+json",
+            400,
+            "error decoding patch: invalid character 'x' after top-level value",
+        ),
         (b"{", "application/merge-patch+json", 400, None),
     ],
 )
