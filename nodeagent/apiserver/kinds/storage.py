@@ -15,6 +15,8 @@ from nodeagent.apiserver.kinds.pods.validation.volumes import ACCESS_MODES
 from nodeagent.apiserver.kinds.quantities import canonical_map
 from nodeagent.resources import quantity
 
+CLAIM_PROTECTION: Final = "kubernetes.io/pvc-protection"
+VOLUME_PROTECTION: Final = "kubernetes.io/pv-protection"
 DEFAULT_CLASS_ANNOTATION: Final = "storageclass.kubernetes.io/is-default-class"
 _MODES: Final = ("Block", "Filesystem")
 _RECLAIM: Final = ("Delete", "Recycle", "Retain")
@@ -50,6 +52,7 @@ class PersistentVolumeKind(Kind):
 
     @override
     def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        protect(obj, VOLUME_PROTECTION)
         obj["status"] = {"phase": "Pending"}
 
     @override
@@ -128,6 +131,7 @@ class PersistentVolumeClaimKind(Kind):
 
     @override
     def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        protect(obj, CLAIM_PROTECTION)
         obj["status"] = {"phase": "Pending"}
         if obj["spec"].get("storageClassName") is None:
             default = _default_class(ctx)
@@ -283,6 +287,13 @@ class VolumeAttachmentKind(Kind):
     @override
     def changes(self, new: Object, old: Object) -> list[FieldError]:
         return [] if new.get("spec") == old.get("spec") else [invalid("spec", new.get("spec"), IMMUTABLE)]
+
+
+def protect(obj: Object, finalizer: str) -> None:
+    """A delete waits until nobody uses the object: ``controllers.protection`` takes the finalizer off."""
+    finalizers = obj["metadata"].get("finalizers") or []
+    if finalizer not in finalizers:
+        obj["metadata"]["finalizers"] = [*finalizers, finalizer]
 
 
 def volume_source(spec: Object) -> Object:

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from nodeagent.apiserver.errors import ApiError, forbidden, required
+from nodeagent.apiserver.metrics import ApiMetrics
 from nodeagent.apiserver.objects.objects import Answer, Objects
 from nodeagent.apiserver.objects.options import delete_options, write_options
 from nodeagent.apiserver.objects.query import flag
@@ -23,7 +24,8 @@ from nodeagent.apiserver.storage.stored import Key
 class ObjectVerbs:
     """One method per verb; each raises ``ApiError``."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, metrics: ApiMetrics) -> None:
+        self._metrics = metrics
         self._objects = objects
         self._store = objects.engine.store
 
@@ -71,6 +73,7 @@ class ObjectVerbs:
             with contextlib.suppress(ConnectionError):
                 async for chunk in watch.lines():
                     await response.write(chunk)
+                    self._metrics.watched(request.call, chunk.count(b"\n"))
                 await response.write_eof()
         finally:
             watch.close()

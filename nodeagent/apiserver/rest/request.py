@@ -12,6 +12,7 @@ from aiohttp import web
 
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.metrics import Call
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.rest.decoding import MAX_BODY_BYTES, decode
 from nodeagent.apiserver.rest.negotiation import JSON, Representation, negotiate
@@ -35,6 +36,7 @@ class Request:
     target: Target
     resource: Resource
     query: Mapping[str, Sequence[str]]
+    call: Call
     form: Representation = field(init=False)
 
     def __post_init__(self) -> None:

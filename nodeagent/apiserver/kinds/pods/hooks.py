@@ -7,6 +7,7 @@ from nodeagent.apiserver.errors import ApiError, FieldError, forbidden
 from nodeagent.apiserver.kinds.base import Kind, drop_nulls
 from nodeagent.apiserver.kinds.pods import admission, subresources
 from nodeagent.apiserver.kinds.pods.defaults import default_pod
+from nodeagent.apiserver.kinds.pods.gates import gated_condition
 from nodeagent.apiserver.kinds.pods.qos import qos_class
 from nodeagent.apiserver.kinds.pods.resize import REORDERED, check_node, reordered, validate_resize
 from nodeagent.apiserver.kinds.pods.update import validate_update
@@ -23,6 +24,8 @@ class PodKind(Kind):
     def admit(self, obj: Object, ctx: AdmissionContext) -> None:
         admission.admit(obj, ctx)
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
+        if conditions := gated_condition(obj, ctx):
+            obj["status"]["conditions"] = conditions
 
     @override
     def validate_create(self, obj: Object) -> list[FieldError]:
