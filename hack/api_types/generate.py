@@ -57,8 +57,21 @@ def main(definitions: Path, kubectl: Path) -> None:
             for line in table[name]
             for match in re.findall(r"\b(?:\w+\.v\w+\.\w+)\b", line.partition(" ")[2].partition(" ")[0])
         ]
-    text = json.dumps({"kinds": kinds, "types": dict(sorted(table.items()))}, indent=1)
+    registered = {version: " ".join(sorted(names)) for version, names in sorted(_registered(schemas.values()).items())}
+    text = json.dumps({"kinds": kinds, "registered": registered, "types": dict(sorted(table.items()))}, indent=1)
     TARGET.write_text(text + "\n", encoding="ascii")
+
+
+def _registered(schemas: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Every kind of the API by its group and version."""
+    found: dict[str, set[str]] = {}
+    for schema in schemas:
+        for kind in schema.get("x-kubernetes-group-version-kind", ()):
+            version = f"{kind['group']}/{kind['version']}".removeprefix("/")
+            found.setdefault(version, set()).add(kind["kind"])
+    for names in found.values():
+        names.update(OPTIONS)
+    return found
 
 
 def _kinds() -> Iterable[tuple[str, str]]:

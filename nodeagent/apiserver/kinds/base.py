@@ -29,6 +29,10 @@ class Kind(KindHooks):
         """Rules about what an update of the main resource may change."""
         return []
 
+    def advise(self, obj: Object) -> list[str]:
+        """Warnings that creates and updates of the main resource share."""
+        return []
+
     @override
     def prepare_create(self, obj: Object, ctx: AdmissionContext) -> None:
         require_active(obj, ctx)
@@ -48,6 +52,10 @@ class Kind(KindHooks):
         if subresource is not None:
             return []
         return self.validate(new) + self.changes(new, old)
+
+    @override
+    def warnings(self, new: Object, old: Object | None, subresource: str | None) -> list[str]:
+        return self.advise(new) if subresource is None else []
 
 
 def immutable(path: str, new: Any, old: Any) -> list[FieldError]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context
@@ -11,7 +11,19 @@ from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Object
 from nodeagent.apiserver.typed.encode import read
 from nodeagent.apiserver.typed.scalars import Mismatch, Refused
-from nodeagent.apiserver.typed.schema import struct_for
+from nodeagent.apiserver.typed.schema import is_registered, struct_for
+
+# where the types of the core API are registered, as messages name it
+_SCHEME: Final = "pkg/api/legacyscheme/scheme.go:30"
+_INTERNAL: Final = {"events": "core"}
+
+
+class Undecodable(ApiError):
+    """400: the body is no object of the kind. ``why`` without the words that name the kind, for patches."""
+
+    def __init__(self, label: str, why: str) -> None:
+        super().__init__(400, "BadRequest", f"{label}: {why}")
+        self.why = why
 
 
 def accept(
@@ -30,15 +42,15 @@ def accept(
     group_version = group_version or resource.group_version
     label = f'{kind} in version "{group_version.rpartition("/")[2]}" cannot be handled as a {kind}'
     if not isinstance(body, dict):
-        raise ApiError.bad_request(f"{label}: expected a JSON object")
+        raise Undecodable(label, "expected a JSON object")
     _check_kind(body, kind, group_version)
     found = struct_for(group_version, kind)
     if found is None:
-        raise ApiError.bad_request(f"{label}: no such type")
+        raise Undecodable(label, "no such type")
     try:
         obj, unknown = read(found, body)
     except (Mismatch, Refused) as error:
-        raise ApiError.bad_request(f"{label}: {error}") from error
+        raise Undecodable(label, str(error)) from error
     texts = [f'unknown field "{path}"' for path in unknown]
     texts += [f'duplicate field "{path}"' for path in options.duplicates]
     if texts:
@@ -51,16 +63,29 @@ def _check_kind(body: Object, kind: str, group_version: str) -> None:
     stated, version = body.get("kind") or kind, body.get("apiVersion") or group_version
     if stated == kind and version == group_version:
         return
+    if stated == kind and is_registered(version, stated):
+        why = f"the API version in the data ({version}) does not match the expected API version ({group_version})"
+        raise ApiError.bad_request(why)
     short = str(version).rpartition("/")[2]
     raise ApiError.bad_request(
-        f'{stated} in version "{short}" cannot be handled as a {kind}: '
-        f"converting ({stated}) to ({kind}): no kind {stated!r} of {version!r} is served here"
+        f'{stated} in version "{short}" cannot be handled as a {kind}: {wrong_kind(body, kind, group_version)}'
     )
+
+
+def wrong_kind(body: Object, kind: str, group_version: str) -> str:
+    """Why what ``body`` says of its kind makes it no ``kind``; empty when it does."""
+    stated, version = body.get("kind") or kind, body.get("apiVersion") or group_version
+    if stated == kind and version == group_version:
+        return ""
+    if not is_registered(version, stated):
+        return f'no kind "{stated}" is registered for version "{version}" in scheme "{_SCHEME}"'
+    package = group_version.partition("/")[0].partition(".")[0] if "/" in group_version else "core"
+    return f"converting ({version.rpartition('/')[2]}.{stated}) to ({_INTERNAL.get(package, package)}.{kind}): unknown conversion"
 
 
 def _strict_errors(texts: list[str], label: str, ctx: Context, validation: FieldValidation) -> None:
     if validation == "Strict":
-        raise ApiError.bad_request(f"{label}: strict decoding error: {', '.join(texts)}")
+        raise Undecodable(label, f"strict decoding error: {', '.join(texts)}")
     if validation == "Warn":
         for text in texts:
             ctx.warn(text)

@@ -10,6 +10,7 @@ from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.engine import Engine, Outcome, refuse
 from nodeagent.apiserver.objects.options import WriteOptions
+from nodeagent.apiserver.objects.place import dedup_owners, settle_namespace
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Key, Object
 
@@ -19,7 +20,8 @@ NAME_ATTEMPTS: Final = 8
 def create(engine: Engine, resource: Resource, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
     """Store a new object made of ``body``. ``ctx.name`` becomes its name. Raises ``ApiError``."""
     obj = accept(resource, body, ctx, options)
-    check_namespace(obj, ctx)
+    settle_namespace(obj, ctx)
+    dedup_owners(obj, ctx)
     if resource.view is not None:
         obj = resource.view.store(obj)
     return create_stored(engine, engine.stored_as(resource), obj, ctx)
@@ -38,6 +40,7 @@ def create_stored(engine: Engine, resource: Resource, obj: Object, ctx: Context)
     hooks.prepare_create(obj, ctx)
     engine.restriction.check(ctx, "create", None, obj, None)
     refuse(resource, ctx.name, _once(metadata.validate(obj, resource) + hooks.validate_create(obj)))
+    ctx.warn_all(hooks.warnings(obj, None, None))
     if engine.store.head(resource.storage, Key(ctx.namespace, ctx.name)) is not None:
         raise ApiError.already_exists(resource.id, ctx.name)
     return engine.save(resource, ctx, obj, code=201)
@@ -50,14 +53,6 @@ def _once(errors: list[Any]) -> list[Any]:
         if error not in found:
             found.append(error)
     return found
-
-
-def check_namespace(obj: Object, ctx: Context) -> None:
-    stated = obj["metadata"].get("namespace")
-    if stated and stated != ctx.namespace and ctx.namespace:
-        raise ApiError.bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
 
 
 def _free_name(engine: Engine, resource: Resource, meta: Object, ctx: Context) -> None:

@@ -13,6 +13,7 @@ from nodeagent.apiserver.objects.delete import check_preconditions, delete
 from nodeagent.apiserver.objects.engine import Engine, Outcome, refuse
 from nodeagent.apiserver.objects.metadata import time_text
 from nodeagent.apiserver.objects.options import DeleteOptions, WriteOptions, delete_options
+from nodeagent.apiserver.objects.place import settle_namespace
 from nodeagent.apiserver.registry.builtin import PODS
 from nodeagent.apiserver.storage.stored import Object
 
@@ -25,6 +26,9 @@ _BINDING: Final = "pods/binding"
 def bind(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
     """POST pods/NAME/binding. Raises ``ApiError`` 409 when the pod has a node or is going away."""
     binding = accept(PODS, body, ctx, options, kind="Binding", group_version="v1")
+    settle_namespace(binding, ctx)
+    if binding["metadata"].get("name") != ctx.name:
+        raise ApiError.bad_request("name in URL does not match name in Binding object")
     target = binding.get("target") or {}
     if target.get("kind") not in (None, "", "Node") or not target.get("name"):
         raise ApiError.bad_request("a binding needs a target of kind Node with a name")
@@ -65,9 +69,9 @@ def evict(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Out
         kind="Eviction",
         group_version="policy/v1",
     )
-    name = eviction["metadata"].get("name")
-    if name and name != ctx.name:
-        raise ApiError.bad_request(f"name in URL does not match name in Eviction object: {ctx.name} {name}")
+    settle_namespace(eviction, ctx)
+    if eviction["metadata"].get("name") != ctx.name:
+        raise ApiError.bad_request("name in URL does not match name in Eviction object")
     asked = delete_options({}, eviction.get("deleteOptions") or {})
     ctx.dry_run = ctx.dry_run or asked.dry_run
     current = engine.existing(PODS, ctx)

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 import msgspec
 
-from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.errors import ApiError, invalid
 from nodeagent.apiserver.objects import metadata
 from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
-from nodeagent.apiserver.objects.create import check_namespace, create_stored
+from nodeagent.apiserver.objects.create import create_stored
 from nodeagent.apiserver.objects.engine import Engine, Outcome, refuse
 from nodeagent.apiserver.objects.options import WriteOptions
+from nodeagent.apiserver.objects.place import check_name, dedup_owners, settle_namespace
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Key, Object, Stored
 
@@ -24,12 +25,14 @@ def update(
 ) -> Outcome:
     """PUT. Raises ``ApiError``; 409 when ``body`` states a resourceVersion that is not current."""
     new = accept(resource, body, ctx, options)
-    check_namespace(new, ctx)
+    settle_namespace(new, ctx)
     check_name(new, ctx)
+    dedup_owners(new, ctx)
     if resource.view is not None:
         new = resource.view.store(new)
     stored_as = engine.stored_as(resource)
     current = engine.store.head(resource.storage, Key(ctx.namespace, ctx.name))
+    metadata.check_uid_precondition(new, current, stored_as)
     if current is None:
         if not resource.create_on_update or subresource is not None:
             raise ApiError.not_found(resource.id, ctx.name)
@@ -38,22 +41,19 @@ def update(
     return replace(engine, stored_as, new, current, ctx, subresource)
 
 
-def check_name(new: Object, ctx: Context) -> None:
-    name = new["metadata"].get("name") or ""
-    if name != ctx.name:
-        raise ApiError.bad_request(f"the name of the object ({name}) does not match the name on the URL ({ctx.name})")
-
-
 def replace(
     engine: Engine, resource: Resource, new: Object, current: Stored, ctx: Context, subresource: str | None
 ) -> Outcome:
     """Store ``new`` (accepted, stored form) over ``current``."""
     stated = new["metadata"].get("resourceVersion")
+    if stated in (None, "", "0") and not resource.unconditional_update:
+        wrong = [invalid("metadata.resourceVersion", 0, "must be specified for an update")]
+        raise ApiError.invalid(resource.plural, resource.group, ctx.name, wrong)
     if stated and stated != "0" and stated != str(current.revision):
         raise ApiError.conflict(resource.id, ctx.name, STALE)
     old = engine.opened(resource, current)
     metadata.check_uid(new, old, resource)
-    metadata.restore(new, old)
+    metadata.restore(new, old, silent=subresource is not None)
     new = _allowed(resource, new, old, subresource)
     hooks = engine.hooks_for(resource.id)
     hooks.prepare_update(new, old, ctx, subresource)
@@ -62,6 +62,7 @@ def replace(
     if new["metadata"] != old["metadata"]:
         errors = metadata.validate_update(new, old, resource) + errors
     refuse(resource, ctx.name, errors)
+    ctx.warn_all(hooks.warnings(new, old, subresource))
     return _settle(engine, resource, new, current, ctx, subresource)
 
 

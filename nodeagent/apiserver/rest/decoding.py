@@ -12,6 +12,7 @@ import yaml
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import protobuf
 from nodeagent.apiserver.objects.patch import Patch, PatchType
+from nodeagent.apiserver.rest import go_json
 from nodeagent.apiserver.rest.negotiation import JSON, PROTOBUF, YAML
 from nodeagent.apiserver.typed.scalars import Number
 
@@ -23,6 +24,10 @@ _PLAIN_FLOAT: Final = 1e21
 _JSON_MEDIA: Final = frozenset(
     {"", "application/json", "text/json", "application/json-patch+json", "application/merge-patch+json"}
     | {"application/strategic-merge-patch+json"}
+)
+_SUMMARY_BYTES: Final = 30
+_TYPE_META: Final = (
+    r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 )
 _PATCHES: Final[dict[str, PatchType]] = {
     "application/json-patch+json": "json",
@@ -36,16 +41,29 @@ def media_type(header: str) -> str:
     return header.partition(";")[0].strip().lower()
 
 
-def decode(data: bytes, content_type: str) -> Any:
-    """The value in a body; an empty body is ``{}``. Of a key that comes twice the last is taken.
+def decode(data: bytes, content_type: str, *, kind: str = "") -> Any:
+    """The object in a body; null is ``{}``, and so is an empty body where no ``kind`` is expected. Of a key that comes twice the
+    last is taken.
 
-    Raises ``ApiError``: 400 not decodable, 415 another media type.
+    Raises ``ApiError``: 400 no object, 415 another media type.
     """
-    if not data:
+    if not data and not kind:
         return {}
+    value = _value(data, content_type, kind=kind)
+    if value is not None and not isinstance(value, dict):
+        wrong = f"json: cannot unmarshal {go_json.kind_of(value)} into Go value of type {_TYPE_META}"
+        raise _unrecognized(data, kind, f"couldn't get version/kind; json parse error: {wrong}")
+    return {} if value is None else value
+
+
+def _value(data: bytes, content_type: str, *, kind: str) -> Any:
     match media_type(content_type):
         case "" | "application/json" | "text/json":
-            return decode_json(data)
+            try:
+                return _JSON.decode(data)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                wrong = go_json.syntax_error(data) or str(error)
+                raise _unrecognized(data, kind, f"couldn't get version/kind; json parse error: {wrong}") from error
         case "application/yaml" | "text/yaml":
             return decode_yaml(data)
         case "application/vnd.kubernetes.protobuf":
@@ -55,11 +73,18 @@ def decode(data: bytes, content_type: str) -> Any:
     raise ApiError(415, "UnsupportedMediaType", message, details={})
 
 
-def decode_json(data: bytes) -> Any:
-    try:
-        return _JSON.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ApiError.bad_request(f"the object provided is unrecognized: {error}") from error
+def _unrecognized(data: bytes, kind: str, why: str) -> ApiError:
+    expected = f" (must be of type {kind})" if kind else ""
+    return ApiError.bad_request(f"the object provided is unrecognized{expected}: {why} ({_summary(data)})")
+
+
+def _summary(data: bytes) -> str:
+    """The beginning of a body, as far as it helps to recognize it."""
+    if not data:
+        return "<empty>"
+    start = data[:_SUMMARY_BYTES]
+    shown = start.decode(errors="replace") if data.startswith(b"{") else start.hex()
+    return f"{shown} ..." if len(data) > _SUMMARY_BYTES else shown
 
 
 def decode_yaml(data: bytes) -> Any:
@@ -113,9 +138,11 @@ def decode_patch(data: bytes, content_type: str) -> Patch:
         raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
     if kind == "apply":
         return Patch(type="apply", content=decode_yaml(data))
-    if not data:
-        raise ApiError.bad_request("unexpected end of JSON input")
-    return Patch(type=kind, content=decode_json(data))
+    try:
+        return Patch(type=kind, content=_JSON.decode(data))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        wrong = go_json.syntax_error(data) or str(error)
+        raise ApiError.bad_request(wrong if kind == "strategic" else f"error decoding patch: {wrong}") from error
 
 
 def duplicate_fields(data: bytes, content_type: str) -> tuple[str, ...]:

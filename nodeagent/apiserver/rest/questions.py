@@ -6,11 +6,12 @@ from aiohttp import web
 
 from nodeagent.apiserver.auth.node import node_of
 from nodeagent.apiserver.contract import TokenAuthority
-from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.errors import ApiError, invalid
 from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.objects import Answer, Objects
 from nodeagent.apiserver.objects.options import WriteOptions
+from nodeagent.apiserver.objects.place import settle_namespace
 from nodeagent.apiserver.rest.negotiation import JSON
 from nodeagent.apiserver.rest.request import Request, respond, respond_value
 from nodeagent.apiserver.rest.reviews import Reviews
@@ -31,7 +32,8 @@ class Questions:
         """Raises ``ApiError``."""
         resource, target = request.resource, request.target
         options = await request.write_options("CreateOptions")
-        body = await request.body()
+        subresource = resource.subresource(target.subresource) if target.subresource else None
+        body = await request.body(subresource.kind if subresource else resource.kind)
         match target.subresource or resource.plural:
             case "binding":
                 return _plain(await self._objects.bind(request.namespace, target.name, body, options, request.user))
@@ -50,10 +52,8 @@ class Questions:
         else:
             raise ApiError.no_such_resource()
         kind = struct_for(obj["apiVersion"], obj["kind"])
-        response = respond_value(201, written_form(kind, obj) if kind else obj, request.form)
-        for text in ctx.warnings:
-            response.headers.add("Warning", f'299 - "{text}"')
-        return response
+        answer = written_form(kind, obj) if kind else obj
+        return respond_value(201, answer, request.form, warnings=ctx.warnings)
 
     def _token(self, request: Request, asked: Object, ctx: Context) -> Object:
         node = node_of(request.user)
@@ -82,7 +82,7 @@ class Questions:
 
 def accept_token(request: Request, body: object, ctx: Context, options: WriteOptions) -> Object:
     """The body as a TokenRequest."""
-    return accept(
+    asked = accept(
         request.resource,
         body,
         ctx,
@@ -90,6 +90,12 @@ def accept_token(request: Request, body: object, ctx: Context, options: WriteOpt
         kind=TOKEN_REQUEST,
         group_version="authentication.k8s.io/v1",
     )
+    settle_namespace(asked, ctx)
+    name = asked["metadata"].get("name")
+    if name and name != ctx.name:
+        wrong = invalid("metadata.name", name, "must match the service account name if specified")
+        raise ApiError.invalid(TOKEN_REQUEST, "authentication.k8s.io", ctx.name, [wrong])
+    return asked
 
 
 def _plain(answer: Answer) -> web.Response:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
 from typing_extensions import override
 
 from nodeagent.apiserver.kinds import quantities
@@ -42,6 +43,13 @@ class Number(float):
         self = super().__new__(cls, text)
         self.text = text
         return self
+
+
+def number_as_written(value: Any) -> Any:
+    """For ``msgspec.json.encode``, which does not know ``Number``."""
+    if isinstance(value, Number):
+        return msgspec.Raw(value.text.encode())
+    raise NotImplementedError
 
 
 class Mismatch(Exception):

@@ -132,6 +132,12 @@ def struct_for(api_version: str, kind: str) -> Struct | None:
     return None if name is None else struct(name)
 
 
+def is_registered(api_version: str, kind: str) -> bool:
+    """Whether the API has this kind at all, served here or not."""
+    found: str = _table()["registered"].get(api_version, "")
+    return kind in found.split()
+
+
 @cache
 def struct(name: str) -> Struct:
     """The struct of that name in the table. Raises KeyError."""

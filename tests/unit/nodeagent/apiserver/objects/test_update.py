@@ -50,10 +50,11 @@ async def test_server_owned_metadata_is_restored(cluster: Cluster) -> None:
     assert updated["metadata"]["creationTimestamp"] == created["metadata"]["creationTimestamp"]
     assert "generation" not in updated["metadata"]
     changed["metadata"] |= {"uid": "other", "resourceVersion": ""}
+    precondition = f"UID in precondition: other, UID in object meta: {created['metadata']['uid']}"
     assert await refused(cluster.update("configmaps", changed)) == (
-        422,
-        "Invalid",
-        'ConfigMap "x" is invalid: metadata.uid: Invalid value: "other": field is immutable',
+        409,
+        "Conflict",
+        f'Operation cannot be fulfilled on configmaps "x": Precondition failed: {precondition}',
     )
 
 
@@ -142,7 +143,7 @@ async def test_apply_creates(cluster: Cluster) -> None:
         ),
         ("strategic", {"metadata": {"ownerReferences": [{"name": "x"}]}}, 500, None),
         ("merge", [1], 400, None),
-        ("merge", {"data": 7}, 400, None),
+        ("merge", {"data": 7}, 422, None),
         ("apply", {"metadata": {"managedFields": [{}]}}, 400, "metadata.managedFields must be nil"),
     ],
 )

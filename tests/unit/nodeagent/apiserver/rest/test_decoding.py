@@ -92,9 +92,9 @@ def test_the_last_of_two_counts() -> None:
 
 def test_numbers_keep_their_text() -> None:
     """A number with a fraction or an exponent is told as it was written; whole numbers of YAML are integers."""
-    found = decode(b"[1.0, 1e3, 0.10, 7]", "application/json")
+    found = decode(b'{"a": [1.0, 1e3, 0.10, 7]}', "application/json")["a"]
     assert [getattr(item, "text", item) for item in found] == ["1.0", "1e3", "0.10", 7]
-    assert [(type(item), item) for item in decode(b"[1.0, 1.0e+3, 0.5, 7]", "application/yaml")] == [
+    assert [(type(item), item) for item in decode(b"a: [1.0, 1.0e+3, 0.5, 7]", "application/yaml")["a"]] == [
         (int, 1),
         (int, 1000),
         (float, 0.5),
@@ -120,7 +120,14 @@ def test_patches(media: str, kind: str) -> None:
     ("data", "media", "code", "message"),
     [
         (b"{}", "application/json", 415, "415: Unsupported Media Type"),
-        (b"", "application/merge-patch+json", 400, "unexpected end of JSON input"),
+        (b"", "application/merge-patch+json", 400, "error decoding patch: unexpected end of JSON input"),
+        (b"", "application/strategic-merge-patch+json", 400, "unexpected end of JSON input"),
+        (
+            b'[{"op":"add"}] x',
+            "application/json-patch+json",
+            400,
+            "error decoding patch: invalid character 'x' after top-level value",
+        ),
         (b"{", "application/merge-patch+json", 400, None),
     ],
 )
