@@ -293,6 +293,7 @@ spec:
   nodeSelector: {}
   tolerations: []
   imagePullSecrets:
+  serviceAccountName: default
   automountServiceAccountToken: false
   terminationGracePeriodSeconds: 0
   securityContext: {}
@@ -351,7 +352,8 @@ def test_values_that_say_nothing(kubectl: Any) -> None:
     assert not {"args", "workingDir", "stdin"} & container.keys()
     assert not {"hostNetwork", "hostname", "nodeSelector", "imagePullSecrets"} & spec.keys()
     assert made["metadata"]["labels"] == {"app": "web"}
-    assert apply(kubectl, WRITTEN_OUT) == "pod/web unchanged\n"
+    apply(kubectl, WRITTEN_OUT)
+    assert kubectl.json("get", "pod", "web") == made
     for manifest in (bare, WRITTEN_OUT, bare):
         assert kubectl.run("apply", "-f", "-", stdin=manifest).code == 0
         assert kubectl.run("diff", "-f", "-", stdin=manifest).code == 0
