@@ -73,7 +73,7 @@ class StorageProtection:
         finalizers = [name for name in meta.get("finalizers") or () if name != finalizer]
         if protected:
             finalizers.append(finalizer)
-        change = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": finalizers or None}}
+        change = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": finalizers}}
         try:
             await self._api.patch(resource, namespace_of(obj), name_of(obj), change, patch_type="merge")
         except ApiError as error:

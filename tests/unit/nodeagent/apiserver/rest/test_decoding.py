@@ -46,6 +46,39 @@ def test_bad_bodies(data: bytes, media: str, code: int) -> None:
     assert caught.value.code == code
 
 
+STRUCT = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "unexpected end of JSON input (<empty>)"),
+        (b"[]", f"json: cannot unmarshal array into Go value of type {STRUCT} (5b5d)"),
+        (b'"x"', f"json: cannot unmarshal string into Go value of type {STRUCT} (227822)"),
+        (b"7", f"json: cannot unmarshal number into Go value of type {STRUCT} (37)"),
+        (b'{"kind":"Pod"} x', """invalid character 'x' after top-level value ({"kind":"Pod"} x)"""),
+        (
+            b'{"apiVersion": "v1", "kind": "Pod"',
+            'unexpected end of JSON input ({"apiVersion": "v1", "kind": " ...)',
+        ),
+        (b"kind: Pod", "invalid character 'k' looking for beginning of value (6b696e643a20506f64)"),
+    ],
+)
+def test_bodies_that_are_no_objects(data: bytes, why: str) -> None:
+    """Where an object is expected, anything else is told with the beginning of what came."""
+    with pytest.raises(ApiError) as caught:
+        decode(data, "application/json", kind="Pod")
+    expected = (
+        f"the object provided is unrecognized (must be of type Pod): couldn't get version/kind; json parse error: {why}"
+    )
+    assert (caught.value.code, caught.value.message) == (400, expected)
+
+
+def test_null_is_an_empty_object() -> None:
+    """As to Go's decoder."""
+    assert decode(b"null", "application/json", kind="Pod") == {}
+
+
 def test_unknown_format_text() -> None:
     """A 415 says what is taken."""
     with pytest.raises(ApiError) as caught:

@@ -251,6 +251,27 @@ def test_updates_are_admitted_before_they_are_compared(cluster: Any, new_pod: An
     assert updated(cluster, old, {}) == old
 
 
+def test_gated_pods_say_so_from_the_start(cluster: Any, new_pod: Any) -> None:
+    """A pod with scheduling gates begins with PodScheduled False; gates are taken off, never added."""
+    gated = created(cluster, new_pod(schedulingGates=[{"name": "a/b"}, {"name": "c/d"}]))
+    assert gated["status"]["conditions"] == [
+        {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+            "lastTransitionTime": "2026-01-02T03:04:05Z",
+        }
+    ]
+    assert "conditions" not in created(cluster, new_pod())["status"]
+    fewer = updated(cluster, gated, {"schedulingGates": [{"name": "c/d"}]})
+    assert HOOKS.validate_update(fewer, gated, None) == []
+    other = updated(cluster, gated, {"schedulingGates": [{"name": "e/f"}]})
+    assert [str(error) for error in HOOKS.validate_update(other, gated, None)] == [
+        "spec.schedulingGates[0]: Forbidden: only deletion is allowed, but found new scheduling gate 'e/f'"
+    ]
+
+
 def test_apparmor_annotations_become_fields(cluster: Any, new_pod: Any) -> None:
     """The annotation of older days sets the container's profile, with a warning; a field wins; rubbish stays and is warned
     about; the pod's own profile is not repeated."""
