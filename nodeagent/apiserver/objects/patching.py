@@ -52,7 +52,7 @@ def patched(
     try:
         return accept(resource, result, ctx, replace(options, duplicates=()))
     except Undecodable as error:
-        raise _refused(shown, error.why) from error
+        raise _refused(shown, error.restoring if kind == "strategic" else error.why) from error
 
 
 def _refused(shown: str, why: str) -> ApiError:

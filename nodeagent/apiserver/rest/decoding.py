@@ -106,11 +106,24 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, list):
         return [_as_json(inner) for inner in value]
     if isinstance(value, float):
-        # a whole number of YAML is one of JSON however it was written
-        return int(value) if value.is_integer() and abs(value) < _PLAIN_FLOAT else value
+        return _whole(value)
     if value is None or isinstance(value, str | int):
         return value
     raise ApiError.bad_request(f"error converting YAML to JSON: a {type(value).__name__} has no form in JSON")
+
+
+def _whole(value: float) -> int | float:
+    """A number of which only the value is known: a whole one is an integer, however it was written."""
+    return int(value) if value.is_integer() and abs(value) < _PLAIN_FLOAT else float(value)
+
+
+def _values(value: Any) -> Any:
+    """Numbers as values instead of texts, at any depth."""
+    if isinstance(value, dict):
+        return {key: _values(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_values(inner) for inner in value]
+    return _whole(value) if isinstance(value, float) else value
 
 
 def _key(key: Any) -> str:
@@ -139,7 +152,9 @@ def decode_patch(data: bytes, content_type: str) -> Patch:
     if kind == "apply":
         return Patch(type="apply", content=decode_yaml(data))
     try:
-        return Patch(type=kind, content=_JSON.decode(data))
+        content = _JSON.decode(data)
+        # a strategic patch is carried out on values, the others on JSON texts
+        return Patch(type=kind, content=_values(content) if kind == "strategic" else content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         wrong = go_json.syntax_error(data) or str(error)
         raise ApiError.bad_request(wrong if kind == "strategic" else f"error decoding patch: {wrong}") from error
