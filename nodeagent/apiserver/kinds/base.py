@@ -33,6 +33,11 @@ class Kind(KindHooks):
         return []
 
     @override
+    def defaults(self, obj: Object) -> None:
+        drop_nulls(obj)
+        self.default(obj)
+
+    @override
     def prepare_create(self, obj: Object, ctx: AdmissionContext) -> None:
         require_active(obj, ctx)
         drop_nulls(obj)

@@ -76,6 +76,12 @@ def restore(new: Object, old: Object) -> None:
             meta.pop(field, None)
 
 
+def set_owners(obj: Object, entries: Sequence[Object]) -> None:
+    """Put the entries of ``managedFields`` where they are stored; no entries leave no list."""
+    if entries:
+        obj["metadata"]["managedFields"] = entries
+
+
 def check_uid(new: Object, old: Object, resource: Resource) -> None:
     uid = new["metadata"].get("uid")
     if uid and uid != old["metadata"]["uid"]:

@@ -18,11 +18,12 @@ _META_GROUP: Final = "meta.k8s.io"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """Of creates, updates and patches."""
+    """Of creates, updates and patches. ``force``: of an apply, to take what others own."""
 
     dry_run: bool = False
     field_validation: FieldValidation = "Warn"
     field_manager: str = ""
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,24 @@ def write_options(query: Query, kind: str = "CreateOptions") -> WriteOptions:
         dry_run=_dry_run(query.get("dryRun", ()), kind),
         field_validation=validation,
         field_manager=manager,
+        force=_truth(_last(query, "force")),
     )
+
+
+def manager_of(user_agent: str) -> str:
+    """Whose fields those are that a client writes without saying a ``fieldManager``: the name in its ``User-Agent``."""
+    name = ""
+    for letter in user_agent.partition("/")[0]:
+        if not letter.isprintable():
+            continue
+        if len((name + letter).encode()) > MAX_MANAGER:
+            break
+        name += letter
+    return name
+
+
+def _truth(text: str) -> bool:
+    return text.lower() not in ("", "false", "0")
 
 
 def delete_options(query: Query, body: Mapping[str, Any]) -> DeleteOptions:

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from nodeagent.apiserver.apply.managers import invalid_entries, same_but_times
+from nodeagent.apiserver.apply.ownership import Entries, Writer
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects import metadata
 from nodeagent.apiserver.objects.body import accept
@@ -34,8 +36,8 @@ def update(
         if not resource.create_on_update or subresource is not None:
             raise ApiError.not_found(resource.id, ctx.name)
         new["metadata"].pop("resourceVersion", None)
-        return create_stored(engine, stored_as, new, ctx)
-    return replace(engine, stored_as, new, current, ctx, subresource)
+        return create_stored(engine, stored_as, new, ctx, engine.writer(resource, ctx, options))
+    return replace(engine, stored_as, new, current, ctx, engine.writer(resource, ctx, options, subresource))
 
 
 def check_name(new: Object, ctx: Context) -> None:
@@ -45,23 +47,41 @@ def check_name(new: Object, ctx: Context) -> None:
 
 
 def replace(
-    engine: Engine, resource: Resource, new: Object, current: Stored, ctx: Context, subresource: str | None
+    engine: Engine,
+    resource: Resource,
+    new: Object,
+    current: Stored,
+    ctx: Context,
+    writer: Writer,
+    entries: Entries | None = None,
 ) -> Outcome:
-    """Store ``new`` (accepted, stored form) over ``current``."""
+    """Store ``new`` (accepted, stored form) over ``current``. ``entries``: who owns it, where that is known already."""
+    subresource = writer.subresource or None
     stated = new["metadata"].get("resourceVersion")
     if stated and stated != "0" and stated != str(current.revision):
         raise ApiError.conflict(resource.id, ctx.name, STALE)
     old = current.decode()
     metadata.check_uid(new, old, resource)
+    # kept apart until the end: who owns what is no part of what is compared, defaulted and validated
+    owned, stated = (obj["metadata"].pop("managedFields", None) for obj in (old, new))
     metadata.restore(new, old)
     new = _allowed(resource, new, old, subresource)
     hooks = engine.hooks_for(resource.id)
+    if entries is None:
+        if subresource is None:
+            hooks.defaults(new)
+        entries = engine.ownership.updated(old, new, owned, stated, writer)
     hooks.prepare_update(new, old, ctx, subresource)
     engine.restriction.check(ctx, "update", subresource, new, old)
     errors = hooks.validate_update(new, old, subresource)
     if new["metadata"] != old["metadata"]:
         errors = metadata.validate_update(new, old, resource) + errors
+    if stated and stated != owned:
+        errors = invalid_entries(entries) + errors
     refuse(resource, ctx.name, errors)
+    unchanged = same_but_times(owned, entries)
+    metadata.set_owners(new, (owned or []) if unchanged else entries)
+    metadata.set_owners(old, owned or [])
     return _settle(engine, resource, new, old, current, ctx, subresource)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import msgspec
 from aiohttp import web
 
 from nodeagent.apiserver.errors import ApiError, forbidden, required
 from nodeagent.apiserver.objects.objects import Answer, Objects
-from nodeagent.apiserver.objects.options import delete_options, write_options
+from nodeagent.apiserver.objects.options import WriteOptions, delete_options, manager_of, write_options
 from nodeagent.apiserver.rest.decoding import decode_patch
 from nodeagent.apiserver.rest.list_options import list_options
 from nodeagent.apiserver.rest.listing import list_objects
@@ -75,13 +76,13 @@ class ObjectVerbs:
         return response
 
     async def create(self, request: Request) -> web.Response:
-        options = write_options(request.query, "CreateOptions")
+        options = _options(request, "CreateOptions")
         body = await request.body()
         answer = await self._objects.create(request.resource, request.namespace, body, options, request.user)
         return self._respond(request, answer)
 
     async def update(self, request: Request, subresource: str | None) -> web.Response:
-        options = write_options(request.query, "UpdateOptions")
+        options = _options(request, "UpdateOptions")
         answer = await self._objects.update(
             request.resource,
             request.namespace,
@@ -94,10 +95,10 @@ class ObjectVerbs:
         return self._respond(request, answer)
 
     async def patch(self, request: Request, subresource: str | None) -> web.Response:
-        options = write_options(request.query, "PatchOptions")
+        options = _options(request, "PatchOptions")
         change = decode_patch(await request.bytes(), request.http.headers.get("Content-Type", ""))
         errors = []
-        if change.type == "apply" and not options.field_manager:
+        if change.type == "apply" and not request.last("fieldManager"):
             errors.append(required("fieldManager", "is required for apply patch"))
         if request.last("force") and change.type != "apply":
             errors.append(forbidden("force", "may not be specified for non-apply patch"))
@@ -134,3 +135,10 @@ class ObjectVerbs:
             return respond(answer.code, body, JSON, warnings=answer.warnings)
         body = request.renderer().one(answer.data)
         return respond(answer.code, body, request.form.media, warnings=answer.warnings)
+
+
+def _options(request: Request, kind: str) -> WriteOptions:
+    """Those of the query; the fields belong to who says so, else to the client by its name."""
+    options = write_options(request.query, kind)
+    name = options.field_manager or manager_of(request.http.headers.get("User-Agent", ""))
+    return replace(options, field_manager=name)
