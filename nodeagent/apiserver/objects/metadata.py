@@ -76,7 +76,7 @@ def restore(new: Object, old: Object) -> None:
             meta.pop(field, None)
 
 
-def set_owners(obj: Object, entries: Sequence[Object]) -> None:
+def set_owners(obj: Object, entries: Sequence[Object] | None) -> None:
     """Put the entries of ``managedFields`` where they are stored; no entries leave no list."""
     if entries:
         obj["metadata"]["managedFields"] = entries

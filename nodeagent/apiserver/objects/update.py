@@ -57,8 +57,8 @@ def replace(
 ) -> Outcome:
     """Store ``new`` (accepted, stored form) over ``current``. ``entries``: who owns it, where that is known already."""
     subresource = writer.subresource or None
-    stated = new["metadata"].get("resourceVersion")
-    if stated and stated != "0" and stated != str(current.revision):
+    expected = new["metadata"].get("resourceVersion")
+    if expected and expected != "0" and expected != str(current.revision):
         raise ApiError.conflict(resource.id, ctx.name, STALE)
     old = current.decode()
     metadata.check_uid(new, old, resource)
@@ -79,9 +79,11 @@ def replace(
     if stated and stated != owned:
         errors = invalid_entries(entries) + errors
     refuse(resource, ctx.name, errors)
-    unchanged = same_but_times(owned, entries)
-    metadata.set_owners(new, (owned or []) if unchanged else entries)
-    metadata.set_owners(old, owned or [])
+    new["metadata"]["resourceVersion"] = str(current.revision)
+    if new == old and same_but_times(owned, entries):
+        entries = owned
+    metadata.set_owners(new, entries)
+    metadata.set_owners(old, owned)
     return _settle(engine, resource, new, old, current, ctx, subresource)
 
 
@@ -94,7 +96,6 @@ def _settle(
     ctx: Context,
     subresource: str | None,
 ) -> Outcome:
-    new["metadata"]["resourceVersion"] = str(current.revision)
     if is_finished(new):
         return remove(engine, resource, new, ctx)
     if new == old:
@@ -144,8 +145,9 @@ def _allowed(resource: Resource, new: Object, old: Object, subresource: str | No
         case "binding":
             return new
         case "finalize":
-            return {**old, "spec": {**(old.get("spec") or {}), "finalizers": _finalizers(new)}}
-    return {**old, **_part(new, "spec")}
+            part = {"spec": {**(old.get("spec") or {}), "finalizers": _finalizers(new)}}
+            return {**old, "metadata": dict(old["metadata"]), **part}
+    return {**old, "metadata": dict(old["metadata"]), **_part(new, "spec")}
 
 
 def _finalizers(namespace: Object) -> Any:
