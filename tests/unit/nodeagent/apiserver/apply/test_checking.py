@@ -59,7 +59,7 @@ def container(**fields: Any) -> dict[str, Any]:
         (
             container(args=["a", 1]),
             '.spec.containers[name="c"].args[1]: expected string, got &value.valueUnstructured{Value:1}',
-        ),  # fmt: skip
+        ),
         (
             {"spec": {"a": 1, "b": 2}},
             "errors:\n  .spec.a: field not declared in schema\n  .spec.b: field not declared in schema",

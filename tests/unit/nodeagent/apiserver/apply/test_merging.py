@@ -63,7 +63,12 @@ def test_maps(live: Any, config: Any, expected: Any) -> None:
 
 def test_elements_meet_by_their_keys_and_defaults() -> None:
     """A port without a protocol is the TCP port; what is atomic is replaced."""
-    live = {"spec": {"ports": [{"port": 53, "protocol": "TCP", "name": "t"}, {"port": 53, "protocol": "UDP"}], "selector": {"a": "b"}}}  # fmt: skip
+    live = {
+        "spec": {
+            "ports": [{"port": 53, "protocol": "TCP", "name": "t"}, {"port": 53, "protocol": "UDP"}],
+            "selector": {"a": "b"},
+        }
+    }
     config = {"spec": {"ports": [{"port": 53, "targetPort": 5353}], "selector": {"c": "d"}}}
     assert merge(live, config, SERVICE) == {
         "spec": {
@@ -110,7 +115,11 @@ def test_remove() -> None:
     gone = sets.of_paths(("f:metadata", "f:labels", "f:a"), ("f:spec", "f:containers", key))
     left = remove(pod, gone, POD)
     assert left == {"metadata": {"labels": {}}, **containers("y")}
-    assert paths(fields_of(left, POD)) == [".metadata.labels", '.spec.containers[name="y"]', '.spec.containers[name="y"].name']  # fmt: skip
+    assert paths(fields_of(left, POD)) == [
+        ".metadata.labels",
+        '.spec.containers[name="y"]',
+        '.spec.containers[name="y"].name',
+    ]
     assert settled(left) == {"metadata": {}, **containers("y")}
     none_left = remove(left, sets.of_paths(("f:spec", "f:containers", 'k:{"name":"y"}')), POD)
     assert settled(none_left) == {"metadata": {}, "spec": {}}
