@@ -27,7 +27,6 @@ SPECIAL: Final = {
     "apimachinery/pkg/api/resource.Quantity": "quantity",
     "apimachinery/pkg/apis/meta/v1.Time": "time",
     "apimachinery/pkg/apis/meta/v1.MicroTime": "micro-time",
-    "apimachinery/pkg/apis/meta/v1.Duration": "duration",
     "apimachinery/pkg/apis/meta/v1.FieldsV1": "json",
     "apimachinery/pkg/runtime.RawExtension": "json",
     "apimachinery/pkg/util/intstr.IntOrString": "int-or-string",
@@ -37,7 +36,6 @@ SCALARS: Final = {
     Kind.INT: "int64",
     Kind.INT32: "int32",
     Kind.INT64: "int64",
-    Kind.FLOAT64: "float64",
     Kind.STRING: "string",
 }
 OPTIONS: Final = ("CreateOptions", "DeleteOptions", "PatchOptions", "UpdateOptions")
@@ -59,8 +57,21 @@ def main(definitions: Path, kubectl: Path) -> None:
             for line in table[name]
             for match in re.findall(r"\b(?:\w+\.v\w+\.\w+)\b", line.partition(" ")[2].partition(" ")[0])
         ]
-    text = json.dumps({"kinds": kinds, "types": dict(sorted(table.items()))}, indent=1)
+    registered = {version: " ".join(sorted(names)) for version, names in sorted(_registered(schemas.values()).items())}
+    text = json.dumps({"kinds": kinds, "registered": registered, "types": dict(sorted(table.items()))}, indent=1)
     TARGET.write_text(text + "\n", encoding="ascii")
+
+
+def _registered(schemas: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Every kind of the API by its group and version."""
+    found: dict[str, set[str]] = {}
+    for schema in schemas:
+        for kind in schema.get("x-kubernetes-group-version-kind", ()):
+            version = f"{kind['group']}/{kind['version']}".removeprefix("/")
+            found.setdefault(version, set()).add(kind["kind"])
+    for names in found.values():
+        names.update(OPTIONS)
+    return found
 
 
 def _kinds() -> Iterable[tuple[str, str]]:
@@ -205,7 +216,6 @@ def _check(path: str, kind: str, described: Mapping[str, Any]) -> None:
         "boolean": ("bool",),
         "string": ("string", "bytes"),
         "integer": (described.get("format") or "int64",),
-        "number": ("float64",),
     }.get(form)
     if expected and not bare.startswith(expected) and bare != "json":
         raise SystemExit(f"{path}: {kind} in Go and {form} in the schema")

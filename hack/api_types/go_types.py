@@ -23,7 +23,6 @@ class Kind(IntEnum):
     INT32 = 5
     INT64 = 6
     UINT8 = 8
-    FLOAT64 = 14
     MAP = 21
     POINTER = 22
     SLICE = 23

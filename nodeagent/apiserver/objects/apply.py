@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replaced
 from typing import Any
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
-from nodeagent.apiserver.objects.create import check_namespace, create_stored
+from nodeagent.apiserver.objects.create import create_stored
 from nodeagent.apiserver.objects.engine import Engine, Outcome
 from nodeagent.apiserver.objects.options import WriteOptions
-from nodeagent.apiserver.objects.update import check_name, replace
+from nodeagent.apiserver.objects.place import check_name, dedup_owners, settle_namespace
+from nodeagent.apiserver.objects.update import replace
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Object, Stored
 
@@ -36,16 +38,14 @@ def apply(
     writer = engine.writer(resource, ctx, options, subresource)
     live, entries = _live(resource, current)
     applied = engine.ownership.apply(live, entries, config, writer, force=options.force)
-    new = accept(resource, applied.object, ctx, options.field_validation)
+    _tell_repeated(options, ctx)
+    new = accept(resource, applied.object, ctx, replaced(options, duplicates=()))
     if current is None and (uid := new["metadata"].get("uid")):
         why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
         raise ApiError.conflict(resource.id, ctx.name, why)
-    check_namespace(new, ctx)
-    if not new["metadata"].get("name"):
-        raise ApiError.bad_request(
-            f"the name of the object ({ctx.name} based on URL) was undeterminable: name must be provided"
-        )
+    settle_namespace(new, ctx)
     check_name(new, ctx)
+    dedup_owners(new, ctx, patched=True)
     if resource.view is not None:
         new = resource.view.store(new)
     stored_as = engine.stored_as(resource)
@@ -53,6 +53,17 @@ def apply(
         new["metadata"].pop("resourceVersion", None)
         return create_stored(engine, stored_as, new, ctx, writer, applied.entries)
     return replace(engine, stored_as, new, current, ctx, writer, applied.entries)
+
+
+def _tell_repeated(options: WriteOptions, ctx: Context) -> None:
+    """Keys that came twice in the YAML are an error or a warning, as the client asked for. Raises ``ApiError`` 400."""
+    if not options.duplicates or options.field_validation == "Ignore":
+        return
+    lines = "\n".join(f"  {line}" for line in options.duplicates)
+    text = f"error converting YAML to JSON: yaml: unmarshal errors:\n{lines}"
+    if options.field_validation == "Strict":
+        raise ApiError.bad_request(f"error strict decoding YAML: {text}")
+    ctx.warn(text)
 
 
 def _live(resource: Resource, current: Stored | None) -> tuple[Object | None, Any]:

@@ -7,10 +7,11 @@ delete), ``$retainKeys``, ``$deleteFromPrimitiveList/F``, ``$setElementOrder/F``
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
+from nodeagent.apiserver.patch.go_format import go_format
 from nodeagent.apiserver.registry.schema import Field, field_of
 
 Model = type[msgspec.Struct]
@@ -23,11 +24,13 @@ _DROP: Final = "$deleteFromPrimitiveList/"
 
 
 class BadPatch(Exception):
-    """The patch itself makes no sense for this kind. ``missing_key``: an element without its merge key."""
+    """The patch itself makes no sense for this kind. ``fault``: ``format`` of a directive, its ``content``, or something that
+    the lists of this kind cannot be merged by (``merge``).
+    """
 
-    def __init__(self, message: str, *, missing_key: bool = False) -> None:
+    def __init__(self, message: str, fault: Literal["format", "content", "merge"]) -> None:
         super().__init__(message)
-        self.missing_key = missing_key
+        self.fault = fault
 
 
 def apply(document: Object, patch: Object, model: Model | None) -> Object:
@@ -41,7 +44,7 @@ def _merge_map(target: Any, patch: Object, model: Model | None) -> Object:
         return {}
     result: Object = dict(target) if isinstance(target, dict) and directive != "replace" else {}
     if directive not in (None, "replace", "merge"):
-        raise BadPatch(f"Unknown patch type found: {directive}")
+        raise BadPatch(f"unknown patch type: {go_format(directive)} in map: {go_format(patch)}", "merge")
     retain = patch.get(_RETAIN)
     if retain is not None:
         _check_retained(retain, patch)
@@ -51,7 +54,10 @@ def _merge_map(target: Any, patch: Object, model: Model | None) -> Object:
             continue
         if key.startswith(_DROP):
             _drop_primitives(result, key.removeprefix(_DROP), value)
-        elif not key.startswith(_ORDER):
+        elif key.startswith(_ORDER):
+            if not isinstance(value, list):
+                raise BadPatch("invalid patch format of setElementOrder list", "format")
+        else:
             _merge_value(result, key, value, field_of(model, key), patch.get(_ORDER + key))
     _reorder_untouched(result, patch, model)
     return result
@@ -59,12 +65,12 @@ def _merge_map(target: Any, patch: Object, model: Model | None) -> Object:
 
 def _check_retained(retain: Any, patch: Object) -> None:
     if not isinstance(retain, list):
-        raise BadPatch("$retainKeys must be a list")
+        raise BadPatch("invalid patch format of retainKeys", "format")
     missing = [
         key for key, value in patch.items() if not key.startswith("$") and value is not None and key not in retain
     ]
     if missing:
-        raise BadPatch(f"the patch sets {', '.join(missing)}, which $retainKeys does not list")
+        raise BadPatch("patch content doesn't match retainKeys list", "content")
 
 
 def _merge_value(result: Object, key: str, value: Any, field: Field | None, order: Any) -> None:
@@ -91,8 +97,10 @@ def _plain(value: Any) -> Any:
 
 
 def _drop_primitives(result: Object, field: str, values: Any) -> None:
+    if not isinstance(values, list):
+        raise BadPatch("invalid patch format of primitive list", "format")
     current = result.get(field)
-    if isinstance(current, list) and isinstance(values, list):
+    if isinstance(current, list):
         result[field] = [item for item in current if item not in values]
 
 
@@ -106,6 +114,8 @@ def _merge_named(current: Sequence[Any], patch: Sequence[Any], key: str, model: 
     elements = [item for item in patch if not (isinstance(item, dict) and item.get(_PATCH) == "replace")]
     for element in elements:
         _require_key(element, key)
+        if element.get(_PATCH) not in (None, "merge", "delete"):
+            raise BadPatch(f"unknown patch type: {go_format(element[_PATCH])} in map: {go_format(element)}", "merge")
     if len(elements) < len(patch):
         return [_merge_map({}, element, model) for element in elements if element.get(_PATCH) != "delete"]
     for item in current:
@@ -131,10 +141,9 @@ def _merge_named(current: Sequence[Any], patch: Sequence[Any], key: str, model: 
 
 def _require_key(element: Any, key: str) -> None:
     if not isinstance(element, dict):
-        raise BadPatch(f"a list of objects with the key {key} has an element that is no object")
+        raise BadPatch(f"a list of objects with the key {key} has an element that is no object", "merge")
     if key not in element:
-        shown = " ".join(f"{name}:{element[name]}" for name in sorted(element))
-        raise BadPatch(f"map: map[{shown}] does not contain declared merge key: {key}", missing_key=True)
+        raise BadPatch(f"map: {go_format(element)} does not contain declared merge key: {key}", "merge")
 
 
 def _ordered(items: list[Any], live: Sequence[Any], order: Sequence[Any], key_of: Any) -> list[Any]:

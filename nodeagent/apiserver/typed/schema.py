@@ -22,13 +22,11 @@ ScalarName = Literal[
     "bool",
     "int32",
     "int64",
-    "float64",
     "bytes",
     "quantity",
     "int-or-string",
     "time",
     "micro-time",
-    "duration",
     "json",
 ]
 ListType = Literal["atomic", "set", "map"]
@@ -40,10 +38,9 @@ _GO_SCALARS: Final[Mapping[str, str]] = {
     "int-or-string": "intstr.IntOrString",
     "time": "v1.Time",
     "micro-time": "v1.MicroTime",
-    "duration": "v1.Duration",
     "json": "v1.FieldsV1",
 }
-SCALARS: Final = frozenset({"string", "bool", "int32", "int64", "float64", *_GO_SCALARS})
+SCALARS: Final = frozenset({"string", "bool", "int32", "int64", *_GO_SCALARS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +123,19 @@ class Field:
         return ZEROS.get(self.type.name)
 
 
-ZEROS: Final[Mapping[str, Any]] = {"string": "", "bool": False, "int32": 0, "int64": 0, "float64": 0.0}
+ZEROS: Final[Mapping[str, Any]] = {"string": "", "bool": False, "int32": 0, "int64": 0}
 
 
 def struct_for(api_version: str, kind: str) -> Struct | None:
     """The struct of a served kind (`v1`, `Pod`), None for any other."""
     name = _table()["kinds"].get(f"{api_version} {kind}")
     return None if name is None else struct(name)
+
+
+def is_registered(api_version: str, kind: str) -> bool:
+    """Whether the API has this kind at all, served here or not."""
+    found: str = _table()["registered"].get(api_version, "")
+    return kind in found.split()
 
 
 @cache

@@ -110,9 +110,9 @@ def test_missing_merge_key() -> None:
     """An element without its key is refused with the words that clients know."""
     with pytest.raises(BadPatch) as caught:
         apply(TWO, spec(containers=[{"image": "x"}]), Pod)
-    assert (str(caught.value), caught.value.missing_key) == (
+    assert (str(caught.value), caught.value.fault) == (
         "map: map[image:x] does not contain declared merge key: name",
-        True,
+        "merge",
     )
 
 
