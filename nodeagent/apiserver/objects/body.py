@@ -57,6 +57,9 @@ def accept(
     texts += [f'duplicate field "{path}"' for path in options.duplicates]
     if texts:
         _strict_errors(texts, label, ctx, options.field_validation)
+    if (body.get("metadata") or {}).get("managedFields") == []:
+        # the one list that says something by being empty: forget who owns what
+        obj["metadata"]["managedFields"] = []
     rest = {k: v for k, v in obj.items() if k not in ("kind", "apiVersion", "metadata")}
     return {"kind": kind, "apiVersion": group_version, "metadata": obj["metadata"], **rest}
 

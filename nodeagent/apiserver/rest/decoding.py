@@ -29,11 +29,12 @@ _SUMMARY_BYTES: Final = 30
 _TYPE_META: Final = (
     r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 )
+_APPLY: Final = "application/apply-patch+yaml"
 _PATCHES: Final[dict[str, PatchType]] = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
     "application/strategic-merge-patch+json": "strategic",
-    "application/apply-patch+yaml": "apply",
+    _APPLY: "apply",
 }
 
 
@@ -161,7 +162,10 @@ def decode_patch(data: bytes, content_type: str) -> Patch:
 
 
 def duplicate_fields(data: bytes, content_type: str) -> tuple[str, ...]:
-    """The paths of fields that come more than once in a JSON body, such as ``spec.containers[0].image``; () for other media."""
+    """What comes more than once in a body. Of JSON the paths of fields, such as ``spec.containers[0].image``; of an applied
+    configuration lines such as ``line 3: key "image" already set in map``; () for other media."""
+    if media_type(content_type) == _APPLY:
+        return _repeated_keys(data)
     if media_type(content_type) not in _JSON_MEDIA:
         return ()
     repeated = False
@@ -177,6 +181,27 @@ def duplicate_fields(data: bytes, content_type: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(_repeated(json.loads(data, object_pairs_hook=_Pairs), ""))) if repeated else ()
     except (ValueError, RecursionError):
         return ()  # reported by the decoder proper
+
+
+def _repeated_keys(data: bytes) -> tuple[str, ...]:
+    try:
+        root = yaml.compose(data, Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        return ()  # reported by the decoder proper
+    found: list[str] = []
+    nodes = [root] if root is not None else []
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                if key.value in seen:
+                    found.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
+                seen.add(key.value)
+                nodes.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+    return tuple(sorted(found, key=lambda line: int(line[5:].partition(":")[0])))
 
 
 class _Pairs(list[tuple[str, Any]]):
