@@ -111,7 +111,7 @@ class BadBase64(Refused):
     @property
     @override
     def restoring(self) -> str:
-        return f"error decoding string from json: {self}"
+        return f"error decoding from json: {self}"
 
 
 def reader_of(scalar: Scalar) -> Reader:
