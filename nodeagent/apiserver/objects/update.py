@@ -109,7 +109,7 @@ def _settle(
 
 def remove(engine: Engine, resource: Resource, obj: Object, ctx: Context) -> Outcome:
     """Take the object that ``ctx`` names out of the store; ``obj`` is what the client is told."""
-    data = msgspec.json.encode(obj)
+    data = msgspec.json.encode(engine.written(resource, obj))
     if ctx.dry_run:
         return Outcome(code=200, data=data)
     write = engine.store.remove(resource.storage, Key(ctx.namespace, ctx.name))
