@@ -6,6 +6,7 @@ from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
 from nodeagent.apiserver.errors import FieldError, duplicate, forbidden, invalid, not_supported, required
+from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, name_of
 from nodeagent.apiserver.kinds.pods.validation.resources import amount
 from nodeagent.apiserver.kinds.pods.validation.rules import no_way_up
@@ -14,6 +15,8 @@ from nodeagent.apiserver.kinds.pods.validation.volumes import ACCESS_MODES
 from nodeagent.apiserver.kinds.quantities import canonical_map
 from nodeagent.resources import quantity
 
+CLAIM_PROTECTION: Final = "kubernetes.io/pvc-protection"
+VOLUME_PROTECTION: Final = "kubernetes.io/pv-protection"
 DEFAULT_CLASS_ANNOTATION: Final = "storageclass.kubernetes.io/is-default-class"
 _MODES: Final = ("Block", "Filesystem")
 _RECLAIM: Final = ("Delete", "Recycle", "Retain")
@@ -22,6 +25,10 @@ _NOT_SOURCES: Final = frozenset(
     {"accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy"}
     | {"storageClassName", "volumeAttributesClassName", "volumeMode"}
 )
+_OLD_ANNOTATIONS: Final = {
+    deprecated.BETA_STORAGE_CLASS: deprecated.STORAGE_CLASS_TEXT,
+    "volume.beta.kubernetes.io/mount-options": 'deprecated since v1.31; use "mountOptions" attribute instead',
+}
 _CLAIM_TEXT: Final = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 )
@@ -45,6 +52,7 @@ class PersistentVolumeKind(Kind):
 
     @override
     def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        protect(obj, VOLUME_PROTECTION)
         obj["status"] = {"phase": "Pending"}
 
     @override
@@ -75,6 +83,18 @@ class PersistentVolumeKind(Kind):
             text = "spec.persistentvolumesource is immutable after creation"
             return [forbidden("spec.persistentvolumesource", text)]
         return immutable("spec.volumeMode", new["spec"].get("volumeMode"), old["spec"].get("volumeMode"))
+
+    @override
+    def advise(self, obj: Object) -> list[str]:
+        annotations, spec = obj["metadata"].get("annotations") or {}, obj["spec"]
+        found = [f"metadata.annotations[{key}]: {text}" for key, text in _OLD_ANNOTATIONS.items() if key in annotations]
+        if spec["persistentVolumeReclaimPolicy"] == "Recycle":
+            why = "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning."
+            found.append(f"spec.persistentVolumeReclaimPolicy: {why}")
+        terms = ((spec.get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or ()
+        for index, term in enumerate(terms):
+            found += deprecated.node_selector_term(f"spec.nodeAffinity.required.nodeSelectorTerms[{index}]", term)
+        return found + deprecated.volume_plugins("spec", spec)
 
     def _source(self, spec: Object) -> list[FieldError]:
         given = list(volume_source(spec))
@@ -111,6 +131,7 @@ class PersistentVolumeClaimKind(Kind):
 
     @override
     def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        protect(obj, CLAIM_PROTECTION)
         obj["status"] = {"phase": "Pending"}
         if obj["spec"].get("storageClassName") is None:
             default = _default_class(ctx)
@@ -144,6 +165,14 @@ class PersistentVolumeClaimKind(Kind):
             errors.append(forbidden(where, "field can not be less than status.capacity"))
         return errors
 
+    @override
+    def advise(self, obj: Object) -> list[str]:
+        key = deprecated.BETA_STORAGE_CLASS
+        found = deprecated.claim_spec("spec", obj["spec"])
+        if key in (obj["metadata"].get("annotations") or {}):
+            return [f"metadata.annotations[{key}]: {deprecated.STORAGE_CLASS_TEXT}", *found]
+        return found
+
 
 class StorageClassKind(Kind):
     @override
@@ -172,6 +201,16 @@ class StorageClassKind(Kind):
             if (new.get(name) or None) != (old.get(name) or None)
         ]
         return errors + immutable("volumeBindingMode", new.get("volumeBindingMode"), old.get("volumeBindingMode"))
+
+    @override
+    def advise(self, obj: Object) -> list[str]:
+        found: list[str] = []
+        for index, topology in enumerate(obj.get("allowedTopologies") or ()):
+            for position, expression in enumerate(topology.get("matchLabelExpressions") or ()):
+                text = deprecated.node_label(expression.get("key") or "")
+                if text:
+                    found.append(f"allowedTopologies[{index}].matchLabelExpressions[{position}].key: {text}")
+        return found
 
 
 class CSIDriverKind(Kind):
@@ -248,6 +287,13 @@ class VolumeAttachmentKind(Kind):
     @override
     def changes(self, new: Object, old: Object) -> list[FieldError]:
         return [] if new.get("spec") == old.get("spec") else [invalid("spec", new.get("spec"), IMMUTABLE)]
+
+
+def protect(obj: Object, finalizer: str) -> None:
+    """A delete waits until nobody uses the object: ``controllers.protection`` takes the finalizer off."""
+    finalizers = obj["metadata"].get("finalizers") or []
+    if finalizer not in finalizers:
+        obj["metadata"]["finalizers"] = [*finalizers, finalizer]
 
 
 def volume_source(spec: Object) -> Object:

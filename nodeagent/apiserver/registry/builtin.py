@@ -140,6 +140,7 @@ _CORE: Final = (
         short_names=("ep",),
         table=config.ENDPOINTS,
         create_on_update=True,
+        deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     ),
     EVENTS,
     NAMESPACES,
@@ -241,6 +242,7 @@ _GROUPS: Final = (
         model=coordination_v1.Lease,
         table=cluster.LEASES,
         create_on_update=True,
+        unconditional_update=False,
     ),
     Resource(
         plural="endpointslices",
@@ -256,6 +258,7 @@ _GROUPS: Final = (
         model=node_v1.RuntimeClass,
         namespaced=False,
         table=cluster.RUNTIME_CLASSES,
+        unconditional_update=False,
     ),
     Resource(
         plural="priorityclasses",
@@ -273,6 +276,7 @@ _GROUPS: Final = (
         model=storage_v1.CSIDriver,
         namespaced=False,
         table=storage.CSI_DRIVERS,
+        unconditional_update=False,
     ),
     Resource(
         plural="csinodes",
@@ -281,6 +285,7 @@ _GROUPS: Final = (
         model=storage_v1.CSINode,
         namespaced=False,
         table=storage.CSI_NODES,
+        unconditional_update=False,
     ),
     Resource(
         plural="storageclasses",
@@ -299,6 +304,7 @@ _GROUPS: Final = (
         namespaced=False,
         table=storage.ATTACHMENTS,
         subresources=(STATUS,),
+        unconditional_update=False,
     ),
 )
 

@@ -50,7 +50,8 @@ class Resource:
     ``selectable``: field label -> path in the object; ``metadata.name`` and ``metadata.namespace`` come by themselves.
     ``generation``: spec changes are counted in metadata.generation. ``graceful``: a delete waits for a grace period.
     ``create_on_update``: a PUT of what is not there creates it. ``status_on_create``: a create
-    may bring its status along. ``answered``: never stored, the create is a question.
+    may bring its status along. ``deprecation``: a warning that comes with every answer. ``unconditional_update``: a PUT
+    need not say which resourceVersion it replaces. ``answered``: never stored, the create is a question.
     """
 
     plural: str
@@ -72,6 +73,8 @@ class Resource:
     create_on_update: bool = False
     status_on_create: bool = False
     answered: bool = False
+    deprecation: str = ""
+    unconditional_update: bool = True
     view: View | None = None
 
     @property
