@@ -19,7 +19,7 @@ NAME_ATTEMPTS: Final = 8
 
 def create(engine: Engine, resource: Resource, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
     """Store a new object made of ``body``. ``ctx.name`` becomes its name. Raises ``ApiError``."""
-    obj = accept(resource, body, ctx, options.field_validation)
+    obj = accept(resource, body, ctx, options)
     settle_namespace(obj, ctx)
     dedup_owners(obj, ctx)
     if resource.view is not None:

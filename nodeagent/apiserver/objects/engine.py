@@ -16,6 +16,8 @@ from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.store import Store, Write
 from nodeagent.apiserver.storage.stored import Key, Object, Stored
+from nodeagent.apiserver.typed.encode import work_form, written_form
+from nodeagent.apiserver.typed.schema import struct_for
 
 
 class Restriction(Protocol):
@@ -89,11 +91,25 @@ class Engine:
             raise ApiError.not_found(resource.id, ctx.name)
         return stored
 
+    def opened(self, resource: Resource, stored: Stored) -> Object:
+        """A copy of a stored object in the form that rules work on."""
+        found = struct_for(resource.group_version, resource.kind)
+        return work_form(found, stored.decode()) if found else stored.decode()
+
+    def written(self, resource: Resource, obj: Object) -> Object:
+        """A copy of ``obj`` in the form that is stored and answered."""
+        found = struct_for(resource.group_version, resource.kind)
+        return written_form(found, obj) if found else obj
+
     def save(self, resource: Resource, ctx: Context, obj: Object, *, code: int = 200) -> Outcome:
         """Store ``obj``, unless this is a dry run."""
+        return self.put(resource, ctx, self.written(resource, obj), code=code)
+
+    def put(self, resource: Resource, ctx: Context, written: Object, *, code: int = 200) -> Outcome:
+        """As ``save`` for what has its written form already."""
         if ctx.dry_run:
-            return Outcome(code=code, data=msgspec.json.encode(obj))
-        write = self.store.put(resource.storage, Key(ctx.namespace, ctx.name), obj)
+            return Outcome(code=code, data=msgspec.json.encode(written))
+        write = self.store.put(resource.storage, Key(ctx.namespace, ctx.name), written)
         return Outcome(code=code, data=write.stored.data, write=write)
 
 

@@ -6,27 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from lightkube.models import meta_v1
-
 from nodeagent.apiserver.errors import ApiError, FieldError, invalid, not_supported, too_long
-from nodeagent.apiserver.kinds import fields
 from nodeagent.apiserver.objects.query import Query, flag, number, text
+from nodeagent.apiserver.typed.decode import decode
+from nodeagent.apiserver.typed.scalars import Mismatch, Refused
+from nodeagent.apiserver.typed.schema import struct
 
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 MAX_MANAGER: Final = 128
+_DELETE_OPTIONS: Final = struct("meta.v1.DeleteOptions")
 _META_GROUP: Final = "meta.k8s.io"
 _POLICIES: Final = ("Foreground", "Background", "Orphan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """Of creates, updates and patches."""
+    """Of creates, updates and patches. ``duplicates``: paths of fields that came twice in the body, which its decoded form
+    cannot tell any more."""
 
     dry_run: bool = False
     field_validation: FieldValidation = "Warn"
     field_manager: str = ""
+    duplicates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +98,10 @@ def _of_body(body: Mapping[str, Any]) -> Mapping[str, Any]:
     kind, version = body.get("kind") or "DeleteOptions", body.get("apiVersion") or "v1"
     if kind != "DeleteOptions":
         raise ApiError.bad_request(f'no kind "{kind}" is registered for version "{version}"')
-    wrong = fields.type_error(dict(body), meta_v1.DeleteOptions)
-    if wrong is not None:
-        raise ApiError.bad_request(wrong)
-    return body
+    try:
+        return decode(_DELETE_OPTIONS, dict(body)).value
+    except (Mismatch, Refused) as error:
+        raise ApiError.bad_request(str(error)) from error
 
 
 def _of_query(query: Query) -> Mapping[str, Any]:

@@ -45,7 +45,7 @@ def patch(
         return create(engine, resource, change.content, ctx, options)
     document = _document(resource, current)
     kind = "strategic" if change.type == "apply" else change.type
-    new = patched(resource, document, kind, change.content, ctx, options.field_validation)
+    new = patched(resource, document, kind, change.content, ctx, options)
     settle_namespace(new, ctx)
     check_name(new, ctx)
     dedup_owners(new, ctx, patched=True)

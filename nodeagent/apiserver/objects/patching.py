@@ -7,6 +7,7 @@ is 422; a strategic patch that the kind's lists cannot be merged by is 500, as c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -14,11 +15,12 @@ import msgspec
 from nodeagent.apiserver.errors import ApiError, invalid
 from nodeagent.apiserver.objects.body import Undecodable, accept, wrong_kind
 from nodeagent.apiserver.objects.context import Context
-from nodeagent.apiserver.objects.options import FieldValidation
+from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.patch import json_patch, merge_patch, strategic
 from nodeagent.apiserver.patch.go_format import go_format
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Object
+from nodeagent.apiserver.typed.scalars import number_as_written
 
 _GENERIC: Final = "the server rejected our request due to an error in our request"
 _MAP: Final = "Go value of type map[string]interface {}"
@@ -28,25 +30,27 @@ _JSON_NAMES: Final = {dict: "object", list: "array", str: "string", bool: "bool"
 
 
 def patched(
-    resource: Resource, document: Object, kind: str, content: Any, ctx: Context, validation: FieldValidation
+    resource: Resource, document: Object, kind: str, content: Any, ctx: Context, options: WriteOptions
 ) -> Object:
     """``document`` with the patch carried out, accepted as an object of ``resource``. ``kind``: json, merge, strategic.
 
     Raises ``ApiError``.
     """
-    noticed = _noticed(kind, content) if validation != "Ignore" else []
+    noticed = _noticed(kind, content, options) if options.field_validation != "Ignore" else []
     result = _applied(resource, document, kind, content)
-    shown = go_format(content) if kind == "strategic" else msgspec.json.encode(result).decode()
+    shown = (
+        go_format(content) if kind == "strategic" else msgspec.json.encode(result, enc_hook=number_as_written).decode()
+    )
     if kind == "strategic":
         # a typed object has its kind from its type: what the patch says of it is not looked at
         result = {**result, "kind": resource.kind, "apiVersion": resource.group_version}
     elif wrong := wrong_kind(result, resource.kind, resource.group_version):
         raise _refused(shown, wrong)
-    if noticed and validation == "Strict":
+    if noticed and options.field_validation == "Strict":
         raise _refused(shown, f"strict decoding error: {', '.join(noticed)}")
     ctx.warn_all(noticed)
     try:
-        return accept(resource, result, ctx, validation)
+        return accept(resource, result, ctx, replace(options, duplicates=()))
     except Undecodable as error:
         raise _refused(shown, error.why) from error
 
@@ -126,11 +130,13 @@ def _name(value: Any) -> str:
     return _JSON_NAMES.get(type(value), "value")
 
 
-def _noticed(kind: str, content: Any) -> list[str]:
-    """What the operations of a JSON patch say that means nothing."""
+def _noticed(kind: str, content: Any, options: WriteOptions) -> list[str]:
+    """What the patch says twice, and what the operations of a JSON patch say that means nothing."""
+    prefix = "json patch " if kind == "json" else ""
+    duplicates = [f'{prefix}duplicate field "{path}"' for path in options.duplicates]
     if kind != "json" or not isinstance(content, Sequence):
-        return []
-    return [
+        return duplicates
+    return duplicates + [
         f'json patch unknown field "[{index}].{name}"'
         for index, operation in enumerate(content)
         if isinstance(operation, dict)

@@ -24,7 +24,7 @@ def update(
     engine: Engine, resource: Resource, body: Any, ctx: Context, options: WriteOptions, subresource: str | None = None
 ) -> Outcome:
     """PUT. Raises ``ApiError``; 409 when ``body`` states a resourceVersion that is not current."""
-    new = accept(resource, body, ctx, options.field_validation)
+    new = accept(resource, body, ctx, options)
     settle_namespace(new, ctx)
     check_name(new, ctx)
     dedup_owners(new, ctx)
@@ -51,7 +51,7 @@ def replace(
         raise ApiError.invalid(resource.plural, resource.group, ctx.name, wrong)
     if stated and stated != "0" and stated != str(current.revision):
         raise ApiError.conflict(resource.id, ctx.name, STALE)
-    old = current.decode()
+    old = engine.opened(resource, current)
     metadata.check_uid(new, old, resource)
     metadata.restore(new, old, silent=subresource is not None)
     new = _allowed(resource, new, old, subresource)
@@ -63,14 +63,13 @@ def replace(
         errors = metadata.validate_update(new, old, resource) + errors
     refuse(resource, ctx.name, errors)
     ctx.warn_all(hooks.warnings(new, old, subresource))
-    return _settle(engine, resource, new, old, current, ctx, subresource)
+    return _settle(engine, resource, new, current, ctx, subresource)
 
 
 def _settle(
     engine: Engine,
     resource: Resource,
     new: Object,
-    old: Object,
     current: Stored,
     ctx: Context,
     subresource: str | None,
@@ -78,11 +77,14 @@ def _settle(
     new["metadata"]["resourceVersion"] = str(current.revision)
     if is_finished(new):
         return remove(engine, resource, new, ctx)
-    if new == old:
+    # rules may have left values that say nothing: only what is written can be compared
+    written, before = engine.written(resource, new), current.decode()
+    if written == before:
         return Outcome(code=200, data=current.data, revision=current.revision)
-    if resource.generation and subresource != "status" and new.get("spec") != old.get("spec"):
-        new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
-    return engine.save(resource, ctx, new)
+    counts = resource.generation and subresource != "status" and written.get("spec") != before.get("spec")
+    if counts and written.get("spec") != engine.written(resource, before).get("spec"):
+        written["metadata"]["generation"] = int(before["metadata"].get("generation") or 0) + 1
+    return engine.put(resource, ctx, written)
 
 
 def remove(engine: Engine, resource: Resource, obj: Object, ctx: Context) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -14,9 +14,17 @@ from nodeagent.apiserver.kinds import protobuf
 from nodeagent.apiserver.objects.patch import Patch, PatchType
 from nodeagent.apiserver.rest import go_json
 from nodeagent.apiserver.rest.negotiation import JSON, PROTOBUF, YAML
+from nodeagent.apiserver.typed.scalars import Number
 
 MAX_BODY_BYTES: Final = 3 << 20
 MAX_ALIASES: Final = 64
+_JSON: Final = msgspec.json.Decoder(float_hook=Number)
+# what Go's encoder writes without an exponent
+_PLAIN_FLOAT: Final = 1e21
+_JSON_MEDIA: Final = frozenset(
+    {"", "application/json", "text/json", "application/json-patch+json", "application/merge-patch+json"}
+    | {"application/strategic-merge-patch+json"}
+)
 _SUMMARY_BYTES: Final = 30
 _TYPE_META: Final = (
     r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
@@ -33,28 +41,26 @@ def media_type(header: str) -> str:
     return header.partition(";")[0].strip().lower()
 
 
-def decode(data: bytes, content_type: str, *, strict: bool = False, kind: str = "") -> Any:
-    """The object in a body; null is ``{}``, and so is an empty body where no ``kind`` is expected. ``strict`` refuses a key
-    that comes twice.
+def decode(data: bytes, content_type: str, *, kind: str = "") -> Any:
+    """The object in a body; null is ``{}``, and so is an empty body where no ``kind`` is expected. Of a key that comes twice the
+    last is taken.
 
     Raises ``ApiError``: 400 no object, 415 another media type.
     """
     if not data and not kind:
         return {}
-    value = _value(data, content_type, strict=strict, kind=kind)
+    value = _value(data, content_type, kind=kind)
     if value is not None and not isinstance(value, dict):
         wrong = f"json: cannot unmarshal {go_json.kind_of(value)} into Go value of type {_TYPE_META}"
         raise _unrecognized(data, kind, f"couldn't get version/kind; json parse error: {wrong}")
     return {} if value is None else value
 
 
-def _value(data: bytes, content_type: str, *, strict: bool, kind: str) -> Any:
+def _value(data: bytes, content_type: str, *, kind: str) -> Any:
     match media_type(content_type):
         case "" | "application/json" | "text/json":
-            if strict:
-                _refuse_duplicates(data)
             try:
-                return msgspec.json.decode(data)
+                return _JSON.decode(data)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 wrong = go_json.syntax_error(data) or str(error)
                 raise _unrecognized(data, kind, f"couldn't get version/kind; json parse error: {wrong}") from error
@@ -99,7 +105,10 @@ def _as_json(value: Any) -> Any:
         return {_key(key): _as_json(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_as_json(inner) for inner in value]
-    if value is None or isinstance(value, str | int | float):
+    if isinstance(value, float):
+        # a whole number of YAML is one of JSON however it was written
+        return int(value) if value.is_integer() and abs(value) < _PLAIN_FLOAT else value
+    if value is None or isinstance(value, str | int):
         return value
     raise ApiError.bad_request(f"error converting YAML to JSON: a {type(value).__name__} has no form in JSON")
 
@@ -130,27 +139,44 @@ def decode_patch(data: bytes, content_type: str) -> Patch:
     if kind == "apply":
         return Patch(type="apply", content=decode_yaml(data))
     try:
-        return Patch(type=kind, content=msgspec.json.decode(data))
+        return Patch(type=kind, content=_JSON.decode(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         wrong = go_json.syntax_error(data) or str(error)
         raise ApiError.bad_request(wrong if kind == "strategic" else f"error decoding patch: {wrong}") from error
 
 
-class _Twice(Exception):
-    pass
+def duplicate_fields(data: bytes, content_type: str) -> tuple[str, ...]:
+    """The paths of fields that come more than once in a JSON body, such as ``spec.containers[0].image``; () for other media."""
+    if media_type(content_type) not in _JSON_MEDIA:
+        return ()
+    repeated = False
 
-
-def _refuse_duplicates(data: bytes) -> None:
-    def pairs(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    def notice(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
         found = dict(items)
-        if len(found) < len(items):
-            names = [name for name, _ in items]
-            raise _Twice(next(name for name in names if names.count(name) > 1))
+        repeated = repeated or len(found) < len(items)
         return found
 
     try:
-        json.loads(data, object_pairs_hook=pairs)
-    except _Twice as error:
-        raise ApiError.bad_request(f'strict decoding error: duplicate field "{error}"') from error
+        json.loads(data, object_pairs_hook=notice)
+        return tuple(dict.fromkeys(_repeated(json.loads(data, object_pairs_hook=_Pairs), ""))) if repeated else ()
     except (ValueError, RecursionError):
-        return  # reported by the decoder proper
+        return ()  # reported by the decoder proper
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object with all that it says."""
+
+
+def _repeated(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for key, inner in value:
+            where = f"{path}.{key}" if path else key
+            if key in seen:
+                yield where
+            seen.add(key)
+            yield from _repeated(inner, where)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _repeated(inner, f"{path}[{index}]")

@@ -10,7 +10,7 @@ from aiohttp import web
 from nodeagent.apiserver.errors import ApiError, forbidden, required
 from nodeagent.apiserver.metrics import ApiMetrics
 from nodeagent.apiserver.objects.objects import Answer, Objects
-from nodeagent.apiserver.objects.options import delete_options, write_options
+from nodeagent.apiserver.objects.options import delete_options
 from nodeagent.apiserver.objects.query import flag
 from nodeagent.apiserver.rest.decoding import decode_patch
 from nodeagent.apiserver.rest.list_options import list_options
@@ -80,13 +80,13 @@ class ObjectVerbs:
         return response
 
     async def create(self, request: Request) -> web.Response:
-        options = write_options(request.query, "CreateOptions")
+        options = await request.write_options("CreateOptions")
         body = await request.body(request.resource.kind)
         answer = await self._objects.create(request.resource, request.namespace, body, options, request.user)
         return self._respond(request, answer)
 
     async def update(self, request: Request, subresource: str | None) -> web.Response:
-        options = write_options(request.query, "UpdateOptions")
+        options = await request.write_options("UpdateOptions")
         answer = await self._objects.update(
             request.resource,
             request.namespace,
@@ -99,7 +99,7 @@ class ObjectVerbs:
         return self._respond(request, answer)
 
     async def patch(self, request: Request, subresource: str | None) -> web.Response:
-        options = write_options(request.query, "PatchOptions")
+        options = await request.write_options("PatchOptions")
         change = decode_patch(await request.bytes(), request.http.headers.get("Content-Type", ""))
         errors = []
         if change.type == "apply" and not options.field_manager:

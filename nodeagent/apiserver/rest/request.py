@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -13,8 +13,9 @@ from aiohttp import web
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.metrics import Call
+from nodeagent.apiserver.objects.options import WriteOptions, write_options
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.rest.decoding import MAX_BODY_BYTES, decode
+from nodeagent.apiserver.rest.decoding import MAX_BODY_BYTES, decode, duplicate_fields
 from nodeagent.apiserver.rest.negotiation import JSON, Representation, negotiate
 from nodeagent.apiserver.rest.path import Target
 from nodeagent.apiserver.rest.rendering import IncludeObject, Renderer, serialize
@@ -51,10 +52,6 @@ class Request:
         """What every answer about this resource says."""
         return (self.resource.deprecation,) if self.resource.deprecation else ()
 
-    @property
-    def strict(self) -> bool:
-        return self.query.get("fieldValidation", [""])[-1] == "Strict"
-
     def last(self, name: str) -> str:
         values = self.query.get(name)
         return values[-1] if values else ""
@@ -74,7 +71,19 @@ class Request:
 
     async def body(self, kind: str = "") -> Any:
         """The decoded body, an object of ``kind``; "" for one that may be missing. Raises ``ApiError`` 400, 413, 415."""
-        return decode(await self.bytes(), self.http.headers.get("Content-Type", ""), strict=self.strict, kind=kind)
+        return decode(await self.bytes(), self._content_type, kind=kind)
+
+    async def write_options(self, kind: str) -> WriteOptions:
+        """The knobs of a write, with what its decoded body cannot tell. Raises ``ApiError`` 413, 422."""
+        options = write_options(self.query, kind)
+        if options.field_validation == "Ignore":
+            return options
+        duplicates = duplicate_fields(await self.bytes(), self._content_type)
+        return replace(options, duplicates=duplicates) if duplicates else options
+
+    @property
+    def _content_type(self) -> str:
+        return self.http.headers.get("Content-Type", "")
 
     def renderer(self, resource: Resource | None = None) -> Renderer:
         include: IncludeObject = "Metadata"

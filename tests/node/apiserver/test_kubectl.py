@@ -279,6 +279,92 @@ def test_replace(kubectl: Any) -> None:
     assert kubectl.json("get", "cm", "c")["metadata"]["uid"] != uid
 
 
+WRITTEN_OUT = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+  annotations: {}
+  labels: {app: web}
+spec:
+  nodeName: nowhere
+  hostNetwork: false
+  hostname: ""
+  nodeSelector: {}
+  tolerations: []
+  imagePullSecrets:
+  serviceAccountName: default
+  automountServiceAccountToken: false
+  terminationGracePeriodSeconds: 0
+  securityContext: {}
+  containers:
+  - name: main
+    image: busybox:1
+    args: []
+    workingDir: ""
+    stdin: false
+    env:
+    - {name: A, value: ""}
+    ports:
+    - {containerPort: 80, hostPort: 0, protocol: TCP}
+    resources:
+      limits: {cpu: 0.5, memory: 1024Mi}
+    readinessProbe:
+      httpGet: {port: 80, host: ""}
+      initialDelaySeconds: 0
+    securityContext: {privileged: false, capabilities: {add: []}}
+    volumeMounts:
+    - {name: d, mountPath: /d, readOnly: false, subPath: ""}
+  volumes:
+  - name: d
+    emptyDir: {medium: "", sizeLimit: 1024Mi}
+  - name: s
+    secret: {secretName: s, items: [], optional: false}
+"""
+
+
+def without_empty(manifest: str) -> str:
+    """The same pod, as somebody writes it who leaves out what says nothing."""
+    lines = ("annotations", "hostNetwork", "hostname", "nodeSelector", "tolerations", "imagePullSecrets", "args")
+    lines += ("workingDir", "stdin:", "initialDelaySeconds")
+    words = (', value: ""', ", hostPort: 0", ', host: ""', ', readOnly: false, subPath: ""', ", items: []", "add: []")
+    text = "\n".join(line for line in manifest.splitlines() if not line.strip().startswith(lines))
+    for word in (*words, 'medium: "", '):
+        text = text.replace(word, "")
+    return text
+
+
+def test_values_that_say_nothing(kubectl: Any) -> None:
+    """A default that a manifest writes out may be left out later, and the other way round: no apply, replace or edit changes
+    the pod by it. What is a pointer keeps its zero."""
+    bare = without_empty(WRITTEN_OUT)
+    assert apply(kubectl, WRITTEN_OUT) == "pod/web created\n"
+    made = kubectl.json("get", "pod", "web")
+    spec = made["spec"]
+    kept = (spec["automountServiceAccountToken"], spec["terminationGracePeriodSeconds"], spec["volumes"][1]["secret"])
+    assert kept == (False, 0, {"secretName": "s", "defaultMode": 420, "optional": False})
+    container = spec["containers"][0]
+    assert (container["securityContext"], container["resources"]["limits"], container["env"]) == (
+        {"privileged": False, "capabilities": {}},
+        {"cpu": "500m", "memory": "1Gi"},
+        [{"name": "A"}],
+    )
+    assert not {"args", "workingDir", "stdin"} & container.keys()
+    assert not {"hostNetwork", "hostname", "nodeSelector", "imagePullSecrets"} & spec.keys()
+    assert made["metadata"]["labels"] == {"app": "web"}
+    apply(kubectl, WRITTEN_OUT)
+    assert kubectl.json("get", "pod", "web") == made
+    for manifest in (bare, WRITTEN_OUT, bare):
+        assert kubectl.run("apply", "-f", "-", stdin=manifest).code == 0
+        assert kubectl.run("diff", "-f", "-", stdin=manifest).code == 0
+    for manifest in (bare, WRITTEN_OUT):
+        assert kubectl("replace", "-f", "-", stdin=manifest) == "pod/web replaced\n"
+    kubectl("edit", "pod", "web", env={"EDITOR": "sed -i 's/app: web/app: other/'"})
+    after = kubectl.json("get", "pod", "web")
+    assert (after["spec"], after["metadata"]["generation"]) == (spec, 1)
+    assert after["metadata"]["labels"] == {"app": "other"}
+
+
 def test_delete(kubectl: Any) -> None:
     """Deletes: waiting for the end, at once, by label, all."""
     for name in ("a", "b", "c", "d"):

@@ -4,7 +4,7 @@ from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
 from nodeagent.apiserver.errors import ApiError, FieldError, forbidden
-from nodeagent.apiserver.kinds.base import Kind, drop_nulls
+from nodeagent.apiserver.kinds.base import Kind
 from nodeagent.apiserver.kinds.pods import admission, subresources
 from nodeagent.apiserver.kinds.pods.defaults import default_pod
 from nodeagent.apiserver.kinds.pods.gates import gated_condition
@@ -37,7 +37,6 @@ class PodKind(Kind):
             # The agent writes status all the time: only what a status can break is looked at.
             self._keep_qos_class(new, old)
             return
-        drop_nulls(new)
         if subresource == "resize" and reordered(new, old):
             raise ApiError.invalid("Pod", "", ctx.name, [forbidden("spec", REORDERED)])
         if subresource is not None:
@@ -71,6 +70,5 @@ class PodKind(Kind):
     def _keep_qos_class(self, new: Object, old: Object) -> None:
         stored = (old.get("status") or {}).get("qosClass")
         status = new.setdefault("status", {})
-        drop_nulls(status)
         if stored and not status.get("qosClass"):
             status["qosClass"] = stored

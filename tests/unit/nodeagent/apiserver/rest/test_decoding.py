@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nodeagent.apiserver.errors import ApiError
-from nodeagent.apiserver.rest.decoding import decode, decode_patch
+from nodeagent.apiserver.rest.decoding import decode, decode_patch, duplicate_fields
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,43 @@ def test_alias_bomb() -> None:
         decode("\n".join(lines).encode(), "application/yaml")
 
 
-def test_duplicates_are_refused_when_strict() -> None:
-    """A key that comes twice is only noticed by the strict."""
+@pytest.mark.parametrize(
+    ("body", "paths"),
+    [
+        (b'{"a": 1, "b": {"a": 2}, "c": [{"a": 1}, {"a": 2}]}', ()),
+        (b'{"a": 1, "a": 2}', ("a",)),
+        (b'{"a": 1, "a": 1, "a": 1}', ("a",)),
+        (b'{"spec": {"x": 1, "x": 2}, "spec": {}}', ("spec.x", "spec")),
+        (b'{"spec": {"containers": [{"name": "a"}, {"name": "b", "name": "b"}]}}', ("spec.containers[1].name",)),
+        (b'{"metadata": {"labels": {"x.io/a": "1", "x.io/a": "2"}}}', ("metadata.labels.x.io/a",)),
+        (b'[{"op": "add", "op": "remove"}]', ("[0].op",)),
+        (b'{"a": "\\"a\\": 1"}', ()),
+        (b'{"a": 1, "a"', ()),
+        (b"[" * 100_000, ()),
+    ],
+)
+def test_fields_that_come_twice(body: bytes, paths: tuple[str, ...]) -> None:
+    """Of a key that comes twice the last is taken; the paths of all of them are told, each once."""
+    assert duplicate_fields(body, "application/json; charset=utf-8") == paths
+    assert duplicate_fields(body, "application/merge-patch+json") == paths
+    assert duplicate_fields(body, "application/yaml") == ()
+
+
+def test_the_last_of_two_counts() -> None:
+    """As with every JSON decoder of Kubernetes."""
     assert decode(b'{"a": 1, "a": 2}', "application/json") == {"a": 2}
-    with pytest.raises(ApiError, match='strict decoding error: duplicate field "a"'):
-        decode(b'{"x": {"a": 1, "a": 2}}', "application/json", strict=True)
+
+
+def test_numbers_keep_their_text() -> None:
+    """A number with a fraction or an exponent is told as it was written; whole numbers of YAML are integers."""
+    found = decode(b'{"a": [1.0, 1e3, 0.10, 7]}', "application/json")["a"]
+    assert [getattr(item, "text", item) for item in found] == ["1.0", "1e3", "0.10", 7]
+    assert [(type(item), item) for item in decode(b"a: [1.0, 1.0e+3, 0.5, 7]", "application/yaml")["a"]] == [
+        (int, 1),
+        (int, 1000),
+        (float, 0.5),
+        (int, 7),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ import pytest
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import hooks_for
 from nodeagent.apiserver.kinds.pods.admission import SUFFIX_ALPHABET
+from nodeagent.apiserver.typed.encode import read
+from nodeagent.apiserver.typed.schema import struct
 
 HOOKS = hooks_for("pods")
+POD = struct("core.v1.Pod")
 LOST = [
     {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
@@ -19,7 +22,7 @@ RC = "runtimeclasses.node.k8s.io"
 
 
 def created(cluster: Any, pod: Any) -> Any:
-    pod = copy.deepcopy(pod)
+    pod = read(POD, pod).value
     HOOKS.prepare_create(pod, cluster.context(name=pod["metadata"]["name"]))
     assert HOOKS.validate_create(pod) == []
     return pod
