@@ -38,6 +38,8 @@ SCALARS: Final = {
     Kind.INT64: "int64",
     Kind.STRING: "string",
 }
+# what is never decoded, but described
+ANSWERS: Final = ("meta.v1.ListMeta", "meta.v1.Status")
 OPTIONS: Final = ("CreateOptions", "DeleteOptions", "PatchOptions", "UpdateOptions")
 
 
@@ -46,7 +48,7 @@ def main(definitions: Path, kubectl: Path) -> None:
     types = {_id(found): found for found in Program(kubectl).structs() if found.package.startswith("k8s.io/api")}
     kinds = dict(_kinds())
     table: dict[str, list[str]] = {}
-    todo = list(kinds.values())
+    todo = [*kinds.values(), *ANSWERS]
     while todo:
         name = todo.pop()
         if name in table:

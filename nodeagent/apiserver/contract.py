@@ -103,6 +103,10 @@ class KindHooks:
     kinds that count it) and resourceVersion move.
     """
 
+    def defaults(self, obj: Object) -> None:
+        """Fill in what the author left out. Before it is known who owns what: defaults are the author's, what the hooks
+        below add is nobody's. Idempotent."""
+
     def prepare_create(self, obj: Object, ctx: AdmissionContext) -> None:
         """Defaults and admission: change ``obj`` in place, or raise ``ApiError``."""
 

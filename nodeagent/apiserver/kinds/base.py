@@ -34,6 +34,10 @@ class Kind(KindHooks):
         return []
 
     @override
+    def defaults(self, obj: Object) -> None:
+        self.default(obj)
+
+    @override
     def prepare_create(self, obj: Object, ctx: AdmissionContext) -> None:
         require_active(obj, ctx)
         self.default(obj)

@@ -46,11 +46,16 @@ class ServiceKind(Kind):
             spec.setdefault("allocateLoadBalancerNodePorts", True)
         if spec["type"] != "ExternalName":
             spec.setdefault("internalTrafficPolicy", "Cluster")
+
+    def _families(self, spec: Object) -> None:
+        """Allocated like the address, so nobody's; not the author's like the defaults."""
+        if spec["type"] != "ExternalName":
             spec.setdefault("ipFamilies", ["IPv4"])
             spec.setdefault("ipFamilyPolicy", "SingleStack")
 
     @override
     def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        self._families(obj["spec"])
         self._allocate(obj, ctx)
         obj["status"] = {"loadBalancer": {}}
 
@@ -58,6 +63,7 @@ class ServiceKind(Kind):
     def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
         super().prepare_update(new, old, ctx, subresource)
         if subresource is None:
+            self._families(new["spec"])
             stored = old.get("spec") or {}
             if not new["spec"].get("clusterIP") and new["spec"]["type"] != "ExternalName":
                 for name in ("clusterIP", "clusterIPs"):

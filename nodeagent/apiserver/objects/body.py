@@ -19,11 +19,13 @@ _INTERNAL: Final = {"events": "core"}
 
 
 class Undecodable(ApiError):
-    """400: the body is no object of the kind. ``why`` without the words that name the kind, for patches."""
+    """400: the body is no object of the kind. ``why`` without the words that name the kind, for patches; ``restoring`` in the
+    words for the result of a strategic merge patch."""
 
-    def __init__(self, label: str, why: str) -> None:
+    def __init__(self, label: str, why: str, restoring: str = "") -> None:
         super().__init__(400, "BadRequest", f"{label}: {why}")
         self.why = why
+        self.restoring = restoring or why
 
 
 def accept(
@@ -50,11 +52,14 @@ def accept(
     try:
         obj, unknown = read(found, body)
     except (Mismatch, Refused) as error:
-        raise Undecodable(label, str(error)) from error
+        raise Undecodable(label, str(error), error.restoring) from error
     texts = [f'unknown field "{path}"' for path in unknown]
     texts += [f'duplicate field "{path}"' for path in options.duplicates]
     if texts:
         _strict_errors(texts, label, ctx, options.field_validation)
+    if (body.get("metadata") or {}).get("managedFields") == []:
+        # the one list that says something by being empty: forget who owns what
+        obj["metadata"]["managedFields"] = []
     rest = {k: v for k, v in obj.items() if k not in ("kind", "apiVersion", "metadata")}
     return {"kind": kind, "apiVersion": group_version, "metadata": obj["metadata"], **rest}
 

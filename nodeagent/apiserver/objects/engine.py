@@ -9,9 +9,11 @@ from typing import Protocol
 
 import msgspec
 
+from nodeagent.apiserver.apply.ownership import Ownership, Writer
 from nodeagent.apiserver.contract import KindHooks, UserInfo
 from nodeagent.apiserver.errors import ApiError, FieldError
 from nodeagent.apiserver.objects.context import Context, HeadReader
+from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.store import Store, Write
@@ -62,9 +64,11 @@ class Engine:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     restriction: Restriction = field(default_factory=NoRestriction)
     reader: HeadReader = field(init=False)
+    ownership: Ownership = field(init=False)
 
     def __post_init__(self) -> None:
         self.reader = HeadReader(self.store, self.registry)
+        self.ownership = Ownership(self.registry)
 
     def context(
         self, resource: Resource, namespace: str, name: str, user: UserInfo, *, dry_run: bool = False
@@ -79,6 +83,11 @@ class Engine:
             now=self.clock(),
             node_name=self.node_name,
         )
+
+    def writer(self, resource: Resource, ctx: Context, options: WriteOptions, subresource: str | None = None) -> Writer:
+        """Who the fields belong to that a request to ``resource`` writes."""
+        time = ctx.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return Writer(manager=options.field_manager, resource=resource, subresource=subresource or "", time=time)
 
     def stored_as(self, resource: Resource) -> Resource:
         """The kind in whose form ``resource`` is stored: itself, unless it is a view."""

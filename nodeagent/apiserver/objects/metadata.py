@@ -94,6 +94,12 @@ def check_uid_precondition(new: Object, current: Stored | None, resource: Resour
         raise ApiError.conflict(resource.id, new["metadata"]["name"], why)
 
 
+def set_owners(obj: Object, entries: Sequence[Object]) -> None:
+    """Put the entries of ``managedFields`` where they are stored; no entries leave no list."""
+    if entries:
+        obj["metadata"]["managedFields"] = entries
+
+
 def check_uid(new: Object, old: Object, resource: Resource) -> None:
     uid = new["metadata"].get("uid")
     if uid and uid != old["metadata"]["uid"]:

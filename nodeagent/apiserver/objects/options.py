@@ -23,13 +23,14 @@ _POLICIES: Final = ("Foreground", "Background", "Orphan")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """Of creates, updates and patches. ``duplicates``: paths of fields that came twice in the body, which its decoded form
-    cannot tell any more."""
+    """Of creates, updates and patches. ``duplicates``: what the body says twice, which its decoded form cannot tell any more
+    (paths of fields; of YAML a line each). ``force``: of an apply, to take what others own."""
 
     dry_run: bool = False
     field_validation: FieldValidation = "Warn"
     field_manager: str = ""
     duplicates: tuple[str, ...] = ()
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,24 @@ def write_options(query: Query, kind: str = "CreateOptions") -> WriteOptions:
             errors.append(not_supported("fieldValidation", stated, ("", "Ignore", "Strict", "Warn")))
     if errors:
         raise ApiError.invalid(kind, _META_GROUP, "", errors)
-    return WriteOptions(dry_run=bool(dry_run), field_validation=validation, field_manager=manager)
+    return WriteOptions(
+        dry_run=bool(dry_run),
+        field_validation=validation,
+        field_manager=manager,
+        force=flag(query, "force") or False,
+    )
+
+
+def manager_of(user_agent: str) -> str:
+    """Whose fields those are that a client writes without saying a ``fieldManager``: the name in its ``User-Agent``."""
+    name = ""
+    for letter in user_agent.partition("/")[0]:
+        if not letter.isprintable():
+            continue
+        if len((name + letter).encode()) > MAX_MANAGER:
+            break
+        name += letter
+    return name
 
 
 def delete_options(query: Query, body: Mapping[str, Any]) -> DeleteOptions:

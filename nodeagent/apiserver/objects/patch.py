@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.objects.apply import apply
 from nodeagent.apiserver.objects.context import Context
-from nodeagent.apiserver.objects.create import create
 from nodeagent.apiserver.objects.engine import Engine, Outcome
 from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.objects.patching import patched
@@ -38,33 +38,21 @@ def patch(
     """PATCH. Raises ``ApiError``. A resourceVersion in the patch is a precondition."""
     current = engine.store.head(resource.storage, Key(ctx.namespace, ctx.name))
     if change.type == "apply":
-        _check_apply(change.content, ctx)
+        return apply(engine, resource, change.content, current, ctx, options, subresource)
     if current is None:
-        if change.type != "apply" or subresource is not None:
-            raise ApiError.not_found(resource.id, ctx.name)
-        return create(engine, resource, change.content, ctx, options)
+        raise ApiError.not_found(resource.id, ctx.name)
     document = _document(resource, current)
-    kind = "strategic" if change.type == "apply" else change.type
-    new = patched(resource, document, kind, change.content, ctx, options)
+    new = patched(resource, document, change.type, change.content, ctx, options)
     settle_namespace(new, ctx)
     check_name(new, ctx)
     dedup_owners(new, ctx, patched=True)
     if resource.view is not None:
         new = resource.view.store(new)
-    return replace(engine, engine.stored_as(resource), new, current, ctx, subresource)
+    return replace(
+        engine, engine.stored_as(resource), new, current, ctx, engine.writer(resource, ctx, options, subresource)
+    )
 
 
 def _document(resource: Resource, current: Stored) -> Object:
     document = current.decode()
     return resource.view.show(document) if resource.view else document
-
-
-def _check_apply(content: Any, ctx: Context) -> None:
-    if not isinstance(content, dict):
-        raise ApiError.bad_request("error decoding YAML: the applied configuration must be an object")
-    meta = content.setdefault("metadata", {})
-    if not isinstance(meta, dict):
-        raise ApiError.bad_request("metadata must be an object")
-    if meta.get("managedFields"):
-        raise ApiError.bad_request("metadata.managedFields must be nil")
-    meta.setdefault("name", ctx.name)

@@ -21,6 +21,7 @@ from nodeagent.apiserver.patch.go_format import go_format
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Object
 from nodeagent.apiserver.typed.scalars import number_as_written
+from nodeagent.apiserver.typed.schema import struct_for
 
 _GENERIC: Final = "the server rejected our request due to an error in our request"
 _MAP: Final = "Go value of type map[string]interface {}"
@@ -52,7 +53,7 @@ def patched(
     try:
         return accept(resource, result, ctx, replace(options, duplicates=()))
     except Undecodable as error:
-        raise _refused(shown, error.why) from error
+        raise _refused(shown, error.restoring if kind == "strategic" else error.why) from error
 
 
 def _refused(shown: str, why: str) -> ApiError:
@@ -66,7 +67,7 @@ def _applied(resource: Resource, document: Object, kind: str, content: Any) -> O
         if kind == "merge":
             result: Object = merge_patch.apply(document, _merge_content(content))
             return result
-        return strategic.apply(document, _strategic_content(content), resource.model)
+        return strategic.apply(document, _strategic_content(content), struct_for(resource.group_version, resource.kind))
     except strategic.BadPatch as error:
         raise _bad_strategic(error) from error
     except json_patch.PatchFailed as error:

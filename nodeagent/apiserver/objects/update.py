@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from nodeagent.apiserver.apply.managers import invalid_entries, same_but_times
+from nodeagent.apiserver.apply.ownership import Entries, Writer
 from nodeagent.apiserver.errors import ApiError, invalid
 from nodeagent.apiserver.objects import metadata
 from nodeagent.apiserver.objects.body import accept
@@ -37,59 +39,77 @@ def update(
         if not resource.create_on_update or subresource is not None:
             raise ApiError.not_found(resource.id, ctx.name)
         new["metadata"].pop("resourceVersion", None)
-        return create_stored(engine, stored_as, new, ctx)
-    return replace(engine, stored_as, new, current, ctx, subresource)
+        return create_stored(engine, stored_as, new, ctx, engine.writer(resource, ctx, options))
+    return replace(engine, stored_as, new, current, ctx, engine.writer(resource, ctx, options, subresource))
 
 
 def replace(
-    engine: Engine, resource: Resource, new: Object, current: Stored, ctx: Context, subresource: str | None
+    engine: Engine,
+    resource: Resource,
+    new: Object,
+    current: Stored,
+    ctx: Context,
+    writer: Writer,
+    entries: Entries | None = None,
 ) -> Outcome:
-    """Store ``new`` (accepted, stored form) over ``current``."""
-    stated = new["metadata"].get("resourceVersion")
-    if stated in (None, "", "0") and not resource.unconditional_update:
+    """Store ``new`` (accepted, stored form) over ``current``. ``entries``: who owns it, where that is known already."""
+    subresource = writer.subresource or None
+    expected = new["metadata"].get("resourceVersion")
+    if expected in (None, "", "0") and not resource.unconditional_update:
         wrong = [invalid("metadata.resourceVersion", 0, "must be specified for an update")]
         raise ApiError.invalid(resource.plural, resource.group, ctx.name, wrong)
-    if stated and stated != "0" and stated != str(current.revision):
+    if expected and expected != "0" and expected != str(current.revision):
         raise ApiError.conflict(resource.id, ctx.name, STALE)
     old = engine.opened(resource, current)
     metadata.check_uid(new, old, resource)
+    # kept apart until the end: who owns what is no part of what is compared, defaulted and validated
+    owned, stated = (obj["metadata"].pop("managedFields", None) for obj in (old, new))
     metadata.restore(new, old, silent=subresource is not None)
     new = _allowed(resource, new, old, subresource)
     hooks = engine.hooks_for(resource.id)
+    if entries is None:
+        if subresource is None:
+            hooks.defaults(new)
+        entries = engine.ownership.updated(old, new, owned, stated, writer)
     hooks.prepare_update(new, old, ctx, subresource)
     engine.restriction.check(ctx, "update", subresource, new, old)
     errors = hooks.validate_update(new, old, subresource)
     if new["metadata"] != old["metadata"]:
         errors = metadata.validate_update(new, old, resource) + errors
+    if stated and stated != owned:
+        errors = invalid_entries(entries) + errors
     refuse(resource, ctx.name, errors)
     ctx.warn_all(hooks.warnings(new, old, subresource))
-    return _settle(engine, resource, new, current, ctx, subresource)
+    return _settle(engine, resource, new, entries, current, ctx, subresource)
 
 
 def _settle(
     engine: Engine,
     resource: Resource,
     new: Object,
+    entries: Entries,
     current: Stored,
     ctx: Context,
     subresource: str | None,
 ) -> Outcome:
-    new["metadata"]["resourceVersion"] = str(current.revision)
     if is_finished(new):
+        metadata.set_owners(new, entries)
         return remove(engine, resource, new, ctx)
     # rules may have left values that say nothing: only what is written can be compared
     written, before = engine.written(resource, new), current.decode()
-    if written == before:
+    owned = before["metadata"].pop("managedFields", None)
+    if written == before and same_but_times(owned, entries):
         return Outcome(code=200, data=current.data, revision=current.revision)
     counts = resource.generation and subresource != "status" and written.get("spec") != before.get("spec")
     if counts and written.get("spec") != engine.written(resource, before).get("spec"):
         written["metadata"]["generation"] = int(before["metadata"].get("generation") or 0) + 1
+    metadata.set_owners(written, entries)
     return engine.put(resource, ctx, written)
 
 
 def remove(engine: Engine, resource: Resource, obj: Object, ctx: Context) -> Outcome:
     """Take the object that ``ctx`` names out of the store; ``obj`` is what the client is told."""
-    data = msgspec.json.encode(obj)
+    data = msgspec.json.encode(engine.written(resource, obj))
     if ctx.dry_run:
         return Outcome(code=200, data=data)
     write = engine.store.remove(resource.storage, Key(ctx.namespace, ctx.name))
@@ -127,8 +147,9 @@ def _allowed(resource: Resource, new: Object, old: Object, subresource: str | No
         case "binding":
             return new
         case "finalize":
-            return {**old, "spec": {**(old.get("spec") or {}), "finalizers": _finalizers(new)}}
-    return {**old, **_part(new, "spec")}
+            part = {"spec": {**(old.get("spec") or {}), "finalizers": _finalizers(new)}}
+            return {**old, "metadata": dict(old["metadata"]), **part}
+    return {**old, "metadata": dict(old["metadata"]), **_part(new, "spec")}
 
 
 def _finalizers(namespace: Object) -> Any:

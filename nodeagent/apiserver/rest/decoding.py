@@ -29,11 +29,12 @@ _SUMMARY_BYTES: Final = 30
 _TYPE_META: Final = (
     r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 )
+_APPLY: Final = "application/apply-patch+yaml"
 _PATCHES: Final[dict[str, PatchType]] = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
     "application/strategic-merge-patch+json": "strategic",
-    "application/apply-patch+yaml": "apply",
+    _APPLY: "apply",
 }
 
 
@@ -106,11 +107,24 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, list):
         return [_as_json(inner) for inner in value]
     if isinstance(value, float):
-        # a whole number of YAML is one of JSON however it was written
-        return int(value) if value.is_integer() and abs(value) < _PLAIN_FLOAT else value
+        return _whole(value)
     if value is None or isinstance(value, str | int):
         return value
     raise ApiError.bad_request(f"error converting YAML to JSON: a {type(value).__name__} has no form in JSON")
+
+
+def _whole(value: float) -> int | float:
+    """A number of which only the value is known: a whole one is an integer, however it was written."""
+    return int(value) if value.is_integer() and abs(value) < _PLAIN_FLOAT else float(value)
+
+
+def _values(value: Any) -> Any:
+    """Numbers as values instead of texts, at any depth."""
+    if isinstance(value, dict):
+        return {key: _values(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_values(inner) for inner in value]
+    return _whole(value) if isinstance(value, float) else value
 
 
 def _key(key: Any) -> str:
@@ -139,14 +153,19 @@ def decode_patch(data: bytes, content_type: str) -> Patch:
     if kind == "apply":
         return Patch(type="apply", content=decode_yaml(data))
     try:
-        return Patch(type=kind, content=_JSON.decode(data))
+        content = _JSON.decode(data)
+        # a strategic patch is carried out on values, the others on JSON texts
+        return Patch(type=kind, content=_values(content) if kind == "strategic" else content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         wrong = go_json.syntax_error(data) or str(error)
         raise ApiError.bad_request(wrong if kind == "strategic" else f"error decoding patch: {wrong}") from error
 
 
 def duplicate_fields(data: bytes, content_type: str) -> tuple[str, ...]:
-    """The paths of fields that come more than once in a JSON body, such as ``spec.containers[0].image``; () for other media."""
+    """What comes more than once in a body. Of JSON the paths of fields, such as ``spec.containers[0].image``; of an applied
+    configuration lines such as ``line 3: key "image" already set in map``; () for other media."""
+    if media_type(content_type) == _APPLY:
+        return _repeated_keys(data)
     if media_type(content_type) not in _JSON_MEDIA:
         return ()
     repeated = False
@@ -162,6 +181,27 @@ def duplicate_fields(data: bytes, content_type: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(_repeated(json.loads(data, object_pairs_hook=_Pairs), ""))) if repeated else ()
     except (ValueError, RecursionError):
         return ()  # reported by the decoder proper
+
+
+def _repeated_keys(data: bytes) -> tuple[str, ...]:
+    try:
+        root = yaml.compose(data, Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        return ()  # reported by the decoder proper
+    found: list[str] = []
+    nodes = [root] if root is not None else []
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                if key.value in seen:
+                    found.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
+                seen.add(key.value)
+                nodes.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+    return tuple(sorted(found, key=lambda line: int(line[5:].partition(":")[0])))
 
 
 class _Pairs(list[tuple[str, Any]]):

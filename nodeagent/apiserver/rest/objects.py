@@ -11,7 +11,7 @@ from nodeagent.apiserver.errors import ApiError, forbidden, required
 from nodeagent.apiserver.metrics import ApiMetrics
 from nodeagent.apiserver.objects.objects import Answer, Objects
 from nodeagent.apiserver.objects.options import delete_options
-from nodeagent.apiserver.objects.query import flag
+from nodeagent.apiserver.objects.query import flag, text
 from nodeagent.apiserver.rest.decoding import decode_patch
 from nodeagent.apiserver.rest.list_options import list_options
 from nodeagent.apiserver.rest.listing import list_objects
@@ -102,7 +102,7 @@ class ObjectVerbs:
         options = await request.write_options("PatchOptions")
         change = decode_patch(await request.bytes(), request.http.headers.get("Content-Type", ""))
         errors = []
-        if change.type == "apply" and not options.field_manager:
+        if change.type == "apply" and not text(request.query, "fieldManager"):
             errors.append(required("fieldManager", "is required for apply patch"))
         if flag(request.query, "force") is not None and change.type != "apply":
             errors.append(forbidden("force", "may not be specified for non-apply patch"))

@@ -13,7 +13,7 @@ from aiohttp import web
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.metrics import Call
-from nodeagent.apiserver.objects.options import WriteOptions, write_options
+from nodeagent.apiserver.objects.options import WriteOptions, manager_of, write_options
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.rest.decoding import MAX_BODY_BYTES, decode, duplicate_fields
 from nodeagent.apiserver.rest.negotiation import JSON, Representation, negotiate
@@ -74,8 +74,10 @@ class Request:
         return decode(await self.bytes(), self._content_type, kind=kind)
 
     async def write_options(self, kind: str) -> WriteOptions:
-        """The knobs of a write, with what its decoded body cannot tell. Raises ``ApiError`` 413, 422."""
+        """The knobs of a write, with what its decoded body cannot tell, and who writes. Raises ``ApiError`` 413, 422."""
         options = write_options(self.query, kind)
+        if not options.field_manager:
+            options = replace(options, field_manager=manager_of(self.http.headers.get("User-Agent", "")))
         if options.field_validation == "Ignore":
             return options
         duplicates = duplicate_fields(await self.bytes(), self._content_type)

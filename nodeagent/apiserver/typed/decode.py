@@ -52,7 +52,7 @@ def _struct_reader(name: str) -> _Reader:
 
     def read(value: Any, unknown: Unknown) -> Any:
         if type(value) is not dict:
-            raise Mismatch(json_name(value), go)
+            raise Mismatch(value, go, "struct")
         if not readers:  # made when first needed: types may refer to themselves
             readers.update((field.name, _field_reader(field)) for field in kind.fields.values())
         found = {}
@@ -105,7 +105,7 @@ def _unless_zero(scalar: Scalar, read: _Reader) -> _Reader:
             def text(value: Any, unknown: Unknown) -> Any:
                 if type(value) is str:
                     return value or None
-                raise Mismatch(json_name(value), go)
+                raise Mismatch(value, go, "string")
 
             return text
     return lambda value, unknown: read(value, unknown) or None
@@ -130,7 +130,7 @@ def _list_reader(kind: ListOf) -> _Reader:
 
     def read(value: Any, unknown: Unknown) -> Any:
         if type(value) is not list:
-            raise Mismatch(json_name(value), go)
+            raise Mismatch(value, go, "slice")
         if plain:
             return [zero() if item is None else item_reader(item, unknown) for item in value]
         found = []
@@ -150,7 +150,7 @@ def _map_reader(kind: MapOf) -> _Reader:
 
     def read(value: Any, unknown: Unknown) -> Any:
         if type(value) is not dict:
-            raise Mismatch(json_name(value), go)
+            raise Mismatch(value, go, "map")
         return {key: zero() if item is None else item_reader(item, unknown) for key, item in value.items()}
 
     return read

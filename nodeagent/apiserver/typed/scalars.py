@@ -23,6 +23,7 @@ from nodeagent.resources import quantity
 
 Reader = Callable[[Any], Any]
 
+_GO_FORMS: Final[Mapping[type, str]] = {str: "string", bool: "bool", int: "int64", list: "slice", dict: "map"}
 _JSON_NAMES: Final[Mapping[type, str]] = {str: "string", bool: "bool", list: "array", dict: "object"}
 _BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _BASE64_LETTER: Final = re.compile(r"[A-Za-z0-9+/]")
@@ -54,11 +55,18 @@ def number_as_written(value: Any) -> Any:
 
 class Mismatch(Exception):
     """A JSON value of the wrong type. ``steps`` and ``owner`` are filled in on the way up: the path of the field, innermost
-    first, and the struct that it is a field of."""
+    first, and the struct that it is a field of.
 
-    def __init__(self, found: str, expected: str) -> None:
-        self.found = found
+    ``form`` is what the type is made of in Go (``string``, ``int64``, ``map``, ``slice``, ``struct``), "" for one that reads its
+    own JSON; ``literal``: a number is told as it was written.
+    """
+
+    def __init__(self, value: Any, expected: str, form: str = "", *, literal: bool = False) -> None:
+        number = literal and json_name(value) == "number"
+        self.value = value
+        self.found = f"number {number_text(value)}" if number else json_name(value)
         self.expected = expected
+        self.form = form
         self.owner = ""
         self.steps: list[str] = []
 
@@ -67,9 +75,43 @@ class Mismatch(Exception):
         path = ".".join(reversed(self.steps))
         return f"json: cannot unmarshal {self.found} into Go struct field {self.owner}.{path} of type {self.expected}"
 
+    @property
+    def restoring(self) -> str:
+        """In the words of Go's converter from maps, which is what reads the result of a strategic merge patch."""
+        found = _GO_FORMS.get(type(self.value), "float64")
+        match self.form:
+            case "":
+                return f"json: cannot unmarshal {self.found} into Go value of type {self.expected}"
+            case "map" | "slice":
+                return f"cannot restore {self.form} from {found}"
+            case "struct":
+                return f"cannot restore struct from: {found}"
+            case "string" if found == "int64":
+                return f"cannot convert int64 to {self.expected}"
+            case "int32" | "int64" if self.found.startswith("number"):
+                return f"cannot convert {found} to {self.expected}"
+        return f"unrecognized type: {self.form}"
+
 
 class Refused(Exception):
     """A text that its type cannot take; the words are the type's own."""
+
+    @property
+    def restoring(self) -> str:
+        """As ``Mismatch.restoring``."""
+        return str(self)
+
+
+class BadBase64(Refused):
+    """``offset`` is where Go's decoder stops."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(f"illegal base64 data at input byte {offset}")
+
+    @property
+    @override
+    def restoring(self) -> str:
+        return f"error decoding from json: {self}"
 
 
 def reader_of(scalar: Scalar) -> Reader:
@@ -78,13 +120,13 @@ def reader_of(scalar: Scalar) -> Reader:
 
     def text(value: Any) -> Any:
         if type(value) is not str:
-            raise Mismatch(json_name(value), go)
+            raise Mismatch(value, go, "string")
         return value
 
     def flag(value: Any) -> Any:
         if value is True or value is False:
             return value
-        raise Mismatch(json_name(value), go)
+        raise Mismatch(value, go, "bool")
 
     if name == "string":
         return text
@@ -98,13 +140,15 @@ def json_name(value: Any) -> str:
     return _JSON_NAMES.get(type(value), "number")
 
 
-def _integer(bits: int) -> Reader:
+def _integer(bits: int, *, own: bool = False) -> Reader:
+    """``own``: part of a type that reads its own JSON."""
     low, high, go = -(2 ** (bits - 1)), 2 ** (bits - 1), f"int{bits}"
+    form = "" if own else go
 
     def read(value: Any) -> Any:
         if type(value) is int and low <= value < high:
             return value
-        raise Mismatch(f"number {number_text(value)}" if json_name(value) == "number" else json_name(value), go)
+        raise Mismatch(value, go, form, literal=True)
 
     return read
 
@@ -115,7 +159,7 @@ def number_text(value: int | float) -> str:
 
 
 def _int_or_string(value: Any) -> Any:
-    return value if type(value) is str else _INT32(value)
+    return value if type(value) is str else _INT_OF_EITHER(value)
 
 
 def _quantity(value: Any) -> Any:
@@ -149,7 +193,7 @@ def _micro_time(value: Any) -> Any:
 def _moment(value: Any, parse: Callable[[str], datetime], precision: str) -> Any:
     """The time in UTC, to seconds or microseconds; None for the zero time, which is written as null."""
     if type(value) is not str:
-        raise Mismatch(json_name(value), "string")
+        raise Mismatch(value, "string")
     try:
         moment = parse(value)
     except BadTime as error:
@@ -162,7 +206,7 @@ def _bytes(value: Any) -> Any:
         return _canonical_base64(value)
     if type(value) is list:
         return base64.b64encode(bytes(_octet(item) for item in value)).decode("ascii")
-    raise Mismatch(json_name(value), "[]uint8")
+    raise Mismatch(value, "[]uint8", "slice")
 
 
 def _octet(value: Any) -> int:
@@ -170,7 +214,7 @@ def _octet(value: Any) -> int:
         return 0
     if type(value) is int and 0 <= value < 256:
         return value
-    raise Mismatch(f"number {number_text(value)}" if json_name(value) == "number" else json_name(value), "uint8")
+    raise Mismatch(value, "uint8", "uint8", literal=True)
 
 
 def _canonical_base64(text: str) -> str:
@@ -180,7 +224,7 @@ def _canonical_base64(text: str) -> str:
     else:
         joined = text
     if _BASE64.fullmatch(joined) is None:
-        raise Refused(f"illegal base64 data at input byte {_first_bad_base64(text)}")
+        raise BadBase64(_first_bad_base64(text))
     if joined.endswith("="):
         return base64.b64encode(base64.b64decode(joined)).decode("ascii")
     return joined
@@ -225,9 +269,9 @@ def _anything(value: Any) -> Any:
     return float(value) if isinstance(value, Number) else value
 
 
-_INT32: Final = _integer(32)
+_INT_OF_EITHER: Final = _integer(32, own=True)
 _READERS: Final[Mapping[ScalarName, Reader]] = {
-    "int32": _INT32,
+    "int32": _integer(32),
     "int64": _integer(64),
     "int-or-string": _int_or_string,
     "quantity": _quantity,

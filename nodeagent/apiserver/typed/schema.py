@@ -9,6 +9,7 @@ no plain ones). A first line `@atomic` says so of the whole struct.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -152,9 +153,19 @@ def kinds() -> Mapping[str, str]:
 
 
 @cache
+def table_digest() -> str:
+    """Changes when the table does."""
+    return hashlib.sha256(_text()).hexdigest()
+
+
+@cache
 def _table() -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads(resources.files(__package__).joinpath("api_types.json").read_bytes())
+    found: Mapping[str, Any] = json.loads(_text())
     return found
+
+
+def _text() -> bytes:
+    return resources.files(__package__).joinpath("api_types.json").read_bytes()
 
 
 def _field(line: str) -> Field | None:

@@ -179,14 +179,6 @@ def test_apply_refusals(kubectl: Any) -> None:
     assert broken.code == 1
 
 
-def test_server_side_apply(kubectl: Any) -> None:
-    """apply --server-side creates and merges."""
-    out = kubectl("apply", "--server-side", "-f", "-", stdin=config_map(a="1"))
-    assert out == "configmap/c serverside-applied\n"
-    kubectl("apply", "--server-side", "-f", "-", stdin=config_map(b="2"))
-    assert kubectl.json("get", "cm", "c")["data"] == {"a": "1", "b": "2"}
-
-
 def test_diff(kubectl: Any) -> None:
     """diff shows what an apply would change, and changes nothing."""
     apply(kubectl, config_map(a="1"))

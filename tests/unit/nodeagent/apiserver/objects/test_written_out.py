@@ -169,7 +169,8 @@ async def test_a_label_alone(cluster: Cluster, resource: str) -> None:
     labels = {**bare["metadata"].get("labels", {}), "new": "y"}
     updated = await cluster.update(resource, {**bare, "metadata": {**bare["metadata"], "labels": labels}})
     made["metadata"]["labels"] = labels
-    made["metadata"]["resourceVersion"] = updated["metadata"]["resourceVersion"]
+    for name in ("resourceVersion", "managedFields"):
+        made["metadata"][name] = updated["metadata"][name]
     assert updated == made
 
 
@@ -222,5 +223,6 @@ async def test_an_older_release_stored_it_otherwise(cluster: Cluster) -> None:
     made["metadata"] |= {
         "labels": {"a": "b", "new": "y"},
         "resourceVersion": updated["metadata"]["resourceVersion"],
+        "managedFields": updated["metadata"]["managedFields"],
     }
     assert updated == made

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lightkube.models.core_v1 import Pod, ServiceAccount
 
 from nodeagent.apiserver.patch.strategic import BadPatch, apply
+from nodeagent.apiserver.typed.schema import struct
+
+Pod, ServiceAccount = struct("core.v1.Pod"), struct("core.v1.ServiceAccount")
 
 
 def spec(**fields: Any) -> dict[str, Any]:

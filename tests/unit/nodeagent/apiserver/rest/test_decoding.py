@@ -123,6 +123,15 @@ def test_the_last_of_two_counts() -> None:
     assert decode(b'{"a": 1, "a": 2}', "application/json") == {"a": 2}
 
 
+def test_numbers_of_patches() -> None:
+    """A strategic patch is carried out on values, where a whole number is an integer; the others keep the text."""
+    body = b'{"a": [1.0, {"b": 1e3}, 1.50, 7]}'
+    strategic = decode_patch(body, "application/strategic-merge-patch+json").content["a"]
+    assert [(type(item), item) for item in strategic] == [(int, 1), (dict, {"b": 1000}), (float, 1.5), (int, 7)]
+    merge = decode_patch(body, "application/merge-patch+json").content["a"]
+    assert (merge[0].text, merge[1]["b"].text, merge[2].text, merge[3]) == ("1.0", "1e3", "1.50", 7)
+
+
 def test_numbers_keep_their_text() -> None:
     """A number with a fraction or an exponent is told as it was written; whole numbers of YAML are integers."""
     found = decode(b'{"a": [1.0, 1e3, 0.10, 7]}', "application/json")["a"]

@@ -156,6 +156,38 @@ def test_type_errors(spec: Any, error: str | None) -> None:
     assert error_of("core.v1.Pod", {"spec": spec}) == error
 
 
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"spec": {"activeDeadlineSeconds": "x"}}, "unrecognized type: int64"),
+        ({"spec": {"priority": True}}, "unrecognized type: int32"),
+        ({"spec": {"priority": 1.5}}, "cannot convert float64 to int32"),
+        ({"spec": {"hostNetwork": "yes"}}, "unrecognized type: bool"),
+        ({"spec": {"hostNetwork": 1}}, "unrecognized type: bool"),
+        ({"metadata": {"labels": {"a": 1}}}, "cannot convert int64 to string"),
+        ({"metadata": {"labels": {"a": 1.5}}}, "unrecognized type: string"),
+        ({"metadata": {"labels": {"a": True}}}, "unrecognized type: string"),
+        ({"metadata": {"labels": {"a": {}}}}, "unrecognized type: string"),
+        ({"metadata": {"labels": "x"}}, "cannot restore map from string"),
+        ({"spec": {"restartPolicy": 1}}, "cannot convert int64 to v1.RestartPolicy"),
+        ({"spec": {"containers": {}}}, "cannot restore slice from map"),
+        ({"spec": {"containers": [1]}}, "cannot restore struct from: int64"),
+        ({"spec": ["x"]}, "cannot restore struct from: slice"),
+        ({"spec": {"overhead": {"cpu": "x"}}}, QUANTITY),
+        ({"metadata": {"deletionTimestamp": 1}}, "json: cannot unmarshal number into Go value of type string"),
+        (
+            {"spec": {"containers": [{"livenessProbe": {"tcpSocket": {"port": True}}}]}},
+            "json: cannot unmarshal bool into Go value of type int32",
+        ),
+    ],
+)
+def test_type_errors_of_strategic_patches(body: Any, error: str) -> None:
+    """Go reads the result of a strategic merge patch with another decoder, which has words of its own."""
+    with pytest.raises((Mismatch, Refused)) as caught:
+        decode(POD, body)
+    assert caught.value.restoring == error  # type: ignore[union-attr]
+
+
 def test_a_body_that_is_no_object() -> None:
     """It has no field to name."""
     assert error_of("core.v1.Pod", []) == "json: cannot unmarshal array into Go value of type v1.Pod"

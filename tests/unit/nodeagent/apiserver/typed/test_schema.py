@@ -31,6 +31,15 @@ def test_every_type_that_the_table_names_is_in_it_and_list_keys_are_fields() -> 
             assert set(found.keys) <= set(found.item.fields), path
 
 
+def test_merge_keys_are_fields_of_lists() -> None:
+    """Every merge key belongs to a list of structs that have it."""
+    for name in sorted({path.rpartition(".")[0] for path, _ in _walk() if path.count(".") == 3}):
+        for field in struct(name).fields.values():
+            if field.key:
+                assert isinstance(field.type, ListOf) and isinstance(field.type.item, Struct), (name, field.name)
+                assert field.key in field.type.item.fields, (name, field.name)
+
+
 def _walk() -> Iterator[tuple[str, ListOf | MapOf | Scalar | Struct]]:
     seen: set[str] = set()
     todo: list[tuple[str, ListOf | MapOf | Scalar | Struct]] = [(name, struct(name)) for name in kinds().values()]
