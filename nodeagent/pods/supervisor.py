@@ -36,6 +36,7 @@ from nodeagent.pods.model import (
 )
 from nodeagent.pods.observation import observe
 from nodeagent.pods.plan import plan as make_plan
+from nodeagent.pods.replacement import awaiting, replacing
 from nodeagent.pods.resize.changes import Due
 from nodeagent.pods.resize.contract import NOTHING_DUE, NoResizing, Resizing
 from nodeagent.pods.spec import describe, field_path, find_container, uid_of
@@ -322,7 +323,8 @@ class PodSupervisor:
 
     def _look_at_resize(self, observed: Observed) -> Due:
         due = self._services.resizing.look(self._desired.pod, observed)
-        self._remember(resize_restarts=frozenset(due.restarts.values()))
+        replaced = awaiting(observed, {*self._memory.replaced, *due.restarts.values(), *due.replacing.values()})
+        self._remember(resize_restarts=frozenset(due.restarts.values()), replaced=replaced)
         return due if self._resize_held_until is None or due.restarts else NOTHING_DUE
 
     def _plan(self, observed: Observed, now: datetime) -> Plan:
@@ -335,7 +337,8 @@ class PodSupervisor:
             highest_log_numbers=self._services.dead.highest_log_numbers(self._desired.pod, observed),
         )
         failures = {name: failure for name, failure in self._memory.start_failures.items() if not _backing_off(failure)}
-        self._remember(start_failures={**failures, **plan.waiting})
+        replaced = self._memory.replaced | frozenset(replacing(plan).values())
+        self._remember(start_failures={**failures, **plan.waiting}, replaced=replaced)
         for name, failure in plan.waiting.items():
             self._announce_backoff(name, failure)
         self._plan_wake_at = plan.wake_at
@@ -361,6 +364,7 @@ class PodSupervisor:
             recursive_read_only=any(m.recursive_read_only for i in observed.instances for m in i.status.mounts),
             resize_conditions=self._services.resizing.conditions(self.uid),
             actual_resources=self._services.resizing.actual(pod),
+            in_force=self._services.resizing.in_force(self.uid),
         )
         if not self._desired.removed:
             may_run = self._memory.stage in (Stage.SYNC, Stage.TERMINATING)
@@ -428,8 +432,9 @@ class PodSupervisor:
         self._work = asyncio.create_task(body(), name=name)
 
     async def _pass(self, work: Work, resize: Due) -> None:
-        if resize.restarts:
-            await self._services.resizing.restarting(work.pod, resize)
+        stopped = replacing(work.plan)
+        if resize.restarts or stopped:
+            await self._services.resizing.restarting(work.pod, resize, stopped)
         for kill in work.plan.kill:
             await self._services.kill_container(
                 work.runtime,
