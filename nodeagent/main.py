@@ -55,15 +55,17 @@ from nodeagent.pods.killing import Killer
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors
 from nodeagent.pods.model import NodeAddresses
+from nodeagent.pods.network_readiness import NetworkReadiness
 from nodeagent.pods.orphans import OrphanCollector
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.resize.actuation import Actuator
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
 from nodeagent.pods.resize.resizes import Resizes
+from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.runtime_classes import RuntimeClassResolver
 from nodeagent.pods.security import SecuritySettings
 from nodeagent.pods.status_writer import NoStatuses, StatusSink, StatusWriter
-from nodeagent.pods.steps import pod_steps
+from nodeagent.pods.steps import pod_gates, pod_steps
 from nodeagent.pods.steps.cgroup import Cgroup
 from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
@@ -277,6 +279,7 @@ class Agent:
             now=_now,
         )
         resizes.load()
+        networks = NetworkReadiness(self.monitor.network_problem)
         steps = pod_steps(
             paths=paths,
             cgroup=cgroup,
@@ -287,8 +290,9 @@ class Agent:
             hooks=hooks,
             killer=killer,
             events=events,
+            networks=networks,
         )
-        engine = StepEngine(steps)
+        engine = StepEngine(steps, gates=pod_gates(networks=networks, claims=ResourceClaims(client)))
         self.statuses: StatusSink = NoStatuses()
         if client is not None:
             self.statuses = StatusWriter(client.sharing(qps=-1, burst=1), tasks, self._status_target, turn=client.turn)
