@@ -29,7 +29,7 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
 from nodeagent.api.events import EventRecorder, Events, LoggingEvents, NodeEvents, node_reference
 from nodeagent.api.informer import Informer
-from nodeagent.api.objects import ObjectCache, StaticOnly
+from nodeagent.api.objects import Objects, StaticOnly
 from nodeagent.api.tokens import NoTokens, TokenManager
 from nodeagent.cgroups.detect import detect as detect_cgroups
 from nodeagent.config import Config
@@ -205,7 +205,7 @@ class Agent:
         """Events, objects, tokens and the informers that configurations are made from."""
         config = self.config
         self.events: Events = LoggingEvents()
-        self.objects: ObjectCache | StaticOnly = StaticOnly()
+        self.objects: Objects = StaticOnly()
         self.tokens: TokenManager | NoTokens = NoTokens()
         self.node_informer: Informer[Node] | None = None
         self.services: Informer[Service] | None = None
@@ -219,9 +219,9 @@ class Agent:
         )
         tasks.create_task(recorder.run(), name="events")
         self.events = recorder
-        objects = ObjectCache(client)
-        self._stack.push_async_callback(objects.close)
-        self.objects = objects
+        self.objects = build.objects(
+            config, client, self._stack, changed=lambda uid: self.pods.refresh(uid), node=lambda: self._node()
+        )
         self.tokens = TokenManager(client)
         self.node_informer = Informer(client, Node, field_selector=f"metadata.name={config.node_name}")
         self.services = Informer(client, Service, field_selector="spec.clusterIP!=None")

@@ -100,8 +100,8 @@ class Dead(Protocol):
 class PodUpkeep(Protocol):
     """What a pod needs now and then while it runs."""
 
-    async def refresh(self, pod: Pod) -> None:
-        """Bring the contents of its volumes up to date."""
+    async def refresh(self, pod: Pod, *, anew: bool) -> None:
+        """Bring the contents of its volumes up to date. `anew`: something that they are made from has changed."""
         ...
 
     def enrich(self, pod: Pod, observed: Observed) -> Observed:
@@ -148,6 +148,8 @@ class PodSupervisor:
         self._held_until: dict[str, datetime] = {}  # container name -> no start before
         self._resize_held_until: datetime | None = None
         self._resync_at = services.now() + _jittered(RESYNC_SECONDS)
+        self._sources_changed = False  # of the volumes, since their last refresh
+        self._refreshing: asyncio.Task[None] | None = None
         self._announced: dict[str, str] = {}
         self._last_observed = Observed()
         self._handler = ""  # the runtime's that runs the pod
@@ -189,6 +191,8 @@ class PodSupervisor:
             self._blocked_until = None
             self._resize_held_until = None
         self._desired = desired
+        if not status_only:
+            self._sources_changed = True  # downwardAPI volumes show the pod's own labels, annotations and resources
         if not (status_only and self._is_echo(desired.pod)):
             self.wake()
 
@@ -200,6 +204,11 @@ class PodSupervisor:
 
     def wake(self) -> None:
         self._woken.set()
+
+    def refresh(self) -> None:
+        """Something that files of the pod's volumes are made from has changed."""
+        self._sources_changed = True
+        self.wake()
 
     def terminate(self, termination: Termination) -> None:
         """Ask the pod to end (eviction, preemption, shutdown). The last override wins; the grace period only shrinks."""
@@ -228,9 +237,10 @@ class PodSupervisor:
                 finally:
                     self._turn_began = None
         finally:
-            if self._work is not None:
-                self._work.cancel()
-                await asyncio.gather(self._work, return_exceptions=True)
+            tasks = [task for task in (self._work, self._refreshing) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._services.probing.stop(self.uid, keep_readiness=False)
 
     async def _wait(self) -> None:
@@ -245,16 +255,20 @@ class PodSupervisor:
 
     def _next_look(self) -> datetime | None:
         """When to take a turn without being woken."""
-        if self._work is not None:
-            return None  # its end wakes
-        times = [self._blocked_until, self._deadline_at()]
-        if self._memory.stage is Stage.SYNC:
-            times += [self._plan_wake_at, self._resync_at, self._resize_held_until, *self._held_until.values()]
+        times: list[datetime | None] = []
+        sync = self._memory.stage is Stage.SYNC
+        if sync and self._refreshing is None:
+            times.append(self._resync_at)
+        if self._work is None:  # else its end wakes
+            times += [self._blocked_until, self._deadline_at()]
+            if sync:
+                times += [self._plan_wake_at, self._resize_held_until, *self._held_until.values()]
         return min((time for time in times if time is not None), default=None)
 
     async def _turn(self) -> None:
         now = self._services.now()
         self._let_go(now)
+        self._refresh_volumes(now)
         runtime = self._runtime()
         observed = self._last_observed = await self._observe(runtime)
         self._check_end(now)
@@ -388,15 +402,12 @@ class PodSupervisor:
             self._services.probing.stop(self.uid, keep_readiness=True)
 
     def _start_pass(self, runtime: Runtime, observed: Observed, plan: Plan, resize: Due, now: datetime) -> None:
-        """Begin what the plan asks for, or the refresh that is due."""
+        """Begin what the plan asks for."""
         if plan.kill_pod:
             self._begin("stop", self._stop_all)
         elif resize or plan.kill or plan.remove or plan.start or plan.create_sandbox is not None:
             work = Work(desired=self._desired, observed=observed, plan=plan, runtime=runtime)
             self._begin("pass", functools.partial(self._pass, work, resize))
-        elif self._resync_at <= now:
-            self._resync_at = now + _jittered(RESYNC_SECONDS)
-            self._begin("pass", functools.partial(self._services.upkeep.refresh, self._desired.pod))
 
     def _start_ending(self) -> None:
         stage = self._memory.stage
@@ -406,6 +417,30 @@ class PodSupervisor:
             self._begin("release", self._release)
         elif stage is Stage.FINISHED and not self._keeps_records() and not self._records_removed:
             self._begin("forget", self._forget)
+
+    def _refresh_volumes(self, now: datetime) -> None:
+        """Begin a refresh that is due, beside whatever pass is under way: a long pull must not keep old files in place.
+
+        Changes that come while one runs make one more, however many they are.
+        """
+        if self._memory.stage is not Stage.SYNC or not self._keeps_records() or self._refreshing is not None:
+            return
+        if not self._sources_changed and self._resync_at > now:
+            return
+        anew, self._sources_changed = self._sources_changed, False
+        self._resync_at = now + _jittered(RESYNC_SECONDS)
+
+        async def body() -> None:
+            try:
+                await self._services.upkeep.refresh(self._desired.pod, anew=anew)
+            except Exception:
+                log.exception("pod %s: refresh of its volumes failed", describe(self._desired.pod))
+            finally:
+                self._refreshing = None
+                if self._sources_changed:
+                    self.wake()
+
+        self._refreshing = asyncio.create_task(body(), name="refresh")
 
     # -- work, one at a time -----------------------------------------------------------------------------------------
 

@@ -157,8 +157,9 @@ def test_a_container_restarts_where_its_policy_says_so(node: NodeUnderTest) -> N
     delete(node, "picky")
 
 
-@pytest.mark.parametrize("resource", ["memory", "cpu"])
-@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+@pytest.mark.parametrize(
+    ("kind", "resource"), [("containers", "memory"), ("containers", "cpu"), ("initContainers", "memory")]
+)
 def test_one_status_describes_one_moment(node: NodeUnderTest, kind: str, resource: str) -> None:
     """Requests alone, RestartContainer, there and back: a watcher sees the new generation only together with the allocation and
     PodResizeInProgress, sees what is in force change only with the restart, and finds the right count when it is over."""

@@ -148,6 +148,10 @@ def diary(node: NodeUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
+def _started(node: NodeUnderTest, pod: str) -> list[str]:
+    return [path for _, reason, _, path in told(node, pod) if reason == "Started"]
+
+
 def lines(diary: Path, pod: str) -> list[str]:
     path = diary / pod / "d"
     return path.read_text().split("\n")[:-1] if path.exists() else []
@@ -175,11 +179,15 @@ def test_init_containers_and_sidecars_come_in_order(node: NodeUnderTest, diary: 
     assert written[6:] == ["s2 ends", "s1 ends"]
     assert pod["status"]["phase"] == "Succeeded"
     assert [state_of(pod, name) for name in ("s1", "s2", "m1", "m2")] == [("terminated", "Completed", 0)] * 4
-    started = [path for kind, reason, _, path in told(node, "ordered") if reason == "Started"]
-    assert started == [
+    expected = [
         *(field(name, "initContainers") for name in ("i1", "s1", "i2", "s2")),
         *(field(name) for name in ("m1", "m2")),
     ]
+    # events take their turn, and many pods begin here at once
+    started = eventually(
+        lambda: found if len(found := _started(node, "ordered")) >= len(expected) else [], "events of ordered"
+    )
+    assert started == expected
 
 
 def test_sidecars_end_in_reverse_after_the_main_container(node: NodeUnderTest, diary: Path) -> None:
