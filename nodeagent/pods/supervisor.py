@@ -259,8 +259,15 @@ class PodSupervisor:
         sync = self._memory.stage is Stage.SYNC
         if sync and self._refreshing is None:
             times.append(self._resync_at)
-        if self._work is None:  # else its end wakes
-            times += [self._blocked_until, self._deadline_at()]
+        if self._work is None and self._blocked_until is not None:
+            # nothing else begins before; what was due in the turn that has failed must not bring the next one on at once
+            deadline = self._deadline_at()
+            times += [
+                self._blocked_until,
+                deadline if deadline is not None and deadline > self._services.now() else None,
+            ]
+        elif self._work is None:  # else its end wakes
+            times.append(self._deadline_at())
             if sync:
                 times += [self._plan_wake_at, self._resize_held_until, *self._held_until.values()]
         return min((time for time in times if time is not None), default=None)
@@ -399,6 +406,8 @@ class PodSupervisor:
         if self._memory.termination is not None or status.phase in TERMINAL_PHASES or ended_elsewhere:
             self._remember(stage=Stage.TERMINATING)
             self._blocked_until = None
+            if self._refreshing is not None:
+                self._refreshing.cancel()  # what its volumes are to be is of no interest any more
             self._services.probing.stop(self.uid, keep_readiness=True)
 
     def _start_pass(self, runtime: Runtime, observed: Observed, plan: Plan, resize: Due, now: datetime) -> None:
@@ -423,12 +432,13 @@ class PodSupervisor:
 
         Changes that come while one runs make one more, however many they are.
         """
-        if self._memory.stage is not Stage.SYNC or not self._keeps_records() or self._refreshing is not None:
-            return
-        if not self._sources_changed and self._resync_at > now:
+        due = self._sources_changed or self._resync_at <= now
+        if not due or self._refreshing is not None or self._memory.stage is not Stage.SYNC:
             return
         anew, self._sources_changed = self._sources_changed, False
         self._resync_at = now + _jittered(RESYNC_SECONDS)
+        if not self._keeps_records():
+            return  # on its way out
 
         async def body() -> None:
             try:

@@ -481,13 +481,24 @@ async def test_a_pods_own_metadata_is_a_source(tasks: Any) -> None:
     assert "refresh" not in " ".join(world.told[1:])
 
 
-async def test_a_runtime_that_is_down_keeps_no_old_files(tasks: Any) -> None:
-    """Volumes are refreshed though the pod cannot be looked at, and the pod's loop does not spin meanwhile."""
-    world = World()
-    world.run_container(cri.CONTAINER_RUNNING)
-    supervisor = supervise(world, make_pod())
+@pytest.mark.parametrize("deleted_too", [False, True])
+@pytest.mark.parametrize("spec", [{}, {"activeDeadlineSeconds": 30}])
+async def test_a_runtime_that_is_down_keeps_no_old_files(tasks: Any, deleted_too: bool, spec: Any) -> None:
+    """Volumes are refreshed though the pod cannot be looked at, but for one that is to go; and the pod's loop does not spin
+    meanwhile, whatever falls due: a refresh, a back-off, a deadline.
+    """
+
+    def crash(world: World, work: Work) -> None:
+        world.run_container(cri.CONTAINER_EXITED, 1)
+        work.started.update((start.name, start.backoff) for start in work.plan.start)
+
+    world = World(next_pass=crash)
+    world.run_container(cri.CONTAINER_EXITED, 1)
+    supervisor = supervise(world, make_pod(**spec))
     tasks(supervisor)
     await settle()
+    assert world.statuses[-1].containerStatuses[0].state.waiting.reason == "CrashLoopBackOff"  # type: ignore[index,union-attr]
+    world.told.clear()
     looks = 0
 
     async def down(request: Any) -> Any:
@@ -497,9 +508,11 @@ async def test_a_runtime_that_is_down_keeps_no_old_files(tasks: Any) -> None:
 
     world.list_pod_sandbox = down  # type: ignore[method-assign]
     world.now += timedelta(seconds=91)
+    if deleted_too:
+        supervisor.update(Desired(pod=deleted(make_pod(**spec))))
     supervisor.wake()
     await settle()
-    assert (world.told, looks) == (["refresh"], 1)
+    assert (world.told, looks) == ([] if deleted_too else ["refresh"], 1)
 
 
 async def test_a_turn_that_hangs_can_be_seen(tasks: Any) -> None:
