@@ -9,13 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from lightkube.models.core_v1 import Pod
+from lightkube.models.core_v1 import Node, Pod
 
 from cni.default import DefaultNetwork
 from nodeagent.api.certificates import serving_certificate
 from nodeagent.api.client import ApiClient
 from nodeagent.api.events import Events
-from nodeagent.api.objects import Objects
+from nodeagent.api.object_reads import CachedReads, DirectReads, ttl_seconds
+from nodeagent.api.objects import ObjectCache, Objects
 from nodeagent.api.tokens import Tokens
 from nodeagent.apiserver.kinds.pods.defaults import default_pod
 from nodeagent.apiserver.kinds.pods.validation.pod import validate_create
@@ -330,6 +331,26 @@ class _VolumeFigures:
 
     def memory_limit_bytes(self, pod: Pod) -> int:
         return int(effective_limits(pod).get("memory", Fraction(0)))
+
+
+def objects(
+    config: Config,
+    client: ApiClient,
+    stack: contextlib.AsyncExitStack,
+    *,
+    changed: Callable[[str], None],
+    node: Callable[[], Node | None],
+) -> Objects:
+    """The pods' secrets and config maps, by the strategy that the configuration names."""
+    match config.kubelet.configMapAndSecretChangeDetectionStrategy:
+        case "Get":
+            return DirectReads(client)
+        case "Cache":
+            return CachedReads(client, lambda: ttl_seconds(node()))
+        case _:
+            watched = ObjectCache(client, changed=changed)
+            stack.push_async_callback(watched.close)
+            return watched
 
 
 def volumes(

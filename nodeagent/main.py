@@ -29,7 +29,7 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
 from nodeagent.api.events import EventRecorder, Events, LoggingEvents, NodeEvents, node_reference
 from nodeagent.api.informer import Informer
-from nodeagent.api.objects import ObjectCache, StaticOnly
+from nodeagent.api.objects import Objects, StaticOnly
 from nodeagent.api.tokens import NoTokens, TokenManager
 from nodeagent.cgroups.detect import detect as detect_cgroups
 from nodeagent.config import Config
@@ -55,15 +55,17 @@ from nodeagent.pods.killing import Killer
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors
 from nodeagent.pods.model import NodeAddresses
+from nodeagent.pods.network_readiness import NetworkReadiness
 from nodeagent.pods.orphans import OrphanCollector
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.resize.actuation import Actuator
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
 from nodeagent.pods.resize.resizes import Resizes
+from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.runtime_classes import RuntimeClassResolver
 from nodeagent.pods.security import SecuritySettings
 from nodeagent.pods.status_writer import NoStatuses, StatusSink, StatusWriter
-from nodeagent.pods.steps import pod_steps
+from nodeagent.pods.steps import pod_gates, pod_steps
 from nodeagent.pods.steps.cgroup import Cgroup
 from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
@@ -203,7 +205,7 @@ class Agent:
         """Events, objects, tokens and the informers that configurations are made from."""
         config = self.config
         self.events: Events = LoggingEvents()
-        self.objects: ObjectCache | StaticOnly = StaticOnly()
+        self.objects: Objects = StaticOnly()
         self.tokens: TokenManager | NoTokens = NoTokens()
         self.node_informer: Informer[Node] | None = None
         self.services: Informer[Service] | None = None
@@ -217,9 +219,9 @@ class Agent:
         )
         tasks.create_task(recorder.run(), name="events")
         self.events = recorder
-        objects = ObjectCache(client)
-        self._stack.push_async_callback(objects.close)
-        self.objects = objects
+        self.objects = build.objects(
+            config, client, self._stack, changed=lambda uid: self.pods.refresh(uid), node=lambda: self._node()
+        )
         self.tokens = TokenManager(client)
         self.node_informer = Informer(client, Node, field_selector=f"metadata.name={config.node_name}")
         self.services = Informer(client, Service, field_selector="spec.clusterIP!=None")
@@ -277,6 +279,7 @@ class Agent:
             now=_now,
         )
         resizes.load()
+        networks = NetworkReadiness(self.monitor.network_problem)
         steps = pod_steps(
             paths=paths,
             cgroup=cgroup,
@@ -287,8 +290,9 @@ class Agent:
             hooks=hooks,
             killer=killer,
             events=events,
+            networks=networks,
         )
-        engine = StepEngine(steps)
+        engine = StepEngine(steps, gates=pod_gates(networks=networks, claims=ResourceClaims(client)))
         self.statuses: StatusSink = NoStatuses()
         if client is not None:
             self.statuses = StatusWriter(client.sharing(qps=-1, burst=1), tasks, self._status_target, turn=client.turn)

@@ -251,6 +251,7 @@ ACTED_ON = frozenset(
         "enableSystemLogHandler",
         "enableProfilingHandler",
         "enableDebugFlagsHandler",
+        "configMapAndSecretChangeDetectionStrategy",
         "containerLogMaxSize",
         "containerLogMaxFiles",
         "containerLogMaxWorkers",

@@ -1,5 +1,6 @@
 """From configuration to the parts that pull images."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 import yaml
 
 from nodeagent import build
+from nodeagent.api.object_reads import CachedReads, DirectReads
+from nodeagent.api.objects import ObjectCache
 from nodeagent.api.tokens import NoTokens
 from nodeagent.config import Config, Options, load
 from nodeagent.images.access import Everybody, PullRecords
@@ -114,3 +117,15 @@ def test_providers(tmp_path: Path) -> None:
         build.credential_providers(config(tmp_path, both), None, NoTokens())
     (tmp_path / "bin" / "p").touch(0o755)
     assert isinstance(build.credential_providers(config(tmp_path, both), None, NoTokens()), ProviderKeyring)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "kind"), [(None, ObjectCache), ("Watch", ObjectCache), ("Cache", CachedReads), ("Get", DirectReads)]
+)
+async def test_how_objects_are_read(tmp_path: Path, strategy: str | None, kind: type[object]) -> None:
+    """By watches unless the configuration says otherwise; nothing of it is left in the end."""
+    fields = {"configMapAndSecretChangeDetectionStrategy": strategy} if strategy else {}
+    client: Any = None
+    async with contextlib.AsyncExitStack() as stack:
+        made = build.objects(config(tmp_path, **fields), client, stack, changed=lambda uid: None, node=lambda: None)
+        assert type(made) is kind

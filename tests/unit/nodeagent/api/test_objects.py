@@ -193,3 +193,57 @@ async def test_without_an_api_there_is_nothing() -> None:
     nothing.unregister("p")
     with pytest.raises(ObjectNotReady):
         await nothing.get_config_map("ns", "a")
+
+
+def mounting(uid: str, *, in_env: bool = False, projected: bool = False, secret: bool = False) -> Pod:
+    """A pod that has the object `a` as files, or, `in_env`, as environment (and in a volume that nobody mounts)."""
+    source = {"secret": {"name": "a"}} if secret else {"configMap": {"name": "a"}}
+    whole = {"secret": {"secretName": "a"}} if secret else source
+    volume = {"name": "v", **({"projected": {"sources": [source]}} if projected else whole)}
+    container = {"name": "c", "image": "i"}
+    if in_env:
+        container["envFrom"] = [{"secretRef" if secret else "configMapRef": {"name": "a"}}]
+    else:
+        container["volumeMounts"] = [{"name": "v", "mountPath": "/v"}]
+    metadata = {"uid": uid, "namespace": "ns", "name": uid}
+    return msgspec.convert({"metadata": metadata, "spec": {"containers": [container], "volumes": [volume]}}, Pod)
+
+
+@pytest.mark.parametrize("secret", [False, True])
+async def test_pods_are_told_of_the_content_they_mount(make: Any, script: Any, client: Any, secret: bool) -> None:
+    """Each change of the content, appearance and removal included, once for each pod that has it as files; not for what the first
+    list brings, nor for a change of metadata alone; and not those that only have it in their environment.
+    """
+    told: list[str] = []
+    heard = asyncio.Event()
+
+    def hear(uid: str) -> None:
+        told.append(uid)
+        if len(told) == 6:
+            heard.set()
+
+    cache = ObjectCache(client, changed=hear)
+    kind = "secret" if secret else "configmap"
+
+    def version(number: int, **fields: Any) -> Any:
+        return {**make.config_map("a", number, **fields), "kind": "Secret" if secret else "ConfigMap"}
+
+    script.answer(make.listing(5))
+    script.watch(
+        make.event("ADDED", version(6, data={"k": "MQ=="})),
+        make.event("MODIFIED", version(7, data={"k": "Mg=="})),
+        make.event("MODIFIED", version(8, data={"k": "Mg=="})),
+        make.event("DELETED", version(9, data={"k": "Mg=="})),
+        end="stay",
+    )
+    cache.register(mounting("files", secret=secret))
+    cache.register(mounting("projected", projected=True, secret=secret))
+    cache.register(mounting("env", in_env=True, secret=secret))
+    await heard.wait()
+    assert sorted(told) == ["files"] * 3 + ["projected"] * 3
+    assert script.seen[0].path.endswith(f"{kind}s")
+    cache.register(mounting("files", in_env=True, secret=secret))
+    cache.unregister("projected")
+    watches = (cache._secrets if secret else cache._config_maps)._watches
+    assert {key: found.mounted_by for key, found in watches.items()} == {("ns", "a"): set()}
+    await cache.close()
