@@ -126,6 +126,7 @@ def _write_spec(
         host=core.host,
         cgroups=core.cgroup_features,
         recursive_read_only=core.dialect.recursive_read_only,
+        read_only_superblocks=core.dialect.read_only_superblocks,
         guest_hostname=core.dialect.kind is Kind.RUNSC,
     )
     write_private(core.paths.bundle(record.id) / "config.json", msgspec.json.encode(build(inputs)))
