@@ -77,6 +77,14 @@ class RuntimeProgram:
         if not done.ok:
             log.debug("%s kill --pid %d %s: %s", self.path, pid, container_id, error_text(done))
 
+    async def processes(self, container_id: str) -> dict[int, int]:
+        """The container's processes, by their pids inside it, with their parents' (runsc only). None of one that has ended."""
+        done = await self._run("ps", container_id)
+        if not done.ok:
+            log.debug("%s ps %s: %s", self.path, container_id, error_text(done))
+        rows = [line.split() for line in done.stdout.decode(errors="replace").splitlines()[1:]] if done.ok else []
+        return {int(row[1]): int(row[2]) for row in rows if len(row) > 2 and row[1].isdigit() and row[2].isdigit()}
+
     async def delete(self, container_id: str) -> None:
         """Forget a container, killing it where needed. An unknown one is fine."""
         done = await self._run("delete", "--force", container_id)

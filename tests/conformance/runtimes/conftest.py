@@ -59,6 +59,10 @@ EXCEPTIONS = {
         "container limits",
     ): "one gVisor sandbox holds all containers of a pod: only the pod's limit is the kernel's",
     ("runsc", "statistics of one container"): "the processes of all containers are the sandbox's",
+    (
+        "runsc",
+        "orphans of execs",
+    ): "the sandbox tells parents of processes only, and an orphan's is the container's first",
     ("runsc", "host files in proc"): "gVisor has a /proc of its own, without these files",
     ("runsc", "mount propagation"): "mounts made on the host later are not seen by the sandbox's file server",
     ("runsc", "host namespaces"): "a sandbox has its own kernel: the host's PID and IPC namespaces cannot be shared",
