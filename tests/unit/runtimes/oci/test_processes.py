@@ -1,5 +1,6 @@
 """Processes killed with all that is below them, on this machine's own kernel."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -27,10 +28,8 @@ def tree():
     pids = [int(word) for word in command.stdout.readline().split()]
     yield command, pids
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     command.wait()
     command.stdout.close()
 
