@@ -13,6 +13,7 @@ from runtimes.oci import bundles, processes
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container
 from runtimes.oci.exits import UNKNOWN_EXIT_CODE, read_exit
+from runtimes.oci.images.layout import remove_tree as remove_filled_tree
 from runtimes.oci.records import ProcessRef
 from runtimes.oci.store import remove_tree
 
@@ -261,6 +262,7 @@ class Ending:
             await core.images.remove_rootfs(bundles.volume_directory(core, record.id, number))
         if not record.infra:
             await core.images.remove_rootfs(bundles.rootfs_directory(core, record.id))
+        await remove_filled_tree(bundles.declared_directory(core, record.id))
         _remove_unwritten_log(container)
         await asyncio.to_thread(self._remove_files, record.id)
 

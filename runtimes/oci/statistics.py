@@ -20,7 +20,7 @@ _UNLIMITED_BYTES = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """How much a writable layer holds, and when that was counted (monotonic)."""
+    """How much a writable layer holds, with the volumes that the image declares, and when that was counted (monotonic)."""
 
     used_bytes: int
     inodes: int
@@ -104,7 +104,9 @@ class Statistics:
     def _writable_layer(self, container: Container) -> cri.FilesystemUsage:
         layer = self._layers.get(container.id)
         if layer is None or time.monotonic() - layer.counted_at > _LAYER_AGE_SECONDS:
-            used_bytes, inodes = _count(bundles.rootfs_directory(self._core, container.id) / "upper")
+            written = bundles.rootfs_directory(self._core, container.id) / "upper"
+            counts = [_count(folder) for folder in (written, bundles.declared_directory(self._core, container.id))]
+            used_bytes, inodes = (sum(numbers) for numbers in zip(*counts, strict=True))
             layer = self._layers[container.id] = _Layer(used_bytes, inodes, time.monotonic())
         usage = cri.FilesystemUsage(timestamp=time.time_ns())
         usage.fs_id.mountpoint = str(self._core.paths.containers)

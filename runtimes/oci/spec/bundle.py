@@ -49,6 +49,7 @@ class BundleInputs:
     namespaces: JoinedNamespaces
     sandbox_files: SandboxFiles
     sources: Mapping[int, Path]
+    declared: Mapping[str, Path]
     cgroups_path: str
     annotations: Mapping[str, str]
     runtime: OCIRuntimeConfig
@@ -66,6 +67,7 @@ def build(inputs: BundleInputs) -> Json:
         list(inputs.config.mounts),
         inputs.sandbox_files,
         inputs.sources,
+        inputs.declared,
         privileged=security.privileged,
         read_only_root=security.readonly_rootfs,
         recursive_read_only=inputs.recursive_read_only,

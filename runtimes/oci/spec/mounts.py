@@ -10,6 +10,9 @@ from runtimes import errors
 
 Json = dict[str, Any]
 
+# what every container has there is not for an image to replace
+OWN_DESTINATIONS = frozenset(["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup"])
+
 _PROPAGATION = {
     cri.PROPAGATION_PRIVATE: "rprivate",
     cri.PROPAGATION_HOST_TO_CONTAINER: "rslave",
@@ -38,13 +41,15 @@ def container_mounts(
     wanted: list[cri.Mount],
     sandbox: SandboxFiles,
     sources: Mapping[int, Path],
+    declared: Mapping[str, Path],
     *,
     privileged: bool,
     read_only_root: bool,
     recursive_read_only: bool,
     read_only_superblocks: bool,
 ) -> MountPlan:
-    """`sources`: index in `wanted` -> where it is on the host, for images and mounts with mapped owners.
+    """`sources`: index in `wanted` -> where it is on the host, for images and mounts with mapped owners. `declared`: the
+    volumes of the image's own, container path -> host path.
 
     `read_only_superblocks`: the runtime makes a file system read-only that is mounted so, not only the mount. A network
     namespace has one sysfs: it must then be mounted writable in every container of the pod, for a privileged one to come.
@@ -71,7 +76,11 @@ def container_mounts(
             }
         )
     propagation = ""
-    requested: list[Json] = []
+    requested: list[Json] = [
+        {"source": str(source), "destination": path, "type": "bind", "options": ["rbind", "rprivate", "rw"]}
+        for path, source in declared.items()
+        if path not in own
+    ]
     for index, mount in enumerate(wanted):
         requested.append(_bind(mount, sources.get(index), recursive_read_only))
         if mount.propagation == cri.PROPAGATION_BIDIRECTIONAL:

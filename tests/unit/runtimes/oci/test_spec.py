@@ -299,7 +299,7 @@ def test_merging_an_update():
 # mounts and devices
 
 
-def plan(mounts, **changes):
+def plan(mounts, declared=None, **changes):
     options = {
         "privileged": False,
         "read_only_root": False,
@@ -307,7 +307,7 @@ def plan(mounts, **changes):
         "read_only_superblocks": False,
     } | changes
     files = SandboxFiles(files={"/etc/hosts": Path("/pod/hosts")}, shm=Path("/pod/shm"))
-    return container_mounts(mounts, files, {}, **options)
+    return container_mounts(mounts, files, {}, declared or {}, **options)
 
 
 def test_mounts(tmp_path):
@@ -375,12 +375,27 @@ def test_a_sys_of_the_requests_own_stays_as_it_asks(tmp_path):
     assert found.readonly_paths == ()
 
 
+def test_volumes_of_the_image(tmp_path):
+    """Writable, where the pod mounts nothing itself; what the pod mounts in them comes after."""
+    found = plan(
+        [cri.Mount(container_path="/data/in", host_path=str(tmp_path)), cri.Mount(container_path="/b", host_path="/")],
+        {"/data": Path("/own/0"), "/b": Path("/own/1")},
+        read_only_root=True,
+    )
+    assert [(mount["destination"], mount["options"]) for mount in found.mounts[-3:]] == [
+        ("/data", ["rbind", "rprivate", "rw"]),
+        ("/b", ["rbind", "rprivate", "rw"]),
+        ("/data/in", ["rbind", "rprivate", "rw"]),
+    ]
+    assert [mount["source"] for mount in found.mounts[-3:]] == ["/own/0", "/", str(tmp_path)]
+
+
 def test_an_image_volume(tmp_path):
     """Read-only, whatever the request says; its programs run; device nodes in it do not work."""
     mount = cri.Mount(container_path="/x", image=cri.ImageSpec(image="i"))
     files = SandboxFiles(files={}, shm=Path("/pod/shm"))
     options = {"privileged": False, "read_only_root": False, "recursive_read_only": True}
-    found = container_mounts([mount], files, {0: tmp_path}, read_only_superblocks=True, **options)
+    found = container_mounts([mount], files, {0: tmp_path}, {}, read_only_superblocks=True, **options)
     assert found.mounts[-1]["options"] == ["rbind", "rprivate", "ro", "nodev"]
 
 
@@ -503,6 +518,7 @@ def test_a_whole_bundle(tmp_path):
         namespaces=JoinedNamespaces(net=Path("/ns/net"), ipc=Path("/ns/ipc"), uts=None, pid=""),
         sandbox_files=SandboxFiles(files={}, shm=Path("/shm")),
         sources={},
+        declared={},
         cgroups_path="/parent/id",
         annotations={"io.kubernetes.cri.container-type": "container"},
         runtime=OCIRuntimeConfig(
