@@ -115,6 +115,16 @@ class RuntimeService(Protocol):
         self, request: cri.ListPodSandboxStatsRequest
     ) -> cri.ListPodSandboxStatsResponse: ...
 
+    async def list_metric_descriptors(
+        self, request: cri.ListMetricDescriptorsRequest
+    ) -> cri.ListMetricDescriptorsResponse:
+        """Names and labels of what `list_pod_sandbox_metrics` tells. Both raise NotSupported where a runtime has none."""
+        ...
+
+    async def list_pod_sandbox_metrics(
+        self, request: cri.ListPodSandboxMetricsRequest
+    ) -> cri.ListPodSandboxMetricsResponse: ...
+
     def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
         """Changes from the call on. Ends only by cancellation or with Unavailable; after a break the caller relists.
 

@@ -114,6 +114,12 @@ class CRIRuntime:
         self.list_pod_sandbox_stats: Verb[cri.ListPodSandboxStatsRequest, cri.ListPodSandboxStatsResponse] = verb(
             f"{of}ListPodSandboxStats", cri.ListPodSandboxStatsResponse
         )
+        self.list_metric_descriptors: Verb[cri.ListMetricDescriptorsRequest, cri.ListMetricDescriptorsResponse] = verb(
+            f"{of}ListMetricDescriptors", cri.ListMetricDescriptorsResponse
+        )
+        self.list_pod_sandbox_metrics: Verb[cri.ListPodSandboxMetricsRequest, cri.ListPodSandboxMetricsResponse] = verb(
+            f"{of}ListPodSandboxMetrics", cri.ListPodSandboxMetricsResponse
+        )
 
     async def start(self) -> None:
         """Nothing is asked of the peer yet: one that is down is told by `status`, and found when it comes."""

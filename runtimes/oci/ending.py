@@ -94,8 +94,10 @@ class Ending:
         record.state = "exited"
         record.exit_code = code
         record.finished_at_ns = max(finished_at_ns, record.started_at_ns)  # file times are coarser than the clock
+        record.oom_kills = core.cgroups.oom_kills(record.cgroup)
         if self._was_oom_killed(container):
             record.reason = "OOMKilled"
+            record.oom_kills = max(record.oom_kills, 1)
         else:
             record.reason = "Completed" if code == 0 else "Error"
         _remove_unwritten_log(container)

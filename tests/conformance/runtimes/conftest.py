@@ -105,6 +105,7 @@ EXCEPTIONS = {
     ): "the pause container mounts the pod's sysfs read-only, and the kernel has one of it a network namespace",
     ("containerd", "no update after the end"): "1.6 notes the new limits of a container that has ended",
     ("containerd", "figures of the running only"): "1.6 lists created containers among the others, without figures",
+    ("containerd", "metrics"): "came with containerd 2.2; runtimes/serve makes them from the statistics",
     ("containerd", "list one image"): "ListImages answers all there are, whatever the filter, up to this day",
     ("containerd", "execs end with their children"): "1.6 waits for everyone who holds the command's output open",
     ("containerd", "execs end with their client"): "1.6 leaves the command running when its client goes away",
