@@ -10,9 +10,7 @@ import pytest
 pytestmark = pytest.mark.node
 
 ROOT = Path(__file__).parents[3]
-TESTS = (
-    "limits or memory or metrics_of_what or statistics or runs_to_its_end or namespaces_of_a_pod or idempotent or shared_pid"
-)
+TESTS = "limits or memory or metrics_of_what or statistics or runs_to_its_end or namespaces_of_a_pod or idempotent or shared_pid"
 
 
 @pytest.mark.timeout(600)
