@@ -184,7 +184,7 @@ async def test_runtimes_side_by_side(client: Client, place: Served) -> None:
     rows = [row for entry in metrics for row in (entry, *entry.container_metrics)]
     assert all(len(item.label_values) == keys[item.name] for row in rows for item in row.metrics)
     measured = {"container_cpu_usage_seconds_total", "container_memory_rss", "container_processes"}
-    assert all(measured <= {item.name for item in row.metrics} for row in rows)
+    assert all(measured <= {item.name for item in row.metrics} for entry in metrics for row in entry.container_metrics)
     pieces = client.runtime.StreamPodSandboxMetrics(cri.StreamPodSandboxMetricsRequest())
     streamed = [
         entry.pod_sandbox_id for piece in [found async for found in pieces] for entry in piece.pod_sandbox_metrics
