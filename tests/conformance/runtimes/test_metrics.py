@@ -55,7 +55,7 @@ async def figures(runtime, pod):
 def limited(runtime, script, name):
     config = runtime.container_config(script, name=name)
     wanted = config.linux.resources
-    wanted.cpu_shares, wanted.cpu_quota, wanted.cpu_period = 512, 90_000, 100_000
+    wanted.cpu_shares, wanted.cpu_quota, wanted.cpu_period = 512, 30_000, 100_000
     wanted.memory_limit_in_bytes = 128 * MIB
     return config
 
@@ -80,11 +80,11 @@ async def test_metrics_of_what_containers_did(networked):
 
     async def done():
         found = await figures(runtime, pod)
-        worked = (found("cpu_usage_seconds_total", "worker", "total") or 0) >= 2
+        worked = (found("cpu_usage_seconds_total", "worker", "total") or 0) >= 1
         received = found("network_receive_bytes_total", "", "eth0") >= 300_000
         held = found("memory_working_set_bytes") > 30 * MIB
         if runtime.can("statistics of one container"):
-            held = found("memory_rss", "worker") >= 30 * MIB
+            held = found("memory_rss", "worker") >= 30 * MIB and found("cpu_cfs_throttled_periods_total", "worker") > 0
         return found if worked and received and held else None
 
     found = await runtime.eventually(done)
@@ -98,19 +98,19 @@ async def test_metrics_of_what_containers_did(networked):
     assert found("network_receive_packets_total", "", "eth0") > 0
     assert found("network_transmit_bytes_total", "", "eth0") > 0
     assert found("network_receive_errors_total", "", "eth0") == 0
-    assert found("cpu_usage_seconds_total", "", "total") >= 2
-    assert found("cpu_usage_seconds_total", "worker", "total") >= 2
+    assert found("cpu_usage_seconds_total", "", "total") >= 1
     assert found("fs_usage_bytes", "worker", *device_of(found)) >= 5 * MIB
     assert found("fs_inodes_total", "worker", *device_of(found)) > found("fs_inodes_free", "worker", *device_of(found))
     assert began <= found("start_time_seconds", "worker") <= found("last_seen", "worker") <= time.time()
     assert found("spec_memory_limit_bytes", "worker") == 128 * MIB
-    assert (found("spec_cpu_quota", "worker"), found("spec_cpu_period", "worker")) == (90_000, 100_000)
+    assert (found("spec_cpu_quota", "worker"), found("spec_cpu_period", "worker")) == (30_000, 100_000)
     assert found("processes", "worker") >= 4
     if runtime.can("statistics of one container"):
         assert abs(found("spec_cpu_shares", "worker") - 512) < 30, "as near as a weight of cgroup v2 can be"
         assert set(keys) == found.names("worker") | found.names(""), "all that is described has a value"
-        assert found("cpu_user_seconds_total", "worker") + found("cpu_system_seconds_total", "worker") >= 1
-        assert found("cpu_cfs_throttled_periods_total", "worker") > 0
+        parts = found("cpu_user_seconds_total", "worker") + found("cpu_system_seconds_total", "worker")
+        assert 0 <= found("cpu_usage_seconds_total", "worker", "total") - parts <= 1, "each is cut to whole seconds"
+        assert found("cpu_cfs_periods_total", "worker") >= found("cpu_cfs_throttled_periods_total", "worker")
         assert found("memory_rss", "worker") <= found("memory_max_usage_bytes", "worker") <= 128 * MIB
         assert found("memory_failures_total", "worker", "pgfault", "hierarchy") > 30 * MIB // 4096 // 16
         assert found("sockets", "worker") >= 1
