@@ -65,6 +65,7 @@ class Metrics:
             for sandbox in self._core.registry.sandboxes.values()
             if sandbox.record.state == "ready"
         ]
+        self._statistics.prune()
         inner: dict[str, _Inner | None] = {}
         if self._core.dialect.shared_sandbox:
             running = [entry.id for _, found in chosen for entry in found if entry.record.state == "running"]

@@ -43,10 +43,10 @@ class Statistics:
             (sandbox, [entry for entry in sandbox.listed_containers if entry.record.state == "running"])
             for sandbox in sandboxes
         ]
-        self._prune()
+        self.prune()
         return await asyncio.to_thread(lambda: [self._sandbox(sandbox, running) for sandbox, running in chosen])
 
-    def _prune(self) -> None:
+    def prune(self) -> None:
         """Forget what is gone."""
         registry = self._core.registry
         self._layers = {key: layer for key, layer in self._layers.items() if key in registry.containers}
