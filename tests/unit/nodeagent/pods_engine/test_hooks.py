@@ -138,7 +138,7 @@ async def test_any_http_answer_is_a_success(server: Any, code: int) -> None:
     ("path", "asked"),
     [
         ("/a b?c d=\u00fc", "/a%20b?c d=\u00fc"),
-        ("/\u00fc%2F#x", "/%C3%BC%2F"),
+        ("/a%2F#x", "/a%2F"),
         ("", "/"),
         ("x", "/x"),
         ("/%zz", "/%25zz"),
