@@ -68,7 +68,8 @@ class Dialect:
 
     `host_pids`: the pid it reports is the container's own first process on this kernel, so it may be signalled, joined and
     read directly. `shared_sandbox`: containers of a pod live in one runtime sandbox that an infra container holds.
-    `json_log`: errors come as JSON lines when asked for.
+    `json_log`: errors come as JSON lines when asked for. `read_only_superblocks`: a file system that is to be mounted
+    read-only is made so for all its mounts, as mount(2) does with the first one (crun makes the mount read-only afterwards).
     """
 
     kind: Kind
@@ -77,6 +78,7 @@ class Dialect:
     shared_sandbox: bool
     recursive_read_only: bool
     json_log: bool
+    read_only_superblocks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from runtimes.oci.images.contract import ImageConfig
 from runtimes.oci.spec import cdi, mac
 from runtimes.oci.spec.capabilities import container_capabilities
 from runtimes.oci.spec.devices import container_devices
-from runtimes.oci.spec.mounts import SandboxFiles, container_mounts
+from runtimes.oci.spec.mounts import MountPlan, SandboxFiles, container_mounts
 from runtimes.oci.spec.resources import CgroupFeatures, linux_resources
 from runtimes.oci.spec.seccomp import container_seccomp
 from runtimes.oci.users import User
@@ -49,12 +49,14 @@ class BundleInputs:
     namespaces: JoinedNamespaces
     sandbox_files: SandboxFiles
     sources: Mapping[int, Path]
+    declared: Mapping[str, Path]
     cgroups_path: str
     annotations: Mapping[str, str]
     runtime: OCIRuntimeConfig
     host: HostFacts
     cgroups: CgroupFeatures
     recursive_read_only: bool
+    read_only_superblocks: bool
     guest_hostname: bool  # the runtime has a kernel of its own, which no UTS namespace tells the name
 
 
@@ -65,9 +67,11 @@ def build(inputs: BundleInputs) -> Json:
         list(inputs.config.mounts),
         inputs.sandbox_files,
         inputs.sources,
+        inputs.declared,
         privileged=security.privileged,
         read_only_root=security.readonly_rootfs,
         recursive_read_only=inputs.recursive_read_only,
+        read_only_superblocks=inputs.read_only_superblocks,
     )
     process = _process(inputs)
     spec: Json = {
@@ -76,7 +80,7 @@ def build(inputs: BundleInputs) -> Json:
         "process": process,
         "mounts": plan.mounts,
         "annotations": {**inputs.config.annotations, **inputs.annotations, **dict(inputs.runtime.annotations)},
-        "linux": _linux(inputs, frozenset(process["capabilities"]["bounding"]), plan.root_propagation),
+        "linux": _linux(inputs, frozenset(process["capabilities"]["bounding"]), plan),
     }
     if inputs.guest_hostname:
         spec["hostname"] = inputs.hostname
@@ -129,7 +133,7 @@ def environment(config: cri.ContainerConfig, image: ImageConfig, hostname: str, 
     return [f"{name}={value}" for name, value in found.items()]
 
 
-def _linux(inputs: BundleInputs, capabilities: frozenset[str], root_propagation: str) -> Json:
+def _linux(inputs: BundleInputs, capabilities: frozenset[str], plan: MountPlan) -> Json:
     config, security = inputs.config, inputs.config.linux.security_context
     devices, rules = container_devices(list(config.devices), privileged=security.privileged)
     linux: Json = {
@@ -140,11 +144,11 @@ def _linux(inputs: BundleInputs, capabilities: frozenset[str], root_propagation:
     }
     if not security.privileged:
         linux["maskedPaths"] = list(security.masked_paths)
-        linux["readonlyPaths"] = list(security.readonly_paths)
+        linux["readonlyPaths"] = [*security.readonly_paths, *plan.readonly_paths]
     if inputs.namespaces.users is not None:
         linux |= inputs.namespaces.users.oci()
-    if root_propagation:
-        linux["rootfsPropagation"] = root_propagation
+    if plan.root_propagation:
+        linux["rootfsPropagation"] = plan.root_propagation
     seccomp = container_seccomp(security, capabilities, inputs.runtime.seccomp_profile, inputs.host)
     if seccomp is not None:
         linux["seccomp"] = seccomp

@@ -276,6 +276,44 @@ async def test_a_privileged_container(runtime):
     assert int(lines[-1]) > 0
 
 
+@pytest.mark.parametrize("shared_pid", [False, True])
+async def test_privileged_beside_unprivileged(runtime, shared_pid):
+    """/sys is writable for the one and read-only for the others, whoever comes first, and again after a restart."""
+    runtime.needs("devices")
+    runtime.needs("a writable /sys")
+    config = runtime.sandbox_config()
+    config.linux.security_context.privileged = True
+    if shared_pid:
+        config.linux.security_context.namespace_options.pid = cri.POD
+    pod = await runtime.run_sandbox(config)
+
+    async def launched(name, *, privileged):
+        wanted = runtime.container_config("trap 'exit 0' TERM; while :; do sleep 0.1; done", name=name)
+        security = wanted.linux.security_context
+        security.privileged = privileged
+        if shared_pid:
+            security.namespace_options.pid = cri.POD
+        if privileged:
+            security.ClearField("masked_paths")
+            security.ClearField("readonly_paths")
+        return await runtime.launch(pod, wanted)
+
+    async def writable(container_id):
+        length = "/sys/class/net/lo/tx_queue_len"
+        done = await runtime.exec(container_id, "sh", "-c", f"cat {length} && echo 1007 > {length} && cat {length}")
+        assert done.stdout.splitlines()[0].isdigit()
+        return (done.exit_code, done.stdout.splitlines()[-1]) == (0, b"1007")
+
+    first = await launched("registrar", privileged=False)
+    driver = await launched("driver", privileged=True)
+    second = await launched("probe", privileged=False)
+    assert [await writable(container_id) for container_id in (first, driver, second)] == [False, True, False]
+    await runtime.service.stop_container(cri.StopContainerRequest(container_id=first, timeout=10))
+    again = await launched("registrar-again", privileged=False)
+    assert [await writable(container_id) for container_id in (again, driver, second)] == [False, True, False]
+    assert await runtime.sh(again, "ls /sys/firmware") == "", "what is masked stays so"
+
+
 async def test_devices(runtime):
     """A device appears where it was asked for, with the permissions asked for."""
     runtime.needs("devices")
