@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import ipaddress
 import logging
 import signal
 import socket
@@ -30,6 +31,7 @@ from nodeagent.api.errors import ApiError
 from nodeagent.api.events import EventRecorder, Events, LoggingEvents, NodeEvents, node_reference
 from nodeagent.api.informer import Informer
 from nodeagent.api.objects import ObjectCache, StaticOnly
+from nodeagent.api.outage import NO_ANSWER, Outage
 from nodeagent.api.tokens import NoTokens, TokenManager
 from nodeagent.cgroups.detect import detect as detect_cgroups
 from nodeagent.config import Config
@@ -37,7 +39,7 @@ from nodeagent.container_logs.rotator import LogRotator
 from nodeagent.images.gc import ImageGarbage
 from nodeagent.images.keyring import NodeKeyring
 from nodeagent.images.manager import ImageManager
-from nodeagent.node.addresses import node_addresses, node_ips
+from nodeagent.node.addresses import NoNodeAddress, node_addresses, node_ips
 from nodeagent.node.facts import read_machine
 from nodeagent.node.lease import LeaseRenewer
 from nodeagent.node.monitor import RuntimeMonitor
@@ -72,7 +74,7 @@ from nodeagent.pods.upkeep import Upkeep
 from nodeagent.pods.user_namespaces import UserNamespaces
 from nodeagent.resources.pod_resources import HostLimits, is_static
 from nodeagent.server.server import NodeServer
-from nodeagent.sources.api import ApiSource
+from nodeagent.sources.api import BLIND_SECONDS, ApiSource
 from nodeagent.sources.merger import PodChange, PodMerger
 from nodeagent.sources.mirror import MirrorPods
 from nodeagent.standalone import APINotStarted, EmbeddedAPI, EmbeddedAPISettings
@@ -142,6 +144,8 @@ class Agent:
         self._allocatable: Mapping[str, str] = {}
         self._host_ips: tuple[str, ...] = ()
         self._looked_for_orphans = False
+        self.api_source: ApiSource | None = None
+        self._addressing = Outage("addresses of this node")
 
     async def start(self) -> None:
         config = self.config
@@ -223,7 +227,7 @@ class Agent:
         self.tokens = TokenManager(client)
         self.node_informer = Informer(client, Node, field_selector=f"metadata.name={config.node_name}")
         self.services = Informer(client, Service, field_selector="spec.clusterIP!=None")
-        self.runtime_classes = Informer(client, RuntimeClass)
+        self.runtime_classes = Informer(client, RuntimeClass, absent_is_empty=True)
         for informer in (self.node_informer, self.services, self.runtime_classes):
             tasks.create_task(informer.run(), name="informer")
 
@@ -425,7 +429,11 @@ class Agent:
         return self.node_informer.get("", self.config.node_name) if self.node_informer is not None else None
 
     def _runtime_class(self, name: str) -> RuntimeClass | None:
-        return self.runtime_classes.get("", name) if self.runtime_classes is not None else None
+        """Raises UnknownRuntime while the API has not told which there are."""
+        classes = self.runtime_classes
+        if classes is not None and not classes.has_synced:
+            raise UnknownRuntime(f'RuntimeClass "{name}": the classes are not known yet: {classes.trouble or NO_ANSWER}')
+        return classes.get("", name) if classes is not None else None
 
     def _handler_of(self, pod: Pod) -> Handler:
         """What the pod's runtime can do; nothing where it has none."""
@@ -452,6 +460,7 @@ class Agent:
                 runtime=monitor.state,
                 storage_bytes=lambda: self.storage_bytes,
                 images=monitor.images,
+                errors=(self._api_trouble,),
             ),
             self._node,
             self.events,
@@ -470,9 +479,25 @@ class Agent:
         tasks.create_task(lease.run(), name="lease")
 
     async def _node_addresses(self) -> Sequence[NodeAddress]:
-        ips = await node_ips(self.config.node_name, self.config.options.node_ip)
+        """The addresses of now; those of before while there are none (a link is down, a lease has run out)."""
+        try:
+            ips = await node_ips(self.config.node_name, self.config.options.node_ip)
+        except NoNodeAddress as error:
+            self._addressing.failed(f"{error}; keeping {', '.join(self._host_ips)}")
+            ips = [ipaddress.ip_address(ip) for ip in self._host_ips]
+        else:
+            self._addressing.works()
         self._host_ips = tuple(str(ip) for ip in ips)
         return node_addresses(ips, socket.gethostname())
+
+    def _api_trouble(self) -> str:
+        """What the API does not let this node read, and without which no pod can start; empty: nothing."""
+        if self.api_source is not None and (trouble := self.api_source.trouble()):
+            return trouble
+        services = self.services
+        if services is None or services.has_synced or services.blind_seconds < BLIND_SECONDS:
+            return ""
+        return f"services cannot be listed: {services.trouble or NO_ANSWER}"
 
     # -- sources -------------------------------------------------------------------------------------------------------
 
@@ -481,8 +506,8 @@ class Agent:
             tasks.create_task(static.run(), name=f"source {name}")
         if client is None or self.node_informer is None:
             return
-        source = ApiSource(client, self.config.node_name, self.merger, self.node_informer.synced)
-        tasks.create_task(source.run(), name="source api")
+        self.api_source = ApiSource(client, self.config.node_name, self.merger, self.node_informer.synced)
+        tasks.create_task(self.api_source.run(), name="source api")
 
     # -- HTTPS endpoint ------------------------------------------------------------------------------------------------
 
@@ -500,8 +525,15 @@ class Agent:
                 images_dir=self.config.options.state_dir,
                 probes=self.probe_metrics,
             )
+            source = self.api_source
             server = NodeServer(
-                settings, self.pods, guard, healthy=self.pods.is_moving, parts=(statistics,), configz=lambda: config
+                settings,
+                self.pods,
+                guard,
+                healthy=self.pods.is_moving,
+                parts=(statistics,),
+                configz=lambda: config,
+                checks={"podsource": lambda: not source.trouble()} if source is not None else {},
             )
             await server.start()
         except OSError as error:

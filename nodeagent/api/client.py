@@ -54,6 +54,7 @@ class Listed(Generic[T]):
 
     items: list[T]
     resource_version: str
+    unread: frozenset[tuple[str, str]] = frozenset()  # (namespace, name) of objects that could not be decoded
 
 
 class ApiClient:
@@ -123,7 +124,7 @@ class ApiClient:
         paged = page_size > 0 and resource_version in ("", "0")
         first = {**query, "resourceVersion": resource_version, "limit": str(page_size) if paged else ""}
         page = wire.decode_list(kind, await self.request("GET", _url(path, first)))
-        items = page.items
+        items, unread = page.items, page.unread
         while page.token:
             follow = {**query, "limit": str(page_size), "continue": page.token}
             try:
@@ -131,9 +132,9 @@ class ApiClient:
             except errors.Expired:
                 full = {**query, "resourceVersion": resource_version}
                 page = wire.decode_list(kind, await self.request("GET", _url(path, full)))
-                items = []
-            items += page.items
-        return Listed(items=items, resource_version=page.resource_version)
+                items, unread = [], frozenset()
+            items, unread = items + page.items, unread | page.unread
+        return Listed(items=items, resource_version=page.resource_version, unread=unread)
 
     async def watch(
         self,
@@ -146,8 +147,9 @@ class ApiClient:
         send_initial_events: bool = False,
         timeout_seconds: int = 300,
         bookmarks: bool = True,
+        opened: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[WatchEvent[T]]:
-        """Yield events until the server ends the watch after `timeout_seconds`.
+        """Yield events until the server ends the watch after `timeout_seconds`. `opened` is called when it has begun.
 
         An ERROR event is raised as the ApiError that it carries. With `send_initial_events` (WatchList) the current
         objects come first as ADDED, then a BOOKMARK with `initial_events_end`. Close it when done: `aclosing(...)`.
@@ -168,6 +170,9 @@ class ApiClient:
                         raise _error(response, await response.read())
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise translate(error) from error
+            if response.content_type != "application/json":  # what a proxy in between says when the API is gone
+                raise Unavailable(f"the answer to a watch is {response.content_type}", Fault.MALFORMED)
+            opened()
             async for line in _lines(response, timeout_seconds + WATCH_GRACE_SECONDS):
                 yield wire.decode_event(kind, line)
 

@@ -34,6 +34,36 @@ class Api:
         )
 
 
+async def test_not_knowing_its_pods_is_trouble() -> None:
+    """30 s without the Node, or without a list of the pods, is trouble, with the reason; a complete list ends it."""
+    now = 0.0
+    api, node_synced = Api(), asyncio.Event()
+
+    async def ready() -> None:
+        await node_synced.wait()
+
+    listed: asyncio.Queue[Any] = asyncio.Queue()
+    source = ApiSource(api, "n1", PodMerger(listed.put_nowait, ["api"], events=None), ready, clock=lambda: now)
+    assert source.trouble() == ""
+    task = asyncio.create_task(source.run())
+    await asyncio.sleep(0)
+    now = 29.0
+    assert source.trouble() == ""
+    now = 31.0
+    assert source.trouble() == "the pods of this node are not known: its Node could not be read"
+    node_synced.set()
+    while not api.asked:
+        await asyncio.sleep(0)
+    assert source.trouble() == ""
+    now = 62.0
+    assert source.trouble() == "the pods of this node cannot be listed: no answer yet"
+    api.bookmark()
+    await listed.get()
+    assert source.trouble() == ""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_first_the_whole_then_each_change() -> None:
     """Nothing is asked before the Node was looked for; the first set is one batch; then changes come one by one."""
     batches: asyncio.Queue[list[tuple[str, str]]] = asyncio.Queue()
