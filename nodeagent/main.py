@@ -26,6 +26,7 @@ from lightkube.models.node_v1 import RuntimeClass
 from cni.default import write_default
 from nodeagent import build, cri_server, logs
 from nodeagent.api import kubeconfig
+from nodeagent.api.certificates import CertificateError
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
 from nodeagent.api.events import EventRecorder, Events, LoggingEvents, NodeEvents, node_reference
@@ -33,9 +34,11 @@ from nodeagent.api.informer import Informer
 from nodeagent.api.objects import ObjectCache, StaticOnly
 from nodeagent.api.outage import NO_ANSWER, Outage
 from nodeagent.api.tokens import NoTokens, TokenManager
+from nodeagent.cgroups.contract import CgroupError
 from nodeagent.cgroups.detect import detect as detect_cgroups
 from nodeagent.config import Config
 from nodeagent.container_logs.rotator import LogRotator
+from nodeagent.failures import leaves, one_line, unforeseen
 from nodeagent.images.gc import ImageGarbage
 from nodeagent.images.keyring import NodeKeyring
 from nodeagent.images.manager import ImageManager
@@ -101,25 +104,42 @@ class StartError(Exception):
 
 def run(config: Config) -> int:
     """Run the agent until SIGTERM or SIGINT; the process's exit status."""
-    logs.configure(config.options.log_level, config.options.log_format)
+    logs.configure(*build.logging_of(config))
     if config.unused:
         log.warning("accepted, but not acted on by this version: %s", ", ".join(config.unused))
+    up = asyncio.Event()
     try:
-        uvloop.run(_run(config))
-    except (
-        StartError,
-        APINotStarted,
-        CorruptCheckpoint,
-        kubeconfig.KubeconfigError,
-        RuntimeFault,
-        build.BuildError,
-    ) as error:
-        log.error("%s", error)
+        uvloop.run(_run(config, up))
+    except Exception as error:
+        _tell(error, up=up.is_set())
         return 1
     return 0
 
 
-async def _run(config: Config) -> None:
+# What an operator, or the machine, can be the cause of: told as it is.
+FORESEEN = (
+    StartError,
+    APINotStarted,
+    CertificateError,
+    CorruptCheckpoint,
+    NoNodeAddress,
+    kubeconfig.KubeconfigError,
+    RuntimeFault,
+    build.BuildError,
+    OSError,
+)
+
+
+def _tell(error: Exception, *, up: bool) -> None:
+    """One line for each thing that went wrong. The traceback: at debug level; and where a running agent dies of a fault."""
+    foreseen = True
+    for each in leaves(error):
+        foreseen = foreseen and isinstance(each, FORESEEN)
+        log.error("%s", one_line(each) if isinstance(each, FORESEEN) else unforeseen(each))
+    log.log(logging.ERROR if up and not foreseen else logging.DEBUG, "the traceback:", exc_info=error)
+
+
+async def _run(config: Config, up: asyncio.Event) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -131,6 +151,7 @@ async def _run(config: Config) -> None:
         gc.freeze()  # what exists now lives as long as the agent
         gc.set_threshold(*GC_THRESHOLDS)
         log.info("node %s is up", config.node_name)
+        up.set()
         await stop.wait()
         log.info("stopping; pods keep running")
 
@@ -149,6 +170,7 @@ class Agent:
 
     async def start(self) -> None:
         config = self.config
+        build.refuse_swap(config)
         config.options.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
         for directory in (config.options.state_dir, config.options.run_dir):
             # passed, but not looked into, by users of pods with users of their own: their root filesystems are below
@@ -244,6 +266,11 @@ class Agent:
         host = build.host_limits(config, self.machine, kernel_cgroups)
         self.cgroups = build.pod_cgroups(config, kernel_cgroups)
         await self.cgroups.start(build.node_cgroup_limits(config, self.machine))
+        for name, limits in build.reserved_cgroup_limits(config).items():
+            try:
+                await self.cgroups.limit_existing(name, limits)
+            except CgroupError as error:
+                raise StartError(f"enforceNodeAllocatable: cannot hold {name} to what is reserved: {error}") from error
         paths = PodPaths(
             root_dir=config.options.root_dir,
             pod_logs_dir=config.pod_logs_dir,
@@ -272,7 +299,7 @@ class Agent:
             root_dir=config.options.root_dir,
             actuator=Actuator(self.cgroups, host, cgroup.requests_changed),
             host=host,
-            rules=build.resize_rules(config, host),
+            rules=build.resize_rules(host),
             events=events,
             admit=lambda pod, others: admit(pod, others, self._node_view()),  # nobody is preempted for a resize
             active=self._active_pods,
@@ -432,7 +459,9 @@ class Agent:
         """Raises UnknownRuntime while the API has not told which there are."""
         classes = self.runtime_classes
         if classes is not None and not classes.has_synced:
-            raise UnknownRuntime(f'RuntimeClass "{name}": the classes are not known yet: {classes.trouble or NO_ANSWER}')
+            raise UnknownRuntime(
+                f'RuntimeClass "{name}": the classes are not known yet: {classes.trouble or NO_ANSWER}'
+            )
         return classes.get("", name) if classes is not None else None
 
     def _handler_of(self, pod: Pod) -> Handler:

@@ -26,9 +26,7 @@ Later = Callable[[float, Callable[[], None]], Timer]
 class Outage:
     """One thing that may fail; `what` names it in the log: "list of Pod". Use it from the event loop."""
 
-    def __init__(
-        self, what: str, *, clock: Callable[[], float] = time.monotonic, later: Later | None = None
-    ) -> None:
+    def __init__(self, what: str, *, clock: Callable[[], float] = time.monotonic, later: Later | None = None) -> None:
         self._what = what
         self._clock = clock
         self._later = later

@@ -12,7 +12,6 @@ from nodeagent.api.outage import NO_ANSWER, Outage
 from nodeagent.api.wire import EventType
 from nodeagent.sources.merger import API, PodMerger
 
-
 BLIND_SECONDS = 30.0  # a node that has not known its pods for so long is not healthy
 
 

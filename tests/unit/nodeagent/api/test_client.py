@@ -59,7 +59,9 @@ async def test_each_status_becomes_its_error(
 async def test_an_error_that_is_no_status_keeps_its_text(make: Any, script: Any, client: ApiClient) -> None:
     """A proxy's error is raised with its text as message, on one line and not all of it."""
     script.answer(b"<html>\n  <body>bad gateway</body>" + b"x" * 5000, 502)
-    with pytest.raises(errors.ServerError, match=r"^the server answered 502: <html> <body>bad gateway</body>x+$") as caught:
+    with pytest.raises(
+        errors.ServerError, match=r"^the server answered 502: <html> <body>bad gateway</body>x+$"
+    ) as caught:
         await client.get(Pod, "a", "ns")
     assert len(caught.value.message) < 300
 

@@ -281,7 +281,9 @@ async def test_rubbish_never_empties_the_copy(make: Any, script: Any, mirror: An
     assert it.names == ["a"]
 
 
-async def test_a_server_whose_watches_do_not_work_is_listed_again(make: Any, script: Any, mirror: Any, naps: Any) -> None:
+async def test_a_server_whose_watches_do_not_work_is_listed_again(
+    make: Any, script: Any, mirror: Any, naps: Any
+) -> None:
     """After four failed watches in a row the copy is kept by lists, one a turn, with a watch tried in between."""
     script.answer(make.listing(5, make.config_map("a", 1)))
     for _ in range(4):

@@ -73,7 +73,7 @@ async def test_what_may_not_be_listed_may_still_be_read(make: Any, script: Any, 
     assert (await cache.get_config_map("ns", "a")).metadata.name == "a"
     script.answer(forbidden, 403)
     script.answer(forbidden, 403)
-    with pytest.raises(ObjectNotReady, match="waiting for the condition: configmaps is forbidden$"):
+    with pytest.raises(ObjectNotReady, match=r"waiting for the condition: configmaps is forbidden$"):
         await cache.get_config_map("ns", "a")
     await cache.close()
 

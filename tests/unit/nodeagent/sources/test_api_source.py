@@ -18,9 +18,11 @@ class Api:
     def __init__(self) -> None:
         self.events: asyncio.Queue[WatchEvent[Pod]] = asyncio.Queue()
         self.asked: list[dict[str, Any]] = []
+        self.was_asked = asyncio.Event()
 
     async def watch(self, kind: Any, namespace: Any, **query: Any) -> AsyncIterator[WatchEvent[Pod]]:
         self.asked.append({"kind": kind, "namespace": namespace, "field_selector": query["field_selector"]})
+        self.was_asked.set()
         while True:
             yield await self.events.get()
 
@@ -52,8 +54,7 @@ async def test_not_knowing_its_pods_is_trouble() -> None:
     now = 31.0
     assert source.trouble() == "the pods of this node are not known: its Node could not be read"
     node_synced.set()
-    while not api.asked:
-        await asyncio.sleep(0)
+    await api.was_asked.wait()
     assert source.trouble() == ""
     now = 62.0
     assert source.trouble() == "the pods of this node cannot be listed: no answer yet"
