@@ -171,6 +171,7 @@ class Agent:
     async def start(self) -> None:
         config = self.config
         build.refuse_swap(config)
+        build.credential_providers(config, None, NoTokens())  # a wrong configuration is told before anything is made
         config.options.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
         for directory in (config.options.state_dir, config.options.run_dir):
             # passed, but not looked into, by users of pods with users of their own: their root filesystems are below

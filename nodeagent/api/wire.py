@@ -68,7 +68,7 @@ class _Names(msgspec.Struct):
 
     name: str = ""
     namespace: str = ""
-    resourceVersion: str = ""
+    version: str = msgspec.field(name="resourceVersion", default="")
     annotations: dict[str, str] | None = None
 
 
@@ -166,14 +166,14 @@ def decode_event(kind: type[T], line: bytes) -> WatchEvent[T]:
             raise Unavailable(f"broken watch event: its object is a {found!r}, not a {kind.__name__}", Fault.MALFORMED)
         if kind_of_event is not EventType.BOOKMARK:
             item, key = _lenient(kind, event.object)
-        metadata = _metadata(item) if item is not None else _decode_identity(event.object).metadata
+        names = _decode_identity(event.object).metadata
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise Unavailable(f"broken watch event: {error}", Fault.MALFORMED) from error
     return WatchEvent(
         type=kind_of_event,
         object=item,
-        resource_version=metadata.resourceVersion or "",
-        initial_events_end=(metadata.annotations or {}).get(INITIAL_EVENTS_END) == "true",
+        resource_version=names.version,
+        initial_events_end=(names.annotations or {}).get(INITIAL_EVENTS_END) == "true",
         key=key,
     )
 

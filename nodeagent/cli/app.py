@@ -32,7 +32,7 @@ def _path(text: str | Path) -> Path:
     """Made absolute at the door: later the working directory may be another, and other programs get the path."""
     if not str(text) or "\0" in str(text):
         raise typer.BadParameter("an empty path" if not str(text) else "a path with a null byte")
-    return Path(os.path.abspath(text))
+    return Path(os.path.abspath(text))  # noqa: PTH100  # links stay
 
 
 ConfigOption = Annotated[

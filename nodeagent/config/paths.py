@@ -28,7 +28,7 @@ def resolve_document(document: msgspec.Struct, folder: Path) -> None:
 def resolve_options(options: Any) -> Any:
     """A dataclass of options with its paths absolute."""
     changes = {
-        field.name: Path(os.path.abspath(value))
+        field.name: Path(os.path.abspath(value))  # noqa: PTH100  # links stay
         for field in dataclasses.fields(options)
         if isinstance(value := getattr(options, field.name), Path)
     }
@@ -40,7 +40,7 @@ def _resolved(value: Any, kind: Any, folder: str) -> Any:
         resolve_document(value, Path(folder))
         return value
     if kind is FilePath or (kind is Program and "/" in value):
-        return os.path.normpath(os.path.join(folder, value)) if value else value
+        return os.path.normpath(Path(folder, value)) if value else value
     arguments = typing.get_args(kind)
     if isinstance(value, list) and arguments:
         return [_resolved(item, arguments[0], folder) for item in value]

@@ -92,6 +92,16 @@ async def nothing(request: web.Request) -> web.StreamResponse:
     return response
 
 
+def in_turn(*answers: Answer) -> Answer:
+    """One answer after the other, the last for good."""
+    left = list(answers)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await (left.pop(0) if len(left) > 1 else left[0])(request)
+
+    return answer
+
+
 def _status(code: int, reason: str, message: str) -> dict[str, object]:
     return {
         "kind": "Status",
@@ -258,7 +268,7 @@ class FaultyAPI:
         except (aiohttp.ClientError, ConnectionError):
             if request.transport is not None:
                 request.transport.abort()
-            raise
+            return web.Response(status=502)  # to nobody
         finally:
             self._live.pop(id(request), None)
 
