@@ -18,7 +18,7 @@ import msgspec
 
 from nodeagent.api import errors
 from nodeagent.api.backoff import Backoff, RetryPolicy
-from nodeagent.api.client import ApiClient
+from nodeagent.api.client import MAX_RETRY_AFTER_SECONDS, ApiClient
 from nodeagent.api.errors import ApiError, Fault, Unavailable
 from nodeagent.api.outage import Outage
 from nodeagent.api.resources import key_of, metadata_of
@@ -118,7 +118,7 @@ class Informer(Generic[T]):
                     await self._once()
                 except ApiError as error:
                     if not self._recover(error):
-                        await self._sleep(self._backoff.next_delay())
+                        await self._sleep(max(self._backoff.next_delay(), _asked_for(error)))
         finally:
             self._listing.close()
             self._watching.close()
@@ -152,6 +152,7 @@ class Informer(Generic[T]):
             field_selector=self._field_selector,
             label_selector=self._label_selector,
             resource_version="" if self._version_lost else self._version,
+            patient=False,  # it is told that there is no list, and why, while it waits
         )
         self._streaming = self._watch_list
         objects = {key_of(obj): obj for obj in listed.items}
@@ -318,6 +319,10 @@ def _put(objects: dict[Key, T], kind: EventType, obj: T) -> T | None:
 def _busy(error: ApiError) -> bool:
     """Nobody is there, or too many are: asking again at once would only add to it."""
     return error.status == 429 or (isinstance(error, Unavailable) and error.fault is Fault.REFUSED)
+
+
+def _asked_for(error: ApiError) -> float:
+    return min(error.retry_after_seconds or 0.0, MAX_RETRY_AFTER_SECONDS)
 
 
 async def _next(events: AsyncIterator[WatchEvent[T]]) -> WatchEvent[T]:

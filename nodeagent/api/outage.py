@@ -64,6 +64,11 @@ class Outage:
             log.warning("%s: %s", self._what, reason)
             self._remind_in(REPEAT_SECONDS)
 
+    def waits(self, reason: str) -> None:
+        """It has to wait for something else, which may well be there in a moment: told when it takes long."""
+        self.tried()
+        self._reason = reason
+
     def works(self) -> None:
         if self._told:
             log.info("%s: works again, after %.0f s", self._what, self.seconds)

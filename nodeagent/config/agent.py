@@ -17,7 +17,7 @@ class RuntimeSettings(msgspec.Struct):
     """
 
     type: str
-    path: str = ""
+    path: Program = Program("")
     args: list[str] = msgspec.field(default_factory=list)
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
     infraContainer: str = "auto"

@@ -41,7 +41,7 @@ def _agent(document: NodeAgentConfiguration) -> Iterator[Problem]:
     for handler, settings in document.runtimes.items():
         where = ("runtimes", handler)
         if settings.type == "oci":
-            if not settings.path.startswith("/"):
+            if "/" not in settings.path:
                 yield (*where, "path"), "a runtime of type oci needs the absolute path of its program"
             if settings.infraContainer not in ("auto", "always", "never"):
                 yield (*where, "infraContainer"), f"{settings.infraContainer!r} is none of auto, always, never"

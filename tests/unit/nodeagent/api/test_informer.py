@@ -314,6 +314,21 @@ async def test_an_absent_kind_may_count_as_empty(make: Any, script: Any, mirror:
         await asyncio.gather(it.task, return_exceptions=True)
 
 
+async def test_a_busy_server_is_left_alone_as_long_as_it_asks(
+    make: Any, script: Any, mirror: Any, naps: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """429 with Retry-After: told at once, asked again after that time, by a plain list."""
+    script.answer(make.failure(429, "TooManyRequests", "too many"), 429, {"Retry-After": "7"})
+    script.answer(make.listing(5, make.config_map("a", 1)))
+    it = mirror(watch_list=False)
+    it.start()
+    assert await it.until(1) == [("ADDED", "a", "1")]
+    assert naps.seconds == [7.0]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "list of ConfigMap: too many"
+    ]
+
+
 async def test_how_long_it_is_blind(make: Any, script: Any, mirror: Any) -> None:
     """From the first attempt on until there is a whole state; while the API refuses connections; not in between."""
     now = 100.0
