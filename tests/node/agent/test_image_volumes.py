@@ -104,7 +104,8 @@ def test_read_only_all_the_way_down(node: NodeUnderTest, tmp_path: Path) -> None
             {"name": "h", "mountPath": "/shallow", "readOnly": True},
             {"name": "h", "mountPath": "/deep", "readOnly": True, "recursiveReadOnly": "Enabled"},
         ]
-        script = "touch /shallow/below/x && echo shallow; touch /deep/below/y && echo deep; echo end; sleep 100000"
+        # one stream: what two wrote can come in another order
+        script = "exec 2>&1; touch /shallow/below/x && echo shallow; touch /deep/below/y && echo deep; echo end; sleep 100000"
         volumes = [{"name": "h", "hostPath": {"path": str(host)}}]
         node.apply(pod_object("deep", "sh", "-c", script, volumes=volumes, volumeMounts=mounts))
         node.running("deep")

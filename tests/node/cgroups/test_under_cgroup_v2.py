@@ -1,35 +1,29 @@
 """The same promises on a kernel with pure cgroup v2: User-Mode Linux, booted by hack/uml/run."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from uml import NOT_BOOTED, RUN, run_in_uml
 
 pytestmark = [
     pytest.mark.node,
     pytest.mark.skipif(os.environ.get("UML") == "1", reason="this is the inner run"),
-    pytest.mark.skipif(shutil.which("linux.uml") is None, reason="linux.uml is not installed (user-mode-linux)"),
 ]
 
-PROJECT = Path(__file__).resolve().parents[3]
 TESTS = Path(__file__).with_name("test_pod_cgroups.py")
+LARGE_XSTATE = Path(__file__).with_name("large_xstate.c")
 
 
 @pytest.mark.timeout(300)
 def test_pod_cgroups_on_cgroup_v2() -> None:
     """Every test of test_pod_cgroups.py passes inside a kernel whose only hierarchy is cgroup v2."""
-    inner = [sys.executable, "-m", "pytest", str(TESTS), "-q", "-p", "no:cacheprovider", "-W", "ignore"]
-    done = subprocess.run(
-        [PROJECT / "hack/uml/run", "--timeout", "240", "--", *inner],
-        cwd=PROJECT,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    pytest_inside = (sys.executable, "-m", "pytest", str(TESTS), "-q", "-p", "no:cacheprovider", "-W", "ignore")
+    done = run_in_uml(*pytest_inside, seconds=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "9 passed" in done.stdout
 
@@ -40,12 +34,7 @@ def test_the_harness_passes_status_and_output_on(command: str, status: int, tmp_
     """hack/uml/run answers the inner command's exit status, output and files, and the machine's own tree is untouched."""
     mark = Path(f"/var/tmp/{tmp_path.name}-mark")
     script = f"touch {mark}; grep cgroup2 /proc/mounts; echo kept > $UML_OUT/file; {command}"
-    done = subprocess.run(
-        [PROJECT / "hack/uml/run", "--timeout", "60", "--out", tmp_path / "out", "--", "sh", "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_in_uml("sh", "-c", script, seconds=60, options=["--out", str(tmp_path / "out")])
     assert (done.returncode, done.stdout) == (status, "none /sys/fs/cgroup cgroup2 rw,relatime 0 0\n")
     assert (tmp_path / "out/file").read_text() == "kept\n"
     assert not mark.exists()
@@ -54,11 +43,39 @@ def test_the_harness_passes_status_and_output_on(command: str, status: int, tmp_
 @pytest.mark.timeout(60)
 def test_the_harness_ends_on_time() -> None:
     """A command that hangs is killed with its kernel; the status is 124 and no kernel process stays."""
-    done = subprocess.run(
-        [PROJECT / "hack/uml/run", "--timeout", "6", "--", "sh", "-c", "echo started; sleep 1000"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_in_uml("sh", "-c", "echo started; sleep 1000", seconds=6)
     assert (done.returncode, done.stdout) == (124, "started\n")
     assert "not done after 6 s" in done.stderr
+
+
+@pytest.mark.timeout(60)
+def test_a_kernel_that_ends_early_is_no_kernel_that_cannot_boot() -> None:
+    """Status 123, which fails a test; only what never came up counts as not tested."""
+    done = run_in_uml("sh", "-c", "echo o > /proc/sysrq-trigger; sleep 60", seconds=50)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (123, "uml: the kernel ended before the command did")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(platform.machine() != "x86_64" or shutil.which("cc") is None, reason="x86-64 and a C compiler")
+def test_a_processor_with_a_larger_state(tmp_path: Path) -> None:
+    """As on processors with AMX (large_xstate.c plays the host): without xstate.c the kernel does not come up, and the
+    harness says why; with it the kernel boots, and floating point inside is right across system calls."""
+    host = tmp_path / "host.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(host), str(LARGE_XSTATE)], check=True, timeout=60)
+    if " amx_tile" not in Path("/proc/cpuinfo").read_text():  # there it is always preloaded
+        alone = subprocess.run(
+            [RUN, "--timeout", "50", "--", "true"],
+            env={**os.environ, "LD_PRELOAD": str(host)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert alone.returncode == NOT_BOOTED, alone.stdout + alone.stderr
+        why = "uml: the kernel does not come up here: userspace - ptrace set fp regs failed, errno = 14"
+        assert alone.stderr.splitlines()[-1] == why
+    sums = "import os; x = 1.5\nfor i in range(2000): x = x * 1.25 % 7.0; os.getppid()\nprint(x)"
+    done = run_in_uml(
+        sys.executable, "-c", sums, seconds=50, options=["--xstate"], environment={"LD_PRELOAD": str(host)}
+    )
+    outside = subprocess.run([sys.executable, "-c", sums], capture_output=True, text=True, check=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, outside.stdout), done.stderr

@@ -1,0 +1,18 @@
+"""What the whole suite shares: what could not be tested on this machine is said at the end, by name."""
+
+import os
+from typing import Any
+
+MARK = "NOT TESTED: "
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """List what was skipped for want of a component; hack/test repeats it on its last lines (NODEAGENT_NOT_TESTED)."""
+    reasons = {str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", ()) if report.longrepr}
+    found = sorted({MARK + reason.partition(MARK)[2] for reason in reasons if MARK in reason})
+    for line in found:
+        terminalreporter.write_line(line)
+    collected = os.environ.get("NODEAGENT_NOT_TESTED")
+    if collected and found:
+        with open(collected, "a") as file:
+            file.writelines(f"{line}\n" for line in found)
