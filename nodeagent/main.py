@@ -536,7 +536,10 @@ class Agent:
             tasks.create_task(static.run(), name=f"source {name}")
         if client is None or self.node_informer is None:
             return
-        self.api_source = ApiSource(client, self.config.node_name, self.merger, self.node_informer.synced)
+        node = self.node_informer
+        self.api_source = ApiSource(
+            client, self.config.node_name, self.merger, node.synced, node_trouble=lambda: node.trouble
+        )
         tasks.create_task(self.api_source.run(), name="source api")
 
     # -- HTTPS endpoint ------------------------------------------------------------------------------------------------

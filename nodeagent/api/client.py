@@ -174,7 +174,9 @@ class ApiClient:
                         raise _error(response, await response.read())
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise translate(error) from error
-            if response.content_type != "application/json":  # what a proxy in between says when the API is gone
+            if (
+                response.headers.get("Content-Type") and response.content_type != "application/json"
+            ):  # what a proxy in between says when the API is gone
                 raise Unavailable(f"the answer to a watch is {response.content_type}", Fault.MALFORMED)
             opened()
             async for line in _lines(response, timeout_seconds + WATCH_GRACE_SECONDS):

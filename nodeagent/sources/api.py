@@ -16,7 +16,10 @@ BLIND_SECONDS = 30.0  # a node that has not known its pods for so long is not he
 
 
 class ApiSource:
-    """Feeds the merger from a watch of the own pods; `node_synced` returns when the own Node was first looked for."""
+    """Feeds the merger from a watch of the own pods; `node_synced` returns when the own Node was first looked for.
+
+    `node_trouble`: why it could not be, as yet.
+    """
 
     def __init__(
         self,
@@ -25,12 +28,14 @@ class ApiSource:
         merger: PodMerger,
         node_synced: Callable[[], Awaitable[None]],
         *,
+        node_trouble: Callable[[], str] = str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.informer: Informer[Pod] = Informer(client, Pod, field_selector=f"spec.nodeName={node_name}", clock=clock)
         self._merger = merger
         self._node_synced = node_synced
         self._complete = False
+        self._node_trouble = node_trouble
         # admission looks at the Node's labels: pods are not judged by those of a Node that could not be read
         self._waiting = Outage(f"pods of {node_name}: not asked for before its Node could be read", clock=clock)
 
@@ -39,7 +44,9 @@ class ApiSource:
         if max(self._waiting.seconds, self.informer.blind_seconds) < BLIND_SECONDS:
             return ""
         if self._waiting.since is not None:
-            return "the pods of this node are not known: its Node could not be read"
+            return (
+                f"the pods of this node are not known, its Node could not be read: {self._node_trouble() or NO_ANSWER}"
+            )
         return f"the pods of this node cannot be listed: {self.informer.trouble or NO_ANSWER}"
 
     async def run(self) -> None:

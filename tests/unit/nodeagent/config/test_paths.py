@@ -61,7 +61,7 @@ def test_a_file(folder: Path) -> None:
         **AGENT,
         "runtimes": {"a": {"type": "oci", "path": "bin/runc"}, "b": {"type": "oci", "path": "/bin/crun"}},
         "cni": {"confDir": "cni", "binDirs": ["cni/bin", "/opt/cni/bin"], "cacheDir": "cache", "ipamDir": "ipam"},
-        "registries": {"r": {"certsDir": "certs"}},
+        "registries": {"r.example": {"certsDir": "certs"}},
         "conmon": "conmon",
         "imageCredentialProviderConfig": "p.yaml",
         "imageCredentialProviderBinDir": "p",
@@ -78,7 +78,7 @@ def test_a_file(folder: Path) -> None:
     assert {name: runtime.path for name, runtime in own.runtimes.items()} == {"a": f"{etc}/bin/runc", "b": "/bin/crun"}
     assert (own.cni.confDir, own.cni.binDirs) == (f"{etc}/cni", [f"{etc}/cni/bin", "/opt/cni/bin"])
     assert (own.cni.cacheDir, own.cni.ipamDir) == (f"{etc}/cache", f"{etc}/ipam")
-    assert own.registries["r"].certsDir == f"{etc}/certs"
+    assert own.registries["r.example"].certsDir == f"{etc}/certs"
     assert own.conmon == "conmon", "a bare name is looked for on PATH"
     assert (own.imageCredentialProviderConfig, own.imageCredentialProviderBinDir) == (f"{etc}/p.yaml", f"{etc}/p")
 

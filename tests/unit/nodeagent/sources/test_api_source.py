@@ -45,14 +45,21 @@ async def test_not_knowing_its_pods_is_trouble() -> None:
         await node_synced.wait()
 
     listed: asyncio.Queue[Any] = asyncio.Queue()
-    source = ApiSource(api, "n1", PodMerger(listed.put_nowait, ["api"], events=None), ready, clock=lambda: now)
+    source = ApiSource(
+        api,
+        "n1",
+        PodMerger(listed.put_nowait, ["api"], events=None),
+        ready,
+        node_trouble=lambda: "no rights",
+        clock=lambda: now,
+    )
     assert source.trouble() == ""
     task = asyncio.create_task(source.run())
     await asyncio.sleep(0)
     now = 29.0
     assert source.trouble() == ""
     now = 31.0
-    assert source.trouble() == "the pods of this node are not known: its Node could not be read"
+    assert source.trouble() == "the pods of this node are not known, its Node could not be read: no rights"
     node_synced.set()
     await api.was_asked.wait()
     assert source.trouble() == ""
