@@ -79,6 +79,8 @@ class ApiClient:
         self._timeout_seconds = timeout_seconds
         self._sleep = sleep
         self._warned: set[str] = set()
+        # Whether the server takes requests for streaming lists, as far as its clients have found out: they share the answer.
+        self.streams_lists = True
 
     def sharing(self, *, qps: float, burst: int, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> "ApiClient":
         """Return a client with a limit and deadline of its own over the same connections (events, heartbeats)."""

@@ -140,6 +140,7 @@ class Informer(Generic[T]):
             await self._watch()
             return
         self._listing.tried()
+        self._streaming = self._streaming and self._client.streams_lists
         if self._streaming:
             await self._watch_initial()
         else:
@@ -231,10 +232,11 @@ class Informer(Generic[T]):
             if retry:
                 return True
         if self._streaming:
-            # Any error of a streaming list: a plain list may do. For good if the server rejects the request itself or does
-            # not know it, else until something has to be listed anew.
+            # Any error of a streaming list: a plain list may do. For good, and for every kind, if the server rejects the
+            # request itself or does not know it; else until something has to be listed anew.
             log.info("streaming list of %s: %s; asking for a plain list", self._name, error)
-            self._watch_list = self._watch_list and error.status not in (400, 422)
+            if error.status in (400, 422):
+                self._client.streams_lists = False
             self._streaming = False
             if not _busy(error):
                 return True

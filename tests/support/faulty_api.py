@@ -252,6 +252,10 @@ class FaultyAPI:
         self._cut_all()
         await self._runner.cleanup()
         await self._session.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def _cut_all(self) -> None:
         for request in self._live.values():

@@ -240,6 +240,10 @@ async def test_a_stream_without_an_end_is_given_up(
     await script.asked(5)
     assert it.said == [("ADDED", "a", "4")]
     assert ["sendInitialEvents" in request.query for request in script.seen] == [True, False, False, False, False]
+    script.answer(make.listing(8))
+    mirror().start()
+    await script.asked(6)
+    assert "sendInitialEvents" not in script.seen[5].query, "what one has found out, others need not"
 
 
 async def test_a_refusing_server_is_asked_for_a_stream_again_when_all_is_listed_anew(

@@ -15,6 +15,8 @@ from nodeagent.sources.merger import PodMerger
 class Api:
     """Watches only, from a queue."""
 
+    streams_lists = True
+
     def __init__(self) -> None:
         self.events: asyncio.Queue[WatchEvent[Pod]] = asyncio.Queue()
         self.asked: list[dict[str, Any]] = []
