@@ -1,13 +1,14 @@
 """Which registries are reached how: mirrors, plain HTTP, certificates; and at which places an image is asked for.
 
 A mirror is a registry like any other, with an entry of its own for how it is reached; that entry's mirrors are not followed. A
-mirror without an entry is reached like the registry whose mirror it is. Without any configured registry the machine's own
-files under /etc/containers count (containers-registries.conf(5)); with one, only what is configured here.
+mirror without an entry is reached like the registry whose mirror it is; one on this machine also without TLS. Without any
+configured registry the machine's own files under /etc/containers count (containers-registries.conf(5)); with one, only what
+is configured here.
 """
 
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtimes.errors import InvalidArgument
@@ -78,7 +79,10 @@ class Registries:
                 tag=reference.tag,
                 digest=reference.digest,
             )
-            yield self._place(there, self.for_repository(there.repository) or entry, mirror=True)
+            own = self.for_repository(there.repository)
+            place = self._place(there, own or entry, mirror=True)
+            # what nobody configured on this machine is spoken to without TLS, as everywhere
+            yield place if own is not None else replace(place, insecure=place.insecure or is_loopback(there.host))
 
     def _place(self, reference: Reference, entry: Registry | None, *, mirror: bool = False) -> Place:
         if entry is None:  # on this machine it is spoken to without TLS though nobody said so, as everywhere

@@ -57,6 +57,16 @@ def places(registries: dict[str, dict[str, Any]], image: str) -> list[tuple[str,
             id="a mirror's own entry",
         ),
         pytest.param(
+            {"gcr.io": {"mirrors": ("127.0.0.1:5000", "m.example")}},
+            "gcr.io/a:1",
+            [
+                ("127.0.0.1:5000/a:1", True, "", True),
+                ("m.example/a:1", False, "", True),
+                ("gcr.io/a:1", False, "", False),
+            ],
+            id="mirrors without entries, one of them on this machine",
+        ),
+        pytest.param(
             {
                 "gcr.io": {"mirrors": ("m:1", "m:2"), "insecure": True},
                 "m:1": {"certs_dir": Path("/ca"), "mirrors": ("far:1",)},
