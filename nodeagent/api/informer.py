@@ -81,6 +81,7 @@ class Informer(Generic[T]):
         self._absent_is_empty = absent_is_empty
         self._failed_watches = 0  # in a row
         self._trial: asyncio.TimerHandle | None = None
+        self._taken = False  # the server has taken the request for a stream
         self._name = f"{kind.__name__} {field_selector}".rstrip()
         self._listing = Outage(f"list of {self._name}", clock=clock)
         self._watching = Outage(f"watch of {self._name}", clock=clock)
@@ -190,10 +191,11 @@ class Informer(Generic[T]):
 
     async def _watch_initial(self) -> None:
         objects: dict[Key, T] = {}
+        self._taken = False
         try:
             async with _closing(self._events(initial=True)) as events:
                 while not self._listed:
-                    event = await _next(events)
+                    event = await self._next_initial(events)
                     if event.initial_events_end:
                         self._replace(objects, event.resource_version)
                         self._watch_works()
@@ -206,8 +208,21 @@ class Informer(Generic[T]):
         finally:
             self._cancel_trial()
 
+    async def _next_initial(self, events: AsyncIterator[WatchEvent[T]]) -> WatchEvent[T]:
+        try:
+            async with asyncio.timeout(BOOKMARK_SECONDS):
+                return await anext(events)
+        except TimeoutError:
+            if not self._taken:
+                raise Unavailable("the API server did not answer in time", Fault.TIMEOUT) from None
+            # it took the request but does not know the parameters: as good as a rejection
+            raise errors.BadRequest(400, "", "the server sends no end of the initial events") from None
+        except StopAsyncIteration:
+            raise Unavailable("the watch ended before the initial state was complete", Fault.RESET) from None
+
     def _opened(self) -> None:
         """The server has taken a watch. What it sends may be rubbish still, so it is on trial for a moment."""
+        self._taken = True
         self._cancel_trial()
         if self._listed:
             self._trial = asyncio.get_running_loop().call_later(SHORT_WATCH_SECONDS, self._watch_works)
@@ -290,6 +305,8 @@ class Informer(Generic[T]):
             self._version = event.resource_version
         obj = event.object
         if obj is None:
+            if event.type is EventType.DELETED and (gone := self._objects.pop(event.key, None)) is not None:
+                self._notify(EventType.DELETED, gone, None)
             return
         old = _put(self._objects, event.type, obj)
         if event.type is not EventType.DELETED:
@@ -325,17 +342,6 @@ def _busy(error: ApiError) -> bool:
 
 def _asked_for(error: ApiError) -> float:
     return min(error.retry_after_seconds or 0.0, MAX_RETRY_AFTER_SECONDS)
-
-
-async def _next(events: AsyncIterator[WatchEvent[T]]) -> WatchEvent[T]:
-    try:
-        async with asyncio.timeout(BOOKMARK_SECONDS):
-            return await anext(events)
-    except TimeoutError:
-        # it took the request but does not know the parameters: as good as a rejection
-        raise errors.BadRequest(400, "", "the server sends no end of the initial events") from None
-    except StopAsyncIteration:
-        raise Unavailable("the watch ended before the initial state was complete", Fault.RESET) from None
 
 
 @contextlib.asynccontextmanager

@@ -285,6 +285,39 @@ async def test_rubbish_never_empties_the_copy(make: Any, script: Any, mirror: An
     assert it.names == ["a"]
 
 
+async def test_events_of_objects_that_cannot_be_decoded(make: Any, script: Any, mirror: Any) -> None:
+    """A change that cannot be read leaves the object as it was; that it is gone can be read all the same."""
+    script.answer(make.listing(5, make.config_map("a", 1), make.config_map("b", 2)))
+    script.watch(
+        make.event("MODIFIED", make.config_map("a", 6, data=7)),
+        make.event("DELETED", make.config_map("b", 7, data=7)),
+        end="stay",
+    )
+    it = mirror(watch_list=False)
+    it.start()
+    assert await it.until(3) == [("ADDED", "a", "1"), ("ADDED", "b", "2"), ("DELETED", "b", "2")]
+    assert it.names == ["a"]
+
+
+async def test_a_stream_that_is_not_answered_may_come_later(
+    make: Any, script: Any, mirror: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer at all says nothing of streams: the next time of need one is asked for again."""
+    monkeypatch.setattr("nodeagent.api.informer.BOOKMARK_SECONDS", 1.0)
+
+    async def silent(request: Any) -> Any:
+        await script.release.wait()
+
+    script.watches.append(silent)
+    script.answer(make.listing(5))
+    script.watch(make.failure(410, "Gone"), status=410)
+    script.watch(make.bookmark(9, end=True), end="stay")
+    it = mirror()
+    it.start()
+    await script.asked(4)
+    assert ["sendInitialEvents" in request.query for request in script.seen] == [True, False, False, True]
+
+
 async def test_a_server_whose_watches_do_not_work_is_listed_again(
     make: Any, script: Any, mirror: Any, naps: Any
 ) -> None:
