@@ -220,9 +220,7 @@ class _Watches(Generic[V]):
                 async with asyncio.timeout(self._first_sync_seconds):
                     await informer.synced()
             except TimeoutError:
-                raise ObjectNotReady(
-                    f"failed to sync {self._noun} cache: timed out waiting for the condition"
-                ) from None
+                return await self._read(namespace, name, informer.trouble)
         obj = informer.get(namespace, name)
         if obj is None:
             raise errors.not_found(f"{self._noun}s", name)
@@ -230,6 +228,18 @@ class _Watches(Generic[V]):
             watch.frozen = obj
             watch.stop()
         return obj
+
+    async def _read(self, namespace: str, name: str, trouble: str) -> V:
+        """The object, by a read of its own: where lists are refused, that may still be allowed."""
+        text = f"failed to sync {self._noun} cache: timed out waiting for the condition"
+        if not trouble:
+            raise ObjectNotReady(text) from None
+        try:
+            return await self._client.get(self._kind, name, namespace)
+        except errors.NotFound:
+            raise
+        except errors.ApiError as error:
+            raise ObjectNotReady(f"{text}: {trouble}") from error
 
     async def close(self) -> None:
         tasks = [task for watch in self._watches.values() if (task := self._drop(watch))]

@@ -46,7 +46,7 @@ async def test_unknown_and_missing_objects(make: Any, script: Any, cache: Object
     """Not registered and not existing are told apart, in the upstream words."""
     with pytest.raises(ObjectNotReady, match=r'^object "ns"/"x" not registered$'):
         await cache.get_secret("ns", "x")
-    script.answer(make.listing(5))
+    script.answer(make.listing(5, kind="Secret"))
     script.watch(end="stay")
     cache.register(pod("p", secrets=("x",)))
     with pytest.raises(errors.NotFound, match=r'^secrets "x" not found$'):
@@ -60,6 +60,21 @@ async def test_a_slow_api_gives_up_the_wait(client: Any, noun: str, secrets: tup
     cache.register(pod("p", *(() if secrets else ("a",)), secrets=secrets))
     with pytest.raises(ObjectNotReady, match=f"^failed to sync {noun} cache: timed out waiting for the condition$"):
         await (cache.get_secret("ns", "a") if secrets else cache.get_config_map("ns", "a"))
+    await cache.close()
+
+
+async def test_what_may_not_be_listed_may_still_be_read(make: Any, script: Any, client: Any) -> None:
+    """Where lists of an object are refused, it is read by itself; where that is refused too, the reader is told why."""
+    cache = ObjectCache(client, first_sync_seconds=0.5)
+    forbidden = make.failure(403, "Forbidden", "configmaps is forbidden")
+    for answer in ((forbidden, 403), (make.config_map("a", 1), 200)):
+        script.answer(*answer)
+    cache.register(pod("p", "a"))
+    assert (await cache.get_config_map("ns", "a")).metadata.name == "a"
+    script.answer(forbidden, 403)
+    script.answer(forbidden, 403)
+    with pytest.raises(ObjectNotReady, match=r"waiting for the condition: configmaps is forbidden$"):
+        await cache.get_config_map("ns", "a")
     await cache.close()
 
 
@@ -91,7 +106,7 @@ async def test_immutable_objects_are_read_once(make: Any, script: Any, cache: Ob
 
 async def test_secrets_end_with_their_last_pod(make: Any, script: Any, cache: ObjectCache) -> None:
     """The last pod takes a secret's watch with it; a pod that drops the reference counts as gone."""
-    script.answer(make.listing(5, make.config_map("s", 1)))
+    script.answer(make.listing(5, make.config_map("s", 1), kind="Secret"))
     script.watch(end="stay")
     cache.register(pod("p1", secrets=("s",)))
     cache.register(pod("p2", secrets=("s",)))
