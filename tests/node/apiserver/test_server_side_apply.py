@@ -104,10 +104,10 @@ def test_nothing_new_writes_nothing(kubectl: Any) -> None:
 def test_who_else_writes(kubectl: Any) -> None:
     """annotate, label, edit and set image own what they change, and an apply that disagrees is told so."""
     apply(kubectl, POD)
-    kubectl("annotate", "pod", "web", "n=v")
+    kubectl("annotate", "pod", "web", "note=v")
     kubectl("label", "pod", "web", "l=v")
     kubectl("set", "image", "pod/web", "main=busybox:2")
-    kubectl("edit", "pod", "web", env={"KUBE_EDITOR": 'sed -i "s/n: v$/n: edited/"'})
+    kubectl("edit", "pod", "web", env={"KUBE_EDITOR": 'sed -i "s/note: v$/note: edited/"'})
     found = owners(shown(kubectl, "pod", "web"))
     image = {"f:spec": {"f:containers": {'k:{"name":"main"}': {"f:image": {}}}}}
     # programs before 1.21 say no name for these; their User-Agent does
@@ -119,7 +119,7 @@ def test_who_else_writes(kubectl: Any) -> None:
     apply(kubectl, POD, "--force-conflicts")
     pod = kubectl.json("get", "pod", "web")
     assert pod["spec"]["containers"][0]["image"] == "busybox:1"
-    assert (pod["metadata"]["labels"], pod["metadata"]["annotations"]) == ({"l": "v"}, {"n": "edited"})
+    assert (pod["metadata"]["labels"], pod["metadata"]["annotations"]) == ({"l": "v"}, {"note": "edited"})
 
 
 def test_dry_run_and_diff(kubectl: Any) -> None:
