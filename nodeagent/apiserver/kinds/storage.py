@@ -5,7 +5,7 @@ from typing import Any, Final
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
-from nodeagent.apiserver.errors import FieldError, duplicate, forbidden, invalid, not_supported, required
+from nodeagent.apiserver.errors import ApiError, FieldError, duplicate, forbidden, invalid, not_supported, required
 from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, name_of
 from nodeagent.apiserver.kinds.pods.validation.resources import amount
@@ -31,6 +31,9 @@ _OLD_ANNOTATIONS: Final = {
 }
 _CLAIM_TEXT: Final = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+)
+_CANNOT_GROW: Final = (
+    "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
 )
 _CSI_DRIVER_DEFAULTS: Final[Object] = {
     "attachRequired": True,
@@ -137,6 +140,16 @@ class PersistentVolumeClaimKind(Kind):
             default = _default_class(ctx)
             if default:
                 obj["spec"]["storageClassName"] = default
+
+    @override
+    def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
+        super().prepare_update(new, old, ctx, subresource)
+        if subresource is None and _grows(new["spec"], old):
+            storage_class = new["spec"].get("storageClassName") or ""
+            found = ctx.get("storageclasses.storage.k8s.io", "", storage_class) if storage_class else None
+            same = storage_class == (old["spec"].get("storageClassName") or "")
+            if not same or not (found or {}).get("allowVolumeExpansion"):
+                raise ApiError.forbidden("persistentvolumeclaims", ctx.name, _CANNOT_GROW)
 
     @override
     def validate(self, obj: Object) -> list[FieldError]:
@@ -337,6 +350,16 @@ def _fixed_part(spec: Object, before: Object, *, bound: bool) -> Object:
     if not before.get("storageClassName"):
         fixed.pop("storageClassName", None)
     return fixed
+
+
+def _grows(spec: Object, old: Object) -> bool:
+    """Whether a bound claim asks for more than it did; one that is not bound may change nothing of the kind anyway."""
+    wanted, had = _requested(spec), _requested(old["spec"])
+    bound = (old.get("status") or {}).get("phase") == "Bound"
+    try:
+        return bound and None not in (wanted, had) and quantity.parse(wanted) > quantity.parse(had)
+    except quantity.InvalidQuantity:
+        return False
 
 
 def _requested(spec: Object) -> Any:

@@ -123,6 +123,31 @@ def test_the_last_of_two_counts() -> None:
     assert decode(b'{"a": 1, "a": 2}', "application/json") == {"a": 2}
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (rb'"\ud800"', "\ufffd"),
+        (rb'"a\udc00b"', "a\ufffdb"),
+        (rb'"\ud83d\ude00"', "\U0001f600"),
+        (b'"\xff"', "\ufffd"),
+        (b'"\xc3\xa9"', "é"),
+        (rb'["\ud800", 1.0]', ["\ufffd", 1.0]),
+    ],
+)
+def test_what_is_no_unicode(text: bytes, expected: Any) -> None:
+    """Half a surrogate pair and bytes that are no UTF-8 are replaced, as Go does; they are no error."""
+    assert decode(b'{"a": ' + text + b"}", "application/json") == {"a": expected}
+    assert decode_patch(b'{"a": ' + text + b"}", "application/merge-patch+json").content == {"a": expected}
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_words_that_are_no_numbers(word: str) -> None:
+    """Python's words for numbers are no JSON."""
+    with pytest.raises(ApiError) as caught:
+        decode(f'{{"a": "\\ud800", "b": {word}}}'.encode(), "application/json")
+    assert caught.value.code == 400
+
+
 def test_numbers_of_patches() -> None:
     """A strategic patch is carried out on values, where a whole number is an integer; the others keep the text."""
     body = b'{"a": [1.0, {"b": 1e3}, 1.50, 7]}'

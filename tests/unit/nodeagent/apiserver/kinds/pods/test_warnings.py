@@ -95,7 +95,7 @@ def expression(key: str, *values: str) -> Any:
                 ]
             },
             [
-                "spec.volumes[0].gitRepo: deprecated in v1.11",
+                "spec.volumes[0].gitRepo: deprecated in v1.11, and disabled by default in v1.33+",
                 "spec.volumes[1].rbd: deprecated in v1.28, non-functional in v1.31+",
             ],
         ),
