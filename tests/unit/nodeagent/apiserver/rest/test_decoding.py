@@ -118,6 +118,18 @@ def test_fields_that_come_twice(body: bytes, paths: tuple[str, ...]) -> None:
     assert duplicate_fields(body, "application/yaml") == ()
 
 
+def test_what_an_applied_configuration_says_twice() -> None:
+    """With the line of each repetition, as YAML libraries of Go tell it."""
+    body = b"kind: ConfigMap\nmetadata:\n  name: x\n  name: y\ndata: {a: '1', a: '2'}\nkind: ConfigMap\n"
+    assert duplicate_fields(body, "application/apply-patch+yaml") == (
+        'line 4: key "name" already set in map',
+        'line 5: key "a" already set in map',
+        'line 6: key "kind" already set in map',
+    )
+    for broken in (b"", b"a: [", b"- 1\n"):
+        assert duplicate_fields(broken, "application/apply-patch+yaml") == ()
+
+
 def test_the_last_of_two_counts() -> None:
     """As with every JSON decoder of Kubernetes."""
     assert decode(b'{"a": 1, "a": 2}', "application/json") == {"a": 2}
