@@ -82,18 +82,21 @@ def _kinds() -> Iterable[tuple[str, str]]:
     from nodeagent.apiserver.registry.builtin import RESOURCES
 
     for resource in RESOURCES:
-        yield f"{resource.group_version} {resource.kind}", _model(resource.model)
+        yield f"{resource.group_version} {resource.kind}", _type_of(resource.group_version, resource.kind)
         for sub in resource.subresources:
-            if sub.model is not None:
+            if sub.own_body:
                 version = sub.version or resource.version
                 group = resource.group if sub.group is None else sub.group
-                yield f"{group}/{version} {sub.kind}".removeprefix("/"), _model(sub.model)
+                group_version = f"{group}/{version}".removeprefix("/")
+                yield f"{group_version} {sub.kind}", _type_of(group_version, sub.kind)
     for kind in OPTIONS:
         yield f"v1 {kind}", f"meta.v1.{kind}"
 
 
-def _model(model: type) -> str:
-    return model.__module__.rpartition(".")[2].replace("_", ".") + "." + model.__name__
+def _type_of(group_version: str, kind: str) -> str:
+    """`storage.k8s.io/v1`, `CSINode` -> `storage.v1.CSINode`."""
+    group, _, version = group_version.rpartition("/")
+    return f"{group.partition('.')[0] or 'core'}.{version}.{kind}"
 
 
 def _short(definition: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -102,8 +102,17 @@ class Engine:
 
     def opened(self, resource: Resource, stored: Stored) -> Object:
         """A copy of a stored object in the form that rules work on."""
+        return self._worked(resource, stored.decode())
+
+    def opened_apart(self, resource: Resource, stored: Stored) -> tuple[Object, Any]:
+        """As ``opened``, but who owns what is not in it: that comes second."""
+        obj = stored.decode()
+        entries = obj["metadata"].pop("managedFields", None)
+        return self._worked(resource, obj), entries
+
+    def _worked(self, resource: Resource, obj: Object) -> Object:
         found = struct_for(resource.group_version, resource.kind)
-        return work_form(found, stored.decode()) if found else stored.decode()
+        return work_form(found, obj) if found else obj
 
     def written(self, resource: Resource, obj: Object) -> Object:
         """A copy of ``obj`` in the form that is stored and answered."""

@@ -42,7 +42,10 @@ def patch(
     if current is None:
         raise ApiError.not_found(resource.id, ctx.name)
     document = _document(resource, current)
+    aside = None if _of_owners(change) else document["metadata"].pop("managedFields", None)
     new = patched(resource, document, change.type, change.content, ctx, options)
+    if aside is not None:
+        new["metadata"]["managedFields"] = aside
     settle_namespace(new, ctx)
     check_name(new, ctx)
     dedup_owners(new, ctx, patched=True)
@@ -51,6 +54,14 @@ def patch(
     return replace(
         engine, engine.stored_as(resource), new, current, ctx, engine.writer(resource, ctx, options, subresource)
     )
+
+
+def _of_owners(change: Patch) -> bool:
+    """Whether a patch may say something of ``managedFields``; most do not, and need not carry them along."""
+    if change.type == "json" or not isinstance(change.content, dict):
+        return True
+    metadata = change.content.get("metadata")
+    return isinstance(metadata, dict) and "managedFields" in metadata
 
 
 def _document(resource: Resource, current: Stored) -> Object:

@@ -60,10 +60,10 @@ def replace(
         raise ApiError.invalid(resource.plural, resource.group, ctx.name, wrong)
     if expected and expected != "0" and expected != str(current.revision):
         raise ApiError.conflict(resource.id, ctx.name, STALE)
-    old = engine.opened(resource, current)
-    metadata.check_uid(new, old, resource)
     # kept apart until the end: who owns what is no part of what is compared, defaulted and validated
-    owned, stated = (obj["metadata"].pop("managedFields", None) for obj in (old, new))
+    old, owned = engine.opened_apart(resource, current)
+    stated = new["metadata"].pop("managedFields", None)
+    metadata.check_uid(new, old, resource)
     metadata.restore(new, old, silent=subresource is not None)
     new = _allowed(resource, new, old, subresource)
     hooks = engine.hooks_for(resource.id)

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from nodeagent.apiserver.registry.table import NAME_AND_CREATED, TableView
 from nodeagent.apiserver.storage.stored import Index
 
@@ -20,14 +18,14 @@ SUBRESOURCE_WRITE = ("get", "patch", "update")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subresource:
     """A path below an object. ``kind`` "" is the parent's; ``group`` and ``version`` only where they are not the
-    parent's. ``stored``: reads and writes the parent object itself."""
+    parent's. ``stored``: reads and writes the parent object itself. ``own_body``: its bodies are objects of its kind."""
 
     name: str
     verbs: tuple[str, ...]
     kind: str = ""
     group: str | None = None
     version: str = ""
-    model: type[msgspec.Struct] | None = None
+    own_body: bool = False
     stored: bool = False
 
 
@@ -56,7 +54,6 @@ class Resource:
 
     plural: str
     kind: str
-    model: type[msgspec.Struct]
     group: str = ""
     version: str = "v1"
     singular: str = ""

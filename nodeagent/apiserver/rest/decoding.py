@@ -61,7 +61,7 @@ def _value(data: bytes, content_type: str, *, kind: str) -> Any:
     match media_type(content_type):
         case "" | "application/json" | "text/json":
             try:
-                return _JSON.decode(data)
+                return _load(data)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 wrong = go_json.syntax_error(data) or str(error)
                 raise _unrecognized(data, kind, f"couldn't get version/kind; json parse error: {wrong}") from error
@@ -72,6 +72,35 @@ def _value(data: bytes, content_type: str, *, kind: str) -> Any:
     accepted = f"{JSON}, {YAML}, {PROTOBUF}"
     message = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
     raise ApiError(415, "UnsupportedMediaType", message, details={})
+
+
+def _load(data: bytes) -> Any:
+    """JSON as Go reads it: what is no Unicode in a text is U+FFFD there, and no error."""
+    try:
+        return _JSON.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        if go_json.syntax_error(data):
+            raise
+        try:
+            text = data.decode("utf-8", errors="replace")
+            return _unicode(json.loads(text, parse_float=Number, parse_constant=_no_json))
+        except ValueError as error:
+            raise msgspec.DecodeError(str(error)) from error
+
+
+def _no_json(word: str) -> Any:
+    raise ValueError(f"invalid character '{word[0]}' looking for beginning of value")
+
+
+def _unicode(value: Any) -> Any:
+    """Halves of surrogate pairs as U+FFFD, at any depth."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_unicode(inner) for inner in value]
+    if isinstance(value, dict):
+        return {_unicode(key): _unicode(inner) for key, inner in value.items()}
+    return value
 
 
 def _unrecognized(data: bytes, kind: str, why: str) -> ApiError:
@@ -153,7 +182,7 @@ def decode_patch(data: bytes, content_type: str) -> Patch:
     if kind == "apply":
         return Patch(type="apply", content=decode_yaml(data))
     try:
-        content = _JSON.decode(data)
+        content = _load(data)
         # a strategic patch is carried out on values, the others on JSON texts
         return Patch(type=kind, content=_values(content) if kind == "strategic" else content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -129,7 +129,7 @@ def _gvk(resource: Resource, kind: str = "") -> Object:
 def _kind_of(resource: Resource, sub: Subresource | None = None) -> Struct:
     """The type of the resource, or of the bodies of one of its subresources."""
     found = struct_for(resource.group_version, resource.kind)
-    if sub is not None and sub.model is not None:
+    if sub is not None and sub.own_body:
         group = resource.group if sub.group is None else sub.group
         found = struct_for(f"{group}/{sub.version or resource.version}".removeprefix("/"), sub.kind)
     assert found is not None  # every served kind is in the table
@@ -221,7 +221,7 @@ def _add_paths(resource: Resource, paths: dict[str, Object], schemas: dict[str, 
     if "get" in resource.verbs:
         paths[base + "/{name}"] = {"parameters": single, **_object_operations(resource, resource.verbs, whole)}
     for sub in resource.subresources:
-        reference = _reference(_add_schema(_kind_of(resource, sub), schemas)) if sub.model else whole
+        reference = _reference(_add_schema(_kind_of(resource, sub), schemas)) if sub.own_body else whole
         paths[f"{base}/{{name}}/{sub.name}"] = {
             "parameters": single,
             **_object_operations(resource, sub.verbs, reference, sub),

@@ -548,6 +548,41 @@ async def test_a_null_is_a_wish(cluster: Cluster) -> None:
     assert "immutable" not in after
 
 
+async def test_keys_that_come_twice(cluster: Cluster) -> None:
+    """An error for strict clients, a warning for others."""
+    lines = ('line 4: key "a" already set in map',)
+    text = 'error converting YAML to JSON: yaml: unmarshal errors:\n  line 4: key "a" already set in map'
+    status = await refused(apply(cluster, config_map({"a": "1"}), duplicates=lines, field_validation="Strict"))
+    assert (status["code"], status["message"]) == (400, f"error strict decoding YAML: {text}")
+    answer = await cluster.objects.patch(
+        cluster.objects.kind("configmaps"),
+        "default",
+        "x",
+        change(config_map({"a": "1"})),
+        write_options(field_manager="one", duplicates=lines),
+        cluster.user,
+    )
+    assert (answer.code, answer.warnings) == (201, (text,))
+
+
+async def test_a_fault_of_the_tracking_is_not_the_clients(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The write goes on with the owners there were; the fault is logged."""
+    before = await apply(cluster, config_map({"a": "1"}))
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("nodeagent.apiserver.apply.updating.update", broken)
+    after = await cluster.patch("configmaps", "x", {"data": {"a": "2"}}, "merge")
+    assert after["data"] == {"a": "2"}
+    assert after["metadata"]["managedFields"] == before["metadata"]["managedFields"]
+    assert "cannot tell who owns the fields of a ConfigMap" in caplog.text
+    created = await cluster.create("configmaps", config_map({"a": "1"}, name="y"))
+    assert "managedFields" not in created["metadata"]
+
+
 async def test_nodes_and_the_writes_of_their_agent(cluster: Cluster) -> None:
     """Labels of two managers, taints of one, a status of the agent: each is left alone by the others."""
     await cluster.create("nodes", {"metadata": {"name": "n1", "labels": {"a": "agent"}}}, field_manager="nodeagent")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nodeagent.apiserver.errors import ApiError
-from nodeagent.apiserver.objects.options import DeleteOptions, WriteOptions, delete_options, write_options
+from nodeagent.apiserver.objects.options import DeleteOptions, WriteOptions, delete_options, manager_of, write_options
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,8 @@ from nodeagent.apiserver.objects.options import DeleteOptions, WriteOptions, del
             {"fieldValidation": ["Strict"], "fieldManager": ["kubectl"]},
             WriteOptions(field_validation="Strict", field_manager="kubectl"),
         ),
+        ({"force": ["true"]}, WriteOptions(force=True)),
+        ({"force": ["FALSE"]}, WriteOptions()),
     ],
 )
 def test_write_options(query: Any, expected: WriteOptions) -> None:
@@ -116,3 +118,20 @@ def test_bad_delete_options(query: Any, body: Any, code: int, message: str | Non
         delete_options(query, body)
     assert caught.value.code == code
     assert message is None or caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "manager"),
+    [
+        ("kubectl/v1.32.4 (linux/amd64) kubernetes/59526cd", "kubectl"),
+        ("My Client", "My Client"),
+        ("", ""),
+        ("/v1", ""),
+        ("a\tb\x00c/1", "abc"),
+        ("x" * 200, "x" * 128),
+        ("ü" * 100, "ü" * 64),
+    ],
+)
+def test_a_client_without_a_manager_is_known_by_its_name(user_agent: str, manager: str) -> None:
+    """What comes before the first slash, as far as it can be printed and is not too long."""
+    assert manager_of(user_agent) == manager

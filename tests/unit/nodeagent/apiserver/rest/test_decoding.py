@@ -118,9 +118,46 @@ def test_fields_that_come_twice(body: bytes, paths: tuple[str, ...]) -> None:
     assert duplicate_fields(body, "application/yaml") == ()
 
 
+def test_what_an_applied_configuration_says_twice() -> None:
+    """With the line of each repetition, as YAML libraries of Go tell it."""
+    body = b"kind: ConfigMap\nmetadata:\n  name: x\n  name: y\ndata: {a: '1', a: '2'}\nkind: ConfigMap\n"
+    assert duplicate_fields(body, "application/apply-patch+yaml") == (
+        'line 4: key "name" already set in map',
+        'line 5: key "a" already set in map',
+        'line 6: key "kind" already set in map',
+    )
+    for broken in (b"", b"a: [", b"- 1\n"):
+        assert duplicate_fields(broken, "application/apply-patch+yaml") == ()
+
+
 def test_the_last_of_two_counts() -> None:
     """As with every JSON decoder of Kubernetes."""
     assert decode(b'{"a": 1, "a": 2}', "application/json") == {"a": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (rb'"\ud800"', "\ufffd"),
+        (rb'"a\udc00b"', "a\ufffdb"),
+        (rb'"\ud83d\ude00"', "\U0001f600"),
+        (b'"\xff"', "\ufffd"),
+        (b'"\xc3\xa9"', "é"),
+        (rb'["\ud800", 1.0]', ["\ufffd", 1.0]),
+    ],
+)
+def test_what_is_no_unicode(text: bytes, expected: Any) -> None:
+    """Half a surrogate pair and bytes that are no UTF-8 are replaced, as Go does; they are no error."""
+    assert decode(b'{"a": ' + text + b"}", "application/json") == {"a": expected}
+    assert decode_patch(b'{"a": ' + text + b"}", "application/merge-patch+json").content == {"a": expected}
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_words_that_are_no_numbers(word: str) -> None:
+    """Python's words for numbers are no JSON."""
+    with pytest.raises(ApiError) as caught:
+        decode(f'{{"a": "\\ud800", "b": {word}}}'.encode(), "application/json")
+    assert caught.value.code == 400
 
 
 def test_numbers_of_patches() -> None:
