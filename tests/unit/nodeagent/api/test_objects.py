@@ -243,7 +243,7 @@ async def test_pods_are_told_of_the_content_they_mount(make: Any, script: Any, c
     def version(number: int, **fields: Any) -> Any:
         return {**make.config_map("a", number, **fields), "kind": "Secret" if secret else "ConfigMap"}
 
-    script.answer(make.listing(5))
+    script.answer(make.listing(5, kind="Secret" if secret else "ConfigMap"))
     script.watch(
         make.event("ADDED", version(6, data={"k": "MQ=="})),
         make.event("MODIFIED", version(7, data={"k": "Mg=="})),
