@@ -136,13 +136,12 @@ def _remove_items(items: Sequence[Any], fields: Fields, shape: KeyedList | Value
 
 
 def settled(value: Any) -> Any:
-    """``value`` as it is stored: without nulls and what was emptied."""
+    """``value`` without what was emptied."""
     if isinstance(value, dict):
-        found = ((name, settled(inner)) for name, inner in value.items())
-        return None if isinstance(value, EmptiedMap) else {name: inner for name, inner in found if inner is not None}
-    if isinstance(value, list):
-        return None if isinstance(value, EmptiedList) else [settled(item) for item in value]
-    return value
+        return {
+            name: settled(inner) for name, inner in value.items() if not isinstance(inner, EmptiedMap | EmptiedList)
+        }
+    return [settled(item) for item in value] if isinstance(value, list) else value
 
 
 def fields_of(value: Any, shape: Shape) -> Fields:

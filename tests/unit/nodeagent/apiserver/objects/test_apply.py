@@ -546,6 +546,8 @@ async def test_a_null_is_a_wish(cluster: Cluster) -> None:
     assert (await refused(apply(cluster, without, "two")))["code"] == 409
     after = await apply(cluster, without, "two", force=True)
     assert "immutable" not in after
+    # as any null of a map: the zero of its values
+    assert (await apply(cluster, config_map({"a": None}), "two", force=True))["data"] == {"a": ""}
 
 
 async def test_keys_that_come_twice(cluster: Cluster) -> None:
