@@ -140,7 +140,7 @@ async def test_metrics_of_memory_kills(runtime):
 
     async def killed():
         found = await figures(runtime, pod)
-        return found if found("oom_events_total", "victim") else None
+        return found if found("oom_events_total", "victim") and found("oom_events_total") else None
 
     found = await runtime.eventually(killed)
     assert (found("oom_events_total", "victim"), found("oom_events_total")) == (1, 1)
