@@ -80,7 +80,8 @@ async def test_metrics_of_what_containers_did(networked):
 
     async def done():
         found = await figures(runtime, pod)
-        worked = (found("cpu_usage_seconds_total", "worker", "total") or 0) >= 1
+        # whole seconds, and the pod's row may have been read a moment before the container's
+        worked = all((found("cpu_usage_seconds_total", owner, "total") or 0) >= 1 for owner in ("worker", ""))
         received = found("network_receive_bytes_total", "", "eth0") >= 300_000
         held = found("memory_working_set_bytes") > 30 * MIB
         if runtime.can("statistics of one container"):
