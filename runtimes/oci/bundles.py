@@ -22,7 +22,7 @@ from runtimes.oci.processes import is_alive
 from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, build
 from runtimes.oci.spec.mounts import SandboxFiles, mount_source
 from runtimes.oci.store import write_private
-from runtimes.oci.users import User, open_in_root, resolve_user
+from runtimes.oci.users import User, open_in_root, resolve_user, verify_group_names
 
 _GVISOR_ANNOTATIONS = "dev.gvisor."
 
@@ -72,6 +72,8 @@ async def write_bundle(
     def write() -> None:
         sources = {index: _inside(config.mounts[index], root) for index, root in images.items()}
         user = resolve_user(config.linux.security_context, image.config.user, rootfs)
+        if core.dialect.groups_by_name:
+            verify_group_names(user, rootfs)
         users, namespace = sandbox.namespaces.users, sandbox.namespaces.user
         if users is not None and namespace is not None:
             mount_mapped_overlay(image.rootfs, rootfs_directory(core, container.id), users, namespace)

@@ -68,7 +68,8 @@ class Dialect:
 
     `host_pids`: the pid it reports is the container's own first process on this kernel, so it may be signalled, joined and
     read directly. `shared_sandbox`: containers of a pod live in one runtime sandbox that an infra container holds.
-    `json_log`: errors come as JSON lines when asked for.
+    `json_log`: errors come as JSON lines when asked for. `groups_by_name`: it takes a supplemental group's number for the name
+    of a group first, in the container's own file.
     """
 
     kind: Kind
@@ -77,6 +78,7 @@ class Dialect:
     shared_sandbox: bool
     recursive_read_only: bool
     json_log: bool
+    groups_by_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)
