@@ -205,6 +205,7 @@ def oci_runtime(handler: str, settings: Mapping[str, object], context: RuntimeCo
         cgroup_driver=context.cgroup_driver,
         conmon_cgroup=f"{context.config.kubelet.cgroupRoot.rstrip('/')}/nodeagent-conmon",
         annotations=tuple(given.annotations.items()),
+        pod_annotations=tuple(given.podAnnotations),
     )
     engine = OCIRuntime(config=config, images=context.images, network=context.network)
     return Runtime(

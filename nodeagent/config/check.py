@@ -1,6 +1,7 @@
 """Values that have the right type and are wrong all the same: ranges, words, fields that exclude each other."""
 
 import ipaddress
+import re
 import typing
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,9 @@ from nodeagent.config.agent import NodeAgentConfiguration
 from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.config.values import Duration, Quantity, seconds
 from nodeagent.resources import quantity
+
+# a qualified name, in which * may stand for any part
+_ANNOTATION = re.compile(r"(?=.{1,317}\Z)([A-Za-z0-9.*-]+/)?[A-Za-z0-9._*-]+")
 
 Problem = tuple[tuple[str | int, ...], str]
 
@@ -138,6 +142,12 @@ def _agent(document: NodeAgentConfiguration) -> Iterator[Problem]:
                 yield (*where, "path"), "a runtime of type oci needs the absolute path of its program"
             if settings.infraContainer not in ("auto", "always", "never"):
                 yield (*where, "infraContainer"), f"{settings.infraContainer!r} is none of auto, always, never"
+            for index, pattern in enumerate(settings.podAnnotations):
+                if not _ANNOTATION.fullmatch(pattern):
+                    yield (
+                        (*where, "podAnnotations", index),
+                        f"{pattern!r} is no name of an annotation, with * or without",
+                    )
         elif settings.type == "cri" and not settings.endpoint.startswith("unix:///"):
             yield (
                 (*where, "endpoint"),

@@ -19,12 +19,11 @@ from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.idmap import mount_mapped, mount_mapped_overlay
 from runtimes.oci.images.contract import ImageConfig, ImageRecord
 from runtimes.oci.processes import is_alive
+from runtimes.oci.spec.annotations import allowed
 from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, build
 from runtimes.oci.spec.mounts import SandboxFiles, mount_source
 from runtimes.oci.store import write_private
 from runtimes.oci.users import User, open_in_root, resolve_user, verify_group_names
-
-_GVISOR_ANNOTATIONS = "dev.gvisor."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,9 +216,14 @@ def _pid_of(container: Container) -> str:
 
 
 def _annotations(core: Core, sandbox: Sandbox, container: Container) -> dict[str, str]:
-    """The keys under which runtimes look for a pod's structure; gVisor joins containers to a sandbox by them."""
+    """The keys under which runtimes look for a pod's structure; gVisor joins containers to a sandbox by them.
+
+    Of the pod's and the container's own annotations only what the handler's configuration allows, and never in their place.
+    """
     metadata = sandbox.config.metadata
-    found = {
+    own = {**sandbox.config.annotations, **container.config.annotations}
+    found = allowed(own, core.config.pod_annotations)
+    found |= {
         "io.kubernetes.cri.container-type": "sandbox" if container.record.infra else "container",
         "io.kubernetes.cri.sandbox-id": container.id
         if container.record.infra
@@ -233,9 +237,6 @@ def _annotations(core: Core, sandbox: Sandbox, container: Container) -> dict[str
         found["io.kubernetes.cri.image-name"] = (
             container.config.image.user_specified_image or container.record.image_ref
         )
-    if core.dialect.kind is Kind.RUNSC:
-        annotations = sandbox.config.annotations
-        found |= {name: annotations[name] for name in annotations if name.startswith(_GVISOR_ANNOTATIONS)}
     return found
 
 

@@ -47,6 +47,7 @@ class OCIRuntimeConfig:
     apparmor_profile: str = ""  # what RuntimeDefault means; must be loaded in the kernel
     cdi_dirs: tuple[Path, ...] = (Path("/etc/cdi"), Path("/var/run/cdi"))
     annotations: tuple[tuple[str, str], ...] = ()  # added to every bundle, for runtimes configured by annotations
+    pod_annotations: tuple[str, ...] = ()  # patterns of the names that a pod's own annotations may have to get there
     call_timeout_seconds: float = 120.0
 
     @classmethod

@@ -75,7 +75,7 @@ def build(inputs: BundleInputs) -> Json:
         "root": {"path": str(inputs.rootfs), "readonly": security.readonly_rootfs},
         "process": process,
         "mounts": plan.mounts,
-        "annotations": {**inputs.config.annotations, **inputs.annotations, **dict(inputs.runtime.annotations)},
+        "annotations": {**inputs.annotations, **dict(inputs.runtime.annotations)},
         "linux": _linux(inputs, frozenset(process["capabilities"]["bounding"]), plan.root_propagation),
     }
     if inputs.guest_hostname:

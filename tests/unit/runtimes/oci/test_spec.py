@@ -507,7 +507,7 @@ def test_a_whole_bundle(tmp_path):
             "oomScoreAdj": 5,
             "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}],
         },
-        "annotations": {"mine": "1", "io.kubernetes.cri.container-type": "container"},
+        "annotations": {"io.kubernetes.cri.container-type": "container"},
         "linux": {
             "cgroupsPath": "/parent/id",
             "namespaces": [
