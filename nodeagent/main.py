@@ -145,11 +145,7 @@ class Agent:
 
     async def start(self) -> None:
         config = self.config
-        config.options.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
-        for directory in (config.options.state_dir, config.options.run_dir):
-            # passed, but not looked into, by users of pods with users of their own: their root filesystems are below
-            directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-            directory.chmod(0o711)
+        _make_folders(config)
         self._host_ips = tuple(str(ip) for ip in await node_ips(config.node_name, config.options.node_ip))
         self.machine = read_machine()
         self.limits = build.node_limits(config)
@@ -523,6 +519,18 @@ class Agent:
             await cri_server.serve_cri(settings.listen, local, self._stack, denial=denial)
         except cri_server.ServeError as error:
             raise StartError(f"criServer: {error}") from error
+
+
+def _make_folders(config: Config) -> None:
+    """The agent's own folders. Raises StartError."""
+    try:
+        config.options.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        for directory in (config.options.state_dir, config.options.run_dir):
+            # passed, but not looked into, by users of pods with users of their own: their root filesystems are below
+            directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+            directory.chmod(0o711)
+    except OSError as error:
+        raise StartError(f"cannot use {error.filename}: {error.strerror}") from error
 
 
 class _Leave(Exception):
