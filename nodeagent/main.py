@@ -23,7 +23,7 @@ from lightkube.models.core_v1 import Node, NodeAddress, Pod, Service
 from lightkube.models.node_v1 import RuntimeClass
 
 from cni.default import write_default
-from nodeagent import build, cri_server, logs
+from nodeagent import build, cri_server, descriptors, logs
 from nodeagent.api import kubeconfig
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
@@ -34,6 +34,7 @@ from nodeagent.api.tokens import NoTokens, TokenManager
 from nodeagent.cgroups.detect import detect as detect_cgroups
 from nodeagent.config import Config
 from nodeagent.container_logs.rotator import LogRotator
+from nodeagent.enduring import enduring
 from nodeagent.images.gc import ImageGarbage
 from nodeagent.images.keyring import NodeKeyring
 from nodeagent.images.manager import ImageManager
@@ -100,6 +101,7 @@ class StartError(Exception):
 def run(config: Config) -> int:
     """Run the agent until SIGTERM or SIGINT; the process's exit status."""
     logs.configure(config.options.log_level, config.options.log_format)
+    descriptors.raise_limit(config.kubelet.maxOpenFiles)
     if config.unused:
         log.warning("accepted, but not acted on by this version: %s", ", ".join(config.unused))
     try:
@@ -207,11 +209,11 @@ class Agent:
         if client is None:
             return
         if self.embedded is not None:
-            tasks.create_task(self.embedded.watch(), name="embedded API")
+            tasks.create_task(enduring(self.embedded.watch, "embedded API"), name="embedded API")
         recorder = EventRecorder(
             client.sharing(qps=config.kubelet.eventRecordQPS or -1, burst=config.kubelet.eventBurst), config.node_name
         )
-        tasks.create_task(recorder.run(), name="events")
+        tasks.create_task(enduring(recorder.run, "events"), name="events")
         self.events = recorder
         objects = ObjectCache(client)
         self._stack.push_async_callback(objects.close)
@@ -221,7 +223,7 @@ class Agent:
         self.services = Informer(client, Service, field_selector="spec.clusterIP!=None")
         self.runtime_classes = Informer(client, RuntimeClass)
         for informer in (self.node_informer, self.services, self.runtime_classes):
-            tasks.create_task(informer.run(), name="informer")
+            tasks.create_task(enduring(informer.run, "informer"), name="informer")
 
     # -- pods ----------------------------------------------------------------------------------------------------------
 
@@ -229,7 +231,7 @@ class Agent:
         config, events = self.config, self.events
         self.monitor = RuntimeMonitor(self.registry)
         await self.monitor.look()
-        tasks.create_task(self.monitor.run(), name="runtime monitor")
+        tasks.create_task(enduring(self.monitor.run, "runtime monitor"), name="runtime monitor")
         kernel_cgroups = detect_cgroups()
         if kernel_cgroups.version == 1 and config.kubelet.failCgroupV1:
             raise StartError("this host has cgroups v1 and failCgroupV1 is true; set it to false to run here")
@@ -318,7 +320,7 @@ class Agent:
                 ready=lambda: self.merger.all_seen,
                 on_mirror=lambda uid: self.pods.wake(uid),
             )
-            tasks.create_task(keeper.run(), name="mirror pods")
+            tasks.create_task(enduring(keeper.run, "mirror pods"), name="mirror pods")
             self.mirrors = keeper
         self.pods: PodManager = PodManager(
             services=services,
@@ -345,9 +347,10 @@ class Agent:
             remove_folder=volumes.remove_orphan,
         )
         for runtime in self.registry:
-            tasks.create_task(self.pods.follow(runtime), name=f"events of {runtime.handler}")
-        tasks.create_task(self.orphans.run(), name="orphans")
-        tasks.create_task(resizes.run(), name="resizes")
+            events_of = f"events of {runtime.handler}"
+            tasks.create_task(enduring(functools.partial(self.pods.follow, runtime), events_of), name=events_of)
+        tasks.create_task(enduring(self.orphans.run, "orphans"), name="orphans")
+        tasks.create_task(enduring(resizes.run, "resizes"), name="resizes")
         garbage = ImageGarbage(
             build.image_stores(self.registry),
             build.garbage_policy(config),
@@ -355,9 +358,9 @@ class Agent:
             image_volumes=lambda: volume_images(self.pods.active_pods()),
             known=access.forget_all_but,
         )
-        tasks.create_task(garbage.run(), name="image garbage")
+        tasks.create_task(enduring(garbage.run, "image garbage"), name="image garbage")
         rotator = LogRotator(self.registry, config.pod_logs_dir, build.log_limits(config))
-        tasks.create_task(rotator.run(), name="log rotation")
+        tasks.create_task(enduring(rotator.run, "log rotation"), name="log rotation")
 
     def _on_pods(self, changes: list[PodChange]) -> None:
         self.pods.apply(changes)
@@ -462,8 +465,8 @@ class Agent:
         lease = LeaseRenewer(
             heartbeat, config.node_name, self._node, duration_seconds=config.kubelet.nodeLeaseDurationSeconds
         )
-        tasks.create_task(publisher.run(), name="node status")
-        tasks.create_task(lease.run(), name="lease")
+        tasks.create_task(enduring(publisher.run, "node status"), name="node status")
+        tasks.create_task(enduring(lease.run, "lease"), name="lease")
 
     async def _node_addresses(self) -> Sequence[NodeAddress]:
         ips = await node_ips(self.config.node_name, self.config.options.node_ip)
@@ -474,11 +477,11 @@ class Agent:
 
     async def _start_sources(self, client: ApiClient | None, tasks: asyncio.TaskGroup) -> None:
         for name, static in build.static_sources(self.config, self.merger):
-            tasks.create_task(static.run(), name=f"source {name}")
+            tasks.create_task(enduring(static.run, f"source {name}"), name=f"source {name}")
         if client is None or self.node_informer is None:
             return
         source = ApiSource(client, self.config.node_name, self.merger, self.node_informer.synced)
-        tasks.create_task(source.run(), name="source api")
+        tasks.create_task(enduring(source.run, "source api"), name="source api")
 
     # -- HTTPS endpoint ------------------------------------------------------------------------------------------------
 

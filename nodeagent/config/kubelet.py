@@ -268,6 +268,7 @@ ACTED_ON = frozenset(
         "eventRecordQPS",
         "eventBurst",
         "maxPods",
+        "maxOpenFiles",
         "userNamespaces",
         "podsPerCore",
         "podPidsLimit",

@@ -66,7 +66,7 @@ def test_start_on_a_full_disk(node: NodeUnderTest, tmp_path: Path) -> None:
         eventually(lambda: node.kubectl("logs", "stays", check=False) == "here\n", "the agent answers")
         assert "Traceback" not in node.log()
         empty(disk)
-        note = ("annotate", "pod", "stays", f"after={fill.__name__}")
+        note = ("annotate", "pod", "stays", "--overwrite", f"after={fill.__name__}")
         eventually(lambda note=note: "annotated" in node.kubectl(*note, check=False), "the API writes again")
         node.apply(make_pod(fill.__name__.replace("_", "-")))
         node.running(fill.__name__.replace("_", "-"))
