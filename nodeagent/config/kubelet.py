@@ -269,6 +269,7 @@ ACTED_ON = frozenset(
         "eventBurst",
         "maxPods",
         "maxOpenFiles",
+        "makeIPTablesUtilChains",
         "userNamespaces",
         "podsPerCore",
         "podPidsLimit",
