@@ -8,9 +8,11 @@ Components start in this order and stop in reverse. Stopping the agent never sto
 
 import asyncio
 import contextlib
+import fcntl
 import functools
 import gc
 import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -40,6 +42,7 @@ from nodeagent.images.keyring import NodeKeyring
 from nodeagent.images.manager import ImageManager
 from nodeagent.node.addresses import node_addresses, node_ips
 from nodeagent.node.facts import read_machine
+from nodeagent.node.firewall import Firewall
 from nodeagent.node.lease import LeaseRenewer
 from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.publisher import NodeInputs, NodePublisher
@@ -148,6 +151,7 @@ class Agent:
     async def start(self) -> None:
         config = self.config
         _make_folders(config)
+        self._stack.callback(os.close, _own(config.options.root_dir))
         self._host_ips = tuple(str(ip) for ip in await node_ips(config.node_name, config.options.node_ip))
         self.machine = read_machine()
         self.limits = build.node_limits(config)
@@ -232,6 +236,8 @@ class Agent:
         self.monitor = RuntimeMonitor(self.registry)
         await self.monitor.look()
         tasks.create_task(enduring(self.monitor.run, "runtime monitor"), name="runtime monitor")
+        if config.kubelet.makeIPTablesUtilChains:
+            tasks.create_task(enduring(Firewall().run, "firewall"), name="firewall")
         kernel_cgroups = detect_cgroups()
         if kernel_cgroups.version == 1 and config.kubelet.failCgroupV1:
             raise StartError("this host has cgroups v1 and failCgroupV1 is true; set it to false to run here")
@@ -451,6 +457,7 @@ class Agent:
                 runtime=monitor.state,
                 storage_bytes=lambda: self.storage_bytes,
                 images=monitor.images,
+                pressure=build.disk_pressure(config, self.limits),
             ),
             self._node,
             self.events,
@@ -534,6 +541,22 @@ def _make_folders(config: Config) -> None:
             directory.chmod(0o711)
     except OSError as error:
         raise StartError(f"cannot use {error.filename}: {error.strerror}") from error
+
+
+def _own(root_dir: Path) -> int:
+    """A lock for as long as the descriptor is open: two agents would take each other's pods for orphans. Raises StartError.
+
+    On the folder itself, so that it can be had where nothing can be written.
+    """
+    fd = os.open(root_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        if not isinstance(error, BlockingIOError):
+            raise StartError(f"cannot lock {root_dir}: {error.strerror}") from error
+        raise StartError(f"another agent runs with {root_dir}: give this one a --root-dir of its own") from None
+    return fd
 
 
 class _Leave(Exception):

@@ -301,6 +301,7 @@ ACTED_ON = frozenset(
         "systemReserved",
         "kubeReserved",
         "evictionHard",
+        "evictionPressureTransitionPeriod",
         "crashLoopBackOff",
         "allowedUnsafeSysctls",
         "seccompDefault",

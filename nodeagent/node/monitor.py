@@ -78,10 +78,10 @@ class RuntimeMonitor:
         try:
             async with asyncio.timeout(STATUS_DEADLINE_SECONDS):
                 return await runtime.service.status(cri.StatusRequest())
-        except (RuntimeFault, OSError) as error:
-            return str(error)
         except TimeoutError:
             return f"no answer within {STATUS_DEADLINE_SECONDS:g}s"
+        except (RuntimeFault, OSError) as error:
+            return str(error)
 
     async def _version(self, runtime: Runtime) -> str:
         try:
