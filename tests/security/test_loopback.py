@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from node_under_test import NodeUnderTest, eventually, free_port
-from pods_under_test import make_pod
+from pods_under_test import container, make_pod
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("security-loopback")]
 
@@ -26,12 +26,7 @@ def dropped() -> int:
 def test_pods_do_not_reach_the_hosts_loopback(node: NodeUnderTest) -> None:
     """A pod whose network sends 127.0.0.1 to the bridge gets to a port of the host on the bridge, and to none on 127.0.0.1; the
     rule is set once and stays when the agent stops."""
-    node.apply(
-        make_pod(
-            "host-port",
-            {**make_pod("x")["spec"]["containers"][0], "ports": [{"containerPort": 80, "hostPort": free_port()}]},
-        )
-    )
+    node.apply(make_pod("host-port", container("c", ports=[{"containerPort": 80, "hostPort": free_port()}])))
     node.running("host-port")
     assert Path(f"/proc/sys/net/ipv4/conf/{node.bridge}/route_localnet").read_text() == "1\n"
     (net,) = (node.directory / "run").glob("runc/pods/*/net")
