@@ -84,10 +84,12 @@ async def write_bundle(
     await asyncio.to_thread(write)
 
 
-async def write_infra_bundle(core: Core, sandbox: Sandbox, container: Container, rootfs: Path) -> None:
+async def write_infra_bundle(
+    core: Core, sandbox: Sandbox, container: Container, config: cri.ContainerConfig, rootfs: Path
+) -> None:
     """The same for the process that holds a sandbox together; its root file system is the engine's own."""
     await asyncio.to_thread(
-        _write_spec, core, sandbox, container, container.config, ImageConfig(), _infra_user(sandbox), rootfs, {}
+        _write_spec, core, sandbox, container, config, ImageConfig(), _infra_user(sandbox), rootfs, {}
     )
 
 

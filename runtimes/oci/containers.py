@@ -54,7 +54,7 @@ class Containers:
         sandbox.record.infra_id = container.id
         async with container.lock:
             self._prepare_directories(sandbox, container)
-            await bundles.write_infra_bundle(self._core, sandbox, container, rootfs)
+            await bundles.write_infra_bundle(self._core, sandbox, container, config, rootfs)
             await self._launch(sandbox, container)
         await self.start(container)
         return container
