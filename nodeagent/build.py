@@ -31,6 +31,7 @@ from nodeagent.config.values import seconds
 from nodeagent.container_logs.rotator import LogLimits
 from nodeagent.images.access import Access, Everybody, PullRecords
 from nodeagent.images.gc import GarbagePolicy, Store
+from nodeagent.images.keyring import NodeKeyring
 from nodeagent.images.providers.accounts import ApiAccounts, Identities
 from nodeagent.images.providers.config import ProviderProblem, program_of, read_providers
 from nodeagent.images.providers.keyring import NoProviders, PodKeyring, Provider, ProviderKeyring
@@ -61,12 +62,13 @@ from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
 from nodeagent.volumes.projected import ProjectedPlugin
 from nodeagent.volumes.secret import SecretPlugin
+from proto import cri_pb2 as cri
 from runtimes.cri.factory import cri_runtime
 from runtimes.errors import RuntimeFault, StateInUse, Unavailable
 from runtimes.hollow.factory import hollow_runtime
 from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.engine import OCIRuntime
-from runtimes.oci.images.registries import Mirror, Registries
+from runtimes.oci.images.registries import Registries
 from runtimes.oci.images.registries import Registry as ImageRegistry
 from runtimes.oci.images.skopeo import SkopeoSettings
 from runtimes.oci.images.store import DiskImageStore, StoreSettings
@@ -97,17 +99,28 @@ class BuildError(Exception):
 
 def image_store(config: Config) -> DiskImageStore:
     """The store that all OCI handlers of one state dir share."""
+    return DiskImageStore(config.options.state_dir / "images", StoreSettings(skopeo=skopeo_settings(config)))
+
+
+def skopeo_settings(config: Config) -> SkopeoSettings:
+    """How registries are reached, and the node's own logins for mirrors."""
     entries = tuple(
         ImageRegistry(
             prefix=host,
             insecure=settings.insecure,
+            blocked=settings.blocked,
             certs_dir=Path(settings.certsDir) if settings.certsDir else None,
-            mirrors=tuple(Mirror(location=mirror, insecure=settings.insecure) for mirror in settings.mirrors),
+            mirrors=tuple(settings.mirrors),
         )
         for host, settings in config.agent.registries.items()
     )
-    skopeo = SkopeoSettings(registries=Registries(entries=entries))
-    return DiskImageStore(config.options.state_dir / "images", StoreSettings(skopeo=skopeo))
+    logins = NodeKeyring(config.options.root_dir)
+
+    def mirror_login(repository: str) -> cri.AuthConfig | None:
+        best = next(iter(logins.lookup(repository)), None)
+        return None if best is None else cri.AuthConfig(username=best.username, password=best.password)
+
+    return SkopeoSettings(registries=Registries(entries=entries), mirror_login=mirror_login)
 
 
 async def runtimes(

@@ -138,12 +138,16 @@ def version() -> None:
 def image_import(
     archive: Annotated[Path, typer.Argument(help="An OCI layout, an OCI archive or a docker archive.")],
     tag: Annotated[str | None, typer.Option("--tag", help="Name the image so, whatever the archive says.")] = None,
+    unpinned: Annotated[
+        bool,
+        typer.Option("--unpinned", help="Let garbage collection remove them when the disk fills up or they are old."),
+    ] = False,
     state_dir: StateDirOption = STATE_DIR,
 ) -> None:
-    """Take images in from a file and print their tags."""
+    """Take images in from a file, pinned, and print their tags."""
     from nodeagent.cli import image as command
 
-    raise typer.Exit(command.import_archive(state_dir, archive, tag))
+    raise typer.Exit(command.import_archive(state_dir, archive, tag, pinned=not unpinned))
 
 
 @image.command("pull")
@@ -161,17 +165,37 @@ def image_pull(
 
 @image.command("list")
 def image_list(state_dir: StateDirOption = STATE_DIR, output: OutputOption = Output.TABLE) -> None:
-    """List the images. JSON rows have id, tags, digests and size in bytes."""
+    """List the images. JSON rows have id, tags, digests, size in bytes, and pinned."""
     from nodeagent.cli import image as command
 
     raise typer.Exit(command.list_images(state_dir, output))
+
+
+@image.command("pin")
+def image_pin(
+    names: Annotated[list[str], typer.Argument(help="Ids, tags or digests.")], state_dir: StateDirOption = STATE_DIR
+) -> None:
+    """Keep garbage collection off images. The pin of a tag stays with the tag when it comes to name another image."""
+    from nodeagent.cli import image as command
+
+    raise typer.Exit(command.pin(state_dir, names, pinned=True))
+
+
+@image.command("unpin")
+def image_unpin(
+    names: Annotated[list[str], typer.Argument(help="Ids, tags or digests.")], state_dir: StateDirOption = STATE_DIR
+) -> None:
+    """Leave images to garbage collection again, whichever of their names was pinned."""
+    from nodeagent.cli import image as command
+
+    raise typer.Exit(command.pin(state_dir, names, pinned=False))
 
 
 @image.command("rm")
 def image_rm(
     names: Annotated[list[str], typer.Argument(help="Ids, tags or digests.")], state_dir: StateDirOption = STATE_DIR
 ) -> None:
-    """Remove images with all their names. Running containers keep their files."""
+    """Remove images with all their names, pinned ones too. Running containers keep their files."""
     from nodeagent.cli import image as command
 
     raise typer.Exit(command.remove(state_dir, names))

@@ -10,17 +10,17 @@ from nodeagent.cli.output import Output, human_bytes, print_error, print_json, p
 from nodeagent.cli.progress import PullDisplay
 from nodeagent.config import ConfigProblem, Options, load
 from proto import cri_pb2 as cri
-from runtimes.errors import RuntimeFault
+from runtimes.errors import NotFound, RuntimeFault
 from runtimes.oci.images.contract import ImageRecord
 from runtimes.oci.images.store import DiskImageStore
 
 IMAGES_FOLDER = "images"  # as in nodeagent.build
 
 
-def import_archive(state_dir: Path, archive: Path, tag: str | None) -> int:
+def import_archive(state_dir: Path, archive: Path, tag: str | None, *, pinned: bool) -> int:
     async def work() -> int:
         async with _started(DiskImageStore(state_dir / IMAGES_FOLDER)) as store:
-            for record in await store.import_archive(archive, tag=tag):
+            for record in await store.import_archive(archive, tag=tag, pinned=pinned):
                 print(_names(record))
         return 0
 
@@ -56,9 +56,34 @@ def list_images(state_dir: Path, output: Output) -> int:
         if output is Output.JSON:
             print_json([_row(image) for image in images])
             return 0
-        rows = [[_name(image), image.id.removeprefix("sha256:")[:12], human_bytes(image.size)] for image in images]
-        print_table(("IMAGE", "ID", "SIZE"), rows)
+        rows = [
+            [
+                _name(image),
+                image.id.removeprefix("sha256:")[:12],
+                human_bytes(image.size),
+                "yes" if image.pinned else "no",
+            ]
+            for image in images
+        ]
+        print_table(("IMAGE", "ID", "SIZE", "PINNED"), rows)
         return 0
+
+    return _run(work)
+
+
+def pin(state_dir: Path, names: list[str], *, pinned: bool) -> int:
+    """Pin images, or take their pins back; every name is tried."""
+
+    async def work() -> int:
+        failed = 0
+        async with _started(DiskImageStore(state_dir / IMAGES_FOLDER)) as store:
+            for name in names:
+                try:
+                    print(_names(await (store.pin(name) if pinned else store.unpin(name))))
+                except NotFound as error:
+                    print_error(str(error))
+                    failed = 1
+        return failed
 
     return _run(work)
 
@@ -103,7 +128,13 @@ def _run(work: Callable[[], Awaitable[int]]) -> int:
 
 
 def _row(image: cri.Image) -> dict[str, object]:
-    return {"id": image.id, "tags": list(image.repo_tags), "digests": list(image.repo_digests), "size": image.size}
+    return {
+        "id": image.id,
+        "tags": list(image.repo_tags),
+        "digests": list(image.repo_digests),
+        "size": image.size,
+        "pinned": image.pinned,
+    }
 
 
 def _name(image: cri.Image) -> str:

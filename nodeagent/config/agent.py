@@ -50,11 +50,15 @@ class APIServerSettings(msgspec.Struct):
 
 
 class RegistrySettings(msgspec.Struct):
-    """How one registry (`host[:port]`) is reached. `mirrors` are asked first. `insecure` (plain HTTP, or a certificate that
-    nobody verifies) and `certsDir` (ca.crt; client.cert and client.key) count for the mirrors too.
+    """How one registry (`host[:port]`, or `host[:port]/path` for a part of it) is reached: `insecure` (plain HTTP, or a
+    certificate that nobody verifies), `certsDir` (ca.crt; client.cert and client.key), `blocked` (not at all).
+
+    `mirrors`, written in the same way, are asked first. One that has an entry of its own is reached as that says, any other
+    as its registry is; its login is the node's own (config.json in the root directory), never the pod's.
     """
 
     insecure: bool = False
+    blocked: bool = False
     mirrors: list[str] = msgspec.field(default_factory=list)
     certsDir: str = ""
 

@@ -12,6 +12,8 @@ from nodeagent.config.agent import NodeAgentConfiguration
 from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.config.values import Duration, Quantity, seconds
 from nodeagent.resources import quantity
+from runtimes.oci.images.reference import parse_location
+from runtimes.oci.images.registries import registry_name
 
 # a qualified name, in which * may stand for any part
 _ANNOTATION = re.compile(r"(?=.{1,317}\Z)([A-Za-z0-9.*-]+/)?[A-Za-z0-9._*-]+")
@@ -160,7 +162,22 @@ def _agent(document: NodeAgentConfiguration) -> Iterator[Problem]:
         ipaddress.ip_network(document.cni.subnet)
     except ValueError as error:
         yield ("cni", "subnet"), str(error)
+    yield from _registries(document)
     if document.criServer.listen and not document.criServer.listen.startswith("unix:///"):
         yield ("criServer", "listen"), "must be a unix socket such as unix:///run/nodeagent/cri.sock"
     if not 0 <= document.apiServer.port <= 65535:
         yield ("apiServer", "port"), f"{document.apiServer.port} is not between 0 and 65535"
+
+
+def _registries(document: NodeAgentConfiguration) -> Iterator[Problem]:
+    names: dict[str, str] = {}
+    for name, settings in document.registries.items():
+        where = ("registries", name)
+        for place, text in ((where, name), *(((*where, "mirrors", i), m) for i, m in enumerate(settings.mirrors))):
+            try:
+                parse_location(text)
+            except ValueError as error:
+                yield place, str(error)
+        known = names.setdefault(registry_name(name), name)
+        if known != name:
+            yield where, f"is the same registry as {known!r}"

@@ -136,7 +136,16 @@ class ImageGarbage:
         candidates = await self._free_old(candidates, now)
         failures: list[str] = []
         for disk, stores in await self._disks():
-            failures += await self._free_disk(disk, [c for c in candidates if c.store in stores], now)
+            mine = [image for image in candidates if image.store in stores]
+            problems = await self._free_disk(disk, mine, now)
+            pinned = [image for image in self._seen.values() if image.pinned and image.store in stores]
+            if problems and pinned:
+                log.warning(
+                    "%d pinned images (%s) are no garbage: see `nodeagent image list`, `unpin` and `rm`",
+                    len(pinned),
+                    _size(sum(image.size_bytes for image in pinned)),
+                )
+            failures += problems
         if failures:
             raise GarbageFailure("; ".join(failures))
 
@@ -243,9 +252,11 @@ class ImageGarbage:
         return freed
 
     async def _remove(self, image: _Seen, reason: str) -> bool:
-        request = cri.RemoveImageRequest(image=cri.ImageSpec(image=image.image_id))
+        images, name = self._stores[image.store].images, cri.ImageSpec(image=image.image_id)
         try:
-            await self._stores[image.store].images.remove_image(request)
+            if (await images.image_status(cri.ImageStatusRequest(image=name))).image.pinned:
+                return False  # since we looked: a pass may take long
+            await images.remove_image(cri.RemoveImageRequest(image=name))
         except RuntimeFault as error:
             log.warning("image %s cannot be removed: %s", image.image_id, error)
             return False

@@ -9,16 +9,15 @@ Source: POSIX pax interchange format, GNU tar's extensions, OCI image layers (wh
 
 import hashlib
 import threading
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes.errors import InvalidArgument
 from runtimes.oci.images.feed import Sink
+from runtimes.oci.images.plain import DamagedStream, PlainStream
 
 _BLOCK = 512
-_CHUNK_BYTES = 1024 * 1024
 _MAX_SPECIAL_BYTES = 1024 * 1024  # pax headers and long names; the limit of Go's archive/tar
 _MAX_NAME_BYTES = 255
 _INODE_BYTES = 4096
@@ -29,7 +28,7 @@ _REFUSED_XATTRS = (b"trusted.overlay.redirect", b"trusted.overlay.metacopy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A layer on disk, plain or gzip. `diff_id` is the digest of its plain tar.
+    """A layer on disk, plain or compressed. `diff_id` is the digest of its plain tar.
 
     `pipe`: a named pipe that somebody reads the plain tar from while it is audited; `plain_bytes` its expected length.
     """
@@ -57,7 +56,7 @@ def audit(layers: Sequence[Layer], stop: threading.Event) -> Usage:
             break
         try:
             usage = _Audit(layer, stop).run()
-        except (zlib.error, EOFError) as error:
+        except (DamagedStream, EOFError) as error:
             raise InvalidArgument(f"layer {layer.digest} is damaged: {error}") from None
         total_bytes += usage.bytes
         total_inodes += usage.inodes
@@ -69,9 +68,7 @@ class _Plain:
 
     def __init__(self, layer: Layer, stop: threading.Event) -> None:
         self._stop = stop
-        self._file = layer.path.open("rb", buffering=0)
-        self._inflate = zlib.decompressobj(wbits=31) if self._file.read(2) == b"\x1f\x8b" else None
-        self._file.seek(0)
+        self._stream = PlainStream(layer.path)
         self._pending = b""
         self._offset = 0
         self._hasher = hashlib.new(layer.diff_id.partition(":")[0])
@@ -79,7 +76,7 @@ class _Plain:
         self._sink = Sink(layer.pipe) if layer.pipe is not None else None
 
     def close(self) -> None:
-        self._file.close()
+        self._stream.close()
         if self._sink is not None:
             self._sink.close()
 
@@ -116,24 +113,9 @@ class _Plain:
             self._sink.write(self._seen)
         if self._stop.is_set():
             return b""
-        chunk = self._seen = self._file.read(_CHUNK_BYTES) if self._inflate is None else self._inflated()
+        chunk = self._seen = self._stream.read()
         self._hasher.update(chunk)
         return chunk
-
-    def _inflated(self) -> bytes:
-        assert self._inflate is not None
-        while True:
-            compressed = self._inflate.unconsumed_tail or self._file.read(_CHUNK_BYTES // 4)
-            if self._inflate.eof:  # gzip files may be made of several members
-                compressed = self._inflate.unused_data or compressed
-                if not compressed.rstrip(b"\0"):
-                    return b""
-                self._inflate = zlib.decompressobj(wbits=31)
-            chunk = self._inflate.decompress(compressed, _CHUNK_BYTES)
-            if chunk:
-                return chunk
-            if not compressed and not self._inflate.eof:
-                raise EOFError("the compressed data ends in the middle")
 
 
 class _Audit:

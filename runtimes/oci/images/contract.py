@@ -20,6 +20,7 @@ class ImageConfig:
 
     architecture: str = ""
     os: str = ""
+    variant: str = ""
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
     env: tuple[str, ...] = ()  # "NAME=value"
@@ -38,6 +39,7 @@ class ImageRecord:
     `tags` and `digests` are normalised references ("docker.io/library/busybox:1", "docker.io/library/busybox@sha256:…").
     `size_bytes`: manifest, configuration and layers as fetched. `rootfs`: the unpacked tree, shared by all containers of the
     image and never written to. `unpacked_bytes` and `unpacked_inodes`: what that tree takes, counted from the layers.
+    `pins`: which of its tags, or its id, garbage collection must leave alone. A pin goes where its name goes.
     """
 
     id: str
@@ -50,7 +52,11 @@ class ImageRecord:
     unpacked_inodes: int
     config: ImageConfig
     rootfs: Path
-    pinned: bool = False
+    pins: tuple[str, ...] = ()
+
+    @property
+    def pinned(self) -> bool:
+        return bool(self.pins)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +94,20 @@ class ImageStore(ImageService, Protocol):
         """Fetch and unpack. Concurrent pulls of one reference with one credential are one pull."""
         ...
 
-    async def import_archive(self, path: Path, *, tag: str | None = None) -> list[ImageRecord]:
-        """Take in an OCI layout (folder), an OCI archive or a docker archive (tar, plain or gzip).
+    async def import_archive(self, path: Path, *, tag: str | None = None, pinned: bool = True) -> list[ImageRecord]:
+        """Take in an OCI layout (folder), an OCI archive or a docker archive (tar, plain or compressed).
 
-        `tag` names the image in place of what the archive says; only for archives of one image.
+        `tag` names the image in place of what the archive says; only for archives of one image. Pinned, since nobody can
+        pull it again; `pinned` False also takes back the pins of the names that it brings.
         """
+        ...
+
+    async def pin(self, name: str) -> ImageRecord:
+        """Keep garbage collection off what `name` names: a tag, now and after it moved; else the image. Raises NotFound."""
+        ...
+
+    async def unpin(self, name: str) -> ImageRecord:
+        """Take back all pins of the image that `name` names. Raises NotFound."""
         ...
 
     async def prepare_rootfs(self, image_id: str, directory: Path, *, read_only: bool = False) -> Path:

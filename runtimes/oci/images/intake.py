@@ -15,7 +15,8 @@ from runtimes.oci.images.contract import ImageRecord
 from runtimes.oci.images.flights import Flights
 from runtimes.oci.images.layout import Layout, remove_tree
 from runtimes.oci.images.lock import shared
-from runtimes.oci.images.manifest import Manifest, check, host_architecture, parse_configuration
+from runtimes.oci.images.manifest import Manifest, check, parse_configuration
+from runtimes.oci.images.platforms import this_host
 from runtimes.oci.images.records import Records
 from runtimes.oci.images.rootfs import Holds
 from runtimes.oci.images.unpack import UnpackRequest, unpack
@@ -75,8 +76,11 @@ class Intake:
             if self._garbage:
                 self.sweep_later()
 
-    async def take_in(self, arrived: Arrived) -> ImageRecord:
-        """Check, unpack and record an image. The caller is `working`. Raises RuntimeFault, OSError."""
+    async def take_in(self, arrived: Arrived, *, pinned: bool | None = None) -> ImageRecord:
+        """Check, unpack and record an image; `pinned` as of `Records.add`. The caller is `working`.
+
+        Raises RuntimeFault, OSError.
+        """
         manifest, image_id = arrived.manifest, arrived.manifest.config.digest
         what = arrived.tags[0] if arrived.tags else image_id
         try:
@@ -84,7 +88,7 @@ class Intake:
         except FileNotFoundError:
             raise NotFound(f"{what}: image configuration {image_id} is missing") from None
         configuration = parse_configuration(data, what)
-        check(manifest, configuration, what, host_architecture())
+        check(manifest, configuration, what, this_host())
         layers = tuple(layer.digest for layer in manifest.layers)
         usage = await self.unpack(image_id, layers, configuration.diff_ids)
         record = ImageRecord(
@@ -99,7 +103,7 @@ class Intake:
             config=configuration.config,
             rootfs=self._layout.rootfs(image_id),
         )
-        return await asyncio.to_thread(self._records.add, record)
+        return await asyncio.to_thread(self._records.add, record, pinned=pinned)
 
     async def unpack(self, image_id: str, layers: tuple[str, ...], diff_ids: tuple[str, ...]) -> Usage:
         """Make the image's tree where it is not there; one at a time for one image."""

@@ -6,12 +6,12 @@ Whatever does not fit raises InvalidArgument with the offending part; nothing he
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from runtimes.errors import InvalidArgument, NotFound
+from runtimes.errors import InvalidArgument
 from runtimes.oci.images.contract import ImageConfig
+from runtimes.oci.images.platforms import Host
 from runtimes.oci.images.reference import is_digest
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -22,18 +22,19 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386", "i386": "386"}
-_VARIANTS = {"aarch64": "v8", "armv7l": "v7", "armv6l": "v6"}
 
-
-def host_architecture() -> str:
-    """This machine's architecture in the words of OCI (GOARCH)."""
-    machine = platform.machine()
-    return _ARCHITECTURES.get(machine, machine)
+class NotAnImage(InvalidArgument):
+    """A manifest of something else: a signature, a chart."""
 
 
 def digest_of(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def matches_digest(data: bytes, digest: str) -> bool:
+    """Whether `data` is what a well-formed digest names."""
+    algorithm, _, wanted = digest.partition(":")
+    return hashlib.new(algorithm, data).hexdigest() == wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,21 +60,6 @@ class Manifest:
 class Index:
     manifests: tuple[Descriptor, ...]
 
-    def for_host(self, what: str, architecture: str) -> Descriptor:
-        """The entry for linux on `architecture`; the machine's own variant first. Raises NotFound. Nested indexes count."""
-        fitting = [d for d in self.manifests if _fits(d, architecture)]
-        if not fitting:
-            has = sorted({"/".join(filter(None, d.platform)) for d in self.manifests if d.platform})
-            raise NotFound(f"{what}: no manifest for linux/{architecture} in its list ({', '.join(has) or 'empty'})")
-        variant = _VARIANTS.get(platform.machine(), "")
-        return min(fitting, key=lambda d: (d.platform is None, bool(d.platform and d.platform[2] != variant)))
-
-
-def _fits(descriptor: Descriptor, architecture: str) -> bool:
-    if descriptor.media_type not in (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST):
-        return False
-    return descriptor.platform is None or descriptor.platform[:2] == ("linux", architecture)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
@@ -94,7 +80,7 @@ def parse_manifest(data: bytes, what: str) -> Manifest | Index:
         raise InvalidArgument(f"{what}: neither an image manifest nor an index")
     config = _descriptor(document["config"], f"{what}: config")
     if config.media_type not in (OCI_CONFIG, DOCKER_CONFIG):
-        raise InvalidArgument(f"{what}: not a container image (its config is {config.media_type or 'untyped'})")
+        raise NotAnImage(f"{what}: not a container image (its config is {config.media_type or 'untyped'})")
     layers = tuple(_descriptor(layer, f"{what}: layers") for layer in _list(document, "layers", what))
     return Manifest(config=config, layers=layers)
 
@@ -116,6 +102,7 @@ def parse_configuration(data: bytes, what: str) -> Configuration:
     config = ImageConfig(
         architecture=_text(document, "architecture", where),
         os=_text(document, "os", where),
+        variant=_text(document, "variant", where),
         entrypoint=_texts(inner, "Entrypoint", where),
         cmd=_texts(inner, "Cmd", where),
         env=_texts(inner, "Env", where),
@@ -129,13 +116,12 @@ def parse_configuration(data: bytes, what: str) -> Configuration:
     return Configuration(config=config, diff_ids=diff_ids)
 
 
-def check(manifest: Manifest, configuration: Configuration, what: str, architecture: str) -> None:
+def check(manifest: Manifest, configuration: Configuration, what: str, host: Host) -> None:
     """Whether the image is whole and runs here. Raises InvalidArgument."""
     config = configuration.config
-    if config.os not in ("", "linux") or config.architecture not in ("", architecture):
-        raise InvalidArgument(
-            f"{what} is for {config.os or '?'}/{config.architecture or '?'}, this node is linux/{architecture}"
-        )
+    # By architecture only: whoever chose among variants did so by what an index says, which is right where both differ.
+    if Host(architecture=host.architecture).rank((config.os, config.architecture, "")) is None:
+        raise InvalidArgument(f"{what} is for {config.os or '?'}/{config.architecture or '?'}, this node is {host}")
     if len(configuration.diff_ids) != len(manifest.layers):
         raise InvalidArgument(
             f"{what}: {len(manifest.layers)} layers in the manifest, "

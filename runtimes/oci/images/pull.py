@@ -2,10 +2,12 @@
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtimes.errors import InvalidArgument
+from runtimes.errors import InvalidArgument, NotFound, NotSupported, ResourceExhausted, RuntimeFault, Unavailable
+from runtimes.oci.images.choice import Chosen, choose
 from runtimes.oci.images.contract import ImageRecord, ProgressCallback, PullProgress
 from runtimes.oci.images.intake import Arrived, Intake
 from runtimes.oci.images.layout import Layout
@@ -14,34 +16,73 @@ from runtimes.oci.images.manifest import (
     Manifest,
     check,
     digest_of,
-    host_architecture,
+    matches_digest,
     parse_configuration,
     parse_manifest,
 )
+from runtimes.oci.images.platforms import this_host
 from runtimes.oci.images.records import Records
 from runtimes.oci.images.reference import Reference
+from runtimes.oci.images.registries import Place
 from runtimes.oci.images.skopeo import Skopeo
 
-_MAX_INDEX_DEPTH = 4
+log = logging.getLogger(__name__)
 
 
 class Pull:
-    """One pull, in the folder `work`. `tell` hears of every step."""
+    """One pull. `registries`: where to ask, in this order, each until the image's blobs are in the store; `tell` hears of
+    every step.
+    """
 
     def __init__(
-        self, name: Reference, registry: Skopeo, layout: Layout, records: Records, work: Path, tell: ProgressCallback
+        self,
+        name: Reference,
+        registries: Sequence[Skopeo],
+        layout: Layout,
+        records: Records,
+        work: Path,
+        tell: ProgressCallback,
     ) -> None:
         self._name = name
-        self._registry = registry
+        self._registries = registries
         self._layout = layout
         self._records = records
         self._work = work
         self._tell = tell
+        self._host = this_host()
 
     async def run(self, intake: Intake) -> ImageRecord:
+        arrived = await self._arrive()
+        manifest = arrived.manifest
+        self._tell(_progress("unpacking", manifest, manifest.layers))
+        record = await intake.take_in(arrived)
+        self._tell(_progress("done", manifest, manifest.layers))
+        return record
+
+    async def _arrive(self) -> Arrived:
+        """From the first place that has all of it. A mirror that fails in the middle is passed over like one that is down:
+        it may be behind, so the next one is asked for the name again. What has arrived is not fetched twice.
+        """
+        failures: list[tuple[Place, RuntimeFault]] = []
+        for registry in self._registries:
+            try:
+                return await self._from(registry)
+            except (ResourceExhausted, NotSupported):
+                raise  # this machine's fault
+            except RuntimeFault as error:
+                failures.append((registry.place, error))
+            if registry.place.mirror:
+                log.warning("mirror %s: %s", registry.place.reference, failures[-1][1])
+        raise _joined(failures)
+
+    async def _from(self, registry: Skopeo) -> Arrived:
+        if registry.place.blocked:
+            raise Unavailable(f"registry {registry.place.reference.host} is blocked by this node's configuration")
         self._tell(PullProgress(stage="resolving"))
-        target = await self._registry.manifest()
-        manifest, data = await self._for_this_machine(target)
+        target = await registry.manifest()
+        if self._name.digest and not matches_digest(target, self._name.digest):
+            raise InvalidArgument(f"the registry's answer for {self._name.digest} has digest {digest_of(target)}")
+        manifest, data = await self._for_this_machine(registry, target)
         arrived = Arrived(
             manifest=manifest,
             manifest_digest=digest_of(data),
@@ -51,11 +92,8 @@ class Pull:
             digests=(str(self._name.with_digest(self._name.digest or digest_of(target))),),
         )
         if not self._complete(manifest):
-            await self._fetch(arrived, data)
-        self._tell(_progress("unpacking", manifest, manifest.layers))
-        record = await intake.take_in(arrived)
-        self._tell(_progress("done", manifest, manifest.layers))
-        return record
+            await self._fetch(registry, arrived, data)
+        return arrived
 
     def _complete(self, manifest: Manifest) -> bool:
         known = self._records.get(manifest.config.digest)
@@ -64,27 +102,46 @@ class Pull:
             for digest in (known.manifest_digest, manifest.config.digest, *(layer.digest for layer in manifest.layers))
         )
 
-    async def _for_this_machine(self, data: bytes) -> tuple[Manifest, bytes]:
-        for _ in range(_MAX_INDEX_DEPTH):
-            parsed = parse_manifest(data, "manifest")
-            if isinstance(parsed, Manifest):
-                return parsed, data
-            data = await self._registry.manifest(parsed.for_host("image", host_architecture()).digest)
-        raise InvalidArgument(f"indexes within indexes, more than {_MAX_INDEX_DEPTH} deep")
+    async def _for_this_machine(self, registry: Skopeo, data: bytes) -> tuple[Manifest, bytes]:
+        parsed = parse_manifest(data, "manifest")
+        if isinstance(parsed, Manifest):
+            return parsed, data
+        choosing = choose(parsed, "image", self._host)
+        try:
+            needed = next(choosing)
+            while True:
+                read = registry.manifest if needed.config is None else registry.configuration
+                try:
+                    document: bytes | None = await read(needed.digest)
+                except NotFound:
+                    document = None
+                needed = choosing.send(document)
+        except StopIteration as end:
+            chosen: Chosen = end.value
+            return chosen.manifest, chosen.data
 
-    async def _fetch(self, arrived: Arrived, data: bytes) -> None:
+    async def _fetch(self, registry: Skopeo, arrived: Arrived, data: bytes) -> None:
         manifest, digest = arrived.manifest, arrived.manifest_digest
-        config = await self._registry.configuration(digest)
+        config = await registry.configuration(digest)
         # Before the layers: an image for another machine is not worth fetching.
-        check(manifest, parse_configuration(config, "image"), "image", host_architecture())
+        check(manifest, parse_configuration(config, "image"), "image", self._host)
 
         def arriving(bytes_done: int, layers_done: int) -> None:
             start = _progress("fetching", manifest, ())
             self._tell(dataclasses.replace(start, bytes_done=bytes_done, layers_done=layers_done))
 
-        await self._registry.fetch_layers(digest, manifest, arriving)
+        await registry.fetch_layers(digest, manifest, arriving)
         for blob, content in ((manifest.config.digest, config), (digest, data)):
             await asyncio.to_thread(self._layout.add_blob, blob, [content], self._work, "image")
+
+
+def _joined(failures: Sequence[tuple[Place, RuntimeFault]]) -> RuntimeFault:
+    """The registry's own answer says what kind of failure it is; what every mirror said is told too."""
+    error = failures[-1][1]
+    if len(failures) == 1:
+        return error
+    told = ", ".join(f"[{'mirror ' if place.mirror else ''}{place.reference}: {e.message}]" for place, e in failures)
+    return type(error)(f"every place failed: {told}", reason=error.reason)
 
 
 def _progress(stage: str, manifest: Manifest, done: Sequence[Descriptor]) -> PullProgress:

@@ -2,6 +2,9 @@
 
 Another process may add and remove images too (`nodeagent image import` beside a running agent). Every look compares the
 folder's modification time, one stat(2), and reads again only what changed.
+
+Records of before there were pins have none, and their images are not pinned: how they came is not known any more, and a node
+whose old images all stayed would fill up.
 """
 
 import dataclasses
@@ -10,7 +13,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +60,7 @@ class Records:
         """By id, tag, digest reference or unique short id, in this order."""
         self._refresh()
         record = self._names.get(name) or self._names.get(f"sha256:{name}")
-        if record is None:
-            try:
-                record = self._names.get(str(parse(name)))
-            except InvalidReference:
-                record = None
-        return record or self._by_short_id(name)
+        return record or self._names.get(_normalised(name)) or self._by_short_id(name)
 
     def _by_short_id(self, name: str) -> ImageRecord | None:
         match = _SHORT_ID.fullmatch(name)
@@ -72,29 +70,60 @@ class Records:
         fitting = [entry.record for entry in self._entries.values() if entry.record.id.startswith(prefix)]
         return fitting[0] if len(fitting) == 1 else None
 
-    def add(self, record: ImageRecord) -> ImageRecord:
-        """Store an image, or add its names to the one that is there; its tags leave the images that had them. Durable."""
+    def add(self, record: ImageRecord, *, pinned: bool | None = None) -> ImageRecord:
+        """Store an image, or add its names to the one that is there; its tags leave the images that had them. Durable.
+
+        `pinned` pins or unpins the names that `record` brings (its id where it brings none); None: as they are.
+        """
         with exclusive(self._layout.records / ".lock"):
             self._forget()
             old = self._names.get(record.id)
+            losing = [
+                entry.record
+                for entry in self._entries.values()
+                if entry.record.id != record.id and set(entry.record.tags) & set(record.tags)
+            ]
+            brought = record.tags or (record.id,)
+            pins = dict.fromkeys(old.pins if old is not None else ())
+            pins |= dict.fromkeys(pin for loser in losing for pin in loser.pins if pin in record.tags)
+            if pinned is not None:
+                pins = {pin: None for pin in pins if pin not in brought} | dict.fromkeys(brought if pinned else ())
+            record = dataclasses.replace(record, pins=tuple(pins))
             if old is not None:
                 record = dataclasses.replace(
                     record,
                     tags=tuple(dict.fromkeys((*old.tags, *record.tags))),
                     digests=tuple(dict.fromkeys((*old.digests, *record.digests))),
                 )
-            losing = [
-                entry.record
-                for entry in self._entries.values()
-                if entry.record.id != record.id and set(entry.record.tags) & set(record.tags)
-            ]
             # The new owner first: after a kill in between, both have the tag and the newer file wins.
             self._write(record)
             for loser in losing:
-                left = tuple(tag for tag in loser.tags if tag not in record.tags)
-                self._write(dataclasses.replace(loser, tags=left))
+                self._write(_keeping(loser, lambda tag: tag not in record.tags))
             self._forget()
             return self._names[record.id]  # under the lock: the next moment somebody may remove it again
+
+    def pin(self, name: str) -> ImageRecord | None:
+        """Pin the tag, or the image by its id where `name` is no tag of it; None when there is none. Durable."""
+
+        def pins(record: ImageRecord) -> tuple[str, ...]:
+            pin = _normalised(name) if _normalised(name) in record.tags else record.id
+            return tuple(dict.fromkeys((*record.pins, pin)))
+
+        return self._repin(name, pins)
+
+    def unpin(self, name: str) -> ImageRecord | None:
+        """Drop all pins of the image of that name; None when there is none. Durable."""
+        return self._repin(name, lambda record: ())
+
+    def _repin(self, name: str, pins: Callable[[ImageRecord], tuple[str, ...]]) -> ImageRecord | None:
+        with exclusive(self._layout.records / ".lock"):
+            self._forget()
+            record = self.find(name)
+            if record is None or record.pins == pins(record):
+                return record
+            self._write(dataclasses.replace(record, pins=pins(record)))
+            self._forget()
+            return self._names[record.id]
 
     def remove(self, image_id: str) -> None:
         """Forget an image; its files become garbage. Nothing there is fine."""
@@ -112,9 +141,7 @@ class Records:
                 path.unlink(missing_ok=True)
 
     def _write(self, record: ImageRecord) -> None:
-        document = {
-            f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name not in ("rootfs", "pinned")
-        }
+        document = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name != "rootfs"}
         files.write_atomically(self._layout.record(record.id), msgspec.json.encode(document), self._layout.tmp)
 
     def _forget(self) -> None:
@@ -179,5 +206,19 @@ class Records:
 
 
 def _without_lost_tags(record: ImageRecord, owner: Mapping[str, str]) -> ImageRecord:
-    kept = tuple(tag for tag in record.tags if owner[tag] == record.id)
-    return record if kept == record.tags else dataclasses.replace(record, tags=kept)
+    lost = {tag for tag in record.tags if owner[tag] != record.id}
+    return _keeping(record, lambda tag: tag not in lost) if lost else record
+
+
+def _keeping(record: ImageRecord, keep: Callable[[str], bool]) -> ImageRecord:
+    """The record with those of its tags, and their pins, that `keep` says."""
+    return dataclasses.replace(
+        record, tags=tuple(filter(keep, record.tags)), pins=tuple(pin for pin in record.pins if keep(pin))
+    )
+
+
+def _normalised(name: str) -> str:
+    try:
+        return str(parse(name))
+    except InvalidReference:
+        return name

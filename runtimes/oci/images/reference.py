@@ -79,10 +79,28 @@ def parse(text: str) -> Reference:
     return Reference(host=host, path=path, tag="" if digest else tag or DEFAULT_TAG, digest=digest)
 
 
+def parse_location(text: str) -> tuple[str, str]:
+    """Host and path of "host[:port][/path]", as registries and their mirrors are written. Raises ValueError."""
+    scheme, separator, rest = text.partition("://")
+    if separator:
+        hint = "; `insecure: true` in its own entry allows plain HTTP" if scheme == "http" else ""
+        raise ValueError(f"{text!r} has a scheme: write {rest.rstrip('/')!r}{hint}")
+    host, slash, path = text.partition("/")
+    if not _HOST.fullmatch(host) or (slash and not _PATH.fullmatch(path)):
+        raise ValueError(f"{text!r} is not a registry: write host[:port] or host[:port]/path")
+    if not _looks_like_host(host):
+        raise ValueError(f"{text!r} is a path on {DEFAULT_HOST}: a host has a dot or a port, as in an image's name")
+    return host, path
+
+
+def _looks_like_host(first: str) -> bool:
+    """Whether the first part of a name is a host and no folder of docker.io."""
+    return any(c in first for c in ".:") or first == "localhost" or first != first.lower()
+
+
 def _split_host(name: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
-    looks_like_host = any(c in first for c in ".:") or first == "localhost" or first != first.lower()
-    host, path = (first, rest) if slash and looks_like_host else (DEFAULT_HOST, name)
+    host, path = (first, rest) if slash and _looks_like_host(first) else (DEFAULT_HOST, name)
     if host == "index.docker.io":
         host = DEFAULT_HOST
     if host == DEFAULT_HOST and "/" not in path:

@@ -29,7 +29,7 @@ from runtimes.errors import (
 from runtimes.oci.images.layout import DISK_FULL, Layout
 from runtimes.oci.images.manifest import Manifest
 from runtimes.oci.images.reference import Reference
-from runtimes.oci.images.registries import Registries
+from runtimes.oci.images.registries import Place, Registries, registry_name
 
 _PASSED_ON = ("PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE")
 _FETCH_LIMIT_SECONDS = 7 * 86400.0  # a bound for form's sake: the lack of progress ends a fetch
@@ -45,6 +45,7 @@ _ANSWERS: tuple[tuple[str, type[RuntimeFault]], ...] = (
     ("repository name not known", NotFound),
     ("blob unknown", NotFound),
     ("404 (Not Found)", NotFound),
+    ("unsupported docker v2s2 media type", NotSupported),  # Docker's manifests with zstd layers; OCI's may have them
     ("unsupported schema", InvalidArgument),
     ("manifest invalid", InvalidArgument),
     ("digest did not match", InvalidArgument),
@@ -52,30 +53,41 @@ _ANSWERS: tuple[tuple[str, type[RuntimeFault]], ...] = (
 )
 
 
+def no_logins(repository: str) -> cri.AuthConfig | None:
+    """A node that has no logins of its own."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkopeoSettings:
+    """`mirror_login`: the node's own login for a repository on a mirror: what a pull brings is the registry's alone."""
+
     program: str = "skopeo"
     registries: Registries = field(default_factory=Registries)
+    mirror_login: Callable[[str], cri.AuthConfig | None] = no_logins
     resolve_seconds: float = 60.0
     stall_seconds: float = 60.0
 
 
 class Skopeo:
-    """One conversation with a registry: one reference, one credential, one folder under tmp/ for its files."""
+    """One conversation with a registry: one place, one credential, one folder under tmp/ for its files."""
 
     def __init__(
-        self, settings: SkopeoSettings, reference: Reference, auth: cri.AuthConfig | None, layout: Layout, work: Path
+        self, settings: SkopeoSettings, place: Place, auth: cri.AuthConfig | None, layout: Layout, work: Path
     ) -> None:
+        self.place = place
         self._settings = settings
-        self._reference = reference
         self._layout = layout
         self._work = work
         self._authfile = work / "auth.json"
         fd = os.open(self._authfile, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w") as file:
-            json.dump(auth_document(reference.host, auth), file)
+            json.dump(auth_document(place.reference.host, auth), file)
         if settings.registries.entries:
-            (work / "registries.conf").write_text(settings.registries.conf())
+            # With a file of its "user", skopeo reads neither the machine's own nor what is dropped in beside that.
+            own = work / ".config" / "containers" / "registries.conf"
+            own.parent.mkdir(parents=True)
+            own.write_text("unqualified-search-registries = []\n")
 
     async def manifest(self, digest: str = "") -> bytes:
         """The manifest or index that the reference names, or the one with `digest`, byte for byte."""
@@ -123,22 +135,19 @@ class Skopeo:
         return await self._run(argv, timeout_seconds=self._settings.resolve_seconds)
 
     def _command(self, verb: str, plain_http_flag: str, certs_flag: str) -> list[str]:
-        registries = self._settings.registries
         argv = [self._settings.program]
         if not _POLICY.exists():
             argv.append("--insecure-policy")  # no policy on this machine: nothing was asked to be signed
-        if registries.entries:
-            argv.append(f"--registries-conf={self._work / 'registries.conf'}")
         argv += [verb, f"--authfile={self._authfile}"]
-        entry = registries.for_repository(self._reference.repository)
-        if registries.plain_http(self._reference.repository):
+        if self.place.insecure:
             argv.append(plain_http_flag)
-        if entry is not None and entry.certs_dir is not None:
-            argv.append(f"{certs_flag}={entry.certs_dir}")
+        if self.place.certs_dir is not None:
+            argv.append(f"{certs_flag}={self.place.certs_dir}")
         return argv
 
     def _source(self, digest: str) -> str:
-        return f"docker://{self._reference.with_digest(digest) if digest else self._reference}"
+        reference = self.place.reference
+        return f"docker://{reference.with_digest(digest) if digest else reference}"
 
     async def _run(self, argv: list[str], *, timeout_seconds: float) -> bytes:
         try:
@@ -146,7 +155,7 @@ class Skopeo:
         except process.ProgramNotFound as error:
             raise NotSupported(str(error)) from None
         except process.ProcessTimeout:
-            raise Timeout(f"no answer from the registry {self._reference.host} for {timeout_seconds:g}s") from None
+            raise Timeout(f"no answer from the registry {self.place.reference.host} for {timeout_seconds:g}s") from None
         except process.OutputTooLarge as error:
             raise InvalidArgument(f"the manifest is too large: {error}") from None
         if not done.ok:
@@ -179,6 +188,23 @@ class _Watch:
                     except FileNotFoundError:
                         continue  # renamed to its place just now; counted next time
         return arrived, len(self._done)
+
+
+def conversations(
+    settings: SkopeoSettings, reference: Reference, auth: cri.AuthConfig | None, layout: Layout, work: Path
+) -> list[Skopeo]:
+    """One for every place where the image may be, in the order in which they are to be asked. Raises InvalidArgument.
+
+    `auth` is told to the registry that the image is named after, and to nobody else.
+    """
+    found = []
+    for number, place in enumerate(settings.registries.places(reference)):
+        folder = work / f"place-{number}"
+        folder.mkdir()
+        own = registry_name(place.reference.host) == registry_name(reference.host)
+        login = auth if own else settings.mirror_login(place.reference.repository)
+        found.append(Skopeo(settings, place, login, layout, folder))
+    return found
 
 
 def auth_document(host: str, auth: cri.AuthConfig | None) -> dict[str, object]:

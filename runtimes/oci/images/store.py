@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import hashlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from proto import cri_pb2 as cri
@@ -20,22 +21,20 @@ from runtimes.oci.images.contract import ImageRecord, ProgressCallback, PullProg
 from runtimes.oci.images.flights import Flights
 from runtimes.oci.images.intake import Arrived, Intake, disk_fault
 from runtimes.oci.images.layout import Layout
-from runtimes.oci.images.manifest import digest_of, host_architecture
+from runtimes.oci.images.manifest import digest_of
+from runtimes.oci.images.platforms import this_host
 from runtimes.oci.images.pull import Pull
 from runtimes.oci.images.records import Records
 from runtimes.oci.images.reference import InvalidReference, Reference, parse
-from runtimes.oci.images.skopeo import Skopeo, SkopeoSettings
+from runtimes.oci.images.skopeo import SkopeoSettings, conversations
 
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    """`pinned`: references that image garbage collection must leave alone (the CRI's `pinned`)."""
-
     skopeo: SkopeoSettings = dataclasses.field(default_factory=SkopeoSettings)
     umoci: str = "umoci"
-    pinned: tuple[str, ...] = ()
 
 
 class DiskImageStore:
@@ -49,7 +48,6 @@ class DiskImageStore:
         self._intake = Intake(self._layout, self._records, self._holds, self._settings.umoci)
         self._pulls: Flights[tuple[str, str], ImageRecord] = Flights()
         self._watchers: dict[tuple[str, str], list[ProgressCallback]] = {}
-        self._pinned = frozenset(str(parse(name)) for name in self._settings.pinned)
 
     async def start(self) -> None:
         await asyncio.to_thread(self._layout.create)
@@ -67,8 +65,7 @@ class DiskImageStore:
     # What the engine needs
 
     def resolve(self, name: str) -> ImageRecord | None:
-        record = self._records.find(name)
-        return None if record is None else self._marked(record)
+        return self._records.find(name)
 
     async def prepare_rootfs(self, image_id: str, directory: Path, *, read_only: bool = False) -> Path:
         async with self._intake.holding():
@@ -124,19 +121,18 @@ class DiskImageStore:
                 watcher(progress)
 
         async with self._intake.working(f'failed to pull image "{name}"') as work:
-            registry = Skopeo(self._settings.skopeo, name, auth, self._layout, work)
-            record = await Pull(name, registry, self._layout, self._records, work, tell).run(self._intake)
-        return self._marked(record)
+            registries = conversations(self._settings.skopeo, name, auth, self._layout, work)
+            return await Pull(name, registries, self._layout, self._records, work, tell).run(self._intake)
 
-    async def import_archive(self, path: Path, *, tag: str | None = None) -> list[ImageRecord]:
+    async def import_archive(self, path: Path, *, tag: str | None = None, pinned: bool = True) -> list[ImageRecord]:
         wanted = None if tag is None else _parsed(tag)
         async with self._intake.working("failed to import") as work:
-            images = await asyncio.to_thread(read_archive, path, self._layout, work, host_architecture())
+            images = await asyncio.to_thread(read_archive, path, self._layout, work, this_host())
             if wanted is not None and len(images) > 1:
                 raise InvalidArgument(f"{path} holds {len(images)} images; a tag can be given for one only")
-            return [self._marked(await self._import(image, wanted, work)) for image in images]
+            return [await self._import(image, wanted, work, pinned) for image in images]
 
-    async def _import(self, image: Imported, wanted: Reference | None, work: Path) -> ImageRecord:
+    async def _import(self, image: Imported, wanted: Reference | None, work: Path, pinned: bool) -> ImageRecord:
         digest = digest_of(image.manifest_data)
         await asyncio.to_thread(self._layout.add_blob, digest, [image.manifest_data], work, "manifest")
         names = [wanted] if wanted is not None else [_parsed(name) for name in image.names]
@@ -147,7 +143,22 @@ class DiskImageStore:
             tags=tuple(str(name) for name in names if name.tag),
             digests=tuple(dict.fromkeys(str(name.with_digest(image.target_digest)) for name in names)),
         )
-        return await self._intake.take_in(arrived)
+        return await self._intake.take_in(arrived, pinned=pinned)
+
+    async def pin(self, name: str) -> ImageRecord:
+        return await self._repinned(self._records.pin, name)
+
+    async def unpin(self, name: str) -> ImageRecord:
+        return await self._repinned(self._records.unpin, name)
+
+    async def _repinned(self, change: Callable[[str], ImageRecord | None], name: str) -> ImageRecord:
+        try:
+            record = await asyncio.to_thread(change, name)
+        except OSError as error:
+            raise disk_fault(error, f"image {name}") from error
+        if record is None:
+            raise NotFound(f"no image {name!r} (a short id may fit several)")
+        return record
 
     # The CRI's verbs
 
@@ -156,7 +167,7 @@ class DiskImageStore:
         if wanted:
             record = self.resolve(wanted)
             return cri.ListImagesResponse(images=[messages.image(record)] if record is not None else [])
-        return cri.ListImagesResponse(images=[messages.image(self._marked(record)) for record in self._records])
+        return cri.ListImagesResponse(images=[messages.image(record) for record in self._records])
 
     async def image_status(self, request: cri.ImageStatusRequest) -> cri.ImageStatusResponse:
         record = self.resolve(request.image.image)
@@ -194,10 +205,6 @@ class DiskImageStore:
         known = {files.hex_of(record.id) for record in self._records}
         if any(tree.name not in known for tree in self._layout.unpacked.iterdir()):
             self._intake.sweep_later()
-
-    def _marked(self, record: ImageRecord) -> ImageRecord:
-        pinned = not self._pinned.isdisjoint((*record.tags, *record.digests))
-        return dataclasses.replace(record, pinned=pinned) if pinned else record
 
 
 def _nobody(progress: PullProgress) -> None:

@@ -1,24 +1,24 @@
 """Flatten an image's layers into one tree with umoci, once per image, whole or not at all.
 
 umoci gets an OCI layout of its own: links to the layers and a manifest made for it, so that Docker's media types, shared
-blobs and compressions that it does not know make no difference. A gzip layer is a named pipe there, which the audit fills:
-inflating twice, and slowly in umoci, was half of the work. It works in a folder under tmp/, which becomes the image's
+blobs and compressions that it does not know make no difference. A compressed layer is a named pipe there, which the audit
+fills: inflating twice, and slowly in umoci, was half of the work. umoci must be told a layer's length beforehand: a gzip file
+ends with it, others (zstd: quickly) are inflated once to find out. It works in a folder under tmp/, which becomes the image's
 tree by one rename after everything is on disk.
 """
 
 import asyncio
-import bz2
+import contextlib
 import dataclasses
+import functools
 import json
 import logging
-import lzma
 import os
-import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -29,6 +29,9 @@ from runtimes.oci.images.audit import Layer, Usage, audit
 from runtimes.oci.images.feed import unblock
 from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, digest_of
+from runtimes.oci.images.plain import MAGIC_BYTES, DamagedStream, PlainStream, compression_of
+
+T = TypeVar("T")
 
 _BASE_SECONDS = 120.0
 _SLOWEST_BYTES_PER_SECOND = 1024 * 1024  # of compressed layers: a tenth of a slow SD card
@@ -50,20 +53,21 @@ async def unpack(request: UnpackRequest, layout: Layout, work: Path, *, umoci: s
     """Make the image's tree where it is not there; returns what it takes.
 
     `work` is a folder under tmp/, on the store's file system. Raises InvalidArgument for images that are broken or
-    malicious, ResourceExhausted, NotSupported (zstd without the program), Timeout, Internal.
+    malicious, ResourceExhausted, NotSupported (no umoci), Timeout, Internal.
     """
     known = read_usage(layout, request.image_id)
     if known is not None:
         return known
-    layers = [await _plain_or_gzip(digest, diff_id, layout, work) for digest, diff_id in request.layers]
+    blobs = [Layer(path=layout.blob(digest), digest=digest, diff_id=diff_id) for digest, diff_id in request.layers]
+    layers = await _readable(blobs, layout, work)
     fed = _piped(layers, work / "layout")
     try:
         usage = await _audited(umoci, fed, work)
     except Internal as error:
         if fed == layers:
             raise
-        # Most likely the gzip file is longer than its end says (over 4 GiB, or of several members): umoci reads it itself.
-        log.info("image %s is unpacked again without pipes: %s", request.image_id, error)
+        # Most likely a gzip file is longer than its end says (over 4 GiB, or of several members): umoci reads it itself.
+        log.info("image %s is unpacked again without their pipes: %s", request.image_id, error)
         for folder in (work / "rootfs", work / "layout"):
             await files.remove_tree(folder)
         usage = await _audited(umoci, layers, work)
@@ -100,15 +104,11 @@ def read_usage(layout: Layout, image_id: str) -> Usage | None:
 
 
 def _piped(layers: Sequence[Layer], folder: Path) -> list[Layer]:
-    """The layers with a pipe for each that is worth one and whose length is known. Two equal ones would share a pipe."""
-    plain = [layer.diff_id for layer in layers]
+    """The layers with a pipe also for each gzip file that is worth one and whose length is known."""
     found = []
     for layer in layers:
-        length = _length(layer.path)
-        if length and layer.diff_id.startswith("sha256:") and plain.count(layer.diff_id) == 1:
-            pipe = folder / "blobs" / layer.diff_id.replace(":", "/", 1)
-            layer = dataclasses.replace(layer, pipe=pipe, plain_bytes=length)
-        found.append(layer)
+        length = _length(layer.path) if _may_be_piped(layer, layers) else 0
+        found.append(_with_pipe(layer, folder, length) if length else layer)
     return found
 
 
@@ -120,6 +120,16 @@ def _length(path: Path) -> int:
             return 0
         file.seek(-4, os.SEEK_END)
         return int.from_bytes(file.read(4), "little")
+
+
+def _may_be_piped(layer: Layer, layers: Sequence[Layer]) -> bool:
+    """Two equal ones would share a pipe."""
+    return layer.diff_id.startswith("sha256:") and [x.diff_id for x in layers].count(layer.diff_id) == 1
+
+
+def _with_pipe(layer: Layer, folder: Path, plain_bytes: int) -> Layer:
+    pipe = folder / "blobs" / layer.diff_id.replace(":", "/", 1)
+    return dataclasses.replace(layer, pipe=pipe, plain_bytes=plain_bytes)
 
 
 async def _umoci(umoci: str, layers: Sequence[Layer], work: Path) -> None:
@@ -162,8 +172,7 @@ def _write_layout(layers: Sequence[Layer], folder: Path) -> None:
         link = folder / "blobs" / layer.digest.replace(":", "/", 1)
         if not link.is_symlink():
             link.symlink_to(layer.path)
-        with layer.path.open("rb") as file:
-            kind = OCI_LAYER + ("+gzip" if file.read(2) == b"\x1f\x8b" else "")
+        kind = OCI_LAYER + ("+gzip" if _compression(layer) == "gzip" else "")
         descriptors.append({"mediaType": kind, "digest": layer.digest, "size": layer.path.stat().st_size})
     config = {"os": "linux", "architecture": "", "rootfs": {"type": "layers", "diff_ids": [x.diff_id for x in layers]}}
     manifest = {
@@ -202,42 +211,64 @@ def _publish(usage: Usage, layout: Layout, image_id: str, work: Path) -> Usage:
     return usage
 
 
-async def _plain_or_gzip(digest: str, diff_id: str, layout: Layout, work: Path) -> Layer:
-    """The layer as umoci and the audit can read it: where it is compressed in another way, its plain tar under `work`."""
-    blob = layout.blob(digest)
+async def _readable(layers: Sequence[Layer], layout: Layout, work: Path) -> list[Layer]:
+    """The layers as umoci can read them: it knows plain and gzip; all else is inflated on its way, or beforehand."""
+    free_bytes = os.statvfs(layout.root).f_bavail * os.statvfs(layout.root).f_frsize
+    found: list[Layer] = []
+    for layer in layers:
+        if _compression(layer) not in ("", "gzip"):
+            plain_bytes = await _in_thread(functools.partial(_measure, layer, free_bytes))
+            if _may_be_piped(layer, layers):
+                layer = _with_pipe(layer, work / "layout", plain_bytes)
+            else:
+                plain = work / f"{layer.diff_id.replace(':', '-')}.tar"
+                await _in_thread(functools.partial(_write_plain, layer, plain))
+                layer = Layer(path=plain, digest=layer.diff_id, diff_id=layer.diff_id)
+        found.append(layer)
+    return found
+
+
+async def _in_thread(work: Callable[[threading.Event], T]) -> T:
+    """`work` in a thread; it is told to stop, and waited for, when the caller is cancelled."""
+    stop = threading.Event()
+    working = asyncio.create_task(asyncio.to_thread(work, stop))
     try:
-        with blob.open("rb") as file:
-            magic = file.read(6)
+        return await asyncio.shield(working)
+    finally:
+        stop.set()
+        await asyncio.wait({working})
+
+
+def _measure(layer: Layer, free_bytes: int, stop: threading.Event) -> int:
+    """How long the plain layer is. What cannot fit is not written to find that out. Raises ResourceExhausted."""
+    total = 0
+    for chunk in _pieces(layer, stop):
+        total += len(chunk)
+        if total > free_bytes:
+            raise ResourceExhausted(
+                f"layer {layer.digest} needs more than the {free_bytes} bytes that are free: no space left on device"
+            )
+    return total
+
+
+def _write_plain(layer: Layer, plain: Path, stop: threading.Event) -> None:
+    with plain.open("wb") as target:
+        for chunk in _pieces(layer, stop):
+            target.write(chunk)
+
+
+def _pieces(layer: Layer, stop: threading.Event) -> Iterator[bytes]:
+    with contextlib.closing(PlainStream(layer.path)) as stream:
+        try:
+            while not stop.is_set() and (chunk := stream.read()):
+                yield chunk
+        except DamagedStream as error:
+            raise InvalidArgument(f"layer {layer.digest} is damaged: {error}") from None
+
+
+def _compression(layer: Layer) -> str:
+    try:
+        with layer.path.open("rb") as file:
+            return compression_of(file.read(MAGIC_BYTES))
     except FileNotFoundError:
-        raise InvalidArgument(f"layer {digest} is missing") from None
-    plain = work / f"{diff_id.replace(':', '-')}.tar"
-    if magic.startswith(b"\x28\xb5\x2f\xfd"):
-        await _unzstd(digest, blob, plain)
-    elif magic.startswith((b"BZh", b"\xfd7zXZ\0")):
-        await asyncio.to_thread(_decompress, digest, blob, plain)
-    else:
-        return Layer(path=blob, digest=digest, diff_id=diff_id)
-    return Layer(path=plain, digest=diff_id, diff_id=diff_id)
-
-
-async def _unzstd(digest: str, blob: Path, plain: Path) -> None:
-    limit = _BASE_SECONDS + blob.stat().st_size / _SLOWEST_BYTES_PER_SECOND
-    try:
-        done = await process.run(["zstd", "-d", "-q", "-f", "-o", str(plain), str(blob)], timeout_seconds=limit)
-    except process.ProgramNotFound:
-        raise NotSupported(f"layer {digest} is compressed with zstd, and the program zstd is not installed") from None
-    except process.ProcessTimeout as error:
-        raise Timeout(f"layer {digest}: {error}") from None
-    if not done.ok:
-        if files.DISK_FULL.capitalize() in done.error_text:
-            raise ResourceExhausted(f"layer {digest}: {done.error_text}")
-        raise InvalidArgument(f"layer {digest} is damaged: {done.error_text}")
-
-
-def _decompress(digest: str, blob: Path, plain: Path) -> None:
-    opener = bz2.open if blob.open("rb").read(3) == b"BZh" else lzma.open
-    try:
-        with opener(blob, "rb") as source, plain.open("wb") as target:
-            shutil.copyfileobj(source, target, 1024 * 1024)
-    except (lzma.LZMAError, EOFError) as error:
-        raise InvalidArgument(f"layer {digest} is damaged: {error}") from None
+        raise InvalidArgument(f"layer {layer.digest} is missing") from None

@@ -36,7 +36,12 @@ def test_the_agents_sandboxes_are_visible(own_node: Callable[..., NodeUnderTest]
         assert (status.id, status.state) == (container_id, cri.CONTAINER_RUNNING)
         assert [item.id for item in runtime.ListContainers(cri.ListContainersRequest()).containers] == [container_id]
         assert runtime.ListPodSandboxStats(cri.ListPodSandboxStatsRequest()).stats[0].attributes.id == listed[0].id
-        assert len(images.ListImages(cri.ListImagesRequest()).images) == 1
+        (image,) = images.ListImages(cri.ListImagesRequest()).images
+        assert image.pinned  # it was imported
+        unpin = [sys.executable, "-m", "nodeagent", "image", "unpin", "localhost/demo:1"]
+        subprocess.run([*unpin, f"--state-dir={node.directory / 'state'}"], cwd=REPO, check=True, timeout=60)
+        (image,) = images.ListImages(cri.ListImagesRequest()).images
+        assert not image.pinned
         for call, request in (
             (runtime.RemovePodSandbox, cri.RemovePodSandboxRequest(pod_sandbox_id=listed[0].id)),
             (runtime.ExecSync, cri.ExecSyncRequest(container_id=container_id, cmd=["ls"])),

@@ -41,12 +41,15 @@ def node(
     open_registry: Registry,
     secure: Registry,
 ) -> Iterator[NodeUnderTest]:
-    """A node that knows the CA of one registry, trusts the same one blindly by another name, and has a mirror of a third."""
+    """A node that knows the CA of one registry, trusts the same one blindly by another name, and has mirrors of others."""
     port = secure.host.rpartition(":")[2]
     registries = {
         secure.host: {"certsDir": str(secure.certs)},
         f"localhost:{port}": {"insecure": True},
         "registry.invalid/team": {"mirrors": ["127.0.0.1:1", open_registry.host], "insecure": True},
+        "http.invalid": {"mirrors": [f"localhost:{open_registry.host.rpartition(':')[2]}"]},
+        f"localhost:{open_registry.host.rpartition(':')[2]}": {"insecure": True},
+        "tls.invalid": {"mirrors": [secure.host]},
     }
     made = make_node(tmp_path_factory.mktemp("agent"), registries=registries)
     made.directory.mkdir()
@@ -80,16 +83,19 @@ def test_an_image_that_the_registry_does_not_have(node: NodeUnderTest, registry:
 
 
 def test_configured_registries(node: NodeUnderTest, secure: Registry) -> None:
-    """A registry with a CA of its own, one whose certificate nobody verifies, and one that only a mirror can stand in for."""
+    """A registry with a CA of its own, one whose certificate nobody verifies, and those that only a mirror can stand in for:
+    one reached like its registry, one in plain HTTP and one with a CA by entries of their own."""
     port = secure.host.rpartition(":")[2]
     images = {
         "own-ca": f"{secure.host}/demo:1",
         "unverified": f"localhost:{port}/demo:1",
         "mirrored": "registry.invalid/team/demo:1",
+        "mirrored-http": "http.invalid/demo:1",
+        "mirrored-tls": "tls.invalid/demo:1",
         "unreachable": "registry.invalid/other/demo:1",
     }
     node.apply(*(pod_object(name, "sleep", "100000", image=image) for name, image in images.items()))
-    for name in ("own-ca", "unverified", "mirrored"):
+    for name in images.keys() - {"unreachable"}:
         assert node.running(name)["status"]["containerStatuses"][0]["image"] == images[name]
     assert "registry.invalid" in node.event_when("unreachable", "Failed")
     node.kubectl("delete", "pod", "unreachable", "--wait=false")

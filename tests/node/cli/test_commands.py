@@ -29,26 +29,46 @@ def nodeagent(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_images_come_and_go(demo_archive: Path, tmp_path: Path) -> None:
-    """Import prints the tags, list shows id, tags, digests and size, rm prints what went; a second rm fails."""
+    """Import prints the tags, list shows id, tags, digests, size and pin, rm prints what went; a second rm fails."""
     state = f"--state-dir={tmp_path}"
     imported = nodeagent("image", "import", demo_archive, "--tag", "localhost/cli:2", state)
     assert (imported.returncode, imported.stdout, imported.stderr) == (0, "localhost/cli:2\n", "")
     rows = json.loads(nodeagent("image", "list", "--output", "json", state).stdout)
     (row,) = rows
-    assert sorted(row) == ["digests", "id", "size", "tags"]
+    assert sorted(row) == ["digests", "id", "pinned", "size", "tags"]
     assert row["tags"] == ["localhost/cli:2"]
     assert row["id"].startswith("sha256:")
     assert [digest.partition("@")[0] for digest in row["digests"]] == ["localhost/cli"]
     assert row["size"] > 100_000
     table = nodeagent("image", "list", state).stdout.splitlines()
-    assert table[0].split() == ["IMAGE", "ID", "SIZE"]
-    assert table[1].split()[:2] == ["localhost/cli:2", row["id"].removeprefix("sha256:")[:12]]
+    assert table[0].split() == ["IMAGE", "ID", "SIZE", "PINNED"]
+    columns = table[1].split()
+    assert (columns[:2], columns[-1]) == (["localhost/cli:2", row["id"].removeprefix("sha256:")[:12]], "yes")
     removed = nodeagent("image", "rm", "localhost/cli:2", state)
     assert (removed.returncode, removed.stdout) == (0, "localhost/cli:2\n")
     assert json.loads(nodeagent("image", "list", "-o", "json", state).stdout) == []
     again = nodeagent("image", "rm", "localhost/cli:2", state)
     assert (again.returncode, again.stdout) == (1, "")
     assert again.stderr == "nodeagent: no image 'localhost/cli:2' (a short id may fit several)\n"
+
+
+def test_pins(demo_archive: Path, tmp_path: Path) -> None:
+    """An imported image is pinned, unless it is not to be; pin and unpin print names and fail for what is not there."""
+    state = f"--state-dir={tmp_path}"
+
+    def pinned() -> bool:
+        (row,) = json.loads(nodeagent("image", "list", "--output", "json", state).stdout)
+        return bool(row["pinned"])
+
+    nodeagent("image", "import", demo_archive, state)
+    assert pinned()
+    done = nodeagent("image", "unpin", "localhost/demo:1", state)
+    assert (done.returncode, done.stdout, pinned()) == (0, "localhost/demo:1\n", False)
+    done = nodeagent("image", "pin", "absent", "localhost/demo:1", state)
+    assert (done.returncode, done.stdout, pinned()) == (1, "localhost/demo:1\n", True)
+    assert done.stderr == "nodeagent: no image 'absent' (a short id may fit several)\n"
+    nodeagent("image", "import", "--unpinned", demo_archive, state)
+    assert not pinned()
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hand_made_images import OCILayout, named
 
 from runtimes.errors import ResourceExhausted
+from runtimes.oci.images.platforms import this_host
 
 pytestmark = pytest.mark.node
 
@@ -45,3 +47,26 @@ async def test_full(
         assert leftovers(small_disk / "store") == set()
     resize(small_disk, "16m")
     assert (await store.pull(reference)).id == demo[1]
+
+
+async def test_bomb(
+    open_store: Any,
+    small_disk: Path,
+    leftovers: Callable[[Path], set[str]],
+    layer: Callable[..., bytes],
+    tmp_path: Path,
+) -> None:
+    """A few bytes of zstd that become more than the disk has are refused before anything of them is written."""
+    made = OCILayout()
+    image = made.image(
+        (layer(("file", "zeros", "0" * 50_000_000)), "zstd"), platform=f"linux/{this_host().architecture}"
+    )
+    archive = made.write(tmp_path / "bomb.tar", named(image, short="localhost/bomb:1"))
+    assert archive.stat().st_size < 100_000
+    store = await open_store(root=small_disk / "store")
+    with pytest.raises(
+        ResourceExhausted, match=r"needs more than the \d+ bytes that are free: no space left on device"
+    ):
+        await store.import_archive(archive)
+    await store.stop()
+    assert leftovers(small_disk / "store") == set()

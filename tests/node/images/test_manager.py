@@ -11,7 +11,7 @@ from lightkube.models.core_v1 import Pod, Secret
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.images.access import PullRecords
-from nodeagent.images.gc import Disk, GarbagePolicy, ImageGarbage, Store
+from nodeagent.images.gc import Disk, GarbageFailure, GarbagePolicy, ImageGarbage, Store
 from nodeagent.images.manager import ImageFailure, ImageManager, Place, Wanted
 from proto import cri_pb2 as cri
 from runtimes.oci.images.registries import Registries, Registry
@@ -88,9 +88,10 @@ async def test_garbage(
     tmp_path: Path,
     leftovers: Callable[[Path], set[str]],
 ) -> None:
-    """Garbage collection really frees the store, and keeps what a container uses."""
-    (used,) = await store.import_archive(image(layer(("file", "a", "1")), tag="localhost/used:1"))
-    (unused,) = await store.import_archive(image(layer(("file", "b", "2")), tag="localhost/unused:1"))
+    """Garbage collection really frees the store, and keeps what a container uses and what was imported by hand."""
+    (used,) = await store.import_archive(image(layer(("file", "a", "1")), tag="localhost/used:1"), pinned=False)
+    (unused,) = await store.import_archive(image(layer(("file", "b", "2")), tag="localhost/unused:1"), pinned=False)
+    (pinned,) = await store.import_archive(image(layer(("file", "c", "3")), tag="localhost/pinned:1"))
 
     class Containers:
         async def list_containers(self, request: cri.ListContainersRequest) -> cri.ListContainersResponse:
@@ -99,10 +100,17 @@ async def test_garbage(
     garbage = ImageGarbage(
         [Store(images=store, runtimes=(Containers(),))],  # type: ignore[arg-type]
         GarbagePolicy(minimum_age_seconds=0),
-        Events(),
+        events := Events(),
         disk_of=lambda path: Disk(key=1, capacity_bytes=unused.size_bytes * 10, available_bytes=unused.size_bytes + 1),
     )
     await garbage.collect()
+    listed = (await store.list_images(cri.ListImagesRequest())).images
+    assert {(i.id, i.pinned) for i in listed} == {(used.id, False), (pinned.id, True)}
+    with pytest.raises(GarbageFailure):
+        await garbage.collect()
+    assert [reason for reason, _ in events.seen] == ["FreeDiskSpaceFailed"]
+    await store.unpin("localhost/pinned:1")
+    await garbage.delete_unused()
     assert [i.id for i in (await store.list_images(cri.ListImagesRequest())).images] == [used.id]
     await store.stop()
     assert leftovers(tmp_path / "store") == set()

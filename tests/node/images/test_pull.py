@@ -1,8 +1,10 @@
 """Pulls from a real registry."""
 
 import asyncio
+import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hand_made_images import OCILayout, for_platform
 
 from proto import cri_pb2 as cri
-from runtimes.errors import InvalidArgument, NotFound, RuntimeFault, Timeout, Unavailable
-from runtimes.oci.images.contract import PullProgress
-from runtimes.oci.images.registries import Mirror, Registries, Registry
+from runtimes.errors import InvalidArgument, NotFound, NotSupported, RuntimeFault, Timeout, Unavailable
+from runtimes.oci.images.contract import ImageRecord, PullProgress
+from runtimes.oci.images.platforms import this_host
+from runtimes.oci.images.registries import Registries, Registry
 from runtimes.oci.images.store import DiskImageStore
 
 pytestmark = pytest.mark.node
@@ -24,6 +28,7 @@ pytestmark = pytest.mark.node
 Layer = Callable[..., bytes]
 Image = Callable[..., Path]
 Leftovers = Callable[[Path], set[str]]
+ARCHITECTURE = this_host().architecture
 GOOD = cri.AuthConfig(username="alice", password="s3cret")
 
 
@@ -71,36 +76,42 @@ async def test_by_tag_and_by_digest(
     assert leftovers(tmp_path / "store") == set()
 
 
-async def test_index(store: DiskImageStore, registry: Any, demo: tuple[Path, str], tmp_path: Path) -> None:
-    """Of a multi-platform image this machine's part is taken, under the digest of the whole."""
-    archive, image_id = demo
-    folder = tmp_path / "multi"
-    folder.mkdir()
-    run("tar", "-xf", archive, "-C", folder)
-    index = json.loads((folder / "index.json").read_text())
-    (entry,) = index["manifests"]
-    fitting = {**entry, "platform": {"os": "linux", "architecture": "amd64"}, "annotations": {}}
-    index["manifests"] = [fitting]
-    target = f"docker://{registry.host}/multi:1"
-    run("skopeo", "copy", "--all", "--dest-tls-verify=false", f"oci:{multi(folder, index)}:x", target)
-    record = await store.pull(f"{registry.host}/multi:1")
-    assert "manifests" in json.loads(run("skopeo", "inspect", "--raw", "--tls-verify=false", target))
-    digest = inspected(f"{registry.host}/multi:1")["Digest"]
-    assert (record.id, record.digests) == (image_id, (f"{registry.host}/multi@{digest}",))
-    assert record.manifest_digest != digest
+def files_of(record: ImageRecord) -> dict[str, str]:
+    return {str(path.relative_to(record.rootfs)): path.read_text()[:9] for path in record.rootfs.rglob("*")}
 
 
-def multi(folder: Path, index: dict[str, Any]) -> Path:
-    import hashlib
+@pytest.mark.parametrize("form", ["oci", "docker"])
+async def test_index(store: DiskImageStore, registry: Any, layer: Layer, form: str) -> None:
+    """Of a multi-platform image this machine's part is taken, whatever its layers are compressed with, under the digest of
+    the whole; attestations and indexes within it are no hindrance. Again by its digest it is the same image."""
+    docker = form == "docker"
+    layout = OCILayout()
+    kinds = ["gzip", "", "estargz"] + ([] if docker else ["zstd", "zstd-unknown", "zstd:chunked"])
+    layers = [(layer(("file", f"of-{kind}", f"{n}" * 300_000)), kind) for n, kind in enumerate(kinds)]
+    mine = for_platform(layout.image(*layers, platform=f"linux/{ARCHITECTURE}", docker=docker), f"linux/{ARCHITECTURE}")
+    other = for_platform(
+        layout.image((layer(("file", "other")), "gzip"), platform="linux/s390x", docker=docker), "linux/s390x"
+    )
+    inner = [mine] if docker else [layout.index(mine, layout.attestation())]
+    index = layout.index(other, *([] if docker else [layout.attestation()]), *inner, docker=docker)
+    reference = registry.put(layout.files, index, f"multi-{form}:1")
+    record = await store.pull(reference)
+    repository = reference.rpartition(":")[0]
+    assert record.digests == (f"{repository}@{index['digest']}",)
+    assert record.manifest_digest == mine["digest"]
+    assert files_of(record) == {f"of-{kind}": f"{n}" * 9 for n, kind in enumerate(kinds)}
+    assert await store.pull(f"{repository}@{index['digest']}") == record
+    with pytest.raises(NotFound) as failure:
+        await store.pull(registry.put(layout.files, layout.index(other, docker=docker), f"foreign-{form}:1"))
+    assert f"no manifest for linux/{ARCHITECTURE} in its list (linux/s390x)" in failure.value.message
 
-    data = json.dumps(index).encode()
-    digest = hashlib.sha256(data).hexdigest()
-    (folder / "blobs" / "sha256" / digest).write_bytes(data)
-    kind = "application/vnd.oci.image.index.v1+json"
-    annotations = {"org.opencontainers.image.ref.name": "x"}
-    entry = {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(data), "annotations": annotations}
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-    return folder
+
+async def test_docker_manifest_with_zstd(store: DiskImageStore, registry: Any, layer: Layer) -> None:
+    """What skopeo cannot fetch is told as not supported, with the media type."""
+    layout = OCILayout()
+    target = layout.image((layer(("file", "a")), "zstd"), platform=f"linux/{ARCHITECTURE}", docker=True)
+    with pytest.raises(NotSupported, match=r"diff\.tar\.zstd"):
+        await store.pull(registry.put(layout.files, target, "docker-zstd:1"))
 
 
 async def test_shared_layers(
@@ -279,12 +290,102 @@ async def test_unknown_certificate(open_store: Any, guarded_registry: Any) -> No
 
 
 async def test_mirror(open_store: Any, registry: Any, demo: tuple[Path, str]) -> None:
-    """An image comes from the mirror under its own name; a mirror that is down is passed over."""
+    """An image comes from the mirror under its own name; mirrors that are down or lack it are passed over."""
     registry.push(demo[0], "cache/team/app:1")
-    mirrors = (Mirror(location="127.0.0.1:1", insecure=True), Mirror(location=f"{registry.host}/cache", insecure=True))
-    store = await open_store(registries=Registries(entries=(Registry(prefix="registry.invalid", mirrors=mirrors),)))
+    mirrors = ("127.0.0.1:1", f"{registry.host}/empty", f"{registry.host}/cache")
+    entries = (Registry(prefix="registry.invalid", mirrors=mirrors), Registry(prefix=registry.host, insecure=True))
+    store = await open_store(registries=Registries(entries=entries))
     record = await store.pull("registry.invalid/team/app:1")
     assert (record.id, record.tags) == (demo[1], ("registry.invalid/team/app:1",))
+
+
+async def test_mirror_with_its_own_ca_and_login(open_store: Any, guarded_registry: Any, demo: tuple[Path, str]) -> None:
+    """A mirror is reached as its own entry says, with the node's login for it; without them it fails by name."""
+    guarded_registry.push(demo[0], "app:1")
+    host = guarded_registry.host
+    origin = Registry(prefix="registry.invalid", mirrors=(host,), insecure=True)
+    asked: list[str] = []
+
+    def login(repository: str) -> cri.AuthConfig:
+        asked.append(repository)
+        return GOOD
+
+    trusted = Registry(prefix=host, certs_dir=guarded_registry.certs)
+    store = await open_store(registries=Registries(entries=(origin, trusted)), mirror_login=login)
+    pods = cri.AuthConfig(username="pod", password="hidden")
+    assert (await store.pull("registry.invalid/app:1", auth=pods)).id == demo[1]
+    assert asked == [f"{host}/app"]
+    for entries, words in (
+        ((origin, trusted), "unauthorized"),
+        ((origin, Registry(prefix=host)), "certificate signed by unknown authority"),
+    ):
+        store = await open_store(registries=Registries(entries=entries))
+        with pytest.raises(Unavailable) as failure:
+            await store.pull("registry.invalid/app:1", auth=GOOD)
+        places = rf"every place failed: \[mirror {host}/app:1: .*{words}.*\], \[registry\.invalid/app:1: .*\]"
+        assert re.search(places, failure.value.message)
+
+
+async def test_silent_mirror(open_store: Any, registry: Any, demo: tuple[Path, str]) -> None:
+    """A mirror that accepts and says nothing costs its deadline, and the registry is asked all the same; a mirror that asks
+    for a login is not given that of the registry."""
+    heard: list[str] = []
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def curious(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append((await reader.read(65536)).decode(errors="replace"))
+        challenge = b'WWW-Authenticate: Basic realm="give"\r\n'
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\n" + challenge + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    servers = [await asyncio.start_server(serve, "127.0.0.1", 0) for serve in (silent, curious)]
+    mirrors = tuple(f"127.0.0.1:{server.sockets[0].getsockname()[1]}" for server in servers)
+    reference = registry.push(demo[0], "mirrored:1")
+    entry = Registry(prefix=registry.host, mirrors=mirrors, insecure=True)
+    store = await open_store(registries=Registries(entries=(entry,)), resolve_seconds=6.0)
+    assert (await store.pull(reference, auth=cri.AuthConfig(username="pod", password="hidden"))).id == demo[1]
+    assert any("GET /v2/" in request for request in heard)
+    secret = base64.b64encode(b"pod:hidden").decode()
+    assert not any(secret in request for request in heard), "the registry's login was told to a mirror"
+    for server in servers:
+        server.close()
+
+
+async def test_mirror_that_fails_in_the_middle(
+    open_store: Any, registry: Any, demo: tuple[Path, str], wrapped: Any
+) -> None:
+    """A mirror that has the manifest and not the layers is passed over too, and nothing of it is taken for the image."""
+    reference = registry.push(demo[0], "middle:1")
+    port = int(registry.host.rpartition(":")[2])
+    answers: list[bytes] = []
+
+    async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readexactly(1)
+        if request == b"\x16":  # TLS: it is tried first
+            writer.close()
+            return
+        request += await reader.readuntil(b"\r\n\r\n")
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", port)
+        upstream_writer.write(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        answer = await upstream_reader.read()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        if b"/blobs/" in request.split(b"\r\n")[0] and len(body) > 10_000:
+            body = b"x" * len(body)
+            answers.append(body)
+        writer.write(head + b"\r\n\r\n" + body)
+        writer.close()
+        upstream_writer.close()
+
+    server = await asyncio.start_server(broken, "127.0.0.1", 0)
+    mirror = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    entry = Registry(prefix=registry.host, mirrors=(mirror,), insecure=True)
+    store = await open_store(registries=Registries(entries=(entry,)))
+    assert (await store.pull(reference)).id == demo[1]
+    assert answers
+    server.close()
 
 
 async def test_other_architecture(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from proto import cri_pb2 as cri
-from runtimes.errors import InvalidArgument
-from runtimes.oci.images.store import DiskImageStore, StoreSettings
+from runtimes.errors import InvalidArgument, NotFound
+from runtimes.oci.images.store import DiskImageStore
 
 pytestmark = pytest.mark.node
 
@@ -59,14 +59,32 @@ async def test_file_system(store: DiskImageStore, demo: tuple[Path, str], tmp_pa
     assert await usage() == (place, 0, 0)
 
 
-async def test_pinned(tmp_path: Path, demo: tuple[Path, str]) -> None:
-    """Images configured as pinned are marked so."""
-    store = DiskImageStore(tmp_path / "store", StoreSettings(pinned=("localhost/demo:1",)))
-    await store.start()
+async def test_pinned(open_store: Any, demo: tuple[Path, str]) -> None:
+    """An imported image is pinned for every CRI client, in every process and after a restart, until it is unpinned; and
+    RemoveImage removes it all the same."""
+    store = await open_store()
+
+    async def pinned() -> list[tuple[bool, list[str]]]:
+        beside: DiskImageStore = await open_store()
+        answers = [await one.list_images(cri.ListImagesRequest()) for one in (store, beside)]
+        assert answers[0] == answers[1]
+        return [(found.pinned, list(found.repo_tags)) for found in answers[0].images]
+
     await store.import_archive(demo[0])
-    await store.import_archive(demo[0], tag="localhost/other:1")
-    (found,) = (await store.list_images(cri.ListImagesRequest())).images
-    assert (found.pinned, list(found.repo_tags)) == (True, ["localhost/demo:1", "localhost/other:1"])
+    assert await pinned() == [(True, ["localhost/demo:1"])]
+    await store.import_archive(demo[0], tag="localhost/other:1", pinned=False)
+    assert await pinned() == [(True, ["localhost/demo:1", "localhost/other:1"])]
+    await store.import_archive(demo[0], pinned=False)
+    assert await pinned() == [(False, ["localhost/demo:1", "localhost/other:1"])]
+    assert (await store.pin(demo[1])).pins == (demo[1],)
+    assert (await store.pin("localhost/other:1")).pins == (demo[1], "localhost/other:1")
+    assert (await store.image_status(cri.ImageStatusRequest(image=spec("localhost/demo:1")))).image.pinned
+    assert (await store.unpin("localhost/demo:1")).pins == ()
+    await store.pin("localhost/demo:1")
+    await store.remove_image(cri.RemoveImageRequest(image=spec("localhost/demo:1")))
+    assert await pinned() == []
+    with pytest.raises(NotFound, match="no image 'localhost/demo:1'"):
+        await store.pin("localhost/demo:1")
 
 
 async def test_import_under_another_name(

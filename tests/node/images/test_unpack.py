@@ -1,6 +1,7 @@
 """Layers become trees: what images really contain is kept, what reaches outside is refused."""
 
 import gzip
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hand_made_images import OCILayout, compressed, named
 
-from runtimes.errors import Internal, InvalidArgument
+from runtimes.errors import Internal, InvalidArgument, NotFound
+from runtimes.oci.images.platforms import this_host
 from runtimes.oci.images.store import DiskImageStore
 
 pytestmark = pytest.mark.node
@@ -199,9 +202,10 @@ async def test_same_layer_twice(store: DiskImageStore, image: Image, layer: Laye
 
 async def test_wrong_architecture(store: DiskImageStore, image: Image, layer: Layer) -> None:
     """An image for another machine is refused before it is unpacked."""
-    with pytest.raises(InvalidArgument) as failure:
+    with pytest.raises(NotFound) as failure:
         await store.import_archive(image(layer(("file", "a")), architecture="s390x"))
-    assert "localhost/test:1 is for linux/s390x, this node is linux/" in failure.value.message
+    assert "localhost/test:1: no manifest for linux/" in failure.value.message
+    assert "in its list (linux/s390x)" in failure.value.message
 
 
 async def test_several_gzip_members(
@@ -217,6 +221,53 @@ async def test_several_gzip_members(
     (record,) = await store.import_archive(archive)
     assert [(record.rootfs / name).read_text()[:1] for name in "abc"] == ["x", "y", "z"]
     assert (record.rootfs / "a").stat().st_size == 5000
+
+
+COMPRESSIONS = ("", "gzip", "estargz", "zstd", "zstd-unknown", "zstd:chunked", "xz", "bzip2")
+
+
+async def test_compressions(store: DiskImageStore, layer: Layer, tmp_path: Path) -> None:
+    """Layers may be compressed in any way, each in another, and one may occur twice; what a later one hides is hidden."""
+    made = OCILayout()
+    layers = [(layer(("file", f"of{how}", how * 100_000), ("file", ".wh.gone")), how) for how in COMPRESSIONS]
+    twice = [
+        (layer(("file", "gone", "x"), ("file", "twice", "y" * 3_000_000)), how) for how in ("zstd", "gzip", "zstd")
+    ]
+    empty = (b"", "zstd")
+    image = made.image(*twice[:2], empty, *layers, (layer(), "zstd"), platform=f"linux/{this_host().architecture}")
+    (record,) = await store.import_archive(made.write(tmp_path / "mixed", named(image, short="localhost/mixed:1")))
+    assert names(record.rootfs) == sorted(["twice", *(f"of{how}" for how in COMPRESSIONS)])
+    assert all((record.rootfs / f"of{how}").read_text() == how * 100_000 for how in COMPRESSIONS)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: data[: len(data) // 2], "it ends in the middle|not sha256"),
+        (lambda data: data + b"rubbish", "zstd decompress error"),
+        (lambda data: data[:20] + bytes(8) + data[28:], "damaged|not sha256"),
+        (lambda data: compressed(b"other", "zstd"), "damaged|not sha256"),
+    ],
+)
+async def test_damaged_zstd(
+    store: DiskImageStore,
+    layer: Layer,
+    tmp_path: Path,
+    leftovers: Callable[[Path], set[str]],
+    damage: Callable[[bytes], bytes],
+    message: str,
+) -> None:
+    """A zstd layer that is cut, mangled or another one is refused by its digest, and leaves nothing."""
+    made = OCILayout()
+    plain = layer(("file", "a", os.urandom(100_000).hex()))
+    good = made.image((plain, "zstd"), platform=f"linux/{this_host().architecture}")
+    manifest = json.loads(made.files["blobs/" + good["digest"].replace(":", "/")])
+    bad = made.blob(damage(compressed(plain, "zstd")), manifest["layers"][0]["mediaType"])
+    image = made.blob(json.dumps({**manifest, "layers": [bad]}).encode(), good["mediaType"])
+    with pytest.raises(InvalidArgument, match=f"layer {bad['digest']} is .*({message})"):
+        await store.import_archive(made.write(tmp_path / "damaged.tar", named(image, short="localhost/damaged:1")))
+    await store.stop()
+    assert leftovers(tmp_path / "store") == set()
 
 
 async def test_umoci_dies(

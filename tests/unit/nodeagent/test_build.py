@@ -1,5 +1,6 @@
 """From configuration to the parts that pull images."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from nodeagent.images.access import Everybody, PullRecords
 from nodeagent.images.gc import GarbagePolicy
 from nodeagent.images.providers.keyring import NoProviders, ProviderKeyring
 from nodeagent.images.pulling import PullLimits
+from proto import cri_pb2 as cri
+from runtimes.oci.images.registries import Registry
 
 
 def config(folder: Path, agent: dict[str, Any] | None = None, **kubelet: Any) -> Config:
@@ -53,6 +56,29 @@ def test_garbage_policy(tmp_path: Path) -> None:
     assert build.garbage_policy(config(tmp_path, **fields)) == GarbagePolicy(
         high_percent=70, low_percent=60, minimum_age_seconds=300.0, maximum_age_seconds=86400.0
     )
+
+
+def test_registries(tmp_path: Path) -> None:
+    """Every registry and mirror as configured; a mirror gets the login that the node has for its host and port."""
+    registries = {
+        "gcr.io": {"mirrors": ["127.0.0.1:5000"]},
+        "127.0.0.1:5000": {"insecure": True, "certsDir": "certs"},
+        "bad.example": {"blocked": True},
+    }
+    settings = build.skopeo_settings(config(tmp_path, {"registries": registries}))
+    assert set(settings.registries.entries) == {
+        Registry(prefix="gcr.io", mirrors=("127.0.0.1:5000",)),
+        Registry(prefix="127.0.0.1:5000", insecure=True, certs_dir=tmp_path / "certs"),
+        Registry(prefix="bad.example", blocked=True),
+    }
+    (tmp_path / "root").mkdir()
+    auths = {
+        "127.0.0.1:5000": {"username": "mirror", "password": "m"},
+        "gcr.io": {"username": "origin", "password": "o"},
+    }
+    (tmp_path / "root" / "config.json").write_text(json.dumps({"auths": auths}))
+    assert settings.mirror_login("127.0.0.1:5000/a") == cri.AuthConfig(username="mirror", password="m")
+    assert settings.mirror_login("127.0.0.1:5001/a") is None
 
 
 def test_pull_records(tmp_path: Path) -> None:

@@ -177,6 +177,16 @@ cni: {confDir: /etc/cni/net.d, binDirs: [/opt/cni/bin, /usr/lib/cni]}
             id="no endpoint",
         ),
         pytest.param(
+            AGENT + "registries:\n  docker.io: {mirrors: [m:1, 'http://m:2']}\n  '*': {}\n  Index.docker.io: {}\n",
+            [
+                "4: registries.docker.io.mirrors[1]: 'http://m:2' has a scheme: write 'm:2'; "
+                "`insecure: true` in its own entry allows plain HTTP",
+                "5: registries.*: '*' is not a registry: write host[:port] or host[:port]/path",
+                "6: registries.Index.docker.io: is the same registry as 'docker.io'",
+            ],
+            id="no registries",
+        ),
+        pytest.param(
             AGENT + "runtimes:\n  runc: {type: oci, path: /usr/sbin/runc}\ndefaultRuntime: crun\n",
             ["5: defaultRuntime: 'crun' is none of the runtimes runc"],
             id="no such default",

@@ -158,6 +158,28 @@ async def test_maximum_age(clock: Any) -> None:
     assert node.garbage.collected == {"age": 2}
 
 
+async def test_pinned(clock: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Pinned images stay whatever makes others go: a full disk, the maximum age, eviction; also those pinned while a pass
+    goes on. The log says how much of a full disk they are."""
+    store = Images(image("pinned", 50, pinned=True), image("a", 20), image("b", 30))
+    node = Node(clock, store, maximum_age_seconds=500)
+    removing = store.remove_image
+
+    async def remove_image(request: cri.RemoveImageRequest) -> cri.RemoveImageResponse:
+        store.images["b"].pinned = True
+        return await removing(request)
+
+    store.remove_image = remove_image  # type: ignore[method-assign]
+    with pytest.raises(GarbageFailure, match="freed 0 bytes"):
+        await node.at(0, node.garbage.collect)
+    assert await node.at(501, node.garbage.collect) is None
+    assert await node.at(502, node.garbage.delete_unused) == 0
+    assert store.removed == ["a"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 pinned images (50 B) are no garbage: see `nodeagent image list`, `unpin` and `rm`"
+    ]
+
+
 async def test_disks_are_apart(clock: Any) -> None:
     """A full disk is emptied from the stores that lie on it."""
     full, sharing, empty = Images(image("a", 50)), Images(image("b", 45)), Images(image("c", 10), mountpoint="/other")

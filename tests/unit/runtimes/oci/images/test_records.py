@@ -1,3 +1,4 @@
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,49 @@ def test_tag_moves(layout: Layout, make: Make) -> None:
     records.add(make("b", "localhost/demo:1"))
     assert {r.id[7]: r.tags for r in records} == {"a": ("localhost/demo:old",), "b": ("localhost/demo:1",)}
     assert [r.tags for r in Records(layout) if r.id[7] == "a"] == [("localhost/demo:old",)]
+
+
+def test_pins_go_with_their_names(layout: Layout, make: Make) -> None:
+    """The pin of a tag stays with the tag, that of an id with the image; a kill between two records pins one image."""
+    records, one, two = Records(layout), "localhost/demo:1", "localhost/demo:2"
+    a, b = make("a").id, make("b").id
+
+    def pins() -> dict[str, tuple[str, ...]]:
+        found = {record.id: record.pins for record in Records(layout)}
+        assert found == {record.id: record.pins for record in records}
+        return found
+
+    records.add(make("a", one, two), pinned=True)
+    assert pins() == {a: (one, two)}
+    killed = layout.record(a).read_bytes()
+    records.add(make("b", one))
+    assert pins() == {a: (two,), b: (one,)}
+    layout.record(a).write_bytes(killed)
+    os.utime(layout.record(a), ns=(1, 1))
+    assert pins() == {a: (two,), b: (one,)}
+    records.add(make("a", two))
+    records.add(make("a", one), pinned=False)
+    assert pins() == {a: (two,), b: ()}
+    assert records.pin("a") == records.pin(a)
+    assert pins() == {a: (two, a), b: ()}
+    records.add(make("b", two))
+    assert pins() == {a: (a,), b: (two,)}
+    records.unpin(two)
+    records.unpin("a")
+    assert pins() == {a: (), b: ()}
+    assert (records.pin("absent"), records.unpin("absent")) == (None, None)
+    records.add(make("c"), pinned=True)
+    assert pins()[make("c").id] == (make("c").id,)
+
+
+def test_records_of_before(layout: Layout, make: Make) -> None:
+    """An image whose record knows nothing of pins is not pinned: nobody can say any more how it came."""
+    record = Records(layout).add(make("a", "localhost/demo:1"), pinned=True)
+    path = layout.record(record.id)
+    document = json.loads(path.read_bytes())
+    del document["pins"]
+    path.write_text(json.dumps(document))
+    assert [found.pinned for found in Records(layout)] == [False]
 
 
 def test_tag_moves_in_spite_of_a_kill(layout: Layout, make: Make) -> None:

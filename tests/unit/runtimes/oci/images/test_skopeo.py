@@ -1,5 +1,4 @@
 import base64
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,6 @@ from runtimes.errors import (
     RuntimeFault,
     Unavailable,
 )
-from runtimes.oci.images.registries import Mirror, Registries, Registry, is_loopback
 from runtimes.oci.images.skopeo import auth_document, fault
 
 PAIR = base64.b64encode(b"u:p:w").decode()
@@ -84,38 +82,3 @@ def test_answers(stderr: str, kind: type[RuntimeFault], message: str) -> None:
     """What the registry answered is kept, and its class says whether to try again."""
     error = fault(stderr)
     assert (type(error), error.message) == (kind, message)
-
-
-@pytest.mark.parametrize(
-    ("host", "local"),
-    [
-        ("localhost", True),
-        ("localhost:5000", True),
-        ("127.0.0.1:5000", True),
-        ("127.3.2.1", True),
-        ("[::1]:5000", True),
-        ("10.0.0.1:5000", False),
-        ("docker.io", False),
-        ("localhost.example:5000", False),
-    ],
-)
-def test_loopback(host: str, local: bool) -> None:
-    """Registries of this machine are spoken to in plain HTTP, as by docker and containerd."""
-    assert is_loopback(host) is local
-    assert Registries().plain_http(f"{host}/a/b") is local
-
-
-def test_registries() -> None:
-    """The longest prefix counts, and what is configured is what skopeo is told."""
-    whole = Registry(prefix="r.example:5000", mirrors=(Mirror(location="m.example/cache", insecure=True),))
-    team = Registry(prefix="r.example:5000/team", insecure=True, certs_dir=Path("/certs"))
-    registries = Registries(entries=(whole, team))
-    assert registries.for_repository("r.example:5000/team/app") is team
-    assert registries.for_repository("r.example:5000/teamwork/app") is whole
-    assert registries.for_repository("r.example:50000/a") is None
-    assert registries.conf() == (
-        "unqualified-search-registries = []\n"
-        '\n[[registry]]\nprefix = "r.example:5000"\nlocation = "r.example:5000"\ninsecure = false\nblocked = false\n'
-        '\n[[registry.mirror]]\nlocation = "m.example/cache"\ninsecure = true\n'
-        '\n[[registry]]\nprefix = "r.example:5000/team"\nlocation = "r.example:5000/team"\ninsecure = true\nblocked = false\n'
-    )
