@@ -87,8 +87,8 @@ def test_start_on_a_full_disk(node: NodeUnderTest, tmp_path: Path) -> None:
         node.start_with("--standalone")
         assert node.agent is not None
         assert node.agent.wait(60) == 1
-        node.agent = None
         said = node.log()[before:]
         assert "Read-only file system" in said and "Traceback" not in said, said
     finally:
+        node.stop()
         subprocess.run(["umount", state], check=True)

@@ -21,7 +21,10 @@ def test_a_second_agent_on_the_same_root_folder(node: NodeUnderTest, tmp_path: P
     log = other.directory / "agent.log"
     other.start_with("--standalone")
     assert other.agent is not None
-    assert other.agent.wait(60) == 1
+    try:
+        assert other.agent.wait(60) == 1
+    finally:
+        other.agent.kill()
     said = log.read_text().splitlines()
     assert said[-1].endswith(
         f"another agent runs with {other.directory / 'root'}: give this one a --root-dir of its own"
