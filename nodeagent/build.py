@@ -10,13 +10,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from lightkube.models.core_v1 import Pod
+from lightkube.models.core_v1 import Node, Pod
 
 from cni.default import DefaultNetwork
 from nodeagent.api.certificates import serving_certificate
 from nodeagent.api.client import ApiClient
 from nodeagent.api.events import Events
-from nodeagent.api.objects import Objects
+from nodeagent.api.object_reads import CachedReads, DirectReads, ttl_seconds
+from nodeagent.api.objects import ObjectCache, Objects
 from nodeagent.api.tokens import Tokens
 from nodeagent.apiserver.kinds.pods.defaults import default_pod
 from nodeagent.apiserver.kinds.pods.validation.pod import validate_create
@@ -86,6 +87,8 @@ DECLARED_FEATURES = (
 
 
 START_AGAIN_SECONDS = 10.0
+PODS = "pods"  # of enforceNodeAllocatable
+DEBUG_VERBOSITY = 4
 
 log = logging.getLogger(__name__)
 
@@ -335,6 +338,26 @@ class _VolumeFigures:
         return int(effective_limits(pod).get("memory", Fraction(0)))
 
 
+def objects(
+    config: Config,
+    client: ApiClient,
+    stack: contextlib.AsyncExitStack,
+    *,
+    changed: Callable[[str], None],
+    node: Callable[[], Node | None],
+) -> Objects:
+    """The pods' secrets and config maps, by the strategy that the configuration names."""
+    match config.kubelet.configMapAndSecretChangeDetectionStrategy:
+        case "Get":
+            return DirectReads(client)
+        case "Cache":
+            return CachedReads(client, lambda: ttl_seconds(node()))
+        case _:
+            watched = ObjectCache(client, changed=changed)
+            stack.push_async_callback(watched.close)
+            return watched
+
+
 def volumes(
     config: Config,
     objects: Objects,
@@ -421,7 +444,12 @@ def pod_cgroups(config: Config, cgroups: Cgroups) -> PodCgroups:
 
 
 def node_cgroup_limits(config: Config, machine: Machine) -> CgroupLimits:
-    """What `kubepods` may use: capacity less what is reserved, without the eviction threshold (facts 2.3)."""
+    """What `kubepods` may use: capacity less what is reserved, without the eviction threshold (facts 2.3, 4.3).
+
+    Unless that is not to be enforced: then there is no limit, also where an agent before has written one.
+    """
+    if PODS not in config.kubelet.enforceNodeAllocatable:
+        return CgroupLimits(cpu_shares=cpu_shares(machine.cpus * 1000), memory_limit_bytes=-1, pids_limit=-1)
     reserved = (config.kubelet.systemReserved, config.kubelet.kubeReserved)
     milli = machine.cpus * 1000 - sum(quantity.milli(item.get("cpu", "0")) for item in reserved)
     memory_bytes = machine.memory_bytes - sum(quantity.value(item.get("memory", "0")) for item in reserved)
@@ -429,6 +457,47 @@ def node_cgroup_limits(config: Config, machine: Machine) -> CgroupLimits:
     return CgroupLimits(
         cpu_shares=cpu_shares(milli), memory_limit_bytes=memory_bytes, pids_limit=pids if machine.max_pids else None
     )
+
+
+def reserved_cgroup_limits(config: Config) -> dict[str, CgroupLimits]:
+    """The cgroups of the system and of the agent that are held to what is reserved for them; they must exist."""
+    kubelet = config.kubelet
+    found: dict[str, CgroupLimits] = {}
+    for kind, cgroup, reserved in (
+        ("system-reserved", kubelet.systemReservedCgroup, kubelet.systemReserved),
+        ("kube-reserved", kubelet.kubeReservedCgroup, kubelet.kubeReserved),
+    ):
+        shares = cpu_shares(quantity.milli(reserved["cpu"])) if "cpu" in reserved else None
+        if f"{kind}-compressible" in kubelet.enforceNodeAllocatable:
+            found[cgroup] = CgroupLimits(cpu_shares=shares)
+        elif kind in kubelet.enforceNodeAllocatable:
+            found[cgroup] = CgroupLimits(
+                cpu_shares=shares,
+                memory_limit_bytes=quantity.value(reserved["memory"]) if "memory" in reserved else None,
+                pids_limit=quantity.value(reserved["pid"]) if "pid" in reserved else None,
+            )
+    return found
+
+
+def refuse_swap(config: Config, swaps: Path = Path("/proc/swaps")) -> None:
+    """Raises BuildError where swap is on and the configuration does not allow it."""
+    if not config.kubelet.failSwapOn:
+        return
+    try:
+        devices = [line.split()[0] for line in swaps.read_text().splitlines()[1:] if line.strip()]
+    except OSError:
+        return  # a kernel without swap
+    if devices:
+        raise BuildError(
+            f"running with swap on is not supported ({', '.join(devices)}): turn it off (swapoff -a), or set failSwapOn to "
+            "false in the KubeletConfiguration"
+        )
+
+
+def logging_of(config: Config) -> tuple[str, str]:
+    """(level, format): what the command line says, else what the file says. Verbosity 4 and above is debugging, as upstream."""
+    level = "debug" if config.kubelet.logging.verbosity >= DEBUG_VERBOSITY else "info"
+    return config.options.log_level or level, config.options.log_format or config.kubelet.logging.format
 
 
 def dns_settings(config: Config, node_ips: tuple[str, ...]) -> DNSSettings:
@@ -565,10 +634,11 @@ def seconds_of(text: str) -> float:
     return seconds(text)
 
 
-def resize_rules(config: Config, host: HostLimits) -> ResizeRules:
+def resize_rules(host: HostLimits) -> ResizeRules:
     return ResizeRules(
-        static_cpu_manager=config.kubelet.cpuManagerPolicy == "static",
-        static_memory_manager=config.kubelet.memoryManagerPolicy == "Static",
+        # whatever the policies say: this agent pins no CPUs and no memory, so nothing stands in the way of a resize
+        static_cpu_manager=False,
+        static_memory_manager=False,
         limited_swap=host.swap_controller and host.limited_swap,
     )
 

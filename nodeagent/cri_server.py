@@ -13,6 +13,7 @@ import uvloop
 
 from nodeagent import build, logs
 from nodeagent.config import Config
+from nodeagent.failures import leaves, one_line, unforeseen
 from nodeagent.server.cri_streams import CRIStreams
 from nodeagent.server.tasks import end_tasks
 from nodeagent.version import agent_version
@@ -84,7 +85,7 @@ def local(config: Config, handlers: Sequence[str] = ()) -> Config:
 
 def run(config: Config, listen: str, handlers: Sequence[str], *, read_only: bool) -> int:
     """Serve until SIGTERM or SIGINT; the process's exit status. Containers live on."""
-    logs.configure(config.options.log_level, config.options.log_format)
+    logs.configure(*build.logging_of(config))
     try:
         uvloop.run(_run(local(config, handlers), listen, READ_ONLY_SERVER if read_only else None))
     except StateInUse as error:
@@ -97,6 +98,11 @@ def run(config: Config, listen: str, handlers: Sequence[str], *, read_only: bool
         return 1
     except (ServeError, build.BuildError, RuntimeFault) as error:
         log.error("%s", error)
+        return 1
+    except Exception as error:
+        for each in leaves(error):
+            log.error("%s", one_line(each) if isinstance(each, OSError) else unforeseen(each))
+        log.debug("the traceback:", exc_info=error)
         return 1
     return 0
 

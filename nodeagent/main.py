@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import functools
 import gc
+import ipaddress
 import logging
 import os
 import signal
@@ -27,20 +28,24 @@ from lightkube.models.node_v1 import RuntimeClass
 from cni.default import write_default
 from nodeagent import build, cri_server, descriptors, logs
 from nodeagent.api import kubeconfig
+from nodeagent.api.certificates import CertificateError
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
 from nodeagent.api.events import EventRecorder, Events, LoggingEvents, NodeEvents, node_reference
 from nodeagent.api.informer import Informer
-from nodeagent.api.objects import ObjectCache, StaticOnly
+from nodeagent.api.objects import Objects, StaticOnly
+from nodeagent.api.outage import NO_ANSWER, Outage
 from nodeagent.api.tokens import NoTokens, TokenManager
+from nodeagent.cgroups.contract import CgroupError
 from nodeagent.cgroups.detect import detect as detect_cgroups
 from nodeagent.config import Config
 from nodeagent.container_logs.rotator import LogRotator
 from nodeagent.enduring import enduring
+from nodeagent.failures import leaves, one_line, unforeseen
 from nodeagent.images.gc import ImageGarbage
 from nodeagent.images.keyring import NodeKeyring
 from nodeagent.images.manager import ImageManager
-from nodeagent.node.addresses import node_addresses, node_ips
+from nodeagent.node.addresses import NoNodeAddress, node_addresses, node_ips
 from nodeagent.node.facts import read_machine
 from nodeagent.node.firewall import Firewall
 from nodeagent.node.lease import LeaseRenewer
@@ -59,15 +64,17 @@ from nodeagent.pods.killing import Killer
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors
 from nodeagent.pods.model import NodeAddresses
+from nodeagent.pods.network_readiness import NetworkReadiness
 from nodeagent.pods.orphans import OrphanCollector
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.resize.actuation import Actuator
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
 from nodeagent.pods.resize.resizes import Resizes
+from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.runtime_classes import RuntimeClassResolver
 from nodeagent.pods.security import SecuritySettings
 from nodeagent.pods.status_writer import NoStatuses, StatusSink, StatusWriter
-from nodeagent.pods.steps import pod_steps
+from nodeagent.pods.steps import pod_gates, pod_steps
 from nodeagent.pods.steps.cgroup import Cgroup
 from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
@@ -76,7 +83,7 @@ from nodeagent.pods.upkeep import Upkeep
 from nodeagent.pods.user_namespaces import UserNamespaces
 from nodeagent.resources.pod_resources import HostLimits, is_static
 from nodeagent.server.server import NodeServer
-from nodeagent.sources.api import ApiSource
+from nodeagent.sources.api import BLIND_SECONDS, ApiSource
 from nodeagent.sources.merger import PodChange, PodMerger
 from nodeagent.sources.mirror import MirrorPods
 from nodeagent.standalone import APINotStarted, EmbeddedAPI, EmbeddedAPISettings
@@ -103,26 +110,43 @@ class StartError(Exception):
 
 def run(config: Config) -> int:
     """Run the agent until SIGTERM or SIGINT; the process's exit status."""
-    logs.configure(config.options.log_level, config.options.log_format)
+    logs.configure(*build.logging_of(config))
     descriptors.raise_limit(config.kubelet.maxOpenFiles)
     if config.unused:
         log.warning("accepted, but not acted on by this version: %s", ", ".join(config.unused))
+    up = asyncio.Event()
     try:
-        uvloop.run(_run(config))
-    except (
-        StartError,
-        APINotStarted,
-        CorruptCheckpoint,
-        kubeconfig.KubeconfigError,
-        RuntimeFault,
-        build.BuildError,
-    ) as error:
-        log.error("%s", error)
+        uvloop.run(_run(config, up))
+    except Exception as error:
+        _tell(error, up=up.is_set())
         return 1
     return 0
 
 
-async def _run(config: Config) -> None:
+# What an operator, or the machine, can be the cause of: told as it is.
+FORESEEN = (
+    StartError,
+    APINotStarted,
+    CertificateError,
+    CorruptCheckpoint,
+    NoNodeAddress,
+    kubeconfig.KubeconfigError,
+    RuntimeFault,
+    build.BuildError,
+    OSError,
+)
+
+
+def _tell(error: Exception, *, up: bool) -> None:
+    """One line for each thing that went wrong. The traceback: at debug level; and where a running agent dies of a fault."""
+    foreseen = True
+    for each in leaves(error):
+        foreseen = foreseen and isinstance(each, FORESEEN)
+        log.error("%s", one_line(each) if isinstance(each, FORESEEN) else unforeseen(each))
+    log.log(logging.ERROR if up and not foreseen else logging.DEBUG, "the traceback:", exc_info=error)
+
+
+async def _run(config: Config, up: asyncio.Event) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,6 +158,7 @@ async def _run(config: Config) -> None:
         gc.freeze()  # what exists now lives as long as the agent
         gc.set_threshold(*GC_THRESHOLDS)
         log.info("node %s is up", config.node_name)
+        up.set()
         await stop.wait()
         log.info("stopping; pods keep running")
 
@@ -147,9 +172,13 @@ class Agent:
         self._allocatable: Mapping[str, str] = {}
         self._host_ips: tuple[str, ...] = ()
         self._looked_for_orphans = False
+        self.api_source: ApiSource | None = None
+        self._addressing = Outage("addresses of this node")
 
     async def start(self) -> None:
         config = self.config
+        build.refuse_swap(config)
+        build.credential_providers(config, None, NoTokens())  # a wrong configuration is told before anything is made
         _make_folders(config)
         self._stack.callback(os.close, _own(config.options.root_dir))
         self._host_ips = tuple(str(ip) for ip in await node_ips(config.node_name, config.options.node_ip))
@@ -205,7 +234,7 @@ class Agent:
         """Events, objects, tokens and the informers that configurations are made from."""
         config = self.config
         self.events: Events = LoggingEvents()
-        self.objects: ObjectCache | StaticOnly = StaticOnly()
+        self.objects: Objects = StaticOnly()
         self.tokens: TokenManager | NoTokens = NoTokens()
         self.node_informer: Informer[Node] | None = None
         self.services: Informer[Service] | None = None
@@ -219,13 +248,13 @@ class Agent:
         )
         tasks.create_task(enduring(recorder.run, "events"), name="events")
         self.events = recorder
-        objects = ObjectCache(client)
-        self._stack.push_async_callback(objects.close)
-        self.objects = objects
+        self.objects = build.objects(
+            config, client, self._stack, changed=lambda uid: self.pods.refresh(uid), node=lambda: self._node()
+        )
         self.tokens = TokenManager(client)
         self.node_informer = Informer(client, Node, field_selector=f"metadata.name={config.node_name}")
         self.services = Informer(client, Service, field_selector="spec.clusterIP!=None")
-        self.runtime_classes = Informer(client, RuntimeClass)
+        self.runtime_classes = Informer(client, RuntimeClass, absent_is_empty=True)
         for informer in (self.node_informer, self.services, self.runtime_classes):
             tasks.create_task(enduring(informer.run, "informer"), name="informer")
 
@@ -244,6 +273,11 @@ class Agent:
         host = build.host_limits(config, self.machine, kernel_cgroups)
         self.cgroups = build.pod_cgroups(config, kernel_cgroups)
         await self.cgroups.start(build.node_cgroup_limits(config, self.machine))
+        for name, limits in build.reserved_cgroup_limits(config).items():
+            try:
+                await self.cgroups.limit_existing(name, limits)
+            except CgroupError as error:
+                raise StartError(f"enforceNodeAllocatable: cannot hold {name} to what is reserved: {error}") from error
         paths = PodPaths(
             root_dir=config.options.root_dir,
             pod_logs_dir=config.pod_logs_dir,
@@ -272,7 +306,7 @@ class Agent:
             root_dir=config.options.root_dir,
             actuator=Actuator(self.cgroups, host, cgroup.requests_changed),
             host=host,
-            rules=build.resize_rules(config, host),
+            rules=build.resize_rules(host),
             events=events,
             admit=lambda pod, others: admit(pod, others, self._node_view()),  # nobody is preempted for a resize
             active=self._active_pods,
@@ -281,6 +315,7 @@ class Agent:
             now=_now,
         )
         resizes.load()
+        networks = NetworkReadiness(self.monitor.network_problem)
         steps = pod_steps(
             paths=paths,
             cgroup=cgroup,
@@ -291,8 +326,9 @@ class Agent:
             hooks=hooks,
             killer=killer,
             events=events,
+            networks=networks,
         )
-        engine = StepEngine(steps)
+        engine = StepEngine(steps, gates=pod_gates(networks=networks, claims=ResourceClaims(client)))
         self.statuses: StatusSink = NoStatuses()
         if client is not None:
             self.statuses = StatusWriter(client.sharing(qps=-1, burst=1), tasks, self._status_target, turn=client.turn)
@@ -430,7 +466,13 @@ class Agent:
         return self.node_informer.get("", self.config.node_name) if self.node_informer is not None else None
 
     def _runtime_class(self, name: str) -> RuntimeClass | None:
-        return self.runtime_classes.get("", name) if self.runtime_classes is not None else None
+        """Raises UnknownRuntime while the API has not told which there are."""
+        classes = self.runtime_classes
+        if classes is not None and not classes.has_synced:
+            raise UnknownRuntime(
+                f'RuntimeClass "{name}": the classes are not known yet: {classes.trouble or NO_ANSWER}'
+            )
+        return classes.get("", name) if classes is not None else None
 
     def _handler_of(self, pod: Pod) -> Handler:
         """What the pod's runtime can do; nothing where it has none."""
@@ -458,6 +500,7 @@ class Agent:
                 storage_bytes=lambda: self.storage_bytes,
                 images=monitor.images,
                 pressure=build.disk_pressure(config, self.limits),
+                errors=(self._api_trouble,),
             ),
             self._node,
             self.events,
@@ -476,9 +519,25 @@ class Agent:
         tasks.create_task(enduring(lease.run, "lease"), name="lease")
 
     async def _node_addresses(self) -> Sequence[NodeAddress]:
-        ips = await node_ips(self.config.node_name, self.config.options.node_ip)
+        """The addresses of now; those of before while there are none (a link is down, a lease has run out)."""
+        try:
+            ips = await node_ips(self.config.node_name, self.config.options.node_ip)
+        except NoNodeAddress as error:
+            self._addressing.failed(f"{error}; keeping {', '.join(self._host_ips)}")
+            ips = [ipaddress.ip_address(ip) for ip in self._host_ips]
+        else:
+            self._addressing.works()
         self._host_ips = tuple(str(ip) for ip in ips)
         return node_addresses(ips, socket.gethostname())
+
+    def _api_trouble(self) -> str:
+        """What the API does not let this node read, and without which no pod can start; empty: nothing."""
+        if self.api_source is not None and (trouble := self.api_source.trouble()):
+            return trouble
+        services = self.services
+        if services is None or services.has_synced or services.blind_seconds < BLIND_SECONDS:
+            return ""
+        return f"services cannot be listed: {services.trouble or NO_ANSWER}"
 
     # -- sources -------------------------------------------------------------------------------------------------------
 
@@ -487,8 +546,11 @@ class Agent:
             tasks.create_task(enduring(static.run, f"source {name}"), name=f"source {name}")
         if client is None or self.node_informer is None:
             return
-        source = ApiSource(client, self.config.node_name, self.merger, self.node_informer.synced)
-        tasks.create_task(enduring(source.run, "source api"), name="source api")
+        node = self.node_informer
+        self.api_source = ApiSource(
+            client, self.config.node_name, self.merger, node.synced, node_trouble=lambda: node.trouble
+        )
+        tasks.create_task(enduring(self.api_source.run, "source api"), name="source api")
 
     # -- HTTPS endpoint ------------------------------------------------------------------------------------------------
 
@@ -506,8 +568,15 @@ class Agent:
                 images_dir=self.config.options.state_dir,
                 probes=self.probe_metrics,
             )
+            source = self.api_source
             server = NodeServer(
-                settings, self.pods, guard, healthy=self.pods.is_moving, parts=(statistics,), configz=lambda: config
+                settings,
+                self.pods,
+                guard,
+                healthy=self.pods.is_moving,
+                parts=(statistics,),
+                configz=lambda: config,
+                checks={"podsource": lambda: not source.trouble()} if source is not None else {},
             )
             await server.start()
         except OSError as error:

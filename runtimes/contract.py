@@ -96,7 +96,7 @@ class RuntimeService(Protocol):
     async def reopen_container_log(self, request: cri.ReopenContainerLogRequest) -> cri.ReopenContainerLogResponse: ...
 
     async def exec_sync(self, request: cri.ExecSyncRequest) -> cri.ExecSyncResponse:
-        """Run a command in a container; `timeout` seconds (0: none) raise Timeout and kill the command."""
+        """Run a command in a container; after `timeout` seconds (0: none) it is killed, and Timeout raised once it is gone."""
         ...
 
     async def exec(self, request: cri.ExecRequest) -> cri.ExecResponse: ...
@@ -114,6 +114,16 @@ class RuntimeService(Protocol):
     async def list_pod_sandbox_stats(
         self, request: cri.ListPodSandboxStatsRequest
     ) -> cri.ListPodSandboxStatsResponse: ...
+
+    async def list_metric_descriptors(
+        self, request: cri.ListMetricDescriptorsRequest
+    ) -> cri.ListMetricDescriptorsResponse:
+        """Names and labels of what `list_pod_sandbox_metrics` tells. Both raise NotSupported where a runtime has none."""
+        ...
+
+    async def list_pod_sandbox_metrics(
+        self, request: cri.ListPodSandboxMetricsRequest
+    ) -> cri.ListPodSandboxMetricsResponse: ...
 
     def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
         """Changes from the call on. Ends only by cancellation or with Unavailable; after a break the caller relists.

@@ -1,7 +1,12 @@
-"""What the whole suite shares: what could not be tested on this machine is said at the end, by name."""
+"""What the whole suite shares: no test is about time, and what could not be tested on this machine is said at the end."""
 
 import os
 from typing import Any
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no clock")
 
 MARK = "NOT TESTED: "
 

@@ -7,6 +7,7 @@ here. Source: client-go's rest client (facts: api-client A.5, B.1, B.3).
 import asyncio
 import contextlib
 import enum
+import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Listed(Generic[T]):
 
     items: list[T]
     resource_version: str
+    unread: frozenset[tuple[str, str]] = frozenset()  # (namespace, name) of objects that could not be decoded
 
 
 class ApiClient:
@@ -77,6 +79,8 @@ class ApiClient:
         self._timeout_seconds = timeout_seconds
         self._sleep = sleep
         self._warned: set[str] = set()
+        # Whether the server takes requests for streaming lists, as far as its clients have found out: they share the answer.
+        self.streams_lists = True
 
     def sharing(self, *, qps: float, burst: int, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> "ApiClient":
         """Return a client with a limit and deadline of its own over the same connections (events, heartbeats)."""
@@ -112,28 +116,31 @@ class ApiClient:
         label_selector: str = "",
         resource_version: str = "",
         page_size: int = PAGE_SIZE,
+        patient: bool = True,
     ) -> Listed[T]:
         """Return all objects, page by page. `resource_version`: "" the newest, "0" whatever the server has at hand.
 
-        A continue token that expires in the middle makes it one full list. `page_size` 0: no paging.
+        A continue token that expires in the middle makes it one full list. `page_size` 0: no paging. Not `patient`: a server
+        that asks to come back later (Retry-After) is an error at once.
         """
+        request = functools.partial(self.request, "GET", patient=patient)
         path = resource_of(kind).path(namespace)
         query = _selectors(field_selector, label_selector)
         # a server ignores paging for a concrete version; asking for it would only defeat its cache
         paged = page_size > 0 and resource_version in ("", "0")
         first = {**query, "resourceVersion": resource_version, "limit": str(page_size) if paged else ""}
-        page = wire.decode_list(kind, await self.request("GET", _url(path, first)))
-        items = page.items
+        page = wire.decode_list(kind, await request(_url(path, first)))
+        items, unread = page.items, page.unread
         while page.token:
             follow = {**query, "limit": str(page_size), "continue": page.token}
             try:
-                page = wire.decode_list(kind, await self.request("GET", _url(path, follow)))
+                page = wire.decode_list(kind, await request(_url(path, follow)))
             except errors.Expired:
                 full = {**query, "resourceVersion": resource_version}
-                page = wire.decode_list(kind, await self.request("GET", _url(path, full)))
-                items = []
-            items += page.items
-        return Listed(items=items, resource_version=page.resource_version)
+                page = wire.decode_list(kind, await request(_url(path, full)))
+                items, unread = [], frozenset()
+            items, unread = items + page.items, unread | page.unread
+        return Listed(items=items, resource_version=page.resource_version, unread=unread)
 
     async def watch(
         self,
@@ -146,8 +153,9 @@ class ApiClient:
         send_initial_events: bool = False,
         timeout_seconds: int = 300,
         bookmarks: bool = True,
+        opened: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[WatchEvent[T]]:
-        """Yield events until the server ends the watch after `timeout_seconds`.
+        """Yield events until the server ends the watch after `timeout_seconds`. `opened` is called when it has begun.
 
         An ERROR event is raised as the ApiError that it carries. With `send_initial_events` (WatchList) the current
         objects come first as ADDED, then a BOOKMARK with `initial_events_end`. Close it when done: `aclosing(...)`.
@@ -168,6 +176,11 @@ class ApiClient:
                         raise _error(response, await response.read())
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise translate(error) from error
+            if (
+                response.headers.get("Content-Type") and response.content_type != "application/json"
+            ):  # what a proxy in between says when the API is gone
+                raise Unavailable(f"the answer to a watch is {response.content_type}", Fault.MALFORMED)
+            opened()
             async for line in _lines(response, timeout_seconds + WATCH_GRACE_SECONDS):
                 yield wire.decode_event(kind, line)
 
@@ -221,11 +234,17 @@ class ApiClient:
         return wire.decode_any(await self.request("POST", path, wire.encode(body)))
 
     async def request(
-        self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        *,
+        patient: bool = True,
     ) -> bytes:
         """Send any request and return the body of a 2xx answer. `path` is percent-encoded, with its query.
 
-        429 and 5xx answers with Retry-After are retried up to 10 times; GETs also after a connection reset.
+        429 and 5xx answers with Retry-After are retried up to 10 times, if `patient`; GETs also after a connection reset.
         """
         await self.turn()
         for attempt in range(MAX_RETRIES + 1):
@@ -237,7 +256,7 @@ class ApiClient:
                     raise
             except ApiError as error:
                 wait = error.retry_after_seconds
-                if last or wait is None or not (error.status == 429 or error.status >= 500):
+                if last or wait is None or not patient or not (error.status == 429 or error.status >= 500):
                     raise
                 log.info("%s %s: %s; retrying in %gs", method, path, error.message, wait)
                 await self._sleep(min(wait, MAX_RETRY_AFTER_SECONDS))

@@ -55,7 +55,11 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """404."""
+    """404: the API says that there is no such object."""
+
+
+class NotServed(ApiError):
+    """404 about no object: the API does not know the path, or something else answered in its place."""
 
 
 class AlreadyExists(ApiError):
@@ -125,17 +129,19 @@ def from_status(status: Status, code: int = 0, retry_after_seconds: float | None
         kind = AlreadyExists
     elif reason in ("Expired", "Gone"):
         kind = Expired
+    elif kind is NotFound and not (status.details and status.details.name):
+        kind = NotServed
     message = status.message or reason or f"the server answered {number}"
     return kind(number, reason, message, status.details, retry_after_seconds)
 
 
 def from_response(code: int, body: bytes, retry_after_seconds: float | None = None) -> ApiError:
-    """Return the error of an HTTP answer; a body that is not a Status becomes the message (first 1 KiB of it)."""
+    """Return the error of an HTTP answer; the beginning of a body that is not a Status becomes the message, as one line."""
     try:
         status = msgspec.json.decode(body, type=Status)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        text = body[:1024].decode(errors="replace").strip()
-        status = Status(code=code, message=text or f"the server answered {code}")
+        text = " ".join(body[:1024].decode(errors="replace").split())
+        status = Status(message=f"the server answered {code}: {text[:256]}" if text else f"the server answered {code}")
     return from_status(status, code, retry_after_seconds)
 
 

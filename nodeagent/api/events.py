@@ -20,6 +20,7 @@ from nodeagent.api import errors
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, Unavailable
 from nodeagent.api.event_correlator import Correlator, Outgoing
+from nodeagent.api.outage import Outage
 from nodeagent.api.resources import metadata_of, resource_of
 
 log = logging.getLogger(__name__)
@@ -132,6 +133,7 @@ class EventRecorder(Events):
         self._correlator = Correlator(clock)
         self._last_name = 0
         self._dropped = 0
+        self._sending = Outage("sending events")
 
     @override
     def event(
@@ -175,9 +177,12 @@ class EventRecorder(Events):
 
     async def run(self) -> None:
         """Send what is recorded, in order, until cancelled."""
-        while True:
-            await self._deliver(await self._queue.get())
-            self._queue.task_done()
+        try:
+            while True:
+                await self._deliver(await self._queue.get())
+                self._queue.task_done()
+        finally:
+            self._sending.close()
 
     async def flush(self) -> None:
         """Wait until all that was recorded has been dealt with. Give it a deadline: an outage takes minutes."""
@@ -197,6 +202,7 @@ class EventRecorder(Events):
             try:
                 await self._send(outgoing)
             except Unavailable as error:
+                self._sending.failed(str(error))
                 if attempt == TRIES - 1:
                     log.error("giving up on event %s: %s", event.reason, error)
                     return
@@ -208,6 +214,7 @@ class EventRecorder(Events):
                 log.warning("the API refuses event %s about %s: %s", event.reason, event.involvedObject.name, error)
                 return
             else:
+                self._sending.works()
                 self._correlator.sent(outgoing)
                 return
 

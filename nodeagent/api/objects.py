@@ -1,7 +1,8 @@
 """The secrets and config maps of this node's pods, each kept fresh by a watch of its own while a pod refers to it.
 
 One watch per object, because the node authorizer allows nothing else. A watch that nobody reads from stops; the next read
-starts it again. Source: the kubelet's watch-based manager (facts: api-client C.1).
+starts it again. Pods that have an object's content as files are told of every change of it.
+Source: the kubelet's watch-based manager (facts: api-client C.1).
 """
 
 import asyncio
@@ -17,12 +18,18 @@ from typing_extensions import override
 from nodeagent.api import errors
 from nodeagent.api.client import ApiClient
 from nodeagent.api.informer import Informer
-from nodeagent.api.references import config_map_names, secret_names
+from nodeagent.api.references import (
+    config_map_names,
+    mounted_config_map_names,
+    mounted_secret_names,
+    secret_names,
+)
 from nodeagent.api.resources import metadata_of
 
 log = logging.getLogger(__name__)
 
 V = TypeVar("V", bound=Secret | ConfigMap)
+Changed = Callable[[str], None]  # a pod's UID
 
 FIRST_SYNC_SECONDS = 1.0
 WATCH_SECONDS = (1800, 3600)
@@ -63,18 +70,19 @@ class StaticOnly(Objects):
 
     @override
     async def get_secret(self, namespace: str, name: str) -> Secret:
-        raise _not_registered(namespace, name)
+        raise not_registered(namespace, name)
 
     @override
     async def get_config_map(self, namespace: str, name: str) -> ConfigMap:
-        raise _not_registered(namespace, name)
+        raise not_registered(namespace, name)
 
 
 class ObjectCache(Objects):
     """The real one, over an API client. `close()` stops all watches.
 
     `linger_seconds`: how long a config map's watch outlives its last pod, so that the next pod of the namespace (all of
-    them use kube-root-ca.crt) finds it warm. Secrets do not linger.
+    them use kube-root-ca.crt) finds it warm. Secrets do not linger. `changed(uid)`: the content of an object that the pod
+    mounts is another than it was; called in the event loop, once for each change and pod.
     """
 
     def __init__(
@@ -84,16 +92,22 @@ class ObjectCache(Objects):
         idle_seconds: float = IDLE_SECONDS,
         linger_seconds: float = LINGER_SECONDS,
         first_sync_seconds: float = FIRST_SYNC_SECONDS,
+        changed: Changed = lambda uid: None,
     ) -> None:
-        self._secrets = _Watches(client, Secret, "secret", idle_seconds, 0.0, first_sync_seconds)
-        self._config_maps = _Watches(client, ConfigMap, "configmap", idle_seconds, linger_seconds, first_sync_seconds)
+        self._secrets = _Watches(client, Secret, "secret", idle_seconds, 0.0, first_sync_seconds, changed)
+        self._config_maps = _Watches(
+            client, ConfigMap, "configmap", idle_seconds, linger_seconds, first_sync_seconds, changed
+        )
 
     @override
     def register(self, pod: Pod) -> None:
         metadata = metadata_of(pod)
         uid, namespace = metadata.uid or "", metadata.namespace or ""
-        self._secrets.refer(uid, ((namespace, name) for name in secret_names(pod)))
-        self._config_maps.refer(uid, ((namespace, name) for name in config_map_names(pod)))
+        for watches, names, mounted in (
+            (self._secrets, secret_names(pod), mounted_secret_names(pod)),
+            (self._config_maps, config_map_names(pod), mounted_config_map_names(pod)),
+        ):
+            watches.refer(uid, ((namespace, name) for name in names), ((namespace, name) for name in mounted))
 
     @override
     def unregister(self, uid: str) -> None:
@@ -118,6 +132,7 @@ class _Watch(Generic[V]):
 
     def __init__(self, start: Callable[[], Informer[V]], idle_seconds: float) -> None:
         self.pods: set[str] = set()
+        self.mounted_by: set[str] = set()  # of the pods those that have the object's content as files
         self.frozen: V | None = None
         self.linger: asyncio.TimerHandle | None = None
         self._start = start
@@ -168,6 +183,7 @@ class _Watches(Generic[V]):
         idle_seconds: float,
         linger_seconds: float,
         first_sync_seconds: float,
+        changed: Changed,
     ) -> None:
         self._client = client
         self._kind = kind
@@ -175,12 +191,13 @@ class _Watches(Generic[V]):
         self._idle_seconds = idle_seconds
         self._linger_seconds = linger_seconds
         self._first_sync_seconds = first_sync_seconds
+        self._changed = changed
         self._watches: dict[tuple[str, str], _Watch[V]] = {}
         self._by_pod: dict[str, frozenset[tuple[str, str]]] = {}
 
-    def refer(self, uid: str, keys: Iterable[tuple[str, str]]) -> None:
-        """Make `keys` what the pod refers to: new ones start before old ones are let go."""
-        wanted = frozenset(keys)
+    def refer(self, uid: str, keys: Iterable[tuple[str, str]], mounted: Iterable[tuple[str, str]] = ()) -> None:
+        """Make `keys` what the pod refers to: new ones start before old ones are let go. `mounted`: what it has as files."""
+        wanted, as_files = frozenset(keys), frozenset(mounted)
         before = self._by_pod.pop(uid, frozenset())
         if wanted:
             self._by_pod[uid] = wanted
@@ -188,11 +205,13 @@ class _Watches(Generic[V]):
             self._hold(uid, key)
         for key in before - wanted:
             self._release(uid, key)
+        for key in wanted:
+            (self._watches[key].mounted_by.add if key in as_files else self._watches[key].mounted_by.discard)(uid)
 
     async def get(self, namespace: str, name: str) -> V:
         watch = self._watches.get((namespace, name))
         if watch is None:
-            raise _not_registered(namespace, name)
+            raise not_registered(namespace, name)
         if watch.frozen is not None:
             return watch.frozen
         informer = watch.running()
@@ -201,9 +220,7 @@ class _Watches(Generic[V]):
                 async with asyncio.timeout(self._first_sync_seconds):
                     await informer.synced()
             except TimeoutError:
-                raise ObjectNotReady(
-                    f"failed to sync {self._noun} cache: timed out waiting for the condition"
-                ) from None
+                return await self._read(namespace, name, informer.trouble)
         obj = informer.get(namespace, name)
         if obj is None:
             raise errors.not_found(f"{self._noun}s", name)
@@ -211,6 +228,18 @@ class _Watches(Generic[V]):
             watch.frozen = obj
             watch.stop()
         return obj
+
+    async def _read(self, namespace: str, name: str, trouble: str) -> V:
+        """The object, by a read of its own: where lists are refused, that may still be allowed."""
+        text = f"failed to sync {self._noun} cache: timed out waiting for the condition"
+        if not trouble:
+            raise ObjectNotReady(text) from None
+        try:
+            return await self._client.get(self._kind, name, namespace)
+        except errors.NotFound:
+            raise
+        except errors.ApiError as error:
+            raise ObjectNotReady(f"{text}: {trouble}") from error
 
     async def close(self) -> None:
         tasks = [task for watch in self._watches.values() if (task := self._drop(watch))]
@@ -234,6 +263,7 @@ class _Watches(Generic[V]):
     def _release(self, uid: str, key: tuple[str, str]) -> None:
         watch = self._watches[key]
         watch.pods.discard(uid)
+        watch.mounted_by.discard(uid)
         if watch.pods:
             return
         if self._linger_seconds <= 0 or watch.frozen is not None:
@@ -254,7 +284,7 @@ class _Watches(Generic[V]):
     def _informer(self, key: tuple[str, str]) -> Informer[V]:
         namespace, name = key
         # A plain list first: it goes over a connection that is already open, while a watch needs one of its own.
-        return Informer(
+        informer: Informer[V] = Informer(
             self._client,
             self._kind,
             namespace=namespace,
@@ -264,8 +294,25 @@ class _Watches(Generic[V]):
             first_version="",
         )
 
+        def tell(_: object, old: V | None, new: V | None) -> None:
+            watch = self._watches.get(key)
+            # what the first list brings is what the first reader gets
+            if watch is not None and informer.has_synced and _content(old) != _content(new):
+                for uid in tuple(watch.mounted_by):
+                    self._changed(uid)
 
-def _not_registered(namespace: str, name: str) -> ObjectNotReady:
+        informer.subscribe(tell)
+        return informer
+
+
+def _content(found: Secret | ConfigMap | None) -> object:
+    """What of an object becomes files; None: it is not there."""
+    if found is None:
+        return None
+    return found.data or {}, (found.binaryData or {}) if isinstance(found, ConfigMap) else {}
+
+
+def not_registered(namespace: str, name: str) -> ObjectNotReady:
     return ObjectNotReady(f'object "{namespace}"/"{name}" not registered')
 
 

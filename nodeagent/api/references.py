@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, PodSpec, Volume
+from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, PodSpec, Volume, VolumeProjection
 
 
 def secret_names(pod: Pod) -> frozenset[str]:
@@ -35,9 +35,27 @@ def config_map_names(pod: Pod) -> frozenset[str]:
     for volume in spec.volumes or ():
         if volume.configMap:
             names.append(volume.configMap.name)
-        for source in (volume.projected.sources if volume.projected else None) or ():
-            if source.configMap:
-                names.append(source.configMap.name)
+        names += [source.configMap.name for source in _projections(volume) if source.configMap]
+    return frozenset(name for name in names if name)
+
+
+def mounted_secret_names(pod: Pod) -> frozenset[str]:
+    """Names of the secrets whose content is files of the pod: of mounted secret and projected volumes."""
+    names: list[str | None] = []
+    for volume in _mounted(pod):
+        if volume.secret:
+            names.append(volume.secret.secretName)
+        names += [source.secret.name for source in _projections(volume) if source.secret]
+    return frozenset(name for name in names if name)
+
+
+def mounted_config_map_names(pod: Pod) -> frozenset[str]:
+    """Names of the config maps whose content is files of the pod: of mounted configMap and projected volumes."""
+    names: list[str | None] = []
+    for volume in _mounted(pod):
+        if volume.configMap:
+            names.append(volume.configMap.name)
+        names += [source.configMap.name for source in _projections(volume) if source.configMap]
     return frozenset(name for name in names if name)
 
 
@@ -48,14 +66,24 @@ def containers(spec: PodSpec) -> Iterator[Container | EphemeralContainer]:
     yield from spec.ephemeralContainers or ()
 
 
+def _mounted(pod: Pod) -> Iterator[Volume]:
+    spec = pod.spec
+    if spec is None:
+        return
+    used = {mount.name for container in containers(spec) for mount in container.volumeMounts or ()}
+    yield from (volume for volume in spec.volumes or () if volume.name in used)
+
+
+def _projections(volume: Volume) -> list[VolumeProjection]:
+    return (volume.projected.sources if volume.projected else None) or []
+
+
 def _volume_secrets(volume: Volume) -> Iterator[str | None]:
     if volume.secret:
         yield volume.secret.secretName
     if volume.azureFile:
         yield volume.azureFile.secretName
-    for source in (volume.projected.sources if volume.projected else None) or ():
-        if source.secret:
-            yield source.secret.name
+    yield from (source.secret.name for source in _projections(volume) if source.secret)
     for plugin in (volume.cephfs, volume.cinder, volume.flexVolume, volume.rbd, volume.scaleIO, volume.storageos):
         if plugin and plugin.secretRef:
             yield plugin.secretRef.name

@@ -20,6 +20,7 @@ from nodeagent.api.errors import Fault, Unavailable
 log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=msgspec.Struct)
+Key = tuple[str, str]  # namespace ("" of a cluster-scoped object), name
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
@@ -38,21 +39,23 @@ class EventType(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchEvent(Generic[T]):
-    """One event of a watch. `object` is None for a BOOKMARK, and for an object that could not be decoded."""
+    """One event of a watch. `object` is None for a BOOKMARK, and for an object that could not be decoded (`key` names it)."""
 
     type: EventType
     object: T | None
     resource_version: str
     initial_events_end: bool = False
+    key: Key = ("", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[T]):
-    """One page of a list; `token` continues it, empty: the last one."""
+    """One page of a list; `token` continues it, empty: the last one. `unread`: what is there and could not be decoded."""
 
     items: list[T]
     resource_version: str
     token: str
+    unread: frozenset[Key] = frozenset()
 
 
 class _Event(msgspec.Struct):
@@ -60,17 +63,32 @@ class _Event(msgspec.Struct):
     object: msgspec.Raw
 
 
-class _MetadataOnly(msgspec.Struct):
-    metadata: ObjectMeta | None = None
+class _Names(msgspec.Struct):
+    """The part of metadata that says which object it is: read even where the rest does not decode."""
+
+    name: str = ""
+    namespace: str = ""
+    version: str = msgspec.field(name="resourceVersion", default="")
+    annotations: dict[str, str] | None = None
+
+
+class _Kind(msgspec.Struct):
+    kind: str = ""
+
+
+class _Identity(msgspec.Struct):
+    metadata: _Names = msgspec.field(default_factory=_Names)
 
 
 class _RawList(msgspec.Struct):
+    kind: str = ""
     metadata: ListMeta | None = None
     items: list[msgspec.Raw] | None = None
 
 
 _decode_event = msgspec.json.Decoder(_Event).decode
-_decode_metadata = msgspec.json.Decoder(_MetadataOnly).decode
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+_decode_identity = msgspec.json.Decoder(_Identity).decode
 _decode_raw_list = msgspec.json.Decoder(_RawList).decode
 
 
@@ -88,9 +106,15 @@ def decode(kind: type[T], body: bytes | msgspec.Raw) -> T:
     """Return the object in `body`. Raises Unavailable(MALFORMED): the server is not what it should be."""
     try:
         decoder: msgspec.json.Decoder[T] = _decoder(kind)
-        return decoder.decode(body)
+        obj = decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unavailable(f"the answer is not a valid {kind.__name__}: {error}", Fault.MALFORMED) from error
+    found = _decode_kind(body).kind  # not the model's, which sets its own
+    if found != kind.__name__:
+        raise Unavailable(f"the answer is not a {kind.__name__}, its kind is {found!r}", Fault.MALFORMED)
+    if not _metadata(obj).name:
+        raise Unavailable(f"the answer is not a {kind.__name__}: it has no name", Fault.MALFORMED)
+    return obj
 
 
 def decode_any(body: bytes) -> dict[str, Any]:
@@ -102,47 +126,86 @@ def decode_any(body: bytes) -> dict[str, Any]:
 
 
 def decode_list(kind: type[T], body: bytes) -> Page[T]:
-    """Return one page of a list. Raises Unavailable(MALFORMED)."""
+    """Return one page of a list. Raises Unavailable(MALFORMED).
+
+    What is no list of this kind must never pass for an empty one: everything that is missing from a list counts as gone.
+    """
     try:
         raw = _decode_raw_list(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unavailable(f"the answer is not a list: {error}", Fault.MALFORMED) from error
+    if raw.kind != f"{kind.__name__}List":
+        raise Unavailable(f"the answer is not a {kind.__name__}List, its kind is {raw.kind!r}", Fault.MALFORMED)
     metadata = raw.metadata or ListMeta()
+    items, unread = [], set()
+    for data in raw.items or ():
+        item, key = _lenient(kind, data)
+        if item is None:
+            unread.add(key)
+        else:
+            items.append(item)
     return Page(
-        items=[item for data in raw.items or () if (item := _lenient(kind, data)) is not None],
+        items=items,
         resource_version=metadata.resourceVersion or "",
         token=metadata.continue_ or "",
+        unread=frozenset(unread),
     )
 
 
 def decode_event(kind: type[T], line: bytes) -> WatchEvent[T]:
     """Return one watch event. Raises the ApiError of an ERROR event, Unavailable(MALFORMED) for a broken line."""
+    item: T | None = None
+    key = ("", "")
     try:
         event = _decode_event(line)
         if event.type == "ERROR":
             raise errors.from_status(msgspec.json.decode(event.object, type=Status), 500)
         kind_of_event = EventType(event.type)
-        item = None if kind_of_event is EventType.BOOKMARK else _lenient(kind, event.object)
-        metadata: ObjectMeta | None = getattr(item, "metadata", None)
-        if metadata is None:
-            metadata = _decode_metadata(event.object).metadata or ObjectMeta()
+        found = _decode_kind(event.object).kind
+        if found != kind.__name__:
+            raise Unavailable(f"broken watch event: its object is a {found!r}, not a {kind.__name__}", Fault.MALFORMED)
+        if kind_of_event is not EventType.BOOKMARK:
+            item, key = _lenient(kind, event.object)
+        names = _decode_identity(event.object).metadata
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise Unavailable(f"broken watch event: {error}", Fault.MALFORMED) from error
     return WatchEvent(
         type=kind_of_event,
         object=item,
-        resource_version=metadata.resourceVersion or "",
-        initial_events_end=(metadata.annotations or {}).get(INITIAL_EVENTS_END) == "true",
+        resource_version=names.version,
+        initial_events_end=(names.annotations or {}).get(INITIAL_EVENTS_END) == "true",
+        key=key,
     )
 
 
-def _lenient(kind: type[T], data: msgspec.Raw) -> T | None:
+def _lenient(kind: type[T], data: msgspec.Raw) -> tuple[T | None, Key]:
+    """The object, or None for one that does not decode, and which it is. Raises Unavailable(MALFORMED) for no object."""
     try:
         decoder: msgspec.json.Decoder[T] = _decoder(kind)
-        return decoder.decode(data)
+        item = decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        key = _identified(kind, data)
         log.error("ignoring a %s that cannot be decoded: %s: %.200s", kind.__name__, error, bytes(data))
-        return None
+        return None, key
+    metadata = _metadata(item)
+    if not metadata.name:
+        raise Unavailable(f"not a {kind.__name__}: it has no name", Fault.MALFORMED)
+    return item, (metadata.namespace or "", metadata.name)
+
+
+def _metadata(obj: msgspec.Struct) -> ObjectMeta:
+    found: ObjectMeta | None = getattr(obj, "metadata", None)
+    return found or ObjectMeta()
+
+
+def _identified(kind: type[msgspec.Struct], data: msgspec.Raw) -> Key:
+    try:
+        names = _decode_identity(data).metadata
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unavailable(f"not a {kind.__name__}: {error}", Fault.MALFORMED) from error
+    if not names.name:
+        raise Unavailable(f"not a {kind.__name__}: it has no name", Fault.MALFORMED)
+    return names.namespace, names.name
 
 
 class LineSplitter:

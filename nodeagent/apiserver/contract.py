@@ -97,11 +97,15 @@ class KindHooks:
 
     Order of a create: metadata filled (name, namespace, uid, creationTimestamp, generation), unknown fields dropped,
     ``status`` removed for kinds with a status subresource, ``prepare_create``, generic metadata validation,
-    ``validate_create``. Of an update: patch applied, immutable metadata restored from ``old``, the part that the
+    ``validate_create``, ``warnings``. Of an update: patch applied, immutable metadata restored from ``old``, the part that the
     request may not touch restored (status on the main resource, all but status and metadata on ``status``),
-    ``prepare_update``, generic metadata validation, ``validate_update``; then, if anything changed, generation (for
+    ``prepare_update``, generic metadata validation, ``validate_update``, ``warnings``; then, if anything changed, generation (for
     kinds that count it) and resourceVersion move.
     """
+
+    def defaults(self, obj: Object) -> None:
+        """Fill in what the author left out. Before it is known who owns what: defaults are the author's, what the hooks
+        below add is nobody's. Idempotent."""
 
     def prepare_create(self, obj: Object, ctx: AdmissionContext) -> None:
         """Defaults and admission: change ``obj`` in place, or raise ``ApiError``."""
@@ -115,6 +119,11 @@ class KindHooks:
         ``finalize``, ``approval``."""
 
     def validate_update(self, new: Object, old: Object, subresource: str | None) -> list[FieldError]:
+        return []
+
+    def warnings(self, new: Object, old: Object | None, subresource: str | None) -> list[str]:
+        """What a person should know about an object that is valid all the same: texts of ``Warning`` headers, in order.
+        ``old`` is None for a create. Asked after validation."""
         return []
 
     def prepare_delete(self, obj: Object, ctx: AdmissionContext) -> None:

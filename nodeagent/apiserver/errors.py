@@ -141,6 +141,8 @@ class ApiError(Exception):
         self.message = message
         self.details = dict(details) if details is not None else None
         self.headers = dict(headers or {})
+        self.warnings: Sequence[str] = ()
+        """What the request was warned of before it was refused."""
         self.list_metadata: dict[str, Any] = {}
         """``metadata`` of the Status: only the continue token of an expired list."""
 

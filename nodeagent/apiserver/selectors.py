@@ -7,16 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from nodeagent.apiserver import label_syntax
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.storage.stored import Stored
-
-_KEY: Final = r"(?:[A-Za-z0-9](?:[-A-Za-z0-9.]*[A-Za-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?"
-_VALUE: Final = r"[^\s,()=!<>]*"
-_SET: Final = re.compile(rf"\s*({_KEY})\s+(in|notin)\s*\(([^()]*)\)\s*$")
-_COMPARE: Final = re.compile(rf"\s*({_KEY})\s*(==|=|!=|<|>)\s*({_VALUE})\s*$")
-_EXISTS: Final = re.compile(rf"\s*(!?)\s*({_KEY})\s*$")
-_LABEL_VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")
-_COMMA_OUTSIDE: Final = re.compile(r",(?![^(]*\))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,43 +41,16 @@ class Requirement:
             return False
 
 
+_OPERATORS: Final = {"notin": "notin", "!=": "notin", "exists": "exists", "!": "absent", "<": "lt", ">": "gt"}
+
+
 def parse_labels(text: str) -> tuple[Requirement, ...]:
-    """``a=b,c!=d,e in (f,g),h,!i`` as requirements that must all hold. Raises ``ApiError`` 400."""
-    if not text.strip():
-        return ()
-    return tuple(_requirement(term) for term in _COMMA_OUTSIDE.split(text))
-
-
-def _requirement(term: str) -> Requirement:
-    if found := _SET.match(term):
-        key, operator, inside = found.groups()
-        return Requirement(key, operator, frozenset(_checked(value.strip(), term) for value in inside.split(",")))
-    if found := _COMPARE.match(term):
-        key, sign, value = found.groups()
-        if sign in "<>":
-            return Requirement(key, "lt" if sign == "<" else "gt", frozenset({_number(value, term)}))
-        return Requirement(key, "notin" if sign == "!=" else "in", frozenset({_checked(value, term)}))
-    if found := _EXISTS.match(term):
-        return Requirement(found[2], "absent" if found[1] else "exists")
-    raise ApiError.bad_request(f"unable to parse requirement: found '{term.strip()}', expected: a label requirement")
-
-
-def _checked(value: str, term: str) -> str:
-    if _LABEL_VALUE.match(value):
-        return value
-    why = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'"
-    raise ApiError.bad_request(
-        f'unable to parse requirement: values[0][{term.strip()}]: Invalid value: "{value}": {why}'
-    )
-
-
-def _number(value: str, term: str) -> str:
+    """A label selector as requirements that must all hold. Raises ``ApiError`` 400."""
     try:
-        return str(int(value))
-    except ValueError:
-        raise ApiError.bad_request(
-            f"unable to parse requirement: '{term.strip()}': for 'Gt', 'Lt' operators, the value must be an integer"
-        ) from None
+        found = label_syntax.terms(text)
+    except label_syntax.SelectorError as error:
+        raise ApiError.bad_request(str(error)) from error
+    return tuple(Requirement(term.key, _OPERATORS.get(term.operator, "in"), frozenset(term.values)) for term in found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from nodeagent.apiserver.auth.restriction import NodeRestriction
 from nodeagent.apiserver.kinds.tokens import Tokens
 from nodeagent.apiserver.kubeconfig import write_kubeconfig
 from nodeagent.apiserver.local_api import Local
+from nodeagent.apiserver.metrics import ApiMetrics
 from nodeagent.apiserver.objects.engine import Engine
 from nodeagent.apiserver.objects.garbage import Collector
 from nodeagent.apiserver.objects.objects import Objects
@@ -34,6 +36,7 @@ from nodeagent.apiserver.rest.connect import Connections
 from nodeagent.apiserver.rest.decoding import MAX_BODY_BYTES
 from nodeagent.apiserver.rest.discovery import Discovery
 from nodeagent.apiserver.rest.documents import Documents
+from nodeagent.apiserver.rest.documents import version as about
 from nodeagent.apiserver.rest.handler import Handler
 from nodeagent.apiserver.rest.node_client import NodeClient
 from nodeagent.apiserver.rest.objects import ObjectVerbs
@@ -125,13 +128,15 @@ class Server:
         authenticator = Authenticator(tokens, engine.reader)
         nodes = NodeClient(store, pki.kubelet_client, self._settings.kubelet_ca)
         address = f"{self._settings.address}:{self._settings.port}"
+        metrics = _metrics(engine)
         documents = Documents(
-            Discovery(engine.registry, address), OpenApi(engine.registry), tokens, ISSUER, _agent_version()
+            Discovery(engine.registry, address), OpenApi(engine.registry), tokens, ISSUER, _agent_version(), metrics
         )
         questions = Questions(objects, Reviews(authorizer, tokens, engine.reader), tokens)
         connections = Connections(store, nodes)
-        verbs = ObjectVerbs(objects)
-        return Handler(engine.registry, authenticator, authorizer, verbs, questions, connections, documents), nodes
+        verbs = ObjectVerbs(objects, metrics)
+        handler = Handler(engine.registry, authenticator, authorizer, verbs, questions, connections, documents, metrics)
+        return handler, nodes
 
     async def _listen(self, handler: Handler, pki: Pki, store: Store) -> None:
         server = web.Server(handler, request_factory=_request, handler_cancellation=True, access_log=None)
@@ -155,6 +160,12 @@ class Server:
     async def stop(self) -> None:
         """Idempotent. Writes that were answered are on disk in any case."""
         await self._stack.aclose()
+
+
+def _metrics(engine: Engine) -> ApiMetrics:
+    stored = sorted({resource.storage for resource in RESOURCES if not resource.answered})
+    build = {re.sub("(?=[A-Z])", "_", name).lower(): text for name, text in about(_agent_version()).items()}
+    return ApiMetrics(lambda: ((resource, engine.store.count(resource)) for resource in stored), build)
 
 
 def _request(*args: Any) -> web.BaseRequest:

@@ -67,6 +67,13 @@ class PodCgroups:
             await self._slices.start(path, limits)
         await asyncio.to_thread(self._start, wanted)
 
+    async def limit_existing(self, name: str, limits: CgroupLimits) -> None:
+        """Hold a cgroup of others (`/system`) to limits. Raises CgroupError, also when it is not there."""
+        path = self._naming.path(tuple(part for part in name.split("/") if part))
+        if not await asyncio.to_thread(self._cgroups.exists, path):
+            raise CgroupError(f"cgroup {path} does not exist")
+        await self._apply(path, limits)
+
     async def set_burstable_shares(self, shares: int) -> None:
         """Bring the Burstable class in line with the CPU requests of its pods."""
         path = self._naming.path(qos_components(self._root, QOS_BURSTABLE))

@@ -1,5 +1,6 @@
 """The commands of `nodeagent` and their options. What they do is in a file each, imported when the command is run."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,16 +27,35 @@ app.add_typer(image, name="image", no_args_is_help=True)
 runtime = typer.Typer(help="The node's container runtimes.", rich_markup_mode=_MARKUP)
 app.add_typer(runtime, name="runtime", no_args_is_help=True)
 
+
+def _path(text: str | Path) -> Path:
+    """Made absolute at the door: later the working directory may be another, and other programs get the path."""
+    if not str(text) or "\0" in str(text):
+        raise typer.BadParameter("an empty path" if not str(text) else "a path with a null byte")
+    return Path(os.path.abspath(text))  # noqa: PTH100  # links stay
+
+
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="KubeletConfiguration and NodeAgentConfiguration documents."),
+    typer.Option(
+        "--config", metavar="FILE", parser=_path, help="KubeletConfiguration and NodeAgentConfiguration documents."
+    ),
 ]
-KubeconfigOption = Annotated[Path | None, typer.Option("--kubeconfig", metavar="FILE", help="How to reach the API.")]
-RootDirOption = Annotated[Path, typer.Option("--root-dir", metavar="DIR", help="Pod volumes and plugin sockets.")]
+KubeconfigOption = Annotated[
+    Path | None, typer.Option("--kubeconfig", metavar="FILE", parser=_path, help="How to reach the API.")
+]
+RootDirOption = Annotated[
+    Path, typer.Option("--root-dir", metavar="DIR", parser=_path, help="Pod volumes and plugin sockets.")
+]
 StateDirOption = Annotated[
-    Path, typer.Option("--state-dir", metavar="DIR", help="The engine's images and records, the embedded API's store.")
+    Path,
+    typer.Option(
+        "--state-dir", metavar="DIR", parser=_path, help="The engine's images and records, the embedded API's store."
+    ),
 ]
-RunDirOption = Annotated[Path, typer.Option("--run-dir", metavar="DIR", help="Sockets and pinned namespaces.")]
+RunDirOption = Annotated[
+    Path, typer.Option("--run-dir", metavar="DIR", parser=_path, help="Sockets and pinned namespaces.")
+]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="What to print.")]
 NodeNameOption = Annotated[str, typer.Option("--node-name", metavar="NAME", help="Default: the host name.")]
 
@@ -53,7 +73,8 @@ def run(
     state_dir: StateDirOption = STATE_DIR,
     run_dir: RunDirOption = RUN_DIR,
     container_logs_dir: Annotated[
-        Path, typer.Option("--container-logs-dir", metavar="DIR", help="Links to the log of each container.")
+        Path,
+        typer.Option("--container-logs-dir", metavar="DIR", parser=_path, help="Links to the log of each container."),
     ] = Path("/var/log/containers"),
     node_name: NodeNameOption = "",
     node_ip: Annotated[str, typer.Option("--node-ip", metavar="IP", help="Default: that of the default route.")] = "",
@@ -63,16 +84,22 @@ def run(
     image_credential_provider_config: Annotated[
         Path | None,
         typer.Option(
-            "--image-credential-provider-config", metavar="PATH", help="CredentialProviderConfig: a file or a folder."
+            "--image-credential-provider-config",
+            metavar="PATH",
+            parser=_path,
+            help="CredentialProviderConfig: a file or a folder.",
         ),
     ] = None,
     image_credential_provider_bin_dir: Annotated[
-        Path | None, typer.Option("--image-credential-provider-bin-dir", metavar="DIR", help="Its programs.")
+        Path | None,
+        typer.Option("--image-credential-provider-bin-dir", metavar="DIR", parser=_path, help="Its programs."),
     ] = None,
     log_level: Annotated[
-        str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning, error.")
-    ] = "info",
-    log_format: Annotated[str, typer.Option("--log-format", metavar="FORMAT", help="text or json.")] = "text",
+        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info (the default), warning, error.")
+    ] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--log-format", metavar="FORMAT", help="text (the default) or json.")
+    ] = None,
 ) -> None:
     """Run the agent until it is told to stop. Pods outlive it."""
     from nodeagent.cli import run as command
@@ -86,7 +113,7 @@ def run(
         state_dir=state_dir,
         run_dir=run_dir,
         container_logs_dir=container_logs_dir,
-        node_name=node_name,
+        node_name=command.checked_name(node_name),
         node_ip=command.checked_ip(node_ip),
         node_labels=command.parse_labels(node_labels),
         image_credential_provider_config=image_credential_provider_config,
@@ -136,7 +163,9 @@ def version() -> None:
 
 @image.command("import")
 def image_import(
-    archive: Annotated[Path, typer.Argument(help="An OCI layout, an OCI archive or a docker archive.")],
+    archive: Annotated[
+        Path, typer.Argument(parser=_path, metavar="ARCHIVE", help="An OCI layout, an OCI archive or a docker archive.")
+    ],
     tag: Annotated[str | None, typer.Option("--tag", help="Name the image so, whatever the archive says.")] = None,
     unpinned: Annotated[
         bool,
@@ -214,9 +243,11 @@ def runtime_serve(
     run_dir: RunDirOption = RUN_DIR,
     read_only: Annotated[bool, typer.Option("--read-only/--writable", help="Whether clients may only look.")] = False,
     log_level: Annotated[
-        str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning, error.")
-    ] = "info",
-    log_format: Annotated[str, typer.Option("--log-format", metavar="FORMAT", help="text or json.")] = "text",
+        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info (the default), warning, error.")
+    ] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--log-format", metavar="FORMAT", help="text (the default) or json.")
+    ] = None,
 ) -> None:
     """Serve the OCI engine as a CRI v1 endpoint, for crictl or a kubelet, until told to stop. Containers outlive it."""
     from nodeagent.cli import runtime as command

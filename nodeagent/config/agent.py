@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from nodeagent.config.values import FilePath, Program
+
 API_VERSION = "nodeagent.dev/v1alpha1"
 KIND = "NodeAgentConfiguration"
 
@@ -19,7 +21,7 @@ class RuntimeSettings(msgspec.Struct):
     """
 
     type: str
-    path: str = ""
+    path: Program = Program("")
     args: list[str] = msgspec.field(default_factory=list)
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
     podAnnotations: list[str] = msgspec.field(default_factory=list)
@@ -33,13 +35,15 @@ class RuntimeSettings(msgspec.Struct):
 class CNISettings(msgspec.Struct):
     """`binDirs` are searched in order. The other fields shape the network that standalone mode writes into an empty confDir."""
 
-    confDir: str = "/etc/cni/net.d"
-    binDirs: list[str] = msgspec.field(default_factory=lambda: ["/opt/cni/bin", "/usr/lib/cni"])
-    cacheDir: str = "/var/lib/cni"
+    confDir: FilePath = FilePath("/etc/cni/net.d")
+    binDirs: list[FilePath] = msgspec.field(
+        default_factory=lambda: [FilePath("/opt/cni/bin"), FilePath("/usr/lib/cni")]
+    )
+    cacheDir: FilePath = FilePath("/var/lib/cni")
     networkName: str = "nodeagent"
     bridge: str = "nodeagent0"
     subnet: str = "10.88.0.0/16"
-    ipamDir: str = ""
+    ipamDir: FilePath = FilePath("")
 
 
 class APIServerSettings(msgspec.Struct):
@@ -60,7 +64,7 @@ class RegistrySettings(msgspec.Struct):
     insecure: bool = False
     blocked: bool = False
     mirrors: list[str] = msgspec.field(default_factory=list)
-    certsDir: str = ""
+    certsDir: FilePath = FilePath("")
 
 
 class CRIServerSettings(msgspec.Struct):
@@ -83,7 +87,7 @@ class NodeAgentConfiguration(msgspec.Struct):
     cni: CNISettings = msgspec.field(default_factory=CNISettings)
     apiServer: APIServerSettings = msgspec.field(default_factory=APIServerSettings)
     registries: dict[str, RegistrySettings] = msgspec.field(default_factory=dict)
-    conmon: str = ""
-    imageCredentialProviderConfig: str = ""
-    imageCredentialProviderBinDir: str = ""
+    conmon: Program = Program("")
+    imageCredentialProviderConfig: FilePath = FilePath("")
+    imageCredentialProviderBinDir: FilePath = FilePath("")
     criServer: CRIServerSettings = msgspec.field(default_factory=CRIServerSettings)

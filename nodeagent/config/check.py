@@ -3,12 +3,13 @@
 import ipaddress
 import re
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from nodeagent.config.agent import NodeAgentConfiguration
+from nodeagent.config.check_kubelet import Problem, check_kubelet
 from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.config.values import Duration, Quantity, seconds
 from nodeagent.resources import quantity
@@ -18,50 +19,12 @@ from runtimes.oci.images.registries import registry_name
 # a qualified name, in which * may stand for any part
 _ANNOTATION = re.compile(r"(?=.{1,317}\Z)([A-Za-z0-9.*-]+/)?[A-Za-z0-9._*-]+")
 
-Problem = tuple[tuple[str | int, ...], str]
 
-_RANGES: dict[str, tuple[float, float]] = {
-    "port": (1, 65535),
-    "readOnlyPort": (0, 65535),
-    "healthzPort": (0, 65535),
-    "nodeLeaseDurationSeconds": (1, 2**31),
-    "nodeStatusMaxImages": (-1, 2**31),
-    "eventBurst": (0, 2**31),
-    "eventRecordQPS": (0, 2**31),
-    "maxPods": (0, 2**31),
-    "podsPerCore": (0, 2**31),
-    "imageGCHighThresholdPercent": (0, 100),
-    "imageGCLowThresholdPercent": (0, 100),
-    "oomScoreAdj": (-1000, 1000),
-    "containerLogMaxFiles": (2, 2**31),
-    "containerLogMaxWorkers": (1, 2**31),
-    "maxParallelImagePulls": (1, 2**31),
-    "iptablesMasqueradeBit": (0, 31),
-    "iptablesDropBit": (0, 31),
-}
-_WORDS: dict[str, tuple[str, ...]] = {
-    "hairpinMode": ("promiscuous-bridge", "hairpin-veth", "none"),
-    "cgroupDriver": ("cgroupfs", "systemd"),
-    "cpuManagerPolicy": ("none", "static"),
-    "memoryManagerPolicy": ("None", "Static"),
-    "topologyManagerPolicy": ("none", "best-effort", "restricted", "single-numa-node"),
-    "topologyManagerScope": ("container", "pod"),
-    "configMapAndSecretChangeDetectionStrategy": ("Watch", "Cache", "Get"),
-    "memoryReservationPolicy": ("None", "TieredReservation"),
-    "imagePullCredentialsVerificationPolicy": (
-        "NeverVerifyPreloadedImages",
-        "NeverVerify",
-        "NeverVerifyAllowlistedImages",
-        "AlwaysVerify",
-    ),
-}
-
-
-def problems_of(document: msgspec.Struct) -> Iterator[Problem]:
-    """(field path, reason) of every wrong value."""
+def problems_of(document: msgspec.Struct, given: Mapping[str, Any]) -> Iterator[Problem]:
+    """(field path, reason) of every wrong value. `given`: what stands in the file, without the defaults."""
     yield from _unreadable(document, ())
     if isinstance(document, KubeletConfiguration):
-        yield from _kubelet(document)
+        yield from check_kubelet(document, given)
     elif isinstance(document, NodeAgentConfiguration):
         yield from _agent(document)
 
@@ -80,67 +43,11 @@ def _unreadable(value: Any, where: tuple[str | int, ...]) -> Iterator[Problem]:
                 yield (*where, name), str(error)
 
 
-def _kubelet(document: KubeletConfiguration) -> Iterator[Problem]:
-    for name, (low, high) in _RANGES.items():
-        value = getattr(document, name)
-        if value is not None and not low <= value <= high:
-            yield (name,), f"{value} is not between {low} and {high}"
-    for name, words in _WORDS.items():
-        if getattr(document, name) not in words:
-            yield (name,), f"{getattr(document, name)!r} is none of {', '.join(words)}"
-    if document.authorization.mode not in ("Webhook", "AlwaysAllow"):
-        yield ("authorization", "mode"), f"{document.authorization.mode!r} is none of Webhook, AlwaysAllow"
-    if document.memorySwap.swapBehavior not in ("", "NoSwap", "LimitedSwap"):
-        yield ("memorySwap", "swapBehavior"), f"{document.memorySwap.swapBehavior!r} is none of NoSwap, LimitedSwap"
-    if document.imageGCLowThresholdPercent >= document.imageGCHighThresholdPercent:
-        yield ("imageGCLowThresholdPercent",), "must be below imageGCHighThresholdPercent"
-    if (document.maxParallelImagePulls or 1) > 1 and document.serializeImagePulls:
-        # as upstream: more than one at a time implies that pulls are not serial
-        document.serializeImagePulls = False
-    if document.preloadedImagesVerificationAllowlist and (
-        document.imagePullCredentialsVerificationPolicy != "NeverVerifyAllowlistedImages"
-    ):
-        yield (
-            ("preloadedImagesVerificationAllowlist",),
-            "only with imagePullCredentialsVerificationPolicy NeverVerifyAllowlistedImages",
-        )
-    for address in document.clusterDNS:
-        try:
-            ipaddress.ip_address(address)
-        except ValueError as error:
-            yield ("clusterDNS",), str(error)
-    ids = document.userNamespaces.idsPerPod
-    if ids % 65536 or not 0 < ids < 1 << 32:
-        yield ("userNamespaces", "idsPerPod"), f"{ids} is not a multiple of 65536 between 65536 and 4294967295"
-    try:
-        if seconds(document.containerLogMonitorInterval) < 3:
-            yield ("containerLogMonitorInterval",), f"{document.containerLogMonitorInterval} is less than 3s"
-    except ValueError:
-        pass  # told above
-    if document.runOnce:
-        yield ("runOnce",), "is no longer supported"
-    for name in ("systemReserved", "kubeReserved"):
-        yield from _quantities(name, getattr(document, name), ("cpu", "memory", "ephemeral-storage", "pid"))
-    if not document.podLogsDir.isascii():
-        yield ("podLogsDir",), "must be plain ASCII"
-
-
-def _quantities(name: str, values: dict[str, str], known: tuple[str, ...]) -> Iterator[Problem]:
-    for key, text in values.items():
-        if key not in known:
-            yield (name, key), f"is none of {', '.join(known)}"
-            continue
-        try:
-            quantity.parse(text)
-        except quantity.InvalidQuantity as error:
-            yield (name, key), f"{text!r}: {error}"
-
-
 def _agent(document: NodeAgentConfiguration) -> Iterator[Problem]:
     for handler, settings in document.runtimes.items():
         where = ("runtimes", handler)
         if settings.type == "oci":
-            if not settings.path.startswith("/"):
+            if "/" not in settings.path:
                 yield (*where, "path"), "a runtime of type oci needs the absolute path of its program"
             if settings.infraContainer not in ("auto", "always", "never"):
                 yield (*where, "infraContainer"), f"{settings.infraContainer!r} is none of auto, always, never"

@@ -6,7 +6,7 @@ Field names are those of the file. Source: Kubernetes 1.36, facts/node-resources
 import msgspec
 from lightkube.models.core_v1 import Taint
 
-from nodeagent.config.values import Duration, Quantity
+from nodeagent.config.values import Duration, FilePath, Quantity
 
 API_VERSION = "kubelet.config.k8s.io/v1beta1"
 KIND = "KubeletConfiguration"
@@ -21,7 +21,7 @@ DEFAULT_EVICTION_HARD = {
 
 
 class X509(msgspec.Struct):
-    clientCAFile: str = ""
+    clientCAFile: FilePath = FilePath("")
 
 
 class WebhookAuthentication(msgspec.Struct):
@@ -119,8 +119,8 @@ class KubeletConfiguration(msgspec.Struct):
     readOnlyPort: int = 0
     healthzPort: int = 10248
     healthzBindAddress: str = "127.0.0.1"
-    tlsCertFile: str = ""
-    tlsPrivateKeyFile: str = ""
+    tlsCertFile: FilePath = FilePath("")
+    tlsPrivateKeyFile: FilePath = FilePath("")
     tlsCipherSuites: list[str] = msgspec.field(default_factory=list)
     tlsMinVersion: str = ""
     tlsCurvePreferences: list[int] = msgspec.field(default_factory=list)
@@ -133,13 +133,13 @@ class KubeletConfiguration(msgspec.Struct):
     enableSystemLogHandler: bool = True
     enableSystemLogQuery: bool = False
     streamingConnectionIdleTimeout: Duration = Duration("4h")
-    staticPodPath: str = ""
+    staticPodPath: FilePath = FilePath("")
     staticPodURL: str = ""
     staticPodURLHeader: dict[str, list[str]] = msgspec.field(default_factory=dict)
     fileCheckFrequency: Duration = Duration("20s")
     httpCheckFrequency: Duration = Duration("20s")
     syncFrequency: Duration = Duration("1m")
-    podLogsDir: str = "/var/log/pods"
+    podLogsDir: FilePath = FilePath("/var/log/pods")
     registerNode: bool = True
     registerWithTaints: list[Taint] = msgspec.field(default_factory=list)
     providerID: str = ""
@@ -158,7 +158,7 @@ class KubeletConfiguration(msgspec.Struct):
     podPidsLimit: int = -1
     clusterDomain: str = ""
     clusterDNS: list[str] = msgspec.field(default_factory=list)
-    resolvConf: str = "/etc/resolv.conf"
+    resolvConf: FilePath = FilePath("/etc/resolv.conf")
     hairpinMode: str = "promiscuous-bridge"
     makeIPTablesUtilChains: bool = True
     iptablesMasqueradeBit: int = 14
@@ -216,7 +216,7 @@ class KubeletConfiguration(msgspec.Struct):
     kernelMemcgNotification: bool = False
     localStorageCapacityIsolation: bool = True
     enableControllerAttachDetach: bool = True
-    volumePluginDir: str = "/usr/libexec/kubernetes/kubelet-plugins/volume/exec/"
+    volumePluginDir: FilePath = FilePath("/usr/libexec/kubernetes/kubelet-plugins/volume/exec/")
     configMapAndSecretChangeDetectionStrategy: str = "Watch"
     containerLogMaxSize: Quantity = Quantity("10Mi")
     containerLogMaxFiles: int = 5
@@ -229,83 +229,3 @@ class KubeletConfiguration(msgspec.Struct):
     featureGates: dict[str, bool] = msgspec.field(default_factory=dict)
     showHiddenMetricsForVersion: str = ""
     runOnce: bool = False
-
-
-# What this version of the agent acts on; the rest is accepted, so that an operator's file works, and listed in a warning.
-ACTED_ON = frozenset(
-    {
-        "apiVersion",
-        "kind",
-        "enableServer",
-        "address",
-        "port",
-        "healthzPort",
-        "healthzBindAddress",
-        "tlsCertFile",
-        "tlsPrivateKeyFile",
-        "authentication",
-        "authorization",
-        "enableDebuggingHandlers",
-        "streamingConnectionIdleTimeout",
-        "readOnlyPort",
-        "enableSystemLogHandler",
-        "enableProfilingHandler",
-        "enableDebugFlagsHandler",
-        "containerLogMaxSize",
-        "containerLogMaxFiles",
-        "containerLogMaxWorkers",
-        "containerLogMonitorInterval",
-        "podLogsDir",
-        "registerNode",
-        "registerWithTaints",
-        "providerID",
-        "nodeStatusUpdateFrequency",
-        "nodeStatusReportFrequency",
-        "nodeLeaseDurationSeconds",
-        "nodeStatusMaxImages",
-        "kubeAPIQPS",
-        "kubeAPIBurst",
-        "eventRecordQPS",
-        "eventBurst",
-        "maxPods",
-        "maxOpenFiles",
-        "makeIPTablesUtilChains",
-        "userNamespaces",
-        "podsPerCore",
-        "podPidsLimit",
-        "clusterDomain",
-        "clusterDNS",
-        "resolvConf",
-        "staticPodPath",
-        "staticPodURL",
-        "staticPodURLHeader",
-        "fileCheckFrequency",
-        "httpCheckFrequency",
-        "serializeImagePulls",
-        "maxParallelImagePulls",
-        "registryPullQPS",
-        "registryBurst",
-        "imagePullCredentialsVerificationPolicy",
-        "preloadedImagesVerificationAllowlist",
-        "cgroupsPerQOS",
-        "cgroupRoot",
-        "cgroupDriver",
-        "failCgroupV1",
-        "imageGCHighThresholdPercent",
-        "imageGCLowThresholdPercent",
-        "imageMaximumGCAge",
-        "imageMinimumGCAge",
-        "cpuCFSQuota",
-        "cpuCFSQuotaPeriod",
-        "failSwapOn",
-        "systemReserved",
-        "kubeReserved",
-        "evictionHard",
-        "evictionPressureTransitionPeriod",
-        "crashLoopBackOff",
-        "allowedUnsafeSysctls",
-        "seccompDefault",
-        "contentType",
-        "logging",
-    }
-)

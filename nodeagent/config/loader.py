@@ -14,17 +14,19 @@ import msgspec
 import yaml
 
 from nodeagent.config import agent, kubelet, runtimes
+from nodeagent.config.acted_on import ACTED_ON
 from nodeagent.config.agent import NodeAgentConfiguration
 from nodeagent.config.check import problems_of
 from nodeagent.config.defaults import fill_zeroes
 from nodeagent.config.kubelet import KubeletConfiguration
+from nodeagent.config.paths import resolve_document, resolve_options
+from nodeagent.config.unused import unused
 from nodeagent.config.values import Duration
 
 _DOCUMENTS: dict[tuple[str, str], type[msgspec.Struct]] = {
     (kubelet.API_VERSION, kubelet.KIND): KubeletConfiguration,
     (agent.API_VERSION, agent.KIND): NodeAgentConfiguration,
 }
-_PATH_FIELDS = ("staticPodPath", "tlsCertFile", "tlsPrivateKeyFile", "resolvConf", "podLogsDir")
 _PathKey = tuple[str | int, ...]
 
 
@@ -52,13 +54,13 @@ class Options:
     node_labels: tuple[tuple[str, str], ...] = ()
     image_credential_provider_config: Path | None = None
     image_credential_provider_bin_dir: Path | None = None
-    log_level: str = "info"
-    log_format: str = "text"
+    log_level: str = ""  # empty: as the file says
+    log_format: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All settings. `unused`: fields of the file that this version accepts and does not act on."""
+    """All settings; every path is absolute. `unused`: fields of the file that are accepted and nothing reads."""
 
     options: Options
     kubelet: KubeletConfiguration
@@ -77,7 +79,8 @@ class Config:
 def load(options: Options) -> Config:
     """Read the file that the options name, if any, and fill in what nobody set. Raises ConfigProblem."""
     documents: dict[type[msgspec.Struct], msgspec.Struct] = {}
-    given: set[str] = set()
+    given: dict[str, Any] = {}
+    options = resolve_options(options)
     if options.config_file is not None:
         documents, given = _read(options.config_file)
     kubelet_config = documents.get(KubeletConfiguration, KubeletConfiguration())
@@ -93,7 +96,7 @@ def load(options: Options) -> Config:
         options=options,
         kubelet=kubelet_config,
         agent=agent_config,
-        unused=tuple(sorted(given - kubelet.ACTED_ON)),
+        unused=tuple(sorted(unused(given, ACTED_ON))),
     )
 
 
@@ -111,14 +114,16 @@ class _File:
         self.problems.append(f"{self.path}:{line}: {name + ': ' if name else ''}{reason}")
 
 
-def _read(path: Path) -> tuple[dict[type[msgspec.Struct], msgspec.Struct], set[str]]:
+def _read(path: Path) -> tuple[dict[type[msgspec.Struct], msgspec.Struct], dict[str, Any]]:
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigProblem([f"{path}:1: cannot be read: {error.strerror or error}"]) from error
+    except UnicodeDecodeError as error:
         raise ConfigProblem([f"{path}:1: cannot be read: {error}"]) from error
     file = _File(path=path)
     documents: dict[type[msgspec.Struct], msgspec.Struct] = {}
-    given: set[str] = set()
+    given: dict[str, Any] = {}
     try:
         nodes = [node for node in yaml.compose_all(text, Loader=yaml.CSafeLoader) if node is not None]
     except yaml.MarkedYAMLError as error:
@@ -144,7 +149,7 @@ def _read(path: Path) -> tuple[dict[type[msgspec.Struct], msgspec.Struct], set[s
             file.problem((), f"a second {type(document).__name__} document")
         documents[type(document)] = document
         if isinstance(document, KubeletConfiguration):
-            given = {str(key.value) for key, _ in node.value}
+            given = yaml.CSafeLoader("").construct_document(node)
     if not nodes:
         file.problem((), "the file is empty")
     if file.problems:
@@ -183,17 +188,9 @@ def _document(node: yaml.Node, file: _File) -> msgspec.Struct | None:
         file.problem(_with_keys(where, plain, kind), reason)
         return None
     fill_zeroes(document)
-    for where, reason in problems_of(document):
+    for where, reason in problems_of(document, plain):
         file.problem(where, reason)
-    if isinstance(document, KubeletConfiguration):
-        _resolve(document, file.path.parent)
-    elif isinstance(document, NodeAgentConfiguration):
-        for name in ("imageCredentialProviderConfig", "imageCredentialProviderBinDir"):
-            if value := getattr(document, name):
-                setattr(document, name, str(file.path.parent.absolute() / value))
-        for registry in document.registries.values():
-            if registry.certsDir:
-                registry.certsDir = str(file.path.parent.absolute() / registry.certsDir)
+    resolve_document(document, file.path.parent)
     return document
 
 
@@ -278,17 +275,6 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]
     return value
-
-
-def _resolve(document: KubeletConfiguration, folder: Path) -> None:
-    """Relative paths are relative to the file."""
-    for name in _PATH_FIELDS:
-        value = getattr(document, name)
-        if value:
-            setattr(document, name, str(folder.absolute() / value))
-    ca_file = document.authentication.x509.clientCAFile
-    if ca_file:
-        document.authentication.x509.clientCAFile = str(folder.absolute() / ca_file)
 
 
 def replace_options(config: Config, **changes: Any) -> Config:

@@ -1,10 +1,14 @@
-"""Values as Kubernetes configuration files write them: Go durations and quantities."""
+"""Values as Kubernetes configuration files write them: Go durations and quantities, and paths."""
 
 import re
 from typing import NewType
 
 Duration = NewType("Duration", str)
 Quantity = NewType("Quantity", str)
+# A relative one in a file is relative to the file (config/paths.py); empty: not set.
+FilePath = NewType("FilePath", str)
+# The same, but a bare name is looked for on PATH.
+Program = NewType("Program", str)
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")

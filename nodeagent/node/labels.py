@@ -27,7 +27,7 @@ WELL_KNOWN = (
     "node.kubernetes.io/instance-type",
     "beta.kubernetes.io/instance-type",
 )
-_OWN_PREFIXES = ("kubelet.kubernetes.io", "node.kubernetes.io")
+OWN_PREFIXES = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _PROTECTED = ("kubernetes.io", "k8s.io")
 
 
@@ -58,4 +58,4 @@ def _allowed(key: str) -> bool:
     domain, slash, _ = key.partition("/")
     if not slash or not any(domain == name or domain.endswith(f".{name}") for name in _PROTECTED):
         return True
-    return any(domain == prefix or domain.endswith(f".{prefix}") for prefix in _OWN_PREFIXES)
+    return any(domain == prefix or domain.endswith(f".{prefix}") for prefix in OWN_PREFIXES)

@@ -14,6 +14,7 @@ from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 from nodeagent.api.backoff import Backoff, RetryPolicy
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, Conflict, NotFound
+from nodeagent.api.outage import Outage
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +50,12 @@ class LeaseRenewer:
         self._sleep = sleep
         self._chance = chance
         self._lease: Lease | None = None
+        self._waiting = Outage(f"lease of node {node_name}")
 
     async def run(self) -> None:
         while True:
             await self._once()
+            self._waiting.works()
             period_seconds = self._duration_seconds * RENEW_SHARE
             await self._sleep(period_seconds * (1 + JITTER * self._chance()))
 
@@ -90,7 +93,7 @@ class LeaseRenewer:
                     fresh = self._renewed(Lease(metadata=ObjectMeta(name=self._name, namespace=NAMESPACE)))
                     if fresh.metadata and fresh.metadata.ownerReferences:
                         return await self._client.create(fresh), True
-                    log.debug("the lease waits for the Node object, its owner")
+                    self._waiting.waits("it waits for the Node object, its owner")
             except ApiError as error:
                 log.warning("lease of node %s: %s", self._name, error)
             await self._sleep(backoff.next_delay())

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from nodeagent.node.status import Handler, ImageOnNode, RuntimeState
+from nodeagent.pods.network_readiness import network_problem
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Registry, Runtime
@@ -23,6 +24,7 @@ class RuntimeMonitor:
         self.on_change = on_change
         self._state = RuntimeState()
         self._images: tuple[ImageOnNode, ...] = ()
+        self._network_problems: dict[str, str] = {}
 
     def state(self) -> RuntimeState:
         return self._state
@@ -30,6 +32,10 @@ class RuntimeMonitor:
     def handler(self, name: str) -> Handler:
         """What a handler can do, as last seen; nothing for one that has not answered."""
         return next((item for item in self._state.handlers if item.name == name), Handler(name=name))
+
+    def network_problem(self, handler: str) -> str:
+        """Why pods of a handler could not be connected when it was last asked; empty: they could, or it did not answer."""
+        return self._network_problems.get(handler, "")
 
     def images(self) -> Sequence[ImageOnNode]:
         return self._images
@@ -56,6 +62,7 @@ class RuntimeMonitor:
             if isinstance(answer, str):
                 told.append(f"container runtime {runtime.handler} is down: {answer}")
                 continue
+            self._network_problems[runtime.handler] = network_problem(answer)
             told += _errors(answer) if default else [f"{runtime.handler}: {text}" for text in _errors(answer)]
             handlers += _handlers(runtime, answer, default=default)
         by_handler = dict(zip((runtime.handler for runtime in up), versions, strict=True))
@@ -106,17 +113,13 @@ class RuntimeMonitor:
 
 def _errors(answer: cri.StatusResponse) -> list[str]:
     """What keeps the node from being Ready, in the kubelet's words."""
-    found = {condition.type: condition for condition in answer.status.conditions}
     texts = []
-    for kind, what in (
-        ("RuntimeReady", "container runtime not ready"),
-        ("NetworkReady", "container runtime network not ready"),
-    ):
-        condition = found.get(kind)
-        if condition is None or not condition.status:
-            reason, message = (condition.reason, condition.message) if condition is not None else ("", "")
-            texts.append(f"{what}: {kind}=false reason:{reason} message:{message}")
-    return texts
+    condition = next((item for item in answer.status.conditions if item.type == "RuntimeReady"), None)
+    if condition is None or not condition.status:
+        reason, message = (condition.reason, condition.message) if condition is not None else ("", "")
+        texts.append(f"container runtime not ready: RuntimeReady=false reason:{reason} message:{message}")
+    network = network_problem(answer)
+    return [*texts, network] if network else texts
 
 
 def _handlers(runtime: Runtime, answer: cri.StatusResponse, *, default: bool) -> list[Handler]:

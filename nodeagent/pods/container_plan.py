@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from lightkube.models.core_v1 import Container, Pod
 
 from nodeagent.pods.model import Instance, KillContainer, Memory, Observed, ProbeResults, RemoveContainer
+from nodeagent.pods.replacement import is_replaced
 from nodeagent.pods.restart import restarts_after_exit, restarts_after_kill
 from nodeagent.pods.runtime_view import CREATED, EXITED, RUNNING, UNKNOWN, definition_changed, newest, succeeded
 from nodeagent.pods.termination import container_grace_seconds
@@ -101,8 +102,7 @@ def _plan_stopped(pod: Pod, container: Container, instance: Instance | None, mem
     if pod.metadata.deletionTimestamp is not None:
         return
     if instance is not None and instance.status.state == EXITED:
-        resized = instance.status.id in memory.resize_restarts  # stopped to start again, whatever the policy says
-        if resized or restarts_after_exit(pod, container, instance.status.exit_code):
+        if is_replaced(memory, instance.status.id) or restarts_after_exit(pod, container, instance.status.exit_code):
             draft.regular.append(container.name)
         return
     draft.regular.append(container.name)
@@ -143,9 +143,11 @@ def _reason_to_kill(
 def _plan_init_container(pod: Pod, container: Container, instance: Instance, memory: Memory, draft: Draft) -> bool:
     """Section 4.3, a regular init container at the frontier; True: the next one may start."""
     state = instance.status.state
-    if instance.status.id in memory.resize_restarts:
-        if state == RUNNING:
-            draft.kill.append(_kill_to_resize(container, instance))
+    if state == RUNNING and instance.status.id in memory.resize_restarts:
+        draft.kill.append(_kill_to_resize(container, instance))
+        draft.init.append(container.name)
+        return False
+    if state == EXITED and is_replaced(memory, instance.status.id):
         draft.init.append(container.name)
         return False
     if state == RUNNING:

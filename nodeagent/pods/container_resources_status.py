@@ -1,11 +1,12 @@
 """The resources and the user that a container really has, as its status reports them.
 
-Source: facts/pod-lifecycle.md 6.4. Resources are the allocated ones, overlaid for running containers with what the runtime
-enforces; the smallest values, which the kernel cannot express, are left as they were asked for.
+Source: facts/pod-lifecycle.md 6.4. Resources are those that the instance was made with or changed to, overlaid for running
+containers with what the runtime enforces; the smallest values, which the kernel cannot express, are left as they were asked for.
 """
 
 from lightkube.models.core_v1 import ContainerUser, LinuxContainerUser, ResourceRequirements
 
+from nodeagent.pods.resize.allocation import merged, same_resources
 from nodeagent.pods.runtime_view import RUNNING
 from nodeagent.resources import quantity
 from nodeagent.resources.cgroup_values import quota_to_milli, shares_to_milli
@@ -20,8 +21,17 @@ def allocated_resources(resources: ResourceRequirements | None) -> dict[str, str
     return dict(resources.requests) if resources is not None and resources.requests else None
 
 
-def reported_resources(resources: ResourceRequirements | None, found: cri.ContainerStatus) -> ResourceRequirements:
-    """Allocated resources, with the runtime's own numbers where the container runs."""
+def reported_resources(
+    allocated: ResourceRequirements | None, in_force: ResourceRequirements | None, found: cri.ContainerStatus
+) -> ResourceRequirements:
+    """What is in force (None: what is allocated), with the runtime's own numbers where the container runs.
+
+    What is allocated is not in force before it has been put there: a memory request, of which no runtime tells, would show a
+    resize as done that has not begun.
+    """
+    resources = allocated
+    if in_force is not None and not same_resources(allocated, in_force):
+        resources = merged(allocated, in_force)
     limits = dict(resources.limits or {}) if resources is not None else {}
     requests = dict(resources.requests or {}) if resources is not None else {}
     claims = resources.claims if resources is not None else None

@@ -17,6 +17,7 @@ from lightkube.models.core_v1 import (
     ContainerStateWaiting,
     ContainerStatus,
     Pod,
+    ResourceRequirements,
     VolumeMount,
     VolumeMountStatus,
 )
@@ -24,14 +25,15 @@ from lightkube.models.core_v1 import (
 from nodeagent.pods.container_resources_status import allocated_resources, reported_resources, reported_user
 from nodeagent.pods.model import ContainerKind, Memory, Observed, ProbeResults, StartFailure
 from nodeagent.pods.phase import RESTARTING_ALL
+from nodeagent.pods.replacement import is_replaced
 from nodeagent.pods.restart import restarts_after_exit
+from nodeagent.pods.restart_all import triggers
 from nodeagent.pods.runtime_view import (
     CREATED,
     EXITED,
     RUNNING,
     UNKNOWN,
     instances_of,
-    name_of_instance,
     newest,
     restart_count_of,
 )
@@ -59,7 +61,7 @@ class StatusContext:
 
     `regular_started`: a regular container of the current sandbox has started, so initialization is behind.
     `restarting_all`: all containers are being removed to start over (facts 4.6).
-    `recursive_read_only`: the pod's runtime can make mounts recursively read-only.
+    `recursive_read_only`: the pod's runtime can make mounts recursively read-only. `in_force`: container id -> its resources.
     """
 
     pod: Pod
@@ -69,6 +71,7 @@ class StatusContext:
     regular_started: bool
     restarting_all: bool
     recursive_read_only: bool
+    in_force: Mapping[str, ResourceRequirements]
 
 
 def container_statuses(
@@ -90,7 +93,7 @@ def _one(
     context: StatusContext, kind: ContainerKind, container: AnyContainer, old: ContainerStatus | None
 ) -> ContainerStatus:
     instances = list(instances_of(context.observed, container.name))
-    if instances:
+    if instances and not _stopped_for_restart_all(context, kind, container, instances[0].status, old):
         status = _from_instance(context, container, instances[0].status, old)
         if len(instances) > 1:
             status.lastState = _state(context, instances[1].status, None)
@@ -114,6 +117,10 @@ def _from_instance(
     if old is not None:
         count = max(count, _count_after(state, found, old, count))
     resources = container.resources
+    between = found.state == RUNNING or is_replaced(
+        context.memory, found.id
+    )  # what is over for good starts with the newest
+    in_force = context.in_force.get(found.id) if between else None
     return ContainerStatus(
         name=container.name,
         image=_image(container, found),
@@ -123,7 +130,7 @@ def _from_instance(
         restartCount=count,
         state=state,
         allocatedResources=allocated_resources(resources),
-        resources=reported_resources(resources, found),
+        resources=reported_resources(resources, in_force, found),
         user=reported_user(found),
         volumeMounts=_volume_mounts(context, container, old),
     )
@@ -204,6 +211,24 @@ def _without_instance(
     return status
 
 
+def _stopped_for_restart_all(
+    context: StatusContext,
+    kind: ContainerKind,
+    container: AnyContainer,
+    found: cri.ContainerStatus,
+    old: ContainerStatus | None,
+) -> bool:
+    """Whether it has ended only because everything starts over: it is shown as removed, which it is next.
+
+    Upstream kills and removes within one sync; nobody sees the exits, which under Never would be the pod's end.
+    """
+    if not context.restarting_all or kind is ContainerKind.EPHEMERAL or found.state != EXITED or old is None:
+        return False
+    before = old.state or _NO_STATE
+    shown = before.waiting is not None and before.waiting.reason == RESTARTING_ALL
+    return (shown or before.running is not None) and container.name not in triggers(context.pod, context.observed)
+
+
 def _removed_for_restart(
     context: StatusContext, container: AnyContainer, old: ContainerStatus | None
 ) -> ContainerStatus:
@@ -240,19 +265,10 @@ def _blank(
 # -- what is laid over the state ---------------------------------------------------------------------------------------
 
 
-def replaced_for_resize(observed: Observed, memory: Memory) -> frozenset[str]:
-    """Names of the containers that were stopped to start again with other resources, and have not started yet."""
-    if not memory.resize_restarts:
-        return frozenset()
-    stopped = {name_of_instance(item) for item in observed.instances if item.status.id in memory.resize_restarts}
-    last = {name: newest(observed, name) for name in stopped}
-    return frozenset(name for name, item in last.items() if item is not None and item.status.state != RUNNING)
-
-
 def _show_replacement(context: StatusContext, status: ContainerStatus) -> None:
     """Its end is not the container's: it waits for its next run, which no restart policy has a say in."""
     ended = status.state.terminated if status.state is not None else None
-    if ended is not None and _bare_id(status.containerID) in context.memory.resize_restarts:
+    if ended is not None and is_replaced(context.memory, _bare_id(status.containerID)):
         status.lastState = ContainerState(terminated=ended)
         status.state = ContainerState(waiting=ContainerStateWaiting(reason="ContainerCreating"))
 
@@ -283,6 +299,8 @@ def _is_to_start(context: StatusContext, kind: ContainerKind, container: AnyCont
         return True
     if instance.status.state == RUNNING or kind is ContainerKind.EPHEMERAL:
         return False
+    if is_replaced(context.memory, instance.status.id):
+        return True
     if kind is ContainerKind.INIT and instance.status.exit_code == 0:
         return False
     return restarts_after_exit(context.pod, container, instance.status.exit_code)

@@ -1,22 +1,24 @@
 """Lifecycle hooks: postStart and preStop by exec, HTTP GET or sleep (facts: pod lifecycle, section 8)."""
 
 import asyncio
-import ssl
+import contextlib
 from typing import Protocol
 
-import aiohttp
 from lightkube.models.core_v1 import HTTPGetAction, LifecycleHandler, Pod
 
 from nodeagent.pods.observation import observe
 from nodeagent.pods.spec import AnyContainer, describe, uid_of
+from nodeagent.probes.http import PlainAnswer, TransportError, fetch
+from nodeagent.probes.http_request import HTTPRequest, HTTPTarget
+from nodeagent.probes.outcome import ProbeError
+from nodeagent.probes.target import resolve_port
+from nodeagent.probes.url import URLError
 from nodeagent.volumes.downward import go_quote
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
 
 USER_AGENT = "kube-lifecycle/1.36"
-
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 
 
 class HookError(Exception):
@@ -74,28 +76,32 @@ class LifecycleHooks:
     ) -> None:
         shown = f"HTTP lifecycle hook ({action.path or ''}) {where}"
         try:
-            host = action.host or await self._pod_ip(pod, runtime)
-            scheme = (action.scheme or "HTTP").lower()
-            host = f"[{host}]" if ":" in host else host
-            address = f"{host}:{resolve_port(action.port, container)}"
-            target = f"{address}/{(action.path or '').removeprefix('/')}"
-            headers = {"User-Agent": USER_AGENT, **{item.name: item.value for item in action.httpHeaders or ()}}
-            try:
-                await _get(f"{scheme}://{target}", headers)
-            except aiohttp.ClientConnectorSSLError as error:
-                if not _speaks_plainly(error):
-                    raise
-                # The server speaks plain HTTP: what was meant for TLS eyes must not travel in the clear.
-                plain = {name: value for name, value in headers.items() if name.lower() != "authorization"}
-                await _get(f"http://{target}", plain)
-                self._events.event(
-                    pod,
-                    "Warning",
-                    "LifecycleHTTPFallback",
-                    f"request to HTTPS lifecycle hook {address} got HTTP response, retry with HTTP succeeded",
-                )
-        except (aiohttp.ClientError, OSError, ValueError, LookupError) as error:
+            target = HTTPTarget(
+                host=action.host or await self._pod_ip(pod, runtime),
+                port=resolve_port(action.port, container),
+                path=action.path or "",
+                scheme=(action.scheme or "HTTP").lower(),
+                headers=[(header.name, header.value or "") for header in action.httpHeaders or ()],
+                user_agent=USER_AGENT,
+                compression=True,
+            )
+            await self._ask(target.request(), pod)
+        except (TransportError, ProbeError, URLError, LookupError) as error:
             raise HookError(f"{shown} - error: {error}") from error
+
+    async def _ask(self, request: HTTPRequest, pod: Pod) -> None:
+        """Any HTTP answer at all is a success; only transport errors raise."""
+        try:
+            await _answered(request)
+        except PlainAnswer:
+            await _answered(request.plain())
+            self._events.event(
+                pod,
+                "Warning",
+                "LifecycleHTTPFallback",
+                f"request to HTTPS lifecycle hook {request.url.host.decode(errors='replace')} got HTTP response, "
+                "retry with HTTP succeeded",
+            )
 
     async def _pod_ip(self, pod: Pod, runtime: Runtime) -> str:
         for sandbox in (await observe(runtime.service, uid_of(pod))).sandboxes:
@@ -104,27 +110,7 @@ class LifecycleHooks:
         raise LookupError(f"failed to find networking container: {describe(pod)}")
 
 
-def _speaks_plainly(error: aiohttp.ClientConnectorSSLError) -> bool:
-    """Whether what came in answer to the TLS handshake was no TLS record at all."""
-    cause = error.os_error
-    return isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS
-
-
-async def _get(url: str, headers: dict[str, str]) -> None:
-    """Any HTTP answer at all is a success; only transport errors raise."""
-    async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
-        session.get(url, headers=headers, ssl=False) as response,
-    ):
-        await response.content.read(10 * 1024)
-
-
-def resolve_port(port: int | str, container: AnyContainer) -> int:
-    """A number, or the name of one of the container's ports. Raises LookupError."""
-    text = str(port)
-    if text.isdigit():
-        return int(text)
-    for declared in container.ports or ():
-        if declared.name == text:
-            return int(declared.containerPort)
-    raise LookupError(f'couldn\'t find port "{text}" in container "{container.name}"')
+async def _answered(request: HTTPRequest) -> None:
+    """The caller bounds the time, if anything does. Raises TransportError."""
+    with contextlib.suppress(ProbeError):  # its head has come, and nobody wants its body
+        await fetch(request, None)

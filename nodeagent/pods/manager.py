@@ -213,6 +213,12 @@ class PodManager:
         if supervisor is not None:
             supervisor.wake()
 
+    def refresh(self, uid: str) -> None:
+        """Content that the pod has as files has changed."""
+        supervisor = self._supervisors.get(PodUID(uid))
+        if supervisor is not None:
+            supervisor.refresh()
+
     def resized(self, uid: PodUID) -> None:
         """The pod has been allocated other resources, or its resize is told otherwise of."""
         supervisor, pod = self._supervisors.get(uid), self._allocations.current(uid)

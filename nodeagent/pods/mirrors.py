@@ -12,6 +12,7 @@ from typing import Protocol
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.api.errors import ApiError
+from nodeagent.api.outage import Outage
 from nodeagent.pods.spec import name_of, uid_of
 from nodeagent.sources.mirror import MirrorPods, is_mirror_of
 
@@ -66,6 +67,7 @@ class MirrorKeeper:
         self._static: dict[_Key, Pod] = {}
         self._seen: dict[_Key, Pod] = {}
         self._woken = asyncio.Event()
+        self._waiting = Outage("mirror pods")
 
     def observed(self, mirror: Pod, *, removed: bool) -> None:
         key = name_of(mirror)
@@ -97,7 +99,10 @@ class MirrorKeeper:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            if not await self._reconcile():
+            if await self._reconcile():
+                self._waiting.works()
+            else:
+                self._waiting.waits("some cannot be made: there is no Node to own them, or others have their names")
                 await asyncio.sleep(RETRY_SECONDS)
                 self._woken.set()
 

@@ -109,7 +109,8 @@ class Memory:
     probes: Mapping[str, ProbeResults] = field(default_factory=dict)  # by container id
     rejected: StartFailure | None = None  # refused at admission: reason, message
     start_time: datetime | None = None
-    resize_restarts: frozenset[str] = frozenset()  # ids of instances that are replaced because of a resize
+    resize_restarts: frozenset[str] = frozenset()  # ids of instances that a resize has to replace
+    replaced: frozenset[str] = frozenset()  # ids of instances that are stopped to start again (`replacement`)
 
 
 class StartReason(enum.Enum):

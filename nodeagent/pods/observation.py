@@ -13,6 +13,7 @@ from runtimes.contract import RuntimeService
 from runtimes.errors import NotFound
 
 _T = TypeVar("_T")
+_LOOKS = 4  # removals come to an end
 _START_FAILURES = frozenset({"StartError", "ContainerCannotRun"})
 
 LABEL_POD_NAME = "io.kubernetes.pod.name"
@@ -22,14 +23,31 @@ LABEL_CONTAINER_NAME = "io.kubernetes.container.name"
 
 
 async def observe(service: RuntimeService, uid: PodUID) -> Observed:
-    """All sandboxes and containers of a pod, newest first. Raises the runtime's errors."""
+    """All sandboxes and containers of a pod, newest first, as they were together. Raises the runtime's errors."""
+    for _ in range(_LOOKS - 1):
+        try:
+            return await _look(service, uid, whole=True)
+        except _Vanished:
+            # some may have been asked before the removals that are under way, and some after: never mix two moments
+            continue
+    return await _look(service, uid, whole=False)
+
+
+class _Vanished(Exception):
+    """Something was listed and is gone."""
+
+
+async def _look(service: RuntimeService, uid: PodUID, *, whole: bool) -> Observed:
     selector = {LABEL_POD_UID: uid}
     sandboxes, containers = await asyncio.gather(
         service.list_pod_sandbox(cri.ListPodSandboxRequest(filter=cri.PodSandboxFilter(label_selector=selector))),
         service.list_containers(cri.ListContainersRequest(filter=cri.ContainerFilter(label_selector=selector))),
     )
     statuses = await asyncio.gather(*(_sandbox_status(service, item.id) for item in sandboxes.items))
-    instances = await asyncio.gather(*(_instance(service, item) for item in containers.containers))
+    answers = await asyncio.gather(*(_container_status(service, item.id) for item in containers.containers))
+    if whole and (None in statuses or None in answers):
+        raise _Vanished
+    instances = map(_instance, containers.containers, answers)
     return Observed(
         sandboxes=tuple(sorted(_present(statuses), key=_sandbox_age, reverse=True)),
         instances=tuple(sorted(_present(instances), key=_instance_age, reverse=True)),
@@ -43,14 +61,17 @@ async def _sandbox_status(service: RuntimeService, sandbox_id: str) -> cri.PodSa
         return None
 
 
-async def _instance(service: RuntimeService, item: cri.Container) -> Instance | None:
+async def _container_status(service: RuntimeService, container_id: str) -> cri.ContainerStatus | None:
     try:
-        answer = await service.container_status(cri.ContainerStatusRequest(container_id=item.id))
+        return (await service.container_status(cri.ContainerStatusRequest(container_id=container_id))).status
     except NotFound:
         return None
-    if _undone_before_its_start(answer.status):
+
+
+def _instance(item: cri.Container, status: cri.ContainerStatus | None) -> Instance | None:
+    if status is None or _undone_before_its_start(status):
         return None
-    return Instance(sandbox_id=item.pod_sandbox_id, status=answer.status)
+    return Instance(sandbox_id=item.pod_sandbox_id, status=status)
 
 
 def _undone_before_its_start(status: cri.ContainerStatus) -> bool:

@@ -48,7 +48,7 @@ def phase(
 
     `regular_started`: a regular container of the current sandbox has ever started. `ended`: the pod is being terminated for
     good and all its containers have stopped, so that the restart policy no longer counts; never for static pods. `replaced`:
-    names of containers that were stopped to start again at once.
+    names of containers that were stopped to start again (`replacement`): no policy has a say in that.
     """
     assert pod.spec is not None
     counts = _Counts()
@@ -57,7 +57,7 @@ def phase(
         if container.restartPolicy == "Always":
             _count_sidecar(counts, status)
         else:
-            _count_init(counts, pod, container, status)
+            _count_init(counts, pod, container, status, replaced)
     for container in pod.spec.containers:
         _count_regular(counts, pod, container, statuses.get(container.name), replaced)
     return _decide(counts, regular_started=regular_started, ended=ended)
@@ -79,9 +79,11 @@ def _decide(counts: _Counts, *, regular_started: bool, ended: bool) -> str:
     return SUCCEEDED if counts.succeeded == counts.stopped else FAILED
 
 
-def _count_init(counts: _Counts, pod: Pod, container: Container, status: ContainerStatus | None) -> None:
+def _count_init(
+    counts: _Counts, pod: Pod, container: Container, status: ContainerStatus | None, replaced: frozenset[str]
+) -> None:
     ended = _end_of(status)
-    if ended is None:
+    if ended is None or container.name in replaced:
         counts.init_pending += 1
     elif ended.exitCode != 0 and not _restarts(pod, container, ended):
         counts.init_failed_for_good += 1

@@ -25,6 +25,7 @@ from nodeagent.pods.model import (
     StartContainer,
     StartFailure,
 )
+from nodeagent.pods.replacement import is_replaced
 from nodeagent.pods.restart import restarts_after_exit
 from nodeagent.pods.restart_all import plan_restart_all
 from nodeagent.pods.runtime_view import (
@@ -69,7 +70,7 @@ def plan(
     if restart_all is not None:
         return _with_deadline(restart_all, pod, memory)
     if sandbox_changed(pod, observed):
-        draft = _new_sandbox(pod, observed)
+        draft = _new_sandbox(pod, observed, memory)
     else:
         draft = Draft(ephemeral=_ephemeral_to_start(pod, observed))
         if plan_init(pod, observed, memory, draft) and not draft.kill_pod:
@@ -154,13 +155,13 @@ class _Starts:
         return 0 if highest is None else highest + 1
 
 
-def _new_sandbox(pod: Pod, observed: Observed) -> Draft:
+def _new_sandbox(pod: Pod, observed: Observed, memory: Memory) -> Draft:
     """Section 4.1: everything stops and starts over in a new sandbox, unless there is nothing left to run."""
     assert pod.spec is not None
     attempt = observed.sandboxes[0].metadata.attempt + 1 if observed.sandboxes else 0
     if pod.spec.restartPolicy == "Never" and attempt != 0 and observed.instances:
         return Draft(kill_pod=True)
-    to_start = [container.name for container in pod.spec.containers if not _done_on_failure(pod, observed, container)]
+    to_start = [item.name for item in pod.spec.containers if not _done_on_failure(pod, observed, memory, item)]
     if not to_start:
         return Draft(kill_pod=True)
     init = [container.name for container in pod.spec.initContainers or ()]
@@ -178,13 +179,15 @@ def _new_sandbox(pod: Pod, observed: Observed) -> Draft:
     )
 
 
-def _done_on_failure(pod: Pod, observed: Observed, container: AnyContainer) -> bool:
+def _done_on_failure(pod: Pod, observed: Observed, memory: Memory, container: AnyContainer) -> bool:
     """Whether a regular container under OnFailure has exited 0 and so does not run again in a new sandbox."""
     assert pod.spec is not None
     if (container.restartPolicy or pod.spec.restartPolicy or "Always") != "OnFailure":
         return False
     latest = newest(observed, container.name)
     if latest is None or latest.status.state != EXITED or latest.status.exit_code != 0:
+        return False
+    if is_replaced(memory, latest.status.id):
         return False
     return not restarts_after_exit(pod, container, 0)
 

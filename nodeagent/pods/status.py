@@ -4,7 +4,7 @@ Source: facts/pod-lifecycle.md 2.3, 5.2 and 6. The status made here says what th
 shown to the API already is decided in `status_patch.merge_for_patch`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -16,12 +16,12 @@ from nodeagent.pods.container_status import (
     by_name,
     container_statuses,
     lost_at_termination,
-    replaced_for_resize,
 )
 from nodeagent.pods.model import ContainerKind, Desired, Memory, NodeAddresses, Observed, Stage
 from nodeagent.pods.phase import FAILED, PENDING, is_terminal
 from nodeagent.pods.phase import phase as count_phase
 from nodeagent.pods.pod_ips import host_ips, pod_ips
+from nodeagent.pods.replacement import stopped_names
 from nodeagent.pods.restart_all import triggers
 from nodeagent.pods.runtime_view import regular_container_started, sandbox_changed
 from nodeagent.pods.spec import containers
@@ -45,11 +45,13 @@ def status(
     recursive_read_only: bool = False,
     resize_conditions: Sequence[PodCondition] = (),
     actual_resources: ResourceRequirements | None = None,
+    in_force: Mapping[str, ResourceRequirements] | None = None,
 ) -> PodStatus:
     """The status at `now`. `previous`: the last one made by the agent, else the API's.
 
     `runtime_name` stands before `://` in container ids. `resize_conditions`: PodResizePending and PodResizeInProgress as
-    they are, with times. `actual_resources`: pod level, from the pod's cgroup; None: as allocated.
+    they are, with times. `actual_resources`: pod level, from the pod's cgroup; None: as allocated. `in_force`: container id ->
+    what it runs with, where that is known.
     """
     pod = desired.pod
     api = pod.status or PodStatus()
@@ -66,7 +68,7 @@ def status(
     made.hostIP = made.hostIPs[0].ip if made.hostIPs else None
     made.podIP = made.podIPs[0].ip if made.podIPs else None
     _add_resources(made, pod, actual_resources)
-    _add_containers(made, desired, observed, memory, before, runtime_name, recursive_read_only)
+    _add_containers(made, desired, observed, memory, before, runtime_name, recursive_read_only, in_force or {})
     made.phase, made.reason, made.message = _phase(made, desired, observed, memory, before)
     made.conditions = [
         *_foreign(api),
@@ -122,6 +124,7 @@ def _add_containers(
     before: PodStatus,
     runtime_name: str,
     recursive_read_only: bool,
+    in_force: Mapping[str, ResourceRequirements],
 ) -> None:
     restarting = make.is_true(before.conditions, make.RESTARTING_ALL) or bool(triggers(desired.pod, observed))
     context = StatusContext(
@@ -132,6 +135,7 @@ def _add_containers(
         regular_started=regular_container_started(desired.pod, observed),
         restarting_all=restarting,
         recursive_read_only=recursive_read_only,
+        in_force=in_force,
     )
     listed = list(containers(desired.pod))
     init = [item for item in listed if item[0] in (ContainerKind.INIT, ContainerKind.SIDECAR)]
@@ -157,7 +161,7 @@ def _phase(
         by_name(made.containerStatuses),
         regular_started=regular_container_started(desired.pod, observed),
         ended=memory.stage in (Stage.TERMINATED, Stage.FINISHED) and not desired.static,
-        replaced=replaced_for_resize(observed, memory),
+        replaced=stopped_names(observed, memory),
     )
     if not is_terminal(phase):
         phase = next((known for known in (before.phase, api.phase) if known and is_terminal(known)), phase)

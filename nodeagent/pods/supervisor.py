@@ -36,6 +36,7 @@ from nodeagent.pods.model import (
 )
 from nodeagent.pods.observation import observe
 from nodeagent.pods.plan import plan as make_plan
+from nodeagent.pods.replacement import awaiting, replacing
 from nodeagent.pods.resize.changes import Due
 from nodeagent.pods.resize.contract import NOTHING_DUE, NoResizing, Resizing
 from nodeagent.pods.spec import describe, field_path, find_container, uid_of
@@ -99,8 +100,8 @@ class Dead(Protocol):
 class PodUpkeep(Protocol):
     """What a pod needs now and then while it runs."""
 
-    async def refresh(self, pod: Pod) -> None:
-        """Bring the contents of its volumes up to date."""
+    async def refresh(self, pod: Pod, *, anew: bool) -> None:
+        """Bring the contents of its volumes up to date. `anew`: something that they are made from has changed."""
         ...
 
     def enrich(self, pod: Pod, observed: Observed) -> Observed:
@@ -147,6 +148,8 @@ class PodSupervisor:
         self._held_until: dict[str, datetime] = {}  # container name -> no start before
         self._resize_held_until: datetime | None = None
         self._resync_at = services.now() + _jittered(RESYNC_SECONDS)
+        self._sources_changed = False  # of the volumes, since their last refresh
+        self._refreshing: asyncio.Task[None] | None = None
         self._announced: dict[str, str] = {}
         self._last_observed = Observed()
         self._handler = ""  # the runtime's that runs the pod
@@ -188,6 +191,8 @@ class PodSupervisor:
             self._blocked_until = None
             self._resize_held_until = None
         self._desired = desired
+        if not status_only:
+            self._sources_changed = True  # downwardAPI volumes show the pod's own labels, annotations and resources
         if not (status_only and self._is_echo(desired.pod)):
             self.wake()
 
@@ -199,6 +204,11 @@ class PodSupervisor:
 
     def wake(self) -> None:
         self._woken.set()
+
+    def refresh(self) -> None:
+        """Something that files of the pod's volumes are made from has changed."""
+        self._sources_changed = True
+        self.wake()
 
     def terminate(self, termination: Termination) -> None:
         """Ask the pod to end (eviction, preemption, shutdown). The last override wins; the grace period only shrinks."""
@@ -227,9 +237,10 @@ class PodSupervisor:
                 finally:
                     self._turn_began = None
         finally:
-            if self._work is not None:
-                self._work.cancel()
-                await asyncio.gather(self._work, return_exceptions=True)
+            tasks = [task for task in (self._work, self._refreshing) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._services.probing.stop(self.uid, keep_readiness=False)
 
     async def _wait(self) -> None:
@@ -244,16 +255,27 @@ class PodSupervisor:
 
     def _next_look(self) -> datetime | None:
         """When to take a turn without being woken."""
-        if self._work is not None:
-            return None  # its end wakes
-        times = [self._blocked_until, self._deadline_at()]
-        if self._memory.stage is Stage.SYNC:
-            times += [self._plan_wake_at, self._resync_at, self._resize_held_until, *self._held_until.values()]
+        times: list[datetime | None] = []
+        sync = self._memory.stage is Stage.SYNC
+        if sync and self._refreshing is None:
+            times.append(self._resync_at)
+        if self._work is None and self._blocked_until is not None:
+            # nothing else begins before; what was due in the turn that has failed must not bring the next one on at once
+            deadline = self._deadline_at()
+            times += [
+                self._blocked_until,
+                deadline if deadline is not None and deadline > self._services.now() else None,
+            ]
+        elif self._work is None:  # else its end wakes
+            times.append(self._deadline_at())
+            if sync:
+                times += [self._plan_wake_at, self._resize_held_until, *self._held_until.values()]
         return min((time for time in times if time is not None), default=None)
 
     async def _turn(self) -> None:
         now = self._services.now()
         self._let_go(now)
+        self._refresh_volumes(now)
         runtime = self._runtime()
         observed = self._last_observed = await self._observe(runtime)
         self._check_end(now)
@@ -322,7 +344,8 @@ class PodSupervisor:
 
     def _look_at_resize(self, observed: Observed) -> Due:
         due = self._services.resizing.look(self._desired.pod, observed)
-        self._remember(resize_restarts=frozenset(due.restarts.values()))
+        replaced = awaiting(observed, {*self._memory.replaced, *due.restarts.values(), *due.replacing.values()})
+        self._remember(resize_restarts=frozenset(due.restarts.values()), replaced=replaced)
         return due if self._resize_held_until is None or due.restarts else NOTHING_DUE
 
     def _plan(self, observed: Observed, now: datetime) -> Plan:
@@ -335,7 +358,8 @@ class PodSupervisor:
             highest_log_numbers=self._services.dead.highest_log_numbers(self._desired.pod, observed),
         )
         failures = {name: failure for name, failure in self._memory.start_failures.items() if not _backing_off(failure)}
-        self._remember(start_failures={**failures, **plan.waiting})
+        replaced = self._memory.replaced | frozenset(replacing(plan).values())
+        self._remember(start_failures={**failures, **plan.waiting}, replaced=replaced)
         for name, failure in plan.waiting.items():
             self._announce_backoff(name, failure)
         self._plan_wake_at = plan.wake_at
@@ -361,6 +385,7 @@ class PodSupervisor:
             recursive_read_only=any(m.recursive_read_only for i in observed.instances for m in i.status.mounts),
             resize_conditions=self._services.resizing.conditions(self.uid),
             actual_resources=self._services.resizing.actual(pod),
+            in_force=self._services.resizing.in_force(self.uid),
         )
         if not self._desired.removed:
             may_run = self._memory.stage in (Stage.SYNC, Stage.TERMINATING)
@@ -381,18 +406,17 @@ class PodSupervisor:
         if self._memory.termination is not None or status.phase in TERMINAL_PHASES or ended_elsewhere:
             self._remember(stage=Stage.TERMINATING)
             self._blocked_until = None
+            if self._refreshing is not None:
+                self._refreshing.cancel()  # what its volumes are to be is of no interest any more
             self._services.probing.stop(self.uid, keep_readiness=True)
 
     def _start_pass(self, runtime: Runtime, observed: Observed, plan: Plan, resize: Due, now: datetime) -> None:
-        """Begin what the plan asks for, or the refresh that is due."""
+        """Begin what the plan asks for."""
         if plan.kill_pod:
             self._begin("stop", self._stop_all)
         elif resize or plan.kill or plan.remove or plan.start or plan.create_sandbox is not None:
             work = Work(desired=self._desired, observed=observed, plan=plan, runtime=runtime)
             self._begin("pass", functools.partial(self._pass, work, resize))
-        elif self._resync_at <= now:
-            self._resync_at = now + _jittered(RESYNC_SECONDS)
-            self._begin("pass", functools.partial(self._services.upkeep.refresh, self._desired.pod))
 
     def _start_ending(self) -> None:
         stage = self._memory.stage
@@ -402,6 +426,31 @@ class PodSupervisor:
             self._begin("release", self._release)
         elif stage is Stage.FINISHED and not self._keeps_records() and not self._records_removed:
             self._begin("forget", self._forget)
+
+    def _refresh_volumes(self, now: datetime) -> None:
+        """Begin a refresh that is due, beside whatever pass is under way: a long pull must not keep old files in place.
+
+        Changes that come while one runs make one more, however many they are.
+        """
+        due = self._sources_changed or self._resync_at <= now
+        if not due or self._refreshing is not None or self._memory.stage is not Stage.SYNC:
+            return
+        anew, self._sources_changed = self._sources_changed, False
+        self._resync_at = now + _jittered(RESYNC_SECONDS)
+        if not self._keeps_records():
+            return  # on its way out
+
+        async def body() -> None:
+            try:
+                await self._services.upkeep.refresh(self._desired.pod, anew=anew)
+            except Exception:
+                log.exception("pod %s: refresh of its volumes failed", describe(self._desired.pod))
+            finally:
+                self._refreshing = None
+                if self._sources_changed:
+                    self.wake()
+
+        self._refreshing = asyncio.create_task(body(), name="refresh")
 
     # -- work, one at a time -----------------------------------------------------------------------------------------
 
@@ -428,8 +477,9 @@ class PodSupervisor:
         self._work = asyncio.create_task(body(), name=name)
 
     async def _pass(self, work: Work, resize: Due) -> None:
-        if resize.restarts:
-            await self._services.resizing.restarting(work.pod, resize)
+        stopped = replacing(work.plan)
+        if resize.restarts or stopped:
+            await self._services.resizing.restarting(work.pod, resize, stopped)
         for kill in work.plan.kill:
             await self._services.kill_container(
                 work.runtime,

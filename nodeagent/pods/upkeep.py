@@ -17,8 +17,8 @@ class Upkeep:
         self._volumes = volumes
         self._messages: dict[str, str] = {}  # by container id: what has ended says nothing new
 
-    async def refresh(self, pod: Pod) -> None:
-        await self._volumes.refresh(pod)
+    async def refresh(self, pod: Pod, *, anew: bool) -> None:
+        await self._volumes.refresh(pod, anew=anew)
 
     def enrich(self, pod: Pod, observed: Observed) -> Observed:
         """Add to each exited container's message what it left in its termination message file or its log."""

@@ -1,4 +1,4 @@
-"""The httpGet probe: one GET over a connection of its own.
+"""The httpGet probe: one GET over a connection of its own; hooks ask in the same way.
 
 Source: facts/pod-lifecycle.md 7.3. Written on bare asyncio protocols, because a node runs hundreds of these every second; it
 reads no more of an answer than a probe needs.
@@ -8,131 +8,124 @@ import asyncio
 import functools
 import ipaddress
 import ssl
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from urllib.parse import SplitResult, urljoin, urlsplit
 
 from typing_extensions import override
 
+from nodeagent.probes.http_request import HTTPRequest, HTTPTarget, RequestError
 from nodeagent.probes.http_response import Response, ResponseError, ResponseReader
 from nodeagent.probes.outcome import (
     MAX_OUTPUT_BYTES,
-    USER_AGENT,
     Outcome,
     ProbeError,
-    address,
     dial_error,
     error_text,
     failure,
     success,
     warning,
 )
+from nodeagent.probes.url import URLError
+from nodeagent.volumes.downward import go_quote
 
 MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TIMED_OUT = "(Client.Timeout exceeded while awaiting headers)"
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HTTPTarget:
-    """Where and what to ask. `path` may carry a query; `headers` in the order they are sent."""
+class TransportError(Exception):
+    """The request did not get an answer: a failure of the container, not of the probe. The text names the URL."""
 
-    host: str
-    port: int
-    path: str = "/"
-    scheme: str = "http"
-    headers: Sequence[tuple[str, str]] = field(default=())
 
-    @property
-    def url(self) -> str:
-        path = self.path if self.path.startswith("/") else f"/{self.path}"
-        return f"{self.scheme}://{address(self.host, self.port)}{path}"
+class PlainAnswer(TransportError):
+    """The server does not speak TLS."""
 
 
 async def probe_http(target: HTTPTarget, *, timeout_seconds: float) -> Outcome:
     """GET the target; redirects are followed while the host name stays. Raises ProbeError."""
-    first = target
     deadline = asyncio.get_running_loop().time() + timeout_seconds
     try:
-        for _ in range(MAX_REDIRECTS):
-            response = await _get(target, deadline)
-            follow = _redirect(first, target, response)
-            if follow is None:
-                return _judge(response)
-            target = follow
-    except _TransportError as error:
-        return failure(f'Get "{target.url}": {error}')
-    return failure(f'Get "{target.url}": stopped after {MAX_REDIRECTS} redirects')
+        return _judge(await fetch(target.request(), deadline))
+    except URLError as error:
+        raise ProbeError(str(error)) from error
+    except TransportError as error:
+        return failure(str(error))
 
 
-def request_bytes(target: HTTPTarget) -> bytes:
-    """The request as it goes over the wire."""
-    url = urlsplit(target.url)
-    path = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
-    given = {name.lower(): value for name, value in target.headers}
-    lines = [f"GET {path} HTTP/1.1", f"Host: {given.get('host') or address(target.host, target.port)}"]
-    for name, default in (("User-Agent", USER_AGENT), ("Accept", "*/*")):
-        if name.lower() not in given:
-            lines.append(f"{name}: {default}")
-    lines += [
-        f"{name}: {value}"
-        for name, value in target.headers
-        # an empty value takes the default header away
-        if name.lower() != "host" and (value or name.lower() not in ("user-agent", "accept"))
-    ]
-    lines.append("Connection: close")
-    text = "\r\n".join(lines) + "\r\n\r\n"
-    return text.encode("utf-8", errors="replace")
+async def fetch(request: HTTPRequest, deadline: float | None) -> Response:
+    """The answer to a request, after redirects that stay on its host.
+
+    `deadline` is a time of the loop's clock; None: as long as it takes. Raises TransportError, ProbeError for an answer that
+    breaks off in its body.
+    """
+    first = request
+    for _ in range(MAX_REDIRECTS):
+        try:
+            response = await _get(request, deadline)
+            follow = _redirect(first, request, response)
+        except _Failed as error:
+            kind = PlainAnswer if isinstance(error, _NoTLS) else TransportError
+            raise kind(f"Get {go_quote(request.url.redacted)}: {error}") from error
+        if follow is None:
+            return response
+        asked, request = request, follow
+    raise TransportError(f"Get {go_quote(asked.url.redacted)}: stopped after {MAX_REDIRECTS} redirects")
 
 
-class _TransportError(Exception):
-    """The request did not get an answer: a failure of the container, not of the probe."""
+class _Failed(Exception):
+    """What went wrong with one request."""
 
 
-async def _get(target: HTTPTarget, deadline: float) -> Response:
-    """One request and its answer. `deadline` is a time of the loop's clock."""
+class _NoTLS(_Failed):
+    pass
+
+
+async def _get(request: HTTPRequest, deadline: float | None) -> Response:
+    """One request and its answer."""
+    try:
+        raw = request.encode()
+    except RequestError as error:
+        raise _Failed(str(error)) from error
     loop = asyncio.get_running_loop()
     exchange = _Exchange(loop)
-    tls = _tls() if target.scheme == "https" else None
-    name = _server_name(target.host) if tls is not None else None
+    url = request.url
+    host, port = url.hostname, url.port or _PORTS[url.scheme]
+    tls = _tls() if url.scheme == "https" else None
+    name = _server_name(host) if tls is not None else None
     try:
         async with asyncio.timeout_at(deadline):
-            transport, _ = await loop.create_connection(
-                lambda: exchange, target.host, target.port, ssl=tls, server_hostname=name
-            )
+            transport, _ = await loop.create_connection(lambda: exchange, host, port, ssl=tls, server_hostname=name)
     except TimeoutError as error:
-        raise _TransportError(f"{dial_error(target.host, target.port, None)} {_TIMED_OUT}") from error
+        raise _Failed(f"{dial_error(host, port, None)} {_TIMED_OUT}") from error
     except ssl.SSLError as error:
-        raise _TransportError(f"tls: {error.reason or error}") from error
+        if error.reason in _NOT_TLS:
+            raise _NoTLS("http: server gave HTTP response to HTTPS client") from error
+        raise _Failed(f"tls: {error.reason or error}") from error
+    except UnicodeError as error:  # a name that no resolver takes
+        raise _Failed(f"dial tcp: lookup {host}: no such host") from error
     except OSError as error:
-        raise _TransportError(dial_error(target.host, target.port, error)) from error
+        raise _Failed(dial_error(host, port, error)) from error
     try:
-        transport.write(request_bytes(target))
+        transport.write(raw)
         async with asyncio.timeout_at(deadline):
             return await exchange.done
     except TimeoutError as error:
         if exchange.in_body:
             raise ProbeError("context deadline exceeded while reading body") from error
-        raise _TransportError(f"context deadline exceeded {_TIMED_OUT}") from error
+        raise _Failed(f"context deadline exceeded {_TIMED_OUT}") from error
     finally:
         transport.abort()
 
 
-def _redirect(first: HTTPTarget, current: HTTPTarget, response: Response) -> HTTPTarget | None:
-    """The next target of a redirect to the same host name; None: this answer is the last one."""
+def _redirect(first: HTTPRequest, current: HTTPRequest, response: Response) -> HTTPRequest | None:
+    """The next request of a redirect to the same host name; None: this answer is the last one."""
     if response.status not in _REDIRECTS or not response.location:
         return None
     try:
-        url: SplitResult = urlsplit(urljoin(current.url, response.location))
-        port = url.port or (443 if url.scheme == "https" else 80)
-    except ValueError as error:
-        raise _TransportError(f'failed to parse Location header "{response.location}": {error}') from error
-    if (url.hostname or "").lower() != first.host.lower() or url.scheme not in ("http", "https"):
-        return None
-    path = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
-    # a Host header was for the first request; the next one names its own host
-    headers = [item for item in current.headers if item[0].lower() != "host"]
-    return replace(current, port=port, path=path, scheme=url.scheme, headers=headers)
+        following = current.redirected(response.location)
+    except URLError as error:
+        raise _Failed(f"failed to parse Location header {go_quote(response.location)}: {error}") from error
+    return following if following.url.hostname == first.url.hostname else None
 
 
 def _judge(response: Response) -> Outcome:
@@ -161,7 +154,7 @@ class _Exchange(asyncio.Protocol):
         try:
             response = self._reader.feed(data)
         except ResponseError as error:
-            self.done.set_exception(_TransportError(f"net/http: HTTP/1.x transport connection broken: {error}"))
+            self.done.set_exception(_Failed(f"net/http: HTTP/1.x transport connection broken: {error}"))
             return
         if response is not None:
             self.done.set_result(response)
@@ -176,9 +169,9 @@ class _Exchange(asyncio.Protocol):
         elif self._reader.in_body:
             self.done.set_exception(ProbeError("unexpected EOF"))
         elif isinstance(exc, OSError):
-            self.done.set_exception(_TransportError(f"read: {error_text(exc)}"))
+            self.done.set_exception(_Failed(f"read: {error_text(exc)}"))
         else:
-            self.done.set_exception(_TransportError("EOF"))
+            self.done.set_exception(_Failed("EOF"))
 
 
 @functools.cache

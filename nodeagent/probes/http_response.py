@@ -90,7 +90,7 @@ def _parse_head(raw: bytes) -> _Head:
             case b"transfer-encoding":
                 head.chunked = b"chunked" in value.lower()
             case b"location":
-                head.location = value.strip().decode("latin-1")
+                head.location = value.strip().decode(errors="surrogateescape")
     return head
 
 

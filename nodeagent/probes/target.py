@@ -1,16 +1,21 @@
 """From a probe's specification to one run of it. Source: facts/pod-lifecycle.md 7.1 and 7.3."""
 
+import re
 from dataclasses import dataclass
 
-from lightkube.models.core_v1 import Container, HTTPGetAction, Probe
+from lightkube.models.core_v1 import Container, EphemeralContainer, HTTPGetAction, Probe
 
 from nodeagent.probes.exec import expand_command, probe_exec
 from nodeagent.probes.grpc import probe_grpc
-from nodeagent.probes.http import HTTPTarget, probe_http
+from nodeagent.probes.http import probe_http
+from nodeagent.probes.http_request import HTTPTarget
 from nodeagent.probes.outcome import Outcome, ProbeError, failure
 from nodeagent.probes.tcp import probe_tcp
+from nodeagent.volumes.downward import go_quote
 from nodeagent.volumes.expansion import TooLarge
 from runtimes.contract import RuntimeService
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +48,15 @@ async def run_probe(probe: Probe, target: ProbeTarget) -> Outcome:
     raise ProbeError(f"missing probe handler for {target.container.name}")
 
 
-def resolve_port(port: int | str, container: Container) -> int:
+def resolve_port(port: int | str, container: Container | EphemeralContainer) -> int:
     """A port number, a number as text, or the name of one of the container's ports. Raises ProbeError."""
-    number: int | None = None
     if isinstance(port, int):
         number = port
     else:
         named = next((item.containerPort for item in container.ports or () if item.name == port), None)
-        number = named if named is not None else int(port) if port.isdecimal() else None
-        if number is None:
-            raise ProbeError(f"couldn't find port: {port}")
+        if named is None and not _NUMBER.fullmatch(port):
+            raise ProbeError(f"strconv.Atoi: parsing {go_quote(port)}: invalid syntax")
+        number = int(port) if named is None else named
     if not 0 < number < 65536:
         raise ProbeError(f"invalid port number: {number}")
     return number
@@ -62,7 +66,7 @@ def _http_target(action: HTTPGetAction, target: ProbeTarget) -> HTTPTarget:
     return HTTPTarget(
         host=action.host or target.pod_ip,
         port=resolve_port(action.port, target.container),
-        path=action.path or "/",
+        path=action.path or "",
         scheme=(action.scheme or "HTTP").lower(),
         headers=[(header.name, header.value or "") for header in action.httpHeaders or ()],
     )

@@ -12,7 +12,9 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import web
 
-from nodeagent.api.errors import ApiError, Unavailable
+from nodeagent.api.errors import ApiError, Fault, Unavailable
+from nodeagent.api.outage import Outage
+from nodeagent.api.wire import decode_any
 
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 # path -> subresources of `nodes` that allow it, tried in order
@@ -90,6 +92,7 @@ class Guard:
         self._sleep = sleep
         self._tokens: dict[str, tuple[float, User | None]] = {}
         self._access: dict[tuple[object, ...], tuple[float, bool]] = {}
+        self._asking = Outage("asking the API who may use the node's endpoint")
 
     async def check(self, request: web.BaseRequest) -> User:
         """The user that the request comes from, if it may. Raises Denied."""
@@ -121,7 +124,9 @@ class Guard:
         try:
             answer = await self._review("/apis/authentication.k8s.io/v1/tokenreviews", body)
         except ApiError as error:
+            self._asking.failed(f"review of a token: {error}")
             raise Denied(401, "Unauthorized") from error
+        self._asking.works()
         found = _user_of(answer)
         _remember(self._tokens, key, (now + self._token_seconds, found))
         return found
@@ -149,7 +154,9 @@ class Guard:
         try:
             answer = await self._review("/apis/authorization.k8s.io/v1/subjectaccessreviews", body)
         except ApiError as error:
+            self._asking.failed(f"review of access: {error}")
             raise Denied(500, f"Authorization error {text}") from error
+        self._asking.works()
         allowed = bool(answer.get("status", {}).get("allowed"))
         seconds = self._allowed_seconds if allowed else self._denied_seconds
         _remember(self._access, key, (now + seconds, allowed))
@@ -169,8 +176,10 @@ class Guard:
                     raise
             await self._sleep(delay * (1 + random.random() * _RETRY_JITTER))
             delay *= _RETRY_FACTOR
-        decoded: dict[str, Any] = msgspec.json.decode(answer)
-        return decoded
+        review = decode_any(answer)
+        if not isinstance(review.get("status"), dict):
+            raise Unavailable("the answer to a review has no status", Fault.MALFORMED)
+        return review
 
 
 def subresources_of(path: str) -> tuple[str, ...]:
@@ -197,7 +206,9 @@ def _user_of(review: dict[str, Any]) -> User | None:
     status = review.get("status") or {}
     if not status.get("authenticated"):
         return None
-    user = status.get("user") or {}
+    user = status.get("user")
+    if not isinstance(user, dict):
+        return None
     groups = tuple(dict.fromkeys([*(user.get("groups") or ()), AUTHENTICATED]))
     return User(
         name=user.get("username") or "", groups=groups, uid=user.get("uid") or "", extra=user.get("extra") or {}

@@ -1,18 +1,22 @@
 """/healthz: named checks, as kube components answer them (facts: api client and server, J.3)."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from aiohttp import web
 
+NO_CHECKS: Mapping[str, Callable[[], bool]] = MappingProxyType({})
+
 
 class HealthHandlers:
-    """`sync_loop()`: whether the pod engine is moving."""
+    """`sync_loop()`: whether the pod engine is moving. `more`: further checks by name."""
 
-    def __init__(self, sync_loop: Callable[[], bool]) -> None:
+    def __init__(self, sync_loop: Callable[[], bool], more: Mapping[str, Callable[[], bool]] = NO_CHECKS) -> None:
         self._checks: Mapping[str, Callable[[], bool]] = {
             "ping": lambda: True,
             "log": lambda: True,
             "syncloop": sync_loop,
+            **more,
         }
 
     def routes(self) -> list[web.RouteDef]:

@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,7 @@ from nodeagent.server.configz import Configz
 from nodeagent.server.connections import Connections
 from nodeagent.server.container_logs import LogHandlers
 from nodeagent.server.directory import PodDirectory
-from nodeagent.server.health import HealthHandlers
+from nodeagent.server.health import NO_CHECKS, HealthHandlers
 from nodeagent.server.pod_lists import PodListHandlers
 from nodeagent.server.streams import StreamHandlers
 from nodeagent.server.system import SystemHandlers
@@ -68,6 +68,7 @@ class NodeServer:
     """Serves until stopped. Every request but those of the health endpoint passes the guard first.
 
     `healthy`: whether the pod engine is moving. `parts`: further paths. `configz`: the effective configuration to show.
+    `checks`: more of /healthz, by name.
     """
 
     def __init__(
@@ -79,12 +80,13 @@ class NodeServer:
         *,
         parts: tuple[Routes, ...] = (),
         configz: Callable[[], object] | None = None,
+        checks: Mapping[str, Callable[[], bool]] = NO_CHECKS,
     ) -> None:
         self._settings = settings
         self._guard = guard
         self._parts = (*parts, Configz(configz)) if configz is not None else parts
         self._connections = Connections()
-        self._health = HealthHandlers(healthy)
+        self._health = HealthHandlers(healthy, checks)
         self._lists = PodListHandlers(pods)
         self._logs = LogHandlers(pods, settings.pod_logs_dir)
         self._streams = StreamHandlers(pods, settings.streaming_idle_seconds)

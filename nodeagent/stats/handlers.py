@@ -7,7 +7,7 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
-from nodeagent.stats.metrics import agent_metrics, container_metrics, expose, resource_metrics
+from nodeagent.stats.metrics import agent_metrics, container_metrics, expose, resource_metrics, runtime_metrics
 from nodeagent.stats.node import Filesystem, NodeReader, filesystem
 from nodeagent.stats.pods import PodReader
 from nodeagent.stats.probes import ProbeMetrics
@@ -58,8 +58,9 @@ class StatsHandlers:
         return web.Response(body=expose(resource_metrics(node, snapshot)), headers=_TEXT)
 
     async def containers(self, request: web.Request) -> web.Response:
-        snapshot = await self._pods.read()
-        return web.Response(body=expose(container_metrics(snapshot.pods)), headers=_TEXT)
+        snapshot, told = await asyncio.gather(self._pods.read(), self._pods.metrics())
+        own = container_metrics(snapshot.pods)
+        return web.Response(body=expose([*own, *runtime_metrics(told, own)]), headers=_TEXT)
 
     async def probes(self, request: web.Request) -> web.Response:
         return web.Response(

@@ -1,6 +1,6 @@
 """Prometheus metrics of the node, its pods and their containers, made anew for each scrape."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -10,6 +10,8 @@ from typing_extensions import override
 
 from nodeagent.stats.node import NodeFigures
 from nodeagent.stats.pods import ContainerFigures, PodFigures, PodsSnapshot
+from proto import cri_pb2 as cri
+from runtimes.serve.metrics import Told, merged_descriptors, merged_metrics
 
 _NANO = 1_000_000_000
 _CONTAINER = ("container", "pod", "namespace")
@@ -132,6 +134,27 @@ def _of_networks(pods: Iterable[PodFigures]) -> list[Metric]:
             received.add_metric(values, usage.rx_bytes.value)
             sent.add_metric(values, usage.tx_bytes.value)
     return [received, sent]
+
+
+def runtime_metrics(told: Sequence[Told], known: Iterable[Metric]) -> list[Metric]:
+    """The rest of /metrics/cadvisor: what the runtimes measure, in whole numbers, without what is told already."""
+    names = {metric.name for metric in known}
+    found: dict[str, tuple[Metric, list[str]]] = {}
+    for descriptor in merged_descriptors(told):
+        plain = descriptor.name.removesuffix("_total")
+        if not names & {plain, descriptor.name}:
+            found[descriptor.name] = (Metric(descriptor.name, descriptor.help, "gauge"), list(descriptor.label_keys))
+    for pod in merged_metrics(told):
+        for sample in (*pod.metrics, *(item for one in pod.container_metrics for item in one.metrics)):
+            if sample.name not in found:
+                continue
+            metric, keys = found[sample.name]
+            if sample.metric_type == cri.COUNTER:  # which the text format knows by the end of its name
+                metric.name = sample.name.removesuffix("_total")
+                metric.type = "counter" if metric.name != sample.name else "unknown"
+            labels = dict(zip(keys, sample.label_values, strict=True))
+            metric.add_sample(sample.name, labels, sample.value.value, timestamp=sample.timestamp / _NANO or None)
+    return [metric for metric, _ in found.values() if metric.samples]
 
 
 def agent_metrics(name: str, pods: int, containers: int) -> list[Metric]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
+from runtimes.serve.metrics import Told, metrics_of
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,18 @@ class PodReader:
         pods = [pod for answer in answers if answer is not None for pod in answer]
         pods.sort(key=lambda pod: (pod.namespace, pod.name, pod.uid))
         return PodsSnapshot(pods=tuple(pods), complete=None not in answers)
+
+    async def metrics(self) -> list[Told]:
+        """What the runtimes measure of them; one that does not answer is left out."""
+        answers = await asyncio.gather(*(self._measured(runtime) for runtime in self._runtimes))
+        return [told for told in answers if told is not None]
+
+    async def _measured(self, runtime: Runtime) -> Told | None:
+        try:
+            return await metrics_of(runtime.service)
+        except RuntimeFault as error:
+            log.warning("runtime %s: no metrics: %s", runtime.handler, error)
+            return None
 
     async def _of(self, runtime: Runtime) -> list[PodFigures] | None:
         service = runtime.service

@@ -107,8 +107,11 @@ class VolumeManager:
                 await self._mount_missing(pod, record, missing)
             return {volume.name: record.mounted[volume.name] for volume in wanted}
 
-    async def refresh(self, pod: Pod) -> None:
-        """Bring the volumes that follow API objects up to date. A failure is an event and leaves the old content."""
+    async def refresh(self, pod: Pod, *, anew: bool = False) -> None:
+        """Bring the volumes that follow API objects up to date. A failure is an event and leaves the old content.
+
+        `anew`: what they are made from has changed, so those that failed are tried at once.
+        """
         record = self._pods.get(uid_of(pod))
         if record is None:
             return
@@ -118,6 +121,9 @@ class VolumeManager:
                 for volume in used_volumes(pod)
                 if volume.name in record.mounted and self._plugin(volume).capabilities.needs_refresh
             ]
+            if anew:
+                for volume in due:
+                    record.backoffs.pop(volume.name, None)
             await asyncio.gather(*(self._refresh_one(pod, record, volume) for volume in due))
 
     async def unmount(self, uid: str) -> None:
@@ -132,8 +138,8 @@ class VolumeManager:
                 *(self._teardown_one(uid, volume) for volume in found), return_exceptions=True
             )
             errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+            record.mounted.clear()  # a refresh that waits for its turn must find nothing to set up
             if errors:
-                record.mounted.clear()
                 raise ExceptionGroup(f"volumes of pod {uid} could not be unmounted", errors)
         self._pods.pop(uid, None)
 

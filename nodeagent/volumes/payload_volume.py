@@ -61,8 +61,8 @@ class PayloadVolume:
             for nested in request.nested:
                 _make_nested(path, nested)
             group = request.fs_group
-            # readers never see a file that is not the group's yet
-            hand_over = None if group is None else functools.partial(ownership.set_group, gid=group)
+            # readers never see a file that is not the group's yet; the group reads and does not write, for the agent alone does
+            hand_over = None if group is None else functools.partial(ownership.set_group, gid=group, read_only=True)
             write_payload(path, payload, set_permissions=hand_over)
             if fresh:
                 if hand_over is not None:

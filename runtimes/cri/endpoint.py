@@ -1,6 +1,7 @@
 """One gRPC endpoint on a unix socket: calls with deadlines, whose failures are the errors of `runtimes.errors`."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol, TypeVar
 
@@ -113,6 +114,38 @@ class Endpoint:
 
         return call
 
+    def listing(
+        self,
+        method: str,
+        response: Callable[[], Response],
+        streamed: Callable[[], Message],
+        stream: str,
+    ) -> Verb[Any, Response]:
+        """The same of a verb that lists. An answer that is larger than a message may be is asked for again in pieces.
+
+        `stream`: the method that gives it so, from a request with the same fields; `streamed`: its message class, which like
+        `response` has one field, the list. A peer without that method gives its first error.
+        """
+        plain = self.verb(method, response)
+        field, piece_field = (kind().DESCRIPTOR.fields[0].name for kind in (response, streamed))
+
+        async def call(request: Message) -> Response:
+            try:
+                return await plain(request)
+            except errors.ResourceExhausted as too_large:
+                whole = response()
+                try:
+                    async with asyncio.timeout(DEFAULT_SECONDS):
+                        async for piece in self._pieces(stream, _serialize(request), _parser(streamed)):
+                            getattr(whole, field).extend(getattr(piece, piece_field))
+                except TimeoutError:
+                    raise errors.Timeout(f"{stream}: no end within {DEFAULT_SECONDS:g}s") from None
+                except errors.NotSupported:
+                    raise too_large from None
+                return whole
+
+        return call
+
     async def _answer(self, call: Any, method: str) -> Any:
         try:
             return await call
@@ -127,6 +160,13 @@ class Endpoint:
 
     async def stream(self, method: str, request: bytes, parse: Callable[[bytes], Item]) -> AsyncGenerator[Item, None]:
         """Messages of a server stream as they come, without an end of its own. Raises Unavailable when it breaks off."""
+        async with contextlib.aclosing(self._pieces(method, request, parse)) as pieces:
+            async for message in pieces:
+                yield message
+        raise errors.Unavailable(f"{method}: the stream ended")
+
+    async def _pieces(self, method: str, request: bytes, parse: Callable[[bytes], Item]) -> AsyncGenerator[Item, None]:
+        """Messages of a server stream until its end."""
         call = self._channel.unary_stream(method, request_serializer=bytes, response_deserializer=parse)(request)
         try:
             async for message in call:
@@ -135,7 +175,6 @@ class Endpoint:
             raise translate(error, method) from error
         finally:
             call.cancel()
-        raise errors.Unavailable(f"{method}: the stream ended")
 
 
 def _serialize(message: Message) -> bytes:

@@ -43,7 +43,7 @@ class CRIRuntime:
         self._handler = handler
         self._subscriptions: weakref.WeakSet[Subscription[cri.ContainerEventResponse]] = weakref.WeakSet()
         of = _RUNTIME
-        verb = endpoint.verb
+        verb, listing = endpoint.verb, endpoint.listing
         self.version: Verb[cri.VersionRequest, cri.VersionResponse] = verb(f"{of}Version", cri.VersionResponse)
         self.status: Verb[cri.StatusRequest, cri.StatusResponse] = verb(f"{of}Status", cri.StatusResponse)
         self.runtime_config: Verb[cri.RuntimeConfigRequest, cri.RuntimeConfigResponse] = verb(
@@ -64,8 +64,8 @@ class CRIRuntime:
         self.pod_sandbox_status: Verb[cri.PodSandboxStatusRequest, cri.PodSandboxStatusResponse] = verb(
             f"{of}PodSandboxStatus", cri.PodSandboxStatusResponse
         )
-        self.list_pod_sandbox: Verb[cri.ListPodSandboxRequest, cri.ListPodSandboxResponse] = verb(
-            f"{of}ListPodSandbox", cri.ListPodSandboxResponse
+        self.list_pod_sandbox: Verb[cri.ListPodSandboxRequest, cri.ListPodSandboxResponse] = listing(
+            f"{of}ListPodSandbox", cri.ListPodSandboxResponse, cri.StreamPodSandboxesResponse, f"{of}StreamPodSandboxes"
         )
         self.update_pod_sandbox_resources: Verb[
             cri.UpdatePodSandboxResourcesRequest, cri.UpdatePodSandboxResourcesResponse
@@ -85,8 +85,8 @@ class CRIRuntime:
         self.container_status: Verb[cri.ContainerStatusRequest, cri.ContainerStatusResponse] = verb(
             f"{of}ContainerStatus", cri.ContainerStatusResponse
         )
-        self.list_containers: Verb[cri.ListContainersRequest, cri.ListContainersResponse] = verb(
-            f"{of}ListContainers", cri.ListContainersResponse
+        self.list_containers: Verb[cri.ListContainersRequest, cri.ListContainersResponse] = listing(
+            f"{of}ListContainers", cri.ListContainersResponse, cri.StreamContainersResponse, f"{of}StreamContainers"
         )
         self.update_container_resources: Verb[
             cri.UpdateContainerResourcesRequest, cri.UpdateContainerResourcesResponse
@@ -105,14 +105,31 @@ class CRIRuntime:
         self.container_stats: Verb[cri.ContainerStatsRequest, cri.ContainerStatsResponse] = verb(
             f"{of}ContainerStats", cri.ContainerStatsResponse
         )
-        self.list_container_stats: Verb[cri.ListContainerStatsRequest, cri.ListContainerStatsResponse] = verb(
-            f"{of}ListContainerStats", cri.ListContainerStatsResponse
+        self.list_container_stats: Verb[cri.ListContainerStatsRequest, cri.ListContainerStatsResponse] = listing(
+            f"{of}ListContainerStats",
+            cri.ListContainerStatsResponse,
+            cri.StreamContainerStatsResponse,
+            f"{of}StreamContainerStats",
         )
         self.pod_sandbox_stats: Verb[cri.PodSandboxStatsRequest, cri.PodSandboxStatsResponse] = verb(
             f"{of}PodSandboxStats", cri.PodSandboxStatsResponse
         )
-        self.list_pod_sandbox_stats: Verb[cri.ListPodSandboxStatsRequest, cri.ListPodSandboxStatsResponse] = verb(
-            f"{of}ListPodSandboxStats", cri.ListPodSandboxStatsResponse
+        self.list_pod_sandbox_stats: Verb[cri.ListPodSandboxStatsRequest, cri.ListPodSandboxStatsResponse] = listing(
+            f"{of}ListPodSandboxStats",
+            cri.ListPodSandboxStatsResponse,
+            cri.StreamPodSandboxStatsResponse,
+            f"{of}StreamPodSandboxStats",
+        )
+        self.list_metric_descriptors: Verb[cri.ListMetricDescriptorsRequest, cri.ListMetricDescriptorsResponse] = verb(
+            f"{of}ListMetricDescriptors", cri.ListMetricDescriptorsResponse
+        )
+        self.list_pod_sandbox_metrics: Verb[cri.ListPodSandboxMetricsRequest, cri.ListPodSandboxMetricsResponse] = (
+            listing(
+                f"{of}ListPodSandboxMetrics",
+                cri.ListPodSandboxMetricsResponse,
+                cri.StreamPodSandboxMetricsResponse,
+                f"{of}StreamPodSandboxMetrics",
+            )
         )
 
     async def start(self) -> None:
@@ -162,9 +179,9 @@ class CRIImages:
 
     def __init__(self, endpoint: Endpoint) -> None:
         of = _IMAGES
-        verb = endpoint.verb
-        self.list_images: Verb[cri.ListImagesRequest, cri.ListImagesResponse] = verb(
-            f"{of}ListImages", cri.ListImagesResponse
+        verb, listing = endpoint.verb, endpoint.listing
+        self.list_images: Verb[cri.ListImagesRequest, cri.ListImagesResponse] = listing(
+            f"{of}ListImages", cri.ListImagesResponse, cri.StreamImagesResponse, f"{of}StreamImages"
         )
         self.image_status: Verb[cri.ImageStatusRequest, cri.ImageStatusResponse] = verb(
             f"{of}ImageStatus", cri.ImageStatusResponse

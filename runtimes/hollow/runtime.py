@@ -303,6 +303,18 @@ class HollowRuntime(RuntimeService):
     async def list_pod_sandbox_stats(self, request: cri.ListPodSandboxStatsRequest) -> cri.ListPodSandboxStatsResponse:
         return cri.ListPodSandboxStatsResponse(stats=[sandbox_stats(entry) for entry in self._sandboxes.values()])
 
+    @override
+    async def list_metric_descriptors(
+        self, request: cri.ListMetricDescriptorsRequest
+    ) -> cri.ListMetricDescriptorsResponse:
+        raise errors.NotSupported("the hollow runtime runs nothing: there is nothing to measure")
+
+    @override
+    async def list_pod_sandbox_metrics(
+        self, request: cri.ListPodSandboxMetricsRequest
+    ) -> cri.ListPodSandboxMetricsResponse:
+        raise errors.NotSupported("the hollow runtime runs nothing: there is nothing to measure")
+
     # -----------------------------------------------------------------------------------------------------------------
 
     @override

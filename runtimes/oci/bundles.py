@@ -15,13 +15,14 @@ from runtimes.oci import podfiles
 from runtimes.oci.cgroups import oci_cgroups_path
 from runtimes.oci.config import Kind
 from runtimes.oci.core import Core
+from runtimes.oci.declared import declared_volumes, make
 from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.idmap import mount_mapped, mount_mapped_overlay
 from runtimes.oci.images.contract import ImageConfig, ImageRecord
 from runtimes.oci.processes import is_alive
 from runtimes.oci.spec.annotations import allowed
 from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, build
-from runtimes.oci.spec.mounts import SandboxFiles, mount_source
+from runtimes.oci.spec.mounts import OWN_DESTINATIONS, SandboxFiles, mount_source
 from runtimes.oci.store import write_private
 from runtimes.oci.users import User, open_in_root, resolve_user, verify_group_names
 
@@ -56,6 +57,11 @@ def image_volumes(core: Core, container: Container) -> list[ImageVolume]:
     return volumes
 
 
+def declared_directory(core: Core, container_id: str) -> Path:
+    """Where the volumes are that the container's image declares."""
+    return core.paths.container(container_id) / "declared"
+
+
 async def write_bundle(
     core: Core, sandbox: Sandbox, container: Container, config: cri.ContainerConfig, image: ImageRecord
 ) -> None:
@@ -67,6 +73,7 @@ async def write_bundle(
         *(core.images.prepare_rootfs(entry.image_id, entry.directory, read_only=True) for entry in volumes),
     )
     images = dict(zip((entry.index for entry in volumes), mounted, strict=True))
+    declared = await _make_declared(core, sandbox, container, config, image)
 
     def write() -> None:
         sources = {index: _inside(config.mounts[index], root) for index, root in images.items()}
@@ -77,11 +84,30 @@ async def write_bundle(
         if users is not None and namespace is not None:
             mount_mapped_overlay(image.rootfs, rootfs_directory(core, container.id), users, namespace)
             sources |= _mapped_sources(core, container, config, sources, namespace)
-        _write_spec(core, sandbox, container, config, image.config, user, rootfs, sources)
+            for number, (path, source) in enumerate(declared.items()):
+                declared[path] = _mapped(core, container, source, f"declared{number}", namespace)
+        _write_spec(core, sandbox, container, config, image.config, user, rootfs, sources, declared)
         if container.record.log_path:
             Path(container.record.log_path).parent.mkdir(parents=True, exist_ok=True)
 
     await asyncio.to_thread(write)
+
+
+async def _make_declared(
+    core: Core, sandbox: Sandbox, container: Container, config: cri.ContainerConfig, image: ImageRecord
+) -> dict[str, Path]:
+    """The volumes that the image declares, made: container path -> host path."""
+    if not image.config.volumes:
+        return {}
+    reserved = {*OWN_DESTINATIONS, *_sandbox_files(core, sandbox).files}
+    taken = [mount.container_path for mount in config.mounts]
+    wanted = await asyncio.to_thread(declared_volumes, image, taken, reserved)
+    folder = declared_directory(core, container.id)
+    folder.mkdir(mode=0o711)
+    return {
+        volume.destination: await make(volume, folder / str(number), timeout_seconds=core.config.call_timeout_seconds)
+        for number, volume in enumerate(wanted)
+    }
 
 
 async def write_infra_bundle(
@@ -89,7 +115,7 @@ async def write_infra_bundle(
 ) -> None:
     """The same for the process that holds a sandbox together; its root file system is the engine's own."""
     await asyncio.to_thread(
-        _write_spec, core, sandbox, container, config, ImageConfig(), _infra_user(sandbox), rootfs, {}
+        _write_spec, core, sandbox, container, config, ImageConfig(), _infra_user(sandbox), rootfs, {}, {}
     )
 
 
@@ -108,10 +134,11 @@ def _write_spec(
     user: User,
     rootfs: Path,
     sources: Mapping[int, Path],
+    declared: Mapping[str, Path],
 ) -> None:
     record = container.record
     record.uid, record.gid, record.groups = user.uid, user.gid, list(user.groups)
-    files: SandboxFiles = podfiles.sandbox_files(core.paths.sandbox(sandbox.id), sandbox.namespaces.shm)
+    files = _sandbox_files(core, sandbox)
     if record.infra:
         files = SandboxFiles(files={}, shm=files.shm)
     inputs = BundleInputs(
@@ -123,15 +150,21 @@ def _write_spec(
         namespaces=_joined(core, sandbox, container),
         sandbox_files=files,
         sources=sources,
+        declared=declared,
         cgroups_path=oci_cgroups_path(sandbox.config.linux.cgroup_parent, record.id, core.config.cgroup_driver),
         annotations=_annotations(core, sandbox, container),
         runtime=core.config,
         host=core.host,
         cgroups=core.cgroup_features,
         recursive_read_only=core.dialect.recursive_read_only,
+        read_only_superblocks=core.dialect.read_only_superblocks,
         guest_hostname=core.dialect.kind is Kind.RUNSC,
     )
     write_private(core.paths.bundle(record.id) / "config.json", msgspec.json.encode(build(inputs)))
+
+
+def _sandbox_files(core: Core, sandbox: Sandbox) -> SandboxFiles:
+    return podfiles.sandbox_files(core.paths.sandbox(sandbox.id), sandbox.namespaces.shm)
 
 
 def _mapped_sources(
@@ -142,18 +175,23 @@ def _mapped_sources(
     for index, mount in enumerate(config.mounts):
         if index in sources or mount.uidMappings or mount.gidMappings:
             source = sources.get(index) or mount_source(mount)
-            target = mapped_mounts(core, container.id) / str(index)
-            target.parent.mkdir(mode=0o711, exist_ok=True)
-            if source.is_dir():
-                target.mkdir()
-            else:
-                target.touch()
-            try:
-                mount_mapped(source, target, namespace)
-            except OSError as error:
-                raise errors.InvalidArgument(f"cannot map the owners of {source}: {error.strerror}") from error
-            mapped[index] = target
+            mapped[index] = _mapped(core, container, source, str(index), namespace)
     return mapped
+
+
+def _mapped(core: Core, container: Container, source: Path, name: str, namespace: Path) -> Path:
+    """One such bind."""
+    target = mapped_mounts(core, container.id) / name
+    target.parent.mkdir(mode=0o711, exist_ok=True)
+    if source.is_dir():
+        target.mkdir()
+    else:
+        target.touch()
+    try:
+        mount_mapped(source, target, namespace)
+    except OSError as error:
+        raise errors.InvalidArgument(f"cannot map the owners of {source}: {error.strerror}") from error
+    return target
 
 
 def mapped_mounts(core: Core, container_id: str) -> Path:

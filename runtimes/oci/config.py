@@ -70,7 +70,8 @@ class Dialect:
     `host_pids`: the pid it reports is the container's own first process on this kernel, so it may be signalled, joined and
     read directly. `shared_sandbox`: containers of a pod live in one runtime sandbox that an infra container holds.
     `json_log`: errors come as JSON lines when asked for. `groups_by_name`: it takes a supplemental group's number for the name
-    of a group first, in the container's own file.
+    of a group first, in the container's own file. `read_only_superblocks`: a file system that is to be mounted read-only is
+    made so for all its mounts, as mount(2) does with the first one (crun makes the mount read-only afterwards).
     """
 
     kind: Kind
@@ -80,6 +81,7 @@ class Dialect:
     recursive_read_only: bool
     json_log: bool
     groups_by_name: bool = False
+    read_only_superblocks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

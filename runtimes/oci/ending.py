@@ -13,6 +13,7 @@ from runtimes.oci import bundles, processes
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container
 from runtimes.oci.exits import UNKNOWN_EXIT_CODE, read_exit
+from runtimes.oci.images.layout import remove_tree as remove_filled_tree
 from runtimes.oci.records import ProcessRef
 from runtimes.oci.store import remove_tree
 
@@ -94,8 +95,10 @@ class Ending:
         record.state = "exited"
         record.exit_code = code
         record.finished_at_ns = max(finished_at_ns, record.started_at_ns)  # file times are coarser than the clock
+        record.oom_kills = core.cgroups.oom_kills(record.cgroup)
         if self._was_oom_killed(container):
             record.reason = "OOMKilled"
+            record.oom_kills = max(record.oom_kills, 1)
         else:
             record.reason = "Completed" if code == 0 else "Error"
         _remove_unwritten_log(container)
@@ -275,6 +278,7 @@ class Ending:
             await core.images.remove_rootfs(bundles.volume_directory(core, record.id, number))
         if not record.infra:
             await core.images.remove_rootfs(bundles.rootfs_directory(core, record.id))
+        await remove_filled_tree(bundles.declared_directory(core, record.id))
         _remove_unwritten_log(container)
         await asyncio.to_thread(self._remove_files, record.id)
 

@@ -28,6 +28,7 @@ from runtimes.oci.exits import ExitWatch
 from runtimes.oci.hostfacts import read_host_facts
 from runtimes.oci.idmap import supports_mapped_mounts
 from runtimes.oci.images.contract import ImageStore
+from runtimes.oci.metrics import Metrics
 from runtimes.oci.processes import boot_id
 from runtimes.oci.records import ContainerRecord, SandboxRecord
 from runtimes.oci.restore import Restore
@@ -356,6 +357,18 @@ class OCIRuntime(RuntimeService, LocalStreaming):
         return cri.ListPodSandboxStatsResponse(stats=await parts.statistics.of_sandboxes(found))
 
     @override
+    async def list_metric_descriptors(
+        self, request: cri.ListMetricDescriptorsRequest
+    ) -> cri.ListMetricDescriptorsResponse:
+        return cri.ListMetricDescriptorsResponse(descriptors=await self._live.metrics.descriptors())
+
+    @override
+    async def list_pod_sandbox_metrics(
+        self, request: cri.ListPodSandboxMetricsRequest
+    ) -> cri.ListPodSandboxMetricsResponse:
+        return cri.ListPodSandboxMetricsResponse(pod_metrics=await self._live.metrics.of_pods())
+
+    @override
     def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
         return self._live.core.bus.subscribe()
 
@@ -370,6 +383,7 @@ class _Parts:
         self.sandboxes = Sandboxes(core, self.containers, self.ending)
         self.streaming = Streaming(core)
         self.statistics = Statistics(core)
+        self.metrics = Metrics(core, self.statistics)
         self.exits = ExitWatch(core.paths.exits, self.ending.on_exit)
 
 

@@ -4,7 +4,9 @@ Without a terminal it gets pipes. With one it gets a pseudo terminal of ours as 
 """
 
 import asyncio
+import contextlib
 import itertools
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -17,16 +19,26 @@ from typing_extensions import override
 from cni.process import ProgramNotFound
 from runtimes import errors
 from runtimes.contract import StreamSession
+from runtimes.oci import gvisor, processes
 from runtimes.oci.child import Child
 from runtimes.oci.config import Kind
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container
 from runtimes.oci.fds import AsyncFd
 from runtimes.oci.merging import merged
-from runtimes.oci.processes import kill_with_descendants
 from runtimes.oci.program import ENVIRONMENT, runtime_message
+from runtimes.oci.records import ProcessRef
 from runtimes.oci.store import write_private
 from runtimes.oci.terminals import ConsoleSocket, open_pair, set_size
+
+log = logging.getLogger(__name__)
+
+_DEATH_SECONDS = 10.0  # for SIGKILL to take effect
+_REAPING_SECONDS = (
+    0.5  # for orphans of the command to be reaped by the container's first process, if it does such things
+)
+_RUNTIME_SECONDS = 5.0  # for the runtime's process to see what has happened
+_LOOK_SECONDS = 0.02
 
 _numbers = itertools.count()
 
@@ -95,11 +107,42 @@ class ExecSession(StreamSession):
         self._files.remove()
 
     async def _kill(self) -> None:
-        if self._core.dialect.kind is Kind.RUNSC and (inner := self._files.pid()):
-            # the process is inside the sandbox: only runsc can reach it
-            await self._core.program.kill_process(self._container.id, inner, signal.SIGKILL)
-        await asyncio.to_thread(kill_with_descendants, self._process.pid)
+        """Returns when the command is dead and reaped, and with it all that it started: whoever looks next finds nothing of it.
+
+        Bounded: a process that is stuck in the kernel cannot be waited for, nor can one whose parent does not reap it.
+        """
+        if self._core.dialect.kind is Kind.RUNSC:
+            stuck = await gvisor.kill_command(self._core.program, self._container.id, await self._inner_pid())
+        else:
+            stuck = await self._kill_command()
+        if stuck:
+            log.warning("exec in container %s: %s cannot be killed: given up", self._container.id, stuck)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RUNTIME_SECONDS):
+                await self._process.wait()  # the runtime has reaped the command then
         await self._process.kill()
+
+    async def _kill_command(self) -> str:
+        """What runs on, as text. The command is the child of the runtime's process, or that is still on its way to it."""
+        cgroups, own = self._core.cgroups, self._process.pid
+
+        def kill() -> list[ProcessRef]:
+            killed = processes.kill_below(own, cgroups.processes(self._container.record.cgroup))
+            return killed or [entry for entry in processes.kill_with_descendants(own) if entry.pid != own]
+
+        killed = await asyncio.to_thread(kill)
+        stuck = await processes.wait_for_all(killed, _DEATH_SECONDS)
+        if not stuck:
+            await processes.wait_for_reaping(killed, _REAPING_SECONDS)
+        return ", ".join(f"process {process.pid}" for process in stuck)
+
+    async def _inner_pid(self) -> int | None:
+        """The command's pid inside the sandbox, once there is one: until then it could not be killed, and would start yet."""
+        for _ in range(int(_RUNTIME_SECONDS / _LOOK_SECONDS)):
+            if self._files.pid() is not None or not self._process.running:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        return self._files.pid()
 
 
 async def open_exec(

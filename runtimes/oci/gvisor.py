@@ -10,11 +10,16 @@ import asyncio
 import errno
 import os
 import shlex
-from collections.abc import Sequence
+import signal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runtimes import errors
-from runtimes.oci.program import runtime_message
+from runtimes.oci.program import RuntimeProgram, runtime_message
+
+_DEATH_SECONDS = 10.0
+_REAPING_SECONDS = 0.5
+_LOOK_SECONDS = 0.02
 
 _WRAPPER = r"""#!/bin/sh
 # conmon calls: create --bundle DIR [--no-pivot] --pid-file FILE [--console-socket SOCKET] ID
@@ -82,6 +87,30 @@ async def start(bundle: Path, *, timeout_seconds: float) -> None:
         os.close(answers)
     if said.strip() != b"started":
         raise errors.Internal(f"OCI runtime start failed: {_start_error(bundle)}")
+
+
+async def kill_command(program: RuntimeProgram, container_id: str, pid: int | None) -> str:
+    """SIGKILL a process inside the sandbox with all that is below it; returns, as text, what has not gone after all."""
+    if pid is None:
+        return ""
+    await program.kill_process(container_id, pid, signal.SIGSTOP)  # else it may go on to its next command
+    doomed = descendants(pid, await program.processes(container_id))
+    for one in doomed:
+        await program.kill_process(container_id, one, signal.SIGKILL)
+    for number in range(int(_DEATH_SECONDS / _LOOK_SECONDS)):
+        left = set(doomed) & set(await program.processes(container_id))
+        if not left or (pid not in left and number * _LOOK_SECONDS > _REAPING_SECONDS):
+            return ""  # others may be dead and still be listed: the container's first process has to reap them, and need not
+        await asyncio.sleep(_LOOK_SECONDS)
+    return f"process {pid} of the sandbox"
+
+
+def descendants(pid: int, parents: Mapping[int, int]) -> list[int]:
+    """A process and all below it, parents first. `parents`: pid -> parent's pid."""
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one and child not in found]
+    return found
 
 
 def _tell(fifo: Path) -> None:

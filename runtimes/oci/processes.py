@@ -5,15 +5,19 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from runtimes.oci.records import ProcessRef
 
 log = logging.getLogger(__name__)
 
-_START_TICKS = 19  # field 22 of proc(5) stat, counted from after the command name and state
+# fields of proc(5) stat, counted from after the command's name
+_SESSION = 3
+_START_TICKS = 19
 _ZOMBIE = "Z"
+_GONE = -1
+_REAPING_SECONDS = 0.005  # nobody tells when a zombie goes; its parent is to reap it at once
 
 
 def boot_id() -> str:
@@ -24,7 +28,7 @@ def boot_id() -> str:
 def identify(pid: int) -> ProcessRef | None:
     """The process that has `pid` now; None when there is none, or only its zombie."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = _stat(pid)
     except OSError:
         return None
     if fields[0] == _ZOMBIE:
@@ -54,12 +58,53 @@ def send_signal(process: ProcessRef, number: int) -> bool:
     return True
 
 
-def kill_with_descendants(pid: int) -> None:
-    """SIGKILL a process and everything it started that is still below it. Blocks for a few system calls a process."""
-    for child in _children(pid):
-        kill_with_descendants(child)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+def kill_with_descendants(pid: int) -> list[ProcessRef]:
+    """SIGKILL a process and everything it started that is still below it; returns what was killed.
+
+    Each is stopped before its children are looked up, so that none starts another meanwhile, or goes on to its next
+    command when one has ended. Blocks for some system calls a process.
+    """
+    found: list[ProcessRef] = []
+    waiting = [pid]
+    while waiting:
+        process = identify(waiting.pop())
+        if process is not None and send_signal(process, signal.SIGSTOP):
+            found.append(process)
+            waiting += _children(process.pid)
+    for process in found:
+        send_signal(process, signal.SIGKILL)
+    return found
+
+
+def kill_below(pid: int, others: Iterable[int] = ()) -> list[ProcessRef]:
+    """The same for all that is below a process, which itself lives on and reaps what was its own.
+
+    Of `others` those are killed, too, that are in a session of theirs: what a command left in the background.
+    """
+    killed: list[ProcessRef] = []
+    sessions: set[int] = set()
+    while new := {child for child in _children(pid) if identify(child) is not None} - {known.pid for known in killed}:
+        for child in new:
+            sessions.add(_session(child))
+            killed += kill_with_descendants(child)
+    sessions.update(process.pid for process in killed)
+    sessions.discard(_GONE)
+    for other in others:
+        if _session(other) in sessions:
+            killed += kill_with_descendants(other)
+    return killed
+
+
+def _session(pid: int) -> int:
+    try:
+        return int(_stat(pid)[_SESSION])
+    except OSError:
+        return _GONE
+
+
+def _stat(pid: int) -> list[str]:
+    """proc(5) stat from the state on. Raises OSError."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _children(pid: int) -> list[int]:
@@ -95,6 +140,27 @@ async def wait_for_end(process: ProcessRef, timeout_seconds: float) -> bool:
     finally:
         watch.close()
     return True
+
+
+async def wait_for_all(processes: Collection[ProcessRef], timeout_seconds: float) -> list[ProcessRef]:
+    """Those that still live after that long."""
+    ended = await asyncio.gather(*(wait_for_end(process, timeout_seconds) for process in processes))
+    return [process for process, has_ended in zip(processes, ended, strict=True) if not has_ended]
+
+
+async def wait_for_reaping(processes: Collection[ProcessRef], timeout_seconds: float) -> None:
+    """Until none of them is even a zombie, or for so long: who has to reap may never do it."""
+    for _ in range(int(timeout_seconds / _REAPING_SECONDS)):
+        if not any(_is_listed(process) for process in processes):
+            return
+        await asyncio.sleep(_REAPING_SECONDS)
+
+
+def _is_listed(process: ProcessRef) -> bool:
+    try:
+        return int(_stat(process.pid)[_START_TICKS]) == process.start_ticks
+    except OSError:
+        return False
 
 
 class EndWatch:

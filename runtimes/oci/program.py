@@ -34,6 +34,24 @@ class _State(msgspec.Struct):
     status: str
 
 
+class _CpuUsage(msgspec.Struct):
+    total: int = 0
+
+
+class _Cpu(msgspec.Struct):
+    usage: _CpuUsage
+
+
+class _Data(msgspec.Struct):
+    cpu: _Cpu
+
+
+class _Event(msgspec.Struct):
+    """The part of `runsc events --stats` that is true of one container; memory and pids are the whole sandbox's."""
+
+    data: _Data
+
+
 class RuntimeProgram:
     """One runtime binary with its global arguments and its state directory."""
 
@@ -76,6 +94,25 @@ class RuntimeProgram:
         done = await self._run("kill", "--pid", str(pid), container_id, str(number))
         if not done.ok:
             log.debug("%s kill --pid %d %s: %s", self.path, pid, container_id, error_text(done))
+
+    async def processes(self, container_id: str) -> dict[int, int]:
+        """The container's processes, by their pids inside it, with their parents' (runsc only). None of one that has ended."""
+        done = await self._run("ps", container_id)
+        if not done.ok:
+            log.debug("%s ps %s: %s", self.path, container_id, error_text(done))
+        rows = [line.split() for line in done.stdout.decode(errors="replace").splitlines()[1:]] if done.ok else []
+        return {int(row[1]): int(row[2]) for row in rows if len(row) > 2 and row[1].isdigit() and row[2].isdigit()}
+
+    async def cpu_usage_ns(self, container_id: str) -> int | None:
+        """What a container has used of its sandbox's CPU time (runsc only). None of one that has ended."""
+        done = await self._run("events", "--stats", container_id)
+        if not done.ok:
+            log.debug("%s events %s: %s", self.path, container_id, error_text(done))
+            return None
+        try:
+            return msgspec.json.decode(done.stdout, type=_Event).data.cpu.usage.total
+        except msgspec.DecodeError:
+            raise errors.Internal(f"{self.path} events printed something else than statistics") from None
 
     async def delete(self, container_id: str) -> None:
         """Forget a container, killing it where needed. An unknown one is fine."""
@@ -146,6 +183,7 @@ async def probe(config: OCIRuntimeConfig) -> Dialect:
         recursive_read_only="rro" in options or (kind is Kind.CRUN and numbers >= (1, 4)),
         json_log=kind in (Kind.RUNC, Kind.CRUN),
         groups_by_name=kind in (Kind.RUNC, Kind.OTHER),  # seen with runc 1.1; of others it is not known
+        read_only_superblocks=kind in (Kind.RUNC, Kind.OTHER),
     )
 
 

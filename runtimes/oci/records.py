@@ -66,6 +66,7 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     monitor: ProcessRef | None = None
     resources: msgspec.Raw = msgspec.Raw(b"{}")
     volumes: int = 0
+    oom_kills: int = 0  # of one that has ended: its cgroup, which counted them, is gone
 
 
 def raw(message: cri.PodSandboxConfig | cri.ContainerConfig | cri.LinuxContainerResources) -> msgspec.Raw:

@@ -14,6 +14,7 @@ from runtimes.oci.core import Core
 from runtimes.oci.ending import Ending
 from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.exits import UNKNOWN_EXIT_CODE, read_exit
+from runtimes.oci.images.layout import remove_tree as remove_filled_tree
 from runtimes.oci.namespaces import SandboxNamespaces
 from runtimes.oci.records import ContainerRecord
 from runtimes.oci.sandboxes import Sandboxes
@@ -103,6 +104,7 @@ class Restore:
         core = self._core
         await core.program.delete(container_id)
         await core.images.remove_rootfs(bundles.rootfs_directory(core, container_id))
+        await remove_filled_tree(bundles.declared_directory(core, container_id))
         await asyncio.to_thread(self._forget, core.paths.container(container_id), core.paths.bundle(container_id))
 
     # sandboxes -------------------------------------------------------------------------------------------------------

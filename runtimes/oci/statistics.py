@@ -15,12 +15,12 @@ from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.namespaces import SandboxNamespaces
 
 _LAYER_AGE_SECONDS = 10.0  # counting a layer's files costs; containerd's figure is as old
-_UNLIMITED_BYTES = 1 << 62
+UNLIMITED_BYTES = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """How much a writable layer holds, and when that was counted (monotonic)."""
+    """How much a writable layer holds, with the volumes that the image declares, and when that was counted (monotonic)."""
 
     used_bytes: int
     inodes: int
@@ -43,10 +43,10 @@ class Statistics:
             (sandbox, [entry for entry in sandbox.listed_containers if entry.record.state == "running"])
             for sandbox in sandboxes
         ]
-        self._prune()
+        self.prune()
         return await asyncio.to_thread(lambda: [self._sandbox(sandbox, running) for sandbox, running in chosen])
 
-    def _prune(self) -> None:
+    def prune(self) -> None:
         """Forget what is gone."""
         registry = self._core.registry
         self._layers = {key: layer for key, layer in self._layers.items() if key in registry.containers}
@@ -60,7 +60,7 @@ class Statistics:
             attributes=cri.ContainerAttributes(
                 id=container.id, metadata=config.metadata, labels=config.labels, annotations=config.annotations
             ),
-            writable_layer=self._writable_layer(container),
+            writable_layer=self.writable_layer(container),
         )
         if container.record.state == "running":
             reader = CgroupReader(self._core.cgroups, cgroup)
@@ -101,10 +101,12 @@ class Statistics:
         self._cpu[reader.cgroup] = (now, usage_ns)
         reader.fill_pressure(cpu.psi, "cpu")
 
-    def _writable_layer(self, container: Container) -> cri.FilesystemUsage:
+    def writable_layer(self, container: Container) -> cri.FilesystemUsage:
         layer = self._layers.get(container.id)
         if layer is None or time.monotonic() - layer.counted_at > _LAYER_AGE_SECONDS:
-            used_bytes, inodes = _count(bundles.rootfs_directory(self._core, container.id) / "upper")
+            written = bundles.rootfs_directory(self._core, container.id) / "upper"
+            counts = [_count(folder) for folder in (written, bundles.declared_directory(self._core, container.id))]
+            used_bytes, inodes = (sum(numbers) for numbers in zip(*counts, strict=True))
             layer = self._layers[container.id] = _Layer(used_bytes, inodes, time.monotonic())
         usage = cri.FilesystemUsage(timestamp=time.time_ns())
         usage.fs_id.mountpoint = str(self._core.paths.containers)
@@ -129,16 +131,10 @@ def _count(directory: Path) -> tuple[int, int]:
 
 
 def _network(namespaces: SandboxNamespaces) -> cri.NetworkUsage:
-    """proc(5) net/dev of the pod's namespace; eth0 is the default interface."""
-    lines: list[str] = []
-    namespaces.inside_net(lambda: lines.extend(Path("/proc/thread-self/net/dev").read_text().splitlines()[2:]))
+    """eth0 is the default interface."""
     usage = cri.NetworkUsage(timestamp=time.time_ns())
-    for line in lines:
-        name, _, numbers = line.partition(":")
-        fields = list(map(int, numbers.split()))
-        if name.strip() == "lo":
-            continue
-        found = cri.NetworkInterfaceUsage(name=name.strip())
+    for name, fields in interfaces(namespaces):
+        found = cri.NetworkInterfaceUsage(name=name)
         found.rx_bytes.value, found.rx_errors.value = fields[0], fields[2]
         found.tx_bytes.value, found.tx_errors.value = fields[8], fields[10]
         if found.name == "eth0":
@@ -148,6 +144,18 @@ def _network(namespaces: SandboxNamespaces) -> cri.NetworkUsage:
     return usage
 
 
+def interfaces(namespaces: SandboxNamespaces) -> list[tuple[str, list[int]]]:
+    """proc(5) net/dev of the pod's namespace, without the loopback: (name, figures)."""
+    lines: list[str] = []
+    namespaces.inside_net(lambda: lines.extend(Path("/proc/thread-self/net/dev").read_text().splitlines()[2:]))
+    found = []
+    for line in lines:
+        name, _, numbers = line.partition(":")
+        if name.strip() != "lo":
+            found.append((name.strip(), list(map(int, numbers.split()))))
+    return found
+
+
 class CgroupReader:
     """The files of one cgroup. What does not exist, or is gone, is left out."""
 
@@ -155,39 +163,40 @@ class CgroupReader:
         self._tree = tree
         self.cgroup = cgroup
 
-    def _text(self, controller: str, name: str) -> str | None:
+    def text(self, controller: str, name: str) -> str | None:
         try:
             return (self._tree.directory(controller, self.cgroup) / name).read_text()
         except (OSError, KeyError):
             return None
 
-    def _number(self, controller: str, name: str) -> int | None:
-        text = self._text(controller, name)
+    def number(self, controller: str, name: str) -> int | None:
+        """UNLIMITED_BYTES for "max"."""
+        text = self.text(controller, name)
         if text is None:
             return None
-        return _UNLIMITED_BYTES if text.strip() == "max" else int(text)
+        return UNLIMITED_BYTES if text.strip() == "max" else int(text)
 
-    def _table(self, controller: str, name: str) -> dict[str, int]:
-        rows = (line.split() for line in (self._text(controller, name) or "").splitlines())
+    def table(self, controller: str, name: str) -> dict[str, int]:
+        rows = (line.split() for line in (self.text(controller, name) or "").splitlines())
         return {row[0]: int(row[1]) for row in rows if len(row) == 2}
 
     def cpu_usage_ns(self) -> int | None:
         if self._tree.unified:
-            usage = self._table("cpu", "cpu.stat").get("usage_usec")
+            usage = self.table("cpu", "cpu.stat").get("usage_usec")
             return None if usage is None else usage * 1000
-        return self._number("cpuacct", "cpuacct.usage")
+        return self.number("cpuacct", "cpuacct.usage")
 
     def process_count(self) -> int:
         if self._tree.unified or "pids" in self._tree.roots:
-            return self._number("pids", "pids.current") or 0
+            return self.number("pids", "pids.current") or 0
         return len(self._tree.processes(self.cgroup))
 
     def fill_memory(self, memory: cri.MemoryUsage) -> None:
         unified = self._tree.unified
-        usage = self._number("memory", "memory.current" if unified else "memory.usage_in_bytes")
+        usage = self.number("memory", "memory.current" if unified else "memory.usage_in_bytes")
         if usage is None:
             return
-        table = self._table("memory", "memory.stat")
+        table = self.table("memory", "memory.stat")
         prefix = "" if unified else "total_"  # v1 sums the cgroups below only under these names
         working_set = max(0, usage - table.get(f"{prefix}inactive_file", 0))
         memory.timestamp = time.time_ns()
@@ -196,24 +205,24 @@ class CgroupReader:
         memory.rss_bytes.value = table.get("anon" if unified else "total_rss", 0)
         memory.page_faults.value = table.get(f"{prefix}pgfault", 0)
         memory.major_page_faults.value = table.get(f"{prefix}pgmajfault", 0)
-        limit = self._number("memory", "memory.max" if unified else "memory.limit_in_bytes")
-        if limit is not None and limit < _UNLIMITED_BYTES:
+        limit = self.number("memory", "memory.max" if unified else "memory.limit_in_bytes")
+        if limit is not None and limit < UNLIMITED_BYTES:
             memory.available_bytes.value = max(0, limit - working_set)
         self.fill_pressure(memory.psi, "memory")
 
     def fill_swap(self, swap: cri.SwapUsage) -> None:
         if self._tree.unified:
-            used, limit = self._number("memory", "memory.swap.current"), self._number("memory", "memory.swap.max")
+            used, limit = self.number("memory", "memory.swap.current"), self.number("memory", "memory.swap.max")
         else:
             usage, both = (
-                self._number("memory", name) for name in ("memory.usage_in_bytes", "memory.memsw.usage_in_bytes")
+                self.number("memory", name) for name in ("memory.usage_in_bytes", "memory.memsw.usage_in_bytes")
             )
             used = None if usage is None or both is None else max(0, both - usage)
             limit = None
         if used is not None:
             swap.timestamp = time.time_ns()
             swap.swap_usage_bytes.value = used
-            if limit is not None and limit < _UNLIMITED_BYTES:
+            if limit is not None and limit < UNLIMITED_BYTES:
                 swap.swap_available_bytes.value = max(0, limit - used)
 
     def fill_io(self, io: cri.IoUsage) -> None:
@@ -223,7 +232,7 @@ class CgroupReader:
 
     def fill_pressure(self, psi: cri.PsiStats, resource: str) -> None:
         """Pressure stall information exists per cgroup on v2 only."""
-        text = self._text(resource, f"{resource}.pressure") if self._tree.unified else None
+        text = self.text(resource, f"{resource}.pressure") if self._tree.unified else None
         for line in (text or "").splitlines():
             kind, *pairs = line.split()
             values = dict(pair.split("=") for pair in pairs)

@@ -25,7 +25,7 @@ class Streaming:
         self._core = core
 
     async def exec_sync(self, request: cri.ExecSyncRequest) -> cri.ExecSyncResponse:
-        """Raises Timeout after `timeout` seconds, and then the command is killed."""
+        """Raises Timeout after `timeout` seconds, when the command has been killed and is gone."""
         container = self._core.registry.container(request.container_id)
         session = await execs.open_exec(
             self._core, container, list(request.cmd), terminal=False, stdin=False, stdout=True, stderr=True
@@ -38,7 +38,7 @@ class Streaming:
         except TimeoutError:
             raise errors.Timeout(f"command {' '.join(request.cmd)!r} timed out: {request.timeout}s exceeded") from None
         finally:
-            await asyncio.shield(session.close())
+            await self._core.carry_through(session.close(), f"ending an exec in {container.id}")
         return cri.ExecSyncResponse(stdout=bytes(output[1]), stderr=bytes(output[2]), exit_code=code)
 
     async def open_exec(self, request: cri.ExecRequest) -> StreamSession:

@@ -1,134 +1,164 @@
-"""Metrics of pods and containers by the names that dashboards know from cAdvisor, made from their statistics.
+"""Metrics of several runtimes as one list; for runtimes that have none, made from their statistics.
 
 The CRI carries whole numbers only: fractions of seconds are cut off.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
 
 from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.contract import RuntimeService
+from runtimes.metrics import CONTAINER_NAME, Row, container_values, descriptors, pod_values
 
 _NANO = 1_000_000_000
-_LABELS = ("container", "id", "image", "name", "namespace", "pod")
-_POD_LABELS = ("id", "name", "namespace", "pod")
-_NETWORK_LABELS = (*_POD_LABELS, "interface")
-_CONTAINER_NAME = "io.kubernetes.container.name"
-
-_Subject = TypeVar("_Subject")
-_Sample: TypeAlias = tuple[int, int] | None  # (when in ns, the value); None: not known
-
-
-@dataclass(frozen=True, slots=True)
-class _Family(Generic[_Subject]):
-    """One metric: its name, what it says, its kind, and how it is read from statistics."""
-
-    name: str
-    help: str
-    kind: "cri.MetricType"
-    read: Callable[[_Subject], _Sample]
-
-
-def _cpu_seconds(stats: cri.ContainerStats | cri.LinuxPodSandboxStats) -> _Sample:
-    if not stats.cpu.HasField("usage_core_nano_seconds"):
-        return None
-    return stats.cpu.timestamp, stats.cpu.usage_core_nano_seconds.value // _NANO
-
-
-def _memory(field: str) -> Callable[[cri.ContainerStats | cri.LinuxPodSandboxStats], _Sample]:
-    def read(stats: cri.ContainerStats | cri.LinuxPodSandboxStats) -> _Sample:
-        if not stats.memory.HasField(field):
-            return None
-        return stats.memory.timestamp, getattr(stats.memory, field).value
-
-    return read
-
-
-def _layer_bytes(stats: cri.ContainerStats) -> _Sample:
-    if not stats.writable_layer.HasField("used_bytes"):
-        return None
-    return stats.writable_layer.timestamp, stats.writable_layer.used_bytes.value
-
-
-def _swap_bytes(stats: cri.ContainerStats) -> _Sample:
-    if not stats.swap.HasField("swap_usage_bytes"):
-        return None
-    return stats.swap.timestamp, stats.swap.swap_usage_bytes.value
-
-
-def _processes(stats: cri.LinuxPodSandboxStats) -> _Sample:
-    if not stats.process.HasField("process_count"):
-        return None
-    return stats.process.timestamp, stats.process.process_count.value
-
-
-def _network(field: str) -> Callable[[cri.NetworkInterfaceUsage], _Sample]:
-    def read(usage: cri.NetworkInterfaceUsage) -> _Sample:
-        return (0, getattr(usage, field).value) if usage.HasField(field) else None
-
-    return read
-
-
-_CONTAINERS: tuple[_Family[cri.ContainerStats], ...] = (
-    _Family("container_cpu_usage_seconds_total", "Cumulative cpu time consumed in seconds.", cri.COUNTER, _cpu_seconds),
-    _Family("container_memory_usage_bytes", "Current memory usage in bytes.", cri.GAUGE, _memory("usage_bytes")),
-    _Family(
-        "container_memory_working_set_bytes", "Current working set in bytes.", cri.GAUGE, _memory("working_set_bytes")
-    ),
-    _Family("container_memory_rss", "Size of RSS in bytes.", cri.GAUGE, _memory("rss_bytes")),
-    _Family("container_memory_swap", "Swap usage in bytes.", cri.GAUGE, _swap_bytes),
-    _Family("container_fs_usage_bytes", "Bytes that the container wrote to its layer.", cri.GAUGE, _layer_bytes),
+# what statistics tell
+_FROM_STATISTICS = (
+    "container_cpu_usage_seconds_total",
+    "container_memory_usage_bytes",
+    "container_memory_working_set_bytes",
+    "container_memory_rss",
+    "container_memory_swap",
+    "container_fs_usage_bytes",
+    "container_processes",
+    "container_network_receive_bytes_total",
+    "container_network_receive_errors_total",
+    "container_network_transmit_bytes_total",
+    "container_network_transmit_errors_total",
 )
-_PODS: tuple[_Family[cri.LinuxPodSandboxStats], ...] = (
-    _Family("pod_cpu_usage_seconds_total", "Cumulative cpu time consumed by the pod.", cri.COUNTER, _cpu_seconds),
-    _Family("pod_memory_working_set_bytes", "Working set of the pod.", cri.GAUGE, _memory("working_set_bytes")),
-    _Family("container_processes", "Number of processes running inside the pod.", cri.GAUGE, _processes),
-)
-_INTERFACES: tuple[_Family[cri.NetworkInterfaceUsage], ...] = (
-    _Family("container_network_receive_bytes_total", "Bytes received.", cri.COUNTER, _network("rx_bytes")),
-    _Family("container_network_receive_errors_total", "Errors in receiving.", cri.COUNTER, _network("rx_errors")),
-    _Family("container_network_transmit_bytes_total", "Bytes transmitted.", cri.COUNTER, _network("tx_bytes")),
-    _Family("container_network_transmit_errors_total", "Errors in transmitting.", cri.COUNTER, _network("tx_errors")),
-)
+_MEMORY = {
+    "container_memory_usage_bytes": "usage_bytes",
+    "container_memory_working_set_bytes": "working_set_bytes",
+    "container_memory_rss": "rss_bytes",
+}
+_NETWORK = {
+    "container_network_receive_bytes_total": "rx_bytes",
+    "container_network_receive_errors_total": "rx_errors",
+    "container_network_transmit_bytes_total": "tx_bytes",
+    "container_network_transmit_errors_total": "tx_errors",
+}
 
 
-def descriptors() -> list[cri.MetricDescriptor]:
-    """Every metric that `of_pod` may have; its label values come in the order of these keys."""
-    groups = ((_CONTAINERS, _LABELS), (_PODS, _POD_LABELS), (_INTERFACES, _NETWORK_LABELS))
-    return [
-        cri.MetricDescriptor(name=family.name, help=family.help, label_keys=keys)
-        for families, keys in groups
-        for family in families
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What one runtime tells."""
+
+    descriptors: Sequence[cri.MetricDescriptor]
+    pods: Sequence[cri.PodSandboxMetrics] = ()
 
 
-def of_pod(stats: cri.PodSandboxStats, images: Mapping[str, str]) -> cri.PodSandboxMetrics:
-    """`images`: container id -> image, as its configuration names it."""
-    metadata, linux = stats.attributes.metadata, stats.linux
-    own = (stats.attributes.id, stats.attributes.id, metadata.namespace, metadata.name)
-    found = cri.PodSandboxMetrics(pod_sandbox_id=stats.attributes.id, metrics=_samples(_PODS, linux, own))
-    for usage in linux.network.interfaces or [linux.network.default_interface]:
-        found.metrics.extend(_samples(_INTERFACES, usage, (*own, usage.name), at_ns=linux.network.timestamp))
-    for container in linux.containers:
-        about = container.attributes
-        name = about.labels.get(_CONTAINER_NAME) or about.metadata.name
-        values = (name, about.id, images.get(about.id, ""), about.id, metadata.namespace, metadata.name)
-        found.container_metrics.add(container_id=about.id, metrics=_samples(_CONTAINERS, container, values))
+async def descriptors_of(service: RuntimeService) -> Told:
+    """Raises RuntimeFault."""
+    try:
+        answer = await service.list_metric_descriptors(cri.ListMetricDescriptorsRequest())
+    except errors.NotSupported:
+        return Told(descriptors=descriptors(_FROM_STATISTICS))
+    return Told(descriptors=answer.descriptors)
+
+
+async def metrics_of(service: RuntimeService) -> Told:
+    """Raises RuntimeFault."""
+    try:
+        described = await service.list_metric_descriptors(cri.ListMetricDescriptorsRequest())
+        answer = await service.list_pod_sandbox_metrics(cri.ListPodSandboxMetricsRequest())
+    except errors.NotSupported:
+        return await _from_statistics(service)
+    return Told(descriptors=described.descriptors, pods=answer.pod_metrics)
+
+
+async def _from_statistics(service: RuntimeService) -> Told:
+    stats = (await service.list_pod_sandbox_stats(cri.ListPodSandboxStatsRequest())).stats
+    containers = (await service.list_containers(cri.ListContainersRequest())).containers
+    images = {item.id: item.image.user_specified_image or item.image.image for item in containers}
+    return Told(descriptors=descriptors(_FROM_STATISTICS), pods=[of_pod(entry, images) for entry in stats])
+
+
+def merged_descriptors(told: Iterable[Told]) -> list[cri.MetricDescriptor]:
+    """Every name once, with the labels that any of the runtimes gives it."""
+    found: dict[str, cri.MetricDescriptor] = {}
+    for one in told:
+        for descriptor in one.descriptors:
+            known = found.setdefault(descriptor.name, cri.MetricDescriptor(name=descriptor.name, help=descriptor.help))
+            known.label_keys.extend(key for key in descriptor.label_keys if key not in known.label_keys)
+    return list(found.values())
+
+
+def merged_metrics(told: Sequence[Told]) -> list[cri.PodSandboxMetrics]:
+    """All pods, the values of their labels in the order of `merged_descriptors`; metrics that nobody describes are left out."""
+    wanted = {descriptor.name: list(descriptor.label_keys) for descriptor in merged_descriptors(told)}
+    found: list[cri.PodSandboxMetrics] = []
+    for one in told:
+        own = {descriptor.name: list(descriptor.label_keys) for descriptor in one.descriptors}
+        if own.items() <= wanted.items():  # as always with runtimes of one kind
+            found += one.pods
+            continue
+        for pod in one.pods:
+            changed = cri.PodSandboxMetrics(
+                pod_sandbox_id=pod.pod_sandbox_id, metrics=_relabelled(pod.metrics, own, wanted)
+            )
+            for container in pod.container_metrics:
+                metrics = _relabelled(container.metrics, own, wanted)
+                changed.container_metrics.add(container_id=container.container_id, metrics=metrics)
+            found.append(changed)
     return found
 
 
-def _samples(
-    families: Sequence[_Family[_Subject]], subject: _Subject, values: Sequence[str], *, at_ns: int = 0
+def _relabelled(
+    metrics: Iterable[cri.Metric], own: Mapping[str, Sequence[str]], wanted: Mapping[str, Sequence[str]]
 ) -> list[cri.Metric]:
-    samples = ((family, family.read(subject)) for family in families)
-    return [
-        cri.Metric(
-            name=family.name,
-            timestamp=sample[0] or at_ns,
-            metric_type=family.kind,
-            label_values=values,
-            value=cri.UInt64Value(value=sample[1]),
-        )
-        for family, sample in samples
-        if sample is not None
-    ]
+    changed: list[cri.Metric] = []
+    for metric in metrics:
+        keys = own.get(metric.name, ())
+        if len(keys) != len(metric.label_values) or metric.name not in own:
+            continue
+        values = dict(zip(keys, metric.label_values, strict=True))
+        again = cri.Metric()
+        again.CopyFrom(metric)
+        again.label_values[:] = [values.get(key, "") for key in wanted[metric.name]]
+        changed.append(again)
+    return changed
+
+
+def of_pod(stats: cri.PodSandboxStats, images: Mapping[str, str]) -> cri.PodSandboxMetrics:
+    """`images`: container id -> image, as its configuration names it. What is not known is absent, not 0."""
+    metadata, linux, sandbox_id = stats.attributes.metadata, stats.linux, stats.attributes.id
+    own = pod_values(sandbox_id, metadata)
+    found = cri.PodSandboxMetrics(pod_sandbox_id=sandbox_id, metrics=_of_cgroup(own, linux.cpu, linux.memory))
+    if linux.process.HasField("process_count"):
+        row = Row(own, linux.process.timestamp)
+        row.add("container_processes", linux.process.process_count.value)
+        found.metrics.extend(row.metrics)
+    row = Row(own, linux.network.timestamp)
+    default = [linux.network.default_interface] if linux.network.HasField("default_interface") else []
+    for usage in {item.name: item for item in (*default, *linux.network.interfaces)}.values():
+        for family, field in _NETWORK.items():
+            row.add(family, getattr(usage, field).value if usage.HasField(field) else None, usage.name)
+    found.metrics.extend(row.metrics)
+    for container in linux.containers:
+        about = container.attributes
+        name = about.labels.get(CONTAINER_NAME) or about.metadata.name
+        values = container_values(about.id, name, images.get(about.id, ""), metadata)
+        found.container_metrics.add(container_id=about.id, metrics=_of_container(values, container))
+    return found
+
+
+def _of_container(values: Sequence[str], stats: cri.ContainerStats) -> list[cri.Metric]:
+    metrics = _of_cgroup(values, stats.cpu, stats.memory)
+    if stats.swap.HasField("swap_usage_bytes"):
+        row = Row(values, stats.swap.timestamp)
+        row.add("container_memory_swap", stats.swap.swap_usage_bytes.value)
+        metrics += row.metrics
+    if stats.writable_layer.HasField("used_bytes"):
+        row = Row(values, stats.writable_layer.timestamp)
+        row.add("container_fs_usage_bytes", stats.writable_layer.used_bytes.value, "")
+        metrics += row.metrics
+    return metrics
+
+
+def _of_cgroup(values: Sequence[str], cpu: cri.CpuUsage, memory: cri.MemoryUsage) -> list[cri.Metric]:
+    of_cpu, of_memory = Row(values, cpu.timestamp), Row(values, memory.timestamp)
+    if cpu.HasField("usage_core_nano_seconds"):
+        of_cpu.add("container_cpu_usage_seconds_total", cpu.usage_core_nano_seconds.value // _NANO, "total")
+    for family, field in _MEMORY.items():
+        of_memory.add(family, getattr(memory, field).value if memory.HasField(field) else None)
+    return [*of_cpu.metrics, *of_memory.metrics]

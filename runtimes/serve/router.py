@@ -12,6 +12,7 @@ from runtimes.contract import ImageService, RuntimeService
 from runtimes.registry import Registry, Runtime, UnknownHandler
 
 _Answer = TypeVar("_Answer", bound=Message)
+_Found = TypeVar("_Found")
 
 
 class Router:
@@ -41,8 +42,11 @@ class Router:
         self, verb: Callable[[RuntimeService], Callable[[Any], Awaitable[_Answer]]], request: Message
     ) -> list[tuple[Runtime, _Answer]]:
         """Each runtime's answer, the default's first. Raises RuntimeFault."""
-        calls = (verb(runtime.service)(request) for runtime in self.runtimes)
-        answers = await asyncio.gather(*calls, return_exceptions=True)
+        return await self.ask_each(lambda service: verb(service)(request))
+
+    async def ask_each(self, ask: Callable[[RuntimeService], Awaitable[_Found]]) -> list[tuple[Runtime, _Found]]:
+        """What each runtime says to whatever it is asked, the default first. Raises RuntimeFault."""
+        answers = await asyncio.gather(*(ask(runtime.service) for runtime in self.runtimes), return_exceptions=True)
         found = []
         for runtime, answer in zip(self.runtimes, answers, strict=True):
             if not isinstance(answer, BaseException):

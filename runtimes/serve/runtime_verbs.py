@@ -196,15 +196,14 @@ class RuntimeVerbs:
     async def _list_metric_descriptors(
         self, request: cri.ListMetricDescriptorsRequest
     ) -> cri.ListMetricDescriptorsResponse:
-        return cri.ListMetricDescriptorsResponse(descriptors=metrics.descriptors())
+        told = [one for _, one in await self._router.ask_each(metrics.descriptors_of)]
+        return cri.ListMetricDescriptorsResponse(descriptors=metrics.merged_descriptors(told))
 
     async def _list_pod_sandbox_metrics(
         self, request: cri.ListPodSandboxMetricsRequest
     ) -> cri.ListPodSandboxMetricsResponse:
-        stats = (await self._list_pod_sandbox_stats(cri.ListPodSandboxStatsRequest())).stats
-        containers = (await self._list_containers(cri.ListContainersRequest())).containers
-        images = {item.id: item.image.image for item in containers}
-        return cri.ListPodSandboxMetricsResponse(pod_metrics=[metrics.of_pod(entry, images) for entry in stats])
+        told = [one for _, one in await self._router.ask_each(metrics.metrics_of)]
+        return cri.ListPodSandboxMetricsResponse(pod_metrics=metrics.merged_metrics(told))
 
     async def _stream_pod_sandbox_metrics(
         self, request: cri.StreamPodSandboxMetricsRequest

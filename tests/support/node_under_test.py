@@ -58,6 +58,7 @@ class NodeUnderTest:
     port: int
     config: dict[str, Any] = field(default_factory=dict)
     agent: "subprocess.Popen[bytes] | None" = None
+    relative: bool = False  # paths are given relative: to the working directory, and to the configuration's folder
 
     @property
     def kubeconfig(self) -> Path:
@@ -80,10 +81,10 @@ class NodeUnderTest:
         (self.directory / "config.yaml").write_text(yaml.safe_dump_all(self._documents()))
         log = open(self.directory / "agent.log", "ab")  # noqa: SIM115  # the process keeps it
         self.agent = subprocess.Popen(
-            [sys.executable, "-m", "nodeagent", "run", *options, f"--config={self.directory / 'config.yaml'}"]
-            + [f"--{name}={self.directory / folder}" for name, folder in self._folders().items()]
+            [sys.executable, "-m", "nodeagent", "run", *options, f"--config={self._path('config.yaml')}"]
+            + [f"--{name}={self._path(folder)}" for name, folder in self._folders().items()]
             + [f"--node-name={self.name}", f"--log-level={log_level}"],
-            cwd=REPO,
+            cwd=self.directory if self.relative else REPO,
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
@@ -116,6 +117,9 @@ class NodeUnderTest:
     def log(self) -> str:
         return (self.directory / "agent.log").read_text(errors="replace")
 
+    def _path(self, name: str) -> str:
+        return name if self.relative else str(self.directory / name)
+
     def _folders(self) -> dict[str, str]:
         return {
             "root-dir": "root",
@@ -131,16 +135,16 @@ class NodeUnderTest:
             "port": self.port,
             "healthzPort": 0,
             "cgroupRoot": self.cgroup,
-            "podLogsDir": str(self.directory / "logs"),
+            "podLogsDir": self._path("logs"),
         }
         agent: dict[str, Any] = {
             "apiVersion": "nodeagent.dev/v1alpha1",
             "kind": "NodeAgentConfiguration",
             "apiServer": {"port": 0},
             "cni": {
-                "confDir": str(self.directory / "cni"),
-                "cacheDir": str(self.directory / "cni-cache"),
-                "ipamDir": str(self.directory / "ipam"),
+                "confDir": self._path("cni"),
+                "cacheDir": self._path("cni-cache"),
+                "ipamDir": self._path("ipam"),
                 "networkName": self.bridge,
                 "bridge": self.bridge,
                 "subnet": self.subnet,

@@ -6,6 +6,7 @@
 - a service account: what its annotation ``nodeagent.dev/cluster-role`` says: ``cluster-admin``, or ``view`` (read everything
   but secrets). Only those who may write service accounts (masters, cluster-admins) can hand that out;
 - everybody who is authenticated: discovery, schemas, and questions about themselves;
+- group ``system:monitoring``: the server's metrics;
 - everybody at all: health and version.
 """
 
@@ -22,6 +23,8 @@ from nodeagent.apiserver.storage.stored import Key
 
 ROLE_ANNOTATION: Final = "nodeagent.dev/cluster-role"
 READ: Final = frozenset({"get", "list", "watch"})
+MONITORING: Final = "system:monitoring"
+METRICS_PATH: Final = "/metrics"
 _PUBLIC_PATHS: Final = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 _DISCOVERY_ROOTS: Final = ("/api", "/apis", "/openapi", "/openid", "/.well-known")
 _SELF: Final = frozenset({"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"})
@@ -41,7 +44,7 @@ class Authorizer:
         if MASTERS in user.groups:
             return ALLOW
         if asked.path:
-            return _path(asked)
+            return ALLOW if self.role(user.name) == "cluster-admin" else _path(asked)
         if AUTHENTICATED not in user.groups:
             return DENY
         if asked.verb == "create" and asked.resource in _SELF:
@@ -79,6 +82,8 @@ def _path(asked: Attributes) -> Decision:
         return ALLOW
     if AUTHENTICATED not in asked.user.groups:
         return DENY
+    if asked.path == METRICS_PATH:
+        return ALLOW if MONITORING in asked.user.groups else DENY
     return ALLOW if any(asked.path == r or asked.path.startswith(r + "/") for r in _DISCOVERY_ROOTS) else DENY
 
 

@@ -66,12 +66,14 @@ def _node(node: str, ctx: Context, operation: str, new: Object | None, old: Obje
     before = (old["metadata"].get("labels") or {}) if old else {}
     changed = {key for key in {*labels, *before} if labels.get(key) != before.get(key)}
     bad = sorted(key for key in changed if not may_label(key))
-    if bad:
+    if bad and old is None:
         raise _refused(ctx, f'node "{node}" is not allowed to set the following labels: {", ".join(bad)}')
     if old is None:
         return
     if (new.get("spec") or {}).get("taints") != (old.get("spec") or {}).get("taints"):
         raise _refused(ctx, f'node "{node}" is not allowed to modify taints')
+    if bad:
+        raise _refused(ctx, f"is not allowed to modify labels: {', '.join(bad)}")
     if new["metadata"].get("ownerReferences") != old["metadata"].get("ownerReferences"):
         raise _refused(ctx, f'node "{node}" is not allowed to modify ownerReferences')
 

@@ -1,7 +1,8 @@
 """What each kind of the embedded API means: defaults, admission, validation, and the controllers around the objects.
 
 The server calls in here through `contract.KindHooks` and gives `contract.LocalApi` to the controllers; nothing here knows
-HTTP or storage. Hooks may assume that a body's types are right: `fields.inspect` is what tells, and it runs before them.
+HTTP or storage. Hooks may assume that types are right and that what says nothing is absent: `typed.encode.read` comes
+before them.
 """
 
 from nodeagent.apiserver.kinds.controllers import controllers

@@ -13,10 +13,7 @@ BUILTIN_NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-
 
 
 class Kind(KindHooks):
-    """Hooks of a kind whose defaults and rules are the same for creates and updates.
-
-    JSON nulls mean "absent" to every Kubernetes client, so they are dropped before anything looks at the object.
-    """
+    """Hooks of a kind whose defaults and rules are the same for creates and updates."""
 
     def default(self, obj: Object) -> None:
         """Fill in what the author left out; idempotent."""
@@ -32,10 +29,17 @@ class Kind(KindHooks):
         """Rules about what an update of the main resource may change."""
         return []
 
+    def advise(self, obj: Object) -> list[str]:
+        """Warnings that creates and updates of the main resource share."""
+        return []
+
+    @override
+    def defaults(self, obj: Object) -> None:
+        self.default(obj)
+
     @override
     def prepare_create(self, obj: Object, ctx: AdmissionContext) -> None:
         require_active(obj, ctx)
-        drop_nulls(obj)
         self.default(obj)
         self.admit(obj, ctx)
 
@@ -45,7 +49,6 @@ class Kind(KindHooks):
 
     @override
     def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
-        drop_nulls(new)
         self.default(new)
 
     @override
@@ -54,19 +57,9 @@ class Kind(KindHooks):
             return []
         return self.validate(new) + self.changes(new, old)
 
-
-def drop_nulls(value: Any) -> None:
-    """Remove every map entry whose value is null, at any depth, in place."""
-    if isinstance(value, dict):
-        for key in [key for key, item in value.items() if item is None]:
-            del value[key]
-        for item in value.values():
-            if isinstance(item, dict | list):
-                drop_nulls(item)
-    elif isinstance(value, list):
-        for item in value:
-            if isinstance(item, dict | list):
-                drop_nulls(item)
+    @override
+    def warnings(self, new: Object, old: Object | None, subresource: str | None) -> list[str]:
+        return self.advise(new) if subresource is None else []
 
 
 def immutable(path: str, new: Any, old: Any) -> list[FieldError]:

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from nodeagent.apiserver.contract import Object
 from nodeagent.apiserver.errors import FieldError, forbidden, invalid, required, too_long
-from nodeagent.apiserver.kinds import names
+from nodeagent.apiserver.kinds import keypair, names
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind
 from nodeagent.apiserver.kinds.pods.validation.rules import problems
 
@@ -76,6 +76,14 @@ class SecretKind(Kind):
             errors.append(invalid("type", new.get("type"), IMMUTABLE))
         return errors + frozen(new, old, ("data",))
 
+    @override
+    def advise(self, obj: Object) -> list[str]:
+        if obj.get("type") != "kubernetes.io/tls":
+            return []
+        data = obj.get("data") or {}
+        wrong = keypair.problem(*(_decoded(data.get(key)) for key in _REQUIRED_KEYS["kubernetes.io/tls"]))
+        return [wrong] if wrong else []
+
     def _typed(self, obj: Object, data: Object) -> list[FieldError]:
         kind = obj["type"]
         errors = [required(f"data[{key}]") for key in _REQUIRED_KEYS.get(kind, ()) if key not in data]
@@ -98,6 +106,13 @@ def frozen(new: Object, old: Object, fields: tuple[str, ...]) -> list[FieldError
         return []
     errors = [] if new.get("immutable") else [forbidden("immutable", _FROZEN)]
     return errors + [forbidden(field, _FROZEN) for field in fields if (new.get(field) or {}) != (old.get(field) or {})]
+
+
+def _decoded(text: Any) -> bytes:
+    try:
+        return base64.b64decode(str(text or ""))
+    except ValueError:
+        return b""
 
 
 def _decoded_size(text: Any) -> int:

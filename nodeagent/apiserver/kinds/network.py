@@ -9,10 +9,11 @@ from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
 from nodeagent.apiserver.errors import ApiError, FieldError, duplicate, forbidden, invalid, not_supported, required
-from nodeagent.apiserver.kinds import names
+from nodeagent.apiserver.kinds import deprecated, names
 from nodeagent.apiserver.kinds.base import Kind, immutable, name_of, uid_of
 from nodeagent.apiserver.kinds.pods.validation.ports import PROTOCOLS
 from nodeagent.apiserver.kinds.pods.validation.rules import port_or_name, problems, unique
+from nodeagent.apiserver.kinds.services import service_warnings
 
 SERVICE_RANGE: Final = ipaddress.IPv4Network("10.96.0.0/12")
 NODE_PORTS: Final = range(30000, 32768)
@@ -45,11 +46,16 @@ class ServiceKind(Kind):
             spec.setdefault("allocateLoadBalancerNodePorts", True)
         if spec["type"] != "ExternalName":
             spec.setdefault("internalTrafficPolicy", "Cluster")
+
+    def _families(self, spec: Object) -> None:
+        """Allocated like the address, so nobody's; not the author's like the defaults."""
+        if spec["type"] != "ExternalName":
             spec.setdefault("ipFamilies", ["IPv4"])
             spec.setdefault("ipFamilyPolicy", "SingleStack")
 
     @override
     def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        self._families(obj["spec"])
         self._allocate(obj, ctx)
         obj["status"] = {"loadBalancer": {}}
 
@@ -57,6 +63,7 @@ class ServiceKind(Kind):
     def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
         super().prepare_update(new, old, ctx, subresource)
         if subresource is None:
+            self._families(new["spec"])
             stored = old.get("spec") or {}
             if not new["spec"].get("clusterIP") and new["spec"]["type"] != "ExternalName":
                 for name in ("clusterIP", "clusterIPs"):
@@ -90,6 +97,10 @@ class ServiceKind(Kind):
         if before and "ExternalName" not in (new["spec"]["type"], old["spec"].get("type")):
             return immutable("spec.clusterIPs[0]", now, before)
         return []
+
+    @override
+    def advise(self, obj: Object) -> list[str]:
+        return service_warnings(obj)
 
     def _ports(self, spec: Object) -> list[FieldError]:
         errors: list[FieldError] = []
@@ -178,6 +189,18 @@ class EndpointsKind(Kind):
                     errors += problems(f"{where}.{field}[{position}].ip", text, names.ip_address(text))
         return errors
 
+    @override
+    def advise(self, obj: Object) -> list[str]:
+        if _labels(obj).get("endpoints.kubernetes.io/managed-by") == "endpoint-controller":
+            return []
+        return [
+            warning
+            for index, subset in enumerate(obj.get("subsets") or ())
+            for field in ("addresses", "notReadyAddresses")
+            for position, address in enumerate(subset.get(field) or ())
+            for warning in deprecated.ip_address(f"subsets[{index}].{field}[{position}].ip", address.get("ip") or "")
+        ]
+
 
 class EndpointSliceKind(Kind):
     @override
@@ -206,6 +229,21 @@ class EndpointSliceKind(Kind):
     @override
     def changes(self, new: Object, old: Object) -> list[FieldError]:
         return immutable("addressType", new.get("addressType"), old.get("addressType"))
+
+    @override
+    def advise(self, obj: Object) -> list[str]:
+        if _labels(obj).get("endpointslice.kubernetes.io/managed-by") == "endpointslice-controller.k8s.io":
+            return []
+        return [
+            warning
+            for index, endpoint in enumerate(obj.get("endpoints") or ())
+            for position, address in enumerate(endpoint.get("addresses") or ())
+            for warning in deprecated.ip_address(f"endpoints[{index}].addresses[{position}]", address)
+        ]
+
+
+def _labels(obj: Object) -> Object:
+    return obj["metadata"].get("labels") or {}
 
 
 def free_address(taken: Iterable[str]) -> str:

@@ -57,6 +57,14 @@ class NodeKind(Kind):
     def validate_update(self, new: Object, old: Object, subresource: str | None) -> list[FieldError]:
         return self._status(new) if subresource == "status" else super().validate_update(new, old, subresource)
 
+    @override
+    def advise(self, obj: Object) -> list[str]:
+        spec = obj.get("spec") or {}
+        found = ["spec.configSource: the feature is removed"] if spec.get("configSource") is not None else []
+        if spec.get("externalID"):
+            found.append("spec.externalID: this field is deprecated, and is unused by Kubernetes")
+        return found
+
     def _status(self, obj: Object) -> list[FieldError]:
         errors: list[FieldError] = []
         status = obj.get("status") or {}

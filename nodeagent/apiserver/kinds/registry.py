@@ -10,7 +10,13 @@ from nodeagent.apiserver.kinds.network import EndpointsKind, EndpointSliceKind, 
 from nodeagent.apiserver.kinds.nodes import NodeKind
 from nodeagent.apiserver.kinds.pods.hooks import PodKind
 from nodeagent.apiserver.kinds.priorityclass import PriorityClassKind
-from nodeagent.apiserver.kinds.small import CertificateSigningRequestKind, EventKind, LeaseKind, RuntimeClassKind
+from nodeagent.apiserver.kinds.small import (
+    CertificateSigningRequestKind,
+    EventKind,
+    LeaseKind,
+    RuntimeClassKind,
+    ServiceAccountKind,
+)
 from nodeagent.apiserver.kinds.storage import (
     CSIDriverKind,
     CSINodeKind,
@@ -37,6 +43,7 @@ _KINDS: Final[dict[str, Kind]] = {
     "priorityclasses.scheduling.k8s.io": PriorityClassKind(),
     "runtimeclasses.node.k8s.io": RuntimeClassKind(),
     "secrets": SecretKind(),
+    "serviceaccounts": ServiceAccountKind(),
     "services": ServiceKind(),
     "storageclasses.storage.k8s.io": StorageClassKind(),
     "volumeattachments.storage.k8s.io": VolumeAttachmentKind(),

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
 from nodeagent.apiserver.errors import FieldError, invalid, required
-from nodeagent.apiserver.kinds import names
+from nodeagent.apiserver.kinds import deprecated, names
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, namespace_of
 from nodeagent.apiserver.kinds.pods.validation.resources import overhead
 from nodeagent.apiserver.kinds.pods.validation.rules import problems
@@ -16,6 +16,7 @@ from nodeagent.apiserver.kinds.pods.validation.scheduling import label_map, tole
 from nodeagent.apiserver.kinds.quantities import canonical_map
 
 _MINIMUM_CERTIFICATE_SECONDS: Final = 600
+_MOUNTABLE: Final = "kubernetes.io/enforce-mountable-secrets"
 
 
 class EventKind(Kind):
@@ -63,6 +64,24 @@ class RuntimeClassKind(Kind):
     @override
     def changes(self, new: Object, old: Object) -> list[FieldError]:
         return immutable("handler", new.get("handler"), old.get("handler"))
+
+    @override
+    def advise(self, obj: Object) -> list[str]:
+        selected = (obj.get("scheduling") or {}).get("nodeSelector") or {}
+        texts = [deprecated.node_label(key) for key in selected]
+        return [f"scheduling.nodeSelector: {text}" for text in texts if text]
+
+
+class ServiceAccountKind(Kind):
+    @override
+    def warnings(self, new: Object, old: Object | None, subresource: str | None) -> list[str]:
+        def limits(account: Object) -> bool:
+            return _MOUNTABLE in (account["metadata"].get("annotations") or {})
+
+        if not limits(new) or (old is not None and limits(old)):
+            return []
+        why = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"
+        return [f"metadata.annotations[{_MOUNTABLE}]: {why}"]
 
 
 class CertificateSigningRequestKind(Kind):

@@ -5,7 +5,8 @@ from typing import Any, Final
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
-from nodeagent.apiserver.errors import FieldError, duplicate, forbidden, invalid, not_supported, required
+from nodeagent.apiserver.errors import ApiError, FieldError, duplicate, forbidden, invalid, not_supported, required
+from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, name_of
 from nodeagent.apiserver.kinds.pods.validation.resources import amount
 from nodeagent.apiserver.kinds.pods.validation.rules import no_way_up
@@ -14,6 +15,8 @@ from nodeagent.apiserver.kinds.pods.validation.volumes import ACCESS_MODES
 from nodeagent.apiserver.kinds.quantities import canonical_map
 from nodeagent.resources import quantity
 
+CLAIM_PROTECTION: Final = "kubernetes.io/pvc-protection"
+VOLUME_PROTECTION: Final = "kubernetes.io/pv-protection"
 DEFAULT_CLASS_ANNOTATION: Final = "storageclass.kubernetes.io/is-default-class"
 _MODES: Final = ("Block", "Filesystem")
 _RECLAIM: Final = ("Delete", "Recycle", "Retain")
@@ -22,8 +25,15 @@ _NOT_SOURCES: Final = frozenset(
     {"accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy"}
     | {"storageClassName", "volumeAttributesClassName", "volumeMode"}
 )
+_OLD_ANNOTATIONS: Final = {
+    deprecated.BETA_STORAGE_CLASS: deprecated.STORAGE_CLASS_TEXT,
+    "volume.beta.kubernetes.io/mount-options": 'deprecated since v1.31; use "mountOptions" attribute instead',
+}
 _CLAIM_TEXT: Final = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+)
+_CANNOT_GROW: Final = (
+    "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
 )
 _CSI_DRIVER_DEFAULTS: Final[Object] = {
     "attachRequired": True,
@@ -45,6 +55,7 @@ class PersistentVolumeKind(Kind):
 
     @override
     def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        protect(obj, VOLUME_PROTECTION)
         obj["status"] = {"phase": "Pending"}
 
     @override
@@ -75,6 +86,18 @@ class PersistentVolumeKind(Kind):
             text = "spec.persistentvolumesource is immutable after creation"
             return [forbidden("spec.persistentvolumesource", text)]
         return immutable("spec.volumeMode", new["spec"].get("volumeMode"), old["spec"].get("volumeMode"))
+
+    @override
+    def advise(self, obj: Object) -> list[str]:
+        annotations, spec = obj["metadata"].get("annotations") or {}, obj["spec"]
+        found = [f"metadata.annotations[{key}]: {text}" for key, text in _OLD_ANNOTATIONS.items() if key in annotations]
+        if spec["persistentVolumeReclaimPolicy"] == "Recycle":
+            why = "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning."
+            found.append(f"spec.persistentVolumeReclaimPolicy: {why}")
+        terms = ((spec.get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or ()
+        for index, term in enumerate(terms):
+            found += deprecated.node_selector_term(f"spec.nodeAffinity.required.nodeSelectorTerms[{index}]", term)
+        return found + deprecated.volume_plugins("spec", spec)
 
     def _source(self, spec: Object) -> list[FieldError]:
         given = list(volume_source(spec))
@@ -111,11 +134,22 @@ class PersistentVolumeClaimKind(Kind):
 
     @override
     def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+        protect(obj, CLAIM_PROTECTION)
         obj["status"] = {"phase": "Pending"}
         if obj["spec"].get("storageClassName") is None:
             default = _default_class(ctx)
             if default:
                 obj["spec"]["storageClassName"] = default
+
+    @override
+    def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
+        super().prepare_update(new, old, ctx, subresource)
+        if subresource is None and _grows(new["spec"], old):
+            storage_class = new["spec"].get("storageClassName") or ""
+            found = ctx.get("storageclasses.storage.k8s.io", "", storage_class) if storage_class else None
+            same = storage_class == (old["spec"].get("storageClassName") or "")
+            if not same or not (found or {}).get("allowVolumeExpansion"):
+                raise ApiError.forbidden("persistentvolumeclaims", ctx.name, _CANNOT_GROW)
 
     @override
     def validate(self, obj: Object) -> list[FieldError]:
@@ -143,6 +177,14 @@ class PersistentVolumeClaimKind(Kind):
             where = "spec.resources.requests.storage"
             errors.append(forbidden(where, "field can not be less than status.capacity"))
         return errors
+
+    @override
+    def advise(self, obj: Object) -> list[str]:
+        key = deprecated.BETA_STORAGE_CLASS
+        found = deprecated.claim_spec("spec", obj["spec"])
+        if key in (obj["metadata"].get("annotations") or {}):
+            return [f"metadata.annotations[{key}]: {deprecated.STORAGE_CLASS_TEXT}", *found]
+        return found
 
 
 class StorageClassKind(Kind):
@@ -172,6 +214,16 @@ class StorageClassKind(Kind):
             if (new.get(name) or None) != (old.get(name) or None)
         ]
         return errors + immutable("volumeBindingMode", new.get("volumeBindingMode"), old.get("volumeBindingMode"))
+
+    @override
+    def advise(self, obj: Object) -> list[str]:
+        found: list[str] = []
+        for index, topology in enumerate(obj.get("allowedTopologies") or ()):
+            for position, expression in enumerate(topology.get("matchLabelExpressions") or ()):
+                text = deprecated.node_label(expression.get("key") or "")
+                if text:
+                    found.append(f"allowedTopologies[{index}].matchLabelExpressions[{position}].key: {text}")
+        return found
 
 
 class CSIDriverKind(Kind):
@@ -250,6 +302,13 @@ class VolumeAttachmentKind(Kind):
         return [] if new.get("spec") == old.get("spec") else [invalid("spec", new.get("spec"), IMMUTABLE)]
 
 
+def protect(obj: Object, finalizer: str) -> None:
+    """A delete waits until nobody uses the object: ``controllers.protection`` takes the finalizer off."""
+    finalizers = obj["metadata"].get("finalizers") or []
+    if finalizer not in finalizers:
+        obj["metadata"]["finalizers"] = [*finalizers, finalizer]
+
+
 def volume_source(spec: Object) -> Object:
     """The part of a PersistentVolumeSpec that says where the data is."""
     return {name: value for name, value in spec.items() if name not in _NOT_SOURCES}
@@ -291,6 +350,16 @@ def _fixed_part(spec: Object, before: Object, *, bound: bool) -> Object:
     if not before.get("storageClassName"):
         fixed.pop("storageClassName", None)
     return fixed
+
+
+def _grows(spec: Object, old: Object) -> bool:
+    """Whether a bound claim asks for more than it did; one that is not bound may change nothing of the kind anyway."""
+    wanted, had = _requested(spec), _requested(old["spec"])
+    bound = (old.get("status") or {}).get("phase") == "Bound"
+    try:
+        return bound and None not in (wanted, had) and quantity.parse(wanted) > quantity.parse(had)
+    except quantity.InvalidQuantity:
+        return False
 
 
 def _requested(spec: Object) -> Any:

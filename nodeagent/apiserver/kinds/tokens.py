@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from nodeagent.apiserver.contract import AdmissionContext, Object, StoreReader, UserInfo
 from nodeagent.apiserver.errors import ApiError, FieldError, invalid
-from nodeagent.apiserver.kinds.base import drop_nulls, uid_of
+from nodeagent.apiserver.kinds.base import uid_of
 from nodeagent.apiserver.kinds.jwt import BadToken, Signer
 from nodeagent.apiserver.kinds.timestamps import epoch, rfc3339
 
@@ -44,7 +44,6 @@ class Tokens:
         account = ctx.get("serviceaccounts", namespace, name)
         if account is None:
             raise ApiError.not_found("serviceaccounts", name)
-        drop_nulls(request)
         spec = request.setdefault("spec", {})
         audiences = list(spec.get("audiences") or self._audiences)
         seconds = int(spec.get("expirationSeconds") or DEFAULT_SECONDS)

@@ -1,79 +1,96 @@
-"""From a decoded request body to an object of the right kind: type errors, unknown fields, kind and apiVersion."""
+"""From a decoded request body to an object of the right kind: types, unknown and repeated fields, kind and apiVersion."""
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 from nodeagent.apiserver.errors import ApiError
-from nodeagent.apiserver.kinds import fields
 from nodeagent.apiserver.objects.context import Context
-from nodeagent.apiserver.objects.options import FieldValidation
+from nodeagent.apiserver.objects.options import FieldValidation, WriteOptions
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Object
+from nodeagent.apiserver.typed.encode import read
+from nodeagent.apiserver.typed.scalars import Mismatch, Refused
+from nodeagent.apiserver.typed.schema import is_registered, struct_for
 
-_STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+# where the types of the core API are registered, as messages name it
+_SCHEME: Final = "pkg/api/legacyscheme/scheme.go:30"
+_INTERNAL: Final = {"events": "core"}
+
+
+class Undecodable(ApiError):
+    """400: the body is no object of the kind. ``why`` without the words that name the kind, for patches; ``restoring`` in the
+    words for the result of a strategic merge patch."""
+
+    def __init__(self, label: str, why: str, restoring: str = "") -> None:
+        super().__init__(400, "BadRequest", f"{label}: {why}")
+        self.why = why
+        self.restoring = restoring or why
 
 
 def accept(
     resource: Resource,
     body: Any,
     ctx: Context,
-    validation: FieldValidation,
+    options: WriteOptions,
     *,
     kind: str = "",
     group_version: str = "",
-    model: fields.Model | None = None,
 ) -> Object:
-    """``body`` as an object of ``resource`` (or of another kind, for bodies of subresources): known fields only, in the
-    order kind, apiVersion, metadata, the rest. Raises ``ApiError`` 400.
+    """``body`` as an object of ``resource`` (or of another kind, for bodies of subresources), in the form that rules work on
+    (``typed.encode``); kind, apiVersion and metadata come first. Raises ``ApiError`` 400.
     """
     kind = kind or resource.kind
     group_version = group_version or resource.group_version
     label = f'{kind} in version "{group_version.rpartition("/")[2]}" cannot be handled as a {kind}'
     if not isinstance(body, dict):
-        raise ApiError.bad_request(f"{label}: expected a JSON object")
+        raise Undecodable(label, "expected a JSON object")
     _check_kind(body, kind, group_version)
-    found = fields.inspect(body, model or resource.model)
-    if found.error is not None:
-        raise ApiError.bad_request(f"{label}: {found.error}")
-    if found.unknown:
-        _unknown(body, found.unknown, label, ctx, validation)
-    metadata = body.get("metadata")
-    rest = {k: v for k, v in body.items() if k not in ("kind", "apiVersion", "metadata")}
-    return {"kind": kind, "apiVersion": group_version, "metadata": dict(metadata or {}), **rest}
+    found = struct_for(group_version, kind)
+    if found is None:
+        raise Undecodable(label, "no such type")
+    try:
+        obj, unknown = read(found, body)
+    except (Mismatch, Refused) as error:
+        raise Undecodable(label, str(error), error.restoring) from error
+    texts = [f'unknown field "{path}"' for path in unknown]
+    texts += [f'duplicate field "{path}"' for path in options.duplicates]
+    if texts:
+        _strict_errors(texts, label, ctx, options.field_validation)
+    if (body.get("metadata") or {}).get("managedFields") == []:
+        # the one list that says something by being empty: forget who owns what
+        obj["metadata"]["managedFields"] = []
+    rest = {k: v for k, v in obj.items() if k not in ("kind", "apiVersion", "metadata")}
+    return {"kind": kind, "apiVersion": group_version, "metadata": obj["metadata"], **rest}
 
 
 def _check_kind(body: Object, kind: str, group_version: str) -> None:
     stated, version = body.get("kind") or kind, body.get("apiVersion") or group_version
     if stated == kind and version == group_version:
         return
+    if stated == kind and is_registered(version, stated):
+        why = f"the API version in the data ({version}) does not match the expected API version ({group_version})"
+        raise ApiError.bad_request(why)
     short = str(version).rpartition("/")[2]
     raise ApiError.bad_request(
-        f'{stated} in version "{short}" cannot be handled as a {kind}: '
-        f"converting ({stated}) to ({kind}): no kind {stated!r} of {version!r} is served here"
+        f'{stated} in version "{short}" cannot be handled as a {kind}: {wrong_kind(body, kind, group_version)}'
     )
 
 
-def _unknown(body: Object, paths: list[str], label: str, ctx: Context, validation: FieldValidation) -> None:
-    texts = [f'unknown field "{path}"' for path in paths]
+def wrong_kind(body: Object, kind: str, group_version: str) -> str:
+    """Why what ``body`` says of its kind makes it no ``kind``; empty when it does."""
+    stated, version = body.get("kind") or kind, body.get("apiVersion") or group_version
+    if stated == kind and version == group_version:
+        return ""
+    if not is_registered(version, stated):
+        return f'no kind "{stated}" is registered for version "{version}" in scheme "{_SCHEME}"'
+    package = group_version.partition("/")[0].partition(".")[0] if "/" in group_version else "core"
+    return f"converting ({version.rpartition('/')[2]}.{stated}) to ({_INTERNAL.get(package, package)}.{kind}): unknown conversion"
+
+
+def _strict_errors(texts: list[str], label: str, ctx: Context, validation: FieldValidation) -> None:
     if validation == "Strict":
-        raise ApiError.bad_request(f"{label}: strict decoding error: {', '.join(texts)}")
+        raise Undecodable(label, f"strict decoding error: {', '.join(texts)}")
     if validation == "Warn":
         for text in texts:
             ctx.warn(text)
-    for path in paths:
-        _drop(body, path)
-
-
-def _drop(body: Object, path: str) -> None:
-    """Remove what ``path`` (``spec.containers[0].foo``) names. Keys with dots in them cannot be told apart and stay."""
-    steps: list[str | int] = [name or int(index) for name, index in _STEP.findall(path)]
-    value: Any = body
-    try:
-        for step in steps[:-1]:
-            value = value[step]
-    except (KeyError, IndexError, TypeError):
-        return
-    if isinstance(value, dict):
-        value.pop(steps[-1], None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from nodeagent.apiserver.contract import UserInfo
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.selectors import Requirement, Selection, parse_fields
 from nodeagent.apiserver.storage.store import Store
@@ -63,3 +65,16 @@ class Context:
     def warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
+
+    @contextlib.contextmanager
+    def carried(self) -> Iterator[None]:
+        """A refusal carries the warnings that came before it."""
+        try:
+            yield
+        except ApiError as error:
+            error.warnings = tuple(self.warnings)
+            raise
+
+    def warn_all(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.warn(text)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from nodeagent.apiserver.apply.managers import invalid_entries
+from nodeagent.apiserver.apply.ownership import Entries, Writer
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects import metadata
 from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.engine import Engine, Outcome, refuse
 from nodeagent.apiserver.objects.options import WriteOptions
+from nodeagent.apiserver.objects.place import dedup_owners, settle_namespace
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Key, Object
 
@@ -18,15 +21,19 @@ NAME_ATTEMPTS: Final = 8
 
 def create(engine: Engine, resource: Resource, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
     """Store a new object made of ``body``. ``ctx.name`` becomes its name. Raises ``ApiError``."""
-    obj = accept(resource, body, ctx, options.field_validation)
-    check_namespace(obj, ctx)
+    obj = accept(resource, body, ctx, options)
+    settle_namespace(obj, ctx)
+    dedup_owners(obj, ctx)
     if resource.view is not None:
         obj = resource.view.store(obj)
-    return create_stored(engine, engine.stored_as(resource), obj, ctx)
+    return create_stored(engine, engine.stored_as(resource), obj, ctx, engine.writer(resource, ctx, options))
 
 
-def create_stored(engine: Engine, resource: Resource, obj: Object, ctx: Context) -> Outcome:
-    """As ``create`` for an accepted object in its stored form."""
+def create_stored(
+    engine: Engine, resource: Resource, obj: Object, ctx: Context, writer: Writer, entries: Entries | None = None
+) -> Outcome:
+    """As ``create`` for an accepted object in its stored form. ``entries``: who owns it, where that is known already."""
+    stated = obj["metadata"].pop("managedFields", None)
     generated = not obj["metadata"].get("name")
     metadata.fill(obj, resource, ctx.namespace, ctx.now)
     if resource.has_status and not resource.status_on_create:
@@ -35,12 +42,19 @@ def create_stored(engine: Engine, resource: Resource, obj: Object, ctx: Context)
         _free_name(engine, resource, obj["metadata"], ctx)
     ctx.name = obj["metadata"].get("name", "")
     hooks = engine.hooks_for(resource.id)
+    if entries is None:
+        hooks.defaults(obj)
+        entries = engine.ownership.created(obj, stated, writer)
     hooks.prepare_create(obj, ctx)
     engine.restriction.check(ctx, "create", None, obj, None)
-    refuse(resource, ctx.name, _once(metadata.validate(obj, resource) + hooks.validate_create(obj)))
+    errors = metadata.validate(obj, resource) + (invalid_entries(entries) if stated else [])
+    refuse(resource, ctx.name, _once(errors + hooks.validate_create(obj)))
+    ctx.warn_all(hooks.warnings(obj, None, None))
     if engine.store.head(resource.storage, Key(ctx.namespace, ctx.name)) is not None:
         raise ApiError.already_exists(resource.id, ctx.name)
-    return engine.save(resource, ctx, obj, code=201)
+    written = engine.written(resource, obj)
+    metadata.set_owners(written, entries)
+    return engine.put(resource, ctx, written, code=201)
 
 
 def _once(errors: list[Any]) -> list[Any]:
@@ -50,14 +64,6 @@ def _once(errors: list[Any]) -> list[Any]:
         if error not in found:
             found.append(error)
     return found
-
-
-def check_namespace(obj: Object, ctx: Context) -> None:
-    stated = obj["metadata"].get("namespace")
-    if stated and stated != ctx.namespace and ctx.namespace:
-        raise ApiError.bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
 
 
 def _free_name(engine: Engine, resource: Resource, meta: Object, ctx: Context) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from nodeagent.apiserver.apply.ownership import Ownership, Writer
 from nodeagent.apiserver.contract import KindHooks, UserInfo
 from nodeagent.apiserver.errors import ApiError, FieldError
 from nodeagent.apiserver.objects.context import Context, HeadReader
+from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.store import Store, Write
 from nodeagent.apiserver.storage.stored import Key, Object, Stored
+from nodeagent.apiserver.typed.encode import work_form, written_form
+from nodeagent.apiserver.typed.schema import struct_for
 
 
 class Restriction(Protocol):
@@ -60,9 +64,11 @@ class Engine:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     restriction: Restriction = field(default_factory=NoRestriction)
     reader: HeadReader = field(init=False)
+    ownership: Ownership = field(init=False)
 
     def __post_init__(self) -> None:
         self.reader = HeadReader(self.store, self.registry)
+        self.ownership = Ownership(self.registry)
 
     def context(
         self, resource: Resource, namespace: str, name: str, user: UserInfo, *, dry_run: bool = False
@@ -78,6 +84,11 @@ class Engine:
             node_name=self.node_name,
         )
 
+    def writer(self, resource: Resource, ctx: Context, options: WriteOptions, subresource: str | None = None) -> Writer:
+        """Who the fields belong to that a request to ``resource`` writes."""
+        time = ctx.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return Writer(manager=options.field_manager, resource=resource, subresource=subresource or "", time=time)
+
     def stored_as(self, resource: Resource) -> Resource:
         """The kind in whose form ``resource`` is stored: itself, unless it is a view."""
         return self.registry.by_id(resource.storage) or resource
@@ -89,11 +100,34 @@ class Engine:
             raise ApiError.not_found(resource.id, ctx.name)
         return stored
 
+    def opened(self, resource: Resource, stored: Stored) -> Object:
+        """A copy of a stored object in the form that rules work on."""
+        return self._worked(resource, stored.decode())
+
+    def opened_apart(self, resource: Resource, stored: Stored) -> tuple[Object, Any]:
+        """As ``opened``, but who owns what is not in it: that comes second."""
+        obj = stored.decode()
+        entries = obj["metadata"].pop("managedFields", None)
+        return self._worked(resource, obj), entries
+
+    def _worked(self, resource: Resource, obj: Object) -> Object:
+        found = struct_for(resource.group_version, resource.kind)
+        return work_form(found, obj) if found else obj
+
+    def written(self, resource: Resource, obj: Object) -> Object:
+        """A copy of ``obj`` in the form that is stored and answered."""
+        found = struct_for(resource.group_version, resource.kind)
+        return written_form(found, obj) if found else obj
+
     def save(self, resource: Resource, ctx: Context, obj: Object, *, code: int = 200) -> Outcome:
         """Store ``obj``, unless this is a dry run."""
+        return self.put(resource, ctx, self.written(resource, obj), code=code)
+
+    def put(self, resource: Resource, ctx: Context, written: Object, *, code: int = 200) -> Outcome:
+        """As ``save`` for what has its written form already."""
         if ctx.dry_run:
-            return Outcome(code=code, data=msgspec.json.encode(obj))
-        write = self.store.put(resource.storage, Key(ctx.namespace, ctx.name), obj)
+            return Outcome(code=code, data=msgspec.json.encode(written))
+        write = self.store.put(resource.storage, Key(ctx.namespace, ctx.name), written)
         return Outcome(code=code, data=write.stored.data, write=write)
 
 

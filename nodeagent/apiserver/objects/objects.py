@@ -44,7 +44,8 @@ class Objects:
         self, resource: Resource, namespace: str, body: Any, options: WriteOptions, user: UserInfo
     ) -> Answer:
         ctx = self._context(resource, namespace, "", user, options.dry_run)
-        return await self._answer(create.create(self.engine, resource, body, ctx, options), ctx)
+        with ctx.carried():
+            return await self._answer(create.create(self.engine, resource, body, ctx, options), ctx)
 
     async def update(
         self,
@@ -57,7 +58,8 @@ class Objects:
         subresource: str | None = None,
     ) -> Answer:
         ctx = self._context(resource, namespace, name, user, options.dry_run)
-        return await self._answer(update.update(self.engine, resource, body, ctx, options, subresource), ctx)
+        with ctx.carried():
+            return await self._answer(update.update(self.engine, resource, body, ctx, options, subresource), ctx)
 
     async def patch(
         self,
@@ -70,13 +72,15 @@ class Objects:
         subresource: str | None = None,
     ) -> Answer:
         ctx = self._context(resource, namespace, name, user, options.dry_run)
-        return await self._answer(patch.patch(self.engine, resource, change, ctx, options, subresource), ctx)
+        with ctx.carried():
+            return await self._answer(patch.patch(self.engine, resource, change, ctx, options, subresource), ctx)
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, options: DeleteOptions, user: UserInfo
     ) -> Answer:
         ctx = self._context(resource, namespace, name, user, options.dry_run)
-        return await self._answer(delete.delete(self.engine, resource, ctx, options), ctx)
+        with ctx.carried():
+            return await self._answer(delete.delete(self.engine, resource, ctx, options), ctx)
 
     async def delete_collection(
         self, resource: Resource, selection: Selection, options: DeleteOptions, user: UserInfo
@@ -100,11 +104,13 @@ class Objects:
 
     async def bind(self, namespace: str, name: str, body: Any, options: WriteOptions, user: UserInfo) -> Answer:
         ctx = self._context(self.kind("pods"), namespace, name, user, options.dry_run)
-        return await self._answer(pods.bind(self.engine, body, ctx, options), ctx)
+        with ctx.carried():
+            return await self._answer(pods.bind(self.engine, body, ctx, options), ctx)
 
     async def evict(self, namespace: str, name: str, body: Any, options: WriteOptions, user: UserInfo) -> Answer:
         ctx = self._context(self.kind("pods"), namespace, name, user, options.dry_run)
-        return await self._answer(pods.evict(self.engine, body, ctx, options), ctx)
+        with ctx.carried():
+            return await self._answer(pods.evict(self.engine, body, ctx, options), ctx)
 
     def _context(self, resource: Resource, namespace: str, name: str, user: UserInfo, dry_run: bool) -> Context:
         return self.engine.context(resource, namespace, name, user, dry_run=dry_run)

@@ -6,23 +6,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from nodeagent.apiserver.errors import ApiError, invalid, not_supported, too_long
+from nodeagent.apiserver.errors import ApiError, FieldError, invalid, not_supported, too_long
+from nodeagent.apiserver.objects.query import Query, flag, number, text
+from nodeagent.apiserver.typed.decode import decode
+from nodeagent.apiserver.typed.scalars import Mismatch, Refused
+from nodeagent.apiserver.typed.schema import struct
 
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
-Query = Mapping[str, Sequence[str]]
 
 MAX_MANAGER: Final = 128
+_DELETE_OPTIONS: Final = struct("meta.v1.DeleteOptions")
 _META_GROUP: Final = "meta.k8s.io"
+_POLICIES: Final = ("Foreground", "Background", "Orphan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """Of creates, updates and patches."""
+    """Of creates, updates and patches. ``duplicates``: what the body says twice, which its decoded form cannot tell any more
+    (paths of fields; of YAML a line each). ``force``: of an apply, to take what others own."""
 
     dry_run: bool = False
     field_validation: FieldValidation = "Warn"
     field_manager: str = ""
+    duplicates: tuple[str, ...] = ()
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,76 +46,91 @@ class DeleteOptions:
 
 def write_options(query: Query, kind: str = "CreateOptions") -> WriteOptions:
     """From the query of a request. Raises ``ApiError`` 422."""
-    stated = _last(query, "fieldValidation") or "Warn"
-    manager = _last(query, "fieldManager")
+    stated = text(query, "fieldValidation") or "Warn"
+    manager = text(query, "fieldManager")
     errors = []
+    if len(manager.encode()) > MAX_MANAGER:
+        errors.append(too_long("fieldManager", MAX_MANAGER))
+    elif not manager.isprintable():
+        errors.append(invalid("fieldManager", manager, "should only contain printable characters"))
+    dry_run = query.get("dryRun", ())
+    errors += _dry_run_errors(dry_run)
     validation: FieldValidation = "Warn"
     match stated:
         case "Ignore" | "Warn" | "Strict":
             validation = stated
         case _:
-            errors.append(not_supported("fieldValidation", stated, ("Ignore", "Strict", "Warn")))
-    if len(manager.encode()) > MAX_MANAGER:
-        errors.append(too_long("fieldManager", MAX_MANAGER))
-    elif not manager.isprintable():
-        errors.append(invalid("fieldManager", manager, "should only contain printable characters"))
+            errors.append(not_supported("fieldValidation", stated, ("", "Ignore", "Strict", "Warn")))
     if errors:
         raise ApiError.invalid(kind, _META_GROUP, "", errors)
     return WriteOptions(
-        dry_run=_dry_run(query.get("dryRun", ()), kind),
+        dry_run=bool(dry_run),
         field_validation=validation,
         field_manager=manager,
+        force=flag(query, "force") or False,
     )
+
+
+def manager_of(user_agent: str) -> str:
+    """Whose fields those are that a client writes without saying a ``fieldManager``: the name in its ``User-Agent``."""
+    name = ""
+    for letter in user_agent.partition("/")[0]:
+        if not letter.isprintable():
+            continue
+        if len((name + letter).encode()) > MAX_MANAGER:
+            break
+        name += letter
+    return name
 
 
 def delete_options(query: Query, body: Mapping[str, Any]) -> DeleteOptions:
-    """From the DeleteOptions of the body, else the older query form. Raises ``ApiError`` 400, 422."""
-    grace = body.get("gracePeriodSeconds")
-    if grace is None and (text := _last(query, "gracePeriodSeconds")):
-        grace = _integer("gracePeriodSeconds", text)
-    if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
-        raise ApiError.bad_request("gracePeriodSeconds must be an integer")
-    conditions = body.get("preconditions") or {}
+    """From the DeleteOptions of the body, else from the query; a dry run may be asked for in either.
+
+    Raises ``ApiError`` 400 for a body that is no DeleteOptions, 422 for values that there are not.
+    """
+    stated = _of_body(body) if body else _of_query(query)
+    dry_run = [*(stated.get("dryRun") or ()), *(query.get("dryRun", ()) if body else ())]
+    policy, orphan = stated.get("propagationPolicy"), stated.get("orphanDependents")
+    errors = []
+    if orphan is not None and policy is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        errors.append(invalid("propagationPolicy", policy, why))
+    if policy is not None and policy not in _POLICIES:
+        errors.append(not_supported("propagationPolicy", policy, (*_POLICIES, "nil")))
+    errors += _dry_run_errors(dry_run)
+    if errors:
+        raise ApiError.invalid("DeleteOptions", _META_GROUP, "", errors)
+    if orphan is not None:
+        policy = "Orphan" if orphan else "Background"
+    conditions = stated.get("preconditions") or {}
     return DeleteOptions(
-        dry_run=_dry_run([*(body.get("dryRun") or ()), *query.get("dryRun", ())], "DeleteOptions"),
-        grace_period_seconds=grace,
-        propagation=_propagation(query, body),
-        uid=str(conditions.get("uid") or ""),
-        revision=str(conditions.get("resourceVersion") or ""),
+        dry_run=bool(dry_run),
+        grace_period_seconds=stated.get("gracePeriodSeconds"),
+        propagation=policy,
+        uid=conditions.get("uid") or "",
+        revision=conditions.get("resourceVersion") or "",
     )
 
 
-def _propagation(query: Query, body: Mapping[str, Any]) -> Propagation | None:
-    policy = body.get("propagationPolicy") or _last(query, "propagationPolicy") or None
-    orphan = body.get("orphanDependents")
-    if orphan is None and (text := _last(query, "orphanDependents")):
-        orphan = text in ("true", "1")
-    if orphan is not None and policy is not None:
-        why = "orphanDependents and deletionPropagation cannot be both set"
-        raise ApiError.invalid("DeleteOptions", _META_GROUP, "", [invalid("propagationPolicy", policy, why)])
-    if orphan is not None:
-        return "Orphan" if orphan else "Background"
-    match policy:
-        case None | "Background" | "Foreground" | "Orphan":
-            return policy
-    error = not_supported("propagationPolicy", policy, ("Background", "Foreground", "Orphan"))
-    raise ApiError.invalid("DeleteOptions", _META_GROUP, "", [error])
-
-
-def _dry_run(values: Sequence[str], kind: str) -> bool:
-    given = [value for value in values if value]
-    if any(value != "All" for value in given):
-        raise ApiError.invalid(kind, _META_GROUP, "", [not_supported("dryRun", given, ("All",))])
-    return bool(given)
-
-
-def _integer(name: str, text: str) -> int:
+def _of_body(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    kind, version = body.get("kind") or "DeleteOptions", body.get("apiVersion") or "v1"
+    if kind != "DeleteOptions":
+        raise ApiError.bad_request(f'no kind "{kind}" is registered for version "{version}"')
     try:
-        return int(text)
-    except ValueError:
-        raise ApiError.bad_request(f'{name}: "{text}" is not an integer') from None
+        return decode(_DELETE_OPTIONS, dict(body)).value
+    except (Mismatch, Refused) as error:
+        raise ApiError.bad_request(str(error)) from error
 
 
-def _last(query: Query, name: str) -> str:
-    values = query.get(name)
-    return values[-1] if values else ""
+def _of_query(query: Query) -> Mapping[str, Any]:
+    stated: dict[str, Any] = {"gracePeriodSeconds": number(query, "gracePeriodSeconds")}
+    stated["orphanDependents"] = flag(query, "orphanDependents")
+    stated["propagationPolicy"] = text(query, "propagationPolicy") if query.get("propagationPolicy") else None
+    stated["dryRun"] = query.get("dryRun", ())
+    return stated
+
+
+def _dry_run_errors(values: Sequence[str]) -> list[FieldError]:
+    if all(value == "All" for value in values):
+        return []
+    return [not_supported("dryRun", list(values), ("All",))]

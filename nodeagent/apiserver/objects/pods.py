@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from lightkube.models import core_v1, policy_v1
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.body import accept
@@ -14,6 +13,7 @@ from nodeagent.apiserver.objects.delete import check_preconditions, delete
 from nodeagent.apiserver.objects.engine import Engine, Outcome, refuse
 from nodeagent.apiserver.objects.metadata import time_text
 from nodeagent.apiserver.objects.options import DeleteOptions, WriteOptions, delete_options
+from nodeagent.apiserver.objects.place import settle_namespace
 from nodeagent.apiserver.registry.builtin import PODS
 from nodeagent.apiserver.storage.stored import Object
 
@@ -25,9 +25,10 @@ _BINDING: Final = "pods/binding"
 
 def bind(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
     """POST pods/NAME/binding. Raises ``ApiError`` 409 when the pod has a node or is going away."""
-    binding = accept(
-        PODS, body, ctx, options.field_validation, kind="Binding", group_version="v1", model=core_v1.Binding
-    )
+    binding = accept(PODS, body, ctx, options, kind="Binding", group_version="v1")
+    settle_namespace(binding, ctx)
+    if binding["metadata"].get("name") != ctx.name:
+        raise ApiError.bad_request("name in URL does not match name in Binding object")
     target = binding.get("target") or {}
     if target.get("kind") not in (None, "", "Node") or not target.get("name"):
         raise ApiError.bad_request("a binding needs a target of kind Node with a name")
@@ -36,7 +37,7 @@ def bind(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Outc
         uid=binding["metadata"].get("uid") or "", revision=binding["metadata"].get("resourceVersion") or ""
     )
     check_preconditions(PODS, current, wanted)
-    old, new = current.decode(), current.decode()
+    old, new = engine.opened(PODS, current), engine.opened(PODS, current)
     if old["metadata"].get("deletionTimestamp"):
         raise _conflict(ctx.name, f"pod {ctx.name} is being deleted, cannot be assigned to a host")
     if old["spec"].get("nodeName"):
@@ -64,19 +65,18 @@ def evict(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Out
         PODS,
         body,
         ctx,
-        options.field_validation,
+        options,
         kind="Eviction",
         group_version="policy/v1",
-        model=policy_v1.Eviction,
     )
-    name = eviction["metadata"].get("name")
-    if name and name != ctx.name:
-        raise ApiError.bad_request(f"name in URL does not match name in Eviction object: {ctx.name} {name}")
+    settle_namespace(eviction, ctx)
+    if eviction["metadata"].get("name") != ctx.name:
+        raise ApiError.bad_request("name in URL does not match name in Eviction object")
     asked = delete_options({}, eviction.get("deleteOptions") or {})
     ctx.dry_run = ctx.dry_run or asked.dry_run
     current = engine.existing(PODS, ctx)
     check_preconditions(PODS, current, asked)
-    pod = current.decode()
+    pod = engine.opened(PODS, current)
     phase = (pod.get("status") or {}).get("phase")
     if phase not in ("Succeeded", "Failed", "Pending") and not pod["metadata"].get("deletionTimestamp"):
         _set_condition(

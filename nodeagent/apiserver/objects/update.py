@@ -6,13 +6,16 @@ from typing import Any, Final
 
 import msgspec
 
-from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.apply.managers import invalid_entries, same_but_times
+from nodeagent.apiserver.apply.ownership import Entries, Writer
+from nodeagent.apiserver.errors import ApiError, invalid
 from nodeagent.apiserver.objects import metadata
 from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
-from nodeagent.apiserver.objects.create import check_namespace, create_stored
+from nodeagent.apiserver.objects.create import create_stored
 from nodeagent.apiserver.objects.engine import Engine, Outcome, refuse
 from nodeagent.apiserver.objects.options import WriteOptions
+from nodeagent.apiserver.objects.place import check_name, dedup_owners, settle_namespace
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Key, Object, Stored
 
@@ -23,70 +26,90 @@ def update(
     engine: Engine, resource: Resource, body: Any, ctx: Context, options: WriteOptions, subresource: str | None = None
 ) -> Outcome:
     """PUT. Raises ``ApiError``; 409 when ``body`` states a resourceVersion that is not current."""
-    new = accept(resource, body, ctx, options.field_validation)
-    check_namespace(new, ctx)
+    new = accept(resource, body, ctx, options)
+    settle_namespace(new, ctx)
     check_name(new, ctx)
+    dedup_owners(new, ctx)
     if resource.view is not None:
         new = resource.view.store(new)
     stored_as = engine.stored_as(resource)
     current = engine.store.head(resource.storage, Key(ctx.namespace, ctx.name))
+    metadata.check_uid_precondition(new, current, stored_as)
     if current is None:
         if not resource.create_on_update or subresource is not None:
             raise ApiError.not_found(resource.id, ctx.name)
         new["metadata"].pop("resourceVersion", None)
-        return create_stored(engine, stored_as, new, ctx)
-    return replace(engine, stored_as, new, current, ctx, subresource)
-
-
-def check_name(new: Object, ctx: Context) -> None:
-    name = new["metadata"].get("name") or ""
-    if name != ctx.name:
-        raise ApiError.bad_request(f"the name of the object ({name}) does not match the name on the URL ({ctx.name})")
+        return create_stored(engine, stored_as, new, ctx, engine.writer(resource, ctx, options))
+    return replace(engine, stored_as, new, current, ctx, engine.writer(resource, ctx, options, subresource))
 
 
 def replace(
-    engine: Engine, resource: Resource, new: Object, current: Stored, ctx: Context, subresource: str | None
+    engine: Engine,
+    resource: Resource,
+    new: Object,
+    current: Stored,
+    ctx: Context,
+    writer: Writer,
+    entries: Entries | None = None,
 ) -> Outcome:
-    """Store ``new`` (accepted, stored form) over ``current``."""
-    stated = new["metadata"].get("resourceVersion")
-    if stated and stated != "0" and stated != str(current.revision):
+    """Store ``new`` (accepted, stored form) over ``current``. ``entries``: who owns it, where that is known already."""
+    subresource = writer.subresource or None
+    expected = new["metadata"].get("resourceVersion")
+    if expected in (None, "", "0") and not resource.unconditional_update:
+        wrong = [invalid("metadata.resourceVersion", 0, "must be specified for an update")]
+        raise ApiError.invalid(resource.plural, resource.group, ctx.name, wrong)
+    if expected and expected != "0" and expected != str(current.revision):
         raise ApiError.conflict(resource.id, ctx.name, STALE)
-    old = current.decode()
+    # kept apart until the end: who owns what is no part of what is compared, defaulted and validated
+    old, owned = engine.opened_apart(resource, current)
+    stated = new["metadata"].pop("managedFields", None)
     metadata.check_uid(new, old, resource)
-    metadata.restore(new, old)
+    metadata.restore(new, old, silent=subresource is not None)
     new = _allowed(resource, new, old, subresource)
     hooks = engine.hooks_for(resource.id)
+    if entries is None:
+        if subresource is None:
+            hooks.defaults(new)
+        entries = engine.ownership.updated(old, new, owned, stated, writer)
     hooks.prepare_update(new, old, ctx, subresource)
     engine.restriction.check(ctx, "update", subresource, new, old)
     errors = hooks.validate_update(new, old, subresource)
     if new["metadata"] != old["metadata"]:
         errors = metadata.validate_update(new, old, resource) + errors
+    if stated and stated != owned:
+        errors = invalid_entries(entries) + errors
     refuse(resource, ctx.name, errors)
-    return _settle(engine, resource, new, old, current, ctx, subresource)
+    ctx.warn_all(hooks.warnings(new, old, subresource))
+    return _settle(engine, resource, new, entries, current, ctx, subresource)
 
 
 def _settle(
     engine: Engine,
     resource: Resource,
     new: Object,
-    old: Object,
+    entries: Entries,
     current: Stored,
     ctx: Context,
     subresource: str | None,
 ) -> Outcome:
-    new["metadata"]["resourceVersion"] = str(current.revision)
     if is_finished(new):
+        metadata.set_owners(new, entries)
         return remove(engine, resource, new, ctx)
-    if new == old:
+    # rules may have left values that say nothing: only what is written can be compared
+    written, before = engine.written(resource, new), current.decode()
+    owned = before["metadata"].pop("managedFields", None)
+    if written == before and same_but_times(owned, entries):
         return Outcome(code=200, data=current.data, revision=current.revision)
-    if resource.generation and subresource != "status" and new.get("spec") != old.get("spec"):
-        new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
-    return engine.save(resource, ctx, new)
+    counts = resource.generation and subresource != "status" and written.get("spec") != before.get("spec")
+    if counts and written.get("spec") != engine.written(resource, before).get("spec"):
+        written["metadata"]["generation"] = int(before["metadata"].get("generation") or 0) + 1
+    metadata.set_owners(written, entries)
+    return engine.put(resource, ctx, written)
 
 
 def remove(engine: Engine, resource: Resource, obj: Object, ctx: Context) -> Outcome:
     """Take the object that ``ctx`` names out of the store; ``obj`` is what the client is told."""
-    data = msgspec.json.encode(obj)
+    data = msgspec.json.encode(engine.written(resource, obj))
     if ctx.dry_run:
         return Outcome(code=200, data=data)
     write = engine.store.remove(resource.storage, Key(ctx.namespace, ctx.name))
@@ -124,8 +147,9 @@ def _allowed(resource: Resource, new: Object, old: Object, subresource: str | No
         case "binding":
             return new
         case "finalize":
-            return {**old, "spec": {**(old.get("spec") or {}), "finalizers": _finalizers(new)}}
-    return {**old, **_part(new, "spec")}
+            part = {"spec": {**(old.get("spec") or {}), "finalizers": _finalizers(new)}}
+            return {**old, "metadata": dict(old["metadata"]), **part}
+    return {**old, "metadata": dict(old["metadata"]), **_part(new, "spec")}
 
 
 def _finalizers(namespace: Object) -> Any:

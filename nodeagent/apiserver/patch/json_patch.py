@@ -1,12 +1,16 @@
-"""JSON patch, RFC 6902, with paths of RFC 6901."""
+"""JSON patch, RFC 6902, with paths of RFC 6901, and with the freedoms that clients of a kube-apiserver are used to: a replace
+or a copy of a member that is not there is no error, a value may be left out (null), an index may count from the end (-1).
+"""
 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 MAX_OPERATIONS = 10_000
+_INDEX: Final = re.compile(r"[+-]?[0-9]+")
 
 
 class PatchFailed(Exception):
@@ -24,28 +28,24 @@ def apply(document: Any, operations: Sequence[Any]) -> Any:
 
 
 def _apply_one(document: Any, operation: dict[str, Any]) -> Any:
-    path = _pointer(operation, "path")
+    path, value = _pointer(operation, "path"), operation.get("value")
     match operation.get("op"):
         case "add":
-            return _add(document, path, copy.deepcopy(_value(operation)))
+            _add(document, path, copy.deepcopy(value))
         case "remove":
-            return _remove(document, path)[0]
+            _remove(document, path)
         case "replace":
-            return _replace(document, path, copy.deepcopy(_value(operation)))
+            return _replace(document, path, copy.deepcopy(value))
         case "move":
-            source = _pointer(operation, "from")
-            if path[: len(source)] == source and path != source:
-                raise PatchFailed("cannot move a value into itself")
-            document, moved = _remove(document, source)
-            return _add(document, path, moved)
+            _add(document, path, _remove(document, _pointer(operation, "from")))
         case "copy":
-            return _add(document, path, copy.deepcopy(_get(document, _pointer(operation, "from"))))
+            _add(document, path, copy.deepcopy(_get(document, _pointer(operation, "from"))))
         case "test":
-            if not same(_get(document, path), operation.get("value")):
+            if not same(_get(document, path) if path else document, value):
                 raise PatchFailed(f"testing value {operation.get('path')} failed")
-            return document
         case other:
             raise PatchFailed(f"unexpected operation: {other}")
+    return document
 
 
 def same(a: Any, b: Any) -> bool:
@@ -59,12 +59,6 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def _value(operation: dict[str, Any]) -> Any:
-    if "value" not in operation:
-        raise PatchFailed("missing value")
-    return operation["value"]
-
-
 def _pointer(operation: dict[str, Any], name: str) -> list[str]:
     text = operation.get(name)
     if not isinstance(text, str):
@@ -76,60 +70,71 @@ def _pointer(operation: dict[str, Any], name: str) -> list[str]:
     return [part.replace("~1", "/").replace("~0", "~") for part in text[1:].split("/")]
 
 
-def _get(document: Any, path: Sequence[str]) -> Any:
-    for step in path:
-        if isinstance(document, dict):
-            if step not in document:
-                raise PatchFailed(f"path /{'/'.join(path)} does not exist")
-            document = document[step]
-        elif isinstance(document, list):
-            document = document[_index(step, len(document) - 1)]
-        else:
-            raise PatchFailed(f"path /{'/'.join(path)} does not exist")
+def _container(document: Any, path: Sequence[str]) -> Any:
+    """The object or list that the last step of ``path`` is taken in."""
+    if not path:
+        raise PatchFailed("the whole document is no member of anything")
+    for step in path[:-1]:
+        document = _member(document, step, path)
+    if not isinstance(document, dict | list):
+        raise _missing(path)
     return document
 
 
-def _index(step: str, last: int) -> int:
-    if not (step.isascii() and step.isdigit()) or (len(step) > 1 and step[0] == "0"):
+def _member(container: Any, step: str, path: Sequence[str]) -> Any:
+    if isinstance(container, list):
+        return container[_index(step, len(container))]
+    if not isinstance(container, dict):
+        raise _missing(path)
+    return container.get(step)
+
+
+def _missing(path: Sequence[str]) -> PatchFailed:
+    return PatchFailed(f"path /{'/'.join(path)} does not exist")
+
+
+def _index(step: str, length: int) -> int:
+    """A position in a list of ``length``; a negative one counts from the end."""
+    if not _INDEX.fullmatch(step):
         raise PatchFailed(f"{step!r} is not an index of a list")
     index = int(step)
-    if index > last:
+    if not -length <= index < length:
         raise PatchFailed(f"index {index} is out of bounds")
-    return index
+    return index % length
 
 
-def _add(document: Any, path: Sequence[str], value: Any) -> Any:
-    if not path:
-        return value
-    parent, step = _get(document, path[:-1]), path[-1]
+def _get(document: Any, path: Sequence[str]) -> Any:
+    """The value at ``path``; None for a member that is not there."""
+    return _member(_container(document, path), path[-1], path)
+
+
+def _add(document: Any, path: Sequence[str], value: Any) -> None:
+    parent = _container(document, path)
     if isinstance(parent, dict):
-        parent[step] = value
-    elif isinstance(parent, list):
-        parent.insert(len(parent) if step == "-" else _index(step, len(parent)), value)
+        parent[path[-1]] = value
     else:
-        raise PatchFailed(f"cannot add to path /{'/'.join(path)}")
-    return document
+        last = len(parent)
+        parent.insert(last if path[-1] == "-" else _index(path[-1], last + 1), value)
 
 
 def _replace(document: Any, path: Sequence[str], value: Any) -> Any:
     if not path:
+        if not isinstance(value, dict | list):
+            raise PatchFailed("replace operation value must be object or array")
         return value
-    _get(document, path)
-    parent, step = _get(document, path[:-1]), path[-1]
-    if isinstance(parent, list):
-        parent[_index(step, len(parent) - 1)] = value
+    parent = _container(document, path)
+    if isinstance(parent, dict):
+        parent[path[-1]] = value
     else:
-        parent[step] = value
+        parent[_index(path[-1], len(parent))] = value
     return document
 
 
-def _remove(document: Any, path: Sequence[str]) -> tuple[Any, Any]:
-    if not path:
-        return None, document
-    removed = _get(document, path)
-    parent, step = _get(document, path[:-1]), path[-1]
+def _remove(document: Any, path: Sequence[str]) -> Any:
+    """Take out the value at ``path`` and return it."""
+    parent = _container(document, path)
     if isinstance(parent, list):
-        del parent[_index(step, len(parent) - 1)]
-    else:
-        del parent[step]
-    return document, removed
+        return parent.pop(_index(path[-1], len(parent)))
+    if path[-1] not in parent:
+        raise _missing(path)
+    return parent.pop(path[-1])

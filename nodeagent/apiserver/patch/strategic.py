@@ -1,19 +1,17 @@
 """Strategic merge patch: a merge patch that knows which lists are sets of named things.
 
-The rules for lists come from the kind's model (``registry.merge_keys``). Directives in the patch: ``$patch`` (replace,
+The rules for lists come from the kind's type (``typed.schema``). Directives in the patch: ``$patch`` (replace,
 delete), ``$retainKeys``, ``$deleteFromPrimitiveList/F``, ``$setElementOrder/F``. None is ever stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-import msgspec
+from nodeagent.apiserver.patch.go_format import go_format
+from nodeagent.apiserver.typed.schema import Field, ListOf, Struct
 
-from nodeagent.apiserver.registry.schema import Field, field_of
-
-Model = type[msgspec.Struct]
 Object = dict[str, Any]
 
 _PATCH: Final = "$patch"
@@ -23,25 +21,27 @@ _DROP: Final = "$deleteFromPrimitiveList/"
 
 
 class BadPatch(Exception):
-    """The patch itself makes no sense for this kind. ``missing_key``: an element without its merge key."""
+    """The patch itself makes no sense for this kind. ``fault``: ``format`` of a directive, its ``content``, or something that
+    the lists of this kind cannot be merged by (``merge``).
+    """
 
-    def __init__(self, message: str, *, missing_key: bool = False) -> None:
+    def __init__(self, message: str, fault: Literal["format", "content", "merge"]) -> None:
         super().__init__(message)
-        self.missing_key = missing_key
+        self.fault = fault
 
 
-def apply(document: Object, patch: Object, model: Model | None) -> Object:
-    """``document`` of kind ``model`` with ``patch`` merged in. Shares what did not change. Raises ``BadPatch``."""
-    return _merge_map(document, patch, model)
+def apply(document: Object, patch: Object, kind: Struct | None) -> Object:
+    """``document`` of type ``kind`` with ``patch`` merged in. Shares what did not change. Raises ``BadPatch``."""
+    return _merge_map(document, patch, kind)
 
 
-def _merge_map(target: Any, patch: Object, model: Model | None) -> Object:
+def _merge_map(target: Any, patch: Object, kind: Struct | None) -> Object:
     directive = patch.get(_PATCH)
     if directive == "delete":
         return {}
     result: Object = dict(target) if isinstance(target, dict) and directive != "replace" else {}
     if directive not in (None, "replace", "merge"):
-        raise BadPatch(f"Unknown patch type found: {directive}")
+        raise BadPatch(f"unknown patch type: {go_format(directive)} in map: {go_format(patch)}", "merge")
     retain = patch.get(_RETAIN)
     if retain is not None:
         _check_retained(retain, patch)
@@ -51,32 +51,49 @@ def _merge_map(target: Any, patch: Object, model: Model | None) -> Object:
             continue
         if key.startswith(_DROP):
             _drop_primitives(result, key.removeprefix(_DROP), value)
-        elif not key.startswith(_ORDER):
-            _merge_value(result, key, value, field_of(model, key), patch.get(_ORDER + key))
-    _reorder_untouched(result, patch, model)
+        elif key.startswith(_ORDER):
+            if not isinstance(value, list):
+                raise BadPatch("invalid patch format of setElementOrder list", "format")
+        else:
+            _merge_value(result, key, value, _field(kind, key), patch.get(_ORDER + key))
+    _reorder_untouched(result, patch, kind)
     return result
+
+
+def _field(kind: Struct | None, name: str) -> Field | None:
+    return kind.fields.get(name) if kind is not None else None
+
+
+def _merges(field: Field) -> bool:
+    return isinstance(field.type, ListOf) and "merge" in field.strategy
+
+
+def _element(field: Field) -> Struct | None:
+    return field.type.item if isinstance(field.type, ListOf) and isinstance(field.type.item, Struct) else None
 
 
 def _check_retained(retain: Any, patch: Object) -> None:
     if not isinstance(retain, list):
-        raise BadPatch("$retainKeys must be a list")
+        raise BadPatch("invalid patch format of retainKeys", "format")
     missing = [
         key for key, value in patch.items() if not key.startswith("$") and value is not None and key not in retain
     ]
     if missing:
-        raise BadPatch(f"the patch sets {', '.join(missing)}, which $retainKeys does not list")
+        raise BadPatch("patch content doesn't match retainKeys list", "content")
 
 
 def _merge_value(result: Object, key: str, value: Any, field: Field | None, order: Any) -> None:
     if value is None:
         result.pop(key, None)
     elif isinstance(value, dict):
-        result[key] = _merge_map(result.get(key), value, field.struct if field and not field.is_list else None)
-    elif isinstance(value, list) and field is not None and field.is_list and field.merge is not None:
+        result[key] = _merge_map(
+            result.get(key), value, field.type if field and isinstance(field.type, Struct) else None
+        )
+    elif isinstance(value, list) and field is not None and _merges(field):
         current = result.get(key)
         current = current if isinstance(current, list) else []
-        if field.merge.key:
-            result[key] = _merge_named(current, value, field.merge.key, field.struct, order)
+        if field.key:
+            result[key] = _merge_named(current, value, field.key, _element(field), order)
         else:
             result[key] = _merge_primitives(current, value, order)
     elif isinstance(value, list):
@@ -91,8 +108,10 @@ def _plain(value: Any) -> Any:
 
 
 def _drop_primitives(result: Object, field: str, values: Any) -> None:
+    if not isinstance(values, list):
+        raise BadPatch("invalid patch format of primitive list", "format")
     current = result.get(field)
-    if isinstance(current, list) and isinstance(values, list):
+    if isinstance(current, list):
         result[field] = [item for item in current if item not in values]
 
 
@@ -101,13 +120,15 @@ def _merge_primitives(current: Sequence[Any], added: Sequence[Any], order: Any) 
     return _ordered(merged, list(current), order, lambda item: item) if isinstance(order, list) else merged
 
 
-def _merge_named(current: Sequence[Any], patch: Sequence[Any], key: str, model: Model | None, order: Any) -> list[Any]:
+def _merge_named(current: Sequence[Any], patch: Sequence[Any], key: str, kind: Struct | None, order: Any) -> list[Any]:
     """Elements matched by ``key``. Without an order new ones come first, in the patch's order; old ones stay put."""
     elements = [item for item in patch if not (isinstance(item, dict) and item.get(_PATCH) == "replace")]
     for element in elements:
         _require_key(element, key)
+        if element.get(_PATCH) not in (None, "merge", "delete"):
+            raise BadPatch(f"unknown patch type: {go_format(element[_PATCH])} in map: {go_format(element)}", "merge")
     if len(elements) < len(patch):
-        return [_merge_map({}, element, model) for element in elements if element.get(_PATCH) != "delete"]
+        return [_merge_map({}, element, kind) for element in elements if element.get(_PATCH) != "delete"]
     for item in current:
         _require_key(item, key)
     gone = {_hashable(e[key]) for e in elements if e.get(_PATCH) == "delete"}
@@ -119,9 +140,9 @@ def _merge_named(current: Sequence[Any], patch: Sequence[Any], key: str, model: 
             continue
         index = positions.get(_hashable(element[key]))
         if index is None:
-            new.append(_merge_map({}, element, model))
+            new.append(_merge_map({}, element, kind))
         else:
-            kept[index] = _merge_map(kept[index], element, model)
+            kept[index] = _merge_map(kept[index], element, kind)
     if not isinstance(order, list):
         return [*new, *kept]
     wanted = [item.get(key) if isinstance(item, dict) else item for item in order]
@@ -131,10 +152,9 @@ def _merge_named(current: Sequence[Any], patch: Sequence[Any], key: str, model: 
 
 def _require_key(element: Any, key: str) -> None:
     if not isinstance(element, dict):
-        raise BadPatch(f"a list of objects with the key {key} has an element that is no object")
+        raise BadPatch(f"a list of objects with the key {key} has an element that is no object", "merge")
     if key not in element:
-        shown = " ".join(f"{name}:{element[name]}" for name in sorted(element))
-        raise BadPatch(f"map: map[{shown}] does not contain declared merge key: {key}", missing_key=True)
+        raise BadPatch(f"map: {go_format(element)} does not contain declared merge key: {key}", "merge")
 
 
 def _ordered(items: list[Any], live: Sequence[Any], order: Sequence[Any], key_of: Any) -> list[Any]:
@@ -156,17 +176,17 @@ def _ordered(items: list[Any], live: Sequence[Any], order: Sequence[Any], key_of
     return result
 
 
-def _reorder_untouched(result: Object, patch: Object, model: Model | None) -> None:
+def _reorder_untouched(result: Object, patch: Object, kind: Struct | None) -> None:
     """An order for a list that the patch does not otherwise touch."""
     for directive, order in patch.items():
         name = directive.removeprefix(_ORDER)
         if not directive.startswith(_ORDER) or name in patch or not isinstance(order, list):
             continue
-        field, current = field_of(model, name), result.get(name)
-        if field is None or field.merge is None or not isinstance(current, list):
+        field, current = _field(kind, name), result.get(name)
+        if field is None or not _merges(field) or not isinstance(current, list):
             continue
-        if field.merge.key:
-            result[name] = _merge_named(current, [], field.merge.key, field.struct, order)
+        if field.key:
+            result[name] = _merge_named(current, [], field.key, _element(field), order)
         else:
             result[name] = _merge_primitives(current, [], order)
 

@@ -4,20 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from lightkube.models import (
-    authentication_v1,
-    authorization_v1,
-    certificates_v1,
-    coordination_v1,
-    core_v1,
-    discovery_v1,
-    events_v1,
-    node_v1,
-    policy_v1,
-    scheduling_v1,
-    storage_v1,
-)
-
 from nodeagent.apiserver.registry.columns import cluster, config, pods, storage
 from nodeagent.apiserver.registry.event_view import to_core, to_events
 from nodeagent.apiserver.registry.resource import STATUS, SUBRESOURCE_WRITE, Resource, Subresource, View
@@ -41,7 +27,6 @@ _POD_FIELDS: Final = {
 PODS: Final = Resource(
     plural="pods",
     kind="Pod",
-    model=core_v1.Pod,
     short_names=("po",),
     categories=_ALL,
     selectable=_POD_FIELDS,
@@ -51,11 +36,9 @@ PODS: Final = Resource(
     graceful=True,
     subresources=(
         Subresource(name="attach", kind="PodAttachOptions", verbs=_CONNECT),
-        Subresource(name="binding", kind="Binding", verbs=("create",), model=core_v1.Binding),
+        Subresource(name="binding", kind="Binding", verbs=("create",), own_body=True),
         Subresource(name="ephemeralcontainers", verbs=SUBRESOURCE_WRITE, stored=True),
-        Subresource(
-            name="eviction", kind="Eviction", group="policy", version="v1", verbs=("create",), model=policy_v1.Eviction
-        ),
+        Subresource(name="eviction", kind="Eviction", group="policy", version="v1", verbs=("create",), own_body=True),
         Subresource(name="exec", kind="PodExecOptions", verbs=_CONNECT),
         Subresource(name="log", verbs=("get",)),
         Subresource(name="portforward", kind="PodPortForwardOptions", verbs=_CONNECT),
@@ -67,7 +50,6 @@ PODS: Final = Resource(
 NODES: Final = Resource(
     plural="nodes",
     kind="Node",
-    model=core_v1.Node,
     namespaced=False,
     short_names=("no",),
     selectable={"spec.unschedulable": ("spec", "unschedulable")},
@@ -82,7 +64,6 @@ NODES: Final = Resource(
 NAMESPACES: Final = Resource(
     plural="namespaces",
     kind="Namespace",
-    model=core_v1.Namespace,
     namespaced=False,
     short_names=("ns",),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
@@ -94,7 +75,6 @@ NAMESPACES: Final = Resource(
 EVENTS: Final = Resource(
     plural="events",
     kind="Event",
-    model=core_v1.Event,
     short_names=("ev",),
     selectable={
         **{f"involvedObject.{name}": ("involvedObject", name) for name in _INVOLVED},
@@ -111,7 +91,6 @@ EVENTS_V1: Final = Resource(
     plural="events",
     kind="Event",
     group="events.k8s.io",
-    model=events_v1.Event,
     short_names=("ev",),
     selectable={"reason": ("reason",), "type": ("type",)},
     aliases={
@@ -124,22 +103,21 @@ EVENTS_V1: Final = Resource(
 )
 
 _CORE: Final = (
-    Resource(plural="bindings", kind="Binding", model=core_v1.Binding, verbs=("create",), answered=True),
+    Resource(plural="bindings", kind="Binding", verbs=("create",), answered=True),
     Resource(
         plural="configmaps",
         kind="ConfigMap",
-        model=core_v1.ConfigMap,
         short_names=("cm",),
         table=config.CONFIG_MAPS,
     ),
     Resource(
         plural="endpoints",
         kind="Endpoints",
-        model=core_v1.Endpoints,
         singular="endpoints",
         short_names=("ep",),
         table=config.ENDPOINTS,
         create_on_update=True,
+        deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     ),
     EVENTS,
     NAMESPACES,
@@ -147,7 +125,6 @@ _CORE: Final = (
     Resource(
         plural="persistentvolumeclaims",
         kind="PersistentVolumeClaim",
-        model=core_v1.PersistentVolumeClaim,
         short_names=("pvc",),
         table=storage.CLAIMS,
         subresources=(STATUS,),
@@ -155,7 +132,6 @@ _CORE: Final = (
     Resource(
         plural="persistentvolumes",
         kind="PersistentVolume",
-        model=core_v1.PersistentVolume,
         namespaced=False,
         short_names=("pv",),
         table=storage.VOLUMES,
@@ -165,14 +141,12 @@ _CORE: Final = (
     Resource(
         plural="secrets",
         kind="Secret",
-        model=core_v1.Secret,
         selectable={"type": ("type",)},
         table=config.SECRETS,
     ),
     Resource(
         plural="serviceaccounts",
         kind="ServiceAccount",
-        model=core_v1.ServiceAccount,
         short_names=("sa",),
         table=config.SERVICE_ACCOUNTS,
         subresources=(
@@ -182,14 +156,13 @@ _CORE: Final = (
                 group="authentication.k8s.io",
                 version="v1",
                 verbs=("create",),
-                model=authentication_v1.TokenRequest,
+                own_body=True,
             ),
         ),
     ),
     Resource(
         plural="services",
         kind="Service",
-        model=core_v1.Service,
         short_names=("svc",),
         categories=_ALL,
         selectable={"spec.clusterIP": ("spec", "clusterIP"), "spec.type": ("spec", "type")},
@@ -200,12 +173,11 @@ _CORE: Final = (
 )
 
 
-def _review(kind: str, model: type, group: str, *, namespaced: bool = False) -> Resource:
+def _review(kind: str, group: str, *, namespaced: bool = False) -> Resource:
     return Resource(
         plural=kind.lower() + "s",
         kind=kind,
         group=group,
-        model=model,
         namespaced=namespaced,
         verbs=("create",),
         answered=True,
@@ -217,17 +189,16 @@ _AUTHZ: Final = "authorization.k8s.io"
 
 _GROUPS: Final = (
     EVENTS_V1,
-    _review("SelfSubjectReview", authentication_v1.SelfSubjectReview, _AUTHN),
-    _review("TokenReview", authentication_v1.TokenReview, _AUTHN),
-    _review("LocalSubjectAccessReview", authorization_v1.LocalSubjectAccessReview, _AUTHZ, namespaced=True),
-    _review("SelfSubjectAccessReview", authorization_v1.SelfSubjectAccessReview, _AUTHZ),
-    _review("SelfSubjectRulesReview", authorization_v1.SelfSubjectRulesReview, _AUTHZ),
-    _review("SubjectAccessReview", authorization_v1.SubjectAccessReview, _AUTHZ),
+    _review("SelfSubjectReview", _AUTHN),
+    _review("TokenReview", _AUTHN),
+    _review("LocalSubjectAccessReview", _AUTHZ, namespaced=True),
+    _review("SelfSubjectAccessReview", _AUTHZ),
+    _review("SelfSubjectRulesReview", _AUTHZ),
+    _review("SubjectAccessReview", _AUTHZ),
     Resource(
         plural="certificatesigningrequests",
         kind="CertificateSigningRequest",
         group="certificates.k8s.io",
-        model=certificates_v1.CertificateSigningRequest,
         namespaced=False,
         short_names=("csr",),
         selectable={"spec.signerName": ("spec", "signerName")},
@@ -238,30 +209,28 @@ _GROUPS: Final = (
         plural="leases",
         kind="Lease",
         group="coordination.k8s.io",
-        model=coordination_v1.Lease,
         table=cluster.LEASES,
         create_on_update=True,
+        unconditional_update=False,
     ),
     Resource(
         plural="endpointslices",
         kind="EndpointSlice",
         group="discovery.k8s.io",
-        model=discovery_v1.EndpointSlice,
         table=config.ENDPOINT_SLICES,
     ),
     Resource(
         plural="runtimeclasses",
         kind="RuntimeClass",
         group="node.k8s.io",
-        model=node_v1.RuntimeClass,
         namespaced=False,
         table=cluster.RUNTIME_CLASSES,
+        unconditional_update=False,
     ),
     Resource(
         plural="priorityclasses",
         kind="PriorityClass",
         group="scheduling.k8s.io",
-        model=scheduling_v1.PriorityClass,
         namespaced=False,
         short_names=("pc",),
         table=cluster.PRIORITY_CLASSES,
@@ -270,23 +239,22 @@ _GROUPS: Final = (
         plural="csidrivers",
         kind="CSIDriver",
         group="storage.k8s.io",
-        model=storage_v1.CSIDriver,
         namespaced=False,
         table=storage.CSI_DRIVERS,
+        unconditional_update=False,
     ),
     Resource(
         plural="csinodes",
         kind="CSINode",
         group="storage.k8s.io",
-        model=storage_v1.CSINode,
         namespaced=False,
         table=storage.CSI_NODES,
+        unconditional_update=False,
     ),
     Resource(
         plural="storageclasses",
         kind="StorageClass",
         group="storage.k8s.io",
-        model=storage_v1.StorageClass,
         namespaced=False,
         short_names=("sc",),
         table=storage.STORAGE_CLASSES,
@@ -295,10 +263,10 @@ _GROUPS: Final = (
         plural="volumeattachments",
         kind="VolumeAttachment",
         group="storage.k8s.io",
-        model=storage_v1.VolumeAttachment,
         namespaced=False,
         table=storage.ATTACHMENTS,
         subresources=(STATUS,),
+        unconditional_update=False,
     ),
 )
 

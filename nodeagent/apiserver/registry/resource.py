@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from nodeagent.apiserver.registry.table import NAME_AND_CREATED, TableView
 from nodeagent.apiserver.storage.stored import Index
 
@@ -20,14 +18,14 @@ SUBRESOURCE_WRITE = ("get", "patch", "update")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subresource:
     """A path below an object. ``kind`` "" is the parent's; ``group`` and ``version`` only where they are not the
-    parent's. ``stored``: reads and writes the parent object itself."""
+    parent's. ``stored``: reads and writes the parent object itself. ``own_body``: its bodies are objects of its kind."""
 
     name: str
     verbs: tuple[str, ...]
     kind: str = ""
     group: str | None = None
     version: str = ""
-    model: type[msgspec.Struct] | None = None
+    own_body: bool = False
     stored: bool = False
 
 
@@ -50,12 +48,12 @@ class Resource:
     ``selectable``: field label -> path in the object; ``metadata.name`` and ``metadata.namespace`` come by themselves.
     ``generation``: spec changes are counted in metadata.generation. ``graceful``: a delete waits for a grace period.
     ``create_on_update``: a PUT of what is not there creates it. ``status_on_create``: a create
-    may bring its status along. ``answered``: never stored, the create is a question.
+    may bring its status along. ``deprecation``: a warning that comes with every answer. ``unconditional_update``: a PUT
+    need not say which resourceVersion it replaces. ``answered``: never stored, the create is a question.
     """
 
     plural: str
     kind: str
-    model: type[msgspec.Struct]
     group: str = ""
     version: str = "v1"
     singular: str = ""
@@ -72,6 +70,8 @@ class Resource:
     create_on_update: bool = False
     status_on_create: bool = False
     answered: bool = False
+    deprecation: str = ""
+    unconditional_update: bool = True
     view: View | None = None
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -12,15 +12,29 @@ import yaml
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import protobuf
 from nodeagent.apiserver.objects.patch import Patch, PatchType
+from nodeagent.apiserver.rest import go_json
 from nodeagent.apiserver.rest.negotiation import JSON, PROTOBUF, YAML
+from nodeagent.apiserver.typed.scalars import Number
 
 MAX_BODY_BYTES: Final = 3 << 20
 MAX_ALIASES: Final = 64
+_JSON: Final = msgspec.json.Decoder(float_hook=Number)
+# what Go's encoder writes without an exponent
+_PLAIN_FLOAT: Final = 1e21
+_JSON_MEDIA: Final = frozenset(
+    {"", "application/json", "text/json", "application/json-patch+json", "application/merge-patch+json"}
+    | {"application/strategic-merge-patch+json"}
+)
+_SUMMARY_BYTES: Final = 30
+_TYPE_META: Final = (
+    r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+)
+_APPLY: Final = "application/apply-patch+yaml"
 _PATCHES: Final[dict[str, PatchType]] = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
     "application/strategic-merge-patch+json": "strategic",
-    "application/apply-patch+yaml": "apply",
+    _APPLY: "apply",
 }
 
 
@@ -28,18 +42,29 @@ def media_type(header: str) -> str:
     return header.partition(";")[0].strip().lower()
 
 
-def decode(data: bytes, content_type: str, *, strict: bool = False) -> Any:
-    """The value in a body; an empty body is ``{}``. ``strict`` refuses a key that comes twice.
+def decode(data: bytes, content_type: str, *, kind: str = "") -> Any:
+    """The object in a body; null is ``{}``, and so is an empty body where no ``kind`` is expected. Of a key that comes twice the
+    last is taken.
 
-    Raises ``ApiError``: 400 not decodable, 415 another media type.
+    Raises ``ApiError``: 400 no object, 415 another media type.
     """
-    if not data:
+    if not data and not kind:
         return {}
+    value = _value(data, content_type, kind=kind)
+    if value is not None and not isinstance(value, dict):
+        wrong = f"json: cannot unmarshal {go_json.kind_of(value)} into Go value of type {_TYPE_META}"
+        raise _unrecognized(data, kind, f"couldn't get version/kind; json parse error: {wrong}")
+    return {} if value is None else value
+
+
+def _value(data: bytes, content_type: str, *, kind: str) -> Any:
     match media_type(content_type):
         case "" | "application/json" | "text/json":
-            if strict:
-                _refuse_duplicates(data)
-            return decode_json(data)
+            try:
+                return _load(data)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                wrong = go_json.syntax_error(data) or str(error)
+                raise _unrecognized(data, kind, f"couldn't get version/kind; json parse error: {wrong}") from error
         case "application/yaml" | "text/yaml":
             return decode_yaml(data)
         case "application/vnd.kubernetes.protobuf":
@@ -49,11 +74,47 @@ def decode(data: bytes, content_type: str, *, strict: bool = False) -> Any:
     raise ApiError(415, "UnsupportedMediaType", message, details={})
 
 
-def decode_json(data: bytes) -> Any:
+def _load(data: bytes) -> Any:
+    """JSON as Go reads it: what is no Unicode in a text is U+FFFD there, and no error."""
     try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ApiError.bad_request(f"the object provided is unrecognized: {error}") from error
+        return _JSON.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        if go_json.syntax_error(data):
+            raise
+        try:
+            text = data.decode("utf-8", errors="replace")
+            return _unicode(json.loads(text, parse_float=Number, parse_constant=_no_json))
+        except ValueError as error:
+            raise msgspec.DecodeError(str(error)) from error
+
+
+def _no_json(word: str) -> Any:
+    raise ValueError(f"invalid character '{word[0]}' looking for beginning of value")
+
+
+def _unicode(value: Any) -> Any:
+    """Halves of surrogate pairs as U+FFFD, at any depth."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_unicode(inner) for inner in value]
+    if isinstance(value, dict):
+        return {_unicode(key): _unicode(inner) for key, inner in value.items()}
+    return value
+
+
+def _unrecognized(data: bytes, kind: str, why: str) -> ApiError:
+    expected = f" (must be of type {kind})" if kind else ""
+    return ApiError.bad_request(f"the object provided is unrecognized{expected}: {why} ({_summary(data)})")
+
+
+def _summary(data: bytes) -> str:
+    """The beginning of a body, as far as it helps to recognize it."""
+    if not data:
+        return "<empty>"
+    start = data[:_SUMMARY_BYTES]
+    shown = start.decode(errors="replace") if data.startswith(b"{") else start.hex()
+    return f"{shown} ..." if len(data) > _SUMMARY_BYTES else shown
 
 
 def decode_yaml(data: bytes) -> Any:
@@ -74,9 +135,25 @@ def _as_json(value: Any) -> Any:
         return {_key(key): _as_json(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_as_json(inner) for inner in value]
-    if value is None or isinstance(value, str | int | float):
+    if isinstance(value, float):
+        return _whole(value)
+    if value is None or isinstance(value, str | int):
         return value
     raise ApiError.bad_request(f"error converting YAML to JSON: a {type(value).__name__} has no form in JSON")
+
+
+def _whole(value: float) -> int | float:
+    """A number of which only the value is known: a whole one is an integer, however it was written."""
+    return int(value) if value.is_integer() and abs(value) < _PLAIN_FLOAT else float(value)
+
+
+def _values(value: Any) -> Any:
+    """Numbers as values instead of texts, at any depth."""
+    if isinstance(value, dict):
+        return {key: _values(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_values(inner) for inner in value]
+    return _whole(value) if isinstance(value, float) else value
 
 
 def _key(key: Any) -> str:
@@ -104,26 +181,71 @@ def decode_patch(data: bytes, content_type: str) -> Patch:
         raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
     if kind == "apply":
         return Patch(type="apply", content=decode_yaml(data))
-    if not data:
-        raise ApiError.bad_request("unexpected end of JSON input")
-    return Patch(type=kind, content=decode_json(data))
+    try:
+        content = _load(data)
+        # a strategic patch is carried out on values, the others on JSON texts
+        return Patch(type=kind, content=_values(content) if kind == "strategic" else content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        wrong = go_json.syntax_error(data) or str(error)
+        raise ApiError.bad_request(wrong if kind == "strategic" else f"error decoding patch: {wrong}") from error
 
 
-class _Twice(Exception):
-    pass
+def duplicate_fields(data: bytes, content_type: str) -> tuple[str, ...]:
+    """What comes more than once in a body. Of JSON the paths of fields, such as ``spec.containers[0].image``; of an applied
+    configuration lines such as ``line 3: key "image" already set in map``; () for other media."""
+    if media_type(content_type) == _APPLY:
+        return _repeated_keys(data)
+    if media_type(content_type) not in _JSON_MEDIA:
+        return ()
+    repeated = False
 
-
-def _refuse_duplicates(data: bytes) -> None:
-    def pairs(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    def notice(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
         found = dict(items)
-        if len(found) < len(items):
-            names = [name for name, _ in items]
-            raise _Twice(next(name for name in names if names.count(name) > 1))
+        repeated = repeated or len(found) < len(items)
         return found
 
     try:
-        json.loads(data, object_pairs_hook=pairs)
-    except _Twice as error:
-        raise ApiError.bad_request(f'strict decoding error: duplicate field "{error}"') from error
+        json.loads(data, object_pairs_hook=notice)
+        return tuple(dict.fromkeys(_repeated(json.loads(data, object_pairs_hook=_Pairs), ""))) if repeated else ()
     except (ValueError, RecursionError):
-        return  # reported by the decoder proper
+        return ()  # reported by the decoder proper
+
+
+def _repeated_keys(data: bytes) -> tuple[str, ...]:
+    try:
+        root = yaml.compose(data, Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        return ()  # reported by the decoder proper
+    found: list[str] = []
+    nodes = [root] if root is not None else []
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                if key.value in seen:
+                    found.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
+                seen.add(key.value)
+                nodes.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+    return tuple(sorted(found, key=lambda line: int(line[5:].partition(":")[0])))
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object with all that it says."""
+
+
+def _repeated(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for key, inner in value:
+            where = f"{path}.{key}" if path else key
+            if key in seen:
+                yield where
+            seen.add(key)
+            yield from _repeated(inner, where)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _repeated(inner, f"{path}[{index}]")

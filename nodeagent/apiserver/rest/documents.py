@@ -10,8 +10,10 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from nodeagent.apiserver.auth.authorizer import METRICS_PATH
 from nodeagent.apiserver.contract import TokenAuthority
 from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.metrics import ApiMetrics
 from nodeagent.apiserver.rest.discovery import Discovery, Document, aggregated_version
 from nodeagent.apiserver.rest.negotiation import JSON
 from nodeagent.apiserver.rest.openapi import OpenApi
@@ -41,8 +43,15 @@ def version(agent_version: str) -> dict[str, str]:
 
 class Documents:
     def __init__(
-        self, discovery: Discovery, openapi: OpenApi, tokens: TokenAuthority, issuer: str, agent_version: str
+        self,
+        discovery: Discovery,
+        openapi: OpenApi,
+        tokens: TokenAuthority,
+        issuer: str,
+        agent_version: str,
+        metrics: ApiMetrics,
     ) -> None:
+        self._metrics = metrics
         self._discovery = discovery
         self._openapi = openapi
         self._issuer = issuer
@@ -51,6 +60,10 @@ class Documents:
             "/openid/v1/jwks": tokens.jwks,
             "/.well-known/openid-configuration": self._openid,
         }
+
+    def counted(self, path: str) -> bool:
+        """Whether requests for a path are counted: those that are asked for all the time."""
+        return path in (*_HEALTH, METRICS_PATH, "/version")
 
     @cached_property
     def _v2(self) -> Document:
@@ -63,6 +76,9 @@ class Documents:
         path = path.rstrip("/") or "/"
         if path in _HEALTH or any(path.startswith(root + "/") for root in _HEALTH):
             return web.Response(text="ok", content_type="text/plain")
+        if path == METRICS_PATH:
+            body, content_type = self._metrics.exposition(http.headers.get("Accept", ""))
+            return web.Response(body=body, headers={"Content-Type": content_type})
         value = self._values.get(path)
         if value is not None:
             return respond_value(200, value(), negotiated(http, parse_query(http.rel_url.raw_query_string)))
@@ -74,7 +90,7 @@ class Documents:
         return document
 
     def _roots(self) -> set[str]:
-        return {"/api", "/api/v1", "/apis", *_HEALTH, "/openapi/v2", "/openapi/v3", "/version"}
+        return {"/api", "/api/v1", "/apis", *_HEALTH, METRICS_PATH, "/openapi/v2", "/openapi/v3", "/version"}
 
     def _openid(self) -> dict[str, object]:
         return {

@@ -15,9 +15,12 @@ from nodeagent.apiserver.auth.authorizer import Authorizer
 from nodeagent.apiserver.auth.identity import ANONYMOUS, Authenticator
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.metrics import ApiMetrics, Call
+from nodeagent.apiserver.objects.query import flag
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.rest.connect import Connections
+from nodeagent.apiserver.rest.decoding import media_type
 from nodeagent.apiserver.rest.documents import Documents
 from nodeagent.apiserver.rest.list_options import list_options
 from nodeagent.apiserver.rest.objects import ObjectVerbs
@@ -33,6 +36,19 @@ _CONNECT: Final = frozenset({"log", "exec", "attach", "portforward", "proxy"})
 _CREATE_TOO: Final = frozenset({"exec", "attach", "portforward"})
 _ON_COLLECTIONS: Final = frozenset({"create", "deletecollection", "list"})
 _WRITE_SECONDS: Final = 34.0
+_CLIENT_GONE: Final = 499
+_APPLY: Final = "application/apply-patch+yaml"
+_STREAMS: Final = frozenset({"exec", "attach", "portforward", "proxy"})
+_VERBS: Final = {
+    "get": "GET",
+    "list": "LIST",
+    "watch": "WATCH",
+    "create": "POST",
+    "update": "PUT",
+    "patch": "PATCH",
+    "delete": "DELETE",
+    "deletecollection": "DELETECOLLECTION",
+}
 _QUICK: Final = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
@@ -48,7 +64,9 @@ class Handler:
         questions: Questions,
         connections: Connections,
         documents: Documents,
+        metrics: ApiMetrics,
     ) -> None:
+        self._metrics = metrics
         self._registry = registry
         self._authenticator = authenticator
         self._authorizer = authorizer
@@ -58,8 +76,21 @@ class Handler:
         self._documents = documents
 
     async def __call__(self, http: web.BaseRequest) -> web.StreamResponse:
+        call = Call()
+        code, size = 0, None
         try:
-            return await self._handle(http)
+            response = await self._answer(http, call)
+            code = response.status
+            if isinstance(response, web.Response):
+                size = response.content_length
+            return response
+        finally:
+            # a watch that its client ends was answered long ago
+            self._metrics.end(call, code or (200 if call.long else _CLIENT_GONE), size)
+
+    async def _answer(self, http: web.BaseRequest, call: Call) -> web.StreamResponse:
+        try:
+            return await self._handle(http, call)
         except ApiError as error:
             return respond_error(error)
         except (asyncio.CancelledError, ConnectionError):
@@ -70,7 +101,7 @@ class Handler:
             log.exception("%s %s", http.method, http.path)
             return respond_error(ApiError.internal(f"{type(error).__name__}: {error}"))
 
-    async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, http: web.BaseRequest, call: Call) -> web.StreamResponse:
         user = self._user(http)
         raw_path = http.rel_url.raw_path
         target = parse(raw_path)
@@ -78,15 +109,25 @@ class Handler:
         if target is None:
             path = unquote(raw_path)
             verb = "get" if http.method in ("GET", "HEAD") else http.method.lower()
+            if verb == "get" and self._documents.counted(path):
+                call.verb, call.subresource = "GET", path
+                self._metrics.begin(call)
             self._authorize(Attributes(user=user, verb=verb, path=path))
             return self._documents.answer(http, path)
         resource = self._registry.find(target.group, target.version, target.plural)
-        verb = target.verb(http.method, watch=query.get("watch", ["false"])[-1] in ("true", "1", ""))
+        verb = target.verb(http.method, watch=bool(flag(query, "watch")))
+        if resource is not None and verb:
+            _describe(call, verb, target, resource, query, http.headers.get("Content-Type", ""))
+            self._metrics.begin(call)
         self._authorize_target(user, verb, target, resource, query)
         if resource is None:
             raise ApiError.no_such_resource()
-        request = Request(http=http, user=user, target=target, resource=resource, query=query)
-        return await self._dispatch(verb, request)
+        request = Request(http=http, user=user, target=target, resource=resource, query=query, call=call)
+        try:
+            return await self._dispatch(verb, request)
+        except ApiError as error:
+            error.warnings = (*request.warnings, *error.warnings)
+            raise
 
     def _user(self, http: web.BaseRequest) -> UserInfo:
         transport = http.transport
@@ -174,6 +215,24 @@ def _check_scope(verb: str, resource: Resource, target: Target) -> None:
             raise ApiError.no_such_resource()
         if verb not in ("list", "watch"):
             raise ApiError.method_not_allowed()
+
+
+def _describe(call: Call, verb: str, target: Target, resource: Resource, query: Query, content_type: str) -> None:
+    """What the metrics say of a request."""
+    subresource = resource.subresource(target.subresource) if target.subresource else None
+    connects = subresource is not None and target.subresource in _STREAMS
+    call.verb = "CONNECT" if connects else _VERBS[verb]
+    if verb == "patch" and media_type(content_type) == _APPLY:
+        call.verb = "APPLY"
+    call.group, call.version, call.resource = resource.group, resource.version, resource.plural
+    call.subresource = subresource.name if subresource else ""
+    call.component = "apiserver"
+    if target.name or verb == "create":
+        call.scope = "resource"
+    else:
+        call.scope = "namespace" if target.namespace else "cluster"
+    call.dry_run = "All" if "All" in query.get("dryRun", ()) else ""
+    call.long = verb == "watch" or connects or (target.subresource == "log" and bool(flag(query, "follow")))
 
 
 def _selectors_of(query: Query) -> Query:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from nodeagent.apiserver.errors import ApiError, FieldError, forbidden, not_supported
-from nodeagent.apiserver.objects.options import Query
+from nodeagent.apiserver.objects.query import Query, flag, number, text
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.selectors import FieldTerm, Selection, parse_fields, parse_labels
 from nodeagent.apiserver.storage.stored import Key
 
 META_VERSION: Final = "meta.k8s.io/v1"
-_TRUE: Final = frozenset({"true", "1", "True", "TRUE", "t", "T"})
-_FALSE: Final = frozenset({"", "false", "0", "False", "FALSE", "f", "F"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,26 +43,26 @@ class Continue:
 
 def list_options(query: Query, resource: Resource, namespace: str, name: str = "") -> ListOptions:
     """Raises ``ApiError`` 400 and 422. ``name``: of a watch on the path of a single object."""
-    fields = parse_fields(_last(query, "fieldSelector"), resource.field_labels, resource.aliases)
+    fields = parse_fields(text(query, "fieldSelector"), resource.field_labels, resource.aliases)
     if name:
         if any(t.field == "metadata.name" and t.equal and t.value != name for t in fields):
             raise ApiError.bad_request("field metadata.name does not match the name of the path")
         fields = (*fields, FieldTerm("metadata.name", name, True))
-    watch = _flag(query, "watch")
+    watch = bool(flag(query, "watch"))
     options = ListOptions(
         selection=Selection(
             namespace=namespace if resource.namespaced else "",
-            labels=parse_labels(_last(query, "labelSelector")),
+            labels=parse_labels(text(query, "labelSelector")),
             fields=fields,
         ),
-        revision=_revision(_last(query, "resourceVersion")),
-        match=_last(query, "resourceVersionMatch"),
-        limit=max(_number(query, "limit") or 0, 0),
-        continue_="" if watch else _last(query, "continue"),
+        revision=_revision(text(query, "resourceVersion")),
+        match=text(query, "resourceVersionMatch"),
+        limit=max(number(query, "limit") or 0, 0),
+        continue_="" if watch else text(query, "continue"),
         watch=watch,
-        bookmarks=_flag(query, "allowWatchBookmarks"),
-        initial_events=_flag(query, "sendInitialEvents"),
-        timeout_seconds=_number(query, "timeoutSeconds"),
+        bookmarks=bool(flag(query, "allowWatchBookmarks")),
+        initial_events=bool(flag(query, "sendInitialEvents")),
+        timeout_seconds=number(query, "timeoutSeconds"),
     )
     errors = _watch_rules(options, query) if watch else _list_rules(options, query)
     if errors:
@@ -79,15 +76,15 @@ def _list_rules(options: ListOptions, query: Query) -> list[FieldError]:
         errors.append(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     if options.match:
         if options.revision is None:
-            text = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-            errors.append(forbidden("resourceVersionMatch", text))
+            why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            errors.append(forbidden("resourceVersionMatch", why))
         if options.continue_:
             errors.append(forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden with continue token"))
         if options.match not in ("Exact", "NotOlderThan"):
             errors.append(not_supported("resourceVersionMatch", options.match, ("Exact", "NotOlderThan", "")))
         if options.match == "Exact" and options.revision == 0:
-            text = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-            errors.append(forbidden("resourceVersionMatch", text))
+            why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+            errors.append(forbidden("resourceVersionMatch", why))
     if options.continue_ and options.revision:
         errors.append(forbidden("resourceVersion", "specifying resource version is not allowed when using continue"))
     return errors
@@ -97,45 +94,22 @@ def _watch_rules(options: ListOptions, query: Query) -> list[FieldError]:
     errors = []
     if query.get("sendInitialEvents"):
         if options.match != "NotOlderThan":
-            text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            errors.append(forbidden("resourceVersionMatch", text))
+            why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            errors.append(forbidden("resourceVersionMatch", why))
     elif options.match:
-        text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        errors.append(forbidden("resourceVersionMatch", text))
+        why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        errors.append(forbidden("resourceVersionMatch", why))
+    if options.match and options.match != "NotOlderThan":
+        errors.append(not_supported("resourceVersionMatch", options.match, ("NotOlderThan",)))
     return errors
 
 
-def _last(query: Query, name: str) -> str:
-    values: Sequence[str] = query.get(name, ())
-    return values[-1] if values else ""
-
-
-def _flag(query: Query, name: str) -> bool:
-    text = _last(query, name)
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        # "?watch" without a value asks for a watch
-        return name == "watch" and bool(query.get(name)) and text == ""
-    raise ApiError.bad_request(f'invalid value for {name}: "{text}" is not a boolean')
-
-
-def _number(query: Query, name: str) -> int | None:
-    text = _last(query, name)
-    if not text:
+def _revision(stated: str) -> int | None:
+    if not stated:
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise ApiError.bad_request(f'invalid value for {name}: "{text}" is not a number') from None
-
-
-def _revision(text: str) -> int | None:
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit():
-        raise ApiError.bad_request(f"invalid resource version: {text}")
-    return int(text)
+    if not stated.isascii() or not stated.isdigit():
+        raise ApiError.bad_request(f"invalid resource version: {stated}")
+    return int(stated)
 
 
 def encode_continue(position: Continue) -> str:

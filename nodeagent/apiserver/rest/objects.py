@@ -8,13 +8,15 @@ import msgspec
 from aiohttp import web
 
 from nodeagent.apiserver.errors import ApiError, forbidden, required
+from nodeagent.apiserver.metrics import ApiMetrics
 from nodeagent.apiserver.objects.objects import Answer, Objects
-from nodeagent.apiserver.objects.options import delete_options, write_options
+from nodeagent.apiserver.objects.options import delete_options
+from nodeagent.apiserver.objects.query import flag, text
 from nodeagent.apiserver.rest.decoding import decode_patch
 from nodeagent.apiserver.rest.list_options import list_options
 from nodeagent.apiserver.rest.listing import list_objects
 from nodeagent.apiserver.rest.negotiation import JSON
-from nodeagent.apiserver.rest.request import NO_CACHE, Request, respond
+from nodeagent.apiserver.rest.request import NO_CACHE, Request, add_warnings, respond
 from nodeagent.apiserver.rest.watching import Watch
 from nodeagent.apiserver.storage.stored import Key
 
@@ -22,7 +24,8 @@ from nodeagent.apiserver.storage.stored import Key
 class ObjectVerbs:
     """One method per verb; each raises ``ApiError``."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, metrics: ApiMetrics) -> None:
+        self._metrics = metrics
         self._objects = objects
         self._store = objects.engine.store
 
@@ -50,18 +53,19 @@ class ObjectVerbs:
         stored = self._store.get(request.resource.storage, Key(request.namespace, request.target.name))
         if stored is None:
             raise ApiError.not_found(request.resource.id, request.target.name)
-        return respond(200, request.renderer().one(stored.data), request.form.media)
+        return respond(200, request.renderer().one(stored.data), request.form.media, warnings=request.warnings)
 
     def list(self, request: Request) -> web.Response:
         options = list_options(request.query, request.resource, request.namespace)
         items, metadata = list_objects(self._store, request.resource, options)
         body = request.renderer().many([item.data for item in items], metadata)
-        return respond(200, body, request.form.media)
+        return respond(200, body, request.form.media, warnings=request.warnings)
 
     async def watch(self, request: Request) -> web.StreamResponse:
         options = list_options(request.query, request.resource, request.namespace, request.target.name)
         watch = Watch(self._store, request.resource, options, request.renderer())
         response = web.StreamResponse(headers={"Content-Type": JSON, "Cache-Control": NO_CACHE})
+        add_warnings(response, request.warnings)
         response.enable_chunked_encoding()
         try:
             await response.prepare(request.http)
@@ -69,24 +73,25 @@ class ObjectVerbs:
             with contextlib.suppress(ConnectionError):
                 async for chunk in watch.lines():
                     await response.write(chunk)
+                    self._metrics.watched(request.call, chunk.count(b"\n"))
                 await response.write_eof()
         finally:
             watch.close()
         return response
 
     async def create(self, request: Request) -> web.Response:
-        options = write_options(request.query, "CreateOptions")
-        body = await request.body()
+        options = await request.write_options("CreateOptions")
+        body = await request.body(request.resource.kind)
         answer = await self._objects.create(request.resource, request.namespace, body, options, request.user)
         return self._respond(request, answer)
 
     async def update(self, request: Request, subresource: str | None) -> web.Response:
-        options = write_options(request.query, "UpdateOptions")
+        options = await request.write_options("UpdateOptions")
         answer = await self._objects.update(
             request.resource,
             request.namespace,
             request.target.name,
-            await request.body(),
+            await request.body(request.resource.kind),
             options,
             request.user,
             subresource,
@@ -94,12 +99,12 @@ class ObjectVerbs:
         return self._respond(request, answer)
 
     async def patch(self, request: Request, subresource: str | None) -> web.Response:
-        options = write_options(request.query, "PatchOptions")
+        options = await request.write_options("PatchOptions")
         change = decode_patch(await request.bytes(), request.http.headers.get("Content-Type", ""))
         errors = []
-        if change.type == "apply" and not options.field_manager:
+        if change.type == "apply" and not text(request.query, "fieldManager"):
             errors.append(required("fieldManager", "is required for apply patch"))
-        if request.last("force") and change.type != "apply":
+        if flag(request.query, "force") is not None and change.type != "apply":
             errors.append(forbidden("force", "may not be specified for non-apply patch"))
         if errors:
             raise ApiError.invalid("PatchOptions", "meta.k8s.io", "", errors)
@@ -126,11 +131,13 @@ class ObjectVerbs:
         selection = list_options(request.query, request.resource, request.namespace).selection
         deleted = await self._objects.delete_collection(request.resource, selection, options, request.user)
         metadata = {"resourceVersion": str(self._store.revision)}
-        return respond(200, request.renderer().many(deleted, metadata), request.form.media)
+        body = request.renderer().many(deleted, metadata)
+        return respond(200, body, request.form.media, warnings=request.warnings)
 
     def _respond(self, request: Request, answer: Answer) -> web.Response:
+        warnings = (*request.warnings, *answer.warnings)
         if answer.is_status:
             body = msgspec.json.format(answer.data, indent=2) if request.form.pretty else answer.data
-            return respond(answer.code, body, JSON, warnings=answer.warnings)
+            return respond(answer.code, body, JSON, warnings=warnings)
         body = request.renderer().one(answer.data)
-        return respond(answer.code, body, request.form.media, warnings=answer.warnings)
+        return respond(answer.code, body, request.form.media, warnings=warnings)

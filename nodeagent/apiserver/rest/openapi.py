@@ -1,4 +1,4 @@
-"""OpenAPI v3 documents generated from the models, one per group and version.
+"""OpenAPI v3 documents generated from the table of types, one per group and version. Descriptions are the models'.
 
 kubectl reads them to learn that the server validates fields (``fieldValidation`` of a patch operation), how to merge lists
 (``x-kubernetes-patch-*``), and what ``explain`` prints.
@@ -7,21 +7,28 @@ kubectl reads them to learn that the server validates fields (``fieldValidation`
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from lightkube.models import meta_v1
 
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.registry.resource import Resource, Subresource
-from nodeagent.apiserver.registry.schema import Field, fields_of, text_of
+from nodeagent.apiserver.registry.texts import text_of
 from nodeagent.apiserver.rest.discovery import Document
 from nodeagent.apiserver.rest.negotiation import JSON, PROTOBUF, YAML
 from nodeagent.apiserver.storage.stored import Object
-
-Model = type[msgspec.Struct]
+from nodeagent.apiserver.typed.schema import (
+    Field,
+    ListOf,
+    MapOf,
+    Scalar,
+    Struct,
+    Type,
+    struct,
+    struct_for,
+    table_digest,
+)
 
 _PATCH_TYPES: Final = (
     "application/apply-patch+yaml",
@@ -30,20 +37,18 @@ _PATCH_TYPES: Final = (
     "application/strategic-merge-patch+json",
 )
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1"
-_LEAVES: Final[Mapping[str, Object]] = {
+_SCALARS: Final[Mapping[str, Object]] = {
     "string": {"type": "string"},
-    "integer": {"type": "integer", "format": "int32"},
-    "boolean": {"type": "boolean"},
-    "number": {"type": "number"},
+    "int32": {"type": "integer", "format": "int32"},
+    "int64": {"type": "integer", "format": "int64"},
+    "bool": {"type": "boolean"},
+    "bytes": {"type": "string", "format": "byte"},
     "time": {"type": "string", "format": "date-time"},
     "micro-time": {"type": "string", "format": "date-time"},
     "quantity": {"oneOf": [{"type": "string"}, {"type": "number"}]},
     "int-or-string": {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
-    "any": {"type": "object"},
-    "map": {"type": "object", "additionalProperties": {"type": "string"}},
+    "json": {"type": "object"},
 }
-_QUANTITY_MAPS: Final = frozenset({"limits", "requests", "capacity", "allocatable", "overhead", "podFixed"})
-_INT64: Final = frozenset({"generation", "observedGeneration", "sizeBytes", "expirationSeconds"})
 _QUERY: Final[Mapping[str, str]] = {
     "dryRun": "string",
     "fieldManager": "string",
@@ -69,9 +74,9 @@ class OpenApi:
         return Document(body=msgspec.json.encode({"paths": paths}))
 
     def hash(self, path: str) -> str:
-        """Changes when the document does: it is made of the kinds and the release of the models."""
-        names = ",".join(r.id + "/" + r.model.__module__ for r in self._registry.resources if _root(r)[1:] == path)
-        return hashlib.sha512(f"{meta_v1.__name__}:{names}".encode()).hexdigest().upper()
+        """Changes when the document does: it is made of the kinds and the table of types."""
+        names = ",".join(r.id for r in self._registry.resources if _root(r)[1:] == path)
+        return hashlib.sha512(f"{table_digest()}:{names}".encode()).hexdigest().upper()
 
     def document(self, path: str) -> Document | None:
         """``/openapi/v3/PATH``; None when there is no such group version."""
@@ -91,11 +96,11 @@ def _document(resources: list[Resource]) -> Object:
     schemas: dict[str, Object] = {}
     paths: dict[str, Object] = {}
     for resource in resources:
-        _add_schema(resource.model, schemas, resource)
+        _add_schema(_kind_of(resource), schemas, resource)
         _add_list(resource, schemas)
         _add_paths(resource, paths, schemas)
-    _add_schema(meta_v1.Status, schemas)
-    _add_schema(meta_v1.DeleteOptions, schemas)
+    _add_schema(struct("meta.v1.Status"), schemas)
+    _add_schema(struct("meta.v1.DeleteOptions"), schemas)
     schemas[f"{_META}.Patch"] = {
         "description": "Patch is provided to give a concrete name and type to the Kubernetes PATCH request body.",
         "type": "object",
@@ -108,11 +113,9 @@ def _document(resources: list[Resource]) -> Object:
     }
 
 
-def schema_name(model: Model) -> str:
-    """``io.k8s.api.core.v1.Pod`` of ``lightkube.models.core_v1.Pod``."""
-    module = model.__module__.rpartition(".")[2]
-    group, _, version = module.rpartition("_")
-    return f"{_META}.{model.__name__}" if group == "meta" else f"io.k8s.api.{group}.{version}.{model.__name__}"
+def schema_name(kind: Struct) -> str:
+    """``io.k8s.api.core.v1.Pod`` of ``core.v1.Pod``."""
+    return f"{_META}.{kind.short}" if kind.name.startswith("meta.") else f"io.k8s.api.{kind.name}"
 
 
 def _reference(name: str) -> Object:
@@ -123,66 +126,81 @@ def _gvk(resource: Resource, kind: str = "") -> Object:
     return {"group": resource.group, "version": resource.version, "kind": kind or resource.kind}
 
 
-def _add_schema(model: Model, schemas: dict[str, Object], resource: Resource | None = None) -> str:
-    name = schema_name(model)
+def _kind_of(resource: Resource, sub: Subresource | None = None) -> Struct:
+    """The type of the resource, or of the bodies of one of its subresources."""
+    found = struct_for(resource.group_version, resource.kind)
+    if sub is not None and sub.own_body:
+        group = resource.group if sub.group is None else sub.group
+        found = struct_for(f"{group}/{sub.version or resource.version}".removeprefix("/"), sub.kind)
+    assert found is not None  # every served kind is in the table
+    return found
+
+
+def _add_schema(kind: Struct, schemas: dict[str, Object], resource: Resource | None = None) -> str:
+    name = schema_name(kind)
     if name in schemas:
         return name
-    text, fields = text_of(model), fields_of(model)
+    text = text_of(kind)
     schema: Object = {"type": "object"}
     schemas[name] = schema
     if text.description:
         schema["description"] = text.description
-    required = [field.name for field in fields.values() if field.required]
+    required = [field.name for field in kind.fields.values() if field.required]
     if required:
         schema["required"] = required
     schema["properties"] = {
-        field.name: _property(field, text.fields.get(field.name, ""), schemas) for field in fields.values()
+        field.name: _property(field, text.fields.get(field.name, ""), schemas) for field in kind.fields.values()
     }
+    if kind.atomic:
+        schema["x-kubernetes-map-type"] = "atomic"
     if resource is not None:
         schema["x-kubernetes-group-version-kind"] = [_gvk(resource)]
     return name
 
 
 def _property(field: Field, description: str, schemas: dict[str, Object]) -> Object:
-    single = field.struct is not None and not field.is_list
-    item = _item(field, schemas)
     found: Object = {"description": description} if description else {}
-    if field.is_list:
-        found |= {"type": "array", "items": item}
-    elif single:
+    if isinstance(field.type, Struct):
         # a reference stands alone: siblings of $ref are ignored
-        found |= {"allOf": [item], "default": {}}
+        found["allOf"] = [_type(field.type, schemas)]
+        if not field.pointer:
+            found["default"] = {}
     else:
-        found |= item
-    if field.merge is not None:
-        found["x-kubernetes-patch-strategy"] = field.merge.strategy
-        if field.merge.key:
-            found["x-kubernetes-patch-merge-key"] = field.merge.key
+        found |= _type(field.type, schemas)
+    if field.schema_default is not None:
+        found["default"] = field.schema_default
+    if field.strategy:
+        found["x-kubernetes-patch-strategy"] = ",".join(field.strategy)
+    if field.key:
+        found["x-kubernetes-patch-merge-key"] = field.key
     return found
 
 
-def _item(field: Field, schemas: dict[str, Object]) -> Object:
-    if field.struct is not None:
-        return _reference(_add_schema(field.struct, schemas))
-    leaf = dict(_LEAVES[field.leaf or "any"])
-    if field.leaf == "map" and field.name in _QUANTITY_MAPS:
-        leaf["additionalProperties"] = dict(_LEAVES["quantity"])
-    if field.leaf == "integer" and (field.name in _INT64 or re.search("Seconds$", field.name)):
-        leaf["format"] = "int64"
-    return leaf
+def _type(kind: Type, schemas: dict[str, Object]) -> Object:
+    match kind:
+        case Scalar():
+            return dict(_SCALARS[kind.name])
+        case Struct():
+            return _reference(_add_schema(kind, schemas))
+        case MapOf():
+            found: Object = {"type": "object", "additionalProperties": _type(kind.item, schemas)}
+            return found | ({"x-kubernetes-map-type": "atomic"} if kind.atomic else {})
+        case ListOf():
+            found = {"type": "array", "items": _type(kind.item, schemas), "x-kubernetes-list-type": kind.list_type}
+            return found | ({"x-kubernetes-list-map-keys": list(kind.keys)} if kind.keys else {})
 
 
 def _add_list(resource: Resource, schemas: dict[str, Object]) -> None:
     if "list" not in resource.verbs:
         return
-    meta = _add_schema(meta_v1.ListMeta, schemas)
-    schemas[schema_name(resource.model) + "List"] = {
+    meta = _add_schema(struct("meta.v1.ListMeta"), schemas)
+    schemas[schema_name(_kind_of(resource)) + "List"] = {
         "description": f"{resource.kind}List is a list of {resource.plural}.",
         "type": "object",
         "required": ["items"],
         "properties": {
             "apiVersion": {"type": "string"},
-            "items": {"type": "array", "items": _reference(schema_name(resource.model))},
+            "items": {"type": "array", "items": _reference(schema_name(_kind_of(resource)))},
             "kind": {"type": "string"},
             "metadata": {"allOf": [_reference(meta)], "default": {}},
         },
@@ -192,10 +210,10 @@ def _add_list(resource: Resource, schemas: dict[str, Object]) -> None:
 
 def _add_paths(resource: Resource, paths: dict[str, Object], schemas: dict[str, Object]) -> None:
     base = _root(resource) + ("/namespaces/{namespace}" if resource.namespaced else "") + f"/{resource.plural}"
-    whole, single = _reference(schema_name(resource.model)), _parameters(resource, name=True)
+    whole, single = _reference(schema_name(_kind_of(resource))), _parameters(resource, name=True)
     collection: Object = {"parameters": _parameters(resource)}
     if "list" in resource.verbs:
-        listed = _reference(schema_name(resource.model) + "List")
+        listed = _reference(schema_name(_kind_of(resource)) + "List")
         collection["get"] = _operation(resource, "list", None, listed)
     if "create" in resource.verbs:
         collection["post"] = _operation(resource, "post", whole, whole, "dryRun", "fieldManager", "fieldValidation")
@@ -203,7 +221,7 @@ def _add_paths(resource: Resource, paths: dict[str, Object], schemas: dict[str, 
     if "get" in resource.verbs:
         paths[base + "/{name}"] = {"parameters": single, **_object_operations(resource, resource.verbs, whole)}
     for sub in resource.subresources:
-        reference = _reference(_add_schema(sub.model, schemas)) if sub.model else whole
+        reference = _reference(_add_schema(_kind_of(resource, sub), schemas)) if sub.own_body else whole
         paths[f"{base}/{{name}}/{sub.name}"] = {
             "parameters": single,
             **_object_operations(resource, sub.verbs, reference, sub),

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from aiohttp import web
-from lightkube.models import authentication_v1
 
 from nodeagent.apiserver.auth.node import node_of
 from nodeagent.apiserver.contract import TokenAuthority
-from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.errors import ApiError, invalid
 from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.objects import Answer, Objects
-from nodeagent.apiserver.objects.options import write_options
+from nodeagent.apiserver.objects.options import WriteOptions
+from nodeagent.apiserver.objects.place import settle_namespace
 from nodeagent.apiserver.rest.negotiation import JSON
 from nodeagent.apiserver.rest.request import Request, respond, respond_value
 from nodeagent.apiserver.rest.reviews import Reviews
 from nodeagent.apiserver.storage.stored import Key, Object
+from nodeagent.apiserver.typed.encode import written_form
+from nodeagent.apiserver.typed.schema import struct_for
 
 TOKEN_REQUEST = "TokenRequest"
 
@@ -29,8 +31,9 @@ class Questions:
     async def answer(self, request: Request) -> web.Response:
         """Raises ``ApiError``."""
         resource, target = request.resource, request.target
-        options = write_options(request.query, "CreateOptions")
-        body = await request.body()
+        options = await request.write_options("CreateOptions")
+        subresource = resource.subresource(target.subresource) if target.subresource else None
+        body = await request.body(subresource.kind if subresource else resource.kind)
         match target.subresource or resource.plural:
             case "binding":
                 return _plain(await self._objects.bind(request.namespace, target.name, body, options, request.user))
@@ -43,15 +46,14 @@ class Questions:
             resource, request.namespace, target.name, request.user, dry_run=options.dry_run
         )
         if target.subresource == "token":
-            obj = self._token(request, accept_token(request, body, ctx), ctx)
+            obj = self._token(request, accept_token(request, body, ctx, options), ctx)
         elif self._reviews.answers(resource.kind) and not target.subresource:
-            obj = self._reviews.answer(resource, accept(resource, body, ctx, options.field_validation), request.user)
+            obj = self._reviews.answer(resource, accept(resource, body, ctx, options), request.user)
         else:
             raise ApiError.no_such_resource()
-        response = respond_value(201, obj, request.form)
-        for text in ctx.warnings:
-            response.headers.add("Warning", f'299 - "{text}"')
-        return response
+        kind = struct_for(obj["apiVersion"], obj["kind"])
+        answer = written_form(kind, obj) if kind else obj
+        return respond_value(201, answer, request.form, warnings=ctx.warnings)
 
     def _token(self, request: Request, asked: Object, ctx: Context) -> Object:
         node = node_of(request.user)
@@ -78,18 +80,22 @@ class Questions:
         raise ApiError.forbidden("serviceaccounts", ctx.name, why)
 
 
-def accept_token(request: Request, body: object, ctx: Context) -> Object:
+def accept_token(request: Request, body: object, ctx: Context, options: WriteOptions) -> Object:
     """The body as a TokenRequest."""
-    options = write_options(request.query, "CreateOptions")
-    return accept(
+    asked = accept(
         request.resource,
         body,
         ctx,
-        options.field_validation,
+        options,
         kind=TOKEN_REQUEST,
         group_version="authentication.k8s.io/v1",
-        model=authentication_v1.TokenRequest,
     )
+    settle_namespace(asked, ctx)
+    name = asked["metadata"].get("name")
+    if name and name != ctx.name:
+        wrong = invalid("metadata.name", name, "must match the service account name if specified")
+        raise ApiError.invalid(TOKEN_REQUEST, "authentication.k8s.io", ctx.name, [wrong])
+    return asked
 
 
 def _plain(answer: Answer) -> web.Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -12,11 +12,14 @@ from aiohttp import web
 
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.metrics import Call
+from nodeagent.apiserver.objects.options import WriteOptions, manager_of, write_options
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.rest.decoding import MAX_BODY_BYTES, decode
+from nodeagent.apiserver.rest.decoding import MAX_BODY_BYTES, decode, duplicate_fields
 from nodeagent.apiserver.rest.negotiation import JSON, Representation, negotiate
 from nodeagent.apiserver.rest.path import Target
 from nodeagent.apiserver.rest.rendering import IncludeObject, Renderer, serialize
+from nodeagent.apiserver.rest.warnings import warning_headers
 
 NO_CACHE: Final = "no-cache, private"
 
@@ -34,6 +37,7 @@ class Request:
     target: Target
     resource: Resource
     query: Mapping[str, Sequence[str]]
+    call: Call
     form: Representation = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,8 +48,9 @@ class Request:
         return self.target.namespace if self.resource.namespaced else ""
 
     @property
-    def strict(self) -> bool:
-        return self.query.get("fieldValidation", [""])[-1] == "Strict"
+    def warnings(self) -> Sequence[str]:
+        """What every answer about this resource says."""
+        return (self.resource.deprecation,) if self.resource.deprecation else ()
 
     def last(self, name: str) -> str:
         values = self.query.get(name)
@@ -64,9 +69,23 @@ class Request:
         except web.HTTPRequestEntityTooLarge as error:
             raise too_large() from error
 
-    async def body(self) -> Any:
-        """The decoded body. Raises ``ApiError`` 400, 413, 415."""
-        return decode(await self.bytes(), self.http.headers.get("Content-Type", ""), strict=self.strict)
+    async def body(self, kind: str = "") -> Any:
+        """The decoded body, an object of ``kind``; "" for one that may be missing. Raises ``ApiError`` 400, 413, 415."""
+        return decode(await self.bytes(), self._content_type, kind=kind)
+
+    async def write_options(self, kind: str) -> WriteOptions:
+        """The knobs of a write, with what its decoded body cannot tell, and who writes. Raises ``ApiError`` 413, 422."""
+        options = write_options(self.query, kind)
+        if not options.field_manager:
+            options = replace(options, field_manager=manager_of(self.http.headers.get("User-Agent", "")))
+        if options.field_validation == "Ignore":
+            return options
+        duplicates = duplicate_fields(await self.bytes(), self._content_type)
+        return replace(options, duplicates=duplicates) if duplicates else options
+
+    @property
+    def _content_type(self) -> str:
+        return self.http.headers.get("Content-Type", "")
 
     def renderer(self, resource: Resource | None = None) -> Renderer:
         include: IncludeObject = "Metadata"
@@ -92,22 +111,22 @@ def too_large() -> ApiError:
 
 def respond(code: int, body: bytes, media: str = JSON, *, warnings: Iterable[str] = ()) -> web.Response:
     response = web.Response(status=code, body=body, headers={"Content-Type": media, "Cache-Control": NO_CACHE})
-    for text in warnings:
-        response.headers.add("Warning", f'299 - "{_quoted(text)}"')
+    add_warnings(response, warnings)
     return response
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return "".join(letter if letter.isprintable() else " " for letter in escaped)
+def add_warnings(response: web.StreamResponse, warnings: Iterable[str]) -> None:
+    for header in warning_headers(warnings):
+        response.headers.add("Warning", header)
 
 
-def respond_value(code: int, value: Any, form: Representation) -> web.Response:
-    return respond(code, serialize(value, form), form.media)
+def respond_value(code: int, value: Any, form: Representation, *, warnings: Iterable[str] = ()) -> web.Response:
+    return respond(code, serialize(value, form), form.media, warnings=warnings)
 
 
 def respond_error(error: ApiError, *, pretty: bool = False) -> web.Response:
     body = msgspec.json.encode(error.status())
-    response = respond(error.code, msgspec.json.format(body, indent=2) if pretty else body)
+    text = msgspec.json.format(body, indent=2) if pretty else body
+    response = respond(error.code, text, warnings=error.warnings)
     response.headers.update(error.headers)
     return response

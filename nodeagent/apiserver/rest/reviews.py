@@ -34,7 +34,6 @@ class Reviews:
 
     def answer(self, resource: Resource, obj: Object, user: UserInfo) -> Object:
         """``obj`` has been accepted as being of ``resource``."""
-        obj["metadata"].setdefault("creationTimestamp", None)
         return {**obj, "status": self._kinds[resource.kind](resource, obj, user)}
 
     def _who_am_i(self, resource: Resource, obj: Object, user: UserInfo) -> Object:

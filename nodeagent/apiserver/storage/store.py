@@ -120,6 +120,9 @@ class Store:
     def resources(self) -> Iterable[str]:
         return tuple(self._committed)
 
+    def count(self, resource: str) -> int:
+        return len(self._committed.get(resource, {}))
+
     # reads of the newest state, for writers
 
     def head(self, resource: str, key: Key) -> Stored | None:

@@ -58,6 +58,9 @@ def disks(config: Config) -> list[Finding]:
     seen: set[int] = set()
     for path in (config.options.state_dir, config.options.root_dir):
         folder = _existing(path)
+        if not folder.is_dir():
+            findings.append(missing("resources", f"disk of {path}", f"{folder} is not a folder", "choose another path"))
+            continue
         device = folder.stat().st_dev
         if device in seen:
             continue

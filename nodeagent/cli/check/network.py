@@ -2,7 +2,7 @@
 
 import shutil
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import psutil
@@ -42,7 +42,7 @@ def examine_cni(config: Config) -> list[Finding]:
     return findings
 
 
-def _plugin(name: str, folders: list[str]) -> Finding:
+def _plugin(name: str, folders: Sequence[str]) -> Finding:
     path = shutil.which(name, path=":".join(folders))
     if path is not None:
         return found(_CNI, f"plugin {name}", path)

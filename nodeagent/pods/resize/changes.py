@@ -4,7 +4,7 @@ Pure. Which resources a container runs with is remembered when they are put in f
 the runtime's own figures speak. Source: facts/pod-lifecycle.md 4.7.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -12,6 +12,7 @@ import msgspec
 from lightkube.models.core_v1 import Container, Pod, ResourceRequirements
 
 from nodeagent.pods.model import Instance, Observed
+from nodeagent.pods.replacement import interrupted
 from nodeagent.pods.resize.allocation import (
     RESIZABLE,
     figure,
@@ -21,7 +22,7 @@ from nodeagent.pods.resize.allocation import (
     same_resources,
 )
 from nodeagent.pods.resize.decision import RESTART, restart_policy
-from nodeagent.pods.runtime_view import CREATED, RUNNING, newest
+from nodeagent.pods.runtime_view import RUNNING, newest
 from nodeagent.resources import quantity
 from nodeagent.resources.cgroup_values import (
     MIN_SHARES,
@@ -41,12 +42,13 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Actuated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is in force of a pod. `restarting`: container name -> id of the instance that is being replaced for a resize;
-    it starts again whatever the restart policy says, by this agent or the next one.
+    it starts again whatever the restart policy says, by this agent or the next one. `replacing`: likewise, for any other reason.
     """
 
     containers: Mapping[str, InForce] = {}
     pod: ResourceRequirements | None = None
     restarting: Mapping[str, str] = {}
+    replacing: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +81,14 @@ class LiveChange:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
     """What is left to do. `live`: memory before CPU, of each the decreases first. `restarts`: container ids that stop, or have
-    stopped, to start again. `pod`: the pod's own cgroup differs too.
+    stopped, to start again. `pod`: the pod's own cgroup differs too. `replacing`: what was stopped to start again for other
+    reasons, and is no part of the resize.
     """
 
     live: tuple[LiveChange, ...] = ()
     restarts: Mapping[str, str] = field(default_factory=dict)  # container name -> id
     pod: bool = False
+    replacing: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.live or self.restarts or self.pod)
@@ -93,7 +97,7 @@ class Due:
 def due(pod: Pod, observed: Observed, actuated: Actuated) -> Due:
     """`pod` holds its allocated resources. Containers that do not run get theirs when they start."""
     live: list[LiveChange] = []
-    restarts = dict(_interrupted(observed, actuated))
+    restarts = interrupted(observed, actuated.restarting)
     for container in resizable_containers(pod):
         instance = newest(observed, container.name)
         if instance is None or instance.status.state != RUNNING:
@@ -109,7 +113,8 @@ def due(pod: Pod, observed: Observed, actuated: Actuated) -> Due:
                 for name in changed
             )
     level = actuated.pod is not None and not same_resources(actuated.pod, pod_level(pod))
-    return Due(live=tuple(in_order(live)), restarts=restarts, pod=level)
+    replacing = interrupted(observed, actuated.replacing, stopped=True)
+    return Due(live=tuple(in_order(live)), restarts=restarts, pod=level, replacing=replacing)
 
 
 def in_order(changes: list[LiveChange]) -> list[LiveChange]:
@@ -141,19 +146,11 @@ def recollected(pod: Pod, observed: Observed, actuated: Actuated, host: HostLimi
                 found = container.resources or ResourceRequirements()
             if found is not None:
                 containers[container.name] = InForce(id=instance.status.id, resources=found)
-    restarting = dict(_interrupted(observed, actuated))
-    if containers == actuated.containers and restarting == actuated.restarting:
+    restarting = interrupted(observed, actuated.restarting)
+    replacing = interrupted(observed, actuated.replacing, stopped=True)
+    if (containers, restarting, replacing) == (actuated.containers, actuated.restarting, actuated.replacing):
         return actuated
-    return Actuated(containers=containers, pod=actuated.pod, restarting=restarting)
-
-
-def _interrupted(observed: Observed, actuated: Actuated) -> Iterator[tuple[str, str]]:
-    """(name, id to be replaced) of containers whose restart for a resize has begun, and whose next instance has not started."""
-    for name, id in actuated.restarting.items():
-        latest = newest(observed, name)
-        known = any(instance.status.id == id for instance in observed.instances)
-        if latest is not None and known and (latest.status.id == id or latest.status.state == CREATED):
-            yield name, id
+    return Actuated(containers=containers, pod=actuated.pod, restarting=restarting, replacing=replacing)
 
 
 def _from_runtime(pod: Pod, container: Container, instance: Instance, host: HostLimits) -> ResourceRequirements | None:

@@ -1,6 +1,6 @@
 """What a pod's supervisor asks of resizing, and the answer of a node that does not resize."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from lightkube.models.core_v1 import Pod, PodCondition, ResourceRequirements
@@ -25,8 +25,12 @@ class Resizing(Protocol):
         """Pod-level resources in force; None: those that are allocated."""
         ...
 
-    async def restarting(self, pod: Pod, due: Due) -> None:
-        """Record, before they are stopped, which containers are to start again."""
+    def in_force(self, uid: PodUID) -> Mapping[str, ResourceRequirements]:
+        """Container id -> the resources that it runs with, as far as they are known."""
+        ...
+
+    async def restarting(self, pod: Pod, due: Due, replacing: Mapping[str, str]) -> None:
+        """Record, before they are stopped, which containers are to start again: for the resize, and (name -> id) otherwise."""
         ...
 
     async def actuate(self, runtime: Runtime, pod: Pod, observed: Observed, due: Due) -> bool:
@@ -54,7 +58,10 @@ class NoResizing:
     def actual(self, pod: Pod) -> ResourceRequirements | None:
         return None
 
-    async def restarting(self, pod: Pod, due: Due) -> None:
+    def in_force(self, uid: PodUID) -> Mapping[str, ResourceRequirements]:
+        return {}
+
+    async def restarting(self, pod: Pod, due: Due, replacing: Mapping[str, str]) -> None:
         return
 
     async def actuate(self, runtime: Runtime, pod: Pod, observed: Observed, due: Due) -> bool:

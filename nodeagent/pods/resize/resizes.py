@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -37,6 +37,8 @@ from nodeagent.pods.resize.changes import Actuated, Due, InForce, LiveChange, du
 from nodeagent.pods.resize.checkpoint import Checkpoint
 from nodeagent.pods.resize.conditions import INFEASIBLE, NONE, ResizeConditions, read
 from nodeagent.pods.resize.decision import Admit, PendingResize, Refused, ResizeRules, decide, in_order
+from nodeagent.pods.resize.generations import Generations
+from nodeagent.pods.resize.generations import generation as generation_of
 from nodeagent.pods.spec import describe, uid_of
 from nodeagent.pods.steps.contract import PodEvents
 from nodeagent.resources.cgroup_values import HostLimits
@@ -86,6 +88,7 @@ class Resizes:
         self._wanted: dict[PodUID, Pod] = {}
         self._given: dict[PodUID, PodResources] = {}  # what is allocated, and on the disk if it was ever resized
         self._conditions: dict[PodUID, ResizeConditions] = {}
+        self._generations = Generations()
         self._pending: set[PodUID] = set()
         self._woken = asyncio.Event()
 
@@ -103,7 +106,8 @@ class Resizes:
     def seen(self, pod: Pod) -> Pod:
         """A pod as a source has it now; returned as it is allocated."""
         uid = uid_of(pod)
-        if uid not in self._wanted:
+        before = self._wanted.get(uid)
+        if before is None:
             self._conditions[uid] = read(pod.status.conditions if pod.status is not None else None)
         self._wanted[uid] = pod
         if is_static(pod):
@@ -111,15 +115,20 @@ class Resizes:
         given = self._given.get(uid)
         if given is None:
             return pod
-        if not same(resources_of(pod), given) or self._conditions[uid].pending is not None:
+        settled = same(resources_of(pod), given) and self._conditions[uid].pending is None
+        if not settled:
             self._pending.add(uid)
             self.wake()
-        return with_resources(pod, given)
+        self._generations.seen(pod, before, settled=settled)
+        return self._shown(pod, given)
+
+    def _shown(self, pod: Pod, given: PodResources) -> Pod:
+        return self._generations.shown(with_resources(pod, given))
 
     def current(self, uid: PodUID) -> Pod | None:
         """The newest pod of the source, as it is allocated."""
         pod, given = self._wanted.get(uid), self._given.get(uid)
-        return pod if pod is None or given is None else with_resources(pod, given)
+        return pod if pod is None or given is None else self._shown(pod, given)
 
     def admitted(self, pod: Pod) -> None:
         """The node takes the pod: it has what it asked for."""
@@ -127,6 +136,7 @@ class Resizes:
         if not is_static(pod) and uid not in self._given:
             self._given[uid] = resources_of(pod)
             self._allocated.set(uid, self._given[uid])
+            self._generations.admitted(pod)
         self.wake()
 
     def forget(self, uid: PodUID) -> None:
@@ -134,6 +144,7 @@ class Resizes:
         self._wanted.pop(uid, None)
         self._given.pop(uid, None)
         self._conditions.pop(uid, None)
+        self._generations.forget(uid)
         self._pending.discard(uid)
         self._allocated.remove(uid)
         self._actuated.remove(uid)
@@ -193,7 +204,7 @@ class Resizes:
             agreed.append((resize.wanted, given))
         if not agreed:
             return
-        self._note_pods_in_force(agreed)
+        self._note_in_force(agreed)
         try:
             await self._allocated.flush()
         except OSError as error:
@@ -219,7 +230,7 @@ class Resizes:
             given = self._given.get(uid)
             if given is None or same(resources_of(wanted), given):
                 self._pending.discard(uid)
-                self._set(uid, dataclasses.replace(self._conditions.get(uid, NONE), pending=None))
+                self._set(wanted, dataclasses.replace(self._conditions.get(uid, NONE), pending=None))
                 continue
             pending = self._conditions.get(uid, NONE).pending
             since = pending.lastTransitionTime if pending is not None else None
@@ -227,11 +238,12 @@ class Resizes:
         return found
 
     def _agree(self, pod: Pod, given: PodResources) -> None:
-        uid, generation = uid_of(pod), _generation(pod)
+        uid, generation = uid_of(pod), generation_of(pod)
         if uid not in self._wanted:
             self._allocated.remove(uid)  # it went while this was written
             return
         self._given[uid] = given
+        self._generations.decide(pod)
         conditions = dataclasses.replace(self._conditions.get(uid, NONE), pending=None)
         self._conditions[uid] = conditions.with_in_progress(generation, self._now())
         if same(resources_of(self._wanted[uid]), given):
@@ -244,10 +256,10 @@ class Resizes:
 
     def _put_off(self, resize: PendingResize, refused: Refused) -> None:
         pod = resize.wanted
-        uid, generation = uid_of(pod), _generation(pod)
+        uid, generation = uid_of(pod), generation_of(pod)
         old = self._conditions.get(uid, NONE)
         new = old.with_pending(refused.condition, refused.message, generation, self._now())
-        self._set(uid, new)
+        self._set(pod, new)
         before = (old.pending.reason, old.pending.observedGeneration) if old.pending is not None else None
         if before == (refused.condition, generation or None):
             return
@@ -255,8 +267,11 @@ class Resizes:
         text = messages.pending(pod, generation, refused.reason, refused.message)
         self._events.event(pod, "Warning", reason, text)
 
-    def _set(self, uid: PodUID, conditions: ResizeConditions) -> None:
-        if self._conditions.get(uid, NONE) != conditions:
+    def _set(self, pod: Pod, conditions: ResizeConditions) -> None:
+        """The answer to what this pod asks for is that it gets nothing new."""
+        uid = uid_of(pod)
+        news = self._generations.decide(pod)
+        if news or self._conditions.get(uid, NONE) != conditions:
             self._conditions[uid] = conditions
             self._changed(uid)
 
@@ -286,7 +301,7 @@ class Resizes:
             self._actuated.set(uid, known)
         found = due(pod, observed, known)
         if found and in_progress is None:
-            self._conditions[uid] = conditions.with_in_progress(_generation(pod), self._now())
+            self._conditions[uid] = conditions.with_in_progress(generation_of(pod), self._now())
         elif not found and in_progress is not None:
             self._conditions[uid] = dataclasses.replace(conditions, in_progress=None)
             generation = in_progress.observedGeneration or 0
@@ -307,11 +322,24 @@ class Resizes:
         )
         return merged(everything, known.pod)
 
-    async def restarting(self, pod: Pod, due: Due) -> None:
+    def in_force(self, uid: PodUID) -> Mapping[str, ResourceRequirements]:
+        known = self._actuated.get(uid) or _NOTHING
+        return {item.id: item.resources for item in known.containers.values() if item.id}
+
+    async def restarting(self, pod: Pod, due: Due, replacing: Mapping[str, str]) -> None:
         uid = uid_of(pod)
         known = self._actuated.get(uid) or _NOTHING
-        self._actuated.set(uid, msgspec.structs.replace(known, restarting=dict(due.restarts)))
-        await self._actuated.flush()
+        others = {**known.replacing, **replacing}
+        self._actuated.set(
+            uid, msgspec.structs.replace(known, restarting=dict(due.restarts), replacing=_without(others, due.restarts))
+        )
+        try:
+            await self._actuated.flush()
+        except OSError as error:
+            if due.restarts:
+                raise
+            # a probe's verdict does not wait for a disk; an agent that ended now would take the exit for the container's own
+            log.warning("pod %s: cannot record that containers are replaced: %s", describe(pod), error)
 
     async def actuate(self, runtime: Runtime, pod: Pod, observed: Observed, due: Due) -> bool:
         def done(change: LiveChange) -> None:
@@ -337,7 +365,7 @@ class Resizes:
         self._actuated.set(uid_of(pod), msgspec.structs.replace(known, containers=containers))
 
     def _failed(self, pod: Pod, message: str) -> None:
-        uid, generation = uid_of(pod), _generation(pod)
+        uid, generation = uid_of(pod), generation_of(pod)
         old = self._conditions.get(uid, NONE)
         new = old.with_error(message, generation, self._now())
         log.warning("pod %s: resize: %s", describe(pod), message)
@@ -356,23 +384,36 @@ class Resizes:
         made = {name: InForce(resources=given.containers[name]) for name in names if name in given.containers}
         if not made and known.pod is not None:
             return
-        restarting = {name: id for name, id in known.restarting.items() if name not in made}
-        level = known.pod or pod_level(pod)
-        self._actuated.set(uid, Actuated(containers={**known.containers, **made}, pod=level, restarting=restarting))
+        self._actuated.set(
+            uid,
+            Actuated(
+                containers={**known.containers, **made},
+                pod=known.pod or pod_level(pod),
+                restarting=_without(known.restarting, made),
+                replacing=_without(known.replacing, made),
+            ),
+        )
         self.wake()
 
     def ended(self, uid: PodUID) -> None:
         self.wake()
 
-    def _note_pods_in_force(self, agreed: Iterable[tuple[Pod, PodResources]]) -> None:
-        """A pod whose cgroup nobody has recorded got it with what was allocated until now."""
+    def _note_in_force(self, agreed: Iterable[tuple[Pod, PodResources]]) -> None:
+        """Cgroups and containers of which nothing is recorded were made with what was allocated until now.
+
+        No runtime tells of a memory request: without this the new one would seem to be in force already.
+        """
         for pod, _ in agreed:
             uid = uid_of(pod)
             known, before = self._actuated.get(uid) or _NOTHING, self._given.get(uid)
-            if known.pod is None and before is not None:
-                level = pod_level(with_resources(pod, before))
-                self._actuated.set(uid, msgspec.structs.replace(known, pod=level))
+            if before is None:
+                continue
+            unknown = {name: InForce(resources=item) for name, item in before.containers.items()}
+            level = known.pod or pod_level(with_resources(pod, before))
+            self._actuated.set(
+                uid, msgspec.structs.replace(known, pod=level, containers={**unknown, **known.containers})
+            )
 
 
-def _generation(pod: Pod) -> int:
-    return (pod.metadata.generation if pod.metadata is not None else None) or 0
+def _without(found: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    return {name: id for name, id in found.items() if name not in names}

@@ -178,6 +178,9 @@ class Containers:
                 cri.CreateContainerRequest(pod_sandbox_id=sandbox_id, config=config, sandbox_config=sandbox_config)
             )
         except RuntimeFault as error:
+            await (
+                work.pod_ips.get()
+            )  # a sandbox that came to nothing takes the container along: that is told once, as its failure
             raise StartError("CreateContainerError", str(error)) from error
         self._event(work, kind, start.name, "Normal", "Created", "Container created")
         return answer.container_id

@@ -119,6 +119,22 @@ class Step(Protocol):
     async def undo(self, ending: Ending) -> None: ...
 
 
+class Gate(Protocol):
+    """What must hold before the steps of a pass begin. Asked in every pass, in the order of the list; the first that fails ends
+    the pass with its error, and none of the steps has run.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def deadline_seconds(self) -> float: ...
+
+    async def check(self, work: Work) -> None:
+        """Returns at once where it has nothing to say. Raises `engine.StepError`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodPaths:
     """Where a pod's files are on this node."""

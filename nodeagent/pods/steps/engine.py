@@ -1,5 +1,6 @@
 """Carry out a pass, and tear a pod down: every step gets its timing, log line, deadline and error report here.
 
+gates:     network, resource claims                  one after the other; what one refuses is not begun
 pass:      directories | cgroup | volumes | sandbox (network) | containers      side by side, joined by slots
 teardown:  containers, sandbox                       must succeed before
            volumes, cgroup, directories              in reverse order, all of them, errors collected
@@ -12,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from nodeagent.pods.slot import NotProvided
-from nodeagent.pods.steps.contract import Ending, Step, Work
+from nodeagent.pods.steps.contract import Ending, Gate, Step, Work
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,23 @@ def ignore_step(step: str, verb: str, seconds: float, error: BaseException | Non
 class StepEngine:
     """Runs steps. Stateless but for its observer; one serves all pods."""
 
-    def __init__(self, steps: Sequence[Step], observer: StepObserver = ignore_step) -> None:
+    def __init__(
+        self, steps: Sequence[Step], observer: StepObserver = ignore_step, *, gates: Sequence[Gate] = ()
+    ) -> None:
         self._steps = tuple(steps)
+        self._gates = tuple(gates)
         self._observer = observer
 
     async def carry_out(self, work: Work) -> list[Exception]:
-        """Run all steps side by side; return what failed, in the order of the steps. Cancellation reaches every step."""
+        """Run all steps side by side; return what failed, in the order of the steps. Cancellation reaches every step.
+
+        A gate that refuses is all that is returned.
+        """
+        for gate in self._gates:
+            try:
+                await self._timed(gate.name, "check", work.uid, functools.partial(self._check, gate, work))
+            except Exception as error:
+                return [error]
         tasks = [asyncio.create_task(self._run(step, work), name=f"{step.name} {work.uid}") for step in self._steps]
         try:
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
@@ -60,6 +72,15 @@ class StepEngine:
     async def release(self, ending: Ending) -> None:
         """Give back what the stopped pod held. Raises ExceptionGroup of what could not be given back."""
         await self._undo(ending, running=False)
+
+    async def _check(self, gate: Gate, work: Work) -> None:
+        try:
+            async with asyncio.timeout(gate.deadline_seconds):
+                await gate.check(work)
+        except TimeoutError as error:
+            raise StepError(
+                f"{gate.name}: no answer within {gate.deadline_seconds:g}s", event_reason="FailedSync"
+            ) from error
 
     async def _run(self, step: Step, work: Work) -> None:
         async def body() -> None:

@@ -5,15 +5,15 @@ from typing import Protocol
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.observation import LABEL_POD_UID
+from nodeagent.pods.runtime_view import is_host_network
 from nodeagent.pods.slot import NotProvided, Slot
 from nodeagent.pods.steps.contract import Ending, PodEvents, Work
 from nodeagent.pods.steps.engine import StepError
+from nodeagent.pods.steps.gates import Networks, network_not_ready
 from nodeagent.pods.steps.old_sandboxes import clear_away
 from proto import cri_pb2 as cri
-from runtimes.errors import RuntimeFault, Unavailable
+from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
-
-NETWORK_NOT_READY = "NetworkPluginNotReady"
 
 
 class SandboxConfigs(Protocol):
@@ -35,8 +35,9 @@ class Sandbox:
     deadline_seconds = 240.0  # the kubelet's deadline for RunPodSandbox
     runs_processes = True
 
-    def __init__(self, configs: SandboxConfigs, events: PodEvents) -> None:
+    def __init__(self, configs: SandboxConfigs, events: PodEvents, networks: Networks) -> None:
         self._configs = configs
+        self._networks = networks
         self._events = events
 
     def provides(self, work: Work) -> tuple[Slot[str] | Slot[tuple[str, ...]], ...]:
@@ -64,14 +65,11 @@ class Sandbox:
             work.pod_ips.set(await self._pod_ips(work, answer.pod_sandbox_id))
         except NotProvided:
             raise
-        except Unavailable as error:
-            if error.reason == NETWORK_NOT_READY:
-                text = f"container runtime network not ready: NetworkReady=false reason:{error.reason} message:{error}"
-                raise StepError(
-                    f"network is not ready: {text}", event_reason="NetworkNotReady", retry_seconds=1.0
-                ) from error
-            raise _creation_failed(error) from error
-        except (RuntimeFault, ValueError) as error:
+        except RuntimeFault as error:
+            # a network that went down since the gate was passed is what the runtime says of it, not what its errors look like
+            problem = "" if is_host_network(work.pod) else await self._networks.ask(work.runtime)
+            raise (network_not_ready(problem) if problem else _creation_failed(error)) from error
+        except ValueError as error:
             raise _creation_failed(error) from error
 
     async def undo(self, ending: Ending) -> None:

@@ -15,7 +15,7 @@ from runtimes.oci.images.contract import ImageConfig
 from runtimes.oci.spec import cdi, mac
 from runtimes.oci.spec.capabilities import container_capabilities
 from runtimes.oci.spec.devices import container_devices
-from runtimes.oci.spec.mounts import SandboxFiles, container_mounts
+from runtimes.oci.spec.mounts import MountPlan, SandboxFiles, container_mounts
 from runtimes.oci.spec.resources import CgroupFeatures, linux_resources
 from runtimes.oci.spec.seccomp import container_seccomp
 from runtimes.oci.users import User
@@ -51,12 +51,14 @@ class BundleInputs:
     namespaces: JoinedNamespaces
     sandbox_files: SandboxFiles
     sources: Mapping[int, Path]
+    declared: Mapping[str, Path]
     cgroups_path: str
     annotations: Mapping[str, str]
     runtime: OCIRuntimeConfig
     host: HostFacts
     cgroups: CgroupFeatures
     recursive_read_only: bool
+    read_only_superblocks: bool
     guest_hostname: bool  # the runtime has a kernel of its own, which no UTS namespace tells the name
 
 
@@ -67,9 +69,11 @@ def build(inputs: BundleInputs) -> Json:
         list(inputs.config.mounts),
         inputs.sandbox_files,
         inputs.sources,
+        inputs.declared,
         privileged=security.privileged,
         read_only_root=security.readonly_rootfs,
         recursive_read_only=inputs.recursive_read_only,
+        read_only_superblocks=inputs.read_only_superblocks,
     )
     process = _process(inputs)
     spec: Json = {
@@ -78,7 +82,7 @@ def build(inputs: BundleInputs) -> Json:
         "process": process,
         "mounts": plan.mounts,
         "annotations": {**inputs.annotations, **dict(inputs.runtime.annotations)},
-        "linux": _linux(inputs, frozenset(process["capabilities"]["bounding"]), plan.root_propagation),
+        "linux": _linux(inputs, frozenset(process["capabilities"]["bounding"]), plan),
     }
     if inputs.guest_hostname:
         spec["hostname"] = inputs.hostname
@@ -140,7 +144,7 @@ def cgroup_v1_paths() -> tuple[str, ...]:
     return (str(CGROUPS), *sorted(str(path) for path in CGROUPS.iterdir() if path.is_dir() and not path.is_symlink()))
 
 
-def _linux(inputs: BundleInputs, capabilities: frozenset[str], root_propagation: str) -> Json:
+def _linux(inputs: BundleInputs, capabilities: frozenset[str], plan: MountPlan) -> Json:
     config, security = inputs.config, inputs.config.linux.security_context
     devices, rules = container_devices(list(config.devices), privileged=security.privileged)
     linux: Json = {
@@ -151,13 +155,13 @@ def _linux(inputs: BundleInputs, capabilities: frozenset[str], root_propagation:
     }
     if not security.privileged:
         linux["maskedPaths"] = list(security.masked_paths)
-        linux["readonlyPaths"] = list(security.readonly_paths)
+        linux["readonlyPaths"] = [*security.readonly_paths, *plan.readonly_paths]
         if not inputs.cgroups.unified and not any(Path(mount.container_path) == CGROUPS for mount in config.mounts):
             linux["readonlyPaths"] += cgroup_v1_paths()
     if inputs.namespaces.users is not None:
         linux |= inputs.namespaces.users.oci()
-    if root_propagation:
-        linux["rootfsPropagation"] = root_propagation
+    if plan.root_propagation:
+        linux["rootfsPropagation"] = plan.root_propagation
     seccomp = container_seccomp(security, capabilities, inputs.runtime.seccomp_profile, inputs.host)
     if seccomp is not None:
         linux["seccomp"] = seccomp

@@ -1,4 +1,8 @@
-"""AppArmor profiles and SELinux labels: applied where the host has them, refused where it has not."""
+"""AppArmor profiles and SELinux labels, applied where the host has them.
+
+Where it has not, a named AppArmor profile is refused and SELinux options mean nothing, as with every other runtime: charts
+carry them for the hosts that have it.
+"""
 
 import logging
 from functools import cache
@@ -70,16 +74,22 @@ def _is_loaded(name: str) -> bool:
 
 
 def selinux_label(security: cri.LinuxContainerSecurityContext, host: HostFacts) -> str:
-    """ "user:role:type:level", or "" for none. Raises NotSupported."""
+    """ "user:role:type:level", or "" for none."""
     if not security.HasField("selinux_options"):
         return ""
     options = security.selinux_options
     if not any((options.user, options.role, options.type, options.level)):
         return ""
     if not host.selinux:
-        raise errors.NotSupported("SELinux options were given, but this host has no SELinux")
+        _say_unlabelled()
+        return ""
     if security.privileged:
         return ""
     return ":".join(
         (options.user or "system_u", options.role or "system_r", options.type or "container_t", options.level or "s0")
     )
+
+
+@cache
+def _say_unlabelled() -> None:
+    log.warning("SELinux options are ignored: this host has no SELinux")

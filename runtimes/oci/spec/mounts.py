@@ -10,6 +10,9 @@ from runtimes import errors
 
 Json = dict[str, Any]
 
+# what every container has there is not for an image to replace
+OWN_DESTINATIONS = frozenset(["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup"])
+
 _PROPAGATION = {
     cri.PROPAGATION_PRIVATE: "rprivate",
     cri.PROPAGATION_HOST_TO_CONTAINER: "rslave",
@@ -27,27 +30,36 @@ class SandboxFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountPlan:
-    """The bundle's mounts and root propagation ("" for the default)."""
+    """The bundle's mounts, root propagation ("" for the default), and what is made read-only once all is mounted."""
 
     mounts: list[Json]
     root_propagation: str
+    readonly_paths: tuple[str, ...] = ()
 
 
 def container_mounts(
     wanted: list[cri.Mount],
     sandbox: SandboxFiles,
     sources: Mapping[int, Path],
+    declared: Mapping[str, Path],
     *,
     privileged: bool,
     read_only_root: bool,
     recursive_read_only: bool,
+    read_only_superblocks: bool,
 ) -> MountPlan:
-    """`sources`: index in `wanted` -> where it is on the host, for images and mounts with mapped owners.
+    """`sources`: index in `wanted` -> where it is on the host, for images and mounts with mapped owners. `declared`: the
+    volumes of the image's own, container path -> host path.
+
+    `read_only_superblocks`: the runtime makes a file system read-only that is mounted so, not only the mount. A network
+    namespace has one sysfs: it must then be mounted writable in every container of the pod, for a privileged one to come.
 
     Raises InvalidArgument, NotSupported. Blocks: missing sources are made, as containerd does.
     """
     own = {str(Path(mount.container_path)) for mount in wanted}
-    mounts = [mount for mount in _kernel_mounts(privileged) if mount["destination"] not in own]
+    by_path = not privileged and read_only_superblocks
+    kernel = _kernel_mounts(sys_mode="rw" if privileged or by_path else "ro", cgroup_mode="rw" if privileged else "ro")
+    mounts = [mount for mount in kernel if mount["destination"] not in own]
     options = ["rbind", "rprivate", "ro" if read_only_root else "rw"]
     mounts += [
         {"source": str(source), "destination": path, "type": "bind", "options": options}
@@ -64,7 +76,11 @@ def container_mounts(
             }
         )
     propagation = ""
-    requested: list[Json] = []
+    requested: list[Json] = [
+        {"source": str(source), "destination": path, "type": "bind", "options": ["rbind", "rprivate", "rw"]}
+        for path, source in declared.items()
+        if path not in own
+    ]
     for index, mount in enumerate(wanted):
         requested.append(_bind(mount, sources.get(index), recursive_read_only))
         if mount.propagation == cri.PROPAGATION_BIDIRECTIONAL:
@@ -72,11 +88,14 @@ def container_mounts(
         elif mount.propagation == cri.PROPAGATION_HOST_TO_CONTAINER and not propagation:
             propagation = "rslave"
     requested.sort(key=lambda entry: len(Path(entry["destination"]).parts))  # stable: parents before what is in them
-    return MountPlan(mounts=mounts + requested, root_propagation=propagation)
+    return MountPlan(
+        mounts=mounts + requested,
+        root_propagation=propagation,
+        readonly_paths=("/sys",) if by_path and "/sys" not in own else (),
+    )
 
 
-def _kernel_mounts(privileged: bool) -> list[Json]:
-    sys_mode = "rw" if privileged else "ro"
+def _kernel_mounts(*, sys_mode: str, cgroup_mode: str) -> list[Json]:
     base = ["nosuid", "noexec", "nodev"]
     mounts: list[Json] = [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": base},
@@ -97,7 +116,7 @@ def _kernel_mounts(privileged: bool) -> list[Json]:
             "destination": "/sys/fs/cgroup",
             "type": "cgroup",
             "source": "cgroup",
-            "options": [*base, "relatime", sys_mode],
+            "options": [*base, "relatime", cgroup_mode],
         },
         {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": base},
     ]
@@ -116,8 +135,9 @@ def _bind(mount: cri.Mount, prepared: Path | None, recursive_read_only: bool) ->
             raise errors.NotSupported("this runtime has no recursive read-only mounts")
     source = prepared if prepared is not None else mount_source(mount)
     mode = "rro" if mount.recursive_read_only else "ro" if mount.readonly or mount.image.image else "rw"
-    # An image as a volume is data: the API promises that nothing in it runs (core/v1 ImageVolumeSource).
-    more = ["noexec", "nosuid", "nodev"] if mount.image.image else []
+    # Programs of an image run as they do from a container's own image, whatever the API's text says of noexec: the peers
+    # allow it and manifests rely on it. Device nodes have no use in a volume.
+    more = ["nodev"] if mount.image.image else []
     return {
         "source": str(source),
         "destination": mount.container_path,

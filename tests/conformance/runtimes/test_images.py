@@ -1,8 +1,11 @@
 """Images: from a registry into the store, by every name, into a container, and out again."""
 
 import asyncio
+import gzip
+import io
 import os
 import secrets
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -225,3 +228,91 @@ async def test_the_stores_file_system(runtime):
     assert os.path.isdir(usage.fs_id.mountpoint)
     assert usage.used_bytes.value > 100_000
     assert usage.inodes_used.value > 10
+
+
+async def test_volumes_that_an_image_declares(runtime, registry, folder):
+    """Each is a folder of the container's own, with the image's content, writable whatever the root is, and gone with it;
+    where the pod mounts something itself, that is there."""
+    places = {"/www": {}, "/etc/ssl/": {}, "/new/place": {}, "/mine": {}}
+    reference, _, _ = registry.push(f"volumes:{secrets.token_hex(4)}", Volumes=places)
+    pod = await runtime.run_sandbox()
+    (folder / "mine").mkdir()
+    (folder / "mine" / "given").write_text("")
+    pulled = await pull(runtime, reference)
+
+    async def launched(name):
+        config = runtime.container_config("sleep 1000", name=name)
+        config.image.image = pulled
+        config.linux.security_context.readonly_rootfs = True
+        config.mounts.add(host_path=str(folder / "mine"), container_path="/mine/")
+        return await runtime.launch(pod, config)
+
+    first, second = await launched("first"), await launched("second")
+    found = await runtime.sh(first, "cat /www/index.html; ls /mine; ls -ld /new/place /www; touch /x 2>&1 | wc -l")
+    lines = found.splitlines()
+    assert ("It runs" in lines[0], lines[1], lines[-1]) == (True, "given", "1")
+    assert [line.split()[0] for line in lines[2:4]] == ["drwxr-xr-x", "drwxr-xr-x"]
+    await runtime.sh(first, "echo changed > /www/index.html; touch /new/place/x /www/x /mine/x; cp /bin/busybox /www/")
+    assert await runtime.sh(first, "/www/busybox echo it runs; ls /www /new/place") == (
+        "it runs\n/new/place:\nx\n\n/www:\nbusybox\nindex.html\nx\n"
+    )
+    assert "It runs" in await runtime.sh(second, "cat /www/index.html; ls /new/place")
+    if runtime.can("declared volumes of any kind"):
+        figures = await runtime.service.container_stats(cri.ContainerStatsRequest(container_id=first))
+        assert figures.stats.writable_layer.used_bytes.value >= Path("/bin/busybox").stat().st_size
+    await runtime.service.stop_container(cri.StopContainerRequest(container_id=first, timeout=0))
+    await runtime.service.remove_container(cri.RemoveContainerRequest(container_id=first))
+    assert "It runs" in await runtime.sh(await launched("third"), "cat /www/index.html; ls /new/place")
+    assert sorted(path.name for path in (folder / "mine").iterdir()) == ["given", "x"]
+    assert not list(folder.rglob("declared/*/busybox")), "nothing is left of the first"
+
+
+@pytest.mark.parametrize("own_users", [False, True])
+async def test_declared_volumes_of_any_kind(runtime, demo_image, folder, own_users):
+    """A file, what links lead to and where they lead to nothing, names with odd characters; owners and modes are the
+    image's, for pods with users of their own as well."""
+    runtime.needs("declared volumes of any kind")
+    features = (await runtime.service.status(cri.StatusRequest())).runtime_handlers[0].features
+    if own_users and not features.user_namespaces:
+        pytest.skip(f"{runtime.name} has no user namespaces here")
+    links = {"link": "/www", "dangling": "/nowhere", "out": "../../../outside/x", "var/run": "/run"}
+    places = ["/own", "/link", "/dangling", "/out", "/var/run/x", "/dev/mine", "/a b:c,d"]
+    archive = folder / "image.tar"
+    build_odd(demo_image, archive, links, {path: {} for path in [*places, "/etc/passwd", "/proc", "/"]})
+    await runtime.images.import_archive(archive)
+    pod_config = runtime.sandbox_config()
+    listed_places = " ".join(f"'{path}'" for path in places)
+    script = f'for i in {listed_places}; do touch "$i/x" && ls "$i"; done'
+    config = runtime.container_config(f"{script}; echo >> /etc/passwd && echo written; stat -c '%a %u %g' /own")
+    config.image.image = "localhost/odd:1"
+    config.linux.security_context.readonly_rootfs = True
+    if own_users:
+        for security in (pod_config.linux.security_context, config.linux.security_context):
+            users = security.namespace_options.userns_options
+            users.mode = cri.POD
+            users.uids.add(host_id=200_000, container_id=0, length=65_536)
+            users.gids.add(host_id=200_000, container_id=0, length=65_536)
+    status, text = await runtime.run_in(await runtime.run_sandbox(pod_config), config)
+    expected = ["x", "index.html", *["x"] * 6, "written", "2750 1000 1001"]
+    assert (status.exit_code, text.splitlines()) == (0, expected)
+    await remove(runtime, "localhost/odd:1")
+
+
+def build_odd(demo_image, archive, links, volumes):
+    """The demo image with links and a folder of somebody's, as localhost/odd:1."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        for name, target in links.items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            tar.addfile(member)
+        member = tarfile.TarInfo("own")
+        member.type, member.mode, member.uid, member.gid = tarfile.DIRTYPE, 0o2750, 1000, 1001
+        tar.addfile(member)
+    plain = archive.with_name("plain.tar")
+    demo_image.build(plain, tag="localhost/odd:1")
+    with tarfile.open(plain) as tar:
+        blobs = {name: tar.extractfile(name).read() for name in tar.getnames() if name.startswith("blobs/")}
+    lowest = next(gzip.decompress(data) for data in blobs.values() if data.startswith(b"\x1f\x8b"))
+    config = {"Env": ["PATH=/bin:/usr/bin"], "Volumes": volumes}
+    demo_image.write_archive(archive, [lowest, layer.getvalue()], tag="localhost/odd:1", config=config)

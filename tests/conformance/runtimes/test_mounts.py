@@ -167,7 +167,7 @@ async def test_recursive_read_only(runtime, tmp_path):
 
 
 async def test_an_image_as_a_volume(runtime):
-    """An image, or a folder in it, is mounted read-only; links in it lead nowhere else."""
+    """An image, or a folder in it, is mounted read-only; links in it lead nowhere else; what is a program runs."""
     runtime.needs("image volumes")
     pod = await runtime.run_sandbox()
     config = runtime.container_config(
@@ -179,6 +179,14 @@ async def test_an_image_as_a_volume(runtime):
     )
     _, text = await runtime.run_in(pod, config)
     assert text.split() == ["root:x:0:", "<!doctype1"]
+    config = runtime.container_config(
+        "/tools/bin/busybox echo ran; /folder/busybox echo ran; touch /tools/x 2>&1 | wc -l", name="tools"
+    )
+    image = cri.ImageSpec(image=runtime.image_ref)
+    config.mounts.add(container_path="/tools", image=image, readonly=True)
+    config.mounts.add(container_path="/folder", image=image, image_sub_path="bin", readonly=True)
+    _, text = await runtime.run_in(pod, config)
+    assert text.split() == ["ran", "ran", "1"], "programs of an image run from a volume as well"
     config = runtime.container_config(name="missing")
     config.mounts.add(
         container_path="/part", image=cri.ImageSpec(image=runtime.image_ref), image_sub_path="no/such", readonly=True

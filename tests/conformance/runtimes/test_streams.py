@@ -77,14 +77,40 @@ async def test_exec_sync(runtime):
     assert killed.exit_code == 137
 
 
-async def test_exec_sync_times_out(runtime):
-    """Timeout after the seconds given, and the command is killed, with what it started."""
-    container_id = await running(runtime)
-    script = "sleep 7654 & sleep 8765" if runtime.can("execs end with their children") else "exec sleep 8765"
+@pytest.mark.parametrize(
+    "script",
+    [
+        "exec sleep 8765",
+        "sleep 8764 & sleep 8765",
+        "trap '' TERM INT HUP; (sleep 8763; touch /went-on) & sh -c 'sleep 8764; touch /went-on'; touch /went-on",
+        "(sh -c 'sleep 8763; true' &) ; sleep 8765",
+    ],
+    ids=["alone", "with a child", "deaf to signals", "with an orphan"],
+)
+async def test_exec_sync_times_out(runtime, script):
+    """Timeout after the seconds given; by then the command is gone, with all it started, and nothing of it went on."""
+    if script != "exec sleep 8765":
+        runtime.needs("execs end with their children")
+    if "(sh" in script:
+        runtime.needs("orphans of execs")
+    container_id = await running(runtime, "while :; do sleep 0.1; done")
     with pytest.raises(errors.Timeout):
         await runtime.exec(container_id, "/bin/sh", "-c", script, timeout=1)
+    assert "876" not in await runtime.sh(container_id, "ps -o pid,args")
+    assert await runtime.sh(container_id, "ls / | grep -c went-on || true") == "0\n"
 
-    await processes(runtime, container_id, "8765", there=False)
+
+async def test_a_cancelled_exec(runtime):
+    """Whoever stops waiting for a command ends it, as its time-out would."""
+    runtime.needs("execs end with their client")
+    container_id = await running(runtime, "while :; do sleep 0.1; done")
+    waiting = asyncio.create_task(runtime.exec(container_id, "/bin/sh", "-c", "sleep 8766; touch /went-on"))
+    await processes(runtime, container_id, "sleep 8766", there=True)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert "8766" not in await runtime.sh(container_id, "ps -o args")
+    assert await runtime.sh(container_id, "ls / | grep -c went-on || true") == "0\n"
 
 
 async def test_exec_of_a_missing_command(runtime):
@@ -208,7 +234,7 @@ async def test_closing_an_exec_kills_the_command(runtime):
         await processes(runtime, container_id, "sleep 9753", there=True)
         await session.close()
         await session.close()
-        await processes(runtime, container_id, "sleep 9753", there=False)
+        assert "sleep 9753" not in await runtime.sh(container_id, "ps -o args")
 
 
 async def test_an_exec_ends_with_its_container(runtime):

@@ -79,6 +79,24 @@ def test_a_pod_runs_on_containerd(node: NodeUnderTest, daemon: Containerd) -> No
     eventually(lambda: not any("shim" in leak for leak in daemon.leaks()), "no shim is left")
 
 
+def test_a_containerd_without_a_network(node: NodeUnderTest, daemon: Containerd) -> None:
+    """Its pods wait with NetworkNotReady, in its words, and start when its network is there; the engine's pods do not care."""
+    configuration = daemon.directory / "cni" / "10-test.conflist"
+    text = configuration.read_text()
+    configuration.unlink()
+    eventually(lambda: handlers_condition(node)[0] == "False", "the condition of the handlers")
+    guest = pod_object("unconnected", "sleep", "1000", runtimeClassName="containerd")
+    node.apply(guest, pod_object("native", "sleep", "1000"))
+    message = node.event_when("unconnected", "NetworkNotReady")
+    expected = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:"
+    assert message.startswith(f"network is not ready: {expected}")
+    node.running("native")
+    assert node.pod("unconnected")["status"]["phase"] == "Pending"
+    configuration.write_text(text)
+    node.running("unconnected")
+    eventually(lambda: handlers_condition(node)[0] == "True", "the condition of the handlers")
+
+
 def test_containerd_is_killed_and_comes_back(node: NodeUnderTest, daemon: Containerd) -> None:
     """Meanwhile its pod keeps its state, the node says that the runtime is down, the engine's pods come and go; afterwards
     all is ready, the pod is the same, and new pods start."""

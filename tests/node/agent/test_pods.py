@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 from node_under_test import NodeUnderTest, eventually, is_ready, pod_object
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-pods")]
@@ -169,9 +170,19 @@ def test_an_image_that_cannot_be_pulled_backs_off(node: NodeUnderTest) -> None:
     assert "Error: ErrImagePull" in failures
 
 
-def test_an_unknown_runtime_class_is_named_with_the_handlers_that_exist(node: NodeUnderTest) -> None:
-    """The pod stays Pending, and its event tells the class and the node's handlers."""
-    node.apply(pod_object("classless", runtimeClassName="nope"))
+def test_a_runtime_class_that_went_away_is_named_with_the_handlers_that_exist(node: NodeUnderTest) -> None:
+    """A pod whose class is deleted between its admission and its start stays Pending, and its event tells the class and the
+    node's handlers; a new pod of that class is refused."""
+    kind = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass"}
+    node.apply({**kind, "metadata": {"name": "nope"}, "handler": "runc"})
+    node.apply(pod_object("classless", runtimeClassName="nope", schedulingGates=[{"name": "test/wait"}]))
+    node.kubectl("delete", "runtimeclass", "nope")
+    late = yaml.safe_dump(pod_object("late", runtimeClassName="nope"))
+    refused = node.kubectl("apply", "-f", "-", stdin=late, check=False)
+    assert 'pods "late" is forbidden: pod rejected: RuntimeClass "nope" not found' in refused
+    node.kubectl(
+        "patch", "pod", "classless", "--type=json", "-p", '[{"op": "remove", "path": "/spec/schedulingGates"}]'
+    )
     message = node.event_when("classless", "FailedCreatePodSandBox")
     assert message.startswith('Failed to create pod sandbox: RuntimeClass "nope" not found; handlers of this node: ')
     assert "runc" in message

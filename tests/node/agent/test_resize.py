@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from containerd_under_test import Containerd, containerd
 from node_under_test import NodeUnderTest, eventually, import_image, make_node, pod_object
+from watching import every_change
 
 pytestmark = pytest.mark.node
 
@@ -154,6 +155,68 @@ def test_a_container_restarts_where_its_policy_says_so(node: NodeUnderTest) -> N
     assert ("Killing", "Container c resize requires restart") in node.events("picky")
     assert pod["status"]["phase"] == "Running"
     delete(node, "picky")
+
+
+@pytest.mark.parametrize(
+    ("kind", "resource"), [("containers", "memory"), ("containers", "cpu"), ("initContainers", "memory")]
+)
+def test_one_status_describes_one_moment(node: NodeUnderTest, kind: str, resource: str) -> None:
+    """Requests alone, RestartContainer, there and back: a watcher sees the new generation only together with the allocation and
+    PodResizeInProgress, sees what is in force change only with the restart, and finds the right count when it is over."""
+    name = f"moment-{'init' if kind == 'initContainers' else 'main'}-{resource}"
+    body = pod_object(name, "sh", "-c", IDLE, restartPolicy="OnFailure" if kind == "containers" else "Always")
+    sizes = {"memory": ("20Mi", "30Mi"), "cpu": ("100m", "200m")}[resource]
+    first = body["spec"]["containers"][0]
+    resized = {**first, "name": "r", "resources": {"requests": {"cpu": "100m", "memory": "20Mi"}}}
+    resized["resizePolicy"] = [{"resourceName": resource, "restartPolicy": "RestartContainer"}]
+    if kind == "initContainers":
+        resized["restartPolicy"] = "Always"
+        body["spec"]["initContainers"] = [resized]
+    else:
+        body["spec"]["containers"].append(resized)
+    node.apply(body)
+    node.running(name)
+
+    def found(pod: dict[str, Any]) -> dict[str, Any]:
+        lists = pod["status"].get("containerStatuses", []) + pod["status"].get("initContainerStatuses", [])
+        return next(item for item in lists if item["name"] == "r")
+
+    def over(pod: dict[str, Any], generation: int, figure: str) -> bool:
+        status = found(pod)
+        return (
+            pod["status"]["observedGeneration"] == generation
+            and not in_progress(pod)
+            and not pending(pod)
+            and status["allocatedResources"][resource] == status["resources"]["requests"][resource] == figure
+        )
+
+    with every_change(node, name) as seen:
+        for count, after in enumerate((sizes[1], sizes[0], sizes[1]), start=1):
+            patch = {"spec": {kind: [{"name": "r", "resources": {"requests": {resource: after}}}]}}
+            node.kubectl("patch", "pod", name, "--subresource", "resize", "--patch", json.dumps(patch))
+            generation = count + 1
+            pod = node.pod_when(name, lambda pod, g=generation, a=after: over(pod, g, a))  # type: ignore[misc]
+            assert (found(pod)["restartCount"], "running" in found(pod)["state"]) == (count, True)
+            assert pod["status"]["resources"]["requests"][resource] == after
+        versions = eventually(
+            lambda: made if (made := seen())[-1]["status"] == pod["status"] else [], "the last change"
+        )
+    for version in versions:
+        status, generation = found(version), version["status"]["observedGeneration"]
+        count = generation - 1
+        if not count:
+            continue
+        before, after = sizes if count % 2 else sizes[::-1]
+        assert status["allocatedResources"][resource] == after, version["status"]
+        assert version["status"]["allocatedResources"][resource] == after
+        if in_progress(version) is None:
+            assert (status["restartCount"], status["resources"]["requests"][resource]) == (count, after)
+            assert version["status"]["resources"]["requests"][resource] == after
+        else:
+            assert (in_progress(version) or {})["observedGeneration"] == generation
+            if status["restartCount"] < count and "running" in status["state"]:
+                assert status["resources"]["requests"][resource] == before
+    delete(node, name)
 
 
 def test_what_the_api_refuses(node: NodeUnderTest) -> None:

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-security")]
 
 DEFAULT_CAPABILITIES = "00000000a80425fb"
 NET_BIND_SERVICE = "0000000000000400"
+LABEL_FILE = {"path": "k", "fieldRef": {"fieldPath": "metadata.labels['of']"}}
 STATUS = "grep -E '^(NoNewPrivs|Seccomp|CapEff):' /proc/self/status; id; "
 
 
@@ -171,16 +172,20 @@ def test_containers_that_must_not_be_root(node: NodeUnderTest, name: str, own: A
     assert node.event_when(name, "Failed") == f"Error: {expected}"
 
 
-def test_selinux_on_a_host_without_it(node: NodeUnderTest) -> None:
-    """A label that cannot be set is not left out in silence: the container does not start, and the status says why."""
-    node.apply(run("labelled", "true", {"seLinuxOptions": {"level": "s0:c1,c2"}}))
-    found = node.pod_when(
-        "labelled",
-        lambda pod: "SELinux" in json.dumps(pod["status"].get("containerStatuses", [])),
-        "the refusal in the status",
-    )
-    state = found["status"]["containerStatuses"][0]["state"]["waiting"]
-    assert state["reason"] == "CreateContainerError"
+@pytest.mark.parametrize("runtime", ["", "crun", "gvisor"])
+def test_selinux_on_a_host_without_it(node: NodeUnderTest, runtime: str) -> None:
+    """Labels of the pod and of a container mean nothing there: the pod runs, and the log says it once, not for every pod."""
+    label = {"seLinuxOptions": {"user": "system_u", "type": "spc_t", "level": "s0:c1,c2"}}
+    name = f"labelled-{runtime or 'runc'}"
+    classes = {"runtimeClassName": runtime} if runtime else {}
+    made = run(name, "cat /c/k", label, {**label, "fsGroup": 2000}, **classes)
+    made["spec"]["initContainers"] = [{**made["spec"]["containers"][0], "name": "before", "command": ["true"]}]
+    made["spec"]["volumes"] = [{"name": "c", "downwardAPI": {"items": [LABEL_FILE], "defaultMode": 0o440}}]
+    made["spec"]["containers"][0]["volumeMounts"] = [{"name": "c", "mountPath": "/c"}]
+    made["metadata"]["labels"] = {"of": "it"}
+    node.apply(made)
+    assert report(node, name) == "it"
+    assert node.log().count("SELinux options are ignored") == 1
 
 
 def test_overhead_is_in_the_pods_cgroup(node: NodeUnderTest) -> None:

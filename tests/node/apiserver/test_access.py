@@ -66,7 +66,8 @@ def test_node(server: Any) -> None:
     lease = {"metadata": {"name": "n1", "namespace": "kube-node-lease"}, "spec": {"holderIdentity": "n1"}}
     path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
     assert server.request("POST", path, lease, identity="node")[0] in (201, 409)
-    assert server.request("PUT", f"{path}/n1", lease, identity="node")[0] == 200
+    held = server.request("GET", f"{path}/n1", identity="node")[1]
+    assert server.request("PUT", f"{path}/n1", held, identity="node")[0] == 200
 
 
 def test_service_account_token(server: Any) -> None:

@@ -47,6 +47,110 @@ def test_refusals(server: Any, method: str, path: str, body: Any, code: int, rea
     assert message is None or answer["message"] == message
 
 
+DECODING = "error decoding patch: "
+UNKNOWN = (
+    "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+)
+NOT_INT = 'strconv.ParseInt: parsing "x": invalid syntax'
+JSON, MERGE, STRATEGIC = (
+    {"Content-Type": f"application/{kind}-patch+json"} for kind in ("json", "merge", "strategic-merge")
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers", "code", "message"),
+    [
+        ("POST", MAPS, b"", {}, 400, f"{UNKNOWN}unexpected end of JSON input (<empty>)"),
+        ("POST", MAPS, b"{} x", {}, 400, f"{UNKNOWN}invalid character 'x' after top-level value ({{}} x)"),
+        ("POST", MAPS, b"[]", {}, 400, None),
+        ("PUT", f"{MAPS}/target", b"", {}, 400, f"{UNKNOWN}unexpected end of JSON input (<empty>)"),
+        (
+            "POST",
+            MAPS,
+            {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "x"}},
+            {},
+            400,
+            'Pod in version "v1" cannot be handled as a ConfigMap: converting (v1.Pod) to (core.ConfigMap): unknown conversion',
+        ),
+        (
+            "POST",
+            MAPS,
+            {"metadata": {"name": "x", "namespace": "kube-system"}},
+            {},
+            400,
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ),
+        ("PATCH", f"{MAPS}/target", b"", JSON, 400, f"{DECODING}unexpected end of JSON input"),
+        ("PATCH", f"{MAPS}/target", b"{", MERGE, 400, f"{DECODING}unexpected end of JSON input"),
+        ("PATCH", f"{MAPS}/target", b"[]", STRATEGIC, 400, None),
+        (
+            "PATCH",
+            f"{MAPS}/target",
+            [{"op": "test", "path": "/data/a", "value": "no"}],
+            JSON,
+            422,
+            "the server rejected our request due to an error in our request",
+        ),
+        (
+            "PATCH",
+            f"{MAPS}/target",
+            {"metadata": {"namespace": "kube-system"}},
+            MERGE,
+            400,
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ),
+        ("PATCH", f"{MAPS}/target", {"data": 7}, MERGE, 422, None),
+        (
+            "DELETE",
+            f"{MAPS}/target",
+            {"kind": "Pod", "apiVersion": "v1"},
+            {},
+            400,
+            'no kind "Pod" is registered for version "v1"',
+        ),
+        ("DELETE", f"{MAPS}/target", b"[]", {}, 400, None),
+        ("DELETE", f"{MAPS}/target", {"gracePeriodSeconds": "x"}, {}, 400, None),
+        ("DELETE", f"{MAPS}/target?gracePeriodSeconds=x", None, {}, 400, NOT_INT),
+        (
+            "DELETE",
+            f"{MAPS}/target?propagationPolicy=Foo",
+            None,
+            {},
+            422,
+            'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "Foo": supported values: '
+            '"Foreground", "Background", "Orphan", "nil"',
+        ),
+        (
+            "POST",
+            f"{MAPS}?dryRun=some",
+            config_map("x"),
+            {},
+            422,
+            'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["some"]: supported values: "All"',
+        ),
+        ("GET", f"{MAPS}?limit=x", None, {}, 400, NOT_INT),
+        ("GET", f"{MAPS}?watch=1&timeoutSeconds=x", None, {}, 400, NOT_INT),
+        (
+            "GET",
+            f"{MAPS}?labelSelector=a%20b",
+            None,
+            {},
+            400,
+            "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt",
+        ),
+    ],
+)
+def test_bad_requests(
+    server: Any, method: str, path: str, body: Any, headers: Any, code: int, message: str | None
+) -> None:
+    """Bodies, patches and options that are no such thing: the code and the words of a kube-apiserver, and nothing changes."""
+    server.request("POST", MAPS, config_map("target", a="b"))
+    status, answer = server.request(method, path, body, headers=headers)
+    assert (status, answer["code"]) == (code, code)
+    assert message is None or answer["message"] == message
+    assert server.request("GET", f"{MAPS}/target")[1]["data"] == {"a": "b"}
+
+
 def test_unknown_path(server: Any) -> None:
     """A path that is no API path is plain text."""
     assert server.request("GET", "/no/such") == (404, "404 page not found\n")

@@ -179,14 +179,6 @@ def test_apply_refusals(kubectl: Any) -> None:
     assert broken.code == 1
 
 
-def test_server_side_apply(kubectl: Any) -> None:
-    """apply --server-side creates and merges."""
-    out = kubectl("apply", "--server-side", "-f", "-", stdin=config_map(a="1"))
-    assert out == "configmap/c serverside-applied\n"
-    kubectl("apply", "--server-side", "-f", "-", stdin=config_map(b="2"))
-    assert kubectl.json("get", "cm", "c")["data"] == {"a": "1", "b": "2"}
-
-
 def test_diff(kubectl: Any) -> None:
     """diff shows what an apply would change, and changes nothing."""
     apply(kubectl, config_map(a="1"))
@@ -277,6 +269,92 @@ def test_replace(kubectl: Any) -> None:
     uid = kubectl.json("get", "cm", "c")["metadata"]["uid"]
     kubectl("replace", "--force", "-f", "-", stdin=config_map(b="3"))
     assert kubectl.json("get", "cm", "c")["metadata"]["uid"] != uid
+
+
+WRITTEN_OUT = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+  annotations: {}
+  labels: {app: web}
+spec:
+  nodeName: nowhere
+  hostNetwork: false
+  hostname: ""
+  nodeSelector: {}
+  tolerations: []
+  imagePullSecrets:
+  serviceAccountName: default
+  automountServiceAccountToken: false
+  terminationGracePeriodSeconds: 0
+  securityContext: {}
+  containers:
+  - name: main
+    image: busybox:1
+    args: []
+    workingDir: ""
+    stdin: false
+    env:
+    - {name: A, value: ""}
+    ports:
+    - {containerPort: 80, hostPort: 0, protocol: TCP}
+    resources:
+      limits: {cpu: 0.5, memory: 1024Mi}
+    readinessProbe:
+      httpGet: {port: 80, host: ""}
+      initialDelaySeconds: 0
+    securityContext: {privileged: false, capabilities: {add: []}}
+    volumeMounts:
+    - {name: d, mountPath: /d, readOnly: false, subPath: ""}
+  volumes:
+  - name: d
+    emptyDir: {medium: "", sizeLimit: 1024Mi}
+  - name: s
+    secret: {secretName: s, items: [], optional: false}
+"""
+
+
+def without_empty(manifest: str) -> str:
+    """The same pod, as somebody writes it who leaves out what says nothing."""
+    lines = ("annotations", "hostNetwork", "hostname", "nodeSelector", "tolerations", "imagePullSecrets", "args")
+    lines += ("workingDir", "stdin:", "initialDelaySeconds")
+    words = (', value: ""', ", hostPort: 0", ', host: ""', ', readOnly: false, subPath: ""', ", items: []", "add: []")
+    text = "\n".join(line for line in manifest.splitlines() if not line.strip().startswith(lines))
+    for word in (*words, 'medium: "", '):
+        text = text.replace(word, "")
+    return text
+
+
+def test_values_that_say_nothing(kubectl: Any) -> None:
+    """A default that a manifest writes out may be left out later, and the other way round: no apply, replace or edit changes
+    the pod by it. What is a pointer keeps its zero."""
+    bare = without_empty(WRITTEN_OUT)
+    assert apply(kubectl, WRITTEN_OUT) == "pod/web created\n"
+    made = kubectl.json("get", "pod", "web")
+    spec = made["spec"]
+    kept = (spec["automountServiceAccountToken"], spec["terminationGracePeriodSeconds"], spec["volumes"][1]["secret"])
+    assert kept == (False, 0, {"secretName": "s", "defaultMode": 420, "optional": False})
+    container = spec["containers"][0]
+    assert (container["securityContext"], container["resources"]["limits"], container["env"]) == (
+        {"privileged": False, "capabilities": {}},
+        {"cpu": "500m", "memory": "1Gi"},
+        [{"name": "A"}],
+    )
+    assert not {"args", "workingDir", "stdin"} & container.keys()
+    assert not {"hostNetwork", "hostname", "nodeSelector", "imagePullSecrets"} & spec.keys()
+    assert made["metadata"]["labels"] == {"app": "web"}
+    apply(kubectl, WRITTEN_OUT)
+    assert kubectl.json("get", "pod", "web") == made
+    for manifest in (bare, WRITTEN_OUT, bare):
+        assert kubectl.run("apply", "-f", "-", stdin=manifest).code == 0
+        assert kubectl.run("diff", "-f", "-", stdin=manifest).code == 0
+    for manifest in (bare, WRITTEN_OUT):
+        assert kubectl("replace", "-f", "-", stdin=manifest) == "pod/web replaced\n"
+    kubectl("edit", "pod", "web", env={"EDITOR": "sed -i 's/app: web/app: other/'"})
+    after = kubectl.json("get", "pod", "web")
+    assert (after["spec"], after["metadata"]["generation"]) == (spec, 1)
+    assert after["metadata"]["labels"] == {"app": "other"}
 
 
 def test_delete(kubectl: Any) -> None:
@@ -430,3 +508,198 @@ def test_debug_adds_an_ephemeral_container(kubectl: Any) -> None:
     apply(kubectl, POD)
     kubectl("debug", "web", "--image=busybox:1", "--container=dbg", "--attach=false", "--stdin=false")
     assert kubectl.json("get", "pod", "web")["spec"]["ephemeralContainers"][0]["name"] == "dbg"
+
+
+EVERYTHING = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: full
+  labels: {app: full}
+spec:
+  nodeName: nowhere
+  serviceAccountName: robot
+  priorityClassName: system-node-critical
+  runtimeClassName: %s
+  tolerations:
+  - {key: own, operator: Exists, effect: NoExecute}
+  containers:
+  - {name: main, image: "busybox:1"}
+"""
+
+
+def test_what_admission_adds_is_no_change(kubectl: Any, server: Any) -> None:
+    """A pod with tolerations, a service account, a priority class and a runtime class is applied again as often as one likes:
+    what admission added is added again before the comparison, and a PUT or a patch that leaves it out changes nothing."""
+    name = kubectl.namespace
+    scheduling = {"tolerations": [{"key": "of-class", "operator": "Exists"}]}
+    overhead = {"podFixed": {"memory": "16Mi"}}
+    kind = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": "runc"}
+    apply(kubectl, json.dumps({**kind, "overhead": overhead}))
+    kubectl("create", "serviceaccount", "robot")
+    manifest = EVERYTHING % name
+    assert apply(kubectl, manifest) == "pod/full created\n"
+    first = kubectl.json("get", "pod", "full")
+    keys = [item["key"] for item in first["spec"]["tolerations"]]
+    assert keys == ["own", "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]
+    assert (first["spec"]["priority"], first["spec"]["overhead"]) == (2000001000, {"memory": "16Mi"})
+    assert apply(kubectl, manifest) in ("pod/full configured\n", "pod/full unchanged\n")
+    # the class changes, the pod does not: its rules were merged when it was made
+    apply(kubectl, json.dumps({**kind, "overhead": overhead, "scheduling": scheduling}))
+    assert apply(kubectl, manifest.replace("app: full", "app: other")) == "pod/full configured\n"
+    own = first["spec"]["tolerations"][:1]
+    for kind_of_patch, patch in (
+        ("strategic", {"spec": {"tolerations": own, "priority": None, "preemptionPolicy": None}}),
+        ("merge", {"spec": {"tolerations": own, "priority": None, "preemptionPolicy": None}}),
+        ("json", [{"op": "replace", "path": "/spec/tolerations", "value": own}]),
+    ):
+        kubectl("patch", "pod", "full", f"--type={kind_of_patch}", "-p", json.dumps(patch))
+    body = kubectl.json("get", "pod", "full")
+    body["spec"] = {**body["spec"], "tolerations": own}
+    del body["spec"]["priority"], body["spec"]["preemptionPolicy"], body["metadata"]["resourceVersion"]
+    path = f"/api/v1/namespaces/{kubectl.namespace}/pods/full"
+    assert server.request("PUT", path, body)[0] == 200
+    last = kubectl.json("get", "pod", "full")
+    assert last["spec"] == first["spec"]
+    assert last["metadata"]["labels"] == {"app": "other"}
+    refused = kubectl.run("apply", "-f", "-", stdin=manifest.replace("key: own", "key: else"))
+    assert "existing toleration can not be modified except its tolerationSeconds" in refused.err
+    kubectl("delete", "pod", "full", "--force", "--grace-period=0")
+    kubectl("delete", "runtimeclass", name)
+    refused = kubectl.run("apply", "-f", "-", stdin=manifest)
+    assert f'pods "full" is forbidden: pod rejected: RuntimeClass "{name}" not found' in refused.err
+
+
+DOUBTFUL = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: doubtful}
+spec:
+  nodeSelector: {beta.kubernetes.io/os: linux}
+  containers:
+  - name: c
+    image: busybox:1
+    env: [{name: A, value: "1"}, {name: A, value: "2"}]
+    ports: [{containerPort: 80}, {name: again, containerPort: 80}]
+    resources: {limits: {memory: 100m}}
+"""
+
+
+def test_warnings(kubectl: Any) -> None:
+    """kubectl prints what the server warns of, on a create (dry or not) and not on a pod's update, and goes on."""
+    expected = [
+        'Warning: spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
+        'Warning: spec.containers[0].resources.limits[memory]: fractional byte value "100m" is invalid, must be an integer',
+        'Warning: spec.containers[0].resources.requests[memory]: fractional byte value "100m" is invalid, must be an integer',
+        'Warning: spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
+        "Warning: spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]",
+    ]
+    for arguments in (("--dry-run=server",), ()):
+        done = kubectl.run("create", *arguments, "-f", "-", stdin=DOUBTFUL)
+        assert (done.code, done.err.splitlines()) == (0, expected)
+    assert kubectl.run("label", "pod", "doubtful", "a=b").err == ""
+    done = kubectl.run("get", "endpoints")
+    told = "Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+    assert (done.code, done.err.splitlines()[0]) == (0, told)
+
+
+GATED = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: gated}
+spec:
+  schedulingGates: [{name: a.b/one}, {name: a.b/two}]
+  containers: [{name: c, image: "busybox:1"}]
+"""
+
+
+def test_scheduling_gates(kubectl: Any, server: Any, until: Any) -> None:
+    """A gated pod shows SchedulingGated from the start, gets no node however many there are, and is bound when the last gate
+    is off."""
+    name = f"gate-{kubectl.namespace}"
+    node = {"metadata": {"name": name}, "status": {"allocatable": {"pods": "10"}, "capacity": {"pods": "10"}}}
+    assert server.request("POST", "/api/v1/nodes", node)[0] == 201
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    merge = {"Content-Type": "application/merge-patch+json"}
+    assert server.request("PATCH", f"/api/v1/nodes/{name}/status", ready, headers=merge)[0] == 200
+    apply(kubectl, GATED)
+    assert kubectl("get", "pod", "gated", "--no-headers").split()[2] == "SchedulingGated"
+    refused = kubectl.run(
+        "patch", "pod", "gated", "--type=merge", "-p", '{"spec": {"schedulingGates": [{"name": "a.b/three"}]}}'
+    )
+    assert "only deletion is allowed, but found new scheduling gate 'a.b/three'" in refused.err
+    kubectl("patch", "pod", "gated", "--type=merge", "-p", '{"spec": {"schedulingGates": [{"name": "a.b/two"}]}}')
+    assert kubectl("get", "pod", "gated", "--no-headers").split()[2] == "SchedulingGated"
+    assert "nodeName" not in kubectl.json("get", "pod", "gated")["spec"]
+    kubectl("patch", "pod", "gated", "--type=merge", "-p", '{"spec": {"schedulingGates": null}}')
+    until(lambda: kubectl.json("get", "pod", "gated")["spec"].get("nodeName") == name)
+    assert kubectl("get", "pod", "gated", "--no-headers").split()[2] == "Pending"
+    kubectl("delete", "pod", "gated", "--force", "--grace-period=0")
+    kubectl("delete", "node", name)
+
+
+STORAGE = """\
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: %(name)s}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  storageClassName: %(name)s
+  hostPath: {path: /tmp/none}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: %(name)s
+  resources: {requests: {storage: 1Gi}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: user}
+spec:
+  nodeName: nowhere
+  volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]
+  containers: [{name: c, image: "busybox:1"}]
+"""
+
+
+def test_claims_and_volumes_in_use_are_protected(kubectl: Any, until: Any) -> None:
+    """A volume waits for its claim and a claim for the pod that uses it: deleted in the wrong order, all of them go only when
+    the pod is gone."""
+    name = f"pv-{kubectl.namespace}"
+    apply(kubectl, STORAGE % {"name": name})
+    until(lambda: kubectl.json("get", "pvc", "data")["status"].get("phase") == "Bound")
+    assert kubectl.json("get", "pvc", "data")["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+    assert kubectl.json("get", "pv", name)["metadata"]["finalizers"] == ["kubernetes.io/pv-protection"]
+    kubectl("delete", "pv", name, "--wait=false")
+    kubectl("delete", "pvc", "data", "--wait=false")
+    assert kubectl("get", "pvc", "data", "--no-headers").split()[1] == "Terminating"
+    assert kubectl("get", "pv", name, "--no-headers").split()[4] == "Terminating"
+    kubectl("label", "pod", "user", "a=b")
+    assert kubectl.json("get", "pvc", "data")["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+    kubectl("delete", "pod", "user", "--force", "--grace-period=0")
+    until(lambda: "NotFound" in kubectl.run("get", "pvc", "data").err)
+    until(lambda: "NotFound" in kubectl.run("get", "pv", name).err)
+
+
+def test_metrics(kubectl: Any, server: Any) -> None:
+    """/metrics tells requests, objects and the process to an administrator, and to nobody else."""
+    apply(kubectl, POD)
+    lines = kubectl("get", "--raw", "/metrics").splitlines()
+    labels = 'component="apiserver",dry_run="",group="",resource="pods",scope="resource",subresource="",verb="POST"'
+    assert [line for line in lines if line.startswith(f'apiserver_request_total{{code="201",{labels},version="v1"}} ')]
+    assert [line for line in lines if line.startswith(f"apiserver_request_duration_seconds_count{{{labels}")]
+    objects = next(line for line in lines if line.startswith('apiserver_storage_objects{resource="pods"} '))
+    assert float(objects.split()[-1]) >= 1
+    names = {re.split("[{ ]", line)[0] for line in lines if not line.startswith("#")}
+    assert names >= {
+        "apiserver_current_inflight_requests",
+        "apiserver_response_sizes_bucket",
+        "kubernetes_build_info",
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+    }
+    assert [server.request("GET", "/metrics", identity=who)[0] for who in ("node", None)] == [403, 401]

@@ -44,6 +44,27 @@ async def test_node_and_qos_cgroups(pods: PodCgroups, cgroups: Cgroups) -> None:
     assert read(cgroups, "cpu", f"{path}/besteffort", "cpu.shares", "cpu.weight") in ("2", "1")
 
 
+async def test_limits_that_are_no_longer_enforced_go(pods: PodCgroups, cgroups: Cgroups) -> None:
+    """-1 takes back what an agent before has written."""
+    await pods.start(NODE)
+    await pods.start(CgroupLimits(cpu_shares=2048, memory_limit_bytes=-1, pids_limit=-1))
+    memory = read(cgroups, "memory", pods.node_path, "memory.limit_in_bytes", "memory.max")
+    assert memory == "max" or int(memory) > 1 << 60
+    assert read(cgroups, "pids", pods.node_path, "pids.max", "pids.max") == "max"
+
+
+async def test_cgroups_of_others_are_limited_where_they_exist(pods: PodCgroups, cgroups: Cgroups) -> None:
+    """enforceNodeAllocatable for the system's own cgroup: the limits reach the kernel; one that is not there is an error."""
+    await pods.start(NODE)
+    system = f"{pods.node_path}/system"
+    with pytest.raises(CgroupError, match=f"^cgroup {system} does not exist$"):
+        await pods.limit_existing(system, POD)
+    await asyncio.to_thread(cgroups.create, system)
+    await pods.limit_existing(system, POD)
+    assert read(cgroups, "memory", system, "memory.limit_in_bytes", "memory.max") == str(64 << 20)
+    assert read(cgroups, "pids", system, "pids.max", "pids.max") == "50"
+
+
 async def test_pod_limits_reach_the_kernel(pods: PodCgroups, cgroups: Cgroups) -> None:
     """ensure writes shares, quota, memory and pids, and answers the cgroup parent of the CRI."""
     await pods.start(NODE)

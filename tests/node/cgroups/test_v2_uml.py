@@ -17,4 +17,5 @@ def test_the_engine_on_cgroup_v2() -> None:
     pytest_inside = (sys.executable, "-m", "pytest", INNER, "-q", "-p", "no:cacheprovider", "-W", "ignore")
     done = run_in_uml(*pytest_inside, seconds=240)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 passed" in done.stdout
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout

@@ -23,6 +23,7 @@ from pods_under_test import (
     tells,
     told,
 )
+from watching import every_change
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle")]
 
@@ -45,6 +46,7 @@ def with_exit(name: str, code: int, action: str, *, policy: str = "Never", scrip
     return shell(name, f"{script}exit {code}", restartPolicy=policy, restartPolicyRules=rules)
 
 
+POLICIES = ("Always", "OnFailure", "Never")
 ONCE = "test -e /diary/{0} && {1}; touch /diary/{0}; "
 
 
@@ -60,6 +62,7 @@ def diary(node: NodeUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Path
 
     sidecar = {"restartPolicy": "Always"}
     gate = {"exec": {"command": ["test", "-e", "/diary/open"]}, "periodSeconds": 1, "failureThreshold": 600}
+    well = {"exec": {"command": ["test", "!", "-e", "/diary/ill"]}, "periodSeconds": 1, "failureThreshold": 1}
     restart_all = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]
     node.apply(
         pod(
@@ -96,7 +99,13 @@ def diary(node: NodeUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Path
             shell("bad", ONCE.format("bad", "exit 0") + "exit 7", volumeMounts=[DIARY]),
             restartPolicy="OnFailure",
         ),
-        pod("changed", container("c")),
+        *(pod(f"changed-{policy.lower()}", container("c"), restartPolicy=policy) for policy in POLICIES),
+        pod(
+            "unwell",
+            shell("c", "trap 'exit 0' TERM; sleep 100000 & wait", volumeMounts=[DIARY], livenessProbe=well),
+            restartPolicy="OnFailure",
+            terminationGracePeriodSeconds=30,
+        ),
         pod("debugged", container("c")),
         pod(
             "ruled",
@@ -119,9 +128,28 @@ def diary(node: NodeUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Path
             initContainers=[note("i"), writer("s", **sidecar)],
             restartPolicy="Never",
         ),
+        pod(
+            "all-by-sidecar",
+            writer("other"),
+            initContainers=[
+                note("i"),
+                shell(
+                    "trigger",
+                    ONCE.format("t", "exec sleep 100000") + "while ! test -e /diary/go; do sleep 0.1; done; exit 42",
+                    volumeMounts=[DIARY],
+                    restartPolicyRules=restart_all,
+                    **sidecar,
+                ),
+            ],
+            restartPolicy="Never",
+        ),
         pod("fresh", container("c"), initContainers=[note("i")], shareProcessNamespace=True),
     )
     return folder
+
+
+def _started(node: NodeUnderTest, pod: str) -> list[str]:
+    return [path for _, reason, _, path in told(node, pod) if reason == "Started"]
 
 
 def lines(diary: Path, pod: str) -> list[str]:
@@ -151,11 +179,15 @@ def test_init_containers_and_sidecars_come_in_order(node: NodeUnderTest, diary: 
     assert written[6:] == ["s2 ends", "s1 ends"]
     assert pod["status"]["phase"] == "Succeeded"
     assert [state_of(pod, name) for name in ("s1", "s2", "m1", "m2")] == [("terminated", "Completed", 0)] * 4
-    started = [path for kind, reason, _, path in told(node, "ordered") if reason == "Started"]
-    assert started == [
+    expected = [
         *(field(name, "initContainers") for name in ("i1", "s1", "i2", "s2")),
         *(field(name) for name in ("m1", "m2")),
     ]
+    # events take their turn, and many pods begin here at once
+    started = eventually(
+        lambda: found if len(found := _started(node, "ordered")) >= len(expected) else [], "events of ordered"
+    )
+    assert started == expected
 
 
 def test_sidecars_end_in_reverse_after_the_main_container(node: NodeUnderTest, diary: Path) -> None:
@@ -258,20 +290,65 @@ def test_restart_all_containers(node: NodeUnderTest, diary: Path) -> None:
     assert killed == [("killing", field("other")), ("killing", field("s", "initContainers"))]
 
 
-def test_another_image_restarts_the_container(node: NodeUnderTest) -> None:
-    """4.2: a container whose image is edited is killed and started again, with its reason in an event; the pod's policy does
-    not matter, and the count goes up by one."""
-    before = node.running("changed")
-    node.kubectl("set", "image", "pod/changed", "c=127.0.0.1:1/demo:2")
-    pod = node.pod_when("changed", lambda pod: state_of(pod)[1] in ("ErrImagePull", "ImagePullBackOff"))
-    assert pod["metadata"]["generation"] == before["metadata"]["generation"] + 1
-    assert ("Normal", "Killing", "Container c definition changed, will be restarted", field("c")) in told(
-        node, "changed"
-    )
-    node.kubectl("set", "image", "pod/changed", "c=localhost/demo:1")
-    pod = node.running("changed")
+def test_nobody_sees_a_pod_end_that_restarts_all_its_containers(node: NodeUnderTest, diary: Path) -> None:
+    """4.6: asked for by a sidecar under Never, where each exit could be the pod's end. On the way the phase stays Running and no
+    other container is seen to be killed; in the end each has one restart, the finished init container too, and says why."""
+    names = ("i", "trigger", "other")
+    node.running("all-by-sidecar")
+    with every_change(node, "all-by-sidecar") as seen:
+        (diary / "all-by-sidecar" / "go").touch()
+        pod = node.pod_when(
+            "all-by-sidecar",
+            lambda pod: all(restarted(name=name)(pod) for name in names) and conditions(pod)["Ready"][0] == "True",
+        )
+        versions = eventually(
+            lambda: found if (found := seen())[-1]["status"] == pod["status"] else [], "the last change"
+        )
+    assert {version["status"]["phase"] for version in versions} == {"Running"}
+    assert {state_of(version, "other")[:2] for version in versions} <= {
+        ("running", ""),
+        ("waiting", ""),
+        ("waiting", "PodInitializing"),
+        ("waiting", "RestartingAllContainers"),
+    }
+    for name in names:
+        status = status_of(pod, name)
+        assert (name, status["restartCount"]) == (name, 1)
+        assert status["lastState"]["terminated"]["reason"] == "RestartingAllContainers"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_another_image_restarts_the_container(node: NodeUnderTest, policy: str) -> None:
+    """4.2: a container whose image is edited is killed and started again, with its reason in an event, though it exits with 0 and
+    whatever the pod's policy says; while the new image cannot be had it waits for it, and the pod's end is never told."""
+    name = f"changed-{policy.lower()}"
+    before = node.running(name)
+    with every_change(node, name) as seen:
+        node.kubectl("set", "image", f"pod/{name}", "c=127.0.0.1:1/demo:2")
+        pod = node.pod_when(name, lambda pod: state_of(pod)[1] in ("ErrImagePull", "ImagePullBackOff"))
+        assert pod["metadata"]["generation"] == before["metadata"]["generation"] + 1
+        killed = ("Normal", "Killing", "Container c definition changed, will be restarted", field("c"))
+        assert killed in told(node, name)
+        assert status_of(pod)["lastState"]["terminated"]["exitCode"] == 0
+        node.kubectl("set", "image", f"pod/{name}", "c=localhost/demo:1")
+        pod = node.running(name)
+        versions = seen()
+    assert {version["status"]["phase"] for version in versions} == {"Running"}
+    assert {state_of(version)[0] for version in versions} <= {"running", "waiting"}
     assert status_of(pod)["restartCount"] == 1
     assert status_of(pod)["lastState"]["terminated"]["exitCode"] == 0
+
+
+def test_what_a_probe_ends_starts_again_though_it_exits_with_0(node: NodeUnderTest, diary: Path) -> None:
+    """4.2: under OnFailure a container that its liveness probe had killed is no container that is done."""
+    node.running("unwell")
+    with every_change(node, "unwell") as seen:
+        (diary / "unwell" / "ill").touch()
+        node.pod_when("unwell", restarted())
+        (diary / "unwell" / "ill").unlink()
+        versions = seen()
+    assert {version["status"]["phase"] for version in versions} == {"Running"}
+    assert status_of(versions[-1])["lastState"]["terminated"]["exitCode"] == 0
 
 
 def test_debug_containers(node: NodeUnderTest) -> None:

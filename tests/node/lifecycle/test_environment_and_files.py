@@ -1,9 +1,13 @@
 """What a container finds inside: variables, names, resolver, hosts, and what it may leave as its last words
 (facts: pod lifecycle, sections 10, 12 and 14)."""
 
+import base64
+import json
+from typing import Any
+
 import pytest
-from node_under_test import NodeUnderTest
-from pods_under_test import finished, log_when, make_pod, shell, status_of
+from node_under_test import NodeUnderTest, eventually
+from pods_under_test import container, finished, log_when, make_pod, shell, status_of
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle")]
 
@@ -156,3 +160,76 @@ def test_limits_of_last_words(node: NodeUnderTest) -> None:
     assert status_of(node.pod_when("talkative", finished))["state"]["terminated"]["message"] == "x" * 4096
     ended = status_of(node.pod_when("long-log", finished))["state"]["terminated"]
     assert ended["message"].split() == [str(number) for number in range(421, 501)]
+
+
+SOON_SECONDS = 30  # well below the 60 to 90 s after which volumes are looked at anyway
+
+
+def content(node: NodeUnderTest, path: str) -> str:
+    """Files as the container sees them, one after the other; nothing of those that are not there."""
+    return node.kubectl("exec", "follows", "--", "sh", "-c", f"cat {path} 2>/dev/null; true")
+
+
+def becomes(node: NodeUnderTest, path: str, expected: str) -> None:
+    eventually(lambda: content(node, path) == expected, f"{path}: {expected!r}", SOON_SECONDS)
+
+
+def test_volumes_follow_what_they_are_made_from(node: NodeUnderTest) -> None:
+    """Changed objects and labels reach a running pod's files by the watch, of every kind of volume; so do optional objects that
+    come and go, and an object that had gone. The environment and subPaths stay as they were at the start."""
+    for name in ("moving", "leaving"):
+        node.kubectl("create", "configmap", name, "--from-literal=k=old")
+    node.kubectl("create", "secret", "generic", "moving", "--from-literal=k=old")
+    label = {"path": "l", "fieldRef": {"fieldPath": "metadata.labels['tier']"}}
+    volumes: list[dict[str, Any]] = [
+        {"name": "map", "configMap": {"name": "moving"}},
+        {"name": "secret", "secret": {"secretName": "moving"}},
+        {"name": "own", "downwardAPI": {"items": [label]}},
+        {"name": "later", "configMap": {"name": "later", "optional": True}},
+        {
+            "name": "all",
+            "projected": {
+                "sources": [
+                    {"configMap": {"name": "moving", "items": [{"key": "k", "path": "map"}]}},
+                    {"secret": {"name": "moving", "items": [{"key": "k", "path": "secret"}]}},
+                    {"secret": {"name": "later", "optional": True, "items": [{"key": "k", "path": "later"}]}},
+                    {"downwardAPI": {"items": [label]}},
+                ]
+            },
+        },
+        {"name": "leaving", "configMap": {"name": "leaving"}},
+    ]
+    mounts = [{"name": item["name"], "mountPath": f"/{item['name']}"} for item in volumes]
+    mounts.append({"name": "map", "mountPath": "/single", "subPath": "k"})
+    env = [{"name": "E", "valueFrom": {"configMapKeyRef": {"name": "moving", "key": "k"}}}]
+    node.apply(
+        make_pod(
+            "follows",
+            container("c", volumeMounts=mounts, env=env),
+            volumes=volumes,
+            metadata={"labels": {"tier": "old"}},
+        )
+    )
+    node.running("follows")
+
+    node.kubectl("patch", "configmap", "moving", "-p", json.dumps({"data": {"k": "new"}}))
+    becomes(node, "/map/k /all/map", "newnew")
+    node.kubectl("patch", "secret", "moving", "-p", json.dumps({"data": {"k": base64.b64encode(b"new").decode()}}))
+    becomes(node, "/secret/k /all/secret", "newnew")
+    node.kubectl("label", "--overwrite", "pod", "follows", "tier=new")
+    becomes(node, "/own/l /all/l", "newnew")
+    node.kubectl("create", "configmap", "later", "--from-literal=k=here")
+    node.kubectl("create", "secret", "generic", "later", "--from-literal=k=here")
+    becomes(node, "/later/k /all/later", "herehere")
+    node.kubectl("delete", "configmap/later", "secret/later")
+    becomes(node, "/later/k /all/later", "")
+    # one that must not go leaves the old files, with an event, and is taken up at once when it is back
+    node.kubectl("delete", "configmap", "leaving")
+    expected = 'MountVolume.SetUp failed for volume "leaving" : configmap "leaving" not found'
+    assert node.event_when("follows", "FailedMount") == expected
+    assert content(node, "/leaving/k") == "old"
+    node.kubectl("create", "configmap", "leaving", "--from-literal=k=back")
+    becomes(node, "/leaving/k", "back")
+    assert content(node, "/single; echo $E") == "oldold\n"
+    assert content(node, "/map/..data/k") == "new"
+    assert status_of(node.pod("follows"))["restartCount"] == 0

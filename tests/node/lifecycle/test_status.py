@@ -33,6 +33,7 @@ def pods(node: NodeUnderTest) -> None:
     missing_key = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "present", "key": "k"}}}]
     missing_secret = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "absent", "key": "k"}}}]
     volume = {"name": "v", "mountPath": "/v", "readOnly": True}
+    using = container("c", resources={"claims": [{"name": "gpu"}]})
     node.kubectl("create", "configmap", "present", "--from-literal=other=x")
     node.apply(
         make_pod(
@@ -58,6 +59,8 @@ def pods(node: NodeUnderTest) -> None:
         make_pod(
             "too-big", shell("c", "tail /dev/zero", resources={"limits": {"memory": "16Mi"}}), restartPolicy="Never"
         ),
+        make_pod("claims", using, resourceClaims=[{"name": "gpu", "resourceClaimName": "one"}]),
+        make_pod("template", using, resourceClaims=[{"name": "gpu", "resourceClaimTemplateName": "some"}]),
         make_pod("waits-for-init", container("c"), initContainers=[container("i")]),
     )
 
@@ -194,6 +197,26 @@ def test_what_waits_for_an_init_container(node: NodeUnderTest) -> None:
         "ContainersNotInitialized",
         "containers with incomplete status: [i]",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("claims", "fetch ResourceClaim one: "), ("template", 'pod "default/template": ResourceClaim not created yet')],
+)
+def test_a_pod_waits_for_its_resource_claims(node: NodeUnderTest, name: str, reason: str) -> None:
+    """Pending, with nothing made for it, and upstream's event, until it is deleted; then it is gone. A pod whose status says that
+    no claim was needed runs."""
+    message = node.event_when(name, "FailedPrepareDynamicResources")
+    assert message.startswith(f"Failed to prepare dynamic resources: prepare dynamic resources: {reason}")
+    pod = node.pod(name)
+    assert (pod["status"]["phase"], state_of(pod)) == ("Pending", ("waiting", "ContainerCreating", ""))
+    assert conditions(pod)["PodReadyToStartContainers"][0] == "False"
+    assert {event[1] for event in told(node, name)} == {"FailedPrepareDynamicResources"}
+    if name == "template":
+        patch_status(node, name, {"resourceClaimStatuses": [{"name": "gpu"}]})
+        node.running(name)
+    node.kubectl("delete", "pod", name, "--grace-period=1")
+    assert "NotFound" in node.kubectl("get", "pod", name, check=False)
 
 
 def patch_status(node: NodeUnderTest, name: str, status: dict[str, Any]) -> None:

@@ -179,6 +179,17 @@ async def test_runtimes_side_by_side(client: Client, place: Served) -> None:
     assert {item.id for message in [found async for found in stream] for item in message.containers} == {*ids.values()}
     metrics = (await client.runtime.ListPodSandboxMetrics(cri.ListPodSandboxMetricsRequest())).pod_metrics
     assert {entry.pod_sandbox_id for entry in metrics} == {default[0], *(pod[0] for pod in pods.values())}
+    described = (await client.runtime.ListMetricDescriptors(cri.ListMetricDescriptorsRequest())).descriptors
+    keys = {entry.name: len(entry.label_keys) for entry in described}
+    rows = [row for entry in metrics for row in (entry, *entry.container_metrics)]
+    assert all(len(item.label_values) == keys[item.name] for row in rows for item in row.metrics)
+    measured = {"container_cpu_usage_seconds_total", "container_memory_rss", "container_processes"}
+    assert all(measured <= {item.name for item in row.metrics} for entry in metrics for row in entry.container_metrics)
+    pieces = client.runtime.StreamPodSandboxMetrics(cri.StreamPodSandboxMetricsRequest())
+    streamed = [
+        entry.pod_sandbox_id for piece in [found async for found in pieces] for entry in piece.pod_sandbox_metrics
+    ]
+    assert sorted(streamed) == sorted(entry.pod_sandbox_id for entry in metrics)
     code, text = await refused(
         client.runtime.RunPodSandbox(cri.RunPodSandboxRequest(config=place.pod("x"), runtime_handler="kata"))
     )

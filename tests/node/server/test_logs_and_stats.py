@@ -68,5 +68,14 @@ async def test_statistics(node):
     assert families["resource_scrape_error"][0].value == 0
     _, text = await node.endpoint.get("/metrics/cadvisor")
     assert 'container="main"' in text and 'namespace="default"' in text
+    families = {family.name: family.samples for family in text_string_to_metric_families(text)}
+    measured = {
+        "container_memory_cache",
+        "container_threads",
+        "container_fs_limit_bytes",
+        "container_start_time_seconds",
+    }
+    for name in ("container_cpu_usage_seconds", *measured):
+        assert {sample.labels["container"] for sample in families[name]} >= {"main"}, name
     _, text = await node.endpoint.get("/metrics")
     assert "kubelet_running_pods 1.0" in text and "process_cpu_seconds_total" in text

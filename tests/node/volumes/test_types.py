@@ -93,6 +93,64 @@ async def test_empty_dir_belongs_to_the_pods_group(manager: VolumeManager, pod_o
     await manager.unmount("uid-1")
 
 
+_LABELS = [{"path": "k", "fieldRef": {"fieldPath": "metadata.labels"}}]
+_DEEP = [{"key": "k", "path": "dir/k"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [(0o400, 0o440), (0o440, 0o440), (0o600, 0o640), (0o644, 0o644), (0o755, 0o755), (0o000, 0o440), (0o777, 0o777)],
+)
+async def test_what_the_agent_writes_is_read_only_to_the_group(
+    manager: VolumeManager, sources: Any, pod_of: Any, given: int, found: int
+) -> None:
+    """fsGroup adds r-- to the files of configMap, secret, downwardAPI and projected volumes, at first and after an update."""
+    sources.config_maps["c"], sources.secrets["s"] = ConfigMap(data={"k": "1"}), Secret(data={"k": "MQ=="})
+    pod = pod_of(
+        [
+            {"name": "config", "configMap": {"name": "c", "defaultMode": given}},
+            {"name": "secret", "secret": {"secretName": "s", "defaultMode": given}},
+            {"name": "info", "downwardAPI": {"items": _LABELS, "defaultMode": given}},
+            {"name": "all", "projected": {"defaultMode": given, "sources": [{"configMap": {"name": "c"}}]}},
+            {"name": "item", "configMap": {"name": "c", "items": [{"key": "k", "path": "k", "mode": given}]}},
+        ],
+        securityContext={"fsGroup": 2000},
+    )
+    mounted = await manager.mount(pod)
+
+    def seen() -> set[tuple[int, int]]:
+        statuses = [(volume.host_path / "k").stat() for volume in mounted.values()]
+        return {(status.st_gid, stat.S_IMODE(status.st_mode)) for status in statuses}
+
+    assert seen() == {(2000, found)}
+    sources.config_maps["c"], sources.secrets["s"] = ConfigMap(data={"k": "2"}), Secret(data={"k": "Mg=="})
+    pod.metadata.labels["new"] = "label"
+    await manager.refresh(pod)
+    assert (mounted["all"].host_path / "k").read_text() == "2"
+    assert seen() == {(2000, found)}
+    await manager.unmount("uid-1")
+
+
+async def test_folders_of_a_payload_belong_to_the_group(manager: VolumeManager, sources: Any, pod_of: Any) -> None:
+    """They can be entered and listed by the group and hand it on; nothing else than before may be written in them."""
+    sources.config_maps["c"] = ConfigMap(data={"k": "1"})
+    pod = pod_of([{"name": "config", "configMap": {"name": "c", "items": _DEEP}}], securityContext={"fsGroup": 2000})
+    path = (await manager.mount(pod))["config"].host_path
+    seen = {name: (path / name).stat() for name in (".", "..data/", "dir")}
+    assert {name: (status.st_gid, stat.S_IMODE(status.st_mode)) for name, status in seen.items()} == {
+        ".": (2000, 0o2777),
+        "..data/": (2000, 0o2755),
+        "dir": (2000, 0o2777 & ~_umask()),
+    }
+    await manager.unmount("uid-1")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 async def test_config_map(manager: VolumeManager, sources: Any, pod_of: Any) -> None:
     """Every key is a file; an update replaces all of them at once; the mount is read-only to containers."""
     sources.config_maps["settings"] = ConfigMap(data={"a": "1", "b": "2"}, binaryData={"c": "AP8="})
@@ -165,8 +223,8 @@ async def test_projected_token_volume(manager: VolumeManager, sources: Any, pod_
     ("security", "owner", "mode"),
     [
         ({"runAsUser": 1000}, (1000, 0), 0o600),
-        ({"fsGroup": 2000}, (0, 2000), 0o660),
-        ({"runAsUser": 1000, "fsGroup": 2000}, (1000, 2000), 0o660),
+        ({"fsGroup": 2000}, (0, 2000), 0o640),
+        ({"runAsUser": 1000, "fsGroup": 2000}, (1000, 2000), 0o640),
     ],
 )
 async def test_tokens_are_private(

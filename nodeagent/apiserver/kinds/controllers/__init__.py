@@ -9,6 +9,7 @@ from nodeagent.apiserver.kinds.controllers.endpoints import EndpointsController
 from nodeagent.apiserver.kinds.controllers.events import EventExpiry
 from nodeagent.apiserver.kinds.controllers.namespaces import NamespaceController
 from nodeagent.apiserver.kinds.controllers.nodes import NodeController
+from nodeagent.apiserver.kinds.controllers.protection import StorageProtection
 from nodeagent.apiserver.kinds.controllers.scheduler import Scheduler
 from nodeagent.apiserver.kinds.controllers.volumes import VolumeBinder
 
@@ -21,6 +22,7 @@ def controllers(api: LocalApi) -> list[Coroutine[Any, Any, None]]:
         Scheduler(api).run(),
         CertificateController(api).run(),
         VolumeBinder(api).run(),
+        StorageProtection(api).run(),
         EndpointsController(api).run(),
         EventExpiry(api).run(),
     ]

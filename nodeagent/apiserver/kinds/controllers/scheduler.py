@@ -16,6 +16,7 @@ from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of, uid_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Feed, Watch, follow, forever
 from nodeagent.apiserver.kinds.controllers.recorder import NORMAL, WARNING, event, record
+from nodeagent.apiserver.kinds.pods import gates
 from nodeagent.apiserver.kinds.scheduling import claims
 from nodeagent.apiserver.kinds.scheduling.fit import (
     Demand,
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 
 NAME: Final = "default-scheduler"
 RETRY_SECONDS: Final = 1.0
-GATED: Final = "Scheduling is blocked due to non-empty scheduling gates"
 _FINISHED: Final = ("Succeeded", "Failed")
 _CLAIMS: Final = "persistentvolumeclaims"
 _CLASSES: Final = "storageclasses.storage.k8s.io"
@@ -160,7 +160,7 @@ class Scheduler:
         usage = {name: self._picture.usage(name) for name in self._picture.nodes}
         for item in sorted(waiting, key=lambda item: item.rank):
             if item.pod["spec"].get("schedulingGates"):
-                self._tell(item, work, reason="SchedulingGated", message=GATED)
+                self._tell(item, work, reason=gates.REASON, message=gates.MESSAGE)
                 continue
             node, message = self._place(item, usage)
             if node is None:

@@ -1,4 +1,8 @@
-"""What the cluster adds to a new pod before it is validated (facts/embedded-api.md 14)."""
+"""What the cluster adds to a pod before it is validated (facts/embedded-api.md 14).
+
+Most of it happens to new pods only. What would make a second `apply` of the same manifest look like a change is added to updates
+too: the default tolerations, and the priority that the first pass computed.
+"""
 
 import secrets
 from typing import Any, Final
@@ -6,7 +10,9 @@ from typing import Any, Final
 from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of
+from nodeagent.apiserver.kinds.pods.apparmor import apparmor_annotations
 from nodeagent.apiserver.kinds.pods.containers import containers, is_mirror
+from nodeagent.apiserver.kinds.pods.tolerations import merge_tolerations
 from nodeagent.apiserver.kinds.priorityclass import SYSTEM_CLASSES
 from nodeagent.apiserver.kinds.quantities import canonical_map
 
@@ -19,6 +25,7 @@ ROOT_CA_CONFIGMAP: Final = "kube-root-ca.crt"
 SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 _LOST_NODE_TAINTS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _LOST_NODE_SECONDS: Final = 300
+_OVERHEAD_WITHOUT_CLASS: Final = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
 _ZONE_LABELS: Final = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 
 
@@ -26,10 +33,17 @@ def admit(pod: Json, ctx: AdmissionContext) -> None:
     """Apply every addition in the order in which a kube-apiserver does. Raises ApiError 403."""
     service_account(pod, ctx)
     priority(pod, ctx)
-    runtime_class(pod, ctx)
     default_tolerations(pod)
+    runtime_class(pod, ctx)
+    apparmor_annotations(pod, ctx)
     if pod["spec"].get("nodeName"):
         zone_labels(pod, ctx, pod["spec"]["nodeName"])
+
+
+def readmit(pod: Json, old: Json) -> None:
+    """What an update of the main resource goes through, before it is compared with the stored pod."""
+    keep_priority(pod["spec"], old["spec"])
+    default_tolerations(pod)
 
 
 def service_account(pod: Json, ctx: AdmissionContext) -> None:
@@ -100,6 +114,13 @@ def default_tolerations(pod: Json) -> None:
     pod["spec"]["tolerations"] = tolerations
 
 
+def keep_priority(spec: Json, old: Json) -> None:
+    """A manifest never carries the numbers that admission computed; an update without them keeps them."""
+    for name in ("priority", "preemptionPolicy"):
+        if spec.get(name) is None and old.get(name) is not None:
+            spec[name] = old[name]
+
+
 def priority(pod: Json, ctx: AdmissionContext) -> None:
     """Resolve the priority class into a number and a preemption policy."""
     spec = pod["spec"]
@@ -139,21 +160,23 @@ def runtime_class(pod: Json, ctx: AdmissionContext) -> None:
     name = spec.get("runtimeClassName")
     if not name:
         if spec.get("overhead"):
-            why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
-            raise ApiError.forbidden("pods", name_of(pod), why)
+            raise ApiError.forbidden("pods", name_of(pod), _OVERHEAD_WITHOUT_CLASS)
         return
     found = ctx.get("runtimeclasses.node.k8s.io", "", name)
     if found is None:
-        # Upstream refuses the pod here. This API serves one node that knows its handlers: the pod is let in and stays
-        # Pending, with an event of the node that names the class and the handlers that exist.
-        return
-    overhead = dict((found.get("overhead") or {}).get("podFixed") or {})
-    canonical_map(overhead)
-    if spec.get("overhead") and spec["overhead"] != overhead:
-        why = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
-        raise ApiError.forbidden("pods", name_of(pod), why)
-    if overhead:
-        spec["overhead"] = overhead
+        # Classes are found in the informer of the node too: one that goes away later leaves its new pods Pending there.
+        raise ApiError.forbidden("pods", name_of(pod), f'pod rejected: RuntimeClass "{name}" not found')
+    overhead = (found.get("overhead") or {}).get("podFixed")
+    if found.get("overhead") is not None:
+        overhead = dict(overhead or {})
+        canonical_map(overhead)
+        if spec.get("overhead") and spec["overhead"] != overhead:
+            why = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
+            raise ApiError.forbidden("pods", name_of(pod), why)
+        if overhead:
+            spec["overhead"] = overhead
+    elif spec.get("overhead"):
+        raise ApiError.forbidden("pods", name_of(pod), _OVERHEAD_WITHOUT_CLASS)
     _merge_scheduling(pod, found.get("scheduling") or {})
 
 
@@ -176,10 +199,10 @@ def _merge_scheduling(pod: Json, scheduling: Json) -> None:
                 f"pod.spec.nodeSelector[{key}] = {own[key]}"
             )
             raise ApiError.forbidden("pods", name_of(pod), why)
-    tolerations = spec.get("tolerations") or []
-    extra = [item for item in scheduling.get("tolerations") or [] if item not in tolerations]
-    if extra:
-        spec["tolerations"] = [*tolerations, *(dict(item) for item in extra)]
+    if scheduling:
+        spec["tolerations"] = merge_tolerations(
+            spec.get("tolerations") or [], [dict(item) for item in scheduling.get("tolerations") or ()]
+        )
 
 
 def _tolerates(toleration: Json, key: str) -> bool:

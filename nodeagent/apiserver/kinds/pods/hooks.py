@@ -4,13 +4,15 @@ from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
 from nodeagent.apiserver.errors import ApiError, FieldError, forbidden
-from nodeagent.apiserver.kinds.base import Kind, drop_nulls
+from nodeagent.apiserver.kinds.base import Kind
 from nodeagent.apiserver.kinds.pods import admission, subresources
 from nodeagent.apiserver.kinds.pods.defaults import default_pod
+from nodeagent.apiserver.kinds.pods.gates import gated_condition
 from nodeagent.apiserver.kinds.pods.qos import qos_class
 from nodeagent.apiserver.kinds.pods.resize import REORDERED, check_node, reordered, validate_resize
 from nodeagent.apiserver.kinds.pods.update import validate_update
 from nodeagent.apiserver.kinds.pods.validation.pod import validate_create
+from nodeagent.apiserver.kinds.pods.warnings import pod_warnings
 
 
 class PodKind(Kind):
@@ -22,6 +24,8 @@ class PodKind(Kind):
     def admit(self, obj: Object, ctx: AdmissionContext) -> None:
         admission.admit(obj, ctx)
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
+        if conditions := gated_condition(obj, ctx):
+            obj["status"]["conditions"] = conditions
 
     @override
     def validate_create(self, obj: Object) -> list[FieldError]:
@@ -33,12 +37,13 @@ class PodKind(Kind):
             # The agent writes status all the time: only what a status can break is looked at.
             self._keep_qos_class(new, old)
             return
-        drop_nulls(new)
         if subresource == "resize" and reordered(new, old):
             raise ApiError.invalid("Pod", "", ctx.name, [forbidden("spec", REORDERED)])
         if subresource is not None:
             subresources.keep_only(new, old, subresource)
         self.default(new)
+        if subresource is None:
+            admission.readmit(new, old)
         if subresource == "resize":
             check_node(new, old, ctx)
         if subresource == "binding" and new["spec"].get("nodeName"):
@@ -56,9 +61,14 @@ class PodKind(Kind):
             return []
         return validate_update(new, old)
 
+    @override
+    def warnings(self, new: Object, old: Object | None, subresource: str | None) -> list[str]:
+        if old is None:
+            return pod_warnings(new)
+        return subresources.status_warnings(new) if subresource == "status" else []
+
     def _keep_qos_class(self, new: Object, old: Object) -> None:
         stored = (old.get("status") or {}).get("qosClass")
         status = new.setdefault("status", {})
-        drop_nulls(status)
         if stored and not status.get("qosClass"):
             status["qosClass"] = stored

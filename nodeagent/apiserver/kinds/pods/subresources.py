@@ -4,7 +4,7 @@ import copy
 from typing import Any, Final
 
 from nodeagent.apiserver.errors import FieldError, forbidden, invalid, not_supported
-from nodeagent.apiserver.kinds import names
+from nodeagent.apiserver.kinds import deprecated, names
 from nodeagent.apiserver.kinds.pods.containers import containers, is_mirror
 from nodeagent.apiserver.kinds.pods.resize import keep_resources
 from nodeagent.apiserver.kinds.pods.validation.pod import validate_pod
@@ -63,6 +63,17 @@ def validate_status(new: Json, old: Json) -> list[FieldError]:
     name, once = "ephemeralContainerStatuses", {"restartPolicy": "Never"}
     errors += _transitions(f"status.{name}", status.get(name) or (), before.get(name) or (), once, "containers")
     return errors
+
+
+def status_warnings(pod: Json) -> list[str]:
+    """Addresses that a node wrote in an unusual way."""
+    status = pod.get("status") or {}
+    return [
+        warning
+        for name in ("podIPs", "hostIPs")
+        for index, item in enumerate(status.get(name) or ())
+        for warning in deprecated.ip_address(f"status.{name}[{index}].ip", item.get("ip") or "")
+    ]
 
 
 def _restarts_all(spec: Json) -> bool:

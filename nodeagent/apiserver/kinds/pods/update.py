@@ -16,10 +16,6 @@ SPEC_TEXT: Final = (
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
 _COUNT_TEXT: Final = "pod updates may not add or remove containers"
-_MAPS: Final = frozenset(
-    {"nodeSelector", "overhead", "limits", "requests", "matchLabels", "volumeAttributes", "options"}
-)
-_FALSE_IS_ABSENT: Final = frozenset({"hostNetwork", "hostPID", "hostIPC", "stdin", "stdinOnce", "tty", "readOnly"})
 
 
 def validate_update(new: Json, old: Json) -> list[FieldError]:
@@ -97,10 +93,9 @@ def _rest(new: Json, old: Json) -> list[FieldError]:
     if old.get("terminationGracePeriodSeconds", 0) < 0 and munged.get("terminationGracePeriodSeconds") == 1:
         _restore(munged, old, "terminationGracePeriodSeconds")
     _restore_scheduling(munged, old)
-    before, after = _pruned(old), _pruned(munged)
-    if before == after:
+    if munged == old:
         return []
-    return [forbidden("spec", f"{SPEC_TEXT}\n{_difference(before, after)}")]
+    return [forbidden("spec", f"{SPEC_TEXT}\n{_difference(old, munged)}")]
 
 
 def _restore_scheduling(munged: Json, old: Json) -> None:
@@ -153,22 +148,6 @@ def _without_seconds(toleration: Json) -> Json:
     return {
         name: value for name, value in toleration.items() if name != "tolerationSeconds" and value not in (None, "")
     }
-
-
-def _pruned(value: Any, name: str = "") -> Any:
-    """A copy without the spellings that mean "absent": empty strings, lists and maps, and plain falses.
-
-    An empty object that says something by being there (`emptyDir: {}`) stays.
-    """
-    if isinstance(value, dict):
-        kept = {key: _pruned(item, key) for key, item in value.items()}
-        full = {key: item for key, item in kept.items() if item is not None}
-        return None if not full and name in _MAPS else full
-    if isinstance(value, list):
-        return [_pruned(item) for item in value] or None
-    if value == "" or (value is False and name in _FALSE_IS_ABSENT):
-        return None
-    return value
 
 
 def _difference(before: Any, after: Any, path: str = "") -> str:

@@ -133,9 +133,9 @@ def bookmark(version: int, end: bool = False) -> dict[str, Any]:
     return event("BOOKMARK", {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata})
 
 
-def listing(version: int, *items: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+def listing(version: int, *items: dict[str, Any], kind: str = "ConfigMap", **metadata: Any) -> dict[str, Any]:
     return {
-        "kind": "ConfigMapList",
+        "kind": f"{kind}List",
         "apiVersion": "v1",
         "metadata": {"resourceVersion": str(version), **metadata},
         "items": list(items),

@@ -69,7 +69,7 @@ async def test_the_client_speaks_tls_with_its_certificate(tmp_path: Path) -> Non
         assert request.transport is not None
         peer = request.transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
         subject = x509.load_der_x509_certificate(peer).subject.rfc4514_string()
-        return web.json_response({"metadata": {"name": subject}})
+        return web.json_response({"kind": "ConfigMap", "metadata": {"name": subject}})
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server_files.certificate, server_files.key)

@@ -57,10 +57,90 @@ async def test_each_status_becomes_its_error(
 
 
 async def test_an_error_that_is_no_status_keeps_its_text(make: Any, script: Any, client: ApiClient) -> None:
-    """A proxy's plain-text error is raised with that text as message."""
-    script.answer(b"bad gateway\n", 502)
-    with pytest.raises(errors.ServerError, match=r"^bad gateway$"):
+    """A proxy's error is raised with its text as message, on one line and not all of it."""
+    script.answer(b"<html>\n  <body>bad gateway</body>" + b"x" * 5000, 502)
+    with pytest.raises(
+        errors.ServerError, match=r"^the server answered 502: <html> <body>bad gateway</body>x+$"
+    ) as caught:
         await client.get(Pod, "a", "ns")
+    assert len(caught.value.message) < 300
+
+
+async def test_404_of_a_path_is_not_404_of_an_object(make: Any, script: Any, client: ApiClient) -> None:
+    """Only an API that names the object says that it is gone; a path nobody serves, or a proxy's page, says nothing of it."""
+    answers = (
+        (make.failure(404, "NotFound", name="a", kind="pods"), errors.NotFound),
+        (make.failure(404, "NotFound", "the server could not find the requested resource"), errors.NotServed),
+        (b"404 page not found\n", errors.NotServed),
+        (b"<html><body>Not Found</body></html>", errors.NotServed),
+    )
+    for body, expected in answers:
+        script.answer(body, 404)
+        with pytest.raises(errors.ApiError) as caught:
+            await client.get(Pod, "a", "ns")
+        assert type(caught.value) is expected
+
+
+RUBBISH = (
+    b"<html><body>Welcome</body></html>",
+    b'{"kind":"ConfigMapLi',
+    b"",
+    b"null",
+    b"[]",
+    b"{}",
+    b'{"metadata":{"resourceVersion":"7"},"items":[]}',
+    b'{"kind":"SecretList","metadata":{"resourceVersion":"7"},"items":[]}',
+    b'{"kind":"Status","status":"Success"}',
+    b'{"kind":"ConfigMapList","metadata":{},"items":[{}]}',
+    b'{"kind":"ConfigMapList","metadata":{},"items":[null]}',
+    b'{"kind":"ConfigMapList","metadata":{},"items":[{"metadata":{"name":7}}]}',
+)
+
+
+@pytest.mark.parametrize("body", RUBBISH)
+async def test_rubbish_is_no_list(script: Any, client: ApiClient, body: bytes) -> None:
+    """Whatever is no list of that kind is an error: it never passes for an empty list, nor its items for objects."""
+    script.answer(body)
+    with pytest.raises(errors.Unavailable) as caught:
+        await client.list(ConfigMap, "ns")
+    assert caught.value.fault is errors.Fault.MALFORMED
+
+
+@pytest.mark.parametrize("body", RUBBISH)
+async def test_rubbish_is_no_object(script: Any, client: ApiClient, body: bytes) -> None:
+    """The same for one object."""
+    script.answer(body)
+    with pytest.raises(errors.Unavailable) as caught:
+        await client.get(ConfigMap, "a", "ns")
+    assert caught.value.fault is errors.Fault.MALFORMED
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"<html>\n",
+        b'{"type":"ADDED"\n',
+        b'{"type":"ADDED","object":{}}\n',
+        b'{"type":"ADDED","object":null}\n',
+        b'{"type":"ADDED","object":{"kind":"Secret","metadata":{"name":"a","resourceVersion":"1"}}}\n',
+        b'{"type":"BOOKMARK","object":{"kind":"Secret","metadata":{"resourceVersion":"1"}}}\n',
+        b'{"type":"SOMETHING","object":{"kind":"ConfigMap","metadata":{"name":"a"}}}\n',
+        b'{"kind":"ConfigMapList","metadata":{"resourceVersion":"7"},"items":[]}\n',
+    ],
+)
+async def test_rubbish_is_no_watch_event(script: Any, client: ApiClient, line: bytes) -> None:
+    """The same for what comes down a watch."""
+    script.watch(line, end="stay")
+    with pytest.raises(errors.Unavailable) as caught:
+        await anext(client.watch(ConfigMap, "ns"))
+    assert caught.value.fault is errors.Fault.MALFORMED
+
+
+async def test_a_page_is_no_watch(make: Any, script: Any, client: ApiClient) -> None:
+    """200 with HTML where a watch was asked for: an error at once, before anything of it is read."""
+    script.watches.append(make.answering(b"<html></html>", 200, {"Content-Type": "text/html"}))
+    with pytest.raises(errors.Unavailable, match=r"^the answer to a watch is text/html$"):
+        await anext(client.watch(ConfigMap, "ns"))
 
 
 async def test_retry_after_is_kept(make: Any, script: Any, client: ApiClient, naps: Any) -> None:
@@ -165,15 +245,16 @@ async def test_list_with_expired_continue_starts_over(make: Any, script: Any, cl
 
 
 async def test_a_broken_item_does_not_hide_the_others(make: Any, script: Any, client: ApiClient) -> None:
-    """An item that does not decode is left out of a list."""
-    script.answer(make.listing(9, {"metadata": {"name": 7}}, make.config_map("b", 2)))
+    """An item that does not decode is left out of a list, which says that it is there."""
+    script.answer(make.listing(9, make.config_map("a", 1, data=7), make.config_map("b", 2)))
     listed = await client.list(ConfigMap)
     assert [item.metadata.name for item in listed.items if item.metadata] == ["b"]
+    assert listed.unread == {("ns", "a")}
 
 
 async def test_watch_yields_events_over_any_chunking(make: Any, script: Any, client: ApiClient) -> None:
     """Events arrive whole however the bytes are cut, bookmarks carry the version, and the end is the end."""
-    line = b'{"type":"ADDED","object":{"metadata":{"name":"a","resourceVersion":"5"}}}\n'
+    line = b'{"type":"ADDED","object":{"kind":"ConfigMap","metadata":{"name":"a","resourceVersion":"5"}}}\n'
     script.watch(
         line[:10], line[10:] + line[:3], line[3:], make.bookmark(8), make.event("DELETED", make.config_map("a", 9))
     )
@@ -218,9 +299,9 @@ async def test_watch_deadline_never_hits_the_consumer(make: Any, script: Any, cl
 
 async def test_writes(make: Any, script: Any, client: ApiClient) -> None:
     """create, replace, patch, delete and post use the verb, path, content type and body that the API wants."""
-    node = {"metadata": {"name": "n"}}
+    node = {"kind": "Node", "metadata": {"name": "n"}}
     for _ in range(6):
-        script.answer(node)
+        script.answer(node | {"kind": "Pod"} if len(script.answers) == 3 else node)
     obj = Node(metadata=ObjectMeta(name="n"))
     await client.create(obj)
     await client.replace(obj)

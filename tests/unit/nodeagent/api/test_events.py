@@ -45,7 +45,7 @@ async def recorder(client: ApiClient, clock: Clock, naps: Any) -> AsyncIterator[
 
 async def test_a_new_event_is_posted_whole(script: Any, recorder: EventRecorder) -> None:
     """The first event of its kind is created with every field of the core/v1 recorder."""
-    script.answer({"metadata": {}, "involvedObject": {}})
+    script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
     recorder.event(REF, NORMAL, "Started", "Container started", field_path="spec.containers{c}")
     await recorder.flush()
     (request,) = script.seen
@@ -79,7 +79,7 @@ async def test_a_new_event_is_posted_whole(script: Any, recorder: EventRecorder)
 async def test_a_repeated_event_is_counted_up(script: Any, recorder: EventRecorder, clock: Clock) -> None:
     """The same event again patches count and lastTimestamp of the one that is there."""
     for _ in range(3):
-        script.answer({"metadata": {}, "involvedObject": {}})
+        script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
         recorder.event(REF, WARNING, "BackOff", "again")
         clock.seconds += 10
     await recorder.flush()
@@ -96,7 +96,7 @@ async def test_a_repeated_event_is_counted_up(script: Any, recorder: EventRecord
 async def test_another_container_is_another_event(script: Any, recorder: EventRecorder) -> None:
     """The field path is part of what makes events the same."""
     for name in "ab":
-        script.answer({"metadata": {}, "involvedObject": {}})
+        script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
         recorder.event(REF, WARNING, "BackOff", "again", field_path=f"spec.containers{{{name}}}")
     await recorder.flush()
     assert [request.method for request in script.seen] == ["POST", "POST"]
@@ -104,9 +104,9 @@ async def test_another_container_is_another_event(script: Any, recorder: EventRe
 
 async def test_an_event_that_aged_out_is_posted_again(make: Any, script: Any, recorder: EventRecorder) -> None:
     """404 on the patch makes it a new event that keeps its count."""
-    script.answer({"metadata": {}, "involvedObject": {}})
-    script.answer(make.failure(404, "NotFound"), 404)
-    script.answer({"metadata": {}, "involvedObject": {}})
+    script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
+    script.answer(make.failure(404, "NotFound", name="a"), 404)
+    script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
     for _ in range(2):
         recorder.event(REF, WARNING, "BackOff", "again")
     await recorder.flush()
@@ -117,7 +117,7 @@ async def test_an_event_that_aged_out_is_posted_again(make: Any, script: Any, re
 async def test_ten_similar_events_become_one(script: Any, recorder: EventRecorder) -> None:
     """From the tenth different message within ten minutes on there is one combined event, which is counted up."""
     for number in range(12):
-        script.answer({"metadata": {}, "involvedObject": {}})
+        script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
         recorder.event(REF, WARNING, "Failed", f"Error: {number}")
     await recorder.flush()
     assert [request.method for request in script.seen] == ["POST"] * 10 + ["PATCH"] * 2
@@ -131,7 +131,7 @@ async def test_ten_similar_events_become_one(script: Any, recorder: EventRecorde
 async def test_similar_events_far_apart_stay_apart(script: Any, recorder: EventRecorder, clock: Clock) -> None:
     """Ten minutes of silence end the aggregation."""
     for number in range(12):
-        script.answer({"metadata": {}, "involvedObject": {}})
+        script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
         recorder.event(REF, WARNING, "Failed", f"Error: {number}")
         clock.seconds += 601
     await recorder.flush()
@@ -141,7 +141,7 @@ async def test_similar_events_far_apart_stay_apart(script: Any, recorder: EventR
 async def test_spam_is_dropped_until_tokens_return(script: Any, recorder: EventRecorder, clock: Clock) -> None:
     """25 events about one object at once, then one per five minutes; other objects are not affected."""
     for _ in range(40):
-        script.answer({"metadata": {}, "involvedObject": {}})
+        script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
     for _ in range(30):
         recorder.event(REF, WARNING, "BackOff", "again")
     await recorder.flush()
@@ -158,7 +158,7 @@ async def test_spam_is_dropped_until_tokens_return(script: Any, recorder: EventR
 async def test_outage_is_retried_and_then_given_up(make: Any, script: Any, recorder: EventRecorder, naps: Any) -> None:
     """No answer: 12 tries, 10 s apart, the first wait random; then the next event has its turn."""
     script.answers += [make.dropping() for _ in range(12)]
-    script.answer({"metadata": {}, "involvedObject": {}})
+    script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
     recorder.event(REF, NORMAL, "Lost", "x")
     recorder.event(REF, NORMAL, "Kept", "y")
     await recorder.flush()
@@ -188,7 +188,7 @@ async def test_a_full_queue_drops(client: ApiClient) -> None:
 async def test_names_are_unique(script: Any, recorder: EventRecorder) -> None:
     """Two events at the same instant have different names."""
     for reason in "AB":
-        script.answer({"metadata": {}, "involvedObject": {}})
+        script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
         recorder.event(REF, NORMAL, reason, "x")
     await recorder.flush()
     assert len({request.body["metadata"]["name"] for request in script.seen}) == 2
@@ -200,7 +200,7 @@ async def test_references(script: Any, recorder: EventRecorder, caplog: pytest.L
         Pod(metadata=ObjectMeta(name="p", namespace="ns", uid="u", resourceVersion="4"))
     ) == ObjectReference(apiVersion="v1", kind="Pod", name="p", namespace="ns", uid="u", resourceVersion="4")
     assert reference(Node(metadata=ObjectMeta(name="n"))) == node_reference("n")
-    script.answer({"metadata": {}, "involvedObject": {}})
+    script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
     recorder.event(node_reference("n1"), NORMAL, "Starting", "Starting kubelet.")
     await recorder.flush()
     assert script.seen[0].path == "/api/v1/namespaces/default/events"

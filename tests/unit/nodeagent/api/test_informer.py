@@ -173,25 +173,212 @@ async def test_clean_end_watches_on_without_waiting(make: Any, script: Any, mirr
     assert len(naps.seconds) == 1
 
 
-async def test_initial_stream_that_breaks_shows_nothing(make: Any, script: Any, mirror: Any) -> None:
-    """Half of an initial state is never shown; the next attempt brings the whole."""
-    script.watch(make.event("ADDED", make.config_map("a", 1)), end="drop")
-    script.watch(make.event("ADDED", make.config_map("b", 2)), make.bookmark(3, end=True), end="stay")
+NO_PROGRESS = (
+    "a watch stream was requested by the client but the required storage feature RequestWatchProgress is disabled"
+)
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        "error 500",
+        "status 500",
+        "status 503",
+        "status 404",
+        "status 401",
+        "not json",
+        "cut short",
+        "wrong kind",
+        "html",
+        "drop",
+        "clean end",
+    ],
+)
+async def test_any_error_of_a_streaming_list_means_a_plain_one(
+    make: Any, script: Any, mirror: Any, naps: Any, stream: str
+) -> None:
+    """Whatever becomes of the stream, a list is asked for at once, and a watch from there; half a stream is never shown."""
+    half = make.event("ADDED", make.config_map("half", 1))
+    if stream.startswith("status"):
+        script.watch(make.failure(int(stream[-3:]), ""), status=int(stream[-3:]))
+    elif stream == "html":
+        script.watches.append(make.answering(b"<html></html>", 200, {"Content-Type": "text/html"}))
+    else:
+        events = {
+            "error 500": (make.event("ERROR", make.failure(500, "", NO_PROGRESS)), "clean"),
+            "not json": (b"<html>\n", "stay"),
+            "cut short": (b'{"type":"ADDED","object":{"kind":"Conf', "clean"),
+            "wrong kind": (make.event("ADDED", make.config_map("x", 1) | {"kind": "Secret"}), "stay"),
+            "drop": (half, "drop"),
+            "clean end": (half, "clean"),
+        }[stream]
+        script.watch(half, events[0], end=events[1])
+    script.answer(make.listing(5, make.config_map("a", 4)))
+    script.watch(make.event("MODIFIED", make.config_map("a", 6)), end="stay")
     it = mirror()
     it.start()
-    await it.informer.synced()
-    assert it.said == [("ADDED", "b", "2")]
+    assert await it.until(2) == [("ADDED", "a", "4"), ("MODIFIED", "a", "6")]
+    assert [
+        (request.query.get("resourceVersion"), "watch" in request.query, "sendInitialEvents" in request.query)
+        for request in script.seen
+    ] == [(None, True, True), ("0", False, False), ("5", True, False)]
+    assert naps.seconds == []
+
+
+async def test_a_stream_without_an_end_is_given_up(
+    make: Any, script: Any, mirror: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that takes the request and never says that the initial state is complete gets a list, now and later."""
+    monkeypatch.setattr("nodeagent.api.informer.BOOKMARK_SECONDS", 1.0)
+    script.watch(make.event("ADDED", make.config_map("a", 1)), end="stay")
+    script.answer(make.listing(5, make.config_map("a", 4)))
+    script.watch(make.failure(410, "Gone"), status=410)
+    script.answer(make.listing(7, make.config_map("a", 4)))
+    script.watch(end="stay")
+    it = mirror()
+    it.start()
+    await script.asked(5)
+    assert it.said == [("ADDED", "a", "4")]
+    assert ["sendInitialEvents" in request.query for request in script.seen] == [True, False, False, False, False]
+    script.answer(make.listing(8))
+    mirror().start()
+    await script.asked(6)
+    assert "sendInitialEvents" not in script.seen[5].query, "what one has found out, others need not"
+
+
+async def test_a_refusing_server_is_asked_for_a_stream_again_when_all_is_listed_anew(
+    make: Any, script: Any, mirror: Any
+) -> None:
+    """500 may pass (another server behind the same address, a newer etcd): the next time of need a stream is tried again."""
+    script.watch(make.event("ERROR", make.failure(500, "", NO_PROGRESS)))
+    script.answer(make.listing(5, make.config_map("a", 4)))
+    script.watch(make.failure(410, "Gone"), status=410)
+    script.watch(make.event("ADDED", make.config_map("a", 8)), make.bookmark(9, end=True), end="stay")
+    it = mirror()
+    it.start()
+    assert await it.until(2) == [("ADDED", "a", "4"), ("MODIFIED", "a", "8")]
 
 
 async def test_forbidden_is_asked_again(make: Any, script: Any, mirror: Any, naps: Any) -> None:
-    """A refusal is waited out, by plain list in between: rights may be given later."""
+    """A refusal of stream and list is waited out: rights may be given later."""
     script.watch(make.failure(403, "Forbidden"), status=403)
     script.answer(make.failure(403, "Forbidden"), 403)
-    script.watch(make.bookmark(3, end=True), end="stay")
+    script.answer(make.listing(3))
     it = mirror()
     it.start()
     await it.informer.synced()
-    assert len(naps.seconds) == 2
+    assert len(naps.seconds) == 1
+
+
+async def test_rubbish_never_empties_the_copy(make: Any, script: Any, mirror: Any) -> None:
+    """Lists that are none, and items that do not decode, leave the objects as they were last seen."""
+    script.answer(make.listing(5, make.config_map("a", 1), make.config_map("b", 2)))
+    script.watch(b"<html>\n", end="stay")
+    for body in (b"{}", b'{"kind":"SecretList","items":[]}', b"<html>"):
+        script.answer(body)
+    script.answer(make.listing(9, make.config_map("a", 8, data=7)))
+    script.watch(end="stay")
+    it = mirror(watch_list=False)
+    it.start()
+    await script.asked(7)
+    assert it.said == [("ADDED", "a", "1"), ("ADDED", "b", "2"), ("DELETED", "b", "2")]
+    assert it.names == ["a"]
+
+
+async def test_events_of_objects_that_cannot_be_decoded(make: Any, script: Any, mirror: Any) -> None:
+    """A change that cannot be read leaves the object as it was; that it is gone can be read all the same."""
+    script.answer(make.listing(5, make.config_map("a", 1), make.config_map("b", 2)))
+    script.watch(
+        make.event("MODIFIED", make.config_map("a", 6, data=7)),
+        make.event("DELETED", make.config_map("b", 7, data=7)),
+        end="stay",
+    )
+    it = mirror(watch_list=False)
+    it.start()
+    assert await it.until(3) == [("ADDED", "a", "1"), ("ADDED", "b", "2"), ("DELETED", "b", "2")]
+    assert it.names == ["a"]
+
+
+async def test_a_stream_that_is_not_answered_may_come_later(
+    make: Any, script: Any, mirror: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer at all says nothing of streams: the next time of need one is asked for again."""
+    monkeypatch.setattr("nodeagent.api.informer.BOOKMARK_SECONDS", 1.0)
+
+    async def silent(request: Any) -> Any:
+        await script.release.wait()
+
+    script.watches.append(silent)
+    script.answer(make.listing(5))
+    script.watch(make.failure(410, "Gone"), status=410)
+    script.watch(make.bookmark(9, end=True), end="stay")
+    it = mirror()
+    it.start()
+    await script.asked(4)
+    assert ["sendInitialEvents" in request.query for request in script.seen] == [True, False, False, True]
+
+
+async def test_a_server_whose_watches_do_not_work_is_listed_again(
+    make: Any, script: Any, mirror: Any, naps: Any
+) -> None:
+    """After four failed watches in a row the copy is kept by lists, one a turn, with a watch tried in between."""
+    script.answer(make.listing(5, make.config_map("a", 1)))
+    for _ in range(4):
+        script.watch(end="clean")
+    script.answer(make.listing(6, make.config_map("a", 6)))
+    script.watch(make.failure(500, "InternalError"), status=500)
+    script.answer(make.listing(7, make.config_map("a", 7)))
+    script.watch(make.event("MODIFIED", make.config_map("a", 8)), end="stay")
+    it = mirror(watch_list=False)
+    it.start()
+    assert await it.until(4) == [("ADDED", "a", "1")] + [("MODIFIED", "a", str(number)) for number in (6, 7, 8)]
+    assert ["w" if "watch" in request.query else "l" for request in script.seen] == list("lwwwwlwlw")
+    assert len(naps.seconds) == 5
+    assert (it.informer.blind_seconds, it.informer.trouble) == (0.0, "")
+
+
+async def test_an_absent_kind_may_count_as_empty(make: Any, script: Any, mirror: Any) -> None:
+    """404 for the path: for those who asked for it the wait ends, with no objects; for others it does not."""
+    for absent_is_empty in (True, False):
+        script.watch(b"404 page not found", status=404)
+        script.answer(b"404 page not found", 404)
+        script.answer(make.failure(403, "Forbidden"), 403)
+        it = mirror(absent_is_empty=absent_is_empty)
+        it.start()
+        await script.asked(4 if absent_is_empty else 8)
+        assert (it.informer.has_synced, it.informer.items()) == (absent_is_empty, [])
+        it.task.cancel()
+        await asyncio.gather(it.task, return_exceptions=True)
+
+
+async def test_a_busy_server_is_left_alone_as_long_as_it_asks(
+    make: Any, script: Any, mirror: Any, naps: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """429 with Retry-After: told at once, asked again after that time, by a plain list."""
+    script.answer(make.failure(429, "TooManyRequests", "too many"), 429, {"Retry-After": "7"})
+    script.answer(make.listing(5, make.config_map("a", 1)))
+    it = mirror(watch_list=False)
+    it.start()
+    assert await it.until(1) == [("ADDED", "a", "1")]
+    assert naps.seconds == [7.0]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "list of ConfigMap: too many"
+    ]
+
+
+async def test_how_long_it_is_blind(make: Any, script: Any, mirror: Any) -> None:
+    """From the first attempt on until there is a whole state; while the API refuses connections; not in between."""
+    now = 100.0
+    script.watch(make.failure(500, "InternalError", "no stream"), status=500)
+    script.answer(make.failure(500, "InternalError", "no list"), 500)
+    it = mirror(clock=lambda: now)
+    it.start()
+    await script.asked(3)  # a list that is not answered
+    now += 31
+    assert (it.informer.blind_seconds, it.informer.trouble) == (31.0, "no list")
+    script.release.set()
+    await asyncio.sleep(0)
+    assert it.informer.blind_seconds == 31.0
 
 
 async def test_late_subscribers_and_failing_ones(make: Any, script: Any, mirror: Any) -> None:

@@ -46,7 +46,7 @@ async def test_unknown_and_missing_objects(make: Any, script: Any, cache: Object
     """Not registered and not existing are told apart, in the upstream words."""
     with pytest.raises(ObjectNotReady, match=r'^object "ns"/"x" not registered$'):
         await cache.get_secret("ns", "x")
-    script.answer(make.listing(5))
+    script.answer(make.listing(5, kind="Secret"))
     script.watch(end="stay")
     cache.register(pod("p", secrets=("x",)))
     with pytest.raises(errors.NotFound, match=r'^secrets "x" not found$'):
@@ -60,6 +60,21 @@ async def test_a_slow_api_gives_up_the_wait(client: Any, noun: str, secrets: tup
     cache.register(pod("p", *(() if secrets else ("a",)), secrets=secrets))
     with pytest.raises(ObjectNotReady, match=f"^failed to sync {noun} cache: timed out waiting for the condition$"):
         await (cache.get_secret("ns", "a") if secrets else cache.get_config_map("ns", "a"))
+    await cache.close()
+
+
+async def test_what_may_not_be_listed_may_still_be_read(make: Any, script: Any, client: Any) -> None:
+    """Where lists of an object are refused, it is read by itself; where that is refused too, the reader is told why."""
+    cache = ObjectCache(client, first_sync_seconds=0.5)
+    forbidden = make.failure(403, "Forbidden", "configmaps is forbidden")
+    for answer in ((forbidden, 403), (make.config_map("a", 1), 200)):
+        script.answer(*answer)
+    cache.register(pod("p", "a"))
+    assert (await cache.get_config_map("ns", "a")).metadata.name == "a"
+    script.answer(forbidden, 403)
+    script.answer(forbidden, 403)
+    with pytest.raises(ObjectNotReady, match=r"waiting for the condition: configmaps is forbidden$"):
+        await cache.get_config_map("ns", "a")
     await cache.close()
 
 
@@ -91,7 +106,7 @@ async def test_immutable_objects_are_read_once(make: Any, script: Any, cache: Ob
 
 async def test_secrets_end_with_their_last_pod(make: Any, script: Any, cache: ObjectCache) -> None:
     """The last pod takes a secret's watch with it; a pod that drops the reference counts as gone."""
-    script.answer(make.listing(5, make.config_map("s", 1)))
+    script.answer(make.listing(5, make.config_map("s", 1), kind="Secret"))
     script.watch(end="stay")
     cache.register(pod("p1", secrets=("s",)))
     cache.register(pod("p2", secrets=("s",)))
@@ -193,3 +208,57 @@ async def test_without_an_api_there_is_nothing() -> None:
     nothing.unregister("p")
     with pytest.raises(ObjectNotReady):
         await nothing.get_config_map("ns", "a")
+
+
+def mounting(uid: str, *, in_env: bool = False, projected: bool = False, secret: bool = False) -> Pod:
+    """A pod that has the object `a` as files, or, `in_env`, as environment (and in a volume that nobody mounts)."""
+    source = {"secret": {"name": "a"}} if secret else {"configMap": {"name": "a"}}
+    whole = {"secret": {"secretName": "a"}} if secret else source
+    volume = {"name": "v", **({"projected": {"sources": [source]}} if projected else whole)}
+    container = {"name": "c", "image": "i"}
+    if in_env:
+        container["envFrom"] = [{"secretRef" if secret else "configMapRef": {"name": "a"}}]
+    else:
+        container["volumeMounts"] = [{"name": "v", "mountPath": "/v"}]
+    metadata = {"uid": uid, "namespace": "ns", "name": uid}
+    return msgspec.convert({"metadata": metadata, "spec": {"containers": [container], "volumes": [volume]}}, Pod)
+
+
+@pytest.mark.parametrize("secret", [False, True])
+async def test_pods_are_told_of_the_content_they_mount(make: Any, script: Any, client: Any, secret: bool) -> None:
+    """Each change of the content, appearance and removal included, once for each pod that has it as files; not for what the first
+    list brings, nor for a change of metadata alone; and not those that only have it in their environment.
+    """
+    told: list[str] = []
+    heard = asyncio.Event()
+
+    def hear(uid: str) -> None:
+        told.append(uid)
+        if len(told) == 6:
+            heard.set()
+
+    cache = ObjectCache(client, changed=hear)
+    kind = "secret" if secret else "configmap"
+
+    def version(number: int, **fields: Any) -> Any:
+        return {**make.config_map("a", number, **fields), "kind": "Secret" if secret else "ConfigMap"}
+
+    script.answer(make.listing(5, kind="Secret" if secret else "ConfigMap"))
+    script.watch(
+        make.event("ADDED", version(6, data={"k": "MQ=="})),
+        make.event("MODIFIED", version(7, data={"k": "Mg=="})),
+        make.event("MODIFIED", version(8, data={"k": "Mg=="})),
+        make.event("DELETED", version(9, data={"k": "Mg=="})),
+        end="stay",
+    )
+    cache.register(mounting("files", secret=secret))
+    cache.register(mounting("projected", projected=True, secret=secret))
+    cache.register(mounting("env", in_env=True, secret=secret))
+    await heard.wait()
+    assert sorted(told) == ["files"] * 3 + ["projected"] * 3
+    assert script.seen[0].path.endswith(f"{kind}s")
+    cache.register(mounting("files", in_env=True, secret=secret))
+    cache.unregister("projected")
+    watches = (cache._secrets if secret else cache._config_maps)._watches
+    assert {key: found.mounted_by for key, found in watches.items()} == {("ns", "a"): set()}
+    await cache.close()

@@ -34,6 +34,9 @@ LABELS = {"app": "web", "tier": "front", "n": "5"}
         ("n<5", False),
         ("app>1", False),
         ("a.b/c=x", False),
+        ("app=", False),
+        ("in in (x)", False),
+        ("app in (web,)", True),
     ],
 )
 def test_labels(text: str, expected: bool) -> None:
@@ -41,12 +44,43 @@ def test_labels(text: str, expected: bool) -> None:
     assert all(requirement.matches(LABELS) for requirement in parse_labels(text)) is expected
 
 
-@pytest.mark.parametrize("text", ["a=b=c", "a in b", "=x", "a in (b", "a=$", "n>x", "a b"])
-def test_bad_labels(text: str) -> None:
-    """What cannot be read is a 400 that says so."""
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a=b=c", "found '=', expected: ',' or 'end of string'"),
+        ("=x", "found '=', expected: !, identifier, or 'end of string'"),
+        ("a,", "found '', expected: identifier after ','"),
+        ("a in b", "unable to parse requirement: found 'b' expected: '('"),
+        ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
+        ("a in (=)", "unable to parse requirement: found '=', expected: ',', ')' or identifier"),
+        ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+        ("a==(", "unable to parse requirement: found '(', expected: identifier"),
+        ("!,a", "unable to parse requirement: found ',', expected: identifier"),
+        (
+            "n>x",
+            'unable to parse requirement: values[0]: Invalid value: "x": '
+            "for 'Gt', 'Lt' operators, the value must be an integer",
+        ),
+        ("a=$", 'unable to parse requirement: values[0][a]: Invalid value: "$": a valid label must be an empty string'),
+        ("-a", 'unable to parse requirement: <nil>: Invalid value: "-a": name part must consist of alphanumeric'),
+    ],
+)
+def test_bad_labels(text: str, message: str) -> None:
+    """What cannot be read is a 400 that says where it stopped making sense."""
     with pytest.raises(ApiError) as caught:
         parse_labels(text)
-    assert (caught.value.code, caught.value.message.split(":")[0]) == (400, "unable to parse requirement")
+    assert caught.value.code == 400
+    assert caught.value.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [("a in ()", {""}), ("a in (,b)", {"", "b"}), ("a in (b,)", {"", "b"}), ("a in (b,,c)", {"", "b", "c"})],
+)
+def test_empty_values(text: str, values: set[str]) -> None:
+    """An empty place in a set is the empty value."""
+    (requirement,) = parse_labels(text)
+    assert requirement.values == values
 
 
 def stored(fields: dict[str, str], namespace: str = "d") -> Stored:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from lightkube.models.core_v1 import ContainerStatus, PodStatus
+from lightkube.models.core_v1 import ContainerStatus, PodStatus, ResourceRequirements
 
 from nodeagent.pods.model import Memory, NodeAddresses, ProbeResults, Stage, StartFailure, Termination
 from nodeagent.pods.status import status
@@ -424,6 +424,27 @@ def test_reported_requests(kit: Any, request_: str, shares: int, expected: str) 
     pod = kit.pod([{"name": "main", "resources": {"requests": {"cpu": request_}}}])
     found = only(made(kit, pod, kit.observed(run)))
     assert (found["resources"], found["allocatedResources"]) == ({"requests": {"cpu": expected}}, {"cpu": request_})
+
+
+@pytest.mark.parametrize(
+    ("run", "replaced", "shown"),
+    [
+        (("main",), False, "20Mi"),
+        (("main", "exited"), True, "20Mi"),  # until its next instance runs nothing new is in force
+        (("main", "exited"), False, "30Mi"),
+        (("main", "created"), False, "30Mi"),
+    ],
+)
+def test_what_is_allocated_is_not_in_force_yet(kit: Any, run: Any, replaced: bool, shown: str) -> None:
+    """4.7: a memory request, of which no runtime tells, shows as changed only when it is; what starts anew has the new one."""
+    pod = kit.pod([{"name": "main", "resources": {"requests": {"memory": "30Mi"}, "limits": {"memory": "64Mi"}}}])
+    in_force = {"main-0": ResourceRequirements(requests={"memory": "20Mi"}, limits={"memory": "64Mi"})}
+    memory = Memory(replaced=frozenset({"main-0"} if replaced else ()))
+    found = only(made(kit, pod, kit.observed(kit.run(*run)), memory, in_force=in_force))
+    assert (found["resources"], found["allocatedResources"]) == (
+        {"requests": {"memory": shown}, "limits": {"memory": "64Mi"}},
+        {"memory": "30Mi"},
+    )
 
 
 def test_volume_mounts_and_user(kit: Any) -> None:

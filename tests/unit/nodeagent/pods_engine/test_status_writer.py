@@ -17,7 +17,7 @@ from lightkube.models.core_v1 import (
 )
 from lightkube.models.meta_v1 import ObjectMeta
 
-from nodeagent.api.errors import ApiError, NotFound, ServerError
+from nodeagent.api.errors import ApiError, NotFound, NotServed, ServerError
 from nodeagent.pods.model import PodUID
 from nodeagent.pods.status_writer import StatusWriter
 
@@ -137,6 +137,20 @@ async def test_a_pod_that_is_gone_is_no_error() -> None:
         await drain(writer)
     assert len(api.patches) == 1
     assert writer.cached(UID) is None
+
+
+async def test_a_path_that_nobody_serves_is_not_a_pod_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """404 without an object (a proxy's, or an API without the subresource): told, and tried until it is taken."""
+    api = Api()
+    api.fail = [NotServed(404, "", "404 page not found")]
+    real_sleep = asyncio.sleep
+    monkeypatch.setattr("nodeagent.pods.status_writer.asyncio.sleep", lambda seconds: real_sleep(0))
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
+        await drain(writer)
+    assert [patch["phase"] for patch in api.patches] == ["Running"] * 2
+    assert api.current.status == PodStatus(phase="Running")
 
 
 async def test_an_api_that_drops_a_field_is_not_told_for_ever() -> None:

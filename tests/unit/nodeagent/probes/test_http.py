@@ -16,7 +16,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.probes.http import HTTPTarget, probe_http, request_bytes
+from nodeagent.probes.http import probe_http
+from nodeagent.probes.http_request import HTTPTarget
 from nodeagent.probes.http_response import Response, ResponseError, ResponseReader
 from nodeagent.probes.outcome import Outcome, ProbeError, failure, success, warning
 from nodeagent.probes.tcp import probe_tcp
@@ -63,12 +64,13 @@ async def test_verdicts(serve: Any, answer: bytes, expected: Outcome) -> None:
 
 
 async def test_the_request(serve: Any) -> None:
-    """7.3: GET, no keep-alive, no compression header, default User-Agent and Accept, headers of the spec in order."""
+    """7.3: GET, no keep-alive, no compression header, default User-Agent and Accept; names as they are
+    usually written, in order, and of one name the values in the specification's order."""
     server = await serve(OK)
     await probe(server.port, path="/a/b?c=d", headers=[("X-One", "1"), ("x-one", "2")])
     assert server.requests == [
         f"GET /a/b?c=d HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUser-Agent: kube-probe/1.36\r\nAccept: */*\r\n"
-        "X-One: 1\r\nx-one: 2\r\nConnection: close\r\n\r\n".encode()
+        "X-One: 1\r\nX-One: 2\r\nConnection: close\r\n\r\n".encode()
     ]
 
 
@@ -76,21 +78,75 @@ async def test_the_request(serve: Any) -> None:
     ("headers", "lines"),
     [
         ([("Host", "example.com")], ["Host: example.com", "User-Agent: kube-probe/1.36", "Accept: */*"]),
-        ([("user-agent", "me"), ("ACCEPT", "text/html")], ["Host: h:1", "user-agent: me", "ACCEPT: text/html"]),
+        ([("host", "a:1"), ("Host", "b")], ["Host: a:1", "User-Agent: kube-probe/1.36", "Accept: */*"]),
+        ([("Host", "a b")], ["Host: ", "User-Agent: kube-probe/1.36", "Accept: */*"]),
+        (
+            [("Host", "b\u00fccher.example:8")],
+            ["Host: xn--bcher-kva.example:8", "User-Agent: kube-probe/1.36", "Accept: */*"],
+        ),
+        ([("user-agent", "me"), ("ACCEPT", "text/html")], ["Host: h:1", "User-Agent: me", "Accept: text/html"]),
         ([("Accept", ""), ("User-Agent", "")], ["Host: h:1"]),
         ([("X", "")], ["Host: h:1", "User-Agent: kube-probe/1.36", "Accept: */*", "X: "]),
+        (
+            [("x-b", " \u00e4 \t"), ("CONTENT-length", "9"), ("a", "1"), ("Transfer-Encoding", "chunked")],
+            ["Host: h:1", "User-Agent: kube-probe/1.36", "A: 1", "Accept: */*", "X-B: \u00e4"],
+        ),
     ],
 )
-def test_default_headers_can_be_replaced_and_removed(headers: Any, lines: list[str]) -> None:
-    """7.3: Host sets the request host; User-Agent and Accept unless given; an empty value removes them."""
-    sent = request_bytes(HTTPTarget(host="h", port=1, headers=headers)).decode()
+def test_headers(headers: Any, lines: list[str]) -> None:
+    """7.3: Host sets the request host; User-Agent and Accept unless given; an empty value removes them; what the client
+    writes by itself stays its own."""
+    sent = HTTPTarget(host="h", port=1, headers=headers).request().encode().decode()
     assert sent.split("\r\n")[1:-2] == [*lines, "Connection: close"]
 
 
-def test_urls() -> None:
-    """7.3: IPv6 hosts in brackets, a path without a slash gets one."""
-    assert HTTPTarget(host="fd00::1", port=80, path="x?y").url == "http://[fd00::1]:80/x?y"
-    assert request_bytes(HTTPTarget(host="h", port=1, path="?y=z")).startswith(b"GET /?y=z HTTP/1.1\r\n")
+@pytest.mark.parametrize(
+    ("headers", "connection"),
+    [
+        ([("connection", "keep-alive")], ["Connection: keep-alive", "Connection: close"]),
+        ([("Connection", "Close")], ["Connection: Close"]),
+        ([("Connection", "upgrade"), ("Upgrade", "websocket")], ["Connection: upgrade"]),
+    ],
+)
+def test_the_connection_header(headers: Any, connection: list[str]) -> None:
+    """It ends after the answer, and that is said once; an upgrade is not spoilt."""
+    sent = HTTPTarget(host="h", port=1, headers=headers).request().encode().decode()
+    assert [line for line in sent.split("\r\n") if line.startswith("Connection")] == connection
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"headers": [("X-A", "a\nb")]}, 'net/http: invalid header field value for "X-A"'),
+        ({"headers": [("X A", "a")]}, 'net/http: invalid header field name "X A"'),
+        ({"headers": [("", "a")]}, 'net/http: invalid header field name ""'),
+    ],
+)
+async def test_headers_that_cannot_be_sent(fields: Any, text: str) -> None:
+    """A failure with the reason, and nothing is sent."""
+    assert await probe(1, **fields) == failure(f'Get "http://127.0.0.1:1/": {text}')
+
+
+async def test_a_path_that_is_no_place() -> None:
+    """A path that reads as another scheme's is a failure; a host that cannot be one is an error."""
+    assert await probe(1, path="health:8080") == failure('Get "http:8080": http: no Host in request URL')
+    with pytest.raises(ProbeError, match='parse "http://a%20b:1/": invalid URL escape "%20"'):
+        await probe_http(HTTPTarget(host="a b", port=1), timeout_seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("/a b/\u00e4?q=1", b"GET /a%20b/%C3%A4?q=1 HTTP/1.1"),
+        ("/ready%2Fnow", b"GET /ready%2Fnow HTTP/1.1"),
+        ("//elsewhere/x", b"GET /x HTTP/1.1"),
+    ],
+)
+async def test_the_request_line(serve: Any, path: str, line: bytes) -> None:
+    """What goes over the wire for a path that is no request line as it stands."""
+    server = await serve(OK)
+    assert await probe(server.port, path=path) == success()
+    assert server.requests[0].partition(b"\r\n")[0] == line
 
 
 @pytest.mark.parametrize(
@@ -110,8 +166,35 @@ async def test_redirects_are_followed_on_the_same_host_name(
     server = await serve(redirect(status, location), OK)
     assert await probe(server.port, headers=[("X", "1"), ("Host", "a")]) == expected
     if expected == success():
-        assert b"GET /other HTTP/1.1\r\nHost: 127.0.0.1" in server.requests[1]
-        assert b"X: 1\r\n" in server.requests[1]
+        host = "a" if location.startswith("/") else f"127.0.0.1:{server.port}"
+        assert f"GET /other HTTP/1.1\r\nHost: {host}\r\n".encode() in server.requests[1]
+        assert f"Referer: http://127.0.0.1:{server.port}/\r\nX: 1\r\n".encode() in server.requests[1]
+
+
+@pytest.mark.parametrize(
+    ("location", "line"),
+    [
+        ("/a b", b"GET /a%20b HTTP/1.1"),
+        ("../up\u00e4", b"GET /up%C3%A4 HTTP/1.1"),
+        ("?q", b"GET /dir/page?q HTTP/1.1"),
+        ("other#part", b"GET /dir/other HTTP/1.1"),
+    ],
+)
+async def test_where_a_redirect_leads(serve: Any, location: str, line: bytes) -> None:
+    """A Location is read as a path of a specification is."""
+    server = await serve(redirect(302, location), OK)
+    assert await probe(server.port, path="/dir/page") == success()
+    assert server.requests[1].partition(b"\r\n")[0] == line
+
+
+async def test_redirects_that_lead_nowhere(serve: Any) -> None:
+    """A Location that cannot be read, or that no HTTP client can go to, fails the probe."""
+    server = await serve(redirect(302, "/%zz"))
+    text = 'failed to parse Location header "/%zz": parse "/%zz": invalid URL escape "%zz"'
+    assert await probe(server.port) == failure(f'Get "http://127.0.0.1:{server.port}/": {text}')
+    server = await serve(redirect(302, "ftp://127.0.0.1/x"))
+    expected = failure('Get "ftp://127.0.0.1/x": unsupported protocol scheme "ftp"')
+    assert await probe(server.port) == expected
 
 
 async def test_a_redirect_may_change_the_port(serve: Any) -> None:

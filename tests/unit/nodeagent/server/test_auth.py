@@ -220,3 +220,23 @@ async def test_no_api() -> None:
     """Without an API, access that has to be asked for is an error."""
     text = "Authorization error (user=admin, verb=get, resource=nodes, subresource=pods)"
     assert await denied(guard(None), request(subject=((("commonName", "admin"),),))) == (500, text)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"<html>", b"[]", b"{}", b'{"status": "yes"}', b'{"status": {"authenticated": true, "user": "root"}}']
+)
+async def test_rubbish_lets_nobody_in(answer: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Answers that are no reviews are refusals, and the log says why; what is asked again and again is told once."""
+
+    class Rubbish(Reviews):
+        async def request(self, *_: Any, **__: Any) -> bytes:
+            return answer
+
+    guarded = guard(Rubbish())
+    assert await denied(guarded, request(headers=BEARER)) == (401, "Unauthorized")
+    assert await denied(guarded, request(headers=BEARER)) == (401, "Unauthorized")
+    certified = request(subject=((("commonName", "admin"),),))
+    status, _ = await denied(guarded, certified)
+    assert status == (403 if b"authenticated" in answer else 500)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == (0 if b"authenticated" in answer else 1)

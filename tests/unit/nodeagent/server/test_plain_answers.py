@@ -27,6 +27,16 @@ async def test_healthz(endpoint, path, healthy, sick):
     assert await endpoint.get(path) == sick
 
 
+async def test_healthz_has_the_checks_of_others(make_endpoint):
+    """A further check has its name, its line and its say, like the first ones."""
+    endpoint = await make_endpoint(checks={"podsource": lambda: endpoint.healthy})
+    assert await endpoint.get("/healthz/podsource") == (200, "ok")
+    endpoint.healthy = False
+    status, text = await endpoint.get("/healthz?exclude=syncloop")
+    assert (status, text.splitlines()[-2:]) == (500, ["[-]podsource failed: reason withheld", "healthz check failed"])
+    assert (await endpoint.get("/healthz/podsource"))[0] == 500
+
+
 async def test_health_endpoint(make_endpoint):
     """The loopback's health port answers everybody, with health only."""
     # port 0 means off, so the port is the test's own choice

@@ -15,12 +15,16 @@ from nodeagent.sources.merger import PodMerger
 class Api:
     """Watches only, from a queue."""
 
+    streams_lists = True
+
     def __init__(self) -> None:
         self.events: asyncio.Queue[WatchEvent[Pod]] = asyncio.Queue()
         self.asked: list[dict[str, Any]] = []
+        self.was_asked = asyncio.Event()
 
     async def watch(self, kind: Any, namespace: Any, **query: Any) -> AsyncIterator[WatchEvent[Pod]]:
         self.asked.append({"kind": kind, "namespace": namespace, "field_selector": query["field_selector"]})
+        self.was_asked.set()
         while True:
             yield await self.events.get()
 
@@ -32,6 +36,42 @@ class Api:
         self.events.put_nowait(
             WatchEvent(type=EventType.BOOKMARK, object=None, resource_version="5", initial_events_end=True)
         )
+
+
+async def test_not_knowing_its_pods_is_trouble() -> None:
+    """30 s without the Node, or without a list of the pods, is trouble, with the reason; a complete list ends it."""
+    now = 0.0
+    api, node_synced = Api(), asyncio.Event()
+
+    async def ready() -> None:
+        await node_synced.wait()
+
+    listed: asyncio.Queue[Any] = asyncio.Queue()
+    source = ApiSource(
+        api,
+        "n1",
+        PodMerger(listed.put_nowait, ["api"], events=None),
+        ready,
+        node_trouble=lambda: "no rights",
+        clock=lambda: now,
+    )
+    assert source.trouble() == ""
+    task = asyncio.create_task(source.run())
+    await asyncio.sleep(0)
+    now = 29.0
+    assert source.trouble() == ""
+    now = 31.0
+    assert source.trouble() == "the pods of this node are not known, its Node could not be read: no rights"
+    node_synced.set()
+    await api.was_asked.wait()
+    assert source.trouble() == ""
+    now = 62.0
+    assert source.trouble() == "the pods of this node cannot be listed: no answer yet"
+    api.bookmark()
+    await listed.get()
+    assert source.trouble() == ""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_first_the_whole_then_each_change() -> None:

@@ -174,6 +174,45 @@ async def test_refresh_sets_live_volumes_up_again(
     assert plugin.calls == ["setup a"] * 3
 
 
+async def test_a_changed_source_is_not_left_to_a_back_off(manager: VolumeManager, plugin: Any, pod_of: Any) -> None:
+    """What failed may work with what is there now."""
+    pod = pod_of(spec("a"))
+    plugin.needs_refresh = True
+    await manager.mount(pod)
+    plugin.script["a"] = ["gone", "gone"]
+    await manager.refresh(pod)
+    await manager.refresh(pod)
+    assert plugin.calls == ["setup a"] * 2
+    await manager.refresh(pod, anew=True)
+    await manager.refresh(pod, anew=True)
+    assert plugin.calls == ["setup a"] * 4
+
+
+async def test_a_refresh_that_comes_too_late_mounts_nothing(
+    manager: VolumeManager, plugin: Any, pod_of: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where it has to wait for the teardown, it finds nothing of the pod any more."""
+    (tmp_path / "pods/u/volumes/test~scripted/a").mkdir(parents=True)
+    pod = pod_of(spec("a"))
+    plugin.needs_refresh = True
+    await manager.mount(pod)
+    begun, gate, teardown = asyncio.Event(), asyncio.Event(), plugin.teardown
+
+    async def slow(uid: str, directory_name: str) -> None:
+        begun.set()
+        await gate.wait()
+        await teardown(uid, directory_name)
+
+    monkeypatch.setattr(plugin, "teardown", slow)
+    ending = asyncio.create_task(manager.unmount("u"))
+    await begun.wait()
+    late = asyncio.create_task(manager.refresh(pod))
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(ending, late)
+    assert plugin.calls == ["setup a", "teardown a"]
+
+
 async def test_refresh_of_a_pod_that_is_not_mounted_does_nothing(
     manager: VolumeManager, plugin: Any, pod_of: Any
 ) -> None:

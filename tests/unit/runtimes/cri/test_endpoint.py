@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -20,7 +21,9 @@ Answer = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
 
 
 @contextlib.asynccontextmanager
-async def peer(socket: Path, **answers: Answer) -> AsyncIterator[grpc.aio.Server]:
+async def peer(
+    socket: Path, *, streams: Mapping[str, Any] = MappingProxyType({}), **answers: Answer
+) -> AsyncIterator[grpc.aio.Server]:
     """A CRI server with those methods of RuntimeService only."""
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
@@ -30,6 +33,12 @@ async def peer(socket: Path, **answers: Answer) -> AsyncIterator[grpc.aio.Server
         )
         for name, answer in answers.items()
     }
+    for name, stream in streams.items():
+        handlers[name] = grpc.unary_stream_rpc_method_handler(
+            stream,
+            request_deserializer=getattr(cri, f"{name}Request").FromString,
+            response_serializer=lambda message: message.SerializeToString(),
+        )
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("runtime.v1.RuntimeService", handlers),))
     server.add_insecure_port(f"unix://{socket}")
@@ -150,3 +159,38 @@ def test_only_unix_sockets(address: str) -> None:
     """Anything else is a mistake in the configuration, which is named."""
     with pytest.raises(ValueError, match="endpoint"):
         Endpoint(address)
+
+
+@pytest.mark.parametrize("larger_than", ["the client takes", "the server sends"])
+async def test_a_list_that_is_too_large(tmp_path: Path, larger_than: str) -> None:
+    """It is asked for again in pieces, with the same filter; all of it arrives, in order."""
+    many = [cri.Container(id=str(number), labels={"long": "x" * 5000}) for number in range(4000)]
+    asked: list[str] = []
+
+    async def whole(_request: Any, context: grpc.aio.ServicerContext) -> cri.ListContainersResponse:
+        if larger_than == "the server sends":
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "trying to send message larger than max")
+        return cri.ListContainersResponse(containers=many)
+
+    async def pieces(
+        request: cri.StreamContainersRequest, _context: Any
+    ) -> AsyncIterator[cri.StreamContainersResponse]:
+        asked.append(request.filter.pod_sandbox_id)
+        for start in range(0, len(many), 1000):
+            yield cri.StreamContainersResponse(containers=many[start : start + 1000])
+
+    async with peer(tmp_path / "s", streams={"StreamContainers": pieces}, ListContainers=whole):
+        made = runtime(tmp_path / "s")
+        wanted = cri.ListContainersRequest(filter=cri.ContainerFilter(pod_sandbox_id="s"))
+        found = await made.service.list_containers(wanted)
+        await made.lifecycle.stop()
+    assert ([item.id for item in found.containers], asked) == ([str(number) for number in range(4000)], ["s"])
+
+
+async def test_a_peer_without_streamed_lists(tmp_path: Path) -> None:
+    """Its first word counts."""
+    async with peer(tmp_path / "s", ListContainers=failing(grpc.StatusCode.RESOURCE_EXHAUSTED)):
+        made = runtime(tmp_path / "s")
+        with pytest.raises(errors.ResourceExhausted, match="its words"):
+            await made.service.list_containers(cri.ListContainersRequest())
+        await made.lifecycle.stop()

@@ -149,8 +149,10 @@ def test_rlimits_are_clamped_where_they_cannot_be_raised(monkeypatch):
 # mandatory access control
 
 
-def test_apparmor_and_selinux():
-    """Nothing, default and unconfined are fine without AppArmor; a named profile and SELinux options are refused."""
+def test_apparmor_and_selinux(caplog):
+    """Nothing, default and unconfined are fine without AppArmor, and a named profile is refused; SELinux options mean nothing
+    without SELinux, which is said once.
+    """
     security = cri.LinuxContainerSecurityContext
     profile = cri.SecurityProfile
     for context in (
@@ -169,8 +171,11 @@ def test_apparmor_and_selinux():
             mac.apparmor_profile(context, "", HOST)
     assert mac.selinux_label(security(), HOST) == ""
     labelled = security(selinux_options=cri.SELinuxOption(type="spc_t", level="s0:c1"))
-    with pytest.raises(errors.NotSupported, match="SELinux"):
-        mac.selinux_label(labelled, HOST)
+    mac._say_unlabelled.cache_clear()
+    assert [mac.selinux_label(labelled, HOST) for _ in range(2)] == ["", ""]
+    assert [record.getMessage() for record in caplog.records] == [
+        "SELinux options are ignored: this host has no SELinux"
+    ]
     selinux = HostFacts(
         capabilities=frozenset(), lowest_oom_score_adj=0, apparmor=False, selinux=True, seccomp=True, kernel=(6, 1)
     )
@@ -299,10 +304,15 @@ def test_merging_an_update():
 # mounts and devices
 
 
-def plan(mounts, **changes):
-    options = {"privileged": False, "read_only_root": False, "recursive_read_only": True} | changes
+def plan(mounts, declared=None, **changes):
+    options = {
+        "privileged": False,
+        "read_only_root": False,
+        "recursive_read_only": True,
+        "read_only_superblocks": False,
+    } | changes
     files = SandboxFiles(files={"/etc/hosts": Path("/pod/hosts")}, shm=Path("/pod/shm"))
-    return container_mounts(mounts, files, {}, **options)
+    return container_mounts(mounts, files, {}, declared or {}, **options)
 
 
 def test_mounts(tmp_path):
@@ -343,6 +353,55 @@ def test_mounts_of_a_privileged_container():
     options = {mount["destination"]: mount["options"] for mount in plan([], privileged=True).mounts}
     assert options["/sys"][-1] == "rw"
     assert options["/sys/fs/cgroup"][-1] == "rw"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sys_mode", "cgroup_mode", "readonly_paths"),
+    [
+        ({}, "ro", "ro", ()),
+        ({"read_only_superblocks": True}, "rw", "ro", ("/sys",)),
+        ({"read_only_superblocks": True, "privileged": True}, "rw", "rw", ()),
+    ],
+)
+def test_read_only_sys(changes, sys_mode, cgroup_mode, readonly_paths):
+    """Where mounting read-only would do it to the pod's one sysfs, it is mounted writable and the mount made read-only."""
+    found = plan([], **changes)
+    options = {mount["destination"]: mount["options"] for mount in found.mounts}
+    assert (options["/sys"][-1], options["/sys/fs/cgroup"][-1], found.readonly_paths) == (
+        sys_mode,
+        cgroup_mode,
+        readonly_paths,
+    )
+
+
+def test_a_sys_of_the_requests_own_stays_as_it_asks(tmp_path):
+    """A mount of the pod on /sys is not made read-only with it."""
+    found = plan([cri.Mount(container_path="/sys/", host_path=str(tmp_path))], read_only_superblocks=True)
+    assert found.readonly_paths == ()
+
+
+def test_volumes_of_the_image(tmp_path):
+    """Writable, where the pod mounts nothing itself; what the pod mounts in them comes after."""
+    found = plan(
+        [cri.Mount(container_path="/data/in", host_path=str(tmp_path)), cri.Mount(container_path="/b", host_path="/")],
+        {"/data": Path("/own/0"), "/b": Path("/own/1")},
+        read_only_root=True,
+    )
+    assert [(mount["destination"], mount["options"]) for mount in found.mounts[-3:]] == [
+        ("/data", ["rbind", "rprivate", "rw"]),
+        ("/b", ["rbind", "rprivate", "rw"]),
+        ("/data/in", ["rbind", "rprivate", "rw"]),
+    ]
+    assert [mount["source"] for mount in found.mounts[-3:]] == ["/own/0", "/", str(tmp_path)]
+
+
+def test_an_image_volume(tmp_path):
+    """Read-only, whatever the request says; its programs run; device nodes in it do not work."""
+    mount = cri.Mount(container_path="/x", image=cri.ImageSpec(image="i"))
+    files = SandboxFiles(files={}, shm=Path("/pod/shm"))
+    options = {"privileged": False, "read_only_root": False, "recursive_read_only": True}
+    found = container_mounts([mount], files, {0: tmp_path}, {}, read_only_superblocks=True, **options)
+    assert found.mounts[-1]["options"] == ["rbind", "rprivate", "ro", "nodev"]
 
 
 @pytest.mark.parametrize(
@@ -464,6 +523,7 @@ def test_a_whole_bundle(tmp_path):
         namespaces=JoinedNamespaces(net=Path("/ns/net"), ipc=Path("/ns/ipc"), uts=None, pid=""),
         sandbox_files=SandboxFiles(files={}, shm=Path("/shm")),
         sources={},
+        declared={},
         cgroups_path="/parent/id",
         annotations={"io.kubernetes.cri.container-type": "container"},
         runtime=OCIRuntimeConfig(
@@ -476,6 +536,7 @@ def test_a_whole_bundle(tmp_path):
         host=HOST,
         cgroups=V1,
         recursive_read_only=True,
+        read_only_superblocks=True,
         guest_hostname=False,
     )
     found = build(inputs)
@@ -519,6 +580,6 @@ def test_a_whole_bundle(tmp_path):
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
             "devices": [],
             "maskedPaths": ["/proc/keys"],
-            "readonlyPaths": ["/proc/sys", *cgroup_v1_paths()],
+            "readonlyPaths": ["/proc/sys", "/sys", *cgroup_v1_paths()],
         },
     }

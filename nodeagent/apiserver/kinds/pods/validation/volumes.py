@@ -149,7 +149,8 @@ def _projected(path: str, source: Json) -> list[FieldError]:
             continue
         errors += [forbidden(f"{where}.{name}", _ONE_SOURCE + " per source") for name in given[1:]]
         errors += _PROJECTIONS[given[0]](f"{where}.{given[0]}", part[given[0]])
-        for target in _projected_paths(part[given[0]]):
+        # a token in another source's place is only warned of, with the other overlaps
+        for target in () if given[0] == "serviceAccountToken" else _projected_paths(part[given[0]]):
             if target in taken:
                 errors.append(invalid(f"{where}.{given[0]}", target, "conflicting duplicate paths"))
             taken.add(target)

@@ -60,7 +60,7 @@ async def refused(coroutine: Any) -> str:
     [
         (
             {"metadata": {"labels": {"node-role.kubernetes.io/x": ""}}},
-            'node "n1" is not allowed to set the following labels: node-role.kubernetes.io/x',
+            "is not allowed to modify labels: node-role.kubernetes.io/x",
         ),
         ({"spec": {"taints": []}}, 'node "n1" is not allowed to modify taints'),
         (

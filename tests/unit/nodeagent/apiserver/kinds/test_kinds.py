@@ -163,11 +163,10 @@ VOLUME = {"spec": {"capacity": {"storage": "1024Mi"}, "accessModes": ["ReadWrite
 
 
 def test_claim(cluster: Any) -> None:
-    """A claim starts Pending with the default class; afterwards only a bound one's size changes, and only up."""
-    cluster.put(
-        "storageclasses.storage.k8s.io",
-        {"metadata": {"name": "std", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}},
-    )
+    """A claim starts Pending with the default class; afterwards only a bound one's size changes, only up, and only where its
+    class allows that."""
+    marked = {"name": "std", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}
+    cluster.put("storageclasses.storage.k8s.io", {"metadata": marked, "allowVolumeExpansion": True})
     stored, causes = create(cluster, "persistentvolumeclaims", CLAIM, namespace="default")
     assert causes == []
     assert stored["status"] == {"phase": "Pending"}
@@ -196,6 +195,14 @@ def test_claim(cluster: Any) -> None:
         "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"
     ]
     assert update(cluster, resource, bound, changed("1Gi", accessModes=["ReadWriteMany"])) == [fixed]
+    cluster.put("storageclasses.storage.k8s.io", {"metadata": marked})
+    with pytest.raises(ApiError) as rigid:
+        update(cluster, resource, bound, changed("2Gi"))
+    assert (rigid.value.code, rigid.value.message.partition("forbidden: ")[2]) == (
+        403,
+        "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize",
+    )
+    assert update(cluster, resource, stored, changed("2Gi")) == [fixed]
     assert create(cluster, resource, {"spec": {}}, namespace="default")[1] == [
         "spec.accessModes: Required value: at least 1 access mode is required",
         "spec.resources[storage]: Required value",
@@ -461,4 +468,4 @@ def test_unknown_kinds_need_their_namespace_too(cluster: Any) -> None:
     with pytest.raises(ApiError) as missing:
         create(cluster, "flowers.example.com", {}, namespace="ghost")
     assert missing.value.code == 404
-    assert create(cluster, "flowers.example.com", {"a": None}, namespace="default") == ({"metadata": {"name": "x"}}, [])
+    assert create(cluster, "flowers.example.com", {}, namespace="default") == ({"metadata": {"name": "x"}}, [])

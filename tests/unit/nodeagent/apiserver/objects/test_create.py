@@ -44,6 +44,19 @@ async def test_metadata_is_made(cluster: Cluster) -> None:
             "labels": {"a": "b"},
             "creationTimestamp": "2026-01-02T03:04:05Z",
             "resourceVersion": "3",
+            "managedFields": [
+                {
+                    "manager": "unknown",
+                    "operation": "Update",
+                    "apiVersion": "v1",
+                    "time": "2026-01-02T03:04:05Z",
+                    "fieldsType": "FieldsV1",
+                    "fieldsV1": {
+                        "f:data": {".": {}, "f:k": {}},
+                        "f:metadata": {"f:labels": {".": {}, "f:a": {}}},
+                    },
+                }
+            ],
         },
         "data": {"k": "v"},
     }

@@ -39,6 +39,7 @@ async def test_bind(cluster: Cluster, pod: Pod) -> None:
         {
             "type": "PodScheduled",
             "status": "True",
+            "lastProbeTime": None,
             "lastTransitionTime": "2026-01-02T03:04:05Z",
         }
     ]

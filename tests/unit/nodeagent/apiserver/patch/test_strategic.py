@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lightkube.models.core_v1 import Pod, ServiceAccount
 
 from nodeagent.apiserver.patch.strategic import BadPatch, apply
+from nodeagent.apiserver.typed.schema import struct
+
+Pod, ServiceAccount = struct("core.v1.Pod"), struct("core.v1.ServiceAccount")
 
 
 def spec(**fields: Any) -> dict[str, Any]:
@@ -110,9 +112,9 @@ def test_missing_merge_key() -> None:
     """An element without its key is refused with the words that clients know."""
     with pytest.raises(BadPatch) as caught:
         apply(TWO, spec(containers=[{"image": "x"}]), Pod)
-    assert (str(caught.value), caught.value.missing_key) == (
+    assert (str(caught.value), caught.value.fault) == (
         "map: map[image:x] does not contain declared merge key: name",
-        True,
+        "merge",
     )
 
 

@@ -1,12 +1,8 @@
 """The registry of kinds."""
 
-from lightkube.models import core_v1, meta_v1, storage_v1
-
 from nodeagent.apiserver.registry.builtin import RESOURCES
-from nodeagent.apiserver.registry.merge_keys import MERGES
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.registry.schema import fields_of
 
 
 def resource(registry: Registry, name: str) -> Resource:
@@ -50,12 +46,3 @@ def test_index_of_a_pod(registry: Registry) -> None:
         "status.podIPs": "1,2",
         "status.nominatedNodeName": "",
     }
-
-
-def test_merge_keys_name_real_fields() -> None:
-    """Every declared merge key belongs to a list of the model it is declared for."""
-    for (model, name), merge in MERGES.items():
-        found = next(getattr(m, model) for m in (core_v1, meta_v1, storage_v1) if hasattr(m, model))
-        field = fields_of(found)[name]
-        assert field.is_list, (model, name)
-        assert not merge.key or (field.struct is not None and merge.key in fields_of(field.struct)), (model, name)

@@ -92,6 +92,18 @@ def test_openapi_tells_kubectl_what_it_asks(registry: Registry) -> None:
     containers = schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"]
     assert (containers["x-kubernetes-patch-merge-key"], containers["x-kubernetes-patch-strategy"]) == ("name", "merge")
     assert containers["description"].startswith("List of containers belonging to the pod.")
+    assert (containers["x-kubernetes-list-type"], containers["x-kubernetes-list-map-keys"]) == ("map", ["name"])
+    port = schemas["io.k8s.api.core.v1.ContainerPort"]["properties"]
+    assert (port["protocol"]["default"], port["containerPort"]["format"], port["containerPort"]["default"]) == (
+        "TCP",
+        "int32",
+        0,
+    )
+    limits = schemas["io.k8s.api.core.v1.ResourceRequirements"]["properties"]["limits"]["additionalProperties"]
+    assert limits == {"oneOf": [{"type": "string"}, {"type": "number"}]}
+    assert schemas["io.k8s.api.core.v1.LocalObjectReference"]["x-kubernetes-map-type"] == "atomic"
+    context = schemas["io.k8s.api.core.v1.SecurityContext"]["properties"]["runAsUser"]
+    assert (context["type"], context["format"], "default" in context) == ("integer", "int64", False)
     volumes = schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["volumes"]
     assert volumes["x-kubernetes-patch-strategy"] == "merge,retainKeys"
 

@@ -91,11 +91,19 @@ async def test_exact_revision(store: Store, kind: Resource) -> None:
         ({"continue": "!!"}, 400, None),
         ({"resourceVersion": "99"}, 504, "Too large resource version: 99, current: 0"),
         ({"fieldSelector": "spec.x=1"}, 400, "field label not supported: spec.x"),
-        ({"limit": "many"}, 400, None),
+        ({"limit": "many"}, 400, 'strconv.ParseInt: parsing "many": invalid syntax'),
+        ({"limit": ""}, 400, 'strconv.ParseInt: parsing "": invalid syntax'),
+        ({"timeoutSeconds": "9223372036854775808"}, 400, None),
+        ({"labelSelector": "a b"}, 400, None),
         ({"sendInitialEvents": "true"}, 422, None),
         ({"watch": "true", "resourceVersionMatch": "Exact", "resourceVersion": "1"}, 422, None),
         ({"watch": "true", "sendInitialEvents": "true"}, 422, None),
-        ({"watch": "maybe"}, 400, None),
+        (
+            {"watch": "maybe", "resourceVersionMatch": "NotOlderThan"},
+            422,
+            'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for '
+            "watch unless sendInitialEvents is provided",
+        ),
     ],
 )
 async def test_bad_options(store: Store, kind: Resource, query: Any, code: int, message: str | None) -> None:

@@ -8,6 +8,7 @@ from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.model import StartFailure
 from nodeagent.pods.resize.actuation import Actuation
+from nodeagent.pods.resize.contract import NOTHING_DUE
 from nodeagent.pods.resize.decision import ResizeRules
 from nodeagent.pods.resize.resizes import Resizes
 from nodeagent.pods.spec import uid_of
@@ -129,3 +130,103 @@ async def test_what_cannot_be_recorded_is_not_done(kit: Any, tmp_path: Path) -> 
     folder.mkdir()
     await node.resizes.evaluate()
     assert [reason for reason, _ in node.events] == ["ResizeStarted"]
+
+
+# -- one status, one moment ------------------------------------------------------------------------------------------------
+
+MEMORY_OLD, MEMORY_NEW = "100m/- 32Mi/64Mi", "100m/- 48Mi/64Mi"
+
+
+def shown(node: Node) -> tuple[int, str]:
+    """(generation, memory request) as the pod's supervisor sees them."""
+    pod = node.resizes.current(uid_of(next(iter(node.active.values()))))
+    assert pod is not None
+    assert pod.metadata is not None
+    return pod.metadata.generation, pod.spec.containers[0].resources.requests["memory"]
+
+
+@pytest.mark.parametrize("answer", [None, FULL])
+async def test_a_generation_is_shown_only_with_its_answer(kit: Any, node: Node, answer: StartFailure | None) -> None:
+    """Until the resize is agreed to or put off, the pod goes by the generation before; then both come together."""
+    node.see(kit.pod(c=MEMORY_OLD))
+    node.answer = answer
+    seen = node.see(kit.pod(c=MEMORY_NEW, generation=2))
+    assert seen.metadata.generation == 1
+    assert (shown(node), node.told(), node.changed) == ((1, "32Mi"), [], [])
+    await node.resizes.evaluate()
+    given = "32Mi" if answer else "48Mi"
+    told = ("PodResizePending", "Deferred", 2) if answer else ("PodResizeInProgress", None, 2)
+    assert (shown(node), node.told(), node.changed) == ((2, given), [told], ["uid-1"])
+
+
+async def test_what_asks_for_no_resize_is_shown_at_once(kit: Any, node: Node) -> None:
+    """Any other change of a pod, one whose resize is put off included; and the deletion of one whose resize nobody judges."""
+    node.see(kit.pod(c=MEMORY_OLD))
+    assert node.see(kit.pod(c=MEMORY_OLD, generation=2)).metadata.generation == 2
+    node.answer = FULL
+    node.see(kit.pod(c=MEMORY_NEW, generation=3))
+    await node.resizes.evaluate()
+    assert node.see(kit.pod(c=MEMORY_NEW, generation=4)).metadata.generation == 4
+    assert node.see(kit.pod(c="100m/- 50Mi/64Mi", generation=5)).metadata.generation == 4
+    deleted = kit.pod(c="100m/- 50Mi/64Mi", generation=6)
+    deleted.metadata.deletionTimestamp = kit.now
+    assert node.see(deleted).metadata.generation == 6
+
+
+async def test_a_resize_taken_back_before_it_was_judged(kit: Any, node: Node) -> None:
+    """Its generation has its answer all the same: nothing is asked for."""
+    node.see(kit.pod(c=MEMORY_OLD))
+    node.see(kit.pod(c=MEMORY_NEW, generation=2))
+    assert node.see(kit.pod(c=MEMORY_OLD, generation=3)).metadata.generation == 3
+    await node.resizes.evaluate()
+    assert (shown(node), node.told()) == ((3, "32Mi"), [])
+
+
+async def test_the_next_agent_does_not_run_ahead_either(kit: Any, node: Node, tmp_path: Path) -> None:
+    """What the one before it had reported is where it starts."""
+    node.see(kit.pod(c=MEMORY_OLD))
+    await node.resizes._save()
+    following = Node(kit, tmp_path)
+    pod = kit.pod(c=MEMORY_NEW, generation=2)
+    pod.status.observedGeneration = 1
+    assert following.see(pod).metadata.generation == 1
+    await following.resizes.evaluate()
+    assert shown(following) == (2, "48Mi")
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("figures", [None, (102, 0, 64 << 20)])
+async def test_a_memory_request_is_not_in_force_because_no_runtime_tells_of_it(
+    kit: Any, node: Node, recorded: bool, figures: Any
+) -> None:
+    """The container restarts for it where its policy says so, though nothing was recorded of the one that runs; until then it is
+    shown with what it has, and the pod likewise.
+    """
+    pod = node.see(kit.pod(c=MEMORY_OLD, restart=("memory",)))
+    observed = kit.observed(kit.instance(figures=figures) if figures else kit.instance())
+    if recorded:
+        node.resizes.started(pod, ["c"])
+        node.resizes.look(pod, observed)
+    node.see(kit.pod(c=MEMORY_NEW, generation=2, restart=("memory",)))
+    await node.resizes.evaluate()
+    current = node.resizes.current(uid_of(pod))
+    due = node.resizes.look(current, observed)
+    (instance,) = observed.instances
+    assert due.restarts == {"c": instance.status.id}
+    assert node.told() == [("PodResizeInProgress", None, 2)]
+    in_force = node.resizes.in_force(uid_of(pod))[instance.status.id]
+    assert in_force.requests["memory"] == "32Mi"
+    assert node.resizes.actual(current).requests["memory"] == "32Mi"
+
+
+async def test_what_is_replaced_is_known_to_the_next_agent(kit: Any, node: Node, tmp_path: Path) -> None:
+    """A container that was stopped to start again is no resize; it is remembered until it has started."""
+    pod = node.see(kit.pod(c=OLD))
+    await node.resizes.restarting(pod, NOTHING_DUE, {"c": "c-0"})
+    following = Node(kit, tmp_path)
+    pod = following.see(kit.pod(c=OLD))
+    stopped = kit.observed(kit.instance("c", "exited"))
+    due = following.resizes.look(pod, stopped)
+    assert (bool(due), due.replacing, following.told()) == (False, {"c": "c-0"}, [])
+    following.resizes.started(pod, ["c"])
+    assert following.resizes.look(pod, stopped).replacing == {}

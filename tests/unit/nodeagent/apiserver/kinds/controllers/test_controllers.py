@@ -372,5 +372,6 @@ async def test_all_controllers_are_there(cluster: Any) -> None:
         "NamespaceController.run",
         "NodeController.run",
         "Scheduler.run",
+        "StorageProtection.run",
         "VolumeBinder.run",
     ]

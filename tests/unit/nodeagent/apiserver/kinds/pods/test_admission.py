@@ -8,8 +8,11 @@ import pytest
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import hooks_for
 from nodeagent.apiserver.kinds.pods.admission import SUFFIX_ALPHABET
+from nodeagent.apiserver.typed.encode import read
+from nodeagent.apiserver.typed.schema import struct
 
 HOOKS = hooks_for("pods")
+POD = struct("core.v1.Pod")
 LOST = [
     {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
     for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
@@ -19,7 +22,7 @@ RC = "runtimeclasses.node.k8s.io"
 
 
 def created(cluster: Any, pod: Any) -> Any:
-    pod = copy.deepcopy(pod)
+    pod = read(POD, pod).value
     HOOKS.prepare_create(pod, cluster.context(name=pod["metadata"]["name"]))
     assert HOOKS.validate_create(pod) == []
     return pod
@@ -156,9 +159,15 @@ def test_global_default_priority(cluster: Any, new_pod: Any) -> None:
 
 
 def test_runtime_class(cluster: Any, new_pod: Any) -> None:
-    """Overhead and scheduling rules are merged in; conflicts are 403; a missing class is the node's to tell about."""
+    """Overhead and scheduling rules are merged in, tolerations that another one covers left out; conflicts are 403."""
     toleration = {"key": "vm", "operator": "Exists"}
-    scheduling = {"nodeSelector": {"kind": "vm"}, "tolerations": [toleration]}
+    covered = {
+        "key": "node.kubernetes.io/not-ready",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": 5,
+    }
+    scheduling = {"nodeSelector": {"kind": "vm"}, "tolerations": [toleration, covered]}
     cluster.put(
         RC,
         {
@@ -171,11 +180,116 @@ def test_runtime_class(cluster: Any, new_pod: Any) -> None:
     spec = created(cluster, new_pod(runtimeClassName="vm", nodeSelector={"a": "b"}))["spec"]
     assert spec["overhead"] == {"memory": "1Gi", "cpu": "250m"}
     assert spec["nodeSelector"] == {"a": "b", "kind": "vm"}
-    assert spec["tolerations"] == [toleration, *LOST]
-    assert created(cluster, new_pod(runtimeClassName="x"))["spec"]["runtimeClassName"] == "x"
-    assert refused(cluster, new_pod(runtimeClassName="vm", nodeSelector={"kind": "x"})).code == 403
-    assert refused(cluster, new_pod(runtimeClassName="vm", overhead={"cpu": "1"})).code == 403
-    assert refused(cluster, new_pod(overhead={"cpu": "1"})).code == 403
+    assert spec["tolerations"] == [*LOST, toleration]
+    own = {"memory": "1Gi", "cpu": "250m"}
+    assert created(cluster, new_pod(runtimeClassName="vm", overhead=own))["spec"]["overhead"] == own
+    cluster.put(RC, {"metadata": {"name": "plain"}, "handler": "runc"})
+    assert "overhead" not in created(cluster, new_pod(runtimeClassName="plain"))["spec"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({"runtimeClassName": "x"}, 'pod rejected: RuntimeClass "x" not found'),
+        (
+            {"runtimeClassName": "vm", "nodeSelector": {"kind": "x"}},
+            "conflict: runtimeClass.scheduling.nodeSelector[kind] = vm; pod.spec.nodeSelector[kind] = x",
+        ),
+        (
+            {"runtimeClassName": "vm", "overhead": {"cpu": "1"}},
+            "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+        ),
+        (
+            {"overhead": {"cpu": "1"}},
+            "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
+        ),
+        (
+            {"runtimeClassName": "plain", "overhead": {"cpu": "1"}},
+            "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
+        ),
+    ],
+)
+def test_refused_runtime_classes(cluster: Any, new_pod: Any, spec: Any, why: str) -> None:
+    """What a runtime class rules out is 403 with the reason, a class that is not there first of all."""
+    scheduling = {"nodeSelector": {"kind": "vm"}}
+    fixed = {"podFixed": {"cpu": "250m"}}
+    cluster.put(RC, {"metadata": {"name": "vm"}, "handler": "kata", "overhead": fixed, "scheduling": scheduling})
+    cluster.put(RC, {"metadata": {"name": "plain"}, "handler": "runc"})
+    error = refused(cluster, new_pod(**spec))
+    assert (error.code, error.reason, error.message) == (403, "Forbidden", f'pods "p" is forbidden: {why}')
+    assert error.details == {"name": "p", "kind": "pods"}
+
+
+def updated(cluster: Any, old: Any, change: Any) -> Any:
+    """What an update of the main resource makes of `old` with some spec fields replaced (None: left out)."""
+    new = copy.deepcopy(old)
+    for name, value in change.items():
+        if value is None:
+            new["spec"].pop(name, None)
+        else:
+            new["spec"][name] = value
+    HOOKS.prepare_update(new, old, cluster.context(), None)
+    return new
+
+
+def test_updates_are_admitted_before_they_are_compared(cluster: Any, new_pod: Any) -> None:
+    """A manifest without what admission added is no change: tolerations, priority and preemption policy come back; new
+    tolerations are added to, and what the user did change is refused as ever."""
+    cluster.put(PC, {"metadata": {"name": "high"}, "value": 7, "preemptionPolicy": "Never"})
+    own = [{"key": "k", "operator": "Exists"}]
+    old = created(cluster, new_pod(tolerations=own, priorityClassName="high"))
+    again = updated(cluster, old, {"tolerations": own, "priority": None, "preemptionPolicy": None})
+    assert again == old and HOOKS.validate_update(again, old, None) == []
+    more = [*own, {"key": "m", "operator": "Exists"}]
+    wider = updated(cluster, old, {"tolerations": more})
+    assert wider["spec"]["tolerations"] == [*more, *LOST] and HOOKS.validate_update(wider, old, None) == []
+    fewer = updated(cluster, old, {"tolerations": []})
+    assert [e.field for e in HOOKS.validate_update(fewer, old, None)] == ["spec.tolerations"]
+    higher = updated(cluster, old, {"priority": 8})
+    assert [e.field for e in HOOKS.validate_update(higher, old, None)] == ["spec"]
+    cluster.remove(PC, "", "high")
+    assert updated(cluster, old, {}) == old
+
+
+def test_gated_pods_say_so_from_the_start(cluster: Any, new_pod: Any) -> None:
+    """A pod with scheduling gates begins with PodScheduled False; gates are taken off, never added."""
+    gated = created(cluster, new_pod(schedulingGates=[{"name": "a/b"}, {"name": "c/d"}]))
+    assert gated["status"]["conditions"] == [
+        {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+            "lastTransitionTime": "2026-01-02T03:04:05Z",
+        }
+    ]
+    assert "conditions" not in created(cluster, new_pod())["status"]
+    fewer = updated(cluster, gated, {"schedulingGates": [{"name": "c/d"}]})
+    assert HOOKS.validate_update(fewer, gated, None) == []
+    other = updated(cluster, gated, {"schedulingGates": [{"name": "e/f"}]})
+    assert [str(error) for error in HOOKS.validate_update(other, gated, None)] == [
+        "spec.schedulingGates[0]: Forbidden: only deletion is allowed, but found new scheduling gate 'e/f'"
+    ]
+
+
+def test_apparmor_annotations_become_fields(cluster: Any, new_pod: Any) -> None:
+    """The annotation of older days sets the container's profile, with a warning; a field wins; rubbish stays and is warned
+    about; the pod's own profile is not repeated."""
+    prefix = "container.apparmor.security.beta.kubernetes.io/"
+
+    def admitted(value: str, **spec: Any) -> tuple[Any, list[str]]:
+        pod, ctx = new_pod(**spec), cluster.context()
+        pod["metadata"]["annotations"] = {f"{prefix}c": value}
+        HOOKS.prepare_create(pod, ctx)
+        return pod["spec"]["containers"][0].get("securityContext"), ctx.warnings
+
+    warned = [f'metadata.annotations[{prefix}c]: deprecated since v1.30; use the "appArmorProfile" field instead']
+    profile = {"type": "Localhost", "localhostProfile": "strict"}
+    assert admitted("localhost/strict") == ({"appArmorProfile": profile}, warned)
+    assert admitted("unconfined") == ({"appArmorProfile": {"type": "Unconfined"}}, warned)
+    assert admitted("localhost/") == (None, warned)
+    of_pod = {"securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}}
+    assert admitted("runtime/default", **of_pod) == (None, [])
 
 
 def test_namespace(cluster: Any, new_pod: Any) -> None:

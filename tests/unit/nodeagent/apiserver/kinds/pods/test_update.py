@@ -8,8 +8,11 @@ import pytest
 from nodeagent.apiserver.errors import ApiError, FieldError
 from nodeagent.apiserver.kinds import hooks_for
 from nodeagent.apiserver.kinds.pods.update import SPEC_TEXT
+from nodeagent.apiserver.typed.encode import read, work_form
+from nodeagent.apiserver.typed.schema import struct
 
 HOOKS = hooks_for("pods")
+POD = struct("core.v1.Pod")
 TOLERATION = {"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}
 
 
@@ -26,7 +29,7 @@ def stored(cluster: Any, new_pod: Any) -> Any:
 
 
 def update(cluster: Any, old: Any, new: Any, subresource: str | None = None) -> tuple[Any, list[FieldError]]:
-    new = copy.deepcopy(new)
+    new, old = read(POD, new).value, work_form(POD, old)
     HOOKS.prepare_update(new, old, cluster.context(), subresource)
     return new, HOOKS.validate_update(new, old, subresource)
 

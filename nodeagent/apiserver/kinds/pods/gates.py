@@ -1,0 +1,27 @@
+"""Scheduling gates: a pod that has one waits, and says so from the start."""
+
+from typing import Any, Final
+
+from nodeagent.apiserver.contract import AdmissionContext
+from nodeagent.apiserver.kinds.timestamps import rfc3339
+
+Json = dict[str, Any]
+
+REASON: Final = "SchedulingGated"
+MESSAGE: Final = "Scheduling is blocked due to non-empty scheduling gates"
+
+
+def gated_condition(pod: Json, ctx: AdmissionContext) -> list[Json]:
+    """The conditions that a new pod begins with."""
+    if not pod["spec"].get("schedulingGates"):
+        return []
+    moment = rfc3339(ctx.now.timestamp())
+    return [
+        {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": REASON,
+            "message": MESSAGE,
+            "lastTransitionTime": moment,
+        }
+    ]

@@ -1,0 +1,172 @@
+"""The CRI's metrics of pods and containers, from their cgroups (figures.py), file systems and network namespaces.
+
+What cannot be known of something is not told, rather than told as 0. gVisor's containers share the cgroup of their sandbox: of
+one of them only runsc knows anything, and of the pod the kernel does.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from proto import cri_pb2 as cri
+from runtimes.errors import RuntimeFault
+from runtimes.metrics import CONTAINER_NAME, FAMILIES, Row, container_values, descriptors, pod_values
+from runtimes.oci.cgroups import CgroupTree
+from runtimes.oci.core import Core
+from runtimes.oci.entities import Container, Sandbox
+from runtimes.oci.figures import Figures, device_name, fill_limits, fill_ulimits, limits_said, page_sizes
+from runtimes.oci.statistics import Statistics, interfaces
+
+log = logging.getLogger(__name__)
+
+_NANO = 1_000_000_000
+_AT_ONCE = 4  # runsc is a process for each figure
+# of proc(5) net/dev, in the order of its columns
+_NETWORK = {
+    "container_network_receive_bytes_total": 0,
+    "container_network_receive_packets_total": 1,
+    "container_network_receive_errors_total": 2,
+    "container_network_receive_packets_dropped_total": 3,
+    "container_network_transmit_bytes_total": 8,
+    "container_network_transmit_packets_total": 9,
+    "container_network_transmit_errors_total": 10,
+    "container_network_transmit_packets_dropped_total": 11,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Inner:
+    """What runsc says of one container in a sandbox."""
+
+    cpu_ns: int
+    processes: int
+
+
+class Metrics:
+    def __init__(self, core: Core, statistics: Statistics) -> None:
+        self._core = core
+        self._statistics = statistics
+        self._asking = asyncio.Semaphore(_AT_ONCE)
+
+    async def descriptors(self) -> list[cri.MetricDescriptor]:
+        """Of all metrics that there may be on this host."""
+        missing = await asyncio.to_thread(_missing, self._core.cgroups)
+        return descriptors(name for name in FAMILIES if name not in missing)
+
+    async def of_pods(self) -> list[cri.PodSandboxMetrics]:
+        """Of every pod that is up, with those of its containers that run or have run."""
+        chosen = [
+            (sandbox, sandbox.listed_containers)
+            for sandbox in self._core.registry.sandboxes.values()
+            if sandbox.record.state == "ready"
+        ]
+        self._statistics.prune()
+        inner: dict[str, _Inner | None] = {}
+        if self._core.dialect.shared_sandbox:
+            running = [entry.id for _, found in chosen for entry in found if entry.record.state == "running"]
+            inner = dict(zip(running, await asyncio.gather(*map(self._ask, running)), strict=True))
+        return await asyncio.to_thread(lambda: [self._pod(sandbox, found, inner) for sandbox, found in chosen])
+
+    async def _ask(self, container_id: str) -> _Inner | None:
+        program = self._core.program
+        async with self._asking:
+            try:
+                cpu_ns, processes = await program.cpu_usage_ns(container_id), await program.processes(container_id)
+            except RuntimeFault as error:
+                log.debug("no figures of container %s: %s", container_id, error)
+                return None
+        return None if cpu_ns is None else _Inner(cpu_ns=cpu_ns, processes=len(processes))
+
+    def _pod(
+        self, sandbox: Sandbox, containers: list[Container], inner: Mapping[str, _Inner | None]
+    ) -> cri.PodSandboxMetrics:
+        row = Row(pod_values(sandbox.id, sandbox.config.metadata), time.time_ns())
+        cgroup = Figures(self._core.cgroups, sandbox.config.linux.cgroup_parent, self._home())
+        cgroup.fill(row)
+        cgroup.fill_specification(row)
+        row.add("container_oom_events_total", self._oom_events(sandbox))
+        row.add("container_start_time_seconds", sandbox.record.created_at_ns // _NANO)
+        row.add("container_last_seen", int(time.time()))
+        if sandbox.namespaces.net is not None:
+            with contextlib.suppress(OSError):  # it may go at any time
+                for name, figures in interfaces(sandbox.namespaces):
+                    for family, column in _NETWORK.items():
+                        row.add(family, figures[column], name)
+        found = cri.PodSandboxMetrics(pod_sandbox_id=sandbox.id, metrics=row.metrics)
+        for container in containers:
+            if container.record.state in ("running", "exited"):
+                metrics = self._container(sandbox, container, inner)
+                found.container_metrics.add(container_id=container.id, metrics=metrics)
+        return found
+
+    def _oom_events(self, sandbox: Sandbox) -> int:
+        """cgroup v1 counts in each cgroup alone, and forgets with it; v2 counts what is below along."""
+        cgroups = self._core.cgroups
+        total = cgroups.oom_kills(sandbox.config.linux.cgroup_parent)
+        return total if cgroups.unified else total + sum(self._oom_of(entry) for entry in sandbox.containers.values())
+
+    def _oom_of(self, container: Container) -> int:
+        return max(container.record.oom_kills, self._core.cgroups.oom_kills(container.record.cgroup))
+
+    def _container(
+        self, sandbox: Sandbox, container: Container, inner: Mapping[str, _Inner | None]
+    ) -> list[cri.Metric]:
+        core, record, config = self._core, container.record, container.config
+        name = config.labels.get(CONTAINER_NAME) or config.metadata.name
+        image = config.image.user_specified_image or config.image.image
+        row = Row(container_values(container.id, name, image, sandbox.config.metadata), time.time_ns())
+        row.add("container_start_time_seconds", record.started_at_ns // _NANO)
+        row.add("container_oom_events_total", self._oom_of(container))
+        if record.state != "running":
+            return row.metrics
+        row.add("container_last_seen", int(time.time()))
+        self._fill_layer(row, container)
+        if core.dialect.shared_sandbox:
+            if found := inner.get(container.id):
+                row.add("container_cpu_usage_seconds_total", found.cpu_ns // _NANO, "total")
+                row.add("container_processes", found.processes)
+            for limit in core.config.rlimits:
+                row.add("container_ulimits_soft", core.host.clamp_rlimit(limit).soft, _ulimit(limit.name))
+            fill_limits(row, limits_said(container.resources))
+        else:
+            cgroup = Figures(core.cgroups, record.cgroup, self._home())
+            cgroup.fill(row)
+            cgroup.fill_specification(row)
+            if record.init is not None:
+                fill_ulimits(row, record.init.pid)
+        return row.metrics
+
+    def _home(self) -> str:
+        return device_name(self._core.paths.containers.stat().st_dev)
+
+    def _fill_layer(self, row: Row, container: Container) -> None:
+        system, device = os.statvfs(self._core.paths.containers), self._home()
+        used = self._statistics.writable_layer(container).used_bytes.value
+        row.add("container_fs_usage_bytes", used, device)
+        row.add("container_fs_limit_bytes", system.f_blocks * system.f_frsize, device)
+        row.add("container_fs_inodes_total", system.f_files, device)
+        row.add("container_fs_inodes_free", system.f_ffree, device)
+
+
+def _ulimit(name: str) -> str:
+    """NOFILE as /proc calls it."""
+    return {"NOFILE": "max_open_files", "NPROC": "max_processes"}.get(name, f"max_{name.lower()}")
+
+
+def _missing(tree: CgroupTree) -> set[str]:
+    """Families that this host's kernel has nothing for."""
+    has: dict[str, Callable[[], bool]] = {
+        "container_hugetlb_usage_bytes": lambda: bool(page_sizes(tree)),
+        "container_hugetlb_max_usage_bytes": lambda: bool(page_sizes(tree)) and not tree.unified,
+        **{
+            name: lambda: tree.unified and Path("/proc/pressure").exists()
+            for name in FAMILIES
+            if name.startswith("container_pressure_")
+        },
+    }
+    return {name for name, check in has.items() if not check()}

@@ -1,0 +1,38 @@
+"""What runtimes measure, in the text that a scraper reads."""
+
+from prometheus_client.core import CounterMetricFamily
+
+from nodeagent.stats.metrics import expose, runtime_metrics
+from proto import cri_pb2 as cri
+from runtimes.metrics import LABELS, Row, container_values, descriptors, pod_values
+from runtimes.serve.metrics import Told
+
+POD = cri.PodSandboxMetadata(name="web", namespace="default")
+
+
+def test_runtime_metrics() -> None:
+    """Each under its own name, counters as such, with its labels and its time; what is told already is left out."""
+    row, own = Row(container_values("c", "main", "busybox", POD), 2_500_000_000), Row(pod_values("s", POD), 0)
+    row.add("container_cpu_usage_seconds_total", 5, "total")
+    row.add("container_fs_reads_total", 7, "/dev/vda")
+    row.add("container_fs_inodes_total", 8, "/dev/vda")
+    row.add("container_memory_failcnt", 9)
+    own.add("container_processes", 3)
+    names = ["container_cpu_usage_seconds_total", "container_fs_reads_total", "container_fs_inodes_total"]
+    names += ["container_memory_failcnt", "container_processes", "container_threads"]
+    pod = cri.PodSandboxMetrics(pod_sandbox_id="s", metrics=own.metrics)
+    pod.container_metrics.add(container_id="c", metrics=row.metrics)
+    known = [CounterMetricFamily("container_cpu_usage_seconds", "told already", labels=LABELS)]
+    text = expose(runtime_metrics([Told(descriptors=descriptors(names), pods=[pod])], known)).decode()
+    bare = 'container="main",id="c",image="busybox",name="c",namespace="default",pod="web"'
+    of_main = 'container="main",device="/dev/vda",id="c",image="busybox",name="c",namespace="default",pod="web"'
+    assert [line for line in text.splitlines() if not line.startswith("# HELP")] == [
+        "# TYPE container_fs_reads_total counter",
+        f"container_fs_reads_total{{{of_main}}} 7.0 2500",
+        "# TYPE container_fs_inodes_total gauge",
+        f"container_fs_inodes_total{{{of_main}}} 8.0 2500",
+        "# TYPE container_memory_failcnt untyped",
+        f"container_memory_failcnt{{{bare}}} 9.0 2500",
+        "# TYPE container_processes gauge",
+        'container_processes{container="",id="s",image="",name="s",namespace="default",pod="web"} 3.0',
+    ]
