@@ -84,7 +84,7 @@ def test_start_on_a_full_disk(node: NodeUnderTest, tmp_path: Path) -> None:
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", state], check=True)
         before = len(node.log())
-        node.start_with("--standalone")
+        node.start_with("--standalone", log_level="info")
         assert node.agent is not None
         assert node.agent.wait(60) == 1
         said = node.log()[before:]

@@ -19,7 +19,7 @@ def test_a_second_agent_on_the_same_root_folder(node: NodeUnderTest, tmp_path: P
     other.directory.mkdir()
     (other.directory / "root").symlink_to(node.root_dir)
     log = other.directory / "agent.log"
-    other.start_with("--standalone")
+    other.start_with("--standalone", log_level="info")
     assert other.agent is not None
     try:
         assert other.agent.wait(60) == 1
