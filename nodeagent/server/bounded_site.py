@@ -34,6 +34,15 @@ def connection_bound(descriptors: int | None = None) -> int:
     return max(8, min(MOST_CONNECTIONS, (descriptors - RESERVED_DESCRIPTORS) // 2))
 
 
+def _bind(listener: socket.socket, address: tuple[object, ...]) -> None:
+    """Raises OSError that names the address, as asyncio's servers do."""
+    try:
+        listener.bind(address)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OSError(error.errno, f"error while attempting to bind on address {address}: {reason}") from None
+
+
 class BoundedSite(web.BaseSite):
     """As `web.TCPSite`, with `bound` connections at most."""
 
@@ -72,7 +81,7 @@ class BoundedSite(web.BaseSite):
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
                     listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                listener.bind(address)
+                _bind(listener, address)
                 listener.listen(_BACKLOG)
                 listener.setblocking(False)
         except OSError:

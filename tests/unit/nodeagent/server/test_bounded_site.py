@@ -109,11 +109,11 @@ async def test_out_of_descriptors(serve: Callable[[int], Any], monkeypatch: pyte
 
 
 async def test_a_port_in_use_is_an_error(serve: Callable[[int], Any]) -> None:
-    """As with any server."""
+    """In the words of any asyncio server, with the address."""
     _, port = await serve(1)
     runner = web.AppRunner(web.Application())
     await runner.setup()
-    with pytest.raises(OSError, match="Address already in use"):
+    with pytest.raises(OSError, match=rf"bind on address \('127.0.0.1', {port}\): address already in use"):
         await BoundedSite(runner, "127.0.0.1", port).start()
     await runner.cleanup()
 
