@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -38,6 +39,7 @@ from nodeagent.images.providers.keyring import NoProviders, PodKeyring, Provider
 from nodeagent.images.pulling import PullLimits
 from nodeagent.images.verification import InvalidPattern, verification
 from nodeagent.node.capacity import InvalidReservation, Limits, allocatable, capacity, check_reservations
+from nodeagent.node.disk_pressure import DiskPressure
 from nodeagent.node.facts import Machine
 from nodeagent.node.registration import Registration
 from nodeagent.node.status import NodeConfig
@@ -221,6 +223,7 @@ def oci_runtime(handler: str, settings: Mapping[str, object], context: RuntimeCo
         cgroup_driver=context.cgroup_driver,
         conmon_cgroup=f"{context.config.kubelet.cgroupRoot.rstrip('/')}/nodeagent-conmon",
         annotations=tuple(given.annotations.items()),
+        pod_annotations=tuple(given.podAnnotations),
     )
     engine = OCIRuntime(config=config, images=context.images, network=context.network)
     return Runtime(
@@ -398,6 +401,12 @@ def node_limits(config: Config) -> Limits:
         kube_reserved=kubelet.kubeReserved,
         eviction_hard=DEFAULT_EVICTION_HARD if kubelet.evictionHard is None else kubelet.evictionHard,
     )
+
+
+def disk_pressure(config: Config, limits: Limits) -> DiskPressure:
+    folders = (("nodefs", config.options.root_dir), ("imagefs", config.options.state_dir))
+    transition_seconds = seconds(config.kubelet.evictionPressureTransitionPeriod)
+    return DiskPressure(folders, limits.eviction_hard, transition_seconds=transition_seconds, now=time.monotonic)
 
 
 def allocatable_of(machine: Machine, limits: Limits, storage_bytes: int) -> dict[str, str]:

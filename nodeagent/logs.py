@@ -4,6 +4,7 @@ import logging
 import sys
 
 import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
 from typing_extensions import override
 
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -33,3 +34,18 @@ def configure(level: str, form: str) -> None:
     # libraries tell at INFO what only their own developers want to know
     for noisy in ("asyncio", "aiohttp", "pyroute2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    tame_servers()
+
+
+def tame_servers() -> None:
+    """What strangers send that is no HTTP is their error, answered with 400: it takes no place in the log. Repeatable."""
+    logger = logging.getLogger("aiohttp.server")
+    if not any(isinstance(known, _OwnErrors) for known in logger.filters):
+        logger.addFilter(_OwnErrors())
+
+
+class _OwnErrors(logging.Filter):
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)

@@ -8,10 +8,12 @@ Components start in this order and stop in reverse. Stopping the agent never sto
 
 import asyncio
 import contextlib
+import fcntl
 import functools
 import gc
 import ipaddress
 import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -24,7 +26,7 @@ from lightkube.models.core_v1 import Node, NodeAddress, Pod, Service
 from lightkube.models.node_v1 import RuntimeClass
 
 from cni.default import write_default
-from nodeagent import build, cri_server, logs
+from nodeagent import build, cri_server, descriptors, logs
 from nodeagent.api import kubeconfig
 from nodeagent.api.certificates import CertificateError
 from nodeagent.api.client import ApiClient
@@ -38,12 +40,14 @@ from nodeagent.cgroups.contract import CgroupError
 from nodeagent.cgroups.detect import detect as detect_cgroups
 from nodeagent.config import Config
 from nodeagent.container_logs.rotator import LogRotator
+from nodeagent.enduring import enduring
 from nodeagent.failures import leaves, one_line, unforeseen
 from nodeagent.images.gc import ImageGarbage
 from nodeagent.images.keyring import NodeKeyring
 from nodeagent.images.manager import ImageManager
 from nodeagent.node.addresses import NoNodeAddress, node_addresses, node_ips
 from nodeagent.node.facts import read_machine
+from nodeagent.node.firewall import Firewall
 from nodeagent.node.lease import LeaseRenewer
 from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.publisher import NodeInputs, NodePublisher
@@ -107,6 +111,7 @@ class StartError(Exception):
 def run(config: Config) -> int:
     """Run the agent until SIGTERM or SIGINT; the process's exit status."""
     logs.configure(*build.logging_of(config))
+    descriptors.raise_limit(config.kubelet.maxOpenFiles)
     if config.unused:
         log.warning("accepted, but not acted on by this version: %s", ", ".join(config.unused))
     up = asyncio.Event()
@@ -174,11 +179,8 @@ class Agent:
         config = self.config
         build.refuse_swap(config)
         build.credential_providers(config, None, NoTokens())  # a wrong configuration is told before anything is made
-        config.options.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
-        for directory in (config.options.state_dir, config.options.run_dir):
-            # passed, but not looked into, by users of pods with users of their own: their root filesystems are below
-            directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-            directory.chmod(0o711)
+        _make_folders(config)
+        self._stack.callback(os.close, _own(config.options.root_dir))
         self._host_ips = tuple(str(ip) for ip in await node_ips(config.node_name, config.options.node_ip))
         self.machine = read_machine()
         self.limits = build.node_limits(config)
@@ -240,11 +242,11 @@ class Agent:
         if client is None:
             return
         if self.embedded is not None:
-            tasks.create_task(self.embedded.watch(), name="embedded API")
+            tasks.create_task(enduring(self.embedded.watch, "embedded API"), name="embedded API")
         recorder = EventRecorder(
             client.sharing(qps=config.kubelet.eventRecordQPS or -1, burst=config.kubelet.eventBurst), config.node_name
         )
-        tasks.create_task(recorder.run(), name="events")
+        tasks.create_task(enduring(recorder.run, "events"), name="events")
         self.events = recorder
         self.objects = build.objects(
             config, client, self._stack, changed=lambda uid: self.pods.refresh(uid), node=lambda: self._node()
@@ -254,7 +256,7 @@ class Agent:
         self.services = Informer(client, Service, field_selector="spec.clusterIP!=None")
         self.runtime_classes = Informer(client, RuntimeClass, absent_is_empty=True)
         for informer in (self.node_informer, self.services, self.runtime_classes):
-            tasks.create_task(informer.run(), name="informer")
+            tasks.create_task(enduring(informer.run, "informer"), name="informer")
 
     # -- pods ----------------------------------------------------------------------------------------------------------
 
@@ -262,7 +264,9 @@ class Agent:
         config, events = self.config, self.events
         self.monitor = RuntimeMonitor(self.registry)
         await self.monitor.look()
-        tasks.create_task(self.monitor.run(), name="runtime monitor")
+        tasks.create_task(enduring(self.monitor.run, "runtime monitor"), name="runtime monitor")
+        if config.kubelet.makeIPTablesUtilChains:
+            tasks.create_task(enduring(Firewall().run, "firewall"), name="firewall")
         kernel_cgroups = detect_cgroups()
         if kernel_cgroups.version == 1 and config.kubelet.failCgroupV1:
             raise StartError("this host has cgroups v1 and failCgroupV1 is true; set it to false to run here")
@@ -358,7 +362,7 @@ class Agent:
                 ready=lambda: self.merger.all_seen,
                 on_mirror=lambda uid: self.pods.wake(uid),
             )
-            tasks.create_task(keeper.run(), name="mirror pods")
+            tasks.create_task(enduring(keeper.run, "mirror pods"), name="mirror pods")
             self.mirrors = keeper
         self.pods: PodManager = PodManager(
             services=services,
@@ -385,9 +389,10 @@ class Agent:
             remove_folder=volumes.remove_orphan,
         )
         for runtime in self.registry:
-            tasks.create_task(self.pods.follow(runtime), name=f"events of {runtime.handler}")
-        tasks.create_task(self.orphans.run(), name="orphans")
-        tasks.create_task(resizes.run(), name="resizes")
+            events_of = f"events of {runtime.handler}"
+            tasks.create_task(enduring(functools.partial(self.pods.follow, runtime), events_of), name=events_of)
+        tasks.create_task(enduring(self.orphans.run, "orphans"), name="orphans")
+        tasks.create_task(enduring(resizes.run, "resizes"), name="resizes")
         garbage = ImageGarbage(
             build.image_stores(self.registry),
             build.garbage_policy(config),
@@ -395,9 +400,9 @@ class Agent:
             image_volumes=lambda: volume_images(self.pods.active_pods()),
             known=access.forget_all_but,
         )
-        tasks.create_task(garbage.run(), name="image garbage")
+        tasks.create_task(enduring(garbage.run, "image garbage"), name="image garbage")
         rotator = LogRotator(self.registry, config.pod_logs_dir, build.log_limits(config))
-        tasks.create_task(rotator.run(), name="log rotation")
+        tasks.create_task(enduring(rotator.run, "log rotation"), name="log rotation")
 
     def _on_pods(self, changes: list[PodChange]) -> None:
         self.pods.apply(changes)
@@ -494,6 +499,7 @@ class Agent:
                 runtime=monitor.state,
                 storage_bytes=lambda: self.storage_bytes,
                 images=monitor.images,
+                pressure=build.disk_pressure(config, self.limits),
                 errors=(self._api_trouble,),
             ),
             self._node,
@@ -509,8 +515,8 @@ class Agent:
         lease = LeaseRenewer(
             heartbeat, config.node_name, self._node, duration_seconds=config.kubelet.nodeLeaseDurationSeconds
         )
-        tasks.create_task(publisher.run(), name="node status")
-        tasks.create_task(lease.run(), name="lease")
+        tasks.create_task(enduring(publisher.run, "node status"), name="node status")
+        tasks.create_task(enduring(lease.run, "lease"), name="lease")
 
     async def _node_addresses(self) -> Sequence[NodeAddress]:
         """The addresses of now; those of before while there are none (a link is down, a lease has run out)."""
@@ -537,14 +543,14 @@ class Agent:
 
     async def _start_sources(self, client: ApiClient | None, tasks: asyncio.TaskGroup) -> None:
         for name, static in build.static_sources(self.config, self.merger):
-            tasks.create_task(static.run(), name=f"source {name}")
+            tasks.create_task(enduring(static.run, f"source {name}"), name=f"source {name}")
         if client is None or self.node_informer is None:
             return
         node = self.node_informer
         self.api_source = ApiSource(
             client, self.config.node_name, self.merger, node.synced, node_trouble=lambda: node.trouble
         )
-        tasks.create_task(self.api_source.run(), name="source api")
+        tasks.create_task(enduring(self.api_source.run, "source api"), name="source api")
 
     # -- HTTPS endpoint ------------------------------------------------------------------------------------------------
 
@@ -592,6 +598,34 @@ class Agent:
             await cri_server.serve_cri(settings.listen, local, self._stack, denial=denial)
         except cri_server.ServeError as error:
             raise StartError(f"criServer: {error}") from error
+
+
+def _make_folders(config: Config) -> None:
+    """The agent's own folders. Raises StartError."""
+    try:
+        config.options.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        for directory in (config.options.state_dir, config.options.run_dir):
+            # passed, but not looked into, by users of pods with users of their own: their root filesystems are below
+            directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+            directory.chmod(0o711)
+    except OSError as error:
+        raise StartError(f"cannot use {error.filename}: {error.strerror}") from error
+
+
+def _own(root_dir: Path) -> int:
+    """A lock for as long as the descriptor is open: two agents would take each other's pods for orphans. Raises StartError.
+
+    On the folder itself, so that it can be had where nothing can be written.
+    """
+    fd = os.open(root_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        if not isinstance(error, BlockingIOError):
+            raise StartError(f"cannot lock {root_dir}: {error.strerror}") from error
+        raise StartError(f"another agent runs with {root_dir}: give this one a --root-dir of its own") from None
+    return fd
 
 
 class _Leave(Exception):

@@ -23,6 +23,7 @@ import uvloop
 
 from nodeagent.apiserver.server import Server, Settings
 from nodeagent.apiserver.storage.journal import JournalError
+from nodeagent.logs import tame_servers
 
 log = logging.getLogger("nodeagent.apiserver")
 
@@ -106,6 +107,7 @@ def main() -> int:
     # everything written is private: objects hold secrets, the folder keys
     os.umask(0o077)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    tame_servers()
     return uvloop.run(serve(options))
 
 

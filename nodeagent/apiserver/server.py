@@ -46,6 +46,7 @@ from nodeagent.apiserver.rest.reviews import Reviews
 from nodeagent.apiserver.storage.history import Retention
 from nodeagent.apiserver.storage.journal import Journal
 from nodeagent.apiserver.storage.store import Store
+from nodeagent.server.bounded_site import BoundedSite
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ class Server:
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         self._stack.callback(_end_watches, store)
-        site = web.TCPSite(runner, self._settings.address, self._settings.port, ssl_context=_tls(pki), backlog=1024)
+        site = BoundedSite(runner, self._settings.address, self._settings.port, tls=_tls(pki))
         await site.start()
         host, port = runner.addresses[0][:2]
         self.url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

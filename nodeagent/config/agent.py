@@ -11,7 +11,11 @@ KIND = "NodeAgentConfiguration"
 
 
 class RuntimeSettings(msgspec.Struct):
-    """One RuntimeClass handler. `type` oci: `path`, `args`, `infraContainer`; cri: `endpoint`, `handler`.
+    """One RuntimeClass handler. `type` oci: `path`, `args`, `annotations`, `podAnnotations`, `infraContainer`; cri: `endpoint`,
+    `handler`.
+
+    `annotations` are added to every container. `podAnnotations`: names, with `*` for anything but a slash, of those that a pod
+    may add itself; runtimes take cgroups, mounts and flags from annotations, so by default none.
 
     Types of other packages read their own settings from `options`.
     """
@@ -20,6 +24,7 @@ class RuntimeSettings(msgspec.Struct):
     path: Program = Program("")
     args: list[str] = msgspec.field(default_factory=list)
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
+    podAnnotations: list[str] = msgspec.field(default_factory=list)
     infraContainer: str = "auto"
     endpoint: str = ""
     imageEndpoint: str = ""

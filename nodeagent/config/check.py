@@ -1,6 +1,7 @@
 """Values that have the right type and are wrong all the same: ranges, words, fields that exclude each other."""
 
 import ipaddress
+import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -14,6 +15,9 @@ from nodeagent.config.values import Duration, Quantity, seconds
 from nodeagent.resources import quantity
 from runtimes.oci.images.reference import parse_location
 from runtimes.oci.images.registries import registry_name
+
+# a qualified name, in which * may stand for any part
+_ANNOTATION = re.compile(r"(?=.{1,317}\Z)([A-Za-z0-9.*-]+/)?[A-Za-z0-9._*-]+")
 
 
 def problems_of(document: msgspec.Struct, given: Mapping[str, Any]) -> Iterator[Problem]:
@@ -47,6 +51,12 @@ def _agent(document: NodeAgentConfiguration) -> Iterator[Problem]:
                 yield (*where, "path"), "a runtime of type oci needs the absolute path of its program"
             if settings.infraContainer not in ("auto", "always", "never"):
                 yield (*where, "infraContainer"), f"{settings.infraContainer!r} is none of auto, always, never"
+            for index, pattern in enumerate(settings.podAnnotations):
+                if not _ANNOTATION.fullmatch(pattern):
+                    yield (
+                        (*where, "podAnnotations", index),
+                        f"{pattern!r} is no name of an annotation, with * or without",
+                    )
         elif settings.type == "cri" and not settings.endpoint.startswith("unix:///"):
             yield (
                 (*where, "endpoint"),

@@ -64,10 +64,10 @@ class LogFolder:
         _check(found, name)
         return found
 
-    def open(self, name: str) -> int:
-        """A descriptor to read from. Raises FileNotFoundError, NotALog."""
+    def open(self, name: str, flags: int = os.O_RDONLY) -> int:
+        """A descriptor, to read from unless `flags` say more. Raises FileNotFoundError, NotALog."""
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
+            fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO):
                 raise NotALog(f"{name} is not a regular file") from None

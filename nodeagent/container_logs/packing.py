@@ -14,10 +14,15 @@ _LEVEL = 6
 
 
 def pack(folder: LogFolder, name: str) -> bool:
-    """gzip `name`; False: somebody still writes to it. Raises OSError (no space left): then it is as it was.
+    """gzip `name`. False: somebody still writes to it, or it was dropped meanwhile.
+
+    Raises OSError (no space left): then it is as it was.
 
     The packed file has the time of the original, by which a reader that lags knows it again.
     """
+    if folder.stat(f"{name}{PACKED}") is not None:  # killed before the original went
+        folder.remove(name)
+        return True
     source = folder.open(name)
     try:
         if has_writer(source):
@@ -25,6 +30,9 @@ def pack(folder: LogFolder, name: str) -> bool:
         unfinished = f"{name}{UNFINISHED}"
         try:
             _write(folder, source, unfinished)
+            if not _is_still(folder, name, source):  # a rotation has dropped it meanwhile: it is not to come back
+                folder.remove(unfinished)
+                return False
             folder.rename(unfinished, f"{name}{PACKED}")
         except BaseException:
             with contextlib.suppress(OSError):
@@ -34,6 +42,11 @@ def pack(folder: LogFolder, name: str) -> bool:
         return True
     finally:
         os.close(source)
+
+
+def _is_still(folder: LogFolder, name: str, fd: int) -> bool:
+    found, own = folder.stat(name), os.fstat(fd)
+    return found is not None and (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
 
 
 def _write(folder: LogFolder, source: int, name: str) -> None:

@@ -2,7 +2,7 @@
 
 0.log                       the live log
 0.log.20260102-030405       rotated
-0.log.20260102-030405.gz    rotated, packed up at a later rotation; while that lasts 0.log.20260102-030405.tmp is there
+0.log.20260102-030405.gz    rotated, packed up once there is a newer one; while that lasts 0.log.20260102-030405.tmp is there
 """
 
 import re
@@ -18,10 +18,9 @@ UNFINISHED = ".tmp"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """Names: what goes, what is packed up (oldest first), and what the live log is called from then on."""
+    """Names: what goes, and what the live log is called from then on."""
 
     remove: tuple[str, ...]
-    pack: tuple[str, ...]
     rotated: str
 
 
@@ -42,16 +41,21 @@ def rotation(live: str, names: Collection[str], *, max_files: int, now: datetime
     kept = known[max(0, len(known) - (max_files - 2)) :]
     dropped = known[: len(known) - len(kept)]
     remove = sorted(name for name in there if _is_unfinished(live, name))
-    remove += [name for stamp in dropped for name in _files(live, stamp) if name in there]
-    remove += [f"{live}.{stamp}" for stamp in kept if set(_files(live, stamp)) <= there]
-    pack = [f"{live}.{stamp}" for stamp in kept if f"{live}.{stamp}{PACKED}" not in there]
+    remove += [name for stamp in dropped for name in files(live, stamp) if name in there]
+    remove += [f"{live}.{stamp}" for stamp in kept if set(files(live, stamp)) <= there]
     stamp = now.strftime(_FORMAT)
     if known and stamp <= known[-1]:
         stamp = _next(known[-1])
-    return Rotation(remove=tuple(remove), pack=tuple(pack), rotated=f"{live}.{stamp}")
+    return Rotation(remove=tuple(remove), rotated=f"{live}.{stamp}")
 
 
-def _files(live: str, stamp: str) -> tuple[str, str]:
+def to_pack(live: str, names: Collection[str]) -> list[str]:
+    """What is to be packed up, oldest first: the rotated files but the newest, to which a runtime may still write."""
+    return [name for stamp in stamps(live, names)[:-1] if (name := f"{live}.{stamp}") in names]
+
+
+def files(live: str, stamp: str) -> tuple[str, str]:
+    """The names that a rotated file may have."""
     return f"{live}.{stamp}", f"{live}.{stamp}{PACKED}"
 
 

@@ -1,10 +1,15 @@
 """Keeps the logs of running containers in bounds, by size and by number. Source: facts/node-resources.md 6.3.
 
+A pod that writes as fast as it can stays near its bounds: logs are measured the more often the faster they grow, packing never
+keeps one from being rotated, and what is beyond all bounds is cut (`cutting.py`).
+
 A rotation is a rename, after which the runtime still writes to the same file, and ReopenContainerLog, by which it begins a new
 one. Killed in between, the next look finds no live log, and asks the runtime to begin one.
 """
 
 import asyncio
+import contextlib
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterable
@@ -12,9 +17,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from nodeagent.container_logs.cutting import cut, cuts
 from nodeagent.container_logs.folder import LogFolder
 from nodeagent.container_logs.packing import pack
-from nodeagent.container_logs.rotation import rotation
+from nodeagent.container_logs.rotation import UNFINISHED, files, rotation, stamps, to_pack
 from proto import cri_pb2 as cri
 from runtimes.contract import RuntimeService
 from runtimes.errors import NotFound, RuntimeFault, Timeout, Unavailable, WrongState
@@ -23,6 +29,8 @@ from runtimes.registry import Runtime
 log = logging.getLogger(__name__)
 
 LABEL_POD_UID = "io.kubernetes.pod.uid"
+MEASURE_SECONDS = 1.0
+LEAST_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +51,11 @@ class _Log:
 
 
 class LogRotator:
-    """`logs_dir`: the folder of all pods' logs; no file outside is touched."""
+    """`logs_dir`: the folder of all pods' logs; no file outside is touched.
+
+    A look asks the runtimes which logs there are. Between two of them the known ones are only measured, more often the faster
+    they grow; and when the disk loses a log's worth of space, somebody new may write: that is the next look.
+    """
 
     def __init__(
         self,
@@ -57,29 +69,87 @@ class LogRotator:
         self._logs_dir = logs_dir
         self._limits = limits
         self._now = now
-        self._paths: dict[str, Path] = {}  # by container id; a container's log never moves
+        self._logs: dict[str, _Log] = {}  # by container id; a container's log never moves
+        self._sizes: dict[str, int] = {}  # when they were last measured
+        self._tended: set[str] = set()
+        self._in_trouble: set[str] = set()
+        self._packed: set[Path] = set()  # just now
+        self._turns = asyncio.Semaphore(limits.workers)
 
     async def run(self) -> None:
         if self._limits.max_bytes < 0:
             return
-        while True:
-            await asyncio.sleep(self._limits.interval_seconds)
-            try:
-                await self.look()
-            except Exception:
-                log.exception("logs could not be looked at, will try again")
+        clock = asyncio.get_running_loop().time
+        pause = min(MEASURE_SECONDS, self._limits.interval_seconds)
+        async with asyncio.TaskGroup() as tasks:
+            looked, free_bytes, started = clock(), self._free_bytes(), clock()
+            packing: asyncio.Task[None] | None = None
+            while True:
+                await asyncio.sleep(pause)
+                elapsed, started = clock() - started, clock()
+                due_look = clock() - looked >= self._limits.interval_seconds
+                try:
+                    if due_look or free_bytes - self._free_bytes() >= self._limits.max_bytes:
+                        looked, free_bytes = clock(), self._free_bytes()
+                        await self._list()
+                    due, pause = await asyncio.to_thread(self._measure, elapsed)
+                    if due_look:
+                        self._in_trouble.clear()
+                        due += await asyncio.to_thread(self._missing)
+                    for item in self._claim(due):
+                        tasks.create_task(self._tend_claimed(item))
+                    if due_look and (packing is None or packing.done()):
+                        packing = tasks.create_task(self._pack_old())
+                except Exception:
+                    log.exception("logs could not be looked at, will try again")
 
     async def look(self) -> None:
-        """One pass over all running containers; returns when every log that needed it is rotated."""
-        found = await self._running()
-        due = await asyncio.to_thread(lambda: [item for item in found.values() if self._is_due(item)])
-        turns = asyncio.Semaphore(self._limits.workers)
+        """One pass over all running containers; returns when every log that needed it is rotated, and older files are packed."""
+        await self._list()
+        self._in_trouble.clear()
+        due = await asyncio.to_thread(lambda: [*self._measure(1.0)[0], *self._missing()])
+        await asyncio.gather(*(self._tend_claimed(item) for item in self._claim(due)))
+        await self._pack_old()
 
-        async def tend(item: _Log) -> None:
-            async with turns:
-                await self._tend(item)
+    def _measure(self, elapsed_seconds: float) -> tuple[list[_Log], float]:
+        """The logs that are large enough, and in how many seconds to measure again: before the fastest one gets there. Blocks."""
+        due, pause = [], min(MEASURE_SECONDS, self._limits.interval_seconds)
+        sizes: dict[str, int] = {}
+        limit = max(1, self._limits.max_bytes)
+        for item in self._logs.values():
+            try:
+                size = item.path.lstat().st_size
+            except OSError:
+                continue
+            sizes[item.container_id] = size
+            if size >= limit:
+                due.append(item)
+            grown = size - self._sizes.get(item.container_id, 0)
+            if grown > 0:
+                left = limit - size if size < limit else limit
+                pause = min(pause, max(LEAST_SECONDS, left * elapsed_seconds / grown))
+        self._sizes = sizes
+        return due, pause
 
-        await asyncio.gather(*(tend(item) for item in due))
+    def _missing(self) -> list[_Log]:
+        """The logs that have a folder and are not there. Blocks."""
+        return [item for item in self._logs.values() if _is_missing(item.path)]
+
+    def _claim(self, due: Iterable[_Log]) -> list[_Log]:
+        """Those that nobody tends yet, and with which there was no trouble since the last look; from now on they are tended."""
+        found = [item for item in due if item.container_id not in self._tended | self._in_trouble]
+        self._tended |= {item.container_id for item in found}
+        return found
+
+    def _free_bytes(self) -> int:
+        try:
+            found = os.statvfs(self._logs_dir)
+        except OSError:
+            return 0
+        return found.f_bfree * found.f_frsize
+
+    async def _list(self) -> None:
+        self._logs = await self._running()
 
     async def _running(self) -> dict[str, _Log]:
         """The logs of running containers by container id; of a runtime that does not answer: none."""
@@ -98,14 +168,14 @@ class LogRotator:
                 path = await self._path_of(runtime.service, container) if container.id not in found else None
                 if path is not None:
                     found[container.id] = _Log(container.id, path, runtime.service)
-        if not unanswered:
-            self._paths = {container_id: item.path for container_id, item in found.items()}
-        return found
+        # what a runtime that does not answer holds may still be written to
+        return {**self._logs, **found} if unanswered else found
 
     async def _path_of(self, service: RuntimeService, container: cri.Container) -> Path | None:
         if LABEL_POD_UID not in container.labels:
             return None
-        path = self._paths.get(container.id)
+        known = self._logs.get(container.id)
+        path = known.path if known is not None else None
         if path is None:
             try:
                 answer = await service.container_status(cri.ContainerStatusRequest(container_id=container.id))
@@ -114,17 +184,41 @@ class LogRotator:
             path = Path(answer.status.log_path)
         return path if path.is_relative_to(self._logs_dir) and ".." not in path.parts else None
 
-    def _is_due(self, item: _Log) -> bool:
-        """Large enough, or not there at all."""
+    async def _pack_old(self) -> None:
+        """Pack up what has been rotated, beside all rotations: it takes long, and no log is to grow meanwhile."""
+        turns = asyncio.Semaphore(self._limits.workers)
+
+        async def pack_up(item: _Log) -> None:
+            async with turns:
+                await asyncio.to_thread(self._pack_log, item)
+
+        await asyncio.gather(*(pack_up(item) for item in tuple(self._logs.values())))
+
+    def _pack_log(self, item: _Log) -> None:
+        """One file's trouble is not another's. Blocks."""
         try:
-            return item.path.lstat().st_size >= max(1, self._limits.max_bytes)
-        except FileNotFoundError:
-            return item.path.parent.is_dir()
+            with LogFolder(item.path.parent, self._logs_dir) as folder:
+                for name in to_pack(item.path.name, folder.names()):
+                    path = item.path.with_name(name)
+                    self._packed.add(path)
+                    try:
+                        pack(folder, name)
+                    except FileNotFoundError:
+                        pass  # it was dropped meanwhile
+                    except OSError as error:
+                        log.warning("rotated log %s stays unpacked: %s", name, error)
+                    finally:
+                        self._packed.discard(path)
         except OSError as error:
-            log.warning("container %s: %s", item.container_id, error)
-            return False
+            log.debug("container %s: rotated logs not packed up: %s", item.container_id, error)
 
     # -- one log -------------------------------------------------------------------------------------------------------
+
+    async def _tend_claimed(self, item: _Log) -> None:
+        try:
+            await self._tend(item)
+        finally:
+            self._tended.discard(item.container_id)
 
     async def _tend(self, item: _Log) -> None:
         try:
@@ -133,15 +227,57 @@ class LogRotator:
                 if folder.stat(live) is None:
                     await self._reopen(item)
                     return
-                plan = rotation(live, folder.names(), max_files=self._limits.max_files, now=self._now())
-                await asyncio.to_thread(_tidy, folder, plan.remove, plan.pack)
-                if not _has_room(folder):
-                    log.warning("container %s: no room to begin a new log: not rotated", item.container_id)
-                    return
-                folder.rename(live, plan.rotated)
+                async with self._turns:
+                    plan = rotation(live, folder.names(), max_files=self._limits.max_files, now=self._now())
+                    await asyncio.to_thread(
+                        _remove, folder, [name for name in plan.remove if not self._is_packed(item, name)]
+                    )
+                    if not _has_room(folder):
+                        await asyncio.to_thread(self._make_room, item, folder)
+                    if not _has_room(folder):
+                        raise OSError(errno.ENOSPC, "no room to begin a new log")
+                    folder.rename(live, plan.rotated)
                 await self._begin_anew(item, folder, plan.rotated)
+                await asyncio.to_thread(self._cut, item, folder)
         except (OSError, RuntimeFault) as error:
+            self._in_trouble.add(item.container_id)
             log.warning("container %s: log not rotated: %s", item.container_id, error)
+            await asyncio.to_thread(self._cut_live, item)
+
+    def _cut_live(self, item: _Log) -> None:
+        """What cannot be rotated is not to fill the disk either. Blocks."""
+        with contextlib.suppress(OSError), LogFolder(item.path.parent, self._logs_dir) as folder:
+            found = folder.stat(item.path.name)
+            if found is not None and found.st_blocks * 512 > self._limits.max_bytes * self._limits.max_files:
+                self._cut_one(item, folder, item.path.name)
+
+    def _is_packed(self, item: _Log, name: str) -> bool:
+        """Whether `name` is the file that packing writes just now."""
+        return name.endswith(UNFINISHED) and item.path.with_name(name.removesuffix(UNFINISHED)) in self._packed
+
+    def _cut(self, item: _Log, folder: LogFolder) -> None:
+        """Blocks. Raises OSError."""
+        live, limits = item.path.name, self._limits
+        for name in cuts(_sizes(folder, live), live, max_bytes=limits.max_bytes, max_files=limits.max_files):
+            self._cut_one(item, folder, name)
+
+    def _make_room(self, item: _Log, folder: LogFolder) -> None:
+        """On a full disk: what this log has beyond its bounds goes first, of the live file too. Blocks. Raises OSError.
+
+        The writer may not know, and go on where it was: a hole is left, which the rotation that follows takes away.
+        """
+        self._cut(item, folder)
+        if not _has_room(folder):
+            self._cut_one(item, folder, item.path.name)
+
+    def _cut_one(self, item: _Log, folder: LogFolder, name: str) -> None:
+        if gone := cut(folder, name, self._limits.max_bytes):
+            log.warning(
+                "container %s writes its log faster than it can be kept: %d bytes of %s are cut",
+                item.container_id,
+                gone,
+                name,
+            )
 
     async def _begin_anew(self, item: _Log, folder: LogFolder, rotated: str) -> None:
         """A runtime that refuses keeps its old log. One that has not answered may yet begin a new one, in whose place
@@ -161,18 +297,35 @@ class LogRotator:
             raise WrongState(f"it ended meanwhile: {error}") from error
 
 
-def _tidy(folder: LogFolder, remove: Iterable[str], pack_up: Iterable[str]) -> None:
-    """One file's trouble is not another's, and does not keep a large log from being rotated."""
-    for name in remove:
+def _remove(folder: LogFolder, names: Iterable[str]) -> None:
+    """One file's trouble is not another's, and does not keep a large log from being rotated. Blocks."""
+    for name in names:
         try:
             folder.remove(name)
         except OSError as error:
             log.warning("rotated log %s: %s", name, error)
-    for name in pack_up:
-        try:
-            pack(folder, name)
-        except OSError as error:
-            log.warning("rotated log %s stays unpacked: %s", name, error)
+
+
+def _sizes(folder: LogFolder, live: str) -> dict[str, int]:
+    """Of the log's own files, by name."""
+    own = {live} | {name for stamp in stamps(live, folder.names()) for name in files(live, stamp)}
+    found: dict[str, int] = {}
+    for name in own:
+        with contextlib.suppress(OSError):
+            there = folder.stat(name)
+            if there is not None:
+                found[name] = there.st_size
+    return found
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return path.parent.is_dir()
+    except OSError as error:
+        log.warning("log %s: %s", path, error)
+    return False
 
 
 def _has_room(folder: LogFolder) -> bool:

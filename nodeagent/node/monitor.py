@@ -85,22 +85,22 @@ class RuntimeMonitor:
         try:
             async with asyncio.timeout(STATUS_DEADLINE_SECONDS):
                 return await runtime.service.status(cri.StatusRequest())
-        except RuntimeFault as error:
-            return str(error)
         except TimeoutError:
             return f"no answer within {STATUS_DEADLINE_SECONDS:g}s"
+        except (RuntimeFault, OSError) as error:
+            return str(error)
 
     async def _version(self, runtime: Runtime) -> str:
         try:
             answer = await runtime.service.version(cri.VersionRequest())
-        except RuntimeFault:
+        except (RuntimeFault, OSError):
             return ""
         return f"{answer.runtime_name}://{answer.runtime_version}"
 
     async def _list_images(self, runtime: Runtime) -> list[ImageOnNode]:
         try:
             answer = await runtime.images.list_images(cri.ListImagesRequest())
-        except RuntimeFault as error:
+        except (RuntimeFault, OSError) as error:
             log.warning("runtime %s: cannot list images: %s", runtime.handler, error)
             return []
         return [

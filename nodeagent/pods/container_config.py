@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 import msgspec
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.pods.environment import variables_of
+from nodeagent.pods.environment import ConfigError, variables_of
 from nodeagent.pods.model import ContainerKind
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME
 from nodeagent.pods.runtime_view import HASH_ANNOTATION, RESTART_COUNT_ANNOTATION, container_hash
 from nodeagent.pods.sandbox_config import pod_labels
 from nodeagent.pods.security import SecuritySettings, container_security
 from nodeagent.pods.spec import AnyContainer
+from nodeagent.pods.word_budget import MAX_WORD_BYTES, OverBudget, WordBudget
 from nodeagent.volumes.container_mounts import DEFAULT_TERMINATION_PATH
-from nodeagent.volumes.expansion import expand
+from nodeagent.volumes.expansion import TooLarge, expand
 from proto import cri_pb2 as cri
 
 TERMINATION_PATH_ANNOTATION = "io.kubernetes.container.terminationMessagePath"
@@ -58,14 +59,14 @@ class ContainerContext:
 def container_config(ctx: ContainerContext) -> cri.ContainerConfig:
     """Raises ConfigError (CreateContainerConfigError)."""
     container = ctx.container
-    variables = variables_of(ctx.environment)
+    command, args = _command_line(container, variables_of(ctx.environment))
     return cri.ContainerConfig(
         metadata=cri.ContainerMetadata(name=container.name, attempt=ctx.restart_count),
         image=cri.ImageSpec(
             image=ctx.image_ref, user_specified_image=container.image or "", runtime_handler=ctx.runtime_handler
         ),
-        command=[_word(word, variables) for word in container.command or ()],
-        args=[_word(word, variables) for word in container.args or ()],
+        command=command,
+        args=args,
         working_dir=container.workingDir or "",
         envs=ctx.environment,
         mounts=ctx.mounts,
@@ -119,9 +120,28 @@ def own_annotations(pod: Pod, container: AnyContainer, restart_count: int) -> di
     return annotations
 
 
-def _word(text: str, variables: Mapping[str, str]) -> str:
+def _command_line(container: AnyContainer, variables: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Command and args, expanded, within what environment and words may be together. Raises ConfigError."""
+    budget = WordBudget()
+    try:
+        for name, value in variables.items():
+            budget.variable(name, value)
+        return (
+            [_word("a word of command", word, variables, budget) for word in container.command or ()],
+            [_word("a word of args", word, variables, budget) for word in container.args or ()],
+        )
+    except OverBudget as error:
+        raise ConfigError(str(error)) from error
+
+
+def _word(what: str, text: str, variables: Mapping[str, str], budget: WordBudget) -> str:
     """An argument is text to the CRI, whatever bytes a variable in it holds."""
-    return expand(text, variables).encode(errors="surrogateescape").decode(errors="replace")
+    try:
+        expanded = expand(text, variables, max_bytes=MAX_WORD_BYTES)
+    except TooLarge as error:
+        raise OverBudget(f"{what} is {error}") from error
+    budget.word(what, expanded)
+    return expanded.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _stop_signal(container: AnyContainer) -> str:

@@ -13,6 +13,7 @@ from lightkube.models.core_v1 import (
     ConfigMap,
     ConfigMapKeySelector,
     EnvFromSource,
+    EnvVar,
     EnvVarSource,
     FileKeySelector,
     ObjectFieldSelector,
@@ -27,13 +28,14 @@ from nodeagent.api.errors import NotFound
 from nodeagent.pods.env_file import EnvFileError, read_env_file
 from nodeagent.pods.service_environment import service_variables
 from nodeagent.pods.spec import AnyContainer, name_of
+from nodeagent.pods.word_budget import MAX_WORD_BYTES, OverBudget, WordBudget
 from nodeagent.volumes import downward
 from nodeagent.volumes.contract import MountedVolume
-from nodeagent.volumes.expansion import expand
+from nodeagent.volumes.expansion import TooLarge, expand
 from nodeagent.volumes.secret import secret_data
 from proto import cri_pb2 as cri
 
-__all__ = ["ConfigError", "EnvironmentSources", "expand", "needs_pod_ip", "resolve_environment"]
+__all__ = ["ConfigError", "EnvironmentSources", "needs_pod_ip", "resolve_environment"]
 
 _T = TypeVar("_T")
 
@@ -84,22 +86,46 @@ def needs_pod_ip(pod: Pod, container: AnyContainer) -> bool:
 
 
 async def resolve_environment(pod: Pod, container: AnyContainer, sources: EnvironmentSources) -> list[cri.KeyValue]:
-    """The final variables, one entry per name. Raises ConfigError."""
+    """The final variables, one entry per name. Raises ConfigError, also for what is over the budget, before it is made."""
     services = _services(pod, sources)
     resolved: dict[str, str] = {}
-    for source in container.envFrom or ():
-        resolved.update(await _env_from(name_of(pod)[0], source, sources.objects))
-    for variable in container.env or ():
-        if variable.value:
-            resolved[variable.name] = expand(variable.value, resolved, services)
-        elif variable.valueFrom is not None:
-            value = await _value_from(pod, container, variable.valueFrom, sources)
-            if value is not None:
-                resolved[variable.name] = value
-        else:
-            resolved[variable.name] = ""
+    budget = WordBudget()
+    try:
+        for name, value in services.items():
+            budget.variable(name, value)
+        for source in container.envFrom or ():
+            prefix = source.prefix or ""
+            for key, value in await _env_from(name_of(pod)[0], source, sources.objects):
+                budget.check("an environment variable of envFrom", prefix, key)
+                budget.variable(prefix + key, value)
+                resolved[prefix + key] = value
+        for variable in container.env or ():
+            found = await _variable(pod, container, variable, (resolved, services), sources)
+            if found is not None:
+                budget.variable(variable.name, found)
+                resolved[variable.name] = found
+    except OverBudget as error:
+        raise ConfigError(str(error)) from error
     final = {**services, **resolved}
     return [cri.KeyValue(key=name, value=_encode(value)) for name, value in final.items()]
+
+
+async def _variable(
+    pod: Pod,
+    container: AnyContainer,
+    variable: EnvVar,
+    scopes: tuple[Mapping[str, str], ...],
+    sources: EnvironmentSources,
+) -> str | None:
+    """The value; None: the variable is left out."""
+    if variable.value:
+        try:
+            return expand(variable.value, *scopes, max_bytes=MAX_WORD_BYTES)
+        except TooLarge as error:
+            raise ConfigError(f"environment variable {variable.name[:64]} is {error}") from error
+    if variable.valueFrom is not None:
+        return await _value_from(pod, container, variable.valueFrom, sources)
+    return ""
 
 
 def _services(pod: Pod, sources: EnvironmentSources) -> dict[str, str]:
@@ -119,21 +145,21 @@ def _services(pod: Pod, sources: EnvironmentSources) -> dict[str, str]:
 
 
 async def _env_from(namespace: str, source: EnvFromSource, objects: ObjectSource) -> Iterable[tuple[str, str]]:
-    prefix = source.prefix or ""
+    """Name (without the prefix) and value, made one by one."""
     if (reference := source.configMapRef) is not None:
         config_map = await _object(
             objects.get_config_map(namespace, reference.name or ""),
             optional=bool(reference.optional),
             missing=f'configmap "{reference.name}" not found',
         )
-        return [(prefix + key, text) for key, text in ((config_map and config_map.data) or {}).items()]
+        return ((config_map and config_map.data) or {}).items()
     if (named := source.secretRef) is not None:
         secret = await _object(
             objects.get_secret(namespace, named.name or ""),
             optional=bool(named.optional),
             missing=f'secret "{named.name}" not found',
         )
-        return [(prefix + key, _text(data)) for key, data in (secret_data(secret) if secret else {}).items()]
+        return ((key, _text(data)) for key, data in (secret_data(secret) if secret else {}).items())
     return ()
 
 

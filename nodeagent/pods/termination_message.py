@@ -7,7 +7,9 @@ import os
 import secrets
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
+from nodeagent.container_logs.folder import LogFolder
 from nodeagent.pods.container_config import TERMINATION_PATH_ANNOTATION, TERMINATION_POLICY_ANNOTATION
 from proto import cri_pb2 as cri
 
@@ -71,7 +73,9 @@ def _own_words(status: cri.ContainerStatus) -> str:
 
 def log_tail(path: Path, max_lines: int = _MAX_LOG_LINES, max_bytes: int = _MAX_LOG_BYTES) -> str:
     """The last output in a CRI log: at most `max_lines` of its lines, then at most `max_bytes`. Raises OSError."""
-    block = _tail(path, _LOG_BLOCK_BYTES)
+    # a pod may have the log folders mounted: below that of all pods no link is followed (logs/<pod>/<container>/<n>.log)
+    with LogFolder(path.parent, path.parents[2]) as folder, open(folder.open(path.name), "rb") as file:
+        block = _end_of(file, _LOG_BLOCK_BYTES)
     lines = block.split(b"\n")[1 if len(block) == _LOG_BLOCK_BYTES else 0 :]  # the first of a cut block is cut itself
     entries = [_content(line) for line in lines if line.count(b" ") >= 3][-max_lines:]
     return b"".join(entries)[-max_bytes:].decode(errors="replace")
@@ -89,5 +93,9 @@ def _tail(path: Path, max_bytes: int) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return b""
-        file.seek(max(0, status.st_size - max_bytes))
-        return file.read(max_bytes)
+        return _end_of(file, max_bytes)
+
+
+def _end_of(file: BinaryIO, max_bytes: int) -> bytes:
+    file.seek(max(0, os.fstat(file.fileno()).st_size - max_bytes))
+    return file.read(max_bytes)

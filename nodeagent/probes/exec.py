@@ -1,20 +1,20 @@
 """The exec probe: a command in the container. Source: facts/pod-lifecycle.md 7.3."""
 
 import asyncio
-import re
 from collections.abc import Sequence
 
 from lightkube.models.core_v1 import EnvVar
 
 from nodeagent.probes.outcome import MAX_OUTPUT_BYTES, Outcome, ProbeError, failure, success
 from nodeagent.resources.duration import go_duration
+from nodeagent.volumes.expansion import expand, size_bytes
 from proto import cri_pb2 as cri
 from runtimes.contract import RuntimeService
 from runtimes.errors import RuntimeFault, Timeout
 
 CALL_MARGIN_SECONDS = 120.0  # what the call may take beyond the command's own time
 
-_REFERENCE = re.compile(r"\$\$|\$\(([^()]*)\)")
+MAX_COMMAND_BYTES = 2 * 1024 * 1024
 
 
 async def probe_exec(
@@ -37,12 +37,14 @@ async def probe_exec(
 
 
 def expand_command(command: Sequence[str], env: Sequence[EnvVar] | None) -> list[str]:
-    """`$(VAR)` is replaced by literal values of the container's env only; `$$` stands for `$`; others stay as they are."""
+    """`$(VAR)` is replaced by literal values of the container's env only; `$$` stands for `$`; others stay as they are.
+
+    Raises TooLarge, before anything is made, for a command that no kernel would start.
+    """
     values = {item.name: item.value or "" for item in env or () if item.valueFrom is None}
-
-    def replaced(match: re.Match[str]) -> str:
-        if match.group(0) == "$$":
-            return "$"
-        return values.get(match.group(1), match.group(0))
-
-    return [_REFERENCE.sub(replaced, argument) for argument in command]
+    words: list[str] = []
+    left = MAX_COMMAND_BYTES
+    for argument in command:
+        words.append(expand(argument, values, max_bytes=left))
+        left -= size_bytes(words[-1])
+    return words

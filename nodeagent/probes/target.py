@@ -9,9 +9,10 @@ from nodeagent.probes.exec import expand_command, probe_exec
 from nodeagent.probes.grpc import probe_grpc
 from nodeagent.probes.http import probe_http
 from nodeagent.probes.http_request import HTTPTarget
-from nodeagent.probes.outcome import Outcome, ProbeError
+from nodeagent.probes.outcome import Outcome, ProbeError, failure
 from nodeagent.probes.tcp import probe_tcp
 from nodeagent.volumes.downward import go_quote
+from nodeagent.volumes.expansion import TooLarge
 from runtimes.contract import RuntimeService
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -31,7 +32,10 @@ async def run_probe(probe: Probe, target: ProbeTarget) -> Outcome:
     """Run the probe once. Raises ProbeError."""
     timeout_seconds = probe.timeoutSeconds or 1
     if probe.exec is not None:
-        command = expand_command(probe.exec.command or [], target.container.env)
+        try:
+            command = expand_command(probe.exec.command or [], target.container.env)
+        except TooLarge as error:
+            return failure(f"the command is {error}")
         return await probe_exec(target.runtime, target.container_id, command, timeout_seconds=timeout_seconds)
     if probe.httpGet is not None:
         return await probe_http(_http_target(probe.httpGet, target), timeout_seconds=timeout_seconds)

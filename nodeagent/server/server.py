@@ -10,6 +10,7 @@ from typing import Protocol
 from aiohttp import web
 
 from nodeagent.server.auth import Denied, Guard
+from nodeagent.server.bounded_site import BoundedSite
 from nodeagent.server.configz import Configz
 from nodeagent.server.connections import Connections
 from nodeagent.server.container_logs import LogHandlers
@@ -133,7 +134,7 @@ class NodeServer:
         )
         await runner.setup()
         self._runners.append(runner)
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        await BoundedSite(runner, host, port, tls=tls).start()
 
     def _routes(self) -> list[web.RouteDef]:
         lists, streams = self._lists, self._streams

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from cni import linux
+from nodeagent.server.sent_file import send_file
 
 _DEBUG_VERBOSITY = 4  # as kube components count: from here on they tell what they do
 _MAX_BODY_BYTES = 1024
@@ -36,11 +37,7 @@ class SystemHandlers:
             if not stat.S_ISREG(mode):
                 raise web.HTTPNotFound
             kind, _ = mimetypes.guess_type(request.path)
-            response = web.FileResponse(
-                Path(f"/proc/self/fd/{fd}"), headers={"Content-Type": kind or "text/plain; charset=utf-8"}
-            )
-            await response.prepare(request)  # sends it all, while the descriptor is open
-            return response
+            return await send_file(request, fd, kind or "text/plain; charset=utf-8")
         finally:
             os.close(fd)
 

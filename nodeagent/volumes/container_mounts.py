@@ -10,7 +10,7 @@ from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, VolumeM
 from nodeagent.volumes import subpath
 from nodeagent.volumes.blocking import run_blocking
 from nodeagent.volumes.contract import MountedVolume, VolumeError
-from nodeagent.volumes.expansion import MissingVariable, expand_path
+from nodeagent.volumes.expansion import MissingVariable, TooLarge, expand_path
 from nodeagent.volumes.layout import Layout
 from proto import cri_pb2 as cri
 
@@ -134,6 +134,8 @@ def _sub_path(declared: VolumeMount, environment: Mapping[str, str]) -> str:
             path = expand_path(declared.subPathExpr, environment)
         except MissingVariable as error:
             raise VolumeError(str(error)) from error
+        except TooLarge as error:
+            raise VolumeError(f'subPathExpr of volume mount "{declared.name}" is {error}') from error
     if path:
         subpath.check(path)
     return path

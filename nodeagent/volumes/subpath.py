@@ -24,7 +24,9 @@ class UnsafePath(VolumeError):
 
 
 def check(path: str) -> None:
-    """Raises VolumeError for a path that is absolute or climbs."""
+    """Raises VolumeError for a path that is absolute or climbs, or that no system call takes."""
+    if "\0" in path:
+        raise VolumeError(f"error SubPath {path!r} must not contain a NUL")
     if path.startswith("/"):
         raise VolumeError(f"error SubPath `{path}` must not be an absolute path")
     if ".." in path.split("/"):

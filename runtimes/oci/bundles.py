@@ -20,12 +20,11 @@ from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.idmap import mount_mapped, mount_mapped_overlay
 from runtimes.oci.images.contract import ImageConfig, ImageRecord
 from runtimes.oci.processes import is_alive
+from runtimes.oci.spec.annotations import allowed
 from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, build
 from runtimes.oci.spec.mounts import OWN_DESTINATIONS, SandboxFiles, mount_source
 from runtimes.oci.store import write_private
-from runtimes.oci.users import User, open_in_root, resolve_user
-
-_GVISOR_ANNOTATIONS = "dev.gvisor."
+from runtimes.oci.users import User, open_in_root, resolve_user, verify_group_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +78,8 @@ async def write_bundle(
     def write() -> None:
         sources = {index: _inside(config.mounts[index], root) for index, root in images.items()}
         user = resolve_user(config.linux.security_context, image.config.user, rootfs)
+        if core.dialect.groups_by_name:
+            verify_group_names(user, rootfs)
         users, namespace = sandbox.namespaces.users, sandbox.namespaces.user
         if users is not None and namespace is not None:
             mount_mapped_overlay(image.rootfs, rootfs_directory(core, container.id), users, namespace)
@@ -109,10 +110,12 @@ async def _make_declared(
     }
 
 
-async def write_infra_bundle(core: Core, sandbox: Sandbox, container: Container, rootfs: Path) -> None:
+async def write_infra_bundle(
+    core: Core, sandbox: Sandbox, container: Container, config: cri.ContainerConfig, rootfs: Path
+) -> None:
     """The same for the process that holds a sandbox together; its root file system is the engine's own."""
     await asyncio.to_thread(
-        _write_spec, core, sandbox, container, container.config, ImageConfig(), _infra_user(sandbox), rootfs, {}, {}
+        _write_spec, core, sandbox, container, config, ImageConfig(), _infra_user(sandbox), rootfs, {}, {}
     )
 
 
@@ -253,9 +256,14 @@ def _pid_of(container: Container) -> str:
 
 
 def _annotations(core: Core, sandbox: Sandbox, container: Container) -> dict[str, str]:
-    """The keys under which runtimes look for a pod's structure; gVisor joins containers to a sandbox by them."""
+    """The keys under which runtimes look for a pod's structure; gVisor joins containers to a sandbox by them.
+
+    Of the pod's and the container's own annotations only what the handler's configuration allows, and never in their place.
+    """
     metadata = sandbox.config.metadata
-    found = {
+    own = {**sandbox.config.annotations, **container.config.annotations}
+    found = allowed(own, core.config.pod_annotations)
+    found |= {
         "io.kubernetes.cri.container-type": "sandbox" if container.record.infra else "container",
         "io.kubernetes.cri.sandbox-id": container.id
         if container.record.infra
@@ -269,9 +277,6 @@ def _annotations(core: Core, sandbox: Sandbox, container: Container) -> dict[str
         found["io.kubernetes.cri.image-name"] = (
             container.config.image.user_specified_image or container.record.image_ref
         )
-    if core.dialect.kind is Kind.RUNSC:
-        annotations = sandbox.config.annotations
-        found |= {name: annotations[name] for name in annotations if name.startswith(_GVISOR_ANNOTATIONS)}
     return found
 
 

@@ -47,6 +47,7 @@ class OCIRuntimeConfig:
     apparmor_profile: str = ""  # what RuntimeDefault means; must be loaded in the kernel
     cdi_dirs: tuple[Path, ...] = (Path("/etc/cdi"), Path("/var/run/cdi"))
     annotations: tuple[tuple[str, str], ...] = ()  # added to every bundle, for runtimes configured by annotations
+    pod_annotations: tuple[str, ...] = ()  # patterns of the names that a pod's own annotations may have to get there
     call_timeout_seconds: float = 120.0
 
     @classmethod
@@ -68,8 +69,9 @@ class Dialect:
 
     `host_pids`: the pid it reports is the container's own first process on this kernel, so it may be signalled, joined and
     read directly. `shared_sandbox`: containers of a pod live in one runtime sandbox that an infra container holds.
-    `json_log`: errors come as JSON lines when asked for. `read_only_superblocks`: a file system that is to be mounted
-    read-only is made so for all its mounts, as mount(2) does with the first one (crun makes the mount read-only afterwards).
+    `json_log`: errors come as JSON lines when asked for. `groups_by_name`: it takes a supplemental group's number for the name
+    of a group first, in the container's own file. `read_only_superblocks`: a file system that is to be mounted read-only is
+    made so for all its mounts, as mount(2) does with the first one (crun makes the mount read-only afterwards).
     """
 
     kind: Kind
@@ -78,6 +80,7 @@ class Dialect:
     shared_sandbox: bool
     recursive_read_only: bool
     json_log: bool
+    groups_by_name: bool = False
     read_only_superblocks: bool = False
 
 

@@ -54,7 +54,7 @@ class Containers:
         sandbox.record.infra_id = container.id
         async with container.lock:
             self._prepare_directories(sandbox, container)
-            await bundles.write_infra_bundle(self._core, sandbox, container, rootfs)
+            await bundles.write_infra_bundle(self._core, sandbox, container, config, rootfs)
             await self._launch(sandbox, container)
         await self.start(container)
         return container
@@ -73,7 +73,7 @@ class Containers:
             sandbox_id=sandbox.id,
             boot_id=core.boot_id,
             created_at_ns=time.time_ns(),
-            config=records.raw(records.without_environment(config)),
+            config=records.raw(records.without_secrets(config)),
             resources=records.raw(config.linux.resources),
             image_id=image.id if image is not None else "",
             image_ref=digests[0] if digests else image.id if image is not None else "",
@@ -86,9 +86,7 @@ class Containers:
     def _register(self, sandbox: Sandbox, record: records.ContainerRecord, config: cri.ContainerConfig) -> Container:
         if sandbox.closing:
             raise errors.WrongState(f"sandbox {sandbox.id} is not ready")
-        container = Container(
-            record=record, config=records.without_environment(config), resources=config.linux.resources
-        )
+        container = Container(record=record, config=records.without_secrets(config), resources=config.linux.resources)
         self._core.registry.add_container(sandbox, container)
         return container
 

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 START_ERROR_EXIT_CODE = 128  # what containerd reports for a container that could not be started
 _KILL_SECONDS = 30.0
+_BLIND_SECONDS = 5.0  # in which a monitor sees the end of its container
 _MONITOR_SECONDS = 2.0
 
 
@@ -174,14 +175,27 @@ class Ending:
         """SIGKILL; returns when the container has exited and its processes are gone. Raises Timeout."""
         if not container.exited.is_set() and container.record.state != "creating":
             await self._signal(container, signal.SIGKILL)
-            try:
-                async with asyncio.timeout(_KILL_SECONDS):
-                    await container.exited.wait()
-            except TimeoutError:
-                raise errors.Timeout(
-                    f"container {container.id} did not exit within {_KILL_SECONDS:g}s of SIGKILL"
-                ) from None
+            if not await _within(_BLIND_SECONDS, container.exited) and self._is_blind(container):
+                await self._give_up_monitor(container)
+            if not await _within(_KILL_SECONDS - _BLIND_SECONDS, container.exited):
+                raise errors.Timeout(f"container {container.id} did not exit within {_KILL_SECONDS:g}s of SIGKILL")
         await self._cleared(container)
+
+    def _is_blind(self, container: Container) -> bool:
+        """Whether the first process has ended and its monitor, which lives, has not seen it: it was stopped, or hangs."""
+        init = container.record.init
+        return self._core.dialect.host_pids and init is not None and not processes.is_alive(init)
+
+    async def _give_up_monitor(self, container: Container) -> None:
+        monitor = container.record.monitor or self.monitor_of(container)
+        if monitor is not None:
+            log.error("conmon of container %s does not see its end: it is killed", container.id)
+            processes.send_signal(monitor, signal.SIGKILL)
+            await processes.wait_for_end(monitor, _MONITOR_SECONDS)
+        self.look_again(container)
+        if not container.exited.is_set():
+            container.record.message = "the container's monitor (conmon) did not see its end"
+            self._finish(container, UNKNOWN_EXIT_CODE, time.time_ns())
 
     async def _cleared(self, container: Container) -> None:
         if container.clearing is not None:
@@ -275,6 +289,13 @@ class Ending:
         (paths.exits / container_id).unlink(missing_ok=True)
         remove_tree(paths.bundle(container_id))
         remove_tree(paths.container(container_id))
+
+
+async def _within(seconds: float, happened: asyncio.Event) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await happened.wait()
+    return happened.is_set()
 
 
 def _remove_unwritten_log(container: Container) -> None:

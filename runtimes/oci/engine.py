@@ -22,6 +22,7 @@ from runtimes.oci.cgroups import CgroupTree
 from runtimes.oci.config import OCIRuntimeConfig, Paths
 from runtimes.oci.containers import Containers
 from runtimes.oci.core import Core, NetworkProvider
+from runtimes.oci.disk_errors import disk_errors
 from runtimes.oci.ending import Ending
 from runtimes.oci.exits import ExitWatch
 from runtimes.oci.hostfacts import read_host_facts
@@ -169,7 +170,8 @@ class OCIRuntime(RuntimeService, LocalStreaming):
     ) -> cri.RunPodSandboxResponse:
         if request.runtime_handler not in ("", self._config.name):
             raise errors.InvalidArgument(f"no runtime for {request.runtime_handler!r} is configured here")
-        sandbox = await self._live.sandboxes.run(request.config, on_created)
+        with disk_errors("cannot make the sandbox"):
+            sandbox = await self._live.sandboxes.run(request.config, on_created)
         return cri.RunPodSandboxResponse(pod_sandbox_id=sandbox.id)
 
     @override
@@ -223,13 +225,15 @@ class OCIRuntime(RuntimeService, LocalStreaming):
 
     @override
     async def create_container(self, request: cri.CreateContainerRequest) -> cri.CreateContainerResponse:
-        container = await self._live.containers.create(request)
+        with disk_errors("cannot make the container"):
+            container = await self._live.containers.create(request)
         return cri.CreateContainerResponse(container_id=container.id)
 
     @override
     async def start_container(self, request: cri.StartContainerRequest) -> cri.StartContainerResponse:
         parts = self._live
-        await parts.containers.start(parts.core.registry.container(request.container_id))
+        with disk_errors("cannot start the container"):
+            await parts.containers.start(parts.core.registry.container(request.container_id))
         return cri.StartContainerResponse()
 
     @override

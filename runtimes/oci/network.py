@@ -68,7 +68,7 @@ class CNINetwork(NetworkProvider):
             result = await network.add(attachment)
         except NoNetwork as error:
             raise errors.Unavailable(f'failed to setup network for sandbox "{sandbox_id}": {error}') from error
-        except CNIError as error:
+        except (CNIError, OSError) as error:
             raise errors.Internal(f'failed to setup network for sandbox "{sandbox_id}": {error}') from error
         return result.pod_ips()
 
@@ -97,14 +97,14 @@ class CNINetwork(NetworkProvider):
                 raise errors.Internal(f'failed to destroy network for sandbox "{sandbox_id}": {error}') from error
             # never attached, and what is not installed has nothing to undo: the sandbox must not stay for that
             log.warning("sandbox %s was never attached: %s", sandbox_id, error)
-        except CNIError as error:
+        except (CNIError, OSError) as error:
             raise errors.Internal(f'failed to destroy network for sandbox "{sandbox_id}": {error}') from error
 
     @override
     async def status(self) -> str | None:
         try:
             await self._network(await asyncio.to_thread(self._current)).status()
-        except CNIError as error:
+        except (CNIError, OSError) as error:
             return f"Network plugin returns error: {error}"
         return None
 

@@ -182,6 +182,7 @@ async def probe(config: OCIRuntimeConfig) -> Dialect:
         shared_sandbox=kind is Kind.RUNSC,
         recursive_read_only="rro" in options or (kind is Kind.CRUN and numbers >= (1, 4)),
         json_log=kind in (Kind.RUNC, Kind.CRUN),
+        groups_by_name=kind in (Kind.RUNC, Kind.OTHER),  # seen with runc 1.1; of others it is not known
         read_only_superblocks=kind in (Kind.RUNC, Kind.OTHER),
     )
 

@@ -1,7 +1,7 @@
 """What is written down about sandboxes and containers: one small JSON file each, replaced whole.
 
-The CRI configuration is kept as the request's JSON, minus the environment of containers: it is in the bundle, which does
-not survive a reboot, and secrets have no business on the disk.
+The CRI configuration is kept as the request's JSON, minus the environment and the command line of containers, in both of which
+secrets may be: they are in the bundle, which does not survive a reboot, and secrets have no business on the disk.
 """
 
 import msgspec
@@ -86,9 +86,9 @@ def resources(value: msgspec.Raw) -> cri.LinuxContainerResources:
     return json_format.Parse(bytes(value), cri.LinuxContainerResources(), ignore_unknown_fields=True)
 
 
-def without_environment(config: cri.ContainerConfig) -> cri.ContainerConfig:
-    """A copy without `envs`."""
+def without_secrets(config: cri.ContainerConfig) -> cri.ContainerConfig:
+    """A copy without what variables are put into: `envs`, `command` and `args`. None of it is needed once the bundle is made."""
     copy = cri.ContainerConfig()
     copy.CopyFrom(config)
-    del copy.envs[:]
+    del copy.envs[:], copy.command[:], copy.args[:]
     return copy

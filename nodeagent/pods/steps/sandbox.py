@@ -10,6 +10,7 @@ from nodeagent.pods.slot import NotProvided, Slot
 from nodeagent.pods.steps.contract import Ending, PodEvents, Work
 from nodeagent.pods.steps.engine import StepError
 from nodeagent.pods.steps.gates import Networks, network_not_ready
+from nodeagent.pods.steps.old_sandboxes import clear_away
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
@@ -50,9 +51,7 @@ class Sandbox:
             self._events.event(
                 work.pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."
             )
-        for sandbox in work.observed.sandboxes:
-            if sandbox.state == cri.SANDBOX_READY:
-                await work.runtime.service.stop_pod_sandbox(cri.StopPodSandboxRequest(pod_sandbox_id=sandbox.id))
+        await clear_away(work)
         self._configs.warn(work.pod)
         try:
             config = self._configs.sandbox(

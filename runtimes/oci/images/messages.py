@@ -2,14 +2,12 @@
 
 import json
 import os
-import re
 import time
 
 from proto import cri_pb2 as cri
+from runtimes.oci.ids import as_number
 from runtimes.oci.images.contract import ImageRecord
 from runtimes.oci.images.layout import Layout
-
-_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 def image(record: ImageRecord) -> cri.Image:
@@ -21,8 +19,9 @@ def image(record: ImageRecord) -> cri.Image:
         pinned=record.pinned,
     )
     user = record.config.user.partition(":")[0]
-    if _NUMBER.fullmatch(user):
-        message.uid.value = int(user)
+    number = as_number(user)
+    if number is not None:
+        message.uid.value = number
     else:
         message.username = user
     return message

@@ -51,8 +51,12 @@ class DiskImageStore:
 
     async def start(self) -> None:
         await asyncio.to_thread(self._layout.create)
-        await asyncio.to_thread(self._records.remove_unreadable)
-        await self._intake.sweep()
+        try:
+            await asyncio.to_thread(self._records.remove_unreadable)
+            await self._intake.sweep()
+        except OSError as error:
+            # on a full disk there is nowhere to move it to; whoever is to make room needs a store that starts
+            log.warning("what the image store does not need stays for now: %s", error)
 
     async def stop(self) -> None:
         """Wait for clean-up that is under way. Pulls belong to their callers."""

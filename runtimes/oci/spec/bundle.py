@@ -1,5 +1,6 @@
 """config.json of a container (OCI runtime-spec 1.0), from the CRI's configuration, the image's and the sandbox's."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from runtimes.oci.spec.resources import CgroupFeatures, linux_resources
 from runtimes.oci.spec.seccomp import container_seccomp
 from runtimes.oci.users import User
 
+CGROUPS = Path("/sys/fs/cgroup")
 Json = dict[str, Any]
 
 OCI_VERSION = "1.0.2"
@@ -79,7 +81,7 @@ def build(inputs: BundleInputs) -> Json:
         "root": {"path": str(inputs.rootfs), "readonly": security.readonly_rootfs},
         "process": process,
         "mounts": plan.mounts,
-        "annotations": {**inputs.config.annotations, **inputs.annotations, **dict(inputs.runtime.annotations)},
+        "annotations": {**inputs.annotations, **dict(inputs.runtime.annotations)},
         "linux": _linux(inputs, frozenset(process["capabilities"]["bounding"]), plan),
     }
     if inputs.guest_hostname:
@@ -133,6 +135,15 @@ def environment(config: cri.ContainerConfig, image: ImageConfig, hostname: str, 
     return [f"{name}={value}" for name, value in found.items()]
 
 
+@functools.cache
+def cgroup_v1_paths() -> tuple[str, ...]:
+    """What is to be made read-only below /sys/fs/cgroup, besides the mount's own option: with v1 that option is the
+    controllers', and the tmpfs that holds them is writable. The controllers are named too: crun makes the mounts read-only that
+    lie below those which a read-only path makes of them.
+    """
+    return (str(CGROUPS), *sorted(str(path) for path in CGROUPS.iterdir() if path.is_dir() and not path.is_symlink()))
+
+
 def _linux(inputs: BundleInputs, capabilities: frozenset[str], plan: MountPlan) -> Json:
     config, security = inputs.config, inputs.config.linux.security_context
     devices, rules = container_devices(list(config.devices), privileged=security.privileged)
@@ -145,6 +156,8 @@ def _linux(inputs: BundleInputs, capabilities: frozenset[str], plan: MountPlan) 
     if not security.privileged:
         linux["maskedPaths"] = list(security.masked_paths)
         linux["readonlyPaths"] = [*security.readonly_paths, *plan.readonly_paths]
+        if not inputs.cgroups.unified and not any(Path(mount.container_path) == CGROUPS for mount in config.mounts):
+            linux["readonlyPaths"] += cgroup_v1_paths()
     if inputs.namespaces.users is not None:
         linux |= inputs.namespaces.users.oci()
     if plan.root_propagation:

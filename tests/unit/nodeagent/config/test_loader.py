@@ -198,6 +198,15 @@ cni: {confDir: /etc/cni/net.d, binDirs: [/opt/cni/bin, /usr/lib/cni]}
             id="no such choice",
         ),
         pytest.param(
+            AGENT
+            + "runtimes:\n  gv: {type: oci, path: /x, podAnnotations: [dev.gvisor.*, io.x/*, '', 'a b', a/b/c]}\n",
+            [
+                f"4: runtimes.gv.podAnnotations[{number}]: {name!r} is no name of an annotation, with * or without"
+                for number, name in ((2, ""), (3, "a b"), (4, "a/b/c"))
+            ],
+            id="no annotations",
+        ),
+        pytest.param(
             AGENT + "cni:\n  subnet: 10.0.0.1/8\n", ["4: cni.subnet: 10.0.0.1/8 has host bits set"], id="no subnet"
         ),
         pytest.param(

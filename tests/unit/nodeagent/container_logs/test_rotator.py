@@ -1,7 +1,9 @@
 """Rotating the logs of running containers, with a runtime that writes them."""
 
+import asyncio
 import gzip
 import os
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import Any
 import pytest
 
 from nodeagent.container_logs import packing
+from nodeagent.container_logs import rotator as rotator_module
+from nodeagent.container_logs.folder import LogFolder
 from nodeagent.container_logs.rotator import LABEL_POD_UID, LogLimits, LogRotator
 from proto import cri_pb2 as cri
 from runtimes.errors import Internal, Timeout, Unavailable, WrongState
@@ -216,3 +220,89 @@ async def test_a_silent_runtime(runtime: WritingRuntime, rotator: LogRotator) ->
     runtime.fault = Unavailable("gone")
     await rotator.look()
     assert runtime.reopened == []
+
+
+def flood(runtime: WritingRuntime, path: Path, count: int) -> None:
+    for _ in range(count):
+        runtime.write("a", "2026-01-02T03:04:05.000000006Z stdout F " + "x" * 9 + "\n")
+
+
+async def test_a_flood_is_cut(runtime: WritingRuntime, rotator: LogRotator) -> None:
+    """A log that is far over all its bounds when somebody looks keeps what it may, and says what is missing."""
+    path = runtime.run("a")
+    flood(runtime, path, 1000)
+    await rotator.look()
+    found = contents(path.parent)
+    rotated = found.pop("0.log.20260102-030405")
+    assert found == {"0.log": ""}
+    assert rotated.startswith("2026-01-02T03:04:05.000000006Z stdout F xxxxxxxxx\n" * 2)
+    assert "49900 bytes of this log are cut here" in rotated and len(rotated) < 400
+
+
+async def test_what_cannot_be_rotated_does_not_grow_for_ever(runtime: WritingRuntime, rotator: LogRotator) -> None:
+    """A runtime that refuses keeps its log, cut."""
+    path = runtime.run("a")
+    runtime.fault, runtime.obeys = Internal("cannot"), False
+    flood(runtime, path, 1000)
+    await rotator.look()
+    assert list(contents(path.parent)) == ["0.log"] and path.stat().st_size < 400
+    flood(runtime, path, 1)
+    assert path.read_text().endswith(
+        " are cut here: it was written faster than it can be kept]\n"
+        + "2026-01-02T03:04:05.000000006Z stdout F xxxxxxxxx\n"
+    )
+
+
+async def test_a_full_disk_is_made_room_on(
+    runtime: WritingRuntime, rotator: LogRotator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No room for a new log, because this one took it: it is cut, and then rotated."""
+    path = runtime.run("a")
+    flood(runtime, path, 1000)
+    monkeypatch.setattr(rotator_module, "_has_room", lambda folder: path.stat().st_size < 1000)
+    await rotator.look()
+    found = contents(path.parent)
+    assert found["0.log"] == "" and len(found["0.log.20260102-030405"]) < 400
+
+
+async def test_a_flood_is_seen_between_two_looks(runtime: WritingRuntime) -> None:
+    """Known logs are measured again before the fastest gets to its bound; at rest once a second, and never without a pause."""
+    found: Any = SimpleNamespace(handler="fake", service=runtime)
+    rotator = LogRotator([found], runtime.logs_dir, LIMITS)
+    runtime.run("a")
+    await rotator._list()
+    assert rotator._measure(1.0) == ([], 1.0)
+    runtime.write("a", "x" * 80)
+    assert rotator._measure(1.0) == ([], 0.25)
+    due, pause = rotator._measure(1.0)
+    assert (due, pause) == ([], 1.0)
+    runtime.write("a", "x" * 10_000)
+    due, pause = rotator._measure(1.0)
+    assert ([item.container_id for item in due], pause) == (["a"], 0.1)
+
+
+async def test_packing_does_not_hold_rotation_up(runtime: WritingRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While an old file is packed, which may take minutes, the live log is rotated all the same."""
+    limits = LogLimits(max_bytes=100, max_files=4, workers=1, interval_seconds=0.01)
+    found: Any = SimpleNamespace(handler="fake", service=runtime)
+    path = runtime.run("a")
+    for number in range(2):
+        path.with_name(f"0.log.2026010{number + 1}-000000").write_text("old" * 20)
+    packing_one, go_on = threading.Event(), threading.Event()
+
+    def slow(folder: LogFolder, source: int, name: str) -> None:
+        packing_one.set()
+        go_on.wait(30)
+
+    monkeypatch.setattr(packing, "_write", slow)
+    running = asyncio.create_task(LogRotator([found], runtime.logs_dir, limits).run())
+    try:
+        await asyncio.to_thread(packing_one.wait, 30)
+        runtime.write("a", "x" * 100)
+        while not runtime.reopened:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        assert path.read_text() == ""
+    finally:
+        go_on.set()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -118,6 +118,28 @@ def test_a_pipe_in_place_of_the_file_does_not_block(tmp_path: Path) -> None:
     assert termination_message(status(file=tmp_path / "pipe")) == ""
 
 
+def test_a_pod_cannot_have_another_file_read(tmp_path: Path) -> None:
+    """With the log folders mounted a pod may put links in the place of folders: no link below all pods' logs is followed."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "0.log").write_text(f"{STAMP} stdout F secret\n")
+    pods = tmp_path / "pods"
+    (pods / "ns_p_u").mkdir(parents=True)
+    (pods / "ns_p_u" / "c").symlink_to(outside)
+    (pods / "ns_q_u").symlink_to(tmp_path)
+    (pods / "ns_r_u" / "c").mkdir(parents=True)
+    (pods / "ns_r_u" / "c" / "0.log").symlink_to(outside / "0.log")
+    for log in ("ns_p_u/c", "ns_q_u/outside", "ns_r_u/c"):
+        text = termination_message(status(log=pods / log / "0.log", policy="FallbackToLogsOnError"))
+        assert text.startswith("Error on reading termination message from logs: "), log
+        assert "secret" not in text
+    reached = tmp_path / "link"
+    reached.symlink_to(pods)
+    (pods / "ns_s_u" / "c").mkdir(parents=True)
+    (pods / "ns_s_u" / "c" / "0.log").write_text(f"{STAMP} stdout F mine\n")
+    assert log_tail(reached / "ns_s_u" / "c" / "0.log") == "mine\n", "the folder of all logs may be reached by a link"
+
+
 def test_limits_of_the_log(tmp_path: Path) -> None:
     """The last 80 lines, and of them the last 2048 bytes; a huge log is not read from its beginning."""
     path = tmp_path / "0.log"

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from lightkube.models.core_v1 import Container, EnvVar, Probe
 
-from nodeagent.probes.exec import expand_command, probe_exec
+from nodeagent.probes.exec import MAX_COMMAND_BYTES, expand_command, probe_exec
 from nodeagent.probes.grpc import METHOD, decode_response, encode_request, probe_grpc
-from nodeagent.probes.outcome import Outcome, ProbeError, failure, success
+from nodeagent.probes.outcome import Outcome, ProbeError, Verdict, failure, success
 from nodeagent.probes.target import ProbeTarget, resolve_port, run_probe
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound, Timeout
@@ -63,6 +63,18 @@ def test_command_expansion() -> None:
     env = [EnvVar(name="A", value="1"), EnvVar(name="B", valueFrom=msgspec.UNSET)]
     command = ["x$(A)y", "$(B)", "$(C)", "$$(A)", "$A", "$(A", "$(A)$(A)"]
     assert expand_command(command, env) == ["x1y", "$(B)", "$(C)", "$(A)", "$A", "$(A", "11"]
+
+
+@pytest.mark.parametrize("command", [["$(A)" * 3], ["$(A)"] * 3, ["x" * MAX_COMMAND_BYTES + "x"]])
+async def test_a_command_that_would_be_too_large_is_a_failure(command: list[str]) -> None:
+    """It is not made, the runtime is not asked, and the container counts as failing, as when it could not be run."""
+    runtime: Any = Execs(answered(0))
+    container = Container(name="a", env=[EnvVar(name="A", value="x" * 1_000_000)])
+    target = ProbeTarget(container=container, container_id="c1", pod_ip="", runtime=runtime)
+    probe = msgspec.convert({"exec": {"command": command}}, Probe)
+    outcome = await run_probe(probe, target)
+    assert (outcome.verdict, runtime.requests) == (Verdict.FAILURE, [])
+    assert "bytes when its variables are put in" in outcome.output
 
 
 async def test_run_probe_hands_the_specification_on() -> None:

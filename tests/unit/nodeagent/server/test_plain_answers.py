@@ -147,6 +147,75 @@ async def test_log_folder(make_endpoint, tmp_path):
         assert await endpoint.get(f"/logs/{path}") == (404, "404: Page Not Found"), path
 
 
+@pytest.mark.parametrize(
+    ("wanted", "status", "text", "content_range"),
+    [
+        ("bytes=0-0", 206, "0", "bytes 0-0/10"),
+        ("bytes=7-", 206, "789", "bytes 7-9/10"),
+        ("bytes=-4", 206, "6789", "bytes 6-9/10"),
+        ("bytes=-400", 206, "0123456789", "bytes 0-9/10"),
+        ("bytes=8-99", 206, "89", "bytes 8-9/10"),
+        ("bytes=10-", 416, "", "bytes */10"),
+        ("bytes=5-2", 416, "", "bytes */10"),
+        ("pieces=1-2", 416, "", "bytes */10"),
+    ],
+)
+async def test_parts_of_a_log_file(make_endpoint, tmp_path, wanted, status, text, content_range):
+    """Ranges as HTTP has them."""
+    (tmp_path / "messages").write_text("0123456789")
+    endpoint = await make_endpoint(settings={"logs_dir": tmp_path})
+    async with endpoint.http() as http, http.get("/logs/messages", headers={"Range": wanted}) as answer:
+        found = (answer.status, await answer.text(), answer.headers["Content-Range"])
+    assert found == (status, text, content_range)
+
+
+async def test_a_log_file_is_sent_from_the_descriptor(make_endpoint, tmp_path, caplog, monkeypatch):
+    """The file that was checked and no other, whatever has its name or its descriptor's number by then; nothing is logged; the
+    connection goes on; one that shrinks meanwhile is ended, not filled up; HEAD and 304 have no body."""
+    import os
+
+    import aiohttp
+
+    from nodeagent.server import sent_file
+
+    path = tmp_path / "messages"
+    path.write_text("x" * 1_000_000)
+    endpoint = await make_endpoint(settings={"logs_dir": tmp_path})
+    pread, descriptors = os.pread, []
+
+    def exchange(fd, size, position):
+        path.unlink(missing_ok=True)
+        path.write_text("another" * 1000)
+        descriptors.append(fd)
+        return pread(fd, size, position)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sent_file.os, "pread", exchange)
+        async with endpoint.http() as http:
+            async with http.get("/logs/messages") as answer:
+                assert await answer.text() == "x" * 1_000_000
+                changed = answer.headers["Last-Modified"]
+            async with http.head("/logs/messages") as answer:
+                assert (answer.status, answer.content_length, await answer.text()) == (200, 7000, "")
+            async with http.get("/logs/messages", headers={"If-Modified-Since": changed}) as answer:
+                assert answer.status in (200, 304)
+    assert len(descriptors) >= 4
+    path.write_text("y" * 1_000_000)
+
+    def shrink(fd, size, position):
+        os.truncate(path, 300_000)
+        return pread(fd, size, position)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sent_file.os, "pread", shrink)
+        async with endpoint.http() as http, http.get("/logs/messages") as answer:
+            with pytest.raises(aiohttp.ClientError):
+                await answer.read()
+    path.write_text("")
+    assert await endpoint.get("/logs/messages") == (200, "")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_verbosity(endpoint):
     """From 4 on the agent logs everything; what is no number is refused."""
     import logging

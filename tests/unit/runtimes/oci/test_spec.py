@@ -12,7 +12,7 @@ from runtimes.oci.config import OCIRuntimeConfig, Rlimit
 from runtimes.oci.hostfacts import CAPABILITIES, HostFacts
 from runtimes.oci.images.contract import ImageConfig
 from runtimes.oci.spec import cdi, mac, seccomp
-from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, arguments, build, environment
+from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, arguments, build, cgroup_v1_paths, environment
 from runtimes.oci.spec.capabilities import DEFAULT, container_capabilities
 from runtimes.oci.spec.devices import container_devices
 from runtimes.oci.spec.mounts import SandboxFiles, container_mounts
@@ -568,7 +568,7 @@ def test_a_whole_bundle(tmp_path):
             "oomScoreAdj": 5,
             "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}],
         },
-        "annotations": {"mine": "1", "io.kubernetes.cri.container-type": "container"},
+        "annotations": {"io.kubernetes.cri.container-type": "container"},
         "linux": {
             "cgroupsPath": "/parent/id",
             "namespaces": [
@@ -580,6 +580,6 @@ def test_a_whole_bundle(tmp_path):
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
             "devices": [],
             "maskedPaths": ["/proc/keys"],
-            "readonlyPaths": ["/proc/sys", "/sys"],
+            "readonlyPaths": ["/proc/sys", "/sys", *cgroup_v1_paths()],
         },
     }

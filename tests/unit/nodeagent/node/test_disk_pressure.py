@@ -1,0 +1,59 @@
+"""DiskPressure from the file systems' own figures."""
+
+from pathlib import Path
+
+import pytest
+
+from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
+from nodeagent.node.conditions import Pressure
+from nodeagent.node.disk_pressure import Disk, DiskPressure, is_short, read_disk
+
+
+def disk(available: int = 1000, inodes_free: int = 1000, *, inodes: int = 1000) -> Disk:
+    return Disk(size_bytes=1000, available_bytes=available, inodes=inodes, inodes_free=inodes_free)
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "thresholds", "short"),
+    [
+        ("nodefs", disk(0), DEFAULT_EVICTION_HARD, True),
+        ("nodefs", disk(99), DEFAULT_EVICTION_HARD, True),
+        ("nodefs", disk(100), DEFAULT_EVICTION_HARD, False),
+        ("nodefs", disk(inodes_free=0), DEFAULT_EVICTION_HARD, True),
+        ("nodefs", disk(inodes_free=50), DEFAULT_EVICTION_HARD, False),
+        ("nodefs", disk(inodes_free=0, inodes=0), DEFAULT_EVICTION_HARD, False),
+        ("imagefs", disk(149), DEFAULT_EVICTION_HARD, True),
+        ("imagefs", disk(150), DEFAULT_EVICTION_HARD, False),
+        ("nodefs", disk(0), {}, False),
+        ("nodefs", disk(0), {"imagefs.available": "10%"}, False),
+        ("nodefs", disk(0), {"nodefs.available": "0%"}, False),
+        ("nodefs", disk(0), {"nodefs.available": "100%"}, False),
+        ("nodefs", disk(499), {"nodefs.available": "0.5k"}, True),
+        ("nodefs", disk(500), {"nodefs.available": "500"}, False),
+        ("nodefs", disk(inodes_free=4), {"nodefs.inodesFree": "5"}, True),
+    ],
+)
+def test_thresholds(name: str, found: Disk, thresholds: dict[str, str], short: bool) -> None:
+    """Bytes and inodes, as numbers and as shares; what has no threshold is never short."""
+    assert is_short(name, found, thresholds) is short
+
+
+def test_the_node_does_not_waver() -> None:
+    """True at once, and for the transition period longer than the disk is short; a disk that cannot be read says nothing."""
+    found: list[Disk | None] = [disk(), disk(0), disk(), disk(), None, disk()]
+    times = [0.0, 10.0, 11.0, 40.0, 41.0, 100.0]
+    pressure = DiskPressure(
+        [("nodefs", Path("/x"))],
+        DEFAULT_EVICTION_HARD,
+        transition_seconds=30,
+        now=lambda: times.pop(0),
+        read=lambda folder: found.pop(0),
+    )
+    assert [pressure() for _ in range(6)] == [Pressure(disk=short) for short in (False, True, True, True, False, False)]
+
+
+def test_a_real_file_system(tmp_path: Path) -> None:
+    """The figures are the kernel's; a folder that is not there has none."""
+    found = read_disk(tmp_path)
+    assert found is not None and 0 < found.available_bytes <= found.size_bytes
+    assert read_disk(tmp_path / "no") is None
