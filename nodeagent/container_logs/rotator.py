@@ -53,8 +53,8 @@ class _Log:
 class LogRotator:
     """`logs_dir`: the folder of all pods' logs; no file outside is touched.
 
-    A look asks the runtimes which logs there are. Between two of them the known ones are only measured, more often the faster
-    they grow; and when the disk loses a log's worth of space, somebody new may write: that is the next look.
+    A look asks the runtimes which logs there are. Between two of them only the disk is watched: when it loses a log's worth of
+    space, somebody writes, which is the next look, and from then on the logs are measured the more often the faster they grow.
     """
 
     def __init__(
@@ -74,24 +74,31 @@ class LogRotator:
         self._tended: set[str] = set()
         self._in_trouble: set[str] = set()
         self._packed: set[Path] = set()  # just now
+        self._to_pack: set[str] = set()  # containers that have, or may have, rotated files to be packed up
         self._turns = asyncio.Semaphore(limits.workers)
 
     async def run(self) -> None:
         if self._limits.max_bytes < 0:
             return
         clock = asyncio.get_running_loop().time
-        pause = min(MEASURE_SECONDS, self._limits.interval_seconds)
+        usual = min(MEASURE_SECONDS, self._limits.interval_seconds)
         async with asyncio.TaskGroup() as tasks:
-            looked, free_bytes, started = clock(), self._free_bytes(), clock()
+            pause, free_bytes = usual, self._free_bytes()
+            looked = measured = clock()
             packing: asyncio.Task[None] | None = None
             while True:
                 await asyncio.sleep(pause)
-                elapsed, started = clock() - started, clock()
                 due_look = clock() - looked >= self._limits.interval_seconds
+                free_now = self._free_bytes()
+                lost_space = free_bytes - free_now >= self._limits.max_bytes
+                free_bytes = max(free_bytes, free_now)
+                if not (due_look or lost_space or pause < usual):
+                    continue  # nothing that could be in a hurry: a node at rest is not looked at
                 try:
-                    if due_look or free_bytes - self._free_bytes() >= self._limits.max_bytes:
-                        looked, free_bytes = clock(), self._free_bytes()
+                    if due_look or lost_space:
+                        looked, free_bytes = clock(), free_now
                         await self._list()
+                    elapsed, measured = clock() - measured, clock()
                     due, pause = await asyncio.to_thread(self._measure, elapsed)
                     if due_look:
                         self._in_trouble.clear()
@@ -149,7 +156,10 @@ class LogRotator:
         return found.f_bfree * found.f_frsize
 
     async def _list(self) -> None:
-        self._logs = await self._running()
+        found = await self._running()
+        # an agent of before may have left some; since then only a rotation makes more
+        self._to_pack = (self._to_pack & found.keys()) | (found.keys() - self._logs.keys())
+        self._logs = found
 
     async def _running(self) -> dict[str, _Log]:
         """The logs of running containers by container id; of a runtime that does not answer: none."""
@@ -189,28 +199,35 @@ class LogRotator:
         turns = asyncio.Semaphore(self._limits.workers)
 
         async def pack_up(item: _Log) -> None:
+            self._to_pack.discard(item.container_id)  # a rotation meanwhile is the next look's
             async with turns:
-                await asyncio.to_thread(self._pack_log, item)
+                done = await asyncio.to_thread(self._pack_log, item)
+            if not done:
+                self._to_pack.add(item.container_id)
 
-        await asyncio.gather(*(pack_up(item) for item in tuple(self._logs.values())))
+        await asyncio.gather(*(pack_up(item) for item in self._logs.values() if item.container_id in self._to_pack))
 
-    def _pack_log(self, item: _Log) -> None:
-        """One file's trouble is not another's. Blocks."""
+    def _pack_log(self, item: _Log) -> bool:
+        """Whether nothing is left to be packed. One file's trouble is not another's. Blocks."""
+        done = True
         try:
             with LogFolder(item.path.parent, self._logs_dir) as folder:
                 for name in to_pack(item.path.name, folder.names()):
                     path = item.path.with_name(name)
                     self._packed.add(path)
                     try:
-                        pack(folder, name)
+                        done &= pack(folder, name)
                     except FileNotFoundError:
                         pass  # it was dropped meanwhile
                     except OSError as error:
+                        done = False
                         log.warning("rotated log %s stays unpacked: %s", name, error)
                     finally:
                         self._packed.discard(path)
         except OSError as error:
             log.debug("container %s: rotated logs not packed up: %s", item.container_id, error)
+            done = False
+        return done
 
     # -- one log -------------------------------------------------------------------------------------------------------
 
@@ -237,6 +254,7 @@ class LogRotator:
                     if not _has_room(folder):
                         raise OSError(errno.ENOSPC, "no room to begin a new log")
                     folder.rename(live, plan.rotated)
+                    self._to_pack.add(item.container_id)
                 await self._begin_anew(item, folder, plan.rotated)
                 await asyncio.to_thread(self._cut, item, folder)
         except (OSError, RuntimeFault) as error:

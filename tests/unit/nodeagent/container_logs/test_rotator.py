@@ -281,6 +281,66 @@ async def test_a_flood_is_seen_between_two_looks(runtime: WritingRuntime) -> Non
     assert ([item.container_id for item in due], pause) == (["a"], 0.1)
 
 
+async def test_a_node_at_rest_is_not_looked_at(runtime: WritingRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks no log is measured until the disk has lost a log's worth of space; then the flood is found at once."""
+    found: Any = SimpleNamespace(handler="fake", service=runtime)
+    limits = LogLimits(max_bytes=100, max_files=4, workers=1, interval_seconds=3600)
+    monkeypatch.setattr("nodeagent.container_logs.rotator.MEASURE_SECONDS", 0.005)
+    rotator = LogRotator([found], runtime.logs_dir, limits)
+    free = iter([1000, 950, 990, 1050, 960, *[950] * 1000])
+    seen: list[int] = []
+
+    def free_bytes() -> int:
+        seen.append(next(free))
+        return seen[-1]
+
+    measured: list[int] = []
+    real = rotator._measure
+
+    def measure(elapsed_seconds: float) -> Any:
+        measured.append(len(seen))
+        return real(elapsed_seconds)
+
+    monkeypatch.setattr(rotator, "_free_bytes", free_bytes)
+    monkeypatch.setattr(rotator, "_measure", measure)
+    path = runtime.run("a")
+    runtime.write("a", "x" * 100)
+    running = asyncio.create_task(rotator.run())
+    try:
+        while not runtime.reopened:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        assert (seen[:6], measured[0]) == ([1000, 950, 990, 1050, 960, 950], 6), "what was freed meanwhile counts"
+        assert path.read_text() == ""
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_only_what_was_rotated_is_packed(
+    runtime: WritingRuntime, rotator: LogRotator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders are read for old files once after a start, and after a rotation; what cannot be packed yet is tried again."""
+    opened: list[str] = []
+    real = LogRotator._pack_log
+    monkeypatch.setattr(
+        LogRotator, "_pack_log", lambda self, item: opened.append(item.container_id) or real(self, item)
+    )
+    path, _ = runtime.run("a"), runtime.run("b")
+    held = path.with_name("0.log.20260101-000000")
+    for name in (held, path.with_name("0.log.20260101-000001")):
+        name.write_text("old")
+    with held.open("a"):
+        await rotator.look()
+        await rotator.look()
+    assert opened == ["a", "b", "a"], "a's oldest file was still written to"
+    await rotator.look()
+    await rotator.look()
+    assert opened == ["a", "b", "a", "a"]
+    runtime.write("b", "y" * 100)
+    await rotator.look()
+    assert opened == ["a", "b", "a", "a", "b"]
+
+
 async def test_packing_does_not_hold_rotation_up(runtime: WritingRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
     """While an old file is packed, which may take minutes, the live log is rotated all the same."""
     limits = LogLimits(max_bytes=100, max_files=4, workers=1, interval_seconds=0.01)
