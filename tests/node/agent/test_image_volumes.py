@@ -73,7 +73,9 @@ def test_a_part_of_an_image(node: NodeUnderTest, data: str) -> None:
 def test_an_image_that_is_not_there(node: NodeUnderTest, registry: Registry) -> None:
     """The containers that mount it wait, with the reason and message of the pull; the others of the pod run."""
     absent = f"{registry.host}/absent:1"
-    pod = pod_object("half", "sleep", "100000", **with_image(absent, policy="IfNotPresent"))
+    pod = pod_object(
+        "half", "sleep", "100000", **with_image(absent, policy="IfNotPresent"), terminationGracePeriodSeconds=1
+    )
     pod["spec"]["containers"].append({"name": "other", "image": DEMO_IMAGE, "command": ["sleep", "100000"]})
     node.apply(pod)
 
@@ -107,7 +109,8 @@ def test_read_only_all_the_way_down(node: NodeUnderTest, tmp_path: Path) -> None
         # one stream: what two wrote can come in another order
         script = "exec 2>&1; touch /shallow/below/x && echo shallow; touch /deep/below/y && echo deep; echo end; sleep 100000"
         volumes = [{"name": "h", "hostPath": {"path": str(host)}}]
-        node.apply(pod_object("deep", "sh", "-c", script, volumes=volumes, volumeMounts=mounts))
+        grace = {"terminationGracePeriodSeconds": 1}  # the node's own, after a deletion by force
+        node.apply(pod_object("deep", "sh", "-c", script, volumes=volumes, volumeMounts=mounts, **grace))
         node.running("deep")
         node.pod_when("deep", lambda _: node.container_log("deep", "c").endswith("end"))
         log = node.container_log("deep", "c")

@@ -20,7 +20,7 @@ def test_pods_run_from_relative_folders(own_node: Callable[..., NodeUnderTest]) 
     node.relative = True
     (node.directory / "resolv.conf").write_text("nameserver 192.0.2.53\n")
     (node.directory / "manifests").mkdir()
-    static = pod_object("static", "sleep", "100000")
+    static = pod_object("static", "sleep", "100000", terminationGracePeriodSeconds=1)  # nothing can shorten it later
     (node.directory / "manifests" / "static.yaml").write_text(yaml.safe_dump(static))
     try:
         look(node)
