@@ -1,7 +1,6 @@
 """A node that joins an API server that is not its own: the API a process apart, and a faulty proxy between the two."""
 
 import contextlib
-import json
 import subprocess
 import sys
 import urllib.error
@@ -50,7 +49,8 @@ class JoinedNode(NodeUnderTest):
             return error.code, error.read().decode()
 
     def ready_condition(self) -> dict[str, Any]:
-        node = json.loads(self.kubectl("get", "node", self.name, "-o", "json"))
+        node = self.api.get(f"api/v1/nodes/{self.name}")
+        assert node is not None
         found: dict[str, Any] = next(item for item in node["status"]["conditions"] if item["type"] == "Ready")
         return found
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from api_reader import APIReader
 from subnets import claim_subnet
 
 REPO = Path(__file__).resolve().parents[2]
@@ -58,6 +59,7 @@ class NodeUnderTest:
     port: int
     config: dict[str, Any] = field(default_factory=dict)
     agent: "subprocess.Popen[bytes] | None" = None
+    _reader: APIReader | None = None
     relative: bool = False  # paths are given relative: to the working directory, and to the configuration's folder
 
     @property
@@ -110,9 +112,11 @@ class NodeUnderTest:
             raise AssertionError(f"the agent ended with {self.agent.returncode}:\n{self.log()[-3000:]}")
         if not self.kubeconfig.exists():
             return False
-        node = self.kubectl("get", "node", self.name, "-o", "json", check=False)
-        conditions = json.loads(node)["status"].get("conditions", []) if node.startswith("{") else []
-        return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+        try:
+            node = self.api.get(f"api/v1/nodes/{self.name}")
+        except AssertionError:
+            return False  # not yet
+        return node is not None and is_ready(node)
 
     def log(self) -> str:
         return (self.directory / "agent.log").read_text(errors="replace")
@@ -165,25 +169,48 @@ class NodeUnderTest:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}{done.stdout}")
         return done.stdout if done.returncode == 0 else done.stderr
 
+    @property
+    def api(self) -> APIReader:
+        """The node's API for what is not about kubectl."""
+        if self._reader is None:
+            self._reader = APIReader(self.kubeconfig)
+        return self._reader
+
     def apply(self, *objects: dict[str, Any]) -> None:
-        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+        """As `kubectl apply`, which does itself what is more than to create objects, and says what is wrong with them."""
+        for number, wanted in enumerate(objects):
+            if not self.api.create(wanted):
+                self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects[number:]))
+                return
+
+    def find_pod(self, name: str) -> dict[str, Any] | None:
+        return self.api.get(f"api/v1/namespaces/default/pods/{name}")
 
     def pod(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.kubectl("get", "pod", name, "-o", "json"))
+        found = self.find_pod(name)
+        assert found is not None, f'pods "{name}" not found'
         return found
 
+    def events_of(self, **fields: str) -> list[dict[str, Any]]:
+        """The events of the namespace whose fields have these values, dots in their names written as underscores."""
+        selector = ",".join(f"{name.replace('_', '.')}={value}" for name, value in fields.items())
+        found = self.api.get("api/v1/namespaces/default/events", fieldSelector=selector)
+        assert found is not None
+        items: list[dict[str, Any]] = found["items"]
+        return items
+
     def pod_when(self, name: str, check: Callable[[dict[str, Any]], Any], what: str = "") -> dict[str, Any]:
-        """The pod as soon as `check` holds of it."""
+        """The pod as soon as it is there and `check` holds of it."""
 
         def look() -> dict[str, Any] | None:
-            found = self.pod(name)
-            return found if check(found) else None
+            found = self.find_pod(name)
+            return found if found is not None and check(found) else None
 
         try:
             result: dict[str, Any] = eventually(look, what or f"pod {name}")
         except AssertionError as error:
             events = self.kubectl("get", "events", "--field-selector", f"involvedObject.name={name}")
-            raise AssertionError(f"{error}\n{self.pod(name)['status']}\n{events}\n{self.log()[-3000:]}") from None
+            raise AssertionError(f"{error}\n{self.find_pod(name)}\n{events}\n{self.log()[-3000:]}") from None
         return result
 
     def running(self, name: str) -> dict[str, Any]:
@@ -191,10 +218,7 @@ class NodeUnderTest:
 
     def events(self, name: str) -> list[tuple[str, str]]:
         """(reason, message) of a pod's events."""
-        items = json.loads(
-            self.kubectl("get", "events", "-o", "json", "--field-selector", f"involvedObject.name={name}")
-        )["items"]
-        return [(item["reason"], item["message"]) for item in items]
+        return [(item["reason"], item["message"]) for item in self.events_of(involvedObject_name=name)]
 
     def event_when(self, name: str, reason: str) -> str:
         """The message of the first event with that reason."""
@@ -244,10 +268,12 @@ class NodeUnderTest:
         try:
             if self.agent is None:
                 self.start()
-            self.kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false", "-A")
-            eventually(lambda: "No resources" in self.kubectl("get", "pods", "-A") + self._no_pods(), "pods deleted")
+            self._delete_pods()
+            eventually(lambda: not self._pods(), "pods deleted")
             eventually(lambda: len(self._pod_leaks()) == 0, f"nothing left: {self._pod_leaks()}", 30)
         finally:
+            if self._reader is not None:
+                self._reader.close()
             self.stop()
             subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)
             for root in sorted(_CGROUPS.glob(f"*{self.cgroup}")):
@@ -260,9 +286,17 @@ class NodeUnderTest:
         assert left == [], left
         shutil.rmtree(self.directory)
 
-    def _no_pods(self) -> str:
-        items = json.loads(self.kubectl("get", "pods", "-A", "-o", "json"))["items"]
-        return "" if items else "No resources"
+    def _pods(self) -> list[dict[str, Any]]:
+        found = self.api.get("api/v1/pods")
+        assert found is not None
+        items: list[dict[str, Any]] = found["items"]
+        return items
+
+    def _delete_pods(self) -> None:
+        for pod in self._pods():
+            path = f"api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+            status, answer = self.api.request("DELETE", path, {"gracePeriodSeconds": 1})
+            assert status in (200, 202, 404), answer
 
     def _pod_leaks(self) -> list[str]:
         return [leak for leak in self.leaks() if "nodeagent run" not in leak and "nodeagent.apiserver" not in leak]
@@ -293,6 +327,14 @@ def make_node(directory: Path, **config: Any) -> NodeUnderTest:
 
 
 def import_image(node: NodeUnderTest, archive: Path) -> None:
+    """Put an archive's image into the node's store; a store that holds nothing else is a copy of the first one made so."""
+    store = node.directory / "state" / "images"
+    made = archive.with_suffix(f".{archive.stat().st_mtime_ns}.store")
+    if made.is_dir() and not store.exists():
+        store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        subprocess.run(["cp", "-a", str(made), str(store)], check=True, timeout=120)
+        return
+    alone = not store.exists()
     subprocess.run(
         [sys.executable, "-m", "nodeagent", "image", "import", str(archive), f"--state-dir={node.directory / 'state'}"],
         cwd=REPO,
@@ -300,6 +342,8 @@ def import_image(node: NodeUnderTest, archive: Path) -> None:
         capture_output=True,
         timeout=120,
     )
+    if alone and not made.exists():
+        subprocess.run(["cp", "-a", str(store), str(made)], check=True, timeout=120)
 
 
 def pod_object(name: str, *command: str, **spec: Any) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Pods of a node under test: how to write them with few words, and how to look at one in whole values."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -66,13 +65,17 @@ Told = tuple[str, str, str, str]
 
 def told(node: NodeUnderTest, name: str, *, component: str = "kubelet") -> list[Told]:
     """(type, reason, message, field path) of the node's events about a pod, in the order in which they first happened."""
-    selector = f"involvedObject.name={name},involvedObject.kind=Pod"
-    items = json.loads(node.kubectl("get", "events", "-o", "json", "--field-selector", selector))["items"]
+    items = node.events_of(involvedObject_name=name, involvedObject_kind="Pod")
     items = [item for item in items if item["source"].get("component") == component]
     items.sort(key=lambda item: item["metadata"]["name"].rpartition(".")[2])  # ends in the time, as fixed-width hex
     return [
         (item["type"], item["reason"], item["message"], item["involvedObject"].get("fieldPath", "")) for item in items
     ]
+
+
+def tells_of(node: NodeUnderTest, name: str, *expected: Told) -> None:
+    """These come to be among the events of a pod, whose way to the API may be longer than that of its status."""
+    eventually(lambda: set(expected) <= set(told(node, name)), f"{expected} among the events of {name}")
 
 
 def tells(node: NodeUnderTest, name: str, expected: list[Told]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from kubectl_under_test import CLIENTS, forwarded, in_terminal, run
-from node_under_test import NodeUnderTest, eventually, pod_object
+from node_under_test import NodeUnderTest, eventually, pod_object, restart_count
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-kubectl")]
 
@@ -50,7 +50,7 @@ def test_logs_follow_until_the_container_ends(node: NodeUnderTest) -> None:
 def test_previous_log(node: NodeUnderTest) -> None:
     """`logs -p` shows the run before this one."""
     node.apply(pod_object("again", "sh", "-c", "echo run; exit 1"))
-    node.pod_when("again", lambda pod: pod["status"]["containerStatuses"][0]["restartCount"] >= 1)
+    node.pod_when("again", lambda pod: restart_count(pod) >= 1)
     assert eventually(lambda: "run" in node.kubectl("logs", "-p", "again", check=False), "previous log")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from node_under_test import NodeUnderTest, eventually, is_ready, pod_object
+from node_under_test import NodeUnderTest, eventually, is_ready, pod_object, restart_count
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-pods")]
 
@@ -45,7 +45,7 @@ def test_a_web_server_is_reached_by_pod_ip_and_by_host_port(node: NodeUnderTest)
 def test_a_container_that_runs_out_of_memory_is_restarted(node: NodeUnderTest) -> None:
     """OOMKilled with exit code 137 is told, and the container comes back under the restart policy, with back-off."""
     node.apply(pod_object("oom", "sh", "-c", "tail /dev/zero", resources={"limits": {"memory": "16Mi"}}))
-    pod = node.pod_when("oom", lambda found: container(found)["restartCount"] >= 1)
+    pod = node.pod_when("oom", lambda found: restart_count(found) >= 1)
     ended = container(pod)["lastState"].get("terminated") or container(pod)["state"]["terminated"]
     assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
     waiting = node.pod_when("oom", lambda found: "waiting" in container(found)["state"])

@@ -13,7 +13,7 @@ from containerd_under_test import Containerd, containerd
 from node_under_test import NodeUnderTest, eventually, import_image, make_node, pod_object
 from watching import every_change
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-resize")]
 
 MIB = 1024 * 1024
 IDLE = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
@@ -152,7 +152,7 @@ def test_a_container_restarts_where_its_policy_says_so(node: NodeUnderTest) -> N
     assert kernel.container(pod) == (102, 30000, 96 * MIB)
     assert kernel.pod(pod) == (204, 50000, 160 * MIB)
     assert status_of(pod)["lastState"]["terminated"]["exitCode"] == 0
-    assert ("Killing", "Container c resize requires restart") in node.events("picky")
+    assert node.event_when("picky", "Killing") == "Container c resize requires restart"
     assert pod["status"]["phase"] == "Running"
     delete(node, "picky")
 
@@ -382,7 +382,7 @@ def test_an_agent_killed_in_the_middle_goes_on_where_it_was(own_node: Callable[.
     assert kernel.container(pod) == kernel.pod(pod) == (204, 30000, 96 * MIB)
     assert (status_of(pod)["restartCount"], pod["status"]["phase"]) == (1, "Running")
     for name in ("live", "picky"):
-        assert "ResizeCompleted" in [reason for reason, _ in node.events(name)]
+        assert node.event_when(name, "ResizeCompleted")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from node_under_test import NodeUnderTest, eventually, pod_object
+from node_under_test import NodeUnderTest, eventually, pod_object, restart_count
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-restart")]
 
@@ -46,7 +46,7 @@ def test_what_happened_while_the_agent_was_away_is_noticed(own_node: Callable[..
     (node.directory / "flag" / "now").touch()
     eventually(lambda: not node._processes("conmon"), "the container ended")
     node.start()
-    again = node.pod_when("dies", lambda found: found["status"]["containerStatuses"][0]["restartCount"] == 1)
+    again = node.pod_when("dies", lambda found: restart_count(found) == 1)
     assert again["status"]["podIP"] == pod["status"]["podIP"]
     last = again["status"]["containerStatuses"][0]["lastState"]["terminated"]
     assert (last["exitCode"], last["reason"]) == (9, "Error")

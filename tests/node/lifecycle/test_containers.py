@@ -21,6 +21,7 @@ from pods_under_test import (
     state_of,
     status_of,
     tells,
+    tells_of,
     told,
 )
 from watching import every_change
@@ -328,7 +329,7 @@ def test_another_image_restarts_the_container(node: NodeUnderTest, policy: str) 
         pod = node.pod_when(name, lambda pod: state_of(pod)[1] in ("ErrImagePull", "ImagePullBackOff"))
         assert pod["metadata"]["generation"] == before["metadata"]["generation"] + 1
         killed = ("Normal", "Killing", "Container c definition changed, will be restarted", field("c"))
-        assert killed in told(node, name)
+        tells_of(node, name, killed)
         assert status_of(pod)["lastState"]["terminated"]["exitCode"] == 0
         node.kubectl("set", "image", f"pod/{name}", "c=localhost/demo:1")
         pod = node.running(name)
@@ -379,7 +380,7 @@ def test_a_sandbox_that_is_lost_is_made_anew(node: NodeUnderTest, diary: Path) -
     # its end may be seen before the sandbox's: then it has been tried once more in the old one
     assert status_of(pod)["restartCount"] in (1, 2)
     changed = ("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.", "")
-    assert changed in told(node, "fresh")
+    tells_of(node, "fresh", changed)
 
 
 def holders(node: NodeUnderTest) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from node_under_test import NodeUnderTest, eventually
-from pods_under_test import container, field, finished, make_pod, shell, status_of, told, waits_for
+from pods_under_test import container, field, finished, make_pod, shell, status_of, tells_of, told, waits_for
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle")]
 
@@ -82,23 +82,26 @@ def test_a_post_start_that_fails(node: NodeUnderTest) -> None:
         'Exec lifecycle hook ([sh -c echo no >&2; exit 3]) for Container "c" in Pod "not-greeted_default('
     )
     assert message.endswith('exited with 3: no\n, message: "no\\n"')
-    events = told(node, "not-greeted")
-    assert ("Warning", "FailedPostStartHook", "PostStartHook failed", field("c")) in events
-    assert ("Normal", "Killing", "FailedPostStartHook", field("c")) in events
+    tells_of(
+        node,
+        "not-greeted",
+        ("Warning", "FailedPostStartHook", "PostStartHook failed", field("c")),
+        ("Normal", "Killing", "FailedPostStartHook", field("c")),
+    )
 
 
 def test_pre_stop_comes_first(node: NodeUnderTest, diary: Path) -> None:
     """The hook has ended before the signal is sent; a pod that then ends by itself with 0 has succeeded."""
     last_words(node, "farewell")
     assert (diary / "farewell" / "d").read_text() == "stops\nends\n"
-    assert ("Normal", "Killing", "Stopping container c", field("c")) in told(node, "farewell")
+    tells_of(node, "farewell", ("Normal", "Killing", "Stopping container c", field("c")))
 
 
 def test_a_pre_stop_that_fails(node: NodeUnderTest, diary: Path) -> None:
     """It is told, and the container is stopped all the same, gracefully."""
     last_words(node, "bad-farewell")
     assert (diary / "bad-farewell" / "d").read_text() == "ends\n"
-    assert ("Warning", "FailedPreStopHook", "PreStopHook failed", field("c")) in told(node, "bad-farewell")
+    tells_of(node, "bad-farewell", ("Warning", "FailedPreStopHook", "PreStopHook failed", field("c")))
 
 
 @pytest.mark.parametrize("name", ["sleeper", "by-web"])
@@ -122,9 +125,8 @@ def test_active_deadline(node: NodeUnderTest) -> None:
     pod = node.pod_when("due", lambda found: found["status"].get("reason") == "DeadlineExceeded" and finished(found))
     assert pod["status"]["phase"] == "Failed"
     assert pod["status"]["message"] == "Pod was active on the node longer than the specified deadline"
-    assert ("Normal", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline", "") in told(
-        node, "due"
-    )
+    message = "Pod was active on the node longer than the specified deadline"
+    tells_of(node, "due", ("Normal", "DeadlineExceeded", message, ""))
     assert "terminated" in status_of(pod)["state"]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from node_under_test import NodeUnderTest, eventually
-from pods_under_test import conditions, container, field, make_pod, restarted, shell, status_of, told
+from pods_under_test import conditions, container, field, make_pod, restarted, shell, status_of, tells_of, told
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle")]
 
@@ -110,7 +110,7 @@ def test_liveness_restarts(node: NodeUnderTest) -> None:
     assert status_of(pod)["lastState"]["terminated"]["exitCode"] == 137
     assert "Liveness probe failed: " in messages(node, "lifeless", "Unhealthy")
     killing = ("Normal", "Killing", "Container c failed liveness probe, will be restarted", field("c"))
-    assert killing in told(node, "lifeless")
+    tells_of(node, "lifeless", killing)
 
 
 def test_the_probes_own_grace(node: NodeUnderTest) -> None:
@@ -129,6 +129,6 @@ def test_a_startup_that_fails_for_good(node: NodeUnderTest) -> None:
     """Under restartPolicy Never the container ends, the event does not promise a restart, and the pod's other one goes on."""
     pod = node.pod_when("never-up", lambda found: "terminated" in status_of(found).get("state", {}))
     assert status_of(pod)["state"]["terminated"]["exitCode"] == 137
-    assert ("Normal", "Killing", "Container c failed startup probe", field("c")) in told(node, "never-up")
+    tells_of(node, "never-up", ("Normal", "Killing", "Container c failed startup probe", field("c")))
     assert "running" in status_of(pod, "other")["state"]
     assert pod["status"]["phase"] == "Running"

@@ -14,6 +14,7 @@ from pods_under_test import (
     shell,
     state_of,
     status_of,
+    tells_of,
     told,
     waits_for,
 )
@@ -132,7 +133,7 @@ def test_crash_back_off(node: NodeUnderTest) -> None:
     assert message.endswith(f"s restarting failed container=c pod={shown}")
     assert status_of(pod)["lastState"]["terminated"]["exitCode"] == 3
     event = ("Warning", "BackOff", f"Back-off restarting failed container c in pod {shown}", field("c"))
-    assert event in told(node, "crashing")
+    tells_of(node, "crashing", event)
 
 
 WAITS = {
@@ -150,7 +151,7 @@ def test_why_a_container_waits(node: NodeUnderTest, name: str) -> None:
     pod = node.pod_when(name, waits_for(reason))
     assert state_of(pod) == ("waiting", reason, message)
     told_as = reason if reason == "ErrImageNeverPull" else message
-    assert ("Warning", "Failed", f"Error: {told_as}", field("c")) in told(node, name)
+    tells_of(node, name, ("Warning", "Failed", f"Error: {told_as}", field("c")))
 
 
 def test_an_image_name_that_is_none(node: NodeUnderTest) -> None:
