@@ -269,7 +269,7 @@ class NodeUnderTest:
             if self.agent is None:
                 self.start()
             self._delete_pods()
-            eventually(lambda: not self._pods(), "pods deleted")
+            eventually(self._no_pods, "pods deleted")
             eventually(lambda: len(self._pod_leaks()) == 0, f"nothing left: {self._pod_leaks()}", 30)
         finally:
             if self._reader is not None:
@@ -291,6 +291,9 @@ class NodeUnderTest:
         assert found is not None
         items: list[dict[str, Any]] = found["items"]
         return items
+
+    def _no_pods(self) -> str:
+        return "" if self._pods() else "No resources"
 
     def _delete_pods(self) -> None:
         for pod in self._pods():
