@@ -6,6 +6,7 @@ same object replaced is kept only as long as a watch may start before it (``forg
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -47,7 +48,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """Open or create ``path`` (mode 0600: it holds secrets), exclusively."""
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        _touch(path)
+        self._path = path
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
         try:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -105,4 +107,13 @@ class Journal:
             raise
 
     def close(self) -> None:
+        """SQLite removes its log with the last connection; an empty one keeps the place, for a disk may have no inode left for it
+        when the server is to start again.
+        """
         self._db.close()
+        with contextlib.suppress(OSError):
+            _touch(self._path.with_name(f"{self._path.name}-wal"))
+
+
+def _touch(path: Path) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))

@@ -258,3 +258,17 @@ async def test_unknown_resources_are_kept(open_store: Any, registry: Registry) -
     await store.put("widgets.example.com", A, thing("a")).durable()
     await store.close()
     assert open_store().get("widgets.example.com", A) is not None
+
+
+def test_the_place_of_the_log_is_kept(tmp_path: Path) -> None:
+    """A journal that was closed can be opened where no file can be made any more: its log's is there, and nothing is lost."""
+    journal = Journal(tmp_path / "db")
+    row = Row(revision=1, resource="pods", key=Key("default", "a"), data=b"{}")
+    journal.append([row])
+    journal.close()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert before == ["db", "db-wal"]
+    again = Journal(tmp_path / "db")
+    assert list(again.rows()) == [row]
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    again.close()
