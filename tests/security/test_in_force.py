@@ -134,10 +134,10 @@ def test_a_protected_kernel_that_is_another_is_refused(own_node: Callable[..., N
 
 
 def check(node: NodeUnderTest) -> list[dict[str, str]]:
+    paths = {"config": "config.yaml", "root-dir": "root", "state-dir": "state"}
+    options = [f"--{name}={node.directory / path}" for name, path in paths.items()]
     done = subprocess.run(
-        [sys.executable, "-m", "nodeagent", "check", "--standalone", "--output=json"]
-        + [f"--config={node.directory / 'config.yaml'}", f"--root-dir={node.root_dir}"]
-        + [f"--state-dir={node.directory / 'state'}"],
+        [sys.executable, "-m", "nodeagent", "check", "--standalone", "--output=json", *options],
         cwd=REPO,
         capture_output=True,
         text=True,
