@@ -290,7 +290,7 @@ def test_4_2_14_seccomp_default(node: NodeUnderTest, advised: NodeUnderTest) -> 
 
 
 def test_4_2_15_ip_address_deny() -> None:
-    """A drop-in beside the unit denies all addresses but those that are named in it (what systemd makes of it: test_unit_file.py)."""
+    """A drop-in beside the unit denies all addresses but those named in it (what systemd makes of it: test_unit_file.py)."""
     lines = (REPO / "hack" / "nodeagent-addresses.conf").read_text().splitlines()
     assert "IPAddressDeny=any" in lines and "IPAddressAllow=localhost" in lines
 
