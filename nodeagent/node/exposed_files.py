@@ -1,5 +1,6 @@
 """Files of the node that somebody else than root may change, or read although they hold secrets (CIS 4.1)."""
 
+import os
 import shlex
 import stat
 from collections.abc import Iterable, Iterator
@@ -82,7 +83,7 @@ def exposed(files: Iterable[Watched], owner: int = 0) -> Iterator[Exposed]:
     seen: set[Path] = set()
     for file in files:
         try:
-            path = file.path.resolve(strict=True)
+            path = Path(os.path.realpath(file.path, strict=True))  # Path.resolve takes a circle of links for a bug
             found = path.stat()
         except OSError:
             continue

@@ -25,7 +25,7 @@ async def tell(config: Config, registry: Registry) -> None:
             for program in await installed_programs(config, await _behind_sockets(config, registry)):
                 if holes := list(open_holes(program)):
                     log.warning("%s", told(program, holes))
-    except (OSError, RuntimeFault) as error:  # TimeoutError too
+    except Exception as error:  # advice, whatever comes of it, ends no agent
         log.warning("cannot look for what is not safe on this machine: %s", error or type(error).__name__)
 
 

@@ -29,14 +29,20 @@ def configuration(config: Config) -> list[Finding]:
     """Fields that do nothing, each with the reason; and those that open the node."""
     findings = []
     for each in config.not_in_force:
+        fix = f"remove {each.field} from the configuration"
         if each.promise:
-            findings.append(degraded(_CONFIGURATION, each.field, f"not in force: {each.reason}"))
+            findings.append(degraded(_CONFIGURATION, each.field, f"not in force: {each.reason}", fix))
         else:
-            findings.append(absent(_CONFIGURATION, each.field, f"without effect here: {each.reason}", ""))
+            findings.append(absent(_CONFIGURATION, each.field, f"without effect here: {each.reason}", fix))
     policy = TLSPolicy.of(config)
     ecdsa = key_is_ecdsa(Path(config.kubelet.tlsCertFile)) if config.kubelet.tlsCertFile else True
-    findings += [degraded(_CONFIGURATION, "TLS", text) for text in policy.remarks(ecdsa)]
-    findings += [degraded(_CONFIGURATION, "access", text) for text in remarks(config)]
+    findings += [
+        degraded(_CONFIGURATION, "TLS", text, f"correct {text.partition(':')[0] if ':' in text else 'tlsCipherSuites'}")
+        for text in policy.remarks(ecdsa)
+    ]
+    for text in remarks(config):
+        problem, _, fix = text.rpartition("; ")
+        findings.append(degraded(_CONFIGURATION, "access", problem, fix))
     return findings or [found(_CONFIGURATION, "in force", "every field of the file")]
 
 

@@ -225,12 +225,13 @@ def test_fields_that_do_nothing_are_listed(tmp_path: Path) -> None:
             "rotateCertificates",
             "not in force: the client certificate is not renewed by CSR: renew the kubeconfig's files, they are read again when "
             "they change",
+            "remove rotateCertificates from the configuration",
         ),
         absent(
             "configuration",
             "syncFrequency",
             "without effect here: pods are looked at when something happens, not at intervals",
-            "",
+            "remove syncFrequency from the configuration",
         ),
     ]
     assert security.configuration(config()) == [found("configuration", "in force", "every field of the file")]

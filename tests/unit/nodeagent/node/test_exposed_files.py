@@ -77,8 +77,10 @@ def test_a_folder_that_others_write(tmp_path: Path) -> None:
 
 
 def test_absent_files_are_no_finding(tmp_path: Path) -> None:
-    """Nor one that is named twice two."""
-    assert list(exposed([Watched(what="x", path=tmp_path / "none")], ME)) == []
+    """Nor a circle of links, nor one that is named twice two."""
+    (tmp_path / "circle").symlink_to("circle")
+    for name in ("none", "circle", "circle/below"):
+        assert list(exposed([Watched(what="x", path=tmp_path / name)], ME)) == []
     path = file(tmp_path, 0o644)
     assert len(list(exposed([Watched(what="x", path=path), Watched(what="y", path=path)], ME))) == 1
 
