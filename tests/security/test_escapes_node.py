@@ -15,12 +15,14 @@ import pytest
 from node_under_test import NodeUnderTest, eventually, import_image, make_node
 from pods_under_test import finished, log_of, make_pod, shell
 
+from cni import linux
+
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("security-escapes-node")]
 
 RUNTIMES = ("runc", "crun", "gvisor")
 NOBODY = 65534
 ROUTER_ADVERTISEMENT = 134
-PREFIX = "2001:db8:bad::"
+PREFIX = "2001:db8:bad:"
 
 
 @pytest.fixture(scope="module")
@@ -49,35 +51,43 @@ def test_pods_believe_no_router(node: NodeUnderTest) -> None:
     """An IPv6 router advertisement on the pods' bridge changes neither a pod's addresses nor its routes, nor the node's
     (CVE-2020-10749, CVE-2020-13401); a pod that was told to by an allowed sysctl still listens."""
     accept = {"sysctls": [{"name": "net.ipv6.conf.default.accept_ra", "value": "1"}]}
-    node.apply(make_pod("plain"), make_pod("listens", securityContext=accept))
-    for name in ("plain", "listens"):
-        node.running(name)
+    names = ("plain", "listens", "router")
+    node.apply(make_pod("plain"), make_pod("listens", securityContext=accept), make_pod("router"))
+    ips = {name: node.running(name)["status"]["podIP"] for name in names}
+    router = next(
+        path
+        for path in (node.directory / "run").glob("*/pods/*/net")
+        if f" {ips['router']}/" in linux.in_namespace(path, lambda: _ip("-4", "addr"))
+    )
 
     def addresses(name: str) -> str:
         return node.kubectl("exec", name, "--", "ip", "-6", "addr")
 
     def advertised() -> str:
-        with contextlib.suppress(OSError):  # the bridge's own address is still being tested
-            _advertise(node.bridge)
+        linux.in_namespace(router, _advertise)
         return PREFIX in addresses("listens")
 
     eventually(advertised, "the pod that listens has an address of the false router's")
     assert PREFIX not in addresses("plain")
     assert "default" not in node.kubectl("exec", "plain", "--", "ip", "-6", "route")
-    shown = subprocess.run(["ip", "-6", "addr", "show", node.bridge], capture_output=True, text=True, check=True)
-    assert PREFIX not in shown.stdout
+    assert PREFIX not in _ip("-6", "addr", "show", node.bridge)
     assert Path(f"/proc/sys/net/ipv6/conf/{node.bridge}/accept_ra").read_text() == "0\n"
 
 
-def _advertise(interface: str) -> None:
-    """Say to all on the link that a router is here, with a prefix to make addresses of (RFC 4861 4.2, 4.6.2)."""
-    prefix = struct.pack("!BBBBIII16s", 3, 4, 64, 0xC0, 3600, 3600, 0, socket.inet_pton(socket.AF_INET6, PREFIX))
+def _ip(*arguments: str) -> str:
+    return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def _advertise() -> None:
+    """Say to all on eth0's link that a router is here, with a prefix to make addresses of (RFC 4861 4.2, 4.6.2)."""
+    prefix = struct.pack("!BBBBIII16s", 3, 4, 64, 0xC0, 3600, 3600, 0, socket.inet_pton(socket.AF_INET6, f"{PREFIX}:"))
     message = struct.pack("!BBHBBHII", ROUTER_ADVERTISEMENT, 0, 0, 64, 0, 1800, 0, 0) + prefix
     with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as router:
-        index = socket.if_nametoindex(interface)
+        index = socket.if_nametoindex("eth0")
         router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
         router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-        router.sendto(message, ("ff02::1", 0, 0, index))
+        with contextlib.suppress(OSError):  # while the address is still being looked for among the neighbours
+            router.sendto(message, ("ff02::1", 0, 0, index))
 
 
 def test_sockets_that_a_pod_on_the_nodes_network_can_reach(node: NodeUnderTest) -> None:
