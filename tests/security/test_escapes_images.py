@@ -137,9 +137,15 @@ def test_volumes_where_the_runtime_writes(node: NodeUnderTest, outside: Path) ->
         for name, path in paths.items()
         for runtime in RUNTIMES[:2]
     ]
+    fill = shell("before", "ln -s /dev /v/d", volumeMounts=[{"name": "v", "mountPath": "/v"}])
+    two = [{"name": "v", "mountPath": "/v"}, {"name": "w", "mountPath": "/v/d"}]
+    for runtime in RUNTIMES[:2]:  # by a link that another container has put into a volume
+        led = once("over-led", runtime, "true", volumes=[*empty, {"name": "w", "emptyDir": {}}], volumeMounts=two)
+        led["spec"]["initContainers"] = [fill]
+        pods.append(led)
     pods += [once("hosts", runtime, "ls -l /dev/null", volumes=hosts, **mounted("/dev")) for runtime in RUNTIMES[:2]]
     node.apply(*pods)
-    for name, path in paths.items():
+    for name, path in {**paths, "led": "/dev"}.items():
         place = {"slash": "/dev", "linked": "/dev"}.get(name, path)
         why = "is the container's root: refused" if path == "/" else f"only the host's own {place} can be mounted"
         for runtime in RUNTIMES[:2]:

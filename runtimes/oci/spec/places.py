@@ -7,13 +7,13 @@ or over another file of /proc (CVE-2025-31133). Newer runtimes look; those that 
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from runtimes import errors
-from runtimes.oci.users import open_in_root
 
 _KERNELS = ("/dev", "/proc", "/sys")
+_MAX_LINKS = 40  # as the kernel's
 
 
 def verify_root(rootfs: Path) -> None:
@@ -31,27 +31,58 @@ def verify_root(rootfs: Path) -> None:
 def verify_volumes(rootfs: Path, volumes: Iterable[tuple[str, Path]]) -> None:
     """(container path, host path) of volumes. Raises InvalidArgument for one that takes such a place. Blocks.
 
+    Paths are followed as the runtime will: through links of the image, and of the volumes that are mounted before.
     The host's own /dev, /proc and /sys may be there: those who may mount them have the host.
     """
-    for path, source in volumes:
-        place = _resolved(rootfs, path)
+    mounted = {"/": rootfs}
+    for path, source in sorted(volumes, key=lambda volume: len(Path(volume[0]).parts)):
+        place = _resolved(mounted, path)
         if place == "/":
             raise errors.InvalidArgument(f"mount path {path!r} is the container's root: refused")
         if place in _KERNELS and not _same(source, Path(place)):
             raise errors.InvalidArgument(f"mount path {path!r}: only the host's own {place} can be mounted at {place}")
+        mounted[place] = source
 
 
-def _resolved(rootfs: Path, path: str) -> str:
-    """Where a path of a container leads, as far as the image tells."""
+def _resolved(mounted: Mapping[str, Path], path: str) -> str:
+    """Where a path of a container leads. Raises InvalidArgument for links without end."""
+    at, left = "/", _parts(path)
+    links = 0
+    while left:
+        name = left.pop()
+        if name == "..":
+            at = os.path.dirname(at)  # noqa: PTH120  # text of the container's, no path of the host
+            continue
+        following = f"{at.rstrip('/')}/{name}"
+        target = _link(_on_host(mounted, following))
+        if target is None:
+            at = following
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            raise errors.InvalidArgument(f"mount path {path!r}: too many levels of symbolic links")
+        left += _parts(target)
+        if target.startswith("/"):
+            at = "/"
+    return at
+
+
+def _parts(path: str) -> list[str]:
+    """The names of a path, the first one last."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
+
+
+def _on_host(mounted: Mapping[str, Path], path: str) -> Path:
+    """The host's side of a path in which nothing but the last name can be a link."""
+    place = max((known for known in mounted if f"{path}/".startswith(f"{known.rstrip('/')}/")), key=len)
+    return mounted[place] / path[len(place) :].lstrip("/")
+
+
+def _link(path: Path) -> str | None:
     try:
-        fd = open_in_root(rootfs, path, os.O_PATH)
+        return str(path.readlink())
     except OSError:
-        return "/" + os.path.normpath(path).lstrip("/")  # the runtime makes it
-    try:
-        found = Path(f"/proc/self/fd/{fd}").readlink()
-    finally:
-        os.close(fd)
-    return str("/" / found.relative_to(rootfs.resolve()))
+        return None  # no link, or not there: the runtime makes it
 
 
 def _same(source: Path, place: Path) -> bool:

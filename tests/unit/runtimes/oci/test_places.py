@@ -73,3 +73,35 @@ def test_volumes_elsewhere(rootfs: Path, tmp_path: Path) -> None:
     """Below these places, and anywhere else, volumes are as they were."""
     paths = ("/dev/shm", "/dev/null", "/dev/termination-log", "/sys/fs/bpf", "/proc/x", "/data", "/new/dev", "/devx")
     verify_volumes(rootfs, [(path, tmp_path) for path in paths])
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "path"),
+    [
+        ("d", "/dev", "/data/d"),
+        ("d", "../dev", "/data/d"),
+        ("d", "../../../dev/.", "/data/d"),
+        ("d", "/devices", "/data/d"),
+        ("d", "/", "/data/d/proc"),
+        ("d", "e/../../sys", "/data/d"),
+    ],
+)
+def test_volumes_by_way_of_other_volumes(rootfs: Path, tmp_path: Path, link: str, target: str, path: str) -> None:
+    """A link in a volume that is mounted before leads a second one no further than its path itself would; in whatever order
+    they are given."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    (first / link).symlink_to(target)
+    for volumes in ([("/data", first), (path, second)], [(path, second), ("/data", first)]):
+        with pytest.raises(InvalidArgument, match="only the host's own /"):
+            verify_volumes(rootfs, volumes)
+    verify_volumes(rootfs, [("/data", first), ("/data/other", second), ("/data/other/deep", first)])
+
+
+def test_links_without_end(rootfs: Path, tmp_path: Path) -> None:
+    """A circle of links is an error, not a loop."""
+    (rootfs / "a").symlink_to("b")
+    (rootfs / "b").symlink_to("a")
+    with pytest.raises(InvalidArgument, match="too many levels of symbolic links"):
+        verify_volumes(rootfs, [("/a/x", tmp_path)])
