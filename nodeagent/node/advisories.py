@@ -119,6 +119,12 @@ ADVISORIES: dict[str, tuple[Advisory, ...]] = {
             source=_github(_RUNC, "GHSA-cgrx-mc8f-2prm"),
             fixed=_RUNC_2025,
         ),
+        Advisory(
+            cve="CVE-2026-41579",
+            what="an image whose /dev is a link: links and devices made on the host",
+            source=_github(_RUNC, "GHSA-xjvp-4fhw-gc47"),
+            fixed=("1.3.6", "1.4.3", "1.5.0~rc3"),
+        ),
     ),
     # The three of runc's of 2025 do not work with crun: https://github.com/containers/crun/issues/1906
     "crun": (
@@ -134,6 +140,12 @@ ADVISORIES: dict[str, tuple[Advisory, ...]] = {
             only_with="LIBKRUN",
             source=_github("containers/crun", "GHSA-f42g-r5jj-qh4j"),
             fixed=("1.20",),
+        ),
+        Advisory(
+            cve="CVE-2026-88264",
+            what="links in an image's /dev where the console and the masks are mounted (and CVE-2026-88265)",
+            source="https://www.cve.org/CVERecord?id=CVE-2026-88264",
+            fixed=("1.30",),
         ),
     ),
     "runsc": (
@@ -168,6 +180,12 @@ ADVISORIES: dict[str, tuple[Advisory, ...]] = {
             what="an image's user beyond 32 bits runs as root",
             source=_github(_CONTAINERD, "GHSA-265r-hfxg-fhmg"),
             fixed=("1.6.38", "1.7.27", "2.0.4"),
+        ),
+        Advisory(
+            cve="CVE-2026-53488",
+            what="a label of an image runs a program of the host as its logger",
+            source="https://www.cve.org/CVERecord?id=CVE-2026-53488",
+            fixed=("1.7.33", "2.0.10", "2.1.9", "2.2.5", "2.3.2"),
         ),
         Advisory(
             cve="CVE-2025-47290",

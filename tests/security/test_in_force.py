@@ -91,7 +91,7 @@ def test_runtimes_with_published_holes_are_told(strict: NodeUnderTest) -> None:
     if shown != "1.1.5+ds1-1+deb12u1":
         pytest.skip(f"knows what is open in Debian 12's first runc only, here is {shown!r}")
     named = sorted(item["detail"].partition(":")[0] for item in holes if item["name"] == f"runc {shown}")
-    assert named == ["CVE-2024-45310", "CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"]
+    assert named == ["CVE-2024-45310", "CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881", "CVE-2026-41579"]
     eventually(lambda: strict.log().count(f"runc {shown} has published holes") == 1, "told in the log")
 
 

@@ -284,8 +284,8 @@ def test_published_holes() -> None:
     old = Installed(program="runc", version="1.2.7")
     assert [(item.name, item.state, item.fatal) for item in security.holes([old])] == [
         ("runc 1.2.7", State.DEGRADED, False)
-    ] * 3
+    ] * 4
     assert security.holes([old])[0].fix == "upgrade to 1.2.8 or 1.3.3 or 1.4.0~rc3, or to a package with its cure"
-    assert security.holes([Installed(program="runc", version="1.4.0")]) == [
-        found("published holes", "runc 1.4.0", "none known")
+    assert security.holes([Installed(program="runc", version="1.4.3")]) == [
+        found("published holes", "runc 1.4.3", "none known")
     ]

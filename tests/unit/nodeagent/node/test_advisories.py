@@ -12,6 +12,9 @@ from nodeagent.node.installed import _cures
 from nodeagent.node.versions import order, upstream
 
 RUNC_2025 = ["CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"]
+DEV_LINK = "CVE-2026-41579"
+LABELS = "CVE-2026-53488"
+CONSOLE = "CVE-2026-88264"
 DEBIAN_12 = "1.1.5+ds1-1+deb12u1"
 
 
@@ -23,20 +26,21 @@ def holes(program: str, version: str, package: str = "", cures: tuple[str, ...] 
 @pytest.mark.parametrize(
     ("version", "expected"),
     [
-        ("1.1.4", ["CVE-2023-27561", "CVE-2023-28642", "CVE-2024-21626", "CVE-2024-45310", *RUNC_2025]),
-        ("1.1.5", ["CVE-2024-21626", "CVE-2024-45310", *RUNC_2025]),
-        ("1.1.12", ["CVE-2024-45310", *RUNC_2025]),
-        ("1.1.15", RUNC_2025),
-        ("1.2.0-rc.2", ["CVE-2024-45310", *RUNC_2025]),
-        ("1.2.0-rc.3", RUNC_2025),
-        ("1.2.7", RUNC_2025),
-        ("1.2.8", []),
-        ("1.3.2", RUNC_2025),
-        ("1.3.3", []),
-        ("1.3.3+dev", []),
-        ("1.4.0-rc.2", RUNC_2025),
-        ("1.4.0-rc.3", []),
-        ("1.4.0", []),
+        ("1.1.4", ["CVE-2023-27561", "CVE-2023-28642", "CVE-2024-21626", "CVE-2024-45310", *RUNC_2025, DEV_LINK]),
+        ("1.1.5", ["CVE-2024-21626", "CVE-2024-45310", *RUNC_2025, DEV_LINK]),
+        ("1.1.12", ["CVE-2024-45310", *RUNC_2025, DEV_LINK]),
+        ("1.1.15", [*RUNC_2025, DEV_LINK]),
+        ("1.2.0-rc.2", ["CVE-2024-45310", *RUNC_2025, DEV_LINK]),
+        ("1.2.0-rc.3", [*RUNC_2025, DEV_LINK]),
+        ("1.2.7", [*RUNC_2025, DEV_LINK]),
+        ("1.2.8", [DEV_LINK]),
+        ("1.3.2", [*RUNC_2025, DEV_LINK]),
+        ("1.3.3", [DEV_LINK]),
+        ("1.3.3+dev", [DEV_LINK]),
+        ("1.4.0-rc.2", [*RUNC_2025, DEV_LINK]),
+        ("1.4.0-rc.3", [DEV_LINK]),
+        ("1.4.0", [DEV_LINK]),
+        ("1.4.3", []),
         ("1.10.0", []),
         ("2.0.0", []),
     ],
@@ -48,8 +52,8 @@ def test_runc_by_its_makers_versions(version: str, expected: list[str]) -> None:
 
 def test_debians_cures() -> None:
     """The same makers' version: as a package with the cure ported back, an older package, and one of another base."""
-    assert holes("runc", "1.1.5+ds1", DEBIAN_12) == ["CVE-2024-45310", *RUNC_2025]
-    assert holes("runc", "1.1.5+ds1", "1.1.5+ds1-1") == ["CVE-2024-21626", "CVE-2024-45310", *RUNC_2025]
+    assert holes("runc", "1.1.5+ds1", DEBIAN_12) == ["CVE-2024-45310", *RUNC_2025, DEV_LINK]
+    assert holes("runc", "1.1.5+ds1", "1.1.5+ds1-1") == ["CVE-2024-21626", "CVE-2024-45310", *RUNC_2025, DEV_LINK]
     assert holes("runc", "1.1.5+ds1", "1.1.5+ds1-1+b4")[0] == "CVE-2024-21626", "built again, not cured"
     assert holes("runc", "1.1.4+ds1", "1.1.4+ds1-9+deb12u9")[2] == "CVE-2024-21626"
     assert "CVE-2024-21626" not in holes("runc", "1.0.0~rc93+ds1", "1.0.0~rc93+ds1-5+deb11u5")
@@ -58,22 +62,26 @@ def test_debians_cures() -> None:
 
 def test_a_packages_changelog_counts() -> None:
     """A later update that this table does not know says itself what it cures."""
-    assert holes("runc", "1.1.5+ds1", "1.1.5+ds1-1+deb12u9", cures=tuple(RUNC_2025)) == ["CVE-2024-45310"]
+    assert holes("runc", "1.1.5+ds1", "1.1.5+ds1-1+deb12u9", cures=tuple(RUNC_2025)) == [
+        "CVE-2024-45310",
+        DEV_LINK,
+    ]
 
 
 @pytest.mark.parametrize(
     ("program", "version", "expected"),
     [
-        ("crun", "0.10.4", ["CVE-2019-18837"]),
-        ("crun", "1.8.1", []),
+        ("crun", "0.10.4", ["CVE-2019-18837", CONSOLE]),
+        ("crun", "1.8.1", [CONSOLE]),
+        ("crun", "1.30", []),
         ("runsc", "0.0~20221219.0", []),
         ("runsc", "release-20180801.0", ["CVE-2018-16359"]),
-        ("containerd", "1.6.20~ds1", ["CVE-2024-25621", "CVE-2024-40635"]),
-        ("containerd", "v1.7.28", ["CVE-2024-25621"]),
-        ("containerd", "v2.1.0", ["CVE-2024-25621", "CVE-2025-47290"]),
-        ("containerd", "2.0.4", ["CVE-2024-25621"]),
-        ("containerd", "2.2.0", []),
-        ("containerd", "1.5.9", ["CVE-2022-23648", "CVE-2024-25621", "CVE-2024-40635"]),
+        ("containerd", "1.6.20~ds1", ["CVE-2024-25621", "CVE-2024-40635", LABELS]),
+        ("containerd", "v1.7.28", ["CVE-2024-25621", LABELS]),
+        ("containerd", "v2.1.0", ["CVE-2024-25621", LABELS, "CVE-2025-47290"]),
+        ("containerd", "2.0.4", ["CVE-2024-25621", LABELS]),
+        ("containerd", "2.2.0", [LABELS]),
+        ("containerd", "1.5.9", ["CVE-2022-23648", "CVE-2024-25621", "CVE-2024-40635", LABELS]),
         ("umoci", "0.4.6", ["CVE-2021-29136"]),
         ("umoci", "0.4.7+ds", []),
         ("skopeo", "1.9.3", ["CVE-2024-3727"]),
@@ -90,9 +98,9 @@ def test_the_others(program: str, version: str, expected: list[str]) -> None:
 
 def test_a_hole_of_a_part_that_is_not_built_in() -> None:
     """crun's krun handler: only where crun says that it has it."""
-    assert holes("crun", "1.8.1", said="crun version 1.8.1\n+SYSTEMD +SELINUX +CAP") == []
-    assert holes("crun", "1.8.1", said="crun version 1.8.1\n+SYSTEMD +LIBKRUN") == ["CVE-2025-24965"]
-    assert holes("crun", "1.20", said="crun version 1.20\n+LIBKRUN") == []
+    assert holes("crun", "1.8.1", said="crun version 1.8.1\n+SYSTEMD +SELINUX +CAP") == [CONSOLE]
+    assert holes("crun", "1.8.1", said="crun version 1.8.1\n+SYSTEMD +LIBKRUN") == ["CVE-2025-24965", CONSOLE]
+    assert holes("crun", "1.20", said="crun version 1.20\n+LIBKRUN") == [CONSOLE]
 
 
 def test_one_line_for_the_log() -> None:
