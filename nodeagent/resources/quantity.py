@@ -24,7 +24,9 @@ _DECIMAL = {
     "P": Fraction(10**15),
     "E": Fraction(10**18),
 }
-_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
+# more digits than any machine has bytes; the time to make a number of a text is the square of its length
+_MAX_LENGTH = 256
+_FORM = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
 
 
 class InvalidQuantity(ValueError):
@@ -40,7 +42,7 @@ def parse(text: str | int | float) -> Fraction:
     """Return the exact value of a quantity. Numbers are taken as they stand. Raises InvalidQuantity."""
     if isinstance(text, int | float):
         return Fraction(str(text))
-    match = _FORM.fullmatch(text.strip())
+    match = _FORM.fullmatch(text.strip()) if len(text) <= _MAX_LENGTH else None
     if match is None:
         raise InvalidQuantity(text)
     number, exponent, suffix = match.groups()

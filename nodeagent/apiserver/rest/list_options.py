@@ -16,6 +16,7 @@ from nodeagent.apiserver.selectors import FieldTerm, Selection, parse_fields, pa
 from nodeagent.apiserver.storage.stored import Key
 
 META_VERSION: Final = "meta.k8s.io/v1"
+_REVISION_DIGITS: Final = 20  # of 64 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ def _watch_rules(options: ListOptions, query: Query) -> list[FieldError]:
 def _revision(stated: str) -> int | None:
     if not stated:
         return None
-    if not stated.isascii() or not stated.isdigit():
+    if not stated.isascii() or not stated.isdigit() or len(stated) > _REVISION_DIGITS:
         raise ApiError.bad_request(f"invalid resource version: {stated}")
     return int(stated)
 

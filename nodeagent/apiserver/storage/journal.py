@@ -16,6 +16,7 @@ from pathlib import Path
 from nodeagent.apiserver.storage.stored import Key
 
 FORMAT = 1
+WAYS_OUT = "; restore it from a copy together with its -wal file, or move it away to begin with an empty cluster"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (
@@ -48,8 +49,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """Open or create ``path`` (mode 0600: it holds secrets), exclusively."""
+        self.path = path
         _touch(path)
-        self._path = path
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
         try:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -61,7 +62,16 @@ class Journal:
             self._check_format()
         except (sqlite3.Error, JournalError) as error:
             self._db.close()
-            raise JournalError(f"cannot use {path}: {error}") from error
+            raise self.unusable(error) from error
+
+    def unusable(self, why: object) -> JournalError:
+        """The error for what cannot be read, with the ways out where the file is damaged."""
+        hint = ""
+        if isinstance(why, sqlite3.DatabaseError) and not isinstance(
+            why, sqlite3.OperationalError | sqlite3.ProgrammingError
+        ):
+            hint = WAYS_OUT
+        return JournalError(f"cannot use {self.path}: {why}{hint}")
 
     def _check_format(self) -> None:
         self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?), ('compacted', 0)", (FORMAT,))
@@ -79,10 +89,13 @@ class Journal:
         return self._meta("compacted")
 
     def rows(self) -> Iterator[Row]:
-        """All rows, oldest first."""
+        """All rows, oldest first. Raises ``JournalError``."""
         query = "SELECT revision, resource, namespace, name, data FROM journal ORDER BY revision"
-        for revision, resource, namespace, name, data in self._db.execute(query):
-            yield Row(revision=revision, resource=resource, key=Key(namespace, name), data=data)
+        try:
+            for revision, resource, namespace, name, data in self._db.execute(query):
+                yield Row(revision=revision, resource=resource, key=Key(namespace, name), data=data)
+        except sqlite3.Error as error:
+            raise self.unusable(error) from error
 
     def append(self, rows: Sequence[Row], *, forget: Sequence[int] = (), compacted: int = 0) -> None:
         """Write ``rows`` and drop the revisions in ``forget`` in one transaction, durable on return.
@@ -112,7 +125,7 @@ class Journal:
         """
         self._db.close()
         with contextlib.suppress(OSError):
-            _touch(self._path.with_name(f"{self._path.name}-wal"))
+            _touch(self.path.with_name(f"{self.path.name}-wal"))
 
 
 def _touch(path: Path) -> None:
