@@ -1,9 +1,11 @@
 """A static pod's manifest: bytes to the Pod that the agent runs. Source: facts pod-lifecycle 1.3.
 
-The API's own defaulting and validation are a port (`Prepare`): the caller brings them.
+The API's own types, defaulting and validation are ports (`Read`, `Prepare`): the caller brings them. Whatever a manifest says,
+and whatever the rules make of it, the answer is a pod or InvalidManifest: one file never troubles the others, or the agent.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,11 @@ from lightkube.models.core_v1 import Pod
 from nodeagent.api.references import config_map_names, secret_names
 from nodeagent.sources import annotations
 
+log = logging.getLogger(__name__)
+
 Json = dict[str, Any]
+Read = Callable[[Json], Json]
+"""Returns a pod with every field of the type that the API gives it. Raises ValueError that names the field."""
 Prepare = Callable[[Json], Sequence[str]]
 """Sets the API's defaults in a pod, in place, and returns all reasons to refuse it."""
 
@@ -32,6 +38,7 @@ class StaticRules:
     """What makes a manifest a pod of this node. `tolerate`: the file source's toleration of every NoExecute taint."""
 
     node_name: str
+    read: Read
     prepare: Prepare
     tolerate: bool
 
@@ -61,16 +68,30 @@ def decode(data: bytes) -> Json:
 
 def static_pod(manifest: Json, origin: str, rules: StaticRules) -> Pod:
     """Return the pod of a manifest from `origin` (a path or URL). Raises InvalidManifest with every reason."""
-    pod = _plain(manifest)
-    if (pod.get("apiVersion"), pod.get("kind")) != ("v1", "Pod"):
-        raise InvalidManifest(f"a v1 Pod is expected, not {pod.get('apiVersion')} {pod.get('kind')}")
+    try:
+        return _static_pod(manifest, origin, rules)
+    except InvalidManifest:
+        raise
+    except Exception as error:
+        # a mistake of ours, met by this manifest: it is told with the file's name, and ends nothing
+        log.debug("%s", origin, exc_info=True)
+        raise InvalidManifest(f"cannot be judged: {type(error).__name__}: {error}") from error
+
+
+def _static_pod(manifest: Json, origin: str, rules: StaticRules) -> Pod:
+    plain = _plain(manifest)
+    if (plain.get("apiVersion"), plain.get("kind")) != ("v1", "Pod"):
+        raise InvalidManifest(f"a v1 Pod is expected, not {plain.get('apiVersion')} {plain.get('kind')}")
     for field in ("metadata", "spec"):
-        if not isinstance(pod.get(field), dict):
+        if field not in plain:
             raise InvalidManifest(f"{field} is missing")
-    _typed(pod)  # from here on every field has the type that the API gives it
+    try:
+        pod = rules.read(plain)
+    except ValueError as error:
+        raise InvalidManifest(str(error)) from error
     metadata, spec = pod["metadata"], pod["spec"]
     if not metadata.get("uid"):
-        metadata["uid"] = content_hash(manifest, rules.node_name, origin)
+        metadata["uid"] = content_hash(plain, rules.node_name, origin)
     metadata["name"] = f"{metadata.get('name') or ''}-{rules.node_name.lower()}"
     metadata["namespace"] = metadata.get("namespace") or "default"
     metadata["annotations"] = {**(metadata.get("annotations") or {}), annotations.HASH: metadata["uid"]}
@@ -83,7 +104,7 @@ def static_pod(manifest: Json, origin: str, rules: StaticRules) -> Pod:
 
 def content_hash(manifest: Json, *parts: str) -> str:
     """Return 32 hex digits that change with the manifest, the node or the origin."""
-    digest = hashlib.blake2b(msgspec.json.encode(_plain(manifest), order="sorted"), digest_size=16)
+    digest = hashlib.blake2b(msgspec.json.encode(manifest, order="sorted"), digest_size=16)
     for part in parts:
         digest.update(b"\0" + part.encode())
     return digest.hexdigest()

@@ -36,7 +36,16 @@ def prepare(pod: dict[str, Any]) -> list[str]:
     return ["spec.containers: Required value"] if not pod["spec"].get("containers") else []
 
 
-RULES = StaticRules(node_name="Node-1", prepare=prepare, tolerate=True)
+def read(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Stands for the API's types."""
+    try:
+        msgspec.convert(manifest, Pod)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
+    return manifest
+
+
+RULES = StaticRules(node_name="Node-1", read=read, prepare=prepare, tolerate=True)
 
 
 def static(text: str = GOOD, origin: str = "/m/web.yaml", rules: StaticRules = RULES) -> Pod:
@@ -74,7 +83,7 @@ def test_the_uid_follows_the_content() -> None:
             static(),
             static(GOOD.replace("image: i", "image: j")),
             static(origin="/m/other.yaml"),
-            static(rules=StaticRules(node_name="n2", prepare=prepare, tolerate=True)),
+            static(rules=StaticRules(node_name="n2", read=read, prepare=prepare, tolerate=True)),
         )
     }
     assert len(uids) == 4
@@ -234,7 +243,7 @@ async def test_http_source() -> None:
     server = TestServer(app)
     await server.start_server()
     taken = Taken("http")
-    rules = StaticRules(node_name="n", prepare=prepare, tolerate=False)
+    rules = StaticRules(node_name="n", read=read, prepare=prepare, tolerate=False)
     source = HttpSource(str(server.make_url("/pods")), taken.merger, rules, headers={"X-Key": ["1", "2"]})
     async with aiohttp.ClientSession() as session:
         for _ in range(7):
