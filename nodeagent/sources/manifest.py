@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import yaml
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.api.references import config_map_names, secret_names
 from nodeagent.sources import annotations
+from runtimes import bounded_yaml
 
 log = logging.getLogger(__name__)
 
@@ -43,24 +43,14 @@ class StaticRules:
     tolerate: bool
 
 
-class _Loader(yaml.CSafeLoader):
-    """YAML as Kubernetes reads it: dates are text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def decode(data: bytes) -> Json:
-    """Return the one object in YAML or JSON `data`. Raises InvalidManifest."""
+    """Return the one object in YAML or JSON `data`, at a bounded cost. Raises InvalidManifest."""
     if len(data) > MAX_BYTES:
         raise InvalidManifest(f"the manifest is larger than {MAX_BYTES} bytes")
     try:
-        documents = [document for document in yaml.load_all(data, _Loader) if document is not None]
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise InvalidManifest(f"not valid YAML or JSON: {' '.join(str(error).split())}") from error
+        documents = [document.value for document in bounded_yaml.read_all(data) if document.value is not None]
+    except bounded_yaml.YamlError as error:
+        raise InvalidManifest(f"not valid YAML or JSON: {error}") from error
     if len(documents) != 1 or not isinstance(documents[0], dict):
         raise InvalidManifest(f"one object is expected, {len(documents)} documents found")
     return documents[0]
