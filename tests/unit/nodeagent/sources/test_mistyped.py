@@ -64,3 +64,41 @@ def test_the_reason_names_field_and_types(change: dict[str, Any], reason: str) -
     with pytest.raises(InvalidManifest) as caught:
         static(document)
     assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("metadata", "field"),
+    [
+        ({"uid": "../../../x"}, "metadata.uid"),
+        ({"uid": ".."}, "metadata.uid"),
+        ({"uid": "a/b"}, "metadata.uid"),
+        ({"uid": "a\0b"}, "metadata.uid"),
+        ({"uid": "a_b"}, "metadata.uid"),  # folders of logs are <namespace>_<name>_<uid>
+        ({"uid": "x" * 64}, "metadata.uid"),
+        ({"uid": "a\n"}, "metadata.uid"),
+        ({"namespace": "../x"}, "metadata.namespace"),
+        ({"namespace": "a.b"}, "metadata.namespace"),
+        ({"namespace": "x" * 64}, "metadata.namespace"),
+        ({"name": "../x"}, "metadata.name"),
+        ({"name": "a_b"}, "metadata.name"),
+        ({"name": ""}, "metadata.name"),
+        ({"name": "x" * 250}, "metadata.name"),
+        ({"labels": {"../x": "y"}}, "metadata.labels"),
+        ({"labels": {"x": "../y"}}, "metadata.labels"),
+        ({"annotations": {"../../x": "y"}}, "metadata.annotations"),
+        ({"annotations": {"x": "y" * (256 << 10)}}, "metadata.annotations"),
+        ({"finalizers": ["../x"]}, "metadata.finalizers"),
+    ],
+)
+def test_nothing_that_names_a_folder_leaves_it(metadata: dict[str, Any], field: str) -> None:
+    """uid, namespace and name are parts of paths and cgroups; the rest of the metadata is judged as an API judges it."""
+    document = FULL_POD | {"metadata": {"name": "a"} | metadata}
+    with pytest.raises(InvalidManifest) as caught:
+        static(document)
+    assert str(caught.value).startswith(f"{field}: "), str(caught.value)
+
+
+@pytest.mark.parametrize("uid", ["mine", "0", "A-1.b", "x" * 63, "4b1d0e3c-8d3b-4b43-9b3c-3f6f4f1f4c1e"])
+def test_a_uid_of_the_files_own_stays(uid: str) -> None:
+    """Any that can be the name of a folder."""
+    assert static(FULL_POD | {"metadata": {"name": "a", "uid": uid}})["metadata"]["uid"] == uid
