@@ -110,7 +110,16 @@ def _clash(one: dict[str, Any], other: dict[str, Any]) -> str:
 def test_warnings_are_no_more_than_an_answer_can_carry() -> None:
     """Each of them once."""
     anything: Any = None
-    context = Context(anything, "pods", "default", "x", anything, dry_run=False, now=anything, node_name="n")
+    context = Context(
+        reader=anything,
+        resource="pods",
+        namespace="default",
+        name="x",
+        user=anything,
+        dry_run=False,
+        now=anything,
+        node_name="n",
+    )
     context.warn_all(f"w{n // 2}" for n in range(MANY))
     assert context.warnings == [f"w{n}" for n in range(MAX_WARNINGS)]
 
