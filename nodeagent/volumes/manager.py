@@ -221,7 +221,7 @@ class VolumeManager:
                 await self._sleep(pause_seconds)
             try:
                 record.mounted[volume.name] = await plugin.setup(request)
-            except (VolumeError, OSError) as error:
+            except (VolumeError, OSError, ValueError) as error:  # ValueError: a name that no file can have
                 self._failed(pod, volume, backoff, error)
                 if once:
                     return
@@ -236,7 +236,7 @@ class VolumeManager:
             return
         try:
             record.mounted[volume.name] = await self._plugin(volume).setup(request)
-        except (VolumeError, OSError) as error:
+        except (VolumeError, OSError, ValueError) as error:  # ValueError: a name that no file can have
             self._failed(pod, volume, backoff, error)
         else:
             record.backoffs.pop(volume.name, None)
