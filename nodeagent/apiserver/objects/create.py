@@ -59,7 +59,10 @@ def create_stored(
 
 def _once(errors: list[FieldError]) -> list[FieldError]:
     """Without repetitions: a kind may check again what holds for all kinds."""
-    return list({(error.type, error.field, error.body): error for error in reversed(errors)}.values())[::-1]
+    found: dict[tuple[object, ...], FieldError] = {}
+    for error in errors:
+        found.setdefault((error.type, error.field, error.body), error)
+    return list(found.values())
 
 
 def _free_name(engine: Engine, resource: Resource, meta: Object, ctx: Context) -> None:

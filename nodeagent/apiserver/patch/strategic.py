@@ -119,11 +119,12 @@ def _drop_primitives(result: Object, field: str, values: Any) -> None:
 
 
 def _merge_primitives(current: Sequence[Any], added: Sequence[Any], order: Any) -> list[Any]:
-    merged: dict[Any, Any] = {}
+    # what is no primitive is refused with the type of the field, once the patch is carried out
+    found: dict[Any, Any] = {}
     for item in (*current, *added):
-        merged.setdefault(_hashable(item), item)
-    found = list(merged.values())
-    return _ordered(found, list(current), order, lambda item: item) if isinstance(order, list) else found
+        found.setdefault(_hashable(item), item)
+    merged = list(found.values())
+    return _ordered(merged, list(current), order, lambda item: item) if isinstance(order, list) else merged
 
 
 def _merge_named(current: Sequence[Any], patch: Sequence[Any], key: str, kind: Struct | None, order: Any) -> list[Any]:
