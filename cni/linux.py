@@ -1,4 +1,4 @@
-"""System calls that Python 3.11 lacks: mount, umount2, setns, unshare, openat2; and pinned namespaces made of them.
+"""System calls that Python 3.11 lacks: mount, umount2, setns, unshare, openat2; pinned namespaces and files of strangers.
 
 Functions block only as long as the kernel does (microseconds), except where said. Errors are OSError with the path.
 """
@@ -6,7 +6,9 @@ Functions block only as long as the kernel does (microseconds), except where sai
 import contextlib
 import ctypes
 import ctypes.util
+import errno
 import os
+import stat
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -41,6 +43,7 @@ RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
+AT_FDCWD = -100
 _SYS_OPENAT2 = 437  # the same number on every architecture
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -94,6 +97,8 @@ def openat2(directory_fd: int, path: str | Path, flags: int, *, mode: int = 0, r
     with RESOLVE_IN_ROOT absolute links are taken relative to the directory.
     """
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    if b"\0" in os.fsencode(path):  # the kernel would take what stands before it
+        raise OSError(errno.EINVAL, "embedded null byte", str(path))
     return _check(
         int(
             _libc.syscall(
@@ -106,6 +111,27 @@ def openat2(directory_fd: int, path: str | Path, flags: int, *, mode: int = 0, r
         ),
         str(path),
     )
+
+
+class NotRegular(OSError):
+    """What is there is a folder, a link, a pipe, a socket or a device."""
+
+
+def open_regular(
+    directory_fd: int, path: str | Path, flags: int = os.O_RDONLY, *, resolve: int = RESOLVE_BENEATH, find: int = 0
+) -> int:
+    """As `openat2` for a file that a stranger may have put there: opened only once it is known to be a regular one.
+
+    To open a device may be all that it waits for (a watchdog, a tape), and a pipe holds who opens it. `find`: more flags to look
+    the path up with (O_NOFOLLOW). Raises NotRegular.
+    """
+    found = openat2(directory_fd, path, os.O_PATH | find, resolve=resolve)
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise NotRegular(errno.EINVAL, "not a regular file", str(path))
+        return os.open(f"/proc/self/fd/{found}", flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    finally:
+        os.close(found)
 
 
 def in_thread(function: Callable[[], _T]) -> _T:

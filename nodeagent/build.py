@@ -19,8 +19,7 @@ from nodeagent.api.events import Events
 from nodeagent.api.object_reads import CachedReads, DirectReads, ttl_seconds
 from nodeagent.api.objects import ObjectCache, Objects
 from nodeagent.api.tokens import Tokens
-from nodeagent.apiserver.kinds.pods.defaults import default_pod
-from nodeagent.apiserver.kinds.pods.validation.pod import validate_create
+from nodeagent.apiserver import manifests
 from nodeagent.cgroups.contract import CgroupLimits, Cgroups
 from nodeagent.cgroups.naming import CgroupfsNaming, SystemdNaming
 from nodeagent.cgroups.pod_cgroups import PodCgroups
@@ -61,6 +60,7 @@ from nodeagent.volumes.empty_dir import EmptyDirPlugin
 from nodeagent.volumes.host_path import HostPathPlugin
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
 from nodeagent.volumes.secret import SecretPlugin
 from proto import cri_pb2 as cri
@@ -257,12 +257,12 @@ def static_sources(config: Config, merger: PodMerger) -> list[tuple[str, FileSou
     kubelet = config.kubelet
     found: list[tuple[str, FileSource | HttpSource]] = []
     if kubelet.staticPodPath:
-        rules = StaticRules(node_name=config.node_name, prepare=prepare_static_pod, tolerate=True)
+        rules = static_rules(config, tolerate=True)
         rescan_seconds = seconds(kubelet.fileCheckFrequency)
         source = FileSource(Path(kubelet.staticPodPath), merger, rules, rescan_seconds=rescan_seconds)
         found.append((FILE, source))
     if kubelet.staticPodURL:
-        rules = StaticRules(node_name=config.node_name, prepare=prepare_static_pod, tolerate=False)
+        rules = static_rules(config, tolerate=False)
         period_seconds = seconds(kubelet.httpCheckFrequency)
         headers = kubelet.staticPodURLHeader
         found.append(
@@ -271,10 +271,10 @@ def static_sources(config: Config, merger: PodMerger) -> list[tuple[str, FileSou
     return found
 
 
-def prepare_static_pod(pod: dict[str, Any]) -> list[str]:
-    """The API's defaults and validation, for a pod that does not come from an API."""
-    default_pod(pod)
-    return [str(error) for error in validate_create(pod)]
+def static_rules(config: Config, *, tolerate: bool) -> StaticRules:
+    return StaticRules(
+        node_name=config.node_name, read=manifests.read_pod, prepare=manifests.prepare_pod, tolerate=tolerate
+    )
 
 
 # -- HTTPS endpoint ----------------------------------------------------------------------------------------------------
@@ -366,14 +366,14 @@ def volumes(
     allocatable_now: Callable[[], Mapping[str, str]],
 ) -> VolumeManager:
     layout = Layout(config.options.root_dir)
-    figures = _VolumeFigures(allocatable_now)
+    figures, budget = _VolumeFigures(allocatable_now), PayloadBudget()
     plugins = (
         EmptyDirPlugin(layout, figures),
         HostPathPlugin(),
-        ConfigMapPlugin(layout, figures, objects),
-        SecretPlugin(layout, figures, objects),
-        DownwardAPIPlugin(layout, figures),
-        ProjectedPlugin(layout, figures, objects, tokens),
+        ConfigMapPlugin(layout, figures, objects, budget),
+        SecretPlugin(layout, figures, objects, budget),
+        DownwardAPIPlugin(layout, figures, budget),
+        ProjectedPlugin(layout, figures, objects, tokens, budget),
     )
     return VolumeManager(layout=layout, plugins=plugins, events=events)
 

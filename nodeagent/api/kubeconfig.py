@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 
 from nodeagent.api import kubeconfig_schema as schema
 from nodeagent.api.credentials import (
@@ -28,6 +27,7 @@ from nodeagent.api.credentials import (
     TokenFile,
 )
 from nodeagent.api.exec_plugin import API_GROUP, API_VERSIONS, ExecCredentials, ExecPlugin
+from runtimes import bounded_yaml
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 EXEC_EXTENSION = f"{API_GROUP}/exec"
@@ -58,11 +58,11 @@ def load(path: str | Path, context: str = "") -> Connection:
     """Read a kubeconfig file; `context` overrides its current-context. Raises KubeconfigError."""
     path = Path(path)
     try:
-        document = yaml.safe_load(path.read_bytes())
+        document = bounded_yaml.read(path.read_bytes()).value
     except OSError as error:
         raise KubeconfigError(f"{path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise KubeconfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    except bounded_yaml.YamlError as error:
+        raise KubeconfigError(f"{path}: not valid YAML: {error}") from error
     try:
         return parse(document, path.absolute().parent, context)
     except KubeconfigError as error:

@@ -22,6 +22,7 @@ from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.config.paths import resolve_document, resolve_options
 from nodeagent.config.unused import unused
 from nodeagent.config.values import Duration
+from runtimes import bounded_yaml
 
 _DOCUMENTS: dict[tuple[str, str], type[msgspec.Struct]] = {
     (kubelet.API_VERSION, kubelet.KIND): KubeletConfiguration,
@@ -124,6 +125,10 @@ def _read(path: Path) -> tuple[dict[type[msgspec.Struct], msgspec.Struct], dict[
     file = _File(path=path)
     documents: dict[type[msgspec.Struct], msgspec.Struct] = {}
     given: dict[str, Any] = {}
+    try:
+        bounded_yaml.check(text)
+    except bounded_yaml.BeyondLimits as error:
+        raise ConfigProblem([f"{path}:{error.line or 1}: {error.problem}"]) from error
     try:
         nodes = [node for node in yaml.compose_all(text, Loader=yaml.CSafeLoader) if node is not None]
     except yaml.MarkedYAMLError as error:

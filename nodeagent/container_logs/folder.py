@@ -4,7 +4,6 @@ A pod may have /var/log mounted and put there what it likes; nobody reads, packs
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import signal
@@ -67,17 +66,9 @@ class LogFolder:
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
         """A descriptor, to read from unless `flags` say more. Raises FileNotFoundError, NotALog."""
         try:
-            fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
-        except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENXIO):
-                raise NotALog(f"{name} is not a regular file") from None
-            raise
-        try:
-            _check(os.fstat(fd), name)
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
+            return linux.open_regular(self.fd, name, flags, find=os.O_NOFOLLOW)
+        except linux.NotRegular:
+            raise NotALog(f"{name} is not a regular file") from None
 
     def create(self, name: str, mode: int) -> int:
         """A new file to write to. Raises FileExistsError."""

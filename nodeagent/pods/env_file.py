@@ -5,7 +5,6 @@ Source: facts/pod-lifecycle.md 10.3.
 
 import os
 import re
-import stat
 from pathlib import Path
 
 from cni import linux
@@ -44,13 +43,13 @@ def read_env_file(volume: Path, path: Path) -> dict[str, str]:
     """Read `path` inside a volume, which no link in it can leave. Blocks. Raises EnvFileError, OSError."""
     root = os.open(volume, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # non-blocking: a container may have put a FIFO there
-        descriptor = linux.openat2(root, path, os.O_RDONLY | os.O_NONBLOCK)
+        # a container may have put a FIFO or a device there
+        descriptor = linux.open_regular(root, path)
+    except linux.NotRegular as error:
+        raise EnvFileError(f"{path} is not a regular file") from error
     finally:
         os.close(root)
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise EnvFileError(f"{path} is not a regular file")
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise EnvFileError(f"{path} is larger than {_MAX_BYTES} bytes")

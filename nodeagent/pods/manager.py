@@ -96,32 +96,45 @@ class PodManager:
         self._on_gone = on_gone
         self._supervisors: dict[PodUID, PodSupervisor] = {}
         self._new: dict[PodUID, Desired] = {}  # not yet judged, in their order
+        self._not_taken: set[PodUID] = (
+            set()
+        )  # wanted, and no orphans, though a mistake of ours keeps them from being begun
         self._answer: asyncio.Task[None] | None = None  # what the first of them waits for
 
     # -- from the sources --------------------------------------------------------------------------------------------
 
     def apply(self, changes: Iterable[PodChange]) -> None:
-        """Take over changes of the wanted pods, in their order."""
+        """Take over changes of the wanted pods, in their order. One that cannot be taken over is told, and holds up no other."""
         for change in changes:
-            if change.source == API and is_mirror(change.pod):
-                self._mirrors.observed(change.pod, removed=change.type is ChangeType.REMOVE)
-                continue
-            desired = Desired(
-                pod=self._allocations.seen(change.pod), source=change.source, removed=change.type is ChangeType.REMOVE
-            )
-            if desired.static:
-                (self._mirrors.gone if desired.removed else self._mirrors.wanted)(change.pod)
-            supervisor = self._supervisors.get(uid_of(change.pod))
-            if supervisor is not None:
-                if not desired.removed:
-                    self._references.register(change.pod)
-                supervisor.update(desired, status_only=change.type is ChangeType.RECONCILE)
-            elif not desired.removed:
-                self._new[uid_of(change.pod)] = desired
-            else:
-                self._new.pop(uid_of(change.pod), None)
-                self._allocations.forget(uid_of(change.pod))
+            uid = uid_of(change.pod)
+            self._not_taken.discard(uid)
+            try:
+                self._apply(change)
+            except Exception:
+                if change.type is not ChangeType.REMOVE:
+                    self._not_taken.add(uid)
+                log.exception("pod %s: its %s was not taken over", describe(change.pod), change.type.value)
         self._judge_new()
+
+    def _apply(self, change: PodChange) -> None:
+        if change.source == API and is_mirror(change.pod):
+            self._mirrors.observed(change.pod, removed=change.type is ChangeType.REMOVE)
+            return
+        desired = Desired(
+            pod=self._allocations.seen(change.pod), source=change.source, removed=change.type is ChangeType.REMOVE
+        )
+        if desired.static:
+            (self._mirrors.gone if desired.removed else self._mirrors.wanted)(change.pod)
+        supervisor = self._supervisors.get(uid_of(change.pod))
+        if supervisor is not None:
+            if not desired.removed:
+                self._references.register(change.pod)
+            supervisor.update(desired, status_only=change.type is ChangeType.RECONCILE)
+        elif not desired.removed:
+            self._new[uid_of(change.pod)] = desired
+        else:
+            self._new.pop(uid_of(change.pod), None)
+            self._allocations.forget(uid_of(change.pod))
 
     def _judge_new(self) -> None:
         while self._new and self._answer is None:
@@ -164,7 +177,11 @@ class PodManager:
         pod = desired.pod
         if not _is_to_run(pod):
             return None
-        return self._admit(pod, [self._allocations.reckoned(other) for other in self.active_pods()])
+        try:
+            return self._admit(pod, [self._allocations.reckoned(other) for other in self.active_pods()])
+        except Exception as error:
+            log.exception("admission of pod %s failed", describe(pod))
+            return StartFailure(reason=UNEXPECTED, message=f"{error}")
 
     async def _supervise(self, uid: PodUID, supervisor: PodSupervisor) -> None:
         await supervisor.run()
@@ -232,7 +249,7 @@ class PodManager:
     # -- for the rest of the agent -----------------------------------------------------------------------------------
 
     def known_uids(self) -> frozenset[str]:
-        return frozenset(self._supervisors) | frozenset(self._new)
+        return frozenset(self._supervisors) | frozenset(self._new) | self._not_taken
 
     def active_pods(self) -> list[Pod]:
         """Pods that hold resources, as allocated: admitted and not yet ended."""

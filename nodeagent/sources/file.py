@@ -5,6 +5,7 @@ Looks again at every change that inotify reports, and every 20 s for what inotif
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import stat
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from asyncinotify import Inotify, Mask
 from lightkube.models.core_v1 import Pod
 
+from cni import linux
 from nodeagent.sources.manifest import MAX_BYTES, InvalidManifest, StaticRules, decode, static_pod
 from nodeagent.sources.merger import FILE, PodMerger
 
@@ -42,6 +44,9 @@ class FileSource:
         self._rules = rules
         self._rescan_seconds = rescan_seconds
         self._complaints: dict[Path, str] = {}
+        self._known: dict[
+            Path, tuple[bytes, Pod | str]
+        ] = {}  # of each file: the digest of what was in it, and what became of it
 
     async def run(self) -> None:
         while True:
@@ -54,24 +59,52 @@ class FileSource:
     async def scan(self) -> None:
         """Deliver what the files say now."""
         try:
-            files = await asyncio.to_thread(_manifests, self._path)
+            found = await asyncio.to_thread(self._look)
         except OSError as error:
             # unreadable is not empty: what runs goes on running
             self._complain(self._path, f"cannot be read: {error.strerror or error}")
             return
-        self._complaints = {path: text for path, text in self._complaints.items() if path in dict(files)}
-        self._merger.replace(FILE, [pod for path, data in files if (pod := self._pod(path, data))])
+        self._complaints = {path: text for path, text in self._complaints.items() if path in found}
+        pods = []
+        for path, pod in found.items():
+            if isinstance(pod, str):
+                self._complain(path, pod)
+            else:
+                self._complaints.pop(path, None)
+                pods.append(pod)
+        self._merger.replace(FILE, pods)
 
-    def _pod(self, path: Path, data: bytes | OSError) -> Pod | None:
+    def _look(self) -> dict[Path, Pod | str]:
+        """The pod of every file, or why there is none. A missing path has none. Raises OSError for a folder unreadable."""
         try:
-            if isinstance(data, OSError):
-                raise InvalidManifest(f"cannot be read: {data.strerror or data}")
-            pod = static_pod(decode(data), str(path), self._rules)
+            files = (
+                [self._path]
+                if not self._path.is_dir()
+                else [file for file in sorted(self._path.iterdir()) if _counts(file)]
+            )
+        except FileNotFoundError:
+            files = []
+        found: dict[Path, Pod | str] = {}
+        known, self._known = self._known, {}
+        for file in files:  # one after the other: no more than one is in memory
+            try:
+                data = _read(file)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                found[file] = f"cannot be read: {error.strerror or error}"
+                continue
+            digest = hashlib.blake2b(data).digest()
+            before = known.get(file)
+            found[file] = before[1] if before is not None and before[0] == digest else self._pod(file, data)
+            self._known[file] = digest, found[file]
+        return found
+
+    def _pod(self, path: Path, data: bytes) -> Pod | str:
+        try:
+            return static_pod(decode(data), str(path), self._rules)
         except InvalidManifest as error:
-            self._complain(path, str(error))
-            return None
-        self._complaints.pop(path, None)
-        return pod
+            return str(error)
 
     def _complain(self, path: Path, text: str) -> None:
         if self._complaints.get(path) != text:  # not again with every rescan
@@ -79,26 +112,14 @@ class FileSource:
             self._complaints[path] = text
 
 
-def _manifests(path: Path) -> list[tuple[Path, bytes | OSError]]:
-    """Return the manifest files and what is in them. A missing path has none. Raises OSError for a folder unreadable."""
-    try:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-    except FileNotFoundError:
-        return []
-    found = [(file, _read(file)) for file in files if file == path or _counts(file)]
-    return [(file, data) for file, data in found if not isinstance(data, FileNotFoundError)]
-
-
 def _counts(file: Path) -> bool:
-    return not file.name.startswith(".") and file.is_file()
+    return not file.name.startswith(".") and not file.is_dir()
 
 
-def _read(file: Path) -> bytes | OSError:
-    try:
-        with file.open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        return error
+def _read(file: Path) -> bytes:
+    """What is in a regular file, or in one that a link leads to; of a pipe or a device nothing is read, nor is it opened."""
+    with open(linux.open_regular(linux.AT_FDCWD, file, resolve=0), "rb") as stream:
+        return stream.read(MAX_BYTES + 1)
 
 
 @contextlib.asynccontextmanager

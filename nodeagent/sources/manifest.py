@@ -1,30 +1,42 @@
 """A static pod's manifest: bytes to the Pod that the agent runs. Source: facts pod-lifecycle 1.3.
 
-The API's own defaulting and validation are a port (`Prepare`): the caller brings them.
+The API's own types, defaulting and validation are ports (`Read`, `Prepare`): the caller brings them. Whatever a manifest says,
+and whatever the rules make of it, the answer is a pod or InvalidManifest: one file never troubles the others, or the agent.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import yaml
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.api.references import config_map_names, secret_names
 from nodeagent.sources import annotations
+from runtimes import bounded_yaml
+
+log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+Read = Callable[[Json], Json]
+"""Returns a pod with every field of the type that the API gives it. Raises ValueError that names the field."""
 Prepare = Callable[[Json], Sequence[str]]
 """Sets the API's defaults in a pod, in place, and returns all reasons to refuse it."""
 
 MAX_BYTES = 10 * 1024 * 1024
+MAX_REASONS = 16
+MAX_REASON_CHARS = 4096
 NO_EXECUTE_TOLERATION = {"operator": "Exists", "effect": "NoExecute"}
 
 
 class InvalidManifest(ValueError):
-    """The manifest is not a pod that can run as a static pod."""
+    """The manifest is not a pod that can run as a static pod. The reason is a line of the log, whatever of the file it quotes."""
+
+    def __init__(self, reason: str) -> None:
+        line = reason.replace("\n", "\\n")
+        super().__init__(line if len(line) <= MAX_REASON_CHARS else f"{line[:MAX_REASON_CHARS]}…")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,28 +44,19 @@ class StaticRules:
     """What makes a manifest a pod of this node. `tolerate`: the file source's toleration of every NoExecute taint."""
 
     node_name: str
+    read: Read
     prepare: Prepare
     tolerate: bool
 
 
-class _Loader(yaml.CSafeLoader):
-    """YAML as Kubernetes reads it: dates are text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def decode(data: bytes) -> Json:
-    """Return the one object in YAML or JSON `data`. Raises InvalidManifest."""
+    """Return the one object in YAML or JSON `data`, at a bounded cost. Raises InvalidManifest."""
     if len(data) > MAX_BYTES:
         raise InvalidManifest(f"the manifest is larger than {MAX_BYTES} bytes")
     try:
-        documents = [document for document in yaml.load_all(data, _Loader) if document is not None]
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise InvalidManifest(f"not valid YAML or JSON: {' '.join(str(error).split())}") from error
+        documents = [document.value for document in bounded_yaml.read_all(data) if document.value is not None]
+    except bounded_yaml.YamlError as error:
+        raise InvalidManifest(f"not valid YAML or JSON: {error}") from error
     if len(documents) != 1 or not isinstance(documents[0], dict):
         raise InvalidManifest(f"one object is expected, {len(documents)} documents found")
     return documents[0]
@@ -61,16 +64,30 @@ def decode(data: bytes) -> Json:
 
 def static_pod(manifest: Json, origin: str, rules: StaticRules) -> Pod:
     """Return the pod of a manifest from `origin` (a path or URL). Raises InvalidManifest with every reason."""
-    pod = _plain(manifest)
-    if (pod.get("apiVersion"), pod.get("kind")) != ("v1", "Pod"):
-        raise InvalidManifest(f"a v1 Pod is expected, not {pod.get('apiVersion')} {pod.get('kind')}")
+    try:
+        return _static_pod(manifest, origin, rules)
+    except InvalidManifest:
+        raise
+    except Exception as error:
+        # a mistake of ours, met by this manifest: it is told with the file's name, and ends nothing
+        log.debug("%s", origin, exc_info=True)
+        raise InvalidManifest(f"cannot be judged: {type(error).__name__}: {error}") from error
+
+
+def _static_pod(manifest: Json, origin: str, rules: StaticRules) -> Pod:
+    plain = _plain(manifest)
+    if (plain.get("apiVersion"), plain.get("kind")) != ("v1", "Pod"):
+        raise InvalidManifest(f"a v1 Pod is expected, not {plain.get('apiVersion')} {plain.get('kind')}")
     for field in ("metadata", "spec"):
-        if not isinstance(pod.get(field), dict):
+        if field not in plain:
             raise InvalidManifest(f"{field} is missing")
-    _typed(pod)  # from here on every field has the type that the API gives it
+    try:
+        pod = rules.read(plain)
+    except ValueError as error:
+        raise InvalidManifest(str(error)) from error
     metadata, spec = pod["metadata"], pod["spec"]
     if not metadata.get("uid"):
-        metadata["uid"] = content_hash(manifest, rules.node_name, origin)
+        metadata["uid"] = content_hash(plain, rules.node_name, origin)
     metadata["name"] = f"{metadata.get('name') or ''}-{rules.node_name.lower()}"
     metadata["namespace"] = metadata.get("namespace") or "default"
     metadata["annotations"] = {**(metadata.get("annotations") or {}), annotations.HASH: metadata["uid"]}
@@ -83,7 +100,7 @@ def static_pod(manifest: Json, origin: str, rules: StaticRules) -> Pod:
 
 def content_hash(manifest: Json, *parts: str) -> str:
     """Return 32 hex digits that change with the manifest, the node or the origin."""
-    digest = hashlib.blake2b(msgspec.json.encode(_plain(manifest), order="sorted"), digest_size=16)
+    digest = hashlib.blake2b(msgspec.json.encode(manifest, order="sorted"), digest_size=16)
     for part in parts:
         digest.update(b"\0" + part.encode())
     return digest.hexdigest()
@@ -126,7 +143,8 @@ def api_reference(pod: Pod) -> str:
 
 def _checked(pod: Json, rules: StaticRules) -> Pod:
     if reasons := rules.prepare(pod):
-        raise InvalidManifest("; ".join(reasons))
+        more = [f"and {len(reasons) - MAX_REASONS} more"] if len(reasons) > MAX_REASONS else []
+        raise InvalidManifest("; ".join([*reasons[:MAX_REASONS], *more]))
     typed = _typed(pod)
     if reference := api_reference(typed):
         raise InvalidManifest(f"static pods may not reference {reference}")

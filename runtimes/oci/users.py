@@ -15,6 +15,7 @@ from runtimes import errors
 from runtimes.oci import ids
 
 _MAX_FILE_BYTES = 4 * 1024 * 1024
+_IN_ROOT = linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_MAGICLINKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +126,14 @@ def _fields(text: str, least: int) -> list[list[str]]:
 def _read(rootfs: Path, name: str) -> str:
     """A text file of the image; absent, unreadable or odd ones are empty."""
     try:
-        fd = open_in_root(rootfs, name, os.O_RDONLY | os.O_NONBLOCK)
+        root_fd = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fd = linux.open_regular(root_fd, name, resolve=_IN_ROOT)
+        finally:
+            os.close(root_fd)
     except OSError:
         return ""
     with open(fd, "rb") as file:
-        if not os.path.isfile(f"/proc/self/fd/{fd}"):  # noqa: PTH113 - a descriptor, not a path
-            return ""
         return file.read(_MAX_FILE_BYTES).decode(errors="replace")
 
 
@@ -138,8 +141,6 @@ def open_in_root(root: Path, name: str, flags: int) -> int:
     """Open `name` as a process with root directory `root` would."""
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return linux.openat2(
-            root_fd, name.lstrip("/") or ".", flags, resolve=linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_MAGICLINKS
-        )
+        return linux.openat2(root_fd, name.lstrip("/") or ".", flags, resolve=_IN_ROOT)
     finally:
         os.close(root_fd)

@@ -10,7 +10,7 @@ from nodeagent.apiserver.objects.options import FieldValidation, WriteOptions
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Object
 from nodeagent.apiserver.typed.encode import read
-from nodeagent.apiserver.typed.scalars import Mismatch, Refused
+from nodeagent.apiserver.typed.scalars import Mismatch, Refused, json_name
 from nodeagent.apiserver.typed.schema import is_registered, struct_for
 
 # where the types of the core API are registered, as messages name it
@@ -65,6 +65,8 @@ def accept(
 
 
 def _check_kind(body: Object, kind: str, group_version: str) -> None:
+    if wrong := _mistyped_kind(body):
+        raise ApiError.bad_request(wrong)
     stated, version = body.get("kind") or kind, body.get("apiVersion") or group_version
     if stated == kind and version == group_version:
         return
@@ -79,6 +81,8 @@ def _check_kind(body: Object, kind: str, group_version: str) -> None:
 
 def wrong_kind(body: Object, kind: str, group_version: str) -> str:
     """Why what ``body`` says of its kind makes it no ``kind``; empty when it does."""
+    if wrong := _mistyped_kind(body):
+        return wrong
     stated, version = body.get("kind") or kind, body.get("apiVersion") or group_version
     if stated == kind and version == group_version:
         return ""
@@ -86,6 +90,14 @@ def wrong_kind(body: Object, kind: str, group_version: str) -> str:
         return f'no kind "{stated}" is registered for version "{version}" in scheme "{_SCHEME}"'
     package = group_version.partition("/")[0].partition(".")[0] if "/" in group_version else "core"
     return f"converting ({version.rpartition('/')[2]}.{stated}) to ({_INTERNAL.get(package, package)}.{kind}): unknown conversion"
+
+
+def _mistyped_kind(body: Object) -> str:
+    for field in ("apiVersion", "kind"):
+        if not isinstance(body.get(field, ""), str | None):
+            wrong = f"json: cannot unmarshal {json_name(body[field])} into Go struct field .{field} of type string"
+            return f"couldn't get version/kind; json parse error: {wrong}"
+    return ""
 
 
 def _strict_errors(texts: list[str], label: str, ctx: Context, validation: FieldValidation) -> None:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
@@ -13,6 +14,9 @@ from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.selectors import Requirement, Selection, parse_fields
 from nodeagent.apiserver.storage.store import Store
 from nodeagent.apiserver.storage.stored import Key, Object
+
+# more than fit into the headers of an answer
+MAX_WARNINGS: Final = 512
 
 
 class Warnings(list[str]):
@@ -63,7 +67,7 @@ class Context:
         return self.reader.list(resource, namespace, labels=labels, field_selector=field_selector)
 
     def warn(self, text: str) -> None:
-        if text not in self.warnings:
+        if len(self.warnings) < MAX_WARNINGS and text not in self.warnings:
             self.warnings.append(text)
 
     @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from nodeagent.apiserver.apply.managers import invalid_entries
 from nodeagent.apiserver.apply.ownership import Entries, Writer
-from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.errors import ApiError, FieldError
 from nodeagent.apiserver.objects import metadata
 from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
@@ -57,13 +57,12 @@ def create_stored(
     return engine.put(resource, ctx, written, code=201)
 
 
-def _once(errors: list[Any]) -> list[Any]:
+def _once(errors: list[FieldError]) -> list[FieldError]:
     """Without repetitions: a kind may check again what holds for all kinds."""
-    found: list[Any] = []
+    found: dict[str, FieldError] = {}
     for error in errors:
-        if error not in found:
-            found.append(error)
-    return found
+        found.setdefault(str(error), error)
+    return list(found.values())
 
 
 def _free_name(engine: Engine, resource: Resource, meta: Object, ctx: Context) -> None:

@@ -14,6 +14,7 @@ from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Object, Stored
 
 MAX_ANNOTATIONS_BYTES: Final = 256 << 10
+_ENOUGH: Final = 16
 _BASE_LENGTH: Final = 58
 _SUFFIX_LENGTH: Final = 5
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -191,6 +192,8 @@ def _owners(owners: Sequence[Object]) -> list[FieldError]:
                     f"{controller} and {shown}"
                 )
                 errors.append(invalid("metadata.ownerReferences", list(owners), why))
+                if len(errors) > _ENOUGH:  # each shows the whole list
+                    break
             else:
                 controller = shown
     return errors

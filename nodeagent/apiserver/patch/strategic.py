@@ -116,7 +116,11 @@ def _drop_primitives(result: Object, field: str, values: Any) -> None:
 
 
 def _merge_primitives(current: Sequence[Any], added: Sequence[Any], order: Any) -> list[Any]:
-    merged = list(dict.fromkeys([*current, *added]))
+    # what is no primitive is refused with the type of the field, once the patch is carried out
+    found: dict[Any, Any] = {}
+    for item in (*current, *added):
+        found.setdefault(_hashable(item), item)
+    merged = list(found.values())
     return _ordered(merged, list(current), order, lambda item: item) if isinstance(order, list) else merged
 
 

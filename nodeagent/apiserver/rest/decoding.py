@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-import yaml
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import protobuf
@@ -15,9 +14,10 @@ from nodeagent.apiserver.objects.patch import Patch, PatchType
 from nodeagent.apiserver.rest import go_json
 from nodeagent.apiserver.rest.negotiation import JSON, PROTOBUF, YAML
 from nodeagent.apiserver.typed.scalars import Number
+from runtimes import bounded_yaml
 
 MAX_BODY_BYTES: Final = 3 << 20
-MAX_ALIASES: Final = 64
+_YAML_LIMITS: Final = bounded_yaml.Limits(size=MAX_BODY_BYTES)
 _JSON: Final = msgspec.json.Decoder(float_hook=Number)
 # what Go's encoder writes without an exponent
 _PLAIN_FLOAT: Final = 1e21
@@ -120,26 +120,10 @@ def _summary(data: bytes) -> str:
 def decode_yaml(data: bytes) -> Any:
     """One document with the types of JSON."""
     try:
-        # aliases that multiply are an old way to exhaust memory
-        if sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, Loader=yaml.CSafeLoader)) > MAX_ALIASES:
-            raise ApiError.bad_request("the YAML document has too many aliases")
-        value = yaml.load(data, Loader=_JsonLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        value = bounded_yaml.read(data, _YAML_LIMITS).value
+    except bounded_yaml.YamlError as error:
         raise ApiError.bad_request(f"error converting YAML to JSON: {error}") from error
-    return {} if value is None else _as_json(value)
-
-
-def _as_json(value: Any) -> Any:
-    """Keys as text (``on:`` and ``1:`` are keys too), and none of the types that JSON lacks."""
-    if isinstance(value, dict):
-        return {_key(key): _as_json(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_as_json(inner) for inner in value]
-    if isinstance(value, float):
-        return _whole(value)
-    if value is None or isinstance(value, str | int):
-        return value
-    raise ApiError.bad_request(f"error converting YAML to JSON: a {type(value).__name__} has no form in JSON")
+    return {} if value is None else value
 
 
 def _whole(value: float) -> int | float:
@@ -154,24 +138,6 @@ def _values(value: Any) -> Any:
     if isinstance(value, list):
         return [_values(inner) for inner in value]
     return _whole(value) if isinstance(value, float) else value
-
-
-def _key(key: Any) -> str:
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    if isinstance(key, str | int | float):
-        return str(key)
-    raise ApiError.bad_request(f"error converting YAML to JSON: {key!r} is no key")
-
-
-class _JsonLoader(yaml.CSafeLoader):
-    """Safe YAML where a date is the text that was written, as in JSON."""
-
-
-_JsonLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def decode_patch(data: bytes, content_type: str) -> Patch:
@@ -214,23 +180,9 @@ def duplicate_fields(data: bytes, content_type: str) -> tuple[str, ...]:
 
 def _repeated_keys(data: bytes) -> tuple[str, ...]:
     try:
-        root = yaml.compose(data, Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        return bounded_yaml.read(data, _YAML_LIMITS).repeated
+    except bounded_yaml.YamlError:
         return ()  # reported by the decoder proper
-    found: list[str] = []
-    nodes = [root] if root is not None else []
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in node.value:
-                if key.value in seen:
-                    found.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
-                seen.add(key.value)
-                nodes.append(value)
-        elif isinstance(node, yaml.SequenceNode):
-            nodes += node.value
-    return tuple(sorted(found, key=lambda line: int(line[5:].partition(":")[0])))
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -71,6 +71,9 @@ def _struct_reader(name: str) -> _Reader:
                 error.owner = error.owner or short
                 error.steps.append(key)
                 raise
+            except Refused as error:
+                error.steps.append(key)
+                raise
             if item is not None:
                 found[key] = item
             if len(unknown) > seen:

@@ -94,7 +94,11 @@ class Mismatch(Exception):
 
 
 class Refused(Exception):
-    """A text that its type cannot take; the words are the type's own."""
+    """A text that its type cannot take; the words are the type's own. ``steps`` as those of a ``Mismatch``."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.steps: list[str] = []
 
     @property
     def restoring(self) -> str:

@@ -9,13 +9,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 
 from nodeagent.config.values import seconds
+from runtimes import bounded_yaml
 
 KIND = "CredentialProviderConfig"
 CONFIG_VERSIONS = tuple(f"kubelet.config.k8s.io/{version}" for version in ("v1", "v1alpha1", "v1beta1"))
@@ -116,13 +115,13 @@ def _files(path: Path) -> Sequence[Path]:
 
 def _read(file: Path) -> _Document:
     try:
-        plain: Any = yaml.load(file.read_text(), Loader=yaml.CSafeLoader)
+        plain = bounded_yaml.read(file.read_bytes()).value
         document = msgspec.convert(plain, _Document)
     except OSError as error:
         raise ProviderProblem(f"{file}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise ProviderProblem(f"{file}: not YAML: {' '.join(str(error).split())}") from None
-    except (msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
+    except bounded_yaml.YamlError as error:
+        raise ProviderProblem(f"{file}: not YAML: {error}") from None
+    except msgspec.ValidationError as error:
         raise ProviderProblem(f"{file}: {error}") from None
     if document.kind != KIND or document.api_version not in CONFIG_VERSIONS:
         raise ProviderProblem(f"{file}: {document.api_version} {document.kind} is no {CONFIG_VERSIONS[0]} {KIND}")

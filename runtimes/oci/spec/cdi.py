@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from runtimes import errors
+from runtimes import bounded_yaml, errors
 from runtimes.oci.spec.devices import device_node
 
 log = logging.getLogger(__name__)
@@ -65,8 +65,8 @@ def _load(directories: Sequence[Path]) -> list[_File]:
                 if path.suffix == ".json":
                     files.append(msgspec.json.decode(path.read_bytes(), type=_File))
                 elif path.suffix in (".yaml", ".yml"):
-                    files.append(msgspec.yaml.decode(path.read_bytes(), type=_File))
-            except (OSError, msgspec.MsgspecError) as error:
+                    files.append(msgspec.convert(bounded_yaml.read(path.read_bytes()).value, type=_File))
+            except (OSError, msgspec.MsgspecError, bounded_yaml.YamlError) as error:
                 log.warning("CDI file %s is ignored: %s", path, error)
     return files
 

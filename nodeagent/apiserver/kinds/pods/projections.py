@@ -1,21 +1,26 @@
-"""Files of payload volumes that get in each other's way: two of one name, or one where another needs a folder."""
+"""Files of payload volumes that get in each other's way: two of one name, or one where another needs a folder.
 
+Warnings come one by one, as pairs may be far more than anybody reads; to find the next one costs no more than the paths are long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 Json = dict[str, Any]
 
 
-def overlapping_paths(volumes: list[Json]) -> list[str]:
+def overlapping_paths(volumes: list[Json]) -> Iterator[str]:
     """One warning for every pair of paths that collide in a volume."""
-    found: list[str] = []
     for volume in volumes:
         name = volume.get("name") or ""
         for label, items in _mapped(volume):
             files = [(item.get("path") or "", "") for item in items]
-            found += [f'volume "{name}" ({label}): overlapping paths: {pair}' for pair in _collisions(files)]
+            yield from (f'volume "{name}" ({label}): overlapping paths: {pair}' for pair in _collisions(files))
         if volume.get("projected") is not None:
-            found += _projected(name, volume["projected"].get("sources") or [])
-    return found
+            yield from _projected(name, volume["projected"].get("sources") or [])
 
 
 def _mapped(volume: Json) -> list[tuple[str, list[Json]]]:
@@ -27,14 +32,12 @@ def _mapped(volume: Json) -> list[tuple[str, list[Json]]]:
     return [(label, (volume.get(kind) or {}).get("items") or []) for kind, label in kinds]
 
 
-def _projected(name: str, sources: list[Json]) -> list[str]:
-    found: list[str] = []
-    files: list[tuple[str, str]] = []
+def _projected(name: str, sources: list[Json]) -> Iterator[str]:
     for source in sources:
         if not any(value is not None for value in source.values()):
-            found.append(f'volume "{name}" (Projected) has no sources provided')
-        files += _files(source)
-    return found + [f'volume "{name}" (Projected): overlapping paths: {pair}' for pair in _collisions(files)]
+            yield f'volume "{name}" (Projected) has no sources provided'
+    files = [file for source in sources for file in _files(source)]
+    yield from (f'volume "{name}" (Projected): overlapping paths: {pair}' for pair in _collisions(files))
 
 
 def _files(source: Json) -> list[tuple[str, str]]:
@@ -55,21 +58,30 @@ def _files(source: Json) -> list[tuple[str, str]]:
     return []
 
 
-def _collisions(files: list[tuple[str, str]]) -> list[str]:
+@dataclass(slots=True)
+class _Folder:
+    """A part of a path. Numbers of files: those that end here, and those that go on below."""
+
+    ends: list[int] = field(default_factory=list)
+    below: list[int] = field(default_factory=list)
+    inner: dict[str, _Folder] = field(default_factory=dict)
+
+
+def _collisions(files: list[tuple[str, str]]) -> Iterator[str]:
     """Every path against those before it: `"b" (from) with "a" (from)`."""
-    found: list[str] = []
-    known: list[tuple[str, str]] = []
-    for path, source in files:
-        own = (path.rstrip("/"), source)
-        found += [f"{_shown(own)} with {_shown(other)}" for other in known if _overlap(own[0], other[0])]
-        known.append(own)
-    return found
-
-
-def _overlap(one: str, other: str) -> bool:
-    if not one or not other:
-        return False
-    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
+    top = _Folder()
+    for number, (path, source) in enumerate(files):
+        own = path.rstrip("/")
+        if not own:
+            continue
+        folder, others = top, []
+        for part in own.split("/"):
+            others += folder.ends
+            folder.below.append(number)
+            folder = folder.inner.setdefault(part, _Folder())
+        for other in sorted([*others, *folder.ends, *folder.below]):
+            yield f"{_shown((own, source))} with {_shown((files[other][0].rstrip('/'), files[other][1]))}"
+        folder.ends.append(number)
 
 
 def _shown(file: tuple[str, str]) -> str:

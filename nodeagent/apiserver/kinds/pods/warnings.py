@@ -3,6 +3,11 @@
 Updates are silent. A negative terminationGracePeriodSeconds is too: a pod is stored with 1 before anybody looks.
 """
 
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nodeagent.apiserver.kinds import deprecated, names
@@ -12,6 +17,8 @@ from nodeagent.apiserver.kinds.pods.projections import overlapping_paths
 
 Json = dict[str, Any]
 
+# of one sort: what is in a response is a few kilobytes, and pairs of things may be as many as their number squared
+MAX_PAIRS: Final = 1000
 _ORDER: Final = ("initContainers", "containers", "ephemeralContainers")
 _BYTES: Final = ("memory", "ephemeral-storage")
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -35,7 +42,8 @@ def pod_warnings(pod: Json) -> list[str]:
     found = _name(name_of(pod)) + deprecated.node_labels("spec.nodeSelector", spec.get("nodeSelector") or {})
     found += _node_affinity(spec) + _spreading(spec)
     found += [f"metadata.annotations[{key}]: {text}" for key, text in _ANNOTATIONS.items() if key in annotations]
-    found += _volumes(spec.get("volumes") or []) + overlapping_paths(spec.get("volumes") or [])
+    found += _volumes(spec.get("volumes") or [])
+    found += itertools.islice(overlapping_paths(spec.get("volumes") or []), MAX_PAIRS)
     found += _repeated("spec.hostAliases", "ip", spec.get("hostAliases") or [])
     found += _repeated("spec.imagePullSecrets", "name", spec.get("imagePullSecrets") or [])
     for index, reference in enumerate(spec.get("imagePullSecrets") or ()):
@@ -47,7 +55,7 @@ def pod_warnings(pod: Json) -> list[str]:
         found.append(f"metadata.annotations[{_SECCOMP_POD}]: {_SECCOMP_TEXT}")
     for path, container in containers(spec, *_ORDER):
         found += _container(path, container, annotations)
-    return found + _ports(spec) + _pod_affinity(spec)
+    return [*found, *itertools.islice(_ports(spec), MAX_PAIRS), *_pod_affinity(spec)]
 
 
 def _name(name: str) -> list[str]:
@@ -139,31 +147,52 @@ def _container(path: str, container: Json, annotations: Json) -> list[str]:
     return found
 
 
-def _ports(spec: Json) -> list[str]:
+@dataclass(slots=True)
+class _Ports:
+    """Container ports of one number and protocol so far, by what may clash with the next one; by their places in the pod."""
+
+    every: list[int] = field(default_factory=list)
+    container_only: list[int] = field(default_factory=list)
+    of_host: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    somewhere: dict[int, list[int]] = field(default_factory=dict)  # host ports on one address
+
+    def clashing(self, address: str, host_port: int) -> list[int]:
+        if not host_port:
+            return self.every
+        others = self.somewhere.get(host_port, []) if not address else self.of_host.get(("", host_port), [])
+        return sorted([*self.container_only, *self.of_host.get((address, host_port), []), *others])
+
+    def add(self, place: int, address: str, host_port: int) -> None:
+        self.every.append(place)
+        if not host_port:
+            self.container_only.append(place)
+            return
+        self.of_host.setdefault((address, host_port), []).append(place)
+        if address:
+            self.somewhere.setdefault(host_port, []).append(place)
+
+
+def _ports(spec: Json) -> Iterator[str]:
     """Ports that are said twice, in one container or in several."""
-    found: list[str] = []
-    known: dict[tuple[Any, Any], list[tuple[str, Json]]] = {}
+    listed: list[tuple[str, str, int]] = []
+    known: dict[tuple[Any, Any], _Ports] = {}
     for path, container in containers(spec, *_ORDER):
         for index, port in enumerate(container.get("ports") or ()):
-            where = f"{path}.ports[{index}]"
-            if port.get("hostIP") and not port.get("hostPort"):
-                found.append(f"{where}: hostIP set without hostPort: {_shown(port)}")
-            others = known.setdefault((port.get("containerPort"), port.get("protocol")), [])
-            found += [text for there, other in others if (text := _clash(where, port, there, other))]
-            others.append((where, port))
-    return found
+            where, address, host_port = f"{path}.ports[{index}]", port.get("hostIP") or "", port.get("hostPort") or 0
+            if address and not host_port:
+                yield f"{where}: hostIP set without hostPort: {_shown(port)}"
+            others = known.setdefault((port.get("containerPort"), port.get("protocol")), _Ports())
+            for place in others.clashing(address, host_port):
+                there, its_address, its_port = listed[place]
+                yield f"{where}: {_clash((address, host_port), (its_address, its_port))} port definition with {there}"
+            others.add(len(listed), address, host_port)
+            listed.append((where, address, host_port))
 
 
-def _clash(where: str, port: Json, there: str, other: Json) -> str:
-    address, host_port = port.get("hostIP") or "", port.get("hostPort") or 0
-    its_address, its_port = other.get("hostIP") or "", other.get("hostPort") or 0
-    if (address, host_port) == (its_address, its_port):
-        return f"{where}: duplicate port definition with {there}"
-    if not host_port or not its_port:
-        return f"{where}: overlapping port definition with {there}"
-    if host_port == its_port and bool(address) != bool(its_address):
-        return f"{where}: dangerously ambiguous port definition with {there}"
-    return ""
+def _clash(one: tuple[str, int], other: tuple[str, int]) -> str:
+    if one == other:
+        return "duplicate"
+    return "dangerously ambiguous" if one[1] and other[1] else "overlapping"
 
 
 def _shown(port: Json) -> str:

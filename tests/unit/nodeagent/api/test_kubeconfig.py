@@ -129,7 +129,7 @@ def test_mistakes_are_named(
         ("kind: Pod", "kind is 'Pod', not 'Config'"),
         ("{}", "current-context is not set"),
         ("current-context: x", "context 'x' does not exist"),
-        ("{current-context: x, contexts: [{name: x, context: {cluster: y}}]}", "cluster 'y' does not exist"),
+        ("{current-context: x, contexts: [{name: x, context: {cluster: z}}]}", "cluster 'z' does not exist"),
     ],
 )
 def test_broken_files(tmp_path: Path, text: str, message: str) -> None:

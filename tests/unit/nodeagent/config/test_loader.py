@@ -249,7 +249,9 @@ cni: {confDir: /etc/cni/net.d, binDirs: [/opt/cni/bin, /usr/lib/cni]}
             id="the wrong value of a mapping",
         ),
         pytest.param(KUBELET + "clusterDNS: &x [*x]\n", ["1: nested too deeply"], id="within itself"),
-        pytest.param(KUBELET + "clusterDNS: " + "[" * 5000 + "]" * 5000, ["1: nested too deeply"], id="very deep"),
+        pytest.param(
+            KUBELET + "clusterDNS: " + "[" * 5000 + "]" * 5000, ["3: exceeded max depth of 256"], id="very deep"
+        ),
         pytest.param(
             KUBELET + "port: \x01\n",
             ["1: not YAML: unacceptable character #x0001: control characters are not allowed"],

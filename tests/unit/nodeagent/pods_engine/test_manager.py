@@ -35,12 +35,15 @@ class Supervisor:
 @dataclass
 class World:
     told: list[str] = field(default_factory=list)
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, Answer | Exception] = field(default_factory=dict)
 
     def admit(self, pod: Pod, others: Sequence[Pod]) -> Answer:
         assert pod.metadata is not None
         self.told.append(f"{pod.metadata.name} beside {[other.metadata.name for other in others if other.metadata]}")
-        return self.answers.get(pod.metadata.name or "")
+        answer = self.answers.get(pod.metadata.name or "")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.told.append(f"{type} {reason}: {message}")
@@ -52,6 +55,8 @@ class World:
     def register(self, pod: Pod) -> None: ...
 
     def seen(self, pod: Pod) -> Pod:
+        if pod.metadata is not None and pod.metadata.name == "unseen":
+            raise TypeError("'<' not supported")
         return pod
 
     def reckoned(self, allocated: Pod) -> Pod:
@@ -145,3 +150,24 @@ async def test_the_end_of_a_pod_is_waited_for(pods: PodManager, world: World, mo
     assert world.told[-1] == (
         "Warning ExceededGracePeriod: Container runtime did not kill the pod within specified grace period."
     )
+
+
+async def test_what_cannot_be_judged_troubles_no_other(
+    pods: PodManager, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pod over which a rule stumbles is rejected, one that cannot be taken over is told of; those behind them are begun;
+    nothing of any of them is an orphan's."""
+    world.answers["odd"] = ValueError("no number")
+    pods.apply([change("unseen"), change("odd"), change("good")])
+    assert pods.known_uids() == {"unseen", "odd", "good"}
+    assert world.told == [
+        "odd beside []",
+        "Warning UnexpectedAdmissionError: no number",
+        "good beside []",
+    ]
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "pod unseen_default(unseen): its ADD was not taken over",
+        "admission of pod odd_default(odd) failed",
+    ]
+    pods.apply([change("unseen", ChangeType.REMOVE)])
+    assert pods.known_uids() == {"odd", "good"}

@@ -1,7 +1,10 @@
 """Static pods: manifests, the file source, the http source, mirror pods."""
 
 import asyncio
+import gzip
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +39,16 @@ def prepare(pod: dict[str, Any]) -> list[str]:
     return ["spec.containers: Required value"] if not pod["spec"].get("containers") else []
 
 
-RULES = StaticRules(node_name="Node-1", prepare=prepare, tolerate=True)
+def read(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Stands for the API's types."""
+    try:
+        msgspec.convert(manifest, Pod)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
+    return manifest
+
+
+RULES = StaticRules(node_name="Node-1", read=read, prepare=prepare, tolerate=True)
 
 
 def static(text: str = GOOD, origin: str = "/m/web.yaml", rules: StaticRules = RULES) -> Pod:
@@ -74,7 +86,7 @@ def test_the_uid_follows_the_content() -> None:
             static(),
             static(GOOD.replace("image: i", "image: j")),
             static(origin="/m/other.yaml"),
-            static(rules=StaticRules(node_name="n2", prepare=prepare, tolerate=True)),
+            static(rules=StaticRules(node_name="n2", read=read, prepare=prepare, tolerate=True)),
         )
     }
     assert len(uids) == 4
@@ -234,7 +246,7 @@ async def test_http_source() -> None:
     server = TestServer(app)
     await server.start_server()
     taken = Taken("http")
-    rules = StaticRules(node_name="n", prepare=prepare, tolerate=False)
+    rules = StaticRules(node_name="n", read=read, prepare=prepare, tolerate=False)
     source = HttpSource(str(server.make_url("/pods")), taken.merger, rules, headers={"X-Key": ["1", "2"]})
     async with aiohttp.ClientSession() as session:
         for _ in range(7):
@@ -330,3 +342,208 @@ async def test_a_foreign_pod_in_the_way() -> None:
     assert not await MirrorPods(Api(there=Pod(metadata=ObjectMeta(name="x"))), "Node-1", lambda: NODE).create(pod)
     mine = Pod(metadata=ObjectMeta(annotations={"kubernetes.io/config.mirror": (pod.metadata or ObjectMeta()).uid}))
     assert await MirrorPods(Api(there=mine), "Node-1", lambda: NODE).create(pod)
+
+
+BOMB = "\n".join(
+    [
+        GOOD,
+        "a0: &a0 [x, x]",
+        *(f"a{number}: &a{number} [*a{number - 1}, *a{number - 1}]" for number in range(1, 40)),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (BOMB.encode(), "not valid YAML or JSON: yaml: line 22: document contains excessive aliasing"),
+        (b"a: " + b"[" * 100_000, "not valid YAML or JSON: yaml: line 1: exceeded max depth of 256"),
+        (b"a: &a {<<: *a}", "not valid YAML or JSON: yaml: line 1: anchor 'a' value contains itself"),
+        (b"a: [" + b"1," * 300_000 + b"]", "not valid YAML or JSON: yaml: line 1: there are more than 250000 values"),
+        (b"#" * (10 * 1024 * 1024 + 1), "the manifest is larger than 10485760 bytes"),
+        (b"a: \xff", "not valid YAML or JSON: yaml: invalid Unicode: invalid start byte at byte 3"),
+        (b"a: \0", "control characters are not allowed"),
+        (b"--- !!python/object/apply:os.system [true]", "has no form in JSON"),
+    ],
+    ids=["aliases", "depth", "itself", "values", "size", "unicode", "nul", "tag"],
+)
+def test_no_manifest_costs_more_than_it_weighs(data: bytes, message: str) -> None:
+    """What multiplies, nests or is too long is refused before it is carried out."""
+    with pytest.raises(InvalidManifest) as caught:
+        manifest.decode(data)
+    assert message in str(caught.value)
+
+
+async def test_what_is_no_file_is_not_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A pipe, a device, a socket, and links to them, are told of; a folder is not entered; links to files are files, one
+    that leads nowhere is none; a rescan tells nothing again, and reads nothing again that has not changed."""
+    (tmp_path / "m").mkdir()
+    os.mkfifo(tmp_path / "m" / "pipe.yaml")
+    (tmp_path / "m" / "device.yaml").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "m" / "socket.yaml"))
+    (tmp_path / "m" / "loop.yaml").symlink_to("loop.yaml")
+    (tmp_path / "m" / "nowhere.yaml").symlink_to("nothing")
+    (tmp_path / "m" / "folder.yaml").mkdir()
+    (tmp_path / "m" / "folder.yaml" / "inner.yaml").write_text(GOOD)
+    (tmp_path / "m" / "large.yaml").write_bytes(b"#" * (manifest.MAX_BYTES + 1))
+    (tmp_path / "real.yaml").write_text(GOOD)
+    (tmp_path / "m" / "web.yaml").symlink_to(tmp_path / "real.yaml")
+    judged = 0
+
+    def counted(pod: dict[str, Any]) -> list[str]:
+        nonlocal judged
+        judged += 1
+        return prepare(pod)
+
+    taken = Taken("file")
+    rules = StaticRules(node_name="Node-1", read=read, prepare=counted, tolerate=True)
+    source = FileSource(tmp_path / "m", taken.merger, rules)
+    with caplog.at_level(logging.ERROR):
+        await source.scan()
+        await source.scan()
+    assert taken.queue.get_nowait() == [("ADD", "web-node-1")]
+    assert judged == 1
+    folder = tmp_path / "m"
+    assert [record.message for record in caplog.records] == [
+        f"static pod file {folder}/device.yaml ignored: cannot be read: not a regular file",
+        f"static pod file {folder}/large.yaml ignored: the manifest is larger than 10485760 bytes",
+        f"static pod file {folder}/loop.yaml ignored: cannot be read: Too many levels of symbolic links",
+        f"static pod file {folder}/pipe.yaml ignored: cannot be read: not a regular file",
+        f"static pod file {folder}/socket.yaml ignored: cannot be read: not a regular file",
+    ]
+
+
+async def test_a_single_pipe_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also where the configured path itself is none: nobody waits for a writer."""
+    os.mkfifo(tmp_path / "pipe.yaml")
+    taken = Taken("file")
+    with caplog.at_level(logging.ERROR):
+        await FileSource(tmp_path / "pipe.yaml", taken.merger, RULES).scan()
+    assert taken.queue.get_nowait() == []
+    assert [record.message for record in caplog.records] == [
+        f"static pod file {tmp_path / 'pipe.yaml'} ignored: cannot be read: not a regular file"
+    ]
+
+
+async def test_a_mistake_of_the_rules_is_the_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An exception that a rule lets through refuses the manifest that met it; the others are pods."""
+
+    def stumbling(pod: dict[str, Any]) -> list[str]:
+        return [] if pod["metadata"]["name"].startswith("good") else sorted(pod["spec"], key=lambda name: {})
+
+    (tmp_path / "bad.yaml").write_text(GOOD)
+    (tmp_path / "good.yaml").write_text(GOOD.replace("web", "good"))
+    taken = Taken("file")
+    rules = StaticRules(node_name="Node-1", read=read, prepare=stumbling, tolerate=True)
+    with caplog.at_level(logging.ERROR):
+        await FileSource(tmp_path, taken.merger, rules).scan()
+    assert taken.queue.get_nowait() == [("ADD", "good-node-1")]
+    assert [record.message for record in caplog.records] == [
+        f"static pod file {tmp_path / 'bad.yaml'} ignored: "
+        "cannot be judged: TypeError: '<' not supported between instances of 'dict' and 'dict'"
+    ]
+
+
+POD_JSON = '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"c"}]}}'
+
+
+class Web:
+    """A server of manifests that does as it likes, and one beside it to send the agent to."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str | None]] = []
+        self.servers: list[TestServer] = []
+
+    async def start(self) -> str:
+        app = web.Application()
+        app.router.add_get("/{what}", self._answer)
+        server = TestServer(app)
+        await server.start_server()
+        self.servers.append(server)
+        return str(server.make_url("/"))
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        what = request.match_info["what"]
+        self.asked.append((what, request.headers.get("X-Key")))
+        match what:
+            case "pod":
+                return web.Response(text=POD_JSON)
+            case "away":
+                return web.Response(status=302, headers={"Location": f"{self.servers[1].make_url('/pod')}"})
+            case "near":
+                return web.Response(status=307, headers={"Location": "/pod"})
+            case "round":
+                return web.Response(status=301, headers={"Location": "/round"})
+            case "file":
+                return web.Response(status=302, headers={"Location": "file:///etc/passwd"})
+            case "packed":
+                packed = gzip.compress(b" " * 50_000_000)
+                return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
+            case "items":
+                return web.Response(text='{"apiVersion":"v1","kind":"PodList","items":[7]}')
+            case "map":
+                return web.Response(text='{"apiVersion":"v1","kind":"PodList","items":{"a":{}}}')
+        endless = web.StreamResponse()
+        await endless.prepare(request)
+        try:
+            while what == "endless":
+                await endless.write(b"#" * 65536)
+            await asyncio.sleep(60)
+        except ConnectionError:
+            pass
+        return endless
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("pod", ""),
+        ("near", ""),
+        ("away", ""),
+        ("round", "the server redirected more than 10 times"),
+        ("file", "the server redirected to file, which is not followed"),
+        ("packed", "the server answered with content encoding gzip, for which it was not asked"),
+        ("items", "items is no list of pods"),
+        ("map", "items is no list of pods"),
+        ("endless", "the manifest is larger than 10485760 bytes"),
+        ("slow", "no whole answer within 0.5 s"),
+    ],
+)
+async def test_a_server_of_manifests_does_no_harm(what: str, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Redirects are followed, but not for ever and not to files, and what is configured as headers stays with the server it is
+    for; a body that is packed, endless or slow is an error, and changes nothing."""
+    there = Web()
+    url = await there.start() + what
+    await there.start()
+    taken = Taken("http")
+    rules = StaticRules(node_name="n", read=read, prepare=prepare, tolerate=False)
+    timeout_seconds = 0.5 if what == "slow" else 60
+    source = HttpSource(url, taken.merger, rules, headers={"X-Key": ["1"]}, timeout_seconds=timeout_seconds)
+    with caplog.at_level(logging.ERROR):
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
+            await source.poll(session)
+            if said:
+                await source.poll(session)
+    for server in there.servers:
+        await server.close()
+    told = [f"static pods from {url}: {said}; keeping those known"] if said else []
+    assert [record.message for record in caplog.records] == told
+    assert taken.queue.empty() is bool(said)
+    if what == "away":
+        assert there.asked == [("away", "1"), ("pod", None)]
+    elif what == "near":
+        assert there.asked == [("near", "1"), ("pod", "1")]
+    elif what == "round":
+        assert len(there.asked) == 22
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://[::1", "", "ftp://x/y", "http://127.0.0.1:1/x"])
+async def test_a_url_that_leads_nowhere(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told of, with the URL; the agent goes on."""
+    rules = StaticRules(node_name="n", read=read, prepare=prepare, tolerate=False)
+    with caplog.at_level(logging.ERROR):
+        async with aiohttp.ClientSession() as session:
+            await HttpSource(url, Taken("http").merger, rules).poll(session)
+    (record,) = caplog.records
+    assert record.message.startswith(f"static pods from {url}: ")
