@@ -172,9 +172,21 @@ def seccomp_profile(profile: SeccompProfile | None, settings: SecuritySettings) 
             return kinds(profile_type=kinds.RuntimeDefault)
         case "Localhost":
             assert profile is not None
-            path = settings.seccomp_dir / (profile.localhostProfile or "")
+            path = _profile_file(settings.seccomp_dir, profile.localhostProfile or "")
             return kinds(profile_type=kinds.Localhost, localhost_ref=str(path))
     return kinds(profile_type=kinds.Unconfined)
+
+
+def _profile_file(folder: Path, name: str) -> Path:
+    """The file of a Localhost profile. Raises ConfigError where none is named or it is not below the node's folder.
+
+    An API server refuses such pods; here a profile that cannot be told never becomes no profile (CVE-2023-2431).
+    """
+    if not name:
+        raise ConfigError("localhostProfile must be set if seccompProfile type is Localhost.")
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ConfigError(f"seccompProfile: localhostProfile {name!r} is not below the folder of the node's profiles")
+    return folder / name
 
 
 @functools.cache

@@ -94,8 +94,8 @@ class _Walk:
                         stack[-1][1].extend(names_in(child))
                     else:
                         self._change_file(name, directory, mode)
-                except FileNotFoundError:
-                    continue
+                except (FileNotFoundError, NotADirectoryError):
+                    continue  # a container has removed it by now, or put something else there
         finally:
             for directory, _ in stack:
                 if directory != root:

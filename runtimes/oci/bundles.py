@@ -23,6 +23,7 @@ from runtimes.oci.processes import is_alive
 from runtimes.oci.spec.annotations import allowed
 from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, build
 from runtimes.oci.spec.mounts import OWN_DESTINATIONS, SandboxFiles, mount_source
+from runtimes.oci.spec.places import verify_root, verify_volumes
 from runtimes.oci.store import write_private
 from runtimes.oci.users import User, open_in_root, resolve_user, verify_group_names
 
@@ -76,7 +77,10 @@ async def write_bundle(
     declared = await _make_declared(core, sandbox, container, config, image)
 
     def write() -> None:
+        verify_root(rootfs)
         sources = {index: _inside(config.mounts[index], root) for index, root in images.items()}
+        hosts = ((mount.container_path, Path(mount.host_path)) for mount in config.mounts)
+        verify_volumes(rootfs, ((path, sources.get(index, source)) for index, (path, source) in enumerate(hosts)))
         user = resolve_user(config.linux.security_context, image.config.user, rootfs)
         if core.dialect.groups_by_name:
             verify_group_names(user, rootfs)

@@ -17,6 +17,7 @@ from typing import Any
 from typing_extensions import override
 
 from cni import config as cni_config
+from cni import linux
 from cni.cache import ResultCache
 from cni.config import NetworkConfig
 from cni.errors import CNIError, NoNetwork, PluginNotFound
@@ -28,6 +29,8 @@ from runtimes.oci.core import NetworkProvider
 log = logging.getLogger(__name__)
 
 _INTERFACE = "eth0"
+_SHARED_SEGMENT = "bridge"
+_ACCEPT_ROUTERS = "net.ipv6.conf.default.accept_ra"
 _BANDWIDTH_BURST_BITS = 4294967295
 _BANDWIDTH_RANGE = (Decimal(10**3), Decimal(10**15))
 _BANDWIDTH = {"ingress": "kubernetes.io/ingress-bandwidth", "egress": "kubernetes.io/egress-bandwidth"}
@@ -64,8 +67,10 @@ class CNINetwork(NetworkProvider):
             capabilities=capabilities(config),
         )
         try:
-            network = self._network(await asyncio.to_thread(self._current))
-            result = await network.add(attachment)
+            config_now = await asyncio.to_thread(self._current)
+            if config_now.plugins[0].type == _SHARED_SEGMENT and _ACCEPT_ROUTERS not in config.linux.sysctls:
+                await asyncio.to_thread(linux.in_namespace, netns_path, refuse_router_advertisements)
+            result = await self._network(config_now).add(attachment)
         except NoNetwork as error:
             raise errors.Unavailable(f'failed to setup network for sandbox "{sandbox_id}": {error}') from error
         except (CNIError, OSError) as error:
@@ -142,6 +147,16 @@ class CNINetwork(NetworkProvider):
             return False, [self._current()]
         except NoNetwork:
             return False, []
+
+
+def refuse_router_advertisements() -> None:
+    """Let this network namespace's interfaces to come believe no router that announces itself. Blocks.
+
+    All on a bridge of the `bridge` plugin are pods, and its routes are in the plugin's configuration: a pod that plays the router
+    (CVE-2020-10749) would get the others' IPv6 traffic. A pod's own sysctl or a later plugin, as `tuning`, may say otherwise.
+    """
+    with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+        Path("/proc/sys", *_ACCEPT_ROUTERS.split(".")).write_text("0")
 
 
 def cni_args(sandbox_id: str, config: cri.PodSandboxConfig) -> dict[str, str]:

@@ -118,9 +118,27 @@ def _mirror_pod(node: str, ctx: Context, pod: Object) -> None:
     if spec.get("nodeName") != node:
         raise _refused(ctx, f'node "{node}" can only create pods with spec.nodeName set to itself')
     _mirror_owner(node, ctx, meta.get("ownerReferences") or [])
-    named = sorted({resource for resource, _, _ in references(pod)})
+    named = sorted({resource for resource, _, _ in references(pod)} | _indirect(spec))
     if named:
         raise _refused(ctx, f'node "{node}" can not create pods that reference {", ".join(named)}')
+
+
+def _indirect(spec: Object) -> set[str]:
+    """What a pod refers to without being a reader of it: a mirror that claims devices would pass for one that was scheduled
+    (CVE-2025-4563).
+    """
+    found = {"resourceclaims"} if spec.get("resourceClaims") else set()
+    for volume in spec.get("volumes") or ():
+        if volume.get("csi"):
+            found.add("csidrivers")
+        for source in (volume.get("projected") or {}).get("sources") or ():
+            kinds = {
+                "serviceAccountToken": "serviceaccounts",
+                "clusterTrustBundle": "clustertrustbundles",
+                "podCertificate": "podcertificates",
+            }
+            found |= {resource for field, resource in kinds.items() if source.get(field)}
+    return found
 
 
 def _mirror_owner(node: str, ctx: Context, owners: list[Any]) -> None:

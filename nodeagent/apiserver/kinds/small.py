@@ -10,13 +10,13 @@ from nodeagent.apiserver.contract import AdmissionContext, Object
 from nodeagent.apiserver.errors import FieldError, invalid, required
 from nodeagent.apiserver.kinds import deprecated, names
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, namespace_of
+from nodeagent.apiserver.kinds.pods.mountable import ENFORCED
 from nodeagent.apiserver.kinds.pods.validation.resources import overhead
 from nodeagent.apiserver.kinds.pods.validation.rules import problems
 from nodeagent.apiserver.kinds.pods.validation.scheduling import label_map, toleration_errors
 from nodeagent.apiserver.kinds.quantities import canonical_map
 
 _MINIMUM_CERTIFICATE_SECONDS: Final = 600
-_MOUNTABLE: Final = "kubernetes.io/enforce-mountable-secrets"
 
 
 class EventKind(Kind):
@@ -76,12 +76,12 @@ class ServiceAccountKind(Kind):
     @override
     def warnings(self, new: Object, old: Object | None, subresource: str | None) -> list[str]:
         def limits(account: Object) -> bool:
-            return _MOUNTABLE in (account["metadata"].get("annotations") or {})
+            return ENFORCED in (account["metadata"].get("annotations") or {})
 
         if not limits(new) or (old is not None and limits(old)):
             return []
         why = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"
-        return [f"metadata.annotations[{_MOUNTABLE}]: {why}"]
+        return [f"metadata.annotations[{ENFORCED}]: {why}"]
 
 
 class CertificateSigningRequestKind(Kind):

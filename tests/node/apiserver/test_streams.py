@@ -99,6 +99,11 @@ class NodeEndpoint:
         self._note(request)
         return web.json_response({"path": request.path, "query": dict(request.query)})
 
+    async def elsewhere(self, request: web.Request) -> web.Response:
+        """A node that was taken over sends the server, with its certificate, to another place."""
+        self._note(request)
+        return web.Response(status=307, headers={"Location": f"https://127.0.0.1:{self.port}/stats/elsewhere"})
+
     def _note(self, request: web.Request) -> None:
         tls = request.transport.get_extra_info("ssl_object") if request.transport else None
         subject = dict(pair for relative in tls.getpeercert()["subject"] for pair in relative) if tls else {}
@@ -125,6 +130,8 @@ async def node(server: Any, tmp_path: Path) -> AsyncIterator[NodeEndpoint]:
     app.router.add_get("/containerLogs/{tail:.*}", endpoint.log)
     app.router.add_route("*", "/exec/{tail:.*}", endpoint.exec)
     app.router.add_get("/stats/{tail:.*}", endpoint.stats)
+    app.router.add_route("*", "/attach/{tail:.*}", endpoint.elsewhere)
+    app.router.add_get("/metrics", endpoint.elsewhere)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     own = Pki(tmp_path / "nodepki", "n1", ())
     tls.load_cert_chain(own.server.certificate, own.server.key)
@@ -307,6 +314,22 @@ async def test_node_proxy(server: Any, node: NodeEndpoint) -> None:
         server.request, "GET", "/api/v1/nodes/n1/proxy/stats/summary?only_cpu_and_memory=true"
     )
     assert (status, body) == (200, {"path": "/stats/summary", "query": {"only_cpu_and_memory": "true"}})
+
+
+async def test_a_node_that_sends_the_server_elsewhere(server: Any, node: NodeEndpoint) -> None:
+    """No redirect of a node is followed, by a plain request or an upgrade, so that none gets others' commands run
+    (CVE-2020-8559)."""
+    url = urlsplit(server.url)
+    for path in ("/api/v1/nodes/n1/proxy/metrics", "/api/v1/namespaces/default/pods/web/attach?container=a&stdout=1"):
+        reader, writer = await asyncio.open_connection(url.hostname, url.port, ssl=server.tls())
+        upgrade = "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n" if "attach" in path else "Connection: close\r\n"
+        method = "POST" if "attach" in path else "GET"
+        writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{upgrade}Content-Length: 0\r\n\r\n".encode())
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            head = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        assert b" 200 " not in head.splitlines()[0]
+    assert [line.split()[1].partition("?")[0] for line in node.heard] == ["/metrics", "/attach/default/web/a"]
 
 
 async def test_unreachable_node(server: Any, node: NodeEndpoint) -> None:

@@ -12,6 +12,7 @@ from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of
 from nodeagent.apiserver.kinds.pods.apparmor import apparmor_annotations
 from nodeagent.apiserver.kinds.pods.containers import containers, is_mirror
+from nodeagent.apiserver.kinds.pods.mountable import limit_secrets
 from nodeagent.apiserver.kinds.pods.tolerations import merge_tolerations
 from nodeagent.apiserver.kinds.priorityclass import SYSTEM_CLASSES
 from nodeagent.apiserver.kinds.quantities import canonical_map
@@ -58,6 +59,7 @@ def service_account(pod: Json, ctx: AdmissionContext) -> None:
     if account is None:
         why = f'error looking up service account {ctx.namespace}/{name}: serviceaccount "{name}" not found'
         raise ApiError.forbidden("pods", name_of(pod), why)
+    limit_secrets(pod, account)
     wanted = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
     if wanted:
         mount_token(spec)

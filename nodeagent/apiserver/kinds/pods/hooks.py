@@ -8,6 +8,7 @@ from nodeagent.apiserver.kinds.base import Kind
 from nodeagent.apiserver.kinds.pods import admission, subresources
 from nodeagent.apiserver.kinds.pods.defaults import default_pod
 from nodeagent.apiserver.kinds.pods.gates import gated_condition
+from nodeagent.apiserver.kinds.pods.mountable import limit_ephemeral
 from nodeagent.apiserver.kinds.pods.qos import qos_class
 from nodeagent.apiserver.kinds.pods.resize import REORDERED, check_node, reordered, validate_resize
 from nodeagent.apiserver.kinds.pods.update import validate_update
@@ -42,6 +43,8 @@ class PodKind(Kind):
         if subresource is not None:
             subresources.keep_only(new, old, subresource)
         self.default(new)
+        if subresource == "ephemeralcontainers":
+            limit_ephemeral(new, ctx)
         if subresource is None:
             admission.readmit(new, old)
         if subresource == "resize":

@@ -174,6 +174,28 @@ def test_seccomp(pod_of: Any, own: str | None, of_pod: str | None, default: bool
 
 
 @pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (None, "localhostProfile must be set if seccompProfile type is Localhost."),
+        ("", "localhostProfile must be set if seccompProfile type is Localhost."),
+        ("../x", "seccompProfile: localhostProfile '../x' is not below the folder of the node's profiles"),
+        ("a/../../x", "seccompProfile: localhostProfile 'a/../../x' is not below the folder of the node's profiles"),
+        ("/etc/x", "seccompProfile: localhostProfile '/etc/x' is not below the folder of the node's profiles"),
+    ],
+)
+@pytest.mark.parametrize("whose", ["own", "of_pod"])
+def test_a_profile_that_cannot_be_told_is_no_missing_one(
+    pod_of: Any, name: str | None, message: str, whose: str
+) -> None:
+    """A Localhost profile without a name, or with one that leads elsewhere, never runs unconfined (CVE-2023-2431)."""
+    profile = {"type": "Localhost"} if name is None else {"type": "Localhost", "localhostProfile": name}
+    contexts = {"own": {}, "of_pod": {}, whose: {"seccompProfile": profile}}
+    with pytest.raises(ConfigError) as caught:
+        security(pod_of, contexts["own"], contexts["of_pod"])
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
     ("own", "annotation", "of_pod", "text", "profile"),
     [
         (None, None, None, "", None),

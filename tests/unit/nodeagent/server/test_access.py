@@ -54,7 +54,10 @@ async def anonymous(endpoint, path, **headers):
         return answer.status, await answer.text()
 
 
-@pytest.mark.parametrize("path", ["/pods", "/healthz", "/nothing", "/exec/default/web/main?output=1", "/metrics"])
+PATHS = ["/pods", "/healthz", "/nothing", "/exec/default/web/main?output=1", "/metrics", "/debug/pprof/heap"]
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/debug/flags/v", "/checkpoint/default/web/main", "/configz", "/logs/"])
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer bad"}, {"Authorization": "Basic Z29vZDpnb29k"}])
 async def test_nobody_without_a_name(guarded, path, headers):
     """Without a certificate or a good token the answer is 401, whatever is asked."""

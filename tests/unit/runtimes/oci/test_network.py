@@ -192,3 +192,16 @@ def test_settings_have_the_usual_places() -> None:
         "bin_dirs": (Path("/opt/cni/bin"), Path("/usr/lib/cni")),
         "cache_dir": Path("/var/lib/cni"),
     }
+
+
+@pytest.mark.parametrize(("first", "entered"), [("bridge", ["/n"]), ("macvlan", []), ("ptp", [])])
+async def test_routers_that_announce_themselves(
+    site: Site, monkeypatch: pytest.MonkeyPatch, first: str, entered: list[str]
+) -> None:
+    """Pods on a bridge, where all others are pods, believe none (CVE-2020-10749); other networks may have one."""
+    seen: list[str] = []
+    monkeypatch.setattr("cni.linux.in_namespace", lambda path, function: seen.append(str(path)))
+    site.plugin(first)
+    site.configure("net", first)
+    await site.provider.setup("s1", Path("/n"), pod())
+    assert seen == entered

@@ -212,3 +212,13 @@ def test_open_in_root_follows_links_inside(tmp_path):
     (tmp_path / "link").symlink_to("/real")
     with open(open_in_root(tmp_path, "/link", os.O_RDONLY)) as file:
         assert file.read() == "here"
+
+
+def test_a_huge_file_is_not_read_to_its_end(tmp_path):
+    """An image's passwd of many gigabytes, sparse as it may be, costs what the bound allows (CVE-2025-4437)."""
+    (tmp_path / "etc").mkdir()
+    with (tmp_path / "etc/passwd").open("wb") as file:
+        file.write(b"app:x:1000:1001::/home:/bin/sh\n")
+        file.truncate(1 << 40)
+    user = resolve_user(cri.LinuxContainerSecurityContext(), "app", tmp_path)
+    assert (user.uid, user.gid, user.home) == (1000, 1001, "/home")

@@ -130,3 +130,26 @@ async def test_mirror_pods(restricted: Cluster) -> None:
     secret = mirror(uid, metadata={"name": "e"}, volumes=[{"name": "v", "configMap": {"name": "x"}}])
     with pytest.raises(ApiError):
         await restricted.create("pods", secret)
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ({"resourceClaims": [{"name": "gpu", "resourceClaimName": "theirs"}]}, "resourceclaims"),
+        ({"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "theirs"}]}, "resourceclaims"),
+        ({"volumes": [{"name": "v", "csi": {"driver": "d"}}]}, "csidrivers"),
+        (
+            {"volumes": [{"name": "v", "projected": {"sources": [{"clusterTrustBundle": {"path": "t"}}]}}]},
+            "clustertrustbundles",
+        ),
+        (
+            {"containers": [{"name": "c", "image": "i:1", "envFrom": [{"secretRef": {"name": "s"}}]}]},
+            "secrets",
+        ),
+    ],
+)
+async def test_a_mirror_pod_claims_nothing(restricted: Cluster, spec: dict[str, Any], named: str) -> None:
+    """No device, driver, token or secret comes to a node by a pod that it made itself (CVE-2025-4563)."""
+    uid = restricted.get("nodes", "n1")["metadata"]["uid"]
+    text = await refused(restricted.create("pods", mirror(uid, metadata={"name": "claims"}, **spec)))
+    assert f'node "n1" can not create pods that reference {named}' in text

@@ -168,6 +168,14 @@ def test_broken_oci(oci: Path, layout: Layout, tmp_path: Path, which: str, damag
     )
 
 
+def test_documents_have_a_bound(oci: Path, layout: Layout, tmp_path: Path) -> None:
+    """An index of many megabytes is not read to its end (CVE-2023-25153)."""
+    files = members(oci)
+    files["index.json"] += b" " * (8 << 20)
+    with pytest.raises(InvalidArgument, match=r"index\.json is larger than 8388608 bytes"):
+        read(pack(tmp_path / "huge.tar", files), layout)
+
+
 def found(path: Path, layout: Layout) -> dict[str, tuple[tuple[str, ...], str]]:
     """Names and target by the one file's name of the first layer of each image."""
     answer = {}
