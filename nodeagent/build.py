@@ -53,6 +53,7 @@ from nodeagent.sources.http import HttpSource
 from nodeagent.sources.manifest import StaticRules
 from nodeagent.sources.merger import API, FILE, HTTP, PodMerger
 from nodeagent.standalone import EmbeddedAPI
+from nodeagent.tls_policy import TLSPolicy
 from nodeagent.version import KUBERNETES_VERSION
 from nodeagent.volumes.config_map import ConfigMapPlugin
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
@@ -296,6 +297,7 @@ def server_settings(config: Config, host_ips: Sequence[str], embedded: EmbeddedA
         certificate=certificate,
         key=key,
         client_ca=client_ca,
+        tls=TLSPolicy.of(config),
         health_address=kubelet.healthzBindAddress,
         health_port=kubelet.healthzPort,
         debugging_handlers=kubelet.enableDebuggingHandlers,

@@ -45,13 +45,16 @@ from nodeagent.failures import leaves, one_line, unforeseen
 from nodeagent.images.gc import ImageGarbage
 from nodeagent.images.keyring import NodeKeyring
 from nodeagent.images.manager import ImageManager
+from nodeagent.node import kernel_defaults, safety
 from nodeagent.node.addresses import NoNodeAddress, node_addresses, node_ips
 from nodeagent.node.facts import read_machine
 from nodeagent.node.firewall import Firewall
+from nodeagent.node.kernel_defaults import UnprotectedKernel
 from nodeagent.node.lease import LeaseRenewer
 from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.publisher import NodeInputs, NodePublisher
 from nodeagent.node.registration import Registrar
+from nodeagent.node.remarks import remarks
 from nodeagent.node.status import DECLARED_FEATURES, Handler
 from nodeagent.pods.admission import NodeView, admit
 from nodeagent.pods.admission_gate import AdmissionGate
@@ -91,6 +94,7 @@ from nodeagent.stats.handlers import StatsHandlers
 from nodeagent.stats.node import NodeReader
 from nodeagent.stats.pods import PodReader
 from nodeagent.stats.probes import ProbeMetrics
+from nodeagent.tls_policy import TLSPolicy
 from runtimes.errors import RuntimeFault
 
 log = logging.getLogger(__name__)
@@ -112,8 +116,9 @@ def run(config: Config) -> int:
     """Run the agent until SIGTERM or SIGINT; the process's exit status."""
     logs.configure(*build.logging_of(config))
     descriptors.raise_limit(config.kubelet.maxOpenFiles)
-    if config.unused:
-        log.warning("accepted, but not acted on by this version: %s", ", ".join(config.unused))
+    _tell_idle(config)
+    for remark in remarks(config):
+        log.warning("%s", remark)
     up = asyncio.Event()
     try:
         uvloop.run(_run(config, up))
@@ -121,6 +126,13 @@ def run(config: Config) -> int:
         _tell(error, up=up.is_set())
         return 1
     return 0
+
+
+def _tell_idle(config: Config) -> None:
+    """Fields that are accepted and do nothing: somebody may rely on them."""
+    for level, promise, text in ((logging.WARNING, True, "not in force"), (logging.INFO, False, "without effect here")):
+        if idle := [str(each) for each in config.not_in_force if each.promise is promise]:
+            log.log(level, "accepted in the configuration, and %s: %s", text, "; ".join(idle))
 
 
 # What an operator, or the machine, can be the cause of: told as it is.
@@ -132,6 +144,7 @@ FORESEEN = (
     NoNodeAddress,
     kubeconfig.KubeconfigError,
     RuntimeFault,
+    UnprotectedKernel,
     build.BuildError,
     OSError,
 )
@@ -178,6 +191,7 @@ class Agent:
     async def start(self) -> None:
         config = self.config
         build.refuse_swap(config)
+        kernel_defaults.hold(protect=config.kubelet.protectKernelDefaults)
         build.credential_providers(config, None, NoTokens())  # a wrong configuration is told before anything is made
         _make_folders(config)
         self._stack.callback(os.close, _own(config.options.root_dir))
@@ -191,6 +205,7 @@ class Agent:
         tasks = await self._stack.enter_async_context(_root_tasks())
         for runtime in late:
             tasks.create_task(build.start_later(runtime), name=f"start of {runtime.handler}")
+        tasks.create_task(safety.tell(config, self.registry), name="safety")
         self._start_api_parts(client, tasks)
         await self._start_pods(client, tasks)
         if client is not None:
@@ -215,6 +230,7 @@ class Agent:
                     node_name=config.node_name,
                     address=config.agent.apiServer.address,
                     port=config.agent.apiServer.port,
+                    tls=TLSPolicy.of(config),
                 )
             )
             await self.embedded.start()
@@ -512,6 +528,9 @@ class Agent:
             wanted = build.registration(config, self.machine, socket.gethostname())
             await Registrar(heartbeat, wanted, publisher.complete).register()
         self.events.event(node_reference(config.node_name), "Normal", "Starting", "Starting kubelet.")
+        if promises := [each.field for each in config.not_in_force if each.promise]:
+            text = f"Accepted in the configuration, and not in force: {', '.join(promises)}"
+            self.events.event(node_reference(config.node_name), "Warning", "ConfigurationNotInForce", text)
         lease = LeaseRenewer(
             heartbeat, config.node_name, self._node, duration_seconds=config.kubelet.nodeLeaseDurationSeconds
         )

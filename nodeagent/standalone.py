@@ -5,8 +5,10 @@ import contextlib
 import json
 import logging
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from nodeagent.tls_policy import TLSPolicy
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ class EmbeddedAPISettings:
     node_name: str
     address: str
     port: int
+    tls: TLSPolicy = field(default_factory=TLSPolicy)
 
 
 class EmbeddedAPI:
@@ -62,6 +65,7 @@ class EmbeddedAPI:
             f"--address={self._settings.address}",
             f"--port={self._port}",
             "--log-level=WARNING",
+            *self._settings.tls.as_arguments(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             # Ctrl-C at the agent's terminal is the agent's: it still needs the API for its last words

@@ -1,14 +1,35 @@
 """What the whole suite shares: no test is about time, and what could not be tested on this machine is said at the end."""
 
+import contextlib
 import os
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from nodeagent.node.kernel_defaults import KERNEL_DEFAULTS
 
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")
 
+KERNEL = pytest.StashKey[dict[Path, str]]()  # what the kernel's settings were before agents set them
 MARK = "NOT TESTED: "
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Agents set the kernel as a kubelet does; the machine gets its own values back. Once, not in each worker."""
+    if hasattr(session.config, "workerinput"):
+        return
+    paths = [Path("/proc/sys", *name.split(".")) for name in KERNEL_DEFAULTS]
+    session.config.stash[KERNEL] = {path: path.read_text() for path in paths if path.exists()}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    for path, text in session.config.stash.get(KERNEL, {}).items():
+        with contextlib.suppress(OSError):  # not root, or a kernel that is locked: no agent has set it either
+            if path.read_text() != text:
+                path.write_text(text)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

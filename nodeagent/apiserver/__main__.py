@@ -24,6 +24,7 @@ import uvloop
 from nodeagent.apiserver.server import Server, Settings
 from nodeagent.apiserver.storage.journal import JournalError
 from nodeagent.logs import tame_servers
+from nodeagent.tls_policy import VERSIONS, TLSPolicy, problem_of_suite
 
 log = logging.getLogger("nodeagent.apiserver")
 
@@ -36,9 +37,20 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=6443, help="0 takes a free one")
     parser.add_argument("--name", action="append", default=[], help="further IP or DNS name of the server (repeat)")
     parser.add_argument("--kubelet-certificate-authority", type=Path, help="verifies the node's HTTPS endpoint")
+    parser.add_argument("--tls-min-version", default="", choices=VERSIONS, help="default: VersionTLS12")
+    parser.add_argument(
+        "--tls-cipher-suites", type=_suites, default=(), help="of TLS 1.2, with commas; default: strong ones"
+    )
     parser.add_argument("--exit-with-parent", action="store_true", help="stop when the process that started it ends")
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     return parser.parse_args(argv)
+
+
+def _suites(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if problem := next(filter(None, map(problem_of_suite, names)), ""):
+        raise argparse.ArgumentTypeError(problem)
+    return names
 
 
 async def serve(options: argparse.Namespace) -> int:
@@ -50,6 +62,7 @@ async def serve(options: argparse.Namespace) -> int:
             port=options.port,
             names=tuple(options.name),
             kubelet_ca=options.kubelet_certificate_authority,
+            tls=TLSPolicy(min_version=options.tls_min_version, cipher_suites=options.tls_cipher_suites),
         )
     )
     stop = asyncio.Event()

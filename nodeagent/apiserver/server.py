@@ -47,6 +47,7 @@ from nodeagent.apiserver.storage.history import Retention
 from nodeagent.apiserver.storage.journal import Journal
 from nodeagent.apiserver.storage.store import Store
 from nodeagent.server.bounded_site import BoundedSite
+from nodeagent.tls_policy import TLSPolicy
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Settings:
     port: int = 6443
     names: tuple[str, ...] = ()
     kubelet_ca: Path | None = None
+    tls: TLSPolicy = field(default_factory=TLSPolicy)
     retention: Retention = field(default_factory=Retention)
 
 
@@ -144,7 +146,7 @@ class Server:
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         self._stack.callback(_end_watches, store)
-        site = BoundedSite(runner, self._settings.address, self._settings.port, tls=_tls(pki))
+        site = BoundedSite(runner, self._settings.address, self._settings.port, tls=_tls(pki, self._settings.tls))
         await site.start()
         host, port = runner.addresses[0][:2]
         self.url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
@@ -175,10 +177,10 @@ def _request(*args: Any) -> web.BaseRequest:
     )
 
 
-def _tls(pki: Pki) -> ssl.SSLContext:
+def _tls(pki: Pki, policy: TLSPolicy) -> ssl.SSLContext:
     """Client certificates are asked for and, where shown, must be the CA's; tokens need none."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    policy.apply(context)
     context.load_cert_chain(pki.server.certificate, pki.server.key)
     context.load_verify_locations(pki.ca_file)
     context.verify_mode = ssl.CERT_OPTIONAL

@@ -128,15 +128,18 @@ def run(
 def check(
     config: ConfigOption = None,
     standalone: Annotated[bool, typer.Option("--standalone", help="Also what the embedded API needs.")] = False,
+    kubeconfig: KubeconfigOption = None,
     root_dir: RootDirOption = ROOT_DIR,
     state_dir: StateDirOption = STATE_DIR,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Look at every requirement of this machine. Exit code 1: a pod could not run here."""
+    """Look at every requirement of this machine, and at what is not safe. Exit code 1: a pod could not run here."""
     from nodeagent.cli import check as command
     from nodeagent.config import Options
 
-    options = Options(config_file=config, standalone=standalone, root_dir=root_dir, state_dir=state_dir)
+    options = Options(
+        config_file=config, kubeconfig=kubeconfig, standalone=standalone, root_dir=root_dir, state_dir=state_dir
+    )
     raise typer.Exit(command.run(options, output))
 
 

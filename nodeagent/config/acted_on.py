@@ -67,6 +67,7 @@ ACTED_ON = frozenset(
         "podsPerCore",
         "port",
         "preloadedImagesVerificationAllowlist",
+        "protectKernelDefaults",
         "providerID",
         "readOnlyPort",
         "registerNode",
@@ -84,6 +85,9 @@ ACTED_ON = frozenset(
         "systemReserved",
         "systemReservedCgroup",
         "tlsCertFile",
+        "tlsCipherSuites",
+        "tlsCurvePreferences",
+        "tlsMinVersion",
         "tlsPrivateKeyFile",
         "userNamespaces.idsPerPod",
     }

@@ -12,6 +12,7 @@ from nodeagent.config.check_node import allocatable, eviction, logging, taints
 from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.config.values import seconds
 from nodeagent.resources import quantity
+from nodeagent.tls_policy import VERSIONS, problem_of_curves, problem_of_suite
 
 _MAX = 2**31
 _RANGES: dict[str, tuple[float, float]] = {
@@ -53,7 +54,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
         "NeverVerifyAllowlistedImages",
         "AlwaysVerify",
     ),
-    "tlsMinVersion": ("", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"),
+    "tlsMinVersion": ("", *VERSIONS),
 }
 # durations: at least, at most (None: no bound), and how to say so
 _DURATIONS: tuple[tuple[str, Callable[[KubeletConfiguration], str], float, float | None, str], ...] = (
@@ -71,6 +72,7 @@ _DURATIONS: tuple[tuple[str, Callable[[KubeletConfiguration], str], float, float
 
 def check_kubelet(document: KubeletConfiguration, given: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _values(document)
+    yield from _tls(document)
     yield from _durations(document)
     yield from _images(document, given)
     yield from _shutdown(document)
@@ -114,6 +116,14 @@ def _values(document: KubeletConfiguration) -> Iterator[Problem]:
         )
     if not document.podLogsDir.isascii():
         yield ("podLogsDir",), "must be plain ASCII"
+
+
+def _tls(document: KubeletConfiguration) -> Iterator[Problem]:
+    for index, name in enumerate(document.tlsCipherSuites):
+        if problem := problem_of_suite(name):
+            yield ("tlsCipherSuites", index), problem
+    if problem := problem_of_curves(document.tlsCurvePreferences):
+        yield ("tlsCurvePreferences",), problem
 
 
 def _durations(document: KubeletConfiguration) -> Iterator[Problem]:

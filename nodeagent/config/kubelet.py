@@ -19,6 +19,9 @@ DEFAULT_EVICTION_HARD = {
     "imagefs.inodesFree": "5%",
 }
 
+# A node of its own has no cluster whose pods were tried without a limit (CIS 4.2.13): half of the smallest usual pid_max.
+STANDALONE_POD_PIDS = 16384
+
 
 class X509(msgspec.Struct):
     clientCAFile: FilePath = FilePath("")

@@ -18,9 +18,9 @@ from nodeagent.config.acted_on import ACTED_ON
 from nodeagent.config.agent import NodeAgentConfiguration
 from nodeagent.config.check import problems_of
 from nodeagent.config.defaults import fill_zeroes
+from nodeagent.config.idle import NotInForce, not_in_force
 from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.config.paths import resolve_document, resolve_options
-from nodeagent.config.unused import unused
 from nodeagent.config.values import Duration
 from runtimes import bounded_yaml
 
@@ -61,12 +61,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All settings; every path is absolute. `unused`: fields of the file that are accepted and nothing reads."""
+    """All settings; every path is absolute. `not_in_force`: fields of the file that are accepted and have no effect."""
 
     options: Options
     kubelet: KubeletConfiguration
     agent: NodeAgentConfiguration
-    unused: tuple[str, ...] = ()
+    not_in_force: tuple[NotInForce, ...] = ()
 
     @property
     def node_name(self) -> str:
@@ -88,6 +88,8 @@ def load(options: Options) -> Config:
     agent_config = documents.get(NodeAgentConfiguration, NodeAgentConfiguration())
     assert isinstance(kubelet_config, KubeletConfiguration)
     assert isinstance(agent_config, NodeAgentConfiguration)
+    if options.standalone and given.get("podPidsLimit") is None:
+        kubelet_config.podPidsLimit = kubelet.STANDALONE_POD_PIDS
     if not agent_config.runtimes:
         agent_config.runtimes = runtimes.detect()
     if not agent_config.defaultRuntime and agent_config.runtimes:
@@ -97,7 +99,7 @@ def load(options: Options) -> Config:
         options=options,
         kubelet=kubelet_config,
         agent=agent_config,
-        unused=tuple(sorted(unused(given, ACTED_ON))),
+        not_in_force=not_in_force(given, ACTED_ON),
     )
 
 

@@ -3,7 +3,7 @@
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from nodeagent.server.streams import StreamHandlers
 from nodeagent.server.system import SystemHandlers
 from nodeagent.server.tls import ServerTLS
 from nodeagent.server.upgrade import Refused
+from nodeagent.tls_policy import TLSPolicy
 from runtimes.errors import NotFound, ResourceExhausted, RuntimeFault
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class ServerSettings:
     certificate: Path
     key: Path
     client_ca: Path | None
+    tls: TLSPolicy = field(default_factory=TLSPolicy)
     health_address: str = "127.0.0.1"
     health_port: int = 10248
     debugging_handlers: bool = True
@@ -96,7 +98,7 @@ class NodeServer:
     async def start(self) -> None:
         """Raises OSError (port in use, certificate)."""
         settings = self._settings
-        tls = ServerTLS(settings.certificate, settings.key, settings.client_ca)
+        tls = ServerTLS(settings.certificate, settings.key, settings.client_ca, settings.tls)
         application = web.Application(middlewares=[self._admission])
         application.add_routes(self._routes())
         await self._listen(application, settings.address, settings.port, tls.context)

@@ -4,6 +4,11 @@ import logging
 import ssl
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from nodeagent.tls_policy import TLSPolicy
+
 log = logging.getLogger(__name__)
 
 
@@ -13,14 +18,17 @@ class ServerTLS:
     A change of the files is seen at the next handshake; files that cannot be read leave what was read before.
     """
 
-    def __init__(self, certificate: Path, key: Path, client_ca: Path | None) -> None:
+    def __init__(self, certificate: Path, key: Path, client_ca: Path | None, policy: TLSPolicy | None = None) -> None:
         """Raises OSError (ssl.SSLError too) when the files cannot be used."""
         self._files = (certificate, key, client_ca)
+        self._policy = policy or TLSPolicy()
         self._seen = self._versions()
         self._current = self._load()
         # connections start with this context, and go on with the current one
         self.context = self._load()
         self.context.sni_callback = self._choose
+        for remark in self._policy.remarks(key_is_ecdsa(certificate)):
+            log.warning("%s", remark)
 
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, server_name: str | None, _: ssl.SSLContext) -> None:
         versions = self._versions()
@@ -39,13 +47,23 @@ class ServerTLS:
     def _load(self) -> ssl.SSLContext:
         certificate, key, client_ca = self._files
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._policy.apply(context)
         context.set_alpn_protocols(["http/1.1"])
         context.load_cert_chain(certificate, key)
         if client_ca is not None:
             context.load_verify_locations(client_ca)
             context.verify_mode = ssl.CERT_OPTIONAL
         return context
+
+
+def key_is_ecdsa(certificate: Path) -> bool | None:
+    """Which of the cipher suites of TLS 1.2 go with it; None: it cannot be read."""
+    try:
+        return isinstance(
+            x509.load_pem_x509_certificate(certificate.read_bytes()).public_key(), ec.EllipticCurvePublicKey
+        )
+    except (OSError, ValueError):
+        return None
 
 
 def _version(path: Path) -> tuple[int, int] | None:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from nodeagent.cli.check import cgroups, host, kernel, network, programs
+from nodeagent.cli.check import cgroups, host, kernel, network, programs, security
 from nodeagent.cli.check.finding import Finding, State
 from nodeagent.cli.output import Output, print_json, print_table
 from nodeagent.config import Config, ConfigProblem, Options, load
@@ -39,6 +39,7 @@ async def examine(config: Config) -> list[Finding]:
         *network.examine_cni(config),
         *network.examine_ports(config),
         *host.examine_resources(config),
+        *await security.examine(config, await programs.cri_versions(config)),
     ]
 
 

@@ -77,8 +77,23 @@ async def _oci(label: str, settings: RuntimeSettings) -> Finding:
     return found("runtimes", label, f"{dialect.kind.value} {dialect.version} at {settings.path}")
 
 
+async def cri_versions(config: Config) -> tuple[tuple[str, str], ...]:
+    """(name, version) of the runtimes that are servers of their own; those that do not answer are left out."""
+    servers = [settings for settings in config.agent.runtimes.values() if settings.type == "cri"]
+    answers = await asyncio.gather(*map(_cri_version, servers))
+    return tuple({(each.runtime_name, each.runtime_version) for each in answers if not isinstance(each, str)})
+
+
 async def _cri(label: str, settings: RuntimeSettings) -> Finding:
     fix = "start the runtime, or correct its endpoint in the configuration"
+    answer = await _cri_version(settings)
+    if isinstance(answer, str):
+        return missing("runtimes", label, f"{settings.endpoint}: {answer}", fix)
+    return found("runtimes", label, f"{answer.runtime_name} {answer.runtime_version} at {settings.endpoint}")
+
+
+async def _cri_version(settings: RuntimeSettings) -> cri_pb2.VersionResponse | str:
+    """The server's answer, or why there is none."""
     async with grpc.aio.insecure_channel(settings.endpoint) as channel:
         version = channel.unary_unary(
             "/runtime.v1.RuntimeService/Version",
@@ -86,10 +101,10 @@ async def _cri(label: str, settings: RuntimeSettings) -> Finding:
             response_deserializer=cri_pb2.VersionResponse.FromString,
         )
         try:
-            answer = await version(cri_pb2.VersionRequest(), timeout=_ASK_SECONDS)
+            answer: cri_pb2.VersionResponse = await version(cri_pb2.VersionRequest(), timeout=_ASK_SECONDS)
         except grpc.aio.AioRpcError as error:
-            return missing("runtimes", label, f"{settings.endpoint}: {error.details()}", fix)
-    return found("runtimes", label, f"{answer.runtime_name} {answer.runtime_version} at {settings.endpoint}")
+            return error.details() or error.code().name
+    return answer
 
 
 async def _program(name: str, program: str, package: str, *, required: bool, without: str = "") -> Finding:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from nodeagent.cli import check
-from nodeagent.cli.check import cgroups, host, kernel, network, programs
+from nodeagent.cli.check import cgroups, host, kernel, network, programs, security
 from nodeagent.cli.check.finding import Finding, State, absent, degraded, found, missing
 from nodeagent.cli.output import Output
-from nodeagent.config import Config, KubeletConfiguration, NodeAgentConfiguration, Options, RuntimeSettings
+from nodeagent.config import Config, KubeletConfiguration, NodeAgentConfiguration, Options, RuntimeSettings, load
+from nodeagent.node.advisories import Installed
+from nodeagent.node.kernel_defaults import KERNEL_DEFAULTS
 
 V1 = "cgroup /sys/fs/cgroup/cpu cgroup rw,relatime,cpu 0 0\ncgroup /x cgroup rw,memory 0 0\ncgroup /y cgroup rw,pids 0 0\n"
 
@@ -208,3 +210,82 @@ async def test_a_type_that_no_package_provides() -> None:
         findings = await programs.examine(Config(options=Options(), kubelet=KubeletConfiguration(), agent=agent))
         sim = found("runtimes", "sim (default)" if default == "sim" else "sim", "type hollow")
         assert findings == [own, sim]
+
+
+def test_fields_that_do_nothing_are_listed(tmp_path: Path) -> None:
+    """Each with its reason: degraded where somebody relies on it, optional where it is a matter of taste."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nrotateCertificates: true\nsyncFrequency: 2m\n"
+        "maxPods: 7\n"
+    )
+    assert security.configuration(load(Options(config_file=path))) == [
+        degraded(
+            "configuration",
+            "rotateCertificates",
+            "not in force: the client certificate is not renewed by CSR: renew the kubeconfig's files, they are read again when "
+            "they change",
+            "remove rotateCertificates from the configuration",
+        ),
+        absent(
+            "configuration",
+            "syncFrequency",
+            "without effect here: pods are looked at when something happens, not at intervals",
+            "remove syncFrequency from the configuration",
+        ),
+    ]
+    assert security.configuration(config()) == [found("configuration", "in force", "every field of the file")]
+
+
+def test_open_doors_are_told() -> None:
+    """AlwaysAllow and anonymous are worse together than each; the read-only port; TLS that is weak or has no effect."""
+
+    def told(access: str, *, anonymous: bool, **kubelet: object) -> list[str]:
+        made = config(**kubelet)
+        made.kubelet.authorization.mode = access
+        made.kubelet.authentication.anonymous.enabled = anonymous
+        return [
+            finding.detail.partition(":")[0] for finding in security.configuration(made) if finding.state != "found"
+        ]
+
+    assert told("Webhook", anonymous=False) == []
+    assert told("AlwaysAllow", anonymous=True) == ["authentication.anonymous and authorization.mode AlwaysAllow"]
+    assert told("AlwaysAllow", anonymous=False) == ["authorization.mode AlwaysAllow"]
+    assert told("Webhook", anonymous=True) == ["authentication.anonymous"]
+    assert told("Webhook", anonymous=False, readOnlyPort=10255) == ["readOnlyPort"]
+    assert told("Webhook", anonymous=False, tlsMinVersion="VersionTLS10") == ["tlsMinVersion"]
+
+
+def test_kernel_settings(tmp_path: Path) -> None:
+    """With protectKernelDefaults a difference keeps the agent from starting; without it the agent mends it."""
+    for name, value in KERNEL_DEFAULTS.items():
+        path = tmp_path / name.replace(".", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{value}\n")
+    assert security.kernel(config(protectKernelDefaults=True), tmp_path) == [found("kernel", "settings")]
+    (tmp_path / "kernel/panic").write_text("0\n")
+    (wrong,) = security.kernel(config(protectKernelDefaults=True), tmp_path)
+    assert (wrong.state, wrong.fix) == (State.DEGRADED, "sysctl -w kernel.panic=10")
+    assert [finding.state for finding in security.kernel(config(), tmp_path)] == [State.FOUND]
+
+
+def test_files_of_a_node(tmp_path: Path) -> None:
+    """CIS 4.1: the file and the command that mends it."""
+    unit = tmp_path / "nodeagent.service"
+    unit.write_text("x")
+    unit.chmod(0o644)
+    assert degraded(
+        "files", "the unit file", f"{unit} has mode 0644, 600 or less is safe", f"chmod 600 {unit}"
+    ) in security.files(config(), [unit])
+
+
+def test_published_holes() -> None:
+    """One finding a hole with its source and the versions without it; never a failure."""
+    old = Installed(program="runc", version="1.2.7")
+    assert [(item.name, item.state, item.fatal) for item in security.holes([old])] == [
+        ("runc 1.2.7", State.DEGRADED, False)
+    ] * 3
+    assert security.holes([old])[0].fix == "upgrade to 1.2.8 or 1.3.3 or 1.4.0~rc3, or to a package with its cure"
+    assert security.holes([Installed(program="runc", version="1.4.0")]) == [
+        found("published holes", "runc 1.4.0", "none known")
+    ]

@@ -149,6 +149,16 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"enableSystemLogQuery": True, "enableSystemLogHandler": False},
         "enableSystemLogQuery: enableSystemLogHandler is required for it",
     ),
+    (
+        {"tlsCipherSuites": ["TLS_AES_128_GCM_SHA256", "AES128-SHA"]},
+        "tlsCipherSuites[1]: Cipher suite AES128-SHA not supported or doesn't exist",
+    ),
+    (
+        {"tlsCipherSuites": ["TLS_RSA_WITH_RC4_128_SHA"]},
+        "tlsCipherSuites[0]: Cipher suite TLS_RSA_WITH_RC4_128_SHA cannot be offered: this machine's OpenSSL",
+    ),
+    ({"tlsCurvePreferences": [29, 23]}, "tlsCurvePreferences: only one curve can be held to here"),
+    ({"tlsCurvePreferences": [1]}, "tlsCurvePreferences: 1 is none of the curves that can be held to here: 23 "),
     ({"tlsMinVersion": "TLS1"}, "tlsMinVersion: 'TLS1' is none of VersionTLS10, "),
 ]
 

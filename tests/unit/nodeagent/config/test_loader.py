@@ -38,7 +38,7 @@ def test_without_a_file_everything_has_its_default() -> None:
     assert config.agent.runtimes == {"runc": RUNC}
     assert config.agent.defaultRuntime == "runc"
     assert (config.agent.cni.confDir, config.agent.cni.binDirs) == ("/etc/cni/net.d", ["/opt/cni/bin", "/usr/lib/cni"])
-    assert config.unused == ()
+    assert config.not_in_force == ()
     assert config.node_name == "node-a"
     assert config.pod_logs_dir == Path("/var/log/pods")
 
@@ -72,7 +72,7 @@ cni: {confDir: /etc/cni/net.d, binDirs: [/opt/cni/bin, /usr/lib/cni]}
         "containerd": RuntimeSettings(type="cri", endpoint="unix:///run/containerd/containerd.sock", handler="runc"),
     }
     assert config.agent.defaultRuntime == "crun"
-    assert config.unused == ("hairpinMode",), "known to a kubelet, not acted on here: to be warned about"
+    assert [each.field for each in config.not_in_force] == ["hairpinMode"], "known to a kubelet, without effect here"
 
 
 @pytest.mark.parametrize(
@@ -355,5 +355,16 @@ def test_a_whole_kubelet_file_is_accepted(tmp_path: Path) -> None:
     assert config.kubelet.staticPodPath == "/etc/kubernetes/manifests"
     assert config.kubelet.authentication.x509.clientCAFile == "/etc/kubernetes/pki/ca.crt"
     assert config.kubelet.nodeStatusUpdateFrequency == "10s", "as upstream, zero stands for the default"
-    assert {"rotateCertificates", "shutdownGracePeriod", "memorySwap"} <= set(config.unused)
-    assert not ACTED_ON & set(config.unused)
+    assert [each.field for each in config.not_in_force if each.promise] == ["rotateCertificates"], (
+        "zeroes ask for nothing"
+    )
+    assert not ACTED_ON & {each.field for each in config.not_in_force}
+
+
+def test_a_node_of_its_own_limits_pids(tmp_path: Path) -> None:
+    """Standalone: a pod may have 16384 processes, unless the file says otherwise; a cluster's node has upstream's default."""
+    path = tmp_path / "config.yaml"
+    path.write_text("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\npodPidsLimit: -1\n")
+    assert load(Options(standalone=True)).kubelet.podPidsLimit == 16384
+    assert load(Options()).kubelet.podPidsLimit == -1
+    assert load(Options(standalone=True, config_file=path)).kubelet.podPidsLimit == -1
