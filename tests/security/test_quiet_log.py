@@ -158,7 +158,7 @@ def _on_disk(path: Path, volumes: Path) -> bool:
     return (
         path.is_file()
         and not path.is_symlink()
-        and not path.is_mount()
+        and path.name not in NAMESPACES
         and not path.is_relative_to(volumes)
         and not inside & set(path.parts)
     )
