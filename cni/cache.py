@@ -9,6 +9,7 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,11 @@ class ResultCache:
         return found
 
     def delete(self, network: str, container_id: str, ifname: str) -> None:
-        self._path(network, container_id, ifname).unlink(missing_ok=True)
+        path = self._path(network, container_id, ifname)
+        try:
+            path.unlink(missing_ok=True)
+        except IsADirectoryError:  # a damaged disk's: nothing was recorded there
+            shutil.rmtree(path)
 
     def of_network(self, network: str) -> Iterator[CachedAttachment]:
         """Every attachment of one network."""

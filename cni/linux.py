@@ -3,6 +3,7 @@
 Functions block only as long as the kernel does (microseconds), except where said. Errors are OSError with the path.
 """
 
+import contextlib
 import ctypes
 import ctypes.util
 import errno
@@ -187,7 +188,8 @@ def unpin_namespace(path: Path) -> None:
         while True:
             umount(path, MNT_DETACH | UMOUNT_NOFOLLOW)
     except OSError:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):
+            path.unlink(missing_ok=True)
 
 
 def in_namespace(path: Path, function: Callable[[], _T]) -> _T:

@@ -508,7 +508,7 @@ def dns_settings(config: Config, node_ips: tuple[str, ...]) -> DNSSettings:
     host: Resolver | None = None
     if path:
         try:
-            host = parse_resolv_conf(Path(path).read_text())
+            host = parse_resolv_conf(Path(path).read_text(errors="replace"))
         except OSError:
             host = Resolver()
     return DNSSettings(

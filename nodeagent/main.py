@@ -194,7 +194,7 @@ class Agent:
         kernel_defaults.hold(protect=config.kubelet.protectKernelDefaults)
         build.credential_providers(config, None, NoTokens())  # a wrong configuration is told before anything is made
         _make_folders(config)
-        self._stack.callback(os.close, _own(config.options.root_dir))
+        _own(config, self._stack)
         self._host_ips = tuple(str(ip) for ip in await node_ips(config.node_name, config.options.node_ip))
         self.machine = read_machine()
         self.limits = build.node_limits(config)
@@ -631,20 +631,31 @@ def _make_folders(config: Config) -> None:
         raise StartError(f"cannot use {error.filename}: {error.strerror}") from error
 
 
-def _own(root_dir: Path) -> int:
-    """A lock for as long as the descriptor is open: two agents would take each other's pods for orphans. Raises StartError.
+def _own(config: Config, stack: contextlib.AsyncExitStack) -> None:
+    """Each of the agent's folders is one agent's, for as long as `stack` lasts: two would take each other's pods for orphans, and
+    the monitors of each other's containers for nobody's. Raises StartError.
 
-    On the folder itself, so that it can be had where nothing can be written.
+    A lock on the folder itself, so that it can be had where nothing can be written. One folder may serve as several.
     """
-    fd = os.open(root_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        if not isinstance(error, BlockingIOError):
-            raise StartError(f"cannot lock {root_dir}: {error.strerror}") from error
-        raise StartError(f"another agent runs with {root_dir}: give this one a --root-dir of its own") from None
-    return fd
+    options = config.options
+    owned: set[tuple[int, int]] = set()
+    for option, folder in (
+        ("--root-dir", options.root_dir),
+        ("--state-dir", options.state_dir),
+        ("--run-dir", options.run_dir),
+    ):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, fd)
+        found = os.fstat(fd)
+        if (found.st_dev, found.st_ino) in owned:
+            continue
+        owned.add((found.st_dev, found.st_ino))
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(f"another agent runs with {folder}: give this one a {option} of its own") from None
+        except OSError as error:
+            raise StartError(f"cannot lock {folder}: {error.strerror}") from error
 
 
 class _Leave(Exception):

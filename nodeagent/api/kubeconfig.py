@@ -142,7 +142,11 @@ def _server(server: str) -> str:
         raise KubeconfigError("cluster.server is empty")
     if "://" not in server:
         server = f"http://{server}"
-    parts = urlsplit(server)
+    try:
+        parts = urlsplit(server)
+        _ = parts.port  # raises ValueError as well
+    except ValueError as error:
+        raise KubeconfigError(f"cluster.server {server!r} is not a URL: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise KubeconfigError(f"cluster.server {server!r} is not an http or https URL")
     return server.rstrip("/")

@@ -210,11 +210,11 @@ class PullRecords:
             for found in images:
                 if image and not {image, _normal(image)}.isdisjoint((*found.repo_tags, *found.repo_digests)):
                     self._adopt(found.id)
-            path.unlink(missing_ok=True)
+            _discard(path)
         kept = {_file(self._records, image.id) for image in images}
         for path in self._records.iterdir():
-            if path not in kept and datetime.fromtimestamp(path.stat().st_mtime, UTC) < looked_at - _FILE_CLOCK:
-                path.unlink(missing_ok=True)
+            if path not in kept and datetime.fromtimestamp(path.lstat().st_mtime, UTC) < looked_at - _FILE_CLOCK:
+                _discard(path)
 
     def _adopt(self, image_ref: str) -> None:
         if not _file(self._records, image_ref).exists():
@@ -291,6 +291,14 @@ def _hash(credential: Credential) -> str:
 
 def _file(folder: Path, key: str) -> Path:
     return folder / f"sha256-{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _discard(path: Path) -> None:
+    """What cannot be removed, for it is no file of ours, is left where it is: it says of no image that it may be used."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s does not belong here and cannot be removed: %s", path, error.strerror)
 
 
 def _intended(path: Path) -> str:

@@ -146,7 +146,9 @@ class PodConfigs:
         assert pod.spec is not None
         aliases = pod.spec.hostAliases or ()
         if pod.spec.hostNetwork:
-            content = host_network_content(NODE_HOSTS.read_text() if NODE_HOSTS.exists() else "", aliases)
+            content = host_network_content(
+                NODE_HOSTS.read_text(errors="replace") if NODE_HOSTS.exists() else "", aliases
+            )
         else:
             hostname = pod_hostname(pod, self._settings.dns().cluster_domain)
             content = hosts_content(pod_ips, hostname.host, hostname.domain, aliases)

@@ -1,6 +1,8 @@
 """The /etc/hosts file that the agent keeps for a pod. Source: facts/pod-lifecycle.md 12.3."""
 
+import errno
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,10 +47,16 @@ def write_hosts(path: Path, content: str) -> bool:
     """
     data = content.encode()
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE)
+        descriptor = _open(path)
     except FileNotFoundError:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE)
+        descriptor = _open(path)
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.ELOOP):
+            raise
+        # a damaged disk's: what is there is no file of ours, and nothing is written through it
+        path.unlink() if path.is_symlink() else shutil.rmtree(path)
+        descriptor = _open(path)
     try:
         if os.pread(descriptor, len(data) + 1, 0) == data:
             return False
@@ -58,3 +66,7 @@ def write_hosts(path: Path, content: str) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE)

@@ -30,7 +30,7 @@ from runtimes.oci.idmap import supports_mapped_mounts
 from runtimes.oci.images.contract import ImageStore
 from runtimes.oci.metrics import Metrics
 from runtimes.oci.processes import boot_id
-from runtimes.oci.records import ContainerRecord, SandboxRecord
+from runtimes.oci.records import ContainerRecord, SandboxRecord, check_container, check_sandbox
 from runtimes.oci.restore import Restore
 from runtimes.oci.sandboxes import Sandboxes
 from runtimes.oci.spec.resources import CgroupFeatures
@@ -62,10 +62,13 @@ class OCIRuntime(RuntimeService, LocalStreaming):
     async def start(self) -> None:
         """Find out what the runtime and the host can do, adopt what runs, remove what was half made.
 
-        Raises Unavailable when the runtime or conmon cannot be run.
+        Raises Unavailable when the runtime or conmon cannot be run, or a folder of the engine's not be used.
         """
         try:
-            await self._start()
+            try:
+                await self._start()
+            except OSError as error:
+                raise errors.Unavailable(f"{error.strerror or error} ({error.filename})") from error
         except errors.RuntimeFault as error:
             self._down = f"runtime {self._config.name} is not started: {error}"
             raise
@@ -436,8 +439,8 @@ async def _assemble(config: OCIRuntimeConfig, images: ImageStore, network: Netwo
         images=images,
         network=network,
         disk=disk,
-        sandbox_records=RecordStore(paths.sandboxes, SandboxRecord, disk),
-        container_records=RecordStore(paths.containers, ContainerRecord, disk),
+        sandbox_records=RecordStore(paths.sandboxes, SandboxRecord, disk, check_sandbox),
+        container_records=RecordStore(paths.containers, ContainerRecord, disk, check_container),
         wrapper=wrapper,
         mapped_mounts=mapped_mounts,
     )

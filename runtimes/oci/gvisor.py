@@ -16,6 +16,7 @@ from pathlib import Path
 
 from runtimes import errors
 from runtimes.oci.program import RuntimeProgram, runtime_message
+from runtimes.oci.store import remove_tree
 
 _DEATH_SECONDS = 10.0
 _REAPING_SECONDS = 0.5
@@ -60,6 +61,8 @@ printf %s "$!" >"$pidfile"
 
 def write_wrapper(path: Path, runsc: Sequence[str]) -> None:
     """The wrapper for one handler's program and global arguments."""
+    if not path.is_file():
+        remove_tree(path)  # whatever it is
     path.write_text(_WRAPPER.replace("RUNSC", shlex.join(runsc)))
     path.chmod(0o700)
 

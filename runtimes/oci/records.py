@@ -4,6 +4,8 @@ The CRI configuration is kept as the request's JSON, minus the environment and t
 secrets may be: they are in the bundle, which does not survive a reboot, and secrets have no business on the disk.
 """
 
+from collections.abc import Callable
+
 import msgspec
 from google.protobuf import json_format
 
@@ -84,6 +86,25 @@ def container_config(value: msgspec.Raw) -> cri.ContainerConfig:
 
 def resources(value: msgspec.Raw) -> cri.LinuxContainerResources:
     return json_format.Parse(bytes(value), cri.LinuxContainerResources(), ignore_unknown_fields=True)
+
+
+def check_sandbox(record: SandboxRecord, name: str) -> None:
+    """Raises ValueError for what was not written for the folder of that name, or holds a configuration that is none."""
+    _check(record.id, name, lambda: sandbox_config(record.config))
+
+
+def check_container(record: ContainerRecord, name: str) -> None:
+    """Raises ValueError, as `check_sandbox`."""
+    _check(record.id, name, lambda: (container_config(record.config), resources(record.resources)))
+
+
+def _check(object_id: str, name: str, parse: Callable[[], object]) -> None:
+    if object_id != name:
+        raise ValueError(f"it is the record of {object_id}")
+    try:
+        parse()
+    except json_format.ParseError as error:
+        raise ValueError(f"its configuration cannot be read: {error}") from error
 
 
 def without_secrets(config: cri.ContainerConfig) -> cri.ContainerConfig:

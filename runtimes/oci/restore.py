@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from proto import cri_pb2 as cri
+from runtimes.errors import RuntimeFault
 from runtimes.oci import bundles, processes
 from runtimes.oci.core import Core
 from runtimes.oci.ending import Ending
@@ -46,10 +47,10 @@ class Restore:
         for container in half_made:
             await self._remove_half_made(container)
         for container_id in broken_containers:
-            await self._remove_broken_container(container_id)
+            await self._attempt(self._remove_broken_container(container_id), f"container {container_id}")
         await self._finish_sandboxes(broken_sandboxes)
         await asyncio.to_thread(self._sweep)
-        await self._sweep_runtime()
+        await self._attempt(self._sweep_runtime(), "containers that only the runtime knows")
 
     def _is_half_made(self, record: ContainerRecord) -> bool:
         sandbox = self._core.registry.sandboxes.get(record.sandbox_id)
@@ -128,6 +129,8 @@ class Restore:
         """One thing that cannot be removed must not keep the engine from starting: it is tried again at the next."""
         try:
             await work
+        except (OSError, RuntimeFault) as error:
+            log.error("%s, half made, could not be removed: %s", what, error)
         except Exception:
             log.exception("%s, half made, could not be removed", what)
 
@@ -148,16 +151,18 @@ class Restore:
     def _sweep(self) -> None:
         """Files of containers and sandboxes that are not known."""
         core, paths = self._core, self._core.paths
-        for bundle in paths.bundles.iterdir():
-            if bundle.name not in core.registry.containers:
-                self._forget(bundle)
-        for exit_file in paths.exits.iterdir():
-            if exit_file.name not in core.registry.containers:
-                exit_file.unlink(missing_ok=True)
-        for pod in paths.pods.iterdir():
-            if pod.name not in core.registry.sandboxes:
-                SandboxNamespaces(pod, _ANY_OPTIONS).release()
-                self._forget(pod)
+        containers, sandboxes = core.registry.containers, core.registry.sandboxes
+        strange = [
+            path for folder in (paths.bundles, paths.exits) for path in folder.iterdir() if path.name not in containers
+        ]
+        strange += [path for path in paths.pods.iterdir() if path.name not in sandboxes]
+        for path in strange:
+            try:
+                if path.parent == paths.pods:
+                    SandboxNamespaces(path, _ANY_OPTIONS).release()
+                self._forget(path)
+            except (OSError, RuntimeFault) as error:
+                log.error("%s belongs to nobody and cannot be removed: %s", path, error)
 
     async def _sweep_runtime(self) -> None:
         """Containers that only the OCI runtime knows."""

@@ -19,6 +19,7 @@ from runtimes.oci.core import Core
 from runtimes.oci.ending import Ending
 from runtimes.oci.entities import Sandbox
 from runtimes.oci.idmap import UserMapping
+from runtimes.oci.namespaces import is_pinned
 from runtimes.oci.store import remove_tree
 
 log = logging.getLogger(__name__)
@@ -215,10 +216,14 @@ class Sandboxes:
             await self._dismantle(sandbox)
 
     async def abandon_unknown(self, sandbox_id: str) -> None:
-        """Remove a sandbox of which only the directory is left; its name is enough to undo its network."""
+        """Remove a sandbox of which only the directory is left; its name is enough to undo its network.
+
+        With its namespace where that is still there: what plugins know by the addresses in it (masquerading) goes too.
+        """
         core = self._core
         if core.network is not None:
-            await core.network.teardown(sandbox_id, None, cri.PodSandboxConfig())
+            netns = core.paths.pod(sandbox_id) / "net"
+            await core.network.teardown(sandbox_id, netns if is_pinned(netns) else None, cri.PodSandboxConfig())
         record = records.SandboxRecord(
             id=sandbox_id,
             boot_id="",

@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -85,12 +86,22 @@ def _sync(paths: set[Path]) -> None:
 
 
 class RecordStore(Generic[_R]):
-    """The records of one kind below `directory`: <id>/state.json."""
+    """The records of one kind below `directory`: <id>/state.json.
 
-    def __init__(self, directory: Path, kind: type[_R], disk: DiskSync) -> None:
+    `check(record, id)` raises ValueError for one that cannot be used.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        kind: type[_R],
+        disk: DiskSync,
+        check: Callable[[_R, str], None] = lambda record, name: None,
+    ) -> None:
         self._directory = directory
         self._kind = kind
         self._disk = disk
+        self._check = check
         self._encoder = msgspec.json.Encoder()
 
     def save(self, object_id: str, record: _R) -> None:
@@ -108,14 +119,20 @@ class RecordStore(Generic[_R]):
         broken: list[str] = []
         for entry in sorted(self._directory.iterdir()):
             try:
-                records[entry.name] = msgspec.json.decode((entry / FILE_NAME).read_bytes(), type=self._kind)
-            except (OSError, msgspec.DecodeError) as error:
+                record = msgspec.json.decode((entry / FILE_NAME).read_bytes(), type=self._kind)
+                self._check(record, entry.name)
+            except (OSError, ValueError) as error:
                 log.warning("%s has no usable record (%s): it is taken as half made and removed", entry, error)
                 broken.append(entry.name)
+            else:
+                records[entry.name] = record
         return records, broken
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a directory tree that holds no mounts. Nothing there is fine. Blocks."""
+    """Delete a directory tree that holds no mounts, or what else has that name. Nothing there is fine. Blocks."""
     with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

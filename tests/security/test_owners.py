@@ -10,14 +10,15 @@ from pods_under_test import make_pod
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("security-owners")]
 
 
-def test_a_second_agent_on_the_same_root_folder(node: NodeUnderTest, tmp_path: Path) -> None:
-    """Other state, run folder, ports, name: nothing of the first one's is touched. Once the first has gone, killed even, the
-    folder can be had."""
+@pytest.mark.parametrize("folder", ["state", "run", "root"])
+def test_a_second_agent_on_the_same_folder(node: NodeUnderTest, tmp_path: Path, folder: str) -> None:
+    """All else its own, ports, name and the other folders: nothing of the first one's is touched. Once the first has gone, killed
+    even, the folder can be had."""
     node.apply(make_pod("keep"))
     before = node.running("keep")["status"]["containerStatuses"]
     other = make_node(tmp_path, kubelet={"cgroupRoot": node.cgroup, "port": free_port()})
     other.directory.mkdir()
-    (other.directory / "root").symlink_to(node.root_dir)
+    (other.directory / folder).symlink_to(node.directory / folder)
     log = other.directory / "agent.log"
     other.start_with("--standalone", log_level="info")
     assert other.agent is not None
@@ -27,11 +28,12 @@ def test_a_second_agent_on_the_same_root_folder(node: NodeUnderTest, tmp_path: P
         other.agent.kill()
     said = log.read_text().splitlines()
     assert said[-1].endswith(
-        f"another agent runs with {other.directory / 'root'}: give this one a --root-dir of its own"
+        f"another agent runs with {other.directory / folder}: give this one a --{folder}-dir of its own"
     )
     assert "Traceback" not in "\n".join(said)
     assert node.running("keep")["status"]["containerStatuses"] == before
-    node.kill()
-    node.start()
+    if folder == "root":
+        node.kill()
+        node.start()
     assert node.running("keep")["status"]["containerStatuses"] == before
     subprocess.run(["ip", "link", "del", other.bridge], capture_output=True, check=False)

@@ -30,7 +30,7 @@ def collect(layout: Layout, records: Records, holds: Holds) -> list[Path] | None
         for tree in layout.unpacked.iterdir():
             if tree.name not in trees:
                 tree.rename(trash / f"tree-{tree.name}")
-        for folder in layout.blobs.iterdir():
+        for folder in filter(Path.is_dir, layout.blobs.iterdir()):
             for blob in folder.iterdir():
                 if blob not in blobs:
                     blob.unlink() if blob.is_file() else blob.rename(trash / f"blob-{blob.name}")

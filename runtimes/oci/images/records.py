@@ -24,6 +24,7 @@ from runtimes.oci.images.contract import ImageRecord
 from runtimes.oci.images.layout import Layout, hex_of
 from runtimes.oci.images.lock import exclusive
 from runtimes.oci.images.reference import InvalidReference, is_digest, parse
+from runtimes.oci.store import remove_tree
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ class Records:
         for path in self._layout.records.glob("*.json"):
             if path.name not in self._entries:
                 log.error("removed unreadable image record %s", path)
-                path.unlink(missing_ok=True)
+                remove_tree(path)
 
     def _write(self, record: ImageRecord) -> None:
         document = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name != "rootfs"}
@@ -171,7 +172,7 @@ class Records:
                     entries[path.name] = _Entry(stamp, self._read(path))
             except FileNotFoundError:
                 continue
-            except (ValueError, TypeError, msgspec.MsgspecError) as error:
+            except (OSError, ValueError, TypeError, msgspec.MsgspecError) as error:
                 log.warning("image record %s cannot be read: %s", path, error)
         self._entries = entries
         self._index()

@@ -14,6 +14,7 @@ from pathlib import Path
 from cni import linux
 from runtimes.errors import InvalidArgument, NotSupported
 from runtimes.oci.images.layout import Layout, hex_of
+from runtimes.oci.store import remove_tree
 
 # No fsync of a container's writes when it is unmounted: nothing reads them after a crash of the machine. Index, metacopy and
 # redirects off: a container's layer is read by nobody but its own mount, and an image's attributes must not steer it.
@@ -124,7 +125,7 @@ class Holds:
         """Undo `note`; returns whether there was one."""
         notes = list(self._layout.holds.glob(f"*.{_key(directory)}"))
         for note in notes:
-            note.unlink(missing_ok=True)
+            remove_tree(note)
         return bool(notes)
 
     def trees_in_use(self) -> set[str]:
@@ -136,7 +137,7 @@ class Holds:
             if note.exists():
                 yield note.name.partition(".")[0]
             else:
-                note.unlink(missing_ok=True)
+                remove_tree(note)
 
 
 def _key(directory: Path) -> str:

@@ -30,6 +30,7 @@ from runtimes.oci.images.feed import unblock
 from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, digest_of
 from runtimes.oci.images.plain import MAGIC_BYTES, DamagedStream, PlainStream, compression_of
+from runtimes.oci.store import remove_tree
 
 T = TypeVar("T")
 
@@ -96,11 +97,34 @@ async def _audited(umoci: str, layers: Sequence[Layer], work: Path) -> Usage:
 
 
 def read_usage(layout: Layout, image_id: str) -> Usage | None:
-    """What the image's tree takes; None when there is no tree."""
+    """What the image's tree takes; None when there is no tree. Blocks.
+
+    The tree came there whole, with the file beside it: where that cannot be read, the tree is measured and the file made anew.
+    """
+    path = layout.usage(image_id)
     try:
-        return msgspec.json.decode(layout.usage(image_id).read_bytes(), type=Usage)
+        return msgspec.json.decode(path.read_bytes(), type=Usage)
     except FileNotFoundError:
-        return None
+        if not layout.rootfs(image_id).is_dir():
+            return None
+    except (OSError, msgspec.MsgspecError) as error:
+        log.warning("%s cannot be read and is made anew: %s", path, error)
+    usage = _measured(layout.rootfs(image_id))
+    remove_tree(path)
+    files.write_atomically(path, msgspec.json.encode(usage), layout.tmp)
+    return usage
+
+
+def _measured(tree: Path) -> Usage:
+    found = [os.lstat(tree)]
+    for _, _, _, fd in os.fwalk(tree, onerror=_stop):
+        with os.scandir(fd) as entries:
+            found += [entry.stat(follow_symlinks=False) for entry in entries]
+    return Usage(bytes=sum(each.st_blocks * 512 for each in found), inodes=len(found))
+
+
+def _stop(error: OSError) -> None:
+    raise error
 
 
 def _piped(layers: Sequence[Layer], folder: Path) -> list[Layer]:

@@ -50,6 +50,15 @@ def test_write_read_delete(tmp_path: Path) -> None:
     assert cache.read("net", "c1", "eth0") is None
 
 
+def test_a_folder_in_place_of_a_record(tmp_path: Path) -> None:
+    """It is no record, and is gone once the attachment is."""
+    cache = ResultCache(tmp_path)
+    (tmp_path / "results" / "net-c1-eth0" / "x").mkdir(parents=True)
+    assert cache.read("net", "c1", "eth0") is None
+    cache.delete("net", "c1", "eth0")
+    assert list((tmp_path / "results").iterdir()) == []
+
+
 def test_listing_goes_by_content(tmp_path: Path) -> None:
     """Names may contain the separator: `a` and `a-b` are two networks, `c1` and `c1-x` two containers."""
     cache = ResultCache(tmp_path)

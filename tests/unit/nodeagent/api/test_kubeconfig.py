@@ -89,6 +89,8 @@ async def test_basic_auth_and_impersonation(tmp_path: Path) -> None:
     [
         ({"server": ""}, None, "cluster.server is empty"),
         ({"server": "ftp://x"}, None, "is not an http or https URL"),
+        ({"server": "https://[x"}, None, "is not a URL"),
+        ({"server": "https://x:port"}, None, "is not a URL"),
         ({"certificate-authority-data": "%%"}, None, "certificate-authority-data is not base64"),
         ({"certificate-authority": "/nope"}, None, "certificate-authority: /nope: No such file"),
         (

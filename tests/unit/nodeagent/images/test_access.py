@@ -133,6 +133,18 @@ async def test_prune(tmp_path: Path) -> None:
     assert list((tmp_path / "image_manager" / "pulling").iterdir()) == []
 
 
+async def test_what_is_no_record_is_left_alone(tmp_path: Path) -> None:
+    """Folders and links that lead nowhere, in both folders, keep nobody from looking after the rest."""
+    records = PullRecords(tmp_path)
+    await pull(records, None)
+    folders = [tmp_path / "image_manager" / name for name in ("pulled", "pulling")]
+    for folder in folders:
+        (folder / "strange").mkdir()
+        (folder / "loop").symlink_to("loop")
+    await records.forget_all_but([], datetime.now(UTC) + timedelta(seconds=1))
+    assert [[path.name for path in folder.iterdir()] for folder in folders] == [["strange"], ["strange"]]
+
+
 async def test_manager_asks(
     tmp_path: Path, make_pod: Any, make_secret: Callable[..., Secret], service: Any, events: Any, clock: Any
 ) -> None:

@@ -105,11 +105,13 @@ def test_the_hosts_file_is_written_in_place(tmp_path: Path) -> None:
 
 
 def test_the_hosts_file_is_no_link(tmp_path: Path) -> None:
-    """Nothing is written through a symbolic link."""
+    """Nothing is written through a symbolic link, or into a folder: the file takes their place."""
     (tmp_path / "victim").write_text("x")
     os.symlink(tmp_path / "victim", tmp_path / "etc-hosts")
-    with pytest.raises(OSError, match="symbolic links"):
-        write_hosts(tmp_path / "etc-hosts", "new")
+    (tmp_path / "folder" / "etc-hosts" / "x").mkdir(parents=True)
+    for path in (tmp_path / "etc-hosts", tmp_path / "folder" / "etc-hosts"):
+        assert write_hosts(path, "new")
+        assert (path.is_symlink(), path.read_text()) == (False, "new")
     assert (tmp_path / "victim").read_text() == "x"
 
 

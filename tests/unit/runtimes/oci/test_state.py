@@ -13,7 +13,7 @@ from runtimes.oci.config import Paths
 from runtimes.oci.entities import Container, Registry, Sandbox
 from runtimes.oci.exits import read_exit
 from runtimes.oci.merging import merged
-from runtimes.oci.store import DiskSync, RecordStore, write_atomically
+from runtimes.oci.store import DiskSync, RecordStore, remove_tree, write_atomically
 
 
 def sandbox_record(sandbox_id="s" * 64, name="pod"):
@@ -78,6 +78,30 @@ async def test_torn_records_are_half_made(store, tmp_path, content):
     if content is not None:
         (tmp_path / "x/state.json").write_bytes(content)
     assert kept.load() == ({}, ["x"])
+
+
+async def test_records_of_a_damaged_disk(tmp_path):
+    """Another's record, a configuration that is none, a folder in place of the file, a file in place of the folder: none is
+    taken, and each can be removed."""
+    kept = RecordStore(tmp_path, records.ContainerRecord, DiskSync(delay_seconds=0), records.check_container)
+    for name in ("a", "b", "c", "good"):
+        (tmp_path / name).mkdir()
+    kept.save("good", container_record("good"))
+    kept.save("a", container_record("z"))
+    (tmp_path / "b/state.json").write_bytes(
+        (tmp_path / "good/state.json")
+        .read_bytes()
+        .replace(b'"good"', b'"b"')
+        .replace(b'"labels": {', b'"labels": 5, "x": {')
+    )
+    (tmp_path / "c/state.json").mkdir()
+    (tmp_path / "d").touch()
+    (tmp_path / "e").symlink_to("e")
+    found, broken = kept.load()
+    assert (list(found), broken) == (["good"], ["a", "b", "c", "d", "e"])
+    for name in broken:
+        remove_tree(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["good"]
 
 
 def test_secrets_are_not_remembered():
@@ -210,9 +234,10 @@ def test_exit_files(tmp_path, content, code):
 
 
 def test_exit_files_that_are_none(tmp_path):
-    """Absent or being written: not yet."""
+    """Absent, being written, or no text at all: not yet."""
     (tmp_path / "empty").write_text("")
-    assert (read_exit(tmp_path / "none"), read_exit(tmp_path / "empty")) == (None, None)
+    (tmp_path / "noise").write_bytes(b"\xff\xc3(")
+    assert [read_exit(tmp_path / name) for name in ("none", "empty", "noise", ".")] == [None] * 4
 
 
 async def test_merged_streams():

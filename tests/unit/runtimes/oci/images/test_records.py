@@ -8,6 +8,7 @@ import pytest
 from runtimes.oci.images.contract import ImageConfig, ImageRecord
 from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.records import Records
+from runtimes.oci.images.unpack import read_usage
 
 Make = Callable[..., ImageRecord]
 
@@ -166,3 +167,33 @@ def test_remove_twice(layout: Layout, make: Make) -> None:
     records.remove(record.id)
     records.remove(record.id)
     assert list(records) == []
+
+
+def test_what_is_no_file_is_removed(layout: Layout, make: Make) -> None:
+    """A folder or a link that leads nowhere with a record's name does not hide the others, and goes."""
+    records = Records(layout)
+    kept = records.add(make("a", "docker.io/library/busybox:1"))
+    (layout.records / f"{'b' * 64}.json" / "x").mkdir(parents=True)
+    (layout.records / f"{'c' * 64}.json").symlink_to("loop")
+    assert Records(layout).find("busybox:1") == kept
+    Records(layout).remove_unreadable()
+    assert [path.name for path in layout.records.glob("*.json")] == [f"{'a' * 64}.json"]
+
+
+@pytest.mark.parametrize("damage", ["gone", "folder", "noise"])
+def test_a_trees_figures_are_made_anew(layout: Layout, damage: str) -> None:
+    """The tree came whole: what cannot be read of its size is measured again; where there is no tree there are no figures."""
+    image_id = "sha256:" + "a" * 64
+    assert read_usage(layout, image_id) is None
+    layout.rootfs(image_id).mkdir(parents=True)
+    (layout.rootfs(image_id) / "file").write_bytes(b"x" * 5000)
+    (layout.rootfs(image_id) / "link").symlink_to("/etc")
+    if damage == "folder":
+        (layout.usage(image_id) / "x").mkdir(parents=True)
+    elif damage == "noise":
+        layout.usage(image_id).write_bytes(b"\xff[")
+    found = read_usage(layout, image_id)
+    assert found is not None
+    assert (found.inodes, found.bytes >= 5000) == (3, True)
+    assert layout.usage(image_id).is_file()
+    assert read_usage(layout, image_id) == found
