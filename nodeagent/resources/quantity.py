@@ -24,7 +24,9 @@ _DECIMAL = {
     "P": Fraction(10**15),
     "E": Fraction(10**18),
 }
-_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
+# possessive, so that a number of a hundred thousand digits that turns out to be none costs its length and not the square of it
+_FORM = re.compile(r"([+-]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++))(?:([eE][+-]?[0-9]{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
+MAX = Fraction(2**63 - 1)
 
 
 class InvalidQuantity(ValueError):
@@ -37,19 +39,26 @@ class InvalidQuantity(ValueError):
 
 @lru_cache(maxsize=4096)
 def parse(text: str | int | float) -> Fraction:
-    """Return the exact value of a quantity. Numbers are taken as they stand. Raises InvalidQuantity."""
+    """Return the exact value of a quantity, at most 2^63-1 either way: what is larger is capped, as the API defines it.
+
+    Numbers are taken as they stand. Raises InvalidQuantity.
+    """
+    try:
+        return min(max(_value(text), -MAX), MAX)
+    except (InvalidOperation, ValueError, OverflowError) as error:  # of a number that is none: NaN, infinity
+        raise error if isinstance(error, InvalidQuantity) else InvalidQuantity(str(text)[:64]) from error
+
+
+def _value(text: str | int | float) -> Fraction:
     if isinstance(text, int | float):
-        return Fraction(str(text))
+        return Fraction(text) if isinstance(text, int) else Fraction(str(text))
     match = _FORM.fullmatch(text.strip())
     if match is None:
         raise InvalidQuantity(text)
     number, exponent, suffix = match.groups()
-    try:
-        if exponent:
-            return Fraction(Decimal(number + exponent))
-        value = Fraction(Decimal(number))
-    except InvalidOperation as error:
-        raise InvalidQuantity(text) from error
+    if exponent:
+        return Fraction(Decimal(number + exponent))
+    value = Fraction(Decimal(number))
     return value * (_BINARY[suffix] if suffix in _BINARY else _DECIMAL[suffix or ""])
 
 

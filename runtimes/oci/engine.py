@@ -30,7 +30,7 @@ from runtimes.oci.idmap import supports_mapped_mounts
 from runtimes.oci.images.contract import ImageStore
 from runtimes.oci.metrics import Metrics
 from runtimes.oci.processes import boot_id
-from runtimes.oci.records import ContainerRecord, SandboxRecord
+from runtimes.oci.records import ContainerRecord, SandboxRecord, verify
 from runtimes.oci.restore import Restore
 from runtimes.oci.sandboxes import Sandboxes
 from runtimes.oci.spec.resources import CgroupFeatures
@@ -436,8 +436,8 @@ async def _assemble(config: OCIRuntimeConfig, images: ImageStore, network: Netwo
         images=images,
         network=network,
         disk=disk,
-        sandbox_records=RecordStore(paths.sandboxes, SandboxRecord, disk),
-        container_records=RecordStore(paths.containers, ContainerRecord, disk),
+        sandbox_records=RecordStore(paths.sandboxes, SandboxRecord, disk, verify),
+        container_records=RecordStore(paths.containers, ContainerRecord, disk, verify),
         wrapper=wrapper,
         mapped_mounts=mapped_mounts,
     )

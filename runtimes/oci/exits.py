@@ -50,7 +50,7 @@ class ExitWatch:
 def read_exit(path: Path) -> tuple[int, int] | None:
     """(exit code, time of the exit in ns since the epoch) from an exit file; None when there is none."""
     try:
-        with path.open() as file:
+        with path.open(errors="replace") as file:
             text = file.read(64).strip()
             finished_at_ns = path.stat().st_mtime_ns
     except OSError:

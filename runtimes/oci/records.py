@@ -4,10 +4,15 @@ The CRI configuration is kept as the request's JSON, minus the environment and t
 secrets may be: they are in the bundle, which does not survive a reboot, and secrets have no business on the disk.
 """
 
+from typing import TypeVar
+
 import msgspec
 from google.protobuf import json_format
+from google.protobuf.message import Message
 
 from proto import cri_pb2 as cri
+
+_Message = TypeVar("_Message", bound=Message)
 
 
 class ProcessRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,15 +80,31 @@ def raw(message: cri.PodSandboxConfig | cri.ContainerConfig | cri.LinuxContainer
 
 
 def sandbox_config(value: msgspec.Raw) -> cri.PodSandboxConfig:
-    return json_format.Parse(bytes(value), cri.PodSandboxConfig(), ignore_unknown_fields=True)
+    return _message(value, cri.PodSandboxConfig())
 
 
 def container_config(value: msgspec.Raw) -> cri.ContainerConfig:
-    return json_format.Parse(bytes(value), cri.ContainerConfig(), ignore_unknown_fields=True)
+    return _message(value, cri.ContainerConfig())
 
 
 def resources(value: msgspec.Raw) -> cri.LinuxContainerResources:
-    return json_format.Parse(bytes(value), cri.LinuxContainerResources(), ignore_unknown_fields=True)
+    return _message(value, cri.LinuxContainerResources())
+
+
+def verify(record: SandboxRecord | ContainerRecord) -> None:
+    """Raises ValueError for a record whose CRI messages are none, which its type alone cannot tell."""
+    if isinstance(record, SandboxRecord):
+        sandbox_config(record.config)
+    else:
+        container_config(record.config)
+        resources(record.resources)
+
+
+def _message(value: msgspec.Raw, empty: _Message) -> _Message:
+    try:
+        return json_format.Parse(bytes(value), empty, ignore_unknown_fields=True)
+    except json_format.ParseError as error:
+        raise ValueError(str(error)) from error
 
 
 def without_secrets(config: cri.ContainerConfig) -> cri.ContainerConfig:

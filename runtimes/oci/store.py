@@ -13,10 +13,13 @@ import errno
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import msgspec
+
+from cni.unreadable import UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +90,12 @@ def _sync(paths: set[Path]) -> None:
 class RecordStore(Generic[_R]):
     """The records of one kind below `directory`: <id>/state.json."""
 
-    def __init__(self, directory: Path, kind: type[_R], disk: DiskSync) -> None:
+    def __init__(
+        self, directory: Path, kind: type[_R], disk: DiskSync, verify: Callable[[_R], None] = lambda record: None
+    ) -> None:
+        """`verify` raises ValueError for a record that is of the kind and cannot be used all the same."""
         self._directory = directory
+        self._verify = verify
         self._kind = kind
         self._disk = disk
         self._encoder = msgspec.json.Encoder()
@@ -108,8 +115,10 @@ class RecordStore(Generic[_R]):
         broken: list[str] = []
         for entry in sorted(self._directory.iterdir()):
             try:
-                records[entry.name] = msgspec.json.decode((entry / FILE_NAME).read_bytes(), type=self._kind)
-            except (OSError, msgspec.DecodeError) as error:
+                record = msgspec.json.decode((entry / FILE_NAME).read_bytes(), type=self._kind)
+                self._verify(record)
+                records[entry.name] = record
+            except (OSError, *UNREADABLE) as error:
                 log.warning("%s has no usable record (%s): it is taken as half made and removed", entry, error)
                 broken.append(entry.name)
         return records, broken

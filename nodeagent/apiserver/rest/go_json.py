@@ -25,7 +25,7 @@ def syntax_error(data: bytes) -> str:
     """Why ``data`` is no JSON text; empty when it is one."""
     text = data.decode("latin-1")
     try:
-        json.loads(text)
+        json.loads(text, parse_int=str, parse_float=str)  # numbers are not read: a long one may not be
     except json.JSONDecodeError as error:
         return _told(text, error)
     except RecursionError:

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from cni import process
+from cni.unreadable import UNREADABLE
 from runtimes.errors import Internal, InvalidArgument, NotSupported, ResourceExhausted, Timeout
 from runtimes.oci.images import layout as files
 from runtimes.oci.images.audit import Layer, Usage, audit
@@ -96,10 +97,13 @@ async def _audited(umoci: str, layers: Sequence[Layer], work: Path) -> Usage:
 
 
 def read_usage(layout: Layout, image_id: str) -> Usage | None:
-    """What the image's tree takes; None when there is no tree."""
+    """What the image's tree takes; None when there is no tree, nor when what was written of it cannot be read."""
     try:
         return msgspec.json.decode(layout.usage(image_id).read_bytes(), type=Usage)
     except FileNotFoundError:
+        return None
+    except UNREADABLE as error:
+        log.warning("%s cannot be read: %s", layout.usage(image_id), error)
         return None
 
 
