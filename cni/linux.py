@@ -96,6 +96,8 @@ def openat2(directory_fd: int, path: str | Path, flags: int, *, mode: int = 0, r
     with RESOLVE_IN_ROOT absolute links are taken relative to the directory.
     """
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    if b"\0" in os.fsencode(path):  # the kernel would take what stands before it
+        raise OSError(errno.EINVAL, "embedded null byte", str(path))
     return _check(
         int(
             _libc.syscall(

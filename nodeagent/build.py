@@ -60,6 +60,7 @@ from nodeagent.volumes.empty_dir import EmptyDirPlugin
 from nodeagent.volumes.host_path import HostPathPlugin
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
 from nodeagent.volumes.secret import SecretPlugin
 from proto import cri_pb2 as cri
@@ -365,14 +366,14 @@ def volumes(
     allocatable_now: Callable[[], Mapping[str, str]],
 ) -> VolumeManager:
     layout = Layout(config.options.root_dir)
-    figures = _VolumeFigures(allocatable_now)
+    figures, budget = _VolumeFigures(allocatable_now), PayloadBudget()
     plugins = (
         EmptyDirPlugin(layout, figures),
         HostPathPlugin(),
-        ConfigMapPlugin(layout, figures, objects),
-        SecretPlugin(layout, figures, objects),
-        DownwardAPIPlugin(layout, figures),
-        ProjectedPlugin(layout, figures, objects, tokens),
+        ConfigMapPlugin(layout, figures, objects, budget),
+        SecretPlugin(layout, figures, objects, budget),
+        DownwardAPIPlugin(layout, figures, budget),
+        ProjectedPlugin(layout, figures, objects, tokens, budget),
     )
     return VolumeManager(layout=layout, plugins=plugins, events=events)
 

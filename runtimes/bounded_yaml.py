@@ -90,7 +90,7 @@ def read_all(data: bytes | str, limits: Limits = Limits()) -> list[Document]:
     return builder.documents
 
 
-def check(data: bytes | str, limits: Limits = Limits()) -> None:  # noqa: B008
+def check(data: bytes | str, limits: Limits = Limits()) -> None:
     """Raise ``BeyondLimits`` where a reader that needs more of a text than its values, such as its lines, must not begin."""
     try:
         read_all(data, limits)

@@ -26,6 +26,7 @@ from nodeagent.api.resources import metadata_of, resource_of
 log = logging.getLogger(__name__)
 
 QUEUE_SIZE = 1000
+MAX_MESSAGE_CHARS = 4096  # a thousand of them wait in the queue, and what is quoted in one may be a stranger's
 TRIES = 12
 RETRY_SECONDS = 10.0
 COMPONENT = "kubelet"
@@ -159,7 +160,7 @@ class EventRecorder(Events):
             ),
             involvedObject=ref,
             reason=reason,
-            message=message,
+            message=message if len(message) <= MAX_MESSAGE_CHARS else f"{message[:MAX_MESSAGE_CHARS]}…",
             type=type,
             source=self._source,
             reportingComponent=self._source.component,

@@ -46,10 +46,13 @@ class Firewall:
         if not self._v4:
             log.warning("pods with a host port on this machine let others reach what listens on 127.0.0.1")
             return
+        in_force = False
         while True:
             try:
                 await self.ensure()
-                self._told = ""
+                if not in_force:
+                    log.info("firewall: what listens on 127.0.0.1 is closed to pods, by chain %s", CHAIN)
+                in_force, self._told = True, ""
             except (FirewallError, process.ProcessError) as error:
                 if str(error) != self._told:
                     log.warning("pods may reach what listens on 127.0.0.1: %s", error)

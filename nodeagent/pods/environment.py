@@ -4,6 +4,7 @@ Order of precedence, low to high: services, envFrom in list order, env in list o
 """
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ __all__ = ["ConfigError", "EnvironmentSources", "needs_pod_ip", "resolve_environ
 
 _T = TypeVar("_T")
 
+_TURN = 256  # variables, before others get theirs
 _POD_IP_FIELDS = frozenset({"status.podIP", "status.podIPs"})
 
 
@@ -94,12 +96,15 @@ async def resolve_environment(pod: Pod, container: AnyContainer, sources: Enviro
         for name, value in services.items():
             budget.variable(name, value)
         for source in container.envFrom or ():
+            await asyncio.sleep(0)  # there may be ten thousands of them, and what they name be at hand
             prefix = source.prefix or ""
             for key, value in await _env_from(name_of(pod)[0], source, sources.objects):
                 budget.check("an environment variable of envFrom", prefix, key)
                 budget.variable(prefix + key, value)
                 resolved[prefix + key] = value
-        for variable in container.env or ():
+        for number, variable in enumerate(container.env or ()):
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
             found = await _variable(pod, container, variable, (resolved, services), sources)
             if found is not None:
                 budget.variable(variable.name, found)
@@ -249,7 +254,8 @@ async def _secret_key(namespace: str, selector: SecretKeySelector, objects: Obje
     )
     if found is None:
         return None
-    data = secret_data(found).get(selector.key)
+    encoded = (found.data or {}).get(selector.key)
+    data = None if encoded is None else base64.b64decode(encoded)
     if data is None and not selector.optional:
         raise ConfigError(f"couldn't find key {selector.key} in Secret {namespace}/{selector.name}")
     return None if data is None else _text(data)

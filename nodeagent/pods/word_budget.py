@@ -9,6 +9,7 @@ from nodeagent.volumes.expansion import size_bytes
 
 MAX_WORD_BYTES = 1024 * 1024
 MAX_BYTES = 2 * 1024 * 1024
+MAX_SET = MAX_BYTES // 8  # how often a variable may be set: each costs the kernel a pointer
 
 
 class OverBudget(ValueError):
@@ -21,6 +22,7 @@ class WordBudget:
 
     _variables: dict[str, int] = field(default_factory=dict)
     _total: int = 0
+    _set: int = 0
 
     def check(self, what: str, *parts: str) -> None:
         """Before the parts are put together. Raises OverBudget."""
@@ -29,6 +31,9 @@ class WordBudget:
 
     def variable(self, name: str, value: str) -> None:
         """Raises OverBudget."""
+        self._set += 1
+        if self._set > MAX_SET:
+            raise OverBudget(f"environment variables are set more than {MAX_SET} times")
         self.check(f"environment variable {name[:64]}", name, value)
         size = size_bytes(name) + size_bytes(value)
         self._take(size - self._variables.get(name, 0))

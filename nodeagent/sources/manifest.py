@@ -26,11 +26,17 @@ Prepare = Callable[[Json], Sequence[str]]
 """Sets the API's defaults in a pod, in place, and returns all reasons to refuse it."""
 
 MAX_BYTES = 10 * 1024 * 1024
+MAX_REASONS = 16
+MAX_REASON_CHARS = 4096
 NO_EXECUTE_TOLERATION = {"operator": "Exists", "effect": "NoExecute"}
 
 
 class InvalidManifest(ValueError):
-    """The manifest is not a pod that can run as a static pod."""
+    """The manifest is not a pod that can run as a static pod. The reason is a line of the log, whatever of the file it quotes."""
+
+    def __init__(self, reason: str) -> None:
+        line = reason.replace("\n", "\\n")
+        super().__init__(line if len(line) <= MAX_REASON_CHARS else f"{line[:MAX_REASON_CHARS]}…")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +143,8 @@ def api_reference(pod: Pod) -> str:
 
 def _checked(pod: Json, rules: StaticRules) -> Pod:
     if reasons := rules.prepare(pod):
-        raise InvalidManifest("; ".join(reasons))
+        more = [f"and {len(reasons) - MAX_REASONS} more"] if len(reasons) > MAX_REASONS else []
+        raise InvalidManifest("; ".join([*reasons[:MAX_REASONS], *more]))
     typed = _typed(pod)
     if reference := api_reference(typed):
         raise InvalidManifest(f"static pods may not reference {reference}")

@@ -42,6 +42,8 @@ def check_path(path: str) -> None:
     components = path.split("/")
     if not path:
         raise VolumeError("invalid path: must not be empty")
+    if "\0" in path:
+        raise VolumeError(f"invalid path: must not contain a NUL: {path!r}")
     if path.startswith("/"):
         raise VolumeError(f"invalid path: must be relative path: {path}")
     if len(path) > _MAX_PATH_CHARS:

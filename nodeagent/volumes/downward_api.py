@@ -6,20 +6,24 @@ from lightkube.models.core_v1 import DownwardAPIVolumeFile, Pod, ResourceFieldSe
 
 from nodeagent.volumes import downward
 from nodeagent.volumes.atomic_writer import FileEntry
+from nodeagent.volumes.blocking import run_blocking
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.layout import Layout
+from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
 from nodeagent.volumes.sources import PodResources
 
 NAME = "kubernetes.io/downward-api"
+_MAX_ERRORS = 10
+_Key = tuple[str | None, ...]
 
 
 class DownwardAPIPlugin:
     name = NAME
     capabilities = Capabilities(needs_refresh=True)
 
-    def __init__(self, layout: Layout, resources: PodResources) -> None:
-        self._volume = PayloadVolume(layout, resources, NAME, Backing.MEMORY)
+    def __init__(self, layout: Layout, resources: PodResources, budget: PayloadBudget) -> None:
+        self._volume = PayloadVolume(layout, resources, NAME, Backing.MEMORY, budget)
         self._resources = resources
 
     def supports(self, volume: Volume) -> bool:
@@ -29,34 +33,64 @@ class DownwardAPIPlugin:
         source = request.volume.downwardAPI
         assert source is not None
         mode = DEFAULT_MODE if source.defaultMode is None else source.defaultMode
-        payload = downward_payload(request.pod, source.items or (), mode, self._resources.allocatable())
-        return await self._volume.publish(request, payload)
+        with self._volume.measured(request) as measure:
+            payload = await downward_payload(
+                request.pod, source.items or (), mode, self._resources.allocatable(), measure
+            )
+            return await self._volume.publish(request, payload)
 
     async def teardown(self, uid: str, directory_name: str) -> None:
         await self._volume.remove(uid, directory_name)
 
 
-def downward_payload(
-    pod: Pod, items: Sequence[DownwardAPIVolumeFile], mode: int, allocatable: Mapping[str, str]
+async def downward_payload(
+    pod: Pod, items: Sequence[DownwardAPIVolumeFile], mode: int, allocatable: Mapping[str, str], measure: Measure
 ) -> Payload:
     """Raises VolumeError with what is wrong with every item at once."""
+    # annotations are a quarter of a mebibyte, which takes its time to quote: once, and elsewhere
+    texts = await run_blocking(_texts, pod, items, allocatable)
     payload: dict[str, FileEntry] = {}
     errors: list[str] = []
     for item in items:
-        try:
-            text = _text(pod, item, allocatable)
-        except downward.FieldError as error:
-            errors.append(str(error))
+        text = texts[_key(item)]
+        if isinstance(text, str):
+            errors.append(text)
             continue
-        payload[item.path] = FileEntry(data=text.encode(), mode=mode if item.mode is None else item.mode, uid=item.user)
+        entry = FileEntry(data=text, mode=mode if item.mode is None else item.mode, uid=item.user)
+        measure.take([(item.path, entry)])
+        payload[item.path] = entry
     if errors:
         raise VolumeError(aggregate(errors))
     return payload
 
 
+def _texts(
+    pod: Pod, items: Sequence[DownwardAPIVolumeFile], allocatable: Mapping[str, str]
+) -> Mapping[_Key, bytes | str]:
+    """Content, or what is wrong, by what is asked for."""
+    found: dict[_Key, bytes | str] = {}
+    for item in items:
+        if (key := _key(item)) not in found:
+            try:
+                found[key] = _text(pod, item, allocatable).encode()
+            except downward.FieldError as error:
+                found[key] = str(error)
+    return found
+
+
+def _key(item: DownwardAPIVolumeFile) -> _Key:
+    if (field := item.fieldRef) is not None:
+        return ("field", field.apiVersion, field.fieldPath)
+    if (resource := item.resourceFieldRef) is not None:
+        return ("resource", resource.containerName, resource.resource, resource.divisor)
+    return ("nothing", item.path)
+
+
 def aggregate(errors: Sequence[str]) -> str:
-    """Several messages as one: `[a, b]`, each of them once."""
+    """Several messages as one: `[a, b]`, each of them once; of many the first ones."""
     distinct = list(dict.fromkeys(errors))
+    if len(distinct) > _MAX_ERRORS:
+        distinct = [*distinct[:_MAX_ERRORS], f"and {len(distinct) - _MAX_ERRORS} more"]
     return distinct[0] if len(distinct) == 1 else f"[{', '.join(distinct)}]"
 
 

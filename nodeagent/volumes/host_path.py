@@ -38,6 +38,8 @@ class HostPathPlugin:
         assert source is not None
         if ".." in source.path.split("/"):
             raise VolumeError("path must not contain '..'")
+        if "\0" in source.path:
+            raise VolumeError("path must not contain a NUL")
         path = Path(source.path)
         if source.type:
             await run_blocking(check_type, path, source.type)

@@ -14,10 +14,10 @@ from lightkube.models.core_v1 import Pod, Volume
 
 from nodeagent.volumes import subpath
 from nodeagent.volumes.blocking import run_blocking
-from nodeagent.volumes.contract import MountedVolume, UnsupportedVolume, VolumeError, VolumePlugin
+from nodeagent.volumes.contract import MountedVolume, UnsupportedVolume, VolumeError, VolumePlugin, VolumeRequest
 from nodeagent.volumes.layout import Layout, plugin_directory_name
 from nodeagent.volumes.orphans import entries, force_clean, remove_pod_dir
-from nodeagent.volumes.pod_volumes import request_for, uid_of, used_volumes
+from nodeagent.volumes.pod_volumes import requests_for, uid_of, used_volumes
 from nodeagent.volumes.sources import VolumeEvents
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,8 @@ class VolumeManager:
             if anew:
                 for volume in due:
                     record.backoffs.pop(volume.name, None)
-            await asyncio.gather(*(self._refresh_one(pod, record, volume) for volume in due))
+            requests = requests_for(pod, due)
+            await asyncio.gather(*(self._refresh_one(record, requests[volume.name]) for volume in due))
 
     async def unmount(self, uid: str) -> None:
         """Take every volume of a pod down that is found on disk. Nothing there is fine.
@@ -186,9 +187,10 @@ class VolumeManager:
                 unprocessed.append(volume.name)
             else:
                 work.append((volume, plugin))
+        requests = requests_for(pod, (volume for volume, _ in work))
         # beside a volume that can never come, the others get one go: the pod's owner has to act anyway
         tasks = [
-            asyncio.create_task(self._mount_one(pod, record, volume, plugin, once=bool(unprocessed)))
+            asyncio.create_task(self._mount_one(record, requests[volume.name], plugin, once=bool(unprocessed)))
             for volume, plugin in work
         ]
         try:
@@ -209,11 +211,9 @@ class VolumeManager:
             raise MountFailed(unmounted, unprocessed, "; ".join(errors[-_MAX_ERRORS:]), event_worthy=True)
         raise MountFailed(unmounted, (), "timed out waiting for the condition", event_worthy=False)
 
-    async def _mount_one(
-        self, pod: Pod, record: _PodRecord, volume: Volume, plugin: VolumePlugin, *, once: bool
-    ) -> None:
+    async def _mount_one(self, record: _PodRecord, request: VolumeRequest, plugin: VolumePlugin, *, once: bool) -> None:
         """Try until it works, or `once`; the caller ends it by cancellation."""
-        request = request_for(pod, volume)
+        pod, volume = request.pod, request.volume
         while True:
             backoff = record.backoffs.setdefault(volume.name, _Backoff())
             pause_seconds = backoff.not_before - self._clock()
@@ -221,7 +221,7 @@ class VolumeManager:
                 await self._sleep(pause_seconds)
             try:
                 record.mounted[volume.name] = await plugin.setup(request)
-            except (VolumeError, OSError) as error:
+            except (VolumeError, OSError, ValueError) as error:  # ValueError: a name that no file can have
                 self._failed(pod, volume, backoff, error)
                 if once:
                     return
@@ -229,13 +229,14 @@ class VolumeManager:
                 record.backoffs.pop(volume.name, None)
                 return
 
-    async def _refresh_one(self, pod: Pod, record: _PodRecord, volume: Volume) -> None:
+    async def _refresh_one(self, record: _PodRecord, request: VolumeRequest) -> None:
+        pod, volume = request.pod, request.volume
         backoff = record.backoffs.setdefault(volume.name, _Backoff())
         if backoff.not_before > self._clock():
             return
         try:
-            record.mounted[volume.name] = await self._plugin(volume).setup(request_for(pod, volume))
-        except (VolumeError, OSError) as error:
+            record.mounted[volume.name] = await self._plugin(volume).setup(request)
+        except (VolumeError, OSError, ValueError) as error:  # ValueError: a name that no file can have
             self._failed(pod, volume, backoff, error)
         else:
             record.backoffs.pop(volume.name, None)

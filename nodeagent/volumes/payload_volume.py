@@ -1,9 +1,10 @@
 """Volumes whose content the agent writes: a wrapped emptyDir, filled by the atomic writer, handed to the pod's group."""
 
+import contextlib
 import enum
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from lightkube.models.core_v1 import Pod
@@ -13,6 +14,7 @@ from nodeagent.volumes.atomic_writer import FileEntry, write_payload
 from nodeagent.volumes.blocking import run_blocking
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.layout import Layout
+from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.sources import PodResources
 
 DEFAULT_MODE = 0o644
@@ -33,6 +35,14 @@ class PayloadVolume:
     resources: PodResources
     plugin: str
     backing: Backing
+    budget: PayloadBudget
+
+    @contextlib.contextmanager
+    def measured(self, request: VolumeRequest) -> Iterator[Measure]:
+        """To be asked before anything is made for the volume, until it is published."""
+        with self.budget.volume(request.uid, request.name) as measure:
+            measure.take_folders(request.nested)
+            yield measure
 
     async def publish(self, request: VolumeRequest, payload: Payload) -> MountedVolume:
         """Make `payload` the content of the volume, mounting it first where it is not. Raises VolumeError."""
@@ -44,6 +54,7 @@ class PayloadVolume:
         return MountedVolume(host_path=path, directory_name=request.name, read_only_forced=True, relabel=True)
 
     async def remove(self, uid: str, directory_name: str) -> None:
+        self.budget.forget(uid, directory_name)
         path = self.layout.volume_dir(uid, self.plugin, directory_name)
         await run_blocking(empty_dir.tear_down, path, self._marker(uid, directory_name))
 
@@ -82,21 +93,46 @@ def _make_nested(path: Path, nested: str) -> None:
     target.chmod(_NESTED_MODE)
 
 
-def nested_mount_points(pod: Pod, volume_name: str) -> tuple[str, ...]:
-    """Relative paths inside a volume at which other volume mounts of a container come to lie.
+def nested_mount_points(pod: Pod) -> Mapping[str, tuple[str, ...]]:
+    """By volume, the relative paths inside it at which other volume mounts of a container come to lie.
 
-    They must exist before the container starts, because it sees the volume read-only.
+    They must exist before the container starts, because it sees the volume read-only. A mount point below another one is made
+    inside that other volume. A pod may have mounts by the ten thousand, so no two of them are compared.
     """
-    found: set[str] = set()
+    found: dict[str, set[str]] = {}
     assert pod.spec is not None
     holders = (*pod.spec.containers, *(pod.spec.initContainers or ()), *(pod.spec.ephemeralContainers or ()))
     for container in holders:
-        mounts = container.volumeMounts or ()
-        for base in (PurePosixPath(m.mountPath) for m in mounts if m.name == volume_name and not m.subPath):
-            for mount in mounts:
-                inner = PurePosixPath(mount.mountPath)
-                if inner != base and inner.is_relative_to(base) and ".." not in inner.parts:
-                    found.add(str(inner.relative_to(base)))
-    # a mount point below another one is made inside that other volume
-    outermost = [path for path in sorted(found) if not any(path.startswith(f"{other}/") for other in found)]
-    return tuple(path for path in outermost if not path.startswith(".."))
+        mounts = [(PurePosixPath(mount.mountPath).parts, mount) for mount in container.volumeMounts or ()]
+        top = _MountPoint()
+        for parts, mount in mounts:
+            point = top
+            for part in parts:
+                point = point.inner.setdefault(part, _MountPoint())
+            if not mount.subPath and not mount.subPathExpr:
+                point.volume = mount.name
+            else:
+                point.volume = ""  # only a part of one
+        for parts, _ in mounts:
+            volume, inner = _within(top, parts)
+            if volume and ".." not in parts and not inner.startswith(".."):
+                found.setdefault(volume, set()).add(inner)
+    return {volume: tuple(sorted(paths)) for volume, paths in found.items()}
+
+
+@dataclass(slots=True)
+class _MountPoint:
+    """A part of a path. `volume`: what is mounted there; None: nothing."""
+
+    volume: str | None = None
+    inner: dict[str, "_MountPoint"] = field(default_factory=dict)
+
+
+def _within(top: _MountPoint, parts: tuple[str, ...]) -> tuple[str, str]:
+    """The volume that is mounted nearest above a mount point, and where in it that lies; empty: none is."""
+    point, volume, start = top, "", 0
+    for index, part in enumerate(parts[:-1], 1):
+        point = point.inner[part]
+        if point.volume is not None:
+            volume, start = point.volume, index
+    return volume, "/".join(parts[start:])

@@ -1,5 +1,7 @@
 """What a pod's spec says about its volumes: which are used, and how they are to be set up. Pure."""
 
+from collections.abc import Iterable
+
 from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, PodSpec, Volume
 
 from nodeagent.volumes.contract import VolumeRequest
@@ -37,18 +39,22 @@ def uid_of(pod: Pod) -> str:
     return pod.metadata.uid
 
 
-def request_for(pod: Pod, volume: Volume) -> VolumeRequest:
-    """What the volume's plugin needs to know."""
+def requests_for(pod: Pod, volumes: Iterable[Volume]) -> dict[str, VolumeRequest]:
+    """By volume, what its plugin needs to know."""
     assert pod.metadata is not None
     assert pod.spec is not None
     context = pod.spec.securityContext
-    return VolumeRequest(
-        pod=pod,
-        uid=uid_of(pod),
-        namespace=pod.metadata.namespace or "default",
-        pod_name=pod.metadata.name or "",
-        volume=volume,
-        fs_group=context.fsGroup if context is not None else None,
-        fs_user=pod_wide_user(pod.spec),
-        nested=nested_mount_points(pod, volume.name),
-    )
+    user, nested = pod_wide_user(pod.spec), nested_mount_points(pod)
+    return {
+        volume.name: VolumeRequest(
+            pod=pod,
+            uid=uid_of(pod),
+            namespace=pod.metadata.namespace or "default",
+            pod_name=pod.metadata.name or "",
+            volume=volume,
+            fs_group=context.fsGroup if context is not None else None,
+            fs_user=user,
+            nested=nested.get(volume.name, ()),
+        )
+        for volume in volumes
+    }

@@ -1,5 +1,7 @@
 """projected volumes: tokens, ConfigMaps, Secrets and the downward API in one directory. Every pod has one for its token."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lightkube.models.core_v1 import ServiceAccountTokenProjection, Volume, VolumeProjection
@@ -10,6 +12,7 @@ from nodeagent.volumes.config_map import fetch_config_map
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.downward_api import aggregate, downward_payload
 from nodeagent.volumes.layout import Layout
+from nodeagent.volumes.payload_budget import Measure, OverBudget, PayloadBudget
 from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
 from nodeagent.volumes.secret import fetch_secret
 from nodeagent.volumes.sources import ObjectSource, PodResources, TokenSource
@@ -23,8 +26,15 @@ class ProjectedPlugin:
     name = NAME
     capabilities = Capabilities(needs_refresh=True)
 
-    def __init__(self, layout: Layout, resources: PodResources, objects: ObjectSource, tokens: TokenSource) -> None:
-        self._volume = PayloadVolume(layout, resources, NAME, Backing.MEMORY)
+    def __init__(
+        self,
+        layout: Layout,
+        resources: PodResources,
+        objects: ObjectSource,
+        tokens: TokenSource,
+        budget: PayloadBudget,
+    ) -> None:
+        self._volume = PayloadVolume(layout, resources, NAME, Backing.MEMORY, budget)
         self._resources = resources
         self._objects = objects
         self._tokens = tokens
@@ -36,23 +46,44 @@ class ProjectedPlugin:
         source = request.volume.projected
         assert source is not None
         mode = DEFAULT_MODE if source.defaultMode is None else source.defaultMode
-        payload: dict[str, FileEntry] = {}
-        errors: list[str] = []
-        for projection in source.sources or ():
-            try:
-                payload.update(await self._project(request, projection, mode, source.defaultUser))
-            except VolumeError as error:
-                errors.append(str(error))
-        if errors:
-            raise VolumeError(aggregate(errors))
-        return await self._volume.publish(request, payload)
+        with self._volume.measured(request) as measure:
+            payload = await self._collect(request, source.sources or (), mode, source.defaultUser, measure)
+            return await self._volume.publish(request, payload)
 
     async def teardown(self, uid: str, directory_name: str) -> None:
         self._tokens.forget(uid)
         await self._volume.remove(uid, directory_name)
 
+    async def _collect(
+        self,
+        request: VolumeRequest,
+        sources: Sequence[VolumeProjection],
+        mode: int,
+        uid: int | None,
+        measure: Measure,
+    ) -> Payload:
+        """Raises VolumeError with what is wrong with every source at once, or as soon as it is too much."""
+        payload: dict[str, FileEntry] = {}
+        errors: list[str] = []
+        for projection in sources:
+            await asyncio.sleep(0)  # there may be ten thousands of them, and what they need be at hand
+            downward = projection.downwardAPI is not None
+            try:
+                files = await self._project(request, projection, mode, uid, measure)
+            except OverBudget:
+                raise
+            except VolumeError as error:
+                errors.append(str(error))
+                continue
+            if not downward:
+                measure.take(files.items())
+            payload.update(files)
+        if errors:
+            raise VolumeError(aggregate(errors))
+        return payload
+
     async def _project(
-        self, request: VolumeRequest, projection: VolumeProjection, mode: int, uid: int | None
+        self, request: VolumeRequest, projection: VolumeProjection, mode: int, uid: int | None, measure: Measure
     ) -> Payload:
         if (token := projection.serviceAccountToken) is not None:
             return await self._token(request, token, mode, uid)
@@ -77,7 +108,9 @@ class ProjectedPlugin:
                 uid=uid,
             )
         if (downward := projection.downwardAPI) is not None:
-            files = downward_payload(request.pod, downward.items or (), mode, self._resources.allocatable())
+            files = await downward_payload(
+                request.pod, downward.items or (), mode, self._resources.allocatable(), measure
+            )
             return {path: entry if entry.uid is not None else replace(entry, uid=uid) for path, entry in files.items()}
         raise VolumeError("this node does not support clusterTrustBundle and podCertificate sources")
 

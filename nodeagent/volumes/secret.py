@@ -9,6 +9,7 @@ from nodeagent.api.errors import NotFound
 from nodeagent.volumes.config_map import select
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.layout import Layout
+from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
 from nodeagent.volumes.sources import ObjectSource, PodResources
 
@@ -19,8 +20,8 @@ class SecretPlugin:
     name = NAME
     capabilities = Capabilities(needs_refresh=True)
 
-    def __init__(self, layout: Layout, resources: PodResources, objects: ObjectSource) -> None:
-        self._volume = PayloadVolume(layout, resources, NAME, Backing.MEMORY)
+    def __init__(self, layout: Layout, resources: PodResources, objects: ObjectSource, budget: PayloadBudget) -> None:
+        self._volume = PayloadVolume(layout, resources, NAME, Backing.MEMORY, budget)
         self._objects = objects
 
     def supports(self, volume: Volume) -> bool:
@@ -29,16 +30,18 @@ class SecretPlugin:
     async def setup(self, request: VolumeRequest) -> MountedVolume:
         source = request.volume.secret
         assert source is not None
-        payload = await fetch_secret(
-            self._objects,
-            request.namespace,
-            source.secretName or "",
-            items=source.items,
-            optional=bool(source.optional),
-            mode=DEFAULT_MODE if source.defaultMode is None else source.defaultMode,
-            uid=source.defaultUser,
-        )
-        return await self._volume.publish(request, payload)
+        with self._volume.measured(request) as measure:
+            payload = await fetch_secret(
+                self._objects,
+                request.namespace,
+                source.secretName or "",
+                items=source.items,
+                optional=bool(source.optional),
+                mode=DEFAULT_MODE if source.defaultMode is None else source.defaultMode,
+                uid=source.defaultUser,
+            )
+            measure.take(payload.items())
+            return await self._volume.publish(request, payload)
 
     async def teardown(self, uid: str, directory_name: str) -> None:
         await self._volume.remove(uid, directory_name)

@@ -1,5 +1,6 @@
 """A pod of a kilobyte cannot ask the agent for gigabytes: `$(VAR)` has a budget everywhere it is put in."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +53,35 @@ def test_no_pod_makes_the_agent_grow(node: NodeUnderTest) -> None:
     assert "the command is larger than" in node.event_when("probed", "Unhealthy")
     eventually(lambda: node.kubectl("logs", "probed") == "65536 65536\n", "what fits runs")
     assert peak_kib(node) - before < 150 * 1024
+
+
+SECRET = {"k": "eHh4" * (250 * 1024)}  # 750 KiB of x
+
+
+def test_the_files_of_a_pod_have_a_budget(node: NodeUnderTest) -> None:
+    """One secret under hundreds of paths, its like in a projected volume, annotations in thousands of files, ten thousand mounts:
+    FailedMount with the limit; the agent's memory stays and it answers; what is large, but within the budget, runs."""
+    kind = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "large"}}
+    node.kubectl("create", "-f", "-", stdin=json.dumps(kind | {"data": SECRET}))
+    before = peak_kib(node)
+    items = [{"key": "k", "path": f"p{n}"} for n in range(2000)]
+    fields = [{"path": f"p{n}", "fieldRef": {"fieldPath": "metadata.annotations"}} for n in range(5000)]
+    files = [{"path": f"{n}/{m}", "fieldRef": {"fieldPath": "metadata.name"}} for n in range(250) for m in range(101)]
+    volumes = {
+        "secret": {"secret": {"secretName": "large", "items": items}},
+        "projected": {"projected": {"sources": [{"secret": {"name": "large"}}] * 1000}},
+        "downward": {"downwardAPI": {"items": fields}},
+        "files": {"downwardAPI": {"items": files}},
+        "fits": {"secret": {"secretName": "large", "items": items[:80]}},
+    }
+    for name, volume in volumes.items():
+        made = bomb(f"files-{name}", volumeMounts=[{"name": "v", "mountPath": "/v"}])
+        made["metadata"]["annotations"] = {"a": "\u0001" * 200_000} if name == "downward" else {}
+        made["spec"]["volumes"] = [{"name": "v", **volume}]
+        node.kubectl("create", "-f", "-", stdin=json.dumps(made))
+    for name in ("secret", "projected", "downward"):
+        assert "may have 67108864 bytes in all" in node.event_when(f"files-{name}", "FailedMount")
+    assert "may have 50000 files and folders in all" in node.event_when("files-files", "FailedMount")
+    node.running("files-fits")
+    assert node.kubectl("exec", "files-fits", "--", "sh", "-c", "cat /v/p* | wc -c") == f"{80 * 750 * 1024}\n"
+    assert peak_kib(node) - before < 350 * 1024

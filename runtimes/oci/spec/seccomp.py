@@ -75,6 +75,8 @@ def container_seccomp(
         raise errors.InvalidArgument(f"cannot load seccomp profile {str(path)!r}: {error.strerror}") from error
     except UNREADABLE as error:
         raise errors.InvalidArgument(f"seccomp profile {str(path)!r} is not valid: {error}") from error
+    except ValueError as error:  # a name that no file can have
+        raise errors.InvalidArgument(f"cannot load seccomp profile {str(path)!r}: {error}") from error
 
 
 def _profile_path(security: cri.LinuxContainerSecurityContext, default: Path) -> Path | None:

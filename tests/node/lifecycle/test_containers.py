@@ -291,8 +291,9 @@ def test_restart_all_containers(node: NodeUnderTest, diary: Path) -> None:
 
 
 def test_nobody_sees_a_pod_end_that_restarts_all_its_containers(node: NodeUnderTest, diary: Path) -> None:
-    """4.6: asked for by a sidecar under Never, where each exit could be the pod's end. On the way the phase stays Running and no
-    other container is seen to be killed; in the end each has one restart, the finished init container too, and says why."""
+    """4.6: asked for by a sidecar under Never, where each exit could be the pod's end. On the way the phase stays Running, or is
+    Pending while the init container runs again (6.1), and no other container is seen to be killed; in the end
+    each has one restart, the finished init container too, and says why."""
     names = ("i", "trigger", "other")
     node.running("all-by-sidecar")
     with every_change(node, "all-by-sidecar") as seen:
@@ -304,7 +305,9 @@ def test_nobody_sees_a_pod_end_that_restarts_all_its_containers(node: NodeUnderT
         versions = eventually(
             lambda: found if (found := seen())[-1]["status"] == pod["status"] else [], "the last change"
         )
-    assert {version["status"]["phase"] for version in versions} == {"Running"}
+    for version in versions:  # whether a watcher sees the init container's second run is a matter of luck
+        initializing = state_of(version, "i")[0] == "running"
+        assert version["status"]["phase"] == ("Pending" if initializing else "Running"), version["status"]
     assert {state_of(version, "other")[:2] for version in versions} <= {
         ("running", ""),
         ("waiting", ""),

@@ -19,6 +19,7 @@ from nodeagent.volumes.empty_dir import EmptyDirPlugin
 from nodeagent.volumes.host_path import HostPathPlugin
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
 from nodeagent.volumes.secret import SecretPlugin
 
@@ -67,16 +68,16 @@ class Sources:
 
 
 def make_manager(root: Path, sources: Sources, *, wait_seconds: float = 30.0) -> VolumeManager:
-    layout = Layout(root)
+    layout, budget = Layout(root), PayloadBudget()
     return VolumeManager(
         layout=layout,
         plugins=[
             EmptyDirPlugin(layout, sources),
             HostPathPlugin(),
-            ConfigMapPlugin(layout, sources, sources),
-            SecretPlugin(layout, sources, sources),
-            DownwardAPIPlugin(layout, sources),
-            ProjectedPlugin(layout, sources, sources, sources),
+            ConfigMapPlugin(layout, sources, sources, budget),
+            SecretPlugin(layout, sources, sources, budget),
+            DownwardAPIPlugin(layout, sources, budget),
+            ProjectedPlugin(layout, sources, sources, sources, budget),
         ],
         events=sources,
         wait_seconds=wait_seconds,

@@ -76,6 +76,15 @@ async def test_a_new_event_is_posted_whole(script: Any, recorder: EventRecorder)
     }
 
 
+async def test_a_long_message_is_cut(script: Any, recorder: EventRecorder) -> None:
+    """What it quotes may be a stranger's, and a thousand events may wait."""
+    script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
+    recorder.event(REF, WARNING, "FailedMount", "x" * 100_000)
+    await recorder.flush()
+    (request,) = script.seen
+    assert request.body["message"] == "x" * 4096 + "…"
+
+
 async def test_a_repeated_event_is_counted_up(script: Any, recorder: EventRecorder, clock: Clock) -> None:
     """The same event again patches count and lastTimestamp of the one that is there."""
     for _ in range(3):

@@ -66,6 +66,10 @@ INSIDE = "larger than 1048576 bytes when its variables are put in"
         ({"envFrom": env_from("configMapRef", 1000)}, ALL),
         ({"envFrom": env_from("secretRef", 1000)}, ALL),
         ({"envFrom": env_from("configMapRef", 1, "p" * MIB)}, "an environment variable of envFrom is larger than"),
+        (
+            {"envFrom": [{"configMapRef": {"name": "large"}}] * 300},
+            "environment variables are set more than 262144 times",
+        ),
         ({"env": doubling(10), "args": ["$(A9)" * 100]}, f"a word of args is {INSIDE}"),
         ({"env": doubling(10), "command": ["$(A9)"] * 100}, ALL),
         ({"env": doubling(10), "args": ["$(A9)"] * 100}, ALL),

@@ -116,7 +116,7 @@ def test_a_dangling_current_link_counts_as_no_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/abs", "..", "../up", "a/../b", "..hidden", "..data", "a/" + "x" * 256, "a/" * 2100 + "b"]
+    "path", ["", "a\0b", "/abs", "..", "../up", "a/../b", "..hidden", "..data", "a/" + "x" * 256, "a/" * 2100 + "b"]
 )
 def test_bad_paths_write_nothing(tmp_path: Path, path: str) -> None:
     """Paths that climb, are absolute, too long or look like the writer's own are refused before anything is written."""

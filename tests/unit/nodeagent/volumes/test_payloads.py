@@ -20,6 +20,7 @@ from nodeagent.volumes.atomic_writer import FileEntry
 from nodeagent.volumes.config_map import fetch_config_map
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.downward_api import downward_payload
+from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.payload_volume import nested_mount_points
 from nodeagent.volumes.secret import fetch_secret
 
@@ -38,6 +39,10 @@ class Objects:
         if name != "s":
             raise errors.not_found("secrets", name)
         return Secret(data={"k": base64.b64encode(b"v").decode()})
+
+
+def measure() -> Measure:
+    return PayloadBudget().volume("u", "v").__enter__()
 
 
 def entry(data: bytes, mode: int = 0o644, uid: int | None = None) -> FileEntry:
@@ -82,7 +87,7 @@ async def test_optional_only_forgives_absence() -> None:
         await fetch_config_map(Objects(), "ns", "broken", items=None, optional=True, mode=0o644)
 
 
-def test_downward_errors_are_told_all_at_once(pod_of: Any) -> None:
+async def test_downward_errors_are_told_all_at_once(pod_of: Any) -> None:
     """Each wrong item is named."""
     items = msgspec.convert(
         [
@@ -93,7 +98,7 @@ def test_downward_errors_are_told_all_at_once(pod_of: Any) -> None:
         list[DownwardAPIVolumeFile],
     )
     with pytest.raises(VolumeError) as caught:
-        downward_payload(pod_of({"containers": []}), items, 0o644, {})
+        await downward_payload(pod_of({"containers": []}), items, 0o644, {}, measure())
     assert str(caught.value) == "[unsupported fieldPath: status.podIP, container none not found]"
 
 
@@ -172,10 +177,27 @@ def test_unknown_resources_are_refused(resource: str) -> None:
         (["/etc", "/etcetera"], ()),
         (["/", "/a/b", "/c"], ("a/b", "c")),
         (["/etc", "/etc"], ()),
+        (["/etc", "/etc/../x"], ()),
+        (["/etc", "/etc/a/..b"], ("a/..b",)),
+        (["/etc", "/etc/..b"], ()),
+        (["/etc", *(f"/etc/{n}/x" for n in range(20_000))], tuple(sorted(f"{n}/x" for n in range(20_000)))),
     ],
 )
 def test_mount_points_inside_a_volume(pod_of: Any, paths: list[str], expected: tuple[str, ...]) -> None:
     """Paths below the volume's own, the outermost only: what is deeper is made inside the other volume."""
     mounts = [{"name": "outer" if index == 0 else "other", "mountPath": path} for index, path in enumerate(paths)]
     pod = pod_of({"containers": [{"name": "c", "volumeMounts": mounts}]})
-    assert nested_mount_points(pod, "outer") == expected
+    assert nested_mount_points(pod).get("outer", ()) == expected
+
+
+def test_mount_points_inside_a_part_of_a_volume(pod_of: Any) -> None:
+    """What is mounted below a subPath mount is made in that part; below another volume, in that one."""
+    mounts = [
+        {"name": "outer", "mountPath": "/o"},
+        {"name": "outer", "mountPath": "/o/part", "subPath": "s"},
+        {"name": "other", "mountPath": "/o/part/x"},
+        {"name": "other", "mountPath": "/o/other"},
+        {"name": "outer", "mountPath": "/o/other/again"},
+    ]
+    pod = pod_of({"containers": [{"name": "c", "volumeMounts": mounts}]})
+    assert nested_mount_points(pod) == {"outer": ("other", "part"), "other": ("again",)}
