@@ -21,6 +21,7 @@ from pathlib import Path
 
 import uvloop
 
+from nodeagent.apiserver.pki import PkiError
 from nodeagent.apiserver.server import Server, Settings
 from nodeagent.apiserver.storage.journal import JournalError
 from nodeagent.logs import tame_servers
@@ -61,7 +62,7 @@ async def serve(options: argparse.Namespace) -> int:
             stack.enter_context(_parent_watch(loop, stop))
         try:
             await server.start()
-        except (OSError, JournalError) as error:
+        except (OSError, JournalError, PkiError) as error:
             print(f"nodeagent.apiserver: {error}", file=sys.stderr)
             return 1
         ready = {

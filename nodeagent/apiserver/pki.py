@@ -20,9 +20,15 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificateIssuerPrivateKeyTypes,
+    CertificatePublicKeyTypes,
+    PrivateKeyTypes,
+    PublicKeyTypes,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CA_LIFETIME: Final = timedelta(days=3650)
@@ -65,6 +71,11 @@ class _Request:
     usages: Sequence[str] = ()
 
 
+class PkiError(Exception):
+    """A file of the folder cannot be used, and making another by ourselves would lock out whoever trusts it: the file, why, and
+    the ways out."""
+
+
 class Pki:
     """The folder's contents. Constructing it makes whatever is missing, foreign to the CA, or near its end."""
 
@@ -76,7 +87,10 @@ class Pki:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``addresses``: IPs and names, besides the usual ones, under which the server will be called."""
+        """``addresses``: IPs and names, besides the usual ones, under which the server will be called.
+
+        Raises ``PkiError``, ``OSError``.
+        """
         self._folder = folder
         self._clock = clock
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -119,11 +133,15 @@ class Pki:
     def _authority(self) -> tuple[CertificateIssuerPrivateKeyTypes, x509.Certificate]:
         key_file = self._folder / "ca.key"
         if key_file.exists() and self.ca_file.exists():
-            certificate = x509.load_pem_x509_certificate(self.ca_file.read_bytes())
+            way_out = f"{_RESTORE}, or remove ca.key and ca.crt for a new CA (every kubeconfig has to be made anew)"
+            certificate = _read_certificate(self.ca_file, way_out)
             if certificate.not_valid_after_utc > self._clock() + RENEW_BEFORE:
-                key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
-                if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-                    return key, certificate
+                key = _read_key(key_file, way_out)
+                if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+                    raise PkiError(f"{key_file}: a {type(key).__name__} cannot be a CA's key; {way_out}")
+                if _public(key.public_key()) != _public(certificate.public_key()):
+                    raise PkiError(f"{key_file}: this is not the key of {self.ca_file}; {way_out}")
+                return key, certificate
         new_key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nodeagent-ca")])
         now = self._clock()
@@ -172,8 +190,7 @@ class Pki:
             return False
         if certificate.not_valid_after_utc < self._clock() + RENEW_BEFORE:
             return False
-        spki = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        if certificate.public_key().public_bytes(*spki) != key.public_key().public_bytes(*spki):
+        if _public(certificate.public_key()) != _public(key.public_key()):
             return False
         common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return [a.value for a in common] == [request.user] and _names_of(certificate) >= set(request.names)
@@ -205,10 +222,40 @@ class Pki:
     def _signing_key(self) -> bytes:
         path = self._folder / "sa.key"
         if path.exists():
+            way_out = (
+                f"{_RESTORE}, or remove it for a new one (tokens that were given out end with it; pods get new ones)"
+            )
+            if not isinstance(_read_key(path, way_out), rsa.RSAPrivateKey):
+                raise PkiError(f"{path}: this is no RSA key; {way_out}")
             return path.read_bytes()
         pem = _key_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
         write_private(path, pem)
         return pem
+
+
+_RESTORE: Final = "restore it from a copy"
+
+
+def _read_key(path: Path, way_out: str) -> PrivateKeyTypes:
+    try:
+        return serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it wants a password
+        raise PkiError(f"{path}: cannot be read as a private key: {_first_line(error)}; {way_out}") from error
+
+
+def _read_certificate(path: Path, way_out: str) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise PkiError(f"{path}: cannot be read as a certificate: {_first_line(error)}; {way_out}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).partition("\n")[0].partition(". See http")[0] or type(error).__name__).rstrip(".")
+
+
+def _public(key: PublicKeyTypes | CertificatePublicKeyTypes) -> bytes:
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _authority_key(ca: x509.Certificate) -> x509.AuthorityKeyIdentifier:

@@ -87,7 +87,7 @@ class Server:
         return self._settings.state_dir / "node.kubeconfig"
 
     async def start(self) -> None:
-        """Raises ``OSError`` (port in use, folder), ``storage.journal.JournalError``."""
+        """Raises ``OSError`` (port in use, folder), ``storage.journal.JournalError``, ``pki.PkiError``."""
         try:
             await self._start()
         except BaseException:

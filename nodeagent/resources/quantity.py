@@ -24,8 +24,9 @@ _DECIMAL = {
     "P": Fraction(10**15),
     "E": Fraction(10**18),
 }
-# possessive, so that a number of a hundred thousand digits that turns out to be none costs its length and not the square of it
-_FORM = re.compile(r"([+-]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++))(?:([eE][+-]?[0-9]{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
+# more digits than any machine has bytes; the time to make a number of a text is the square of its length
+_MAX_LENGTH = 256
+_FORM = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
 MAX = Fraction(2**63 - 1)
 
 
@@ -52,7 +53,7 @@ def parse(text: str | int | float) -> Fraction:
 def _value(text: str | int | float) -> Fraction:
     if isinstance(text, int | float):
         return Fraction(text) if isinstance(text, int) else Fraction(str(text))
-    match = _FORM.fullmatch(text.strip())
+    match = _FORM.fullmatch(text.strip()) if len(text) <= _MAX_LENGTH else None
     if match is None:
         raise InvalidQuantity(text)
     number, exponent, suffix = match.groups()

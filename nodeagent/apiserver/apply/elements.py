@@ -25,13 +25,25 @@ _ESCAPES: Final = (
 )
 
 
+# names of fields and keys; longer ones would be kept for whoever sent them
+_MAX_CACHED: Final = 256
+
+
 class BadElement(ValueError):
     """A text that is no path element."""
 
 
-@lru_cache(maxsize=4096)
 def quoted(text: str) -> str:
     """``text`` as JSON, escaped as Go's encoder does."""
+    return _quoted_name(text) if len(text) <= _MAX_CACHED else _quoted(text)
+
+
+@lru_cache(maxsize=4096)
+def _quoted_name(text: str) -> str:
+    return _quoted(text)
+
+
+def _quoted(text: str) -> str:
     return html_safe(msgspec.json.encode(text).decode())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -163,6 +163,7 @@ def capped(owners: dict[Manager, Owned]) -> dict[Manager, Owned]:
     result = dict(owners)
     left = len(updaters)
     oldest: dict[str, Manager] = {}
+    parts: dict[Manager, list[Fields]] = {}
     for manager in sorted(updaters, key=lambda one: (_seconds(owners[one].time), one.identifier)):
         version, time = owners[manager].version, owners[manager].time
         if left <= MAX_UPDATERS:
@@ -171,11 +172,13 @@ def capped(owners: dict[Manager, Owned]) -> dict[Manager, Owned]:
             continue
         bucket = updater(ANCIENT, version, "")
         together = {oldest[version], manager, bucket} & result.keys()
-        fields: Fields = {}
-        for each in together:
-            fields = sets.union(fields, result.pop(each).fields)
+        merged = parts.pop(bucket, [])
+        merged += [fields for each in together if (fields := result.pop(each).fields)]
+        parts[bucket] = merged
         # the time of the newest that went in
-        result[bucket] = Owned(fields=fields, version=version, time=time)
+        result[bucket] = Owned(fields={}, version=version, time=time)
         oldest[version] = bucket
         left -= len(together) - 1
+    for bucket, merged in parts.items():
+        result[bucket] = replace(result[bucket], fields=sets.union_all(merged))
     return result

@@ -7,7 +7,7 @@ never changed in place. Order does not matter but for what is stored (``ordered`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nodeagent.apiserver.apply import elements
@@ -45,6 +45,16 @@ def union(one: Fields, other: Fields) -> Fields:
     if not other:
         return one
     return _union(one, other) if one else other
+
+
+def union_all(parts: Sequence[Fields]) -> Fields:
+    """What is in any of the sets. By halves: one that grows is not copied for each of the others."""
+    while len(parts) > 1:
+        parts = [
+            union(*parts[index : index + 2]) if index + 1 < len(parts) else parts[index]
+            for index in range(0, len(parts), 2)
+        ]
+    return parts[0] if parts else {}
 
 
 def _union(one: Fields, other: Fields) -> Fields:

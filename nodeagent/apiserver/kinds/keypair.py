@@ -1,13 +1,14 @@
 """Whether a certificate and a private key belong together, in the words of Go's TLS library."""
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-_BLOCK: Final = re.compile(rb"-----BEGIN ([^-\n]+)-----\s.*?-----END \1-----", re.DOTALL)
+_MARK: Final = re.compile(rb"-----(BEGIN|END) ([^-\n]{1,64})-----")
 _KEY: Final = "PRIVATE KEY"
 
 
@@ -37,11 +38,23 @@ def problem(certificate_pem: bytes, key_pem: bytes) -> str:
 
 def _blocks(pem: bytes) -> list[str]:
     """The types of the PEM blocks, in order."""
-    return [found[1].decode("latin-1") for found in _BLOCK.finditer(pem)]
+    return [kind for kind, _ in _each(pem)]
 
 
 def _of_type(pem: bytes, ending: str) -> bytes | None:
-    return next((f[0] for f in _BLOCK.finditer(pem) if f[1].decode("latin-1").endswith(ending)), None)
+    return next((block for kind, block in _each(pem) if kind.endswith(ending)), None)
+
+
+def _each(pem: bytes) -> Iterator[tuple[str, bytes]]:
+    """Type and text of each block: a beginning whose next mark is its end. Linear, whatever has no end."""
+    begun: re.Match[bytes] | None = None
+    for mark in _MARK.finditer(pem):
+        if mark[1] == b"BEGIN":
+            begun = mark
+        elif begun is not None:
+            if begun[2] == mark[2] and pem[begun.end() : begun.end() + 1].isspace():
+                yield mark[2].decode("latin-1"), pem[begun.start() : mark.end()]
+            begun = None
 
 
 def _no_certificate(types: list[str]) -> str:

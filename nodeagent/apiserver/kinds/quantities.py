@@ -16,11 +16,15 @@ _EXPONENT = re.compile(r"[eE][+-]?\d+$")
 _MAX: Final = 2**63 - 1
 NANO: Final = 9
 MILLI: Final = 3
+# as many as are surely below _MAX
+_PLAIN_DIGITS: Final = 18
 
 
 def canonical(text: str | int | float, *, digits: int = NANO) -> str:
     """The stored form; digits finer than 10^-`digits` are rounded up (away from zero). Raises InvalidQuantity."""
     raw = str(text).strip()
+    if len(raw) <= _PLAIN_DIGITS and raw.isascii() and raw.isdigit():
+        return _plain(int(raw))
     value = quantity.parse(text)
     scaled = value * 10**digits
     rounded = Fraction(math.ceil(scaled) if scaled >= 0 else math.floor(scaled), 10**digits)
@@ -30,6 +34,15 @@ def canonical(text: str | int | float, *, digits: int = NANO) -> str:
     if raw.endswith("i") and abs(rounded) >= 1024 and rounded.denominator == 1:
         return _binary(rounded.numerator)
     return _decimal(rounded, exponent=_EXPONENT.search(raw) is not None)
+
+
+def _plain(amount: int) -> str:
+    """A whole number without a suffix: most quantities, and no fractions are needed for it."""
+    power = 0
+    while amount and amount % 1000 == 0 and power < 18:
+        amount //= 1000
+        power += 3
+    return f"{amount}{_DECIMAL[power]}" if amount else "0"
 
 
 def _binary(amount: int) -> str:

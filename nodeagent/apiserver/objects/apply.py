@@ -6,7 +6,7 @@ from dataclasses import replace as replaced
 from typing import Any
 
 from nodeagent.apiserver.errors import ApiError
-from nodeagent.apiserver.objects.body import accept
+from nodeagent.apiserver.objects.body import accept, repeated_lines
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.create import create_stored
 from nodeagent.apiserver.objects.engine import Engine, Outcome
@@ -59,8 +59,7 @@ def _tell_repeated(options: WriteOptions, ctx: Context) -> None:
     """Keys that came twice in the YAML are an error or a warning, as the client asked for. Raises ``ApiError`` 400."""
     if not options.duplicates or options.field_validation == "Ignore":
         return
-    lines = "\n".join(f"  {line}" for line in options.duplicates)
-    text = f"error converting YAML to JSON: yaml: unmarshal errors:\n{lines}"
+    text = f"error converting YAML to JSON: {repeated_lines(options.duplicates)}"
     if options.field_validation == "Strict":
         raise ApiError.bad_request(f"error strict decoding YAML: {text}")
     ctx.warn(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from nodeagent.apiserver.errors import ApiError
@@ -15,6 +16,8 @@ from nodeagent.apiserver.typed.schema import is_registered, struct_for
 
 # where the types of the core API are registered, as messages name it
 _SCHEME: Final = "pkg/api/legacyscheme/scheme.go:30"
+# of unknown and repeated fields; more are not told, as Kubernetes' decoder does
+MAX_STRICT_ERRORS: Final = 100
 _INTERNAL: Final = {"events": "core"}
 
 
@@ -54,14 +57,23 @@ def accept(
     except (Mismatch, Refused) as error:
         raise Undecodable(label, str(error), error.restoring) from error
     texts = [f'unknown field "{path}"' for path in unknown]
-    texts += [f'duplicate field "{path}"' for path in options.duplicates]
+    if options.duplicates and options.in_yaml:
+        texts.insert(0, repeated_lines(options.duplicates))
+    else:
+        texts += [f'duplicate field "{path}"' for path in options.duplicates]
     if texts:
+        del texts[MAX_STRICT_ERRORS:]
         _strict_errors(texts, label, ctx, options.field_validation)
     if (body.get("metadata") or {}).get("managedFields") == []:
         # the one list that says something by being empty: forget who owns what
         obj["metadata"]["managedFields"] = []
     rest = {k: v for k, v in obj.items() if k not in ("kind", "apiVersion", "metadata")}
     return {"kind": kind, "apiVersion": group_version, "metadata": obj["metadata"], **rest}
+
+
+def repeated_lines(lines: Sequence[str]) -> str:
+    """The keys that came twice in YAML, a line each, as one error."""
+    return "\n".join(("yaml: unmarshal errors:", *(f"  {line}" for line in lines)))
 
 
 def _check_kind(body: Object, kind: str, group_version: str) -> None:

@@ -19,8 +19,8 @@ from nodeagent.apiserver.storage.stored import Key, Object
 MAX_WARNINGS: Final = 512
 
 
-class Warnings(list[str]):
-    """Texts for the ``Warning`` headers of the answer. A class of its own: ``list`` is a method below."""
+class Warnings(dict[str, None]):
+    """Texts for the ``Warning`` headers of the answer, none twice, in the order in which they came up."""
 
 
 class HeadReader:
@@ -67,8 +67,7 @@ class Context:
         return self.reader.list(resource, namespace, labels=labels, field_selector=field_selector)
 
     def warn(self, text: str) -> None:
-        if len(self.warnings) < MAX_WARNINGS and text not in self.warnings:
-            self.warnings.append(text)
+        self.warnings.setdefault(text)
 
     @contextlib.contextmanager
     def carried(self) -> Iterator[None]:

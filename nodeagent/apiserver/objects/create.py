@@ -59,10 +59,7 @@ def create_stored(
 
 def _once(errors: list[FieldError]) -> list[FieldError]:
     """Without repetitions: a kind may check again what holds for all kinds."""
-    found: dict[str, FieldError] = {}
-    for error in errors:
-        found.setdefault(str(error), error)
-    return list(found.values())
+    return list({(error.type, error.field, error.body): error for error in reversed(errors)}.values())[::-1]
 
 
 def _free_name(engine: Engine, resource: Resource, meta: Object, ctx: Context) -> None:

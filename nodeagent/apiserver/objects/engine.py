@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -20,6 +20,9 @@ from nodeagent.apiserver.storage.store import Store, Write
 from nodeagent.apiserver.storage.stored import Key, Object, Stored
 from nodeagent.apiserver.typed.encode import work_form, written_form
 from nodeagent.apiserver.typed.schema import struct_for
+
+MAX_OBJECT_BYTES: Final = 3 << 20
+"""Of an object as it is stored: what a request may weigh. Many small patches would make it larger without end."""
 
 
 class Restriction(Protocol):
@@ -125,8 +128,12 @@ class Engine:
 
     def put(self, resource: Resource, ctx: Context, written: Object, *, code: int = 200) -> Outcome:
         """As ``save`` for what has its written form already."""
+        data = msgspec.json.encode(written)
+        if len(data) > MAX_OBJECT_BYTES:
+            why = f"Request entity too large: the object would have {len(data)} bytes, the limit is {MAX_OBJECT_BYTES}"
+            raise ApiError(413, "RequestEntityTooLarge", why)
         if ctx.dry_run:
-            return Outcome(code=code, data=msgspec.json.encode(written))
+            return Outcome(code=code, data=data)
         write = self.store.put(resource.storage, Key(ctx.namespace, ctx.name), written)
         return Outcome(code=code, data=write.stored.data, write=write)
 

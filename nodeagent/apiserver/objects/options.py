@@ -24,12 +24,13 @@ _POLICIES: Final = ("Foreground", "Background", "Orphan")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
     """Of creates, updates and patches. ``duplicates``: what the body says twice, which its decoded form cannot tell any more
-    (paths of fields; of YAML a line each). ``force``: of an apply, to take what others own."""
+    (paths of fields; a line each where the body is ``in_yaml``). ``force``: of an apply, to take what others own."""
 
     dry_run: bool = False
     field_validation: FieldValidation = "Warn"
     field_manager: str = ""
     duplicates: tuple[str, ...] = ()
+    in_yaml: bool = False
     force: bool = False
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.storage.stored import Object
@@ -39,14 +41,15 @@ def check_name(obj: Object, ctx: Context) -> None:
 def dedup_owners(obj: Object, ctx: Context, *, patched: bool = False) -> None:
     """Drop owner references that are there twice, and warn. ``patched``: a patch is only looked at after admission."""
     owners: list[Any] = obj["metadata"].get("ownerReferences") or []
-    kept: list[Any] = []
+    kept: dict[bytes, Any] = {}
     dropped: list[str] = []
     for owner in owners:
-        if owner in kept:
+        whole = msgspec.json.encode(owner, order="sorted")
+        if whole in kept:
             dropped.append(str(owner.get("uid") or ""))
         else:
-            kept.append(owner)
+            kept[whole] = owner
     if dropped:
         when = " after mutating admission happens" if patched else ""
         ctx.warn(f".metadata.ownerReferences contains duplicate entries{when}; {_DEDUPED} {', '.join(dropped)}")
-        obj["metadata"]["ownerReferences"] = kept
+        obj["metadata"]["ownerReferences"] = list(kept.values())

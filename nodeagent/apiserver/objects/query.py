@@ -10,6 +10,7 @@ from nodeagent.apiserver.errors import ApiError
 
 Query = Mapping[str, Sequence[str]]
 
+_MAX_DIGITS: Final = 40  # and zeros in front
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -35,7 +36,7 @@ def number(query: Query, name: str) -> int | None:
     shown = '"' + values[0].replace("\\", "\\\\").replace('"', '\\"') + '"'
     if not _INTEGER.fullmatch(values[0]):
         raise ApiError.bad_request(f"strconv.ParseInt: parsing {shown}: invalid syntax")
-    value = int(values[0])
+    value = int(values[0]) if len(values[0]) <= _MAX_DIGITS else None
     if value not in _INT64:
         raise ApiError.bad_request(f"strconv.ParseInt: parsing {shown}: value out of range")
     return value

@@ -6,6 +6,7 @@ delete), ``$retainKeys``, ``$deleteFromPrimitiveList/F``, ``$setElementOrder/F``
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
@@ -44,8 +45,8 @@ def _merge_map(target: Any, patch: Object, kind: Struct | None) -> Object:
         raise BadPatch(f"unknown patch type: {go_format(directive)} in map: {go_format(patch)}", "merge")
     retain = patch.get(_RETAIN)
     if retain is not None:
-        _check_retained(retain, patch)
-        result = {key: value for key, value in result.items() if key in retain}
+        kept = _check_retained(retain, patch)
+        result = {key: value for key, value in result.items() if key in kept}
     for key, value in patch.items():
         if key in (_PATCH, _RETAIN):
             continue
@@ -72,14 +73,15 @@ def _element(field: Field) -> Struct | None:
     return field.type.item if isinstance(field.type, ListOf) and isinstance(field.type.item, Struct) else None
 
 
-def _check_retained(retain: Any, patch: Object) -> None:
+def _check_retained(retain: Any, patch: Object) -> frozenset[str]:
+    """The keys that stay."""
     if not isinstance(retain, list):
         raise BadPatch("invalid patch format of retainKeys", "format")
-    missing = [
-        key for key, value in patch.items() if not key.startswith("$") and value is not None and key not in retain
-    ]
+    kept = frozenset(key for key in retain if isinstance(key, str))
+    missing = [key for key, value in patch.items() if not key.startswith("$") and value is not None and key not in kept]
     if missing:
         raise BadPatch("patch content doesn't match retainKeys list", "content")
+    return kept
 
 
 def _merge_value(result: Object, key: str, value: Any, field: Field | None, order: Any) -> None:
@@ -112,16 +114,16 @@ def _drop_primitives(result: Object, field: str, values: Any) -> None:
         raise BadPatch("invalid patch format of primitive list", "format")
     current = result.get(field)
     if isinstance(current, list):
-        result[field] = [item for item in current if item not in values]
+        dropped = {_hashable(value) for value in values}
+        result[field] = [item for item in current if _hashable(item) not in dropped]
 
 
 def _merge_primitives(current: Sequence[Any], added: Sequence[Any], order: Any) -> list[Any]:
-    # what is no primitive is refused with the type of the field, once the patch is carried out
-    found: dict[Any, Any] = {}
+    merged: dict[Any, Any] = {}
     for item in (*current, *added):
-        found.setdefault(_hashable(item), item)
-    merged = list(found.values())
-    return _ordered(merged, list(current), order, lambda item: item) if isinstance(order, list) else merged
+        merged.setdefault(_hashable(item), item)
+    found = list(merged.values())
+    return _ordered(found, list(current), order, lambda item: item) if isinstance(order, list) else found
 
 
 def _merge_named(current: Sequence[Any], patch: Sequence[Any], key: str, kind: Struct | None, order: Any) -> list[Any]:
@@ -168,16 +170,12 @@ def _ordered(items: list[Any], live: Sequence[Any], order: Sequence[Any], key_of
     others = [item for item in items if _hashable(key_of(item)) not in rank]
     live_rank = {_hashable(value): index for index, value in enumerate(live)}
     result: list[Any] = []
-    while mentioned or others:
-        if not mentioned:
-            result.append(others.pop(0))
-        elif not others:
-            result.append(mentioned.pop(0))
-        else:
-            server_first = live_rank.get(_hashable(key_of(others[0])), len(live_rank))
-            patch_first = live_rank.get(_hashable(key_of(mentioned[0])), -1)
-            result.append(others.pop(0) if patch_first >= 0 and server_first < patch_first else mentioned.pop(0))
-    return result
+    said, unsaid = deque(mentioned), deque(others)
+    while said and unsaid:
+        server_first = live_rank.get(_hashable(key_of(unsaid[0])), len(live_rank))
+        patch_first = live_rank.get(_hashable(key_of(said[0])), -1)
+        result.append(unsaid.popleft() if patch_first >= 0 and server_first < patch_first else said.popleft())
+    return [*result, *said, *unsaid]
 
 
 def _reorder_untouched(result: Object, patch: Object, kind: Struct | None) -> None:

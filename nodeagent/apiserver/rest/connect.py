@@ -84,7 +84,7 @@ class Connections:
         """nodes/NAME/proxy/PATH. NAME may carry a port: ``NODE:PORT`` or ``https:NODE:PORT``."""
         name, _, port = request.target.name.removeprefix("https:").partition(":")
         endpoint = self._nodes.endpoint(name)
-        if port.isdigit():
+        if port.isdecimal() and len(port) <= 5:
             endpoint = Endpoint(endpoint.host, int(port))
         path = quote(request.target.rest or "/", safe="/:@!$&'()*+,;=~-._")
         query = request.http.rel_url.raw_query_string

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +14,7 @@ from nodeagent.apiserver.rest import go_json
 from nodeagent.apiserver.rest.negotiation import JSON, PROTOBUF, YAML
 from nodeagent.apiserver.typed.scalars import Number
 from runtimes import bounded_yaml
+from runtimes.bounded_yaml import MAX_REPEATED
 
 MAX_BODY_BYTES: Final = 3 << 20
 _YAML_LIMITS: Final = bounded_yaml.Limits(size=MAX_BODY_BYTES)
@@ -26,10 +26,13 @@ _JSON_MEDIA: Final = frozenset(
     | {"application/strategic-merge-patch+json"}
 )
 _SUMMARY_BYTES: Final = 30
+_MAX_PATH: Final = 1024
+_MAX_DIGITS: Final = 400
 _TYPE_META: Final = (
     r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 )
 _APPLY: Final = "application/apply-patch+yaml"
+_YAML_MEDIA: Final = frozenset({"application/yaml", "text/yaml", _APPLY})
 _PATCHES: Final[dict[str, PatchType]] = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
@@ -83,9 +86,15 @@ def _load(data: bytes) -> Any:
             raise
         try:
             text = data.decode("utf-8", errors="replace")
-            return _unicode(json.loads(text, parse_float=Number, parse_constant=_no_json))
+            return _unicode(json.loads(text, parse_int=_integer, parse_float=Number, parse_constant=_no_json))
         except ValueError as error:
             raise msgspec.DecodeError(str(error)) from error
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits is out of range")
+    return int(digits)
 
 
 def _no_json(word: str) -> Any:
@@ -156,10 +165,14 @@ def decode_patch(data: bytes, content_type: str) -> Patch:
         raise ApiError.bad_request(wrong if kind == "strategic" else f"error decoding patch: {wrong}") from error
 
 
+def is_yaml(content_type: str) -> bool:
+    return media_type(content_type) in _YAML_MEDIA
+
+
 def duplicate_fields(data: bytes, content_type: str) -> tuple[str, ...]:
-    """What comes more than once in a body. Of JSON the paths of fields, such as ``spec.containers[0].image``; of an applied
-    configuration lines such as ``line 3: key "image" already set in map``; () for other media."""
-    if media_type(content_type) == _APPLY:
+    """What comes more than once in a body. Of JSON the paths of fields, such as ``spec.containers[0].image``; of YAML lines
+    such as ``line 3: key "image" already set in map``; () for other media."""
+    if is_yaml(content_type):
         return _repeated_keys(data)
     if media_type(content_type) not in _JSON_MEDIA:
         return ()
@@ -172,8 +185,12 @@ def duplicate_fields(data: bytes, content_type: str) -> tuple[str, ...]:
         return found
 
     try:
-        json.loads(data, object_pairs_hook=notice)
-        return tuple(dict.fromkeys(_repeated(json.loads(data, object_pairs_hook=_Pairs), ""))) if repeated else ()
+        json.loads(data, object_pairs_hook=notice, parse_int=str, parse_float=str)
+        if not repeated:
+            return ()
+        paths: dict[str, None] = {}
+        _repeated(json.loads(data, object_pairs_hook=_Pairs, parse_int=str, parse_float=str), [], paths)
+        return tuple(paths)
     except (ValueError, RecursionError):
         return ()  # reported by the decoder proper
 
@@ -189,15 +206,31 @@ class _Pairs(list[tuple[str, Any]]):
     """A JSON object with all that it says."""
 
 
-def _repeated(value: Any, path: str) -> Iterator[str]:
+def _repeated(value: Any, path: list[str], found: dict[str, None]) -> None:
+    """Add the paths of what comes again in ``value``, no more than are told. A path is only put together to be told."""
     if isinstance(value, _Pairs):
         seen: set[str] = set()
         for key, inner in value:
-            where = f"{path}.{key}" if path else key
-            if key in seen:
-                yield where
+            path.append(f".{key}" if path else key)
+            if key in seen and len(found) < MAX_REPEATED:
+                found.setdefault(_joined(path))
             seen.add(key)
-            yield from _repeated(inner, where)
+            if isinstance(inner, list):
+                _repeated(inner, path, found)
+            path.pop()
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _repeated(inner, f"{path}[{index}]")
+            if isinstance(inner, list):
+                path.append(f"[{index}]")
+                _repeated(inner, path, found)
+                path.pop()
+
+
+def _joined(path: list[str]) -> str:
+    """The beginning of a long path only: keys are as long as a body."""
+    shown = ""
+    for step in path:
+        shown += step[: _MAX_PATH + 1]
+        if len(shown) > _MAX_PATH:
+            return f"{shown[:_MAX_PATH]}..."
+    return shown

@@ -25,7 +25,8 @@ def syntax_error(data: bytes) -> str:
     """Why ``data`` is no JSON text; empty when it is one."""
     text = data.decode("latin-1")
     try:
-        json.loads(text, parse_int=str, parse_float=str)  # numbers are not read: a long one may not be
+        # no number is made: only the form is asked for, and a long one takes the square of its length
+        json.loads(text, parse_int=str, parse_float=str)
     except json.JSONDecodeError as error:
         return _told(text, error)
     except RecursionError:

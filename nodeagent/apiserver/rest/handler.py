@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 from urllib.parse import unquote
 
@@ -22,11 +23,12 @@ from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.rest.connect import Connections
 from nodeagent.apiserver.rest.decoding import media_type
 from nodeagent.apiserver.rest.documents import Documents
+from nodeagent.apiserver.rest.in_flight import MAX_BODIES_BYTES, SMALL_BYTES, InFlight, send
 from nodeagent.apiserver.rest.list_options import list_options
 from nodeagent.apiserver.rest.objects import ObjectVerbs
 from nodeagent.apiserver.rest.path import Target, parse
 from nodeagent.apiserver.rest.questions import Questions
-from nodeagent.apiserver.rest.request import Request, parse_query, respond_error
+from nodeagent.apiserver.rest.request import Request, cut, parse_query, respond_error
 
 log = logging.getLogger(__name__)
 
@@ -74,14 +76,20 @@ class Handler:
         self._questions = questions
         self._connections = connections
         self._documents = documents
+        self._bodies = InFlight(MAX_BODIES_BYTES)
 
     async def __call__(self, http: web.BaseRequest) -> web.StreamResponse:
         call = Call()
         code, size = 0, None
         try:
+            _narrow(http)
             response = await self._answer(http, call)
             code = response.status
             if isinstance(response, web.Response):
+                size = response.content_length
+                async with self._verbs.answers.holding(size or 0, partial(cut, http)):
+                    return await send(http, response)
+            if not response.chunked:
                 size = response.content_length
             return response
         finally:
@@ -95,6 +103,8 @@ class Handler:
             return respond_error(error)
         except (asyncio.CancelledError, ConnectionError):
             raise
+        except RecursionError:
+            return respond_error(ApiError.bad_request("the object is nested too deeply: exceeded max depth"))
         except TimeoutError:
             return respond_error(ApiError.timeout("the request did not finish in the allotted time", details={}))
         except Exception as error:
@@ -180,7 +190,7 @@ class Handler:
             if resource.answered:
                 if verb != "create":
                     raise ApiError.method_not_allowed()
-                return await self._questions.answer(request)
+                return await self._answered(request)
             if verb not in resource.verbs:
                 raise ApiError.method_not_allowed()
             if verb != "watch" and (verb in _ON_COLLECTIONS) == bool(target.name):
@@ -196,14 +206,24 @@ class Handler:
         if target.rest:
             raise ApiError.no_such_resource()
         if not subresource.stored:
-            return await self._questions.answer(request)
+            return await self._answered(request)
         return await self._bounded(verb, request, target.subresource)
 
     async def _bounded(self, verb: str, request: Request, subresource: str | None) -> web.StreamResponse:
         if verb not in _QUICK:
             return await self._verbs.handle(verb, request, subresource)
-        async with asyncio.timeout(_WRITE_SECONDS):
+        async with asyncio.timeout(_WRITE_SECONDS), self._bodies.holding(request.weight, request.cut):
             return await self._verbs.handle(verb, request, subresource)
+
+    async def _answered(self, request: Request) -> web.StreamResponse:
+        async with self._bodies.holding(request.weight, request.cut):
+            return await self._questions.answer(request)
+
+
+def _narrow(http: web.BaseRequest) -> None:
+    """Let the connection buffer no more than what is not counted; a TLS transport would take half a megabyte."""
+    if http.transport is not None:
+        http.transport.set_write_buffer_limits(SMALL_BYTES)
 
 
 def _check_scope(verb: str, resource: Resource, target: Target) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
+from cni.unreadable import UNREADABLE
 from nodeagent.apiserver.errors import ApiError, FieldError, forbidden, not_supported
 from nodeagent.apiserver.objects.query import Query, flag, number, text
 from nodeagent.apiserver.registry.resource import Resource
@@ -16,6 +16,7 @@ from nodeagent.apiserver.selectors import FieldTerm, Selection, parse_fields, pa
 from nodeagent.apiserver.storage.stored import Key
 
 META_VERSION: Final = "meta.k8s.io/v1"
+_REVISION_DIGITS: Final = 20  # of 64 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ def _watch_rules(options: ListOptions, query: Query) -> list[FieldError]:
 def _revision(stated: str) -> int | None:
     if not stated:
         return None
-    if not stated.isascii() or not stated.isdigit():
+    if not stated.isascii() or not stated.isdigit() or len(stated) > _REVISION_DIGITS:
         raise ApiError.bad_request(f"invalid resource version: {stated}")
     return int(stated)
 
@@ -129,6 +130,6 @@ def decode_continue(token: str) -> Continue:
         namespace, slash, name = start.removesuffix("\x00").partition("/")
         if not slash:
             raise ValueError("no key")
-    except (ValueError, KeyError, TypeError, binascii.Error, msgspec.DecodeError) as error:
+    except (KeyError, TypeError, *UNREADABLE) as error:
         raise ApiError.bad_request(f"invalid continue token: {error}") from error
     return Continue(revision, Key(namespace, name))

@@ -12,11 +12,12 @@ from nodeagent.apiserver.metrics import ApiMetrics
 from nodeagent.apiserver.objects.objects import Answer, Objects
 from nodeagent.apiserver.objects.options import delete_options
 from nodeagent.apiserver.objects.query import flag, text
-from nodeagent.apiserver.rest.decoding import decode_patch
-from nodeagent.apiserver.rest.list_options import list_options
+from nodeagent.apiserver.rest.in_flight import MAX_ANSWERS_BYTES, InFlight, in_pieces, send
+from nodeagent.apiserver.rest.list_options import ListOptions, list_options
 from nodeagent.apiserver.rest.listing import list_objects
 from nodeagent.apiserver.rest.negotiation import JSON
 from nodeagent.apiserver.rest.request import NO_CACHE, Request, add_warnings, respond
+from nodeagent.apiserver.rest.watch_quota import WatchQuota
 from nodeagent.apiserver.rest.watching import Watch
 from nodeagent.apiserver.storage.stored import Key
 
@@ -26,6 +27,8 @@ class ObjectVerbs:
 
     def __init__(self, objects: Objects, metrics: ApiMetrics) -> None:
         self._metrics = metrics
+        self.answers = InFlight(MAX_ANSWERS_BYTES)
+        self._quota = WatchQuota()
         self._objects = objects
         self._store = objects.engine.store
 
@@ -34,7 +37,7 @@ class ObjectVerbs:
             case "get":
                 return self.get(request)
             case "list":
-                return self.list(request)
+                return await self.list(request)
             case "watch":
                 return await self.watch(request)
             case "create":
@@ -55,14 +58,21 @@ class ObjectVerbs:
             raise ApiError.not_found(request.resource.id, request.target.name)
         return respond(200, request.renderer().one(stored.data), request.form.media, warnings=request.warnings)
 
-    def list(self, request: Request) -> web.Response:
+    async def list(self, request: Request) -> web.StreamResponse:
         options = list_options(request.query, request.resource, request.namespace)
         items, metadata = list_objects(self._store, request.resource, options)
-        body = request.renderer().many([item.data for item in items], metadata)
-        return respond(200, body, request.form.media, warnings=request.warnings)
+        # the objects are the store's; the list made of them is not
+        async with self.answers.holding(sum(len(item.data) for item in items), request.cut):
+            body = request.renderer().many([item.data for item in items], metadata)
+            response = respond(200, body, request.form.media, warnings=request.warnings)
+            return await send(request.http, response)
 
     async def watch(self, request: Request) -> web.StreamResponse:
         options = list_options(request.query, request.resource, request.namespace, request.target.name)
+        with self._quota.taken(request.user):
+            return await self._watched(request, options)
+
+    async def _watched(self, request: Request, options: ListOptions) -> web.StreamResponse:
         watch = Watch(self._store, request.resource, options, request.renderer())
         response = web.StreamResponse(headers={"Content-Type": JSON, "Cache-Control": NO_CACHE})
         add_warnings(response, request.warnings)
@@ -71,9 +81,10 @@ class ObjectVerbs:
             await response.prepare(request.http)
             # the client is gone: its disconnect ends the watch like any other end
             with contextlib.suppress(ConnectionError):
-                async for chunk in watch.lines():
-                    await response.write(chunk)
-                    self._metrics.watched(request.call, chunk.count(b"\n"))
+                async for batch in watch.batches():
+                    async with self.answers.holding(batch.size, request.cut):
+                        await in_pieces(request.http, response, batch.render())
+                    self._metrics.watched(request.call, batch.count)
                 await response.write_eof()
         finally:
             watch.close()
@@ -100,7 +111,7 @@ class ObjectVerbs:
 
     async def patch(self, request: Request, subresource: str | None) -> web.Response:
         options = await request.write_options("PatchOptions")
-        change = decode_patch(await request.bytes(), request.http.headers.get("Content-Type", ""))
+        change = await request.patch()
         errors = []
         if change.type == "apply" and not text(request.query, "fieldManager"):
             errors.append(required("fieldManager", "is required for apply patch"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -14,14 +15,28 @@ from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.metrics import Call
 from nodeagent.apiserver.objects.options import WriteOptions, manager_of, write_options
+from nodeagent.apiserver.objects.patch import Patch
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.rest.decoding import MAX_BODY_BYTES, decode, duplicate_fields
+from nodeagent.apiserver.rest.decoding import MAX_BODY_BYTES, decode, decode_patch, duplicate_fields, is_yaml
 from nodeagent.apiserver.rest.negotiation import JSON, Representation, negotiate
 from nodeagent.apiserver.rest.path import Target
 from nodeagent.apiserver.rest.rendering import IncludeObject, Renderer, serialize
 from nodeagent.apiserver.rest.warnings import warning_headers
 
 NO_CACHE: Final = "no-cache, private"
+_APART_BYTES: Final = 64 << 10  # a few milliseconds, also as YAML of single letters
+Result = TypeVar("Result")
+
+
+def cut(http: web.BaseRequest) -> None:
+    """End a request's connection at once."""
+    if http.transport is not None:
+        http.transport.abort()
+
+
+async def apart(size: int, work: Callable[[], Result]) -> Result:
+    """``work`` on a body of ``size`` bytes: a large one is read beside the event loop, which has others to answer."""
+    return await asyncio.to_thread(work) if size > _APART_BYTES else work()
 
 
 def parse_query(text: str) -> Mapping[str, Sequence[str]]:
@@ -56,6 +71,17 @@ class Request:
         values = self.query.get(name)
         return values[-1] if values else ""
 
+    @property
+    def weight(self) -> int:
+        """The bytes that the body may have: as many as a request may, where it does not say."""
+        if not self.http.body_exists:
+            return 0
+        return min(self.http.content_length or MAX_BODY_BYTES, MAX_BODY_BYTES)
+
+    def cut(self) -> None:
+        """End the connection at once."""
+        cut(self.http)
+
     async def bytes(self) -> bytes:
         """The body. Raises ``ApiError`` 413."""
         if self.http.content_length is not None and self.http.content_length > MAX_BODY_BYTES:
@@ -71,7 +97,13 @@ class Request:
 
     async def body(self, kind: str = "") -> Any:
         """The decoded body, an object of ``kind``; "" for one that may be missing. Raises ``ApiError`` 400, 413, 415."""
-        return decode(await self.bytes(), self._content_type, kind=kind)
+        data = await self.bytes()
+        return await apart(len(data), lambda: decode(data, self._content_type, kind=kind))
+
+    async def patch(self) -> Patch:
+        """The decoded body of a PATCH. Raises ``ApiError`` 400, 413, 415."""
+        data = await self.bytes()
+        return await apart(len(data), lambda: decode_patch(data, self._content_type))
 
     async def write_options(self, kind: str) -> WriteOptions:
         """The knobs of a write, with what its decoded body cannot tell, and who writes. Raises ``ApiError`` 413, 422."""
@@ -80,8 +112,10 @@ class Request:
             options = replace(options, field_manager=manager_of(self.http.headers.get("User-Agent", "")))
         if options.field_validation == "Ignore":
             return options
-        duplicates = duplicate_fields(await self.bytes(), self._content_type)
-        return replace(options, duplicates=duplicates) if duplicates else options
+        data = await self.bytes()
+        duplicates = await apart(len(data), lambda: duplicate_fields(data, self._content_type))
+        in_yaml = is_yaml(self._content_type)
+        return replace(options, duplicates=duplicates, in_yaml=in_yaml) if duplicates else options
 
     @property
     def _content_type(self) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from nodeagent.apiserver.registry.resource import Resource
@@ -18,10 +21,21 @@ BOOKMARK_SECONDS: Final = 60.0
 LAST_BOOKMARK_SECONDS: Final = 2.0
 _DEFAULT_TIMEOUT_SECONDS: Final = (1800.0, 3600.0)
 _BATCH: Final = 64
+_BATCH_BYTES: Final = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events that go out together: no more than about 64 kB of them, or one. ``render`` makes whole lines of them, when there is
+    room for them; until then the objects are the store's."""
+
+    count: int
+    size: int
+    render: Callable[[], bytes]
 
 
 class Watch:
-    """One watch request. Make it (it may be refused there), then iterate ``lines()`` once, then ``close()``."""
+    """One watch request. Make it (it may be refused there), then iterate ``batches()`` once, then ``close()``."""
 
     def __init__(self, store: Store, resource: Resource, options: ListOptions, renderer: Renderer) -> None:
         """Raises ``ApiError`` 410 and 504."""
@@ -41,27 +55,30 @@ class Watch:
         self._since = since
         self._watcher: Watcher = store.watch(resource.storage, options.selection, since)
 
-    async def lines(self) -> AsyncIterator[bytes]:
-        """Chunks of whole lines, until time is up, the reader is too slow, or the server stops."""
+    async def batches(self) -> AsyncIterator[Batch]:
+        """What is to be told, until time is up, the reader is too slow, or the server stops."""
         watcher = self._watcher
         timeout = self._options.timeout_seconds
         end = time.monotonic() + (timeout if timeout else random.uniform(*_DEFAULT_TIMEOUT_SECONDS))
-        for first in range(0, len(self._initial), _BATCH):
-            yield b"".join(self._line(seen) for seen in self._initial[first : first + _BATCH])
-        self._initial = ()
+        initial, self._initial = self._initial, ()
+        for batch in self._split(initial):
+            yield batch
         if self._options.initial_events and self._options.bookmarks:
-            yield self._renderer.bookmark(self._since, {INITIAL_EVENTS_END: "true"})
+            yield self._bookmark(self._since, {INITIAL_EVENTS_END: "true"})
         bookmark = self._next_bookmark(end)
         while not watcher.closed and time.monotonic() < end:
             await watcher.wait(min(bookmark, end) - time.monotonic())
-            if batch := watcher.take():
-                yield b"".join(self._line(seen) for seen in batch)
+            if taken := watcher.take():
+                for batch in self._split(taken):
+                    if watcher.lost:
+                        return
+                    yield batch
             elif time.monotonic() >= bookmark:
                 # the queue is empty and nothing was awaited since: everything published has been told
-                yield self._renderer.bookmark(self._store.revision)
+                yield self._bookmark(self._store.revision)
                 bookmark = self._next_bookmark(end)
-        if batch := watcher.take():
-            yield b"".join(self._line(seen) for seen in batch)
+        for batch in self._split(watcher.take()):
+            yield batch
 
     def _next_bookmark(self, end: float) -> float:
         if not self._options.bookmarks:
@@ -69,6 +86,23 @@ class Watch:
         now = time.monotonic()
         last = end - LAST_BOOKMARK_SECONDS
         return min(now + BOOKMARK_SECONDS, last) if now < last - 0.5 else end + 1
+
+    def _split(self, events: Sequence[Seen]) -> Iterator[Batch]:
+        waiting = deque(events)
+        while waiting:
+            together = [waiting.popleft()]
+            size = len(together[0].stored.data)
+            while waiting and len(together) < _BATCH and size + len(waiting[0].stored.data) <= _BATCH_BYTES:
+                size += len(waiting[0].stored.data)
+                together.append(waiting.popleft())
+            yield Batch(len(together), size, partial(self._lines, together))
+
+    def _bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> Batch:
+        line = self._renderer.bookmark(revision, annotations)
+        return Batch(1, len(line), lambda: line)
+
+    def _lines(self, events: Sequence[Seen]) -> bytes:
+        return b"".join(self._line(seen) for seen in events)
 
     def _line(self, seen: Seen) -> bytes:
         return self._renderer.event(seen.type, seen.stored.data)

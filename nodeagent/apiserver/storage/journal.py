@@ -15,6 +15,7 @@ from pathlib import Path
 from nodeagent.apiserver.storage.stored import Key
 
 FORMAT = 1
+WAYS_OUT = "; restore it from a copy together with its -wal file, or move it away to begin with an empty cluster"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (
@@ -47,6 +48,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """Open or create ``path`` (mode 0600: it holds secrets), exclusively."""
+        self.path = path
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
         try:
@@ -59,7 +61,16 @@ class Journal:
             self._check_format()
         except (sqlite3.Error, JournalError) as error:
             self._db.close()
-            raise JournalError(f"cannot use {path}: {error}") from error
+            raise self.unusable(error) from error
+
+    def unusable(self, why: object) -> JournalError:
+        """The error for what cannot be read, with the ways out where the file is damaged."""
+        hint = ""
+        if isinstance(why, sqlite3.DatabaseError) and not isinstance(
+            why, sqlite3.OperationalError | sqlite3.ProgrammingError
+        ):
+            hint = WAYS_OUT
+        return JournalError(f"cannot use {self.path}: {why}{hint}")
 
     def _check_format(self) -> None:
         self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?), ('compacted', 0)", (FORMAT,))
@@ -77,10 +88,13 @@ class Journal:
         return self._meta("compacted")
 
     def rows(self) -> Iterator[Row]:
-        """All rows, oldest first."""
+        """All rows, oldest first. Raises ``JournalError``."""
         query = "SELECT revision, resource, namespace, name, data FROM journal ORDER BY revision"
-        for revision, resource, namespace, name, data in self._db.execute(query):
-            yield Row(revision=revision, resource=resource, key=Key(namespace, name), data=data)
+        try:
+            for revision, resource, namespace, name, data in self._db.execute(query):
+                yield Row(revision=revision, resource=resource, key=Key(namespace, name), data=data)
+        except sqlite3.Error as error:
+            raise self.unusable(error) from error
 
     def append(self, rows: Sequence[Row], *, forget: Sequence[int] = (), compacted: int = 0) -> None:
         """Write ``rows`` and drop the revisions in ``forget`` in one transaction, durable on return.

@@ -22,7 +22,7 @@ import msgspec
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.storage.history import History, Retention
-from nodeagent.apiserver.storage.journal import Journal, Row
+from nodeagent.apiserver.storage.journal import WAYS_OUT, Journal, Row
 from nodeagent.apiserver.storage.stored import Change, Index, Key, Object, Stored
 from nodeagent.apiserver.storage.watch import Seen, Selects, Watcher, seen_by
 
@@ -58,7 +58,7 @@ class Store:
         retention: Retention | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Reads the whole journal."""
+        """Reads the whole journal. Raises ``JournalError``."""
         self._journal = journal
         self._indexer = indexer
         self._clock = clock
@@ -82,8 +82,7 @@ class Store:
     def _replayed(self, row: Row) -> Change:
         old = self._committed.get(row.resource, {}).get(row.key)
         if row.data is not None:
-            obj: Object = msgspec.json.decode(row.data)
-            index = self._indexer(row.resource, obj)
+            index = self._indexed(row, row.data)
             new = Stored(resource=row.resource, key=row.key, revision=row.revision, data=row.data, index=index)
             return Change(type="MODIFIED" if old else "ADDED", new=new, old=old)
         if old is None:
@@ -91,6 +90,15 @@ class Store:
             empty = Index(labels={}, fields={}, uid="", owners=())
             old = Stored(resource=row.resource, key=row.key, revision=0, data=b'{"metadata":{}}', index=empty)
         return Change(type="DELETED", new=_at_revision(old, row.revision), old=old)
+
+    def _indexed(self, row: Row, data: bytes) -> Index:
+        try:
+            obj: Object = msgspec.json.decode(data)
+            return self._indexer(row.resource, obj)
+        except Exception as error:  # any kind of damage has the same cure
+            where = f"{row.resource} {row.key.namespace}/{row.key.name}".replace(" /", " ")
+            why = f"row {row.revision} of its journal ({where}) is damaged: {error}{WAYS_OUT}"
+            raise self._journal.unusable(why) from error
 
     # reads of committed state
 
@@ -240,9 +248,12 @@ class Store:
         watchers = self._watchers.get(change.new.resource)
         if not watchers:
             return
+        tombstone: Stored | None = None
         for watcher in watchers:
-            seen = _see(watcher.selects, change)
+            seen = _see(watcher.selects, change, tombstone)
             if seen is not None:
+                if seen.type == "DELETED" and change.type != "DELETED":
+                    tombstone = seen.stored  # one for all whose selection it left
                 watcher.push(seen)
 
     # watches
@@ -296,9 +307,15 @@ def too_large_revision(wanted: int, current: int) -> ApiError:
     return ApiError.timeout(message, details={"causes": [cause], "retryAfterSeconds": 1})
 
 
-def _see(selects: Selects, change: Change) -> Seen | None:
-    seen = seen_by(selects, change)
-    if seen is None or seen.type != "DELETED" or change.type == "DELETED" or change.old is None:
+def _see(selects: Selects, change: Change, tombstone: Stored | None = None) -> Seen | None:
+    seen = seen_by(selects, change, tombstone)
+    if (
+        tombstone is not None
+        or seen is None
+        or seen.type != "DELETED"
+        or change.type == "DELETED"
+        or change.old is None
+    ):
         return seen
     return Seen("DELETED", _at_revision(change.old, change.revision))
 

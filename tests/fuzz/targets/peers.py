@@ -1,5 +1,6 @@
 """Messages of peers: a CRI runtime, an API server, plugins and programs that are asked for something, probed pods."""
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from nodeagent.pods.plan import plan
 from nodeagent.pods.status import status
 from nodeagent.pods.termination_message import termination_message
 from nodeagent.probes.grpc import decode_response
+from nodeagent.probes.http_response import ResponseError, ResponseReader
 from nodeagent.server.process import decode_size
 from nodeagent.stats.node import Filesystem
 from nodeagent.stats.pods import _pod
@@ -31,7 +33,7 @@ from runtimes.oci.program import runtime_message
 from tests.fuzz import scratch
 from tests.fuzz.api_under_test import POD
 from tests.fuzz.contract import Errors, Target
-from tests.fuzz.grammar import lines, near, packed
+from tests.fuzz.grammar import lines, near, packed, sentences
 
 _NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _DISK = Filesystem(available_bytes=1, capacity_bytes=1, used_bytes=0, inodes_free=1, inodes=1)
@@ -157,6 +159,34 @@ def _said(data: bytes) -> None:
     _container_pid(data, Completed(argv=("x",), returncode=0, stdout=b"", stderr=data))
 
 
+def _probed(data: bytes) -> None:
+    """In pieces of every size: whole, and byte by byte."""
+    for size in (len(data) or 1, 7, 1):
+        reader = ResponseReader(max_body_bytes=10 * 1024)
+        with contextlib.suppress(ResponseError):
+            for at in range(0, len(data), size):
+                if reader.feed(data[at : at + size]) is not None:
+                    break
+            else:
+                reader.end()
+
+
+_HTTP = (
+    "HTTP/1.1 200 OK\r\n",
+    "Content-Length: 5\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "\r\n",
+    "5\r\nhello\r\n",
+    "-6\r\n",
+    "0\r\n\r\n",
+    "1;" + "x" * 3000,
+    "1_0\r\n",
+    "HTTP/1.1 100 Continue\r\n\r\n",
+    "Location: http://a/\r\n",
+    "9" * 5000,
+)
+
+
 def _message(data: bytes) -> None:
     path = scratch.file("message", data)
     annotations = {
@@ -205,6 +235,7 @@ TARGETS = (
         allowed=(ValueError,),
         inputs=packed(st.sampled_from([b"\x08\x01", b"\x08\x02"]), st.binary(max_size=8)),
     ),
+    Target(name="probe-answer", run=_probed, inputs=sentences(_HTTP), words=tuple(word.encode() for word in _HTTP)),
     Target(
         name="termination-message",
         run=_message,

@@ -36,13 +36,14 @@ class Reader:
     """Takes single events from the chunks of a watch."""
 
     def __init__(self, watched: watching.Watch) -> None:
-        self._lines = watched.lines()
+        self._batches = watched.batches()
         self._ready: list[dict[str, Any]] = []
 
     async def next(self) -> dict[str, Any]:
         while not self._ready:
-            chunk = await anext(self._lines)
-            self._ready = [json.loads(line) for line in chunk.splitlines()]
+            batch = await anext(self._batches)
+            self._ready = [json.loads(line) for line in batch.render().splitlines()]
+            assert len(self._ready) == batch.count
         return self._ready.pop(0)
 
     async def names(self, count: int) -> list[tuple[str, str]]:
@@ -118,6 +119,6 @@ async def test_server_stops(store: Store, kind: Resource) -> None:
     await put(store, "a")
     for watcher in store.watchers():
         watcher.close()
-    assert [json.loads(line)["type"] async for line in watched.lines()] == ["ADDED"]
+    assert [json.loads(line)["type"] async for batch in watched.batches() for line in [batch.render()]] == ["ADDED"]
     watched.close()
     assert list(store.watchers()) == []
