@@ -13,6 +13,7 @@ import msgspec
 
 from cni import version
 from cni.errors import BadOutput, NotSupported
+from cni.unreadable import UNREADABLE
 
 _LEGACY = ("0.1.0", "0.2.0")  # ip4 and ip6 instead of lists
 _FAMILY_IN_IPS = ("0.3.0", "0.3.1", "0.4.0")  # ips[].version
@@ -116,7 +117,7 @@ def decode(data: Any, default_version: str) -> Result:
         return from_wire(dict(data) if isinstance(data, Mapping) else data, default_version)
     try:
         wire = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BadOutput(f"the result is not JSON: {error}", details=excerpt(data)) from error
     return from_wire(wire, default_version)
 

@@ -8,6 +8,8 @@ import enum
 import msgspec
 from lightkube.models.meta_v1 import Status, StatusDetails
 
+from cni.unreadable import UNREADABLE
+
 
 class ApiError(Exception):
     """The API answered with an error, or (Unavailable) did not answer.
@@ -139,7 +141,7 @@ def from_response(code: int, body: bytes, retry_after_seconds: float | None = No
     """Return the error of an HTTP answer; the beginning of a body that is not a Status becomes the message, as one line."""
     try:
         status = msgspec.json.decode(body, type=Status)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         text = " ".join(body[:1024].decode(errors="replace").split())
         status = Status(message=f"the server answered {code}: {text[:256]}" if text else f"the server answered {code}")
     return from_status(status, code, retry_after_seconds)

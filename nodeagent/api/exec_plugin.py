@@ -14,6 +14,7 @@ import msgspec
 from typing_extensions import override
 
 from cni import process
+from cni.unreadable import UNREADABLE
 from nodeagent.api.credentials import Certificate, Credentials, CredentialsError
 
 API_GROUP = "client.authentication.k8s.io"
@@ -111,7 +112,7 @@ class ExecCredentials(Credentials):
 def _parse(output: bytes, api_version: str) -> _Status:
     try:
         credential = msgspec.json.decode(output, type=_ExecCredential)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise CredentialsError(f"exec plugin didn't return a valid ExecCredential: {error}") from error
     if credential.kind != "ExecCredential" or credential.apiVersion != api_version:
         raise CredentialsError(

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from cni.unreadable import UNREADABLE
 from nodeagent.api import kubeconfig_schema as schema
 from nodeagent.api.credentials import (
     Anonymous,
@@ -75,7 +76,7 @@ def parse(document: Any, directory: Path, context: str = "") -> Connection:
         raise KubeconfigError("the file is empty")
     try:
         config = msgspec.convert(_without_nulls(document), schema.Config)
-    except msgspec.ValidationError as error:
+    except UNREADABLE as error:
         raise KubeconfigError(str(error)) from error
     if config.kind != "Config":
         raise KubeconfigError(f"kind is {config.kind!r}, not 'Config'")

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from lightkube.models.meta_v1 import ListMeta, ObjectMeta, Status
 
+from cni.unreadable import UNREADABLE
 from nodeagent.api import errors
 from nodeagent.api.errors import Fault, Unavailable
 
@@ -107,9 +108,9 @@ def decode(kind: type[T], body: bytes | msgspec.Raw) -> T:
     try:
         decoder: msgspec.json.Decoder[T] = _decoder(kind)
         obj = decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        found = _decode_kind(body).kind  # not the model's, which sets its own
+    except UNREADABLE as error:
         raise Unavailable(f"the answer is not a valid {kind.__name__}: {error}", Fault.MALFORMED) from error
-    found = _decode_kind(body).kind  # not the model's, which sets its own
     if found != kind.__name__:
         raise Unavailable(f"the answer is not a {kind.__name__}, its kind is {found!r}", Fault.MALFORMED)
     if not _metadata(obj).name:
@@ -121,7 +122,7 @@ def decode_any(body: bytes) -> dict[str, Any]:
     """Return a JSON object of any shape. Raises Unavailable(MALFORMED)."""
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Unavailable(f"the answer is not a JSON object: {error}", Fault.MALFORMED) from error
 
 
@@ -132,7 +133,7 @@ def decode_list(kind: type[T], body: bytes) -> Page[T]:
     """
     try:
         raw = _decode_raw_list(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Unavailable(f"the answer is not a list: {error}", Fault.MALFORMED) from error
     if raw.kind != f"{kind.__name__}List":
         raise Unavailable(f"the answer is not a {kind.__name__}List, its kind is {raw.kind!r}", Fault.MALFORMED)
@@ -167,7 +168,7 @@ def decode_event(kind: type[T], line: bytes) -> WatchEvent[T]:
         if kind_of_event is not EventType.BOOKMARK:
             item, key = _lenient(kind, event.object)
         names = _decode_identity(event.object).metadata
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+    except UNREADABLE as error:
         raise Unavailable(f"broken watch event: {error}", Fault.MALFORMED) from error
     return WatchEvent(
         type=kind_of_event,
@@ -183,7 +184,7 @@ def _lenient(kind: type[T], data: msgspec.Raw) -> tuple[T | None, Key]:
     try:
         decoder: msgspec.json.Decoder[T] = _decoder(kind)
         item = decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         key = _identified(kind, data)
         log.error("ignoring a %s that cannot be decoded: %s: %.200s", kind.__name__, error, bytes(data))
         return None, key
@@ -201,7 +202,7 @@ def _metadata(obj: msgspec.Struct) -> ObjectMeta:
 def _identified(kind: type[msgspec.Struct], data: msgspec.Raw) -> Key:
     try:
         names = _decode_identity(data).metadata
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Unavailable(f"not a {kind.__name__}: {error}", Fault.MALFORMED) from error
     if not names.name:
         raise Unavailable(f"not a {kind.__name__}: it has no name", Fault.MALFORMED)

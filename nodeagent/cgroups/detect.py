@@ -1,14 +1,15 @@
 """Which cgroups this machine has, read from its mount table."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from cni.mount_table import TABLE, parse
 from nodeagent.cgroups.contract import CgroupError, Cgroups
 from nodeagent.cgroups.v1 import CgroupsV1
 from nodeagent.cgroups.v2 import CgroupsV2
 
 DEFAULT_ROOT = Path("/sys/fs/cgroup")
-_MOUNT_TABLE = Path("/proc/self/mountinfo")
 # options of a v1 mount that are not controllers
 _MOUNT_OPTIONS = frozenset({"rw", "ro", "none", "xattr", "noprefix", "clone_children", "relatime"})
 
@@ -25,24 +26,22 @@ def read_mounts(root: Path, table: str) -> Mounts:
     """Find the hierarchies mounted at or below `root` in a mountinfo text; of several mounts of one, the first."""
     v1: dict[str, Path] = {}
     v2: Path | None = None
-    for line in table.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, (fstype, _, options) = before.split(), after.split(" ", 2)
-        point = Path(fields[4].encode().decode("unicode_escape"))
+    for entry in parse(table):
+        point = Path(entry.point)
         if not point.is_relative_to(root):
             continue
-        if fstype == "cgroup2":
+        if entry.fstype == "cgroup2":
             v2 = v2 or point
-        elif fstype == "cgroup":
-            for option in options.split(","):
+        elif entry.fstype == "cgroup":
+            for option in entry.options:
                 if option not in _MOUNT_OPTIONS and not option.startswith("release_agent="):
                     v1.setdefault(option, point)
     return Mounts(v1=v1, v2=v2)
 
 
-def detect(root: Path = DEFAULT_ROOT, mount_table: Path = _MOUNT_TABLE) -> Cgroups:
+def detect(root: Path = DEFAULT_ROOT, mount_table: Path = TABLE) -> Cgroups:
     """v2 where the unified hierarchy is mounted at `root` itself; else v1, hybrid included. Raises CgroupError."""
-    mounts = read_mounts(root, mount_table.read_text())
+    mounts = read_mounts(root, os.fsdecode(mount_table.read_bytes()))
     if mounts.v2 == root:
         return CgroupsV2(root)
     if not mounts.v1:

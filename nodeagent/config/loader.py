@@ -149,6 +149,10 @@ def _read(path: Path) -> tuple[dict[type[msgspec.Struct], msgspec.Struct], dict[
         except RecursionError:
             file.problem((), "nested too deeply")
             continue
+        except ValueError as error:  # a date in the thirteenth month, `!!int x`
+            file.lines = {(): node.start_mark.line + 1}
+            file.problem((), f"not YAML: {error}")
+            continue
         if document is None:
             continue
         if type(document) in documents:

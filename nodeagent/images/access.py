@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from cni.unreadable import UNREADABLE
 from nodeagent.images.keyring import Credential
 from nodeagent.images.verification import NEVER_PRELOADED, Verification, verification
 from proto import cri_pb2 as cri
@@ -125,7 +126,7 @@ class PullRecords:
         try:
             async with self._turn:
                 record = await asyncio.to_thread(self._read, image_ref)
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, *UNREADABLE) as error:
             log.warning("pull record of %s cannot be read: %s", image_ref, error)
             return False
         # An intent without a record: pulled, but the agent was killed before it could say by whom.
@@ -185,7 +186,7 @@ class PullRecords:
         async with self._turn:
             try:
                 await asyncio.to_thread(self._record, name, image_ref, who)
-            except (OSError, msgspec.MsgspecError) as error:
+            except (OSError, *UNREADABLE) as error:
                 log.error("pull record of %s cannot be written: %s", image_ref, error)
                 return False
         return True
@@ -229,7 +230,7 @@ class PullRecords:
     def _record(self, name: Reference, image_ref: str, who: _Who) -> None:
         try:
             record = self._read(image_ref)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             log.warning("pull record of %s cannot be read and begins anew: %s", image_ref, error)
             record = None
         self._write(_with(record or _Record(image_ref=image_ref, last_updated_time=datetime.now(UTC)), name, who))

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 from lightkube.models.core_v1 import Secret
 
+from cni.unreadable import UNREADABLE
+
 _DEFAULT_REGISTRY = "index.docker.io"
 _CONFIG_JSON_TYPE, _CONFIG_JSON_KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
 _DOCKERCFG_TYPE, _DOCKERCFG_KEY = "kubernetes.io/dockercfg", ".dockercfg"
@@ -148,7 +150,7 @@ def parse_docker_config(
     """Registry keys and logins of a config.json (`auths_inside`) or .dockercfg. Raises InvalidCredentials."""
     try:
         document = json.loads(content)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise InvalidCredentials(f"docker configuration is not JSON: {error}") from None
     auths = document.get("auths") or {} if auths_inside and isinstance(document, dict) else document
     if not isinstance(auths, dict) or not all(isinstance(entry, dict) for entry in auths.values()):

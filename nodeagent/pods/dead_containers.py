@@ -13,6 +13,7 @@ from nodeagent.pods.runtime_view import name_of_instance, restart_count_of
 from nodeagent.pods.spec import containers, name_of, uid_of
 from nodeagent.pods.steps.containers import link_name
 from nodeagent.pods.steps.contract import PodPaths
+from nodeagent.whole_number import whole_number
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound
 from runtimes.registry import Runtime
@@ -79,4 +80,4 @@ def _log_numbers(folder: Path) -> list[int]:
     except OSError:
         return []
     stems = (entry.name.partition(".log") for entry in entries)
-    return [int(stem) for stem, dot, _ in stems if dot and stem.isdigit()]
+    return [number for stem, dot, _ in stems if dot and (number := whole_number(stem)) is not None]

@@ -1,5 +1,6 @@
 """The pod's and the node's IPs as a pod's status shows them. Source: facts/pod-lifecycle.md 6.3."""
 
+import contextlib
 import ipaddress
 from collections.abc import Iterable, Sequence
 
@@ -44,7 +45,9 @@ def _sandbox_ips(observed: Observed, known: Sequence[str], node: NodeAddresses) 
 def _one_per_family(ips: Iterable[str]) -> list[str]:
     found: dict[int, str] = {}
     for text in ips:
-        if text:
+        with contextlib.suppress(
+            ValueError
+        ):  # empty, or no address at all: what a runtime says is not ours to vouch for
             address = ipaddress.ip_address(text)
             found.setdefault(address.version, str(address))
     return list(found.values())

@@ -11,6 +11,7 @@ from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.model import Instance, Observed
 from nodeagent.pods.spec import AnyContainer
+from nodeagent.whole_number import whole_number
 from proto import cri_pb2 as cri
 
 HASH_ANNOTATION = "io.kubernetes.container.hash"
@@ -65,8 +66,8 @@ def newest_exited(observed: Observed, name: str) -> Instance | None:
 
 def restart_count_of(status: cri.ContainerStatus) -> int:
     """The restart count an instance was created with."""
-    text = status.annotations.get(RESTART_COUNT_ANNOTATION, "")
-    return int(text) if text.isdecimal() else status.metadata.attempt
+    count = whole_number(status.annotations.get(RESTART_COUNT_ANNOTATION, ""))
+    return status.metadata.attempt if count is None else count
 
 
 def moment(nanoseconds: int) -> datetime | None:

@@ -18,6 +18,7 @@ from nodeagent.pods.model import PodUID
 from nodeagent.pods.spec import name_of, uid_of
 from nodeagent.pods.status import merge_for_patch, status_patch
 from nodeagent.pods.status_patch import transition_error
+from nodeagent.whole_number import whole_number
 
 log = logging.getLogger(__name__)
 
@@ -215,8 +216,8 @@ def newer(one: Pod, other: Pod) -> Pod:
     """The newer of two versions of an API object. Versions are opaque, but comparable where both are numbers."""
     assert one.metadata is not None
     assert other.metadata is not None
-    first, second = one.metadata.resourceVersion or "", other.metadata.resourceVersion or ""
-    if first.isdigit() and second.isdigit() and int(first) > int(second):
+    first, second = (whole_number(pod.resourceVersion or "") for pod in (one.metadata, other.metadata))
+    if first is not None and second is not None and first > second:
         return one
     return other
 

@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 from lightkube.models.core_v1 import Pod
 
+from cni.unreadable import UNREADABLE
 from nodeagent.pods.model import PodUID
 from nodeagent.pods.spec import uid_of
 from proto import cri_pb2 as cri
@@ -143,7 +144,7 @@ class UserNamespaces:
         for path in sorted(self._pods_dir.glob(f"*/{FILE}")):
             try:
                 self._ranges[path.parent.name] = _read(path)
-            except (OSError, ValueError) as error:
+            except (OSError, *UNREADABLE) as error:
                 log.error("%s is not a pod's user namespace: %s", path, error)
 
 

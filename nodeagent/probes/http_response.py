@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
+from nodeagent.whole_number import whole_number
+
 MAX_HEAD_BYTES = 64 * 1024
+
+# as Go's reader has them: of the line before a chunk, and of all that is no content beyond twice that
+_MAX_CHUNK_LINE_BYTES = 4096
+_MAX_OVERHEAD_BYTES = 16 * 1024
 
 
 class ResponseError(Exception):
@@ -31,6 +37,7 @@ class ResponseReader:
         self._max_body_bytes = max_body_bytes
         self._data = bytearray()
         self._head: _Head | None = None
+        self._chunks = _Chunks(max_body_bytes)
 
     @property
     def in_body(self) -> bool:
@@ -62,8 +69,7 @@ class ResponseReader:
         if head.status in (204, 304):
             return self._response(head, b"")
         if head.chunked:
-            body, complete = _dechunk(self._data, self._max_body_bytes)
-            return self._response(head, body) if complete else None
+            return self._response(head, bytes(self._chunks.body)) if self._chunks.take(self._data) else None
         wanted = self._max_body_bytes
         if head.content_length is not None:
             wanted = min(wanted, head.content_length)
@@ -84,9 +90,9 @@ def _parse_head(raw: bytes) -> _Head:
         name, _, value = line.partition(b":")
         match name.strip().lower():
             case b"content-length":
-                if not value.strip().isdigit():
-                    raise ResponseError(f"bad Content-Length {value.strip().decode('latin-1')!r}")
-                head.content_length = int(value)
+                head.content_length = whole_number(value.strip())
+                if head.content_length is None:
+                    raise ResponseError(f"bad Content-Length {value.strip()[:64].decode('latin-1')!r}")
             case b"transfer-encoding":
                 head.chunked = b"chunked" in value.lower()
             case b"location":
@@ -94,24 +100,39 @@ def _parse_head(raw: bytes) -> _Head:
     return head
 
 
-def _dechunk(data: bytearray, limit: int) -> tuple[bytes, bool]:
-    """(body so far, whether it is complete or enough)."""
-    body = bytearray()
-    position = 0
-    while True:
-        line_end = data.find(b"\r\n", position)
-        if line_end < 0:
-            return bytes(body), False
-        size_text = bytes(data[position:line_end]).partition(b";")[0].strip()
-        try:
-            size = int(size_text, 16)
-        except ValueError:
-            raise ResponseError("invalid byte in chunk length") from None
-        if size == 0:
-            return bytes(body), True
-        body += data[line_end + 2 : line_end + 2 + size]
-        if len(body) >= limit:
-            return bytes(body), True
-        position = line_end + 2 + size + 2
-        if position > len(data):
-            return bytes(body), False
+class _Chunks:
+    """A chunked body, decoded as it comes: what has been looked at is not looked at again."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._missing = 0  # of the chunk that has begun, with the end of line behind it
+        self._overhead = 0
+        self.body = bytearray()
+
+    def take(self, data: bytearray) -> bool:
+        """Consume what `data` holds; whether the body is complete, or enough. Raises ResponseError."""
+        while len(self.body) < self._limit:
+            if self._missing:
+                self.body += data[: max(self._missing - 2, 0)]
+                taken = min(len(data), self._missing)
+                self._missing -= taken
+                del data[:taken]
+                if self._missing:
+                    return len(self.body) >= self._limit
+                continue
+            end = data.find(b"\r\n", 0, _MAX_CHUNK_LINE_BYTES)
+            if end < 0:
+                if len(data) >= _MAX_CHUNK_LINE_BYTES:
+                    raise ResponseError("header line too long")
+                return False
+            size = whole_number(bytes(data[:end]).partition(b";")[0].strip(), 16)
+            if size is None:
+                raise ResponseError("invalid byte in chunk length")
+            if size == 0:
+                return True
+            self._overhead += end + 4
+            if self._overhead > _MAX_OVERHEAD_BYTES + 2 * len(self.body):
+                raise ResponseError("chunked encoding contains too much non-data")
+            del data[: end + 2]
+            self._missing = size + 2
+        return True

@@ -27,6 +27,7 @@ _DECIMAL = {
 # more digits than any machine has bytes; the time to make a number of a text is the square of its length
 _MAX_LENGTH = 256
 _FORM = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
+MAX = Fraction(2**63 - 1)
 
 
 class InvalidQuantity(ValueError):
@@ -39,19 +40,26 @@ class InvalidQuantity(ValueError):
 
 @lru_cache(maxsize=4096)
 def parse(text: str | int | float) -> Fraction:
-    """Return the exact value of a quantity. Numbers are taken as they stand. Raises InvalidQuantity."""
+    """Return the exact value of a quantity, at most 2^63-1 either way: what is larger is capped, as the API defines it.
+
+    Numbers are taken as they stand. Raises InvalidQuantity.
+    """
+    try:
+        return min(max(_value(text), -MAX), MAX)
+    except (InvalidOperation, ValueError, OverflowError) as error:  # of a number that is none: NaN, infinity
+        raise error if isinstance(error, InvalidQuantity) else InvalidQuantity(str(text)[:64]) from error
+
+
+def _value(text: str | int | float) -> Fraction:
     if isinstance(text, int | float):
-        return Fraction(str(text))
+        return Fraction(text) if isinstance(text, int) else Fraction(str(text))
     match = _FORM.fullmatch(text.strip()) if len(text) <= _MAX_LENGTH else None
     if match is None:
         raise InvalidQuantity(text)
     number, exponent, suffix = match.groups()
-    try:
-        if exponent:
-            return Fraction(Decimal(number + exponent))
-        value = Fraction(Decimal(number))
-    except InvalidOperation as error:
-        raise InvalidQuantity(text) from error
+    if exponent:
+        return Fraction(Decimal(number + exponent))
+    value = Fraction(Decimal(number))
     return value * (_BINARY[suffix] if suffix in _BINARY else _DECIMAL[suffix or ""])
 
 

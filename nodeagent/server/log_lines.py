@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from cni.unreadable import UNREADABLE
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -40,7 +42,7 @@ class _DockerLine(msgspec.Struct):
 def _docker_line(raw: bytes) -> Line | None:
     try:
         found = msgspec.json.decode(raw, type=_DockerLine)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     content = found.log.encode()
     return Line(found.time, found.stream, not content.endswith(b"\n"), content.removesuffix(b"\n"))

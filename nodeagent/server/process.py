@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from cni.unreadable import UNREADABLE
 from nodeagent.server.ending import Ending, exited, failed
 from nodeagent.server.idle import IdleTimer
 from nodeagent.server.tasks import end_tasks
@@ -111,5 +112,5 @@ def terminal_size(document: object) -> tuple[int, int] | None:
 def decode_size(data: bytes) -> tuple[int, int] | None:
     try:
         return terminal_size(msgspec.json.decode(data))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None

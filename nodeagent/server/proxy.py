@@ -11,6 +11,7 @@ from aiohttp import web
 from nodeagent.server.idle import IdleTimer
 from nodeagent.server.tasks import end_tasks
 from nodeagent.server.wire import TakenOver, Wire, take_over
+from nodeagent.whole_number import whole_number
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,11 @@ def _head(request: web.Request, path: str, host: str) -> bytes:
 
 async def _refusal(status: int, head: bytes, reader: asyncio.StreamReader) -> web.Response:
     length = next(
-        (int(line.split(b":", 1)[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")),
+        (
+            whole_number(line.split(b":", 1)[1].strip())
+            for line in head.split(b"\r\n")
+            if line.lower().startswith(b"content-length:")
+        ),
         None,
     )
     body = b""

@@ -7,6 +7,7 @@ from nodeagent.server.directory import PodDirectory, Target, container_of, targe
 from nodeagent.server.ports import forward_error
 from nodeagent.server.process import Wanted
 from nodeagent.server.proxy import proxy
+from nodeagent.whole_number import whole_number
 from proto import cri_pb2 as cri
 from runtimes.contract import LocalStreaming, PortConnection
 
@@ -118,7 +119,7 @@ def _ports_of(target: Target, streaming: LocalStreaming, numbers: list[int] | No
 def _ports(request: web.Request) -> list[int] | None:
     """The query's ports: repeated, with commas, or both. None: there are none; 0 for one that is no number."""
     texts = [text for value in request.query.getall("port", []) for text in value.split(",")]
-    return [int(text) if text.isascii() and text.isdigit() else 0 for text in texts] or None
+    return [whole_number(text) or 0 for text in texts] or None
 
 
 def _no_pod() -> web.Response:

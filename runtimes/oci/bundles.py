@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from cni import linux
+from cni import linux, mount_table
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.oci import podfiles
@@ -287,10 +287,7 @@ def _annotations(core: Core, sandbox: Sandbox, container: Container) -> dict[str
 def release_mounts(directory: Path) -> None:
     """Unmount all that is mounted below `directory`, the innermost first. Blocks."""
     prefix = f"{directory}/"
-    points = [
-        line.split(" ")[4].encode().decode("unicode_escape")
-        for line in Path("/proc/self/mountinfo").read_text().splitlines()
-    ]
+    points = [entry.point for entry in mount_table.read_mounts()]
     for point in reversed([point for point in points if point.startswith(prefix)]):
         try:
             linux.umount(point, linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)

@@ -13,6 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from cni import mount_table
+
 log = logging.getLogger(__name__)
 
 _KILL_ROUNDS = 5
@@ -55,19 +57,15 @@ class CgroupTree:
     roots: dict[str, Path]
 
     @classmethod
-    def detect(cls, mountinfo: Path = Path("/proc/self/mountinfo")) -> "CgroupTree":
+    def detect(cls, mountinfo: Path = mount_table.TABLE) -> "CgroupTree":
         roots: dict[str, Path] = {}
-        for line in mountinfo.read_text().splitlines():
-            before, _, after = line.partition(" - ")
-            fstype, _, options = after.split(" ", 2)
-            mountpoint = Path(before.split(" ")[4])
-            if fstype == "cgroup2":
-                roots.setdefault("", mountpoint)
-            elif fstype == "cgroup":
-                names = [option for option in options.split(" ")[-1].split(",") if option not in ("rw", "ro")]
-                for name in names:
+        for entry in mount_table.read_mounts(mountinfo):
+            if entry.fstype == "cgroup2":
+                roots.setdefault("", Path(entry.point))
+            elif entry.fstype == "cgroup":
+                for name in entry.options:
                     if name.startswith("name=") or name in _V1_CONTROLLERS:
-                        roots.setdefault(name, mountpoint)
+                        roots.setdefault(name, Path(entry.point))
         return cls(roots)
 
     @property

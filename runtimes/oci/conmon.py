@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from cni import process
+from cni.unreadable import UNREADABLE
 from runtimes import errors
 from runtimes.oci.program import ENVIRONMENT, runtime_message
 
@@ -106,7 +107,7 @@ async def launch(monitor: Monitor, *, timeout_seconds: float) -> int:
 def _container_pid(line: bytes, done: process.Completed) -> int:
     try:
         answer = msgspec.json.decode(line, type=_SyncLine)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         said = runtime_message(done.error_text) if done.stderr or not done.ok else "the runtime ended without a word"
         raise ContainerRefused(said) from None
     if answer.pid <= 0:

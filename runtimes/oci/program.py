@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from cni import process
+from cni.unreadable import UNREADABLE
 from runtimes import errors
 from runtimes.oci.config import Dialect, Kind, OCIRuntimeConfig
 
@@ -80,7 +81,7 @@ class RuntimeProgram:
             return ""
         try:
             return msgspec.json.decode(done.stdout, type=_State).status
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise errors.Internal(f"{self.path} state printed something else than a state") from None
 
     async def kill(self, container_id: str, number: int) -> None:
@@ -111,7 +112,7 @@ class RuntimeProgram:
             return None
         try:
             return msgspec.json.decode(done.stdout, type=_Event).data.cpu.usage.total
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise errors.Internal(f"{self.path} events printed something else than statistics") from None
 
     async def delete(self, container_id: str) -> None:
@@ -151,7 +152,7 @@ def runtime_message(text: str) -> str:
         if line.startswith("{"):
             try:
                 entry = msgspec.json.decode(line, type=dict[str, object])
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 continue
             if entry.get("msg"):
                 return str(entry["msg"])
@@ -172,7 +173,7 @@ async def probe(config: OCIRuntimeConfig) -> Dialect:
     if kind in (Kind.RUNC, Kind.OTHER) and (answer := await _ask([config.path, "features"])) is not None:
         try:
             features = msgspec.json.decode(answer, type=_Features)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             log.debug("%s features: not JSON", config.path)
     options = features.mountOptions if features is not None else []
     return Dialect(

@@ -5,11 +5,15 @@ secrets may be: they are in the bundle, which does not survive a reboot, and sec
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 from google.protobuf import json_format
+from google.protobuf.message import Message
 
 from proto import cri_pb2 as cri
+
+_Message = TypeVar("_Message", bound=Message)
 
 
 class ProcessRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,15 +81,22 @@ def raw(message: cri.PodSandboxConfig | cri.ContainerConfig | cri.LinuxContainer
 
 
 def sandbox_config(value: msgspec.Raw) -> cri.PodSandboxConfig:
-    return json_format.Parse(bytes(value), cri.PodSandboxConfig(), ignore_unknown_fields=True)
+    return _message(value, cri.PodSandboxConfig())
 
 
 def container_config(value: msgspec.Raw) -> cri.ContainerConfig:
-    return json_format.Parse(bytes(value), cri.ContainerConfig(), ignore_unknown_fields=True)
+    return _message(value, cri.ContainerConfig())
 
 
 def resources(value: msgspec.Raw) -> cri.LinuxContainerResources:
-    return json_format.Parse(bytes(value), cri.LinuxContainerResources(), ignore_unknown_fields=True)
+    return _message(value, cri.LinuxContainerResources())
+
+
+def _message(value: msgspec.Raw, empty: _Message) -> _Message:
+    try:
+        return json_format.Parse(bytes(value), empty, ignore_unknown_fields=True)
+    except json_format.ParseError as error:
+        raise ValueError(f"its configuration cannot be read: {error}") from error
 
 
 def check_sandbox(record: SandboxRecord, name: str) -> None:
@@ -101,10 +112,7 @@ def check_container(record: ContainerRecord, name: str) -> None:
 def _check(object_id: str, name: str, parse: Callable[[], object]) -> None:
     if object_id != name:
         raise ValueError(f"it is the record of {object_id}")
-    try:
-        parse()
-    except json_format.ParseError as error:
-        raise ValueError(f"its configuration cannot be read: {error}") from error
+    parse()
 
 
 def without_secrets(config: cri.ContainerConfig) -> cri.ContainerConfig:

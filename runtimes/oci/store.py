@@ -19,6 +19,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from cni.unreadable import UNREADABLE
+
 log = logging.getLogger(__name__)
 
 _R = TypeVar("_R", bound=msgspec.Struct)
@@ -121,7 +123,7 @@ class RecordStore(Generic[_R]):
             try:
                 record = msgspec.json.decode((entry / FILE_NAME).read_bytes(), type=self._kind)
                 self._check(record, entry.name)
-            except (OSError, ValueError) as error:
+            except (OSError, *UNREADABLE) as error:
                 log.warning("%s has no usable record (%s): it is taken as half made and removed", entry, error)
                 broken.append(entry.name)
             else:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
+from cni.unreadable import UNREADABLE
 from nodeagent.apiserver.errors import ApiError, FieldError, forbidden, not_supported
 from nodeagent.apiserver.objects.query import Query, flag, number, text
 from nodeagent.apiserver.registry.resource import Resource
@@ -130,6 +130,6 @@ def decode_continue(token: str) -> Continue:
         namespace, slash, name = start.removesuffix("\x00").partition("/")
         if not slash:
             raise ValueError("no key")
-    except (ValueError, KeyError, TypeError, binascii.Error, msgspec.DecodeError) as error:
+    except (KeyError, TypeError, *UNREADABLE) as error:
         raise ApiError.bad_request(f"invalid continue token: {error}") from error
     return Continue(revision, Key(namespace, name))

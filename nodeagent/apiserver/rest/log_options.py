@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from cni.unreadable import UNREADABLE
 from nodeagent.apiserver.errors import ApiError, FieldError, forbidden, invalid
 from nodeagent.apiserver.registry.table import parse_time
 from nodeagent.apiserver.rest.request import Request
@@ -48,7 +49,7 @@ def log_error(status: int, body: bytes) -> ApiError:
     """A refusal of the node as the client is to see it."""
     text = body.decode(errors="replace").strip()
     # not a Status: then the text itself is the message
-    with contextlib.suppress(msgspec.DecodeError, KeyError, TypeError):
+    with contextlib.suppress(KeyError, TypeError, *UNREADABLE):
         text = str(msgspec.json.decode(body)["message"])
     if status == 400:
         return ApiError.bad_request(text)

@@ -11,6 +11,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from typing_extensions import override
 
+from nodeagent.whole_number import whole_number
+
 HIGH_WATER_BYTES: Final = 256 << 10
 HEAD_LIMIT_BYTES: Final = 64 << 10
 ERROR_BODY_LIMIT_BYTES: Final = 50_000
@@ -34,20 +36,19 @@ async def read_head(reader: asyncio.StreamReader) -> Head:
         raise ConnectionError("the other side sent no HTTP response") from error
     lines = raw.decode("latin-1").split("\r\n")
     parts = lines[0].split(" ", 2)
-    if len(parts) < 2 or not parts[1].isdigit():
+    status = whole_number(parts[1]) if len(parts) > 1 else None
+    if status is None:
         raise ConnectionError(f"the other side sent no HTTP response but {lines[0][:80]!r}")
     pairs = (line.partition(":") for line in lines[1:] if line)
-    return Head(
-        raw=raw, status=int(parts[1]), headers={name.strip().lower(): value.strip() for name, _, value in pairs}
-    )
+    return Head(raw=raw, status=status, headers={name.strip().lower(): value.strip() for name, _, value in pairs})
 
 
 async def read_error_body(reader: asyncio.StreamReader, head: Head) -> bytes:
     """What comes with a refusal, as far as it is worth showing."""
     length = head.headers.get("content-length", "")
-    if length.isdigit():
+    if (wanted := whole_number(length)) is not None:
         try:
-            return await reader.readexactly(min(int(length), ERROR_BODY_LIMIT_BYTES))
+            return await reader.readexactly(min(wanted, ERROR_BODY_LIMIT_BYTES))
         except asyncio.IncompleteReadError as error:
             return error.partial
     if "chunked" in head.headers.get("transfer-encoding", "").lower():
@@ -59,8 +60,8 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
     body = b""
     try:
         while len(body) < ERROR_BODY_LIMIT_BYTES:
-            size = int((await reader.readline()).split(b";")[0].strip() or b"0", 16)
-            if size == 0:
+            size = whole_number((await reader.readline()).split(b";")[0].strip(), 16)
+            if not size:
                 break
             body += await reader.readexactly(size)
             await reader.readline()

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from cni import process
+from cni.unreadable import UNREADABLE
 from nodeagent.config.values import seconds
 from nodeagent.images.providers.config import PROTOCOL_V1, ProviderSettings
 
@@ -100,7 +101,7 @@ def _request(settings: ProviderSettings, question: Question) -> bytes:
 def _answer(settings: ProviderSettings, stdout: bytes) -> Answer:
     try:
         version = msgspec.json.decode(stdout, type=_Head).api_version
-    except msgspec.DecodeError:
+    except UNREADABLE:
         raise ProviderError(f"credential provider plugin {settings.name}: its response is not a JSON object") from None
     if version != settings.api_version:
         raise ProviderError(
@@ -113,7 +114,7 @@ def _answer(settings: ProviderSettings, stdout: bytes) -> Answer:
     try:
         response = msgspec.json.decode(stdout, type=_Response)
         cache_seconds = None if response.cache_duration is None else seconds(response.cache_duration)
-    except (msgspec.DecodeError, ValueError):
+    except UNREADABLE:
         raise unreadable from None  # its own words could hold what the response holds
     if response.kind != "CredentialProviderResponse":
         raise unreadable

@@ -16,6 +16,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from cni.unreadable import UNREADABLE
+
 VERSION = 1
 _Entry = TypeVar("_Entry")
 
@@ -62,7 +64,7 @@ class Checkpoint(Generic[_Entry]):
             if file.checksum != _checksum(bytes(file.pods)):
                 raise CorruptCheckpoint(self._path, "checkpoint is corrupted")
             self._entries = self._decoder.decode(file.pods)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise CorruptCheckpoint(self._path, f"checkpoint is corrupted: {error}") from error
 
     def get(self, uid: str) -> _Entry | None:

@@ -10,6 +10,7 @@ from nodeagent.server.spdy.frames import Reset
 from nodeagent.server.spdy.session import Session, Stream
 from nodeagent.server.tasks import end_tasks
 from nodeagent.server.wire import Wire
+from nodeagent.whole_number import whole_number
 from runtimes.contract import PortConnection
 from runtimes.errors import RuntimeFault
 
@@ -73,14 +74,14 @@ class SPDYPorts:
             await end_tasks(running, waiting, *self._tasks)
 
     def _accept(self, stream: Stream) -> Reset | None:
-        kind, port = stream.headers.get("streamtype", ""), stream.headers.get("port", "")
-        if kind not in ("error", "data") or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        kind, port = stream.headers.get("streamtype", ""), whole_number(stream.headers.get("port", ""))
+        if kind not in ("error", "data") or port is None or not 0 < port < 65536:
             return Reset.PROTOCOL_ERROR
         # very old clients give no id: their data stream is the next one after the error stream
         key = stream.headers.get("requestid") or str(stream.id if kind == "error" else stream.id - 2)
         pair = self._pairs.get(key)
         if pair is None:
-            pair = self._pairs[key] = _Pair(int(port))
+            pair = self._pairs[key] = _Pair(port)
             task = asyncio.create_task(self._serve_pair(key, pair), name=f"port {port}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

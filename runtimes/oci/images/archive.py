@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
+from cni.unreadable import UNREADABLE
 from runtimes.errors import InvalidArgument, NotFound
 from runtimes.oci.images.archive_files import Files, files_of, has
 from runtimes.oci.images.choice import Chosen, NoPlatform, choose, no_platform
@@ -142,7 +143,7 @@ class _Reader:
         what = f"{self._path}: manifest.json"
         try:
             entries = json.loads(self._document(files, "manifest.json"))
-        except ValueError as error:
+        except UNREADABLE as error:
             raise InvalidArgument(f"{what}: not JSON: {error}") from None
         if not isinstance(entries, list) or not entries:
             raise InvalidArgument(f"{what}: there is no image in it")

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from cni.unreadable import UNREADABLE
 from runtimes.oci.images import layout as files
 from runtimes.oci.images.contract import ImageRecord
 from runtimes.oci.images.layout import Layout, hex_of
@@ -172,7 +173,7 @@ class Records:
                     entries[path.name] = _Entry(stamp, self._read(path))
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError, TypeError, msgspec.MsgspecError) as error:
+            except (OSError, TypeError, *UNREADABLE) as error:
                 log.warning("image record %s cannot be read: %s", path, error)
         self._entries = entries
         self._index()

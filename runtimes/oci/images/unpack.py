@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from cni import process
+from cni.unreadable import UNREADABLE
 from runtimes.errors import Internal, InvalidArgument, NotSupported, ResourceExhausted, Timeout
 from runtimes.oci.images import layout as files
 from runtimes.oci.images.audit import Layer, Usage, audit
@@ -107,7 +108,7 @@ def read_usage(layout: Layout, image_id: str) -> Usage | None:
     except FileNotFoundError:
         if not layout.rootfs(image_id).is_dir():
             return None
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *UNREADABLE) as error:
         log.warning("%s cannot be read and is made anew: %s", path, error)
     usage = _measured(layout.rootfs(image_id))
     remove_tree(path)

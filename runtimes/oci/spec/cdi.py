@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from cni.unreadable import UNREADABLE
 from runtimes import bounded_yaml, errors
 from runtimes.oci.spec.devices import device_node
 
@@ -50,8 +51,8 @@ def inject(spec: Json, names: Sequence[str], directories: Sequence[Path]) -> Non
             if file.kind == kind and device is not None:
                 if file not in used:
                     used.append(file)
-                    _apply(spec, file.container_edits)
-                _apply(spec, device.container_edits)
+                    _apply_checked(spec, file.container_edits, name)
+                _apply_checked(spec, device.container_edits, name)
                 break
         else:
             raise errors.InvalidArgument(f"CDI device injection failed: unresolvable CDI devices {name}")
@@ -66,9 +67,19 @@ def _load(directories: Sequence[Path]) -> list[_File]:
                     files.append(msgspec.json.decode(path.read_bytes(), type=_File))
                 elif path.suffix in (".yaml", ".yml"):
                     files.append(msgspec.convert(bounded_yaml.read(path.read_bytes()).value, type=_File))
-            except (OSError, msgspec.MsgspecError, bounded_yaml.YamlError) as error:
+            except (OSError, *UNREADABLE) as error:
                 log.warning("CDI file %s is ignored: %s", path, error)
     return files
+
+
+def _apply_checked(spec: Json, edits: _Edits, name: str) -> None:
+    """What a device's file leaves out, or has in another type, is that file's fault and not the engine's."""
+    try:
+        _apply(spec, edits)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise errors.InvalidArgument(
+            f"CDI device injection failed: the edits of {name} are not valid: {error!r}"
+        ) from error
 
 
 def _apply(spec: Json, edits: _Edits) -> None:

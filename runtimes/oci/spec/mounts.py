@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cni import mount_table
 from proto import cri_pb2 as cri
 from runtimes import errors
 
@@ -165,11 +166,9 @@ def mount_source(mount: cri.Mount) -> Path:
 def _check_propagation(source: Path, propagation: cri.MountPropagation) -> None:
     """Propagation needs a shared mount (or, one way, a slave) on the host's side."""
     best, tags = "", ""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        before = line.partition(" - ")[0].split(" ")
-        point = before[4].encode().decode("unicode_escape")
-        if len(point) >= len(best) and source.is_relative_to(point):
-            best, tags = point, " ".join(before[6:])
+    for entry in mount_table.read_mounts():
+        if len(entry.point) >= len(best) and source.is_relative_to(entry.point):
+            best, tags = entry.point, " ".join(entry.tags)
     if "shared:" in tags or (propagation == cri.PROPAGATION_HOST_TO_CONTAINER and "master:" in tags):
         return
     kind = "shared" if propagation == cri.PROPAGATION_BIDIRECTIONAL else "shared or slave"

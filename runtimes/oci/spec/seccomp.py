@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from cni.unreadable import UNREADABLE
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.oci.hostfacts import HostFacts
@@ -72,7 +73,7 @@ def container_seccomp(
         return _load(str(path), path.stat().st_mtime_ns, capabilities, host.kernel)
     except OSError as error:
         raise errors.InvalidArgument(f"cannot load seccomp profile {str(path)!r}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise errors.InvalidArgument(f"seccomp profile {str(path)!r} is not valid: {error}") from error
     except ValueError as error:  # a name that no file can have
         raise errors.InvalidArgument(f"cannot load seccomp profile {str(path)!r}: {error}") from error

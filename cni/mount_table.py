@@ -1,0 +1,54 @@
+"""The mount table of this process: `/proc/self/mountinfo` with its escapes undone (proc_pid_mountinfo(5)).
+
+Names in it are whatever somebody mounted. The kernel escapes space, tab, newline and backslash as three octal digits and nothing
+else: a name may hold what `splitlines` takes for the end of a line, and bytes that are no UTF-8, which become surrogates as
+everywhere in `os`.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+TABLE: Final = Path("/proc/self/mountinfo")
+_ESCAPE: Final = re.compile(r"\\([0-7]{3})")
+_FIELDS: Final = 6  # before the optional ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountEntry:
+    """`tags`: the propagation, such as `shared:5`, `master:1`. `options`: of the file system, as it was mounted."""
+
+    point: str
+    tags: tuple[str, ...]
+    fstype: str
+    source: str
+    options: tuple[str, ...]
+
+
+def read_mounts(table: Path = TABLE) -> list[MountEntry]:
+    """All mounts, in the order in which they were made. Raises OSError."""
+    return list(parse(os.fsdecode(table.read_bytes())))
+
+
+def parse(text: str) -> Iterator[MountEntry]:
+    """The entries of a mountinfo text; a line that is none is passed over."""
+    for line in text.split("\n"):
+        fields = line.split(" ")
+        if "-" not in fields[_FIELDS:]:
+            continue
+        end = fields.index("-", _FIELDS)
+        fstype, source, options, *_ = (*fields[end + 1 :], "", "", "")
+        yield MountEntry(
+            point=_plain(fields[4]),
+            tags=tuple(fields[_FIELDS:end]),
+            fstype=fstype,
+            source=_plain(source),
+            options=tuple(options.split(",")),
+        )
+
+
+def _plain(name: str) -> str:
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), name)
