@@ -106,10 +106,11 @@ def read_usage(layout: Layout, image_id: str) -> Usage | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Usage)
     except FileNotFoundError:
-        if not layout.rootfs(image_id).is_dir():
-            return None
+        pass
     except (OSError, *UNREADABLE) as error:
         log.warning("%s cannot be read and is made anew: %s", path, error)
+    if not layout.rootfs(image_id).is_dir():
+        return None
     usage = _measured(layout.rootfs(image_id))
     remove_tree(path)
     files.write_atomically(path, msgspec.json.encode(usage), layout.tmp)
