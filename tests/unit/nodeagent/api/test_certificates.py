@@ -5,6 +5,7 @@ import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography import x509
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from lightkube.models.core_v1 import ConfigMap
 
-from nodeagent.api.certificates import private_key_pem, serving_certificate
+from nodeagent.api.certificates import keep_serving_certificate, private_key_pem, serving_certificate
 from nodeagent.api.client import ApiClient
 from nodeagent.api.credentials import Certificate, FixedCertificate
 from nodeagent.api.kubeconfig import Connection
@@ -29,13 +30,42 @@ def test_made_once_and_again_when_it_must_be(tmp_path: Path) -> None:
     first = files.certificate.read_bytes()
     serving_certificate(directory, "node-1")
     assert files.certificate.read_bytes() == first
-    serving_certificate(directory, "node-1", now=datetime.now(UTC) + timedelta(days=366))
+    serving_certificate(directory, "node-1", now=datetime.now(UTC) + timedelta(days=276))
     second = files.certificate.read_bytes()
     assert second != first
     files.key.write_text("rubbish")
     serving_certificate(directory, "node-1")
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.certificate, files.key)
     assert sorted(path.name for path in directory.iterdir()) == ["kubelet.crt", "kubelet.key"]
+
+
+class _Enough(Exception):
+    """The test has seen enough of a loop without end."""
+
+
+async def test_kept_while_the_agent_runs(tmp_path: Path) -> None:
+    """A pair that nears its end, is damaged or is gone is made anew at the next look; a good one is left alone."""
+    files = serving_certificate(tmp_path, "node-1", now=datetime.now(UTC) - timedelta(days=300))
+    seen: list[bytes] = []
+
+    async def sleep(seconds: float) -> None:
+        seen.append(files.certificate.read_bytes())
+        match len(seen):
+            case 2:
+                serving_certificate(tmp_path, "node-1", now=datetime.now(UTC) - timedelta(days=276))
+                files.certificate.write_bytes(b"damaged")
+            case 3:
+                files.key.unlink()
+            case 4:
+                raise _Enough
+
+    old = files.certificate.read_bytes()
+    with pytest.raises(_Enough):
+        await keep_serving_certificate(tmp_path, "node-1", lambda: ("10.0.0.1",), sleep=sleep)
+    assert seen[0] == seen[1]
+    assert len({old, *seen}) == 4
+    left = x509.load_pem_x509_certificate(seen[3]).not_valid_after_utc - datetime.now(UTC)
+    assert left > timedelta(days=360)
 
 
 def test_names(tmp_path: Path) -> None:

@@ -207,7 +207,11 @@ async def test_references_begin_with_the_binding(cluster: Cluster, authorizer: A
         (ANONYMOUS, {"verb": "list", "resource": "pods"}, False),
         (ANONYMOUS, {"verb": "create", "group": "authorization.k8s.io", "resource": "selfsubjectaccessreviews"}, False),
         (CLIENT, {"verb": "get", "resource": "nodes", "subresource": "proxy", "name": "n1"}, True),
-        (CLIENT, {"verb": "get", "resource": "nodes", "name": "n1"}, False),
+        (CLIENT, {"verb": "get", "resource": "nodes", "name": "n1"}, True),
+        (CLIENT, {"verb": "patch", "resource": "nodes", "subresource": "status", "name": "n1"}, False),
+        (CLIENT, {"verb": "impersonate", "resource": "users", "name": "kubernetes-admin"}, False),
+        (NOBODY, {"verb": "get", "path": "/openid/v1/jwks"}, False),
+        (NOBODY, {"verb": "create", "group": "a.b", "resource": "selfsubjectaccessreviews"}, False),
         (CLIENT, {"verb": "get", "resource": "secrets", "namespace": "d", "name": "s"}, False),
     ],
 )
