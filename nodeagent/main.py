@@ -28,7 +28,7 @@ from lightkube.models.node_v1 import RuntimeClass
 from cni.default import write_default
 from nodeagent import build, cri_server, descriptors, logs
 from nodeagent.api import kubeconfig
-from nodeagent.api.certificates import CertificateError
+from nodeagent.api.certificates import CertificateError, keep_serving_certificate
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
 from nodeagent.api.events import EventRecorder, Events, LoggingEvents, NodeEvents, node_reference
@@ -212,7 +212,7 @@ class Agent:
             # beside the rest: static pods run, and adopted ones are kept, while the API cannot be reached
             tasks.create_task(self._join_cluster(client, tasks), name="registration")
         await self._start_sources(client, tasks)
-        await self._start_server(client)
+        await self._start_server(client, tasks)
         await self._start_cri_server()
 
     # -- API -----------------------------------------------------------------------------------------------------------
@@ -573,7 +573,7 @@ class Agent:
 
     # -- HTTPS endpoint ------------------------------------------------------------------------------------------------
 
-    async def _start_server(self, client: ApiClient | None) -> None:
+    async def _start_server(self, client: ApiClient | None, tasks: asyncio.TaskGroup) -> None:
         config = self.config.kubelet
         if not config.enableServer:
             return
@@ -603,6 +603,11 @@ class Agent:
                 f"the node's HTTPS endpoint cannot listen on {config.address}:{config.port}: {error}"
             ) from error
         self._stack.push_async_callback(server.stop)
+        if not config.tlsCertFile:
+            keep = functools.partial(
+                keep_serving_certificate, settings.certificate.parent, self.config.node_name, lambda: self._host_ips
+            )
+            tasks.create_task(enduring(keep, "serving certificate"), name="serving certificate")
 
     async def _start_cri_server(self) -> None:
         """The node's own sandboxes for crictl; runtimes behind a socket are seen through theirs."""

@@ -1,15 +1,16 @@
-"""The agent's serving certificate when nobody gives it one: self-signed, made once, kept in the certificate folder.
+"""The agent's serving certificate when nobody gives it one: self-signed, kept in the certificate folder, made anew in time.
 
 Source: facts api-client I.1 (the row "When").
 """
 
+import asyncio
 import contextlib
 import ipaddress
 import logging
 import os
 import ssl
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 log = logging.getLogger(__name__)
 
+Sleep = Callable[[float], Awaitable[None]]
+
 LIFETIME = timedelta(days=365)
+RENEW_BEFORE = timedelta(days=90)
+CHECK_SECONDS = 10.0
 CLOCK_SKEW = timedelta(hours=1)
 CERTIFICATE_NAME = "kubelet.crt"
 KEY_NAME = "kubelet.key"
@@ -42,7 +47,7 @@ class ServingFiles:
 def serving_certificate(
     directory: Path, host: str, addresses: Sequence[str] = (), *, now: datetime | None = None
 ) -> ServingFiles:
-    """Return the self-signed pair in `directory`, made anew when it is missing, broken or expired.
+    """Return the self-signed pair in `directory`, made anew when it is missing, broken or near its end.
 
     `addresses`: further DNS names and IPs it is valid for. Raises CertificateError.
     """
@@ -59,6 +64,43 @@ def serving_certificate(
         raise CertificateError(f"cannot write the serving certificate to {directory}: {error}") from error
     log.info("made a self-signed serving certificate in %s", directory)
     return files
+
+
+async def keep_serving_certificate(
+    directory: Path, host: str, addresses: Callable[[], Sequence[str]], *, sleep: Sleep = asyncio.sleep
+) -> None:
+    """Hold the pair of ``serving_certificate`` in force for as long as the agent runs. Never returns.
+
+    Whoever serves it reads changed files itself. Files that were good are read again when they are others, or near their end.
+    """
+    seen: tuple[object, ...] = ()
+    look_again = datetime.min.replace(tzinfo=UTC)
+    trouble = ""
+    while True:
+        files = ServingFiles(certificate=directory / CERTIFICATE_NAME, key=directory / KEY_NAME)
+        now = datetime.now(UTC)
+        if _version(files) != seen or now >= look_again:
+            try:
+                await asyncio.to_thread(serving_certificate, directory, host, addresses(), now=now)
+                end = x509.load_pem_x509_certificate(files.certificate.read_bytes()).not_valid_after_utc
+                seen, look_again, trouble = _version(files), end - RENEW_BEFORE, ""
+            except (CertificateError, OSError, ValueError) as error:
+                if str(error) != trouble:
+                    trouble = str(error)
+                    log.error("the serving certificate cannot be kept: %s", error)
+        await sleep(CHECK_SECONDS)
+
+
+def _version(files: ServingFiles) -> tuple[object, ...]:
+    found: list[object] = []
+    for path in (files.certificate, files.key):
+        try:
+            about = path.stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((about.st_mtime_ns, about.st_ino))
+    return tuple(found)
 
 
 def self_signed(host: str, addresses: Iterable[str], now: datetime) -> tuple[bytes, bytes]:
@@ -128,7 +170,7 @@ def _usable(files: ServingFiles, now: datetime) -> bool:
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         log.warning("the serving certificate in %s cannot be used, making a new one: %s", files.certificate, error)
         return False
-    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - RENEW_BEFORE
 
 
 def _common_name(name: str) -> x509.Name:

@@ -143,7 +143,10 @@ class CertificateFiles(Anonymous):
 
     def _read(self) -> None:
         try:
-            found = Certificate(*(path.read_bytes() for path in self._paths))
+            certificate, key = (path.read_bytes() for path in self._paths)
+            if self._paths[0].read_bytes() != certificate:
+                raise OSError(f"{self._paths[0]} is just being replaced")
+            found = Certificate(certificate, key)
         except OSError as error:
             if self._current is None:
                 raise CredentialsError(f"cannot read client certificate: {error}") from error

@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import urllib.request
+import weakref
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -47,6 +48,7 @@ class Transport:
         self._certificate: Certificate | None = None
         self._lock = asyncio.Lock()
         self._closed = False
+        self._answers: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
 
     async def send(
         self, method: str, path: str, body: bytes | None = None, content_type: str = ""
@@ -81,6 +83,9 @@ class Transport:
             )
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise translate(error, self._closed) from error
+        self._answers.add(response)
+        if session is not self._session:
+            response.close()  # it came under an identity that was given up meanwhile
         if response.status == 401:
             credentials.rejected()
         return response
@@ -90,7 +95,13 @@ class Transport:
         self._closed = True
         session, self._session = self._session, None
         if session is not None:
-            await session.close()
+            await self._end(session)
+
+    async def _end(self, session: aiohttp.ClientSession) -> None:
+        # the session closes its connections without a word to those who wait for the next bytes of an answer
+        for answer in list(self._answers):
+            answer.close()
+        await session.close()
 
     async def _reopen(self, certificate: Certificate | None) -> aiohttp.ClientSession:
         async with self._lock:
@@ -107,7 +118,7 @@ class Transport:
             self._certificate = certificate
         if old is not None:
             log.info("client certificate changed: closing all API connections")
-            await old.close()
+            await self._end(old)
         return self._session
 
 

@@ -76,6 +76,14 @@ class PkiError(Exception):
     the ways out."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A pair that was found good: which files these were, and until when they need no other look."""
+
+    version: tuple[tuple[int, int] | None, ...]
+    renew_at: datetime
+
+
 class Pki:
     """The folder's contents. Constructing it makes whatever is missing, foreign to the CA, or near its end."""
 
@@ -96,17 +104,30 @@ class Pki:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._ca_key, self._ca = self._authority()
         server_names = list(dict.fromkeys(["127.0.0.1", "::1", *_SERVER_NAMES, *addresses]))
-        self.server = self._pair(
-            "apiserver", _Request(user="kube-apiserver", names=server_names, usages=("server auth",))
-        )
         client = ("client auth",)
-        self.admin = self._pair("admin", _Request(user=ADMIN_USER, groups=(MASTERS,), usages=client))
-        self.node = self._pair(
-            "node", _Request(user=f"system:node:{node_name}", groups=("system:nodes",), usages=client)
+        self._requests = {
+            "apiserver": _Request(user="kube-apiserver", names=server_names, usages=("server auth",)),
+            "admin": _Request(user=ADMIN_USER, groups=(MASTERS,), usages=client),
+            "node": _Request(user=f"system:node:{node_name}", groups=("system:nodes",), usages=client),
+            "apiserver-kubelet-client": _Request(
+                user=KUBELET_CLIENT_USER, groups=(KUBELET_CLIENT_GROUP,), usages=client
+            ),
+        }
+        self._seen: dict[str, _Seen] = {}
+        self.server, self.admin, self.node, self.kubelet_client = (
+            self._pair(name, request) for name, request in self._requests.items()
         )
-        kubelet_client = _Request(user=KUBELET_CLIENT_USER, groups=(KUBELET_CLIENT_GROUP,), usages=client)
-        self.kubelet_client = self._pair("apiserver-kubelet-client", kubelet_client)
         self.service_account_key_pem = self._signing_key()
+
+    def renew(self) -> bool:
+        """Make anew what is missing, damaged or near its end by now; whether any pair is another than at the last look.
+
+        Cheap while nothing changes: a file that was good is read again only when it is another one. Raises ``OSError``.
+        """
+        before = {name: seen.version for name, seen in self._seen.items()}
+        for name, request in self._requests.items():
+            self._pair(name, request)
+        return before != {name: seen.version for name, seen in self._seen.items()}
 
     @property
     def ca_file(self) -> Path:
@@ -164,7 +185,11 @@ class Pki:
 
     def _pair(self, name: str, request: _Request) -> Pair:
         pair = Pair(certificate=self._folder / f"{name}.crt", key=self._folder / f"{name}.key")
+        version, seen = _version(pair), self._seen.get(name)
+        if seen is not None and seen.version == version and seen.renew_at > self._clock():
+            return pair
         if self._is_good(pair, request):
+            self._remember(name, pair)
             return pair
         key = ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in request.groups]
@@ -176,7 +201,17 @@ class Pki:
         pair.certificate.unlink(missing_ok=True)
         write_private(pair.key, _key_pem(key))
         write_private(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+        self._remember(name, pair)
         return pair
+
+    def _remember(self, name: str, pair: Pair) -> None:
+        certificate = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
+        self._seen[name] = _Seen(version=_version(pair), renew_at=self._renew_at(certificate))
+
+    def _renew_at(self, certificate: x509.Certificate) -> datetime:
+        end = certificate.not_valid_after_utc
+        # one that ends with its CA cannot be had any longer
+        return end if end >= self._ca.not_valid_after_utc else end - RENEW_BEFORE
 
     def _is_good(self, pair: Pair, request: _Request) -> bool:
         """Whether the files say what is wanted, are signed by this CA, and last long enough."""
@@ -188,7 +223,7 @@ class Pki:
             certificate.verify_directly_issued_by(self._ca)
         except Exception:  # any kind of damage has the same cure
             return False
-        if certificate.not_valid_after_utc < self._clock() + RENEW_BEFORE:
+        if self._renew_at(certificate) <= self._clock():
             return False
         if _public(certificate.public_key()) != _public(key.public_key()):
             return False
@@ -256,6 +291,17 @@ def _first_line(error: Exception) -> str:
 
 def _public(key: PublicKeyTypes | CertificatePublicKeyTypes) -> bytes:
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def _version(pair: Pair) -> tuple[tuple[int, int] | None, ...]:
+    def of(path: Path) -> tuple[int, int] | None:
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    return of(pair.certificate), of(pair.key)
 
 
 def _authority_key(ca: x509.Certificate) -> x509.AuthorityKeyIdentifier:

@@ -21,11 +21,12 @@ from nodeagent.apiserver.auth.graph import Graph
 from nodeagent.apiserver.auth.identity import Authenticator
 from nodeagent.apiserver.auth.node import NodeAuthorizer
 from nodeagent.apiserver.auth.restriction import NodeRestriction
+from nodeagent.apiserver.auth.signers import SignerRestriction
 from nodeagent.apiserver.kinds.tokens import Tokens
 from nodeagent.apiserver.kubeconfig import write_kubeconfig
 from nodeagent.apiserver.local_api import Local
 from nodeagent.apiserver.metrics import ApiMetrics
-from nodeagent.apiserver.objects.engine import Engine
+from nodeagent.apiserver.objects.engine import Engine, Restrictions
 from nodeagent.apiserver.objects.garbage import Collector
 from nodeagent.apiserver.objects.objects import Objects
 from nodeagent.apiserver.objects.owners import Owners
@@ -54,6 +55,7 @@ log = logging.getLogger(__name__)
 ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
 SETTLE_SECONDS: Final = 10.0
 SHUTDOWN_SECONDS: Final = 5.0
+CERTIFICATE_CHECK_SECONDS: Final = 10.0
 _RESTART_SECONDS: Final = (0.5, 30.0)
 _CANCEL_AGAIN_SECONDS: Final = 0.5
 
@@ -108,7 +110,6 @@ class Server:
             registry=registry,
             hooks_for=kinds.hooks_for,
             node_name=settings.node_name,
-            restriction=NodeRestriction(),
         )
         objects = Objects(engine)
         local = Local(objects, pki)
@@ -118,15 +119,19 @@ class Server:
         tasks = _start_tasks(local, collector)
         self._stack.push_async_callback(_cancel, tasks)
         await _until_settled(local)
-        await self._listen(handler, pki, store)
+        tls = _tls(pki, settings.tls)
+        await self._listen(handler, tls, store)
         # before the watches are ended: a controller takes the end of its watch for a reason to begin again
         self._stack.push_async_callback(_cancel, tasks)
         self._write_kubeconfigs(pki)
+        keeping = asyncio.ensure_future(self._keep_certificates(pki, tls, nodes))
+        self._stack.push_async_callback(_cancel, (keeping,))
 
     def _handler(self, objects: Objects, pki: Pki) -> tuple[Handler, NodeClient]:
         engine, store = objects.engine, objects.engine.store
         tokens = Tokens(pki.service_account_key_pem, ISSUER, (ISSUER,))
         authorizer = Authorizer(store, NodeAuthorizer(store, Graph(store)))
+        engine.restriction = Restrictions((NodeRestriction(), SignerRestriction(authorizer.authorize)))
         authenticator = Authenticator(tokens, engine.reader)
         nodes = NodeClient(store, pki.kubelet_client, self._settings.kubelet_ca)
         address = f"{self._settings.address}:{self._settings.port}"
@@ -140,24 +145,43 @@ class Server:
         handler = Handler(engine.registry, authenticator, authorizer, verbs, questions, connections, documents, metrics)
         return handler, nodes
 
-    async def _listen(self, handler: Handler, pki: Pki, store: Store) -> None:
+    async def _listen(self, handler: Handler, tls: ssl.SSLContext, store: Store) -> None:
         server = web.Server(handler, request_factory=_request, handler_cancellation=True, access_log=None)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         self._stack.callback(_end_watches, store)
-        site = BoundedSite(runner, self._settings.address, self._settings.port, tls=_tls(pki, self._settings.tls))
+        site = BoundedSite(runner, self._settings.address, self._settings.port, tls=tls)
         await site.start()
         host, port = runner.addresses[0][:2]
         self.url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
     def _write_kubeconfigs(self, pki: Pki) -> None:
         node_user = f"system:node:{self._settings.node_name}"
-        for path, user, pair in (
-            (self.admin_kubeconfig, ADMIN_USER, pki.admin),
-            (self.node_kubeconfig, node_user, pki.node),
+        for path, user, pair, by_name in (
+            (self.admin_kubeconfig, ADMIN_USER, pki.admin, False),
+            (self.node_kubeconfig, node_user, pki.node, True),
         ):
-            write_kubeconfig(path, server=self.url, ca_pem=pki.ca_pem, user=user, pair=pair)
+            write_kubeconfig(path, server=self.url, ca_pem=pki.ca_pem, user=user, pair=pair, by_name=by_name)
+
+    async def _keep_certificates(self, pki: Pki, tls: ssl.SSLContext, nodes: NodeClient) -> None:
+        """Renew what nears its end and put it to use: who connects from then on sees it, nothing that is open is closed."""
+        stale = False
+        while True:
+            await asyncio.sleep(CERTIFICATE_CHECK_SECONDS)
+            try:
+                stale = pki.renew() or stale
+                if not stale:
+                    continue
+                tls.load_cert_chain(pki.server.certificate, pki.server.key)
+                nodes.reload()
+                self._write_kubeconfigs(pki)
+            except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; tried again
+                stale = True
+                log.error("certificates could not be renewed, or not be put to use: %s", error)
+            else:
+                stale = False
+                log.info("certificates have changed: new connections have the new ones")
 
     async def stop(self) -> None:
         """Idempotent. Writes that were answered are on disk in any case."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from nodeagent.apiserver.storage.store import Store
 from nodeagent.apiserver.storage.stored import Change, Key, Object, Stored
+
+MIRROR_ANNOTATION: Final = "kubernetes.io/config.mirror"
 
 Reference = tuple[str, str, str]
 """(resource, namespace, name)"""
@@ -104,7 +106,10 @@ class Graph:
         node = stored.index.fields.get("spec.nodeName", "")
         if not node:
             return
-        found = frozenset(references(stored.decode()))
+        pod = stored.decode()
+        # a node makes mirror pods itself: they must never give it anything
+        is_mirror = MIRROR_ANNOTATION in (pod["metadata"].get("annotations") or {})
+        found = frozenset() if is_mirror else frozenset(references(pod))
         self._pods[stored.key] = (node, found)
         self._needed.setdefault(node, Counter()).update(found)
 

@@ -49,7 +49,6 @@ class NodeAuthorizer:
             "csinodes.storage.k8s.io": self._csi_node,
             "endpoints": lambda node, asked: self._only(asked, {"get"}),
             "events": lambda node, asked: self._only(asked, _WRITE),
-            "events.events.k8s.io": lambda node, asked: self._only(asked, _WRITE),
             "certificatesigningrequests.certificates.k8s.io": lambda node, asked: self._only(asked, _READ | {"create"}),
             "tokenreviews.authentication.k8s.io": lambda node, asked: self._only(asked, {"create"}),
             "subjectaccessreviews.authorization.k8s.io": lambda node, asked: self._only(asked, {"create"}),
@@ -116,12 +115,12 @@ class NodeAuthorizer:
         return self._is_related(node, asked)
 
     def _claims(self, node: str, asked: Attributes) -> Decision:
-        if asked.subresource == "status" and asked.verb in ("get", "update", "patch"):
+        if asked.subresource == "status" and asked.verb in ("update", "patch"):
             return self._is_related(node, asked)
         return self._related(node, asked)
 
     def _attachments(self, node: str, asked: Attributes) -> Decision:
-        if asked.verb != "get" or asked.subresource not in ("", "status"):
+        if asked.verb != "get" or asked.subresource:
             return _no("can only get individual resources of this type")
         stored = self._store.get("volumeattachments.storage.k8s.io", Key("", asked.name))
         if stored is not None and (stored.decode().get("spec") or {}).get("nodeName") == node:

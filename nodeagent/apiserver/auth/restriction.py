@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any, Final
 
-from nodeagent.apiserver.auth.graph import references
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from nodeagent.apiserver.auth.graph import MIRROR_ANNOTATION, references
 from nodeagent.apiserver.auth.node import LEASE_NAMESPACE, node_of
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.storage.stored import Object
 
-MIRROR_ANNOTATION: Final = "kubernetes.io/config.mirror"
 _OWN_LABELS: Final = frozenset(
     {
         "kubernetes.io/hostname",
@@ -28,6 +31,7 @@ _OWN_LABELS: Final = frozenset(
 )
 _OWN_DOMAINS: Final = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _SYSTEM_DOMAINS: Final = ("kubernetes.io", "k8s.io")
+_NODE_SIGNERS: Final = frozenset({"kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"})
 _RESTRICTED: Final = "node-restriction.kubernetes.io"
 _CLAIM_STATUS: Final = frozenset({"capacity", "conditions", "allocatedResources", "allocatedResourceStatuses"})
 
@@ -48,6 +52,8 @@ class NodeRestriction:
                 _pod(node, ctx, operation, subresource, new, old)
             case "persistentvolumeclaims":
                 _claim(ctx, new, old)
+            case "certificatesigningrequests.certificates.k8s.io":
+                _certificate(ctx, operation, new)
             case "leases.coordination.k8s.io" | "csinodes.storage.k8s.io":
                 if ctx.name != node or (ctx.namespace and ctx.namespace != LEASE_NAMESPACE):
                     raise _refused(ctx, f"can only access {ctx.resource} with the same name as the requesting node")
@@ -102,6 +108,20 @@ def _pod(
             raise _refused(ctx, f'node "{node}" cannot update resource claim statuses')
     elif operation == "delete" and old is not None:
         _own(node, ctx, old)
+
+
+def _certificate(ctx: Context, operation: str, new: Object | None) -> None:
+    """A node's key stands for that node only."""
+    spec = (new or {}).get("spec") or {}
+    if operation != "create" or spec.get("signerName") not in _NODE_SIGNERS:
+        return
+    try:
+        subject = x509.load_pem_x509_csr(base64.b64decode(spec.get("request") or "")).subject
+        names = [item.value for item in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    except ValueError:
+        return  # refused as what it is
+    if names != [ctx.user.name]:
+        raise _refused(ctx, f"can only create a node CSR with CN={ctx.user.name}")
 
 
 def _own(node: str, ctx: Context, pod: Object) -> None:

@@ -7,9 +7,9 @@ from cryptography import x509
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
-from nodeagent.apiserver.errors import FieldError, invalid, required
-from nodeagent.apiserver.kinds import deprecated, names
-from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, namespace_of
+from nodeagent.apiserver.errors import ApiError, FieldError, invalid, required
+from nodeagent.apiserver.kinds import deprecated, names, signers
+from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, name_of, namespace_of
 from nodeagent.apiserver.kinds.pods.mountable import ENFORCED
 from nodeagent.apiserver.kinds.pods.validation.resources import overhead
 from nodeagent.apiserver.kinds.pods.validation.rules import problems
@@ -17,6 +17,7 @@ from nodeagent.apiserver.kinds.pods.validation.scheduling import label_map, tole
 from nodeagent.apiserver.kinds.quantities import canonical_map
 
 _MINIMUM_CERTIFICATE_SECONDS: Final = 600
+_LEGACY_SIGNER: Final = "kubernetes.io/legacy-unknown"
 
 
 class EventKind(Kind):
@@ -98,6 +99,9 @@ class CertificateSigningRequestKind(Kind):
         if ctx.user.extra:
             spec["extra"] = {key: list(values) for key, values in ctx.user.extra.items()}
         obj["status"] = {}
+        if spec.get("signerName") == signers.CLIENT and signers.MASTERS_GROUP in _organizations(spec):
+            why = f"use of {signers.CLIENT} signer with {signers.MASTERS_GROUP} group is not allowed"
+            raise ApiError.forbidden(ctx.resource, name_of(obj), why)
 
     @override
     def validate_create(self, obj: Object) -> list[FieldError]:
@@ -113,6 +117,9 @@ class CertificateSigningRequestKind(Kind):
         signer = spec.get("signerName") or ""
         if not signer:
             errors.append(required("spec.signerName"))
+        elif signer == _LEGACY_SIGNER:
+            text = "the legacy signerName is not allowed via this API version"
+            errors.append(invalid("spec.signerName", signer, text))
         elif "/" not in signer:
             text = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
             errors.append(invalid("spec.signerName", signer, text))
@@ -125,3 +132,11 @@ class CertificateSigningRequestKind(Kind):
     @override
     def changes(self, new: Object, old: Object) -> list[FieldError]:
         return [] if new.get("spec") == old.get("spec") else [invalid("spec", new.get("spec"), IMMUTABLE)]
+
+
+def _organizations(spec: Object) -> list[str]:
+    """Of a request; none of one that cannot be read, which is refused as such."""
+    try:
+        return signers.organizations(x509.load_pem_x509_csr(base64.b64decode(spec.get("request") or "")))
+    except ValueError:
+        return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -40,6 +40,19 @@ class NoRestriction:
         self, ctx: Context, operation: str, subresource: str | None, new: Object | None, old: Object | None
     ) -> None:
         """Everybody may write everything."""
+
+
+class Restrictions:
+    """Several, in their order."""
+
+    def __init__(self, parts: Sequence[Restriction]) -> None:
+        self._parts = tuple(parts)
+
+    def check(
+        self, ctx: Context, operation: str, subresource: str | None, new: Object | None, old: Object | None
+    ) -> None:
+        for part in self._parts:
+            part.check(ctx, operation, subresource, new, old)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from aiohttp import web
 
+from nodeagent.apiserver.auth import impersonation
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.rest.log_options import log_error, log_query
 from nodeagent.apiserver.rest.node_client import HEAD_SECONDS, Endpoint, NodeClient, unreachable
@@ -30,6 +31,7 @@ _TRUE: Final = frozenset({"true", "1"})
 _STREAMS: Final = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 # not the client's credentials; and what belongs to the connection from the client only
 _DROPPED: Final = frozenset({"authorization", "host", "cookie"})
+_ACTING_AS: Final = impersonation.PREFIX
 _HOP: Final = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 
 
@@ -165,7 +167,10 @@ def _refusal(head: Head, body: bytes) -> web.Response:
 
 
 def _kept(http: web.BaseRequest, dropped: Iterable[str]) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in http.headers.items() if name.lower() not in dropped]
+    headers = ((name, value, name.lower()) for name, value in http.headers.items())
+    return [
+        (name, value) for name, value, lower in headers if lower not in dropped and not lower.startswith(_ACTING_AS)
+    ]
 
 
 def _segments(pod: Object) -> str:

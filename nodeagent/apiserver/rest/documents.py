@@ -10,7 +10,6 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from nodeagent.apiserver.auth.authorizer import METRICS_PATH
 from nodeagent.apiserver.contract import TokenAuthority
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.metrics import ApiMetrics
@@ -22,6 +21,7 @@ from nodeagent.apiserver.rest.request import negotiated, parse_query, respond_va
 
 MAJOR: Final = "1"
 MINOR: Final = "32"
+METRICS_PATH: Final = "/metrics"
 _HEALTH: Final = ("/healthz", "/livez", "/readyz")
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from nodeagent.apiserver.auth.attributes import Attributes
 from nodeagent.apiserver.auth.authorizer import Authorizer
 from nodeagent.apiserver.auth.identity import ANONYMOUS, Authenticator
+from nodeagent.apiserver.auth.impersonation import impersonated
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.metrics import ApiMetrics, Call
@@ -142,7 +143,8 @@ class Handler:
     def _user(self, http: web.BaseRequest) -> UserInfo:
         transport = http.transport
         tls = transport.get_extra_info("ssl_object") if transport is not None else None
-        return self._authenticator.authenticate(tls, http.headers.get("Authorization", ""))
+        caller = self._authenticator.authenticate(tls, http.headers.get("Authorization", ""))
+        return impersonated(caller, http.headers.items(), self._authorize)
 
     def _authorize_target(
         self, user: UserInfo, verb: str, target: Target, resource: Resource | None, query: Query
@@ -179,7 +181,8 @@ class Handler:
         decision = self._authorizer.authorize(asked)
         if decision.allowed:
             return
-        if asked.user == ANONYMOUS:
+        if asked.user is ANONYMOUS:
+            # who shows nothing is asked for it; whoever acts as nobody has shown who they are
             raise ApiError.unauthorized()
         raise _forbidden(asked, decision.reason)
 

@@ -47,8 +47,13 @@ class NodeClient:
         if kubelet_ca is None:
             self.tls.check_hostname = False
             self.tls.verify_mode = ssl.CERT_NONE
-        self.tls.load_cert_chain(pair.certificate, pair.key)
+        self._pair = pair
+        self.reload()
         self._session: aiohttp.ClientSession | None = None
+
+    def reload(self) -> None:
+        """Read the client certificate again, for connections that begin from now on. Raises ``OSError``."""
+        self.tls.load_cert_chain(self._pair.certificate, self._pair.key)
 
     async def request(
         self, method: str, endpoint: Endpoint, path: str, headers: Iterable[tuple[str, str]], body: bytes | None

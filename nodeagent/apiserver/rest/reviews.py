@@ -7,6 +7,7 @@ from typing import Any
 
 from nodeagent.apiserver.auth.attributes import Attributes
 from nodeagent.apiserver.auth.authorizer import Authorizer
+from nodeagent.apiserver.auth.node import node_of
 from nodeagent.apiserver.contract import StoreReader, TokenAuthority, UserInfo
 from nodeagent.apiserver.errors import ApiError, invalid, required
 from nodeagent.apiserver.registry.resource import Resource
@@ -82,36 +83,12 @@ class Reviews:
     def _rules(self, resource: Resource, obj: Object, user: UserInfo) -> Object:
         if not (obj.get("spec") or {}).get("namespace"):
             raise ApiError.invalid(resource.kind, resource.group, "", [required("spec.namespace")])
-        everything = self._authorizer.authorize(Attributes(user=user, verb="*", group="*", resource="*"))
-        if everything.allowed:
-            rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
-            return {
-                "resourceRules": rules,
-                "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-                "incomplete": False,
-            }
-        selves = ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]
-        rules = [
-            {"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": selves},
-            {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]},
-        ]
-        paths = [
-            "/api",
-            "/api/*",
-            "/apis",
-            "/apis/*",
-            "/healthz",
-            "/livez",
-            "/openapi",
-            "/openapi/*",
-            "/readyz",
-            "/version",
-        ]
+        rules = self._authorizer.rules_of(user)
         return {
-            "resourceRules": rules,
-            "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": paths}],
-            # the rules of nodes and of roles given by annotation are code, not lists
-            "incomplete": True,
+            "resourceRules": [rule.shown() for rule in rules if not rule.paths],
+            "nonResourceRules": [rule.shown() for rule in rules if rule.paths],
+            # what a node may do is decided object by object
+            "incomplete": bool(node_of(user)),
         }
 
 

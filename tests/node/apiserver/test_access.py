@@ -122,7 +122,8 @@ def test_node_gets_tokens_for_its_pods_only(server: Any) -> None:
 
 
 def test_token_keys_are_published(server: Any) -> None:
-    """The keys that verify tokens can be read by who is authenticated."""
-    status, keys = server.request("GET", "/openid/v1/jwks", identity="node")
+    """The keys that verify tokens can be read by admins and service accounts; others have no use for them."""
+    assert server.request("GET", "/openid/v1/jwks", identity="node")[0] == 403
+    status, keys = server.request("GET", "/openid/v1/jwks")
     assert (status, keys["keys"][0]["kty"]) == (200, "RSA")
     assert json.dumps(keys).count('"d"') == 0

@@ -1,34 +1,42 @@
-"""Certificate requests: those of the server's own node are approved and signed, those that an admin approves are signed."""
+"""Certificate requests: those of the server's own node are approved, those that are approved are signed.
+
+There is no controller manager beside this API: the node's own client certificates are approved as upstream's approver does, and
+its serving certificates too (upstream leaves those to a person), but only for names and addresses that are the node's own, and
+never for a name of the API inside the cluster, or the loopback.
+"""
 
 import base64
+import ipaddress
 import logging
 import time
+from collections.abc import Collection
 from typing import Final
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from nodeagent.apiserver.contract import LocalApi, Object
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of
 from nodeagent.apiserver.kinds.controllers.follow import Watch, follow, forever
+from nodeagent.apiserver.kinds.signers import (
+    CLIENT,
+    KUBELET_CLIENT,
+    KUBELET_SERVING,
+    MASTERS_GROUP,
+    SIGNERS,
+    alternative_names,
+    common_names,
+    objection,
+)
 from nodeagent.apiserver.kinds.timestamps import rfc3339
+
+__all__ = ["CLIENT", "KUBELET_CLIENT", "KUBELET_SERVING", "CertificateController", "should_approve"]
 
 log = logging.getLogger(__name__)
 
 RESOURCE: Final = "certificatesigningrequests.certificates.k8s.io"
-CLIENT: Final = "kubernetes.io/kube-apiserver-client"
-KUBELET_CLIENT: Final = "kubernetes.io/kube-apiserver-client-kubelet"
-KUBELET_SERVING: Final = "kubernetes.io/kubelet-serving"
-SIGNERS: Final = (CLIENT, KUBELET_CLIENT, KUBELET_SERVING)
-NODES_GROUP: Final = "system:nodes"
-MASTERS_GROUP: Final = "system:masters"
 LIFETIME_SECONDS: Final = 365 * 24 * 3600
-_USAGES: Final = {
-    KUBELET_CLIENT: frozenset({"digital signature", "key encipherment", "client auth"}),
-    KUBELET_SERVING: frozenset({"digital signature", "key encipherment", "server auth"}),
-}
-_NEEDED_USAGE: Final = {KUBELET_CLIENT: "client auth", KUBELET_SERVING: "server auth"}
+_SERVICE_NAMES: Final = ("localhost", "kubernetes")
 
 
 class CertificateController:
@@ -49,8 +57,9 @@ class CertificateController:
         status = request.get("status") or {}
         decided = {item.get("type") for item in status.get("conditions") or ()}
         try:
-            if not decided and should_approve(request, self._api.node_name):
-                await self._approve(request)
+            if not decided:
+                if should_approve(request, self._api.node_name, await self._own_names()):
+                    await self._approve(request)
             elif "Approved" in decided and not decided & {"Denied", "Failed"} and not status.get("certificate"):
                 await self._sign(request)
         except ApiError as error:
@@ -58,62 +67,91 @@ class CertificateController:
             if error.code not in (404, 409):
                 raise
 
+    async def _own_names(self) -> frozenset[str]:
+        """The names and addresses of the node, as its Node says."""
+        try:
+            node = await self._api.get("nodes", "", self._api.node_name)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return frozenset({self._api.node_name})
+        addresses = (node.get("status") or {}).get("addresses") or ()
+        return frozenset({self._api.node_name, *(str(item.get("address") or "") for item in addresses)})
+
     async def _approve(self, request: Object) -> None:
-        moment = rfc3339(time.time())
-        condition = {
-            "type": "Approved",
-            "status": "True",
-            "reason": "AutoApproved",
-            "message": "Auto approving kubelet certificate of this server's own node.",
-            "lastUpdateTime": moment,
-            "lastTransitionTime": moment,
+        request["status"] = {
+            **(request.get("status") or {}),
+            "conditions": [
+                _condition("Approved", "AutoApproved", "Auto approving kubelet certificate of this server's own node.")
+            ],
         }
-        request["status"] = {**(request.get("status") or {}), "conditions": [condition]}
         await self._api.update(RESOURCE, request, subresource="approval")
 
     async def _sign(self, request: Object) -> None:
         spec = request["spec"]
         if spec.get("signerName") not in SIGNERS:
             return
-        pem = base64.b64decode(spec["request"])
         seconds = min(int(spec.get("expirationSeconds") or LIFETIME_SECONDS), LIFETIME_SECONDS)
+        usages = spec.get("usages") or []
         try:
-            certificate = self._api.sign_certificate(pem, usages=spec.get("usages") or [], lifetime_seconds=seconds)
+            pem = base64.b64decode(spec["request"])
+            why = objection(spec["signerName"], x509.load_pem_x509_csr(pem), usages)
+            certificate = b"" if why else self._api.sign_certificate(pem, usages=usages, lifetime_seconds=seconds)
         except ValueError as error:
-            log.warning("certificate request %s cannot be signed: %s", name_of(request), error)
-            return
-        patch = {"status": {"certificate": base64.b64encode(certificate).decode("ascii")}}
-        await self._api.patch(RESOURCE, "", name_of(request), patch, subresource="status", patch_type="merge")
+            why = str(error)
+        if why:
+            log.warning("certificate request %s cannot be signed: %s", name_of(request), why)
+            conditions = (request.get("status") or {}).get("conditions") or []
+            failed = _condition("Failed", "SignerValidationFailure", why)
+            status: Object = {"conditions": [*conditions, failed]}
+        else:
+            status = {"certificate": base64.b64encode(certificate).decode("ascii")}
+        await self._api.patch(
+            RESOURCE, "", name_of(request), {"status": status}, subresource="status", patch_type="merge"
+        )
 
 
-def should_approve(request: Object, node_name: str) -> bool:
-    """Whether a request is a kubelet certificate of `node_name`, asked for by the node itself or by an admin."""
+def _condition(kind: str, reason: str, message: str) -> Object:
+    moment = rfc3339(time.time())
+    return {
+        "type": kind,
+        "status": "True",
+        "reason": reason,
+        "message": message,
+        "lastUpdateTime": moment,
+        "lastTransitionTime": moment,
+    }
+
+
+def should_approve(request: Object, node_name: str, own_names: Collection[str]) -> bool:
+    """Whether a request is a kubelet certificate of ``node_name``, asked for by the node itself or by an admin.
+
+    ``own_names``: DNS names and addresses that a serving certificate may be for.
+    """
     spec = request.get("spec") or {}
-    signer, usages = spec.get("signerName"), set(spec.get("usages") or ())
-    if signer not in _USAGES or not usages <= _USAGES[signer] or _NEEDED_USAGE[signer] not in usages:
+    signer, user = str(spec.get("signerName")), f"system:node:{node_name}"
+    if signer not in (KUBELET_CLIENT, KUBELET_SERVING):
         return False
-    user = f"system:node:{node_name}"
     if spec.get("username") != user and MASTERS_GROUP not in (spec.get("groups") or ()):
         return False
     try:
         asked = x509.load_pem_x509_csr(base64.b64decode(spec.get("request") or ""))
+        if not asked.is_signature_valid or objection(signer, asked, spec.get("usages") or ()):
+            return False
+        names = alternative_names(asked)
     except ValueError:
         return False
-    return asked.is_signature_valid and _is_node(asked, user) and _fitting_names(asked, str(signer))
+    return common_names(asked) == [user] and all(_is_own(name, own_names) for name in names)
 
 
-def _is_node(asked: x509.CertificateSigningRequest, user: str) -> bool:
-    names = [item.value for item in asked.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    groups = [item.value for item in asked.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
-    return names == [user] and groups == [NODES_GROUP]
-
-
-def _fitting_names(asked: x509.CertificateSigningRequest, signer: str) -> bool:
-    """A client certificate has no alternative names; a serving one has at least one, DNS names and addresses only."""
-    try:
-        names = list(asked.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
-    except x509.ExtensionNotFound:
-        names = []
-    if signer == KUBELET_CLIENT:
-        return not names
-    return bool(names) and all(isinstance(name, x509.DNSName | x509.IPAddress) for name in names)
+def _is_own(name: x509.GeneralName, own_names: Collection[str]) -> bool:
+    """The node writes its own addresses: one that is everybody's, or the API's, is not its to claim."""
+    if isinstance(name, x509.DNSName):
+        lower = name.value.lower()
+        return lower.split(".")[0] not in _SERVICE_NAMES and lower in {own.lower() for own in own_names}
+    address = name.value
+    if not isinstance(address, ipaddress.IPv4Address | ipaddress.IPv6Address):
+        return False
+    if address.is_loopback or address.is_unspecified or address.is_multicast:
+        return False
+    return str(address) in own_names

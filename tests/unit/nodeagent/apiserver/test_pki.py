@@ -136,3 +136,38 @@ def test_kubeconfig(tmp_path: Path) -> None:
     assert base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]) == pki.ca_pem
     assert config["current-context"] == config["contexts"][0]["name"]
     assert base64.b64decode(config["users"][0]["user"]["client-key-data"]) == pki.admin.key.read_bytes()
+
+
+def test_renewal_while_running(tmp_path: Path) -> None:
+    """Nothing moves while all is well; what nears its end, or was taken or damaged, is made anew, and nothing else is."""
+    now = [datetime.now(UTC)]
+    pki = Pki(tmp_path, "n1", (), clock=lambda: now[0])
+    before = contents(tmp_path)
+    assert not pki.renew()
+    now[0] += timedelta(days=274)
+    assert not pki.renew()
+    assert contents(tmp_path) == before
+    pki.node.certificate.unlink()
+    assert pki.renew()
+    changed = {name for name, data in contents(tmp_path).items() if data != before[name]}
+    assert changed == {"node.crt", "node.key"}
+    now[0] += timedelta(days=2)
+    assert pki.renew()
+    after = contents(tmp_path)
+    assert {name for name in before if after[name] == before[name]} == {"ca.crt", "ca.key", "sa.key"}
+    assert loaded(pki.server.certificate).not_valid_after_utc > now[0] + timedelta(days=360)
+    assert not pki.renew()
+    pki.admin.key.write_bytes(b"damaged")
+    assert pki.renew()
+    assert subject(pki.admin.certificate) == ("kubernetes-admin", ["system:masters"])
+
+
+def test_leaves_of_an_old_authority(tmp_path: Path) -> None:
+    """What ends with its CA cannot be had longer: it is not made again and again."""
+    now = [datetime.now(UTC)]
+    pki = Pki(tmp_path, "n1", (), clock=lambda: now[0])
+    now[0] += timedelta(days=3600)
+    assert pki.renew()
+    authority = x509.load_pem_x509_certificate(pki.ca_pem)
+    assert loaded(pki.server.certificate).not_valid_after_utc == authority.not_valid_after_utc
+    assert not pki.renew()

@@ -1,5 +1,6 @@
 """Who may do what."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from nodeagent.apiserver.auth.graph import Graph
 from nodeagent.apiserver.auth.identity import ANONYMOUS, user_of_certificate
 from nodeagent.apiserver.auth.node import NodeAuthorizer
 from nodeagent.apiserver.contract import UserInfo
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.selectors import Selection, parse_fields
 
@@ -174,6 +176,19 @@ async def test_references_end_with_the_pod(cluster: Cluster, authorizer: Authori
     assert not authorizer.authorize(asked).allowed
 
 
+async def test_mirror_pods_give_nothing(cluster: Cluster, authorizer: Authorizer) -> None:
+    """A node makes mirror pods itself: what they name is not its to read."""
+    mirror = pod("mirror", "n1")
+    mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
+    mirror["spec"] = {"nodeName": "n1", "serviceAccountName": "other", "containers": mirror["spec"]["containers"]}
+    await cluster.create("serviceaccounts", {"metadata": {"name": "other"}})
+    with contextlib.suppress(ApiError):  # admission refuses it; if it did not, it would still give nothing
+        await cluster.create("pods", mirror)
+    for resource, name in (("secrets", "env-mirror"), ("configmaps", "cm-mirror")):
+        asked = Attributes(user=NODE, verb="get", resource=resource, namespace="default", name=name)
+        assert not authorizer.authorize(asked).allowed
+
+
 async def test_references_begin_with_the_binding(cluster: Cluster, authorizer: Authorizer) -> None:
     """A pod without a node gives nobody anything; its binding does."""
     unbound = pod("late", "")
@@ -207,7 +222,11 @@ async def test_references_begin_with_the_binding(cluster: Cluster, authorizer: A
         (ANONYMOUS, {"verb": "list", "resource": "pods"}, False),
         (ANONYMOUS, {"verb": "create", "group": "authorization.k8s.io", "resource": "selfsubjectaccessreviews"}, False),
         (CLIENT, {"verb": "get", "resource": "nodes", "subresource": "proxy", "name": "n1"}, True),
-        (CLIENT, {"verb": "get", "resource": "nodes", "name": "n1"}, False),
+        (CLIENT, {"verb": "get", "resource": "nodes", "name": "n1"}, True),
+        (CLIENT, {"verb": "patch", "resource": "nodes", "subresource": "status", "name": "n1"}, False),
+        (CLIENT, {"verb": "impersonate", "resource": "users", "name": "kubernetes-admin"}, False),
+        (NOBODY, {"verb": "get", "path": "/openid/v1/jwks"}, False),
+        (NOBODY, {"verb": "create", "group": "a.b", "resource": "selfsubjectaccessreviews"}, False),
         (CLIENT, {"verb": "get", "resource": "secrets", "namespace": "d", "name": "s"}, False),
     ],
 )

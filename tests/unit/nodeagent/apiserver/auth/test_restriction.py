@@ -1,10 +1,14 @@
 """What a node's writes may contain."""
 
+import functools
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from nodeagent.apiserver.auth.attributes import Attributes, Decision
 from nodeagent.apiserver.auth.restriction import NodeRestriction, may_label
+from nodeagent.apiserver.auth.signers import SignerRestriction
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.options import DeleteOptions, WriteOptions
@@ -153,3 +157,40 @@ async def test_a_mirror_pod_claims_nothing(restricted: Cluster, spec: dict[str, 
     uid = restricted.get("nodes", "n1")["metadata"]["uid"]
     text = await refused(restricted.create("pods", mirror(uid, metadata={"name": "claims"}, **spec)))
     assert f'node "n1" can not create pods that reference {named}' in text
+
+
+@pytest.mark.parametrize(
+    ("subresource", "changed", "granted", "refused"),
+    [
+        ("approval", {}, "", "approve"),
+        ("approval", {}, "approve a.b/c", ""),
+        ("approval", {}, "approve a.b/*", ""),
+        ("approval", {}, "approve a.b/d", "approve"),
+        ("approval", {}, "sign a.b/c", "approve"),
+        ("status", {"certificate": "eA=="}, "", "sign"),
+        ("status", {"conditions": [{"type": "Failed"}]}, "approve a.b/c", "sign"),
+        ("status", {"certificate": "eA=="}, "sign a.b/*", ""),
+        ("status", {}, "", ""),
+        (None, {"certificate": "eA=="}, "", ""),
+    ],
+)
+def test_signers(subresource: str | None, changed: dict[str, Any], granted: str, refused: str) -> None:
+    """Approving and signing need a right on the signer, or its whole domain; the old object says which one it is."""
+
+    def authorize(asked: Attributes) -> Decision:
+        assert (asked.group, asked.resource) == ("certificates.k8s.io", "signers")
+        return Decision(f"{asked.verb} {asked.name}" == granted)
+
+    ctx: Any = SimpleNamespace(
+        resource="certificatesigningrequests.certificates.k8s.io", name="c", user=UserInfo(name="u")
+    )
+    old = {"spec": {"signerName": "a.b/c"}, "status": {}}
+    new = {"spec": {"signerName": "mine/own"}, "status": changed}
+    check = functools.partial(SignerRestriction(authorize).check, ctx, "update", subresource, new, old)
+    why = ""
+    try:
+        check()
+    except ApiError as error:
+        why = str(error.status()["message"])
+    wanted = f'user not permitted to {refused} requests with signerName "a.b/c"' if refused else ""
+    assert why.partition(" is forbidden: ")[2] == wanted

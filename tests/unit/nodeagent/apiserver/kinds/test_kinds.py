@@ -433,9 +433,10 @@ def test_free_numbers() -> None:
         free_node_port(set(NODE_PORTS))
 
 
-def csr_pem() -> bytes:
+def csr_pem(*groups: str) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "u")])
+    organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+    name = x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, "u")])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM)
 
@@ -461,6 +462,25 @@ def test_certificate_request(cluster: Any) -> None:
         "spec.signerName",
         "spec.expirationSeconds",
     ]
+
+
+def test_nobody_asks_to_be_a_master(cluster: Any) -> None:
+    """A client certificate of system:masters cannot even be asked for, whatever groups stand beside it."""
+    resource, signer = "certificatesigningrequests.certificates.k8s.io", "kubernetes.io/kube-apiserver-client"
+
+    def ask(name: str, *groups: str) -> Any:
+        spec = {"request": base64.b64encode(csr_pem(*groups)).decode(), "signerName": name, "usages": ["client auth"]}
+        return create(cluster, resource, {"spec": spec})
+
+    for groups in (("system:masters",), ("dev", "system:masters")):
+        with pytest.raises(ApiError) as refused:
+            ask(signer, *groups)
+        assert refused.value.code == 403
+        message = refused.value.status()["message"]
+        assert message.endswith(f"use of {signer} signer with system:masters group is not allowed")
+    assert ask(signer, "dev")[1] == []
+    legacy = ask("kubernetes.io/legacy-unknown", "system:masters")[1]
+    assert [text.partition(": ")[0] for text in legacy] == ["spec.signerName"]
 
 
 def test_unknown_kinds_need_their_namespace_too(cluster: Any) -> None:

@@ -1,6 +1,7 @@
 """The other loops: namespaces, nodes, certificates, volumes, endpoints, old events."""
 
 import base64
+import ipaddress
 from typing import Any
 
 import pytest
@@ -168,49 +169,110 @@ def csr(common_name: str = "system:node:node1", organization: str = "system:node
     return base64.b64encode(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)).decode()
 
 
+CLIENT_USAGES = ("digital signature", "client auth")
+SERVING = ("digital signature", "server auth")
+OWN = {"node1", "node1.example", "10.0.0.7", "127.0.0.1", "kubernetes", "::1"}
+
+
 def request(
-    pem: str, signer: str = KUBELET_CLIENT, usages: Any = ("client auth",), user: str = "system:node:node1"
+    pem: str, signer: str = KUBELET_CLIENT, usages: Any = CLIENT_USAGES, user: str = "system:node:node1"
 ) -> Any:
     spec = {"request": pem, "signerName": signer, "usages": list(usages), "username": user, "groups": []}
     return {"metadata": {"name": "c"}, "spec": spec}
 
 
-DNS = [x509.DNSName("node1")]
-SERVING = ("digital signature", "server auth")
+def dns(*names: str) -> Any:
+    return [x509.DNSName(name) for name in names]
+
+
+def ips(*texts: str) -> Any:
+    return [x509.IPAddress(ipaddress.ip_address(text)) for text in texts]
+
+
+def serving(names: Any) -> Any:
+    return request(csr(names=names), KUBELET_SERVING, SERVING)
 
 
 @pytest.mark.parametrize(
     ("asked", "approved"),
     [
         (request(csr()), True),
-        (request(csr(names=DNS), KUBELET_SERVING, SERVING), True),
-        (request(csr(), KUBELET_SERVING, SERVING), False),
-        (request(csr(names=DNS)), False),
+        (request(csr(), usages=(*CLIENT_USAGES, "key encipherment")), True),
+        (serving(dns("node1")), True),
+        (serving([*dns("NODE1.example"), *ips("10.0.0.7")]), True),
+        (serving(dns("node1", "node2")), False),
+        (serving(dns("*.example")), False),
+        (serving(dns("kubernetes")), False),
+        (serving(dns("kubernetes.default.svc")), False),
+        (serving(dns("localhost")), False),
+        (serving(ips("10.0.0.8")), False),
+        # even when the node says that these are its own
+        (serving(ips("127.0.0.1")), False),
+        (serving([*ips("10.0.0.7"), *ips("::1")]), False),
+        (serving([*dns("node1"), x509.RFC822Name("a@b.c")]), False),
+        (serving([*dns("node1"), x509.UniformResourceIdentifier("spiffe://a/b")]), False),
+        (serving(()), False),
+        (request(csr(names=dns("node1"))), False),
         (request(csr("system:node:other")), False),
         (request(csr(organization="system:masters")), False),
         (request(csr(), user="eve"), False),
         (request(csr(), CLIENT), False),
-        (request(csr(), usages=("client auth", "code signing")), False),
+        (request(csr(), usages=("client auth",)), False),
+        (request(csr(), usages=(*CLIENT_USAGES, "code signing")), False),
         (request(csr(), usages=("digital signature",)), False),
+        (request(csr(names=dns("node1")), KUBELET_SERVING, (*SERVING, "client auth")), False),
         (request("eA=="), False),
     ],
 )
 def test_should_approve(asked: Any, approved: bool) -> None:
-    """Only the server's own node gets its kubelet certificates by itself, and nothing else in them."""
-    assert should_approve(asked, "node1") is approved
+    """Only the server's own node gets its kubelet certificates by itself, for its own names, and nothing else in them."""
+    assert should_approve(asked, "node1", OWN) is approved
 
 
 def test_admin_may_ask_for_the_node() -> None:
     """An admin's request for the node's certificate is as good as the node's."""
     asked = request(csr(), user="admin")
     asked["spec"]["groups"] = ["system:masters"]
-    assert should_approve(asked, "node1")
+    assert should_approve(asked, "node1", OWN)
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (
+            request(csr("u"), CLIENT, ("client auth", "server auth")),
+            "invalid usage for client certificate: server auth",
+        ),
+        (
+            request(csr("u"), CLIENT, ("digital signature",)),
+            "missing required usage for client certificate: client auth",
+        ),
+        (request(csr("u"), KUBELET_CLIENT), "subject common name does not begin with system:node:"),
+        (request(csr(organization="x"), KUBELET_SERVING, SERVING), "subject organization is not system:nodes"),
+        (request(csr(names=dns("a"))), "DNS subjectAltNames are not allowed"),
+        (
+            request(csr(names=dns("a")), KUBELET_SERVING, CLIENT_USAGES),
+            "usages did not match [digital signature key encipherment server auth]",
+        ),
+        (request(csr(), KUBELET_SERVING, SERVING), "DNS or IP subjectAltName is required"),
+    ],
+)
+async def test_what_a_signer_refuses(cluster: Any, running: Any, settled: Any, asked: Any, why: str) -> None:
+    """An approved request that its signer does not sign fails, with the reason; it is never signed."""
+    asked["status"] = {"conditions": [{"type": "Approved", "status": "True"}]}
+    cluster.put("certificatesigningrequests.certificates.k8s.io", asked)
+    async with running(CertificateController(cluster)):
+        await settled()
+    status = cluster.objects[("certificatesigningrequests.certificates.k8s.io", "", "c")]["status"]
+    said = [(item["type"], item.get("reason"), item.get("message")) for item in status["conditions"]]
+    assert said == [("Approved", None, None), ("Failed", "SignerValidationFailure", why)]
+    assert (cluster.signed, "certificate" in status) == ([], False)
 
 
 async def test_certificates(cluster: Any, running: Any, settled: Any) -> None:
     """The node's request is approved and signed; another waits for an admin, and is then signed for its time."""
     cluster.put("certificatesigningrequests.certificates.k8s.io", request(csr()))
-    foreign = request(csr("user"), CLIENT)
+    foreign = request(csr("user"), CLIENT, ("client auth",))
     foreign["metadata"]["name"] = "f"
     foreign["spec"]["expirationSeconds"] = 700
     async with running(CertificateController(cluster)):

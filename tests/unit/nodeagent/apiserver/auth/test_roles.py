@@ -1,0 +1,138 @@
+"""Every verb on every resource and subresource there is, for each role: nothing more than the bootstrap policy gives."""
+
+from typing import Any
+
+import pytest
+
+from nodeagent.apiserver.auth.attributes import Attributes
+from nodeagent.apiserver.auth.authorizer import Authorizer
+from nodeagent.apiserver.auth.graph import Graph
+from nodeagent.apiserver.auth.node import NodeAuthorizer
+from nodeagent.apiserver.contract import UserInfo
+from nodeagent.apiserver.registry.builtin import RESOURCES
+
+Cluster = Any
+AUTHENTICATED = "system:authenticated"
+VERBS = (
+    *("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"),
+    *("proxy", "impersonate", "approve", "sign", "bind", "escalate", "*"),
+)
+READ = {"get", "list", "watch"}
+# what a node's endpoint asks about (nodeagent/server/auth.py)
+ENDPOINT = ["checkpoint", "configz", "healthz", "log", "metrics", "pods", "proxy", "statusz", "stats"]
+NAMES = ("users", "groups", "serviceaccounts", "uids", "userextras/scopes", "signers", "clusterroles", "*", "*/*")
+Right = tuple[str, str, str]
+
+VIEWED = {
+    ("", "bindings"),
+    ("", "configmaps"),
+    ("", "endpoints"),
+    ("", "events"),
+    ("", "namespaces"),
+    ("", "namespaces/status"),
+    ("", "persistentvolumeclaims"),
+    ("", "persistentvolumeclaims/status"),
+    ("", "pods"),
+    ("", "pods/log"),
+    ("", "pods/status"),
+    ("", "serviceaccounts"),
+    ("", "services"),
+    ("", "services/status"),
+    ("discovery.k8s.io", "endpointslices"),
+}
+BASIC = {
+    ("create", "authorization.k8s.io", "selfsubjectaccessreviews"),
+    ("create", "authorization.k8s.io", "selfsubjectrulesreviews"),
+    ("create", "authentication.k8s.io", "selfsubjectreviews"),
+}
+ANY = {*VERBS}
+
+
+def everything() -> set[tuple[str, str]]:
+    found = {("", f"nodes/{name}") for name in ENDPOINT}
+    for group in ("", "authentication.k8s.io", "certificates.k8s.io", "rbac.authorization.k8s.io", "*"):
+        found |= {(group, name) for name in NAMES}
+    for resource in RESOURCES:
+        found.add((resource.group, resource.plural))
+        found |= {(resource.group, f"{resource.plural}/{sub.name}") for sub in resource.subresources}
+    return found
+
+
+def rights(authorizer: Authorizer, user: UserInfo) -> set[Right]:
+    """All that is allowed of each verb on everything, for an object that is nobody's."""
+    found = set()
+    for group, resource in everything():
+        plural, _, subresource = resource.partition("/")
+        for verb in VERBS:
+            asked = Attributes(
+                user=user,
+                verb=verb,
+                group=group,
+                resource=plural,
+                subresource=subresource,
+                namespace="default",
+                name="foreign",
+            )
+            if authorizer.authorize(asked).allowed:
+                found.add((verb, group, resource))
+    return found
+
+
+@pytest.fixture
+async def authorizer(cluster: Cluster) -> Authorizer:
+    annotations = {"nodeagent.dev/cluster-role": "view"}
+    await cluster.create("serviceaccounts", {"metadata": {"name": "viewer", "annotations": annotations}})
+    return Authorizer(cluster.store, NodeAuthorizer(cluster.store, Graph(cluster.store)))
+
+
+async def test_view(authorizer: Authorizer) -> None:
+    """view reads what is its users': no node with its logs and configuration, no volume, no secret, nothing that runs."""
+    viewer = UserInfo(name="system:serviceaccount:default:viewer", groups=("system:serviceaccounts", AUTHENTICATED))
+    viewed = {(verb, group, resource) for group, resource in VIEWED for verb in READ}
+    assert rights(authorizer, viewer) == viewed | BASIC
+
+
+async def test_kubelet_client(authorizer: Authorizer) -> None:
+    """The server's client towards nodes is system:kubelet-api-admin: it reads nodes and uses their endpoint, no more."""
+    client = UserInfo(name="kube-apiserver-kubelet-client", groups=(AUTHENTICATED,))
+    used = {"configz", "healthz", "log", "metrics", "pods", "proxy", "stats"}
+    expected = {(verb, "", f"nodes/{name}") for name in used for verb in ANY}
+    expected |= {(verb, "", "nodes") for verb in (*READ, "proxy")}
+    assert rights(authorizer, client) == expected | BASIC
+
+
+@pytest.mark.parametrize(
+    ("name", "groups", "expected"),
+    [
+        ("bob", (AUTHENTICATED,), BASIC),
+        ("system:serviceaccount:default:other", ("system:serviceaccounts", AUTHENTICATED), BASIC),
+        ("scraper", ("system:monitoring", AUTHENTICATED), BASIC),
+        ("system:node:n1", (AUTHENTICATED,), BASIC),  # the name alone is no node
+        ("kube-apiserver-kubelet-client", (), set()),
+        ("system:anonymous", ("system:unauthenticated",), set()),
+        ("system:serviceaccount:default:viewer", ("system:unauthenticated",), set()),
+    ],
+)
+async def test_others(authorizer: Authorizer, name: str, groups: tuple[str, ...], expected: set[Right]) -> None:
+    """Who has no role asks about itself at most."""
+    assert rights(authorizer, UserInfo(name=name, groups=groups)) == expected
+
+
+async def test_node(authorizer: Authorizer) -> None:
+    """A node, of objects that are not its own: registers, reports events, asks the API about others, and reads what all share."""
+    node = UserInfo(name="system:node:n1", groups=("system:nodes", AUTHENTICATED))
+    shared = {("", "services"), ("node.k8s.io", "runtimeclasses"), ("storage.k8s.io", "csidrivers")}
+    expected = {(verb, group, resource) for group, resource in shared for verb in READ}
+    expected |= {(verb, "", "events") for verb in ("create", "update", "patch")}
+    csr = "certificatesigningrequests"
+    expected |= {(verb, "certificates.k8s.io", csr) for verb in (*READ, "create")}
+    expected |= {("get", "", "endpoints"), ("create", "", "nodes")}
+    expected |= {("create", "authentication.k8s.io", "tokenreviews")}
+    for review in ("subjectaccessreviews", "localsubjectaccessreviews"):
+        expected.add(("create", "authorization.k8s.io", review))
+    # made under its own name and bound to itself, or refused by what they say (restriction)
+    expected |= {("create", "", "pods"), ("create", "storage.k8s.io", "csinodes")}
+    # of an object that is gone the node has to learn that it is (404)
+    expected |= {("get", "", "pods"), ("delete", "", "pods"), ("create", "", "pods/eviction")}
+    expected |= {(verb, "", "pods/status") for verb in ("update", "patch")}
+    assert rights(authorizer, node) == expected | BASIC
