@@ -4,6 +4,7 @@ Against a server process of its own. The bounds are of bytes and numbers; a requ
 """
 
 import json
+import signal
 import socket
 import sqlite3
 import ssl
@@ -33,6 +34,16 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     made.start()
     yield made
     assert made.stop() == 0
+
+
+@pytest.fixture
+def own_api(tmp_path: Path) -> Iterator[ApiServer]:
+    """A server of the test's own."""
+    made = ApiServer(tmp_path / "state")
+    made.start()
+    yield made
+    if made.process is not None:
+        made.stop(signal.SIGKILL)
 
 
 def rss(api: ApiServer) -> int:
@@ -323,3 +334,41 @@ def test_damaged_files_have_names(tmp_path: Path) -> None:
     said = line()
     assert said.startswith(f"nodeagent.apiserver: cannot use {state / 'state.db'}: ")
     assert "restore it from a copy" in said
+
+
+def test_deep_objects_and_long_questions(own_api: ApiServer) -> None:
+    """What is stored is listed, watched and read again at start, however deep; selectors cost their length."""
+    deep: Any = {}
+    for _ in range(800):
+        deep = {"f:a": deep}
+    entry = {"manager": "m", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": deep}
+    code, _ = own_api.request(
+        "POST", MAPS, {**config_map("deep"), "metadata": {"name": "deep", "managedFields": [entry]}}
+    )
+    assert code in (201, 400, 422)
+    own_api.stop()
+    own_api.start()
+    assert own_api.request("GET", MAPS)[0] == 200
+    for query, expected in (
+        ("labelSelector=" + "a," * 3_000, 400),
+        ("labelSelector=a+in+(" + "b," * 3_000 + "b)", 200),
+        ("fieldSelector=" + "metadata.name%3Da," * 400, 200),
+        ("continue=" + "a" * 7_000, 400),
+        ("resourceVersion=" + "9" * 7_000, 400),
+        ("limit=" + "9" * 7_000, 400),
+    ):
+        assert own_api.request("GET", f"{MAPS}?{query}")[0] == expected, query[:40]
+
+
+def test_a_damaged_log_of_the_store_is_no_end(own_api: ApiServer) -> None:
+    """A torn or foreign write-ahead log, or an empty file, starts; a damaged leaf certificate is made anew."""
+    own_api.stop(signal.SIGKILL)
+    state = own_api.state_dir
+    wal = state / "state.db-wal"
+    wal.write_bytes(wal.read_bytes()[:-100] if wal.exists() else b"garbage")
+    (state / "pki" / "apiserver.crt").write_bytes(b"garbage")
+    own_api.start()
+    own_api.stop()
+    (state / "state.db").write_bytes(b"")
+    own_api.start()
+    assert own_api.request("GET", MAPS)[0] == 200

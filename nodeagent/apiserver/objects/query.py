@@ -37,6 +37,6 @@ def number(query: Query, name: str) -> int | None:
     if not _INTEGER.fullmatch(values[0]):
         raise ApiError.bad_request(f"strconv.ParseInt: parsing {shown}: invalid syntax")
     value = int(values[0]) if len(values[0]) <= _MAX_DIGITS else None
-    if value not in _INT64:
+    if value is None or value not in _INT64:  # a range is searched for what is no number
         raise ApiError.bad_request(f"strconv.ParseInt: parsing {shown}: value out of range")
     return value
