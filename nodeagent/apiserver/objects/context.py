@@ -67,7 +67,8 @@ class Context:
         return self.reader.list(resource, namespace, labels=labels, field_selector=field_selector)
 
     def warn(self, text: str) -> None:
-        self.warnings.setdefault(text)
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings.setdefault(text)
 
     @contextlib.contextmanager
     def carried(self) -> Iterator[None]:

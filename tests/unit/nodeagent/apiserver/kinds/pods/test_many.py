@@ -121,7 +121,7 @@ def test_warnings_are_no_more_than_an_answer_can_carry() -> None:
         node_name="n",
     )
     context.warn_all(f"w{n // 2}" for n in range(MANY))
-    assert context.warnings == [f"w{n}" for n in range(MAX_WARNINGS)]
+    assert list(context.warnings) == [f"w{n}" for n in range(MAX_WARNINGS)]
 
 
 def test_causes_are_told_once() -> None:
