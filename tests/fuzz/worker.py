@@ -11,6 +11,7 @@ import os
 import random
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,4 +154,8 @@ def main(module: str, name: str, seconds: float, number: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))
+    try:
+        main(sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))
+    except Exception as error:  # of hypothesis, whose traces end in the whole grammar
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        sys.exit(f"{type(error).__name__} at {where.filename}:{where.lineno}: {str(error)[:300]}")

@@ -361,3 +361,21 @@ def _expired_certificate(folder: Path) -> Path:
         + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return path
+
+
+def test_chunk_of_a_negative_size_is_refused() -> None:
+    """It led back to itself, and the node's loop went round for ever."""
+    reader = ResponseReader(max_body_bytes=100)
+    with pytest.raises(ResponseError, match="invalid byte in chunk length"):
+        reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-6\r\n")
+
+
+def test_chunks_byte_by_byte() -> None:
+    """A body is the same however it is cut, and what is no content has a bound."""
+    reader = ResponseReader(max_body_bytes=100)
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"
+    found = [response for byte in answer if (response := reader.feed(bytes((byte,)))) is not None]
+    assert found[0].body == b"hello!"
+    reader = ResponseReader(max_body_bytes=100)
+    with pytest.raises(ResponseError, match="header line too long"):
+        reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 5000)
