@@ -101,7 +101,7 @@ def test_service_account_token(server: Any) -> None:
 
 
 def test_node_gets_tokens_for_its_pods_only(server: Any) -> None:
-    """A token asked for by a node must be bound to a pod that it runs."""
+    """A token asked for by a node must be bound to a pod that it runs; with the pod it is gone at once."""
     accounts = "/api/v1/namespaces/default/serviceaccounts"
     spec = {"nodeName": "n1", "containers": [{"name": "c", "image": "i:1"}]}
     status, pod = server.request(
@@ -118,7 +118,12 @@ def test_node_gets_tokens_for_its_pods_only(server: Any) -> None:
     assert ask(reference) == 201
     assert ask({**reference, "uid": "other"}) == 403
     assert ask(None) == 403
-    server.request("DELETE", "/api/v1/namespaces/default/pods/mine?gracePeriodSeconds=0")
+    body = {"spec": {"boundObjectRef": reference}}
+    token = server.request("POST", f"{accounts}/default/token", body, identity="node")[1]["status"]["token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert server.request("GET", "/api", identity=None, headers=bearer)[0] == 200
+    assert server.request("DELETE", "/api/v1/namespaces/default/pods/mine?gracePeriodSeconds=0")[0] == 200
+    assert server.request("GET", "/api", identity=None, headers=bearer)[0] == 401
 
 
 def test_token_keys_are_published(server: Any) -> None:
