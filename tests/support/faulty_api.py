@@ -207,7 +207,7 @@ class FaultyAPI:
         self._server = cluster["server"]
         upstream = ssl.create_default_context(cadata=_decoded(cluster, "certificate-authority-data").decode())
         pair = self._folder / "proxy-client.pem"
-        pair.write_bytes(_decoded(user, "client-certificate-data") + _decoded(user, "client-key-data"))
+        pair.write_bytes(b"".join(Path(user[name]).read_bytes() for name in ("client-certificate", "client-key")))
         upstream.load_cert_chain(pair)
         pair.unlink()
         self._session = aiohttp.ClientSession(

@@ -45,7 +45,9 @@ def verify_volumes(rootfs: Path, volumes: Iterable[tuple[str, Path]]) -> None:
 
 
 def _resolved(mounted: Mapping[str, Path], path: str) -> str:
-    """Where a path of a container leads. Raises InvalidArgument for links without end."""
+    """Where a path of a container leads. Raises InvalidArgument for links without end, and for what is no path."""
+    if "\0" in path:
+        raise errors.InvalidArgument(f"mount path {path!r} has a NUL in it")
     at, left = "/", _parts(path)
     links = 0
     while left:

@@ -105,3 +105,9 @@ def test_links_without_end(rootfs: Path, tmp_path: Path) -> None:
     (rootfs / "b").symlink_to("a")
     with pytest.raises(InvalidArgument, match="too many levels of symbolic links"):
         verify_volumes(rootfs, [("/a/x", tmp_path)])
+
+
+def test_a_path_that_is_none(rootfs: Path, tmp_path: Path) -> None:
+    """A NUL ends no path early: refused by name, before anything is looked up."""
+    with pytest.raises(InvalidArgument, match="has a NUL in it"):
+        verify_volumes(rootfs, [("/a\0b", tmp_path)])
