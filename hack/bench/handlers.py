@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """runc, crun, gVisor and containerd side by side on one node, in one run, beside what the same programs take by hand.
 
-    sudo hack/bench/runtimes.py [--sequential 20] [--burst 50]
+    sudo hack/bench/handlers.py [--sequential 20] [--burst 50]
 
 Starts a node of its own in a temporary folder, with a containerd beside it, and takes everything away again. The pods of the
 four runtimes are started in turn, so that a noisy minute hits all of them. "by hand" is what nobody can go below without
