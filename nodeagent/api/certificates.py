@@ -73,17 +73,21 @@ async def keep_serving_certificate(
 
     Whoever serves it reads changed files itself. Files that were good are read again when they are others, or near their end.
     """
-    seen: tuple[object, ...] = ()
+
+    def version() -> tuple[tuple[int, int] | None, ...]:
+        return file_version(files.certificate), file_version(files.key)
+
+    files = ServingFiles(certificate=directory / CERTIFICATE_NAME, key=directory / KEY_NAME)
+    seen: tuple[tuple[int, int] | None, ...] = ()
     look_again = datetime.min.replace(tzinfo=UTC)
     trouble = ""
     while True:
-        files = ServingFiles(certificate=directory / CERTIFICATE_NAME, key=directory / KEY_NAME)
         now = datetime.now(UTC)
-        if _version(files) != seen or now >= look_again:
+        if version() != seen or now >= look_again:
             try:
                 await asyncio.to_thread(serving_certificate, directory, host, addresses(), now=now)
                 end = x509.load_pem_x509_certificate(files.certificate.read_bytes()).not_valid_after_utc
-                seen, look_again, trouble = _version(files), end - RENEW_BEFORE, ""
+                seen, look_again, trouble = version(), end - RENEW_BEFORE, ""
             except (CertificateError, OSError, ValueError) as error:
                 if str(error) != trouble:
                     trouble = str(error)
@@ -91,16 +95,13 @@ async def keep_serving_certificate(
         await sleep(CHECK_SECONDS)
 
 
-def _version(files: ServingFiles) -> tuple[object, ...]:
-    found: list[object] = []
-    for path in (files.certificate, files.key):
-        try:
-            about = path.stat()
-        except OSError:
-            found.append(None)
-        else:
-            found.append((about.st_mtime_ns, about.st_ino))
-    return tuple(found)
+def file_version(path: Path) -> tuple[int, int] | None:
+    """What tells whether a file is another one than at the last look; None: it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
 
 
 def self_signed(host: str, addresses: Iterable[str], now: datetime) -> tuple[bytes, bytes]:

@@ -31,6 +31,8 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from nodeagent.api.certificates import file_version
+
 CA_LIFETIME: Final = timedelta(days=3650)
 LEAF_LIFETIME: Final = timedelta(days=365)
 RENEW_BEFORE: Final = timedelta(days=90)
@@ -294,14 +296,7 @@ def _public(key: PublicKeyTypes | CertificatePublicKeyTypes) -> bytes:
 
 
 def _version(pair: Pair) -> tuple[tuple[int, int] | None, ...]:
-    def of(path: Path) -> tuple[int, int] | None:
-        try:
-            found = path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_mtime_ns, found.st_ino
-
-    return of(pair.certificate), of(pair.key)
+    return file_version(pair.certificate), file_version(pair.key)
 
 
 def _authority_key(ca: x509.Certificate) -> x509.AuthorityKeyIdentifier:

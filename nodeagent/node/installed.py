@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import re
 import shutil
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -81,6 +82,6 @@ def _cures(package: str, docs: Path = _DOCS) -> frozenset[str]:
         try:
             with gzip.open(docs / package / name) as file:
                 return frozenset(found.decode() for found in _CVE.findall(file.read(_MOST_CHANGELOG_BYTES)))
-        except OSError:
+        except (OSError, EOFError, zlib.error):  # not there, or damaged
             continue
     return frozenset()

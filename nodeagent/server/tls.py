@@ -7,6 +7,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from nodeagent.api.certificates import file_version
 from nodeagent.tls_policy import TLSPolicy
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class ServerTLS:
         connection.context = self._current
 
     def _versions(self) -> tuple[tuple[int, int] | None, ...]:
-        return tuple(_version(path) for path in self._files if path is not None)
+        return tuple(file_version(path) for path in self._files if path is not None)
 
     def _load(self) -> ssl.SSLContext:
         certificate, key, client_ca = self._files
@@ -64,11 +65,3 @@ def key_is_ecdsa(certificate: Path) -> bool | None:
         )
     except (OSError, ValueError):
         return None
-
-
-def _version(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino
