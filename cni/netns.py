@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from cni import linux
+from runtimes.linux import syscalls
 
 
 def create(path: Path, sysctls: Mapping[str, str] | None = None) -> None:
@@ -19,12 +19,12 @@ def create(path: Path, sysctls: Mapping[str, str] | None = None) -> None:
         set_loopback_up()
         apply_sysctls(sysctls or {})
 
-    linux.pin_namespaces({linux.CLONE_NEWNET: path}, inside)
+    syscalls.pin_namespaces({syscalls.CLONE_NEWNET: path}, inside)
 
 
 def delete(path: Path) -> None:
     """Unpin the namespace; it dies with its last process. Nothing there is fine."""
-    linux.unpin_namespace(path)
+    syscalls.unpin_namespace(path)
 
 
 def exists(path: Path) -> bool:
@@ -55,9 +55,9 @@ def default_interface_addresses(path: Path, ifname: str = "eth0") -> tuple[str, 
             found = [(item["family"], item.get_attr("IFA_ADDRESS")) for item in route.get_addr(index=index[0])]
         return tuple(address for _, address in sorted(found) if address and not address.startswith("fe80:"))
 
-    return linux.in_namespace(path, inside)
+    return syscalls.in_namespace(path, inside)
 
 
 def run_inside(path: Path, function: Callable[[], None]) -> None:
     """Run `function` in the namespace pinned at `path`."""
-    linux.in_namespace(path, function)
+    syscalls.in_namespace(path, function)

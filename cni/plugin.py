@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cni import process
 from cni.errors import PluginError, PluginNotFound, PluginTimeout
+from runtimes.linux import process
 
 _PARAMETERS = frozenset({"CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS", "CNI_PATH"})
 _BUSY_TRIES = 6

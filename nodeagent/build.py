@@ -20,7 +20,6 @@ from nodeagent.api.object_reads import CachedReads, DirectReads, ttl_seconds
 from nodeagent.api.objects import ObjectCache, Objects
 from nodeagent.api.tokens import Tokens
 from nodeagent.apiserver import manifests
-from nodeagent.cgroups.contract import CgroupLimits, Cgroups
 from nodeagent.cgroups.naming import CgroupfsNaming, SystemdNaming
 from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.cgroups.slices import NoSlices
@@ -42,10 +41,9 @@ from nodeagent.node.disk_pressure import DiskPressure
 from nodeagent.node.facts import Machine
 from nodeagent.node.registration import Registration
 from nodeagent.node.status import NodeConfig
-from nodeagent.pods.dns import DNSSettings, Resolver, parse_resolv_conf
 from nodeagent.pods.resize.decision import ResizeRules
-from nodeagent.resources import quantity
-from nodeagent.resources.pod_resources import HostLimits, cpu_shares, effective_limits
+from nodeagent.pods.translation.dns import DNSSettings, Resolver, parse_resolv_conf
+from nodeagent.podspec.pod_resources import HostLimits, effective_limits
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import ServerSettings
 from nodeagent.sources.file import FileSource
@@ -68,6 +66,9 @@ from proto import cri_pb2 as cri
 from runtimes.cri.factory import cri_runtime
 from runtimes.errors import RuntimeFault, StateInUse, Unavailable
 from runtimes.hollow.factory import hollow_runtime
+from runtimes.kube import quantity
+from runtimes.linux.cgroups.contract import CgroupLimits, Cgroups
+from runtimes.linux.cgroups.units import cpu_shares
 from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.engine import OCIRuntime
 from runtimes.oci.images.registries import Registries

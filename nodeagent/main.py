@@ -36,8 +36,6 @@ from nodeagent.api.informer import Informer
 from nodeagent.api.objects import Objects, StaticOnly
 from nodeagent.api.outage import NO_ANSWER, Outage
 from nodeagent.api.tokens import NoTokens, TokenManager
-from nodeagent.cgroups.contract import CgroupError
-from nodeagent.cgroups.detect import detect as detect_cgroups
 from nodeagent.config import Config
 from nodeagent.container_logs.rotator import LogRotator
 from nodeagent.enduring import enduring
@@ -56,9 +54,8 @@ from nodeagent.node.publisher import NodeInputs, NodePublisher
 from nodeagent.node.registration import Registrar
 from nodeagent.node.remarks import remarks
 from nodeagent.node.status import DECLARED_FEATURES, Handler
-from nodeagent.pods.admission import NodeView, admit
-from nodeagent.pods.admission_gate import AdmissionGate
-from nodeagent.pods.configs import NodeSettings, PodConfigs
+from nodeagent.pods.admission.gate import AdmissionGate
+from nodeagent.pods.admission.rules import NodeView, admit
 from nodeagent.pods.dead_containers import DeadContainers
 from nodeagent.pods.hooks import LifecycleHooks
 from nodeagent.pods.id_pool import InvalidPool, find_pool
@@ -66,7 +63,6 @@ from nodeagent.pods.images import PodImages, volume_images
 from nodeagent.pods.killing import Killer
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors
-from nodeagent.pods.model import NodeAddresses
 from nodeagent.pods.network_readiness import NetworkReadiness
 from nodeagent.pods.orphans import OrphanCollector
 from nodeagent.pods.probing import ProbeManager
@@ -74,17 +70,19 @@ from nodeagent.pods.resize.actuation import Actuator
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
 from nodeagent.pods.resize.resizes import Resizes
 from nodeagent.pods.resource_claims import ResourceClaims
+from nodeagent.pods.rules.model import NodeAddresses
 from nodeagent.pods.runtime_classes import RuntimeClassResolver
-from nodeagent.pods.security import SecuritySettings
-from nodeagent.pods.status_writer import NoStatuses, StatusSink, StatusWriter
+from nodeagent.pods.status.writer import NoStatuses, StatusSink, StatusWriter
 from nodeagent.pods.steps import pod_gates, pod_steps
 from nodeagent.pods.steps.cgroup import Cgroup
 from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.supervisor import PodServices, UnknownRuntime
+from nodeagent.pods.translation.configs import NodeSettings, PodConfigs
+from nodeagent.pods.translation.security import SecuritySettings
 from nodeagent.pods.upkeep import Upkeep
 from nodeagent.pods.user_namespaces import UserNamespaces
-from nodeagent.resources.pod_resources import HostLimits, is_static
+from nodeagent.podspec.pod_resources import HostLimits, is_static
 from nodeagent.server.server import NodeServer
 from nodeagent.sources.api import BLIND_SECONDS, ApiSource
 from nodeagent.sources.merger import PodChange, PodMerger
@@ -96,6 +94,8 @@ from nodeagent.stats.pods import PodReader
 from nodeagent.stats.probes import ProbeMetrics
 from nodeagent.tls_policy import TLSPolicy
 from runtimes.errors import RuntimeFault
+from runtimes.linux.cgroups.contract import CgroupError
+from runtimes.linux.cgroups.detect import detect as detect_cgroups
 
 log = logging.getLogger(__name__)
 

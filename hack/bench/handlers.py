@@ -31,9 +31,10 @@ import pods  # noqa: E402
 from containerd_under_test import containerd  # noqa: E402
 from node_under_test import DEMO_IMAGE, NodeUnderTest, import_image, make_node  # noqa: E402
 
-from cni import Attachment, Network, load_default, netns, process  # noqa: E402
+from cni import Attachment, Network, load_default, netns  # noqa: E402
 from nodeagent.api import kubeconfig  # noqa: E402
 from nodeagent.api.client import ApiClient  # noqa: E402
+from runtimes.linux import process  # noqa: E402
 from runtimes.oci.conmon import Monitor, launch  # noqa: E402
 
 RUNTIMES = ("runc", "crun", "gvisor", "containerd")

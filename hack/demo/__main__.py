@@ -16,9 +16,9 @@ from network import remove_unused
 from settings import HELLO_FOLDER, IMAGE, MANIFEST, REPO, Settings, read
 from view import PodsView, Steps, final_table
 
-from cni import process
 from nodeagent.api.errors import ApiError
 from nodeagent.config import ConfigProblem
+from runtimes.linux import process
 
 _FAILURES = (DemoError, KubectlError, ApiError, process.ProcessError, OSError)
 

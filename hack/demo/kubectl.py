@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cni import process
+from runtimes.linux import process
 
 
 class KubectlError(Exception):

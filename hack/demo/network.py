@@ -4,7 +4,7 @@ from pathlib import Path
 
 from settings import CNI_FILE, Settings
 
-from cni import process
+from runtimes.linux import process
 
 
 async def remove_unused(settings: Settings) -> str:

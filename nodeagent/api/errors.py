@@ -8,7 +8,7 @@ import enum
 import msgspec
 from lightkube.models.meta_v1 import Status, StatusDetails
 
-from cni.unreadable import UNREADABLE
+from runtimes.kube.unreadable import UNREADABLE
 
 
 class ApiError(Exception):

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 from typing_extensions import override
 
-from cni import process
-from cni.unreadable import UNREADABLE
 from nodeagent.api.credentials import Certificate, Credentials, CredentialsError
+from runtimes.kube.unreadable import UNREADABLE
+from runtimes.linux import process
 
 API_GROUP = "client.authentication.k8s.io"
 API_VERSIONS = (f"{API_GROUP}/v1", f"{API_GROUP}/v1beta1")

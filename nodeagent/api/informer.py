@@ -17,12 +17,12 @@ from typing import Generic, TypeVar
 import msgspec
 
 from nodeagent.api import errors
-from nodeagent.api.backoff import Backoff, RetryPolicy
 from nodeagent.api.client import MAX_RETRY_AFTER_SECONDS, ApiClient
 from nodeagent.api.errors import ApiError, Fault, Unavailable
 from nodeagent.api.outage import Outage
 from nodeagent.api.resources import key_of, metadata_of
 from nodeagent.api.wire import EventType, WatchEvent
+from runtimes.linux.retry import Backoff, RetryPolicy
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from cni.unreadable import UNREADABLE
 from nodeagent.api import kubeconfig_schema as schema
 from nodeagent.api.credentials import (
     Anonymous,
@@ -28,7 +27,8 @@ from nodeagent.api.credentials import (
     TokenFile,
 )
 from nodeagent.api.exec_plugin import API_GROUP, API_VERSIONS, ExecCredentials, ExecPlugin
-from runtimes import bounded_yaml
+from runtimes.kube import bounded_yaml
+from runtimes.kube.unreadable import UNREADABLE
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 EXEC_EXTENSION = f"{API_GROUP}/exec"

@@ -14,9 +14,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from lightkube.models.meta_v1 import ListMeta, ObjectMeta, Status
 
-from cni.unreadable import UNREADABLE
 from nodeagent.api import errors
 from nodeagent.api.errors import Fault, Unavailable
+from runtimes.kube.unreadable import UNREADABLE
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from nodeagent.cgroups.contract import CgroupError, CgroupLimits, Cgroups
 from nodeagent.cgroups.naming import (
     QOS_BEST_EFFORT,
     QOS_BURSTABLE,
@@ -24,6 +23,7 @@ from nodeagent.cgroups.naming import (
     uid_of_component,
 )
 from nodeagent.cgroups.slices import NoSlices, Slices
+from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits, Cgroups
 
 KUBEPODS = "kubepods"
 MIN_SHARES = 2

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from nodeagent.cgroups.contract import CgroupLimits
+from runtimes.linux.cgroups.contract import CgroupLimits
 
 
 class Slices(Protocol):

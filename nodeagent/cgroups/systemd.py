@@ -12,8 +12,8 @@ from pathlib import PurePosixPath
 from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
-from nodeagent.cgroups.contract import CgroupError, CgroupLimits
-from nodeagent.resources.cgroup_values import cpu_weight
+from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
+from runtimes.linux.cgroups.units import cpu_weight
 
 _SERVICE = "org.freedesktop.systemd1"
 _PATH = "/org/freedesktop/systemd1"

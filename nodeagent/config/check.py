@@ -12,8 +12,8 @@ from nodeagent.config.agent import NodeAgentConfiguration
 from nodeagent.config.check_kubelet import Problem, check_kubelet
 from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.config.values import Duration, Quantity, seconds
-from nodeagent.resources import quantity
-from runtimes.oci.images.reference import parse_location
+from runtimes.kube import quantity
+from runtimes.kube.image_reference import parse_location
 from runtimes.oci.images.registries import registry_name
 
 # a qualified name, in which * may stand for any part

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.config.values import seconds
-from nodeagent.resources import quantity
+from runtimes.kube import quantity
 
 Problem = tuple[tuple[str | int, ...], str]
 

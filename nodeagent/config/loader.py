@@ -22,7 +22,7 @@ from nodeagent.config.idle import NotInForce, not_in_force
 from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.config.paths import resolve_document, resolve_options
 from nodeagent.config.values import Duration
-from runtimes import bounded_yaml
+from runtimes.kube import bounded_yaml
 
 _DOCUMENTS: dict[tuple[str, str], type[msgspec.Struct]] = {
     (kubelet.API_VERSION, kubelet.KIND): KubeletConfiguration,

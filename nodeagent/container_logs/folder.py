@@ -11,9 +11,9 @@ import stat
 from pathlib import Path
 from types import TracebackType
 
-from cni import linux
+from runtimes.linux import syscalls
 
-_NO_LINKS = linux.RESOLVE_BENEATH | linux.RESOLVE_NO_SYMLINKS
+_NO_LINKS = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
 _F_SETSIG = 10  # not in the fcntl module
 
 
@@ -30,7 +30,7 @@ class LogFolder:
         base_fd = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             within = directory.relative_to(base)
-            self.fd = linux.openat2(base_fd, within, os.O_RDONLY | os.O_DIRECTORY, resolve=_NO_LINKS)
+            self.fd = syscalls.openat2(base_fd, within, os.O_RDONLY | os.O_DIRECTORY, resolve=_NO_LINKS)
         finally:
             os.close(base_fd)
 
@@ -66,8 +66,8 @@ class LogFolder:
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
         """A descriptor, to read from unless `flags` say more. Raises FileNotFoundError, NotALog."""
         try:
-            return linux.open_regular(self.fd, name, flags, find=os.O_NOFOLLOW)
-        except linux.NotRegular:
+            return syscalls.open_regular(self.fd, name, flags, find=os.O_NOFOLLOW)
+        except syscalls.NotRegular:
             raise NotALog(f"{name} is not a regular file") from None
 
     def create(self, name: str, mode: int) -> int:

@@ -20,12 +20,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from cni.unreadable import UNREADABLE
 from nodeagent.images.keyring import Credential
 from nodeagent.images.verification import NEVER_PRELOADED, Verification, verification
 from proto import cri_pb2 as cri
+from runtimes.kube.image_reference import InvalidReference, Reference, parse
+from runtimes.kube.unreadable import UNREADABLE
 from runtimes.oci.images.layout import sync_folder
-from runtimes.oci.images.reference import InvalidReference, Reference, parse
 
 log = logging.getLogger(__name__)
 

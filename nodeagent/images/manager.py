@@ -19,7 +19,7 @@ from nodeagent.images.pulling import Puller, PullError, PullLimits, describe
 from proto import cri_pb2 as cri
 from runtimes.contract import ImageService
 from runtimes.errors import RuntimeFault
-from runtimes.oci.images.reference import InvalidReference, Reference, parse
+from runtimes.kube.image_reference import InvalidReference, Reference, parse
 
 ALWAYS, IF_NOT_PRESENT, NEVER = "Always", "IfNotPresent", "Never"
 NORMAL, WARNING = "Normal", "Warning"

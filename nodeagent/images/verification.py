@@ -5,7 +5,7 @@ Source: facts/pod-lifecycle.md 13.2, facts/node-resources.md 1.2.
 
 from collections.abc import Callable, Sequence
 
-from runtimes.oci.images.reference import InvalidReference, parse
+from runtimes.kube.image_reference import InvalidReference, parse
 
 NEVER_PRELOADED = "NeverVerifyPreloadedImages"
 NEVER_ALLOWLISTED = "NeverVerifyAllowlistedImages"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from nodeagent.node.facts import Machine
-from nodeagent.resources import quantity
+from runtimes.kube import quantity
 
 CPU, MEMORY, STORAGE, PODS = "cpu", "memory", "ephemeral-storage", "pods"
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from nodeagent.node.conditions import Pressure
-from nodeagent.resources import quantity
+from runtimes.kube import quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 
-from cni import process
+from runtimes.linux import process
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from cni import process
 from nodeagent.config import Config
 from nodeagent.node.advisories import ADVISORIES, Installed
+from runtimes.linux import process
 
 _ASK_SECONDS = 20.0
 _VERSION = re.compile(r"\d{8}(?:\.\d+)?|\d+\.\d+[\w.~+-]*")

@@ -11,10 +11,10 @@ from lightkube.models.coordination_v1 import Lease, LeaseSpec
 from lightkube.models.core_v1 import Node
 from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 
-from nodeagent.api.backoff import Backoff, RetryPolicy
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, Conflict, NotFound
 from nodeagent.api.outage import Outage
+from runtimes.linux.retry import Backoff, RetryPolicy
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from lightkube.models.core_v1 import Node, NodeSpec, Taint
 from lightkube.models.meta_v1 import ObjectMeta
 
-from nodeagent.api.backoff import Backoff, RetryPolicy
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import AlreadyExists, ApiError, Forbidden, NotFound
 from nodeagent.node import labels, patch
 from nodeagent.node.facts import Machine
+from runtimes.linux.retry import Backoff, RetryPolicy
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ from typing import Protocol
 from lightkube.models.core_v1 import HTTPGetAction, LifecycleHandler, Pod
 
 from nodeagent.pods.observation import observe
-from nodeagent.pods.spec import AnyContainer, describe, uid_of
+from nodeagent.podspec.containers import AnyContainer, describe, uid_of
+from nodeagent.podspec.downward import go_quote
 from nodeagent.probes.http import PlainAnswer, TransportError, fetch
 from nodeagent.probes.http_request import HTTPRequest, HTTPTarget
 from nodeagent.probes.outcome import ProbeError
 from nodeagent.probes.target import resolve_port
 from nodeagent.probes.url import URLError
-from nodeagent.volumes.downward import go_quote
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime

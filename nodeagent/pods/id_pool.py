@@ -8,8 +8,8 @@ import pwd
 import shutil
 from collections.abc import Callable
 
-from cni.process import ProcessError, run
 from nodeagent.pods.user_namespaces import IdPool
+from runtimes.linux.process import ProcessError, run
 
 log = logging.getLogger(__name__)
 

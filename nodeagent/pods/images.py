@@ -9,9 +9,8 @@ from lightkube.models.core_v1 import Pod, Secret, Volume
 from nodeagent.api.errors import ApiError
 from nodeagent.api.objects import ObjectNotReady
 from nodeagent.images.manager import EnsuredImage, ImageManager, Place, Wanted
-from nodeagent.pods.model import ContainerKind
-from nodeagent.pods.spec import AnyContainer, field_path, name_of
 from nodeagent.pods.steps.contract import PodEvents
+from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, name_of
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from lightkube.models.core_v1 import Pod, Probe
 
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME, observe
-from nodeagent.pods.spec import AnyContainer, field_path, find_container
-from nodeagent.pods.termination import container_grace_seconds, may_stop, remaining_seconds, stop_timeout_seconds
+from nodeagent.pods.rules.termination import container_grace_seconds, may_stop, remaining_seconds, stop_timeout_seconds
+from nodeagent.podspec.containers import AnyContainer, field_path, find_container
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound, RuntimeFault
 from runtimes.registry import Runtime

@@ -13,7 +13,7 @@ from lightkube.models.core_v1 import Pod
 
 from nodeagent.api.errors import ApiError
 from nodeagent.api.outage import Outage
-from nodeagent.pods.spec import name_of, uid_of
+from nodeagent.podspec.containers import name_of, uid_of
 from nodeagent.sources.mirror import MirrorPods, is_mirror_of
 
 log = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ from typing import Protocol
 
 from lightkube.models.core_v1 import Container, ContainerStatus, Pod, PodStatus, Probe
 
-from nodeagent.pods.model import ContainerKind, Instance, NodeAddresses, Observed, PodUID, ProbeResults
-from nodeagent.pods.pod_ips import pod_ips
-from nodeagent.pods.runtime_view import RUNNING, moment, newest
-from nodeagent.pods.spec import AnyContainer, containers, field_path, name_of, uid_of
+from nodeagent.pods.rules.model import Instance, NodeAddresses, Observed, ProbeResults
+from nodeagent.pods.rules.runtime_view import RUNNING, moment, newest
+from nodeagent.pods.status.pod_ips import pod_ips
+from nodeagent.podspec.containers import AnyContainer, ContainerKind, PodUID, containers, field_path, name_of, uid_of
 from nodeagent.probes.outcome import Outcome
 from nodeagent.probes.state import Kind
 from nodeagent.probes.target import ProbeTarget, run_probe

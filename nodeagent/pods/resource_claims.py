@@ -11,7 +11,7 @@ from lightkube.models.core_v1 import Pod, PodResourceClaim
 from lightkube.models.resource_v1 import ResourceClaim
 
 from nodeagent.api.errors import ApiError
-from nodeagent.pods.spec import name_of, uid_of
+from nodeagent.podspec.containers import name_of, uid_of
 
 
 class NotPrepared(Exception):

@@ -21,30 +21,29 @@ from typing import Protocol
 from lightkube.models.core_v1 import Pod, PodStatus
 
 from nodeagent.pods.dead_containers import superfluous
-from nodeagent.pods.model import (
+from nodeagent.pods.observation import observe
+from nodeagent.pods.resize.changes import Due
+from nodeagent.pods.resize.contract import NOTHING_DUE, NoResizing, Resizing
+from nodeagent.pods.rules.model import (
     Desired,
     Memory,
     NodeAddresses,
     Observed,
     Plan,
-    PodUID,
     ProbeResults,
     RemoveContainer,
     Stage,
     StartFailure,
     Termination,
 )
-from nodeagent.pods.observation import observe
-from nodeagent.pods.plan import plan as make_plan
-from nodeagent.pods.replacement import awaiting, replacing
-from nodeagent.pods.resize.changes import Due
-from nodeagent.pods.resize.contract import NOTHING_DUE, NoResizing, Resizing
-from nodeagent.pods.spec import describe, field_path, find_container, uid_of
-from nodeagent.pods.status import status as make_status
-from nodeagent.pods.status_writer import StatusSink
+from nodeagent.pods.rules.plan import plan as make_plan
+from nodeagent.pods.rules.replacement import awaiting, replacing
+from nodeagent.pods.rules.termination import deadline_at, deadline_exceeded, pod_grace_seconds
+from nodeagent.pods.status.pod import status as make_status
+from nodeagent.pods.status.writer import StatusSink
 from nodeagent.pods.steps.contract import Ending, PodEvents, Work
 from nodeagent.pods.steps.engine import StepEngine, StepError
-from nodeagent.pods.termination import deadline_at, deadline_exceeded, pod_grace_seconds
+from nodeagent.podspec.containers import PodUID, describe, field_path, find_container, uid_of
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
 

@@ -4,8 +4,8 @@ from collections.abc import Collection
 
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.pods.model import Instance, Observed
-from nodeagent.pods.termination_message import termination_message
+from nodeagent.pods.rules.model import Instance, Observed
+from nodeagent.pods.translation.termination_message import termination_message
 from nodeagent.volumes.manager import VolumeManager
 from proto import cri_pb2 as cri
 

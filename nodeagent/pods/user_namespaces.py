@@ -14,10 +14,9 @@ from typing import Annotated
 import msgspec
 from lightkube.models.core_v1 import Pod
 
-from cni.unreadable import UNREADABLE
-from nodeagent.pods.model import PodUID
-from nodeagent.pods.spec import uid_of
+from nodeagent.podspec.containers import PodUID, uid_of
 from proto import cri_pb2 as cri
+from runtimes.kube.unreadable import UNREADABLE
 
 log = logging.getLogger(__name__)
 

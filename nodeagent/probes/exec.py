@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from lightkube.models.core_v1 import EnvVar
 
+from nodeagent.podspec.expansion import expand, size_bytes
 from nodeagent.probes.outcome import MAX_OUTPUT_BYTES, Outcome, ProbeError, failure, success
-from nodeagent.resources.duration import go_duration
-from nodeagent.volumes.expansion import expand, size_bytes
 from proto import cri_pb2 as cri
 from runtimes.contract import RuntimeService
 from runtimes.errors import RuntimeFault, Timeout
+from runtimes.kube.duration import go_duration
 
 CALL_MARGIN_SECONDS = 120.0  # what the call may take beyond the command's own time
 

@@ -8,7 +8,7 @@ import asyncio
 import grpc
 
 from nodeagent.probes.outcome import USER_AGENT, Outcome, address, failure, success
-from nodeagent.resources.duration import go_duration
+from runtimes.kube.duration import go_duration
 
 METHOD = "/grpc.health.v1.Health/Check"
 SERVING = 1

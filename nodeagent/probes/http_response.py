@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nodeagent.whole_number import whole_number
+from runtimes.kube.whole_number import whole_number
 
 MAX_HEAD_BYTES = 64 * 1024
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from lightkube.models.core_v1 import Container, EphemeralContainer, HTTPGetAction, Probe
 
+from nodeagent.podspec.downward import go_quote
+from nodeagent.podspec.expansion import TooLarge
 from nodeagent.probes.exec import expand_command, probe_exec
 from nodeagent.probes.grpc import probe_grpc
 from nodeagent.probes.http import probe_http
 from nodeagent.probes.http_request import HTTPTarget
 from nodeagent.probes.outcome import Outcome, ProbeError, failure
 from nodeagent.probes.tcp import probe_tcp
-from nodeagent.volumes.downward import go_quote
-from nodeagent.volumes.expansion import TooLarge
 from runtimes.contract import RuntimeService
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}")

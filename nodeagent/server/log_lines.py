@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from cni.unreadable import UNREADABLE
+from runtimes.kube.unreadable import UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from typing import Protocol
 
 import msgspec
 
-from cni.unreadable import UNREADABLE
 from nodeagent.server.ending import Ending, exited, failed
 from nodeagent.server.idle import IdleTimer
 from nodeagent.server.tasks import end_tasks
 from runtimes.contract import StreamSession
 from runtimes.errors import RuntimeFault
+from runtimes.kube.unreadable import UNREADABLE
 
 log = logging.getLogger(__name__)
 

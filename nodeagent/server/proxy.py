@@ -11,7 +11,7 @@ from aiohttp import web
 from nodeagent.server.idle import IdleTimer
 from nodeagent.server.tasks import end_tasks
 from nodeagent.server.wire import TakenOver, Wire, take_over
-from nodeagent.whole_number import whole_number
+from runtimes.kube.whole_number import whole_number
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from nodeagent.server.directory import PodDirectory, Target, container_of, targe
 from nodeagent.server.ports import forward_error
 from nodeagent.server.process import Wanted
 from nodeagent.server.proxy import proxy
-from nodeagent.whole_number import whole_number
 from proto import cri_pb2 as cri
 from runtimes.contract import LocalStreaming, PortConnection
+from runtimes.kube.whole_number import whole_number
 
 
 class StreamHandlers:

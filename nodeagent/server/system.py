@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from cni import linux
 from nodeagent.server.sent_file import send_file
+from runtimes.linux import syscalls
 
 _DEBUG_VERBOSITY = 4  # as kube components count: from here on they tell what they do
 _MAX_BODY_BYTES = 1024
@@ -47,8 +47,8 @@ class SystemHandlers:
         within = (root / path.lstrip("/")).resolve().relative_to(root)
         root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            resolve = linux.RESOLVE_BENEATH | linux.RESOLVE_NO_SYMLINKS
-            return linux.openat2(root_fd, within, os.O_RDONLY | os.O_NONBLOCK, resolve=resolve)
+            resolve = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
+            return syscalls.openat2(root_fd, within, os.O_RDONLY | os.O_NONBLOCK, resolve=resolve)
         finally:
             os.close(root_fd)
 

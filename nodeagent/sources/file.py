@@ -14,9 +14,9 @@ from pathlib import Path
 from asyncinotify import Inotify, Mask
 from lightkube.models.core_v1 import Pod
 
-from cni import linux
 from nodeagent.sources.manifest import MAX_BYTES, InvalidManifest, StaticRules, decode, static_pod
 from nodeagent.sources.merger import FILE, PodMerger
+from runtimes.linux import syscalls
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def _counts(file: Path) -> bool:
 
 def _read(file: Path) -> bytes:
     """What is in a regular file, or in one that a link leads to; of a pipe or a device nothing is read, nor is it opened."""
-    with open(linux.open_regular(linux.AT_FDCWD, file, resolve=0), "rb") as stream:
+    with open(syscalls.open_regular(syscalls.AT_FDCWD, file, resolve=0), "rb") as stream:
         return stream.read(MAX_BYTES + 1)
 
 

@@ -15,7 +15,7 @@ from lightkube.models.core_v1 import Pod
 
 from nodeagent.api.references import config_map_names, secret_names
 from nodeagent.sources import annotations
-from runtimes import bounded_yaml
+from runtimes.kube import bounded_yaml
 
 log = logging.getLogger(__name__)
 

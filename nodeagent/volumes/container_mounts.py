@@ -7,12 +7,12 @@ from pathlib import Path
 
 from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, VolumeMount
 
+from nodeagent.podspec.expansion import MissingVariable, TooLarge, expand_path
 from nodeagent.volumes import subpath
-from nodeagent.volumes.blocking import run_blocking
 from nodeagent.volumes.contract import MountedVolume, VolumeError
-from nodeagent.volumes.expansion import MissingVariable, TooLarge, expand_path
 from nodeagent.volumes.layout import Layout
 from proto import cri_pb2 as cri
+from runtimes.linux.blocking import run_blocking
 
 HOSTS_PATH = "/etc/hosts"
 DEFAULT_TERMINATION_PATH = "/dev/termination-log"

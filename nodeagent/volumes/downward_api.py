@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from lightkube.models.core_v1 import DownwardAPIVolumeFile, Pod, ResourceFieldSelector, Volume
 
-from nodeagent.volumes import downward
+from nodeagent.podspec import downward
 from nodeagent.volumes.atomic_writer import FileEntry
-from nodeagent.volumes.blocking import run_blocking
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
 from nodeagent.volumes.sources import PodResources
+from runtimes.linux.blocking import run_blocking
 
 NAME = "kubernetes.io/downward-api"
 _MAX_ERRORS = 10

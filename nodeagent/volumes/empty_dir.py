@@ -9,14 +9,14 @@ from pathlib import Path
 
 from lightkube.models.core_v1 import EmptyDirVolumeSource, Pod, Volume
 
-from cni import linux
-from nodeagent.resources import quantity
 from nodeagent.volumes import ownership
-from nodeagent.volumes.blocking import run_blocking
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.layout import Layout, make_directories
-from nodeagent.volumes.mounts import is_mount_point, remove_tree, unmount_all
 from nodeagent.volumes.sources import PodResources
+from runtimes.kube import quantity
+from runtimes.linux import syscalls
+from runtimes.linux.blocking import run_blocking
+from runtimes.linux.mounts import is_mount_point, remove_tree, unmount_all
 
 NAME = "kubernetes.io/empty-dir"
 _MODE = 0o777
@@ -111,7 +111,7 @@ def make_tmpfs(path: Path, size_bytes: int) -> None:
     options = [f"size={size_bytes}"] if size_bytes else []
     if supports_noswap():
         options.append("noswap")
-    linux.mount("tmpfs", path, "tmpfs", options=",".join(options))
+    syscalls.mount("tmpfs", path, "tmpfs", options=",".join(options))
 
 
 def make_hugetlbfs(path: Path, page_bytes: int) -> None:
@@ -123,7 +123,7 @@ def make_hugetlbfs(path: Path, page_bytes: int) -> None:
         if found != page_bytes:
             raise VolumeError(f"{path} is mounted with page size {found}, wanted {page_bytes}")
         return
-    linux.mount("nodev", path, "hugetlbfs", options=f"pagesize={page_bytes}")
+    syscalls.mount("nodev", path, "hugetlbfs", options=f"pagesize={page_bytes}")
     path.chmod(_MODE)
 
 
@@ -135,10 +135,10 @@ def supports_noswap() -> bool:
         return True
     with tempfile.TemporaryDirectory(prefix="noswap-") as probe:
         try:
-            linux.mount("tmpfs", probe, "tmpfs", options="noswap")
+            syscalls.mount("tmpfs", probe, "tmpfs", options="noswap")
         except OSError:
             return False
-        linux.umount(probe)
+        syscalls.umount(probe)
     return True
 
 

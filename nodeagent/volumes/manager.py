@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from lightkube.models.core_v1 import Pod, Volume
 
 from nodeagent.volumes import subpath
-from nodeagent.volumes.blocking import run_blocking
 from nodeagent.volumes.contract import MountedVolume, UnsupportedVolume, VolumeError, VolumePlugin, VolumeRequest
 from nodeagent.volumes.layout import Layout, plugin_directory_name
 from nodeagent.volumes.orphans import entries, force_clean, remove_pod_dir
 from nodeagent.volumes.pod_volumes import requests_for, uid_of, used_volumes
 from nodeagent.volumes.sources import VolumeEvents
+from runtimes.linux.blocking import run_blocking
 
 log = logging.getLogger(__name__)
 

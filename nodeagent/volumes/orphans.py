@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout
-from nodeagent.volumes.mounts import remove_tree, unmount_all
+from runtimes.linux.mounts import remove_tree, unmount_all
 
 
 def force_clean(path: Path) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nodeagent.volumes.mounts import names_in
+from runtimes.linux.mounts import names_in
 
 log = logging.getLogger(__name__)
 

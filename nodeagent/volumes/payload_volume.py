@@ -11,11 +11,11 @@ from lightkube.models.core_v1 import Pod
 
 from nodeagent.volumes import empty_dir, ownership
 from nodeagent.volumes.atomic_writer import FileEntry, write_payload
-from nodeagent.volumes.blocking import run_blocking
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.sources import PodResources
+from runtimes.linux.blocking import run_blocking
 
 DEFAULT_MODE = 0o644
 _NESTED_MODE = 0o755

@@ -10,12 +10,12 @@ import os
 import stat
 from pathlib import Path
 
-from cni import linux
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout, make_directories
-from nodeagent.volumes.mounts import is_mount_point, unmount_all
+from runtimes.linux import syscalls
+from runtimes.linux.mounts import is_mount_point, unmount_all
 
-_RESOLVE = linux.RESOLVE_BENEATH | linux.RESOLVE_NO_MAGICLINKS
+_RESOLVE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_MAGICLINKS
 _FILE_MODE = 0o640
 
 
@@ -41,7 +41,7 @@ def open_inside(root: Path, path: str) -> int:
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
-            return linux.openat2(root_fd, path, os.O_PATH, resolve=_RESOLVE)
+            return syscalls.openat2(root_fd, path, os.O_PATH, resolve=_RESOLVE)
         except FileNotFoundError:
             return _make(root_fd, path)
     except OSError as error:
@@ -68,7 +68,7 @@ def _make(root_fd: int, path: str) -> int:
 
 def _open_or_make(root_fd: int, parent: int, walked: str, name: str, mode: int) -> int:
     try:
-        return linux.openat2(root_fd, walked, os.O_PATH, resolve=_RESOLVE)
+        return syscalls.openat2(root_fd, walked, os.O_PATH, resolve=_RESOLVE)
     except FileNotFoundError:
         pass
     os.mkdir(name, 0o700, dir_fd=parent)
@@ -87,7 +87,7 @@ def bind(source_fd: int, target: Path) -> None:
         make_directories(target)
     else:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE))
-    linux.mount(f"/proc/self/fd/{source_fd}", target, flags=linux.MS_BIND)
+    syscalls.mount(f"/proc/self/fd/{source_fd}", target, flags=syscalls.MS_BIND)
 
 
 def prepare(root: Path, path: str, target: Path, *, volume: str, container: str) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from cni import linux, mount_table
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux import mountinfo, syscalls
 from runtimes.oci import podfiles
 from runtimes.oci.cgroups import oci_cgroups_path
 from runtimes.oci.config import Kind
@@ -287,9 +287,9 @@ def _annotations(core: Core, sandbox: Sandbox, container: Container) -> dict[str
 def release_mounts(directory: Path) -> None:
     """Unmount all that is mounted below `directory`, the innermost first. Blocks."""
     prefix = f"{directory}/"
-    points = [entry.point for entry in mount_table.read_mounts()]
+    points = [entry.point for entry in mountinfo.read_mounts()]
     for point in reversed([point for point in points if point.startswith(prefix)]):
         try:
-            linux.umount(point, linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)
+            syscalls.umount(point, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
         except OSError as error:
             raise errors.Internal(f"cannot unmount {point}: {error.strerror}") from error

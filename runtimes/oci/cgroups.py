@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from cni import mount_table
+from runtimes.linux import mountinfo
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,9 @@ class CgroupTree:
     roots: dict[str, Path]
 
     @classmethod
-    def detect(cls, mountinfo: Path = mount_table.TABLE) -> "CgroupTree":
+    def detect(cls, table: Path = mountinfo.TABLE) -> "CgroupTree":
         roots: dict[str, Path] = {}
-        for entry in mount_table.read_mounts(mountinfo):
+        for entry in mountinfo.read_mounts(table):
             if entry.fstype == "cgroup2":
                 roots.setdefault("", Path(entry.point))
             elif entry.fstype == "cgroup":

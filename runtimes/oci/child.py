@@ -1,6 +1,6 @@
 """A child process whose streams somebody else handles, waited for by pidfd: an exec, as long as its session lasts.
 
-Programs that only run to their end go through `cni.process`.
+Programs that only run to their end go through `runtimes.linux.process`.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cni.process import ProgramNotFound
+from runtimes.linux.process import ProgramNotFound
 
 
 class Child:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import msgspec
 
-from cni import process
-from cni.unreadable import UNREADABLE
 from runtimes import errors
+from runtimes.kube.unreadable import UNREADABLE
+from runtimes.linux import process
 from runtimes.oci.program import ENVIRONMENT, runtime_message
 
 STDOUT_PIPE = 2

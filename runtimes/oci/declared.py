@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from cni import process
 from runtimes import errors
+from runtimes.linux import process
 from runtimes.oci.images.contract import ImageRecord
 from runtimes.oci.program import ENVIRONMENT
 

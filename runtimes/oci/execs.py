@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 from typing_extensions import override
 
-from cni.process import ProgramNotFound
 from runtimes import errors
 from runtimes.contract import StreamSession
+from runtimes.linux.process import ProgramNotFound
 from runtimes.oci import gvisor, processes
 from runtimes.oci.child import Child
 from runtimes.oci.config import Kind

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cni import linux
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux import syscalls
 from runtimes.oci.store import remove_tree
 
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442  # the same on every architecture
@@ -98,10 +98,10 @@ def pin_owned_namespaces(mapping: UserMapping, paths: Mapping[str, Path]) -> Non
             Path(f"/proc/{helper.pid}/{name}").write_text(text)
         for kind, path in paths.items():
             os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
-            linux.mount(f"/proc/{helper.pid}/ns/{kind}", path, flags=linux.MS_BIND)
+            syscalls.mount(f"/proc/{helper.pid}/ns/{kind}", path, flags=syscalls.MS_BIND)
     except OSError as error:
         for path in paths.values():
-            linux.unpin_namespace(path)
+            syscalls.unpin_namespace(path)
         raise errors.InvalidArgument(f"cannot make the pod's user namespace: {error}") from error
     finally:
         helper.kill()
@@ -138,7 +138,7 @@ def mount_mapped_overlay(tree: Path, directory: Path, mapping: UserMapping, user
     `directory` is what the image store has prepared: its plain overlay is taken away, upper and work are used again.
     """
     merged, lower, upper, work = (directory / name for name in ("merged", "lower", "upper", "work"))
-    linux.umount(merged)
+    syscalls.umount(merged)
     remove_tree(work)  # it remembers that it was used without syncing, and refuses to be used again
     work.mkdir()
     root = tree.stat()
@@ -149,9 +149,9 @@ def mount_mapped_overlay(tree: Path, directory: Path, mapping: UserMapping, user
         options = (
             f"lowerdir={lower},upperdir={upper},workdir={work},index=off,metacopy=off,redirect_dir=nofollow,volatile"
         )
-        linux.mount("overlay", merged, "overlay", 0, options)
+        syscalls.mount("overlay", merged, "overlay", 0, options)
     finally:
-        linux.umount(lower, linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)  # the overlay holds it
+        syscalls.umount(lower, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)  # the overlay holds it
         lower.rmdir()
     return merged
 
@@ -177,14 +177,14 @@ def supports_mapped_mounts(directory: Path, kernel: tuple[int, int]) -> bool:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         target.mkdir(exist_ok=True)
-        linux.unpin_namespace(namespace)
+        syscalls.unpin_namespace(namespace)
         pin_owned_namespaces(mapping, {"user": namespace})
         mount_mapped(target, target, namespace)
-        linux.umount(target)
+        syscalls.umount(target)
     except (OSError, errors.RuntimeFault):
         return False
     finally:
-        linux.unpin_namespace(namespace)
+        syscalls.unpin_namespace(namespace)
         with contextlib.suppress(OSError):
             target.rmdir()
     return True

@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cni import linux
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux import syscalls
 from runtimes.oci.idmap import UserMapping, pin_owned_namespaces
 
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1
 _IFREQ_FLAGS = struct.Struct("16sh14x")
 
-_FLAGS = {"net": linux.CLONE_NEWNET, "ipc": linux.CLONE_NEWIPC, "uts": linux.CLONE_NEWUTS}
+_FLAGS = {"net": syscalls.CLONE_NEWNET, "ipc": syscalls.CLONE_NEWIPC, "uts": syscalls.CLONE_NEWUTS}
 
 _SHM_BYTES = 64 * 1024 * 1024
 _IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
@@ -66,11 +66,11 @@ class SandboxNamespaces:
         else:
             kinds = {_FLAGS[name]: path for name, path in self._pinned().items()}
             if kinds:
-                linux.pin_namespaces(kinds, lambda: _set_up(self, hostname, sysctls))
+                syscalls.pin_namespaces(kinds, lambda: _set_up(self, hostname, sysctls))
         if self.ipc is not None:
             self.shm.mkdir(mode=0o1777)
-            flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-            linux.mount("shm", self.shm, "tmpfs", flags, f"mode=1777,size={_SHM_BYTES}")
+            flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+            syscalls.mount("shm", self.shm, "tmpfs", flags, f"mode=1777,size={_SHM_BYTES}")
 
     def _pinned(self) -> dict[str, Path]:
         """Name of the kind -> path, of those that are the pod's own."""
@@ -85,10 +85,10 @@ class SandboxNamespaces:
             for name, path in self._pinned().items():
                 if name != "user":  # from the host's users every namespace of theirs can be entered by itself
                     with open(path, "rb") as namespace:
-                        linux.setns(namespace.fileno())
+                        syscalls.setns(namespace.fileno())
             _set_up(self, hostname, sysctls)
 
-        linux.in_thread(enter)
+        syscalls.in_thread(enter)
 
     def intact(self) -> bool:
         """Still there: a reboot, or somebody's clean-up, takes them away."""
@@ -97,9 +97,9 @@ class SandboxNamespaces:
     def release(self) -> None:
         """Undo `make`. Nothing there, or half of it, is fine. A namespace ends when its last process does."""
         for name in ("net", "ipc", "uts", "user"):
-            linux.unpin_namespace(self.directory / name)
+            syscalls.unpin_namespace(self.directory / name)
         with contextlib.suppress(OSError):
-            linux.umount(self.directory / "shm", linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)
+            syscalls.umount(self.directory / "shm", syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
         with contextlib.suppress(OSError):
             (self.directory / "shm").rmdir()
 
@@ -108,7 +108,7 @@ class SandboxNamespaces:
         if self.net is None:
             function()
         else:
-            linux.in_namespace(self.net, function)
+            syscalls.in_namespace(self.net, function)
 
 
 def is_pinned(path: Path) -> bool:

@@ -17,13 +17,13 @@ from typing import Any
 from typing_extensions import override
 
 from cni import config as cni_config
-from cni import linux
 from cni.cache import ResultCache
 from cni.config import NetworkConfig
 from cni.errors import CNIError, NoNetwork, PluginNotFound
 from cni.network import Attachment, Network
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux import syscalls
 from runtimes.oci.core import NetworkProvider
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class CNINetwork(NetworkProvider):
         try:
             config_now = await asyncio.to_thread(self._current)
             if config_now.plugins[0].type == _SHARED_SEGMENT and _ACCEPT_ROUTERS not in config.linux.sysctls:
-                await asyncio.to_thread(linux.in_namespace, netns_path, refuse_router_advertisements)
+                await asyncio.to_thread(syscalls.in_namespace, netns_path, refuse_router_advertisements)
             result = await self._network(config_now).add(attachment)
         except NoNetwork as error:
             raise errors.Unavailable(f'failed to setup network for sandbox "{sandbox_id}": {error}') from error

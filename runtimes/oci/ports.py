@@ -6,9 +6,9 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from cni import linux
 from runtimes import errors
 from runtimes.contract import PortConnection
+from runtimes.linux import syscalls
 
 _ADDRESSES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
@@ -81,4 +81,4 @@ def _socket_inside(net: Path | None, family: int) -> socket.socket:
         made.setblocking(False)
         return made
 
-    return make() if net is None else linux.in_namespace(net, make)
+    return make() if net is None else syscalls.in_namespace(net, make)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from cni import process
-from cni.unreadable import UNREADABLE
 from runtimes import errors
+from runtimes.kube.unreadable import UNREADABLE
+from runtimes.linux import process
 from runtimes.oci.config import Dialect, Kind, OCIRuntimeConfig
 
 log = logging.getLogger(__name__)

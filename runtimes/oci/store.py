@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from cni.unreadable import UNREADABLE
+from runtimes.kube.unreadable import UNREADABLE
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cni import linux
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux import syscalls
 from runtimes.oci import ids
 
 _MAX_FILE_BYTES = 4 * 1024 * 1024
-_IN_ROOT = linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_MAGICLINKS
+_IN_ROOT = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ def _read(rootfs: Path, name: str) -> str:
     try:
         root_fd = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fd = linux.open_regular(root_fd, name, resolve=_IN_ROOT)
+            fd = syscalls.open_regular(root_fd, name, resolve=_IN_ROOT)
         finally:
             os.close(root_fd)
     except OSError:
@@ -141,6 +141,6 @@ def open_in_root(root: Path, name: str, flags: int) -> int:
     """Open `name` as a process with root directory `root` would."""
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return linux.openat2(root_fd, name.lstrip("/") or ".", flags, resolve=_IN_ROOT)
+        return syscalls.openat2(root_fd, name.lstrip("/") or ".", flags, resolve=_IN_ROOT)
     finally:
         os.close(root_fd)

@@ -37,10 +37,10 @@ def errors(kind: str) -> Exception:
     """What fails like this in real life."""
     from cni.errors import PluginError
     from nodeagent.api.errors import ApiError
-    from nodeagent.cgroups.contract import CgroupError
     from nodeagent.images.manager import ImageFailure
     from nodeagent.volumes.contract import VolumeError
     from runtimes.errors import Internal
+    from runtimes.linux.cgroups.contract import CgroupError
 
     text = "injected fault"
     made: dict[str, Exception] = {

@@ -30,8 +30,8 @@ from tests.crash.registry import Registry
 # Pauses of the agent that a test need not sit through; what they are is unit-tested.
 SHORT_PAUSES = {
     "nodeagent.pods.supervisor:RETRY_SECONDS": 0.3,
-    "nodeagent.pods.status_writer:RETRY_SECONDS": 0.2,
-    "nodeagent.pods.status_writer:RETRY_CAP_SECONDS": 0.5,
+    "nodeagent.pods.status.writer:RETRY_SECONDS": 0.2,
+    "nodeagent.pods.status.writer:RETRY_CAP_SECONDS": 0.5,
     "nodeagent.pods.orphans:PERIOD_SECONDS": 1.0,
     "nodeagent.pods.probing:ADOPTED_SECONDS": 0.0,
 }

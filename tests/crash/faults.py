@@ -131,7 +131,7 @@ POINTS: tuple[Point, ...] = (
     Point(name="post-start", target="nodeagent.pods.hooks:LifecycleHooks.run", way="up", modes=_INNER),
     Point(
         name="status",
-        target="nodeagent.pods.status_writer:StatusWriter._send_once",
+        target="nodeagent.pods.status.writer:StatusWriter._send_once",
         way="up",
         modes=_DOWN,
         error="api",
@@ -206,7 +206,7 @@ POINTS: tuple[Point, ...] = (
     Point(
         name="folders-gone", target="nodeagent.pods.steps.directories:_remove_tree", way="down", modes=_SYNC, error="os"
     ),
-    Point(name="final-status", target="nodeagent.pods.status_writer:StatusWriter.settled", way="down", modes=_KILL),
+    Point(name="final-status", target="nodeagent.pods.status.writer:StatusWriter.settled", way="down", modes=_KILL),
     Point(name="final-delete", target="nodeagent.api.client:ApiClient.delete", way="down", modes=_DOWN, error="api"),
     # the way back
     Point(name="back-adopt", target="runtimes.oci.restore:Restore._adopt", way="back", modes=_KILL),

@@ -16,7 +16,7 @@ import pytest
 from node_under_test import NodeUnderTest, eventually, import_image, make_node
 from pods_under_test import finished, log_of, make_pod, shell, state_of
 
-from cni import linux
+from runtimes.linux import syscalls
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("security-escapes-node")]
 
@@ -58,14 +58,14 @@ def test_pods_believe_no_router(node: NodeUnderTest) -> None:
     router = next(
         path
         for path in (node.directory / "run").glob("*/pods/*/net")
-        if f" {ips['router']}/" in linux.in_namespace(path, lambda: _ip("-4", "addr"))
+        if f" {ips['router']}/" in syscalls.in_namespace(path, lambda: _ip("-4", "addr"))
     )
 
     def addresses(name: str) -> str:
         return node.kubectl("exec", name, "--", "ip", "-6", "addr")
 
     def advertised() -> str:
-        linux.in_namespace(router, _advertise)
+        syscalls.in_namespace(router, _advertise)
         return PREFIX in addresses("listens")
 
     eventually(advertised, "the pod that listens has an address of the false router's")

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from nodeagent.apiserver.kinds import names
-from nodeagent.resources import quantity
+from runtimes.kube import quantity
 
 Json = dict[str, Any]
 

@@ -8,7 +8,7 @@ import re
 from fractions import Fraction
 from typing import Any, Final
 
-from nodeagent.resources import quantity
+from runtimes.kube import quantity
 
 _BINARY: Final = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL: Final = {-9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P", 18: "E"}

@@ -13,7 +13,7 @@ from nodeagent.apiserver.kinds.pods.validation.rules import no_way_up
 from nodeagent.apiserver.kinds.pods.validation.scheduling import node_selector
 from nodeagent.apiserver.kinds.pods.validation.volumes import ACCESS_MODES
 from nodeagent.apiserver.kinds.quantities import canonical_map
-from nodeagent.resources import quantity
+from runtimes.kube import quantity
 
 CLAIM_PROTECTION: Final = "kubernetes.io/pvc-protection"
 VOLUME_PROTECTION: Final = "kubernetes.io/pv-protection"

@@ -13,8 +13,8 @@ from nodeagent.apiserver.objects.patch import Patch, PatchType
 from nodeagent.apiserver.rest import go_json
 from nodeagent.apiserver.rest.negotiation import JSON, PROTOBUF, YAML
 from nodeagent.apiserver.typed.scalars import Number
-from runtimes import bounded_yaml
-from runtimes.bounded_yaml import MAX_REPEATED
+from runtimes.kube import bounded_yaml
+from runtimes.kube.bounded_yaml import MAX_REPEATED
 
 MAX_BODY_BYTES: Final = 3 << 20
 _YAML_LIMITS: Final = bounded_yaml.Limits(size=MAX_BODY_BYTES)

@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
-from cni.unreadable import UNREADABLE
 from nodeagent.apiserver.errors import ApiError, FieldError, forbidden, invalid
 from nodeagent.apiserver.registry.table import parse_time
 from nodeagent.apiserver.rest.request import Request
+from runtimes.kube.unreadable import UNREADABLE
 
 _TRUE: Final = frozenset({"true", "1"})
 _FLAGS: Final = ("follow", "previous", "timestamps")

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from typing_extensions import override
 
-from nodeagent.whole_number import whole_number
+from runtimes.kube.whole_number import whole_number
 
 HIGH_WATER_BYTES: Final = 256 << 10
 HEAD_LIMIT_BYTES: Final = 64 << 10

@@ -19,7 +19,7 @@ from typing_extensions import override
 from nodeagent.apiserver.kinds import quantities
 from nodeagent.apiserver.typed.schema import Scalar, ScalarName
 from nodeagent.apiserver.typed.times import BadTime, parse_micro_time, parse_time
-from nodeagent.resources import quantity
+from runtimes.kube import quantity
 
 Reader = Callable[[Any], Any]
 

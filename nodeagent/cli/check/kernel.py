@@ -4,8 +4,8 @@ import errno
 import os
 from pathlib import Path
 
-from cni import linux
 from nodeagent.cli.check.finding import Finding, absent, degraded, found, missing
+from runtimes.linux import syscalls
 
 _GROUP = "kernel"
 _NAMESPACES = ("mnt", "net", "pid", "ipc", "uts")
@@ -62,7 +62,7 @@ def psi(proc: Path) -> Finding:
 def openat2() -> Finding:
     """Volumes with subPath are opened with it, so that no link in a pod's volume leads out of it."""
     try:
-        os.close(linux.openat2(-100, ".", os.O_PATH, resolve=linux.RESOLVE_NO_MAGICLINKS))
+        os.close(syscalls.openat2(-100, ".", os.O_PATH, resolve=syscalls.RESOLVE_NO_MAGICLINKS))
     except OSError as error:
         reason = "not in this kernel" if error.errno == errno.ENOSYS else str(error)
         return degraded(_GROUP, "openat2", f"{reason}: volumes with a subPath fail", "boot Linux 5.6 or later")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import grpc
 
-from cni import process
 from nodeagent.build import BUILT_IN
 from nodeagent.cli.check.finding import Finding, State, absent, degraded, found, missing
 from nodeagent.config import Config, RuntimeSettings
 from proto import cri_pb2
 from runtimes import errors
+from runtimes.linux import process
 from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.program import probe
 from runtimes.plugins import factories

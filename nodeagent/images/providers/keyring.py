@@ -18,7 +18,7 @@ from nodeagent.images.keyring import Credential, StaticKeyring, matches
 from nodeagent.images.providers.accounts import Identities, Identity
 from nodeagent.images.providers.config import ProviderSettings
 from nodeagent.images.providers.program import Answer, ProviderError, Question, ask
-from runtimes.oci.images.flights import Flights
+from runtimes.linux.single_flight import Flights
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from cni import process
-from cni.unreadable import UNREADABLE
 from nodeagent.config.values import seconds
 from nodeagent.images.providers.config import PROTOCOL_V1, ProviderSettings
+from runtimes.kube.unreadable import UNREADABLE
+from runtimes.linux import process
 
 DEADLINE_SECONDS = 60.0
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024

@@ -15,12 +15,9 @@ from typing import Protocol
 
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.cgroups.contract import CgroupError, CgroupLimits
-from nodeagent.pods.model import Observed
 from nodeagent.pods.resize.changes import Due, LiveChange
-from nodeagent.pods.spec import uid_of
-from nodeagent.resources import quantity
-from nodeagent.resources.cgroup_values import (
+from nodeagent.pods.rules.model import Observed
+from nodeagent.podspec.cgroup_values import (
     HostLimits,
     PodCgroupLimits,
     container_resources,
@@ -28,9 +25,12 @@ from nodeagent.resources.cgroup_values import (
     sandbox_overhead,
     sandbox_resources,
 )
-from nodeagent.resources.effective import qos_class
+from nodeagent.podspec.containers import uid_of
+from nodeagent.podspec.effective import qos_class
 from proto import cri_pb2 as cri
 from runtimes.errors import NotSupported, RuntimeFault
+from runtimes.kube import quantity
+from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 from runtimes.registry import Runtime
 
 NO_LIMIT = -1

@@ -11,8 +11,8 @@ from fractions import Fraction
 import msgspec
 from lightkube.models.core_v1 import Container, Pod, ResourceRequirements
 
-from nodeagent.resources import quantity
-from nodeagent.resources.effective import Amounts, Side, aggregated, amounts, as_quantities
+from nodeagent.podspec.effective import Amounts, Side, aggregated, amounts, as_quantities
+from runtimes.kube import quantity
 
 RESIZABLE = ("memory", "cpu")  # in the order in which they are actuated
 _SIDES: tuple[Side, ...] = ("requests", "limits")

@@ -11,8 +11,6 @@ from fractions import Fraction
 import msgspec
 from lightkube.models.core_v1 import Container, Pod, ResourceRequirements
 
-from nodeagent.pods.model import Instance, Observed
-from nodeagent.pods.replacement import interrupted
 from nodeagent.pods.resize.allocation import (
     RESIZABLE,
     figure,
@@ -22,15 +20,12 @@ from nodeagent.pods.resize.allocation import (
     same_resources,
 )
 from nodeagent.pods.resize.decision import RESTART, restart_policy
-from nodeagent.pods.runtime_view import RUNNING, newest
-from nodeagent.resources import quantity
-from nodeagent.resources.cgroup_values import (
-    MIN_SHARES,
-    HostLimits,
-    container_resources,
-    quota_to_milli,
-    shares_to_milli,
-)
+from nodeagent.pods.rules.model import Instance, Observed
+from nodeagent.pods.rules.replacement import interrupted
+from nodeagent.pods.rules.runtime_view import RUNNING, newest
+from nodeagent.podspec.cgroup_values import HostLimits, container_resources
+from runtimes.kube import quantity
+from runtimes.linux.cgroups.units import MIN_SHARES, quota_to_milli, shares_to_milli
 
 
 class InForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from cni.unreadable import UNREADABLE
+from runtimes.kube.unreadable import UNREADABLE
 
 VERSION = 1
 _Entry = TypeVar("_Entry")

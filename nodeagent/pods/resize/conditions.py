@@ -6,7 +6,7 @@ from datetime import datetime
 
 from lightkube.models.core_v1 import PodCondition
 
-from nodeagent.pods.conditions import RESIZE_IN_PROGRESS, RESIZE_PENDING, find
+from nodeagent.pods.status.conditions import RESIZE_IN_PROGRESS, RESIZE_PENDING, find
 
 DEFERRED = "Deferred"
 INFEASIBLE = "Infeasible"

@@ -5,8 +5,9 @@ from typing import Protocol
 
 from lightkube.models.core_v1 import Pod, PodCondition, ResourceRequirements
 
-from nodeagent.pods.model import Observed, PodUID
 from nodeagent.pods.resize.changes import Due
+from nodeagent.pods.rules.model import Observed
+from nodeagent.podspec.containers import PodUID
 from runtimes.registry import Runtime
 
 NOTHING_DUE = Due()

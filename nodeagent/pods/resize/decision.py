@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from lightkube.models.core_v1 import Container, Pod
 
-from nodeagent.pods.model import StartFailure
 from nodeagent.pods.resize.allocation import RESIZABLE, figure, increases, resizable_containers
 from nodeagent.pods.resize.conditions import DEFERRED, INFEASIBLE
-from nodeagent.resources.effective import BURSTABLE, GUARANTEED, is_critical, qos_class
+from nodeagent.pods.rules.model import StartFailure
+from nodeagent.podspec.effective import BURSTABLE, GUARANTEED, is_critical, qos_class
 
 RESTART = "RestartContainer"
 SWAP_TEXT = "In-place resize of containers with swap is not supported."

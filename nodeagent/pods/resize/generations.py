@@ -8,10 +8,9 @@ until then the pod goes by the generation that its allocated resources stand for
 import msgspec
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.pods.model import PodUID
-from nodeagent.pods.phase import is_terminal
 from nodeagent.pods.resize.allocation import resources_of, same
-from nodeagent.pods.spec import uid_of
+from nodeagent.pods.status.phase import is_terminal
+from nodeagent.podspec.containers import PodUID, uid_of
 
 
 class Generations:

@@ -20,7 +20,6 @@ from pathlib import Path
 import msgspec
 from lightkube.models.core_v1 import Pod, PodCondition, ResourceRequirements
 
-from nodeagent.pods.model import Observed, PodUID
 from nodeagent.pods.resize import messages
 from nodeagent.pods.resize.actuation import Actuation, Actuator, ResizeFailed
 from nodeagent.pods.resize.allocation import (
@@ -39,10 +38,11 @@ from nodeagent.pods.resize.conditions import INFEASIBLE, NONE, ResizeConditions,
 from nodeagent.pods.resize.decision import Admit, PendingResize, Refused, ResizeRules, decide, in_order
 from nodeagent.pods.resize.generations import Generations
 from nodeagent.pods.resize.generations import generation as generation_of
-from nodeagent.pods.spec import describe, uid_of
+from nodeagent.pods.rules.model import Observed
 from nodeagent.pods.steps.contract import PodEvents
-from nodeagent.resources.cgroup_values import HostLimits
-from nodeagent.resources.effective import aggregated, as_quantities, is_static
+from nodeagent.podspec.cgroup_values import HostLimits
+from nodeagent.podspec.containers import PodUID, describe, uid_of
+from nodeagent.podspec.effective import aggregated, as_quantities, is_static
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)

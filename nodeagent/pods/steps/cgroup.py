@@ -5,12 +5,13 @@ from fractions import Fraction
 
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.cgroups.contract import CgroupError, CgroupLimits
 from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.pods.slot import Slot
 from nodeagent.pods.steps.contract import Ending, Work
 from nodeagent.pods.steps.engine import StepError
-from nodeagent.resources.pod_resources import HostLimits, cpu_shares, effective_requests, pod_cgroup_limits, qos_class
+from nodeagent.podspec.pod_resources import HostLimits, effective_requests, pod_cgroup_limits, qos_class
+from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
+from runtimes.linux.cgroups.units import cpu_shares
 
 
 class Cgroup:

@@ -10,14 +10,14 @@ from typing import Protocol
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.images.manager import EnsuredImage, ImageFailure
-from nodeagent.pods.environment import ConfigError, needs_pod_ip
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.killing import Killer
-from nodeagent.pods.model import ContainerKind, StartContainer, StartFailure
+from nodeagent.pods.rules.model import StartContainer, StartFailure
 from nodeagent.pods.slot import NotProvided, Slot
-from nodeagent.pods.spec import AnyContainer, field_path, find_container, name_of
 from nodeagent.pods.steps.contract import Ending, PodEvents, PodPaths, Work
 from nodeagent.pods.steps.image_volumes import ImageVolumes, VolumeImages
+from nodeagent.pods.translation.environment import ConfigError, needs_pod_ip
+from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container, name_of
 from nodeagent.volumes.contract import MountedVolume
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault

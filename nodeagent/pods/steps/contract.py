@@ -13,9 +13,9 @@ from typing import Protocol
 
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.pods.model import CrashBackoff, Desired, Observed, Plan, PodUID, StartFailure
+from nodeagent.pods.rules.model import CrashBackoff, Desired, Observed, Plan, StartFailure
 from nodeagent.pods.slot import Slot
-from nodeagent.pods.spec import uid_of
+from nodeagent.podspec.containers import PodUID, uid_of
 from nodeagent.volumes.contract import MountedVolume
 from runtimes.errors import Unavailable
 from runtimes.registry import Runtime

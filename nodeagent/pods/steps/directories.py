@@ -4,11 +4,11 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from cni import mount_table
 from nodeagent.pods.slot import Slot
-from nodeagent.pods.spec import name_of
 from nodeagent.pods.steps.contract import Ending, PodPaths, Work
 from nodeagent.pods.steps.engine import StepError
+from nodeagent.podspec.containers import name_of
+from runtimes.linux import mountinfo
 
 
 class Directories:
@@ -59,7 +59,7 @@ def make_pod_directories(paths: PodPaths, log_dir: Path, pod_dir: Path) -> None:
 
 def remove_pod_directory(pod_dir: Path) -> None:
     """Remove a pod's data folder, but never what is still mounted below it. Raises StepError naming the mount."""
-    below = [entry.point for entry in mount_table.read_mounts() if entry.point.startswith(f"{pod_dir}/")]
+    below = [entry.point for entry in mountinfo.read_mounts() if entry.point.startswith(f"{pod_dir}/")]
     if below:
         raise StepError(f"{pod_dir} still holds the mount {below[0]}")
     _remove_tree(pod_dir)

@@ -6,7 +6,7 @@ A gate is asked when a pass is about to make a sandbox; what runs in a sandbox t
 from typing import Protocol
 
 from nodeagent.pods.resource_claims import NotPrepared, ResourceClaims
-from nodeagent.pods.runtime_view import is_host_network
+from nodeagent.pods.rules.runtime_view import is_host_network
 from nodeagent.pods.steps.contract import Work
 from nodeagent.pods.steps.engine import StepError
 from runtimes.registry import Runtime

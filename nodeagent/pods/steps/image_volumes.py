@@ -6,7 +6,7 @@ from typing import Protocol
 from lightkube.models.core_v1 import Pod, Volume
 
 from nodeagent.images.manager import EnsuredImage
-from nodeagent.pods.spec import AnyContainer
+from nodeagent.podspec.containers import AnyContainer
 from proto import cri_pb2 as cri
 from runtimes.registry import Runtime
 

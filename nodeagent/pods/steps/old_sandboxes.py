@@ -2,8 +2,8 @@
 
 import logging
 
-from nodeagent.pods.spec import describe
 from nodeagent.pods.steps.contract import Work
+from nodeagent.podspec.containers import describe
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound, RuntimeFault
 

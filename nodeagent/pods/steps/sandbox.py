@@ -5,7 +5,7 @@ from typing import Protocol
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.observation import LABEL_POD_UID
-from nodeagent.pods.runtime_view import is_host_network
+from nodeagent.pods.rules.runtime_view import is_host_network
 from nodeagent.pods.slot import NotProvided, Slot
 from nodeagent.pods.steps.contract import Ending, PodEvents, Work
 from nodeagent.pods.steps.engine import StepError

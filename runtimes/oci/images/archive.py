@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from cni.unreadable import UNREADABLE
 from runtimes.errors import InvalidArgument, NotFound
+from runtimes.kube.unreadable import UNREADABLE
 from runtimes.oci.images.archive_files import Files, files_of, has
 from runtimes.oci.images.choice import Chosen, NoPlatform, choose, no_platform
 from runtimes.oci.images.layout import Layout

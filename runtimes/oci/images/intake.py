@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes.errors import Internal, NotFound, ResourceExhausted, RuntimeFault
+from runtimes.linux.single_flight import Flights
 from runtimes.oci.images.audit import Usage
 from runtimes.oci.images.collect import collect
 from runtimes.oci.images.contract import ImageRecord
-from runtimes.oci.images.flights import Flights
 from runtimes.oci.images.layout import Layout, remove_tree
 from runtimes.oci.images.lock import shared
 from runtimes.oci.images.manifest import Manifest, check, parse_configuration

@@ -19,8 +19,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from cni import process
 from runtimes.errors import Internal, InvalidArgument
+from runtimes.linux import process
 
 REMOVE_TIMEOUT_SECONDS = 600.0
 DISK_FULL = "no space left on device"  # ENOSPC as programs written in Go say it; C's begins with a capital

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from runtimes.errors import InvalidArgument
+from runtimes.kube.image_reference import is_digest
 from runtimes.oci.images.contract import ImageConfig
 from runtimes.oci.images.platforms import Host
-from runtimes.oci.images.reference import is_digest
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"

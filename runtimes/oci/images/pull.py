@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtimes.errors import InvalidArgument, NotFound, NotSupported, ResourceExhausted, RuntimeFault, Unavailable
+from runtimes.kube.image_reference import Reference
 from runtimes.oci.images.choice import Chosen, choose
 from runtimes.oci.images.contract import ImageRecord, ProgressCallback, PullProgress
 from runtimes.oci.images.intake import Arrived, Intake
@@ -22,7 +23,6 @@ from runtimes.oci.images.manifest import (
 )
 from runtimes.oci.images.platforms import this_host
 from runtimes.oci.images.records import Records
-from runtimes.oci.images.reference import Reference
 from runtimes.oci.images.registries import Place
 from runtimes.oci.images.skopeo import Skopeo
 

@@ -19,12 +19,12 @@ from typing import Any
 
 import msgspec
 
-from cni.unreadable import UNREADABLE
+from runtimes.kube.image_reference import InvalidReference, is_digest, parse
+from runtimes.kube.unreadable import UNREADABLE
 from runtimes.oci.images import layout as files
 from runtimes.oci.images.contract import ImageRecord
 from runtimes.oci.images.layout import Layout, hex_of
 from runtimes.oci.images.lock import exclusive
-from runtimes.oci.images.reference import InvalidReference, is_digest, parse
 from runtimes.oci.store import remove_tree
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtimes.errors import InvalidArgument
-from runtimes.oci.images.reference import DEFAULT_HOST, Reference, parse_location
+from runtimes.kube.image_reference import DEFAULT_HOST, Reference, parse_location
 
 # Names under which Docker's registry is known. "index.docker.io" in an image's name is changed by its normalisation.
 _DOCKER_HOSTS = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})

@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from cni import linux
 from runtimes.errors import InvalidArgument, NotSupported
+from runtimes.linux import syscalls
 from runtimes.oci.images.layout import Layout, hex_of
 from runtimes.oci.store import remove_tree
 
@@ -30,8 +30,8 @@ def prepare(tree: Path, directory: Path, *, read_only: bool) -> Path:
     if _is_mounted(merged):
         return merged
     if read_only:
-        linux.mount(str(tree), merged, flags=linux.MS_BIND)
-        linux.mount("", merged, flags=linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY)
+        syscalls.mount(str(tree), merged, flags=syscalls.MS_BIND)
+        syscalls.mount("", merged, flags=syscalls.MS_BIND | syscalls.MS_REMOUNT | syscalls.MS_RDONLY)
         return merged
     upper, work = directory / "upper", directory / "work"
     upper.mkdir(exist_ok=True)
@@ -49,7 +49,7 @@ def unmount(directory: Path) -> None:
     merged = directory / "merged"
     while True:
         try:
-            linux.umount(merged, linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)
+            syscalls.umount(merged, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
         except OSError as error:
             if error.errno in (errno.EINVAL, errno.ENOENT, errno.ENOTDIR):
                 return
@@ -63,7 +63,7 @@ def _mount_overlay(tree: Path, upper: Path, work: Path, merged: Path) -> None:
         if len(os.fsencode(data)) > _OPTIONS_LIMIT_BYTES:
             raise InvalidArgument(f"cannot mount {merged}: the paths are longer than a mount's options may be")
         try:
-            linux.mount("overlay", merged, "overlay", 0, data)
+            syscalls.mount("overlay", merged, "overlay", 0, data)
             return
         except OSError as error:
             if error.errno == errno.ENODEV:

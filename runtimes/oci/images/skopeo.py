@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cni import process
 from proto import cri_pb2 as cri
 from runtimes.errors import (
     Internal,
@@ -26,9 +25,10 @@ from runtimes.errors import (
     Timeout,
     Unavailable,
 )
+from runtimes.kube.image_reference import Reference
+from runtimes.linux import process
 from runtimes.oci.images.layout import DISK_FULL, Layout
 from runtimes.oci.images.manifest import Manifest
-from runtimes.oci.images.reference import Reference
 from runtimes.oci.images.registries import Place, Registries, registry_name
 
 _PASSED_ON = ("PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE")

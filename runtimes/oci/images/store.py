@@ -14,18 +14,18 @@ from pathlib import Path
 
 from proto import cri_pb2 as cri
 from runtimes.errors import InvalidArgument, NotFound
+from runtimes.kube.image_reference import InvalidReference, Reference, parse
+from runtimes.linux.single_flight import Flights
 from runtimes.oci.images import layout as files
 from runtimes.oci.images import messages, rootfs
 from runtimes.oci.images.archive import Imported, read_archive
 from runtimes.oci.images.contract import ImageRecord, ProgressCallback, PullProgress
-from runtimes.oci.images.flights import Flights
 from runtimes.oci.images.intake import Arrived, Intake, disk_fault
 from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.manifest import digest_of
 from runtimes.oci.images.platforms import this_host
 from runtimes.oci.images.pull import Pull
 from runtimes.oci.images.records import Records
-from runtimes.oci.images.reference import InvalidReference, Reference, parse
 from runtimes.oci.images.skopeo import SkopeoSettings, conversations
 
 log = logging.getLogger(__name__)

@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cni import process
-from cni.unreadable import UNREADABLE
 from runtimes.errors import Internal, InvalidArgument, NotSupported, ResourceExhausted, Timeout
+from runtimes.kube.unreadable import UNREADABLE
+from runtimes.linux import process
 from runtimes.oci.images import layout as files
 from runtimes.oci.images.audit import Layer, Usage, audit
 from runtimes.oci.images.feed import unblock

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from cni.unreadable import UNREADABLE
-from runtimes import bounded_yaml, errors
+from runtimes import errors
+from runtimes.kube import bounded_yaml
+from runtimes.kube.unreadable import UNREADABLE
 from runtimes.oci.spec.devices import device_node
 
 log = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cni import mount_table
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux import mountinfo
 
 Json = dict[str, Any]
 
@@ -166,7 +166,7 @@ def mount_source(mount: cri.Mount) -> Path:
 def _check_propagation(source: Path, propagation: cri.MountPropagation) -> None:
     """Propagation needs a shared mount (or, one way, a slave) on the host's side."""
     best, tags = "", ""
-    for entry in mount_table.read_mounts():
+    for entry in mountinfo.read_mounts():
         if len(entry.point) >= len(best) and source.is_relative_to(entry.point):
             best, tags = entry.point, " ".join(entry.tags)
     if "shared:" in tags or (propagation == cri.PROPAGATION_HOST_TO_CONTAINER and "master:" in tags):

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from cni.unreadable import UNREADABLE
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.kube.unreadable import UNREADABLE
 from runtimes.oci.hostfacts import HostFacts
 
 _ARCHITECTURES = {

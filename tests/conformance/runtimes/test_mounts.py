@@ -4,9 +4,9 @@ import subprocess
 
 import pytest
 
-from cni import linux
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux import syscalls
 
 pytestmark = pytest.mark.node
 
@@ -45,14 +45,14 @@ async def test_links_of_the_host_are_followed(runtime, tmp_path):
     (tmp_path / "real" / "below").mkdir(parents=True)
     (tmp_path / "real" / "file").write_text("by a link\n")
     (tmp_path / "link").symlink_to("real")
-    linux.mount("natest", tmp_path / "real" / "below", "tmpfs")
+    syscalls.mount("natest", tmp_path / "real" / "below", "tmpfs")
     try:
         (tmp_path / "real" / "below" / "file").write_text("and below\n")
         config = runtime.container_config("cat /data/file /data/below/file")
         config.mounts.add(host_path=str(tmp_path / "link"), container_path="/data")
         _, text = await runtime.run_in(await runtime.run_sandbox(), config)
     finally:
-        linux.umount(tmp_path / "real" / "below")
+        syscalls.umount(tmp_path / "real" / "below")
     assert text == "by a link\nand below\n"
 
 
@@ -97,8 +97,8 @@ def shared_mount(tmp_path):
     """A folder whose mounts propagate."""
     folder = tmp_path / "shared"
     folder.mkdir()
-    linux.mount("natest", folder, "tmpfs")
-    linux.mount("", folder, flags=linux.MS_SHARED)
+    syscalls.mount("natest", folder, "tmpfs")
+    syscalls.mount("", folder, flags=syscalls.MS_SHARED)
     yield folder
     subprocess.run(["umount", "-R", "-l", str(folder)], check=True)
 
@@ -113,7 +113,7 @@ async def test_propagation_from_the_host(runtime, shared_mount):
         config = runtime.container_config(name=name)
         config.mounts.add(host_path=str(shared_mount), container_path="/data", propagation=propagation)
         ids[name] = await runtime.launch(pod, config)
-    linux.mount("natest", shared_mount / "later", "tmpfs")
+    syscalls.mount("natest", shared_mount / "later", "tmpfs")
     (shared_mount / "later" / "file").write_text("")
     assert await runtime.sh(ids["private"], "ls /data/later") == ""
     assert await runtime.sh(ids["slave"], "ls /data/later") == "file\n"
@@ -138,22 +138,22 @@ async def test_propagation_needs_a_shared_mount(runtime, tmp_path):
     """A source that cannot propagate is refused, by name."""
     folder = tmp_path / "private"
     folder.mkdir()
-    linux.mount("natest", folder, "tmpfs")
+    syscalls.mount("natest", folder, "tmpfs")
     try:
-        linux.mount("", folder, flags=linux.MS_PRIVATE)
+        syscalls.mount("", folder, flags=syscalls.MS_PRIVATE)
         pod, config = await runtime.run_sandbox(), runtime.container_config()
         config.mounts.add(host_path=str(folder), container_path="/data", propagation=cri.PROPAGATION_BIDIRECTIONAL)
         with pytest.raises(errors.RuntimeFault, match=r"private.* is not a shared mount"):
             await runtime.create(pod, config)
     finally:
-        linux.umount(folder)
+        syscalls.umount(folder)
 
 
 async def test_recursive_read_only(runtime, tmp_path):
     """With it the mounts below are read-only as well; without it they are not."""
     runtime.needs("recursive read-only")
     (tmp_path / "data" / "below").mkdir(parents=True)
-    linux.mount("natest", tmp_path / "data" / "below", "tmpfs")
+    syscalls.mount("natest", tmp_path / "data" / "below", "tmpfs")
     try:
         pod = await runtime.run_sandbox()
         for recursive, code in ((False, "0"), (True, "1")):
@@ -163,7 +163,7 @@ async def test_recursive_read_only(runtime, tmp_path):
             )
             assert (await runtime.run_in(pod, config))[1].strip() == code
     finally:
-        linux.umount(tmp_path / "data" / "below")
+        syscalls.umount(tmp_path / "data" / "below")
 
 
 async def test_an_image_as_a_volume(runtime):

@@ -7,8 +7,8 @@ from cni.cache import ResultCache
 from cni.config import parse
 from cni.errors import CNIError, InvalidConfig
 from cni.plugin import _failure
-from cni.process import Completed
 from cni.result import decode
+from runtimes.linux.process import Completed
 from tests.fuzz import scratch
 from tests.fuzz.contract import Target
 from tests.fuzz.grammar import near

@@ -10,14 +10,13 @@ from google.protobuf.message import DecodeError
 from hypothesis import strategies as st
 from lightkube.models.core_v1 import Pod
 
-from cni.process import Completed
 from nodeagent.api import errors as api_errors
 from nodeagent.api import exec_plugin, kubeconfig, wire
 from nodeagent.images.keyring import InvalidCredentials, parse_docker_config
-from nodeagent.pods.model import Desired, Instance, Memory, NodeAddresses, Observed
-from nodeagent.pods.plan import plan
-from nodeagent.pods.status import status
-from nodeagent.pods.termination_message import termination_message
+from nodeagent.pods.rules.model import Desired, Instance, Memory, NodeAddresses, Observed
+from nodeagent.pods.rules.plan import plan
+from nodeagent.pods.status.pod import status
+from nodeagent.pods.translation.termination_message import termination_message
 from nodeagent.probes.grpc import decode_response
 from nodeagent.probes.http_response import ResponseError, ResponseReader
 from nodeagent.server.process import decode_size
@@ -28,6 +27,7 @@ from proto import containerd_events_pb2 as containerd
 from proto import cri_pb2 as cri
 from runtimes.cri import hints
 from runtimes.cri.listing import Listing
+from runtimes.linux.process import Completed
 from runtimes.oci.conmon import ContainerRefused, _container_pid
 from runtimes.oci.program import runtime_message
 from tests.fuzz import scratch

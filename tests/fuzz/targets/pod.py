@@ -8,25 +8,25 @@ from lightkube.models.core_v1 import Pod
 from nodeagent.api import wire
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.rest.decoding import decode
-from nodeagent.pods.admission import NodeView, admit
-from nodeagent.pods.container_config import ContainerContext, container_config
-from nodeagent.pods.dns import DNSSettings, Resolver, dns_config
-from nodeagent.pods.environment import ConfigError, EnvironmentSources, resolve_environment
-from nodeagent.pods.hostname import HostnameError, pod_hostname
-from nodeagent.pods.hosts import hosts_content
-from nodeagent.pods.model import Desired, Memory, NodeAddresses, Observed
-from nodeagent.pods.plan import plan
-from nodeagent.pods.sandbox_config import sandbox_config
-from nodeagent.pods.security import verify_non_root
-from nodeagent.pods.spec import containers
-from nodeagent.pods.status import status
-from nodeagent.resources.cgroup_values import (
+from nodeagent.pods.admission.rules import NodeView, admit
+from nodeagent.pods.rules.model import Desired, Memory, NodeAddresses, Observed
+from nodeagent.pods.rules.plan import plan
+from nodeagent.pods.status.pod import status
+from nodeagent.pods.translation.container_config import ContainerContext, container_config
+from nodeagent.pods.translation.dns import DNSSettings, Resolver, dns_config
+from nodeagent.pods.translation.environment import ConfigError, EnvironmentSources, resolve_environment
+from nodeagent.pods.translation.hostname import HostnameError, pod_hostname
+from nodeagent.pods.translation.hosts import hosts_content
+from nodeagent.pods.translation.sandbox_config import sandbox_config
+from nodeagent.pods.translation.security import verify_non_root
+from nodeagent.podspec.cgroup_values import (
     HostLimits,
     container_resources,
     pod_cgroup_limits,
     sandbox_overhead,
     sandbox_resources,
 )
+from nodeagent.podspec.containers import containers
 from nodeagent.volumes.contract import VolumeError
 from proto import cri_pb2 as cri
 from tests.fuzz import api_under_test as api

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cni.unreadable import UNREADABLE
-from nodeagent.cgroups.detect import read_mounts
 from nodeagent.cli.check.cgroups import read as read_own_mounts
-from nodeagent.pods.dns import parse_resolv_conf
-from nodeagent.pods.env_file import EnvFileError, parse_env_file
 from nodeagent.pods.resize.allocation import PodResources
 from nodeagent.pods.resize.checkpoint import Checkpoint, CorruptCheckpoint
+from nodeagent.pods.translation.dns import parse_resolv_conf
+from nodeagent.pods.translation.env_file import EnvFileError, parse_env_file
 from nodeagent.pods.user_namespaces import _read
 from nodeagent.server.log_lines import nine_digits, parse_line, parse_time
 from nodeagent.server.log_reader import LogOptions, read_log
 from runtimes.errors import RuntimeFault
+from runtimes.kube.unreadable import UNREADABLE
+from runtimes.linux.cgroups.detect import read_mounts
 from runtimes.oci import records
 from runtimes.oci.cgroups import CgroupTree
 from runtimes.oci.exits import read_exit

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from nodeagent.cgroups.contract import Cgroups
-from nodeagent.cgroups.detect import detect
 from nodeagent.cgroups.pod_cgroups import PodCgroups
+from runtimes.linux.cgroups.contract import Cgroups
+from runtimes.linux.cgroups.detect import detect
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from nodeagent.cgroups.contract import CgroupLimits
-from nodeagent.cgroups.detect import DEFAULT_ROOT
 from nodeagent.cgroups.pod_cgroups import PodCgroups
 from proto import cri_pb2 as cri
+from runtimes.linux.cgroups.contract import CgroupLimits
+from runtimes.linux.cgroups.detect import DEFAULT_ROOT
 
 pytestmark = pytest.mark.node
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.cgroups.contract import CgroupLimits, Cgroups
-from nodeagent.cgroups.detect import DEFAULT_ROOT
 from nodeagent.cgroups.pod_cgroups import PodCgroups
+from runtimes.linux.cgroups.contract import CgroupLimits, Cgroups
+from runtimes.linux.cgroups.detect import DEFAULT_ROOT
 
 pytestmark = pytest.mark.node
 

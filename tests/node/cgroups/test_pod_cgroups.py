@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.cgroups.contract import CgroupError, CgroupLimits, Cgroups
-from nodeagent.cgroups.detect import DEFAULT_ROOT, detect
 from nodeagent.cgroups.pod_cgroups import PodCgroups
+from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits, Cgroups
+from runtimes.linux.cgroups.detect import DEFAULT_ROOT, detect
 
 pytestmark = pytest.mark.node
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from pyroute2 import IPRoute
 
-from cni import linux, netns
+from cni import netns
 from cni.config import load
 from cni.default import DefaultNetwork, write_default
 from cni.errors import PluginError, PluginNotFound, PluginTimeout
 from cni.network import Attachment, Network
+from runtimes.linux import syscalls
 
 from .conftest import PLUGINS, Pipe, Site
 
@@ -27,7 +28,7 @@ PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
 
 
 async def inside(attachment: Attachment, function: Callable[[], str]) -> str:
-    return await asyncio.to_thread(linux.in_namespace, Path(attachment.netns), function)
+    return await asyncio.to_thread(syscalls.in_namespace, Path(attachment.netns), function)
 
 
 async def test_add_check_delete(site: Site) -> None:
@@ -232,7 +233,7 @@ def test_namespaces(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         netns.create(path)
     assert netns.exists(path)
-    value = linux.in_namespace(path, lambda: Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    value = syscalls.in_namespace(path, lambda: Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
     assert value == "80\n"
     netns.delete(path)
     netns.delete(path)
@@ -259,7 +260,7 @@ async def web_server(attachment: Attachment) -> AsyncIterator[None]:
             cwd="/",
         )
 
-    server = await asyncio.to_thread(linux.in_namespace, Path(attachment.netns), start)
+    server = await asyncio.to_thread(syscalls.in_namespace, Path(attachment.netns), start)
     try:
         assert server.stdout is not None
         assert await asyncio.to_thread(server.stdout.readline) == "up\n"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from cni import linux
 from proto import cri_pb2 as cri
 from runtimes.errors import InvalidArgument, NotFound
+from runtimes.linux import syscalls
 from runtimes.oci.images.store import DiskImageStore
 
 pytestmark = pytest.mark.node
@@ -66,7 +66,7 @@ async def test_after_a_crash_of_the_machine(store: DiskImageStore, image_id: str
     directory = tmp_path / "c"
     merged = await store.prepare_rootfs(image_id, directory)
     (merged / "mine").write_text("x")
-    linux.umount(merged)
+    syscalls.umount(merged)
     await store.remove_rootfs(directory)
     assert not (await store.prepare_rootfs(image_id, directory) / "mine").exists()
     await store.remove_rootfs(directory)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cni import linux
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux import syscalls
 
 pytestmark = pytest.mark.node
 
@@ -213,7 +213,7 @@ async def test_a_reboot(node):
             os.kill(record["init"]["pid"], signal.SIGKILL)
         path.write_text(json.dumps(record))
     for pinned in (node.directory / "run" / "pods" / pod[0]).iterdir():
-        linux.umount(pinned, linux.MNT_DETACH)
+        syscalls.umount(pinned, syscalls.MNT_DETACH)
     async with node.agent() as second:
         status = await second.status(container_id)
         assert (status.state, status.exit_code, status.reason) == (cri.CONTAINER_EXITED, 255, "Unknown")

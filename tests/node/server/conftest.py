@@ -14,7 +14,7 @@ import pytest
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.manager import PodOnNode
-from nodeagent.pods.model import Stage
+from nodeagent.pods.rules.model import Stage
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import NodeServer, ServerSettings
 from nodeagent.stats.handlers import StatsHandlers

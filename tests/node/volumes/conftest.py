@@ -108,11 +108,11 @@ async def root(tmp_path: Path) -> AsyncIterator[Path]:
     yield tmp_path / "kubelet"
     left = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(tmp_path) in line]
     if left:
-        from cni import linux
+        from runtimes.linux import syscalls
 
         for path in reversed(left):
             with contextlib.suppress(OSError):
-                linux.umount(path, linux.MNT_DETACH)
+                syscalls.umount(path, syscalls.MNT_DETACH)
     assert left == []
 
 

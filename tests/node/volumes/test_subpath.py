@@ -14,8 +14,8 @@ from nodeagent.volumes.container_mounts import MountInputs, container_mounts
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
-from nodeagent.volumes.mounts import is_mount_point
 from proto import cri_pb2 as cri
+from runtimes.linux.mounts import is_mount_point
 
 pytestmark = pytest.mark.node
 
@@ -137,18 +137,18 @@ async def test_a_dangling_link_is_not_written_through(place: Place, tmp_path: Pa
 
 async def test_teardown_never_enters_what_is_mounted_in_a_volume(place: Place, tmp_path: Path) -> None:
     """A mount that a container left inside a volume stops the deletion, and its content is safe."""
-    from cni import linux
+    from runtimes.linux import syscalls
 
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "precious").write_text("x")
     inside = place.volume / "mounted"
     inside.mkdir()
-    linux.mount(str(victim), inside, flags=linux.MS_BIND)
+    syscalls.mount(str(victim), inside, flags=syscalls.MS_BIND)
     try:
         with pytest.raises(ExceptionGroup) as caught:
             await place.manager.unmount("uid-1")
         assert "is a mount point" in str(caught.value.exceptions[0])
         assert os.listdir(victim) == ["precious"]
     finally:
-        linux.umount(inside)
+        syscalls.umount(inside)

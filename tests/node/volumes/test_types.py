@@ -12,7 +12,7 @@ from lightkube.models.core_v1 import ConfigMap, Secret
 from nodeagent.volumes.contract import MountedVolume
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
-from nodeagent.volumes.mounts import is_mount_point
+from runtimes.linux.mounts import is_mount_point
 
 pytestmark = pytest.mark.node
 

@@ -12,7 +12,6 @@ from nodeagent import build
 from nodeagent.api.object_reads import CachedReads, DirectReads
 from nodeagent.api.objects import ObjectCache
 from nodeagent.api.tokens import NoTokens
-from nodeagent.cgroups.contract import CgroupLimits
 from nodeagent.config import Config, Options, load
 from nodeagent.config.loader import replace_options
 from nodeagent.images.access import Everybody, PullRecords
@@ -21,6 +20,7 @@ from nodeagent.images.providers.keyring import NoProviders, ProviderKeyring
 from nodeagent.images.pulling import PullLimits
 from nodeagent.node.facts import Machine
 from proto import cri_pb2 as cri
+from runtimes.linux.cgroups.contract import CgroupLimits
 from runtimes.oci.images.registries import Registry
 
 

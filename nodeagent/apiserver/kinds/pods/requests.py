@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from nodeagent.apiserver.kinds.pods.containers import is_sidecar
-from nodeagent.resources import quantity
+from runtimes.kube import quantity
 
 Json = dict[str, Any]
 Amounts = dict[str, Fraction]

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from nodeagent.cgroups.contract import CgroupError, CgroupLimits, CgroupStats
 from nodeagent.cgroups.naming import SystemdNaming
 from nodeagent.cgroups.pod_cgroups import PodCgroups
+from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits, CgroupStats
 
 
 @dataclass

@@ -11,8 +11,8 @@ import pytest
 from dbus_fast import Message, MessageType, NameFlag
 from dbus_fast.aio import MessageBus
 
-from nodeagent.cgroups.contract import CgroupError, CgroupLimits
 from nodeagent.cgroups.systemd import SystemdSlices, limit_properties
+from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 
 pytestmark = pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="dbus-daemon is not installed")
 

@@ -14,7 +14,7 @@ from nodeagent.images.manager import ImageFailure, ImageManager, Place, Wanted
 from nodeagent.images.verification import verification
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound
-from runtimes.oci.images.reference import parse
+from runtimes.kube.image_reference import parse
 
 IMAGE = "r.example/app:1"
 NAME = parse(IMAGE)

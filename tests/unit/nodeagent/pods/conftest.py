@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from lightkube.models.core_v1 import Container, Pod
 
-from nodeagent.pods.model import Desired, Instance, Memory, NodeAddresses, Observed, Plan
-from nodeagent.pods.runtime_view import container_hash
+from nodeagent.pods.rules.model import Desired, Instance, Memory, NodeAddresses, Observed, Plan
+from nodeagent.pods.rules.runtime_view import container_hash
 from proto import cri_pb2 as cri
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -8,8 +8,8 @@ import pytest
 
 from nodeagent.pods import id_pool
 from nodeagent.pods.id_pool import InvalidPool, find_pool, parse
-from nodeagent.pods.model import PodUID
 from nodeagent.pods.user_namespaces import UNSUPPORTED, IdPool, IdRange, UserNamespaceError, UserNamespaces
+from nodeagent.podspec.containers import PodUID
 from proto import cri_pb2 as cri
 
 SIZE = 65536

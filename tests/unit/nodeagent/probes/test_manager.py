@@ -10,8 +10,9 @@ import msgspec
 import pytest
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.pods.model import Instance, NodeAddresses, Observed, PodUID, ProbeResults
 from nodeagent.pods.probing import ProbeManager
+from nodeagent.pods.rules.model import Instance, NodeAddresses, Observed, ProbeResults
+from nodeagent.podspec.containers import PodUID
 from nodeagent.probes.outcome import Outcome, ProbeError, failure, success, warning
 from nodeagent.stats.probes import ProbeMetrics
 from proto import cri_pb2 as cri

@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.manager import PodOnNode
-from nodeagent.pods.model import Stage
+from nodeagent.pods.rules.model import Stage
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import NodeServer, ServerSettings
 from nodeagent.server.spdy.headers import DICTIONARY

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from nodeagent.podspec.expansion import MAX_PATH_BYTES, MissingVariable, TooLarge, expand, expand_path
 from nodeagent.volumes.container_mounts import MountInputs, container_devices, container_mounts
 from nodeagent.volumes.contract import MountedVolume, VolumeError
-from nodeagent.volumes.expansion import MAX_PATH_BYTES, MissingVariable, TooLarge, expand, expand_path
 from nodeagent.volumes.layout import Layout
 from proto import cri_pb2 as cri
 

@@ -6,8 +6,8 @@ import pytest
 
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout, safe_component
-from nodeagent.volumes.mounts import is_mount_point, remove_tree
 from nodeagent.volumes.orphans import force_clean, remove_pod_dir
+from runtimes.linux.mounts import is_mount_point, remove_tree
 
 
 def test_a_pods_directory_goes_with_its_files(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from lightkube.models.core_v1 import (
 )
 
 from nodeagent.api import errors
-from nodeagent.volumes import downward
+from nodeagent.podspec import downward
 from nodeagent.volumes.atomic_writer import FileEntry
 from nodeagent.volumes.config_map import fetch_config_map
 from nodeagent.volumes.contract import VolumeError

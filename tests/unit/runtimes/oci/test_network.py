@@ -200,7 +200,7 @@ async def test_routers_that_announce_themselves(
 ) -> None:
     """Pods on a bridge, where all others are pods, believe none (CVE-2020-10749); other networks may have one."""
     seen: list[str] = []
-    monkeypatch.setattr("cni.linux.in_namespace", lambda path, function: seen.append(str(path)))
+    monkeypatch.setattr("runtimes.linux.syscalls.in_namespace", lambda path, function: seen.append(str(path)))
     site.plugin(first)
     site.configure("net", first)
     await site.provider.setup("s1", Path("/n"), pod())

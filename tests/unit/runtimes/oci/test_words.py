@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cni.process import Completed
 from proto import cri_pb2 as cri
+from runtimes.linux.process import Completed
 from runtimes.oci import conmon, podfiles
 from runtimes.oci.program import runtime_message
 from runtimes.oci.signals import signal_number, stop_signal

@@ -8,7 +8,7 @@ from nodeagent.apiserver.errors import FieldError, forbidden, invalid, not_found
 from nodeagent.apiserver.kinds import names
 from nodeagent.apiserver.kinds.pods.requests import amounts, container_total, pod_level
 from nodeagent.apiserver.kinds.pods.validation.rules import NOT_NEGATIVE, problems, unique
-from nodeagent.resources import quantity
+from runtimes.kube import quantity
 
 Json = dict[str, Any]
 

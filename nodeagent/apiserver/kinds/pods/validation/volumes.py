@@ -15,7 +15,7 @@ from nodeagent.apiserver.kinds.pods.validation.rules import (
     problems,
     unique,
 )
-from nodeagent.resources import quantity
+from runtimes.kube import quantity
 
 Json = dict[str, Any]
 

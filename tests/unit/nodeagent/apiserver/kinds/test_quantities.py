@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.apiserver.kinds.quantities import MILLI, canonical, canonical_map, is_quantity
-from nodeagent.resources import quantity
+from runtimes.kube import quantity
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from lightkube.models.core_v1 import ResourceRequirements
 
-from nodeagent.cgroups.contract import CgroupLimits
 from nodeagent.pods.resize.actuation import Actuation, Actuator, ResizeFailed
 from nodeagent.pods.resize.changes import Actuated, InForce, due
 from proto import cri_pb2 as cri
 from runtimes.errors import Internal, NotSupported
+from runtimes.linux.cgroups.contract import CgroupLimits
 
 MIB = 1024 * 1024
 

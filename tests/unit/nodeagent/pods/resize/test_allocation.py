@@ -14,7 +14,7 @@ from nodeagent.pods.resize.allocation import (
     same,
     with_resources,
 )
-from nodeagent.resources.effective import aggregated, as_quantities
+from nodeagent.podspec.effective import aggregated, as_quantities
 
 
 def test_a_pod_is_shown_with_what_it_has(kit: Any) -> None:

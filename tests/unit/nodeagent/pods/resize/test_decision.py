@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nodeagent.pods.model import StartFailure
 from nodeagent.pods.resize.decision import (
     CPU_MANAGER_TEXT,
     MEMORY_MANAGER_TEXT,
@@ -18,6 +17,7 @@ from nodeagent.pods.resize.decision import (
     decide,
     in_order,
 )
+from nodeagent.pods.rules.model import StartFailure
 
 OLD, MORE, LESS = "200m/- 64Mi/-", "300m/- 64Mi/-", "100m/- 64Mi/-"
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.pods.model import StartFailure
 from nodeagent.pods.resize.actuation import Actuation
 from nodeagent.pods.resize.contract import NOTHING_DUE
 from nodeagent.pods.resize.decision import ResizeRules
 from nodeagent.pods.resize.resizes import Resizes
-from nodeagent.pods.spec import uid_of
+from nodeagent.pods.rules.model import StartFailure
+from nodeagent.podspec.containers import uid_of
 
 OLD, NEW = "100m/- 32Mi/-", "300m/- 32Mi/-"
 FULL = StartFailure(reason="OutOfcpu", message="no room")

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from runtimes.oci.images.flights import Flights
+from runtimes.linux.single_flight import Flights
 
 
 async def test_one_for_all() -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtimes.oci.images.reference import InvalidReference, is_digest, parse
+from runtimes.kube.image_reference import InvalidReference, is_digest, parse
 
 SHA = "a" * 64
 

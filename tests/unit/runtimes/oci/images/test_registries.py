@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from runtimes.errors import InvalidArgument
-from runtimes.oci.images.reference import parse, parse_location
+from runtimes.kube.image_reference import parse, parse_location
 from runtimes.oci.images.registries import Place, Registries, Registry, is_loopback, registry_name
 
 

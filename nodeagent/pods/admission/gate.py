@@ -1,0 +1,90 @@
+"""The door of the node: judges a new pod, and does what may turn a refusal before it becomes final.
+
+judge ──(refused for its labels alone)──> read the Node anew ──> judge
+  └────(critical, and room is missing)──> end others, wait ──> judge without the fit
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lightkube.models.core_v1 import Pod
+
+from nodeagent.pods.admission.preemption import MESSAGE, REASON, NoRoom, termination_of, victims
+from nodeagent.pods.admission.rules import Judgement, NodeView, judge
+from nodeagent.pods.rules.model import StartFailure, Termination
+from nodeagent.pods.steps.contract import PodEvents
+from nodeagent.podspec.containers import describe
+
+log = logging.getLogger(__name__)
+
+UNEXPECTED = "UnexpectedAdmissionError"
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The answer takes time: awaiting it gives the refusal, or None. Nobody else may be judged in the meantime."""
+
+    answer: Callable[[], Awaitable[StartFailure | None]]
+
+
+Answer = StartFailure | Later | None
+
+
+class KillError(Exception):
+    """A pod that was to end for another has not ended in time."""
+
+
+class EndPod(Protocol):
+    async def __call__(self, pod: Pod, termination: Termination) -> None:
+        """End a pod and return when its containers have. Raises KillError."""
+        ...
+
+
+class AdmissionGate:
+    """`view`: the node as known now; `fresh_view`: with the Node read from the API, or as known when that fails."""
+
+    def __init__(
+        self,
+        *,
+        view: Callable[[], NodeView],
+        fresh_view: Callable[[], Awaitable[NodeView]],
+        end_pod: EndPod,
+        events: PodEvents,
+    ) -> None:
+        self._view = view
+        self._fresh_view = fresh_view
+        self._end_pod = end_pod
+        self._events = events
+
+    def admit(self, pod: Pod, others: Sequence[Pod]) -> Answer:
+        """`others`: the node's active pods, with their allocated resources."""
+        judgement = judge(pod, others, self._view())
+        if judgement.stale_node:
+            return Later(lambda: self._look_again(pod, others))
+        if judgement.shortages:
+            return Later(lambda: self._make_room(pod, others, judgement))
+        return judgement.refusal
+
+    async def _look_again(self, pod: Pod, others: Sequence[Pod]) -> StartFailure | None:
+        judgement = judge(pod, others, await self._fresh_view())
+        return await self._make_room(pod, others, judgement) if judgement.shortages else judgement.refusal
+
+    async def _make_room(self, pod: Pod, others: Sequence[Pod], judgement: Judgement) -> StartFailure | None:
+        try:
+            chosen = victims(pod, others, judgement.shortages)
+        except NoRoom as error:
+            return StartFailure(
+                reason=UNEXPECTED,
+                message="Unexpected error while attempting to recover from admission failure: "
+                f"preemption: error finding a set of pods to preempt: {error}",
+            )
+        for victim in chosen:
+            log.info("pod %s is preempted for critical pod %s", describe(victim), describe(pod))
+            self._events.event(victim, "Warning", REASON, MESSAGE)
+            try:
+                await self._end_pod(victim, termination_of(victim))
+            except KillError as error:
+                log.warning("pod %s: %s", describe(victim), error)  # it is on its way out all the same
+        return judge(pod, [other for other in others if other not in chosen], self._view(), room_made=True).refusal

@@ -1,0 +1,80 @@
+"""Crash back-off: how long a container that ended waits before it starts again.
+
+The first restart is immediate, then 10 s, doubling up to a cap. The wait is counted from the end of the newest run, and a run
+that ended more than 600 s after the last permitted restart starts from the beginning. Source: facts/pod-lifecycle.md 5.1.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+
+import msgspec
+from lightkube.models.core_v1 import Pod
+
+from nodeagent.pods.rules.model import CrashBackoff, StartFailure
+from nodeagent.podspec.containers import AnyContainer, describe
+from runtimes.kube.duration import go_duration
+
+FIRST_DELAY_SECONDS = 10.0
+CAP_SECONDS = 300.0
+RESET_AFTER_SECONDS = 600.0
+
+__all__ = [
+    "CAP_SECONDS",
+    "advance",
+    "backoff_key",
+    "crash_loop",
+    "crash_loop_event",
+    "go_duration",
+    "held_until",
+]
+
+
+def backoff_key(container: AnyContainer) -> str:
+    """A short stable text that changes when the container's image or resources do."""
+    content = msgspec.json.encode([container.name, container.image, container.resources], order="sorted")
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def held_until(backoff: CrashBackoff | None, container: AnyContainer, finished_at: datetime) -> datetime | None:
+    """Until when the container that ended at `finished_at` may not start; None: no back-off counts."""
+    if not _counts(backoff, container, finished_at):
+        return None
+    assert backoff is not None
+    return finished_at + timedelta(seconds=backoff.delay_seconds)
+
+
+def advance(
+    backoff: CrashBackoff | None,
+    container: AnyContainer,
+    finished_at: datetime,
+    now: datetime,
+    *,
+    cap_seconds: float = CAP_SECONDS,
+) -> CrashBackoff:
+    """The back-off after a permitted start, at `now`, of a container whose newest run ended at `finished_at`."""
+    if _counts(backoff, container, finished_at):
+        assert backoff is not None
+        delay = min(backoff.delay_seconds * 2, cap_seconds)
+    else:
+        delay = min(FIRST_DELAY_SECONDS, cap_seconds)
+    return CrashBackoff(delay_seconds=delay, advanced_at=now, key=backoff_key(container))
+
+
+def crash_loop(pod: Pod, container: AnyContainer, backoff: CrashBackoff) -> StartFailure:
+    """What the status of a container shows while it is held back."""
+    delay = go_duration(backoff.delay_seconds)
+    return StartFailure(
+        reason="CrashLoopBackOff",
+        message=f"back-off {delay} restarting failed container={container.name} pod={describe(pod)}",
+    )
+
+
+def crash_loop_event(pod: Pod, container: AnyContainer) -> tuple[str, str]:
+    """(reason, message) of the Warning event of a container that is held back."""
+    return ("BackOff", f"Back-off restarting failed container {container.name} in pod {describe(pod)}")
+
+
+def _counts(backoff: CrashBackoff | None, container: AnyContainer, finished_at: datetime) -> bool:
+    if backoff is None or backoff.key not in ("", backoff_key(container)):
+        return False
+    return (finished_at - backoff.advanced_at).total_seconds() <= RESET_AFTER_SECONDS

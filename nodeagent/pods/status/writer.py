@@ -1,0 +1,236 @@
+"""Pod statuses on their way to the API: the newest per pod, one patch in flight per pod, nothing sent twice.
+
+A status is sent as soon as it changes. While a patch is under way newer statuses only replace each other; the last one
+follows. A status that could not be sent stays and is tried again, so an API outage loses nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lightkube.models.core_v1 import Pod, PodStatus
+
+from nodeagent.api.client import ApiClient
+from nodeagent.api.errors import ApiError, Conflict, NotFound
+from nodeagent.pods.status.patch import transition_error
+from nodeagent.pods.status.pod import merge_for_patch, status_patch
+from nodeagent.podspec.containers import PodUID, name_of, uid_of
+from runtimes.kube.whole_number import whole_number
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+RETRY_CAP_SECONDS = 10.0  # the kubelet's full reconcile
+MAX_IN_FLIGHT = 16
+
+
+class StatusSink(Protocol):
+    """Where the supervisors' statuses go."""
+
+    def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
+        """Take over the newest status of a pod; returns at once. A terminal phase is withheld while containers may run."""
+        ...
+
+    def cached(self, uid: PodUID) -> PodStatus | None: ...
+
+    async def settled(self, uid: PodUID) -> None:
+        """Returns when the newest status of the pod is known to the API, or the pod is gone from it."""
+        ...
+
+    def in_step(self, pod: Pod) -> bool:
+        """Whether the API's object says what was published last: nothing is on its way, nobody has edited it."""
+        ...
+
+    async def delete(self, pod: Pod) -> None:
+        """The final delete of a pod that has fully ended; tried until the API has heard it."""
+        ...
+
+    def forget(self, uid: PodUID) -> None: ...
+
+
+@dataclass(slots=True)
+class _Entry:
+    base: Pod  # the newest API object known
+    status: PodStatus
+    containers_may_run: bool = True
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    ignored: dict[str, object] | None = (
+        None  # a patch that was taken and changed nothing: an older API drops what it does not know
+    )
+    sending: asyncio.Task[None] | None = None
+
+
+class StatusWriter:
+    """Sends pod statuses by strategic merge patch of the `status` subresource, with the UID as precondition.
+
+    `target`: the API object that a pod's status belongs to: the pod itself, a static pod's mirror, or None as yet.
+    `turn`: returns when the API may be asked; what is sent then is the newest, so that a burst costs fewer patches, not a
+    queue of old ones. `api` has no limit of its own.
+    """
+
+    def __init__(
+        self,
+        api: ApiClient,
+        tasks: asyncio.TaskGroup,
+        target: Callable[[Pod], Pod | None],
+        turn: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._api = api
+        self._turn = turn
+        self._tasks = tasks
+        self._target = target
+        self._entries: dict[PodUID, _Entry] = {}
+        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+
+    def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
+        uid = uid_of(pod)
+        target = self._target(pod)
+        entry = self._entries.get(uid)
+        illegal = transition_error(pod, (pod.status or PodStatus()) if entry is None else entry.status, status)
+        if illegal is not None:
+            log.error("status of pod %s is not taken: %s", uid, illegal)  # the API would refuse it for ever
+            return
+        if entry is None:
+            entry = self._entries[uid] = _Entry(base=target or pod, status=status)
+        entry.status = status
+        entry.containers_may_run = containers_may_run
+        if target is None:
+            entry.settled.set()  # nobody to tell
+            return
+        base = newer(entry.base, target) if uid_of(entry.base) == uid_of(target) else target
+        if _version(base) != _version(entry.base):
+            entry.ignored = None  # somebody else has written: what changed nothing before may do so now
+        entry.base = base
+        if _patch(entry) in (None, entry.ignored):
+            if entry.sending is None:
+                entry.settled.set()
+            return
+        entry.settled.clear()
+        if entry.sending is None:
+            entry.sending = self._tasks.create_task(self._send(uid, entry), name=f"status {uid}")
+
+    def cached(self, uid: PodUID) -> PodStatus | None:
+        entry = self._entries.get(uid)
+        return entry.status if entry is not None else None
+
+    async def settled(self, uid: PodUID) -> None:
+        entry = self._entries.get(uid)
+        if entry is not None:
+            await entry.settled.wait()
+
+    def in_step(self, pod: Pod) -> bool:
+        entry = self._entries.get(uid_of(pod))
+        return entry is not None and _difference(pod, entry) is None
+
+    async def delete(self, pod: Pod) -> None:
+        namespace, name = name_of(pod)
+        delay = RETRY_SECONDS
+        while True:
+            await self._turn()
+            try:
+                await self._api.delete(Pod, name, namespace, grace_period_seconds=0, uid=uid_of(pod))
+                return
+            except (NotFound, Conflict):
+                return  # gone, or another pod of that name by now
+            except ApiError as error:
+                log.warning(
+                    "cannot delete pod %s/%s from the API, next try in %.0f s: %s", namespace, name, delay, error
+                )
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RETRY_CAP_SECONDS)
+
+    def forget(self, uid: PodUID) -> None:
+        entry = self._entries.pop(uid, None)
+        if entry is not None:
+            entry.settled.set()
+            if entry.sending is not None:
+                entry.sending.cancel()
+
+    async def _send(self, uid: PodUID, entry: _Entry) -> None:
+        delay = RETRY_SECONDS
+        try:
+            while self._entries.get(uid) is entry:
+                if _patch(entry) in (None, entry.ignored):
+                    entry.settled.set()
+                    return
+                try:
+                    async with self._slots:
+                        await self._turn()
+                        patch = _patch(entry)
+                        if patch is not None and patch != entry.ignored:
+                            await self._send_once(uid, entry, patch)
+                    delay = RETRY_SECONDS
+                except NotFound:
+                    self._entries.pop(uid, None)
+                    entry.settled.set()
+                    return
+                except ApiError as error:
+                    log.warning("status of pod %s not written, next try in %.0f s: %s", uid, delay, error)
+                    await asyncio.sleep(delay)
+                    delay = min(delay * 2, RETRY_CAP_SECONDS)
+        finally:
+            entry.sending = None
+
+    async def _send_once(self, uid: PodUID, entry: _Entry, patch: dict[str, object]) -> None:
+        namespace, name = name_of(entry.base)
+        try:
+            written = await self._api.patch(Pod, name, namespace, patch, subresource="status")
+        except Conflict:
+            written = await self._api.get(Pod, name, namespace)
+            if uid_of(written) != uid_of(entry.base):
+                raise NotFound(404, "NotFound", f'pod "{name}" was recreated') from None
+        else:
+            entry.ignored = patch
+        entry.base = newer(entry.base, written)
+
+
+class NoStatuses:
+    """For agents without an API: statuses are kept for the node's own server, and sent nowhere."""
+
+    def __init__(self) -> None:
+        self._statuses: dict[PodUID, PodStatus] = {}
+
+    def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
+        self._statuses[uid_of(pod)] = status
+
+    def cached(self, uid: PodUID) -> PodStatus | None:
+        return self._statuses.get(uid)
+
+    async def settled(self, uid: PodUID) -> None:
+        return
+
+    def in_step(self, pod: Pod) -> bool:
+        return False
+
+    async def delete(self, pod: Pod) -> None:
+        return
+
+    def forget(self, uid: PodUID) -> None:
+        self._statuses.pop(uid, None)
+
+
+def newer(one: Pod, other: Pod) -> Pod:
+    """The newer of two versions of an API object. Versions are opaque, but comparable where both are numbers."""
+    assert one.metadata is not None
+    assert other.metadata is not None
+    first, second = (whole_number(pod.resourceVersion or "") for pod in (one.metadata, other.metadata))
+    if first is not None and second is not None and first > second:
+        return one
+    return other
+
+
+def _version(pod: Pod) -> str:
+    return (pod.metadata.resourceVersion if pod.metadata is not None else None) or ""
+
+
+def _patch(entry: _Entry) -> dict[str, object] | None:
+    return _difference(entry.base, entry)
+
+
+def _difference(base: Pod, entry: _Entry) -> dict[str, object] | None:
+    """The patch that makes the object's status the published one; None where it is."""
+    there = base.status or PodStatus()
+    wanted = merge_for_patch(there, entry.status, containers_may_run=entry.containers_may_run)
+    return status_patch(there, wanted, uid_of(base))

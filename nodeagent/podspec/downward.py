@@ -1,0 +1,148 @@
+"""The downward API: fields of a pod and resources of its containers as text, for volumes and for environment variables."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+
+from lightkube.models.core_v1 import (
+    Container,
+    ObjectFieldSelector,
+    Pod,
+    ResourceFieldSelector,
+    ResourceRequirements,
+)
+
+from runtimes.kube import quantity
+
+# Limits that a container without one has nevertheless: it may use what the node has.
+_NODE_LIMITED = ("cpu", "memory", "ephemeral-storage")
+_SUBSCRIPT = re.compile(r"(metadata\.(?:labels|annotations))\['(.+)'\]")
+
+
+class FieldError(ValueError):
+    """The reference names nothing that a pod has. The text is for the pod's owner."""
+
+
+def format_map(values: Mapping[str, str]) -> str:
+    """Labels or annotations as sorted lines `key="value"`, the value escaped as a Go string."""
+    return "\n".join(f"{key}={go_quote(value)}" for key, value in sorted(values.items()))
+
+
+_GO_ESCAPES = {
+    "\a": "\\a",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+    "\\": "\\\\",
+    '"': '\\"',
+}
+
+
+def go_quote(text: str) -> str:
+    """`text` as Go's %q prints it: printable characters as they are, the others escaped."""
+    return '"' + "".join(_go_escape(char) for char in text) + '"'
+
+
+def _go_escape(char: str) -> str:
+    if char in _GO_ESCAPES:
+        return _GO_ESCAPES[char]
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def metadata_field(pod: Pod, path: str) -> str | None:
+    """A field of the pod's metadata; None when `path` is not one of them. A label that is not there is empty."""
+    metadata = pod.metadata
+    assert metadata is not None
+    match path:
+        case "metadata.name":
+            return metadata.name or ""
+        case "metadata.namespace":
+            return metadata.namespace or ""
+        case "metadata.uid":
+            return metadata.uid or ""
+        case "metadata.labels":
+            return format_map(metadata.labels or {})
+        case "metadata.annotations":
+            return format_map(metadata.annotations or {})
+    subscript = _SUBSCRIPT.fullmatch(path)
+    if subscript is None:
+        return None
+    values = (metadata.labels if subscript[1] == "metadata.labels" else metadata.annotations) or {}
+    text: str = values.get(subscript[2], "")
+    return text
+
+
+def volume_field(pod: Pod, selector: ObjectFieldSelector) -> str:
+    """A fieldRef in a volume: metadata only. Raises FieldError."""
+    check_api_version(selector)
+    text = metadata_field(pod, selector.fieldPath)
+    if text is None:
+        raise FieldError(f"unsupported fieldPath: {selector.fieldPath}")
+    return text
+
+
+def check_api_version(selector: ObjectFieldSelector) -> None:
+    """Raises FieldError."""
+    if (selector.apiVersion or "v1") != "v1":
+        raise FieldError(f"unsupported pod version: {selector.apiVersion}")
+
+
+def find_container(pod: Pod, name: str) -> tuple[Container, bool] | None:
+    """A regular or init container by name, and whether it is an init container."""
+    assert pod.spec is not None
+    for container in pod.spec.containers:
+        if container.name == name:
+            return container, False
+    for container in pod.spec.initContainers or ():
+        if container.name == name:
+            return container, True
+    return None
+
+
+def pod_limits(pod: Pod) -> Mapping[str, str]:
+    """The limits that the pod as a whole declares, if it does."""
+    resources = pod.spec.resources if pod.spec is not None else None
+    return (resources.limits if resources is not None else None) or {}
+
+
+def resource_value(
+    resources: ResourceRequirements | None,
+    selector: ResourceFieldSelector,
+    *,
+    pod_limits: Mapping[str, str],
+    allocatable: Mapping[str, str],
+) -> str:
+    """A resourceFieldRef: ceil(quantity / divisor).
+
+    A missing cpu, memory or ephemeral-storage limit is the pod-level one, else the node's allocatable; anything else that
+    is missing is 0. Raises FieldError for an unknown resource or a bad divisor.
+    """
+    section, _, resource = selector.resource.partition(".")
+    known = resource in _NODE_LIMITED or resource.startswith("hugepages-")
+    if section not in ("limits", "requests") or not known:
+        raise FieldError(f"unsupported container resource : {selector.resource}")
+    values = getattr(resources, section, None) or {}
+    text = values.get(resource)
+    if section == "limits" and resource in _NODE_LIMITED and (text is None or quantity.parse(text) == 0):
+        text = pod_limits.get(resource) or allocatable.get(resource)
+    return str(_divide(resource, text or "0", selector.divisor))
+
+
+def _divide(resource: str, text: str, divisor_text: str | None) -> int:
+    try:
+        divisor = quantity.parse(divisor_text or "1") or quantity.parse("1")
+        amount = quantity.parse(text)
+    except quantity.InvalidQuantity as error:
+        raise FieldError(f"invalid quantity {json.dumps(error.text)}: {error}") from error
+    if resource == "cpu":  # both in whole millicores first, as the API defines it
+        return math.ceil(math.ceil(amount * 1000) / math.ceil(divisor * 1000))
+    return math.ceil(math.ceil(amount) / max(1, math.ceil(divisor)))

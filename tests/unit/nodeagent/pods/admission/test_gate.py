@@ -1,0 +1,107 @@
+"""nodeagent.pods.admission.gate: what may turn a refusal. facts/pod-lifecycle.md 3.1, facts/node-resources.md 4.5 and 4.6."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from lightkube.models.core_v1 import Pod
+
+from nodeagent.pods.admission.gate import AdmissionGate, KillError, Later
+from nodeagent.pods.admission.rules import NodeView
+from nodeagent.pods.rules.model import StartFailure, Termination
+
+NODE = NodeView(name="node-1", labels={"zone": "a"}, allocatable={"cpu": "2", "memory": "1Gi", "pods": "9"})
+CRITICAL = 2_000_000_000
+
+
+@dataclass
+class World:
+    """The node and its pods, played by the test; `told` is what happened, in order."""
+
+    view: NodeView = NODE
+    fresh: NodeView = NODE
+    told: list[str] = field(default_factory=list)
+    stuck: str = ""
+
+    def gate(self) -> AdmissionGate:
+        return AdmissionGate(view=lambda: self.view, fresh_view=self.read, end_pod=self.end, events=self)
+
+    async def read(self) -> NodeView:
+        self.told.append("read node")
+        return self.fresh
+
+    async def end(self, pod: Pod, termination: Termination) -> None:
+        assert pod.metadata is not None
+        self.told.append(f"end {pod.metadata.name} in {termination.grace_seconds}s: {termination.reason}")
+        if pod.metadata.name == self.stuck:
+            raise KillError("too slow")
+
+    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        assert pod.metadata is not None
+        self.told.append(f"{type} {reason} {pod.metadata.name}: {message}")
+
+    async def answer(self, pod: Pod, others: list[Pod]) -> StartFailure | None:
+        found = self.gate().admit(pod, others)
+        return await found.answer() if isinstance(found, Later) else found
+
+
+def make(kit: Any, name: str, cpu: str, priority: int = 0, **spec: Any) -> Any:
+    container = {"name": "main", "resources": {"requests": {"cpu": cpu}}}
+    spec = {"terminationGracePeriodSeconds": 5, **spec}
+    return kit.pod([container], meta={"name": name, "uid": name}, priority=priority, **spec)
+
+
+async def test_what_fits_waits_for_nothing(kit: Any) -> None:
+    """The common way has no detour."""
+    assert World().gate().admit(make(kit, "new", "1"), [make(kit, "a", "1")]) is None
+
+
+async def test_others_end_for_a_critical_pod(kit: Any) -> None:
+    """4.6: event, then the end of each victim; a victim that does not end in time stops nobody; then the pod is in."""
+    world = World(stuck="a")
+    others = [make(kit, "a", "1"), make(kit, "b", "1"), make(kit, "c", "0")]
+    assert await world.answer(make(kit, "new", "2", CRITICAL), others) is None
+    assert world.told == [
+        "Warning Preempting a: Preempted in order to admit critical pod",
+        "end a in 5s: Preempting",
+        "Warning Preempting b: Preempted in order to admit critical pod",
+        "end b in 5s: Preempting",
+    ]
+
+
+async def test_nobody_ends_for_a_pod_that_is_not_critical(kit: Any) -> None:
+    """3.1: the shortage is the answer."""
+    world = World()
+    refusal = await world.answer(make(kit, "new", "2"), [make(kit, "a", "1")])
+    assert refusal is not None
+    assert refusal.reason == "OutOfcpu"
+    assert world.told == []
+
+
+async def test_no_victims(kit: Any) -> None:
+    """4.6: the words."""
+    world = World()
+    assert await world.answer(make(kit, "new", "2", CRITICAL), [make(kit, "a", "500m", CRITICAL)]) == StartFailure(
+        reason="UnexpectedAdmissionError",
+        message="Unexpected error while attempting to recover from admission failure: preemption: error finding a set of pods "
+        "to preempt: no set of running pods found to reclaim resources: [(res: cpu, q: 500), ]",
+    )
+    assert world.told == []
+
+
+async def test_checks_behind_the_fit_still_count(kit: Any) -> None:
+    """3.1: admission goes on after the victims have ended."""
+    world = World(view=dataclasses.replace(NODE, shutting_down=True))
+    refusal = await world.answer(make(kit, "new", "2", CRITICAL), [make(kit, "a", "1")])
+    assert refusal is not None
+    assert refusal.reason == "NodeShutdown"
+
+
+async def test_the_node_is_read_anew_when_its_labels_alone_refuse(kit: Any) -> None:
+    """3.1 (10): once; what is read decides."""
+    world = World(fresh=dataclasses.replace(NODE, labels={"zone": "b"}))
+    assert await world.answer(make(kit, "new", "1", nodeSelector={"zone": "b"}), []) is None
+    refusal = await world.answer(make(kit, "new", "1", nodeSelector={"zone": "c"}), [])
+    assert refusal is not None
+    assert refusal.reason == "NodeAffinity"
+    assert world.told == ["read node", "read node"]

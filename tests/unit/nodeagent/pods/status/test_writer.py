@@ -1,0 +1,219 @@
+"""nodeagent.pods.status.writer: every change arrives, none twice."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+from lightkube.models.core_v1 import (
+    Container,
+    ContainerState,
+    ContainerStateRunning,
+    ContainerStateTerminated,
+    ContainerStatus,
+    Pod,
+    PodSpec,
+    PodStatus,
+)
+from lightkube.models.meta_v1 import ObjectMeta
+
+from nodeagent.api.errors import ApiError, NotFound, NotServed, ServerError
+from nodeagent.pods.status.writer import StatusWriter
+from nodeagent.podspec.containers import PodUID
+
+UID = PodUID("u1")
+
+
+def pod(version: str = "1", status: PodStatus | None = None) -> Pod:
+    return Pod(
+        metadata=ObjectMeta(name="p", namespace="default", uid=UID, resourceVersion=version),
+        spec=PodSpec(containers=[Container(name="c")]),
+        status=status or PodStatus(phase="Pending"),
+    )
+
+
+class Api:
+    """Takes patches like an API server; `fail` answers the next calls, `forget` drops a field as an older server does."""
+
+    def __init__(self) -> None:
+        self.current = pod()
+        self.patches: list[dict[str, Any]] = []
+        self.fail: list[ApiError] = []
+        self.forget = ""
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def patch(
+        self, kind: type[Pod], name: str, namespace: str, patch: dict[str, Any], *, subresource: str
+    ) -> Pod:
+        await self.gate.wait()
+        self.patches.append(patch["status"])
+        if self.fail:
+            raise self.fail.pop(0)
+        status = msgspec.to_builtins(self.current.status) | {
+            k: v for k, v in patch["status"].items() if not k.startswith("$")
+        }
+        status.pop(self.forget, None)
+        version = str(int(self.current.metadata.resourceVersion or 0) + 1)  # type: ignore[union-attr]
+        self.current = pod(version, msgspec.convert(status, PodStatus))
+        return self.current
+
+
+async def no_wait() -> None:
+    return
+
+
+async def drain(writer: StatusWriter) -> None:
+    async with asyncio.timeout(5):
+        await writer.settled(UID)
+
+
+async def test_many_changes_during_one_patch_become_one_more() -> None:
+    """While a patch is under way newer statuses replace each other; the last one follows, and no other."""
+    api = Api()
+    api.gate.clear()
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        for message in ("one", "two", "three", "four"):
+            writer.publish(pod(), PodStatus(phase="Pending", message=message), containers_may_run=True)
+            await asyncio.sleep(0)
+        api.gate.set()
+        await drain(writer)
+    assert [patch.get("message") for patch in api.patches] == ["one", "four"]
+    assert writer.cached(UID) == PodStatus(phase="Pending", message="four")
+
+
+async def test_what_waits_for_its_turn_is_sent_as_it_is_then() -> None:
+    """A status that waits for the API's rate limit is replaced by newer ones: one patch, and none when all is as it was."""
+    api, turn = Api(), asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, tasks, lambda found: found, turn=turn.wait)  # type: ignore[arg-type]
+        for message in ("one", "two", "three"):
+            writer.publish(pod(), PodStatus(phase="Pending", message=message), containers_may_run=True)
+            await asyncio.sleep(0)
+        turn.set()
+        await drain(writer)
+        assert [patch["message"] for patch in api.patches] == ["three"]
+        turn.clear()
+        writer.publish(api.current, PodStatus(phase="Pending", message="four"), containers_may_run=True)
+        await asyncio.sleep(0)
+        writer.publish(api.current, PodStatus(phase="Pending", message="three"), containers_may_run=True)
+        turn.set()
+        await drain(writer)
+    assert [patch["message"] for patch in api.patches] == ["three"]
+
+
+async def test_nothing_is_sent_that_the_api_knows() -> None:
+    """A status equal to the API's costs no request."""
+    api = Api()
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer.publish(pod(), PodStatus(phase="Pending"), containers_may_run=True)
+        await drain(writer)
+    assert api.patches == []
+
+
+async def test_an_outage_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A status that could not be sent is sent when the API is back."""
+    api = Api()
+    api.fail = [ServerError(500, "InternalError", "no"), ServerError(503, "ServiceUnavailable", "no")]
+    real_sleep = asyncio.sleep
+    monkeypatch.setattr("nodeagent.pods.status.writer.asyncio.sleep", lambda seconds: real_sleep(0))
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
+        await drain(writer)
+    assert [patch["phase"] for patch in api.patches] == ["Running"] * 3
+    assert api.current.status == PodStatus(phase="Running")
+
+
+async def test_a_pod_that_is_gone_is_no_error() -> None:
+    """NotFound ends the writing; whoever waits is let go."""
+    api = Api()
+    api.fail = [NotFound(404, "NotFound", "gone")]
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
+        await drain(writer)
+    assert len(api.patches) == 1
+    assert writer.cached(UID) is None
+
+
+async def test_a_path_that_nobody_serves_is_not_a_pod_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """404 without an object (a proxy's, or an API without the subresource): told, and tried until it is taken."""
+    api = Api()
+    api.fail = [NotServed(404, "", "404 page not found")]
+    real_sleep = asyncio.sleep
+    monkeypatch.setattr("nodeagent.pods.status.writer.asyncio.sleep", lambda seconds: real_sleep(0))
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
+        await drain(writer)
+    assert [patch["phase"] for patch in api.patches] == ["Running"] * 2
+    assert api.current.status == PodStatus(phase="Running")
+
+
+async def test_an_api_that_drops_a_field_is_not_told_for_ever() -> None:
+    """A patch that was taken and changed nothing is not repeated until somebody else writes the object."""
+    api = Api()
+    api.forget = "message"
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        wanted = PodStatus(phase="Pending", message="new")
+        writer.publish(pod(), wanted, containers_may_run=True)
+        await drain(writer)
+        writer.publish(api.current, wanted, containers_may_run=True)
+        await drain(writer)
+        assert len(api.patches) == 1
+        writer.publish(pod("9"), wanted, containers_may_run=True)
+        await drain(writer)
+    assert len(api.patches) == 2
+
+
+async def test_a_terminal_phase_waits_for_the_containers() -> None:
+    """While containers may run the phase stays what the API shows; then it is told."""
+    api = Api()
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        ended = PodStatus(phase="Failed", reason="Evicted", message="why")
+        writer.publish(pod(), ended, containers_may_run=True)
+        await drain(writer)
+        assert api.current.status is not None
+        assert api.current.status.phase == "Pending"
+        writer.publish(api.current, ended, containers_may_run=False)
+        await drain(writer)
+    assert (api.current.status.phase, api.current.status.reason) == ("Failed", "Evicted")
+
+
+async def test_a_status_without_a_target_is_kept_and_not_sent() -> None:
+    """A static pod without its mirror: the status is there for the node's own server, nobody else is told."""
+    api = Api()
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, tasks, lambda found: None, no_wait)  # type: ignore[arg-type]
+        writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
+        await drain(writer)
+    assert api.patches == []
+    assert writer.cached(UID) == PodStatus(phase="Running")
+
+
+async def test_what_the_api_would_refuse_is_not_taken() -> None:
+    """6.5: a container that ended for good and is said to run again: the status before stays, and nothing is sent."""
+    api = Api()
+    never = msgspec.structs.replace(pod(), spec=PodSpec(containers=[Container(name="c")], restartPolicy="Never"))
+
+    def said(state: ContainerState) -> PodStatus:
+        return PodStatus(phase="Running", containerStatuses=[status_of_c(state)])
+
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        ended = said(ContainerState(terminated=ContainerStateTerminated(exitCode=3)))
+        writer.publish(never, ended, containers_may_run=True)
+        await drain(writer)
+        writer.publish(never, said(ContainerState(running=ContainerStateRunning())), containers_may_run=True)
+        await drain(writer)
+        assert writer.cached(UID) == ended
+    assert len(api.patches) == 1
+
+
+def status_of_c(state: ContainerState) -> ContainerStatus:
+    return ContainerStatus(name="c", image="i", imageID="", ready=False, restartCount=0, state=state)

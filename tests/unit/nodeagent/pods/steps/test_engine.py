@@ -1,0 +1,153 @@
+"""nodeagent.pods.steps.engine: steps run side by side, teardown runs in reverse and runs everything."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from lightkube.models.core_v1 import Container, Pod, PodSpec
+from lightkube.models.meta_v1 import ObjectMeta
+
+from nodeagent.pods.rules.model import Desired, Observed, Plan
+from nodeagent.pods.slot import NotProvided, Slot
+from nodeagent.pods.steps.contract import Ending, Work
+from nodeagent.pods.steps.engine import StepEngine, StepError
+from nodeagent.podspec.containers import PodUID
+
+POD = Pod(metadata=ObjectMeta(name="p", namespace="default", uid="u1"), spec=PodSpec(containers=[Container(name="c")]))
+Body = Callable[[Work], Awaitable[None]]
+
+
+class Recorded:
+    """A step that tells what happened to it."""
+
+    deadline_seconds: float | None = None
+
+    def __init__(
+        self, name: str, told: list[str], body: Body | None = None, *, stops: bool = False, fails: bool = False
+    ):
+        self.name = name
+        self.told = told
+        self.body = body
+        self.runs_processes = stops
+        self.fails = fails
+
+    def provides(self, work: Work) -> tuple[Slot[Any], ...]:
+        return (work.cgroup_parent,) if self.name == "cgroup" else ()
+
+    async def run(self, work: Work) -> None:
+        self.told.append(f"{self.name} begins")
+        try:
+            if self.body is not None:
+                await self.body(work)
+        except BaseException as error:
+            self.told.append(f"{self.name} {type(error).__name__}")
+            raise
+        self.told.append(f"{self.name} ends")
+
+    async def undo(self, ending: Ending) -> None:
+        self.told.append(f"undo {self.name}")
+        if self.fails:
+            raise OSError(f"{self.name} is stuck")
+
+
+def work() -> Work:
+    return Work(desired=Desired(pod=POD), observed=Observed(), plan=Plan(), runtime=None)  # type: ignore[arg-type]
+
+
+def ending() -> Ending:
+    return Ending(pod=POD, uid=PodUID("u1"), grace_seconds=1, runtimes=(), keep_records=False)
+
+
+async def test_steps_wait_for_each_other_only_through_slots() -> None:
+    """A step goes as far as it can while the one before it is still at work."""
+    told: list[str] = []
+    go = asyncio.Event()
+
+    async def provide(item: Work) -> None:
+        await go.wait()
+        item.cgroup_parent.set("/pod")
+
+    async def need(item: Work) -> None:
+        go.set()
+        assert await item.cgroup_parent.get() == "/pod"
+
+    engine = StepEngine([Recorded("cgroup", told, provide), Recorded("sandbox", told, need)])
+    assert await engine.carry_out(work()) == []
+    assert told == ["cgroup begins", "sandbox begins", "cgroup ends", "sandbox ends"]
+
+
+async def test_a_failed_step_ends_those_that_need_it_and_is_reported_once() -> None:
+    """Who waits for its slot ends quietly; who does not goes on; the error is the failed step's own."""
+    told: list[str] = []
+
+    async def fail(item: Work) -> None:
+        raise StepError("no cgroup", event_reason="FailedCreatePodContainer")
+
+    async def need(item: Work) -> None:
+        await item.cgroup_parent.get()
+
+    engine = StepEngine([Recorded("cgroup", told, fail), Recorded("sandbox", told, need), Recorded("volumes", told)])
+    errors = await engine.carry_out(work())
+    assert [str(error) for error in errors] == ["no cgroup"]
+    assert "volumes ends" in told
+    assert f"sandbox {NotProvided.__name__}" in told
+
+
+async def test_a_step_that_misses_its_deadline_is_named() -> None:
+    """The error says which step and how long it had."""
+    step = Recorded("volumes", [], lambda item: asyncio.Event().wait())  # type: ignore[arg-type,return-value]
+    step.deadline_seconds = 0.0
+    errors = await StepEngine([step]).carry_out(work())
+    assert [str(error) for error in errors] == ["volumes was not ready within 0s"]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_cancellation_reaches_every_step_and_waits_for_it(times: int) -> None:
+    """A cancelled pass returns when no step runs any more, however often it is cancelled."""
+    told: list[str] = []
+
+    async def hang(item: Work) -> None:
+        await asyncio.Event().wait()
+
+    engine = StepEngine([Recorded("one", told, hang), Recorded("two", told, hang)])
+    task = asyncio.create_task(engine.carry_out(work()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for _ in range(times):
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert told == ["one begins", "two begins", "one CancelledError", "two CancelledError"]
+
+
+async def test_teardown_is_reversed_and_collects_the_errors() -> None:
+    """Everything is given back in reverse order, also after one that fails; all errors come out together."""
+    told: list[str] = []
+    steps = [Recorded("directories", told), Recorded("cgroup", told, fails=True), Recorded("volumes", told, fails=True)]
+    with pytest.raises(ExceptionGroup) as caught:
+        await StepEngine(steps).release(ending())
+    assert told == ["undo volumes", "undo cgroup", "undo directories"]
+    assert [str(error) for error in caught.value.exceptions] == ["volumes is stuck", "cgroup is stuck"]
+
+
+async def test_what_runs_is_stopped_apart_from_what_is_given_back() -> None:
+    """`stop` ends processes and touches nothing else; `release` does the rest."""
+    told: list[str] = []
+    steps = [Recorded("volumes", told), Recorded("sandbox", told, stops=True), Recorded("containers", told, stops=True)]
+    engine = StepEngine(steps)
+    await engine.stop(ending())
+    assert told == ["undo containers", "undo sandbox"]
+    await engine.release(ending())
+    assert told[2:] == ["undo volumes"]
+
+
+async def test_every_step_is_observed() -> None:
+    """Each run and undo is told with its name, verb and outcome."""
+    seen: list[tuple[str, str, bool]] = []
+    steps = [Recorded("volumes", [], fails=True)]
+    engine = StepEngine(steps, lambda step, verb, seconds, error: seen.append((step, verb, error is None)))
+    await engine.carry_out(work())
+    with pytest.raises(ExceptionGroup):
+        await engine.release(ending())
+    assert seen == [("volumes", "run", True), ("volumes", "undo", False)]

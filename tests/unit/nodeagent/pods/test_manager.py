@@ -1,0 +1,174 @@
+"""nodeagent.pods.manager: the order of admission. facts/pod-lifecycle.md 1.1, 2.5 and 3.1."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from lightkube.models.core_v1 import Pod, PodSpec, PodStatus
+from lightkube.models.meta_v1 import ObjectMeta
+
+from nodeagent.pods import manager
+from nodeagent.pods.admission.gate import Answer, KillError, Later
+from nodeagent.pods.manager import PodManager
+from nodeagent.pods.rules.model import Stage, StartFailure, Termination
+from nodeagent.podspec.containers import PodUID
+from nodeagent.sources.merger import ChangeType, PodChange
+
+
+class Supervisor:
+    """In place of a real one: it runs until the test ends it."""
+
+    def __init__(self, desired: Any, services: Any, *, rejected: StartFailure | None = None) -> None:
+        self.desired, self.rejected, self.stage = desired, rejected is not None, Stage.SYNC
+        self.uid = desired.pod.metadata.uid
+        self.stopped = asyncio.Event()
+        self.terminated: list[Termination] = []
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def terminate(self, termination: Termination) -> None:
+        self.terminated.append(termination)
+
+
+@dataclass
+class World:
+    told: list[str] = field(default_factory=list)
+    answers: dict[str, Answer | Exception] = field(default_factory=dict)
+
+    def admit(self, pod: Pod, others: Sequence[Pod]) -> Answer:
+        assert pod.metadata is not None
+        self.told.append(f"{pod.metadata.name} beside {[other.metadata.name for other in others if other.metadata]}")
+        answer = self.answers.get(pod.metadata.name or "")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        self.told.append(f"{type} {reason}: {message}")
+
+    @property
+    def events(self) -> "World":
+        return self
+
+    def register(self, pod: Pod) -> None: ...
+
+    def seen(self, pod: Pod) -> Pod:
+        if pod.metadata is not None and pod.metadata.name == "unseen":
+            raise TypeError("'<' not supported")
+        return pod
+
+    def reckoned(self, allocated: Pod) -> Pod:
+        return allocated
+
+    def admitted(self, pod: Pod) -> None: ...
+
+    def forget(self, uid: PodUID) -> None: ...
+
+
+def change(name: str, kind: ChangeType = ChangeType.ADD, phase: str = "Pending") -> PodChange:
+    metadata = ObjectMeta(name=name, namespace="default", uid=name)
+    pod = Pod(metadata=metadata, spec=PodSpec(containers=[]), status=PodStatus(phase=phase))
+    return PodChange(type=kind, pod=pod, source="api")
+
+
+@pytest.fixture
+async def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def pods(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(manager, "PodSupervisor", Supervisor)
+    anything: Any = world
+    group = asyncio.TaskGroup()
+    await group.__aenter__()
+    yield PodManager(
+        services=anything, references=anything, admit=world.admit, tasks=group, mirrors=anything, allocations=anything
+    )
+    for task in list(group._tasks):
+        task.cancel()
+    await group.__aexit__(None, None, None)
+
+
+async def test_pods_behind_one_that_waits_wait_too(pods: PodManager, world: World) -> None:
+    """3.1: nobody takes the room that is being made for another; the order stays."""
+    room = asyncio.Event()
+
+    async def make_room() -> None:
+        await room.wait()
+
+    world.answers = {"critical": Later(make_room), "late": StartFailure(reason="OutOfcpu", message="full")}
+    pods.apply([change("first"), change("critical"), change("late")])
+    await asyncio.sleep(0)
+    assert world.told == ["first beside []", "critical beside ['first']"]
+    assert pods.known_uids() == {"first", "critical", "late"}  # nothing of theirs is an orphan's
+    room.set()
+    await asyncio.sleep(0.01)
+    assert world.told[2:] == ["late beside ['first', 'critical']", "Warning OutOfcpu: full"]
+
+
+async def test_a_pod_that_goes_while_it_waits_is_not_begun(pods: PodManager, world: World) -> None:
+    """1.1: removed from its source before the answer."""
+    room = asyncio.Event()
+
+    async def make_room() -> None:
+        await room.wait()
+
+    world.answers = {"critical": Later(make_room)}
+    pods.apply([change("critical")])
+    pods.apply([change("critical", ChangeType.REMOVE)])
+    room.set()
+    await asyncio.sleep(0.01)
+    assert pods.known_uids() == frozenset()
+
+
+async def test_pods_that_have_ended_take_no_room(pods: PodManager, world: World) -> None:
+    """15.2: after a restart nothing is left of a pod that had ended, nor is it judged; one that is ending still counts."""
+    pods.apply([change("done", phase="Succeeded"), change("failed", phase="Failed"), change("a"), change("b")])
+    assert world.told == ["a beside []", "b beside ['a']"]
+    supervisor: Any = pods._supervisors[PodUID("failed")]
+    supervisor.stage = Stage.TERMINATING
+    assert [pod.metadata.name for pod in pods.active_pods() if pod.metadata] == ["failed", "a", "b"]
+
+
+async def test_the_end_of_a_pod_is_waited_for(pods: PodManager, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """2.5: until its containers have ended, at most max(10 s, 1.5 x grace); then an event says so."""
+    pods.apply([change("a")])
+    supervisor: Any = pods._supervisors[PodUID("a")]
+    termination = Termination(grace_seconds=0, reason="Preempting")
+    ending = asyncio.create_task(pods.end(change("a").pod, termination))
+    await asyncio.sleep(0)
+    assert (supervisor.terminated, ending.done()) == ([termination], False)
+    supervisor.stopped.set()
+    await ending
+    supervisor.stopped.clear()
+    monkeypatch.setattr(manager, "KILL_WAIT_SECONDS", 0.0)
+    with pytest.raises(KillError):
+        await pods.end(change("a").pod, termination)
+    assert world.told[-1] == (
+        "Warning ExceededGracePeriod: Container runtime did not kill the pod within specified grace period."
+    )
+
+
+async def test_what_cannot_be_judged_troubles_no_other(
+    pods: PodManager, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pod over which a rule stumbles is rejected, one that cannot be taken over is told of; those behind them are begun;
+    nothing of any of them is an orphan's."""
+    world.answers["odd"] = ValueError("no number")
+    pods.apply([change("unseen"), change("odd"), change("good")])
+    assert pods.known_uids() == {"unseen", "odd", "good"}
+    assert world.told == [
+        "odd beside []",
+        "Warning UnexpectedAdmissionError: no number",
+        "good beside []",
+    ]
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "pod unseen_default(unseen): its ADD was not taken over",
+        "admission of pod odd_default(odd) failed",
+    ]
+    pods.apply([change("unseen", ChangeType.REMOVE)])
+    assert pods.known_uids() == {"odd", "good"}

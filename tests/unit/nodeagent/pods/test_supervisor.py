@@ -1,0 +1,539 @@
+"""nodeagent.pods.supervisor: one pod from first sight to last trace, against a runtime that the test plays."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from lightkube.models.core_v1 import Container, Pod, PodReadinessGate, PodSpec, PodStatus
+from lightkube.models.meta_v1 import ObjectMeta
+
+from nodeagent.pods.manager import STUCK_SECONDS, PodManager
+from nodeagent.pods.observation import LABEL_CONTAINER_NAME, LABEL_POD_UID
+from nodeagent.pods.rules.model import Desired, NodeAddresses, Observed, Stage, StartFailure, Termination
+from nodeagent.pods.rules.runtime_view import HASH_ANNOTATION, RESTART_COUNT_ANNOTATION, container_hash
+from nodeagent.pods.steps.contract import Ending, Work
+from nodeagent.pods.steps.engine import StepError
+from nodeagent.pods.supervisor import PodServices, PodSupervisor, UnknownRuntime
+from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.registry import Runtime
+
+START = datetime(2026, 11, 21, 12, tzinfo=UTC)
+LABELS = {LABEL_POD_UID: "u1"}
+
+
+def make_pod(**spec: Any) -> Pod:
+    containers = [Container(name="c", image="i:1")]
+    return Pod(
+        metadata=ObjectMeta(name="p", namespace="default", uid="u1", resourceVersion="1"),
+        spec=PodSpec(
+            **{"containers": containers, "terminationGracePeriodSeconds": 30, "restartPolicy": "Always", **spec}
+        ),
+        status=PodStatus(phase="Pending"),
+    )
+
+
+@dataclass
+class World:
+    """The runtime's contents, and all that the supervisor is given to work with."""
+
+    now: datetime = START
+    sandbox: bool = False
+    container: cri.ContainerStatus | None = None
+    told: list[str] = field(default_factory=list)
+    events: list[tuple[str, str]] = field(default_factory=list)
+    statuses: list[PodStatus] = field(default_factory=list)
+    next_pass: Callable[["World", Work], Any] | None = None
+    unknown_class: bool = False
+    gate: asyncio.Event | None = None
+    refresh_gate: asyncio.Event | None = None
+
+    # the runtime
+
+    async def list_pod_sandbox(self, request: Any) -> cri.ListPodSandboxResponse:
+        items = [cri.PodSandbox(id="s1", labels=LABELS)] if self.sandbox else []
+        return cri.ListPodSandboxResponse(items=items)
+
+    async def pod_sandbox_status(self, request: Any) -> cri.PodSandboxStatusResponse:
+        network = cri.PodSandboxNetworkStatus(ip="10.0.0.5")
+        status = cri.PodSandboxStatus(id="s1", state=cri.SANDBOX_READY, network=network, created_at=1)
+        return cri.PodSandboxStatusResponse(status=status)
+
+    async def list_containers(self, request: Any) -> cri.ListContainersResponse:
+        found = [cri.Container(id=self.container.id, pod_sandbox_id="s1")] if self.container is not None else []
+        return cri.ListContainersResponse(containers=found)
+
+    async def container_status(self, request: Any) -> cri.ContainerStatusResponse:
+        return cri.ContainerStatusResponse(status=self.container)
+
+    def run_container(self, state: "cri.ContainerState", exit_code: int = 0) -> None:
+        """The container is there, running or ended."""
+        nanoseconds = int(self.now.timestamp() * 1e9)
+        self.sandbox = True
+        self.container = cri.ContainerStatus(
+            id="k1",
+            metadata=cri.ContainerMetadata(name="c"),
+            state=state,
+            created_at=nanoseconds,
+            started_at=nanoseconds,
+            finished_at=nanoseconds if state == cri.CONTAINER_EXITED else 0,
+            exit_code=exit_code,
+            labels={LABEL_CONTAINER_NAME: "c"},
+            annotations={
+                HASH_ANNOTATION: container_hash(Container(name="c", image="i:1")),
+                RESTART_COUNT_ANNOTATION: "0",
+            },
+        )
+
+    # the step engine
+
+    async def carry_out(self, work: Work) -> list[Exception]:
+        self.told.append("pass")
+        if self.gate is not None:
+            await self.gate.wait()
+        outcome = self.next_pass(self, work) if self.next_pass is not None else None
+        return list(outcome or [])
+
+    async def stop(self, ending: Ending) -> None:
+        self.told.append(f"stop grace={ending.grace_seconds}")
+        if self.container is not None and self.container.state == cri.CONTAINER_RUNNING:
+            self.run_container(cri.CONTAINER_EXITED, 143)
+
+    async def release(self, ending: Ending) -> None:
+        self.told.append("release, records kept" if ending.keep_records else "release")
+        if not ending.keep_records:
+            self.sandbox, self.container = False, None
+
+    # the rest
+
+    def resolve(self, pod: Pod) -> Runtime:
+        if self.unknown_class:
+            raise UnknownRuntime("no such class")
+        return Runtime(
+            handler="runc",
+            service=self,  # type: ignore[arg-type]
+            images=None,  # type: ignore[arg-type]
+            lifecycle=None,  # type: ignore[arg-type]
+            streaming=None,
+            cri_handler="runc",
+            display_name="runc",
+        )
+
+    def all(self) -> tuple[Runtime, ...]:
+        return ()
+
+    def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
+        self.statuses.append(status)
+
+    def in_step(self, pod: Pod) -> bool:
+        return pod.status is not None and pod.status == self.cached(pod.metadata.uid if pod.metadata else "")
+
+    def cached(self, uid: str) -> PodStatus | None:
+        return self.statuses[-1] if self.statuses else None
+
+    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        self.events.append((reason, message))
+
+    def enrich(self, pod: Pod, observed: Observed) -> Observed:
+        return observed
+
+    def highest_log_numbers(self, pod: Pod, observed: Observed) -> dict[str, int]:
+        return {}
+
+    def forget(self, ids: Any) -> None:
+        return
+
+    async def refresh(self, pod: Pod, *, anew: bool) -> None:
+        self.told.append("refresh anew" if anew else "refresh")
+        if self.refresh_gate is not None:
+            await self.refresh_gate.wait()
+
+    def sync(self, *arguments: Any) -> None:
+        return
+
+    async def remove(self, *arguments: Any) -> None:
+        self.told.append("remove")
+
+
+class Probing:
+    def sync(self, *arguments: Any) -> None:
+        return
+
+    def stop(self, uid: str, *, keep_readiness: bool) -> None:
+        return
+
+
+def supervise(world: World, pod: Pod, **more: Any) -> PodSupervisor:
+    async def kill(*arguments: Any, **options: Any) -> None:
+        world.told.append("kill")
+
+    services = PodServices(
+        engine=world,  # type: ignore[arg-type]
+        runtimes=world,
+        statuses=world,  # type: ignore[arg-type]
+        events=world,
+        probing=Probing(),
+        upkeep=world,
+        dead=world,
+        kill_container=kill,
+        addresses=lambda: NodeAddresses(host_ips=("192.0.2.1",)),
+        now=lambda: world.now,
+    )
+    return PodSupervisor(Desired(pod=pod), services, **more)
+
+
+async def settle() -> None:
+    """Let every task go as far as it can."""
+    for _ in range(60):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def tasks() -> Any:
+    """Runs supervisors; what is left at the end is cancelled."""
+    running: list[asyncio.Task[None]] = []
+
+    def start(supervisor: PodSupervisor) -> "asyncio.Task[None]":
+        running.append(asyncio.create_task(supervisor.run()))
+        return running[-1]
+
+    yield start
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+def deleted(pod: Pod, grace: int = 5) -> Pod:
+    assert pod.metadata is not None
+    metadata = msgspec.structs.replace(pod.metadata, deletionTimestamp=START, deletionGracePeriodSeconds=grace)
+    return msgspec.structs.replace(pod, metadata=metadata)
+
+
+async def test_a_new_pod_is_started_once(tasks: Any) -> None:
+    """One pass makes sandbox and container; then the supervisor sleeps, whatever wakes it."""
+    world = World(next_pass=lambda world, work: world.run_container(cri.CONTAINER_RUNNING))
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    supervisor.wake()
+    await settle()
+    assert world.told == ["pass"]
+    assert world.statuses[-1].phase == "Running"
+    assert world.statuses[-1].podIP == "10.0.0.5"
+
+
+async def test_an_adopted_pod_is_left_alone(tasks: Any) -> None:
+    """After an agent's restart a running container is found, shown, and not touched."""
+    world = World()
+    world.run_container(cri.CONTAINER_RUNNING)
+    tasks(supervise(world, make_pod()))
+    await settle()
+    assert world.told == []
+    assert world.statuses[-1].phase == "Running"
+
+
+async def test_its_own_status_coming_back_is_no_news(tasks: Any) -> None:
+    """A turn is taken for a status that somebody edited, one with a readiness gate's answer, and a phase that ends the pod."""
+    world = World()
+    world.run_container(cri.CONTAINER_RUNNING)
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+
+    async def turns(pod: Pod) -> int:
+        before = len(world.statuses)
+        supervisor.update(Desired(pod=pod), status_only=True)
+        await settle()
+        return len(world.statuses) - before
+
+    echo = msgspec.structs.replace(make_pod(), status=world.statuses[-1])
+    assert await turns(echo) == 0
+    edited = msgspec.structs.replace(world.statuses[-1], podIP="10.9.9.9")
+    assert await turns(msgspec.structs.replace(echo, status=edited)) == 1
+    gates = [PodReadinessGate(conditionType="example.com/ready")]
+    gated = msgspec.structs.replace(make_pod(readinessGates=gates), status=world.statuses[-1])
+    assert await turns(gated) == 1
+    failed = msgspec.structs.replace(make_pod(), status=PodStatus(phase="Failed"))
+    assert await turns(failed) >= 1
+    assert "stop grace=30" in world.told
+
+
+async def test_deletion_stops_then_releases_then_ends(tasks: Any) -> None:
+    """Grace of the deletion; statuses of every stage; the last one with the exit code; then the supervisor is done."""
+    world = World()
+    world.run_container(cri.CONTAINER_RUNNING)
+    supervisor = supervise(world, make_pod())
+    task = tasks(supervisor)
+    await settle()
+    supervisor.update(Desired(pod=deleted(make_pod())))
+    await settle()
+    assert task.done()
+    assert world.told == ["stop grace=5", "release"]
+    assert world.statuses[-1].phase == "Failed"
+    ended = world.statuses[-1].containerStatuses[0].state.terminated  # type: ignore[index,union-attr]
+    assert ended is not None
+    assert ended.exitCode == 143
+
+
+async def test_deletion_cancels_a_pass_under_way(tasks: Any) -> None:
+    """A pod that is deleted while its image is pulled does not wait for the pull."""
+    world = World(gate=asyncio.Event())
+    supervisor = supervise(world, make_pod())
+    task = tasks(supervisor)
+    await settle()
+    assert world.told == ["pass"]
+    supervisor.update(Desired(pod=deleted(make_pod())))
+    await settle()
+    assert task.done()
+    assert world.told == ["pass", "stop grace=5", "release"]
+
+
+async def test_a_failed_pass_is_told_and_tried_again_later(tasks: Any) -> None:
+    """The step's event; no second try before its time, whatever wakes; then it works."""
+    world = World(next_pass=lambda world, work: [StepError("broken", event_reason="FailedCreatePodSandBox")])
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    supervisor.wake()
+    await settle()
+    assert world.told == ["pass"]
+    assert world.events == [("FailedCreatePodSandBox", "broken")]
+    world.next_pass = lambda world, work: world.run_container(cri.CONTAINER_RUNNING)
+    world.now += timedelta(seconds=16)
+    supervisor.wake()
+    await settle()
+    assert world.told == ["pass", "pass"]
+    assert world.statuses[-1].phase == "Running"
+
+
+async def test_a_container_that_cannot_start_is_held_and_shown(tasks: Any) -> None:
+    """Its reason is in the status; the next try comes after its hold, or at once when the pod's spec is changed."""
+
+    def fail(world: World, work: Work) -> None:
+        world.sandbox = True
+        work.failures["c"] = StartFailure(reason="ErrImagePull", message="no such image")
+
+    world = World(next_pass=fail)
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    waiting = world.statuses[-1].containerStatuses[0].state.waiting  # type: ignore[index,union-attr]
+    assert waiting is not None
+    assert (waiting.reason, waiting.message) == ("ErrImagePull", "no such image")
+    supervisor.wake()
+    await settle()
+    assert world.told == ["pass"]
+    supervisor.update(Desired(pod=make_pod(containers=[Container(name="c", image="i:2")])))
+    await settle()
+    assert [verb for verb in world.told if verb == "pass"] == ["pass", "pass"]
+
+
+async def test_a_crash_is_restarted_at_once_then_with_back_off(tasks: Any) -> None:
+    """The first restart is immediate; the second waits, is told, and comes when its time has."""
+    world = World()
+    world.run_container(cri.CONTAINER_EXITED, 1)
+
+    def crash(world: World, work: Work) -> None:
+        world.run_container(cri.CONTAINER_EXITED, 1)
+        for start in work.plan.start:
+            work.started[start.name] = start.backoff
+
+    world.next_pass = crash
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    assert world.told == ["pass"]
+    assert [reason for reason, _ in world.events] == ["BackOff"]
+    waiting = world.statuses[-1].containerStatuses[0].state.waiting  # type: ignore[index,union-attr]
+    assert waiting is not None
+    assert waiting.reason == "CrashLoopBackOff"
+    world.now += timedelta(seconds=11)
+    supervisor.wake()
+    await settle()
+    assert world.told == ["pass", "pass"]
+
+
+async def test_a_completed_pod_keeps_its_records_until_it_is_deleted(tasks: Any) -> None:
+    """restartPolicy Never: the pod ends by itself; what its log needs stays until the object goes."""
+    world = World()
+    world.run_container(cri.CONTAINER_EXITED, 0)
+    supervisor = supervise(world, make_pod(restartPolicy="Never"))
+    task = tasks(supervisor)
+    await settle()
+    assert world.told == ["stop grace=30", "release, records kept"]
+    assert (world.statuses[-1].phase, supervisor.stage) == ("Succeeded", Stage.FINISHED)
+    assert not task.done()
+    supervisor.update(Desired(pod=make_pod(restartPolicy="Never"), removed=True))
+    await settle()
+    assert task.done()
+    assert world.told[2:] == ["stop grace=30", "release"]
+
+
+async def test_an_eviction_shows_its_reason(tasks: Any) -> None:
+    """A termination from inside ends the pod with its grace period, reason and message."""
+    world = World()
+    world.run_container(cri.CONTAINER_RUNNING)
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    supervisor.terminate(Termination(grace_seconds=1, reason="Evicted", message="low on memory", failed=True))
+    await settle()
+    assert world.told == ["stop grace=1", "release, records kept"]
+    last = world.statuses[-1]
+    assert (last.phase, last.reason, last.message) == ("Failed", "Evicted", "low on memory")
+
+
+async def test_the_active_deadline_ends_a_pod(tasks: Any) -> None:
+    """activeDeadlineSeconds counts from the pod's start; event and status say so."""
+    world = World()
+    world.run_container(cri.CONTAINER_RUNNING)
+    supervisor = supervise(world, make_pod(activeDeadlineSeconds=60))
+    tasks(supervisor)
+    await settle()
+    world.now += timedelta(seconds=61)
+    supervisor.wake()
+    await settle()
+    assert world.events == [("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")]
+    assert (world.statuses[-1].phase, world.statuses[-1].reason) == ("Failed", "DeadlineExceeded")
+
+
+async def test_a_rejected_pod_fails_and_never_runs(tasks: Any) -> None:
+    """No step is run for it; phase, reason and message tell."""
+    world = World()
+    rejected = StartFailure(reason="OutOfcpu", message="Node didn't have enough resource: cpu")
+    tasks(supervise(world, make_pod(), rejected=rejected))
+    await settle()
+    assert "pass" not in world.told
+    last = world.statuses[-1]
+    assert (last.phase, last.reason) == ("Failed", "OutOfcpu")
+    assert last.message == "Pod was rejected: Node didn't have enough resource: cpu"
+
+
+async def test_an_unknown_runtime_class_keeps_the_pod_pending(tasks: Any) -> None:
+    """The event names it; when the class is there the pod starts."""
+    world = World(unknown_class=True, next_pass=lambda world, work: world.run_container(cri.CONTAINER_RUNNING))
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    assert world.events == [("FailedCreatePodSandBox", "Failed to create pod sandbox: no such class")]
+    assert world.statuses[-1].phase == "Pending"
+    world.unknown_class = False
+    world.now += timedelta(seconds=16)
+    supervisor.wake()
+    await settle()
+    assert world.statuses[-1].phase == "Running"
+
+
+async def test_volumes_are_refreshed_now_and_then(tasks: Any) -> None:
+    """A running pod's volumes are brought up to date between one and one and a half minutes after its start."""
+    world = World()
+    world.run_container(cri.CONTAINER_RUNNING)
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    world.now += timedelta(seconds=91)
+    supervisor.wake()
+    await settle()
+    assert world.told == ["refresh"]
+
+
+async def test_changed_sources_reach_the_volumes_at_once(tasks: Any) -> None:
+    """What comes while a refresh runs makes one more, however much it is; a pass under way and a back-off hold up neither."""
+    world = World(gate=asyncio.Event(), refresh_gate=asyncio.Event())
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    supervisor.refresh()
+    await settle()
+    assert world.told == ["pass", "refresh anew"]
+    for _ in range(5):
+        supervisor.refresh()
+        await settle()
+    assert world.refresh_gate is not None
+    world.refresh_gate.set()
+    await settle()
+    assert world.told == ["pass", "refresh anew", "refresh anew"]
+    world.now += timedelta(seconds=91)
+    supervisor.wake()
+    await settle()
+    assert world.told[3:] == ["refresh"]
+
+
+async def test_a_pods_own_metadata_is_a_source(tasks: Any) -> None:
+    """downwardAPI volumes follow a changed label; a status alone changes nothing, and neither does the pod's end."""
+    world = World()
+    world.run_container(cri.CONTAINER_RUNNING)
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    supervisor.update(Desired(pod=make_pod()), status_only=True)
+    await settle()
+    assert world.told == []
+    supervisor.update(Desired(pod=make_pod()))
+    await settle()
+    assert world.told == ["refresh anew"]
+    supervisor.update(Desired(pod=deleted(make_pod())))
+    await settle()
+    assert "refresh" not in " ".join(world.told[1:])
+
+
+@pytest.mark.parametrize("deleted_too", [False, True])
+@pytest.mark.parametrize("spec", [{}, {"activeDeadlineSeconds": 30}])
+async def test_a_runtime_that_is_down_keeps_no_old_files(tasks: Any, deleted_too: bool, spec: Any) -> None:
+    """Volumes are refreshed though the pod cannot be looked at, but for one that is to go; and the pod's loop does not spin
+    meanwhile, whatever falls due: a refresh, a back-off, a deadline.
+    """
+
+    def crash(world: World, work: Work) -> None:
+        world.run_container(cri.CONTAINER_EXITED, 1)
+        work.started.update((start.name, start.backoff) for start in work.plan.start)
+
+    world = World(next_pass=crash)
+    world.run_container(cri.CONTAINER_EXITED, 1)
+    supervisor = supervise(world, make_pod(**spec))
+    tasks(supervisor)
+    await settle()
+    assert world.statuses[-1].containerStatuses[0].state.waiting.reason == "CrashLoopBackOff"  # type: ignore[index,union-attr]
+    world.told.clear()
+    looks = 0
+
+    async def down(request: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        raise errors.Unavailable("down")
+
+    world.list_pod_sandbox = down  # type: ignore[method-assign]
+    world.now += timedelta(seconds=91)
+    if deleted_too:
+        supervisor.update(Desired(pod=deleted(make_pod(**spec))))
+    supervisor.wake()
+    await settle()
+    assert (world.told, looks) == ([] if deleted_too else ["refresh"], 1)
+
+
+async def test_a_turn_that_hangs_can_be_seen(tasks: Any) -> None:
+    """While a runtime does not answer, the pod's turn goes on; afterwards it waits for its next one."""
+    world = World()
+    answer = asyncio.Event()
+    listed = world.list_pod_sandbox
+
+    async def hang(request: Any) -> cri.PodSandboxStatusResponse:
+        await answer.wait()
+        return await listed(request)
+
+    world.list_pod_sandbox = hang  # type: ignore[assignment,method-assign]
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    manager: Any = PodManager.__new__(PodManager)
+    manager._supervisors, manager._services = {"u1": supervisor}, supervisor._services
+    assert (supervisor.turn_began, manager.is_moving()) == (START, True)
+    world.now += timedelta(seconds=STUCK_SECONDS)
+    assert not manager.is_moving()
+    answer.set()
+    await settle()
+    assert manager.is_moving()
