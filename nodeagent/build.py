@@ -19,7 +19,6 @@ from nodeagent.api.events import Events
 from nodeagent.api.object_reads import CachedReads, DirectReads, ttl_seconds
 from nodeagent.api.objects import ObjectCache, Objects
 from nodeagent.api.tokens import Tokens
-from nodeagent.apiserver import manifests
 from nodeagent.cgroups.naming import CgroupfsNaming, SystemdNaming
 from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.cgroups.slices import NoSlices
@@ -43,7 +42,8 @@ from nodeagent.node.registration import Registration
 from nodeagent.node.status import NodeConfig
 from nodeagent.pods.resize.decision import ResizeRules
 from nodeagent.pods.translation.dns import DNSSettings, Resolver, parse_resolv_conf
-from nodeagent.podspec.pod_resources import HostLimits, effective_limits
+from nodeagent.pods.translation.resources import HostLimits
+from nodeagent.podspec.effective import effective_limits
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import ServerSettings
 from nodeagent.sources.file import FileSource
@@ -259,24 +259,18 @@ def static_sources(config: Config, merger: PodMerger) -> list[tuple[str, FileSou
     kubelet = config.kubelet
     found: list[tuple[str, FileSource | HttpSource]] = []
     if kubelet.staticPodPath:
-        rules = static_rules(config, tolerate=True)
+        rules = StaticRules(node_name=config.node_name, tolerate=True)
         rescan_seconds = seconds(kubelet.fileCheckFrequency)
         source = FileSource(Path(kubelet.staticPodPath), merger, rules, rescan_seconds=rescan_seconds)
         found.append((FILE, source))
     if kubelet.staticPodURL:
-        rules = static_rules(config, tolerate=False)
+        rules = StaticRules(node_name=config.node_name, tolerate=False)
         period_seconds = seconds(kubelet.httpCheckFrequency)
         headers = kubelet.staticPodURLHeader
         found.append(
             (HTTP, HttpSource(kubelet.staticPodURL, merger, rules, headers=headers, period_seconds=period_seconds))
         )
     return found
-
-
-def static_rules(config: Config, *, tolerate: bool) -> StaticRules:
-    return StaticRules(
-        node_name=config.node_name, read=manifests.read_pod, prepare=manifests.prepare_pod, tolerate=tolerate
-    )
 
 
 # -- HTTPS endpoint ----------------------------------------------------------------------------------------------------
@@ -338,7 +332,7 @@ class _VolumeFigures:
         return self._allocatable()
 
     def memory_limit_bytes(self, pod: Pod) -> int:
-        return int(effective_limits(pod).get("memory", Fraction(0)))
+        return 0 if pod.spec is None else int(effective_limits(pod.spec).get("memory", Fraction(0)))
 
 
 def objects(

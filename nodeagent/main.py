@@ -79,10 +79,11 @@ from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.supervisor import PodServices, UnknownRuntime
 from nodeagent.pods.translation.configs import NodeSettings, PodConfigs
+from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.pods.translation.security import SecuritySettings
 from nodeagent.pods.upkeep import Upkeep
 from nodeagent.pods.user_namespaces import UserNamespaces
-from nodeagent.podspec.pod_resources import HostLimits, is_static
+from nodeagent.podspec.critical import is_static
 from nodeagent.server.server import NodeServer
 from nodeagent.sources.api import BLIND_SECONDS, ApiSource
 from nodeagent.sources.merger import PodChange, PodMerger
@@ -427,7 +428,7 @@ class Agent:
             self.orphans.wake()
 
     def _status_target(self, pod: Pod) -> Pod | None:
-        return self.mirrors.of(pod) if is_static(pod) else pod
+        return self.mirrors.of(pod) if is_static(pod.metadata) else pod
 
     def _active_pods(self) -> list[Pod]:
         return self.pods.active_pods()

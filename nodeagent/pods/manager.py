@@ -19,8 +19,8 @@ from nodeagent.pods.admission.gate import UNEXPECTED, Answer, KillError, Later
 from nodeagent.pods.mirrors import Mirrors
 from nodeagent.pods.rules.model import Desired, Stage, StartFailure, Termination
 from nodeagent.pods.supervisor import TERMINAL_PHASES, PodServices, PodSupervisor
+from nodeagent.podspec.annotations import is_mirror
 from nodeagent.podspec.containers import PodUID, describe, name_of, uid_of
-from nodeagent.sources.annotations import is_mirror
 from nodeagent.sources.merger import API, ChangeType, PodChange
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault

@@ -38,12 +38,17 @@ def describe(pod: Pod) -> str:
     return f"{name}_{namespace}({uid_of(pod)})"
 
 
+def is_sidecar(container: Container) -> bool:
+    """Of an init container: whether it keeps running beside those after it."""
+    return bool(container.restartPolicy == "Always")
+
+
 def kind_of(container: AnyContainer, *, init: bool) -> ContainerKind:
     if isinstance(container, EphemeralContainer):
         return ContainerKind.EPHEMERAL
     if not init:
         return ContainerKind.REGULAR
-    return ContainerKind.SIDECAR if container.restartPolicy == "Always" else ContainerKind.INIT
+    return ContainerKind.SIDECAR if is_sidecar(container) else ContainerKind.INIT
 
 
 def containers(pod: Pod) -> Iterator[tuple[ContainerKind, AnyContainer]]:

@@ -14,6 +14,7 @@ from lightkube.models.core_v1 import (
 )
 
 from runtimes.kube import quantity
+from runtimes.kube.go_quote import go_quote
 
 # Limits that a container without one has nevertheless: it may use what the node has.
 _NODE_LIMITED = ("cpu", "memory", "ephemeral-storage")
@@ -27,35 +28,6 @@ class FieldError(ValueError):
 def format_map(values: Mapping[str, str]) -> str:
     """Labels or annotations as sorted lines `key="value"`, the value escaped as a Go string."""
     return "\n".join(f"{key}={go_quote(value)}" for key, value in sorted(values.items()))
-
-
-_GO_ESCAPES = {
-    "\a": "\\a",
-    "\b": "\\b",
-    "\f": "\\f",
-    "\n": "\\n",
-    "\r": "\\r",
-    "\t": "\\t",
-    "\v": "\\v",
-    "\\": "\\\\",
-    '"': '\\"',
-}
-
-
-def go_quote(text: str) -> str:
-    """`text` as Go's %q prints it: printable characters as they are, the others escaped."""
-    return '"' + "".join(_go_escape(char) for char in text) + '"'
-
-
-def _go_escape(char: str) -> str:
-    if char in _GO_ESCAPES:
-        return _GO_ESCAPES[char]
-    if char.isprintable():
-        return char
-    code = ord(char)
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def metadata_field(pod: Pod, path: str) -> str | None:

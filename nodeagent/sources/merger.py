@@ -13,7 +13,7 @@ from lightkube.models.core_v1 import Pod
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api.events import WARNING, Events
-from nodeagent.sources import annotations
+from nodeagent.podspec import annotations
 
 log = logging.getLogger(__name__)
 

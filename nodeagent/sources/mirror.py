@@ -12,7 +12,7 @@ from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import AlreadyExists, Conflict, NotFound
-from nodeagent.sources import annotations
+from nodeagent.podspec import annotations
 
 log = logging.getLogger(__name__)
 

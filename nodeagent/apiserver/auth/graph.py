@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.storage.store import Store
 from nodeagent.apiserver.storage.stored import Change, Key, Object, Stored
-
-MIRROR_ANNOTATION: Final = "kubernetes.io/config.mirror"
+from nodeagent.podspec.annotations import MIRROR
 
 Reference = tuple[str, str, str]
 """(resource, namespace, name)"""
@@ -108,7 +107,7 @@ class Graph:
             return
         pod = stored.decode()
         # a node makes mirror pods itself: they must never give it anything
-        is_mirror = MIRROR_ANNOTATION in (pod["metadata"].get("annotations") or {})
+        is_mirror = MIRROR in (pod["metadata"].get("annotations") or {})
         found = frozenset() if is_mirror else frozenset(references(pod))
         self._pods[stored.key] = (node, found)
         self._needed.setdefault(node, Counter()).update(found)

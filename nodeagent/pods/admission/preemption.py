@@ -1,25 +1,19 @@
 """Which pods have to end for a critical pod to fit. Pure.
 
-Source: facts/node-resources.md 3.4 and 4.6, facts/pod-lifecycle.md 2.5.
+Source: docs/facts/node-resources.md 3.4 and 4.6, docs/facts/pod-lifecycle.md 2.5.
 """
 
 from collections.abc import Mapping, Sequence
 
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.pods.admission.fit import CPU, PODS, Shortage, whole
+from nodeagent.pods.admission.fit import CPU, Shortage, whole
 from nodeagent.pods.rules.model import Termination
 from nodeagent.pods.rules.termination import pod_grace_seconds
-from nodeagent.podspec.effective import (
-    BEST_EFFORT,
-    BURSTABLE,
-    GUARANTEED,
-    amounts,
-    effective_requests,
-    is_critical,
-    overhead,
-    qos_class,
-)
+from nodeagent.podspec.critical import is_critical
+from nodeagent.podspec.effective import amounts, effective_requests, overhead
+from nodeagent.podspec.node_fit import PODS
+from nodeagent.podspec.qos import BEST_EFFORT, BURSTABLE, GUARANTEED, qos_class
 
 REASON = "Preempting"
 MESSAGE = "Preempted in order to admit critical pod"
@@ -46,7 +40,10 @@ def victims(pod: Pod, others: Sequence[Pod], shortages: Sequence[Shortage]) -> l
     unmet = _left(needs, candidates)
     if unmet:
         raise NoRoom(unmet)
-    classes = {name: [item for item in candidates if qos_class(item) == name] for name in _CLASSES}
+    classes: dict[str, list[Pod]] = {name: [] for name in _CLASSES}
+    for item in candidates:
+        assert item.spec is not None
+        classes[qos_class(item.spec, item.status)].append(item)
     best_effort, burstable = classes[BEST_EFFORT], classes[BURSTABLE]
     from_guaranteed = _nearest(classes[GUARANTEED], _left(needs, [*best_effort, *burstable]))
     from_burstable = _nearest(burstable, _left(needs, [*best_effort, *from_guaranteed]))
@@ -56,10 +53,10 @@ def victims(pod: Pod, others: Sequence[Pod], shortages: Sequence[Shortage]) -> l
 
 def preemptable(preemptor: Pod, other: Pod) -> bool:
     """Whether one pod may take another's place."""
-    if is_critical(preemptor) and not is_critical(other):
-        return True
     assert preemptor.spec is not None
     assert other.spec is not None
+    if is_critical(preemptor.metadata, preemptor.spec) and not is_critical(other.metadata, other.spec):
+        return True
     mine, theirs = preemptor.spec.priority, other.spec.priority
     return mine is not None and theirs is not None and mine > theirs
 
@@ -107,8 +104,8 @@ def _request(pod: Pod, resource: str) -> int:
     if resource == PODS:
         return 1
     assert pod.spec is not None
-    requests = effective_requests(pod)
+    requests = effective_requests(pod.spec)
     if pod.spec.resources is not None:
-        own, extra = amounts(pod.spec.resources, "requests"), overhead(pod)
+        own, extra = amounts(pod.spec.resources, "requests"), overhead(pod.spec)
         requests = {name: value + extra.get(name, 0) for name, value in own.items()}
     return whole(resource, requests[resource]) if resource in requests else 0

@@ -2,20 +2,23 @@
 
 Pure predicates over the pod, the other pods of the node and a view of the node, in the order in which the first refusal
 counts. What may turn a refusal (preemption, a fresh look at the Node) is done by `admission_gate`; the resource managers (CPU,
-memory, devices) are not asked here. Source: facts/pod-lifecycle.md 3.1, facts/node-resources.md 4.4, 4.5 and 5.9.
+memory, devices) are not asked here. Source: docs/facts/pod-lifecycle.md 3.1, docs/facts/node-resources.md 4.4, 4.5 and 5.9.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lightkube.models.core_v1 import Pod, Taint, Toleration
+from lightkube.models.core_v1 import Pod, Taint
 
 from nodeagent.pods.admission.fit import Shortage, shortages
 from nodeagent.pods.admission.sysctls import forbidden_sysctl
 from nodeagent.pods.rules.model import StartFailure
 from nodeagent.pods.rules.restart import has_restart_all_rule
-from nodeagent.podspec.effective import BEST_EFFORT, is_critical, is_static, qos_class
+from nodeagent.podspec.critical import is_critical, is_static
+from nodeagent.podspec.host_ports import conflict, host_ports
 from nodeagent.podspec.node_affinity import matches_node
+from nodeagent.podspec.qos import BEST_EFFORT, qos_class
+from nodeagent.podspec.taints import tolerates, untolerated
 
 OS_LABEL = "kubernetes.io/os"
 MEMORY_PRESSURE = "MemoryPressure"
@@ -74,11 +77,13 @@ def judge(pod: Pod, others: Sequence[Pod], node: NodeView, *, room_made: bool = 
     """The same, with what could still turn a refusal. `room_made`: others have been ended for the pod; it fits."""
     refusal = _first(_BEFORE_FIT, pod, others, node)
     if refusal is None:
+        assert pod.spec is not None
+        critical = is_critical(pod.metadata, pod.spec)
         missing = [] if room_made else shortages(pod, others, node.allocatable)
         against = [found for check in _PREDICATES if (found := check(pod, others, node)) is not None]
-        if missing and is_critical(pod) and not against:
+        if missing and critical and not against:
             return Judgement(refusal=missing[0].failure, shortages=missing)
-        if missing and not is_critical(pod):
+        if missing and not critical:
             return Judgement(refusal=missing[0].failure)
         if against:
             return Judgement(refusal=against[0], stale_node=[item.reason for item in against] == [NODE_AFFINITY])
@@ -86,20 +91,16 @@ def judge(pod: Pod, others: Sequence[Pod], node: NodeView, *, room_made: bool = 
     return Judgement(refusal=refusal)
 
 
-def tolerates(tolerations: Sequence[Toleration], taint: Taint) -> bool:
-    return any(_tolerates(toleration, taint) for toleration in tolerations)
-
-
 # -- the checks, in their order ----------------------------------------------------------------------------------------
 
 
 def _pressure(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
     assert pod.spec is not None
-    if not node.pressures or is_critical(pod):
+    if not node.pressures or is_critical(pod.metadata, pod.spec):
         return None
     if list(node.pressures) == [MEMORY_PRESSURE]:
         taint = Taint(key=MEMORY_PRESSURE_TAINT, effect="NoSchedule")
-        if qos_class(pod) != BEST_EFFORT or tolerates(pod.spec.tolerations or (), taint):
+        if qos_class(pod.spec, pod.status) != BEST_EFFORT or tolerates(pod.spec.tolerations or (), taint):
             return None
     message = f"The node had condition: [{' '.join(node.pressures)}]. "
     return StartFailure(reason="Evicted", message=message)
@@ -144,7 +145,8 @@ def _supplemental_groups(pod: Pod, others: Sequence[Pod], node: NodeView) -> Sta
 
 
 def _affinity(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    if matches_node(pod, node.name, node.labels):
+    assert pod.spec is not None
+    if matches_node(pod.spec, node.name, node.labels):
         return None
     return _predicate(NODE_AFFINITY, "node(s) didn't match Pod's node affinity/selector")
 
@@ -157,19 +159,17 @@ def _node_name(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure 
 
 
 def _host_ports(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    wanted = _ports(pod)
-    taken = [port for other in others for port in _ports(other)] if wanted else []
-    if any(_clash(one, other) for one in wanted for other in taken):
+    assert pod.spec is not None
+    wanted = host_ports(pod.spec)
+    taken = [port for other in others if other.spec is not None for port in host_ports(other.spec)] if wanted else []
+    if conflict(wanted, taken):
         return _predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports")
     return None
 
 
 def _taints(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
     assert pod.spec is not None
-    if is_static(pod):
-        return None
-    tolerations = pod.spec.tolerations or ()
-    if all(taint.effect != "NoExecute" or tolerates(tolerations, taint) for taint in node.taints):
+    if is_static(pod.metadata) or untolerated(node.taints, pod.spec.tolerations or (), ("NoExecute",)) is None:
         return None
     return _predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate")
 
@@ -220,38 +220,6 @@ def _first(checks: Iterable[Check], pod: Pod, others: Sequence[Pod], node: NodeV
 
 def _predicate(name: str, text: str) -> StartFailure:
     return StartFailure(reason=name, message=f"Predicate {name} failed: {text}")
-
-
-def _tolerates(toleration: Toleration, taint: Taint) -> bool:
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    match toleration.operator or "Equal":
-        case "Exists":
-            return True
-        case "Equal":
-            # an empty key goes with Exists only, as validation has it
-            return bool(toleration.key) and (toleration.value or "") == (taint.value or "")
-        case _:
-            return False
-
-
-def _ports(pod: Pod) -> list[tuple[str, str, int]]:
-    """(host IP, protocol, port) of every host port; sidecars' count, other init containers' do not."""
-    assert pod.spec is not None
-    sidecars = [item for item in pod.spec.initContainers or () if item.restartPolicy == "Always"]
-    return [
-        (port.hostIP or "0.0.0.0", port.protocol or "TCP", port.hostPort)
-        for container in (*pod.spec.containers, *sidecars)
-        for port in container.ports or ()
-        if port.hostPort
-    ]
-
-
-def _clash(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
-    same_address = one[0] == other[0] or "0.0.0.0" in (one[0], other[0])
-    return same_address and one[1:] == other[1:]
 
 
 def _needs_apparmor(pod: Pod) -> bool:

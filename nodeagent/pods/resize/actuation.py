@@ -17,7 +17,7 @@ from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.resize.changes import Due, LiveChange
 from nodeagent.pods.rules.model import Observed
-from nodeagent.podspec.cgroup_values import (
+from nodeagent.pods.translation.resources import (
     HostLimits,
     PodCgroupLimits,
     container_resources,
@@ -26,7 +26,7 @@ from nodeagent.podspec.cgroup_values import (
     sandbox_resources,
 )
 from nodeagent.podspec.containers import uid_of
-from nodeagent.podspec.effective import qos_class
+from nodeagent.podspec.qos import qos_class
 from proto import cri_pb2 as cri
 from runtimes.errors import NotSupported, RuntimeFault
 from runtimes.kube import quantity
@@ -92,7 +92,8 @@ class Actuator:
             raise ResizeFailed(str(error)) from error
 
     async def _run(self, work: Actuation) -> None:
-        uid, qos = uid_of(work.pod), qos_class(work.pod)
+        assert work.pod.spec is not None
+        uid, qos = uid_of(work.pod), qos_class(work.pod.spec, work.pod.status)
         steps: dict[str, list[_Step]] = {}
         if await self._cgroups.exists(uid, qos):
             current, wanted = await self._cgroups.limits(uid, qos), pod_cgroup_limits(work.pod, self._host)
@@ -111,8 +112,9 @@ class Actuator:
         await self._requests_changed()
 
     async def _write(self, work: Actuation, steps: Iterable[_Step]) -> None:
+        assert work.pod.spec is not None
         for step in steps:
-            await self._cgroups.apply(uid_of(work.pod), qos_class(work.pod), step.limits)
+            await self._cgroups.apply(uid_of(work.pod), qos_class(work.pod.spec, work.pod.status), step.limits)
 
     async def _change(self, work: Actuation, change: LiveChange) -> None:
         made = container_resources(work.pod, change.container, self._host)
@@ -132,10 +134,11 @@ class Actuator:
         sandbox = next((item for item in work.observed.sandboxes if item.state == cri.SANDBOX_READY), None)
         if sandbox is None:
             return
+        assert work.pod.spec is not None
         request = cri.UpdatePodSandboxResourcesRequest(
             pod_sandbox_id=sandbox.id,
-            overhead=sandbox_overhead(work.pod, self._host),
-            resources=sandbox_resources(work.pod, self._host),
+            overhead=sandbox_overhead(work.pod.spec, self._host),
+            resources=sandbox_resources(work.pod.spec, self._host),
         )
         with contextlib.suppress(NotSupported):  # many runtimes have nothing to do there
             await work.runtime.service.update_pod_sandbox_resources(request)
@@ -145,7 +148,9 @@ class Actuator:
         found: list[str] = []
         now, then = current.memory_limit_bytes, wanted.memory_bytes
         if now is not None and then is not None and (now == NO_LIMIT or then < now):
-            usage = await self._cgroups.memory_usage_bytes(uid_of(work.pod), qos_class(work.pod))
+            assert work.pod.spec is not None
+            qos = qos_class(work.pod.spec, work.pod.status)
+            usage = await self._cgroups.memory_usage_bytes(uid_of(work.pod), qos)
             if then <= usage:
                 found.append(f"attempting to set pod memory limit ({then}) below current usage ({usage})")
         for change in work.due.live:

@@ -24,7 +24,7 @@ from nodeagent.pods.resize import messages
 from nodeagent.pods.resize.actuation import Actuation, Actuator, ResizeFailed
 from nodeagent.pods.resize.allocation import (
     PodResources,
-    charged,
+    charged_pod,
     merged,
     pod_level,
     resources_of,
@@ -40,9 +40,10 @@ from nodeagent.pods.resize.generations import Generations
 from nodeagent.pods.resize.generations import generation as generation_of
 from nodeagent.pods.rules.model import Observed
 from nodeagent.pods.steps.contract import PodEvents
-from nodeagent.podspec.cgroup_values import HostLimits
+from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.podspec.containers import PodUID, describe, uid_of
-from nodeagent.podspec.effective import aggregated, as_quantities, is_static
+from nodeagent.podspec.critical import is_static
+from nodeagent.podspec.effective import aggregated, as_quantities
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ class Resizes:
         if before is None:
             self._conditions[uid] = read(pod.status.conditions if pod.status is not None else None)
         self._wanted[uid] = pod
-        if is_static(pod):
+        if is_static(pod.metadata):
             return pod  # another spec is another pod
         given = self._given.get(uid)
         if given is None:
@@ -133,7 +134,7 @@ class Resizes:
     def admitted(self, pod: Pod) -> None:
         """The node takes the pod: it has what it asked for."""
         uid = uid_of(pod)
-        if not is_static(pod) and uid not in self._given:
+        if not is_static(pod.metadata) and uid not in self._given:
             self._given[uid] = resources_of(pod)
             self._allocated.set(uid, self._given[uid])
             self._generations.admitted(pod)
@@ -155,9 +156,9 @@ class Resizes:
         uid = uid_of(allocated)
         in_force, promised = self._actuated.get(uid), self._allocated.get(uid)
         if in_force is not None:
-            allocated = charged(allocated, {name: item.resources for name, item in in_force.containers.items()})
+            allocated = charged_pod(allocated, {name: item.resources for name, item in in_force.containers.items()})
         if promised is not None and promised is not self._given.get(uid):
-            allocated = charged(allocated, promised.containers)
+            allocated = charged_pod(allocated, promised.containers)
         return allocated
 
     def wake(self) -> None:
@@ -316,9 +317,10 @@ class Resizes:
         known = self._actuated.get(uid_of(pod))
         if known is None or known.pod is None or same_resources(known.pod, pod_level(pod)):
             return None
+        assert pod.spec is not None
         everything = ResourceRequirements(
-            requests=as_quantities(aggregated(pod, "requests")) or None,
-            limits=as_quantities(aggregated(pod, "limits")) or None,
+            requests=as_quantities(aggregated(pod.spec, "requests")) or None,
+            limits=as_quantities(aggregated(pod.spec, "limits")) or None,
         )
         return merged(everything, known.pod)
 

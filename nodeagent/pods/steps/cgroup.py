@@ -9,7 +9,9 @@ from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.pods.slot import Slot
 from nodeagent.pods.steps.contract import Ending, Work
 from nodeagent.pods.steps.engine import StepError
-from nodeagent.podspec.pod_resources import HostLimits, effective_requests, pod_cgroup_limits, qos_class
+from nodeagent.pods.translation.resources import HostLimits, pod_cgroup_limits
+from nodeagent.podspec.effective import effective_requests
+from nodeagent.podspec.qos import BURSTABLE, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 from runtimes.linux.cgroups.units import cpu_shares
 
@@ -31,7 +33,8 @@ class Cgroup:
         return (work.cgroup_parent,)
 
     async def run(self, work: Work) -> None:
-        qos = qos_class(work.pod)
+        assert work.pod.spec is not None
+        qos = qos_class(work.pod.spec, work.pod.status)
         try:
             work.cgroup_parent.set(await self._cgroups.ensure(work.uid, qos, self._limits(work.pod)))
             await self._update_burstable()
@@ -49,7 +52,9 @@ class Cgroup:
 
     async def _update_burstable(self) -> None:
         requests: Iterable[Mapping[str, Fraction]] = (
-            effective_requests(pod) for pod in self._active_pods() if qos_class(pod) == "Burstable"
+            effective_requests(pod.spec)
+            for pod in self._active_pods()
+            if pod.spec is not None and qos_class(pod.spec, pod.status) == BURSTABLE
         )
         shares = cpu_shares(int(sum((item.get("cpu", Fraction(0)) for item in requests), Fraction(0)) * 1000))
         if shares != self._burstable_shares:

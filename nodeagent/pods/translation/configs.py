@@ -23,18 +23,18 @@ from nodeagent.pods.translation.environment import (
 from nodeagent.pods.translation.hostname import HostnameError, pod_hostname
 from nodeagent.pods.translation.hosts import host_network_content, hosts_content, write_hosts
 from nodeagent.pods.translation.mount_support import image_volume_refusal, recursive_read_only
+from nodeagent.pods.translation.resources import (
+    HostLimits,
+    container_resources,
+    sandbox_overhead,
+    sandbox_resources,
+)
 from nodeagent.pods.translation.sandbox_config import sandbox_config
 from nodeagent.pods.translation.security import SecuritySettings
 from nodeagent.pods.translation.termination_message import create_termination_file
 from nodeagent.pods.user_namespaces import UserNamespaceError
 from nodeagent.podspec.containers import ContainerKind, name_of, uid_of
-from nodeagent.podspec.pod_resources import (
-    HostLimits,
-    container_resources,
-    is_static,
-    sandbox_overhead,
-    sandbox_resources,
-)
+from nodeagent.podspec.critical import is_static
 from nodeagent.volumes.container_mounts import MountInputs, container_devices, container_mounts
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout
@@ -83,8 +83,8 @@ class PodConfigs:
             dns=resolver,
             cgroup_parent=cgroup_parent,
             log_directory=str(self._paths.log_dir(namespace, name, uid_of(pod))),
-            resources=sandbox_resources(pod, self._settings.host),
-            overhead=sandbox_overhead(pod, self._settings.host),
+            resources=sandbox_resources(pod.spec, self._settings.host),
+            overhead=sandbox_overhead(pod.spec, self._settings.host),
             user_namespace=self._settings.user_namespace(pod),
         )
 
@@ -107,7 +107,7 @@ class PodConfigs:
             host_ips=self._settings.host_ips(),
             allocatable=self._settings.allocatable(),
             mounted=request.mounts,
-            static_pod=is_static(pod),
+            static_pod=is_static(pod.metadata),
         )
         environment = await resolve_environment(pod, container, sources)
         try:

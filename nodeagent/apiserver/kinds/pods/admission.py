@@ -11,11 +11,11 @@ from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of
 from nodeagent.apiserver.kinds.pods.apparmor import apparmor_annotations
-from nodeagent.apiserver.kinds.pods.containers import containers, is_mirror
 from nodeagent.apiserver.kinds.pods.mountable import limit_secrets
 from nodeagent.apiserver.kinds.pods.tolerations import merge_tolerations
 from nodeagent.apiserver.kinds.priorityclass import SYSTEM_CLASSES
-from nodeagent.apiserver.kinds.quantities import canonical_map
+from nodeagent.podspec.container_lists import containers, is_mirror
+from runtimes.kube.canonical_quantity import canonical_map
 
 Json = dict[str, Any]
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from nodeagent.apiserver.contract import AdmissionContext
-from nodeagent.apiserver.kinds.pods.containers import containers
+from nodeagent.podspec.container_lists import containers
 
 Json = dict[str, Any]
 

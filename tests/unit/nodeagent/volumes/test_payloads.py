@@ -123,15 +123,6 @@ def test_metadata_fields(pod_of: Any, path: str, expected: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "quoted"),
-    [('a"b\\', r'"a\"b\\"'), ("\x00\x7f", r'"\x00\x7f"'), ("tab\tnl\n", r'"tab\tnl\n"'), ("\u2028", r'"\u2028"')],
-)
-def test_go_quoting(text: str, quoted: str) -> None:
-    """Printable text stays, the rest is escaped in Go's way."""
-    assert downward.go_quote(text) == quoted
-
-
-@pytest.mark.parametrize(
     ("resource", "divisor", "expected"),
     [
         ("limits.cpu", None, "1"),

@@ -8,7 +8,7 @@ import pytest
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.rules.model import Instance, Observed
-from nodeagent.podspec.cgroup_values import HostLimits
+from nodeagent.pods.translation.resources import HostLimits
 from proto import cri_pb2 as cri
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
