@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lightkube.models.core_v1 import ConfigMap, Node, Pod, Secret
+from lightkube.models.core_v1 import ConfigMap, Node, Pod, PodSpec, Secret
 from typing_extensions import override
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, NotFound
 from nodeagent.api.objects import Objects, not_registered
-from nodeagent.api.references import config_map_names, secret_names
 from nodeagent.api.resources import metadata_of
+from nodeagent.podspec.references import config_map_names, secret_names
 
 V = TypeVar("V", bound=Secret | ConfigMap)
 Key = tuple[str, str, str]  # kind, namespace, name
@@ -73,8 +73,9 @@ class CachedReads(Objects):
     def register(self, pod: Pod) -> None:
         metadata = metadata_of(pod)
         uid, namespace = metadata.uid or "", metadata.namespace or ""
-        keys: list[Key] = [("Secret", namespace, name) for name in secret_names(pod)]
-        keys += [("ConfigMap", namespace, name) for name in config_map_names(pod)]
+        spec = pod.spec or PodSpec(containers=[])
+        keys: list[Key] = [("Secret", namespace, name) for name in secret_names(spec)]
+        keys += [("ConfigMap", namespace, name) for name in config_map_names(spec)]
         for key in keys:
             self._kept.setdefault(key, _Kept()).read_at = None
         self._refer(uid, frozenset(keys))

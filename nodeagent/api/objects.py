@@ -12,19 +12,19 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from lightkube.models.core_v1 import ConfigMap, Pod, Secret
+from lightkube.models.core_v1 import ConfigMap, Pod, PodSpec, Secret
 from typing_extensions import override
 
 from nodeagent.api import errors
 from nodeagent.api.client import ApiClient
 from nodeagent.api.informer import Informer
-from nodeagent.api.references import (
+from nodeagent.api.resources import metadata_of
+from nodeagent.podspec.references import (
     config_map_names,
     mounted_config_map_names,
     mounted_secret_names,
     secret_names,
 )
-from nodeagent.api.resources import metadata_of
 
 log = logging.getLogger(__name__)
 
@@ -103,9 +103,10 @@ class ObjectCache(Objects):
     def register(self, pod: Pod) -> None:
         metadata = metadata_of(pod)
         uid, namespace = metadata.uid or "", metadata.namespace or ""
+        spec = pod.spec or PodSpec(containers=[])
         for watches, names, mounted in (
-            (self._secrets, secret_names(pod), mounted_secret_names(pod)),
-            (self._config_maps, config_map_names(pod), mounted_config_map_names(pod)),
+            (self._secrets, secret_names(spec), mounted_secret_names(spec)),
+            (self._config_maps, config_map_names(spec), mounted_config_map_names(spec)),
         ):
             watches.refer(uid, ((namespace, name) for name in names), ((namespace, name) for name in mounted))
 

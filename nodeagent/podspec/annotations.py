@@ -1,4 +1,7 @@
-"""The annotations that say where a pod comes from. Source: docs/facts/pod-lifecycle.md 1.2."""
+"""The annotations of pods that mean something to their node: where they come from, and what was said so in older days.
+
+Source: docs/facts/pod-lifecycle.md 1.2.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,6 +14,8 @@ SOURCE = "kubernetes.io/config.source"
 SEEN = "kubernetes.io/config.seen"
 HASH = "kubernetes.io/config.hash"
 MIRROR = "kubernetes.io/config.mirror"
+APPARMOR_PREFIX = "container.apparmor.security.beta.kubernetes.io/"
+"""Followed by a container's name: its AppArmor profile, as pods said it before there was a field."""
 LOCAL = frozenset((SOURCE, SEEN, MIRROR))
 """Those that the agent keeps in its own copy of a pod."""
 

@@ -1,4 +1,4 @@
-"""A static pod's manifest: bytes to the Pod that the agent runs. Source: facts pod-lifecycle 1.3.
+"""A static pod's manifest: bytes to the Pod that the agent runs. Source: docs/facts/pod-lifecycle.md 1.3.
 
 Whatever a manifest says, and whatever the API's rules (`podspec.static_pod`) make of it, the answer is a pod or
 InvalidManifest: one file never troubles the others, or the agent.
@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.api.references import config_map_names, secret_names
 from nodeagent.podspec import annotations
+from nodeagent.podspec.references import config_map_names, secret_names
 from nodeagent.podspec.static_pod import prepare_pod, read_pod
 from runtimes.kube import bounded_yaml
 
@@ -114,9 +114,9 @@ def api_reference(pod: Pod) -> str:
         return ""
     if spec.serviceAccountName:
         return "serviceaccounts"
-    if secret_names(pod):
+    if secret_names(spec):
         return "secrets"
-    if config_map_names(pod):
+    if config_map_names(spec):
         return "configmaps"
     if spec.resourceClaims:
         return "resourceclaims"

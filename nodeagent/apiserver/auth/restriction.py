@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
+import msgspec
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
@@ -137,7 +138,10 @@ def _mirror_pod(node: str, ctx: Context, pod: Object) -> None:
     if spec.get("nodeName") != node:
         raise _refused(ctx, f'node "{node}" can only create pods with spec.nodeName set to itself')
     _mirror_owner(node, ctx, meta.get("ownerReferences") or [])
-    named = sorted({resource for resource, _, _ in references(pod)} | _indirect(spec))
+    try:
+        named = sorted({resource for resource, _, _ in references(pod)} | _indirect(spec))
+    except msgspec.ValidationError as error:
+        raise _refused(ctx, f'node "{node}" can not create pods that cannot be read: {error}') from error
     if named:
         raise _refused(ctx, f'node "{node}" can not create pods that reference {", ".join(named)}')
 

@@ -41,7 +41,7 @@ def accept(
     group_version: str = "",
 ) -> Object:
     """``body`` as an object of ``resource`` (or of another kind, for bodies of subresources), in the form that rules work on
-    (``typed.encode``); kind, apiVersion and metadata come first. Raises ``ApiError`` 400.
+    (``apitypes.encode``); kind, apiVersion and metadata come first. Raises ``ApiError`` 400.
     """
     kind = kind or resource.kind
     group_version = group_version or resource.group_version

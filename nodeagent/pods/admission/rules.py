@@ -14,6 +14,7 @@ from nodeagent.pods.admission.fit import Shortage, shortages
 from nodeagent.pods.admission.sysctls import forbidden_sysctl
 from nodeagent.pods.rules.model import StartFailure
 from nodeagent.pods.rules.restart import has_restart_all_rule
+from nodeagent.podspec.annotations import APPARMOR_PREFIX
 from nodeagent.podspec.critical import is_critical, is_static
 from nodeagent.podspec.host_ports import conflict, host_ports
 from nodeagent.podspec.node_affinity import matches_node
@@ -232,13 +233,13 @@ def _needs_apparmor(pod: Pod) -> bool:
     if any(profile is not None and profile.type != "Unconfined" for profile in profiles):
         return True
     return any(
-        key.startswith("container.apparmor.security.beta.kubernetes.io/") and value != "unconfined"
+        key.startswith(APPARMOR_PREFIX) and value != "unconfined"
         for key, value in (pod.metadata.annotations or {}).items()
     )
 
 
 def _required_features(pod: Pod) -> frozenset[str]:
-    """Node features that the pod cannot do without (facts 0.3)."""
+    """Node features that the pod cannot do without (docs/facts/pod-lifecycle.md 0.3)."""
     required: set[str] = set()
     if has_restart_all_rule(pod):
         required.add("RestartAllContainersOnContainerExits")

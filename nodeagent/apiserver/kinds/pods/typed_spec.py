@@ -1,4 +1,4 @@
-"""A pod's spec converted for the rules of `podspec` that work on types: those about resources, and those about nodes.
+"""A pod's spec converted for the rules of `podspec` that work on types: those about resources, nodes, claims.
 
 Only the fields that these rules look at: objects come here before they were validated, and what does not matter to a rule
 must not break it.
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
-from lightkube.models.core_v1 import PodSpec
+from lightkube.models.core_v1 import EphemeralVolumeSource, PersistentVolumeClaimVolumeSource, PodSpec, Volume
 
 Json = dict[str, Any]
 
@@ -25,6 +25,19 @@ def resources_spec(spec: Json) -> PodSpec:
 def scheduling_spec(spec: Json) -> PodSpec:
     """The same with what decides on a node: selector, affinity, tolerations. Of a spec that was validated."""
     return _convert(spec, _SCHEDULING)
+
+
+def volumes_with_claims(spec: Json) -> list[Volume]:
+    """The volumes that a claim stands behind, with nothing but that."""
+    return [
+        Volume(
+            name=item.get("name") or "",
+            persistentVolumeClaim=PersistentVolumeClaimVolumeSource(claimName=claim["claimName"]) if claim else None,
+            ephemeral=EphemeralVolumeSource() if item.get("ephemeral") else None,
+        )
+        for item in spec.get("volumes") or ()
+        if (claim := item.get("persistentVolumeClaim")) or item.get("ephemeral")
+    ]
 
 
 def _convert(spec: Json, fields: Iterable[str]) -> PodSpec:
