@@ -5,8 +5,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import ConfigMap, Secret
 
 from nodeagent.volumes.contract import MountedVolume
@@ -251,11 +251,9 @@ async def test_host_path_is_used_as_it_is(manager: VolumeManager, tmp_path: Path
 
 async def test_mount_points_inside_a_read_only_volume_are_made(manager: VolumeManager, sources: Any) -> None:
     """A volume mounted below another one finds its mount point, although the outer one is read-only to the container."""
-    from lightkube.models.core_v1 import Pod
-
     sources.config_maps["settings"] = ConfigMap(data={"a": "1"})
     mounts = [{"name": "outer", "mountPath": "/etc/app"}, {"name": "inner", "mountPath": "/etc/app/cache/x"}]
-    pod = msgspec.convert(
+    pod = agent_pod(
         {
             "metadata": {"name": "p", "namespace": "ns", "uid": "uid-1"},
             "spec": {
@@ -266,7 +264,6 @@ async def test_mount_points_inside_a_read_only_volume_are_made(manager: VolumeMa
                 ],
             },
         },
-        Pod,
     )
     path = (await manager.mount(pod))["outer"].host_path
     assert (path / "cache/x").is_dir()
