@@ -261,7 +261,7 @@ class Sandboxes:
                 sandbox.record.state = "notready"
                 self._core.save_sandbox(sandbox)
 
-        await asyncio.shield(self._core.spawn(work(), f"undoing sandbox {sandbox.id}"))
+        await asyncio.shield(self._core.background.spawn(work(), f"undoing sandbox {sandbox.id}"))
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
