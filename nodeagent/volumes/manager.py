@@ -19,7 +19,7 @@ from nodeagent.volumes.layout import Layout, plugin_directory_name
 from nodeagent.volumes.orphans import entries, force_clean, remove_pod_dir
 from nodeagent.volumes.pod_volumes import requests_for, used_volumes
 from nodeagent.volumes.sources import VolumeEvents
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 log = logging.getLogger(__name__)
 

@@ -149,7 +149,7 @@ class Containers:
         core.save_container(container)
         self._ending.look_again(container)
         if record.monitor is not None:
-            core.spawn(self._adopt(record.monitor.pid), f"moving the monitor of {record.id}")
+            core.background.spawn(self._adopt(record.monitor.pid), f"moving the monitor of {record.id}")
 
     async def _adopt(self, pid: int) -> None:
         """Take the monitor out of the agent's cgroup, so that it outlives the agent's. Not on the container's path."""
@@ -167,7 +167,7 @@ class Containers:
         sandbox = self._core.registry.sandbox(container.record.sandbox_id)
         if not container.record.infra:
             await _network_of(sandbox)
-        await self._core.carry_through(self._start(sandbox, container), f"starting {container.id}")
+        await self._core.background.carry_through(self._start(sandbox, container), f"starting {container.id}")
 
     async def _start(self, sandbox: Sandbox, container: Container) -> None:
         core, record = self._core, container.record
@@ -188,7 +188,9 @@ class Containers:
                     await self._ending.start_failed(container, error.message)
                     raise errors.Internal(error.message, reason="StartError") from error
             except asyncio.CancelledError:
-                core.spawn(self._ending.start_failed(container, "the start was cancelled"), f"ending {record.id}")
+                core.background.spawn(
+                    self._ending.start_failed(container, "the start was cancelled"), f"ending {record.id}"
+                )
                 raise
             record.state = "running"
             try:

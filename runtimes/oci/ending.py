@@ -80,7 +80,7 @@ class Ending:
         self.look_again(container)
         if container.record.state in ("created", "running") and not container.removing:
             log.error("conmon of container %s died: the container is killed", container.id)
-            self._core.spawn(self._lost(container), f"ending container {container.id}, whose monitor died")
+            self._core.background.spawn(self._lost(container), f"ending container {container.id}, whose monitor died")
 
     async def _lost(self, container: Container) -> None:
         """Without its monitor a container's output goes nowhere and its exit code is not seen: it cannot go on."""
@@ -103,7 +103,7 @@ class Ending:
             record.reason = "Completed" if code == 0 else "Error"
         _remove_unwritten_log(container)
         self._ended(container)
-        container.clearing = core.spawn(self._clear(container), f"clearing container {record.id}")
+        container.clearing = core.background.spawn(self._clear(container), f"clearing container {record.id}")
 
     def _ended(self, container: Container) -> None:
         try:
@@ -153,7 +153,7 @@ class Ending:
         record.reason, record.message = "StartError", message
         record.started_at_ns, record.finished_at_ns = 0, time.time_ns()
         self._ended(container)
-        container.clearing = self._core.spawn(self._clear(container), f"clearing container {record.id}")
+        container.clearing = self._core.background.spawn(self._clear(container), f"clearing container {record.id}")
 
     # stop and kill ---------------------------------------------------------------------------------------------------
 
@@ -254,7 +254,7 @@ class Ending:
                 finally:
                     self._core.registry.forget_container(container)
 
-        await asyncio.shield(self._core.spawn(work(), f"undoing container {container.id}"))
+        await asyncio.shield(self._core.background.spawn(work(), f"undoing container {container.id}"))
 
     def _abort(self, container: Container) -> None:
         """End a creation that may still be going on: a conmon of which not even the pid is known, and what it started."""

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from runtimes import errors
 from runtimes.contract import StreamSession
+from runtimes.linux.files import write_private
 from runtimes.linux.process import ProgramNotFound
 from runtimes.oci import gvisor, processes
 from runtimes.oci.child import Child
@@ -28,7 +29,6 @@ from runtimes.oci.fds import AsyncFd
 from runtimes.oci.merging import merged
 from runtimes.oci.program import ENVIRONMENT, runtime_message
 from runtimes.oci.records import ProcessRef
-from runtimes.oci.store import write_private
 from runtimes.oci.terminals import ConsoleSocket, open_pair, set_size
 
 log = logging.getLogger(__name__)

@@ -3,15 +3,14 @@
 import asyncio
 import logging
 import secrets
-import shutil
 import time
-import uuid
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux.files import replace_file
 from runtimes.oci import bundles, podfiles, records
 from runtimes.oci.cgroups import expand_slice, remove_empty, slice_name
 from runtimes.oci.containers import Containers
@@ -262,7 +261,7 @@ class Sandboxes:
                 sandbox.record.state = "notready"
                 self._core.save_sandbox(sandbox)
 
-        await asyncio.shield(self._core.spawn(work(), f"undoing sandbox {sandbox.id}"))
+        await asyncio.shield(self._core.background.spawn(work(), f"undoing sandbox {sandbox.id}"))
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -283,10 +282,4 @@ def infra_rootfs(directory: Path, program: Path) -> None:
     for name in ("proc", "sys", "dev", "etc"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     # pods start side by side: each writes a file of its own, and the last one stays
-    temporary = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        shutil.copyfile(program, temporary)
-        temporary.chmod(0o755)
-        temporary.rename(binary)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(binary, program.read_bytes(), mode=0o755, durable=False, beside=directory.parent)
