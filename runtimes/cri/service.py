@@ -3,33 +3,17 @@
 import weakref
 from collections.abc import AsyncIterator, Callable
 
-from google.protobuf.message import Message
-
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import Capabilities
 from runtimes.cri import demands
 from runtimes.cri.changes import Changes
-from runtimes.cri.endpoint import DEFAULT_SECONDS, Endpoint, Verb
+from runtimes.cri.endpoint import Endpoint, Verb
 from runtimes.cri.subscription import Subscription
+from runtimes.deadlines import exec_deadline, no_deadline, sandbox_deadline, stop_deadline
 
 _RUNTIME = "/runtime.v1.RuntimeService/"
 _IMAGES = "/runtime.v1.ImageService/"
-_RUN_SANDBOX_SECONDS = 240.0
-
-
-def stop_deadline(request: cri.StopContainerRequest) -> float:
-    """The grace period, and then the time of any call."""
-    return DEFAULT_SECONDS + max(0, request.timeout)
-
-
-def exec_deadline(request: cri.ExecSyncRequest) -> float | None:
-    """The command's time and that of any call; a command without a time-out may run for ever."""
-    return DEFAULT_SECONDS + request.timeout if request.timeout > 0 else None
-
-
-def no_deadline(_request: Message) -> None:
-    """A pull takes as long as it takes; who waits for it may cancel it."""
 
 
 class CRIRuntime:
@@ -53,7 +37,7 @@ class CRIRuntime:
             f"{of}UpdateRuntimeConfig", cri.UpdateRuntimeConfigResponse
         )
         self._run_pod_sandbox: Verb[cri.RunPodSandboxRequest, cri.RunPodSandboxResponse] = verb(
-            f"{of}RunPodSandbox", cri.RunPodSandboxResponse, lambda _request: _RUN_SANDBOX_SECONDS
+            f"{of}RunPodSandbox", cri.RunPodSandboxResponse, sandbox_deadline
         )
         self.stop_pod_sandbox: Verb[cri.StopPodSandboxRequest, cri.StopPodSandboxResponse] = verb(
             f"{of}StopPodSandbox", cri.StopPodSandboxResponse
