@@ -16,7 +16,8 @@ from nodeagent.volumes.sources import PodResources
 from runtimes.kube import quantity
 from runtimes.linux import syscalls
 from runtimes.linux.blocking import run_blocking
-from runtimes.linux.mounts import is_mount_point, remove_tree, unmount_all
+from runtimes.linux.mounts import is_mount_point, unmount_all
+from runtimes.linux.removal import remove_tree
 
 NAME = "kubernetes.io/empty-dir"
 _MODE = 0o777
