@@ -10,6 +10,7 @@ Errors are those of `runtimes.errors`; their class says what the caller may do.
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from proto import cri_pb2 as cri
@@ -201,3 +202,19 @@ class LocalStreaming(Protocol):
     async def open_attach(self, request: cri.AttachRequest) -> StreamSession: ...
 
     async def open_port(self, pod_sandbox_id: str, port: int) -> PortConnection: ...
+
+
+class NetworkProvider(Protocol):
+    """Gives a sandbox's network namespace its interfaces. Verbs on different sandboxes run at the same time."""
+
+    async def setup(self, sandbox_id: str, netns_path: Path, config: cri.PodSandboxConfig) -> tuple[str, ...]:
+        """Connect the pod; returns its IPs, the primary one first. After a failure `teardown` is called."""
+        ...
+
+    async def teardown(self, sandbox_id: str, netns_path: Path | None, config: cri.PodSandboxConfig) -> None:
+        """Undo `setup`, or half of it; repeatable. Without a path the namespace is gone already (a reboot)."""
+        ...
+
+    async def status(self) -> str | None:
+        """None when pods can be connected, else why not."""
+        ...

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from typing_extensions import override
 
-from runtimes.oci.core import NetworkProvider
+from runtimes.contract import NetworkProvider
 from runtimes.oci.images.contract import ImageStore
 from runtimes.registry import Runtime, RuntimeFactory
 

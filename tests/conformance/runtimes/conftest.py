@@ -28,10 +28,9 @@ from url_streaming import URLStreaming
 
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.contract import ImageService, LocalStreaming, RuntimeService
+from runtimes.contract import ImageService, LocalStreaming, NetworkProvider, RuntimeService
 from runtimes.cri.factory import cri_runtime
 from runtimes.oci.config import OCIRuntimeConfig
-from runtimes.oci.core import NetworkProvider
 from runtimes.oci.engine import OCIRuntime
 from runtimes.oci.images.store import DiskImageStore
 from runtimes.oci.network import CNINetwork, CNISettings
