@@ -57,6 +57,9 @@ class RuntimeService(Protocol):
         With `Capabilities.early_sandbox`, `on_created(sandbox_id)` is called (on the event loop) as soon as containers can
         be created in the sandbox; starting them waits for the network by itself. A failure leaves nothing behind,
         containers created early included.
+
+        The same request again, while the first is under way, joins it: one sandbox, whose id both callers get. Once there is a
+        sandbox with that namespace, name, UID and attempt, AlreadyExists. (Peers behind a CRI socket may refuse both.)
         """
         ...
 
@@ -76,7 +79,9 @@ class RuntimeService(Protocol):
         self, request: cri.UpdatePodSandboxResourcesRequest
     ) -> cri.UpdatePodSandboxResourcesResponse: ...
 
-    async def create_container(self, request: cri.CreateContainerRequest) -> cri.CreateContainerResponse: ...
+    async def create_container(self, request: cri.CreateContainerRequest) -> cri.CreateContainerResponse:
+        """Repeated requests are answered as those of `run_pod_sandbox`; name and attempt are unique in a sandbox."""
+        ...
 
     async def start_container(self, request: cri.StartContainerRequest) -> cri.StartContainerResponse: ...
 

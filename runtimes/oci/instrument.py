@@ -25,7 +25,8 @@ _VERBS = tuple(
 def instrumented(engine: _Engine) -> _Engine:
     """A class decorator: wraps each verb of the contract that the class has."""
     for verb in _VERBS:
-        setattr(engine, verb, _wrapped(verb, getattr(engine, verb)))
+        if (method := getattr(engine, verb, None)) is not None:
+            setattr(engine, verb, _wrapped(verb, method))
     return engine
 
 
@@ -56,7 +57,7 @@ def _fault(verb: str, error: Exception) -> errors.RuntimeFault:
     what = verb.replace("_", " ")
     match error:
         case TimeoutError():  # an OSError by its class only
-            return errors.Timeout(f"{what}: {error or 'no answer in time'}")
+            return errors.Timeout(f"{what}: {str(error) or 'no answer in time'}")
         case OSError():
             return disk_fault(error, what)
         case _:

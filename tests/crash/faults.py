@@ -195,7 +195,13 @@ POINTS: tuple[Point, ...] = (
         modes=_DOWN,
         error="runtime",
     ),
-    Point(name="dismantle", target="runtimes.oci.termination:Termination._dismantle", way="down", modes=_ASYNC, error="runtime"),
+    Point(
+        name="dismantle",
+        target="runtimes.oci.termination:Termination._dismantle",
+        way="down",
+        modes=_ASYNC,
+        error="runtime",
+    ),
     Point(
         name="overlay-gone",
         target="runtimes.oci.images.store:DiskImageStore.remove_rootfs",

@@ -80,6 +80,10 @@ EXCEPTIONS = {
         "containerd",
         "error codes",
     ): "1.6 answers UNKNOWN, or whatever lies below, for a wrong state, a taken name and a bad argument",
+    (
+        "containerd",
+        "joining repeated requests",
+    ): "a name is reserved as long as it is being made: the second is refused",
     ("containerd", "stop signals in the configuration"): "ContainerConfig.stop_signal came with CRI of 1.33",
     ("containerd", "relative host paths"): "1.6 makes them, below its own working directory",
     ("containerd", "runtime configuration"): "the RuntimeConfig verb came with containerd 2.0",
