@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from lightkube.models.core_v1 import ConfigMap, Pod, PodSpec, Secret
+from lightkube.models.core_v1 import ConfigMap, Secret
 from typing_extensions import override
 
 from nodeagent.api import errors
 from nodeagent.api.client import ApiClient
 from nodeagent.api.informer import Informer
-from nodeagent.api.resources import metadata_of
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.references import (
     config_map_names,
     mounted_config_map_names,
@@ -44,7 +44,7 @@ class ObjectNotReady(Exception):
 class Objects(Protocol):
     """Secrets and config maps for pods. What is handed out is shared: do not change it."""
 
-    def register(self, pod: Pod) -> None:
+    def register(self, pod: AgentPod) -> None:
         """A pod came or changed: have what it refers to at hand. Repeatable."""
 
     def unregister(self, uid: str) -> None:
@@ -61,7 +61,7 @@ class StaticOnly(Objects):
     """For an agent without an API: static pods may not refer to API objects, so there is never one to give."""
 
     @override
-    def register(self, pod: Pod) -> None:
+    def register(self, pod: AgentPod) -> None:
         return None
 
     @override
@@ -100,13 +100,11 @@ class ObjectCache(Objects):
         )
 
     @override
-    def register(self, pod: Pod) -> None:
-        metadata = metadata_of(pod)
-        uid, namespace = metadata.uid or "", metadata.namespace or ""
-        spec = pod.spec or PodSpec(containers=[])
+    def register(self, pod: AgentPod) -> None:
+        uid, namespace = pod.uid, pod.namespace
         for watches, names, mounted in (
-            (self._secrets, secret_names(spec), mounted_secret_names(spec)),
-            (self._config_maps, config_map_names(spec), mounted_config_map_names(spec)),
+            (self._secrets, secret_names(pod.spec), mounted_secret_names(pod.spec)),
+            (self._config_maps, config_map_names(pod.spec), mounted_config_map_names(pod.spec)),
         ):
             watches.refer(uid, ((namespace, name) for name in names), ((namespace, name) for name in mounted))
 

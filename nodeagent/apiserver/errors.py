@@ -137,10 +137,6 @@ class ApiError(Exception):
         return cls(500, "InternalError", message, details={"causes": [{"message": why}]})
 
     @classmethod
-    def unavailable(cls, message: str) -> ApiError:
-        return cls(503, "ServiceUnavailable", message)
-
-    @classmethod
     def timeout(cls, message: str, *, details: Mapping[str, Any] | None = None) -> ApiError:
         return cls(504, "Timeout", message, details=details)
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from lightkube.models.core_v1 import DownwardAPIVolumeFile, Pod, PodSpec, ResourceFieldSelector, Volume
+from lightkube.models.core_v1 import DownwardAPIVolumeFile, PodSpec, ResourceFieldSelector, Volume
 
 from nodeagent.podspec import downward
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.atomic_writer import FileEntry
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
 from nodeagent.volumes.sources import PodResources
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/downward-api"
 _MAX_ERRORS = 10
@@ -44,7 +45,7 @@ class DownwardAPIPlugin:
 
 
 async def downward_payload(
-    pod: Pod, items: Sequence[DownwardAPIVolumeFile], mode: int, allocatable: Mapping[str, str], measure: Measure
+    pod: AgentPod, items: Sequence[DownwardAPIVolumeFile], mode: int, allocatable: Mapping[str, str], measure: Measure
 ) -> Payload:
     """Raises VolumeError with what is wrong with every item at once."""
     # annotations are a quarter of a mebibyte, which takes its time to quote: once, and elsewhere
@@ -65,7 +66,7 @@ async def downward_payload(
 
 
 def _texts(
-    pod: Pod, items: Sequence[DownwardAPIVolumeFile], allocatable: Mapping[str, str]
+    pod: AgentPod, items: Sequence[DownwardAPIVolumeFile], allocatable: Mapping[str, str]
 ) -> Mapping[_Key, bytes | str]:
     """Content, or what is wrong, by what is asked for."""
     found: dict[_Key, bytes | str] = {}
@@ -94,12 +95,10 @@ def aggregate(errors: Sequence[str]) -> str:
     return distinct[0] if len(distinct) == 1 else f"[{', '.join(distinct)}]"
 
 
-def _text(pod: Pod, item: DownwardAPIVolumeFile, allocatable: Mapping[str, str]) -> str:
+def _text(pod: AgentPod, item: DownwardAPIVolumeFile, allocatable: Mapping[str, str]) -> str:
     if item.fieldRef is not None:
-        assert pod.metadata is not None
         return downward.volume_field(pod.metadata, item.fieldRef)
     if item.resourceFieldRef is not None:
-        assert pod.spec is not None
         return _resource(pod.spec, item.resourceFieldRef, allocatable)
     raise downward.UnsupportedField(f"{item.path}: neither fieldRef nor resourceFieldRef is given")
 

@@ -26,7 +26,6 @@ class ErrorType(Enum):
     FORBIDDEN = ("FieldValueForbidden", "Forbidden")
     TOO_LONG = ("FieldValueTooLong", "Too long")
     TOO_MANY = ("FieldValueTooMany", "Too many")
-    TYPE_INVALID = ("FieldValueTypeInvalid", "Invalid value")
 
     @property
     def reason(self) -> str:

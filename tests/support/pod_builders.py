@@ -4,7 +4,10 @@ import copy
 from typing import Any
 
 import msgspec
-from lightkube.models.core_v1 import Pod, PodSpec
+from agent_pods import agent_pod
+from lightkube.models.core_v1 import PodSpec
+
+from nodeagent.podspec.pod import AgentPod
 
 
 def pod_body(name: str = "p", **spec: Any) -> Any:
@@ -25,10 +28,9 @@ def sidecar(requests: Any = None, limits: Any = None) -> dict[str, Any]:
     return {**resources(requests, limits), "restartPolicy": "Always"}
 
 
-def pod(*containers: dict[str, Any], init: Any = (), meta: Any = None, **spec: Any) -> Pod:
+def pod(*containers: dict[str, Any], init: Any = (), meta: Any = None, **spec: Any) -> AgentPod:
     """Containers c0, c1, … and init containers i0, i1, … with what is said of them."""
-    described = {"metadata": {"name": "p", **(meta or {})}, "spec": _spec(containers, init, spec)}
-    return msgspec.convert(described, Pod)
+    return agent_pod({"metadata": {"name": "p", **(meta or {})}, "spec": _spec(containers, init, spec)})
 
 
 def pod_spec(*containers: dict[str, Any], init: Any = (), **spec: Any) -> PodSpec:

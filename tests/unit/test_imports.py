@@ -20,7 +20,6 @@ MAY = {
     "runtimes": {"proto", "cni"},
     "nodeagent": {"proto", "cni", "csi", "runtimes"},
 }
-CNI_OUTSIDE_OCI = {"runtimes.linux.process", "runtimes.linux.syscalls"}
 
 # Inside nodeagent, highest first: nothing imports a room of a level above its own.
 LEVELS = (
@@ -29,8 +28,8 @@ LEVELS = (
     ("apiserver", "server"),
     ("sources", "node", "pods", "eviction"),
     ("volumes", "images", "probes", "cgroups", "stats", "container_logs"),
-    ("api", "config"),
-    ("podspec",),
+    ("api",),
+    ("podspec", "config"),
     ("apitypes",),
 )
 LEVEL_OF = {room: len(LEVELS) - number for number, rooms in enumerate(LEVELS) for room in rooms}

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.rules.model import StartFailure
 from nodeagent.podspec.effective import Amounts, add, effective_requests, parsed
 from nodeagent.podspec.node_fit import lacks
+from nodeagent.podspec.pod import AgentPod
 
 CPU = "cpu"
 
@@ -40,12 +39,11 @@ class Shortage:
         return self.requested - (self.capacity - self.used)
 
 
-def shortages(pod: Pod, others: Sequence[Pod], allocatable: Mapping[str, str]) -> list[Shortage]:
+def shortages(pod: AgentPod, others: Sequence[AgentPod], allocatable: Mapping[str, str]) -> list[Shortage]:
     """Every resource that the pod does not fit in, in the order in which they are reported.
 
     Extended resources that the node does not have at all are not asked for: somebody else sees to them.
     """
-    assert pod.spec is not None
     requests = {
         name: amount
         for name, amount in effective_requests(pod.spec).items()
@@ -53,7 +51,6 @@ def shortages(pod: Pod, others: Sequence[Pod], allocatable: Mapping[str, str]) -
     }
     used: Amounts = {}
     for other in others if any(requests.values()) else ():
-        assert other.spec is not None
         add(used, effective_requests(other.spec))
     missing = lacks(requests, parsed(allocatable), used=used, pod_count=len(others))
     return [

@@ -8,16 +8,17 @@ memory, devices) are not asked here. Source: docs/facts/pod-lifecycle.md 3.1, do
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lightkube.models.core_v1 import Pod, Taint
+from lightkube.models.core_v1 import Taint
 
 from nodeagent.pods.admission.fit import Shortage, shortages
 from nodeagent.pods.admission.sysctls import forbidden_sysctl
 from nodeagent.pods.rules.model import StartFailure
 from nodeagent.pods.rules.restart import has_restart_all_rule
 from nodeagent.podspec.annotations import APPARMOR_PREFIX
-from nodeagent.podspec.critical import is_critical, is_static
+from nodeagent.podspec.critical import is_critical
 from nodeagent.podspec.host_ports import conflict, host_ports
 from nodeagent.podspec.node_affinity import matches_node
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.qos import BEST_EFFORT, qos_class
 from nodeagent.podspec.taints import tolerates, untolerated
 
@@ -66,7 +67,7 @@ class Judgement:
     stale_node: bool = False
 
 
-def admit(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def admit(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     """None: the node takes the pod as things are; else the reason and message of the refusal.
 
     `others`: the node's active pods, with their allocated resources, without `pod`.
@@ -74,17 +75,15 @@ def admit(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | Non
     return judge(pod, others, node).refusal
 
 
-def judge(pod: Pod, others: Sequence[Pod], node: NodeView, *, room_made: bool = False) -> Judgement:
+def judge(pod: AgentPod, others: Sequence[AgentPod], node: NodeView, *, room_made: bool = False) -> Judgement:
     """The same, with what could still turn a refusal. `room_made`: others have been ended for the pod; it fits."""
     refusal = _first(_BEFORE_FIT, pod, others, node)
     if refusal is None:
-        assert pod.spec is not None
-        critical = is_critical(pod.metadata, pod.spec)
         missing = [] if room_made else shortages(pod, others, node.allocatable)
         against = [found for check in _PREDICATES if (found := check(pod, others, node)) is not None]
-        if missing and critical and not against:
+        if missing and is_critical(pod) and not against:
             return Judgement(refusal=missing[0].failure, shortages=missing)
-        if missing and not critical:
+        if missing and not is_critical(pod):
             return Judgement(refusal=missing[0].failure)
         if against:
             return Judgement(refusal=against[0], stale_node=[item.reason for item in against] == [NODE_AFFINITY])
@@ -95,9 +94,8 @@ def judge(pod: Pod, others: Sequence[Pod], node: NodeView, *, room_made: bool = 
 # -- the checks, in their order ----------------------------------------------------------------------------------------
 
 
-def _pressure(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.spec is not None
-    if not node.pressures or is_critical(pod.metadata, pod.spec):
+def _pressure(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
+    if not node.pressures or is_critical(pod):
         return None
     if list(node.pressures) == [MEMORY_PRESSURE]:
         taint = Taint(key=MEMORY_PRESSURE_TAINT, effect="NoSchedule")
@@ -107,21 +105,19 @@ def _pressure(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure |
     return StartFailure(reason="Evicted", message=message)
 
 
-def _sysctls(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _sysctls(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     message = forbidden_sysctl(pod, node.allowed_unsafe_sysctls, node.kernel_version)
     return None if message is None else StartFailure(reason="SysctlForbidden", message=message)
 
 
-def _node_known(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _node_known(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     if node.known:
         return None
     return StartFailure(reason="InvalidNodeInfo", message="Kubelet cannot get node info.")
 
 
-def _os(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.metadata is not None
-    assert pod.spec is not None
-    label = (pod.metadata.labels or {}).get(OS_LABEL)
+def _os(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
+    label = pod.labels.get(OS_LABEL)
     if label is not None and label != node.labels.get(OS_LABEL, node.os):
         return StartFailure(
             reason="PodOSSelectorNodeLabelDoesNotMatch",
@@ -134,8 +130,7 @@ def _os(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
     return None
 
 
-def _supplemental_groups(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.spec is not None
+def _supplemental_groups(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     context = pod.spec.securityContext
     if context is None or context.supplementalGroupsPolicy != "Strict" or node.supplemental_groups_policy:
         return None
@@ -145,51 +140,46 @@ def _supplemental_groups(pod: Pod, others: Sequence[Pod], node: NodeView) -> Sta
     )
 
 
-def _affinity(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.spec is not None
+def _affinity(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     if matches_node(pod.spec, node.name, node.labels):
         return None
     return _predicate(NODE_AFFINITY, "node(s) didn't match Pod's node affinity/selector")
 
 
-def _node_name(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.spec is not None
+def _node_name(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     if pod.spec.nodeName in (None, "", node.name):
         return None
     return _predicate("NodeName", "node(s) didn't match the requested node name")
 
 
-def _host_ports(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.spec is not None
+def _host_ports(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     wanted = host_ports(pod.spec)
-    taken = [port for other in others if other.spec is not None for port in host_ports(other.spec)] if wanted else []
+    taken = [port for other in others for port in host_ports(other.spec)] if wanted else []
     if conflict(wanted, taken):
         return _predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports")
     return None
 
 
-def _taints(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.spec is not None
-    if is_static(pod.metadata) or untolerated(node.taints, pod.spec.tolerations or (), ("NoExecute",)) is None:
+def _taints(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
+    if pod.is_static or untolerated(node.taints, pod.spec.tolerations or (), ("NoExecute",)) is None:
         return None
     return _predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate")
 
 
-def _apparmor(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _apparmor(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     phase = pod.status.phase if pod.status is not None else None
     if not node.apparmor_error or phase not in (None, "", "Pending") or not _needs_apparmor(pod):
         return None
     return StartFailure(reason="AppArmor", message=f"Cannot enforce AppArmor: {node.apparmor_error}")
 
 
-def _pod_level_resources(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.spec is not None
+def _pod_level_resources(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     if node.pod_level_resources or pod.spec.resources is None:
         return None
     return StartFailure(reason="PodLevelResourcesNotSupported", message="PodLevelResources feature gate is disabled")
 
 
-def _features(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _features(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     missing = sorted(_required_features(pod) - node.declared_features)
     if not missing:
         return None
@@ -199,20 +189,20 @@ def _features(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure |
     )
 
 
-def _shutdown(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _shutdown(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     if not node.shutting_down:
         return None
     return StartFailure(reason="NodeShutdown", message="Pod was rejected as the node is shutting down.")
 
 
-Check = Callable[[Pod, Sequence[Pod], NodeView], StartFailure | None]
+Check = Callable[[AgentPod, Sequence[AgentPod], NodeView], StartFailure | None]
 
 _BEFORE_FIT: tuple[Check, ...] = (_pressure, _sysctls, _node_known, _os, _supplemental_groups)
 _PREDICATES: tuple[Check, ...] = (_affinity, _node_name, _host_ports, _taints)
 _AFTER_FIT: tuple[Check, ...] = (_apparmor, _pod_level_resources, _features, _shutdown)
 
 
-def _first(checks: Iterable[Check], pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _first(checks: Iterable[Check], pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     return next((found for check in checks if (found := check(pod, others, node)) is not None), None)
 
 
@@ -223,27 +213,21 @@ def _predicate(name: str, text: str) -> StartFailure:
     return StartFailure(reason=name, message=f"Predicate {name} failed: {text}")
 
 
-def _needs_apparmor(pod: Pod) -> bool:
+def _needs_apparmor(pod: AgentPod) -> bool:
     """Whether a profile other than Unconfined is asked for, by field or by the old annotations."""
-    assert pod.metadata is not None
-    assert pod.spec is not None
     contexts = [pod.spec.securityContext]
     contexts += [item.securityContext for item in (*pod.spec.containers, *(pod.spec.initContainers or ()))]
     profiles = [context.appArmorProfile for context in contexts if context is not None]
     if any(profile is not None and profile.type != "Unconfined" for profile in profiles):
         return True
-    return any(
-        key.startswith(APPARMOR_PREFIX) and value != "unconfined"
-        for key, value in (pod.metadata.annotations or {}).items()
-    )
+    return any(key.startswith(APPARMOR_PREFIX) and value != "unconfined" for key, value in pod.annotations.items())
 
 
-def _required_features(pod: Pod) -> frozenset[str]:
+def _required_features(pod: AgentPod) -> frozenset[str]:
     """Node features that the pod cannot do without (docs/facts/pod-lifecycle.md 0.3)."""
     required: set[str] = set()
     if has_restart_all_rule(pod):
         required.add("RestartAllContainersOnContainerExits")
-    assert pod.spec is not None
     if pod.spec.hostUsers is False and pod.spec.hostNetwork:
         required.add("UserNamespacesHostNetworkSupport")
     return frozenset(required)

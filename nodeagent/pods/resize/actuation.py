@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.resize.changes import Due, LiveChange
 from nodeagent.pods.rules.model import Observed
 from nodeagent.pods.translation.resources import (
@@ -25,7 +23,7 @@ from nodeagent.pods.translation.resources import (
     sandbox_overhead,
     sandbox_resources,
 )
-from nodeagent.podspec.containers import uid_of
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.qos import qos_class
 from proto import cri_pb2 as cri
 from runtimes.errors import NotSupported, RuntimeFault
@@ -57,7 +55,7 @@ class Actuation:
     """One attempt for one pod. `done` is told of every container change that is in force."""
 
     runtime: Runtime
-    pod: Pod
+    pod: AgentPod
     observed: Observed
     due: Due
     done: Callable[[LiveChange], None]
@@ -92,8 +90,7 @@ class Actuator:
             raise ResizeFailed(str(error)) from error
 
     async def _run(self, work: Actuation) -> None:
-        assert work.pod.spec is not None
-        uid, qos = uid_of(work.pod), qos_class(work.pod.spec, work.pod.status)
+        uid, qos = work.pod.uid, qos_class(work.pod.spec, work.pod.status)
         steps: dict[str, list[_Step]] = {}
         if await self._cgroups.exists(uid, qos):
             current, wanted = await self._cgroups.limits(uid, qos), pod_cgroup_limits(work.pod, self._host)
@@ -112,9 +109,8 @@ class Actuator:
         await self._requests_changed()
 
     async def _write(self, work: Actuation, steps: Iterable[_Step]) -> None:
-        assert work.pod.spec is not None
         for step in steps:
-            await self._cgroups.apply(uid_of(work.pod), qos_class(work.pod.spec, work.pod.status), step.limits)
+            await self._cgroups.apply(work.pod.uid, qos_class(work.pod.spec, work.pod.status), step.limits)
 
     async def _change(self, work: Actuation, change: LiveChange) -> None:
         made = container_resources(work.pod, change.container, self._host)
@@ -134,7 +130,6 @@ class Actuator:
         sandbox = next((item for item in work.observed.sandboxes if item.state == cri.SANDBOX_READY), None)
         if sandbox is None:
             return
-        assert work.pod.spec is not None
         request = cri.UpdatePodSandboxResourcesRequest(
             pod_sandbox_id=sandbox.id,
             overhead=sandbox_overhead(work.pod.spec, self._host),
@@ -148,9 +143,7 @@ class Actuator:
         found: list[str] = []
         now, then = current.memory_limit_bytes, wanted.memory_bytes
         if now is not None and then is not None and (now == NO_LIMIT or then < now):
-            assert work.pod.spec is not None
-            qos = qos_class(work.pod.spec, work.pod.status)
-            usage = await self._cgroups.memory_usage_bytes(uid_of(work.pod), qos)
+            usage = await self._cgroups.memory_usage_bytes(work.pod.uid, qos_class(work.pod.spec, work.pod.status))
             if then <= usage:
                 found.append(f"attempting to set pod memory limit ({then}) below current usage ({usage})")
         for change in work.due.live:

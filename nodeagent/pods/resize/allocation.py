@@ -5,14 +5,16 @@ the agent's other parts are handed a pod whose spec holds those (`with_resources
 Source: docs/facts/pod-lifecycle.md 4.7.
 """
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 import msgspec
-from lightkube.models.core_v1 import Container, Pod, PodSpec, ResourceRequirements
+from lightkube.models.core_v1 import Container, PodSpec, ResourceRequirements
 
 from nodeagent.podspec.charged import charged
 from nodeagent.podspec.effective import Side, aggregated, as_quantities
+from nodeagent.podspec.pod import AgentPod
 from runtimes.kube import quantity
 
 RESIZABLE = ("memory", "cpu")  # in the order in which they are actuated
@@ -26,24 +28,21 @@ class PodResources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     pod: ResourceRequirements | None = None
 
 
-def resizable_containers(pod: Pod) -> Iterator[Container]:
+def resizable_containers(pod: AgentPod) -> Iterator[Container]:
     """Init containers, sidecars and regular containers; ephemeral ones have no resources."""
-    assert pod.spec is not None
     yield from pod.spec.initContainers or ()
     yield from pod.spec.containers
 
 
-def resources_of(pod: Pod) -> PodResources:
-    assert pod.spec is not None
+def resources_of(pod: AgentPod) -> PodResources:
     return PodResources(
         containers={item.name: item.resources or ResourceRequirements() for item in resizable_containers(pod)},
         pod=pod.spec.resources,
     )
 
 
-def with_resources(pod: Pod, given: PodResources) -> Pod:
+def with_resources(pod: AgentPod, given: PodResources) -> AgentPod:
     """The pod with these CPU and memory figures in place of its spec's; the same object where nothing differs."""
-    assert pod.spec is not None
     if same(resources_of(pod), given):
         return pod
     level = pod.spec.resources
@@ -55,7 +54,7 @@ def with_resources(pod: Pod, given: PodResources) -> Pod:
         initContainers=[_with(item, given) for item in pod.spec.initContainers] if pod.spec.initContainers else None,
         resources=level,
     )
-    return msgspec.structs.replace(pod, spec=spec)
+    return dataclasses.replace(pod, spec=spec)
 
 
 def same(one: PodResources, other: PodResources) -> bool:
@@ -95,18 +94,17 @@ def merged(
     )
 
 
-def charged_pod(allocated: Pod, actuated: Mapping[str, ResourceRequirements]) -> Pod:
+def charged_pod(allocated: AgentPod, actuated: Mapping[str, ResourceRequirements]) -> AgentPod:
     """The pod as others have to reckon with it: each request the larger of what is allocated and what is in force still.
 
     A pod that shrinks keeps its old share until the kernel has taken it away.
     """
-    assert allocated.spec is not None
     held = {
         container.name: [_in_force(container, actuated.get(container.name))]
         for container in resizable_containers(allocated)
     }
     spec = charged(allocated.spec, held)
-    return allocated if spec is allocated.spec else msgspec.structs.replace(allocated, spec=spec)
+    return allocated if spec is allocated.spec else dataclasses.replace(allocated, spec=spec)
 
 
 def _in_force(container: Container, actuated: ResourceRequirements | None) -> dict[str, str]:
@@ -116,17 +114,14 @@ def _in_force(container: Container, actuated: ResourceRequirements | None) -> di
     return {name: found[name] for name in RESIZABLE if name in requests and name in found}
 
 
-def increases(allocated: Pod, wanted: Pod) -> bool:
+def increases(allocated: AgentPod, wanted: AgentPod) -> bool:
     """Whether the resize asks for more of anything than the pod has: it may have to wait."""
-    assert allocated.spec is not None
-    assert wanted.spec is not None
     before, after = aggregated(allocated.spec, "requests"), aggregated(wanted.spec, "requests")
     return any(after.get(name, 0) > before.get(name, 0) for name in RESIZABLE)
 
 
-def pod_level(pod: Pod) -> ResourceRequirements:
+def pod_level(pod: AgentPod) -> ResourceRequirements:
     """The pod's sums of CPU and memory, as its cgroup has them (without overhead)."""
-    assert pod.spec is not None
     return ResourceRequirements(requests=_sums(pod.spec, "requests"), limits=_sums(pod.spec, "limits"))
 
 

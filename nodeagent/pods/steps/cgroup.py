@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.pods.slot import Slot
 from nodeagent.pods.steps.contract import Ending, Work
 from nodeagent.pods.steps.engine import StepError
 from nodeagent.pods.translation.resources import HostLimits, pod_cgroup_limits
 from nodeagent.podspec.effective import effective_requests
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.qos import BURSTABLE, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 from runtimes.linux.cgroups.units import cpu_shares
@@ -23,7 +22,7 @@ class Cgroup:
     deadline_seconds = 30.0
     runs_processes = False
 
-    def __init__(self, cgroups: PodCgroups, host: HostLimits, active_pods: Callable[[], Iterable[Pod]]) -> None:
+    def __init__(self, cgroups: PodCgroups, host: HostLimits, active_pods: Callable[[], Iterable[AgentPod]]) -> None:
         self._cgroups = cgroups
         self._host = host
         self._active_pods = active_pods
@@ -33,7 +32,6 @@ class Cgroup:
         return (work.cgroup_parent,)
 
     async def run(self, work: Work) -> None:
-        assert work.pod.spec is not None
         qos = qos_class(work.pod.spec, work.pod.status)
         try:
             work.cgroup_parent.set(await self._cgroups.ensure(work.uid, qos, self._limits(work.pod)))
@@ -52,16 +50,14 @@ class Cgroup:
 
     async def _update_burstable(self) -> None:
         requests: Iterable[Mapping[str, Fraction]] = (
-            effective_requests(pod.spec)
-            for pod in self._active_pods()
-            if pod.spec is not None and qos_class(pod.spec, pod.status) == BURSTABLE
+            effective_requests(pod.spec) for pod in self._active_pods() if qos_class(pod.spec, pod.status) == BURSTABLE
         )
         shares = cpu_shares(int(sum((item.get("cpu", Fraction(0)) for item in requests), Fraction(0)) * 1000))
         if shares != self._burstable_shares:
             await self._cgroups.set_burstable_shares(shares)
             self._burstable_shares = shares
 
-    def _limits(self, pod: Pod) -> CgroupLimits:
+    def _limits(self, pod: AgentPod) -> CgroupLimits:
         limits = pod_cgroup_limits(pod, self._host)
         return CgroupLimits(
             cpu_shares=limits.shares,

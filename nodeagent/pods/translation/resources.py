@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, PodSpec
+from lightkube.models.core_v1 import Container, EphemeralContainer, PodSpec
 
 from nodeagent.podspec.critical import is_critical
 from nodeagent.podspec.effective import Amounts, aggregated, amounts, effective_limits, effective_requests, overhead
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.qos import BEST_EFFORT, BURSTABLE, GUARANTEED, oom_score_adj, qos_class
 from proto import cri_pb2 as cri
 from runtimes.linux.cgroups.units import DEFAULT_PERIOD_US, MIN_SHARES, UNLIMITED_QUOTA, cpu_quota, cpu_shares
@@ -52,15 +53,14 @@ def huge_page_name(resource: str) -> str:
 
 
 def container_resources(
-    pod: Pod, container: Container | EphemeralContainer, host: HostLimits, *, exclusive_cpus: bool = False
+    pod: AgentPod, container: Container | EphemeralContainer, host: HostLimits, *, exclusive_cpus: bool = False
 ) -> cri.LinuxContainerResources:
     """The limits that the runtime applies to one container. A missing own limit falls back to the pod-level one."""
-    assert pod.spec is not None
     requests = amounts(container.resources, "requests")
     own_limits = amounts(container.resources, "limits")
     limits = {**amounts(pod.spec.resources, "limits"), **own_limits}
     memory_bytes = math.ceil(limits.get("memory", Fraction(0)))
-    qos, critical = qos_class(pod.spec, pod.status), is_critical(pod.metadata, pod.spec)
+    qos, critical = qos_class(pod.spec, pod.status), is_critical(pod)
     made = cri.LinuxContainerResources(
         # a request that is not given is the limit's; a pod-level request never counts here
         cpu_shares=cpu_shares(_milli(requests.get("cpu", limits.get("cpu")))),
@@ -83,9 +83,8 @@ def container_resources(
     return made
 
 
-def pod_cgroup_limits(pod: Pod, host: HostLimits, *, exclusive_cpus: bool = False) -> PodCgroupLimits:
+def pod_cgroup_limits(pod: AgentPod, host: HostLimits, *, exclusive_cpus: bool = False) -> PodCgroupLimits:
     """The values of the pod's own cgroup, overhead included."""
-    assert pod.spec is not None
     spec = pod.spec
     requests, limits = effective_requests(spec), effective_limits(spec)
     qos = qos_class(spec, pod.status)

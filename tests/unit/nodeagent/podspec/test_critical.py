@@ -1,7 +1,6 @@
 """Which pods the node itself depends on: docs/facts/node-resources.md 3.4."""
 
-from lightkube.models.meta_v1 import ObjectMeta
-from pod_builders import pod_spec
+from pod_builders import pod
 
 from nodeagent.podspec.critical import is_critical
 
@@ -9,7 +8,7 @@ from nodeagent.podspec.critical import is_critical
 def test_critical_pods() -> None:
     """3.4: static, mirror, or priority from 2000000000."""
     found = [
-        is_critical(ObjectMeta(annotations=annotations), pod_spec({}, priority=priority))
+        is_critical(pod({}, meta={"annotations": annotations}, priority=priority))
         for annotations, priority in (
             ({}, 1_999_999_999),
             ({}, 2_000_000_000),

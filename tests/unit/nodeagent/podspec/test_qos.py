@@ -4,7 +4,7 @@ import pytest
 from lightkube.models.core_v1 import PodSpec, PodStatus
 from pod_builders import pod_spec, resources, sidecar
 
-from nodeagent.podspec.critical import is_critical
+from nodeagent.podspec.critical import CRITICAL_PRIORITY
 from nodeagent.podspec.qos import oom_score_adj, qos_class
 
 GI = 1 << 30
@@ -63,6 +63,6 @@ def test_the_recorded_qos_class_is_used_as_is() -> None:
 def test_oom_score_adj(spec: PodSpec, scores: dict[str, int]) -> None:
     """3.3, on a node of 10 GiB."""
     listed = [*spec.containers, *(spec.initContainers or [])]
-    qos, critical = qos_class(spec), is_critical(None, spec)
+    qos, critical = qos_class(spec), (spec.priority or 0) >= CRITICAL_PRIORITY
     found = {item.name: oom_score_adj(spec, item, 10 * GI, qos=qos, critical=critical) for item in listed}
     assert {name: found[name] for name in scores} == scores

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from lightkube.models.core_v1 import Pod
 from pod_builders import pod, pod_spec, resources
 
 from nodeagent.pods.translation.resources import (
@@ -15,6 +14,7 @@ from nodeagent.pods.translation.resources import (
     sandbox_overhead,
     sandbox_resources,
 )
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
 GI = 1 << 30
@@ -32,8 +32,7 @@ def test_huge_page_names() -> None:
     ]
 
 
-def first(given_pod: Pod) -> Any:
-    assert given_pod.spec is not None
+def first(given_pod: AgentPod) -> Any:
     return given_pod.spec.containers[0]
 
 
@@ -55,7 +54,7 @@ def first(given_pod: Pod) -> Any:
         (pod({}, **resources({"cpu": "1"})), {"cpu_shares": 2, "oom_score_adj": 999}),
     ],
 )
-def test_container_resources(given_pod: Pod, expected: dict[str, int]) -> None:
+def test_container_resources(given_pod: AgentPod, expected: dict[str, int]) -> None:
     """11.7, 2.3 container level, on v1: the period is always sent, hugepages of every size."""
     sizes = [cri.HugepageLimit(page_size="2MB", limit=0), cri.HugepageLimit(page_size="1GB", limit=0)]
     assert container_resources(given_pod, first(given_pod), V1) == cri.LinuxContainerResources(
@@ -86,7 +85,7 @@ def test_container_resources_on_v2() -> None:
         (pod(resources({"memory": "1Gi"}), priority=2_000_000_000), "0"),
     ],
 )
-def test_limited_swap(given_pod: Pod, swap: str) -> None:
+def test_limited_swap(given_pod: AgentPod, swap: str) -> None:
     """2.5: request/nodeMemory × nodeSwap for Burstable, not critical, request ≠ limit; everyone else 0."""
     host = HostLimits(
         memory_capacity_bytes=10 * GI,
@@ -133,7 +132,7 @@ def test_other_hosts() -> None:
         ),
     ],
 )
-def test_pod_cgroup(given_pod: Pod, expected: Any) -> None:
+def test_pod_cgroup(given_pod: AgentPod, expected: Any) -> None:
     """2.3, pod level: shares, quota, period, memory limit."""
     shares, quota, period, memory = expected
     assert pod_cgroup_limits(given_pod, V2) == PodCgroupLimits(
@@ -165,7 +164,6 @@ def test_pod_cgroup_extras() -> None:
 def test_sandbox() -> None:
     """2.3: the pod's sum without overhead, and overhead alone as request and limit."""
     given_pod = pod(resources({"cpu": "1"}, BOTH), overhead={"cpu": "250m", "memory": "128Mi"})
-    assert given_pod.spec is not None
     assert sandbox_resources(given_pod.spec, V2) == cri.LinuxContainerResources(
         cpu_shares=1024, cpu_quota=100_000, cpu_period=100_000, memory_limit_in_bytes=GI
     )
