@@ -5,7 +5,8 @@ from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
 from google.protobuf.message import Message
 
-from runtimes.cri.endpoint import Endpoint, Verb, default_deadline
+from runtimes.cri.endpoint import Endpoint, Verb
+from runtimes.deadlines import default_deadline
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)

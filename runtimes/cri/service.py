@@ -3,36 +3,15 @@
 import weakref
 from collections.abc import AsyncIterator, Callable
 
-from google.protobuf.message import Message
-
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import Capabilities
 from runtimes.cri import demands
 from runtimes.cri.calls import Call
 from runtimes.cri.changes import Changes
-from runtimes.cri.endpoint import DEFAULT_SECONDS, Endpoint
+from runtimes.cri.endpoint import Endpoint
 from runtimes.cri.subscription import Subscription
-
-_RUN_SANDBOX_SECONDS = 240.0
-
-
-def stop_deadline(request: cri.StopContainerRequest) -> float:
-    """The grace period, and then the time of any call."""
-    return DEFAULT_SECONDS + max(0, request.timeout)
-
-
-def exec_deadline(request: cri.ExecSyncRequest) -> float | None:
-    """The command's time and that of any call; a command without a time-out may run for ever."""
-    return DEFAULT_SECONDS + request.timeout if request.timeout > 0 else None
-
-
-def run_sandbox_deadline(_request: Message) -> float:
-    return _RUN_SANDBOX_SECONDS
-
-
-def no_deadline(_request: Message) -> None:
-    """A pull takes as long as it takes; who waits for it may cancel it."""
+from runtimes.deadlines import exec_deadline, no_deadline, sandbox_deadline, stop_deadline
 
 
 class CRIRuntime:
@@ -45,7 +24,7 @@ class CRIRuntime:
     status = Call(cri.StatusRequest, cri.StatusResponse)
     runtime_config = Call(cri.RuntimeConfigRequest, cri.RuntimeConfigResponse)
     update_runtime_config = Call(cri.UpdateRuntimeConfigRequest, cri.UpdateRuntimeConfigResponse)
-    _run_pod_sandbox = Call(cri.RunPodSandboxRequest, cri.RunPodSandboxResponse, deadline=run_sandbox_deadline)
+    _run_pod_sandbox = Call(cri.RunPodSandboxRequest, cri.RunPodSandboxResponse, deadline=sandbox_deadline)
     stop_pod_sandbox = Call(cri.StopPodSandboxRequest, cri.StopPodSandboxResponse)
     remove_pod_sandbox = Call(cri.RemovePodSandboxRequest, cri.RemovePodSandboxResponse)
     pod_sandbox_status = Call(cri.PodSandboxStatusRequest, cri.PodSandboxStatusResponse)

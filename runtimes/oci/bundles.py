@@ -11,6 +11,7 @@ import msgspec
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.linux import mountinfo, syscalls
+from runtimes.linux.files import write_private
 from runtimes.oci import podfiles
 from runtimes.oci.cgroups import oci_cgroups_path
 from runtimes.oci.core import Core
@@ -23,7 +24,6 @@ from runtimes.oci.spec.annotations import allowed
 from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, build
 from runtimes.oci.spec.mounts import OWN_DESTINATIONS, SandboxFiles, mount_source
 from runtimes.oci.spec.places import verify_root, verify_volumes
-from runtimes.oci.store import write_private
 from runtimes.oci.users import User, open_in_root, resolve_user, verify_group_names
 
 

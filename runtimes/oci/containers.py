@@ -159,7 +159,7 @@ class Containers:
             self._termination.watch_monitor(container)
         self._termination.check_exit(container)
         if monitor_process is not None:
-            core.spawn(self._adopt(monitor_process.pid), f"moving the monitor of {record.id}")
+            core.background.spawn(self._adopt(monitor_process.pid), f"moving the monitor of {record.id}")
 
     async def _adopt(self, pid: int) -> None:
         """Take the monitor out of the agent's cgroup, so that it outlives the agent's. Not on the container's path."""
@@ -177,7 +177,7 @@ class Containers:
         sandbox = self._core.registry.sandbox(container.record.sandbox_id)
         if not container.record.infra:
             await _network_of(sandbox)
-        await self._core.carry_through(self._start(sandbox, container), f"starting {container.id}")
+        await self._core.background.carry_through(self._start(sandbox, container), f"starting {container.id}")
 
     async def _start(self, sandbox: Sandbox, container: Container) -> None:
         core = self._core
@@ -200,7 +200,7 @@ class Containers:
                     await self._termination.start_failed(container, error.message)
                     raise errors.Internal(error.message, reason=transitions.START_ERROR) from error
             except asyncio.CancelledError:
-                core.spawn(
+                core.background.spawn(
                     self._termination.start_failed(container, "the start was cancelled"), f"ending {container.id}"
                 )
                 raise

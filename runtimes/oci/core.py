@@ -1,15 +1,14 @@
 """What the parts of the engine share: configuration, programs, files, the registry, events, and work in the background."""
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from proto import cri_pb2 as cri
 from runtimes.contract import NetworkProvider
 from runtimes.events import EventBus
+from runtimes.linux.tasks import Background
 from runtimes.oci import messages
 from runtimes.oci.cgroups import CgroupTree
 from runtimes.oci.config import OCIRuntimeConfig, Paths
@@ -45,7 +44,7 @@ class Core:
     mapped_mounts: bool = False  # pods may have their own users
     registry: Registry = field(default_factory=Registry)
     bus: EventBus = field(default_factory=EventBus)
-    background: set[asyncio.Task[Any]] = field(default_factory=set)
+    background: Background = field(default_factory=Background)
 
     # records: the disk first, then memory -----------------------------------------------------------------------------
 
@@ -102,29 +101,3 @@ class Core:
     def publish_sandbox(self, kind: cri.ContainerEventType, sandbox: Sandbox) -> None:
         if self.bus.has_listeners:
             self.bus.publish(messages.event(kind, sandbox.id, time.time_ns(), sandbox))
-
-    # work in the background -------------------------------------------------------------------------------------------
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Do something beside the caller; its failure is logged. The engine waits for it when it stops."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self.background.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    async def carry_through(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Wait for work that goes on to its end even when the caller is cancelled. Raises what it raises."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self.background.add(task)
-        task.add_done_callback(self._carried)
-        await asyncio.shield(task)
-
-    def _carried(self, task: asyncio.Task[None]) -> None:
-        self.background.discard(task)
-        if not task.cancelled():
-            task.exception()  # the caller has it, or did not wait for it
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self.background.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s failed", task.get_name(), exc_info=error)

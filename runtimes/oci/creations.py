@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
 from runtimes import errors
-from runtimes.linux.single_flight import Flights
+from runtimes.linux.tasks import SingleFlight
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class Creations(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._flights: Flights[Hashable, T] = Flights()
+        self._flights: SingleFlight[Hashable, T] = SingleFlight()
         self._creations: dict[Hashable, _Creation] = {}
 
     async def join(

@@ -92,8 +92,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
                 await session.close()
             if container.monitor_watch is not None:
                 container.monitor_watch.close()
-        if core.background:
-            await asyncio.wait(tuple(core.background), timeout=_STOP_SECONDS)
+        await core.background.drain(_STOP_SECONDS)
         await core.disk.flush()
         await asyncio.to_thread(core.cgroups.remove_if_empty, self._config.conmon_cgroup)
 

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from runtimes import errors
 from runtimes.contract import StreamSession
+from runtimes.linux.files import write_private
 from runtimes.linux.process import ProgramNotFound
 from runtimes.oci.child import Child
 from runtimes.oci.core import Core
@@ -25,7 +26,6 @@ from runtimes.oci.entities import Container
 from runtimes.oci.fds import AsyncFd
 from runtimes.oci.merging import merged
 from runtimes.oci.program import ENVIRONMENT, runtime_message
-from runtimes.oci.store import write_private
 from runtimes.oci.terminals import ConsoleSocket, open_pair, set_size
 from runtimes.oci.traits.contract import ExecTerminal
 

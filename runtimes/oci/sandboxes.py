@@ -4,9 +4,7 @@ import asyncio
 import functools
 import logging
 import secrets
-import shutil
 import time
-import uuid
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from msgspec.structs import replace
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux.files import replace_file
 from runtimes.oci import bundles, podfiles, records, transitions
 from runtimes.oci.cgroups import expand_slice, remove_empty, slice_name
 from runtimes.oci.containers import Containers
@@ -260,7 +259,7 @@ class Sandboxes:
                 log.exception("%s sandbox %s could not be undone", what, sandbox.id)
                 self._core.note_sandbox(sandbox, functools.partial(transitions.stopped, network=connected))
 
-        await asyncio.shield(self._core.spawn(work(), f"undoing sandbox {sandbox.id}"))
+        await asyncio.shield(self._core.background.spawn(work(), f"undoing sandbox {sandbox.id}"))
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -281,10 +280,4 @@ def infra_rootfs(directory: Path, program: Path) -> None:
     for name in ("proc", "sys", "dev", "etc"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     # pods start side by side: each writes a file of its own, and the last one stays
-    temporary = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        shutil.copyfile(program, temporary)
-        temporary.chmod(0o755)
-        temporary.rename(binary)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(binary, program.read_bytes(), mode=0o755, durable=False, beside=directory.parent)

@@ -38,7 +38,7 @@ class Streaming:
         except TimeoutError:
             raise errors.Timeout(f"command {' '.join(request.cmd)!r} timed out: {request.timeout}s exceeded") from None
         finally:
-            await self._core.carry_through(session.close(), f"ending an exec in {container.id}")
+            await self._core.background.carry_through(session.close(), f"ending an exec in {container.id}")
         return cri.ExecSyncResponse(stdout=bytes(output[1]), stderr=bytes(output[2]), exit_code=code)
 
     async def open_exec(self, request: cri.ExecRequest) -> StreamSession:

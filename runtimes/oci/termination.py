@@ -79,7 +79,7 @@ class Termination:
         self.check_exit(container)
         if container.record.state.can_exit and not container.removing:
             log.error("conmon of container %s died: the container is killed", container.id)
-            self._core.spawn(self._lost(container), f"ending container {container.id}, whose monitor died")
+            self._core.background.spawn(self._lost(container), f"ending container {container.id}, whose monitor died")
 
     async def _lost(self, container: Container) -> None:
         """Without its monitor a container's output goes nowhere and its exit code is not seen: it cannot go on."""
@@ -111,7 +111,7 @@ class Termination:
     def _ended(self, container: Container) -> None:
         container.exited.set()
         self._core.publish_container(cri.CONTAINER_STOPPED_EVENT, container)
-        container.clearing = self._core.spawn(self._clear(container), f"clearing container {container.id}")
+        container.clearing = self._core.background.spawn(self._clear(container), f"clearing container {container.id}")
 
     def _was_oom_killed(self, container: Container) -> bool:
         core, record = self._core, container.record
@@ -235,7 +235,7 @@ class Termination:
                 finally:
                     self._core.registry.forget_container(container)
 
-        await asyncio.shield(self._core.spawn(work(), f"undoing container {container.id}"))
+        await asyncio.shield(self._core.background.spawn(work(), f"undoing container {container.id}"))
 
     def _abort(self, container: Container) -> None:
         """End a creation that may still be going on: a conmon of which not even the pid is known, and what it started."""

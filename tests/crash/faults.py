@@ -210,7 +210,11 @@ POINTS: tuple[Point, ...] = (
         error="os",
     ),
     Point(
-        name="folders-gone", target="nodeagent.pods.steps.directories:_remove_tree", way="down", modes=_SYNC, error="os"
+        name="folders-gone",
+        target="nodeagent.pods.steps.directories:remove_pod_folder",
+        way="down",
+        modes=_SYNC,
+        error="os",
     ),
     Point(name="final-status", target="nodeagent.pods.status.writer:StatusWriter.settled", way="down", modes=_KILL),
     Point(name="final-delete", target="nodeagent.api.client:ApiClient.delete", way="down", modes=_DOWN, error="api"),

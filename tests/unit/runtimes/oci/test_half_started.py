@@ -1,7 +1,5 @@
 """Containers that were made and never started leave no trace that could count as a run."""
 
-import asyncio
-import functools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +11,6 @@ from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.oci import records
 from runtimes.oci.containers import Containers
-from runtimes.oci.core import Core
 from runtimes.oci.entities import Container
 from runtimes.oci.lifecycle import ContainerState
 from runtimes.oci.restore import Restore
@@ -82,25 +79,3 @@ async def test_an_end_that_cannot_be_recorded_is_told_all_the_same(tmp_path: Pat
     Termination(parts)._finish(container, 3, 9)
     assert container.exited.is_set()
     assert (container.record.state, container.record.exit_code) == ("exited", 3)
-
-
-async def test_a_start_goes_on_when_nobody_waits_for_it(tmp_path: Path) -> None:
-    """An agent that is told to stop in the middle of a start finishes it: the container is not its victim."""
-    begun, go_on, told = asyncio.Event(), asyncio.Event(), list[str]()
-
-    async def work() -> None:
-        begun.set()
-        await go_on.wait()
-        told.append("done")
-
-    parts: Any = SimpleNamespace(background=set())
-    parts._carried = functools.partial(Core._carried, parts)
-    caller = asyncio.create_task(Core.carry_through(parts, work(), "start"))
-    await begun.wait()
-    caller.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await caller
-    assert len(parts.background) == 1
-    go_on.set()
-    await asyncio.gather(*parts.background)
-    assert told == ["done"]

@@ -15,7 +15,7 @@ from runtimes.oci.entities import Container, Registry, Sandbox
 from runtimes.oci.exits import read_exit
 from runtimes.oci.lifecycle import ContainerState, SandboxState
 from runtimes.oci.merging import merged
-from runtimes.oci.store import DiskSync, RecordStore, remove_tree, write_atomically
+from runtimes.oci.store import DiskSync, RecordStore, remove_tree
 
 
 def sandbox_record(sandbox_id="s" * 64, name="pod"):
@@ -119,15 +119,6 @@ def test_secrets_are_not_remembered():
     config.args.append("secret")
     assert b"secret" not in bytes(records.raw(records.without_secrets(config)))
     assert config.envs[0].value == b"secret"
-
-
-def test_a_file_is_replaced_whole(tmp_path):
-    """Whoever reads sees the old or the new content; a full disk keeps the old."""
-    path = tmp_path / "file"
-    write_atomically(path, b"one")
-    write_atomically(path, b"two")
-    assert path.read_bytes() == b"two"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 async def test_status_of_a_container(tmp_path):
