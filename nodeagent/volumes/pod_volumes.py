@@ -1,10 +1,8 @@
 """What a pod's spec says about its volumes: which are used, and how they are to be set up. Pure."""
 
-from collections.abc import Iterable
-
 from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, PodSpec, Volume
 
-from nodeagent.volumes.contract import VolumeRequest
+from nodeagent.volumes.contract import VolumeRequest, VolumeSource
 from nodeagent.volumes.payload_volume import nested_mount_points
 
 
@@ -39,22 +37,28 @@ def uid_of(pod: Pod) -> str:
     return pod.metadata.uid
 
 
-def requests_for(pod: Pod, volumes: Iterable[Volume]) -> dict[str, VolumeRequest]:
-    """By volume, what its plugin needs to know."""
-    assert pod.metadata is not None
-    assert pod.spec is not None
-    context = pod.spec.securityContext
-    user, nested = pod_wide_user(pod.spec), nested_mount_points(pod)
-    return {
-        volume.name: VolumeRequest(
-            pod=pod,
-            uid=uid_of(pod),
-            namespace=pod.metadata.namespace or "default",
-            pod_name=pod.metadata.name or "",
-            volume=volume,
-            fs_group=context.fsGroup if context is not None else None,
-            fs_user=user,
-            nested=nested.get(volume.name, ()),
+class PodRequests:
+    """What plugins need to know of a pod's volumes; looked at once for all of them."""
+
+    def __init__(self, pod: Pod) -> None:
+        assert pod.metadata is not None
+        assert pod.spec is not None
+        context = pod.spec.securityContext
+        self.pod = pod
+        self._name = pod.metadata.name or ""
+        self._namespace = pod.metadata.namespace or "default"
+        self._fs_group = context.fsGroup if context is not None else None
+        self._fs_user = pod_wide_user(pod.spec)
+        self._nested = nested_mount_points(pod)
+
+    def of(self, source: VolumeSource) -> VolumeRequest:
+        return VolumeRequest(
+            pod=self.pod,
+            uid=uid_of(self.pod),
+            namespace=self._namespace,
+            pod_name=self._name,
+            source=source,
+            fs_group=self._fs_group,
+            fs_user=self._fs_user,
+            nested=self._nested.get(source.volume.name, ()),
         )
-        for volume in volumes
-    }
