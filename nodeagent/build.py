@@ -42,13 +42,14 @@ from nodeagent.node.registration import Registration
 from nodeagent.node.status import NodeConfig
 from nodeagent.pods.resize.decision import ResizeRules
 from nodeagent.pods.translation.dns import DNSSettings, Resolver, parse_resolv_conf
+from nodeagent.podspec.pod import API, FILE, HTTP
 from nodeagent.podspec.pod_resources import HostLimits
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import ServerSettings
 from nodeagent.sources.file import FileSource
 from nodeagent.sources.http import HttpSource
 from nodeagent.sources.manifest import StaticRules
-from nodeagent.sources.merger import API, FILE, HTTP, PodMerger
+from nodeagent.sources.merger import PodMerger
 from nodeagent.standalone import EmbeddedAPI
 from nodeagent.tls_policy import TLSPolicy
 from nodeagent.version import KUBERNETES_VERSION

@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod, PodSpec
+from lightkube.models.core_v1 import Pod
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.failures import leaves
 from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.steps.contract import Ending, PodPaths
 from nodeagent.pods.steps.engine import StepEngine
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import API, AgentPod, PodUID
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
@@ -80,9 +80,9 @@ class OrphanCollector:
         if orphans:
             await asyncio.gather(*(self._take_down(uid, pod) for uid, pod in orphans.items()))
 
-    async def _found(self) -> dict[str, Pod]:
+    async def _found(self) -> dict[str, AgentPod]:
         """UID -> as much of the pod as can still be told."""
-        found: dict[str, Pod] = {}
+        found: dict[str, AgentPod] = {}
         for runtime in self._runtimes():
             try:
                 answer = await runtime.service.list_pod_sandbox(cri.ListPodSandboxRequest())
@@ -102,9 +102,8 @@ class OrphanCollector:
             found.setdefault(uid, _remains(uid))
         return found
 
-    async def _take_down(self, uid: str, pod: Pod) -> None:
-        assert pod.metadata is not None
-        log.info("removing what is left of unknown pod %s/%s (%s)", pod.metadata.namespace, pod.metadata.name, uid)
+    async def _take_down(self, uid: str, pod: AgentPod) -> None:
+        log.info("removing what is left of unknown pod %s/%s (%s)", pod.namespace, pod.name, uid)
         ending = Ending(
             pod=pod, uid=PodUID(uid), grace_seconds=GRACE_SECONDS, runtimes=self._runtimes(), keep_records=False
         )
@@ -116,9 +115,8 @@ class OrphanCollector:
                 log.warning('orphaned pod "%s" found, but %s', uid, error)
 
 
-def _remains(uid: str, namespace: str = "", name: str = "") -> Pod:
-    metadata = ObjectMeta(uid=uid, namespace=namespace, name=name)
-    return Pod(metadata=metadata, spec=PodSpec(containers=[]))
+def _remains(uid: str, namespace: str = "", name: str = "") -> AgentPod:
+    return AgentPod.of(Pod(metadata=ObjectMeta(uid=uid, namespace=namespace, name=name)), API)
 
 
 def _folders(directory: Path) -> list[str]:

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim, Pod, Volume
+from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim, Volume
+
+from nodeagent.podspec.pod import AgentPod
 
 
 class VolumeError(Exception):
@@ -53,7 +55,7 @@ class SourceResolver(Protocol):
 
     def follows(self, volume: Volume) -> bool: ...
 
-    async def resolve(self, pod: Pod, volume: Volume) -> VolumeSource:
+    async def resolve(self, pod: AgentPod, volume: Volume) -> VolumeSource:
         """Asked anew at every attempt to mount, and for what may grow at every sync. May wait for the API.
 
         Raises VolumeError with what is wrong with the reference: tried again; the pod's event lists the volume under "failed to
@@ -70,10 +72,7 @@ class VolumeRequest:
     do not say. `nested`: relative paths inside the volume on which other volumes of a container are mounted.
     """
 
-    pod: Pod
-    uid: str
-    namespace: str
-    pod_name: str
+    pod: AgentPod
     source: VolumeSource
     fs_group: int | None = None
     fs_user: int | None = None

@@ -7,9 +7,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from lightkube.models.core_v1 import EmptyDirVolumeSource, Pod
+from lightkube.models.core_v1 import EmptyDirVolumeSource
 
 from nodeagent.podspec.effective import effective_limits
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import ownership
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.layout import Layout, make_directories
@@ -17,9 +18,9 @@ from nodeagent.volumes.publish_only import PublishOnly
 from nodeagent.volumes.sources import Allocatable
 from runtimes.kube import quantity
 from runtimes.linux import syscalls
-from runtimes.linux.blocking import run_blocking
 from runtimes.linux.mounts import is_mount_point, unmount_all
 from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/empty-dir"
 _MODE = 0o777
@@ -43,8 +44,8 @@ class EmptyDirPlugin(PublishOnly):
     async def publish(self, request: VolumeRequest) -> MountedVolume:
         source = request.volume.emptyDir
         assert source is not None
-        path = self._layout.volume_dir(request.uid, NAME, request.directory_name)
-        marker = ready_marker(self._layout, request.uid, request.directory_name)
+        path = self._layout.volume_dir(request.pod.uid, NAME, request.directory_name)
+        marker = ready_marker(self._layout, request.pod.uid, request.directory_name)
         medium = source.medium or ""
         if medium == "":
             work = functools.partial(make_disk, path)
@@ -144,7 +145,7 @@ def supports_noswap() -> bool:
     return True
 
 
-def tmpfs_size_bytes(pod: Pod, source: EmptyDirVolumeSource | None, allocatable: Mapping[str, str]) -> int:
+def tmpfs_size_bytes(pod: AgentPod, source: EmptyDirVolumeSource | None, allocatable: Mapping[str, str]) -> int:
     """The smallest of what the node has for pods, the pod's limit and the volume's; 0 when none of them is set."""
     limits = (
         quantity.value(allocatable.get("memory", "0")),
@@ -154,7 +155,7 @@ def tmpfs_size_bytes(pod: Pod, source: EmptyDirVolumeSource | None, allocatable:
     return min((limit for limit in limits if limit > 0), default=0)
 
 
-def huge_page_size_bytes(pod: Pod, medium: str) -> int:
+def huge_page_size_bytes(pod: AgentPod, medium: str) -> int:
     """The page size that `medium` means for this pod. Raises VolumeError when the pod's requests do not say it."""
     sizes = set(_requested_page_sizes(pod))
     if medium == _HUGE_PAGES:
@@ -171,8 +172,7 @@ def huge_page_size_bytes(pod: Pod, medium: str) -> int:
     return wanted
 
 
-def _requested_page_sizes(pod: Pod) -> Iterator[int]:
-    assert pod.spec is not None
+def _requested_page_sizes(pod: AgentPod) -> Iterator[int]:
     holders = [*pod.spec.containers, *(pod.spec.initContainers or ()), pod.spec]
     for holder in holders:
         if holder.resources is None:

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest, VolumeSource, VolumeUsage
 from nodeagent.volumes.publish_only import PublishOnly
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/host-path"
 

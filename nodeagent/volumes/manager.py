@@ -9,8 +9,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from lightkube.models.core_v1 import Pod, Volume
+from lightkube.models.core_v1 import Volume
 
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import subpath
 from nodeagent.volumes.contract import (
     MountedVolume,
@@ -24,10 +25,10 @@ from nodeagent.volumes.layout import Layout, plugin_directory_name
 from nodeagent.volumes.mounting import Mounter, Phase, PodVolumes, Progress
 from nodeagent.volumes.on_disk import FoundVolume, volumes_of
 from nodeagent.volumes.pod_folder import force_clean
-from nodeagent.volumes.pod_volumes import PodRequests, uid_of, used_volumes
+from nodeagent.volumes.pod_volumes import PodRequests, used_volumes
 from nodeagent.volumes.sources import VolumeEvents
 from nodeagent.volumes.stage import NodeVolumes, PodVolume
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 WAIT_SECONDS = 123.0
 _MAX_ERRORS = 10
@@ -83,13 +84,13 @@ class VolumeManager:
         self._wait_seconds = wait_seconds
         self._pods: dict[str, PodVolumes] = {}
 
-    async def mount(self, pod: Pod) -> Mapping[str, MountedVolume]:
+    async def mount(self, pod: AgentPod) -> Mapping[str, MountedVolume]:
         """Mount every volume that a container of the pod uses; volume name -> where it is.
 
         Failing volumes are tried again, each with its own back-off, until `wait_seconds` have passed. Image volumes are
         the runtime's and not in the answer. Repeatable; fast when all is mounted. Raises MountFailed.
         """
-        volumes = self._pods.setdefault(uid_of(pod), PodVolumes())
+        volumes = self._pods.setdefault(pod.uid, PodVolumes())
         async with volumes.lock:
             wanted = [volume for volume in used_volumes(pod) if volume.image is None]
             missing = [volume for volume in wanted if volume.name not in volumes.published]
@@ -97,12 +98,12 @@ class VolumeManager:
                 await self._mount_missing(pod, volumes, missing)
             return {volume.name: volumes.published[volume.name].mounted for volume in wanted}
 
-    async def refresh(self, pod: Pod, *, anew: bool = False) -> None:
+    async def refresh(self, pod: AgentPod, *, anew: bool = False) -> None:
         """Bring the volumes that follow API objects up to date. A failure is an event and leaves the old content.
 
         `anew`: what they are made from has changed, so those that failed are tried at once.
         """
-        volumes = self._pods.get(uid_of(pod))
+        volumes = self._pods.get(pod.uid)
         if volumes is None:
             return
         async with volumes.lock:
@@ -153,7 +154,7 @@ class VolumeManager:
         """The ids of the volumes that a controller is to keep attached: node.status.volumesInUse."""
         return await self._node_volumes.in_use()
 
-    async def _mount_missing(self, pod: Pod, volumes: PodVolumes, missing: Sequence[Volume]) -> None:
+    async def _mount_missing(self, pod: AgentPod, volumes: PodVolumes, missing: Sequence[Volume]) -> None:
         """Fills `volumes.published`. Raises MountFailed."""
         volumes.hopeless = False
         work: list[Volume] = []

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from lightkube.models.core_v1 import Pod, Volume
+from lightkube.models.core_v1 import Volume
 
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import (
     Capabilities,
     MountedVolume,
@@ -20,7 +21,7 @@ from nodeagent.volumes.contract import (
     VolumeSource,
 )
 from nodeagent.volumes.layout import plugin_directory_name
-from nodeagent.volumes.pod_volumes import PodRequests, uid_of
+from nodeagent.volumes.pod_volumes import PodRequests
 from nodeagent.volumes.sources import VolumeEvents
 from nodeagent.volumes.stage import NodeVolumes, Note, PodVolume
 from runtimes.linux.retry import RetryPolicy
@@ -175,7 +176,7 @@ class Mounter:
     ) -> None:
         """From the first moment on the node says that it needs the volume: nobody attaches what nobody asks for."""
         progress.phase = Phase.ATTACH if capabilities.attach else Phase.STAGE
-        holder = PodVolume(request.uid, plugin_directory_name(plugin.name), request.directory_name)
+        holder = PodVolume(request.pod.uid, plugin_directory_name(plugin.name), request.directory_name)
         note = Note(volume_id=plugin.volume_id(request.source), attach=capabilities.attach)
         await self._node_volumes.hold(holder, note)
         if capabilities.attach:
@@ -195,7 +196,7 @@ class Mounter:
             await _expand(plugin, request, capabilities, progress)
         return Published(plugin=plugin, source=source, mounted=mounted)
 
-    async def _resolve(self, pod: Pod, volume: Volume) -> VolumeSource:
+    async def _resolve(self, pod: AgentPod, volume: Volume) -> VolumeSource:
         """Raises VolumeError."""
         for resolver in self._resolvers:
             if resolver.follows(volume):
@@ -218,10 +219,10 @@ class Mounter:
             return contextlib.nullcontext()
         return self._node_volumes.exclusive(plugin.volume_id(source))
 
-    def _failed(self, pod: Pod, progress: Progress, error: Exception) -> None:
+    def _failed(self, pod: AgentPod, progress: Progress, error: Exception) -> None:
         delay_seconds = progress.failed(error, self._clock())
         message = f'MountVolume.{progress.phase.value} failed for volume "{progress.name}" : {error}'
-        log.info("pod %s: %s (again in %.1f s)", uid_of(pod), message, delay_seconds)
+        log.info("pod %s: %s (again in %.1f s)", pod.uid, message, delay_seconds)
         if progress.phase is not Phase.RESOLVE:  # told when the pod's patience ends (`manager.MountFailed`)
             self._events.event(pod, "Warning", "FailedMount", message)
 

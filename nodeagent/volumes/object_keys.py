@@ -102,7 +102,7 @@ class ObjectKeysPlugin(PublishOnly):
         with self._volume.measured(request) as measure:
             payload = await self._kind.fetch(
                 self._objects,
-                request.namespace,
+                request.pod.namespace,
                 declared.name or "",
                 items=declared.items,
                 optional=bool(declared.optional),

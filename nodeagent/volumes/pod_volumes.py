@@ -1,14 +1,14 @@
 """What a pod's spec says about its volumes: which are used, and how they are to be set up. Pure."""
 
-from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, PodSpec, Volume
+from lightkube.models.core_v1 import Container, EphemeralContainer, PodSpec, Volume
 
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import VolumeRequest, VolumeSource
 from nodeagent.volumes.payload_volume import nested_mount_points
 
 
-def used_volumes(pod: Pod) -> list[Volume]:
+def used_volumes(pod: AgentPod) -> list[Volume]:
     """The volumes that at least one container mounts; the others are never set up."""
-    assert pod.spec is not None
     used: set[str] = set()
     for container in _containers(pod.spec):
         used.update(mount.name for mount in container.volumeMounts or ())
@@ -30,23 +30,12 @@ def _containers(spec: PodSpec) -> list[Container | EphemeralContainer]:
     return [*(spec.initContainers or ()), *spec.containers, *(spec.ephemeralContainers or ())]
 
 
-def uid_of(pod: Pod) -> str:
-    """A pod from any source has a UID."""
-    assert pod.metadata is not None
-    assert pod.metadata.uid is not None
-    return pod.metadata.uid
-
-
 class PodRequests:
     """What plugins need to know of a pod's volumes; looked at once for all of them."""
 
-    def __init__(self, pod: Pod) -> None:
-        assert pod.metadata is not None
-        assert pod.spec is not None
+    def __init__(self, pod: AgentPod) -> None:
         context = pod.spec.securityContext
         self.pod = pod
-        self._name = pod.metadata.name or ""
-        self._namespace = pod.metadata.namespace or "default"
         self._fs_group = context.fsGroup if context is not None else None
         self._fs_user = pod_wide_user(pod.spec)
         self._nested = nested_mount_points(pod)
@@ -54,9 +43,6 @@ class PodRequests:
     def of(self, source: VolumeSource) -> VolumeRequest:
         return VolumeRequest(
             pod=self.pod,
-            uid=uid_of(self.pod),
-            namespace=self._namespace,
-            pod_name=self._name,
             source=source,
             fs_group=self._fs_group,
             fs_user=self._fs_user,

@@ -95,7 +95,7 @@ class ProjectedPlugin(PublishOnly):
         if (config_map := projection.configMap) is not None:
             return await CONFIG_MAP.fetch(
                 self._objects,
-                request.namespace,
+                request.pod.namespace,
                 config_map.name or "",
                 items=config_map.items,
                 optional=bool(config_map.optional),
@@ -105,7 +105,7 @@ class ProjectedPlugin(PublishOnly):
         if (secret := projection.secret) is not None:
             return await SECRET.fetch(
                 self._objects,
-                request.namespace,
+                request.pod.namespace,
                 secret.name or "",
                 items=secret.items,
                 optional=bool(secret.optional),
@@ -120,12 +120,11 @@ class ProjectedPlugin(PublishOnly):
     async def _token(
         self, request: VolumeRequest, source: ServiceAccountTokenProjection, mode: int, uid: int | None
     ) -> Payload:
-        assert request.pod.spec is not None
         key = TokenKey(
-            namespace=request.namespace,
+            namespace=request.pod.namespace,
             service_account=request.pod.spec.serviceAccountName or request.pod.spec.serviceAccount or "default",
-            pod_name=request.pod_name,
-            pod_uid=request.uid,
+            pod_name=request.pod.name,
+            pod_uid=request.pod.uid,
             audiences=(source.audience,) if source.audience else (),
             expiration_seconds=source.expirationSeconds or _TOKEN_SECONDS,
         )

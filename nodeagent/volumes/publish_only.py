@@ -2,7 +2,7 @@
 
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeRequest, VolumeSource, VolumeUsage
 from nodeagent.volumes.usage import measure
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 
 class PublishOnly:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from lightkube.models.core_v1 import ConfigMap, Pod, Secret
+from lightkube.models.core_v1 import ConfigMap, Secret
 
 from nodeagent.api.tokens import Token, TokenKey
+from nodeagent.podspec.pod import AgentPod
 
 
 class ObjectSource(Protocol):
@@ -38,4 +39,4 @@ Allocatable = Callable[[], Mapping[str, str]]
 class VolumeEvents(Protocol):
     """Where a pod's events go. Never blocks."""
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...

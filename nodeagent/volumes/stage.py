@@ -8,7 +8,6 @@ removed while there is one (`pod_folder`).
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ import msgspec
 from nodeagent.volumes.contract import VolumePlugin
 from nodeagent.volumes.layout import Layout, make_directories
 from runtimes.kube.unreadable import UNREADABLE
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.files import replace_file
+from runtimes.linux.tasks import run_blocking
 
 log = logging.getLogger(__name__)
 
@@ -106,11 +106,5 @@ def _read_all(layout: Layout) -> dict[PodVolume, Note]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """All of it, on the disk, or nothing."""
     make_directories(path.parent)
-    unfinished = path.with_name(f".{path.name}")
-    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
+    replace_file(path, data)

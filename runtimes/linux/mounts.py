@@ -1,6 +1,5 @@
 """Mount points: what is mounted where, taking it down, and whether others see it."""
 
-import ctypes
 import errno
 import os
 from collections.abc import Sequence
@@ -9,17 +8,10 @@ from pathlib import Path, PurePosixPath
 from runtimes.linux import mountinfo, syscalls
 from runtimes.linux.mountinfo import MountEntry
 
-_AT_FDCWD = -100
-_AT_SYMLINK_NOFOLLOW = 0x100
-_STATX_ATTR_MOUNT_ROOT = 0x2000
-_STATX_SIZE_BYTES = 256
-_ATTRIBUTES_OFFSET = 8  # struct statx: stx_mask u32, stx_blksize u32, stx_attributes u64
 # Errors of a mount whose server is gone: it is a mount point, and it can be unmounted.
 _DEAD_MOUNT = frozenset(
     (errno.ENOTCONN, errno.ESTALE, errno.EIO, errno.EACCES, errno.EHOSTDOWN, errno.EWOULDBLOCK, errno.ENODEV)
 )
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class MountError(OSError):
@@ -28,16 +20,14 @@ class MountError(OSError):
 
 def is_mount_point(path: Path) -> bool:
     """Whether something is mounted exactly at `path`, bind mounts included. A path that is not there is none."""
-    buffer = ctypes.create_string_buffer(_STATX_SIZE_BYTES)
-    if _libc.statx(_AT_FDCWD, os.fsencode(path), _AT_SYMLINK_NOFOLLOW, ctypes.c_uint(0), buffer) == 0:
-        attributes = int.from_bytes(buffer.raw[_ATTRIBUTES_OFFSET : _ATTRIBUTES_OFFSET + 8], "little")
-        return bool(attributes & _STATX_ATTR_MOUNT_ROOT)
-    number = ctypes.get_errno()
-    if number in (errno.ENOENT, errno.ENOTDIR):
-        return False
-    if number in _DEAD_MOUNT:
-        return True
-    raise OSError(number, os.strerror(number), str(path))
+    try:
+        return bool(syscalls.statx_attributes(path) & syscalls.STATX_ATTR_MOUNT_ROOT)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return False
+        if error.errno in _DEAD_MOUNT:
+            return True
+        raise
 
 
 def unmount_all(path: Path) -> None:

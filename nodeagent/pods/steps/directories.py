@@ -5,10 +5,9 @@ from pathlib import Path
 from nodeagent.pods.slot import Slot
 from nodeagent.pods.steps.contract import Ending, PodPaths, Work
 from nodeagent.pods.steps.engine import StepError
-from nodeagent.podspec.containers import name_of
 from nodeagent.volumes.pod_folder import remove_pod_folder
-from runtimes.linux.blocking import run_blocking
 from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import run_blocking
 
 
 class Directories:
@@ -25,7 +24,7 @@ class Directories:
         return ()
 
     async def run(self, work: Work) -> None:
-        namespace, name = name_of(work.pod)
+        namespace, name = work.pod.key
         try:
             make_pod_directories(
                 self._paths, self._paths.log_dir(namespace, name, work.uid), self._paths.pod_dir(work.uid)
@@ -36,12 +35,12 @@ class Directories:
     async def undo(self, ending: Ending) -> None:
         if ending.keep_records:
             return
-        namespace, name = name_of(ending.pod)
+        namespace, name = ending.pod.key
         log_dir = self._paths.log_dir(namespace, name, ending.uid)
         await run_blocking(self._remove, ending, log_dir)
 
     def _remove(self, ending: Ending, log_dir: Path) -> None:
-        namespace, name = name_of(ending.pod)
+        namespace, name = ending.pod.key
         for link in self._paths.container_logs_dir.glob(f"{name}_{namespace}_*.log"):
             if link.is_symlink() and log_dir in Path(link.readlink()).parents:
                 link.unlink(missing_ok=True)

@@ -5,8 +5,9 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
+from agent_pods import agent_pod
+from components import cannot_be_tested
 from lightkube.models.core_v1 import ConfigMap, Secret
 
 from nodeagent.volumes.contract import MountedVolume
@@ -252,11 +253,9 @@ async def test_host_path_is_used_as_it_is(manager: VolumeManager, tmp_path: Path
 
 async def test_mount_points_inside_a_read_only_volume_are_made(manager: VolumeManager, sources: Any) -> None:
     """A volume mounted below another one finds its mount point, although the outer one is read-only to the container."""
-    from lightkube.models.core_v1 import Pod
-
     sources.config_maps["settings"] = ConfigMap(data={"a": "1"})
     mounts = [{"name": "outer", "mountPath": "/etc/app"}, {"name": "inner", "mountPath": "/etc/app/cache/x"}]
-    pod = msgspec.convert(
+    pod = agent_pod(
         {
             "metadata": {"name": "p", "namespace": "ns", "uid": "uid-1"},
             "spec": {
@@ -267,7 +266,6 @@ async def test_mount_points_inside_a_read_only_volume_are_made(manager: VolumeMa
                 ],
             },
         },
-        Pod,
     )
     path = (await manager.mount(pod))["outer"].host_path
     assert (path / "cache/x").is_dir()
@@ -281,7 +279,7 @@ async def test_mount_points_inside_a_read_only_volume_are_made(manager: VolumeMa
 async def test_huge_pages(manager: VolumeManager, pod_of: Any) -> None:
     """A hugetlbfs of the one page size that the pod requests."""
     if not Path("/sys/kernel/mm/hugepages/hugepages-2048kB").exists():
-        pytest.skip("this kernel has no 2 MiB pages")
+        cannot_be_tested("huge pages (this kernel has none of 2 MiB)")
     pod = pod_of([{"name": "huge", "emptyDir": {"medium": "HugePages"}}])
     assert pod.spec is not None
     from lightkube.models.core_v1 import ResourceRequirements

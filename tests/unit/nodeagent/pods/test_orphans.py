@@ -10,7 +10,6 @@ import pytest
 
 from nodeagent.pods.orphans import OrphanCollector
 from nodeagent.pods.steps.contract import Ending, PodPaths
-from nodeagent.podspec.containers import name_of
 from nodeagent.volumes.contract import VolumeError
 from proto import cri_pb2 as cri
 
@@ -22,7 +21,7 @@ class Engine:
         self.ended: dict[str, tuple[str, str]] = {}
 
     async def stop(self, ending: Ending) -> None:
-        self.ended[ending.uid] = name_of(ending.pod)
+        self.ended[ending.uid] = ending.pod.key
 
     async def release(self, ending: Ending) -> None:
         assert ending.uid in self.ended
