@@ -27,7 +27,7 @@ from nodeagent.volumes.on_disk import FoundVolume, volumes_of
 from nodeagent.volumes.pod_folder import force_clean
 from nodeagent.volumes.pod_volumes import PodRequests, used_volumes
 from nodeagent.volumes.sources import VolumeEvents
-from nodeagent.volumes.stage import NodeVolumes, PodVolume
+from nodeagent.volumes.stage import Holder, NodeVolumes
 from runtimes.linux.tasks import run_blocking
 
 WAIT_SECONDS = 123.0
@@ -184,7 +184,7 @@ class VolumeManager:
     async def _teardown_one(self, uid: str, volume: FoundVolume) -> None:
         if volume.has_subpaths:
             await run_blocking(subpath.clean_up, self._layout, uid, volume.name)
-        holder = PodVolume(uid, volume.plugin_directory, volume.name)
+        holder = Holder(uid, volume.plugin_directory, volume.name)
         plugin = self._by_directory.get(volume.plugin_directory)
         if plugin is not None:
             await plugin.unpublish(uid, volume.name)

@@ -23,7 +23,7 @@ from nodeagent.volumes.contract import (
 from nodeagent.volumes.layout import plugin_directory_name
 from nodeagent.volumes.pod_volumes import PodRequests
 from nodeagent.volumes.sources import VolumeEvents
-from nodeagent.volumes.stage import NodeVolumes, Note, PodVolume
+from nodeagent.volumes.stage import Holder, NodeVolumes, Note
 from runtimes.linux.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class Mounter:
             try:
                 volumes.published[volume.name] = await self._mount_once(requests, volume, progress)
             except UnsupportedVolume as error:
-                progress.error = str(error)
+                progress.phase, progress.error = Phase.RESOLVE, str(error)
                 volumes.hopeless = True
             except (VolumeError, OSError, ValueError) as error:  # ValueError: a name that no file can have
                 self._failed(requests.pod, progress, error)
@@ -176,7 +176,7 @@ class Mounter:
     ) -> None:
         """From the first moment on the node says that it needs the volume: nobody attaches what nobody asks for."""
         progress.phase = Phase.ATTACH if capabilities.attach else Phase.STAGE
-        holder = PodVolume(request.pod.uid, plugin_directory_name(plugin.name), request.directory_name)
+        holder = Holder(request.pod.uid, plugin_directory_name(plugin.name), request.directory_name)
         note = Note(volume_id=plugin.volume_id(request.source), attach=capabilities.attach)
         await self._node_volumes.hold(holder, note)
         if capabilities.attach:
@@ -221,10 +221,12 @@ class Mounter:
 
     def _failed(self, pod: AgentPod, progress: Progress, error: Exception) -> None:
         delay_seconds = progress.failed(error, self._clock())
+        if progress.phase is Phase.RESOLVE:  # the pod's own event tells, when its wait ends (`manager.MountFailed`)
+            log.info("pod %s: volume %s: %s (again in %.1f s)", pod.uid, progress.name, error, delay_seconds)
+            return
         message = f'MountVolume.{progress.phase.value} failed for volume "{progress.name}" : {error}'
         log.info("pod %s: %s (again in %.1f s)", pod.uid, message, delay_seconds)
-        if progress.phase is not Phase.RESOLVE:  # told when the pod's patience ends (`manager.MountFailed`)
-            self._events.event(pod, "Warning", "FailedMount", message)
+        self._events.event(pod, "Warning", "FailedMount", message)
 
 
 async def _expand(plugin: VolumePlugin, request: VolumeRequest, capabilities: Capabilities, progress: Progress) -> None:

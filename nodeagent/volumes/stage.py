@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class PodVolume:
-    """One volume of one pod, by its place on disk."""
+class Holder:
+    """A pod, and its volume by the place on disk."""
 
     uid: str
     plugin_directory: str
@@ -45,7 +45,7 @@ class NodeVolumes:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._notes: dict[PodVolume, Note] | None = None  # None: the disk has not been asked yet
+        self._notes: dict[Holder, Note] | None = None  # None: the disk has not been asked yet
         self._loading = asyncio.Lock()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -56,14 +56,14 @@ class NodeVolumes:
         async with lock:
             yield
 
-    async def hold(self, volume: PodVolume, note: Note) -> None:
+    async def hold(self, volume: Holder, note: Note) -> None:
         """From here on the volume is not unstaged, until the pod lets go of it. Repeatable. Raises OSError."""
         notes = await self._known()
         if notes.get(volume) != note:
             await run_blocking(_write, self._path(volume), msgspec.json.encode(note))
             notes[volume] = note
 
-    async def release(self, volume: PodVolume, plugin: VolumePlugin) -> None:
+    async def release(self, volume: Holder, plugin: VolumePlugin) -> None:
         """A pod has unpublished the volume: it is unstaged where that was the last one. Raises VolumeError, OSError."""
         notes = await self._known()
         if (note := notes.get(volume)) is None:
@@ -75,25 +75,25 @@ class NodeVolumes:
             await run_blocking(self._path(volume).unlink, missing_ok=True)
             notes.pop(volume, None)
 
-    async def held_by(self, uid: str) -> list[PodVolume]:
+    async def held_by(self, uid: str) -> list[Holder]:
         return [volume for volume in await self._known() if volume.uid == uid]
 
     async def in_use(self) -> list[str]:
         """The ids of the volumes that a controller attaches, for node.status.volumesInUse."""
         return sorted({note.volume_id for note in (await self._known()).values() if note.attach})
 
-    async def _known(self) -> dict[PodVolume, Note]:
+    async def _known(self) -> dict[Holder, Note]:
         async with self._loading:
             if self._notes is None:
                 self._notes = await run_blocking(_read_all, self._layout)
         return self._notes
 
-    def _path(self, volume: PodVolume) -> Path:
+    def _path(self, volume: Holder) -> Path:
         return self._layout.node_volume_note(volume.uid, volume.plugin_directory, volume.name)
 
 
-def _read_all(layout: Layout) -> dict[PodVolume, Note]:
-    found: dict[PodVolume, Note] = {}
+def _read_all(layout: Layout) -> dict[Holder, Note]:
+    found: dict[Holder, Note] = {}
     for path in layout.node_volume_notes():
         uid, _, plugin_directory, name, _ = path.relative_to(layout.pods_dir).parts
         try:
@@ -101,7 +101,7 @@ def _read_all(layout: Layout) -> dict[PodVolume, Note]:
         except (OSError, *UNREADABLE) as error:
             log.warning("%s cannot be read, the volume may stay staged: %s", path, error)
             note = Note(volume_id="")
-        found[PodVolume(uid, plugin_directory, name)] = note
+        found[Holder(uid, plugin_directory, name)] = note
     return found
 
 

@@ -118,8 +118,6 @@ def test_devices_are_recognised() -> None:
 async def test_host_paths_do_not_climb(pod_of: Any) -> None:
     """A path with .. is refused before it is looked at."""
     pod = pod_of({"containers": [], "volumes": [{"name": "v", "hostPath": {"path": "/a/../b"}}]})
-    request = VolumeRequest(
-        pod=pod, uid="u", namespace="ns", pod_name="p", source=VolumeSource(volume=pod.spec.volumes[0])
-    )
+    request = VolumeRequest(pod=pod, source=VolumeSource(volume=pod.spec.volumes[0]))
     with pytest.raises(VolumeError, match=r"must not contain '\.\.'"):
         await HostPathPlugin().publish(request)
