@@ -1,12 +1,14 @@
 """One suite for every volume type, on the real kernel. A test sees the contract, and the files.
 
-`place` is parametrised over SUBJECTS; to run the suite on another type, describe it there (tests/support/volume_subjects.py).
+`place`, and those for some of the types only, are parametrised over SUBJECTS; to run the suite on another type, describe it
+there (tests/support/volume_subjects.py).
 """
 
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from volume_subjects import Place, SharedMemory, Subject
@@ -96,21 +98,30 @@ SUBJECTS = [
 ROOTS = {"plain": b"kubelet", "strange": b"a b\\040\n\xff"}
 
 
-@pytest.fixture(params=SUBJECTS, ids=lambda subject: subject.name)
-def subject(request: pytest.FixtureRequest) -> Subject:
-    found: Subject = request.param
-    if reason := found.absent():
-        pytest.skip(reason)
-    return found
+def _places(subjects: list[Subject]) -> Any:
+    """A fixture: a root directory, by each subject; what is still mounted below it at the end fails the test."""
+
+    @pytest.fixture(
+        params=[pytest.param((each, root), id=f"{each.name}-{root}") for each in subjects for root in ROOTS]
+    )
+    def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+        subject, root = request.param
+        if reason := subject.absent():
+            pytest.skip(reason)
+        found = Place(subject, tmp_path / os.fsdecode(ROOTS[root]))
+        yield found
+        mounted = found.mounts()
+        for path in reversed(mounted):
+            with contextlib.suppress(OSError):
+                syscalls.umount(path, syscalls.MNT_DETACH)
+        assert mounted == []
+
+    return place
 
 
-@pytest.fixture(params=ROOTS)
-def place(subject: Subject, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
-    """A root directory; what is still mounted below it at the end fails the test, and is unmounted."""
-    found = Place(subject, tmp_path / os.fsdecode(ROOTS[request.param]))
-    yield found
-    mounted = found.mounts()
-    for path in reversed(mounted):
-        with contextlib.suppress(OSError):
-            syscalls.umount(path, syscalls.MNT_DETACH)
-    assert mounted == []
+place = _places(SUBJECTS)
+own_place = _places([each for each in SUBJECTS if each.written != "host"])
+pods_place = _places([each for each in SUBJECTS if each.written == "pod"])
+agents_place = _places([each for each in SUBJECTS if each.written == "agent"])
+staged_place = _places([each for each in SUBJECTS if each.persistent])
+unstaged_place = _places([each for each in SUBJECTS if not each.persistent])

@@ -85,23 +85,21 @@ async def test_an_agent_that_ends_while_it_takes_down_is_followed_by_another(pla
         assert strikes < 1000
 
 
-async def test_what_is_published_anew_is_the_old_or_the_new(place: Place) -> None:
+async def test_what_is_published_anew_is_the_old_or_the_new(agents_place: Place) -> None:
     """A pod never sees half of an update, wherever the agent ends; the next one completes it."""
-    if not place.agent().capabilities(place.request().source).republish:
-        pytest.skip("its content does not change")
-    mounted = await place.up(place.agent(), place.request())
+    mounted = await agents_place.up(agents_place.agent(), agents_place.request())
     strikes, at, old = 0, ["the first"], content(mounted)
     while at:
-        place.world.version = f"{strikes + 2}"
-        new = {name: place.world.version.encode() for name in old}
-        with struck(place.root, strikes) as at:
-            await place.up(place.agent(), place.request())
+        agents_place.world.version = f"{strikes + 2}"
+        new = {name: agents_place.world.version.encode() for name in old}
+        with struck(agents_place.root, strikes) as at:
+            await agents_place.up(agents_place.agent(), agents_place.request())
         assert content(mounted) in (old, new), f"after call {strikes}: {at}"
-        await place.up(place.agent(), place.request())
+        await agents_place.up(agents_place.agent(), agents_place.request())
         assert content(mounted) == new
         strikes, old = strikes + 1, new
-    await place.down(place.agent(), place.request())
-    assert place.left() == []
+    await agents_place.down(agents_place.agent(), agents_place.request())
+    assert agents_place.left() == []
 
 
 async def test_pods_do_not_meet(place: Place) -> None:
@@ -119,20 +117,18 @@ async def test_pods_do_not_meet(place: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "../../../victim", "a/b", "/victim", "a\0b"])
-async def test_names_do_not_lead_elsewhere(place: Place, tmp_path: Path, name: str) -> None:
+async def test_names_do_not_lead_elsewhere(own_place: Place, tmp_path: Path, name: str) -> None:
     """Of pods and of volumes, from manifests or from the API: refused, and nothing outside is made, mounted or removed."""
     (tmp_path / "victim").mkdir()
     (tmp_path / "victim/file").write_text("precious")
-    if place.subject.written == "host":
-        pytest.skip("nothing of it is below the root directory")
-    agent = place.agent()
+    agent = own_place.agent()
     for uid, volume in ((name, "v"), ("u", name)):
         with pytest.raises(VolumeError):
-            await agent.publish(place.request(uid, name=volume))
+            await agent.publish(own_place.request(uid, name=volume))
         with pytest.raises(VolumeError):
             await agent.unpublish(uid, volume)
     assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == [tmp_path / "victim/file"]
-    assert place.mounts() == []
+    assert own_place.mounts() == []
 
 
 async def test_the_pods_group(place: Place) -> None:
@@ -180,38 +176,34 @@ async def test_usage(place: Place) -> None:
     await place.down(agent, request)
 
 
-async def test_what_containers_leave_behind_goes_and_nothing_else(place: Place, tmp_path: Path) -> None:
+async def test_what_containers_leave_behind_goes_and_nothing_else(pods_place: Place, tmp_path: Path) -> None:
     """Links out of the volume, folders that nobody may enter, names that are no text."""
-    if place.subject.written != "pod":
-        pytest.skip("containers do not write there")
     (tmp_path / "victim").mkdir()
     (tmp_path / "victim/file").write_text("precious")
-    request = place.request()
-    path = (await place.up(place.agent(), request)).host_path
+    request = pods_place.request()
+    path = (await pods_place.up(pods_place.agent(), request)).host_path
     (path / "d/e").mkdir(parents=True)
     (path / "d/link").symlink_to(tmp_path / "victim")
     (path / "d/e" / os.fsdecode(b"\xff\n")).write_text("x")
     (path / "d/e").chmod(0)
     os.mkfifo(path / "pipe")
-    await place.down(place.agent(), request)
-    assert place.left() == []
+    await pods_place.down(pods_place.agent(), request)
+    assert pods_place.left() == []
     assert (tmp_path / "victim/file").read_text() == "precious"
 
 
-async def test_a_mount_in_it_is_in_the_way(place: Place, tmp_path: Path) -> None:
+async def test_a_mount_in_it_is_in_the_way(pods_place: Place, tmp_path: Path) -> None:
     """What a container mounted in its volume is told, and keeps its data; the volume goes when it is gone."""
-    if place.subject.written != "pod":
-        pytest.skip("containers do not write there")
     (tmp_path / "victim").mkdir()
     (tmp_path / "victim/file").write_text("precious")
-    request = place.request()
-    mounted = await place.up(place.agent(), request)
+    request = pods_place.request()
+    mounted = await pods_place.up(pods_place.agent(), request)
     inside = mounted.host_path / "inside"
     inside.mkdir()
     syscalls.mount(str(tmp_path / "victim"), inside, flags=syscalls.MS_BIND)
     with pytest.raises((VolumeError, MountError)):
-        await place.agent().unpublish("u", request.directory_name)
+        await pods_place.agent().unpublish("u", request.directory_name)
     assert (inside / "file").read_text() == "precious"
     unmount_all(inside)
-    await place.down(place.agent(), request)
+    await pods_place.down(pods_place.agent(), request)
     assert (tmp_path / "victim/file").read_text() == "precious"
