@@ -94,6 +94,7 @@ from nodeagent.stats.node import NodeReader
 from nodeagent.stats.pods import PodReader
 from nodeagent.stats.probes import ProbeMetrics
 from nodeagent.tls_policy import TLSPolicy
+from nodeagent.volumes.propagation import shared_root
 from runtimes.errors import RuntimeFault
 from runtimes.linux.cgroups.contract import CgroupError
 from runtimes.linux.cgroups.detect import detect as detect_cgroups
@@ -196,6 +197,7 @@ class Agent:
         build.credential_providers(config, None, NoTokens())  # a wrong configuration is told before anything is made
         _make_folders(config)
         _own(config, self._stack)
+        self._stack.enter_context(shared_root(config.options.root_dir))
         self._host_ips = tuple(str(ip) for ip in await node_ips(config.node_name, config.options.node_ip))
         self.machine = read_machine()
         self.limits = build.node_limits(config)
