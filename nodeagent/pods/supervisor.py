@@ -495,9 +495,11 @@ class PodSupervisor:
         if resize and not await self._services.resizing.actuate(work.runtime, work.pod, work.observed, resize):
             self._resize_held_until = self._services.now() + _jittered(RETRY_SECONDS)
         errors: list[Exception] = []
-        if work.plan.start or work.plan.create_sandbox is not None:
-            errors = await self._services.engine.carry_out(work)
-        self._merge(work)
+        try:
+            if work.plan.start or work.plan.create_sandbox is not None:
+                errors = await self._services.engine.carry_out(work)
+        finally:
+            self._merge(work)  # a pass that is cancelled has started containers, too
         for error in errors:
             self._report(error)
 

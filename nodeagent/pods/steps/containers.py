@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod
+from lightkube.models.core_v1 import LifecycleHandler, Pod
 
 from nodeagent.images.manager import EnsuredImage, ImageFailure
+from nodeagent.pods.carrying import carry, until_ended
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.killing import Killer
 from nodeagent.pods.rules.model import StartContainer, StartFailure
@@ -26,6 +27,9 @@ from runtimes.registry import Runtime
 log = logging.getLogger(__name__)
 
 SHOW_BACKOFF_SECONDS = 1.0
+# What is under way when the pod is to end, or the agent, is waited for; so long, then it is cancelled.
+START_GRACE_SECONDS = 120.0  # the runtime's own deadline for a start
+HOOK_GRACE_SECONDS = 10.0  # postStart: it may take for ever
 
 
 class Images(VolumeImages, Protocol):
@@ -112,7 +116,7 @@ class Containers:
         finally:
             for task in prepared:
                 task.cancel()
-            await asyncio.gather(*prepared, volumes.close(), return_exceptions=True)
+            await until_ended([*prepared, asyncio.create_task(volumes.close())])
 
     async def undo(self, ending: Ending) -> None:
         """Kill every container of the pod by the rules of its termination; remove the dead unless records are wanted."""
@@ -126,16 +130,23 @@ class Containers:
         try:
             container_id = await creation
             await work.pod_ips.get()
-            # a start that began is carried through, so that no started container goes unrecorded
-            await asyncio.shield(self._start(work, kind, container, start, container_id))
         except StartError as error:
-            work.failures[start.name] = error.failure
-            if error.retry_seconds is not None:
-                work.retry_seconds[start.name] = error.retry_seconds
-            self._event(work, kind, start.name, "Warning", "Failed", f"Error: {error.event_text}")
+            self._failed(work, kind, start, error)
             return False
-        work.started[start.name] = start.backoff
-        return True
+        what = f"start of {start.name} in pod {work.uid}"
+        # carried to their ends: no started container goes unrecorded, and nothing stops one that is just being started
+        await carry(self._start(work, kind, start, container_id), what, grace_seconds=START_GRACE_SECONDS)
+        lifecycle = container.lifecycle
+        if start.name in work.started and lifecycle is not None and lifecycle.postStart is not None:
+            hook = self._post_start(work, kind, container, start, container_id, lifecycle.postStart)
+            await carry(hook, f"postStart at the {what}", grace_seconds=HOOK_GRACE_SECONDS)
+        return start.name in work.started
+
+    def _failed(self, work: Work, kind: ContainerKind, start: StartContainer, error: StartError) -> None:
+        work.failures[start.name] = error.failure
+        if error.retry_seconds is not None:
+            work.retry_seconds[start.name] = error.retry_seconds
+        self._event(work, kind, start.name, "Warning", "Failed", f"Error: {error.event_text}")
 
     async def _create(self, work: Work, start: StartContainer, volumes: ImageVolumes) -> str:
         found = find_container(work.pod, start.name)
@@ -185,28 +196,38 @@ class Containers:
         self._event(work, kind, start.name, "Normal", "Created", "Container created")
         return answer.container_id
 
-    async def _start(
-        self, work: Work, kind: ContainerKind, container: AnyContainer, start: StartContainer, container_id: str
-    ) -> None:
+    async def _start(self, work: Work, kind: ContainerKind, start: StartContainer, container_id: str) -> None:
         self._configs.write_hosts(work.pod, await work.pod_ips.get())
-        service = work.runtime.service
         try:
-            await service.start_container(cri.StartContainerRequest(container_id=container_id))
+            await work.runtime.service.start_container(cri.StartContainerRequest(container_id=container_id))
         except RuntimeFault as error:
-            raise StartError("RunContainerError", str(error)) from error
+            self._failed(work, kind, start, StartError("RunContainerError", str(error)))
+            return
+        work.started[start.name] = start.backoff
         self._event(work, kind, start.name, "Normal", "Started", "Container started")
         self._link_log(work, start, container_id)
-        lifecycle = container.lifecycle
-        if lifecycle is None or lifecycle.postStart is None:
-            return
+
+    async def _post_start(
+        self,
+        work: Work,
+        kind: ContainerKind,
+        container: AnyContainer,
+        start: StartContainer,
+        container_id: str,
+        handler: LifecycleHandler,
+    ) -> None:
+        """Run the hook; where it fails, the container is stopped and does not count as started."""
         try:
-            await self._hooks.run(work.pod, container, container_id, lifecycle.postStart, work.runtime)
+            await self._hooks.run(work.pod, container, container_id, handler, work.runtime)
         except HookError as error:
+            del work.started[start.name]
             self._event(work, kind, start.name, "Warning", "FailedPostStartHook", "PostStartHook failed")
-            await self._killer.kill_container(
-                work.runtime, work.pod, container_id, start.name, message="FailedPostStartHook"
-            )
-            raise StartError("PostStartHookError", str(error)) from error
+            try:
+                await self._killer.kill_container(
+                    work.runtime, work.pod, container_id, start.name, message="FailedPostStartHook"
+                )
+            finally:
+                self._failed(work, kind, start, StartError("PostStartHookError", str(error)))
 
     def _link_log(self, work: Work, start: StartContainer, container_id: str) -> None:
         """`/var/log/containers/<pod>_<ns>_<container>-<id>.log`, as log collectors know it."""

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from nodeagent.pods.carrying import until_ended
 from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.steps.contract import Ending, Gate, Step, Work
 
@@ -61,7 +62,7 @@ class StepEngine:
             # Every step ends before the caller goes on: what runs next on this pod must not meet them.
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await until_ended(tasks)
             raise
         return [error for error in outcomes if isinstance(error, Exception)]
 

@@ -292,6 +292,27 @@ async def test_deletion_cancels_a_pass_under_way(tasks: Any) -> None:
     assert world.told == ["pass", "stop grace=5", "release"]
 
 
+async def test_what_a_cancelled_pass_has_found_out_is_kept(tasks: Any) -> None:
+    """A start that failed while the pass was being cancelled: the status of the pod that ends tells why."""
+    world = World(gate=asyncio.Event())
+    carry_out = world.carry_out
+
+    async def cancelled(work: Work) -> list[Exception]:
+        try:
+            return await carry_out(work)
+        finally:
+            work.failures["c"] = StartFailure(reason="RunContainerError", message="no such file")
+
+    world.carry_out = cancelled  # type: ignore[method-assign]
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    supervisor.terminate(Termination(grace_seconds=1))
+    await settle()
+    reasons = [item.containerStatuses[0].state.waiting for item in world.statuses if item.containerStatuses]  # type: ignore[union-attr]
+    assert "RunContainerError" in [waiting.reason for waiting in reasons if waiting is not None]
+
+
 async def test_a_failed_pass_is_told_and_tried_again_later(tasks: Any) -> None:
     """The step's event; no second try before its time, whatever wakes; then it works."""
     world = World(next_pass=lambda world, work: [StepError("broken", event_reason="FailedCreatePodSandBox")])
