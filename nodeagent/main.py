@@ -65,6 +65,7 @@ from nodeagent.pods.manager import PodManager
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors
 from nodeagent.pods.network_readiness import NetworkReadiness
 from nodeagent.pods.orphans import OrphanCollector
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.resize.actuation import Actuator
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
@@ -202,7 +203,8 @@ class Agent:
         self._allocatable = build.allocatable_of(self.machine, self.limits, self.storage_bytes)
         client = await self._connect()
         self.registry, self.store, late = await build.runtimes(config, self._stack)
-        tasks = await self._stack.enter_async_context(_root_tasks())
+        tasks = await self._stack.enter_async_context(_task_group())
+        self._pod_tasks = PodTasks(await self._stack.enter_async_context(_task_group()))
         for runtime in late:
             tasks.create_task(build.start_later(runtime), name=f"start of {runtime.handler}")
         tasks.create_task(safety.tell(config, self.registry), name="safety")
@@ -347,10 +349,12 @@ class Agent:
         engine = StepEngine(steps, gates=pod_gates(networks=networks, claims=ResourceClaims(client)))
         self.statuses: StatusSink = NoStatuses()
         if client is not None:
-            self.statuses = StatusWriter(client.sharing(qps=-1, burst=1), tasks, self._status_target, turn=client.turn)
+            self.statuses = StatusWriter(
+                client.sharing(qps=-1, burst=1), self._pod_tasks, self._status_target, turn=client.turn
+            )
         self.probe_metrics = ProbeMetrics(_now().timestamp())
         probing = ProbeManager(
-            tasks=tasks,
+            tasks=self._pod_tasks,
             events=events,
             addresses=self._addresses,
             now=_now,
@@ -389,7 +393,7 @@ class Agent:
                 end_pod=lambda pod, termination: self.pods.end(pod, termination),
                 events=events,
             ).admit,
-            tasks=tasks,
+            tasks=self._pod_tasks,
             mirrors=self.mirrors,
             allocations=resizes,
             on_gone=lambda: self.orphans.wake(),
@@ -664,12 +668,12 @@ def _own(config: Config, stack: contextlib.AsyncExitStack) -> None:
 
 
 class _Leave(Exception):
-    """Ends the root task group."""
+    """Ends a task group."""
 
 
 @contextlib.asynccontextmanager
-async def _root_tasks() -> AsyncIterator[asyncio.TaskGroup]:
-    """The root task group: if one of its loops dies, the agent ends with its error; leaving it cancels all of them."""
+async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """Leaving it cancels its tasks. In the root one, if one of its loops dies, the agent ends with its error."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group

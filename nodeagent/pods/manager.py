@@ -7,6 +7,7 @@ runtimes, cgroups, folders ──(unknown UID)──> orphans.OrphanCollector
 
 import asyncio
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from lightkube.models.core_v1 import Pod, PodStatus
 
 from nodeagent.pods.admission.gate import UNEXPECTED, Answer, KillError, Later
 from nodeagent.pods.mirrors import Mirrors
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Desired, Stage, StartFailure, Termination
 from nodeagent.pods.supervisor import TERMINAL_PHASES, PodServices, PodSupervisor
 from nodeagent.podspec.containers import PodUID, describe, name_of, uid_of
@@ -82,7 +84,7 @@ class PodManager:
         services: PodServices,
         references: ObjectReferences,
         admit: Callable[[Pod, Sequence[Pod]], Answer],
-        tasks: asyncio.TaskGroup,
+        tasks: PodTasks,
         mirrors: Mirrors,
         allocations: Allocations,
         on_gone: Callable[[], None] = lambda: None,
@@ -138,14 +140,13 @@ class PodManager:
 
     def _judge_new(self) -> None:
         while self._new and self._answer is None:
-            desired = next(iter(self._new.values()))
+            uid, desired = next(iter(self._new.items()))
             answer = self._judge(desired)
             if isinstance(answer, Later):
-                self._answer = self._tasks.create_task(
-                    self._await_answer(uid_of(desired.pod), answer), name="admission"
-                )
+                work = functools.partial(self._await_answer, uid, answer)
+                self._answer = self._tasks.start(work, name=f"admission of pod {uid}")
             else:
-                self._add(self._new.pop(uid_of(desired.pod)), answer)
+                self._begin(uid, answer)
 
     async def _await_answer(self, uid: PodUID, later: Later) -> None:
         try:
@@ -154,10 +155,19 @@ class PodManager:
             log.exception("admission of pod %s failed", uid)
             rejected = StartFailure(reason=UNEXPECTED, message=f"{error}")
         self._answer = None
-        desired = self._new.pop(uid, None)  # the newest state of it; gone from its source: nothing is to be done
+        desired = self._new.get(uid)  # the newest state of it; gone from its source: nothing is to be done
         if desired is not None:
-            self._add(desired, rejected if _is_to_run(desired.pod) else None)
+            self._begin(uid, rejected if _is_to_run(desired.pod) else None)
         self._judge_new()
+
+    def _begin(self, uid: PodUID, rejected: StartFailure | None) -> None:
+        """Give a pod that has been judged its supervisor. A mistake of ours there is told, and holds up no other."""
+        desired = self._new.pop(uid)
+        try:
+            self._add(desired, rejected)
+        except Exception:
+            self._not_taken.add(uid)
+            log.exception("pod %s is not begun", describe(desired.pod))
 
     def _add(self, desired: Desired, rejected: StartFailure | None) -> None:
         pod = desired.pod
@@ -170,7 +180,7 @@ class PodManager:
         self._references.register(pod)
         supervisor = PodSupervisor(desired, self._services, rejected=rejected)
         self._supervisors[uid] = supervisor
-        self._tasks.create_task(self._supervise(uid, supervisor), name=f"pod {uid}")
+        self._tasks.start(functools.partial(self._supervise, uid, supervisor), name=f"pod {uid}")
 
     def _judge(self, desired: Desired) -> Answer:
         """Admission is for pods that are to run: neither ended nor about to end."""

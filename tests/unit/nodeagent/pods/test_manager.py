@@ -1,6 +1,7 @@
 """nodeagent.pods.manager: the order of admission. facts/pod-lifecycle.md 1.1, 2.5 and 3.1."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,12 +10,14 @@ import pytest
 from lightkube.models.core_v1 import Pod, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
-from nodeagent.pods import manager
+from nodeagent.pods import manager, pod_tasks
 from nodeagent.pods.admission.gate import Answer, KillError, Later
 from nodeagent.pods.manager import PodManager
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Stage, StartFailure, Termination
 from nodeagent.podspec.containers import PodUID
 from nodeagent.sources.merger import ChangeType, PodChange
+from runtimes.linux.retry import RetryPolicy
 
 
 class Supervisor:
@@ -23,11 +26,11 @@ class Supervisor:
     def __init__(self, desired: Any, services: Any, *, rejected: StartFailure | None = None) -> None:
         self.desired, self.rejected, self.stage = desired, rejected is not None, Stage.SYNC
         self.uid = desired.pod.metadata.uid
-        self.stopped = asyncio.Event()
+        self.stopped, self.gone = asyncio.Event(), asyncio.Event()
         self.terminated: list[Termination] = []
 
     async def run(self) -> None:
-        await asyncio.Event().wait()
+        await self.gone.wait()
 
     def terminate(self, termination: Termination) -> None:
         self.terminated.append(termination)
@@ -37,6 +40,8 @@ class Supervisor:
 class World:
     told: list[str] = field(default_factory=list)
     answers: dict[str, Answer | Exception] = field(default_factory=dict)
+    mistakes: list[Exception] = field(default_factory=list)  # raised by what comes when a pod has ended
+    unregistered: str = ""  # the pod whose references cannot be followed
 
     def admit(self, pod: Pod, others: Sequence[Pod]) -> Answer:
         assert pod.metadata is not None
@@ -53,7 +58,24 @@ class World:
     def events(self) -> "World":
         return self
 
-    def register(self, pod: Pod) -> None: ...
+    @property
+    def statuses(self) -> "World":
+        return self
+
+    def register(self, pod: Pod) -> None:
+        if pod.metadata is not None and pod.metadata.name == self.unregistered:
+            raise KeyError("no such object")
+
+    def unregister(self, uid: str) -> None:
+        self.told.append(f"{uid} is gone")
+
+    async def settled(self, uid: PodUID) -> None:
+        self.told.append(f"{uid} is settled")
+        if self.mistakes:
+            raise self.mistakes.pop()
+
+    async def delete(self, pod: Pod) -> None:
+        self.told.append("deleted")
 
     def seen(self, pod: Pod) -> Pod:
         if pod.metadata is not None and pod.metadata.name == "unseen":
@@ -83,14 +105,18 @@ async def world() -> World:
 async def pods(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(manager, "PodSupervisor", Supervisor)
     anything: Any = world
-    group = asyncio.TaskGroup()
-    await group.__aenter__()
-    yield PodManager(
-        services=anything, references=anything, admit=world.admit, tasks=group, mirrors=anything, allocations=anything
-    )
-    for task in list(group._tasks):
-        task.cancel()
-    await group.__aexit__(None, None, None)
+    monkeypatch.setattr(pod_tasks, "RETRY", RetryPolicy(first_seconds=0.0))
+    with contextlib.suppress(asyncio.CancelledError):
+        async with asyncio.TaskGroup() as group:
+            yield PodManager(
+                services=anything,
+                references=anything,
+                admit=world.admit,
+                tasks=PodTasks(group),
+                mirrors=anything,
+                allocations=anything,
+            )
+            raise asyncio.CancelledError  # leaves the group, and what still runs in it
 
 
 async def test_pods_behind_one_that_waits_wait_too(pods: PodManager, world: World) -> None:
@@ -172,3 +198,38 @@ async def test_what_cannot_be_judged_troubles_no_other(
     ]
     pods.apply([change("unseen", ChangeType.REMOVE)])
     assert pods.known_uids() == {"odd", "good"}
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_mistake_at_a_pods_end_is_logged_and_tried_again(
+    pods: PodManager, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What comes when its supervisor has ended is begun anew; other pods, and the agent, go on."""
+    world.mistakes = [TypeError("no number"), ValueError("no uid")]
+    pods.apply([change("a"), change("b")])
+    supervisor: Any = pods._supervisors[PodUID("a")]
+    supervisor.gone.set()
+    await asyncio.sleep(0.01)
+    assert world.told[2:] == ["a is settled"] * 3 + ["deleted", "a is gone"]
+    assert errors(caplog) == ["pod a: unexpected error, begins again in 0 s"] * 2
+    assert pods.known_uids() == {"b"}
+
+
+async def test_a_mistake_in_an_admission_ends_only_that(
+    pods: PodManager, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pod that was let in and cannot be begun is told of, and is no orphan; those behind it are judged and begun."""
+
+    async def answer() -> None:
+        return
+
+    world.answers["critical"] = Later(answer)
+    world.unregistered = "critical"
+    pods.apply([change("critical"), change("late")])
+    await asyncio.sleep(0.01)
+    assert world.told == ["critical beside []", "late beside []"]
+    assert errors(caplog) == ["pod critical_default(critical) is not begun"]
+    assert pods.known_uids() == {"critical", "late"}

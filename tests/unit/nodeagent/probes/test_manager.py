@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from lightkube.models.core_v1 import Pod
 
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.rules.model import Instance, NodeAddresses, Observed, ProbeResults
 from nodeagent.podspec.containers import PodUID
@@ -92,7 +93,7 @@ async def world(timers: Any) -> AsyncIterator[World]:
     made = World(timers)
     async with asyncio.TaskGroup() as tasks:
         made.manager = ProbeManager(
-            tasks=tasks,
+            tasks=PodTasks(tasks),
             events=made,
             addresses=lambda: NodeAddresses(host_ips=("192.168.0.1",)),
             now=lambda: made.now,

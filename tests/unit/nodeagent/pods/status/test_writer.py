@@ -18,8 +18,11 @@ from lightkube.models.core_v1 import (
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api.errors import ApiError, NotFound, NotServed, ServerError
+from nodeagent.pods import pod_tasks
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.status.writer import StatusWriter
 from nodeagent.podspec.containers import PodUID
+from runtimes.linux.retry import RetryPolicy
 
 UID = PodUID("u1")
 
@@ -73,7 +76,7 @@ async def test_many_changes_during_one_patch_become_one_more() -> None:
     api = Api()
     api.gate.clear()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         for message in ("one", "two", "three", "four"):
             writer.publish(pod(), PodStatus(phase="Pending", message=message), containers_may_run=True)
             await asyncio.sleep(0)
@@ -87,7 +90,7 @@ async def test_what_waits_for_its_turn_is_sent_as_it_is_then() -> None:
     """A status that waits for the API's rate limit is replaced by newer ones: one patch, and none when all is as it was."""
     api, turn = Api(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, turn=turn.wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, turn=turn.wait)  # type: ignore[arg-type]
         for message in ("one", "two", "three"):
             writer.publish(pod(), PodStatus(phase="Pending", message=message), containers_may_run=True)
             await asyncio.sleep(0)
@@ -107,7 +110,7 @@ async def test_nothing_is_sent_that_the_api_knows() -> None:
     """A status equal to the API's costs no request."""
     api = Api()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         writer.publish(pod(), PodStatus(phase="Pending"), containers_may_run=True)
         await drain(writer)
     assert api.patches == []
@@ -120,7 +123,7 @@ async def test_an_outage_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real_sleep = asyncio.sleep
     monkeypatch.setattr("nodeagent.pods.status.writer.asyncio.sleep", lambda seconds: real_sleep(0))
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert [patch["phase"] for patch in api.patches] == ["Running"] * 3
@@ -132,7 +135,7 @@ async def test_a_pod_that_is_gone_is_no_error() -> None:
     api = Api()
     api.fail = [NotFound(404, "NotFound", "gone")]
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert len(api.patches) == 1
@@ -146,7 +149,7 @@ async def test_a_path_that_nobody_serves_is_not_a_pod_that_is_gone(monkeypatch: 
     real_sleep = asyncio.sleep
     monkeypatch.setattr("nodeagent.pods.status.writer.asyncio.sleep", lambda seconds: real_sleep(0))
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert [patch["phase"] for patch in api.patches] == ["Running"] * 2
@@ -158,7 +161,7 @@ async def test_an_api_that_drops_a_field_is_not_told_for_ever() -> None:
     api = Api()
     api.forget = "message"
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         wanted = PodStatus(phase="Pending", message="new")
         writer.publish(pod(), wanted, containers_may_run=True)
         await drain(writer)
@@ -174,7 +177,7 @@ async def test_a_terminal_phase_waits_for_the_containers() -> None:
     """While containers may run the phase stays what the API shows; then it is told."""
     api = Api()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         ended = PodStatus(phase="Failed", reason="Evicted", message="why")
         writer.publish(pod(), ended, containers_may_run=True)
         await drain(writer)
@@ -189,7 +192,7 @@ async def test_a_status_without_a_target_is_kept_and_not_sent() -> None:
     """A static pod without its mirror: the status is there for the node's own server, nobody else is told."""
     api = Api()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: None, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: None, no_wait)  # type: ignore[arg-type]
         writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert api.patches == []
@@ -205,7 +208,7 @@ async def test_what_the_api_would_refuse_is_not_taken() -> None:
         return PodStatus(phase="Running", containerStatuses=[status_of_c(state)])
 
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         ended = said(ContainerState(terminated=ContainerStateTerminated(exitCode=3)))
         writer.publish(never, ended, containers_may_run=True)
         await drain(writer)
@@ -217,3 +220,26 @@ async def test_what_the_api_would_refuse_is_not_taken() -> None:
 
 def status_of_c(state: ContainerState) -> ContainerStatus:
     return ContainerStatus(name="c", image="i", imageID="", ready=False, restartCount=0, state=state)
+
+
+async def test_a_mistake_of_ours_is_logged_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer that nobody expected ends neither the agent nor the pod's statuses; meanwhile nothing is sent beside it."""
+    monkeypatch.setattr(pod_tasks, "RETRY", RetryPolicy(first_seconds=0.0))
+    api = Api()
+    unexpected: Any = KeyError("resourceVersion")
+    api.fail = [unexpected]
+    api.gate.clear()
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer.publish(pod(), PodStatus(phase="Pending", message="one"), containers_may_run=True)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        writer.publish(pod(), PodStatus(phase="Pending", message="two"), containers_may_run=True)
+        api.gate.set()
+        await drain(writer)
+    assert [patch["message"] for patch in api.patches] == ["one", "two"]
+    assert [record.message for record in caplog.records if record.exc_info] == [
+        "status u1: unexpected error, begins again in 0 s"
+    ]
