@@ -65,20 +65,22 @@ from nodeagent.pods.manager import PodManager
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors
 from nodeagent.pods.network_readiness import NetworkReadiness
 from nodeagent.pods.orphans import OrphanCollector
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.resize.actuation import Actuator
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
+from nodeagent.pods.resize.feature import InPlaceResize
+from nodeagent.pods.resize.records import ResizeRecords
 from nodeagent.pods.resize.resizes import Resizes
 from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.rules.model import NodeAddresses
 from nodeagent.pods.runtime_classes import RuntimeClassResolver
+from nodeagent.pods.services import PodServices, UnknownRuntime
 from nodeagent.pods.status.writer import NoStatuses, StatusSink, StatusWriter
 from nodeagent.pods.steps import pod_gates, pod_steps
 from nodeagent.pods.steps.cgroup import Cgroup
-from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
-from nodeagent.pods.supervisor import PodServices, UnknownRuntime
 from nodeagent.pods.translation.configs import NodeSettings, PodConfigs
 from nodeagent.pods.translation.security import SecuritySettings
 from nodeagent.pods.upkeep import Upkeep
@@ -320,10 +322,10 @@ class Agent:
             access=access,
         )
         cgroup = Cgroup(self.cgroups, host, self._active_pods)
+        records = ResizeRecords(config.options.root_dir)
+        records.load()
         resizes = Resizes(
-            root_dir=config.options.root_dir,
-            actuator=Actuator(self.cgroups, host, cgroup.requests_changed),
-            host=host,
+            records=records,
             rules=build.resize_rules(host),
             events=events,
             admit=lambda pod, others: admit(pod, others, self._node_view()),  # nobody is preempted for a resize
@@ -332,7 +334,7 @@ class Agent:
             ready=lambda: self.merger.all_seen,
             now=_now,
         )
-        resizes.load()
+        actuator = Actuator(self.cgroups, host, cgroup.requests_changed)
         networks = NetworkReadiness(self.monitor.network_problem)
         steps = pod_steps(
             paths=paths,
@@ -369,11 +371,11 @@ class Agent:
             probing=probing,
             upkeep=Upkeep(volumes),
             dead=DeadContainers(paths),
-            kill_container=killer.kill_container,
+            killer=killer,
             addresses=self._addresses,
             now=_now,
             crash_backoff_cap_seconds=build.crash_backoff_cap_seconds(config),
-            resizing=resizes,
+            features=(InPlaceResize(records, actuator, host, events, _now),),
         )
         self.mirrors: Mirrors = NoMirrors()
         if client is not None:

@@ -9,7 +9,7 @@ from lightkube.models.core_v1 import Pod, Secret, Volume
 from nodeagent.api.errors import ApiError
 from nodeagent.api.objects import ObjectNotReady
 from nodeagent.images.manager import EnsuredImage, ImageManager, Place, Wanted
-from nodeagent.pods.steps.contract import PodEvents
+from nodeagent.pods.events import PodEvents
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, name_of
 from runtimes.registry import Runtime
 

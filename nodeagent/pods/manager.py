@@ -20,7 +20,9 @@ from nodeagent.pods.admission.gate import UNEXPECTED, Answer, KillError, Later
 from nodeagent.pods.mirrors import Mirrors
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Desired, Stage, StartFailure, Termination
-from nodeagent.pods.supervisor import TERMINAL_PHASES, PodServices, PodSupervisor
+from nodeagent.pods.services import PodServices
+from nodeagent.pods.status.phase import is_terminal
+from nodeagent.pods.supervisor import PodSupervisor
 from nodeagent.podspec.containers import PodUID, describe, name_of, uid_of
 from nodeagent.sources.annotations import is_mirror
 from nodeagent.sources.merger import API, ChangeType, PodChange
@@ -247,14 +249,10 @@ class PodManager:
             supervisor.refresh()
 
     def resized(self, uid: PodUID) -> None:
-        """The pod has been allocated other resources, or its resize is told otherwise of."""
+        """The pod has been allocated other resources, or the conditions of its resize have changed."""
         supervisor, pod = self._supervisors.get(uid), self._allocations.current(uid)
         if supervisor is not None and pod is not None:
             supervisor.update(dataclasses.replace(supervisor.desired, pod=pod))
-
-    def wake_all(self) -> None:
-        for supervisor in self._supervisors.values():
-            supervisor.wake()
 
     # -- for the rest of the agent -----------------------------------------------------------------------------------
 
@@ -332,4 +330,4 @@ def _is_to_run(pod: Pod) -> bool:
 
 
 def _has_ended(pod: Pod) -> bool:
-    return pod.status is not None and pod.status.phase in TERMINAL_PHASES
+    return pod.status is not None and is_terminal(pod.status.phase)

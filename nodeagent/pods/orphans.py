@@ -14,8 +14,9 @@ from lightkube.models.core_v1 import Pod, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.pods.observation import LABEL_POD_UID
-from nodeagent.pods.steps.contract import Ending, PodPaths
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
+from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import PodUID
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
@@ -106,12 +107,12 @@ class OrphanCollector:
     async def _take_down(self, uid: str, pod: Pod) -> None:
         assert pod.metadata is not None
         log.info("removing what is left of unknown pod %s/%s (%s)", pod.metadata.namespace, pod.metadata.name, uid)
-        ending = Ending(
+        teardown = Teardown(
             pod=pod, uid=PodUID(uid), grace_seconds=GRACE_SECONDS, runtimes=self._runtimes(), keep_records=False
         )
         try:
-            await self._engine.stop(ending)
-            await self._engine.release(ending)
+            await self._engine.stop(teardown)
+            await self._engine.release(teardown)
             await self._remove_folder(uid)
         except* Exception as group:
             for error in group.exceptions:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from lightkube.models.core_v1 import Pod
 from lightkube.models.node_v1 import RuntimeClass
 
-from nodeagent.pods.supervisor import UnknownRuntime
+from nodeagent.pods.services import UnknownRuntime
 from runtimes.registry import Registry, Runtime, UnknownHandler
 
 

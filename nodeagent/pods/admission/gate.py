@@ -13,8 +13,8 @@ from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.admission.preemption import MESSAGE, REASON, NoRoom, termination_of, victims
 from nodeagent.pods.admission.rules import Judgement, NodeView, judge
+from nodeagent.pods.events import PodEvents
 from nodeagent.pods.rules.model import StartFailure, Termination
-from nodeagent.pods.steps.contract import PodEvents
 from nodeagent.podspec.containers import describe
 
 log = logging.getLogger(__name__)

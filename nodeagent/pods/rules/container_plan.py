@@ -128,8 +128,8 @@ def _reason_to_kill(
     elif results.started is False:
         message = f"Container {container.name} failed startup probe"
         grace_seconds = container_grace_seconds(pod, probe=container.startupProbe)
-    elif instance.status.id in memory.resize_restarts:
-        return _kill_to_resize(container, instance), True
+    elif instance.status.id in memory.restarts:
+        return _kill_to_restart(container, instance, memory), True
     else:
         return None
     if restart:
@@ -143,8 +143,8 @@ def _reason_to_kill(
 def _plan_init_container(pod: Pod, container: Container, instance: Instance, memory: Memory, draft: Draft) -> bool:
     """Section 4.3, a regular init container at the frontier; True: the next one may start."""
     state = instance.status.state
-    if state == RUNNING and instance.status.id in memory.resize_restarts:
-        draft.kill.append(_kill_to_resize(container, instance))
+    if state == RUNNING and instance.status.id in memory.restarts:
+        draft.kill.append(_kill_to_restart(container, instance, memory))
         draft.init.append(container.name)
         return False
     if state == EXITED and is_replaced(memory, instance.status.id):
@@ -189,8 +189,8 @@ def _plan_sidecar(pod: Pod, container: Container, instance: Instance, memory: Me
         message = f"Init container {container.name} failed liveness probe"
         grace_seconds = container_grace_seconds(pod, probe=container.livenessProbe)
         _restart_sidecar(container, instance, message, draft, grace_seconds)
-    elif status.id in memory.resize_restarts:
-        draft.kill.append(_kill_to_resize(container, instance))
+    elif status.id in memory.restarts:
+        draft.kill.append(_kill_to_restart(container, instance, memory))
         draft.init.append(container.name)
     return True
 
@@ -206,9 +206,10 @@ def _restart_sidecar(
     draft.init.append(container.name)
 
 
-def _kill_to_resize(container: Container, instance: Instance) -> KillContainer:
-    message = f"Container {container.name} resize requires restart"
-    return KillContainer(container_id=instance.status.id, name=container.name, message=message)
+def _kill_to_restart(container: Container, instance: Instance, memory: Memory) -> KillContainer:
+    """For a feature of pods, which says why."""
+    id = instance.status.id
+    return KillContainer(container_id=id, name=container.name, message=memory.restarts[id])
 
 
 def _kill_unknown_init(container: Container, instance: Instance) -> KillContainer:

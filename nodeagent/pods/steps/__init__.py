@@ -2,12 +2,14 @@
 
 from typing import Protocol
 
+from nodeagent.pods.events import PodEvents
 from nodeagent.pods.hooks import Hooks
 from nodeagent.pods.killing import Killer
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.steps.cgroup import Cgroup
 from nodeagent.pods.steps.containers import ContainerConfigs, Containers, Images
-from nodeagent.pods.steps.contract import Gate, PodEvents, PodPaths, Step
+from nodeagent.pods.steps.contract import Gate, Step
 from nodeagent.pods.steps.directories import Directories
 from nodeagent.pods.steps.gates import ClaimsGate, NetworkGate, Networks
 from nodeagent.pods.steps.records import Records

@@ -7,8 +7,9 @@ from lightkube.models.core_v1 import Pod
 
 from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.pods.slot import Slot
-from nodeagent.pods.steps.contract import Ending, Work
+from nodeagent.pods.steps.contract import Work
 from nodeagent.pods.steps.engine import StepError
+from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod_resources import HostLimits, effective_requests, pod_cgroup_limits, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 from runtimes.linux.cgroups.units import cpu_shares
@@ -44,8 +45,8 @@ class Cgroup:
         """Bring the Burstable class in line with what its pods ask for now. Raises CgroupError."""
         await self._update_burstable()
 
-    async def undo(self, ending: Ending) -> None:
-        await self._cgroups.remove(ending.uid)
+    async def undo(self, teardown: Teardown) -> None:
+        await self._cgroups.remove(teardown.uid)
 
     async def _update_burstable(self) -> None:
         requests: Iterable[Mapping[str, Fraction]] = (

@@ -11,12 +11,15 @@ from lightkube.models.core_v1 import LifecycleHandler, Pod
 
 from nodeagent.images.manager import EnsuredImage, ImageFailure
 from nodeagent.pods.carrying import carry, until_ended
+from nodeagent.pods.events import PodEvents
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.killing import Killer
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import StartContainer, StartFailure
 from nodeagent.pods.slot import NotProvided, Slot
-from nodeagent.pods.steps.contract import Ending, PodEvents, PodPaths, Work
+from nodeagent.pods.steps.contract import Work
 from nodeagent.pods.steps.image_volumes import ImageVolumes, VolumeImages
+from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.translation.environment import ConfigError, needs_pod_ip
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container, name_of
 from nodeagent.volumes.contract import MountedVolume
@@ -118,9 +121,9 @@ class Containers:
                 task.cancel()
             await until_ended([*prepared, asyncio.create_task(volumes.close())])
 
-    async def undo(self, ending: Ending) -> None:
+    async def undo(self, teardown: Teardown) -> None:
         """Kill every container of the pod by the rules of its termination; remove the dead unless records are wanted."""
-        await ending.in_each(self._killer.kill_pod)
+        await teardown.in_each(self._killer.kill_pod)
 
     async def _start_one(self, work: Work, start: StartContainer, creation: "asyncio.Task[str]") -> bool:
         found = find_container(work.pod, start.name)

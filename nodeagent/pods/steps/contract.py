@@ -5,26 +5,18 @@ of a pass run side by side and wait only for the slots they need, so a pod's vol
 for each other.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.rules.model import CrashBackoff, Desired, Observed, Plan, StartFailure
 from nodeagent.pods.slot import Slot
+from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import PodUID, uid_of
 from nodeagent.volumes.contract import MountedVolume
-from runtimes.errors import Unavailable
 from runtimes.registry import Runtime
-
-
-class PodEvents(Protocol):
-    """Where a pod's events go. Never blocks."""
-
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
 
 
 @dataclass(slots=True)
@@ -61,37 +53,6 @@ class Work:
         return self.observed.sandboxes[0].id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """A pod that ends. `grace_seconds` bounds what its containers may still do; `runtimes` all may hold parts of it.
-
-    `handler` is the pod's own runtime, empty where it is not known.
-    """
-
-    pod: Pod
-    uid: PodUID
-    grace_seconds: int
-    runtimes: tuple[Runtime, ...]
-    keep_records: bool  # the pod object stays (completed, not deleted): its logs and dead containers stay readable
-    handler: str = ""
-
-    async def in_each(self, work: Callable[[Runtime, "Ending"], Awaitable[None]]) -> None:
-        """Do `work` in every runtime, side by side.
-
-        One that is down must not hold up a pod of another: where the pod's own is known, the rest is passed over when it
-        cannot be reached. What it may hold of the pod all the same is an orphan as soon as it is back.
-        """
-
-        async def one(runtime: Runtime) -> None:
-            try:
-                await work(runtime, self)
-            except Unavailable:
-                if self.handler in ("", runtime.handler):
-                    raise
-
-        await asyncio.gather(*(one(runtime) for runtime in self.runtimes))
-
-
 class Step(Protocol):
     """One step. It is idempotent: a pass that finds its work done already provides the same slots.
 
@@ -116,7 +77,7 @@ class Step(Protocol):
 
     async def run(self, work: Work) -> None: ...
 
-    async def undo(self, ending: Ending) -> None: ...
+    async def undo(self, teardown: Teardown) -> None: ...
 
 
 class Gate(Protocol):
@@ -133,18 +94,3 @@ class Gate(Protocol):
     async def check(self, work: Work) -> None:
         """Returns at once where it has nothing to say. Raises `engine.StepError`."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodPaths:
-    """Where a pod's files are on this node."""
-
-    root_dir: Path  # /var/lib/kubelet
-    pod_logs_dir: Path  # /var/log/pods
-    container_logs_dir: Path  # /var/log/containers
-
-    def pod_dir(self, uid: PodUID) -> Path:
-        return self.root_dir / "pods" / uid
-
-    def log_dir(self, namespace: str, name: str, uid: PodUID) -> Path:
-        return self.pod_logs_dir / f"{namespace}_{name}_{uid}"

@@ -4,9 +4,11 @@ import asyncio
 import shutil
 from pathlib import Path
 
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.slot import Slot
-from nodeagent.pods.steps.contract import Ending, PodPaths, Work
+from nodeagent.pods.steps.contract import Work
 from nodeagent.pods.steps.engine import StepError
+from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import name_of
 from runtimes.linux import mountinfo
 
@@ -33,20 +35,20 @@ class Directories:
         except OSError as error:
             raise StepError(f"error making pod data directories: {error}", event_reason="Failed") from error
 
-    async def undo(self, ending: Ending) -> None:
-        if ending.keep_records:
+    async def undo(self, teardown: Teardown) -> None:
+        if teardown.keep_records:
             return
-        namespace, name = name_of(ending.pod)
-        log_dir = self._paths.log_dir(namespace, name, ending.uid)
-        await asyncio.to_thread(self._remove, ending, log_dir)
+        namespace, name = name_of(teardown.pod)
+        log_dir = self._paths.log_dir(namespace, name, teardown.uid)
+        await asyncio.to_thread(self._remove, teardown, log_dir)
 
-    def _remove(self, ending: Ending, log_dir: Path) -> None:
-        namespace, name = name_of(ending.pod)
+    def _remove(self, teardown: Teardown, log_dir: Path) -> None:
+        namespace, name = name_of(teardown.pod)
         for link in self._paths.container_logs_dir.glob(f"{name}_{namespace}_*.log"):
             if link.is_symlink() and log_dir in Path(link.readlink()).parents:
                 link.unlink(missing_ok=True)
         _remove_tree(log_dir)
-        remove_pod_directory(self._paths.pod_dir(ending.uid))
+        remove_pod_directory(self._paths.pod_dir(teardown.uid))
 
 
 def make_pod_directories(paths: PodPaths, log_dir: Path, pod_dir: Path) -> None:

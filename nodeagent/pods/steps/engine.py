@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from nodeagent.pods.carrying import until_ended
 from nodeagent.pods.slot import NotProvided
-from nodeagent.pods.steps.contract import Ending, Gate, Step, Work
+from nodeagent.pods.steps.contract import Gate, Step, Work
+from nodeagent.pods.teardown import Teardown
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +67,13 @@ class StepEngine:
             raise
         return [error for error in outcomes if isinstance(error, Exception)]
 
-    async def stop(self, ending: Ending) -> None:
+    async def stop(self, teardown: Teardown) -> None:
         """Stop what runs, in reverse order of the steps that run something. Raises ExceptionGroup if anything may still run."""
-        await self._undo(ending, running=True)
+        await self._undo(teardown, running=True)
 
-    async def release(self, ending: Ending) -> None:
+    async def release(self, teardown: Teardown) -> None:
         """Give back what the stopped pod held. Raises ExceptionGroup of what could not be given back."""
-        await self._undo(ending, running=False)
+        await self._undo(teardown, running=False)
 
     async def _check(self, gate: Gate, work: Work) -> None:
         try:
@@ -100,17 +101,17 @@ class StepEngine:
 
         await self._timed(step.name, "run", work.uid, body)
 
-    async def _undo(self, ending: Ending, *, running: bool) -> None:
+    async def _undo(self, teardown: Teardown, *, running: bool) -> None:
         errors: list[Exception] = []
         for step in reversed(self._steps):
             if step.runs_processes is not running:
                 continue
             try:
-                await self._timed(step.name, "undo", ending.uid, functools.partial(step.undo, ending))
+                await self._timed(step.name, "undo", teardown.uid, functools.partial(step.undo, teardown))
             except Exception as error:
                 errors.append(error)
         if errors:
-            raise ExceptionGroup(f"pod {ending.uid} could not be taken down", errors)
+            raise ExceptionGroup(f"pod {teardown.uid} could not be taken down", errors)
 
     async def _timed(self, step: str, verb: str, uid: str, body: Callable[[], Awaitable[None]]) -> None:
         begin = time.monotonic()

@@ -4,13 +4,15 @@ from typing import Protocol
 
 from lightkube.models.core_v1 import Pod
 
+from nodeagent.pods.events import PodEvents
 from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.rules.runtime_view import is_host_network
 from nodeagent.pods.slot import NotProvided, Slot
-from nodeagent.pods.steps.contract import Ending, PodEvents, Work
+from nodeagent.pods.steps.contract import Work
 from nodeagent.pods.steps.engine import StepError
 from nodeagent.pods.steps.gates import Networks, network_not_ready
 from nodeagent.pods.steps.old_sandboxes import clear_away
+from nodeagent.pods.teardown import Teardown
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
@@ -72,9 +74,9 @@ class Sandbox:
         except ValueError as error:
             raise _creation_failed(error) from error
 
-    async def undo(self, ending: Ending) -> None:
+    async def undo(self, teardown: Teardown) -> None:
         """Stop the pod's sandboxes in every runtime; what is left of them tells the exit codes until `Records` removes it."""
-        await ending.in_each(self._stop)
+        await teardown.in_each(self._stop)
 
     def _reuse(self, work: Work) -> None:
         if work.current_sandbox_id is None:
@@ -94,9 +96,9 @@ class Sandbox:
         network = sandbox.network
         return tuple(ip for ip in (network.ip, *(extra.ip for extra in network.additional_ips)) if ip)
 
-    async def _stop(self, runtime: Runtime, ending: Ending) -> None:
+    async def _stop(self, runtime: Runtime, teardown: Teardown) -> None:
         found = await runtime.service.list_pod_sandbox(
-            cri.ListPodSandboxRequest(filter=cri.PodSandboxFilter(label_selector={LABEL_POD_UID: ending.uid}))
+            cri.ListPodSandboxRequest(filter=cri.PodSandboxFilter(label_selector={LABEL_POD_UID: teardown.uid}))
         )
         for sandbox in found.items:
             await runtime.service.stop_pod_sandbox(cri.StopPodSandboxRequest(pod_sandbox_id=sandbox.id))

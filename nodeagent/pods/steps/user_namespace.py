@@ -1,7 +1,8 @@
 """The pod's range of host ids: given at the first configuration that needs it, given back when nothing of the pod runs."""
 
 from nodeagent.pods.slot import Slot
-from nodeagent.pods.steps.contract import Ending, Work
+from nodeagent.pods.steps.contract import Work
+from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.user_namespaces import UserNamespaces
 
 
@@ -19,5 +20,5 @@ class UserNamespaceRange:
     async def run(self, work: Work) -> None:
         return
 
-    async def undo(self, ending: Ending) -> None:
-        self._user_namespaces.release(ending.uid)
+    async def undo(self, teardown: Teardown) -> None:
+        self._user_namespaces.release(teardown.uid)

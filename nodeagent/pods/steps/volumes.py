@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from nodeagent.pods.slot import Slot
-from nodeagent.pods.steps.contract import Ending, Work
+from nodeagent.pods.steps.contract import Work
 from nodeagent.pods.steps.engine import StepError
+from nodeagent.pods.teardown import Teardown
 from nodeagent.volumes.contract import MountedVolume
 from nodeagent.volumes.manager import MountFailed, VolumeManager
 
@@ -26,5 +27,5 @@ class Volumes:
         except MountFailed as error:
             raise StepError(str(error), event_reason="FailedMount" if error.event_worthy else "") from error
 
-    async def undo(self, ending: Ending) -> None:
-        await self._volumes.unmount(ending.uid)
+    async def undo(self, teardown: Teardown) -> None:
+        await self._volumes.unmount(teardown.uid)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from nodeagent.pods.orphans import OrphanCollector
-from nodeagent.pods.steps.contract import Ending, PodPaths
+from nodeagent.pods.paths import PodPaths
+from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import name_of
 from proto import cri_pb2 as cri
 
@@ -20,11 +21,11 @@ class Engine:
     def __init__(self) -> None:
         self.ended: dict[str, tuple[str, str]] = {}
 
-    async def stop(self, ending: Ending) -> None:
-        self.ended[ending.uid] = name_of(ending.pod)
+    async def stop(self, teardown: Teardown) -> None:
+        self.ended[teardown.uid] = name_of(teardown.pod)
 
-    async def release(self, ending: Ending) -> None:
-        assert ending.uid in self.ended
+    async def release(self, teardown: Teardown) -> None:
+        assert teardown.uid in self.ended
 
 
 class Service:

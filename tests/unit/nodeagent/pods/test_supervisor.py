@@ -1,23 +1,27 @@
 """nodeagent.pods.supervisor: one pod from first sight to last trace, against a runtime that the test plays."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
-from lightkube.models.core_v1 import Container, Pod, PodReadinessGate, PodSpec, PodStatus
+from lightkube.models.core_v1 import Container, Pod, PodCondition, PodReadinessGate, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
+from nodeagent.pods.features.contract import Contribution, PodFeature, StatusAdditions
 from nodeagent.pods.manager import STUCK_SECONDS, PodManager
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME, LABEL_POD_UID
 from nodeagent.pods.rules.model import Desired, NodeAddresses, Observed, Stage, StartFailure, Termination
 from nodeagent.pods.rules.runtime_view import HASH_ANNOTATION, RESTART_COUNT_ANNOTATION, container_hash
-from nodeagent.pods.steps.contract import Ending, Work
+from nodeagent.pods.services import PodServices, UnknownRuntime
+from nodeagent.pods.steps.contract import Work
 from nodeagent.pods.steps.engine import StepError
-from nodeagent.pods.supervisor import PodServices, PodSupervisor, UnknownRuntime
+from nodeagent.pods.supervisor import PodSupervisor
+from nodeagent.pods.teardown import Teardown
+from nodeagent.podspec.containers import PodUID
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.registry import Runtime
@@ -98,15 +102,18 @@ class World:
         outcome = self.next_pass(self, work) if self.next_pass is not None else None
         return list(outcome or [])
 
-    async def stop(self, ending: Ending) -> None:
-        self.told.append(f"stop grace={ending.grace_seconds}")
+    async def stop(self, teardown: Teardown) -> None:
+        self.told.append(f"stop grace={teardown.grace_seconds}")
         if self.container is not None and self.container.state == cri.CONTAINER_RUNNING:
             self.run_container(cri.CONTAINER_EXITED, 143)
 
-    async def release(self, ending: Ending) -> None:
-        self.told.append("release, records kept" if ending.keep_records else "release")
-        if not ending.keep_records:
+    async def release(self, teardown: Teardown) -> None:
+        self.told.append("release, records kept" if teardown.keep_records else "release")
+        if not teardown.keep_records:
             self.sandbox, self.container = False, None
+
+    async def kill_container(self, *arguments: Any, **options: Any) -> None:
+        self.told.append("kill")
 
     # the rest
 
@@ -167,21 +174,19 @@ class Probing:
         return
 
 
-def supervise(world: World, pod: Pod, **more: Any) -> PodSupervisor:
-    async def kill(*arguments: Any, **options: Any) -> None:
-        world.told.append("kill")
-
+def supervise(world: World, pod: Pod, *, features: Sequence[PodFeature] = (), **more: Any) -> PodSupervisor:
     services = PodServices(
-        engine=world,  # type: ignore[arg-type]
+        engine=world,
         runtimes=world,
         statuses=world,  # type: ignore[arg-type]
         events=world,
         probing=Probing(),
         upkeep=world,
         dead=world,
-        kill_container=kill,
+        killer=world,
         addresses=lambda: NodeAddresses(host_ips=("192.0.2.1",)),
         now=lambda: world.now,
+        features=features,
     )
     return PodSupervisor(Desired(pod=pod), services, **more)
 
@@ -558,3 +563,77 @@ async def test_a_turn_that_hangs_can_be_seen(tasks: Any) -> None:
     answer.set()
     await settle()
     assert manager.is_moving()
+
+
+class Feature(PodFeature):
+    """Wants the container restarted once, and has work to do; tells its phases to the world."""
+
+    name: ClassVar[str] = "feature"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.wish = Contribution(restarts={"k1": "wants another one"}, has_work=True)
+        self.looked = asyncio.Event()
+
+    def updated(self, pod: Pod) -> None:
+        self.world.told.append("updated")
+
+    def observed(self, pod: Pod, observed: Observed) -> Contribution:
+        self.looked.set()
+        return self.wish
+
+    def status(self, pod: Pod) -> StatusAdditions:
+        return StatusAdditions(conditions=(PodCondition(type="example.com/Feature", status="True"),))
+
+    async def before_stop(self, pod: Pod, stopped: Mapping[str, str]) -> None:
+        self.world.told.append(f"before stop of {dict(stopped)}")
+
+    async def act(self, runtime: Runtime, pod: Pod, observed: Observed) -> None:
+        self.world.told.append("act")
+        self.wish = Contribution(wake_at=self.world.now + timedelta(seconds=0.01))
+
+    def started(self, pod: Pod, names: Iterable[str]) -> None:
+        self.world.told.append(f"started {sorted(names)}")
+
+    def ended(self, uid: PodUID) -> None:
+        self.world.told.append("ended")
+
+
+async def test_a_feature_takes_part_in_a_pods_life(tasks: Any) -> None:
+    """What it restarts is recorded first, then killed, then it acts, then the container starts again; it shows its condition, is
+    looked at when it wants to be, and hears of a new spec and of the pod's end.
+    """
+
+    def start(world: World, work: Work) -> None:
+        world.told.append(work.plan.kill[0].message)
+        work.started.update((start.name, start.backoff) for start in work.plan.start)
+
+    world = World(next_pass=start)
+    world.run_container(cri.CONTAINER_RUNNING)
+    feature = Feature(world)
+    supervisor = supervise(world, make_pod(), features=[feature])
+    tasks(supervisor)
+    await settle()
+    assert world.told == [
+        "before stop of {'c': 'k1'}",
+        "kill",
+        "act",
+        "pass",
+        "wants another one",
+        "started ['c']",
+    ]
+    assert "example.com/Feature" in [condition.type for condition in world.statuses[-1].conditions or ()]
+    feature.looked.clear()
+    async with asyncio.timeout(5):
+        await feature.looked.wait()
+    feature.wish = Contribution()
+    supervisor.update(Desired(pod=make_pod(activeDeadlineSeconds=600)))
+    await settle()
+    supervisor.terminate(Termination(grace_seconds=1))
+    await settle()
+    assert [line for line in world.told[6:] if "refresh" not in line] == [
+        "updated",
+        "stop grace=1",
+        "ended",
+        "release, records kept",
+    ]

@@ -9,9 +9,11 @@ from lightkube.models.core_v1 import LifecycleHandler, Pod, Volume
 from recorded_runtime import RecordedRuntime, runtime_of
 
 from nodeagent.images.manager import EnsuredImage
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import Desired, Observed, Plan, StartContainer
 from nodeagent.pods.steps.containers import ContainerRequest
-from nodeagent.pods.steps.contract import Ending, PodPaths, Work
+from nodeagent.pods.steps.contract import Work
+from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, find_container, uid_of
 from proto import cri_pb2 as cri
 from runtimes.registry import Runtime
@@ -79,8 +81,8 @@ class World:
 
     # the end of containers
 
-    async def kill_pod(self, runtime: Runtime, ending: Ending) -> None:
-        await self.service.note(f"kill pod within {ending.grace_seconds} s")
+    async def kill_pod(self, runtime: Runtime, teardown: Teardown) -> None:
+        await self.service.note(f"kill pod within {teardown.grace_seconds} s")
 
     async def kill_container(
         self, runtime: Runtime, pod: Pod, container_id: str, name: str, *, message: str = "", **options: Any
@@ -109,8 +111,10 @@ class World:
         plan = Plan(create_sandbox=sandbox, start=tuple(starts))
         return Work(desired=Desired(pod=pod), observed=observed or Observed(), plan=plan, runtime=self.runtime)
 
-    def ending(self, pod: Pod, *, keep_records: bool = False, runtimes: tuple[Runtime, ...] | None = None) -> Ending:
-        return Ending(
+    def teardown(
+        self, pod: Pod, *, keep_records: bool = False, runtimes: tuple[Runtime, ...] | None = None
+    ) -> Teardown:
+        return Teardown(
             pod=pod,
             uid=uid_of(pod),
             grace_seconds=5,

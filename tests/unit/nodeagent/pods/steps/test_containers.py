@@ -28,7 +28,7 @@ class Floor:
         work.cgroup_parent.set("/pod")
         work.mounts.set({})
 
-    async def undo(self, ending: Any) -> None:
+    async def undo(self, teardown: Any) -> None:
         return
 
 
@@ -58,7 +58,7 @@ async def cancelled_at(world: Any, pod: Any, work: Work, line: str, *, times: in
             await steps.carry_out(work)
         except asyncio.CancelledError:
             world.diary.append("pass ended")
-        await steps.stop(world.ending(pod))
+        await steps.stop(world.teardown(pod))
 
     task = asyncio.create_task(supervised())
     await until(world, line)

@@ -10,8 +10,9 @@ from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.pods.rules.model import Desired, Observed, Plan
 from nodeagent.pods.slot import NotProvided, Slot
-from nodeagent.pods.steps.contract import Ending, Work
+from nodeagent.pods.steps.contract import Work
 from nodeagent.pods.steps.engine import StepEngine, StepError
+from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import PodUID
 
 POD = Pod(metadata=ObjectMeta(name="p", namespace="default", uid="u1"), spec=PodSpec(containers=[Container(name="c")]))
@@ -45,7 +46,7 @@ class Recorded:
             raise
         self.told.append(f"{self.name} ends")
 
-    async def undo(self, ending: Ending) -> None:
+    async def undo(self, teardown: Teardown) -> None:
         self.told.append(f"undo {self.name}")
         if self.fails:
             raise OSError(f"{self.name} is stuck")
@@ -55,8 +56,8 @@ def work() -> Work:
     return Work(desired=Desired(pod=POD), observed=Observed(), plan=Plan(), runtime=None)  # type: ignore[arg-type]
 
 
-def ending() -> Ending:
-    return Ending(pod=POD, uid=PodUID("u1"), grace_seconds=1, runtimes=(), keep_records=False)
+def teardown() -> Teardown:
+    return Teardown(pod=POD, uid=PodUID("u1"), grace_seconds=1, runtimes=(), keep_records=False)
 
 
 async def test_steps_wait_for_each_other_only_through_slots() -> None:
@@ -126,7 +127,7 @@ async def test_teardown_is_reversed_and_collects_the_errors() -> None:
     told: list[str] = []
     steps = [Recorded("directories", told), Recorded("cgroup", told, fails=True), Recorded("volumes", told, fails=True)]
     with pytest.raises(ExceptionGroup) as caught:
-        await StepEngine(steps).release(ending())
+        await StepEngine(steps).release(teardown())
     assert told == ["undo volumes", "undo cgroup", "undo directories"]
     assert [str(error) for error in caught.value.exceptions] == ["volumes is stuck", "cgroup is stuck"]
 
@@ -136,9 +137,9 @@ async def test_what_runs_is_stopped_apart_from_what_is_given_back() -> None:
     told: list[str] = []
     steps = [Recorded("volumes", told), Recorded("sandbox", told, stops=True), Recorded("containers", told, stops=True)]
     engine = StepEngine(steps)
-    await engine.stop(ending())
+    await engine.stop(teardown())
     assert told == ["undo containers", "undo sandbox"]
-    await engine.release(ending())
+    await engine.release(teardown())
     assert told[2:] == ["undo volumes"]
 
 
@@ -149,5 +150,5 @@ async def test_every_step_is_observed() -> None:
     engine = StepEngine(steps, lambda step, verb, seconds, error: seen.append((step, verb, error is None)))
     await engine.carry_out(work())
     with pytest.raises(ExceptionGroup):
-        await engine.release(ending())
+        await engine.release(teardown())
     assert seen == [("volumes", "run", True), ("volumes", "undo", False)]

@@ -69,7 +69,7 @@ class Step:
     async def run(self, work: Work) -> None:
         self.ran += 1
 
-    async def undo(self, ending: Any) -> None: ...
+    async def undo(self, teardown: Any) -> None: ...
 
 
 def work(peer: Any, *, sandbox: int | None = 0, **spec: Any) -> Work:

@@ -1,0 +1,21 @@
+"""Where a pod's files are on this node."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodeagent.podspec.containers import PodUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodPaths:
+    """The roots of the three trees that hold a pod's files."""
+
+    root_dir: Path  # /var/lib/kubelet
+    pod_logs_dir: Path  # /var/log/pods
+    container_logs_dir: Path  # /var/log/containers
+
+    def pod_dir(self, uid: PodUID) -> Path:
+        return self.root_dir / "pods" / uid
+
+    def log_dir(self, namespace: str, name: str, uid: PodUID) -> Path:
+        return self.pod_logs_dir / f"{namespace}_{name}_{uid}"
