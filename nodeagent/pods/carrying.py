@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Iterable
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,28 @@ async def carry(work: Coroutine[Any, Any, None], name: str, *, grace_seconds: fl
         last_call.cancel()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("%s failed, and nobody waits for it any more", name, exc_info=error)
+        raise
+
+
+async def run_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all side by side. When every one has ended, raise the first error in their order.
+
+    A cancellation reaches each of them, and is raised when the last has ended.
+    """
+    for error in await outcomes(work):
+        if error is not None:
+            raise error
+
+
+async def outcomes(work: Iterable[Coroutine[Any, Any, None]]) -> list[BaseException | None]:
+    """Run all side by side; what each raised, in their order. A cancellation as in `run_all`."""
+    tasks = [asyncio.get_running_loop().create_task(each) for each in work]
+    try:
+        return await asyncio.gather(*tasks, return_exceptions=True)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await until_ended(tasks)
         raise
 
 

@@ -29,7 +29,7 @@ class SecretSource(Protocol):
 
 
 class PodImages:
-    """`steps.containers.Images` on the node's image manager."""
+    """`steps.images.ImageSource` on the node's image manager."""
 
     def __init__(self, manager: ImageManager, secrets: SecretSource, events: PodEvents) -> None:
         self._manager = manager

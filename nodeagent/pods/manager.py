@@ -9,19 +9,21 @@ import asyncio
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from lightkube.models.core_v1 import Pod, PodStatus
 
 from nodeagent.pods.admission.gate import UNEXPECTED, Answer, KillError, Later
+from nodeagent.pods.current_work import Doing
 from nodeagent.pods.mirrors import Mirrors
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Desired, Stage, StartFailure, Termination
 from nodeagent.pods.services import PodServices
 from nodeagent.pods.status.phase import is_terminal
+from nodeagent.pods.step_runs import StepRun
 from nodeagent.pods.supervisor import PodSupervisor
 from nodeagent.podspec.containers import PodUID, describe, name_of, uid_of
 from nodeagent.sources.annotations import is_mirror
@@ -71,6 +73,23 @@ class PodOnNode:
     pod: Pod
     status: PodStatus | None
     stage: Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodActivity:
+    """What is being done for a pod now, for whoever looks for one that hangs.
+
+    `steps`: of a pass or a teardown, in the order in which they began, with what they wait for. `blocked_until`: no pass before;
+    `held_until`: container name -> no start before.
+    """
+
+    pod: Pod
+    stage: Stage
+    doing: Doing
+    steps: tuple[StepRun, ...]
+    turn_began: datetime | None
+    blocked_until: datetime | None
+    held_until: Mapping[str, datetime]
 
 
 class PodManager:
@@ -275,6 +294,21 @@ class PodManager:
 
     def pods(self) -> list[PodOnNode]:
         return [self._view(supervisor) for supervisor in self._supervisors.values()]
+
+    def activities(self) -> list[PodActivity]:
+        """Of all pods, whether anything is done for them or not."""
+        return [
+            PodActivity(
+                pod=supervisor.desired.pod,
+                stage=supervisor.stage,
+                doing=supervisor.doing,
+                steps=tuple(self._services.engine.current_steps(uid)),
+                turn_began=supervisor.turn_began,
+                blocked_until=supervisor.pauses.blocked_until,
+                held_until=supervisor.pauses.held_until,
+            )
+            for uid, supervisor in self._supervisors.items()
+        ]
 
     def find(self, namespace: str, name: str, uid: str = "") -> PodOnNode | None:
         """The pod of that name (and UID, where given); of several generations the one that is not on its way out."""

@@ -19,3 +19,8 @@ class PodPaths:
 
     def log_dir(self, namespace: str, name: str, uid: PodUID) -> Path:
         return self.pod_logs_dir / f"{namespace}_{name}_{uid}"
+
+    def log_link(self, namespace: str, name: str, container: str, container_id: str) -> Path:
+        """The link to a container's log that collectors follow; its file name is cut to 255 bytes with its ending."""
+        text = f"{name}_{namespace}_{container}-{container_id}"
+        return self.container_logs_dir / f"{text[: 255 - len('.log')]}.log"

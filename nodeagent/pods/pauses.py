@@ -1,7 +1,7 @@
 """When a pod's work may go on: after a pass that failed, and after a container that could not be started."""
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 RETRY_SECONDS = 10.0  # after a failed pass, times 1.0 to 1.5
@@ -13,16 +13,12 @@ class Pauses:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self.blocked_until: datetime | None = None  # a whole pass failed: no other one before
-        self._held_until: dict[str, datetime] = {}  # container name -> no start before
+        self._held_until: dict[str, datetime] = {}
 
     @property
-    def held(self) -> Collection[str]:
-        """Names of the containers that are not to be started yet."""
-        return self._held_until.keys()
-
-    def ends(self) -> Collection[datetime]:
-        """When a container may be tried again."""
-        return self._held_until.values()
+    def held_until(self) -> Mapping[str, datetime]:
+        """Container name -> no start before."""
+        return self._held_until
 
     def block(self, seconds: float | None = None) -> None:
         """Begin no pass for a while (None: the usual), and never earlier than was said before."""

@@ -11,6 +11,7 @@ from nodeagent.pods.events import PodEvents
 from nodeagent.pods.features.contract import PodFeature
 from nodeagent.pods.rules.model import NodeAddresses, Observed, ProbeResults, RemoveContainer
 from nodeagent.pods.status.writer import StatusSink
+from nodeagent.pods.step_runs import StepRun
 from nodeagent.pods.steps.contract import Work
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import PodUID
@@ -44,6 +45,10 @@ class Engine(Protocol):
 
     async def release(self, teardown: Teardown) -> None:
         """Give back what the stopped pod held. Raises ExceptionGroup of what could not be given back."""
+        ...
+
+    def current_steps(self, uid: PodUID) -> Sequence[StepRun]:
+        """What is under way for the pod now."""
         ...
 
 

@@ -29,8 +29,7 @@ from nodeagent.pods.rules.termination import deadline_at, deadline_exceeded, pod
 from nodeagent.pods.services import PodServices, UnknownRuntime
 from nodeagent.pods.status.phase import is_terminal
 from nodeagent.pods.status.pod import status as make_status
-from nodeagent.pods.steps.contract import Work
-from nodeagent.pods.steps.engine import StepError
+from nodeagent.pods.steps.contract import StepError, Work
 from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.volume_refresh import VolumeRefresh
 from nodeagent.podspec.containers import describe, field_path, find_container, uid_of
@@ -53,7 +52,7 @@ class PodSupervisor:
         self._woken = asyncio.Event()
         self._woken.set()
         self._work = CurrentWork(failed=self._work_failed, ended=self.wake)
-        self._pauses = Pauses(services.now)
+        self.pauses = Pauses(services.now)
         self._refresh = VolumeRefresh(describe(desired.pod), self._refresh_volumes, self.wake, services.now())
         self._wake_at: tuple[datetime | None, ...] = ()  # of the last plan, and of the features
         self._announced: dict[str, str] = {}
@@ -96,7 +95,7 @@ class PodSupervisor:
         if desired.removed and not self._desired.removed:
             log.info("pod %s was removed from its source %s", describe(desired.pod), desired.source)
         if desired.pod.spec != self._desired.pod.spec:
-            self._pauses.clear()
+            self.pauses.clear()
             self._features.updated(desired.pod)
         self._desired = desired
         if not status_only:
@@ -137,10 +136,10 @@ class PodSupervisor:
                 except RuntimeFault as error:
                     self._event("Warning", "FailedSync", f"error determining status: {error}")
                     self._show_unseen()
-                    self._pauses.block(1.0)
+                    self.pauses.block(1.0)
                 except Exception:
                     log.exception("pod %s: unexpected error, will try again", describe(self._desired.pod))
-                    self._pauses.block()
+                    self.pauses.block()
                 finally:
                     self._turn_began = None
         finally:
@@ -165,17 +164,21 @@ class PodSupervisor:
             times.append(self._refresh.next_at)
         if self._work.idle:  # else its end wakes
             deadline = self._deadline_at()
-            if self._pauses.blocked_until is None:
-                times += [deadline, *(self._wake_at if sync else ()), *(self._pauses.ends() if sync else ())]
+            if self.pauses.blocked_until is None:
+                times += [
+                    deadline,
+                    *(self._wake_at if sync else ()),
+                    *(self.pauses.held_until.values() if sync else ()),
+                ]
             else:
                 # nothing begins before; what was due in the turn that has failed must not bring the next one on at once
-                times.append(self._pauses.blocked_until)
+                times.append(self.pauses.blocked_until)
                 times.append(deadline if deadline is not None and deadline > self._services.now() else None)
         return min((time for time in times if time is not None), default=None)
 
     async def _turn(self) -> None:
         now = self._services.now()
-        self._pauses.drop_over(now)
+        self.pauses.drop_over(now)
         if self._memory.stage is Stage.SYNC:
             self._refresh.begin_due(now, wanted=self._keeps_records())
         runtime = self._runtime()
@@ -191,7 +194,7 @@ class PodSupervisor:
             self._work.give_up_pass()  # its end wakes, and the ending begins
         elif runtime is not None:
             self._services.probing.sync(self._desired.pod, observed, runtime, self._probe_result)
-        if not self._work.idle or self._pauses.blocked_until is not None:
+        if not self._work.idle or self.pauses.blocked_until is not None:
             return
         if self._memory.stage is not Stage.SYNC:
             self._begin_ending()
@@ -211,7 +214,7 @@ class PodSupervisor:
         except UnknownRuntime as error:
             if self._memory.stage is Stage.SYNC:
                 self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
-                self._pauses.block()
+                self.pauses.block()
             return None
 
     async def _observe(self, runtime: Runtime | None) -> Observed:
@@ -261,7 +264,7 @@ class PodSupervisor:
         return dataclasses.replace(
             plan,
             remove=plan.remove + dead,
-            start=tuple(start for start in plan.start if start.name not in self._pauses.held),
+            start=tuple(start for start in plan.start if start.name not in self.pauses.held_until),
         )
 
     def _publish(self, runtime: Runtime | None, observed: Observed, now: datetime) -> PodStatus:
@@ -294,7 +297,7 @@ class PodSupervisor:
             return
         if self._memory.termination is not None or is_terminal(status.phase) or _has_ended(self._desired.pod):
             self._remember(stage=Stage.TERMINATING)
-            self._pauses.unblock()
+            self.pauses.unblock()
             self._refresh.cancel()
             self._services.probing.stop(self.uid, keep_readiness=True)
 
@@ -356,17 +359,17 @@ class PodSupervisor:
                 backoffs[name] = backoff
         self._remember(start_failures={**failures, **work.failures}, crash_backoffs=backoffs)
         for name in work.failures:
-            self._pauses.hold(name, work.retry_seconds.get(name))
+            self.pauses.hold(name, work.retry_seconds.get(name))
 
     def _report(self, error: Exception) -> None:
         if isinstance(error, StepError):
             if error.event_reason:
                 self._event("Warning", error.event_reason, str(error))
-            self._pauses.block(error.retry_seconds)
+            self.pauses.block(error.retry_seconds)
             return
         log.error("pod %s: %s", describe(self._desired.pod), error, exc_info=error)
         self._event("Warning", "FailedSync", str(error) or type(error).__name__)
-        self._pauses.block()
+        self.pauses.block()
 
     def _work_failed(self, doing: Doing, error: Exception) -> None:
         pod = describe(self._desired.pod)
@@ -374,11 +377,11 @@ class PodSupervisor:
             for each in error.exceptions:
                 log.warning("pod %s: %s", pod, each)
             self._event("Warning", "FailedKillPod", f"error killing pod: {error.exceptions[0]}")
-            self._pauses.block(1.0)
+            self.pauses.block(1.0)
         else:
             log.error("pod %s: %s failed", pod, doing.value, exc_info=error)
             self._event("Warning", "FailedSync", str(error))
-            self._pauses.block()
+            self.pauses.block()
 
     async def _stop_all(self, next_stage: Stage | None = None) -> None:
         await self._services.engine.stop(self._teardown(keep_records=self._keeps_records()))

@@ -2,25 +2,25 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
+from typing import ClassVar
 
 from lightkube.models.core_v1 import Pod
+from typing_extensions import override
 
 from nodeagent.cgroups.pod_cgroups import PodCgroups
-from nodeagent.pods.slot import Slot
-from nodeagent.pods.steps.contract import Work
-from nodeagent.pods.steps.engine import StepError
+from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod_resources import HostLimits, effective_requests, pod_cgroup_limits, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 from runtimes.linux.cgroups.units import cpu_shares
 
 
-class Cgroup:
+class Cgroup(Step):
     """`active_pods`: for the shares of the Burstable class, which follow the requests of its pods."""
 
-    name = "cgroup"
-    deadline_seconds = 30.0
-    runs_processes = False
+    name: ClassVar[str] = "cgroup"
+    deadline_seconds: ClassVar[float | None] = 30.0
+    provides: ClassVar[tuple[SlotName, ...]] = ("cgroup_parent",)
 
     def __init__(self, cgroups: PodCgroups, host: HostLimits, active_pods: Callable[[], Iterable[Pod]]) -> None:
         self._cgroups = cgroups
@@ -28,9 +28,7 @@ class Cgroup:
         self._active_pods = active_pods
         self._burstable_shares = 0
 
-    def provides(self, work: Work) -> tuple[Slot[str], ...]:
-        return (work.cgroup_parent,)
-
+    @override
     async def run(self, work: Work) -> None:
         qos = qos_class(work.pod)
         try:
@@ -45,6 +43,7 @@ class Cgroup:
         """Bring the Burstable class in line with what its pods ask for now. Raises CgroupError."""
         await self._update_burstable()
 
+    @override
     async def undo(self, teardown: Teardown) -> None:
         await self._cgroups.remove(teardown.uid)
 

@@ -3,29 +3,27 @@
 import asyncio
 import shutil
 from pathlib import Path
+from typing import ClassVar
+
+from typing_extensions import override
 
 from nodeagent.pods.paths import PodPaths
-from nodeagent.pods.slot import Slot
-from nodeagent.pods.steps.contract import Work
-from nodeagent.pods.steps.engine import StepError
+from nodeagent.pods.steps.contract import Step, StepError, Work
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import name_of
 from runtimes.linux import mountinfo
 
 
-class Directories:
+class Directories(Step):
     """Make `<root>/pods/<uid>` (0750) and the log folder (0755); remove them when the pod is gone for good."""
 
-    name = "directories"
-    deadline_seconds = 30.0
-    runs_processes = False
+    name: ClassVar[str] = "directories"
+    deadline_seconds: ClassVar[float | None] = 30.0
 
     def __init__(self, paths: PodPaths) -> None:
         self._paths = paths
 
-    def provides(self, work: Work) -> tuple[Slot[str], ...]:
-        return ()
-
+    @override
     async def run(self, work: Work) -> None:
         namespace, name = name_of(work.pod)
         try:
@@ -35,6 +33,7 @@ class Directories:
         except OSError as error:
             raise StepError(f"error making pod data directories: {error}", event_reason="Failed") from error
 
+    @override
     async def undo(self, teardown: Teardown) -> None:
         if teardown.keep_records:
             return

@@ -1,24 +1,20 @@
 """What the runtimes still know of a pod that has stopped: sandboxes and dead containers, removed when the pod is forgotten."""
 
+from typing import ClassVar
+
+from typing_extensions import override
+
 from nodeagent.pods.observation import LABEL_POD_UID
-from nodeagent.pods.slot import Slot
-from nodeagent.pods.steps.contract import Work
+from nodeagent.pods.steps.contract import Step
 from nodeagent.pods.teardown import Teardown
 from proto import cri_pb2 as cri
 from runtimes.registry import Runtime
 
 
-class Records:
-    name = "records"
-    deadline_seconds = None
-    runs_processes = False
+class Records(Step):
+    name: ClassVar[str] = "records"
 
-    def provides(self, work: Work) -> tuple[Slot[str], ...]:
-        return ()
-
-    async def run(self, work: Work) -> None:
-        return
-
+    @override
     async def undo(self, teardown: Teardown) -> None:
         if not teardown.keep_records:
             await teardown.in_each(self._remove)

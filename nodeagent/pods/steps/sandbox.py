@@ -1,15 +1,15 @@
 """The pod's sandbox: its namespaces and its network. Containers may be created in it while the network comes up."""
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from lightkube.models.core_v1 import Pod
+from typing_extensions import override
 
 from nodeagent.pods.events import PodEvents
 from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.rules.runtime_view import is_host_network
-from nodeagent.pods.slot import NotProvided, Slot
-from nodeagent.pods.steps.contract import Work
-from nodeagent.pods.steps.engine import StepError
+from nodeagent.pods.slot import NotProvided
+from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
 from nodeagent.pods.steps.gates import Networks, network_not_ready
 from nodeagent.pods.steps.old_sandboxes import clear_away
 from nodeagent.pods.teardown import Teardown
@@ -32,19 +32,18 @@ class SandboxConfigs(Protocol):
     def host_ips(self) -> tuple[str, ...]: ...
 
 
-class Sandbox:
-    name = "sandbox"
-    deadline_seconds = 240.0  # the kubelet's deadline for RunPodSandbox
-    runs_processes = True
+class Sandbox(Step):
+    name: ClassVar[str] = "sandbox"
+    deadline_seconds: ClassVar[float | None] = 240.0  # the kubelet's deadline for RunPodSandbox
+    provides: ClassVar[tuple[SlotName, ...]] = ("sandbox_id", "pod_ips")
+    runs_processes: ClassVar[bool] = True
 
     def __init__(self, configs: SandboxConfigs, events: PodEvents, networks: Networks) -> None:
         self._configs = configs
         self._networks = networks
         self._events = events
 
-    def provides(self, work: Work) -> tuple[Slot[str] | Slot[tuple[str, ...]], ...]:
-        return (work.sandbox_id, work.pod_ips)
-
+    @override
     async def run(self, work: Work) -> None:
         if work.plan.create_sandbox is None:
             self._reuse(work)
@@ -74,6 +73,7 @@ class Sandbox:
         except ValueError as error:
             raise _creation_failed(error) from error
 
+    @override
     async def undo(self, teardown: Teardown) -> None:
         """Stop the pod's sandboxes in every runtime; what is left of them tells the exit codes until `Records` removes it."""
         await teardown.in_each(self._stop)

@@ -17,8 +17,8 @@ from nodeagent.pods.observation import LABEL_CONTAINER_NAME, LABEL_POD_UID
 from nodeagent.pods.rules.model import Desired, NodeAddresses, Observed, Stage, StartFailure, Termination
 from nodeagent.pods.rules.runtime_view import HASH_ANNOTATION, RESTART_COUNT_ANNOTATION, container_hash
 from nodeagent.pods.services import PodServices, UnknownRuntime
-from nodeagent.pods.steps.contract import Work
-from nodeagent.pods.steps.engine import StepError
+from nodeagent.pods.step_runs import StepRun
+from nodeagent.pods.steps.contract import StepError, Work
 from nodeagent.pods.supervisor import PodSupervisor
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import PodUID
@@ -111,6 +111,9 @@ class World:
         self.told.append("release, records kept" if teardown.keep_records else "release")
         if not teardown.keep_records:
             self.sandbox, self.container = False, None
+
+    def current_steps(self, uid: PodUID) -> tuple[StepRun, ...]:
+        return ()
 
     async def kill_container(self, *arguments: Any, **options: Any) -> None:
         self.told.append("kill")

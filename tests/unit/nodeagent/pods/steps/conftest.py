@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from lightkube.models.core_v1 import LifecycleHandler, Pod, Volume
@@ -12,17 +12,29 @@ from nodeagent.images.manager import EnsuredImage
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import Desired, Observed, Plan, StartContainer
 from nodeagent.pods.steps.containers import ContainerRequest
-from nodeagent.pods.steps.contract import Work
+from nodeagent.pods.steps.contract import SlotName, Step, Work
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, find_container, uid_of
 from proto import cri_pb2 as cri
 from runtimes.registry import Runtime
 
 
+class Below(Step):
+    """In place of the steps that a pass's containers wait for: cgroup and volumes are there."""
+
+    name: ClassVar[str] = "below"
+    provides: ClassVar[tuple[SlotName, ...]] = ("cgroup_parent", "mounts")
+
+    async def run(self, work: Work) -> None:
+        work.cgroup_parent.set("/pod")
+        work.mounts.set({})
+
+
 class World:
     """Plays everything that the steps work with. Faults are raised by the diary's line."""
 
     def __init__(self, tmp_path: Path) -> None:
+        self.below = Below()
         self.diary: list[str] = []
         self.service = RecordedRuntime(self.diary)
         self.runtime = runtime_of(self.service)

@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from lightkube.models.core_v1 import Container, Pod, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.pods.rules.model import Desired, Observed, Plan
-from nodeagent.pods.slot import NotProvided, Slot
-from nodeagent.pods.steps.contract import Work
-from nodeagent.pods.steps.engine import StepEngine, StepError
+from nodeagent.pods.slot import NotProvided
+from nodeagent.pods.step_runs import Outcome, StepRun, Verb
+from nodeagent.pods.steps.contract import Step, StepError, Work
+from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import PodUID
 
@@ -19,10 +19,8 @@ POD = Pod(metadata=ObjectMeta(name="p", namespace="default", uid="u1"), spec=Pod
 Body = Callable[[Work], Awaitable[None]]
 
 
-class Recorded:
+class Recorded(Step):
     """A step that tells what happened to it."""
-
-    deadline_seconds: float | None = None
 
     def __init__(
         self, name: str, told: list[str], body: Body | None = None, *, stops: bool = False, fails: bool = False
@@ -32,9 +30,7 @@ class Recorded:
         self.body = body
         self.runs_processes = stops
         self.fails = fails
-
-    def provides(self, work: Work) -> tuple[Slot[Any], ...]:
-        return (work.cgroup_parent,) if self.name == "cgroup" else ()
+        self.provides = ("cgroup_parent",) if name == "cgroup" else ()
 
     async def run(self, work: Work) -> None:
         self.told.append(f"{self.name} begins")
@@ -147,8 +143,47 @@ async def test_every_step_is_observed() -> None:
     """Each run and undo is told with its name, verb and outcome."""
     seen: list[tuple[str, str, bool]] = []
     steps = [Recorded("volumes", [], fails=True)]
-    engine = StepEngine(steps, lambda step, verb, seconds, error: seen.append((step, verb, error is None)))
+
+    def note(run: StepRun) -> None:
+        seen.append((run.step, run.verb.value, run.outcome is Outcome.DONE))
+
+    engine = StepEngine(steps, observers=[note])
     await engine.carry_out(work())
     with pytest.raises(ExceptionGroup):
         await engine.release(teardown())
     assert seen == [("volumes", "run", True), ("volumes", "undo", False)]
+
+
+async def test_the_steps_of_a_pod_can_be_seen() -> None:
+    """While they are under way: since when, and what they wait for; of this pod only; nothing is left of them afterwards."""
+    go = asyncio.Event()
+
+    async def hang(item: Work) -> None:
+        await go.wait()
+        item.cgroup_parent.set("/pod")
+
+    async def need(item: Work) -> None:
+        await asyncio.gather(item.cgroup_parent.get(), item.cgroup_parent.get())
+
+    ended: list[StepRun] = []
+    engine = StepEngine(
+        [Recorded("cgroup", [], hang), Recorded("sandbox", [], need), Recorded("records", [])], observers=[ended.append]
+    )
+    task = asyncio.create_task(engine.carry_out(work()))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    runs = engine.current_steps(PodUID("u1"))
+    assert [(run.step, run.verb, run.waits_for) for run in runs] == [
+        ("cgroup", Verb.RUN, []),
+        ("sandbox", Verb.RUN, ["cgroup", "cgroup"]),
+    ]
+    assert runs[0].seconds(runs[0].began + 2.5) == 2.5
+    assert engine.current_steps(PodUID("u2")) == ()
+    go.set()
+    await task
+    assert engine.current_steps(PodUID("u1")) == ()
+    assert [(run.step, run.outcome, run.waits_for) for run in ended] == [
+        ("records", Outcome.DONE, []),
+        ("cgroup", Outcome.DONE, []),
+        ("sandbox", Outcome.DONE, []),
+    ]

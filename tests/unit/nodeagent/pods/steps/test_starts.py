@@ -1,4 +1,4 @@
-"""nodeagent.pods.steps.containers: the order in which a pod's containers come up, and what a failure or an end leaves."""
+"""nodeagent.pods.steps.starts: the order in which a pod's containers come up, and what a failure or an end leaves."""
 
 import asyncio
 from typing import Any
@@ -6,35 +6,22 @@ from typing import Any
 import pytest
 
 from nodeagent.pods.rules.model import StartFailure
-from nodeagent.pods.steps import containers
+from nodeagent.pods.steps import starts
 from nodeagent.pods.steps.containers import Containers
 from nodeagent.pods.steps.contract import Work
 from nodeagent.pods.steps.engine import StepEngine
+from nodeagent.pods.steps.images import Images
 from nodeagent.pods.steps.sandbox import Sandbox
+from nodeagent.pods.steps.starts import Starts
 from runtimes.errors import Internal
 
 
-class Floor:
-    """A step in place of those below: cgroup and volumes are there."""
-
-    name = "floor"
-    deadline_seconds = None
-    runs_processes = False
-
-    def provides(self, work: Work) -> tuple[Any, ...]:
-        return ()
-
-    async def run(self, work: Work) -> None:
-        work.cgroup_parent.set("/pod")
-        work.mounts.set({})
-
-    async def undo(self, teardown: Any) -> None:
-        return
-
-
 def engine(world: Any) -> StepEngine:
-    last = Containers(images=world, configs=world, hooks=world, killer=world, events=world, paths=world.paths)
-    return StepEngine([Floor(), Sandbox(world, world, world), last])
+    """The steps that start containers; those below them have done their work."""
+    last = Starts(hosts=world, hooks=world, killer=world, events=world, paths=world.paths)
+    return StepEngine(
+        [world.below, Images(world), Sandbox(world, world, world), Containers(world, world, world.paths), last]
+    )
 
 
 async def until(world: Any, line: str) -> None:
@@ -114,7 +101,7 @@ async def test_a_hook_that_runs_when_its_pod_ends(kit: Any, world: Any, monkeypa
     told = await cancelled_at(world, pod, work, "hook of c")
     assert told[:4] == ["hook of c", "hook of c ends", "pass ended", "kill pod within 5 s"]
     world.diary.clear()
-    monkeypatch.setattr(containers, "HOOK_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(starts, "HOOK_GRACE_SECONDS", 0.0)
     world.gates["hook of c"] = asyncio.Event()
     work = world.work(pod, start=["c"])
     told = await cancelled_at(world, pod, work, "hook of c")
