@@ -1,19 +1,25 @@
 """What a pod needs while it runs: fresh volumes, and the last words of its containers."""
 
 from collections.abc import Collection
+from typing import Protocol
 
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.rules.model import Instance, Observed
 from nodeagent.pods.translation.termination_message import termination_message
-from nodeagent.volumes.manager import VolumeManager
 from proto import cri_pb2 as cri
 
 
-class Upkeep:
-    """Implements `supervisor.PodUpkeep`."""
+class FreshVolumes(Protocol):
+    async def refresh(self, pod: Pod, *, anew: bool) -> None:
+        """Bring the volumes that follow API objects up to date. Raises nothing for those that cannot be."""
+        ...
 
-    def __init__(self, volumes: VolumeManager) -> None:
+
+class Upkeep:
+    """Implements `services.PodUpkeep`."""
+
+    def __init__(self, volumes: FreshVolumes) -> None:
         self._volumes = volumes
         self._messages: dict[str, str] = {}  # by container id: what has ended says nothing new
 

@@ -19,10 +19,8 @@ from nodeagent.pods.steps.images import Images, ImageSource
 from nodeagent.pods.steps.records import Records
 from nodeagent.pods.steps.sandbox import Sandbox, SandboxConfigs
 from nodeagent.pods.steps.starts import HostsFiles, Killing, Starts
-from nodeagent.pods.steps.user_namespace import UserNamespaceRange
-from nodeagent.pods.steps.volumes import Volumes
-from nodeagent.pods.user_namespaces import UserNamespaces
-from nodeagent.volumes.manager import VolumeManager
+from nodeagent.pods.steps.user_namespace import IdRanges, UserNamespaceRange
+from nodeagent.pods.steps.volumes import PodVolumes, Volumes
 
 
 class Configs(SandboxConfigs, ContainerConfigs, HostsFiles, Protocol):
@@ -38,8 +36,8 @@ def pod_steps(
     *,
     paths: PodPaths,
     cgroup: Cgroup,
-    user_namespaces: UserNamespaces,
-    volumes: VolumeManager,
+    user_namespaces: IdRanges,
+    volumes: PodVolumes,
     configs: Configs,
     images: ImageSource,
     hooks: Hooks,

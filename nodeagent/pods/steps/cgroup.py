@@ -2,17 +2,30 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from lightkube.models.core_v1 import Pod
 from typing_extensions import override
 
-from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod_resources import HostLimits, effective_requests, pod_cgroup_limits, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 from runtimes.linux.cgroups.units import cpu_shares
+
+
+class PodCgroups(Protocol):
+    """The pods' cgroups on this node. Errors are CgroupError."""
+
+    async def ensure(self, uid: str, qos: str, limits: CgroupLimits) -> str:
+        """Make the pod's, or bring its limits in line; the cgroup parent of its sandbox."""
+        ...
+
+    async def set_burstable_shares(self, shares: int) -> None: ...
+
+    async def remove(self, uid: str) -> None:
+        """With whatever still runs in it. Nothing there is fine."""
+        ...
 
 
 class Cgroup(Step):

@@ -1,20 +1,26 @@
 """The pod's range of host ids: given at the first configuration that needs it, given back when nothing of the pod runs."""
 
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from typing_extensions import override
 
 from nodeagent.pods.steps.contract import Step
 from nodeagent.pods.teardown import Teardown
-from nodeagent.pods.user_namespaces import UserNamespaces
+from nodeagent.podspec.containers import PodUID
+
+
+class IdRanges(Protocol):
+    def release(self, uid: PodUID) -> None:
+        """The range is free. Nothing to release is fine."""
+        ...
 
 
 class UserNamespaceRange(Step):
     name: ClassVar[str] = "user namespace"
 
-    def __init__(self, user_namespaces: UserNamespaces) -> None:
-        self._user_namespaces = user_namespaces
+    def __init__(self, ranges: IdRanges) -> None:
+        self._ranges = ranges
 
     @override
     async def undo(self, teardown: Teardown) -> None:
-        self._user_namespaces.release(teardown.uid)
+        self._ranges.release(teardown.uid)

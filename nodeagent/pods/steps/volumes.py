@@ -1,19 +1,34 @@
 """The pod's volumes, mounted before a container of the pod is created, unmounted after the last has gone."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
 
+from lightkube.models.core_v1 import Pod
 from typing_extensions import override
 
 from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
 from nodeagent.pods.teardown import Teardown
-from nodeagent.volumes.manager import MountFailed, VolumeManager
+from nodeagent.volumes.contract import MountedVolume
+from nodeagent.volumes.manager import MountFailed
+
+
+class PodVolumes(Protocol):
+    """Who mounts the volumes of pods."""
+
+    async def mount(self, pod: Pod) -> Mapping[str, MountedVolume]:
+        """All that the pod's containers use, by name. Bounds itself. Raises MountFailed."""
+        ...
+
+    async def unmount(self, uid: str) -> None:
+        """Nothing there is fine. Raises ExceptionGroup of what could not be taken down; the rest is."""
+        ...
 
 
 class Volumes(Step):
     name: ClassVar[str] = "volumes"
     provides: ClassVar[tuple[SlotName, ...]] = ("mounts",)
 
-    def __init__(self, volumes: VolumeManager) -> None:
+    def __init__(self, volumes: PodVolumes) -> None:
         self._volumes = volumes
 
     @override

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,12 +13,17 @@ from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.pods import manager, pod_tasks
 from nodeagent.pods.admission.gate import Answer, KillError, Later
+from nodeagent.pods.current_work import Doing
 from nodeagent.pods.manager import PodManager
+from nodeagent.pods.pauses import Pauses
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Stage, StartFailure, Termination
+from nodeagent.pods.step_runs import StepRun, Verb
 from nodeagent.podspec.containers import PodUID
 from nodeagent.sources.merger import ChangeType, PodChange
 from runtimes.linux.retry import RetryPolicy
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 class Supervisor:
@@ -28,6 +34,8 @@ class Supervisor:
         self.uid = desired.pod.metadata.uid
         self.stopped, self.gone = asyncio.Event(), asyncio.Event()
         self.terminated: list[Termination] = []
+        self.doing, self.turn_began = Doing.PASS, NOW
+        self.pauses = Pauses(lambda: NOW)
 
     async def run(self) -> None:
         await self.gone.wait()
@@ -61,6 +69,13 @@ class World:
     @property
     def statuses(self) -> "World":
         return self
+
+    @property
+    def engine(self) -> "World":
+        return self
+
+    def current_steps(self, uid: PodUID) -> tuple[StepRun, ...]:
+        return (StepRun(step="images", verb=Verb.RUN, uid=uid, began=1.0),)
 
     def register(self, pod: Pod) -> None:
         if pod.metadata is not None and pod.metadata.name == self.unregistered:
@@ -233,3 +248,14 @@ async def test_a_mistake_in_an_admission_ends_only_that(
     assert world.told == ["critical beside []", "late beside []"]
     assert errors(caplog) == ["pod critical_default(critical) is not begun"]
     assert pods.known_uids() == {"critical", "late"}
+
+
+async def test_what_is_done_for_a_pod_can_be_seen(pods: PodManager, world: World) -> None:
+    """Its stage, the steps that are under way, and until when nothing is tried again."""
+    pods.apply([change("a")])
+    supervisor: Any = pods._supervisors[PodUID("a")]
+    supervisor.pauses.hold("c", 0.0)
+    (found,) = pods.activities()
+    assert [run.step for run in found.steps] == ["images"]
+    assert (found.stage, found.doing, found.turn_began, found.blocked_until) == (Stage.SYNC, Doing.PASS, NOW, None)
+    assert found.held_until == {"c": NOW}

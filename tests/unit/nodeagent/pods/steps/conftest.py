@@ -35,6 +35,7 @@ class World:
 
     def __init__(self, tmp_path: Path) -> None:
         self.below = Below()
+        self.network_problem = ""
         self.diary: list[str] = []
         self.service = RecordedRuntime(self.diary)
         self.runtime = runtime_of(self.service)
@@ -104,10 +105,10 @@ class World:
     # networks
 
     async def problem(self, runtime: Runtime) -> str:
-        return ""
+        return self.network_problem
 
     async def ask(self, runtime: Runtime) -> str:
-        return ""
+        return self.network_problem
 
     # passes
 
@@ -124,7 +125,12 @@ class World:
         return Work(desired=Desired(pod=pod), observed=observed or Observed(), plan=plan, runtime=self.runtime)
 
     def teardown(
-        self, pod: Pod, *, keep_records: bool = False, runtimes: tuple[Runtime, ...] | None = None
+        self,
+        pod: Pod,
+        *,
+        keep_records: bool = False,
+        runtimes: tuple[Runtime, ...] | None = None,
+        handler: str = "hollow",
     ) -> Teardown:
         return Teardown(
             pod=pod,
@@ -132,7 +138,7 @@ class World:
             grace_seconds=5,
             runtimes=(self.runtime,) if runtimes is None else runtimes,
             keep_records=keep_records,
-            handler=self.runtime.handler,
+            handler=handler,
         )
 
 
