@@ -1,10 +1,15 @@
-"""Work that a cancellation does not break off at once, so that what undoes it never meets it."""
+"""Work for a pod and the cancellation of its pass: a start that has begun is carried to its end, steps side by side end together.
+
+What undoes the work never meets it. (`runtimes.linux.tasks` has what does not ask for a bound.)
+"""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any
+
+from runtimes.linux.tasks import end_tasks, to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -15,14 +20,14 @@ async def carry(work: Coroutine[Any, Any, None], name: str, *, grace_seconds: fl
     The work has ended when this returns or raises. Raises what the work raises; CancelledError where the caller was cancelled,
     whatever came of the work: what is worth keeping of its outcome, it records itself.
     """
-    task = asyncio.get_running_loop().create_task(work, name=name)
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work, name=name)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        loop = asyncio.get_running_loop()
         last_call = loop.call_later(grace_seconds, _cancel, task, grace_seconds)
-        with contextlib.suppress(asyncio.CancelledError):
-            await until_ended((task,))
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await to_the_end(task)
         last_call.cancel()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("%s failed, and nobody waits for it any more", name, exc_info=error)
@@ -43,30 +48,14 @@ async def outcomes(work: Iterable[Coroutine[Any, Any, None]]) -> list[BaseExcept
     """Run all side by side; what each raised, in their order. A cancellation as in `run_all`."""
     tasks = [asyncio.get_running_loop().create_task(each) for each in work]
     try:
-        return await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(
+                tasks
+            )  # not gather: that would pass on a second cancellation, into the clean-up after the first
     except asyncio.CancelledError:
-        for task in tasks:
-            task.cancel()
-        await until_ended(tasks)
+        await end_tasks(*tasks)
         raise
-
-
-async def until_ended(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Return when no task runs any more, however often the caller is cancelled; if it was, CancelledError is raised then.
-
-    The tasks' own errors are not looked at by anybody else.
-    """
-    cancelled: asyncio.CancelledError | None = None
-    while running := [task for task in tasks if not task.done()]:
-        try:
-            await asyncio.wait(running)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    for task in tasks:
-        if not task.cancelled():
-            task.exception()  # else asyncio tells of it when the task is collected
-    if cancelled is not None:
-        raise cancelled
+    return [asyncio.CancelledError() if task.cancelled() else task.exception() for task in tasks]
 
 
 def _cancel(task: asyncio.Task[Any], grace_seconds: float) -> None:

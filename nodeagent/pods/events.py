@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod
+from nodeagent.podspec.pod import AgentPod
 
 
 class PodEvents(Protocol):
     """Where a pod's events go. Never blocks."""
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import PodUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

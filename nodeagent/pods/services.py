@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.events import PodEvents
 from nodeagent.pods.features.contract import PodFeature
 from nodeagent.pods.rules.model import NodeAddresses, Observed, ProbeResults, RemoveContainer
@@ -14,7 +12,7 @@ from nodeagent.pods.status.writer import StatusSink
 from nodeagent.pods.step_runs import StepRun
 from nodeagent.pods.steps.contract import Work
 from nodeagent.pods.teardown import Teardown
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.registry import Runtime
 
 
@@ -25,7 +23,7 @@ class UnknownRuntime(Exception):
 class RuntimeResolver(Protocol):
     """Which runtime runs a pod."""
 
-    def resolve(self, pod: Pod) -> Runtime:
+    def resolve(self, pod: AgentPod) -> Runtime:
         """Raises UnknownRuntime."""
         ...
 
@@ -58,7 +56,7 @@ class ContainerKiller(Protocol):
     async def kill_container(
         self,
         runtime: Runtime,
-        pod: Pod,
+        pod: AgentPod,
         container_id: str,
         name: str,
         *,
@@ -74,7 +72,7 @@ class Probing(Protocol):
     """Keeps the probe workers of a pod in step with it."""
 
     def sync(
-        self, pod: Pod, observed: Observed, runtime: Runtime, on_result: Callable[[str, ProbeResults], None]
+        self, pod: AgentPod, observed: Observed, runtime: Runtime, on_result: Callable[[str, ProbeResults], None]
     ) -> None:
         """Start, keep and stop workers; `on_result(container_id, results)` is called at every change."""
         ...
@@ -85,19 +83,19 @@ class Probing(Protocol):
 class Dead(Protocol):
     """Keeps dead containers in bounds."""
 
-    async def remove(self, runtime: Runtime, pod: Pod, observed: Observed, remove: RemoveContainer) -> None: ...
+    async def remove(self, runtime: Runtime, pod: AgentPod, observed: Observed, remove: RemoveContainer) -> None: ...
 
-    def highest_log_numbers(self, pod: Pod, observed: Observed) -> Mapping[str, int]: ...
+    def highest_log_numbers(self, pod: AgentPod, observed: Observed) -> Mapping[str, int]: ...
 
 
 class PodUpkeep(Protocol):
     """What a pod needs now and then while it runs."""
 
-    async def refresh(self, pod: Pod, *, anew: bool) -> None:
+    async def refresh(self, pod: AgentPod, *, anew: bool) -> None:
         """Bring the contents of its volumes up to date. `anew`: something that they are made from has changed."""
         ...
 
-    def enrich(self, pod: Pod, observed: Observed) -> Observed:
+    def enrich(self, pod: AgentPod, observed: Observed) -> Observed:
         """Add the termination messages of exited containers."""
         ...
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import PodUID
 
 log = logging.getLogger(__name__)
 

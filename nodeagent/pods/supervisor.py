@@ -14,7 +14,7 @@ import functools
 import logging
 from datetime import datetime
 
-from lightkube.models.core_v1 import Pod, PodStatus
+from lightkube.models.core_v1 import PodStatus
 
 from nodeagent.pods.current_work import CurrentWork, Doing
 from nodeagent.pods.dead_containers import superfluous
@@ -32,7 +32,8 @@ from nodeagent.pods.status.pod import status as make_status
 from nodeagent.pods.steps.contract import StepError, Work
 from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.volume_refresh import VolumeRefresh
-from nodeagent.podspec.containers import describe, field_path, find_container, uid_of
+from nodeagent.podspec.containers import field_path, find_container
+from nodeagent.podspec.pod import AgentPod
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
 
@@ -43,7 +44,7 @@ class PodSupervisor:
     """Runs one pod from its first sight to its last trace."""
 
     def __init__(self, desired: Desired, services: PodServices, *, rejected: StartFailure | None = None) -> None:
-        self.uid = uid_of(desired.pod)
+        self.uid = desired.pod.uid
         self._desired = desired
         self._services = services
         self._features = Features(services.features)
@@ -53,7 +54,7 @@ class PodSupervisor:
         self._woken.set()
         self._work = CurrentWork(failed=self._work_failed, ended=self.wake)
         self.pauses = Pauses(services.now)
-        self._refresh = VolumeRefresh(describe(desired.pod), self._refresh_volumes, self.wake, services.now())
+        self._refresh = VolumeRefresh(desired.pod.describe(), self._refresh_volumes, self.wake, services.now())
         self._wake_at: tuple[datetime | None, ...] = ()  # of the last plan, and of the features
         self._announced: dict[str, str] = {}
         self._last_observed = Observed()
@@ -93,7 +94,7 @@ class PodSupervisor:
     def update(self, desired: Desired, *, status_only: bool = False) -> None:
         """Take over a newer desired state. `status_only`: nothing else of it is new; mostly it is our own patch coming back."""
         if desired.removed and not self._desired.removed:
-            log.info("pod %s was removed from its source %s", describe(desired.pod), desired.source)
+            log.info("pod %s was removed from its source %s", desired.pod.describe(), desired.pod.source)
         if desired.pod.spec != self._desired.pod.spec:
             self.pauses.clear()
             self._features.updated(desired.pod)
@@ -103,9 +104,8 @@ class PodSupervisor:
         if not (status_only and self._is_echo(desired.pod)):
             self.wake()
 
-    def _is_echo(self, pod: Pod) -> bool:
+    def _is_echo(self, pod: AgentPod) -> bool:
         """Whether the API's status is the one that was sent, and asks for nothing."""
-        assert pod.spec is not None
         return not _has_ended(pod) and not pod.spec.readinessGates and self._services.statuses.in_step(pod)
 
     def wake(self) -> None:
@@ -138,7 +138,7 @@ class PodSupervisor:
                     self._show_unseen()
                     self.pauses.block(1.0)
                 except Exception:
-                    log.exception("pod %s: unexpected error, will try again", describe(self._desired.pod))
+                    log.exception("pod %s: unexpected error, will try again", self._desired.pod.describe())
                     self.pauses.block()
                 finally:
                     self._turn_began = None
@@ -225,10 +225,9 @@ class PodSupervisor:
     def _check_end(self, now: datetime) -> None:
         """Turn what ends a pod from outside into a termination."""
         pod = self._desired.pod
-        assert pod.metadata is not None
         current = self._memory.termination
         deadline = self._deadline_at()
-        if pod.metadata.deletionTimestamp is not None or self._desired.removed:
+        if pod.is_deleted or self._desired.removed:
             grace = pod_grace_seconds(pod, current)
             if current is None or current.grace_seconds != grace:
                 base = current or Termination(grace_seconds=grace)
@@ -367,12 +366,12 @@ class PodSupervisor:
                 self._event("Warning", error.event_reason, str(error))
             self.pauses.block(error.retry_seconds)
             return
-        log.error("pod %s: %s", describe(self._desired.pod), error, exc_info=error)
+        log.error("pod %s: %s", self._desired.pod.describe(), error, exc_info=error)
         self._event("Warning", "FailedSync", str(error) or type(error).__name__)
         self.pauses.block()
 
     def _work_failed(self, doing: Doing, error: Exception) -> None:
-        pod = describe(self._desired.pod)
+        pod = self._desired.pod.describe()
         if isinstance(error, ExceptionGroup):
             for each in error.exceptions:
                 log.warning("pod %s: %s", pod, each)
@@ -428,8 +427,7 @@ class PodSupervisor:
             self._services.upkeep.forget([instance.status.id for instance in self._last_observed.instances])
 
     def _keeps_records(self) -> bool:
-        assert self._desired.pod.metadata is not None
-        return self._desired.pod.metadata.deletionTimestamp is None and not self._desired.removed
+        return not self._desired.pod.is_deleted and not self._desired.removed
 
     def _gone(self) -> bool:
         return self._records_removed and self._final_status_published and self._work.idle
@@ -453,7 +451,7 @@ class PodSupervisor:
                 self._desired.pod,
                 "Warning",
                 "BackOff",
-                f"Back-off restarting failed container {name} in pod {describe(self._desired.pod)}",
+                f"Back-off restarting failed container {name} in pod {self._desired.pod.describe()}",
                 field_path=field_path(found[0], name),
             )
 
@@ -466,11 +464,11 @@ class PodSupervisor:
             self.stopped.set()
 
 
-def _has_ended(pod: Pod) -> bool:
+def _has_ended(pod: AgentPod) -> bool:
     return pod.status is not None and is_terminal(pod.status.phase)
 
 
-def _start_time(pod: Pod) -> datetime | None:
+def _start_time(pod: AgentPod) -> datetime | None:
     return pod.status.startTime if pod.status is not None else None
 
 

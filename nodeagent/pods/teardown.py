@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from lightkube.models.core_v1 import Pod
-
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.errors import Unavailable
 from runtimes.registry import Runtime
 
@@ -19,7 +17,7 @@ class Teardown:
     deleted), so its logs and dead containers stay readable.
     """
 
-    pod: Pod
+    pod: AgentPod
     uid: PodUID
     grace_seconds: int
     runtimes: tuple[Runtime, ...]

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 
-from lightkube.models.core_v1 import Pod, PodCondition, ResourceRequirements
+from lightkube.models.core_v1 import PodCondition, ResourceRequirements
 
 from nodeagent.pods.rules.model import Observed
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.registry import Runtime
 
 
@@ -57,25 +57,25 @@ class PodFeature:
 
     name: ClassVar[str]
 
-    def updated(self, pod: Pod) -> None:
+    def updated(self, pod: AgentPod) -> None:
         """The pod has a new spec: what was put off may be tried at once."""
 
-    def observed(self, pod: Pod, observed: Observed) -> Contribution:
+    def observed(self, pod: AgentPod, observed: Observed) -> Contribution:
         """Only while no work on the pod is under way; what it answers is carried out by one pass, or asked for again."""
         return Contribution()
 
-    def status(self, pod: Pod) -> StatusAdditions:
+    def status(self, pod: AgentPod) -> StatusAdditions:
         return StatusAdditions()
 
-    async def before_stop(self, pod: Pod, stopped: Mapping[str, str]) -> None:
+    async def before_stop(self, pod: AgentPod, stopped: Mapping[str, str]) -> None:
         """Containers (name -> id) are about to be stopped to start again; those that the feature itself restarts among them, or
         stopped already. An error ends the pass before anything is stopped.
         """
 
-    async def act(self, runtime: Runtime, pod: Pod, observed: Observed) -> None:
+    async def act(self, runtime: Runtime, pod: AgentPod, observed: Observed) -> None:
         """The work that the last contribution told of. What cannot be done is the feature's to try again, and to tell."""
 
-    def started(self, pod: Pod, names: Iterable[str]) -> None:
+    def started(self, pod: AgentPod, names: Iterable[str]) -> None:
         """These containers have been started, with the pod's resources, in a cgroup that has its limits."""
 
     def ended(self, uid: PodUID) -> None:

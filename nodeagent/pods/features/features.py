@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.features.contract import Contribution, PodFeature, StatusAdditions
 from nodeagent.pods.rules.model import Observed
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.registry import Runtime
 
 
@@ -17,11 +15,11 @@ class Features:
         self._features = tuple(features)
         self._with_work: tuple[PodFeature, ...] = ()
 
-    def updated(self, pod: Pod) -> None:
+    def updated(self, pod: AgentPod) -> None:
         for feature in self._features:
             feature.updated(pod)
 
-    def observed(self, pod: Pod, observed: Observed) -> Contribution:
+    def observed(self, pod: AgentPod, observed: Observed) -> Contribution:
         """What all of them want; where two restart a container, the message is the first one's."""
         found = [feature.observed(pod, observed) for feature in self._features]
         self._with_work = tuple(feature for feature, wish in zip(self._features, found, strict=True) if wish.has_work)
@@ -32,7 +30,7 @@ class Features:
             wake_at=min((wish.wake_at for wish in found if wish.wake_at is not None), default=None),
         )
 
-    def status(self, pod: Pod) -> StatusAdditions:
+    def status(self, pod: AgentPod) -> StatusAdditions:
         found = [feature.status(pod) for feature in self._features]
         return StatusAdditions(
             conditions=tuple(condition for item in found for condition in item.conditions),
@@ -42,15 +40,15 @@ class Features:
             },
         )
 
-    async def before_stop(self, pod: Pod, stopped: Mapping[str, str]) -> None:
+    async def before_stop(self, pod: AgentPod, stopped: Mapping[str, str]) -> None:
         for feature in self._features:
             await feature.before_stop(pod, stopped)
 
-    async def act(self, runtime: Runtime, pod: Pod, observed: Observed) -> None:
+    async def act(self, runtime: Runtime, pod: AgentPod, observed: Observed) -> None:
         for feature in self._with_work:
             await feature.act(runtime, pod, observed)
 
-    def started(self, pod: Pod, names: Iterable[str]) -> None:
+    def started(self, pod: AgentPod, names: Iterable[str]) -> None:
         for feature in self._features:
             feature.started(pod, names)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import ClassVar
 
 import msgspec
-from lightkube.models.core_v1 import Pod, ResourceRequirements
+from lightkube.models.core_v1 import ResourceRequirements
 from typing_extensions import override
 
 from nodeagent.pods.events import PodEvents
@@ -25,8 +25,8 @@ from nodeagent.pods.resize.generations import generation as generation_of
 from nodeagent.pods.resize.records import ResizeRecords
 from nodeagent.pods.rules.model import Observed
 from nodeagent.podspec.cgroup_values import HostLimits
-from nodeagent.podspec.containers import PodUID, describe, uid_of
 from nodeagent.podspec.effective import aggregated, as_quantities
+from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)
@@ -57,12 +57,12 @@ class InPlaceResize(PodFeature):
         self._held_until: dict[PodUID, datetime] = {}  # something could not be put in force: no other try before
 
     @override
-    def updated(self, pod: Pod) -> None:
-        self._held_until.pop(uid_of(pod), None)  # whoever changed it may have mended what was wrong
+    def updated(self, pod: AgentPod) -> None:
+        self._held_until.pop(pod.uid, None)  # whoever changed it may have mended what was wrong
 
     @override
-    def observed(self, pod: Pod, observed: Observed) -> Contribution:
-        uid = uid_of(pod)
+    def observed(self, pod: AgentPod, observed: Observed) -> Contribution:
+        uid = pod.uid
         found = self._look(pod, observed)
         held_until = self._held_until.get(uid)
         if held_until is not None and held_until <= self._now():
@@ -76,9 +76,9 @@ class InPlaceResize(PodFeature):
             wake_at=held_until,
         )
 
-    def _look(self, pod: Pod, observed: Observed) -> Due:
+    def _look(self, pod: AgentPod, observed: Observed) -> Due:
         """What is to be put in force now; begins or ends PodResizeInProgress."""
-        uid = uid_of(pod)
+        uid = pod.uid
         conditions = self._records.conditions_of(uid)
         in_progress = conditions.in_progress
         known = recollected(pod, observed, self._records.in_force(uid), self._host, in_progress=in_progress is not None)
@@ -95,8 +95,8 @@ class InPlaceResize(PodFeature):
         return found
 
     @override
-    def status(self, pod: Pod) -> StatusAdditions:
-        uid = uid_of(pod)
+    def status(self, pod: AgentPod) -> StatusAdditions:
+        uid = pod.uid
         return StatusAdditions(
             conditions=self._records.conditions_of(uid).listed(),
             resources=self._actual(pod),
@@ -105,8 +105,8 @@ class InPlaceResize(PodFeature):
             },
         )
 
-    def _actual(self, pod: Pod) -> ResourceRequirements | None:
-        level = self._records.in_force(uid_of(pod)).pod
+    def _actual(self, pod: AgentPod) -> ResourceRequirements | None:
+        level = self._records.in_force(pod.uid).pod
         if level is None or same_resources(level, pod_level(pod)):
             return None
         everything = ResourceRequirements(
@@ -116,8 +116,8 @@ class InPlaceResize(PodFeature):
         return merged(everything, level)
 
     @override
-    async def before_stop(self, pod: Pod, stopped: Mapping[str, str]) -> None:
-        uid = uid_of(pod)
+    async def before_stop(self, pod: AgentPod, stopped: Mapping[str, str]) -> None:
+        uid = pod.uid
         restarts = self._due.get(uid, NOTHING_DUE).restarts
         known = self._records.in_force(uid)
         others = {**known.replacing, **stopped}
@@ -131,12 +131,12 @@ class InPlaceResize(PodFeature):
             if restarts:
                 raise
             # a probe's verdict does not wait for a disk; an agent that ended now would take the exit for the container's own
-            log.warning("pod %s: cannot record that containers are replaced: %s", describe(pod), error)
+            log.warning("pod %s: cannot record that containers are replaced: %s", pod.describe(), error)
 
     @override
-    async def act(self, runtime: Runtime, pod: Pod, observed: Observed) -> None:
+    async def act(self, runtime: Runtime, pod: AgentPod, observed: Observed) -> None:
         """Put in force what can be while containers run. What cannot is told in the pod's status, and tried again."""
-        uid = uid_of(pod)
+        uid = pod.uid
 
         def done(change: LiveChange) -> None:
             self._put_in_force(pod, change)
@@ -152,8 +152,8 @@ class InPlaceResize(PodFeature):
         self._records.actuated.set(uid, msgspec.structs.replace(self._records.in_force(uid), pod=pod_level(pod)))
         self._records.wake()
 
-    def _put_in_force(self, pod: Pod, change: LiveChange) -> None:
-        uid, name = uid_of(pod), change.container.name
+    def _put_in_force(self, pod: AgentPod, change: LiveChange) -> None:
+        uid, name = pod.uid, change.container.name
         known = self._records.in_force(uid)
         before = known.containers.get(name)
         same_instance = before is not None and before.id == change.container_id
@@ -162,11 +162,11 @@ class InPlaceResize(PodFeature):
         containers = {**known.containers, name: InForce(id=change.container_id, resources=resources)}
         self._records.actuated.set(uid, msgspec.structs.replace(known, containers=containers))
 
-    def _failed(self, pod: Pod, message: str) -> None:
-        uid, generation = uid_of(pod), generation_of(pod)
+    def _failed(self, pod: AgentPod, message: str) -> None:
+        uid, generation = pod.uid, generation_of(pod)
         old = self._records.conditions_of(uid)
         new = old.with_error(message, generation, self._now())
-        log.warning("pod %s: resize: %s", describe(pod), message)
+        log.warning("pod %s: resize: %s", pod.describe(), message)
         if new == old:
             return
         self._records.conditions[uid] = new
@@ -175,8 +175,8 @@ class InPlaceResize(PodFeature):
         self._events.event(pod, "Warning", messages.ERROR, text)
 
     @override
-    def started(self, pod: Pod, names: Iterable[str]) -> None:
-        uid, given = uid_of(pod), resources_of(pod)
+    def started(self, pod: AgentPod, names: Iterable[str]) -> None:
+        uid, given = pod.uid, resources_of(pod)
         if uid not in self._records.wanted:
             return
         known = self._records.in_force(uid)

@@ -9,13 +9,11 @@ import contextlib
 import logging
 from pathlib import Path
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.resize.allocation import PodResources
 from nodeagent.pods.resize.changes import Actuated
 from nodeagent.pods.resize.checkpoint import Checkpoint
 from nodeagent.pods.resize.conditions import NONE, ResizeConditions
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import AgentPod, PodUID
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +28,7 @@ class ResizeRecords:
     def __init__(self, root_dir: Path) -> None:
         self.allocated = Checkpoint(root_dir / ALLOCATED_FILE, PodResources)  # ahead of `given` until it is on the disk
         self.actuated = Checkpoint(root_dir / ACTUATED_FILE, Actuated)
-        self.wanted: dict[PodUID, Pod] = {}  # as the sources have them
+        self.wanted: dict[PodUID, AgentPod] = {}  # as the sources have them
         self.given: dict[PodUID, PodResources] = {}  # what is allocated, and on the disk if it was ever resized
         self.conditions: dict[PodUID, ResizeConditions] = {}
         self._woken = asyncio.Event()

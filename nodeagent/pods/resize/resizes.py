@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.events import PodEvents
 from nodeagent.pods.resize import messages
@@ -27,8 +26,7 @@ from nodeagent.pods.resize.decision import Admit, PendingResize, Refused, Resize
 from nodeagent.pods.resize.generations import Generations
 from nodeagent.pods.resize.generations import generation as generation_of
 from nodeagent.pods.resize.records import ResizeRecords
-from nodeagent.podspec.containers import PodUID, describe, uid_of
-from nodeagent.podspec.effective import is_static
+from nodeagent.podspec.pod import AgentPod, PodUID
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ class Resizes:
         rules: ResizeRules,
         events: PodEvents,
         admit: Admit,
-        active: Callable[[], Sequence[Pod]],
+        active: Callable[[], Sequence[AgentPod]],
         changed: Callable[[PodUID], None],
         ready: Callable[[], bool],
         now: Callable[[], datetime],
@@ -67,14 +65,14 @@ class Resizes:
 
     # -- for the manager of pods -------------------------------------------------------------------------------------
 
-    def seen(self, pod: Pod) -> Pod:
+    def seen(self, pod: AgentPod) -> AgentPod:
         """A pod as a source has it now; returned as it is allocated."""
-        uid = uid_of(pod)
+        uid = pod.uid
         before = self._records.wanted.get(uid)
         if before is None:
             self._records.conditions[uid] = read(pod.status.conditions if pod.status is not None else None)
         self._records.wanted[uid] = pod
-        if is_static(pod):
+        if pod.is_static:
             return pod  # another spec is another pod
         given = self._records.given.get(uid)
         if given is None:
@@ -86,18 +84,18 @@ class Resizes:
         self._generations.seen(pod, before, settled=settled)
         return self._shown(pod, given)
 
-    def _shown(self, pod: Pod, given: PodResources) -> Pod:
+    def _shown(self, pod: AgentPod, given: PodResources) -> AgentPod:
         return self._generations.shown(with_resources(pod, given))
 
-    def current(self, uid: PodUID) -> Pod | None:
+    def current(self, uid: PodUID) -> AgentPod | None:
         """The newest pod of the source, as it is allocated."""
         pod, given = self._records.wanted.get(uid), self._records.given.get(uid)
         return pod if pod is None or given is None else self._shown(pod, given)
 
-    def admitted(self, pod: Pod) -> None:
+    def admitted(self, pod: AgentPod) -> None:
         """The node takes the pod: it has what it asked for."""
-        uid = uid_of(pod)
-        if not is_static(pod) and uid not in self._records.given:
+        uid = pod.uid
+        if not pod.is_static and uid not in self._records.given:
             self._records.given[uid] = resources_of(pod)
             self._records.allocated.set(uid, self._records.given[uid])
             self._generations.admitted(pod)
@@ -110,9 +108,9 @@ class Resizes:
         self._pending.discard(uid)
         self._records.wake()
 
-    def reckoned(self, allocated: Pod) -> Pod:
+    def reckoned(self, allocated: AgentPod) -> AgentPod:
         """A pod as the admission of others reckons with it: nothing that is promised or still in force is given twice."""
-        uid = uid_of(allocated)
+        uid = allocated.uid
         in_force, promised = self._records.actuated.get(uid), self._records.allocated.get(uid)
         if in_force is not None:
             allocated = charged(allocated, {name: item.resources for name, item in in_force.containers.items()})
@@ -142,10 +140,10 @@ class Resizes:
         """Decide on every pending resize, in order; agreed ones are on the disk before anything acts on them."""
         if not self._pending:
             return
-        active = {uid_of(pod): pod for pod in self._active()}
-        agreed: list[tuple[Pod, PodResources]] = []
+        active = {pod.uid: pod for pod in self._active()}
+        agreed: list[tuple[AgentPod, PodResources]] = []
         for resize in in_order(self._resizes(active)):
-            uid = uid_of(resize.wanted)
+            uid = resize.wanted.uid
             others = [self.reckoned(pod) for other, pod in active.items() if other != uid]
             refused = decide(resize, others, self._rules, self._admit)
             if refused is not None:
@@ -163,14 +161,14 @@ class Resizes:
         except OSError as error:
             log.error("resizes are put off, the decision cannot be recorded: %s", error)
             for pod, _ in agreed:
-                before = self._records.given.get(uid_of(pod))
+                before = self._records.given.get(pod.uid)
                 if before is not None:
-                    self._records.allocated.set(uid_of(pod), before)
+                    self._records.allocated.set(pod.uid, before)
             return
         for pod, given in agreed:
             self._agree(pod, given)
 
-    def _resizes(self, active: Mapping[PodUID, Pod]) -> list[PendingResize]:
+    def _resizes(self, active: Mapping[PodUID, AgentPod]) -> list[PendingResize]:
         """The pending ones that can be judged now. One that was taken back is pending no more."""
         found: list[PendingResize] = []
         for uid in tuple(self._pending):
@@ -178,7 +176,7 @@ class Resizes:
             if wanted is None or wanted.metadata is None:
                 self._pending.discard(uid)
                 continue
-            if allocated is None or wanted.metadata.deletionTimestamp is not None:
+            if allocated is None or wanted.is_deleted:
                 continue
             given = self._records.given.get(uid)
             if given is None or same(resources_of(wanted), given):
@@ -190,8 +188,8 @@ class Resizes:
             found.append(PendingResize(wanted=wanted, allocated=allocated, since=since))
         return found
 
-    def _agree(self, pod: Pod, given: PodResources) -> None:
-        uid, generation = uid_of(pod), generation_of(pod)
+    def _agree(self, pod: AgentPod, given: PodResources) -> None:
+        uid, generation = pod.uid, generation_of(pod)
         if uid not in self._records.wanted:
             self._records.allocated.remove(uid)  # it went while this was written
             return
@@ -203,13 +201,13 @@ class Resizes:
             self._pending.discard(uid)
         else:
             self._records.wake()  # asked for something else meanwhile
-        log.info("pod %s: resize to %s", describe(pod), messages.summary(pod, generation))
+        log.info("pod %s: resize to %s", pod.describe(), messages.summary(pod, generation))
         self._events.event(pod, "Normal", messages.STARTED, messages.started(pod, generation))
         self._changed(uid)
 
     def _put_off(self, resize: PendingResize, refused: Refused) -> None:
         pod = resize.wanted
-        uid, generation = uid_of(pod), generation_of(pod)
+        uid, generation = pod.uid, generation_of(pod)
         old = self._records.conditions_of(uid)
         new = old.with_pending(refused.condition, refused.message, generation, self._now())
         self._set(pod, new)
@@ -220,9 +218,9 @@ class Resizes:
         text = messages.pending(pod, generation, refused.reason, refused.message)
         self._events.event(pod, "Warning", reason, text)
 
-    def _set(self, pod: Pod, conditions: ResizeConditions) -> None:
+    def _set(self, pod: AgentPod, conditions: ResizeConditions) -> None:
         """The answer to what this pod asks for is that it gets nothing new."""
-        uid = uid_of(pod)
+        uid = pod.uid
         news = self._generations.decide(pod)
         if news or self._records.conditions_of(uid) != conditions:
             self._records.conditions[uid] = conditions
@@ -234,13 +232,13 @@ class Resizes:
         except OSError as error:
             log.error("cannot record the resources of pods, next try in %.0f s: %s", RETRY_SECONDS, error)
 
-    def _note_in_force(self, agreed: Iterable[tuple[Pod, PodResources]]) -> None:
+    def _note_in_force(self, agreed: Iterable[tuple[AgentPod, PodResources]]) -> None:
         """Cgroups and containers of which nothing is recorded were made with what was allocated until now.
 
         No runtime tells of a memory request: without this the new one would seem to be in force already.
         """
         for pod, _ in agreed:
-            uid = uid_of(pod)
+            uid = pod.uid
             known, before = self._records.in_force(uid), self._records.given.get(uid)
             if before is None:
                 continue

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import ClassVar, Protocol
 
-from lightkube.models.core_v1 import Pod
 from typing_extensions import override
 
 from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
 from nodeagent.pods.teardown import Teardown
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.pod_resources import HostLimits, effective_requests, pod_cgroup_limits, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 from runtimes.linux.cgroups.units import cpu_shares
@@ -35,7 +35,7 @@ class Cgroup(Step):
     deadline_seconds: ClassVar[float | None] = 30.0
     provides: ClassVar[tuple[SlotName, ...]] = ("cgroup_parent",)
 
-    def __init__(self, cgroups: PodCgroups, host: HostLimits, active_pods: Callable[[], Iterable[Pod]]) -> None:
+    def __init__(self, cgroups: PodCgroups, host: HostLimits, active_pods: Callable[[], Iterable[AgentPod]]) -> None:
         self._cgroups = cgroups
         self._host = host
         self._active_pods = active_pods
@@ -69,7 +69,7 @@ class Cgroup(Step):
             await self._cgroups.set_burstable_shares(shares)
             self._burstable_shares = shares
 
-    def _limits(self, pod: Pod) -> CgroupLimits:
+    def _limits(self, pod: AgentPod) -> CgroupLimits:
         limits = pod_cgroup_limits(pod, self._host)
         return CgroupLimits(
             cpu_shares=limits.shares,

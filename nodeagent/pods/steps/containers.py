@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-from lightkube.models.core_v1 import Pod
 from typing_extensions import override
 
 from nodeagent.images.manager import EnsuredImage
@@ -15,7 +14,8 @@ from nodeagent.pods.rules.model import StartContainer
 from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.steps.contract import SlotName, StartError, Step, Work
 from nodeagent.pods.translation.environment import ConfigError, needs_pod_ip
-from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container, name_of
+from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import MountedVolume
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
@@ -26,7 +26,7 @@ from runtimes.registry import Runtime
 class ContainerRequest:
     """All that one container's configuration is made from."""
 
-    pod: Pod
+    pod: AgentPod
     kind: ContainerKind
     container: AnyContainer
     restart_count: int
@@ -44,7 +44,7 @@ class ContainerConfigs(Protocol):
         """Raises ConfigError with the message of CreateContainerConfigError."""
         ...
 
-    def sandbox(self, pod: Pod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig: ...
+    def sandbox(self, pod: AgentPod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig: ...
 
 
 class Containers(Step):
@@ -96,7 +96,7 @@ class Containers(Step):
             config = await self._configs.container(request)
         except ConfigError as error:
             raise StartError("CreateContainerConfigError", str(error)) from error
-        (self._paths.log_dir(*name_of(work.pod), work.uid) / start.name).mkdir(mode=0o755, parents=True, exist_ok=True)
+        (self._paths.log_dir(*work.pod.key, work.uid) / start.name).mkdir(mode=0o755, parents=True, exist_ok=True)
         attempt = work.plan.create_sandbox
         if attempt is None:
             attempt = work.observed.sandboxes[0].metadata.attempt

@@ -9,13 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.images.manager import EnsuredImage
 from nodeagent.pods.rules.model import CrashBackoff, Desired, Observed, Plan, StartFailure
 from nodeagent.pods.slot import Slot
 from nodeagent.pods.teardown import Teardown
-from nodeagent.podspec.containers import PodUID, uid_of
+from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.volumes.contract import MountedVolume
 from proto import cri_pb2 as cri
 from runtimes.registry import Runtime
@@ -80,12 +78,12 @@ class Work:
         self.created = {name: Slot(name) for name in names}
 
     @property
-    def pod(self) -> Pod:
+    def pod(self) -> AgentPod:
         return self.desired.pod
 
     @property
     def uid(self) -> PodUID:
-        return uid_of(self.desired.pod)
+        return self.desired.pod.uid
 
     @property
     def current_sandbox_id(self) -> str | None:

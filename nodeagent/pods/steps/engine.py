@@ -15,7 +15,7 @@ from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.step_runs import StepObserver, StepRun, StepRuns, Verb
 from nodeagent.pods.steps.contract import Gate, Step, StepError, Work
 from nodeagent.pods.teardown import Teardown
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import PodUID
 
 
 class StepEngine:

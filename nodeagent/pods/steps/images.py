@@ -2,7 +2,6 @@
 
 from typing import ClassVar, Protocol
 
-from lightkube.models.core_v1 import Pod
 from typing_extensions import override
 
 from nodeagent.images.manager import EnsuredImage, ImageFailure
@@ -11,6 +10,7 @@ from nodeagent.pods.rules.model import StartContainer
 from nodeagent.pods.steps.contract import ContainerImages, SlotName, StartError, Step, Work
 from nodeagent.pods.steps.image_volumes import ImageVolumes, VolumeImages
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, find_container
+from nodeagent.podspec.pod import AgentPod
 from runtimes.registry import Runtime
 
 SHOW_BACKOFF_SECONDS = 1.0
@@ -19,7 +19,9 @@ SHOW_BACKOFF_SECONDS = 1.0
 class ImageSource(VolumeImages, Protocol):
     """Who brings images to a runtime's store."""
 
-    async def ensure(self, pod: Pod, kind: ContainerKind, container: AnyContainer, runtime: Runtime) -> EnsuredImage:
+    async def ensure(
+        self, pod: AgentPod, kind: ContainerKind, container: AnyContainer, runtime: Runtime
+    ) -> EnsuredImage:
         """Raises ImageFailure with the waiting reason and message."""
         ...
 

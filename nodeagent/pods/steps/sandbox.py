@@ -2,7 +2,6 @@
 
 from typing import ClassVar, Protocol
 
-from lightkube.models.core_v1 import Pod
 from typing_extensions import override
 
 from nodeagent.pods.events import PodEvents
@@ -13,6 +12,7 @@ from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
 from nodeagent.pods.steps.gates import Networks, network_not_ready
 from nodeagent.pods.steps.old_sandboxes import clear_away
 from nodeagent.pods.teardown import Teardown
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
@@ -21,11 +21,11 @@ from runtimes.registry import Runtime
 class SandboxConfigs(Protocol):
     """Who translates a pod into the runtime's sandbox configuration."""
 
-    def sandbox(self, pod: Pod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig:
+    def sandbox(self, pod: AgentPod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig:
         """Raises ValueError for what cannot be expressed (a host name that is too long)."""
         ...
 
-    def warn(self, pod: Pod) -> None:
+    def warn(self, pod: AgentPod) -> None:
         """Record events about what the configuration leaves out."""
         ...
 
@@ -90,7 +90,6 @@ class Sandbox(Step):
         return self._ips_of(work, answer.status)
 
     def _ips_of(self, work: Work, sandbox: cri.PodSandboxStatus) -> tuple[str, ...]:
-        assert work.pod.spec is not None
         if work.pod.spec.hostNetwork:
             return self._configs.host_ips()
         network = sandbox.network

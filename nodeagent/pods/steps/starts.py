@@ -4,7 +4,7 @@ import contextlib
 import logging
 from typing import ClassVar, Protocol
 
-from lightkube.models.core_v1 import LifecycleHandler, Pod
+from lightkube.models.core_v1 import LifecycleHandler
 from typing_extensions import override
 
 from nodeagent.pods.carrying import carry
@@ -14,7 +14,8 @@ from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import StartContainer
 from nodeagent.pods.steps.contract import StartError, Step, Work
 from nodeagent.pods.teardown import Teardown
-from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container, name_of
+from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
@@ -27,14 +28,14 @@ HOOK_GRACE_SECONDS = 10.0  # postStart: it may take for ever
 
 
 class HostsFiles(Protocol):
-    def write_hosts(self, pod: Pod, pod_ips: tuple[str, ...]) -> None:
+    def write_hosts(self, pod: AgentPod, pod_ips: tuple[str, ...]) -> None:
         """Bring the pod's /etc/hosts up to date, in place: running containers see it."""
         ...
 
 
 class Killing(Protocol):
     async def kill_container(
-        self, runtime: Runtime, pod: Pod, container_id: str, name: str, *, message: str = ""
+        self, runtime: Runtime, pod: AgentPod, container_id: str, name: str, *, message: str = ""
     ) -> None:
         """Stop one container by the rules of its pod, and return when it has exited."""
         ...
@@ -127,7 +128,7 @@ class Starts(Step):
 
     def _link_log(self, work: Work, start: StartContainer, container_id: str) -> None:
         """`/var/log/containers/<pod>_<ns>_<container>-<id>.log`, as log collectors know it."""
-        namespace, name = name_of(work.pod)
+        namespace, name = work.pod.key
         log_file = self._paths.log_dir(namespace, name, work.uid) / start.name / f"{start.restart_count}.log"
         link = self._paths.log_link(namespace, name, start.name, container_id)
         if not log_file.exists():

@@ -6,7 +6,7 @@ from typing_extensions import override
 
 from nodeagent.pods.steps.contract import Step
 from nodeagent.pods.teardown import Teardown
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import PodUID
 
 
 class IdRanges(Protocol):

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
-from lightkube.models.core_v1 import Pod
 from typing_extensions import override
 
 from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
 from nodeagent.pods.teardown import Teardown
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import MountedVolume
 from nodeagent.volumes.manager import MountFailed
 
@@ -15,7 +15,7 @@ from nodeagent.volumes.manager import MountFailed
 class PodVolumes(Protocol):
     """Who mounts the volumes of pods."""
 
-    async def mount(self, pod: Pod) -> Mapping[str, MountedVolume]:
+    async def mount(self, pod: AgentPod) -> Mapping[str, MountedVolume]:
         """All that the pod's containers use, by name. Bounds itself. Raises MountFailed."""
         ...
 

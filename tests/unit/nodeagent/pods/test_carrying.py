@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from nodeagent.pods.carrying import carry, until_ended
+from nodeagent.pods.carrying import carry, run_all
 
 
 async def test_an_error_is_the_callers() -> None:
@@ -56,22 +56,44 @@ async def test_a_cancelled_caller_goes_on_when_the_work_has_ended(
     assert [record.message for record in caplog.records if "failed" in record.message] == [expected] * bool(expected)
 
 
-async def test_tasks_are_waited_for_to_the_last() -> None:
-    """A cancellation meanwhile is raised when all have ended, not before; their errors are not."""
-    go = asyncio.Event()
+@pytest.mark.parametrize("times", [1, 3])
+async def test_who_runs_several_goes_on_when_the_last_has_ended(times: int) -> None:
+    """A cancellation, and every further one, reaches all of them and is raised when they have cleaned up."""
+    told: list[str] = []
 
-    async def fail() -> None:
-        await go.wait()
-        raise OSError("no")
+    async def hang(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            told.append(name)
 
-    inner = [asyncio.create_task(fail()), asyncio.create_task(go.wait())]
-    outer = asyncio.create_task(until_ended(inner))
-    await asyncio.sleep(0)
-    outer.cancel()
+    task = asyncio.create_task(run_all(hang(name) for name in ("a", "b")))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert not outer.done()
-    go.set()
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
-        await outer
-    assert all(task.done() for task in inner)
+        await task
+    assert sorted(told) == ["a", "b"]
+
+
+async def test_the_first_error_in_order_is_raised_when_all_have_ended() -> None:
+    """One that fails ends no other."""
+    told: list[str] = []
+
+    async def fail(name: str, turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        told.append(name)
+        raise OSError(name)
+
+    async def succeed() -> None:
+        await asyncio.sleep(0)
+        told.append("c")
+
+    with pytest.raises(OSError, match="a"):
+        await run_all([fail("a", 3), fail("b", 0), succeed()])
+    assert told == ["b", "c", "a"]
+    await run_all([])

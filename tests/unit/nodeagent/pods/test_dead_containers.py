@@ -9,7 +9,6 @@ from recorded_runtime import RecordedRuntime, runtime_of
 from nodeagent.pods.dead_containers import DeadContainers, superfluous
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import RemoveContainer
-from nodeagent.podspec.containers import uid_of
 from runtimes.errors import Internal, NotFound
 
 
@@ -41,7 +40,7 @@ async def test_a_removed_container_takes_its_logs_along(kit: Any, tmp_path: Path
     to stay.
     """
     paths, pod, diary = paths_in(tmp_path), kit.pod(["c"]), list[str]()
-    folder = paths.log_dir("ns", "web", uid_of(pod)) / "c"
+    folder = paths.log_dir("ns", "web", pod.uid) / "c"
     folder.mkdir(parents=True)
     mine, others = ["1.log", "1.log.20260102-030405", "1.log.20260102-030405.gz"], ["0.log", "10.log", "2.log"]
     for name in (*mine, *others):
@@ -62,7 +61,7 @@ async def test_a_removed_container_takes_its_logs_along(kit: Any, tmp_path: Path
 async def test_the_runtime_has_the_first_word(kit: Any, tmp_path: Path, error: Exception, removed: bool) -> None:
     """What it does not know has been removed; what it cannot remove keeps its log."""
     paths, pod, service = paths_in(tmp_path), kit.pod(["c"]), RecordedRuntime()
-    log = paths.log_dir("ns", "web", uid_of(pod)) / "c" / "0.log"
+    log = paths.log_dir("ns", "web", pod.uid) / "c" / "0.log"
     log.parent.mkdir(parents=True)
     log.touch()
     service.faults["remove c-0"] = error
@@ -83,7 +82,7 @@ async def test_the_runtime_has_the_first_word(kit: Any, tmp_path: Path, error: E
 def test_the_restart_count_survives_in_the_names_of_logs(kit: Any, tmp_path: Path) -> None:
     """Only of containers that no runtime knows; whatever else lies in the folder is no number."""
     paths, pod = paths_in(tmp_path), kit.pod(["known", "lost", "new", "odd"])
-    folder = paths.log_dir("ns", "web", uid_of(pod))
+    folder = paths.log_dir("ns", "web", pod.uid)
     for name in ("known/7.log", "lost/2.log", "lost/10.log.20260102-030405.gz", "odd/x.log", "odd/3", "odd/-1.log"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()

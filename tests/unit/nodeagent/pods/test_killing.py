@@ -4,14 +4,15 @@ import asyncio
 from typing import Any
 
 import pytest
-from lightkube.models.core_v1 import LifecycleHandler, Pod
+from lightkube.models.core_v1 import LifecycleHandler
 from recorded_runtime import RecordedRuntime, runtime_of
 from typing_extensions import override
 
 from nodeagent.pods.hooks import HookError
 from nodeagent.pods.killing import Killer, StillRunning
 from nodeagent.pods.teardown import Teardown
-from nodeagent.podspec.containers import AnyContainer, uid_of
+from nodeagent.podspec.containers import AnyContainer
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import Internal
 from runtimes.registry import Runtime
@@ -31,20 +32,20 @@ class World:
         self.hook_error: Exception | None = None
         self.killer = Killer(self, self, clock=lambda: self.seconds)
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.diary.append(f"{reason}: {message} [{field_path}]")
 
     async def run(
-        self, pod: Pod, container: AnyContainer, container_id: str, handler: LifecycleHandler, runtime: Runtime
+        self, pod: AgentPod, container: AnyContainer, container_id: str, handler: LifecycleHandler, runtime: Runtime
     ) -> None:
         self.diary.append(f"hook of {container.name}")
         self.seconds += self.hook_seconds.get(container.name, 0.0)
         if self.hook_error is not None:
             raise self.hook_error
 
-    async def running(self, pod: Pod, *names: str) -> dict[str, str]:
+    async def running(self, pod: AgentPod, *names: str) -> dict[str, str]:
         """These containers run in the pod's sandbox; their ids by name."""
-        labels = {"io.kubernetes.pod.uid": uid_of(pod)}
+        labels = {"io.kubernetes.pod.uid": pod.uid}
         config = cri.PodSandboxConfig(metadata=cri.PodSandboxMetadata(name="web"), labels=labels)
         sandbox = await self.service.run_pod_sandbox(cri.RunPodSandboxRequest(config=config))
         ids = {}
@@ -60,10 +61,8 @@ class World:
         self.diary.clear()
         return ids
 
-    def teardown(self, pod: Pod, grace_seconds: int = 30) -> Teardown:
-        return Teardown(
-            pod=pod, uid=uid_of(pod), grace_seconds=grace_seconds, runtimes=(self.runtime,), keep_records=True
-        )
+    def teardown(self, pod: AgentPod, grace_seconds: int = 30) -> Teardown:
+        return Teardown(pod=pod, uid=pod.uid, grace_seconds=grace_seconds, runtimes=(self.runtime,), keep_records=True)
 
 
 @pytest.fixture

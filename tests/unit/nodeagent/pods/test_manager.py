@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import Pod, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
@@ -19,7 +20,7 @@ from nodeagent.pods.pauses import Pauses
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Stage, StartFailure, Termination
 from nodeagent.pods.step_runs import StepRun, Verb
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.sources.merger import ChangeType, PodChange
 from runtimes.linux.retry import RetryPolicy
 
@@ -51,7 +52,7 @@ class World:
     mistakes: list[Exception] = field(default_factory=list)  # raised by what comes when a pod has ended
     unregistered: str = ""  # the pod whose references cannot be followed
 
-    def admit(self, pod: Pod, others: Sequence[Pod]) -> Answer:
+    def admit(self, pod: AgentPod, others: Sequence[AgentPod]) -> Answer:
         assert pod.metadata is not None
         self.told.append(f"{pod.metadata.name} beside {[other.metadata.name for other in others if other.metadata]}")
         answer = self.answers.get(pod.metadata.name or "")
@@ -59,7 +60,7 @@ class World:
             raise answer
         return answer
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.told.append(f"{type} {reason}: {message}")
 
     @property
@@ -77,7 +78,7 @@ class World:
     def current_steps(self, uid: PodUID) -> tuple[StepRun, ...]:
         return (StepRun(step="images", verb=Verb.RUN, uid=uid, began=1.0),)
 
-    def register(self, pod: Pod) -> None:
+    def register(self, pod: AgentPod) -> None:
         if pod.metadata is not None and pod.metadata.name == self.unregistered:
             raise KeyError("no such object")
 
@@ -89,26 +90,26 @@ class World:
         if self.mistakes:
             raise self.mistakes.pop()
 
-    async def delete(self, pod: Pod) -> None:
+    async def delete(self, pod: AgentPod) -> None:
         self.told.append("deleted")
 
-    def seen(self, pod: Pod) -> Pod:
+    def seen(self, pod: AgentPod) -> AgentPod:
         if pod.metadata is not None and pod.metadata.name == "unseen":
             raise TypeError("'<' not supported")
         return pod
 
-    def reckoned(self, allocated: Pod) -> Pod:
+    def reckoned(self, allocated: AgentPod) -> AgentPod:
         return allocated
 
-    def admitted(self, pod: Pod) -> None: ...
+    def admitted(self, pod: AgentPod) -> None: ...
 
     def forget(self, uid: PodUID) -> None: ...
 
 
 def change(name: str, kind: ChangeType = ChangeType.ADD, phase: str = "Pending") -> PodChange:
     metadata = ObjectMeta(name=name, namespace="default", uid=name)
-    pod = Pod(metadata=metadata, spec=PodSpec(containers=[]), status=PodStatus(phase=phase))
-    return PodChange(type=kind, pod=pod, source="api")
+    pod = agent_pod(Pod(metadata=metadata, spec=PodSpec(containers=[]), status=PodStatus(phase=phase)))
+    return PodChange(type=kind, pod=pod)
 
 
 @pytest.fixture

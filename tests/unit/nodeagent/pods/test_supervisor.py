@@ -1,6 +1,7 @@
 """nodeagent.pods.supervisor: one pod from first sight to last trace, against a runtime that the test plays."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import Container, Pod, PodCondition, PodReadinessGate, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
@@ -21,7 +23,7 @@ from nodeagent.pods.step_runs import StepRun
 from nodeagent.pods.steps.contract import StepError, Work
 from nodeagent.pods.supervisor import PodSupervisor
 from nodeagent.pods.teardown import Teardown
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import AgentPod, PodUID
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.registry import Runtime
@@ -30,14 +32,16 @@ START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LABELS = {LABEL_POD_UID: "u1"}
 
 
-def make_pod(**spec: Any) -> Pod:
+def make_pod(**spec: Any) -> AgentPod:
     containers = [Container(name="c", image="i:1")]
-    return Pod(
-        metadata=ObjectMeta(name="p", namespace="default", uid="u1", resourceVersion="1"),
-        spec=PodSpec(
-            **{"containers": containers, "terminationGracePeriodSeconds": 30, "restartPolicy": "Always", **spec}
-        ),
-        status=PodStatus(phase="Pending"),
+    return agent_pod(
+        Pod(
+            metadata=ObjectMeta(name="p", namespace="default", uid="u1", resourceVersion="1"),
+            spec=PodSpec(
+                **{"containers": containers, "terminationGracePeriodSeconds": 30, "restartPolicy": "Always", **spec}
+            ),
+            status=PodStatus(phase="Pending"),
+        )
     )
 
 
@@ -120,7 +124,7 @@ class World:
 
     # the rest
 
-    def resolve(self, pod: Pod) -> Runtime:
+    def resolve(self, pod: AgentPod) -> Runtime:
         if self.unknown_class:
             raise UnknownRuntime("no such class")
         return Runtime(
@@ -136,28 +140,28 @@ class World:
     def all(self) -> tuple[Runtime, ...]:
         return ()
 
-    def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
+    def publish(self, pod: AgentPod, status: PodStatus, *, containers_may_run: bool) -> None:
         self.statuses.append(status)
 
-    def in_step(self, pod: Pod) -> bool:
+    def in_step(self, pod: AgentPod) -> bool:
         return pod.status is not None and pod.status == self.cached(pod.metadata.uid if pod.metadata else "")
 
     def cached(self, uid: str) -> PodStatus | None:
         return self.statuses[-1] if self.statuses else None
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.events.append((reason, message))
 
-    def enrich(self, pod: Pod, observed: Observed) -> Observed:
+    def enrich(self, pod: AgentPod, observed: Observed) -> Observed:
         return observed
 
-    def highest_log_numbers(self, pod: Pod, observed: Observed) -> dict[str, int]:
+    def highest_log_numbers(self, pod: AgentPod, observed: Observed) -> dict[str, int]:
         return {}
 
     def forget(self, ids: Any) -> None:
         return
 
-    async def refresh(self, pod: Pod, *, anew: bool) -> None:
+    async def refresh(self, pod: AgentPod, *, anew: bool) -> None:
         self.told.append("refresh anew" if anew else "refresh")
         if self.refresh_gate is not None:
             await self.refresh_gate.wait()
@@ -177,7 +181,7 @@ class Probing:
         return
 
 
-def supervise(world: World, pod: Pod, *, features: Sequence[PodFeature] = (), **more: Any) -> PodSupervisor:
+def supervise(world: World, pod: AgentPod, *, features: Sequence[PodFeature] = (), **more: Any) -> PodSupervisor:
     services = PodServices(
         engine=world,
         runtimes=world,
@@ -215,10 +219,10 @@ async def tasks() -> Any:
     await asyncio.gather(*running, return_exceptions=True)
 
 
-def deleted(pod: Pod, grace: int = 5) -> Pod:
+def deleted(pod: AgentPod, grace: int = 5) -> AgentPod:
     assert pod.metadata is not None
     metadata = msgspec.structs.replace(pod.metadata, deletionTimestamp=START, deletionGracePeriodSeconds=grace)
-    return msgspec.structs.replace(pod, metadata=metadata)
+    return dataclasses.replace(pod, metadata=metadata)
 
 
 async def test_a_new_pod_is_started_once(tasks: Any) -> None:
@@ -252,20 +256,20 @@ async def test_its_own_status_coming_back_is_no_news(tasks: Any) -> None:
     tasks(supervisor)
     await settle()
 
-    async def turns(pod: Pod) -> int:
+    async def turns(pod: AgentPod) -> int:
         before = len(world.statuses)
         supervisor.update(Desired(pod=pod), status_only=True)
         await settle()
         return len(world.statuses) - before
 
-    echo = msgspec.structs.replace(make_pod(), status=world.statuses[-1])
+    echo = dataclasses.replace(make_pod(), status=world.statuses[-1])
     assert await turns(echo) == 0
     edited = msgspec.structs.replace(world.statuses[-1], podIP="10.9.9.9")
-    assert await turns(msgspec.structs.replace(echo, status=edited)) == 1
+    assert await turns(dataclasses.replace(echo, status=edited)) == 1
     gates = [PodReadinessGate(conditionType="example.com/ready")]
-    gated = msgspec.structs.replace(make_pod(readinessGates=gates), status=world.statuses[-1])
+    gated = dataclasses.replace(make_pod(readinessGates=gates), status=world.statuses[-1])
     assert await turns(gated) == 1
-    failed = msgspec.structs.replace(make_pod(), status=PodStatus(phase="Failed"))
+    failed = dataclasses.replace(make_pod(), status=PodStatus(phase="Failed"))
     assert await turns(failed) >= 1
     assert "stop grace=30" in world.told
 
@@ -578,24 +582,24 @@ class Feature(PodFeature):
         self.wish = Contribution(restarts={"k1": "wants another one"}, has_work=True)
         self.looked = asyncio.Event()
 
-    def updated(self, pod: Pod) -> None:
+    def updated(self, pod: AgentPod) -> None:
         self.world.told.append("updated")
 
-    def observed(self, pod: Pod, observed: Observed) -> Contribution:
+    def observed(self, pod: AgentPod, observed: Observed) -> Contribution:
         self.looked.set()
         return self.wish
 
-    def status(self, pod: Pod) -> StatusAdditions:
+    def status(self, pod: AgentPod) -> StatusAdditions:
         return StatusAdditions(conditions=(PodCondition(type="example.com/Feature", status="True"),))
 
-    async def before_stop(self, pod: Pod, stopped: Mapping[str, str]) -> None:
+    async def before_stop(self, pod: AgentPod, stopped: Mapping[str, str]) -> None:
         self.world.told.append(f"before stop of {dict(stopped)}")
 
-    async def act(self, runtime: Runtime, pod: Pod, observed: Observed) -> None:
+    async def act(self, runtime: Runtime, pod: AgentPod, observed: Observed) -> None:
         self.world.told.append("act")
         self.wish = Contribution(wake_at=self.world.now + timedelta(seconds=0.01))
 
-    def started(self, pod: Pod, names: Iterable[str]) -> None:
+    def started(self, pod: AgentPod, names: Iterable[str]) -> None:
         self.world.told.append(f"started {sorted(names)}")
 
     def ended(self, uid: PodUID) -> None:

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.rules.model import Instance
 from nodeagent.pods.upkeep import Upkeep
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
 
@@ -14,7 +13,7 @@ class Volumes:
     def __init__(self) -> None:
         self.told: list[bool] = []
 
-    async def refresh(self, pod: Pod, *, anew: bool) -> None:
+    async def refresh(self, pod: AgentPod, *, anew: bool) -> None:
         self.told.append(anew)
 
 
@@ -26,7 +25,7 @@ def dead(kit: Any, file: Path) -> Instance:
     return instance
 
 
-def message(upkeep: Upkeep, pod: Pod, observed: Any) -> str:
+def message(upkeep: Upkeep, pod: AgentPod, observed: Any) -> str:
     return str(upkeep.enrich(pod, observed).instances[-1].status.message)
 
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from lightkube.models.core_v1 import Pod, PodCondition, ResourceRequirements
+from lightkube.models.core_v1 import PodCondition, ResourceRequirements
 
 from nodeagent.pods.features.contract import Contribution, PodFeature, StatusAdditions
 from nodeagent.pods.features.features import Features
 from nodeagent.pods.rules.model import Observed
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.hollow.factory import hollow_runtime
 from runtimes.registry import Runtime
 
@@ -22,22 +22,22 @@ class Noted(PodFeature):
     def __init__(self, label: str, diary: list[str], wish: Contribution, additions: StatusAdditions) -> None:
         self.label, self.diary, self.wish, self.additions = label, diary, wish, additions
 
-    def updated(self, pod: Pod) -> None:
+    def updated(self, pod: AgentPod) -> None:
         self.diary.append(f"{self.label} updated")
 
-    def observed(self, pod: Pod, observed: Observed) -> Contribution:
+    def observed(self, pod: AgentPod, observed: Observed) -> Contribution:
         return self.wish
 
-    def status(self, pod: Pod) -> StatusAdditions:
+    def status(self, pod: AgentPod) -> StatusAdditions:
         return self.additions
 
-    async def before_stop(self, pod: Pod, stopped: Mapping[str, str]) -> None:
+    async def before_stop(self, pod: AgentPod, stopped: Mapping[str, str]) -> None:
         self.diary.append(f"{self.label} before {dict(stopped)}")
 
-    async def act(self, runtime: Runtime, pod: Pod, observed: Observed) -> None:
+    async def act(self, runtime: Runtime, pod: AgentPod, observed: Observed) -> None:
         self.diary.append(f"{self.label} acts")
 
-    def started(self, pod: Pod, names: Iterable[str]) -> None:
+    def started(self, pod: AgentPod, names: Iterable[str]) -> None:
         self.diary.append(f"{self.label} started {list(names)}")
 
     def ended(self, uid: PodUID) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.features.contract import Contribution
 from nodeagent.pods.resize.actuation import Actuation, ResizeFailed
@@ -15,7 +14,7 @@ from nodeagent.pods.resize.feature import InPlaceResize
 from nodeagent.pods.resize.records import ResizeRecords
 from nodeagent.pods.resize.resizes import Resizes
 from nodeagent.pods.rules.model import Observed, StartFailure
-from nodeagent.podspec.containers import uid_of
+from nodeagent.podspec.pod import AgentPod
 
 OLD, NEW = "100m/- 32Mi/-", "300m/- 32Mi/-"
 FULL = StartFailure(reason="OutOfcpu", message="no room")
@@ -27,7 +26,7 @@ class Node:
     def __init__(self, kit: Any, root_dir: Path) -> None:
         self.events: list[tuple[str, str]] = []
         self.changed: list[str] = []
-        self.active: dict[str, Pod] = {}
+        self.active: dict[str, AgentPod] = {}
         self.answer: StartFailure | None = None
         self.now = kit.now
         self.root_dir = root_dir
@@ -48,7 +47,7 @@ class Node:
             now=lambda: self.now,
         )
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.events.append((reason, message.partition(":")[0]))
 
     async def run(self, work: Actuation) -> None:
@@ -59,17 +58,17 @@ class Node:
         for change in work.due.live:
             work.done(change)
 
-    def see(self, pod: Pod) -> Pod:
+    def see(self, pod: AgentPod) -> AgentPod:
         seen = self.resizes.seen(pod)
-        if uid_of(pod) not in self.active:
+        if pod.uid not in self.active:
             self.resizes.admitted(seen)
-        self.active[uid_of(pod)] = seen
+        self.active[pod.uid] = seen
         return seen
 
-    def look(self, pod: Pod, observed: Observed) -> Due:
+    def look(self, pod: AgentPod, observed: Observed) -> Due:
         """What the feature finds due, as its pass would get it."""
         self.feature.observed(pod, observed)
-        return self.feature._due[uid_of(pod)]
+        return self.feature._due[pod.uid]
 
     def told(self) -> list[tuple[str, str | None, int | None]]:
         listed = self.feature.status(next(iter(self.active.values()))).conditions
@@ -93,7 +92,7 @@ async def test_it_waits_until_there_is_room(kit: Any, node: Node) -> None:
     node.answer = None
     await node.resizes.evaluate()
     assert node.told() == [("PodResizeInProgress", None, 2)]
-    current = node.resizes.current(uid_of(node.active["uid-1"]))
+    current = node.resizes.current(node.active["uid-1"].uid)
     assert current is not None
     assert current.spec.containers[0].resources.requests["cpu"] == "300m"
     observed = kit.observed(kit.instance(figures=(102, 0, 0)))
@@ -155,7 +154,7 @@ MEMORY_OLD, MEMORY_NEW = "100m/- 32Mi/64Mi", "100m/- 48Mi/64Mi"
 
 def shown(node: Node) -> tuple[int, str]:
     """(generation, memory request) as the pod's supervisor sees them."""
-    pod = node.resizes.current(uid_of(next(iter(node.active.values()))))
+    pod = node.resizes.current(next(iter(node.active.values())).uid)
     assert pod is not None
     assert pod.metadata is not None
     return pod.metadata.generation, pod.spec.containers[0].resources.requests["memory"]
@@ -225,7 +224,7 @@ async def test_a_memory_request_is_not_in_force_because_no_runtime_tells_of_it(
         node.look(pod, observed)
     node.see(kit.pod(c=MEMORY_NEW, generation=2, restart=("memory",)))
     await node.resizes.evaluate()
-    current = node.resizes.current(uid_of(pod))
+    current = node.resizes.current(pod.uid)
     due = node.look(current, observed)
     (instance,) = observed.instances
     assert due.restarts == {"c": instance.status.id}
@@ -257,7 +256,7 @@ async def test_what_could_not_be_put_in_force_is_held(kit: Any, node: Node) -> N
     node.see(kit.pod(c=OLD))
     node.see(kit.pod(c=NEW, generation=2))
     await node.resizes.evaluate()
-    current = node.resizes.current(uid_of(node.active["uid-1"]))
+    current = node.resizes.current(node.active["uid-1"].uid)
     assert current is not None
     observed = kit.observed(kit.instance(figures=(102, 0, 0)))
     assert node.feature.observed(current, observed) == Contribution(has_work=True)
@@ -286,7 +285,7 @@ async def test_a_restart_says_why(kit: Any, node: Node) -> None:
     node.feature.observed(pod, observed)
     node.see(kit.pod(c=MEMORY_NEW, generation=2, restart=("memory",)))
     await node.resizes.evaluate()
-    current = node.resizes.current(uid_of(pod))
+    current = node.resizes.current(pod.uid)
     assert current is not None
     assert node.feature.observed(current, observed) == Contribution(
         restarts={"c-0": "Container c resize requires restart"}, replaced=frozenset({"c-0"}), has_work=True
@@ -294,5 +293,5 @@ async def test_a_restart_says_why(kit: Any, node: Node) -> None:
     await node.feature.before_stop(current, {"c": "c-0"})
     following = ResizeRecords(node.root_dir)
     following.load()
-    found = following.in_force(uid_of(pod))
+    found = following.in_force(pod.uid)
     assert (found.restarting, found.replacing) == ({"c": "c-0"}, {})

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from lightkube.models.core_v1 import LifecycleHandler, Pod, Volume
+from lightkube.models.core_v1 import LifecycleHandler, Volume
 from recorded_runtime import RecordedRuntime, runtime_of
 
 from nodeagent.images.manager import EnsuredImage
@@ -14,7 +14,8 @@ from nodeagent.pods.rules.model import Desired, Observed, Plan, StartContainer
 from nodeagent.pods.steps.containers import ContainerRequest
 from nodeagent.pods.steps.contract import SlotName, Step, Work
 from nodeagent.pods.teardown import Teardown
-from nodeagent.podspec.containers import AnyContainer, ContainerKind, find_container, uid_of
+from nodeagent.podspec.containers import AnyContainer, ContainerKind, find_container
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.registry import Runtime
 
@@ -48,19 +49,21 @@ class World:
 
     # events, images, hooks
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.diary.append(f"{type} {reason}: {message}" if type == "Warning" else reason)
 
-    async def ensure(self, pod: Pod, kind: ContainerKind, container: AnyContainer, runtime: Runtime) -> EnsuredImage:
+    async def ensure(
+        self, pod: AgentPod, kind: ContainerKind, container: AnyContainer, runtime: Runtime
+    ) -> EnsuredImage:
         await self.service.note(f"image of {container.name}")
         return EnsuredImage(image_ref=f"ref of {container.image}", image=cri.Image())
 
-    async def ensure_volume(self, pod: Pod, volume: Volume, runtime: Runtime) -> EnsuredImage:
+    async def ensure_volume(self, pod: AgentPod, volume: Volume, runtime: Runtime) -> EnsuredImage:
         await self.service.note(f"image of volume {volume.name}")
         return EnsuredImage(image_ref=f"ref of {volume.name}", image=cri.Image())
 
     async def run(
-        self, pod: Pod, container: AnyContainer, container_id: str, handler: LifecycleHandler, runtime: Runtime
+        self, pod: AgentPod, container: AnyContainer, container_id: str, handler: LifecycleHandler, runtime: Runtime
     ) -> None:
         await self.service.note(f"hook of {container.name}")
 
@@ -72,24 +75,24 @@ class World:
         await self.service.note(f"configuration of {name}")
         return cri.ContainerConfig(
             metadata=cri.ContainerMetadata(name=name, attempt=request.restart_count),
-            labels={"io.kubernetes.container.name": name, "io.kubernetes.pod.uid": uid_of(request.pod)},
+            labels={"io.kubernetes.container.name": name, "io.kubernetes.pod.uid": request.pod.uid},
         )
 
-    def sandbox(self, pod: Pod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig:
+    def sandbox(self, pod: AgentPod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig:
         if (fault := self.faults.get("sandbox configuration")) is not None:
             raise fault
-        config = cri.PodSandboxConfig(labels={"io.kubernetes.pod.uid": uid_of(pod)})
+        config = cri.PodSandboxConfig(labels={"io.kubernetes.pod.uid": pod.uid})
         config.metadata.name, config.metadata.attempt = "web", attempt
         config.linux.cgroup_parent = cgroup_parent
         return config
 
-    def warn(self, pod: Pod) -> None:
+    def warn(self, pod: AgentPod) -> None:
         self.diary.append("warn")
 
     def host_ips(self) -> tuple[str, ...]:
         return ("192.168.0.1",)
 
-    def write_hosts(self, pod: Pod, pod_ips: tuple[str, ...]) -> None:
+    def write_hosts(self, pod: AgentPod, pod_ips: tuple[str, ...]) -> None:
         self.diary.append(f"hosts {','.join(pod_ips)}")
 
     # the end of containers
@@ -98,7 +101,7 @@ class World:
         await self.service.note(f"kill pod within {teardown.grace_seconds} s")
 
     async def kill_container(
-        self, runtime: Runtime, pod: Pod, container_id: str, name: str, *, message: str = "", **options: Any
+        self, runtime: Runtime, pod: AgentPod, container_id: str, name: str, *, message: str = "", **options: Any
     ) -> None:
         await self.service.note(f"kill {name}: {message}")
 
@@ -113,7 +116,7 @@ class World:
     # passes
 
     def work(
-        self, pod: Pod, *, start: Sequence[str] = (), sandbox: int | None = 0, observed: Observed | None = None
+        self, pod: AgentPod, *, start: Sequence[str] = (), sandbox: int | None = 0, observed: Observed | None = None
     ) -> Work:
         """A pass that starts these containers, in a sandbox of that attempt."""
         starts = []
@@ -126,7 +129,7 @@ class World:
 
     def teardown(
         self,
-        pod: Pod,
+        pod: AgentPod,
         *,
         keep_records: bool = False,
         runtimes: tuple[Runtime, ...] | None = None,
@@ -134,7 +137,7 @@ class World:
     ) -> Teardown:
         return Teardown(
             pod=pod,
-            uid=uid_of(pod),
+            uid=pod.uid,
             grace_seconds=5,
             runtimes=(self.runtime,) if runtimes is None else runtimes,
             keep_records=keep_records,

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.steps.cgroup import Cgroup
 from nodeagent.pods.steps.contract import StepError
 from nodeagent.podspec.cgroup_values import HostLimits
+from nodeagent.podspec.pod import AgentPod
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 
 
@@ -33,8 +33,8 @@ class Cgroups:
         self.diary.append(f"remove {uid}")
 
 
-def pod_with(kit: Any, cpu: str) -> Pod:
-    pod: Pod = kit.pod([{"name": "c", "resources": {"requests": {"cpu": cpu}, "limits": {"memory": "64Mi"}}}])
+def pod_with(kit: Any, cpu: str) -> AgentPod:
+    pod: AgentPod = kit.pod([{"name": "c", "resources": {"requests": {"cpu": cpu}, "limits": {"memory": "64Mi"}}}])
     return pod
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import Container, Pod, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 
@@ -13,9 +14,11 @@ from nodeagent.pods.step_runs import Outcome, StepRun, Verb
 from nodeagent.pods.steps.contract import Step, StepError, Work
 from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.teardown import Teardown
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import PodUID
 
-POD = Pod(metadata=ObjectMeta(name="p", namespace="default", uid="u1"), spec=PodSpec(containers=[Container(name="c")]))
+POD = agent_pod(
+    Pod(metadata=ObjectMeta(name="p", namespace="default", uid="u1"), spec=PodSpec(containers=[Container(name="c")]))
+)
 Body = Callable[[Work], Awaitable[None]]
 
 

@@ -17,7 +17,6 @@ from nodeagent.pods.steps.images import Images
 from nodeagent.pods.steps.sandbox import Sandbox
 from nodeagent.pods.steps.starts import Starts
 from nodeagent.pods.translation.environment import ConfigError
-from nodeagent.podspec.containers import uid_of
 from runtimes.errors import Internal
 
 
@@ -212,7 +211,7 @@ async def test_a_sandbox_that_came_to_nothing_is_told_once(kit: Any, world: Any)
 async def test_logs_are_linked_for_collectors(kit: Any, world: Any) -> None:
     """Under the container's name and id, over a link that an earlier one left; without a log there is no link."""
     pod = kit.pod(["c", "d"])
-    folder = world.paths.log_dir("ns", "web", uid_of(pod)) / "c"
+    folder = world.paths.log_dir("ns", "web", pod.uid) / "c"
     folder.mkdir(parents=True)
     world.paths.container_logs_dir.mkdir(parents=True)
     (folder / "0.log").write_text("hello")

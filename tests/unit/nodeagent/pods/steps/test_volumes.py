@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.steps.contract import StepError
 from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.steps.user_namespace import UserNamespaceRange
 from nodeagent.pods.steps.volumes import Volumes
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.volumes.contract import MountedVolume
 from nodeagent.volumes.manager import MountFailed
 
@@ -23,7 +22,7 @@ class Held:
         self.diary: list[str] = []
         self.failure: MountFailed | None = None
 
-    async def mount(self, pod: Pod) -> Mapping[str, MountedVolume]:
+    async def mount(self, pod: AgentPod) -> Mapping[str, MountedVolume]:
         self.diary.append("mount")
         if self.failure is not None:
             raise self.failure
