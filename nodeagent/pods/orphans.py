@@ -16,7 +16,6 @@ from lightkube.models.meta_v1 import ObjectMeta
 from nodeagent.failures import leaves
 from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.paths import PodPaths
-from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import API, AgentPod, PodUID
 from proto import cri_pb2 as cri
@@ -27,6 +26,14 @@ log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 60.0
 GRACE_SECONDS = 1  # the kubelet's for pods it does not know; containers get the floor of 2
+
+
+class TakesDown(Protocol):
+    """Takes down what is left of a pod (`steps.engine.StepEngine`). Raises ExceptionGroup of what stays."""
+
+    async def stop(self, teardown: Teardown) -> None: ...
+
+    async def release(self, teardown: Teardown) -> None: ...
 
 
 class CgroupList(Protocol):
@@ -41,7 +48,7 @@ class OrphanCollector:
     def __init__(
         self,
         *,
-        engine: StepEngine,
+        engine: TakesDown,
         runtimes: Callable[[], tuple[Runtime, ...]],
         cgroups: CgroupList,
         paths: PodPaths,

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import Collection
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from recorded_runtime import RecordedRuntime, runtime_of
 
 from nodeagent.pods.orphans import OrphanCollector
 from nodeagent.pods.paths import PodPaths
@@ -28,8 +27,11 @@ class Engine:
         assert teardown.uid in self.ended
 
 
-class Service:
+class Service(RecordedRuntime):
+    """A runtime with a sandbox for each of these pods."""
+
     def __init__(self, *uids: str) -> None:
+        super().__init__()
         self._uids = uids
 
     async def list_pod_sandbox(self, request: cri.ListPodSandboxRequest) -> cri.ListPodSandboxResponse:
@@ -38,15 +40,18 @@ class Service:
         return cri.ListPodSandboxResponse(items=items)
 
 
-def collector(tmp_path: Path, engine: Engine, *, known: Collection[str] = (), sandboxes: Collection[str] = ()) -> Any:
-    async def cgroups() -> Collection[str]:
+class Cgroups:
+    async def list(self) -> Collection[str]:
         return {"u-cgroup"}
 
-    runtime = SimpleNamespace(service=Service(*sandboxes), handler="fake")
+
+def collector(
+    tmp_path: Path, engine: Engine, *, known: Collection[str] = (), sandboxes: Collection[str] = ()
+) -> OrphanCollector:
     return OrphanCollector(
-        engine=engine,  # type: ignore[arg-type]
-        runtimes=lambda: (runtime,),  # type: ignore[arg-type,return-value]
-        cgroups=SimpleNamespace(list=cgroups),  # type: ignore[arg-type]
+        engine=engine,
+        runtimes=lambda: (runtime_of(Service(*sandboxes)),),
+        cgroups=Cgroups(),
         paths=PodPaths(root_dir=tmp_path, pod_logs_dir=tmp_path / "logs", container_logs_dir=tmp_path / "links"),
         known=lambda: known,
         ready=lambda: True,

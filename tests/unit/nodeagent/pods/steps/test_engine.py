@@ -7,6 +7,7 @@ import pytest
 from agent_pods import agent_pod
 from lightkube.models.core_v1 import Container, Pod, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
+from recorded_runtime import RecordedRuntime, runtime_of
 
 from nodeagent.pods.rules.model import Desired, Observed, Plan
 from nodeagent.pods.slot import NotProvided
@@ -52,7 +53,7 @@ class Recorded(Step):
 
 
 def work() -> Work:
-    return Work(desired=Desired(pod=POD), observed=Observed(), plan=Plan(), runtime=None)  # type: ignore[arg-type]
+    return Work(desired=Desired(pod=POD), observed=Observed(), plan=Plan(), runtime=runtime_of(RecordedRuntime()))
 
 
 def teardown() -> Teardown:
@@ -96,7 +97,11 @@ async def test_a_failed_step_ends_those_that_need_it_and_is_reported_once() -> N
 
 async def test_a_step_that_misses_its_deadline_is_named() -> None:
     """The error says which step and how long it had."""
-    step = Recorded("volumes", [], lambda item: asyncio.Event().wait())  # type: ignore[arg-type,return-value]
+
+    async def hang(item: Work) -> None:
+        await asyncio.Event().wait()
+
+    step = Recorded("volumes", [], hang)
     step.deadline_seconds = 0.0
     errors = await StepEngine([step]).carry_out(work())
     assert [str(error) for error in errors] == ["volumes was not ready within 0s"]
