@@ -23,18 +23,31 @@ POD = agent_pod(
 Body = Callable[[Work], Awaitable[None]]
 
 
-class Recorded(Step):
-    """A step that tells what happened to it."""
+def recorded(
+    name: str,
+    told: list[str],
+    body: Body | None = None,
+    *,
+    stops: bool = False,
+    fails: bool = False,
+    deadline_seconds: float | None = None,
+) -> Step:
+    """A step that tells what happened to it; what one is, is in its class."""
+    facts = {
+        "name": name,
+        "runs_processes": stops,
+        "deadline_seconds": deadline_seconds,
+        "provides": ("cgroup_parent",) if name == "cgroup" else (),
+    }
+    made: Step = type("Recorded", (Recorded,), facts)(told, body, fails)
+    return made
 
-    def __init__(
-        self, name: str, told: list[str], body: Body | None = None, *, stops: bool = False, fails: bool = False
-    ):
-        self.name = name
+
+class Recorded(Step):
+    def __init__(self, told: list[str], body: Body | None, fails: bool) -> None:
         self.told = told
         self.body = body
-        self.runs_processes = stops
         self.fails = fails
-        self.provides = ("cgroup_parent",) if name == "cgroup" else ()
 
     async def run(self, work: Work) -> None:
         self.told.append(f"{self.name} begins")
@@ -73,7 +86,7 @@ async def test_steps_wait_for_each_other_only_through_slots() -> None:
         go.set()
         assert await item.cgroup_parent.get() == "/pod"
 
-    engine = StepEngine([Recorded("cgroup", told, provide), Recorded("sandbox", told, need)])
+    engine = StepEngine([recorded("cgroup", told, provide), recorded("sandbox", told, need)])
     assert await engine.carry_out(work()) == []
     assert told == ["cgroup begins", "sandbox begins", "cgroup ends", "sandbox ends"]
 
@@ -88,7 +101,7 @@ async def test_a_failed_step_ends_those_that_need_it_and_is_reported_once() -> N
     async def need(item: Work) -> None:
         await item.cgroup_parent.get()
 
-    engine = StepEngine([Recorded("cgroup", told, fail), Recorded("sandbox", told, need), Recorded("volumes", told)])
+    engine = StepEngine([recorded("cgroup", told, fail), recorded("sandbox", told, need), recorded("volumes", told)])
     errors = await engine.carry_out(work())
     assert [str(error) for error in errors] == ["no cgroup"]
     assert "volumes ends" in told
@@ -101,8 +114,7 @@ async def test_a_step_that_misses_its_deadline_is_named() -> None:
     async def hang(item: Work) -> None:
         await asyncio.Event().wait()
 
-    step = Recorded("volumes", [], hang)
-    step.deadline_seconds = 0.0
+    step = recorded("volumes", [], hang, deadline_seconds=0.0)
     errors = await StepEngine([step]).carry_out(work())
     assert [str(error) for error in errors] == ["volumes was not ready within 0s"]
 
@@ -115,7 +127,7 @@ async def test_cancellation_reaches_every_step_and_waits_for_it(times: int) -> N
     async def hang(item: Work) -> None:
         await asyncio.Event().wait()
 
-    engine = StepEngine([Recorded("one", told, hang), Recorded("two", told, hang)])
+    engine = StepEngine([recorded("one", told, hang), recorded("two", told, hang)])
     task = asyncio.create_task(engine.carry_out(work()))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -129,7 +141,7 @@ async def test_cancellation_reaches_every_step_and_waits_for_it(times: int) -> N
 async def test_teardown_is_reversed_and_collects_the_errors() -> None:
     """Everything is given back in reverse order, also after one that fails; all errors come out together."""
     told: list[str] = []
-    steps = [Recorded("directories", told), Recorded("cgroup", told, fails=True), Recorded("volumes", told, fails=True)]
+    steps = [recorded("directories", told), recorded("cgroup", told, fails=True), recorded("volumes", told, fails=True)]
     with pytest.raises(ExceptionGroup) as caught:
         await StepEngine(steps).release(teardown())
     assert told == ["undo volumes", "undo cgroup", "undo directories"]
@@ -139,7 +151,7 @@ async def test_teardown_is_reversed_and_collects_the_errors() -> None:
 async def test_what_runs_is_stopped_apart_from_what_is_given_back() -> None:
     """`stop` ends processes and touches nothing else; `release` does the rest."""
     told: list[str] = []
-    steps = [Recorded("volumes", told), Recorded("sandbox", told, stops=True), Recorded("containers", told, stops=True)]
+    steps = [recorded("volumes", told), recorded("sandbox", told, stops=True), recorded("containers", told, stops=True)]
     engine = StepEngine(steps)
     await engine.stop(teardown())
     assert told == ["undo containers", "undo sandbox"]
@@ -150,7 +162,7 @@ async def test_what_runs_is_stopped_apart_from_what_is_given_back() -> None:
 async def test_every_step_is_observed() -> None:
     """Each run and undo is told with its name, verb and outcome."""
     seen: list[tuple[str, str, bool]] = []
-    steps = [Recorded("volumes", [], fails=True)]
+    steps = [recorded("volumes", [], fails=True)]
 
     def note(run: StepRun) -> None:
         seen.append((run.step, run.verb.value, run.outcome is Outcome.DONE))
@@ -175,7 +187,7 @@ async def test_the_steps_of_a_pod_can_be_seen() -> None:
 
     ended: list[StepRun] = []
     engine = StepEngine(
-        [Recorded("cgroup", [], hang), Recorded("sandbox", [], need), Recorded("records", [])], observers=[ended.append]
+        [recorded("cgroup", [], hang), recorded("sandbox", [], need), recorded("records", [])], observers=[ended.append]
     )
     task = asyncio.create_task(engine.carry_out(work()))
     for _ in range(5):
