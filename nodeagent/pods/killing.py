@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lightkube.models.core_v1 import Probe
 
+from nodeagent.api.events import Events
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME, observe
 from nodeagent.pods.rules.termination import container_grace_seconds, may_stop, remaining_seconds, stop_timeout_seconds
@@ -20,7 +21,7 @@ from runtimes.errors import NotFound, RuntimeFault
 from runtimes.registry import Runtime
 
 if TYPE_CHECKING:  # the steps build on this module
-    from nodeagent.pods.steps.contract import Ending, PodEvents
+    from nodeagent.pods.steps.contract import Ending
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class StillRunning(Exception):
 class Killer:
     """Stops single containers and whole pods."""
 
-    def __init__(self, hooks: Hooks, events: "PodEvents", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, hooks: Hooks, events: Events, clock: Callable[[], float] = time.monotonic) -> None:
         self._hooks = hooks
         self._events = events
         self._clock = clock

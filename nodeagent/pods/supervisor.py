@@ -20,6 +20,7 @@ from typing import Protocol
 
 from lightkube.models.core_v1 import PodStatus
 
+from nodeagent.api.events import Events
 from nodeagent.pods.dead_containers import superfluous
 from nodeagent.pods.observation import observe
 from nodeagent.pods.resize.changes import Due
@@ -41,7 +42,7 @@ from nodeagent.pods.rules.replacement import awaiting, replacing
 from nodeagent.pods.rules.termination import deadline_at, deadline_exceeded, pod_grace_seconds
 from nodeagent.pods.status.pod import status as make_status
 from nodeagent.pods.status.writer import StatusSink
-from nodeagent.pods.steps.contract import Ending, PodEvents, Work
+from nodeagent.pods.steps.contract import Ending, Work
 from nodeagent.pods.steps.engine import StepEngine, StepError
 from nodeagent.podspec.containers import field_path, find_container
 from nodeagent.podspec.pod import AgentPod, PodUID
@@ -120,7 +121,7 @@ class PodServices:
     engine: StepEngine
     runtimes: RuntimeResolver
     statuses: StatusSink
-    events: PodEvents
+    events: Events
     probing: Probing
     upkeep: PodUpkeep
     dead: Dead

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 from lightkube.models.core_v1 import Volume
 
+from nodeagent.api.events import Events
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import subpath
 from nodeagent.volumes.contract import MountedVolume, UnsupportedVolume, VolumeError, VolumePlugin, VolumeRequest
 from nodeagent.volumes.layout import Layout, plugin_directory_name
 from nodeagent.volumes.orphans import entries, force_clean, remove_pod_dir
 from nodeagent.volumes.pod_volumes import requests_for, used_volumes
-from nodeagent.volumes.sources import VolumeEvents
 from runtimes.linux.blocking import run_blocking
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class VolumeManager:
         *,
         layout: Layout,
         plugins: Sequence[VolumePlugin],
-        events: VolumeEvents,
+        events: Events,
         wait_seconds: float = WAIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

@@ -42,9 +42,3 @@ class PodResources(Protocol):
     def memory_limit_bytes(self, pod: AgentPod) -> int:
         """What the whole pod may use; 0 when it has no limit."""
         ...
-
-
-class VolumeEvents(Protocol):
-    """Where a pod's events go. Never blocks."""
-
-    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...

@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 from lightkube.models.core_v1 import PodCondition, ResourceRequirements
 
+from nodeagent.api.events import Events
 from nodeagent.pods.resize import messages
 from nodeagent.pods.resize.actuation import Actuation, Actuator, ResizeFailed
 from nodeagent.pods.resize.allocation import (
@@ -39,7 +40,6 @@ from nodeagent.pods.resize.decision import Admit, PendingResize, Refused, Resize
 from nodeagent.pods.resize.generations import Generations
 from nodeagent.pods.resize.generations import generation as generation_of
 from nodeagent.pods.rules.model import Observed
-from nodeagent.pods.steps.contract import PodEvents
 from nodeagent.podspec.cgroup_values import HostLimits
 from nodeagent.podspec.effective import aggregated, as_quantities
 from nodeagent.podspec.pod import AgentPod, PodUID
@@ -67,7 +67,7 @@ class Resizes:
         actuator: Actuator,
         host: HostLimits,
         rules: ResizeRules,
-        events: PodEvents,
+        events: Events,
         admit: Admit,
         active: Callable[[], Sequence[AgentPod]],
         changed: Callable[[PodUID], None],

@@ -2,12 +2,13 @@
 
 from typing import Protocol
 
+from nodeagent.api.events import Events
 from nodeagent.pods.hooks import Hooks
 from nodeagent.pods.killing import Killer
 from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.steps.cgroup import Cgroup
 from nodeagent.pods.steps.containers import ContainerConfigs, Containers, Images
-from nodeagent.pods.steps.contract import Gate, PodEvents, PodPaths, Step
+from nodeagent.pods.steps.contract import Gate, PodPaths, Step
 from nodeagent.pods.steps.directories import Directories
 from nodeagent.pods.steps.gates import ClaimsGate, NetworkGate, Networks
 from nodeagent.pods.steps.records import Records
@@ -37,7 +38,7 @@ def pod_steps(
     images: Images,
     hooks: Hooks,
     killer: Killer,
-    events: PodEvents,
+    events: Events,
     networks: Networks,
 ) -> tuple[Step, ...]:
     """The steps in the order in which they are begun; teardown goes the other way. A feature is one line here."""

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from nodeagent.api.events import Events
 from nodeagent.images.manager import EnsuredImage, ImageFailure
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.killing import Killer
 from nodeagent.pods.rules.model import StartContainer, StartFailure
 from nodeagent.pods.slot import NotProvided, Slot
-from nodeagent.pods.steps.contract import Ending, PodEvents, PodPaths, Work
+from nodeagent.pods.steps.contract import Ending, PodPaths, Work
 from nodeagent.pods.steps.image_volumes import ImageVolumes, VolumeImages
 from nodeagent.pods.translation.environment import ConfigError, needs_pod_ip
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container
@@ -88,7 +89,7 @@ class Containers:
         configs: ContainerConfigs,
         hooks: Hooks,
         killer: Killer,
-        events: PodEvents,
+        events: Events,
         paths: PodPaths,
     ) -> None:
         self._images = images

@@ -19,12 +19,6 @@ from runtimes.errors import Unavailable
 from runtimes.registry import Runtime
 
 
-class PodEvents(Protocol):
-    """Where a pod's events go. Never blocks."""
-
-    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
-
-
 @dataclass(slots=True)
 class Work:
     """One pass over one pod: what is wanted, what was found, and the slots that the steps fill for each other."""

@@ -2,10 +2,11 @@
 
 from typing import Protocol
 
+from nodeagent.api.events import Events
 from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.rules.runtime_view import is_host_network
 from nodeagent.pods.slot import NotProvided, Slot
-from nodeagent.pods.steps.contract import Ending, PodEvents, Work
+from nodeagent.pods.steps.contract import Ending, Work
 from nodeagent.pods.steps.engine import StepError
 from nodeagent.pods.steps.gates import Networks, network_not_ready
 from nodeagent.pods.steps.old_sandboxes import clear_away
@@ -34,7 +35,7 @@ class Sandbox:
     deadline_seconds = 240.0  # the kubelet's deadline for RunPodSandbox
     runs_processes = True
 
-    def __init__(self, configs: SandboxConfigs, events: PodEvents, networks: Networks) -> None:
+    def __init__(self, configs: SandboxConfigs, events: Events, networks: Networks) -> None:
         self._configs = configs
         self._networks = networks
         self._events = events

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodeagent.api.events import Events
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME, observe
 from nodeagent.pods.steps.containers import ContainerRequest
-from nodeagent.pods.steps.contract import PodEvents, PodPaths
+from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.translation.container_config import ContainerContext, container_config
 from nodeagent.pods.translation.dns import DNSSettings, dns_config
 from nodeagent.pods.translation.environment import (
@@ -53,7 +54,7 @@ class NodeSettings:
 class PodConfigs:
     """Implements the sandbox step's and the containers step's view of configurations."""
 
-    def __init__(self, settings: NodeSettings, objects: ObjectSource, events: PodEvents, paths: PodPaths) -> None:
+    def __init__(self, settings: NodeSettings, objects: ObjectSource, events: Events, paths: PodPaths) -> None:
         self._settings = settings
         self._objects = objects
         self._events = events
