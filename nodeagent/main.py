@@ -403,7 +403,6 @@ class Agent:
             paths=paths,
             known=self.pods.known_uids,
             ready=lambda: self.merger.all_seen,
-            remove_folder=volumes.remove_orphan,
         )
         for runtime in self.registry:
             events_of = f"events of {runtime.handler}"

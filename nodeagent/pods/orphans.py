@@ -6,13 +6,14 @@ the agent was away is found here.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
 from lightkube.models.core_v1 import Pod
 from lightkube.models.meta_v1 import ObjectMeta
 
+from nodeagent.failures import leaves
 from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.steps.contract import Ending, PodPaths
 from nodeagent.pods.steps.engine import StepEngine
@@ -45,7 +46,6 @@ class OrphanCollector:
         paths: PodPaths,
         known: Callable[[], Collection[str]],
         ready: Callable[[], bool],
-        remove_folder: Callable[[str], Awaitable[None]],
     ) -> None:
         self._engine = engine
         self._runtimes = runtimes
@@ -53,7 +53,6 @@ class OrphanCollector:
         self._paths = paths
         self._known = known
         self._ready = ready
-        self._remove_folder = remove_folder
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -111,10 +110,9 @@ class OrphanCollector:
         try:
             await self._engine.stop(ending)
             await self._engine.release(ending)
-            await self._remove_folder(uid)
         except* Exception as group:
-            for error in group.exceptions:
-                log.warning("orphaned pod %s: %s", uid, error)
+            for error in leaves(group):
+                log.warning('orphaned pod "%s" found, but %s', uid, error)
 
 
 def _remains(uid: str, namespace: str = "", name: str = "") -> AgentPod:

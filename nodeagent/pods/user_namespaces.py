@@ -5,7 +5,6 @@ the ids of a running pod. Source: facts/pod-lifecycle.md 11.6, facts/node-resour
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 from nodeagent.podspec.pod import AgentPod, PodUID
 from proto import cri_pb2 as cri
 from runtimes.kube.unreadable import UNREADABLE
+from runtimes.linux.files import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -158,11 +158,4 @@ def _read(path: Path) -> IdRange:
 
 def _write(directory: Path, content: bytes) -> None:
     directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-    half = directory / f".{FILE}.new"
-    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    half.replace(directory / FILE)
+    replace_file(directory / FILE, content, mode=0o644)

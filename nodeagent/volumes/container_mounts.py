@@ -13,7 +13,7 @@ from nodeagent.volumes import subpath
 from nodeagent.volumes.contract import MountedVolume, VolumeError
 from nodeagent.volumes.layout import Layout
 from proto import cri_pb2 as cri
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 HOSTS_PATH = "/etc/hosts"
 DEFAULT_TERMINATION_PATH = "/dev/termination-log"

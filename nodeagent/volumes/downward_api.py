@@ -12,7 +12,7 @@ from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
 from nodeagent.volumes.sources import PodResources
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/downward-api"
 _MAX_ERRORS = 10

@@ -16,8 +16,9 @@ from nodeagent.volumes.layout import Layout, make_directories
 from nodeagent.volumes.sources import PodResources
 from runtimes.kube import quantity
 from runtimes.linux import syscalls
-from runtimes.linux.blocking import run_blocking
-from runtimes.linux.mounts import is_mount_point, remove_tree, unmount_all
+from runtimes.linux.mounts import is_mount_point, unmount_all
+from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/empty-dir"
 _MODE = 0o777

@@ -7,7 +7,7 @@ and the volume. In memory are only the back-off of failing volumes and, to answe
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lightkube.models.core_v1 import Volume
@@ -17,9 +17,9 @@ from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import subpath
 from nodeagent.volumes.contract import MountedVolume, UnsupportedVolume, VolumeError, VolumePlugin, VolumeRequest
 from nodeagent.volumes.layout import Layout, plugin_directory_name
-from nodeagent.volumes.orphans import entries, force_clean, remove_pod_dir
+from nodeagent.volumes.pod_folder import entries, force_clean
 from nodeagent.volumes.pod_volumes import requests_for, used_volumes
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 log = logging.getLogger(__name__)
 
@@ -162,18 +162,6 @@ class VolumeManager:
         # hostPath volumes leave nothing but their subPaths
         rest = with_subpaths - {volume.name for volume in found}
         return found + [FoundVolume("", name, True) for name in sorted(rest)]
-
-    def orphans(self, known: Collection[str]) -> list[str]:
-        """UIDs with a directory on disk that are not `known`. Blocks."""
-        return [entry.name for entry in entries(self._layout.pods_dir) if entry.name not in known and entry.is_dir()]
-
-    async def remove_orphan(self, uid: str) -> None:
-        """Unmount what a forgotten pod left and remove its directory.
-
-        Raises ExceptionGroup or VolumeError, with everything left alone that may still hold data.
-        """
-        await self.unmount(uid)
-        await run_blocking(remove_pod_dir, self._layout, uid)
 
     async def _mount_missing(self, pod: AgentPod, record: _PodRecord, missing: Sequence[Volume]) -> None:
         """Fills `record.mounted`. Raises MountFailed."""

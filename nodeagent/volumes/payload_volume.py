@@ -14,7 +14,7 @@ from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.sources import PodResources
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 DEFAULT_MODE = 0o644
 _NESTED_MODE = 0o755

@@ -20,7 +20,6 @@ MAY = {
     "runtimes": {"proto", "cni"},
     "nodeagent": {"proto", "cni", "csi", "runtimes"},
 }
-CNI_OUTSIDE_OCI = {"runtimes.linux.process", "runtimes.linux.syscalls"}
 
 # Inside nodeagent, highest first: nothing imports a room of a level above its own.
 LEVELS = (

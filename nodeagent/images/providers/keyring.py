@@ -17,7 +17,7 @@ from nodeagent.images.providers.accounts import Identities, Identity
 from nodeagent.images.providers.config import ProviderSettings
 from nodeagent.images.providers.program import Answer, ProviderError, Question, ask
 from nodeagent.podspec.pod import AgentPod
-from runtimes.linux.single_flight import Flights
+from runtimes.linux.tasks import SingleFlight
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Provider:
         self._clock = clock
         self._cache: dict[_CacheKey, _Kept] = {}
         self._purged_at = clock()
-        self._flights: Flights[tuple[str, str], Answer] = Flights()
+        self._flights: SingleFlight[tuple[str, str], Answer] = SingleFlight()
 
     async def entries(self, repository: str, pod: AgentPod) -> _Entries:
         """Keys and logins for a repository that one of the patterns fits; empty when the provider fails."""

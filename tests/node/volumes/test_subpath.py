@@ -14,6 +14,7 @@ from nodeagent.volumes.container_mounts import MountInputs, container_mounts
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.pod_folder import remove_pod_folder
 from proto import cri_pb2 as cri
 from runtimes.linux.mounts import is_mount_point
 
@@ -57,7 +58,8 @@ async def place(root: Path, manager: VolumeManager) -> AsyncIterator[Place]:
     place = Place(root, manager)
     await manager.mount(place.pod())
     yield place
-    await manager.remove_orphan("uid-1")
+    await manager.unmount("uid-1")
+    remove_pod_folder(root / "pods/uid-1")
     assert not (root / "pods/uid-1").exists()
 
 
