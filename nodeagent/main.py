@@ -78,7 +78,8 @@ from nodeagent.pods.steps.cgroup import Cgroup
 from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.supervisor import PodServices, UnknownRuntime
-from nodeagent.pods.translation.configs import NodeSettings, PodConfigs
+from nodeagent.pods.translation.configs import PodConfigs
+from nodeagent.pods.translation.node_settings import NodeSettings
 from nodeagent.pods.translation.security import SecuritySettings
 from nodeagent.pods.upkeep import Upkeep
 from nodeagent.pods.user_namespaces import UserNamespaces
@@ -470,6 +471,7 @@ class Agent:
             allocatable=lambda: self._allocatable,
             services=self._services_of,
             user_namespace=self.user_namespaces.of,
+            features=self.monitor.handler,
         )
 
     def _services_of(self, namespace: str) -> Sequence[Service] | None:

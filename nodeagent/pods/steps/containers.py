@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from nodeagent.api.events import Events
@@ -16,9 +14,9 @@ from nodeagent.pods.slot import NotProvided, Slot
 from nodeagent.pods.steps.contract import Ending, PodPaths, Work
 from nodeagent.pods.steps.image_volumes import ImageVolumes, VolumeImages
 from nodeagent.pods.translation.environment import ConfigError, needs_pod_ip
+from nodeagent.pods.translation.request import ContainerRequest
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes.contract import MountedVolume
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
@@ -36,21 +34,6 @@ class Images(VolumeImages, Protocol):
     ) -> EnsuredImage:
         """Raises ImageFailure with the waiting reason and message."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerRequest:
-    """All that one container's configuration is made from."""
-
-    pod: AgentPod
-    kind: ContainerKind
-    container: AnyContainer
-    restart_count: int
-    image: EnsuredImage
-    mounts: Mapping[str, MountedVolume]
-    pod_ips: tuple[str, ...]
-    runtime: Runtime
-    volume_images: Mapping[str, cri.ImageSpec] = field(default_factory=dict)
 
 
 class ContainerConfigs(Protocol):
@@ -163,7 +146,9 @@ class Containers:
             image=image,
             mounts=mounts,
             pod_ips=pod_ips,
-            runtime=work.runtime,
+            handler=work.runtime.handler,
+            cri_handler=work.runtime.cri_handler,
+            instances=work.observed.instances,
             volume_images=volume_images,
         )
         try:
