@@ -8,9 +8,9 @@ from typing import Protocol
 
 from proto import cri_pb2 as cri
 from runtimes.events import EventBus
+from runtimes.linux.cgroups.contract import Cgroups
 from runtimes.linux.tasks import Background
 from runtimes.oci import messages
-from runtimes.oci.cgroups import CgroupTree
 from runtimes.oci.config import Dialect, OCIRuntimeConfig, Paths
 from runtimes.oci.entities import Container, Registry, Sandbox
 from runtimes.oci.hostfacts import HostFacts
@@ -48,7 +48,7 @@ class Core:
     dialect: Dialect
     program: RuntimeProgram
     host: HostFacts
-    cgroups: CgroupTree
+    cgroups: Cgroups
     cgroup_features: CgroupFeatures
     boot_id: str
     images: ImageStore

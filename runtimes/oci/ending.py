@@ -9,6 +9,8 @@ from pathlib import Path
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux.cgroups.emptying import kill_all, remove_when_empty
+from runtimes.linux.cgroups.tree import signal_all
 from runtimes.oci import bundles, processes
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container
@@ -85,7 +87,7 @@ class Ending:
     async def _lost(self, container: Container) -> None:
         """Without its monitor a container's output goes nowhere and its exit code is not seen: it cannot go on."""
         await self._signal(container, signal.SIGKILL)
-        await asyncio.to_thread(self._core.cgroups.kill, container.record.cgroup)
+        await asyncio.to_thread(kill_all, self._core.cgroups, container.record.cgroup)
         if not container.exited.is_set():
             container.record.message = "the container's monitor (conmon) died"
             self._finish(container, UNKNOWN_EXIT_CODE, time.time_ns())
@@ -95,7 +97,7 @@ class Ending:
         record.state = "exited"
         record.exit_code = code
         record.finished_at_ns = max(finished_at_ns, record.started_at_ns)  # file times are coarser than the clock
-        record.oom_kills = core.cgroups.oom_kills(record.cgroup)
+        record.oom_kills = core.cgroups.statistics.oom_kills(record.cgroup)
         if self._was_oom_killed(container):
             record.reason = "OOMKilled"
             record.oom_kills = max(record.oom_kills, 1)
@@ -122,7 +124,7 @@ class Ending:
             and sandbox.infra
         ):
             cgroups.append(sandbox.infra.record.cgroup)  # where the containers' memory is accounted
-        if any(core.cgroups.oom_kills(cgroup) for cgroup in cgroups):
+        if any(core.cgroups.statistics.oom_kills(cgroup) for cgroup in cgroups):
             return True
         # a systemd scope is gone with its last process; then conmon's own notice is what is left
         return core.config.cgroup_driver == "systemd" and (core.paths.container(record.id) / "oom").exists()
@@ -131,8 +133,8 @@ class Ending:
         """Processes that outlived the first one (in a shared PID namespace they do), and the cgroup."""
 
         def clear() -> None:
-            self._core.cgroups.kill(container.record.cgroup)
-            self._core.cgroups.remove(container.record.cgroup)
+            kill_all(self._core.cgroups, container.record.cgroup)
+            remove_when_empty(self._core.cgroups, container.record.cgroup)
 
         await asyncio.to_thread(clear)
 
@@ -209,7 +211,7 @@ class Ending:
             processes.send_signal(record.init, number)
         elif record.infra:
             # the sandbox last: conmon ends with it, and should have reaped the others before
-            self._core.cgroups.signal_others(record.cgroup, record.init.pid, number)
+            signal_all(self._core.cgroups.processes(record.cgroup) - {record.init.pid}, number)
             processes.send_signal(record.init, number)
         else:
             await self._core.program.kill(record.id, number)
@@ -262,7 +264,7 @@ class Ending:
         for pid, argv in processes.command_lines():
             if bundle in argv and Path(argv[0]).name == Path(self._core.config.conmon_path).name:
                 processes.kill_with_descendants(pid)
-        self._core.cgroups.kill(container.record.cgroup)
+        kill_all(self._core.cgroups, container.record.cgroup)
 
     async def _dismantle(self, container: Container) -> None:
         core, record = self._core, container.record

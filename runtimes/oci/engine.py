@@ -17,8 +17,10 @@ from typing_extensions import override
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import Capabilities, LocalStreaming, PortConnection, RuntimeService, StreamSession
+from runtimes.linux.cgroups.contract import Cgroups
+from runtimes.linux.cgroups.detect import detect
+from runtimes.linux.cgroups.tree import remove_if_empty
 from runtimes.oci import gvisor, messages, program
-from runtimes.oci.cgroups import CgroupTree
 from runtimes.oci.config import OCIRuntimeConfig, Paths
 from runtimes.oci.containers import Containers
 from runtimes.oci.core import Core, NetworkProvider
@@ -105,7 +107,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
                 container.monitor_watch.close()
         await core.background.drain(_STOP_SECONDS)
         await core.disk.flush()
-        await asyncio.to_thread(core.cgroups.remove_if_empty, self._config.conmon_cgroup)
+        await asyncio.to_thread(remove_if_empty, *core.cgroups.directories(self._config.conmon_cgroup))
 
     @property
     def _live(self) -> "_Parts":
@@ -396,7 +398,7 @@ async def _assemble(config: OCIRuntimeConfig, images: ImageStore, network: Netwo
 
     host = read_host_facts().for_runtime(dialect.kind)
 
-    def prepare() -> tuple[CgroupTree, CgroupFeatures, bool]:
+    def prepare() -> tuple[Cgroups, CgroupFeatures, bool]:
         for directory in (
             paths.sandboxes,
             paths.containers,
@@ -420,11 +422,11 @@ async def _assemble(config: OCIRuntimeConfig, images: ImageStore, network: Netwo
             directory.chmod(0o700)
         if wrapper is not None:
             gvisor.write_wrapper(wrapper, runtime.argv())
-        tree = CgroupTree.detect()
+        cgroups = detect()
         mapped = dialect.host_pids and supports_mapped_mounts(config.state_dir, host.kernel)
-        return tree, CgroupFeatures.detect(tree), mapped
+        return cgroups, CgroupFeatures.of(cgroups), mapped
 
-    tree, features, mapped_mounts = await asyncio.to_thread(prepare)
+    cgroups, features, mapped_mounts = await asyncio.to_thread(prepare)
     disk = DiskSync()
     core = Core(
         config=config,
@@ -432,7 +434,7 @@ async def _assemble(config: OCIRuntimeConfig, images: ImageStore, network: Netwo
         dialect=dialect,
         program=runtime,
         host=host,
-        cgroups=tree,
+        cgroups=cgroups,
         cgroup_features=features,
         boot_id=boot_id(),
         images=images,

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
+from runtimes.linux.cgroups.contract import Cgroups
 from runtimes.metrics import CONTAINER_NAME, FAMILIES, Row, container_values, descriptors, pod_values
-from runtimes.oci.cgroups import CgroupTree
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
-from runtimes.oci.figures import Figures, device_name, fill_limits, fill_ulimits, limits_said, page_sizes
+from runtimes.oci.figures import Figures, device_name, fill_limits, fill_ulimits, limits_said
 from runtimes.oci.statistics import Statistics, interfaces
 
 log = logging.getLogger(__name__)
@@ -107,11 +107,13 @@ class Metrics:
     def _oom_events(self, sandbox: Sandbox) -> int:
         """cgroup v1 counts in each cgroup alone, and forgets with it; v2 counts what is below along."""
         cgroups = self._core.cgroups
-        total = cgroups.oom_kills(sandbox.config.linux.cgroup_parent)
-        return total if cgroups.unified else total + sum(self._oom_of(entry) for entry in sandbox.containers.values())
+        total = cgroups.statistics.oom_kills(sandbox.config.linux.cgroup_parent)
+        return (
+            total if cgroups.version == 2 else total + sum(self._oom_of(entry) for entry in sandbox.containers.values())
+        )
 
     def _oom_of(self, container: Container) -> int:
-        return max(container.record.oom_kills, self._core.cgroups.oom_kills(container.record.cgroup))
+        return max(container.record.oom_kills, self._core.cgroups.statistics.oom_kills(container.record.cgroup))
 
     def _container(
         self, sandbox: Sandbox, container: Container, inner: Mapping[str, _Inner | None]
@@ -158,13 +160,13 @@ def _ulimit(name: str) -> str:
     return {"NOFILE": "max_open_files", "NPROC": "max_processes"}.get(name, f"max_{name.lower()}")
 
 
-def _missing(tree: CgroupTree) -> set[str]:
+def _missing(cgroups: Cgroups) -> set[str]:
     """Families that this host's kernel has nothing for."""
     has: dict[str, Callable[[], bool]] = {
-        "container_hugetlb_usage_bytes": lambda: bool(page_sizes(tree)),
-        "container_hugetlb_max_usage_bytes": lambda: bool(page_sizes(tree)) and not tree.unified,
+        "container_hugetlb_usage_bytes": lambda: bool(cgroups.huge_page_sizes),
+        "container_hugetlb_max_usage_bytes": lambda: bool(cgroups.huge_page_sizes) and cgroups.version == 1,
         **{
-            name: lambda: tree.unified and Path("/proc/pressure").exists()
+            name: lambda: cgroups.version == 2 and Path("/proc/pressure").exists()
             for name in FAMILIES
             if name.startswith("container_pressure_")
         },

@@ -10,9 +10,11 @@ from typing import Any
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux.cgroups.emptying import missing
+from runtimes.linux.cgroups.tree import remove_if_empty
 from runtimes.linux.files import replace_file
 from runtimes.oci import bundles, podfiles, records
-from runtimes.oci.cgroups import expand_slice, remove_empty, slice_name
+from runtimes.oci.cgroups import expand_slice, slice_name
 from runtimes.oci.containers import Containers
 from runtimes.oci.core import Core
 from runtimes.oci.ending import Ending
@@ -75,7 +77,7 @@ class Sandboxes:
         core, config = self._core, sandbox.config
         core.paths.sandbox(sandbox.id).mkdir(mode=0o711)
         made = {path for other in core.registry.sandboxes.values() for path in other.record.made_cgroups}
-        sandbox.record.made_cgroups = core.cgroups.missing(self._cgroup(sandbox), made)
+        sandbox.record.made_cgroups = missing(core.cgroups, self._cgroup(sandbox), made)
         core.save_sandbox(sandbox)
 
         def prepare() -> None:
@@ -200,8 +202,7 @@ class Sandboxes:
         core.registry.forget_sandbox(sandbox)
 
     def _remove_files(self, sandbox: Sandbox) -> None:
-        for directory in reversed(sandbox.record.made_cgroups):
-            remove_empty(Path(directory), rounds=1)
+        remove_if_empty(*map(Path, reversed(sandbox.record.made_cgroups)))
         paths = self._core.paths
         bundles.release_mounts(paths.pod(sandbox.id))
         remove_tree(paths.pod(sandbox.id))

@@ -1,4 +1,7 @@
-"""CPU in the units of the kernel: shares (v1), weights (v2), quotas. `milli` is thousandths of a CPU, as Kubernetes counts."""
+"""CPU in the units of the kernel: shares (v1), weights (v2), quotas; and how it names huge pages.
+
+`milli` is thousandths of a CPU, as Kubernetes counts.
+"""
 
 import math
 
@@ -47,3 +50,11 @@ def container_cpu_weight(shares: int) -> int:
         return 10000
     log = math.log2(shares)
     return math.ceil(10 ** ((log * log + 125 * log) / 612 - 7 / 34))
+
+
+def page_size_name(size_bytes: int) -> str:
+    """2097152 -> `2MB`, 1073741824 -> `1GB`, as the kernel names the files of a huge page size."""
+    for unit, factor in (("GB", 1 << 30), ("MB", 1 << 20)):
+        if size_bytes >= factor:
+            return f"{size_bytes // factor}{unit}"
+    return f"{size_bytes // 1024}KB"

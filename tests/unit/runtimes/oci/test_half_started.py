@@ -45,7 +45,7 @@ def core(tmp_path: Path, state: str = "") -> Any:
         registry=Registry(),
         program=SimpleNamespace(state=ask),
         paths=SimpleNamespace(exits=tmp_path / "exits"),
-        cgroups=SimpleNamespace(oom_kills=lambda cgroup: 0),
+        cgroups=SimpleNamespace(statistics=SimpleNamespace(oom_kills=lambda cgroup: 0)),
         config=SimpleNamespace(cgroup_driver="cgroupfs"),
         dialect=SimpleNamespace(shared_sandbox=False),
         save_container=lambda container: None,

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits, CgroupStats
-from runtimes.linux.cgroups.v1 import CgroupsV1, page_size_name
+from runtimes.linux.cgroups.units import page_size_name
+from runtimes.linux.cgroups.v1 import CgroupsV1
 from runtimes.linux.cgroups.v2 import CgroupsV2
 
 LIMITS = CgroupLimits(
