@@ -17,7 +17,6 @@ from nodeagent.pods.rules.model import Desired, Instance, Memory, NodeAddresses,
 from nodeagent.pods.rules.plan import plan
 from nodeagent.pods.status.pod import status
 from nodeagent.pods.translation.termination_message import termination_message
-from nodeagent.probes.grpc import decode_response
 from nodeagent.probes.http_response import ResponseError, ResponseReader
 from nodeagent.server.process import decode_size
 from nodeagent.stats.node import Filesystem
@@ -25,6 +24,7 @@ from nodeagent.stats.pods import _pod
 from nodeagent.stats.summary import _pod as summarized
 from proto import containerd_events_pb2 as containerd
 from proto import cri_pb2 as cri
+from proto.health_pb2 import HealthCheckResponse
 from runtimes.cri import hints
 from runtimes.cri.listing import Listing
 from runtimes.linux.process import Completed
@@ -231,8 +231,8 @@ TARGETS = (
     ),
     Target(
         name="grpc-answer",
-        run=decode_response,
-        allowed=(ValueError,),
+        run=HealthCheckResponse.FromString,
+        allowed=(DecodeError,),
         inputs=packed(st.sampled_from([b"\x08\x01", b"\x08\x02"]), st.binary(max_size=8)),
     ),
     Target(name="probe-answer", run=_probed, inputs=sentences(_HTTP), words=tuple(word.encode() for word in _HTTP)),

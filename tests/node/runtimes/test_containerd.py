@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from components import needs
 from containerd_under_test import Containerd, containerd
 
 from proto import cri_pb2 as cri
@@ -17,7 +17,7 @@ from runtimes.cri import changes
 
 pytestmark = [
     pytest.mark.node,
-    pytest.mark.skipif(shutil.which("containerd") is None, reason="containerd is not installed"),
+    needs("containerd"),
 ]
 
 KINDS = cri.ContainerEventType

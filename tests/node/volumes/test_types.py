@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from components import cannot_be_tested
 from lightkube.models.core_v1 import ConfigMap, Secret
 
 from nodeagent.volumes.contract import MountedVolume
@@ -280,7 +281,7 @@ async def test_mount_points_inside_a_read_only_volume_are_made(manager: VolumeMa
 async def test_huge_pages(manager: VolumeManager, pod_of: Any) -> None:
     """A hugetlbfs of the one page size that the pod requests."""
     if not Path("/sys/kernel/mm/hugepages/hugepages-2048kB").exists():
-        pytest.skip("this kernel has no 2 MiB pages")
+        cannot_be_tested("huge pages (this kernel has none of 2 MiB)")
     pod = pod_of([{"name": "huge", "emptyDir": {"medium": "HugePages"}}])
     assert pod.spec is not None
     from lightkube.models.core_v1 import ResourceRequirements
