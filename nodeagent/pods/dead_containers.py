@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.pods.observation import LABEL_CONTAINER_NAME
 from nodeagent.pods.rules.model import Instance, Observed, RemoveContainer
 from nodeagent.pods.rules.runtime_view import name_of_instance, restart_count_of
 from nodeagent.pods.steps.containers import link_name
@@ -15,6 +14,7 @@ from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.podspec.containers import containers, name_of, uid_of
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound
+from runtimes.kube.labels import LABEL_CONTAINER_NAME
 from runtimes.kube.whole_number import whole_number
 from runtimes.registry import Runtime
 

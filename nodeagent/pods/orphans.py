@@ -13,12 +13,12 @@ from typing import Protocol
 from lightkube.models.core_v1 import Pod, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 
-from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.steps.contract import Ending, PodPaths
 from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.podspec.containers import PodUID
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
+from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)

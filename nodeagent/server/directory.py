@@ -9,9 +9,8 @@ from lightkube.models.core_v1 import Container, ContainerStatus, EphemeralContai
 from nodeagent.pods.manager import PodOnNode
 from proto import cri_pb2 as cri
 from runtimes.errors import WrongState
+from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
-
-LABEL_POD_UID = "io.kubernetes.pod.uid"
 
 
 class PodDirectory(Protocol):

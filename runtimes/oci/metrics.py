@@ -15,8 +15,9 @@ from pathlib import Path
 
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
+from runtimes.kube.labels import LABEL_CONTAINER_NAME
 from runtimes.linux.cgroups.contract import Cgroups
-from runtimes.metrics import CONTAINER_NAME, FAMILIES, Row, container_values, descriptors, pod_values
+from runtimes.metrics import FAMILIES, Row, container_values, descriptors, pod_values
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.figures import Figures, device_name, fill_limits, fill_ulimits, limits_said
@@ -119,7 +120,7 @@ class Metrics:
         self, sandbox: Sandbox, container: Container, inner: Mapping[str, _Inner | None]
     ) -> list[cri.Metric]:
         core, record, config = self._core, container.record, container.config
-        name = config.labels.get(CONTAINER_NAME) or config.metadata.name
+        name = config.labels.get(LABEL_CONTAINER_NAME) or config.metadata.name
         image = config.image.user_specified_image or config.image.image
         row = Row(container_values(container.id, name, image, sandbox.config.metadata), time.time_ns())
         row.add("container_start_time_seconds", record.started_at_ns // _NANO)

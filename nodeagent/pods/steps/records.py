@@ -1,9 +1,9 @@
 """What the runtimes still know of a pod that has stopped: sandboxes and dead containers, removed when the pod is forgotten."""
 
-from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.slot import Slot
 from nodeagent.pods.steps.contract import Ending, Work
 from proto import cri_pb2 as cri
+from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
 
 

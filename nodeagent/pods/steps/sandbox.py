@@ -4,7 +4,6 @@ from typing import Protocol
 
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.rules.runtime_view import is_host_network
 from nodeagent.pods.slot import NotProvided, Slot
 from nodeagent.pods.steps.contract import Ending, PodEvents, Work
@@ -13,6 +12,7 @@ from nodeagent.pods.steps.gates import Networks, network_not_ready
 from nodeagent.pods.steps.old_sandboxes import clear_away
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
+from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
 
 

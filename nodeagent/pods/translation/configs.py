@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.pods.observation import LABEL_CONTAINER_NAME, observe
+from nodeagent.pods.observation import observe
 from nodeagent.pods.steps.containers import ContainerRequest
 from nodeagent.pods.steps.contract import PodEvents, PodPaths
 from nodeagent.pods.translation.container_config import ContainerContext, container_config
@@ -40,6 +40,7 @@ from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
+from runtimes.kube.labels import LABEL_CONTAINER_NAME
 
 NODE_HOSTS = Path("/etc/hosts")
 

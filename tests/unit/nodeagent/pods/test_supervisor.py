@@ -12,7 +12,6 @@ from lightkube.models.core_v1 import Container, Pod, PodReadinessGate, PodSpec, 
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.pods.manager import STUCK_SECONDS, PodManager
-from nodeagent.pods.observation import LABEL_CONTAINER_NAME, LABEL_POD_UID
 from nodeagent.pods.rules.model import Desired, NodeAddresses, Observed, Stage, StartFailure, Termination
 from nodeagent.pods.rules.runtime_view import HASH_ANNOTATION, RESTART_COUNT_ANNOTATION, container_hash
 from nodeagent.pods.steps.contract import Ending, Work
@@ -20,6 +19,7 @@ from nodeagent.pods.steps.engine import StepError
 from nodeagent.pods.supervisor import PodServices, PodSupervisor, UnknownRuntime
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.kube.labels import LABEL_CONTAINER_NAME, LABEL_POD_UID
 from runtimes.registry import Runtime
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
