@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from lightkube.models.core_v1 import Node, Pod
+from lightkube.models.core_v1 import Node
 
 from cni.default import DefaultNetwork
 from nodeagent.api.certificates import serving_certificate
@@ -42,13 +42,14 @@ from nodeagent.node.registration import Registration
 from nodeagent.node.status import NodeConfig
 from nodeagent.pods.resize.decision import ResizeRules
 from nodeagent.pods.translation.dns import DNSSettings, Resolver, parse_resolv_conf
+from nodeagent.podspec.pod import API, FILE, HTTP, AgentPod
 from nodeagent.podspec.pod_resources import HostLimits, effective_limits
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import ServerSettings
 from nodeagent.sources.file import FileSource
 from nodeagent.sources.http import HttpSource
 from nodeagent.sources.manifest import StaticRules
-from nodeagent.sources.merger import API, FILE, HTTP, PodMerger
+from nodeagent.sources.merger import PodMerger
 from nodeagent.standalone import EmbeddedAPI
 from nodeagent.tls_policy import TLSPolicy
 from nodeagent.version import KUBERNETES_VERSION
@@ -337,7 +338,7 @@ class _VolumeFigures:
     def allocatable(self) -> Mapping[str, str]:
         return self._allocatable()
 
-    def memory_limit_bytes(self, pod: Pod) -> int:
+    def memory_limit_bytes(self, pod: AgentPod) -> int:
         return int(effective_limits(pod).get("memory", Fraction(0)))
 
 

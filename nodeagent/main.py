@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 import uvloop
-from lightkube.models.core_v1 import Node, NodeAddress, Pod, Service
+from lightkube.models.core_v1 import Node, NodeAddress, Service
 from lightkube.models.node_v1 import RuntimeClass
 
 from cni.default import write_default
@@ -82,7 +82,8 @@ from nodeagent.pods.translation.configs import NodeSettings, PodConfigs
 from nodeagent.pods.translation.security import SecuritySettings
 from nodeagent.pods.upkeep import Upkeep
 from nodeagent.pods.user_namespaces import UserNamespaces
-from nodeagent.podspec.pod_resources import HostLimits, is_static
+from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.pod_resources import HostLimits
 from nodeagent.server.server import NodeServer
 from nodeagent.sources.api import BLIND_SECONDS, ApiSource
 from nodeagent.sources.merger import PodChange, PodMerger
@@ -402,7 +403,6 @@ class Agent:
             paths=paths,
             known=self.pods.known_uids,
             ready=lambda: self.merger.all_seen,
-            remove_folder=volumes.remove_orphan,
         )
         for runtime in self.registry:
             events_of = f"events of {runtime.handler}"
@@ -426,10 +426,10 @@ class Agent:
             self._looked_for_orphans = True  # from here on a pod that goes wakes it
             self.orphans.wake()
 
-    def _status_target(self, pod: Pod) -> Pod | None:
-        return self.mirrors.of(pod) if is_static(pod) else pod
+    def _status_target(self, pod: AgentPod) -> AgentPod | None:
+        return self.mirrors.of(pod) if pod.is_static else pod
 
-    def _active_pods(self) -> list[Pod]:
+    def _active_pods(self) -> list[AgentPod]:
         return self.pods.active_pods()
 
     def _node_view(self, node: Node | None = None) -> NodeView:
@@ -490,7 +490,7 @@ class Agent:
             )
         return classes.get("", name) if classes is not None else None
 
-    def _handler_of(self, pod: Pod) -> Handler:
+    def _handler_of(self, pod: AgentPod) -> Handler:
         """What the pod's runtime can do; nothing where it has none."""
         try:
             return self.monitor.handler(self.resolver.resolve(pod).handler)

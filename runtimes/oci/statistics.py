@@ -38,10 +38,7 @@ class Statistics:
         return await asyncio.to_thread(lambda: [self._container(entry) for entry in containers])
 
     async def of_sandboxes(self, sandboxes: Sequence[Sandbox]) -> list[cri.PodSandboxStats]:
-        chosen = [
-            (sandbox, [entry for entry in sandbox.listed_containers if entry.record.state == "running"])
-            for sandbox in sandboxes
-        ]
+        chosen = [(sandbox, [entry for entry in sandbox.listed_containers if entry.running]) for sandbox in sandboxes]
         self.prune()
         return await asyncio.to_thread(lambda: [self._sandbox(sandbox, running) for sandbox, running in chosen])
 
@@ -61,7 +58,7 @@ class Statistics:
             ),
             writable_layer=self.writable_layer(container),
         )
-        if container.record.state == "running":
+        if container.running:
             self._fill_cpu(stats.cpu, cgroup)
             memory = self._core.cgroups.statistics.memory(cgroup)
             fill_memory(stats.memory, memory)
@@ -81,7 +78,7 @@ class Statistics:
         fill_io(stats.linux.io, kernel.io(cgroup))
         stats.linux.process.timestamp = time.time_ns()
         stats.linux.process.process_count.value = process_count(self._core.cgroups, cgroup)
-        if sandbox.record.state == "ready" and sandbox.namespaces.net is not None:
+        if sandbox.ready and sandbox.namespaces.net is not None:
             stats.linux.network.CopyFrom(_network(sandbox.namespaces))
         stats.linux.containers.extend(self._container(entry) for entry in running)
         return stats

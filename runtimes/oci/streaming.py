@@ -68,13 +68,13 @@ class Streaming:
 
     async def open_port(self, pod_sandbox_id: str, port: int) -> PortConnection:
         sandbox = self._core.registry.sandbox(pod_sandbox_id)
-        if sandbox.record.state != "ready":
+        if not sandbox.ready:
             raise errors.WrongState(f"sandbox {sandbox.id} is not ready")
         return await ports.open_port(sandbox.namespaces.net, port, timeout_seconds=_CONNECT_SECONDS)
 
     async def reopen_log(self, container: Container) -> None:
         """Returns when conmon writes to a new file: the old one can then be packed up. Raises WrongState, Timeout."""
-        if container.record.state != "running":
+        if not container.running:
             raise errors.WrongState(f"container {container.id} is not running")
         if not container.record.log_path:
             return

@@ -35,7 +35,7 @@ def quota_to_milli(quota_us: int, period_us: int) -> int:
 
 def cpu_weight(shares: int) -> int:
     """cgroup v2 cpu.weight as the agent writes it for its own cgroups: 1024 shares -> 39."""
-    return 1 + (max(shares, MIN_SHARES) - 2) * 9999 // 262142
+    return 1 + (min(max(shares, MIN_SHARES), MAX_SHARES) - 2) * 9999 // 262142
 
 
 def weight_to_shares(weight: int) -> int:

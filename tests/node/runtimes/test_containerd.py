@@ -149,7 +149,7 @@ async def test_killed_and_back(daemon: Containerd, subject: Any) -> None:
 
 async def test_a_daemon_that_hangs(daemon: Containerd, subject: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stopped process takes connections and never answers: calls time out, and work again when it goes on."""
-    monkeypatch.setattr("runtimes.cri.endpoint.DEFAULT_SECONDS", 0.5)
+    monkeypatch.setattr("runtimes.deadlines.DEFAULT_SECONDS", 0.5)
     assert daemon.process is not None
     os.kill(daemon.process.pid, signal.SIGSTOP)
     try:

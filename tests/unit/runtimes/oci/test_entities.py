@@ -9,6 +9,7 @@ from runtimes import errors
 from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.oci.config import Paths
 from runtimes.oci.entities import Container, Registry, Sandbox
+from runtimes.oci.lifecycle import ContainerState
 from runtimes.oci.records import ContainerRecord, SandboxRecord, raw
 
 
@@ -32,7 +33,7 @@ def container(registry: Registry, owner: Sandbox, container_id: str, uid: str) -
         image_id="i",
         image_ref="i",
         cgroup="/c",
-        state="running",
+        state=ContainerState.RUNNING,
     )
     made = Container(record=record, config=config, resources=cri.LinuxContainerResources())
     registry.add_container(owner, made)
