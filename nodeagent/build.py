@@ -25,7 +25,6 @@ from nodeagent.cgroups.slices import NoSlices
 from nodeagent.cgroups.systemd import SystemdSlices
 from nodeagent.config import Config, RuntimeSettings
 from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
-from nodeagent.config.values import seconds
 from nodeagent.container_logs.rotator import LogLimits
 from nodeagent.images.access import Access, Everybody, PullRecords
 from nodeagent.images.gc import GarbagePolicy, Store
@@ -68,6 +67,7 @@ from runtimes.cri.factory import cri_runtime
 from runtimes.errors import RuntimeFault, StateInUse, Unavailable
 from runtimes.hollow.factory import hollow_runtime
 from runtimes.kube import quantity
+from runtimes.kube.duration import seconds
 from runtimes.linux.cgroups.contract import CgroupLimits, Cgroups
 from runtimes.linux.cgroups.units import cpu_shares
 from runtimes.oci.config import OCIRuntimeConfig

@@ -10,9 +10,8 @@ from nodeagent.pods.manager import PodOnNode
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import WrongState
+from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
-
-LABEL_POD_UID = "io.kubernetes.pod.uid"
 
 
 class PodDirectory(Protocol):

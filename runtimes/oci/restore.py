@@ -11,6 +11,7 @@ from typing import Any
 
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
+from runtimes.linux.cgroups.emptying import kill_all
 from runtimes.oci import bundles, processes, program, transitions
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
@@ -96,7 +97,7 @@ class Restore:
         log.warning("container %s was half made: removed", container.id)
         core = self._core
         core.registry.restore_container(container)
-        await asyncio.to_thread(core.cgroups.kill, container.record.cgroup)
+        await asyncio.to_thread(kill_all, core.cgroups, container.record.cgroup)
         container.exited.set()
         await self._attempt(self._termination.remove(container), f"container {container.id}")
 

@@ -473,7 +473,9 @@ def _listens(host: str) -> bool:
 
 def leaks(directory: Path, cgroup_parent: str) -> list[str]:
     """Mounts, processes and cgroups that name the test's own folder or cgroup."""
-    found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(directory) in line]
+    found = [
+        line for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines() if str(directory) in line
+    ]
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
