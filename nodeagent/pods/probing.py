@@ -13,6 +13,7 @@ from typing import Protocol
 
 from lightkube.models.core_v1 import Container, ContainerStatus, PodStatus, Probe
 
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Instance, NodeAddresses, Observed, ProbeResults
 from nodeagent.pods.rules.runtime_view import RUNNING, moment, newest
 from nodeagent.pods.status.pod_ips import pod_ips
@@ -44,7 +45,7 @@ class ProbeManager:
     def __init__(
         self,
         *,
-        tasks: asyncio.TaskGroup,
+        tasks: PodTasks,
         events: ProbeEvents,
         addresses: Callable[[], NodeAddresses],
         now: Callable[[], datetime],
@@ -110,7 +111,7 @@ class ProbeManager:
             worker = ProbeWorker(kind, probe, runner=self._runner, timers=timers, reports=probed)
             probed.workers[kind] = worker
             name = f"{kind.value.lower()} probe {uid}/{probed.name}"
-            probed.tasks[kind] = self._tasks.create_task(worker.run(), name=name)
+            probed.tasks[kind] = self._tasks.start(worker.run, name=name)
 
     def _follow(
         self, probed: "_Probed", container: Container, instance: Instance | None, ip: str, service: RuntimeService

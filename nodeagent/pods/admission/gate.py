@@ -11,8 +11,8 @@ from typing import Protocol
 
 from nodeagent.pods.admission.preemption import MESSAGE, REASON, NoRoom, termination_of, victims
 from nodeagent.pods.admission.rules import Judgement, NodeView, judge
+from nodeagent.pods.events import PodEvents
 from nodeagent.pods.rules.model import StartFailure, Termination
-from nodeagent.pods.steps.contract import PodEvents
 from nodeagent.podspec.pod import AgentPod
 
 log = logging.getLogger(__name__)

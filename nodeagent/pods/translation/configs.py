@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodeagent.pods.events import PodEvents
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME, observe
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.steps.containers import ContainerRequest
-from nodeagent.pods.steps.contract import PodEvents, PodPaths
 from nodeagent.pods.translation.container_config import ContainerContext, container_config
 from nodeagent.pods.translation.dns import DNSSettings, dns_config
 from nodeagent.pods.translation.environment import (

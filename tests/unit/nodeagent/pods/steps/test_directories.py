@@ -8,27 +8,11 @@ from typing import Any
 import pytest
 from agent_pods import agent_pod
 
-from nodeagent.pods.rules.model import Desired, Observed, Plan
-from nodeagent.pods.steps.contract import Ending, PodPaths, Work
+from nodeagent.pods.steps.contract import StepError
 from nodeagent.pods.steps.directories import Directories
-from nodeagent.pods.steps.engine import StepError
 from nodeagent.volumes.contract import VolumeError
 
 POD = agent_pod({"metadata": {"name": "p", "namespace": "ns", "uid": "u"}})
-
-
-@pytest.fixture
-def paths(tmp_path: Path) -> PodPaths:
-    return PodPaths(root_dir=tmp_path / "root", pod_logs_dir=tmp_path / "logs", container_logs_dir=tmp_path / "links")
-
-
-def work() -> Work:
-    runtime: Any = None
-    return Work(desired=Desired(pod=POD), observed=Observed(sandboxes=(), instances=()), plan=Plan(), runtime=runtime)
-
-
-def ending(*, keep_records: bool = False) -> Ending:
-    return Ending(pod=POD, uid=POD.uid, grace_seconds=1, runtimes=(), keep_records=keep_records)
 
 
 def modes(top: Path) -> dict[str, str]:
@@ -37,12 +21,12 @@ def modes(top: Path) -> dict[str, str]:
     }
 
 
-async def test_they_are_made_once_with_their_modes(paths: PodPaths, tmp_path: Path) -> None:
+async def test_they_are_made_once_with_their_modes(world: Any, tmp_path: Path) -> None:
     """Data is the agent's, logs may be read; a second pass finds them made."""
     before = os.umask(0)
     try:
         for _ in range(2):
-            await Directories(paths).run(work())
+            await Directories(world.paths).run(world.work(POD))
     finally:
         os.umask(before)
     found = modes(tmp_path)
@@ -55,42 +39,42 @@ async def test_they_are_made_once_with_their_modes(paths: PodPaths, tmp_path: Pa
     }
 
 
-async def test_what_is_in_the_way_is_an_event(paths: PodPaths, tmp_path: Path) -> None:
+async def test_what_is_in_the_way_is_an_event(world: Any, tmp_path: Path) -> None:
     """A file where a folder is to be."""
     (tmp_path / "root").mkdir()
     (tmp_path / "root/pods").write_text("x")
     with pytest.raises(StepError) as caught:
-        await Directories(paths).run(work())
+        await Directories(world.paths).run(world.work(POD))
     assert str(caught.value).startswith("error making pod data directories: ")
     assert caught.value.event_reason == "Failed"
 
 
-async def test_they_go_with_the_pod(paths: PodPaths, tmp_path: Path) -> None:
+async def test_they_go_with_the_pod(world: Any, tmp_path: Path) -> None:
     """Its own log links only; a completed pod keeps all; a second time there is nothing to do."""
-    await Directories(paths).run(work())
+    await Directories(world.paths).run(world.work(POD))
     (tmp_path / "root/pods/u/etc-hosts").write_text("x")
     (tmp_path / "logs/ns_p_u/c").mkdir()
     (tmp_path / "logs/ns_p_u/c/0.log").write_text("x")
     (tmp_path / "links/p_ns_c-1.log").symlink_to(tmp_path / "logs/ns_p_u/c/0.log")
     (tmp_path / "links/p_ns_c-2.log").symlink_to(tmp_path / "logs/ns_p_another/c/0.log")
     before = sorted(tmp_path.rglob("*"))
-    await Directories(paths).undo(ending(keep_records=True))
+    await Directories(world.paths).undo(world.teardown(POD, keep_records=True))
     assert sorted(tmp_path.rglob("*")) == before
     for _ in range(2):
-        await Directories(paths).undo(ending())
+        await Directories(world.paths).undo(world.teardown(POD))
     left = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")]
     assert sorted(left) == ["links", "links/p_ns_c-2.log", "logs", "root", "root/pods"]
 
 
-async def test_data_is_kept(paths: PodPaths, tmp_path: Path) -> None:
+async def test_data_is_kept(world: Any, tmp_path: Path) -> None:
     """A volume that could not be taken down keeps the folder, and the error names it."""
-    await Directories(paths).run(work())
+    await Directories(world.paths).run(world.work(POD))
     kept = tmp_path / "root/pods/u/volumes/some~driver/v/data"
     kept.parent.mkdir(parents=True)
     kept.write_text("precious")
     (tmp_path / "root/pods/u/etc-hosts").write_text("x")
     with pytest.raises(VolumeError) as caught:
-        await Directories(paths).undo(ending())
+        await Directories(world.paths).undo(world.teardown(POD))
     assert str(caught.value) == f"{kept} is not a directory: it is kept"
     assert kept.read_text() == "precious"
     assert (tmp_path / "root/pods/u/etc-hosts").exists()

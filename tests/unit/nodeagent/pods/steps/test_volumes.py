@@ -1,62 +1,60 @@
-"""nodeagent.pods.steps.volumes: what the volume manager says is what the pod's other steps and its owner see."""
+"""nodeagent.pods.steps.volumes, user_namespace: what is held for a pod, and given back."""
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from agent_pods import agent_pod
 
-from nodeagent.pods.rules.model import Desired, Observed, Plan
-from nodeagent.pods.steps.contract import Work
-from nodeagent.pods.steps.engine import StepError
+from nodeagent.pods.slot import NotProvided
+from nodeagent.pods.steps.contract import StepError
+from nodeagent.pods.steps.engine import StepEngine
+from nodeagent.pods.steps.user_namespace import UserNamespaceRange
 from nodeagent.pods.steps.volumes import Volumes
+from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.volumes.contract import MountedVolume
 from nodeagent.volumes.manager import MountFailed
 
-POD = agent_pod({"metadata": {"name": "p", "namespace": "ns", "uid": "u"}})
-MOUNTED = {"v": MountedVolume(host_path=Path("/v"), directory_name="v")}
 
+class Held:
+    """Plays the volume manager and the ranges of ids."""
 
-class Manager:
-    def __init__(self, failure: MountFailed | None = None) -> None:
-        self._failure = failure
-        self.unmounted: list[str] = []
+    def __init__(self) -> None:
+        self.diary: list[str] = []
+        self.failure: MountFailed | None = None
 
-    async def mount(self, pod: Any) -> Any:
-        if self._failure is not None:
-            raise self._failure
-        return MOUNTED
+    async def mount(self, pod: AgentPod) -> Mapping[str, MountedVolume]:
+        self.diary.append("mount")
+        if self.failure is not None:
+            raise self.failure
+        return {}
 
     async def unmount(self, uid: str) -> None:
-        self.unmounted.append(uid)
+        self.diary.append(f"unmount {uid}")
+
+    def release(self, uid: PodUID) -> None:
+        self.diary.append(f"release ids of {uid}")
 
 
-def work() -> Work:
-    runtime: Any = None
-    return Work(desired=Desired(pod=POD), observed=Observed(sandboxes=(), instances=()), plan=Plan(), runtime=runtime)
+async def test_volumes_are_mounted_and_unmounted(kit: Any, world: Any) -> None:
+    """The containers' steps get them; the range of ids is given back first, as nothing of the pod runs any more."""
+    held = Held()
+    work = world.work(kit.pod())
+    engine = StepEngine([Volumes(held), UserNamespaceRange(held)])
+    assert await engine.carry_out(work) == []
+    assert await work.mounts.get() == {}
+    await engine.stop(world.teardown(kit.pod()))
+    await engine.release(world.teardown(kit.pod()))
+    assert held.diary == ["mount", "release ids of uid-1", "unmount uid-1"]
 
 
-async def test_mounts_are_handed_on() -> None:
-    """To whoever waits for the slot."""
-    manager: Any = Manager()
-    found = work()
-    await Volumes(manager).run(found)
-    assert await found.mounts.get() == MOUNTED
-
-
-@pytest.mark.parametrize(("event_worthy", "reason"), [(True, "FailedMount"), (False, "")])
-async def test_a_failure_is_the_steps(event_worthy: bool, reason: str) -> None:
-    """With the manager's text, and as an event only where a kubelet has one."""
-    failure = MountFailed(["v"], [], [], "why", event_worthy=event_worthy)
-    manager: Any = Manager(failure)
-    with pytest.raises(StepError) as caught:
-        await Volumes(manager).run(work())
-    assert (str(caught.value), caught.value.event_reason) == (str(failure), reason)
-
-
-async def test_undo_unmounts_by_the_uid() -> None:
-    """Whether or not anything was mounted by this agent."""
-    manager: Any = Manager()
-    ending: Any = type("Ending", (), {"uid": "u"})
-    await Volumes(manager).undo(ending)
-    assert manager.unmounted == ["u"]
+@pytest.mark.parametrize(("worthy", "reason"), [(True, "FailedMount"), (False, "")])
+async def test_what_cannot_be_mounted_is_told_once(kit: Any, world: Any, worthy: bool, reason: str) -> None:
+    """By an event, unless the volume manager has sent its own; nobody gets any volume."""
+    held = Held()
+    held.failure = MountFailed(["v"], [], ["v"], "no such secret", event_worthy=worthy)
+    work = world.work(kit.pod())
+    (error,) = await StepEngine([Volumes(held)]).carry_out(work)
+    assert isinstance(error, StepError)
+    assert (str(error), error.event_reason) == (str(held.failure), reason)
+    with pytest.raises(NotProvided):
+        await work.mounts.get()
