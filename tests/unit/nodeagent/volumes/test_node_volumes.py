@@ -60,6 +60,7 @@ class Disks(PublishOnly):
     script: dict[str, list[str | None]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     attached: asyncio.Event = field(default_factory=asyncio.Event)
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
     name: str = DRIVER
 
     def __post_init__(self) -> None:
@@ -109,6 +110,7 @@ class Disks(PublishOnly):
         self.calls.append(f"{verb} {what}")
         steps = self.script.get(verb, [])
         if (error := steps.pop(0) if steps else None) is not None:
+            self.failed.set()
             raise VolumeError(error)
         await asyncio.sleep(0)
 
@@ -216,8 +218,7 @@ async def test_an_agent_that_ends_in_the_middle_leaves_nothing(node: Node, pod: 
     """Whatever it was at: the next one knows the volume by its note, and takes it down to the end."""
     node.disks.script[verb] = ["the agent is killed here"] * 1_000_000
     mounting = asyncio.create_task(node.restarted().mount(pod()))
-    while f"{verb} u" not in node.disks.calls:
-        await asyncio.sleep(0)
+    await node.disks.failed.wait()
     mounting.cancel()
     await asyncio.gather(mounting, return_exceptions=True)
     node.disks.calls.clear()
