@@ -12,6 +12,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from typing_extensions import override
 
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.volumes import stage
 from nodeagent.volumes.contract import (
     Capabilities,
     MountedVolume,
@@ -172,7 +173,7 @@ async def test_a_volume_comes_up_in_phases_and_goes_in_reverse(node: Node, pod: 
     assert node.disks.calls == ["attach u", "stage u", "publish u", "expand 5"]
     note = node.root / "pods/u" / NOTE
     assert json.loads(note.read_text()) == {"volume_id": f"{DRIVER}^pv-1", "attach": True}
-    assert await manager.in_use() == [f"{DRIVER}^pv-1"]
+    assert manager.in_use() == [f"{DRIVER}^pv-1"]
     node.disks.calls.clear()
     node.disks.script["unstage"] = ["still mounted elsewhere"]
     with pytest.raises(ExceptionGroup) as caught:
@@ -182,7 +183,7 @@ async def test_a_volume_comes_up_in_phases_and_goes_in_reverse(node: Node, pod: 
         remove_pod_folder(node.root / "pods/u")
     await manager.unmount("u")
     assert node.disks.calls == ["unpublish u", f"unstage {DRIVER}^pv-1"] * 2
-    assert await manager.in_use() == []
+    assert manager.in_use() == []
     remove_pod_folder(node.root / "pods/u")
 
 
@@ -195,8 +196,9 @@ async def test_pods_share_what_is_staged(node: Node, pod: Any) -> None:
     assert up[0][-1] == up[1][-1], "one pod at a time"
     node.disks.calls.clear()
     second = node.restarted()
-    assert await second.in_use() == [f"{DRIVER}^pv-1"]
+    assert second.in_use() is None
     await second.unmount("a")
+    assert second.in_use() == [f"{DRIVER}^pv-1"]
     assert node.disks.calls == ["unpublish a"]
     await asyncio.gather(second.unmount("b"), second.unmount("a"))
     assert node.disks.calls == ["unpublish a", "unpublish b", f"unstage {DRIVER}^pv-1"]
@@ -224,6 +226,25 @@ async def test_an_agent_that_ends_in_the_middle_leaves_nothing(node: Node, pod: 
     node.disks.calls.clear()
     await node.restarted().unmount("u")
     assert node.disks.calls == ["unpublish u", f"unstage {DRIVER}^pv-1"]
+    remove_pod_folder(node.root / "pods/u")
+
+
+async def test_a_note_that_is_cancelled_is_known(node: Node, pod: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be on the disk all the same, and then keeps the pod's folder until it is taken back."""
+    begun, write = asyncio.Event(), stage.replace_file
+    loop = asyncio.get_running_loop()
+
+    def writing(path: Path, data: bytes) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        write(path, data)
+
+    monkeypatch.setattr(stage, "replace_file", writing)
+    manager = node.restarted()
+    mounting = asyncio.create_task(manager.mount(pod()))
+    await begun.wait()
+    mounting.cancel()
+    await asyncio.gather(mounting, return_exceptions=True)
+    await manager.unmount("u")
     remove_pod_folder(node.root / "pods/u")
 
 
