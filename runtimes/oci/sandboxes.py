@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.linux.files import replace_file
+from runtimes.linux.removal import remove_tree
 from runtimes.oci import bundles, podfiles, records, transitions
 from runtimes.oci.cgroups import expand_slice, remove_empty, slice_name
 from runtimes.oci.containers import Containers
@@ -22,7 +23,6 @@ from runtimes.oci.creations import Creations
 from runtimes.oci.entities import Sandbox
 from runtimes.oci.idmap import UserMapping
 from runtimes.oci.namespaces import is_pinned
-from runtimes.oci.store import remove_tree
 from runtimes.oci.termination import Termination
 
 log = logging.getLogger(__name__)
