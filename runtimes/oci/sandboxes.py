@@ -16,6 +16,7 @@ from runtimes import errors
 from runtimes.linux.cgroups.emptying import missing
 from runtimes.linux.cgroups.tree import remove_if_empty
 from runtimes.linux.files import replace_file
+from runtimes.linux.removal import remove_tree
 from runtimes.oci import bundles, podfiles, records, transitions
 from runtimes.oci.cgroups import expand_slice, slice_name
 from runtimes.oci.containers import Containers
@@ -24,7 +25,6 @@ from runtimes.oci.creations import Creations
 from runtimes.oci.entities import Sandbox
 from runtimes.oci.idmap import UserMapping
 from runtimes.oci.namespaces import is_pinned
-from runtimes.oci.store import remove_tree
 from runtimes.oci.termination import Termination
 
 log = logging.getLogger(__name__)

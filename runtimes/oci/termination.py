@@ -10,13 +10,13 @@ from pathlib import Path
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.linux.cgroups.emptying import kill_all, remove_when_empty
+from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import run_blocking
 from runtimes.oci import bundles, processes, transitions
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container
 from runtimes.oci.exits import UNKNOWN_EXIT_CODE, read_exit
-from runtimes.oci.images.layout import remove_tree as remove_filled_tree
 from runtimes.oci.records import ProcessRef
-from runtimes.oci.store import remove_tree
 
 log = logging.getLogger(__name__)
 
@@ -260,7 +260,7 @@ class Termination:
             await core.images.remove_rootfs(bundles.volume_directory(core, record.id, number))
         if not record.infra:
             await core.images.remove_rootfs(bundles.rootfs_directory(core, record.id))
-        await remove_filled_tree(bundles.declared_directory(core, record.id))
+        await run_blocking(remove_tree, bundles.declared_directory(core, record.id))
         _remove_unwritten_log(container)
         await asyncio.to_thread(self._remove_files, record.id)
 
