@@ -63,7 +63,7 @@ class Statistics:
             memory = self._core.cgroups.statistics.memory(cgroup)
             fill_memory(stats.memory, memory)
             fill_swap(stats.swap, memory)
-            fill_io(stats.io, self._core.cgroups.statistics.io(cgroup))
+            self._fill_io(stats.io, cgroup)
         return stats
 
     def _sandbox(self, sandbox: Sandbox, running: Sequence[Container]) -> cri.PodSandboxStats:
@@ -75,7 +75,7 @@ class Statistics:
         )
         self._fill_cpu(stats.linux.cpu, cgroup)
         fill_memory(stats.linux.memory, kernel.memory(cgroup))
-        fill_io(stats.linux.io, kernel.io(cgroup))
+        self._fill_io(stats.linux.io, cgroup)
         stats.linux.process.timestamp = time.time_ns()
         stats.linux.process.process_count.value = process_count(self._core.cgroups, cgroup)
         if sandbox.ready and sandbox.namespaces.net is not None:
@@ -95,6 +95,10 @@ class Statistics:
             cpu.usage_nano_cores.value = max(0, (found.usage_ns - before[1]) * 1_000_000_000 // (now - before[0]))
         self._cpu[cgroup] = (now, found.usage_ns)
         _fill_pressure(cpu.psi, found.pressure)
+
+    def _fill_io(self, io: cri.IoUsage, cgroup: str) -> None:
+        if self._core.cgroups.version == 2:  # the CRI has a place for pressure only, and v1 does not know it
+            fill_io(io, self._core.cgroups.statistics.io(cgroup))
 
     def writable_layer(self, container: Container) -> cri.FilesystemUsage:
         layer = self._layers.get(container.id)
@@ -183,10 +187,8 @@ def fill_swap(swap: cri.SwapUsage, found: MemoryStats) -> None:
 
 
 def fill_io(io: cri.IoUsage, found: IOStats) -> None:
-    """The CRI has a place for pressure only."""
-    if found.pressure is not None:
-        io.timestamp = time.time_ns()
-        _fill_pressure(io.psi, found.pressure)
+    io.timestamp = time.time_ns()
+    _fill_pressure(io.psi, found.pressure)
 
 
 def _fill_pressure(psi: cri.PsiStats, found: Pressure | None) -> None:
