@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hand_made_images import demo_image_builder, make_layer
+from hand_made_images import make_layer
 from node_under_test import NodeUnderTest, import_image, make_node
 from pods_under_test import container, finished, log_of, make_pod, shell, state_of, status_of
+
+from runtimes.testing import images
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("security-escapes-images")]
 
@@ -59,7 +61,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, outside: Pa
     for name, layer in entries.items():
         archive = folder / f"{name}.tar"
         layers, user = (base, make_layer(*layer)), {"User": "1000"} if name == "links" else {}
-        demo_image_builder().write_archive(archive, layers, tag=f"localhost/{name}:1", config=user)
+        images.write_archive(archive, layers, tag=f"localhost/{name}:1", config=user)
         import_image(made, archive)
     made.start()
     for name in RUNTIMES[1:]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from nodeagent.server.idle import IdleTimer
 from nodeagent.server.ports import carry_port
-from nodeagent.server.spdy.frames import Reset
 from nodeagent.server.spdy.session import Session, Stream
 from nodeagent.server.tasks import end_tasks
 from nodeagent.server.wire import Wire
 from runtimes.contract import PortConnection
 from runtimes.errors import RuntimeFault
+from runtimes.kube.spdy.frames import Reset
 from runtimes.kube.whole_number import whole_number
 
 PROTOCOL = "portforward.k8s.io"
