@@ -14,7 +14,8 @@ What holds for every verb, and is not said again below:
   (down, or not started: try again), Timeout (whether it was done is unknown), ResourceExhausted (a full disk, no ids left),
   Internal (a bug, or a program that failed in a way nobody foresaw) and NotSupported; `Raises` names what else to expect.
 - Units are the CRI's: times in nanoseconds since 1970, periods (`timeout`) in seconds, memory in bytes, CPU in shares,
-  microseconds of quota and period, and nanoseconds used. Ids are opaque, and given whole; that a unique beginning finds an object is a courtesy to people.
+  microseconds of quota and period, and nanoseconds used.
+- Ids are opaque, and given whole; that a unique beginning finds an object is a courtesy to people.
 """
 
 from collections.abc import AsyncIterator, Callable
