@@ -15,9 +15,9 @@ from nodeagent import build, logs
 from nodeagent.config import Config
 from nodeagent.failures import leaves, one_line, unforeseen
 from nodeagent.server.cri_streams import CRIStreams
-from nodeagent.server.tasks import end_tasks
 from nodeagent.version import agent_version
 from runtimes.errors import AlreadyExists, InvalidArgument, RuntimeFault, StateInUse
+from runtimes.linux.tasks import end_tasks
 from runtimes.oci.config import Paths
 from runtimes.registry import Registry
 from runtimes.serve.server import CRIServer

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 import uvloop
-from lightkube.models.core_v1 import Node, NodeAddress, Pod, Service
+from lightkube.models.core_v1 import Node, NodeAddress, Service
 from lightkube.models.node_v1 import RuntimeClass
 
 from cni.default import write_default
@@ -65,24 +65,28 @@ from nodeagent.pods.manager import PodManager
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors
 from nodeagent.pods.network_readiness import NetworkReadiness
 from nodeagent.pods.orphans import OrphanCollector
+from nodeagent.pods.paths import PodPaths
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.resize.actuation import Actuator
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
+from nodeagent.pods.resize.feature import InPlaceResize
+from nodeagent.pods.resize.records import ResizeRecords
 from nodeagent.pods.resize.resizes import Resizes
 from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.rules.model import NodeAddresses
 from nodeagent.pods.runtime_classes import RuntimeClassResolver
+from nodeagent.pods.services import PodServices, UnknownRuntime
 from nodeagent.pods.status.writer import NoStatuses, StatusSink, StatusWriter
 from nodeagent.pods.steps import pod_gates, pod_steps
 from nodeagent.pods.steps.cgroup import Cgroup
-from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
-from nodeagent.pods.supervisor import PodServices, UnknownRuntime
 from nodeagent.pods.translation.configs import NodeSettings, PodConfigs
 from nodeagent.pods.translation.security import SecuritySettings
 from nodeagent.pods.upkeep import Upkeep
 from nodeagent.pods.user_namespaces import UserNamespaces
-from nodeagent.podspec.pod_resources import HostLimits, is_static
+from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.pod_resources import HostLimits
 from nodeagent.server.server import NodeServer
 from nodeagent.sources.api import BLIND_SECONDS, ApiSource
 from nodeagent.sources.merger import PodChange, PodMerger
@@ -93,6 +97,7 @@ from nodeagent.stats.node import NodeReader
 from nodeagent.stats.pods import PodReader
 from nodeagent.stats.probes import ProbeMetrics
 from nodeagent.tls_policy import TLSPolicy
+from nodeagent.volumes.propagation import shared_root
 from runtimes.errors import RuntimeFault
 from runtimes.linux.cgroups.contract import CgroupError
 from runtimes.linux.cgroups.detect import detect as detect_cgroups
@@ -195,6 +200,7 @@ class Agent:
         build.credential_providers(config, None, NoTokens())  # a wrong configuration is told before anything is made
         _make_folders(config)
         _own(config, self._stack)
+        self._stack.enter_context(shared_root(config.options.root_dir))
         self._host_ips = tuple(str(ip) for ip in await node_ips(config.node_name, config.options.node_ip))
         self.machine = read_machine()
         self.limits = build.node_limits(config)
@@ -202,7 +208,8 @@ class Agent:
         self._allocatable = build.allocatable_of(self.machine, self.limits, self.storage_bytes)
         client = await self._connect()
         self.registry, self.store, late = await build.runtimes(config, self._stack)
-        tasks = await self._stack.enter_async_context(_root_tasks())
+        tasks = await self._stack.enter_async_context(_task_group())
+        self._pod_tasks = PodTasks(await self._stack.enter_async_context(_task_group()))
         for runtime in late:
             tasks.create_task(build.start_later(runtime), name=f"start of {runtime.handler}")
         tasks.create_task(safety.tell(config, self.registry), name="safety")
@@ -318,10 +325,10 @@ class Agent:
             access=access,
         )
         cgroup = Cgroup(self.cgroups, host, self._active_pods)
+        records = ResizeRecords(config.options.root_dir)
+        records.load()
         resizes = Resizes(
-            root_dir=config.options.root_dir,
-            actuator=Actuator(self.cgroups, host, cgroup.requests_changed),
-            host=host,
+            records=records,
             rules=build.resize_rules(host),
             events=events,
             admit=lambda pod, others: admit(pod, others, self._node_view()),  # nobody is preempted for a resize
@@ -330,7 +337,7 @@ class Agent:
             ready=lambda: self.merger.all_seen,
             now=_now,
         )
-        resizes.load()
+        actuator = Actuator(self.cgroups, host, cgroup.requests_changed)
         networks = NetworkReadiness(self.monitor.network_problem)
         steps = pod_steps(
             paths=paths,
@@ -347,10 +354,12 @@ class Agent:
         engine = StepEngine(steps, gates=pod_gates(networks=networks, claims=ResourceClaims(client)))
         self.statuses: StatusSink = NoStatuses()
         if client is not None:
-            self.statuses = StatusWriter(client.sharing(qps=-1, burst=1), tasks, self._status_target, turn=client.turn)
+            self.statuses = StatusWriter(
+                client.sharing(qps=-1, burst=1), self._pod_tasks, self._status_target, turn=client.turn
+            )
         self.probe_metrics = ProbeMetrics(_now().timestamp())
         probing = ProbeManager(
-            tasks=tasks,
+            tasks=self._pod_tasks,
             events=events,
             addresses=self._addresses,
             now=_now,
@@ -365,11 +374,11 @@ class Agent:
             probing=probing,
             upkeep=Upkeep(volumes),
             dead=DeadContainers(paths),
-            kill_container=killer.kill_container,
+            killer=killer,
             addresses=self._addresses,
             now=_now,
             crash_backoff_cap_seconds=build.crash_backoff_cap_seconds(config),
-            resizing=resizes,
+            features=(InPlaceResize(records, actuator, host, events, _now),),
         )
         self.mirrors: Mirrors = NoMirrors()
         if client is not None:
@@ -389,7 +398,7 @@ class Agent:
                 end_pod=lambda pod, termination: self.pods.end(pod, termination),
                 events=events,
             ).admit,
-            tasks=tasks,
+            tasks=self._pod_tasks,
             mirrors=self.mirrors,
             allocations=resizes,
             on_gone=lambda: self.orphans.wake(),
@@ -402,7 +411,6 @@ class Agent:
             paths=paths,
             known=self.pods.known_uids,
             ready=lambda: self.merger.all_seen,
-            remove_folder=volumes.remove_orphan,
         )
         for runtime in self.registry:
             events_of = f"events of {runtime.handler}"
@@ -426,10 +434,10 @@ class Agent:
             self._looked_for_orphans = True  # from here on a pod that goes wakes it
             self.orphans.wake()
 
-    def _status_target(self, pod: Pod) -> Pod | None:
-        return self.mirrors.of(pod) if is_static(pod) else pod
+    def _status_target(self, pod: AgentPod) -> AgentPod | None:
+        return self.mirrors.of(pod) if pod.is_static else pod
 
-    def _active_pods(self) -> list[Pod]:
+    def _active_pods(self) -> list[AgentPod]:
         return self.pods.active_pods()
 
     def _node_view(self, node: Node | None = None) -> NodeView:
@@ -490,7 +498,7 @@ class Agent:
             )
         return classes.get("", name) if classes is not None else None
 
-    def _handler_of(self, pod: Pod) -> Handler:
+    def _handler_of(self, pod: AgentPod) -> Handler:
         """What the pod's runtime can do; nothing where it has none."""
         try:
             return self.monitor.handler(self.resolver.resolve(pod).handler)
@@ -664,12 +672,12 @@ def _own(config: Config, stack: contextlib.AsyncExitStack) -> None:
 
 
 class _Leave(Exception):
-    """Ends the root task group."""
+    """Ends a task group."""
 
 
 @contextlib.asynccontextmanager
-async def _root_tasks() -> AsyncIterator[asyncio.TaskGroup]:
-    """The root task group: if one of its loops dies, the agent ends with its error; leaving it cancels all of them."""
+async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """Leaving it cancels its tasks. In the root one, if one of its loops dies, the agent ends with its error."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group

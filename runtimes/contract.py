@@ -20,6 +20,7 @@ What holds for every verb, and is not said again below:
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from proto import cri_pb2 as cri
@@ -80,10 +81,12 @@ class RuntimeService(Protocol):
         containers created early included.
 
         `config.metadata` (name, namespace, uid, attempt) is the sandbox's name; `runtime_handler` empty is the runtime's
-        default. Not repeatable: a second sandbox of one name is refused, also after a restart, until the first is removed.
+        default. The same request again, while the first is under way, joins it: one sandbox, whose id both callers get. Once
+        there is a sandbox of that name, also after a restart, it is AlreadyExists until that is removed. (Peers behind a CRI
+        socket may refuse both.)
 
-        Raises InvalidArgument (no metadata, an unknown handler), AlreadyExists (the name is taken), NotSupported (namespaces
-        or features that the runtime has not).
+        Raises InvalidArgument (no metadata, an unknown handler), AlreadyExists, NotSupported (namespaces or features that the
+        runtime has not).
         """
         ...
 
@@ -127,7 +130,8 @@ class RuntimeService(Protocol):
         there.
 
         `config.metadata` (name, attempt) is its name in the sandbox; `log_path` is relative to the sandbox's `log_directory`,
-        empty for no log. Not repeatable: the name is taken until the container is removed.
+        empty for no log. Repeated requests are answered as those of `run_pod_sandbox`; the name is taken until the container is
+        removed.
 
         Raises InvalidArgument (no metadata, a user or a mount that cannot be), NotFound (sandbox, image, target container),
         AlreadyExists, WrongState (the sandbox is stopped), NotSupported.
@@ -370,4 +374,30 @@ class LocalStreaming(Protocol):
         Raises NotFound, WrongState (it is stopped), InvalidArgument (no port), Unavailable (nobody listens), here or from the
         first `read`.
         """
+        ...
+
+
+class NetworkProvider(Protocol):
+    """Gives a sandbox's network namespace its interfaces. Verbs on one sandbox come in order, on different ones at once.
+
+    Raises RuntimeFault only. What was set up stays when the agent ends.
+    """
+
+    async def setup(self, sandbox_id: str, netns_path: Path, config: cri.PodSandboxConfig) -> tuple[str, ...]:
+        """Connect the pod; returns its IPs, the primary one first. After a failure, or a cancellation, `teardown` is called.
+
+        `netns_path`: the namespace, pinned; `config` names the pod and its host ports. Raises Unavailable (no network is
+        configured, no address is free: try again), Timeout, Internal (a plug-in's own words).
+        """
+        ...
+
+    async def teardown(self, sandbox_id: str, netns_path: Path | None, config: cri.PodSandboxConfig) -> None:
+        """Undo `setup`, or half of it, also one of a life before; repeatable, and fine for what was never set up.
+
+        Without a path the namespace is gone already (a reboot). Raises as `setup`; the caller tries again.
+        """
+        ...
+
+    async def status(self) -> str | None:
+        """None when pods can be connected, else why not, in words for the node's status. Never raises."""
         ...

@@ -16,8 +16,7 @@ from typing import Any, Literal, Protocol
 from typing_extensions import override
 
 from runtimes.boundary import Boundary, words
-from runtimes.contract import ImageService
-from runtimes.oci.core import NetworkProvider
+from runtimes.contract import ImageService, NetworkProvider
 from runtimes.oci.images.contract import ImageStore
 from runtimes.registry import Runtime, RuntimeFactory
 

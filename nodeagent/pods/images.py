@@ -1,24 +1,25 @@
 """A container's image, brought to its pod's runtime with the pod's own credentials."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod, Secret, Volume
+from lightkube.models.core_v1 import Secret, Volume
 
 from nodeagent.api.errors import ApiError
 from nodeagent.api.objects import ObjectNotReady
-from nodeagent.images.manager import EnsuredImage, ImageManager, Place, Wanted
-from nodeagent.pods.steps.contract import PodEvents
-from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, name_of
+from nodeagent.images.manager import EnsuredImage, Place, Wanted
+from nodeagent.pods.events import PodEvents
+from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path
+from nodeagent.podspec.pod import AgentPod
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)
 
 
-def volume_images(pods: Iterable[Pod]) -> set[str]:
+def volume_images(pods: Iterable[AgentPod]) -> set[str]:
     """The images that pods mount as volumes: garbage collection leaves them alone."""
-    volumes = (volume for pod in pods if pod.spec is not None for volume in pod.spec.volumes or ())
+    volumes = (volume for pod in pods for volume in pod.spec.volumes or ())
     return {volume.image.reference for volume in volumes if volume.image is not None and volume.image.reference}
 
 
@@ -28,15 +29,25 @@ class SecretSource(Protocol):
         ...
 
 
-class PodImages:
-    """`steps.containers.Images` on the node's image manager."""
+class EnsuresImages(Protocol):
+    async def ensure_image(
+        self, pod: AgentPod, wanted: Wanted, place: Place, pull_secrets: Sequence[Secret]
+    ) -> EnsuredImage:
+        """Raises ImageFailure."""
+        ...
 
-    def __init__(self, manager: ImageManager, secrets: SecretSource, events: PodEvents) -> None:
+
+class PodImages:
+    """`steps.images.ImageSource` on the node's image manager."""
+
+    def __init__(self, manager: EnsuresImages, secrets: SecretSource, events: PodEvents) -> None:
         self._manager = manager
         self._secrets = secrets
         self._events = events
 
-    async def ensure(self, pod: Pod, kind: ContainerKind, container: AnyContainer, runtime: Runtime) -> EnsuredImage:
+    async def ensure(
+        self, pod: AgentPod, kind: ContainerKind, container: AnyContainer, runtime: Runtime
+    ) -> EnsuredImage:
         """Raises ImageFailure."""
         wanted = Wanted(
             image=container.image or "",
@@ -46,17 +57,16 @@ class PodImages:
         place = Place(service=runtime.images, runtime_handler=runtime.cri_handler)
         return await self._manager.ensure_image(pod, wanted, place, await self._pull_secrets(pod))
 
-    async def ensure_volume(self, pod: Pod, volume: Volume, runtime: Runtime) -> EnsuredImage:
+    async def ensure_volume(self, pod: AgentPod, volume: Volume, runtime: Runtime) -> EnsuredImage:
         """The image that a volume shows; its events are the pod's. Raises ImageFailure."""
         assert volume.image is not None
         wanted = Wanted(image=volume.image.reference or "", pull_policy=volume.image.pullPolicy or "")
         place = Place(service=runtime.images, runtime_handler=runtime.cri_handler)
         return await self._manager.ensure_image(pod, wanted, place, await self._pull_secrets(pod))
 
-    async def _pull_secrets(self, pod: Pod) -> list[Secret]:
+    async def _pull_secrets(self, pod: AgentPod) -> list[Secret]:
         """The pod's pull secrets; one that cannot be had is an event, as the image may not need it."""
-        assert pod.spec is not None
-        namespace, _ = name_of(pod)
+        namespace = pod.namespace
         found: list[Secret] = []
         missing: list[str] = []
         for reference in pod.spec.imagePullSecrets or ():

@@ -7,21 +7,26 @@ runtimes, cgroups, folders ──(unknown UID)──> orphans.OrphanCollector
 
 import asyncio
 import dataclasses
+import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod, PodStatus
+from lightkube.models.core_v1 import PodStatus
 
 from nodeagent.pods.admission.gate import UNEXPECTED, Answer, KillError, Later
+from nodeagent.pods.current_work import Doing
 from nodeagent.pods.mirrors import Mirrors
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Desired, Stage, StartFailure, Termination
-from nodeagent.pods.supervisor import TERMINAL_PHASES, PodServices, PodSupervisor
-from nodeagent.podspec.containers import PodUID, describe, name_of, uid_of
-from nodeagent.sources.annotations import is_mirror
-from nodeagent.sources.merger import API, ChangeType, PodChange
+from nodeagent.pods.services import PodServices
+from nodeagent.pods.status.phase import is_terminal
+from nodeagent.pods.step_runs import StepRun
+from nodeagent.pods.supervisor import PodSupervisor
+from nodeagent.podspec.pod import AgentPod, PodUID
+from nodeagent.sources.merger import ChangeType, PodChange
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
@@ -37,7 +42,7 @@ STUCK_SECONDS = 120.0  # a pod's turn that takes longer is not going on (twice t
 class ObjectReferences(Protocol):
     """Who watches the secrets and config maps that pods refer to."""
 
-    def register(self, pod: Pod) -> None: ...
+    def register(self, pod: AgentPod) -> None: ...
 
     def unregister(self, uid: str) -> None: ...
 
@@ -45,17 +50,17 @@ class ObjectReferences(Protocol):
 class Allocations(Protocol):
     """Knows which of a pod's resources this node has agreed to (`resize.resizes`)."""
 
-    def seen(self, pod: Pod) -> Pod:
+    def seen(self, pod: AgentPod) -> AgentPod:
         """A pod as a source has it; returned as it is allocated."""
         ...
 
-    def current(self, uid: PodUID) -> Pod | None: ...
+    def current(self, uid: PodUID) -> AgentPod | None: ...
 
-    def admitted(self, pod: Pod) -> None: ...
+    def admitted(self, pod: AgentPod) -> None: ...
 
     def forget(self, uid: PodUID) -> None: ...
 
-    def reckoned(self, allocated: Pod) -> Pod:
+    def reckoned(self, allocated: AgentPod) -> AgentPod:
         """A pod as the admission of others reckons with it."""
         ...
 
@@ -64,9 +69,26 @@ class Allocations(Protocol):
 class PodOnNode:
     """A pod as the node's own API shows it."""
 
-    pod: Pod
+    pod: AgentPod
     status: PodStatus | None
     stage: Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodActivity:
+    """What is being done for a pod now, for whoever looks for one that hangs.
+
+    `steps`: of a pass or a teardown, in the order in which they began, with what they wait for. `blocked_until`: no pass before;
+    `held_until`: container name -> no start before.
+    """
+
+    pod: AgentPod
+    stage: Stage
+    doing: Doing
+    steps: tuple[StepRun, ...]
+    turn_began: datetime | None
+    blocked_until: datetime | None
+    held_until: Mapping[str, datetime]
 
 
 class PodManager:
@@ -81,8 +103,8 @@ class PodManager:
         *,
         services: PodServices,
         references: ObjectReferences,
-        admit: Callable[[Pod, Sequence[Pod]], Answer],
-        tasks: asyncio.TaskGroup,
+        admit: Callable[[AgentPod, Sequence[AgentPod]], Answer],
+        tasks: PodTasks,
         mirrors: Mirrors,
         allocations: Allocations,
         on_gone: Callable[[], None] = lambda: None,
@@ -106,46 +128,43 @@ class PodManager:
     def apply(self, changes: Iterable[PodChange]) -> None:
         """Take over changes of the wanted pods, in their order. One that cannot be taken over is told, and holds up no other."""
         for change in changes:
-            uid = uid_of(change.pod)
+            uid = change.pod.uid
             self._not_taken.discard(uid)
             try:
                 self._apply(change)
             except Exception:
                 if change.type is not ChangeType.REMOVE:
                     self._not_taken.add(uid)
-                log.exception("pod %s: its %s was not taken over", describe(change.pod), change.type.value)
+                log.exception("pod %s: its %s was not taken over", change.pod.describe(), change.type.value)
         self._judge_new()
 
     def _apply(self, change: PodChange) -> None:
-        if change.source == API and is_mirror(change.pod):
+        if change.pod.is_mirror and not change.pod.is_static:
             self._mirrors.observed(change.pod, removed=change.type is ChangeType.REMOVE)
             return
-        desired = Desired(
-            pod=self._allocations.seen(change.pod), source=change.source, removed=change.type is ChangeType.REMOVE
-        )
-        if desired.static:
+        desired = Desired(pod=self._allocations.seen(change.pod), removed=change.type is ChangeType.REMOVE)
+        if change.pod.is_static:
             (self._mirrors.gone if desired.removed else self._mirrors.wanted)(change.pod)
-        supervisor = self._supervisors.get(uid_of(change.pod))
+        supervisor = self._supervisors.get(change.pod.uid)
         if supervisor is not None:
             if not desired.removed:
                 self._references.register(change.pod)
             supervisor.update(desired, status_only=change.type is ChangeType.RECONCILE)
         elif not desired.removed:
-            self._new[uid_of(change.pod)] = desired
+            self._new[change.pod.uid] = desired
         else:
-            self._new.pop(uid_of(change.pod), None)
-            self._allocations.forget(uid_of(change.pod))
+            self._new.pop(change.pod.uid, None)
+            self._allocations.forget(change.pod.uid)
 
     def _judge_new(self) -> None:
         while self._new and self._answer is None:
-            desired = next(iter(self._new.values()))
+            uid, desired = next(iter(self._new.items()))
             answer = self._judge(desired)
             if isinstance(answer, Later):
-                self._answer = self._tasks.create_task(
-                    self._await_answer(uid_of(desired.pod), answer), name="admission"
-                )
+                work = functools.partial(self._await_answer, uid, answer)
+                self._answer = self._tasks.start(work, name=f"admission of pod {uid}")
             else:
-                self._add(self._new.pop(uid_of(desired.pod)), answer)
+                self._begin(uid, answer)
 
     async def _await_answer(self, uid: PodUID, later: Later) -> None:
         try:
@@ -154,23 +173,32 @@ class PodManager:
             log.exception("admission of pod %s failed", uid)
             rejected = StartFailure(reason=UNEXPECTED, message=f"{error}")
         self._answer = None
-        desired = self._new.pop(uid, None)  # the newest state of it; gone from its source: nothing is to be done
+        desired = self._new.get(uid)  # the newest state of it; gone from its source: nothing is to be done
         if desired is not None:
-            self._add(desired, rejected if _is_to_run(desired.pod) else None)
+            self._begin(uid, rejected if _is_to_run(desired.pod) else None)
         self._judge_new()
+
+    def _begin(self, uid: PodUID, rejected: StartFailure | None) -> None:
+        """Give a pod that has been judged its supervisor. A mistake of ours there is told, and holds up no other."""
+        desired = self._new.pop(uid)
+        try:
+            self._add(desired, rejected)
+        except Exception:
+            self._not_taken.add(uid)
+            log.exception("pod %s is not begun", desired.pod.describe())
 
     def _add(self, desired: Desired, rejected: StartFailure | None) -> None:
         pod = desired.pod
-        uid = uid_of(pod)
+        uid = pod.uid
         if rejected is not None:
             self._services.events.event(pod, "Warning", rejected.reason, rejected.message)
-            log.info("pod %s was rejected: %s: %s", describe(pod), rejected.reason, rejected.message)
+            log.info("pod %s was rejected: %s: %s", pod.describe(), rejected.reason, rejected.message)
         else:
             self._allocations.admitted(pod)
         self._references.register(pod)
         supervisor = PodSupervisor(desired, self._services, rejected=rejected)
         self._supervisors[uid] = supervisor
-        self._tasks.create_task(self._supervise(uid, supervisor), name=f"pod {uid}")
+        self._tasks.start(functools.partial(self._supervise, uid, supervisor), name=f"pod {uid}")
 
     def _judge(self, desired: Desired) -> Answer:
         """Admission is for pods that are to run: neither ended nor about to end."""
@@ -180,7 +208,7 @@ class PodManager:
         try:
             return self._admit(pod, [self._allocations.reckoned(other) for other in self.active_pods()])
         except Exception as error:
-            log.exception("admission of pod %s failed", describe(pod))
+            log.exception("admission of pod %s failed", pod.describe())
             return StartFailure(reason=UNEXPECTED, message=f"{error}")
 
     async def _supervise(self, uid: PodUID, supervisor: PodSupervisor) -> None:
@@ -194,7 +222,7 @@ class PodManager:
         self._allocations.forget(uid)
         self._services.statuses.forget(uid)
         self._references.unregister(uid)
-        log.info("pod %s is gone", describe(pod))
+        log.info("pod %s is gone", pod.describe())
         self._on_gone()
 
     # -- from the runtimes -------------------------------------------------------------------------------------------
@@ -237,21 +265,17 @@ class PodManager:
             supervisor.refresh()
 
     def resized(self, uid: PodUID) -> None:
-        """The pod has been allocated other resources, or its resize is told otherwise of."""
+        """The pod has been allocated other resources, or the conditions of its resize have changed."""
         supervisor, pod = self._supervisors.get(uid), self._allocations.current(uid)
         if supervisor is not None and pod is not None:
             supervisor.update(dataclasses.replace(supervisor.desired, pod=pod))
-
-    def wake_all(self) -> None:
-        for supervisor in self._supervisors.values():
-            supervisor.wake()
 
     # -- for the rest of the agent -----------------------------------------------------------------------------------
 
     def known_uids(self) -> frozenset[str]:
         return frozenset(self._supervisors) | frozenset(self._new) | self._not_taken
 
-    def active_pods(self) -> list[Pod]:
+    def active_pods(self) -> list[AgentPod]:
         """Pods that hold resources, as allocated: admitted and not yet ended."""
         return [
             supervisor.desired.pod
@@ -268,17 +292,32 @@ class PodManager:
     def pods(self) -> list[PodOnNode]:
         return [self._view(supervisor) for supervisor in self._supervisors.values()]
 
+    def activities(self) -> list[PodActivity]:
+        """Of all pods, whether anything is done for them or not."""
+        return [
+            PodActivity(
+                pod=supervisor.desired.pod,
+                stage=supervisor.stage,
+                doing=supervisor.doing,
+                steps=tuple(self._services.engine.current_steps(uid)),
+                turn_began=supervisor.turn_began,
+                blocked_until=supervisor.pauses.blocked_until,
+                held_until=supervisor.pauses.held_until,
+            )
+            for uid, supervisor in self._supervisors.items()
+        ]
+
     def find(self, namespace: str, name: str, uid: str = "") -> PodOnNode | None:
         """The pod of that name (and UID, where given); of several generations the one that is not on its way out."""
         found = [
             supervisor
             for supervisor in self._supervisors.values()
-            if name_of(supervisor.desired.pod) == (namespace, name) and uid in ("", supervisor.uid)
+            if supervisor.desired.pod.key == (namespace, name) and uid in ("", supervisor.uid)
         ]
         found.sort(key=lambda supervisor: supervisor.stage is Stage.SYNC, reverse=True)
         return self._view(found[0]) if found else None
 
-    def runtime_of(self, pod: Pod) -> Runtime:
+    def runtime_of(self, pod: AgentPod) -> Runtime:
         """Raises UnknownRuntime."""
         return self._services.runtimes.resolve(pod)
 
@@ -289,9 +328,9 @@ class PodManager:
             supervisor.terminate(termination)
         return supervisor is not None
 
-    async def end(self, pod: Pod, termination: Termination) -> None:
+    async def end(self, pod: AgentPod, termination: Termination) -> None:
         """Ask a pod to end, and return when its containers have. Raises KillError when they take too long."""
-        supervisor = self._supervisors.get(uid_of(pod))
+        supervisor = self._supervisors.get(pod.uid)
         if supervisor is None:
             return
         supervisor.terminate(termination)
@@ -316,10 +355,9 @@ def _holds_resources(supervisor: PodSupervisor) -> bool:
     return supervisor.stage is Stage.TERMINATING
 
 
-def _is_to_run(pod: Pod) -> bool:
-    assert pod.metadata is not None
-    return pod.metadata.deletionTimestamp is None and not _has_ended(pod)
+def _is_to_run(pod: AgentPod) -> bool:
+    return not pod.is_deleted and not _has_ended(pod)
 
 
-def _has_ended(pod: Pod) -> bool:
-    return pod.status is not None and pod.status.phase in TERMINAL_PHASES
+def _has_ended(pod: AgentPod) -> bool:
+    return pod.status is not None and is_terminal(pod.status.phase)

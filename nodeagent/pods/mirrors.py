@@ -9,12 +9,10 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.api.errors import ApiError
 from nodeagent.api.outage import Outage
-from nodeagent.podspec.containers import name_of, uid_of
-from nodeagent.sources.mirror import MirrorPods, is_mirror_of
+from nodeagent.podspec.pod import AgentPod
+from nodeagent.sources.mirror import is_mirror_of
 
 log = logging.getLogger(__name__)
 
@@ -25,15 +23,15 @@ _Key = tuple[str, str]
 class Mirrors(Protocol):
     """What the pod manager and the status writer need."""
 
-    def observed(self, mirror: Pod, *, removed: bool) -> None:
+    def observed(self, mirror: AgentPod, *, removed: bool) -> None:
         """The API has this mirror pod, or no longer has it."""
         ...
 
-    def wanted(self, static: Pod) -> None: ...
+    def wanted(self, static: AgentPod) -> None: ...
 
-    def gone(self, static: Pod) -> None: ...
+    def gone(self, static: AgentPod) -> None: ...
 
-    def of(self, static: Pod) -> Pod | None:
+    def of(self, static: AgentPod) -> AgentPod | None:
         """The static pod's mirror as last seen in the API."""
         ...
 
@@ -41,17 +39,29 @@ class Mirrors(Protocol):
 class NoMirrors:
     """For an agent without an API."""
 
-    def observed(self, mirror: Pod, *, removed: bool) -> None:
+    def observed(self, mirror: AgentPod, *, removed: bool) -> None:
         return
 
-    def wanted(self, static: Pod) -> None:
+    def wanted(self, static: AgentPod) -> None:
         return
 
-    def gone(self, static: Pod) -> None:
+    def gone(self, static: AgentPod) -> None:
         return
 
-    def of(self, static: Pod) -> Pod | None:
+    def of(self, static: AgentPod) -> AgentPod | None:
         return None
+
+
+class MirrorWriter(Protocol):
+    """Writes mirror pods to the API. Errors are ApiError."""
+
+    async def ensure(self, static: AgentPod, mirror: AgentPod | None) -> bool:
+        """Make `mirror`, as last seen in the API, the right one; say whether the API has one afterwards."""
+        ...
+
+    async def delete_orphan(self, mirror: AgentPod) -> None:
+        """Delete a mirror pod that has no static pod any more."""
+        ...
 
 
 class MirrorKeeper:
@@ -60,38 +70,38 @@ class MirrorKeeper:
     `on_mirror(uid)` is called with the static pod's UID when its mirror is there, or is another.
     """
 
-    def __init__(self, mirrors: MirrorPods, *, ready: Callable[[], bool], on_mirror: Callable[[str], None]) -> None:
+    def __init__(self, mirrors: MirrorWriter, *, ready: Callable[[], bool], on_mirror: Callable[[str], None]) -> None:
         self._mirrors = mirrors
         self._ready = ready
         self._on_mirror = on_mirror
-        self._static: dict[_Key, Pod] = {}
-        self._seen: dict[_Key, Pod] = {}
+        self._static: dict[_Key, AgentPod] = {}
+        self._seen: dict[_Key, AgentPod] = {}
         self._woken = asyncio.Event()
         self._waiting = Outage("mirror pods")
 
-    def observed(self, mirror: Pod, *, removed: bool) -> None:
-        key = name_of(mirror)
+    def observed(self, mirror: AgentPod, *, removed: bool) -> None:
+        key = mirror.key
         if removed:
             self._seen.pop(key, None)
         else:
             self._seen[key] = mirror
         static = self._static.get(key)
         if static is not None:
-            self._on_mirror(uid_of(static))
+            self._on_mirror(static.uid)
         self._woken.set()
 
-    def wanted(self, static: Pod) -> None:
-        self._static[name_of(static)] = static
+    def wanted(self, static: AgentPod) -> None:
+        self._static[static.key] = static
         self._woken.set()
 
-    def gone(self, static: Pod) -> None:
-        known = self._static.get(name_of(static))
-        if known is not None and uid_of(known) == uid_of(static):
-            del self._static[name_of(static)]
+    def gone(self, static: AgentPod) -> None:
+        known = self._static.get(static.key)
+        if known is not None and known.uid == static.uid:
+            del self._static[static.key]
         self._woken.set()
 
-    def of(self, static: Pod) -> Pod | None:
-        mirror = self._seen.get(name_of(static))
+    def of(self, static: AgentPod) -> AgentPod | None:
+        mirror = self._seen.get(static.key)
         return mirror if mirror is not None and is_mirror_of(mirror, static) else None
 
     async def run(self) -> None:
@@ -106,9 +116,9 @@ class MirrorKeeper:
                 await asyncio.sleep(RETRY_SECONDS)
                 self._woken.set()
 
-    def _is_right(self, static: Pod) -> bool:
+    def _is_right(self, static: AgentPod) -> bool:
         mirror = self.of(static)
-        return mirror is not None and mirror.metadata is not None and mirror.metadata.deletionTimestamp is None
+        return mirror is not None and not mirror.is_deleted
 
     async def _reconcile(self) -> bool:
         """Whether all is as it should be; False: try again later."""

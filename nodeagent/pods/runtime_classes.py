@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from lightkube.models.core_v1 import Pod
 from lightkube.models.node_v1 import RuntimeClass
 
-from nodeagent.pods.supervisor import UnknownRuntime
+from nodeagent.pods.services import UnknownRuntime
+from nodeagent.podspec.pod import AgentPod
 from runtimes.registry import Registry, Runtime, UnknownHandler
 
 
@@ -16,9 +16,8 @@ class RuntimeClassResolver:
         self._registry = registry
         self._runtime_class = runtime_class
 
-    def resolve(self, pod: Pod) -> Runtime:
+    def resolve(self, pod: AgentPod) -> Runtime:
         """Raises UnknownRuntime, whose text names the class and the handlers that exist."""
-        assert pod.spec is not None
         name = pod.spec.runtimeClassName
         if not name or name == "legacy":
             return self._registry.get("")

@@ -2,49 +2,53 @@
 
 from collections.abc import Mapping, Sequence
 
-from lightkube.models.core_v1 import DownwardAPIVolumeFile, Pod, ResourceFieldSelector, Volume
+from lightkube.models.core_v1 import DownwardAPIVolumeFile, ResourceFieldSelector
+from typing_extensions import override
 
 from nodeagent.podspec import downward
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.atomic_writer import FileEntry
-from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
+from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
-from nodeagent.volumes.sources import PodResources
-from runtimes.linux.blocking import run_blocking
+from nodeagent.volumes.publish_only import PublishOnly
+from nodeagent.volumes.sources import Allocatable
+from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/downward-api"
 _MAX_ERRORS = 10
 _Key = tuple[str | None, ...]
 
 
-class DownwardAPIPlugin:
+class DownwardAPIPlugin(PublishOnly):
     name = NAME
-    capabilities = Capabilities(needs_refresh=True)
 
-    def __init__(self, layout: Layout, resources: PodResources, budget: PayloadBudget) -> None:
-        self._volume = PayloadVolume(layout, resources, NAME, Backing.MEMORY, budget)
-        self._resources = resources
+    def __init__(self, layout: Layout, allocatable: Allocatable, budget: PayloadBudget) -> None:
+        self._volume = PayloadVolume(layout, allocatable, NAME, Backing.MEMORY, budget)
+        self._allocatable = allocatable
 
-    def supports(self, volume: Volume) -> bool:
-        return volume.downwardAPI is not None
+    def supports(self, source: VolumeSource) -> bool:
+        return source.volume.downwardAPI is not None
 
-    async def setup(self, request: VolumeRequest) -> MountedVolume:
+    @override
+    def capabilities(self, source: VolumeSource) -> Capabilities:
+        return Capabilities(republish=True)
+
+    async def publish(self, request: VolumeRequest) -> MountedVolume:
         source = request.volume.downwardAPI
         assert source is not None
         mode = DEFAULT_MODE if source.defaultMode is None else source.defaultMode
         with self._volume.measured(request) as measure:
-            payload = await downward_payload(
-                request.pod, source.items or (), mode, self._resources.allocatable(), measure
-            )
+            payload = await downward_payload(request.pod, source.items or (), mode, self._allocatable(), measure)
             return await self._volume.publish(request, payload)
 
-    async def teardown(self, uid: str, directory_name: str) -> None:
+    async def unpublish(self, uid: str, directory_name: str) -> None:
         await self._volume.remove(uid, directory_name)
 
 
 async def downward_payload(
-    pod: Pod, items: Sequence[DownwardAPIVolumeFile], mode: int, allocatable: Mapping[str, str], measure: Measure
+    pod: AgentPod, items: Sequence[DownwardAPIVolumeFile], mode: int, allocatable: Mapping[str, str], measure: Measure
 ) -> Payload:
     """Raises VolumeError with what is wrong with every item at once."""
     # annotations are a quarter of a mebibyte, which takes its time to quote: once, and elsewhere
@@ -65,7 +69,7 @@ async def downward_payload(
 
 
 def _texts(
-    pod: Pod, items: Sequence[DownwardAPIVolumeFile], allocatable: Mapping[str, str]
+    pod: AgentPod, items: Sequence[DownwardAPIVolumeFile], allocatable: Mapping[str, str]
 ) -> Mapping[_Key, bytes | str]:
     """Content, or what is wrong, by what is asked for."""
     found: dict[_Key, bytes | str] = {}
@@ -94,7 +98,7 @@ def aggregate(errors: Sequence[str]) -> str:
     return distinct[0] if len(distinct) == 1 else f"[{', '.join(distinct)}]"
 
 
-def _text(pod: Pod, item: DownwardAPIVolumeFile, allocatable: Mapping[str, str]) -> str:
+def _text(pod: AgentPod, item: DownwardAPIVolumeFile, allocatable: Mapping[str, str]) -> str:
     if item.fieldRef is not None:
         return downward.volume_field(pod, item.fieldRef)
     if item.resourceFieldRef is not None:
@@ -102,7 +106,7 @@ def _text(pod: Pod, item: DownwardAPIVolumeFile, allocatable: Mapping[str, str])
     raise downward.FieldError(f"{item.path}: neither fieldRef nor resourceFieldRef is given")
 
 
-def _resource(pod: Pod, selector: ResourceFieldSelector, allocatable: Mapping[str, str]) -> str:
+def _resource(pod: AgentPod, selector: ResourceFieldSelector, allocatable: Mapping[str, str]) -> str:
     found = downward.find_container(pod, selector.containerName or "")
     if found is None:
         raise downward.FieldError(f"container {selector.containerName} not found")

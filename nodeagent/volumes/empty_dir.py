@@ -7,16 +7,20 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from lightkube.models.core_v1 import EmptyDirVolumeSource, Pod, Volume
+from lightkube.models.core_v1 import EmptyDirVolumeSource
 
+from nodeagent.podspec.effective import effective_limits
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import ownership
-from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
+from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.layout import Layout, make_directories
-from nodeagent.volumes.sources import PodResources
+from nodeagent.volumes.publish_only import PublishOnly
+from nodeagent.volumes.sources import Allocatable
 from runtimes.kube import quantity
 from runtimes.linux import syscalls
-from runtimes.linux.blocking import run_blocking
-from runtimes.linux.mounts import is_mount_point, remove_tree, unmount_all
+from runtimes.linux.mounts import is_mount_point, unmount_all
+from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/empty-dir"
 _MODE = 0o777
@@ -25,38 +29,37 @@ _HUGE_PAGE_RESOURCE = "hugepages-"
 _NOSWAP_KERNEL = (6, 4)
 
 
-class EmptyDirPlugin:
-    """Repeated set-up of a volume that was set up completely changes nothing."""
+class EmptyDirPlugin(PublishOnly):
+    """To publish a volume again that was published completely changes nothing."""
 
     name = NAME
-    capabilities = Capabilities()
 
-    def __init__(self, layout: Layout, resources: PodResources) -> None:
+    def __init__(self, layout: Layout, allocatable: Allocatable) -> None:
         self._layout = layout
-        self._resources = resources
+        self._allocatable = allocatable
 
-    def supports(self, volume: Volume) -> bool:
-        return volume.emptyDir is not None
+    def supports(self, source: VolumeSource) -> bool:
+        return source.volume.emptyDir is not None
 
-    async def setup(self, request: VolumeRequest) -> MountedVolume:
+    async def publish(self, request: VolumeRequest) -> MountedVolume:
         source = request.volume.emptyDir
         assert source is not None
-        path = self._layout.volume_dir(request.uid, NAME, request.name)
-        marker = ready_marker(self._layout, request.uid, request.name)
+        path = self._layout.volume_dir(request.pod.uid, NAME, request.directory_name)
+        marker = ready_marker(self._layout, request.pod.uid, request.directory_name)
         medium = source.medium or ""
         if medium == "":
             work = functools.partial(make_disk, path)
         elif medium == "Memory":
-            size_bytes = tmpfs_size_bytes(request.pod, source, self._resources)
+            size_bytes = tmpfs_size_bytes(request.pod, source, self._allocatable())
             work = functools.partial(make_tmpfs, path, size_bytes)
         elif medium == _HUGE_PAGES or medium.startswith(f"{_HUGE_PAGES}-"):
             work = functools.partial(make_hugetlbfs, path, huge_page_size_bytes(request.pod, medium))
         else:
             raise VolumeError(f"unknown storage medium {medium!r}")
         await run_blocking(_set_up, path, marker, work, source.mode, request.fs_group, medium != "")
-        return MountedVolume(host_path=path, directory_name=request.name, relabel=True)
+        return MountedVolume(host_path=path, directory_name=request.directory_name, relabel=True)
 
-    async def teardown(self, uid: str, directory_name: str) -> None:
+    async def unpublish(self, uid: str, directory_name: str) -> None:
         path = self._layout.volume_dir(uid, NAME, directory_name)
         await run_blocking(tear_down, path, ready_marker(self._layout, uid, directory_name))
 
@@ -142,17 +145,17 @@ def supports_noswap() -> bool:
     return True
 
 
-def tmpfs_size_bytes(pod: Pod, source: EmptyDirVolumeSource | None, resources: PodResources) -> int:
+def tmpfs_size_bytes(pod: AgentPod, source: EmptyDirVolumeSource | None, allocatable: Mapping[str, str]) -> int:
     """The smallest of what the node has for pods, the pod's limit and the volume's; 0 when none of them is set."""
     limits = (
-        quantity.value(resources.allocatable().get("memory", "0")),
-        resources.memory_limit_bytes(pod),
+        quantity.value(allocatable.get("memory", "0")),
+        int(effective_limits(pod).get("memory", 0)),
         quantity.value(source.sizeLimit) if source is not None and source.sizeLimit else 0,
     )
     return min((limit for limit in limits if limit > 0), default=0)
 
 
-def huge_page_size_bytes(pod: Pod, medium: str) -> int:
+def huge_page_size_bytes(pod: AgentPod, medium: str) -> int:
     """The page size that `medium` means for this pod. Raises VolumeError when the pod's requests do not say it."""
     sizes = set(_requested_page_sizes(pod))
     if medium == _HUGE_PAGES:
@@ -169,8 +172,7 @@ def huge_page_size_bytes(pod: Pod, medium: str) -> int:
     return wanted
 
 
-def _requested_page_sizes(pod: Pod) -> Iterator[int]:
-    assert pod.spec is not None
+def _requested_page_sizes(pod: AgentPod) -> Iterator[int]:
     holders = [*pod.spec.containers, *(pod.spec.initContainers or ()), pod.spec]
     for holder in holders:
         if holder.resources is None:

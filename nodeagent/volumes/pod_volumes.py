@@ -1,16 +1,14 @@
 """What a pod's spec says about its volumes: which are used, and how they are to be set up. Pure."""
 
-from collections.abc import Iterable
+from lightkube.models.core_v1 import Container, EphemeralContainer, PodSpec, Volume
 
-from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, PodSpec, Volume
-
-from nodeagent.volumes.contract import VolumeRequest
+from nodeagent.podspec.pod import AgentPod
+from nodeagent.volumes.contract import VolumeRequest, VolumeSource
 from nodeagent.volumes.payload_volume import nested_mount_points
 
 
-def used_volumes(pod: Pod) -> list[Volume]:
+def used_volumes(pod: AgentPod) -> list[Volume]:
     """The volumes that at least one container mounts; the others are never set up."""
-    assert pod.spec is not None
     used: set[str] = set()
     for container in _containers(pod.spec):
         used.update(mount.name for mount in container.volumeMounts or ())
@@ -32,29 +30,21 @@ def _containers(spec: PodSpec) -> list[Container | EphemeralContainer]:
     return [*(spec.initContainers or ()), *spec.containers, *(spec.ephemeralContainers or ())]
 
 
-def uid_of(pod: Pod) -> str:
-    """A pod from any source has a UID."""
-    assert pod.metadata is not None
-    assert pod.metadata.uid is not None
-    return pod.metadata.uid
+class PodRequests:
+    """What plugins need to know of a pod's volumes; looked at once for all of them."""
 
+    def __init__(self, pod: AgentPod) -> None:
+        context = pod.spec.securityContext
+        self.pod = pod
+        self._fs_group = context.fsGroup if context is not None else None
+        self._fs_user = pod_wide_user(pod.spec)
+        self._nested = nested_mount_points(pod)
 
-def requests_for(pod: Pod, volumes: Iterable[Volume]) -> dict[str, VolumeRequest]:
-    """By volume, what its plugin needs to know."""
-    assert pod.metadata is not None
-    assert pod.spec is not None
-    context = pod.spec.securityContext
-    user, nested = pod_wide_user(pod.spec), nested_mount_points(pod)
-    return {
-        volume.name: VolumeRequest(
-            pod=pod,
-            uid=uid_of(pod),
-            namespace=pod.metadata.namespace or "default",
-            pod_name=pod.metadata.name or "",
-            volume=volume,
-            fs_group=context.fsGroup if context is not None else None,
-            fs_user=user,
-            nested=nested.get(volume.name, ()),
+    def of(self, source: VolumeSource) -> VolumeRequest:
+        return VolumeRequest(
+            pod=self.pod,
+            source=source,
+            fs_group=self._fs_group,
+            fs_user=self._fs_user,
+            nested=self._nested.get(source.volume.name, ()),
         )
-        for volume in volumes
-    }

@@ -1,11 +1,12 @@
 """What volumes need from the rest of the agent, as they see it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from lightkube.models.core_v1 import ConfigMap, Pod, Secret
+from lightkube.models.core_v1 import ConfigMap, Secret
 
 from nodeagent.api.tokens import Token, TokenKey
+from nodeagent.podspec.pod import AgentPod
 
 
 class ObjectSource(Protocol):
@@ -31,19 +32,11 @@ class TokenSource(Protocol):
         ...
 
 
-class PodResources(Protocol):
-    """Figures of pods and of the node that volumes depend on."""
-
-    def allocatable(self) -> Mapping[str, str]:
-        """Resource name -> quantity, as in node.status.allocatable."""
-        ...
-
-    def memory_limit_bytes(self, pod: Pod) -> int:
-        """What the whole pod may use; 0 when it has no limit."""
-        ...
+# resource name -> quantity, as in node.status.allocatable, now
+Allocatable = Callable[[], Mapping[str, str]]
 
 
 class VolumeEvents(Protocol):
     """Where a pod's events go. Never blocks."""
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...

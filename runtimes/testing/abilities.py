@@ -13,6 +13,7 @@ ABILITIES: Mapping[str, str] = {
     "registries": "images come from a registry that answers over plain HTTP at a loopback address",
     "statistics": "figures of CPU, memory and disk of what runs",
     "validation": "requests are refused that a kernel could not carry out",
+    "joining repeated requests": "the same RunPodSandbox or CreateContainer, while the first is under way, joins it",
     # containers and their resources
     "container limits": "the limits of each container are in force in a cgroup of its own, below the pod's",
     "no update after the end": "new limits for a container that has ended are WrongState",

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from proto import cri_pb2 as cri
+from runtimes.contract import NetworkProvider
 from runtimes.cri.factory import cri_runtime
 from runtimes.hollow.factory import hollow_runtime
-from runtimes.oci.core import NetworkProvider
 from runtimes.oci.factory import oci_runtime
 from runtimes.oci.images.store import DiskImageStore
 from runtimes.plugins import factories

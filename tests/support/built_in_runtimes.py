@@ -28,6 +28,7 @@ _GVISOR = {
 _CONTAINERD_1_6 = {
     "cgroups are removed": "those of pods are the agent's, which makes and removes them",
     "error codes": "1.6 answers UNKNOWN, or whatever lies below, for a wrong state, a taken name and a bad argument",
+    "joining repeated requests": "a name is reserved as long as it is being made: the second is refused",
     "stop signals in the configuration": "ContainerConfig.stop_signal came with CRI of 1.33",
     "relative host paths": "1.6 makes them, below its own working directory",
     "runtime configuration": "the RuntimeConfig verb came with containerd 2.0",
@@ -53,6 +54,7 @@ _SIMULATED = {
     "statistics": "what does not run takes nothing",
     "metrics": "what does not run has nothing to measure",
     "container limits": "there are no cgroups",
+    "joining repeated requests": "making takes no time, so that nothing is under way to be joined",
     "registries": "images are names: nothing is fetched",
     "validation": "no kernel and no image is looked at, so what only they refuse is taken",
 }

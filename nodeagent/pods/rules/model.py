@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.podspec.containers import ContainerKind
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
 
@@ -98,13 +97,8 @@ class Memory:
     probes: Mapping[str, ProbeResults] = field(default_factory=dict)  # by container id
     rejected: StartFailure | None = None  # refused at admission: reason, message
     start_time: datetime | None = None
-    resize_restarts: frozenset[str] = frozenset()  # ids of instances that a resize has to replace
+    restarts: Mapping[str, str] = field(default_factory=dict)  # id of what a feature restarts -> its Killing message
     replaced: frozenset[str] = frozenset()  # ids of instances that are stopped to start again (`replacement`)
-
-
-class StartReason(enum.Enum):
-    FIRST = "first"
-    RESTART = "restart"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,12 +159,7 @@ class NodeAddresses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """The newest wanted state of a pod and where it comes from."""
+    """The newest wanted state of a pod."""
 
-    pod: Pod
-    source: str = "api"
+    pod: AgentPod
     removed: bool = False  # gone from its source (force delete, static file removed)
-
-    @property
-    def static(self) -> bool:
-        return self.source != "api"

@@ -7,21 +7,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from lightkube.models.core_v1 import ConfigMap, Pod, Secret
+from agent_pods import agent_pod
+from lightkube.models.core_v1 import ConfigMap, Secret
 
 from nodeagent.api import errors
 from nodeagent.api.tokens import Token, TokenKey
-from nodeagent.volumes.config_map import ConfigMapPlugin
+from nodeagent.podspec.pod import AgentPod
+from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
 from nodeagent.volumes.host_path import HostPathPlugin
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
-from nodeagent.volumes.secret import SecretPlugin
+from nodeagent.volumes.secret import SECRET
 
 
 @dataclass
@@ -60,10 +62,7 @@ class Sources:
     def allocatable(self) -> Mapping[str, str]:
         return self.node
 
-    def memory_limit_bytes(self, pod: Pod) -> int:
-        return 0
-
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.events.append((type, reason, message))
 
 
@@ -72,28 +71,27 @@ def make_manager(root: Path, sources: Sources, *, wait_seconds: float = 30.0) ->
     return VolumeManager(
         layout=layout,
         plugins=[
-            EmptyDirPlugin(layout, sources),
+            EmptyDirPlugin(layout, sources.allocatable),
             HostPathPlugin(),
-            ConfigMapPlugin(layout, sources, sources, budget),
-            SecretPlugin(layout, sources, sources, budget),
-            DownwardAPIPlugin(layout, sources, budget),
-            ProjectedPlugin(layout, sources, sources, sources, budget),
+            ObjectKeysPlugin(CONFIG_MAP, layout, sources.allocatable, sources, budget),
+            ObjectKeysPlugin(SECRET, layout, sources.allocatable, sources, budget),
+            DownwardAPIPlugin(layout, sources.allocatable, budget),
+            ProjectedPlugin(layout, sources.allocatable, sources, sources, budget),
         ],
         events=sources,
         wait_seconds=wait_seconds,
     )
 
 
-def make_pod(volumes: list[dict[str, Any]], *, uid: str = "uid-1", **spec: Any) -> Pod:
+def make_pod(volumes: list[dict[str, Any]], *, uid: str = "uid-1", **spec: Any) -> AgentPod:
     """A pod whose one container mounts every volume at /<volume name>."""
     mounts = [{"name": volume["name"], "mountPath": f"/{volume['name']}"} for volume in volumes]
     container = {"name": "main", "image": "i", "volumeMounts": mounts}
-    return msgspec.convert(
+    return agent_pod(
         {
             "metadata": {"name": "p", "namespace": "ns", "uid": uid, "labels": {"app": "x"}},
             "spec": {"containers": [container], "volumes": volumes, **spec},
-        },
-        Pod,
+        }
     )
 
 
