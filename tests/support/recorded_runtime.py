@@ -51,6 +51,7 @@ class RecordedRuntime(HollowRuntime):
     async def run_pod_sandbox(
         self, request: cri.RunPodSandboxRequest, *, on_created: Callable[[str], None] | None = None
     ) -> cri.RunPodSandboxResponse:
+        self._names.clear()  # a test begins the same pod again and again
         await self.note(f"run sandbox {request.config.metadata.name}/{request.config.metadata.attempt}")
         return await super().run_pod_sandbox(request, on_created=on_created)
 
