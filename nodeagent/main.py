@@ -81,7 +81,8 @@ from nodeagent.pods.status.writer import NoStatuses, StatusSink, StatusWriter
 from nodeagent.pods.steps import pod_gates, pod_steps
 from nodeagent.pods.steps.cgroup import Cgroup
 from nodeagent.pods.steps.engine import StepEngine
-from nodeagent.pods.translation.configs import NodeSettings, PodConfigs
+from nodeagent.pods.translation.configs import PodConfigs
+from nodeagent.pods.translation.node_settings import NodeSettings
 from nodeagent.pods.translation.security import SecuritySettings
 from nodeagent.pods.upkeep import Upkeep
 from nodeagent.pods.user_namespaces import UserNamespaces
@@ -478,6 +479,7 @@ class Agent:
             allocatable=lambda: self._allocatable,
             services=self._services_of,
             user_namespace=self.user_namespaces.of,
+            features=self.monitor.handler,
         )
 
     def _services_of(self, namespace: str) -> Sequence[Service] | None:

@@ -7,9 +7,9 @@ from typing import Protocol
 from lightkube.models.core_v1 import Secret, Volume
 
 from nodeagent.api.errors import ApiError
+from nodeagent.api.events import Events
 from nodeagent.api.objects import ObjectNotReady
 from nodeagent.images.manager import EnsuredImage, Place, Wanted
-from nodeagent.pods.events import PodEvents
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path
 from nodeagent.podspec.pod import AgentPod
 from runtimes.registry import Runtime
@@ -40,7 +40,7 @@ class EnsuresImages(Protocol):
 class PodImages:
     """`steps.images.ImageSource` on the node's image manager."""
 
-    def __init__(self, manager: EnsuresImages, secrets: SecretSource, events: PodEvents) -> None:
+    def __init__(self, manager: EnsuresImages, secrets: SecretSource, events: Events) -> None:
         self._manager = manager
         self._secrets = secrets
         self._events = events

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from lightkube.models.core_v1 import Probe
 
-from nodeagent.pods.events import PodEvents
+from nodeagent.api.events import Events
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME, observe
 from nodeagent.pods.rules.termination import container_grace_seconds, may_stop, remaining_seconds, stop_timeout_seconds
@@ -30,7 +30,7 @@ class StillRunning(Exception):
 class Killer:
     """Stops single containers and whole pods."""
 
-    def __init__(self, hooks: Hooks, events: PodEvents, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, hooks: Hooks, events: Events, clock: Callable[[], float] = time.monotonic) -> None:
         self._hooks = hooks
         self._events = events
         self._clock = clock

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from nodeagent.pods.events import PodEvents
+from nodeagent.api.events import Events
 from nodeagent.pods.features.contract import PodFeature
 from nodeagent.pods.rules.model import NodeAddresses, Observed, ProbeResults, RemoveContainer
 from nodeagent.pods.status.writer import StatusSink
@@ -111,7 +111,7 @@ class PodServices:
     engine: Engine
     runtimes: RuntimeResolver
     statuses: StatusSink
-    events: PodEvents
+    events: Events
     probing: Probing
     upkeep: PodUpkeep
     dead: Dead

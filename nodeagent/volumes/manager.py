@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from lightkube.models.core_v1 import Volume
 
+from nodeagent.api.events import Events
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import subpath
 from nodeagent.volumes.contract import (
@@ -26,7 +27,6 @@ from nodeagent.volumes.mounting import Mounter, Phase, PodVolumes, Progress
 from nodeagent.volumes.on_disk import FoundVolume, volumes_of
 from nodeagent.volumes.pod_folder import force_clean
 from nodeagent.volumes.pod_volumes import PodRequests, used_volumes
-from nodeagent.volumes.sources import VolumeEvents
 from nodeagent.volumes.stage import Holder, NodeVolumes
 from runtimes.linux.tasks import run_blocking
 
@@ -64,7 +64,7 @@ class VolumeManager:
         *,
         layout: Layout,
         plugins: Sequence[VolumePlugin],
-        events: VolumeEvents,
+        events: Events,
         resolvers: Sequence[SourceResolver] = (),
         wait_seconds: float = WAIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from lightkube.models.core_v1 import Volume
 
+from nodeagent.api.events import Events
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import (
     Capabilities,
@@ -22,7 +23,6 @@ from nodeagent.volumes.contract import (
 )
 from nodeagent.volumes.layout import plugin_directory_name
 from nodeagent.volumes.pod_volumes import PodRequests
-from nodeagent.volumes.sources import VolumeEvents
 from nodeagent.volumes.stage import Holder, NodeVolumes, Note
 from runtimes.linux.retry import RetryPolicy
 
@@ -104,7 +104,7 @@ class Mounter:
         plugins: Sequence[VolumePlugin],
         resolvers: Sequence[SourceResolver],
         node_volumes: NodeVolumes,
-        events: VolumeEvents,
+        events: Events,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:

@@ -6,7 +6,6 @@ from typing import Protocol
 from lightkube.models.core_v1 import ConfigMap, Secret
 
 from nodeagent.api.tokens import Token, TokenKey
-from nodeagent.podspec.pod import AgentPod
 
 
 class ObjectSource(Protocol):
@@ -34,9 +33,3 @@ class TokenSource(Protocol):
 
 # resource name -> quantity, as in node.status.allocatable, now
 Allocatable = Callable[[], Mapping[str, str]]
-
-
-class VolumeEvents(Protocol):
-    """Where a pod's events go. Never blocks."""
-
-    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...

@@ -14,7 +14,7 @@ import msgspec
 from lightkube.models.core_v1 import ResourceRequirements
 from typing_extensions import override
 
-from nodeagent.pods.events import PodEvents
+from nodeagent.api.events import Events
 from nodeagent.pods.features.contract import Contribution, PodFeature, StatusAdditions
 from nodeagent.pods.pauses import jittered
 from nodeagent.pods.resize import messages
@@ -45,7 +45,7 @@ class InPlaceResize(PodFeature):
         records: ResizeRecords,
         actuator: Actuator,
         host: HostLimits,
-        events: PodEvents,
+        events: Events,
         now: Callable[[], datetime],
     ) -> None:
         self._records = records

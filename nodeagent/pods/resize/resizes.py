@@ -17,7 +17,7 @@ from datetime import datetime
 
 import msgspec
 
-from nodeagent.pods.events import PodEvents
+from nodeagent.api.events import Events
 from nodeagent.pods.resize import messages
 from nodeagent.pods.resize.allocation import PodResources, charged, pod_level, resources_of, same, with_resources
 from nodeagent.pods.resize.changes import InForce
@@ -45,7 +45,7 @@ class Resizes:
         *,
         records: ResizeRecords,
         rules: ResizeRules,
-        events: PodEvents,
+        events: Events,
         admit: Admit,
         active: Callable[[], Sequence[AgentPod]],
         changed: Callable[[PodUID], None],

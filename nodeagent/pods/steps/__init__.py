@@ -6,7 +6,7 @@ What makes something for containers before they are created (devices: CDI, devic
 
 from typing import Protocol
 
-from nodeagent.pods.events import PodEvents
+from nodeagent.api.events import Events
 from nodeagent.pods.hooks import Hooks
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.resource_claims import ResourceClaims
@@ -42,7 +42,7 @@ def pod_steps(
     images: ImageSource,
     hooks: Hooks,
     killer: Killing,
-    events: PodEvents,
+    events: Events,
     networks: Networks,
 ) -> tuple[Step, ...]:
     """The steps in the order in which they are begun; teardown goes the other way. A feature is one line here."""

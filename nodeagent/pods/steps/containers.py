@@ -1,40 +1,21 @@
 """The pod's containers, made from their images and configurations side by side, some before the pod's network is up."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from typing_extensions import override
 
-from nodeagent.images.manager import EnsuredImage
+from nodeagent.api.events import Events
 from nodeagent.pods.carrying import run_all
-from nodeagent.pods.events import PodEvents
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import StartContainer
 from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.steps.contract import SlotName, StartError, Step, Work
 from nodeagent.pods.translation.environment import ConfigError, needs_pod_ip
-from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container
+from nodeagent.pods.translation.request import ContainerRequest
+from nodeagent.podspec.containers import field_path, find_container
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes.contract import MountedVolume
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
-from runtimes.registry import Runtime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerRequest:
-    """All that one container's configuration is made from."""
-
-    pod: AgentPod
-    kind: ContainerKind
-    container: AnyContainer
-    restart_count: int
-    image: EnsuredImage
-    mounts: Mapping[str, MountedVolume]
-    pod_ips: tuple[str, ...]
-    runtime: Runtime
-    volume_images: Mapping[str, cri.ImageSpec] = field(default_factory=dict)
 
 
 class ContainerConfigs(Protocol):
@@ -53,7 +34,7 @@ class Containers(Step):
     name: ClassVar[str] = "containers"
     provides: ClassVar[tuple[SlotName, ...]] = ("created",)
 
-    def __init__(self, configs: ContainerConfigs, events: PodEvents, paths: PodPaths) -> None:
+    def __init__(self, configs: ContainerConfigs, events: Events, paths: PodPaths) -> None:
         self._configs = configs
         self._events = events
         self._paths = paths
@@ -89,7 +70,9 @@ class Containers(Step):
             image=images.image,
             mounts=mounts,
             pod_ips=() if early and not work.pod_ips.ready else await work.pod_ips.get(),
-            runtime=work.runtime,
+            handler=work.runtime.handler,
+            cri_handler=work.runtime.cri_handler,
+            instances=work.observed.instances,
             volume_images=images.volumes,
         )
         try:

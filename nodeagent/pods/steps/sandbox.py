@@ -4,7 +4,7 @@ from typing import ClassVar, Protocol
 
 from typing_extensions import override
 
-from nodeagent.pods.events import PodEvents
+from nodeagent.api.events import Events
 from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.rules.runtime_view import is_host_network
 from nodeagent.pods.slot import NotProvided
@@ -38,7 +38,7 @@ class Sandbox(Step):
     provides: ClassVar[tuple[SlotName, ...]] = ("sandbox_id", "pod_ips")
     runs_processes: ClassVar[bool] = True
 
-    def __init__(self, configs: SandboxConfigs, events: PodEvents, networks: Networks) -> None:
+    def __init__(self, configs: SandboxConfigs, events: Events, networks: Networks) -> None:
         self._configs = configs
         self._networks = networks
         self._events = events

@@ -7,8 +7,8 @@ from typing import ClassVar, Protocol
 from lightkube.models.core_v1 import LifecycleHandler
 from typing_extensions import override
 
+from nodeagent.api.events import Events
 from nodeagent.pods.carrying import carry
-from nodeagent.pods.events import PodEvents
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import StartContainer
@@ -51,7 +51,7 @@ class Starts(Step):
     name: ClassVar[str] = "starts"
     runs_processes: ClassVar[bool] = True
 
-    def __init__(self, *, hosts: HostsFiles, hooks: Hooks, killer: Killing, events: PodEvents, paths: PodPaths) -> None:
+    def __init__(self, *, hosts: HostsFiles, hooks: Hooks, killer: Killing, events: Events, paths: PodPaths) -> None:
         self._hosts = hosts
         self._hooks = hooks
         self._killer = killer

@@ -51,7 +51,7 @@ async def test_volumes_are_mounted_and_unmounted(kit: Any, world: Any) -> None:
 async def test_what_cannot_be_mounted_is_told_once(kit: Any, world: Any, worthy: bool, reason: str) -> None:
     """By an event, unless the volume manager has sent its own; nobody gets any volume."""
     held = Held()
-    held.failure = MountFailed(["v"], ["v"], "no such secret", event_worthy=worthy)
+    held.failure = MountFailed(["v"], [], ["v"], "no such secret", event_worthy=worthy)
     work = world.work(kit.pod())
     (error,) = await StepEngine([Volumes(held)]).carry_out(work)
     assert isinstance(error, StepError)
