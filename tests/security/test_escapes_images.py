@@ -12,6 +12,7 @@ import pytest
 from hand_made_images import make_layer
 from node_under_test import NodeUnderTest, import_image, make_node
 from pods_under_test import container, finished, log_of, make_pod, shell, state_of, status_of
+from runtime_classes import on, runtime_class
 
 from runtimes.testing import images
 
@@ -65,9 +66,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, outside: Pa
         import_image(made, archive)
     made.start()
     for name in RUNTIMES[1:]:
-        made.apply(
-            {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name}
-        )
+        made.apply(runtime_class(name))
     yield made
     made.clean()
 
@@ -82,10 +81,6 @@ def _layer_of(archive: Path) -> bytes:
         index = json.load(tar.extractfile("index.json") or io.BytesIO())
         manifest = json.loads(member(index["manifests"][0]["digest"]))
         return gzip.decompress(member(manifest["layers"][0]["digest"]))
-
-
-def on(runtime: str) -> dict[str, Any]:
-    return {} if runtime == "runc" else {"runtimeClassName": runtime}
 
 
 def once(name: str, runtime: str, script: str, image: str = "", **fields: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from node_under_test import NodeUnderTest, import_image, make_node
 from pods_under_test import finished, log_of, make_pod, shell, state_of, waits_for
+from runtime_classes import runtime_class
 
 from runtimes.testing import images
 
@@ -36,9 +37,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeUnderTest]:
     import_image(made, archive)
     made.start()
     for name in ("crun", "gvisor"):
-        made.apply(
-            {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name}
-        )
+        made.apply(runtime_class(name))
     yield made
     made.clean()
 
