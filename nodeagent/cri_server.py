@@ -114,7 +114,9 @@ async def _run(config: Config, listen: str, denial: str | None) -> None:
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         for directory in (config.options.state_dir, config.options.run_dir):
-            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            # passed, but not looked into, by users of pods with users of their own: their root filesystems are below
+            directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+            directory.chmod(0o711)
         registry, _store, late = await build.runtimes(config, stack)
         for runtime in late:
             _check_empty(runtime.handler, Paths(config.options.state_dir / "runtimes" / runtime.handler, Path()))

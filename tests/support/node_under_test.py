@@ -21,7 +21,8 @@ from typing import Any
 
 import yaml
 from api_reader import APIReader
-from subnets import claim_subnet
+
+from runtimes.testing.networks import claim_subnet
 
 REPO = Path(__file__).resolve().parents[2]
 DEMO_IMAGE = "localhost/demo:1"

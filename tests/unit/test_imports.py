@@ -136,6 +136,22 @@ def test_the_agent_does_not_reach_into_the_embedded_api() -> None:
     assert wrong == []
 
 
+def test_nothing_but_tests_uses_a_harness() -> None:
+    """runtimes.testing is for whoever tests a runtime: an agent never imports it, nor pytest."""
+    wrong = []
+    for path in _files():
+        if ".testing" in _dotted(path):
+            continue
+        wrong += [
+            f"{path.relative_to(REPO)}:{line}: imports {module}"
+            for line, module in _imports(path)
+            if ".testing" in module
+        ]
+        if "pytest" in path.read_text():
+            wrong.append(f"{path.relative_to(REPO)}: mentions pytest")
+    assert wrong == []
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_says_that_it_is_typed(package: str) -> None:
     """py.typed is there, so that users' type checkers read our annotations."""

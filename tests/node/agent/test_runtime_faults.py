@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from node_under_test import NodeUnderTest, eventually, import_image, make_node, pod_object
+from runtime_classes import runtime_class
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-runtime-faults")]
 
@@ -54,12 +55,7 @@ def node(programs: Path, tmp_path_factory: pytest.TempPathFactory, demo_image: P
     made.directory.mkdir()
     import_image(made, demo_image)
     made.start()
-    made.apply(
-        *(
-            {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name}
-            for name in BROKEN
-        )
-    )
+    made.apply(*(runtime_class(name) for name in BROKEN))
     yield made
     made.clean()
 

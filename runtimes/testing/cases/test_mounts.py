@@ -1,17 +1,20 @@
 """Volumes and the files that a sandbox gives its containers."""
 
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.linux import syscalls
+from runtimes.testing.subject import Subject
 
-pytestmark = pytest.mark.node
+pytestmark = pytest.mark.asyncio
 
 
-async def test_a_folder_and_a_file_are_mounted(runtime, tmp_path):
+async def test_a_folder_and_a_file_are_mounted(runtime: Subject, tmp_path: Path) -> None:
     """Writes arrive on the host, read-only ones are refused, files replace files."""
     (tmp_path / "rw").mkdir()
     (tmp_path / "ro").mkdir()
@@ -28,7 +31,7 @@ async def test_a_folder_and_a_file_are_mounted(runtime, tmp_path):
     assert list(status.mounts) == list(config.mounts)
 
 
-async def test_mounts_inside_mounts(runtime, tmp_path):
+async def test_mounts_inside_mounts(runtime: Subject, tmp_path: Path) -> None:
     """In whatever order they are listed, the outer one comes first."""
     for name in ("outer", "inner"):
         (tmp_path / name).mkdir()
@@ -40,7 +43,7 @@ async def test_mounts_inside_mounts(runtime, tmp_path):
     assert (await runtime.run_in(pod, config))[1].strip() == "outerinner"
 
 
-async def test_links_of_the_host_are_followed(runtime, tmp_path):
+async def test_links_of_the_host_are_followed(runtime: Subject, tmp_path: Path) -> None:
     """A volume may be named by a link, as kubelets' folders often are; what is mounted below it comes along."""
     (tmp_path / "real" / "below").mkdir(parents=True)
     (tmp_path / "real" / "file").write_text("by a link\n")
@@ -56,7 +59,7 @@ async def test_links_of_the_host_are_followed(runtime, tmp_path):
     assert text == "by a link\nand below\n"
 
 
-async def test_mounts_replace_the_sandbox_files(runtime, tmp_path):
+async def test_mounts_replace_the_sandbox_files(runtime: Subject, tmp_path: Path) -> None:
     """A volume on /etc/hosts or /dev/shm is what the container sees there."""
     (tmp_path / "hosts").write_text("10.1.2.3 other\n")
     (tmp_path / "shm").mkdir()
@@ -68,7 +71,7 @@ async def test_mounts_replace_the_sandbox_files(runtime, tmp_path):
     assert (tmp_path / "shm" / "x").read_text() == "x\n"
 
 
-async def test_resolv_conf_and_hostname(runtime):
+async def test_resolv_conf_and_hostname(runtime: Subject) -> None:
     """The DNS configuration is in /etc/resolv.conf, the pod's name in /etc/hostname and in the kernel."""
     _, text = await runtime.run("cat /etc/resolv.conf /etc/hostname; hostname")
     assert text.splitlines() == [
@@ -80,7 +83,7 @@ async def test_resolv_conf_and_hostname(runtime):
     ]
 
 
-async def test_containers_of_a_pod_share_memory(runtime):
+async def test_containers_of_a_pod_share_memory(runtime: Subject) -> None:
     """/dev/shm is one for all containers of a pod, 64 MiB, and not the host's."""
     pod = await runtime.run_sandbox()
     await runtime.run_in(
@@ -93,7 +96,7 @@ async def test_containers_of_a_pod_share_memory(runtime):
 
 
 @pytest.fixture
-def shared_mount(tmp_path):
+def shared_mount(tmp_path: Path) -> Iterator[Path]:
     """A folder whose mounts propagate."""
     folder = tmp_path / "shared"
     folder.mkdir()
@@ -103,7 +106,7 @@ def shared_mount(tmp_path):
     subprocess.run(["umount", "-R", "-l", str(folder)], check=True)
 
 
-async def test_propagation_from_the_host(runtime, shared_mount):
+async def test_propagation_from_the_host(runtime: Subject, shared_mount: Path) -> None:
     """A mount made later on the host is seen with HostToContainer, not with Private."""
     runtime.needs("mount propagation")
     (shared_mount / "later").mkdir()
@@ -119,7 +122,7 @@ async def test_propagation_from_the_host(runtime, shared_mount):
     assert await runtime.sh(ids["slave"], "ls /data/later") == "file\n"
 
 
-async def test_propagation_to_the_host(runtime, shared_mount):
+async def test_propagation_to_the_host(runtime: Subject, shared_mount: Path) -> None:
     """With Bidirectional a mount made in the container is the host's, too; its source must be a shared mount."""
     runtime.needs("mount propagation")
     (shared_mount / "inside").mkdir()
@@ -134,8 +137,9 @@ async def test_propagation_to_the_host(runtime, shared_mount):
     assert (shared_mount / "inside" / "file").exists()
 
 
-async def test_propagation_needs_a_shared_mount(runtime, tmp_path):
+async def test_propagation_needs_a_shared_mount(runtime: Subject, tmp_path: Path) -> None:
     """A source that cannot propagate is refused, by name."""
+    runtime.needs("validation")
     folder = tmp_path / "private"
     folder.mkdir()
     syscalls.mount("natest", folder, "tmpfs")
@@ -149,7 +153,7 @@ async def test_propagation_needs_a_shared_mount(runtime, tmp_path):
         syscalls.umount(folder)
 
 
-async def test_recursive_read_only(runtime, tmp_path):
+async def test_recursive_read_only(runtime: Subject, tmp_path: Path) -> None:
     """With it the mounts below are read-only as well; without it they are not."""
     runtime.needs("recursive read-only")
     (tmp_path / "data" / "below").mkdir(parents=True)
@@ -166,7 +170,7 @@ async def test_recursive_read_only(runtime, tmp_path):
         syscalls.umount(tmp_path / "data" / "below")
 
 
-async def test_an_image_as_a_volume(runtime):
+async def test_an_image_as_a_volume(runtime: Subject) -> None:
     """An image, or a folder in it, is mounted read-only; links in it lead nowhere else; what is a program runs."""
     runtime.needs("image volumes")
     pod = await runtime.run_sandbox()

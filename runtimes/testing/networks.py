@@ -1,6 +1,7 @@
-"""Subnets of tests: two runs of the suite on one machine, or two workers of one run, never get the same."""
+"""Networks of tests: two runs of the suite on one machine, or two workers of one run, never get the same subnet."""
 
 import fcntl
+import json
 import os
 import random
 from pathlib import Path
@@ -23,3 +24,16 @@ def claim_subnet() -> str:
         _held.append(lock)
         return f"10.{second}.{third}.0/24"
     raise AssertionError("no subnet is free: what else runs here?")
+
+
+def bridge_network(name: str, subnet: str, data_dir: Path) -> str:
+    """A CNI configuration list: a bridge of that name, addresses of that subnet, host ports."""
+    ipam = {
+        "type": "host-local",
+        "ranges": [[{"subnet": subnet}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+        "dataDir": str(data_dir),
+    }
+    bridge = {"type": "bridge", "bridge": name, "isGateway": True, "ipMasq": False, "ipam": ipam}
+    plugins = [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}]
+    return json.dumps({"cniVersion": "1.0.0", "name": name, "plugins": plugins})

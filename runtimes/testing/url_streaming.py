@@ -1,7 +1,7 @@
 """A small client of a runtime's own streaming server: exec, attach and port-forward over SPDY/3.1, at the URL that the
 runtime answered. It gives the URL the form of `LocalStreaming`, so that a test need not know which way a runtime streams.
 
-The frames are those of nodeagent/server/spdy; a node's server passes them on byte for byte (nodeagent/server/proxy.py).
+The frames are those of runtimes/kube/spdy; a node's server passes them on byte for byte (nodeagent/server/proxy.py).
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 from typing_extensions import override
 
-from nodeagent.server.spdy import frames
-from nodeagent.server.spdy.frames import FIN, Kind, Reset
-from nodeagent.server.spdy.headers import Deflater, Inflater
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import LocalStreaming, PortConnection, RuntimeService, StreamSession
+from runtimes.kube.spdy import frames
+from runtimes.kube.spdy.frames import FIN, Kind, Reset
+from runtimes.kube.spdy.headers import Deflater, Inflater
 
 CONNECT_SECONDS = 20.0
 _PROCESS_PROTOCOLS = ("v4.channel.k8s.io",)

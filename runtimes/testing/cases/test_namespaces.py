@@ -7,36 +7,39 @@ import pytest
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.testing.subject import Pod, Subject
 
-pytestmark = pytest.mark.node
-
-
-def host_ns(kind):
-    return os.readlink(f"/proc/self/ns/{kind}")
+pytestmark = pytest.mark.asyncio
 
 
-def argv_of(process):
+def host_ns(kind: str) -> str:
+    return str(Path(f"/proc/self/ns/{kind}").readlink())
+
+
+def argv_of(process: Path) -> str:
     try:
         return (process / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").replace("\0", " ")
     except OSError:
         return ""
 
 
-async def pod_with(runtime, **modes):
+async def pod_with(runtime: Subject, **modes: cri.NamespaceMode) -> Pod:
     config = runtime.sandbox_config(**({"hostname": ""} if modes.get("network") == cri.NODE else {}))
     for name, mode in modes.items():
         setattr(config.linux.security_context.namespace_options, name, mode)
     return await runtime.run_sandbox(config)
 
 
-def container_with(runtime, *script, name="main", **modes):
+def container_with(
+    runtime: Subject, *script: str, name: str = "main", **modes: cri.NamespaceMode
+) -> cri.ContainerConfig:
     config = runtime.container_config(*script, name=name)
     for key, mode in modes.items():
         setattr(config.linux.security_context.namespace_options, key, mode)
     return config
 
 
-async def test_namespaces_of_a_pod(runtime):
+async def test_namespaces_of_a_pod(runtime: Subject) -> None:
     """Network, IPC and UTS are the pod's, shared by its containers; PID and mount are each container's own."""
     runtime.needs("host namespaces")
     pod = await runtime.run_sandbox()
@@ -54,13 +57,13 @@ async def test_namespaces_of_a_pod(runtime):
     assert first[4] != second[4]
 
 
-async def test_loopback_is_up(runtime):
+async def test_loopback_is_up(runtime: Subject) -> None:
     """127.0.0.1 answers in a pod without any network."""
     _, text = await runtime.run("ping -c 1 -W 2 127.0.0.1 > /dev/null && echo up || ifconfig lo")
     assert "up" in text.lower()
 
 
-async def test_host_network(runtime):
+async def test_host_network(runtime: Subject) -> None:
     """The host's interfaces and name."""
     runtime.needs("host namespaces")
     pod = await pod_with(runtime, network=cri.NODE)
@@ -71,7 +74,7 @@ async def test_host_network(runtime):
     assert text.split() == [host_ns("net"), host_ns("uts"), os.uname().nodename]
 
 
-async def test_host_pid_and_ipc(runtime):
+async def test_host_pid_and_ipc(runtime: Subject) -> None:
     """The host's processes and message queues."""
     runtime.needs("host namespaces")
     pod = await pod_with(runtime, pid=cri.NODE, ipc=cri.NODE)
@@ -80,7 +83,7 @@ async def test_host_pid_and_ipc(runtime):
     assert text.split() == [host_ns("pid"), host_ns("ipc")]
 
 
-async def test_a_stopped_container_leaves_no_process_in_a_shared_pid_namespace(runtime):
+async def test_a_stopped_container_leaves_no_process_in_a_shared_pid_namespace(runtime: Subject) -> None:
     """What the first process started ends with it, although the namespace goes on."""
     runtime.needs("host namespaces")
     pod = await pod_with(runtime, pid=cri.NODE)
@@ -91,7 +94,7 @@ async def test_a_stopped_container_leaves_no_process_in_a_shared_pid_namespace(r
     assert left == []
 
 
-async def test_a_shared_pid_namespace(runtime):
+async def test_a_shared_pid_namespace(runtime: Subject) -> None:
     """With mode POD the containers see each other's processes."""
     pod = await pod_with(runtime, pid=cri.POD)
     await runtime.launch(pod, container_with(runtime, "sleep 4321", name="a", pid=cri.POD))
@@ -103,7 +106,7 @@ async def test_a_shared_pid_namespace(runtime):
     assert len(response.containers) == 2, "what holds the namespace is not listed"
 
 
-async def test_a_target_pid_namespace(runtime):
+async def test_a_target_pid_namespace(runtime: Subject) -> None:
     """A debug container sees its target's processes; an unknown target is refused."""
     runtime.needs("target pid")
     pod = await runtime.run_sandbox()
@@ -120,7 +123,7 @@ async def test_a_target_pid_namespace(runtime):
         await runtime.create(pod, config)
 
 
-async def test_sysctls(runtime):
+async def test_sysctls(runtime: Subject) -> None:
     """They are the pod's; those that would change the host are refused."""
     runtime.needs("sysctls")
     config = runtime.sandbox_config()
@@ -142,7 +145,7 @@ async def test_sysctls(runtime):
         await runtime.run_sandbox(config)
 
 
-def with_users(config, first=200_000, length=65536):
+def with_users(config: cri.PodSandboxConfig, first: int = 200_000, length: int = 65536) -> cri.PodSandboxConfig:
     """A user namespace of the pod's own."""
     options = config.linux.security_context.namespace_options.userns_options
     options.mode = cri.POD
@@ -151,12 +154,12 @@ def with_users(config, first=200_000, length=65536):
     return config
 
 
-async def has_users(runtime):
+async def has_users(runtime: Subject) -> bool:
     response = await runtime.service.status(cri.StatusRequest())
     return any(entry.features.user_namespaces for entry in response.runtime_handlers if entry.name == runtime.handler)
 
 
-async def test_a_user_namespace(runtime, folder):
+async def test_a_user_namespace(runtime: Subject, folder: Path) -> None:
     """Root in the pod is nobody on the host; its files and its volumes look as if it were root."""
     if not await has_users(runtime):
         with pytest.raises(errors.NotSupported):
@@ -191,7 +194,7 @@ async def test_a_user_namespace(runtime, folder):
     assert (volume / "mine").stat().st_uid == 1000
 
 
-async def test_a_user_namespace_with_a_shared_pid_namespace(runtime):
+async def test_a_user_namespace_with_a_shared_pid_namespace(runtime: Subject) -> None:
     """The two together, and a privileged port in the pod's own network namespace."""
     if not await has_users(runtime):
         pytest.skip(f"{runtime.name} has no user namespaces here")
@@ -211,7 +214,7 @@ async def test_a_user_namespace_with_a_shared_pid_namespace(runtime):
     assert text.split("\n")[2] == "is root here"
 
 
-async def test_a_user_namespace_without_a_mapping_is_refused(runtime):
+async def test_a_user_namespace_without_a_mapping_is_refused(runtime: Subject) -> None:
     """Mode POD needs ranges for users and groups."""
     config = runtime.sandbox_config()
     config.linux.security_context.namespace_options.userns_options.mode = cri.POD

@@ -1,29 +1,36 @@
 """Requests that cannot be carried out: each is refused, with nothing left of the attempt."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import pytest
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.contract import LocalStreaming, StreamSession
+from runtimes.testing.subject import Subject
 
-pytestmark = pytest.mark.node
+pytestmark = pytest.mark.asyncio
 
 UNKNOWN = "0" * 64
 
 
 @pytest.mark.parametrize("identity", [UNKNOWN, "no-such-thing"])
-async def test_streams_of_what_is_not_there(runtime, identity):
+async def test_streams_of_what_is_not_there(runtime: Subject, identity: str) -> None:
     """Exec, attach and port-forward of an unknown id are NotFound, as every other verb is."""
-    process = {"container_id": identity, "stdout": True}
-    for call in (
-        runtime.streaming.open_exec(cri.ExecRequest(cmd=["true"], **process)),
-        runtime.streaming.open_attach(cri.AttachRequest(**process)),
-        runtime.streaming.open_port(identity, 80),
-    ):
+    process: Any = {"container_id": identity, "stdout": True}
+    streaming = runtime.streaming
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: streaming.open_exec(cri.ExecRequest(cmd=["true"], **process)),
+        lambda: streaming.open_attach(cri.AttachRequest(**process)),
+        lambda: streaming.open_port(identity, 80),
+    ]
+    for call in calls:
         with pytest.raises(errors.NotFound):
-            await call
+            await call()
 
 
-async def test_empty_ids(runtime):
+async def test_empty_ids(runtime: Subject) -> None:
     """No id is nobody's id, however many there are."""
     pod = await runtime.run_sandbox()
     container_id = await runtime.launch(pod, runtime.container_config())
@@ -41,7 +48,7 @@ async def test_empty_ids(runtime):
 
 
 @pytest.mark.parametrize("missing", ["config", "metadata"])
-async def test_a_sandbox_without_a_name(runtime, missing):
+async def test_a_sandbox_without_a_name(runtime: Subject, missing: str) -> None:
     """A sandbox needs metadata: nothing could be found again without."""
     config = runtime.sandbox_config()
     config.ClearField("metadata")
@@ -55,7 +62,7 @@ async def test_a_sandbox_without_a_name(runtime, missing):
 
 
 @pytest.mark.parametrize("missing", ["config", "metadata", "image"])
-async def test_a_container_without_what_it_needs(runtime, missing):
+async def test_a_container_without_what_it_needs(runtime: Subject, missing: str) -> None:
     """A container needs metadata and an image."""
     pod = await runtime.run_sandbox()
     request = cri.CreateContainerRequest(pod_sandbox_id=pod[0], sandbox_config=pod[1])
@@ -68,15 +75,15 @@ async def test_a_container_without_what_it_needs(runtime, missing):
     assert list(listed.containers) == []
 
 
-async def test_commands_and_streams_that_are_none(runtime):
+async def test_commands_and_streams_that_are_none(runtime: Subject) -> None:
     """An exec without a command, without any stream, or with a terminal and a stderr of its own; an attach likewise; ports that
     are none."""
     pod = await runtime.run_sandbox()
     container_id = await runtime.launch(pod, runtime.container_config())
     streaming = runtime.streaming
-    process = {"container_id": container_id, "cmd": ["true"]}
+    process: Any = {"container_id": container_id, "cmd": ["true"]}
     taken = []
-    for name, call in {
+    calls: dict[str, Callable[[], Awaitable[Any]]] = {
         "exec sync without a command": lambda: runtime.exec(container_id),
         "exec without a command": lambda: _run(
             streaming.open_exec(cri.ExecRequest(container_id=container_id, stdout=True))
@@ -88,7 +95,8 @@ async def test_commands_and_streams_that_are_none(runtime):
         "attach without a stream": lambda: _run(streaming.open_attach(cri.AttachRequest(container_id=container_id))),
         "port 0": lambda: _read_port(streaming, pod[0], 0),
         "port 65536": lambda: _read_port(streaming, pod[0], 65536),
-    }.items():
+    }
+    for name, call in calls.items():
         try:
             await call()
         except errors.RuntimeFault:
@@ -98,7 +106,7 @@ async def test_commands_and_streams_that_are_none(runtime):
     assert (await runtime.exec(container_id, "true")).exit_code == 0
 
 
-async def _run(opening):
+async def _run(opening: Awaitable[StreamSession]) -> None:
     session = await opening
     try:
         async for _ in session.output():
@@ -108,7 +116,7 @@ async def _run(opening):
         await session.close()
 
 
-async def _read_port(streaming, sandbox_id, port):
+async def _read_port(streaming: LocalStreaming, sandbox_id: str, port: int) -> None:
     connection = await streaming.open_port(sandbox_id, port)
     try:
         await connection.read(1)
@@ -116,9 +124,9 @@ async def _read_port(streaming, sandbox_id, port):
         await connection.close()
 
 
-async def test_privileged_needs_a_privileged_sandbox(runtime):
+async def test_privileged_needs_a_privileged_sandbox(runtime: Subject) -> None:
     """A container cannot have more than its sandbox was allowed."""
-    runtime.needs("privileged by the sandbox")
+    runtime.needs("privileged by the sandbox", "validation")
     pod, config = await runtime.run_sandbox(), runtime.container_config()
     config.linux.security_context.privileged = True
     with runtime.refusal(errors.InvalidArgument, match="privileged"):

@@ -7,19 +7,20 @@ from pathlib import Path
 import pytest
 
 from proto import cri_pb2 as cri
+from runtimes.testing.subject import Pod, Subject
 
-pytestmark = pytest.mark.node
+pytestmark = pytest.mark.asyncio
 
 
-async def address(runtime, pod):
+async def address(runtime: Subject, pod: Pod) -> str:
     request = cri.PodSandboxStatusRequest(pod_sandbox_id=pod[0])
     return (await runtime.service.pod_sandbox_status(request)).status.network.ip
 
 
-async def ask(host, port):
+async def ask(host: str, port: int) -> bytes | None:
     """What a server says; None when there is none."""
 
-    def talk():
+    def talk() -> bytes:
         with socket.create_connection((host, port), timeout=2) as client:
             client.sendall(b"hello\n")
             return client.recv(100)
@@ -30,20 +31,20 @@ async def ask(host, port):
         return None
 
 
-async def answered(runtime, host, port, expected):
-    async def probe():
+async def answered(runtime: Subject, host: str, port: int, expected: bytes) -> None:
+    async def probe() -> bool | None:
         return (await ask(host, port) == expected) or None
 
     await runtime.eventually(probe)
 
 
-def free_port():
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("", 0))
-        return listener.getsockname()[1]
+        return int(listener.getsockname()[1])
 
 
-async def test_an_address_of_its_own(networked):
+async def test_an_address_of_its_own(networked: Subject) -> None:
     """Each pod has one, told in its status, on eth0, reachable from the host and from other pods; a stopped pod has none."""
     pods = [await networked.run_sandbox(networked.sandbox_config(name)) for name in ("one", "two")]
     one, two = [await address(networked, pod) for pod in pods]
@@ -57,7 +58,7 @@ async def test_an_address_of_its_own(networked):
     assert await address(networked, pods[0]) == ""
 
 
-async def test_a_pod_on_the_hosts_network_has_no_address(networked):
+async def test_a_pod_on_the_hosts_network_has_no_address(networked: Subject) -> None:
     """The host's are not the runtime's to tell."""
     networked.needs("host namespaces")
     config = networked.sandbox_config(hostname="")
@@ -65,9 +66,10 @@ async def test_a_pod_on_the_hosts_network_has_no_address(networked):
     assert await address(networked, await networked.run_sandbox(config)) == ""
 
 
-async def test_host_ports(networked):
+async def test_host_ports(networked: Subject) -> None:
     """A host port leads to the container's port, at every address of the host or at the one that was named; a port without a
     host port does nothing; with the pod they go."""
+    networked.needs("processes")
     config = networked.sandbox_config()
     everywhere, here = free_port(), free_port()
     config.port_mappings.add(protocol=cri.TCP, container_port=8080, host_port=everywhere)
@@ -84,14 +86,15 @@ async def test_host_ports(networked):
     assert [await ask("127.0.0.1", port) for port in (everywhere, here)] == [None, None]
 
 
-async def test_traffic_is_counted(networked):
+async def test_traffic_is_counted(networked: Subject) -> None:
     """The pod's figures have its interface, and what came in and went out."""
+    networked.needs("processes", "statistics")
     pod = await networked.run_sandbox()
     await networked.launch(pod, networked.container_config("while :; do nc -l -p 8080 -e /bin/cat; done"))
     await answered(networked, await address(networked, pod), 8080, b"hello\n")
     request = cri.PodSandboxStatsRequest(pod_sandbox_id=pod[0])
 
-    async def counted():
+    async def counted() -> cri.NetworkInterfaceUsage | None:
         found = (await networked.service.pod_sandbox_stats(request)).stats.linux.network.default_interface
         return found if found.rx_bytes.value and found.tx_bytes.value else None
 
@@ -109,7 +112,7 @@ async def test_traffic_is_counted(networked):
     ],
     ids=["servers", "searches", "options", "none"],
 )
-async def test_name_servers(runtime, config, expected):
+async def test_name_servers(runtime: Subject, config: cri.DNSConfig | None, expected: list[str] | None) -> None:
     """What was asked for and nothing else; where nothing was asked for, the host's."""
     sandbox = runtime.sandbox_config()
     sandbox.ClearField("dns_config")

@@ -8,14 +8,15 @@ import pytest
 
 from proto import cri_pb2 as cri
 from runtimes.metrics import LABELS
+from runtimes.testing.subject import Pod, Subject
 
-pytestmark = pytest.mark.node
+pytestmark = pytest.mark.asyncio
 
 MIB = 1024 * 1024
 COUNTERS = re.compile(r"(?!container_fs_inodes_total).*_total|container_memory_failcnt")
 
 
-async def described(runtime):
+async def described(runtime: Subject) -> dict[str, list[str]]:
     """Label keys by name."""
     answer = await runtime.service.list_metric_descriptors(cri.ListMetricDescriptorsRequest())
     found = {entry.name: list(entry.label_keys) for entry in answer.descriptors}
@@ -27,9 +28,9 @@ async def described(runtime):
 class Figures:
     """The metrics of one pod: by name, container ("" for the pod itself) and the labels that only this name has."""
 
-    def __init__(self, keys, pod):
-        self.found = {}
-        self.samples = []
+    def __init__(self, keys: dict[str, list[str]], pod: cri.PodSandboxMetrics) -> None:
+        self.found: dict[tuple[str, ...], int] = {}
+        self.samples: list[tuple[str, cri.Metric, dict[str, str]]] = []
         for container_id, metrics in (("", pod.metrics), *((c.container_id, c.metrics) for c in pod.container_metrics)):
             for metric in metrics:
                 labels = dict(zip(keys[metric.name], metric.label_values, strict=True))
@@ -39,20 +40,21 @@ class Figures:
                 assert entry not in self.found, f"{entry} twice"
                 self.found[entry] = metric.value.value
 
-    def __call__(self, name, container="", *more):
-        return self.found.get((f"container_{name}", container, *more))
+    def __call__(self, name: str, container: str = "", *more: str) -> int:
+        """-1: there is none."""
+        return self.found.get((f"container_{name}", container, *more), -1)
 
-    def names(self, container):
+    def names(self, container: str) -> set[str]:
         return {entry[0] for entry in self.found if entry[1] == container}
 
 
-async def figures(runtime, pod):
+async def figures(runtime: Subject, pod: Pod) -> Figures:
     keys = await described(runtime)
     answer = await runtime.service.list_pod_sandbox_metrics(cri.ListPodSandboxMetricsRequest())
     return Figures(keys, next(entry for entry in answer.pod_metrics if entry.pod_sandbox_id == pod[0]))
 
 
-def limited(runtime, script, name):
+def limited(runtime: Subject, script: str, name: str) -> cri.ContainerConfig:
     config = runtime.container_config(script, name=name)
     wanted = config.linux.resources
     wanted.cpu_shares, wanted.cpu_quota, wanted.cpu_period = 512, 30_000, 100_000
@@ -60,7 +62,7 @@ def limited(runtime, script, name):
     return config
 
 
-async def test_metrics_of_what_containers_did(networked):
+async def test_metrics_of_what_containers_did(networked: Subject) -> None:
     """CPU burnt, memory taken, bytes written and received, sockets, processes and limits; all that is described has a value,
     and every value is described, in the pod's row or the container's."""
     runtime = networked
@@ -78,10 +80,10 @@ async def test_metrics_of_what_containers_did(networked):
     writer.write(b"x" * 300_000)
     await writer.drain()
 
-    async def done():
+    async def done() -> Figures | None:
         found = await figures(runtime, pod)
         # whole seconds, and the pod's row may have been read a moment before the container's
-        worked = all((found("cpu_usage_seconds_total", owner, "total") or 0) >= 1 for owner in ("worker", ""))
+        worked = all(found("cpu_usage_seconds_total", owner, "total") >= 1 for owner in ("worker", ""))
         received = found("network_receive_bytes_total", "", "eth0") >= 300_000
         held = found("memory_working_set_bytes") > 30 * MIB
         if runtime.can("statistics of one container"):
@@ -121,16 +123,16 @@ async def test_metrics_of_what_containers_did(networked):
         assert found("oom_events_total", "worker") == 0
 
 
-async def listens(runtime, container_id):
+async def listens(runtime: Subject, container_id: str) -> bool | None:
     done = await runtime.exec(container_id, "/bin/sh", "-c", "netstat -ltn | grep -q :8099")
     return done.exit_code == 0 or None
 
 
-def device_of(found):
+def device_of(found: Figures) -> tuple[str, ...]:
     return next(entry[2:] for entry in found.found if entry[0] == "container_fs_limit_bytes")
 
 
-async def test_metrics_of_memory_kills(runtime):
+async def test_metrics_of_memory_kills(runtime: Subject) -> None:
     """A process killed for want of memory is counted for its container and its pod, and still when the container has ended."""
     runtime.needs("metrics")
     runtime.needs("container limits")
@@ -139,9 +141,9 @@ async def test_metrics_of_memory_kills(runtime):
     config.linux.resources.memory_limit_in_bytes = 24 * MIB
     container_id = await runtime.launch(pod, config)
 
-    async def killed():
+    async def killed() -> Figures | None:
         found = await figures(runtime, pod)
-        return found if found("oom_events_total", "victim") and found("oom_events_total") else None
+        return found if found("oom_events_total", "victim") > 0 and found("oom_events_total") > 0 else None
 
     found = await runtime.eventually(killed)
     assert (found("oom_events_total", "victim"), found("oom_events_total")) == (1, 1)
@@ -151,7 +153,7 @@ async def test_metrics_of_memory_kills(runtime):
     assert found.names("victim") == {"container_oom_events_total", "container_start_time_seconds"}
 
 
-async def test_metrics_of_pods_that_are_down(runtime):
+async def test_metrics_of_pods_that_are_down(runtime: Subject) -> None:
     """A pod that was stopped has none; one without containers has its own."""
     runtime.needs("metrics")
     pods = [await runtime.run_sandbox(runtime.sandbox_config(name)) for name in ("up", "down")]

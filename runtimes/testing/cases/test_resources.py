@@ -6,8 +6,9 @@ import pytest
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.testing.subject import Pod, Subject
 
-pytestmark = pytest.mark.node
+pytestmark = pytest.mark.asyncio
 
 MIB = 1024 * 1024
 
@@ -21,14 +22,14 @@ def cpusets() -> bool:
     return "cpuset" in (root / "cgroup.controllers").read_text().split() if unified() else (root / "cpuset").exists()
 
 
-def cgroup_file(runtime, pod, container_id, controller, v1, v2):
+def cgroup_file(runtime: Subject, pod: Pod, container_id: str, controller: str, v1: str, v2: str) -> str:
     """A file of the container's cgroup, by its name on this host's cgroup version."""
     path = Path(pod[1].linux.cgroup_parent.lstrip("/"), container_id)
     root = Path("/sys/fs/cgroup")
     return (root / path / v2 if unified() else root / controller / path / v1).read_text().strip()
 
 
-async def test_limits_are_in_force(runtime):
+async def test_limits_are_in_force(runtime: Subject) -> None:
     """CPU shares and quota, memory and CPU set, in the container's own cgroup below the pod's."""
     runtime.needs("container limits")
     pod, config = await runtime.run_sandbox(), runtime.container_config()
@@ -53,7 +54,7 @@ async def test_limits_are_in_force(runtime):
     }
 
 
-async def test_limits_change_while_it_runs(runtime):
+async def test_limits_change_while_it_runs(runtime: Subject) -> None:
     """What is said is changed, the rest stays, and the status tells the sum."""
     runtime.needs("container limits")
     pod, config = await runtime.run_sandbox(), runtime.container_config()
@@ -82,7 +83,7 @@ async def test_limits_change_while_it_runs(runtime):
         )
 
 
-async def test_nothing_but_what_is_said_is_limited(runtime):
+async def test_nothing_but_what_is_said_is_limited(runtime: Subject) -> None:
     """Without limits there are none, and the status tells none."""
     runtime.needs("container limits")
     pod = await runtime.run_sandbox()
@@ -96,7 +97,7 @@ async def test_nothing_but_what_is_said_is_limited(runtime):
     assert (told.cpu_quota, told.memory_limit_in_bytes, told.cpuset_cpus) in ((0, 0, ""), (-1, 0, ""))
 
 
-async def test_figures_are_chosen_by_filter(runtime):
+async def test_figures_are_chosen_by_filter(runtime: Subject) -> None:
     """Of containers by id, sandbox and label, of sandboxes by id and label; what does not run has none."""
     pods = [await runtime.run_sandbox(runtime.sandbox_config(name)) for name in ("one", "two")]
     ids = [await runtime.launch(pod, runtime.container_config(name=f"c{n}")) for n, pod in enumerate(pods)]
@@ -121,8 +122,9 @@ async def test_figures_are_chosen_by_filter(runtime):
         assert {entry.attributes.id for entry in response.stats} == names, chosen
 
 
-async def test_statistics_of_a_container(runtime):
+async def test_statistics_of_a_container(runtime: Subject) -> None:
     """CPU time grows, memory holds what was taken, the writable layer what was written."""
+    runtime.needs("processes", "statistics")
     pod = await runtime.run_sandbox()
     script = "head -c 5000000 /dev/zero > /written; echo written; while :; do :; done"
     container_id = await runtime.launch(pod, runtime.container_config(script))
@@ -136,7 +138,7 @@ async def test_statistics_of_a_container(runtime):
     if not runtime.can("statistics of one container"):
         return
 
-    async def later():
+    async def later() -> cri.ContainerStats | None:
         """Figures may be collected now and then only."""
         stats = (await runtime.service.container_stats(request)).stats
         grown = stats.cpu.usage_core_nano_seconds.value > first.cpu.usage_core_nano_seconds.value
@@ -156,8 +158,9 @@ async def test_statistics_of_a_container(runtime):
     assert [entry.attributes.id for entry in listed.stats] == [container_id]
 
 
-async def test_statistics_of_a_sandbox(runtime):
+async def test_statistics_of_a_sandbox(runtime: Subject) -> None:
     """The sum of the pod, its processes, and its containers one by one."""
+    runtime.needs("statistics")
     pod = await runtime.run_sandbox()
     ids = {await runtime.launch(pod, runtime.container_config(name=name)) for name in ("a", "b")}
     stats = (await runtime.service.pod_sandbox_stats(cri.PodSandboxStatsRequest(pod_sandbox_id=pod[0]))).stats

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.server.spdy import frames
-from nodeagent.server.spdy.frames import BadFrame, Header, Kind, Reset, parse_header
-from nodeagent.server.spdy.headers import DICTIONARY, MAX_PAIRS, BadHeaders, Deflater, Inflater
+from runtimes.kube.spdy import frames
+from runtimes.kube.spdy.frames import BadFrame, Header, Kind, Reset, parse_header
+from runtimes.kube.spdy.headers import DICTIONARY, MAX_PAIRS, BadHeaders, Deflater, Inflater
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=20)
 PAIRS = st.dictionaries(NAMES, st.text("abcXYZ 019/.=\0", max_size=50), max_size=20)

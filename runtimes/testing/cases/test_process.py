@@ -1,16 +1,23 @@
 """What a container's process finds: arguments, environment, user, capabilities, confinement."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.testing.subject import Pod, Subject
 
-pytestmark = pytest.mark.node
+pytestmark = pytest.mark.asyncio
 
 DEFAULT_CAPABILITIES = 0xA80425FB  # the fourteen that containers have by default, as bits
 
 
-async def proc_status(runtime, config, pod=None):
+async def proc_status(
+    runtime: Subject, config: cri.ContainerConfig, pod: Pod | None = None
+) -> tuple[dict[str, str], cri.ContainerStatus]:
     """/proc/self/status of the container's own process, as a dictionary, and the container's status."""
     config.command[:] = ["/bin/cat", "/proc/self/status"]
     del config.args[:]
@@ -18,10 +25,10 @@ async def proc_status(runtime, config, pod=None):
     return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line), status
 
 
-async def test_command_and_args(runtime):
+async def test_command_and_args(runtime: Subject) -> None:
     """`command` replaces the image's program and its arguments, `args` alone only the arguments."""
     pod = await runtime.run_sandbox()
-    cases = (
+    cases: Any = (
         (["/bin/echo", "a"], ["b", "c"], "a b c\n"),
         (["/bin/echo", "alone"], [], "alone\n"),
         ([], ["/bin/echo", "args"], "args\n"),
@@ -32,7 +39,7 @@ async def test_command_and_args(runtime):
         assert (await runtime.run_in(pod, config))[1] == expected
 
 
-async def test_environment_and_working_directory(runtime):
+async def test_environment_and_working_directory(runtime: Subject) -> None:
     """The container's variables win over the image's; PATH and HOSTNAME are there; $(VAR) is not the runtime's business."""
     pod = await runtime.run_sandbox()
     config = runtime.container_config("pwd; env")
@@ -52,7 +59,13 @@ async def test_environment_and_working_directory(runtime):
     assert (await runtime.run_in(pod, config))[1] == "no\n"
 
 
-def _user(uid=None, gid=None, name="", groups=(), policy=cri.SupplementalGroupsPolicy.Merge):
+def _user(
+    uid: int | None = None,
+    gid: int | None = None,
+    name: str = "",
+    groups: Sequence[int] = (),
+    policy: cri.SupplementalGroupsPolicy = cri.SupplementalGroupsPolicy.Merge,
+) -> cri.LinuxContainerSecurityContext:
     security = cri.LinuxContainerSecurityContext(
         run_as_username=name, supplemental_groups=groups, supplemental_groups_policy=policy
     )
@@ -80,7 +93,9 @@ STRICT = cri.SupplementalGroupsPolicy.Strict
     ],
     ids=["image", "uid", "uid+gid", "merge", "strict", "unknown", "all", "name"],
 )
-async def test_user_and_groups(runtime, security, uid, gid, groups):
+async def test_user_and_groups(
+    runtime: Subject, security: cri.LinuxContainerSecurityContext, uid: int, gid: int, groups: list[int]
+) -> None:
     """Who the process is, in its own eyes and in the status; groups of the image are merged unless the policy is strict."""
     pod, config = await runtime.run_sandbox(), runtime.container_config()
     config.linux.security_context.MergeFrom(security)
@@ -96,8 +111,9 @@ async def test_user_and_groups(runtime, security, uid, gid, groups):
         assert (user.uid, user.gid, list(user.supplemental_groups)) == (uid, gid, groups)
 
 
-async def test_a_group_without_a_user_is_refused(runtime):
+async def test_a_group_without_a_user_is_refused(runtime: Subject) -> None:
     """run_as_group needs run_as_user, or an image that has a user."""
+    runtime.needs("validation")
     pod, config = await runtime.run_sandbox(), runtime.container_config()
     config.linux.security_context.run_as_group.value = 5
     with runtime.refusal(errors.InvalidArgument, match="without user"):
@@ -116,7 +132,9 @@ async def test_a_group_without_a_user_is_refused(runtime):
     ],
     ids=["default", "add", "add-prefixed", "drop", "drop-all", "drop-all-add-one"],
 )
-async def test_capabilities(runtime, add, drop, ambient, effective):
+async def test_capabilities(
+    runtime: Subject, add: list[str], drop: list[str], ambient: list[str], effective: int
+) -> None:
     """The default set, and what is added to and dropped from it."""
     if any(name.startswith("CAP_") for name in (*add, *drop)):
         runtime.needs("capabilities with a prefix")
@@ -133,7 +151,7 @@ async def test_capabilities(runtime, add, drop, ambient, effective):
     assert int(found["CapInh"], 16) == 0
 
 
-async def test_all_capabilities(runtime):
+async def test_all_capabilities(runtime: Subject) -> None:
     """ALL is all that this host can give, without those dropped by name."""
     pod, config = await runtime.run_sandbox(), runtime.container_config()
     config.linux.security_context.capabilities.add_capabilities.append("ALL")
@@ -144,7 +162,7 @@ async def test_all_capabilities(runtime):
     assert not effective & (1 << 25), "CAP_SYS_TIME"
 
 
-async def test_ambient_capabilities_reach_a_plain_user(runtime):
+async def test_ambient_capabilities_reach_a_plain_user(runtime: Subject) -> None:
     """A non-root user keeps an ambient capability, and has none without."""
     runtime.needs("ambient capabilities")
     pod = await runtime.run_sandbox()
@@ -159,7 +177,7 @@ async def test_ambient_capabilities_reach_a_plain_user(runtime):
     assert int(found["CapEff"], 16) == 1 << 10
 
 
-async def test_no_new_privileges(runtime):
+async def test_no_new_privileges(runtime: Subject) -> None:
     """The flag is set when asked for, and only then."""
     runtime.needs("no_new_privs in proc")
     pod = await runtime.run_sandbox()
@@ -170,7 +188,7 @@ async def test_no_new_privileges(runtime):
         assert found["NoNewPrivs"].strip() == str(int(wanted))
 
 
-async def test_seccomp(runtime, tmp_path):
+async def test_seccomp(runtime: Subject, tmp_path: Path) -> None:
     """RuntimeDefault filters, Unconfined does not, Localhost filters what its file says; a missing file is refused."""
     runtime.needs("seccomp in proc")
     pod = await runtime.run_sandbox()
@@ -200,8 +218,9 @@ async def test_seccomp(runtime, tmp_path):
         await runtime.create(pod, config)
 
 
-async def test_apparmor_is_refused_where_it_is_not(runtime):
+async def test_apparmor_is_refused_where_it_is_not(runtime: Subject) -> None:
     """A profile that this host cannot apply is an error, not a silent nothing; the default one is nothing there."""
+    runtime.needs("validation")
     pod = await runtime.run_sandbox()
     config = runtime.container_config()
     config.linux.security_context.apparmor.CopyFrom(
@@ -216,7 +235,7 @@ async def test_apparmor_is_refused_where_it_is_not(runtime):
         await runtime.create(pod, config)
 
 
-async def test_selinux_labels_where_there_is_no_selinux(runtime):
+async def test_selinux_labels_where_there_is_no_selinux(runtime: Subject) -> None:
     """They change nothing on a host without SELinux: charts carry them for those that have it."""
     pod, config = await runtime.run_sandbox(), runtime.container_config("echo runs")
     config.linux.security_context.selinux_options.CopyFrom(
@@ -226,7 +245,7 @@ async def test_selinux_labels_where_there_is_no_selinux(runtime):
     assert text == "runs\n"
 
 
-async def test_a_read_only_root(runtime):
+async def test_a_read_only_root(runtime: Subject) -> None:
     """Nothing can be written to the image's files, while mounts stay writable."""
     pod = await runtime.run_sandbox()
     config = runtime.container_config("touch /x 2>/dev/null; echo $?; touch /dev/shm/x && echo written")
@@ -235,7 +254,7 @@ async def test_a_read_only_root(runtime):
     assert text.splitlines()[-2:] == ["1", "written"]
 
 
-async def test_masked_and_read_only_paths(runtime, tmp_path):
+async def test_masked_and_read_only_paths(runtime: Subject, tmp_path: Path) -> None:
     """Masked paths are empty, read-only paths cannot be written; with empty lists neither."""
     runtime.needs("host files in proc")
     pod = await runtime.run_sandbox()
@@ -253,7 +272,7 @@ async def test_masked_and_read_only_paths(runtime, tmp_path):
     assert int(text) > 0
 
 
-async def test_a_privileged_container(runtime):
+async def test_a_privileged_container(runtime: Subject) -> None:
     """All capabilities, the host's devices, no seccomp filter, nothing masked, /sys writable."""
     runtime.needs("devices")
     config = runtime.sandbox_config()
@@ -277,7 +296,7 @@ async def test_a_privileged_container(runtime):
 
 
 @pytest.mark.parametrize("shared_pid", [False, True])
-async def test_privileged_beside_unprivileged(runtime, shared_pid):
+async def test_privileged_beside_unprivileged(runtime: Subject, shared_pid: bool) -> None:
     """/sys is writable for the one and read-only for the others, whoever comes first, and again after a restart."""
     runtime.needs("devices")
     runtime.needs("a writable /sys")
@@ -287,7 +306,7 @@ async def test_privileged_beside_unprivileged(runtime, shared_pid):
         config.linux.security_context.namespace_options.pid = cri.POD
     pod = await runtime.run_sandbox(config)
 
-    async def launched(name, *, privileged):
+    async def launched(name: str, *, privileged: bool) -> str:
         wanted = runtime.container_config("trap 'exit 0' TERM; while :; do sleep 0.1; done", name=name)
         security = wanted.linux.security_context
         security.privileged = privileged
@@ -298,7 +317,7 @@ async def test_privileged_beside_unprivileged(runtime, shared_pid):
             security.ClearField("readonly_paths")
         return await runtime.launch(pod, wanted)
 
-    async def writable(container_id):
+    async def writable(container_id: str) -> bool:
         length = "/sys/class/net/lo/tx_queue_len"
         done = await runtime.exec(container_id, "sh", "-c", f"cat {length} && echo 1007 > {length} && cat {length}")
         assert done.stdout.splitlines()[0].isdigit()
@@ -314,7 +333,7 @@ async def test_privileged_beside_unprivileged(runtime, shared_pid):
     assert await runtime.sh(again, "ls /sys/firmware") == "", "what is masked stays so"
 
 
-async def test_devices(runtime):
+async def test_devices(runtime: Subject) -> None:
     """A device appears where it was asked for, with the permissions asked for."""
     runtime.needs("devices")
     pod = await runtime.run_sandbox()
@@ -331,7 +350,7 @@ async def test_devices(runtime):
         await runtime.create(pod, missing)
 
 
-async def test_oom_score_and_rlimits_are_set(runtime):
+async def test_oom_score_and_rlimits_are_set(runtime: Subject) -> None:
     """oom_score_adj as asked for."""
     runtime.needs("host files in proc")
     pod, config = await runtime.run_sandbox(), runtime.container_config("cat /proc/self/oom_score_adj")
