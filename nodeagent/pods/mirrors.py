@@ -14,6 +14,7 @@ from lightkube.models.core_v1 import Pod
 from nodeagent.api.errors import ApiError
 from nodeagent.api.outage import Outage
 from nodeagent.podspec.containers import name_of, uid_of
+from nodeagent.podspec.effective import is_static
 from nodeagent.sources.mirror import MirrorPods, is_mirror_of
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,11 @@ class NoMirrors:
 
     def of(self, static: Pod) -> Pod | None:
         return None
+
+
+def status_target(mirrors: Mirrors, pod: Pod) -> Pod | None:
+    """The API object that a pod's status belongs to; None: there is none as yet."""
+    return mirrors.of(pod) if is_static(pod) else pod
 
 
 class MirrorKeeper:

@@ -1,0 +1,14 @@
+"""The agent's folders: made, and held against other agents."""
+
+from nodeagent import folders
+from nodeagent.assembly.running import Scope
+from nodeagent.config import Config
+from nodeagent.folders import Folders
+
+
+async def start_folders(scope: Scope, config: Config) -> Folders:
+    """Raises StartError."""
+    found = Folders.of(config.options)
+    folders.make(found)
+    folders.own(found, scope.stack)
+    return found
