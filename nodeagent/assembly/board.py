@@ -48,20 +48,27 @@ class Line:
 
 
 class Board:
-    """All lines, in the order in which they were asked for. One an agent."""
+    """All lines; made before anything else of its agent."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._lines: list[Line] = []
+        self._lines: list[list[Line]] = []  # of a part, and of what is within it
+        self.started_at = now()
 
     def line(self, name: str) -> Line:
-        """A new line, for a part or for something that can fail by itself within one ("runtime runc")."""
+        """A new part's, after those before."""
         line = Line(name, self._now)
-        self._lines.append(line)
+        self._lines.append([line])
+        return line
+
+    def line_within(self, part: Line, name: str) -> Line:
+        """Of something that can fail by itself within a part ("runtime runc"): below the part's own."""
+        line = Line(name, self._now)
+        next(lines for lines in self._lines if lines[0] is part).append(line)
         return line
 
     def statuses(self) -> tuple[PartStatus, ...]:
-        return tuple(line.status for line in self._lines)
+        return tuple(line.status for lines in self._lines for line in lines)
 
     def summary(self) -> str:
         """One line for the log: "22 running; skipped: server (enableServer: false)"."""

@@ -7,6 +7,7 @@ import psutil
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster
 from nodeagent.api.events import Events, node_reference
+from nodeagent.assembly.board import PartState
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
@@ -111,10 +112,17 @@ async def start_registration(
         heartbeat, config.node_name, cluster.own_node, duration_seconds=config.kubelet.nodeLeaseDurationSeconds
     )
 
+    line = scope.line("registration")
+    if config.kubelet.registerNode:
+        line.to(PartState.STARTING)
+    else:
+        line.to(PartState.SKIPPED, "registerNode: false")
+
     async def join() -> None:
         """Register, as long as it takes; then tell of the node until the end."""
         if config.kubelet.registerNode:
             await Registrar(heartbeat, registration(config, host), publisher.complete).register()
+            line.to(PartState.RUNNING)
         announce(config, events)
         scope.loop(publisher.run, "node status")
         scope.loop(lease.run, "lease")

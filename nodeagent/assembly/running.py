@@ -26,14 +26,13 @@ class StillRunning(Exception):
 class Scope:
     """What a part has of its own for as long as it runs.
 
-    `tasks`: for its loops, cancelled first when it stops. `stack`: what is undone then, last pushed first. `lines`: makes a
-    line of the board for something that can fail by itself.
+    `tasks`: for its loops, cancelled first when it stops. `stack`: what is undone then, last pushed first.
     """
 
     def __init__(self, line: Line, board: Board, tasks: asyncio.TaskGroup) -> None:
         self.tasks = tasks
         self.stack = contextlib.AsyncExitStack()
-        self.lines = board.line
+        self._board = board
         self._line = line
         self._troubles: dict[str, str] = {}
         self._started = False
@@ -41,6 +40,10 @@ class Scope:
     def loop(self, run: Callable[[], Awaitable[None]], name: str) -> None:
         """Run a loop until the part stops."""
         self.tasks.create_task(enduring(run, name, self.condition(name)), name=name)
+
+    def line(self, name: str) -> Line:
+        """A line of the board for something within the part that can fail by itself."""
+        return self._board.line_within(self._line, name)
 
     def condition(self, name: str) -> "LoopCondition":
         """By which something of the part says that it fails, and that it works again."""

@@ -43,7 +43,7 @@ async def start_runtimes(scope: Scope, config: Config, folders: Folders, store: 
     late: list[Runtime] = []
     for handler, runtime in made.items():
         scope.stack.push_async_callback(runtime.lifecycle.stop)
-        line = scope.lines(f"runtime {handler}")
+        line = scope.line(f"runtime {handler}")
         line.to(PartState.STARTING)
         try:
             await runtime.lifecycle.start()

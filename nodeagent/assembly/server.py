@@ -64,7 +64,7 @@ async def start_server(
             healthy=pods.is_moving,
             parts=(statistics,),
             configz=lambda: kubelet,
-            statusz=Statusz(board.statuses, started_at=host.now(), now=host.now),
+            statusz=Statusz(board.statuses, started_at=board.started_at, now=host.now),
             checks={"podsource": lambda: not source.trouble()} if source is not None else {},
         )
         scope.stack.push_async_callback(server.stop)
