@@ -1,19 +1,20 @@
 """What is attached, on disk: the configuration and result of every ADD, for the DEL to come.
 
 Files are those of the reference library (`results/<network>-<container id>-<interface>`, kind cniCacheV1), so that other
-tools that clean up by them find what they expect. A file is written to a temporary name and renamed; it is not synced: after a
+tools that clean up by them find what they expect. A file is there whole or not at all; it is not synced: after a
 power cut the namespaces that it speaks of are gone as well, and the IPAM plugin's own files are what GC goes by.
 """
 
 import base64
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from runtimes.linux.files import replace_file
 
 KIND = "cniCacheV1"
 
@@ -53,14 +54,7 @@ class ResultCache:
         }
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._path(attachment.network, attachment.container_id, attachment.ifname)
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            with open(temporary, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                json.dump(document, file)
-            temporary.rename(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        replace_file(path, json.dumps(document).encode(), durable=False)
 
     def read(self, network: str, container_id: str, ifname: str) -> CachedAttachment | None:
         found = self._load(self._path(network, container_id, ifname))

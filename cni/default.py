@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cni.config import config_files
+from runtimes.linux.files import replace_file
 
 FILE_NAME = "10-nodeagent.conflist"
 
@@ -48,7 +49,5 @@ def write_default(conf_dir: Path, network: DefaultNetwork) -> Path | None:
         return None
     conf_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     path = conf_dir / FILE_NAME
-    temporary = path.with_name(f".{FILE_NAME}.tmp")
-    temporary.write_text(json.dumps(network.conflist(), indent=2) + "\n")
-    temporary.rename(path)
+    replace_file(path, (json.dumps(network.conflist(), indent=2) + "\n").encode(), mode=0o644)
     return path

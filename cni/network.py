@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from cni.cache import CachedAttachment, ResultCache
 from cni.config import NetworkConfig, PluginConfig
 from cni.errors import AlreadyAttached, CNIFault, InvalidResult, PluginError, PluginNotFound
 from cni.plugin import Call, invoke
+from runtimes.linux.tasks import to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Network:
                 return await asyncio.shield(adding)
             except BaseException:
                 # cancelling twice must not leave half an attachment behind
-                await _to_the_end(self._give_up(adding, attachment))
+                await to_the_end(self._give_up(adding, attachment))
                 raise
 
     async def _give_up(self, adding: "asyncio.Future[results.Result]", attachment: Attachment) -> None:
@@ -81,7 +82,7 @@ class Network:
         """
         attachment.validate(needs_netns=False)
         async with self._turn(attachment.container_id):
-            await _to_the_end(self._delete(attachment))
+            await to_the_end(self._delete(attachment))
 
     async def check(self, attachment: Attachment) -> None:
         """Ask the plugins whether the attachment is as the ADD left it. Raises PluginError if not."""
@@ -267,19 +268,6 @@ class Network:
 def _as_recorded(attachment: Attachment, cached: CachedAttachment) -> Attachment:
     """The attachment with the arguments that its ADD had, which CHECK and DEL must have too."""
     return replace(attachment, args=dict(cached.args), capabilities=cached.capabilities)
-
-
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Wait for `work` whatever happens to the caller; a cancellation on the way is raised when it is done."""
-    task = asyncio.ensure_future(work)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            cancelled = True
-    if cancelled:
-        raise asyncio.CancelledError
 
 
 @dataclass(slots=True)

@@ -81,7 +81,8 @@ PARTS = (
     Part("source api", sources.start_api_source),
     Part("source file", sources.start_file_source),
     Part("source http", sources.start_http_source),
-    Part("node status", node.start_registration),
+    Part("node status", node.start_publisher),
+    Part("registration", node.start_registration),
     Part("server", server.start_server),
     Part("CRI socket", cri_socket.start_cri_server),
 )

@@ -10,6 +10,7 @@ Errors are those of `runtimes.errors`; their class says what the caller may do.
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from proto import cri_pb2 as cri
@@ -56,6 +57,9 @@ class RuntimeService(Protocol):
         With `Capabilities.early_sandbox`, `on_created(sandbox_id)` is called (on the event loop) as soon as containers can
         be created in the sandbox; starting them waits for the network by itself. A failure leaves nothing behind,
         containers created early included.
+
+        The same request again, while the first is under way, joins it: one sandbox, whose id both callers get. Once there is a
+        sandbox with that namespace, name, UID and attempt, AlreadyExists. (Peers behind a CRI socket may refuse both.)
         """
         ...
 
@@ -75,7 +79,9 @@ class RuntimeService(Protocol):
         self, request: cri.UpdatePodSandboxResourcesRequest
     ) -> cri.UpdatePodSandboxResourcesResponse: ...
 
-    async def create_container(self, request: cri.CreateContainerRequest) -> cri.CreateContainerResponse: ...
+    async def create_container(self, request: cri.CreateContainerRequest) -> cri.CreateContainerResponse:
+        """Repeated requests are answered as those of `run_pod_sandbox`; name and attempt are unique in a sandbox."""
+        ...
 
     async def start_container(self, request: cri.StartContainerRequest) -> cri.StartContainerResponse: ...
 
@@ -201,3 +207,19 @@ class LocalStreaming(Protocol):
     async def open_attach(self, request: cri.AttachRequest) -> StreamSession: ...
 
     async def open_port(self, pod_sandbox_id: str, port: int) -> PortConnection: ...
+
+
+class NetworkProvider(Protocol):
+    """Gives a sandbox's network namespace its interfaces. Verbs on different sandboxes run at the same time."""
+
+    async def setup(self, sandbox_id: str, netns_path: Path, config: cri.PodSandboxConfig) -> tuple[str, ...]:
+        """Connect the pod; returns its IPs, the primary one first. After a failure `teardown` is called."""
+        ...
+
+    async def teardown(self, sandbox_id: str, netns_path: Path | None, config: cri.PodSandboxConfig) -> None:
+        """Undo `setup`, or half of it; repeatable. Without a path the namespace is gone already (a reboot)."""
+        ...
+
+    async def status(self) -> str | None:
+        """None when pods can be connected, else why not."""
+        ...

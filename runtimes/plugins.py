@@ -1,9 +1,11 @@
 """Runtime types of other packages: the entry point group `nodeagent.runtimes`, type name -> `RuntimeFactory`.
 
 A package is imported only when the configuration uses its type: one that is broken and not used harms nobody. Whatever is
-wrong with one that is used is a single PluginError, which names the package.
+wrong with one that is used is a single PluginError, which names the package. What it makes is handed out behind a boundary
+(runtimes/boundary.py): its bugs are errors of the runtime, and end nothing else.
 """
 
+import dataclasses
 import importlib.metadata
 import inspect
 import logging
@@ -13,7 +15,8 @@ from typing import Any, Literal, Protocol
 
 from typing_extensions import override
 
-from runtimes.oci.core import NetworkProvider
+from runtimes.boundary import Boundary, words
+from runtimes.contract import ImageService, NetworkProvider
 from runtimes.oci.images.contract import ImageStore
 from runtimes.registry import Runtime, RuntimeFactory
 
@@ -55,6 +58,31 @@ class PluginError(ValueError):
     """A runtime type of another package cannot be used; the text names the package and says why."""
 
 
+class Contained(RuntimeFactory):
+    """A factory whose runtimes are handed out behind a boundary.
+
+    `stores`: what this process's factories have handed out before, by the inside's identity: runtimes that share a store go on
+    sharing it, which is how the agent tells how many there are.
+    """
+
+    def __init__(
+        self, factory: RuntimeFactory, stores: dict[int, tuple[ImageService, ImageService]], *, whose: str = ""
+    ) -> None:
+        self._factory = factory
+        self._stores = stores
+        self._whose = whose  # of another package: what it is, and whose
+
+    @override
+    def __call__(self, handler: str, settings: Mapping[str, Any], context: Any) -> Runtime:
+        inner = self._factory(handler, settings, context)
+        name = f"runtime {handler}"
+        boundary = Boundary(f"{name} ({self._whose})" if self._whose else name, bounded=bool(self._whose))
+        own = inner.images is not getattr(context, "images", None)
+        keeper = boundary if own else Boundary("the engine's image store", bounded=False)
+        _, images = self._stores.setdefault(id(inner.images), (inner.images, keeper.images(inner.images)))
+        return dataclasses.replace(boundary.runtime(inner), images=images)
+
+
 class Plugin(RuntimeFactory):
     """The factory of one type, loaded when it is first called."""
 
@@ -62,17 +90,19 @@ class Plugin(RuntimeFactory):
         self._type = type_name
         self._points = points
         self._built_in = built_in
+        self._packages = " and ".join(sorted(_package(point) for point in points))
+        self.whose = f"type {type_name!r} of package {self._packages}"
 
     @override
     def __call__(self, handler: str, settings: Mapping[str, Any], context: Any) -> Runtime:
         """Raises PluginError; ValueError of the factory's own as it is."""
-        names = " and ".join(sorted(_package(point) for point in self._points))
+        names = self._packages
         if self._built_in:
             raise PluginError(f"type {self._type!r} is built in, but package {names} provides it, too: uninstall it")
         if len(self._points) > 1:
             raise PluginError(f"type {self._type!r} is provided by packages {names}: uninstall all but one")
         point = self._points[0]
-        whose = f"type {self._type!r} of package {names}"
+        whose = self.whose
         factory = _loaded(point, whose)
         try:
             inspect.signature(factory).bind(handler, settings, context)
@@ -82,9 +112,9 @@ class Plugin(RuntimeFactory):
             made = factory(handler, settings, context)
         except ValueError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.debug("%s", whose, exc_info=error)
-            raise PluginError(f"{whose}: {point.value} failed: {_words(error)}") from error
+            raise PluginError(f"{whose}: {point.value} failed: {words(error)}") from error
         if not isinstance(made, Runtime):
             raise PluginError(f"{whose}: {point.value} returned {type(made).__name__}, not runtimes.registry.Runtime")
         if made.handler != handler:
@@ -93,23 +123,27 @@ class Plugin(RuntimeFactory):
 
 
 def factories(built_in: Mapping[str, RuntimeFactory]) -> dict[str, RuntimeFactory]:
-    """The built-in runtime types and those of installed packages. Nothing is imported yet."""
+    """The built-in runtime types and those of installed packages, behind a boundary each. Nothing is imported yet."""
     by_type: dict[str, list[importlib.metadata.EntryPoint]] = {}
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         found = by_type.setdefault(point.name, [])
         # a package that is found twice on the path counts once: Python would import the first
         if _package(point) not in map(_package, found):
             found.append(point)
-    plugins = {name: Plugin(name, points, built_in=name in built_in) for name, points in by_type.items()}
-    return {**built_in, **plugins}
+    stores: dict[int, tuple[ImageService, ImageService]] = {}
+    found_types: dict[str, RuntimeFactory] = {name: Contained(factory, stores) for name, factory in built_in.items()}
+    for name, points in by_type.items():
+        plugin = Plugin(name, points, built_in=name in built_in)
+        found_types[name] = Contained(plugin, stores, whose=plugin.whose)
+    return found_types
 
 
 def _loaded(point: importlib.metadata.EntryPoint, whose: str) -> RuntimeFactory:
     try:
         factory: RuntimeFactory = point.load()
-    except Exception as error:  # whatever a foreign module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever a foreign module does when it is imported
         log.debug("%s", whose, exc_info=error)
-        raise PluginError(f"{whose} cannot be loaded: {_words(error)}") from error
+        raise PluginError(f"{whose} cannot be loaded: {words(error)}") from error
     if not callable(factory):
         raise PluginError(f"{whose}: {point.value} is a {type(factory).__name__}, and cannot be called")
     return factory
@@ -117,7 +151,3 @@ def _loaded(point: importlib.metadata.EntryPoint, whose: str) -> RuntimeFactory:
 
 def _package(point: importlib.metadata.EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.module
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from components import MARK
 from hypothesis import HealthCheck, settings
 
 from nodeagent.node.kernel_defaults import KERNEL_DEFAULTS
@@ -15,7 +16,6 @@ settings.register_profile("no clock", deadline=None, suppress_health_check=[Heal
 settings.load_profile("no clock")
 
 KERNEL = pytest.StashKey[dict[Path, str]]()  # what the kernel's settings were before agents set them
-MARK = "NOT TESTED: "
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -4,12 +4,9 @@ Source: facts api-client I.1 (the row "When").
 """
 
 import asyncio
-import contextlib
 import ipaddress
 import logging
-import os
 import ssl
-import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from runtimes.linux.files import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +57,8 @@ def serving_certificate(
     certificate_pem, key_pem = self_signed(host, addresses, now)
     try:
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        write_secret(files.key, key_pem)
-        write_secret(files.certificate, certificate_pem, mode=0o644)
+        replace_file(files.key, key_pem)
+        replace_file(files.certificate, certificate_pem, mode=0o644)
     except OSError as error:
         raise CertificateError(f"cannot write the serving certificate to {directory}: {error}") from error
     log.info("made a self-signed serving certificate in %s", directory)
@@ -144,22 +143,6 @@ def private_key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
-
-
-def write_secret(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Replace a file at one stroke; no other process sees it half written or with a wider mode. Raises OSError."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
-        raise
 
 
 def _usable(files: ServingFiles, now: datetime) -> bool:

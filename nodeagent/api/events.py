@@ -22,6 +22,7 @@ from nodeagent.api.errors import ApiError, Unavailable
 from nodeagent.api.event_correlator import Correlator, Outgoing
 from nodeagent.api.outage import Outage
 from nodeagent.api.resources import metadata_of, resource_of
+from nodeagent.podspec.pod import AgentPod
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Events(Protocol):
 
     def event(
         self,
-        ref: msgspec.Struct,
+        ref: AgentPod | msgspec.Struct,
         type: str,
         reason: str,
         message: str,
@@ -50,7 +51,7 @@ class Events(Protocol):
     ) -> None:
         """Record one event; never waits, never fails.
 
-        `ref`: the object, or a reference to it. `type`: NORMAL or WARNING. `field_path` names a container of a pod.
+        `ref`: the pod, another object, or a reference to it. `type`: NORMAL or WARNING. `field_path` names a container of a pod.
         """
 
 
@@ -67,7 +68,9 @@ def reference(obj: msgspec.Struct) -> ObjectReference:
     )
 
 
-def as_reference(ref: msgspec.Struct) -> ObjectReference:
+def as_reference(ref: AgentPod | msgspec.Struct) -> ObjectReference:
+    if isinstance(ref, AgentPod):
+        return ref.reference
     return ref if isinstance(ref, ObjectReference) else reference(ref)
 
 
@@ -93,7 +96,7 @@ class LoggingEvents(Events):
     @override
     def event(
         self,
-        ref: msgspec.Struct,
+        ref: AgentPod | msgspec.Struct,
         type: str,
         reason: str,
         message: str,
@@ -139,7 +142,7 @@ class EventRecorder(Events):
     @override
     def event(
         self,
-        ref: msgspec.Struct,
+        ref: AgentPod | msgspec.Struct,
         type: str,
         reason: str,
         message: str,

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lightkube.models.core_v1 import ConfigMap, Node, Pod, Secret
+from lightkube.models.core_v1 import ConfigMap, Node, Secret
 from typing_extensions import override
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, NotFound
 from nodeagent.api.objects import Objects, not_registered
 from nodeagent.api.references import config_map_names, secret_names
-from nodeagent.api.resources import metadata_of
+from nodeagent.podspec.pod import AgentPod
 
 V = TypeVar("V", bound=Secret | ConfigMap)
 Key = tuple[str, str, str]  # kind, namespace, name
@@ -32,7 +32,7 @@ class DirectReads(Objects):
         self._client = client
 
     @override
-    def register(self, pod: Pod) -> None:
+    def register(self, pod: AgentPod) -> None:
         return None
 
     @override
@@ -70,11 +70,10 @@ class CachedReads(Objects):
         self._by_pod: dict[str, frozenset[Key]] = {}
 
     @override
-    def register(self, pod: Pod) -> None:
-        metadata = metadata_of(pod)
-        uid, namespace = metadata.uid or "", metadata.namespace or ""
-        keys: list[Key] = [("Secret", namespace, name) for name in secret_names(pod)]
-        keys += [("ConfigMap", namespace, name) for name in config_map_names(pod)]
+    def register(self, pod: AgentPod) -> None:
+        uid, namespace = pod.uid, pod.namespace
+        keys: list[Key] = [("Secret", namespace, name) for name in secret_names(pod.spec)]
+        keys += [("ConfigMap", namespace, name) for name in config_map_names(pod.spec)]
         for key in keys:
             self._kept.setdefault(key, _Kept()).read_at = None
         self._refer(uid, frozenset(keys))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from lightkube.models.core_v1 import ConfigMap, Pod, Secret
+from lightkube.models.core_v1 import ConfigMap, Secret
 from typing_extensions import override
 
 from nodeagent.api import errors
@@ -24,7 +24,7 @@ from nodeagent.api.references import (
     mounted_secret_names,
     secret_names,
 )
-from nodeagent.api.resources import metadata_of
+from nodeagent.podspec.pod import AgentPod
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class ObjectNotReady(Exception):
 class Objects(Protocol):
     """Secrets and config maps for pods. What is handed out is shared: do not change it."""
 
-    def register(self, pod: Pod) -> None:
+    def register(self, pod: AgentPod) -> None:
         """A pod came or changed: have what it refers to at hand. Repeatable."""
 
     def unregister(self, uid: str) -> None:
@@ -61,7 +61,7 @@ class StaticOnly(Objects):
     """For an agent without an API: static pods may not refer to API objects, so there is never one to give."""
 
     @override
-    def register(self, pod: Pod) -> None:
+    def register(self, pod: AgentPod) -> None:
         return None
 
     @override
@@ -100,12 +100,11 @@ class ObjectCache(Objects):
         )
 
     @override
-    def register(self, pod: Pod) -> None:
-        metadata = metadata_of(pod)
-        uid, namespace = metadata.uid or "", metadata.namespace or ""
+    def register(self, pod: AgentPod) -> None:
+        uid, namespace = pod.uid, pod.namespace
         for watches, names, mounted in (
-            (self._secrets, secret_names(pod), mounted_secret_names(pod)),
-            (self._config_maps, config_map_names(pod), mounted_config_map_names(pod)),
+            (self._secrets, secret_names(pod.spec), mounted_secret_names(pod.spec)),
+            (self._config_maps, config_map_names(pod.spec), mounted_config_map_names(pod.spec)),
         ):
             watches.refer(uid, ((namespace, name) for name in names), ((namespace, name) for name in mounted))
 

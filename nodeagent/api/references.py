@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator
 
-from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, PodSpec, Volume, VolumeProjection
+from lightkube.models.core_v1 import Container, EphemeralContainer, PodSpec, Volume, VolumeProjection
 
 
-def secret_names(pod: Pod) -> frozenset[str]:
+def secret_names(spec: PodSpec) -> frozenset[str]:
     """Names of all secrets that the pod mentions: volumes, env, envFrom, imagePullSecrets."""
-    spec = pod.spec
-    if spec is None:
-        return frozenset()
     names = [reference.name for reference in spec.imagePullSecrets or ()]
     for container in containers(spec):
         names += [source.secretRef.name for source in container.envFrom or () if source.secretRef]
@@ -21,11 +18,8 @@ def secret_names(pod: Pod) -> frozenset[str]:
     return frozenset(name for name in names if name)
 
 
-def config_map_names(pod: Pod) -> frozenset[str]:
+def config_map_names(spec: PodSpec) -> frozenset[str]:
     """Names of all config maps that the pod mentions: volumes, env, envFrom."""
-    spec = pod.spec
-    if spec is None:
-        return frozenset()
     names: list[str | None] = []
     for container in containers(spec):
         names += [source.configMapRef.name for source in container.envFrom or () if source.configMapRef]
@@ -39,20 +33,20 @@ def config_map_names(pod: Pod) -> frozenset[str]:
     return frozenset(name for name in names if name)
 
 
-def mounted_secret_names(pod: Pod) -> frozenset[str]:
+def mounted_secret_names(spec: PodSpec) -> frozenset[str]:
     """Names of the secrets whose content is files of the pod: of mounted secret and projected volumes."""
     names: list[str | None] = []
-    for volume in _mounted(pod):
+    for volume in _mounted(spec):
         if volume.secret:
             names.append(volume.secret.secretName)
         names += [source.secret.name for source in _projections(volume) if source.secret]
     return frozenset(name for name in names if name)
 
 
-def mounted_config_map_names(pod: Pod) -> frozenset[str]:
+def mounted_config_map_names(spec: PodSpec) -> frozenset[str]:
     """Names of the config maps whose content is files of the pod: of mounted configMap and projected volumes."""
     names: list[str | None] = []
-    for volume in _mounted(pod):
+    for volume in _mounted(spec):
         if volume.configMap:
             names.append(volume.configMap.name)
         names += [source.configMap.name for source in _projections(volume) if source.configMap]
@@ -66,10 +60,7 @@ def containers(spec: PodSpec) -> Iterator[Container | EphemeralContainer]:
     yield from spec.ephemeralContainers or ()
 
 
-def _mounted(pod: Pod) -> Iterator[Volume]:
-    spec = pod.spec
-    if spec is None:
-        return
+def _mounted(spec: PodSpec) -> Iterator[Volume]:
     used = {mount.name for container in containers(spec) for mount in container.volumeMounts or ()}
     yield from (volume for volume in spec.volumes or () if volume.name in used)
 

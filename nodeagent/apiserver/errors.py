@@ -29,7 +29,6 @@ class ErrorType(Enum):
     FORBIDDEN = ("FieldValueForbidden", "Forbidden")
     TOO_LONG = ("FieldValueTooLong", "Too long")
     TOO_MANY = ("FieldValueTooMany", "Too many")
-    TYPE_INVALID = ("FieldValueTypeInvalid", "Invalid value")
     INTERNAL = ("InternalError", "Internal error")
 
     @property
@@ -242,10 +241,6 @@ class ApiError(Exception):
     def internal(cls, why: str) -> ApiError:
         message = f"Internal error occurred: {why}"
         return cls(500, "InternalError", message, details={"causes": [{"message": why}]})
-
-    @classmethod
-    def unavailable(cls, message: str) -> ApiError:
-        return cls(503, "ServiceUnavailable", message)
 
     @classmethod
     def timeout(cls, message: str, *, details: Mapping[str, Any] | None = None) -> ApiError:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from nodeagent.apiserver.pki import Pair, write_private
+from nodeagent.apiserver.pki import Pair
+from runtimes.linux.files import replace_file
 
 
 def kubeconfig(
@@ -40,7 +41,7 @@ def write_kubeconfig(path: Path, *, server: str, ca_pem: bytes, user: str, pair:
     """Mode 0600, replaced as a whole; not touched when it would not change."""
     text = kubeconfig(server=server, ca_pem=ca_pem, user=user, pair=pair, by_name=by_name).encode()
     if not path.exists() or path.read_bytes() != text:
-        write_private(path, text)
+        replace_file(path, text)
 
 
 def _text(data: bytes) -> str:

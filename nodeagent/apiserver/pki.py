@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from nodeagent.api.certificates import file_version
+from runtimes.linux.files import replace_file
 
 CA_LIFETIME: Final = timedelta(days=3650)
 LEAF_LIFETIME: Final = timedelta(days=365)
@@ -181,8 +181,8 @@ class Pki:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(new_key.public_key()), critical=False)
             .sign(new_key, hashes.SHA256())
         )
-        write_private(key_file, _key_pem(new_key))
-        write_private(self.ca_file, certificate.public_bytes(serialization.Encoding.PEM))
+        replace_file(key_file, _key_pem(new_key))
+        replace_file(self.ca_file, certificate.public_bytes(serialization.Encoding.PEM))
         return new_key, certificate
 
     def _pair(self, name: str, request: _Request) -> Pair:
@@ -201,8 +201,8 @@ class Pki:
         certificate = builder.public_key(key.public_key()).sign(self._ca_key, hashes.SHA256())
         # never a new certificate beside an old key: a start after a crash between the two finds neither good
         pair.certificate.unlink(missing_ok=True)
-        write_private(pair.key, _key_pem(key))
-        write_private(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+        replace_file(pair.key, _key_pem(key))
+        replace_file(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM))
         self._remember(name, pair)
         return pair
 
@@ -266,7 +266,7 @@ class Pki:
                 raise PkiError(f"{path}: this is no RSA key; {way_out}")
             return path.read_bytes()
         pem = _key_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
-        write_private(path, pem)
+        replace_file(path, pem)
         return pem
 
 
@@ -336,19 +336,3 @@ def _key_pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file of mode 0600 whole or not at all, durable on return."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -49,6 +49,7 @@ from nodeagent.apiserver.storage.journal import Journal
 from nodeagent.apiserver.storage.store import Store
 from nodeagent.server.bounded_site import BoundedSite
 from nodeagent.tls_policy import TLSPolicy
+from runtimes.linux.retry import Backoff, RetryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
 SETTLE_SECONDS: Final = 10.0
 SHUTDOWN_SECONDS: Final = 5.0
 CERTIFICATE_CHECK_SECONDS: Final = 10.0
-_RESTART_SECONDS: Final = (0.5, 30.0)
+_RESTART: Final = RetryPolicy(first_seconds=0.5, cap_seconds=30.0)
 _CANCEL_AGAIN_SECONDS: Final = 0.5
 
 
@@ -218,7 +219,7 @@ def _end_watches(store: Store) -> None:
 
 
 def _start_tasks(local: Local, collector: Collector) -> Sequence[asyncio.Future[None]]:
-    controllers = [_controller(local, index) for index in range(_count(local))]
+    controllers = [_controller(name, start) for name, start in kinds.controllers(local).items()]
     return [asyncio.ensure_future(task) for task in (collector.run(), *controllers)]
 
 
@@ -231,31 +232,16 @@ async def _cancel(tasks: Sequence[asyncio.Future[None]]) -> None:
         _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
 
 
-def _count(local: Local) -> int:
-    found = kinds.controllers(local)
-    for coroutine in found:
-        coroutine.close()
-    return len(found)
-
-
-async def _controller(local: Local, index: int) -> None:
+async def _controller(name: str, start: kinds.Controller) -> None:
     """Run one controller for the life of the server, again after a back-off when it fails."""
-    delay, longest = _RESTART_SECONDS
+    backoff = Backoff(_RESTART, reset_after_seconds=_RESTART.cap_seconds)
     while True:
-        started = asyncio.get_running_loop().time()
-        coroutines = kinds.controllers(local)
-        chosen = coroutines.pop(index)
-        for other in coroutines:
-            other.close()
         try:
-            await chosen
+            await start()
             return
         except Exception:
-            log.exception("controller %s failed", getattr(chosen, "__qualname__", index))
-        if asyncio.get_running_loop().time() - started > longest:
-            delay = _RESTART_SECONDS[0]
-        await asyncio.sleep(delay)
-        delay = min(delay * 2, longest)
+            log.exception("controller %s failed", name)
+        await asyncio.sleep(backoff.next_delay())
 
 
 async def _until_settled(local: Local) -> None:

@@ -40,7 +40,8 @@ def pod_cgroups(config: Config, cgroups: Cgroups) -> PodCgroups:
 
 def host_limits(config: Config, host: Host) -> HostLimits:
     """What pods' requests and limits are translated with."""
-    kubelet, machine = config.kubelet, host.machine
+    kubelet = config.kubelet
+    machine = host.machine
     v2 = host.cgroups.version == 2
     single = not v2 if kubelet.singleProcessOOMKill is None else kubelet.singleProcessOOMKill
     return HostLimits(

@@ -73,7 +73,7 @@ async def start_log_rotation(scope: Scope, config: Config, runtimes: Runtimes) -
     return rotator
 
 
-async def start_registration(
+async def start_publisher(
     scope: Scope,
     config: Config,
     host: Host,
@@ -83,17 +83,16 @@ async def start_registration(
     state: NodeState,
     monitor: RuntimeMonitor,
     events: Events,
-) -> None:
-    """Beside the rest: static pods run, and adopted ones are kept, while the API cannot be reached."""
+) -> NodePublisher:
+    """Makes the Node's status; it is published once there is a Node."""
 
     def trouble() -> str:
         """What the API does not let this node read, and without which no pod can start; empty: nothing."""
         return source.trouble() or cluster.services_trouble(BLIND_SECONDS)
 
-    heartbeat = client.sharing(qps=-1, burst=1, timeout_seconds=10.0)
     addressing = Addressing(state, node_name=config.node_name, node_ip=config.options.node_ip, hostname=host.hostname)
-    publisher = NodePublisher(
-        heartbeat,
+    return NodePublisher(
+        heartbeats(client),
         node_config(config, host),
         state,
         NodeInputs(
@@ -108,26 +107,43 @@ async def start_registration(
         update_seconds=seconds(config.kubelet.nodeStatusUpdateFrequency),
         report_seconds=seconds(config.kubelet.nodeStatusReportFrequency),
     )
-    lease = LeaseRenewer(
-        heartbeat, config.node_name, cluster.own_node, duration_seconds=config.kubelet.nodeLeaseDurationSeconds
-    )
 
-    line = scope.line("registration")
-    if config.kubelet.registerNode:
-        line.to(PartState.STARTING)
-    else:
-        line.to(PartState.SKIPPED, "registerNode: false")
+
+async def start_registration(
+    scope: Scope,
+    config: Config,
+    host: Host,
+    client: ApiClient,
+    cluster: InformedCluster,
+    publisher: NodePublisher,
+    events: Events,
+) -> None:
+    """Beside the rest: static pods run, and adopted ones are kept, while the API cannot be reached."""
+    own = heartbeats(client)
+    registrar = Registrar(own, registration(config, host), publisher.complete)
+    lease = LeaseRenewer(
+        own, config.node_name, cluster.own_node, duration_seconds=config.kubelet.nodeLeaseDurationSeconds
+    )
+    line = scope.line("node object")
 
     async def join() -> None:
         """Register, as long as it takes; then tell of the node until the end."""
         if config.kubelet.registerNode:
-            await Registrar(heartbeat, registration(config, host), publisher.complete).register()
+            line.to(PartState.STARTING)
+            await registrar.register()
             line.to(PartState.RUNNING)
+        else:
+            line.to(PartState.SKIPPED, "registerNode: false")
         announce(config, events)
         scope.loop(publisher.run, "node status")
         scope.loop(lease.run, "lease")
 
     scope.tasks.create_task(join(), name="registration")
+
+
+def heartbeats(client: ApiClient) -> ApiClient:
+    """A way to the API that waits for nobody, and for an answer not long."""
+    return client.sharing(qps=-1, burst=1, timeout_seconds=10.0)
 
 
 def announce(config: Config, events: Events) -> None:

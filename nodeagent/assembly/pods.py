@@ -148,7 +148,6 @@ async def start_orphans(
     config: Config,
     runtimes: Runtimes,
     engine: Engine,
-    volumes: VolumeManager,
     merger: PodMerger,
     pods: PodsPort,
 ) -> OrphanCollector:
@@ -160,7 +159,6 @@ async def start_orphans(
         paths=engine.paths,
         known=pods.known_uids,
         ready=lambda: merger.all_seen,
-        remove_folder=volumes.remove_orphan,
     )
 
     async def first_look() -> None:

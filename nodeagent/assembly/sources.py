@@ -12,11 +12,12 @@ from nodeagent.config import Config
 from nodeagent.config.values import seconds
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.port import PodsPort
+from nodeagent.podspec.pod import API, FILE, HTTP
 from nodeagent.sources.api import ApiSource
 from nodeagent.sources.file import FileSource
 from nodeagent.sources.http import HttpSource
 from nodeagent.sources.manifest import StaticRules
-from nodeagent.sources.merger import API, FILE, HTTP, PodMerger
+from nodeagent.sources.merger import PodMerger
 
 
 async def start_merger(

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from fractions import Fraction
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.api.events import Events
 from nodeagent.api.objects import Objects
 from nodeagent.api.tokens import Tokens
@@ -12,6 +10,7 @@ from nodeagent.assembly.running import Scope
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
 from nodeagent.podspec.effective import effective_limits
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.config_map import ConfigMapPlugin
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
@@ -32,7 +31,7 @@ class NodeAmounts:
     def allocatable(self) -> Mapping[str, str]:
         return self._state.allocatable
 
-    def memory_limit_bytes(self, pod: Pod) -> int:
+    def memory_limit_bytes(self, pod: AgentPod) -> int:
         return int(effective_limits(pod).get("memory", Fraction(0)))
 
 

@@ -10,8 +10,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,7 +23,7 @@ from nodeagent.images.verification import NEVER_PRELOADED, Verification, verific
 from proto import cri_pb2 as cri
 from runtimes.kube.image_reference import InvalidReference, Reference, parse
 from runtimes.kube.unreadable import UNREADABLE
-from runtimes.oci.images.layout import sync_folder
+from runtimes.linux.files import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -318,10 +316,4 @@ def _normal(image: str) -> str:
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    fd, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(fd, "wb") as file:
-        file.write(json.dumps(document).encode())
-        file.flush()
-        os.fsync(fd)
-    Path(name).rename(path)
-    sync_folder(path.parent)
+    replace_file(path, json.dumps(document).encode())

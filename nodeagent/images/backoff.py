@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-FIRST_DELAY_SECONDS = 10.0
-MAX_DELAY_SECONDS = 300.0
+from runtimes.linux.retry import RetryPolicy
+
+RETRY = RetryPolicy(first_seconds=10.0, cap_seconds=300.0)
 FORGET_AFTER_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Failure:
-    delay_seconds: float
+    count: int
     at: float
     error: str
 
@@ -32,7 +33,7 @@ class PullBackoff:
         failure = self._failures.get(key)
         if failure is None:
             return 0.0
-        return max(0.0, failure.at + failure.delay_seconds - self._clock())
+        return max(0.0, failure.at + RETRY.next_delay(failure.count - 1) - self._clock())
 
     def last_error(self, key: str) -> str:
         """What the last failed pull said, "" when there was none since the last attempt began."""
@@ -44,8 +45,8 @@ class PullBackoff:
         now = self._clock()
         self._forget_old(now)
         before = self._failures.get(key)
-        delay = FIRST_DELAY_SECONDS if before is None else min(before.delay_seconds * 2, MAX_DELAY_SECONDS)
-        self._failures[key] = _Failure(delay_seconds=delay, at=now, error=error)
+        count = 1 if before is None else before.count + 1
+        self._failures[key] = _Failure(count=count, at=now, error=error)
 
     def _forget_old(self, now: float) -> None:
         self._failures = {

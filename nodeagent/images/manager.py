@@ -4,11 +4,11 @@ Source: facts/pod-lifecycle.md 5.2 (reasons and messages) and 13 (policy, creden
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod, Secret
+from lightkube.models.core_v1 import Secret
 
 from nodeagent.images.access import Access, Everybody
 from nodeagent.images.backoff import PullBackoff
@@ -16,6 +16,7 @@ from nodeagent.images.durations import go_duration
 from nodeagent.images.keyring import Credential, InvalidCredentials, JoinedKeyring, Keyring, keyring_of_secrets
 from nodeagent.images.providers.keyring import NoProviders, PodKeyring
 from nodeagent.images.pulling import Puller, PullError, PullLimits, describe
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.contract import ImageService
 from runtimes.errors import RuntimeFault
@@ -34,7 +35,7 @@ _MARKED = {
 class EventSink(Protocol):
     """Where the events about a pod go. Never blocks."""
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
 
 
 class ImageFailure(Exception):
@@ -82,7 +83,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    pod: Pod
+    pod: AgentPod
     wanted: Wanted
     place: Place
     name: Reference
@@ -92,7 +93,7 @@ class _Job:
 
     @property
     def backoff_key(self) -> str:
-        return f"{(self.pod.metadata and self.pod.metadata.uid) or ''}_{self.image}"
+        return f"{self.pod.uid}_{self.image}"
 
 
 class _Credentials:
@@ -145,7 +146,7 @@ class ImageManager:
         self._clock = clock
 
     async def ensure_image(
-        self, pod: Pod, wanted: Wanted, place: Place, pull_secrets: Sequence[Secret] = ()
+        self, pod: AgentPod, wanted: Wanted, place: Place, pull_secrets: Sequence[Secret] = ()
     ) -> EnsuredImage:
         """Have the image in the place's store and say what it is. Raises ImageFailure."""
         job = self._job(pod, wanted, place, pull_secrets)
@@ -161,7 +162,7 @@ class ImageManager:
             raise ImageFailure("ErrImageNeverPull", message)
         return await self._pull(job)
 
-    def _job(self, pod: Pod, wanted: Wanted, place: Place, pull_secrets: Sequence[Secret]) -> _Job:
+    def _job(self, pod: AgentPod, wanted: Wanted, place: Place, pull_secrets: Sequence[Secret]) -> _Job:
         try:
             name = parse(wanted.image)
         except InvalidReference as error:
@@ -171,8 +172,7 @@ class ImageManager:
         image = wanted.image
         if name.tag and not image.endswith(f":{name.tag}"):
             image = f"{image}:{name.tag}"
-        annotations: Mapping[str, str] = (pod.metadata and pod.metadata.annotations) or {}
-        specification = cri.ImageSpec(image=image, annotations=annotations, runtime_handler=place.runtime_handler)
+        specification = cri.ImageSpec(image=image, annotations=pod.annotations, runtime_handler=place.runtime_handler)
         return _Job(
             pod=pod,
             wanted=wanted,
@@ -183,7 +183,9 @@ class ImageManager:
             specification=specification,
         )
 
-    async def _credentials(self, repository: str, pod: Pod, pull_secrets: Sequence[Secret]) -> Sequence[Credential]:
+    async def _credentials(
+        self, repository: str, pod: AgentPod, pull_secrets: Sequence[Secret]
+    ) -> Sequence[Credential]:
         """The pod's secrets, the node's files, the providers, in this order. Raises InvalidCredentials."""
         keyring = JoinedKeyring(keyring_of_secrets(pull_secrets), self._node_keyring)
         return [*keyring.lookup(repository), *await self._providers.lookup(repository, pod)]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from runtimes.kube.image_reference import InvalidReference, parse
 
 NEVER_PRELOADED = "NeverVerifyPreloadedImages"
-NEVER_ALLOWLISTED = "NeverVerifyAllowlistedImages"
 NEVER = "NeverVerify"
 ALWAYS = "AlwaysVerify"
 

@@ -5,14 +5,13 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME
 from nodeagent.pods.rules.model import Instance, Observed, RemoveContainer
 from nodeagent.pods.rules.runtime_view import name_of_instance, restart_count_of
 from nodeagent.pods.steps.containers import link_name
 from nodeagent.pods.steps.contract import PodPaths
-from nodeagent.podspec.containers import containers, name_of, uid_of
+from nodeagent.podspec.containers import containers
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound
 from runtimes.kube.whole_number import whole_number
@@ -41,7 +40,7 @@ class DeadContainers:
     def __init__(self, paths: PodPaths) -> None:
         self._paths = paths
 
-    async def remove(self, runtime: Runtime, pod: Pod, observed: Observed, remove: RemoveContainer) -> None:
+    async def remove(self, runtime: Runtime, pod: AgentPod, observed: Observed, remove: RemoveContainer) -> None:
         """Remove one from its runtime, then its log, rotated logs and link. Raises RuntimeFault."""
         with contextlib.suppress(NotFound):
             await runtime.service.remove_container(cri.RemoveContainerRequest(container_id=remove.container_id))
@@ -49,13 +48,13 @@ class DeadContainers:
         if instance is not None and not remove.keep_logs:
             await asyncio.to_thread(self._remove_logs, pod, instance)
 
-    def highest_log_numbers(self, pod: Pod, observed: Observed) -> Mapping[str, int]:
+    def highest_log_numbers(self, pod: AgentPod, observed: Observed) -> Mapping[str, int]:
         """Container name -> n of its newest `<n>.log`, for containers that no runtime knows any more.
 
         Costs a stat for each container that was never started.
         """
         known = {item.status.labels.get(LABEL_CONTAINER_NAME) for item in observed.instances}
-        folder = self._paths.log_dir(*name_of(pod), uid_of(pod))
+        folder = self._paths.log_dir(*pod.key, pod.uid)
         found = {}
         for _, container in containers(pod):
             if container.name not in known:
@@ -64,10 +63,10 @@ class DeadContainers:
                     found[container.name] = max(numbers)
         return found
 
-    def _remove_logs(self, pod: Pod, instance: Instance) -> None:
-        namespace, pod_name = name_of(pod)
+    def _remove_logs(self, pod: AgentPod, instance: Instance) -> None:
+        namespace, pod_name = pod.key
         name, number = name_of_instance(instance), restart_count_of(instance.status)
-        folder = self._paths.log_dir(namespace, pod_name, uid_of(pod)) / name
+        folder = self._paths.log_dir(namespace, pod_name, pod.uid) / name
         for path in (folder / f"{number}.log", *folder.glob(f"{number}.log.*")):
             path.unlink(missing_ok=True)
         link = self._paths.container_logs_dir / link_name(pod_name, namespace, name, instance.status.id)

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 from typing import Protocol
 
-from lightkube.models.core_v1 import HTTPGetAction, LifecycleHandler, Pod
+from lightkube.models.core_v1 import HTTPGetAction, LifecycleHandler
 
 from nodeagent.pods.observation import observe
-from nodeagent.podspec.containers import AnyContainer, describe, uid_of
+from nodeagent.podspec.containers import AnyContainer
 from nodeagent.podspec.downward import go_quote
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.probes.http import PlainAnswer, TransportError, fetch
 from nodeagent.probes.http_request import HTTPRequest, HTTPTarget
 from nodeagent.probes.outcome import ProbeError
@@ -27,7 +28,7 @@ class HookError(Exception):
 
 class Hooks(Protocol):
     async def run(
-        self, pod: Pod, container: AnyContainer, container_id: str, handler: LifecycleHandler, runtime: Runtime
+        self, pod: AgentPod, container: AnyContainer, container_id: str, handler: LifecycleHandler, runtime: Runtime
     ) -> None:
         """Run one hook to its end. Raises HookError. The caller bounds the time, if anything does."""
         ...
@@ -36,7 +37,7 @@ class Hooks(Protocol):
 class HookEvents(Protocol):
     """Where events go. Never blocks."""
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
 
 
 class LifecycleHooks:
@@ -46,9 +47,9 @@ class LifecycleHooks:
         self._events = events
 
     async def run(
-        self, pod: Pod, container: AnyContainer, container_id: str, handler: LifecycleHandler, runtime: Runtime
+        self, pod: AgentPod, container: AnyContainer, container_id: str, handler: LifecycleHandler, runtime: Runtime
     ) -> None:
-        where = f'for Container "{container.name}" in Pod "{describe(pod)}" failed'
+        where = f'for Container "{container.name}" in Pod "{pod.describe()}" failed'
         if handler.exec is not None:
             await self._exec(handler.exec.command or [], where, container_id, runtime)
         elif handler.httpGet is not None:
@@ -72,7 +73,7 @@ class LifecycleHooks:
             )
 
     async def _http_get(
-        self, action: HTTPGetAction, where: str, pod: Pod, container: AnyContainer, runtime: Runtime
+        self, action: HTTPGetAction, where: str, pod: AgentPod, container: AnyContainer, runtime: Runtime
     ) -> None:
         shown = f"HTTP lifecycle hook ({action.path or ''}) {where}"
         try:
@@ -89,7 +90,7 @@ class LifecycleHooks:
         except (TransportError, ProbeError, URLError, LookupError) as error:
             raise HookError(f"{shown} - error: {error}") from error
 
-    async def _ask(self, request: HTTPRequest, pod: Pod) -> None:
+    async def _ask(self, request: HTTPRequest, pod: AgentPod) -> None:
         """Any HTTP answer at all is a success; only transport errors raise."""
         try:
             await _answered(request)
@@ -103,11 +104,11 @@ class LifecycleHooks:
                 "retry with HTTP succeeded",
             )
 
-    async def _pod_ip(self, pod: Pod, runtime: Runtime) -> str:
-        for sandbox in (await observe(runtime.service, uid_of(pod))).sandboxes:
+    async def _pod_ip(self, pod: AgentPod, runtime: Runtime) -> str:
+        for sandbox in (await observe(runtime.service, pod.uid)).sandboxes:
             if sandbox.network.ip:
                 return sandbox.network.ip
-        raise LookupError(f"failed to find networking container: {describe(pod)}")
+        raise LookupError(f"failed to find networking container: {pod.describe()}")
 
 
 async def _answered(request: HTTPRequest) -> None:

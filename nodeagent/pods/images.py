@@ -4,21 +4,22 @@ import logging
 from collections.abc import Iterable
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod, Secret, Volume
+from lightkube.models.core_v1 import Secret, Volume
 
 from nodeagent.api.errors import ApiError
 from nodeagent.api.objects import ObjectNotReady
 from nodeagent.images.manager import EnsuredImage, ImageManager, Place, Wanted
 from nodeagent.pods.steps.contract import PodEvents
-from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, name_of
+from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path
+from nodeagent.podspec.pod import AgentPod
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)
 
 
-def volume_images(pods: Iterable[Pod]) -> set[str]:
+def volume_images(pods: Iterable[AgentPod]) -> set[str]:
     """The images that pods mount as volumes: garbage collection leaves them alone."""
-    volumes = (volume for pod in pods if pod.spec is not None for volume in pod.spec.volumes or ())
+    volumes = (volume for pod in pods for volume in pod.spec.volumes or ())
     return {volume.image.reference for volume in volumes if volume.image is not None and volume.image.reference}
 
 
@@ -36,7 +37,9 @@ class PodImages:
         self._secrets = secrets
         self._events = events
 
-    async def ensure(self, pod: Pod, kind: ContainerKind, container: AnyContainer, runtime: Runtime) -> EnsuredImage:
+    async def ensure(
+        self, pod: AgentPod, kind: ContainerKind, container: AnyContainer, runtime: Runtime
+    ) -> EnsuredImage:
         """Raises ImageFailure."""
         wanted = Wanted(
             image=container.image or "",
@@ -46,17 +49,16 @@ class PodImages:
         place = Place(service=runtime.images, runtime_handler=runtime.cri_handler)
         return await self._manager.ensure_image(pod, wanted, place, await self._pull_secrets(pod))
 
-    async def ensure_volume(self, pod: Pod, volume: Volume, runtime: Runtime) -> EnsuredImage:
+    async def ensure_volume(self, pod: AgentPod, volume: Volume, runtime: Runtime) -> EnsuredImage:
         """The image that a volume shows; its events are the pod's. Raises ImageFailure."""
         assert volume.image is not None
         wanted = Wanted(image=volume.image.reference or "", pull_policy=volume.image.pullPolicy or "")
         place = Place(service=runtime.images, runtime_handler=runtime.cri_handler)
         return await self._manager.ensure_image(pod, wanted, place, await self._pull_secrets(pod))
 
-    async def _pull_secrets(self, pod: Pod) -> list[Secret]:
+    async def _pull_secrets(self, pod: AgentPod) -> list[Secret]:
         """The pod's pull secrets; one that cannot be had is an event, as the image may not need it."""
-        assert pod.spec is not None
-        namespace, _ = name_of(pod)
+        namespace = pod.namespace
         found: list[Secret] = []
         missing: list[str] = []
         for reference in pod.spec.imagePullSecrets or ():

@@ -8,12 +8,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from lightkube.models.core_v1 import Pod, Probe
+from lightkube.models.core_v1 import Probe
 
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME, observe
 from nodeagent.pods.rules.termination import container_grace_seconds, may_stop, remaining_seconds, stop_timeout_seconds
 from nodeagent.podspec.containers import AnyContainer, field_path, find_container
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound, RuntimeFault
 from runtimes.registry import Runtime
@@ -39,7 +40,7 @@ class Killer:
     async def kill_container(
         self,
         runtime: Runtime,
-        pod: Pod,
+        pod: AgentPod,
         container_id: str,
         name: str,
         *,
@@ -106,7 +107,7 @@ class Killer:
         }
 
     async def _pre_stop(
-        self, runtime: Runtime, pod: Pod, container: AnyContainer, container_id: str, grace: int
+        self, runtime: Runtime, pod: AgentPod, container: AnyContainer, container_id: str, grace: int
     ) -> None:
         """Run the preStop hook for as long as the grace period lasts; its failure does not stop the stop."""
         handler = container.lifecycle.preStop if container.lifecycle is not None else None
@@ -127,7 +128,7 @@ class Killer:
 class _Turns:
     """Who may be stopped now, while a pod's containers exit one after the other."""
 
-    def __init__(self, pod: Pod, running: set[str]) -> None:
+    def __init__(self, pod: AgentPod, running: set[str]) -> None:
         self._pod = pod
         self._running = running
         self._allowed = {name: asyncio.Event() for name in running}

@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod, PodStatus
+from lightkube.models.core_v1 import PodStatus
 
 from nodeagent.pods.admission.gate import UNEXPECTED, Answer, KillError, Later
 from nodeagent.pods.mirrors import Mirrors
 from nodeagent.pods.rules.model import Desired, Stage, StartFailure, Termination
 from nodeagent.pods.supervisor import TERMINAL_PHASES, PodServices, PodSupervisor
-from nodeagent.podspec.containers import PodUID, describe, name_of, uid_of
-from nodeagent.sources.annotations import is_mirror
-from nodeagent.sources.merger import API, ChangeType, PodChange
+from nodeagent.podspec.pod import AgentPod, PodUID
+from nodeagent.sources.merger import ChangeType, PodChange
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
@@ -37,7 +36,7 @@ STUCK_SECONDS = 120.0  # a pod's turn that takes longer is not going on (twice t
 class ObjectReferences(Protocol):
     """Who watches the secrets and config maps that pods refer to."""
 
-    def register(self, pod: Pod) -> None: ...
+    def register(self, pod: AgentPod) -> None: ...
 
     def unregister(self, uid: str) -> None: ...
 
@@ -45,17 +44,17 @@ class ObjectReferences(Protocol):
 class Allocations(Protocol):
     """Knows which of a pod's resources this node has agreed to (`resize.resizes`)."""
 
-    def seen(self, pod: Pod) -> Pod:
+    def seen(self, pod: AgentPod) -> AgentPod:
         """A pod as a source has it; returned as it is allocated."""
         ...
 
-    def current(self, uid: PodUID) -> Pod | None: ...
+    def current(self, uid: PodUID) -> AgentPod | None: ...
 
-    def admitted(self, pod: Pod) -> None: ...
+    def admitted(self, pod: AgentPod) -> None: ...
 
     def forget(self, uid: PodUID) -> None: ...
 
-    def reckoned(self, allocated: Pod) -> Pod:
+    def reckoned(self, allocated: AgentPod) -> AgentPod:
         """A pod as the admission of others reckons with it."""
         ...
 
@@ -64,7 +63,7 @@ class Allocations(Protocol):
 class PodOnNode:
     """A pod as the node's own API shows it."""
 
-    pod: Pod
+    pod: AgentPod
     status: PodStatus | None
     stage: Stage
 
@@ -81,7 +80,7 @@ class PodManager:
         *,
         services: PodServices,
         references: ObjectReferences,
-        admit: Callable[[Pod, Sequence[Pod]], Answer],
+        admit: Callable[[AgentPod, Sequence[AgentPod]], Answer],
         tasks: asyncio.TaskGroup,
         mirrors: Mirrors,
         allocations: Allocations,
@@ -106,46 +105,42 @@ class PodManager:
     def apply(self, changes: Iterable[PodChange]) -> None:
         """Take over changes of the wanted pods, in their order. One that cannot be taken over is told, and holds up no other."""
         for change in changes:
-            uid = uid_of(change.pod)
+            uid = change.pod.uid
             self._not_taken.discard(uid)
             try:
                 self._apply(change)
             except Exception:
                 if change.type is not ChangeType.REMOVE:
                     self._not_taken.add(uid)
-                log.exception("pod %s: its %s was not taken over", describe(change.pod), change.type.value)
+                log.exception("pod %s: its %s was not taken over", change.pod.describe(), change.type.value)
         self._judge_new()
 
     def _apply(self, change: PodChange) -> None:
-        if change.source == API and is_mirror(change.pod):
+        if change.pod.is_mirror and not change.pod.is_static:
             self._mirrors.observed(change.pod, removed=change.type is ChangeType.REMOVE)
             return
-        desired = Desired(
-            pod=self._allocations.seen(change.pod), source=change.source, removed=change.type is ChangeType.REMOVE
-        )
-        if desired.static:
+        desired = Desired(pod=self._allocations.seen(change.pod), removed=change.type is ChangeType.REMOVE)
+        if change.pod.is_static:
             (self._mirrors.gone if desired.removed else self._mirrors.wanted)(change.pod)
-        supervisor = self._supervisors.get(uid_of(change.pod))
+        supervisor = self._supervisors.get(change.pod.uid)
         if supervisor is not None:
             if not desired.removed:
                 self._references.register(change.pod)
             supervisor.update(desired, status_only=change.type is ChangeType.RECONCILE)
         elif not desired.removed:
-            self._new[uid_of(change.pod)] = desired
+            self._new[change.pod.uid] = desired
         else:
-            self._new.pop(uid_of(change.pod), None)
-            self._allocations.forget(uid_of(change.pod))
+            self._new.pop(change.pod.uid, None)
+            self._allocations.forget(change.pod.uid)
 
     def _judge_new(self) -> None:
         while self._new and self._answer is None:
             desired = next(iter(self._new.values()))
             answer = self._judge(desired)
             if isinstance(answer, Later):
-                self._answer = self._tasks.create_task(
-                    self._await_answer(uid_of(desired.pod), answer), name="admission"
-                )
+                self._answer = self._tasks.create_task(self._await_answer(desired.pod.uid, answer), name="admission")
             else:
-                self._add(self._new.pop(uid_of(desired.pod)), answer)
+                self._add(self._new.pop(desired.pod.uid), answer)
 
     async def _await_answer(self, uid: PodUID, later: Later) -> None:
         try:
@@ -161,10 +156,10 @@ class PodManager:
 
     def _add(self, desired: Desired, rejected: StartFailure | None) -> None:
         pod = desired.pod
-        uid = uid_of(pod)
+        uid = pod.uid
         if rejected is not None:
             self._services.events.event(pod, "Warning", rejected.reason, rejected.message)
-            log.info("pod %s was rejected: %s: %s", describe(pod), rejected.reason, rejected.message)
+            log.info("pod %s was rejected: %s: %s", pod.describe(), rejected.reason, rejected.message)
         else:
             self._allocations.admitted(pod)
         self._references.register(pod)
@@ -180,7 +175,7 @@ class PodManager:
         try:
             return self._admit(pod, [self._allocations.reckoned(other) for other in self.active_pods()])
         except Exception as error:
-            log.exception("admission of pod %s failed", describe(pod))
+            log.exception("admission of pod %s failed", pod.describe())
             return StartFailure(reason=UNEXPECTED, message=f"{error}")
 
     async def _supervise(self, uid: PodUID, supervisor: PodSupervisor) -> None:
@@ -194,7 +189,7 @@ class PodManager:
         self._allocations.forget(uid)
         self._services.statuses.forget(uid)
         self._references.unregister(uid)
-        log.info("pod %s is gone", describe(pod))
+        log.info("pod %s is gone", pod.describe())
         self._on_gone()
 
     # -- from the runtimes -------------------------------------------------------------------------------------------
@@ -251,7 +246,7 @@ class PodManager:
     def known_uids(self) -> frozenset[str]:
         return frozenset(self._supervisors) | frozenset(self._new) | self._not_taken
 
-    def active_pods(self) -> list[Pod]:
+    def active_pods(self) -> list[AgentPod]:
         """Pods that hold resources, as allocated: admitted and not yet ended."""
         return [
             supervisor.desired.pod
@@ -273,12 +268,12 @@ class PodManager:
         found = [
             supervisor
             for supervisor in self._supervisors.values()
-            if name_of(supervisor.desired.pod) == (namespace, name) and uid in ("", supervisor.uid)
+            if supervisor.desired.pod.key == (namespace, name) and uid in ("", supervisor.uid)
         ]
         found.sort(key=lambda supervisor: supervisor.stage is Stage.SYNC, reverse=True)
         return self._view(found[0]) if found else None
 
-    def runtime_of(self, pod: Pod) -> Runtime:
+    def runtime_of(self, pod: AgentPod) -> Runtime:
         """Raises UnknownRuntime."""
         return self._services.runtimes.resolve(pod)
 
@@ -289,9 +284,9 @@ class PodManager:
             supervisor.terminate(termination)
         return supervisor is not None
 
-    async def end(self, pod: Pod, termination: Termination) -> None:
+    async def end(self, pod: AgentPod, termination: Termination) -> None:
         """Ask a pod to end, and return when its containers have. Raises KillError when they take too long."""
-        supervisor = self._supervisors.get(uid_of(pod))
+        supervisor = self._supervisors.get(pod.uid)
         if supervisor is None:
             return
         supervisor.terminate(termination)
@@ -316,10 +311,9 @@ def _holds_resources(supervisor: PodSupervisor) -> bool:
     return supervisor.stage is Stage.TERMINATING
 
 
-def _is_to_run(pod: Pod) -> bool:
-    assert pod.metadata is not None
-    return pod.metadata.deletionTimestamp is None and not _has_ended(pod)
+def _is_to_run(pod: AgentPod) -> bool:
+    return not pod.is_deleted and not _has_ended(pod)
 
 
-def _has_ended(pod: Pod) -> bool:
+def _has_ended(pod: AgentPod) -> bool:
     return pod.status is not None and pod.status.phase in TERMINAL_PHASES

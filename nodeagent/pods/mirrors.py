@@ -9,12 +9,9 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.api.errors import ApiError
 from nodeagent.api.outage import Outage
-from nodeagent.podspec.containers import name_of, uid_of
-from nodeagent.podspec.effective import is_static
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.sources.mirror import MirrorPods, is_mirror_of
 
 log = logging.getLogger(__name__)
@@ -26,15 +23,15 @@ _Key = tuple[str, str]
 class Mirrors(Protocol):
     """What the pod manager and the status writer need."""
 
-    def observed(self, mirror: Pod, *, removed: bool) -> None:
+    def observed(self, mirror: AgentPod, *, removed: bool) -> None:
         """The API has this mirror pod, or no longer has it."""
         ...
 
-    def wanted(self, static: Pod) -> None: ...
+    def wanted(self, static: AgentPod) -> None: ...
 
-    def gone(self, static: Pod) -> None: ...
+    def gone(self, static: AgentPod) -> None: ...
 
-    def of(self, static: Pod) -> Pod | None:
+    def of(self, static: AgentPod) -> AgentPod | None:
         """The static pod's mirror as last seen in the API."""
         ...
 
@@ -42,22 +39,22 @@ class Mirrors(Protocol):
 class NoMirrors:
     """For an agent without an API."""
 
-    def observed(self, mirror: Pod, *, removed: bool) -> None:
+    def observed(self, mirror: AgentPod, *, removed: bool) -> None:
         return
 
-    def wanted(self, static: Pod) -> None:
+    def wanted(self, static: AgentPod) -> None:
         return
 
-    def gone(self, static: Pod) -> None:
+    def gone(self, static: AgentPod) -> None:
         return
 
-    def of(self, static: Pod) -> Pod | None:
+    def of(self, static: AgentPod) -> AgentPod | None:
         return None
 
 
-def status_target(mirrors: Mirrors, pod: Pod) -> Pod | None:
+def status_target(mirrors: Mirrors, pod: AgentPod) -> AgentPod | None:
     """The API object that a pod's status belongs to; None: there is none as yet."""
-    return mirrors.of(pod) if is_static(pod) else pod
+    return mirrors.of(pod) if pod.is_static else pod
 
 
 class MirrorKeeper:
@@ -70,34 +67,34 @@ class MirrorKeeper:
         self._mirrors = mirrors
         self._ready = ready
         self._on_mirror = on_mirror
-        self._static: dict[_Key, Pod] = {}
-        self._seen: dict[_Key, Pod] = {}
+        self._static: dict[_Key, AgentPod] = {}
+        self._seen: dict[_Key, AgentPod] = {}
         self._woken = asyncio.Event()
         self._waiting = Outage("mirror pods")
 
-    def observed(self, mirror: Pod, *, removed: bool) -> None:
-        key = name_of(mirror)
+    def observed(self, mirror: AgentPod, *, removed: bool) -> None:
+        key = mirror.key
         if removed:
             self._seen.pop(key, None)
         else:
             self._seen[key] = mirror
         static = self._static.get(key)
         if static is not None:
-            self._on_mirror(uid_of(static))
+            self._on_mirror(static.uid)
         self._woken.set()
 
-    def wanted(self, static: Pod) -> None:
-        self._static[name_of(static)] = static
+    def wanted(self, static: AgentPod) -> None:
+        self._static[static.key] = static
         self._woken.set()
 
-    def gone(self, static: Pod) -> None:
-        known = self._static.get(name_of(static))
-        if known is not None and uid_of(known) == uid_of(static):
-            del self._static[name_of(static)]
+    def gone(self, static: AgentPod) -> None:
+        known = self._static.get(static.key)
+        if known is not None and known.uid == static.uid:
+            del self._static[static.key]
         self._woken.set()
 
-    def of(self, static: Pod) -> Pod | None:
-        mirror = self._seen.get(name_of(static))
+    def of(self, static: AgentPod) -> AgentPod | None:
+        mirror = self._seen.get(static.key)
         return mirror if mirror is not None and is_mirror_of(mirror, static) else None
 
     async def run(self) -> None:
@@ -112,9 +109,9 @@ class MirrorKeeper:
                 await asyncio.sleep(RETRY_SECONDS)
                 self._woken.set()
 
-    def _is_right(self, static: Pod) -> bool:
+    def _is_right(self, static: AgentPod) -> bool:
         mirror = self.of(static)
-        return mirror is not None and mirror.metadata is not None and mirror.metadata.deletionTimestamp is None
+        return mirror is not None and not mirror.is_deleted
 
     async def _reconcile(self) -> bool:
         """Whether all is as it should be; False: try again later."""

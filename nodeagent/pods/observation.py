@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from nodeagent.pods.rules.model import Instance, Observed
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import PodUID
 from proto import cri_pb2 as cri
 from runtimes.contract import RuntimeService
 from runtimes.errors import NotFound

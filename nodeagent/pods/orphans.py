@@ -6,17 +6,18 @@ the agent was away is found here.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod, PodSpec
+from lightkube.models.core_v1 import Pod
 from lightkube.models.meta_v1 import ObjectMeta
 
+from nodeagent.failures import leaves
 from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.steps.contract import Ending, PodPaths
 from nodeagent.pods.steps.engine import StepEngine
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import API, AgentPod, PodUID
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
@@ -45,7 +46,6 @@ class OrphanCollector:
         paths: PodPaths,
         known: Callable[[], Collection[str]],
         ready: Callable[[], bool],
-        remove_folder: Callable[[str], Awaitable[None]],
     ) -> None:
         self._engine = engine
         self._runtimes = runtimes
@@ -53,7 +53,6 @@ class OrphanCollector:
         self._paths = paths
         self._known = known
         self._ready = ready
-        self._remove_folder = remove_folder
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -81,9 +80,9 @@ class OrphanCollector:
         if orphans:
             await asyncio.gather(*(self._take_down(uid, pod) for uid, pod in orphans.items()))
 
-    async def _found(self) -> dict[str, Pod]:
+    async def _found(self) -> dict[str, AgentPod]:
         """UID -> as much of the pod as can still be told."""
-        found: dict[str, Pod] = {}
+        found: dict[str, AgentPod] = {}
         for runtime in self._runtimes():
             try:
                 answer = await runtime.service.list_pod_sandbox(cri.ListPodSandboxRequest())
@@ -103,24 +102,21 @@ class OrphanCollector:
             found.setdefault(uid, _remains(uid))
         return found
 
-    async def _take_down(self, uid: str, pod: Pod) -> None:
-        assert pod.metadata is not None
-        log.info("removing what is left of unknown pod %s/%s (%s)", pod.metadata.namespace, pod.metadata.name, uid)
+    async def _take_down(self, uid: str, pod: AgentPod) -> None:
+        log.info("removing what is left of unknown pod %s/%s (%s)", pod.namespace, pod.name, uid)
         ending = Ending(
             pod=pod, uid=PodUID(uid), grace_seconds=GRACE_SECONDS, runtimes=self._runtimes(), keep_records=False
         )
         try:
             await self._engine.stop(ending)
             await self._engine.release(ending)
-            await self._remove_folder(uid)
         except* Exception as group:
-            for error in group.exceptions:
-                log.warning("orphaned pod %s: %s", uid, error)
+            for error in leaves(group):
+                log.warning('orphaned pod "%s" found, but %s', uid, error)
 
 
-def _remains(uid: str, namespace: str = "", name: str = "") -> Pod:
-    metadata = ObjectMeta(uid=uid, namespace=namespace, name=name)
-    return Pod(metadata=metadata, spec=PodSpec(containers=[]))
+def _remains(uid: str, namespace: str = "", name: str = "") -> AgentPod:
+    return AgentPod.of(Pod(metadata=ObjectMeta(uid=uid, namespace=namespace, name=name)), API)
 
 
 def _folders(directory: Path) -> list[str]:

@@ -8,10 +8,8 @@ pods, and so nothing to wake, to end or to reckon with.
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.rules.model import Termination
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.sources.merger import PodChange
 
 
@@ -20,7 +18,7 @@ class Pods(Protocol):
 
     def apply(self, changes: Iterable[PodChange]) -> None: ...
 
-    def active_pods(self) -> list[Pod]: ...
+    def active_pods(self) -> list[AgentPod]: ...
 
     def known_uids(self) -> Collection[str]: ...
 
@@ -30,7 +28,7 @@ class Pods(Protocol):
 
     def resized(self, uid: PodUID) -> None: ...
 
-    async def end(self, pod: Pod, termination: Termination) -> None: ...
+    async def end(self, pod: AgentPod, termination: Termination) -> None: ...
 
 
 class _NoPods:
@@ -39,7 +37,7 @@ class _NoPods:
     def apply(self, changes: Iterable[PodChange]) -> None:
         raise AssertionError("the sources run before there is a manager to take their pods")
 
-    def active_pods(self) -> list[Pod]:
+    def active_pods(self) -> list[AgentPod]:
         return []
 
     def known_uids(self) -> Collection[str]:
@@ -54,7 +52,7 @@ class _NoPods:
     def resized(self, uid: PodUID) -> None:
         return
 
-    async def end(self, pod: Pod, termination: Termination) -> None:
+    async def end(self, pod: AgentPod, termination: Termination) -> None:
         return
 
 
@@ -71,7 +69,7 @@ class PodsPort:
     def apply(self, changes: Iterable[PodChange]) -> None:
         self._pods.apply(changes)
 
-    def active_pods(self) -> list[Pod]:
+    def active_pods(self) -> list[AgentPod]:
         return self._pods.active_pods()
 
     def known_uids(self) -> Collection[str]:
@@ -86,5 +84,5 @@ class PodsPort:
     def resized(self, uid: PodUID) -> None:
         self._pods.resized(uid)
 
-    async def end(self, pod: Pod, termination: Termination) -> None:
+    async def end(self, pod: AgentPod, termination: Termination) -> None:
         await self._pods.end(pod, termination)

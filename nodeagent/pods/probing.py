@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from lightkube.models.core_v1 import Container, ContainerStatus, Pod, PodStatus, Probe
+from lightkube.models.core_v1 import Container, ContainerStatus, PodStatus, Probe
 
 from nodeagent.pods.rules.model import Instance, NodeAddresses, Observed, ProbeResults
 from nodeagent.pods.rules.runtime_view import RUNNING, moment, newest
 from nodeagent.pods.status.pod_ips import pod_ips
-from nodeagent.podspec.containers import AnyContainer, ContainerKind, PodUID, containers, field_path, name_of, uid_of
+from nodeagent.podspec.containers import AnyContainer, ContainerKind, containers, field_path
+from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.probes.outcome import Outcome
 from nodeagent.probes.state import Kind
 from nodeagent.probes.target import ProbeTarget, run_probe
@@ -34,7 +35,7 @@ OnResult = Callable[[str, ProbeResults], None]
 class ProbeEvents(Protocol):
     """Where events go. Never blocks."""
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
 
 
 class ProbeManager:
@@ -68,9 +69,9 @@ class ProbeManager:
     def workers(self) -> int:
         return sum(len(probed.workers) for pod in self._pods.values() for probed in pod.values())
 
-    def sync(self, pod: Pod, observed: Observed, runtime: Runtime, on_result: OnResult) -> None:
+    def sync(self, pod: AgentPod, observed: Observed, runtime: Runtime, on_result: OnResult) -> None:
         """Start, keep and stop workers of a pod; `on_result(container_id, results)` is called at every change."""
-        uid = uid_of(pod)
+        uid = pod.uid
         wanted = list(_probed_containers(pod))
         if not wanted and uid not in self._pods:
             return
@@ -139,7 +140,7 @@ class _Probed:
     """One container with its workers; hears what they find."""
 
     kind: ContainerKind
-    pod: Pod
+    pod: AgentPod
     name: str
     events: ProbeEvents
     now: Callable[[], datetime]
@@ -213,10 +214,8 @@ class _Probed:
         self.metrics.ran(self._counted(kind), ok=outcome.ok, seconds=seconds)
 
     def _counted(self, kind: Kind) -> CountedProbe:
-        namespace, pod = name_of(self.pod)
-        return CountedProbe(
-            type=kind.value, container=self.name, pod=pod, namespace=namespace, pod_uid=uid_of(self.pod)
-        )
+        namespace, pod = self.pod.key
+        return CountedProbe(type=kind.value, container=self.name, pod=pod, namespace=namespace, pod_uid=self.pod.uid)
 
     def event(self, reason: str, message: str) -> None:
         self.events.event(self.pod, "Warning", reason, message, field_path=field_path(self.kind, self.name))
@@ -233,7 +232,7 @@ class _Probed:
         )
 
 
-def _probed_containers(pod: Pod) -> Iterator[tuple[ContainerKind, Container, dict[Kind, Probe]]]:
+def _probed_containers(pod: AgentPod) -> Iterator[tuple[ContainerKind, Container, dict[Kind, Probe]]]:
     """Regular containers and sidecars that have probes."""
     for kind, container in containers(pod):
         if kind in (ContainerKind.REGULAR, ContainerKind.SIDECAR) and isinstance(container, Container):
@@ -252,7 +251,7 @@ def _probes(container: AnyContainer) -> Iterator[tuple[Kind, Probe]]:
             yield kind, probe
 
 
-def _said_before(pod: Pod, container_id: str, name: str) -> ContainerStatus | None:
+def _said_before(pod: AgentPod, container_id: str, name: str) -> ContainerStatus | None:
     """What the API's status says of this very container."""
     status = pod.status or PodStatus()
     listed: list[ContainerStatus] = [*(status.initContainerStatuses or []), *(status.containerStatuses or [])]
@@ -262,6 +261,6 @@ def _said_before(pod: Pod, container_id: str, name: str) -> ContainerStatus | No
     return None
 
 
-def _primary_ip(pod: Pod, observed: Observed, node: NodeAddresses) -> str:
+def _primary_ip(pod: AgentPod, observed: Observed, node: NodeAddresses) -> str:
     found = pod_ips(pod, observed, pod.status or PodStatus(), node)
     return found[0].ip if found else ""

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from lightkube.models.core_v1 import Pod
 from lightkube.models.node_v1 import RuntimeClass
 
 from nodeagent.api.cluster import NotKnownYet
 from nodeagent.node.status import Handler
 from nodeagent.pods.supervisor import UnknownRuntime
+from nodeagent.podspec.pod import AgentPod
 from runtimes.registry import Registry, Runtime, UnknownHandler
 
 
@@ -19,9 +19,8 @@ class RuntimeClassResolver:
         self._registry = registry
         self._runtime_class = runtime_class
 
-    def resolve(self, pod: Pod) -> Runtime:
+    def resolve(self, pod: AgentPod) -> Runtime:
         """Raises UnknownRuntime, whose text names the class and the handlers that exist."""
-        assert pod.spec is not None
         name = pod.spec.runtimeClassName
         if not name or name == "legacy":
             return self._registry.get("")
@@ -48,7 +47,7 @@ class PodHandlers:
         self._resolver = resolver
         self._handler = handler
 
-    def user_namespaces(self, pod: Pod) -> bool:
+    def user_namespaces(self, pod: AgentPod) -> bool:
         """Whether it can give the pod users of its own; False where there is no runtime."""
         try:
             runtime = self._resolver.resolve(pod)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod, PodStatus
+from lightkube.models.core_v1 import PodStatus
 
 from nodeagent.pods.dead_containers import superfluous
 from nodeagent.pods.observation import observe
@@ -43,7 +43,8 @@ from nodeagent.pods.status.pod import status as make_status
 from nodeagent.pods.status.writer import StatusSink
 from nodeagent.pods.steps.contract import Ending, PodEvents, Work
 from nodeagent.pods.steps.engine import StepEngine, StepError
-from nodeagent.podspec.containers import PodUID, describe, field_path, find_container, uid_of
+from nodeagent.podspec.containers import field_path, find_container
+from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
 
@@ -61,7 +62,7 @@ class UnknownRuntime(Exception):
 class RuntimeResolver(Protocol):
     """Which runtime runs a pod."""
 
-    def resolve(self, pod: Pod) -> Runtime:
+    def resolve(self, pod: AgentPod) -> Runtime:
         """Raises UnknownRuntime."""
         ...
 
@@ -72,7 +73,7 @@ class Probing(Protocol):
     """Keeps the probe workers of a pod in step with it."""
 
     def sync(
-        self, pod: Pod, observed: Observed, runtime: Runtime, on_result: Callable[[str, ProbeResults], None]
+        self, pod: AgentPod, observed: Observed, runtime: Runtime, on_result: Callable[[str, ProbeResults], None]
     ) -> None:
         """Start, keep and stop workers; `on_result(container_id, results)` is called at every change."""
         ...
@@ -91,19 +92,19 @@ class PodWatcher(Protocol):
 class Dead(Protocol):
     """Keeps dead containers in bounds."""
 
-    async def remove(self, runtime: Runtime, pod: Pod, observed: Observed, remove: RemoveContainer) -> None: ...
+    async def remove(self, runtime: Runtime, pod: AgentPod, observed: Observed, remove: RemoveContainer) -> None: ...
 
-    def highest_log_numbers(self, pod: Pod, observed: Observed) -> Mapping[str, int]: ...
+    def highest_log_numbers(self, pod: AgentPod, observed: Observed) -> Mapping[str, int]: ...
 
 
 class PodUpkeep(Protocol):
     """What a pod needs now and then while it runs."""
 
-    async def refresh(self, pod: Pod, *, anew: bool) -> None:
+    async def refresh(self, pod: AgentPod, *, anew: bool) -> None:
         """Bring the contents of its volumes up to date. `anew`: something that they are made from has changed."""
         ...
 
-    def enrich(self, pod: Pod, observed: Observed) -> Observed:
+    def enrich(self, pod: AgentPod, observed: Observed) -> Observed:
         """Add the termination messages of exited containers."""
         ...
 
@@ -134,7 +135,7 @@ class PodSupervisor:
     """Runs one pod from its first sight to its last trace."""
 
     def __init__(self, desired: Desired, services: PodServices, *, rejected: StartFailure | None = None) -> None:
-        self.uid = uid_of(desired.pod)
+        self.uid = desired.pod.uid
         self._desired = desired
         self._services = services
         self._memory = Memory(rejected=rejected, start_time=_start_time(desired.pod) or services.now())
@@ -183,7 +184,7 @@ class PodSupervisor:
     def update(self, desired: Desired, *, status_only: bool = False) -> None:
         """Take over a newer desired state. `status_only`: nothing else of it is new; mostly it is our own patch coming back."""
         if desired.removed and not self._desired.removed:
-            log.info("pod %s was removed from its source %s", describe(desired.pod), desired.source)
+            log.info("pod %s was removed from its source %s", desired.pod.describe(), desired.pod.source)
         if desired.pod.spec != self._desired.pod.spec:
             # whoever changed the pod may have mended what was wrong
             self._held_until.clear()
@@ -195,9 +196,8 @@ class PodSupervisor:
         if not (status_only and self._is_echo(desired.pod)):
             self.wake()
 
-    def _is_echo(self, pod: Pod) -> bool:
+    def _is_echo(self, pod: AgentPod) -> bool:
         """Whether the API's status is the one that was sent, and asks for nothing."""
-        assert pod.spec is not None
         ended = pod.status is not None and pod.status.phase in TERMINAL_PHASES
         return not ended and not pod.spec.readinessGates and self._services.statuses.in_step(pod)
 
@@ -231,7 +231,7 @@ class PodSupervisor:
                     self._show_unseen()
                     self._block(1.0)
                 except Exception:
-                    log.exception("pod %s: unexpected error, will try again", describe(self._desired.pod))
+                    log.exception("pod %s: unexpected error, will try again", self._desired.pod.describe())
                     self._block()
                 finally:
                     self._turn_began = None
@@ -328,10 +328,9 @@ class PodSupervisor:
     def _check_end(self, now: datetime) -> None:
         """Turn what ends a pod from outside into a termination."""
         pod = self._desired.pod
-        assert pod.metadata is not None
         current = self._memory.termination
         deadline = self._deadline_at()
-        if pod.metadata.deletionTimestamp is not None or self._desired.removed:
+        if pod.is_deleted or self._desired.removed:
             grace = pod_grace_seconds(pod, current)
             if current is None or current.grace_seconds != grace:
                 base = current or Termination(grace_seconds=grace)
@@ -443,7 +442,7 @@ class PodSupervisor:
             try:
                 await self._services.upkeep.refresh(self._desired.pod, anew=anew)
             except Exception:
-                log.exception("pod %s: refresh of its volumes failed", describe(self._desired.pod))
+                log.exception("pod %s: refresh of its volumes failed", self._desired.pod.describe())
             finally:
                 self._refreshing = None
                 if self._sources_changed:
@@ -462,11 +461,11 @@ class PodSupervisor:
                     raise
             except ExceptionGroup as group:
                 for error in group.exceptions:
-                    log.warning("pod %s: %s", describe(self._desired.pod), error)
+                    log.warning("pod %s: %s", self._desired.pod.describe(), error)
                 self._event("Warning", "FailedKillPod", f"error killing pod: {group.exceptions[0]}")
                 self._block(1.0)
             except Exception as error:
-                log.exception("pod %s: %s failed", describe(self._desired.pod), name)
+                log.exception("pod %s: %s failed", self._desired.pod.describe(), name)
                 self._event("Warning", "FailedSync", str(error))
                 self._block()
             finally:
@@ -520,7 +519,7 @@ class PodSupervisor:
                 self._event("Warning", error.event_reason, str(error))
             self._block(error.retry_seconds)
             return
-        log.error("pod %s: %s", describe(self._desired.pod), error, exc_info=error)
+        log.error("pod %s: %s", self._desired.pod.describe(), error, exc_info=error)
         self._event("Warning", "FailedSync", str(error) or type(error).__name__)
         self._block()
 
@@ -566,8 +565,7 @@ class PodSupervisor:
             self._services.upkeep.forget([instance.status.id for instance in self._last_observed.instances])
 
     def _keeps_records(self) -> bool:
-        assert self._desired.pod.metadata is not None
-        return self._desired.pod.metadata.deletionTimestamp is None and not self._desired.removed
+        return not self._desired.pod.is_deleted and not self._desired.removed
 
     def _gone(self) -> bool:
         return self._records_removed and self._final_status_published and self._work is None
@@ -591,7 +589,7 @@ class PodSupervisor:
                 self._desired.pod,
                 "Warning",
                 "BackOff",
-                f"Back-off restarting failed container {name} in pod {describe(self._desired.pod)}",
+                f"Back-off restarting failed container {name} in pod {self._desired.pod.describe()}",
                 field_path=field_path(found[0], name),
             )
 
@@ -609,7 +607,7 @@ class PodSupervisor:
         self._blocked_until = until if self._blocked_until is None else max(self._blocked_until, until)
 
 
-def _start_time(pod: Pod) -> datetime | None:
+def _start_time(pod: AgentPod) -> datetime | None:
     return pod.status.startTime if pod.status is not None else None
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Collection
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.rules.model import Instance, Observed
 from nodeagent.pods.translation.termination_message import termination_message
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.manager import VolumeManager
 from proto import cri_pb2 as cri
 
@@ -17,10 +16,10 @@ class Upkeep:
         self._volumes = volumes
         self._messages: dict[str, str] = {}  # by container id: what has ended says nothing new
 
-    async def refresh(self, pod: Pod, *, anew: bool) -> None:
+    async def refresh(self, pod: AgentPod, *, anew: bool) -> None:
         await self._volumes.refresh(pod, anew=anew)
 
-    def enrich(self, pod: Pod, observed: Observed) -> Observed:
+    def enrich(self, pod: AgentPod, observed: Observed) -> Observed:
         """Add to each exited container's message what it left in its termination message file or its log."""
         if not any(_ended(item) for item in observed.instances):
             return observed

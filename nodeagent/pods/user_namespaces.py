@@ -5,18 +5,17 @@ the ids of a running pod. Source: facts/pod-lifecycle.md 11.6, facts/node-resour
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from lightkube.models.core_v1 import Pod
 
-from nodeagent.podspec.containers import PodUID, uid_of
+from nodeagent.podspec.pod import AgentPod, PodUID
 from proto import cri_pb2 as cri
 from runtimes.kube.unreadable import UNREADABLE
+from runtimes.linux.files import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -89,21 +88,20 @@ class UserNamespaces:
     `supported(pod)`: whether the pod's runtime can give a pod its own users.
     """
 
-    def __init__(self, root_dir: Path, pool: IdPool, supported: Callable[[Pod], bool]) -> None:
+    def __init__(self, root_dir: Path, pool: IdPool, supported: Callable[[AgentPod], bool]) -> None:
         self._pods_dir = root_dir / "pods"
         self._pool = pool
         self._supported = supported
         self._ranges: dict[str, IdRange] = {}  # by pod UID
         self._recover()
 
-    def of(self, pod: Pod) -> cri.UserNamespace | None:
+    def of(self, pod: AgentPod) -> cri.UserNamespace | None:
         """The pod's mapping, made at the first call; None for a pod with the host's users. Raises UserNamespaceError."""
-        assert pod.spec is not None
         if pod.spec.hostUsers is not False:
             return None
         if not self._supported(pod):
             raise UserNamespaceError(UNSUPPORTED)
-        uid = uid_of(pod)
+        uid = pod.uid
         own = self._ranges.get(uid) or self._allocate(uid)
         entry = cri.IDMapping(host_id=own.first, container_id=0, length=own.length)
         return cri.UserNamespace(mode=cri.POD, uids=[entry], gids=[entry])
@@ -160,11 +158,4 @@ def _read(path: Path) -> IdRange:
 
 def _write(directory: Path, content: bytes) -> None:
     directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-    half = directory / f".{FILE}.new"
-    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    half.replace(directory / FILE)
+    replace_file(directory / FILE, content, mode=0o644)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lightkube.models.core_v1 import Container, EphemeralContainer, Pod
+from lightkube.models.core_v1 import Container, EphemeralContainer
 
 from nodeagent.podspec.effective import (
     BEST_EFFORT,
@@ -24,6 +24,7 @@ from nodeagent.podspec.effective import (
     overhead,
     qos_class,
 )
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.linux.cgroups.units import DEFAULT_PERIOD_US, MIN_SHARES, UNLIMITED_QUOTA, cpu_quota, cpu_shares
 
@@ -63,10 +64,9 @@ def huge_page_name(resource: str) -> str:
 
 
 def container_resources(
-    pod: Pod, container: Container | EphemeralContainer, host: HostLimits, *, exclusive_cpus: bool = False
+    pod: AgentPod, container: Container | EphemeralContainer, host: HostLimits, *, exclusive_cpus: bool = False
 ) -> cri.LinuxContainerResources:
     """The limits that the runtime applies to one container. A missing own limit falls back to the pod-level one."""
-    assert pod.spec is not None
     requests = amounts(container.resources, "requests")
     own_limits = amounts(container.resources, "limits")
     limits = {**amounts(pod.spec.resources, "limits"), **own_limits}
@@ -92,7 +92,7 @@ def container_resources(
     return made
 
 
-def pod_cgroup_limits(pod: Pod, host: HostLimits, *, exclusive_cpus: bool = False) -> PodCgroupLimits:
+def pod_cgroup_limits(pod: AgentPod, host: HostLimits, *, exclusive_cpus: bool = False) -> PodCgroupLimits:
     """The values of the pod's own cgroup, overhead included."""
     requests, limits = effective_requests(pod), effective_limits(pod)
     qos = qos_class(pod)
@@ -114,12 +114,12 @@ def pod_cgroup_limits(pod: Pod, host: HostLimits, *, exclusive_cpus: bool = Fals
     )
 
 
-def sandbox_resources(pod: Pod, host: HostLimits) -> cri.LinuxContainerResources:
+def sandbox_resources(pod: AgentPod, host: HostLimits) -> cri.LinuxContainerResources:
     """The sandbox's `linux.resources`: the pod's sum, without overhead."""
     return _sandbox(aggregated(pod, "requests"), aggregated(pod, "limits"), host)
 
 
-def sandbox_overhead(pod: Pod, host: HostLimits) -> cri.LinuxContainerResources:
+def sandbox_overhead(pod: AgentPod, host: HostLimits) -> cri.LinuxContainerResources:
     """The sandbox's `linux.overhead`: the RuntimeClass's overhead alone, as request and limit."""
     extra = overhead(pod)
     return _sandbox(extra, extra, host) if extra else cri.LinuxContainerResources()
@@ -134,9 +134,8 @@ def _sandbox(requests: Amounts, limits: Amounts, host: HostLimits) -> cri.LinuxC
     )
 
 
-def _all_declare(pod: Pod, resource: str) -> bool:
+def _all_declare(pod: AgentPod, resource: str) -> bool:
     """Whether every container, or the pod itself, limits the resource."""
-    assert pod.spec is not None
     if amounts(pod.spec.resources, "limits").get(resource):
         return True
     listed: Sequence[Container] = (*pod.spec.containers, *(pod.spec.initContainers or ()))
@@ -145,7 +144,7 @@ def _all_declare(pod: Pod, resource: str) -> bool:
 
 def _limit_swap(
     made: cri.LinuxContainerResources,
-    pod: Pod,
+    pod: AgentPod,
     requests: Amounts,
     limits: Amounts,
     memory_limit_bytes: int,

@@ -1,13 +1,13 @@
-"""Reading a pod's spec: its containers in their three lists, its names."""
+"""Reading a pod's spec: its containers in their three lists."""
 
 import enum
 from collections.abc import Iterator
-from typing import NewType
 
-from lightkube.models.core_v1 import Container, EphemeralContainer, Pod
+from lightkube.models.core_v1 import Container, EphemeralContainer
+
+from nodeagent.podspec.pod import AgentPod
 
 AnyContainer = Container | EphemeralContainer
-PodUID = NewType("PodUID", str)
 
 
 class ContainerKind(enum.Enum):
@@ -19,25 +19,6 @@ class ContainerKind(enum.Enum):
     EPHEMERAL = "ephemeralContainers"
 
 
-def uid_of(pod: Pod) -> PodUID:
-    """The pod's UID. A pod from any source has one."""
-    assert pod.metadata is not None
-    assert pod.metadata.uid is not None
-    return PodUID(pod.metadata.uid)
-
-
-def name_of(pod: Pod) -> tuple[str, str]:
-    """(namespace, name)."""
-    assert pod.metadata is not None
-    return (pod.metadata.namespace or "default", pod.metadata.name or "")
-
-
-def describe(pod: Pod) -> str:
-    """`name_namespace(uid)`, as messages name a pod."""
-    namespace, name = name_of(pod)
-    return f"{name}_{namespace}({uid_of(pod)})"
-
-
 def kind_of(container: AnyContainer, *, init: bool) -> ContainerKind:
     if isinstance(container, EphemeralContainer):
         return ContainerKind.EPHEMERAL
@@ -46,9 +27,8 @@ def kind_of(container: AnyContainer, *, init: bool) -> ContainerKind:
     return ContainerKind.SIDECAR if container.restartPolicy == "Always" else ContainerKind.INIT
 
 
-def containers(pod: Pod) -> Iterator[tuple[ContainerKind, AnyContainer]]:
+def containers(pod: AgentPod) -> Iterator[tuple[ContainerKind, AnyContainer]]:
     """Every container of the pod: init containers and sidecars, regular ones, ephemeral ones; each list in its order."""
-    assert pod.spec is not None
     for container in pod.spec.initContainers or ():
         yield kind_of(container, init=True), container
     for container in pod.spec.containers:
@@ -57,7 +37,7 @@ def containers(pod: Pod) -> Iterator[tuple[ContainerKind, AnyContainer]]:
         yield ContainerKind.EPHEMERAL, ephemeral
 
 
-def find_container(pod: Pod, name: str) -> tuple[ContainerKind, AnyContainer] | None:
+def find_container(pod: AgentPod, name: str) -> tuple[ContainerKind, AnyContainer] | None:
     return next((found for found in containers(pod) if found[1].name == name), None)
 
 

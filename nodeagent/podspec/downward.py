@@ -5,14 +5,9 @@ import math
 import re
 from collections.abc import Mapping
 
-from lightkube.models.core_v1 import (
-    Container,
-    ObjectFieldSelector,
-    Pod,
-    ResourceFieldSelector,
-    ResourceRequirements,
-)
+from lightkube.models.core_v1 import Container, ObjectFieldSelector, ResourceFieldSelector, ResourceRequirements
 
+from nodeagent.podspec.pod import AgentPod
 from runtimes.kube import quantity
 
 # Limits that a container without one has nevertheless: it may use what the node has.
@@ -58,10 +53,9 @@ def _go_escape(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def metadata_field(pod: Pod, path: str) -> str | None:
+def metadata_field(pod: AgentPod, path: str) -> str | None:
     """A field of the pod's metadata; None when `path` is not one of them. A label that is not there is empty."""
     metadata = pod.metadata
-    assert metadata is not None
     match path:
         case "metadata.name":
             return metadata.name or ""
@@ -81,7 +75,7 @@ def metadata_field(pod: Pod, path: str) -> str | None:
     return text
 
 
-def volume_field(pod: Pod, selector: ObjectFieldSelector) -> str:
+def volume_field(pod: AgentPod, selector: ObjectFieldSelector) -> str:
     """A fieldRef in a volume: metadata only. Raises FieldError."""
     check_api_version(selector)
     text = metadata_field(pod, selector.fieldPath)
@@ -96,9 +90,8 @@ def check_api_version(selector: ObjectFieldSelector) -> None:
         raise FieldError(f"unsupported pod version: {selector.apiVersion}")
 
 
-def find_container(pod: Pod, name: str) -> tuple[Container, bool] | None:
+def find_container(pod: AgentPod, name: str) -> tuple[Container, bool] | None:
     """A regular or init container by name, and whether it is an init container."""
-    assert pod.spec is not None
     for container in pod.spec.containers:
         if container.name == name:
             return container, False
@@ -108,9 +101,9 @@ def find_container(pod: Pod, name: str) -> tuple[Container, bool] | None:
     return None
 
 
-def pod_limits(pod: Pod) -> Mapping[str, str]:
+def pod_limits(pod: AgentPod) -> Mapping[str, str]:
     """The limits that the pod as a whole declares, if it does."""
-    resources = pod.spec.resources if pod.spec is not None else None
+    resources = pod.spec.resources
     return (resources.limits if resources is not None else None) or {}
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Literal
 
-import msgspec
-from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, ResourceRequirements
+from lightkube.models.core_v1 import Container, EphemeralContainer, ResourceRequirements
 
+from nodeagent.podspec.pod import AgentPod
 from runtimes.kube import quantity
 
 Amounts = dict[str, Fraction]
@@ -23,15 +23,8 @@ BEST_EFFORT = "BestEffort"
 GUARANTEED_OOM_SCORE_ADJ = -997
 BEST_EFFORT_OOM_SCORE_ADJ = 1000
 CRITICAL_PRIORITY = 2_000_000_000
-SOURCE_ANNOTATION = "kubernetes.io/config.source"
-MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
 _QOS_RESOURCES = ("cpu", "memory")
-
-
-def from_dict(pod: Mapping[str, object]) -> Pod:
-    """A pod as JSON objects have it, typed. Raises msgspec.ValidationError."""
-    return msgspec.convert(pod, Pod)
 
 
 def amounts(resources: ResourceRequirements | None, side: Side) -> Amounts:
@@ -47,13 +40,12 @@ def as_quantities(values: Mapping[str, Fraction]) -> dict[str, str]:
     return {name: _as_quantity(name, value) for name, value in sorted(values.items())}
 
 
-def effective_requests(pod: Pod) -> Amounts:
+def effective_requests(pod: AgentPod) -> Amounts:
     """What the pod asks for in all, overhead included."""
-    assert pod.spec is not None
     return _plus(aggregated(pod, "requests"), overhead(pod))
 
 
-def effective_limits(pod: Pod) -> Amounts:
+def effective_limits(pod: AgentPod) -> Amounts:
     """What the pod may use in all; overhead is added to limits that exist."""
     total = aggregated(pod, "limits")
     for name, extra in overhead(pod).items():
@@ -62,12 +54,11 @@ def effective_limits(pod: Pod) -> Amounts:
     return total
 
 
-def aggregated(pod: Pod, side: Side) -> Amounts:
+def aggregated(pod: AgentPod, side: Side) -> Amounts:
     """The containers' sum and the init containers' peak, whichever is larger; pod-level values replace it. No overhead.
 
     A sidecar counts with the regular containers, and while init containers run with those declared after it.
     """
-    assert pod.spec is not None
     running: Amounts = {}
     for container in pod.spec.containers:
         running = _plus(running, amounts(container.resources, side))
@@ -85,9 +76,8 @@ def aggregated(pod: Pod, side: Side) -> Amounts:
     return total
 
 
-def qos_class(pod: Pod) -> str:
+def qos_class(pod: AgentPod) -> str:
     """The class that the API has recorded, else the computed one; only CPU and memory count."""
-    assert pod.spec is not None
     if pod.status is not None and pod.status.qosClass:
         return pod.status.qosClass
     if pod.spec.resources is not None:
@@ -109,24 +99,13 @@ def qos_class(pod: Pod) -> str:
     return BURSTABLE
 
 
-def is_critical(pod: Pod) -> bool:
+def is_critical(pod: AgentPod) -> bool:
     """Static, mirror, or of a priority from 2000000000 on."""
-    assert pod.metadata is not None
-    assert pod.spec is not None
-    annotations = pod.metadata.annotations or {}
-    if annotations.get(SOURCE_ANNOTATION, "api") != "api" or MIRROR_ANNOTATION in annotations:
-        return True
-    return (pod.spec.priority or 0) >= CRITICAL_PRIORITY
+    return pod.is_static or pod.is_mirror or (pod.spec.priority or 0) >= CRITICAL_PRIORITY
 
 
-def is_static(pod: Pod) -> bool:
-    assert pod.metadata is not None
-    return bool((pod.metadata.annotations or {}).get(SOURCE_ANNOTATION, "api") != "api")
-
-
-def oom_score_adj(pod: Pod, container: Container | EphemeralContainer, memory_capacity_bytes: int) -> int:
+def oom_score_adj(pod: AgentPod, container: Container | EphemeralContainer, memory_capacity_bytes: int) -> int:
     """The container's oom_score_adj: the less of its request it is likely to exceed, the safer it is."""
-    assert pod.spec is not None
     if is_critical(pod) and pod.spec.priorityClassName == "system-node-critical":
         return GUARANTEED_OOM_SCORE_ADJ
     qos = qos_class(pod)
@@ -148,9 +127,8 @@ def _burstable_score(request_bytes: int, memory_capacity_bytes: int) -> int:
     return 1000 - (1000 * request_bytes) // max(memory_capacity_bytes, 1)
 
 
-def _pod_level_share(pod: Pod) -> int:
+def _pod_level_share(pod: AgentPod) -> int:
     """What of a pod-level memory request is not asked for by containers, in equal shares, in bytes."""
-    assert pod.spec is not None
     wanted = amounts(pod.spec.resources, "requests").get("memory")
     if wanted is None:
         return 0
@@ -163,14 +141,12 @@ def _memory_request(container: Container | EphemeralContainer) -> int:
     return math.ceil(amounts(container.resources, "requests").get("memory", Fraction(0)))
 
 
-def _is_sidecar(pod: Pod, container: Container | EphemeralContainer) -> bool:
-    assert pod.spec is not None
+def _is_sidecar(pod: AgentPod, container: Container | EphemeralContainer) -> bool:
     return any(item.name == container.name and item.restartPolicy == "Always" for item in pod.spec.initContainers or ())
 
 
-def overhead(pod: Pod) -> Amounts:
+def overhead(pod: AgentPod) -> Amounts:
     """What the pod's RuntimeClass costs by itself."""
-    assert pod.spec is not None
     return {name: quantity.parse(text) for name, text in (pod.spec.overhead or {}).items()}
 
 

@@ -5,12 +5,13 @@ Source: the NodeSelector of the Kubernetes API. Terms are alternatives, requirem
 
 from collections.abc import Mapping
 
-from lightkube.models.core_v1 import NodeSelectorRequirement, NodeSelectorTerm, Pod
+from lightkube.models.core_v1 import NodeSelectorRequirement, NodeSelectorTerm
+
+from nodeagent.podspec.pod import AgentPod
 
 
-def matches_node(pod: Pod, node_name: str, labels: Mapping[str, str]) -> bool:
+def matches_node(pod: AgentPod, node_name: str, labels: Mapping[str, str]) -> bool:
     """Whether nodeSelector and the required node affinity of the pod hold."""
-    assert pod.spec is not None
     if any(labels.get(key) != value for key, value in (pod.spec.nodeSelector or {}).items()):
         return False
     affinity = pod.spec.affinity.nodeAffinity if pod.spec.affinity is not None else None

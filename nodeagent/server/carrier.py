@@ -15,11 +15,11 @@ from nodeagent.server.spdy import port_forward
 from nodeagent.server.spdy import process as spdy_process
 from nodeagent.server.spdy.port_forward import SPDYPorts
 from nodeagent.server.spdy.process import SPDYClient, StreamsMissing
-from nodeagent.server.tasks import end_tasks
 from nodeagent.server.upgrade import negotiate, upgrade
 from nodeagent.server.websocket import Channels, WebSocketClient
 from nodeagent.server.wire import TakenOver, Wire
 from runtimes.contract import PortConnection, StreamSession
+from runtimes.linux.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 

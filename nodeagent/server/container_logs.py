@@ -147,7 +147,7 @@ def _ago(seconds: int) -> datetime:
 def log_instance(found: PodOnNode, name: str, *, previous: bool) -> tuple[str, str]:
     """(containerID, "") of the run whose log is meant, or ("", why there is none) (facts: K.2)."""
     status = status_of(found, name)
-    where = f'container "{name}" in pod "{found.pod.metadata.name if found.pod.metadata else ""}"'
+    where = f'container "{name}" in pod "{found.pod.name}"'
     if status is None:
         return "", f"{where} is not available"
     last = status.lastState.terminated if status.lastState is not None else None

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
-from lightkube.models.core_v1 import Container, ContainerStatus, EphemeralContainer, Pod
+from lightkube.models.core_v1 import Container, ContainerStatus, EphemeralContainer
 
 from nodeagent.pods.manager import PodOnNode
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import WrongState
 from runtimes.registry import Runtime
@@ -21,7 +22,7 @@ class PodDirectory(Protocol):
 
     def find(self, namespace: str, name: str, uid: str = "") -> PodOnNode | None: ...
 
-    def runtime_of(self, pod: Pod) -> Runtime: ...
+    def runtime_of(self, pod: AgentPod) -> Runtime: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +36,7 @@ class Target:
 
     @property
     def uid(self) -> str:
-        metadata = self.found.pod.metadata
-        return (metadata.uid if metadata is not None else None) or ""
+        return self.found.pod.uid
 
     def running_id(self, container: str) -> str:
         """The runtime's id of a running container; empty: it is not there, or does not run."""
@@ -64,10 +64,9 @@ def target_of(request: web.Request, pods: PodDirectory) -> Target | None:
     return Target(found=found, runtime=pods.runtime_of(found.pod), namespace=info["namespace"], name=info["pod"])
 
 
-def container_of(pod: Pod, name: str) -> Container | EphemeralContainer | None:
+def container_of(pod: AgentPod, name: str) -> Container | EphemeralContainer | None:
     """A container of any of the three lists of the spec."""
     spec = pod.spec
-    assert spec is not None
     lists = (spec.containers, spec.initContainers or (), spec.ephemeralContainers or ())
     return next((container for containers in lists for container in containers if container.name == name), None)
 

@@ -1,5 +1,6 @@
 """/pods: what the agent was told to run; /runningpods: what the runtimes say that runs."""
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -20,7 +21,7 @@ class PodListHandlers:
         self._pods = pods
 
     async def pods(self, request: web.Request) -> web.Response:
-        return _list([msgspec.structs.replace(item.pod, status=item.status) for item in self._pods.pods()])
+        return _list([dataclasses.replace(item.pod, status=item.status).to_api() for item in self._pods.pods()])
 
     async def running_pods(self, request: web.Request) -> web.Response:
         runtimes: dict[str, Runtime] = {}

@@ -10,10 +10,10 @@ from aiohttp import WSMsgType, web
 from nodeagent.server.byte_queue import ByteQueue
 from nodeagent.server.idle import IdleTimer
 from nodeagent.server.ports import carry_port
-from nodeagent.server.tasks import end_tasks
 from nodeagent.server.websocket import PIECE_BYTES, Channels
 from runtimes.contract import PortConnection
 from runtimes.errors import RuntimeFault
+from runtimes.linux.tasks import end_tasks
 
 PROTOCOLS = ("v4.channel.k8s.io", "v4.base64.channel.k8s.io")
 TUNNEL_PREFIX = "SPDY/3.1+"

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from nodeagent.server.tasks import end_tasks
 from runtimes.contract import PortConnection
 from runtimes.errors import RuntimeFault
+from runtimes.linux.tasks import end_tasks
 
 _PIECE_BYTES = 32 * 1024
 

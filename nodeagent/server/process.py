@@ -11,10 +11,10 @@ import msgspec
 
 from nodeagent.server.ending import Ending, exited, failed
 from nodeagent.server.idle import IdleTimer
-from nodeagent.server.tasks import end_tasks
 from runtimes.contract import StreamSession
 from runtimes.errors import RuntimeFault
 from runtimes.kube.unreadable import UNREADABLE
+from runtimes.linux.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from nodeagent.server.byte_queue import ByteQueue
 from nodeagent.server.ending import Ending
 from nodeagent.server.idle import IdleTimer
 from nodeagent.server.process import ERROR, RESIZE, STDERR, STDIN, STDOUT, ProcessClient, Wanted, decode_size
-from nodeagent.server.tasks import end_tasks
 from runtimes.contract import StreamSession
+from runtimes.linux.tasks import end_tasks
 
 _CLOSE_SIGNAL = 255
 BINARY = ("v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io")

@@ -1,35 +1,25 @@
 """The annotations that the agent keeps in its own copy of a pod. Source: facts pod-lifecycle 1.2."""
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
-from lightkube.models.core_v1 import Pod
-from lightkube.models.meta_v1 import ObjectMeta
+
+from nodeagent.podspec.pod import MIRROR_ANNOTATION, AgentPod
 
 SOURCE = "kubernetes.io/config.source"
 SEEN = "kubernetes.io/config.seen"
 HASH = "kubernetes.io/config.hash"
-MIRROR = "kubernetes.io/config.mirror"
-LOCAL = frozenset((SOURCE, SEEN, MIRROR))
+LOCAL = frozenset((SOURCE, SEEN, MIRROR_ANNOTATION))
 
 
-def of(pod: Pod) -> Mapping[str, str]:
-    return (pod.metadata.annotations if pod.metadata else None) or {}
-
-
-def with_annotations(pod: Pod, added: Mapping[str, str]) -> Pod:
+def with_annotations(pod: AgentPod, added: Mapping[str, str]) -> AgentPod:
     """Return a copy of `pod` with these annotations; the original, which others share, stays as it is."""
-    metadata = pod.metadata or ObjectMeta()
-    annotations = {**(metadata.annotations or {}), **added}
-    return msgspec.structs.replace(pod, metadata=msgspec.structs.replace(metadata, annotations=annotations))
+    metadata = msgspec.structs.replace(pod.metadata, annotations={**pod.annotations, **added})
+    return dataclasses.replace(pod, metadata=metadata)
 
 
 def seen_text(now: datetime) -> str:
     """RFC 3339 with nine fractional digits, as `config.seen` shows it."""
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
-
-
-def is_mirror(pod: Pod) -> bool:
-    """The pod is the API's picture of a static pod."""
-    return MIRROR in of(pod)

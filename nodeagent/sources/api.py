@@ -10,7 +10,8 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.informer import Informer
 from nodeagent.api.outage import NO_ANSWER, Outage
 from nodeagent.api.wire import EventType
-from nodeagent.sources.merger import API, PodMerger
+from nodeagent.podspec.pod import API
+from nodeagent.sources.merger import PodMerger
 
 BLIND_SECONDS = 30.0  # a node that has not known its pods for so long is not healthy
 

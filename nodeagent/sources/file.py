@@ -14,8 +14,9 @@ from pathlib import Path
 from asyncinotify import Inotify, Mask
 from lightkube.models.core_v1 import Pod
 
+from nodeagent.podspec.pod import FILE
 from nodeagent.sources.manifest import MAX_BYTES, InvalidManifest, StaticRules, decode, static_pod
-from nodeagent.sources.merger import FILE, PodMerger
+from nodeagent.sources.merger import PodMerger
 from runtimes.linux import syscalls
 
 log = logging.getLogger(__name__)

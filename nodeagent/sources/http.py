@@ -9,8 +9,9 @@ from lightkube.models.core_v1 import Pod
 from multidict import CIMultiDict
 from yarl import URL
 
+from nodeagent.podspec.pod import HTTP
 from nodeagent.sources.manifest import MAX_BYTES, InvalidManifest, Json, StaticRules, decode, static_pod
-from nodeagent.sources.merger import HTTP, PodMerger
+from nodeagent.sources.merger import PodMerger
 
 log = logging.getLogger(__name__)
 

@@ -113,9 +113,9 @@ def api_reference(pod: Pod) -> str:
         return ""
     if spec.serviceAccountName:
         return "serviceaccounts"
-    if secret_names(pod):
+    if secret_names(spec):
         return "secrets"
-    if config_map_names(pod):
+    if config_map_names(spec):
         return "configmaps"
     if spec.resourceClaims:
         return "resourceclaims"

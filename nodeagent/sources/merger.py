@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from lightkube.models.core_v1 import Pod
-from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api.events import WARNING, Events
+from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.sources import annotations
 
 log = logging.getLogger(__name__)
 
-API, FILE, HTTP = "api", "file", "http"
 Key = tuple[str, str]
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -41,14 +40,13 @@ class PodChange:
     """One change. `pod` is the agent's copy, with its own annotations; for REMOVE the last one known."""
 
     type: ChangeType
-    pod: Pod
-    source: str
+    pod: AgentPod
 
 
 @dataclass(slots=True)
 class _Source:
-    pods: dict[str, Pod] = field(default_factory=dict)  # by UID
-    uids: dict[Key, str] = field(default_factory=dict)  # by (namespace, name)
+    pods: dict[PodUID, AgentPod] = field(default_factory=dict)
+    uids: dict[Key, PodUID] = field(default_factory=dict)  # by (namespace, name)
     seen: bool = False
 
 
@@ -82,17 +80,17 @@ class PodMerger:
         """Return when the last of the sources has delivered for the first time; never where none is configured."""
         await self._complete.wait()
 
-    def pods(self) -> list[Pod]:
+    def pods(self) -> list[AgentPod]:
         """All wanted pods."""
         return [pod for source in self._sources.values() for pod in source.pods.values()]
 
     def replace(self, name: str, pods: Iterable[Pod]) -> None:
         """The full set of a source."""
         source = self._sources[name]
-        wanted = self._without_duplicates(name, pods)
+        wanted = self._without_duplicates(name, (AgentPod.of(pod, name) for pod in pods))
         gone = [uid for uid in source.pods if uid not in wanted]
-        changes = [self._remove(name, source, uid) for uid in gone]
-        changes += [change for pod in wanted.values() if (change := self._put(name, source, pod))]
+        changes = [self._remove(source, uid) for uid in gone]
+        changes += [change for pod in wanted.values() if (change := self._put(source, pod))]
         first, source.seen = not source.seen, True
         if changes or first:
             self._deliver(changes)
@@ -101,92 +99,80 @@ class PodMerger:
 
     def update(self, name: str, pod: Pod) -> None:
         """One pod of a source is new or different."""
-        source = self._sources[name]
+        source, new = self._sources[name], AgentPod.of(pod, name)
         changes = []
-        known = source.uids.get(_key(pod))
-        if known is not None and known != _uid(pod):
+        known = source.uids.get(new.key)
+        if known is not None and known != new.uid:
             # deleted and created again between two looks: another pod under the same name
-            changes.append(self._remove(name, source, known))
-        if change := self._put(name, source, pod):
+            changes.append(self._remove(source, known))
+        if change := self._put(source, new):
             changes.append(change)
         if changes:
             self._deliver(changes)
 
     def remove(self, name: str, pod: Pod) -> None:
         """One pod of a source is gone."""
-        source = self._sources[name]
-        if _uid(pod) in source.pods:
-            self._deliver([self._remove(name, source, _uid(pod), pod)])
+        source, last = self._sources[name], AgentPod.of(pod, name)
+        if last.uid in source.pods:
+            self._deliver([self._remove(source, last.uid, last)])
 
-    def _without_duplicates(self, name: str, pods: Iterable[Pod]) -> dict[str, Pod]:
-        wanted: dict[str, Pod] = {}
+    def _without_duplicates(self, name: str, pods: Iterable[AgentPod]) -> dict[PodUID, AgentPod]:
+        wanted: dict[PodUID, AgentPod] = {}
         keys: set[Key] = set()
         for pod in pods:
-            key = _key(pod)
-            if key in keys:
-                full_name = f"{key[1]}_{key[0]}"
-                text = f'Error validating pod {full_name} from {name} due to duplicate pod name "{key[1]}", ignoring'
+            if pod.key in keys:
+                full_name = f"{pod.name}_{pod.namespace}"
+                text = f'Error validating pod {full_name} from {name} due to duplicate pod name "{pod.name}", ignoring'
                 log.warning("%s", text)
                 self._events.event(pod, WARNING, "FailedValidation", text)
                 continue
-            keys.add(key)
-            wanted[_uid(pod)] = pod
+            keys.add(pod.key)
+            wanted[pod.uid] = pod
         return wanted
 
-    def _remove(self, name: str, source: _Source, uid: str, last: Pod | None = None) -> PodChange:
+    def _remove(self, source: _Source, uid: PodUID, last: AgentPod | None = None) -> PodChange:
         known = source.pods.pop(uid)
-        source.uids.pop(_key(known), None)
-        pod = self._annotated(name, last, known) if last is not None else known
-        return PodChange(type=ChangeType.REMOVE, pod=pod, source=name)
+        source.uids.pop(known.key, None)
+        return PodChange(type=ChangeType.REMOVE, pod=self._annotated(last, known) if last is not None else known)
 
-    def _put(self, name: str, source: _Source, pod: Pod) -> PodChange | None:
-        known = source.pods.get(_uid(pod))
-        pod = self._annotated(name, pod, known)
-        source.pods[_uid(pod)] = pod
-        source.uids[_key(pod)] = _uid(pod)
+    def _put(self, source: _Source, pod: AgentPod) -> PodChange | None:
+        known = source.pods.get(pod.uid)
+        pod = self._annotated(pod, known)
+        source.pods[pod.uid] = pod
+        source.uids[pod.key] = pod.uid
         if known is None:
-            return PodChange(type=ChangeType.ADD, pod=pod, source=name)
+            return PodChange(type=ChangeType.ADD, pod=pod)
         if differs(known, pod):
-            deleted = pod.metadata is not None and pod.metadata.deletionTimestamp is not None
-            return PodChange(type=ChangeType.DELETE if deleted else ChangeType.UPDATE, pod=pod, source=name)
+            return PodChange(type=ChangeType.DELETE if pod.is_deleted else ChangeType.UPDATE, pod=pod)
         if known.status != pod.status:
-            return PodChange(type=ChangeType.RECONCILE, pod=pod, source=name)
+            return PodChange(type=ChangeType.RECONCILE, pod=pod)
         return None
 
-    def _annotated(self, name: str, pod: Pod, known: Pod | None) -> Pod:
-        seen = annotations.of(known).get(annotations.SEEN) if known is not None else None
-        added = {annotations.SOURCE: name, annotations.SEEN: seen or annotations.seen_text(self._now())}
+    def _annotated(self, pod: AgentPod, known: AgentPod | None) -> AgentPod:
+        seen = known.annotations.get(annotations.SEEN) if known is not None else None
+        added = {annotations.SOURCE: pod.source, annotations.SEEN: seen or annotations.seen_text(self._now())}
         return annotations.with_annotations(pod, added)
 
     def _deliver(self, changes: list[PodChange]) -> None:
         self._on_pods(sorted(changes, key=_delivery_order))
 
 
-def differs(before: Pod, after: Pod) -> bool:
+def differs(before: AgentPod, after: AgentPod) -> bool:
     """Say whether the change matters to a running pod: anything but status and bookkeeping."""
-    old, new = before.metadata or ObjectMeta(), after.metadata or ObjectMeta()
+    old, new = before.metadata, after.metadata
     return (
         before.spec != after.spec
-        or (old.labels or {}) != (new.labels or {})
+        or before.labels != after.labels
         or old.deletionTimestamp != new.deletionTimestamp
         or old.deletionGracePeriodSeconds != new.deletionGracePeriodSeconds
-        or _foreign(old.annotations) != _foreign(new.annotations)
+        or _foreign(before.annotations) != _foreign(after.annotations)
     )
 
 
-def _foreign(all_annotations: Mapping[str, str] | None) -> dict[str, str]:
-    return {key: value for key, value in (all_annotations or {}).items() if key not in annotations.LOCAL}
+def _foreign(all_annotations: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in all_annotations.items() if key not in annotations.LOCAL}
 
 
 def _delivery_order(change: PodChange) -> tuple[int, datetime]:
-    created = change.pod.metadata.creationTimestamp if change.pod.metadata else None
+    created = change.pod.metadata.creationTimestamp
     return _ORDER[change.type], (created if change.type is ChangeType.ADD else None) or _LONG_AGO
-
-
-def _uid(pod: Pod) -> str:
-    return (pod.metadata.uid if pod.metadata else None) or ""
-
-
-def _key(pod: Pod) -> Key:
-    metadata = pod.metadata or ObjectMeta()
-    return metadata.namespace or "", metadata.name or ""

@@ -12,6 +12,7 @@ from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import AlreadyExists, Conflict, NotFound
+from nodeagent.podspec.pod import API, MIRROR_ANNOTATION, AgentPod
 from nodeagent.sources import annotations
 
 log = logging.getLogger(__name__)
@@ -25,19 +26,18 @@ class MirrorPods:
         self._node_name = node_name
         self._node = node
 
-    async def ensure(self, static: Pod, mirror: Pod | None) -> bool:
+    async def ensure(self, static: AgentPod, mirror: AgentPod | None) -> bool:
         """Make `mirror`, as last seen in the API, the right one; say whether the API has one afterwards.
 
         A mirror that is being deleted, or is of an older manifest, is deleted and made anew.
         """
         if mirror is not None:
-            metadata = mirror.metadata or ObjectMeta()
-            if metadata.deletionTimestamp is None and is_mirror_of(mirror, static):
+            if not mirror.is_deleted and is_mirror_of(mirror, static):
                 return True
             await self.delete(mirror)
         return await self.create(static)
 
-    async def create(self, static: Pod) -> bool:
+    async def create(self, static: AgentPod) -> bool:
         """Create the mirror; False while there is no Node to own it, or another pod has its name."""
         owner = self._owner()
         if owner is None:
@@ -46,26 +46,24 @@ class MirrorPods:
         try:
             await self._client.create(wanted)
         except AlreadyExists:
-            metadata = wanted.metadata or ObjectMeta()
-            found = await self._client.get(Pod, metadata.name or "", metadata.namespace)
-            return annotations.of(found).get(annotations.MIRROR) == annotations.of(wanted).get(annotations.MIRROR)
+            found = AgentPod.of(await self._client.get(Pod, static.name, static.namespace), API)
+            return _same_manifest(found, static)
         return True
 
-    async def delete(self, mirror: Pod) -> None:
+    async def delete(self, mirror: AgentPod) -> None:
         """Delete this very mirror, without grace. Fine if it is gone or was replaced."""
-        await self._delete(mirror, mirror.metadata.uid if mirror.metadata else None)
+        await self._delete(mirror, mirror.uid)
 
-    async def delete_orphan(self, mirror: Pod) -> None:
+    async def delete_orphan(self, mirror: AgentPod) -> None:
         """Delete a mirror that has no static pod, whichever has its name by now."""
         await self._delete(mirror, None)
 
-    async def _delete(self, mirror: Pod, uid: str | None) -> None:
-        metadata = mirror.metadata or ObjectMeta()
-        log.info("deleting mirror pod %s/%s", metadata.namespace, metadata.name)
+    async def _delete(self, mirror: AgentPod, uid: str | None) -> None:
+        log.info("deleting mirror pod %s/%s", mirror.namespace, mirror.name)
         try:
-            await self._client.delete(Pod, metadata.name or "", metadata.namespace, grace_period_seconds=0, uid=uid)
+            await self._client.delete(Pod, mirror.name, mirror.namespace, grace_period_seconds=0, uid=uid)
         except (NotFound, Conflict) as error:
-            log.debug("mirror pod %s/%s: %s", metadata.namespace, metadata.name, error)
+            log.debug("mirror pod %s/%s: %s", mirror.namespace, mirror.name, error)
 
     def _owner(self) -> OwnerReference | None:
         node = self._node()
@@ -75,24 +73,25 @@ class MirrorPods:
         return OwnerReference(apiVersion="v1", kind="Node", name=self._node_name, uid=metadata.uid, controller=True)
 
 
-def mirror_of(static: Pod, owner: OwnerReference) -> Pod:
+def mirror_of(static: AgentPod, owner: OwnerReference) -> Pod:
     """Return the mirror to create for a static pod."""
-    metadata = static.metadata or ObjectMeta()
-    marked = {**annotations.of(static), annotations.MIRROR: annotations.of(static).get(annotations.HASH, "")}
+    marked = {**static.annotations, MIRROR_ANNOTATION: static.annotations.get(annotations.HASH, "")}
     return Pod(
         metadata=ObjectMeta(
-            name=metadata.name,
-            namespace=metadata.namespace,
-            labels=metadata.labels,
+            name=static.name,
+            namespace=static.namespace,
+            labels=static.metadata.labels,
             annotations=marked,
             ownerReferences=[owner],
         ),
-        spec=msgspec.structs.replace(static.spec) if static.spec else None,
+        spec=msgspec.structs.replace(static.spec),
     )
 
 
-def is_mirror_of(mirror: Pod, static: Pod) -> bool:
+def is_mirror_of(mirror: AgentPod, static: AgentPod) -> bool:
     """Name, namespace and manifest hash agree."""
-    of, to = mirror.metadata or ObjectMeta(), static.metadata or ObjectMeta()
-    same_name = (of.name, of.namespace) == (to.name, to.namespace)
-    return same_name and annotations.of(mirror).get(annotations.MIRROR) == annotations.of(static).get(annotations.HASH)
+    return mirror.key == static.key and _same_manifest(mirror, static)
+
+
+def _same_manifest(mirror: AgentPod, static: AgentPod) -> bool:
+    return mirror.annotations.get(MIRROR_ANNOTATION) == static.annotations.get(annotations.HASH)

@@ -10,13 +10,13 @@ All functions block; call them off the event loop.
 import contextlib
 import os
 import random
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from nodeagent.volumes.contract import VolumeError
+from runtimes.linux.removal import remove_tree
 
 DATA_LINK = "..data"
 _TEMPORARY_LINK = "..data_tmp"
@@ -89,7 +89,7 @@ def write_payload(
         temporary.symlink_to(new)
         temporary.rename(directory / DATA_LINK)
     except BaseException:
-        shutil.rmtree(directory / new, ignore_errors=True)
+        _drop(directory / new)
         raise
     _link_visible(directory, files)
     for name in _visible(old_names) - _visible(files):
@@ -154,4 +154,10 @@ def _drop_old_payloads(directory: Path, *, keep: str) -> None:
     """Remove the payload just replaced, and those of writes that were interrupted."""
     for entry in directory.iterdir():
         if entry.name.startswith("..") and entry.name not in (keep, DATA_LINK):
-            shutil.rmtree(entry, ignore_errors=True)
+            _drop(entry)
+
+
+def _drop(payload_dir: Path) -> None:
+    """What stays is dropped by the next write."""
+    with contextlib.suppress(OSError):
+        remove_tree(payload_dir)

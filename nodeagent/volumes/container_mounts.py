@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, VolumeMount
+from lightkube.models.core_v1 import Container, EphemeralContainer, VolumeMount
 
 from nodeagent.podspec.expansion import MissingVariable, TooLarge, expand_path
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import subpath
 from nodeagent.volumes.contract import MountedVolume, VolumeError
 from nodeagent.volumes.layout import Layout
 from proto import cri_pb2 as cri
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 HOSTS_PATH = "/etc/hosts"
 DEFAULT_TERMINATION_PATH = "/dev/termination-log"
@@ -43,7 +44,9 @@ class MountInputs:
     user_namespace: cri.UserNamespace | None = None
 
 
-async def container_mounts(pod: Pod, container: Container | EphemeralContainer, inputs: MountInputs) -> list[cri.Mount]:
+async def container_mounts(
+    pod: AgentPod, container: Container | EphemeralContainer, inputs: MountInputs
+) -> list[cri.Mount]:
     """The CRI mounts of a container, in the order of its spec, then the hosts file, then the termination message file.
 
     subPaths are prepared (bound below the pod's directory) on the way. Raises VolumeError.
@@ -83,7 +86,7 @@ def container_devices(
 
 
 async def _volume_mount(
-    pod: Pod, container: Container | EphemeralContainer, index: int, declared: VolumeMount, inputs: MountInputs
+    pod: AgentPod, container: Container | EphemeralContainer, index: int, declared: VolumeMount, inputs: MountInputs
 ) -> cri.Mount:
     sub_path = _sub_path(declared, inputs.environment)
     mount = cri.Mount(
@@ -122,8 +125,7 @@ def _image_mount(
     return mount
 
 
-def _image_volumes(pod: Pod) -> set[str]:
-    assert pod.spec is not None
+def _image_volumes(pod: AgentPod) -> set[str]:
     return {volume.name for volume in pod.spec.volumes or () if volume.image is not None}
 
 

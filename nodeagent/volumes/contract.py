@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod, Volume
+from lightkube.models.core_v1 import Volume
+
+from nodeagent.podspec.pod import AgentPod
 
 
 class VolumeError(Exception):
@@ -44,7 +46,7 @@ class VolumeRequest:
     do not say. `nested`: relative paths inside the volume on which other volumes of a container are mounted.
     """
 
-    pod: Pod
+    pod: AgentPod
     uid: str
     namespace: str
     pod_name: str

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from lightkube.models.core_v1 import DownwardAPIVolumeFile, Pod, ResourceFieldSelector, Volume
+from lightkube.models.core_v1 import DownwardAPIVolumeFile, ResourceFieldSelector, Volume
 
 from nodeagent.podspec import downward
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.atomic_writer import FileEntry
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
 from nodeagent.volumes.sources import PodResources
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/downward-api"
 _MAX_ERRORS = 10
@@ -44,7 +45,7 @@ class DownwardAPIPlugin:
 
 
 async def downward_payload(
-    pod: Pod, items: Sequence[DownwardAPIVolumeFile], mode: int, allocatable: Mapping[str, str], measure: Measure
+    pod: AgentPod, items: Sequence[DownwardAPIVolumeFile], mode: int, allocatable: Mapping[str, str], measure: Measure
 ) -> Payload:
     """Raises VolumeError with what is wrong with every item at once."""
     # annotations are a quarter of a mebibyte, which takes its time to quote: once, and elsewhere
@@ -65,7 +66,7 @@ async def downward_payload(
 
 
 def _texts(
-    pod: Pod, items: Sequence[DownwardAPIVolumeFile], allocatable: Mapping[str, str]
+    pod: AgentPod, items: Sequence[DownwardAPIVolumeFile], allocatable: Mapping[str, str]
 ) -> Mapping[_Key, bytes | str]:
     """Content, or what is wrong, by what is asked for."""
     found: dict[_Key, bytes | str] = {}
@@ -94,7 +95,7 @@ def aggregate(errors: Sequence[str]) -> str:
     return distinct[0] if len(distinct) == 1 else f"[{', '.join(distinct)}]"
 
 
-def _text(pod: Pod, item: DownwardAPIVolumeFile, allocatable: Mapping[str, str]) -> str:
+def _text(pod: AgentPod, item: DownwardAPIVolumeFile, allocatable: Mapping[str, str]) -> str:
     if item.fieldRef is not None:
         return downward.volume_field(pod, item.fieldRef)
     if item.resourceFieldRef is not None:
@@ -102,7 +103,7 @@ def _text(pod: Pod, item: DownwardAPIVolumeFile, allocatable: Mapping[str, str])
     raise downward.FieldError(f"{item.path}: neither fieldRef nor resourceFieldRef is given")
 
 
-def _resource(pod: Pod, selector: ResourceFieldSelector, allocatable: Mapping[str, str]) -> str:
+def _resource(pod: AgentPod, selector: ResourceFieldSelector, allocatable: Mapping[str, str]) -> str:
     found = downward.find_container(pod, selector.containerName or "")
     if found is None:
         raise downward.FieldError(f"container {selector.containerName} not found")

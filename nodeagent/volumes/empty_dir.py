@@ -7,16 +7,18 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from lightkube.models.core_v1 import EmptyDirVolumeSource, Pod, Volume
+from lightkube.models.core_v1 import EmptyDirVolumeSource, Volume
 
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import ownership
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.layout import Layout, make_directories
 from nodeagent.volumes.sources import PodResources
 from runtimes.kube import quantity
 from runtimes.linux import syscalls
-from runtimes.linux.blocking import run_blocking
-from runtimes.linux.mounts import is_mount_point, remove_tree, unmount_all
+from runtimes.linux.mounts import is_mount_point, unmount_all
+from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/empty-dir"
 _MODE = 0o777
@@ -142,7 +144,7 @@ def supports_noswap() -> bool:
     return True
 
 
-def tmpfs_size_bytes(pod: Pod, source: EmptyDirVolumeSource | None, resources: PodResources) -> int:
+def tmpfs_size_bytes(pod: AgentPod, source: EmptyDirVolumeSource | None, resources: PodResources) -> int:
     """The smallest of what the node has for pods, the pod's limit and the volume's; 0 when none of them is set."""
     limits = (
         quantity.value(resources.allocatable().get("memory", "0")),
@@ -152,7 +154,7 @@ def tmpfs_size_bytes(pod: Pod, source: EmptyDirVolumeSource | None, resources: P
     return min((limit for limit in limits if limit > 0), default=0)
 
 
-def huge_page_size_bytes(pod: Pod, medium: str) -> int:
+def huge_page_size_bytes(pod: AgentPod, medium: str) -> int:
     """The page size that `medium` means for this pod. Raises VolumeError when the pod's requests do not say it."""
     sizes = set(_requested_page_sizes(pod))
     if medium == _HUGE_PAGES:
@@ -169,8 +171,7 @@ def huge_page_size_bytes(pod: Pod, medium: str) -> int:
     return wanted
 
 
-def _requested_page_sizes(pod: Pod) -> Iterator[int]:
-    assert pod.spec is not None
+def _requested_page_sizes(pod: AgentPod) -> Iterator[int]:
     holders = [*pod.spec.containers, *(pod.spec.initContainers or ()), pod.spec]
     for holder in holders:
         if holder.resources is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from lightkube.models.core_v1 import Volume
 
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/host-path"
 

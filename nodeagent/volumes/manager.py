@@ -7,18 +7,19 @@ and the volume. In memory are only the back-off of failing volumes and, to answe
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lightkube.models.core_v1 import Pod, Volume
+from lightkube.models.core_v1 import Volume
 
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import subpath
 from nodeagent.volumes.contract import MountedVolume, UnsupportedVolume, VolumeError, VolumePlugin, VolumeRequest
 from nodeagent.volumes.layout import Layout, plugin_directory_name
-from nodeagent.volumes.orphans import entries, force_clean, remove_pod_dir
-from nodeagent.volumes.pod_volumes import requests_for, uid_of, used_volumes
+from nodeagent.volumes.pod_folder import entries, force_clean
+from nodeagent.volumes.pod_volumes import requests_for, used_volumes
 from nodeagent.volumes.sources import VolumeEvents
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 log = logging.getLogger(__name__)
 
@@ -92,13 +93,13 @@ class VolumeManager:
         self._sleep = sleep
         self._pods: dict[str, _PodRecord] = {}
 
-    async def mount(self, pod: Pod) -> Mapping[str, MountedVolume]:
+    async def mount(self, pod: AgentPod) -> Mapping[str, MountedVolume]:
         """Mount every volume that a container of the pod uses; volume name -> where it is.
 
         Failing volumes are tried again, each with its own back-off, until `wait_seconds` have passed. Image volumes are
         the runtime's and not in the answer. Repeatable; fast when all is mounted. Raises MountFailed.
         """
-        uid = uid_of(pod)
+        uid = pod.uid
         record = self._pods.setdefault(uid, _PodRecord())
         async with record.lock:
             wanted = [volume for volume in used_volumes(pod) if volume.image is None]
@@ -107,12 +108,12 @@ class VolumeManager:
                 await self._mount_missing(pod, record, missing)
             return {volume.name: record.mounted[volume.name] for volume in wanted}
 
-    async def refresh(self, pod: Pod, *, anew: bool = False) -> None:
+    async def refresh(self, pod: AgentPod, *, anew: bool = False) -> None:
         """Bring the volumes that follow API objects up to date. A failure is an event and leaves the old content.
 
         `anew`: what they are made from has changed, so those that failed are tried at once.
         """
-        record = self._pods.get(uid_of(pod))
+        record = self._pods.get(pod.uid)
         if record is None:
             return
         async with record.lock:
@@ -162,19 +163,7 @@ class VolumeManager:
         rest = with_subpaths - {volume.name for volume in found}
         return found + [FoundVolume("", name, True) for name in sorted(rest)]
 
-    def orphans(self, known: Collection[str]) -> list[str]:
-        """UIDs with a directory on disk that are not `known`. Blocks."""
-        return [entry.name for entry in entries(self._layout.pods_dir) if entry.name not in known and entry.is_dir()]
-
-    async def remove_orphan(self, uid: str) -> None:
-        """Unmount what a forgotten pod left and remove its directory.
-
-        Raises ExceptionGroup or VolumeError, with everything left alone that may still hold data.
-        """
-        await self.unmount(uid)
-        await run_blocking(remove_pod_dir, self._layout, uid)
-
-    async def _mount_missing(self, pod: Pod, record: _PodRecord, missing: Sequence[Volume]) -> None:
+    async def _mount_missing(self, pod: AgentPod, record: _PodRecord, missing: Sequence[Volume]) -> None:
         """Fills `record.mounted`. Raises MountFailed."""
         errors: list[str] = []
         unprocessed: list[str] = []
@@ -241,10 +230,10 @@ class VolumeManager:
         else:
             record.backoffs.pop(volume.name, None)
 
-    def _failed(self, pod: Pod, volume: Volume, backoff: _Backoff, error: Exception) -> None:
+    def _failed(self, pod: AgentPod, volume: Volume, backoff: _Backoff, error: Exception) -> None:
         backoff.advance(self._clock())
         message = f'MountVolume.SetUp failed for volume "{volume.name}" : {error}'
-        log.info("pod %s: %s (again in %.1f s)", uid_of(pod), message, backoff.delay_seconds)
+        log.info("pod %s: %s (again in %.1f s)", pod.uid, message, backoff.delay_seconds)
         self._events.event(pod, "Warning", "FailedMount", message)
 
     async def _teardown_one(self, uid: str, volume: FoundVolume) -> None:

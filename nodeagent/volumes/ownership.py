@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runtimes.linux.mounts import names_in
+from runtimes.linux.descent import DIRECTORY, Changed, Descent, place, until_settled
+from runtimes.linux.mounts import MountError
 
 log = logging.getLogger(__name__)
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITABLE_BITS = 0o660
 _READ_ONLY_BITS = 0o440
 _DIRECTORY_BITS = 0o110 | stat.S_ISGID
@@ -56,12 +56,7 @@ def set_group(
     if only_on_root_mismatch and belongs_to(root, gid, read_only=read_only):
         return
     walk = _Walk(gid, read_only, progress, clock)
-    descriptor = os.open(root, _DIRECTORY)
-    try:
-        walk.tree(descriptor)
-        walk.change_open(descriptor)
-    finally:
-        os.close(descriptor)
+    until_settled(lambda: walk.tree(root))
 
 
 class _Walk:
@@ -73,43 +68,35 @@ class _Walk:
         self._done = 0
         self._next_report = clock() + _FIRST_REPORT_SECONDS
 
-    def tree(self, root: int) -> None:
-        """Everything below an open directory; a stack instead of recursion, for trees deeper than Python recurses."""
-        stack = [(root, names_in(root))]
-        try:
-            while stack:
-                directory, names = stack[-1]
-                if not names:
-                    stack.pop()
-                    if directory != root:
-                        self.change_open(directory)
-                        os.close(directory)
-                    continue
-                name = names.pop()
-                try:
-                    mode = os.lstat(name, dir_fd=directory).st_mode
-                    if stat.S_ISDIR(mode):
-                        child = os.open(name, _DIRECTORY, dir_fd=directory)
-                        stack.append((child, []))  # closed by the finally even if the listing fails
-                        stack[-1][1].extend(names_in(child))
-                    else:
-                        self._change_file(name, directory, mode)
-                except (FileNotFoundError, NotADirectoryError):
-                    continue  # a container has removed it by now, or put something else there
-        finally:
-            for directory, _ in stack:
-                if directory != root:
-                    os.close(directory)
+    def tree(self, root: Path) -> None:
+        """Everything below `root` but what is mounted there, then the root."""
+        with Descent(os.open(root, DIRECTORY)) as at:
+            while at.names or at.depth:
+                if at.names:
+                    self._visit(at, at.names.pop())
+                else:
+                    self._change_open(at.fd)
+                    at.leave()
+            self._change_open(at.fd)
 
-    def change_open(self, descriptor: int) -> None:
-        """An open directory."""
+    def _visit(self, at: Descent, name: str) -> None:
+        try:
+            mode = os.lstat(name, dir_fd=at.fd).st_mode
+            if stat.S_ISDIR(mode):
+                at.enter(name)
+            else:
+                self._change_file(name, at.fd, mode)
+        except (FileNotFoundError, Changed):
+            return  # a container has removed it by now, or put something else there
+        except MountError as error:
+            log.info("fsGroup %d: %s, and stays as it is", self._gid, error)
+
+    def _change_open(self, descriptor: int) -> None:
         try:
             os.fchown(descriptor, -1, self._gid)
             os.fchmod(descriptor, wanted_mode(os.fstat(descriptor).st_mode, read_only=self._read_only))
         except OSError as error:
-            log.info(
-                "fsGroup %d: cannot change %s: %s", self._gid, Path(f"/proc/self/fd/{descriptor}").readlink(), error
-            )
+            log.info("fsGroup %d: cannot change %s: %s", self._gid, place(descriptor), error)
         self._count()
 
     def _change_file(self, name: str, directory: int, mode: int) -> None:

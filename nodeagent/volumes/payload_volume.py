@@ -7,15 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from lightkube.models.core_v1 import Pod
-
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import empty_dir, ownership
 from nodeagent.volumes.atomic_writer import FileEntry, write_payload
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.sources import PodResources
-from runtimes.linux.blocking import run_blocking
+from runtimes.linux.tasks import run_blocking
 
 DEFAULT_MODE = 0o644
 _NESTED_MODE = 0o755
@@ -93,14 +92,13 @@ def _make_nested(path: Path, nested: str) -> None:
     target.chmod(_NESTED_MODE)
 
 
-def nested_mount_points(pod: Pod) -> Mapping[str, tuple[str, ...]]:
+def nested_mount_points(pod: AgentPod) -> Mapping[str, tuple[str, ...]]:
     """By volume, the relative paths inside it at which other volume mounts of a container come to lie.
 
     They must exist before the container starts, because it sees the volume read-only. A mount point below another one is made
     inside that other volume. A pod may have mounts by the ten thousand, so no two of them are compared.
     """
     found: dict[str, set[str]] = {}
-    assert pod.spec is not None
     holders = (*pod.spec.containers, *(pod.spec.initContainers or ()), *(pod.spec.ephemeralContainers or ()))
     for container in holders:
         mounts = [(PurePosixPath(mount.mountPath).parts, mount) for mount in container.volumeMounts or ()]

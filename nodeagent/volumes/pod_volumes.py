@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
-from lightkube.models.core_v1 import Container, EphemeralContainer, Pod, PodSpec, Volume
+from lightkube.models.core_v1 import Container, EphemeralContainer, PodSpec, Volume
 
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import VolumeRequest
 from nodeagent.volumes.payload_volume import nested_mount_points
 
 
-def used_volumes(pod: Pod) -> list[Volume]:
+def used_volumes(pod: AgentPod) -> list[Volume]:
     """The volumes that at least one container mounts; the others are never set up."""
-    assert pod.spec is not None
     used: set[str] = set()
     for container in _containers(pod.spec):
         used.update(mount.name for mount in container.volumeMounts or ())
@@ -32,25 +32,16 @@ def _containers(spec: PodSpec) -> list[Container | EphemeralContainer]:
     return [*(spec.initContainers or ()), *spec.containers, *(spec.ephemeralContainers or ())]
 
 
-def uid_of(pod: Pod) -> str:
-    """A pod from any source has a UID."""
-    assert pod.metadata is not None
-    assert pod.metadata.uid is not None
-    return pod.metadata.uid
-
-
-def requests_for(pod: Pod, volumes: Iterable[Volume]) -> dict[str, VolumeRequest]:
+def requests_for(pod: AgentPod, volumes: Iterable[Volume]) -> dict[str, VolumeRequest]:
     """By volume, what its plugin needs to know."""
-    assert pod.metadata is not None
-    assert pod.spec is not None
     context = pod.spec.securityContext
     user, nested = pod_wide_user(pod.spec), nested_mount_points(pod)
     return {
         volume.name: VolumeRequest(
             pod=pod,
-            uid=uid_of(pod),
-            namespace=pod.metadata.namespace or "default",
-            pod_name=pod.metadata.name or "",
+            uid=pod.uid,
+            namespace=pod.namespace,
+            pod_name=pod.name,
             volume=volume,
             fs_group=context.fsGroup if context is not None else None,
             fs_user=user,

@@ -117,7 +117,6 @@ class ProjectedPlugin:
     async def _token(
         self, request: VolumeRequest, source: ServiceAccountTokenProjection, mode: int, uid: int | None
     ) -> Payload:
-        assert request.pod.spec is not None
         key = TokenKey(
             namespace=request.namespace,
             service_account=request.pod.spec.serviceAccountName or request.pod.spec.serviceAccount or "default",

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from lightkube.models.core_v1 import ConfigMap, Pod, Secret
+from lightkube.models.core_v1 import ConfigMap, Secret
 
 from nodeagent.api.tokens import Token, TokenKey
+from nodeagent.podspec.pod import AgentPod
 
 
 class ObjectSource(Protocol):
@@ -38,7 +39,7 @@ class PodResources(Protocol):
         """Resource name -> quantity, as in node.status.allocatable."""
         ...
 
-    def memory_limit_bytes(self, pod: Pod) -> int:
+    def memory_limit_bytes(self, pod: AgentPod) -> int:
         """What the whole pod may use; 0 when it has no limit."""
         ...
 
@@ -46,4 +47,4 @@ class PodResources(Protocol):
 class VolumeEvents(Protocol):
     """Where a pod's events go. Never blocks."""
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...

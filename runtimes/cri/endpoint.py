@@ -9,9 +9,9 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from runtimes import errors
+from runtimes import deadlines, errors
+from runtimes.deadlines import Deadline, default_deadline
 
-DEFAULT_SECONDS = 120.0  # facts/pod-lifecycle.md 0.1
 _SCHEME = "unix://"
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 # A socket that comes back is found within a second, and one that accepts has some seconds to speak HTTP/2 (that is what
@@ -60,13 +60,6 @@ class Verb(Protocol[Request, Response]):
     async def __call__(self, request: Request) -> Response: ...
 
 
-Deadline = Callable[[Request], float | None]
-
-
-def default_deadline(_request: Message) -> float | None:
-    return DEFAULT_SECONDS
-
-
 def translate(error: grpc.aio.AioRpcError, method: str) -> errors.RuntimeFault:
     """The fault that a gRPC status is; an unknown code is a plain RuntimeFault."""
     message = error.details() or f"{method}: {error.code().name}"
@@ -102,7 +95,7 @@ class Endpoint:
         self,
         method: str,
         response: Callable[[], Response],
-        deadline: Callable[[Any], float | None] = default_deadline,
+        deadline: Deadline = default_deadline,
     ) -> Verb[Any, Response]:
         """A call of `method` (`/package.Service/Method`); `response` is its message class."""
         parse = _parser(response)
@@ -135,11 +128,11 @@ class Endpoint:
             except errors.ResourceExhausted as too_large:
                 whole = response()
                 try:
-                    async with asyncio.timeout(DEFAULT_SECONDS):
+                    async with asyncio.timeout(deadlines.DEFAULT_SECONDS):
                         async for piece in self._pieces(stream, _serialize(request), _parser(streamed)):
                             getattr(whole, field).extend(getattr(piece, piece_field))
                 except TimeoutError:
-                    raise errors.Timeout(f"{stream}: no end within {DEFAULT_SECONDS:g}s") from None
+                    raise errors.Timeout(f"{stream}: no end within {deadlines.DEFAULT_SECONDS:g}s") from None
                 except errors.NotSupported:
                     raise too_large from None
                 return whole

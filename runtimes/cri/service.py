@@ -3,134 +3,65 @@
 import weakref
 from collections.abc import AsyncIterator, Callable
 
-from google.protobuf.message import Message
-
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import Capabilities
 from runtimes.cri import demands
+from runtimes.cri.calls import Call
 from runtimes.cri.changes import Changes
-from runtimes.cri.endpoint import DEFAULT_SECONDS, Endpoint, Verb
+from runtimes.cri.endpoint import Endpoint
 from runtimes.cri.subscription import Subscription
-
-_RUNTIME = "/runtime.v1.RuntimeService/"
-_IMAGES = "/runtime.v1.ImageService/"
-_RUN_SANDBOX_SECONDS = 240.0
-
-
-def stop_deadline(request: cri.StopContainerRequest) -> float:
-    """The grace period, and then the time of any call."""
-    return DEFAULT_SECONDS + max(0, request.timeout)
-
-
-def exec_deadline(request: cri.ExecSyncRequest) -> float | None:
-    """The command's time and that of any call; a command without a time-out may run for ever."""
-    return DEFAULT_SECONDS + request.timeout if request.timeout > 0 else None
-
-
-def no_deadline(_request: Message) -> None:
-    """A pull takes as long as it takes; who waits for it may cancel it."""
+from runtimes.deadlines import exec_deadline, no_deadline, sandbox_deadline, stop_deadline
 
 
 class CRIRuntime:
     """Sandboxes and containers of one CRI endpoint. Implements `RuntimeService` and `RuntimeLifecycle`."""
 
+    service = "runtime.v1.RuntimeService"
     capabilities = Capabilities(events=True, local_streaming=False, early_sandbox=False)
+
+    version = Call(cri.VersionRequest, cri.VersionResponse)
+    status = Call(cri.StatusRequest, cri.StatusResponse)
+    runtime_config = Call(cri.RuntimeConfigRequest, cri.RuntimeConfigResponse)
+    update_runtime_config = Call(cri.UpdateRuntimeConfigRequest, cri.UpdateRuntimeConfigResponse)
+    _run_pod_sandbox = Call(cri.RunPodSandboxRequest, cri.RunPodSandboxResponse, deadline=sandbox_deadline)
+    stop_pod_sandbox = Call(cri.StopPodSandboxRequest, cri.StopPodSandboxResponse)
+    remove_pod_sandbox = Call(cri.RemovePodSandboxRequest, cri.RemovePodSandboxResponse)
+    pod_sandbox_status = Call(cri.PodSandboxStatusRequest, cri.PodSandboxStatusResponse)
+    list_pod_sandbox = Call(
+        cri.ListPodSandboxRequest, cri.ListPodSandboxResponse, pieces=cri.StreamPodSandboxesResponse
+    )
+    update_pod_sandbox_resources = Call(cri.UpdatePodSandboxResourcesRequest, cri.UpdatePodSandboxResourcesResponse)
+    _create_container = Call(cri.CreateContainerRequest, cri.CreateContainerResponse)
+    start_container = Call(cri.StartContainerRequest, cri.StartContainerResponse)
+    stop_container = Call(cri.StopContainerRequest, cri.StopContainerResponse, deadline=stop_deadline)
+    remove_container = Call(cri.RemoveContainerRequest, cri.RemoveContainerResponse)
+    container_status = Call(cri.ContainerStatusRequest, cri.ContainerStatusResponse)
+    list_containers = Call(cri.ListContainersRequest, cri.ListContainersResponse, pieces=cri.StreamContainersResponse)
+    update_container_resources = Call(cri.UpdateContainerResourcesRequest, cri.UpdateContainerResourcesResponse)
+    reopen_container_log = Call(cri.ReopenContainerLogRequest, cri.ReopenContainerLogResponse)
+    exec_sync = Call(cri.ExecSyncRequest, cri.ExecSyncResponse, deadline=exec_deadline)
+    exec = Call(cri.ExecRequest, cri.ExecResponse)
+    attach = Call(cri.AttachRequest, cri.AttachResponse)
+    port_forward = Call(cri.PortForwardRequest, cri.PortForwardResponse)
+    container_stats = Call(cri.ContainerStatsRequest, cri.ContainerStatsResponse)
+    list_container_stats = Call(
+        cri.ListContainerStatsRequest, cri.ListContainerStatsResponse, pieces=cri.StreamContainerStatsResponse
+    )
+    pod_sandbox_stats = Call(cri.PodSandboxStatsRequest, cri.PodSandboxStatsResponse)
+    list_pod_sandbox_stats = Call(
+        cri.ListPodSandboxStatsRequest, cri.ListPodSandboxStatsResponse, pieces=cri.StreamPodSandboxStatsResponse
+    )
+    list_metric_descriptors = Call(cri.ListMetricDescriptorsRequest, cri.ListMetricDescriptorsResponse)
+    list_pod_sandbox_metrics = Call(
+        cri.ListPodSandboxMetricsRequest, cri.ListPodSandboxMetricsResponse, pieces=cri.StreamPodSandboxMetricsResponse
+    )
 
     def __init__(self, endpoint: Endpoint, handler: str = "") -> None:
         """`handler`: the peer's own runtime handler, for sandboxes that name none; empty is the peer's default."""
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._handler = handler
         self._subscriptions: weakref.WeakSet[Subscription[cri.ContainerEventResponse]] = weakref.WeakSet()
-        of = _RUNTIME
-        verb, listing = endpoint.verb, endpoint.listing
-        self.version: Verb[cri.VersionRequest, cri.VersionResponse] = verb(f"{of}Version", cri.VersionResponse)
-        self.status: Verb[cri.StatusRequest, cri.StatusResponse] = verb(f"{of}Status", cri.StatusResponse)
-        self.runtime_config: Verb[cri.RuntimeConfigRequest, cri.RuntimeConfigResponse] = verb(
-            f"{of}RuntimeConfig", cri.RuntimeConfigResponse
-        )
-        self.update_runtime_config: Verb[cri.UpdateRuntimeConfigRequest, cri.UpdateRuntimeConfigResponse] = verb(
-            f"{of}UpdateRuntimeConfig", cri.UpdateRuntimeConfigResponse
-        )
-        self._run_pod_sandbox: Verb[cri.RunPodSandboxRequest, cri.RunPodSandboxResponse] = verb(
-            f"{of}RunPodSandbox", cri.RunPodSandboxResponse, lambda _request: _RUN_SANDBOX_SECONDS
-        )
-        self.stop_pod_sandbox: Verb[cri.StopPodSandboxRequest, cri.StopPodSandboxResponse] = verb(
-            f"{of}StopPodSandbox", cri.StopPodSandboxResponse
-        )
-        self.remove_pod_sandbox: Verb[cri.RemovePodSandboxRequest, cri.RemovePodSandboxResponse] = verb(
-            f"{of}RemovePodSandbox", cri.RemovePodSandboxResponse
-        )
-        self.pod_sandbox_status: Verb[cri.PodSandboxStatusRequest, cri.PodSandboxStatusResponse] = verb(
-            f"{of}PodSandboxStatus", cri.PodSandboxStatusResponse
-        )
-        self.list_pod_sandbox: Verb[cri.ListPodSandboxRequest, cri.ListPodSandboxResponse] = listing(
-            f"{of}ListPodSandbox", cri.ListPodSandboxResponse, cri.StreamPodSandboxesResponse, f"{of}StreamPodSandboxes"
-        )
-        self.update_pod_sandbox_resources: Verb[
-            cri.UpdatePodSandboxResourcesRequest, cri.UpdatePodSandboxResourcesResponse
-        ] = verb(f"{of}UpdatePodSandboxResources", cri.UpdatePodSandboxResourcesResponse)
-        self._create_container: Verb[cri.CreateContainerRequest, cri.CreateContainerResponse] = verb(
-            f"{of}CreateContainer", cri.CreateContainerResponse
-        )
-        self.start_container: Verb[cri.StartContainerRequest, cri.StartContainerResponse] = verb(
-            f"{of}StartContainer", cri.StartContainerResponse
-        )
-        self.stop_container: Verb[cri.StopContainerRequest, cri.StopContainerResponse] = verb(
-            f"{of}StopContainer", cri.StopContainerResponse, stop_deadline
-        )
-        self.remove_container: Verb[cri.RemoveContainerRequest, cri.RemoveContainerResponse] = verb(
-            f"{of}RemoveContainer", cri.RemoveContainerResponse
-        )
-        self.container_status: Verb[cri.ContainerStatusRequest, cri.ContainerStatusResponse] = verb(
-            f"{of}ContainerStatus", cri.ContainerStatusResponse
-        )
-        self.list_containers: Verb[cri.ListContainersRequest, cri.ListContainersResponse] = listing(
-            f"{of}ListContainers", cri.ListContainersResponse, cri.StreamContainersResponse, f"{of}StreamContainers"
-        )
-        self.update_container_resources: Verb[
-            cri.UpdateContainerResourcesRequest, cri.UpdateContainerResourcesResponse
-        ] = verb(f"{of}UpdateContainerResources", cri.UpdateContainerResourcesResponse)
-        self.reopen_container_log: Verb[cri.ReopenContainerLogRequest, cri.ReopenContainerLogResponse] = verb(
-            f"{of}ReopenContainerLog", cri.ReopenContainerLogResponse
-        )
-        self.exec_sync: Verb[cri.ExecSyncRequest, cri.ExecSyncResponse] = verb(
-            f"{of}ExecSync", cri.ExecSyncResponse, exec_deadline
-        )
-        self.exec: Verb[cri.ExecRequest, cri.ExecResponse] = verb(f"{of}Exec", cri.ExecResponse)
-        self.attach: Verb[cri.AttachRequest, cri.AttachResponse] = verb(f"{of}Attach", cri.AttachResponse)
-        self.port_forward: Verb[cri.PortForwardRequest, cri.PortForwardResponse] = verb(
-            f"{of}PortForward", cri.PortForwardResponse
-        )
-        self.container_stats: Verb[cri.ContainerStatsRequest, cri.ContainerStatsResponse] = verb(
-            f"{of}ContainerStats", cri.ContainerStatsResponse
-        )
-        self.list_container_stats: Verb[cri.ListContainerStatsRequest, cri.ListContainerStatsResponse] = listing(
-            f"{of}ListContainerStats",
-            cri.ListContainerStatsResponse,
-            cri.StreamContainerStatsResponse,
-            f"{of}StreamContainerStats",
-        )
-        self.pod_sandbox_stats: Verb[cri.PodSandboxStatsRequest, cri.PodSandboxStatsResponse] = verb(
-            f"{of}PodSandboxStats", cri.PodSandboxStatsResponse
-        )
-        self.list_pod_sandbox_stats: Verb[cri.ListPodSandboxStatsRequest, cri.ListPodSandboxStatsResponse] = listing(
-            f"{of}ListPodSandboxStats",
-            cri.ListPodSandboxStatsResponse,
-            cri.StreamPodSandboxStatsResponse,
-            f"{of}StreamPodSandboxStats",
-        )
-        self.list_metric_descriptors: Verb[cri.ListMetricDescriptorsRequest, cri.ListMetricDescriptorsResponse] = verb(
-            f"{of}ListMetricDescriptors", cri.ListMetricDescriptorsResponse
-        )
-        self.list_pod_sandbox_metrics: Verb[cri.ListPodSandboxMetricsRequest, cri.ListPodSandboxMetricsResponse] = (
-            listing(
-                f"{of}ListPodSandboxMetrics",
-                cri.ListPodSandboxMetricsResponse,
-                cri.StreamPodSandboxMetricsResponse,
-                f"{of}StreamPodSandboxMetrics",
-            )
-        )
 
     async def start(self) -> None:
         """Nothing is asked of the peer yet: one that is down is told by `status`, and found when it comes."""
@@ -138,7 +69,7 @@ class CRIRuntime:
     async def stop(self) -> None:
         for subscription in tuple(self._subscriptions):
             subscription.close()
-        await self._endpoint.close()
+        await self.endpoint.close()
 
     async def run_pod_sandbox(
         self, request: cri.RunPodSandboxRequest, *, on_created: Callable[[str], None] | None = None
@@ -164,12 +95,12 @@ class CRIRuntime:
         missing = wanted - demands.met(await self.status(cri.StatusRequest()), handler)
         if missing:
             raise errors.NotSupported(
-                f"the runtime at {self._endpoint.address} does not support {' and '.join(sorted(missing))}"
+                f"the runtime at {self.endpoint.address} does not support {' and '.join(sorted(missing))}"
                 f" for handler {handler!r}"
             )
 
     def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
-        subscription = Subscription(Changes(self._endpoint, self).follow(), f"events of {self._endpoint.address}")
+        subscription = Subscription(Changes(self.endpoint, self).follow(), f"events of {self.endpoint.address}")
         self._subscriptions.add(subscription)
         return subscription
 
@@ -177,21 +108,12 @@ class CRIRuntime:
 class CRIImages:
     """The image store of one CRI endpoint. Implements `ImageService`."""
 
+    service = "runtime.v1.ImageService"
+    list_images = Call(cri.ListImagesRequest, cri.ListImagesResponse, pieces=cri.StreamImagesResponse)
+    image_status = Call(cri.ImageStatusRequest, cri.ImageStatusResponse)
+    pull_image = Call(cri.PullImageRequest, cri.PullImageResponse, deadline=no_deadline)
+    remove_image = Call(cri.RemoveImageRequest, cri.RemoveImageResponse)
+    image_fs_info = Call(cri.ImageFsInfoRequest, cri.ImageFsInfoResponse)
+
     def __init__(self, endpoint: Endpoint) -> None:
-        of = _IMAGES
-        verb, listing = endpoint.verb, endpoint.listing
-        self.list_images: Verb[cri.ListImagesRequest, cri.ListImagesResponse] = listing(
-            f"{of}ListImages", cri.ListImagesResponse, cri.StreamImagesResponse, f"{of}StreamImages"
-        )
-        self.image_status: Verb[cri.ImageStatusRequest, cri.ImageStatusResponse] = verb(
-            f"{of}ImageStatus", cri.ImageStatusResponse
-        )
-        self.pull_image: Verb[cri.PullImageRequest, cri.PullImageResponse] = verb(
-            f"{of}PullImage", cri.PullImageResponse, no_deadline
-        )
-        self.remove_image: Verb[cri.RemoveImageRequest, cri.RemoveImageResponse] = verb(
-            f"{of}RemoveImage", cri.RemoveImageResponse
-        )
-        self.image_fs_info: Verb[cri.ImageFsInfoRequest, cri.ImageFsInfoResponse] = verb(
-            f"{of}ImageFsInfo", cri.ImageFsInfoResponse
-        )
+        self.endpoint = endpoint

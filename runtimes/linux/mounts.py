@@ -1,26 +1,15 @@
-"""Questions about mount points, and removing trees without ever stepping over one."""
+"""Mount points: what is mounted where, taking it down, and whether others see it."""
 
-import contextlib
-import ctypes
 import errno
 import os
-import stat
 from pathlib import Path
 
-from runtimes.linux import syscalls
+from runtimes.linux import mountinfo, syscalls
 
-_AT_FDCWD = -100
-_AT_SYMLINK_NOFOLLOW = 0x100
-_STATX_ATTR_MOUNT_ROOT = 0x2000
-_STATX_SIZE_BYTES = 256
-_ATTRIBUTES_OFFSET = 8  # struct statx: stx_mask u32, stx_blksize u32, stx_attributes u64
 # Errors of a mount whose server is gone: it is a mount point, and it can be unmounted.
 _DEAD_MOUNT = frozenset(
     (errno.ENOTCONN, errno.ESTALE, errno.EIO, errno.EACCES, errno.EHOSTDOWN, errno.EWOULDBLOCK, errno.ENODEV)
 )
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class MountError(OSError):
@@ -29,16 +18,14 @@ class MountError(OSError):
 
 def is_mount_point(path: Path) -> bool:
     """Whether something is mounted exactly at `path`, bind mounts included. A path that is not there is none."""
-    buffer = ctypes.create_string_buffer(_STATX_SIZE_BYTES)
-    if _libc.statx(_AT_FDCWD, os.fsencode(path), _AT_SYMLINK_NOFOLLOW, ctypes.c_uint(0), buffer) == 0:
-        attributes = int.from_bytes(buffer.raw[_ATTRIBUTES_OFFSET : _ATTRIBUTES_OFFSET + 8], "little")
-        return bool(attributes & _STATX_ATTR_MOUNT_ROOT)
-    number = ctypes.get_errno()
-    if number in (errno.ENOENT, errno.ENOTDIR):
-        return False
-    if number in _DEAD_MOUNT:
-        return True
-    raise OSError(number, os.strerror(number), str(path))
+    try:
+        return bool(syscalls.statx_attributes(path) & syscalls.STATX_ATTR_MOUNT_ROOT)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return False
+        if error.errno in _DEAD_MOUNT:
+            return True
+        raise
 
 
 def unmount_all(path: Path) -> None:
@@ -47,87 +34,19 @@ def unmount_all(path: Path) -> None:
         try:
             syscalls.umount(path)
         except OSError as error:
-            raise MountError(f"unmount of {path} failed: {error.strerror}") from error
+            raise MountError(f"unmount of {shown(path)} failed: {error.strerror}") from error
 
 
-def remove_tree(path: Path) -> None:
-    """Delete a directory tree that containers may have filled. Nothing there is fine.
-
-    Never follows a symbolic link and never enters a mount point (a bind mount of the same file system included): that
-    raises MountError and leaves it untouched.
-    """
-    try:
-        path.rmdir()
-    except FileNotFoundError:
-        return
-    except NotADirectoryError:
-        path.unlink()
-        return
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            raise MountError(f"{path} is a mount point") from error
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        _empty(path)
-        path.rmdir()
+def mounts_below(path: Path) -> list[Path]:
+    """Where something is mounted at `path` or below it. From the mount table: nothing that may hang is asked."""
+    top = os.path.realpath(path)
+    points = (entry.point for entry in mountinfo.read_mounts())
+    return [Path(point) for point in points if point == top or point.startswith(f"{top}/")]
 
 
-def _empty(path: Path) -> None:
-    # A stack of open directories instead of recursion: a container may nest deeper than Python recurses.
-    root = os.open(path, _DIRECTORY)
-    stack: list[tuple[int, list[str]]] = [(root, names_in(root))]
-    try:
-        while stack:
-            directory, names = stack[-1]
-            if not names:
-                stack.pop()
-                os.close(directory)
-                if stack:  # the last name of the parent is the directory just emptied
-                    os.rmdir(stack[-1][1].pop(), dir_fd=stack[-1][0])
-                continue
-            name = names[-1]
-            if stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
-                stack.append(_enter(directory, name))
-            else:
-                _unlink(directory, names.pop())
-    finally:
-        for directory, _ in stack:
-            os.close(directory)
-
-
-def names_in(directory: int) -> list[str]:
-    """What is in an open directory."""
-    with os.scandir(directory) as entries:
-        return [entry.name for entry in entries]
-
-
-def _enter(directory: int, name: str) -> tuple[int, list[str]]:
-    try:
-        child = syscalls.openat2(
-            directory, name, _DIRECTORY, resolve=syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_BENEATH
-        )
-    except OSError as error:
-        if error.errno == errno.EXDEV:
-            raise MountError(f"{_location(directory)}/{name} is a mount point") from error
-        raise
-    return child, names_in(child)
-
-
-def _unlink(directory: int, name: str) -> None:
-    try:
-        os.unlink(name, dir_fd=directory)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            raise MountError(f"{_location(directory)}/{name} is a mount point") from error
-        raise
-
-
-def _location(directory: int) -> str:
-    with contextlib.suppress(OSError):
-        return str(Path(f"/proc/self/fd/{directory}").readlink())
-    return "?"
+def shown(path: str | Path) -> str:
+    """A path for a message: what would break the line, or is no text, as the escapes that Python has for it."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(path))
 
 
 def share_root(root_dir: Path) -> None:

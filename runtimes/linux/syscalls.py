@@ -1,11 +1,10 @@
-"""System calls that Python 3.11 lacks: mount, umount2, setns, unshare, openat2; pinned namespaces and files of strangers.
+"""System calls that Python 3.11 lacks, by way of libc; pinned namespaces and files of strangers.
 
 Functions block only as long as the kernel does (microseconds), except where said. Errors are OSError with the path.
 """
 
 import contextlib
 import ctypes
-import ctypes.util
 import errno
 import os
 import stat
@@ -44,7 +43,15 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 AT_FDCWD = -100
-_SYS_OPENAT2 = 437  # the same number on every architecture
+AT_SYMLINK_NOFOLLOW = 0x100
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+OPEN_TREE_CLONE = 0x1
+MOVE_MOUNT_F_EMPTY_PATH = 0x4
+MOUNT_ATTR_IDMAP = 0x00100000
+STATX_ATTR_MOUNT_ROOT = 0x2000
+# the same numbers on every architecture
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 428, 429, 437, 442
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -54,11 +61,32 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
+class _MountAttr(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd"))
+
+
+class _Statx(ctypes.Structure):
+    """What leads up to stx_attributes; the kernel fills 256 bytes."""
+
+    _fields_ = (
+        ("mask", ctypes.c_uint32),
+        ("blksize", ctypes.c_uint32),
+        ("attributes", ctypes.c_uint64),
+        ("rest", ctypes.c_uint8 * 240),
+    )
+
+
 def _check(result: int, path: str) -> int:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), path)
     return result
+
+
+def _syscall(number: int, path: str | Path, *arguments: object) -> int:
+    """syscall(2); whole numbers are passed as the register-wide ones that it takes."""
+    converted = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    return _check(int(_libc.syscall(ctypes.c_long(number), *converted)), str(path))
 
 
 def mount(source: str, target: str | Path, fstype: str = "", flags: int = 0, options: str = "") -> None:
@@ -80,6 +108,36 @@ def umount(target: str | Path, flags: int = UMOUNT_NOFOLLOW) -> None:
     _check(_libc.umount2(os.fsencode(target), flags), str(target))
 
 
+def open_tree(path: Path, flags: int) -> int:
+    """open_tree(2): a file descriptor of the mount at `path`, or of a copy of it (OPEN_TREE_CLONE)."""
+    return _syscall(_SYS_OPEN_TREE, path, AT_FDCWD, os.fsencode(path), flags | os.O_CLOEXEC)
+
+
+def set_id_mapping(tree: int, user_namespace: int, path: Path) -> None:
+    """mount_setattr(2): show the owners in a mount that nobody sees yet through a user namespace. `path` is for the error."""
+    attributes = _MountAttr(MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
+    size = ctypes.sizeof(attributes)
+    _syscall(_SYS_MOUNT_SETATTR, path, tree, b"", AT_EMPTY_PATH, ctypes.byref(attributes), size)
+
+
+def move_mount(tree: int, target: Path) -> None:
+    """move_mount(2): mount what is open as `tree` on `target`."""
+    _syscall(_SYS_MOVE_MOUNT, target, tree, b"", AT_FDCWD, os.fsencode(target), MOVE_MOUNT_F_EMPTY_PATH)
+
+
+def statx_attributes(path: Path) -> int:
+    """statx(2): stx_attributes of what is at `path`, no link followed."""
+    found = _Statx()
+    status = _libc.statx(AT_FDCWD, os.fsencode(path), AT_SYMLINK_NOFOLLOW, ctypes.c_uint(0), ctypes.byref(found))
+    _check(status, str(path))
+    return int(found.attributes)
+
+
+def syncfs(fd: int) -> None:
+    """syncfs(2): have all of the file system that `fd` is on written to the disk."""
+    _check(_libc.syncfs(fd), f"fd {fd}")
+
+
 def setns(fd: int, kind: int = 0) -> None:
     """setns(2): move the calling thread into the namespace open as `fd`."""
     _check(_libc.setns(fd, kind), f"fd {fd}")
@@ -99,18 +157,7 @@ def openat2(directory_fd: int, path: str | Path, flags: int, *, mode: int = 0, r
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     if b"\0" in os.fsencode(path):  # the kernel would take what stands before it
         raise OSError(errno.EINVAL, "embedded null byte", str(path))
-    return _check(
-        int(
-            _libc.syscall(
-                ctypes.c_long(_SYS_OPENAT2),
-                ctypes.c_int(directory_fd),
-                ctypes.c_char_p(os.fsencode(path)),
-                ctypes.byref(how),
-                ctypes.c_size_t(ctypes.sizeof(how)),
-            )
-        ),
-        str(path),
-    )
+    return _syscall(_SYS_OPENAT2, path, directory_fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
 
 
 class NotRegular(OSError):

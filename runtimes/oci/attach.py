@@ -82,7 +82,7 @@ async def open_attach(
     container: Container, bundle: Path, *, stdin: bool, stdout: bool, stderr: bool, timeout_seconds: float
 ) -> AttachSession:
     """Raises WrongState when the container does not run, Timeout."""
-    if container.record.state != "running":
+    if not container.running:
         raise errors.WrongState(f"container {container.id} is not running")
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     connection.setblocking(False)

@@ -11,9 +11,9 @@ import msgspec
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.linux import mountinfo, syscalls
+from runtimes.linux.files import write_private
 from runtimes.oci import podfiles
 from runtimes.oci.cgroups import oci_cgroups_path
-from runtimes.oci.config import Kind
 from runtimes.oci.core import Core
 from runtimes.oci.declared import declared_volumes, make
 from runtimes.oci.entities import Container, Sandbox
@@ -24,7 +24,6 @@ from runtimes.oci.spec.annotations import allowed
 from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, build
 from runtimes.oci.spec.mounts import OWN_DESTINATIONS, SandboxFiles, mount_source
 from runtimes.oci.spec.places import verify_root, verify_volumes
-from runtimes.oci.store import write_private
 from runtimes.oci.users import User, open_in_root, resolve_user, verify_group_names
 
 
@@ -48,13 +47,13 @@ def volume_directory(core: Core, container_id: str, number: int) -> Path:
 def image_volumes(core: Core, container: Container) -> list[ImageVolume]:
     """The mounts of the container that are images. Raises NotFound when one is not in the store."""
     volumes: list[ImageVolume] = []
-    for index, mount in enumerate(container.config.mounts):
-        if mount.image.image:
-            image = core.images.resolve(mount.image.image)
-            if image is None:
-                raise errors.NotFound(f"image {mount.image.image!r} of volume {mount.container_path} is not here")
-            directory = volume_directory(core, container.id, len(volumes))
-            volumes.append(ImageVolume(index=index, image_id=image.id, directory=directory))
+    for number, (index, mount) in enumerate(container.image_mounts):
+        image = core.images.resolve(mount.image.image)
+        if image is None:
+            raise errors.NotFound(f"image {mount.image.image!r} of volume {mount.container_path} is not here")
+        volumes.append(
+            ImageVolume(index=index, image_id=image.id, directory=volume_directory(core, container.id, number))
+        )
     return volumes
 
 
@@ -65,10 +64,12 @@ def declared_directory(core: Core, container_id: str) -> Path:
 
 async def write_bundle(
     core: Core, sandbox: Sandbox, container: Container, config: cri.ContainerConfig, image: ImageRecord
-) -> None:
-    """Make everything; the container's directories exist. Raises InvalidArgument, NotSupported, NotFound."""
+) -> User:
+    """Make everything; the container's directories exist. Returns who its program runs as.
+
+    Raises InvalidArgument, NotSupported, NotFound.
+    """
     volumes = image_volumes(core, container)
-    container.record.volumes = len(volumes)
     rootfs, *mounted = await asyncio.gather(
         core.images.prepare_rootfs(image.id, rootfs_directory(core, container.id)),
         *(core.images.prepare_rootfs(entry.image_id, entry.directory, read_only=True) for entry in volumes),
@@ -76,13 +77,13 @@ async def write_bundle(
     images = dict(zip((entry.index for entry in volumes), mounted, strict=True))
     declared = await _make_declared(core, sandbox, container, config, image)
 
-    def write() -> None:
+    def write() -> User:
         verify_root(rootfs)
         sources = {index: _inside(config.mounts[index], root) for index, root in images.items()}
         hosts = ((mount.container_path, Path(mount.host_path)) for mount in config.mounts)
         verify_volumes(rootfs, ((path, sources.get(index, source)) for index, (path, source) in enumerate(hosts)))
         user = resolve_user(config.linux.security_context, image.config.user, rootfs)
-        if core.dialect.groups_by_name:
+        if core.traits.groups_by_name:
             verify_group_names(user, rootfs)
         users, namespace = sandbox.namespaces.users, sandbox.namespaces.user
         if users is not None and namespace is not None:
@@ -93,8 +94,9 @@ async def write_bundle(
         _write_spec(core, sandbox, container, config, image.config, user, rootfs, sources, declared)
         if container.record.log_path:
             Path(container.record.log_path).parent.mkdir(parents=True, exist_ok=True)
+        return user
 
-    await asyncio.to_thread(write)
+    return await asyncio.to_thread(write)
 
 
 async def _make_declared(
@@ -116,11 +118,11 @@ async def _make_declared(
 
 async def write_infra_bundle(
     core: Core, sandbox: Sandbox, container: Container, config: cri.ContainerConfig, rootfs: Path
-) -> None:
+) -> User:
     """The same for the process that holds a sandbox together; its root file system is the engine's own."""
-    await asyncio.to_thread(
-        _write_spec, core, sandbox, container, config, ImageConfig(), _infra_user(sandbox), rootfs, {}, {}
-    )
+    user = _infra_user(sandbox)
+    await asyncio.to_thread(_write_spec, core, sandbox, container, config, ImageConfig(), user, rootfs, {}, {})
+    return user
 
 
 def _infra_user(sandbox: Sandbox) -> User:
@@ -141,7 +143,6 @@ def _write_spec(
     declared: Mapping[str, Path],
 ) -> None:
     record = container.record
-    record.uid, record.gid, record.groups = user.uid, user.gid, list(user.groups)
     files = _sandbox_files(core, sandbox)
     if record.infra:
         files = SandboxFiles(files={}, shm=files.shm)
@@ -160,9 +161,9 @@ def _write_spec(
         runtime=core.config,
         host=core.host,
         cgroups=core.cgroup_features,
-        recursive_read_only=core.dialect.recursive_read_only,
-        read_only_superblocks=core.dialect.read_only_superblocks,
-        guest_hostname=core.dialect.kind is Kind.RUNSC,
+        recursive_read_only=core.traits.recursive_read_only,
+        read_only_superblocks=core.traits.read_only_superblocks,
+        guest_hostname=core.traits.guest_hostname,
     )
     write_private(core.paths.bundle(record.id) / "config.json", msgspec.json.encode(build(inputs)))
 
@@ -245,7 +246,7 @@ def _pid_namespace(core: Core, sandbox: Sandbox, container: Container) -> str | 
             target = core.registry.container(options.target_id)
             if target.record.sandbox_id != sandbox.id:
                 raise errors.InvalidArgument(f"container {target.id} is not in sandbox {sandbox.id}")
-            if not core.dialect.host_pids:
+            if not core.traits.joins_pid_namespaces:
                 raise errors.NotSupported("this runtime cannot join another container's PID namespace")
             return _pid_of(target)
         case _:

@@ -1,18 +1,8 @@
-"""What one handler of the engine is configured with, and what its OCI runtime turned out to be."""
+"""What one handler of the engine is configured with, and where its files are."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Literal
-
-
-class Kind(StrEnum):
-    """Which program the handler's runtime is; OTHER is driven through nothing but the OCI command line."""
-
-    RUNC = "runc"
-    CRUN = "crun"
-    RUNSC = "runsc"
-    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,27 +51,6 @@ class OCIRuntimeConfig:
     ) -> "OCIRuntimeConfig":
         """The defaults of a handler below the usual two folders."""
         return cls(name=name, path=path, state_dir=state_root / name, run_dir=run_root / name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
-    """How one runtime program differs from the others, found out by asking it.
-
-    `host_pids`: the pid it reports is the container's own first process on this kernel, so it may be signalled, joined and
-    read directly. `shared_sandbox`: containers of a pod live in one runtime sandbox that an infra container holds.
-    `json_log`: errors come as JSON lines when asked for. `groups_by_name`: it takes a supplemental group's number for the name
-    of a group first, in the container's own file. `read_only_superblocks`: a file system that is to be mounted read-only is
-    made so for all its mounts, as mount(2) does with the first one (crun makes the mount read-only afterwards).
-    """
-
-    kind: Kind
-    version: str
-    host_pids: bool
-    shared_sandbox: bool
-    recursive_read_only: bool
-    json_log: bool
-    groups_by_name: bool = False
-    read_only_superblocks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,16 @@ from pathlib import Path
 
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.oci import bundles, conmon, gvisor, processes, records
+from runtimes.oci import bundles, conmon, processes, program, records, transitions
 from runtimes.oci.cgroups import container_cgroup
 from runtimes.oci.core import Core
-from runtimes.oci.ending import Ending
+from runtimes.oci.creations import Creations
 from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.images.contract import ImageRecord
+from runtimes.oci.lifecycle import ContainerState
 from runtimes.oci.signals import stop_signal
+from runtimes.oci.termination import Termination
+from runtimes.oci.users import User
 
 log = logging.getLogger(__name__)
 
@@ -23,46 +26,51 @@ _UNDO_SECONDS = 60.0
 
 
 class Containers:
-    """The first half of a container's life; the second is `Ending`'s."""
+    """The first half of a container's life; the second is `Termination`'s."""
 
-    def __init__(self, core: Core, ending: Ending) -> None:
+    def __init__(self, core: Core, termination: Termination) -> None:
         self._core = core
-        self._ending = ending
+        self._termination = termination
+        self._creations: Creations[Container] = Creations()
 
     async def create(self, request: cri.CreateContainerRequest) -> Container:
         """Raises NotFound, InvalidArgument, NotSupported, AlreadyExists, WrongState and what the programs below raise.
 
-        A container that the OCI runtime refuses is created all the same; starting it tells why, as in containerd.
+        A container that the OCI runtime refuses is created all the same; starting it tells why, as in containerd. The same
+        request again, while it is under way, is the same container.
         """
-        core, config = self._core, request.config
-        sandbox = core.registry.sandbox(request.pod_sandbox_id)
-        if not config.metadata.name:
+        sandbox = self._core.registry.sandbox(request.pod_sandbox_id)
+        if not request.config.metadata.name:
             raise errors.InvalidArgument("container metadata without a name")
+        key = (sandbox.id, request.config.SerializeToString(deterministic=True))
+        return await self._creations.join(key, lambda _usable: self._create(sandbox, request.config))
+
+    async def _create(self, sandbox: Sandbox, config: cri.ContainerConfig) -> Container:
+        core = self._core
         image = core.images.resolve(config.image.image)
         if image is None:
             raise errors.NotFound(f"image {config.image.image!r} is not here: pull it first")
-        record = self._record(sandbox, config, image)
+        record = self._record(sandbox, config, image, secrets.token_hex(32))
         container = self._register(sandbox, record, config)
         await self._make(sandbox, container, config, image)
-        core.tell_container(cri.CONTAINER_CREATED_EVENT, container)
+        core.publish_container(cri.CONTAINER_CREATED_EVENT, container)
         return container
 
     async def create_infra(self, sandbox: Sandbox, config: cri.ContainerConfig, rootfs: Path) -> Container:
-        """The process that holds a sandbox together, created and started."""
-        record = self._record(sandbox, config, None)
+        """The process that holds a sandbox together, created and started; its id is the one that the sandbox's record has."""
+        record = self._record(sandbox, config, None, sandbox.record.infra_id)
         container = self._register(sandbox, record, config)
-        sandbox.record.infra_id = container.id
         async with container.lock:
             self._prepare_directories(sandbox, container)
-            await bundles.write_infra_bundle(self._core, sandbox, container, config, rootfs)
-            await self._launch(sandbox, container)
+            user = await bundles.write_infra_bundle(self._core, sandbox, container, config, rootfs)
+            await self._launch(container, user)
         await self.start(container)
         return container
 
     def _record(
-        self, sandbox: Sandbox, config: cri.ContainerConfig, image: ImageRecord | None
+        self, sandbox: Sandbox, config: cri.ContainerConfig, image: ImageRecord | None, container_id: str
     ) -> records.ContainerRecord:
-        core, container_id = self._core, secrets.token_hex(32)
+        core = self._core
         parent = sandbox.config.linux.cgroup_parent
         log_path = ""
         if config.log_path and sandbox.config.log_directory:
@@ -96,14 +104,14 @@ class Containers:
         try:
             async with container.lock:
                 self._prepare_directories(sandbox, container)
-                await bundles.write_bundle(self._core, sandbox, container, config, image)
-                await self._launch(sandbox, container)
+                user = await bundles.write_bundle(self._core, sandbox, container, config, image)
+                await self._launch(container, user)
                 if sandbox.namespaces.users is not None:
                     await asyncio.to_thread(bundles.release_mounts, bundles.mapped_mounts(self._core, container.id))
                 if sandbox.closing:
                     raise errors.WrongState(f"sandbox {sandbox.id} went away")
         except BaseException as cause:
-            await self._ending.undo(container, cause, timeout_seconds=_UNDO_SECONDS)
+            await self._termination.undo(container, cause, timeout_seconds=_UNDO_SECONDS)
             raise
 
     def _prepare_directories(self, sandbox: Sandbox, container: Container) -> None:
@@ -114,42 +122,44 @@ class Containers:
         if users is not None:
             os.chown(directory, 0, users.host_gid(0))
             directory.chmod(0o710)
-        core.save_container(container)
+        core.save_container(container, container.record)
         core.paths.bundle(container.id).mkdir(mode=0o711)
 
-    async def _launch(self, sandbox: Sandbox, container: Container) -> None:
+    async def _launch(self, container: Container, user: User) -> None:
         core, record, config = self._core, container.record, container.config
-        bundle = core.paths.bundle(record.id)
-        program, global_args = core.program.path, core.program.global_args
-        if core.wrapper is not None and not record.infra:
-            program, global_args = str(core.wrapper), ()  # it has them already
+        runtime, global_args = core.traits.conmon_runtime(record)
         monitor = conmon.Monitor(
             conmon_path=core.config.conmon_path,
             container_id=record.id,
             name=config.metadata.name or "infra",
-            bundle=bundle,
+            bundle=core.paths.bundle(record.id),
             exits=core.paths.exits,
             persist=core.paths.container(record.id),
             log_path=record.log_path,
             terminal=config.tty,
             stdin=config.stdin,
             stdin_once=config.stdin_once,
-            program=program,
+            program=str(runtime),
             global_args=global_args,
         )
+        refusal, init, monitor_process = "", None, None
         try:
             pid = await conmon.launch(monitor, timeout_seconds=core.config.call_timeout_seconds)
-        except conmon.ContainerRefused as refusal:
-            record.create_error = f"OCI runtime create failed: {refusal}"
+        except conmon.ContainerRefused as error:
+            refusal = f"OCI runtime create failed: {error}"
         else:
-            record.init = processes.identify(pid)
-            record.monitor = self._ending.monitor_of(container)
-            self._ending.watch_monitor(container)
-        record.state = "created"
-        core.save_container(container)
-        self._ending.look_again(container)
-        if record.monitor is not None:
-            core.spawn(self._adopt(record.monitor.pid), f"moving the monitor of {record.id}")
+            init, monitor_process = processes.identify(pid), self._termination.monitor_of(container)
+        core.update_container(
+            container,
+            lambda record: transitions.made(
+                record, user=user, init=init, monitor=monitor_process, create_error=refusal
+            ),
+        )
+        if not refusal:
+            self._termination.watch_monitor(container)
+        self._termination.look_again(container)
+        if monitor_process is not None:
+            core.background.spawn(self._adopt(monitor_process.pid), f"moving the monitor of {record.id}")
 
     async def _adopt(self, pid: int) -> None:
         """Take the monitor out of the agent's cgroup, so that it outlives the agent's. Not on the container's path."""
@@ -167,54 +177,44 @@ class Containers:
         sandbox = self._core.registry.sandbox(container.record.sandbox_id)
         if not container.record.infra:
             await _network_of(sandbox)
-        await self._core.carry_through(self._start(sandbox, container), f"starting {container.id}")
+        await self._core.background.carry_through(self._start(sandbox, container), f"starting {container.id}")
 
     async def _start(self, sandbox: Sandbox, container: Container) -> None:
-        core, record = self._core, container.record
+        core = self._core
         async with container.lock:
             if sandbox.closing:
                 raise errors.WrongState(f"sandbox {sandbox.id} is not ready")
-            if record.state != "created" or container.removing:
-                raise errors.WrongState(f"container {record.id} is in state {record.state}, not created")
-            if record.create_error:
-                await self._ending.start_failed(container, record.create_error)
-                raise errors.Internal(record.create_error, reason="StartError")
+            if not container.can_start:
+                raise errors.WrongState(
+                    f"container {container.id} is in state {container.record.state}, not {ContainerState.CREATED}"
+                )
+            if refusal := container.record.create_error:
+                await self._termination.start_failed(container, refusal)
+                raise errors.Internal(refusal, reason=transitions.START_ERROR)
             self._begin_start(container)
             try:
-                await self._run(container)
+                await core.traits.start(container.record)
             except errors.RuntimeFault as error:
                 # an agent before us may have been killed while its start was still under way
-                if await core.program.state(record.id) != "running":
-                    await self._ending.start_failed(container, error.message)
-                    raise errors.Internal(error.message, reason="StartError") from error
+                if await core.program.state(container.id) != program.RUNNING:
+                    await self._termination.start_failed(container, error.message)
+                    raise errors.Internal(error.message, reason=transitions.START_ERROR) from error
             except asyncio.CancelledError:
-                core.spawn(self._ending.start_failed(container, "the start was cancelled"), f"ending {record.id}")
+                core.background.spawn(
+                    self._termination.start_failed(container, "the start was cancelled"), f"ending {container.id}"
+                )
                 raise
-            record.state = "running"
-            try:
-                core.save_container(container)
-            except OSError as error:  # it runs, and an agent that finds "starting" asks the runtime
-                log.error("container %s runs, which cannot be recorded: %s", record.id, error)
-            core.tell_container(cri.CONTAINER_STARTED_EVENT, container)
-            self._ending.started(container)
+            core.note_container(container, transitions.started)
+            core.publish_container(cri.CONTAINER_STARTED_EVENT, container)
+            self._termination.started(container)
 
     def _begin_start(self, container: Container) -> None:
         """Record it before anything runs. Raises Internal, with the container as it was."""
-        record = container.record
-        record.started_at_ns = time.time_ns()
-        record.state = "starting"
+        now_ns = time.time_ns()
         try:
-            self._core.save_container(container)
+            self._core.update_container(container, lambda record: transitions.start_begun(record, now_ns))
         except OSError as error:
-            record.state, record.started_at_ns = "created", 0
-            raise errors.Internal(f"the start of container {record.id} cannot be recorded: {error}") from error
-
-    async def _run(self, container: Container) -> None:
-        core = self._core
-        if core.wrapper is not None and not container.record.infra:
-            await gvisor.start(core.paths.bundle(container.id), timeout_seconds=core.config.call_timeout_seconds)
-        else:
-            await core.program.start(container.id)
+            raise errors.Internal(f"the start of container {container.id} cannot be recorded: {error}") from error
 
 
 async def _network_of(sandbox: Sandbox) -> None:

@@ -1,18 +1,17 @@
 """What the parts of the engine share: configuration, programs, files, the registry, events, and work in the background."""
 
-import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
 
 from proto import cri_pb2 as cri
+from runtimes.contract import NetworkProvider
 from runtimes.events import EventBus
+from runtimes.linux.tasks import Background
 from runtimes.oci import messages
 from runtimes.oci.cgroups import CgroupTree
-from runtimes.oci.config import Dialect, OCIRuntimeConfig, Paths
+from runtimes.oci.config import OCIRuntimeConfig, Paths
 from runtimes.oci.entities import Container, Registry, Sandbox
 from runtimes.oci.hostfacts import HostFacts
 from runtimes.oci.images.contract import ImageStore
@@ -20,24 +19,9 @@ from runtimes.oci.program import RuntimeProgram
 from runtimes.oci.records import ContainerRecord, SandboxRecord
 from runtimes.oci.spec.resources import CgroupFeatures
 from runtimes.oci.store import DiskSync, RecordStore
+from runtimes.oci.traits.contract import RuntimeTraits
 
 log = logging.getLogger(__name__)
-
-
-class NetworkProvider(Protocol):
-    """Gives a sandbox's network namespace its interfaces. Verbs on different sandboxes run at the same time."""
-
-    async def setup(self, sandbox_id: str, netns_path: Path, config: cri.PodSandboxConfig) -> tuple[str, ...]:
-        """Connect the pod; returns its IPs, the primary one first. After a failure `teardown` is called."""
-        ...
-
-    async def teardown(self, sandbox_id: str, netns_path: Path | None, config: cri.PodSandboxConfig) -> None:
-        """Undo `setup`, or half of it; repeatable. Without a path the namespace is gone already (a reboot)."""
-        ...
-
-    async def status(self) -> str | None:
-        """None when pods can be connected, else why not."""
-        ...
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -46,7 +30,7 @@ class Core:
 
     config: OCIRuntimeConfig
     paths: Paths
-    dialect: Dialect
+    traits: RuntimeTraits
     program: RuntimeProgram
     host: HostFacts
     cgroups: CgroupTree
@@ -57,51 +41,63 @@ class Core:
     disk: DiskSync
     sandbox_records: RecordStore[SandboxRecord]
     container_records: RecordStore[ContainerRecord]
-    wrapper: Path | None = None
     mapped_mounts: bool = False  # pods may have their own users
     registry: Registry = field(default_factory=Registry)
     bus: EventBus = field(default_factory=EventBus)
-    background: set[asyncio.Task[Any]] = field(default_factory=set)
+    background: Background = field(default_factory=Background)
 
-    def save_sandbox(self, sandbox: Sandbox) -> None:
-        self.sandbox_records.save(sandbox.id, sandbox.record)
+    # records: the disk first, then memory -----------------------------------------------------------------------------
 
-    def save_container(self, container: Container) -> None:
-        self.container_records.save(container.id, container.record)
+    def update_sandbox(self, sandbox: Sandbox, change: Callable[[SandboxRecord], SandboxRecord]) -> None:
+        """Write down what `change`, which is pure, makes of the record; only then is it the sandbox's. Raises OSError."""
+        record = change(sandbox.record)
+        self.save_sandbox(sandbox, record)
+        sandbox.record = record
 
-    def tell_container(self, kind: cri.ContainerEventType, container: Container) -> None:
+    def update_container(self, container: Container, change: Callable[[ContainerRecord], ContainerRecord]) -> None:
+        """As `update_sandbox`."""
+        record = change(container.record)
+        self.save_container(container, record)
+        container.record = record
+
+    def note_sandbox(self, sandbox: Sandbox, change: Callable[[SandboxRecord], SandboxRecord]) -> None:
+        """The same of what has happened and cannot be taken back: a disk that takes no record of it does not change that.
+
+        The next agent, which finds the record before it, sees for itself.
+        """
+        record = change(sandbox.record)
+        try:
+            self.save_sandbox(sandbox, record)
+        except OSError as error:
+            log.error("sandbox %s is %s, which cannot be recorded: %s", sandbox.id, record.state, error)
+        sandbox.record = record
+
+    def note_container(self, container: Container, change: Callable[[ContainerRecord], ContainerRecord]) -> None:
+        """As `note_sandbox`."""
+        record = change(container.record)
+        try:
+            self.save_container(container, record)
+        except OSError as error:
+            log.error("container %s is %s, which cannot be recorded: %s", container.id, record.state, error)
+        container.record = record
+
+    def save_sandbox(self, sandbox: Sandbox, record: SandboxRecord) -> None:
+        self.sandbox_records.save(sandbox.id, record)
+
+    def save_container(self, container: Container, record: ContainerRecord) -> None:
+        self.container_records.save(container.id, record)
+
+    # events ----------------------------------------------------------------------------------------------------------
+
+    def publish_container(self, kind: cri.ContainerEventType, container: Container) -> None:
         """Publish a container's change; an infra container's is its sandbox's."""
         sandbox = self.registry.sandboxes.get(container.record.sandbox_id)
         if container.record.infra:
             if sandbox is not None and not sandbox.closing and kind == cri.CONTAINER_STOPPED_EVENT:
-                self.tell_sandbox(kind, sandbox)
+                self.publish_sandbox(kind, sandbox)
         elif self.bus.has_listeners:
             self.bus.publish(messages.event(kind, container.id, time.time_ns(), sandbox))
 
-    def tell_sandbox(self, kind: cri.ContainerEventType, sandbox: Sandbox) -> None:
+    def publish_sandbox(self, kind: cri.ContainerEventType, sandbox: Sandbox) -> None:
         if self.bus.has_listeners:
             self.bus.publish(messages.event(kind, sandbox.id, time.time_ns(), sandbox))
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Do something beside the caller; its failure is logged. The engine waits for it when it stops."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self.background.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    async def carry_through(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Wait for work that goes on to its end even when the caller is cancelled. Raises what it raises."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self.background.add(task)
-        task.add_done_callback(self._carried)
-        await asyncio.shield(task)
-
-    def _carried(self, task: asyncio.Task[None]) -> None:
-        self.background.discard(task)
-        if not task.cancelled():
-            task.exception()  # the caller has it, or did not wait for it
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self.background.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s failed", task.get_name(), exc_info=error)

@@ -1,51 +1,40 @@
 """The engine as a RuntimeService: every verb of the CRI for one handler, in process, with no runtime daemon.
 
-The verbs' work is in sandboxes.py (pods), containers.py and ending.py (containers), streaming.py, statistics.py; here they
-are put together and given the CRI's form.
+The verbs' work is in sandboxes.py (pods), containers.py and termination.py (containers), streaming.py, statistics.py; here it
+is given the CRI's form.
 """
 
 import asyncio
-import fcntl
-import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 from typing_extensions import override
 
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.contract import Capabilities, LocalStreaming, PortConnection, RuntimeService, StreamSession
-from runtimes.oci import gvisor, messages, program
-from runtimes.oci.cgroups import CgroupTree
-from runtimes.oci.config import OCIRuntimeConfig, Paths
-from runtimes.oci.containers import Containers
-from runtimes.oci.core import Core, NetworkProvider
+from runtimes.contract import (
+    Capabilities,
+    LocalStreaming,
+    NetworkProvider,
+    PortConnection,
+    RuntimeService,
+    StreamSession,
+)
+from runtimes.oci import messages, program
+from runtimes.oci.assembly import Parts, assemble, take_lock
+from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.disk_errors import disk_errors
-from runtimes.oci.ending import Ending
-from runtimes.oci.exits import ExitWatch
-from runtimes.oci.hostfacts import read_host_facts
-from runtimes.oci.idmap import supports_mapped_mounts
 from runtimes.oci.images.contract import ImageStore
-from runtimes.oci.metrics import Metrics
-from runtimes.oci.processes import boot_id
-from runtimes.oci.records import ContainerRecord, SandboxRecord, check_container, check_sandbox
+from runtimes.oci.instrument import instrumented
 from runtimes.oci.restore import Restore
-from runtimes.oci.sandboxes import Sandboxes
-from runtimes.oci.spec.resources import CgroupFeatures
-from runtimes.oci.statistics import Statistics
-from runtimes.oci.store import DiskSync, RecordStore
-from runtimes.oci.streaming import Streaming
 from runtimes.oci.updates import update_resources
-
-log = logging.getLogger(__name__)
 
 _API_VERSION = "v1"
 _STOP_SECONDS = 30.0
-_LOCK_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 0.0)
 
 
+@instrumented
 class OCIRuntime(RuntimeService, LocalStreaming):
     """One handler. `start` before the first verb, `stop` after the last; containers live on in between agents."""
 
@@ -53,7 +42,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
         self._config = config
         self._images = images
         self._network = network
-        self._parts: _Parts | None = None
+        self._parts: Parts | None = None
         self._lock: int | None = None
         self._down = f"runtime {config.name} is not started"
 
@@ -76,11 +65,11 @@ class OCIRuntime(RuntimeService, LocalStreaming):
     async def _start(self) -> None:
         if reason := await program.missing_program(self._config.conmon_path):
             raise errors.Unavailable(f"conmon: {reason}")
-        self._lock = await _take(self._config.state_dir)
+        self._lock = await take_lock(self._config.state_dir)
         try:
-            self._parts = await _assemble(self._config, self._images, self._network)
+            self._parts = await assemble(self._config, self._images, self._network)
             self._parts.exits.start()
-            await Restore(self._parts.core, self._parts.sandboxes, self._parts.ending).run()
+            await Restore(self._parts.core, self._parts.sandboxes, self._parts.termination).run()
         except BaseException:
             await self.stop()
             raise
@@ -94,7 +83,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
             os.close(self._lock)
             self._lock = None
 
-    async def _stop(self, parts: "_Parts") -> None:
+    async def _stop(self, parts: Parts) -> None:
         core = parts.core
         core.bus.close()
         await parts.exits.stop()
@@ -103,13 +92,12 @@ class OCIRuntime(RuntimeService, LocalStreaming):
                 await session.close()
             if container.monitor_watch is not None:
                 container.monitor_watch.close()
-        if core.background:
-            await asyncio.wait(tuple(core.background), timeout=_STOP_SECONDS)
+        await core.background.drain(_STOP_SECONDS)
         await core.disk.flush()
         await asyncio.to_thread(core.cgroups.remove_if_empty, self._config.conmon_cgroup)
 
     @property
-    def _live(self) -> "_Parts":
+    def _live(self) -> Parts:
         if self._parts is None:
             raise errors.Unavailable(self._down)
         return self._parts
@@ -123,11 +111,11 @@ class OCIRuntime(RuntimeService, LocalStreaming):
 
     @override
     async def version(self, request: cri.VersionRequest) -> cri.VersionResponse:
-        dialect = self._live.core.dialect
+        traits = self._live.core.traits
         return cri.VersionResponse(
             version="0.1.0",
-            runtime_name=dialect.kind.value if dialect.kind != "other" else self._config.name,
-            runtime_version=dialect.version,
+            runtime_name=traits.name or self._config.name,
+            runtime_version=traits.version,
             runtime_api_version=_API_VERSION,
         )
 
@@ -148,7 +136,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
         response.runtime_handlers.add(
             name=self._config.name,
             features=cri.RuntimeHandlerFeatures(
-                recursive_read_only_mounts=core.dialect.recursive_read_only,
+                recursive_read_only_mounts=core.traits.recursive_read_only,
                 user_namespaces=core.mapped_mounts,
             ),
         )
@@ -220,8 +208,8 @@ class OCIRuntime(RuntimeService, LocalStreaming):
     ) -> cri.UpdatePodSandboxResourcesResponse:
         core = self._live.core
         sandbox = core.registry.sandbox(request.pod_sandbox_id)
-        if core.dialect.shared_sandbox and sandbox.infra is not None:
-            await update_resources(core, sandbox.infra, request.resources)
+        if (holder := core.traits.holder(sandbox)) is not None:
+            await update_resources(core, holder, request.resources)
         return cri.UpdatePodSandboxResourcesResponse()  # the pod's own cgroup is the agent's
 
     # containers ------------------------------------------------------------------------------------------------------
@@ -246,7 +234,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
             container = parts.core.registry.container(request.container_id)
         except errors.NotFound:
             return cri.StopContainerResponse()
-        await parts.ending.stop(container, request.timeout)
+        await parts.termination.stop(container, request.timeout)
         return cri.StopContainerResponse()
 
     @override
@@ -256,7 +244,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
             container = parts.core.registry.container(request.container_id)
         except errors.NotFound:
             return cri.RemoveContainerResponse()
-        await parts.ending.remove(container)
+        await parts.termination.remove(container)
         return cri.RemoveContainerResponse()
 
     @override
@@ -334,7 +322,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
         found = [
             container
             for container in parts.core.registry.listed_containers()
-            if container.record.state == "running"
+            if container.running
             and container.id.startswith(wanted.id)
             and container.record.sandbox_id.startswith(wanted.pod_sandbox_id)
             and messages.labels_match(container.config.labels, wanted.label_selector)
@@ -353,7 +341,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
         found = [
             sandbox
             for sandbox in parts.core.registry.sandboxes.values()
-            if sandbox.record.state == "ready"
+            if sandbox.ready
             and sandbox.id.startswith(wanted.id)
             and messages.labels_match(sandbox.config.labels, wanted.label_selector)
         ]
@@ -374,95 +362,6 @@ class OCIRuntime(RuntimeService, LocalStreaming):
     @override
     def events(self) -> AsyncIterator[cri.ContainerEventResponse]:
         return self._live.core.bus.subscribe()
-
-
-class _Parts:
-    """The engine's parts, put together once the runtime and the host are known."""
-
-    def __init__(self, core: Core) -> None:
-        self.core = core
-        self.ending = Ending(core)
-        self.containers = Containers(core, self.ending)
-        self.sandboxes = Sandboxes(core, self.containers, self.ending)
-        self.streaming = Streaming(core)
-        self.statistics = Statistics(core)
-        self.metrics = Metrics(core, self.statistics)
-        self.exits = ExitWatch(core.paths.exits, self.ending.on_exit)
-
-
-async def _assemble(config: OCIRuntimeConfig, images: ImageStore, network: NetworkProvider | None) -> _Parts:
-    paths, dialect = Paths(config.state_dir, config.run_dir), await program.probe(config)
-    runtime = program.RuntimeProgram(config, paths.runtime_root, dialect)
-    wrapper = config.run_dir / "runsc-in-pod" if dialect.shared_sandbox else None
-
-    host = read_host_facts().for_runtime(dialect.kind)
-
-    def prepare() -> tuple[CgroupTree, CgroupFeatures, bool]:
-        for directory in (
-            paths.sandboxes,
-            paths.containers,
-            paths.exits,
-            paths.bundles,
-            paths.pods,
-            paths.runtime_root,
-        ):
-            directory.mkdir(parents=True, exist_ok=True)
-        # what containers see is mounted from below these, by users of their own, too: they may pass, but not look
-        for directory in (
-            config.state_dir,
-            config.run_dir,
-            paths.sandboxes,
-            paths.pods,
-            paths.containers,
-            paths.bundles,
-        ):
-            directory.chmod(0o711)
-        for directory in (paths.exits, paths.runtime_root):
-            directory.chmod(0o700)
-        if wrapper is not None:
-            gvisor.write_wrapper(wrapper, runtime.argv())
-        tree = CgroupTree.detect()
-        mapped = dialect.host_pids and supports_mapped_mounts(config.state_dir, host.kernel)
-        return tree, CgroupFeatures.detect(tree), mapped
-
-    tree, features, mapped_mounts = await asyncio.to_thread(prepare)
-    disk = DiskSync()
-    core = Core(
-        config=config,
-        paths=paths,
-        dialect=dialect,
-        program=runtime,
-        host=host,
-        cgroups=tree,
-        cgroup_features=features,
-        boot_id=boot_id(),
-        images=images,
-        network=network,
-        disk=disk,
-        sandbox_records=RecordStore(paths.sandboxes, SandboxRecord, disk, check_sandbox),
-        container_records=RecordStore(paths.containers, ContainerRecord, disk, check_container),
-        wrapper=wrapper,
-        mapped_mounts=mapped_mounts,
-    )
-    return _Parts(core)
-
-
-async def _take(state_dir: Path) -> int:
-    """The state is one engine's at a time; the kernel gives it back when that one ends, however it ends. Raises StateInUse.
-
-    A program that a killed agent was just about to run holds the lock until its exec, which closes it: waited for.
-    """
-    state_dir.mkdir(parents=True, exist_ok=True)
-    fd = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    for pause_seconds in _LOCK_PAUSES_SECONDS:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            await asyncio.sleep(pause_seconds)
-        else:
-            return fd
-    os.close(fd)
-    raise errors.StateInUse(f"{state_dir} is in use by another agent")
 
 
 def _condition(kind: str, reason: str, trouble: str | None) -> cri.RuntimeCondition:

@@ -1,14 +1,4 @@
-"""Sandboxes and containers in memory, and the registry that owns them.
-
-A container's life (record.state), CRI state beside it:
-
-    creating --create ok or refused--> created --start--> starting --started--> running --exit--> exited
-     (never listed)                   (CREATED)           (CREATED)            (RUNNING)         (EXITED)
-        |                                 |                   |                                      ^
-        +--undone                         +--killed-----------+--start failed, killed----------------+
-
-A sandbox's: creating -> ready (READY) -> notready (NOTREADY). What is removed is forgotten.
-"""
+"""Sandboxes and containers in memory, and the registry that owns them. Their states are in lifecycle.py."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,10 +6,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
+from typing_extensions import override
+
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import StreamSession
 from runtimes.oci.config import Paths
+from runtimes.oci.lifecycle import ContainerState, SandboxState
 from runtimes.oci.namespaces import SandboxNamespaces
 from runtimes.oci.processes import EndWatch
 from runtimes.oci.records import ContainerRecord, SandboxRecord, container_config, resources, sandbox_config
@@ -27,12 +20,15 @@ from runtimes.oci.records import ContainerRecord, SandboxRecord, container_confi
 _T = TypeVar("_T")
 
 POD_UID_LABEL = "io.kubernetes.pod.uid"
+_SHOWN = 12  # characters of an id that are enough for people
 _EVERY: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Container:
-    """`lock` is held by the verb that changes it; `exited` is set once and for all; `sessions` are its open streams."""
+    """`record` is `Core`'s to set, once the disk has it. `lock` is held by the verb that changes it; `exited` is set once and
+    for all; `sessions` are its open streams.
+    """
 
     record: ContainerRecord
     config: cri.ContainerConfig
@@ -48,9 +44,14 @@ class Container:
     @classmethod
     def restored(cls, record: ContainerRecord) -> "Container":
         container = cls(record=record, config=container_config(record.config), resources=resources(record.resources))
-        if record.state == "exited":
+        if record.state is ContainerState.EXITED:
             container.exited.set()
         return container
+
+    @override
+    def __repr__(self) -> str:
+        name = self.config.metadata.name or "infra"
+        return f"<Container {self.id[:_SHOWN]} {name!r} {self.record.state}{' removing' if self.removing else ''}>"
 
     @property
     def id(self) -> str:
@@ -59,12 +60,35 @@ class Container:
     @property
     def listed(self) -> bool:
         """Part of what the CRI shows: not half made, and not the engine's own infra container."""
-        return self.record.state != "creating" and not self.record.infra
+        return self.record.state.is_listed and not self.record.infra
+
+    @property
+    def running(self) -> bool:
+        return self.record.state is ContainerState.RUNNING
+
+    @property
+    def can_start(self) -> bool:
+        return self.record.state.can_start and not self.removing
+
+    @property
+    def can_exec(self) -> bool:
+        return self.record.state.can_exec and not self.removing
+
+    @property
+    def can_update(self) -> bool:
+        return self.record.state.can_update and not self.record.create_error
+
+    @property
+    def image_mounts(self) -> list[tuple[int, cri.Mount]]:
+        """The mounts that are images, each with its index among all."""
+        return [(index, mount) for index, mount in enumerate(self.config.mounts) if mount.image.image]
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Sandbox:
-    """`network` is done when the pod's network is up, or failed with what went wrong. `closing`: no new containers."""
+    """`record` is `Core`'s to set, once the disk has it. `network` is done when the pod's network is up, or failed with what
+    went wrong. `closing`: no new containers.
+    """
 
     record: SandboxRecord
     config: cri.PodSandboxConfig
@@ -83,13 +107,31 @@ class Sandbox:
     @classmethod
     def restored(cls, record: SandboxRecord, paths: Paths) -> "Sandbox":
         sandbox = cls.new(record, sandbox_config(record.config), paths)
-        sandbox.closing = record.state != "ready"
+        sandbox.closing = not sandbox.ready
         sandbox.network.set_result(None)
         return sandbox
+
+    @override
+    def __repr__(self) -> str:
+        name = f"{self.config.metadata.namespace}/{self.config.metadata.name}"
+        return f"<Sandbox {self.id[:_SHOWN]} {name} {self.record.state}{' closing' if self.closing else ''}>"
 
     @property
     def id(self) -> str:
         return self.record.id
+
+    @property
+    def ready(self) -> bool:
+        return self.record.state is SandboxState.READY
+
+    @property
+    def stopped(self) -> bool:
+        """Nothing of it runs, and nothing of its network is left."""
+        return self.record.state is SandboxState.NOTREADY and not self.record.network
+
+    @property
+    def half_made(self) -> bool:
+        return self.record.state is SandboxState.CREATING
 
     @property
     def infra(self) -> Container | None:
@@ -129,7 +171,7 @@ class Registry:
         self.restore_sandbox(sandbox)
 
     def restore_sandbox(self, sandbox: Sandbox) -> None:
-        """Take over what an earlier agent has left, be it twice the same."""
+        """Take over what an earlier agent has left, even where two have the same key."""
         self.sandboxes[sandbox.id] = sandbox
         self._by_key[sandbox_key(sandbox.config)] = sandbox
         self._by_pod.setdefault(_pod_uid(sandbox.config), {})[sandbox.id] = sandbox

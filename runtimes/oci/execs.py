@@ -18,25 +18,19 @@ from typing_extensions import override
 
 from runtimes import errors
 from runtimes.contract import StreamSession
+from runtimes.linux.files import write_private
 from runtimes.linux.process import ProgramNotFound
-from runtimes.oci import gvisor, processes
 from runtimes.oci.child import Child
-from runtimes.oci.config import Kind
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container
 from runtimes.oci.fds import AsyncFd
 from runtimes.oci.merging import merged
 from runtimes.oci.program import ENVIRONMENT, runtime_message
-from runtimes.oci.records import ProcessRef
-from runtimes.oci.store import write_private
 from runtimes.oci.terminals import ConsoleSocket, open_pair, set_size
+from runtimes.oci.traits.contract import ExecTerminal
 
 log = logging.getLogger(__name__)
 
-_DEATH_SECONDS = 10.0  # for SIGKILL to take effect
-_REAPING_SECONDS = (
-    0.5  # for orphans of the command to be reaped by the container's first process, if it does such things
-)
 _RUNTIME_SECONDS = 5.0  # for the runtime's process to see what has happened
 _LOOK_SECONDS = 0.02
 
@@ -111,30 +105,13 @@ class ExecSession(StreamSession):
 
         Bounded: a process that is stuck in the kernel cannot be waited for, nor can one whose parent does not reap it.
         """
-        if self._core.dialect.kind is Kind.RUNSC:
-            stuck = await gvisor.kill_command(self._core.program, self._container.id, await self._inner_pid())
-        else:
-            stuck = await self._kill_command()
+        stuck = await self._core.traits.kill_exec(self._container.record, self._process.pid, self._inner_pid)
         if stuck:
             log.warning("exec in container %s: %s cannot be killed: given up", self._container.id, stuck)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_RUNTIME_SECONDS):
                 await self._process.wait()  # the runtime has reaped the command then
         await self._process.kill()
-
-    async def _kill_command(self) -> str:
-        """What runs on, as text. The command is the child of the runtime's process, or that is still on its way to it."""
-        cgroups, own = self._core.cgroups, self._process.pid
-
-        def kill() -> list[ProcessRef]:
-            killed = processes.kill_below(own, cgroups.processes(self._container.record.cgroup))
-            return killed or [entry for entry in processes.kill_with_descendants(own) if entry.pid != own]
-
-        killed = await asyncio.to_thread(kill)
-        stuck = await processes.wait_for_all(killed, _DEATH_SECONDS)
-        if not stuck:
-            await processes.wait_for_reaping(killed, _REAPING_SECONDS)
-        return ", ".join(f"process {process.pid}" for process in stuck)
 
     async def _inner_pid(self) -> int | None:
         """The command's pid inside the sandbox, once there is one: until then it could not be killed, and would start yet."""
@@ -152,19 +129,18 @@ async def open_exec(
 
     Raises WrongState, InvalidArgument, Unavailable, Timeout, and Internal when the failure is known at once.
     """
-    if container.record.state != "running" or container.removing:
+    if not container.can_exec:
         raise errors.WrongState(f"container {container.id} is not running")
     if not command:
         raise errors.InvalidArgument("exec without a command")
     files = _ExecFiles(core.paths.bundle(container.id), next(_numbers))
     try:
         files.write_process(command, terminal=terminal)
-        if terminal and core.dialect.kind is Kind.CRUN:
-            # with a terminal of ours crun's exec passes on the first size, but no later one
+        if terminal and core.traits.exec_terminal is ExecTerminal.CONSOLE_SOCKET:
             process, streams = await _start_with_console_socket(core, container, files)
         else:
             streams, ends = (
-                _own_terminal(raw=core.dialect.host_pids)
+                _own_terminal(raw=core.traits.exec_terminal is ExecTerminal.RAW)
                 if terminal
                 else _pipes(stdin=stdin, stdout=stdout, stderr=stderr)
             )
@@ -209,14 +185,13 @@ async def _start_with_console_socket(core: Core, container: Container, files: "_
 
 
 def _argv(core: Core, container: Container, files: "_ExecFiles", *options: str) -> list[str]:
-    pid_flag = "--internal-pid-file" if core.dialect.kind is Kind.RUNSC else "--pid-file"
     return [
         core.program.path,
         *core.program.global_args,
         f"--log={files.log_file}",
         "exec",
         *options,
-        pid_flag,
+        core.traits.exec_pid_flag,
         str(files.pid_file),
         "--process",
         str(files.process_file),

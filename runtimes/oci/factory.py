@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from runtimes.contract import NetworkProvider
 from runtimes.oci.config import OCIRuntimeConfig
-from runtimes.oci.core import NetworkProvider
 from runtimes.oci.engine import OCIRuntime
 from runtimes.oci.images.contract import ImageStore
 from runtimes.registry import Runtime

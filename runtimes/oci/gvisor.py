@@ -8,15 +8,21 @@ FIFO in the bundle), waits for it and exits as it did, and reports that shell's 
 
 import asyncio
 import errno
+import logging
 import os
 import shlex
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from runtimes import errors
-from runtimes.oci.program import RuntimeProgram, runtime_message
+from runtimes.kube.unreadable import UNREADABLE
+from runtimes.oci.program import RuntimeProgram, error_text, runtime_message
 from runtimes.oci.store import remove_tree
+
+log = logging.getLogger(__name__)
 
 _DEATH_SECONDS = 10.0
 _REAPING_SECONDS = 0.5
@@ -59,6 +65,24 @@ printf %s "$!" >"$pidfile"
 """
 
 
+class _CpuUsage(msgspec.Struct):
+    total: int = 0
+
+
+class _Cpu(msgspec.Struct):
+    usage: _CpuUsage
+
+
+class _Data(msgspec.Struct):
+    cpu: _Cpu
+
+
+class _Event(msgspec.Struct):
+    """The part of `runsc events --stats` that is true of one container; memory and pids are the whole sandbox's."""
+
+    data: _Data
+
+
 def write_wrapper(path: Path, runsc: Sequence[str]) -> None:
     """The wrapper for one handler's program and global arguments."""
     if not path.is_file():
@@ -96,16 +120,44 @@ async def kill_command(program: RuntimeProgram, container_id: str, pid: int | No
     """SIGKILL a process inside the sandbox with all that is below it; returns, as text, what has not gone after all."""
     if pid is None:
         return ""
-    await program.kill_process(container_id, pid, signal.SIGSTOP)  # else it may go on to its next command
-    doomed = descendants(pid, await program.processes(container_id))
+    await _kill_process(program, container_id, pid, signal.SIGSTOP)  # else it may go on to its next command
+    doomed = descendants(pid, await processes(program, container_id))
     for one in doomed:
-        await program.kill_process(container_id, one, signal.SIGKILL)
+        await _kill_process(program, container_id, one, signal.SIGKILL)
     for number in range(int(_DEATH_SECONDS / _LOOK_SECONDS)):
-        left = set(doomed) & set(await program.processes(container_id))
+        left = set(doomed) & set(await processes(program, container_id))
         if not left or (pid not in left and number * _LOOK_SECONDS > _REAPING_SECONDS):
             return ""  # others may be dead and still be listed: the container's first process has to reap them, and need not
         await asyncio.sleep(_LOOK_SECONDS)
     return f"process {pid} of the sandbox"
+
+
+async def _kill_process(program: RuntimeProgram, container_id: str, pid: int, number: int) -> None:
+    """Signal one process by its pid inside the container. One that has ended is fine."""
+    done = await program.run("kill", "--pid", str(pid), container_id, str(number))
+    if not done.ok:
+        log.debug("%s kill --pid %d %s: %s", program.path, pid, container_id, error_text(done))
+
+
+async def processes(program: RuntimeProgram, container_id: str) -> dict[int, int]:
+    """The container's processes, by their pids inside it, with their parents'. None of one that has ended."""
+    done = await program.run("ps", container_id)
+    if not done.ok:
+        log.debug("%s ps %s: %s", program.path, container_id, error_text(done))
+    rows = [line.split() for line in done.stdout.decode(errors="replace").splitlines()[1:]] if done.ok else []
+    return {int(row[1]): int(row[2]) for row in rows if len(row) > 2 and row[1].isdigit() and row[2].isdigit()}
+
+
+async def cpu_usage_ns(program: RuntimeProgram, container_id: str) -> int | None:
+    """What a container has used of its sandbox's CPU time. None of one that has ended."""
+    done = await program.run("events", "--stats", container_id)
+    if not done.ok:
+        log.debug("%s events %s: %s", program.path, container_id, error_text(done))
+        return None
+    try:
+        return msgspec.json.decode(done.stdout, type=_Event).data.cpu.usage.total
+    except UNREADABLE:
+        raise errors.Internal(f"{program.path} events printed something else than statistics") from None
 
 
 def descendants(pid: int, parents: Mapping[int, int]) -> list[int]:

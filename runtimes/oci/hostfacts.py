@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from runtimes.oci.config import Kind, Rlimit
+from runtimes.oci.config import Rlimit
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +68,9 @@ class HostFacts:
     seccomp: bool
     kernel: tuple[int, int]
 
-    def for_runtime(self, kind: Kind) -> "HostFacts":
-        """The same without what the runtime cannot be told: gVisor refuses capabilities that are newer than itself."""
-        if kind is not Kind.RUNSC:
-            return self
-        known = CAPABILITIES[: CAPABILITIES.index("CAP_AUDIT_READ") + 1]
+    def up_to_capability(self, newest: str) -> "HostFacts":
+        """The same without the capabilities that came after `newest`."""
+        known = CAPABILITIES[: CAPABILITIES.index(newest) + 1]
         return replace(self, capabilities=self.capabilities.intersection(known))
 
     @property

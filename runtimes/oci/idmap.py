@@ -4,7 +4,6 @@ The engine maps what it mounts by itself, so that a pod with its own users works
 """
 
 import contextlib
-import ctypes
 import logging
 import os
 import subprocess
@@ -17,24 +16,11 @@ from runtimes import errors
 from runtimes.linux import syscalls
 from runtimes.oci.store import remove_tree
 
-_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442  # the same on every architecture
-_AT_FDCWD = -100
-_AT_EMPTY_PATH, _AT_RECURSIVE = 0x1000, 0x8000
-_OPEN_TREE_CLONE = 1
-_MOUNT_ATTR_IDMAP = 0x00100000
-_MOVE_MOUNT_F_EMPTY_PATH = 4
 _OVERLAY_KERNEL = (5, 19)
 
 _HELPER = ("unshare", "--user", "--net", "--ipc", "--uts", "cat")
 
 log = logging.getLogger(__name__)
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
-
-
-class _MountAttr(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,26 +96,13 @@ def pin_owned_namespaces(mapping: UserMapping, paths: Mapping[str, Path]) -> Non
 
 def mount_mapped(source: Path, target: Path, user_namespace: Path) -> None:
     """Bind `source`, with what is mounted below it, on `target`, owners shown through the namespace. Raises OSError."""
-    tree = _call(
-        _SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE, path=source
-    )
+    tree = syscalls.open_tree(source, syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE)
     try:
         with open(user_namespace, "rb") as namespace:
-            attributes = _MountAttr(_MOUNT_ATTR_IDMAP, 0, 0, namespace.fileno())
-            size = ctypes.sizeof(attributes)
-            _call(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, ctypes.byref(attributes), size, path=source)
-        _call(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH, path=target)
+            syscalls.set_id_mapping(tree, namespace.fileno(), source)
+        syscalls.move_mount(tree, target)
     finally:
         os.close(tree)
-
-
-def _call(number: int, *arguments: object, path: Path) -> int:
-    converted = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
-    result = int(_libc.syscall(ctypes.c_long(number), *converted))
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), str(path))
-    return result
 
 
 def mount_mapped_overlay(tree: Path, directory: Path, mapping: UserMapping, user_namespace: Path) -> Path:

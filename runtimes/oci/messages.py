@@ -6,19 +6,20 @@ import msgspec
 
 from proto import cri_pb2 as cri
 from runtimes.oci.entities import Container, Sandbox
+from runtimes.oci.lifecycle import ContainerState
 
 _CONTAINER_STATES = {
-    "created": cri.CONTAINER_CREATED,
-    "starting": cri.CONTAINER_CREATED,
-    "running": cri.CONTAINER_RUNNING,
-    "exited": cri.CONTAINER_EXITED,
+    ContainerState.CREATED: cri.CONTAINER_CREATED,
+    ContainerState.STARTING: cri.CONTAINER_CREATED,
+    ContainerState.RUNNING: cri.CONTAINER_RUNNING,
+    ContainerState.EXITED: cri.CONTAINER_EXITED,
 }
 
 
 def sandbox_state(sandbox: Sandbox) -> cri.PodSandboxState:
     """READY as long as its namespaces stand and the infra container, where there is one, runs."""
-    infra_gone = sandbox.infra is not None and sandbox.infra.record.state == "exited"
-    if sandbox.record.state == "ready" and not infra_gone:
+    infra_gone = sandbox.infra is not None and sandbox.infra.record.state is ContainerState.EXITED
+    if sandbox.ready and not infra_gone:
         return cri.SANDBOX_READY
     return cri.SANDBOX_NOTREADY
 
@@ -79,7 +80,7 @@ def container_status(container: Container) -> cri.ContainerStatus:
         metadata=config.metadata,
         state=_CONTAINER_STATES[record.state],
         created_at=record.created_at_ns,
-        started_at=record.started_at_ns if record.state != "starting" else 0,
+        started_at=record.started_at_ns if record.state.has_run else 0,
         finished_at=record.finished_at_ns,
         exit_code=record.exit_code,
         image=_image_spec(config.image),

@@ -6,26 +6,22 @@ one of them only runsc knows anything, and of the pod the kernel does.
 
 import asyncio
 import contextlib
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from proto import cri_pb2 as cri
-from runtimes.errors import RuntimeFault
 from runtimes.metrics import CONTAINER_NAME, FAMILIES, Row, container_values, descriptors, pod_values
 from runtimes.oci.cgroups import CgroupTree
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.figures import Figures, device_name, fill_limits, fill_ulimits, limits_said, page_sizes
+from runtimes.oci.records import ContainerRecord
 from runtimes.oci.statistics import Statistics, interfaces
-
-log = logging.getLogger(__name__)
+from runtimes.oci.traits.contract import Usage
 
 _NANO = 1_000_000_000
-_AT_ONCE = 4  # runsc is a process for each figure
 # of proc(5) net/dev, in the order of its columns
 _NETWORK = {
     "container_network_receive_bytes_total": 0,
@@ -39,19 +35,13 @@ _NETWORK = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Inner:
-    """What runsc says of one container in a sandbox."""
-
-    cpu_ns: int
-    processes: int
+_Usages = Mapping[str, Usage | None] | None
 
 
 class Metrics:
     def __init__(self, core: Core, statistics: Statistics) -> None:
         self._core = core
         self._statistics = statistics
-        self._asking = asyncio.Semaphore(_AT_ONCE)
 
     async def descriptors(self) -> list[cri.MetricDescriptor]:
         """Of all metrics that there may be on this host."""
@@ -61,30 +51,14 @@ class Metrics:
     async def of_pods(self) -> list[cri.PodSandboxMetrics]:
         """Of every pod that is up, with those of its containers that run or have run."""
         chosen = [
-            (sandbox, sandbox.listed_containers)
-            for sandbox in self._core.registry.sandboxes.values()
-            if sandbox.record.state == "ready"
+            (sandbox, sandbox.listed_containers) for sandbox in self._core.registry.sandboxes.values() if sandbox.ready
         ]
         self._statistics.prune()
-        inner: dict[str, _Inner | None] = {}
-        if self._core.dialect.shared_sandbox:
-            running = [entry.id for _, found in chosen for entry in found if entry.record.state == "running"]
-            inner = dict(zip(running, await asyncio.gather(*map(self._ask, running)), strict=True))
-        return await asyncio.to_thread(lambda: [self._pod(sandbox, found, inner) for sandbox, found in chosen])
+        running = [entry.id for _, found in chosen for entry in found if entry.running]
+        usages = await self._core.traits.usages(running)
+        return await asyncio.to_thread(lambda: [self._pod(sandbox, found, usages) for sandbox, found in chosen])
 
-    async def _ask(self, container_id: str) -> _Inner | None:
-        program = self._core.program
-        async with self._asking:
-            try:
-                cpu_ns, processes = await program.cpu_usage_ns(container_id), await program.processes(container_id)
-            except RuntimeFault as error:
-                log.debug("no figures of container %s: %s", container_id, error)
-                return None
-        return None if cpu_ns is None else _Inner(cpu_ns=cpu_ns, processes=len(processes))
-
-    def _pod(
-        self, sandbox: Sandbox, containers: list[Container], inner: Mapping[str, _Inner | None]
-    ) -> cri.PodSandboxMetrics:
+    def _pod(self, sandbox: Sandbox, containers: list[Container], usages: _Usages) -> cri.PodSandboxMetrics:
         row = Row(pod_values(sandbox.id, sandbox.config.metadata), time.time_ns())
         cgroup = Figures(self._core.cgroups, sandbox.config.linux.cgroup_parent, self._home())
         cgroup.fill(row)
@@ -99,8 +73,8 @@ class Metrics:
                         row.add(family, figures[column], name)
         found = cri.PodSandboxMetrics(pod_sandbox_id=sandbox.id, metrics=row.metrics)
         for container in containers:
-            if container.record.state in ("running", "exited"):
-                metrics = self._container(sandbox, container, inner)
+            if container.record.state.has_run:
+                metrics = self._container(sandbox, container, usages)
                 found.container_metrics.add(container_id=container.id, metrics=metrics)
         return found
 
@@ -113,33 +87,38 @@ class Metrics:
     def _oom_of(self, container: Container) -> int:
         return max(container.record.oom_kills, self._core.cgroups.oom_kills(container.record.cgroup))
 
-    def _container(
-        self, sandbox: Sandbox, container: Container, inner: Mapping[str, _Inner | None]
-    ) -> list[cri.Metric]:
-        core, record, config = self._core, container.record, container.config
+    def _container(self, sandbox: Sandbox, container: Container, usages: _Usages) -> list[cri.Metric]:
+        record, config = container.record, container.config
         name = config.labels.get(CONTAINER_NAME) or config.metadata.name
         image = config.image.user_specified_image or config.image.image
         row = Row(container_values(container.id, name, image, sandbox.config.metadata), time.time_ns())
         row.add("container_start_time_seconds", record.started_at_ns // _NANO)
         row.add("container_oom_events_total", self._oom_of(container))
-        if record.state != "running":
+        if not container.running:
             return row.metrics
         row.add("container_last_seen", int(time.time()))
         self._fill_layer(row, container)
-        if core.dialect.shared_sandbox:
-            if found := inner.get(container.id):
-                row.add("container_cpu_usage_seconds_total", found.cpu_ns // _NANO, "total")
-                row.add("container_processes", found.processes)
-            for limit in core.config.rlimits:
-                row.add("container_ulimits_soft", core.host.clamp_rlimit(limit).soft, _ulimit(limit.name))
-            fill_limits(row, limits_said(container.resources))
+        if usages is None:
+            self._fill_from_cgroup(row, record)
         else:
-            cgroup = Figures(core.cgroups, record.cgroup, self._home())
-            cgroup.fill(row)
-            cgroup.fill_specification(row)
-            if record.init is not None:
-                fill_ulimits(row, record.init.pid)
+            self._fill_from_runtime(row, container, usages.get(container.id))
         return row.metrics
+
+    def _fill_from_cgroup(self, row: Row, record: ContainerRecord) -> None:
+        cgroup = Figures(self._core.cgroups, record.cgroup, self._home())
+        cgroup.fill(row)
+        cgroup.fill_specification(row)
+        if record.init is not None:
+            fill_ulimits(row, record.init.pid)
+
+    def _fill_from_runtime(self, row: Row, container: Container, usage: Usage | None) -> None:
+        core = self._core
+        if usage is not None:
+            row.add("container_cpu_usage_seconds_total", usage.cpu_ns // _NANO, "total")
+            row.add("container_processes", usage.processes)
+        for limit in core.config.rlimits:
+            row.add("container_ulimits_soft", core.host.clamp_rlimit(limit).soft, _ulimit(limit.name))
+        fill_limits(row, limits_said(container.resources))
 
     def _home(self) -> str:
         return device_name(self._core.paths.containers.stat().st_dev)

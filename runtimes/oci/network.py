@@ -23,8 +23,8 @@ from cni.errors import CNIError, NoNetwork, PluginNotFound
 from cni.network import Attachment, Network
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.contract import NetworkProvider
 from runtimes.linux import syscalls
-from runtimes.oci.core import NetworkProvider
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from proto import cri_pb2 as cri
+from runtimes.oci.lifecycle import ContainerState, SandboxState
 
 _Message = TypeVar("_Message", bound=Message)
 
@@ -23,10 +24,11 @@ class ProcessRef(msgspec.Struct, frozen=True, kw_only=True):
     start_ticks: int
 
 
-class SandboxRecord(msgspec.Struct, kw_only=True):
-    """`state`: creating (undone at the next start), ready, notready. `network`: CNI ADD was begun and not undone.
+class SandboxRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One that is creating is undone at the next start. `network`: CNI ADD was begun and not undone.
 
-    `made_cgroups`: directories above the containers' cgroups that were not there before, shallowest first.
+    `infra_id`: of the container that holds the sandbox together; empty where none does. `made_cgroups`: directories above the
+    containers' cgroups that were not there before, shallowest first.
     """
 
     id: str
@@ -34,15 +36,15 @@ class SandboxRecord(msgspec.Struct, kw_only=True):
     handler: str
     created_at_ns: int
     config: msgspec.Raw
-    state: str = "creating"
+    state: SandboxState = SandboxState.CREATING
     network: bool = False
-    ips: list[str] = []
+    ips: tuple[str, ...] = ()
     infra_id: str = ""
-    made_cgroups: list[str] = []
+    made_cgroups: tuple[str, ...] = ()
 
 
-class ContainerRecord(msgspec.Struct, kw_only=True):
-    """`state`: creating (undone at the next start), created, starting (ask the runtime), running, exited.
+class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One that is creating is undone at the next start; of one that is starting the OCI runtime is asked.
 
     `create_error`: the runtime refused the container; told when it is started, as the CRI's peers do.
     """
@@ -56,7 +58,7 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     image_ref: str
     cgroup: str
     infra: bool = False
-    state: str = "creating"
+    state: ContainerState = ContainerState.CREATING
     started_at_ns: int = 0
     finished_at_ns: int = 0
     exit_code: int = 0
@@ -67,11 +69,10 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     log_path: str = ""
     uid: int = 0
     gid: int = 0
-    groups: list[int] = []
+    groups: tuple[int, ...] = ()
     init: ProcessRef | None = None
     monitor: ProcessRef | None = None
     resources: msgspec.Raw = msgspec.Raw(b"{}")
-    volumes: int = 0
     oom_kills: int = 0  # of one that has ended: its cgroup, which counted them, is gone
 
 

@@ -1,6 +1,7 @@
 """The engine's start: what is remembered is compared with what is there; what lives is adopted, what was half made removed."""
 
 import asyncio
+import functools
 import logging
 import signal
 import time
@@ -10,16 +11,17 @@ from typing import Any
 
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
-from runtimes.oci import bundles, processes
+from runtimes.oci import bundles, processes, program, transitions
 from runtimes.oci.core import Core
-from runtimes.oci.ending import Ending
 from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.exits import UNKNOWN_EXIT_CODE, read_exit
 from runtimes.oci.images.layout import remove_tree as remove_filled_tree
+from runtimes.oci.lifecycle import ContainerState
 from runtimes.oci.namespaces import SandboxNamespaces
 from runtimes.oci.records import ContainerRecord
 from runtimes.oci.sandboxes import Sandboxes
 from runtimes.oci.store import remove_tree
+from runtimes.oci.termination import Termination
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +31,10 @@ _ANY_OPTIONS = cri.NamespaceOption()
 class Restore:
     """Runs once, before any verb. Nothing of another handler or another engine is looked at."""
 
-    def __init__(self, core: Core, sandboxes: Sandboxes, ending: Ending) -> None:
+    def __init__(self, core: Core, sandboxes: Sandboxes, termination: Termination) -> None:
         self._core = core
         self._sandboxes = sandboxes
-        self._ending = ending
+        self._termination = termination
 
     async def run(self) -> None:
         sandboxes, broken_sandboxes = await asyncio.to_thread(self._core.sandbox_records.load)
@@ -54,7 +56,7 @@ class Restore:
 
     def _is_half_made(self, record: ContainerRecord) -> bool:
         sandbox = self._core.registry.sandboxes.get(record.sandbox_id)
-        return record.state == "creating" or sandbox is None or sandbox.record.state == "creating"
+        return record.state is ContainerState.CREATING or sandbox is None or sandbox.half_made
 
     # containers ------------------------------------------------------------------------------------------------------
 
@@ -62,19 +64,16 @@ class Restore:
         """Go on with a container where the last agent left it."""
         core, record = self._core, container.record
         core.registry.restore_container(container)
-        if record.state == "exited" or record.create_error:
+        if record.state is ContainerState.EXITED or record.create_error:
             return
-        if record.state == "starting":
-            running = await core.program.state(record.id) != "created"
-            record.state = "running" if running else "created"
-            if not running:
-                record.started_at_ns = 0  # nothing of it has run: its end will not be one of a run
-            core.save_container(container)
-        self._ending.look_again(container)  # it may have ended while nobody looked
+        if record.state is ContainerState.STARTING:
+            begun = await core.program.state(record.id) != program.CREATED
+            core.note_container(container, transitions.started if begun else transitions.start_undone)
+        self._termination.look_again(container)  # it may have ended while nobody looked
         if container.exited.is_set():
             return
         if record.boot_id == core.boot_id and processes.is_alive(record.monitor):
-            self._ending.watch_monitor(container)
+            self._termination.watch_monitor(container)
         else:
             self._gone(container)
 
@@ -85,9 +84,11 @@ class Restore:
             processes.send_signal(record.init, signal.SIGKILL)
         found = read_exit(core.paths.container(record.id) / "exit")
         code, at_ns = found if found is not None else (UNKNOWN_EXIT_CODE, time.time_ns())
-        record.state, record.exit_code, record.finished_at_ns = "exited", code, at_ns
-        record.reason = "Unknown" if found is None else "Completed" if code == 0 else "Error"
-        core.save_container(container)
+        reason = transitions.UNKNOWN if found is None else transitions.exit_reason(code)
+        core.note_container(
+            container,
+            lambda record: transitions.exited(record, code=code, finished_at_ns=at_ns, reason=reason),
+        )
         container.exited.set()
 
     async def _remove_half_made(self, container: Container) -> None:
@@ -97,8 +98,7 @@ class Restore:
         core.registry.restore_container(container)
         await asyncio.to_thread(core.cgroups.kill, container.record.cgroup)
         container.exited.set()
-        container.record.volumes = len([mount for mount in container.config.mounts if mount.image.image])
-        await self._attempt(self._ending.remove(container), f"container {container.id}")
+        await self._attempt(self._termination.remove(container), f"container {container.id}")
 
     async def _remove_broken_container(self, container_id: str) -> None:
         """A directory without a record: only its name is known."""
@@ -113,15 +113,14 @@ class Restore:
     async def _finish_sandboxes(self, broken: list[str]) -> None:
         core = self._core
         for sandbox in list(core.registry.sandboxes.values()):
-            if sandbox.record.state == "creating":
+            if sandbox.half_made:
                 log.warning("sandbox %s was half made: removed", sandbox.id)
                 await self._attempt(self._sandboxes.abandon(sandbox), f"sandbox {sandbox.id}")
-            elif sandbox.record.state == "ready" and not sandbox.namespaces.intact():
+            elif sandbox.ready and not sandbox.namespaces.intact():
                 # a reboot took its namespaces; stopping it will undo the network as far as that left anything on the disk
-                sandbox.record.state = "notready"
                 sandbox.closing = True
-                sandbox.record.network = sandbox.record.network or bool(sandbox.record.ips)
-                core.save_sandbox(sandbox)
+                network = sandbox.record.network or bool(sandbox.record.ips)
+                core.note_sandbox(sandbox, functools.partial(transitions.stopped, network=network))
         for sandbox_id in broken:
             await self._attempt(self._sandboxes.abandon_unknown(sandbox_id), f"sandbox {sandbox_id}")
 

@@ -1,26 +1,29 @@
 """Sandboxes: made, stopped, removed. A pod without a process of its own is nothing but namespaces and files."""
 
 import asyncio
+import functools
 import logging
 import secrets
-import shutil
 import time
-import uuid
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.oci import bundles, podfiles, records
+from runtimes.linux.files import replace_file
+from runtimes.oci import bundles, podfiles, records, transitions
 from runtimes.oci.cgroups import expand_slice, remove_empty, slice_name
 from runtimes.oci.containers import Containers
 from runtimes.oci.core import Core
-from runtimes.oci.ending import Ending
+from runtimes.oci.creations import Creations
 from runtimes.oci.entities import Sandbox
 from runtimes.oci.idmap import UserMapping
 from runtimes.oci.namespaces import is_pinned
 from runtimes.oci.store import remove_tree
+from runtimes.oci.termination import Termination
 
 log = logging.getLogger(__name__)
 
@@ -30,29 +33,37 @@ _INFRA_OOM_SCORE_ADJ = -998
 
 
 class Sandboxes:
-    def __init__(self, core: Core, containers: Containers, ending: Ending) -> None:
+    def __init__(self, core: Core, containers: Containers, termination: Termination) -> None:
         self._core = core
         self._containers = containers
-        self._ending = ending
+        self._termination = termination
+        self._creations: Creations[Sandbox] = Creations()
 
     # run -------------------------------------------------------------------------------------------------------------
 
     async def run(self, config: cri.PodSandboxConfig, on_created: Callable[[str], None] | None) -> Sandbox:
-        """Raises InvalidArgument, AlreadyExists and what the network and the runtime raise; leaves nothing then."""
+        """Raises InvalidArgument, AlreadyExists and what the network and the runtime raise; leaves nothing then.
+
+        The same request again, while it is under way, is the same sandbox; every caller's `on_created` is called.
+        """
         core = self._core
         if not config.metadata.name or not config.metadata.uid:
             raise errors.InvalidArgument("sandbox metadata without a name or a uid")
         if UserMapping.of(config.linux.security_context.namespace_options) is not None and not core.mapped_mounts:
             raise errors.NotSupported("this runtime, or this host, has no user namespaces for pods")
-        sandbox = self._register(config)
+        key = config.SerializeToString(deterministic=True)
+        return await self._creations.join(key, lambda usable: self._run(config, usable), on_created)
+
+    async def _run(self, config: cri.PodSandboxConfig, on_created: Callable[[str], None]) -> Sandbox:
+        core, sandbox = self._core, self._register(config)
         try:
             async with sandbox.lock:
                 await self._make(sandbox, on_created)
         except BaseException as cause:
             await self._undo(sandbox, cause)
             raise
-        core.tell_sandbox(cri.CONTAINER_CREATED_EVENT, sandbox)
-        core.tell_sandbox(cri.CONTAINER_STARTED_EVENT, sandbox)
+        core.publish_sandbox(cri.CONTAINER_CREATED_EVENT, sandbox)
+        core.publish_sandbox(cri.CONTAINER_STARTED_EVENT, sandbox)
         return sandbox
 
     def _register(self, config: cri.PodSandboxConfig) -> Sandbox:
@@ -67,17 +78,18 @@ class Sandboxes:
             handler=core.config.name,
             created_at_ns=time.time_ns(),
             config=records.raw(own),
+            infra_id=secrets.token_hex(32) if self._needs_infra(own) else "",
         )
         sandbox = Sandbox.new(record, own, core.paths)
         core.registry.add_sandbox(sandbox)
         return sandbox
 
-    async def _make(self, sandbox: Sandbox, on_created: Callable[[str], None] | None) -> None:
+    async def _make(self, sandbox: Sandbox, on_created: Callable[[str], None]) -> None:
         core, config = self._core, sandbox.config
         core.paths.sandbox(sandbox.id).mkdir(mode=0o711)
         made = {path for other in core.registry.sandboxes.values() for path in other.record.made_cgroups}
-        sandbox.record.made_cgroups = core.cgroups.missing(self._cgroup(sandbox), made)
-        core.save_sandbox(sandbox)
+        missing = tuple(core.cgroups.missing(self._cgroup(sandbox), made))
+        core.update_sandbox(sandbox, lambda record: replace(record, made_cgroups=missing))
 
         def prepare() -> None:
             core.paths.pod(sandbox.id).mkdir(mode=0o711)
@@ -87,28 +99,26 @@ class Sandboxes:
         await asyncio.to_thread(prepare)
         network = asyncio.get_running_loop().create_task(self._connect(sandbox), name=f"network of {sandbox.id}")
         try:
-            if self._needs_infra(sandbox):
+            if sandbox.record.infra_id:
                 await self._start_infra(sandbox)
-            if on_created is not None:
-                on_created(sandbox.id)
-            await network
+            on_created(sandbox.id)
+            ips = await network
         finally:
             network.cancel()
             await asyncio.gather(network, return_exceptions=True)
-        sandbox.record.state = "ready"
-        core.save_sandbox(sandbox)
+        core.update_sandbox(sandbox, lambda record: transitions.ready(record, ips))
         sandbox.network.set_result(None)
 
-    async def _connect(self, sandbox: Sandbox) -> None:
+    async def _connect(self, sandbox: Sandbox) -> tuple[str, ...]:
+        """The pod's IPs; none of its own on the host's network."""
         core, net = self._core, sandbox.namespaces.net
         if net is None or core.network is None:
-            return
-        sandbox.record.network = True
-        core.save_sandbox(sandbox)
+            return ()
+        core.update_sandbox(sandbox, transitions.connecting)
         ips = await core.network.setup(sandbox.id, net, sandbox.config)
         if not ips:
             raise errors.Internal(f"the network gave sandbox {sandbox.id} no IP")
-        sandbox.record.ips = list(ips)
+        return tuple(ips)
 
     def _cgroup(self, sandbox: Sandbox) -> str:
         parent = sandbox.config.linux.cgroup_parent
@@ -116,8 +126,9 @@ class Sandboxes:
 
     # infra container -------------------------------------------------------------------------------------------------
 
-    def _needs_infra(self, sandbox: Sandbox) -> bool:
-        shared_pid = sandbox.config.linux.security_context.namespace_options.pid == cri.POD
+    def _needs_infra(self, config: cri.PodSandboxConfig) -> bool:
+        """Raises NotSupported."""
+        shared_pid = config.linux.security_context.namespace_options.pid == cri.POD
         match self._core.config.infra_container:
             case "always":
                 return True
@@ -126,7 +137,7 @@ class Sandboxes:
             case "never":
                 return False
             case _:
-                return shared_pid or self._core.dialect.shared_sandbox
+                return shared_pid or self._core.traits.needs_infra
 
     async def _start_infra(self, sandbox: Sandbox) -> None:
         rootfs = self._core.paths.run_dir / "infra"
@@ -147,14 +158,7 @@ class Sandboxes:
         limits = config.linux.resources
         limits.oom_score_adj = _INFRA_OOM_SCORE_ADJ
         limits.cpu_shares = _INFRA_SHARES
-        if self._core.dialect.shared_sandbox:
-            # all containers of the pod run in this one's cgroup: it gets what the pod as a whole may use
-            total, extra = sandbox.config.linux.resources, sandbox.config.linux.overhead
-            limits.cpu_shares = max(_INFRA_SHARES, total.cpu_shares + extra.cpu_shares)
-            limits.cpu_period = total.cpu_period
-            limits.cpu_quota = total.cpu_quota + max(extra.cpu_quota, 0) if total.cpu_quota > 0 else total.cpu_quota
-            if total.memory_limit_in_bytes > 0:
-                limits.memory_limit_in_bytes = total.memory_limit_in_bytes + extra.memory_limit_in_bytes
+        self._core.traits.limit_infra(limits, sandbox.config)
         return config
 
     # stop and remove -------------------------------------------------------------------------------------------------
@@ -164,23 +168,21 @@ class Sandboxes:
         core = self._core
         sandbox.closing = True
         async with sandbox.lock:
-            if sandbox.record.state == "notready" and not sandbox.record.network:
+            if sandbox.stopped:
                 return
             containers = list(sandbox.containers.values())
-            await _all(self._ending.kill_now(container) for container in containers if not container.record.infra)
-            await _all(self._ending.kill_now(container) for container in containers if container.record.infra)
+            await _all(self._termination.kill_now(container) for container in containers if not container.record.infra)
+            await _all(self._termination.kill_now(container) for container in containers if container.record.infra)
             await self._disconnect(sandbox)
             await asyncio.to_thread(sandbox.namespaces.release)
-            sandbox.record.state = "notready"
-            core.save_sandbox(sandbox)
-        core.tell_sandbox(cri.CONTAINER_STOPPED_EVENT, sandbox)
+            core.note_sandbox(sandbox, transitions.stopped)
+        core.publish_sandbox(cri.CONTAINER_STOPPED_EVENT, sandbox)
 
     async def _disconnect(self, sandbox: Sandbox) -> None:
         core, net = self._core, sandbox.namespaces.net
         if sandbox.record.network and core.network is not None:
             path = net if net is not None and sandbox.namespaces.intact() else None
             await core.network.teardown(sandbox.id, path, sandbox.config)
-        sandbox.record.network = False
 
     async def remove(self, sandbox: Sandbox) -> None:
         await self.stop(sandbox)
@@ -188,14 +190,14 @@ class Sandboxes:
             if sandbox.id not in self._core.registry.sandboxes:
                 return
             await self._dismantle(sandbox)
-        self._core.tell_sandbox(cri.CONTAINER_DELETED_EVENT, sandbox)
+        self._core.publish_sandbox(cri.CONTAINER_DELETED_EVENT, sandbox)
 
     async def _dismantle(self, sandbox: Sandbox) -> None:
         """Everything but the network. Repeatable."""
         core = self._core
         containers = list(sandbox.containers.values())
-        await _all(self._ending.remove(container) for container in containers if not container.record.infra)
-        await _all(self._ending.remove(container) for container in containers if container.record.infra)
+        await _all(self._termination.remove(container) for container in containers if not container.record.infra)
+        await _all(self._termination.remove(container) for container in containers if container.record.infra)
         await asyncio.to_thread(sandbox.namespaces.release)
         await asyncio.to_thread(self._remove_files, sandbox)
         core.registry.forget_sandbox(sandbox)
@@ -245,24 +247,19 @@ class Sandboxes:
             sandbox.network.exception()  # nobody may be waiting
 
         async def work() -> None:
+            connected = sandbox.record.network
             try:
                 async with asyncio.timeout(_UNDO_SECONDS), sandbox.lock:
-                    try:
-                        await self._disconnect(sandbox)
-                    except Exception as error:
-                        cause.add_note(f"undo: {error}")
-                        log.exception("the network of sandbox %s could not be undone", sandbox.id)
-                        sandbox.record.state = "notready"
-                        self._core.save_sandbox(sandbox)
-                    else:
-                        await self._dismantle(sandbox)
+                    await self._disconnect(sandbox)
+                    connected = False
+                    await self._dismantle(sandbox)
             except Exception as error:
                 cause.add_note(f"undo: {error}")
-                log.exception("sandbox %s, half made, could not be removed", sandbox.id)
-                sandbox.record.state = "notready"
-                self._core.save_sandbox(sandbox)
+                what = "the network of" if connected else "half made"
+                log.exception("%s sandbox %s could not be undone", what, sandbox.id)
+                self._core.note_sandbox(sandbox, functools.partial(transitions.stopped, network=connected))
 
-        await asyncio.shield(self._core.spawn(work(), f"undoing sandbox {sandbox.id}"))
+        await asyncio.shield(self._core.background.spawn(work(), f"undoing sandbox {sandbox.id}"))
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -283,10 +280,4 @@ def infra_rootfs(directory: Path, program: Path) -> None:
     for name in ("proc", "sys", "dev", "etc"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     # pods start side by side: each writes a file of its own, and the last one stays
-    temporary = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        shutil.copyfile(program, temporary)
-        temporary.chmod(0o755)
-        temporary.rename(binary)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(binary, program.read_bytes(), mode=0o755, durable=False, beside=directory.parent)

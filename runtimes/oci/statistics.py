@@ -39,10 +39,7 @@ class Statistics:
         return await asyncio.to_thread(lambda: [self._container(entry) for entry in containers])
 
     async def of_sandboxes(self, sandboxes: Sequence[Sandbox]) -> list[cri.PodSandboxStats]:
-        chosen = [
-            (sandbox, [entry for entry in sandbox.listed_containers if entry.record.state == "running"])
-            for sandbox in sandboxes
-        ]
+        chosen = [(sandbox, [entry for entry in sandbox.listed_containers if entry.running]) for sandbox in sandboxes]
         self.prune()
         return await asyncio.to_thread(lambda: [self._sandbox(sandbox, running) for sandbox, running in chosen])
 
@@ -62,7 +59,7 @@ class Statistics:
             ),
             writable_layer=self.writable_layer(container),
         )
-        if container.record.state == "running":
+        if container.running:
             reader = CgroupReader(self._core.cgroups, cgroup)
             self._fill_cpu(stats.cpu, reader)
             reader.fill_memory(stats.memory)
@@ -83,7 +80,7 @@ class Statistics:
         reader.fill_io(stats.linux.io)
         stats.linux.process.timestamp = time.time_ns()
         stats.linux.process.process_count.value = reader.process_count()
-        if sandbox.record.state == "ready" and sandbox.namespaces.net is not None:
+        if sandbox.ready and sandbox.namespaces.net is not None:
             stats.linux.network.CopyFrom(_network(sandbox.namespaces))
         stats.linux.containers.extend(self._container(entry) for entry in running)
         return stats

@@ -9,7 +9,6 @@ files are synced in the background, together, within `sync_delay_seconds`; an em
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import shutil
@@ -20,27 +19,13 @@ from typing import Generic, TypeVar
 import msgspec
 
 from runtimes.kube.unreadable import UNREADABLE
+from runtimes.linux.files import replace_file
 
 log = logging.getLogger(__name__)
 
 _R = TypeVar("_R", bound=msgspec.Struct)
 
 FILE_NAME = "state.json"
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file: whoever reads it sees the old or the new content. Blocks, without waiting for the disk."""
-    temporary = path.with_name(path.name + ".tmp")
-    write_private(temporary, data)
-    temporary.rename(path)
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only root can read: records and bundles hold what pods keep secret. Blocks."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(fd, "wb", buffering=0) as file:
-        if file.write(data) != len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 class DiskSync:
@@ -110,7 +95,7 @@ class RecordStore(Generic[_R]):
         """Write the record; a few dozen microseconds, so it may run on the event loop. Its directory must exist."""
         path = self._directory / object_id / FILE_NAME
         try:
-            write_atomically(path, self._encoder.encode(record))
+            replace_file(path, self._encoder.encode(record), durable=False)
         except FileNotFoundError:
             return  # removed at the same time: there is nothing left to remember
         self._disk.add(path)

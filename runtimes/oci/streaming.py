@@ -38,7 +38,7 @@ class Streaming:
         except TimeoutError:
             raise errors.Timeout(f"command {' '.join(request.cmd)!r} timed out: {request.timeout}s exceeded") from None
         finally:
-            await self._core.carry_through(session.close(), f"ending an exec in {container.id}")
+            await self._core.background.carry_through(session.close(), f"ending an exec in {container.id}")
         return cri.ExecSyncResponse(stdout=bytes(output[1]), stderr=bytes(output[2]), exit_code=code)
 
     async def open_exec(self, request: cri.ExecRequest) -> StreamSession:
@@ -68,13 +68,13 @@ class Streaming:
 
     async def open_port(self, pod_sandbox_id: str, port: int) -> PortConnection:
         sandbox = self._core.registry.sandbox(pod_sandbox_id)
-        if sandbox.record.state != "ready":
+        if not sandbox.ready:
             raise errors.WrongState(f"sandbox {sandbox.id} is not ready")
         return await ports.open_port(sandbox.namespaces.net, port, timeout_seconds=_CONNECT_SECONDS)
 
     async def reopen_log(self, container: Container) -> None:
         """Returns when conmon writes to a new file: the old one can then be packed up. Raises WrongState, Timeout."""
-        if container.record.state != "running":
+        if not container.running:
             raise errors.WrongState(f"container {container.id} is not running")
         if not container.record.log_path:
             return

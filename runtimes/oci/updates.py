@@ -4,10 +4,11 @@ import asyncio
 import logging
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.oci import records
-from runtimes.oci.config import Kind
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container
 from runtimes.oci.spec.resources import linux_resources, merge
@@ -18,47 +19,21 @@ log = logging.getLogger(__name__)
 async def update_resources(core: Core, container: Container, change: cri.LinuxContainerResources) -> None:
     """Apply what `change` says and remember the sum. Raises WrongState, InvalidArgument, Internal."""
     async with container.lock:
-        if container.record.state not in ("created", "running") or container.record.create_error:
+        if not container.can_update:
             raise errors.WrongState(f"container {container.id} is not running")
         wanted = linux_resources(change, core.cgroup_features)
         direct = {**wanted.pop("unified", {}), **_huge_pages(core, wanted.pop("hugepageLimits", []))}
-        if core.dialect.kind is Kind.RUNSC:
-            direct |= _cgroup_files(core, change)  # runsc has no update; its processes are in ordinary cgroups
-        elif wanted:
-            await core.program.update(container.id, wanted)
+        direct |= await core.traits.update(container.id, wanted, change)
         if direct:
             await asyncio.to_thread(_write, core, container.record.cgroup, direct)
-        container.resources = merge(container.resources, change)
-        container.record.resources = records.raw(container.resources)
-        core.save_container(container)
+        resources = merge(container.resources, change)
+        core.update_container(container, lambda record: replace(record, resources=records.raw(resources)))
+        container.resources = resources
 
 
 def _huge_pages(core: Core, limits: list[dict[str, object]]) -> dict[str, str]:
     suffix = "max" if core.cgroup_features.unified else "limit_in_bytes"
     return {f"hugetlb.{limit['pageSize']}.{suffix}": str(limit["limit"]) for limit in limits}
-
-
-def _cgroup_files(core: Core, change: cri.LinuxContainerResources) -> dict[str, str]:
-    """CPU and memory as cgroup files, in the order in which the kernel takes them."""
-    files: dict[str, str] = {}
-    if core.cgroup_features.unified:
-        if change.cpu_shares:
-            files["cpu.weight"] = str(1 + (min(max(change.cpu_shares, 2), 262144) - 2) * 9999 // 262142)
-        if change.cpu_quota:
-            quota = str(change.cpu_quota) if change.cpu_quota > 0 else "max"
-            files["cpu.max"] = f"{quota} {change.cpu_period or 100000}"
-        if change.memory_limit_in_bytes:
-            files["memory.max"] = str(change.memory_limit_in_bytes)
-        return files
-    if change.cpu_shares:
-        files["cpu.shares"] = str(change.cpu_shares)
-    if change.cpu_period:
-        files["cpu.cfs_period_us"] = str(change.cpu_period)
-    if change.cpu_quota:
-        files["cpu.cfs_quota_us"] = str(change.cpu_quota)
-    if change.memory_limit_in_bytes:
-        files["memory.limit_in_bytes"] = str(change.memory_limit_in_bytes)
-    return files
 
 
 def _write(core: Core, cgroup: str, files: dict[str, str]) -> None:

@@ -158,7 +158,7 @@ def owner(arguments: tuple[Any, ...]) -> str:
         if labels is not None and (name := labels.get("io.kubernetes.pod.name")):
             return str(name)
         metadata = getattr(argument, "metadata", None)
-        if type(argument).__name__ == "Pod" and metadata is not None:
+        if type(argument).__name__ in ("Pod", "AgentPod") and metadata is not None:
             return str(metadata.name)
     return _pod.get()
 
@@ -204,11 +204,11 @@ def know_pods() -> None:
     run, take_down = PodSupervisor.run, OrphanCollector._take_down
 
     async def supervised(self: PodSupervisor) -> None:
-        _pod.set(self.desired.pod.metadata.name)  # type: ignore[union-attr,arg-type]
+        _pod.set(self.desired.pod.name)
         await run(self)
 
     async def taken_down(self: OrphanCollector, uid: str, pod: Any) -> None:
-        _pod.set(pod.metadata.name or "")
+        _pod.set(pod.name)
         await take_down(self, uid, pod)
 
     PodSupervisor.run = supervised  # type: ignore[method-assign]

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 import yaml
 from node_under_test import REPO, NodeUnderTest, eventually, import_image, make_node
+from typing_extensions import override
 
 from cni.default import DefaultNetwork, write_default
 from tests.crash.faults import Fault
@@ -58,7 +59,7 @@ class Refused(Exception):
 class CrashNode(NodeUnderTest):
     """One node of a lane of cases."""
 
-    api: "subprocess.Popen[bytes] | None" = None
+    api_process: "subprocess.Popen[bytes] | None" = None
     token: str = ""
     _connection: http.client.HTTPSConnection | None = None
     _server: tuple[str, int, ssl.SSLContext] | None = None
@@ -70,6 +71,7 @@ class CrashNode(NodeUnderTest):
         return self.directory / "api"
 
     @property
+    @override
     def kubeconfig(self) -> Path:
         return self.api_dir / "admin.kubeconfig"
 
@@ -93,7 +95,7 @@ class CrashNode(NodeUnderTest):
     def start_api(self) -> None:
         self.api_dir.mkdir(exist_ok=True)
         log = open(self.directory / "api.log", "ab")  # noqa: SIM115  # the process keeps it
-        self.api = subprocess.Popen(
+        self.api_process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "nodeagent.apiserver", f"--state-dir={self.api_dir}"),
                 *(f"--node-name={self.name}", f"--port={self._api_port}", "--log-level=WARNING"),
@@ -104,23 +106,23 @@ class CrashNode(NodeUnderTest):
             stdin=subprocess.DEVNULL,
         )
         log.close()
-        (self.directory / "api.pid").write_text(str(self.api.pid))
-        assert self.api.stdout is not None
-        line = self.api.stdout.readline()
+        (self.directory / "api.pid").write_text(str(self.api_process.pid))
+        assert self.api_process.stdout is not None
+        line = self.api_process.stdout.readline()
         assert line, (self.directory / "api.log").read_text()[-2000:]
         self._api_port = int(json.loads(line)["url"].rpartition(":")[2])
         self._connection = None
         self._server = None
 
     def stop_api(self, number: int = signal.SIGTERM) -> None:
-        if self.api is not None:
+        if self.api_process is not None:
             with contextlib.suppress(ProcessLookupError):
-                self.api.send_signal(signal.SIGCONT)
-                self.api.send_signal(number)
-            self.api.wait(30)
-            assert self.api.stdout is not None
-            self.api.stdout.close()
-            self.api = None
+                self.api_process.send_signal(signal.SIGCONT)
+                self.api_process.send_signal(number)
+            self.api_process.wait(30)
+            assert self.api_process.stdout is not None
+            self.api_process.stdout.close()
+            self.api_process = None
 
     def ask(self, method: str, path: str, body: Any = None, content: str = "application/json") -> Any:
         """One request. Raises Gone, Refused, OSError."""
@@ -182,7 +184,8 @@ class CrashNode(NodeUnderTest):
 
     # -- the agent ---------------------------------------------------------------------------------------------------
 
-    def start(self, *, wait: bool = True) -> None:
+    @override
+    def start(self, log_level: str = "debug", *, wait: bool = True) -> None:
         log = open(self.directory / "agent.log", "ab")  # noqa: SIM115  # the process keeps it
         pauses = [f"--set={target}={seconds}" for target, seconds in SHORT_PAUSES.items()]
         self.agent = subprocess.Popen(
@@ -190,7 +193,7 @@ class CrashNode(NodeUnderTest):
             + [f"--api-pid={self.directory / 'api.pid'}", *pauses, "--", "run"]
             + [f"--kubeconfig={self.api_dir / 'node.kubeconfig'}", f"--config={self.directory / 'config.yaml'}"]
             + [f"--{name}={self.directory / folder}" for name, folder in self._folders().items()]
-            + [f"--node-name={self.name}", "--log-level=debug"],
+            + [f"--node-name={self.name}", f"--log-level={log_level}"],
             cwd=REPO,
             stdout=log,
             stderr=log,
@@ -200,6 +203,7 @@ class CrashNode(NodeUnderTest):
         if wait:
             eventually(self._ready, "node ready")
 
+    @override
     def kill(self) -> None:
         """kill -9, unless it is dead already."""
         if self.agent is not None:
@@ -217,6 +221,7 @@ class CrashNode(NodeUnderTest):
     def alive(self) -> bool:
         return self.agent is not None and self.agent.poll() is None
 
+    @override
     def _ready(self) -> bool:
         assert self.agent is not None
         if self.agent.poll() is not None:
@@ -288,8 +293,8 @@ class CrashNode(NodeUnderTest):
     def take_down(self) -> None:
         """End everything; what is left of a failed case goes, too."""
         try:
-            if self.api is not None:
-                self.api.send_signal(signal.SIGCONT)
+            if self.api_process is not None:
+                self.api_process.send_signal(signal.SIGCONT)
             self.disarm()
             with contextlib.suppress(Exception):
                 self.revive()

@@ -144,7 +144,7 @@ POINTS: tuple[Point, ...] = (
     Point(name="fetch", target="runtimes.oci.images.pull:Pull.run", way="up", modes=_ASYNC, error="runtime"),
     Point(name="unpack", target="runtimes.oci.images.intake:unpack", way="up", modes=_ASYNC, error="runtime"),
     # the way down
-    Point(name="exit", target="runtimes.oci.ending:Ending._finish", way="down", modes=_KILL),
+    Point(name="exit", target="runtimes.oci.termination:Termination._finish", way="down", modes=_KILL),
     Point(
         name="exit-record",
         target="runtimes.oci.core:Core.save_container",
@@ -152,7 +152,7 @@ POINTS: tuple[Point, ...] = (
         modes=(*_KILL, FAIL),
         error="os",
     ),
-    Point(name="exit-cleared", target="runtimes.oci.ending:Ending._clear", way="down", modes=_KILL),
+    Point(name="exit-cleared", target="runtimes.oci.termination:Termination._clear", way="down", modes=_KILL),
     Point(name="kill-pod", target="nodeagent.pods.killing:Killer.kill_pod", way="down", modes=_DOWN, error="runtime"),
     Point(name="pre-stop", target="nodeagent.pods.hooks:LifecycleHooks.run", way="down", modes=_INNER),
     Point(
@@ -195,7 +195,13 @@ POINTS: tuple[Point, ...] = (
         modes=_DOWN,
         error="runtime",
     ),
-    Point(name="dismantle", target="runtimes.oci.ending:Ending._dismantle", way="down", modes=_ASYNC, error="runtime"),
+    Point(
+        name="dismantle",
+        target="runtimes.oci.termination:Termination._dismantle",
+        way="down",
+        modes=_ASYNC,
+        error="runtime",
+    ),
     Point(
         name="overlay-gone",
         target="runtimes.oci.images.store:DiskImageStore.remove_rootfs",
@@ -204,7 +210,11 @@ POINTS: tuple[Point, ...] = (
         error="os",
     ),
     Point(
-        name="folders-gone", target="nodeagent.pods.steps.directories:_remove_tree", way="down", modes=_SYNC, error="os"
+        name="folders-gone",
+        target="nodeagent.pods.steps.directories:remove_pod_folder",
+        way="down",
+        modes=_SYNC,
+        error="os",
     ),
     Point(name="final-status", target="nodeagent.pods.status.writer:StatusWriter.settled", way="down", modes=_KILL),
     Point(name="final-delete", target="nodeagent.api.client:ApiClient.delete", way="down", modes=_DOWN, error="api"),

@@ -6,6 +6,7 @@ A witness, a pod that no fault ever strikes, must live through everything unchan
 """
 
 import contextlib
+import functools
 import http.client
 import itertools
 import random
@@ -218,9 +219,9 @@ class Lane:
             node.revive()
         elif mode in faults.OUTAGES:
             time.sleep(OUTAGE_SECONDS)
-            assert node.api is not None
+            assert node.api_process is not None
             if mode == faults.API_FREEZE:
-                node.api.send_signal(signal.SIGCONT)
+                node.api_process.send_signal(signal.SIGCONT)
             else:
                 node.stop_api(signal.SIGKILL)
                 node.start_api()
@@ -275,7 +276,7 @@ class Lane:
         for entry in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
             name, count = entry["name"], entry["restartCount"]
             # started is told when the process begins, and its line is written a moment later
-            until(lambda name=name: self.node.times_ran(item.file_name, name), f"{name} begins", 10)
+            until(functools.partial(self.node.times_ran, item.file_name, name), f"{name} begins", 10)
             ran = self.node.times_ran(item.file_name, name)
             if item.case.scenario == "crash":
                 # a start that failed is counted, and its process may not have begun

@@ -56,14 +56,14 @@ class Story:
     @contextlib.contextmanager
     def without_api(self) -> Iterator[None]:
         node = self.node
-        assert node.api is not None
+        assert node.api_process is not None
         if self.mode == "freeze":
-            node.api.send_signal(signal.SIGSTOP)
+            node.api_process.send_signal(signal.SIGSTOP)
         else:
             node.stop_api(signal.SIGKILL)
         yield
         if self.mode == "freeze":
-            node.api.send_signal(signal.SIGCONT)
+            node.api_process.send_signal(signal.SIGCONT)
         else:
             node.start_api()
 

@@ -4,13 +4,14 @@ import ctypes
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from nodeagent.volumes.ownership import set_group
 from nodeagent.volumes.subpath import UnsafePath, open_inside
+from runtimes.linux.removal import remove_tree
 from runtimes.oci.users import open_in_root
 
 pytestmark = pytest.mark.node
@@ -108,3 +109,49 @@ def test_the_walk_that_hands_a_volume_over(volume: Path, victim: Path) -> None:
     assert {path: (path.lstat().st_gid, path.lstat().st_mode) for path in (victim, *victim.rglob("*"))} == before
     set_group(volume, GROUP)
     assert {path.lstat().st_gid for path in volume.rglob("*")} == {GROUP}
+
+
+def test_the_removal_of_a_volume(volume: Path, victim: Path) -> None:
+    """Deleting follows no link out of the volume, whatever is exchanged, moved and made while it goes on."""
+    before = sorted(victim.rglob("*"))
+    for _ in range(TRIES // 40):
+        with restless(volume, victim):
+            for _ in range(3):
+                with suppress(OSError):  # made faster than deleted: told, and tried again when the container is gone
+                    remove_tree(volume)
+                volume.mkdir(exist_ok=True)
+        remove_tree(volume)
+        assert not volume.exists()
+    assert sorted(victim.rglob("*")) == before
+    assert (victim / "etc/passwd").read_text() == "victim\n"
+
+
+@contextmanager
+def restless(volume: Path, target: Path) -> Iterator[None]:
+    """A container that makes folders, moves them up and down, and puts links to `target` in their place."""
+    done = threading.Event()
+    moves = (("a/b", "b"), ("b", "a/b"), ("a", "d/a"), ("d/a", "a"))
+
+    def work() -> None:
+        libc, names = ctypes.CDLL(None, use_errno=True), [bytes(volume / name) for name in ("d", "l")]
+        while not done.is_set():
+            with suppress(OSError):
+                if (volume / "d").is_symlink():
+                    (volume / "d").unlink()
+                (volume / "a/b/etc").mkdir(parents=True, exist_ok=True)
+                (volume / "d/etc").mkdir(parents=True, exist_ok=True)
+                (volume / "d/etc/passwd").write_text("own\n")
+                (volume / "l").symlink_to(target)
+            for source, place in moves:
+                with suppress(OSError):
+                    (volume / source).rename(volume / place)
+            for _ in range(2):  # there and back: what it makes itself goes into its own folder
+                libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -36,7 +36,7 @@ class APIReader:
 
     def get(self, path: str, **query: str) -> dict[str, Any] | None:
         """The object, or the list, at that path; None when there is none, AssertionError for any other answer."""
-        status, answer = self.request("GET", path, **query)
+        status, answer = self.request("GET", path, None, **query)
         assert status in (200, 404), f"GET {path}: {status} {answer.get('message')}"
         return answer if status == 200 else None
 

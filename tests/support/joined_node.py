@@ -12,6 +12,7 @@ from typing import Any
 
 from faulty_api import FaultyAPI
 from node_under_test import REPO, NodeUnderTest, eventually, free_port, import_image, make_node
+from typing_extensions import override
 
 from cni.default import DefaultNetwork, write_default
 
@@ -24,6 +25,7 @@ class JoinedNode(NodeUnderTest):
     health_port: int = 0
 
     @property
+    @override
     def kubeconfig(self) -> Path:
         return self.api_dir / "admin.kubeconfig"
 
@@ -37,6 +39,7 @@ class JoinedNode(NodeUnderTest):
         assert self.proxy is not None
         self.start_with(f"--kubeconfig={self.proxy.kubeconfig}")
 
+    @override
     def start(self, log_level: str = "debug") -> None:
         self.join()
         eventually(self._ready, "node ready")

@@ -9,15 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from components import MARK
 from node_under_test import REPO, NodeUnderTest
 
 # 1.20 streams over SPDY everywhere; 1.32 over WebSocket, with SPDY tunnelled in it. hack/install-deps fetches the old one.
 KUBECTL_120 = Path(
     os.environ.get("NODEAGENT_KUBECTL_120", REPO / ".tools" / "kubectl-1.20" / "usr" / "bin" / "kubectl")
 )
+NO_120 = "kubectl 1.20 (hack/install-deps could not fetch it)"
 CLIENTS = [
     pytest.param(
-        str(KUBECTL_120), id="1.20", marks=pytest.mark.skipif(not KUBECTL_120.exists(), reason="no kubectl 1.20 here")
+        str(KUBECTL_120), id="1.20", marks=pytest.mark.skipif(not KUBECTL_120.exists(), reason=f"{MARK}{NO_120}")
     ),
     pytest.param(shutil.which("kubectl") or "kubectl", id="1.32"),
 ]

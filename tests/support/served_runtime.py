@@ -115,7 +115,11 @@ class Served:
     async def client(self) -> AsyncIterator[Client]:
         options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
         async with grpc.aio.insecure_channel(self.endpoint, options=options) as channel:
-            yield Client(runtime=RuntimeServiceStub(channel), images=ImageServiceStub(channel))
+            # generated stubs have no types
+            yield Client(
+                runtime=RuntimeServiceStub(channel),  # type: ignore[no-untyped-call]
+                images=ImageServiceStub(channel),  # type: ignore[no-untyped-call]
+            )
 
     def import_image(self, archive: Path) -> None:
         command = [sys.executable, "-m", "nodeagent", "image", "import", str(archive)]

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
+from components import cannot_be_tested, require
 
 PROJECT = Path(__file__).resolve().parents[2]
 RUN = PROJECT / "hack/uml/run"
@@ -26,5 +26,7 @@ def run_in_uml(
     )
     if done.returncode in (NOT_BOOTED, NOT_INSTALLED):
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        pytest.skip(f"NOT TESTED: cgroup v2 ({last.removeprefix('uml: ')})")
+        if done.returncode == NOT_INSTALLED:
+            require("linux.uml")
+        cannot_be_tested(f"cgroup v2 ({last.removeprefix('uml: ')})")
     return done

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from nodeagent.server.spdy import frames
 from nodeagent.server.spdy.frames import FIN, Kind, Reset
 from nodeagent.server.spdy.headers import Deflater, Inflater
@@ -194,6 +196,7 @@ class URLSession(StreamSession):
             raise
         return cls(connection, streams)
 
+    @override
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         merged: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(_QUEUE_LENGTH)
 
@@ -215,16 +218,20 @@ class URLSession(StreamSession):
             for task in tasks:
                 task.cancel()
 
+    @override
     async def write_stdin(self, data: bytes) -> None:
         await self._streams["stdin"].write(data)
 
+    @override
     async def close_stdin(self) -> None:
         await self._streams["stdin"].close_write()
 
+    @override
     async def resize(self, width: int, height: int) -> None:
         if "resize" in self._streams:
             await self._streams["resize"].write(json.dumps({"Width": width, "Height": height}).encode())
 
+    @override
     async def wait(self) -> int:
         """The exit code that the error stream tells. Raises RuntimeFault for an end of another kind."""
         text = await self._streams["error"].text()
@@ -238,6 +245,7 @@ class URLSession(StreamSession):
                 return int(cause["message"])
         raise errors.RuntimeFault(status.get("message", text))
 
+    @override
     async def close(self) -> None:
         await self._connection.close()
 
@@ -261,6 +269,7 @@ class URLPort(PortConnection):
             raise
         return cls(connection, data, error)
 
+    @override
     async def read(self, max_bytes: int) -> bytes:
         """Raises Unavailable at the end, where the runtime says that something went wrong."""
         if chunk := await self._data.read():
@@ -269,12 +278,15 @@ class URLPort(PortConnection):
             raise errors.Unavailable(problem)
         return b""
 
+    @override
     async def write(self, data: bytes) -> None:
         await self._data.write(data)
 
+    @override
     async def write_eof(self) -> None:
         await self._data.close_write()
 
+    @override
     async def close(self) -> None:
         await self._connection.close()
 
@@ -285,14 +297,17 @@ class URLStreaming(LocalStreaming):
     def __init__(self, service: RuntimeService) -> None:
         self._service = service
 
+    @override
     async def open_exec(self, request: cri.ExecRequest) -> StreamSession:
         url = (await self._service.exec(request)).url
         return await URLSession.open(url, Wanted(request.stdin, request.stdout, request.stderr, request.tty))
 
+    @override
     async def open_attach(self, request: cri.AttachRequest) -> StreamSession:
         url = (await self._service.attach(request)).url
         return await URLSession.open(url, Wanted(request.stdin, request.stdout, request.stderr, request.tty))
 
+    @override
     async def open_port(self, pod_sandbox_id: str, port: int) -> PortConnection:
         request = cri.PortForwardRequest(pod_sandbox_id=pod_sandbox_id, port=[port])
         return await URLPort.open((await self._service.port_forward(request)).url, port)

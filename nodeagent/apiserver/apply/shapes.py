@@ -123,7 +123,6 @@ class StructShape:
 
 
 Shape = Leaf | Atomic | AnyMap | Sequence | ValueSet | KeyedList | StructShape
-Granular = AnyMap | ValueSet | KeyedList | StructShape
 
 
 class _Absent:

@@ -19,9 +19,3 @@ def epoch(text: str) -> float:
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
     return moment.timestamp()
-
-
-def now_text(epoch_seconds: float) -> str:
-    """MicroTime text of a clock reading."""
-    whole = int(epoch_seconds)
-    return rfc3339_micro(whole, int((epoch_seconds - whole) * 1_000_000))

@@ -12,7 +12,6 @@ from nodeagent.apiserver.errors import ApiError
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
-PLAIN: Final = "text/plain"
 Shape = Literal["object", "table", "partial"]
 _BROWSERS: Final = re.compile(r"^(?:curl|Wget|Mozilla/)", re.IGNORECASE)
 _META: Final = "meta.k8s.io"

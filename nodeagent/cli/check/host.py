@@ -1,7 +1,6 @@
 """What the agent may do on this machine, and how much room there is."""
 
 import os
-import shutil
 from pathlib import Path
 
 import psutil
@@ -65,7 +64,7 @@ def disks(config: Config) -> list[Finding]:
         if device in seen:
             continue
         seen.add(device)
-        usage = shutil.disk_usage(folder)
+        usage = psutil.disk_usage(str(folder))
         detail = f"{human_bytes(usage.free)} free of {human_bytes(usage.total)} at {folder}"
         name = f"disk of {path}"
         if usage.free < _SMALLEST_BYTES:

@@ -13,8 +13,7 @@ from nodeagent.config import Config, RuntimeSettings
 from proto import cri_pb2
 from runtimes import errors
 from runtimes.linux import process
-from runtimes.oci.config import OCIRuntimeConfig
-from runtimes.oci.program import probe
+from runtimes.oci.traits.probe import probe
 from runtimes.plugins import factories
 
 _ASK_SECONDS = 20.0
@@ -66,7 +65,7 @@ async def _oci(label: str, settings: RuntimeSettings) -> Finding:
     package = _PACKAGES.get(Path(settings.path).name)
     fix = f"apt-get install {package}" if package else "correct runtimes in the configuration"
     try:
-        dialect = await probe(OCIRuntimeConfig.for_handler("check", settings.path))
+        probed = await probe(settings.path)
         with tempfile.TemporaryDirectory(prefix="nodeagent-check-") as root:
             argv = [settings.path, *settings.args, "--root", root, "list"]
             done = await process.run(argv, timeout_seconds=_ASK_SECONDS)
@@ -74,7 +73,7 @@ async def _oci(label: str, settings: RuntimeSettings) -> Finding:
         return missing("runtimes", label, str(error), fix)
     if not done.ok:
         return missing("runtimes", label, f"{settings.path} list: {done.error_text}", fix)
-    return found("runtimes", label, f"{dialect.kind.value} {dialect.version} at {settings.path}")
+    return found("runtimes", label, f"{probed.name or 'other'} {probed.version} at {settings.path}")
 
 
 async def cri_versions(config: Config) -> tuple[tuple[str, str], ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod, ServiceAccount
+from lightkube.models.core_v1 import ServiceAccount
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
@@ -12,6 +12,7 @@ from nodeagent.api.tokens import TokenKey, Tokens
 from nodeagent.images.keyring import ServiceAccountCoordinates
 from nodeagent.images.providers.config import TokenAttributes
 from nodeagent.images.providers.program import ProviderError
+from nodeagent.podspec.pod import AgentPod
 
 
 class AccountReader(Protocol):
@@ -46,12 +47,12 @@ class Identities:
         self._accounts = accounts
         self._tokens = tokens
 
-    async def of(self, pod: Pod, wanted: TokenAttributes) -> Identity | None:
+    async def of(self, pod: AgentPod, wanted: TokenAttributes) -> Identity | None:
         """None: the provider is not to be asked for this pod. Raises ProviderError."""
-        metadata, name = pod.metadata, (pod.spec and pod.spec.serviceAccountName) or ""
-        if not name or self._accounts is None or metadata is None:
+        name = pod.spec.serviceAccountName or ""
+        if not name or self._accounts is None:
             return None if wanted.require_service_account else Identity()
-        namespace = metadata.namespace or "default"
+        namespace = pod.namespace
         try:
             account = await self._accounts.service_account(namespace, name)
             annotations = (account.metadata and account.metadata.annotations) or {}
@@ -60,8 +61,8 @@ class Identities:
             key = TokenKey(
                 namespace=namespace,
                 service_account=name,
-                pod_name=metadata.name or "",
-                pod_uid=metadata.uid or "",
+                pod_name=pod.name,
+                pod_uid=pod.uid,
                 audiences=(wanted.audience,),
             )
             token = await self._tokens.get(key)

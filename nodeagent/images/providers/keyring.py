@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.images.keyring import Credential, StaticKeyring, matches
 from nodeagent.images.providers.accounts import Identities, Identity
 from nodeagent.images.providers.config import ProviderSettings
 from nodeagent.images.providers.program import Answer, ProviderError, Question, ask
-from runtimes.linux.single_flight import Flights
+from nodeagent.podspec.pod import AgentPod
+from runtimes.linux.tasks import SingleFlight
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ _Entries = tuple[tuple[str, Credential], ...]
 class PodKeyring(Protocol):
     """Logins that may depend on the pod that wants them."""
 
-    async def lookup(self, repository: str, pod: Pod) -> Sequence[Credential]:
+    async def lookup(self, repository: str, pod: AgentPod) -> Sequence[Credential]:
         """Credentials to try, best first; may be empty. Never fails."""
         ...
 
@@ -40,7 +39,7 @@ class PodKeyring(Protocol):
 class NoProviders:
     """A node without credential providers."""
 
-    async def lookup(self, repository: str, pod: Pod) -> Sequence[Credential]:
+    async def lookup(self, repository: str, pod: AgentPod) -> Sequence[Credential]:
         return ()
 
 
@@ -50,7 +49,7 @@ class ProviderKeyring:
     def __init__(self, providers: Sequence["Provider"]) -> None:
         self._providers = providers
 
-    async def lookup(self, repository: str, pod: Pod) -> Sequence[Credential]:
+    async def lookup(self, repository: str, pod: AgentPod) -> Sequence[Credential]:
         answers = await asyncio.gather(*(provider.entries(repository, pod) for provider in self._providers))
         return StaticKeyring([entry for answer in answers for entry in answer]).lookup(repository)
 
@@ -77,9 +76,9 @@ class Provider:
         self._clock = clock
         self._cache: dict[_CacheKey, _Kept] = {}
         self._purged_at = clock()
-        self._flights: Flights[tuple[str, str], Answer] = Flights()
+        self._flights: SingleFlight[tuple[str, str], Answer] = SingleFlight()
 
-    async def entries(self, repository: str, pod: Pod) -> _Entries:
+    async def entries(self, repository: str, pod: AgentPod) -> _Entries:
         """Keys and logins for a repository that one of the patterns fits; empty when the provider fails."""
         if not any(matches(pattern, repository) for pattern in self._settings.match_images):
             return ()
@@ -89,7 +88,7 @@ class Provider:
             log.error("failed getting credential from external registry credential provider: %s", error)
             return ()
 
-    async def _entries(self, repository: str, pod: Pod) -> _Entries:
+    async def _entries(self, repository: str, pod: AgentPod) -> _Entries:
         token = self._settings.token
         identity = Identity() if token is None else await self._identities.of(pod, token)
         if identity is None:

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.rules.model import StartFailure
 from nodeagent.podspec.effective import Amounts, effective_requests
+from nodeagent.podspec.pod import AgentPod
 from runtimes.kube import quantity
 
 PODS, CPU = "pods", "cpu"
@@ -41,12 +40,12 @@ class Shortage:
         return self.requested - (self.capacity - self.used)
 
 
-def resources_of(active: Pod) -> Amounts:
+def resources_of(active: AgentPod) -> Amounts:
     """What an active pod of the node takes up: the requests that it is allocated, overhead included."""
     return effective_requests(active)
 
 
-def shortages(pod: Pod, others: Sequence[Pod], allocatable: Mapping[str, str]) -> list[Shortage]:
+def shortages(pod: AgentPod, others: Sequence[AgentPod], allocatable: Mapping[str, str]) -> list[Shortage]:
     """Every resource that the pod does not fit in, in the order in which they are reported.
 
     Extended resources that the node does not have at all are not asked for: somebody else sees to them.

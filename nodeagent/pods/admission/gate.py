@@ -9,13 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.admission.preemption import MESSAGE, REASON, NoRoom, termination_of, victims
 from nodeagent.pods.admission.rules import Judgement, NodeView, judge
 from nodeagent.pods.rules.model import StartFailure, Termination
 from nodeagent.pods.steps.contract import PodEvents
-from nodeagent.podspec.containers import describe
+from nodeagent.podspec.pod import AgentPod
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ class KillError(Exception):
 
 
 class EndPod(Protocol):
-    async def __call__(self, pod: Pod, termination: Termination) -> None:
+    async def __call__(self, pod: AgentPod, termination: Termination) -> None:
         """End a pod and return when its containers have. Raises KillError."""
         ...
 
@@ -58,7 +56,7 @@ class AdmissionGate:
         self._end_pod = end_pod
         self._events = events
 
-    def admit(self, pod: Pod, others: Sequence[Pod]) -> Answer:
+    def admit(self, pod: AgentPod, others: Sequence[AgentPod]) -> Answer:
         """`others`: the node's active pods, with their allocated resources."""
         judgement = judge(pod, others, self._view())
         if judgement.stale_node:
@@ -67,11 +65,11 @@ class AdmissionGate:
             return Later(lambda: self._make_room(pod, others, judgement))
         return judgement.refusal
 
-    async def _look_again(self, pod: Pod, others: Sequence[Pod]) -> StartFailure | None:
+    async def _look_again(self, pod: AgentPod, others: Sequence[AgentPod]) -> StartFailure | None:
         judgement = judge(pod, others, await self._fresh_view())
         return await self._make_room(pod, others, judgement) if judgement.shortages else judgement.refusal
 
-    async def _make_room(self, pod: Pod, others: Sequence[Pod], judgement: Judgement) -> StartFailure | None:
+    async def _make_room(self, pod: AgentPod, others: Sequence[AgentPod], judgement: Judgement) -> StartFailure | None:
         try:
             chosen = victims(pod, others, judgement.shortages)
         except NoRoom as error:
@@ -81,10 +79,10 @@ class AdmissionGate:
                 f"preemption: error finding a set of pods to preempt: {error}",
             )
         for victim in chosen:
-            log.info("pod %s is preempted for critical pod %s", describe(victim), describe(pod))
+            log.info("pod %s is preempted for critical pod %s", victim.describe(), pod.describe())
             self._events.event(victim, "Warning", REASON, MESSAGE)
             try:
                 await self._end_pod(victim, termination_of(victim))
             except KillError as error:
-                log.warning("pod %s: %s", describe(victim), error)  # it is on its way out all the same
+                log.warning("pod %s: %s", victim.describe(), error)  # it is on its way out all the same
         return judge(pod, [other for other in others if other not in chosen], self._view(), room_made=True).refusal

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lightkube.models.core_v1 import Node, Pod
+from lightkube.models.core_v1 import Node
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import Cluster
@@ -15,6 +15,7 @@ from nodeagent.node.state import NodeState
 from nodeagent.node.status import RuntimeState
 from nodeagent.pods.admission.rules import NodeView, admit
 from nodeagent.pods.rules.model import StartFailure
+from nodeagent.podspec.pod import AgentPod
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class NodeViews:
             log.warning("cannot read node %s anew: %s", name, error)
             return self.known()
 
-    def admit(self, pod: Pod, others: Sequence[Pod]) -> StartFailure | None:
+    def admit(self, pod: AgentPod, others: Sequence[AgentPod]) -> StartFailure | None:
         """Whether the node, as known now, takes the pod beside `others`. Nobody is preempted for it."""
         return admit(pod, others, self.known())
 

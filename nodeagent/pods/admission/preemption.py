@@ -5,8 +5,6 @@ Source: facts/node-resources.md 3.4 and 4.6, facts/pod-lifecycle.md 2.5.
 
 from collections.abc import Mapping, Sequence
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.admission.fit import CPU, PODS, Shortage, whole
 from nodeagent.pods.rules.model import Termination
 from nodeagent.pods.rules.termination import pod_grace_seconds
@@ -20,6 +18,7 @@ from nodeagent.podspec.effective import (
     overhead,
     qos_class,
 )
+from nodeagent.podspec.pod import AgentPod
 
 REASON = "Preempting"
 MESSAGE = "Preempted in order to admit critical pod"
@@ -36,7 +35,7 @@ class NoRoom(Exception):
         super().__init__(f"no set of running pods found to reclaim resources: [{listed}]")
 
 
-def victims(pod: Pod, others: Sequence[Pod], shortages: Sequence[Shortage]) -> list[Pod]:
+def victims(pod: AgentPod, others: Sequence[AgentPod], shortages: Sequence[Shortage]) -> list[AgentPod]:
     """The pods to end, in the order to end them in: BestEffort, Burstable, Guaranteed. Raises NoRoom.
 
     A class is spared as far as those before it suffice, and of a class those go first that free what is needed best.
@@ -54,17 +53,15 @@ def victims(pod: Pod, others: Sequence[Pod], shortages: Sequence[Shortage]) -> l
     return [*from_best_effort, *from_burstable, *from_guaranteed]
 
 
-def preemptable(preemptor: Pod, other: Pod) -> bool:
+def preemptable(preemptor: AgentPod, other: AgentPod) -> bool:
     """Whether one pod may take another's place."""
     if is_critical(preemptor) and not is_critical(other):
         return True
-    assert preemptor.spec is not None
-    assert other.spec is not None
     mine, theirs = preemptor.spec.priority, other.spec.priority
     return mine is not None and theirs is not None and mine > theirs
 
 
-def termination_of(victim: Pod) -> Termination:
+def termination_of(victim: AgentPod) -> Termination:
     """A preempted pod ends in its own grace period, and has failed."""
     return Termination(
         grace_seconds=pod_grace_seconds(victim),
@@ -78,9 +75,9 @@ def termination_of(victim: Pod) -> Termination:
 _CLASSES = (BEST_EFFORT, BURSTABLE, GUARANTEED)
 
 
-def _nearest(pods: Sequence[Pod], needs: Needs) -> list[Pod]:
+def _nearest(pods: Sequence[AgentPod], needs: Needs) -> list[AgentPod]:
     """Of these pods, one after the other the one nearest to the needs that are left, until there are none."""
-    left, chosen = list(pods), list[Pod]()
+    left, chosen = list(pods), list[AgentPod]()
     while needs:
         if not left:
             raise NoRoom(needs)
@@ -91,22 +88,21 @@ def _nearest(pods: Sequence[Pod], needs: Needs) -> list[Pod]:
     return chosen
 
 
-def _distance(pod: Pod, needs: Needs) -> float:
+def _distance(pod: AgentPod, needs: Needs) -> float:
     """How far the pod's end is from meeting the needs: 0 for all of them, 1 for each that it leaves untouched."""
     unmet = (max(0, amount - _request(pod, name)) / amount for name, amount in needs.items())
     return sum(share * share for share in unmet)
 
 
-def _left(needs: Needs, ended: Sequence[Pod]) -> Needs:
+def _left(needs: Needs, ended: Sequence[AgentPod]) -> Needs:
     after = {name: amount - sum(_request(pod, name) for pod in ended) for name, amount in needs.items()}
     return {name: amount for name, amount in after.items() if amount > 0}
 
 
-def _request(pod: Pod, resource: str) -> int:
+def _request(pod: AgentPod, resource: str) -> int:
     """What the end of a pod frees. Where the pod as a whole declares resources, only those count."""
     if resource == PODS:
         return 1
-    assert pod.spec is not None
     requests = effective_requests(pod)
     if pod.spec.resources is not None:
         own, extra = amounts(pod.spec.resources, "requests"), overhead(pod)

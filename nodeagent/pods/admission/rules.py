@@ -8,14 +8,15 @@ memory, devices) are not asked here. Source: facts/pod-lifecycle.md 3.1, facts/n
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lightkube.models.core_v1 import Pod, Taint, Toleration
+from lightkube.models.core_v1 import Taint, Toleration
 
 from nodeagent.pods.admission.fit import Shortage, shortages
 from nodeagent.pods.admission.sysctls import forbidden_sysctl
 from nodeagent.pods.rules.model import StartFailure
 from nodeagent.pods.rules.restart import has_restart_all_rule
-from nodeagent.podspec.effective import BEST_EFFORT, is_critical, is_static, qos_class
+from nodeagent.podspec.effective import BEST_EFFORT, is_critical, qos_class
 from nodeagent.podspec.node_affinity import matches_node
+from nodeagent.podspec.pod import AgentPod
 
 OS_LABEL = "kubernetes.io/os"
 MEMORY_PRESSURE = "MemoryPressure"
@@ -62,7 +63,7 @@ class Judgement:
     stale_node: bool = False
 
 
-def admit(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def admit(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     """None: the node takes the pod as things are; else the reason and message of the refusal.
 
     `others`: the node's active pods, with their allocated resources, without `pod`.
@@ -70,7 +71,7 @@ def admit(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | Non
     return judge(pod, others, node).refusal
 
 
-def judge(pod: Pod, others: Sequence[Pod], node: NodeView, *, room_made: bool = False) -> Judgement:
+def judge(pod: AgentPod, others: Sequence[AgentPod], node: NodeView, *, room_made: bool = False) -> Judgement:
     """The same, with what could still turn a refusal. `room_made`: others have been ended for the pod; it fits."""
     refusal = _first(_BEFORE_FIT, pod, others, node)
     if refusal is None:
@@ -93,8 +94,7 @@ def tolerates(tolerations: Sequence[Toleration], taint: Taint) -> bool:
 # -- the checks, in their order ----------------------------------------------------------------------------------------
 
 
-def _pressure(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.spec is not None
+def _pressure(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     if not node.pressures or is_critical(pod):
         return None
     if list(node.pressures) == [MEMORY_PRESSURE]:
@@ -105,21 +105,19 @@ def _pressure(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure |
     return StartFailure(reason="Evicted", message=message)
 
 
-def _sysctls(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _sysctls(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     message = forbidden_sysctl(pod, node.allowed_unsafe_sysctls, node.kernel_version)
     return None if message is None else StartFailure(reason="SysctlForbidden", message=message)
 
 
-def _node_known(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _node_known(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     if node.known:
         return None
     return StartFailure(reason="InvalidNodeInfo", message="Kubelet cannot get node info.")
 
 
-def _os(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.metadata is not None
-    assert pod.spec is not None
-    label = (pod.metadata.labels or {}).get(OS_LABEL)
+def _os(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
+    label = pod.labels.get(OS_LABEL)
     if label is not None and label != node.labels.get(OS_LABEL, node.os):
         return StartFailure(
             reason="PodOSSelectorNodeLabelDoesNotMatch",
@@ -132,8 +130,7 @@ def _os(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
     return None
 
 
-def _supplemental_groups(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.spec is not None
+def _supplemental_groups(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     context = pod.spec.securityContext
     if context is None or context.supplementalGroupsPolicy != "Strict" or node.supplemental_groups_policy:
         return None
@@ -143,20 +140,19 @@ def _supplemental_groups(pod: Pod, others: Sequence[Pod], node: NodeView) -> Sta
     )
 
 
-def _affinity(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _affinity(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     if matches_node(pod, node.name, node.labels):
         return None
     return _predicate(NODE_AFFINITY, "node(s) didn't match Pod's node affinity/selector")
 
 
-def _node_name(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.spec is not None
+def _node_name(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     if pod.spec.nodeName in (None, "", node.name):
         return None
     return _predicate("NodeName", "node(s) didn't match the requested node name")
 
 
-def _host_ports(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _host_ports(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     wanted = _ports(pod)
     taken = [port for other in others for port in _ports(other)] if wanted else []
     if any(_clash(one, other) for one in wanted for other in taken):
@@ -164,9 +160,8 @@ def _host_ports(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure
     return None
 
 
-def _taints(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.spec is not None
-    if is_static(pod):
+def _taints(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
+    if pod.is_static:
         return None
     tolerations = pod.spec.tolerations or ()
     if all(taint.effect != "NoExecute" or tolerates(tolerations, taint) for taint in node.taints):
@@ -174,21 +169,20 @@ def _taints(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | N
     return _predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate")
 
 
-def _apparmor(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _apparmor(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     phase = pod.status.phase if pod.status is not None else None
     if not node.apparmor_error or phase not in (None, "", "Pending") or not _needs_apparmor(pod):
         return None
     return StartFailure(reason="AppArmor", message=f"Cannot enforce AppArmor: {node.apparmor_error}")
 
 
-def _pod_level_resources(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
-    assert pod.spec is not None
+def _pod_level_resources(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     if node.pod_level_resources or pod.spec.resources is None:
         return None
     return StartFailure(reason="PodLevelResourcesNotSupported", message="PodLevelResources feature gate is disabled")
 
 
-def _features(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _features(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     missing = sorted(_required_features(pod) - node.declared_features)
     if not missing:
         return None
@@ -198,20 +192,20 @@ def _features(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure |
     )
 
 
-def _shutdown(pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _shutdown(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     if not node.shutting_down:
         return None
     return StartFailure(reason="NodeShutdown", message="Pod was rejected as the node is shutting down.")
 
 
-Check = Callable[[Pod, Sequence[Pod], NodeView], StartFailure | None]
+Check = Callable[[AgentPod, Sequence[AgentPod], NodeView], StartFailure | None]
 
 _BEFORE_FIT: tuple[Check, ...] = (_pressure, _sysctls, _node_known, _os, _supplemental_groups)
 _PREDICATES: tuple[Check, ...] = (_affinity, _node_name, _host_ports, _taints)
 _AFTER_FIT: tuple[Check, ...] = (_apparmor, _pod_level_resources, _features, _shutdown)
 
 
-def _first(checks: Iterable[Check], pod: Pod, others: Sequence[Pod], node: NodeView) -> StartFailure | None:
+def _first(checks: Iterable[Check], pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
     return next((found for check in checks if (found := check(pod, others, node)) is not None), None)
 
 
@@ -237,9 +231,8 @@ def _tolerates(toleration: Toleration, taint: Taint) -> bool:
             return False
 
 
-def _ports(pod: Pod) -> list[tuple[str, str, int]]:
+def _ports(pod: AgentPod) -> list[tuple[str, str, int]]:
     """(host IP, protocol, port) of every host port; sidecars' count, other init containers' do not."""
-    assert pod.spec is not None
     sidecars = [item for item in pod.spec.initContainers or () if item.restartPolicy == "Always"]
     return [
         (port.hostIP or "0.0.0.0", port.protocol or "TCP", port.hostPort)
@@ -254,10 +247,8 @@ def _clash(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
     return same_address and one[1:] == other[1:]
 
 
-def _needs_apparmor(pod: Pod) -> bool:
+def _needs_apparmor(pod: AgentPod) -> bool:
     """Whether a profile other than Unconfined is asked for, by field or by the old annotations."""
-    assert pod.metadata is not None
-    assert pod.spec is not None
     contexts = [pod.spec.securityContext]
     contexts += [item.securityContext for item in (*pod.spec.containers, *(pod.spec.initContainers or ()))]
     profiles = [context.appArmorProfile for context in contexts if context is not None]
@@ -265,16 +256,15 @@ def _needs_apparmor(pod: Pod) -> bool:
         return True
     return any(
         key.startswith("container.apparmor.security.beta.kubernetes.io/") and value != "unconfined"
-        for key, value in (pod.metadata.annotations or {}).items()
+        for key, value in pod.annotations.items()
     )
 
 
-def _required_features(pod: Pod) -> frozenset[str]:
+def _required_features(pod: AgentPod) -> frozenset[str]:
     """Node features that the pod cannot do without (facts 0.3)."""
     required: set[str] = set()
     if has_restart_all_rule(pod):
         required.add("RestartAllContainersOnContainerExits")
-    assert pod.spec is not None
     if pod.spec.hostUsers is False and pod.spec.hostNetwork:
         required.add("UserNamespacesHostNetworkSupport")
     return frozenset(required)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lightkube.models.core_v1 import Pod
+from nodeagent.podspec.pod import AgentPod
 
 _SAFE: tuple[tuple[str, tuple[int, int]], ...] = (
     ("kernel.shm_rmid_forced", (0, 0)),
@@ -30,12 +30,11 @@ def normalized(name: str) -> str:
     return name.translate(str.maketrans("./", "/."))
 
 
-def forbidden_sysctl(pod: Pod, allowed_unsafe: Sequence[str], kernel_version: tuple[int, int]) -> str | None:
+def forbidden_sysctl(pod: AgentPod, allowed_unsafe: Sequence[str], kernel_version: tuple[int, int]) -> str | None:
     """The message of the refusal of the pod's first sysctl that may not be set; None: all may.
 
     `allowed_unsafe`: names, or prefixes ending in `*`, of the node's allow-list.
     """
-    assert pod.spec is not None
     context = pod.spec.securityContext
     for item in (context.sysctls if context is not None else None) or ():
         name = normalized(item.name)

@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.resize.changes import Due, LiveChange
 from nodeagent.pods.rules.model import Observed
 from nodeagent.podspec.cgroup_values import (
@@ -25,8 +23,8 @@ from nodeagent.podspec.cgroup_values import (
     sandbox_overhead,
     sandbox_resources,
 )
-from nodeagent.podspec.containers import uid_of
 from nodeagent.podspec.effective import qos_class
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import NotSupported, RuntimeFault
 from runtimes.kube import quantity
@@ -57,7 +55,7 @@ class Actuation:
     """One attempt for one pod. `done` is told of every container change that is in force."""
 
     runtime: Runtime
-    pod: Pod
+    pod: AgentPod
     observed: Observed
     due: Due
     done: Callable[[LiveChange], None]
@@ -92,7 +90,7 @@ class Actuator:
             raise ResizeFailed(str(error)) from error
 
     async def _run(self, work: Actuation) -> None:
-        uid, qos = uid_of(work.pod), qos_class(work.pod)
+        uid, qos = work.pod.uid, qos_class(work.pod)
         steps: dict[str, list[_Step]] = {}
         if await self._cgroups.exists(uid, qos):
             current, wanted = await self._cgroups.limits(uid, qos), pod_cgroup_limits(work.pod, self._host)
@@ -112,7 +110,7 @@ class Actuator:
 
     async def _write(self, work: Actuation, steps: Iterable[_Step]) -> None:
         for step in steps:
-            await self._cgroups.apply(uid_of(work.pod), qos_class(work.pod), step.limits)
+            await self._cgroups.apply(work.pod.uid, qos_class(work.pod), step.limits)
 
     async def _change(self, work: Actuation, change: LiveChange) -> None:
         made = container_resources(work.pod, change.container, self._host)
@@ -145,7 +143,7 @@ class Actuator:
         found: list[str] = []
         now, then = current.memory_limit_bytes, wanted.memory_bytes
         if now is not None and then is not None and (now == NO_LIMIT or then < now):
-            usage = await self._cgroups.memory_usage_bytes(uid_of(work.pod), qos_class(work.pod))
+            usage = await self._cgroups.memory_usage_bytes(work.pod.uid, qos_class(work.pod))
             if then <= usage:
                 found.append(f"attempting to set pod memory limit ({then}) below current usage ({usage})")
         for change in work.due.live:

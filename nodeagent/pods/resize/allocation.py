@@ -5,13 +5,15 @@ the agent's other parts are handed a pod whose spec holds those (`with_resources
 Source: facts/pod-lifecycle.md 4.7.
 """
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 import msgspec
-from lightkube.models.core_v1 import Container, Pod, ResourceRequirements
+from lightkube.models.core_v1 import Container, ResourceRequirements
 
 from nodeagent.podspec.effective import Amounts, Side, aggregated, amounts, as_quantities
+from nodeagent.podspec.pod import AgentPod
 from runtimes.kube import quantity
 
 RESIZABLE = ("memory", "cpu")  # in the order in which they are actuated
@@ -25,24 +27,21 @@ class PodResources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     pod: ResourceRequirements | None = None
 
 
-def resizable_containers(pod: Pod) -> Iterator[Container]:
+def resizable_containers(pod: AgentPod) -> Iterator[Container]:
     """Init containers, sidecars and regular containers; ephemeral ones have no resources."""
-    assert pod.spec is not None
     yield from pod.spec.initContainers or ()
     yield from pod.spec.containers
 
 
-def resources_of(pod: Pod) -> PodResources:
-    assert pod.spec is not None
+def resources_of(pod: AgentPod) -> PodResources:
     return PodResources(
         containers={item.name: item.resources or ResourceRequirements() for item in resizable_containers(pod)},
         pod=pod.spec.resources,
     )
 
 
-def with_resources(pod: Pod, given: PodResources) -> Pod:
+def with_resources(pod: AgentPod, given: PodResources) -> AgentPod:
     """The pod with these CPU and memory figures in place of its spec's; the same object where nothing differs."""
-    assert pod.spec is not None
     if same(resources_of(pod), given):
         return pod
     level = pod.spec.resources
@@ -54,7 +53,7 @@ def with_resources(pod: Pod, given: PodResources) -> Pod:
         initContainers=[_with(item, given) for item in pod.spec.initContainers] if pod.spec.initContainers else None,
         resources=level,
     )
-    return msgspec.structs.replace(pod, spec=spec)
+    return dataclasses.replace(pod, spec=spec)
 
 
 def same(one: PodResources, other: PodResources) -> bool:
@@ -94,7 +93,7 @@ def merged(
     )
 
 
-def charged(allocated: Pod, actuated: Mapping[str, ResourceRequirements]) -> Pod:
+def charged(allocated: AgentPod, actuated: Mapping[str, ResourceRequirements]) -> AgentPod:
     """The pod as others have to reckon with it: each request the larger of what is allocated and what is in force still.
 
     A pod that shrinks keeps its old share until the kernel has taken it away. Source: facts/node-resources.md 3.2.
@@ -115,18 +114,18 @@ def charged(allocated: Pod, actuated: Mapping[str, ResourceRequirements]) -> Pod
     return with_resources(allocated, PodResources(containers={**known.containers, **raised}, pod=known.pod))
 
 
-def increases(allocated: Pod, wanted: Pod) -> bool:
+def increases(allocated: AgentPod, wanted: AgentPod) -> bool:
     """Whether the resize asks for more of anything than the pod has: it may have to wait."""
     before, after = aggregated(allocated, "requests"), aggregated(wanted, "requests")
     return any(after.get(name, 0) > before.get(name, 0) for name in RESIZABLE)
 
 
-def pod_level(pod: Pod) -> ResourceRequirements:
+def pod_level(pod: AgentPod) -> ResourceRequirements:
     """The pod's sums of CPU and memory, as its cgroup has them (without overhead)."""
     return ResourceRequirements(requests=_sums(pod, "requests"), limits=_sums(pod, "limits"))
 
 
-def _sums(pod: Pod, side: Side) -> dict[str, str] | None:
+def _sums(pod: AgentPod, side: Side) -> dict[str, str] | None:
     total: Amounts = {name: value for name, value in aggregated(pod, side).items() if name in RESIZABLE}
     return as_quantities(total) or None
 

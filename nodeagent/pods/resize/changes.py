@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import msgspec
-from lightkube.models.core_v1 import Container, Pod, ResourceRequirements
+from lightkube.models.core_v1 import Container, ResourceRequirements
 
 from nodeagent.pods.resize.allocation import (
     RESIZABLE,
@@ -24,6 +24,7 @@ from nodeagent.pods.rules.model import Instance, Observed
 from nodeagent.pods.rules.replacement import interrupted
 from nodeagent.pods.rules.runtime_view import RUNNING, newest
 from nodeagent.podspec.cgroup_values import HostLimits, container_resources
+from nodeagent.podspec.pod import AgentPod
 from runtimes.kube import quantity
 from runtimes.linux.cgroups.units import MIN_SHARES, quota_to_milli, shares_to_milli
 
@@ -89,7 +90,7 @@ class Due:
         return bool(self.live or self.restarts or self.pod)
 
 
-def due(pod: Pod, observed: Observed, actuated: Actuated) -> Due:
+def due(pod: AgentPod, observed: Observed, actuated: Actuated) -> Due:
     """`pod` holds its allocated resources. Containers that do not run get theirs when they start."""
     live: list[LiveChange] = []
     restarts = interrupted(observed, actuated.restarting)
@@ -117,7 +118,9 @@ def in_order(changes: list[LiveChange]) -> list[LiveChange]:
     return sorted(changes, key=lambda change: (RESIZABLE.index(change.resource), not change.decreases))
 
 
-def recollected(pod: Pod, observed: Observed, actuated: Actuated, host: HostLimits, *, in_progress: bool) -> Actuated:
+def recollected(
+    pod: AgentPod, observed: Observed, actuated: Actuated, host: HostLimits, *, in_progress: bool
+) -> Actuated:
     """`actuated` brought in line with the instances that are there now.
 
     An instance that nothing is known of either was made by the last pass, which left word by name, or its figures in the
@@ -148,7 +151,9 @@ def recollected(pod: Pod, observed: Observed, actuated: Actuated, host: HostLimi
     return Actuated(containers=containers, pod=actuated.pod, restarting=restarting, replacing=replacing)
 
 
-def _from_runtime(pod: Pod, container: Container, instance: Instance, host: HostLimits) -> ResourceRequirements | None:
+def _from_runtime(
+    pod: AgentPod, container: Container, instance: Instance, host: HostLimits
+) -> ResourceRequirements | None:
     """The allocated resources as far as the runtime's figures agree with them, else what these figures say; None: no figures."""
     if not instance.status.resources.HasField("linux"):
         return None

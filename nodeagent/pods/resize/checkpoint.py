@@ -7,9 +7,7 @@ share one write.
 """
 
 import asyncio
-import contextlib
 import hashlib
-import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -17,6 +15,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from runtimes.kube.unreadable import UNREADABLE
+from runtimes.linux.files import replace_file
 
 VERSION = 1
 _Entry = TypeVar("_Entry")
@@ -89,13 +88,13 @@ class Checkpoint(Generic[_Entry]):
             if self._saved >= wanted:
                 return
             wanted = self._changes
-            await asyncio.to_thread(_replace, self._path, self._encoded())
+            await asyncio.to_thread(replace_file, self._path, self._encoded())
             self._saved = wanted
 
     def flush_now(self) -> None:
         """The same while the agent goes, without waiting for a thread."""
         if self._saved < self._changes:
-            _replace(self._path, self._encoded())
+            replace_file(self._path, self._encoded())
             self._saved = self._changes
 
     def _encoded(self) -> bytes:
@@ -105,23 +104,3 @@ class Checkpoint(Generic[_Entry]):
 
 def _checksum(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.rename(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from lightkube.models.core_v1 import Container, Pod
+from lightkube.models.core_v1 import Container
 
 from nodeagent.pods.resize.allocation import RESIZABLE, figure, increases, resizable_containers
 from nodeagent.pods.resize.conditions import DEFERRED, INFEASIBLE
 from nodeagent.pods.rules.model import StartFailure
 from nodeagent.podspec.effective import BURSTABLE, GUARANTEED, is_critical, qos_class
+from nodeagent.podspec.pod import AgentPod
 
 RESTART = "RestartContainer"
 SWAP_TEXT = "In-place resize of containers with swap is not supported."
@@ -17,7 +18,7 @@ CPU_MANAGER_TEXT = 'Resize is infeasible for Guaranteed Pods alongside CPU Manag
 MEMORY_MANAGER_TEXT = 'Resize is infeasible for Guaranteed Pods alongside Memory Manager policy "Static"'
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
-Admit = Callable[[Pod, Sequence[Pod]], StartFailure | None]
+Admit = Callable[[AgentPod, Sequence[AgentPod]], StartFailure | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +34,8 @@ class ResizeRules:
 class PendingResize:
     """A pod whose spec asks for other resources than it has. `since`: when it was first put off."""
 
-    wanted: Pod
-    allocated: Pod
+    wanted: AgentPod
+    allocated: AgentPod
     since: datetime | None = None
 
 
@@ -52,7 +53,7 @@ def in_order(pending: Iterable[PendingResize]) -> list[PendingResize]:
     return sorted(pending, key=_rank)
 
 
-def decide(resize: PendingResize, others: Sequence[Pod], rules: ResizeRules, admit: Admit) -> Refused | None:
+def decide(resize: PendingResize, others: Sequence[AgentPod], rules: ResizeRules, admit: Admit) -> Refused | None:
     """None: the pod gets what it asks for."""
     text = infeasible(resize.wanted, resize.allocated, rules)
     if text:
@@ -63,7 +64,7 @@ def decide(resize: PendingResize, others: Sequence[Pod], rules: ResizeRules, adm
     return None
 
 
-def infeasible(wanted: Pod, allocated: Pod, rules: ResizeRules) -> str:
+def infeasible(wanted: AgentPod, allocated: AgentPod, rules: ResizeRules) -> str:
     """Why this node can never do that; empty: it may."""
     changed = _changed(wanted, allocated)
     if rules.limited_swap and any(
@@ -89,7 +90,6 @@ def restart_policy(container: Container, resource: str) -> str:
 
 def _rank(resize: PendingResize) -> tuple[bool, int, bool, datetime]:
     spec = resize.allocated.spec
-    assert spec is not None
     return (
         increases(resize.allocated, resize.wanted),
         -(spec.priority or 0),
@@ -98,7 +98,7 @@ def _rank(resize: PendingResize) -> tuple[bool, int, bool, datetime]:
     )
 
 
-def _changed(wanted: Pod, allocated: Pod) -> list[tuple[Container, Container, tuple[str, ...]]]:
+def _changed(wanted: AgentPod, allocated: AgentPod) -> list[tuple[Container, Container, tuple[str, ...]]]:
     """(container as wanted, as allocated, the resources that differ)."""
     before = {container.name: container for container in resizable_containers(allocated)}
     found = []
@@ -118,7 +118,7 @@ def _differs(one: Container, other: Container, name: str) -> bool:
     ) != figure(other.resources, "limits", name)
 
 
-def _has_swap(pod: Pod, container: Container) -> bool:
+def _has_swap(pod: AgentPod, container: Container) -> bool:
     """Whether the container may swap on a node with LimitedSwap. Source: facts/node-resources.md 2.5."""
     if qos_class(pod) != BURSTABLE or is_critical(pod):
         return False

@@ -5,21 +5,22 @@ says (allocated resources, PodResizePending, PodResizeInProgress) for the answer
 until then the pod goes by the generation that its allocated resources stand for.
 """
 
+import dataclasses
+
 import msgspec
-from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.resize.allocation import resources_of, same
 from nodeagent.pods.status.phase import is_terminal
-from nodeagent.podspec.containers import PodUID, uid_of
+from nodeagent.podspec.pod import AgentPod, PodUID
 
 
 class Generations:
     def __init__(self) -> None:
         self._decided: dict[PodUID, int] = {}
 
-    def seen(self, pod: Pod, before: Pod | None, *, settled: bool) -> None:
+    def seen(self, pod: AgentPod, before: AgentPod | None, *, settled: bool) -> None:
         """A pod as its source has it, and had it `before`. `settled`: it asks for what it has."""
-        uid = uid_of(pod)
+        uid = pod.uid
         if settled or _ends(pod):
             self._decided[uid] = generation(pod)
         elif uid not in self._decided:
@@ -28,37 +29,35 @@ class Generations:
         elif before is not None and self.is_decided(before) and same(resources_of(before), resources_of(pod)):
             self._decided[uid] = generation(pod)  # whatever has changed, it is not what the pod waits for
 
-    def admitted(self, pod: Pod) -> None:
+    def admitted(self, pod: AgentPod) -> None:
         """It starts with what it asks for."""
-        self._decided[uid_of(pod)] = generation(pod)
+        self._decided[pod.uid] = generation(pod)
 
-    def decide(self, pod: Pod) -> bool:
+    def decide(self, pod: AgentPod) -> bool:
         """What this generation asks for has been answered. Returns whether that is news."""
         if self.is_decided(pod):
             return False
-        self._decided[uid_of(pod)] = generation(pod)
+        self._decided[pod.uid] = generation(pod)
         return True
 
-    def is_decided(self, pod: Pod) -> bool:
-        return self._decided.get(uid_of(pod), generation(pod)) >= generation(pod)
+    def is_decided(self, pod: AgentPod) -> bool:
+        return self._decided.get(pod.uid, generation(pod)) >= generation(pod)
 
-    def shown(self, pod: Pod) -> Pod:
+    def shown(self, pod: AgentPod) -> AgentPod:
         """The pod with the newest generation that has its answer; the same object where that is its own."""
         if self.is_decided(pod):
             return pod
-        assert pod.metadata is not None
-        metadata = msgspec.structs.replace(pod.metadata, generation=self._decided[uid_of(pod)])
-        return msgspec.structs.replace(pod, metadata=metadata)
+        metadata = msgspec.structs.replace(pod.metadata, generation=self._decided[pod.uid])
+        return dataclasses.replace(pod, metadata=metadata)
 
     def forget(self, uid: PodUID) -> None:
         self._decided.pop(uid, None)
 
 
-def generation(pod: Pod) -> int:
-    return (pod.metadata.generation if pod.metadata is not None else None) or 0
+def generation(pod: AgentPod) -> int:
+    return pod.metadata.generation or 0
 
 
-def _ends(pod: Pod) -> bool:
+def _ends(pod: AgentPod) -> bool:
     """No resize of it is decided on any more."""
-    gone = pod.metadata is not None and pod.metadata.deletionTimestamp is not None
-    return gone or (pod.status is not None and is_terminal(pod.status.phase))
+    return pod.is_deleted or (pod.status is not None and is_terminal(pod.status.phase))

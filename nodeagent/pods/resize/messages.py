@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 
 import msgspec
-from lightkube.models.core_v1 import Container, Pod, ResourceRequirements
+from lightkube.models.core_v1 import Container, ResourceRequirements
+
+from nodeagent.podspec.pod import AgentPod
 
 STARTED = "ResizeStarted"
 COMPLETED = "ResizeCompleted"
@@ -29,25 +31,24 @@ class _Summary(msgspec.Struct, omit_defaults=True, rename="camel"):
     error: str = ""
 
 
-def started(pod: Pod, generation: int) -> str:
+def started(pod: AgentPod, generation: int) -> str:
     return f"Pod resize started: {summary(pod, generation)}"
 
 
-def completed(pod: Pod, generation: int) -> str:
+def completed(pod: AgentPod, generation: int) -> str:
     return f"Pod resize completed: {summary(pod, generation)}"
 
 
-def pending(pod: Pod, generation: int, reason: str, error: str) -> str:
+def pending(pod: AgentPod, generation: int, reason: str, error: str) -> str:
     """`reason`: the refusing check's own (OutOfcpu), or Infeasible."""
     return f"Pod resize {reason}: {summary(pod, generation, error)}"
 
 
-def failed(pod: Pod, generation: int, error: str) -> str:
+def failed(pod: AgentPod, generation: int, error: str) -> str:
     return f"Pod resize error: {summary(pod, generation, error)}"
 
 
-def summary(pod: Pod, generation: int, error: str = "") -> str:
-    assert pod.spec is not None
+def summary(pod: AgentPod, generation: int, error: str = "") -> str:
     made = _Summary(
         init_containers=_containers(pod.spec.initContainers or ()),
         containers=_containers(pod.spec.containers),

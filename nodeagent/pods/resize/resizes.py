@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
-from lightkube.models.core_v1 import Pod, PodCondition, ResourceRequirements
+from lightkube.models.core_v1 import PodCondition, ResourceRequirements
 
 from nodeagent.pods.resize import messages
 from nodeagent.pods.resize.actuation import Actuation, Actuator, ResizeFailed
@@ -41,8 +41,8 @@ from nodeagent.pods.resize.generations import generation as generation_of
 from nodeagent.pods.rules.model import Observed
 from nodeagent.pods.steps.contract import PodEvents
 from nodeagent.podspec.cgroup_values import HostLimits
-from nodeagent.podspec.containers import PodUID, describe, uid_of
-from nodeagent.podspec.effective import aggregated, as_quantities, is_static
+from nodeagent.podspec.effective import aggregated, as_quantities
+from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Resizes:
         rules: ResizeRules,
         events: PodEvents,
         admit: Admit,
-        active: Callable[[], Sequence[Pod]],
+        active: Callable[[], Sequence[AgentPod]],
         changed: Callable[[PodUID], None],
         ready: Callable[[], bool],
         now: Callable[[], datetime],
@@ -85,7 +85,7 @@ class Resizes:
         self._changed = changed
         self._ready = ready
         self._now = now
-        self._wanted: dict[PodUID, Pod] = {}
+        self._wanted: dict[PodUID, AgentPod] = {}
         self._given: dict[PodUID, PodResources] = {}  # what is allocated, and on the disk if it was ever resized
         self._conditions: dict[PodUID, ResizeConditions] = {}
         self._generations = Generations()
@@ -103,14 +103,14 @@ class Resizes:
 
     # -- for the manager of pods -------------------------------------------------------------------------------------
 
-    def seen(self, pod: Pod) -> Pod:
+    def seen(self, pod: AgentPod) -> AgentPod:
         """A pod as a source has it now; returned as it is allocated."""
-        uid = uid_of(pod)
+        uid = pod.uid
         before = self._wanted.get(uid)
         if before is None:
             self._conditions[uid] = read(pod.status.conditions if pod.status is not None else None)
         self._wanted[uid] = pod
-        if is_static(pod):
+        if pod.is_static:
             return pod  # another spec is another pod
         given = self._given.get(uid)
         if given is None:
@@ -122,18 +122,18 @@ class Resizes:
         self._generations.seen(pod, before, settled=settled)
         return self._shown(pod, given)
 
-    def _shown(self, pod: Pod, given: PodResources) -> Pod:
+    def _shown(self, pod: AgentPod, given: PodResources) -> AgentPod:
         return self._generations.shown(with_resources(pod, given))
 
-    def current(self, uid: PodUID) -> Pod | None:
+    def current(self, uid: PodUID) -> AgentPod | None:
         """The newest pod of the source, as it is allocated."""
         pod, given = self._wanted.get(uid), self._given.get(uid)
         return pod if pod is None or given is None else self._shown(pod, given)
 
-    def admitted(self, pod: Pod) -> None:
+    def admitted(self, pod: AgentPod) -> None:
         """The node takes the pod: it has what it asked for."""
-        uid = uid_of(pod)
-        if not is_static(pod) and uid not in self._given:
+        uid = pod.uid
+        if not pod.is_static and uid not in self._given:
             self._given[uid] = resources_of(pod)
             self._allocated.set(uid, self._given[uid])
             self._generations.admitted(pod)
@@ -150,9 +150,9 @@ class Resizes:
         self._actuated.remove(uid)
         self.wake()
 
-    def reckoned(self, allocated: Pod) -> Pod:
+    def reckoned(self, allocated: AgentPod) -> AgentPod:
         """A pod as the admission of others reckons with it: nothing that is promised or still in force is given twice."""
-        uid = uid_of(allocated)
+        uid = allocated.uid
         in_force, promised = self._actuated.get(uid), self._allocated.get(uid)
         if in_force is not None:
             allocated = charged(allocated, {name: item.resources for name, item in in_force.containers.items()})
@@ -189,10 +189,10 @@ class Resizes:
         """Decide on every pending resize, in order; agreed ones are on the disk before anything acts on them."""
         if not self._pending:
             return
-        active = {uid_of(pod): pod for pod in self._active()}
-        agreed: list[tuple[Pod, PodResources]] = []
+        active = {pod.uid: pod for pod in self._active()}
+        agreed: list[tuple[AgentPod, PodResources]] = []
         for resize in in_order(self._resizes(active)):
-            uid = uid_of(resize.wanted)
+            uid = resize.wanted.uid
             others = [self.reckoned(pod) for other, pod in active.items() if other != uid]
             refused = decide(resize, others, self._rules, self._admit)
             if refused is not None:
@@ -210,22 +210,22 @@ class Resizes:
         except OSError as error:
             log.error("resizes are put off, the decision cannot be recorded: %s", error)
             for pod, _ in agreed:
-                before = self._given.get(uid_of(pod))
+                before = self._given.get(pod.uid)
                 if before is not None:
-                    self._allocated.set(uid_of(pod), before)
+                    self._allocated.set(pod.uid, before)
             return
         for pod, given in agreed:
             self._agree(pod, given)
 
-    def _resizes(self, active: Mapping[PodUID, Pod]) -> list[PendingResize]:
+    def _resizes(self, active: Mapping[PodUID, AgentPod]) -> list[PendingResize]:
         """The pending ones that can be judged now. One that was taken back is pending no more."""
         found: list[PendingResize] = []
         for uid in tuple(self._pending):
             wanted, allocated = self._wanted.get(uid), active.get(uid)
-            if wanted is None or wanted.metadata is None:
+            if wanted is None:
                 self._pending.discard(uid)
                 continue
-            if allocated is None or wanted.metadata.deletionTimestamp is not None:
+            if allocated is None or wanted.is_deleted:
                 continue
             given = self._given.get(uid)
             if given is None or same(resources_of(wanted), given):
@@ -237,8 +237,8 @@ class Resizes:
             found.append(PendingResize(wanted=wanted, allocated=allocated, since=since))
         return found
 
-    def _agree(self, pod: Pod, given: PodResources) -> None:
-        uid, generation = uid_of(pod), generation_of(pod)
+    def _agree(self, pod: AgentPod, given: PodResources) -> None:
+        uid, generation = pod.uid, generation_of(pod)
         if uid not in self._wanted:
             self._allocated.remove(uid)  # it went while this was written
             return
@@ -250,13 +250,13 @@ class Resizes:
             self._pending.discard(uid)
         else:
             self.wake()  # asked for something else meanwhile
-        log.info("pod %s: resize to %s", describe(pod), messages.summary(pod, generation))
+        log.info("pod %s: resize to %s", pod.describe(), messages.summary(pod, generation))
         self._events.event(pod, "Normal", messages.STARTED, messages.started(pod, generation))
         self._changed(uid)
 
     def _put_off(self, resize: PendingResize, refused: Refused) -> None:
         pod = resize.wanted
-        uid, generation = uid_of(pod), generation_of(pod)
+        uid, generation = pod.uid, generation_of(pod)
         old = self._conditions.get(uid, NONE)
         new = old.with_pending(refused.condition, refused.message, generation, self._now())
         self._set(pod, new)
@@ -267,9 +267,9 @@ class Resizes:
         text = messages.pending(pod, generation, refused.reason, refused.message)
         self._events.event(pod, "Warning", reason, text)
 
-    def _set(self, pod: Pod, conditions: ResizeConditions) -> None:
+    def _set(self, pod: AgentPod, conditions: ResizeConditions) -> None:
         """The answer to what this pod asks for is that it gets nothing new."""
-        uid = uid_of(pod)
+        uid = pod.uid
         news = self._generations.decide(pod)
         if news or self._conditions.get(uid, NONE) != conditions:
             self._conditions[uid] = conditions
@@ -291,8 +291,8 @@ class Resizes:
 
     # -- putting in force --------------------------------------------------------------------------------------------
 
-    def look(self, pod: Pod, observed: Observed) -> Due:
-        uid, conditions = uid_of(pod), self._conditions.get(uid_of(pod), NONE)
+    def look(self, pod: AgentPod, observed: Observed) -> Due:
+        uid, conditions = pod.uid, self._conditions.get(pod.uid, NONE)
         in_progress = conditions.in_progress
         known = recollected(
             pod, observed, self._actuated.get(uid) or _NOTHING, self._host, in_progress=in_progress is not None
@@ -312,8 +312,8 @@ class Resizes:
     def conditions(self, uid: PodUID) -> tuple[PodCondition, ...]:
         return self._conditions.get(uid, NONE).listed()
 
-    def actual(self, pod: Pod) -> ResourceRequirements | None:
-        known = self._actuated.get(uid_of(pod))
+    def actual(self, pod: AgentPod) -> ResourceRequirements | None:
+        known = self._actuated.get(pod.uid)
         if known is None or known.pod is None or same_resources(known.pod, pod_level(pod)):
             return None
         everything = ResourceRequirements(
@@ -326,8 +326,8 @@ class Resizes:
         known = self._actuated.get(uid) or _NOTHING
         return {item.id: item.resources for item in known.containers.values() if item.id}
 
-    async def restarting(self, pod: Pod, due: Due, replacing: Mapping[str, str]) -> None:
-        uid = uid_of(pod)
+    async def restarting(self, pod: AgentPod, due: Due, replacing: Mapping[str, str]) -> None:
+        uid = pod.uid
         known = self._actuated.get(uid) or _NOTHING
         others = {**known.replacing, **replacing}
         self._actuated.set(
@@ -339,9 +339,9 @@ class Resizes:
             if due.restarts:
                 raise
             # a probe's verdict does not wait for a disk; an agent that ended now would take the exit for the container's own
-            log.warning("pod %s: cannot record that containers are replaced: %s", describe(pod), error)
+            log.warning("pod %s: cannot record that containers are replaced: %s", pod.describe(), error)
 
-    async def actuate(self, runtime: Runtime, pod: Pod, observed: Observed, due: Due) -> bool:
+    async def actuate(self, runtime: Runtime, pod: AgentPod, observed: Observed, due: Due) -> bool:
         def done(change: LiveChange) -> None:
             self._put_in_force(pod, change)
 
@@ -350,25 +350,25 @@ class Resizes:
         except ResizeFailed as error:
             self._failed(pod, str(error))
             return False
-        known = self._actuated.get(uid_of(pod)) or _NOTHING
-        self._actuated.set(uid_of(pod), msgspec.structs.replace(known, pod=pod_level(pod)))
+        known = self._actuated.get(pod.uid) or _NOTHING
+        self._actuated.set(pod.uid, msgspec.structs.replace(known, pod=pod_level(pod)))
         self.wake()
         return True
 
-    def _put_in_force(self, pod: Pod, change: LiveChange) -> None:
-        known, name = self._actuated.get(uid_of(pod)) or _NOTHING, change.container.name
+    def _put_in_force(self, pod: AgentPod, change: LiveChange) -> None:
+        known, name = self._actuated.get(pod.uid) or _NOTHING, change.container.name
         before = known.containers.get(name)
         same_instance = before is not None and before.id == change.container_id
         base = before.resources if before is not None and same_instance else change.before
         resources = merged(base, change.container.resources, (change.resource,))
         containers = {**known.containers, name: InForce(id=change.container_id, resources=resources)}
-        self._actuated.set(uid_of(pod), msgspec.structs.replace(known, containers=containers))
+        self._actuated.set(pod.uid, msgspec.structs.replace(known, containers=containers))
 
-    def _failed(self, pod: Pod, message: str) -> None:
-        uid, generation = uid_of(pod), generation_of(pod)
+    def _failed(self, pod: AgentPod, message: str) -> None:
+        uid, generation = pod.uid, generation_of(pod)
         old = self._conditions.get(uid, NONE)
         new = old.with_error(message, generation, self._now())
-        log.warning("pod %s: resize: %s", describe(pod), message)
+        log.warning("pod %s: resize: %s", pod.describe(), message)
         if new == old:
             return
         self._conditions[uid] = new
@@ -376,8 +376,8 @@ class Resizes:
         text = messages.failed(pod, new.in_progress.observedGeneration or 0, message)
         self._events.event(pod, "Warning", messages.ERROR, text)
 
-    def started(self, pod: Pod, names: Iterable[str]) -> None:
-        uid, given = uid_of(pod), resources_of(pod)
+    def started(self, pod: AgentPod, names: Iterable[str]) -> None:
+        uid, given = pod.uid, resources_of(pod)
         if uid not in self._wanted:
             return
         known = self._actuated.get(uid) or _NOTHING
@@ -398,13 +398,13 @@ class Resizes:
     def ended(self, uid: PodUID) -> None:
         self.wake()
 
-    def _note_in_force(self, agreed: Iterable[tuple[Pod, PodResources]]) -> None:
+    def _note_in_force(self, agreed: Iterable[tuple[AgentPod, PodResources]]) -> None:
         """Cgroups and containers of which nothing is recorded were made with what was allocated until now.
 
         No runtime tells of a memory request: without this the new one would seem to be in force already.
         """
         for pod, _ in agreed:
-            uid = uid_of(pod)
+            uid = pod.uid
             known, before = self._actuated.get(uid) or _NOTHING, self._given.get(uid)
             if before is None:
                 continue

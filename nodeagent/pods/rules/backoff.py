@@ -8,10 +8,10 @@ import hashlib
 from datetime import datetime, timedelta
 
 import msgspec
-from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.rules.model import CrashBackoff, StartFailure
-from nodeagent.podspec.containers import AnyContainer, describe
+from nodeagent.podspec.containers import AnyContainer
+from nodeagent.podspec.pod import AgentPod
 from runtimes.kube.duration import go_duration
 
 FIRST_DELAY_SECONDS = 10.0
@@ -60,18 +60,18 @@ def advance(
     return CrashBackoff(delay_seconds=delay, advanced_at=now, key=backoff_key(container))
 
 
-def crash_loop(pod: Pod, container: AnyContainer, backoff: CrashBackoff) -> StartFailure:
+def crash_loop(pod: AgentPod, container: AnyContainer, backoff: CrashBackoff) -> StartFailure:
     """What the status of a container shows while it is held back."""
     delay = go_duration(backoff.delay_seconds)
     return StartFailure(
         reason="CrashLoopBackOff",
-        message=f"back-off {delay} restarting failed container={container.name} pod={describe(pod)}",
+        message=f"back-off {delay} restarting failed container={container.name} pod={pod.describe()}",
     )
 
 
-def crash_loop_event(pod: Pod, container: AnyContainer) -> tuple[str, str]:
+def crash_loop_event(pod: AgentPod, container: AnyContainer) -> tuple[str, str]:
     """(reason, message) of the Warning event of a container that is held back."""
-    return ("BackOff", f"Back-off restarting failed container {container.name} in pod {describe(pod)}")
+    return ("BackOff", f"Back-off restarting failed container {container.name} in pod {pod.describe()}")
 
 
 def _counts(backoff: CrashBackoff | None, container: AnyContainer, finished_at: datetime) -> bool:

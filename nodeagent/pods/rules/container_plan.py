@@ -5,13 +5,14 @@ Source: facts/pod-lifecycle.md 4.2 and 4.3. Both rules fill in a draft; nothing 
 
 from dataclasses import dataclass, field
 
-from lightkube.models.core_v1 import Container, Pod
+from lightkube.models.core_v1 import Container
 
 from nodeagent.pods.rules.model import Instance, KillContainer, Memory, Observed, ProbeResults, RemoveContainer
 from nodeagent.pods.rules.replacement import is_replaced
 from nodeagent.pods.rules.restart import restarts_after_exit, restarts_after_kill
 from nodeagent.pods.rules.runtime_view import CREATED, EXITED, RUNNING, UNKNOWN, definition_changed, newest, succeeded
 from nodeagent.pods.rules.termination import container_grace_seconds
+from nodeagent.podspec.pod import AgentPod
 
 _NO_RESULTS = ProbeResults()
 
@@ -30,14 +31,12 @@ class Draft:
     regular: list[str] = field(default_factory=list)
 
 
-def plan_init(pod: Pod, observed: Observed, memory: Memory, draft: Draft) -> bool:
+def plan_init(pod: AgentPod, observed: Observed, memory: Memory, draft: Draft) -> bool:
     """Fill in what init containers and sidecars need; return whether regular containers may run.
 
     The scan goes from the last to the first, because records of finished init containers may have been removed: the first
     one with a record is the frontier. Before it only sidecars matter.
     """
-    assert pod.metadata is not None
-    assert pod.spec is not None
     init = pod.spec.initContainers or []
     if not init:
         return True
@@ -67,14 +66,13 @@ def plan_init(pod: Pod, observed: Observed, memory: Memory, draft: Draft) -> boo
         behind_frontier = True
     if not behind_frontier:
         draft.init.append(init[0].name)
-    if pod.metadata.deletionTimestamp is not None:
+    if pod.is_deleted:
         draft.init.clear()
     return initialized
 
 
-def plan_regular(pod: Pod, observed: Observed, memory: Memory, draft: Draft) -> None:
+def plan_regular(pod: AgentPod, observed: Observed, memory: Memory, draft: Draft) -> None:
     """Fill in what regular containers need. With none to keep and none to start the whole pod ends."""
-    assert pod.spec is not None
     kept = 0
     for container in pod.spec.containers:
         instance = newest(observed, container.name)
@@ -97,9 +95,8 @@ def _is_alive(instance: Instance | None) -> bool:
     return instance is not None and instance.status.state in (CREATED, RUNNING)
 
 
-def _plan_stopped(pod: Pod, container: Container, instance: Instance | None, memory: Memory, draft: Draft) -> None:
-    assert pod.metadata is not None
-    if pod.metadata.deletionTimestamp is not None:
+def _plan_stopped(pod: AgentPod, container: Container, instance: Instance | None, memory: Memory, draft: Draft) -> None:
+    if pod.is_deleted:
         return
     if instance is not None and instance.status.state == EXITED:
         if is_replaced(memory, instance.status.id) or restarts_after_exit(pod, container, instance.status.exit_code):
@@ -113,7 +110,7 @@ def _plan_stopped(pod: Pod, container: Container, instance: Instance | None, mem
 
 
 def _reason_to_kill(
-    pod: Pod, container: Container, instance: Instance, memory: Memory
+    pod: AgentPod, container: Container, instance: Instance, memory: Memory
 ) -> tuple[KillContainer, bool] | None:
     """(the kill, whether to start again) of a running regular container; None: keep it."""
     results = memory.probes.get(instance.status.id, _NO_RESULTS)
@@ -140,7 +137,7 @@ def _reason_to_kill(
     return kill, restart
 
 
-def _plan_init_container(pod: Pod, container: Container, instance: Instance, memory: Memory, draft: Draft) -> bool:
+def _plan_init_container(pod: AgentPod, container: Container, instance: Instance, memory: Memory, draft: Draft) -> bool:
     """Section 4.3, a regular init container at the frontier; True: the next one may start."""
     state = instance.status.state
     if state == RUNNING and instance.status.id in memory.resize_restarts:
@@ -168,7 +165,7 @@ def _plan_init_container(pod: Pod, container: Container, instance: Instance, mem
     return False
 
 
-def _plan_sidecar(pod: Pod, container: Container, instance: Instance, memory: Memory, draft: Draft) -> bool:
+def _plan_sidecar(pod: AgentPod, container: Container, instance: Instance, memory: Memory, draft: Draft) -> bool:
     """Section 4.3, a sidecar; True: it has started, the next one may."""
     status = instance.status
     if status.state != RUNNING:

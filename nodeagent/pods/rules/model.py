@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.podspec.containers import ContainerKind
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
 
@@ -165,12 +164,7 @@ class NodeAddresses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """The newest wanted state of a pod and where it comes from."""
+    """The newest wanted state of a pod."""
 
-    pod: Pod
-    source: str = "api"
+    pod: AgentPod
     removed: bool = False  # gone from its source (force delete, static file removed)
-
-    @property
-    def static(self) -> bool:
-        return self.source != "api"

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.rules.backoff import CAP_SECONDS, advance, crash_loop, held_until
 from nodeagent.pods.rules.container_plan import Draft, plan_init, plan_regular
 from nodeagent.pods.rules.model import (
@@ -43,6 +41,7 @@ from nodeagent.pods.rules.runtime_view import (
 )
 from nodeagent.pods.rules.termination import deadline_at
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, containers
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
 __all__ = ["container_hash", "plan"]
@@ -86,7 +85,7 @@ class _Starts:
 
     def __init__(
         self,
-        pod: Pod,
+        pod: AgentPod,
         observed: Observed,
         memory: Memory,
         now: datetime,
@@ -154,9 +153,8 @@ class _Starts:
         return 0 if highest is None else highest + 1
 
 
-def _new_sandbox(pod: Pod, observed: Observed, memory: Memory) -> Draft:
+def _new_sandbox(pod: AgentPod, observed: Observed, memory: Memory) -> Draft:
     """Section 4.1: everything stops and starts over in a new sandbox, unless there is nothing left to run."""
-    assert pod.spec is not None
     attempt = observed.sandboxes[0].metadata.attempt + 1 if observed.sandboxes else 0
     if pod.spec.restartPolicy == "Never" and attempt != 0 and observed.instances:
         return Draft(kill_pod=True)
@@ -178,9 +176,8 @@ def _new_sandbox(pod: Pod, observed: Observed, memory: Memory) -> Draft:
     )
 
 
-def _done_on_failure(pod: Pod, observed: Observed, memory: Memory, container: AnyContainer) -> bool:
+def _done_on_failure(pod: AgentPod, observed: Observed, memory: Memory, container: AnyContainer) -> bool:
     """Whether a regular container under OnFailure has exited 0 and so does not run again in a new sandbox."""
-    assert pod.spec is not None
     if (container.restartPolicy or pod.spec.restartPolicy or "Always") != "OnFailure":
         return False
     latest = newest(observed, container.name)
@@ -191,8 +188,7 @@ def _done_on_failure(pod: Pod, observed: Observed, memory: Memory, container: An
     return not restarts_after_exit(pod, container, 0)
 
 
-def _ephemeral_to_start(pod: Pod, observed: Observed) -> list[str]:
-    assert pod.spec is not None
+def _ephemeral_to_start(pod: AgentPod, observed: Observed) -> list[str]:
     return [item.name for item in pod.spec.ephemeralContainers or () if newest(observed, item.name) is None]
 
 
@@ -203,9 +199,8 @@ def _never_started(observed: Observed, name: str) -> Iterator[RemoveContainer]:
             yield RemoveContainer(container_id=instance.status.id, name=name)
 
 
-def _extra_dead_init(pod: Pod, observed: Observed) -> tuple[RemoveContainer, ...]:
+def _extra_dead_init(pod: AgentPod, observed: Observed) -> tuple[RemoveContainer, ...]:
     """All dead instances of init containers but the newest of each."""
-    assert pod.spec is not None
     extra: list[RemoveContainer] = []
     for container in pod.spec.initContainers or ():
         dead = [item for item in instances_of(observed, container.name) if item.status.state in (EXITED, UNKNOWN)]
@@ -229,7 +224,7 @@ def _stops(observed: Observed) -> list[KillContainer]:
     ]
 
 
-def _with_deadline(made: Plan, pod: Pod, memory: Memory) -> Plan:
+def _with_deadline(made: Plan, pod: AgentPod, memory: Memory) -> Plan:
     start_time = memory.start_time or (pod.status.startTime if pod.status is not None else None)
     deadline = deadline_at(pod, start_time)
     if deadline is None:

@@ -3,9 +3,10 @@
 Source: facts/pod-lifecycle.md 4.2 and 4.5.
 """
 
-from lightkube.models.core_v1 import ContainerRestartRule, Pod
+from lightkube.models.core_v1 import ContainerRestartRule
 
 from nodeagent.podspec.containers import AnyContainer
+from nodeagent.podspec.pod import AgentPod
 
 RESTART = "Restart"
 RESTART_ALL = "RestartAllContainers"
@@ -19,9 +20,8 @@ def rule_action(container: AnyContainer, exit_code: int) -> str | None:
     return None
 
 
-def restarts_after_exit(pod: Pod, container: AnyContainer, exit_code: int) -> bool:
+def restarts_after_exit(pod: AgentPod, container: AnyContainer, exit_code: int) -> bool:
     """The restart decision for an exited container: its rules, its own policy, else the pod's policy."""
-    assert pod.spec is not None
     if container.restartPolicy:
         if rule_action(container, exit_code) in (RESTART, RESTART_ALL):
             return True
@@ -29,15 +29,13 @@ def restarts_after_exit(pod: Pod, container: AnyContainer, exit_code: int) -> bo
     return _policy_allows(pod.spec.restartPolicy or "Always", exit_code)
 
 
-def restarts_after_kill(pod: Pod, container: AnyContainer) -> bool:
+def restarts_after_kill(pod: AgentPod, container: AnyContainer) -> bool:
     """Whether a container killed for a failed probe starts again; no exit code and no rule is asked."""
-    assert pod.spec is not None
     return (container.restartPolicy or pod.spec.restartPolicy or "Always") != "Never"
 
 
-def has_restart_all_rule(pod: Pod) -> bool:
+def has_restart_all_rule(pod: AgentPod) -> bool:
     """Whether any init or regular container may restart the whole pod in place."""
-    assert pod.spec is not None
     return any(
         rule.action == RESTART_ALL
         for container in (*(pod.spec.initContainers or ()), *pod.spec.containers)

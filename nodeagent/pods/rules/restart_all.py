@@ -4,19 +4,16 @@ Source: facts/pod-lifecycle.md 4.6. Containers whose exit asks for it are remove
 taken up again from what the runtime holds.
 """
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.rules.model import Instance, KillContainer, Observed, Plan, RemoveContainer
 from nodeagent.pods.rules.restart import RESTART_ALL, rule_action
 from nodeagent.pods.rules.runtime_view import EXITED, RUNNING, UNKNOWN, instances_of, newest
 from nodeagent.podspec.containers import AnyContainer
+from nodeagent.podspec.pod import AgentPod
 
 
-def triggers(pod: Pod, observed: Observed) -> frozenset[str]:
+def triggers(pod: AgentPod, observed: Observed) -> frozenset[str]:
     """Names of init and regular containers whose newest run ended with a code that restarts the whole pod."""
-    assert pod.metadata is not None
-    assert pod.spec is not None
-    if pod.metadata.deletionTimestamp is not None:
+    if pod.is_deleted:
         return frozenset()
     return frozenset(
         container.name
@@ -25,12 +22,11 @@ def triggers(pod: Pod, observed: Observed) -> frozenset[str]:
     )
 
 
-def plan_restart_all(pod: Pod, observed: Observed) -> Plan | None:
+def plan_restart_all(pod: AgentPod, observed: Observed) -> Plan | None:
     """Kill and remove every init and regular container; None: nothing asks for it."""
     asking = triggers(pod, observed)
     if not asking:
         return None
-    assert pod.spec is not None
     regular = [container.name for container in pod.spec.containers]
     init = [container.name for container in pod.spec.initContainers or ()]
     order = [name for name in (*regular, *init) if name not in asking]

@@ -7,10 +7,9 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.rules.model import Instance, Observed
 from nodeagent.podspec.containers import AnyContainer
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.kube.whole_number import whole_number
 
@@ -80,12 +79,11 @@ def succeeded(status: cri.ContainerStatus) -> bool:
     return status.state == EXITED and status.exit_code == 0 and status.reason != "OOMKilled"
 
 
-def is_host_network(pod: Pod) -> bool:
-    assert pod.spec is not None
+def is_host_network(pod: AgentPod) -> bool:
     return bool(pod.spec.hostNetwork)
 
 
-def sandbox_changed(pod: Pod, observed: Observed) -> bool:
+def sandbox_changed(pod: AgentPod, observed: Observed) -> bool:
     """Whether the pod needs a new sandbox."""
     ready = [sandbox for sandbox in observed.sandboxes if sandbox.state == cri.SANDBOX_READY]
     if len(ready) != 1 or observed.sandboxes[0].state != cri.SANDBOX_READY:
@@ -97,9 +95,8 @@ def sandbox_changed(pod: Pod, observed: Observed) -> bool:
     return wanted == cri.POD and sandbox.HasField("network") and not sandbox.network.ip
 
 
-def regular_container_started(pod: Pod, observed: Observed) -> bool:
+def regular_container_started(pod: AgentPod, observed: Observed) -> bool:
     """Whether a regular container of the current sandbox has ever started."""
-    assert pod.spec is not None
     if not observed.sandboxes:
         return False
     current = observed.sandboxes[0].id

@@ -7,23 +7,22 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from itertools import zip_longest
 
-from lightkube.models.core_v1 import Pod, Probe
+from lightkube.models.core_v1 import Probe
 
 from nodeagent.pods.rules.model import Termination
 from nodeagent.podspec.containers import ContainerKind, containers
+from nodeagent.podspec.pod import AgentPod
 
 MINIMUM_STOP_SECONDS = 2  # the least ever handed to StopContainer
 MINIMUM_POD_GRACE_SECONDS = 1
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
 
-def pod_grace_seconds(pod: Pod, current: Termination | None = None, *, override: int | None = None) -> int:
+def pod_grace_seconds(pod: AgentPod, current: Termination | None = None, *, override: int | None = None) -> int:
     """The pod's grace period: the least of what is known (of the termination under way, of the deletion, of a request).
 
     With none of them: the spec's. Never below 1; during a termination it can only get shorter.
     """
-    assert pod.metadata is not None
-    assert pod.spec is not None
     known = [value for value in (pod.metadata.deletionGracePeriodSeconds, override) if value is not None]
     if current is not None:
         known.append(current.grace_seconds)
@@ -31,13 +30,11 @@ def pod_grace_seconds(pod: Pod, current: Termination | None = None, *, override:
     return max(grace, MINIMUM_POD_GRACE_SECONDS)
 
 
-def container_grace_seconds(pod: Pod, *, probe: Probe | None = None, override: int | None = None) -> int:
+def container_grace_seconds(pod: AgentPod, *, probe: Probe | None = None, override: int | None = None) -> int:
     """The grace period one container starts its stop with, before preStop and waiting are taken off.
 
     `probe`: the liveness or startup probe whose failure is the reason of the kill. `override` replaces everything.
     """
-    assert pod.metadata is not None
-    assert pod.spec is not None
     if override is not None:
         return override
     if pod.metadata.deletionGracePeriodSeconds is not None:
@@ -59,7 +56,7 @@ def stop_timeout_seconds(remaining: int) -> int:
     return max(remaining, MINIMUM_STOP_SECONDS)
 
 
-def may_stop(pod: Pod, running: Collection[str]) -> frozenset[str]:
+def may_stop(pod: AgentPod, running: Collection[str]) -> frozenset[str]:
     """Names of the running containers whose turn to be stopped has come, when the whole pod ends.
 
     Everything but sidecars at once; a sidecar when all regular containers and the next later sidecar have exited.
@@ -74,15 +71,14 @@ def may_stop(pod: Pod, running: Collection[str]) -> frozenset[str]:
     return frozenset(allowed)
 
 
-def deadline_at(pod: Pod, start_time: datetime | None) -> datetime | None:
+def deadline_at(pod: AgentPod, start_time: datetime | None) -> datetime | None:
     """When the pod's activeDeadlineSeconds end; None: it has none, or has not begun."""
-    assert pod.spec is not None
     if pod.spec.activeDeadlineSeconds is None or start_time is None:
         return None
     return start_time + timedelta(seconds=pod.spec.activeDeadlineSeconds)
 
 
-def deadline_exceeded(pod: Pod) -> Termination:
+def deadline_exceeded(pod: AgentPod) -> Termination:
     """The termination of a pod that ran longer than its activeDeadlineSeconds."""
     return Termination(
         grace_seconds=pod_grace_seconds(pod), reason="DeadlineExceeded", message=DEADLINE_MESSAGE, failed=True

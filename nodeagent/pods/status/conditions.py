@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from lightkube.models.core_v1 import Container, ContainerStatus, Pod, PodCondition
+from lightkube.models.core_v1 import Container, ContainerStatus, PodCondition
 
 from nodeagent.pods.rules.model import Observed
 from nodeagent.pods.rules.restart import has_restart_all_rule
 from nodeagent.pods.rules.restart_all import triggers
 from nodeagent.pods.status.phase import FAILED, SUCCEEDED
+from nodeagent.podspec.pod import AgentPod
 
 READY_TO_START = "PodReadyToStartContainers"
 INITIALIZED = "Initialized"
@@ -58,10 +59,9 @@ def scheduled() -> PodCondition:
 
 
 def initialized(
-    pod: Pod, init: Statuses | None, regular: Statuses | None, phase: str, *, was_true: bool
+    pod: AgentPod, init: Statuses | None, regular: Statuses | None, phase: str, *, was_true: bool
 ) -> PodCondition:
     """`was_true`: the condition was True before, on a pod that can restart all its containers in place."""
-    assert pod.spec is not None
     if init is None or regular is None:
         return PodCondition(type=INITIALIZED, status="False", reason="UnknownContainerStatuses")
     containers = pod.spec.initContainers or []
@@ -79,8 +79,7 @@ def initialized(
     return PodCondition(type=INITIALIZED, status="False", reason="ContainersNotInitialized", message=message)
 
 
-def containers_ready(pod: Pod, init: Statuses | None, regular: Statuses | None, phase: str) -> PodCondition:
-    assert pod.spec is not None
+def containers_ready(pod: AgentPod, init: Statuses | None, regular: Statuses | None, phase: str) -> PodCondition:
     if init is None or regular is None:
         return PodCondition(type=CONTAINERS_READY, status="False", reason="UnknownContainerStatuses")
     sidecars = [container for container in pod.spec.initContainers or () if container.restartPolicy == "Always"]
@@ -98,9 +97,8 @@ def containers_ready(pod: Pod, init: Statuses | None, regular: Statuses | None, 
     return PodCondition(type=CONTAINERS_READY, status="True")
 
 
-def ready(pod: Pod, containers: PodCondition, others: Sequence[PodCondition]) -> PodCondition:
+def ready(pod: AgentPod, containers: PodCondition, others: Sequence[PodCondition]) -> PodCondition:
     """Ready copies ContainersReady, and then asks the readiness gates among the other owners' conditions."""
-    assert pod.spec is not None
     if containers.status != "True":
         return msgspec.structs.replace(containers, type=READY)
     messages: list[str] = []
@@ -122,7 +120,7 @@ def not_ready_at_end(type: str, phase: str) -> PodCondition:
     return PodCondition(type=type, status="False", reason="PodCompleted" if phase == SUCCEEDED else "PodFailed")
 
 
-def restarting_all(pod: Pod, observed: Observed, phase: str) -> PodCondition | None:
+def restarting_all(pod: AgentPod, observed: Observed, phase: str) -> PodCondition | None:
     """Exists on pods with a RestartAllContainers rule only; True until the containers that ask for it are removed, last."""
     if not has_restart_all_rule(pod):
         return None
@@ -168,8 +166,7 @@ def _is_initialized(container: Container, status: ContainerStatus) -> bool:
     return bool(status.started) if container.restartPolicy == "Always" else status.ready
 
 
-def _any_started(pod: Pod, regular: Statuses) -> bool:
-    assert pod.spec is not None
+def _any_started(pod: AgentPod, regular: Statuses) -> bool:
     states = (regular[item.name].state for item in pod.spec.containers if item.name in regular)
     return any(state is not None and (state.running or state.terminated) is not None for state in states)
 

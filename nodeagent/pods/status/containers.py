@@ -16,7 +16,6 @@ from lightkube.models.core_v1 import (
     ContainerStateTerminated,
     ContainerStateWaiting,
     ContainerStatus,
-    Pod,
     ResourceRequirements,
     VolumeMount,
     VolumeMountStatus,
@@ -38,6 +37,7 @@ from nodeagent.pods.rules.runtime_view import (
 from nodeagent.pods.status.container_resources import allocated_resources, reported_resources, reported_user
 from nodeagent.pods.status.phase import RESTARTING_ALL
 from nodeagent.podspec.containers import AnyContainer, ContainerKind
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
 LOST_EXIT_CODE = 137  # a run whose end nobody saw counts as killed
@@ -64,7 +64,7 @@ class StatusContext:
     `recursive_read_only`: the pod's runtime can make mounts recursively read-only. `in_force`: container id -> its resources.
     """
 
-    pod: Pod
+    pod: AgentPod
     observed: Observed
     memory: Memory
     runtime_name: str
@@ -198,15 +198,13 @@ def _without_instance(
                 terminated=ContainerStateTerminated(exitCode=0, reason="Completed", message=INIT_RECORD_LOST)
             ),
         )
-    assert context.pod.spec is not None
     reason = "PodInitializing" if context.pod.spec.initContainers else "ContainerCreating"
     status = _blank(context, container, old, ContainerState(waiting=ContainerStateWaiting(reason=reason)))
     had_ended = status.lastState is not None and status.lastState.terminated is not None
     if before.running is not None and not had_ended:
-        assert context.pod.metadata is not None
         lost = ContainerStateTerminated(exitCode=LOST_EXIT_CODE, reason=STATUS_UNKNOWN, message=LOST_WHILE_RUNNING)
         status.lastState = ContainerState(terminated=lost)
-        if context.pod.metadata.deletionTimestamp is None:
+        if not context.pod.is_deleted:
             status.restartCount += 1
     return status
 
@@ -291,8 +289,7 @@ def _waiting(failure: StartFailure) -> ContainerState:
 
 def _is_to_start(context: StatusContext, kind: ContainerKind, container: AnyContainer) -> bool:
     """Whether the container "should be restarted", as far as the runtime's record and its policy tell."""
-    assert context.pod.metadata is not None
-    if context.pod.metadata.deletionTimestamp is not None:
+    if context.pod.is_deleted:
         return False
     instance = newest(context.observed, container.name)
     if instance is None or instance.status.state in (CREATED, UNKNOWN):

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
-from lightkube.models.core_v1 import ContainerState, ContainerStatus, Pod, PodCondition, PodStatus
+from lightkube.models.core_v1 import ContainerState, ContainerStatus, PodCondition, PodStatus
 
 from nodeagent.pods.rules.restart import has_restart_all_rule, restarts_after_exit
 from nodeagent.pods.status import conditions as make
 from nodeagent.pods.status.phase import is_terminal
 from nodeagent.podspec.containers import find_container
+from nodeagent.podspec.pod import AgentPod
 
 Json: TypeAlias = dict[str, object]
 
@@ -60,7 +61,7 @@ def differs(one: PodStatus, other: PodStatus) -> bool:
     return msgspec.structs.replace(one, conditions=None) != msgspec.structs.replace(other, conditions=None)
 
 
-def transition_error(pod: Pod, old: PodStatus, new: PodStatus) -> str | None:
+def transition_error(pod: AgentPod, old: PodStatus, new: PodStatus) -> str | None:
     """Why a status may not follow another: a container that ended for good would come back. None: it may."""
     lists: Sequence[tuple[list[ContainerStatus] | None, list[ContainerStatus] | None]] = (
         (old.initContainerStatuses, new.initContainerStatuses),

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lightkube.models.core_v1 import Container, ContainerState, ContainerStateTerminated, ContainerStatus, Pod
+from lightkube.models.core_v1 import Container, ContainerState, ContainerStateTerminated, ContainerStatus
 
 from nodeagent.pods.rules.restart import restarts_after_exit
+from nodeagent.podspec.pod import AgentPod
 
 PENDING = "Pending"
 RUNNING = "Running"
@@ -36,7 +37,7 @@ def is_terminal(phase: str | None) -> bool:
 
 
 def phase(
-    pod: Pod,
+    pod: AgentPod,
     init_statuses: Mapping[str, ContainerStatus],
     statuses: Mapping[str, ContainerStatus],
     *,
@@ -50,7 +51,6 @@ def phase(
     good and all its containers have stopped, so that the restart policy no longer counts; never for static pods. `replaced`:
     names of containers that were stopped to start again (`replacement`): no policy has a say in that.
     """
-    assert pod.spec is not None
     counts = _Counts()
     for container in pod.spec.initContainers or ():
         status = init_statuses.get(container.name)
@@ -80,7 +80,7 @@ def _decide(counts: _Counts, *, regular_started: bool, ended: bool) -> str:
 
 
 def _count_init(
-    counts: _Counts, pod: Pod, container: Container, status: ContainerStatus | None, replaced: frozenset[str]
+    counts: _Counts, pod: AgentPod, container: Container, status: ContainerStatus | None, replaced: frozenset[str]
 ) -> None:
     ended = _end_of(status)
     if ended is None or container.name in replaced:
@@ -103,7 +103,7 @@ def _count_sidecar(counts: _Counts, status: ContainerStatus | None) -> None:
 
 
 def _count_regular(
-    counts: _Counts, pod: Pod, container: Container, status: ContainerStatus | None, replaced: frozenset[str]
+    counts: _Counts, pod: AgentPod, container: Container, status: ContainerStatus | None, replaced: frozenset[str]
 ) -> None:
     if status is None:
         counts.unknown += 1
@@ -131,5 +131,5 @@ def _end_of(status: ContainerStatus | None) -> ContainerStateTerminated | None:
     return state.terminated or (status.lastState or _NO_STATE).terminated
 
 
-def _restarts(pod: Pod, container: Container, ended: ContainerStateTerminated) -> bool:
+def _restarts(pod: AgentPod, container: Container, ended: ContainerStateTerminated) -> bool:
     return ended.reason == RESTARTING_ALL or restarts_after_exit(pod, container, ended.exitCode)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from lightkube.models.core_v1 import ContainerState, ContainerStatus, Pod, PodCondition, PodStatus, ResourceRequirements
+from lightkube.models.core_v1 import ContainerState, ContainerStatus, PodCondition, PodStatus, ResourceRequirements
 
 from nodeagent.pods.rules.model import Desired, Memory, NodeAddresses, Observed, Stage
 from nodeagent.pods.rules.replacement import stopped_names
@@ -27,6 +27,7 @@ from nodeagent.pods.status.phase import phase as count_phase
 from nodeagent.pods.status.pod_ips import host_ips, pod_ips
 from nodeagent.podspec.containers import ContainerKind, containers
 from nodeagent.podspec.effective import aggregated, as_quantities, qos_class
+from nodeagent.podspec.pod import AgentPod
 
 __all__ = ["differs", "merge_for_patch", "status", "status_patch"]
 
@@ -101,12 +102,11 @@ def _start_time(memory: Memory, before: PodStatus, api: PodStatus, now: datetime
     return (before.startTime or api.startTime or memory.start_time or now).replace(microsecond=0)
 
 
-def _observed_generation(pod: Pod, before: PodStatus) -> int | None:
-    assert pod.metadata is not None
+def _observed_generation(pod: AgentPod, before: PodStatus) -> int | None:
     return max(pod.metadata.generation or 0, before.observedGeneration or 0) or None
 
 
-def _add_resources(made: PodStatus, pod: Pod, actual: ResourceRequirements | None) -> None:
+def _add_resources(made: PodStatus, pod: AgentPod, actual: ResourceRequirements | None) -> None:
     """Pod-level resources: aggregated, without overhead."""
     requests, limits = as_quantities(aggregated(pod, "requests")), as_quantities(aggregated(pod, "limits"))
     made.allocatedResources = requests or None
@@ -160,7 +160,7 @@ def _phase(
         by_name(made.initContainerStatuses),
         by_name(made.containerStatuses),
         regular_started=regular_container_started(desired.pod, observed),
-        ended=memory.stage in (Stage.TERMINATED, Stage.FINISHED) and not desired.static,
+        ended=memory.stage in (Stage.TERMINATED, Stage.FINISHED) and not desired.pod.is_static,
         replaced=stopped_names(observed, memory),
     )
     if not is_terminal(phase):
@@ -183,7 +183,7 @@ def _finish(made: PodStatus, desired: Desired) -> None:
     if _was_initialized(desired.pod, init, regular):
         _end_all(regular)
     _end_all(init[: max(1, _last_started(init) + 1)])
-    if not desired.static and not is_terminal(made.phase or PENDING):
+    if not desired.pod.is_static and not is_terminal(made.phase or PENDING):
         made.phase = FAILED
 
 
@@ -194,8 +194,7 @@ def _end_all(statuses: Sequence[ContainerStatus]) -> None:
             item.ready, item.started = False, False
 
 
-def _was_initialized(pod: Pod, init: Sequence[ContainerStatus], regular: Sequence[ContainerStatus]) -> bool:
-    assert pod.spec is not None
+def _was_initialized(pod: AgentPod, init: Sequence[ContainerStatus], regular: Sequence[ContainerStatus]) -> bool:
     if not init or any(_ever_ran(item) for item in regular):
         return True
     last, spec = init[-1], (pod.spec.initContainers or [])[-1]
@@ -229,7 +228,6 @@ def _own_conditions(
     made: PodStatus, desired: Desired, observed: Observed, memory: Memory, before: PodStatus, now: datetime
 ) -> list[PodCondition]:
     pod, phase = desired.pod, made.phase or PENDING
-    assert pod.metadata is not None
     init, regular = by_name(made.initContainerStatuses), by_name(made.containerStatuses)
     restarting_all = make.restarting_all(pod, observed, phase)
     was_initialized = restarting_all is not None and make.is_true(before.conditions, make.INITIALIZED)
@@ -243,7 +241,7 @@ def _own_conditions(
     ]
     if restarting_all is not None:
         generated.append(restarting_all)
-    generation = None if desired.static else pod.metadata.generation or None
+    generation = None if desired.pod.is_static else pod.metadata.generation or None
     stamped = make.stamped(generated, before.conditions, now, generation)
     disruption = _disruption_target(desired, memory, before, now, generation)
     return stamped if disruption is None else [disruption, *stamped]

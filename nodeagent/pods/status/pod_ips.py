@@ -4,10 +4,11 @@ import contextlib
 import ipaddress
 from collections.abc import Iterable, Sequence
 
-from lightkube.models.core_v1 import HostIP, Pod, PodIP, PodStatus
+from lightkube.models.core_v1 import HostIP, PodIP, PodStatus
 
 from nodeagent.pods.rules.model import NodeAddresses, Observed
 from nodeagent.pods.rules.runtime_view import is_host_network
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
 
@@ -15,7 +16,7 @@ def host_ips(node: NodeAddresses) -> list[HostIP] | None:
     return [HostIP(ip=ip) for ip in _one_per_family(node.host_ips)] or None
 
 
-def pod_ips(pod: Pod, observed: Observed, previous: PodStatus, node: NodeAddresses) -> list[PodIP] | None:
+def pod_ips(pod: AgentPod, observed: Observed, previous: PodStatus, node: NodeAddresses) -> list[PodIP] | None:
     """One IP per family, the node's primary family first. The last ones known outlive the sandbox."""
     known = [item.ip for item in previous.podIPs or () if item.ip]
     if not known and previous.podIP:

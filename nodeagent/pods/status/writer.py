@@ -14,9 +14,10 @@ from lightkube.models.core_v1 import Pod, PodStatus
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, Conflict, NotFound
+from nodeagent.api.resources import metadata_of
 from nodeagent.pods.status.patch import transition_error
 from nodeagent.pods.status.pod import merge_for_patch, status_patch
-from nodeagent.podspec.containers import PodUID, name_of, uid_of
+from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.kube.whole_number import whole_number
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ MAX_IN_FLIGHT = 16
 class StatusSink(Protocol):
     """Where the supervisors' statuses go."""
 
-    def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
+    def publish(self, pod: AgentPod, status: PodStatus, *, containers_may_run: bool) -> None:
         """Take over the newest status of a pod; returns at once. A terminal phase is withheld while containers may run."""
         ...
 
@@ -39,11 +40,11 @@ class StatusSink(Protocol):
         """Returns when the newest status of the pod is known to the API, or the pod is gone from it."""
         ...
 
-    def in_step(self, pod: Pod) -> bool:
+    def in_step(self, pod: AgentPod) -> bool:
         """Whether the API's object says what was published last: nothing is on its way, nobody has edited it."""
         ...
 
-    async def delete(self, pod: Pod) -> None:
+    async def delete(self, pod: AgentPod) -> None:
         """The final delete of a pod that has fully ended; tried until the API has heard it."""
         ...
 
@@ -52,7 +53,7 @@ class StatusSink(Protocol):
 
 @dataclass(slots=True)
 class _Entry:
-    base: Pod  # the newest API object known
+    base: AgentPod  # the newest API object known
     status: PodStatus
     containers_may_run: bool = True
     settled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -74,7 +75,7 @@ class StatusWriter:
         self,
         api: ApiClient,
         tasks: asyncio.TaskGroup,
-        target: Callable[[Pod], Pod | None],
+        target: Callable[[AgentPod], AgentPod | None],
         turn: Callable[[], Awaitable[None]],
     ) -> None:
         self._api = api
@@ -84,8 +85,8 @@ class StatusWriter:
         self._entries: dict[PodUID, _Entry] = {}
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
 
-    def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
-        uid = uid_of(pod)
+    def publish(self, pod: AgentPod, status: PodStatus, *, containers_may_run: bool) -> None:
+        uid = pod.uid
         target = self._target(pod)
         entry = self._entries.get(uid)
         illegal = transition_error(pod, (pod.status or PodStatus()) if entry is None else entry.status, status)
@@ -99,7 +100,7 @@ class StatusWriter:
         if target is None:
             entry.settled.set()  # nobody to tell
             return
-        base = newer(entry.base, target) if uid_of(entry.base) == uid_of(target) else target
+        base = newer(entry.base, target) if entry.base.uid == target.uid else target
         if _version(base) != _version(entry.base):
             entry.ignored = None  # somebody else has written: what changed nothing before may do so now
         entry.base = base
@@ -120,17 +121,17 @@ class StatusWriter:
         if entry is not None:
             await entry.settled.wait()
 
-    def in_step(self, pod: Pod) -> bool:
-        entry = self._entries.get(uid_of(pod))
+    def in_step(self, pod: AgentPod) -> bool:
+        entry = self._entries.get(pod.uid)
         return entry is not None and _difference(pod, entry) is None
 
-    async def delete(self, pod: Pod) -> None:
-        namespace, name = name_of(pod)
+    async def delete(self, pod: AgentPod) -> None:
+        namespace, name = pod.key
         delay = RETRY_SECONDS
         while True:
             await self._turn()
             try:
-                await self._api.delete(Pod, name, namespace, grace_period_seconds=0, uid=uid_of(pod))
+                await self._api.delete(Pod, name, namespace, grace_period_seconds=0, uid=pod.uid)
                 return
             except (NotFound, Conflict):
                 return  # gone, or another pod of that name by now
@@ -174,16 +175,16 @@ class StatusWriter:
             entry.sending = None
 
     async def _send_once(self, uid: PodUID, entry: _Entry, patch: dict[str, object]) -> None:
-        namespace, name = name_of(entry.base)
+        namespace, name = entry.base.key
         try:
-            written = await self._api.patch(Pod, name, namespace, patch, subresource="status")
+            answer = await self._api.patch(Pod, name, namespace, patch, subresource="status")
         except Conflict:
-            written = await self._api.get(Pod, name, namespace)
-            if uid_of(written) != uid_of(entry.base):
+            answer = await self._api.get(Pod, name, namespace)
+            if metadata_of(answer).uid != entry.base.uid:
                 raise NotFound(404, "NotFound", f'pod "{name}" was recreated') from None
         else:
             entry.ignored = patch
-        entry.base = newer(entry.base, written)
+        entry.base = newer(entry.base, AgentPod.of(answer, entry.base.source))
 
 
 class NoStatuses:
@@ -192,8 +193,8 @@ class NoStatuses:
     def __init__(self) -> None:
         self._statuses: dict[PodUID, PodStatus] = {}
 
-    def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
-        self._statuses[uid_of(pod)] = status
+    def publish(self, pod: AgentPod, status: PodStatus, *, containers_may_run: bool) -> None:
+        self._statuses[pod.uid] = status
 
     def cached(self, uid: PodUID) -> PodStatus | None:
         return self._statuses.get(uid)
@@ -201,36 +202,34 @@ class NoStatuses:
     async def settled(self, uid: PodUID) -> None:
         return
 
-    def in_step(self, pod: Pod) -> bool:
+    def in_step(self, pod: AgentPod) -> bool:
         return False
 
-    async def delete(self, pod: Pod) -> None:
+    async def delete(self, pod: AgentPod) -> None:
         return
 
     def forget(self, uid: PodUID) -> None:
         self._statuses.pop(uid, None)
 
 
-def newer(one: Pod, other: Pod) -> Pod:
+def newer(one: AgentPod, other: AgentPod) -> AgentPod:
     """The newer of two versions of an API object. Versions are opaque, but comparable where both are numbers."""
-    assert one.metadata is not None
-    assert other.metadata is not None
     first, second = (whole_number(pod.resourceVersion or "") for pod in (one.metadata, other.metadata))
     if first is not None and second is not None and first > second:
         return one
     return other
 
 
-def _version(pod: Pod) -> str:
-    return (pod.metadata.resourceVersion if pod.metadata is not None else None) or ""
+def _version(pod: AgentPod) -> str:
+    return pod.metadata.resourceVersion or ""
 
 
 def _patch(entry: _Entry) -> dict[str, object] | None:
     return _difference(entry.base, entry)
 
 
-def _difference(base: Pod, entry: _Entry) -> dict[str, object] | None:
+def _difference(base: AgentPod, entry: _Entry) -> dict[str, object] | None:
     """The patch that makes the object's status the published one; None where it is."""
     there = base.status or PodStatus()
     wanted = merge_for_patch(there, entry.status, containers_may_run=entry.containers_may_run)
-    return status_patch(there, wanted, uid_of(base))
+    return status_patch(there, wanted, base.uid)

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.pods.slot import Slot
 from nodeagent.pods.steps.contract import Ending, Work
 from nodeagent.pods.steps.engine import StepError
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.pod_resources import HostLimits, effective_requests, pod_cgroup_limits, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 from runtimes.linux.cgroups.units import cpu_shares
@@ -21,7 +20,7 @@ class Cgroup:
     deadline_seconds = 30.0
     runs_processes = False
 
-    def __init__(self, cgroups: PodCgroups, host: HostLimits, active_pods: Callable[[], Iterable[Pod]]) -> None:
+    def __init__(self, cgroups: PodCgroups, host: HostLimits, active_pods: Callable[[], Iterable[AgentPod]]) -> None:
         self._cgroups = cgroups
         self._host = host
         self._active_pods = active_pods
@@ -56,7 +55,7 @@ class Cgroup:
             await self._cgroups.set_burstable_shares(shares)
             self._burstable_shares = shares
 
-    def _limits(self, pod: Pod) -> CgroupLimits:
+    def _limits(self, pod: AgentPod) -> CgroupLimits:
         limits = pod_cgroup_limits(pod, self._host)
         return CgroupLimits(
             cpu_shares=limits.shares,

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.images.manager import EnsuredImage, ImageFailure
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.killing import Killer
@@ -17,7 +15,8 @@ from nodeagent.pods.slot import NotProvided, Slot
 from nodeagent.pods.steps.contract import Ending, PodEvents, PodPaths, Work
 from nodeagent.pods.steps.image_volumes import ImageVolumes, VolumeImages
 from nodeagent.pods.translation.environment import ConfigError, needs_pod_ip
-from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container, name_of
+from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import MountedVolume
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
@@ -31,7 +30,9 @@ SHOW_BACKOFF_SECONDS = 1.0
 class Images(VolumeImages, Protocol):
     """Who brings images to a runtime's store."""
 
-    async def ensure(self, pod: Pod, kind: ContainerKind, container: AnyContainer, runtime: Runtime) -> EnsuredImage:
+    async def ensure(
+        self, pod: AgentPod, kind: ContainerKind, container: AnyContainer, runtime: Runtime
+    ) -> EnsuredImage:
         """Raises ImageFailure with the waiting reason and message."""
         ...
 
@@ -40,7 +41,7 @@ class Images(VolumeImages, Protocol):
 class ContainerRequest:
     """All that one container's configuration is made from."""
 
-    pod: Pod
+    pod: AgentPod
     kind: ContainerKind
     container: AnyContainer
     restart_count: int
@@ -58,9 +59,9 @@ class ContainerConfigs(Protocol):
         """Raises ConfigError with the message of CreateContainerConfigError."""
         ...
 
-    def sandbox(self, pod: Pod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig: ...
+    def sandbox(self, pod: AgentPod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig: ...
 
-    def write_hosts(self, pod: Pod, pod_ips: tuple[str, ...]) -> None:
+    def write_hosts(self, pod: AgentPod, pod_ips: tuple[str, ...]) -> None:
         """Bring the pod's /etc/hosts up to date, in place: running containers see it."""
         ...
 
@@ -168,7 +169,7 @@ class Containers:
             config = await self._configs.container(request)
         except ConfigError as error:
             raise StartError("CreateContainerConfigError", str(error)) from error
-        (self._paths.log_dir(*name_of(work.pod), work.uid) / start.name).mkdir(mode=0o755, parents=True, exist_ok=True)
+        (self._paths.log_dir(*work.pod.key, work.uid) / start.name).mkdir(mode=0o755, parents=True, exist_ok=True)
         attempt = work.plan.create_sandbox
         if attempt is None:
             attempt = work.observed.sandboxes[0].metadata.attempt
@@ -210,7 +211,7 @@ class Containers:
 
     def _link_log(self, work: Work, start: StartContainer, container_id: str) -> None:
         """`/var/log/containers/<pod>_<ns>_<container>-<id>.log`, as log collectors know it."""
-        namespace, name = name_of(work.pod)
+        namespace, name = work.pod.key
         log_file = self._paths.log_dir(namespace, name, work.uid) / start.name / f"{start.restart_count}.log"
         link = self._paths.container_logs_dir / link_name(name, namespace, start.name, container_id)
         if not log_file.exists():

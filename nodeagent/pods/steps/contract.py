@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.rules.model import CrashBackoff, Desired, Observed, Plan, StartFailure
 from nodeagent.pods.slot import Slot
-from nodeagent.podspec.containers import PodUID, uid_of
+from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.volumes.contract import MountedVolume
 from runtimes.errors import Unavailable
 from runtimes.registry import Runtime
@@ -24,7 +22,7 @@ from runtimes.registry import Runtime
 class PodEvents(Protocol):
     """Where a pod's events go. Never blocks."""
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
 
 
 @dataclass(slots=True)
@@ -46,12 +44,12 @@ class Work:
     started: dict[str, CrashBackoff | None] = field(default_factory=dict)
 
     @property
-    def pod(self) -> Pod:
+    def pod(self) -> AgentPod:
         return self.desired.pod
 
     @property
     def uid(self) -> PodUID:
-        return uid_of(self.desired.pod)
+        return self.desired.pod.uid
 
     @property
     def current_sandbox_id(self) -> str | None:
@@ -68,7 +66,7 @@ class Ending:
     `handler` is the pod's own runtime, empty where it is not known.
     """
 
-    pod: Pod
+    pod: AgentPod
     uid: PodUID
     grace_seconds: int
     runtimes: tuple[Runtime, ...]

@@ -1,14 +1,13 @@
 """The pod's folders: data below the root dir, logs, and the links that log collectors follow."""
 
-import asyncio
-import shutil
 from pathlib import Path
 
 from nodeagent.pods.slot import Slot
 from nodeagent.pods.steps.contract import Ending, PodPaths, Work
 from nodeagent.pods.steps.engine import StepError
-from nodeagent.podspec.containers import name_of
-from runtimes.linux import mountinfo
+from nodeagent.volumes.pod_folder import remove_pod_folder
+from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import run_blocking
 
 
 class Directories:
@@ -25,7 +24,7 @@ class Directories:
         return ()
 
     async def run(self, work: Work) -> None:
-        namespace, name = name_of(work.pod)
+        namespace, name = work.pod.key
         try:
             make_pod_directories(
                 self._paths, self._paths.log_dir(namespace, name, work.uid), self._paths.pod_dir(work.uid)
@@ -36,17 +35,17 @@ class Directories:
     async def undo(self, ending: Ending) -> None:
         if ending.keep_records:
             return
-        namespace, name = name_of(ending.pod)
+        namespace, name = ending.pod.key
         log_dir = self._paths.log_dir(namespace, name, ending.uid)
-        await asyncio.to_thread(self._remove, ending, log_dir)
+        await run_blocking(self._remove, ending, log_dir)
 
     def _remove(self, ending: Ending, log_dir: Path) -> None:
-        namespace, name = name_of(ending.pod)
+        namespace, name = ending.pod.key
         for link in self._paths.container_logs_dir.glob(f"{name}_{namespace}_*.log"):
             if link.is_symlink() and log_dir in Path(link.readlink()).parents:
                 link.unlink(missing_ok=True)
-        _remove_tree(log_dir)
-        remove_pod_directory(self._paths.pod_dir(ending.uid))
+        remove_tree(log_dir)
+        remove_pod_folder(self._paths.pod_dir(ending.uid))
 
 
 def make_pod_directories(paths: PodPaths, log_dir: Path, pod_dir: Path) -> None:
@@ -55,16 +54,3 @@ def make_pod_directories(paths: PodPaths, log_dir: Path, pod_dir: Path) -> None:
         directory.mkdir(mode=mode, parents=True, exist_ok=True)
     log_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     paths.container_logs_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-
-
-def remove_pod_directory(pod_dir: Path) -> None:
-    """Remove a pod's data folder, but never what is still mounted below it. Raises StepError naming the mount."""
-    below = [entry.point for entry in mountinfo.read_mounts() if entry.point.startswith(f"{pod_dir}/")]
-    if below:
-        raise StepError(f"{pod_dir} still holds the mount {below[0]}")
-    _remove_tree(pod_dir)
-
-
-def _remove_tree(directory: Path) -> None:
-    if directory.is_dir() and not directory.is_symlink():
-        shutil.rmtree(directory)

@@ -3,16 +3,17 @@
 import asyncio
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod, Volume
+from lightkube.models.core_v1 import Volume
 
 from nodeagent.images.manager import EnsuredImage
 from nodeagent.podspec.containers import AnyContainer
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.registry import Runtime
 
 
 class VolumeImages(Protocol):
-    async def ensure_volume(self, pod: Pod, volume: Volume, runtime: Runtime) -> EnsuredImage:
+    async def ensure_volume(self, pod: AgentPod, volume: Volume, runtime: Runtime) -> EnsuredImage:
         """Raises ImageFailure with the waiting reason and message of the containers that mount the volume."""
         ...
 
@@ -20,8 +21,7 @@ class VolumeImages(Protocol):
 class ImageVolumes:
     """One sync's image volumes. Pulls begin at once; `close` ends those that nobody needs any more."""
 
-    def __init__(self, images: VolumeImages, pod: Pod, runtime: Runtime) -> None:
-        assert pod.spec is not None
+    def __init__(self, images: VolumeImages, pod: AgentPod, runtime: Runtime) -> None:
         self._pulls = {
             volume.name: asyncio.create_task(images.ensure_volume(pod, volume, runtime))
             for volume in pod.spec.volumes or ()

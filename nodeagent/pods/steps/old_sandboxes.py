@@ -3,7 +3,6 @@
 import logging
 
 from nodeagent.pods.steps.contract import Work
-from nodeagent.podspec.containers import describe
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound, RuntimeFault
 
@@ -28,4 +27,4 @@ async def clear_away(work: Work) -> None:
         except RuntimeFault as error:
             if sandbox.state == cri.SANDBOX_READY:
                 raise
-            log.warning("sandbox %s of pod %s stays for now: %s", sandbox.id, describe(work.pod), error)
+            log.warning("sandbox %s of pod %s stays for now: %s", sandbox.id, work.pod.describe(), error)

@@ -2,8 +2,6 @@
 
 from typing import Protocol
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.rules.runtime_view import is_host_network
 from nodeagent.pods.slot import NotProvided, Slot
@@ -11,6 +9,7 @@ from nodeagent.pods.steps.contract import Ending, PodEvents, Work
 from nodeagent.pods.steps.engine import StepError
 from nodeagent.pods.steps.gates import Networks, network_not_ready
 from nodeagent.pods.steps.old_sandboxes import clear_away
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
@@ -19,11 +18,11 @@ from runtimes.registry import Runtime
 class SandboxConfigs(Protocol):
     """Who translates a pod into the runtime's sandbox configuration."""
 
-    def sandbox(self, pod: Pod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig:
+    def sandbox(self, pod: AgentPod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig:
         """Raises ValueError for what cannot be expressed (a host name that is too long)."""
         ...
 
-    def warn(self, pod: Pod) -> None:
+    def warn(self, pod: AgentPod) -> None:
         """Record events about what the configuration leaves out."""
         ...
 
@@ -88,7 +87,6 @@ class Sandbox:
         return self._ips_of(work, answer.status)
 
     def _ips_of(self, work: Work, sandbox: cri.PodSandboxStatus) -> tuple[str, ...]:
-        assert work.pod.spec is not None
         if work.pod.spec.hostNetwork:
             return self._configs.host_ips()
         network = sandbox.network

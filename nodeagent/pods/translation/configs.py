@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME, observe
 from nodeagent.pods.steps.containers import ContainerRequest
 from nodeagent.pods.steps.contract import PodEvents, PodPaths
@@ -27,14 +25,9 @@ from nodeagent.pods.translation.sandbox_config import sandbox_config
 from nodeagent.pods.translation.security import SecuritySettings
 from nodeagent.pods.translation.termination_message import create_termination_file
 from nodeagent.pods.user_namespaces import UserNamespaceError
-from nodeagent.podspec.containers import ContainerKind, name_of, uid_of
-from nodeagent.podspec.pod_resources import (
-    HostLimits,
-    container_resources,
-    is_static,
-    sandbox_overhead,
-    sandbox_resources,
-)
+from nodeagent.podspec.containers import ContainerKind
+from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.pod_resources import HostLimits, container_resources, sandbox_overhead, sandbox_resources
 from nodeagent.volumes.container_mounts import MountInputs, container_devices, container_mounts
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout
@@ -54,7 +47,7 @@ class NodeSettings:
     host_ips: Callable[[], tuple[str, ...]]
     allocatable: Callable[[], Mapping[str, str]]
     services: ServiceLister
-    user_namespace: Callable[[Pod], cri.UserNamespace | None]  # raises UserNamespaceError
+    user_namespace: Callable[[AgentPod], cri.UserNamespace | None]  # raises UserNamespaceError
 
 
 class PodConfigs:
@@ -70,10 +63,9 @@ class PodConfigs:
     def host_ips(self) -> tuple[str, ...]:
         return self._settings.host_ips()
 
-    def sandbox(self, pod: Pod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig:
+    def sandbox(self, pod: AgentPod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig:
         """Raises ValueError for a host name that is too long, or for users that the pod cannot have."""
-        assert pod.spec is not None
-        namespace, name = name_of(pod)
+        namespace, name = pod.key
         dns = self._settings.dns()
         resolver, _ = dns_config(pod, dns)
         return sandbox_config(
@@ -82,13 +74,13 @@ class PodConfigs:
             hostname="" if pod.spec.hostNetwork else pod_hostname(pod, dns.cluster_domain).kernel,
             dns=resolver,
             cgroup_parent=cgroup_parent,
-            log_directory=str(self._paths.log_dir(namespace, name, uid_of(pod))),
+            log_directory=str(self._paths.log_dir(namespace, name, pod.uid)),
             resources=sandbox_resources(pod, self._settings.host),
             overhead=sandbox_overhead(pod, self._settings.host),
             user_namespace=self._settings.user_namespace(pod),
         )
 
-    def warn(self, pod: Pod) -> None:
+    def warn(self, pod: AgentPod) -> None:
         """Tell the pod's owner what its resolver configuration cannot be."""
         for warning in dns_config(pod, self._settings.dns())[1]:
             self._events.event(pod, "Warning", warning.reason, warning.message)
@@ -107,7 +99,7 @@ class PodConfigs:
             host_ips=self._settings.host_ips(),
             allocatable=self._settings.allocatable(),
             mounted=request.mounts,
-            static_pod=is_static(pod),
+            static_pod=pod.is_static,
         )
         environment = await resolve_environment(pod, container, sources)
         try:
@@ -140,9 +132,8 @@ class PodConfigs:
             )
         )
 
-    def write_hosts(self, pod: Pod, pod_ips: tuple[str, ...]) -> None:
+    def write_hosts(self, pod: AgentPod, pod_ips: tuple[str, ...]) -> None:
         """Bring the pod's /etc/hosts up to date, in place. Raises HostnameError, OSError."""
-        assert pod.spec is not None
         aliases = pod.spec.hostAliases or ()
         if pod.spec.hostNetwork:
             content = host_network_content(
@@ -151,12 +142,12 @@ class PodConfigs:
         else:
             hostname = pod_hostname(pod, self._settings.dns().cluster_domain)
             content = hosts_content(pod_ips, hostname.host, hostname.domain, aliases)
-        write_hosts(self._layout.hosts_file(uid_of(pod)), content)
+        write_hosts(self._layout.hosts_file(pod.uid), content)
 
     async def _mount_inputs(
         self, request: ContainerRequest, environment: Mapping[str, str], user_namespace: cri.UserNamespace | None
     ) -> MountInputs:
-        uid = uid_of(request.pod)
+        uid = request.pod.uid
         try:
             self.write_hosts(request.pod, request.pod_ips)
             termination_file = await asyncio.to_thread(
@@ -188,7 +179,7 @@ class PodConfigs:
         target = getattr(request.container, "targetContainerName", None)
         if request.kind is not ContainerKind.EPHEMERAL or not target:
             return ""
-        observed = await observe(request.runtime.service, uid_of(request.pod))
+        observed = await observe(request.runtime.service, request.pod.uid)
         for instance in observed.instances:
             if instance.status.labels.get(LABEL_CONTAINER_NAME) == target:
                 return instance.status.id

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME
 from nodeagent.pods.rules.runtime_view import HASH_ANNOTATION, RESTART_COUNT_ANNOTATION, container_hash
@@ -14,6 +13,7 @@ from nodeagent.pods.translation.security import SecuritySettings, container_secu
 from nodeagent.pods.translation.word_budget import MAX_WORD_BYTES, OverBudget, WordBudget
 from nodeagent.podspec.containers import AnyContainer, ContainerKind
 from nodeagent.podspec.expansion import TooLarge, expand
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.container_mounts import DEFAULT_TERMINATION_PATH
 from proto import cri_pb2 as cri
 
@@ -36,7 +36,7 @@ class ContainerContext:
     `volume_groups`: supplemental groups that mounted volumes need.
     """
 
-    pod: Pod
+    pod: AgentPod
     container: AnyContainer
     kind: ContainerKind
     image: cri.Image
@@ -98,10 +98,8 @@ def log_path(container: str, restart_count: int) -> str:
     return f"{container}/{restart_count}.log"
 
 
-def own_annotations(pod: Pod, container: AnyContainer, restart_count: int) -> dict[str, str]:
+def own_annotations(pod: AgentPod, container: AnyContainer, restart_count: int) -> dict[str, str]:
     """What the agent has to know about a container when the pod's spec is gone."""
-    assert pod.metadata is not None
-    assert pod.spec is not None
     annotations = {
         HASH_ANNOTATION: container_hash(container),
         RESTART_COUNT_ANNOTATION: str(restart_count),

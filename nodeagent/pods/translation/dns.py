@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lightkube.models.core_v1 import Pod, PodDNSConfig
+from lightkube.models.core_v1 import PodDNSConfig
 
-from nodeagent.podspec.containers import describe, name_of
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
 _MAX_NAMESERVERS = 3
@@ -61,9 +61,8 @@ def parse_resolv_conf(text: str) -> Resolver:
     return Resolver(servers=tuple(servers), searches=tuple(searches), options=tuple(options))
 
 
-def dns_config(pod: Pod, settings: DNSSettings) -> tuple[cri.DNSConfig, tuple[DNSWarning, ...]]:
+def dns_config(pod: AgentPod, settings: DNSSettings) -> tuple[cri.DNSConfig, tuple[DNSWarning, ...]]:
     """The pod's resolver configuration, and what its owner should know about it."""
-    assert pod.spec is not None
     warnings: list[DNSWarning] = []
     resolver = _by_policy(pod, settings, warnings)
     resolver = _merge(resolver, pod.spec.dnsConfig)
@@ -72,19 +71,18 @@ def dns_config(pod: Pod, settings: DNSSettings) -> tuple[cri.DNSConfig, tuple[DN
     return config, tuple(warnings)
 
 
-def _by_policy(pod: Pod, settings: DNSSettings, warnings: list[DNSWarning]) -> Resolver:
-    assert pod.spec is not None
+def _by_policy(pod: AgentPod, settings: DNSSettings, warnings: list[DNSWarning]) -> Resolver:
     policy = pod.spec.dnsPolicy or "ClusterFirst"
     if policy == "None":
         return Resolver()
     wants_cluster = policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not pod.spec.hostNetwork)
     if wants_cluster and settings.cluster_dns:
-        return _cluster_first(name_of(pod)[0], settings)
+        return _cluster_first(pod.namespace, settings)
     if wants_cluster:
         warnings.append(
             DNSWarning(
                 reason="MissingClusterDNS",
-                message=f'pod: "{describe(pod)}". kubelet does not have ClusterDNS IP configured and cannot create Pod '
+                message=f'pod: "{pod.describe()}". kubelet does not have ClusterDNS IP configured and cannot create Pod '
                 f'using "{policy}" policy. Falling back to "Default" policy.',
             )
         )

@@ -18,7 +18,6 @@ from lightkube.models.core_v1 import (
     EnvVarSource,
     FileKeySelector,
     ObjectFieldSelector,
-    Pod,
     ResourceFieldSelector,
     Secret,
     SecretKeySelector,
@@ -30,8 +29,9 @@ from nodeagent.pods.translation.env_file import EnvFileError, read_env_file
 from nodeagent.pods.translation.service_environment import service_variables
 from nodeagent.pods.translation.word_budget import MAX_WORD_BYTES, OverBudget, WordBudget
 from nodeagent.podspec import downward
-from nodeagent.podspec.containers import AnyContainer, name_of
+from nodeagent.podspec.containers import AnyContainer
 from nodeagent.podspec.expansion import TooLarge, expand
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import MountedVolume
 from nodeagent.volumes.secret import secret_data
 from proto import cri_pb2 as cri
@@ -78,16 +78,17 @@ class EnvironmentSources:
     static_pod: bool = False
 
 
-def needs_pod_ip(pod: Pod, container: AnyContainer) -> bool:
+def needs_pod_ip(pod: AgentPod, container: AnyContainer) -> bool:
     """Whether the container's environment holds the pod's IP, so that it cannot be created before the network is up."""
-    assert pod.spec is not None
     if pod.spec.hostNetwork:
         return False
     references = (variable.valueFrom.fieldRef for variable in container.env or () if variable.valueFrom is not None)
     return any(reference is not None and reference.fieldPath in _POD_IP_FIELDS for reference in references)
 
 
-async def resolve_environment(pod: Pod, container: AnyContainer, sources: EnvironmentSources) -> list[cri.KeyValue]:
+async def resolve_environment(
+    pod: AgentPod, container: AnyContainer, sources: EnvironmentSources
+) -> list[cri.KeyValue]:
     """The final variables, one entry per name. Raises ConfigError, also for what is over the budget, before it is made."""
     services = _services(pod, sources)
     resolved: dict[str, str] = {}
@@ -98,7 +99,7 @@ async def resolve_environment(pod: Pod, container: AnyContainer, sources: Enviro
         for source in container.envFrom or ():
             await asyncio.sleep(0)  # there may be ten thousands of them, and what they name be at hand
             prefix = source.prefix or ""
-            for key, value in await _env_from(name_of(pod)[0], source, sources.objects):
+            for key, value in await _env_from(pod.namespace, source, sources.objects):
                 budget.check("an environment variable of envFrom", prefix, key)
                 budget.variable(prefix + key, value)
                 resolved[prefix + key] = value
@@ -116,7 +117,7 @@ async def resolve_environment(pod: Pod, container: AnyContainer, sources: Enviro
 
 
 async def _variable(
-    pod: Pod,
+    pod: AgentPod,
     container: AnyContainer,
     variable: EnvVar,
     scopes: tuple[Mapping[str, str], ...],
@@ -133,11 +134,10 @@ async def _variable(
     return ""
 
 
-def _services(pod: Pod, sources: EnvironmentSources) -> dict[str, str]:
-    assert pod.spec is not None
+def _services(pod: AgentPod, sources: EnvironmentSources) -> dict[str, str]:
     if pod.spec.enableServiceLinks is None:
         raise ConfigError("nil pod.spec.enableServiceLinks encountered, cannot construct envvars")
-    namespace = name_of(pod)[0]
+    namespace = pod.namespace
     listed: list[Service] = []
     for wanted in dict.fromkeys(("default", namespace)):
         found = sources.services(wanted)
@@ -169,10 +169,10 @@ async def _env_from(namespace: str, source: EnvFromSource, objects: ObjectSource
 
 
 async def _value_from(
-    pod: Pod, container: AnyContainer, source: EnvVarSource, sources: EnvironmentSources
+    pod: AgentPod, container: AnyContainer, source: EnvVarSource, sources: EnvironmentSources
 ) -> str | None:
     """The value; None: the variable is left out."""
-    namespace = name_of(pod)[0]
+    namespace = pod.namespace
     try:
         if source.fieldRef is not None:
             return _field(pod, source.fieldRef, sources)
@@ -189,9 +189,8 @@ async def _value_from(
     return None
 
 
-def _field(pod: Pod, selector: ObjectFieldSelector, sources: EnvironmentSources) -> str:
+def _field(pod: AgentPod, selector: ObjectFieldSelector, sources: EnvironmentSources) -> str:
     downward.check_api_version(selector)
-    assert pod.spec is not None
     match selector.fieldPath:
         case "spec.nodeName" | "spec.host":
             return pod.spec.nodeName or ""
@@ -211,13 +210,14 @@ def _field(pod: Pod, selector: ObjectFieldSelector, sources: EnvironmentSources)
     return text
 
 
-def _pod_ips(pod: Pod, sources: EnvironmentSources) -> tuple[str, ...]:
-    assert pod.spec is not None
+def _pod_ips(pod: AgentPod, sources: EnvironmentSources) -> tuple[str, ...]:
     # on the node's network they are known before there is a sandbox
     return sources.host_ips if pod.spec.hostNetwork and not sources.pod_ips else sources.pod_ips
 
 
-def _resource(pod: Pod, container: AnyContainer, selector: ResourceFieldSelector, sources: EnvironmentSources) -> str:
+def _resource(
+    pod: AgentPod, container: AnyContainer, selector: ResourceFieldSelector, sources: EnvironmentSources
+) -> str:
     name = selector.containerName or container.name
     # a limit that is missing is the node's, but not that of an init container which is named by another container
     allocatable, limits = sources.allocatable, downward.pod_limits(pod)

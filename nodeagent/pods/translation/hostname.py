@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-from lightkube.models.core_v1 import Pod
-
-from nodeagent.podspec.containers import name_of
+from nodeagent.podspec.pod import AgentPod
 
 _MAX_HOST_CHARS = 63
 _MAX_FQDN_CHARS = 64
@@ -23,14 +21,13 @@ class PodHostname:
     kernel: str
 
 
-def pod_hostname(pod: Pod, cluster_domain: str) -> PodHostname:
+def pod_hostname(pod: AgentPod, cluster_domain: str) -> PodHostname:
     """Raises HostnameError when the fully qualified name is wanted and too long for the kernel."""
-    assert pod.spec is not None
     spec = pod.spec
     if spec.hostnameOverride:
         name = spec.hostnameOverride[:_MAX_HOST_CHARS]
         return PodHostname(host=name, domain="", kernel=name)
-    namespace, pod_name = name_of(pod)
+    namespace, pod_name = pod.key
     host = (spec.hostname or pod_name)[:_MAX_HOST_CHARS].rstrip("-.")
     domain = f"{spec.subdomain}.{namespace}.svc.{cluster_domain}" if spec.subdomain else ""
     kernel = host

@@ -2,11 +2,12 @@
 
 import errno
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from lightkube.models.core_v1 import HostAlias
+
+from runtimes.linux.removal import remove_tree
 
 _LOCAL = (
     ("127.0.0.1", "localhost"),
@@ -55,7 +56,7 @@ def write_hosts(path: Path, content: str) -> bool:
         if error.errno not in (errno.EISDIR, errno.ELOOP):
             raise
         # a damaged disk's: what is there is no file of ours, and nothing is written through it
-        path.unlink() if path.is_symlink() else shutil.rmtree(path)
+        remove_tree(path)
         descriptor = _open(path)
     try:
         if os.pread(descriptor, len(data) + 1, 0) == data:

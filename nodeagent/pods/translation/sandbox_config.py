@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping
 
-from lightkube.models.core_v1 import ContainerPort, Pod
+from lightkube.models.core_v1 import ContainerPort
 
 from nodeagent.pods.observation import LABEL_POD_NAME, LABEL_POD_NAMESPACE, LABEL_POD_UID
 from nodeagent.pods.translation.security import pod_context, sandbox_security
-from nodeagent.podspec.containers import name_of, uid_of
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
 _PROTOCOLS = {"TCP": cri.TCP, "UDP": cri.UDP, "SCTP": cri.SCTP}
 
 
 def sandbox_config(
-    pod: Pod,
+    pod: AgentPod,
     *,
     attempt: int,
     hostname: str,
@@ -25,17 +25,15 @@ def sandbox_config(
     user_namespace: cri.UserNamespace | None = None,
 ) -> cri.PodSandboxConfig:
     """`hostname`: the kernel's name for the pod, left out on the node's network. `resources`: of the whole pod."""
-    assert pod.metadata is not None
-    assert pod.spec is not None
-    namespace, name = name_of(pod)
+    namespace, name = pod.key
     config = cri.PodSandboxConfig(
-        metadata=cri.PodSandboxMetadata(name=name, namespace=namespace, uid=uid_of(pod), attempt=attempt),
+        metadata=cri.PodSandboxMetadata(name=name, namespace=namespace, uid=pod.uid, attempt=attempt),
         hostname="" if pod.spec.hostNetwork else hostname,
         log_directory=log_directory,
         dns_config=dns,
         port_mappings=_port_mappings(pod),
-        labels={**_text_map(pod.metadata.labels), **pod_labels(pod)},
-        annotations=_text_map(pod.metadata.annotations),
+        labels={**_text_map(pod.labels), **pod_labels(pod)},
+        annotations=_text_map(pod.annotations),
         linux=cri.LinuxPodSandboxConfig(
             cgroup_parent=cgroup_parent,
             security_context=sandbox_security(pod, user_namespace=user_namespace),
@@ -49,15 +47,14 @@ def sandbox_config(
     return config
 
 
-def pod_labels(pod: Pod) -> dict[str, str]:
+def pod_labels(pod: AgentPod) -> dict[str, str]:
     """The labels by which the runtime's objects are found again."""
-    namespace, name = name_of(pod)
-    return {LABEL_POD_NAME: name, LABEL_POD_NAMESPACE: namespace, LABEL_POD_UID: uid_of(pod)}
+    namespace, name = pod.key
+    return {LABEL_POD_NAME: name, LABEL_POD_NAMESPACE: namespace, LABEL_POD_UID: pod.uid}
 
 
-def _port_mappings(pod: Pod) -> list[cri.PortMapping]:
+def _port_mappings(pod: AgentPod) -> list[cri.PortMapping]:
     """The ports of the regular containers; of several alike in one container, the first."""
-    assert pod.spec is not None
     mappings: list[cri.PortMapping] = []
     for container in pod.spec.containers:
         distinct: dict[object, ContainerPort] = {}

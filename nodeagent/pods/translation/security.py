@@ -9,7 +9,6 @@ from pathlib import Path
 
 from lightkube.models.core_v1 import (
     AppArmorProfile,
-    Pod,
     PodSecurityContext,
     SeccompProfile,
     SecurityContext,
@@ -17,7 +16,8 @@ from lightkube.models.core_v1 import (
 )
 
 from nodeagent.pods.translation.environment import ConfigError
-from nodeagent.podspec.containers import AnyContainer, describe
+from nodeagent.podspec.containers import AnyContainer
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
 _MAX_UID = 2**31 - 1
@@ -48,16 +48,14 @@ class SecuritySettings:
     seccomp_default: bool = False
 
 
-def pod_context(pod: Pod) -> PodSecurityContext:
-    assert pod.spec is not None
+def pod_context(pod: AgentPod) -> PodSecurityContext:
     return pod.spec.securityContext or PodSecurityContext()
 
 
 def namespace_options(
-    pod: Pod, *, target_id: str = "", user_namespace: cri.UserNamespace | None = None
+    pod: AgentPod, *, target_id: str = "", user_namespace: cri.UserNamespace | None = None
 ) -> cri.NamespaceOption:
     """`target_id`: the container whose PID namespace an ephemeral container joins."""
-    assert pod.spec is not None
     spec = pod.spec
     pid = cri.CONTAINER
     if spec.hostPID:
@@ -76,7 +74,9 @@ def namespace_options(
     return options
 
 
-def sandbox_security(pod: Pod, *, user_namespace: cri.UserNamespace | None = None) -> cri.LinuxSandboxSecurityContext:
+def sandbox_security(
+    pod: AgentPod, *, user_namespace: cri.UserNamespace | None = None
+) -> cri.LinuxSandboxSecurityContext:
     """The sandbox's own processes, if it has any, always run confined."""
     context = pod_context(pod)
     security = cri.LinuxSandboxSecurityContext(
@@ -95,15 +95,14 @@ def sandbox_security(pod: Pod, *, user_namespace: cri.UserNamespace | None = Non
     return security
 
 
-def is_privileged(pod: Pod) -> bool:
+def is_privileged(pod: AgentPod) -> bool:
     """Whether any container of the pod is privileged."""
-    assert pod.spec is not None
     holders = (*pod.spec.containers, *(pod.spec.initContainers or ()))
     return any(holder.securityContext is not None and holder.securityContext.privileged for holder in holders)
 
 
 def container_security(
-    pod: Pod,
+    pod: AgentPod,
     container: AnyContainer,
     image: cri.Image,
     settings: SecuritySettings,
@@ -138,12 +137,12 @@ def container_security(
     return security
 
 
-def verify_non_root(pod: Pod, container: AnyContainer, image: cri.Image) -> None:
+def verify_non_root(pod: AgentPod, container: AnyContainer, image: cri.Image) -> None:
     """runAsNonRoot. Raises ConfigError with the words that users know."""
     of_pod, own = pod_context(pod), container.securityContext or SecurityContext()
     if not (of_pod.runAsNonRoot if own.runAsNonRoot is None else own.runAsNonRoot):
         return
-    where = f'(pod: "{describe(pod)}", container: {container.name})'
+    where = f'(pod: "{pod.describe()}", container: {container.name})'
     user = of_pod.runAsUser if own.runAsUser is None else own.runAsUser
     if user is not None:
         if user == 0:
@@ -215,14 +214,13 @@ def _set_user(
 
 def _set_apparmor(
     security: cri.LinuxContainerSecurityContext,
-    pod: Pod,
+    pod: AgentPod,
     container: str,
     own: AppArmorProfile | None,
     of_pod: AppArmorProfile | None,
 ) -> None:
     """The field of the container, the annotation of older days, the field of the pod; in the new form and the old."""
-    assert pod.metadata is not None
-    annotation: str = (pod.metadata.annotations or {}).get(_APPARMOR_ANNOTATION + container, "")
+    annotation: str = pod.annotations.get(_APPARMOR_ANNOTATION + container, "")
     kinds = cri.SecurityProfile
     if own is not None:
         text = _apparmor_text(own)

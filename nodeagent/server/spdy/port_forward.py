@@ -8,11 +8,11 @@ from nodeagent.server.idle import IdleTimer
 from nodeagent.server.ports import carry_port
 from nodeagent.server.spdy.frames import Reset
 from nodeagent.server.spdy.session import Session, Stream
-from nodeagent.server.tasks import end_tasks
 from nodeagent.server.wire import Wire
 from runtimes.contract import PortConnection
 from runtimes.errors import RuntimeFault
 from runtimes.kube.whole_number import whole_number
+from runtimes.linux.tasks import end_tasks
 
 PROTOCOL = "portforward.k8s.io"
 PAIR_SECONDS = 30.0  # for the second stream of a pair to come

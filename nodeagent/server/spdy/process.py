@@ -10,9 +10,9 @@ from nodeagent.server.idle import IdleTimer
 from nodeagent.server.process import STDERR, STDOUT, ProcessClient, Wanted, terminal_size
 from nodeagent.server.spdy.frames import Reset
 from nodeagent.server.spdy.session import Session, Stream
-from nodeagent.server.tasks import end_tasks
 from nodeagent.server.wire import Wire
 from runtimes.contract import StreamSession
+from runtimes.linux.tasks import end_tasks
 
 PROTOCOLS = ("v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io")
 STREAMS_SECONDS = 30.0  # for a client to open its streams

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes.errors import Internal, NotFound, ResourceExhausted, RuntimeFault
-from runtimes.linux.single_flight import Flights
+from runtimes.linux.tasks import SingleFlight, to_the_end
 from runtimes.oci.images.audit import Usage
 from runtimes.oci.images.collect import collect
 from runtimes.oci.images.contract import ImageRecord
@@ -43,7 +43,7 @@ class Intake:
         self._records = records
         self._holds = holds
         self._umoci = umoci
-        self._unpacking: Flights[str, Usage] = Flights()
+        self._unpacking: SingleFlight[str, Usage] = SingleFlight()
         self._sweeper: asyncio.Task[None] | None = None
         self._sweep_again = False
         self._garbage = False  # a sweep found the store in use
@@ -58,7 +58,7 @@ class Intake:
                     yield work
                 finally:
                     self._garbage = True
-                    await asyncio.shield(asyncio.ensure_future(remove_tree(work)))
+                    await to_the_end(remove_tree(work))
         except RuntimeFault as error:
             if not what:
                 raise

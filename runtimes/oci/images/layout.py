@@ -11,7 +11,6 @@ Every file is written under tmp/, synced and renamed to its place.
 """
 
 import asyncio
-import ctypes
 import hashlib
 import os
 import shutil
@@ -21,11 +20,10 @@ from pathlib import Path
 
 from runtimes.errors import Internal, InvalidArgument
 from runtimes.linux import process
+from runtimes.linux.files import draft
 
 REMOVE_TIMEOUT_SECONDS = 600.0
 DISK_FULL = "no space left on device"  # ENOSPC as programs written in Go say it; C's begins with a capital
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Layout:
@@ -72,52 +70,18 @@ class Layout:
         algorithm, _, wanted = digest.partition(":")
         hasher = hashlib.new(algorithm)
         size = 0
-        fd, name = tempfile.mkstemp(dir=work)
-        with os.fdopen(fd, "wb") as file:
+        with draft(self.blob(digest), beside=work) as file:
             for chunk in chunks:
                 hasher.update(chunk)
                 size += len(chunk)
                 file.write(chunk)
-            file.flush()
-            os.fsync(fd)
-        if hasher.hexdigest() != wanted:
-            raise InvalidArgument(f"{what}: content has digest {algorithm}:{hasher.hexdigest()}, not {digest}")
-        Path(name).rename(self.blob(digest))
+            if hasher.hexdigest() != wanted:
+                raise InvalidArgument(f"{what}: content has digest {algorithm}:{hasher.hexdigest()}, not {digest}")
         return size
 
 
 def hex_of(image_id: str) -> str:
     return image_id.partition(":")[2]
-
-
-def write_atomically(path: Path, data: bytes, work: Path) -> None:
-    """Write a file so that it is there with all of `data`, or as before. Blocks."""
-    fd, name = tempfile.mkstemp(dir=work)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(fd)
-    Path(name).rename(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def sync_file_system(folder: Path) -> None:
-    """syncfs(2) of the file system that `folder` is on. Blocks until all of it is on disk."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if _libc.syncfs(fd) < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(folder))
-    finally:
-        os.close(fd)
 
 
 async def remove_tree(path: Path) -> None:

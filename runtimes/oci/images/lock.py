@@ -12,6 +12,8 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from runtimes.linux.tasks import leave_behind
+
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -37,21 +39,11 @@ async def shared(path: Path) -> AsyncIterator[None]:
         os.close(fd)
         if error.errno != errno.EWOULDBLOCK:
             raise
-        fd = await _in_thread(path)
+        fd = await leave_behind(asyncio.to_thread(_acquire, path), undo=os.close)
     try:
         yield
     finally:
         os.close(fd)
-
-
-async def _in_thread(path: Path) -> int:
-    task = asyncio.ensure_future(asyncio.to_thread(_acquire, path))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        # The thread cannot be interrupted: what it gets later is given back at once.
-        task.add_done_callback(lambda done: None if done.exception() else os.close(done.result()))
-        raise
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ import msgspec
 
 from runtimes.kube.image_reference import InvalidReference, is_digest, parse
 from runtimes.kube.unreadable import UNREADABLE
-from runtimes.oci.images import layout as files
+from runtimes.linux.files import replace_file, sync_folder
 from runtimes.oci.images.contract import ImageRecord
 from runtimes.oci.images.layout import Layout, hex_of
 from runtimes.oci.images.lock import exclusive
@@ -131,7 +131,7 @@ class Records:
         """Forget an image; its files become garbage. Nothing there is fine."""
         with exclusive(self._layout.records / ".lock"):
             self._layout.record(image_id).unlink(missing_ok=True)
-            files.sync_folder(self._layout.records)
+            sync_folder(self._layout.records)
             self._forget()
 
     def remove_unreadable(self) -> None:
@@ -144,7 +144,7 @@ class Records:
 
     def _write(self, record: ImageRecord) -> None:
         document = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name != "rootfs"}
-        files.write_atomically(self._layout.record(record.id), msgspec.json.encode(document), self._layout.tmp)
+        replace_file(self._layout.record(record.id), msgspec.json.encode(document), beside=self._layout.tmp)
 
     def _forget(self) -> None:
         """Look again, whatever the folder's time says."""

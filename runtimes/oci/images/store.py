@@ -15,7 +15,7 @@ from pathlib import Path
 from proto import cri_pb2 as cri
 from runtimes.errors import InvalidArgument, NotFound
 from runtimes.kube.image_reference import InvalidReference, Reference, parse
-from runtimes.linux.single_flight import Flights
+from runtimes.linux.tasks import SingleFlight
 from runtimes.oci.images import layout as files
 from runtimes.oci.images import messages, rootfs
 from runtimes.oci.images.archive import Imported, read_archive
@@ -46,7 +46,7 @@ class DiskImageStore:
         self._records = Records(self._layout)
         self._holds = rootfs.Holds(self._layout)
         self._intake = Intake(self._layout, self._records, self._holds, self._settings.umoci)
-        self._pulls: Flights[tuple[str, str], ImageRecord] = Flights()
+        self._pulls: SingleFlight[tuple[str, str], ImageRecord] = SingleFlight()
         self._watchers: dict[tuple[str, str], list[ProgressCallback]] = {}
 
     async def start(self) -> None:

@@ -25,7 +25,8 @@ import msgspec
 from runtimes.errors import Internal, InvalidArgument, NotSupported, ResourceExhausted, Timeout
 from runtimes.kube.unreadable import UNREADABLE
 from runtimes.linux import process
-from runtimes.oci.images import layout as files
+from runtimes.linux.files import replace_file, sync_file_system, sync_folder
+from runtimes.oci.images import layout as layouts
 from runtimes.oci.images.audit import Layer, Usage, audit
 from runtimes.oci.images.feed import unblock
 from runtimes.oci.images.layout import Layout
@@ -71,7 +72,7 @@ async def unpack(request: UnpackRequest, layout: Layout, work: Path, *, umoci: s
         # Most likely a gzip file is longer than its end says (over 4 GiB, or of several members): umoci reads it itself.
         log.info("image %s is unpacked again without their pipes: %s", request.image_id, error)
         for folder in (work / "rootfs", work / "layout"):
-            await files.remove_tree(folder)
+            await layouts.remove_tree(folder)
         usage = await _audited(umoci, layers, work)
     return await asyncio.to_thread(_publish, usage, layout, request.image_id, work)
 
@@ -113,7 +114,7 @@ def read_usage(layout: Layout, image_id: str) -> Usage | None:
         return None
     usage = _measured(layout.rootfs(image_id))
     remove_tree(path)
-    files.write_atomically(path, msgspec.json.encode(usage), layout.tmp)
+    replace_file(path, msgspec.json.encode(usage), beside=layout.tmp)
     return usage
 
 
@@ -180,7 +181,7 @@ async def _run_umoci(umoci: str, layers: Sequence[Layer], work: Path) -> None:
         raise Timeout(f"unpacking the image: {error}") from None
     if not done.ok:
         answer = done.error_text.rpartition("⨯")[2].strip()
-        if files.DISK_FULL in answer:
+        if layouts.DISK_FULL in answer:
             raise ResourceExhausted(f"unpacking the image: {answer}")
         raise Internal(f"umoci cannot unpack the image: {answer}")
 
@@ -225,7 +226,7 @@ def _publish(usage: Usage, layout: Layout, image_id: str, work: Path) -> Usage:
     (work / "rootfs").rename(finished / "rootfs")
     (finished / "usage.json").write_bytes(msgspec.json.encode(usage))
     # After a power cut the record must not speak of files that are empty.
-    files.sync_file_system(layout.root)
+    sync_file_system(layout.root)
     try:
         finished.rename(layout.tree(image_id))
     except OSError:
@@ -233,7 +234,7 @@ def _publish(usage: Usage, layout: Layout, image_id: str, work: Path) -> Usage:
         if known is None:
             raise
         return known  # another process was faster
-    files.sync_folder(layout.unpacked)
+    sync_folder(layout.unpacked)
     return usage
 
 

@@ -28,10 +28,9 @@ from url_streaming import URLStreaming
 
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.contract import ImageService, LocalStreaming, RuntimeService
+from runtimes.contract import ImageService, LocalStreaming, NetworkProvider, RuntimeService
 from runtimes.cri.factory import cri_runtime
 from runtimes.oci.config import OCIRuntimeConfig
-from runtimes.oci.core import NetworkProvider
 from runtimes.oci.engine import OCIRuntime
 from runtimes.oci.images.store import DiskImageStore
 from runtimes.oci.network import CNINetwork, CNISettings
@@ -81,6 +80,10 @@ EXCEPTIONS = {
         "containerd",
         "error codes",
     ): "1.6 answers UNKNOWN, or whatever lies below, for a wrong state, a taken name and a bad argument",
+    (
+        "containerd",
+        "joining repeated requests",
+    ): "a name is reserved as long as it is being made: the second is refused",
     ("containerd", "stop signals in the configuration"): "ContainerConfig.stop_signal came with CRI of 1.33",
     ("containerd", "relative host paths"): "1.6 makes them, below its own working directory",
     ("containerd", "runtime configuration"): "the RuntimeConfig verb came with containerd 2.0",

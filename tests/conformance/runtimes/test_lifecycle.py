@@ -188,6 +188,24 @@ async def test_a_name_is_taken_until_it_is_removed(runtime):
     await runtime.create(pod, runtime.container_config())
 
 
+async def test_a_request_that_is_repeated_joins(runtime):
+    """Twice the same at the same time is one sandbox, and one container; both callers get its id."""
+    runtime.needs("joining repeated requests")
+    service, config = runtime.service, runtime.sandbox_config()
+    request = cri.RunPodSandboxRequest(config=config, runtime_handler=runtime.handler)
+    early: list[str] = []
+    tell = early.append if service.capabilities.early_sandbox else None
+    answers = await asyncio.gather(*(service.run_pod_sandbox(request, on_created=tell) for _ in range(3)))
+    pod = (answers[0].pod_sandbox_id, config)
+    runtime.pods.append(pod[0])
+    assert [answer.pod_sandbox_id for answer in answers] == [pod[0]] * 3
+    assert early == [pod[0]] * (3 if tell else 0)
+    wanted = runtime.container_config()
+    created = await asyncio.gather(*(runtime.create(pod, wanted) for _ in range(3)))
+    assert len(set(created)) == 1
+    assert [item.id for item in (await service.list_containers(cri.ListContainersRequest())).containers] == created[:1]
+
+
 async def test_a_container_that_handles_the_stop_signal(runtime):
     """It gets the time it was given, and its own exit code counts."""
     pod = await runtime.run_sandbox()

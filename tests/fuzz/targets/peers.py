@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from agent_pods import agent_pod
 from google.protobuf.message import DecodeError
 from hypothesis import strategies as st
-from lightkube.models.core_v1 import Pod
 
 from nodeagent.api import errors as api_errors
 from nodeagent.api import exec_plugin, kubeconfig, wire
@@ -17,7 +17,7 @@ from nodeagent.pods.rules.model import Desired, Instance, Memory, NodeAddresses,
 from nodeagent.pods.rules.plan import plan
 from nodeagent.pods.status.pod import status
 from nodeagent.pods.translation.termination_message import termination_message
-from nodeagent.probes.grpc import decode_response
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.probes.http_response import ResponseError, ResponseReader
 from nodeagent.server.process import decode_size
 from nodeagent.stats.node import Filesystem
@@ -25,6 +25,7 @@ from nodeagent.stats.pods import _pod
 from nodeagent.stats.summary import _pod as summarized
 from proto import containerd_events_pb2 as containerd
 from proto import cri_pb2 as cri
+from proto.health_pb2 import HealthCheckResponse
 from runtimes.cri import hints
 from runtimes.cri.listing import Listing
 from runtimes.linux.process import Completed
@@ -39,9 +40,9 @@ _NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _DISK = Filesystem(available_bytes=1, capacity_bytes=1, used_bytes=0, inodes_free=1, inodes=1)
 
 
-def _wanted() -> Pod:
+def _wanted() -> AgentPod:
     pod = {**POD, "metadata": {**POD["metadata"], "uid": "u"}, "status": {"qosClass": "Burstable", "phase": "Pending"}}  # type: ignore[dict-item]
-    return msgspec.convert(pod, Pod)
+    return agent_pod(pod)
 
 
 def _statuses(data: bytes) -> None:
@@ -129,7 +130,7 @@ _STATUS: Any = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reas
 def _api(data: bytes) -> None:
     for read in (wire.decode_event, wire.decode_list, wire.decode):
         try:
-            read(Pod, data)
+            read(AgentPod, data)
         except api_errors.ApiError:
             continue
 
@@ -231,8 +232,8 @@ TARGETS = (
     ),
     Target(
         name="grpc-answer",
-        run=decode_response,
-        allowed=(ValueError,),
+        run=HealthCheckResponse.FromString,
+        allowed=(DecodeError,),
         inputs=packed(st.sampled_from([b"\x08\x01", b"\x08\x02"]), st.binary(max_size=8)),
     ),
     Target(name="probe-answer", run=_probed, inputs=sentences(_HTTP), words=tuple(word.encode() for word in _HTTP)),

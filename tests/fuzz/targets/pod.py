@@ -3,8 +3,6 @@
 import asyncio
 from datetime import UTC, datetime
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.api import wire
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.rest.decoding import decode
@@ -27,6 +25,7 @@ from nodeagent.podspec.cgroup_values import (
     sandbox_resources,
 )
 from nodeagent.podspec.containers import containers
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import VolumeError
 from proto import cri_pb2 as cri
 from tests.fuzz import api_under_test as api
@@ -48,7 +47,7 @@ class _NoObjects:
 
 def _created(data: bytes) -> None:
     outcome = api.create("pods", decode(data, "application/json", kind="Pod"))
-    pod = wire.decode(Pod, outcome.data)
+    pod = wire.decode(AgentPod, outcome.data)
     admit(pod, (), _NODE)
     desired = Desired(pod=pod)
     plan(desired, Observed(), Memory(), _NOW)
@@ -56,7 +55,7 @@ def _created(data: bytes) -> None:
     asyncio.run(_configured(pod))
 
 
-async def _configured(pod: Pod) -> None:
+async def _configured(pod: AgentPod) -> None:
     hostname = pod_hostname(pod, "cluster.local")
     pod_cgroup_limits(pod, _HOST)
     dns, _ = dns_config(pod, DNSSettings(cluster_dns=("10.96.0.10",), cluster_domain="cluster.local", host=Resolver()))

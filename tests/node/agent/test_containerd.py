@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from components import needs
 from containerd_under_test import Containerd, containerd
 from node_under_test import NodeUnderTest, eventually, pod_object
 
 pytestmark = [
     pytest.mark.node,
-    pytest.mark.skipif(shutil.which("containerd") is None, reason="containerd is not installed"),
+    needs("containerd"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import http.client
 import os
 import shutil
 import urllib.request
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from components import needs
 from containerd_under_test import Containerd, containerd
 from kubectl_under_test import CLIENTS, forwarded, in_terminal, run
 from node_under_test import NodeUnderTest, eventually, import_image, make_node, pod_object
@@ -19,9 +21,7 @@ RUNTIMES = ("runc", "crun", "gvisor", "containerd")
 pytestmark = [
     pytest.mark.node,
     pytest.mark.xdist_group("agent-four-runtimes"),
-    pytest.mark.skipif(
-        not all(map(shutil.which, ("runc", "crun", "runsc", "containerd"))), reason="a runtime is missing"
-    ),
+    needs("runc", "crun", "runsc", "containerd"),
 ]
 
 WEB = "head -c 3000000 /dev/zero | tr '\\0' x > /www/large; httpd -p 8080 -h /www; sleep 100000"
@@ -116,6 +116,19 @@ def test_copy(node: NodeUnderTest, pod: str, client: str, tmp_path: Path) -> Non
     assert [inside, back.read_bytes()] == [hashlib.sha256(sent.read_bytes()).hexdigest(), sent.read_bytes()]
 
 
+def whole(url: str) -> bytes | None:
+    """What is served there; None where the server hangs up before it has said anything.
+
+    gVisor of 2022 with --network=host: a read of an accepted socket fails while there is nothing to read, so a server that does
+    not poll (busybox's) drops a request that comes a moment after its connection.
+    """
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return bytes(answer.read())
+    except http.client.RemoteDisconnected:
+        return None
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 def test_port_forward(node: NodeUnderTest, pod: str, client: str) -> None:
     """A page and a large file arrive whole over one session."""
@@ -123,8 +136,7 @@ def test_port_forward(node: NodeUnderTest, pod: str, client: str) -> None:
     eventually(lambda: answers(at_its_ip), "web server")
     with forwarded(node, client, pod, 8080) as address:
         eventually(lambda: answers(f"{address}/"), "the page")
-        with urllib.request.urlopen(f"{address}/large", timeout=60) as answer:
-            assert answer.read() == b"x" * 3_000_000
+        assert eventually(lambda: whole(f"{address}/large"), "an answer") == b"x" * 3_000_000
 
 
 @pytest.mark.parametrize("client", CLIENTS)

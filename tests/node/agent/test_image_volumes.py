@@ -1,12 +1,12 @@
 """Images as volumes, and mounts that are read-only all the way down: through kubectl, on the real engine and containerd."""
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from components import needs
 from containerd_under_test import Containerd, containerd
 from hand_made_images import demo_image_builder
 from node_under_test import DEMO_IMAGE, NodeUnderTest, import_image, pod_object
@@ -130,7 +130,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterat
         yield started
 
 
-@pytest.mark.skipif(shutil.which("containerd") is None, reason="containerd is not installed")
+@needs("containerd")
 def test_a_runtime_that_cannot(daemon: Containerd, own_node: Callable[..., NodeUnderTest], demo_image: Path) -> None:
     """On a containerd that is too old the pod's status says that, and of which release on it would work."""
     runtimes = {"containerd": {"type": "cri", "endpoint": daemon.endpoint, "handler": "runc"}}

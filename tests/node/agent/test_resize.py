@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from components import needs
 from containerd_under_test import Containerd, containerd
 from node_under_test import NodeUnderTest, eventually, import_image, make_node, pod_object
 from watching import every_change
@@ -410,9 +411,7 @@ def other_runtimes(
     node.clean()
 
 
-@pytest.mark.skipif(
-    not all(shutil.which(name) for name in ("crun", "runsc", "containerd")), reason="needs crun, runsc, containerd"
-)
+@needs("crun", "runsc", "containerd")
 def test_other_runtimes_resize_too(other_runtimes: NodeUnderTest) -> None:
     """crun, containerd, and gVisor, whose containers share one cgroup: live, up and down."""
     node, kernel = other_runtimes, Kernel(other_runtimes)

@@ -15,6 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiohttp import WSMsgType, web
+from components import cannot_be_tested
+from kubectl_under_test import NO_120
 
 from nodeagent.apiserver.pki import Pki
 
@@ -275,7 +277,7 @@ async def test_refused_upgrade(server: Any, node: NodeEndpoint, kubectls: dict[s
     """What the node says instead of an upgrade reaches the user."""
     old = kubectls.get("old")
     if old is None:
-        pytest.skip("no kubectl that speaks SPDY on this machine")
+        cannot_be_tested(NO_120)
     code, _, err = await kubectl(server, old, "exec", "web", "-c", "a", "--", "true")
     assert (code, b"only WebSocket here" in err) == (1, True)
     assert node.heard[0].startswith("POST /exec/default/web/a?")

@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import shlex
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from components import require
 from subnets import claim_subnet
 
 from cni import config, netns
@@ -151,8 +151,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     """A network of the test's own; afterwards nothing of it may be left."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    if not (PLUGINS / "bridge").exists() or shutil.which("iptables-save") is None:
-        pytest.skip("the CNI plugins and iptables are not installed")
+    require(str(PLUGINS / "bridge"), "iptables-save")
     token = secrets.token_bytes(4)
     site = Site(
         folder=tmp_path,

@@ -7,26 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import Pod, Secret
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.images.access import PullRecords
 from nodeagent.images.gc import Disk, GarbageFailure, GarbagePolicy, ImageGarbage, Store
 from nodeagent.images.manager import ImageFailure, ImageManager, Place, Wanted
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.oci.images.registries import Registries, Registry
 from runtimes.oci.images.store import DiskImageStore
 
 pytestmark = pytest.mark.node
 
-POD = Pod(metadata=ObjectMeta(name="p", namespace="ns", uid="u"))
+POD = agent_pod(Pod(metadata=ObjectMeta(name="p", namespace="ns", uid="u")))
 
 
 class Events:
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.seen.append((reason, message))
 
     def node_event(self, type: str, reason: str, message: str) -> None:

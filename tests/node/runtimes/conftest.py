@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from components import require
 
 from proto import cri_pb2 as cri
 from runtimes.oci.config import OCIRuntimeConfig
@@ -40,9 +41,8 @@ class Node:
         self.conmon_cgroup = f"{self.cgroup_parent}-conmon"
 
     def config(self, name: str = "runc", **changes: Any) -> OCIRuntimeConfig:
+        require(name)
         path = shutil.which(name)
-        if path is None:
-            pytest.skip(f"{name} is not installed")
         if name == "crun":
             shared.mount_hugetlb()
         args = ("--platform=ptrace", "--network=host") if name == "runsc" else ()

@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from components import needs
 from containerd_under_test import Containerd, containerd
 
 from proto import cri_pb2 as cri
@@ -17,7 +17,7 @@ from runtimes.cri import changes
 
 pytestmark = [
     pytest.mark.node,
-    pytest.mark.skipif(shutil.which("containerd") is None, reason="containerd is not installed"),
+    needs("containerd"),
 ]
 
 KINDS = cri.ContainerEventType
@@ -149,7 +149,7 @@ async def test_killed_and_back(daemon: Containerd, subject: Any) -> None:
 
 async def test_a_daemon_that_hangs(daemon: Containerd, subject: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stopped process takes connections and never answers: calls time out, and work again when it goes on."""
-    monkeypatch.setattr("runtimes.cri.endpoint.DEFAULT_SECONDS", 0.5)
+    monkeypatch.setattr("runtimes.deadlines.DEFAULT_SECONDS", 0.5)
     assert daemon.process is not None
     os.kill(daemon.process.pid, signal.SIGSTOP)
     try:

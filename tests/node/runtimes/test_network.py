@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from components import require
 
 from proto import cri_pb2 as cri
 from runtimes import errors
@@ -185,8 +186,7 @@ async def test_the_condition_tells_what_is_missing(node):
 def _network(tmp_path: Path):
     from runtimes.oci.network import CNINetwork, CNISettings
 
-    if not Path("/usr/lib/cni/ptp").exists():
-        pytest.skip("no CNI plugins")
+    require("/usr/lib/cni/ptp")
     conf_dir = tmp_path / "net.d"
     conf_dir.mkdir(exist_ok=True)
     settings = CNISettings(conf_dir=conf_dir, bin_dirs=(Path("/usr/lib/cni"),), cache_dir=tmp_path / "cni")

@@ -5,7 +5,6 @@ import contextlib
 import ipaddress
 import json
 import os
-import shutil
 import signal
 import socket
 import stat
@@ -20,6 +19,7 @@ import aiohttp
 import grpc
 import grpc.aio
 import pytest
+from components import require
 from served_runtime import Client, Served, served_place
 
 from proto import cri_pb2 as cri
@@ -346,8 +346,7 @@ async def test_images(client: Client, registry: str) -> None:
 @pytest.fixture
 def registry(place: Served, demo_image: Any, tmp_path: Path) -> Iterator[str]:
     """A registry that holds `served:1`, an image of its own."""
-    if shutil.which("docker-registry") is None:
-        pytest.skip("docker-registry is not installed")
+    require("docker-registry")
     archive = tmp_path / "served.tar"
     demo_image.build(archive, tag="localhost/served:1", files={"etc/served": "yes\n"})
     with socket.create_server(("127.0.0.1", 0)) as probe:

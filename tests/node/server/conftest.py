@@ -9,12 +9,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import msgspec
 import pytest
-from lightkube.models.core_v1 import Pod
+from agent_pods import agent_pod
 
 from nodeagent.pods.manager import PodOnNode
 from nodeagent.pods.rules.model import Stage
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import NodeServer, ServerSettings
 from nodeagent.stats.handlers import StatsHandlers
@@ -60,7 +60,7 @@ class RealPods:
     def find(self, namespace: str, name: str, uid: str = "") -> PodOnNode | None:
         return self.found.get(name)
 
-    def runtime_of(self, pod: Pod) -> Runtime:
+    def runtime_of(self, pod: AgentPod) -> Runtime:
         return self.runtime
 
 
@@ -101,7 +101,7 @@ class RealNode:
                 ]
             },
         }
-        made = msgspec.convert(document, Pod)
+        made = agent_pod(document)
         self.pods.found[name] = PodOnNode(pod=made, status=made.status, stage=Stage.SYNC)
         return str(container_id)
 

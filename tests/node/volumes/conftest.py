@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from lightkube.models.core_v1 import ConfigMap, Pod, Secret
+from agent_pods import agent_pod
+from lightkube.models.core_v1 import ConfigMap, Secret
 
 from nodeagent.api import errors
 from nodeagent.api.tokens import Token, TokenKey
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.config_map import ConfigMapPlugin
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
@@ -60,10 +61,10 @@ class Sources:
     def allocatable(self) -> Mapping[str, str]:
         return self.node
 
-    def memory_limit_bytes(self, pod: Pod) -> int:
+    def memory_limit_bytes(self, pod: AgentPod) -> int:
         return 0
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.events.append((type, reason, message))
 
 
@@ -84,16 +85,15 @@ def make_manager(root: Path, sources: Sources, *, wait_seconds: float = 30.0) ->
     )
 
 
-def make_pod(volumes: list[dict[str, Any]], *, uid: str = "uid-1", **spec: Any) -> Pod:
+def make_pod(volumes: list[dict[str, Any]], *, uid: str = "uid-1", **spec: Any) -> AgentPod:
     """A pod whose one container mounts every volume at /<volume name>."""
     mounts = [{"name": volume["name"], "mountPath": f"/{volume['name']}"} for volume in volumes]
     container = {"name": "main", "image": "i", "volumeMounts": mounts}
-    return msgspec.convert(
+    return agent_pod(
         {
             "metadata": {"name": "p", "namespace": "ns", "uid": uid, "labels": {"app": "x"}},
             "spec": {"containers": [container], "volumes": volumes, **spec},
         },
-        Pod,
     )
 
 

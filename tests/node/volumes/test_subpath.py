@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from lightkube.models.core_v1 import Pod
+from agent_pods import agent_pod
 
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.container_mounts import MountInputs, container_mounts
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.pod_folder import remove_pod_folder
 from proto import cri_pb2 as cri
 from runtimes.linux.mounts import is_mount_point
 
@@ -28,9 +29,9 @@ class Place:
         self.manager = manager
         self.volume = root / "pods/uid-1/volumes/kubernetes.io~empty-dir/data"
 
-    def pod(self, **mount: Any) -> Pod:
+    def pod(self, **mount: Any) -> AgentPod:
         volume_mount = {"name": "data", "mountPath": "/data", **mount}
-        return msgspec.convert(
+        return agent_pod(
             {
                 "metadata": {"name": "p", "namespace": "ns", "uid": "uid-1"},
                 "spec": {
@@ -38,7 +39,6 @@ class Place:
                     "volumes": [{"name": "data", "emptyDir": {}}],
                 },
             },
-            Pod,
         )
 
     async def mounts(self, **mount: Any) -> list[cri.Mount]:
@@ -58,7 +58,8 @@ async def place(root: Path, manager: VolumeManager) -> AsyncIterator[Place]:
     place = Place(root, manager)
     await manager.mount(place.pod())
     yield place
-    await manager.remove_orphan("uid-1")
+    await manager.unmount("uid-1")
+    remove_pod_folder(root / "pods/uid-1")
     assert not (root / "pods/uid-1").exists()
 
 

@@ -5,13 +5,15 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
+from agent_pods import agent_pod
+from components import cannot_be_tested
 from lightkube.models.core_v1 import ConfigMap, Secret
 
 from nodeagent.volumes.contract import MountedVolume
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.pod_folder import remove_pod_folder
 from runtimes.linux.mounts import is_mount_point
 
 pytestmark = pytest.mark.node
@@ -251,11 +253,9 @@ async def test_host_path_is_used_as_it_is(manager: VolumeManager, tmp_path: Path
 
 async def test_mount_points_inside_a_read_only_volume_are_made(manager: VolumeManager, sources: Any) -> None:
     """A volume mounted below another one finds its mount point, although the outer one is read-only to the container."""
-    from lightkube.models.core_v1 import Pod
-
     sources.config_maps["settings"] = ConfigMap(data={"a": "1"})
     mounts = [{"name": "outer", "mountPath": "/etc/app"}, {"name": "inner", "mountPath": "/etc/app/cache/x"}]
-    pod = msgspec.convert(
+    pod = agent_pod(
         {
             "metadata": {"name": "p", "namespace": "ns", "uid": "uid-1"},
             "spec": {
@@ -266,7 +266,6 @@ async def test_mount_points_inside_a_read_only_volume_are_made(manager: VolumeMa
                 ],
             },
         },
-        Pod,
     )
     path = (await manager.mount(pod))["outer"].host_path
     assert (path / "cache/x").is_dir()
@@ -280,7 +279,7 @@ async def test_mount_points_inside_a_read_only_volume_are_made(manager: VolumeMa
 async def test_huge_pages(manager: VolumeManager, pod_of: Any) -> None:
     """A hugetlbfs of the one page size that the pod requests."""
     if not Path("/sys/kernel/mm/hugepages/hugepages-2048kB").exists():
-        pytest.skip("this kernel has no 2 MiB pages")
+        cannot_be_tested("huge pages (this kernel has none of 2 MiB)")
     pod = pod_of([{"name": "huge", "emptyDir": {"medium": "HugePages"}}])
     assert pod.spec is not None
     from lightkube.models.core_v1 import ResourceRequirements
@@ -293,19 +292,23 @@ async def test_huge_pages(manager: VolumeManager, pod_of: Any) -> None:
     assert not is_mount_point(path)
 
 
-async def test_orphans_are_found_and_removed_with_their_mounts(
+async def test_forgotten_pods_go_with_their_mounts(
     manager: VolumeManager, root: Path, sources: Any, pod_of: Any, manager_of: Any
 ) -> None:
-    """After a restart nothing is remembered: a forgotten pod's volumes are found on disk, unmounted and removed."""
+    """After a restart nothing is remembered: a pod's volumes are found on disk, unmounted, and its folder can be removed."""
     sources.secrets["s"] = Secret(data={"k": "dg=="})
     volumes = [{"name": "secret", "secret": {"secretName": "s"}}, {"name": "scratch", "emptyDir": {}}]
     for uid in ("uid-1", "uid-2"):
         await manager.mount(pod_of(volumes, uid=uid))
     later = manager_of(root, sources)
-    assert later.orphans(["uid-2"]) == ["uid-1"]
-    await later.remove_orphan("uid-1")
-    await later.remove_orphan("uid-1")
+
+    async def end(uid: str) -> None:
+        await later.unmount(uid)
+        remove_pod_folder(root / "pods" / uid)
+
+    await end("uid-1")
+    await end("uid-1")
     assert os.listdir(Layout(root).pods_dir) == ["uid-2"]
     await later.mount(pod_of(volumes, uid="uid-2"))
-    await later.remove_orphan("uid-2")
+    await end("uid-2")
     assert os.listdir(Layout(root).pods_dir) == []

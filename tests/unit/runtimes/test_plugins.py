@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from proto import cri_pb2 as cri
+from runtimes import errors
 from runtimes.plugins import PluginError, factories
 from runtimes.registry import Runtime
 
@@ -46,16 +48,29 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
             del sys.modules[name]
 
 
+VERSION, IMAGES = cri.VersionResponse(runtime_name="good"), cri.ListImagesResponse(images=[cri.Image(id="i")])
+
+
+class Service:
+    async def version(self, request: cri.VersionRequest) -> cri.VersionResponse:
+        return VERSION
+
+    async def list_images(self, request: cri.ListImagesRequest) -> cri.ListImagesResponse:
+        return IMAGES
+
+
 def make(built_in: Any = None, type_name: str = "own") -> Runtime:
-    context = SimpleNamespace(images="images")
-    return factories(built_in or {})[type_name]("h", {"service": "service"}, context)
+    context = SimpleNamespace(images=Service())
+    return factories(built_in or {})[type_name]("h", {"service": Service()}, context)
 
 
-def test_a_type_of_another_package(install: Install) -> None:
+async def test_a_type_of_another_package(install: Install) -> None:
     """It is called with the handler, its settings and the context, beside the built-in types."""
     install("natest-good", GOOD)
     found = make()
-    assert (found.handler, found.service, found.images, found.display_name) == ("h", "service", "images", "good")
+    assert (found.handler, found.display_name) == ("h", "good")
+    assert await found.service.version(cri.VersionRequest()) is VERSION
+    assert await found.images.list_images(cri.ListImagesRequest()) is IMAGES
     built_in: Any = {"oci": lambda *_: None}
     assert sorted(name for name in factories(built_in) if name in ("oci", "own")) == ["oci", "own"]
 
@@ -145,3 +160,54 @@ def test_a_built_in_type_cannot_be_replaced(install: Install) -> None:
     built_in: Any = {"oci": lambda *_: None}
     with pytest.raises(PluginError, match="type 'oci' is built in, but package natest-rude provides it, too"):
         make(built_in, "oci")
+
+
+async def test_what_a_plugin_raises_names_its_package(install: Install, caplog: pytest.LogCaptureFixture) -> None:
+    """A foreign exception is Internal, with the handler, the type and the package; an unknown verb is NotSupported."""
+    install(
+        "natest-buggy",
+        GOOD.replace('settings["service"]', "Service()")
+        + """
+class Service:
+    async def version(self, request):
+        return request.nothing_like_this
+""",
+    )
+    found = make()
+    whose = "runtime h (type 'own' of package natest-buggy)"
+    with pytest.raises(errors.Internal) as caught:
+        await found.service.version(cri.VersionRequest())
+    assert str(caught.value) == f"{whose}: version: AttributeError: nothing_like_this"
+    with pytest.raises(errors.NotSupported, match="has no status"):
+        await found.service.status(cri.StatusRequest())
+
+
+def test_runtimes_that_share_a_store_go_on_sharing_it(install: Install) -> None:
+    """Behind boundaries of their own, with images that are one object: garbage is collected once for both."""
+    install("natest-good", GOOD)
+
+    def built_in(handler: str, settings: Any, context: Any) -> Runtime:
+        lifecycle: Any = None
+        return Runtime(
+            handler=handler,
+            service=settings["service"],
+            images=context.images,
+            lifecycle=lifecycle,
+            streaming=None,
+            cri_handler=handler,
+            display_name=handler,
+        )
+
+    known = factories({"oci": built_in})
+    context, other = SimpleNamespace(images=Service()), SimpleNamespace(images=Service())
+    settings = {"service": Service()}
+    engine, own = (known[name](name, settings, context) for name in ("oci", "own"))
+    assert engine.images is own.images
+    assert known["own"]("third", settings, other).images is not own.images
+
+
+def test_a_package_that_ends_the_process(install: Install) -> None:
+    """sys.exit, at import or in the factory, is one more way of being wrong."""
+    install("natest-leaves", "import sys; sys.exit(3)")
+    with pytest.raises(PluginError, match="cannot be loaded: SystemExit: 3"):
+        make()

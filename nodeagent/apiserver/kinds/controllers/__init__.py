@@ -1,6 +1,6 @@
 """The loops that keep a cluster's promises around the stored objects, each over the LocalApi alone."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from nodeagent.apiserver.contract import LocalApi
@@ -13,16 +13,18 @@ from nodeagent.apiserver.kinds.controllers.protection import StorageProtection
 from nodeagent.apiserver.kinds.controllers.scheduler import Scheduler
 from nodeagent.apiserver.kinds.controllers.volumes import VolumeBinder
 
+Controller = Callable[[], Coroutine[Any, Any, None]]
 
-def controllers(api: LocalApi) -> list[Coroutine[Any, Any, None]]:
-    """Every controller of a single-node cluster, ready to be run as tasks."""
-    return [
-        NamespaceController(api).run(),
-        NodeController(api).run(),
-        Scheduler(api).run(),
-        CertificateController(api).run(),
-        VolumeBinder(api).run(),
-        StorageProtection(api).run(),
-        EndpointsController(api).run(),
-        EventExpiry(api).run(),
-    ]
+
+def controllers(api: LocalApi) -> dict[str, Controller]:
+    """Every controller of a single-node cluster, by name: what starts it, each time from the beginning."""
+    return {
+        "namespaces": lambda: NamespaceController(api).run(),
+        "nodes": lambda: NodeController(api).run(),
+        "scheduler": lambda: Scheduler(api).run(),
+        "certificates": lambda: CertificateController(api).run(),
+        "volumes": lambda: VolumeBinder(api).run(),
+        "storage protection": lambda: StorageProtection(api).run(),
+        "endpoints": lambda: EndpointsController(api).run(),
+        "events": lambda: EventExpiry(api).run(),
+    }

@@ -24,11 +24,6 @@ class _Summary:
     sidecars: frozenset[str] = field(default_factory=frozenset)
 
 
-def status_text(pod: Object) -> str:
-    """The STATUS column."""
-    return _summarise(pod).reason
-
-
 def _cells(pod: Object, now: datetime) -> list[Cell]:
     summary = _summarise(pod)
     spec, status = pod.get("spec") or {}, pod.get("status") or {}

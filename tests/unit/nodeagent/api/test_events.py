@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import Node, ObjectReference, Pod
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api.client import ApiClient
-from nodeagent.api.events import NORMAL, WARNING, EventRecorder, LoggingEvents, node_reference, reference
+from nodeagent.api.events import NORMAL, WARNING, EventRecorder, LoggingEvents, as_reference, node_reference, reference
 
 REF = ObjectReference(apiVersion="v1", kind="Pod", name="p", namespace="ns", uid="u", resourceVersion="4")
 START = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -205,9 +206,9 @@ async def test_names_are_unique(script: Any, recorder: EventRecorder) -> None:
 
 async def test_references(script: Any, recorder: EventRecorder, caplog: pytest.LogCaptureFixture) -> None:
     """References carry what the API wants; node events have neither uid nor namespace and land in `default`."""
-    assert reference(
-        Pod(metadata=ObjectMeta(name="p", namespace="ns", uid="u", resourceVersion="4"))
-    ) == ObjectReference(apiVersion="v1", kind="Pod", name="p", namespace="ns", uid="u", resourceVersion="4")
+    pod = Pod(metadata=ObjectMeta(name="p", namespace="ns", uid="u", resourceVersion="4"))
+    expected = ObjectReference(apiVersion="v1", kind="Pod", name="p", namespace="ns", uid="u", resourceVersion="4")
+    assert (reference(pod), as_reference(agent_pod(pod))) == (expected, expected)
     assert reference(Node(metadata=ObjectMeta(name="n"))) == node_reference("n")
     script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
     recorder.event(node_reference("n1"), NORMAL, "Starting", "Starting kubelet.")

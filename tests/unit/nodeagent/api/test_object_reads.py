@@ -4,18 +4,20 @@ from typing import Any
 
 import msgspec
 import pytest
-from lightkube.models.core_v1 import ConfigMap, Node, Pod
+from agent_pods import agent_pod
+from lightkube.models.core_v1 import ConfigMap, Node
 
 from nodeagent.api import errors
 from nodeagent.api.errors import Fault
 from nodeagent.api.object_reads import CachedReads, DirectReads, ttl_seconds
 from nodeagent.api.objects import ObjectNotReady
+from nodeagent.podspec.pod import AgentPod
 
 
-def pod(uid: str, *names: str) -> Pod:
+def pod(uid: str, *names: str) -> AgentPod:
     volumes = [{"name": name, "configMap": {"name": name}} for name in names]
     metadata = {"uid": uid, "namespace": "ns", "name": uid}
-    return msgspec.convert({"metadata": metadata, "spec": {"containers": [], "volumes": volumes}}, Pod)
+    return agent_pod({"metadata": metadata, "spec": {"containers": [], "volumes": volumes}})
 
 
 class Api:

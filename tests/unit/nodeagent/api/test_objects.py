@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 import pytest
-from lightkube.models.core_v1 import Pod
+from agent_pods import agent_pod
 
 from nodeagent.api import errors
 from nodeagent.api.objects import ObjectCache, ObjectNotReady, StaticOnly
+from nodeagent.podspec.pod import AgentPod
 
 
-def pod(uid: str, *config_maps: str, secrets: tuple[str, ...] = ()) -> Pod:
+def pod(uid: str, *config_maps: str, secrets: tuple[str, ...] = ()) -> AgentPod:
     volumes = [{"name": f"v{index}", "configMap": {"name": name}} for index, name in enumerate(config_maps)]
     volumes += [{"name": f"s{index}", "secret": {"secretName": name}} for index, name in enumerate(secrets)]
-    return msgspec.convert(
-        {"metadata": {"uid": uid, "namespace": "ns", "name": uid}, "spec": {"containers": [], "volumes": volumes}}, Pod
+    return agent_pod(
+        {"metadata": {"uid": uid, "namespace": "ns", "name": uid}, "spec": {"containers": [], "volumes": volumes}}
     )
 
 
@@ -187,8 +187,8 @@ async def test_all_kinds_of_references_are_found() -> None:
             {"name": "5", "iscsi": {"iqn": "i", "lun": 0, "targetPortal": "t", "secretRef": {"name": "s-iscsi"}}},
         ],
     }
-    found = msgspec.convert({"spec": spec}, Pod)
-    assert sorted(secret_names(found)) == [
+    found = agent_pod({"spec": spec})
+    assert sorted(secret_names(found.spec)) == [
         "s-csi",
         "s-env",
         "s-eph",
@@ -198,7 +198,7 @@ async def test_all_kinds_of_references_are_found() -> None:
         "s-pull",
         "s-vol",
     ]
-    assert sorted(config_map_names(found)) == ["c-env", "c-from", "c-proj", "c-vol"]
+    assert sorted(config_map_names(found.spec)) == ["c-env", "c-from", "c-proj", "c-vol"]
 
 
 async def test_without_an_api_there_is_nothing() -> None:
@@ -210,7 +210,7 @@ async def test_without_an_api_there_is_nothing() -> None:
         await nothing.get_config_map("ns", "a")
 
 
-def mounting(uid: str, *, in_env: bool = False, projected: bool = False, secret: bool = False) -> Pod:
+def mounting(uid: str, *, in_env: bool = False, projected: bool = False, secret: bool = False) -> AgentPod:
     """A pod that has the object `a` as files, or, `in_env`, as environment (and in a volume that nobody mounts)."""
     source = {"secret": {"name": "a"}} if secret else {"configMap": {"name": "a"}}
     whole = {"secret": {"secretName": "a"}} if secret else source
@@ -221,7 +221,7 @@ def mounting(uid: str, *, in_env: bool = False, projected: bool = False, secret:
     else:
         container["volumeMounts"] = [{"name": "v", "mountPath": "/v"}]
     metadata = {"uid": uid, "namespace": "ns", "name": uid}
-    return msgspec.convert({"metadata": metadata, "spec": {"containers": [container], "volumes": [volume]}}, Pod)
+    return agent_pod({"metadata": metadata, "spec": {"containers": [container], "volumes": [volume]}})
 
 
 @pytest.mark.parametrize("secret", [False, True])

@@ -1,20 +1,20 @@
 """The systemd driver's D-Bus calls, over a real message bus, to a stand-in for systemd's manager that records them."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from components import needs
 from dbus_fast import Message, MessageType, NameFlag
 from dbus_fast.aio import MessageBus
 
 from nodeagent.cgroups.systemd import SystemdSlices, limit_properties
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 
-pytestmark = pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="dbus-daemon is not installed")
+pytestmark = needs("dbus-daemon")
 
 UNLIMITED = 2**64 - 1
 SLICE = "/kubepods.slice/kubepods-burstable.slice"

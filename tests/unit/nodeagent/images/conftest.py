@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import Pod, Secret
 from lightkube.models.meta_v1 import ObjectMeta
 
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 
@@ -26,7 +28,7 @@ class Events:
     def __init__(self) -> None:
         self.seen: list[tuple[str, ...]] = []
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.seen.append((type, reason, message, field_path))
 
     def take(self) -> list[tuple[str, ...]]:
@@ -97,9 +99,9 @@ async def service(clock: Clock) -> Service:
 
 
 @pytest.fixture
-def make_pod() -> Callable[..., Pod]:
-    def make(uid: str = "u1", **metadata: Any) -> Pod:
-        return Pod(metadata=ObjectMeta(name="p", namespace="ns", uid=uid, **metadata))
+def make_pod() -> Callable[..., AgentPod]:
+    def make(uid: str = "u1", **metadata: Any) -> AgentPod:
+        return agent_pod(Pod(metadata=ObjectMeta(name="p", namespace="ns", uid=uid, **metadata)))
 
     return make
 

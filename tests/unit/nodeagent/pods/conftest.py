@@ -1,15 +1,17 @@
 """Pods and runtimes in a few words, for the tests of the pure rules."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 import pytest
-from lightkube.models.core_v1 import Container, Pod
+from agent_pods import agent_pod
+from lightkube.models.core_v1 import Container
 
 from nodeagent.pods.rules.model import Desired, Instance, Memory, NodeAddresses, Observed, Plan
 from nodeagent.pods.rules.runtime_view import container_hash
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -33,7 +35,7 @@ def make_pod(
     meta: Mapping[str, object] | None = None,
     status: Mapping[str, object] | None = None,
     **spec: object,
-) -> Pod:
+) -> AgentPod:
     """A pod; containers are names or field maps (a name beginning with + in `init` is a sidecar)."""
 
     def fields(item: object) -> dict[str, object]:
@@ -57,7 +59,7 @@ def make_pod(
     }
     if status is not None:
         body["status"] = dict(status)
-    return msgspec.convert(body, Pod)
+    return agent_pod(body)
 
 
 def make_instance(
@@ -182,8 +184,8 @@ class Kit:
     node = NodeAddresses(host_ips=("192.168.0.1",))
 
     @staticmethod
-    def desired(pod: Pod, source: str = "api") -> Desired:
-        return Desired(pod=pod, source=source)
+    def desired(pod: AgentPod, source: str = "api") -> Desired:
+        return Desired(pod=dataclasses.replace(pod, source=source))
 
     @staticmethod
     def after(seconds: float) -> datetime:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from agent_pods import agent_pod
 from aiohttp import web
 from lightkube.models.core_v1 import (
     Container,
@@ -21,11 +22,12 @@ from lightkube.models.core_v1 import (
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.pods.hooks import HookError, LifecycleHooks
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault, Unavailable
 
 CONTAINER = Container(name="c", ports=[ContainerPort(containerPort=1, name="web")])
-POD = Pod(metadata=ObjectMeta(name="p", namespace="default", uid="u1"), spec=PodSpec(containers=[CONTAINER]))
+POD = agent_pod(Pod(metadata=ObjectMeta(name="p", namespace="default", uid="u1"), spec=PodSpec(containers=[CONTAINER])))
 WHERE = 'for Container "c" in Pod "p_default(u1)" failed'
 
 
@@ -64,7 +66,7 @@ class Told:
     def __init__(self) -> None:
         self.events: list[tuple[str, str, str]] = []
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.events.append((type, reason, message))
 
 

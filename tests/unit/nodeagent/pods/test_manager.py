@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import Pod, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
@@ -13,7 +14,7 @@ from nodeagent.pods import manager
 from nodeagent.pods.admission.gate import Answer, KillError, Later
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.rules.model import Stage, StartFailure, Termination
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.sources.merger import ChangeType, PodChange
 
 
@@ -38,7 +39,7 @@ class World:
     told: list[str] = field(default_factory=list)
     answers: dict[str, Answer | Exception] = field(default_factory=dict)
 
-    def admit(self, pod: Pod, others: Sequence[Pod]) -> Answer:
+    def admit(self, pod: AgentPod, others: Sequence[AgentPod]) -> Answer:
         assert pod.metadata is not None
         self.told.append(f"{pod.metadata.name} beside {[other.metadata.name for other in others if other.metadata]}")
         answer = self.answers.get(pod.metadata.name or "")
@@ -46,32 +47,32 @@ class World:
             raise answer
         return answer
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.told.append(f"{type} {reason}: {message}")
 
     @property
     def events(self) -> "World":
         return self
 
-    def register(self, pod: Pod) -> None: ...
+    def register(self, pod: AgentPod) -> None: ...
 
-    def seen(self, pod: Pod) -> Pod:
+    def seen(self, pod: AgentPod) -> AgentPod:
         if pod.metadata is not None and pod.metadata.name == "unseen":
             raise TypeError("'<' not supported")
         return pod
 
-    def reckoned(self, allocated: Pod) -> Pod:
+    def reckoned(self, allocated: AgentPod) -> AgentPod:
         return allocated
 
-    def admitted(self, pod: Pod) -> None: ...
+    def admitted(self, pod: AgentPod) -> None: ...
 
     def forget(self, uid: PodUID) -> None: ...
 
 
 def change(name: str, kind: ChangeType = ChangeType.ADD, phase: str = "Pending") -> PodChange:
     metadata = ObjectMeta(name=name, namespace="default", uid=name)
-    pod = Pod(metadata=metadata, spec=PodSpec(containers=[]), status=PodStatus(phase=phase))
-    return PodChange(type=kind, pod=pod, source="api")
+    pod = agent_pod(Pod(metadata=metadata, spec=PodSpec(containers=[]), status=PodStatus(phase=phase)))
+    return PodChange(type=kind, pod=pod)
 
 
 @pytest.fixture

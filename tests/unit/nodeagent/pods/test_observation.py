@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from nodeagent.pods.observation import LABEL_POD_UID, observe
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import PodUID
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import RuntimeService

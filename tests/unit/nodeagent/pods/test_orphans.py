@@ -10,7 +10,7 @@ import pytest
 
 from nodeagent.pods.orphans import OrphanCollector
 from nodeagent.pods.steps.contract import Ending, PodPaths
-from nodeagent.podspec.containers import name_of
+from nodeagent.volumes.contract import VolumeError
 from proto import cri_pb2 as cri
 
 
@@ -21,7 +21,7 @@ class Engine:
         self.ended: dict[str, tuple[str, str]] = {}
 
     async def stop(self, ending: Ending) -> None:
-        self.ended[ending.uid] = name_of(ending.pod)
+        self.ended[ending.uid] = ending.pod.key
 
     async def release(self, ending: Ending) -> None:
         assert ending.uid in self.ended
@@ -38,9 +38,6 @@ class Service:
 
 
 def collector(tmp_path: Path, engine: Engine, *, known: Collection[str] = (), sandboxes: Collection[str] = ()) -> Any:
-    async def nothing(uid: str) -> None:
-        return
-
     async def cgroups() -> Collection[str]:
         return {"u-cgroup"}
 
@@ -52,7 +49,6 @@ def collector(tmp_path: Path, engine: Engine, *, known: Collection[str] = (), sa
         paths=PodPaths(root_dir=tmp_path, pod_logs_dir=tmp_path / "logs", container_logs_dir=tmp_path / "links"),
         known=lambda: known,
         ready=lambda: True,
-        remove_folder=nothing,
     )
 
 
@@ -73,3 +69,19 @@ def test_orphans_of_every_kind_are_taken_down(tmp_path: Path, known: tuple[str, 
         "u-cgroup": ("default", ""),
     }
     assert engine.ended == {uid: name for uid, name in all_of_them.items() if uid not in known}
+
+
+async def test_what_stands_in_the_way_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Everything that a teardown could not do is a line of the log, by the words that a kubelet begins it with."""
+
+    class Stuck(Engine):
+        async def release(self, ending: Ending) -> None:
+            volumes = ExceptionGroup("volumes", [VolumeError("unmount of /a failed"), VolumeError("/b is kept")])
+            raise ExceptionGroup("pod", [volumes, VolumeError("/c still holds the mount /c/d")])
+
+    await collector(tmp_path, Stuck()).collect()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        'orphaned pod "u-cgroup" found, but unmount of /a failed',
+        'orphaned pod "u-cgroup" found, but /b is kept',
+        'orphaned pod "u-cgroup" found, but /c still holds the mount /c/d',
+    ]

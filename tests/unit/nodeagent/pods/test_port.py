@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from lightkube.models.core_v1 import Pod
+from agent_pods import agent_pod
 
 from nodeagent.pods.port import PodsPort
 from nodeagent.pods.rules.model import Termination
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import PodUID
 
 
 class Manager:
@@ -34,7 +34,7 @@ async def test_before_there_is_a_manager() -> None:
     port.wake("u")
     port.refresh("u")
     port.resized(PodUID("u"))
-    await port.end(Pod(), Termination(grace_seconds=1))
+    await port.end(agent_pod({}), Termination(grace_seconds=1))
     with pytest.raises(AssertionError, match="before there is a manager"):
         port.apply([])
 
@@ -44,7 +44,7 @@ async def test_everything_is_passed_on() -> None:
     manager: Any = Manager()
     port = PodsPort()
     port.open(manager)
-    pod, termination = Pod(), Termination(grace_seconds=1)
+    pod, termination = agent_pod({}), Termination(grace_seconds=1)
     assert (port.active_pods(), port.known_uids()) == ("active_pods done", "known_uids done")
     port.wake("a")
     port.refresh("b")

@@ -1,6 +1,7 @@
 """nodeagent.pods.supervisor: one pod from first sight to last trace, against a runtime that the test plays."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import Container, Pod, PodReadinessGate, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
@@ -18,6 +20,7 @@ from nodeagent.pods.rules.runtime_view import HASH_ANNOTATION, RESTART_COUNT_ANN
 from nodeagent.pods.steps.contract import Ending, Work
 from nodeagent.pods.steps.engine import StepError
 from nodeagent.pods.supervisor import PodServices, PodSupervisor, UnknownRuntime
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.registry import Runtime
@@ -26,14 +29,16 @@ START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LABELS = {LABEL_POD_UID: "u1"}
 
 
-def make_pod(**spec: Any) -> Pod:
+def make_pod(**spec: Any) -> AgentPod:
     containers = [Container(name="c", image="i:1")]
-    return Pod(
-        metadata=ObjectMeta(name="p", namespace="default", uid="u1", resourceVersion="1"),
-        spec=PodSpec(
-            **{"containers": containers, "terminationGracePeriodSeconds": 30, "restartPolicy": "Always", **spec}
-        ),
-        status=PodStatus(phase="Pending"),
+    return agent_pod(
+        Pod(
+            metadata=ObjectMeta(name="p", namespace="default", uid="u1", resourceVersion="1"),
+            spec=PodSpec(
+                **{"containers": containers, "terminationGracePeriodSeconds": 30, "restartPolicy": "Always", **spec}
+            ),
+            status=PodStatus(phase="Pending"),
+        )
     )
 
 
@@ -110,7 +115,7 @@ class World:
 
     # the rest
 
-    def resolve(self, pod: Pod) -> Runtime:
+    def resolve(self, pod: AgentPod) -> Runtime:
         if self.unknown_class:
             raise UnknownRuntime("no such class")
         return Runtime(
@@ -126,28 +131,28 @@ class World:
     def all(self) -> tuple[Runtime, ...]:
         return ()
 
-    def publish(self, pod: Pod, status: PodStatus, *, containers_may_run: bool) -> None:
+    def publish(self, pod: AgentPod, status: PodStatus, *, containers_may_run: bool) -> None:
         self.statuses.append(status)
 
-    def in_step(self, pod: Pod) -> bool:
+    def in_step(self, pod: AgentPod) -> bool:
         return pod.status is not None and pod.status == self.cached(pod.metadata.uid if pod.metadata else "")
 
     def cached(self, uid: str) -> PodStatus | None:
         return self.statuses[-1] if self.statuses else None
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.events.append((reason, message))
 
-    def enrich(self, pod: Pod, observed: Observed) -> Observed:
+    def enrich(self, pod: AgentPod, observed: Observed) -> Observed:
         return observed
 
-    def highest_log_numbers(self, pod: Pod, observed: Observed) -> dict[str, int]:
+    def highest_log_numbers(self, pod: AgentPod, observed: Observed) -> dict[str, int]:
         return {}
 
     def forget(self, ids: Any) -> None:
         return
 
-    async def refresh(self, pod: Pod, *, anew: bool) -> None:
+    async def refresh(self, pod: AgentPod, *, anew: bool) -> None:
         self.told.append("refresh anew" if anew else "refresh")
         if self.refresh_gate is not None:
             await self.refresh_gate.wait()
@@ -167,7 +172,7 @@ class Probing:
         return
 
 
-def supervise(world: World, pod: Pod, **more: Any) -> PodSupervisor:
+def supervise(world: World, pod: AgentPod, **more: Any) -> PodSupervisor:
     async def kill(*arguments: Any, **options: Any) -> None:
         world.told.append("kill")
 
@@ -207,10 +212,10 @@ async def tasks() -> Any:
     await asyncio.gather(*running, return_exceptions=True)
 
 
-def deleted(pod: Pod, grace: int = 5) -> Pod:
+def deleted(pod: AgentPod, grace: int = 5) -> AgentPod:
     assert pod.metadata is not None
     metadata = msgspec.structs.replace(pod.metadata, deletionTimestamp=START, deletionGracePeriodSeconds=grace)
-    return msgspec.structs.replace(pod, metadata=metadata)
+    return dataclasses.replace(pod, metadata=metadata)
 
 
 async def test_a_new_pod_is_started_once(tasks: Any) -> None:
@@ -244,20 +249,20 @@ async def test_its_own_status_coming_back_is_no_news(tasks: Any) -> None:
     tasks(supervisor)
     await settle()
 
-    async def turns(pod: Pod) -> int:
+    async def turns(pod: AgentPod) -> int:
         before = len(world.statuses)
         supervisor.update(Desired(pod=pod), status_only=True)
         await settle()
         return len(world.statuses) - before
 
-    echo = msgspec.structs.replace(make_pod(), status=world.statuses[-1])
+    echo = dataclasses.replace(make_pod(), status=world.statuses[-1])
     assert await turns(echo) == 0
     edited = msgspec.structs.replace(world.statuses[-1], podIP="10.9.9.9")
-    assert await turns(msgspec.structs.replace(echo, status=edited)) == 1
+    assert await turns(dataclasses.replace(echo, status=edited)) == 1
     gates = [PodReadinessGate(conditionType="example.com/ready")]
-    gated = msgspec.structs.replace(make_pod(readinessGates=gates), status=world.statuses[-1])
+    gated = dataclasses.replace(make_pod(readinessGates=gates), status=world.statuses[-1])
     assert await turns(gated) == 1
-    failed = msgspec.structs.replace(make_pod(), status=PodStatus(phase="Failed"))
+    failed = dataclasses.replace(make_pod(), status=PodStatus(phase="Failed"))
     assert await turns(failed) >= 1
     assert "stop grace=30" in world.told
 

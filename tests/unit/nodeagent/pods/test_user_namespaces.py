@@ -9,7 +9,7 @@ import pytest
 from nodeagent.pods import id_pool
 from nodeagent.pods.id_pool import InvalidPool, find_pool, parse
 from nodeagent.pods.user_namespaces import UNSUPPORTED, IdPool, IdRange, UserNamespaceError, UserNamespaces
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import PodUID
 from proto import cri_pb2 as cri
 
 SIZE = 65536

@@ -4,10 +4,11 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from agent_pods import agent_pod
 from hypothesis import given
 from hypothesis import strategies as st
-from lightkube.models.core_v1 import Pod
 
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.pod_resources import (
     HostLimits,
     PodCgroupLimits,
@@ -15,7 +16,6 @@ from nodeagent.podspec.pod_resources import (
     container_resources,
     effective_limits,
     effective_requests,
-    from_dict,
     huge_page_name,
     is_critical,
     oom_score_adj,
@@ -44,11 +44,11 @@ def resources(requests: Any = None, limits: Any = None) -> dict[str, Any]:
     return {"resources": {"requests": requests or {}, "limits": limits or {}}}
 
 
-def pod(*containers: dict[str, Any], init: Any = (), meta: Any = None, **spec: Any) -> Pod:
+def pod(*containers: dict[str, Any], init: Any = (), meta: Any = None, **spec: Any) -> AgentPod:
     def named(prefix: str, items: Any) -> list[dict[str, Any]]:
         return [{"name": f"{prefix}{index}", **item} for index, item in enumerate(items)]
 
-    return from_dict(
+    return agent_pod(
         {
             "metadata": {"name": "p", **(meta or {})},
             "spec": {"containers": named("c", containers), "initContainers": named("i", init), **spec},
@@ -140,7 +140,7 @@ def test_shares_come_back_as_the_request(milli: int) -> None:
         (pod({}), {}, {}),
     ],
 )
-def test_effective_requests_and_limits(given_pod: Pod, requests: Any, limits: Any) -> None:
+def test_effective_requests_and_limits(given_pod: AgentPod, requests: Any, limits: Any) -> None:
     """3.2, each rule."""
     assert as_quantities(effective_requests(given_pod)) == requests
     assert as_quantities(effective_limits(given_pod)) == limits
@@ -174,14 +174,14 @@ BOTH = {"cpu": "1", "memory": "1Gi"}
         (pod(resources(BOTH, BOTH), **resources({"hugepages-2Mi": "2Mi"})), "BestEffort"),
     ],
 )
-def test_qos_class(given_pod: Pod, expected: str) -> None:
+def test_qos_class(given_pod: AgentPod, expected: str) -> None:
     """3.1, each line."""
     assert qos_class(given_pod) == expected
 
 
 def test_the_recorded_qos_class_is_used_as_is() -> None:
     """3.1, first line."""
-    recorded = from_dict({"spec": {"containers": [{"name": "a"}]}, "status": {"qosClass": "Guaranteed"}})
+    recorded = agent_pod({"spec": {"containers": [{"name": "a"}]}, "status": {"qosClass": "Guaranteed"}})
     assert qos_class(recorded) == "Guaranteed"
 
 
@@ -203,7 +203,7 @@ def test_the_recorded_qos_class_is_used_as_is() -> None:
         (pod(resources({"memory": "1Gi"}), {}, **resources({"memory": "3Gi"})), {"c0": 800, "c1": 900}),
     ],
 )
-def test_oom_score_adj(given_pod: Pod, scores: dict[str, int]) -> None:
+def test_oom_score_adj(given_pod: AgentPod, scores: dict[str, int]) -> None:
     """3.3, on a node of 10 GiB."""
     assert given_pod.spec is not None
     listed = [*given_pod.spec.containers, *(given_pod.spec.initContainers or [])]
@@ -225,7 +225,7 @@ def test_critical_pods() -> None:
     assert found == [False, True, False, True, True]
 
 
-def first(given_pod: Pod) -> Any:
+def first(given_pod: AgentPod) -> Any:
     assert given_pod.spec is not None
     return given_pod.spec.containers[0]
 
@@ -248,7 +248,7 @@ def first(given_pod: Pod) -> Any:
         (pod({}, **resources({"cpu": "1"})), {"cpu_shares": 2, "oom_score_adj": 999}),
     ],
 )
-def test_container_resources(given_pod: Pod, expected: dict[str, int]) -> None:
+def test_container_resources(given_pod: AgentPod, expected: dict[str, int]) -> None:
     """11.7, 2.3 container level, on v1: the period is always sent, hugepages of every size."""
     sizes = [cri.HugepageLimit(page_size="2MB", limit=0), cri.HugepageLimit(page_size="1GB", limit=0)]
     assert container_resources(given_pod, first(given_pod), V1) == cri.LinuxContainerResources(
@@ -279,7 +279,7 @@ def test_container_resources_on_v2() -> None:
         (pod(resources({"memory": "1Gi"}), priority=2_000_000_000), "0"),
     ],
 )
-def test_limited_swap(given_pod: Pod, swap: str) -> None:
+def test_limited_swap(given_pod: AgentPod, swap: str) -> None:
     """2.5: request/nodeMemory × nodeSwap for Burstable, not critical, request ≠ limit; everyone else 0."""
     host = HostLimits(
         memory_capacity_bytes=10 * GI,
@@ -326,7 +326,7 @@ def test_other_hosts() -> None:
         ),
     ],
 )
-def test_pod_cgroup(given_pod: Pod, expected: Any) -> None:
+def test_pod_cgroup(given_pod: AgentPod, expected: Any) -> None:
     """2.3, pod level: shares, quota, period, memory limit."""
     shares, quota, period, memory = expected
     assert pod_cgroup_limits(given_pod, V2) == PodCgroupLimits(

@@ -7,13 +7,15 @@ from typing import Any
 import grpc
 import msgspec
 import pytest
+from google.protobuf.message import DecodeError
 from lightkube.models.core_v1 import Container, EnvVar, Probe
 
 from nodeagent.probes.exec import MAX_COMMAND_BYTES, expand_command, probe_exec
-from nodeagent.probes.grpc import METHOD, decode_response, encode_request, probe_grpc
+from nodeagent.probes.grpc import METHOD, probe_grpc
 from nodeagent.probes.outcome import Outcome, ProbeError, Verdict, failure, success
 from nodeagent.probes.target import ProbeTarget, resolve_port, run_probe
 from proto import cri_pb2 as cri
+from proto.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from runtimes.errors import NotFound, Timeout
 
 
@@ -152,6 +154,7 @@ async def health() -> AsyncIterator[Callable[..., Any]]:
         (b"\x08\x01", success("service healthy")),
         (b"\x08\x02", failure('service unhealthy (responded with "NOT_SERVING")')),
         (b"", failure('service unhealthy (responded with "UNKNOWN")')),
+        (b"\x08\x09", failure('service unhealthy (responded with "9")')),
     ],
 )
 async def test_grpc_answers(health: Any, answer: bytes, expected: Outcome) -> None:
@@ -195,8 +198,9 @@ async def test_grpc_failures(health: Any) -> None:
 
 def test_the_two_messages() -> None:
     """grpc.health.v1: service is field 1, status is field 1; unknown fields are skipped."""
-    assert [encode_request(name) for name in ("", "a", "x" * 200)] == [b"", b"\x0a\x01a", b"\x0a\xc8\x01" + b"x" * 200]
-    assert [decode_response(raw) for raw in (b"", b"\x08\x01", b"\x12\x02ab\x08\x03", b"\x18\x96\x01")] == [0, 1, 3, 0]
-    for broken in (b"\x08", b"\x0d\x00\x00\x00\x00"):
-        with pytest.raises(ValueError):
-            decode_response(broken)
+    made = [HealthCheckRequest(service=name).SerializeToString() for name in ("", "a", "x" * 200)]
+    assert made == [b"", b"\x0a\x01a", b"\x0a\xc8\x01" + b"x" * 200]
+    read = HealthCheckResponse.FromString
+    assert [read(raw).status for raw in (b"", b"\x08\x01", b"\x12\x02ab\x08\x03", b"\x18\x96\x01")] == [0, 1, 3, 0]
+    with pytest.raises(DecodeError):
+        read(b"\x08")

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 import pytest
-from lightkube.models.core_v1 import Pod
+from agent_pods import agent_pod
 
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.rules.model import Instance, NodeAddresses, Observed, ProbeResults
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.probes.outcome import Outcome, ProbeError, failure, success, warning
 from nodeagent.stats.probes import ProbeMetrics
 from proto import cri_pb2 as cri
@@ -22,17 +21,16 @@ UID = PodUID("uid-1")
 HTTP = {"httpGet": {"port": 80}}
 
 
-def make_pod(*containers: dict[str, Any], init: Any = (), status: Any = None) -> Pod:
+def make_pod(*containers: dict[str, Any], init: Any = (), status: Any = None) -> AgentPod:
     def full(items: Any) -> list[dict[str, Any]]:
         return [{"name": "main", **item} for item in items]
 
-    return msgspec.convert(
+    return agent_pod(
         {
             "metadata": {"name": "web", "namespace": "ns", "uid": UID},
             "spec": {"containers": full(containers), "initContainers": full(init)},
             "status": status or {},
         },
-        Pod,
     )
 
 
@@ -70,7 +68,7 @@ class World:
     def now(self) -> datetime:
         return START + timedelta(seconds=self.timers.now - 1000)
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         assert type == "Warning"
         self.events.append((reason, message, field_path))
 
@@ -82,7 +80,7 @@ class World:
             raise answer
         return answer
 
-    def sync(self, pod: Pod, observed: Observed) -> None:
+    def sync(self, pod: AgentPod, observed: Observed) -> None:
         runtime: Any = type("Runtime", (), {"service": None})()
         self.manager.sync(pod, observed, runtime, lambda *found: self.results.append(found))
 

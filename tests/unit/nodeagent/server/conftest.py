@@ -14,17 +14,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
-import msgspec
 import pytest
 import uvloop
+from agent_pods import agent_pod
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.manager import PodOnNode
 from nodeagent.pods.rules.model import Stage
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import NodeServer, ServerSettings
 from nodeagent.server.spdy.headers import DICTIONARY
@@ -246,7 +246,7 @@ class FakePods:
 
     @property
     def one(self) -> PodOnNode:
-        pod = msgspec.convert(self.document, Pod)
+        pod = agent_pod(self.document)
         return PodOnNode(pod=pod, status=pod.status, stage=Stage.SYNC)
 
     def pods(self) -> list[PodOnNode]:
@@ -255,7 +255,7 @@ class FakePods:
     def find(self, namespace: str, name: str, uid: str = "") -> PodOnNode | None:
         return self.one if (namespace, name) == ("default", "web") and uid in ("", "uid-1") else None
 
-    def runtime_of(self, pod: Pod) -> Any:
+    def runtime_of(self, pod: AgentPod) -> Any:
         return self.runtime
 
 

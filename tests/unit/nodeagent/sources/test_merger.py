@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from lightkube.models.core_v1 import Pod
 
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.sources.merger import ChangeType, PodMerger
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -23,7 +24,7 @@ class Merged:
 
     def __init__(self, *sources: str) -> None:
         self.batches: list[list[tuple[str, str]]] = []
-        self.last: list[Pod] = []
+        self.last: list[AgentPod] = []
         self.events: list[tuple[str, str]] = []
         self.it = PodMerger(self._take, sources or ("api",), self, now=lambda: NOW)
 
@@ -102,13 +103,12 @@ def test_the_agents_annotations() -> None:
     original = pod("a", metadata={"annotations": {"kubernetes.io/config.source": "file", "x": "y"}})
     merged.it.replace("api", [original])
     wanted = {"kubernetes.io/config.source": "api", "kubernetes.io/config.seen": SEEN, "x": "y"}
-    assert merged.last[0].metadata is not None
+    assert merged.last[0].source == "api"
     assert merged.last[0].metadata.annotations == wanted
     assert original.metadata is not None
     assert original.metadata.annotations == {"kubernetes.io/config.source": "file", "x": "y"}
     merged.it._now = lambda: datetime(2027, 1, 1, tzinfo=UTC)
     merged.it.update("api", pod("a", metadata={"labels": {"n": "w"}}))
-    assert merged.last[0].metadata is not None
     assert merged.last[0].metadata.annotations == {
         "kubernetes.io/config.source": "api",
         "kubernetes.io/config.seen": SEEN,
@@ -124,7 +124,7 @@ def test_same_name_with_another_uid_is_another_pod() -> None:
     assert merged.batches[1:] == [[("REMOVE", "u1"), ("ADD", "u2")], [("REMOVE", "u2"), ("ADD", "u3")]]
     merged.it.remove("api", pod("a", "u1"))
     assert len(merged.batches) == 3
-    assert [item.metadata.uid for item in merged.it.pods() if item.metadata] == ["u3"]
+    assert [item.metadata.uid for item in merged.it.pods()] == ["u3"]
 
 
 def test_remove_hands_over_the_last_state() -> None:
@@ -133,7 +133,6 @@ def test_remove_hands_over_the_last_state() -> None:
     merged.it.replace("api", [pod("a")])
     merged.it.remove("api", pod("a", metadata={"deletionGracePeriodSeconds": 7}))
     assert merged.batches[1] == [("REMOVE", "u-a")]
-    assert merged.last[0].metadata is not None
     assert merged.last[0].metadata.deletionGracePeriodSeconds == 7
     assert merged.it.pods() == []
 

@@ -12,12 +12,14 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from agent_pods import agent_pod
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from lightkube.models.core_v1 import Node, Pod
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api import errors
+from nodeagent.podspec.pod import FILE, AgentPod
 from nodeagent.sources import manifest
 from nodeagent.sources.file import FileSource
 from nodeagent.sources.http import HttpSource
@@ -53,6 +55,11 @@ RULES = StaticRules(node_name="Node-1", read=read, prepare=prepare, tolerate=Tru
 
 def static(text: str = GOOD, origin: str = "/m/web.yaml", rules: StaticRules = RULES) -> Pod:
     return manifest.static_pod(manifest.decode(text.encode()), origin, rules)
+
+
+def merged(text: str = GOOD) -> AgentPod:
+    """The static pod behind the merger."""
+    return AgentPod.of(static(text), FILE)
 
 
 def test_a_manifest_becomes_a_pod_of_this_node() -> None:
@@ -288,9 +295,8 @@ NODE = Node(metadata=ObjectMeta(name="Node-1", uid="nu"))
 async def test_a_mirror_is_created_as_the_api_wants_it() -> None:
     """Annotations with the mirror hash, one owner (the Node, controller), spec copied, no uid and no status."""
     api = Api()
-    pod = static()
+    pod = merged()
     assert await MirrorPods(api, "Node-1", lambda: NODE).ensure(pod, None)
-    assert pod.metadata is not None
     created = msgspec.to_builtins(api.calls[0][1])
     assert created == {
         "apiVersion": "v1",
@@ -298,16 +304,16 @@ async def test_a_mirror_is_created_as_the_api_wants_it() -> None:
         "metadata": {
             "name": "web-node-1",
             "namespace": "default",
-            "annotations": {**(pod.metadata.annotations or {}), "kubernetes.io/config.mirror": pod.metadata.uid},
+            "annotations": {**pod.annotations, "kubernetes.io/config.mirror": pod.uid},
             "ownerReferences": [
                 {"apiVersion": "v1", "kind": "Node", "name": "Node-1", "uid": "nu", "controller": True}
             ],
         },
         "spec": msgspec.to_builtins(pod.spec),
     }
-    assert is_mirror_of(api.calls[0][1], pod)
+    assert is_mirror_of(agent_pod(api.calls[0][1]), pod)
     api.calls.clear()
-    assert await MirrorPods(api, "Node-1", lambda: NODE).ensure(pod, msgspec.convert(created, Pod))
+    assert await MirrorPods(api, "Node-1", lambda: NODE).ensure(pod, agent_pod(created))
     assert api.calls == []
 
 
@@ -315,7 +321,7 @@ async def test_a_mirror_is_created_as_the_api_wants_it() -> None:
 async def test_without_a_node_there_is_no_mirror(node: Node | None) -> None:
     """Nothing can own it: nothing is created."""
     api = Api()
-    assert not await MirrorPods(api, "Node-1", lambda: node).ensure(static(), None)
+    assert not await MirrorPods(api, "Node-1", lambda: node).ensure(merged(), None)
     assert api.calls == []
 
 
@@ -328,19 +334,19 @@ async def test_without_a_node_there_is_no_mirror(node: Node | None) -> None:
 )
 async def test_a_wrong_mirror_is_replaced(metadata: dict[str, Any]) -> None:
     """An outdated or dying mirror is deleted without grace, by its uid, and made anew."""
-    pod = static(GOOD.replace("name: web", "name: web, uid: same"))
+    pod = merged(GOOD.replace("name: web", "name: web, uid: same"))
     whole = {"metadata": {"name": "web-node-1", "namespace": "default", "uid": "mu", **metadata}}
     api = Api()
-    await MirrorPods(api, "Node-1", lambda: NODE).ensure(pod, msgspec.convert(whole, Pod))
+    await MirrorPods(api, "Node-1", lambda: NODE).ensure(pod, agent_pod(whole))
     assert [call[0] for call in api.calls] == ["delete", "create"]
     assert api.calls[0] == ("delete", "default", "web-node-1", {"grace_period_seconds": 0, "uid": "mu"})
 
 
 async def test_a_foreign_pod_in_the_way() -> None:
     """AlreadyExists is fine only when what exists is this very mirror."""
-    pod = static()
+    pod = merged()
     assert not await MirrorPods(Api(there=Pod(metadata=ObjectMeta(name="x"))), "Node-1", lambda: NODE).create(pod)
-    mine = Pod(metadata=ObjectMeta(annotations={"kubernetes.io/config.mirror": (pod.metadata or ObjectMeta()).uid}))
+    mine = Pod(metadata=ObjectMeta(annotations={"kubernetes.io/config.mirror": pod.uid}))
     assert await MirrorPods(Api(there=mine), "Node-1", lambda: NODE).create(pod)
 
 

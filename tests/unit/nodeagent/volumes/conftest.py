@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import pytest
-from lightkube.models.core_v1 import Pod, Volume
+from agent_pods import agent_pod
+from lightkube.models.core_v1 import Volume
 
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
 
 
-def make_pod(spec: Mapping[str, Any], **metadata: Any) -> Pod:
-    return msgspec.convert({"metadata": {"name": "p", "namespace": "ns", "uid": "u", **metadata}, "spec": spec}, Pod)
+def make_pod(spec: Mapping[str, Any], **metadata: Any) -> AgentPod:
+    return agent_pod({"metadata": {"name": "p", "namespace": "ns", "uid": "u", **metadata}, "spec": spec})
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ class Events:
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, str]] = []
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.seen.append((type, reason, message))
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lightkube.models.core_v1 import EmptyDirVolumeSource, Pod
+from lightkube.models.core_v1 import EmptyDirVolumeSource
 
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import VolumeError, VolumeRequest
 from nodeagent.volumes.empty_dir import huge_page_size_bytes, tmpfs_size_bytes
 from nodeagent.volumes.host_path import HostPathPlugin, check_type
@@ -21,7 +22,7 @@ class Figures:
     def allocatable(self) -> Mapping[str, str]:
         return {"memory": self.node} if self.node else {}
 
-    def memory_limit_bytes(self, pod: Pod) -> int:
+    def memory_limit_bytes(self, pod: AgentPod) -> int:
         return self.pod_bytes
 
 

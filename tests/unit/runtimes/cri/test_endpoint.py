@@ -15,7 +15,7 @@ from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.cri.endpoint import Endpoint
 from runtimes.cri.factory import cri_runtime
-from runtimes.cri.service import exec_deadline, no_deadline, stop_deadline
+from runtimes.deadlines import exec_deadline, no_deadline, stop_deadline
 
 Answer = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
 

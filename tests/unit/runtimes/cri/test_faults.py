@@ -13,7 +13,7 @@ import grpc.aio
 import pytest
 
 from proto import cri_pb2 as cri
-from runtimes import errors
+from runtimes import deadlines, errors
 from runtimes.contract import ImageService, RuntimeService
 from runtimes.cri import endpoint
 from runtimes.cri.factory import cri_runtime
@@ -155,9 +155,8 @@ IMAGE_VERBS = _verbs("ImageService", ImageService)
 async def test_every_call_ends(hanging: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer that never answers is a Timeout for every verb of the contract, and for the events. A pull, and a command without
     a time-out, may take as long as they take: who waits for them may cancel them."""
-    monkeypatch.setattr(endpoint, "DEFAULT_SECONDS", 0.3)
-    monkeypatch.setattr("runtimes.cri.service.DEFAULT_SECONDS", 0.3)
-    monkeypatch.setattr("runtimes.cri.service._RUN_SANDBOX_SECONDS", 0.3)
+    monkeypatch.setattr(deadlines, "DEFAULT_SECONDS", 0.3)
+    monkeypatch.setattr(deadlines, "RUN_SANDBOX_SECONDS", 0.3)
     assert len(RUNTIME_VERBS) > 20
     async with client(hanging) as made, asyncio.timeout(20):
         calls = [getattr(made.service, name)(request()) for name, request in RUNTIME_VERBS if name != "exec_sync"]

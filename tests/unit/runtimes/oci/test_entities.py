@@ -8,6 +8,7 @@ from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.oci.config import Paths
 from runtimes.oci.entities import POD_UID_LABEL, Container, Registry, Sandbox
+from runtimes.oci.lifecycle import ContainerState
 from runtimes.oci.records import ContainerRecord, SandboxRecord, raw
 
 
@@ -31,7 +32,7 @@ def container(registry: Registry, owner: Sandbox, container_id: str, uid: str) -
         image_id="i",
         image_ref="i",
         cgroup="/c",
-        state="running",
+        state=ContainerState.RUNNING,
     )
     made = Container(record=record, config=config, resources=cri.LinuxContainerResources())
     registry.add_container(owner, made)

@@ -1,21 +1,20 @@
 """Containers that were made and never started leave no trace that could count as a run."""
 
-import asyncio
-import functools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from oci_core import oci_core
 
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.oci import records
 from runtimes.oci.containers import Containers
-from runtimes.oci.core import Core
-from runtimes.oci.ending import Ending
-from runtimes.oci.entities import Container, Registry
+from runtimes.oci.entities import Container
+from runtimes.oci.lifecycle import ContainerState
 from runtimes.oci.restore import Restore
+from runtimes.oci.termination import Termination
 
 
 def made(tmp_path: Path, **fields: Any) -> Container:
@@ -40,21 +39,7 @@ def core(tmp_path: Path, state: str = "") -> Any:
     async def ask(container_id: str) -> str:
         return state
 
-    def spawn(work: Any, name: str) -> None:
-        work.close()
-
-    return SimpleNamespace(
-        boot_id="b",
-        registry=Registry(),
-        program=SimpleNamespace(state=ask),
-        paths=SimpleNamespace(exits=tmp_path / "exits"),
-        cgroups=SimpleNamespace(oom_kills=lambda cgroup: 0),
-        config=SimpleNamespace(cgroup_driver="cgroupfs"),
-        dialect=SimpleNamespace(shared_sandbox=False),
-        save_container=lambda container: None,
-        tell_container=lambda kind, container: None,
-        spawn=spawn,
-    )
+    return oci_core(tmp_path, program=SimpleNamespace(state=ask))
 
 
 @pytest.mark.parametrize(
@@ -62,61 +47,35 @@ def core(tmp_path: Path, state: str = "") -> Any:
 )
 async def test_a_start_that_was_cut_off(tmp_path: Path, state: str, seen: tuple[str, int]) -> None:
     """What the runtime still calls created has not run: its end, when it makes way, is not the end of a run."""
-    container = made(tmp_path, state="starting", started_at_ns=7)
+    container = made(tmp_path, state=ContainerState.STARTING, started_at_ns=7)
     parts = core(tmp_path, state)
     parts.registry.sandboxes["s"] = SimpleNamespace(containers={})
-    ending = SimpleNamespace(look_again=lambda found: found.exited.set())
-    await Restore(parts, None, ending)._adopt(container)  # type: ignore[arg-type]
+    termination = SimpleNamespace(look_again=lambda found: found.exited.set())
+    await Restore(parts, None, termination)._adopt(container)  # type: ignore[arg-type]
     assert (container.record.state, container.record.started_at_ns) == seen
 
 
 @pytest.mark.parametrize(("started_at_ns", "kept"), [(0, False), (7, True)])
-def test_the_log_of_what_never_ran_goes(tmp_path: Path, started_at_ns: int, kept: bool) -> None:
+async def test_the_log_of_what_never_ran_goes(tmp_path: Path, started_at_ns: int, kept: bool) -> None:
     """The number of the newest log is the restart count's last resort: one that nothing was ever written to must not be it."""
-    container = made(tmp_path, state="created", started_at_ns=started_at_ns)
-    Ending(core(tmp_path))._finish(container, 137, 9)
+    container = made(tmp_path, state=ContainerState.CREATED, started_at_ns=started_at_ns)
+    Termination(core(tmp_path))._finish(container, 137, 9)
     assert (tmp_path / "0.log").exists() is kept
-
-
-def full_disk(container: Container) -> None:
-    raise OSError(28, "no space left on device")
 
 
 def test_a_start_that_cannot_be_recorded_does_not_begin(tmp_path: Path) -> None:
     """The container is as it was before, and can be started or removed: not stuck in its start."""
-    container, parts = made(tmp_path, state="created"), core(tmp_path)
-    parts.save_container = full_disk
+    container, parts = made(tmp_path, state=ContainerState.CREATED), core(tmp_path)
+    parts.container_records.full = True
     with pytest.raises(errors.Internal, match="cannot be recorded"):
-        Containers(parts, Ending(parts))._begin_start(container)
+        Containers(parts, Termination(parts))._begin_start(container)
     assert (container.record.state, container.record.started_at_ns) == ("created", 0)
 
 
-def test_an_end_that_cannot_be_recorded_is_told_all_the_same(tmp_path: Path) -> None:
+async def test_an_end_that_cannot_be_recorded_is_told_all_the_same(tmp_path: Path) -> None:
     """Who waits for the exit hears of it; the exit file is still there for the next agent."""
-    container, parts = made(tmp_path, state="running", started_at_ns=7), core(tmp_path)
-    parts.save_container = full_disk
-    Ending(parts)._finish(container, 3, 9)
+    container, parts = made(tmp_path, state=ContainerState.RUNNING, started_at_ns=7), core(tmp_path)
+    parts.container_records.full = True
+    Termination(parts)._finish(container, 3, 9)
     assert container.exited.is_set()
     assert (container.record.state, container.record.exit_code) == ("exited", 3)
-
-
-async def test_a_start_goes_on_when_nobody_waits_for_it(tmp_path: Path) -> None:
-    """An agent that is told to stop in the middle of a start finishes it: the container is not its victim."""
-    begun, go_on, told = asyncio.Event(), asyncio.Event(), list[str]()
-
-    async def work() -> None:
-        begun.set()
-        await go_on.wait()
-        told.append("done")
-
-    parts: Any = SimpleNamespace(background=set())
-    parts._carried = functools.partial(Core._carried, parts)
-    caller = asyncio.create_task(Core.carry_through(parts, work(), "start"))
-    await begun.wait()
-    caller.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await caller
-    assert len(parts.background) == 1
-    go_on.set()
-    await asyncio.gather(*parts.background)
-    assert told == ["done"]

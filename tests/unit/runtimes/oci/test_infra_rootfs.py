@@ -1,6 +1,5 @@
 """The root file system of infra containers, which all pods of a runtime share."""
 
-import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,14 +14,13 @@ def test_pods_that_start_at_the_same_time(tmp_path: Path, monkeypatch: pytest.Mo
     program = tmp_path / "catatonit"
     program.write_bytes(b"program" * 1000)
     together = threading.Barrier(4)
-    copy = shutil.copyfile
+    rename = Path.rename
 
-    def copy_together(source: Path, target: Path) -> None:
+    def rename_together(unfinished: Path, target: Path) -> Path:
         together.wait(10)
-        copy(source, target)
-        together.wait(10)
+        return rename(unfinished, target)
 
-    monkeypatch.setattr(shutil, "copyfile", copy_together)
+    monkeypatch.setattr(Path, "rename", rename_together)
     made = tmp_path / "infra"
     with ThreadPoolExecutor(4) as threads:
         for done in [threads.submit(sandboxes.infra_rootfs, made, program) for _ in range(4)]:

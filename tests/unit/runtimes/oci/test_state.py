@@ -4,6 +4,7 @@ import asyncio
 import os
 
 import pytest
+from msgspec.structs import replace
 
 from proto import cri_pb2 as cri
 from runtimes import errors
@@ -12,8 +13,9 @@ from runtimes.oci import messages, records
 from runtimes.oci.config import Paths
 from runtimes.oci.entities import Container, Registry, Sandbox
 from runtimes.oci.exits import read_exit
+from runtimes.oci.lifecycle import ContainerState, SandboxState
 from runtimes.oci.merging import merged
-from runtimes.oci.store import DiskSync, RecordStore, remove_tree, write_atomically
+from runtimes.oci.store import DiskSync, RecordStore, remove_tree
 
 
 def sandbox_record(sandbox_id="s" * 64, name="pod"):
@@ -21,11 +23,16 @@ def sandbox_record(sandbox_id="s" * 64, name="pod"):
         metadata=cri.PodSandboxMetadata(name=name, uid="u", namespace="ns", attempt=2), labels={"app": name}
     )
     return records.SandboxRecord(
-        id=sandbox_id, boot_id="b", handler="runc", created_at_ns=5, config=records.raw(config), state="ready"
+        id=sandbox_id,
+        boot_id="b",
+        handler="runc",
+        created_at_ns=5,
+        config=records.raw(config),
+        state=SandboxState.READY,
     )
 
 
-def container_record(container_id="c" * 64, sandbox_id="s" * 64, state="running", name="main"):
+def container_record(container_id="c" * 64, sandbox_id="s" * 64, state=ContainerState.RUNNING, name="main"):
     config = cri.ContainerConfig(
         metadata=cri.ContainerMetadata(name=name),
         image=cri.ImageSpec(image="sha256:1", user_specified_image="web:1"),
@@ -44,7 +51,7 @@ def container_record(container_id="c" * 64, sandbox_id="s" * 64, state="running"
         started_at_ns=7,
         uid=1,
         gid=2,
-        groups=[2, 3],
+        groups=(2, 3),
         init=records.ProcessRef(pid=1, start_ticks=2),
         resources=records.raw(cri.LinuxContainerResources(cpu_shares=9)),
     )
@@ -114,15 +121,6 @@ def test_secrets_are_not_remembered():
     assert config.envs[0].value == b"secret"
 
 
-def test_a_file_is_replaced_whole(tmp_path):
-    """Whoever reads sees the old or the new content; a full disk keeps the old."""
-    path = tmp_path / "file"
-    write_atomically(path, b"one")
-    write_atomically(path, b"two")
-    assert path.read_bytes() == b"two"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 async def test_status_of_a_container(tmp_path):
     """Every field of the record, in the CRI's words."""
     container = Container.restored(container_record())
@@ -137,27 +135,25 @@ async def test_status_of_a_container(tmp_path):
         image_id="sha256:1",
         labels={"part": "main"},
         resources=cri.ContainerResources(linux=cri.LinuxContainerResources(cpu_shares=9)),
-        user=cri.ContainerUser(linux=cri.LinuxContainerUser(uid=1, gid=2, supplemental_groups=[2, 3])),
+        user=cri.ContainerUser(linux=cri.LinuxContainerUser(uid=1, gid=2, supplemental_groups=(2, 3))),
     )
 
 
 async def test_a_container_that_is_being_started(tmp_path):
     """It is CREATED until it runs."""
-    status = messages.container_status(Container.restored(container_record(state="starting")))
+    status = messages.container_status(Container.restored(container_record(state=ContainerState.STARTING)))
     assert (status.state, status.started_at) == (cri.CONTAINER_CREATED, 0)
 
 
 async def test_a_sandbox_whose_infra_container_died(tmp_path):
     """It is NOTREADY, and has no address to give."""
-    record = sandbox_record()
-    record.ips, record.infra_id = ["10.0.0.1", "fd00::1"], "i" * 64
+    record = replace(sandbox_record(), ips=("10.0.0.1", "fd00::1"), infra_id="i" * 64)
     sandbox = Sandbox.restored(record, Paths(tmp_path, tmp_path))
-    infra = container_record("i" * 64)
-    infra.infra = True
-    sandbox.containers["i" * 64] = Container.restored(infra)
+    infra = Container.restored(replace(container_record("i" * 64), infra=True))
+    sandbox.containers["i" * 64] = infra
     status = messages.sandbox_status(sandbox)
     assert (status.state, status.network.ip, status.network.additional_ips[0].ip) == (0, "10.0.0.1", "fd00::1")
-    infra.state = "exited"
+    infra.record = replace(infra.record, state=ContainerState.EXITED)
     status = messages.sandbox_status(sandbox)
     assert (status.state, status.network.ip) == (cri.SANDBOX_NOTREADY, "")
     assert sandbox.listed_containers == []
@@ -176,7 +172,7 @@ async def test_the_registry(tmp_path):
         with pytest.raises(errors.NotFound):
             registry.sandbox(missing)
     one = Container.restored(container_record("1" * 64, first.id))
-    half = Container.restored(container_record("12" + "0" * 62, first.id, "creating", "half"))
+    half = Container.restored(container_record("12" + "0" * 62, first.id, ContainerState.CREATING, "half"))
     registry.add_container(first, one)
     registry.add_container(first, half)
     with pytest.raises(errors.AlreadyExists):

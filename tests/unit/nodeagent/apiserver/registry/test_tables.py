@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nodeagent.apiserver.registry.builtin import RESOURCES
-from nodeagent.apiserver.registry.columns.pods import PODS, status_text
+from nodeagent.apiserver.registry.columns.pods import PODS
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.registry.table import age, duration
 
@@ -195,7 +195,8 @@ SIDECAR = {"initContainers": [{"name": "s", "restartPolicy": "Always"}]}
 )
 def test_pod_status(obj: dict[str, Any], text: str, ready: str) -> None:
     """STATUS and READY of a pod in every state."""
-    assert (status_text(obj), PODS.cells(obj, NOW)[1]) == (text, ready)
+    cells = PODS.cells(obj, NOW)
+    assert (cells[2], cells[1]) == (text, ready)
 
 
 def test_pod_row() -> None:

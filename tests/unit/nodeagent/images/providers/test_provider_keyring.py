@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import Pod, PodSpec, ServiceAccount
 from lightkube.models.meta_v1 import ObjectMeta
 
@@ -18,6 +19,7 @@ from nodeagent.images.keyring import Credential, ServiceAccountCoordinates
 from nodeagent.images.providers.accounts import Identities
 from nodeagent.images.providers.config import ProviderSettings, TokenAttributes
 from nodeagent.images.providers.keyring import Provider, ProviderKeyring
+from nodeagent.podspec.pod import AgentPod
 
 ANSWER = {
     "kind": "CredentialProviderResponse",
@@ -76,10 +78,12 @@ def answer(**changes: Any) -> str:
     return f"cat <<'END'\n{json.dumps(ANSWER | changes)}\nEND"
 
 
-def pod(uid: str = "u", account: str = "") -> Pod:
-    return Pod(
-        metadata=ObjectMeta(name="p", namespace="ns", uid=uid),
-        spec=PodSpec(containers=[], serviceAccountName=account),
+def pod(uid: str = "u", account: str = "") -> AgentPod:
+    return agent_pod(
+        Pod(
+            metadata=ObjectMeta(name="p", namespace="ns", uid=uid),
+            spec=PodSpec(containers=[], serviceAccountName=account),
+        )
     )
 
 

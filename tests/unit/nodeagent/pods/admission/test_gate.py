@@ -4,11 +4,10 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from lightkube.models.core_v1 import Pod
-
 from nodeagent.pods.admission.gate import AdmissionGate, KillError, Later
 from nodeagent.pods.admission.rules import NodeView
 from nodeagent.pods.rules.model import StartFailure, Termination
+from nodeagent.podspec.pod import AgentPod
 
 NODE = NodeView(name="node-1", labels={"zone": "a"}, allocatable={"cpu": "2", "memory": "1Gi", "pods": "9"})
 CRITICAL = 2_000_000_000
@@ -30,17 +29,17 @@ class World:
         self.told.append("read node")
         return self.fresh
 
-    async def end(self, pod: Pod, termination: Termination) -> None:
+    async def end(self, pod: AgentPod, termination: Termination) -> None:
         assert pod.metadata is not None
         self.told.append(f"end {pod.metadata.name} in {termination.grace_seconds}s: {termination.reason}")
         if pod.metadata.name == self.stuck:
             raise KillError("too slow")
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         assert pod.metadata is not None
         self.told.append(f"{type} {reason} {pod.metadata.name}: {message}")
 
-    async def answer(self, pod: Pod, others: list[Pod]) -> StartFailure | None:
+    async def answer(self, pod: AgentPod, others: list[AgentPod]) -> StartFailure | None:
         found = self.gate().admit(pod, others)
         return await found.answer() if isinstance(found, Later) else found
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-import msgspec
 import pytest
-from lightkube.models.core_v1 import Pod
+from agent_pods import agent_pod
 
 from nodeagent.pods.rules.model import Instance, Observed
 from nodeagent.podspec.cgroup_values import HostLimits
+from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -42,7 +42,7 @@ class Kit:
         qos: str | None = None,
         conditions: list[dict[str, object]] | None = None,
         **containers: str,
-    ) -> Pod:
+    ) -> AgentPod:
         """`c="100m/200m 32Mi/64Mi"`; `init` likewise; `level`: pod-level; `restart`: RestartContainer for these resources."""
         policy = [{"resourceName": name, "restartPolicy": "RestartContainer"} for name in restart]
 
@@ -61,7 +61,7 @@ class Kit:
             spec["resources"] = sizes(level)
         status = {"qosClass": qos, "conditions": conditions}
         metadata = {"name": "web", "namespace": "ns", "uid": uid, "generation": generation}
-        return msgspec.convert({"metadata": metadata, "spec": spec, "status": status}, Pod)
+        return agent_pod({"metadata": metadata, "spec": spec, "status": status})
 
     @staticmethod
     def instance(

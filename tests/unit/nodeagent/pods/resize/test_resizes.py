@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lightkube.models.core_v1 import Pod
 
 from nodeagent.pods.resize.actuation import Actuation
 from nodeagent.pods.resize.contract import NOTHING_DUE
 from nodeagent.pods.resize.decision import ResizeRules
 from nodeagent.pods.resize.resizes import Resizes
 from nodeagent.pods.rules.model import StartFailure
-from nodeagent.podspec.containers import uid_of
+from nodeagent.podspec.pod import AgentPod
 
 OLD, NEW = "100m/- 32Mi/-", "300m/- 32Mi/-"
 FULL = StartFailure(reason="OutOfcpu", message="no room")
@@ -23,7 +22,7 @@ class Node:
     def __init__(self, kit: Any, root_dir: Path) -> None:
         self.events: list[tuple[str, str]] = []
         self.changed: list[str] = []
-        self.active: dict[str, Pod] = {}
+        self.active: dict[str, AgentPod] = {}
         self.answer: StartFailure | None = None
         obliging: Any = self
         self.resizes = Resizes(
@@ -40,7 +39,7 @@ class Node:
         )
         self.resizes.load()
 
-    def event(self, pod: Pod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.events.append((reason, message.partition(":")[0]))
 
     async def run(self, work: Actuation) -> None:
@@ -48,15 +47,15 @@ class Node:
         for change in work.due.live:
             work.done(change)
 
-    def see(self, pod: Pod) -> Pod:
+    def see(self, pod: AgentPod) -> AgentPod:
         seen = self.resizes.seen(pod)
-        if uid_of(pod) not in self.active:
+        if pod.uid not in self.active:
             self.resizes.admitted(seen)
-        self.active[uid_of(pod)] = seen
+        self.active[pod.uid] = seen
         return seen
 
     def told(self) -> list[tuple[str, str | None, int | None]]:
-        listed = self.resizes.conditions(uid_of(next(iter(self.active.values()))))
+        listed = self.resizes.conditions(next(iter(self.active.values())).uid)
         return [(item.type, item.reason, item.observedGeneration) for item in listed]
 
 
@@ -77,7 +76,7 @@ async def test_it_waits_until_there_is_room(kit: Any, node: Node) -> None:
     node.answer = None
     await node.resizes.evaluate()
     assert node.told() == [("PodResizeInProgress", None, 2)]
-    current = node.resizes.current(uid_of(node.active["uid-1"]))
+    current = node.resizes.current(node.active["uid-1"].uid)
     assert current is not None
     assert current.spec.containers[0].resources.requests["cpu"] == "300m"
     observed = kit.observed(kit.instance(figures=(102, 0, 0)))
@@ -139,7 +138,7 @@ MEMORY_OLD, MEMORY_NEW = "100m/- 32Mi/64Mi", "100m/- 48Mi/64Mi"
 
 def shown(node: Node) -> tuple[int, str]:
     """(generation, memory request) as the pod's supervisor sees them."""
-    pod = node.resizes.current(uid_of(next(iter(node.active.values()))))
+    pod = node.resizes.current(next(iter(node.active.values())).uid)
     assert pod is not None
     assert pod.metadata is not None
     return pod.metadata.generation, pod.spec.containers[0].resources.requests["memory"]
@@ -209,12 +208,12 @@ async def test_a_memory_request_is_not_in_force_because_no_runtime_tells_of_it(
         node.resizes.look(pod, observed)
     node.see(kit.pod(c=MEMORY_NEW, generation=2, restart=("memory",)))
     await node.resizes.evaluate()
-    current = node.resizes.current(uid_of(pod))
+    current = node.resizes.current(pod.uid)
     due = node.resizes.look(current, observed)
     (instance,) = observed.instances
     assert due.restarts == {"c": instance.status.id}
     assert node.told() == [("PodResizeInProgress", None, 2)]
-    in_force = node.resizes.in_force(uid_of(pod))[instance.status.id]
+    in_force = node.resizes.in_force(pod.uid)[instance.status.id]
     assert in_force.requests["memory"] == "32Mi"
     assert node.resizes.actual(current).requests["memory"] == "32Mi"
 

@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from agent_pods import agent_pod
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,7 +49,7 @@ def test_pod_grace_only_decreases(requests: list[int | None]) -> None:
     from lightkube.models.meta_v1 import ObjectMeta
 
     spec = PodSpec(containers=[Container(name="a")], terminationGracePeriodSeconds=30)
-    pod = Pod(metadata=ObjectMeta(name="a"), spec=spec)
+    pod = agent_pod(Pod(metadata=ObjectMeta(name="a"), spec=spec))
     current: Termination | None = None
     values: list[int] = []
     for override in requests:

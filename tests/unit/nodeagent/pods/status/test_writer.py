@@ -1,10 +1,12 @@
 """nodeagent.pods.status.writer: every change arrives, none twice."""
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import msgspec
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import (
     Container,
     ContainerState,
@@ -19,7 +21,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api.errors import ApiError, NotFound, NotServed, ServerError
 from nodeagent.pods.status.writer import StatusWriter
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import PodUID
 
 UID = PodUID("u1")
 
@@ -75,7 +77,7 @@ async def test_many_changes_during_one_patch_become_one_more() -> None:
     async with asyncio.TaskGroup() as tasks:
         writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
         for message in ("one", "two", "three", "four"):
-            writer.publish(pod(), PodStatus(phase="Pending", message=message), containers_may_run=True)
+            writer.publish(agent_pod(pod()), PodStatus(phase="Pending", message=message), containers_may_run=True)
             await asyncio.sleep(0)
         api.gate.set()
         await drain(writer)
@@ -89,15 +91,15 @@ async def test_what_waits_for_its_turn_is_sent_as_it_is_then() -> None:
     async with asyncio.TaskGroup() as tasks:
         writer = StatusWriter(api, tasks, lambda found: found, turn=turn.wait)  # type: ignore[arg-type]
         for message in ("one", "two", "three"):
-            writer.publish(pod(), PodStatus(phase="Pending", message=message), containers_may_run=True)
+            writer.publish(agent_pod(pod()), PodStatus(phase="Pending", message=message), containers_may_run=True)
             await asyncio.sleep(0)
         turn.set()
         await drain(writer)
         assert [patch["message"] for patch in api.patches] == ["three"]
         turn.clear()
-        writer.publish(api.current, PodStatus(phase="Pending", message="four"), containers_may_run=True)
+        writer.publish(agent_pod(api.current), PodStatus(phase="Pending", message="four"), containers_may_run=True)
         await asyncio.sleep(0)
-        writer.publish(api.current, PodStatus(phase="Pending", message="three"), containers_may_run=True)
+        writer.publish(agent_pod(api.current), PodStatus(phase="Pending", message="three"), containers_may_run=True)
         turn.set()
         await drain(writer)
     assert [patch["message"] for patch in api.patches] == ["three"]
@@ -108,7 +110,7 @@ async def test_nothing_is_sent_that_the_api_knows() -> None:
     api = Api()
     async with asyncio.TaskGroup() as tasks:
         writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
-        writer.publish(pod(), PodStatus(phase="Pending"), containers_may_run=True)
+        writer.publish(agent_pod(pod()), PodStatus(phase="Pending"), containers_may_run=True)
         await drain(writer)
     assert api.patches == []
 
@@ -121,7 +123,7 @@ async def test_an_outage_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nodeagent.pods.status.writer.asyncio.sleep", lambda seconds: real_sleep(0))
     async with asyncio.TaskGroup() as tasks:
         writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
-        writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
+        writer.publish(agent_pod(pod()), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert [patch["phase"] for patch in api.patches] == ["Running"] * 3
     assert api.current.status == PodStatus(phase="Running")
@@ -133,7 +135,7 @@ async def test_a_pod_that_is_gone_is_no_error() -> None:
     api.fail = [NotFound(404, "NotFound", "gone")]
     async with asyncio.TaskGroup() as tasks:
         writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
-        writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
+        writer.publish(agent_pod(pod()), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert len(api.patches) == 1
     assert writer.cached(UID) is None
@@ -147,7 +149,7 @@ async def test_a_path_that_nobody_serves_is_not_a_pod_that_is_gone(monkeypatch: 
     monkeypatch.setattr("nodeagent.pods.status.writer.asyncio.sleep", lambda seconds: real_sleep(0))
     async with asyncio.TaskGroup() as tasks:
         writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
-        writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
+        writer.publish(agent_pod(pod()), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert [patch["phase"] for patch in api.patches] == ["Running"] * 2
     assert api.current.status == PodStatus(phase="Running")
@@ -160,12 +162,12 @@ async def test_an_api_that_drops_a_field_is_not_told_for_ever() -> None:
     async with asyncio.TaskGroup() as tasks:
         writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
         wanted = PodStatus(phase="Pending", message="new")
-        writer.publish(pod(), wanted, containers_may_run=True)
+        writer.publish(agent_pod(pod()), wanted, containers_may_run=True)
         await drain(writer)
-        writer.publish(api.current, wanted, containers_may_run=True)
+        writer.publish(agent_pod(api.current), wanted, containers_may_run=True)
         await drain(writer)
         assert len(api.patches) == 1
-        writer.publish(pod("9"), wanted, containers_may_run=True)
+        writer.publish(agent_pod(pod("9")), wanted, containers_may_run=True)
         await drain(writer)
     assert len(api.patches) == 2
 
@@ -176,11 +178,11 @@ async def test_a_terminal_phase_waits_for_the_containers() -> None:
     async with asyncio.TaskGroup() as tasks:
         writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
         ended = PodStatus(phase="Failed", reason="Evicted", message="why")
-        writer.publish(pod(), ended, containers_may_run=True)
+        writer.publish(agent_pod(pod()), ended, containers_may_run=True)
         await drain(writer)
         assert api.current.status is not None
         assert api.current.status.phase == "Pending"
-        writer.publish(api.current, ended, containers_may_run=False)
+        writer.publish(agent_pod(api.current), ended, containers_may_run=False)
         await drain(writer)
     assert (api.current.status.phase, api.current.status.reason) == ("Failed", "Evicted")
 
@@ -190,7 +192,7 @@ async def test_a_status_without_a_target_is_kept_and_not_sent() -> None:
     api = Api()
     async with asyncio.TaskGroup() as tasks:
         writer = StatusWriter(api, tasks, lambda found: None, no_wait)  # type: ignore[arg-type]
-        writer.publish(pod(), PodStatus(phase="Running"), containers_may_run=True)
+        writer.publish(agent_pod(pod()), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert api.patches == []
     assert writer.cached(UID) == PodStatus(phase="Running")
@@ -199,7 +201,7 @@ async def test_a_status_without_a_target_is_kept_and_not_sent() -> None:
 async def test_what_the_api_would_refuse_is_not_taken() -> None:
     """6.5: a container that ended for good and is said to run again: the status before stays, and nothing is sent."""
     api = Api()
-    never = msgspec.structs.replace(pod(), spec=PodSpec(containers=[Container(name="c")], restartPolicy="Never"))
+    never = dataclasses.replace(agent_pod(pod()), spec=PodSpec(containers=[Container(name="c")], restartPolicy="Never"))
 
     def said(state: ContainerState) -> PodStatus:
         return PodStatus(phase="Running", containerStatuses=[status_of_c(state)])

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import Container, Pod, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 
@@ -12,9 +13,11 @@ from nodeagent.pods.rules.model import Desired, Observed, Plan
 from nodeagent.pods.slot import NotProvided, Slot
 from nodeagent.pods.steps.contract import Ending, Work
 from nodeagent.pods.steps.engine import StepEngine, StepError
-from nodeagent.podspec.containers import PodUID
+from nodeagent.podspec.pod import PodUID
 
-POD = Pod(metadata=ObjectMeta(name="p", namespace="default", uid="u1"), spec=PodSpec(containers=[Container(name="c")]))
+POD = agent_pod(
+    Pod(metadata=ObjectMeta(name="p", namespace="default", uid="u1"), spec=PodSpec(containers=[Container(name="c")]))
+)
 Body = Callable[[Work], Awaitable[None]]
 
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import Container, Pod, PodResourceClaim, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 
@@ -73,9 +74,11 @@ class Step:
 
 
 def work(peer: Any, *, sandbox: int | None = 0, **spec: Any) -> Work:
-    pod = Pod(
-        metadata=ObjectMeta(name="p", namespace="default", uid="u1"),
-        spec=PodSpec(**{"containers": [Container(name="c")], **spec}),
+    pod = agent_pod(
+        Pod(
+            metadata=ObjectMeta(name="p", namespace="default", uid="u1"),
+            spec=PodSpec(**{"containers": [Container(name="c")], **spec}),
+        )
     )
     plan = Plan(create_sandbox=sandbox)
     return Work(desired=Desired(pod=pod), observed=Observed(), plan=plan, runtime=runtime(peer))

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from agent_pods import agent_pod
 from lightkube.models.core_v1 import Pod, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 
@@ -34,7 +35,7 @@ def work(service: Service, *, ready: bool = False) -> Any:
     state = cri.SANDBOX_READY if ready else cri.SANDBOX_NOTREADY
     sandboxes = tuple(cri.PodSandboxStatus(id=name, state=state) for name in "cba")
     observed = Observed(sandboxes=sandboxes, instances=(Instance(sandbox_id="a", status=cri.ContainerStatus(id="x")),))
-    pod = Pod(metadata=ObjectMeta(name="p", namespace="n", uid="u"), spec=PodSpec(containers=[]))
+    pod = agent_pod(Pod(metadata=ObjectMeta(name="p", namespace="n", uid="u"), spec=PodSpec(containers=[])))
     return SimpleNamespace(observed=observed, runtime=SimpleNamespace(service=service), pod=pod)
 
 

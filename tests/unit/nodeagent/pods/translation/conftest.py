@@ -3,19 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import pytest
-from lightkube.models.core_v1 import Pod
+from agent_pods import agent_pod
+
+from nodeagent.podspec.pod import AgentPod
 
 
-def make_pod(spec: Mapping[str, Any] | None = None, **metadata: Any) -> Pod:
+def make_pod(spec: Mapping[str, Any] | None = None, **metadata: Any) -> AgentPod:
     """A pod `p` in `ns` with UID `u`, and one container `c` unless the spec has others."""
-    return msgspec.convert(
+    return agent_pod(
         {
             "metadata": {"name": "p", "namespace": "ns", "uid": "u", **metadata},
             "spec": {"containers": [{"name": "c", "image": "img"}], "enableServiceLinks": True, **(spec or {})},
         },
-        Pod,
     )
 
 

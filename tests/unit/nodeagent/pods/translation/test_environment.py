@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from lightkube.models.core_v1 import ConfigMap, EnvVar, EnvVarSource, Pod, ResourceFieldSelector, Secret, Service
+from lightkube.models.core_v1 import ConfigMap, EnvVar, EnvVarSource, ResourceFieldSelector, Secret, Service
 
 from nodeagent.api import errors
 from nodeagent.pods.translation.environment import (
@@ -18,6 +18,7 @@ from nodeagent.pods.translation.environment import (
     resolve_environment,
     variables_of,
 )
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import MountedVolume
 
 
@@ -52,7 +53,7 @@ def services(namespace: str) -> Sequence[Service]:
 
 
 async def resolve(pod_of: Any, container: dict[str, Any], spec: dict[str, Any] | None = None, **sources: Any) -> Any:
-    pod: Pod = pod_of(
+    pod: AgentPod = pod_of(
         {"containers": [{"name": "c", **container}], "nodeName": "n1", "serviceAccountName": "robot", **(spec or {})},
         labels={"app": "x"},
     )

@@ -422,18 +422,21 @@ def test_last_seen() -> None:
 
 
 async def test_all_controllers_are_there(cluster: Any) -> None:
-    """The server gets one coroutine for each loop."""
-    made = controllers(cluster)
-    names = sorted(item.__qualname__ for item in made)
-    for item in made:
-        item.close()
-    assert names == [
-        "CertificateController.run",
-        "EndpointsController.run",
-        "EventExpiry.run",
-        "NamespaceController.run",
-        "NodeController.run",
-        "Scheduler.run",
-        "StorageProtection.run",
-        "VolumeBinder.run",
-    ]
+    """The server gets one loop for each controller, and as many anew as it asks for."""
+    made = {}
+    for name, start in controllers(cluster).items():
+        first, second = start(), start()
+        assert first is not second
+        made[name] = first.__qualname__
+        first.close()
+        second.close()
+    assert made == {
+        "certificates": "CertificateController.run",
+        "endpoints": "EndpointsController.run",
+        "events": "EventExpiry.run",
+        "namespaces": "NamespaceController.run",
+        "nodes": "NodeController.run",
+        "scheduler": "Scheduler.run",
+        "storage protection": "StorageProtection.run",
+        "volumes": "VolumeBinder.run",
+    }

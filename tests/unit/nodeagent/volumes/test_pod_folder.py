@@ -6,8 +6,8 @@ import pytest
 
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout, safe_component
-from nodeagent.volumes.orphans import force_clean, remove_pod_dir
-from runtimes.linux.mounts import is_mount_point, remove_tree
+from nodeagent.volumes.pod_folder import force_clean, remove_pod_folder
+from runtimes.linux.mounts import is_mount_point
 
 
 def test_a_pods_directory_goes_with_its_files(tmp_path: Path) -> None:
@@ -17,20 +17,23 @@ def test_a_pods_directory_goes_with_its_files(tmp_path: Path) -> None:
         (pod / directory).mkdir(parents=True)
     (pod / "containers/c/1234").write_text("x")
     (pod / "etc-hosts").write_text("x")
-    remove_pod_dir(Layout(tmp_path), "u")
+    remove_pod_folder(tmp_path / "pods/u")
     assert not pod.exists()
-    remove_pod_dir(Layout(tmp_path), "u")
+    remove_pod_folder(tmp_path / "pods/u")
 
 
 @pytest.mark.parametrize("path", ["volumes/p/v/vol_data.json", "volumes/p/v/mount/data", "volume-subpaths/v/c/0"])
 def test_a_file_below_volumes_stops_the_removal(tmp_path: Path, path: str) -> None:
-    """It may be somebody's data: the error names it, and it stays."""
+    """It may be somebody's data: the error names it, it stays, and so does the rest of the folder."""
     file = tmp_path / "pods/u" / path
     file.parent.mkdir(parents=True)
     file.write_text("precious")
-    with pytest.raises(VolumeError, match='orphaned pod "u" found, but'):
-        remove_pod_dir(Layout(tmp_path), "u")
+    (tmp_path / "pods/u/etc-hosts").write_text("x")
+    with pytest.raises(VolumeError) as caught:
+        remove_pod_folder(tmp_path / "pods/u")
+    assert str(caught.value) == f"{file} is not a directory: it is kept"
     assert file.read_text() == "precious"
+    assert (tmp_path / "pods/u/etc-hosts").exists()
 
 
 def test_a_link_below_volumes_is_not_followed(tmp_path: Path) -> None:
@@ -40,22 +43,8 @@ def test_a_link_below_volumes_is_not_followed(tmp_path: Path) -> None:
     volumes.mkdir(parents=True)
     (volumes / "v").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(VolumeError):
-        remove_pod_dir(Layout(tmp_path), "u")
+        remove_pod_folder(tmp_path / "pods/u")
     assert (tmp_path / "elsewhere").is_dir()
-
-
-def test_removing_a_tree_leaves_what_links_lead_to(tmp_path: Path) -> None:
-    """Links are removed, their targets are not; deep and unreadable trees go as well."""
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere/file").write_text("x")
-    tree = tmp_path / "tree"
-    (tree / "/".join("d" * 200)).mkdir(parents=True)
-    (tree / "link").symlink_to(tmp_path / "elsewhere")
-    (tree / "d/file").write_text("x")
-    remove_tree(tree)
-    assert not tree.exists()
-    assert (tmp_path / "elsewhere/file").exists()
-    remove_tree(tree)
 
 
 def test_force_clean_removes_only_empty_directories(tmp_path: Path) -> None:

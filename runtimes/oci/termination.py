@@ -9,7 +9,7 @@ from pathlib import Path
 
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.oci import bundles, processes
+from runtimes.oci import bundles, processes, transitions
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container
 from runtimes.oci.exits import UNKNOWN_EXIT_CODE, read_exit
@@ -19,13 +19,12 @@ from runtimes.oci.store import remove_tree
 
 log = logging.getLogger(__name__)
 
-START_ERROR_EXIT_CODE = 128  # what containerd reports for a container that could not be started
 _KILL_SECONDS = 30.0
 _BLIND_SECONDS = 5.0  # in which a monitor sees the end of its container
 _MONITOR_SECONDS = 2.0
 
 
-class Ending:
+class Termination:
     """The second half of a container's life."""
 
     def __init__(self, core: Core) -> None:
@@ -40,7 +39,7 @@ class Ending:
 
     def look_again(self, container: Container) -> None:
         """Take note of the container's exit if its exit file is there."""
-        if container.record.state not in ("created", "running"):
+        if not container.record.state.can_exit:
             return
         if found := read_exit(self._core.paths.exits / container.id):
             code, finished_at_ns = found
@@ -73,55 +72,53 @@ class Ending:
     def started(self, container: Container) -> None:
         """Take note of what happened while the container was being started."""
         self.look_again(container)
-        if container.record.state == "running" and container.monitor_watch is None:
+        if container.running and container.monitor_watch is None:
             self._monitor_ended(container)
 
     def _monitor_ended(self, container: Container) -> None:
         self.look_again(container)
-        if container.record.state in ("created", "running") and not container.removing:
+        if container.record.state.can_exit and not container.removing:
             log.error("conmon of container %s died: the container is killed", container.id)
-            self._core.spawn(self._lost(container), f"ending container {container.id}, whose monitor died")
+            self._core.background.spawn(self._lost(container), f"ending container {container.id}, whose monitor died")
 
     async def _lost(self, container: Container) -> None:
         """Without its monitor a container's output goes nowhere and its exit code is not seen: it cannot go on."""
         await self._signal(container, signal.SIGKILL)
         await asyncio.to_thread(self._core.cgroups.kill, container.record.cgroup)
         if not container.exited.is_set():
-            container.record.message = "the container's monitor (conmon) died"
-            self._finish(container, UNKNOWN_EXIT_CODE, time.time_ns())
+            self._finish(container, UNKNOWN_EXIT_CODE, time.time_ns(), "the container's monitor (conmon) died")
 
-    def _finish(self, container: Container, code: int, finished_at_ns: int) -> None:
-        core, record = self._core, container.record
-        record.state = "exited"
-        record.exit_code = code
-        record.finished_at_ns = max(finished_at_ns, record.started_at_ns)  # file times are coarser than the clock
-        record.oom_kills = core.cgroups.oom_kills(record.cgroup)
+    def _finish(self, container: Container, code: int, finished_at_ns: int, message: str = "") -> None:
+        oom_kills = self._core.cgroups.oom_kills(container.record.cgroup)
+        reason = transitions.exit_reason(code)
         if self._was_oom_killed(container):
-            record.reason = "OOMKilled"
-            record.oom_kills = max(record.oom_kills, 1)
-        else:
-            record.reason = "Completed" if code == 0 else "Error"
+            reason, oom_kills = transitions.OOM_KILLED, max(oom_kills, 1)
         _remove_unwritten_log(container)
+        # who waits for the end must hear of it, recorded or not; the next agent has conmon's exit file
+        self._core.note_container(
+            container,
+            lambda record: transitions.exited(
+                record,
+                code=code,
+                finished_at_ns=finished_at_ns,
+                reason=reason,
+                message=message,
+                oom_kills=oom_kills,
+            ),
+        )
         self._ended(container)
-        container.clearing = core.spawn(self._clear(container), f"clearing container {record.id}")
 
     def _ended(self, container: Container) -> None:
-        try:
-            self._core.save_container(container)
-        except OSError as error:  # who waits for the end must hear of it; the next agent has conmon's exit file
-            log.error("the end of container %s cannot be recorded: %s", container.id, error)
         container.exited.set()
-        self._core.tell_container(cri.CONTAINER_STOPPED_EVENT, container)
+        self._core.publish_container(cri.CONTAINER_STOPPED_EVENT, container)
+        container.clearing = self._core.background.spawn(self._clear(container), f"clearing container {container.id}")
 
     def _was_oom_killed(self, container: Container) -> bool:
         core, record = self._core, container.record
         cgroups = [record.cgroup]
-        if (
-            core.dialect.shared_sandbox
-            and (sandbox := core.registry.sandboxes.get(record.sandbox_id))
-            and sandbox.infra
-        ):
-            cgroups.append(sandbox.infra.record.cgroup)  # where the containers' memory is accounted
+        sandbox = core.registry.sandboxes.get(record.sandbox_id)
+        if sandbox is not None and (holder := core.traits.holder(sandbox)) is not None:
+            cgroups.append(holder.record.cgroup)  # where the containers' memory is accounted
         if any(core.cgroups.oom_kills(cgroup) for cgroup in cgroups):
             return True
         # a systemd scope is gone with its last process; then conmon's own notice is what is left
@@ -136,30 +133,22 @@ class Ending:
 
         await asyncio.to_thread(clear)
 
-    async def _delete(self, container: Container) -> None:
-        """Have the OCI runtime forget the container, unless it never knew it or the wrapper has seen to it."""
-        core, record = self._core, container.record
-        wrapped = core.wrapper is not None and not record.infra
-        if record.create_error or (wrapped and not any(core.paths.runtime_root.glob(f"*{record.id}*"))):
-            return
-        await core.program.delete(record.id)
-
     async def start_failed(self, container: Container, message: str) -> None:
         """The container never ran its program: it is exited, and says why."""
         record = container.record
         if record.init is not None:
             await self._signal(container, signal.SIGKILL)
-        record.state, record.exit_code = "exited", START_ERROR_EXIT_CODE
-        record.reason, record.message = "StartError", message
-        record.started_at_ns, record.finished_at_ns = 0, time.time_ns()
+        if container.exited.is_set():
+            return  # its end was seen meanwhile
+        now_ns = time.time_ns()
+        self._core.note_container(container, lambda record: transitions.start_failed(record, message, now_ns))
         self._ended(container)
-        container.clearing = self._core.spawn(self._clear(container), f"clearing container {record.id}")
 
     # stop and kill ---------------------------------------------------------------------------------------------------
 
     async def stop(self, container: Container, timeout_seconds: float) -> None:
         """The stop signal, once, and SIGKILL when that has not helped in time. A container that does not run is fine."""
-        if container.record.state not in ("starting", "running"):
+        if not container.record.state.can_stop:
             await self._cleared(container)
             return
         if timeout_seconds > 0:
@@ -173,7 +162,7 @@ class Ending:
 
     async def kill_now(self, container: Container) -> None:
         """SIGKILL; returns when the container has exited and its processes are gone. Raises Timeout."""
-        if not container.exited.is_set() and container.record.state != "creating":
+        if not container.exited.is_set() and container.record.state.can_kill:
             await self._signal(container, signal.SIGKILL)
             if not await _within(_BLIND_SECONDS, container.exited) and self._is_blind(container):
                 await self._give_up_monitor(container)
@@ -184,7 +173,7 @@ class Ending:
     def _is_blind(self, container: Container) -> bool:
         """Whether the first process has ended and its monitor, which lives, has not seen it: it was stopped, or hangs."""
         init = container.record.init
-        return self._core.dialect.host_pids and init is not None and not processes.is_alive(init)
+        return init is not None and self._core.traits.has_ended(init)
 
     async def _give_up_monitor(self, container: Container) -> None:
         monitor = container.record.monitor or self.monitor_of(container)
@@ -194,8 +183,8 @@ class Ending:
             await processes.wait_for_end(monitor, _MONITOR_SECONDS)
         self.look_again(container)
         if not container.exited.is_set():
-            container.record.message = "the container's monitor (conmon) did not see its end"
-            self._finish(container, UNKNOWN_EXIT_CODE, time.time_ns())
+            message = "the container's monitor (conmon) did not see its end"
+            self._finish(container, UNKNOWN_EXIT_CODE, time.time_ns(), message)
 
     async def _cleared(self, container: Container) -> None:
         if container.clearing is not None:
@@ -205,22 +194,14 @@ class Ending:
         record = container.record
         if record.create_error or record.init is None:
             self._finish_unborn(container)
-        elif self._core.dialect.host_pids:
-            processes.send_signal(record.init, number)
-        elif record.infra:
-            # the sandbox last: conmon ends with it, and should have reaped the others before
-            self._core.cgroups.signal_others(record.cgroup, record.init.pid, number)
-            processes.send_signal(record.init, number)
         else:
-            await self._core.program.kill(record.id, number)
-            if number == signal.SIGKILL and record.state == "created":
-                processes.send_signal(record.init, number)
+            await self._core.traits.signal(container, record.init, number)
 
     def _finish_unborn(self, container: Container) -> None:
         """Nothing ever ran that could exit."""
         if not container.exited.is_set():
             self.look_again(container)
-        if not container.exited.is_set() and container.record.state != "creating":
+        if not container.exited.is_set() and container.record.state.can_kill:
             self._finish(container, 128 + signal.SIGKILL, time.time_ns())
 
     # removal ---------------------------------------------------------------------------------------------------------
@@ -236,7 +217,7 @@ class Ending:
             await self.kill_now(container)
             await self._dismantle(container)
             self._core.registry.forget_container(container)
-        self._core.tell_container(cri.CONTAINER_DELETED_EVENT, container)
+        self._core.publish_container(cri.CONTAINER_DELETED_EVENT, container)
 
     async def undo(self, container: Container, cause: BaseException, *, timeout_seconds: float) -> None:
         """Remove what a failed creation left, whatever happens to the caller meanwhile; failures join the cause as notes."""
@@ -254,7 +235,7 @@ class Ending:
                 finally:
                     self._core.registry.forget_container(container)
 
-        await asyncio.shield(self._core.spawn(work(), f"undoing container {container.id}"))
+        await asyncio.shield(self._core.background.spawn(work(), f"undoing container {container.id}"))
 
     def _abort(self, container: Container) -> None:
         """End a creation that may still be going on: a conmon of which not even the pid is known, and what it started."""
@@ -269,12 +250,12 @@ class Ending:
         if container.monitor_watch is not None:
             container.monitor_watch.close()
             container.monitor_watch = None
-        await self._delete(container)
+        await core.traits.delete(record)
         monitor = record.monitor or self.monitor_of(container)
         if monitor is not None and not await processes.wait_for_end(monitor, _MONITOR_SECONDS):
             processes.send_signal(monitor, signal.SIGKILL)
         await self._clear(container)
-        for number in range(record.volumes):
+        for number in range(len(container.image_mounts)):
             await core.images.remove_rootfs(bundles.volume_directory(core, record.id, number))
         if not record.infra:
             await core.images.remove_rootfs(bundles.rootfs_directory(core, record.id))
@@ -301,5 +282,5 @@ async def _within(seconds: float, happened: asyncio.Event) -> bool:
 def _remove_unwritten_log(container: Container) -> None:
     """Of a container that was made and never started; the number of its log must not count as a run."""
     record = container.record
-    if record.log_path and not record.started_at_ns and record.reason != "StartError":
+    if record.log_path and not record.started_at_ns and record.reason != transitions.START_ERROR:
         Path(record.log_path).unlink(missing_ok=True)

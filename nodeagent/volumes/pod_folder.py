@@ -1,0 +1,50 @@
+"""The end of a pod's folder, and of nothing that may still be somebody's data. Everything here blocks."""
+
+from pathlib import Path
+
+from nodeagent.volumes.contract import VolumeError
+from runtimes.linux.mounts import mounts_below, shown, unmount_all
+from runtimes.linux.removal import remove_empty_tree, remove_tree
+
+
+def remove_pod_folder(pod_dir: Path) -> None:
+    """Remove the folder of a pod whose volumes are down. Nothing there is fine.
+
+    All of it stays while something is mounted in it, and while anything but empty directories is where volumes are: a volume of
+    a type that is not known any more may hold data. Raises VolumeError, which names what is in the way.
+    """
+    try:
+        if mounted := mounts_below(pod_dir):
+            raise VolumeError(f"{shown(pod_dir)} still holds the mount {shown(mounted[0])}")
+        for folder in ("volumes", "volume-subpaths"):
+            remove_empty_tree(pod_dir / folder)
+        remove_tree(pod_dir)
+    except OSError as error:
+        raise VolumeError(_in_the_way(error)) from error
+
+
+def force_clean(path: Path) -> None:
+    """Take down a volume of a plugin that is not known any more, as far as it is safe: data stays.
+
+    Raises VolumeError, MountError.
+    """
+    unmount_all(path / "mount")
+    unmount_all(path)
+    try:
+        if (path / "mount").is_dir():
+            (path / "mount").rmdir()
+        path.rmdir()
+    except OSError as error:
+        raise VolumeError(f"{shown(path)} of an unknown volume type is not empty") from error
+
+
+def entries(directory: Path) -> list[Path]:
+    """What is in a directory, sorted; nothing when it is not there."""
+    try:
+        return sorted(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _in_the_way(error: OSError) -> str:
+    return f"{error.filename} {error.strerror}" if error.filename and error.strerror else str(error)
