@@ -24,11 +24,14 @@ class Capabilities:
     `local_streaming`: the runtime implements `LocalStreaming`; else Exec, Attach and PortForward answer a URL to proxy to.
     `early_sandbox`: `run_pod_sandbox` calls `on_created` before the network is up, so that containers can be created
     (not started) in the meantime.
+    `image_volumes_refusal`: why containers cannot mount images, as their owners are to read it; empty: they can. A runtime
+    that learns it from a peer says what the peer's last answer to `version` means.
     """
 
     events: bool
     local_streaming: bool
     early_sandbox: bool
+    image_volumes_refusal: str = ""
 
 
 class RuntimeService(Protocol):

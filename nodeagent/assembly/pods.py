@@ -15,29 +15,41 @@ from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.assembly.steps import Engine
 from nodeagent.config import Config
 from nodeagent.config.values import seconds
+from nodeagent.folders import Folders
 from nodeagent.node.facts import apparmor_error, kernel_version
 from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.state import NodeState
 from nodeagent.pods.admission.gate import AdmissionGate
 from nodeagent.pods.admission.node_view import AdmissionSettings, NodeViews
 from nodeagent.pods.dead_containers import DeadContainers
+from nodeagent.pods.features.contract import PodFeature
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors, status_target
 from nodeagent.pods.orphans import OrphanCollector
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.port import PodsPort
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.resize.actuation import Actuator
 from nodeagent.pods.resize.decision import ResizeRules
+from nodeagent.pods.resize.feature import InPlaceResize
+from nodeagent.pods.resize.records import ResizeRecords
 from nodeagent.pods.resize.resizes import Resizes
 from nodeagent.pods.rules.model import NodeAddresses
+from nodeagent.pods.services import PodServices
 from nodeagent.pods.status.writer import NoStatuses, StatusSink, StatusWriter
-from nodeagent.pods.supervisor import PodServices
 from nodeagent.pods.upkeep import Upkeep
 from nodeagent.podspec.cgroup_values import HostLimits
 from nodeagent.sources.merger import PodMerger
 from nodeagent.sources.mirror import MirrorPods
 from nodeagent.stats.probes import ProbeMetrics
 from nodeagent.volumes.manager import VolumeManager
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """In the order in which they are asked."""
+
+    all: tuple[PodFeature, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,23 +84,27 @@ async def start_admission(
     )
 
 
+async def start_resize_records(scope: Scope, folders: Folders) -> ResizeRecords:
+    """Which resources pods were given, as the disk says. Raises CorruptCheckpoint."""
+    records = ResizeRecords(folders.root)
+    records.load()
+    return records
+
+
 async def start_resizes(
     scope: Scope,
     config: Config,
     host: Host,
     events: Events,
-    engine: Engine,
+    records: ResizeRecords,
     views: NodeViews,
     pods: PodsPort,
     merger: PodMerger,
 ) -> Resizes:
-    """In-place resizes. Raises CorruptCheckpoint."""
-    limits = host_limits(config, host)
+    """Decides about in-place resizes."""
     resizes = Resizes(
-        root_dir=config.options.root_dir,
-        actuator=Actuator(engine.cgroups, limits, engine.cgroup.requests_changed),
-        host=limits,
-        rules=resize_rules(limits),
+        records=records,
+        rules=resize_rules(host_limits(config, host)),
         events=events,
         admit=views.admit,
         active=pods.active_pods,
@@ -96,9 +112,17 @@ async def start_resizes(
         ready=lambda: merger.all_seen,
         now=host.now,
     )
-    resizes.load()
     scope.loop(resizes.run, "resizes")
     return resizes
+
+
+async def start_features(
+    scope: Scope, config: Config, host: Host, events: Events, records: ResizeRecords, engine: Engine
+) -> Features:
+    """What hangs on the supervisors' turns: a feature is one line here."""
+    limits = host_limits(config, host)
+    actuator = Actuator(engine.cgroups, limits, engine.cgroup.requests_changed)
+    return Features(all=(InPlaceResize(records, actuator, limits, events, host.now),))
 
 
 async def start_mirrors(
@@ -124,7 +148,10 @@ async def start_statuses(scope: Scope, mirrors: Mirrors, client: ApiClient | Non
     if client is None:
         return NoStatuses()
     return StatusWriter(
-        client.sharing(qps=-1, burst=1), scope.tasks, functools.partial(status_target, mirrors), turn=client.turn
+        client.sharing(qps=-1, burst=1),
+        PodTasks(scope.tasks),
+        functools.partial(status_target, mirrors),
+        turn=client.turn,
     )
 
 
@@ -133,7 +160,7 @@ async def start_probing(scope: Scope, host: Host, events: Events, state: NodeSta
     started_at = host.now()
     metrics = ProbeMetrics(started_at.timestamp())
     manager = ProbeManager(
-        tasks=scope.tasks,
+        tasks=PodTasks(scope.tasks),
         events=events,
         addresses=lambda: NodeAddresses(host_ips=state.host_ips),
         now=host.now,
@@ -182,6 +209,7 @@ async def start_pods(
     engine: Engine,
     views: NodeViews,
     resizes: Resizes,
+    features: Features,
     mirrors: Mirrors,
     statuses: StatusSink,
     probing: Probing,
@@ -197,18 +225,18 @@ async def start_pods(
         probing=probing.manager,
         upkeep=Upkeep(volumes),
         dead=DeadContainers(engine.paths),
-        kill_container=engine.killer.kill_container,
+        killer=engine.killer,
         addresses=lambda: NodeAddresses(host_ips=state.host_ips),
         now=host.now,
         crash_backoff_cap_seconds=seconds(config.kubelet.crashLoopBackOff.maxContainerRestartPeriod),
-        resizing=resizes,
+        features=features.all,
     )
     gate = AdmissionGate(view=views.known, fresh_view=views.fresh, end_pod=port.end, events=events)
     manager = PodManager(
         services=services,
         references=objects,
         admit=gate.admit,
-        tasks=scope.tasks,
+        tasks=PodTasks(scope.tasks),
         mirrors=mirrors,
         allocations=resizes,
         on_gone=orphans.wake,

@@ -23,15 +23,16 @@ from nodeagent.pods.id_pool import InvalidPool, find_pool
 from nodeagent.pods.images import PodImages
 from nodeagent.pods.killing import Killer
 from nodeagent.pods.network_readiness import NetworkReadiness
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.port import PodsPort
 from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.runtime_classes import PodHandlers, RuntimeClassResolver
 from nodeagent.pods.steps import pod_gates, pod_steps
 from nodeagent.pods.steps.cgroup import Cgroup
-from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
-from nodeagent.pods.translation.configs import NodeSettings, PodConfigs
+from nodeagent.pods.translation.configs import PodConfigs
 from nodeagent.pods.translation.dns import DNSSettings, Resolver, parse_resolv_conf
+from nodeagent.pods.translation.node_settings import NodeSettings
 from nodeagent.pods.translation.security import SecuritySettings
 from nodeagent.pods.user_namespaces import UserNamespaces
 from nodeagent.podspec.cgroup_values import HostLimits
@@ -94,7 +95,7 @@ async def start_engine(
         pod_logs_dir=config.pod_logs_dir,
         container_logs_dir=config.options.container_logs_dir,
     )
-    settings = node_settings(config, folders, limits, state, cluster or NoCluster(), user_namespaces)
+    settings = node_settings(config, folders, limits, state, cluster or NoCluster(), user_namespaces, monitor)
     hooks = LifecycleHooks(events)
     killer = Killer(hooks, events)
     cgroup = Cgroup(cgroups, limits, pods.active_pods)
@@ -122,6 +123,7 @@ def node_settings(
     state: NodeState,
     cluster: InformedCluster | NoCluster,
     user_namespaces: UserNamespaces,
+    monitor: RuntimeMonitor,
 ) -> NodeSettings:
     """The node's part in every pod's configuration."""
     return NodeSettings(
@@ -132,6 +134,7 @@ def node_settings(
         allocatable=lambda: state.allocatable,
         services=cluster.services_of,
         user_namespace=user_namespaces.of,
+        features=monitor.handler,
     )
 
 

@@ -6,10 +6,10 @@ Source: facts/pod-lifecycle.md 5.2 (reasons and messages) and 13 (policy, creden
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from lightkube.models.core_v1 import Secret
 
+from nodeagent.api.events import Events
 from nodeagent.images.access import Access, Everybody
 from nodeagent.images.backoff import PullBackoff
 from nodeagent.images.durations import go_duration
@@ -30,12 +30,6 @@ _MARKED = {
     "RegistryUnavailable": "the registry is unavailable",
     "SignatureValidationFailed": "the signature validation failed",
 }
-
-
-class EventSink(Protocol):
-    """Where the events about a pod go. Never blocks."""
-
-    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
 
 
 class ImageFailure(Exception):
@@ -129,7 +123,7 @@ class ImageManager:
 
     def __init__(
         self,
-        events: EventSink,
+        events: Events,
         *,
         limits: PullLimits | None = None,
         node_keyring: Keyring | None = None,

@@ -123,16 +123,17 @@ def _errors(answer: cri.StatusResponse) -> list[str]:
 
 
 def _handlers(runtime: Runtime, answer: cri.StatusResponse, *, default: bool) -> list[Handler]:
-    features = cri.RuntimeHandlerFeatures()
-    for handler in answer.runtime_handlers:
-        if handler.name in (runtime.handler, runtime.cri_handler):
-            features = handler.features
+    """A peer that does not list the pod's own handler is what it says of its default one."""
+    listed = {handler.name: handler.features for handler in answer.runtime_handlers}
+    own = (listed[name] for name in (runtime.cri_handler, runtime.handler, "") if name in listed)
+    features = next(own, cri.RuntimeHandlerFeatures())
     names = [runtime.handler, ""] if default else [runtime.handler]
     return [
         Handler(
             name=name,
             recursive_read_only_mounts=features.recursive_read_only_mounts,
             user_namespaces=features.user_namespaces,
+            image_volumes_refusal=runtime.service.capabilities.image_volumes_refusal,
         )
         for name in names
     ]

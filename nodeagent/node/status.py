@@ -37,11 +37,15 @@ class ImageOnNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
-    """A RuntimeClass handler of this node, and what it can do. The default one has the name ""."""
+    """A RuntimeClass handler of this node, and what it can do. The default one has the name "".
+
+    `image_volumes_refusal`: why its containers cannot mount images; empty: they can.
+    """
 
     name: str
     recursive_read_only_mounts: bool = False
     user_namespaces: bool = False
+    image_volumes_refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

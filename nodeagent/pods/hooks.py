@@ -6,6 +6,7 @@ from typing import Protocol
 
 from lightkube.models.core_v1 import HTTPGetAction, LifecycleHandler
 
+from nodeagent.api.events import Events
 from nodeagent.pods.observation import observe
 from nodeagent.podspec.containers import AnyContainer
 from nodeagent.podspec.downward import go_quote
@@ -34,16 +35,10 @@ class Hooks(Protocol):
         ...
 
 
-class HookEvents(Protocol):
-    """Where events go. Never blocks."""
-
-    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
-
-
 class LifecycleHooks:
     """Runs hooks in the runtime (exec) or against the pod's address (HTTP)."""
 
-    def __init__(self, events: HookEvents) -> None:
+    def __init__(self, events: Events) -> None:
         self._events = events
 
     async def run(

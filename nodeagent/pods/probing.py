@@ -9,10 +9,11 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from lightkube.models.core_v1 import Container, ContainerStatus, PodStatus, Probe
 
+from nodeagent.api.events import Events
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Instance, NodeAddresses, Observed, ProbeResults
 from nodeagent.pods.rules.runtime_view import RUNNING, moment, newest
 from nodeagent.pods.status.pod_ips import pod_ips
@@ -32,20 +33,14 @@ ADOPTED_SECONDS = 10.0  # a container that ran this long before the agent keeps 
 OnResult = Callable[[str, ProbeResults], None]
 
 
-class ProbeEvents(Protocol):
-    """Where events go. Never blocks."""
-
-    def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
-
-
 class ProbeManager:
     """Implements what supervisors ask of probing. All methods are called on the event loop and return at once."""
 
     def __init__(
         self,
         *,
-        tasks: asyncio.TaskGroup,
-        events: ProbeEvents,
+        tasks: PodTasks,
+        events: Events,
         addresses: Callable[[], NodeAddresses],
         now: Callable[[], datetime],
         agent_started_at: datetime,
@@ -110,7 +105,7 @@ class ProbeManager:
             worker = ProbeWorker(kind, probe, runner=self._runner, timers=timers, reports=probed)
             probed.workers[kind] = worker
             name = f"{kind.value.lower()} probe {uid}/{probed.name}"
-            probed.tasks[kind] = self._tasks.create_task(worker.run(), name=name)
+            probed.tasks[kind] = self._tasks.start(worker.run, name=name)
 
     def _follow(
         self, probed: "_Probed", container: Container, instance: Instance | None, ip: str, service: RuntimeService
@@ -142,7 +137,7 @@ class _Probed:
     kind: ContainerKind
     pod: AgentPod
     name: str
-    events: ProbeEvents
+    events: Events
     now: Callable[[], datetime]
     metrics: ProbeMetrics
     on_result: OnResult | None = None

@@ -6,7 +6,7 @@ from lightkube.models.node_v1 import RuntimeClass
 
 from nodeagent.api.cluster import NotKnownYet
 from nodeagent.node.status import Handler
-from nodeagent.pods.supervisor import UnknownRuntime
+from nodeagent.pods.services import UnknownRuntime
 from nodeagent.podspec.pod import AgentPod
 from runtimes.registry import Registry, Runtime, UnknownHandler
 

@@ -34,7 +34,6 @@ class MountInputs:
     """
 
     layout: Layout
-    uid: str
     mounted: Mapping[str, MountedVolume]
     environment: Mapping[str, str] = field(default_factory=dict)
     hosts_file: Path | None = None
@@ -44,15 +43,35 @@ class MountInputs:
     user_namespace: cri.UserNamespace | None = None
 
 
-async def container_mounts(
-    pod: AgentPod, container: Container | EphemeralContainer, inputs: MountInputs
-) -> list[cri.Mount]:
+async def prepare_subpaths(
+    container: Container | EphemeralContainer,
+    *,
+    layout: Layout,
+    uid: str,
+    mounted: Mapping[str, MountedVolume],
+    environment: Mapping[str, str],
+) -> None:
+    """Bind what the container's subPaths name below the pod's directory, where `container_mounts` finds it. Repeatable.
+
+    Volumes that are not there are passed over: they have no mount. Raises VolumeError.
+    """
+    for index, declared in enumerate(container.volumeMounts or ()):
+        volume = mounted.get(declared.name)
+        if volume is None or volume.block or not (path := _sub_path(declared, environment)):
+            continue
+        target = layout.subpath(uid, volume.directory_name, container.name, index)
+        await run_blocking(
+            subpath.prepare, volume.host_path, path, target, volume=declared.name, container=container.name
+        )
+
+
+def container_mounts(pod: AgentPod, container: Container | EphemeralContainer, inputs: MountInputs) -> list[cri.Mount]:
     """The CRI mounts of a container, in the order of its spec, then the hosts file, then the termination message file.
 
-    subPaths are prepared (bound below the pod's directory) on the way. Raises VolumeError.
+    Pure: its subPaths have been prepared. Raises VolumeError.
     """
     mounts = [
-        await _volume_mount(pod, container, index, declared, inputs)
+        _volume_mount(pod, container, index, declared, inputs)
         for index, declared in enumerate(container.volumeMounts or ())
     ]
     targets = {mount.container_path for mount in mounts}
@@ -85,7 +104,7 @@ def container_devices(
     return devices
 
 
-async def _volume_mount(
+def _volume_mount(
     pod: AgentPod, container: Container | EphemeralContainer, index: int, declared: VolumeMount, inputs: MountInputs
 ) -> cri.Mount:
     sub_path = _sub_path(declared, inputs.environment)
@@ -101,9 +120,7 @@ async def _volume_mount(
         raise VolumeError(f'cannot find volume "{declared.name}" to mount into container "{container.name}"')
     host_path = volume.host_path
     if sub_path:
-        target = inputs.layout.subpath(inputs.uid, volume.directory_name, container.name, index)
-        await run_blocking(subpath.prepare, host_path, sub_path, target, volume=declared.name, container=container.name)
-        host_path = target
+        host_path = inputs.layout.subpath(pod.uid, volume.directory_name, container.name, index)
     mount.host_path = str(host_path)
     mount.readonly = mount.readonly or volume.read_only_forced
     mount.selinux_relabel = volume.relabel

@@ -18,9 +18,8 @@ class CRIRuntime:
     """Sandboxes and containers of one CRI endpoint. Implements `RuntimeService` and `RuntimeLifecycle`."""
 
     service = "runtime.v1.RuntimeService"
-    capabilities = Capabilities(events=True, local_streaming=False, early_sandbox=False)
 
-    version = Call(cri.VersionRequest, cri.VersionResponse)
+    _version = Call(cri.VersionRequest, cri.VersionResponse)
     status = Call(cri.StatusRequest, cri.StatusResponse)
     runtime_config = Call(cri.RuntimeConfigRequest, cri.RuntimeConfigResponse)
     update_runtime_config = Call(cri.UpdateRuntimeConfigRequest, cri.UpdateRuntimeConfigResponse)
@@ -61,7 +60,17 @@ class CRIRuntime:
         """`handler`: the peer's own runtime handler, for sandboxes that name none; empty is the peer's default."""
         self.endpoint = endpoint
         self._handler = handler
+        self._image_volumes_refusal = ""
         self._subscriptions: weakref.WeakSet[Subscription[cri.ContainerEventResponse]] = weakref.WeakSet()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            events=True,
+            local_streaming=False,
+            early_sandbox=False,
+            image_volumes_refusal=self._image_volumes_refusal,
+        )
 
     async def start(self) -> None:
         """Nothing is asked of the peer yet: one that is down is told by `status`, and found when it comes."""
@@ -70,6 +79,11 @@ class CRIRuntime:
         for subscription in tuple(self._subscriptions):
             subscription.close()
         await self.endpoint.close()
+
+    async def version(self, request: cri.VersionRequest) -> cri.VersionResponse:
+        answer = await self._version(request)
+        self._image_volumes_refusal = demands.image_volumes_refusal(answer)
+        return answer
 
     async def run_pod_sandbox(
         self, request: cri.RunPodSandboxRequest, *, on_created: Callable[[str], None] | None = None
@@ -88,6 +102,10 @@ class CRIRuntime:
         if wanted := demands.of_container(request.config):
             asked = cri.PodSandboxStatusRequest(pod_sandbox_id=request.pod_sandbox_id)
             await self._insist(wanted, (await self.pod_sandbox_status(asked)).status.runtime_handler)
+        if demands.mounts_images(request.config):
+            await self.version(cri.VersionRequest())
+            if self._image_volumes_refusal:
+                raise errors.NotSupported(self._image_volumes_refusal)
         return await self._create_container(request)
 
     async def _insist(self, wanted: frozenset[str], handler: str) -> None:

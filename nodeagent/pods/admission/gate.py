@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from nodeagent.api.events import Events
 from nodeagent.pods.admission.preemption import MESSAGE, REASON, NoRoom, termination_of, victims
 from nodeagent.pods.admission.rules import Judgement, NodeView, judge
 from nodeagent.pods.rules.model import StartFailure, Termination
-from nodeagent.pods.steps.contract import PodEvents
 from nodeagent.podspec.pod import AgentPod
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class AdmissionGate:
         view: Callable[[], NodeView],
         fresh_view: Callable[[], Awaitable[NodeView]],
         end_pod: EndPod,
-        events: PodEvents,
+        events: Events,
     ) -> None:
         self._view = view
         self._fresh_view = fresh_view

@@ -10,7 +10,7 @@ import pytest
 from agent_pods import agent_pod
 
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes.container_mounts import MountInputs, container_mounts
+from nodeagent.volumes.container_mounts import MountInputs, container_mounts, prepare_subpaths
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
@@ -43,14 +43,12 @@ class Place:
 
     async def mounts(self, **mount: Any) -> list[cri.Mount]:
         pod = self.pod(**mount)
-        assert pod.spec is not None
-        inputs = MountInputs(
-            layout=self.layout,
-            uid="uid-1",
-            mounted=await self.manager.mount(pod),
-            environment={"POD": "p-0"},
+        mounted, environment = await self.manager.mount(pod), {"POD": "p-0"}
+        (container,) = pod.spec.containers
+        await prepare_subpaths(container, layout=self.layout, uid="uid-1", mounted=mounted, environment=environment)
+        return container_mounts(
+            pod, container, MountInputs(layout=self.layout, mounted=mounted, environment=environment)
         )
-        return await container_mounts(pod, pod.spec.containers[0], inputs)
 
 
 @pytest.fixture

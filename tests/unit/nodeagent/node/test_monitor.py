@@ -1,19 +1,24 @@
 """What the node says of its runtimes."""
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
 
 from nodeagent.node import monitor
 from nodeagent.node.monitor import RuntimeMonitor
+from nodeagent.node.status import Handler
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.contract import Capabilities
 from runtimes.registry import Registry, Runtime
 
 
 class Peer:
     """A runtime that answers what it was made with: conditions, a fault, or nothing at all."""
+
+    capabilities = Capabilities(events=True, local_streaming=False, early_sandbox=False)
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
@@ -108,3 +113,22 @@ async def test_a_runtime_that_hangs_delays_nobody(monkeypatch: pytest.MonkeyPatc
         await found.look()
     assert found.state().handler_errors == ("container runtime containerd is down: no answer within 0.05s",)
     assert (found.state().version, stuck.asked, changes) == ("some://1", ["status"], [1])
+
+
+@pytest.mark.parametrize(
+    ("listed", "able"),
+    [({"runc": True, "": False}, True), ({"runc": False, "": True}, False), ({"": True}, True), ({}, False)],
+)
+async def test_what_a_handler_can(listed: dict[str, bool], able: bool) -> None:
+    """The runtime's own handler counts, else its default one; a runtime that names none can nothing. What it cannot mount by
+    its version is known with it; of a handler that has not answered nothing is."""
+    status = conditions()
+    for name, can in listed.items():
+        status.runtime_handlers.add(name=name, features=cri.RuntimeHandlerFeatures(recursive_read_only_mounts=can))
+    old = Peer(status=status)
+    old.capabilities = dataclasses.replace(Peer.capabilities, image_volumes_refusal="too old")
+    down = Peer(status=errors.Unavailable("gone"))
+    found = RuntimeMonitor(registry("other", other=Peer(), runc=old, down=down))
+    await found.look()
+    expected = Handler(name="runc", recursive_read_only_mounts=able, image_volumes_refusal="too old")
+    assert (found.handler("runc"), found.handler("down")) == (expected, Handler(name="down"))

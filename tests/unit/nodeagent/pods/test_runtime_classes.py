@@ -10,7 +10,7 @@ from lightkube.models.node_v1 import RuntimeClass
 from nodeagent.api.cluster import NotKnownYet
 from nodeagent.node.status import Handler
 from nodeagent.pods.runtime_classes import PodHandlers, RuntimeClassResolver
-from nodeagent.pods.supervisor import UnknownRuntime
+from nodeagent.pods.services import UnknownRuntime
 from runtimes.registry import UnknownHandler
 
 CLASSES = {

@@ -18,15 +18,15 @@ DISK = MountedVolume(host_path=Path("/dev/disk"), directory_name="disk", block=T
 MOUNTED = {"data": DATA, "config": CONFIG, "disk": DISK}
 
 
-async def mounts_of(pod_of: Any, *declared: dict[str, Any], **inputs: Any) -> list[cri.Mount]:
+def mounts_of(pod_of: Any, *declared: dict[str, Any], **inputs: Any) -> list[cri.Mount]:
     pod = pod_of(
         {
             "containers": [{"name": "c", "volumeMounts": list(declared), **inputs.pop("container", {})}],
             "volumes": [{"name": "data", "emptyDir": {}}, {"name": "img", "image": {"reference": "x"}}],
         }
     )
-    return await container_mounts(
-        pod, pod.spec.containers[0], MountInputs(layout=Layout(Path("/r")), uid="u", mounted=MOUNTED, **inputs)
+    return container_mounts(
+        pod, pod.spec.containers[0], MountInputs(layout=Layout(Path("/r")), mounted=MOUNTED, **inputs)
     )
 
 
@@ -50,27 +50,27 @@ async def mounts_of(pod_of: Any, *declared: dict[str, Any], **inputs: Any) -> li
         ),
     ],
 )
-async def test_volume_mounts(pod_of: Any, declared: dict[str, Any], expected: cri.Mount) -> None:
+def test_volume_mounts(pod_of: Any, declared: dict[str, Any], expected: cri.Mount) -> None:
     """readOnly is the container's or the volume's; propagation is private unless asked for."""
     expected.container_path = "/x"
-    assert await mounts_of(pod_of, {"name": "data", "mountPath": "/x", **declared}) == [expected]
+    assert mounts_of(pod_of, {"name": "data", "mountPath": "/x", **declared}) == [expected]
 
 
-async def test_recursive_read_only(pod_of: Any) -> None:
+def test_recursive_read_only(pod_of: Any) -> None:
     """With a runtime that can, it is passed on; Enabled with one that cannot is an error."""
     declared = {"name": "data", "mountPath": "/x", "readOnly": True, "recursiveReadOnly": "Enabled"}
-    (mount,) = await mounts_of(pod_of, declared, recursive_read_only=True)
+    (mount,) = mounts_of(pod_of, declared, recursive_read_only=True)
     assert mount.recursive_read_only
     with pytest.raises(VolumeError) as caught:
-        await mounts_of(pod_of, declared)
+        mounts_of(pod_of, declared)
     assert str(caught.value) == (
         'volume "data" requested recursive read-only mode, but it is not supported by the runtime'
     )
 
 
-async def test_managed_files_come_last(pod_of: Any) -> None:
+def test_managed_files_come_last(pod_of: Any) -> None:
     """The hosts file and the termination message file, writable, at their paths."""
-    found = await mounts_of(
+    found = mounts_of(
         pod_of,
         {"name": "data", "mountPath": "x"},
         hosts_file=Path("/r/etc-hosts"),
@@ -84,9 +84,9 @@ async def test_managed_files_come_last(pod_of: Any) -> None:
     ]
 
 
-async def test_a_container_may_bring_its_own_hosts_file(pod_of: Any) -> None:
+def test_a_container_may_bring_its_own_hosts_file(pod_of: Any) -> None:
     """A volume mounted exactly at /etc/hosts takes the place of the agent's file; the default message path is used."""
-    found = await mounts_of(
+    found = mounts_of(
         pod_of,
         {"name": "data", "mountPath": "/etc/hosts"},
         hosts_file=Path("/r/etc-hosts"),
@@ -98,29 +98,38 @@ async def test_a_container_may_bring_its_own_hosts_file(pod_of: Any) -> None:
     ]
 
 
-async def test_image_volumes_are_the_runtimes(pod_of: Any) -> None:
+def test_image_volumes_are_the_runtimes(pod_of: Any) -> None:
     """The image and its sub path are handed over, read-only; without the image the volume cannot be found."""
     declared = {"name": "img", "mountPath": "/x", "subPath": "a/b"}
     image = cri.ImageSpec(image="sha256:1")
-    assert await mounts_of(pod_of, declared, images={"img": image}) == [
+    assert mounts_of(pod_of, declared, images={"img": image}) == [
         cri.Mount(container_path="/x", image=image, image_sub_path="a/b", readonly=True, selinux_relabel=True)
     ]
     with pytest.raises(VolumeError, match='cannot find volume "img" to mount into container "c"'):
-        await mounts_of(pod_of, declared)
+        mounts_of(pod_of, declared)
+
+
+def test_a_subpath_is_mounted_from_where_it_was_prepared(pod_of: Any) -> None:
+    """A place of its own below the pod's directory; what the path may be is looked at once more."""
+    declared = {"name": "data", "mountPath": "/x", "subPathExpr": "$(POD)/a"}
+    (mount,) = mounts_of(pod_of, {"name": "config", "mountPath": "/y"}, declared, environment={"POD": "p-0"})[1:]
+    assert mount == cri.Mount(container_path="/x", host_path="/r/pods/u/volume-subpaths/data/c/1", selinux_relabel=True)
+    with pytest.raises(VolumeError, match="must not contain"):
+        mounts_of(pod_of, declared, environment={"POD": ".."})
 
 
 @pytest.mark.parametrize("name", ["none", "disk"])
-async def test_missing_volumes(pod_of: Any, name: str) -> None:
+def test_missing_volumes(pod_of: Any, name: str) -> None:
     """A volume that is not mounted, or is a device, cannot be mounted into a container."""
     with pytest.raises(VolumeError, match=f'cannot find volume "{name}" to mount into container "c"'):
-        await mounts_of(pod_of, {"name": name, "mountPath": "/x"})
+        mounts_of(pod_of, {"name": name, "mountPath": "/x"})
 
 
-async def test_mounts_of_a_pod_in_a_user_namespace_carry_its_mappings(pod_of: Any) -> None:
+def test_mounts_of_a_pod_in_a_user_namespace_carry_its_mappings(pod_of: Any) -> None:
     """Uid and gid mappings are those of the pod."""
     mapping = cri.IDMapping(host_id=65536, container_id=0, length=65536)
     namespace = cri.UserNamespace(mode=cri.POD, uids=[mapping], gids=[mapping])
-    (mount,) = await mounts_of(pod_of, {"name": "data", "mountPath": "/x"}, user_namespace=namespace)
+    (mount,) = mounts_of(pod_of, {"name": "data", "mountPath": "/x"}, user_namespace=namespace)
     assert (list(mount.uidMappings), list(mount.gidMappings)) == ([mapping], [mapping])
 
 

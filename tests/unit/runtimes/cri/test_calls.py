@@ -40,5 +40,5 @@ async def test_a_verb_is_made_once() -> None:
     """It belongs to its endpoint, and the second look finds the same."""
     endpoint, other = Endpoint("unix:///run/a.sock"), Endpoint("unix:///run/b.sock")
     one, two = CRIRuntime(endpoint), CRIRuntime(other)
-    assert one.version is one.version
-    assert one.version is not two.version
+    assert one.status is one.status
+    assert one.status is not two.status

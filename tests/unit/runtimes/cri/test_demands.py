@@ -1,5 +1,7 @@
 """Requests that an older peer would carry out in part."""
 
+import dataclasses
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -97,3 +99,47 @@ async def test_refused_before_the_peer_sees_it(tmp_path: Path, peer: Any, able: 
                 await getattr(made.service, verb)(request)
         await made.lifecycle.stop()
     assert ("RunPodSandbox" in seen, "CreateContainer" in seen) == (able, able)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "refusal"),
+    [
+        (
+            "containerd",
+            "1.6.20~ds1",
+            "image volumes are not supported by containerd 1.6.20~ds1: they need containerd 2.1",
+        ),
+        ("containerd", "v2.0.4", "image volumes are not supported by containerd v2.0.4: they need containerd 2.1"),
+        ("containerd", "v2.1.0", ""),
+        ("cri-o", "1.30.1", "image volumes are not supported by cri-o 1.30.1: they need cri-o 1.31"),
+        ("cri-o", "1.31.0", ""),
+        ("nodeagent", "0.1", ""),
+        ("containerd", "unknown", ""),
+    ],
+)
+async def test_image_volumes(tmp_path: Path, peer: Any, name: str, version: str, refusal: str) -> None:
+    """Releases that drop an image mount without a word are refused; what nobody knows is taken at its word. It is known from
+    the peer's last answer to `version`, and asked anew before a container is created that mounts one."""
+    told = [cri.VersionResponse(runtime_name=name, runtime_version=version)]
+    seen: list[str] = []
+
+    async def tell_version(_request: Any, _context: Any) -> Any:
+        return told[0]
+
+    async def create(_request: Any, _context: Any) -> Any:
+        seen.append("CreateContainer")
+        return cri.CreateContainerResponse(container_id="c")
+
+    image = cri.ContainerConfig(mounts=[cri.Mount(container_path="/i", image=cri.ImageSpec(image="x"))])
+    async with peer(tmp_path / "s", {"Version": tell_version, "CreateContainer": create}):
+        made = cri_runtime("containerd", {"endpoint": f"unix://{tmp_path / 's'}"})
+        before = made.service.capabilities
+        await made.service.version(cri.VersionRequest())
+        assert made.service.capabilities == dataclasses.replace(before, image_volumes_refusal=refusal)
+        if refusal:
+            with pytest.raises(errors.NotSupported, match=re.escape(refusal)):
+                await made.service.create_container(cri.CreateContainerRequest(config=image))
+            told[0] = cri.VersionResponse(runtime_name=name, runtime_version="3.0.0")
+        await made.service.create_container(cri.CreateContainerRequest(config=image))
+        await made.lifecycle.stop()
+    assert seen == ["CreateContainer"]
