@@ -80,7 +80,7 @@ from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.supervisor import PodServices, UnknownRuntime
 from nodeagent.pods.translation.configs import PodConfigs
 from nodeagent.pods.translation.node_settings import NodeSettings
-from nodeagent.pods.translation.security import SecuritySettings
+from nodeagent.pods.translation.security import SecuritySettings, thermal_throttle_paths
 from nodeagent.pods.upkeep import Upkeep
 from nodeagent.pods.user_namespaces import UserNamespaces
 from nodeagent.podspec.pod import AgentPod
@@ -461,7 +461,9 @@ class Agent:
     def _node_settings(self, host: HostLimits) -> NodeSettings:
         config = self.config
         security = SecuritySettings(
-            seccomp_dir=config.options.root_dir / "seccomp", seccomp_default=config.kubelet.seccompDefault
+            seccomp_dir=config.options.root_dir / "seccomp",
+            seccomp_default=config.kubelet.seccompDefault,
+            masked_paths=thermal_throttle_paths(),
         )
         return NodeSettings(
             dns=lambda: build.dns_settings(config, self._host_ips),
