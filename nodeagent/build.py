@@ -5,7 +5,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -43,8 +42,8 @@ from nodeagent.node.registration import Registration
 from nodeagent.node.status import NodeConfig
 from nodeagent.pods.resize.decision import ResizeRules
 from nodeagent.pods.translation.dns import DNSSettings, Resolver, parse_resolv_conf
-from nodeagent.podspec.pod import API, FILE, HTTP, AgentPod
-from nodeagent.podspec.pod_resources import HostLimits, effective_limits
+from nodeagent.podspec.pod import API, FILE, HTTP
+from nodeagent.podspec.pod_resources import HostLimits
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import ServerSettings
 from nodeagent.sources.file import FileSource
@@ -54,15 +53,16 @@ from nodeagent.sources.merger import PodMerger
 from nodeagent.standalone import EmbeddedAPI
 from nodeagent.tls_policy import TLSPolicy
 from nodeagent.version import KUBERNETES_VERSION
-from nodeagent.volumes.config_map import ConfigMapPlugin
+from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
 from nodeagent.volumes.host_path import HostPathPlugin
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
-from nodeagent.volumes.secret import SecretPlugin
+from nodeagent.volumes.secret import SECRET
 from proto import cri_pb2 as cri
 from runtimes.cri.factory import cri_runtime
 from runtimes.errors import RuntimeFault, StateInUse, Unavailable
@@ -329,19 +329,6 @@ def guard(config: Config, client: ApiClient | None) -> Guard:
 # -- volumes -----------------------------------------------------------------------------------------------------------
 
 
-class _VolumeFigures:
-    """Figures of pods and of the node that volumes depend on."""
-
-    def __init__(self, allocatable_now: Callable[[], Mapping[str, str]]) -> None:
-        self._allocatable = allocatable_now
-
-    def allocatable(self) -> Mapping[str, str]:
-        return self._allocatable()
-
-    def memory_limit_bytes(self, pod: AgentPod) -> int:
-        return int(effective_limits(pod).get("memory", Fraction(0)))
-
-
 def objects(
     config: Config,
     client: ApiClient,
@@ -370,14 +357,14 @@ def volumes(
     allocatable_now: Callable[[], Mapping[str, str]],
 ) -> VolumeManager:
     layout = Layout(config.options.root_dir)
-    figures, budget = _VolumeFigures(allocatable_now), PayloadBudget()
+    budget = PayloadBudget()
     plugins = (
-        EmptyDirPlugin(layout, figures),
+        EmptyDirPlugin(layout, allocatable_now),
         HostPathPlugin(),
-        ConfigMapPlugin(layout, figures, objects, budget),
-        SecretPlugin(layout, figures, objects, budget),
-        DownwardAPIPlugin(layout, figures, budget),
-        ProjectedPlugin(layout, figures, objects, tokens, budget),
+        ObjectKeysPlugin(CONFIG_MAP, layout, allocatable_now, objects, budget),
+        ObjectKeysPlugin(SECRET, layout, allocatable_now, objects, budget),
+        DownwardAPIPlugin(layout, allocatable_now, budget),
+        ProjectedPlugin(layout, allocatable_now, objects, tokens, budget),
     )
     return VolumeManager(layout=layout, plugins=plugins, events=events)
 

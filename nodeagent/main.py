@@ -65,19 +65,22 @@ from nodeagent.pods.manager import PodManager
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors
 from nodeagent.pods.network_readiness import NetworkReadiness
 from nodeagent.pods.orphans import OrphanCollector
+from nodeagent.pods.paths import PodPaths
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.resize.actuation import Actuator
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
+from nodeagent.pods.resize.feature import InPlaceResize
+from nodeagent.pods.resize.records import ResizeRecords
 from nodeagent.pods.resize.resizes import Resizes
 from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.rules.model import NodeAddresses
 from nodeagent.pods.runtime_classes import RuntimeClassResolver
+from nodeagent.pods.services import PodServices, UnknownRuntime
 from nodeagent.pods.status.writer import NoStatuses, StatusSink, StatusWriter
 from nodeagent.pods.steps import pod_gates, pod_steps
 from nodeagent.pods.steps.cgroup import Cgroup
-from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.engine import StepEngine
-from nodeagent.pods.supervisor import PodServices, UnknownRuntime
 from nodeagent.pods.translation.configs import PodConfigs
 from nodeagent.pods.translation.node_settings import NodeSettings
 from nodeagent.pods.translation.security import SecuritySettings, thermal_throttle_paths
@@ -95,6 +98,7 @@ from nodeagent.stats.node import NodeReader
 from nodeagent.stats.pods import PodReader
 from nodeagent.stats.probes import ProbeMetrics
 from nodeagent.tls_policy import TLSPolicy
+from nodeagent.volumes.propagation import shared_root
 from runtimes.errors import RuntimeFault
 from runtimes.linux.cgroups.contract import CgroupError
 from runtimes.linux.cgroups.detect import detect as detect_cgroups
@@ -197,6 +201,7 @@ class Agent:
         build.credential_providers(config, None, NoTokens())  # a wrong configuration is told before anything is made
         _make_folders(config)
         _own(config, self._stack)
+        self._stack.enter_context(shared_root(config.options.root_dir))
         self._host_ips = tuple(str(ip) for ip in await node_ips(config.node_name, config.options.node_ip))
         self.machine = read_machine()
         self.limits = build.node_limits(config)
@@ -204,7 +209,8 @@ class Agent:
         self._allocatable = build.allocatable_of(self.machine, self.limits, self.storage_bytes)
         client = await self._connect()
         self.registry, self.store, late = await build.runtimes(config, self._stack)
-        tasks = await self._stack.enter_async_context(_root_tasks())
+        tasks = await self._stack.enter_async_context(_task_group())
+        self._pod_tasks = PodTasks(await self._stack.enter_async_context(_task_group()))
         for runtime in late:
             tasks.create_task(build.start_later(runtime), name=f"start of {runtime.handler}")
         tasks.create_task(safety.tell(config, self.registry), name="safety")
@@ -320,10 +326,10 @@ class Agent:
             access=access,
         )
         cgroup = Cgroup(self.cgroups, host, self._active_pods)
+        records = ResizeRecords(config.options.root_dir)
+        records.load()
         resizes = Resizes(
-            root_dir=config.options.root_dir,
-            actuator=Actuator(self.cgroups, host, cgroup.requests_changed),
-            host=host,
+            records=records,
             rules=build.resize_rules(host),
             events=events,
             admit=lambda pod, others: admit(pod, others, self._node_view()),  # nobody is preempted for a resize
@@ -332,7 +338,7 @@ class Agent:
             ready=lambda: self.merger.all_seen,
             now=_now,
         )
-        resizes.load()
+        actuator = Actuator(self.cgroups, host, cgroup.requests_changed)
         networks = NetworkReadiness(self.monitor.network_problem)
         steps = pod_steps(
             paths=paths,
@@ -349,10 +355,12 @@ class Agent:
         engine = StepEngine(steps, gates=pod_gates(networks=networks, claims=ResourceClaims(client)))
         self.statuses: StatusSink = NoStatuses()
         if client is not None:
-            self.statuses = StatusWriter(client.sharing(qps=-1, burst=1), tasks, self._status_target, turn=client.turn)
+            self.statuses = StatusWriter(
+                client.sharing(qps=-1, burst=1), self._pod_tasks, self._status_target, turn=client.turn
+            )
         self.probe_metrics = ProbeMetrics(_now().timestamp())
         probing = ProbeManager(
-            tasks=tasks,
+            tasks=self._pod_tasks,
             events=events,
             addresses=self._addresses,
             now=_now,
@@ -367,11 +375,11 @@ class Agent:
             probing=probing,
             upkeep=Upkeep(volumes),
             dead=DeadContainers(paths),
-            kill_container=killer.kill_container,
+            killer=killer,
             addresses=self._addresses,
             now=_now,
             crash_backoff_cap_seconds=build.crash_backoff_cap_seconds(config),
-            resizing=resizes,
+            features=(InPlaceResize(records, actuator, host, events, _now),),
         )
         self.mirrors: Mirrors = NoMirrors()
         if client is not None:
@@ -391,7 +399,7 @@ class Agent:
                 end_pod=lambda pod, termination: self.pods.end(pod, termination),
                 events=events,
             ).admit,
-            tasks=tasks,
+            tasks=self._pod_tasks,
             mirrors=self.mirrors,
             allocations=resizes,
             on_gone=lambda: self.orphans.wake(),
@@ -668,12 +676,12 @@ def _own(config: Config, stack: contextlib.AsyncExitStack) -> None:
 
 
 class _Leave(Exception):
-    """Ends the root task group."""
+    """Ends a task group."""
 
 
 @contextlib.asynccontextmanager
-async def _root_tasks() -> AsyncIterator[asyncio.TaskGroup]:
-    """The root task group: if one of its loops dies, the agent ends with its error; leaving it cancels all of them."""
+async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """Leaving it cancels its tasks. In the root one, if one of its loops dies, the agent ends with its error."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group

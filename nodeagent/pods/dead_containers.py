@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import Instance, Observed, RemoveContainer
 from nodeagent.pods.rules.runtime_view import name_of_instance, restart_count_of
-from nodeagent.pods.steps.containers import link_name
-from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.podspec.containers import containers
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
@@ -69,8 +68,7 @@ class DeadContainers:
         folder = self._paths.log_dir(namespace, pod_name, pod.uid) / name
         for path in (folder / f"{number}.log", *folder.glob(f"{number}.log.*")):
             path.unlink(missing_ok=True)
-        link = self._paths.container_logs_dir / link_name(pod_name, namespace, name, instance.status.id)
-        link.unlink(missing_ok=True)
+        self._paths.log_link(namespace, pod_name, name, instance.status.id).unlink(missing_ok=True)
 
 
 def _log_numbers(folder: Path) -> list[int]:

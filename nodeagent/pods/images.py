@@ -1,7 +1,7 @@
 """A container's image, brought to its pod's runtime with the pod's own credentials."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from lightkube.models.core_v1 import Secret, Volume
@@ -9,7 +9,7 @@ from lightkube.models.core_v1 import Secret, Volume
 from nodeagent.api.errors import ApiError
 from nodeagent.api.events import Events
 from nodeagent.api.objects import ObjectNotReady
-from nodeagent.images.manager import EnsuredImage, ImageManager, Place, Wanted
+from nodeagent.images.manager import EnsuredImage, Place, Wanted
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path
 from nodeagent.podspec.pod import AgentPod
 from runtimes.registry import Runtime
@@ -29,10 +29,18 @@ class SecretSource(Protocol):
         ...
 
 
-class PodImages:
-    """`steps.containers.Images` on the node's image manager."""
+class EnsuresImages(Protocol):
+    async def ensure_image(
+        self, pod: AgentPod, wanted: Wanted, place: Place, pull_secrets: Sequence[Secret]
+    ) -> EnsuredImage:
+        """Raises ImageFailure."""
+        ...
 
-    def __init__(self, manager: ImageManager, secrets: SecretSource, events: Events) -> None:
+
+class PodImages:
+    """`steps.images.ImageSource` on the node's image manager."""
+
+    def __init__(self, manager: EnsuresImages, secrets: SecretSource, events: Events) -> None:
         self._manager = manager
         self._secrets = secrets
         self._events = events

@@ -6,7 +6,6 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from lightkube.models.core_v1 import Probe
 
@@ -14,14 +13,12 @@ from nodeagent.api.events import Events
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME, observe
 from nodeagent.pods.rules.termination import container_grace_seconds, may_stop, remaining_seconds, stop_timeout_seconds
+from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import AnyContainer, field_path, find_container
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound, RuntimeFault
 from runtimes.registry import Runtime
-
-if TYPE_CHECKING:  # the steps build on this module
-    from nodeagent.pods.steps.contract import Ending
 
 log = logging.getLogger(__name__)
 
@@ -70,37 +67,37 @@ class Killer:
         with contextlib.suppress(NotFound):
             await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=timeout))
 
-    async def kill_pod(self, runtime: Runtime, ending: "Ending") -> None:
+    async def kill_pod(self, runtime: Runtime, teardown: Teardown) -> None:
         """Stop every running container of the pod in one runtime, side by side; sidecars after those they serve.
 
         Raises RuntimeFault, or StillRunning when something survived.
         """
-        running = await self._running(runtime, ending)
-        turns = _Turns(ending.pod, set(running.values()))
+        running = await self._running(runtime, teardown)
+        turns = _Turns(teardown.pod, set(running.values()))
         async with asyncio.TaskGroup() as group:
             for container_id, name in running.items():
-                group.create_task(self._kill_in_turn(runtime, ending, container_id, name, turns))
-        survivors = await self._running(runtime, ending) if running else {}
+                group.create_task(self._kill_in_turn(runtime, teardown, container_id, name, turns))
+        survivors = await self._running(runtime, teardown) if running else {}
         if survivors:
             raise StillRunning(f"containers still running after they were stopped: {', '.join(survivors.values())}")
 
     async def _kill_in_turn(
-        self, runtime: Runtime, ending: "Ending", container_id: str, name: str, turns: "_Turns"
+        self, runtime: Runtime, teardown: Teardown, container_id: str, name: str, turns: "_Turns"
     ) -> None:
         try:
             await self.kill_container(
                 runtime,
-                ending.pod,
+                teardown.pod,
                 container_id,
                 name,
-                grace_seconds=ending.grace_seconds,
+                grace_seconds=teardown.grace_seconds,
                 turn=functools.partial(turns.wait, name),
             )
         finally:
             turns.exited(name)
 
-    async def _running(self, runtime: Runtime, ending: "Ending") -> dict[str, str]:
-        observed = await observe(runtime.service, ending.uid)
+    async def _running(self, runtime: Runtime, teardown: Teardown) -> dict[str, str]:
+        observed = await observe(runtime.service, teardown.uid)
         return {
             instance.status.id: instance.status.labels.get(LABEL_CONTAINER_NAME, instance.status.metadata.name)
             for instance in observed.instances

@@ -7,18 +7,24 @@ runtimes, cgroups, folders ──(unknown UID)──> orphans.OrphanCollector
 
 import asyncio
 import dataclasses
+import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from lightkube.models.core_v1 import PodStatus
 
 from nodeagent.pods.admission.gate import UNEXPECTED, Answer, KillError, Later
+from nodeagent.pods.current_work import Doing
 from nodeagent.pods.mirrors import Mirrors
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Desired, Stage, StartFailure, Termination
-from nodeagent.pods.supervisor import TERMINAL_PHASES, PodServices, PodSupervisor
+from nodeagent.pods.services import PodServices
+from nodeagent.pods.status.phase import is_terminal
+from nodeagent.pods.step_runs import StepRun
+from nodeagent.pods.supervisor import PodSupervisor
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.sources.merger import ChangeType, PodChange
 from proto import cri_pb2 as cri
@@ -68,6 +74,23 @@ class PodOnNode:
     stage: Stage
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodActivity:
+    """What is being done for a pod now, for whoever looks for one that hangs.
+
+    `steps`: of a pass or a teardown, in the order in which they began, with what they wait for. `blocked_until`: no pass before;
+    `held_until`: container name -> no start before.
+    """
+
+    pod: AgentPod
+    stage: Stage
+    doing: Doing
+    steps: tuple[StepRun, ...]
+    turn_began: datetime | None
+    blocked_until: datetime | None
+    held_until: Mapping[str, datetime]
+
+
 class PodManager:
     """Owns the supervisors. All methods belong to the event loop.
 
@@ -81,7 +104,7 @@ class PodManager:
         services: PodServices,
         references: ObjectReferences,
         admit: Callable[[AgentPod, Sequence[AgentPod]], Answer],
-        tasks: asyncio.TaskGroup,
+        tasks: PodTasks,
         mirrors: Mirrors,
         allocations: Allocations,
         on_gone: Callable[[], None] = lambda: None,
@@ -135,12 +158,13 @@ class PodManager:
 
     def _judge_new(self) -> None:
         while self._new and self._answer is None:
-            desired = next(iter(self._new.values()))
+            uid, desired = next(iter(self._new.items()))
             answer = self._judge(desired)
             if isinstance(answer, Later):
-                self._answer = self._tasks.create_task(self._await_answer(desired.pod.uid, answer), name="admission")
+                work = functools.partial(self._await_answer, uid, answer)
+                self._answer = self._tasks.start(work, name=f"admission of pod {uid}")
             else:
-                self._add(self._new.pop(desired.pod.uid), answer)
+                self._begin(uid, answer)
 
     async def _await_answer(self, uid: PodUID, later: Later) -> None:
         try:
@@ -149,10 +173,19 @@ class PodManager:
             log.exception("admission of pod %s failed", uid)
             rejected = StartFailure(reason=UNEXPECTED, message=f"{error}")
         self._answer = None
-        desired = self._new.pop(uid, None)  # the newest state of it; gone from its source: nothing is to be done
+        desired = self._new.get(uid)  # the newest state of it; gone from its source: nothing is to be done
         if desired is not None:
-            self._add(desired, rejected if _is_to_run(desired.pod) else None)
+            self._begin(uid, rejected if _is_to_run(desired.pod) else None)
         self._judge_new()
+
+    def _begin(self, uid: PodUID, rejected: StartFailure | None) -> None:
+        """Give a pod that has been judged its supervisor. A mistake of ours there is told, and holds up no other."""
+        desired = self._new.pop(uid)
+        try:
+            self._add(desired, rejected)
+        except Exception:
+            self._not_taken.add(uid)
+            log.exception("pod %s is not begun", desired.pod.describe())
 
     def _add(self, desired: Desired, rejected: StartFailure | None) -> None:
         pod = desired.pod
@@ -165,7 +198,7 @@ class PodManager:
         self._references.register(pod)
         supervisor = PodSupervisor(desired, self._services, rejected=rejected)
         self._supervisors[uid] = supervisor
-        self._tasks.create_task(self._supervise(uid, supervisor), name=f"pod {uid}")
+        self._tasks.start(functools.partial(self._supervise, uid, supervisor), name=f"pod {uid}")
 
     def _judge(self, desired: Desired) -> Answer:
         """Admission is for pods that are to run: neither ended nor about to end."""
@@ -232,14 +265,10 @@ class PodManager:
             supervisor.refresh()
 
     def resized(self, uid: PodUID) -> None:
-        """The pod has been allocated other resources, or its resize is told otherwise of."""
+        """The pod has been allocated other resources, or the conditions of its resize have changed."""
         supervisor, pod = self._supervisors.get(uid), self._allocations.current(uid)
         if supervisor is not None and pod is not None:
             supervisor.update(dataclasses.replace(supervisor.desired, pod=pod))
-
-    def wake_all(self) -> None:
-        for supervisor in self._supervisors.values():
-            supervisor.wake()
 
     # -- for the rest of the agent -----------------------------------------------------------------------------------
 
@@ -262,6 +291,21 @@ class PodManager:
 
     def pods(self) -> list[PodOnNode]:
         return [self._view(supervisor) for supervisor in self._supervisors.values()]
+
+    def activities(self) -> list[PodActivity]:
+        """Of all pods, whether anything is done for them or not."""
+        return [
+            PodActivity(
+                pod=supervisor.desired.pod,
+                stage=supervisor.stage,
+                doing=supervisor.doing,
+                steps=tuple(self._services.engine.current_steps(uid)),
+                turn_began=supervisor.turn_began,
+                blocked_until=supervisor.pauses.blocked_until,
+                held_until=supervisor.pauses.held_until,
+            )
+            for uid, supervisor in self._supervisors.items()
+        ]
 
     def find(self, namespace: str, name: str, uid: str = "") -> PodOnNode | None:
         """The pod of that name (and UID, where given); of several generations the one that is not on its way out."""
@@ -316,4 +360,4 @@ def _is_to_run(pod: AgentPod) -> bool:
 
 
 def _has_ended(pod: AgentPod) -> bool:
-    return pod.status is not None and pod.status.phase in TERMINAL_PHASES
+    return pod.status is not None and is_terminal(pod.status.phase)

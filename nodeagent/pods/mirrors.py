@@ -12,7 +12,7 @@ from typing import Protocol
 from nodeagent.api.errors import ApiError
 from nodeagent.api.outage import Outage
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.sources.mirror import MirrorPods, is_mirror_of
+from nodeagent.sources.mirror import is_mirror_of
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +52,25 @@ class NoMirrors:
         return None
 
 
+class MirrorWriter(Protocol):
+    """Writes mirror pods to the API. Errors are ApiError."""
+
+    async def ensure(self, static: AgentPod, mirror: AgentPod | None) -> bool:
+        """Make `mirror`, as last seen in the API, the right one; say whether the API has one afterwards."""
+        ...
+
+    async def delete_orphan(self, mirror: AgentPod) -> None:
+        """Delete a mirror pod that has no static pod any more."""
+        ...
+
+
 class MirrorKeeper:
     """`ready`: every source has told what it wants, so that a mirror without a static pod is known to be one too many.
 
     `on_mirror(uid)` is called with the static pod's UID when its mirror is there, or is another.
     """
 
-    def __init__(self, mirrors: MirrorPods, *, ready: Callable[[], bool], on_mirror: Callable[[str], None]) -> None:
+    def __init__(self, mirrors: MirrorWriter, *, ready: Callable[[], bool], on_mirror: Callable[[str], None]) -> None:
         self._mirrors = mirrors
         self._ready = ready
         self._on_mirror = on_mirror

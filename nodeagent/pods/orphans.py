@@ -15,8 +15,8 @@ from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.failures import leaves
 from nodeagent.pods.observation import LABEL_POD_UID
-from nodeagent.pods.steps.contract import Ending, PodPaths
-from nodeagent.pods.steps.engine import StepEngine
+from nodeagent.pods.paths import PodPaths
+from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import API, AgentPod, PodUID
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
@@ -26,6 +26,14 @@ log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 60.0
 GRACE_SECONDS = 1  # the kubelet's for pods it does not know; containers get the floor of 2
+
+
+class TakesDown(Protocol):
+    """Takes down what is left of a pod (`steps.engine.StepEngine`). Raises ExceptionGroup of what stays."""
+
+    async def stop(self, teardown: Teardown) -> None: ...
+
+    async def release(self, teardown: Teardown) -> None: ...
 
 
 class CgroupList(Protocol):
@@ -40,7 +48,7 @@ class OrphanCollector:
     def __init__(
         self,
         *,
-        engine: StepEngine,
+        engine: TakesDown,
         runtimes: Callable[[], tuple[Runtime, ...]],
         cgroups: CgroupList,
         paths: PodPaths,
@@ -98,18 +106,18 @@ class OrphanCollector:
             found.setdefault(uid, _remains(uid, namespace, name))
         for uid in await self._cgroups.list():
             found.setdefault(uid, _remains(uid))
-        for uid in await asyncio.to_thread(_folders, self._paths.root_dir / "pods"):
+        for uid in await asyncio.to_thread(_folders, self._paths.pods_dir):
             found.setdefault(uid, _remains(uid))
         return found
 
     async def _take_down(self, uid: str, pod: AgentPod) -> None:
         log.info("removing what is left of unknown pod %s/%s (%s)", pod.namespace, pod.name, uid)
-        ending = Ending(
+        teardown = Teardown(
             pod=pod, uid=PodUID(uid), grace_seconds=GRACE_SECONDS, runtimes=self._runtimes(), keep_records=False
         )
         try:
-            await self._engine.stop(ending)
-            await self._engine.release(ending)
+            await self._engine.stop(teardown)
+            await self._engine.release(teardown)
         except* Exception as group:
             for error in leaves(group):
                 log.warning('orphaned pod "%s" found, but %s', uid, error)

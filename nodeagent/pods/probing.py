@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from lightkube.models.core_v1 import Container, ContainerStatus, PodStatus, Probe
 
 from nodeagent.api.events import Events
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Instance, NodeAddresses, Observed, ProbeResults
 from nodeagent.pods.rules.runtime_view import RUNNING, moment, newest
 from nodeagent.pods.status.pod_ips import pod_ips
@@ -38,7 +39,7 @@ class ProbeManager:
     def __init__(
         self,
         *,
-        tasks: asyncio.TaskGroup,
+        tasks: PodTasks,
         events: Events,
         addresses: Callable[[], NodeAddresses],
         now: Callable[[], datetime],
@@ -104,7 +105,7 @@ class ProbeManager:
             worker = ProbeWorker(kind, probe, runner=self._runner, timers=timers, reports=probed)
             probed.workers[kind] = worker
             name = f"{kind.value.lower()} probe {uid}/{probed.name}"
-            probed.tasks[kind] = self._tasks.create_task(worker.run(), name=name)
+            probed.tasks[kind] = self._tasks.start(worker.run, name=name)
 
     def _follow(
         self, probed: "_Probed", container: Container, instance: Instance | None, ip: str, service: RuntimeService

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from lightkube.models.node_v1 import RuntimeClass
 
-from nodeagent.pods.supervisor import UnknownRuntime
+from nodeagent.pods.services import UnknownRuntime
 from nodeagent.podspec.pod import AgentPod
 from runtimes.registry import Registry, Runtime, UnknownHandler
 

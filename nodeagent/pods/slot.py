@@ -3,6 +3,8 @@
 import asyncio
 from typing import Generic, TypeVar
 
+from nodeagent.pods.step_runs import waiting_for
+
 _T = TypeVar("_T")
 
 
@@ -21,10 +23,10 @@ class Slot(Generic[_T]):
         if not self._future.done():
             self._future.set_result(value)
 
-    def fail(self) -> None:
-        """Tell all who wait that the value will not come. Without effect on a value that is there."""
+    def fail(self, error: Exception | None = None) -> None:
+        """Tell all who wait that the value will not come: by `error`, else by NotProvided. Without effect on a filled slot."""
         if not self._future.done():
-            self._future.set_exception(NotProvided(self.name))
+            self._future.set_exception(error or NotProvided(self.name))
             self._future.exception()  # looked at: a failure that nobody waited for is no news
 
     @property
@@ -32,5 +34,8 @@ class Slot(Generic[_T]):
         return self._future.done() and self._future.exception() is None
 
     async def get(self) -> _T:
-        # shielded: one waiting step that is cancelled must not cancel the value for the others
-        return await asyncio.shield(self._future)
+        if self._future.done():
+            return self._future.result()
+        with waiting_for(self.name):
+            # shielded: one waiting step that is cancelled must not cancel the value for the others
+            return await asyncio.shield(self._future)

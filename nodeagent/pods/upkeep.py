@@ -1,18 +1,24 @@
 """What a pod needs while it runs: fresh volumes, and the last words of its containers."""
 
 from collections.abc import Collection
+from typing import Protocol
 
 from nodeagent.pods.rules.model import Instance, Observed
 from nodeagent.pods.translation.termination_message import termination_message
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes.manager import VolumeManager
 from proto import cri_pb2 as cri
 
 
-class Upkeep:
-    """Implements `supervisor.PodUpkeep`."""
+class FreshVolumes(Protocol):
+    async def refresh(self, pod: AgentPod, *, anew: bool) -> None:
+        """Bring the volumes that follow API objects up to date. Raises nothing for those that cannot be."""
+        ...
 
-    def __init__(self, volumes: VolumeManager) -> None:
+
+class Upkeep:
+    """Implements `services.PodUpkeep`."""
+
+    def __init__(self, volumes: FreshVolumes) -> None:
         self._volumes = volumes
         self._messages: dict[str, str] = {}  # by container id: what has ended says nothing new
 

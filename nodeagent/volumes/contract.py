@@ -1,13 +1,22 @@
-"""The volume contract: what a volume type does for one volume of one pod, and what a mounted volume is.
+"""The volume contract: what a volume type does on this node, for one pod and for all that share a volume.
 
-One implementation per volume type, each in its own file; the volume manager is the only caller.
+    resolve ─> attach ─> stage ─> publish ─> expand      before a pod's containers are made
+                                  publish,   expand      while it runs (Capabilities.republish, a claim that grew)
+               unstage <───────── unpublish              when they are gone
+
+The words are CSI's (NodeStageVolume, NodePublishVolume, ...). A volume that pods share is staged once on the node and published
+for each of them; most types have nothing to stage (`publish_only.PublishOnly`). One file implements a type; the volume manager
+is the only caller. Deadlines are the plugin's: a verb that hangs holds up its pod, and nobody else's volumes.
+
+All verbs are repeatable: the agent may be killed at any point and calls again, knowing only what is on disk. A cancelled or
+failed verb may have done its work or half of it; it is then called again, or undone by its counterpart.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lightkube.models.core_v1 import Volume
+from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim, Volume
 
 from nodeagent.podspec.pod import AgentPod
 
@@ -18,6 +27,65 @@ class VolumeError(Exception):
 
 class UnsupportedVolume(VolumeError):
     """This node can never mount the volume as it is declared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSource:
+    """What a pod's volume is, with its references followed.
+
+    `volume`: as the pod declares it. `claim`, `persistent_volume`: what it leads to, where it is a claim; None: the declaration
+    says all. `expand_to_bytes`: the size that the claim's volume is to have on this node; None: it has it.
+    """
+
+    volume: Volume
+    claim: PersistentVolumeClaim | None = None
+    persistent_volume: PersistentVolume | None = None
+    expand_to_bytes: int | None = None
+
+    @property
+    def name(self) -> str:
+        """That of the PersistentVolume, else of the pod's volume: the name of its directory, and in events."""
+        if self.persistent_volume is not None and self.persistent_volume.metadata is not None:
+            return self.persistent_volume.metadata.name or ""
+        return self.volume.name
+
+
+class SourceResolver(Protocol):
+    """Follows the references of the volumes that it knows; of all others, the pod's declaration is the source."""
+
+    def follows(self, volume: Volume) -> bool: ...
+
+    async def resolve(self, pod: AgentPod, volume: Volume) -> VolumeSource:
+        """Asked anew at every attempt to mount, and for what may grow at every sync. May wait for the API.
+
+        Raises VolumeError with what is wrong with the reference: tried again; the pod's event lists the volume under "failed to
+        process volumes".
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeRequest:
+    """One volume of one pod, as its plugin needs it.
+
+    `fs_group`: the pod's fsGroup. `fs_user`: the user that every container of the pod runs as, None when they differ or
+    do not say. `nested`: relative paths inside the volume on which other volumes of a container are mounted.
+    """
+
+    pod: AgentPod
+    source: VolumeSource
+    fs_group: int | None = None
+    fs_user: int | None = None
+    nested: tuple[str, ...] = ()
+
+    @property
+    def volume(self) -> Volume:
+        return self.source.volume
+
+    @property
+    def directory_name(self) -> str:
+        """Below `pods/<uid>/volumes/<plugin>`: by this and the UID `unpublish` knows the volume."""
+        return self.source.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,42 +107,42 @@ class MountedVolume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeRequest:
-    """One volume of one pod, as its plugin needs it.
+class VolumeUsage:
+    """What a volume has and what is used of it. Of a block device the capacity alone is known."""
 
-    `fs_group`: the pod's fsGroup. `fs_user`: the user that every container of the pod runs as, None when they differ or
-    do not say. `nested`: relative paths inside the volume on which other volumes of a container are mounted.
-    """
-
-    pod: AgentPod
-    uid: str
-    namespace: str
-    pod_name: str
-    volume: Volume
-    fs_group: int | None = None
-    fs_user: int | None = None
-    nested: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return self.volume.name
+    capacity_bytes: int
+    available_bytes: int | None = None
+    used_bytes: int | None = None
+    inodes: int | None = None
+    inodes_free: int | None = None
+    inodes_used: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """`needs_refresh`: the content follows API objects; `setup` is to be repeated on the live volume.
+    """Which of the optional verbs are called for a volume.
 
-    `on_disk`: set-up leaves a directory under `pods/<uid>/volumes`, by which teardown finds it after a restart.
+    `republish`: `publish` is repeated on the live volume, at every sync of its pod and when objects that it is made of change.
+    `attach`: it comes from elsewhere, and a controller has to attach it first. `stage`: it is staged, node-wide, before it is
+    published. `expand`: it can grow while it is used.
     """
 
-    needs_refresh: bool = False
-    on_disk: bool = True
+    republish: bool = False
+    attach: bool = False
+    stage: bool = False
+    expand: bool = False
+
+    @property
+    def node_wide(self) -> bool:
+        """Pods share it: it has an id, and it is remembered on disk for whose sake it is here."""
+        return self.attach or self.stage
 
 
 class VolumePlugin(Protocol):
-    """One volume type. Verbs run concurrently for different volumes, never for the same volume of the same pod.
+    """One volume type, or one kind of driver.
 
-    What they leave survives a restart of the agent, which then calls them again from what it finds on disk.
+    `attach`, `stage`, `publish` and `expand` run concurrently for different volumes, never for the same volume of the same pod,
+    and for a node-wide volume only for one pod at a time (`attach` excepted).
     """
 
     @property
@@ -82,18 +150,57 @@ class VolumePlugin(Protocol):
         """The plugin's name, as in `kubernetes.io/empty-dir`; its directory has `~` for `/`."""
         ...
 
-    @property
-    def capabilities(self) -> Capabilities: ...
+    def supports(self, source: VolumeSource) -> bool: ...
 
-    def supports(self, volume: Volume) -> bool: ...
+    def capabilities(self, source: VolumeSource) -> Capabilities:
+        """Answers from memory: asked at every sync."""
+        ...
 
-    async def setup(self, request: VolumeRequest) -> MountedVolume:
-        """Make the volume ready. Repeatable on a live volume. A failure leaves a fresh volume not mounted.
+    def volume_id(self, source: VolumeSource) -> str:
+        """The node-wide name of a volume that `capabilities` says is one: as in node.status.volumesInUse. Never changes."""
+        ...
 
-        Raises VolumeError.
+    async def attach(self, request: VolumeRequest) -> None:
+        """Wait until the volume is attached to this node; whoever attaches it has been told that it is in use here.
+
+        Called before every `stage`, at each attempt. Cancelled when the pod has waited long enough. Raises VolumeError.
         """
         ...
 
-    async def teardown(self, uid: str, directory_name: str) -> None:
-        """Undo `setup`, or half of it, knowing only what the disk tells. Nothing there is fine. Raises VolumeError."""
+    async def stage(self, request: VolumeRequest) -> None:
+        """Make the volume ready on the node, for all pods. Called before every `publish`, for each pod, staged or not.
+
+        What it leaves survives the agent, and has to tell `unstage` all that it needs. Raises VolumeError.
+        """
+        ...
+
+    async def unstage(self, volume_id: str) -> None:
+        """Undo `stage`, or half of it. Called when the last pod that it was here for has unpublished it, until it succeeds.
+
+        Nothing there is fine. Raises VolumeError.
+        """
+        ...
+
+    async def publish(self, request: VolumeRequest) -> MountedVolume:
+        """Make the volume ready for one pod, below `pods/<uid>/volumes`. Repeatable on a live volume (an agent that starts again,
+        `republish`), which a failure leaves as it was. Raises VolumeError.
+        """
+        ...
+
+    async def unpublish(self, uid: str, directory_name: str) -> None:
+        """Undo `publish`, or half of it, knowing only what the disk tells, until it succeeds; subPaths are unmounted by then.
+
+        Nothing there is fine. What cannot be unmounted is left whole. Raises VolumeError.
+        """
+        ...
+
+    async def expand(self, request: VolumeRequest) -> None:
+        """Let a published volume grow to `request.source.expand_to_bytes`, and report it where that is asked from.
+
+        Called after `publish`, and at syncs of the pod as long as the source asks for it. Raises VolumeError.
+        """
+        ...
+
+    async def usage(self, volume: MountedVolume) -> VolumeUsage | None:
+        """What is used of a published volume; None: it is not measured. Concurrent with everything. Raises VolumeError."""
         ...

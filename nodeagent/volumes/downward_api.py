@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
-from lightkube.models.core_v1 import DownwardAPIVolumeFile, ResourceFieldSelector, Volume
+from lightkube.models.core_v1 import DownwardAPIVolumeFile, ResourceFieldSelector
+from typing_extensions import override
 
 from nodeagent.podspec import downward
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.atomic_writer import FileEntry
-from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
+from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
-from nodeagent.volumes.sources import PodResources
+from nodeagent.volumes.publish_only import PublishOnly
+from nodeagent.volumes.sources import Allocatable
 from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/downward-api"
@@ -19,28 +21,29 @@ _MAX_ERRORS = 10
 _Key = tuple[str | None, ...]
 
 
-class DownwardAPIPlugin:
+class DownwardAPIPlugin(PublishOnly):
     name = NAME
-    capabilities = Capabilities(needs_refresh=True)
 
-    def __init__(self, layout: Layout, resources: PodResources, budget: PayloadBudget) -> None:
-        self._volume = PayloadVolume(layout, resources, NAME, Backing.MEMORY, budget)
-        self._resources = resources
+    def __init__(self, layout: Layout, allocatable: Allocatable, budget: PayloadBudget) -> None:
+        self._volume = PayloadVolume(layout, allocatable, NAME, Backing.MEMORY, budget)
+        self._allocatable = allocatable
 
-    def supports(self, volume: Volume) -> bool:
-        return volume.downwardAPI is not None
+    def supports(self, source: VolumeSource) -> bool:
+        return source.volume.downwardAPI is not None
 
-    async def setup(self, request: VolumeRequest) -> MountedVolume:
+    @override
+    def capabilities(self, source: VolumeSource) -> Capabilities:
+        return Capabilities(republish=True)
+
+    async def publish(self, request: VolumeRequest) -> MountedVolume:
         source = request.volume.downwardAPI
         assert source is not None
         mode = DEFAULT_MODE if source.defaultMode is None else source.defaultMode
         with self._volume.measured(request) as measure:
-            payload = await downward_payload(
-                request.pod, source.items or (), mode, self._resources.allocatable(), measure
-            )
+            payload = await downward_payload(request.pod, source.items or (), mode, self._allocatable(), measure)
             return await self._volume.publish(request, payload)
 
-    async def teardown(self, uid: str, directory_name: str) -> None:
+    async def unpublish(self, uid: str, directory_name: str) -> None:
         await self._volume.remove(uid, directory_name)
 
 

@@ -7,13 +7,15 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from lightkube.models.core_v1 import EmptyDirVolumeSource, Volume
+from lightkube.models.core_v1 import EmptyDirVolumeSource
 
+from nodeagent.podspec.effective import effective_limits
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import ownership
-from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
+from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.layout import Layout, make_directories
-from nodeagent.volumes.sources import PodResources
+from nodeagent.volumes.publish_only import PublishOnly
+from nodeagent.volumes.sources import Allocatable
 from runtimes.kube import quantity
 from runtimes.linux import syscalls
 from runtimes.linux.mounts import is_mount_point, unmount_all
@@ -27,38 +29,37 @@ _HUGE_PAGE_RESOURCE = "hugepages-"
 _NOSWAP_KERNEL = (6, 4)
 
 
-class EmptyDirPlugin:
-    """Repeated set-up of a volume that was set up completely changes nothing."""
+class EmptyDirPlugin(PublishOnly):
+    """To publish a volume again that was published completely changes nothing."""
 
     name = NAME
-    capabilities = Capabilities()
 
-    def __init__(self, layout: Layout, resources: PodResources) -> None:
+    def __init__(self, layout: Layout, allocatable: Allocatable) -> None:
         self._layout = layout
-        self._resources = resources
+        self._allocatable = allocatable
 
-    def supports(self, volume: Volume) -> bool:
-        return volume.emptyDir is not None
+    def supports(self, source: VolumeSource) -> bool:
+        return source.volume.emptyDir is not None
 
-    async def setup(self, request: VolumeRequest) -> MountedVolume:
+    async def publish(self, request: VolumeRequest) -> MountedVolume:
         source = request.volume.emptyDir
         assert source is not None
-        path = self._layout.volume_dir(request.uid, NAME, request.name)
-        marker = ready_marker(self._layout, request.uid, request.name)
+        path = self._layout.volume_dir(request.pod.uid, NAME, request.directory_name)
+        marker = ready_marker(self._layout, request.pod.uid, request.directory_name)
         medium = source.medium or ""
         if medium == "":
             work = functools.partial(make_disk, path)
         elif medium == "Memory":
-            size_bytes = tmpfs_size_bytes(request.pod, source, self._resources)
+            size_bytes = tmpfs_size_bytes(request.pod, source, self._allocatable())
             work = functools.partial(make_tmpfs, path, size_bytes)
         elif medium == _HUGE_PAGES or medium.startswith(f"{_HUGE_PAGES}-"):
             work = functools.partial(make_hugetlbfs, path, huge_page_size_bytes(request.pod, medium))
         else:
             raise VolumeError(f"unknown storage medium {medium!r}")
         await run_blocking(_set_up, path, marker, work, source.mode, request.fs_group, medium != "")
-        return MountedVolume(host_path=path, directory_name=request.name, relabel=True)
+        return MountedVolume(host_path=path, directory_name=request.directory_name, relabel=True)
 
-    async def teardown(self, uid: str, directory_name: str) -> None:
+    async def unpublish(self, uid: str, directory_name: str) -> None:
         path = self._layout.volume_dir(uid, NAME, directory_name)
         await run_blocking(tear_down, path, ready_marker(self._layout, uid, directory_name))
 
@@ -144,11 +145,11 @@ def supports_noswap() -> bool:
     return True
 
 
-def tmpfs_size_bytes(pod: AgentPod, source: EmptyDirVolumeSource | None, resources: PodResources) -> int:
+def tmpfs_size_bytes(pod: AgentPod, source: EmptyDirVolumeSource | None, allocatable: Mapping[str, str]) -> int:
     """The smallest of what the node has for pods, the pod's limit and the volume's; 0 when none of them is set."""
     limits = (
-        quantity.value(resources.allocatable().get("memory", "0")),
-        resources.memory_limit_bytes(pod),
+        quantity.value(allocatable.get("memory", "0")),
+        int(effective_limits(pod).get("memory", 0)),
         quantity.value(source.sizeLimit) if source is not None and source.sizeLimit else 0,
     )
     return min((limit for limit in limits if limit > 0), default=0)

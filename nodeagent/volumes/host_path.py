@@ -5,9 +5,10 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from lightkube.models.core_v1 import Volume
+from typing_extensions import override
 
-from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
+from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest, VolumeSource, VolumeUsage
+from nodeagent.volumes.publish_only import PublishOnly
 from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/host-path"
@@ -24,16 +25,15 @@ _CHECKS: dict[str, tuple[Callable[[int], bool], str]] = {
 }
 
 
-class HostPathPlugin:
-    """Leaves nothing below the root directory: there is nothing to tear down."""
+class HostPathPlugin(PublishOnly):
+    """Leaves nothing below the root directory: there is nothing to take down, and nothing of the pod's to measure."""
 
     name = NAME
-    capabilities = Capabilities(on_disk=False)
 
-    def supports(self, volume: Volume) -> bool:
-        return volume.hostPath is not None
+    def supports(self, source: VolumeSource) -> bool:
+        return source.volume.hostPath is not None
 
-    async def setup(self, request: VolumeRequest) -> MountedVolume:
+    async def publish(self, request: VolumeRequest) -> MountedVolume:
         source = request.volume.hostPath
         assert source is not None
         if ".." in source.path.split("/"):
@@ -43,10 +43,14 @@ class HostPathPlugin:
         path = Path(source.path)
         if source.type:
             await run_blocking(check_type, path, source.type)
-        return MountedVolume(host_path=path, directory_name=request.name)
+        return MountedVolume(host_path=path, directory_name=request.directory_name)
 
-    async def teardown(self, uid: str, directory_name: str) -> None:
+    async def unpublish(self, uid: str, directory_name: str) -> None:
         return
+
+    @override
+    async def usage(self, volume: MountedVolume) -> VolumeUsage | None:
+        return None
 
 
 def check_type(path: Path, wanted: str) -> None:

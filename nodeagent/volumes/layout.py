@@ -1,12 +1,14 @@
 """Where a pod's volumes and files are below the agent's root directory (facts: on-disk layout of a kubelet)."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from nodeagent.volumes.contract import VolumeError
 
 DIRECTORY_MODE = 0o750
+NODE_VOLUME_NOTE = "node-volume.json"
 
 
 def plugin_directory_name(plugin: str) -> str:
@@ -56,6 +58,14 @@ class Layout:
     def scratch_dir(self, uid: str, plugin: str, directory_name: str) -> Path:
         """Where a plugin keeps its own notes on a volume."""
         return self.pod_dir(uid) / "plugins" / plugin_directory_name(plugin) / safe_component(directory_name)
+
+    def node_volume_note(self, uid: str, plugin_directory: str, directory_name: str) -> Path:
+        """What the agent notes of a volume that the pod shares with others (`stage`)."""
+        return self.pod_dir(uid) / "plugins" / plugin_directory / safe_component(directory_name) / NODE_VOLUME_NOTE
+
+    def node_volume_notes(self) -> Iterator[Path]:
+        """Those of all pods. Blocks."""
+        return self.pods_dir.glob(f"*/plugins/*/*/{NODE_VOLUME_NOTE}")
 
     def subpaths_dir(self, uid: str) -> Path:
         return self.pod_dir(uid) / "volume-subpaths"

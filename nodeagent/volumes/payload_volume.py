@@ -13,7 +13,7 @@ from nodeagent.volumes.atomic_writer import FileEntry, write_payload
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.payload_budget import Measure, PayloadBudget
-from nodeagent.volumes.sources import PodResources
+from nodeagent.volumes.sources import Allocatable
 from runtimes.linux.tasks import run_blocking
 
 DEFAULT_MODE = 0o644
@@ -31,7 +31,7 @@ class PayloadVolume:
     """The directory handling that configMap, secret, downwardAPI and projected volumes share."""
 
     layout: Layout
-    resources: PodResources
+    allocatable: Allocatable
     plugin: str
     backing: Backing
     budget: PayloadBudget
@@ -39,18 +39,18 @@ class PayloadVolume:
     @contextlib.contextmanager
     def measured(self, request: VolumeRequest) -> Iterator[Measure]:
         """To be asked before anything is made for the volume, until it is published."""
-        with self.budget.volume(request.uid, request.name) as measure:
+        with self.budget.volume(request.pod.uid, request.directory_name) as measure:
             measure.take_folders(request.nested)
             yield measure
 
     async def publish(self, request: VolumeRequest, payload: Payload) -> MountedVolume:
         """Make `payload` the content of the volume, mounting it first where it is not. Raises VolumeError."""
-        path = self.layout.volume_dir(request.uid, self.plugin, request.name)
+        path = self.layout.volume_dir(request.pod.uid, self.plugin, request.directory_name)
         size_bytes = 0
         if self.backing is Backing.MEMORY:
-            size_bytes = empty_dir.tmpfs_size_bytes(request.pod, None, self.resources)
+            size_bytes = empty_dir.tmpfs_size_bytes(request.pod, None, self.allocatable())
         await run_blocking(self._publish, path, request, payload, size_bytes)
-        return MountedVolume(host_path=path, directory_name=request.name, read_only_forced=True, relabel=True)
+        return MountedVolume(host_path=path, directory_name=request.directory_name, read_only_forced=True, relabel=True)
 
     async def remove(self, uid: str, directory_name: str) -> None:
         self.budget.forget(uid, directory_name)
@@ -61,7 +61,7 @@ class PayloadVolume:
         return empty_dir.ready_marker(self.layout, uid, f"wrapped_{directory_name}")
 
     def _publish(self, path: Path, request: VolumeRequest, payload: Payload, size_bytes: int) -> None:
-        marker = self._marker(request.uid, request.name)
+        marker = self._marker(request.pod.uid, request.directory_name)
         fresh = not marker.exists()
         try:
             if self.backing is Backing.MEMORY:

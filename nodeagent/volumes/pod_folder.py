@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from nodeagent.volumes.contract import VolumeError
+from nodeagent.volumes.layout import NODE_VOLUME_NOTE
 from runtimes.linux.mounts import mounts_below, shown, unmount_all
 from runtimes.linux.removal import remove_empty_tree, remove_tree
 
@@ -10,12 +11,15 @@ from runtimes.linux.removal import remove_empty_tree, remove_tree
 def remove_pod_folder(pod_dir: Path) -> None:
     """Remove the folder of a pod whose volumes are down. Nothing there is fine.
 
-    All of it stays while something is mounted in it, and while anything but empty directories is where volumes are: a volume of
-    a type that is not known any more may hold data. Raises VolumeError, which names what is in the way.
+    All of it stays while something is mounted in it, while a volume that it shares with other pods is staged, and while anything
+    but empty directories is where volumes are: a volume of a type that is not known any more may hold data. Raises VolumeError,
+    which names what is in the way.
     """
     try:
         if mounted := mounts_below(pod_dir):
             raise VolumeError(f"{shown(pod_dir)} still holds the mount {shown(mounted[0])}")
+        if staged := sorted(pod_dir.glob(f"plugins/*/*/{NODE_VOLUME_NOTE}")):
+            raise VolumeError(f"volume {shown(staged[0].parent.name)} is still staged: {shown(staged[0])}")
         for folder in ("volumes", "volume-subpaths"):
             remove_empty_tree(pod_dir / folder)
         remove_tree(pod_dir)
@@ -24,7 +28,7 @@ def remove_pod_folder(pod_dir: Path) -> None:
 
 
 def force_clean(path: Path) -> None:
-    """Take down a volume of a plugin that is not known any more, as far as it is safe: data stays.
+    """Take down a volume of a plugin that is not known any more, as far as it is safe: data stays. Nothing there is fine.
 
     Raises VolumeError, MountError.
     """
@@ -34,16 +38,10 @@ def force_clean(path: Path) -> None:
         if (path / "mount").is_dir():
             (path / "mount").rmdir()
         path.rmdir()
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise VolumeError(f"{shown(path)} of an unknown volume type is not empty") from error
-
-
-def entries(directory: Path) -> list[Path]:
-    """What is in a directory, sorted; nothing when it is not there."""
-    try:
-        return sorted(directory.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _in_the_way(error: OSError) -> str:

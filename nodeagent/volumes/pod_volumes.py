@@ -1,11 +1,9 @@
 """What a pod's spec says about its volumes: which are used, and how they are to be set up. Pure."""
 
-from collections.abc import Iterable
-
 from lightkube.models.core_v1 import Container, EphemeralContainer, PodSpec, Volume
 
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes.contract import VolumeRequest
+from nodeagent.volumes.contract import VolumeRequest, VolumeSource
 from nodeagent.volumes.payload_volume import nested_mount_points
 
 
@@ -32,20 +30,21 @@ def _containers(spec: PodSpec) -> list[Container | EphemeralContainer]:
     return [*(spec.initContainers or ()), *spec.containers, *(spec.ephemeralContainers or ())]
 
 
-def requests_for(pod: AgentPod, volumes: Iterable[Volume]) -> dict[str, VolumeRequest]:
-    """By volume, what its plugin needs to know."""
-    context = pod.spec.securityContext
-    user, nested = pod_wide_user(pod.spec), nested_mount_points(pod)
-    return {
-        volume.name: VolumeRequest(
-            pod=pod,
-            uid=pod.uid,
-            namespace=pod.namespace,
-            pod_name=pod.name,
-            volume=volume,
-            fs_group=context.fsGroup if context is not None else None,
-            fs_user=user,
-            nested=nested.get(volume.name, ()),
+class PodRequests:
+    """What plugins need to know of a pod's volumes; looked at once for all of them."""
+
+    def __init__(self, pod: AgentPod) -> None:
+        context = pod.spec.securityContext
+        self.pod = pod
+        self._fs_group = context.fsGroup if context is not None else None
+        self._fs_user = pod_wide_user(pod.spec)
+        self._nested = nested_mount_points(pod)
+
+    def of(self, source: VolumeSource) -> VolumeRequest:
+        return VolumeRequest(
+            pod=self.pod,
+            source=source,
+            fs_group=self._fs_group,
+            fs_user=self._fs_user,
+            nested=self._nested.get(source.volume.name, ()),
         )
-        for volume in volumes
-    }

@@ -4,45 +4,50 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lightkube.models.core_v1 import ServiceAccountTokenProjection, Volume, VolumeProjection
+from lightkube.models.core_v1 import ServiceAccountTokenProjection, VolumeProjection
+from typing_extensions import override
 
 from nodeagent.api.tokens import TokenKey
 from nodeagent.volumes.atomic_writer import FileEntry
-from nodeagent.volumes.config_map import fetch_config_map
-from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
+from nodeagent.volumes.config_map import CONFIG_MAP
+from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.downward_api import aggregate, downward_payload
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.payload_budget import Measure, OverBudget, PayloadBudget
 from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
-from nodeagent.volumes.secret import fetch_secret
-from nodeagent.volumes.sources import ObjectSource, PodResources, TokenSource
+from nodeagent.volumes.publish_only import PublishOnly
+from nodeagent.volumes.secret import SECRET
+from nodeagent.volumes.sources import Allocatable, ObjectSource, TokenSource
 
 NAME = "kubernetes.io/projected"
 _TOKEN_SECONDS = 3600
 _PRIVATE_MODE = 0o600
 
 
-class ProjectedPlugin:
+class ProjectedPlugin(PublishOnly):
     name = NAME
-    capabilities = Capabilities(needs_refresh=True)
 
     def __init__(
         self,
         layout: Layout,
-        resources: PodResources,
+        allocatable: Allocatable,
         objects: ObjectSource,
         tokens: TokenSource,
         budget: PayloadBudget,
     ) -> None:
-        self._volume = PayloadVolume(layout, resources, NAME, Backing.MEMORY, budget)
-        self._resources = resources
+        self._volume = PayloadVolume(layout, allocatable, NAME, Backing.MEMORY, budget)
+        self._allocatable = allocatable
         self._objects = objects
         self._tokens = tokens
 
-    def supports(self, volume: Volume) -> bool:
-        return volume.projected is not None
+    def supports(self, source: VolumeSource) -> bool:
+        return source.volume.projected is not None
 
-    async def setup(self, request: VolumeRequest) -> MountedVolume:
+    @override
+    def capabilities(self, source: VolumeSource) -> Capabilities:
+        return Capabilities(republish=True)
+
+    async def publish(self, request: VolumeRequest) -> MountedVolume:
         source = request.volume.projected
         assert source is not None
         mode = DEFAULT_MODE if source.defaultMode is None else source.defaultMode
@@ -50,7 +55,7 @@ class ProjectedPlugin:
             payload = await self._collect(request, source.sources or (), mode, source.defaultUser, measure)
             return await self._volume.publish(request, payload)
 
-    async def teardown(self, uid: str, directory_name: str) -> None:
+    async def unpublish(self, uid: str, directory_name: str) -> None:
         self._tokens.forget(uid)
         await self._volume.remove(uid, directory_name)
 
@@ -88,9 +93,9 @@ class ProjectedPlugin:
         if (token := projection.serviceAccountToken) is not None:
             return await self._token(request, token, mode, uid)
         if (config_map := projection.configMap) is not None:
-            return await fetch_config_map(
+            return await CONFIG_MAP.fetch(
                 self._objects,
-                request.namespace,
+                request.pod.namespace,
                 config_map.name or "",
                 items=config_map.items,
                 optional=bool(config_map.optional),
@@ -98,9 +103,9 @@ class ProjectedPlugin:
                 uid=uid,
             )
         if (secret := projection.secret) is not None:
-            return await fetch_secret(
+            return await SECRET.fetch(
                 self._objects,
-                request.namespace,
+                request.pod.namespace,
                 secret.name or "",
                 items=secret.items,
                 optional=bool(secret.optional),
@@ -108,9 +113,7 @@ class ProjectedPlugin:
                 uid=uid,
             )
         if (downward := projection.downwardAPI) is not None:
-            files = await downward_payload(
-                request.pod, downward.items or (), mode, self._resources.allocatable(), measure
-            )
+            files = await downward_payload(request.pod, downward.items or (), mode, self._allocatable(), measure)
             return {path: entry if entry.uid is not None else replace(entry, uid=uid) for path, entry in files.items()}
         raise VolumeError("this node does not support clusterTrustBundle and podCertificate sources")
 
@@ -118,10 +121,10 @@ class ProjectedPlugin:
         self, request: VolumeRequest, source: ServiceAccountTokenProjection, mode: int, uid: int | None
     ) -> Payload:
         key = TokenKey(
-            namespace=request.namespace,
+            namespace=request.pod.namespace,
             service_account=request.pod.spec.serviceAccountName or request.pod.spec.serviceAccount or "default",
-            pod_name=request.pod_name,
-            pod_uid=request.uid,
+            pod_name=request.pod.name,
+            pod_uid=request.pod.uid,
             audiences=(source.audience,) if source.audience else (),
             expiration_seconds=source.expirationSeconds or _TOKEN_SECONDS,
         )

@@ -1,12 +1,11 @@
 """What volumes need from the rest of the agent, as they see it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from lightkube.models.core_v1 import ConfigMap, Secret
 
 from nodeagent.api.tokens import Token, TokenKey
-from nodeagent.podspec.pod import AgentPod
 
 
 class ObjectSource(Protocol):
@@ -32,13 +31,5 @@ class TokenSource(Protocol):
         ...
 
 
-class PodResources(Protocol):
-    """Figures of pods and of the node that volumes depend on."""
-
-    def allocatable(self) -> Mapping[str, str]:
-        """Resource name -> quantity, as in node.status.allocatable."""
-        ...
-
-    def memory_limit_bytes(self, pod: AgentPod) -> int:
-        """What the whole pod may use; 0 when it has no limit."""
-        ...
+# resource name -> quantity, as in node.status.allocatable, now
+Allocatable = Callable[[], Mapping[str, str]]

@@ -19,8 +19,13 @@ _FIELDS: Final = 6  # before the optional ones
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountEntry:
-    """`tags`: the propagation, such as `shared:5`, `master:1`. `options`: of the file system, as it was mounted."""
+    """`device`: number of the file system, as `8:1`. `root`: what of the file system is mounted, as a path in it.
 
+    `tags`: the propagation, such as `shared:5`, `master:1`. `options`: of the file system, as it was mounted.
+    """
+
+    device: str
+    root: str
     point: str
     tags: tuple[str, ...]
     fstype: str
@@ -42,6 +47,8 @@ def parse(text: str) -> Iterator[MountEntry]:
         end = fields.index("-", _FIELDS)
         fstype, source, options, *_ = (*fields[end + 1 :], "", "", "")
         yield MountEntry(
+            device=fields[2],
+            root=_plain(fields[3]),
             point=_plain(fields[4]),
             tags=tuple(fields[_FIELDS:end]),
             fstype=fstype,

@@ -2,9 +2,11 @@
 
 import errno
 import os
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 from runtimes.linux import mountinfo, syscalls
+from runtimes.linux.mountinfo import MountEntry
 
 # Errors of a mount whose server is gone: it is a mount point, and it can be unmounted.
 _DEAD_MOUNT = frozenset(
@@ -41,7 +43,7 @@ def mounts_below(path: Path) -> list[Path]:
     """Where something is mounted at `path` or below it. From the mount table: nothing that may hang is asked."""
     top = os.path.realpath(path)
     points = (entry.point for entry in mountinfo.read_mounts())
-    return [Path(point) for point in points if point == top or point.startswith(f"{top}/")]
+    return [Path(point) for point in points if point == top or _is_below(point, top)]
 
 
 def shown(path: str | Path) -> str:
@@ -49,14 +51,51 @@ def shown(path: str | Path) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(path))
 
 
-def share_root(root_dir: Path) -> None:
-    """Make `root_dir` a shared mount, bound on itself where it is none, so that mounts of CSI drivers reach the host."""
-    if not is_mount_point(root_dir):
-        syscalls.mount(str(root_dir), root_dir, flags=syscalls.MS_BIND | syscalls.MS_REC)
-    syscalls.mount("none", root_dir, flags=syscalls.MS_SHARED | syscalls.MS_REC)
+def share(directory: Path) -> None:
+    """Let what others mount below `directory`, in mount namespaces of their own that came from this one, appear here.
+
+    Where it is on no shared mount yet, it is bound on itself, and that mount is shared. Repeatable. Raises MountError where
+    something is mounted below already, which would be covered; OSError.
+    """
+    top = os.path.realpath(directory)
+    table = mountinfo.read_mounts()
+    own = _mount_of(top, table)
+    if any(tag.startswith("shared:") for tag in own.tags):
+        return
+    if own.point != top:
+        if below := [entry for entry in table if _is_below(entry.point, top)]:
+            raise MountError(f"{shown(below[0].point)} is mounted already")
+        syscalls.mount(top, top, flags=syscalls.MS_BIND)
+    syscalls.mount("none", top, flags=syscalls.MS_SHARED | syscalls.MS_REC)
 
 
-def unshare_root(root_dir: Path) -> None:
-    """Undo `share_root` when the agent's data goes for good."""
-    if is_mount_point(root_dir):
-        syscalls.umount(root_dir, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
+def unshare(directory: Path) -> None:
+    """Undo `share`, whoever did it, where it bound the directory on itself; not while something is mounted below.
+
+    Raises OSError.
+    """
+    top = os.path.realpath(directory)
+    table = mountinfo.read_mounts()
+    if bound_on_itself(top, table) and not any(_is_below(entry.point, top) for entry in table):
+        # whoever has something open in it goes on in the directory itself
+        syscalls.umount(top, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
+
+
+def bound_on_itself(top: str, table: Sequence[MountEntry]) -> bool:
+    """Whether what is mounted at `top` is the very directory that it covers: nobody sees a difference when it goes."""
+    own = _mount_of(top, table)
+    if own.point != top:
+        return False
+    covered = _mount_of(top, [entry for entry in table if entry.point != top])
+    inside = os.path.relpath(top, covered.point)
+    return (own.device, own.root) == (covered.device, str(PurePosixPath(covered.root, inside)))
+
+
+def _mount_of(path: str, table: Sequence[MountEntry]) -> MountEntry:
+    """The mount that `path` is on: the innermost, and of those at one place the last."""
+    over = [entry for entry in table if entry.point == path or _is_below(path, entry.point)]
+    return max(reversed(over), key=lambda entry: len(entry.point))
+
+
+def _is_below(path: str, top: str) -> bool:
+    return path.startswith(f"{top.rstrip('/')}/") and path != top

@@ -93,7 +93,7 @@ def mount(source: str, target: str | Path, fstype: str = "", flags: int = 0, opt
     """mount(2). `options` is the file system's data string, at most one page."""
     _check(
         _libc.mount(
-            source.encode(),
+            os.fsencode(source),
             os.fsencode(target),
             fstype.encode() or None,
             ctypes.c_ulong(flags),

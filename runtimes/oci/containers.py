@@ -157,7 +157,7 @@ class Containers:
         )
         if not refusal:
             self._termination.watch_monitor(container)
-        self._termination.look_again(container)
+        self._termination.check_exit(container)
         if monitor_process is not None:
             core.background.spawn(self._adopt(monitor_process.pid), f"moving the monitor of {record.id}")
 

@@ -24,7 +24,6 @@ from runtimes.contract import (
 from runtimes.oci import messages, program
 from runtimes.oci.assembly import Parts, assemble, take_lock
 from runtimes.oci.config import OCIRuntimeConfig
-from runtimes.oci.disk_errors import disk_errors
 from runtimes.oci.images.contract import ImageStore
 from runtimes.oci.instrument import instrumented
 from runtimes.oci.restore import Restore
@@ -161,8 +160,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
     ) -> cri.RunPodSandboxResponse:
         if request.runtime_handler not in ("", self._config.name):
             raise errors.InvalidArgument(f"no runtime for {request.runtime_handler!r} is configured here")
-        with disk_errors("cannot make the sandbox"):
-            sandbox = await self._live.sandboxes.run(request.config, on_created)
+        sandbox = await self._live.sandboxes.run(request.config, on_created)
         return cri.RunPodSandboxResponse(pod_sandbox_id=sandbox.id)
 
     @override
@@ -216,15 +214,13 @@ class OCIRuntime(RuntimeService, LocalStreaming):
 
     @override
     async def create_container(self, request: cri.CreateContainerRequest) -> cri.CreateContainerResponse:
-        with disk_errors("cannot make the container"):
-            container = await self._live.containers.create(request)
+        container = await self._live.containers.create(request)
         return cri.CreateContainerResponse(container_id=container.id)
 
     @override
     async def start_container(self, request: cri.StartContainerRequest) -> cri.StartContainerResponse:
         parts = self._live
-        with disk_errors("cannot start the container"):
-            await parts.containers.start(parts.core.registry.container(request.container_id))
+        await parts.containers.start(parts.core.registry.container(request.container_id))
         return cri.StartContainerResponse()
 
     @override

@@ -1,4 +1,7 @@
-"""Around every verb of the engine: how long it took, how it ended, and nothing but errors of the contract."""
+"""Around every verb of the engine: how long it took and how it ended, in the log, and a disk's errors as the contract's.
+
+A mistake of ours passes as it is: `runtimes.boundary`, behind which every runtime is handed out, answers for it.
+"""
 
 import functools
 import inspect
@@ -7,12 +10,17 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from runtimes import errors
 from runtimes.contract import LocalStreaming, RuntimeService
-from runtimes.oci.images.intake import disk_fault
+from runtimes.oci.disk_errors import disk_errors
 
 log = logging.getLogger(__name__)
 
+# what the operator reads when the disk refuses; other verbs go by their names
+_WORDS = {
+    "run_pod_sandbox": "cannot make the sandbox",
+    "create_container": "cannot make the container",
+    "start_container": "cannot start the container",
+}
 _Engine = TypeVar("_Engine", bound=type)
 _VERBS = tuple(
     name
@@ -31,38 +39,24 @@ def instrumented(engine: _Engine) -> _Engine:
 
 
 def _wrapped(verb: str, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    what = _WORDS.get(verb, verb.replace("_", " "))
+
     @functools.wraps(method)
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         begin = time.perf_counter()
-        ended = "cancelled"
+        outcome = "done"
         try:
-            answer = await method(self, *args, **kwargs)
-            ended = "done"
-            return answer
-        except errors.RuntimeFault as error:
-            ended = f"{type(error).__name__}: {error}"
+            with disk_errors(what):
+                return await method(self, *args, **kwargs)
+        except BaseException as error:
+            outcome = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise
-        except Exception as error:
-            ended = f"{type(error).__name__}: {error}"
-            raise _fault(verb, error) from error
         finally:
             if log.isEnabledFor(logging.DEBUG):
-                log.debug("%s %s: %s after %.1f ms", verb, _subject(args), ended, (time.perf_counter() - begin) * 1000)
+                milliseconds = (time.perf_counter() - begin) * 1000
+                log.debug("%s %s: %s after %.1f ms", verb, _subject(args), outcome, milliseconds)
 
     return call
-
-
-def _fault(verb: str, error: Exception) -> errors.RuntimeFault:
-    """What is no error of the contract: the system's, or a mistake of ours, which is logged as one."""
-    what = verb.replace("_", " ")
-    match error:
-        case TimeoutError():  # an OSError by its class only
-            return errors.Timeout(f"{what}: {str(error) or 'no answer in time'}")
-        case OSError():
-            return disk_fault(error, what)
-        case _:
-            log.exception("%s failed", verb)
-            return errors.Internal(f"{what}: {type(error).__name__}: {error}")
 
 
 def _subject(args: tuple[Any, ...]) -> str:

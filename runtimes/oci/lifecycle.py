@@ -70,11 +70,11 @@ class ContainerState(enum.StrEnum):
 
 class ContainerEvent(enum.Enum):
     MADE = "made"  # by the OCI runtime, or refused by it
-    START_BEGUN = "start begun"
+    START_BEGUN = "begun to start"
     STARTED = "started"
-    START_UNDONE = "start undone"  # the agent ended before the runtime had begun with it
-    START_FAILED = "start failed"
-    EXITED = "exited"
+    START_UNDONE = "back before its start"  # the agent ended before the runtime had begun with it
+    START_FAILED = "ended by a failed start"
+    EXITED = "ended"
 
 
 class SandboxState(enum.StrEnum):
@@ -113,20 +113,20 @@ class IllegalTransition(WrongState):
 
 
 @overload
-def next_state(state: ContainerState, event: ContainerEvent) -> ContainerState: ...
+def next_state(state: ContainerState, event: ContainerEvent, object_id: str = ...) -> ContainerState: ...
 
 
 @overload
-def next_state(state: SandboxState, event: SandboxEvent) -> SandboxState: ...
+def next_state(state: SandboxState, event: SandboxEvent, object_id: str = ...) -> SandboxState: ...
 
 
 def next_state(
-    state: ContainerState | SandboxState, event: ContainerEvent | SandboxEvent
+    state: ContainerState | SandboxState, event: ContainerEvent | SandboxEvent, object_id: str = ""
 ) -> ContainerState | SandboxState:
-    """Raises IllegalTransition."""
+    """Raises IllegalTransition, which names the object."""
     try:
         found: ContainerState | SandboxState = TRANSITIONS[state, event]
     except KeyError:
         kind = "container" if isinstance(state, ContainerState) else "sandbox"
-        raise IllegalTransition(f"a {kind} that is {state} cannot become: {event.value}") from None
+        raise IllegalTransition(f"{kind} {object_id} is {state}: it cannot be {event.value}") from None
     return found

@@ -69,7 +69,7 @@ class Restore:
         if record.state is ContainerState.STARTING:
             begun = await core.program.state(record.id) != program.CREATED
             core.note_container(container, transitions.started if begun else transitions.start_undone)
-        self._termination.look_again(container)  # it may have ended while nobody looked
+        self._termination.check_exit(container)  # it may have ended while nobody looked
         if container.exited.is_set():
             return
         if record.boot_id == core.boot_id and processes.is_alive(record.monitor):

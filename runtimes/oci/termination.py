@@ -35,9 +35,9 @@ class Termination:
     def on_exit(self, container_id: str) -> None:
         """conmon left an exit file."""
         if container := self._core.registry.containers.get(container_id):
-            self.look_again(container)
+            self.check_exit(container)
 
-    def look_again(self, container: Container) -> None:
+    def check_exit(self, container: Container) -> None:
         """Take note of the container's exit if its exit file is there."""
         if not container.record.state.can_exit:
             return
@@ -71,12 +71,12 @@ class Termination:
 
     def started(self, container: Container) -> None:
         """Take note of what happened while the container was being started."""
-        self.look_again(container)
+        self.check_exit(container)
         if container.running and container.monitor_watch is None:
             self._monitor_ended(container)
 
     def _monitor_ended(self, container: Container) -> None:
-        self.look_again(container)
+        self.check_exit(container)
         if container.record.state.can_exit and not container.removing:
             log.error("conmon of container %s died: the container is killed", container.id)
             self._core.background.spawn(self._lost(container), f"ending container {container.id}, whose monitor died")
@@ -181,7 +181,7 @@ class Termination:
             log.error("conmon of container %s does not see its end: it is killed", container.id)
             processes.send_signal(monitor, signal.SIGKILL)
             await processes.wait_for_end(monitor, _MONITOR_SECONDS)
-        self.look_again(container)
+        self.check_exit(container)
         if not container.exited.is_set():
             message = "the container's monitor (conmon) did not see its end"
             self._finish(container, UNKNOWN_EXIT_CODE, time.time_ns(), message)
@@ -200,7 +200,7 @@ class Termination:
     def _finish_unborn(self, container: Container) -> None:
         """Nothing ever ran that could exit."""
         if not container.exited.is_set():
-            self.look_again(container)
+            self.check_exit(container)
         if not container.exited.is_set() and container.record.state.can_kill:
             self._finish(container, 128 + signal.SIGKILL, time.time_ns())
 

@@ -18,7 +18,7 @@ def made(
     """The OCI runtime has made the container's first process, or has refused to and said why."""
     return replace(
         record,
-        state=next_state(record.state, ContainerEvent.MADE),
+        state=next_state(record.state, ContainerEvent.MADE, record.id),
         uid=user.uid,
         gid=user.gid,
         groups=user.groups,
@@ -29,23 +29,23 @@ def made(
 
 
 def start_begun(record: ContainerRecord, now_ns: int) -> ContainerRecord:
-    return replace(record, state=next_state(record.state, ContainerEvent.START_BEGUN), started_at_ns=now_ns)
+    return replace(record, state=next_state(record.state, ContainerEvent.START_BEGUN, record.id), started_at_ns=now_ns)
 
 
 def started(record: ContainerRecord) -> ContainerRecord:
-    return replace(record, state=next_state(record.state, ContainerEvent.STARTED))
+    return replace(record, state=next_state(record.state, ContainerEvent.STARTED, record.id))
 
 
 def start_undone(record: ContainerRecord) -> ContainerRecord:
     """Nothing of it has run: its end will not be one of a run."""
-    return replace(record, state=next_state(record.state, ContainerEvent.START_UNDONE), started_at_ns=0)
+    return replace(record, state=next_state(record.state, ContainerEvent.START_UNDONE, record.id), started_at_ns=0)
 
 
 def start_failed(record: ContainerRecord, message: str, now_ns: int) -> ContainerRecord:
     """The container never ran its program, and says why."""
     return replace(
         record,
-        state=next_state(record.state, ContainerEvent.START_FAILED),
+        state=next_state(record.state, ContainerEvent.START_FAILED, record.id),
         exit_code=START_ERROR_EXIT_CODE,
         reason=START_ERROR,
         message=message,
@@ -59,7 +59,7 @@ def exited(
 ) -> ContainerRecord:
     return replace(
         record,
-        state=next_state(record.state, ContainerEvent.EXITED),
+        state=next_state(record.state, ContainerEvent.EXITED, record.id),
         exit_code=code,
         finished_at_ns=max(finished_at_ns, record.started_at_ns),  # file times are coarser than the clock
         reason=reason,
@@ -78,9 +78,9 @@ def connecting(record: SandboxRecord) -> SandboxRecord:
 
 
 def ready(record: SandboxRecord, ips: tuple[str, ...]) -> SandboxRecord:
-    return replace(record, state=next_state(record.state, SandboxEvent.MADE), ips=ips)
+    return replace(record, state=next_state(record.state, SandboxEvent.MADE, record.id), ips=ips)
 
 
 def stopped(record: SandboxRecord, *, network: bool = False) -> SandboxRecord:
     """`network`: something of it is left, for the next stop to undo."""
-    return replace(record, state=next_state(record.state, SandboxEvent.STOPPED), network=network)
+    return replace(record, state=next_state(record.state, SandboxEvent.STOPPED, record.id), network=network)

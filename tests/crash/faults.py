@@ -87,14 +87,14 @@ POINTS: tuple[Point, ...] = (
     # the way up: inside the steps
     Point(
         name="empty-dir",
-        target="nodeagent.volumes.empty_dir:EmptyDirPlugin.setup",
+        target="nodeagent.volumes.empty_dir:EmptyDirPlugin.publish",
         way="up",
         modes=_ASYNC,
         error="volume",
     ),
     Point(
         name="config-map",
-        target="nodeagent.volumes.config_map:ConfigMapPlugin.setup",
+        target="nodeagent.volumes.object_keys:ObjectKeysPlugin.publish",
         way="up",
         modes=_ASYNC,
         error="volume",

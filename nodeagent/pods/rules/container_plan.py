@@ -125,8 +125,8 @@ def _reason_to_kill(
     elif results.started is False:
         message = f"Container {container.name} failed startup probe"
         grace_seconds = container_grace_seconds(pod, probe=container.startupProbe)
-    elif instance.status.id in memory.resize_restarts:
-        return _kill_to_resize(container, instance), True
+    elif instance.status.id in memory.restarts:
+        return _kill_to_restart(container, instance, memory), True
     else:
         return None
     if restart:
@@ -140,8 +140,8 @@ def _reason_to_kill(
 def _plan_init_container(pod: AgentPod, container: Container, instance: Instance, memory: Memory, draft: Draft) -> bool:
     """Section 4.3, a regular init container at the frontier; True: the next one may start."""
     state = instance.status.state
-    if state == RUNNING and instance.status.id in memory.resize_restarts:
-        draft.kill.append(_kill_to_resize(container, instance))
+    if state == RUNNING and instance.status.id in memory.restarts:
+        draft.kill.append(_kill_to_restart(container, instance, memory))
         draft.init.append(container.name)
         return False
     if state == EXITED and is_replaced(memory, instance.status.id):
@@ -186,8 +186,8 @@ def _plan_sidecar(pod: AgentPod, container: Container, instance: Instance, memor
         message = f"Init container {container.name} failed liveness probe"
         grace_seconds = container_grace_seconds(pod, probe=container.livenessProbe)
         _restart_sidecar(container, instance, message, draft, grace_seconds)
-    elif status.id in memory.resize_restarts:
-        draft.kill.append(_kill_to_resize(container, instance))
+    elif status.id in memory.restarts:
+        draft.kill.append(_kill_to_restart(container, instance, memory))
         draft.init.append(container.name)
     return True
 
@@ -203,9 +203,10 @@ def _restart_sidecar(
     draft.init.append(container.name)
 
 
-def _kill_to_resize(container: Container, instance: Instance) -> KillContainer:
-    message = f"Container {container.name} resize requires restart"
-    return KillContainer(container_id=instance.status.id, name=container.name, message=message)
+def _kill_to_restart(container: Container, instance: Instance, memory: Memory) -> KillContainer:
+    """For a feature of pods, which says why."""
+    id = instance.status.id
+    return KillContainer(container_id=id, name=container.name, message=memory.restarts[id])
 
 
 def _kill_unknown_init(container: Container, instance: Instance) -> KillContainer:

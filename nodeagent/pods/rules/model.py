@@ -97,13 +97,8 @@ class Memory:
     probes: Mapping[str, ProbeResults] = field(default_factory=dict)  # by container id
     rejected: StartFailure | None = None  # refused at admission: reason, message
     start_time: datetime | None = None
-    resize_restarts: frozenset[str] = frozenset()  # ids of instances that a resize has to replace
+    restarts: Mapping[str, str] = field(default_factory=dict)  # id of what a feature restarts -> its Killing message
     replaced: frozenset[str] = frozenset()  # ids of instances that are stopped to start again (`replacement`)
-
-
-class StartReason(enum.Enum):
-    FIRST = "first"
-    RESTART = "restart"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 from lightkube.models.core_v1 import ContainerState, ContainerStatus, PodCondition, PodStatus, ResourceRequirements
 
+from nodeagent.pods.features.contract import StatusAdditions
 from nodeagent.pods.rules.model import Desired, Memory, NodeAddresses, Observed, Stage
 from nodeagent.pods.rules.replacement import stopped_names
 from nodeagent.pods.rules.restart_all import triggers
@@ -32,6 +33,7 @@ from nodeagent.podspec.pod import AgentPod
 __all__ = ["differs", "merge_for_patch", "status", "status_patch"]
 
 _NO_STATE = ContainerState()
+_NO_ADDITIONS = StatusAdditions()
 
 
 def status(
@@ -44,15 +46,11 @@ def status(
     *,
     runtime_name: str = "nodeagent",
     recursive_read_only: bool = False,
-    resize_conditions: Sequence[PodCondition] = (),
-    actual_resources: ResourceRequirements | None = None,
-    in_force: Mapping[str, ResourceRequirements] | None = None,
+    additions: StatusAdditions = _NO_ADDITIONS,
 ) -> PodStatus:
     """The status at `now`. `previous`: the last one made by the agent, else the API's.
 
-    `runtime_name` stands before `://` in container ids. `resize_conditions`: PodResizePending and PodResizeInProgress as
-    they are, with times. `actual_resources`: pod level, from the pod's cgroup; None: as allocated. `in_force`: container id ->
-    what it runs with, where that is known.
+    `runtime_name` stands before `://` in container ids. `additions`: what the features of pods know.
     """
     pod = desired.pod
     api = pod.status or PodStatus()
@@ -68,12 +66,14 @@ def status(
     )
     made.hostIP = made.hostIPs[0].ip if made.hostIPs else None
     made.podIP = made.podIPs[0].ip if made.podIPs else None
-    _add_resources(made, pod, actual_resources)
-    _add_containers(made, desired, observed, memory, before, runtime_name, recursive_read_only, in_force or {})
+    _add_resources(made, pod, additions.resources)
+    _add_containers(
+        made, desired, observed, memory, before, runtime_name, recursive_read_only, additions.container_resources
+    )
     made.phase, made.reason, made.message = _phase(made, desired, observed, memory, before)
     made.conditions = [
         *_foreign(api),
-        *resize_conditions,
+        *additions.conditions,
         *_own_conditions(made, desired, observed, memory, before, now),
     ]
     if memory.stage is Stage.FINISHED:

@@ -5,6 +5,7 @@ follows. A status that could not be sent stays and is tried again, so an API out
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from lightkube.models.core_v1 import Pod, PodStatus
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, Conflict, NotFound
 from nodeagent.api.resources import metadata_of
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.status.patch import transition_error
 from nodeagent.pods.status.pod import merge_for_patch, status_patch
 from nodeagent.podspec.pod import AgentPod, PodUID
@@ -62,6 +64,10 @@ class _Entry:
     )
     sending: asyncio.Task[None] | None = None
 
+    @property
+    def is_sending(self) -> bool:
+        return self.sending is not None and not self.sending.done()
+
 
 class StatusWriter:
     """Sends pod statuses by strategic merge patch of the `status` subresource, with the UID as precondition.
@@ -74,7 +80,7 @@ class StatusWriter:
     def __init__(
         self,
         api: ApiClient,
-        tasks: asyncio.TaskGroup,
+        tasks: PodTasks,
         target: Callable[[AgentPod], AgentPod | None],
         turn: Callable[[], Awaitable[None]],
     ) -> None:
@@ -105,12 +111,12 @@ class StatusWriter:
             entry.ignored = None  # somebody else has written: what changed nothing before may do so now
         entry.base = base
         if _patch(entry) in (None, entry.ignored):
-            if entry.sending is None:
+            if not entry.is_sending:
                 entry.settled.set()
             return
         entry.settled.clear()
-        if entry.sending is None:
-            entry.sending = self._tasks.create_task(self._send(uid, entry), name=f"status {uid}")
+        if not entry.is_sending:
+            entry.sending = self._tasks.start(functools.partial(self._send, uid, entry), name=f"status {uid}")
 
     def cached(self, uid: PodUID) -> PodStatus | None:
         entry = self._entries.get(uid)
@@ -151,28 +157,21 @@ class StatusWriter:
 
     async def _send(self, uid: PodUID, entry: _Entry) -> None:
         delay = RETRY_SECONDS
-        try:
-            while self._entries.get(uid) is entry:
-                if _patch(entry) in (None, entry.ignored):
-                    entry.settled.set()
-                    return
-                try:
-                    async with self._slots:
-                        await self._turn()
-                        patch = _patch(entry)
-                        if patch is not None and patch != entry.ignored:
-                            await self._send_once(uid, entry, patch)
-                    delay = RETRY_SECONDS
-                except NotFound:
-                    self._entries.pop(uid, None)
-                    entry.settled.set()
-                    return
-                except ApiError as error:
-                    log.warning("status of pod %s not written, next try in %.0f s: %s", uid, delay, error)
-                    await asyncio.sleep(delay)
-                    delay = min(delay * 2, RETRY_CAP_SECONDS)
-        finally:
-            entry.sending = None
+        while self._entries.get(uid) is entry and _patch(entry) not in (None, entry.ignored):
+            try:
+                async with self._slots:
+                    await self._turn()
+                    patch = _patch(entry)
+                    if patch is not None and patch != entry.ignored:
+                        await self._send_once(uid, entry, patch)
+                delay = RETRY_SECONDS
+            except NotFound:
+                self._entries.pop(uid, None)
+            except ApiError as error:
+                log.warning("status of pod %s not written, next try in %.0f s: %s", uid, delay, error)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RETRY_CAP_SECONDS)
+        entry.settled.set()
 
     async def _send_once(self, uid: PodUID, entry: _Entry, patch: dict[str, object]) -> None:
         namespace, name = entry.base.key

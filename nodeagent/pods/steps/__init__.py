@@ -1,25 +1,29 @@
-"""The way of a pod, as a list."""
+"""The way of a pod, as a list.
+
+What makes something for containers before they are created (devices: CDI, device plugins, dynamic resources) is a step before
+`Containers`: a file beside the others, a slot on `contract.Work` that `Containers` waits for, and one line here.
+"""
 
 from typing import Protocol
 
 from nodeagent.api.events import Events
 from nodeagent.pods.hooks import Hooks
-from nodeagent.pods.killing import Killer
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.steps.cgroup import Cgroup
-from nodeagent.pods.steps.containers import ContainerConfigs, Containers, Images
-from nodeagent.pods.steps.contract import Gate, PodPaths, Step
+from nodeagent.pods.steps.containers import ContainerConfigs, Containers
+from nodeagent.pods.steps.contract import Gate, Step
 from nodeagent.pods.steps.directories import Directories
 from nodeagent.pods.steps.gates import ClaimsGate, NetworkGate, Networks
+from nodeagent.pods.steps.images import Images, ImageSource
 from nodeagent.pods.steps.records import Records
 from nodeagent.pods.steps.sandbox import Sandbox, SandboxConfigs
-from nodeagent.pods.steps.user_namespace import UserNamespaceRange
-from nodeagent.pods.steps.volumes import Volumes
-from nodeagent.pods.user_namespaces import UserNamespaces
-from nodeagent.volumes.manager import VolumeManager
+from nodeagent.pods.steps.starts import HostsFiles, Killing, Starts
+from nodeagent.pods.steps.user_namespace import IdRanges, UserNamespaceRange
+from nodeagent.pods.steps.volumes import PodVolumes, Volumes
 
 
-class Configs(SandboxConfigs, ContainerConfigs, Protocol):
+class Configs(SandboxConfigs, ContainerConfigs, HostsFiles, Protocol):
     """Who translates pods and containers for the runtime."""
 
 
@@ -32,12 +36,12 @@ def pod_steps(
     *,
     paths: PodPaths,
     cgroup: Cgroup,
-    user_namespaces: UserNamespaces,
-    volumes: VolumeManager,
+    user_namespaces: IdRanges,
+    volumes: PodVolumes,
     configs: Configs,
-    images: Images,
+    images: ImageSource,
     hooks: Hooks,
-    killer: Killer,
+    killer: Killing,
     events: Events,
     networks: Networks,
 ) -> tuple[Step, ...]:
@@ -48,6 +52,8 @@ def pod_steps(
         cgroup,
         UserNamespaceRange(user_namespaces),
         Volumes(volumes),
+        Images(images),
         Sandbox(configs, events, networks),
-        Containers(images=images, configs=configs, hooks=hooks, killer=killer, events=events, paths=paths),
+        Containers(configs, events, paths),
+        Starts(hosts=configs, hooks=hooks, killer=killer, events=events, paths=paths),
     )

@@ -2,23 +2,38 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
+from typing import ClassVar, Protocol
 
-from nodeagent.cgroups.pod_cgroups import PodCgroups
-from nodeagent.pods.slot import Slot
-from nodeagent.pods.steps.contract import Ending, Work
-from nodeagent.pods.steps.engine import StepError
+from typing_extensions import override
+
+from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
+from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.pod_resources import HostLimits, effective_requests, pod_cgroup_limits, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 from runtimes.linux.cgroups.units import cpu_shares
 
 
-class Cgroup:
+class PodCgroups(Protocol):
+    """The pods' cgroups on this node. Errors are CgroupError."""
+
+    async def ensure(self, uid: str, qos: str, limits: CgroupLimits) -> str:
+        """Make the pod's, or bring its limits in line; the cgroup parent of its sandbox."""
+        ...
+
+    async def set_burstable_shares(self, shares: int) -> None: ...
+
+    async def remove(self, uid: str) -> None:
+        """With whatever still runs in it. Nothing there is fine."""
+        ...
+
+
+class Cgroup(Step):
     """`active_pods`: for the shares of the Burstable class, which follow the requests of its pods."""
 
-    name = "cgroup"
-    deadline_seconds = 30.0
-    runs_processes = False
+    name: ClassVar[str] = "cgroup"
+    deadline_seconds: ClassVar[float | None] = 30.0
+    provides: ClassVar[tuple[SlotName, ...]] = ("cgroup_parent",)
 
     def __init__(self, cgroups: PodCgroups, host: HostLimits, active_pods: Callable[[], Iterable[AgentPod]]) -> None:
         self._cgroups = cgroups
@@ -26,9 +41,7 @@ class Cgroup:
         self._active_pods = active_pods
         self._burstable_shares = 0
 
-    def provides(self, work: Work) -> tuple[Slot[str], ...]:
-        return (work.cgroup_parent,)
-
+    @override
     async def run(self, work: Work) -> None:
         qos = qos_class(work.pod)
         try:
@@ -43,8 +56,9 @@ class Cgroup:
         """Bring the Burstable class in line with what its pods ask for now. Raises CgroupError."""
         await self._update_burstable()
 
-    async def undo(self, ending: Ending) -> None:
-        await self._cgroups.remove(ending.uid)
+    @override
+    async def undo(self, teardown: Teardown) -> None:
+        await self._cgroups.remove(teardown.uid)
 
     async def _update_burstable(self) -> None:
         requests: Iterable[Mapping[str, Fraction]] = (

@@ -1,27 +1,60 @@
 """What a step of a pod's way is, and what the steps of one pass share.
 
-The way of a pod is the tuple `STEPS` in `nodeagent.pods.steps`; a feature is one file here and one line there. All steps
-of a pass run side by side and wait only for the slots they need, so a pod's volumes, image pulls and network do not wait
-for each other.
+The way of a pod is the tuple that `nodeagent.pods.steps.pod_steps` returns; a feature that makes something for a pod is one file
+here and one line there. All steps of a pass run side by side and wait only for the slots they need, so a pod's volumes, image
+pulls and network do not wait for each other.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
+from nodeagent.images.manager import EnsuredImage
 from nodeagent.pods.rules.model import CrashBackoff, Desired, Observed, Plan, StartFailure
 from nodeagent.pods.slot import Slot
+from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.volumes.contract import MountedVolume
-from runtimes.errors import Unavailable
+from proto import cri_pb2 as cri
 from runtimes.registry import Runtime
+
+# Fields of `Work` that a step may fill. Those that hold a slot for each container to be started are filled one by one.
+SlotName = Literal["cgroup_parent", "mounts", "images", "sandbox_id", "pod_ips", "created"]
+
+
+class StepError(Exception):
+    """A step failed. `event_reason` is the reason of the Warning event, with the text as its message; empty: no event."""
+
+    def __init__(self, message: str, *, event_reason: str = "", retry_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.event_reason = event_reason
+        self.retry_seconds = retry_seconds
+
+
+class StartError(Exception):
+    """One container could not be started; what its status shows, and when to try again (None: as usual)."""
+
+    def __init__(self, reason: str, message: str, *, event_text: str = "", retry_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.failure = StartFailure(reason=reason, message=message)
+        self.event_text = event_text or message
+        self.retry_seconds = retry_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerImages:
+    """What a container is made from: its own image, and by name of the volume those that it mounts."""
+
+    image: EnsuredImage
+    volumes: Mapping[str, cri.ImageSpec] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Work:
-    """One pass over one pod: what is wanted, what was found, and the slots that the steps fill for each other."""
+    """One pass over one pod: what is wanted, what was found, and the slots that the steps fill for each other.
+
+    A container's slot fails with the StartError that keeps it from being started.
+    """
 
     desired: Desired
     observed: Observed
@@ -31,11 +64,18 @@ class Work:
     mounts: Slot[Mapping[str, MountedVolume]] = field(default_factory=lambda: Slot("volumes"))
     sandbox_id: Slot[str] = field(default_factory=lambda: Slot("sandbox"))
     pod_ips: Slot[tuple[str, ...]] = field(default_factory=lambda: Slot("network"))
+    images: dict[str, Slot[ContainerImages]] = field(init=False)  # by container name
+    created: dict[str, Slot[str]] = field(init=False)  # container ids, by container name
     failures: dict[str, StartFailure] = field(default_factory=dict)
     retry_seconds: dict[str, float] = field(
         default_factory=dict
     )  # when another reason than a crash holds a container back
     started: dict[str, CrashBackoff | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = [start.name for start in self.plan.start]
+        self.images = {name: Slot(f"image of {name}") for name in names}
+        self.created = {name: Slot(name) for name in names}
 
     @property
     def pod(self) -> AgentPod:
@@ -52,63 +92,35 @@ class Work:
             return None
         return self.observed.sandboxes[0].id
 
+    def withhold(self, names: Iterable[SlotName]) -> None:
+        """Fail what has not been filled of these: it will not come any more."""
+        for name in names:
+            found: Slot[Any] | dict[str, Slot[Any]] = getattr(self, name)
+            for slot in found.values() if isinstance(found, dict) else (found,):
+                slot.fail()
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """A pod that ends. `grace_seconds` bounds what its containers may still do; `runtimes` all may hold parts of it.
 
-    `handler` is the pod's own runtime, empty where it is not known.
+class Step:
+    """One step; what it does not override is nothing. It is idempotent: a pass that finds its work done already provides the
+    same slots.
+
+    `deadline_seconds` bounds `run` (None: the step bounds itself). `provides`: the slots that fail when it ends without having
+    filled them. `runs_processes`: its undo ends processes, and must succeed before anything of the others is given back.
     """
 
-    pod: AgentPod
-    uid: PodUID
-    grace_seconds: int
-    runtimes: tuple[Runtime, ...]
-    keep_records: bool  # the pod object stays (completed, not deleted): its logs and dead containers stay readable
-    handler: str = ""
+    name: ClassVar[str]
+    deadline_seconds: ClassVar[float | None] = None
+    provides: ClassVar[tuple[SlotName, ...]] = ()
+    runs_processes: ClassVar[bool] = False
 
-    async def in_each(self, work: Callable[[Runtime, "Ending"], Awaitable[None]]) -> None:
-        """Do `work` in every runtime, side by side.
+    async def run(self, work: Work) -> None:
+        """Make what the pod needs. Cancelled when the pod is to end; what must not stay half done it carries to its end.
 
-        One that is down must not hold up a pod of another: where the pod's own is known, the rest is passed over when it
-        cannot be reached. What it may hold of the pod all the same is an orphan as soon as it is back.
+        Raises StepError; NotProvided where a slot that it needs will not be filled.
         """
 
-        async def one(runtime: Runtime) -> None:
-            try:
-                await work(runtime, self)
-            except Unavailable:
-                if self.handler in ("", runtime.handler):
-                    raise
-
-        await asyncio.gather(*(one(runtime) for runtime in self.runtimes))
-
-
-class Step(Protocol):
-    """One step. It is idempotent: a pass that finds its work done already provides the same slots.
-
-    `deadline_seconds` bounds `run` (None: the step bounds itself). `run` is cancelled when the pod is to end; it may shield
-    what must not stay half done. `undo` is safe without `run` and after half of it, and may be repeated.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def deadline_seconds(self) -> float | None: ...
-
-    @property
-    def runs_processes(self) -> bool:
-        """Its undo ends processes, and must succeed before anything of the others is given back."""
-        ...
-
-    def provides(self, work: Work) -> tuple[Slot[str] | Slot[Mapping[str, MountedVolume]] | Slot[tuple[str, ...]], ...]:
-        """The slots that fail when this step does."""
-        ...
-
-    async def run(self, work: Work) -> None: ...
-
-    async def undo(self, ending: Ending) -> None: ...
+    async def undo(self, teardown: Teardown) -> None:
+        """Give it back. Safe without `run` and after half of it, and may be repeated."""
 
 
 class Gate(Protocol):
@@ -123,20 +135,5 @@ class Gate(Protocol):
     def deadline_seconds(self) -> float: ...
 
     async def check(self, work: Work) -> None:
-        """Returns at once where it has nothing to say. Raises `engine.StepError`."""
+        """Returns at once where it has nothing to say. Raises StepError."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodPaths:
-    """Where a pod's files are on this node."""
-
-    root_dir: Path  # /var/lib/kubelet
-    pod_logs_dir: Path  # /var/log/pods
-    container_logs_dir: Path  # /var/log/containers
-
-    def pod_dir(self, uid: PodUID) -> Path:
-        return self.root_dir / "pods" / uid
-
-    def log_dir(self, namespace: str, name: str, uid: PodUID) -> Path:
-        return self.pod_logs_dir / f"{namespace}_{name}_{uid}"

@@ -1,51 +1,53 @@
 """The pod's folders: data below the root dir, logs, and the links that log collectors follow."""
 
 from pathlib import Path
+from typing import ClassVar
 
-from nodeagent.pods.slot import Slot
-from nodeagent.pods.steps.contract import Ending, PodPaths, Work
-from nodeagent.pods.steps.engine import StepError
+from typing_extensions import override
+
+from nodeagent.pods.paths import PodPaths
+from nodeagent.pods.steps.contract import Step, StepError, Work
+from nodeagent.pods.teardown import Teardown
+from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.pod_folder import remove_pod_folder
 from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import run_blocking
 
 
-class Directories:
+class Directories(Step):
     """Make `<root>/pods/<uid>` (0750) and the log folder (0755); remove them when the pod is gone for good."""
 
-    name = "directories"
-    deadline_seconds = 30.0
-    runs_processes = False
+    name: ClassVar[str] = "directories"
+    deadline_seconds: ClassVar[float | None] = 30.0
 
     def __init__(self, paths: PodPaths) -> None:
         self._paths = paths
 
-    def provides(self, work: Work) -> tuple[Slot[str], ...]:
-        return ()
-
+    @override
     async def run(self, work: Work) -> None:
         namespace, name = work.pod.key
         try:
             make_pod_directories(
                 self._paths, self._paths.log_dir(namespace, name, work.uid), self._paths.pod_dir(work.uid)
             )
-        except OSError as error:
+        except (OSError, VolumeError) as error:
             raise StepError(f"error making pod data directories: {error}", event_reason="Failed") from error
 
-    async def undo(self, ending: Ending) -> None:
-        if ending.keep_records:
+    @override
+    async def undo(self, teardown: Teardown) -> None:
+        if teardown.keep_records:
             return
-        namespace, name = ending.pod.key
-        log_dir = self._paths.log_dir(namespace, name, ending.uid)
-        await run_blocking(self._remove, ending, log_dir)
+        namespace, name = teardown.pod.key
+        log_dir = self._paths.log_dir(namespace, name, teardown.uid)
+        await run_blocking(self._remove, teardown, log_dir)
 
-    def _remove(self, ending: Ending, log_dir: Path) -> None:
-        namespace, name = ending.pod.key
+    def _remove(self, teardown: Teardown, log_dir: Path) -> None:
+        namespace, name = teardown.pod.key
         for link in self._paths.container_logs_dir.glob(f"{name}_{namespace}_*.log"):
             if link.is_symlink() and log_dir in Path(link.readlink()).parents:
                 link.unlink(missing_ok=True)
         remove_tree(log_dir)
-        remove_pod_folder(self._paths.pod_dir(ending.uid))
+        remove_pod_folder(self._paths.pod_dir(teardown.uid))
 
 
 def make_pod_directories(paths: PodPaths, log_dir: Path, pod_dir: Path) -> None:

@@ -1,48 +1,36 @@
 """Carry out a pass, and tear a pod down: every step gets its timing, log line, deadline and error report here.
 
 gates:     network, resource claims                  one after the other; what one refuses is not begun
-pass:      directories | cgroup | volumes | sandbox (network) | containers      side by side, joined by slots
-teardown:  containers, sandbox                       must succeed before
-           volumes, cgroup, directories              in reverse order, all of them, errors collected
+pass:      directories | cgroup | volumes | images | sandbox (network) | containers | starts      side by side, joined by slots
+teardown:  starts, sandbox                                              what runs must have stopped before
+           volumes, user namespace, cgroup, records, directories        in reverse order, all of them, errors collected
 """
 
 import asyncio
 import functools
-import logging
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
+from nodeagent.pods.carrying import outcomes
 from nodeagent.pods.slot import NotProvided
-from nodeagent.pods.steps.contract import Ending, Gate, Step, Work
-
-log = logging.getLogger(__name__)
-
-# (step, verb, seconds, error or None): one call for every step that ran, for metrics and tests
-StepObserver = Callable[[str, str, float, BaseException | None], None]
-
-
-class StepError(Exception):
-    """A step failed. `event_reason` is the reason of the Warning event, with the text as its message; empty: no event."""
-
-    def __init__(self, message: str, *, event_reason: str = "", retry_seconds: float | None = None) -> None:
-        super().__init__(message)
-        self.event_reason = event_reason
-        self.retry_seconds = retry_seconds
-
-
-def ignore_step(step: str, verb: str, seconds: float, error: BaseException | None) -> None:
-    """The observer that looks away."""
+from nodeagent.pods.step_runs import StepObserver, StepRun, StepRuns, Verb
+from nodeagent.pods.steps.contract import Gate, Step, StepError, Work
+from nodeagent.pods.teardown import Teardown
+from nodeagent.podspec.pod import PodUID
 
 
 class StepEngine:
-    """Runs steps. Stateless but for its observer; one serves all pods."""
+    """Runs steps; one serves all pods. `observers` hear of every step that has ended."""
 
     def __init__(
-        self, steps: Sequence[Step], observer: StepObserver = ignore_step, *, gates: Sequence[Gate] = ()
+        self, steps: Sequence[Step], *, gates: Sequence[Gate] = (), observers: Sequence[StepObserver] = ()
     ) -> None:
         self._steps = tuple(steps)
         self._gates = tuple(gates)
-        self._observer = observer
+        self._runs = StepRuns(observers)
+
+    def current_steps(self, uid: PodUID) -> tuple[StepRun, ...]:
+        """What is under way for the pod now, in the order in which it began."""
+        return self._runs.of(uid)
 
     async def carry_out(self, work: Work) -> list[Exception]:
         """Run all steps side by side; return what failed, in the order of the steps. Cancellation reaches every step.
@@ -51,27 +39,20 @@ class StepEngine:
         """
         for gate in self._gates:
             try:
-                await self._timed(gate.name, "check", work.uid, functools.partial(self._check, gate, work))
+                await self._runs.record(gate.name, Verb.CHECK, work.uid, functools.partial(self._check, gate, work))
             except Exception as error:
                 return [error]
-        tasks = [asyncio.create_task(self._run(step, work), name=f"{step.name} {work.uid}") for step in self._steps]
-        try:
-            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        except asyncio.CancelledError:
-            # Every step ends before the caller goes on: what runs next on this pod must not meet them.
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            raise
-        return [error for error in outcomes if isinstance(error, Exception)]
+        # Every step ends before the caller goes on, also when it is cancelled: what runs next on this pod must not meet them.
+        found = await outcomes(self._run(step, work) for step in self._steps)
+        return [error for error in found if isinstance(error, Exception)]
 
-    async def stop(self, ending: Ending) -> None:
+    async def stop(self, teardown: Teardown) -> None:
         """Stop what runs, in reverse order of the steps that run something. Raises ExceptionGroup if anything may still run."""
-        await self._undo(ending, running=True)
+        await self._undo(teardown, running=True)
 
-    async def release(self, ending: Ending) -> None:
+    async def release(self, teardown: Teardown) -> None:
         """Give back what the stopped pod held. Raises ExceptionGroup of what could not be given back."""
-        await self._undo(ending, running=False)
+        await self._undo(teardown, running=False)
 
     async def _check(self, gate: Gate, work: Work) -> None:
         try:
@@ -94,35 +75,18 @@ class StepEngine:
                     f"{step.name} was not ready within {step.deadline_seconds:g}s", event_reason="FailedSync"
                 ) from error
             finally:
-                for slot in step.provides(work):
-                    slot.fail()
+                work.withhold(step.provides)
 
-        await self._timed(step.name, "run", work.uid, body)
+        await self._runs.record(step.name, Verb.RUN, work.uid, body)
 
-    async def _undo(self, ending: Ending, *, running: bool) -> None:
+    async def _undo(self, teardown: Teardown, *, running: bool) -> None:
         errors: list[Exception] = []
         for step in reversed(self._steps):
             if step.runs_processes is not running:
                 continue
             try:
-                await self._timed(step.name, "undo", ending.uid, functools.partial(step.undo, ending))
+                await self._runs.record(step.name, Verb.UNDO, teardown.uid, functools.partial(step.undo, teardown))
             except Exception as error:
                 errors.append(error)
         if errors:
-            raise ExceptionGroup(f"pod {ending.uid} could not be taken down", errors)
-
-    async def _timed(self, step: str, verb: str, uid: str, body: Callable[[], Awaitable[None]]) -> None:
-        begin = time.monotonic()
-        error: BaseException | None = None
-        try:
-            await body()
-        except BaseException as caught:
-            error = caught
-            raise
-        finally:
-            seconds = time.monotonic() - begin
-            self._observer(step, verb, seconds, error)
-            if error is None:
-                log.debug("%s %s of pod %s took %.1f ms", step, verb, uid, seconds * 1000)
-            elif not isinstance(error, asyncio.CancelledError):
-                log.info("%s %s of pod %s failed after %.1f ms: %s", step, verb, uid, seconds * 1000, error)
+            raise ExceptionGroup(f"pod {teardown.uid} could not be taken down", errors)

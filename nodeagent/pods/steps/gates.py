@@ -7,8 +7,7 @@ from typing import Protocol
 
 from nodeagent.pods.resource_claims import NotPrepared, ResourceClaims
 from nodeagent.pods.rules.runtime_view import is_host_network
-from nodeagent.pods.steps.contract import Work
-from nodeagent.pods.steps.engine import StepError
+from nodeagent.pods.steps.contract import StepError, Work
 from runtimes.registry import Runtime
 
 NETWORK_RETRY_SECONDS = 1.0

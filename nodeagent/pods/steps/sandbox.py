@@ -1,15 +1,17 @@
 """The pod's sandbox: its namespaces and its network. Containers may be created in it while the network comes up."""
 
-from typing import Protocol
+from typing import ClassVar, Protocol
+
+from typing_extensions import override
 
 from nodeagent.api.events import Events
 from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.rules.runtime_view import is_host_network
-from nodeagent.pods.slot import NotProvided, Slot
-from nodeagent.pods.steps.contract import Ending, Work
-from nodeagent.pods.steps.engine import StepError
+from nodeagent.pods.slot import NotProvided
+from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
 from nodeagent.pods.steps.gates import Networks, network_not_ready
 from nodeagent.pods.steps.old_sandboxes import clear_away
+from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
@@ -30,19 +32,18 @@ class SandboxConfigs(Protocol):
     def host_ips(self) -> tuple[str, ...]: ...
 
 
-class Sandbox:
-    name = "sandbox"
-    deadline_seconds = 240.0  # the kubelet's deadline for RunPodSandbox
-    runs_processes = True
+class Sandbox(Step):
+    name: ClassVar[str] = "sandbox"
+    deadline_seconds: ClassVar[float | None] = 240.0  # the kubelet's deadline for RunPodSandbox
+    provides: ClassVar[tuple[SlotName, ...]] = ("sandbox_id", "pod_ips")
+    runs_processes: ClassVar[bool] = True
 
     def __init__(self, configs: SandboxConfigs, events: Events, networks: Networks) -> None:
         self._configs = configs
         self._networks = networks
         self._events = events
 
-    def provides(self, work: Work) -> tuple[Slot[str] | Slot[tuple[str, ...]], ...]:
-        return (work.sandbox_id, work.pod_ips)
-
+    @override
     async def run(self, work: Work) -> None:
         if work.plan.create_sandbox is None:
             self._reuse(work)
@@ -72,9 +73,10 @@ class Sandbox:
         except ValueError as error:
             raise _creation_failed(error) from error
 
-    async def undo(self, ending: Ending) -> None:
+    @override
+    async def undo(self, teardown: Teardown) -> None:
         """Stop the pod's sandboxes in every runtime; what is left of them tells the exit codes until `Records` removes it."""
-        await ending.in_each(self._stop)
+        await teardown.in_each(self._stop)
 
     def _reuse(self, work: Work) -> None:
         if work.current_sandbox_id is None:
@@ -93,9 +95,9 @@ class Sandbox:
         network = sandbox.network
         return tuple(ip for ip in (network.ip, *(extra.ip for extra in network.additional_ips)) if ip)
 
-    async def _stop(self, runtime: Runtime, ending: Ending) -> None:
+    async def _stop(self, runtime: Runtime, teardown: Teardown) -> None:
         found = await runtime.service.list_pod_sandbox(
-            cri.ListPodSandboxRequest(filter=cri.PodSandboxFilter(label_selector={LABEL_POD_UID: ending.uid}))
+            cri.ListPodSandboxRequest(filter=cri.PodSandboxFilter(label_selector={LABEL_POD_UID: teardown.uid}))
         )
         for sandbox in found.items:
             await runtime.service.stop_pod_sandbox(cri.StopPodSandboxRequest(pod_sandbox_id=sandbox.id))

@@ -1,23 +1,26 @@
 """The pod's range of host ids: given at the first configuration that needs it, given back when nothing of the pod runs."""
 
-from nodeagent.pods.slot import Slot
-from nodeagent.pods.steps.contract import Ending, Work
-from nodeagent.pods.user_namespaces import UserNamespaces
+from typing import ClassVar, Protocol
+
+from typing_extensions import override
+
+from nodeagent.pods.steps.contract import Step
+from nodeagent.pods.teardown import Teardown
+from nodeagent.podspec.pod import PodUID
 
 
-class UserNamespaceRange:
-    name = "user namespace"
-    deadline_seconds = None
-    runs_processes = False
+class IdRanges(Protocol):
+    def release(self, uid: PodUID) -> None:
+        """The range is free. Nothing to release is fine."""
+        ...
 
-    def __init__(self, user_namespaces: UserNamespaces) -> None:
-        self._user_namespaces = user_namespaces
 
-    def provides(self, work: Work) -> tuple[Slot[str], ...]:
-        return ()
+class UserNamespaceRange(Step):
+    name: ClassVar[str] = "user namespace"
 
-    async def run(self, work: Work) -> None:
-        return
+    def __init__(self, ranges: IdRanges) -> None:
+        self._ranges = ranges
 
-    async def undo(self, ending: Ending) -> None:
-        self._user_namespaces.release(ending.uid)
+    @override
+    async def undo(self, teardown: Teardown) -> None:
+        self._ranges.release(teardown.uid)

@@ -1,30 +1,43 @@
 """The pod's volumes, mounted before a container of the pod is created, unmounted after the last has gone."""
 
 from collections.abc import Mapping
+from typing import ClassVar, Protocol
 
-from nodeagent.pods.slot import Slot
-from nodeagent.pods.steps.contract import Ending, Work
-from nodeagent.pods.steps.engine import StepError
+from typing_extensions import override
+
+from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
+from nodeagent.pods.teardown import Teardown
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import MountedVolume
-from nodeagent.volumes.manager import MountFailed, VolumeManager
+from nodeagent.volumes.manager import MountFailed
 
 
-class Volumes:
-    name = "volumes"
-    deadline_seconds = None  # the volume manager gives up by itself
-    runs_processes = False
+class PodVolumes(Protocol):
+    """Who mounts the volumes of pods."""
 
-    def __init__(self, volumes: VolumeManager) -> None:
+    async def mount(self, pod: AgentPod) -> Mapping[str, MountedVolume]:
+        """All that the pod's containers use, by name. Bounds itself. Raises MountFailed."""
+        ...
+
+    async def unmount(self, uid: str) -> None:
+        """Nothing there is fine. Raises ExceptionGroup of what could not be taken down; the rest is."""
+        ...
+
+
+class Volumes(Step):
+    name: ClassVar[str] = "volumes"
+    provides: ClassVar[tuple[SlotName, ...]] = ("mounts",)
+
+    def __init__(self, volumes: PodVolumes) -> None:
         self._volumes = volumes
 
-    def provides(self, work: Work) -> tuple[Slot[Mapping[str, MountedVolume]], ...]:
-        return (work.mounts,)
-
+    @override
     async def run(self, work: Work) -> None:
         try:
             work.mounts.set(await self._volumes.mount(work.pod))
         except MountFailed as error:
             raise StepError(str(error), event_reason="FailedMount" if error.event_worthy else "") from error
 
-    async def undo(self, ending: Ending) -> None:
-        await self._volumes.unmount(ending.uid)
+    @override
+    async def undo(self, teardown: Teardown) -> None:
+        await self._volumes.unmount(teardown.uid)

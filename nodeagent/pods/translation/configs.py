@@ -6,8 +6,8 @@ The translations are pure; none of this asks the runtime that it is made for.
 from dataclasses import dataclass, field
 
 from nodeagent.api.events import Events
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.runtime_view import name_of_instance
-from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.translation.container_config import ContainerContext, container_config
 from nodeagent.pods.translation.dns import dns_config
 from nodeagent.pods.translation.environment import ConfigError, ObjectSource, variables_of
@@ -33,8 +33,7 @@ class PodConfigs:
         self._settings = settings
         self._events = events
         self._paths = paths
-        self._layout = Layout(paths.root_dir)
-        self._gatherer = Gatherer(settings, objects, self._layout)
+        self._gatherer = Gatherer(settings, objects, paths)
 
     def host_ips(self) -> tuple[str, ...]:
         return self._settings.host_ips()
@@ -68,7 +67,7 @@ class PodConfigs:
             raise ConfigError(features.image_volumes_refusal)
         gathered = await self._gatherer.gather(request)
         node = NodePart(
-            layout=self._layout, host=self._settings.host, security=self._settings.security, features=features
+            layout=self._paths, host=self._settings.host, security=self._settings.security, features=features
         )
         return container_config(container_context(request, gathered, node))
 

@@ -125,7 +125,6 @@ async def test_an_agent_killed_at_any_moment(node, name, seed):
 AGENT = """
 import asyncio, sys
 from pathlib import Path
-from cni import linux
 from proto import cri_pb2 as cri
 from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.engine import OCIRuntime

@@ -14,15 +14,16 @@ from lightkube.models.core_v1 import ConfigMap, Secret
 from nodeagent.api import errors
 from nodeagent.api.tokens import Token, TokenKey
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes.config_map import ConfigMapPlugin
+from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
 from nodeagent.volumes.host_path import HostPathPlugin
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
-from nodeagent.volumes.secret import SecretPlugin
+from nodeagent.volumes.secret import SECRET
 
 
 @dataclass
@@ -61,9 +62,6 @@ class Sources:
     def allocatable(self) -> Mapping[str, str]:
         return self.node
 
-    def memory_limit_bytes(self, pod: AgentPod) -> int:
-        return 0
-
     def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.events.append((type, reason, message))
 
@@ -73,12 +71,12 @@ def make_manager(root: Path, sources: Sources, *, wait_seconds: float = 30.0) ->
     return VolumeManager(
         layout=layout,
         plugins=[
-            EmptyDirPlugin(layout, sources),
+            EmptyDirPlugin(layout, sources.allocatable),
             HostPathPlugin(),
-            ConfigMapPlugin(layout, sources, sources, budget),
-            SecretPlugin(layout, sources, sources, budget),
-            DownwardAPIPlugin(layout, sources, budget),
-            ProjectedPlugin(layout, sources, sources, sources, budget),
+            ObjectKeysPlugin(CONFIG_MAP, layout, sources.allocatable, sources, budget),
+            ObjectKeysPlugin(SECRET, layout, sources.allocatable, sources, budget),
+            DownwardAPIPlugin(layout, sources.allocatable, budget),
+            ProjectedPlugin(layout, sources.allocatable, sources, sources, budget),
         ],
         events=sources,
         wait_seconds=wait_seconds,
@@ -93,7 +91,7 @@ def make_pod(volumes: list[dict[str, Any]], *, uid: str = "uid-1", **spec: Any) 
         {
             "metadata": {"name": "p", "namespace": "ns", "uid": uid, "labels": {"app": "x"}},
             "spec": {"containers": [container], "volumes": volumes, **spec},
-        },
+        }
     )
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from agent_pods import agent_pod
 
 from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.steps.directories import Directories
@@ -68,7 +69,9 @@ async def test_a_folder_with_a_mount_stays_whole(
     bind(precious, pod_dir / inside)
     before = everything(root)
     paths = PodPaths(root_dir=tmp_path / "link", pod_logs_dir=tmp_path / "logs", container_logs_dir=tmp_path / "links")
-    ending: Any = SimpleNamespace(uid="u", keep_records=False, pod=_pod())
+    ending: Any = SimpleNamespace(
+        uid="u", keep_records=False, pod=agent_pod({"metadata": {"name": "p", "namespace": "ns", "uid": "u"}})
+    )
     with pytest.raises(VolumeError) as caught:
         await Directories(paths).undo(ending)
     assert str(caught.value) == (
@@ -79,13 +82,6 @@ async def test_a_folder_with_a_mount_stays_whole(
     await Directories(paths).undo(ending)
     assert os.listdir(root / "pods") == []
     assert everything(precious) == ["data", "empty"]
-
-
-def _pod() -> Any:
-    import msgspec
-    from lightkube.models.core_v1 import Pod
-
-    return msgspec.convert({"metadata": {"name": "p", "namespace": "ns", "uid": "u"}, "spec": {"containers": []}}, Pod)
 
 
 @pytest.mark.parametrize("remove", [remove_tree, remove_empty_tree])

@@ -1,8 +1,10 @@
 """nodeagent.pods.manager: the order of admission. facts/pod-lifecycle.md 1.1, 2.5 and 3.1."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,12 +12,19 @@ from agent_pods import agent_pod
 from lightkube.models.core_v1 import Pod, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
-from nodeagent.pods import manager
+from nodeagent.pods import manager, pod_tasks
 from nodeagent.pods.admission.gate import Answer, KillError, Later
+from nodeagent.pods.current_work import Doing
 from nodeagent.pods.manager import PodManager
+from nodeagent.pods.pauses import Pauses
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Stage, StartFailure, Termination
+from nodeagent.pods.step_runs import StepRun, Verb
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.sources.merger import ChangeType, PodChange
+from runtimes.linux.retry import RetryPolicy
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 class Supervisor:
@@ -24,11 +33,13 @@ class Supervisor:
     def __init__(self, desired: Any, services: Any, *, rejected: StartFailure | None = None) -> None:
         self.desired, self.rejected, self.stage = desired, rejected is not None, Stage.SYNC
         self.uid = desired.pod.metadata.uid
-        self.stopped = asyncio.Event()
+        self.stopped, self.gone = asyncio.Event(), asyncio.Event()
         self.terminated: list[Termination] = []
+        self.doing, self.turn_began = Doing.PASS, NOW
+        self.pauses = Pauses(lambda: NOW)
 
     async def run(self) -> None:
-        await asyncio.Event().wait()
+        await self.gone.wait()
 
     def terminate(self, termination: Termination) -> None:
         self.terminated.append(termination)
@@ -38,6 +49,8 @@ class Supervisor:
 class World:
     told: list[str] = field(default_factory=list)
     answers: dict[str, Answer | Exception] = field(default_factory=dict)
+    mistakes: list[Exception] = field(default_factory=list)  # raised by what comes when a pod has ended
+    unregistered: str = ""  # the pod whose references cannot be followed
 
     def admit(self, pod: AgentPod, others: Sequence[AgentPod]) -> Answer:
         assert pod.metadata is not None
@@ -54,7 +67,31 @@ class World:
     def events(self) -> "World":
         return self
 
-    def register(self, pod: AgentPod) -> None: ...
+    @property
+    def statuses(self) -> "World":
+        return self
+
+    @property
+    def engine(self) -> "World":
+        return self
+
+    def current_steps(self, uid: PodUID) -> tuple[StepRun, ...]:
+        return (StepRun(step="images", verb=Verb.RUN, uid=uid, began=1.0),)
+
+    def register(self, pod: AgentPod) -> None:
+        if pod.metadata is not None and pod.metadata.name == self.unregistered:
+            raise KeyError("no such object")
+
+    def unregister(self, uid: str) -> None:
+        self.told.append(f"{uid} is gone")
+
+    async def settled(self, uid: PodUID) -> None:
+        self.told.append(f"{uid} is settled")
+        if self.mistakes:
+            raise self.mistakes.pop()
+
+    async def delete(self, pod: AgentPod) -> None:
+        self.told.append("deleted")
 
     def seen(self, pod: AgentPod) -> AgentPod:
         if pod.metadata is not None and pod.metadata.name == "unseen":
@@ -84,14 +121,18 @@ async def world() -> World:
 async def pods(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(manager, "PodSupervisor", Supervisor)
     anything: Any = world
-    group = asyncio.TaskGroup()
-    await group.__aenter__()
-    yield PodManager(
-        services=anything, references=anything, admit=world.admit, tasks=group, mirrors=anything, allocations=anything
-    )
-    for task in list(group._tasks):
-        task.cancel()
-    await group.__aexit__(None, None, None)
+    monkeypatch.setattr(pod_tasks, "RETRY", RetryPolicy(first_seconds=0.0))
+    with contextlib.suppress(asyncio.CancelledError):
+        async with asyncio.TaskGroup() as group:
+            yield PodManager(
+                services=anything,
+                references=anything,
+                admit=world.admit,
+                tasks=PodTasks(group),
+                mirrors=anything,
+                allocations=anything,
+            )
+            raise asyncio.CancelledError  # leaves the group, and what still runs in it
 
 
 async def test_pods_behind_one_that_waits_wait_too(pods: PodManager, world: World) -> None:
@@ -173,3 +214,49 @@ async def test_what_cannot_be_judged_troubles_no_other(
     ]
     pods.apply([change("unseen", ChangeType.REMOVE)])
     assert pods.known_uids() == {"odd", "good"}
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_mistake_at_a_pods_end_is_logged_and_tried_again(
+    pods: PodManager, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What comes when its supervisor has ended is begun anew; other pods, and the agent, go on."""
+    world.mistakes = [TypeError("no number"), ValueError("no uid")]
+    pods.apply([change("a"), change("b")])
+    supervisor: Any = pods._supervisors[PodUID("a")]
+    supervisor.gone.set()
+    await asyncio.sleep(0.01)
+    assert world.told[2:] == ["a is settled"] * 3 + ["deleted", "a is gone"]
+    assert errors(caplog) == ["pod a: unexpected error, begins again in 0 s"] * 2
+    assert pods.known_uids() == {"b"}
+
+
+async def test_a_mistake_in_an_admission_ends_only_that(
+    pods: PodManager, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pod that was let in and cannot be begun is told of, and is no orphan; those behind it are judged and begun."""
+
+    async def answer() -> None:
+        return
+
+    world.answers["critical"] = Later(answer)
+    world.unregistered = "critical"
+    pods.apply([change("critical"), change("late")])
+    await asyncio.sleep(0.01)
+    assert world.told == ["critical beside []", "late beside []"]
+    assert errors(caplog) == ["pod critical_default(critical) is not begun"]
+    assert pods.known_uids() == {"critical", "late"}
+
+
+async def test_what_is_done_for_a_pod_can_be_seen(pods: PodManager, world: World) -> None:
+    """Its stage, the steps that are under way, and until when nothing is tried again."""
+    pods.apply([change("a")])
+    supervisor: Any = pods._supervisors[PodUID("a")]
+    supervisor.pauses.hold("c", 0.0)
+    (found,) = pods.activities()
+    assert [run.step for run in found.steps] == ["images"]
+    assert (found.stage, found.doing, found.turn_began, found.blocked_until) == (Stage.SYNC, Doing.PASS, NOW, None)
+    assert found.held_until == {"c": NOW}

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Collection
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from recorded_runtime import RecordedRuntime, runtime_of
 
 from nodeagent.pods.orphans import OrphanCollector
-from nodeagent.pods.steps.contract import Ending, PodPaths
+from nodeagent.pods.paths import PodPaths
+from nodeagent.pods.teardown import Teardown
 from nodeagent.volumes.contract import VolumeError
 from proto import cri_pb2 as cri
 
@@ -20,15 +20,18 @@ class Engine:
     def __init__(self) -> None:
         self.ended: dict[str, tuple[str, str]] = {}
 
-    async def stop(self, ending: Ending) -> None:
-        self.ended[ending.uid] = ending.pod.key
+    async def stop(self, teardown: Teardown) -> None:
+        self.ended[teardown.uid] = teardown.pod.key
 
-    async def release(self, ending: Ending) -> None:
-        assert ending.uid in self.ended
+    async def release(self, teardown: Teardown) -> None:
+        assert teardown.uid in self.ended
 
 
-class Service:
+class Service(RecordedRuntime):
+    """A runtime with a sandbox for each of these pods."""
+
     def __init__(self, *uids: str) -> None:
+        super().__init__()
         self._uids = uids
 
     async def list_pod_sandbox(self, request: cri.ListPodSandboxRequest) -> cri.ListPodSandboxResponse:
@@ -37,15 +40,18 @@ class Service:
         return cri.ListPodSandboxResponse(items=items)
 
 
-def collector(tmp_path: Path, engine: Engine, *, known: Collection[str] = (), sandboxes: Collection[str] = ()) -> Any:
-    async def cgroups() -> Collection[str]:
+class Cgroups:
+    async def list(self) -> Collection[str]:
         return {"u-cgroup"}
 
-    runtime = SimpleNamespace(service=Service(*sandboxes), handler="fake")
+
+def collector(
+    tmp_path: Path, engine: Engine, *, known: Collection[str] = (), sandboxes: Collection[str] = ()
+) -> OrphanCollector:
     return OrphanCollector(
-        engine=engine,  # type: ignore[arg-type]
-        runtimes=lambda: (runtime,),  # type: ignore[arg-type,return-value]
-        cgroups=SimpleNamespace(list=cgroups),  # type: ignore[arg-type]
+        engine=engine,
+        runtimes=lambda: (runtime_of(Service(*sandboxes)),),
+        cgroups=Cgroups(),
         paths=PodPaths(root_dir=tmp_path, pod_logs_dir=tmp_path / "logs", container_logs_dir=tmp_path / "links"),
         known=lambda: known,
         ready=lambda: True,
@@ -75,7 +81,7 @@ async def test_what_stands_in_the_way_is_told(tmp_path: Path, caplog: pytest.Log
     """Everything that a teardown could not do is a line of the log, by the words that a kubelet begins it with."""
 
     class Stuck(Engine):
-        async def release(self, ending: Ending) -> None:
+        async def release(self, teardown: Teardown) -> None:
             volumes = ExceptionGroup("volumes", [VolumeError("unmount of /a failed"), VolumeError("/b is kept")])
             raise ExceptionGroup("pod", [volumes, VolumeError("/c still holds the mount /c/d")])
 

@@ -7,7 +7,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.models.node_v1 import RuntimeClass
 
 from nodeagent.pods.runtime_classes import RuntimeClassResolver
-from nodeagent.pods.supervisor import UnknownRuntime
+from nodeagent.pods.services import UnknownRuntime
 from runtimes.registry import UnknownHandler
 
 CLASSES = {

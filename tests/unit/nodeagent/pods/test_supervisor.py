@@ -2,25 +2,39 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 from agent_pods import agent_pod
-from lightkube.models.core_v1 import Container, Pod, PodReadinessGate, PodSpec, PodStatus
+from lightkube.models.core_v1 import (
+    Container,
+    ContainerState,
+    ContainerStatus,
+    Pod,
+    PodCondition,
+    PodReadinessGate,
+    PodSpec,
+    PodStatus,
+)
 from lightkube.models.meta_v1 import ObjectMeta
+from recorded_runtime import RecordedRuntime, runtime_of
 
+from nodeagent.pods.features.contract import Contribution, PodFeature, StatusAdditions
 from nodeagent.pods.manager import STUCK_SECONDS, PodManager
 from nodeagent.pods.observation import LABEL_CONTAINER_NAME, LABEL_POD_UID
 from nodeagent.pods.rules.model import Desired, NodeAddresses, Observed, Stage, StartFailure, Termination
 from nodeagent.pods.rules.runtime_view import HASH_ANNOTATION, RESTART_COUNT_ANNOTATION, container_hash
-from nodeagent.pods.steps.contract import Ending, Work
-from nodeagent.pods.steps.engine import StepError
-from nodeagent.pods.supervisor import PodServices, PodSupervisor, UnknownRuntime
-from nodeagent.podspec.pod import AgentPod
+from nodeagent.pods.services import PodServices, UnknownRuntime
+from nodeagent.pods.status.writer import NoStatuses
+from nodeagent.pods.step_runs import StepRun
+from nodeagent.pods.steps.contract import StepError, Work
+from nodeagent.pods.supervisor import PodSupervisor
+from nodeagent.pods.teardown import Teardown
+from nodeagent.podspec.pod import AgentPod, PodUID
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.registry import Runtime
@@ -42,6 +56,51 @@ def make_pod(**spec: Any) -> AgentPod:
     )
 
 
+class OneContainer(RecordedRuntime):
+    """A runtime in which the world has put at most one sandbox and one container."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__()
+        self.world = world
+
+    async def list_pod_sandbox(self, request: cri.ListPodSandboxRequest) -> cri.ListPodSandboxResponse:
+        await self.world.before_look()
+        items = [cri.PodSandbox(id="s1", labels=LABELS)] if self.world.sandbox else []
+        return cri.ListPodSandboxResponse(items=items)
+
+    async def pod_sandbox_status(self, request: cri.PodSandboxStatusRequest) -> cri.PodSandboxStatusResponse:
+        network = cri.PodSandboxNetworkStatus(ip="10.0.0.5")
+        status = cri.PodSandboxStatus(id="s1", state=cri.SANDBOX_READY, network=network, created_at=1)
+        return cri.PodSandboxStatusResponse(status=status)
+
+    async def list_containers(self, request: cri.ListContainersRequest) -> cri.ListContainersResponse:
+        found = self.world.container
+        items = [cri.Container(id=found.id, pod_sandbox_id="s1")] if found is not None else []
+        return cri.ListContainersResponse(containers=items)
+
+    async def container_status(self, request: cri.ContainerStatusRequest) -> cri.ContainerStatusResponse:
+        return cri.ContainerStatusResponse(status=self.world.container)
+
+
+async def at_once() -> None:
+    return
+
+
+class Statuses(NoStatuses):
+    """Keeps every status of the pod."""
+
+    def __init__(self, kept: list[PodStatus]) -> None:
+        super().__init__()
+        self.kept = kept
+
+    def publish(self, pod: AgentPod, status: PodStatus, *, containers_may_run: bool) -> None:
+        super().publish(pod, status, containers_may_run=containers_may_run)
+        self.kept.append(status)
+
+    def in_step(self, pod: AgentPod) -> bool:
+        return pod.status is not None and pod.status == self.cached(pod.uid)
+
+
 @dataclass
 class World:
     """The runtime's contents, and all that the supervisor is given to work with."""
@@ -53,27 +112,13 @@ class World:
     events: list[tuple[str, str]] = field(default_factory=list)
     statuses: list[PodStatus] = field(default_factory=list)
     next_pass: Callable[["World", Work], Any] | None = None
+    pass_cancelled: Callable[[Work], None] = lambda work: None
     unknown_class: bool = False
     gate: asyncio.Event | None = None
     refresh_gate: asyncio.Event | None = None
+    before_look: Callable[[], Awaitable[None]] = at_once
 
     # the runtime
-
-    async def list_pod_sandbox(self, request: Any) -> cri.ListPodSandboxResponse:
-        items = [cri.PodSandbox(id="s1", labels=LABELS)] if self.sandbox else []
-        return cri.ListPodSandboxResponse(items=items)
-
-    async def pod_sandbox_status(self, request: Any) -> cri.PodSandboxStatusResponse:
-        network = cri.PodSandboxNetworkStatus(ip="10.0.0.5")
-        status = cri.PodSandboxStatus(id="s1", state=cri.SANDBOX_READY, network=network, created_at=1)
-        return cri.PodSandboxStatusResponse(status=status)
-
-    async def list_containers(self, request: Any) -> cri.ListContainersResponse:
-        found = [cri.Container(id=self.container.id, pod_sandbox_id="s1")] if self.container is not None else []
-        return cri.ListContainersResponse(containers=found)
-
-    async def container_status(self, request: Any) -> cri.ContainerStatusResponse:
-        return cri.ContainerStatusResponse(status=self.container)
 
     def run_container(self, state: "cri.ContainerState", exit_code: int = 0) -> None:
         """The container is there, running or ended."""
@@ -99,46 +144,39 @@ class World:
     async def carry_out(self, work: Work) -> list[Exception]:
         self.told.append("pass")
         if self.gate is not None:
-            await self.gate.wait()
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                self.pass_cancelled(work)
+                raise
         outcome = self.next_pass(self, work) if self.next_pass is not None else None
         return list(outcome or [])
 
-    async def stop(self, ending: Ending) -> None:
-        self.told.append(f"stop grace={ending.grace_seconds}")
+    async def stop(self, teardown: Teardown) -> None:
+        self.told.append(f"stop grace={teardown.grace_seconds}")
         if self.container is not None and self.container.state == cri.CONTAINER_RUNNING:
             self.run_container(cri.CONTAINER_EXITED, 143)
 
-    async def release(self, ending: Ending) -> None:
-        self.told.append("release, records kept" if ending.keep_records else "release")
-        if not ending.keep_records:
+    async def release(self, teardown: Teardown) -> None:
+        self.told.append("release, records kept" if teardown.keep_records else "release")
+        if not teardown.keep_records:
             self.sandbox, self.container = False, None
+
+    def current_steps(self, uid: PodUID) -> tuple[StepRun, ...]:
+        return ()
+
+    async def kill_container(self, *arguments: Any, **options: Any) -> None:
+        self.told.append("kill")
 
     # the rest
 
     def resolve(self, pod: AgentPod) -> Runtime:
         if self.unknown_class:
             raise UnknownRuntime("no such class")
-        return Runtime(
-            handler="runc",
-            service=self,  # type: ignore[arg-type]
-            images=None,  # type: ignore[arg-type]
-            lifecycle=None,  # type: ignore[arg-type]
-            streaming=None,
-            cri_handler="runc",
-            display_name="runc",
-        )
+        return runtime_of(OneContainer(self), "runc")
 
     def all(self) -> tuple[Runtime, ...]:
         return ()
-
-    def publish(self, pod: AgentPod, status: PodStatus, *, containers_may_run: bool) -> None:
-        self.statuses.append(status)
-
-    def in_step(self, pod: AgentPod) -> bool:
-        return pod.status is not None and pod.status == self.cached(pod.metadata.uid if pod.metadata else "")
-
-    def cached(self, uid: str) -> PodStatus | None:
-        return self.statuses[-1] if self.statuses else None
 
     def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.events.append((reason, message))
@@ -172,23 +210,27 @@ class Probing:
         return
 
 
-def supervise(world: World, pod: AgentPod, **more: Any) -> PodSupervisor:
-    async def kill(*arguments: Any, **options: Any) -> None:
-        world.told.append("kill")
-
+def supervise(world: World, pod: AgentPod, *, features: Sequence[PodFeature] = (), **more: Any) -> PodSupervisor:
     services = PodServices(
-        engine=world,  # type: ignore[arg-type]
+        engine=world,
         runtimes=world,
-        statuses=world,  # type: ignore[arg-type]
+        statuses=Statuses(world.statuses),
         events=world,
         probing=Probing(),
         upkeep=world,
         dead=world,
-        kill_container=kill,
+        killer=world,
         addresses=lambda: NodeAddresses(host_ips=("192.0.2.1",)),
         now=lambda: world.now,
+        features=features,
     )
     return PodSupervisor(Desired(pod=pod), services, **more)
+
+
+def state_of(status: PodStatus) -> ContainerState:
+    """Of the one container."""
+    (found,) = status.containerStatuses or [ContainerStatus(image="", imageID="", name="", ready=False, restartCount=0)]
+    return found.state or ContainerState()
 
 
 async def settle() -> None:
@@ -279,7 +321,7 @@ async def test_deletion_stops_then_releases_then_ends(tasks: Any) -> None:
     assert task.done()
     assert world.told == ["stop grace=5", "release"]
     assert world.statuses[-1].phase == "Failed"
-    ended = world.statuses[-1].containerStatuses[0].state.terminated  # type: ignore[index,union-attr]
+    ended = state_of(world.statuses[-1]).terminated
     assert ended is not None
     assert ended.exitCode == 143
 
@@ -295,6 +337,22 @@ async def test_deletion_cancels_a_pass_under_way(tasks: Any) -> None:
     await settle()
     assert task.done()
     assert world.told == ["pass", "stop grace=5", "release"]
+
+
+async def test_what_a_cancelled_pass_has_found_out_is_kept(tasks: Any) -> None:
+    """A start that failed while the pass was being cancelled: the status of the pod that ends tells why."""
+
+    def fails_late(work: Work) -> None:
+        work.failures["c"] = StartFailure(reason="RunContainerError", message="no such file")
+
+    world = World(gate=asyncio.Event(), pass_cancelled=fails_late)
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    supervisor.terminate(Termination(grace_seconds=1))
+    await settle()
+    waiting = [state.waiting for state in map(state_of, world.statuses)]
+    assert "RunContainerError" in [each.reason for each in waiting if each is not None]
 
 
 async def test_a_failed_pass_is_told_and_tried_again_later(tasks: Any) -> None:
@@ -326,7 +384,7 @@ async def test_a_container_that_cannot_start_is_held_and_shown(tasks: Any) -> No
     supervisor = supervise(world, make_pod())
     tasks(supervisor)
     await settle()
-    waiting = world.statuses[-1].containerStatuses[0].state.waiting  # type: ignore[index,union-attr]
+    waiting = state_of(world.statuses[-1]).waiting
     assert waiting is not None
     assert (waiting.reason, waiting.message) == ("ErrImagePull", "no such image")
     supervisor.wake()
@@ -353,7 +411,7 @@ async def test_a_crash_is_restarted_at_once_then_with_back_off(tasks: Any) -> No
     await settle()
     assert world.told == ["pass"]
     assert [reason for reason, _ in world.events] == ["BackOff"]
-    waiting = world.statuses[-1].containerStatuses[0].state.waiting  # type: ignore[index,union-attr]
+    waiting = state_of(world.statuses[-1]).waiting
     assert waiting is not None
     assert waiting.reason == "CrashLoopBackOff"
     world.now += timedelta(seconds=11)
@@ -502,16 +560,18 @@ async def test_a_runtime_that_is_down_keeps_no_old_files(tasks: Any, deleted_too
     supervisor = supervise(world, make_pod(**spec))
     tasks(supervisor)
     await settle()
-    assert world.statuses[-1].containerStatuses[0].state.waiting.reason == "CrashLoopBackOff"  # type: ignore[index,union-attr]
+    waiting = state_of(world.statuses[-1]).waiting
+    assert waiting is not None
+    assert waiting.reason == "CrashLoopBackOff"
     world.told.clear()
     looks = 0
 
-    async def down(request: Any) -> Any:
+    async def down() -> None:
         nonlocal looks
         looks += 1
         raise errors.Unavailable("down")
 
-    world.list_pod_sandbox = down  # type: ignore[method-assign]
+    world.before_look = down
     world.now += timedelta(seconds=91)
     if deleted_too:
         supervisor.update(Desired(pod=deleted(make_pod(**spec))))
@@ -522,15 +582,12 @@ async def test_a_runtime_that_is_down_keeps_no_old_files(tasks: Any, deleted_too
 
 async def test_a_turn_that_hangs_can_be_seen(tasks: Any) -> None:
     """While a runtime does not answer, the pod's turn goes on; afterwards it waits for its next one."""
-    world = World()
     answer = asyncio.Event()
-    listed = world.list_pod_sandbox
 
-    async def hang(request: Any) -> cri.PodSandboxStatusResponse:
+    async def hang() -> None:
         await answer.wait()
-        return await listed(request)
 
-    world.list_pod_sandbox = hang  # type: ignore[assignment,method-assign]
+    world = World(before_look=hang)
     supervisor = supervise(world, make_pod())
     tasks(supervisor)
     await settle()
@@ -542,3 +599,77 @@ async def test_a_turn_that_hangs_can_be_seen(tasks: Any) -> None:
     answer.set()
     await settle()
     assert manager.is_moving()
+
+
+class Feature(PodFeature):
+    """Wants the container restarted once, and has work to do; tells its phases to the world."""
+
+    name: ClassVar[str] = "feature"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.wish = Contribution(restarts={"k1": "wants another one"}, has_work=True)
+        self.looked = asyncio.Event()
+
+    def updated(self, pod: AgentPod) -> None:
+        self.world.told.append("updated")
+
+    def observed(self, pod: AgentPod, observed: Observed) -> Contribution:
+        self.looked.set()
+        return self.wish
+
+    def status(self, pod: AgentPod) -> StatusAdditions:
+        return StatusAdditions(conditions=(PodCondition(type="example.com/Feature", status="True"),))
+
+    async def before_stop(self, pod: AgentPod, stopped: Mapping[str, str]) -> None:
+        self.world.told.append(f"before stop of {dict(stopped)}")
+
+    async def act(self, runtime: Runtime, pod: AgentPod, observed: Observed) -> None:
+        self.world.told.append("act")
+        self.wish = Contribution(wake_at=self.world.now + timedelta(seconds=0.01))
+
+    def started(self, pod: AgentPod, names: Iterable[str]) -> None:
+        self.world.told.append(f"started {sorted(names)}")
+
+    def ended(self, uid: PodUID) -> None:
+        self.world.told.append("ended")
+
+
+async def test_a_feature_takes_part_in_a_pods_life(tasks: Any) -> None:
+    """What it restarts is recorded first, then killed, then it acts, then the container starts again; it shows its condition, is
+    looked at when it wants to be, and hears of a new spec and of the pod's end.
+    """
+
+    def start(world: World, work: Work) -> None:
+        world.told.append(work.plan.kill[0].message)
+        work.started.update((start.name, start.backoff) for start in work.plan.start)
+
+    world = World(next_pass=start)
+    world.run_container(cri.CONTAINER_RUNNING)
+    feature = Feature(world)
+    supervisor = supervise(world, make_pod(), features=[feature])
+    tasks(supervisor)
+    await settle()
+    assert world.told == [
+        "before stop of {'c': 'k1'}",
+        "kill",
+        "act",
+        "pass",
+        "wants another one",
+        "started ['c']",
+    ]
+    assert "example.com/Feature" in [condition.type for condition in world.statuses[-1].conditions or ()]
+    feature.looked.clear()
+    async with asyncio.timeout(5):
+        await feature.looked.wait()
+    feature.wish = Contribution()
+    supervisor.update(Desired(pod=make_pod(activeDeadlineSeconds=600)))
+    await settle()
+    supervisor.terminate(Termination(grace_seconds=1))
+    await settle()
+    assert [line for line in world.told[6:] if "refresh" not in line] == [
+        "updated",
+        "stop grace=1",
+        "ended",
+        "release, records kept",
+    ]

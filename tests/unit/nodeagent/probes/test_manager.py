@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from agent_pods import agent_pod
 
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.rules.model import Instance, NodeAddresses, Observed, ProbeResults
 from nodeagent.podspec.pod import AgentPod, PodUID
@@ -90,7 +91,7 @@ async def world(timers: Any) -> AsyncIterator[World]:
     made = World(timers)
     async with asyncio.TaskGroup() as tasks:
         made.manager = ProbeManager(
-            tasks=tasks,
+            tasks=PodTasks(tasks),
             events=made,
             addresses=lambda: NodeAddresses(host_ips=("192.168.0.1",)),
             now=lambda: made.now,

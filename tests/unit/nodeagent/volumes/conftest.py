@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from agent_pods import agent_pod
-from lightkube.models.core_v1 import Volume
+from typing_extensions import override
 
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest
+from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest, VolumeSource
+from nodeagent.volumes.publish_only import PublishOnly
 
 
 def make_pod(spec: Mapping[str, Any], **metadata: Any) -> AgentPod:
@@ -22,34 +24,31 @@ def pod_of() -> Any:
 
 
 @dataclass
-class ScriptedPlugin:
-    """Supports emptyDir volumes. Each set-up takes the next entry of the script of its volume: an error, or success."""
+class ScriptedPlugin(PublishOnly):
+    """Supports emptyDir volumes. Each verb takes the next entry of the script of its volume: an error, or success."""
 
-    needs_refresh: bool = False
+    republish: bool = False
     script: dict[str, list[str | None]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     name: str = "test/scripted"
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities(needs_refresh=self.needs_refresh)
+    @override
+    def capabilities(self, source: VolumeSource) -> Capabilities:
+        return Capabilities(republish=self.republish)
 
-    def supports(self, volume: Volume) -> bool:
-        return volume.emptyDir is not None
+    def supports(self, source: VolumeSource) -> bool:
+        return source.volume.emptyDir is not None
 
-    async def setup(self, request: VolumeRequest) -> MountedVolume:
-        self.calls.append(f"setup {request.name}")
-        steps = self.script.get(request.name, [])
-        error = steps.pop(0) if steps else None
-        if error is not None:
-            raise VolumeError(error)
-        from pathlib import Path
+    async def publish(self, request: VolumeRequest) -> MountedVolume:
+        self.take("publish", request.directory_name)
+        return MountedVolume(host_path=Path("/v") / request.directory_name, directory_name=request.directory_name)
 
-        return MountedVolume(host_path=Path("/v") / request.name, directory_name=request.name)
+    async def unpublish(self, uid: str, directory_name: str) -> None:
+        self.take("unpublish", directory_name)
 
-    async def teardown(self, uid: str, directory_name: str) -> None:
-        self.calls.append(f"teardown {directory_name}")
-        steps = self.script.get(directory_name, [])
+    def take(self, verb: str, name: str) -> None:
+        self.calls.append(f"{verb} {name}")
+        steps = self.script.get(name, [])
         error = steps.pop(0) if steps else None
         if error is not None:
             raise VolumeError(error)

@@ -1,29 +1,15 @@
 """Sizes, media and type checks, without mounting anything."""
 
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lightkube.models.core_v1 import EmptyDirVolumeSource
 
-from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes.contract import VolumeError, VolumeRequest
+from nodeagent.volumes.contract import VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.empty_dir import huge_page_size_bytes, tmpfs_size_bytes
 from nodeagent.volumes.host_path import HostPathPlugin, check_type
-
-
-class Figures:
-    def __init__(self, node: str, pod_bytes: int) -> None:
-        self.node = node
-        self.pod_bytes = pod_bytes
-
-    def allocatable(self) -> Mapping[str, str]:
-        return {"memory": self.node} if self.node else {}
-
-    def memory_limit_bytes(self, pod: AgentPod) -> int:
-        return self.pod_bytes
 
 
 @pytest.mark.parametrize(
@@ -42,7 +28,9 @@ class Figures:
 def test_size_of_a_memory_volume(pod_of: Any, node: str, pod_bytes: int, limit: str | None, expected: int) -> None:
     """The smallest of node, pod and volume limit, of those there are."""
     source = EmptyDirVolumeSource(medium="Memory", sizeLimit=limit)
-    assert tmpfs_size_bytes(pod_of({"containers": []}), source, Figures(node, pod_bytes)) == expected
+    limits = {"resources": {"limits": {"memory": str(pod_bytes)}}} if pod_bytes else {}
+    pod = pod_of({"containers": [{"name": "c", **limits}]})
+    assert tmpfs_size_bytes(pod, source, {"memory": node} if node else {}) == expected
 
 
 @pytest.mark.parametrize(
@@ -130,6 +118,6 @@ def test_devices_are_recognised() -> None:
 async def test_host_paths_do_not_climb(pod_of: Any) -> None:
     """A path with .. is refused before it is looked at."""
     pod = pod_of({"containers": [], "volumes": [{"name": "v", "hostPath": {"path": "/a/../b"}}]})
-    request = VolumeRequest(pod=pod, uid="u", namespace="ns", pod_name="p", volume=pod.spec.volumes[0])
+    request = VolumeRequest(pod=pod, source=VolumeSource(volume=pod.spec.volumes[0]))
     with pytest.raises(VolumeError, match=r"must not contain '\.\.'"):
-        await HostPathPlugin().setup(request)
+        await HostPathPlugin().publish(request)

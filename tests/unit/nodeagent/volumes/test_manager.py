@@ -58,7 +58,7 @@ async def test_used_volumes_are_mounted_once(manager: VolumeManager, plugin: Any
     expected = {"a": mounted("a"), "b": mounted("b")}
     assert await manager.mount(pod) == expected
     assert await manager.mount(pod) == expected
-    assert sorted(plugin.calls) == ["setup a", "setup b"]
+    assert sorted(plugin.calls) == ["publish a", "publish b"]
     assert manager.mounted("u") == expected
 
 
@@ -124,14 +124,14 @@ async def test_errors_of_the_system_are_failures_too(
     manager: VolumeManager, plugin: Any, events: Any, pod_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An OSError that a volume type did not foresee is retried and shown like any other."""
-    setup, failures = plugin.setup, [OSError(28, "No space left on device", "/v/a")]
+    publish, failures = plugin.publish, [OSError(28, "No space left on device", "/v/a")]
 
     async def failing(request: Any) -> MountedVolume:
         if failures:
             raise failures.pop()
-        return await setup(request)
+        return await publish(request)
 
-    monkeypatch.setattr(plugin, "setup", failing)
+    monkeypatch.setattr(plugin, "publish", failing)
     assert await manager.mount(pod_of(spec("a"))) == {"a": mounted("a")}
     assert [message for _, _, message in events.seen] == [
         "MountVolume.SetUp failed for volume \"a\" : [Errno 28] No space left on device: '/v/a'"
@@ -161,31 +161,31 @@ async def test_refresh_sets_live_volumes_up_again(
     pod = pod_of(spec("a"))
     await manager.mount(pod)
     await manager.refresh(pod)
-    assert plugin.calls == ["setup a"]
-    plugin.needs_refresh = True
+    assert plugin.calls == ["publish a"]
+    plugin.republish = True
     plugin.script["a"] = ["gone"]
     await manager.refresh(pod)
     await manager.refresh(pod)
-    assert plugin.calls == ["setup a"] * 2
+    assert plugin.calls == ["publish a"] * 2
     assert events.seen == [("Warning", "FailedMount", 'MountVolume.SetUp failed for volume "a" : gone')]
     assert manager.mounted("u") == {"a": mounted("a")}
     clock.now += 0.5
     await manager.refresh(pod)
-    assert plugin.calls == ["setup a"] * 3
+    assert plugin.calls == ["publish a"] * 3
 
 
 async def test_a_changed_source_is_not_left_to_a_back_off(manager: VolumeManager, plugin: Any, pod_of: Any) -> None:
     """What failed may work with what is there now."""
     pod = pod_of(spec("a"))
-    plugin.needs_refresh = True
+    plugin.republish = True
     await manager.mount(pod)
     plugin.script["a"] = ["gone", "gone"]
     await manager.refresh(pod)
     await manager.refresh(pod)
-    assert plugin.calls == ["setup a"] * 2
+    assert plugin.calls == ["publish a"] * 2
     await manager.refresh(pod, anew=True)
     await manager.refresh(pod, anew=True)
-    assert plugin.calls == ["setup a"] * 4
+    assert plugin.calls == ["publish a"] * 4
 
 
 async def test_a_refresh_that_comes_too_late_mounts_nothing(
@@ -194,23 +194,23 @@ async def test_a_refresh_that_comes_too_late_mounts_nothing(
     """Where it has to wait for the teardown, it finds nothing of the pod any more."""
     (tmp_path / "pods/u/volumes/test~scripted/a").mkdir(parents=True)
     pod = pod_of(spec("a"))
-    plugin.needs_refresh = True
+    plugin.republish = True
     await manager.mount(pod)
-    begun, gate, teardown = asyncio.Event(), asyncio.Event(), plugin.teardown
+    begun, gate, unpublish = asyncio.Event(), asyncio.Event(), plugin.unpublish
 
     async def slow(uid: str, directory_name: str) -> None:
         begun.set()
         await gate.wait()
-        await teardown(uid, directory_name)
+        await unpublish(uid, directory_name)
 
-    monkeypatch.setattr(plugin, "teardown", slow)
+    monkeypatch.setattr(plugin, "unpublish", slow)
     ending = asyncio.create_task(manager.unmount("u"))
     await begun.wait()
     late = asyncio.create_task(manager.refresh(pod))
     await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(ending, late)
-    assert plugin.calls == ["setup a", "teardown a"]
+    assert plugin.calls == ["publish a", "unpublish a"]
 
 
 async def test_refresh_of_a_pod_that_is_not_mounted_does_nothing(
@@ -226,7 +226,7 @@ async def test_unmount_takes_down_what_the_disk_shows(manager: VolumeManager, pl
     for directory in ("test~scripted/a", "test~scripted/b", "gone~plugin/c"):
         (tmp_path / "pods/u/volumes" / directory).mkdir(parents=True)
     await manager.unmount("u")
-    assert sorted(plugin.calls) == ["teardown a", "teardown b"]
+    assert sorted(plugin.calls) == ["unpublish a", "unpublish b"]
     assert not (tmp_path / "pods/u/volumes/gone~plugin/c").exists()
 
 
@@ -236,7 +236,7 @@ async def test_unmount_of_nothing_is_fine(manager: VolumeManager, plugin: Any) -
     assert plugin.calls == []
 
 
-async def test_all_failed_teardowns_are_reported(manager: VolumeManager, plugin: Any, tmp_path: Path) -> None:
+async def test_all_failed_unmounts_are_reported(manager: VolumeManager, plugin: Any, tmp_path: Path) -> None:
     """One failing volume does not keep the others up, and every error is told."""
     for name in ("a", "b", "c"):
         (tmp_path / "pods/u/volumes/test~scripted" / name).mkdir(parents=True)
@@ -244,7 +244,7 @@ async def test_all_failed_teardowns_are_reported(manager: VolumeManager, plugin:
     with pytest.raises(ExceptionGroup) as caught:
         await manager.unmount("u")
     assert [str(error) for error in caught.value.exceptions] == ["busy a", "busy c"]
-    assert "teardown b" in plugin.calls
+    assert "unpublish b" in plugin.calls
 
 
 async def test_a_pod_mounts_again_after_unmount(manager: VolumeManager, plugin: Any, pod_of: Any) -> None:
@@ -253,7 +253,7 @@ async def test_a_pod_mounts_again_after_unmount(manager: VolumeManager, plugin: 
     await manager.mount(pod)
     await manager.unmount("u")
     await manager.mount(pod)
-    assert plugin.calls == ["setup a", "setup a"]
+    assert plugin.calls == ["publish a", "publish a"]
 
 
 def test_volumes_of_every_kind_of_container_count(pod_of: Any) -> None:

@@ -8,15 +8,16 @@ import pytest
 from lightkube.models.core_v1 import ConfigMap, Secret, Volume
 
 from nodeagent.volumes import payload_volume
-from nodeagent.volumes.config_map import ConfigMapPlugin
-from nodeagent.volumes.contract import MountedVolume, VolumeError
+from nodeagent.volumes.config_map import CONFIG_MAP
+from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeSource
 from nodeagent.volumes.downward_api import DownwardAPIPlugin, aggregate
 from nodeagent.volumes.layout import Layout
+from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import MAX_BYTES, MAX_ENTRIES, OverBudget, PayloadBudget
 from nodeagent.volumes.payload_volume import PayloadVolume
-from nodeagent.volumes.pod_volumes import requests_for
+from nodeagent.volumes.pod_volumes import PodRequests
 from nodeagent.volumes.projected import ProjectedPlugin
-from nodeagent.volumes.secret import SecretPlugin
+from nodeagent.volumes.secret import SECRET
 
 MIB = 1024 * 1024
 FITS = MAX_BYTES // MIB
@@ -43,12 +44,6 @@ class World:
 
     def forget(self, pod_uid: str) -> None: ...
 
-    def allocatable(self) -> dict[str, str]:
-        return {}
-
-    def memory_limit_bytes(self, pod: Any) -> int:
-        return 0
-
 
 @pytest.fixture
 def plugins(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -62,10 +57,10 @@ def plugins(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     world, layout, budget = World(), Layout(tmp_path), PayloadBudget()
     anything: Any = world
     return world, (
-        ConfigMapPlugin(layout, anything, anything, budget),
-        SecretPlugin(layout, anything, anything, budget),
-        DownwardAPIPlugin(layout, anything, budget),
-        ProjectedPlugin(layout, anything, anything, anything, budget),
+        ObjectKeysPlugin(CONFIG_MAP, layout, dict, anything, budget),
+        ObjectKeysPlugin(SECRET, layout, dict, anything, budget),
+        DownwardAPIPlugin(layout, dict, budget),
+        ProjectedPlugin(layout, dict, anything, anything, budget),
     )
 
 
@@ -76,10 +71,10 @@ async def _at_once(function: Any, *arguments: Any) -> Any:
 async def set_up(plugins: Any, pod_of: Any, volume: dict[str, Any], **metadata: Any) -> str:
     """The number of files, or what is wrong."""
     pod = pod_of({"containers": [], "volumes": [{"name": "v", **volume}]}, **metadata)
-    (request,) = requests_for(pod, [msgspec.convert({"name": "v", **volume}, Volume)]).values()
-    plugin = next(plugin for plugin in plugins if plugin.supports(request.volume))
+    source = VolumeSource(volume=msgspec.convert({"name": "v", **volume}, Volume))
+    plugin = next(plugin for plugin in plugins if plugin.supports(source))
     try:
-        return (await plugin.setup(request)).directory_name
+        return (await plugin.publish(PodRequests(pod).of(source))).directory_name
     except VolumeError as error:
         return str(error)
 
@@ -129,9 +124,9 @@ async def test_no_volume_has_more_files(plugins: Any, pod_of: Any) -> None:
         *({"name": "w", "mountPath": "/v" + "/a" * 600 + f"/{n}"} for n in range(100)),
     ]
     pod = pod_of({"containers": [{"name": "c", "volumeMounts": mounts}]})
-    volume = msgspec.convert({"name": "v", "downwardAPI": {"items": []}}, Volume)
+    source = VolumeSource(volume=msgspec.convert({"name": "v", "downwardAPI": {"items": []}}, Volume))
     with pytest.raises(OverBudget, match=ENTRIES):
-        await plugins[1][2].setup(requests_for(pod, [volume])["v"])
+        await plugins[1][2].publish(PodRequests(pod).of(source))
 
 
 async def test_the_budget_is_the_pods(plugins: Any, pod_of: Any) -> None:

@@ -17,12 +17,12 @@ from lightkube.models.core_v1 import (
 from nodeagent.api import errors
 from nodeagent.podspec import downward
 from nodeagent.volumes.atomic_writer import FileEntry
-from nodeagent.volumes.config_map import fetch_config_map
+from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.downward_api import downward_payload
 from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.payload_volume import nested_mount_points
-from nodeagent.volumes.secret import fetch_secret
+from nodeagent.volumes.secret import SECRET
 
 
 class Objects:
@@ -51,14 +51,14 @@ def entry(data: bytes, mode: int = 0o644, uid: int | None = None) -> FileEntry:
 
 async def test_every_key_of_a_config_map_is_a_file() -> None:
     """data and binaryData, at the default mode."""
-    payload = await fetch_config_map(Objects(), "ns", "cm", items=None, optional=False, mode=0o644)
+    payload = await CONFIG_MAP.fetch(Objects(), "ns", "cm", items=None, optional=False, mode=0o644)
     assert payload == {"a": entry(b"1"), "b": entry(b"2"), "c": entry(b"\xff")}
 
 
 async def test_items_choose_keys_paths_and_modes() -> None:
     """Only the chosen keys are there, at their paths."""
     items = [KeyToPath(key="a", path="x/y", mode=0o400), KeyToPath(key="b", path="z")]
-    payload = await fetch_config_map(Objects(), "ns", "cm", items=items, optional=False, mode=0o640, uid=5)
+    payload = await CONFIG_MAP.fetch(Objects(), "ns", "cm", items=items, optional=False, mode=0o640, uid=5)
     assert payload == {"x/y": entry(b"1", 0o400, 5), "z": entry(b"2", 0o640, 5)}
 
 
@@ -73,7 +73,7 @@ async def test_items_choose_keys_paths_and_modes() -> None:
 )
 async def test_missing_objects_and_keys(kind: str, name: str, key: str, message: str) -> None:
     """They are errors in the kubelet's words, unless the source is optional: then what is missing is left out."""
-    fetch: Any = fetch_config_map if kind == "config_map" else fetch_secret
+    fetch: Any = (CONFIG_MAP if kind == "config_map" else SECRET).fetch
     items = [KeyToPath(key=key, path="p")] if key else None
     with pytest.raises(VolumeError) as caught:
         await fetch(Objects(), "ns", name, items=items, optional=False, mode=0o644)
@@ -84,7 +84,7 @@ async def test_missing_objects_and_keys(kind: str, name: str, key: str, message:
 async def test_optional_only_forgives_absence() -> None:
     """An object whose state is not known fails the volume, optional or not."""
     with pytest.raises(VolumeError, match='object "ns"/"broken" not registered'):
-        await fetch_config_map(Objects(), "ns", "broken", items=None, optional=True, mode=0o644)
+        await CONFIG_MAP.fetch(Objects(), "ns", "broken", items=None, optional=True, mode=0o644)
 
 
 async def test_downward_errors_are_told_all_at_once(pod_of: Any) -> None:

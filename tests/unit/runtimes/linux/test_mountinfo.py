@@ -7,9 +7,11 @@ from runtimes.linux.mountinfo import MountEntry, parse, read_mounts
 
 def test_entry() -> None:
     """Escapes are undone; tags and options are lists."""
-    line = "31 1 8:1 /a /mnt/a\\040b\\134 rw,relatime shared:5 master:1 - ext4 /dev/x\\040y rw,data=ordered\n"
+    line = "31 1 8:1 /a\\040c /mnt/a\\040b\\134 rw,relatime shared:5 master:1 - ext4 /dev/x\\040y rw,data=ordered\n"
     assert list(parse(line)) == [
         MountEntry(
+            device="8:1",
+            root="/a c",
             point="/mnt/a b\\",
             tags=("shared:5", "master:1"),
             fstype="ext4",

@@ -14,7 +14,7 @@ from runtimes.linux.mounts import shown
 from runtimes.linux.removal import remove_empty_tree, remove_tree
 
 FEW_DESCRIPTORS = 40
-DEEP = 3000  # deeper than Python recurses, and longer than a path may be
+DEEP = 1100  # deeper than Python recurses, and longer than a path may be
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def nest(top: Path, depth: int) -> None:
     top.mkdir()
     inner = os.open(top, os.O_RDONLY)
     for _ in range(depth):
-        os.mkdir("d", dir_fd=inner)
-        child = os.open("d", os.O_RDONLY, dir_fd=inner)
+        os.mkdir("deep", dir_fd=inner)
+        child = os.open("deep", os.O_RDONLY, dir_fd=inner)
         os.close(inner)
         inner = child
     os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=inner))

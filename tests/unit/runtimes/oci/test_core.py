@@ -86,7 +86,7 @@ async def test_a_transition_that_is_none_changes_nothing(tmp_path: Path) -> None
     """It is refused before anything is written."""
     core = oci_core(tmp_path)
     one = container(ContainerState.EXITED)
-    with pytest.raises(Exception, match="cannot become: started"):
+    with pytest.raises(Exception, match="is exited: it cannot be started"):
         core.note_container(one, transitions.started)
     assert (core.container_records.saved, one.record.state) == ([], ContainerState.EXITED)
 

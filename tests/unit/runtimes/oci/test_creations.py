@@ -26,7 +26,8 @@ class Work:
             usable(name)
             await self.done.wait()
         except asyncio.CancelledError:
-            await self.undone.wait()
+            async with asyncio.timeout(5):
+                await self.undone.wait()
             self.log.append(f"{name} undone")
             raise
         return name

@@ -50,7 +50,7 @@ async def test_a_start_that_was_cut_off(tmp_path: Path, state: str, seen: tuple[
     container = made(tmp_path, state=ContainerState.STARTING, started_at_ns=7)
     parts = core(tmp_path, state)
     parts.registry.sandboxes["s"] = SimpleNamespace(containers={})
-    termination = SimpleNamespace(look_again=lambda found: found.exited.set())
+    termination = SimpleNamespace(check_exit=lambda found: found.exited.set())
     await Restore(parts, None, termination)._adopt(container)  # type: ignore[arg-type]
     assert (container.record.state, container.record.started_at_ns) == seen
 

@@ -1,15 +1,19 @@
 """The life of a resize: waiting, agreed to, put in force, over an agent's end (facts/pod-lifecycle.md 4.7 and 15.2)."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nodeagent.pods.resize.actuation import Actuation
-from nodeagent.pods.resize.contract import NOTHING_DUE
+from nodeagent.pods.features.contract import Contribution
+from nodeagent.pods.resize.actuation import Actuation, ResizeFailed
+from nodeagent.pods.resize.changes import Due
 from nodeagent.pods.resize.decision import ResizeRules
+from nodeagent.pods.resize.feature import InPlaceResize
+from nodeagent.pods.resize.records import ResizeRecords
 from nodeagent.pods.resize.resizes import Resizes
-from nodeagent.pods.rules.model import StartFailure
+from nodeagent.pods.rules.model import Observed, StartFailure
 from nodeagent.podspec.pod import AgentPod
 
 OLD, NEW = "100m/- 32Mi/-", "300m/- 32Mi/-"
@@ -24,26 +28,33 @@ class Node:
         self.changed: list[str] = []
         self.active: dict[str, AgentPod] = {}
         self.answer: StartFailure | None = None
+        self.now = kit.now
+        self.root_dir = root_dir
+        self.ran: list[Due] = []
+        self.fault: ResizeFailed | None = None
         obliging: Any = self
+        self.records = ResizeRecords(root_dir)
+        self.records.load()
+        self.feature = InPlaceResize(self.records, obliging, kit.host, self, lambda: self.now)
         self.resizes = Resizes(
-            root_dir=root_dir,
-            actuator=obliging,
-            host=kit.host,
+            records=self.records,
             rules=ResizeRules(),
             events=self,
             admit=lambda pod, others: self.answer,
             active=lambda: list(self.active.values()),
             changed=self.changed.append,
             ready=lambda: True,
-            now=lambda: kit.now,
+            now=lambda: self.now,
         )
-        self.resizes.load()
 
     def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.events.append((reason, message.partition(":")[0]))
 
     async def run(self, work: Actuation) -> None:
         """The actuator of a machine that takes everything."""
+        self.ran.append(work.due)
+        if self.fault is not None:
+            raise self.fault
         for change in work.due.live:
             work.done(change)
 
@@ -54,8 +65,13 @@ class Node:
         self.active[pod.uid] = seen
         return seen
 
+    def look(self, pod: AgentPod, observed: Observed) -> Due:
+        """What the feature finds due, as its pass would get it."""
+        self.feature.observed(pod, observed)
+        return self.feature._due[pod.uid]
+
     def told(self) -> list[tuple[str, str | None, int | None]]:
-        listed = self.resizes.conditions(next(iter(self.active.values())).uid)
+        listed = self.feature.status(next(iter(self.active.values()))).conditions
         return [(item.type, item.reason, item.observedGeneration) for item in listed]
 
 
@@ -81,10 +97,10 @@ async def test_it_waits_until_there_is_room(kit: Any, node: Node) -> None:
     assert current.spec.containers[0].resources.requests["cpu"] == "300m"
     observed = kit.observed(kit.instance(figures=(102, 0, 0)))
     nowhere: Any = None
-    due = node.resizes.look(current, observed)
+    due = node.look(current, observed)
     assert ([change.resource for change in due.live], due.pod) == (["cpu"], True)
-    assert await node.resizes.actuate(nowhere, current, observed, due)
-    assert not node.resizes.look(current, observed)
+    await node.feature.act(nowhere, current, observed)
+    assert not node.look(current, observed)
     assert node.told() == []
     assert [reason for reason, _ in node.events] == ["ResizeDeferred", "ResizeStarted", "ResizeCompleted"]
 
@@ -113,7 +129,7 @@ async def test_the_next_agent_goes_on(kit: Any, node: Node, tmp_path: Path) -> N
     following.answer = FULL
     await following.resizes.evaluate()
     assert (following.events, following.told()) == ([], [("PodResizePending", "Deferred", 3)])
-    due = following.resizes.look(seen, kit.observed(kit.instance(figures=(102, 0, 0))))
+    due = following.look(seen, kit.observed(kit.instance(figures=(102, 0, 0))))
     assert [change.resource for change in due.live] == ["cpu"]
     assert following.told()[1] == ("PodResizeInProgress", None, 3)
 
@@ -204,28 +220,78 @@ async def test_a_memory_request_is_not_in_force_because_no_runtime_tells_of_it(
     pod = node.see(kit.pod(c=MEMORY_OLD, restart=("memory",)))
     observed = kit.observed(kit.instance(figures=figures) if figures else kit.instance())
     if recorded:
-        node.resizes.started(pod, ["c"])
-        node.resizes.look(pod, observed)
+        node.feature.started(pod, ["c"])
+        node.look(pod, observed)
     node.see(kit.pod(c=MEMORY_NEW, generation=2, restart=("memory",)))
     await node.resizes.evaluate()
     current = node.resizes.current(pod.uid)
-    due = node.resizes.look(current, observed)
+    due = node.look(current, observed)
     (instance,) = observed.instances
     assert due.restarts == {"c": instance.status.id}
     assert node.told() == [("PodResizeInProgress", None, 2)]
-    in_force = node.resizes.in_force(pod.uid)[instance.status.id]
-    assert in_force.requests["memory"] == "32Mi"
-    assert node.resizes.actual(current).requests["memory"] == "32Mi"
+    shown = node.feature.status(current)
+    assert shown.container_resources[instance.status.id].requests["memory"] == "32Mi"
+    assert shown.resources is not None
+    assert shown.resources.requests["memory"] == "32Mi"
 
 
 async def test_what_is_replaced_is_known_to_the_next_agent(kit: Any, node: Node, tmp_path: Path) -> None:
     """A container that was stopped to start again is no resize; it is remembered until it has started."""
     pod = node.see(kit.pod(c=OLD))
-    await node.resizes.restarting(pod, NOTHING_DUE, {"c": "c-0"})
+    await node.feature.before_stop(pod, {"c": "c-0"})
     following = Node(kit, tmp_path)
     pod = following.see(kit.pod(c=OLD))
     stopped = kit.observed(kit.instance("c", "exited"))
-    due = following.resizes.look(pod, stopped)
+    due = following.look(pod, stopped)
     assert (bool(due), due.replacing, following.told()) == (False, {"c": "c-0"}, [])
-    following.resizes.started(pod, ["c"])
-    assert following.resizes.look(pod, stopped).replacing == {}
+    following.feature.started(pod, ["c"])
+    assert following.look(pod, stopped).replacing == {}
+
+
+async def test_what_could_not_be_put_in_force_is_held(kit: Any, node: Node) -> None:
+    """No try before its time, however often the pod is looked at, but for a new spec; a restart is due all the same, and the
+    condition tells why.
+    """
+    nowhere: Any = None
+    node.see(kit.pod(c=OLD))
+    node.see(kit.pod(c=NEW, generation=2))
+    await node.resizes.evaluate()
+    current = node.resizes.current(node.active["uid-1"].uid)
+    assert current is not None
+    observed = kit.observed(kit.instance(figures=(102, 0, 0)))
+    assert node.feature.observed(current, observed) == Contribution(has_work=True)
+    node.fault = ResizeFailed("the kernel said no")
+    await node.feature.act(nowhere, current, observed)
+    assert node.told() == [("PodResizeInProgress", "Error", 2)]
+    held = node.feature.observed(current, observed)
+    assert held.wake_at is not None
+    assert (held.has_work, 10 <= (held.wake_at - node.now).total_seconds() <= 15) == (False, True)
+    node.feature.updated(current)
+    assert node.feature.observed(current, observed) == Contribution(has_work=True)
+    await node.feature.act(nowhere, current, observed)
+    node.now += timedelta(seconds=16)
+    node.fault = None
+    assert node.feature.observed(current, observed) == Contribution(has_work=True)
+    await node.feature.act(nowhere, current, observed)
+    assert node.feature.observed(current, observed) == Contribution()
+    assert [bool(due) for due in node.ran] == [True, True, True]
+
+
+async def test_a_restart_says_why(kit: Any, node: Node) -> None:
+    """The container's id, with the text of its Killing event; on the disk before it is stopped, for the next agent."""
+    pod = node.see(kit.pod(c=MEMORY_OLD, restart=("memory",)))
+    observed = kit.observed(kit.instance())
+    node.feature.started(pod, ["c"])
+    node.feature.observed(pod, observed)
+    node.see(kit.pod(c=MEMORY_NEW, generation=2, restart=("memory",)))
+    await node.resizes.evaluate()
+    current = node.resizes.current(pod.uid)
+    assert current is not None
+    assert node.feature.observed(current, observed) == Contribution(
+        restarts={"c-0": "Container c resize requires restart"}, replaced=frozenset({"c-0"}), has_work=True
+    )
+    await node.feature.before_stop(current, {"c": "c-0"})
+    following = ResizeRecords(node.root_dir)
+    following.load()
+    found = following.in_force(pod.uid)
+    assert (found.restarting, found.replacing) == ({"c": "c-0"}, {})

@@ -342,3 +342,28 @@ def test_a_rejected_pod_starts_nothing(kit: Any) -> None:
     memory = Memory(rejected=StartFailure(reason="NodePorts", message="x"))
     assert plan(kit.desired(kit.pod()), kit.observed(sandboxes=()), memory, kit.now) == Plan()
     assert plan(kit.desired(kit.pod()), kit.observed(kit.run("main")), memory, kit.now) == Plan(kill_pod=True)
+
+
+# -- features of pods --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
+@pytest.mark.parametrize(
+    ("init", "running", "kind"),
+    [
+        ((), "main", ContainerKind.REGULAR),
+        (("first",), "first", ContainerKind.INIT),
+        (("+side",), "side", ContainerKind.SIDECAR),
+    ],
+)
+def test_what_a_feature_restarts_is_killed_with_its_message_and_starts_again(
+    kit: Any, policy: str, init: Any, running: str, kind: ContainerKind
+) -> None:
+    """4.7: whatever the restart policy says; nothing else of the pod is touched."""
+    pod = kit.pod(init=init, restartPolicy=policy)
+    seen = kit.observed(*([kit.run("main")] if running != "first" else []), *([kit.run(running)] if init else []))
+    made = plan(kit.desired(pod), seen, Memory(restarts={f"{running}-0": "because"}), kit.now)
+    assert made == Plan(
+        kill=(KillContainer(container_id=f"{running}-0", name=running, message="because"),),
+        start=(StartContainer(name=running, kind=kind, restart_count=1),),
+    )

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from lightkube.models.core_v1 import ContainerStatus, PodStatus, ResourceRequirements
 
+from nodeagent.pods.features.contract import StatusAdditions
 from nodeagent.pods.rules.model import Memory, NodeAddresses, ProbeResults, Stage, StartFailure, Termination
 from nodeagent.pods.status.pod import status
 
@@ -440,7 +441,9 @@ def test_what_is_allocated_is_not_in_force_yet(kit: Any, run: Any, replaced: boo
     pod = kit.pod([{"name": "main", "resources": {"requests": {"memory": "30Mi"}, "limits": {"memory": "64Mi"}}}])
     in_force = {"main-0": ResourceRequirements(requests={"memory": "20Mi"}, limits={"memory": "64Mi"})}
     memory = Memory(replaced=frozenset({"main-0"} if replaced else ()))
-    found = only(made(kit, pod, kit.observed(kit.run(*run)), memory, in_force=in_force))
+    found = only(
+        made(kit, pod, kit.observed(kit.run(*run)), memory, additions=StatusAdditions(container_resources=in_force))
+    )
     assert (found["resources"], found["allocatedResources"]) == (
         {"requests": {"memory": shown}, "limits": {"memory": "64Mi"}},
         {"memory": "30Mi"},

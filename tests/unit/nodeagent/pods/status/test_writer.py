@@ -20,8 +20,11 @@ from lightkube.models.core_v1 import (
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api.errors import ApiError, NotFound, NotServed, ServerError
+from nodeagent.pods import pod_tasks
+from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.status.writer import StatusWriter
 from nodeagent.podspec.pod import PodUID
+from runtimes.linux.retry import RetryPolicy
 
 UID = PodUID("u1")
 
@@ -75,7 +78,7 @@ async def test_many_changes_during_one_patch_become_one_more() -> None:
     api = Api()
     api.gate.clear()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         for message in ("one", "two", "three", "four"):
             writer.publish(agent_pod(pod()), PodStatus(phase="Pending", message=message), containers_may_run=True)
             await asyncio.sleep(0)
@@ -89,7 +92,7 @@ async def test_what_waits_for_its_turn_is_sent_as_it_is_then() -> None:
     """A status that waits for the API's rate limit is replaced by newer ones: one patch, and none when all is as it was."""
     api, turn = Api(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, turn=turn.wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, turn=turn.wait)  # type: ignore[arg-type]
         for message in ("one", "two", "three"):
             writer.publish(agent_pod(pod()), PodStatus(phase="Pending", message=message), containers_may_run=True)
             await asyncio.sleep(0)
@@ -109,7 +112,7 @@ async def test_nothing_is_sent_that_the_api_knows() -> None:
     """A status equal to the API's costs no request."""
     api = Api()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         writer.publish(agent_pod(pod()), PodStatus(phase="Pending"), containers_may_run=True)
         await drain(writer)
     assert api.patches == []
@@ -122,7 +125,7 @@ async def test_an_outage_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     real_sleep = asyncio.sleep
     monkeypatch.setattr("nodeagent.pods.status.writer.asyncio.sleep", lambda seconds: real_sleep(0))
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         writer.publish(agent_pod(pod()), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert [patch["phase"] for patch in api.patches] == ["Running"] * 3
@@ -134,7 +137,7 @@ async def test_a_pod_that_is_gone_is_no_error() -> None:
     api = Api()
     api.fail = [NotFound(404, "NotFound", "gone")]
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         writer.publish(agent_pod(pod()), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert len(api.patches) == 1
@@ -148,7 +151,7 @@ async def test_a_path_that_nobody_serves_is_not_a_pod_that_is_gone(monkeypatch: 
     real_sleep = asyncio.sleep
     monkeypatch.setattr("nodeagent.pods.status.writer.asyncio.sleep", lambda seconds: real_sleep(0))
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         writer.publish(agent_pod(pod()), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert [patch["phase"] for patch in api.patches] == ["Running"] * 2
@@ -160,7 +163,7 @@ async def test_an_api_that_drops_a_field_is_not_told_for_ever() -> None:
     api = Api()
     api.forget = "message"
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         wanted = PodStatus(phase="Pending", message="new")
         writer.publish(agent_pod(pod()), wanted, containers_may_run=True)
         await drain(writer)
@@ -176,7 +179,7 @@ async def test_a_terminal_phase_waits_for_the_containers() -> None:
     """While containers may run the phase stays what the API shows; then it is told."""
     api = Api()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         ended = PodStatus(phase="Failed", reason="Evicted", message="why")
         writer.publish(agent_pod(pod()), ended, containers_may_run=True)
         await drain(writer)
@@ -191,7 +194,7 @@ async def test_a_status_without_a_target_is_kept_and_not_sent() -> None:
     """A static pod without its mirror: the status is there for the node's own server, nobody else is told."""
     api = Api()
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: None, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: None, no_wait)  # type: ignore[arg-type]
         writer.publish(agent_pod(pod()), PodStatus(phase="Running"), containers_may_run=True)
         await drain(writer)
     assert api.patches == []
@@ -207,7 +210,7 @@ async def test_what_the_api_would_refuse_is_not_taken() -> None:
         return PodStatus(phase="Running", containerStatuses=[status_of_c(state)])
 
     async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, tasks, lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
         ended = said(ContainerState(terminated=ContainerStateTerminated(exitCode=3)))
         writer.publish(never, ended, containers_may_run=True)
         await drain(writer)
@@ -219,3 +222,26 @@ async def test_what_the_api_would_refuse_is_not_taken() -> None:
 
 def status_of_c(state: ContainerState) -> ContainerStatus:
     return ContainerStatus(name="c", image="i", imageID="", ready=False, restartCount=0, state=state)
+
+
+async def test_a_mistake_of_ours_is_logged_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer that nobody expected ends neither the agent nor the pod's statuses; meanwhile nothing is sent beside it."""
+    monkeypatch.setattr(pod_tasks, "RETRY", RetryPolicy(first_seconds=0.0))
+    api = Api()
+    unexpected: Any = KeyError("resourceVersion")
+    api.fail = [unexpected]
+    api.gate.clear()
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer.publish(agent_pod(pod()), PodStatus(phase="Pending", message="one"), containers_may_run=True)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        writer.publish(agent_pod(pod()), PodStatus(phase="Pending", message="two"), containers_may_run=True)
+        api.gate.set()
+        await drain(writer)
+    assert [patch["message"] for patch in api.patches] == ["one", "two"]
+    assert [record.message for record in caplog.records if record.exc_info] == [
+        "status u1: unexpected error, begins again in 0 s"
+    ]

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from agent_pods import agent_pod
 from lightkube.models.core_v1 import Container, Pod, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
+from recorded_runtime import RecordedRuntime, runtime_of
 
 from nodeagent.pods.rules.model import Desired, Observed, Plan
-from nodeagent.pods.slot import NotProvided, Slot
-from nodeagent.pods.steps.contract import Ending, Work
-from nodeagent.pods.steps.engine import StepEngine, StepError
+from nodeagent.pods.slot import NotProvided
+from nodeagent.pods.step_runs import Outcome, StepRun, Verb
+from nodeagent.pods.steps.contract import Step, StepError, Work
+from nodeagent.pods.steps.engine import StepEngine
+from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import PodUID
 
 POD = agent_pod(
@@ -21,22 +23,31 @@ POD = agent_pod(
 Body = Callable[[Work], Awaitable[None]]
 
 
-class Recorded:
-    """A step that tells what happened to it."""
+def recorded(
+    name: str,
+    told: list[str],
+    body: Body | None = None,
+    *,
+    stops: bool = False,
+    fails: bool = False,
+    deadline_seconds: float | None = None,
+) -> Step:
+    """A step that tells what happened to it; what one is, is in its class."""
+    facts = {
+        "name": name,
+        "runs_processes": stops,
+        "deadline_seconds": deadline_seconds,
+        "provides": ("cgroup_parent",) if name == "cgroup" else (),
+    }
+    made: Step = type("Recorded", (Recorded,), facts)(told, body, fails)
+    return made
 
-    deadline_seconds: float | None = None
 
-    def __init__(
-        self, name: str, told: list[str], body: Body | None = None, *, stops: bool = False, fails: bool = False
-    ):
-        self.name = name
+class Recorded(Step):
+    def __init__(self, told: list[str], body: Body | None, fails: bool) -> None:
         self.told = told
         self.body = body
-        self.runs_processes = stops
         self.fails = fails
-
-    def provides(self, work: Work) -> tuple[Slot[Any], ...]:
-        return (work.cgroup_parent,) if self.name == "cgroup" else ()
 
     async def run(self, work: Work) -> None:
         self.told.append(f"{self.name} begins")
@@ -48,18 +59,18 @@ class Recorded:
             raise
         self.told.append(f"{self.name} ends")
 
-    async def undo(self, ending: Ending) -> None:
+    async def undo(self, teardown: Teardown) -> None:
         self.told.append(f"undo {self.name}")
         if self.fails:
             raise OSError(f"{self.name} is stuck")
 
 
 def work() -> Work:
-    return Work(desired=Desired(pod=POD), observed=Observed(), plan=Plan(), runtime=None)  # type: ignore[arg-type]
+    return Work(desired=Desired(pod=POD), observed=Observed(), plan=Plan(), runtime=runtime_of(RecordedRuntime()))
 
 
-def ending() -> Ending:
-    return Ending(pod=POD, uid=PodUID("u1"), grace_seconds=1, runtimes=(), keep_records=False)
+def teardown() -> Teardown:
+    return Teardown(pod=POD, uid=PodUID("u1"), grace_seconds=1, runtimes=(), keep_records=False)
 
 
 async def test_steps_wait_for_each_other_only_through_slots() -> None:
@@ -75,7 +86,7 @@ async def test_steps_wait_for_each_other_only_through_slots() -> None:
         go.set()
         assert await item.cgroup_parent.get() == "/pod"
 
-    engine = StepEngine([Recorded("cgroup", told, provide), Recorded("sandbox", told, need)])
+    engine = StepEngine([recorded("cgroup", told, provide), recorded("sandbox", told, need)])
     assert await engine.carry_out(work()) == []
     assert told == ["cgroup begins", "sandbox begins", "cgroup ends", "sandbox ends"]
 
@@ -90,7 +101,7 @@ async def test_a_failed_step_ends_those_that_need_it_and_is_reported_once() -> N
     async def need(item: Work) -> None:
         await item.cgroup_parent.get()
 
-    engine = StepEngine([Recorded("cgroup", told, fail), Recorded("sandbox", told, need), Recorded("volumes", told)])
+    engine = StepEngine([recorded("cgroup", told, fail), recorded("sandbox", told, need), recorded("volumes", told)])
     errors = await engine.carry_out(work())
     assert [str(error) for error in errors] == ["no cgroup"]
     assert "volumes ends" in told
@@ -99,8 +110,11 @@ async def test_a_failed_step_ends_those_that_need_it_and_is_reported_once() -> N
 
 async def test_a_step_that_misses_its_deadline_is_named() -> None:
     """The error says which step and how long it had."""
-    step = Recorded("volumes", [], lambda item: asyncio.Event().wait())  # type: ignore[arg-type,return-value]
-    step.deadline_seconds = 0.0
+
+    async def hang(item: Work) -> None:
+        await asyncio.Event().wait()
+
+    step = recorded("volumes", [], hang, deadline_seconds=0.0)
     errors = await StepEngine([step]).carry_out(work())
     assert [str(error) for error in errors] == ["volumes was not ready within 0s"]
 
@@ -113,7 +127,7 @@ async def test_cancellation_reaches_every_step_and_waits_for_it(times: int) -> N
     async def hang(item: Work) -> None:
         await asyncio.Event().wait()
 
-    engine = StepEngine([Recorded("one", told, hang), Recorded("two", told, hang)])
+    engine = StepEngine([recorded("one", told, hang), recorded("two", told, hang)])
     task = asyncio.create_task(engine.carry_out(work()))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -127,9 +141,9 @@ async def test_cancellation_reaches_every_step_and_waits_for_it(times: int) -> N
 async def test_teardown_is_reversed_and_collects_the_errors() -> None:
     """Everything is given back in reverse order, also after one that fails; all errors come out together."""
     told: list[str] = []
-    steps = [Recorded("directories", told), Recorded("cgroup", told, fails=True), Recorded("volumes", told, fails=True)]
+    steps = [recorded("directories", told), recorded("cgroup", told, fails=True), recorded("volumes", told, fails=True)]
     with pytest.raises(ExceptionGroup) as caught:
-        await StepEngine(steps).release(ending())
+        await StepEngine(steps).release(teardown())
     assert told == ["undo volumes", "undo cgroup", "undo directories"]
     assert [str(error) for error in caught.value.exceptions] == ["volumes is stuck", "cgroup is stuck"]
 
@@ -137,20 +151,59 @@ async def test_teardown_is_reversed_and_collects_the_errors() -> None:
 async def test_what_runs_is_stopped_apart_from_what_is_given_back() -> None:
     """`stop` ends processes and touches nothing else; `release` does the rest."""
     told: list[str] = []
-    steps = [Recorded("volumes", told), Recorded("sandbox", told, stops=True), Recorded("containers", told, stops=True)]
+    steps = [recorded("volumes", told), recorded("sandbox", told, stops=True), recorded("containers", told, stops=True)]
     engine = StepEngine(steps)
-    await engine.stop(ending())
+    await engine.stop(teardown())
     assert told == ["undo containers", "undo sandbox"]
-    await engine.release(ending())
+    await engine.release(teardown())
     assert told[2:] == ["undo volumes"]
 
 
 async def test_every_step_is_observed() -> None:
     """Each run and undo is told with its name, verb and outcome."""
     seen: list[tuple[str, str, bool]] = []
-    steps = [Recorded("volumes", [], fails=True)]
-    engine = StepEngine(steps, lambda step, verb, seconds, error: seen.append((step, verb, error is None)))
+    steps = [recorded("volumes", [], fails=True)]
+
+    def note(run: StepRun) -> None:
+        seen.append((run.step, run.verb.value, run.outcome is Outcome.DONE))
+
+    engine = StepEngine(steps, observers=[note])
     await engine.carry_out(work())
     with pytest.raises(ExceptionGroup):
-        await engine.release(ending())
+        await engine.release(teardown())
     assert seen == [("volumes", "run", True), ("volumes", "undo", False)]
+
+
+async def test_the_steps_of_a_pod_can_be_seen() -> None:
+    """While they are under way: since when, and what they wait for; of this pod only; nothing is left of them afterwards."""
+    go = asyncio.Event()
+
+    async def hang(item: Work) -> None:
+        await go.wait()
+        item.cgroup_parent.set("/pod")
+
+    async def need(item: Work) -> None:
+        await asyncio.gather(item.cgroup_parent.get(), item.cgroup_parent.get())
+
+    ended: list[StepRun] = []
+    engine = StepEngine(
+        [recorded("cgroup", [], hang), recorded("sandbox", [], need), recorded("records", [])], observers=[ended.append]
+    )
+    task = asyncio.create_task(engine.carry_out(work()))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    runs = engine.current_steps(PodUID("u1"))
+    assert [(run.step, run.verb, run.waits_for) for run in runs] == [
+        ("cgroup", Verb.RUN, []),
+        ("sandbox", Verb.RUN, ["cgroup", "cgroup"]),
+    ]
+    assert runs[0].seconds(runs[0].began + 2.5) == 2.5
+    assert engine.current_steps(PodUID("u2")) == ()
+    go.set()
+    await task
+    assert engine.current_steps(PodUID("u1")) == ()
+    assert [(run.step, run.outcome, run.waits_for) for run in ended] == [
+        ("records", Outcome.DONE, []),
+        ("cgroup", Outcome.DONE, []),
+        ("sandbox", Outcome.DONE, []),
+    ]

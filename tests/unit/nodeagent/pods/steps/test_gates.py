@@ -12,8 +12,8 @@ from nodeagent.pods.network_readiness import NetworkReadiness
 from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.rules.model import Desired, Observed, Plan
 from nodeagent.pods.steps import pod_gates
-from nodeagent.pods.steps.contract import Work
-from nodeagent.pods.steps.engine import StepEngine, StepError
+from nodeagent.pods.steps.contract import Step, StepError, Work
+from nodeagent.pods.steps.engine import StepEngine
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.registry import Runtime
@@ -54,23 +54,16 @@ def runtime(peer: Any, handler: str = "runc") -> Runtime:
     )
 
 
-class Step:
+class Ran(Step):
     """Tells that it ran."""
 
     name = "step"
-    deadline_seconds = None
-    runs_processes = False
 
     def __init__(self) -> None:
         self.ran = 0
 
-    def provides(self, work: Work) -> tuple[Any, ...]:
-        return ()
-
     async def run(self, work: Work) -> None:
         self.ran += 1
-
-    async def undo(self, ending: Any) -> None: ...
 
 
 def work(peer: Any, *, sandbox: int | None = 0, **spec: Any) -> Work:
@@ -86,7 +79,7 @@ def work(peer: Any, *, sandbox: int | None = 0, **spec: Any) -> Work:
 
 async def test_pods_wait_for_the_network_and_go_on_as_soon_as_it_is_there() -> None:
     """NetworkNotReady with the node's own words, again after a second; nothing is begun meanwhile; then at once."""
-    peer, step, seen = Peer(), Step(), {"runc": PROBLEM}
+    peer, step, seen = Peer(), Ran(), {"runc": PROBLEM}
     networks = NetworkReadiness(lambda handler: seen.get(handler, ""))
     engine = StepEngine([step], gates=pod_gates(networks=networks, claims=ResourceClaims(None)))
     for _ in range(2):
@@ -124,7 +117,7 @@ async def test_a_network_that_is_up_costs_no_question() -> None:
 
 async def test_pods_wait_for_their_claims() -> None:
     """FailedPrepareDynamicResources, again later, for the pod that has claims; a pod with a sandbox has had them."""
-    peer, step = Peer(), Step()
+    peer, step = Peer(), Ran()
     networks = NetworkReadiness(lambda handler: "")
     engine = StepEngine([step], gates=pod_gates(networks=networks, claims=ResourceClaims(None)))
     claims = [PodResourceClaim(name="gpu", resourceClaimName="g")]
@@ -150,6 +143,6 @@ async def test_a_gate_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> N
         async def check(self, work: Work) -> None:
             await asyncio.Event().wait()
 
-    step = Step()
+    step = Ran()
     (error,) = await StepEngine([step], gates=[Slow()]).carry_out(work(Peer()))
     assert (str(error), step.ran) == ("slow: no answer within 0s", 0)

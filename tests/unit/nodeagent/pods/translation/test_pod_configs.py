@@ -11,8 +11,8 @@ from lightkube.models.core_v1 import ConfigMap
 from nodeagent.api.errors import NotFound
 from nodeagent.images.manager import EnsuredImage
 from nodeagent.node.status import Handler
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import Instance
-from nodeagent.pods.steps.contract import PodPaths
 from nodeagent.pods.translation.configs import NodePart, PodConfigs, container_context
 from nodeagent.pods.translation.container_config import ContainerContext
 from nodeagent.pods.translation.dns import DNSSettings

@@ -1,0 +1,122 @@
+"""What a pod's supervisor works with: one value for all pods, each part by the few methods that are used."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from nodeagent.api.events import Events
+from nodeagent.pods.features.contract import PodFeature
+from nodeagent.pods.rules.model import NodeAddresses, Observed, ProbeResults, RemoveContainer
+from nodeagent.pods.status.writer import StatusSink
+from nodeagent.pods.step_runs import StepRun
+from nodeagent.pods.steps.contract import Work
+from nodeagent.pods.teardown import Teardown
+from nodeagent.podspec.pod import AgentPod, PodUID
+from runtimes.registry import Runtime
+
+
+class UnknownRuntime(Exception):
+    """The pod's RuntimeClass or its handler does not exist on this node; the text says which do."""
+
+
+class RuntimeResolver(Protocol):
+    """Which runtime runs a pod."""
+
+    def resolve(self, pod: AgentPod) -> Runtime:
+        """Raises UnknownRuntime."""
+        ...
+
+    def all(self) -> tuple[Runtime, ...]: ...
+
+
+class Engine(Protocol):
+    """Carries out the steps of a pod's way, and takes it down again."""
+
+    async def carry_out(self, work: Work) -> list[Exception]:
+        """Run the steps; return what failed. When it is cancelled, no step runs any more when it ends."""
+        ...
+
+    async def stop(self, teardown: Teardown) -> None:
+        """Stop what runs. Raises ExceptionGroup if anything may still run."""
+        ...
+
+    async def release(self, teardown: Teardown) -> None:
+        """Give back what the stopped pod held. Raises ExceptionGroup of what could not be given back."""
+        ...
+
+    def current_steps(self, uid: PodUID) -> Sequence[StepRun]:
+        """What is under way for the pod now."""
+        ...
+
+
+class ContainerKiller(Protocol):
+    """Stops one container by the rules of its pod."""
+
+    async def kill_container(
+        self,
+        runtime: Runtime,
+        pod: AgentPod,
+        container_id: str,
+        name: str,
+        *,
+        message: str = "",
+        grace_seconds: int | None = None,
+        run_pre_stop: bool = True,
+    ) -> None:
+        """Returns when it has exited. `grace_seconds` None: the pod's. Raises RuntimeFault."""
+        ...
+
+
+class Probing(Protocol):
+    """Keeps the probe workers of a pod in step with it."""
+
+    def sync(
+        self, pod: AgentPod, observed: Observed, runtime: Runtime, on_result: Callable[[str, ProbeResults], None]
+    ) -> None:
+        """Start, keep and stop workers; `on_result(container_id, results)` is called at every change."""
+        ...
+
+    def stop(self, uid: PodUID, *, keep_readiness: bool) -> None: ...
+
+
+class Dead(Protocol):
+    """Keeps dead containers in bounds."""
+
+    async def remove(self, runtime: Runtime, pod: AgentPod, observed: Observed, remove: RemoveContainer) -> None: ...
+
+    def highest_log_numbers(self, pod: AgentPod, observed: Observed) -> Mapping[str, int]: ...
+
+
+class PodUpkeep(Protocol):
+    """What a pod needs now and then while it runs."""
+
+    async def refresh(self, pod: AgentPod, *, anew: bool) -> None:
+        """Bring the contents of its volumes up to date. `anew`: something that they are made from has changed."""
+        ...
+
+    def enrich(self, pod: AgentPod, observed: Observed) -> Observed:
+        """Add the termination messages of exited containers."""
+        ...
+
+    def forget(self, container_ids: Collection[str]) -> None:
+        """These containers have been removed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodServices:
+    """`features`: in the order in which they are asked; a feature is one line here."""
+
+    engine: Engine
+    runtimes: RuntimeResolver
+    statuses: StatusSink
+    events: Events
+    probing: Probing
+    upkeep: PodUpkeep
+    dead: Dead
+    killer: ContainerKiller
+    addresses: Callable[[], NodeAddresses]
+    now: Callable[[], datetime]
+    crash_backoff_cap_seconds: float = 300.0
+    features: Sequence[PodFeature] = ()

@@ -1,0 +1,235 @@
+"""One volume of one pod on its way up: resolved, attached, staged, published; tried again, ever more seldom, where it fails."""
+
+import asyncio
+import contextlib
+import enum
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from lightkube.models.core_v1 import Volume
+
+from nodeagent.api.events import Events
+from nodeagent.podspec.pod import AgentPod
+from nodeagent.volumes.contract import (
+    Capabilities,
+    MountedVolume,
+    SourceResolver,
+    UnsupportedVolume,
+    VolumeError,
+    VolumePlugin,
+    VolumeRequest,
+    VolumeSource,
+)
+from nodeagent.volumes.layout import plugin_directory_name
+from nodeagent.volumes.pod_volumes import PodRequests
+from nodeagent.volumes.stage import Holder, NodeVolumes, Note
+from runtimes.linux.retry import RetryPolicy
+
+log = logging.getLogger(__name__)
+
+RETRY = RetryPolicy(first_seconds=0.5, cap_seconds=122.0)
+
+
+class Phase(enum.Enum):
+    """How far a volume is; the value is the word of a kubelet's event for a failure there, where it has one."""
+
+    RESOLVE = ""
+    ATTACH = "WaitForAttach"
+    STAGE = "MountDevice"
+    PUBLISH = "SetUp"
+    EXPAND = "Setup failed while expanding volume"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A volume that is up, and what it was made of."""
+
+    plugin: VolumePlugin
+    source: VolumeSource
+    mounted: MountedVolume
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.plugin.capabilities(self.source)
+
+    @property
+    def changes(self) -> bool:
+        """It is refreshed while its pod runs."""
+        return self.capabilities.republish or self.capabilities.expand
+
+
+@dataclass(slots=True)
+class Progress:
+    """Of one volume: the phase that it is in, and how often it has failed in which; it is not tried before `not_before`.
+
+    `name`: the one that events have (`VolumeSource.name`).
+    """
+
+    name: str
+    phase: Phase = Phase.RESOLVE
+    error: str = ""
+    failed_in: Phase | None = None
+    failures: int = 0
+    not_before: float = 0.0
+
+    def failed(self, error: Exception, now: float) -> float:
+        """Count a failure, another phase's from the first. Returns the seconds until the next attempt."""
+        self.failures = self.failures + 1 if self.failed_in is self.phase else 1
+        self.failed_in, self.error = self.phase, str(error)
+        delay_seconds = RETRY.next_delay(self.failures - 1)
+        self.not_before = now + delay_seconds
+        return delay_seconds
+
+
+@dataclass(slots=True)
+class PodVolumes:
+    """What this process knows of one pod's volumes, by their names in the pod.
+
+    `lock` keeps mounting, refreshing and unmounting apart. `hopeless`: one of them can never come, so the others get one try.
+    """
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    published: dict[str, Published] = field(default_factory=dict)
+    progress: dict[str, Progress] = field(default_factory=dict)
+    hopeless: bool = False
+
+
+class Mounter:
+    """Takes volumes through their phases, one call a volume."""
+
+    def __init__(
+        self,
+        *,
+        plugins: Sequence[VolumePlugin],
+        resolvers: Sequence[SourceResolver],
+        node_volumes: NodeVolumes,
+        events: Events,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._plugins = tuple(plugins)
+        self._resolvers = tuple(resolvers)
+        self._node_volumes = node_volumes
+        self._events = events
+        self._clock = clock
+        self._sleep = sleep
+
+    def check(self, volume: Volume) -> None:
+        """Raises UnsupportedVolume for what is known to be none of this node's types before any reference is followed."""
+        if not any(resolver.follows(volume) for resolver in self._resolvers):
+            self._plugin_of(VolumeSource(volume=volume))
+
+    async def mount(self, volumes: PodVolumes, requests: PodRequests, volume: Volume) -> None:
+        """Try until it is published, or until that is hopeless; the caller ends it by cancellation."""
+        progress = volumes.progress.setdefault(volume.name, Progress(name=volume.name))
+        while True:
+            pause_seconds = progress.not_before - self._clock()
+            if pause_seconds > 0:
+                await self._sleep(pause_seconds)
+            try:
+                volumes.published[volume.name] = await self._mount_once(requests, volume, progress)
+            except UnsupportedVolume as error:
+                progress.phase, progress.error = Phase.RESOLVE, str(error)
+                volumes.hopeless = True
+            except (VolumeError, OSError, ValueError) as error:  # ValueError: a name that no file can have
+                self._failed(requests.pod, progress, error)
+            else:
+                volumes.progress.pop(volume.name, None)
+                return
+            if volumes.hopeless:
+                return
+
+    async def refresh(self, volumes: PodVolumes, requests: PodRequests, volume: Volume) -> None:
+        """Publish a live volume once more, and let it grow, where it is one that `changes` and it is time for an attempt."""
+        progress = volumes.progress.setdefault(volume.name, Progress(name=volume.name))
+        if progress.not_before > self._clock():
+            return
+        try:
+            volumes.published[volume.name] = await self._refresh_once(
+                requests, volumes.published[volume.name], progress
+            )
+        except (VolumeError, OSError, ValueError) as error:  # ValueError: a name that no file can have
+            self._failed(requests.pod, progress, error)
+        else:
+            volumes.progress.pop(volume.name, None)
+
+    async def _mount_once(self, requests: PodRequests, volume: Volume, progress: Progress) -> Published:
+        progress.phase = Phase.RESOLVE
+        source = await self._resolve(requests.pod, volume)
+        progress.name = source.name
+        plugin, request = self._plugin_of(source), requests.of(source)
+        capabilities = plugin.capabilities(source)
+        if capabilities.node_wide:
+            await self._attach(plugin, request, capabilities, progress)
+        async with self._guard(plugin, source, capabilities):
+            if capabilities.stage:
+                progress.phase = Phase.STAGE
+                await plugin.stage(request)
+            progress.phase = Phase.PUBLISH
+            mounted = await plugin.publish(request)
+            await _expand(plugin, request, capabilities, progress)
+        return Published(plugin=plugin, source=source, mounted=mounted)
+
+    async def _attach(
+        self, plugin: VolumePlugin, request: VolumeRequest, capabilities: Capabilities, progress: Progress
+    ) -> None:
+        """From the first moment on the node says that it needs the volume: nobody attaches what nobody asks for."""
+        progress.phase = Phase.ATTACH if capabilities.attach else Phase.STAGE
+        holder = Holder(request.pod.uid, plugin_directory_name(plugin.name), request.directory_name)
+        note = Note(volume_id=plugin.volume_id(request.source), attach=capabilities.attach)
+        await self._node_volumes.hold(holder, note)
+        if capabilities.attach:
+            await plugin.attach(request)
+
+    async def _refresh_once(self, requests: PodRequests, published: Published, progress: Progress) -> Published:
+        plugin, source, mounted = published.plugin, published.source, published.mounted
+        capabilities = published.capabilities
+        if capabilities.expand:
+            progress.phase = Phase.RESOLVE
+            source = await self._resolve(requests.pod, source.volume)  # its claim may have grown
+        request = requests.of(source)
+        async with self._guard(plugin, source, capabilities):
+            if capabilities.republish:
+                progress.phase = Phase.PUBLISH
+                mounted = await plugin.publish(request)
+            await _expand(plugin, request, capabilities, progress)
+        return Published(plugin=plugin, source=source, mounted=mounted)
+
+    async def _resolve(self, pod: AgentPod, volume: Volume) -> VolumeSource:
+        """Raises VolumeError."""
+        for resolver in self._resolvers:
+            if resolver.follows(volume):
+                return await resolver.resolve(pod, volume)
+        return VolumeSource(volume=volume)
+
+    def _plugin_of(self, source: VolumeSource) -> VolumePlugin:
+        """Raises UnsupportedVolume."""
+        for plugin in self._plugins:
+            if plugin.supports(source):
+                return plugin
+        volume = source.volume
+        kind = next((name for name in volume.__struct_fields__ if name != "name" and getattr(volume, name)), "?")
+        raise UnsupportedVolume(f'volume "{volume.name}": this node does not support volumes of type {kind}')
+
+    def _guard(
+        self, plugin: VolumePlugin, source: VolumeSource, capabilities: Capabilities
+    ) -> contextlib.AbstractAsyncContextManager[None]:
+        if not capabilities.node_wide:
+            return contextlib.nullcontext()
+        return self._node_volumes.exclusive(plugin.volume_id(source))
+
+    def _failed(self, pod: AgentPod, progress: Progress, error: Exception) -> None:
+        delay_seconds = progress.failed(error, self._clock())
+        if progress.phase is Phase.RESOLVE:  # the pod's own event tells, when its wait ends (`manager.MountFailed`)
+            log.info("pod %s: volume %s: %s (again in %.1f s)", pod.uid, progress.name, error, delay_seconds)
+            return
+        message = f'MountVolume.{progress.phase.value} failed for volume "{progress.name}" : {error}'
+        log.info("pod %s: %s (again in %.1f s)", pod.uid, message, delay_seconds)
+        self._events.event(pod, "Warning", "FailedMount", message)
+
+
+async def _expand(plugin: VolumePlugin, request: VolumeRequest, capabilities: Capabilities, progress: Progress) -> None:
+    if capabilities.expand and request.source.expand_to_bytes is not None:
+        progress.phase = Phase.EXPAND
+        await plugin.expand(request)

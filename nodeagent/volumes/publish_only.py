@@ -1,0 +1,30 @@
+"""Volumes that are made for one pod, on this node, of what its spec says: nothing is attached, staged or grown."""
+
+from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeRequest, VolumeSource, VolumeUsage
+from nodeagent.volumes.usage import measure
+from runtimes.linux.tasks import run_blocking
+
+
+class PublishOnly:
+    """The part of the volume contract that such a type has nothing to do for."""
+
+    def capabilities(self, source: VolumeSource) -> Capabilities:
+        return Capabilities()
+
+    def volume_id(self, source: VolumeSource) -> str:
+        return ""
+
+    async def attach(self, request: VolumeRequest) -> None:
+        return
+
+    async def stage(self, request: VolumeRequest) -> None:
+        return
+
+    async def unstage(self, volume_id: str) -> None:
+        return
+
+    async def expand(self, request: VolumeRequest) -> None:
+        return
+
+    async def usage(self, volume: MountedVolume) -> VolumeUsage | None:
+        return await run_blocking(measure, volume.host_path)

@@ -1,0 +1,127 @@
+"""One suite for every volume type, on the real kernel. A test sees the contract, and the files.
+
+`place`, and those for some of the types only, are parametrised over SUBJECTS; to run the suite on another type, describe it
+there (tests/support/volume_subjects.py).
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from volume_subjects import Place, SharedMemory, Subject
+
+from nodeagent.volumes.config_map import CONFIG_MAP
+from nodeagent.volumes.downward_api import DownwardAPIPlugin
+from nodeagent.volumes.empty_dir import EmptyDirPlugin
+from nodeagent.volumes.host_path import HostPathPlugin
+from nodeagent.volumes.object_keys import ObjectKeysPlugin
+from nodeagent.volumes.payload_budget import PayloadBudget
+from nodeagent.volumes.projected import ProjectedPlugin
+from nodeagent.volumes.secret import SECRET
+from runtimes.linux import syscalls
+
+HUGE_PAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
+LABEL = {"path": "label", "fieldRef": {"fieldPath": "metadata.labels['version']"}}
+SOURCES = [
+    {"serviceAccountToken": {"path": "token"}},
+    {"configMap": {"name": "c", "items": [{"key": "a", "path": "deep/er/a"}]}},
+    {"secret": {"name": "s"}},
+    {"downwardAPI": {"items": [LABEL]}},
+]
+
+SUBJECTS = [
+    Subject(
+        name="emptyDir",
+        make=lambda layout, world: EmptyDirPlugin(layout, world.allocatable),
+        volume={"emptyDir": {}},
+    ),
+    Subject(
+        name="emptyDir in memory",
+        make=lambda layout, world: EmptyDirPlugin(layout, world.allocatable),
+        volume={"emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}},
+    ),
+    Subject(
+        name="emptyDir of huge pages",
+        make=lambda layout, world: EmptyDirPlugin(layout, world.allocatable),
+        volume={"emptyDir": {"medium": "HugePages"}},
+        written="nobody",
+        container={"resources": {"limits": {"hugepages-2Mi": "4Mi"}}},
+        absent=lambda: "" if HUGE_PAGES.exists() else "this kernel has no 2 MiB pages",
+    ),
+    Subject(
+        name="hostPath",
+        make=lambda layout, world: HostPathPlugin(),
+        volume={"hostPath": {"path": "/etc", "type": "Directory"}},
+        written="host",
+        group="",
+        measured=False,
+    ),
+    Subject(
+        name="configMap",
+        make=lambda layout, world: ObjectKeysPlugin(CONFIG_MAP, layout, world.allocatable, world, PayloadBudget()),
+        volume={"configMap": {"name": "c"}},
+        written="agent",
+        group="read",
+    ),
+    Subject(
+        name="secret",
+        make=lambda layout, world: ObjectKeysPlugin(SECRET, layout, world.allocatable, world, PayloadBudget()),
+        volume={"secret": {"secretName": "s"}},
+        written="agent",
+        group="read",
+    ),
+    Subject(
+        name="downwardAPI",
+        make=lambda layout, world: DownwardAPIPlugin(layout, world.allocatable, PayloadBudget()),
+        volume={"downwardAPI": {"items": [LABEL]}},
+        written="agent",
+        group="read",
+    ),
+    Subject(
+        name="projected",
+        make=lambda layout, world: ProjectedPlugin(layout, world.allocatable, world, world, PayloadBudget()),
+        volume={"projected": {"sources": SOURCES}},
+        written="agent",
+        group="read",
+    ),
+    Subject(
+        name="a driver of shared memory",
+        make=lambda layout, world: SharedMemory(layout),
+        volume={"persistentVolumeClaim": {"claimName": "c"}},
+        persistent=True,
+        group="",  # the driver's, which here does nothing
+    ),
+]
+ROOTS = {"plain": b"kubelet", "strange": b"a b\\040\n\xff"}
+
+
+def _places(subjects: list[Subject]) -> Any:
+    """A fixture: a root directory, by each subject; what is still mounted below it at the end fails the test."""
+
+    @pytest.fixture(
+        params=[pytest.param((each, root), id=f"{each.name}-{root}") for each in subjects for root in ROOTS]
+    )
+    def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+        subject, root = request.param
+        if reason := subject.absent():
+            pytest.skip(reason)
+        found = Place(subject, tmp_path / os.fsdecode(ROOTS[root]))
+        yield found
+        mounted = found.mounts()
+        for path in reversed(mounted):
+            with contextlib.suppress(OSError):
+                syscalls.umount(path, syscalls.MNT_DETACH)
+        assert mounted == []
+
+    return place
+
+
+place = _places(SUBJECTS)
+own_place = _places([each for each in SUBJECTS if each.written != "host"])
+pods_place = _places([each for each in SUBJECTS if each.written == "pod"])
+agents_place = _places([each for each in SUBJECTS if each.written == "agent"])
+staged_place = _places([each for each in SUBJECTS if each.persistent])
+unstaged_place = _places([each for each in SUBJECTS if not each.persistent])

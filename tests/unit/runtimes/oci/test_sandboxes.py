@@ -1,0 +1,125 @@
+"""How a sandbox is made, undone and stopped, step by step; namespaces and networks are not there, records and files are."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from oci_core import oci_core
+
+from proto import cri_pb2 as cri
+from runtimes import errors
+from runtimes.oci.lifecycle import SandboxState
+from runtimes.oci.namespaces import SandboxNamespaces
+from runtimes.oci.records import SandboxRecord
+from runtimes.oci.sandboxes import Sandboxes
+
+
+class World:
+    """The engine around `Sandboxes`: what happened, in order. `refuse`: whether the disk takes a record."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.log: list[str] = []
+        self.refuse: Callable[[SandboxRecord], bool] = lambda record: False
+        self.connecting, self.go = asyncio.Event(), asyncio.Event()
+        self.go.set()
+        monkeypatch.setattr(SandboxNamespaces, "make", lambda *_arguments: self.log.append("namespaces"))
+        monkeypatch.setattr(SandboxNamespaces, "release", lambda *_arguments: self.log.append("release"))
+        monkeypatch.setattr(SandboxNamespaces, "intact", lambda *_arguments: True)
+        self.core = oci_core(root, network=self, sandbox_records=self)
+        self.sandboxes = Sandboxes(self.core, SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
+
+    def save(self, object_id: str, record: SandboxRecord) -> None:
+        if self.refuse(record):
+            self.log.append(f"cannot save {record.state}")
+            raise OSError(28, "No space left on device")
+        self.log.append(f"save {record.state}{' with a network' if record.network else ''}")
+
+    async def setup(self, sandbox_id: str, netns_path: Path, config: cri.PodSandboxConfig) -> tuple[str, ...]:
+        self.log.append("connect")
+        self.connecting.set()
+        await self.go.wait()
+        return ("10.0.0.1",)
+
+    async def teardown(self, sandbox_id: str, netns_path: Path | None, config: cri.PodSandboxConfig) -> None:
+        self.log.append("disconnect")
+
+    @property
+    def left(self) -> list[str]:
+        paths = self.core.paths
+        return [path.name for folder in (paths.sandboxes, paths.pods) for path in folder.iterdir()]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(tmp_path, monkeypatch)
+
+
+def config(**metadata: Any) -> cri.PodSandboxConfig:
+    found = cri.PodSandboxConfig(metadata=cri.PodSandboxMetadata(**{"name": "web", "uid": "u", **metadata}))
+    found.linux.security_context.namespace_options.pid = cri.CONTAINER  # no infra container
+    return found
+
+
+MADE = ["save creating", "namespaces", "save creating with a network", "connect", "save ready with a network"]
+
+
+async def test_everything_is_written_down_before_it_is_done(world: World) -> None:
+    """The sandbox before its namespaces, the network before CNI; ready when both are there, with its addresses."""
+    told: list[str] = []
+    sandbox = await world.sandboxes.run(config(), told.append)
+    assert world.log == MADE
+    assert (sandbox.record.state, sandbox.record.ips, told) == (SandboxState.READY, ("10.0.0.1",), [sandbox.id])
+
+
+async def test_a_repeated_request_joins(world: World) -> None:
+    """One sandbox for all who ask for the same at the same time; who asks for another of that name is refused."""
+    world.go.clear()
+    same = [asyncio.create_task(world.sandboxes.run(config(), None)) for _ in range(3)]
+    await world.connecting.wait()
+    other = config()
+    other.hostname = "other"
+    with pytest.raises(errors.AlreadyExists):
+        await world.sandboxes.run(other, None)
+    world.go.set()
+    found = await asyncio.gather(*same)
+    assert found == [found[0]] * 3
+    assert world.log == MADE
+    with pytest.raises(errors.AlreadyExists, match=found[0].id):
+        await world.sandboxes.run(config(), None)
+
+
+async def test_one_that_is_given_up_makes_room_for_the_next(world: World) -> None:
+    """A caller who comes back after his deadline gets a new sandbox, made when the old one has gone."""
+    world.go.clear()
+    first = asyncio.create_task(world.sandboxes.run(config(), None))
+    await world.connecting.wait()
+    first.cancel()
+    second = asyncio.create_task(world.sandboxes.run(config(), None))
+    world.go.set()
+    sandbox = await second
+    assert first.cancelled()
+    assert world.log == [*MADE[:-1], "disconnect", "release", *MADE]
+    assert world.left == [sandbox.id] * 2
+
+
+async def test_a_sandbox_that_cannot_be_recorded_is_undone(world: World) -> None:
+    """A full disk at the last step: the network is given back and nothing is left, on the disk or in memory."""
+    world.refuse = lambda record: record.state is SandboxState.READY
+    with pytest.raises(OSError, match="No space left"):
+        await world.sandboxes.run(config(), None)
+    assert world.log == [*MADE[:-1], "cannot save ready", "disconnect", "release"]
+    assert (world.left, world.core.registry.sandboxes) == ([], {})
+
+
+async def test_a_full_disk_keeps_no_sandbox_from_stopping(world: World) -> None:
+    """It has stopped, recorded or not; a second stop finds nothing to do."""
+    sandbox = await world.sandboxes.run(config(), None)
+    world.log.clear()
+    world.refuse = lambda record: True
+    await world.sandboxes.stop(sandbox)
+    await world.sandboxes.stop(sandbox)
+    assert world.log == ["disconnect", "release", "cannot save notready"]
+    assert (sandbox.record.state, sandbox.record.network, sandbox.closing) == (SandboxState.NOTREADY, False, True)
