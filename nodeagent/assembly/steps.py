@@ -33,7 +33,7 @@ from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.translation.configs import PodConfigs
 from nodeagent.pods.translation.dns import DNSSettings, Resolver, parse_resolv_conf
 from nodeagent.pods.translation.node_settings import NodeSettings
-from nodeagent.pods.translation.security import SecuritySettings
+from nodeagent.pods.translation.security import SecuritySettings, thermal_throttle_paths
 from nodeagent.pods.user_namespaces import UserNamespaces
 from nodeagent.podspec.cgroup_values import HostLimits
 from nodeagent.volumes.manager import VolumeManager
@@ -128,7 +128,11 @@ def node_settings(
     """The node's part in every pod's configuration."""
     return NodeSettings(
         dns=lambda: dns_settings(config, state.host_ips),
-        security=SecuritySettings(seccomp_dir=folders.seccomp, seccomp_default=config.kubelet.seccompDefault),
+        security=SecuritySettings(
+            seccomp_dir=folders.seccomp,
+            seccomp_default=config.kubelet.seccompDefault,
+            masked_paths=thermal_throttle_paths(),
+        ),
         host=limits,
         host_ips=lambda: state.host_ips,
         allocatable=lambda: state.allocatable,

@@ -17,6 +17,7 @@ from lightkube.models.core_v1 import Node, NodeAddress, NodeStatus
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
 from nodeagent.api.events import NORMAL, WARNING, Events, node_reference
+from nodeagent.api.resources import metadata_of
 from nodeagent.node import labels, patch
 from nodeagent.node.conditions import READY, Pressure, transitions
 from nodeagent.node.state import NodeState
@@ -139,7 +140,11 @@ class NodePublisher:
         listed, patched = self._lister(), self._patched
         if listed is None or patched is None:
             return listed or patched
-        return patched if _version(patched) > _version(listed) and _uid(patched) == _uid(listed) else listed
+        return (
+            patched
+            if _version(patched) > _version(listed) and metadata_of(patched).uid == metadata_of(listed).uid
+            else listed
+        )
 
     def _report_due(self) -> bool:
         if self._last_report_at is None:
@@ -194,9 +199,5 @@ class NodePublisher:
 
 
 def _version(node: Node) -> int:
-    text = (node.metadata.resourceVersion if node.metadata else None) or ""
+    text = metadata_of(node).resourceVersion or ""
     return int(text) if text.isdigit() else -1
-
-
-def _uid(node: Node) -> str | None:
-    return node.metadata.uid if node.metadata else None

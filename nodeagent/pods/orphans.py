@@ -106,7 +106,7 @@ class OrphanCollector:
             found.setdefault(uid, _remains(uid, namespace, name))
         for uid in await self._cgroups.list():
             found.setdefault(uid, _remains(uid))
-        for uid in await asyncio.to_thread(_folders, self._paths.root_dir / "pods"):
+        for uid in await asyncio.to_thread(_folders, self._paths.pods_dir):
             found.setdefault(uid, _remains(uid))
         return found
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
-from lightkube.models.core_v1 import Container, ContainerStatus, EphemeralContainer
+from lightkube.models.core_v1 import ContainerStatus
 
 from nodeagent.pods.manager import PodOnNode
 from nodeagent.podspec.pod import AgentPod
@@ -61,13 +61,6 @@ def target_of(request: web.Request, pods: PodDirectory) -> Target | None:
     if found is None:
         return None
     return Target(found=found, runtime=pods.runtime_of(found.pod), namespace=info["namespace"], name=info["pod"])
-
-
-def container_of(pod: AgentPod, name: str) -> Container | EphemeralContainer | None:
-    """A container of any of the three lists of the spec."""
-    spec = pod.spec
-    lists = (spec.containers, spec.initContainers or (), spec.ephemeralContainers or ())
-    return next((container for containers in lists for container in containers if container.name == name), None)
 
 
 def status_of(found: PodOnNode, name: str) -> ContainerStatus | None:

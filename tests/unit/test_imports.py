@@ -28,7 +28,7 @@ LEVELS = (
     ("assembly",),
     ("apiserver", "server", "standalone"),
     ("sources", "node", "pods"),
-    ("volumes", "images", "probes", "cgroups", "stats", "container_logs", "resources"),
+    ("volumes", "images", "probes", "cgroups", "stats", "container_logs"),
     ("api",),
     ("podspec", "config", "folders", "logs", "tls_policy"),
     ("descriptors", "enduring", "failures", "version"),
