@@ -25,13 +25,14 @@ def hollow_runtime(handler: str, settings: Mapping[str, Any], context: Any = Non
     """Implements `RuntimeFactory`. Raises ValueError for options that it does not know."""
     try:
         options = msgspec.convert(settings.get("options") or {}, HollowSettings)
-        service = HollowRuntime(options)
+        images = HollowImages()
+        service = HollowRuntime(options, images, handler)
     except (msgspec.ValidationError, ValueError) as error:
         raise ValueError(f"options: {error}") from error
     return Runtime(
         handler=handler,
         service=service,
-        images=HollowImages(),
+        images=images,
         lifecycle=_Lifecycle(service),
         streaming=None,
         cri_handler=handler,

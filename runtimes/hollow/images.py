@@ -5,7 +5,9 @@ import hashlib
 from typing_extensions import override
 
 from proto import cri_pb2 as cri
+from runtimes import errors
 from runtimes.contract import ImageService
+from runtimes.kube.image_reference import InvalidReference, is_digest, parse
 
 
 class HollowImages(ImageService):
@@ -13,6 +15,9 @@ class HollowImages(ImageService):
 
     def __init__(self) -> None:
         self._images: dict[str, cri.Image] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return image_id_of(name) in self._images
 
     @override
     async def list_images(self, request: cri.ListImagesRequest) -> cri.ListImagesResponse:
@@ -27,6 +32,11 @@ class HollowImages(ImageService):
     @override
     async def pull_image(self, request: cri.PullImageRequest) -> cri.PullImageResponse:
         name = request.image.image
+        if not is_digest(name):
+            try:
+                parse(name)
+            except InvalidReference as error:
+                raise errors.InvalidArgument(str(error)) from error
         image_id = image_id_of(name)
         tags = [] if name == image_id else [name]
         self._images[image_id] = cri.Image(id=image_id, repo_tags=tags, size=1, spec=cri.ImageSpec(image=name))

@@ -40,6 +40,7 @@ def sandbox_item(status: cri.PodSandboxStatus) -> cri.PodSandbox:
         created_at=status.created_at,
         labels=status.labels,
         annotations=status.annotations,
+        runtime_handler=status.runtime_handler,
     )
 
 

@@ -15,7 +15,8 @@ from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import Capabilities, RuntimeService
 from runtimes.events import EventBus
-from runtimes.hollow.images import image_id_of
+from runtimes.hollow.checks import SandboxName, check_container, check_sandbox, name_of
+from runtimes.hollow.images import HollowImages, image_id_of
 from runtimes.hollow.messages import (
     HollowContainer,
     HollowSandbox,
@@ -25,11 +26,11 @@ from runtimes.hollow.messages import (
     sandbox_item,
     sandbox_stats,
 )
+from runtimes.kube.labels import LABEL_POD_UID
 
 EXIT_AFTER = "hollow.nodeagent.dev/exit-after"
 EXIT_CODE = "hollow.nodeagent.dev/exit-code"
 
-_POD_UID = "io.kubernetes.pod.uid"
 _KILLED = 137
 _STREAMING = "the hollow runtime runs nothing: there is nothing to stream from"
 
@@ -45,11 +46,14 @@ class HollowSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class HollowRuntime(RuntimeService):
     """Implements the CRI in memory; every verb is its bookkeeping and an event."""
 
-    def __init__(self, settings: HollowSettings) -> None:
+    def __init__(self, settings: HollowSettings, images: HollowImages, handler: str = "hollow") -> None:
         self._settings = settings
+        self._images = images
+        self._handler = handler
         self._bus = EventBus()
         self._sandboxes: dict[str, HollowSandbox] = {}
         self._containers: dict[str, HollowContainer] = {}
+        self._names: set[SandboxName] = set()
         self._pods: dict[str, dict[str, HollowSandbox]] = {}  # by pod UID, the label that everyone asks for
         self._network = ipaddress.ip_network(settings.subnet)
         self._addresses: Iterator[Any] = iter(())
@@ -84,8 +88,14 @@ class HollowRuntime(RuntimeService):
     async def run_pod_sandbox(
         self, request: cri.RunPodSandboxRequest, *, on_created: Callable[[str], None] | None = None
     ) -> cri.RunPodSandboxResponse:
-        await asyncio.sleep(self._settings.start_seconds)
-        config = request.config
+        check_sandbox(request, self._handler, self._names)
+        config, name = request.config, name_of(request.config.metadata)
+        self._names.add(name)
+        try:
+            await asyncio.sleep(self._settings.start_seconds)
+        except asyncio.CancelledError:
+            self._names.discard(name)
+            raise
         status = cri.PodSandboxStatus(
             id=secrets.token_hex(32),
             metadata=config.metadata,
@@ -93,18 +103,20 @@ class HollowRuntime(RuntimeService):
             created_at=time.time_ns(),
             labels=config.labels,
             annotations=config.annotations,
+            runtime_handler=self._handler,
         )
         status.linux.namespaces.options.CopyFrom(config.linux.security_context.namespace_options)
         if status.linux.namespaces.options.network == cri.POD:
             status.network.ip = self._next_address()
         sandbox = HollowSandbox(status)
         self._sandboxes[status.id] = sandbox
-        self._pods.setdefault(status.labels.get(_POD_UID, ""), {})[status.id] = sandbox
-        self._tell(cri.CONTAINER_STARTED_EVENT, status.id, sandbox)
+        self._pods.setdefault(status.labels.get(LABEL_POD_UID, ""), {})[status.id] = sandbox
+        for kind in (cri.CONTAINER_CREATED_EVENT, cri.CONTAINER_STARTED_EVENT):
+            self._tell(kind, status.id, sandbox)
         return cri.RunPodSandboxResponse(pod_sandbox_id=status.id)
 
     def _next_address(self) -> str:
-        """Round and round through the subnet; with more pods than addresses two share one, and nobody is there to mind."""
+        """In turn through the subnet, again from its beginning after its end: with more pods than addresses some share one."""
         found = next(self._addresses, None)
         if found is None:
             self._addresses = islice(self._network.hosts(), 1, None)
@@ -128,7 +140,8 @@ class HollowRuntime(RuntimeService):
         if sandbox is not None:
             for container_id in sandbox.containers:
                 self._containers.pop(container_id, None)
-            uid = sandbox.labels.get(_POD_UID, "")
+            self._names.discard(name_of(sandbox.status.metadata))
+            uid = sandbox.labels.get(LABEL_POD_UID, "")
             self._pods[uid].pop(sandbox.status.id)
             if not self._pods[uid]:
                 del self._pods[uid]
@@ -156,7 +169,7 @@ class HollowRuntime(RuntimeService):
         return cri.ListPodSandboxResponse(items=[sandbox_item(status) for status in found])
 
     def _candidates(self, selector: Mapping[str, str]) -> list[HollowSandbox]:
-        found = self._pods.get(selector[_POD_UID], {}) if _POD_UID in selector else self._sandboxes
+        found = self._pods.get(selector[LABEL_POD_UID], {}) if LABEL_POD_UID in selector else self._sandboxes
         return list(found.values())
 
     @override
@@ -171,9 +184,10 @@ class HollowRuntime(RuntimeService):
     @override
     async def create_container(self, request: cri.CreateContainerRequest) -> cri.CreateContainerResponse:
         sandbox = self._sandbox(request.pod_sandbox_id)
-        if sandbox.status.state != cri.SANDBOX_READY:
-            raise errors.WrongState(f"sandbox {sandbox.status.id} is not ready")
+        check_container(request.config, sandbox)
         config = request.config
+        if config.image.image not in self._images:
+            raise errors.NotFound(f"no image {config.image.image!r}: it has not been pulled")
         status = cri.ContainerStatus(
             id=secrets.token_hex(32),
             metadata=config.metadata,
@@ -242,7 +256,7 @@ class HollowRuntime(RuntimeService):
     async def list_containers(self, request: cri.ListContainersRequest) -> cri.ListContainersResponse:
         wanted = request.filter
         candidates: list[HollowContainer] = list(self._containers.values())
-        if _POD_UID in wanted.label_selector:
+        if LABEL_POD_UID in wanted.label_selector:
             own = self._candidates(wanted.label_selector)
             candidates = [container for sandbox in own for container in sandbox.containers.values()]
         found = [
@@ -293,7 +307,16 @@ class HollowRuntime(RuntimeService):
 
     @override
     async def list_container_stats(self, request: cri.ListContainerStatsRequest) -> cri.ListContainerStatsResponse:
-        return cri.ListContainerStatsResponse(stats=[container_stats(entry) for entry in self._containers.values()])
+        wanted = request.filter
+        found = [
+            container_stats(entry)
+            for entry in self._containers.values()
+            if entry.status.state == cri.CONTAINER_RUNNING
+            and entry.status.id.startswith(wanted.id)
+            and entry.sandbox_id.startswith(wanted.pod_sandbox_id)
+            and has_labels(entry.labels, wanted.label_selector)
+        ]
+        return cri.ListContainerStatsResponse(stats=found)
 
     @override
     async def pod_sandbox_stats(self, request: cri.PodSandboxStatsRequest) -> cri.PodSandboxStatsResponse:
@@ -301,7 +324,13 @@ class HollowRuntime(RuntimeService):
 
     @override
     async def list_pod_sandbox_stats(self, request: cri.ListPodSandboxStatsRequest) -> cri.ListPodSandboxStatsResponse:
-        return cri.ListPodSandboxStatsResponse(stats=[sandbox_stats(entry) for entry in self._sandboxes.values()])
+        wanted = request.filter
+        found = [
+            sandbox_stats(entry)
+            for entry in self._sandboxes.values()
+            if entry.status.id.startswith(wanted.id) and has_labels(entry.labels, wanted.label_selector)
+        ]
+        return cri.ListPodSandboxStatsResponse(stats=found)
 
     @override
     async def list_metric_descriptors(

@@ -1,21 +1,11 @@
 """A real image registry for pods whose image has yet to be pulled, each an image that nobody has seen before."""
 
-import importlib.machinery
-import importlib.util
 import subprocess
 from pathlib import Path
-from types import ModuleType
 
-from node_under_test import REPO, eventually, free_port
+from node_under_test import eventually, free_port
 
-
-def _demo_image() -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("demo_image", str(REPO / "hack" / "demo-image"))
-    spec = importlib.util.spec_from_loader("demo_image", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+from runtimes.testing import images
 
 
 class Registry:
@@ -41,7 +31,7 @@ class Registry:
     def new_image(self, name: str) -> str:
         """Push an image of that name, unlike any other; its reference."""
         archive, reference = self._folder / f"{name}.tar", f"{self._address}/{name}:1"
-        _demo_image().build(archive, tag=reference, files={"etc/name": name})
+        images.build(archive, tag=reference, files={"etc/name": name})
         argv = ["skopeo", "copy", "--dest-tls-verify=false", f"oci-archive:{archive}", f"docker://{reference}"]
         eventually(lambda: subprocess.run(argv, capture_output=True, check=False).returncode == 0, f"push of {name}")
         archive.unlink()

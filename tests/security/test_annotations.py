@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from node_under_test import NodeUnderTest, import_image, make_node
 from pods_under_test import finished, make_pod, shell, state_of
+from runtime_classes import runtime_class
 
 from nodeagent.config.runtimes import GVISOR_ARGS
 
@@ -32,8 +33,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator
     made.directory.mkdir()
     import_image(made, demo_image)
     made.start()
-    kind = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass"}
-    made.apply(*({**kind, "metadata": {"name": name}, "handler": name} for name in runtimes))
+    made.apply(*(runtime_class(name) for name in runtimes))
     yield made
     made.clean()
 

@@ -3,6 +3,7 @@
 import pytest
 from node_under_test import NodeUnderTest
 from pods_under_test import finished, log_of, make_pod, shell
+from runtime_classes import runtime_class
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("security-cgroup")]
 
@@ -14,8 +15,7 @@ TRY = (
 
 def test_the_cgroup_tree_is_read_only(node: NodeUnderTest) -> None:
     """On runc, crun and gVisor, with a writable root and without."""
-    kind = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass"}
-    node.apply(*({**kind, "metadata": {"name": name}, "handler": name} for name in ("crun", "gvisor")))
+    node.apply(*(runtime_class(name) for name in ("crun", "gvisor")))
     cases: dict[str, tuple[str, dict[str, bool]]] = {
         "runc": ("", {}),
         "runc-fixed": ("", {"readOnlyRootFilesystem": True}),

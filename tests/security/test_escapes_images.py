@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hand_made_images import demo_image_builder, make_layer
+from hand_made_images import make_layer
 from node_under_test import NodeUnderTest, import_image, make_node
 from pods_under_test import container, finished, log_of, make_pod, shell, state_of, status_of
+from runtime_classes import on, runtime_class
+
+from runtimes.testing import images
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("security-escapes-images")]
 
@@ -59,13 +62,11 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, outside: Pa
     for name, layer in entries.items():
         archive = folder / f"{name}.tar"
         layers, user = (base, make_layer(*layer)), {"User": "1000"} if name == "links" else {}
-        demo_image_builder().write_archive(archive, layers, tag=f"localhost/{name}:1", config=user)
+        images.write_archive(archive, layers, tag=f"localhost/{name}:1", config=user)
         import_image(made, archive)
     made.start()
     for name in RUNTIMES[1:]:
-        made.apply(
-            {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name}
-        )
+        made.apply(runtime_class(name))
     yield made
     made.clean()
 
@@ -80,10 +81,6 @@ def _layer_of(archive: Path) -> bytes:
         index = json.load(tar.extractfile("index.json") or io.BytesIO())
         manifest = json.loads(member(index["manifests"][0]["digest"]))
         return gzip.decompress(member(manifest["layers"][0]["digest"]))
-
-
-def on(runtime: str) -> dict[str, Any]:
-    return {} if runtime == "runc" else {"runtimeClassName": runtime}
 
 
 def once(name: str, runtime: str, script: str, image: str = "", **fields: Any) -> dict[str, Any]:

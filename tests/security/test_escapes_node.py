@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from node_under_test import NodeUnderTest, eventually, import_image, make_node
 from pods_under_test import finished, log_of, make_pod, shell, state_of
+from runtime_classes import on, runtime_class
 
 from runtimes.linux import syscalls
 
@@ -36,16 +37,10 @@ def node(demo_image: Path) -> Iterator[NodeUnderTest]:
     import_image(made, demo_image)
     made.start()
     for name in RUNTIMES[1:]:
-        made.apply(
-            {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name}
-        )
+        made.apply(runtime_class(name))
     yield made
     made.clean()
     shutil.rmtree(folder)
-
-
-def on(runtime: str) -> dict[str, Any]:
-    return {} if runtime == "runc" else {"runtimeClassName": runtime}
 
 
 def test_pods_believe_no_router(node: NodeUnderTest) -> None:

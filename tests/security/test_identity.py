@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hand_made_images import demo_image_builder
 from node_under_test import NodeUnderTest, import_image, make_node
 from pods_under_test import finished, log_of, make_pod, shell, state_of, waits_for
+from runtime_classes import runtime_class
+
+from runtimes.testing import images
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("security-identity")]
 
@@ -28,16 +30,14 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeUnderTest]:
     made.directory.mkdir()
     for name, user in USERS.items():
         archive = folder / f"{name}.tar"
-        demo_image_builder().build(archive, tag=f"localhost/{name}:1", files=FILES, config={"User": user})
+        images.build(archive, tag=f"localhost/{name}:1", files=FILES, config={"User": user})
         import_image(made, archive)
     archive = folder / "misleading.tar"
-    demo_image_builder().build(archive, tag="localhost/misleading:1", files=MISLEADING)
+    images.build(archive, tag="localhost/misleading:1", files=MISLEADING)
     import_image(made, archive)
     made.start()
     for name in ("crun", "gvisor"):
-        made.apply(
-            {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name}
-        )
+        made.apply(runtime_class(name))
     yield made
     made.clean()
 

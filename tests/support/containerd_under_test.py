@@ -1,7 +1,6 @@
 """A real containerd for a test: its own folders, socket, CNI bridge and subnet, with an image to run and one to pause."""
 
 import contextlib
-import json
 import shutil
 import signal
 import subprocess
@@ -9,35 +8,18 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
 
-from subnets import claim_subnet
+from runtimes.testing import images
+from runtimes.testing.networks import bridge_network, claim_subnet
 
-REPO = Path(__file__).resolve().parents[2]
 PAUSE_IMAGE = "localhost/pause:1"
 _DEADLINE_SECONDS = 60.0
 
 
-def bridge_network(name: str, subnet: str, data_dir: Path) -> str:
-    """A CNI configuration list: a bridge of that name, addresses of that subnet, host ports."""
-    ipam = {
-        "type": "host-local",
-        "ranges": [[{"subnet": subnet}]],
-        "routes": [{"dst": "0.0.0.0/0"}],
-        "dataDir": str(data_dir),
-    }
-    bridge = {"type": "bridge", "bridge": name, "isGateway": True, "ipMasq": False, "ipam": ipam}
-    plugins = [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}]
-    return json.dumps({"cniVersion": "1.0.0", "name": name, "plugins": plugins})
-
-
 def build_pause_image(out: Path) -> None:
     """busybox that sleeps until it is told to end: what holds a sandbox's namespaces."""
-    module = ModuleType("demo_image_for_pause")
-    SourceFileLoader(module.__name__, str(REPO / "hack" / "demo-image")).exec_module(module)
-    module.build(out, tag=PAUSE_IMAGE, config={"Cmd": None, "Entrypoint": ["/bin/sleep", "2147483647"]})
+    images.build(out, tag=PAUSE_IMAGE, config={"Cmd": None, "Entrypoint": ["/bin/sleep", "2147483647"]})
 
 
 @dataclass
@@ -148,7 +130,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
 
 
 def _mounts() -> list[str]:
-    return Path("/proc/self/mountinfo").read_text().splitlines()
+    return Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
 
 
 @contextlib.contextmanager

@@ -7,9 +7,7 @@ import io
 import json
 import lzma
 import tarfile
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import zstandard
@@ -26,13 +24,6 @@ KINDS = {
 
 # (kind, name, data of a file or target of a link, {mode, uid, gid, device, xattrs}), the last two optional
 Entry = tuple[Any, ...]
-
-
-def demo_image_builder() -> ModuleType:
-    """hack/demo-image as a module: `build`, `write_archive`."""
-    module = ModuleType("demo_image")
-    SourceFileLoader("demo_image", str(Path(__file__).parents[2] / "hack" / "demo-image")).exec_module(module)
-    return module
 
 
 def make_layer(*entries: Entry) -> bytes:

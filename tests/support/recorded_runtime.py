@@ -8,8 +8,17 @@ from typing_extensions import override
 
 from proto import cri_pb2 as cri
 from runtimes.hollow.factory import hollow_runtime
+from runtimes.hollow.images import HollowImages
 from runtimes.hollow.runtime import HollowRuntime, HollowSettings
 from runtimes.registry import Runtime
+
+
+class EveryImage(HollowImages):
+    """Whatever a container names is there."""
+
+    @override
+    def __contains__(self, name: str) -> bool:
+        return True
 
 
 class RecordedRuntime(HollowRuntime):
@@ -20,7 +29,7 @@ class RecordedRuntime(HollowRuntime):
     """
 
     def __init__(self, diary: list[str] | None = None) -> None:
-        super().__init__(HollowSettings())
+        super().__init__(HollowSettings(), EveryImage())
         self.diary: list[str] = [] if diary is None else diary
         self.faults: dict[str, Exception] = {}
         self.gates: dict[str, asyncio.Event] = {}
@@ -42,6 +51,7 @@ class RecordedRuntime(HollowRuntime):
     async def run_pod_sandbox(
         self, request: cri.RunPodSandboxRequest, *, on_created: Callable[[str], None] | None = None
     ) -> cri.RunPodSandboxResponse:
+        self._names.clear()  # a test begins the same pod again and again
         await self.note(f"run sandbox {request.config.metadata.name}/{request.config.metadata.attempt}")
         return await super().run_pod_sandbox(request, on_created=on_created)
 

@@ -1,7 +1,6 @@
 """`nodeagent runtime serve` for a test: a process with its own folders, bridge and cgroups, and gRPC clients of its socket."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -19,10 +18,11 @@ import aiohttp
 import grpc
 import grpc.aio
 import yaml
-from subnets import claim_subnet
 
 from proto import cri_pb2 as cri
 from proto.cri_pb2_grpc import ImageServiceStub, RuntimeServiceStub
+from runtimes.testing.host import mount_hugetlb
+from runtimes.testing.networks import bridge_network, claim_subnet
 
 REPO = Path(__file__).resolve().parents[2]
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -167,15 +167,9 @@ class Served:
             },
         ]
         (self.directory / "config.yaml").write_text(yaml.safe_dump_all(documents))
-        ipam = {
-            "type": "host-local",
-            "ranges": [[{"subnet": self.subnet}]],
-            "dataDir": str(self.directory / "ipam"),
-        }
-        bridge = {"type": "bridge", "bridge": self.name, "isGateway": True, "ipMasq": False, "ipam": ipam}
-        network = {"cniVersion": "1.0.0", "name": self.name, "plugins": [bridge]}
         (self.directory / "cni").mkdir()
-        (self.directory / "cni" / "10-test.conflist").write_text(json.dumps(network))
+        network = bridge_network(self.name, self.subnet, self.directory / "ipam")
+        (self.directory / "cni" / "10-test.conflist").write_text(network)
 
     def remove(self) -> None:
         subprocess.run(["ip", "link", "del", self.name], capture_output=True, check=False)
@@ -189,11 +183,7 @@ class Served:
 @contextlib.contextmanager
 def served_place() -> Iterator[Served]:
     """A place without a server; afterwards nothing of its pods may be left."""
-    if os.path.exists("/sys/fs/cgroup/unified/cgroup.controllers") and not os.path.ismount("/sys/fs/cgroup/hugetlb"):
-        # crun wants no controller left to the v2 hierarchy of a hybrid host
-        os.makedirs("/sys/fs/cgroup/hugetlb", exist_ok=True)
-        hugetlb = ["mount", "-t", "cgroup", "-o", "hugetlb", "cgroup", "/sys/fs/cgroup/hugetlb"]
-        subprocess.run(hugetlb, check=False, capture_output=True)
+    mount_hugetlb()
     directory = Path(tempfile.mkdtemp(prefix="natest-"))  # short: a socket's path is at most 107 bytes
     directory.chmod(0o711)
     place = Served(directory, claim_subnet())
@@ -209,4 +199,4 @@ def served_place() -> Iterator[Served]:
 
 
 def _mounts() -> list[str]:
-    return Path("/proc/self/mountinfo").read_text().splitlines()
+    return Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()

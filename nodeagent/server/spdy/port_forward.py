@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from nodeagent.server.idle import IdleTimer
 from nodeagent.server.ports import carry_port
-from nodeagent.server.spdy.frames import Reset
 from nodeagent.server.spdy.session import Session, Stream
 from nodeagent.server.wire import Wire
 from runtimes.contract import PortConnection
 from runtimes.errors import RuntimeFault
+from runtimes.kube.spdy.frames import Reset
 from runtimes.kube.whole_number import whole_number
 from runtimes.linux.tasks import end_tasks
 

@@ -8,10 +8,10 @@ from typing_extensions import override
 from nodeagent.server.ending import Ending
 from nodeagent.server.idle import IdleTimer
 from nodeagent.server.process import STDERR, STDOUT, ProcessClient, Wanted, terminal_size
-from nodeagent.server.spdy.frames import Reset
 from nodeagent.server.spdy.session import Session, Stream
 from nodeagent.server.wire import Wire
 from runtimes.contract import StreamSession
+from runtimes.kube.spdy.frames import Reset
 from runtimes.linux.tasks import end_tasks
 
 PROTOCOLS = ("v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io")

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from nodeagent.server.idle import IdleTimer
-from nodeagent.server.spdy import frames
-from nodeagent.server.spdy.frames import FIN, BadFrame, Header, Kind, Reset
-from nodeagent.server.spdy.headers import BadHeaders, Deflater, Inflater
 from nodeagent.server.wire import Wire
+from runtimes.kube.spdy import frames
+from runtimes.kube.spdy.frames import FIN, BadFrame, Header, Kind, Reset
+from runtimes.kube.spdy.headers import BadHeaders, Deflater, Inflater
 
 log = logging.getLogger(__name__)
 

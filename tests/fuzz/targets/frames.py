@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from nodeagent.server.idle import IdleTimer
 from nodeagent.server.process import Wanted
-from nodeagent.server.spdy import frames
-from nodeagent.server.spdy.headers import Deflater
 from nodeagent.server.spdy.port_forward import SPDYPorts
 from nodeagent.server.spdy.session import Session, Stream
 from nodeagent.server.websocket import WebSocketClient
 from runtimes.errors import RuntimeFault, Unavailable
+from runtimes.kube.spdy import frames
+from runtimes.kube.spdy.headers import Deflater
 from tests.fuzz.contract import Target
 from tests.fuzz.grammar import packed
 

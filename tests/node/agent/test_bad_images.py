@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hand_made_images import demo_image_builder, make_layer
+from hand_made_images import make_layer
 from node_under_test import NodeUnderTest, eventually, import_image, make_node, pod_object
 from registry_under_test import Registry, running_registry
+
+from runtimes.testing import images
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-bad-images")]
 
@@ -27,7 +29,7 @@ class Bad:
 
     def __init__(self, registry: Registry, folder: Path) -> None:
         self.registry, self.folder = registry, folder
-        self.builder = demo_image_builder()
+        self.builder = images
 
     def push(self, name: str, *layers: bytes, **more: Any) -> str:
         archive = self.folder / f"{name}.tar"

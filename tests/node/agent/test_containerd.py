@@ -10,6 +10,7 @@ import pytest
 from components import needs
 from containerd_under_test import Containerd, containerd
 from node_under_test import NodeUnderTest, eventually, pod_object
+from runtime_classes import runtime_class
 
 pytestmark = [
     pytest.mark.node,
@@ -32,14 +33,7 @@ def node(daemon: Containerd, own_node: Callable[..., NodeUnderTest]) -> NodeUnde
     }
     made = own_node(runtimes=runtimes, defaultRuntime="runc")
     made.start()
-    made.apply(
-        {
-            "apiVersion": "node.k8s.io/v1",
-            "kind": "RuntimeClass",
-            "metadata": {"name": "containerd"},
-            "handler": "containerd",
-        }
-    )
+    made.apply(runtime_class("containerd"))
     return made
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 from node_under_test import REPO, NodeUnderTest, eventually, pod_object
+from runtime_classes import runtime_class
 from served_runtime import Served, served_place
 
 from proto import cri_pb2 as cri
@@ -76,8 +77,7 @@ def test_a_node_on_a_served_runtime(own_node: Callable[..., NodeUnderTest], serv
     runtimes = {name: {"type": "cri", "endpoint": served.endpoint, "handler": name} for name in ("runc", "crun")}
     node = own_node(runtimes=runtimes, defaultRuntime="runc")
     node.start()
-    runtime_class = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass"}
-    node.apply(runtime_class | {"metadata": {"name": "crun"}, "handler": "crun"})
+    node.apply(runtime_class("crun"))
     node.apply(
         pod_object("one", "sh", "-c", "echo hello from $HOSTNAME; exec sleep 100000"),
         pod_object("two", "sleep", "100000", runtimeClassName="crun"),

@@ -15,6 +15,7 @@ from components import needs
 from containerd_under_test import Containerd, containerd
 from kubectl_under_test import CLIENTS, forwarded, in_terminal, run
 from node_under_test import NodeUnderTest, eventually, import_image, make_node, pod_object
+from runtime_classes import runtime_class
 
 RUNTIMES = ("runc", "crun", "gvisor", "containerd")
 
@@ -51,12 +52,7 @@ def node(daemon: Containerd, tmp_path_factory: pytest.TempPathFactory, demo_imag
     made.directory.mkdir()
     import_image(made, demo_image)
     made.start()
-    made.apply(
-        *(
-            {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name}
-            for name in RUNTIMES
-        )
-    )
+    made.apply(*(runtime_class(name) for name in RUNTIMES))
     made.apply(*(pod_object(f"on-{name}", "sh", "-c", WEB, runtimeClassName=name) for name in RUNTIMES))
     yield made
     made.clean()

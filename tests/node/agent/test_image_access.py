@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hand_made_images import demo_image_builder
 from node_under_test import NodeUnderTest, import_image, make_node, pod_object
 from registry_under_test import PASSWORD, USER, Registry, running_registry
+
+from runtimes.testing import images
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-image-access")]
 
@@ -219,7 +220,7 @@ def test_a_secret_that_is_not_there(guarded: Guarded) -> None:
 def test_a_preloaded_image_is_everybodys(guarded: Guarded) -> None:
     """What an operator imported needs no login, with the default policy."""
     archive = guarded.folder / "preloaded.tar"
-    demo_image_builder().build(archive, tag=guarded.image("preloaded"), files={"etc/preloaded": "yes\n"})
+    images.build(archive, tag=guarded.image("preloaded"), files={"etc/preloaded": "yes\n"})
     import_image(guarded.node, archive)
     guarded.node.apply(pod_object("preloaded", "sleep", "100000", image=guarded.image("preloaded")))
     guarded.node.running("preloaded")

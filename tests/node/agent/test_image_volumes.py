@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from components import needs
 from containerd_under_test import Containerd, containerd
-from hand_made_images import demo_image_builder
 from node_under_test import DEMO_IMAGE, NodeUnderTest, import_image, pod_object
 from registry_under_test import Registry, running_registry
+
+from runtimes.testing import images
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-image-volumes")]
 
@@ -25,7 +26,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 def data(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A pushed image with data/a/file, a program, and a link that leads out of it."""
     archive = tmp_path_factory.mktemp("data") / "data.tar"
-    demo_image_builder().build(archive, tag="localhost/data:1", files={"data/a/file": "hello\n"})
+    images.build(archive, tag="localhost/data:1", files={"data/a/file": "hello\n"})
     return registry.push(archive, "data:1")
 
 

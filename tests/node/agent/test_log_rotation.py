@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from containerd_under_test import Containerd, containerd
 from node_under_test import NodeUnderTest, eventually, pod_object
+from runtime_classes import runtime_class
 
 from nodeagent.server.log_lines import parse_line
 
@@ -46,8 +47,7 @@ def node(daemon: Containerd | None, own_node: Callable[..., NodeUnderTest]) -> N
     kubelet = {"containerLogMaxSize": "64Ki", "containerLogMaxFiles": 50, "containerLogMonitorInterval": "3s"}
     made = own_node(runtimes=runtimes, defaultRuntime="runc", kubelet=kubelet)
     made.start()
-    kind = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass"}
-    made.apply(*({**kind, "metadata": {"name": name}, "handler": name} for name in runtimes))
+    made.apply(*(runtime_class(name) for name in runtimes))
     for name in runtimes:
         made.apply(pod_object(name, "sh", "-c", writer(6), runtimeClassName=name, restartPolicy="Never"))
     for name in runtimes:

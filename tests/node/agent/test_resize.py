@@ -12,6 +12,7 @@ import pytest
 from components import needs
 from containerd_under_test import Containerd, containerd
 from node_under_test import NodeUnderTest, eventually, import_image, make_node, pod_object
+from runtime_classes import runtime_class
 from watching import every_change
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-resize")]
@@ -405,8 +406,7 @@ def other_runtimes(
     import_image(node, demo_image)
     node.start()
     for name in runtimes:
-        kind = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name}
-        node.apply(kind)
+        node.apply(runtime_class(name))
     yield node
     node.clean()
 

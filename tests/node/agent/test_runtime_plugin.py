@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from node_under_test import REPO, NodeUnderTest, pod_object
+from runtime_classes import runtime_class
 
 pytestmark = [pytest.mark.node, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -40,8 +41,7 @@ def test_a_pod_on_a_runtime_of_another_package(
     }
     node = own_node(runtimes=runtimes, defaultRuntime="runc")
     node.start()
-    runtime_class = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "traced"}}
-    node.apply(runtime_class | {"handler": "runc-traced"})
+    node.apply(runtime_class("traced", "runc-traced"))
     node.apply(
         pod_object("watched", "sleep", "100000", runtimeClassName="traced"), pod_object("plain", "sleep", "100000")
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from node_under_test import NodeUnderTest, eventually, import_image, make_node, pod_object
+from runtime_classes import runtime_class
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-users")]
 
@@ -68,10 +69,7 @@ def test_pods_have_users_of_their_own(node: NodeUnderTest) -> None:
     (host / "file").write_text("of-the-host\n")
     node.kubectl("create", "configmap", "words", "--from-literal=key=from-the-map")
     node.kubectl("create", "secret", "generic", "words", "--from-literal=key=from-the-secret")
-    classes = [
-        {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name}
-        for name in ("crun", "gvisor")
-    ]
+    classes = [runtime_class(name) for name in ("crun", "gvisor")]
     node.apply(*classes, users_pod("one", host), users_pod("two", host, runtimeClassName="crun"))
     firsts = {}
     for name in ("one", "two"):
@@ -124,7 +122,7 @@ def test_pods_have_users_of_their_own(node: NodeUnderTest) -> None:
 def test_a_runtime_without_user_namespaces_says_so(node: NodeUnderTest) -> None:
     """gVisor: the kubelet's words; the node's status tells which handlers can."""
     node.apply(
-        {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "gvisor"}, "handler": "gvisor"},
+        runtime_class("gvisor"),
         pod_object("guest", "sleep", "1000", hostUsers=False, runtimeClassName="gvisor"),
     )
     assert node.event_when("guest", "FailedCreatePodSandBox") == (

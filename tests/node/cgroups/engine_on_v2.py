@@ -3,52 +3,36 @@
 The subject is that of the runtimes' conformance suite, below pod cgroups made by the agent's own manager.
 """
 
-import importlib.util
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from built_in_runtimes import oci
 
 from nodeagent.cgroups.pod_cgroups import PodCgroups
 from proto import cri_pb2 as cri
 from runtimes.linux.cgroups.contract import CgroupLimits
 from runtimes.linux.cgroups.detect import DEFAULT_ROOT
+from runtimes.testing.fixtures import image_archive, image_store
+from runtimes.testing.implementation import started
 
 pytestmark = pytest.mark.node
 
-PROJECT = Path(__file__).resolve().parents[3]
 MIB = 1 << 20
 POD = CgroupLimits(
     cpu_shares=512, cpu_quota_us=80_000, cpu_period_us=100_000, memory_limit_bytes=128 * MIB, pids_limit=60
 )
 
 
-def _conformance() -> Any:
-    spec = importlib.util.spec_from_file_location(
-        "runtimes_conformance", PROJECT / "tests/conformance/runtimes/conftest.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-conformance = _conformance()
-# the fixtures of that suite, for this file
-demo_image = conformance.demo_image
-image_archive = conformance.image_archive
-image_store = conformance.image_store
+__all__ = ["image_archive", "image_store"]
 
 
 @pytest.fixture(params=["crun", "runc"])
 async def subject(request: pytest.FixtureRequest, tmp_path: Path, image_store: Path) -> AsyncIterator[Any]:
     """The engine, started. The kernel and all its files are gone when the test run is: only processes are looked for."""
-    async with conformance.oci_subject(request.param, tmp_path, image_store) as started:
-        yield started
+    async with started(oci(request.param), tmp_path, image_store) as made:
+        yield made
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from subnets import claim_subnet
+
+from runtimes.testing.networks import claim_subnet
 
 REPO = Path(__file__).resolve().parents[3]
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from components import require
-from subnets import claim_subnet
 
 from cni import config, netns
 from cni.network import Attachment, Network
+from runtimes.testing.networks import claim_subnet
 
 PLUGINS = Path("/usr/lib/cni")
 

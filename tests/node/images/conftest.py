@@ -9,11 +9,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hand_made_images import demo_image_builder, make_layer
+from hand_made_images import make_layer
 from registry_under_test import Registry, running_registry
 
 from runtimes.oci.images.skopeo import SkopeoSettings
 from runtimes.oci.images.store import DiskImageStore, StoreSettings
+from runtimes.testing import images
 
 
 @pytest.fixture
@@ -24,8 +25,8 @@ def layer() -> Callable[..., bytes]:
 
 @pytest.fixture(scope="session")
 def builder() -> ModuleType:
-    """hack/demo-image as a module: `build`, `write_archive`."""
-    return demo_image_builder()
+    """`build`, `write_archive`."""
+    return images
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +49,7 @@ def image(builder: ModuleType, tmp_path: Path) -> Callable[..., Path]:
 
 
 def mounts_below(path: Path) -> list[str]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
     found = [line.split()[4].replace("\\040", " ") for line in lines]
     return [mount for mount in found if mount.startswith(f"{path}/")]
 

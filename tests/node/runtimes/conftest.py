@@ -3,10 +3,7 @@
 import contextlib
 import secrets
 import shutil
-import sys
 from collections.abc import AsyncIterator
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +14,12 @@ from proto import cri_pb2 as cri
 from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.engine import OCIRuntime
 from runtimes.oci.images.store import DiskImageStore
+from runtimes.registry import Runtime
+from runtimes.testing.fixtures import image_archive, image_store
+from runtimes.testing.host import leaks, mount_hugetlb
+from runtimes.testing.subject import IMAGE, Subject
 
-_NAME = "conformance_runtimes_conftest"
-_loader = SourceFileLoader(_NAME, str(Path(__file__).parents[2] / "conformance" / "runtimes" / "conftest.py"))
-_spec = spec_from_loader(_NAME, _loader)
-assert _spec is not None
-shared = sys.modules.setdefault(_NAME, module_from_spec(_spec))
-if not hasattr(shared, "Subject"):
-    _loader.exec_module(shared)
-
-demo_image = shared.demo_image
-image_archive = shared.image_archive
-image_store = shared.image_store
+__all__ = ["image_archive", "image_store"]
 
 
 class Node:
@@ -44,7 +35,7 @@ class Node:
         require(name)
         path = shutil.which(name)
         if name == "crun":
-            shared.mount_hugetlb()
+            mount_hugetlb()
         args = ("--platform=ptrace", "--network=host") if name == "runsc" else ()
         fields: dict[str, Any] = {
             "name": name,
@@ -64,15 +55,21 @@ class Node:
         engine = OCIRuntime(config=self.config(name, **changes), images=store, network=network)
         await engine.start()
         try:
-            yield shared.Subject(
-                name=name,
+            runtime = Runtime(
                 handler=name,
                 service=engine,
                 images=store,
+                lifecycle=engine,
                 streaming=engine,
+                cri_handler=name,
+                display_name=name,
+            )
+            yield Subject(
+                name=name,
+                runtime=runtime,
                 cgroup_parent=self.cgroup_parent,
                 directory=self.directory,
-                image_ref=shared.IMAGE,
+                image_ref=IMAGE,
             )
         finally:
             await engine.stop()
@@ -84,7 +81,7 @@ class Node:
             await subject.service.remove_pod_sandbox(cri.RemovePodSandboxRequest(pod_sandbox_id=pod.id))
 
     def leaks(self) -> list[str]:
-        return shared.leaks(self.directory, self.cgroup_parent) + shared.leaks(self.directory, self.conmon_cgroup)
+        return leaks(self.directory, self.cgroup_parent) + leaks(self.directory, self.conmon_cgroup)
 
 
 @pytest.fixture
@@ -95,9 +92,3 @@ async def node(tmp_path: Path, image_store: Path) -> AsyncIterator[Node]:
     async with found.agent() as subject:
         await found.remove_all(subject)
     assert found.leaks() == []
-
-
-@pytest.fixture
-def helpers() -> Any:
-    """`log_text`, `until` of the conformance suite."""
-    return shared

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from built_in_runtimes import containerd_at
 from components import needs
 from containerd_under_test import Containerd, containerd
 
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.cri import changes
+from runtimes.testing.implementation import started
 
 pytestmark = [
     pytest.mark.node,
@@ -25,13 +27,13 @@ KINDS = cri.ContainerEventType
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory, image_archive: Path) -> Iterator[Containerd]:
-    with containerd(tmp_path_factory.mktemp("c"), image_archive) as started:
-        yield started
+    with containerd(tmp_path_factory.mktemp("c"), image_archive) as made:
+        yield made
 
 
 @pytest.fixture
-async def subject(daemon: Containerd, tmp_path: Path, helpers: Any) -> AsyncIterator[Any]:
-    async with helpers.containerd_subject(daemon, tmp_path) as made:
+async def subject(daemon: Containerd, tmp_path: Path, image_store: Path) -> AsyncIterator[Any]:
+    async with started(containerd_at(daemon.endpoint), tmp_path, image_store) as made:
         yield made
 
 

@@ -223,7 +223,7 @@ async def test_a_reboot(node):
         await node.remove_all(second)
 
 
-async def test_a_monitor_that_was_killed(node, helpers):
+async def test_a_monitor_that_was_killed(node):
     """Without conmon the container cannot go on: it is killed, and says why."""
     async with node.agent() as subject:
         pod = await subject.run_sandbox()

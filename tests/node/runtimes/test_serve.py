@@ -23,6 +23,7 @@ from components import require
 from served_runtime import Client, Served, served_place
 
 from proto import cri_pb2 as cri
+from runtimes.testing import images
 
 pytestmark = [
     pytest.mark.node,
@@ -344,11 +345,11 @@ async def test_images(client: Client, registry: str) -> None:
 
 
 @pytest.fixture
-def registry(place: Served, demo_image: Any, tmp_path: Path) -> Iterator[str]:
+def registry(place: Served, tmp_path: Path) -> Iterator[str]:
     """A registry that holds `served:1`, an image of its own."""
     require("docker-registry")
     archive = tmp_path / "served.tar"
-    demo_image.build(archive, tag="localhost/served:1", files={"etc/served": "yes\n"})
+    images.build(archive, tag="localhost/served:1", files={"etc/served": "yes\n"})
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     (tmp_path / "config.yml").write_text(

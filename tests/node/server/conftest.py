@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from agent_pods import agent_pod
+from built_in_runtimes import oci
 
 from nodeagent.pods.manager import PodOnNode
 from nodeagent.pods.rules.model import Stage
@@ -21,6 +22,9 @@ from nodeagent.stats.handlers import StatsHandlers
 from nodeagent.stats.node import NodeReader
 from nodeagent.stats.pods import PodReader
 from runtimes.registry import Runtime
+from runtimes.testing.fixtures import folder, image_archive, image_store
+from runtimes.testing.host import leaks
+from runtimes.testing.implementation import started
 
 _TESTS = Path(__file__).parents[2]
 
@@ -35,13 +39,9 @@ def _load(name: str, path: Path) -> ModuleType:
     return module
 
 
-engines = _load("conformance_runtimes_conftest", _TESTS / "conformance" / "runtimes" / "conftest.py")
 clients = _load("unit_server_conftest", _TESTS / "unit" / "nodeagent" / "server" / "conftest.py")
 
-demo_image = engines.demo_image
-image_archive = engines.image_archive
-image_store = engines.image_store
-folder = engines.folder
+__all__ = ["folder", "image_archive", "image_store"]
 authorities = clients.authorities
 spdy = clients.spdy
 tunnel = clients.tunnel
@@ -112,16 +112,8 @@ async def node(
 ) -> AsyncIterator[RealNode]:
     """Started; afterwards nothing of the test may be left on the host. The parameter: another runtime than runc."""
     name = getattr(request, "param", "runc")
-    async with engines.oci_subject(name, folder, image_store) as subject:
-        runtime = Runtime(
-            handler=name,
-            service=subject.service,
-            images=subject.images,
-            lifecycle=subject.service,
-            streaming=subject.streaming,
-            cri_handler=name,
-            display_name=name,
-        )
+    async with started(oci(name), folder, image_store) as subject:
+        runtime = subject.runtime
         pods = RealPods(runtime, {})
         settings = ServerSettings(
             address="127.0.0.1",
@@ -145,4 +137,4 @@ async def node(
         )
         yield RealNode(subject, pods, endpoint)
         await server.stop()
-    assert engines.leaks(folder, subject.cgroup_parent) == []
+    assert leaks(folder, subject.cgroup_parent) == []

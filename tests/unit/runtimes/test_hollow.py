@@ -7,9 +7,20 @@ import pytest
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.hollow.factory import hollow_runtime
+from runtimes.hollow.images import HollowImages
 from runtimes.hollow.runtime import EXIT_AFTER, EXIT_CODE, HollowRuntime, HollowSettings
 
 POD = "io.kubernetes.pod.uid"
+
+
+IMAGE = cri.ImageSpec(image="localhost/any:1")
+
+
+async def hollow(**options: str) -> HollowRuntime:
+    """With one image."""
+    images = HollowImages()
+    await images.pull_image(cri.PullImageRequest(image=IMAGE))
+    return HollowRuntime(HollowSettings(**options), images)
 
 
 async def make(runtime: HollowRuntime, uid: str, **annotations: str) -> tuple[str, str]:
@@ -17,7 +28,7 @@ async def make(runtime: HollowRuntime, uid: str, **annotations: str) -> tuple[st
     metadata = cri.PodSandboxMetadata(name=uid, namespace="n", uid=uid)
     config = cri.PodSandboxConfig(metadata=metadata, labels={POD: uid}, annotations=annotations)
     sandbox_id = (await runtime.run_pod_sandbox(cri.RunPodSandboxRequest(config=config))).pod_sandbox_id
-    container = cri.ContainerConfig(metadata=cri.ContainerMetadata(name="c"), labels={POD: uid})
+    container = cri.ContainerConfig(metadata=cri.ContainerMetadata(name="c"), image=IMAGE, labels={POD: uid})
     request = cri.CreateContainerRequest(pod_sandbox_id=sandbox_id, config=container)
     container_id = (await runtime.create_container(request)).container_id
     await runtime.start_container(cri.StartContainerRequest(container_id=container_id))
@@ -31,7 +42,7 @@ async def state_of(runtime: HollowRuntime, container_id: str) -> tuple[int, int,
 
 async def test_a_pods_life_is_told() -> None:
     """Sandbox up, container created, started, stopped, sandbox stopped and removed: an event each, and nothing is left."""
-    runtime = HollowRuntime(HollowSettings())
+    runtime = await hollow()
     events = runtime.events()
     sandbox_id, container_id = await make(runtime, "u1")
     assert (await state_of(runtime, container_id))[0] == cri.CONTAINER_RUNNING
@@ -39,8 +50,9 @@ async def test_a_pods_life_is_told() -> None:
     assert await state_of(runtime, container_id) == (cri.CONTAINER_EXITED, 137, "Error")
     await runtime.stop_pod_sandbox(cri.StopPodSandboxRequest(pod_sandbox_id=sandbox_id))
     await runtime.remove_pod_sandbox(cri.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id))
-    told = [await anext(events) for _ in range(6)]
+    told = [await anext(events) for _ in range(7)]
     assert [(event.container_id, event.container_event_type) for event in told] == [
+        (sandbox_id, cri.CONTAINER_CREATED_EVENT),
         (sandbox_id, cri.CONTAINER_STARTED_EVENT),
         (container_id, cri.CONTAINER_CREATED_EVENT),
         (container_id, cri.CONTAINER_STARTED_EVENT),
@@ -56,7 +68,7 @@ async def test_a_pods_life_is_told() -> None:
 
 async def test_pods_are_told_apart() -> None:
     """A label selector finds one pod's; every pod has an address of its own."""
-    runtime = HollowRuntime(HollowSettings(subnet="198.18.0.0/29"))
+    runtime = await hollow(subnet="198.18.0.0/29")
     made = {uid: await make(runtime, uid) for uid in ("u1", "u2")}
     chosen = cri.PodSandboxFilter(label_selector={POD: "u2"})
     found = (await runtime.list_pod_sandbox(cri.ListPodSandboxRequest(filter=chosen))).items
@@ -72,7 +84,7 @@ async def test_pods_are_told_apart() -> None:
 
 async def test_containers_end_as_annotated() -> None:
     """After the given time, with the given code; an annotation that is no number is refused when the container is started."""
-    runtime = HollowRuntime(HollowSettings())
+    runtime = await hollow()
     events = runtime.events()
     _, container_id = await make(runtime, "u1", **{EXIT_AFTER: "0.001", EXIT_CODE: "3"})
     async with asyncio.timeout(30):

@@ -27,9 +27,9 @@ from nodeagent.pods.rules.model import Stage
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import NodeServer, ServerSettings
-from nodeagent.server.spdy.headers import DICTIONARY
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound, Unavailable
+from runtimes.kube.spdy.headers import DICTIONARY
 
 DEADLINE_SECONDS = 60.0
 

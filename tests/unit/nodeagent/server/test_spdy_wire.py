@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from nodeagent.server.spdy.headers import BadHeaders, Deflater, Inflater
+from runtimes.kube.spdy.headers import BadHeaders, Deflater, Inflater
 
 PATH = "/portForward/default/web"
 PROTOCOL = "portforward.k8s.io"

@@ -3,7 +3,6 @@
 import io
 import tarfile
 from collections.abc import Callable, Sequence
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from runtimes.oci.images.layout import Layout
+from runtimes.testing import images
 
 KINDS = {
     "file": tarfile.REGTYPE,
@@ -48,11 +48,8 @@ def tar() -> Callable[..., bytes]:
 
 @pytest.fixture(scope="session")
 def builder() -> ModuleType:
-    """hack/demo-image as a module: `build`, `write_archive`."""
-    path = Path(__file__).parents[5] / "hack" / "demo-image"
-    module = ModuleType("demo_image")
-    SourceFileLoader("demo_image", str(path)).exec_module(module)
-    return module
+    """`build`, `write_archive`."""
+    return images
 
 
 @pytest.fixture

@@ -1,0 +1,85 @@
+"""The conformance suite as others have it: out of a wheel, without a checkout, on a runtime of a package of theirs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from components import needs
+
+pytestmark = [pytest.mark.node, pytest.mark.skipif(os.geteuid() != 0, reason="needs root"), needs("runc")]
+
+REPO = Path(__file__).resolve().parents[3]
+PARTS = ("nodeagent", "runtimes", "cni", "csi", "proto", "pyproject.toml", "README.md", "LICENSE")
+# Without what a site's .pth files add: the checkout of an editable installation.
+PYTHON = (sys.executable, "-S", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which this project and examples/runtime-plugin are installed, and nothing else."""
+    pytest.importorskip("setuptools", reason="pip builds with the setuptools of this environment")
+    folder = tmp_path_factory.mktemp("shipped")
+    source, example, target = folder / "nodeagent", folder / "runtime-plugin", folder / "site"
+    source.mkdir()
+    for part in PARTS:
+        path = REPO / part
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        (shutil.copytree(path, source / part, ignore=ignored) if path.is_dir() else shutil.copy(path, source))
+    shutil.copytree(REPO / "examples" / "runtime-plugin", example)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    pip += ["--no-compile", "--target", str(target)]
+    subprocess.run([*pip, str(source), str(example)], check=True, capture_output=True, timeout=100)
+    shutil.rmtree(source)
+    return target
+
+
+def run(site: Path, folder: Path, *arguments: str) -> dict[str, int]:
+    """What pytest says of it: outcomes and how many."""
+    dependencies = Path(pytest.__file__).parents[1]
+    # pytest-asyncio in its own default, not in this project's
+    environment = os.environ | {"PYTHONPATH": f"{site}:{dependencies}", "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(
+        [*PYTHON, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert str(REPO) not in done.stdout + done.stderr
+    return {outcome: int(count) for count, outcome in re.findall(r"(\d+) (\w+)", done.stdout.splitlines()[-1])}
+
+
+def test_a_test_file_of_a_package(site: Path, tmp_path: Path) -> None:
+    """A few lines in the example's own test file: the cases run, and would not without the package that has them."""
+    shutil.copy(REPO / "examples" / "runtime-plugin" / "test_conformance.py", tmp_path)
+    chosen = "idempotent or every_change_is_an_event or exec_with_stdin or test_pull_by_tag or address_of_its_own"
+    found = run(site, tmp_path, "test_conformance.py", "-k", chosen)
+    assert (found["passed"], found.get("skipped", 0)) == (5, 0)
+
+
+def test_options_alone(site: Path, tmp_path: Path) -> None:
+    """No file at all: a type by name, with what it cannot do in a file; the reason is told for what was skipped."""
+    exceptions = tmp_path / "exceptions.toml"
+    exceptions.write_text('processes = "nothing runs"\n"test_stopping_and_removing_are_idempotent" = "let us say"\n')
+    options = ("--runtime-type", "hollow", "--runtime-exceptions", str(exceptions))
+    chosen = "idempotent or what_a_sandbox_reports or exit_codes or unknown_ids"
+    found = run(site, tmp_path, "--pyargs", "runtimes.testing", *options, "-k", chosen)
+    assert (found["passed"], found["skipped"]) == (2, 4)
+
+
+def test_what_is_asked_for_must_be_named(site: Path, tmp_path: Path) -> None:
+    """Neither an endpoint nor a type, or an exception that no case knows: one line says what is missing."""
+    for options, text in (((), "--runtime-endpoint unix:///PATH"), (("--runtime-exceptions", "e.toml"), "no ability")):
+        (tmp_path / "e.toml").write_text('"a bug" = "why"\n')
+        more = () if not options else ("--runtime-type", "hollow")
+        done = subprocess.run(
+            [*PYTHON, "--pyargs", "runtimes.testing", "-x", "-k", "unknown_ids", *options, *more],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": f"{site}:{Path(pytest.__file__).parents[1]}", "PYTEST_ADDOPTS": ""},
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        assert done.returncode != 0
+        assert text in done.stdout + done.stderr
