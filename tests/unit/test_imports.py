@@ -35,15 +35,14 @@ LEVELS = (
 )
 LEVEL_OF = {room: len(LEVELS) - number for number, rooms in enumerate(LEVELS) for room in rooms}
 
-# What works on the engine's own files and programs; everybody else knows runtimes by their contract. The last two are guests:
-# what they take from there is to move to the ground floor.
+# What works on the engine's own files and programs; everybody else knows runtimes by their contract. The last is a guest:
+# what it takes from there is to move to the ground floor.
 KNOW_THE_ENGINE = (
     "nodeagent.assembly.",
     "nodeagent.cli.check.",
     "nodeagent.cli.image",
     "nodeagent.cli.progress",
     "nodeagent.config.check",
-    "nodeagent.images.access",
 )
 
 
