@@ -8,13 +8,13 @@ power cut the namespaces that it speaks of are gone as well, and the IPAM plugin
 import base64
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runtimes.linux.files import replace_file
+from runtimes.linux.removal import remove_tree
 
 KIND = "cniCacheV1"
 
@@ -65,10 +65,7 @@ class ResultCache:
 
     def delete(self, network: str, container_id: str, ifname: str) -> None:
         path = self._path(network, container_id, ifname)
-        try:
-            path.unlink(missing_ok=True)
-        except IsADirectoryError:  # a damaged disk's: nothing was recorded there
-            shutil.rmtree(path)
+        remove_tree(path)  # a folder is a damaged disk's: nothing was recorded there
 
     def of_network(self, network: str) -> Iterator[CachedAttachment]:
         """Every attachment of one network."""

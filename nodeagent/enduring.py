@@ -7,17 +7,52 @@ loop is a mistake of ours, and ends the agent.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from nodeagent.failures import one_line
 
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 5.0
 
 
-async def enduring(run: Callable[[], Awaitable[None]], name: str) -> None:
+class Condition(Protocol):
+    """Is told how a loop fares."""
+
+    def failed(self, reason: str) -> None: ...
+
+    def works(self) -> None:
+        """It has run for a while since it failed."""
+        ...
+
+
+class _Untold:
+    """Nobody wants to know."""
+
+    def failed(self, reason: str) -> None:
+        return
+
+    def works(self) -> None:
+        return
+
+
+UNTOLD: Condition = _Untold()
+
+
+async def enduring(run: Callable[[], Awaitable[None]], name: str, condition: Condition = UNTOLD) -> None:
     """Run a loop to its end; after an OSError, which is told, again."""
-    while True:
-        try:
-            return await run()
-        except OSError as error:
-            log.error("%s: %s; begins again in %g s", name, error, AGAIN_SECONDS)
-        await asyncio.sleep(AGAIN_SECONDS)
+    recovery: asyncio.TimerHandle | None = None
+    try:
+        while True:
+            try:
+                return await run()
+            except OSError as error:
+                log.error("%s: %s; begins again in %g s", name, error, AGAIN_SECONDS)
+                condition.failed(one_line(error))
+            if recovery is not None:
+                recovery.cancel()
+            await asyncio.sleep(AGAIN_SECONDS)
+            recovery = asyncio.get_running_loop().call_later(AGAIN_SECONDS, condition.works)
+    finally:
+        if recovery is not None:
+            recovery.cancel()

@@ -6,6 +6,10 @@ from collections.abc import Iterator
 LEVEL_VARIABLE = "NODEAGENT_LOG_LEVEL"  # for commands without --log-level
 
 
+class StartError(Exception):
+    """The agent cannot run here, or not as it is configured; one line for the operator, with the field or the way out."""
+
+
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """The exceptions in a group, or the one that is none."""
     if isinstance(error, BaseExceptionGroup):

@@ -2,11 +2,16 @@
 
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 from typing_extensions import override
 
+if TYPE_CHECKING:  # the embedded API's process logs without a configuration of the agent's
+    from nodeagent.config import Config
+
+DEBUG_VERBOSITY = 4  # as kube components count: from here on they tell what they do
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
@@ -24,6 +29,12 @@ class JSONFormatter(logging.Formatter):
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line).decode()
+
+
+def settings_of(config: "Config") -> tuple[str, str]:
+    """(level, format): what the command line says, else what the file says. Verbosity 4 and above is debugging, as upstream."""
+    level = "debug" if config.kubelet.logging.verbosity >= DEBUG_VERBOSITY else "info"
+    return config.options.log_level or level, config.options.log_format or config.kubelet.logging.format
 
 
 def configure(level: str, form: str) -> None:

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nodeagent.enduring import UNTOLD, Condition
 from nodeagent.tls_policy import TLSPolicy
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,11 @@ class EmbeddedAPISettings:
 
 
 class EmbeddedAPI:
-    """Starts the server, starts it again when it dies, stops it last."""
+    """Starts the server, starts it again when it dies, stops it last. `condition`: is told when it is down, and up again."""
 
-    def __init__(self, settings: EmbeddedAPISettings) -> None:
+    def __init__(self, settings: EmbeddedAPISettings, condition: Condition = UNTOLD) -> None:
         self._settings = settings
+        self._condition = condition
         self._process: asyncio.subprocess.Process | None = None
         self._port = settings.port
 
@@ -56,16 +58,7 @@ class EmbeddedAPI:
     async def start(self) -> None:
         """Return when the API answers. Raises APINotStarted."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "nodeagent.apiserver",
-            "--exit-with-parent",
-            f"--state-dir={self._settings.state_dir}",
-            f"--node-name={self._settings.node_name}",
-            f"--address={self._settings.address}",
-            f"--port={self._port}",
-            "--log-level=WARNING",
-            *self._settings.tls.as_arguments(),
+            *self._command(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             # Ctrl-C at the agent's terminal is the agent's: it still needs the API for its last words
@@ -85,17 +78,36 @@ class EmbeddedAPI:
         self._port = int(url.rpartition(":")[2])
         log.info("embedded API at %s, kubeconfig %s", url, self.admin_kubeconfig)
 
+    def _command(self) -> tuple[str, ...]:
+        settings = self._settings
+        return (
+            sys.executable,
+            "-m",
+            "nodeagent.apiserver",
+            "--exit-with-parent",
+            f"--state-dir={settings.state_dir}",
+            f"--node-name={settings.node_name}",
+            f"--address={settings.address}",
+            f"--port={self._port}",
+            "--log-level=WARNING",
+            *settings.tls.as_arguments(),
+        )
+
     async def watch(self) -> None:
         """Start the server again whenever it dies, until cancelled."""
         while True:
             assert self._process is not None
             status = await self._process.wait()
             log.error("the embedded API ended with status %d; starting it again", status)
+            self._condition.failed(f"ended with status {status}; is started again")
             await asyncio.sleep(RESTART_SECONDS)
             try:
                 await self.start()
             except APINotStarted as error:
                 log.error("%s", error)
+                self._condition.failed(str(error))
+            else:
+                self._condition.works()
 
     async def stop(self) -> None:
         """Ask it to end, and make it end."""

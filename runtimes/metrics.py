@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from proto import cri_pb2 as cri
 
 LABELS = ("container", "id", "image", "name", "namespace", "pod")
-CONTAINER_NAME = "io.kubernetes.container.name"
 
 _COUNTER, _GAUGE = cri.COUNTER, cri.GAUGE
 

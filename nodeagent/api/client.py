@@ -241,8 +241,9 @@ class ApiClient:
         content_type: str = "application/json",
         *,
         patient: bool = True,
+        accept: str = "",
     ) -> bytes:
-        """Send any request and return the body of a 2xx answer. `path` is percent-encoded, with its query.
+        """Send any request and return the body of a 2xx answer. `path` is percent-encoded, with its query; `accept` empty: JSON.
 
         429 and 5xx answers with Retry-After are retried up to 10 times, if `patient`; GETs also after a connection reset.
         """
@@ -250,7 +251,7 @@ class ApiClient:
         for attempt in range(MAX_RETRIES + 1):
             last = attempt == MAX_RETRIES
             try:
-                return await self._attempt(method, path, body, content_type if body is not None else "")
+                return await self._attempt(method, path, body, content_type if body is not None else "", accept)
             except Unavailable as error:
                 if last or method != "GET" or error.fault is not Fault.RESET:
                     raise
@@ -262,10 +263,10 @@ class ApiClient:
                 await self._sleep(min(wait, MAX_RETRY_AFTER_SECONDS))
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, method: str, path: str, body: bytes | None, content_type: str) -> bytes:
+    async def _attempt(self, method: str, path: str, body: bytes | None, content_type: str, accept: str) -> bytes:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                response = await self._transport.send(method, path, body, content_type)
+                response = await self._transport.send(method, path, body, content_type, accept)
                 async with response:
                     answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

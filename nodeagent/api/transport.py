@@ -42,7 +42,7 @@ class Transport:
     def __init__(self, connection: Connection, *, user_agent: str = "nodeagent") -> None:
         self._connection = connection
         self._base = connection.server
-        self._headers = (("Accept", "application/json"), ("User-Agent", user_agent), *connection.headers)
+        self._headers = (("User-Agent", user_agent), *connection.headers)
         self._proxy = connection.proxy_url or _environment_proxy(connection.server)
         self._session: aiohttp.ClientSession | None = None
         self._certificate: Certificate | None = None
@@ -51,7 +51,7 @@ class Transport:
         self._answers: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
 
     async def send(
-        self, method: str, path: str, body: bytes | None = None, content_type: str = ""
+        self, method: str, path: str, body: bytes | None = None, content_type: str = "", accept: str = ""
     ) -> aiohttp.ClientResponse:
         """Send a request and return the response once its headers are there; the caller reads or releases it.
 
@@ -66,7 +66,7 @@ class Transport:
         session = self._session
         if session is None or certificate is not self._certificate:
             session = await self._reopen(certificate)
-        headers = list(self._headers)
+        headers = [("Accept", accept or "application/json"), *self._headers]
         if authorization:
             headers.append(("Authorization", authorization))
         if content_type:

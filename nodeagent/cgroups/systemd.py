@@ -9,20 +9,21 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
 
-from dbus_fast import BusType, Message, MessageType, Variant
-from dbus_fast.aio import MessageBus
+from dbus_fast import Variant
 
+from runtimes.linux import dbus
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
-from runtimes.linux.cgroups.units import cpu_weight
+from runtimes.linux.cgroups.units import DEFAULT_PERIOD_US, cpu_weight
 
-_SERVICE = "org.freedesktop.systemd1"
-_PATH = "/org/freedesktop/systemd1"
-_MANAGER = "org.freedesktop.systemd1.Manager"
+_MANAGER = dbus.Remote(
+    service="org.freedesktop.systemd1",
+    path="/org/freedesktop/systemd1",
+    interface="org.freedesktop.systemd1.Manager",
+)
 _TIMEOUT_SECONDS = 30.0
 _UNIT_EXISTS = "org.freedesktop.systemd1.UnitExists"
 _NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
 _UNLIMITED = 2**64 - 1
-_DEFAULT_PERIOD_US = 100_000
 # systemd keeps CPU quotas in steps of 1 % of a CPU
 _QUOTA_STEP_US = 10_000
 Property = tuple[str, Variant]
@@ -45,61 +46,42 @@ class SystemdSlices:
         properties = limit_properties(limits, self._version)
         if not properties:
             return
-        async with self._manager() as bus:
+        async with self._bus() as bus:
             # runtime only: the unit is as transient as the pod
-            await _call(bus, "SetUnitProperties", "sba(sv)", [unit_name(path), True, properties])
+            await bus.call(_MANAGER, "SetUnitProperties", "sba(sv)", [unit_name(path), True, properties])
 
     async def stop(self, path: str) -> None:
         await self._job("StopUnit", "ss", [unit_name(path), "replace"], _NO_SUCH_UNIT)
 
     async def _job(self, member: str, signature: str, body: list[object], fine: str) -> None:
         """Call, and wait for the job that it answers. An error named `fine` is none."""
-        async with self._manager() as bus:
-            ended: dict[str, str] = {}
-            news = asyncio.Event()
-
-            def on_message(message: Message) -> None:
-                if message.message_type is MessageType.SIGNAL and message.member == "JobRemoved":
-                    _, job, _, result = message.body
-                    ended[job] = result
-                    news.set()
-
-            bus.add_message_handler(on_message)
-            await _call(bus, "Subscribe", "", [])
-            await _add_match(bus)
+        async with self._bus() as bus, bus.signals(_MANAGER, "JobRemoved") as removed:
+            await bus.call(_MANAGER, "Subscribe")
             try:
-                (job,) = await _call(bus, member, signature, body)
-            except _BusError as error:
+                (job,) = (await bus.call(_MANAGER, member, signature, body)).body
+            except dbus.Refused as error:
                 if error.name == fine:
                     return
                 raise
-            while job not in ended:
-                news.clear()
-                await news.wait()
-            if ended[job] not in ("done", "skipped"):
-                raise CgroupError(f"systemd: {member} of {body[0]} ended with result {ended[job]}")
+            async for _, ended, _, result in removed:
+                if ended == job and result in ("done", "skipped"):
+                    return
+                if ended == job:
+                    raise CgroupError(f"systemd: {member} of {body[0]} ended with result {result}")
 
     @contextlib.asynccontextmanager
-    async def _manager(self) -> AsyncIterator[MessageBus]:
+    async def _bus(self) -> AsyncIterator[dbus.Bus]:
+        """All of it within one deadline, jobs too. Raises CgroupError."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                bus = await MessageBus(bus_address=self._address, bus_type=BusType.SYSTEM).connect()
-                try:
+                async with dbus.connected(self._address, timeout_seconds=self._timeout_seconds) as bus:
                     yield bus
-                finally:
-                    bus.disconnect()
-        except TimeoutError as error:
+        except (TimeoutError, dbus.NoAnswer) as error:
             raise CgroupError(f"systemd did not answer within {self._timeout_seconds:g}s") from error
-        except CgroupError:
-            raise
-        except (OSError, EOFError) as error:
+        except dbus.Unreachable as error:
             raise CgroupError(f"systemd cannot be reached over D-Bus: {error}") from error
-
-
-class _BusError(CgroupError):
-    def __init__(self, name: str, text: str) -> None:
-        super().__init__(f"systemd: {text or name}")
-        self.name = name
+        except dbus.Refused as error:
+            raise CgroupError(f"systemd: {error}") from error
 
 
 def unit_name(path: str) -> str:
@@ -134,8 +116,8 @@ def limit_properties(limits: CgroupLimits, version: int) -> list[Property]:
             properties.append(("CPUShares", Variant("t", limits.cpu_shares)))
     if limits.cpu_quota_us is not None:
         properties.append(("CPUQuotaPerSecUSec", Variant("t", _quota_per_second_us(limits))))
-        period_us = limits.cpu_period_us or _DEFAULT_PERIOD_US
-        if period_us != _DEFAULT_PERIOD_US:
+        period_us = limits.cpu_period_us or DEFAULT_PERIOD_US
+        if period_us != DEFAULT_PERIOD_US:
             properties.append(("CPUQuotaPeriodUSec", Variant("t", period_us)))
     if limits.memory_limit_bytes is not None:
         name = "MemoryMax" if version == 2 else "MemoryLimit"
@@ -150,39 +132,8 @@ def _limit(amount: int) -> int:
 
 
 def _quota_per_second_us(limits: CgroupLimits) -> int:
-    quota_us, period_us = limits.cpu_quota_us or -1, limits.cpu_period_us or _DEFAULT_PERIOD_US
+    quota_us, period_us = limits.cpu_quota_us or -1, limits.cpu_period_us or DEFAULT_PERIOD_US
     if quota_us < 0:
         return _UNLIMITED
     per_second_us = quota_us * 1_000_000 // period_us
     return -(-per_second_us // _QUOTA_STEP_US) * _QUOTA_STEP_US
-
-
-async def _call(bus: MessageBus, member: str, signature: str, body: list[object]) -> list[object]:
-    """Raises _BusError."""
-    answer = await bus.call(
-        Message(destination=_SERVICE, path=_PATH, interface=_MANAGER, member=member, signature=signature, body=body)
-    )
-    return _checked(answer)
-
-
-async def _add_match(bus: MessageBus) -> None:
-    rule = f"type='signal',interface='{_MANAGER}',member='JobRemoved'"
-    answer = await bus.call(
-        Message(
-            destination="org.freedesktop.DBus",
-            path="/org/freedesktop/DBus",
-            interface="org.freedesktop.DBus",
-            member="AddMatch",
-            signature="s",
-            body=[rule],
-        )
-    )
-    _checked(answer)
-
-
-def _checked(answer: Message | None) -> list[object]:
-    if answer is None:
-        raise CgroupError("systemd: no answer")
-    if answer.message_type is MessageType.ERROR:
-        raise _BusError(answer.error_name or "", " ".join(map(str, answer.body)))
-    return list(answer.body)

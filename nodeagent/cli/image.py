@@ -9,17 +9,16 @@ from pathlib import Path
 from nodeagent.cli.output import Output, human_bytes, print_error, print_json, print_table
 from nodeagent.cli.progress import PullDisplay
 from nodeagent.config import ConfigProblem, Options, load
+from nodeagent.folders import Folders, images_below
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound, RuntimeFault
 from runtimes.oci.images.contract import ImageRecord
 from runtimes.oci.images.store import DiskImageStore
 
-IMAGES_FOLDER = "images"  # as in nodeagent.build
-
 
 def import_archive(state_dir: Path, archive: Path, tag: str | None, *, pinned: bool) -> int:
     async def work() -> int:
-        async with _started(DiskImageStore(state_dir / IMAGES_FOLDER)) as store:
+        async with _started(DiskImageStore(images_below(state_dir))) as store:
             for record in await store.import_archive(archive, tag=tag, pinned=pinned):
                 print(_names(record))
         return 0
@@ -38,9 +37,9 @@ def pull(state_dir: Path, config_file: Path | None, reference: str, username: st
         auth = cri.AuthConfig(username=username, password=sys.stdin.readline().rstrip("\n"))
 
     async def work() -> int:
-        from nodeagent.build import image_store  # the same registries and mirrors as the agent's
+        from nodeagent.assembly.images import image_store  # the same registries and mirrors as the agent's
 
-        async with _started(image_store(config)) as store:
+        async with _started(image_store(config, Folders.of(config.options))) as store:
             with PullDisplay(reference) as display:
                 record = await store.pull(reference, auth=auth, progress=display.update)
             print(record.id)
@@ -51,7 +50,7 @@ def pull(state_dir: Path, config_file: Path | None, reference: str, username: st
 
 def list_images(state_dir: Path, output: Output) -> int:
     async def work() -> int:
-        async with _started(DiskImageStore(state_dir / IMAGES_FOLDER)) as store:
+        async with _started(DiskImageStore(images_below(state_dir))) as store:
             images = sorted((await store.list_images(cri.ListImagesRequest())).images, key=_name)
         if output is Output.JSON:
             print_json([_row(image) for image in images])
@@ -76,7 +75,7 @@ def pin(state_dir: Path, names: list[str], *, pinned: bool) -> int:
 
     async def work() -> int:
         failed = 0
-        async with _started(DiskImageStore(state_dir / IMAGES_FOLDER)) as store:
+        async with _started(DiskImageStore(images_below(state_dir))) as store:
             for name in names:
                 try:
                     print(_names(await (store.pin(name) if pinned else store.unpin(name))))
@@ -91,7 +90,7 @@ def pin(state_dir: Path, names: list[str], *, pinned: bool) -> int:
 def remove(state_dir: Path, names: list[str]) -> int:
     async def work() -> int:
         failed = 0
-        async with _started(DiskImageStore(state_dir / IMAGES_FOLDER)) as store:
+        async with _started(DiskImageStore(images_below(state_dir))) as store:
             for name in names:
                 record = store.resolve(name)
                 if record is None:

@@ -1,16 +1,19 @@
-"""`nodeagent status`: the node and its pods, as the API knows them."""
+"""`nodeagent status`: the node and its pods, as the API knows them, and the parts of its agent, as it tells of them itself."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 from lightkube.models.core_v1 import Node, Pod
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
 from nodeagent.api.kubeconfig import Connection, KubeconfigError, load
 from nodeagent.cli.output import Output, human_age, print_error, print_json, print_table
+from nodeagent.cli.part_row import PartRow, PartsUnknown, in_order, read_parts
 from nodeagent.cli.pod_row import PodRow, pod_row
 
 _DEADLINE_SECONDS = 15.0
@@ -33,6 +36,16 @@ class NodeRow:
         return "Ready" if self.ready else f"NotReady ({self.message})"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """`parts`: of the one node there is, or that was named; else none. `parts_unknown`: why there are none of it."""
+
+    nodes: Sequence[Node]
+    pods: Sequence[Pod]
+    parts: Sequence[PartRow] = ()
+    parts_unknown: str = ""
+
+
 def run(kubeconfig: Path, node_name: str, output: Output) -> int:
     """0: every node shown is Ready. 1: one is not, or the API gave no answer."""
     if not kubeconfig.exists():
@@ -40,7 +53,7 @@ def run(kubeconfig: Path, node_name: str, output: Output) -> int:
         return 1
     try:
         connection = load(kubeconfig)
-        nodes, pods = asyncio.run(_read(connection, node_name))
+        found = asyncio.run(_read(connection, node_name))
     except (KubeconfigError, OSError) as error:
         print_error(str(error))
         return 1
@@ -48,34 +61,59 @@ def run(kubeconfig: Path, node_name: str, output: Output) -> int:
         print_error(f"the API at {connection.server} says: {error.message}")
         return 1
     now = datetime.now(UTC)
-    node_rows = [node_row(node, now) for node in nodes]
-    pod_rows = [pod_row(pod, now) for pod in sorted(pods, key=_place)]
+    nodes = [node_row(node, now) for node in found.nodes]
+    pods = [pod_row(pod, now) for pod in sorted(found.pods, key=_place)]
+    parts = in_order(found.parts)
     if output is Output.JSON:
-        print_json({"nodes": [asdict(row) for row in node_rows], "pods": [asdict(row) for row in pod_rows]})
+        document = {"nodes": [asdict(row) for row in nodes], "pods": [asdict(row) for row in pods]}
+        document["parts"] = msgspec.to_builtins(parts)
+        print_json(document | ({"parts_unknown": found.parts_unknown} if found.parts_unknown else {}))
     else:
-        _print(node_rows, pod_rows)
-    return 0 if node_rows and all(row.ready for row in node_rows) else 1
+        _print_nodes(nodes)
+        print()
+        _print_pods(pods)
+        _print_parts(parts, found.parts_unknown, now)
+    return 0 if nodes and all(row.ready for row in nodes) else 1
 
 
-async def _read(connection: Connection, node_name: str) -> tuple[list[Node], list[Pod]]:
+async def _read(connection: Connection, node_name: str) -> _Found:
     async with ApiClient(connection, timeout_seconds=_DEADLINE_SECONDS) as client:
         if node_name:
             nodes = [await client.get(Node, node_name)]
         else:
             nodes = (await client.list(Node)).items
         selector = f"spec.nodeName={node_name}" if node_name else ""
-        return nodes, (await client.list(Pod, field_selector=selector)).items
+        pods = (await client.list(Pod, field_selector=selector)).items
+        if len(nodes) != 1:
+            return _Found(nodes=nodes, pods=pods)
+        metadata = nodes[0].metadata
+        try:
+            parts = await read_parts(client, (metadata.name if metadata is not None else None) or "")
+        except PartsUnknown as unknown:
+            return _Found(nodes=nodes, pods=pods, parts_unknown=str(unknown))
+        return _Found(nodes=nodes, pods=pods, parts=parts)
 
 
-def _print(nodes: list[NodeRow], pods: list[PodRow]) -> None:
+def _print_nodes(nodes: Sequence[NodeRow]) -> None:
     cells = [
         [row.name, row.status, row.address, row.version, ",".join(row.runtimes) or "<none>", row.age] for row in nodes
     ]
     print_table(("NODE", "STATUS", "ADDRESS", "VERSION", "RUNTIMES", "AGE"), cells)
-    print()
+
+
+def _print_pods(pods: Sequence[PodRow]) -> None:
     cells = [[row.namespace, row.name, row.ready, row.status, str(row.restarts), row.ip, row.age] for row in pods]
     columns = ("NAMESPACE", "POD", "READY", "STATUS", "RESTARTS", "IP", "AGE")
     print_table(columns, cells, styles=[_style(row.status) for row in pods])
+
+
+def _print_parts(parts: Sequence[PartRow], unknown: str, now: datetime) -> None:
+    if parts:
+        print()
+        columns = ("PART", "STATE", "SINCE", "REASON")
+        print_table(columns, [part.cells(now) for part in parts], styles=[part.style for part in parts])
+    elif unknown:
+        print(f"\nThe parts of its agent are not known: {unknown}")
 
 
 def _style(status: str) -> str:

@@ -11,8 +11,9 @@ import msgspec
 from nodeagent.config.agent import NodeAgentConfiguration
 from nodeagent.config.check_kubelet import Problem, check_kubelet
 from nodeagent.config.kubelet import KubeletConfiguration
-from nodeagent.config.values import Duration, Quantity, seconds
+from nodeagent.config.values import Duration, Quantity
 from runtimes.kube import quantity
+from runtimes.kube.duration import seconds
 from runtimes.kube.image_reference import parse_location
 from runtimes.oci.images.registries import registry_name
 

@@ -10,9 +10,9 @@ from typing import Any
 from nodeagent.config.check_node import Problem as Problem
 from nodeagent.config.check_node import allocatable, eviction, logging, taints
 from nodeagent.config.kubelet import KubeletConfiguration
-from nodeagent.config.values import seconds
 from nodeagent.tls_policy import VERSIONS, problem_of_curves, problem_of_suite
 from runtimes.kube import quantity
+from runtimes.kube.duration import seconds
 
 _MAX = 2**31
 _RANGES: dict[str, tuple[float, float]] = {

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from nodeagent.config.kubelet import KubeletConfiguration
-from nodeagent.config.values import seconds
 from runtimes.kube import quantity
+from runtimes.kube.duration import seconds
 
 Problem = tuple[tuple[str | int, ...], str]
 

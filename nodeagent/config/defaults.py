@@ -9,7 +9,8 @@ import typing
 import msgspec
 
 from nodeagent.config.kubelet import KubeletConfiguration
-from nodeagent.config.values import Duration, seconds
+from nodeagent.config.values import Duration
+from runtimes.kube.duration import seconds
 
 _ZERO_IS_DEFAULT = frozenset(
     {

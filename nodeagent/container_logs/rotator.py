@@ -24,11 +24,11 @@ from nodeagent.container_logs.rotation import UNFINISHED, files, rotation, stamp
 from proto import cri_pb2 as cri
 from runtimes.contract import RuntimeService
 from runtimes.errors import NotFound, RuntimeFault, Timeout, Unavailable, WrongState
+from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)
 
-LABEL_POD_UID = "io.kubernetes.pod.uid"
 MEASURE_SECONDS = 1.0
 LEAST_SECONDS = 0.1
 

@@ -12,7 +12,6 @@ from lightkube.models.core_v1 import Secret
 from nodeagent.api.events import Events
 from nodeagent.images.access import Access, Everybody
 from nodeagent.images.backoff import PullBackoff
-from nodeagent.images.durations import go_duration
 from nodeagent.images.keyring import Credential, InvalidCredentials, JoinedKeyring, Keyring, keyring_of_secrets
 from nodeagent.images.providers.keyring import NoProviders, PodKeyring
 from nodeagent.images.pulling import Puller, PullError, PullLimits, describe
@@ -20,6 +19,7 @@ from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.contract import ImageService
 from runtimes.errors import RuntimeFault
+from runtimes.kube.duration import go_duration, whole_milliseconds
 from runtimes.kube.image_reference import InvalidReference, Reference, parse
 
 ALWAYS, IF_NOT_PRESENT, NEVER = "Always", "IfNotPresent", "Never"
@@ -223,8 +223,8 @@ class ImageManager:
             job,
             NORMAL,
             "Pulled",
-            f"Successfully pulled image {_q(job.image)} in {go_duration(pulled.seconds)} "
-            f"({go_duration(waited)} including waiting). Image size: {image.size} bytes.",
+            f"Successfully pulled image {_q(job.image)} in {_shown(pulled.seconds)} "
+            f"({_shown(waited)} including waiting). Image size: {image.size} bytes.",
         )
         return EnsuredImage(image_ref=pulled.image_ref, image=image)
 
@@ -271,6 +271,10 @@ def default_policy(image: str) -> str:
 async def _status(job: _Job, image: cri.ImageSpec) -> cri.Image | None:
     answer = await job.place.service.image_status(cri.ImageStatusRequest(image=image))
     return answer.image if answer.HasField("image") else None
+
+
+def _shown(seconds: float) -> str:
+    return go_duration(whole_milliseconds(seconds))
 
 
 def _q(text: str) -> str:

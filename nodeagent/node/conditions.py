@@ -14,11 +14,14 @@ NO_CFS_QUOTA = ". WARNING: CPU hardcapping unsupported"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pressure:
-    """What the eviction manager says the node is short of."""
+    """What the node is short of."""
 
     memory: bool = False
     disk: bool = False
     pid: bool = False
+
+    def __or__(self, other: "Pressure") -> "Pressure":
+        return Pressure(memory=self.memory or other.memory, disk=self.disk or other.disk, pid=self.pid or other.pid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

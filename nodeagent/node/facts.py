@@ -81,6 +81,21 @@ def cgroup_version(root: Path = ROOT) -> int:
     return 1
 
 
+def kernel_version(machine: Machine) -> tuple[int, int]:
+    """(6, 1) of "6.1.0-13-amd64"; (0, 0) for what cannot be read."""
+    parts = machine.kernel_version.split(".")
+    try:
+        return (int(parts[0]), int(parts[1].split("-")[0]))
+    except (IndexError, ValueError):
+        return (0, 0)
+
+
+def apparmor_error(root: Path = ROOT) -> str:
+    """Why AppArmor cannot be enforced here; empty: it can."""
+    enabled = _text(root / "sys/module/apparmor/parameters/enabled") == "Y"
+    return "" if enabled else "AppArmor is not enabled on the host"
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip("\0 \t\r\n")

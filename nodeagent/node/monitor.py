@@ -21,7 +21,7 @@ class RuntimeMonitor:
 
     def __init__(self, registry: Registry, on_change: Callable[[], None] = lambda: None) -> None:
         self._registry = registry
-        self.on_change = on_change
+        self._on_change = on_change
         self._state = RuntimeState()
         self._images: tuple[ImageOnNode, ...] = ()
         self._network_problems: dict[str, str] = {}
@@ -79,7 +79,7 @@ class RuntimeMonitor:
         changed = state != self._state
         self._state, self._images = state, tuple(distinct.values())
         if changed:
-            self.on_change()
+            self._on_change()
 
     async def _status(self, runtime: Runtime) -> cri.StatusResponse | str:
         try:

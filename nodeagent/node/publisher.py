@@ -8,7 +8,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -17,9 +17,10 @@ from lightkube.models.core_v1 import Node, NodeAddress, NodeStatus
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
 from nodeagent.api.events import NORMAL, WARNING, Events, node_reference
+from nodeagent.api.resources import metadata_of
 from nodeagent.node import labels, patch
-from nodeagent.node.capacity import DeviceCount
 from nodeagent.node.conditions import READY, Pressure, transitions
+from nodeagent.node.state import NodeState
 from nodeagent.node.status import ImageOnNode, NodeConfig, Observed, RuntimeState, node_status
 
 log = logging.getLogger(__name__)
@@ -32,29 +33,31 @@ FAST_LIMIT_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeInputs:
-    """Where the changing parts of the status come from; all are asked at each computation and must be quick.
+    """What the status shows beside the `NodeState`; all are asked at each computation and must be quick.
 
     `addresses` is awaited, as it may look up a name. `errors`: further reasons against Ready (CSINode, shutdown, ...).
-    `storage_bytes`: size of the file system under the root dir; `volumes_in_use`: None before the first reconcile.
+    `pressure`: as measured by who evicts nothing. `volumes_in_use`: None before the first reconcile.
     """
 
     addresses: Callable[[], Awaitable[Sequence[NodeAddress]]]
     runtime: Callable[[], RuntimeState]
-    storage_bytes: Callable[[], int | None]
     images: Callable[[], Sequence[ImageOnNode]] = tuple
     pressure: Callable[[], Pressure] = Pressure
-    devices: Callable[[], Mapping[str, DeviceCount]] = dict
     volumes_in_use: Callable[[], Sequence[str] | None] = lambda: None
     errors: Sequence[Callable[[], str]] = field(default_factory=tuple)
 
 
 class NodePublisher:
-    """Computes and patches the status. `lister`: the own Node as the informer has it; `client`: the heartbeat client."""
+    """Computes and patches the status. `lister`: the own Node as the informer has it; `client`: the heartbeat client.
+
+    `state.changed` makes it publish at once.
+    """
 
     def __init__(
         self,
         client: ApiClient,
         config: NodeConfig,
+        state: NodeState,
         inputs: NodeInputs,
         lister: Callable[[], Node | None],
         events: Events,
@@ -67,6 +70,7 @@ class NodePublisher:
     ) -> None:
         self._client = client
         self._config = config
+        self._state = state
         self._inputs = inputs
         self._lister = lister
         self._events = events
@@ -75,17 +79,12 @@ class NodePublisher:
         self._now = now
         self._clock = clock
         self._chance = chance
-        self._wake = asyncio.Event()
         self._patched: Node | None = None
         self._last_report_at: float | None = None
         self._report_jitter_seconds = 0.0
         self._boot_reported = False
         self._unschedulable: bool | None = None
         self._ready_reported = False
-
-    def trigger(self) -> None:
-        """Something changed that the status shows: publish soon."""
-        self._wake.set()
 
     async def complete(self, node: Node) -> Node:
         """Return `node` with the status of now, to create it with."""
@@ -96,7 +95,7 @@ class NodePublisher:
         """Publish until cancelled: every 100 ms until the node is Ready (at most 2 min), then every update period."""
         started_at = self._clock()
         while True:
-            self._wake.clear()
+            self._state.changed.clear()
             try:
                 await self.publish()
             except ApiError as error:
@@ -105,7 +104,7 @@ class NodePublisher:
             pause = FAST_PERIOD_SECONDS if starting else self._update_seconds * (1 + JITTER * self._chance())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._wake.wait()
+                    await self._state.changed.wait()
 
     async def publish(self) -> None:
         """Send the status if it changed or is due; up to five tries. Raises the ApiError of the last."""
@@ -141,7 +140,11 @@ class NodePublisher:
         listed, patched = self._lister(), self._patched
         if listed is None or patched is None:
             return listed or patched
-        return patched if _version(patched) > _version(listed) and _uid(patched) == _uid(listed) else listed
+        return (
+            patched
+            if _version(patched) > _version(listed) and metadata_of(patched).uid == metadata_of(listed).uid
+            else listed
+        )
 
     def _report_due(self) -> bool:
         if self._last_report_at is None:
@@ -180,14 +183,15 @@ class NodePublisher:
         self._events.event(node_reference(self._config.name), type, reason, message)
 
     async def _status(self, node: Node) -> NodeStatus:
-        inputs = self._inputs
+        inputs, state = self._inputs, self._state
         observed = Observed(
             addresses=await inputs.addresses(),
             runtime=inputs.runtime(),
-            storage_bytes=inputs.storage_bytes(),
+            capacity=state.capacity,
+            allocatable=state.allocatable,
+            declared_features=state.declared_features,
             images=inputs.images(),
-            pressure=inputs.pressure(),
-            devices=inputs.devices(),
+            pressure=state.pressure | inputs.pressure(),
             volumes_in_use=inputs.volumes_in_use(),
             errors=[text for check in inputs.errors if (text := check())],
         )
@@ -195,9 +199,5 @@ class NodePublisher:
 
 
 def _version(node: Node) -> int:
-    text = (node.metadata.resourceVersion if node.metadata else None) or ""
+    text = metadata_of(node).resourceVersion or ""
     return int(text) if text.isdigit() else -1
-
-
-def _uid(node: Node) -> str | None:
-    return node.metadata.uid if node.metadata else None

@@ -19,17 +19,10 @@ from lightkube.models.core_v1 import (
     NodeSystemInfo,
 )
 
-from nodeagent.node.capacity import DeviceCount, Limits, allocatable, capacity
 from nodeagent.node.conditions import Pressure, conditions, missing_capacity
 from nodeagent.node.facts import Machine
 
 MAX_NAMES_PER_IMAGE = 5
-DECLARED_FEATURES = (
-    "ExtendWebSocketsToKubelet",
-    "InPlacePodLevelResourcesVerticalScaling",
-    "InPlacePodVerticalScalingInitContainers",
-    "RestartAllContainersOnContainerExits",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +70,7 @@ class NodeConfig:
     machine: Machine
     version: str
     port: int = 10250
-    limits: Limits = field(default_factory=Limits)
     max_images: int = 50
-    declared_features: tuple[str, ...] = DECLARED_FEATURES
     account_storage: bool = True
     cfs_quota: bool = True
 
@@ -90,10 +81,11 @@ class Observed:
 
     addresses: Sequence[NodeAddress]
     runtime: RuntimeState
-    storage_bytes: int | None = None
+    capacity: Mapping[str, str]
+    allocatable: Mapping[str, str]
+    declared_features: Sequence[str] = ()
     images: Sequence[ImageOnNode] = ()
     pressure: Pressure = field(default_factory=Pressure)
-    devices: Mapping[str, DeviceCount] = field(default_factory=dict)
     volumes_in_use: Sequence[str] | None = None
     errors: Sequence[str] = ()
 
@@ -101,8 +93,7 @@ class Observed:
 def node_status(config: NodeConfig, observed: Observed, before: Node, now: datetime) -> NodeStatus:
     """Return the whole status to report. What others own (volumesAttached, foreign conditions) is left as it was."""
     old = before.status or NodeStatus()
-    total = capacity(config.machine, config.limits, observed.storage_bytes, observed.devices)
-    missing = missing_capacity(total, storage=config.account_storage)
+    missing = missing_capacity(observed.capacity, storage=config.account_storage)
     errors = [*observed.runtime.errors, *observed.errors, *([missing] if missing else [])]
     own = conditions(
         old.conditions or (),
@@ -119,14 +110,14 @@ def node_status(config: NodeConfig, observed: Observed, before: Node, now: datet
     return msgspec.structs.replace(
         old,
         addresses=list(observed.addresses),
-        capacity=total,
-        allocatable=allocatable(total, config.limits, observed.devices),
+        capacity=dict(observed.capacity),
+        allocatable=dict(observed.allocatable),
         nodeInfo=system_info(config, runtime),
         daemonEndpoints=NodeDaemonEndpoints(kubeletEndpoint=DaemonEndpoint(Port=config.port)),
         images=images(observed.images, config.max_images) or None,
         runtimeHandlers=_handlers(runtime.handlers) or None,
         features=NodeFeatures(supplementalGroupsPolicy=runtime.supplemental_groups_policy),
-        declaredFeatures=sorted(config.declared_features) or None,
+        declaredFeatures=sorted(observed.declared_features) or None,
         conditions=[*foreign, *own],
         volumesInUse=in_use,
     )

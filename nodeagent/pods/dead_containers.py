@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from nodeagent.pods.observation import LABEL_CONTAINER_NAME
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import Instance, Observed, RemoveContainer
 from nodeagent.pods.rules.runtime_view import name_of_instance, restart_count_of
@@ -13,6 +12,7 @@ from nodeagent.podspec.containers import containers
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound
+from runtimes.kube.labels import LABEL_CONTAINER_NAME
 from runtimes.kube.whole_number import whole_number
 from runtimes.registry import Runtime
 

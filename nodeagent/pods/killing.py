@@ -11,13 +11,14 @@ from lightkube.models.core_v1 import Probe
 
 from nodeagent.api.events import Events
 from nodeagent.pods.hooks import HookError, Hooks
-from nodeagent.pods.observation import LABEL_CONTAINER_NAME, observe
+from nodeagent.pods.observation import observe
 from nodeagent.pods.rules.termination import container_grace_seconds, may_stop, remaining_seconds, stop_timeout_seconds
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import AnyContainer, field_path, find_container
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound, RuntimeFault
+from runtimes.kube.labels import LABEL_CONTAINER_NAME
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)

@@ -52,6 +52,11 @@ class NoMirrors:
         return None
 
 
+def status_target(mirrors: Mirrors, pod: AgentPod) -> AgentPod | None:
+    """The API object that a pod's status belongs to; None: there is none as yet."""
+    return mirrors.of(pod) if pod.is_static else pod
+
+
 class MirrorWriter(Protocol):
     """Writes mirror pods to the API. Errors are ApiError."""
 

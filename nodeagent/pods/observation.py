@@ -12,15 +12,11 @@ from nodeagent.podspec.pod import PodUID
 from proto import cri_pb2 as cri
 from runtimes.contract import RuntimeService
 from runtimes.errors import NotFound
+from runtimes.kube.labels import LABEL_POD_UID
 
 _T = TypeVar("_T")
 _LOOKS = 4  # removals come to an end
 _START_FAILURES = frozenset({"StartError", "ContainerCannotRun"})
-
-LABEL_POD_NAME = "io.kubernetes.pod.name"
-LABEL_POD_NAMESPACE = "io.kubernetes.pod.namespace"
-LABEL_POD_UID = "io.kubernetes.pod.uid"
-LABEL_CONTAINER_NAME = "io.kubernetes.container.name"
 
 
 async def observe(service: RuntimeService, uid: PodUID) -> Observed:

@@ -14,12 +14,12 @@ from lightkube.models.core_v1 import Pod
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.failures import leaves
-from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import API, AgentPod, PodUID
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
+from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class OrphanCollector:
             found.setdefault(uid, _remains(uid, namespace, name))
         for uid in await self._cgroups.list():
             found.setdefault(uid, _remains(uid))
-        for uid in await asyncio.to_thread(_folders, self._paths.root_dir / "pods"):
+        for uid in await asyncio.to_thread(_folders, self._paths.pods_dir):
             found.setdefault(uid, _remains(uid))
         return found
 

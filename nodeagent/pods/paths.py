@@ -4,18 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodeagent.podspec.pod import PodUID
+from nodeagent.volumes.layout import Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PodPaths:
-    """The roots of the three trees that hold a pod's files."""
+class PodPaths(Layout):
+    """The three trees of a pod's files: its data below `root_dir`, as `Layout` has it, its logs, and the links to them."""
 
-    root_dir: Path  # /var/lib/kubelet
     pod_logs_dir: Path  # /var/log/pods
     container_logs_dir: Path  # /var/log/containers
-
-    def pod_dir(self, uid: PodUID) -> Path:
-        return self.root_dir / "pods" / uid
 
     def log_dir(self, namespace: str, name: str, uid: PodUID) -> Path:
         return self.pod_logs_dir / f"{namespace}_{name}_{uid}"

@@ -4,13 +4,16 @@ from collections.abc import Callable
 
 from lightkube.models.node_v1 import RuntimeClass
 
+from nodeagent.api.cluster import NotKnownYet
+from nodeagent.node.status import Handler
 from nodeagent.pods.services import UnknownRuntime
 from nodeagent.podspec.pod import AgentPod
 from runtimes.registry import Registry, Runtime, UnknownHandler
 
 
 class RuntimeClassResolver:
-    """Resolves by the RuntimeClass objects of the API; `runtime_class(name)` answers None for one that does not exist."""
+    """Resolves by the RuntimeClass objects of the API; `runtime_class(name)` answers None for one that does not exist, and raises
+    NotKnownYet while that is not known."""
 
     def __init__(self, registry: Registry, runtime_class: Callable[[str], RuntimeClass | None]) -> None:
         self._registry = registry
@@ -21,7 +24,10 @@ class RuntimeClassResolver:
         name = pod.spec.runtimeClassName
         if not name or name == "legacy":
             return self._registry.get("")
-        found = self._runtime_class(name)
+        try:
+            found = self._runtime_class(name)
+        except NotKnownYet as error:
+            raise UnknownRuntime(str(error)) from error
         handlers = ", ".join(self._registry.handlers)
         if found is None:
             raise UnknownRuntime(f'RuntimeClass "{name}" not found; handlers of this node: {handlers}')
@@ -32,3 +38,19 @@ class RuntimeClassResolver:
 
     def all(self) -> tuple[Runtime, ...]:
         return tuple(self._registry)
+
+
+class PodHandlers:
+    """What a pod's own runtime can do. `handler(name)`: as it has said itself."""
+
+    def __init__(self, resolver: RuntimeClassResolver, handler: Callable[[str], Handler]) -> None:
+        self._resolver = resolver
+        self._handler = handler
+
+    def user_namespaces(self, pod: AgentPod) -> bool:
+        """Whether it can give the pod users of its own; False where there is no runtime."""
+        try:
+            runtime = self._resolver.resolve(pod)
+        except UnknownRuntime:
+            return False
+        return self._handler(runtime.handler).user_namespaces

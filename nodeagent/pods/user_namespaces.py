@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 
 from nodeagent.podspec.pod import AgentPod, PodUID
+from nodeagent.volumes.layout import Layout
 from proto import cri_pb2 as cri
 from runtimes.kube.unreadable import UNREADABLE
 from runtimes.linux.files import replace_file
@@ -89,7 +90,7 @@ class UserNamespaces:
     """
 
     def __init__(self, root_dir: Path, pool: IdPool, supported: Callable[[AgentPod], bool]) -> None:
-        self._pods_dir = root_dir / "pods"
+        self._layout = Layout(root_dir)
         self._pool = pool
         self._supported = supported
         self._ranges: dict[str, IdRange] = {}  # by pod UID
@@ -108,7 +109,7 @@ class UserNamespaces:
 
     def release(self, uid: PodUID) -> None:
         """The pod's containers have ended: its range is free. Nothing to release is fine."""
-        (self._pods_dir / uid / FILE).unlink(missing_ok=True)
+        (self._layout.pod_dir(uid) / FILE).unlink(missing_ok=True)
         self._ranges.pop(uid, None)
 
     @property
@@ -117,7 +118,7 @@ class UserNamespaces:
         return dict(self._ranges)
 
     def _allocate(self, uid: str) -> IdRange:
-        path = self._pods_dir / uid / FILE
+        path = self._layout.pod_dir(uid) / FILE
         if path.exists():  # whatever it says, some container may run by it
             raise UserNamespaceError(f"the pod's user namespace cannot be read from {path}")
         free = next(
@@ -138,7 +139,7 @@ class UserNamespaces:
 
         A range of a pool that has changed since is its pod's all the same.
         """
-        for path in sorted(self._pods_dir.glob(f"*/{FILE}")):
+        for path in sorted(self._layout.pods_dir.glob(f"*/{FILE}")):
             try:
                 self._ranges[path.parent.name] = _read(path)
             except (OSError, *UNREADABLE) as error:

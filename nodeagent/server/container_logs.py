@@ -9,7 +9,8 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from nodeagent.pods.manager import PodOnNode
-from nodeagent.server.directory import PodDirectory, bare_id, container_of, status_of
+from nodeagent.podspec.containers import find_container
+from nodeagent.server.directory import PodDirectory, bare_id, status_of
 from nodeagent.server.log_chain import LogChain, open_log
 from nodeagent.server.log_lines import parse_time
 from nodeagent.server.log_reader import LogOptions, go_to_start, send_log
@@ -54,7 +55,7 @@ class LogHandlers:
         found = self._pods.find(request.match_info["namespace"], pod_name)
         if found is None:
             return web.Response(status=404, text=f'pod "{pod_name}" does not exist')
-        if container_of(found.pod, name) is None:
+        if find_container(found.pod, name) is None:
             return web.Response(status=404, text=f'container "{name}" not found in pod "{pod_name}"')
         full_id, problem = log_instance(found, name, previous=previous)
         if problem:

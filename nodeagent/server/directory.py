@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
-from lightkube.models.core_v1 import Container, ContainerStatus, EphemeralContainer
+from lightkube.models.core_v1 import ContainerStatus
 
 from nodeagent.pods.manager import PodOnNode
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import WrongState
+from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
-
-LABEL_POD_UID = "io.kubernetes.pod.uid"
 
 
 class PodDirectory(Protocol):
@@ -62,13 +61,6 @@ def target_of(request: web.Request, pods: PodDirectory) -> Target | None:
     if found is None:
         return None
     return Target(found=found, runtime=pods.runtime_of(found.pod), namespace=info["namespace"], name=info["pod"])
-
-
-def container_of(pod: AgentPod, name: str) -> Container | EphemeralContainer | None:
-    """A container of any of the three lists of the spec."""
-    spec = pod.spec
-    lists = (spec.containers, spec.initContainers or (), spec.ephemeralContainers or ())
-    return next((container for containers in lists for container in containers if container.name == name), None)
 
 
 def status_of(found: PodOnNode, name: str) -> ContainerStatus | None:

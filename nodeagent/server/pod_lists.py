@@ -7,13 +7,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from nodeagent.server.directory import LABEL_POD_UID, PodDirectory
+from nodeagent.server.directory import PodDirectory
 from proto import cri_pb2 as cri
+from runtimes.kube.labels import LABEL_CONTAINER_NAME, LABEL_POD_NAME, LABEL_POD_NAMESPACE, LABEL_POD_UID
 from runtimes.registry import Runtime
-
-_LABEL_POD_NAME = "io.kubernetes.pod.name"
-_LABEL_POD_NAMESPACE = "io.kubernetes.pod.namespace"
-_LABEL_CONTAINER = "io.kubernetes.container.name"
 
 
 class PodListHandlers:
@@ -46,15 +43,15 @@ async def _running(runtime: Runtime) -> list[dict[str, Any]]:
             labels[LABEL_POD_UID],
             {
                 "metadata": {
-                    "name": labels[_LABEL_POD_NAME],
-                    "namespace": labels[_LABEL_POD_NAMESPACE],
+                    "name": labels[LABEL_POD_NAME],
+                    "namespace": labels[LABEL_POD_NAMESPACE],
                     "uid": labels[LABEL_POD_UID],
                 },
                 "spec": {"containers": []},
                 "status": {},
             },
         )
-        name = labels[_LABEL_CONTAINER] or container.metadata.name
+        name = labels[LABEL_CONTAINER_NAME] or container.metadata.name
         pod["spec"]["containers"].append({"name": name, "image": container.image.image, "resources": {}})
     return list(pods.values())
 

@@ -70,7 +70,7 @@ class NodeServer:
     """Serves until stopped. Every request but those of the health endpoint passes the guard first.
 
     `healthy`: whether the pod engine is moving. `parts`: further paths. `configz`: the effective configuration to show.
-    `checks`: more of /healthz, by name.
+    `statusz`: the page of the process itself. `checks`: more of /healthz, by name.
     """
 
     def __init__(
@@ -82,11 +82,17 @@ class NodeServer:
         *,
         parts: tuple[Routes, ...] = (),
         configz: Callable[[], object] | None = None,
+        statusz: Routes | None = None,
         checks: Mapping[str, Callable[[], bool]] = NO_CHECKS,
     ) -> None:
         self._settings = settings
         self._guard = guard
-        self._parts = (*parts, Configz(configz)) if configz is not None else parts
+        self._parts = parts
+        # what says how the node is set up, and is for those alone who may ask
+        self._own_pages = (
+            *((Configz(configz),) if configz is not None else ()),
+            *((statusz,) if statusz is not None else ()),
+        )
         self._connections = Connections()
         self._health = HealthHandlers(healthy, checks)
         self._lists = PodListHandlers(pods)
@@ -140,7 +146,7 @@ class NodeServer:
 
     def _routes(self) -> list[web.RouteDef]:
         lists, streams = self._lists, self._streams
-        routes = [*self._open_routes(self._parts)]
+        routes = [*self._open_routes(), *(route for page in self._own_pages for route in page.routes())]
         debugging: list[tuple[str, str, Handler]] = [
             ("GET", "/runningpods", lists.running_pods),
             ("GET", "/runningpods/", lists.running_pods),
@@ -162,18 +168,17 @@ class NodeServer:
             *self._system_routes(),
         ]
 
-    def _open_routes(self, parts: tuple[Routes, ...]) -> list[web.RouteDef]:
+    def _open_routes(self) -> list[web.RouteDef]:
         """What shows, and enters nothing."""
         return [
             *self._health.routes(),
-            *(route for part in parts for route in part.routes()),
+            *(route for part in self._parts for route in part.routes()),
             web.get("/pods", self._lists.pods),
             web.get("/pods/", self._lists.pods),
         ]
 
     def _read_only_routes(self) -> list[web.RouteDef]:
-        parts = tuple(part for part in self._parts if not isinstance(part, Configz))
-        return [*self._open_routes(parts), *_switched_off()]
+        return [*self._open_routes(), *_switched_off()]
 
     def _system_routes(self) -> list[web.RouteDef]:
         settings, system = self._settings, self._system

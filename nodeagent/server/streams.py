@@ -2,8 +2,9 @@
 
 from aiohttp import web
 
+from nodeagent.podspec.containers import find_container
 from nodeagent.server.carrier import ATTACH_FAILURE, EXEC_FAILURE, Carrier, Ports
-from nodeagent.server.directory import PodDirectory, Target, container_of, target_of
+from nodeagent.server.directory import PodDirectory, Target, target_of
 from nodeagent.server.ports import forward_error
 from nodeagent.server.process import Wanted
 from nodeagent.server.proxy import proxy
@@ -52,13 +53,13 @@ class StreamHandlers:
             return _no_pod()
         name = request.match_info["container"]
         container_id = target.running_id(name)
-        container = container_of(target.found.pod, name)
-        if not container_id or container is None:
+        declared = find_container(target.found.pod, name)
+        if not container_id or declared is None:
             return web.Response(status=500, text=f"container {name} not found in pod {target.name}_{target.namespace}")
         wanted = Wanted.of(request.query)
         if wanted.nothing:
             return _no_streams()
-        tty = bool(container.tty)  # what the process has, whatever the client thinks
+        tty = bool(declared[1].tty)  # what the process has, whatever the client thinks
         message = cri.AttachRequest(
             container_id=container_id,
             tty=tty,

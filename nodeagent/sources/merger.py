@@ -3,6 +3,7 @@
 Each source delivers what it has; the merger says what that changes. It owns the set of wanted pods.
 """
 
+import asyncio
 import enum
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -68,11 +69,16 @@ class PodMerger:
         self._sources = {name: _Source() for name in sources}
         self._events = events
         self._now = now
+        self._complete = asyncio.Event()
 
     @property
     def all_seen(self) -> bool:
         """Every configured source has delivered once. Before that nothing may be killed for being unknown."""
         return all(source.seen for source in self._sources.values())
+
+    async def complete(self) -> None:
+        """Return when the last of the sources has delivered for the first time; never where none is configured."""
+        await self._complete.wait()
 
     def pods(self) -> list[AgentPod]:
         """All wanted pods."""
@@ -88,6 +94,8 @@ class PodMerger:
         first, source.seen = not source.seen, True
         if changes or first:
             self._deliver(changes)
+        if self.all_seen:
+            self._complete.set()
 
     def update(self, name: str, pod: Pod) -> None:
         """One pod of a source is new or different."""

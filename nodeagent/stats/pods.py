@@ -7,15 +7,11 @@ from dataclasses import dataclass
 
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
+from runtimes.kube.labels import LABEL_CONTAINER_NAME, LABEL_POD_NAME, LABEL_POD_NAMESPACE, LABEL_POD_UID
 from runtimes.registry import Runtime
 from runtimes.serve.metrics import Told, metrics_of
 
 log = logging.getLogger(__name__)
-
-LABEL_POD_NAME = "io.kubernetes.pod.name"
-LABEL_POD_NAMESPACE = "io.kubernetes.pod.namespace"
-LABEL_POD_UID = "io.kubernetes.pod.uid"
-LABEL_CONTAINER_NAME = "io.kubernetes.container.name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

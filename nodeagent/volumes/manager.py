@@ -150,9 +150,12 @@ class VolumeManager:
         )
         return {name: found for name, found in zip(published, outcomes, strict=True) if isinstance(found, VolumeUsage)}
 
-    async def in_use(self) -> Sequence[str]:
-        """The ids of the volumes that a controller is to keep attached: node.status.volumesInUse."""
-        return await self._node_volumes.in_use()
+    def in_use(self) -> Sequence[str] | None:
+        """The ids of the volumes that a controller is to keep attached, node.status.volumesInUse.
+
+        None until a volume that is shared was mounted, or a pod was unmounted: what was told before holds.
+        """
+        return self._node_volumes.in_use()
 
     async def _mount_missing(self, pod: AgentPod, volumes: PodVolumes, missing: Sequence[Volume]) -> None:
         """Fills `volumes.published`. Raises MountFailed."""

@@ -59,9 +59,14 @@ class NodeVolumes:
     async def hold(self, volume: Holder, note: Note) -> None:
         """From here on the volume is not unstaged, until the pod lets go of it. Repeatable. Raises OSError."""
         notes = await self._known()
-        if notes.get(volume) != note:
-            await run_blocking(_write, self._path(volume), msgspec.json.encode(note))
-            notes[volume] = note
+        if notes.get(volume) == note:
+            return
+        path = self._path(volume)
+        try:
+            await run_blocking(_write, path, msgspec.json.encode(note))
+        finally:  # cancelled, it may be written all the same
+            if path.exists():
+                notes[volume] = note
 
     async def release(self, volume: Holder, plugin: VolumePlugin) -> None:
         """A pod has unpublished the volume: it is unstaged where that was the last one. Raises VolumeError, OSError."""
@@ -78,9 +83,11 @@ class NodeVolumes:
     async def held_by(self, uid: str) -> list[Holder]:
         return [volume for volume in await self._known() if volume.uid == uid]
 
-    async def in_use(self) -> list[str]:
-        """The ids of the volumes that a controller attaches, for node.status.volumesInUse."""
-        return sorted({note.volume_id for note in (await self._known()).values() if note.attach})
+    def in_use(self) -> list[str] | None:
+        """The ids of the volumes that a controller attaches, for node.status.volumesInUse; None: not known yet."""
+        if self._notes is None:
+            return None
+        return sorted({note.volume_id for note in self._notes.values() if note.attach})
 
     async def _known(self) -> dict[Holder, Note]:
         async with self._loading:

@@ -26,11 +26,11 @@ from runtimes.hollow.messages import (
     sandbox_item,
     sandbox_stats,
 )
+from runtimes.kube.labels import LABEL_POD_UID
 
 EXIT_AFTER = "hollow.nodeagent.dev/exit-after"
 EXIT_CODE = "hollow.nodeagent.dev/exit-code"
 
-_POD_UID = "io.kubernetes.pod.uid"
 _KILLED = 137
 _STREAMING = "the hollow runtime runs nothing: there is nothing to stream from"
 
@@ -110,7 +110,7 @@ class HollowRuntime(RuntimeService):
             status.network.ip = self._next_address()
         sandbox = HollowSandbox(status)
         self._sandboxes[status.id] = sandbox
-        self._pods.setdefault(status.labels.get(_POD_UID, ""), {})[status.id] = sandbox
+        self._pods.setdefault(status.labels.get(LABEL_POD_UID, ""), {})[status.id] = sandbox
         for kind in (cri.CONTAINER_CREATED_EVENT, cri.CONTAINER_STARTED_EVENT):
             self._tell(kind, status.id, sandbox)
         return cri.RunPodSandboxResponse(pod_sandbox_id=status.id)
@@ -141,7 +141,7 @@ class HollowRuntime(RuntimeService):
             for container_id in sandbox.containers:
                 self._containers.pop(container_id, None)
             self._names.discard(name_of(sandbox.status.metadata))
-            uid = sandbox.labels.get(_POD_UID, "")
+            uid = sandbox.labels.get(LABEL_POD_UID, "")
             self._pods[uid].pop(sandbox.status.id)
             if not self._pods[uid]:
                 del self._pods[uid]
@@ -169,7 +169,7 @@ class HollowRuntime(RuntimeService):
         return cri.ListPodSandboxResponse(items=[sandbox_item(status) for status in found])
 
     def _candidates(self, selector: Mapping[str, str]) -> list[HollowSandbox]:
-        found = self._pods.get(selector[_POD_UID], {}) if _POD_UID in selector else self._sandboxes
+        found = self._pods.get(selector[LABEL_POD_UID], {}) if LABEL_POD_UID in selector else self._sandboxes
         return list(found.values())
 
     @override
@@ -256,7 +256,7 @@ class HollowRuntime(RuntimeService):
     async def list_containers(self, request: cri.ListContainersRequest) -> cri.ListContainersResponse:
         wanted = request.filter
         candidates: list[HollowContainer] = list(self._containers.values())
-        if _POD_UID in wanted.label_selector:
+        if LABEL_POD_UID in wanted.label_selector:
             own = self._candidates(wanted.label_selector)
             candidates = [container for sandbox in own for container in sandbox.containers.values()]
         found = [

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from runtimes import errors
 from runtimes.contract import NetworkProvider
-from runtimes.oci.cgroups import CgroupTree
+from runtimes.linux.cgroups.contract import Cgroups
+from runtimes.linux.cgroups.detect import detect
 from runtimes.oci.config import OCIRuntimeConfig, Paths
 from runtimes.oci.containers import Containers
 from runtimes.oci.core import Core
@@ -78,7 +79,7 @@ class _Machine:
     traits: RuntimeTraits
     program: RuntimeProgram
     host: HostFacts
-    cgroups: CgroupTree
+    cgroups: Cgroups
     cgroup_features: CgroupFeatures
     mapped_mounts: bool
 
@@ -88,7 +89,7 @@ def _prepare(config: OCIRuntimeConfig, paths: Paths, probed: Probed) -> _Machine
     _make_directories(paths)
     variant = traits_of(probed.name)
     program = RuntimeProgram(config, paths.runtime_root, json_log=variant.json_log)
-    cgroups = CgroupTree.detect()
+    cgroups = detect()
     traits = variant(probed=probed, config=config, paths=paths, program=program, cgroups=cgroups)
     traits.prepare()
     host = traits.limit_host(read_host_facts())
@@ -97,7 +98,7 @@ def _prepare(config: OCIRuntimeConfig, paths: Paths, probed: Probed) -> _Machine
         program=program,
         host=host,
         cgroups=cgroups,
-        cgroup_features=CgroupFeatures.detect(cgroups),
+        cgroup_features=CgroupFeatures.of(cgroups),
         mapped_mounts=traits.maps_users and supports_mapped_mounts(config.state_dir, host.kernel),
     )
 

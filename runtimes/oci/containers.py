@@ -164,7 +164,7 @@ class Containers:
     async def _adopt(self, pid: int) -> None:
         """Take the monitor out of the agent's cgroup, so that it outlives the agent's. Not on the container's path."""
         try:
-            await asyncio.to_thread(self._core.cgroups.adopt, pid, self._core.config.conmon_cgroup)
+            await asyncio.to_thread(self._core.cgroups.adopt, self._core.config.conmon_cgroup, pid)
         except OSError as error:
             if processes.identify(pid) is not None:
                 log.warning("cannot move conmon %d to %s: %s", pid, self._core.config.conmon_cgroup, error)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from proto import cri_pb2 as cri
 from runtimes.contract import NetworkProvider
 from runtimes.events import EventBus
+from runtimes.linux.cgroups.contract import Cgroups
 from runtimes.linux.tasks import Background
 from runtimes.oci import messages
-from runtimes.oci.cgroups import CgroupTree
 from runtimes.oci.config import OCIRuntimeConfig, Paths
 from runtimes.oci.entities import Container, Registry, Sandbox
 from runtimes.oci.hostfacts import HostFacts
@@ -33,7 +33,7 @@ class Core:
     traits: RuntimeTraits
     program: RuntimeProgram
     host: HostFacts
-    cgroups: CgroupTree
+    cgroups: Cgroups
     cgroup_features: CgroupFeatures
     boot_id: str
     images: ImageStore

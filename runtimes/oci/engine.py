@@ -21,6 +21,7 @@ from runtimes.contract import (
     RuntimeService,
     StreamSession,
 )
+from runtimes.linux.cgroups.tree import remove_if_empty
 from runtimes.oci import messages, program
 from runtimes.oci.assembly import Parts, assemble, take_lock
 from runtimes.oci.config import OCIRuntimeConfig
@@ -93,7 +94,7 @@ class OCIRuntime(RuntimeService, LocalStreaming):
                 container.monitor_watch.close()
         await core.background.drain(_STOP_SECONDS)
         await core.disk.flush()
-        await asyncio.to_thread(core.cgroups.remove_if_empty, self._config.conmon_cgroup)
+        await asyncio.to_thread(remove_if_empty, *core.cgroups.directories(self._config.conmon_cgroup))
 
     @property
     def _live(self) -> Parts:

@@ -11,6 +11,7 @@ from typing_extensions import override
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import StreamSession
+from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.oci.config import Paths
 from runtimes.oci.lifecycle import ContainerState, SandboxState
 from runtimes.oci.namespaces import SandboxNamespaces
@@ -19,7 +20,6 @@ from runtimes.oci.records import ContainerRecord, SandboxRecord, container_confi
 
 _T = TypeVar("_T")
 
-POD_UID_LABEL = "io.kubernetes.pod.uid"
 _SHOWN = 12  # characters of an id that are enough for people
 _EVERY: Mapping[str, str] = MappingProxyType({})
 
@@ -185,7 +185,7 @@ class Registry:
 
     def candidates(self, selector: Mapping[str, str]) -> Iterable[Sandbox]:
         """The sandboxes that a label selector can match: one pod's where it names the pod, else all."""
-        uid = selector.get(POD_UID_LABEL)
+        uid = selector.get(LABEL_POD_UID)
         return self.sandboxes.values() if uid is None else self._by_pod.get(uid, {}).values()
 
     def add_container(self, sandbox: Sandbox, container: Container) -> None:
@@ -229,13 +229,13 @@ class Registry:
     def listed_containers(self, selector: Mapping[str, str] = _EVERY) -> Iterator[Container]:
         """Those that a label selector can match."""
         found = self.containers.values()
-        if (uid := selector.get(POD_UID_LABEL)) is not None:
+        if (uid := selector.get(LABEL_POD_UID)) is not None:
             found = self._containers_by_pod.get(uid, {}).values()
         return (container for container in found if container.listed)
 
 
 def _pod_uid(config: cri.PodSandboxConfig | cri.ContainerConfig) -> str:
-    return config.labels.get(POD_UID_LABEL, "")
+    return config.labels.get(LABEL_POD_UID, "")
 
 
 def _drop(index: dict[str, dict[str, _T]], key: str, entry_id: str) -> None:

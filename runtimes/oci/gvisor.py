@@ -19,8 +19,8 @@ import msgspec
 
 from runtimes import errors
 from runtimes.kube.unreadable import UNREADABLE
+from runtimes.linux.removal import remove_tree
 from runtimes.oci.program import RuntimeProgram, error_text, runtime_message
-from runtimes.oci.store import remove_tree
 
 log = logging.getLogger(__name__)
 

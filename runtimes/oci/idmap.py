@@ -14,7 +14,7 @@ from pathlib import Path
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.linux import syscalls
-from runtimes.oci.store import remove_tree
+from runtimes.linux.removal import remove_tree
 
 _OVERLAY_KERNEL = (5, 19)
 

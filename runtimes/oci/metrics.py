@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from proto import cri_pb2 as cri
-from runtimes.metrics import CONTAINER_NAME, FAMILIES, Row, container_values, descriptors, pod_values
-from runtimes.oci.cgroups import CgroupTree
+from runtimes.kube.labels import LABEL_CONTAINER_NAME
+from runtimes.linux.cgroups.contract import Cgroups
+from runtimes.metrics import FAMILIES, Row, container_values, descriptors, pod_values
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
-from runtimes.oci.figures import Figures, device_name, fill_limits, fill_ulimits, limits_said, page_sizes
+from runtimes.oci.figures import Figures, device_name, fill_limits, fill_ulimits, limits_said
 from runtimes.oci.records import ContainerRecord
 from runtimes.oci.statistics import Statistics, interfaces
 from runtimes.oci.traits.contract import Usage
@@ -81,15 +82,17 @@ class Metrics:
     def _oom_events(self, sandbox: Sandbox) -> int:
         """cgroup v1 counts in each cgroup alone, and forgets with it; v2 counts what is below along."""
         cgroups = self._core.cgroups
-        total = cgroups.oom_kills(sandbox.config.linux.cgroup_parent)
-        return total if cgroups.unified else total + sum(self._oom_of(entry) for entry in sandbox.containers.values())
+        total = cgroups.statistics.oom_kills(sandbox.config.linux.cgroup_parent)
+        return (
+            total if cgroups.version == 2 else total + sum(self._oom_of(entry) for entry in sandbox.containers.values())
+        )
 
     def _oom_of(self, container: Container) -> int:
-        return max(container.record.oom_kills, self._core.cgroups.oom_kills(container.record.cgroup))
+        return max(container.record.oom_kills, self._core.cgroups.statistics.oom_kills(container.record.cgroup))
 
     def _container(self, sandbox: Sandbox, container: Container, usages: _Usages) -> list[cri.Metric]:
         record, config = container.record, container.config
-        name = config.labels.get(CONTAINER_NAME) or config.metadata.name
+        name = config.labels.get(LABEL_CONTAINER_NAME) or config.metadata.name
         image = config.image.user_specified_image or config.image.image
         row = Row(container_values(container.id, name, image, sandbox.config.metadata), time.time_ns())
         row.add("container_start_time_seconds", record.started_at_ns // _NANO)
@@ -137,13 +140,13 @@ def _ulimit(name: str) -> str:
     return {"NOFILE": "max_open_files", "NPROC": "max_processes"}.get(name, f"max_{name.lower()}")
 
 
-def _missing(tree: CgroupTree) -> set[str]:
+def _missing(cgroups: Cgroups) -> set[str]:
     """Families that this host's kernel has nothing for."""
     has: dict[str, Callable[[], bool]] = {
-        "container_hugetlb_usage_bytes": lambda: bool(page_sizes(tree)),
-        "container_hugetlb_max_usage_bytes": lambda: bool(page_sizes(tree)) and not tree.unified,
+        "container_hugetlb_usage_bytes": lambda: bool(cgroups.huge_page_sizes),
+        "container_hugetlb_max_usage_bytes": lambda: bool(cgroups.huge_page_sizes) and cgroups.version == 1,
         **{
-            name: lambda: tree.unified and Path("/proc/pressure").exists()
+            name: lambda: cgroups.version == 2 and Path("/proc/pressure").exists()
             for name in FAMILIES
             if name.startswith("container_pressure_")
         },

@@ -7,10 +7,8 @@ A pod's teardown uses the network that it was set up with, whatever the folder h
 import asyncio
 import contextlib
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from cni.network import Attachment, Network
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import NetworkProvider
+from runtimes.kube import quantity
 from runtimes.linux import syscalls
 
 log = logging.getLogger(__name__)
@@ -32,11 +31,8 @@ _INTERFACE = "eth0"
 _SHARED_SEGMENT = "bridge"
 _ACCEPT_ROUTERS = "net.ipv6.conf.default.accept_ra"
 _BANDWIDTH_BURST_BITS = 4294967295
-_BANDWIDTH_RANGE = (Decimal(10**3), Decimal(10**15))
+_BANDWIDTH_RANGE = (10**3, 10**15)
 _BANDWIDTH = {"ingress": "kubernetes.io/ingress-bandwidth", "egress": "kubernetes.io/egress-bandwidth"}
-_QUANTITY = re.compile(r"([+-]?\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d+)|(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei))?")
-_DECIMAL = {"m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,25 +200,14 @@ def _bandwidth(annotations: Mapping[str, str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for direction, key in _BANDWIDTH.items():
         if text := annotations.get(key):
-            rate = _quantity(text)
-            if rate is None or not _BANDWIDTH_RANGE[0] <= rate <= _BANDWIDTH_RANGE[1]:
-                raise errors.InvalidArgument(
-                    f"annotation {key}: {text!r} is not a rate between 1k and 1P bits a second"
-                )
-            found[f"{direction}Rate"] = int(rate)
+            found[f"{direction}Rate"] = _rate(key, text)
             found[f"{direction}Burst"] = _BANDWIDTH_BURST_BITS
     return found
 
 
-def _quantity(text: str) -> Decimal | None:
-    """A Kubernetes quantity; None when the text is none."""
-    match = _QUANTITY.fullmatch(text.strip())
-    if match is None:
-        return None
-    number, exponent, suffix = match.groups()
-    if len(exponent or "") > 3:
-        return None
-    value = Decimal(number)
-    if suffix in _BINARY:
-        return value * Decimal(2 ** _BINARY[suffix])
-    return value.scaleb(int(exponent or _DECIMAL.get(suffix or "", 0)))
+def _rate(key: str, text: str) -> int:
+    with contextlib.suppress(quantity.InvalidQuantity):
+        rate = quantity.parse(text)
+        if _BANDWIDTH_RANGE[0] <= rate <= _BANDWIDTH_RANGE[1]:
+            return int(rate)
+    raise errors.InvalidArgument(f"annotation {key}: {text!r} is not a rate between 1k and 1P bits a second")

@@ -11,16 +11,17 @@ from typing import Any
 
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
+from runtimes.linux.cgroups.emptying import kill_all
+from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import run_blocking
 from runtimes.oci import bundles, processes, program, transitions
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.exits import UNKNOWN_EXIT_CODE, read_exit
-from runtimes.oci.images.layout import remove_tree as remove_filled_tree
 from runtimes.oci.lifecycle import ContainerState
 from runtimes.oci.namespaces import SandboxNamespaces
 from runtimes.oci.records import ContainerRecord
 from runtimes.oci.sandboxes import Sandboxes
-from runtimes.oci.store import remove_tree
 from runtimes.oci.termination import Termination
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class Restore:
         log.warning("container %s was half made: removed", container.id)
         core = self._core
         core.registry.restore_container(container)
-        await asyncio.to_thread(core.cgroups.kill, container.record.cgroup)
+        await asyncio.to_thread(kill_all, core.cgroups, container.record.cgroup)
         container.exited.set()
         await self._attempt(self._termination.remove(container), f"container {container.id}")
 
@@ -105,7 +106,7 @@ class Restore:
         core = self._core
         await core.program.delete(container_id)
         await core.images.remove_rootfs(bundles.rootfs_directory(core, container_id))
-        await remove_filled_tree(bundles.declared_directory(core, container_id))
+        await run_blocking(remove_tree, bundles.declared_directory(core, container_id))
         await asyncio.to_thread(self._forget, core.paths.container(container_id), core.paths.bundle(container_id))
 
     # sandboxes -------------------------------------------------------------------------------------------------------

@@ -13,16 +13,18 @@ from msgspec.structs import replace
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux.cgroups.emptying import missing
+from runtimes.linux.cgroups.tree import remove_if_empty
 from runtimes.linux.files import replace_file
+from runtimes.linux.removal import remove_tree
 from runtimes.oci import bundles, podfiles, records, transitions
-from runtimes.oci.cgroups import expand_slice, remove_empty, slice_name
+from runtimes.oci.cgroups import expand_slice, slice_name
 from runtimes.oci.containers import Containers
 from runtimes.oci.core import Core
 from runtimes.oci.creations import Creations
 from runtimes.oci.entities import Sandbox
 from runtimes.oci.idmap import UserMapping
 from runtimes.oci.namespaces import is_pinned
-from runtimes.oci.store import remove_tree
 from runtimes.oci.termination import Termination
 
 log = logging.getLogger(__name__)
@@ -88,8 +90,8 @@ class Sandboxes:
         core, config = self._core, sandbox.config
         core.paths.sandbox(sandbox.id).mkdir(mode=0o711)
         made = {path for other in core.registry.sandboxes.values() for path in other.record.made_cgroups}
-        missing = tuple(core.cgroups.missing(self._cgroup(sandbox), made))
-        core.update_sandbox(sandbox, lambda record: replace(record, made_cgroups=missing))
+        absent = tuple(missing(core.cgroups, self._cgroup(sandbox), made))
+        core.update_sandbox(sandbox, lambda record: replace(record, made_cgroups=absent))
 
         def prepare() -> None:
             core.paths.pod(sandbox.id).mkdir(mode=0o711)
@@ -203,8 +205,7 @@ class Sandboxes:
         core.registry.forget_sandbox(sandbox)
 
     def _remove_files(self, sandbox: Sandbox) -> None:
-        for directory in reversed(sandbox.record.made_cgroups):
-            remove_empty(Path(directory), rounds=1)
+        remove_if_empty(*map(Path, reversed(sandbox.record.made_cgroups)))
         paths = self._core.paths
         bundles.release_mounts(paths.pod(sandbox.id))
         remove_tree(paths.pod(sandbox.id))

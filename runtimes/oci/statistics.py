@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proto import cri_pb2 as cri
+from runtimes.linux.cgroups.contract import Cgroups, IOStats, MemoryStats, Pressure
 from runtimes.oci import bundles
-from runtimes.oci.cgroups import CgroupTree
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.namespaces import SandboxNamespaces
 
 _LAYER_AGE_SECONDS = 10.0  # counting a layer's files costs; containerd's figure is as old
-UNLIMITED_BYTES = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +59,46 @@ class Statistics:
             writable_layer=self.writable_layer(container),
         )
         if container.running:
-            reader = CgroupReader(self._core.cgroups, cgroup)
-            self._fill_cpu(stats.cpu, reader)
-            reader.fill_memory(stats.memory)
-            reader.fill_swap(stats.swap)
-            reader.fill_io(stats.io)
+            self._fill_cpu(stats.cpu, cgroup)
+            memory = self._core.cgroups.statistics.memory(cgroup)
+            fill_memory(stats.memory, memory)
+            fill_swap(stats.swap, memory)
+            self._fill_io(stats.io, cgroup)
         return stats
 
     def _sandbox(self, sandbox: Sandbox, running: Sequence[Container]) -> cri.PodSandboxStats:
-        config = sandbox.config
+        config, cgroup, kernel = sandbox.config, sandbox.config.linux.cgroup_parent, self._core.cgroups.statistics
         stats = cri.PodSandboxStats(
             attributes=cri.PodSandboxAttributes(
                 id=sandbox.id, metadata=config.metadata, labels=config.labels, annotations=config.annotations
             )
         )
-        reader = CgroupReader(self._core.cgroups, config.linux.cgroup_parent)
-        self._fill_cpu(stats.linux.cpu, reader)
-        reader.fill_memory(stats.linux.memory)
-        reader.fill_io(stats.linux.io)
+        self._fill_cpu(stats.linux.cpu, cgroup)
+        fill_memory(stats.linux.memory, kernel.memory(cgroup))
+        self._fill_io(stats.linux.io, cgroup)
         stats.linux.process.timestamp = time.time_ns()
-        stats.linux.process.process_count.value = reader.process_count()
+        stats.linux.process.process_count.value = process_count(self._core.cgroups, cgroup)
         if sandbox.ready and sandbox.namespaces.net is not None:
             stats.linux.network.CopyFrom(_network(sandbox.namespaces))
         stats.linux.containers.extend(self._container(entry) for entry in running)
         return stats
 
-    def _fill_cpu(self, cpu: cri.CpuUsage, reader: "CgroupReader") -> None:
-        usage_ns = reader.cpu_usage_ns()
-        if usage_ns is None:
+    def _fill_cpu(self, cpu: cri.CpuUsage, cgroup: str) -> None:
+        found = self._core.cgroups.statistics.cpu(cgroup)
+        if found.usage_ns is None:
             return
         now = time.time_ns()
         cpu.timestamp = now
-        cpu.usage_core_nano_seconds.value = usage_ns
-        before = self._cpu.get(reader.cgroup)
+        cpu.usage_core_nano_seconds.value = found.usage_ns
+        before = self._cpu.get(cgroup)
         if before is not None and now > before[0]:
-            cpu.usage_nano_cores.value = max(0, (usage_ns - before[1]) * 1_000_000_000 // (now - before[0]))
-        self._cpu[reader.cgroup] = (now, usage_ns)
-        reader.fill_pressure(cpu.psi, "cpu")
+            cpu.usage_nano_cores.value = max(0, (found.usage_ns - before[1]) * 1_000_000_000 // (now - before[0]))
+        self._cpu[cgroup] = (now, found.usage_ns)
+        _fill_pressure(cpu.psi, found.pressure)
+
+    def _fill_io(self, io: cri.IoUsage, cgroup: str) -> None:
+        if self._core.cgroups.version == 2:  # the CRI has a place for pressure only, and v1 does not know it
+            fill_io(io, self._core.cgroups.statistics.io(cgroup))
 
     def writable_layer(self, container: Container) -> cri.FilesystemUsage:
         layer = self._layers.get(container.id)
@@ -153,86 +155,46 @@ def interfaces(namespaces: SandboxNamespaces) -> list[tuple[str, list[int]]]:
     return found
 
 
-class CgroupReader:
-    """The files of one cgroup. What does not exist, or is gone, is left out."""
+def process_count(cgroups: Cgroups, cgroup: str) -> int:
+    """The pids controller counts threads; without it there are the processes."""
+    if "pids" in cgroups.controllers:
+        return cgroups.statistics.pids(cgroup).current or 0
+    return len(cgroups.processes(cgroup))
 
-    def __init__(self, tree: CgroupTree, cgroup: str) -> None:
-        self._tree = tree
-        self.cgroup = cgroup
 
-    def text(self, controller: str, name: str) -> str | None:
-        try:
-            return (self._tree.directory(controller, self.cgroup) / name).read_text()
-        except (OSError, KeyError):
-            return None
+def fill_memory(memory: cri.MemoryUsage, found: MemoryStats) -> None:
+    """What is not counted, or is gone, is left out."""
+    if found.usage_bytes is None or found.working_set_bytes is None:
+        return
+    memory.timestamp = time.time_ns()
+    memory.usage_bytes.value = found.usage_bytes
+    memory.working_set_bytes.value = found.working_set_bytes
+    memory.rss_bytes.value = found.rss_bytes or 0
+    memory.page_faults.value = found.page_faults or 0
+    memory.major_page_faults.value = found.major_page_faults or 0
+    if found.limit_bytes is not None:
+        memory.available_bytes.value = max(0, found.limit_bytes - found.working_set_bytes)
+    _fill_pressure(memory.psi, found.pressure)
 
-    def number(self, controller: str, name: str) -> int | None:
-        """UNLIMITED_BYTES for "max"."""
-        text = self.text(controller, name)
-        if text is None:
-            return None
-        return UNLIMITED_BYTES if text.strip() == "max" else int(text)
 
-    def table(self, controller: str, name: str) -> dict[str, int]:
-        rows = (line.split() for line in (self.text(controller, name) or "").splitlines())
-        return {row[0]: int(row[1]) for row in rows if len(row) == 2}
+def fill_swap(swap: cri.SwapUsage, found: MemoryStats) -> None:
+    if found.swap_bytes is None:
+        return
+    swap.timestamp = time.time_ns()
+    swap.swap_usage_bytes.value = found.swap_bytes
+    if found.swap_limit_bytes is not None:
+        swap.swap_available_bytes.value = max(0, found.swap_limit_bytes - found.swap_bytes)
 
-    def cpu_usage_ns(self) -> int | None:
-        if self._tree.unified:
-            usage = self.table("cpu", "cpu.stat").get("usage_usec")
-            return None if usage is None else usage * 1000
-        return self.number("cpuacct", "cpuacct.usage")
 
-    def process_count(self) -> int:
-        if self._tree.unified or "pids" in self._tree.roots:
-            return self.number("pids", "pids.current") or 0
-        return len(self._tree.processes(self.cgroup))
+def fill_io(io: cri.IoUsage, found: IOStats) -> None:
+    io.timestamp = time.time_ns()
+    _fill_pressure(io.psi, found.pressure)
 
-    def fill_memory(self, memory: cri.MemoryUsage) -> None:
-        unified = self._tree.unified
-        usage = self.number("memory", "memory.current" if unified else "memory.usage_in_bytes")
-        if usage is None:
-            return
-        table = self.table("memory", "memory.stat")
-        prefix = "" if unified else "total_"  # v1 sums the cgroups below only under these names
-        working_set = max(0, usage - table.get(f"{prefix}inactive_file", 0))
-        memory.timestamp = time.time_ns()
-        memory.usage_bytes.value = usage
-        memory.working_set_bytes.value = working_set
-        memory.rss_bytes.value = table.get("anon" if unified else "total_rss", 0)
-        memory.page_faults.value = table.get(f"{prefix}pgfault", 0)
-        memory.major_page_faults.value = table.get(f"{prefix}pgmajfault", 0)
-        limit = self.number("memory", "memory.max" if unified else "memory.limit_in_bytes")
-        if limit is not None and limit < UNLIMITED_BYTES:
-            memory.available_bytes.value = max(0, limit - working_set)
-        self.fill_pressure(memory.psi, "memory")
 
-    def fill_swap(self, swap: cri.SwapUsage) -> None:
-        if self._tree.unified:
-            used, limit = self.number("memory", "memory.swap.current"), self.number("memory", "memory.swap.max")
-        else:
-            usage, both = (
-                self.number("memory", name) for name in ("memory.usage_in_bytes", "memory.memsw.usage_in_bytes")
-            )
-            used = None if usage is None or both is None else max(0, both - usage)
-            limit = None
-        if used is not None:
-            swap.timestamp = time.time_ns()
-            swap.swap_usage_bytes.value = used
-            if limit is not None and limit < UNLIMITED_BYTES:
-                swap.swap_available_bytes.value = max(0, limit - used)
-
-    def fill_io(self, io: cri.IoUsage) -> None:
-        if self._tree.unified:
-            io.timestamp = time.time_ns()
-            self.fill_pressure(io.psi, "io")
-
-    def fill_pressure(self, psi: cri.PsiStats, resource: str) -> None:
-        """Pressure stall information exists per cgroup on v2 only."""
-        text = self.text(resource, f"{resource}.pressure") if self._tree.unified else None
-        for line in (text or "").splitlines():
-            kind, *pairs = line.split()
-            values = dict(pair.split("=") for pair in pairs)
-            data = psi.Some if kind == "some" else psi.Full
-            data.Avg10, data.Avg60, data.Avg300 = (float(values[name]) for name in ("avg10", "avg60", "avg300"))
-            data.Total = int(values["total"])
+def _fill_pressure(psi: cri.PsiStats, found: Pressure | None) -> None:
+    if found is None:
+        return
+    for data, stall in ((psi.Some, found.some), (psi.Full, found.full)):
+        if stall is not None:
+            data.Avg10, data.Avg60, data.Avg300 = stall.average_10s, stall.average_60s, stall.average_300s
+            data.Total = stall.total_us

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -114,12 +113,3 @@ class RecordStore(Generic[_R]):
             else:
                 records[entry.name] = record
         return records, broken
-
-
-def remove_tree(path: Path) -> None:
-    """Delete a directory tree that holds no mounts, or what else has that name. Nothing there is fine. Blocks."""
-    with contextlib.suppress(FileNotFoundError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.linux.cgroups.emptying import kill_all, remove_when_empty
+from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import run_blocking
 from runtimes.oci import bundles, processes, transitions
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container
 from runtimes.oci.exits import UNKNOWN_EXIT_CODE, read_exit
-from runtimes.oci.images.layout import remove_tree as remove_filled_tree
 from runtimes.oci.records import ProcessRef
-from runtimes.oci.store import remove_tree
 
 log = logging.getLogger(__name__)
 
@@ -84,12 +85,12 @@ class Termination:
     async def _lost(self, container: Container) -> None:
         """Without its monitor a container's output goes nowhere and its exit code is not seen: it cannot go on."""
         await self._signal(container, signal.SIGKILL)
-        await asyncio.to_thread(self._core.cgroups.kill, container.record.cgroup)
+        await asyncio.to_thread(kill_all, self._core.cgroups, container.record.cgroup)
         if not container.exited.is_set():
             self._finish(container, UNKNOWN_EXIT_CODE, time.time_ns(), "the container's monitor (conmon) died")
 
     def _finish(self, container: Container, code: int, finished_at_ns: int, message: str = "") -> None:
-        oom_kills = self._core.cgroups.oom_kills(container.record.cgroup)
+        oom_kills = self._core.cgroups.statistics.oom_kills(container.record.cgroup)
         reason = transitions.exit_reason(code)
         if self._was_oom_killed(container):
             reason, oom_kills = transitions.OOM_KILLED, max(oom_kills, 1)
@@ -119,7 +120,7 @@ class Termination:
         sandbox = core.registry.sandboxes.get(record.sandbox_id)
         if sandbox is not None and (holder := core.traits.holder(sandbox)) is not None:
             cgroups.append(holder.record.cgroup)  # where the containers' memory is accounted
-        if any(core.cgroups.oom_kills(cgroup) for cgroup in cgroups):
+        if any(core.cgroups.statistics.oom_kills(cgroup) for cgroup in cgroups):
             return True
         # a systemd scope is gone with its last process; then conmon's own notice is what is left
         return core.config.cgroup_driver == "systemd" and (core.paths.container(record.id) / "oom").exists()
@@ -128,8 +129,8 @@ class Termination:
         """Processes that outlived the first one (in a shared PID namespace they do), and the cgroup."""
 
         def clear() -> None:
-            self._core.cgroups.kill(container.record.cgroup)
-            self._core.cgroups.remove(container.record.cgroup)
+            kill_all(self._core.cgroups, container.record.cgroup)
+            remove_when_empty(self._core.cgroups, container.record.cgroup)
 
         await asyncio.to_thread(clear)
 
@@ -243,7 +244,7 @@ class Termination:
         for pid, argv in processes.command_lines():
             if bundle in argv and Path(argv[0]).name == Path(self._core.config.conmon_path).name:
                 processes.kill_with_descendants(pid)
-        self._core.cgroups.kill(container.record.cgroup)
+        kill_all(self._core.cgroups, container.record.cgroup)
 
     async def _dismantle(self, container: Container) -> None:
         core, record = self._core, container.record
@@ -259,7 +260,7 @@ class Termination:
             await core.images.remove_rootfs(bundles.volume_directory(core, record.id, number))
         if not record.infra:
             await core.images.remove_rootfs(bundles.rootfs_directory(core, record.id))
-        await remove_filled_tree(bundles.declared_directory(core, record.id))
+        await run_blocking(remove_tree, bundles.declared_directory(core, record.id))
         _remove_unwritten_log(container)
         await asyncio.to_thread(self._remove_files, record.id)
 

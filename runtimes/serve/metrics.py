@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import RuntimeService
-from runtimes.metrics import CONTAINER_NAME, Row, container_values, descriptors, pod_values
+from runtimes.kube.labels import LABEL_CONTAINER_NAME
+from runtimes.metrics import Row, container_values, descriptors, pod_values
 
 _NANO = 1_000_000_000
 # what statistics tell
@@ -136,7 +137,7 @@ def of_pod(stats: cri.PodSandboxStats, images: Mapping[str, str]) -> cri.PodSand
     found.metrics.extend(row.metrics)
     for container in linux.containers:
         about = container.attributes
-        name = about.labels.get(CONTAINER_NAME) or about.metadata.name
+        name = about.labels.get(LABEL_CONTAINER_NAME) or about.metadata.name
         values = container_values(about.id, name, images.get(about.id, ""), metadata)
         found.container_metrics.add(container_id=about.id, metrics=_of_container(values, container))
     return found

@@ -322,7 +322,7 @@ class CrashNode(NodeUnderTest):
                     for child in (entry / "task" / entry.name / "children").read_text().split():
                         os.kill(int(child), signal.SIGKILL)
                     os.kill(int(entry.name), signal.SIGKILL)
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
         for point in reversed([line.split()[4] for line in lines if f" {self.directory}/" in line]):
             subprocess.run(["umount", "-l", point], capture_output=True, check=False)
         subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)

@@ -115,7 +115,7 @@ def test_secrets_are_where_they_belong(node: NodeUnderTest) -> None:
     assert node.kubectl("exec", "keeps", "--", "sh", "-c", "cat /plain/k /all/k") == secret * 2
     folder = node.root_dir / "pods" / uid / "volumes"
     mounted = {}
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
         words = line.split()
         if words[4].startswith(f"{folder}/"):
             mounted[Path(words[4]).name] = (words[words.index("-") + 1], "noswap" in words[-1])
@@ -145,7 +145,9 @@ def test_secrets_are_where_they_belong(node: NodeUnderTest) -> None:
     assert secret not in node.log()
     assert secret not in node.kubectl("get", "events", "-A", "-o", "json")
     node.kubectl("delete", "pod", "keeps", "--grace-period=1")
-    eventually(lambda: str(folder) not in Path("/proc/self/mountinfo").read_text(), "the volumes are gone")
+    eventually(
+        lambda: str(folder) not in Path("/proc/self/mountinfo").read_text(errors="replace"), "the volumes are gone"
+    )
     eventually(lambda: not folder.parent.exists(), "the pod's folder is gone")
 
 

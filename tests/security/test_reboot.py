@@ -25,7 +25,7 @@ def reboot(node: NodeUnderTest) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
     eventually(lambda: not any(path.read_text().split() for path in pods if path.exists()), "all processes end")
-    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()]
     for point in reversed([point for point in points if point.startswith(f"{run}/")]):
         subprocess.run(["umount", "-l", point], check=True)
     shutil.rmtree(run)

@@ -130,7 +130,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
 
 
 def _mounts() -> list[str]:
-    return Path("/proc/self/mountinfo").read_text().splitlines()
+    return Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
 
 
 @contextlib.contextmanager

@@ -250,7 +250,7 @@ class NodeUnderTest:
     def leaks(self) -> list[str]:
         """Everything of this node's pods that is still on the machine."""
         found = [f"process {line}" for line in self._processes("")]
-        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
         found += [f"mount {line.split()[4]}" for line in mounts if f" {self.directory}/" in line]
         found += [f"pinned namespace {path}" for path in (self.directory / "run").glob("*/pods/*/*") if path.is_mount()]
         found += [f"cgroup {path}" for path in _CGROUPS.glob(f"*{self.cgroup}/kubepods/**/pod*")]

@@ -199,4 +199,4 @@ def served_place() -> Iterator[Served]:
 
 
 def _mounts() -> list[str]:
-    return Path("/proc/self/mountinfo").read_text().splitlines()
+    return Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()

@@ -42,6 +42,7 @@ KUBELET_API_ADMIN: Final[Rules] = (
     on(_READ, "", "nodes"),
     on("proxy", "", "nodes"),
     on("*", "", "nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats"),
+    on("get", "", "nodes/statusz"),  # beyond the built-in role: `nodeagent status` asks by the node's proxy
 )
 
 # system:basic-user and system:discovery

@@ -56,7 +56,9 @@ class Request:
     form: Representation = field(init=False)
 
     def __post_init__(self) -> None:
-        self.form = negotiated(self.http, self.query)
+        # what may be answered to a request that is passed on to a node is for the node to say
+        passed_on = self.target.subresource == "proxy"
+        self.form = Representation() if passed_on else negotiated(self.http, self.query)
 
     @property
     def namespace(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import grpc
 
-from nodeagent.build import BUILT_IN
+from nodeagent.assembly.runtimes import BUILT_IN
 from nodeagent.cli.check.finding import Finding, State, absent, degraded, found, missing
 from nodeagent.config import Config, RuntimeSettings
 from proto import cri_pb2

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from nodeagent.config.values import seconds
 from runtimes.kube import bounded_yaml
+from runtimes.kube.duration import seconds
 
 KIND = "CredentialProviderConfig"
 CONFIG_VERSIONS = tuple(f"kubelet.config.k8s.io/{version}" for version in ("v1", "v1alpha1", "v1beta1"))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from nodeagent.config.values import seconds
 from nodeagent.images.providers.config import PROTOCOL_V1, ProviderSettings
+from runtimes.kube.duration import seconds
 from runtimes.kube.unreadable import UNREADABLE
 from runtimes.linux import process
 

@@ -24,7 +24,6 @@ __all__ = [
     "backoff_key",
     "crash_loop",
     "crash_loop_event",
-    "go_duration",
     "held_until",
 ]
 

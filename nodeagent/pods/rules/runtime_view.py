@@ -11,6 +11,7 @@ from nodeagent.pods.rules.model import Instance, Observed
 from nodeagent.podspec.containers import AnyContainer
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
+from runtimes.kube.labels import LABEL_CONTAINER_NAME
 from runtimes.kube.whole_number import whole_number
 
 HASH_ANNOTATION = "io.kubernetes.container.hash"
@@ -46,7 +47,7 @@ def definition_changed(container: AnyContainer, status: cri.ContainerStatus) -> 
 
 
 def name_of_instance(instance: Instance) -> str:
-    return instance.status.labels.get("io.kubernetes.container.name", "") or instance.status.metadata.name
+    return instance.status.labels.get(LABEL_CONTAINER_NAME, "") or instance.status.metadata.name
 
 
 def instances_of(observed: Observed, name: str) -> Iterator[Instance]:

@@ -8,6 +8,7 @@ from typing_extensions import override
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.steps.contract import Step, StepError, Work
 from nodeagent.pods.teardown import Teardown
+from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.pod_folder import remove_pod_folder
 from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import run_blocking
@@ -29,7 +30,7 @@ class Directories(Step):
             make_pod_directories(
                 self._paths, self._paths.log_dir(namespace, name, work.uid), self._paths.pod_dir(work.uid)
             )
-        except OSError as error:
+        except (OSError, VolumeError) as error:
             raise StepError(f"error making pod data directories: {error}", event_reason="Failed") from error
 
     @override

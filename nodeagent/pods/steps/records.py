@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.steps.contract import Step
 from nodeagent.pods.teardown import Teardown
 from proto import cri_pb2 as cri
+from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
 
 

@@ -5,7 +5,6 @@ from typing import ClassVar, Protocol
 from typing_extensions import override
 
 from nodeagent.api.events import Events
-from nodeagent.pods.observation import LABEL_POD_UID
 from nodeagent.pods.rules.runtime_view import is_host_network
 from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
@@ -15,6 +14,7 @@ from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
+from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
 
 

@@ -33,8 +33,7 @@ class PodConfigs:
         self._settings = settings
         self._events = events
         self._paths = paths
-        self._layout = Layout(paths.root_dir)
-        self._gatherer = Gatherer(settings, objects, self._layout)
+        self._gatherer = Gatherer(settings, objects, paths)
 
     def host_ips(self) -> tuple[str, ...]:
         return self._settings.host_ips()
@@ -68,7 +67,7 @@ class PodConfigs:
             raise ConfigError(features.image_volumes_refusal)
         gathered = await self._gatherer.gather(request)
         node = NodePart(
-            layout=self._layout, host=self._settings.host, security=self._settings.security, features=features
+            layout=self._paths, host=self._settings.host, security=self._settings.security, features=features
         )
         return container_config(container_context(request, gathered, node))
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from nodeagent.pods.observation import LABEL_CONTAINER_NAME
 from nodeagent.pods.rules.runtime_view import HASH_ANNOTATION, RESTART_COUNT_ANNOTATION, container_hash
 from nodeagent.pods.translation.environment import ConfigError, variables_of
 from nodeagent.pods.translation.sandbox_config import pod_labels
@@ -16,6 +15,7 @@ from nodeagent.podspec.expansion import TooLarge, expand
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.container_mounts import DEFAULT_TERMINATION_PATH
 from proto import cri_pb2 as cri
+from runtimes.kube.labels import LABEL_CONTAINER_NAME
 
 TERMINATION_PATH_ANNOTATION = "io.kubernetes.container.terminationMessagePath"
 TERMINATION_POLICY_ANNOTATION = "io.kubernetes.container.terminationMessagePolicy"

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from lightkube.models.core_v1 import ContainerPort
 
-from nodeagent.pods.observation import LABEL_POD_NAME, LABEL_POD_NAMESPACE, LABEL_POD_UID
 from nodeagent.pods.translation.security import pod_context, sandbox_security
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
+from runtimes.kube.labels import LABEL_POD_NAME, LABEL_POD_NAMESPACE, LABEL_POD_UID
 
 _PROTOCOLS = {"TCP": cri.TCP, "UDP": cri.UDP, "SCTP": cri.SCTP}
 

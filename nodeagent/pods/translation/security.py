@@ -3,7 +3,6 @@
 A container's own setting wins over the pod's. Source: facts/pod-lifecycle.md 11.4, 11.5, 11.6.
 """
 
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,10 +41,14 @@ _READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecuritySettings:
-    """The node's side. `seccomp_dir`: where Localhost profiles are. `seccomp_default`: RuntimeDefault when unset."""
+    """The node's side. `seccomp_dir`: where Localhost profiles are. `seccomp_default`: RuntimeDefault when unset.
+
+    `masked_paths`: files of this machine that tell containers about other workloads.
+    """
 
     seccomp_dir: Path = Path("/var/lib/kubelet/seccomp")
     seccomp_default: bool = False
+    masked_paths: tuple[str, ...] = ()
 
 
 def pod_context(pod: AgentPod) -> PodSecurityContext:
@@ -125,7 +128,7 @@ def container_security(
     )
     _set_user(security, own, of_pod, image)
     if own.procMount != "Unmasked":
-        security.masked_paths.extend((*_MASKED_PATHS, *thermal_throttle_paths()))
+        security.masked_paths.extend((*_MASKED_PATHS, *settings.masked_paths))
         security.readonly_paths.extend(_READ_ONLY_PATHS)
     if own.capabilities is not None:
         security.capabilities.add_capabilities.extend(own.capabilities.add or ())
@@ -188,9 +191,8 @@ def _profile_file(folder: Path, name: str) -> Path:
     return folder / name
 
 
-@functools.cache
 def thermal_throttle_paths() -> tuple[str, ...]:
-    """Files of this machine's CPUs that tell containers about other workloads."""
+    """The files in which this machine's CPUs tell how hot other workloads make them. Blocks for a moment."""
     cpus = Path("/sys/devices/system/cpu")
     return tuple(sorted(str(path) for path in cpus.glob("cpu[0-9]*/thermal_throttle")))
 

@@ -7,6 +7,7 @@ concurrently on different paths. What they make survives the agent.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 
@@ -19,14 +20,17 @@ class CgroupLimits:
     """What to write; None (or no entry): leave as it is.
 
     `cpu_shares` in the unit of cgroup v1 (1024 is one CPU); v2 gets the weight of it. `cpu_quota_us` -1: no quota.
-    `memory_limit_bytes`, `pids_limit` -1: no limit. `hugetlb_bytes`: page size as in file names (`2MB`) -> bytes.
-    `unified`: further files of cgroup v2 by name, ignored on v1.
+    `memory_limit_bytes`, `memory_swap_limit_bytes` (memory and swap together), `pids_limit` -1: no limit.
+    `memory_reservation_bytes`: what reclaim leaves alone, -1: all of it (v2) or none is kept (v1).
+    `hugetlb_bytes`: page size as in file names (`2MB`) -> bytes. `unified`: further files of cgroup v2 by name, ignored on v1.
     """
 
     cpu_shares: int | None = None
     cpu_quota_us: int | None = None
     cpu_period_us: int | None = None
     memory_limit_bytes: int | None = None
+    memory_swap_limit_bytes: int | None = None
+    memory_reservation_bytes: int | None = None
     pids_limit: int | None = None
     hugetlb_bytes: Mapping[str, int] = field(default_factory=dict)
     cpuset_cpus: str | None = None
@@ -36,7 +40,7 @@ class CgroupLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CgroupStats:
-    """What a cgroup and all below it use now. `memory_limit_bytes`, `pids_limit` None: no limit.
+    """What a cgroup and all below it use now, in short. `memory_limit_bytes`, `pids_limit` None: no limit.
 
     `memory_working_set_bytes`: usage without inactive file pages. `oom_kills`: processes killed since it exists.
     """
@@ -51,6 +55,119 @@ class CgroupStats:
     pids: int
     pids_limit: int | None
     oom_kills: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stall:
+    """How long processes waited for a resource: percent of the last seconds, and all of it since the cgroup exists."""
+
+    average_10s: float
+    average_60s: float
+    average_300s: float
+    total_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressure:
+    """`some`: at least one process waited; `full`: all of them did."""
+
+    some: Stall | None
+    full: Stall | None
+
+
+# Statistics of one resource each. None: this kernel does not count it, or the cgroup is gone.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuStats:
+    """`periods`, `throttled_*`: of a cgroup with a quota."""
+
+    usage_ns: int | None = None
+    user_ns: int | None = None
+    system_ns: int | None = None
+    periods: int | None = None
+    throttled_periods: int | None = None
+    throttled_ns: int | None = None
+    pressure: Pressure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryStats:
+    """With all that is below, but for `own_*`, which v1 counts as well. `limit_bytes`, `swap_limit_bytes` None: no limit too.
+
+    `working_set_bytes`: usage without inactive file pages. `limit_hits`: how often usage ran into the limit.
+    """
+
+    usage_bytes: int | None = None
+    working_set_bytes: int | None = None
+    peak_bytes: int | None = None
+    limit_bytes: int | None = None
+    limit_hits: int | None = None
+    rss_bytes: int | None = None
+    cache_bytes: int | None = None
+    mapped_file_bytes: int | None = None
+    active_file_bytes: int | None = None
+    inactive_file_bytes: int | None = None
+    kernel_bytes: int | None = None
+    swap_bytes: int | None = None
+    swap_limit_bytes: int | None = None
+    page_faults: int | None = None
+    major_page_faults: int | None = None
+    own_page_faults: int | None = None
+    own_major_page_faults: int | None = None
+    pressure: Pressure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceStats:
+    """What went to and from one block device. None: not counted for this one."""
+
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+    reads: int | None = None
+    writes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IOStats:
+    """`devices`: by number, such as `8:0`; the kernel names a device from its first use on."""
+
+    devices: Mapping[str, DeviceStats] | None = None
+    pressure: Pressure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PidsStats:
+    """Threads, in fact. `limit` -1: none."""
+
+    current: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HugePageStats:
+    usage_bytes: int | None = None
+    peak_bytes: int | None = None
+
+
+class CgroupStatistics(Protocol):
+    """What a cgroup and all below it use now. No errors: what is not counted, or is gone, is None."""
+
+    def cpu(self, path: str) -> CpuStats: ...
+
+    def memory(self, path: str) -> MemoryStats: ...
+
+    def io(self, path: str) -> IOStats: ...
+
+    def pids(self, path: str) -> PidsStats: ...
+
+    def huge_pages(self, path: str, size: str) -> HugePageStats:
+        """`size` as in file names: `2MB`."""
+        ...
+
+    def oom_kills(self, path: str) -> int:
+        """How many processes the kernel killed for want of memory: of the cgroup alone (v1), with those below it (v2)."""
+        ...
 
 
 class Cgroups(Protocol):
@@ -69,6 +186,18 @@ class Cgroups(Protocol):
         """Of the hugetlb controller, as in file names: 2MB, 1GB; empty without it."""
         ...
 
+    @property
+    def limits_swap(self) -> bool:
+        """Whether the use of swap can be limited."""
+        ...
+
+    @property
+    def statistics(self) -> CgroupStatistics: ...
+
+    def directories(self, path: str) -> tuple[Path, ...]:
+        """Where it is, in every hierarchy once, whether or not it exists."""
+        ...
+
     def exists(self, path: str) -> bool:
         """Whether it is there completely, under every controller that pods need."""
         ...
@@ -85,14 +214,20 @@ class Cgroups(Protocol):
         """CPU and memory limits as they are in force: -1 where there is no quota or limit, None where no controller."""
         ...
 
-    def stats(self, path: str) -> CgroupStats: ...
+    def stats(self, path: str) -> CgroupStats:
+        """What most ask for, at once. Raises CgroupError when it is not there."""
+        ...
 
     def children(self, path: str) -> tuple[str, ...]:
         """Names directly below, in any controller, sorted. None there: empty."""
         ...
 
     def processes(self, path: str) -> frozenset[int]:
-        """PIDs in it and below it."""
+        """PIDs in it and below it. None there: empty."""
+        ...
+
+    def adopt(self, path: str, pid: int) -> None:
+        """Move a process into it, made where need be, in the hierarchies in which this process is not in the root."""
         ...
 
     def kill(self, path: str) -> None:

@@ -1,17 +1,26 @@
-"""cgroupspy's typed files, and the controllers that it lacks, in its style: pids, hugetlb, freezer, and all of v2.
+"""cgroupspy's typed files, and the controllers that it lacks or has in part, in its style: on v1 some, and all of v2.
 
-A controller is bound to one cgroup directory: `CpuController(Directory(path)).shares = 512`.
+A controller is bound to one cgroup directory: `CpuController(Directory(path)).shares = 512`. A file that is not there raises
+FileNotFoundError; `present` makes None of that.
 """
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
+from cgroupspy import controllers as cgroupspy
 from cgroupspy.controllers import Controller
-from cgroupspy.interfaces import BaseFileInterface, DictFile, FlagFile, IntegerFile, ListFile, MultiLineIntegerFile
+from cgroupspy.interfaces import BaseFileInterface, DictFile, FlagFile, ListFile
 from typing_extensions import override
 
+from runtimes.linux.cgroups.contract import Pressure, Stall
 from runtimes.linux.cgroups.tree import names_in
+
+_T = TypeVar("_T")
+
+UNLIMITED_BYTES = 1 << 62
+"""A limit of v1 at or above this is "unlimited" in pages."""
 
 
 class Directory:
@@ -21,11 +30,39 @@ class Directory:
         self.full_path = os.fsencode(path)
 
 
-# cgroupspy has no type information: its classes are Any to mypy, hence `type: ignore[misc]` on each subclass; its files
-# are descriptors that read and write other types than their own, hence `Any` for them.
+def present(read: Callable[[], _T]) -> _T | None:
+    """What `read` answers; None where the kernel has no such file, counts no such thing, or the cgroup is gone."""
+    try:
+        return read()
+    except OSError:
+        return None
 
 
-class MaxFile(BaseFileInterface):  # type: ignore[misc]
+class TypedFile(BaseFileInterface, Generic[_T]):
+    """A file whose text stands for a `_T`: subclasses say how."""
+
+    @override
+    def __get__(self, instance: Controller, owner: type[Controller]) -> _T:
+        return self.sanitize_get(instance.get_property(self.filename))
+
+    @override
+    def __set__(self, instance: Controller, value: _T) -> None:
+        super().__set__(instance, value)
+
+    @override
+    def sanitize_get(self, value: str) -> _T:
+        raise NotImplementedError
+
+
+class CountFile(TypedFile[int]):
+    """A number that is none but a number."""
+
+    @override
+    def sanitize_get(self, value: str) -> int:
+        return int(value)
+
+
+class MaxFile(TypedFile[int | None]):
     """A number, or `max` for None."""
 
     @override
@@ -37,11 +74,15 @@ class MaxFile(BaseFileInterface):  # type: ignore[misc]
         return "max" if value is None or value < 0 else str(value)
 
 
-class WordFile(BaseFileInterface):  # type: ignore[misc]
+class WordFile(TypedFile[str]):
     """One word or line of text."""
 
+    @override
+    def sanitize_get(self, value: str) -> str:
+        return value
 
-class CpuMaxFile(BaseFileInterface):  # type: ignore[misc]
+
+class CpuMaxFile(TypedFile[tuple[int | None, int]]):
     """`<quota or max> <period>` as (quota or None, period), in microseconds."""
 
     @override
@@ -55,29 +96,49 @@ class CpuMaxFile(BaseFileInterface):  # type: ignore[misc]
         return f"{'max' if quota is None or quota < 0 else quota} {period}"
 
 
-class KeyedMaxFile(DictFile):  # type: ignore[misc]
-    """Lines `key value`; a value of `max` is left out."""
+class PressureFile(TypedFile[Pressure]):
+    """Lines `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`."""
 
     @override
-    def sanitize_get(self, value: str) -> dict[str, int]:
-        pairs = (line.split() for line in value.splitlines())
-        return {key: int(number) for key, number in pairs if number != "max"}
+    def sanitize_get(self, value: str) -> Pressure:
+        found: dict[str, Stall] = {}
+        for line in value.splitlines():
+            kind, *pairs = line.split()
+            values = dict(pair.split("=") for pair in pairs)
+            found[kind] = Stall(
+                average_10s=float(values["avg10"]),
+                average_60s=float(values["avg60"]),
+                average_300s=float(values["avg300"]),
+                total_us=int(values["total"]),
+            )
+        return Pressure(some=found.get("some"), full=found.get("full"))
 
 
-class PidsController(Controller):  # type: ignore[misc]
+class DeviceTableFile(TypedFile[Mapping[str, Mapping[str, int]]]):
+    """Figures by device number: lines `8:0 rbytes=4096 wbytes=0` (v2), or `8:0 Read 4096` with a sum at the end (v1)."""
+
+    @override
+    def sanitize_get(self, value: str) -> Mapping[str, Mapping[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for line in value.splitlines():
+            device, *rest = line.split()
+            if ":" not in device:
+                continue  # v1: the sum
+            pairs = (
+                [tuple(rest)] if len(rest) == 2 and "=" not in line else [tuple(pair.split("=", 1)) for pair in rest]
+            )
+            found.setdefault(device, {}).update((pair[0], int(pair[1])) for pair in pairs if len(pair) == 2)
+        return {device: figures for device, figures in found.items() if figures}
+
+
+class PidsController(Controller):
     """pids.max, pids.current; the same files on v1 and v2."""
 
-    max: Any = MaxFile("pids.max")
-    current: Any = IntegerFile("pids.current", readonly=True)
+    max = MaxFile("pids.max")
+    current = CountFile("pids.current", readonly=True)
 
 
-class FreezerController(Controller):  # type: ignore[misc]
-    """freezer.state (v1): FROZEN, THAWED, or FREEZING on the way."""
-
-    state: Any = WordFile("freezer.state")
-
-
-class HugetlbController(Controller):  # type: ignore[misc]
+class HugetlbController(Controller):
     """hugetlb.<size>.*: files per page size, so by method and not by attribute."""
 
     def sizes(self) -> tuple[str, ...]:
@@ -85,6 +146,10 @@ class HugetlbController(Controller):  # type: ignore[misc]
         suffixes = (".limit_in_bytes", ".max")
         names = (name.split(".") for name in names_in(os.fsdecode(self.node.full_path)) if name.endswith(suffixes))
         return tuple(sorted({parts[1] for parts in names if parts[0] == "hugetlb" and "rsvd" not in parts}))
+
+    def read(self, size: str, what: str) -> int:
+        """`what`: the last part of the file's name."""
+        return int(self.get_property(f"hugetlb.{size}.{what}".encode()))
 
     def set_limit(self, size: str, limit_bytes: int) -> None:
         """v1: one file."""
@@ -98,39 +163,73 @@ class HugetlbController(Controller):  # type: ignore[misc]
             self.set_property(reservation, limit_bytes)
 
 
-class CoreV2(Controller):  # type: ignore[misc]
+class FreezerController(Controller):
+    """freezer.state (v1): FROZEN, THAWED, or FREEZING on the way."""
+
+    state = WordFile("freezer.state")
+
+
+class CpuAcctController(cgroupspy.CpuAcctController):
+    """cpuacct.* (v1), with the parts of usage, in nanoseconds."""
+
+    usage_user = CountFile("cpuacct.usage_user", readonly=True)
+    usage_sys = CountFile("cpuacct.usage_sys", readonly=True)
+
+
+class MemoryController(cgroupspy.MemoryController):
+    """memory.* (v1), with the kernel's own memory and the counter of OOM kills."""
+
+    kmem_usage_in_bytes = CountFile("memory.kmem.usage_in_bytes", readonly=True)
+    oom_events = DictFile("memory.oom_control", readonly=True)
+
+
+class BlkIOController(cgroupspy.BlkIOController):
+    """blkio.throttle.*_recursive (v1): a cgroup with all below it."""
+
+    io_service_bytes = DeviceTableFile("blkio.throttle.io_service_bytes_recursive", readonly=True)
+    io_serviced = DeviceTableFile("blkio.throttle.io_serviced_recursive", readonly=True)
+
+
+class CoreV2(Controller):
     """Files that every v2 cgroup has."""
 
-    procs: Any = MultiLineIntegerFile("cgroup.procs")
-    controllers: Any = ListFile("cgroup.controllers")
-    subtree_control: Any = WordFile("cgroup.subtree_control")
-    events: Any = DictFile("cgroup.events", readonly=True)
-    freeze: Any = FlagFile("cgroup.freeze")
-    kill: Any = FlagFile("cgroup.kill", writeonly=True)
+    controllers = ListFile("cgroup.controllers")
+    subtree_control = WordFile("cgroup.subtree_control")
+    kill = FlagFile("cgroup.kill", writeonly=True)
 
 
-class CpuV2(Controller):  # type: ignore[misc]
-    weight: Any = IntegerFile("cpu.weight")
-    max: Any = CpuMaxFile("cpu.max")
-    stat: Any = DictFile("cpu.stat", readonly=True)
+class CpuV2(Controller):
+    """cpu.*"""
+
+    weight = CountFile("cpu.weight")
+    max = CpuMaxFile("cpu.max")
+    stat = DictFile("cpu.stat", readonly=True)
+    pressure = PressureFile("cpu.pressure", readonly=True)
 
 
-class MemoryV2(Controller):  # type: ignore[misc]
-    max: Any = MaxFile("memory.max")
-    current: Any = IntegerFile("memory.current", readonly=True)
-    stat: Any = DictFile("memory.stat", readonly=True)
-    events: Any = DictFile("memory.events", readonly=True)
+class MemoryV2(Controller):
+    """memory.*"""
+
+    max = MaxFile("memory.max")
+    low = MaxFile("memory.low")
+    current = CountFile("memory.current", readonly=True)
+    peak = CountFile("memory.peak", readonly=True)
+    swap_max = MaxFile("memory.swap.max")
+    swap_current = CountFile("memory.swap.current", readonly=True)
+    stat = DictFile("memory.stat", readonly=True)
+    events = DictFile("memory.events", readonly=True)
+    pressure = PressureFile("memory.pressure", readonly=True)
 
 
-class CpusetV2(Controller):  # type: ignore[misc]
-    cpus: Any = WordFile("cpuset.cpus")
-    mems: Any = WordFile("cpuset.mems")
+class IOV2(Controller):
+    """io.*"""
+
+    stat = DeviceTableFile("io.stat", readonly=True)
+    pressure = PressureFile("io.pressure", readonly=True)
 
 
-def read_or(controller: Any, name: str, default: Any) -> Any:
-    """A file's value, `default` where this kernel does not have the file."""
-    try:
-        value = getattr(controller, name)
-    except FileNotFoundError:
-        return default
-    return default if value is None else value
+class CpusetV2(Controller):
+    """cpuset.*"""
+
+    cpus = WordFile("cpuset.cpus")
+    mems = WordFile("cpuset.mems")

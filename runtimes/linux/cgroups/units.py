@@ -1,4 +1,7 @@
-"""CPU in the units of the kernel: shares (v1), weights (v2), quotas. `milli` is thousandths of a CPU, as Kubernetes counts."""
+"""CPU in the units of the kernel: shares (v1), weights (v2), quotas; and how it names huge pages.
+
+`milli` is thousandths of a CPU, as Kubernetes counts.
+"""
 
 import math
 
@@ -32,7 +35,7 @@ def quota_to_milli(quota_us: int, period_us: int) -> int:
 
 def cpu_weight(shares: int) -> int:
     """cgroup v2 cpu.weight as the agent writes it for its own cgroups: 1024 shares -> 39."""
-    return 1 + (max(shares, MIN_SHARES) - 2) * 9999 // 262142
+    return 1 + (min(max(shares, MIN_SHARES), MAX_SHARES) - 2) * 9999 // 262142
 
 
 def weight_to_shares(weight: int) -> int:
@@ -47,3 +50,11 @@ def container_cpu_weight(shares: int) -> int:
         return 10000
     log = math.log2(shares)
     return math.ceil(10 ** ((log * log + 125 * log) / 612 - 7 / 34))
+
+
+def page_size_name(size_bytes: int) -> str:
+    """2097152 -> `2MB`, 1073741824 -> `1GB`, as the kernel names the files of a huge page size."""
+    for unit, factor in (("GB", 1 << 30), ("MB", 1 << 20)):
+        if size_bytes >= factor:
+            return f"{size_bytes // factor}{unit}"
+    return f"{size_bytes // 1024}KB"

@@ -2,27 +2,44 @@
 
 import contextlib
 import errno
-import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from cgroupspy.controllers import (
-    CpuAcctController,
-    CpuController,
-    CpuSetController,
+from cgroupspy.controllers import Controller, CpuController, CpuSetController
+
+from runtimes.linux.cgroups.contract import CgroupLimits, CgroupStats
+from runtimes.linux.cgroups.controllers import (
+    UNLIMITED_BYTES,
+    Directory,
+    FreezerController,
+    HugetlbController,
     MemoryController,
+    PidsController,
+    present,
 )
+from runtimes.linux.cgroups.huge_pages import kernel_sizes
+from runtimes.linux.cgroups.summary import summary
+from runtimes.linux.cgroups.tree import (
+    adopt,
+    join,
+    kernel_errors,
+    names_in,
+    own_cgroups,
+    processes,
+    remove_tree,
+    signal_all,
+    subdirectories,
+    walk,
+)
+from runtimes.linux.cgroups.v1_statistics import StatisticsV1
 
-from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits, CgroupStats
-from runtimes.linux.cgroups.controllers import Directory, FreezerController, HugetlbController, PidsController, read_or
-from runtimes.linux.cgroups.tree import kernel_errors, names_in, remove_tree, subdirectories
+_C = TypeVar("_C", bound=Controller)
 
 # What a pod's cgroup must have to count as existing; hugetlb where the kernel has it.
 _REQUIRED = ("cpu", "cpuacct", "cpuset", "memory", "name=systemd", "pids", "hugetlb")
-# A limit at or above this is "unlimited" in pages.
-_UNLIMITED_BYTES = 1 << 62
 
 
 class CgroupsV1:
@@ -38,7 +55,12 @@ class CgroupsV1:
         self._mounts = {name: str(point) for name, point in mounts.items()}
         # one directory per hierarchy, however many controllers share it
         self._hierarchies = tuple(dict.fromkeys(self._mounts.values()))
-        self._everywhere = (*self._hierarchies, str(unified)) if unified is not None else self._hierarchies
+        self._unified = None if unified is None else str(unified)
+        self._everywhere = self._hierarchies if self._unified is None else (*self._hierarchies, self._unified)
+
+    @property
+    def statistics(self) -> StatisticsV1:
+        return StatisticsV1(self._mounts)
 
     @property
     def controllers(self) -> frozenset[str]:
@@ -50,13 +72,20 @@ class CgroupsV1:
             return ()
         # the root of the hierarchy has no limits; usage files name the sizes too
         names = (name.split(".") for name in names_in(self._mounts["hugetlb"]))
-        return tuple(sorted({parts[1] for parts in names if parts[0] == "hugetlb" and len(parts) == 3})) or tuple(
-            sorted(_page_sizes())
+        return (
+            tuple(sorted({parts[1] for parts in names if parts[0] == "hugetlb" and len(parts) == 3})) or kernel_sizes()
         )
+
+    @property
+    def limits_swap(self) -> bool:
+        return "memory" in self._mounts and Path(self._mounts["memory"], "memory.memsw.limit_in_bytes").exists()
+
+    def directories(self, path: str) -> tuple[Path, ...]:
+        return tuple(Path(join(point, path)) for point in self._everywhere)
 
     def exists(self, path: str) -> bool:
         wanted = {self._mounts[name] for name in _REQUIRED if name in self._mounts}
-        return all(Path(point + path).is_dir() for point in wanted)
+        return all(Path(join(point, path)).is_dir() for point in wanted)
 
     def create(self, path: str) -> None:
         with kernel_errors("create", path):
@@ -79,44 +108,53 @@ class CgroupsV1:
                     cpuset.set_property(b"cpuset.mems", limits.cpuset_mems)
 
     def limits(self, path: str) -> CgroupLimits:
+        cpu = self._open(CpuController, "cpu", path)
+        memory = self._open(MemoryController, "memory", path)
+        found = CgroupLimits()
         with kernel_errors("read", path):
-            cpu = self._open(CpuController, "cpu", path)
-            memory = self._open(MemoryController, "memory", path)
-            limit_bytes: int | None = read_or(memory, "limit_in_bytes", None) if memory else None
-            return CgroupLimits(
-                cpu_shares=read_or(cpu, "shares", None) if cpu else None,
-                cpu_quota_us=read_or(cpu, "cfs_quota_us", None) if cpu else None,
-                cpu_period_us=read_or(cpu, "cfs_period_us", None) if cpu else None,
-                memory_limit_bytes=-1 if limit_bytes is not None and limit_bytes >= _UNLIMITED_BYTES else limit_bytes,
-            )
+            if cpu is not None:
+                quota_us = cpu.cfs_quota_us
+                found = replace(
+                    found,
+                    cpu_shares=cpu.shares,
+                    cpu_quota_us=-1 if quota_us is None else quota_us,
+                    cpu_period_us=cpu.cfs_period_us,
+                )
+            if memory is not None:
+                found = replace(
+                    found,
+                    memory_limit_bytes=_limit(memory.limit_in_bytes),
+                    memory_reservation_bytes=_limit(memory.soft_limit_in_bytes),
+                    memory_swap_limit_bytes=_limit(present(lambda: memory.memsw_limit_in_bytes)),
+                )
+        return found
 
     def stats(self, path: str) -> CgroupStats:
-        with kernel_errors("read", path):
-            memory = self._open(MemoryController, "memory", path)
-            cpuacct = self._open(CpuAcctController, "cpuacct", path)
-            pids = self._open(PidsController, "pids", path)
-            counters: dict[str, int] = read_or(memory, "stat", {}) if memory else {}
-            usage_bytes: int = read_or(memory, "usage_in_bytes", 0) if memory else 0
-            limit_bytes: int | None = read_or(memory, "limit_in_bytes", None) if memory else None
-            inactive_bytes = counters.get("total_inactive_file", 0)
-            return CgroupStats(
-                cpu_usage_ns=read_or(cpuacct, "usage", 0) if cpuacct else 0,
-                memory_usage_bytes=usage_bytes,
-                memory_working_set_bytes=max(0, usage_bytes - inactive_bytes),
-                memory_rss_bytes=counters.get("total_rss", 0),
-                memory_limit_bytes=None if limit_bytes is None or limit_bytes >= _UNLIMITED_BYTES else limit_bytes,
-                page_faults=counters.get("total_pgfault", 0),
-                major_page_faults=counters.get("total_pgmajfault", 0),
-                pids=read_or(pids, "current", 0) if pids else 0,
-                pids_limit=read_or(pids, "max", None) if pids else None,
-                oom_kills=self._oom_kills(path),
-            )
+        # memory.oom_control counts one cgroup only, not those below it
+        point = self._mounts.get("memory")
+        below = [] if point is None else walk(join(point, path))
+        kills = sum(self.statistics.oom_kills(directory.removeprefix(point or "")) for directory in below)
+        return summary(self.statistics, path, oom_kills=kills)
 
     def children(self, path: str) -> tuple[str, ...]:
-        return tuple(sorted({name for point in self._everywhere for name in subdirectories(point + path)}))
+        return tuple(sorted({name for point in self._everywhere for name in subdirectories(join(point, path))}))
 
     def processes(self, path: str) -> frozenset[int]:
-        return frozenset(pid for point in self._hierarchies for pid in _processes(point + path))
+        """Of the first hierarchy that has any: a process is in all of them, unless somebody moved it in one alone."""
+        return next((found for found in self._processes(path) if found), frozenset())
+
+    def _processes(self, path: str) -> Iterator[frozenset[int]]:
+        return (processes(join(point, path)) for point in self._hierarchies)
+
+    def adopt(self, path: str, pid: int) -> None:
+        own = own_cgroups()
+        with kernel_errors("enter", path):
+            for controller, point in self._mounts.items():
+                # an own cpuset needs its CPUs copied first, and where a monitor runs matters to nobody
+                if own.get(controller, "/") != "/" and controller != "cpuset":
+                    adopt(Path(join(point, path)), pid)
+            if self._unified is not None and own.get("", "/") != "/":
+                adopt(Path(join(self._unified, path)), pid)
 
     def kill(self, path: str) -> None:
         # frozen first, so that nothing forks away between reading the list and killing what is on it
@@ -125,9 +163,7 @@ class CgroupsV1:
             if freezer:
                 freezer.state = "FROZEN"
         try:
-            for pid in self.processes(path):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            signal_all(frozenset().union(*self._processes(path)), signal.SIGKILL)
         finally:
             with contextlib.suppress(OSError):
                 if freezer:
@@ -135,13 +171,13 @@ class CgroupsV1:
 
     def remove(self, path: str) -> bool:
         with kernel_errors("remove", path):
-            removed = [remove_tree(point + path) for point in self._everywhere]  # each, whatever the others say
+            removed = [remove_tree(join(point, path)) for point in self._everywhere]  # each, whatever the others say
             return all(removed)
 
-    def _open(self, kind: Callable[[Directory], Any], controller: str, path: str) -> Any:
+    def _open(self, kind: Callable[[Directory], _C], controller: str, path: str) -> _C | None:
         """The controller's files of a cgroup; None where the machine does not have the controller."""
         point = self._mounts.get(controller)
-        return kind(Directory(point + path)) if point is not None else None
+        return kind(Directory(join(point, path))) if point is not None else None
 
     def _make(self, point: str, path: str) -> None:
         has_cpuset = self._mounts.get("cpuset") == point
@@ -173,15 +209,23 @@ class CgroupsV1:
 
     def _apply_memory(self, path: str, limits: CgroupLimits) -> None:
         memory = self._open(MemoryController, "memory", path)
-        if memory is not None and limits.memory_limit_bytes is not None:
+        if memory is None:
+            return
+        both_bytes = limits.memory_swap_limit_bytes
+        # memory with swap may never be less than memory alone: a sum that grows goes ahead of it
+        ahead = both_bytes is not None and (both_bytes < 0 or both_bytes > (memory.memsw_limit_in_bytes or 0))
+        if both_bytes is not None and ahead:
+            memory.memsw_limit_in_bytes = both_bytes
+        if limits.memory_limit_bytes is not None:
             memory.limit_in_bytes = limits.memory_limit_bytes
+        if both_bytes is not None and not ahead:
+            memory.memsw_limit_in_bytes = both_bytes
+        if limits.memory_reservation_bytes is not None:
+            memory.soft_limit_in_bytes = limits.memory_reservation_bytes
 
-    def _oom_kills(self, path: str) -> int:
-        # memory.oom_control counts one cgroup only, not those below it
-        point = self._mounts.get("memory")
-        if point is None:
-            return 0
-        return sum(_oom_kills_of(directory) for directory in _walk(point + path))
+
+def _limit(value_bytes: int | None) -> int | None:
+    return -1 if value_bytes is not None and value_bytes >= UNLIMITED_BYTES else value_bytes
 
 
 def _inherit_cpuset(parent: str, child: str) -> None:
@@ -190,44 +234,3 @@ def _inherit_cpuset(parent: str, child: str) -> None:
     for name in ("cpuset.cpus", "cpuset.mems"):
         if not below.get_property(name.encode()):
             below.set_property(name.encode(), above.get_property(name.encode()))
-
-
-def _processes(directory: str) -> Iterator[int]:
-    for below in _walk(directory):
-        try:
-            with open(f"{below}/cgroup.procs") as file:
-                # 0 stands for a process of another PID namespace, which nobody here can kill
-                yield from (pid for pid in map(int, file.read().split()) if pid)
-        except (FileNotFoundError, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in (errno.ENOENT, errno.ENODEV):
-                raise CgroupError(error.errno, error.strerror, below) from error
-
-
-def _walk(directory: str) -> Iterator[str]:
-    yield directory
-    for name in subdirectories(directory):
-        yield from _walk(f"{directory}/{name}")
-
-
-def _oom_kills_of(directory: str) -> int:
-    try:
-        with open(f"{directory}/memory.oom_control") as file:
-            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
-    except FileNotFoundError:
-        return 0
-
-
-def _page_sizes() -> Iterator[str]:
-    """From sysfs, in the units of the cgroup files."""
-    with contextlib.suppress(FileNotFoundError):
-        for name in names_in("/sys/kernel/mm/hugepages"):
-            kilobytes = int(name.removeprefix("hugepages-").removesuffix("kB"))
-            yield page_size_name(kilobytes * 1024)
-
-
-def page_size_name(size_bytes: int) -> str:
-    """2097152 -> `2MB`, 1073741824 -> `1GB`, as the kernel names its files."""
-    for unit, factor in (("GB", 1 << 30), ("MB", 1 << 20)):
-        if size_bytes >= factor:
-            return f"{size_bytes // factor}{unit}"
-    return f"{size_bytes // 1024}KB"

@@ -1,6 +1,9 @@
 """cgroup v2: one hierarchy for all controllers, driven through subclasses of cgroupspy's controller."""
 
 import contextlib
+import errno
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits, CgroupStats
@@ -12,15 +15,26 @@ from runtimes.linux.cgroups.controllers import (
     HugetlbController,
     MemoryV2,
     PidsController,
-    read_or,
+    present,
 )
-from runtimes.linux.cgroups.tree import kernel_errors, remove_tree, subdirectories
-from runtimes.linux.cgroups.units import cpu_weight, weight_to_shares
+from runtimes.linux.cgroups.huge_pages import kernel_sizes
+from runtimes.linux.cgroups.summary import summary
+from runtimes.linux.cgroups.tree import (
+    adopt,
+    join,
+    kernel_errors,
+    own_cgroups,
+    processes,
+    remove_tree,
+    signal_all,
+    subdirectories,
+)
+from runtimes.linux.cgroups.units import DEFAULT_PERIOD_US, cpu_weight, weight_to_shares
+from runtimes.linux.cgroups.v2_statistics import StatisticsV2
 
 # Controllers of pods. Those that a kernel does not have are done without; io only serves statistics and QoS of runtimes.
 _WANTED = ("cpu", "cpuset", "memory", "hugetlb", "pids", "io")
 _REQUIRED = ("cpu", "cpuset", "memory", "hugetlb", "pids")
-_DEFAULT_PERIOD_US = 100_000
 
 
 class CgroupsV2:
@@ -40,11 +54,22 @@ class CgroupsV2:
             sizes = HugetlbController(Directory(f"{self._root}/{name}")).sizes()
             if sizes:
                 return sizes
-        return ()
+        return kernel_sizes() if "hugetlb" in self.controllers else ()
+
+    @property
+    def limits_swap(self) -> bool:
+        return "memory" in self.controllers and Path("/proc/swaps").exists()
+
+    @property
+    def statistics(self) -> StatisticsV2:
+        return StatisticsV2(self._root)
+
+    def directories(self, path: str) -> tuple[Path, ...]:
+        return (Path(join(self._root, path)),)
 
     def exists(self, path: str) -> bool:
         try:
-            present = frozenset(CoreV2(Directory(self._root + path)).controllers)
+            present = frozenset(CoreV2(Directory(join(self._root, path))).controllers)
         except FileNotFoundError:
             return False
         return present >= self.controllers & frozenset(_REQUIRED)
@@ -60,90 +85,69 @@ class CgroupsV2:
 
     def apply(self, path: str, limits: CgroupLimits) -> None:
         with kernel_errors("limit", path):
-            node = Directory(self._root + path)
-            present = frozenset(CoreV2(node).controllers)
-            if "cpu" in present:
+            node = Directory(join(self._root, path))
+            have = frozenset(CoreV2(node).controllers)
+            if "cpu" in have:
                 _apply_cpu(CpuV2(node), limits)
-            if "memory" in present and limits.memory_limit_bytes is not None:
-                MemoryV2(node).max = limits.memory_limit_bytes
-            if "pids" in present and limits.pids_limit is not None:
+            if "memory" in have:
+                _apply_memory(MemoryV2(node), limits)
+            if "pids" in have and limits.pids_limit is not None:
                 PidsController(node).max = limits.pids_limit
-            if "hugetlb" in present:
+            if "hugetlb" in have:
                 for size, limit_bytes in limits.hugetlb_bytes.items():
                     HugetlbController(node).set_max(size, limit_bytes)
-            if "cpuset" in present:
+            if "cpuset" in have:
                 cpuset = CpusetV2(node)
                 if limits.cpuset_cpus is not None:
                     cpuset.cpus = limits.cpuset_cpus
                 if limits.cpuset_mems is not None:
                     cpuset.mems = limits.cpuset_mems
             for name, text in limits.unified.items():
+                if "/" in name:
+                    raise CgroupError(errno.EINVAL, f"{name!r} is no file of a cgroup")
                 CoreV2(node).set_property(name.encode(), text)
 
     def limits(self, path: str) -> CgroupLimits:
         with kernel_errors("read", path):
-            node = Directory(self._root + path)
-            present = frozenset(CoreV2(node).controllers)
+            node = Directory(join(self._root, path))
+            have = frozenset(CoreV2(node).controllers)
             quota_us, period_us, shares = None, None, None
-            if "cpu" in present:
+            if "cpu" in have:
                 cpu = CpuV2(node)
                 quota, period_us = cpu.max
                 quota_us, shares = -1 if quota is None else quota, weight_to_shares(cpu.weight)
-            limit_bytes: int | None = None
-            if "memory" in present:
-                limit = MemoryV2(node).max
-                limit_bytes = -1 if limit is None else limit
-            return CgroupLimits(
-                cpu_shares=shares, cpu_quota_us=quota_us, cpu_period_us=period_us, memory_limit_bytes=limit_bytes
-            )
+            found = CgroupLimits(cpu_shares=shares, cpu_quota_us=quota_us, cpu_period_us=period_us)
+            return _with_memory(found, MemoryV2(node)) if "memory" in have else found
 
     def stats(self, path: str) -> CgroupStats:
-        with kernel_errors("read", path):
-            node = Directory(self._root + path)
-            memory, pids = MemoryV2(node), PidsController(node)
-            counters: dict[str, int] = read_or(memory, "stat", {})
-            usage_bytes: int = read_or(memory, "current", 0)
-            return CgroupStats(
-                cpu_usage_ns=1000 * CpuV2(node).stat["usage_usec"],
-                memory_usage_bytes=usage_bytes,
-                memory_working_set_bytes=max(0, usage_bytes - counters.get("inactive_file", 0)),
-                memory_rss_bytes=counters.get("anon", 0),
-                memory_limit_bytes=read_or(memory, "max", None),
-                page_faults=counters.get("pgfault", 0),
-                major_page_faults=counters.get("pgmajfault", 0),
-                pids=read_or(pids, "current", 0),
-                pids_limit=read_or(pids, "max", None),
-                oom_kills=read_or(memory, "events", {}).get("oom_kill", 0),
-            )
+        return summary(self.statistics, path, oom_kills=self.statistics.oom_kills(path))
 
     def children(self, path: str) -> tuple[str, ...]:
-        return tuple(sorted(subdirectories(self._root + path)))
+        return tuple(sorted(subdirectories(join(self._root, path))))
 
     def processes(self, path: str) -> frozenset[int]:
-        directory = self._root + path
-        try:
-            own: list[int] = CoreV2(Directory(directory)).procs
-        except FileNotFoundError:
-            return frozenset()
-        except OSError as error:  # a threaded cgroup does not list its processes
-            raise CgroupError(error.errno, error.strerror, directory) from error
-        below = (self.processes(f"{path}/{name}") for name in subdirectories(directory))
-        return frozenset(pid for pid in own if pid).union(*below)
+        return processes(join(self._root, path))
+
+    def adopt(self, path: str, pid: int) -> None:
+        if own_cgroups().get("", "/") != "/":
+            with kernel_errors("enter", path):
+                adopt(Path(join(self._root, path)), pid)
 
     def kill(self, path: str) -> None:
-        with kernel_errors("kill", path), contextlib.suppress(FileNotFoundError):
-            CoreV2(Directory(self._root + path)).kill = True
+        with kernel_errors("kill", path):
+            try:
+                CoreV2(Directory(join(self._root, path))).kill = True
+            except FileNotFoundError:  # gone, or a kernel before 5.14
+                signal_all(self.processes(path), signal.SIGKILL)
 
     def remove(self, path: str) -> bool:
         with kernel_errors("remove", path):
-            return remove_tree(self._root + path)
+            return remove_tree(join(self._root, path))
 
     def _delegate(self, directory: str) -> None:
         """Switch the controllers on for the children of a cgroup."""
         core = CoreV2(Directory(directory))
-        missing = [
-            name for name in _WANTED if name in core.controllers and name not in str(core.subtree_control).split()
-        ]
+        missing = [name for name in _WANTED if name in core.controllers and name not in core.subtree_control.split()]
         if missing:
             core.subtree_control = " ".join(f"+{name}" for name in missing)
 
@@ -152,5 +156,31 @@ def _apply_cpu(cpu: CpuV2, limits: CgroupLimits) -> None:
     if limits.cpu_shares is not None:
         cpu.weight = cpu_weight(limits.cpu_shares)
     if limits.cpu_quota_us is not None:
-        period_us = limits.cpu_period_us or _DEFAULT_PERIOD_US
+        period_us = limits.cpu_period_us or DEFAULT_PERIOD_US
         cpu.max = (limits.cpu_quota_us if limits.cpu_quota_us > 0 else None, period_us)
+
+
+def _apply_memory(memory: MemoryV2, limits: CgroupLimits) -> None:
+    if limits.memory_limit_bytes is not None:
+        memory.max = limits.memory_limit_bytes
+    if limits.memory_reservation_bytes is not None:
+        memory.low = limits.memory_reservation_bytes
+    both_bytes, limit_bytes = limits.memory_swap_limit_bytes, limits.memory_limit_bytes
+    if both_bytes is not None:
+        memory.swap_max = None if both_bytes < 0 else max(0, both_bytes - (limit_bytes or memory.max or 0))
+
+
+def _with_memory(found: CgroupLimits, memory: MemoryV2) -> CgroupLimits:
+    limit_bytes = _limit(memory.max)
+    swap_bytes = present(lambda: _limit(memory.swap_max))
+    both_bytes = None if swap_bytes is None else -1 if -1 in (limit_bytes, swap_bytes) else limit_bytes + swap_bytes
+    return replace(
+        found,
+        memory_limit_bytes=limit_bytes,
+        memory_swap_limit_bytes=both_bytes,
+        memory_reservation_bytes=present(lambda: _limit(memory.low)),
+    )
+
+
+def _limit(value_bytes: int | None) -> int:
+    return -1 if value_bytes is None else value_bytes

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes.errors import Internal, NotFound, ResourceExhausted, RuntimeFault
-from runtimes.linux.tasks import SingleFlight, to_the_end
+from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import SingleFlight, run_blocking
 from runtimes.oci.images.audit import Usage
 from runtimes.oci.images.collect import collect
 from runtimes.oci.images.contract import ImageRecord
-from runtimes.oci.images.layout import Layout, remove_tree
+from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.lock import shared
 from runtimes.oci.images.manifest import Manifest, check, parse_configuration
 from runtimes.oci.images.platforms import this_host
@@ -58,7 +59,7 @@ class Intake:
                     yield work
                 finally:
                     self._garbage = True
-                    await to_the_end(remove_tree(work))
+                    await run_blocking(remove_tree, work)
         except RuntimeFault as error:
             if not what:
                 raise
@@ -129,7 +130,7 @@ class Intake:
         doomed = await asyncio.to_thread(collect, self._layout, self._records, self._holds)
         self._garbage = doomed is None
         for path in doomed or ():
-            await remove_tree(path)
+            await run_blocking(remove_tree, path)
 
     def sweep_later(self) -> None:
         """Sweep in the background; asked again meanwhile, once more."""

@@ -10,19 +10,14 @@
 Every file is written under tmp/, synced and renamed to its place.
 """
 
-import asyncio
 import hashlib
-import os
-import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from runtimes.errors import Internal, InvalidArgument
-from runtimes.linux import process
+from runtimes.errors import InvalidArgument
 from runtimes.linux.files import draft
 
-REMOVE_TIMEOUT_SECONDS = 600.0
 DISK_FULL = "no space left on device"  # ENOSPC as programs written in Go say it; C's begins with a capital
 
 
@@ -82,19 +77,3 @@ class Layout:
 
 def hex_of(image_id: str) -> str:
     return image_id.partition(":")[2]
-
-
-async def remove_tree(path: Path) -> None:
-    """Delete a folder that a container may have filled. Nothing there is fine. Raises OSError, Internal."""
-    try:
-        await asyncio.to_thread(shutil.rmtree, path)
-    except (RecursionError, OSError):
-        if not os.path.lexists(path):
-            return
-        # Somebody else deletes it too; or it is deeper than Python's recursion or this process's open files allow, which a
-        # container can do with one loop.
-        done = await process.run(
-            ["rm", "-rf", "--one-file-system", "--", str(path)], timeout_seconds=REMOVE_TIMEOUT_SECONDS
-        )
-        if not done.ok:
-            raise Internal(f"cannot delete {path}: {done.error_text}") from None

@@ -22,10 +22,10 @@ import msgspec
 from runtimes.kube.image_reference import InvalidReference, is_digest, parse
 from runtimes.kube.unreadable import UNREADABLE
 from runtimes.linux.files import replace_file, sync_folder
+from runtimes.linux.removal import remove_tree
 from runtimes.oci.images.contract import ImageRecord
 from runtimes.oci.images.layout import Layout, hex_of
 from runtimes.oci.images.lock import exclusive
-from runtimes.oci.store import remove_tree
 
 log = logging.getLogger(__name__)
 

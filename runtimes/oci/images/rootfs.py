@@ -13,8 +13,8 @@ from pathlib import Path
 
 from runtimes.errors import InvalidArgument, NotSupported
 from runtimes.linux import syscalls
+from runtimes.linux.removal import remove_tree
 from runtimes.oci.images.layout import Layout, hex_of
-from runtimes.oci.store import remove_tree
 
 # No fsync of a container's writes when it is unmounted: nothing reads them after a crash of the machine. Index, metacopy and
 # redirects off: a container's layer is read by nobody but its own mount, and an image's attributes must not steer it.

@@ -26,13 +26,14 @@ from runtimes.errors import Internal, InvalidArgument, NotSupported, ResourceExh
 from runtimes.kube.unreadable import UNREADABLE
 from runtimes.linux import process
 from runtimes.linux.files import replace_file, sync_file_system, sync_folder
+from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import run_blocking
 from runtimes.oci.images import layout as layouts
 from runtimes.oci.images.audit import Layer, Usage, audit
 from runtimes.oci.images.feed import unblock
 from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, digest_of
 from runtimes.oci.images.plain import MAGIC_BYTES, DamagedStream, PlainStream, compression_of
-from runtimes.oci.store import remove_tree
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ async def unpack(request: UnpackRequest, layout: Layout, work: Path, *, umoci: s
         # Most likely a gzip file is longer than its end says (over 4 GiB, or of several members): umoci reads it itself.
         log.info("image %s is unpacked again without their pipes: %s", request.image_id, error)
         for folder in (work / "rootfs", work / "layout"):
-            await layouts.remove_tree(folder)
+            await run_blocking(remove_tree, folder)
         usage = await _audited(umoci, layers, work)
     return await asyncio.to_thread(_publish, usage, layout, request.image_id, work)
 

@@ -4,11 +4,10 @@ The runtime converts shares to weight and the like; here only what does not exis
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from proto import cri_pb2 as cri
-from runtimes.oci.cgroups import CgroupTree
+from runtimes.linux.cgroups.contract import Cgroups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,32 +19,12 @@ class CgroupFeatures:
     huge_pages: frozenset[str]
 
     @classmethod
-    def detect(cls, tree: CgroupTree) -> "CgroupFeatures":
-        if tree.unified:
-            controllers = (tree.roots[""] / "cgroup.controllers").read_text().split()
-            return cls(
-                unified=True,
-                swap="memory" in controllers and Path("/proc/swaps").exists(),
-                huge_pages=_page_sizes() if "hugetlb" in controllers else frozenset(),
-            )
+    def of(cls, cgroups: Cgroups) -> "CgroupFeatures":
         return cls(
-            unified=False,
-            swap=(tree.roots["memory"] / "memory.memsw.limit_in_bytes").exists(),
-            huge_pages=_page_sizes() if "hugetlb" in tree.roots else frozenset(),
+            unified=cgroups.version == 2,
+            swap=cgroups.limits_swap,
+            huge_pages=frozenset(cgroups.huge_page_sizes),
         )
-
-
-def _page_sizes() -> frozenset[str]:
-    """The kernel's directory names say kB, its cgroup files MB and GB."""
-    sizes = set()
-    for entry in Path("/sys/kernel/mm/hugepages").glob("hugepages-*kB"):
-        size = int(entry.name.removeprefix("hugepages-").removesuffix("kB"))
-        for unit in ("KB", "MB", "GB"):
-            if size < 1024 or unit == "GB":
-                sizes.add(f"{size}{unit}")
-                break
-            size //= 1024
-    return frozenset(sizes)
 
 
 def linux_resources(resources: cri.LinuxContainerResources, features: CgroupFeatures) -> dict[str, Any]:

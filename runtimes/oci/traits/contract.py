@@ -10,11 +10,12 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from proto import cri_pb2 as cri
+from runtimes.linux.cgroups.contract import CgroupLimits, Cgroups
+from runtimes.linux.cgroups.tree import signal_all
 from runtimes.oci import processes
-from runtimes.oci.cgroups import CgroupTree
 from runtimes.oci.config import OCIRuntimeConfig, Paths
 from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.hostfacts import HostFacts
@@ -74,7 +75,7 @@ class RuntimeTraits:
     config: OCIRuntimeConfig
     paths: Paths
     program: RuntimeProgram
-    cgroups: CgroupTree
+    cgroups: Cgroups
 
     @property
     def version(self) -> str:
@@ -115,7 +116,7 @@ class RuntimeTraits:
         record = container.record
         if record.infra:
             # the sandbox last: conmon ends with it, and should have reaped the others before
-            self.cgroups.signal_others(record.cgroup, init.pid, number)
+            signal_all(self.cgroups.processes(record.cgroup) - {init.pid}, number)
             processes.send_signal(init, number)
             return
         await self.program.kill(record.id, number)
@@ -158,16 +159,14 @@ class RuntimeTraits:
         """The container in whose cgroup the processes of all others of the pod are; None where each has its own."""
         return None
 
-    async def update(
-        self, container_id: str, limits: Mapping[str, object], change: cri.LinuxContainerResources
-    ) -> dict[str, str]:
-        """Change a live container's limits; returns the cgroup files, with their content, that are the caller's to write.
+    async def update(self, container_id: str, limits: Mapping[str, Any]) -> CgroupLimits:
+        """Change a live container's limits; returns those that the caller has to write to its cgroup.
 
-        `limits`: `change` as the bundle's linux.resources.
+        `limits`: CPU and memory of the bundle's linux.resources, as far as they change.
         """
         if limits:
             await self.program.update(container_id, limits)
-        return {}
+        return CgroupLimits()
 
     async def usages(self, container_ids: Sequence[str]) -> Mapping[str, Usage | None] | None:
         """What the containers use, by id, None for one that it cannot be learnt of; None as a whole: their cgroups tell."""

@@ -5,13 +5,13 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
-from runtimes.linux.cgroups.units import DEFAULT_PERIOD_US, MAX_SHARES, cpu_weight
+from runtimes.linux.cgroups.contract import CgroupLimits
 from runtimes.oci import gvisor
 from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.hostfacts import HostFacts
@@ -89,11 +89,16 @@ class Runsc(RuntimeTraits):
         return sandbox.infra
 
     @override
-    async def update(
-        self, container_id: str, limits: Mapping[str, object], change: cri.LinuxContainerResources
-    ) -> dict[str, str]:
+    async def update(self, container_id: str, limits: Mapping[str, Any]) -> CgroupLimits:
         """runsc has no update; its processes are in ordinary cgroups."""
-        return cgroup_files(change, unified=self.cgroups.unified)
+        cpu, memory = limits.get("cpu", {}), limits.get("memory", {})
+        return CgroupLimits(
+            cpu_shares=cpu.get("shares"),
+            cpu_quota_us=cpu.get("quota"),
+            cpu_period_us=cpu.get("period"),
+            memory_limit_bytes=memory.get("limit"),
+            memory_swap_limit_bytes=memory.get("swap"),
+        )
 
     @override
     async def usages(self, container_ids: Sequence[str]) -> Mapping[str, Usage | None] | None:
@@ -108,26 +113,3 @@ class Runsc(RuntimeTraits):
                 log.debug("no figures of container %s: %s", container_id, error)
                 return None
         return None if cpu_ns is None else Usage(cpu_ns=cpu_ns, processes=len(processes))
-
-
-def cgroup_files(change: cri.LinuxContainerResources, *, unified: bool) -> dict[str, str]:
-    """CPU and memory as cgroup files, in the order in which the kernel takes them."""
-    files: dict[str, str] = {}
-    if unified:
-        if change.cpu_shares:
-            files["cpu.weight"] = str(cpu_weight(min(change.cpu_shares, MAX_SHARES)))
-        if change.cpu_quota:
-            quota = str(change.cpu_quota) if change.cpu_quota > 0 else "max"
-            files["cpu.max"] = f"{quota} {change.cpu_period or DEFAULT_PERIOD_US}"
-        if change.memory_limit_in_bytes:
-            files["memory.max"] = str(change.memory_limit_in_bytes)
-        return files
-    if change.cpu_shares:
-        files["cpu.shares"] = str(change.cpu_shares)
-    if change.cpu_period:
-        files["cpu.cfs_period_us"] = str(change.cpu_period)
-    if change.cpu_quota:
-        files["cpu.cfs_quota_us"] = str(change.cpu_quota)
-    if change.memory_limit_in_bytes:
-        files["memory.limit_in_bytes"] = str(change.memory_limit_in_bytes)
-    return files

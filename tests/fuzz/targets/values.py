@@ -12,11 +12,11 @@ from nodeagent.apiserver.rest.path import parse as parse_path
 from nodeagent.apiserver.rest.request import parse_query
 from nodeagent.apiserver.typed.scalars import Refused, canonical_quantity
 from nodeagent.apiserver.typed.times import parse_time
-from nodeagent.config.values import seconds
 from nodeagent.podspec.expansion import TooLarge, expand
 from nodeagent.probes.url import parse as parse_url
 from nodeagent.server.log_lines import parse_time as parse_log_time
 from runtimes.kube import duration, quantity
+from runtimes.kube.duration import seconds
 from runtimes.kube.image_reference import InvalidReference, parse, parse_location
 from tests.fuzz.contract import Errors, Target
 from tests.fuzz.grammar import sentences, text_of

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,16 @@ def waiting(pod: dict[str, Any]) -> tuple[str, str]:
     last = statuses[0].get("lastState", {}).get("terminated")
     found = state.get("waiting") or state.get("terminated") or {}
     return found.get("reason", ""), found.get("message", "") or (last or {}).get("message", "")
+
+
+def parts(node: NodeUnderTest) -> dict[str, tuple[str, str]]:
+    """The agent's parts as `nodeagent status` shows them: name -> (state, reason)."""
+    command = [sys.executable, "-m", "nodeagent", "status", f"--kubeconfig={node.kubeconfig}"]
+    shown = subprocess.run([*command, "--output=json"], capture_output=True, text=True, timeout=60, check=True)
+    found = {part["name"]: (part["state"], part["reason"]) for part in json.loads(shown.stdout)["parts"]}
+    table = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert [line.split()[:3] for line in table.splitlines() if line.startswith("PART ")] == [["PART", "STATE", "SINCE"]]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +107,7 @@ def test_exec_in_a_stopped_container(node: NodeUnderTest) -> None:
 
 def test_broken_runtimes_beside_a_good_one(node: NodeUnderTest, programs: Path) -> None:
     """Each pod says what is wrong with its runtime; the node is Ready, names those that are down, and runs and deletes the
-    pods of the good one; one that is installed later is used then."""
+    pods of the good one; one that is installed later is used then. The same is shown of the agent's parts."""
     node.apply(
         pod_object("good", "sleep", "100000"),
         *(pod_object(name, "sleep", "100000", runtimeClassName=name) for name in BROKEN),
@@ -111,11 +123,17 @@ def test_broken_runtimes_beside_a_good_one(node: NodeUnderTest, programs: Path) 
     assert status == "False"
     assert "container runtime missing is down" in message
     assert "container runtime forbidden is down" in message
+    shown = parts(node)
+    assert shown["runtime missing"][0] == shown["runtime forbidden"][0] == "failed"
+    assert "missing-runtime" in shown["runtime missing"][1]
+    assert shown["runtime runc"] == shown["pods"] == shown["embedded API"] == ("running", "")
+    assert shown["source http"] == ("skipped", "staticPodURL is not set")
     node.kubectl("delete", "pod", "good", "--grace-period=1", timeout=60)
 
     shutil.copy(shutil.which("runc") or "", programs / "missing-runtime")
     node.running("missing")
     eventually(lambda: "missing" not in condition(node, "RuntimeHandlersReady")[1], "the node knows")
+    assert parts(node)["runtime missing"] == ("running", "")
     node.kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false")
     (programs / "forbidden-runtime").unlink()
     shutil.copy(shutil.which("runc") or "", programs / "forbidden-runtime")

@@ -311,11 +311,15 @@ async def test_raw_upgrade(server: Any, node: NodeEndpoint) -> None:
 
 
 async def test_node_proxy(server: Any, node: NodeEndpoint) -> None:
-    """nodes/NAME/proxy passes path and query to the node."""
-    status, body = await asyncio.to_thread(
-        server.request, "GET", "/api/v1/nodes/n1/proxy/stats/summary?only_cpu_and_memory=true"
-    )
-    assert (status, body) == (200, {"path": "/stats/summary", "query": {"only_cpu_and_memory": "true"}})
+    """nodes/NAME/proxy passes path and query to the node, whatever it is that the client accepts."""
+    for accept in ("application/json", "text/plain"):
+        status, body = await asyncio.to_thread(
+            server.request,
+            "GET",
+            "/api/v1/nodes/n1/proxy/stats/summary?only_cpu_and_memory=true",
+            headers={"Accept": accept},
+        )
+        assert (status, body) == (200, {"path": "/stats/summary", "query": {"only_cpu_and_memory": "true"}})
 
 
 async def test_a_node_that_sends_the_server_elsewhere(server: Any, node: NodeEndpoint) -> None:

@@ -15,14 +15,17 @@ pytestmark = [
     pytest.mark.skipif(os.environ.get("UML") == "1", reason="this is the inner run"),
 ]
 
-TESTS = Path(__file__).with_name("test_pod_cgroups.py")
+TESTS = (
+    Path(__file__).with_name("test_pod_cgroups.py"),
+    Path(__file__).parents[2] / "conformance/cgroups/test_contract.py",
+)
 LARGE_XSTATE = Path(__file__).with_name("large_xstate.c")
 
 
 @pytest.mark.timeout(300)
 def test_pod_cgroups_on_cgroup_v2() -> None:
-    """Every test of test_pod_cgroups.py passes inside a kernel whose only hierarchy is cgroup v2."""
-    pytest_inside = (sys.executable, "-m", "pytest", str(TESTS), "-q", "-p", "no:cacheprovider", "-W", "ignore")
+    """Pod cgroups and the contract's suite pass inside a kernel whose only hierarchy is cgroup v2."""
+    pytest_inside = (sys.executable, "-m", "pytest", *map(str, TESTS), "-q", "-p", "no:cacheprovider", "-W", "ignore")
     done = run_in_uml(*pytest_inside, seconds=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout

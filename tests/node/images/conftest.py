@@ -49,7 +49,7 @@ def image(builder: ModuleType, tmp_path: Path) -> Callable[..., Path]:
 
 
 def mounts_below(path: Path) -> list[str]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
     found = [line.split()[4].replace("\\040", " ") for line in lines]
     return [mount for mount in found if mount.startswith(f"{path}/")]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from agent_pods import agent_pod
 
-from nodeagent.pods.steps.contract import PodPaths
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.steps.directories import Directories
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout

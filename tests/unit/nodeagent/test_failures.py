@@ -4,9 +4,8 @@ import logging
 
 import pytest
 
-from nodeagent import build
-from nodeagent.failures import leaves, one_line
-from nodeagent.main import StartError, _tell
+from nodeagent.failures import StartError, leaves, one_line
+from nodeagent.main import _tell
 
 
 def test_one_line() -> None:
@@ -28,7 +27,7 @@ def test_groups_are_told_by_what_is_in_them() -> None:
     [
         (StartError("port 1 is taken"), False, ["port 1 is taken"]),
         (
-            ExceptionGroup("g", [build.BuildError("no runtime"), OSError(2, "gone", "/f")]),
+            ExceptionGroup("g", [StartError("no runtime"), OSError(2, "gone", "/f")]),
             False,
             ["no runtime", "/f: gone"],
         ),

@@ -24,6 +24,13 @@ async def test_get_asks_the_right_path_and_decodes(make: Any, script: Any, clien
     assert script.seen[0].headers["Accept"] == "application/json"
 
 
+async def test_another_form_can_be_asked_for(script: Any, client: ApiClient) -> None:
+    """What is accepted is said as it was given."""
+    script.answer({})
+    await client.request("GET", "/x", accept="application/json;v=v1")
+    assert script.seen[0].headers["Accept"] == "application/json;v=v1"
+
+
 @pytest.mark.parametrize(
     ("code", "reason", "kind"),
     [

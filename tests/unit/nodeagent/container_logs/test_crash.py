@@ -14,8 +14,9 @@ import pytest
 
 from nodeagent.container_logs import packing
 from nodeagent.container_logs.folder import LogFolder
-from nodeagent.container_logs.rotator import LABEL_POD_UID, LogLimits, LogRotator
+from nodeagent.container_logs.rotator import LogLimits, LogRotator
 from proto import cri_pb2 as cri
+from runtimes.kube.labels import LABEL_POD_UID
 
 START = datetime(2026, 1, 2, 3, 4, 5)
 LIMITS = LogLimits(max_bytes=10, max_files=9, workers=1, interval_seconds=10.0)

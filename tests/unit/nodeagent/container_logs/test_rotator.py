@@ -15,9 +15,10 @@ import pytest
 from nodeagent.container_logs import packing
 from nodeagent.container_logs import rotator as rotator_module
 from nodeagent.container_logs.folder import LogFolder
-from nodeagent.container_logs.rotator import LABEL_POD_UID, LogLimits, LogRotator
+from nodeagent.container_logs.rotator import LogLimits, LogRotator
 from proto import cri_pb2 as cri
 from runtimes.errors import Internal, Timeout, Unavailable, WrongState
+from runtimes.kube.labels import LABEL_POD_UID
 
 START = datetime(2026, 1, 2, 3, 4, 5)
 LIMITS = LogLimits(max_bytes=100, max_files=4, workers=1, interval_seconds=10.0)

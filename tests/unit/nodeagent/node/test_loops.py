@@ -12,10 +12,12 @@ from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api import errors
 from nodeagent.api.errors import Fault, Unavailable
+from nodeagent.node.capacity import Limits
 from nodeagent.node.facts import Machine
 from nodeagent.node.lease import LeaseRenewer
 from nodeagent.node.publisher import NodeInputs, NodePublisher
 from nodeagent.node.registration import Registrar, Registration
+from nodeagent.node.state import NodeState
 from nodeagent.node.status import NodeConfig, RuntimeState
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 500, tzinfo=UTC)
@@ -191,10 +193,12 @@ class World:
         async def addresses() -> list[NodeAddress]:
             return [NodeAddress(type="Hostname", address="n")]
 
-        inputs = NodeInputs(addresses=addresses, runtime=lambda: self.runtime, storage_bytes=lambda: 2**30)
+        self.state = NodeState(MACHINE, Limits(), storage_bytes=2**30, host_ips=())
+        inputs = NodeInputs(addresses=addresses, runtime=lambda: self.runtime)
         self.publisher = NodePublisher(
             api,
             NodeConfig(name="n", machine=MACHINE, version="v1"),
+            self.state,
             inputs,
             lambda: self.listed,
             self.events,
@@ -299,8 +303,8 @@ async def test_reboot_and_cordon_are_events() -> None:
     ]
 
 
-async def test_a_trigger_publishes_at_once() -> None:
-    """trigger() wakes the loop; a failing API does not end it."""
+async def test_a_change_is_published_at_once() -> None:
+    """A change of the node's state wakes the loop; a failing API does not end it."""
     node = Node(metadata=ObjectMeta(name="n", uid="u", resourceVersion="1"))
     arrived = asyncio.Event()
 
@@ -322,7 +326,7 @@ async def test_a_trigger_publishes_at_once() -> None:
     await failed.wait()
     world.listed = node
     api.answers += [note]
-    world.publisher.trigger()
+    world.state.notify()
     await arrived.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -9,8 +9,10 @@ from lightkube.models.core_v1 import Node, NodeAddress, NodeCondition, NodeStatu
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.node import patch
+from nodeagent.node.capacity import Limits
 from nodeagent.node.conditions import Pressure, conditions, join_errors, transitions
 from nodeagent.node.facts import Machine
+from nodeagent.node.state import NodeState
 from nodeagent.node.status import Handler, ImageOnNode, NodeConfig, Observed, RuntimeState, images, node_status
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -33,11 +35,14 @@ MACHINE = Machine(
 CONFIG = NodeConfig(name="n", machine=MACHINE, version="v1.36.0")
 
 
-def observed(**fields: Any) -> Observed:
+def observed(*, storage_bytes: int | None = 2**30, **fields: Any) -> Observed:
+    state = NodeState(MACHINE, Limits(), storage_bytes=storage_bytes, host_ips=())
     given: dict[str, Any] = {
         "addresses": [NodeAddress(type="InternalIP", address="10.0.0.1"), NodeAddress(type="Hostname", address="n")],
         "runtime": READY,
-        "storage_bytes": 2**30,
+        "capacity": state.capacity,
+        "allocatable": state.allocatable,
+        "declared_features": state.declared_features,
     }
     return Observed(**{**given, **fields})
 

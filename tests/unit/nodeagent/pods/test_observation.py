@@ -4,11 +4,12 @@ from typing import Any, cast
 
 import pytest
 
-from nodeagent.pods.observation import LABEL_POD_UID, observe
+from nodeagent.pods.observation import observe
 from nodeagent.podspec.pod import PodUID
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import RuntimeService
+from runtimes.kube.labels import LABEL_POD_UID
 
 ALL = ("init", "main", "trigger")
 

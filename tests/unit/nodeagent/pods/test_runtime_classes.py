@@ -1,12 +1,15 @@
 """nodeagent.pods.runtime_classes: from a runtimeClassName to a runtime. facts/node-resources.md 14."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.models.node_v1 import RuntimeClass
 
-from nodeagent.pods.runtime_classes import RuntimeClassResolver
+from nodeagent.api.cluster import NotKnownYet
+from nodeagent.node.status import Handler
+from nodeagent.pods.runtime_classes import PodHandlers, RuntimeClassResolver
 from nodeagent.pods.services import UnknownRuntime
 from runtimes.registry import UnknownHandler
 
@@ -55,3 +58,29 @@ def test_unknown_classes_and_handlers(kit: Any, name: str, text: str) -> None:
     with pytest.raises(UnknownRuntime) as caught:
         resolve(kit, name)
     assert str(caught.value) == text
+
+
+def test_classes_that_are_not_known_yet(kit: Any) -> None:
+    """The pod has no runtime as yet, and why is told in the words of who should know."""
+
+    def unknown(name: str) -> RuntimeClass | None:
+        raise NotKnownYet(f"{name}: no answer yet")
+
+    registry: Any = Registry()
+    with pytest.raises(UnknownRuntime, match=r"^fast: no answer yet$"):
+        RuntimeClassResolver(registry, unknown).resolve(kit.pod(runtimeClassName="fast"))
+
+
+@pytest.mark.parametrize(("name", "expected"), [(None, False), ("fast", True), ("nope", False)])
+def test_what_a_pods_runtime_can_do(kit: Any, name: str | None, expected: bool) -> None:
+    """As the handler has said of itself; nothing where the pod has no runtime."""
+
+    class Resolver:
+        def resolve(self, pod: Any) -> Any:
+            if name == "nope":
+                raise UnknownRuntime("nope")
+            return SimpleNamespace(handler=name or "runc")
+
+    resolver: Any = Resolver()
+    handlers = PodHandlers(resolver, lambda handler: Handler(name=handler, user_namespaces=handler == "fast"))
+    assert handlers.user_namespaces(kit.pod(runtimeClassName=name)) is expected

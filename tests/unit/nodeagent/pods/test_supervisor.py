@@ -25,7 +25,6 @@ from recorded_runtime import RecordedRuntime, runtime_of
 
 from nodeagent.pods.features.contract import Contribution, PodFeature, StatusAdditions
 from nodeagent.pods.manager import STUCK_SECONDS, PodManager
-from nodeagent.pods.observation import LABEL_CONTAINER_NAME, LABEL_POD_UID
 from nodeagent.pods.rules.model import Desired, NodeAddresses, Observed, Stage, StartFailure, Termination
 from nodeagent.pods.rules.runtime_view import HASH_ANNOTATION, RESTART_COUNT_ANNOTATION, container_hash
 from nodeagent.pods.services import PodServices, UnknownRuntime
@@ -37,6 +36,7 @@ from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod, PodUID
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.kube.labels import LABEL_CONTAINER_NAME, LABEL_POD_UID
 from runtimes.registry import Runtime
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from nodeagent.container_logs.folder import LogFolder
 from nodeagent.container_logs.packing import pack
+from nodeagent.server import log_chain
 from nodeagent.server.log_chain import LogChain, open_log, tail_position
 from nodeagent.server.log_lines import Line, nine_digits, parse_line, parse_time
 from nodeagent.server.log_reader import LogOptions, read_log
@@ -147,6 +148,26 @@ def test_tail_of_large_files(tmp_path: Path, lines: int, end: bytes) -> None:
     with open(tmp_path / "log", "rb") as file:
         found = text[tail_position(file.fileno(), lines) :]
     assert found == b"".join(text.splitlines(keepends=True)[-lines:] if lines else [])
+
+
+@pytest.mark.parametrize("cached", [(), (0,), (1, 2)], ids=["nothing", "the first block", "blocks between"])
+async def test_what_is_not_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: tuple[int, ...]
+) -> None:
+    """Blocks that would have to wait for the disk are read off the loop, and follow upon the others without a gap."""
+    path = tmp_path / "0.log"
+    path.write_bytes(b"".join(cri_line(number, b"x" * 100) for number in range(5000)))
+    at_once, asked = log_chain._read_cached, list[int]()
+
+    def read(fd: int) -> bytes | None:
+        asked.append(len(asked))
+        return at_once(fd) if asked[-1] in cached else None
+
+    monkeypatch.setattr(log_chain, "_read_cached", read)
+    assert await whole(path, LogOptions()) == (b"x" * 100 + b"\n") * 5000
+    assert len(asked) > 4
+    asked.clear()
+    assert await whole(path, LogOptions(tail_lines=4000)) == (b"x" * 100 + b"\n") * 4000
 
 
 async def test_bad_lines_are_skipped(tmp_path: Path) -> None:

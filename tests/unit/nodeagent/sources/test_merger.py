@@ -1,5 +1,6 @@
 """What the merger makes of the sources' sets."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,6 +96,24 @@ def test_sources_are_seen_with_their_first_set_even_if_empty() -> None:
     assert merged.it.all_seen
     merged.it.replace("file", [])
     assert merged.batches == [[], [("ADD", "u-a")]]
+
+
+async def test_all_sources_have_spoken() -> None:
+    """Who waits for it goes on once the last of them has delivered, after the delivery."""
+    merged, order = Merged("api", "file"), list[object]()
+
+    async def waiter() -> None:
+        await merged.it.complete()
+        order.append(merged.batches[-1])
+
+    waiting = asyncio.create_task(waiter())
+    merged.it.replace("api", [])
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    merged.it.replace("file", [pod("a")])
+    await waiting
+    assert order == [[("ADD", "u-a")]]
+    await merged.it.complete()
 
 
 def test_the_agents_annotations() -> None:

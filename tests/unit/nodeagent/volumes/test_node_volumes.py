@@ -12,6 +12,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from typing_extensions import override
 
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.volumes import stage
 from nodeagent.volumes.contract import (
     Capabilities,
     MountedVolume,
@@ -60,6 +61,7 @@ class Disks(PublishOnly):
     script: dict[str, list[str | None]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     attached: asyncio.Event = field(default_factory=asyncio.Event)
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
     name: str = DRIVER
 
     def __post_init__(self) -> None:
@@ -109,6 +111,7 @@ class Disks(PublishOnly):
         self.calls.append(f"{verb} {what}")
         steps = self.script.get(verb, [])
         if (error := steps.pop(0) if steps else None) is not None:
+            self.failed.set()
             raise VolumeError(error)
         await asyncio.sleep(0)
 
@@ -121,7 +124,7 @@ class Node:
     events: Any
     disks: Disks
     claims: Claims
-    wait_seconds: float = 0.05
+    wait_seconds: float = 60.0
     now: float = 0.0
     slept: list[float] = field(default_factory=list)
 
@@ -170,7 +173,7 @@ async def test_a_volume_comes_up_in_phases_and_goes_in_reverse(node: Node, pod: 
     assert node.disks.calls == ["attach u", "stage u", "publish u", "expand 5"]
     note = node.root / "pods/u" / NOTE
     assert json.loads(note.read_text()) == {"volume_id": f"{DRIVER}^pv-1", "attach": True}
-    assert await manager.in_use() == [f"{DRIVER}^pv-1"]
+    assert manager.in_use() == [f"{DRIVER}^pv-1"]
     node.disks.calls.clear()
     node.disks.script["unstage"] = ["still mounted elsewhere"]
     with pytest.raises(ExceptionGroup) as caught:
@@ -180,7 +183,7 @@ async def test_a_volume_comes_up_in_phases_and_goes_in_reverse(node: Node, pod: 
         remove_pod_folder(node.root / "pods/u")
     await manager.unmount("u")
     assert node.disks.calls == ["unpublish u", f"unstage {DRIVER}^pv-1"] * 2
-    assert await manager.in_use() == []
+    assert manager.in_use() == []
     remove_pod_folder(node.root / "pods/u")
 
 
@@ -193,8 +196,9 @@ async def test_pods_share_what_is_staged(node: Node, pod: Any) -> None:
     assert up[0][-1] == up[1][-1], "one pod at a time"
     node.disks.calls.clear()
     second = node.restarted()
-    assert await second.in_use() == [f"{DRIVER}^pv-1"]
+    assert second.in_use() is None
     await second.unmount("a")
+    assert second.in_use() == [f"{DRIVER}^pv-1"]
     assert node.disks.calls == ["unpublish a"]
     await asyncio.gather(second.unmount("b"), second.unmount("a"))
     assert node.disks.calls == ["unpublish a", "unpublish b", f"unstage {DRIVER}^pv-1"]
@@ -215,11 +219,32 @@ async def test_a_pod_that_comes_while_the_last_one_goes(node: Node, pod: Any) ->
 async def test_an_agent_that_ends_in_the_middle_leaves_nothing(node: Node, pod: Any, verb: str) -> None:
     """Whatever it was at: the next one knows the volume by its note, and takes it down to the end."""
     node.disks.script[verb] = ["the agent is killed here"] * 1_000_000
-    with pytest.raises(MountFailed):
-        await node.restarted().mount(pod())
+    mounting = asyncio.create_task(node.restarted().mount(pod()))
+    await node.disks.failed.wait()
+    mounting.cancel()
+    await asyncio.gather(mounting, return_exceptions=True)
     node.disks.calls.clear()
     await node.restarted().unmount("u")
     assert node.disks.calls == ["unpublish u", f"unstage {DRIVER}^pv-1"]
+    remove_pod_folder(node.root / "pods/u")
+
+
+async def test_a_note_that_is_cancelled_is_known(node: Node, pod: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be on the disk all the same, and then keeps the pod's folder until it is taken back."""
+    begun, write = asyncio.Event(), stage.replace_file
+    loop = asyncio.get_running_loop()
+
+    def writing(path: Path, data: bytes) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        write(path, data)
+
+    monkeypatch.setattr(stage, "replace_file", writing)
+    manager = node.restarted()
+    mounting = asyncio.create_task(manager.mount(pod()))
+    await begun.wait()
+    mounting.cancel()
+    await asyncio.gather(mounting, return_exceptions=True)
+    await manager.unmount("u")
     remove_pod_folder(node.root / "pods/u")
 
 
@@ -261,6 +286,7 @@ async def test_another_phase_backs_off_anew(node: Node, pod: Any) -> None:
 async def test_what_is_not_attached_is_told(node: Node, pod: Any) -> None:
     """The pod's error names it under both; as a kubelet's time-out it is no event."""
     node.disks.attached.clear()
+    node.wait_seconds = 0.05
     with pytest.raises(MountFailed) as caught:
         await node.restarted().mount(pod())
     assert str(caught.value) == (
@@ -274,6 +300,7 @@ async def test_what_is_not_attached_is_told(node: Node, pod: Any) -> None:
 async def test_claims_that_lead_nowhere(node: Node, pod: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are tried again, and told at the end, as an event of the pod's; the driver is not asked."""
     node.claims.errors = ["error processing PVC ns/c: PVC is not bound"] * 1_000_000
+    node.wait_seconds = 0.05
     with pytest.raises(MountFailed) as caught:
         await node.restarted().mount(pod())
     assert str(caught.value) == (
@@ -283,13 +310,13 @@ async def test_claims_that_lead_nowhere(node: Node, pod: Any, monkeypatch: pytes
     assert caught.value.event_worthy
     assert (node.events.seen, node.disks.calls) == ([], [])
     node.claims.errors = ["not yet", None]
+    node.wait_seconds = 60
     await node.restarted().mount(pod())
     assert node.disks.calls == ["attach u", "stage u", "publish u"]
 
 
 async def test_a_claim_of_an_unknown_driver_ends_the_wait(node: Node, pod: Any, plugin: Any) -> None:
     """It is found out only when the claim has been followed, and then told at once."""
-    node.wait_seconds = 60
     with pytest.raises(MountFailed, match=r"failed to process volumes=\[data\]: volume \"data\": this node does not"):
         await node.restarted(plugin).mount(pod())
 

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,18 @@ def test_a_directory_that_was_moved_away_is_not_followed(tmp_path: Path, monkeyp
         "elsewhere/inner",
         "elsewhere/precious",
     ]
+
+
+def test_two_may_remove_the_same(tmp_path: Path) -> None:
+    """Each takes what the other has not taken yet; neither fails, and nothing is left."""
+    for number in range(20):
+        tree = tmp_path / str(number)
+        for folder in range(20):
+            (tree / str(folder) / "inner/most").mkdir(parents=True)
+            (tree / str(folder) / "inner/file").write_text("x")
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(remove_tree, [tree] * 4))
+    assert os.listdir(tmp_path) == []
 
 
 def test_who_never_stops_changing_things_is_told(tmp_path: Path) -> None:

@@ -6,15 +6,16 @@ import pytest
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.oci.config import Paths
-from runtimes.oci.entities import POD_UID_LABEL, Container, Registry, Sandbox
+from runtimes.oci.entities import Container, Registry, Sandbox
 from runtimes.oci.lifecycle import ContainerState
 from runtimes.oci.records import ContainerRecord, SandboxRecord, raw
 
 
 def sandbox(registry: Registry, name: str, uid: str, *, labels: bool = True) -> Sandbox:
     metadata = cri.PodSandboxMetadata(name=name, namespace="n", uid=uid)
-    config = cri.PodSandboxConfig(metadata=metadata, labels={POD_UID_LABEL: uid} if labels else {})
+    config = cri.PodSandboxConfig(metadata=metadata, labels={LABEL_POD_UID: uid} if labels else {})
     record = SandboxRecord(id=f"id-{name}", handler="runc", boot_id="b", created_at_ns=1, config=raw(config))
     made = Sandbox.new(record, config, Paths(Path("/nowhere"), Path("/nowhere")))
     registry.add_sandbox(made)
@@ -22,7 +23,7 @@ def sandbox(registry: Registry, name: str, uid: str, *, labels: bool = True) -> 
 
 
 def container(registry: Registry, owner: Sandbox, container_id: str, uid: str) -> Container:
-    config = cri.ContainerConfig(metadata=cri.ContainerMetadata(name=container_id), labels={POD_UID_LABEL: uid})
+    config = cri.ContainerConfig(metadata=cri.ContainerMetadata(name=container_id), labels={LABEL_POD_UID: uid})
     record = ContainerRecord(
         id=container_id,
         sandbox_id=owner.id,
@@ -44,17 +45,17 @@ async def test_a_pods_own_are_found_by_its_label() -> None:
     registry = Registry()
     one, two, bare = sandbox(registry, "a", "1"), sandbox(registry, "b", "2"), sandbox(registry, "c", "3", labels=False)
     first, foreign = container(registry, one, "k1", "1"), container(registry, one, "k2", "2")
-    assert list(registry.candidates({POD_UID_LABEL: "1"})) == [one]
-    assert list(registry.candidates({POD_UID_LABEL: "3"})) == []
+    assert list(registry.candidates({LABEL_POD_UID: "1"})) == [one]
+    assert list(registry.candidates({LABEL_POD_UID: "3"})) == []
     assert list(registry.candidates({"app": "x"})) == [one, two, bare]
-    assert list(registry.listed_containers({POD_UID_LABEL: "1"})) == [first]
-    assert list(registry.listed_containers({POD_UID_LABEL: "2"})) == [foreign]
+    assert list(registry.listed_containers({LABEL_POD_UID: "1"})) == [first]
+    assert list(registry.listed_containers({LABEL_POD_UID: "2"})) == [foreign]
     assert list(registry.listed_containers()) == [first, foreign]
     registry.forget_container(first)
     registry.forget_sandbox(one)
     registry.forget_sandbox(one)
-    assert list(registry.candidates({POD_UID_LABEL: "1"})) == []
-    assert list(registry.listed_containers({POD_UID_LABEL: "1"})) == []
+    assert list(registry.candidates({LABEL_POD_UID: "1"})) == []
+    assert list(registry.listed_containers({LABEL_POD_UID: "1"})) == []
     assert list(registry.candidates({})) == [two, bare]
 
 

@@ -9,13 +9,14 @@ from msgspec.structs import replace
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.events import EventBus
+from runtimes.linux.removal import remove_tree
 from runtimes.oci import messages, records
 from runtimes.oci.config import Paths
 from runtimes.oci.entities import Container, Registry, Sandbox
 from runtimes.oci.exits import read_exit
 from runtimes.oci.lifecycle import ContainerState, SandboxState
 from runtimes.oci.merging import merged
-from runtimes.oci.store import DiskSync, RecordStore, remove_tree
+from runtimes.oci.store import DiskSync, RecordStore
 
 
 def sandbox_record(sandbox_id="s" * 64, name="pod"):

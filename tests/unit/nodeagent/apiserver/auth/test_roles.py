@@ -93,11 +93,13 @@ async def test_view(authorizer: Authorizer) -> None:
 
 
 async def test_kubelet_client(authorizer: Authorizer) -> None:
-    """The server's client towards nodes is system:kubelet-api-admin: it reads nodes and uses their endpoint, no more."""
+    """The server's client towards nodes is system:kubelet-api-admin: it reads nodes and uses their endpoint, no more but what
+    `nodeagent status` asks for."""
     client = UserInfo(name="kube-apiserver-kubelet-client", groups=(AUTHENTICATED,))
     used = {"configz", "healthz", "log", "metrics", "pods", "proxy", "stats"}
     expected = {(verb, "", f"nodes/{name}") for name in used for verb in ANY}
     expected |= {(verb, "", "nodes") for verb in (*READ, "proxy")}
+    expected.add(("get", "", "nodes/statusz"))
     assert rights(authorizer, client) == expected | BASIC
 
 

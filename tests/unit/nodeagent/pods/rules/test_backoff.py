@@ -1,4 +1,4 @@
-"""Crash back-off (facts/pod-lifecycle.md 5.1) and durations as Go prints them."""
+"""Crash back-off (facts/pod-lifecycle.md 5.1)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightkube.models.core_v1 import Container, ResourceRequirements
 
-from nodeagent.pods.rules.backoff import advance, backoff_key, crash_loop, go_duration, held_until
+from nodeagent.pods.rules.backoff import advance, backoff_key, crash_loop, held_until
 from nodeagent.pods.rules.model import CrashBackoff, StartFailure
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -71,27 +71,6 @@ def test_the_waiting_message(kit: Any) -> None:
     assert crash_loop(kit.pod(), MAIN, backoff) == StartFailure(
         reason="CrashLoopBackOff", message="back-off 1m20s restarting failed container=main pod=web_ns(uid-1)"
     )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0s"),
-        (10, "10s"),
-        (80, "1m20s"),
-        (300, "5m0s"),
-        (3600, "1h0m0s"),
-        (3661.5, "1h1m1.5s"),
-        (0.15, "150ms"),
-        (1.5e-6, "1.5µs"),
-        (1e-9, "1ns"),
-        (-2.25, "-2.25s"),
-        (59.999999999, "59.999999999s"),
-    ],
-)
-def test_go_durations(seconds: float, text: str) -> None:
-    """Durations read as Go's time.Duration prints them."""
-    assert go_duration(seconds) == text
 
 
 @given(st.lists(st.integers(0, 2000), max_size=20), st.floats(1, 300))

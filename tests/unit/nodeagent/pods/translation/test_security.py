@@ -44,8 +44,9 @@ def security(
 
 def test_defaults(pod_of: Any) -> None:
     """Without any context: the image's user, no extra rights, unconfined, the kernel's sensitive paths hidden."""
-    found = security(pod_of)
+    found = security(pod_of, settings=SecuritySettings(masked_paths=("/sys/hot",)))
     assert found.masked_paths[:2] == ["/proc/asound", "/proc/acpi"]
+    assert found.masked_paths[-1] == "/sys/hot"
     assert list(found.readonly_paths) == ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
     del found.masked_paths[:], found.readonly_paths[:]
     assert found == cri.LinuxContainerSecurityContext(

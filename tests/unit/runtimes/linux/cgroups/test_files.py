@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits, CgroupStats
-from runtimes.linux.cgroups.v1 import CgroupsV1, page_size_name
+from runtimes.linux.cgroups.units import page_size_name
+from runtimes.linux.cgroups.v1 import CgroupsV1
 from runtimes.linux.cgroups.v2 import CgroupsV2
 
 LIMITS = CgroupLimits(
@@ -91,6 +92,13 @@ def test_v2_writes_no_limit_as_max(v2: CgroupsV2, tmp_path: Path) -> None:
     v2.apply("/p", NO_LIMITS)
     found = contents(tmp_path)
     assert [found[f"p/{name}"] for name in ("cpu.max", "memory.max", "pids.max")] == ["max 100000", "max", "max"]
+
+
+@pytest.mark.parametrize(("shares", "weight"), [(0, "1"), (2, "1"), (1024, "39"), (262144, "10000"), (300000, "10000")])
+def test_v2_weights_stay_in_their_range(v2: CgroupsV2, tmp_path: Path, shares: int, weight: str) -> None:
+    """Shares beyond what v1 takes get the largest weight that v2 takes."""
+    v2.apply("/p", CgroupLimits(cpu_shares=shares))
+    assert (tmp_path / "p/cpu.weight").read_text() == weight
 
 
 def test_v2_delegates_what_is_missing(v2: CgroupsV2, tmp_path: Path) -> None:

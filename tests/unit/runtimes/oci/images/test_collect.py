@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from runtimes.linux.removal import remove_tree
 from runtimes.oci.images.collect import collect
 from runtimes.oci.images.contract import ImageConfig, ImageRecord
-from runtimes.oci.images.layout import Layout, remove_tree
+from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.records import Records
 from runtimes.oci.images.rootfs import Holds
 
@@ -48,7 +49,7 @@ def everything(layout: Layout) -> set[str]:
 
 async def sweep(layout: Layout, records: Records, holds: Holds) -> None:
     for path in collect(layout, records, holds) or ():
-        await remove_tree(path)
+        remove_tree(path)
 
 
 KEPT = {f"unpacked/{'a' * 64}", *(f"blobs/sha256/{x * 64}" for x in "a01")}
@@ -122,7 +123,7 @@ async def test_incomplete_image_is_dropped(layout: Layout, records: Records) -> 
     assert everything(layout) == set()
 
 
-async def test_deep_trees_go(tmp_path: Path) -> None:
+def test_deep_trees_go(tmp_path: Path) -> None:
     """A folder nested deeper than Python can recurse is deleted all the same."""
     import os
 
@@ -135,6 +136,6 @@ async def test_deep_trees_go(tmp_path: Path) -> None:
         os.close(fd)
         fd = inner
     os.close(fd)
-    await remove_tree(top)
+    remove_tree(top)
     assert not top.exists()
-    await remove_tree(top)
+    remove_tree(top)

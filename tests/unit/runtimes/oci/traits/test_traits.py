@@ -10,6 +10,7 @@ from oci_core import oci_core
 
 from proto import cri_pb2 as cri
 from runtimes import errors, oci
+from runtimes.linux.cgroups.contract import CgroupLimits
 from runtimes.oci import records
 from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.lifecycle import ContainerState
@@ -17,9 +18,10 @@ from runtimes.oci.records import ContainerRecord, ProcessRef
 from runtimes.oci.traits.contract import ExecTerminal, Probed, RuntimeTraits
 from runtimes.oci.traits.probe import probe, traits_of
 from runtimes.oci.traits.runc import Crun, Runc
-from runtimes.oci.traits.runsc import Runsc, cgroup_files
+from runtimes.oci.traits.runsc import Runsc
 
 INIT = ProcessRef(pid=999_999_999, start_ticks=1)  # no such process
+OTHER = 999_999_998
 
 
 class Program:
@@ -41,9 +43,8 @@ class Program:
 def traits(variant: type[RuntimeTraits], root: Path, **probed: Any) -> Any:
     core = oci_core(root)
     told = Probed(**{"name": variant.name, "version": "1.2", **probed})
-    tree = SimpleNamespace(unified=True, signalled=[])
-    tree.signal_others = lambda *arguments: tree.signalled.append(arguments)
-    return variant(probed=told, config=core.config, paths=core.paths, program=Program(), cgroups=tree)  # type: ignore[arg-type]
+    cgroups = SimpleNamespace(processes=lambda cgroup: frozenset({OTHER, INIT.pid}) if cgroup == "/c" else frozenset())
+    return variant(probed=told, config=core.config, paths=core.paths, program=Program(), cgroups=cgroups)  # type: ignore[arg-type]
 
 
 def record(*, infra: bool = False, create_error: str = "") -> ContainerRecord:
@@ -112,8 +113,8 @@ async def test_by_default_the_command_line_is_asked(tmp_path: Path, variant: typ
     await found.start(record())
     await found.delete(record())
     await found.delete(record(create_error="refused"))
-    assert await found.update("c", {"cpu": {}}, cri.LinuxContainerResources()) == {}
-    assert await found.update("c", {}, cri.LinuxContainerResources()) == {}
+    assert await found.update("c", {"cpu": {}}) == CgroupLimits()
+    assert await found.update("c", {}) == CgroupLimits()
     assert found.program.asked == [("start", "c"), ("delete", "c"), ("update", "c", {"cpu": {}})]
     assert (found.holder(None), await found.usages(["c"])) == (None, None)
 
@@ -133,14 +134,16 @@ async def test_gvisor_is_driven_by_its_wrapper(tmp_path: Path) -> None:
     assert found.program.asked == [("start", "c"), ("delete", "c"), ("delete", "c")]
 
 
-async def test_signals(tmp_path: Path) -> None:
+async def test_signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes of this kernel are signalled directly; others by the runtime; a sandbox after all that is in it."""
+    signalled: list[tuple[int, int]] = []
+    monkeypatch.setattr("runtimes.linux.cgroups.tree.os.kill", lambda *arguments: signalled.append(arguments))
     by_kernel, by_runtime = traits(Crun, tmp_path), traits(Runsc, tmp_path)
     for found in (by_kernel, by_runtime):
         await found.signal(Container.restored(record()), INIT, 15)
         await found.signal(Container.restored(record(infra=True)), INIT, 9)
-    assert (by_kernel.program.asked, by_kernel.cgroups.signalled) == ([], [])
-    assert (by_runtime.program.asked, by_runtime.cgroups.signalled) == ([("kill", "c", 15)], [("/c", INIT.pid, 9)])
+    assert by_kernel.program.asked == []
+    assert (by_runtime.program.asked, signalled) == ([("kill", "c", 15)], [(OTHER, 9)])
     assert (by_kernel.has_ended(INIT), by_runtime.has_ended(INIT)) == (True, False)
 
 
@@ -167,19 +170,16 @@ async def test_the_infra_container_holds_the_pods_limits(tmp_path: Path) -> None
     assert traits(Runsc, tmp_path).holder(pod) is pod.infra
 
 
-def test_limits_as_files() -> None:
-    """In the order in which the kernel takes them; nothing for what does not change."""
-    change = cri.LinuxContainerResources(cpu_shares=1024, cpu_quota=50000, cpu_period=100000, memory_limit_in_bytes=9)
-    assert cgroup_files(change, unified=True) == {"cpu.weight": "39", "cpu.max": "50000 100000", "memory.max": "9"}
-    assert list(cgroup_files(change, unified=False).items()) == [
-        ("cpu.shares", "1024"),
-        ("cpu.cfs_period_us", "100000"),
-        ("cpu.cfs_quota_us", "50000"),
-        ("memory.limit_in_bytes", "9"),
-    ]
-    unlimited = cri.LinuxContainerResources(cpu_quota=-1, cpu_shares=300000)
-    assert cgroup_files(unlimited, unified=True) == {"cpu.weight": "10000", "cpu.max": "max 100000"}
-    assert cgroup_files(cri.LinuxContainerResources(), unified=True) == {}
+async def test_gvisors_limits_are_its_cgroups(tmp_path: Path) -> None:
+    """They are written there, for runsc cannot change them; nothing for what does not change."""
+    found = traits(Runsc, tmp_path)
+    limits = {"cpu": {"shares": 1024, "quota": 50000, "period": 100000}, "memory": {"limit": 9, "swap": 10}}
+    assert await found.update("c", limits) == CgroupLimits(
+        cpu_shares=1024, cpu_quota_us=50000, cpu_period_us=100000, memory_limit_bytes=9, memory_swap_limit_bytes=10
+    )
+    assert await found.update("c", {"cpu": {"quota": -1}}) == CgroupLimits(cpu_quota_us=-1)
+    assert await found.update("c", {}) == CgroupLimits()
+    assert found.program.asked == []
 
 
 @pytest.mark.parametrize(

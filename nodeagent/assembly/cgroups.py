@@ -1,0 +1,94 @@
+"""Cgroups: of the pods, and of the system and the agent, each held to what the configuration gives them."""
+
+from nodeagent.assembly.host import Host
+from nodeagent.assembly.running import Scope
+from nodeagent.cgroups.naming import CgroupfsNaming, SystemdNaming
+from nodeagent.cgroups.pod_cgroups import PodCgroups
+from nodeagent.cgroups.slices import NoSlices
+from nodeagent.cgroups.systemd import SystemdSlices
+from nodeagent.config import Config
+from nodeagent.failures import StartError
+from nodeagent.folders import Folders
+from nodeagent.node.facts import Machine
+from nodeagent.podspec.cgroup_values import HostLimits
+from runtimes.kube import quantity
+from runtimes.kube.duration import seconds
+from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits, Cgroups
+from runtimes.linux.cgroups.units import cpu_shares
+
+PODS = "pods"  # of enforceNodeAllocatable
+
+
+async def start_cgroups(scope: Scope, config: Config, host: Host, folders: Folders) -> PodCgroups:
+    """Raises StartError, CgroupError."""
+    cgroups = pod_cgroups(config, host.cgroups)
+    await cgroups.start(node_cgroup_limits(config, host.machine))
+    for name, limits in reserved_cgroup_limits(config).items():
+        try:
+            await cgroups.limit_existing(name, limits)
+        except CgroupError as error:
+            raise StartError(f"enforceNodeAllocatable: cannot hold {name} to what is reserved: {error}") from error
+    return cgroups
+
+
+def pod_cgroups(config: Config, cgroups: Cgroups) -> PodCgroups:
+    root = tuple(part for part in config.kubelet.cgroupRoot.split("/") if part)
+    naming = SystemdNaming() if config.kubelet.cgroupDriver == "systemd" else CgroupfsNaming()
+    slices = SystemdSlices(cgroups.version) if config.kubelet.cgroupDriver == "systemd" else NoSlices()
+    return PodCgroups(cgroups, root=root, naming=naming, slices=slices)
+
+
+def host_limits(config: Config, host: Host) -> HostLimits:
+    """What pods' requests and limits are translated with."""
+    kubelet = config.kubelet
+    machine = host.machine
+    v2 = host.cgroups.version == 2
+    single = not v2 if kubelet.singleProcessOOMKill is None else kubelet.singleProcessOOMKill
+    return HostLimits(
+        memory_capacity_bytes=machine.memory_bytes,
+        cgroup_v2=v2,
+        huge_page_sizes=host.cgroups.huge_page_sizes,
+        cpu_period_us=int(seconds(kubelet.cpuCFSQuotaPeriod) * 1_000_000),
+        cpu_cfs_quota=kubelet.cpuCFSQuota,
+        single_process_oom_kill=single,
+        swap_controller=v2 and machine.swap_bytes > 0,
+        swap_capacity_bytes=machine.swap_bytes,
+        pod_pids_limit=kubelet.podPidsLimit,
+    )
+
+
+def node_cgroup_limits(config: Config, machine: Machine) -> CgroupLimits:
+    """What `kubepods` may use: capacity less what is reserved, without the eviction threshold
+    (docs/facts/node-resources.md 2.3, 4.3).
+
+    Unless that is not to be enforced: then there is no limit, also where an agent before has written one.
+    """
+    if PODS not in config.kubelet.enforceNodeAllocatable:
+        return CgroupLimits(cpu_shares=cpu_shares(machine.cpus * 1000), memory_limit_bytes=-1, pids_limit=-1)
+    reserved = (config.kubelet.systemReserved, config.kubelet.kubeReserved)
+    milli = machine.cpus * 1000 - sum(quantity.milli(item.get("cpu", "0")) for item in reserved)
+    memory_bytes = machine.memory_bytes - sum(quantity.value(item.get("memory", "0")) for item in reserved)
+    pids = machine.max_pids - sum(quantity.value(item.get("pid", "0")) for item in reserved)
+    return CgroupLimits(
+        cpu_shares=cpu_shares(milli), memory_limit_bytes=memory_bytes, pids_limit=pids if machine.max_pids else None
+    )
+
+
+def reserved_cgroup_limits(config: Config) -> dict[str, CgroupLimits]:
+    """The cgroups of the system and of the agent that are held to what is reserved for them; they must exist."""
+    kubelet = config.kubelet
+    found: dict[str, CgroupLimits] = {}
+    for kind, cgroup, reserved in (
+        ("system-reserved", kubelet.systemReservedCgroup, kubelet.systemReserved),
+        ("kube-reserved", kubelet.kubeReservedCgroup, kubelet.kubeReserved),
+    ):
+        shares = cpu_shares(quantity.milli(reserved["cpu"])) if "cpu" in reserved else None
+        if f"{kind}-compressible" in kubelet.enforceNodeAllocatable:
+            found[cgroup] = CgroupLimits(cpu_shares=shares)
+        elif kind in kubelet.enforceNodeAllocatable:
+            found[cgroup] = CgroupLimits(
+                cpu_shares=shares,
+                memory_limit_bytes=quantity.value(reserved["memory"]) if "memory" in reserved else None,
+                pids_limit=quantity.value(reserved["pid"]) if "pid" in reserved else None,
+            )
+    return found

@@ -1,0 +1,205 @@
+"""The node: what it is, what its runtimes say, how the API comes to know it."""
+
+import time
+
+import psutil
+
+from nodeagent.api.client import ApiClient
+from nodeagent.api.cluster import InformedCluster
+from nodeagent.api.events import Events, node_reference
+from nodeagent.assembly.board import PartState
+from nodeagent.assembly.host import Host
+from nodeagent.assembly.parts import Skip
+from nodeagent.assembly.running import Scope
+from nodeagent.assembly.runtimes import Runtimes
+from nodeagent.config import Config
+from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
+from nodeagent.container_logs.rotator import LogLimits, LogRotator
+from nodeagent.failures import StartError
+from nodeagent.folders import Folders
+from nodeagent.node import safety
+from nodeagent.node.addresses import node_ips
+from nodeagent.node.addressing import Addressing
+from nodeagent.node.capacity import InvalidReservation, Limits, capacity, check_reservations
+from nodeagent.node.disk_pressure import DiskPressure
+from nodeagent.node.firewall import Firewall
+from nodeagent.node.lease import LeaseRenewer
+from nodeagent.node.monitor import RuntimeMonitor
+from nodeagent.node.publisher import NodeInputs, NodePublisher
+from nodeagent.node.registration import Registrar, Registration
+from nodeagent.node.state import NodeState
+from nodeagent.node.status import NodeConfig
+from nodeagent.sources.api import BLIND_SECONDS, ApiSource
+from nodeagent.version import KUBERNETES_VERSION
+from runtimes.kube import quantity
+from runtimes.kube.duration import seconds
+
+
+async def start_state(scope: Scope, config: Config, host: Host, folders: Folders) -> NodeState:
+    """Raises StartError when more is reserved than there is, NoNodeAddress."""
+    ips = await node_ips(config.node_name, config.options.node_ip)
+    limits, storage_bytes = node_limits(config), psutil.disk_usage(str(folders.root)).total
+    try:
+        check_reservations(capacity(host.machine, limits, storage_bytes, {}), limits)
+    except InvalidReservation as error:
+        raise StartError(str(error)) from error
+    return NodeState(host.machine, limits, storage_bytes=storage_bytes, host_ips=[str(ip) for ip in ips])
+
+
+async def start_monitor(scope: Scope, runtimes: Runtimes, state: NodeState) -> RuntimeMonitor:
+    """Looks at the runtimes; the first time before any pod is judged."""
+    monitor = RuntimeMonitor(runtimes.registry, state.notify)
+    await monitor.look()
+    scope.loop(monitor.run, "runtime monitor")
+    return monitor
+
+
+async def start_safety(scope: Scope, config: Config, runtimes: Runtimes) -> None:
+    """Told once, beside the rest."""
+    scope.tasks.create_task(safety.tell(config, runtimes.registry), name="safety")
+
+
+async def start_firewall(scope: Scope, config: Config, folders: Folders) -> Firewall:
+    if not config.kubelet.makeIPTablesUtilChains:
+        raise Skip("makeIPTablesUtilChains: false")
+    firewall = Firewall()
+    scope.loop(firewall.run, "firewall")
+    return firewall
+
+
+async def start_log_rotation(scope: Scope, config: Config, runtimes: Runtimes) -> LogRotator:
+    rotator = LogRotator(runtimes.registry, config.pod_logs_dir, log_limits(config))
+    scope.loop(rotator.run, "log rotation")
+    return rotator
+
+
+async def start_publisher(
+    scope: Scope,
+    config: Config,
+    host: Host,
+    client: ApiClient,
+    cluster: InformedCluster,
+    source: ApiSource,
+    state: NodeState,
+    monitor: RuntimeMonitor,
+    events: Events,
+) -> NodePublisher:
+    """Makes the Node's status; it is published once there is a Node."""
+
+    def trouble() -> str:
+        """What the API does not let this node read, and without which no pod can start; empty: nothing."""
+        return source.trouble() or cluster.services_trouble(BLIND_SECONDS)
+
+    addressing = Addressing(state, node_name=config.node_name, node_ip=config.options.node_ip, hostname=host.hostname)
+    return NodePublisher(
+        heartbeats(client),
+        node_config(config, host),
+        state,
+        NodeInputs(
+            addresses=addressing.read,
+            runtime=monitor.state,
+            images=monitor.images,
+            pressure=disk_pressure(config),
+            errors=(trouble,),
+        ),
+        cluster.own_node,
+        events,
+        update_seconds=seconds(config.kubelet.nodeStatusUpdateFrequency),
+        report_seconds=seconds(config.kubelet.nodeStatusReportFrequency),
+    )
+
+
+async def start_registration(
+    scope: Scope,
+    config: Config,
+    host: Host,
+    client: ApiClient,
+    cluster: InformedCluster,
+    publisher: NodePublisher,
+    events: Events,
+) -> None:
+    """Beside the rest: static pods run, and adopted ones are kept, while the API cannot be reached."""
+    own = heartbeats(client)
+    registrar = Registrar(own, registration(config, host), publisher.complete)
+    lease = LeaseRenewer(
+        own, config.node_name, cluster.own_node, duration_seconds=config.kubelet.nodeLeaseDurationSeconds
+    )
+    line = scope.line("node object")
+
+    async def join() -> None:
+        """Register, as long as it takes; then tell of the node until the end."""
+        if config.kubelet.registerNode:
+            line.to(PartState.STARTING)
+            await registrar.register()
+            line.to(PartState.RUNNING)
+        else:
+            line.to(PartState.SKIPPED, "registerNode: false")
+        announce(config, events)
+        scope.loop(publisher.run, "node status")
+        scope.loop(lease.run, "lease")
+
+    scope.tasks.create_task(join(), name="registration")
+
+
+def heartbeats(client: ApiClient) -> ApiClient:
+    """A way to the API that waits for nobody, and for an answer not long."""
+    return client.sharing(qps=-1, burst=1, timeout_seconds=10.0)
+
+
+def announce(config: Config, events: Events) -> None:
+    """The events with which an agent begins."""
+    node = node_reference(config.node_name)
+    events.event(node, "Normal", "Starting", "Starting kubelet.")
+    if promises := [each.field for each in config.not_in_force if each.promise]:
+        text = f"Accepted in the configuration, and not in force: {', '.join(promises)}"
+        events.event(node, "Warning", "ConfigurationNotInForce", text)
+
+
+def node_limits(config: Config) -> Limits:
+    kubelet = config.kubelet
+    return Limits(
+        max_pods=kubelet.maxPods,
+        pods_per_core=kubelet.podsPerCore,
+        system_reserved=kubelet.systemReserved,
+        kube_reserved=kubelet.kubeReserved,
+        eviction_hard=DEFAULT_EVICTION_HARD if kubelet.evictionHard is None else kubelet.evictionHard,
+    )
+
+
+def disk_pressure(config: Config) -> DiskPressure:
+    folders = (("nodefs", config.options.root_dir), ("imagefs", config.options.state_dir))
+    transition_seconds = seconds(config.kubelet.evictionPressureTransitionPeriod)
+    thresholds = node_limits(config).eviction_hard
+    return DiskPressure(folders, thresholds, transition_seconds=transition_seconds, now=time.monotonic)
+
+
+def node_config(config: Config, host: Host) -> NodeConfig:
+    return NodeConfig(
+        name=config.node_name,
+        machine=host.machine,
+        version=KUBERNETES_VERSION,
+        port=config.kubelet.port,
+        max_images=config.kubelet.nodeStatusMaxImages,
+        cfs_quota=config.kubelet.cpuCFSQuota,
+    )
+
+
+def registration(config: Config, host: Host) -> Registration:
+    return Registration(
+        name=config.node_name,
+        hostname=host.hostname,
+        machine=host.machine,
+        labels=dict(config.options.node_labels),
+        taints=tuple(config.kubelet.registerWithTaints),
+        provider_id=config.kubelet.providerID,
+    )
+
+
+def log_limits(config: Config) -> LogLimits:
+    kubelet = config.kubelet
+    return LogLimits(
+        max_bytes=quantity.value(kubelet.containerLogMaxSize),
+        max_files=kubelet.containerLogMaxFiles,
+        workers=kubelet.containerLogMaxWorkers,
+        interval_seconds=seconds(kubelet.containerLogMonitorInterval),
+    )

@@ -1,0 +1,256 @@
+"""The pods: who admits them, who takes them up and down, and who tells of them."""
+
+import functools
+from dataclasses import dataclass
+
+from nodeagent.api.client import ApiClient
+from nodeagent.api.cluster import InformedCluster, NoCluster
+from nodeagent.api.events import Events
+from nodeagent.api.objects import Objects
+from nodeagent.assembly.cgroups import host_limits
+from nodeagent.assembly.host import Host
+from nodeagent.assembly.node import registration
+from nodeagent.assembly.running import Scope
+from nodeagent.assembly.runtimes import Runtimes
+from nodeagent.assembly.steps import Engine
+from nodeagent.config import Config
+from nodeagent.folders import Folders
+from nodeagent.node.facts import apparmor_error, kernel_version
+from nodeagent.node.monitor import RuntimeMonitor
+from nodeagent.node.state import NodeState
+from nodeagent.pods.admission.gate import AdmissionGate
+from nodeagent.pods.admission.node_view import AdmissionSettings, NodeViews
+from nodeagent.pods.dead_containers import DeadContainers
+from nodeagent.pods.features.contract import PodFeature
+from nodeagent.pods.manager import PodManager
+from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors, status_target
+from nodeagent.pods.orphans import OrphanCollector
+from nodeagent.pods.pod_tasks import PodTasks
+from nodeagent.pods.port import PodsPort
+from nodeagent.pods.probing import ProbeManager
+from nodeagent.pods.resize.actuation import Actuator
+from nodeagent.pods.resize.decision import ResizeRules
+from nodeagent.pods.resize.feature import InPlaceResize
+from nodeagent.pods.resize.records import ResizeRecords
+from nodeagent.pods.resize.resizes import Resizes
+from nodeagent.pods.rules.model import NodeAddresses
+from nodeagent.pods.services import PodServices
+from nodeagent.pods.status.writer import NoStatuses, StatusSink, StatusWriter
+from nodeagent.pods.upkeep import Upkeep
+from nodeagent.podspec.cgroup_values import HostLimits
+from nodeagent.sources.merger import PodMerger
+from nodeagent.sources.mirror import MirrorPods
+from nodeagent.stats.probes import ProbeMetrics
+from nodeagent.volumes.manager import VolumeManager
+from runtimes.kube.duration import seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """In the order in which they are asked."""
+
+    all: tuple[PodFeature, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probing:
+    manager: ProbeManager
+    metrics: ProbeMetrics
+
+
+async def start_admission(
+    scope: Scope,
+    config: Config,
+    host: Host,
+    state: NodeState,
+    monitor: RuntimeMonitor,
+    client: ApiClient | None,
+    cluster: InformedCluster | None,
+) -> NodeViews:
+    """The node as new and resized pods are judged against it."""
+    settings = AdmissionSettings(
+        kernel_version=kernel_version(host.machine),
+        apparmor_error=apparmor_error(),
+        allowed_unsafe_sysctls=config.kubelet.allowedUnsafeSysctls,
+        pod_level_resources=config.kubelet.featureGates.get("PodLevelResources", True),
+    )
+    return NodeViews(
+        settings,
+        state=state,
+        cluster=cluster or NoCluster(),
+        client=client,
+        registration=registration(config, host),
+        runtime=monitor.state,
+    )
+
+
+async def start_resize_records(scope: Scope, folders: Folders) -> ResizeRecords:
+    """Which resources pods were given, as the disk says. Raises CorruptCheckpoint."""
+    records = ResizeRecords(folders.root)
+    records.load()
+    return records
+
+
+async def start_resizes(
+    scope: Scope,
+    config: Config,
+    host: Host,
+    events: Events,
+    records: ResizeRecords,
+    views: NodeViews,
+    pods: PodsPort,
+    merger: PodMerger,
+) -> Resizes:
+    """Decides about in-place resizes."""
+    resizes = Resizes(
+        records=records,
+        rules=resize_rules(host_limits(config, host)),
+        events=events,
+        admit=views.admit,
+        active=pods.active_pods,
+        changed=pods.resized,
+        ready=lambda: merger.all_seen,
+        now=host.now,
+    )
+    scope.loop(resizes.run, "resizes")
+    return resizes
+
+
+async def start_features(
+    scope: Scope, config: Config, host: Host, events: Events, records: ResizeRecords, engine: Engine
+) -> Features:
+    """What hangs on the supervisors' turns: a feature is one line here."""
+    limits = host_limits(config, host)
+    actuator = Actuator(engine.cgroups, limits, engine.cgroup.requests_changed)
+    return Features(all=(InPlaceResize(records, actuator, limits, events, host.now),))
+
+
+async def start_mirrors(
+    scope: Scope,
+    config: Config,
+    pods: PodsPort,
+    merger: PodMerger,
+    client: ApiClient | None,
+    cluster: InformedCluster | None,
+) -> Mirrors:
+    """Static pods in the API."""
+    if client is None or cluster is None:
+        return NoMirrors()
+    keeper = MirrorKeeper(
+        MirrorPods(client, config.node_name, cluster.own_node), ready=lambda: merger.all_seen, on_mirror=pods.wake
+    )
+    scope.loop(keeper.run, "mirror pods")
+    return keeper
+
+
+async def start_statuses(scope: Scope, mirrors: Mirrors, client: ApiClient | None) -> StatusSink:
+    """Where the pods' statuses go."""
+    if client is None:
+        return NoStatuses()
+    return StatusWriter(
+        client.sharing(qps=-1, burst=1),
+        PodTasks(scope.tasks),
+        functools.partial(status_target, mirrors),
+        turn=client.turn,
+    )
+
+
+async def start_probing(scope: Scope, host: Host, events: Events, state: NodeState) -> Probing:
+    """The pods' probes."""
+    started_at = host.now()
+    metrics = ProbeMetrics(started_at.timestamp())
+    manager = ProbeManager(
+        tasks=PodTasks(scope.tasks),
+        events=events,
+        addresses=lambda: NodeAddresses(host_ips=state.host_ips),
+        now=host.now,
+        agent_started_at=started_at,
+        metrics=metrics,
+    )
+    return Probing(manager=manager, metrics=metrics)
+
+
+async def start_orphans(
+    scope: Scope,
+    config: Config,
+    runtimes: Runtimes,
+    engine: Engine,
+    merger: PodMerger,
+    pods: PodsPort,
+) -> OrphanCollector:
+    """Looks for what belongs to no pod when every source has spoken; from then on a pod that goes wakes it."""
+    orphans = OrphanCollector(
+        engine=engine.steps,
+        runtimes=lambda: tuple(runtimes.registry),
+        cgroups=engine.cgroups,
+        paths=engine.paths,
+        known=pods.known_uids,
+        ready=lambda: merger.all_seen,
+    )
+
+    async def first_look() -> None:
+        await merger.complete()
+        orphans.wake()
+
+    scope.loop(orphans.run, "orphans")
+    scope.tasks.create_task(first_look(), name="first look for orphans")
+    return orphans
+
+
+async def start_pods(
+    scope: Scope,
+    config: Config,
+    host: Host,
+    state: NodeState,
+    events: Events,
+    objects: Objects,
+    volumes: VolumeManager,
+    runtimes: Runtimes,
+    engine: Engine,
+    views: NodeViews,
+    resizes: Resizes,
+    features: Features,
+    mirrors: Mirrors,
+    statuses: StatusSink,
+    probing: Probing,
+    orphans: OrphanCollector,
+    port: PodsPort,
+) -> PodManager:
+    """Takes the pods that the sources bring, and follows the runtimes' events."""
+    services = PodServices(
+        engine=engine.steps,
+        runtimes=engine.resolver,
+        statuses=statuses,
+        events=events,
+        probing=probing.manager,
+        upkeep=Upkeep(volumes),
+        dead=DeadContainers(engine.paths),
+        killer=engine.killer,
+        addresses=lambda: NodeAddresses(host_ips=state.host_ips),
+        now=host.now,
+        crash_backoff_cap_seconds=seconds(config.kubelet.crashLoopBackOff.maxContainerRestartPeriod),
+        features=features.all,
+    )
+    gate = AdmissionGate(view=views.known, fresh_view=views.fresh, end_pod=port.end, events=events)
+    manager = PodManager(
+        services=services,
+        references=objects,
+        admit=gate.admit,
+        tasks=PodTasks(scope.tasks),
+        mirrors=mirrors,
+        allocations=resizes,
+        on_gone=orphans.wake,
+    )
+    port.open(manager)
+    for runtime in runtimes.registry:
+        scope.loop(functools.partial(manager.follow, runtime), f"events of {runtime.handler}")
+    return manager
+
+
+def resize_rules(limits: HostLimits) -> ResizeRules:
+    return ResizeRules(
+        # whatever the policies say: this agent pins no CPUs and no memory, so nothing stands in the way of a resize
+        static_cpu_manager=False,
+        static_memory_manager=False,
+        limited_swap=limits.swap_controller and limits.limited_swap,
+    )

@@ -1,0 +1,145 @@
+"""The node's runtimes, made from the configuration by their types' factories."""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from nodeagent.assembly.board import Line, PartState
+from nodeagent.assembly.running import Scope
+from nodeagent.config import Config, RuntimeSettings
+from nodeagent.failures import StartError
+from nodeagent.folders import Folders
+from runtimes.cri.factory import cri_runtime
+from runtimes.errors import RuntimeFault, StateInUse, Unavailable
+from runtimes.hollow.factory import hollow_runtime
+from runtimes.oci.config import Paths
+from runtimes.oci.factory import oci_runtime
+from runtimes.oci.images.store import DiskImageStore
+from runtimes.oci.network import CNINetwork, CNISettings
+from runtimes.plugins import factories
+from runtimes.registry import Registry, Runtime, RuntimeFactory, UnknownHandler
+
+START_AGAIN_SECONDS = 10.0
+BUILT_IN: dict[str, RuntimeFactory] = {"oci": oci_runtime, "cri": cri_runtime, "hollow": hollow_runtime}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtimes:
+    """`late`: those that could not be used when the agent started; they are tried again."""
+
+    registry: Registry
+    late: tuple[Runtime, ...]
+
+
+async def start_runtimes(scope: Scope, config: Config, folders: Folders, store: DiskImageStore) -> Runtimes:
+    """Every configured runtime. Without the default one there is no node. Raises StartError, RuntimeFault."""
+    made = make_runtimes(config, RuntimeContext(config, folders, store))
+    late: list[Runtime] = []
+    for handler, runtime in made.items():
+        scope.stack.push_async_callback(runtime.lifecycle.stop)
+        line = scope.line(f"runtime {handler}")
+        line.to(PartState.STARTING)
+        try:
+            await runtime.lifecycle.start()
+        except Unavailable as error:
+            if handler == config.agent.defaultRuntime or isinstance(error, StateInUse):
+                raise
+            log.error("runtime %s cannot be used: %s", handler, error)
+            line.to(PartState.FAILED, str(error))
+            late.append(runtime)
+            scope.tasks.create_task(start_later(runtime, line), name=f"start of {handler}")
+        else:
+            line.to(PartState.RUNNING)
+    try:
+        return Runtimes(registry=Registry(made, config.agent.defaultRuntime), late=tuple(late))
+    except UnknownHandler as error:
+        raise StartError(f"defaultRuntime: {error}") from error
+
+
+def make_runtimes(config: Config, context: "RuntimeContext") -> dict[str, Runtime]:
+    """By handler, in the order of the configuration; none is started. Raises StartError."""
+    if not config.agent.runtimes:
+        raise StartError("no OCI runtime was found on this machine: install runc or crun, or configure `runtimes`")
+    made: dict[str, Runtime] = {}
+    known = factories(BUILT_IN)
+    for handler, settings in config.agent.runtimes.items():
+        factory = known.get(settings.type)
+        if factory is None:
+            raise StartError(f"runtimes.{handler}.type: {settings.type!r} is none of {', '.join(sorted(known))}")
+        try:
+            made[handler] = factory(handler, _mapping(settings), context)
+        except ValueError as error:
+            raise StartError(f"runtimes.{handler}: {error}") from error
+    return made
+
+
+async def start_later(runtime: Runtime, line: Line) -> None:
+    """Try until it starts: somebody installs or mends its program. Meanwhile its verbs say why it is down."""
+    while True:
+        await asyncio.sleep(START_AGAIN_SECONDS)
+        try:
+            await runtime.lifecycle.start()
+        except RuntimeFault as error:
+            log.debug("runtime %s still cannot be used: %s", runtime.handler, error)
+            line.to(PartState.FAILED, str(error))
+        else:
+            log.info("runtime %s can be used now", runtime.handler)
+            line.to(PartState.RUNNING)
+            return
+
+
+def has_sandboxes(folders: Folders, handler: str) -> bool:
+    """Whether the engine has kept any, also of a runtime that cannot be used now."""
+    kept = Paths(folders.runtime_state(handler), folders.runtime_run(handler)).sandboxes
+    return kept.is_dir() and any(kept.iterdir())
+
+
+class RuntimeContext:
+    """What runtime factories may use of the agent: a `runtimes.plugins.PluginContext`, and an `oci.factory.EngineContext`."""
+
+    def __init__(self, config: Config, folders: Folders, store: DiskImageStore) -> None:
+        self._config = config
+        self._folders = folders
+        self.images = store
+
+    @functools.cached_property
+    def network(self) -> CNINetwork:
+        cni = self._config.agent.cni
+        return CNINetwork(
+            CNISettings(
+                conf_dir=Path(cni.confDir),
+                bin_dirs=tuple(Path(folder) for folder in cni.binDirs),
+                cache_dir=Path(cni.cacheDir),
+            )
+        )
+
+    @property
+    def cgroup_driver(self) -> Literal["cgroupfs", "systemd"]:
+        return "systemd" if self._config.kubelet.cgroupDriver == "systemd" else "cgroupfs"
+
+    @property
+    def conmon_path(self) -> str:
+        return self._config.agent.conmon
+
+    @property
+    def conmon_cgroup(self) -> str:
+        return f"{self._config.kubelet.cgroupRoot.rstrip('/')}/nodeagent-conmon"
+
+    def state_dir(self, handler: str) -> Path:
+        return self._folders.runtime_state(handler)
+
+    def run_dir(self, handler: str) -> Path:
+        return self._folders.runtime_run(handler)
+
+    def oci(self, handler: str, settings: Mapping[str, Any]) -> Runtime:
+        return oci_runtime(handler, settings, self)
+
+
+def _mapping(settings: RuntimeSettings) -> dict[str, object]:
+    return {name: getattr(settings, name) for name in settings.__struct_fields__}

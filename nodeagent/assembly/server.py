@@ -1,0 +1,126 @@
+"""The node's HTTPS endpoint, and the certificate that it shows."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from nodeagent.api.certificates import keep_serving_certificate, serving_certificate
+from nodeagent.api.client import ApiClient
+from nodeagent.assembly.board import Board
+from nodeagent.assembly.host import Host
+from nodeagent.assembly.parts import Skip
+from nodeagent.assembly.pods import Probing
+from nodeagent.assembly.running import Scope
+from nodeagent.assembly.runtimes import Runtimes
+from nodeagent.config import Config
+from nodeagent.failures import StartError
+from nodeagent.folders import Folders
+from nodeagent.node.state import NodeState
+from nodeagent.pods.manager import PodManager
+from nodeagent.server.auth import Guard
+from nodeagent.server.server import NodeServer, ServerSettings
+from nodeagent.server.statusz import Statusz
+from nodeagent.sources.api import ApiSource
+from nodeagent.standalone import EmbeddedAPI
+from nodeagent.stats.handlers import StatsHandlers
+from nodeagent.stats.node import NodeReader
+from nodeagent.stats.pods import PodReader
+from nodeagent.tls_policy import TLSPolicy
+from runtimes.kube.duration import seconds
+
+
+async def start_server(
+    scope: Scope,
+    config: Config,
+    host: Host,
+    board: Board,
+    folders: Folders,
+    state: NodeState,
+    runtimes: Runtimes,
+    pods: PodManager,
+    probing: Probing,
+    client: ApiClient | None,
+    source: ApiSource | None,
+    embedded: EmbeddedAPI | None,
+) -> NodeServer:
+    """Raises StartError, CertificateError."""
+    kubelet = config.kubelet
+    if not kubelet.enableServer:
+        raise Skip("enableServer: false")
+    statistics = StatsHandlers(
+        config.node_name,
+        NodeReader(folders.root),
+        PodReader(runtimes.registry),
+        images_dir=folders.state,
+        registry=host.metrics,
+        probes=probing.metrics,
+    )
+    try:
+        settings = server_settings(config, folders, state.host_ips, embedded)
+        server = NodeServer(
+            settings,
+            pods,
+            guard(config, client),
+            healthy=pods.is_moving,
+            parts=(statistics,),
+            configz=lambda: kubelet,
+            statusz=Statusz(board.statuses, started_at=board.started_at, now=host.now),
+            checks={"podsource": lambda: not source.trouble()} if source is not None else {},
+        )
+        scope.stack.push_async_callback(server.stop)
+        await server.start()
+    except OSError as error:
+        raise StartError(
+            f"the node's HTTPS endpoint cannot listen on {kubelet.address}:{kubelet.port}: {error}"
+        ) from error
+    if not kubelet.tlsCertFile:
+        keep = functools.partial(
+            keep_serving_certificate, folders.certificates, config.node_name, lambda: state.host_ips
+        )
+        scope.loop(keep, "serving certificate")
+    return server
+
+
+def server_settings(
+    config: Config, folders: Folders, host_ips: Sequence[str], embedded: EmbeddedAPI | None
+) -> ServerSettings:
+    """Raises CertificateError."""
+    kubelet = config.kubelet
+    certificate, key = Path(kubelet.tlsCertFile), Path(kubelet.tlsPrivateKeyFile)
+    if not kubelet.tlsCertFile:
+        pair = serving_certificate(folders.certificates, config.node_name, host_ips)
+        certificate, key = pair.certificate, pair.key
+    client_ca = Path(kubelet.authentication.x509.clientCAFile) if kubelet.authentication.x509.clientCAFile else None
+    if client_ca is None and embedded is not None:
+        client_ca = embedded.client_ca
+    return ServerSettings(
+        address=kubelet.address,
+        port=kubelet.port,
+        certificate=certificate,
+        key=key,
+        client_ca=client_ca,
+        tls=TLSPolicy.of(config),
+        health_address=kubelet.healthzBindAddress,
+        health_port=kubelet.healthzPort,
+        debugging_handlers=kubelet.enableDebuggingHandlers,
+        streaming_idle_seconds=seconds(kubelet.streamingConnectionIdleTimeout),
+        pod_logs_dir=config.pod_logs_dir,
+        read_only_port=kubelet.readOnlyPort,
+        system_logs=kubelet.enableSystemLogHandler,
+        profiling=kubelet.enableProfilingHandler,
+        debug_flags=kubelet.enableDebugFlagsHandler,
+    )
+
+
+def guard(config: Config, client: ApiClient | None) -> Guard:
+    kubelet = config.kubelet
+    return Guard(
+        client,
+        node_name=config.node_name,
+        always_allow=kubelet.authorization.mode == "AlwaysAllow",
+        webhook_authentication=kubelet.authentication.webhook.enabled,
+        token_seconds=seconds(kubelet.authentication.webhook.cacheTTL),
+        allowed_seconds=seconds(kubelet.authorization.webhook.cacheAuthorizedTTL),
+        denied_seconds=seconds(kubelet.authorization.webhook.cacheUnauthorizedTTL),
+        anonymous=kubelet.authentication.anonymous.enabled,
+    )

@@ -1,0 +1,159 @@
+"""The engine that takes pods up and down: its steps, with what each of them works with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodeagent.api.client import ApiClient
+from nodeagent.api.cluster import InformedCluster, NoCluster
+from nodeagent.api.events import Events
+from nodeagent.api.objects import Objects
+from nodeagent.assembly.cgroups import host_limits
+from nodeagent.assembly.host import Host
+from nodeagent.assembly.running import Scope
+from nodeagent.assembly.runtimes import Runtimes
+from nodeagent.cgroups.pod_cgroups import PodCgroups
+from nodeagent.config import Config
+from nodeagent.failures import StartError
+from nodeagent.folders import Folders
+from nodeagent.images.manager import ImageManager
+from nodeagent.node.monitor import RuntimeMonitor
+from nodeagent.node.state import NodeState
+from nodeagent.pods.hooks import LifecycleHooks
+from nodeagent.pods.id_pool import InvalidPool, find_pool
+from nodeagent.pods.images import PodImages
+from nodeagent.pods.killing import Killer
+from nodeagent.pods.network_readiness import NetworkReadiness
+from nodeagent.pods.paths import PodPaths
+from nodeagent.pods.port import PodsPort
+from nodeagent.pods.resource_claims import ResourceClaims
+from nodeagent.pods.runtime_classes import PodHandlers, RuntimeClassResolver
+from nodeagent.pods.steps import pod_gates, pod_steps
+from nodeagent.pods.steps.cgroup import Cgroup
+from nodeagent.pods.steps.engine import StepEngine
+from nodeagent.pods.translation.configs import PodConfigs
+from nodeagent.pods.translation.dns import DNSSettings, Resolver, parse_resolv_conf
+from nodeagent.pods.translation.node_settings import NodeSettings
+from nodeagent.pods.translation.security import SecuritySettings, thermal_throttle_paths
+from nodeagent.pods.user_namespaces import UserNamespaces
+from nodeagent.podspec.cgroup_values import HostLimits
+from nodeagent.volumes.manager import VolumeManager
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """The steps, and what others need of what they are made of."""
+
+    steps: StepEngine
+    paths: PodPaths
+    cgroups: PodCgroups
+    cgroup: Cgroup
+    killer: Killer
+    resolver: RuntimeClassResolver
+
+
+async def start_user_namespaces(
+    scope: Scope, config: Config, folders: Folders, monitor: RuntimeMonitor, resolver: RuntimeClassResolver
+) -> UserNamespaces:
+    """Ranges of ids for pods with users of their own. Raises StartError."""
+    try:
+        pool = await find_pool(per_pod=config.kubelet.userNamespaces.idsPerPod, max_pods=config.kubelet.maxPods)
+    except InvalidPool as error:
+        raise StartError(f"no ids for user namespaces of pods: {error}") from error
+    handlers = PodHandlers(resolver, monitor.handler)
+    return UserNamespaces(folders.root, pool, handlers.user_namespaces)
+
+
+async def start_runtime_classes(
+    scope: Scope, runtimes: Runtimes, cluster: InformedCluster | None
+) -> RuntimeClassResolver:
+    """From a pod's class to its runtime."""
+    return RuntimeClassResolver(runtimes.registry, (cluster or NoCluster()).runtime_class)
+
+
+async def start_engine(
+    scope: Scope,
+    config: Config,
+    host: Host,
+    state: NodeState,
+    events: Events,
+    objects: Objects,
+    cgroups: PodCgroups,
+    volumes: VolumeManager,
+    images: ImageManager,
+    monitor: RuntimeMonitor,
+    resolver: RuntimeClassResolver,
+    user_namespaces: UserNamespaces,
+    pods: PodsPort,
+    client: ApiClient | None,
+    cluster: InformedCluster | None,
+    folders: Folders,
+) -> Engine:
+    """The steps of a pod, in the order of `pods.steps`."""
+    limits = host_limits(config, host)
+    paths = PodPaths(
+        root_dir=folders.root,
+        pod_logs_dir=config.pod_logs_dir,
+        container_logs_dir=config.options.container_logs_dir,
+    )
+    settings = node_settings(config, folders, limits, state, cluster or NoCluster(), user_namespaces, monitor)
+    hooks = LifecycleHooks(events)
+    killer = Killer(hooks, events)
+    cgroup = Cgroup(cgroups, limits, pods.active_pods)
+    networks = NetworkReadiness(monitor.network_problem)
+    steps = pod_steps(
+        paths=paths,
+        cgroup=cgroup,
+        user_namespaces=user_namespaces,
+        volumes=volumes,
+        configs=PodConfigs(settings, objects, events, paths),
+        images=PodImages(images, objects, events),
+        hooks=hooks,
+        killer=killer,
+        events=events,
+        networks=networks,
+    )
+    engine = StepEngine(steps, gates=pod_gates(networks=networks, claims=ResourceClaims(client)))
+    return Engine(steps=engine, paths=paths, cgroups=cgroups, cgroup=cgroup, killer=killer, resolver=resolver)
+
+
+def node_settings(
+    config: Config,
+    folders: Folders,
+    limits: HostLimits,
+    state: NodeState,
+    cluster: InformedCluster | NoCluster,
+    user_namespaces: UserNamespaces,
+    monitor: RuntimeMonitor,
+) -> NodeSettings:
+    """The node's part in every pod's configuration."""
+    return NodeSettings(
+        dns=lambda: dns_settings(config, state.host_ips),
+        security=SecuritySettings(
+            seccomp_dir=folders.seccomp,
+            seccomp_default=config.kubelet.seccompDefault,
+            masked_paths=thermal_throttle_paths(),
+        ),
+        host=limits,
+        host_ips=lambda: state.host_ips,
+        allocatable=lambda: state.allocatable,
+        services=cluster.services_of,
+        user_namespace=user_namespaces.of,
+        features=monitor.handler,
+    )
+
+
+def dns_settings(config: Config, node_ips: tuple[str, ...]) -> DNSSettings:
+    """As of now: the host's resolver file may change while the agent runs. An unreadable one counts as empty."""
+    path = config.kubelet.resolvConf
+    host: Resolver | None = None
+    if path:
+        try:
+            host = parse_resolv_conf(Path(path).read_text(errors="replace"))
+        except OSError:
+            host = Resolver()
+    return DNSSettings(
+        cluster_dns=tuple(config.kubelet.clusterDNS),
+        cluster_domain=config.kubelet.clusterDomain,
+        host=host,
+        node_ips=node_ips,
+    )

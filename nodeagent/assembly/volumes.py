@@ -1,0 +1,40 @@
+"""Volumes: the types that pods may have."""
+
+from collections.abc import Mapping
+
+from nodeagent.api.events import Events
+from nodeagent.api.objects import Objects
+from nodeagent.api.tokens import Tokens
+from nodeagent.assembly.running import Scope
+from nodeagent.folders import Folders
+from nodeagent.node.state import NodeState
+from nodeagent.volumes.config_map import CONFIG_MAP
+from nodeagent.volumes.downward_api import DownwardAPIPlugin
+from nodeagent.volumes.empty_dir import EmptyDirPlugin
+from nodeagent.volumes.host_path import HostPathPlugin
+from nodeagent.volumes.layout import Layout
+from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.object_keys import ObjectKeysPlugin
+from nodeagent.volumes.payload_budget import PayloadBudget
+from nodeagent.volumes.projected import ProjectedPlugin
+from nodeagent.volumes.secret import SECRET
+
+
+async def start_volumes(
+    scope: Scope, folders: Folders, objects: Objects, tokens: Tokens, events: Events, state: NodeState
+) -> VolumeManager:
+    """A type is one line here."""
+    layout, budget = Layout(folders.root), PayloadBudget()
+
+    def allocatable() -> Mapping[str, str]:
+        return state.allocatable
+
+    plugins = (
+        EmptyDirPlugin(layout, allocatable),
+        HostPathPlugin(),
+        ObjectKeysPlugin(CONFIG_MAP, layout, allocatable, objects, budget),
+        ObjectKeysPlugin(SECRET, layout, allocatable, objects, budget),
+        DownwardAPIPlugin(layout, allocatable, budget),
+        ProjectedPlugin(layout, allocatable, objects, tokens, budget),
+    )
+    return VolumeManager(layout=layout, plugins=plugins, events=events)

@@ -1,0 +1,72 @@
+"""What the configuration gives to pods, to the system and to the agent."""
+
+from pathlib import Path
+
+import pytest
+from configured import config
+
+from nodeagent.assembly import cgroups
+from nodeagent.node.facts import Machine
+from runtimes.linux.cgroups.contract import CgroupLimits
+
+MACHINE = Machine(
+    machine_id="m",
+    system_uuid="s",
+    boot_id="b",
+    kernel_version="6.1",
+    os_image="os",
+    operating_system="linux",
+    architecture="amd64",
+    cpus=4,
+    memory_bytes=8 << 30,
+    max_pids=10000,
+    swap_bytes=0,
+    hugepages={},
+)
+RESERVED = {
+    "systemReserved": {"cpu": "500m", "memory": "1Gi", "pid": "100"},
+    "kubeReserved": {"cpu": "500m", "memory": "1Gi"},
+    "systemReservedCgroup": "/system",
+    "kubeReservedCgroup": "/kube",
+}
+UNLIMITED = CgroupLimits(cpu_shares=4096, memory_limit_bytes=-1, pids_limit=-1)
+
+
+@pytest.mark.parametrize(
+    ("enforced", "limits"),
+    [
+        (None, CgroupLimits(cpu_shares=3072, memory_limit_bytes=6 << 30, pids_limit=9900)),
+        (["pods"], CgroupLimits(cpu_shares=3072, memory_limit_bytes=6 << 30, pids_limit=9900)),
+        (["none"], UNLIMITED),
+        ([], UNLIMITED),
+        (["system-reserved"], UNLIMITED),
+    ],
+)
+def test_what_pods_are_held_to(tmp_path: Path, enforced: list[str] | None, limits: CgroupLimits) -> None:
+    """Capacity less what is reserved, where "pods" is enforced; else there is no limit, whatever was written before."""
+    fields = RESERVED if enforced is None else RESERVED | {"enforceNodeAllocatable": enforced}
+    assert cgroups.node_cgroup_limits(config(tmp_path, **fields), MACHINE) == limits
+
+
+@pytest.mark.parametrize(
+    ("enforced", "limits"),
+    [
+        (["pods"], {}),
+        (["none"], {}),
+        (
+            ["pods", "system-reserved", "kube-reserved"],
+            {
+                "/system": CgroupLimits(cpu_shares=512, memory_limit_bytes=1 << 30, pids_limit=100),
+                "/kube": CgroupLimits(cpu_shares=512, memory_limit_bytes=1 << 30),
+            },
+        ),
+        (
+            ["system-reserved-compressible", "kube-reserved-compressible"],
+            {"/system": CgroupLimits(cpu_shares=512), "/kube": CgroupLimits(cpu_shares=512)},
+        ),
+    ],
+)
+def test_what_the_system_is_held_to(tmp_path: Path, enforced: list[str], limits: dict[str, CgroupLimits]) -> None:
+    """The reservations' own cgroups: all that is reserved for them, or of it only what can be squeezed."""
+    fields = RESERVED | {"enforceNodeAllocatable": enforced}
+    assert cgroups.reserved_cgroup_limits(config(tmp_path, **fields)) == limits
