@@ -3,6 +3,7 @@
 from typing import Any
 
 from cgroupspy.controllers import Controller
+from typing_extensions import override
 
 class BaseFileInterface:
     filename: bytes
@@ -15,20 +16,27 @@ class BaseFileInterface:
     def sanitize_set(self, value: Any) -> Any: ...
 
 class FlagFile(BaseFileInterface):
+    @override
     def __get__(self, instance: Controller, owner: type[Controller]) -> bool: ...
+    @override
     def __set__(self, instance: Controller, value: bool) -> None: ...
 
 class IntegerFile(BaseFileInterface):
     """-1 reads as None, and None is written as -1."""
 
+    @override
     def __get__(self, instance: Controller, owner: type[Controller]) -> int | None: ...
+    @override
     def __set__(self, instance: Controller, value: int | None) -> None: ...
 
 class DictFile(BaseFileInterface):
+    @override
     def __get__(self, instance: Controller, owner: type[Controller]) -> dict[str, int]: ...
 
 class ListFile(BaseFileInterface):
+    @override
     def __get__(self, instance: Controller, owner: type[Controller]) -> list[str]: ...
 
 class MultiLineIntegerFile(BaseFileInterface):
+    @override
     def __get__(self, instance: Controller, owner: type[Controller]) -> list[int]: ...
