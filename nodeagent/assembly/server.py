@@ -17,6 +17,7 @@ from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
 from nodeagent.pods.manager import PodManager
 from nodeagent.server.auth import Guard
+from nodeagent.server.debug_pods import DebugPods
 from nodeagent.server.server import NodeServer, ServerSettings
 from nodeagent.server.stats import StatsHandlers
 from nodeagent.server.statusz import Statusz
@@ -56,6 +57,7 @@ async def start_server(
             parts=(pages,),
             configz=lambda: kubelet,
             statusz=Statusz(board.statuses, started_at=board.started_at, now=host.now),
+            debug=(DebugPods(pods.activities, host.now),),
             checks={"podsource": lambda: not source.trouble()} if source is not None else {},
         )
         scope.stack.push_async_callback(server.stop)
