@@ -4,10 +4,11 @@ import asyncio
 import json
 
 from aiohttp import web
-from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
-from nodeagent.stats.metrics import agent_metrics, container_metrics, expose, resource_metrics, runtime_metrics
-from nodeagent.stats.probes import ProbeMetrics
+from nodeagent.metrics.probes import ProbeMetrics
+from nodeagent.metrics.registry import expose
+from nodeagent.metrics.usage import agent_metrics, container_metrics, resource_metrics, runtime_metrics
 from nodeagent.stats.provider import Statistics
 from nodeagent.stats.summary import summary
 
@@ -22,7 +23,7 @@ class StatsHandlers:
         node_name: str,
         statistics: Statistics,
         *,
-        registry: CollectorRegistry = REGISTRY,
+        registry: CollectorRegistry,
         probes: ProbeMetrics | None = None,
     ) -> None:
         self._node_name = node_name

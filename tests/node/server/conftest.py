@@ -13,6 +13,7 @@ import pytest
 from agent_pods import agent_pod
 from built_in_runtimes import oci
 
+from nodeagent.metrics.registry import agent_registry
 from nodeagent.pods.manager import PodOnNode
 from nodeagent.pods.rules.model import Stage
 from nodeagent.podspec.pod import AgentPod
@@ -139,7 +140,7 @@ async def node(
         )
         volumes = VolumeReader(ScratchOnly(folder), period_seconds=60.0)
         statistics = Statistics(NodeReader(folder), PodReader([runtime]), volumes, images_dir=folder)
-        stats = StatsHandlers("node-1", statistics)
+        stats = StatsHandlers("node-1", statistics, registry=agent_registry())
         guard = Guard(None, node_name="node-1", always_allow=True)
         server = NodeServer(settings, pods, guard, healthy=lambda: True, parts=(stats,))
         await server.start()

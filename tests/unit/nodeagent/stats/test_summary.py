@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from nodeagent.stats.metrics import agent_metrics, container_metrics, expose, resource_metrics
+from nodeagent.metrics.registry import expose
+from nodeagent.metrics.usage import agent_metrics, container_metrics, resource_metrics
 from nodeagent.stats.node import Filesystem, Interface, NodeFigures, NodeReader
 from nodeagent.stats.pods import PodReader
 from nodeagent.stats.summary import summary
