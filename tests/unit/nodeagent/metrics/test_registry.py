@@ -40,7 +40,7 @@ def test_two_agents_of_one_process_count_apart() -> None:
 
 def test_steps_that_have_ended() -> None:
     """How long, by step, verb and outcome."""
-    registry = CollectorRegistry()
+    registry = agent_registry()
     metrics = StepMetrics(registry)
     metrics.ended(run("volumes", "u1", ended=10.5, outcome=Outcome.DONE))
     metrics.ended(run("volumes", "u2", ended=13.0, outcome=Outcome.DONE))
@@ -58,7 +58,7 @@ def test_steps_that_have_ended() -> None:
 
 def test_steps_that_are_under_way() -> None:
     """In how many pods, as of each scrape."""
-    registry, current = CollectorRegistry(), [run("volumes", "u1"), run("volumes", "u2"), run("sandbox", "u1")]
+    registry, current = agent_registry(), [run("volumes", "u1"), run("volumes", "u2"), run("sandbox", "u1")]
     registry.register(StepsUnderWay(lambda: current))
     name = "nodeagent_pods_in_step"
     sandbox, volumes = ((("step", step), ("verb", "run")) for step in ("sandbox", "volumes"))
@@ -69,7 +69,7 @@ def test_steps_that_are_under_way() -> None:
 
 def test_starts() -> None:
     """Tries and failures, by the kubelet's names; a sidecar is an init container."""
-    registry = CollectorRegistry()
+    registry = agent_registry()
     metrics = StartMetrics(registry)
     metrics.pod()
     metrics.pod()
