@@ -26,6 +26,7 @@ from nodeagent.assembly import (
     runtimes,
     server,
     sources,
+    stats,
     steps,
     volumes,
 )
@@ -78,6 +79,7 @@ PARTS = (
     Part("probes", pods.start_probing),
     Part("orphans", pods.start_orphans),
     Part("pods", pods.start_pods, stop_seconds=PODS_STOP_SECONDS),
+    Part("statistics", stats.start_statistics),
     Part("image garbage", images.start_image_garbage),
     Part("log rotation", node.start_log_rotation),
     Part("source api", sources.start_api_source),

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from socket import gethostname
 
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import CollectorRegistry
 
+from nodeagent.metrics.registry import agent_registry
 from nodeagent.node.facts import Machine, read_machine
 from runtimes.linux.cgroups.contract import Cgroups
 from runtimes.linux.cgroups.detect import detect
@@ -29,6 +30,6 @@ def this_host() -> Host:
         machine=read_machine(),
         hostname=gethostname(),
         cgroups=detect(),
-        metrics=REGISTRY,
+        metrics=agent_registry(),
         now=lambda: datetime.now(UTC),
     )

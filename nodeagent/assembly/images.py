@@ -5,6 +5,7 @@ from pathlib import Path
 from nodeagent.api.client import ApiClient
 from nodeagent.api.events import Events, NodeEvents
 from nodeagent.api.tokens import Tokens
+from nodeagent.assembly.host import Host
 from nodeagent.assembly.running import Scope
 from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.config import Config
@@ -19,6 +20,7 @@ from nodeagent.images.providers.config import ProviderProblem, program_of, read_
 from nodeagent.images.providers.keyring import NoProviders, PodKeyring, Provider, ProviderKeyring
 from nodeagent.images.pulling import PullLimits
 from nodeagent.images.verification import InvalidPattern, verification
+from nodeagent.metrics.images import ImageMetrics
 from nodeagent.pods.images import volume_images
 from nodeagent.pods.port import PodsPort
 from proto import cri_pb2 as cri
@@ -57,7 +59,7 @@ async def start_image_manager(
 
 
 async def start_image_garbage(
-    scope: Scope, config: Config, runtimes: Runtimes, events: Events, access: Access, pods: PodsPort
+    scope: Scope, config: Config, host: Host, runtimes: Runtimes, events: Events, access: Access, pods: PodsPort
 ) -> ImageGarbage:
     """Deletes what nobody has used for long, or what a full disk needs back."""
     garbage = ImageGarbage(
@@ -66,6 +68,7 @@ async def start_image_garbage(
         NodeEvents(events, config.node_name),
         image_volumes=lambda: volume_images(pods.active_pods()),
         known=access.forget_all_but,
+        removed=ImageMetrics(host.metrics).removed,
     )
     scope.loop(garbage.run, "image garbage")
     return garbage

@@ -31,6 +31,7 @@ from nodeagent.node.state import NodeState
 from nodeagent.node.status import NodeConfig
 from nodeagent.sources.api import BLIND_SECONDS, ApiSource
 from nodeagent.version import KUBERNETES_VERSION
+from nodeagent.volumes.manager import VolumeManager
 from runtimes.kube import quantity
 from runtimes.kube.duration import seconds
 
@@ -82,6 +83,7 @@ async def start_publisher(
     source: ApiSource,
     state: NodeState,
     monitor: RuntimeMonitor,
+    volumes: VolumeManager,
     events: Events,
 ) -> NodePublisher:
     """Makes the Node's status; it is published once there is a Node."""
@@ -101,6 +103,7 @@ async def start_publisher(
             images=monitor.images,
             pressure=disk_pressure(config),
             errors=(trouble,),
+            volumes_in_use=volumes.in_use,
         ),
         cluster.own_node,
         events,

@@ -15,6 +15,7 @@ from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.assembly.steps import Engine
 from nodeagent.config import Config
 from nodeagent.folders import Folders
+from nodeagent.metrics.probes import ProbeMetrics
 from nodeagent.node.facts import apparmor_error, kernel_version
 from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.state import NodeState
@@ -40,7 +41,6 @@ from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.pods.upkeep import Upkeep
 from nodeagent.sources.merger import PodMerger
 from nodeagent.sources.mirror import MirrorPods
-from nodeagent.stats.probes import ProbeMetrics
 from nodeagent.volumes.manager import VolumeManager
 from runtimes.kube.duration import seconds
 
@@ -165,7 +165,7 @@ async def start_probing(scope: Scope, host: Host, events: Events, state: NodeSta
         addresses=lambda: NodeAddresses(host_ips=state.host_ips),
         now=host.now,
         agent_started_at=started_at,
-        metrics=metrics,
+        observer=metrics,
     )
     return Probing(manager=manager, metrics=metrics)
 

@@ -11,20 +11,19 @@ from nodeagent.assembly.host import Host
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.pods import Probing
 from nodeagent.assembly.running import Scope
-from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.config import Config
 from nodeagent.failures import StartError
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
 from nodeagent.pods.manager import PodManager
 from nodeagent.server.auth import Guard
+from nodeagent.server.debug_pods import DebugPods
 from nodeagent.server.server import NodeServer, ServerSettings
+from nodeagent.server.stats import StatsHandlers
 from nodeagent.server.statusz import Statusz
 from nodeagent.sources.api import ApiSource
 from nodeagent.standalone import EmbeddedAPI
-from nodeagent.stats.handlers import StatsHandlers
-from nodeagent.stats.node import NodeReader
-from nodeagent.stats.pods import PodReader
+from nodeagent.stats.provider import Statistics
 from nodeagent.tls_policy import TLSPolicy
 from runtimes.kube.duration import seconds
 
@@ -36,7 +35,7 @@ async def start_server(
     board: Board,
     folders: Folders,
     state: NodeState,
-    runtimes: Runtimes,
+    statistics: Statistics,
     pods: PodManager,
     probing: Probing,
     client: ApiClient | None,
@@ -47,14 +46,7 @@ async def start_server(
     kubelet = config.kubelet
     if not kubelet.enableServer:
         raise Skip("enableServer: false")
-    statistics = StatsHandlers(
-        config.node_name,
-        NodeReader(folders.root),
-        PodReader(runtimes.registry),
-        images_dir=folders.state,
-        registry=host.metrics,
-        probes=probing.metrics,
-    )
+    pages = StatsHandlers(config.node_name, statistics, registry=host.metrics, probes=probing.metrics)
     try:
         settings = server_settings(config, folders, state.host_ips, embedded)
         server = NodeServer(
@@ -62,9 +54,10 @@ async def start_server(
             pods,
             guard(config, client),
             healthy=pods.is_moving,
-            parts=(statistics,),
+            parts=(pages,),
             configz=lambda: kubelet,
             statusz=Statusz(board.statuses, started_at=board.started_at, now=host.now),
+            debug=(DebugPods(pods.activities, host.now),),
             checks={"podsource": lambda: not source.trouble()} if source is not None else {},
         )
         scope.stack.push_async_callback(server.stop)

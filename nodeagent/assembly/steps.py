@@ -16,6 +16,8 @@ from nodeagent.config import Config
 from nodeagent.failures import StartError
 from nodeagent.folders import Folders
 from nodeagent.images.manager import ImageManager
+from nodeagent.metrics.starts import StartMetrics
+from nodeagent.metrics.steps import StepMetrics, StepsUnderWay
 from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.state import NodeState
 from nodeagent.pods.hooks import LifecycleHooks
@@ -111,8 +113,11 @@ async def start_engine(
         killer=killer,
         events=events,
         networks=networks,
+        observer=StartMetrics(host.metrics),
     )
-    engine = StepEngine(steps, gates=pod_gates(networks=networks, claims=ResourceClaims(client)))
+    gates = pod_gates(networks=networks, claims=ResourceClaims(client))
+    engine = StepEngine(steps, gates=gates, observers=(StepMetrics(host.metrics).ended,))
+    host.metrics.register(StepsUnderWay(engine.under_way))
     return Engine(steps=engine, paths=paths, cgroups=cgroups, cgroup=cgroup, killer=killer, resolver=resolver)
 
 

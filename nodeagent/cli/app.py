@@ -148,12 +148,15 @@ def status(
     state_dir: StateDirOption = STATE_DIR,
     kubeconfig: KubeconfigOption = None,
     node_name: Annotated[str, typer.Option("--node-name", metavar="NAME", help="Only this node and its pods.")] = "",
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also what is being done for each pod, and since when.")
+    ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show the node and its pods as the API knows them. Exit code 1: a node is not Ready."""
     from nodeagent.cli import status as command
 
-    raise typer.Exit(command.run(kubeconfig or state_dir / "admin.kubeconfig", node_name, output))
+    raise typer.Exit(command.run(kubeconfig or state_dir / "admin.kubeconfig", node_name, output, verbose=verbose))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,9 +12,11 @@ from lightkube.models.core_v1 import Node, Pod
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
 from nodeagent.api.kubeconfig import Connection, KubeconfigError, load
+from nodeagent.cli.activity import ActivityUnknown, cells, read_activities
 from nodeagent.cli.output import Output, human_age, print_error, print_json, print_table
 from nodeagent.cli.part_row import PartRow, PartsUnknown, in_order, read_parts
 from nodeagent.cli.pod_row import PodRow, pod_row
+from nodeagent.server.debug_pods import Activity
 
 _DEADLINE_SECONDS = 15.0
 
@@ -38,22 +40,24 @@ class NodeRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """`parts`: of the one node there is, or that was named; else none. `parts_unknown`: why there are none of it."""
+    """`parts`, `activities`: of the one node there is, or that was named; else none. `…_unknown`: why there are none of it."""
 
     nodes: Sequence[Node]
     pods: Sequence[Pod]
     parts: Sequence[PartRow] = ()
     parts_unknown: str = ""
+    activities: Sequence[Activity] = ()
+    activities_unknown: str = ""
 
 
-def run(kubeconfig: Path, node_name: str, output: Output) -> int:
-    """0: every node shown is Ready. 1: one is not, or the API gave no answer."""
+def run(kubeconfig: Path, node_name: str, output: Output, *, verbose: bool = False) -> int:
+    """0: every node shown is Ready. 1: one is not, or the API gave no answer. `verbose`: also what is done for each pod."""
     if not kubeconfig.exists():
         print_error(f"{kubeconfig} does not exist; an agent in standalone mode writes it, else give --kubeconfig")
         return 1
     try:
         connection = load(kubeconfig)
-        found = asyncio.run(_read(connection, node_name))
+        found = asyncio.run(_read(connection, node_name, verbose=verbose))
     except (KubeconfigError, OSError) as error:
         print_error(str(error))
         return 1
@@ -65,18 +69,22 @@ def run(kubeconfig: Path, node_name: str, output: Output) -> int:
     pods = [pod_row(pod, now) for pod in sorted(found.pods, key=_place)]
     parts = in_order(found.parts)
     if output is Output.JSON:
-        document = {"nodes": [asdict(row) for row in nodes], "pods": [asdict(row) for row in pods]}
+        document: dict[str, object] = {"nodes": [asdict(row) for row in nodes], "pods": [asdict(row) for row in pods]}
         document["parts"] = msgspec.to_builtins(parts)
-        print_json(document | ({"parts_unknown": found.parts_unknown} if found.parts_unknown else {}))
+        if verbose:
+            document["activities"] = msgspec.to_builtins(found.activities)
+        unknown = {"parts_unknown": found.parts_unknown, "activities_unknown": found.activities_unknown}
+        print_json(document | {key: why for key, why in unknown.items() if why})
     else:
         _print_nodes(nodes)
         print()
         _print_pods(pods)
+        _print_activities(found.activities, found.activities_unknown, now)
         _print_parts(parts, found.parts_unknown, now)
     return 0 if nodes and all(row.ready for row in nodes) else 1
 
 
-async def _read(connection: Connection, node_name: str) -> _Found:
+async def _read(connection: Connection, node_name: str, *, verbose: bool) -> _Found:
     async with ApiClient(connection, timeout_seconds=_DEADLINE_SECONDS) as client:
         if node_name:
             nodes = [await client.get(Node, node_name)]
@@ -87,11 +95,22 @@ async def _read(connection: Connection, node_name: str) -> _Found:
         if len(nodes) != 1:
             return _Found(nodes=nodes, pods=pods)
         metadata = nodes[0].metadata
+        found = _Found(nodes=nodes, pods=pods)
+        return await _ask_agent(client, (metadata.name if metadata is not None else None) or "", found, verbose)
+
+
+async def _ask_agent(client: ApiClient, node_name: str, found: _Found, verbose: bool) -> _Found:
+    """`found`, with what the node's agent tells."""
+    try:
+        found = replace(found, parts=await read_parts(client, node_name))
+    except PartsUnknown as unknown:
+        found = replace(found, parts_unknown=str(unknown))
+    if verbose:
         try:
-            parts = await read_parts(client, (metadata.name if metadata is not None else None) or "")
-        except PartsUnknown as unknown:
-            return _Found(nodes=nodes, pods=pods, parts_unknown=str(unknown))
-        return _Found(nodes=nodes, pods=pods, parts=parts)
+            found = replace(found, activities=await read_activities(client, node_name))
+        except ActivityUnknown as unknown:
+            found = replace(found, activities_unknown=str(unknown))
+    return found
 
 
 def _print_nodes(nodes: Sequence[NodeRow]) -> None:
@@ -105,6 +124,14 @@ def _print_pods(pods: Sequence[PodRow]) -> None:
     cells = [[row.namespace, row.name, row.ready, row.status, str(row.restarts), row.ip, row.age] for row in pods]
     columns = ("NAMESPACE", "POD", "READY", "STATUS", "RESTARTS", "IP", "AGE")
     print_table(columns, cells, styles=[_style(row.status) for row in pods])
+
+
+def _print_activities(activities: Sequence[Activity], unknown: str, now: datetime) -> None:
+    if activities:
+        print()
+        print_table(("NAMESPACE", "POD", "STAGE", "RUNTIME", "DOING"), [cells(each, now) for each in activities])
+    elif unknown:
+        print(f"\nWhat its agent is doing is not known: {unknown}")
 
 
 def _print_parts(parts: Sequence[PartRow], unknown: str, now: datetime) -> None:

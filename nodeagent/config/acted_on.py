@@ -90,5 +90,6 @@ ACTED_ON = frozenset(
         "tlsMinVersion",
         "tlsPrivateKeyFile",
         "userNamespaces.idsPerPod",
+        "volumeStatsAggPeriod",
     }
 )

@@ -97,7 +97,6 @@ IDLE: dict[str, Idle] = {
     "iptablesDropBit": _moot("no packet is marked: the rules drop by themselves", 15),
     "enableControllerAttachDetach": _moot("there are no volumes to attach", True),
     "volumePluginDir": _moot("there are no FlexVolumes"),
-    "volumeStatsAggPeriod": _moot("volumes are measured when they are asked for"),
     "syncFrequency": _moot("pods are looked at when something happens, not at intervals"),
     "contentType": _moot("the API is spoken to in JSON"),
     "enableContentionProfiling": _moot("this is no Go program", False),

@@ -7,7 +7,6 @@ memory and begins anew with the agent.
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,7 +86,7 @@ class ImageGarbage:
     """Collects garbage over all stores of the node. Calls must not overlap.
 
     `image_volumes` names the images that pods use as volumes; `known` is told of all images after each look, and when it
-    began.
+    began; `removed` of each image that was removed, with the reason: age or space.
     """
 
     def __init__(
@@ -100,6 +99,7 @@ class ImageGarbage:
         known: Callable[[Collection[cri.Image], datetime], Awaitable[None]] | None = None,
         disk_of: Callable[[Path], Disk] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        removed: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._stores = stores
         self._policy = policy
@@ -108,10 +108,10 @@ class ImageGarbage:
         self._known = known
         self._disk_of = disk_of or measure
         self._clock = clock
+        self._removed = removed
         self._began_at = clock()
         self._seen: dict[tuple[int, str], _Seen] = {}
         self._failed_before = False
-        self.collected: Counter[str] = Counter()  # images, by reason: age, space
 
     async def run(self) -> None:
         """Collect now and every five minutes, until cancelled. A failure is reported when it is not the first in a row."""
@@ -262,7 +262,7 @@ class ImageGarbage:
             return False
         log.info("removed unused image %s (%s)", image.image_id, reason)
         self._seen.pop((image.store, image.image_id), None)
-        self.collected[reason] += 1
+        self._removed(reason)
         return True
 
 

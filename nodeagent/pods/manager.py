@@ -78,12 +78,13 @@ class PodOnNode:
 class PodActivity:
     """What is being done for a pod now, for whoever looks for one that hangs.
 
-    `steps`: of a pass or a teardown, in the order in which they began, with what they wait for. `blocked_until`: no pass before;
-    `held_until`: container name -> no start before.
+    `handler`: of the runtime that runs it, empty before the first look. `steps`: of a pass or a teardown, in the order in which
+    they began, with what they wait for. `blocked_until`: no pass before; `held_until`: container name -> no start before.
     """
 
     pod: AgentPod
     stage: Stage
+    handler: str
     doing: Doing
     steps: tuple[StepRun, ...]
     turn_began: datetime | None
@@ -298,6 +299,7 @@ class PodManager:
             PodActivity(
                 pod=supervisor.desired.pod,
                 stage=supervisor.stage,
+                handler=supervisor.handler,
                 doing=supervisor.doing,
                 steps=tuple(self._services.engine.current_steps(uid)),
                 turn_began=supervisor.turn_began,

@@ -19,12 +19,11 @@ from nodeagent.pods.rules.runtime_view import RUNNING, moment, newest
 from nodeagent.pods.status.pod_ips import pod_ips
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, containers, field_path
 from nodeagent.podspec.pod import AgentPod, PodUID
+from nodeagent.probes.observer import NotObserved, ObservedProbe, ProbeObserver
 from nodeagent.probes.outcome import Outcome
 from nodeagent.probes.state import Kind
 from nodeagent.probes.target import ProbeTarget, run_probe
 from nodeagent.probes.worker import ProbeWorker, Runner, Timers
-from nodeagent.stats.probes import Probe as CountedProbe
-from nodeagent.stats.probes import ProbeMetrics
 from runtimes.contract import RuntimeService
 from runtimes.registry import Runtime
 
@@ -47,7 +46,7 @@ class ProbeManager:
         timers: Timers | None = None,
         runner: Runner = run_probe,
         jitter: Callable[[], float] = random.random,
-        metrics: ProbeMetrics | None = None,
+        observer: ProbeObserver | None = None,
     ) -> None:
         self._tasks = tasks
         self._events = events
@@ -57,7 +56,7 @@ class ProbeManager:
         self._timers = timers
         self._runner = runner
         self._jitter = jitter
-        self._metrics = metrics or ProbeMetrics(agent_started_at.timestamp())
+        self._observer = observer or NotObserved()
         self._pods: dict[PodUID, dict[str, _Probed]] = {}
 
     @property
@@ -83,7 +82,7 @@ class ProbeManager:
                     name=container.name,
                     events=self._events,
                     now=self._now,
-                    metrics=self._metrics,
+                    observer=self._observer,
                 )
                 self._start_workers(uid, probed, probes)
             probed.pod, probed.on_result = pod, on_result
@@ -139,7 +138,7 @@ class _Probed:
     name: str
     events: Events
     now: Callable[[], datetime]
-    metrics: ProbeMetrics
+    observer: ProbeObserver
     on_result: OnResult | None = None
     workers: dict[Kind, ProbeWorker] = field(default_factory=dict)
     tasks: dict[Kind, "asyncio.Task[None]"] = field(default_factory=dict)
@@ -191,7 +190,7 @@ class _Probed:
             task = self.tasks.pop(kind, None)
             if task is not None:
                 task.cancel()
-                self.metrics.forget([self._counted(kind)])
+                self.observer.forget([self._observed(kind)])
 
     # -- what workers report -------------------------------------------------------------------------------------------
 
@@ -206,11 +205,11 @@ class _Probed:
         self.publish()
 
     def ran(self, kind: Kind, outcome: Outcome, seconds: float) -> None:
-        self.metrics.ran(self._counted(kind), ok=outcome.ok, seconds=seconds)
+        self.observer.ran(self._observed(kind), ok=outcome.ok, seconds=seconds)
 
-    def _counted(self, kind: Kind) -> CountedProbe:
+    def _observed(self, kind: Kind) -> ObservedProbe:
         namespace, pod = self.pod.key
-        return CountedProbe(type=kind.value, container=self.name, pod=pod, namespace=namespace, pod_uid=self.pod.uid)
+        return ObservedProbe(type=kind.value, container=self.name, pod=pod, namespace=namespace, pod_uid=self.pod.uid)
 
     def event(self, reason: str, message: str) -> None:
         self.events.event(self.pod, "Warning", reason, message, field_path=field_path(self.kind, self.name))

@@ -65,6 +65,9 @@ class StepRuns:
     def of(self, uid: PodUID) -> tuple[StepRun, ...]:
         return tuple(self._under_way.get(uid, ()))
 
+    def all(self) -> tuple[StepRun, ...]:
+        return tuple(run for runs in self._under_way.values() for run in runs)
+
     async def record(self, step: str, verb: Verb, uid: PodUID, body: Callable[[], Awaitable[None]]) -> None:
         """Run `body` as that step. Raises what it raises."""
         run = StepRun(step=step, verb=verb, uid=uid, began=self._clock())

@@ -70,7 +70,8 @@ class NodeServer:
     """Serves until stopped. Every request but those of the health endpoint passes the guard first.
 
     `healthy`: whether the pod engine is moving. `parts`: further paths. `configz`: the effective configuration to show.
-    `statusz`: the page of the process itself. `checks`: more of /healthz, by name.
+    `statusz`: the page of the process itself. `debug`: pages that go with the debugging handlers. `checks`: more of /healthz, by
+    name.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class NodeServer:
         parts: tuple[Routes, ...] = (),
         configz: Callable[[], object] | None = None,
         statusz: Routes | None = None,
+        debug: tuple[Routes, ...] = (),
         checks: Mapping[str, Callable[[], bool]] = NO_CHECKS,
     ) -> None:
         self._settings = settings
@@ -93,6 +95,7 @@ class NodeServer:
             *((Configz(configz),) if configz is not None else ()),
             *((statusz,) if statusz is not None else ()),
         )
+        self._debug_pages = debug
         self._connections = Connections()
         self._health = HealthHandlers(healthy, checks)
         self._lists = PodListHandlers(pods)
@@ -165,6 +168,7 @@ class NodeServer:
         return [
             *routes,
             *(web.route(method, path, handler) for method, path, handler in debugging),
+            *(route for page in self._debug_pages for route in page.routes()),
             *self._system_routes(),
         ]
 

@@ -1,1 +1,1 @@
-"""What pods and the node use: the stats summary and Prometheus metrics (facts: api client and server, J.3)."""
+"""What pods and the node use: readers, and their one cache (`provider.Statistics`); docs/facts/node-resources.md 7."""

@@ -1,26 +1,35 @@
 """The stats summary (stats.kubelet.k8s.io v1alpha1), from figures. Pure: what is not known is left out."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from nodeagent.stats.node import Filesystem, NodeFigures
 from nodeagent.stats.pods import ContainerFigures, PodFigures
+from nodeagent.stats.volumes import VolumesFigures
+from nodeagent.volumes.contract import VolumeUsage
 from proto import cri_pb2 as cri
 
 Document = dict[str, Any]
+
+_NO_VOLUMES: Mapping[str, VolumesFigures] = {}
 
 
 def summary(
     name: str,
     node: NodeFigures,
     pods: tuple[PodFigures, ...],
-    images: Filesystem | None,
     *,
+    images: Filesystem | None = None,
+    volumes: Mapping[str, VolumesFigures] = _NO_VOLUMES,
     only_cpu_and_memory: bool = False,
 ) -> Document:
-    """`images`: the file system that holds the images, where a runtime tells it."""
+    """`images`: the file system that holds the images. `volumes`: by pod's uid, what is measured of them."""
     small = only_cpu_and_memory
-    return {"node": _node(name, node, images, small), "pods": [_pod(pod, node.filesystem, small) for pod in pods]}
+    return {
+        "node": _node(name, node, images, small),
+        "pods": [_pod(pod, node.filesystem, small) | ({} if small else _volumes(volumes.get(pod.uid))) for pod in pods],
+    }
 
 
 def timestamp(time_ns: int) -> str:
@@ -86,6 +95,28 @@ def _pod(pod: PodFigures, node_fs: Filesystem, small: bool) -> Document:
     if linux.HasField("process"):
         document["process_stats"] = {"process_count": linux.process.process_count.value}
     return document
+
+
+def _volumes(found: VolumesFigures | None) -> Document:
+    if found is None or not found.volumes:
+        return {}
+    time = timestamp(found.time_ns)
+    return {"volume": [_volume(time, name, usage) for name, usage in sorted(found.volumes.items())]}
+
+
+def _volume(time: str, name: str, usage: VolumeUsage) -> Document:
+    return _without_none(
+        {
+            "time": time,
+            "availableBytes": usage.available_bytes,
+            "capacityBytes": usage.capacity_bytes,
+            "usedBytes": usage.used_bytes,
+            "inodesFree": usage.inodes_free,
+            "inodes": usage.inodes,
+            "inodesUsed": usage.inodes_used,
+            "name": name,
+        }
+    )
 
 
 def _container(container: ContainerFigures, node_fs: Filesystem, small: bool) -> Document:

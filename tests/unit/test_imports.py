@@ -27,7 +27,7 @@ LEVELS = (
     ("main", "cri_server"),
     ("assembly",),
     ("apiserver", "server", "standalone"),
-    ("sources", "node", "pods"),
+    ("metrics", "sources", "node", "pods"),
     ("volumes", "images", "probes", "cgroups", "stats", "container_logs"),
     ("api",),
     ("podspec", "config", "folders", "logs", "tls_policy"),

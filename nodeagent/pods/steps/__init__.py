@@ -12,7 +12,7 @@ from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.steps.cgroup import Cgroup
 from nodeagent.pods.steps.containers import ContainerConfigs, Containers
-from nodeagent.pods.steps.contract import Gate, Step
+from nodeagent.pods.steps.contract import Gate, StartObserver, Step
 from nodeagent.pods.steps.directories import Directories
 from nodeagent.pods.steps.gates import ClaimsGate, NetworkGate, Networks
 from nodeagent.pods.steps.images import Images, ImageSource
@@ -44,6 +44,7 @@ def pod_steps(
     killer: Killing,
     events: Events,
     networks: Networks,
+    observer: StartObserver,
 ) -> tuple[Step, ...]:
     """The steps in the order in which they are begun; teardown goes the other way. A feature is one line here."""
     return (
@@ -53,7 +54,7 @@ def pod_steps(
         UserNamespaceRange(user_namespaces),
         Volumes(volumes),
         Images(images),
-        Sandbox(configs, events, networks),
+        Sandbox(configs, events, networks, observer),
         Containers(configs, events, paths),
-        Starts(hosts=configs, hooks=hooks, killer=killer, events=events, paths=paths),
+        Starts(hosts=configs, hooks=hooks, killer=killer, events=events, paths=paths, observer=observer),
     )

@@ -13,6 +13,7 @@ from nodeagent.images.manager import EnsuredImage
 from nodeagent.pods.rules.model import CrashBackoff, Desired, Observed, Plan, StartFailure
 from nodeagent.pods.slot import Slot
 from nodeagent.pods.teardown import Teardown
+from nodeagent.podspec.containers import ContainerKind
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.volumes.contract import MountedVolume
 from proto import cri_pb2 as cri
@@ -137,3 +138,37 @@ class Gate(Protocol):
     async def check(self, work: Work) -> None:
         """Returns at once where it has nothing to say. Raises StepError."""
         ...
+
+
+class StartObserver(Protocol):
+    """Who counts tries to start pods and containers. Called on the event loop; returns at once."""
+
+    def pod(self) -> None:
+        """A sandbox is about to be made."""
+        ...
+
+    def pod_failed(self) -> None: ...
+
+    def container(self, kind: ContainerKind) -> None:
+        """A container of a pod that has its sandbox is about to be started."""
+        ...
+
+    def container_failed(self, kind: ContainerKind, reason: str) -> None:
+        """`reason`: as its status shows."""
+        ...
+
+
+class NoStartObserver:
+    """Nobody counts."""
+
+    def pod(self) -> None:
+        return
+
+    def pod_failed(self) -> None:
+        return
+
+    def container(self, kind: ContainerKind) -> None:
+        return
+
+    def container_failed(self, kind: ContainerKind, reason: str) -> None:
+        return

@@ -32,6 +32,10 @@ class StepEngine:
         """What is under way for the pod now, in the order in which it began."""
         return self._runs.of(uid)
 
+    def under_way(self) -> tuple[StepRun, ...]:
+        """What is under way for any pod now."""
+        return self._runs.all()
+
     async def carry_out(self, work: Work) -> list[Exception]:
         """Run all steps side by side; return what failed, in the order of the steps. Cancellation reaches every step.
 

@@ -7,7 +7,7 @@ from typing_extensions import override
 from nodeagent.api.events import Events
 from nodeagent.pods.rules.runtime_view import is_host_network
 from nodeagent.pods.slot import NotProvided
-from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
+from nodeagent.pods.steps.contract import NoStartObserver, SlotName, StartObserver, Step, StepError, Work
 from nodeagent.pods.steps.gates import Networks, network_not_ready
 from nodeagent.pods.steps.old_sandboxes import clear_away
 from nodeagent.pods.teardown import Teardown
@@ -38,10 +38,13 @@ class Sandbox(Step):
     provides: ClassVar[tuple[SlotName, ...]] = ("sandbox_id", "pod_ips")
     runs_processes: ClassVar[bool] = True
 
-    def __init__(self, configs: SandboxConfigs, events: Events, networks: Networks) -> None:
+    def __init__(
+        self, configs: SandboxConfigs, events: Events, networks: Networks, observer: StartObserver | None = None
+    ) -> None:
         self._configs = configs
         self._networks = networks
         self._events = events
+        self._observer = observer or NoStartObserver()
 
     @override
     async def run(self, work: Work) -> None:
@@ -55,9 +58,9 @@ class Sandbox(Step):
         await clear_away(work)
         self._configs.warn(work.pod)
         try:
-            config = self._configs.sandbox(
-                work.pod, attempt=work.plan.create_sandbox, cgroup_parent=await work.cgroup_parent.get()
-            )
+            cgroup_parent = await work.cgroup_parent.get()
+            self._observer.pod()
+            config = self._configs.sandbox(work.pod, attempt=work.plan.create_sandbox, cgroup_parent=cgroup_parent)
             answer = await work.runtime.service.run_pod_sandbox(
                 cri.RunPodSandboxRequest(config=config, runtime_handler=work.runtime.cri_handler),
                 on_created=work.sandbox_id.set,
@@ -67,10 +70,12 @@ class Sandbox(Step):
         except NotProvided:
             raise
         except RuntimeFault as error:
+            self._observer.pod_failed()
             # a network that went down since the gate was passed is what the runtime says of it, not what its errors look like
             problem = "" if is_host_network(work.pod) else await self._networks.ask(work.runtime)
             raise (network_not_ready(problem) if problem else _creation_failed(error)) from error
         except ValueError as error:
+            self._observer.pod_failed()
             raise _creation_failed(error) from error
 
     @override

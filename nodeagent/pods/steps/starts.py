@@ -12,7 +12,7 @@ from nodeagent.pods.carrying import carry
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import StartContainer
-from nodeagent.pods.steps.contract import StartError, Step, Work
+from nodeagent.pods.steps.contract import NoStartObserver, StartError, StartObserver, Step, Work
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container
 from nodeagent.podspec.pod import AgentPod
@@ -51,12 +51,22 @@ class Starts(Step):
     name: ClassVar[str] = "starts"
     runs_processes: ClassVar[bool] = True
 
-    def __init__(self, *, hosts: HostsFiles, hooks: Hooks, killer: Killing, events: Events, paths: PodPaths) -> None:
+    def __init__(
+        self,
+        *,
+        hosts: HostsFiles,
+        hooks: Hooks,
+        killer: Killing,
+        events: Events,
+        paths: PodPaths,
+        observer: StartObserver | None = None,
+    ) -> None:
         self._hosts = hosts
         self._hooks = hooks
         self._killer = killer
         self._events = events
         self._paths = paths
+        self._observer = observer or NoStartObserver()
 
     @override
     async def run(self, work: Work) -> None:
@@ -76,8 +86,10 @@ class Starts(Step):
             container_id = await work.created[start.name].get()
             await work.pod_ips.get()
         except StartError as error:
+            self._observer.container(kind)
             self._failed(work, kind, start, error)
             return False
+        self._observer.container(kind)
         what = f"start of {start.name} in pod {work.uid}"
         # carried to their ends: no started container goes unrecorded, and nothing stops one that is just being started
         await carry(self._start(work, kind, start, container_id), what, grace_seconds=START_GRACE_SECONDS)
@@ -121,6 +133,7 @@ class Starts(Step):
                 self._failed(work, kind, start, StartError("PostStartHookError", str(error)))
 
     def _failed(self, work: Work, kind: ContainerKind, start: StartContainer, error: StartError) -> None:
+        self._observer.container_failed(kind, error.failure.reason)
         work.failures[start.name] = error.failure
         if error.retry_seconds is not None:
             work.retry_seconds[start.name] = error.retry_seconds

@@ -48,6 +48,15 @@ def parts(node: NodeUnderTest) -> dict[str, tuple[str, str]]:
     return found
 
 
+def activities(node: NodeUnderTest) -> dict[str, list[str]]:
+    """What the agent is doing as `nodeagent status -v` shows it: pod -> stage, runtime, and the words of what is done."""
+    command = [sys.executable, "-m", "nodeagent", "status", "-v", f"--kubeconfig={node.kubeconfig}"]
+    table = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    lines = [line.split() for line in table.splitlines()]
+    begin = lines.index(["NAMESPACE", "POD", "STAGE", "RUNTIME", "DOING"])
+    return {line[1]: line[2:] for line in lines[begin + 1 : lines.index([], begin)]}
+
+
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the runtimes that are not good; one of them is not there yet."""
@@ -123,6 +132,9 @@ def test_broken_runtimes_beside_a_good_one(node: NodeUnderTest, programs: Path) 
     assert status == "False"
     assert "container runtime missing is down" in message
     assert "container runtime forbidden is down" in message
+    doing = activities(node)
+    assert doing["good"][:2] == ["sync", "runc"]
+    assert doing["missing"][:2] == ["sync", "missing"] and "again in" in " ".join(doing["missing"])
     shown = parts(node)
     assert shown["runtime missing"][0] == shown["runtime forbidden"][0] == "failed"
     assert "missing-runtime" in shown["runtime missing"][1]

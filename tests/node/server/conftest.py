@@ -13,14 +13,19 @@ import pytest
 from agent_pods import agent_pod
 from built_in_runtimes import oci
 
+from nodeagent.metrics.registry import agent_registry
 from nodeagent.pods.manager import PodOnNode
 from nodeagent.pods.rules.model import Stage
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import NodeServer, ServerSettings
-from nodeagent.stats.handlers import StatsHandlers
+from nodeagent.server.stats import StatsHandlers
 from nodeagent.stats.node import NodeReader
 from nodeagent.stats.pods import PodReader
+from nodeagent.stats.provider import Statistics
+from nodeagent.stats.volumes import VolumeReader
+from nodeagent.volumes.contract import VolumeUsage
+from nodeagent.volumes.usage import measure
 from runtimes.registry import Runtime
 from runtimes.testing.fixtures import folder, image_archive, image_store
 from runtimes.testing.host import leaks
@@ -62,6 +67,16 @@ class RealPods:
 
     def runtime_of(self, pod: AgentPod) -> Runtime:
         return self.runtime
+
+
+@dataclass
+class ScratchOnly:
+    """Every pod has one volume, all of them the same folder."""
+
+    folder: Path
+
+    async def usage(self, uid: str) -> dict[str, VolumeUsage]:
+        return {"scratch": measure(self.folder)}
 
 
 @dataclass
@@ -123,7 +138,9 @@ async def node(
             client_ca=authorities["clients"].file,
             health_port=0,
         )
-        stats = StatsHandlers("node-1", NodeReader(folder), PodReader([runtime]), images_dir=folder)
+        volumes = VolumeReader(ScratchOnly(folder), period_seconds=60.0)
+        statistics = Statistics(NodeReader(folder), PodReader([runtime]), volumes, images_dir=folder)
+        stats = StatsHandlers("node-1", statistics, registry=agent_registry())
         guard = Guard(None, node_name="node-1", always_allow=True)
         server = NodeServer(settings, pods, guard, healthy=lambda: True, parts=(stats,))
         await server.start()

@@ -57,6 +57,8 @@ async def test_statistics(node):
     assert (pod["podRef"]["name"], pod["podRef"]["namespace"]) == ("busy", "default")
     (container,) = pod["containers"]
     assert container["name"] == "main"
+    (volume,) = pod["volume"]
+    assert volume["name"] == "scratch" and 0 < volume["usedBytes"] < volume["capacityBytes"]
     assert container["cpu"]["usageCoreNanoSeconds"] > 0 and container["memory"]["workingSetBytes"] > 0
     _, text = await node.endpoint.get("/stats/summary?only_cpu_and_memory=true")
     assert set(json.loads(text)["node"]) == {"nodeName", "startTime", "cpu", "memory"}

@@ -35,7 +35,7 @@ class Supervisor:
         self.uid = desired.pod.metadata.uid
         self.stopped, self.gone = asyncio.Event(), asyncio.Event()
         self.terminated: list[Termination] = []
-        self.doing, self.turn_began = Doing.PASS, NOW
+        self.doing, self.handler, self.turn_began = Doing.PASS, "runc", NOW
         self.pauses = Pauses(lambda: NOW)
 
     async def run(self) -> None:
@@ -259,4 +259,4 @@ async def test_what_is_done_for_a_pod_can_be_seen(pods: PodManager, world: World
     (found,) = pods.activities()
     assert [run.step for run in found.steps] == ["images"]
     assert (found.stage, found.doing, found.turn_began, found.blocked_until) == (Stage.SYNC, Doing.PASS, NOW, None)
-    assert found.held_until == {"c": NOW}
+    assert (found.held_until, found.handler) == ({"c": NOW}, "runc")

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from agent_pods import agent_pod
 
+from nodeagent.metrics.probes import ProbeMetrics
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.rules.model import Instance, NodeAddresses, Observed, ProbeResults
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.probes.outcome import Outcome, ProbeError, failure, success, warning
-from nodeagent.stats.probes import ProbeMetrics
 from proto import cri_pb2 as cri
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -99,7 +99,7 @@ async def world(timers: Any) -> AsyncIterator[World]:
             timers=timers,
             runner=made.runner,
             jitter=lambda: 0.5,
-            metrics=made.metrics,
+            observer=made.metrics,
         )
         yield made
         made.manager.stop(UID, keep_readiness=False)

@@ -54,7 +54,15 @@ async def anonymous(endpoint, path, **headers):
         return answer.status, await answer.text()
 
 
-PATHS = ["/pods", "/healthz", "/nothing", "/exec/default/web/main?output=1", "/metrics", "/debug/pprof/heap"]
+PATHS = [
+    "/pods",
+    "/healthz",
+    "/nothing",
+    "/exec/default/web/main?output=1",
+    "/metrics",
+    "/debug/pprof/heap",
+    "/debug/pods",
+]
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/debug/flags/v", "/checkpoint/default/web/main", "/configz", "/logs/"])
@@ -214,6 +222,7 @@ async def test_old_tls_is_refused(endpoint):
         ("/portForward/a/b", ("proxy",)),
         ("/containerLogs/a/b/c", ("proxy",)),
         ("/debug/pprof", ("proxy",)),
+        ("/debug/pods", ("proxy",)),
     ],
 )
 def test_subresources(path, subresources):

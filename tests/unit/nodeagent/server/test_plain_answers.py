@@ -113,6 +113,7 @@ async def test_debugging_handlers_switched_off(make_endpoint, method, path):
         ("debug_flags", "PUT", "/debug/flags/v", "flags endpoint is disabled."),
         ("debugging_handlers", "GET", "/logs/messages", "Debug endpoints are disabled."),
         ("debugging_handlers", "GET", "/debug/pprof/heap", "Debug endpoints are disabled."),
+        ("debugging_handlers", "GET", "/debug/pods", "Debug endpoints are disabled."),
     ],
 )
 async def test_switched_off(make_endpoint, toggle, method, path, text):

@@ -6,10 +6,13 @@ from types import SimpleNamespace
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from nodeagent.stats.metrics import agent_metrics, container_metrics, expose, resource_metrics
+from nodeagent.metrics.registry import expose
+from nodeagent.metrics.usage import agent_metrics, container_metrics, resource_metrics
 from nodeagent.stats.node import Filesystem, Interface, NodeFigures, NodeReader
 from nodeagent.stats.pods import PodReader
 from nodeagent.stats.summary import summary
+from nodeagent.stats.volumes import VolumesFigures
+from nodeagent.volumes.contract import VolumeUsage
 from proto import cri_pb2 as cri
 from runtimes.errors import Unavailable
 
@@ -129,9 +132,9 @@ async def test_summary():
         "cpu": {"time": TIME, "usageCoreNanoSeconds": 3 * NANO},
         "memory": {"time": TIME, "workingSetBytes": 30},
     }
-    small = summary("n1", NODE, snapshot.pods, DISK, only_cpu_and_memory=True)
+    small = summary("n1", NODE, snapshot.pods, images=DISK, only_cpu_and_memory=True)
     assert small == {"node": node_small, "pods": [pod_small]}
-    whole = summary("n1", NODE, snapshot.pods, DISK)
+    whole = summary("n1", NODE, snapshot.pods, images=DISK)
     assert whole == {
         "node": {
             **node_small,
@@ -151,6 +154,29 @@ async def test_summary():
         ],
     }
     assert json.loads(json.dumps(whole)) == whole
+
+
+async def test_volumes_in_the_summary():
+    """By name, of a pod what is measured of it; what a volume's plug-in does not know is left out."""
+    snapshot = await reader(Service()).read()
+    data = VolumeUsage(capacity_bytes=100, available_bytes=60, used_bytes=40, inodes=10, inodes_free=7, inodes_used=3)
+    found = VolumesFigures(time_ns=NOW, volumes={"raw": VolumeUsage(capacity_bytes=5), "data": data})
+    (pod,) = summary("n1", NODE, snapshot.pods, volumes={"u1": found})["pods"]
+    assert pod["volume"] == [
+        {
+            "time": TIME,
+            "availableBytes": 60,
+            "capacityBytes": 100,
+            "usedBytes": 40,
+            "inodesFree": 7,
+            "inodes": 10,
+            "inodesUsed": 3,
+            "name": "data",
+        },
+        {"time": TIME, "capacityBytes": 5, "name": "raw"},
+    ]
+    (pod,) = summary("n1", NODE, snapshot.pods, volumes={"u1": found}, only_cpu_and_memory=True)["pods"]
+    assert "volume" not in pod
 
 
 def samples(text: bytes):

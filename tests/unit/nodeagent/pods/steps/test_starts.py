@@ -17,15 +17,34 @@ from nodeagent.pods.steps.images import Images
 from nodeagent.pods.steps.sandbox import Sandbox
 from nodeagent.pods.steps.starts import Starts
 from nodeagent.pods.translation.environment import ConfigError
+from nodeagent.podspec.containers import ContainerKind
 from runtimes.errors import Internal
 
 
-def engine(world: Any) -> StepEngine:
+class Counted:
+    """Every try, in its order."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pod(self) -> None:
+        self.told.append("pod")
+
+    def pod_failed(self) -> None:
+        self.told.append("pod failed")
+
+    def container(self, kind: ContainerKind) -> None:
+        self.told.append(kind.value)
+
+    def container_failed(self, kind: ContainerKind, reason: str) -> None:
+        self.told.append(f"{kind.value} failed: {reason}")
+
+
+def engine(world: Any, counted: Counted | None = None) -> StepEngine:
     """The steps that start containers; those below them have done their work."""
-    last = Starts(hosts=world, hooks=world, killer=world, events=world, paths=world.paths)
-    return StepEngine(
-        [world.below, Images(world), Sandbox(world, world, world), Containers(world, world, world.paths), last]
-    )
+    last = Starts(hosts=world, hooks=world, killer=world, events=world, paths=world.paths, observer=counted)
+    sandbox = Sandbox(world, world, world, counted)
+    return StepEngine([world.below, Images(world), sandbox, Containers(world, world, world.paths), last])
 
 
 async def until(world: Any, line: str) -> None:
@@ -159,8 +178,9 @@ async def test_a_container_that_fails_holds_up_no_other(
     """Its status tells why, an event too, and when it is tried again; the next ones start all the same."""
     pod = kit.pod([HOOKED, "d"])
     world.faults[line] = error
-    work = world.work(pod, start=["c", "d"])
-    assert await engine(world).carry_out(work) == []
+    work, counted = world.work(pod, start=["c", "d"]), Counted()
+    assert await engine(world, counted).carry_out(work) == []
+    assert counted.told == ["pod", "containers", f"containers failed: {reason}", "containers"]
     assert work.failures == {"c": StartFailure(reason=reason, message="no")}
     assert work.retry_seconds == ({} if retry_seconds is None else {"c": retry_seconds})
     assert list(work.started) == ["d"]
@@ -202,8 +222,9 @@ async def test_a_sandbox_that_came_to_nothing_is_told_once(kit: Any, world: Any)
     """Its containers have no failures of their own."""
     pod = kit.pod(["c"])
     world.faults["run sandbox web/0"] = Internal("no namespace")
-    work = world.work(pod, start=["c"])
-    errors = await engine(world).carry_out(work)
+    work, counted = world.work(pod, start=["c"]), Counted()
+    errors = await engine(world, counted).carry_out(work)
+    assert counted.told == ["pod", "pod failed"]
     assert [str(error) for error in errors] == ["Failed to create pod sandbox: no namespace"]
     assert (work.failures, work.started) == ({}, {})
 

@@ -2,7 +2,8 @@
 
 from prometheus_client.core import CounterMetricFamily
 
-from nodeagent.stats.metrics import expose, runtime_metrics
+from nodeagent.metrics.registry import expose
+from nodeagent.metrics.usage import runtime_metrics
 from proto import cri_pb2 as cri
 from runtimes.metrics import LABELS, Row, container_values, descriptors, pod_values
 from runtimes.serve.metrics import Told

@@ -2,11 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
-from typing_extensions import override
 
 from nodeagent.stats.node import NodeFigures
 from nodeagent.stats.pods import ContainerFigures, PodFigures, PodsSnapshot
@@ -16,22 +13,6 @@ from runtimes.serve.metrics import Told, merged_descriptors, merged_metrics
 _NANO = 1_000_000_000
 _CONTAINER = ("container", "pod", "namespace")
 _POD = ("pod", "namespace")
-
-
-def expose(metrics: Iterable[Metric]) -> bytes:
-    """The text that a scraper reads."""
-    registry = CollectorRegistry()
-    registry.register(_Given(metrics))
-    return generate_latest(registry)
-
-
-class _Given(Collector):
-    def __init__(self, metrics: Iterable[Metric]) -> None:
-        self._metrics = tuple(metrics)
-
-    @override
-    def collect(self) -> Iterator[Metric]:
-        yield from self._metrics
 
 
 def resource_metrics(node: NodeFigures, snapshot: PodsSnapshot) -> list[Metric]:

@@ -2,11 +2,12 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from nodeagent.stats.metrics import expose
-from nodeagent.stats.probes import Probe, ProbeMetrics
+from nodeagent.metrics.probes import ProbeMetrics
+from nodeagent.metrics.registry import expose
+from nodeagent.probes.observer import ObservedProbe
 
-ALIVE = Probe(type="Liveness", container="c", pod="p", namespace="ns", pod_uid="u")
-READY = Probe(type="Readiness", container="c", pod="p", namespace="ns", pod_uid="u")
+ALIVE = ObservedProbe(type="Liveness", container="c", pod="p", namespace="ns", pod_uid="u")
+READY = ObservedProbe(type="Readiness", container="c", pod="p", namespace="ns", pod_uid="u")
 
 
 def test_probe_metrics() -> None:

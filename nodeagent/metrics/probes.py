@@ -7,20 +7,11 @@ from dataclasses import dataclass, field
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from nodeagent.probes.observer import ObservedProbe
+
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _TOTAL_LABELS = ("probe_type", "result", "container", "pod", "namespace", "pod_uid")
 _DURATION_LABELS = ("probe_type", "container", "pod", "namespace")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """One probe of one container. `type`: Liveness, Readiness or Startup."""
-
-    type: str
-    container: str
-    pod: str
-    namespace: str
-    pod_uid: str
 
 
 @dataclass(slots=True)
@@ -32,13 +23,13 @@ class _Runs:
 
 
 class ProbeMetrics:
-    """`started_at`: the agent's own start, in seconds since the epoch."""
+    """A `probes.observer.ProbeObserver`. `started_at`: the agent's own start, in seconds since the epoch."""
 
     def __init__(self, started_at: float) -> None:
         self._started_at = started_at
-        self._probes: dict[Probe, _Runs] = {}
+        self._probes: dict[ObservedProbe, _Runs] = {}
 
-    def ran(self, probe: Probe, *, ok: bool, seconds: float) -> None:
+    def ran(self, probe: ObservedProbe, *, ok: bool, seconds: float) -> None:
         """A run that came to a verdict."""
         runs = self._probes.setdefault(probe, _Runs())
         if not ok:
@@ -48,7 +39,7 @@ class ProbeMetrics:
         runs.seconds += seconds
         runs.buckets[bisect_left(_BUCKETS, seconds)] += 1
 
-    def forget(self, probes: Iterable[Probe]) -> None:
+    def forget(self, probes: Iterable[ObservedProbe]) -> None:
         """These are not made any more."""
         for probe in probes:
             self._probes.pop(probe, None)

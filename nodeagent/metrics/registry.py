@@ -1,0 +1,41 @@
+"""The registry of one agent, and the text of it."""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+
+def agent_registry() -> CollectorRegistry:
+    """One that tells of this process already."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client leaves this one function untyped
+    registry = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def expose(metrics: Iterable[Metric]) -> bytes:
+    """The text that a scraper reads, of metrics that are made for it."""
+    registry = CollectorRegistry()
+    registry.register(_Given(metrics))
+    return generate_latest(registry)
+
+
+class _Given(Collector):
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = tuple(metrics)
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        yield from self._metrics

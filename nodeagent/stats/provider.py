@@ -1,0 +1,60 @@
+"""All figures of this node, for whoever asks: the endpoint's summary and metrics, and what watches for pressure.
+
+Every reading is taken once for all who ask within a moment, and what it takes is taken only when somebody asks.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from nodeagent.stats.cache import Cached
+from nodeagent.stats.node import Filesystem, NodeFigures, NodeReader, filesystem
+from nodeagent.stats.pods import PodReader, PodsSnapshot
+from nodeagent.stats.volumes import VolumeReader, VolumesFigures
+from runtimes.serve.metrics import Told
+
+FRESH_SECONDS = 1.0  # several scrapers come at once; one that comes again wants new figures
+
+
+class Statistics:
+    """Raises nothing for a runtime that does not answer: it is left out (`PodsSnapshot.complete`)."""
+
+    def __init__(
+        self,
+        node: NodeReader,
+        pods: PodReader,
+        volumes: VolumeReader,
+        *,
+        images_dir: Path,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pods = pods
+        self._volumes = volumes
+        self._images_dir = images_dir
+        self._of_node = Cached(lambda: asyncio.to_thread(node.read), fresh_seconds=FRESH_SECONDS, clock=clock)
+        self._of_pods = Cached(pods.read, fresh_seconds=FRESH_SECONDS, clock=clock)
+        self._of_images = Cached(self._read_images, fresh_seconds=FRESH_SECONDS, clock=clock)
+        self._measured = Cached(pods.metrics, fresh_seconds=FRESH_SECONDS, clock=clock)
+
+    async def node(self) -> NodeFigures:
+        """Raises OSError."""
+        return await self._of_node.get()
+
+    async def pods(self) -> PodsSnapshot:
+        return await self._of_pods.get()
+
+    async def images(self) -> Filesystem:
+        """The file system that images are on. Raises OSError."""
+        return await self._of_images.get()
+
+    async def measured(self) -> list[Told]:
+        """What each runtime measures of its pods, in its own metrics."""
+        return await self._measured.get()
+
+    async def volumes(self) -> Mapping[str, VolumesFigures]:
+        """Of the pods of `pods()`, by uid: as of the last measurement, which may be some minutes old or still to come."""
+        return await self._volumes.read({pod.uid for pod in (await self.pods()).pods})
+
+    async def _read_images(self) -> Filesystem:
+        return await asyncio.to_thread(filesystem, self._images_dir)
