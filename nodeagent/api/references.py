@@ -1,4 +1,4 @@
-"""Which secrets and config maps a pod names. Source: facts api-client C.1."""
+"""Which secrets and config maps a pod names. Source: docs/facts/api-client-and-server.md C.1."""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,6 @@
 """From requests and limits to the numbers that cgroups and the CRI take.
 
-Source: facts/node-resources.md 2.2, 2.3 and 2.5, facts/pod-lifecycle.md 11.7.
+Source: docs/facts/node-resources.md 2.2, 2.3 and 2.5, docs/facts/pod-lifecycle.md 11.7.
 """
 
 import math

@@ -1,6 +1,6 @@
 """What a pod and its containers ask for: effective requests and limits, QoS class, OOM score.
 
-Amounts are exact fractions in the resource's own unit (cores, bytes, pieces). Source: facts/node-resources.md 3.1 to 3.4.
+Amounts are exact fractions in the resource's own unit (cores, bytes, pieces). Source: docs/facts/node-resources.md 3.1 to 3.4.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""From a probe's specification to one run of it. Source: facts/pod-lifecycle.md 7.1 and 7.3."""
+"""From a probe's specification to one run of it. Source: docs/facts/pod-lifecycle.md 7.1 and 7.3."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The annotations that the agent keeps in its own copy of a pod. Source: facts pod-lifecycle 1.2."""
+"""The annotations that the agent keeps in its own copy of a pod. Source: docs/facts/pod-lifecycle.md 1.2."""
 
 import dataclasses
 from collections.abc import Mapping

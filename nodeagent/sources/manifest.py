@@ -1,4 +1,4 @@
-"""A static pod's manifest: bytes to the Pod that the agent runs. Source: facts pod-lifecycle 1.3.
+"""A static pod's manifest: bytes to the Pod that the agent runs. Source: docs/facts/pod-lifecycle.md 1.3.
 
 The API's own types, defaulting and validation are ports (`Read`, `Prepare`): the caller brings them. Whatever a manifest says,
 and whatever the rules make of it, the answer is a pod or InvalidManifest: one file never troubles the others, or the agent.

@@ -1,6 +1,6 @@
 """Whether the node has room for a pod: what it asks for, against what the node has left.
 
-Source: facts/pod-lifecycle.md 3.1 (9), facts/node-resources.md 4.5.
+Source: docs/facts/pod-lifecycle.md 3.1 (9), docs/facts/node-resources.md 4.5.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Which pods have to end for a critical pod to fit. Pure.
 
-Source: facts/node-resources.md 3.4 and 4.6, facts/pod-lifecycle.md 2.5.
+Source: docs/facts/node-resources.md 3.4 and 4.6, docs/facts/pod-lifecycle.md 2.5.
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,7 +2,7 @@
 
 Pure predicates over the pod, the other pods of the node and a view of the node, in the order in which the first refusal
 counts. What may turn a refusal (preemption, a fresh look at the Node) is done by `admission_gate`; the resource managers (CPU,
-memory, devices) are not asked here. Source: facts/pod-lifecycle.md 3.1, facts/node-resources.md 4.4, 4.5 and 5.9.
+memory, devices) are not asked here. Source: docs/facts/pod-lifecycle.md 3.1, docs/facts/node-resources.md 4.4, 4.5 and 5.9.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -261,7 +261,7 @@ def _needs_apparmor(pod: AgentPod) -> bool:
 
 
 def _required_features(pod: AgentPod) -> frozenset[str]:
-    """Node features that the pod cannot do without (facts 0.3)."""
+    """Node features that the pod cannot do without (docs/facts/pod-lifecycle.md 0.3)."""
     required: set[str] = set()
     if has_restart_all_rule(pod):
         required.add("RestartAllContainersOnContainerExits")

@@ -2,7 +2,7 @@
 
 A resize changes the spec of a running pod. Until the node has agreed, everything local goes by the allocated resources, so
 the agent's other parts are handed a pod whose spec holds those (`with_resources`) and need not know of resizes.
-Source: facts/pod-lifecycle.md 4.7.
+Source: docs/facts/pod-lifecycle.md 4.7.
 """
 
 import dataclasses
@@ -96,7 +96,7 @@ def merged(
 def charged(allocated: AgentPod, actuated: Mapping[str, ResourceRequirements]) -> AgentPod:
     """The pod as others have to reckon with it: each request the larger of what is allocated and what is in force still.
 
-    A pod that shrinks keeps its old share until the kernel has taken it away. Source: facts/node-resources.md 3.2.
+    A pod that shrinks keeps its old share until the kernel has taken it away. Source: docs/facts/node-resources.md 3.2.
     """
     raised: dict[str, ResourceRequirements] = {}
     for container in resizable_containers(allocated):

@@ -1,4 +1,4 @@
-"""What the cluster adds to a pod before it is validated (facts/embedded-api.md 14).
+"""What the cluster adds to a pod before it is validated (docs/facts/embedded-api.md 14).
 
 Most of it happens to new pods only. What would make a second `apply` of the same manifest look like a change is added to updates
 too: the default tolerations, and the priority that the first pass computed.

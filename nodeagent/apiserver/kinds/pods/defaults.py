@@ -1,4 +1,4 @@
-"""The fields that a Pod gets when its author left them out (facts/embedded-api.md 13). Idempotent, in place."""
+"""The fields that a Pod gets when its author left them out (docs/facts/embedded-api.md 13). Idempotent, in place."""
 
 from fractions import Fraction
 from typing import Any, Final

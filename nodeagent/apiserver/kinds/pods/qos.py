@@ -1,4 +1,4 @@
-"""The quality-of-service class of a pod (facts/node-resources.md 3.1)."""
+"""The quality-of-service class of a pod (docs/facts/node-resources.md 3.1)."""
 
 from fractions import Fraction
 from typing import Any

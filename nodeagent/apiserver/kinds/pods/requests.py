@@ -1,4 +1,4 @@
-"""What a pod asks of a node: effective requests and limits (facts/node-resources.md 3.2), exact fractions by resource."""
+"""What a pod asks of a node: effective requests and limits (docs/facts/node-resources.md 3.2), exact fractions by resource."""
 
 from collections.abc import Iterable
 from fractions import Fraction

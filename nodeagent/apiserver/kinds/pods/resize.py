@@ -1,6 +1,6 @@
 """The `resize` door of pods: CPU and memory of containers and of the pod, while it runs.
 
-Source: facts/pod-lifecycle.md 0.3 and 4.7, facts/embedded-api.md 11.
+Source: docs/facts/pod-lifecycle.md 0.3 and 4.7, docs/facts/embedded-api.md 11.
 """
 
 import copy

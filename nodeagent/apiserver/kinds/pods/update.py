@@ -1,4 +1,4 @@
-"""What an update of a stored pod may change (facts/embedded-api.md 15, second table)."""
+"""What an update of a stored pod may change (docs/facts/embedded-api.md 15, second table)."""
 
 import copy
 import json

@@ -88,7 +88,7 @@ def demand(spec: Json, status: Json | None = None) -> Demand:
 
 
 def charged(spec: Json, status: Json) -> Json:
-    """The spec with every container's requests as the node is charged for them (facts/node-resources.md 3.2)."""
+    """The spec with every container's requests as the node is charged for them (docs/facts/node-resources.md 3.2)."""
     known = {
         item.get("name"): item
         for name in ("containerStatuses", "initContainerStatuses")

@@ -1,4 +1,7 @@
-"""What pods ask for, and the numbers that cgroups get: facts/node-resources.md 2.2, 2.3, 2.5 and 3, lifecycle 11.7."""
+"""What pods ask for, and the numbers that cgroups get.
+
+Source: docs/facts/node-resources.md 2.2, 2.3, 2.5 and 3, docs/facts/pod-lifecycle.md 11.7.
+"""
 
 from fractions import Fraction
 from typing import Any
