@@ -1,8 +1,8 @@
 """Results of ADD: one typed shape in memory, every version of the specification on the wire.
 
 In memory a result has the shape of version 1.1.0 whatever it was decoded from; `cni_version` remembers the wire version.
-`decode` reads any version, `Result.to_wire` writes any, so a conversion is the one after the other (facts: conversions
-lose what the target version cannot say).
+`decode` reads any version, `Result.to_wire` writes any, so a conversion is the one after the other and loses
+what the target version cannot say.
 """
 
 import ipaddress

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,19 @@ def pytest_runtest_logreport(report: Any) -> None:
     if failed and report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
         with open(failed, "a") as file:
             file.write(re.sub(r"@[\w-]+$", "", report.nodeid) + "\n")  # without the group, which is no part of the name
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Hand reports with hostile file names on: a worker's connection takes text only, and would end the whole run."""
+    return _as_text((yield))
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_as_text(item) for item in value)
+    return value

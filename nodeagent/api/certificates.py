@@ -1,6 +1,6 @@
 """The agent's serving certificate when nobody gives it one: self-signed, kept in the certificate folder, made anew in time.
 
-Source: facts api-client I.1 (the row "When").
+Source: docs/facts/api-client-and-server.md I.1 (the row "When").
 """
 
 import asyncio

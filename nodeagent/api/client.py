@@ -1,7 +1,7 @@
 """Typed calls to the Kubernetes API: get, list, watch, create, replace, patch, delete.
 
 Objects are the lightkube models; msgspec decodes straight into them. Rate limit, Retry-After and deadlines are kept
-here. Source: client-go's rest client (facts: api-client A.5, B.1, B.3).
+here. Source: client-go's rest client (docs/facts/api-client-and-server.md A.5, B.1, B.3).
 """
 
 import asyncio

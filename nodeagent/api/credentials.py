@@ -1,7 +1,7 @@
 """Who the client says it is: bearer tokens (fixed, from a file, from a plugin), basic auth and client certificates.
 
 Each source is asked before a request and is cheap to ask; it caches and re-reads by itself.
-Source: client-go behaviour (facts: api-client A.2, A.4).
+Source: client-go behaviour (docs/facts/api-client-and-server.md A.2, A.4).
 """
 
 import base64

@@ -1,6 +1,7 @@
 """What becomes of an event on its way out: dropped as spam, merged with similar ones, counted up, or sent as it is.
 
-Pure but for its own memory and the clock it is given. Source: client-go's event correlator (facts: api-client F.2).
+Pure but for its own memory and the clock it is given. Source: client-go's event correlator
+(docs/facts/api-client-and-server.md F.2).
 """
 
 from collections import OrderedDict

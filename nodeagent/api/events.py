@@ -1,6 +1,6 @@
 """Events about pods and the node: recorded at once and without waiting, sent by a task of its own.
 
-Source: client-go's core/v1 recorder and sink (facts: api-client F.1, F.2; pod-lifecycle 16).
+Source: client-go's core/v1 recorder and sink (docs/facts/api-client-and-server.md F.1, F.2; docs/facts/pod-lifecycle.md 16).
 """
 
 import asyncio
@@ -75,7 +75,7 @@ def as_reference(ref: AgentPod | msgspec.Struct) -> ObjectReference:
 
 
 def node_reference(node_name: str) -> ObjectReference:
-    """Return the reference of events about the own node: no uid and no namespace (facts: node-resources 8.3)."""
+    """Return the reference of events about the own node: no uid and no namespace (docs/facts/node-resources.md 8.3)."""
     return ObjectReference(apiVersion="v1", kind="Node", name=node_name)
 
 

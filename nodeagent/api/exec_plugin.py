@@ -1,6 +1,6 @@
 """Credentials from an exec plugin: a program that prints an ExecCredential.
 
-Source: client.authentication.k8s.io v1 and v1beta1 (facts: api-client A.4).
+Source: client.authentication.k8s.io v1 and v1beta1 (docs/facts/api-client-and-server.md A.4).
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 
 Outages only make it old, never wrong: it resumes the watch where it stopped, and lists again when the server has forgotten
 that place, reporting what vanished meanwhile as DELETED. A server that refuses streaming lists, or answers them with rubbish,
-is asked for plain ones; one whose watches do not work is listed again and again. Source: client-go's reflector (facts:
-api-client B.2, B.3).
+is asked for plain ones; one whose watches do not work is listed again and again. Source: client-go's reflector
+(docs/facts/api-client-and-server.md B.2, B.3).
 """
 
 import asyncio

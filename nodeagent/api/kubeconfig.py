@@ -1,6 +1,6 @@
 """Where the API is and how to get in: a kubeconfig file, or the in-cluster files of a service account.
 
-Reading is plain blocking I/O, done once at start. Source: kubeconfig v1 (facts: api-client A.1, A.3).
+Reading is plain blocking I/O, done once at start. Source: kubeconfig v1 (docs/facts/api-client-and-server.md A.1, A.3).
 """
 
 import base64

@@ -1,7 +1,8 @@
 """The secrets and config maps of this node's pods without a watch: read for each use, or kept for a while.
 
 For clusters that bear reads better than watches (`configMapAndSecretChangeDetectionStrategy: Get` and `Cache`); what changes is
-seen at the next use, volumes' at their next refresh. Source: the kubelet's simple and caching managers (facts: api-client C.1).
+seen at the next use, volumes' at their next refresh. Source: the kubelet's simple and caching managers
+(docs/facts/api-client-and-server.md C.1).
 """
 
 import time

@@ -2,7 +2,7 @@
 
 One watch per object, because the node authorizer allows nothing else. A watch that nobody reads from stops; the next read
 starts it again. Pods that have an object's content as files are told of every change of it.
-Source: the kubelet's watch-based manager (facts: api-client C.1).
+Source: the kubelet's watch-based manager (docs/facts/api-client-and-server.md C.1).
 """
 
 import asyncio

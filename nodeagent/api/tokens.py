@@ -1,6 +1,6 @@
 """Service account tokens for pods: minted by the API, kept while they are fresh, dropped with their pod.
 
-Source: the kubelet's token manager (facts: api-client G).
+Source: the kubelet's token manager (docs/facts/api-client-and-server.md G).
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""What the cgroups of the node, of a QoS class and of a pod are called, by cgroup driver. Source: facts/node-resources.md 2.1."""
+"""What the cgroups of the node, of a QoS class and of a pod are called, by cgroup driver.
+
+Source: docs/facts/node-resources.md 2.1.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""The cgroups of the node's pods: /kubepods, its QoS classes, one for each pod. Source: facts/node-resources.md 2.
+"""The cgroups of the node's pods: /kubepods, its QoS classes, one for each pod. Source: docs/facts/node-resources.md 2.
 
     /kubepods                     everything that pods may use of the node
     /kubepods/pod<uid>            Guaranteed

@@ -1,7 +1,8 @@
 """Slices of systemd, made over D-Bus, for machines where systemd owns the cgroup tree (driver `systemd`).
 
 A slice is a transient unit with its limits as properties, so that systemd does not write other ones when it reloads; the
-files that have no property are then written as everywhere else. Source: facts/node-resources.md 2.1, systemd.resource-control(5).
+files that have no property are then written as everywhere else. Source: docs/facts/node-resources.md 2.1,
+systemd.resource-control(5).
 """
 
 import asyncio

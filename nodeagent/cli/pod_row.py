@@ -1,4 +1,4 @@
-"""A pod in one line, in the words of `kubectl get pods` (facts: embedded-api, the pod columns of a Table)."""
+"""A pod in one line, in the words of `kubectl get pods` (docs/facts/embedded-api.md 6)."""
 
 from dataclasses import dataclass
 from datetime import datetime

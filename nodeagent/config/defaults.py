@@ -1,7 +1,7 @@
 """What a zero in a KubeletConfiguration means: for most fields, that the default is wanted.
 
 Upstream cannot tell a zero from an absent field where the field is no pointer, and tools write such files (kubeadm: "0s" in
-every duration). Source: SetDefaults_KubeletConfiguration, facts/node-resources.md 1.2.
+every duration). Source: SetDefaults_KubeletConfiguration, docs/facts/node-resources.md 1.2.
 """
 
 import typing

@@ -1,6 +1,6 @@
 """KubeletConfiguration (kubelet.config.k8s.io/v1beta1): every field, with its upstream default.
 
-Field names are those of the file. Source: Kubernetes 1.36, facts/node-resources.md 1.2.
+Field names are those of the file. Source: Kubernetes 1.36, docs/facts/node-resources.md 1.2.
 """
 
 import msgspec

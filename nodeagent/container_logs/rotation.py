@@ -1,4 +1,4 @@
-"""What one rotation of a log does. Pure. Source: facts/node-resources.md 6.3.
+"""What one rotation of a log does. Pure. Source: docs/facts/node-resources.md 6.3.
 
 0.log                       the live log
 0.log.20260102-030405       rotated

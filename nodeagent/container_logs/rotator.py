@@ -1,4 +1,4 @@
-"""Keeps the logs of running containers in bounds, by size and by number. Source: facts/node-resources.md 6.3.
+"""Keeps the logs of running containers in bounds, by size and by number. Source: docs/facts/node-resources.md 6.3.
 
 A pod that writes as fast as it can stays near its bounds: logs are measured the more often the faster they grow, packing never
 keeps one from being rotated, and what is beyond all bounds is cut (`cutting.py`).

@@ -3,7 +3,7 @@
 An image that was pulled with a secret is no free gift to pods without it. Images that needed no secret are everybody's; for
 which of the others that is checked is the policy's to say (`verification`). Files below `<root>/image_manager`, as the
 kubelet's: pulling/ holds an intent per image being pulled, pulled/ a record per image id, so that a kill at any moment closes
-an image rather than opens it. Source: facts/pod-lifecycle.md 13.2.
+an image rather than opens it. Source: docs/facts/pod-lifecycle.md 13.2.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Image pull back-off: after a failed pull of an image for a pod, how long until the next.
 
 10 s, doubling up to 300 s, counted from the last failure; forgotten 600 s after it. A success does not reset it.
-Source: facts/pod-lifecycle.md 0.1, 13.3.
+Source: docs/facts/pod-lifecycle.md 0.1, 13.3.
 """
 
 import time

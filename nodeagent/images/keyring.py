@@ -1,6 +1,6 @@
 """Registry credentials: read from secrets and docker's files, and found by the repository to pull.
 
-Source: facts/pod-lifecycle.md 13.1; the formats of docker's config.json and .dockercfg.
+Source: docs/facts/pod-lifecycle.md 13.1; the formats of docker's config.json and .dockercfg.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """The agent's images: what a container or an image volume needs is in its runtime's store, or there is a reason why not.
 
-Source: facts/pod-lifecycle.md 5.2 (reasons and messages) and 13 (policy, credentials, events).
+Source: docs/facts/pod-lifecycle.md 5.2 (reasons and messages) and 13 (policy, credentials, events).
 """
 
 import time

@@ -1,6 +1,6 @@
 """Pulls take turns: how many at once, how many a second, and each credential that fits in order.
 
-Source: facts/pod-lifecycle.md 13, 13.1; serializeImagePulls, maxParallelImagePulls, registryPullQPS, registryBurst.
+Source: docs/facts/pod-lifecycle.md 13, 13.1; serializeImagePulls, maxParallelImagePulls, registryPullQPS, registryBurst.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """For which present images a pod must show that it may pull them: imagePullCredentialsVerificationPolicy.
 
-Source: facts/pod-lifecycle.md 13.2, facts/node-resources.md 1.2.
+Source: docs/facts/pod-lifecycle.md 13.2, docs/facts/node-resources.md 1.2.
 """
 
 from collections.abc import Callable, Sequence

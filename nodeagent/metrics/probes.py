@@ -1,4 +1,7 @@
-"""/metrics/probes: how often the probes of containers ran, with which result, and how long a run took (facts: 7.3)."""
+"""/metrics/probes: how often the probes of containers ran, with which result, and how long a run took.
+
+Source: docs/facts/node-resources.md 7.3.
+"""
 
 from bisect import bisect_left
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Which IPs the node is reached at. Source: facts node-resources 8.2 (1.), 1.3 (--node-ip)."""
+"""Which IPs the node is reached at. Source: docs/facts/node-resources.md 8.2 (1.), 1.3 (--node-ip)."""
 
 import asyncio
 import ipaddress

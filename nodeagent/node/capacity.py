@@ -1,6 +1,6 @@
 """How much of each resource the node has, and how much of it pods may use. Pure.
 
-Source: facts node-resources 4.1, 4.2.
+Source: docs/facts/node-resources.md 4.1, 4.2.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The node's conditions and the events that go with their changes. Pure. Source: facts node-resources 8.3."""
+"""The node's conditions and the events that go with their changes. Pure. Source: docs/facts/node-resources.md 8.3."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

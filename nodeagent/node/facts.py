@@ -1,7 +1,7 @@
 """What kind of machine this is: identity, kernel, CPUs, memory, huge pages. Read once; a changed machine needs a restart.
 
 Every reader takes the root of the file tree, so that a test can show it another machine.
-Source: facts node-resources 4.1, 8.2.
+Source: docs/facts/node-resources.md 4.1, 8.2.
 """
 
 import os

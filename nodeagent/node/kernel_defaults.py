@@ -1,6 +1,6 @@
 """Kernel settings that a node depends on: set at start, or with protectKernelDefaults only compared, and refused.
 
-Source: setupKernelTunables, Kubernetes 1.36 (facts node-resources 1.5).
+Source: setupKernelTunables, Kubernetes 1.36 (docs/facts/node-resources.md 1.5).
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Labels, annotations and taints of the own Node, and which of them a node may set. Pure.
 
-Source: facts node-resources 8.1, 1.3; api-client E.
+Source: docs/facts/node-resources.md 8.1, 1.3; docs/facts/api-client-and-server.md E.
 """
 
 from collections.abc import Iterable, Mapping

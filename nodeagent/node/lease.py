@@ -1,4 +1,7 @@
-"""The node's lease: the sign of life that the node controller watches. Source: facts api-client H, node-resources 9."""
+"""The node's lease: the sign of life that the node controller watches.
+
+Source: docs/facts/api-client-and-server.md H, docs/facts/node-resources.md 9.
+"""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The runtimes and their images as the node's status shows them, looked at now and then (facts: pod lifecycle 0.1)."""
+"""The runtimes and their images as the node's status shows them, looked at now and then (docs/facts/pod-lifecycle.md 0.1)."""
 
 import asyncio
 import logging

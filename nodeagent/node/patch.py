@@ -1,6 +1,6 @@
 """The strategic merge patch from one Node to another, as far as the agent owns the fields. Pure.
 
-Source: facts node-resources 8.4, api-client D (Node addresses).
+Source: docs/facts/node-resources.md 8.4, docs/facts/api-client-and-server.md D (Node addresses).
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """Keeps the Node's status in the API true: at once when asked, at the latest after five minutes, else only on change.
 
-Source: facts node-resources 8.4, api-client D.
+Source: docs/facts/node-resources.md 8.4, docs/facts/api-client-and-server.md D.
 """
 
 import asyncio

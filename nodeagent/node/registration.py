@@ -1,4 +1,7 @@
-"""Make the Node object, or put right the one that is there. Source: facts node-resources 8.1, api-client D."""
+"""Make the Node object, or put right the one that is there.
+
+Source: docs/facts/node-resources.md 8.1, docs/facts/api-client-and-server.md D.
+"""
 
 import asyncio
 import logging

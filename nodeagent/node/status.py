@@ -1,4 +1,4 @@
-"""The node's status as a function of what is known now. Pure. Source: facts node-resources 8.2."""
+"""The node's status as a function of what is known now. Pure. Source: docs/facts/node-resources.md 8.2."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

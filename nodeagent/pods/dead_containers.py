@@ -1,4 +1,4 @@
-"""Dead containers: one per name is kept for its exit code and its log, the others go (facts: pod lifecycle, 15.1)."""
+"""Dead containers: one per name is kept for its exit code and its log, the others go (docs/facts/pod-lifecycle.md 15.1)."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Lifecycle hooks: postStart and preStop by exec, HTTP GET or sleep (facts: pod lifecycle, section 8)."""
+"""Lifecycle hooks: postStart and preStop by exec, HTTP GET or sleep (docs/facts/pod-lifecycle.md 8)."""
 
 import asyncio
 import contextlib

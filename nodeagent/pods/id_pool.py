@@ -1,6 +1,6 @@
 """The host ids that the machine's owner sets aside for pods: those of user `kubelet` in /etc/subuid, as getsubids tells.
 
-Source: facts/pod-lifecycle.md 11.6.
+Source: docs/facts/pod-lifecycle.md 11.6.
 """
 
 import logging

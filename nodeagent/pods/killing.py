@@ -1,4 +1,7 @@
-"""Stop containers the way Kubernetes promises: event, preStop, grace period, order of sidecars (facts: pod lifecycle 9)."""
+"""Stop containers the way Kubernetes promises: event, preStop, grace period, order of sidecars.
+
+Source: docs/facts/pod-lifecycle.md 9.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Whether the runtimes' pod network is ready, in the kubelet's words (facts/network.md 5.4)."""
+"""Whether the runtimes' pod network is ready, in the kubelet's words (docs/facts/network.md 5.4)."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The probes of all pods of the node: workers in step with the containers there are.
 
-Source: facts/pod-lifecycle.md 7.2. Startup gates the other two probes of its container; results go to the pod's supervisor,
+Source: docs/facts/pod-lifecycle.md 7.2. Startup gates the other two probes of its container; results go to the pod's supervisor,
 per container id.
 """
 

@@ -1,4 +1,4 @@
-"""The resource claims of a pod, and why it cannot have them (facts/node-resources.md 12.3).
+"""The resource claims of a pod, and why it cannot have them (docs/facts/node-resources.md 12.3).
 
 Claims are prepared by DRA drivers that register on the node. This node takes no such registration yet, so what an allocated claim
 lacks is its driver; all that upstream asks of a claim before it calls a driver is asked here in its order and words.

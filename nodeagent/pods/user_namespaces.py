@@ -1,7 +1,7 @@
 """Ranges of host ids for pods with users of their own (`hostUsers: false`): one a pod, kept for its whole life.
 
 A range is on disk before anything uses it (`<root>/pods/<uid>/userns`), so that an agent that starts again gives nobody else
-the ids of a running pod. Source: facts/pod-lifecycle.md 11.6, facts/node-resources.md (userNamespaces.idsPerPod).
+the ids of a running pod. Source: docs/facts/pod-lifecycle.md 11.6, docs/facts/node-resources.md (userNamespaces.idsPerPod).
 """
 
 import logging

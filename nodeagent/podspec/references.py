@@ -1,4 +1,4 @@
-"""Which objects of the API a pod names: secrets, config maps, claims. Source: docs/facts/api-client.md C.1."""
+"""Which objects of the API a pod names: secrets, config maps, claims. Source: docs/facts/api-client-and-server.md C.1."""
 
 from collections.abc import Iterable, Iterator
 

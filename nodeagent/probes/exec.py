@@ -1,4 +1,4 @@
-"""The exec probe: a command in the container. Source: facts/pod-lifecycle.md 7.3."""
+"""The exec probe: a command in the container. Source: docs/facts/pod-lifecycle.md 7.3."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The grpc probe: grpc.health.v1.Health/Check over a plain connection. Source: facts/pod-lifecycle.md 7.3."""
+"""The grpc probe: grpc.health.v1.Health/Check over a plain connection. Source: docs/facts/pod-lifecycle.md 7.3."""
 
 import asyncio
 

@@ -1,6 +1,6 @@
 """The httpGet probe: one GET over a connection of its own; hooks ask in the same way.
 
-Source: facts/pod-lifecycle.md 7.3. Written on bare asyncio protocols, because a node runs hundreds of these every second; it
+Source: docs/facts/pod-lifecycle.md 7.3. Written on bare asyncio protocols, because a node runs hundreds of these every second; it
 reads no more of an answer than a probe needs.
 """
 

@@ -1,6 +1,6 @@
 """An HTTP request of a probe or a hook as bytes: what is in the specification, in the way that Go's HTTP client writes it.
 
-Source: facts/pod-lifecycle.md 7.3 and 8; RFC 9110 section 5.
+Source: docs/facts/pod-lifecycle.md 7.3 and 8; RFC 9110 section 5.
 """
 
 import re

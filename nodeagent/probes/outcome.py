@@ -1,4 +1,4 @@
-"""What one run of a probe found. Source: facts/pod-lifecycle.md 7.3 and 7.4."""
+"""What one run of a probe found. Source: docs/facts/pod-lifecycle.md 7.3 and 7.4."""
 
 import enum
 import os

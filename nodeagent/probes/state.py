@@ -1,6 +1,6 @@
 """One probe of one container in time: when it runs next, and what its outcomes add up to. No I/O, no clock of its own.
 
-Source: facts/pod-lifecycle.md 7.1 and 7.2. Times are seconds of a monotonic clock.
+Source: docs/facts/pod-lifecycle.md 7.1 and 7.2. Times are seconds of a monotonic clock.
 
 Upstream looks at a container when a tick of its worker comes, and at readiness also whenever it makes a status. Here a
 container's start is an event, so startup and readiness take a few looks right after it, of which only successes count: a

@@ -1,4 +1,4 @@
-"""The tcpSocket probe: whether a connection can be made. Source: facts/pod-lifecycle.md 7.3."""
+"""The tcpSocket probe: whether a connection can be made. Source: docs/facts/pod-lifecycle.md 7.3."""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""One task per container and probe: waits for its next run, makes it, reports. Source: facts/pod-lifecycle.md 7.2 and 7.4."""
+"""One task per container and probe: waits for its next run, makes it, reports.
+
+Source: docs/facts/pod-lifecycle.md 7.2 and 7.4.
+"""
 
 import asyncio
 import logging

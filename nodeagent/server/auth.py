@@ -1,4 +1,4 @@
-"""Who is asking, and may they: client certificates, bearer tokens, access reviews (facts: api client and server, J.2)."""
+"""Who is asking, and may they: client certificates, bearer tokens, access reviews (docs/facts/api-client-and-server.md J.2)."""
 
 import asyncio
 import hashlib
@@ -32,7 +32,7 @@ _SUBRESOURCES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 _MAX_CACHED = 4096
 AUTHENTICATED = "system:authenticated"
-# retries of a review: seconds before the first, factor, jitter, attempts (facts: J.2)
+# retries of a review: seconds before the first, factor, jitter, attempts (docs/facts/api-client-and-server.md J.2)
 _RETRY_SECONDS, _RETRY_FACTOR, _RETRY_JITTER, _ATTEMPTS = 0.5, 1.5, 0.2, 5
 
 

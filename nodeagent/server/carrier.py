@@ -1,4 +1,7 @@
-"""Carry a process or ports to a client in the protocol that its request asks for (facts: api client and server, N, O, P)."""
+"""Carry a process or ports to a client in the protocol that its request asks for.
+
+Source: docs/facts/api-client-and-server.md N, O, P.
+"""
 
 import contextlib
 import logging

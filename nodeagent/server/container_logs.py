@@ -1,4 +1,4 @@
-"""/containerLogs: which run of a container is meant, and what of its log (facts: api client and server, section K)."""
+"""/containerLogs: which run of a container is meant, and what of its log (docs/facts/api-client-and-server.md K)."""
 
 import contextlib
 from collections.abc import Mapping
@@ -146,7 +146,7 @@ def _ago(seconds: int) -> datetime:
 
 
 def log_instance(found: PodOnNode, name: str, *, previous: bool) -> tuple[str, str]:
-    """(containerID, "") of the run whose log is meant, or ("", why there is none) (facts: K.2)."""
+    """(containerID, "") of the run whose log is meant, or ("", why there is none) (docs/facts/api-client-and-server.md K.2)."""
     status = status_of(found, name)
     where = f'container "{name}" in pod "{found.pod.name}"'
     if status is None:

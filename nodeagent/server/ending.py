@@ -1,4 +1,7 @@
-"""How a process ended, as clients are told: a Status object, or plain text for the oldest protocols (facts: section N)."""
+"""How a process ended, as clients are told: a Status object, or plain text for the oldest protocols.
+
+Source: docs/facts/api-client-and-server.md N.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""/healthz: named checks, as kube components answer them (facts: api client and server, J.3)."""
+"""/healthz: named checks, as kube components answer them (docs/facts/api-client-and-server.md J.3)."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""Lines of a container's log file: CRI's format, and Docker's JSON (facts: api client and server, K.3)."""
+"""Lines of a container's log file: CRI's format, and Docker's JSON (docs/facts/api-client-and-server.md K.3)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Read a container's log from any point to its end, or on and on across rotations (facts: K.3)."""
+"""Read a container's log from any point to its end, or on and on across rotations (docs/facts/api-client-and-server.md K.3)."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,7 @@
-"""Port-forward over WebSocket: two channels a port (facts: P.3), and the tunnel that carries SPDY (P.2)."""
+"""Port-forward over WebSocket: two channels a port, and the tunnel that carries SPDY.
+
+Source: docs/facts/api-client-and-server.md P.3 (channels) and P.2 (tunnel).
+"""
 
 import asyncio
 import contextlib

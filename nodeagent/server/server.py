@@ -1,4 +1,4 @@
-"""The node's HTTPS endpoint (facts: api client and server, section J), and the health endpoint on the loopback."""
+"""The node's HTTPS endpoint (docs/facts/api-client-and-server.md J), and the health endpoint on the loopback."""
 
 import logging
 import ssl

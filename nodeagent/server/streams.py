@@ -1,4 +1,4 @@
-"""The handlers of exec, attach, run and port-forward (facts: api client and server, J.3, N, O, P)."""
+"""The handlers of exec, attach, run and port-forward (docs/facts/api-client-and-server.md J.3, N, O, P)."""
 
 from aiohttp import web
 

@@ -1,4 +1,7 @@
-"""What the node shows of itself: its log folder at /logs/, and the verbosity of the agent's own log (facts: J.3, J.4)."""
+"""What the node shows of itself: its log folder at /logs/, and the verbosity of the agent's own log.
+
+Source: docs/facts/api-client-and-server.md J.3, J.4.
+"""
 
 import asyncio
 import html

@@ -1,4 +1,4 @@
-"""The upgrade of an HTTP request to SPDY/3.1 (facts: api client and server, M.1)."""
+"""The upgrade of an HTTP request to SPDY/3.1 (docs/facts/api-client-and-server.md M.1)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""exec and attach over WebSocket: the channel protocols (facts: api client and server, section O)."""
+"""exec and attach over WebSocket: the channel protocols (docs/facts/api-client-and-server.md O)."""
 
 import asyncio
 import base64

@@ -1,4 +1,7 @@
-"""The pods that the API has bound to this node. Source: facts pod-lifecycle 1.1, api-client C."""
+"""The pods that the API has bound to this node.
+
+Source: docs/facts/pod-lifecycle.md 1.1, docs/facts/api-client-and-server.md C.
+"""
 
 import asyncio
 import time

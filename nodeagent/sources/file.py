@@ -1,4 +1,4 @@
-"""Static pods from a folder, or from one file. Source: facts pod-lifecycle 1.1, 1.3.
+"""Static pods from a folder, or from one file. Source: docs/facts/pod-lifecycle.md 1.1, 1.3.
 
 Looks again at every change that inotify reports, and every 20 s for what inotify cannot see (network file systems).
 """

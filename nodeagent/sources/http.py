@@ -1,4 +1,4 @@
-"""Static pods from a URL. Source: facts pod-lifecycle 1.1."""
+"""Static pods from a URL. Source: docs/facts/pod-lifecycle.md 1.1."""
 
 import asyncio
 import logging

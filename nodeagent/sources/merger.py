@@ -1,4 +1,4 @@
-"""Pods of all sources become one stream of changes. Source: facts pod-lifecycle 1.1, 1.2.
+"""Pods of all sources become one stream of changes. Source: docs/facts/pod-lifecycle.md 1.1, 1.2.
 
 Each source delivers what it has; the merger says what that changes. It owns the set of wanted pods.
 """

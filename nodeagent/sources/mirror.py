@@ -1,4 +1,4 @@
-"""Mirror pods: the API's picture of static pods. Source: facts pod-lifecycle 1.4.
+"""Mirror pods: the API's picture of static pods. Source: docs/facts/pod-lifecycle.md 1.4.
 
 The agent only ever writes them; what it runs is the static pod. Status goes to the mirror by the status writer.
 """

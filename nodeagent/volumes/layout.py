@@ -1,4 +1,4 @@
-"""Where a pod's volumes and files are below the agent's root directory (facts: on-disk layout of a kubelet)."""
+"""Where a pod's volumes and files are below the agent's root directory (docs/facts/storage.md 3)."""
 
 import contextlib
 from collections.abc import Iterator

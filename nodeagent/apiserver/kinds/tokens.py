@@ -1,4 +1,4 @@
-"""Service-account tokens: issued on request, checked against what still exists (facts/embedded-api.md 16)."""
+"""Service-account tokens: issued on request, checked against what still exists (docs/facts/embedded-api.md 16)."""
 
 import time
 import uuid

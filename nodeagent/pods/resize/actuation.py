@@ -5,7 +5,7 @@
     containers, decreases first, then pod request down, pod limit down   of memory, then CPU
 
 Every step may be repeated: the pod's cgroup is compared with what the kernel has, a container with what was recorded after its
-last change. Source: facts/pod-lifecycle.md 4.7.
+last change. Source: docs/facts/pod-lifecycle.md 4.7.
 """
 
 import contextlib

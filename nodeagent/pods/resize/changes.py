@@ -1,7 +1,7 @@
 """What of a pod still runs with other resources than it has been allocated: live changes, restarts, and the pod's cgroup.
 
 Pure. Which resources a container runs with is remembered when they are put in force (`Actuated`); where that memory is lost,
-the runtime's own figures speak. Source: facts/pod-lifecycle.md 4.7.
+the runtime's own figures speak. Source: docs/facts/pod-lifecycle.md 4.7.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""PodResizePending and PodResizeInProgress of one pod: pure transitions. Source: facts/pod-lifecycle.md 4.7 and 6.2."""
+"""PodResizePending and PodResizeInProgress of one pod: pure transitions. Source: docs/facts/pod-lifecycle.md 4.7 and 6.2."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Which pending resizes are looked at first, and what becomes of each: pure rules. Source: facts/pod-lifecycle.md 4.7."""
+"""Which pending resizes are looked at first, and what becomes of each: pure rules. Source: docs/facts/pod-lifecycle.md 4.7."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -120,7 +120,7 @@ def _differs(one: Container, other: Container, name: str) -> bool:
 
 
 def _has_swap(pod: AgentPod, container: Container) -> bool:
-    """Whether the container may swap on a node with LimitedSwap. Source: facts/node-resources.md 2.5."""
+    """Whether the container may swap on a node with LimitedSwap. Source: docs/facts/node-resources.md 2.5."""
     if qos_class(pod.spec, pod.status) != BURSTABLE or is_critical(pod):
         return False
     request = figure(container.resources, "requests", "memory")

@@ -1,7 +1,8 @@
 """In-place resize as a feature of pods: puts in force what has been allocated, and tells how far that is.
 
 Containers that can take their new resources while they run get them in `act`; the others restart. Which of them are between two
-of their instances, for a resize or for any other reason, is on the disk before they stop. Source: facts/pod-lifecycle.md 4.7.
+of their instances, for a resize or for any other reason, is on the disk before they stop. Source:
+docs/facts/pod-lifecycle.md 4.7.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""The events of a resize: reason and message, with the pod's resources as JSON. Source: facts/pod-lifecycle.md 4.7."""
+"""The events of a resize: reason and message, with the pod's resources as JSON. Source: docs/facts/pod-lifecycle.md 4.7."""
 
 from collections.abc import Iterable
 

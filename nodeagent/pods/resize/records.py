@@ -1,7 +1,7 @@
 """What is known of the resources of this node's pods: wanted, allocated, in force. The one owner, in memory and on the disk.
 
 What was decided is in `allocated_pods_state`, what is in force in `actuated_pods_state`; an agent that starts again goes on from
-there. Source: facts/pod-lifecycle.md 15.2.
+there. Source: docs/facts/pod-lifecycle.md 15.2.
 """
 
 import asyncio

@@ -5,7 +5,7 @@ API ──(pod)──> seen ──(pod as allocated)──> supervisor ──> f
                 └──> pending ──> evaluate ──────┘  agreed: on the disk first, then to the supervisor
 
 Decisions are evaluated when a pod is added, changed, ended or has shrunk, and every 3 minutes.
-Source: facts/pod-lifecycle.md 4.7 and 15.2.
+Source: docs/facts/pod-lifecycle.md 4.7 and 15.2.
 """
 
 import asyncio

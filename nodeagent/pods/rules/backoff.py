@@ -1,7 +1,7 @@
 """Crash back-off: how long a container that ended waits before it starts again.
 
 The first restart is immediate, then 10 s, doubling up to a cap. The wait is counted from the end of the newest run, and a run
-that ended more than 600 s after the last permitted restart starts from the beginning. Source: facts/pod-lifecycle.md 5.1.
+that ended more than 600 s after the last permitted restart starts from the beginning. Source: docs/facts/pod-lifecycle.md 5.1.
 """
 
 import hashlib

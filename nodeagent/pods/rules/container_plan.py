@@ -1,6 +1,6 @@
 """The container rules of a plan: how far initialization is, and which containers to kill, keep and start.
 
-Source: facts/pod-lifecycle.md 4.2 and 4.3. Both rules fill in a draft; nothing here looks at back-off.
+Source: docs/facts/pod-lifecycle.md 4.2 and 4.3. Both rules fill in a draft; nothing here looks at back-off.
 """
 
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """What to do for a pod now: pure rules over what is wanted, what is there and what is remembered.
 
-Source: facts/pod-lifecycle.md 4.1 to 4.6 and 5.1. Unlike upstream there is no fixed delay between two passes: each start,
+Source: docs/facts/pod-lifecycle.md 4.1 to 4.6 and 5.1. Unlike upstream there is no fixed delay between two passes: each start,
 exit and probe result wakes the pod's supervisor, which plans again from what the runtime then holds.
 """
 

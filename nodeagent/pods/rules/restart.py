@@ -1,6 +1,6 @@
 """Whether a container that has ended, or is to be killed, starts again.
 
-Source: facts/pod-lifecycle.md 4.2 and 4.5.
+Source: docs/facts/pod-lifecycle.md 4.2 and 4.5.
 """
 
 from lightkube.models.core_v1 import ContainerRestartRule

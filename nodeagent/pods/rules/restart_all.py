@@ -1,6 +1,6 @@
 """RestartAllContainers: one container's exit removes all of them, and the pod starts over in its sandbox.
 
-Source: facts/pod-lifecycle.md 4.6. Containers whose exit asks for it are removed last, so that a pass that was cut short is
+Source: docs/facts/pod-lifecycle.md 4.6. Containers whose exit asks for it are removed last, so that a pass that was cut short is
 taken up again from what the runtime holds.
 """
 

@@ -1,6 +1,6 @@
 """Reading what the runtime holds of a pod: instances by container name, the current sandbox, and what must be replaced.
 
-Source: facts/pod-lifecycle.md 4.1, 4.2 (hash) and 6.4.
+Source: docs/facts/pod-lifecycle.md 4.1, 4.2 (hash) and 6.4.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The arithmetic of ending a pod: grace periods, deadlines, and which container may be stopped when.
 
-Source: facts/pod-lifecycle.md 2.2 and 9.
+Source: docs/facts/pod-lifecycle.md 2.2 and 9.
 """
 
 from collections.abc import Collection

@@ -1,6 +1,6 @@
 """The conditions that the agent owns in a pod's status.
 
-Source: facts/pod-lifecycle.md 6.2. Each function gives one condition without times; `stamped` adds transition times.
+Source: docs/facts/pod-lifecycle.md 6.2. Each function gives one condition without times; `stamped` adds transition times.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """The resources and the user that a container really has, as its status reports them.
 
-Source: facts/pod-lifecycle.md 6.4. Resources are those that the instance was made with or changed to, overlaid for running
+Source: docs/facts/pod-lifecycle.md 6.4. Resources are those that the instance was made with or changed to, overlaid for running
 containers with what the runtime enforces; the smallest values, which the kernel cannot express, are left as they were asked for.
 """
 

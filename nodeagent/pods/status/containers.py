@@ -1,6 +1,6 @@
 """Container statuses: what a pod's status says of each container of its spec.
 
-Source: facts/pod-lifecycle.md 6.4 and 5.2. The newest instance in the runtime gives the state, the second newest the last
+Source: docs/facts/pod-lifecycle.md 6.4 and 5.2. The newest instance in the runtime gives the state, the second newest the last
 state; what the runtime no longer knows is carried over from the previous status.
 """
 
@@ -60,7 +60,7 @@ class StatusContext:
     """What all container statuses of one pod are made from.
 
     `regular_started`: a regular container of the current sandbox has started, so initialization is behind.
-    `restarting_all`: all containers are being removed to start over (facts 4.6).
+    `restarting_all`: all containers are being removed to start over (docs/facts/pod-lifecycle.md 4.6).
     `recursive_read_only`: the pod's runtime can make mounts recursively read-only. `in_force`: container id -> its resources.
     """
 

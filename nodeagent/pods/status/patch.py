@@ -1,6 +1,6 @@
 """From the agent's own status to what is sent: merging with the live object, and the smallest patch.
 
-Source: facts/pod-lifecycle.md 2.3, 2.5 and 6.5.
+Source: docs/facts/pod-lifecycle.md 2.3, 2.5 and 6.5.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The pod's phase, counted from its container statuses. Source: facts/pod-lifecycle.md 6.1."""
+"""The pod's phase, counted from its container statuses. Source: docs/facts/pod-lifecycle.md 6.1."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

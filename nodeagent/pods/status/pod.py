@@ -1,6 +1,6 @@
 """The pod's status: a pure function of what is wanted, what is there, what is remembered and what was said before.
 
-Source: facts/pod-lifecycle.md 2.3, 5.2 and 6. The status made here says what the agent holds to be true; what of it may be
+Source: docs/facts/pod-lifecycle.md 2.3, 5.2 and 6. The status made here says what the agent holds to be true; what of it may be
 shown to the API already is decided in `status_patch.merge_for_patch`.
 """
 

@@ -1,4 +1,4 @@
-"""The pod's and the node's IPs as a pod's status shows them. Source: facts/pod-lifecycle.md 6.3."""
+"""The pod's and the node's IPs as a pod's status shows them. Source: docs/facts/pod-lifecycle.md 6.3."""
 
 import contextlib
 import ipaddress

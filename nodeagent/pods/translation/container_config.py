@@ -1,4 +1,4 @@
-"""A container as the runtime's container configuration. Pure. Source: facts/pod-lifecycle.md 11.2 to 11.6."""
+"""A container as the runtime's container configuration. Pure. Source: docs/facts/pod-lifecycle.md 11.2 to 11.6."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

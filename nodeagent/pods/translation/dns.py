@@ -1,4 +1,4 @@
-"""A pod's resolv.conf: dnsPolicy, dnsConfig, the node's own resolver, and the limits. Source: facts/pod-lifecycle.md 12."""
+"""A pod's resolv.conf: dnsPolicy, dnsConfig, the node's own resolver, and the limits. Source: docs/facts/pod-lifecycle.md 12."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Environment files of fileKeyRef: `NAME='value'`, values in single quotes over as many lines as they like.
 
-Source: facts/pod-lifecycle.md 10.3.
+Source: docs/facts/pod-lifecycle.md 10.3.
 """
 
 import os

@@ -1,6 +1,6 @@
 """The environment of a container: service variables, envFrom, env with its references, `$(NAME)` expansion.
 
-Order of precedence, low to high: services, envFrom in list order, env in list order. Source: facts/pod-lifecycle.md 10.
+Order of precedence, low to high: services, envFrom in list order, env in list order. Source: docs/facts/pod-lifecycle.md 10.
 """
 
 import asyncio

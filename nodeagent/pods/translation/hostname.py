@@ -1,4 +1,4 @@
-"""A pod's host name and domain. Source: facts/pod-lifecycle.md 12.4."""
+"""A pod's host name and domain. Source: docs/facts/pod-lifecycle.md 12.4."""
 
 from dataclasses import dataclass
 

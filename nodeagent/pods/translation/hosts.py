@@ -1,4 +1,4 @@
-"""The /etc/hosts file that the agent keeps for a pod. Source: facts/pod-lifecycle.md 12.3."""
+"""The /etc/hosts file that the agent keeps for a pod. Source: docs/facts/pod-lifecycle.md 12.3."""
 
 import errno
 import os

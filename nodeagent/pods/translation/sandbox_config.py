@@ -1,4 +1,4 @@
-"""A pod as the runtime's sandbox configuration. Pure. Source: facts/pod-lifecycle.md 11.1."""
+"""A pod as the runtime's sandbox configuration. Pure. Source: docs/facts/pod-lifecycle.md 11.1."""
 
 from collections.abc import Mapping
 

@@ -1,6 +1,6 @@
 """Who a container runs as and what it may do: pod and container security context as CRI messages.
 
-A container's own setting wins over the pod's. Source: facts/pod-lifecycle.md 11.4, 11.5, 11.6.
+A container's own setting wins over the pod's. Source: docs/facts/pod-lifecycle.md 11.4, 11.5, 11.6.
 """
 
 from dataclasses import dataclass

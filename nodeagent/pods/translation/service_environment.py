@@ -1,6 +1,6 @@
 """The variables by which containers find services: `NAME_SERVICE_HOST` and the forms that Docker links had.
 
-Source: facts/pod-lifecycle.md 10.4.
+Source: docs/facts/pod-lifecycle.md 10.4.
 """
 
 from collections.abc import Iterable, Iterator

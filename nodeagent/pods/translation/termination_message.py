@@ -1,4 +1,4 @@
-"""The file in which a container may leave its last words, and reading them. Source: facts/pod-lifecycle.md 14.
+"""The file in which a container may leave its last words, and reading them. Source: docs/facts/pod-lifecycle.md 14.
 
 Everything here blocks for as long as it takes to read a few kilobytes.
 """

@@ -1,1 +1,1 @@
-"""SPDY/3.1 as Kubernetes' streaming requests use it (facts: api client and server, section M)."""
+"""SPDY/3.1 as Kubernetes' streaming requests use it (docs/facts/api-client-and-server.md M)."""

@@ -1,4 +1,4 @@
-"""Port-forward over SPDY: pairs of streams, one pair a TCP connection (facts: api client and server, P.1)."""
+"""Port-forward over SPDY: pairs of streams, one pair a TCP connection (docs/facts/api-client-and-server.md P.1)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

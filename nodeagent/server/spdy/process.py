@@ -1,4 +1,4 @@
-"""exec and attach over SPDY (facts: api client and server, section N)."""
+"""exec and attach over SPDY (docs/facts/api-client-and-server.md N)."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The server's side of one SPDY connection: streams that the client opens (facts: api client and server, M.5).
+"""The server's side of one SPDY connection: streams that the client opens (docs/facts/api-client-and-server.md M.5).
 
 There is no flow control in the protocol as it is used: a stream whose reader is slow holds up the whole connection, once its
 buffer is full, and so does a client that does not read.

@@ -1,4 +1,4 @@
-"""Frame layouts (facts: api client and server, M.2)."""
+"""Frame layouts (docs/facts/api-client-and-server.md M.2)."""
 
 import enum
 import struct

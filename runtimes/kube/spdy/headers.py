@@ -1,4 +1,7 @@
-"""Header blocks: name/value pairs, compressed with one zlib context per direction (facts: M.3, M.4)."""
+"""Header blocks: name/value pairs, compressed with one zlib context per direction.
+
+Source: docs/facts/api-client-and-server.md M.3, M.4.
+"""
 
 import struct
 import zlib

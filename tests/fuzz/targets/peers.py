@@ -9,6 +9,7 @@ import msgspec
 from agent_pods import agent_pod
 from google.protobuf.message import DecodeError
 from hypothesis import strategies as st
+from lightkube.models.core_v1 import Pod
 
 from nodeagent.api import errors as api_errors
 from nodeagent.api import exec_plugin, kubeconfig, wire
@@ -130,7 +131,7 @@ _STATUS: Any = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reas
 def _api(data: bytes) -> None:
     for read in (wire.decode_event, wire.decode_list, wire.decode):
         try:
-            read(AgentPod, data)
+            read(Pod, data)
         except api_errors.ApiError:
             continue
 

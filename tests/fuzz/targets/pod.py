@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime
 
+from lightkube.models.core_v1 import Pod
+
 from nodeagent.api import wire
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.rest.decoding import decode
@@ -47,7 +49,8 @@ class _NoObjects:
 
 def _created(data: bytes) -> None:
     outcome = api.create("pods", decode(data, "application/json", kind="Pod"))
-    pod = wire.decode(AgentPod, outcome.data)
+    # as the informer reads it, and the merger takes it in: an API gives every pod a uid
+    pod = AgentPod.of(wire.decode(Pod, outcome.data), "api")
     admit(pod, (), _NODE)
     desired = Desired(pod=pod)
     plan(desired, Observed(), Memory(), _NOW)

@@ -1,4 +1,4 @@
-"""What a node refuses, and whom it ends for a critical pod, as kubectl sees it. facts/pod-lifecycle.md 3.1."""
+"""What a node refuses, and whom it ends for a critical pod, as kubectl sees it. docs/facts/pod-lifecycle.md 3.1."""
 
 from collections.abc import Callable
 from typing import Any

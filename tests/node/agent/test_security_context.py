@@ -1,6 +1,6 @@
 """Security contexts and RuntimeClass overhead as seen from inside containers and in the kernel's files.
 
-facts/pod-lifecycle.md 11.4 to 11.6, facts/node-resources.md 14.
+docs/facts/pod-lifecycle.md 11.4 to 11.6, docs/facts/node-resources.md 14.
 """
 
 import json

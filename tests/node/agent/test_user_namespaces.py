@@ -1,4 +1,4 @@
-"""Pods with users of their own (`hostUsers: false`), on every runtime of the node. facts/pod-lifecycle.md 11.6."""
+"""Pods with users of their own (`hostUsers: false`), on every runtime of the node. docs/facts/pod-lifecycle.md 11.6."""
 
 import json
 import re

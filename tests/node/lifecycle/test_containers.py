@@ -1,4 +1,4 @@
-"""Which container starts, waits, restarts and ends (facts: pod lifecycle, section 4)."""
+"""Which container starts, waits, restarts and ends (docs/facts/pod-lifecycle.md 4)."""
 
 import os
 import signal

@@ -1,5 +1,5 @@
 """What a container finds inside: variables, names, resolver, hosts, and what it may leave as its last words
-(facts: pod lifecycle, sections 10, 12 and 14)."""
+(docs/facts/pod-lifecycle.md 10, 12 and 14)."""
 
 import base64
 import json

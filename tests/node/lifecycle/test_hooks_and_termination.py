@@ -1,4 +1,4 @@
-"""postStart, preStop and the end of a pod on a real node (facts: pod lifecycle, sections 8 and 9)."""
+"""postStart, preStop and the end of a pod on a real node (docs/facts/pod-lifecycle.md 8 and 9)."""
 
 import json
 from pathlib import Path

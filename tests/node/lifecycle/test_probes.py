@@ -1,4 +1,4 @@
-"""Startup, readiness and liveness on a real node (facts: pod lifecycle, section 7)."""
+"""Startup, readiness and liveness on a real node (docs/facts/pod-lifecycle.md 7)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a pod's status says, and why a container waits, on a real node (facts: pod lifecycle, sections 5 and 6)."""
+"""What a pod's status says, and why a container waits, on a real node (docs/facts/pod-lifecycle.md 5 and 6)."""
 
 import json
 from typing import Any

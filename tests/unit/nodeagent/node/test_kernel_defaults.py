@@ -22,7 +22,7 @@ def values(sysctls: Path) -> dict[str, int]:
 
 
 def test_the_values_of_a_kubelet() -> None:
-    """Six settings (facts node-resources 1.5)."""
+    """Six settings (docs/facts/node-resources.md 1.5)."""
     assert KERNEL_DEFAULTS == {
         "vm.overcommit_memory": 1,
         "vm.panic_on_oom": 0,

@@ -1,4 +1,4 @@
-"""nodeagent.pods.dead_containers: what stays of a container that has ended, and what goes (facts/pod-lifecycle.md 15.1)."""
+"""nodeagent.pods.dead_containers: what stays of a container that has ended, and what goes (docs/facts/pod-lifecycle.md 15.1)."""
 
 from pathlib import Path
 from typing import Any

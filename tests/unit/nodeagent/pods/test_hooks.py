@@ -1,4 +1,4 @@
-"""nodeagent.pods.hooks: postStart and preStop against real servers on the loopback (facts: pod lifecycle, section 8)."""
+"""nodeagent.pods.hooks: postStart and preStop against real servers on the loopback (docs/facts/pod-lifecycle.md 8)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,7 @@
-"""nodeagent.pods.killing: in what order containers are stopped, with how much grace left (facts/pod-lifecycle.md 8 and 9)."""
+"""nodeagent.pods.killing: in what order containers are stopped, with how much grace left.
+
+Source: docs/facts/pod-lifecycle.md 8 and 9.
+"""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""nodeagent.pods.manager: the order of admission. facts/pod-lifecycle.md 1.1, 2.5 and 3.1."""
+"""nodeagent.pods.manager: the order of admission. docs/facts/pod-lifecycle.md 1.1, 2.5 and 3.1."""
 
 import asyncio
 import contextlib

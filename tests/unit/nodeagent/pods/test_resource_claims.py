@@ -1,4 +1,4 @@
-"""Which claims a pod is to have, and what is said of those it cannot have (facts/node-resources.md 12.3)."""
+"""Which claims a pod is to have, and what is said of those it cannot have (docs/facts/node-resources.md 12.3)."""
 
 from typing import Any, cast
 

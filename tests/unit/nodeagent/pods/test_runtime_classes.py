@@ -1,4 +1,4 @@
-"""nodeagent.pods.runtime_classes: from a runtimeClassName to a runtime. facts/node-resources.md 14."""
+"""nodeagent.pods.runtime_classes: from a runtimeClassName to a runtime. docs/facts/node-resources.md 14."""
 
 from types import SimpleNamespace
 from typing import Any

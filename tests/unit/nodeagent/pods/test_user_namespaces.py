@@ -1,4 +1,4 @@
-"""nodeagent.pods.user_namespaces and id_pool: ranges of host ids for pods. facts/pod-lifecycle.md 11.6."""
+"""nodeagent.pods.user_namespaces and id_pool: ranges of host ids for pods. docs/facts/pod-lifecycle.md 11.6."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The exec and grpc probes: facts/pod-lifecycle.md 7.3."""
+"""The exec and grpc probes: docs/facts/pod-lifecycle.md 7.3."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""The httpGet and tcpSocket probes against real sockets: facts/pod-lifecycle.md 7.3."""
+"""The httpGet and tcpSocket probes against real sockets: docs/facts/pod-lifecycle.md 7.3."""
 
 import asyncio
 import contextlib

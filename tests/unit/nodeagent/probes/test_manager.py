@@ -1,4 +1,4 @@
-"""Workers in step with pods, on a clock that moves when told: facts/pod-lifecycle.md 7.2 and 7.4."""
+"""Workers in step with pods, on a clock that moves when told: docs/facts/pod-lifecycle.md 7.2 and 7.4."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Schedule and thresholds of a probe, without a clock: facts/pod-lifecycle.md 7.1 and 7.2."""
+"""Schedule and thresholds of a probe, without a clock: docs/facts/pod-lifecycle.md 7.1 and 7.2."""
 
 from typing import Any
 

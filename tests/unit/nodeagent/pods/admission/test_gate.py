@@ -1,4 +1,7 @@
-"""nodeagent.pods.admission.gate: what may turn a refusal. facts/pod-lifecycle.md 3.1, facts/node-resources.md 4.5 and 4.6."""
+"""nodeagent.pods.admission.gate: what may turn a refusal.
+
+Source: docs/facts/pod-lifecycle.md 3.1, docs/facts/node-resources.md 4.5 and 4.6.
+"""
 
 import dataclasses
 from dataclasses import dataclass, field

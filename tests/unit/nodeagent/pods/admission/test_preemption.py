@@ -1,4 +1,4 @@
-"""nodeagent.pods.admission.preemption: facts/node-resources.md 3.4 and 4.6."""
+"""nodeagent.pods.admission.preemption: docs/facts/node-resources.md 3.4 and 4.6."""
 
 from typing import Any
 

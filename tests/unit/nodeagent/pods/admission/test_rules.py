@@ -1,4 +1,4 @@
-"""Node-side admission: facts/pod-lifecycle.md 3.1, facts/node-resources.md 4.5 and 5.9."""
+"""Node-side admission: docs/facts/pod-lifecycle.md 3.1, docs/facts/node-resources.md 4.5 and 5.9."""
 
 import dataclasses
 from typing import Any

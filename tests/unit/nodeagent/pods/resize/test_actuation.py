@@ -1,4 +1,4 @@
-"""The order in which resources are put in force, and what stops it (facts/pod-lifecycle.md 4.7)."""
+"""The order in which resources are put in force, and what stops it (docs/facts/pod-lifecycle.md 4.7)."""
 
 from dataclasses import dataclass, field
 from typing import Any

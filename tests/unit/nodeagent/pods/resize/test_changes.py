@@ -1,4 +1,4 @@
-"""What of a pod still runs with other resources than it has been allocated (facts/pod-lifecycle.md 4.7)."""
+"""What of a pod still runs with other resources than it has been allocated (docs/facts/pod-lifecycle.md 4.7)."""
 
 from typing import Any
 

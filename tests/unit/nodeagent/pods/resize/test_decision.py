@@ -1,4 +1,4 @@
-"""Which resize is looked at first, and what becomes of it (facts/pod-lifecycle.md 4.7)."""
+"""Which resize is looked at first, and what becomes of it (docs/facts/pod-lifecycle.md 4.7)."""
 
 from datetime import timedelta
 from typing import Any

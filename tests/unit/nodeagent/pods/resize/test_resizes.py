@@ -1,4 +1,4 @@
-"""The life of a resize: waiting, agreed to, put in force, over an agent's end (facts/pod-lifecycle.md 4.7 and 15.2)."""
+"""The life of a resize: waiting, agreed to, put in force, over an agent's end (docs/facts/pod-lifecycle.md 4.7 and 15.2)."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Crash back-off (facts/pod-lifecycle.md 5.1)."""
+"""Crash back-off (docs/facts/pod-lifecycle.md 5.1)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Promises over whole lives of pods: plans settle, statuses are stable, terminal phases stay. facts/pod-lifecycle.md 2-6."""
+"""Promises over whole lives of pods: plans settle, statuses are stable, terminal phases stay. docs/facts/pod-lifecycle.md 2-6."""
 
 from datetime import timedelta
 from typing import Any

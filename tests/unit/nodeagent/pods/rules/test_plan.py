@@ -1,4 +1,4 @@
-"""What a plan says: facts/pod-lifecycle.md 4.1 (sandbox), 4.2 (regular), 4.4 (ephemeral), 5.1 and 6.4 (counts)."""
+"""What a plan says: docs/facts/pod-lifecycle.md 4.1 (sandbox), 4.2 (regular), 4.4 (ephemeral), 5.1 and 6.4 (counts)."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Init containers, sidecars and RestartAllContainers in a plan: facts/pod-lifecycle.md 4.3 and 4.6."""
+"""Init containers, sidecars and RestartAllContainers in a plan: docs/facts/pod-lifecycle.md 4.3 and 4.6."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Containers that are stopped to start again: their exit is nobody's end (facts/pod-lifecycle.md 4.2, 4.5, 4.6)."""
+"""Containers that are stopped to start again: their exit is nobody's end (docs/facts/pod-lifecycle.md 4.2, 4.5, 4.6)."""
 
 from dataclasses import replace
 from typing import Any

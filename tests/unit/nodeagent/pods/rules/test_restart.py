@@ -1,4 +1,4 @@
-"""Restart decisions: facts/pod-lifecycle.md 4.2 and 4.5."""
+"""Restart decisions: docs/facts/pod-lifecycle.md 4.2 and 4.5."""
 
 from typing import Any
 

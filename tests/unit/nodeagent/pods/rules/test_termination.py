@@ -1,4 +1,4 @@
-"""Grace periods, stop order and deadlines: facts/pod-lifecycle.md 9 and 2.2."""
+"""Grace periods, stop order and deadlines: docs/facts/pod-lifecycle.md 9 and 2.2."""
 
 from itertools import pairwise
 from typing import Any

@@ -1,4 +1,4 @@
-"""The conditions: facts/pod-lifecycle.md 6.2."""
+"""The conditions: docs/facts/pod-lifecycle.md 6.2."""
 
 from typing import Any
 

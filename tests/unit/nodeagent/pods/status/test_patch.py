@@ -1,4 +1,4 @@
-"""From the agent's status to the patch: facts/pod-lifecycle.md 2.3, 2.5 and 6.5."""
+"""From the agent's status to the patch: docs/facts/pod-lifecycle.md 2.3, 2.5 and 6.5."""
 
 import copy
 from typing import Any

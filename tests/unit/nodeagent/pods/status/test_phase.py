@@ -1,4 +1,4 @@
-"""The phase table: facts/pod-lifecycle.md 6.1, line by line."""
+"""The phase table: docs/facts/pod-lifecycle.md 6.1, line by line."""
 
 from typing import Any
 

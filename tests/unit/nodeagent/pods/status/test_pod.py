@@ -1,4 +1,4 @@
-"""The status as a whole: facts/pod-lifecycle.md 2.3, 3.1, 5.2 and 6."""
+"""The status as a whole: docs/facts/pod-lifecycle.md 2.3, 3.1, 5.2 and 6."""
 
 from typing import Any
 

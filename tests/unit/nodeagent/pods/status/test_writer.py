@@ -1,4 +1,4 @@
-"""nodeagent.pods.status.writer: every change arrives, none twice."""
+"""nodeagent.pods.status.writer: every change arrives, none twice (docs/facts/pod-lifecycle.md 6.5)."""
 
 import asyncio
 import dataclasses

@@ -1,4 +1,7 @@
-"""From requests and limits to what cgroups and runtimes get: docs/facts/node-resources.md 2.2, 2.3, 2.5, lifecycle 11.7."""
+"""From requests and limits to what cgroups and runtimes get: docs/facts/node-resources.md 2.2, 2.3, 2.5.
+
+The last also docs/facts/pod-lifecycle.md 11.7.
+"""
 
 from typing import Any
 
