@@ -1,4 +1,4 @@
-"""Write nodeagent/apiserver/typed/api_types.json: how the API's types look in JSON.
+"""Write nodeagent/apitypes/api_types.json: how the API's types look in JSON.
 
     hack/generate-api-types DEFINITIONS KUBECTL
 
@@ -21,7 +21,7 @@ from typing import Any, Final
 from go_types import GoField, GoType, Kind, Program
 
 ROOT: Final = Path(__file__).parents[2]
-TARGET: Final = ROOT / "nodeagent/apiserver/typed/api_types.json"
+TARGET: Final = ROOT / "nodeagent/apitypes/api_types.json"
 ADDITIONS: Final = json.loads(Path(__file__).with_name("additions.json").read_text(encoding="utf-8"))
 SPECIAL: Final = {
     "apimachinery/pkg/api/resource.Quantity": "quantity",

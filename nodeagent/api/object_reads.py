@@ -15,8 +15,8 @@ from typing_extensions import override
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, NotFound
 from nodeagent.api.objects import Objects, not_registered
-from nodeagent.api.references import config_map_names, secret_names
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.references import config_map_names, secret_names
 
 V = TypeVar("V", bound=Secret | ConfigMap)
 Key = tuple[str, str, str]  # kind, namespace, name

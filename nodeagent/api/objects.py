@@ -18,13 +18,13 @@ from typing_extensions import override
 from nodeagent.api import errors
 from nodeagent.api.client import ApiClient
 from nodeagent.api.informer import Informer
-from nodeagent.api.references import (
+from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.references import (
     config_map_names,
     mounted_config_map_names,
     mounted_secret_names,
     secret_names,
 )
-from nodeagent.podspec.pod import AgentPod
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from nodeagent.apiserver.errors import FieldError
+from runtimes.kube.field_errors import FieldError
 
 Object = dict[str, Any]
 """A Kubernetes object as decoded from JSON."""

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from nodeagent.apiserver.errors import invalid
-from nodeagent.apiserver.kinds import names
+from runtimes.kube import names
+from runtimes.kube.field_errors import invalid
 
 _TOKEN: Final = re.compile(r"\s*(?:(==|!=|[=!(),<>])|([^=!(),<>\s]+))")
 _SYMBOLS: Final = frozenset("=!(),<>")

@@ -10,38 +10,22 @@ from typing import Final
 from nodeagent.apiserver import label_syntax
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.storage.stored import Stored
+from runtimes.kube.selectors import holds
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One term of a label selector. ``operator``: in, notin, exists, absent, lt, gt."""
+    """One term of a label selector. ``operator``: as in the API's types, In, NotIn, Exists, DoesNotExist, Gt, Lt."""
 
     key: str
     operator: str
     values: frozenset[str] = frozenset()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        value = labels.get(self.key)
-        match self.operator:
-            case "in":
-                return value in self.values
-            case "notin":
-                return value not in self.values
-            case "exists":
-                return value is not None
-            case "absent":
-                return value is None
-        return value is not None and self._compares(value)
-
-    def _compares(self, value: str) -> bool:
-        (bound,) = self.values
-        try:
-            return int(value) < int(bound) if self.operator == "lt" else int(value) > int(bound)
-        except ValueError:
-            return False
+        return holds(self.operator, self.values, labels.get(self.key))
 
 
-_OPERATORS: Final = {"notin": "notin", "!=": "notin", "exists": "exists", "!": "absent", "<": "lt", ">": "gt"}
+_OPERATORS: Final = {"notin": "NotIn", "!=": "NotIn", "exists": "Exists", "!": "DoesNotExist", "<": "Lt", ">": "Gt"}
 
 
 def parse_labels(text: str) -> tuple[Requirement, ...]:
@@ -50,7 +34,7 @@ def parse_labels(text: str) -> tuple[Requirement, ...]:
         found = label_syntax.terms(text)
     except label_syntax.SelectorError as error:
         raise ApiError.bad_request(str(error)) from error
-    return tuple(Requirement(term.key, _OPERATORS.get(term.operator, "in"), frozenset(term.values)) for term in found)
+    return tuple(Requirement(term.key, _OPERATORS.get(term.operator, "In"), frozenset(term.values)) for term in found)
 
 
 @dataclass(frozen=True, slots=True)

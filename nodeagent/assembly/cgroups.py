@@ -10,7 +10,7 @@ from nodeagent.config import Config
 from nodeagent.failures import StartError
 from nodeagent.folders import Folders
 from nodeagent.node.facts import Machine
-from nodeagent.podspec.cgroup_values import HostLimits
+from nodeagent.pods.translation.resources import HostLimits
 from runtimes.kube import quantity
 from runtimes.kube.duration import seconds
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits, Cgroups

@@ -37,8 +37,8 @@ from nodeagent.pods.resize.resizes import Resizes
 from nodeagent.pods.rules.model import NodeAddresses
 from nodeagent.pods.services import PodServices
 from nodeagent.pods.status.writer import NoStatuses, StatusSink, StatusWriter
+from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.pods.upkeep import Upkeep
-from nodeagent.podspec.cgroup_values import HostLimits
 from nodeagent.sources.merger import PodMerger
 from nodeagent.sources.mirror import MirrorPods
 from nodeagent.volumes.manager import VolumeManager

@@ -5,7 +5,6 @@ from pathlib import Path
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster
 from nodeagent.api.events import Events
-from nodeagent.apiserver import manifests
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
@@ -35,7 +34,7 @@ async def start_file_source(scope: Scope, config: Config, merger: PodMerger, pod
     source = FileSource(
         Path(kubelet.staticPodPath),
         merger,
-        static_rules(config, tolerate=True),
+        StaticRules(node_name=config.node_name, tolerate=True),
         rescan_seconds=seconds(kubelet.fileCheckFrequency),
     )
     scope.loop(source.run, "source file")
@@ -49,7 +48,7 @@ async def start_http_source(scope: Scope, config: Config, merger: PodMerger, pod
     source = HttpSource(
         kubelet.staticPodURL,
         merger,
-        static_rules(config, tolerate=False),
+        StaticRules(node_name=config.node_name, tolerate=False),
         headers=kubelet.staticPodURLHeader,
         period_seconds=seconds(kubelet.httpCheckFrequency),
     )
@@ -64,9 +63,3 @@ async def start_api_source(
     source = ApiSource(client, config.node_name, merger, node.synced, node_trouble=lambda: node.trouble)
     scope.loop(source.run, "source api")
     return source
-
-
-def static_rules(config: Config, *, tolerate: bool) -> StaticRules:
-    return StaticRules(
-        node_name=config.node_name, read=manifests.read_pod, prepare=manifests.prepare_pod, tolerate=tolerate
-    )

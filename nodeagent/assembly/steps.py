@@ -35,9 +35,9 @@ from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.translation.configs import PodConfigs
 from nodeagent.pods.translation.dns import DNSSettings, Resolver, parse_resolv_conf
 from nodeagent.pods.translation.node_settings import NodeSettings
+from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.pods.translation.security import SecuritySettings, thermal_throttle_paths
 from nodeagent.pods.user_namespaces import UserNamespaces
-from nodeagent.podspec.cgroup_values import HostLimits
 from nodeagent.volumes.manager import VolumeManager
 
 

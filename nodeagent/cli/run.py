@@ -5,9 +5,9 @@ import sys
 
 import typer
 
-from nodeagent.apiserver.kinds import names
 from nodeagent.config import ConfigProblem, Options, load
 from nodeagent.node.labels import OWN_PREFIXES, WELL_KNOWN, forbidden
+from runtimes.kube import names
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")

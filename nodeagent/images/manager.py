@@ -20,6 +20,7 @@ from proto import cri_pb2 as cri
 from runtimes.contract import ImageService
 from runtimes.errors import RuntimeFault
 from runtimes.kube.duration import go_duration, whole_milliseconds
+from runtimes.kube.go_quote import go_quote
 from runtimes.kube.image_reference import InvalidReference, Reference, parse
 
 ALWAYS, IF_NOT_PRESENT, NEVER = "Always", "IfNotPresent", "Never"
@@ -148,10 +149,12 @@ class ImageManager:
         present = None if policy == ALWAYS else await self._present(job)
         if present is not None and await self._may_use(job, present.id):
             suffix = " and can be accessed by the pod" if self._access.checks else ""
-            self._event(job, NORMAL, "Pulled", f"Container image {_q(wanted.image)} already present on machine{suffix}")
+            self._event(
+                job, NORMAL, "Pulled", f"Container image {go_quote(wanted.image)} already present on machine{suffix}"
+            )
             return EnsuredImage(image_ref=present.id, image=present)
         if policy == NEVER:
-            message = f"Container image {_q(wanted.image)} is not present with pull policy of Never"
+            message = f"Container image {go_quote(wanted.image)} is not present with pull policy of Never"
             self._event(job, WARNING, "ErrImageNeverPull", message)
             raise ImageFailure("ErrImageNeverPull", message)
         return await self._pull(job)
@@ -160,7 +163,7 @@ class ImageManager:
         try:
             name = parse(wanted.image)
         except InvalidReference as error:
-            message = f"Failed to apply default image tag {_q(wanted.image)}: {error}"
+            message = f"Failed to apply default image tag {go_quote(wanted.image)}: {error}"
             self._events.event(pod, WARNING, "InspectFailed", message, field_path=wanted.field_path)
             raise ImageFailure("InvalidImageName", message) from None
         image = wanted.image
@@ -198,12 +201,14 @@ class ImageManager:
 
     async def _pull(self, job: _Job) -> EnsuredImage:
         self._hold_back(job)
-        self._event(job, NORMAL, "Pulling", f"Pulling image {_q(job.image)}")
+        self._event(job, NORMAL, "Pulling", f"Pulling image {go_quote(job.image)}")
         started = self._clock()
         try:
             await self._access.pulling(job.image)
         except OSError as error:
-            raise self._failed(job, f"failed to record image pull intent for image {_q(job.image)}: {error}") from error
+            raise self._failed(
+                job, f"failed to record image pull intent for image {go_quote(job.image)}: {error}"
+            ) from error
         succeeded = False
         try:
             credentials = await job.credentials.get()
@@ -223,7 +228,7 @@ class ImageManager:
             job,
             NORMAL,
             "Pulled",
-            f"Successfully pulled image {_q(job.image)} in {_shown(pulled.seconds)} "
+            f"Successfully pulled image {go_quote(job.image)} in {_shown(pulled.seconds)} "
             f"({_shown(waited)} including waiting). Image size: {image.size} bytes.",
         )
         return EnsuredImage(image_ref=pulled.image_ref, image=image)
@@ -240,13 +245,13 @@ class ImageManager:
         remaining = self._backoff.remaining_seconds(job.backoff_key)
         if remaining <= 0:
             return
-        message = f"Back-off pulling image {_q(job.image)}"
+        message = f"Back-off pulling image {go_quote(job.image)}"
         self._event(job, NORMAL, "BackOff", message)
         last = self._backoff.last_error(job.backoff_key)
         raise ImageFailure("ImagePullBackOff", f"{message}: {last}" if last else message, retry_after_seconds=remaining)
 
     def _failed(self, job: _Job, error: str) -> ImageFailure:
-        self._event(job, WARNING, "Failed", f"Failed to pull image {_q(job.image)}: {error}")
+        self._event(job, WARNING, "Failed", f"Failed to pull image {go_quote(job.image)}: {error}")
         reason, message = "ErrImagePull", error
         for mark, why in _MARKED.items():
             if error.startswith(mark):
@@ -275,9 +280,3 @@ async def _status(job: _Job, image: cri.ImageSpec) -> cri.Image | None:
 
 def _shown(seconds: float) -> str:
     return go_duration(whole_milliseconds(seconds))
-
-
-def _q(text: str) -> str:
-    """In double quotes, as Go's %q for the texts that names of images are."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'

@@ -9,15 +9,15 @@ from lightkube.models.core_v1 import HTTPGetAction, LifecycleHandler
 from nodeagent.api.events import Events
 from nodeagent.pods.observation import observe
 from nodeagent.podspec.containers import AnyContainer
-from nodeagent.podspec.downward import go_quote
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.port_names import InvalidPort, resolve_port
 from nodeagent.probes.http import PlainAnswer, TransportError, fetch
 from nodeagent.probes.http_request import HTTPRequest, HTTPTarget
 from nodeagent.probes.outcome import ProbeError
-from nodeagent.probes.target import resolve_port
 from nodeagent.probes.url import URLError
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
+from runtimes.kube.go_quote import go_quote
 from runtimes.registry import Runtime
 
 USER_AGENT = "kube-lifecycle/1.36"
@@ -82,7 +82,7 @@ class LifecycleHooks:
                 compression=True,
             )
             await self._ask(target.request(), pod)
-        except (TransportError, ProbeError, URLError, LookupError) as error:
+        except (TransportError, ProbeError, InvalidPort, URLError, LookupError) as error:
             raise HookError(f"{shown} - error: {error}") from error
 
     async def _ask(self, request: HTTPRequest, pod: AgentPod) -> None:

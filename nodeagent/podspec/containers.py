@@ -19,12 +19,17 @@ class ContainerKind(enum.Enum):
     EPHEMERAL = "ephemeralContainers"
 
 
+def is_sidecar(container: Container) -> bool:
+    """Of an init container: whether it keeps running beside those after it."""
+    return bool(container.restartPolicy == "Always")
+
+
 def kind_of(container: AnyContainer, *, init: bool) -> ContainerKind:
     if isinstance(container, EphemeralContainer):
         return ContainerKind.EPHEMERAL
     if not init:
         return ContainerKind.REGULAR
-    return ContainerKind.SIDECAR if container.restartPolicy == "Always" else ContainerKind.INIT
+    return ContainerKind.SIDECAR if is_sidecar(container) else ContainerKind.INIT
 
 
 def containers(pod: AgentPod) -> Iterator[tuple[ContainerKind, AnyContainer]]:

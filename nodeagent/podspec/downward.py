@@ -5,17 +5,24 @@ import math
 import re
 from collections.abc import Mapping
 
-from lightkube.models.core_v1 import Container, ObjectFieldSelector, ResourceFieldSelector, ResourceRequirements
+from lightkube.models.core_v1 import (
+    Container,
+    ObjectFieldSelector,
+    PodSpec,
+    ResourceFieldSelector,
+    ResourceRequirements,
+)
+from lightkube.models.meta_v1 import ObjectMeta
 
-from nodeagent.podspec.pod import AgentPod
 from runtimes.kube import quantity
+from runtimes.kube.go_quote import go_quote
 
 # Limits that a container without one has nevertheless: it may use what the node has.
 _NODE_LIMITED = ("cpu", "memory", "ephemeral-storage")
 _SUBSCRIPT = re.compile(r"(metadata\.(?:labels|annotations))\['(.+)'\]")
 
 
-class FieldError(ValueError):
+class UnsupportedField(ValueError):
     """The reference names nothing that a pod has. The text is for the pod's owner."""
 
 
@@ -24,38 +31,8 @@ def format_map(values: Mapping[str, str]) -> str:
     return "\n".join(f"{key}={go_quote(value)}" for key, value in sorted(values.items()))
 
 
-_GO_ESCAPES = {
-    "\a": "\\a",
-    "\b": "\\b",
-    "\f": "\\f",
-    "\n": "\\n",
-    "\r": "\\r",
-    "\t": "\\t",
-    "\v": "\\v",
-    "\\": "\\\\",
-    '"': '\\"',
-}
-
-
-def go_quote(text: str) -> str:
-    """`text` as Go's %q prints it: printable characters as they are, the others escaped."""
-    return '"' + "".join(_go_escape(char) for char in text) + '"'
-
-
-def _go_escape(char: str) -> str:
-    if char in _GO_ESCAPES:
-        return _GO_ESCAPES[char]
-    if char.isprintable():
-        return char
-    code = ord(char)
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def metadata_field(pod: AgentPod, path: str) -> str | None:
+def metadata_field(metadata: ObjectMeta, path: str) -> str | None:
     """A field of the pod's metadata; None when `path` is not one of them. A label that is not there is empty."""
-    metadata = pod.metadata
     match path:
         case "metadata.name":
             return metadata.name or ""
@@ -75,36 +52,35 @@ def metadata_field(pod: AgentPod, path: str) -> str | None:
     return text
 
 
-def volume_field(pod: AgentPod, selector: ObjectFieldSelector) -> str:
-    """A fieldRef in a volume: metadata only. Raises FieldError."""
+def volume_field(metadata: ObjectMeta, selector: ObjectFieldSelector) -> str:
+    """A fieldRef in a volume: metadata only. Raises UnsupportedField."""
     check_api_version(selector)
-    text = metadata_field(pod, selector.fieldPath)
+    text = metadata_field(metadata, selector.fieldPath)
     if text is None:
-        raise FieldError(f"unsupported fieldPath: {selector.fieldPath}")
+        raise UnsupportedField(f"unsupported fieldPath: {selector.fieldPath}")
     return text
 
 
 def check_api_version(selector: ObjectFieldSelector) -> None:
-    """Raises FieldError."""
+    """Raises UnsupportedField."""
     if (selector.apiVersion or "v1") != "v1":
-        raise FieldError(f"unsupported pod version: {selector.apiVersion}")
+        raise UnsupportedField(f"unsupported pod version: {selector.apiVersion}")
 
 
-def find_container(pod: AgentPod, name: str) -> tuple[Container, bool] | None:
+def find_container(spec: PodSpec, name: str) -> tuple[Container, bool] | None:
     """A regular or init container by name, and whether it is an init container."""
-    for container in pod.spec.containers:
+    for container in spec.containers:
         if container.name == name:
             return container, False
-    for container in pod.spec.initContainers or ():
+    for container in spec.initContainers or ():
         if container.name == name:
             return container, True
     return None
 
 
-def pod_limits(pod: AgentPod) -> Mapping[str, str]:
+def pod_limits(spec: PodSpec) -> Mapping[str, str]:
     """The limits that the pod as a whole declares, if it does."""
-    resources = pod.spec.resources
-    return (resources.limits if resources is not None else None) or {}
+    return (spec.resources.limits if spec.resources is not None else None) or {}
 
 
 def resource_value(
@@ -117,12 +93,12 @@ def resource_value(
     """A resourceFieldRef: ceil(quantity / divisor).
 
     A missing cpu, memory or ephemeral-storage limit is the pod-level one, else the node's allocatable; anything else that
-    is missing is 0. Raises FieldError for an unknown resource or a bad divisor.
+    is missing is 0. Raises UnsupportedField for an unknown resource or a bad divisor.
     """
     section, _, resource = selector.resource.partition(".")
     known = resource in _NODE_LIMITED or resource.startswith("hugepages-")
     if section not in ("limits", "requests") or not known:
-        raise FieldError(f"unsupported container resource : {selector.resource}")
+        raise UnsupportedField(f"unsupported container resource : {selector.resource}")
     values = getattr(resources, section, None) or {}
     text = values.get(resource)
     if section == "limits" and resource in _NODE_LIMITED and (text is None or quantity.parse(text) == 0):
@@ -135,7 +111,7 @@ def _divide(resource: str, text: str, divisor_text: str | None) -> int:
         divisor = quantity.parse(divisor_text or "1") or quantity.parse("1")
         amount = quantity.parse(text)
     except quantity.InvalidQuantity as error:
-        raise FieldError(f"invalid quantity {json.dumps(error.text)}: {error}") from error
+        raise UnsupportedField(f"invalid quantity {json.dumps(error.text)}: {error}") from error
     if resource == "cpu":  # both in whole millicores first, as the API defines it
         return math.ceil(math.ceil(amount * 1000) / math.ceil(divisor * 1000))
     return math.ceil(math.ceil(amount) / max(1, math.ceil(divisor)))

@@ -1,6 +1,6 @@
-"""What a pod and its containers ask for: effective requests and limits, QoS class, OOM score.
+"""What a pod asks for in all: requests and limits of its containers, its init containers' peak, pod level, overhead.
 
-Amounts are exact fractions in the resource's own unit (cores, bytes, pieces). Source: facts/node-resources.md 3.1 to 3.4.
+Amounts are exact fractions in the resource's own unit (cores, bytes, pieces). Source: docs/facts/node-resources.md 3.2.
 """
 
 import math
@@ -8,31 +8,28 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Literal
 
-from lightkube.models.core_v1 import Container, EphemeralContainer, ResourceRequirements
+from lightkube.models.core_v1 import PodSpec, ResourceRequirements
 
-from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.containers import is_sidecar
 from runtimes.kube import quantity
 
 Amounts = dict[str, Fraction]
 Side = Literal["requests", "limits"]
 
-GUARANTEED = "Guaranteed"
-BURSTABLE = "Burstable"
-BEST_EFFORT = "BestEffort"
-
-GUARANTEED_OOM_SCORE_ADJ = -997
-BEST_EFFORT_OOM_SCORE_ADJ = 1000
-CRITICAL_PRIORITY = 2_000_000_000
-
-_QOS_RESOURCES = ("cpu", "memory")
+_POD_LEVEL = ("cpu", "memory")
+_NONE = Fraction(0)
 
 
 def amounts(resources: ResourceRequirements | None, side: Side) -> Amounts:
     """Requests or limits as exact amounts."""
     if resources is None:
         return {}
-    given = resources.requests if side == "requests" else resources.limits
-    return {name: quantity.parse(text) for name, text in (given or {}).items()}
+    return parsed(resources.requests if side == "requests" else resources.limits)
+
+
+def parsed(quantities: Mapping[str, str] | None) -> Amounts:
+    """Quantities by resource name as exact amounts. Raises InvalidQuantity."""
+    return {name: quantity.parse(text) for name, text in quantities.items()} if quantities else {}
 
 
 def as_quantities(values: Mapping[str, Fraction]) -> dict[str, str]:
@@ -40,134 +37,72 @@ def as_quantities(values: Mapping[str, Fraction]) -> dict[str, str]:
     return {name: _as_quantity(name, value) for name, value in sorted(values.items())}
 
 
-def effective_requests(pod: AgentPod) -> Amounts:
+def effective_requests(spec: PodSpec) -> Amounts:
     """What the pod asks for in all, overhead included."""
-    return _plus(aggregated(pod, "requests"), overhead(pod))
+    total = aggregated(spec, "requests")
+    add(total, overhead(spec))
+    return total
 
 
-def effective_limits(pod: AgentPod) -> Amounts:
+def effective_limits(spec: PodSpec) -> Amounts:
     """What the pod may use in all; overhead is added to limits that exist."""
-    total = aggregated(pod, "limits")
-    for name, extra in overhead(pod).items():
+    total = aggregated(spec, "limits")
+    for name, extra in overhead(spec).items():
         if total.get(name):
             total[name] += extra
     return total
 
 
-def aggregated(pod: AgentPod, side: Side) -> Amounts:
-    """The containers' sum and the init containers' peak, whichever is larger; pod-level values replace it. No overhead.
-
-    A sidecar counts with the regular containers, and while init containers run with those declared after it.
-    """
-    running: Amounts = {}
-    for container in pod.spec.containers:
-        running = _plus(running, amounts(container.resources, side))
-    sidecars: Amounts = {}
-    peak: Amounts = {}
-    for container in pod.spec.initContainers or ():
-        own = amounts(container.resources, side)
-        if container.restartPolicy == "Always":
-            sidecars = _plus(sidecars, own)
-            peak = _most(peak, sidecars)
-        else:
-            peak = _most(peak, _plus(sidecars, own))
-    total = _most(_plus(running, sidecars), peak)
-    total.update({name: value for name, value in amounts(pod.spec.resources, side).items() if _is_pod_level(name)})
+def aggregated(spec: PodSpec, side: Side) -> Amounts:
+    """What the containers ask for together; pod-level values replace it. No overhead."""
+    total = together(
+        (amounts(container.resources, side) for container in spec.containers),
+        ((amounts(container.resources, side), is_sidecar(container)) for container in spec.initContainers or ()),
+    )
+    if spec.resources is not None:
+        total.update((name, value) for name, value in amounts(spec.resources, side).items() if is_pod_level(name))
     return total
 
 
-def qos_class(pod: AgentPod) -> str:
-    """The class that the API has recorded, else the computed one; only CPU and memory count."""
-    if pod.status is not None and pod.status.qosClass:
-        return pod.status.qosClass
-    if pod.spec.resources is not None:
-        judged: list[ResourceRequirements | None] = [pod.spec.resources]
-    else:
-        judged = [item.resources for item in (*pod.spec.containers, *(pod.spec.initContainers or ()))]
-    requests: Amounts = {}
-    limits: Amounts = {}
-    all_limited = True
-    for resources in judged:
-        own_limits = _positive(amounts(resources, "limits"))
-        requests = _plus(requests, _positive(amounts(resources, "requests")))
-        limits = _plus(limits, own_limits)
-        all_limited = all_limited and len(own_limits) == len(_QOS_RESOURCES)
-    if not requests and not limits:
-        return BEST_EFFORT
-    if all_limited and requests == limits:
-        return GUARANTEED
-    return BURSTABLE
+def together(containers: Iterable[Amounts], init_containers: Iterable[tuple[Amounts, bool]]) -> Amounts:
+    """The sum of what runs in the end, or the peak of the initialisation, whichever is larger, by resource.
+
+    `init_containers`: in their order, each with whether it is a sidecar. A sidecar counts with the containers, and while
+    init containers run with those declared after it.
+    """
+    total: Amounts = {}
+    for own in containers:
+        add(total, own)
+    sidecars: Amounts = {}
+    peak: Amounts = {}
+    for own, sidecar in init_containers:
+        step = sidecars if sidecar else dict(sidecars)
+        add(step, own)
+        _raise_to(peak, step)
+    add(total, sidecars)
+    _raise_to(total, peak)
+    return total
 
 
-def is_critical(pod: AgentPod) -> bool:
-    """Static, mirror, or of a priority from 2000000000 on."""
-    return pod.is_static or pod.is_mirror or (pod.spec.priority or 0) >= CRITICAL_PRIORITY
-
-
-def oom_score_adj(pod: AgentPod, container: Container | EphemeralContainer, memory_capacity_bytes: int) -> int:
-    """The container's oom_score_adj: the less of its request it is likely to exceed, the safer it is."""
-    if is_critical(pod) and pod.spec.priorityClassName == "system-node-critical":
-        return GUARANTEED_OOM_SCORE_ADJ
-    qos = qos_class(pod)
-    if qos == GUARANTEED:
-        return GUARANTEED_OOM_SCORE_ADJ
-    if qos == BEST_EFFORT:
-        return BEST_EFFORT_OOM_SCORE_ADJ
-    share = _pod_level_share(pod)
-    score = _burstable_score(_memory_request(container) + share, memory_capacity_bytes)
-    if _is_sidecar(pod, container):
-        smallest = min(_memory_request(item) for item in pod.spec.containers)
-        score = min(score, _burstable_score(smallest + share, memory_capacity_bytes))
-    if score < 1000 + GUARANTEED_OOM_SCORE_ADJ:
-        return 1000 + GUARANTEED_OOM_SCORE_ADJ
-    return score - 1 if score == BEST_EFFORT_OOM_SCORE_ADJ else score
-
-
-def _burstable_score(request_bytes: int, memory_capacity_bytes: int) -> int:
-    return 1000 - (1000 * request_bytes) // max(memory_capacity_bytes, 1)
-
-
-def _pod_level_share(pod: AgentPod) -> int:
-    """What of a pod-level memory request is not asked for by containers, in equal shares, in bytes."""
-    wanted = amounts(pod.spec.resources, "requests").get("memory")
-    if wanted is None:
-        return 0
-    listed = [*pod.spec.containers, *(pod.spec.initContainers or ())]
-    rest = math.ceil(wanted) - sum(_memory_request(item) for item in listed)
-    return max(rest, 0) // len(listed)
-
-
-def _memory_request(container: Container | EphemeralContainer) -> int:
-    return math.ceil(amounts(container.resources, "requests").get("memory", Fraction(0)))
-
-
-def _is_sidecar(pod: AgentPod, container: Container | EphemeralContainer) -> bool:
-    return any(item.name == container.name and item.restartPolicy == "Always" for item in pod.spec.initContainers or ())
-
-
-def overhead(pod: AgentPod) -> Amounts:
+def overhead(spec: PodSpec) -> Amounts:
     """What the pod's RuntimeClass costs by itself."""
-    return {name: quantity.parse(text) for name, text in (pod.spec.overhead or {}).items()}
+    return parsed(spec.overhead)
 
 
-def _plus(one: Mapping[str, Fraction], other: Mapping[str, Fraction]) -> Amounts:
-    return {name: one.get(name, Fraction(0)) + other.get(name, Fraction(0)) for name in _names(one, other)}
+def is_pod_level(name: str) -> bool:
+    """Whether a resource may be set for a whole pod."""
+    return name in _POD_LEVEL or name.startswith("hugepages-")
 
 
-def _most(one: Mapping[str, Fraction], other: Mapping[str, Fraction]) -> Amounts:
-    return {name: max(one.get(name, Fraction(0)), other.get(name, Fraction(0))) for name in _names(one, other)}
+def add(total: Amounts, more: Mapping[str, Fraction]) -> None:
+    """Add to `total`, in place."""
+    for name, value in more.items():
+        total[name] = total[name] + value if name in total else value
 
 
-def _names(one: Iterable[str], other: Iterable[str]) -> dict[str, None]:
-    return dict.fromkeys((*one, *other))
-
-
-def _positive(values: Mapping[str, Fraction]) -> Amounts:
-    return {name: value for name, value in values.items() if name in _QOS_RESOURCES and value > 0}
-
-
-def _is_pod_level(name: str) -> bool:
-    return name in _QOS_RESOURCES or name.startswith("hugepages-")
+def _raise_to(total: Amounts, least: Mapping[str, Fraction]) -> None:
+    for name, value in least.items():
+        total[name] = max(value, total.get(name, _NONE))
 
 
 def _as_quantity(name: str, value: Fraction) -> str:

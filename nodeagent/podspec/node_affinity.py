@@ -1,20 +1,20 @@
-"""Node selectors: whether a node's labels are what a pod asks for.
+"""Whether a node is one that a pod asks for: its nodeSelector and its required node affinity.
 
-Source: the NodeSelector of the Kubernetes API. Terms are alternatives, requirements within a term all have to hold.
+Terms are alternatives; the requirements within a term all have to hold. Source: docs/facts/pod-lifecycle.md 3.1.
 """
 
 from collections.abc import Mapping
 
-from lightkube.models.core_v1 import NodeSelectorRequirement, NodeSelectorTerm
+from lightkube.models.core_v1 import NodeSelectorRequirement, NodeSelectorTerm, PodSpec
 
-from nodeagent.podspec.pod import AgentPod
+from runtimes.kube.selectors import holds
 
 
-def matches_node(pod: AgentPod, node_name: str, labels: Mapping[str, str]) -> bool:
+def matches_node(spec: PodSpec, node_name: str, labels: Mapping[str, str]) -> bool:
     """Whether nodeSelector and the required node affinity of the pod hold."""
-    if any(labels.get(key) != value for key, value in (pod.spec.nodeSelector or {}).items()):
+    if any(labels.get(key) != value for key, value in (spec.nodeSelector or {}).items()):
         return False
-    affinity = pod.spec.affinity.nodeAffinity if pod.spec.affinity is not None else None
+    affinity = spec.affinity.nodeAffinity if spec.affinity is not None else None
     required = affinity.requiredDuringSchedulingIgnoredDuringExecution if affinity is not None else None
     if required is None:
         return True
@@ -25,35 +25,15 @@ def _term_holds(term: NodeSelectorTerm, node_name: str, labels: Mapping[str, str
     expressions, fields = term.matchExpressions or [], term.matchFields or []
     if not expressions and not fields:
         return False  # an empty term matches no node
-    return all(_holds(item, labels) for item in expressions) and all(
-        item.key == "metadata.name" and _holds(item, {"metadata.name": node_name}) for item in fields
+    return all(holds(item.operator, item.values or (), labels.get(item.key)) for item in expressions) and all(
+        _field_holds(item, node_name) for item in fields
     )
 
 
-def _holds(requirement: NodeSelectorRequirement, labels: Mapping[str, str]) -> bool:
-    value = labels.get(requirement.key)
-    wanted = requirement.values or []
-    match requirement.operator:
-        case "In":
-            return value is not None and value in wanted
-        case "NotIn":
-            return value is None or value not in wanted
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt":
-            return _compares(requirement.operator, value, wanted)
-        case _:
-            return False
-
-
-def _compares(operator: str, value: str | None, wanted: list[str]) -> bool:
-    """Gt and Lt compare integers; anything else does not match."""
-    if value is None or len(wanted) != 1:
+def _field_holds(requirement: NodeSelectorRequirement, node_name: str) -> bool:
+    """A field selector of one value: In is equality, NotIn its opposite. A field that nodes do not have is empty."""
+    values = requirement.values or []
+    if len(values) != 1 or requirement.operator not in ("In", "NotIn"):
         return False
-    try:
-        left, right = int(value), int(wanted[0])
-    except ValueError:
-        return False
-    return left > right if operator == "Gt" else left < right
+    found = node_name if requirement.key == "metadata.name" else ""
+    return (found == values[0]) is (requirement.operator == "In")

@@ -5,16 +5,18 @@ annotations, other resources) is a new AgentPod: `dataclasses.replace`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NewType
 
+import msgspec
 from lightkube.models.core_v1 import ObjectReference, Pod, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
+
+from nodeagent.podspec.annotations import MIRROR
 
 PodUID = NewType("PodUID", str)
 
 API, FILE, HTTP = "api", "file", "http"  # the sources of pods
-MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ class AgentPod:
     @property
     def is_mirror(self) -> bool:
         """It is the API's picture of a static pod."""
-        return MIRROR_ANNOTATION in self.annotations
+        return MIRROR in self.annotations
 
     @property
     def is_deleted(self) -> bool:
@@ -82,6 +84,11 @@ class AgentPod:
             uid=self.metadata.uid,
             resourceVersion=self.metadata.resourceVersion,
         )
+
+    def with_annotations(self, added: Mapping[str, str]) -> "AgentPod":
+        """A copy with these annotations; the original, which others share, stays as it is."""
+        metadata = msgspec.structs.replace(self.metadata, annotations={**self.annotations, **added})
+        return replace(self, metadata=metadata)
 
     def describe(self) -> str:
         """`name_namespace(uid)`, as messages name a pod."""

@@ -11,7 +11,6 @@ import ssl
 
 from typing_extensions import override
 
-from nodeagent.podspec.downward import go_quote
 from nodeagent.probes.http_request import HTTPRequest, HTTPTarget, RequestError
 from nodeagent.probes.http_response import Response, ResponseError, ResponseReader
 from nodeagent.probes.outcome import (
@@ -25,6 +24,7 @@ from nodeagent.probes.outcome import (
     warning,
 )
 from nodeagent.probes.url import URLError
+from runtimes.kube.go_quote import go_quote
 
 MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from nodeagent.podspec.downward import go_quote
 from nodeagent.probes.outcome import USER_AGENT
 from nodeagent.probes.url import URL, encoded, parse, request_url, resolve
+from runtimes.kube.go_quote import go_quote
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

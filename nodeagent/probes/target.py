@@ -1,12 +1,11 @@
-"""From a probe's specification to one run of it. Source: facts/pod-lifecycle.md 7.1 and 7.3."""
+"""From a probe's specification to one run of it. Source: docs/facts/pod-lifecycle.md 7.1 and 7.3."""
 
-import re
 from dataclasses import dataclass
 
-from lightkube.models.core_v1 import Container, EphemeralContainer, HTTPGetAction, Probe
+from lightkube.models.core_v1 import Container, HTTPGetAction, Probe
 
-from nodeagent.podspec.downward import go_quote
 from nodeagent.podspec.expansion import TooLarge
+from nodeagent.podspec.port_names import InvalidPort, resolve_port
 from nodeagent.probes.exec import expand_command, probe_exec
 from nodeagent.probes.grpc import probe_grpc
 from nodeagent.probes.http import probe_http
@@ -14,8 +13,6 @@ from nodeagent.probes.http_request import HTTPTarget
 from nodeagent.probes.outcome import Outcome, ProbeError, failure
 from nodeagent.probes.tcp import probe_tcp
 from runtimes.contract import RuntimeService
-
-_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +37,7 @@ async def run_probe(probe: Probe, target: ProbeTarget) -> Outcome:
     if probe.httpGet is not None:
         return await probe_http(_http_target(probe.httpGet, target), timeout_seconds=timeout_seconds)
     if probe.tcpSocket is not None:
-        port = resolve_port(probe.tcpSocket.port, target.container)
+        port = _port(probe.tcpSocket.port, target)
         return await probe_tcp(probe.tcpSocket.host or target.pod_ip, port, timeout_seconds=timeout_seconds)
     if probe.grpc is not None:
         service = probe.grpc.service or ""
@@ -48,24 +45,17 @@ async def run_probe(probe: Probe, target: ProbeTarget) -> Outcome:
     raise ProbeError(f"missing probe handler for {target.container.name}")
 
 
-def resolve_port(port: int | str, container: Container | EphemeralContainer) -> int:
-    """A port number, a number as text, or the name of one of the container's ports. Raises ProbeError."""
-    if isinstance(port, int):
-        number = port
-    else:
-        named = next((item.containerPort for item in container.ports or () if item.name == port), None)
-        if named is None and not _NUMBER.fullmatch(port):
-            raise ProbeError(f"strconv.Atoi: parsing {go_quote(port)}: invalid syntax")
-        number = int(port) if named is None else named
-    if not 0 < number < 65536:
-        raise ProbeError(f"invalid port number: {number}")
-    return number
+def _port(port: int | str, target: ProbeTarget) -> int:
+    try:
+        return resolve_port(port, target.container)
+    except InvalidPort as error:
+        raise ProbeError(str(error)) from error
 
 
 def _http_target(action: HTTPGetAction, target: ProbeTarget) -> HTTPTarget:
     return HTTPTarget(
         host=action.host or target.pod_ip,
-        port=resolve_port(action.port, target.container),
+        port=_port(action.port, target),
         path=action.path or "",
         scheme=(action.scheme or "HTTP").lower(),
         headers=[(header.name, header.value or "") for header in action.httpHeaders or ()],

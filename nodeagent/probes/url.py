@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from typing_extensions import override
 
-from nodeagent.podspec.downward import go_quote
+from runtimes.kube.go_quote import go_quote
 
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")

@@ -1,7 +1,7 @@
-"""A static pod's manifest: bytes to the Pod that the agent runs. Source: facts pod-lifecycle 1.3.
+"""A static pod's manifest: bytes to the Pod that the agent runs. Source: docs/facts/pod-lifecycle.md 1.3.
 
-The API's own types, defaulting and validation are ports (`Read`, `Prepare`): the caller brings them. Whatever a manifest says,
-and whatever the rules make of it, the answer is a pod or InvalidManifest: one file never troubles the others, or the agent.
+Whatever a manifest says, and whatever the API's rules (`podspec.static_pod`) make of it, the answer is a pod or
+InvalidManifest: one file never troubles the others, or the agent.
 """
 
 import hashlib
@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 from lightkube.models.core_v1 import Pod
 
-from nodeagent.api.references import config_map_names, secret_names
-from nodeagent.sources import annotations
+from nodeagent.podspec import annotations
+from nodeagent.podspec.references import config_map_names, secret_names
+from nodeagent.podspec.static_pod import prepare_pod, read_pod
 from runtimes.kube import bounded_yaml
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,9 @@ class StaticRules:
     """What makes a manifest a pod of this node. `tolerate`: the file source's toleration of every NoExecute taint."""
 
     node_name: str
-    read: Read
-    prepare: Prepare
     tolerate: bool
+    read: Read = read_pod
+    prepare: Prepare = prepare_pod
 
 
 def decode(data: bytes) -> Json:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.api.events import WARNING, Events
+from nodeagent.podspec import annotations
 from nodeagent.podspec.pod import AgentPod, PodUID
-from nodeagent.sources import annotations
 
 log = logging.getLogger(__name__)
 
@@ -150,8 +150,8 @@ class PodMerger:
 
     def _annotated(self, pod: AgentPod, known: AgentPod | None) -> AgentPod:
         seen = known.annotations.get(annotations.SEEN) if known is not None else None
-        added = {annotations.SOURCE: pod.source, annotations.SEEN: seen or annotations.seen_text(self._now())}
-        return annotations.with_annotations(pod, added)
+        added = {annotations.SOURCE: pod.source, annotations.SEEN: seen or _seen_text(self._now())}
+        return pod.with_annotations(added)
 
     def _deliver(self, changes: list[PodChange]) -> None:
         self._on_pods(sorted(changes, key=_delivery_order))
@@ -176,3 +176,8 @@ def _foreign(all_annotations: Mapping[str, str]) -> dict[str, str]:
 def _delivery_order(change: PodChange) -> tuple[int, datetime]:
     created = change.pod.metadata.creationTimestamp
     return _ORDER[change.type], (created if change.type is ChangeType.ADD else None) or _LONG_AGO
+
+
+def _seen_text(now: datetime) -> str:
+    """RFC 3339 with nine fractional digits, as `config.seen` shows it."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")

@@ -12,8 +12,8 @@ from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import AlreadyExists, Conflict, NotFound
-from nodeagent.podspec.pod import API, MIRROR_ANNOTATION, AgentPod
-from nodeagent.sources import annotations
+from nodeagent.podspec import annotations
+from nodeagent.podspec.pod import API, AgentPod
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class MirrorPods:
 
 def mirror_of(static: AgentPod, owner: OwnerReference) -> Pod:
     """Return the mirror to create for a static pod."""
-    marked = {**static.annotations, MIRROR_ANNOTATION: static.annotations.get(annotations.HASH, "")}
+    marked = {**static.annotations, annotations.MIRROR: static.annotations.get(annotations.HASH, "")}
     return Pod(
         metadata=ObjectMeta(
             name=static.name,
@@ -94,4 +94,4 @@ def is_mirror_of(mirror: AgentPod, static: AgentPod) -> bool:
 
 
 def _same_manifest(mirror: AgentPod, static: AgentPod) -> bool:
-    return mirror.annotations.get(MIRROR_ANNOTATION) == static.annotations.get(annotations.HASH)
+    return mirror.annotations.get(annotations.MIRROR) == static.annotations.get(annotations.HASH)

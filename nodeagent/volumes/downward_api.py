@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from lightkube.models.core_v1 import DownwardAPIVolumeFile, ResourceFieldSelector
+from lightkube.models.core_v1 import DownwardAPIVolumeFile, PodSpec, ResourceFieldSelector
 from typing_extensions import override
 
 from nodeagent.podspec import downward
@@ -77,7 +77,7 @@ def _texts(
         if (key := _key(item)) not in found:
             try:
                 found[key] = _text(pod, item, allocatable).encode()
-            except downward.FieldError as error:
+            except downward.UnsupportedField as error:
                 found[key] = str(error)
     return found
 
@@ -100,16 +100,16 @@ def aggregate(errors: Sequence[str]) -> str:
 
 def _text(pod: AgentPod, item: DownwardAPIVolumeFile, allocatable: Mapping[str, str]) -> str:
     if item.fieldRef is not None:
-        return downward.volume_field(pod, item.fieldRef)
+        return downward.volume_field(pod.metadata, item.fieldRef)
     if item.resourceFieldRef is not None:
-        return _resource(pod, item.resourceFieldRef, allocatable)
-    raise downward.FieldError(f"{item.path}: neither fieldRef nor resourceFieldRef is given")
+        return _resource(pod.spec, item.resourceFieldRef, allocatable)
+    raise downward.UnsupportedField(f"{item.path}: neither fieldRef nor resourceFieldRef is given")
 
 
-def _resource(pod: AgentPod, selector: ResourceFieldSelector, allocatable: Mapping[str, str]) -> str:
-    found = downward.find_container(pod, selector.containerName or "")
+def _resource(spec: PodSpec, selector: ResourceFieldSelector, allocatable: Mapping[str, str]) -> str:
+    found = downward.find_container(spec, selector.containerName or "")
     if found is None:
-        raise downward.FieldError(f"container {selector.containerName} not found")
+        raise downward.UnsupportedField(f"container {selector.containerName} not found")
     return downward.resource_value(
-        found[0].resources, selector, pod_limits=downward.pod_limits(pod), allocatable=allocatable
+        found[0].resources, selector, pod_limits=downward.pod_limits(spec), allocatable=allocatable
     )

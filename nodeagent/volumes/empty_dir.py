@@ -149,7 +149,7 @@ def tmpfs_size_bytes(pod: AgentPod, source: EmptyDirVolumeSource | None, allocat
     """The smallest of what the node has for pods, the pod's limit and the volume's; 0 when none of them is set."""
     limits = (
         quantity.value(allocatable.get("memory", "0")),
-        int(effective_limits(pod).get("memory", 0)),
+        int(effective_limits(pod.spec).get("memory", 0)),
         quantity.value(source.sizeLimit) if source is not None and source.sizeLimit else 0,
     )
     return min((limit for limit in limits if limit > 0), default=0)

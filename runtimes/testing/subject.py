@@ -35,7 +35,8 @@ READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysr
 class Subject:
     """One implementation, started: what the cases talk to. `directory` is the test's own folder on the host.
 
-    `exceptions`: what it cannot do, and why (runtimes/testing/abilities.py). `uids`: of the pods that were made.
+    `exceptions`: what it cannot do, and why (runtimes/testing/abilities.py). `pods`, `uids`: ids and UIDs
+    of the sandboxes that were made.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Subject:
     directory: Path
     image_ref: str = ""
     exceptions: Mapping[str, str] = field(default_factory=dict)
+    pods: list[str] = field(default_factory=list)
     uids: set[str] = field(default_factory=set)
 
     @property
@@ -108,6 +110,7 @@ class Subject:
         response = await self.service.run_pod_sandbox(
             cri.RunPodSandboxRequest(config=config, runtime_handler=self.handler)
         )
+        self.pods.append(response.pod_sandbox_id)
         return response.pod_sandbox_id, config
 
     # containers

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nodeagent.apiserver.typed.schema import ListOf, MapOf, Scalar, Struct, Type
+from nodeagent.apitypes.schema import ListOf, MapOf, Scalar, Struct, Type
 
 _KEYS = st.sampled_from(["cpu", "memory", "a", "x.io/a", "hugepages-2Mi", "storage", "-"])
 _SCALARS: dict[str, st.SearchStrategy[Any]] = {

@@ -10,13 +10,11 @@ LINES = 50
 
 # Tables in the form of a function, each line of which is like the others: nothing is gained by cutting them.
 TABLES = {
-    "runtimes/cri/service.py:CRIRuntime.__init__",  # the verbs of the CRI
     "nodeagent/cli/app.py:run",  # the options of a command
     "runtimes/testing/cases/test_metrics.py:test_metrics_of_what_containers_did",  # a table of metrics
 }
 # To be cut.
 TOO_LONG = {
-    "runtimes/oci/engine.py:_assemble",
     "runtimes/oci/spec/mounts.py:container_mounts",
 }
 
@@ -35,7 +33,7 @@ def _functions(node: ast.AST, name: str = "") -> Iterator[tuple[str, int]]:
 
 
 def test_functions_fit_on_a_screen() -> None:
-    """50 lines at most, but for tables."""
+    """50 lines at most, but for tables; an exception that is none any more is struck from the list."""
     found = {
         f"{path.relative_to(REPO)}:{name}"
         for package in PACKAGES
@@ -43,4 +41,4 @@ def test_functions_fit_on_a_screen() -> None:
         for name, lines in _functions(ast.parse(path.read_text()))
         if lines > LINES
     }
-    assert found - TABLES - TOO_LONG == set()
+    assert found == TABLES | TOO_LONG

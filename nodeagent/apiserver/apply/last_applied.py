@@ -13,13 +13,13 @@ from nodeagent.apiserver.apply.comparing import compare
 from nodeagent.apiserver.apply.merging import fields_of
 from nodeagent.apiserver.apply.sets import Fields
 from nodeagent.apiserver.apply.shapes import Shape
+from nodeagent.apitypes.object_meta import MAX_ANNOTATIONS_BYTES
 
 Object = dict[str, Any]
 
 ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL: Final = "kubectl"
 """The manager whose applies go on where ``kubectl apply`` left off; any other name opts out."""
-MAX_ANNOTATIONS_BYTES: Final = 256 << 10
 
 
 def stated(obj: Object) -> str:

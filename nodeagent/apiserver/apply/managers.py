@@ -11,8 +11,8 @@ import msgspec
 from nodeagent.apiserver.apply import sets
 from nodeagent.apiserver.apply.elements import BadElement
 from nodeagent.apiserver.apply.sets import Fields
-from nodeagent.apiserver.errors import FieldError, invalid, too_long
 from nodeagent.apiserver.kinds.timestamps import epoch
+from runtimes.kube.field_errors import FieldError, invalid, too_long
 
 Object = dict[str, Any]
 Operation = Literal["Apply", "Update"]

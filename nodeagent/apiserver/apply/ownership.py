@@ -18,7 +18,7 @@ from nodeagent.apiserver.apply.updating import Form, Versions
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.typed.schema import struct_for
+from nodeagent.apitypes.schema import struct_for
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from typing_extensions import override
 
 from nodeagent.apiserver.apply import elements
-from nodeagent.apiserver.typed.schema import ZEROS, Field, ListOf, MapOf, Scalar, Struct, Type
+from nodeagent.apitypes.schema import ZEROS, Field, ListOf, MapOf, Scalar, Struct, Type
 
 ScalarCheck = Literal["numeric", "string", "boolean", "any"]
 

@@ -4,62 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final
+
+import msgspec
+from lightkube.models.core_v1 import PodSpec
 
 from nodeagent.apiserver.storage.store import Store
 from nodeagent.apiserver.storage.stored import Change, Key, Object, Stored
-
-MIRROR_ANNOTATION: Final = "kubernetes.io/config.mirror"
+from nodeagent.podspec.annotations import MIRROR
+from nodeagent.podspec.references import claim_names, config_map_names, secret_names
 
 Reference = tuple[str, str, str]
 """(resource, namespace, name)"""
 
 
 def references(pod: Object) -> Iterator[Reference]:
-    """Config maps, secrets, claims and the service account that a pod's spec names."""
-    namespace, spec = pod["metadata"].get("namespace", ""), pod.get("spec") or {}
-    if spec.get("serviceAccountName"):
-        yield "serviceaccounts", namespace, spec["serviceAccountName"]
-    for secret in spec.get("imagePullSecrets") or ():
-        yield "secrets", namespace, secret.get("name", "")
-    for kind in ("initContainers", "containers", "ephemeralContainers"):
-        for container in spec.get(kind) or ():
-            yield from _environment(namespace, container)
-    for volume in spec.get("volumes") or ():
-        yield from _volume(namespace, pod["metadata"].get("name", ""), volume)
-
-
-def _environment(namespace: str, container: Object) -> Iterator[Reference]:
-    for variable in container.get("env") or ():
-        source = variable.get("valueFrom") or {}
-        yield from _named(namespace, source.get("configMapKeyRef"), source.get("secretKeyRef"))
-    for source in container.get("envFrom") or ():
-        yield from _named(namespace, source.get("configMapRef"), source.get("secretRef"))
-
-
-def _named(namespace: str, config_map: Any, secret: Any) -> Iterator[Reference]:
-    if config_map:
-        yield "configmaps", namespace, config_map.get("name", "")
-    if secret:
-        yield "secrets", namespace, secret.get("name", "")
-
-
-def _volume(namespace: str, pod_name: str, volume: Object) -> Iterator[Reference]:
-    yield from _named(namespace, volume.get("configMap"), None)
-    if volume.get("secret"):
-        yield "secrets", namespace, volume["secret"].get("secretName", "")
-    for source in (volume.get("projected") or {}).get("sources") or ():
-        yield from _named(namespace, source.get("configMap"), source.get("secret"))
-    claim = volume.get("persistentVolumeClaim")
-    if claim:
-        yield "persistentvolumeclaims", namespace, claim.get("claimName", "")
-    if volume.get("ephemeral"):
-        yield "persistentvolumeclaims", namespace, f"{pod_name}-{volume.get('name', '')}"
-    for source in volume.values():
-        if isinstance(source, dict):
-            for field in ("nodePublishSecretRef", "secretRef"):
-                if isinstance(source.get(field), dict):
-                    yield "secrets", namespace, source[field].get("name", "")
+    """Config maps, secrets, claims and the service account that a pod's spec names. Raises msgspec.ValidationError."""
+    namespace, spec = pod["metadata"].get("namespace", ""), msgspec.convert(pod.get("spec") or {}, PodSpec)
+    if spec.serviceAccountName:
+        yield "serviceaccounts", namespace, spec.serviceAccountName
+    for resource, names in (
+        ("secrets", secret_names(spec)),
+        ("configmaps", config_map_names(spec)),
+        ("persistentvolumeclaims", claim_names(pod["metadata"].get("name", ""), spec.volumes or ())),
+    ):
+        yield from ((resource, namespace, name) for name in names)
 
 
 class Graph:
@@ -108,8 +76,11 @@ class Graph:
             return
         pod = stored.decode()
         # a node makes mirror pods itself: they must never give it anything
-        is_mirror = MIRROR_ANNOTATION in (pod["metadata"].get("annotations") or {})
-        found = frozenset() if is_mirror else frozenset(references(pod))
+        is_mirror = MIRROR in (pod["metadata"].get("annotations") or {})
+        try:
+            found = frozenset() if is_mirror else frozenset(references(pod))
+        except msgspec.ValidationError:  # the node cannot read it either
+            found = frozenset()
         self._pods[stored.key] = (node, found)
         self._needed.setdefault(node, Counter()).update(found)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
+import msgspec
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from nodeagent.apiserver.auth.graph import MIRROR_ANNOTATION, references
+from nodeagent.apiserver.auth.graph import references
 from nodeagent.apiserver.auth.node import LEASE_NAMESPACE, node_of
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.storage.stored import Object
+from nodeagent.podspec.annotations import MIRROR
 
 _OWN_LABELS: Final = frozenset(
     {
@@ -131,14 +133,15 @@ def _own(node: str, ctx: Context, pod: Object) -> None:
 
 def _mirror_pod(node: str, ctx: Context, pod: Object) -> None:
     meta, spec = pod["metadata"], pod.get("spec") or {}
-    if MIRROR_ANNOTATION not in (meta.get("annotations") or {}):
-        raise _refused(
-            ctx, f'pod does not have "{MIRROR_ANNOTATION}" annotation, node "{node}" can only create mirror pods'
-        )
+    if MIRROR not in (meta.get("annotations") or {}):
+        raise _refused(ctx, f'pod does not have "{MIRROR}" annotation, node "{node}" can only create mirror pods')
     if spec.get("nodeName") != node:
         raise _refused(ctx, f'node "{node}" can only create pods with spec.nodeName set to itself')
     _mirror_owner(node, ctx, meta.get("ownerReferences") or [])
-    named = sorted({resource for resource, _, _ in references(pod)} | _indirect(spec))
+    try:
+        named = sorted({resource for resource, _, _ in references(pod)} | _indirect(spec))
+    except msgspec.ValidationError as error:
+        raise _refused(ctx, f'node "{node}" can not create pods that cannot be read: {error}') from error
     if named:
         raise _refused(ctx, f'node "{node}" can not create pods that reference {", ".join(named)}')
 

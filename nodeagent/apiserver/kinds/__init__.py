@@ -1,7 +1,7 @@
 """What each kind of the embedded API means: defaults, admission, validation, and the controllers around the objects.
 
 The server calls in here through `contract.KindHooks` and gives `contract.LocalApi` to the controllers; nothing here knows
-HTTP or storage. Hooks may assume that types are right and that what says nothing is absent: `typed.encode.read` comes
+HTTP or storage. Hooks may assume that types are right and that what says nothing is absent: `apitypes.encode.read` comes
 before them.
 """
 

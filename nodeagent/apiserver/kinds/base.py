@@ -5,7 +5,8 @@ from typing import Any, Final
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, KindHooks, Object
-from nodeagent.apiserver.errors import ApiError, FieldError, invalid
+from nodeagent.apiserver.errors import ApiError
+from runtimes.kube.field_errors import FieldError, invalid
 
 IMMUTABLE: Final = "field is immutable"
 NAMESPACES: Final = "namespaces"

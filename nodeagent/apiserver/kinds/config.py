@@ -7,10 +7,11 @@ from typing import Any, Final
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import Object
-from nodeagent.apiserver.errors import FieldError, forbidden, invalid, required, too_long
-from nodeagent.apiserver.kinds import keypair, names
+from nodeagent.apiserver.kinds import keypair
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind
-from nodeagent.apiserver.kinds.pods.validation.rules import problems
+from nodeagent.podspec.validation.rules import problems
+from runtimes.kube import names
+from runtimes.kube.field_errors import FieldError, forbidden, invalid, required, too_long
 
 MAX_DATA_BYTES: Final = 1024 * 1024
 OPAQUE: Final = "Opaque"

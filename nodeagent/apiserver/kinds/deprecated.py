@@ -5,8 +5,7 @@ import math
 import re
 from typing import Any, Final
 
-from nodeagent.apiserver.kinds import names
-from runtimes.kube import quantity
+from runtimes.kube import names, quantity
 
 Json = dict[str, Any]
 

@@ -5,10 +5,11 @@ from typing import Final
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
-from nodeagent.apiserver.errors import ApiError, FieldError
-from nodeagent.apiserver.kinds import names
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import NAMESPACES, Kind, name_of
-from nodeagent.apiserver.kinds.pods.validation.rules import problems
+from nodeagent.podspec.validation.rules import problems
+from runtimes.kube import names
+from runtimes.kube.field_errors import FieldError
 
 FINALIZER: Final = "kubernetes"
 NAME_LABEL: Final = "kubernetes.io/metadata.name"

@@ -8,12 +8,14 @@ from typing import Final
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
-from nodeagent.apiserver.errors import ApiError, FieldError, duplicate, forbidden, invalid, not_supported, required
-from nodeagent.apiserver.kinds import deprecated, names
+from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.base import Kind, immutable, name_of, uid_of
-from nodeagent.apiserver.kinds.pods.validation.ports import PROTOCOLS
-from nodeagent.apiserver.kinds.pods.validation.rules import port_or_name, problems, unique
 from nodeagent.apiserver.kinds.services import service_warnings
+from nodeagent.podspec.validation.ports import PROTOCOLS
+from nodeagent.podspec.validation.rules import port_or_name, problems, unique
+from runtimes.kube import names
+from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, required
 
 SERVICE_RANGE: Final = ipaddress.IPv4Network("10.96.0.0/12")
 NODE_PORTS: Final = range(30000, 32768)

@@ -5,12 +5,12 @@ from typing import Any, Final
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
-from nodeagent.apiserver.errors import ErrorType, FieldError, duplicate, forbidden, not_supported, required
-from nodeagent.apiserver.kinds import names
 from nodeagent.apiserver.kinds.base import Kind
-from nodeagent.apiserver.kinds.pods.validation.resources import amount
-from nodeagent.apiserver.kinds.pods.validation.rules import problems
-from nodeagent.apiserver.kinds.quantities import canonical_map
+from nodeagent.podspec.validation.resources import amount
+from nodeagent.podspec.validation.rules import problems
+from runtimes.kube import names
+from runtimes.kube.canonical_quantity import canonical_map
+from runtimes.kube.field_errors import ErrorType, FieldError, duplicate, forbidden, not_supported, required
 
 RESOURCE: Final = "nodes"
 NOT_READY_TAINT: Final = "node.kubernetes.io/not-ready"

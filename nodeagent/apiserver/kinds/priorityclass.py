@@ -5,8 +5,9 @@ from typing import Final
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
-from nodeagent.apiserver.errors import ApiError, FieldError, forbidden, not_supported
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import Kind, name_of
+from runtimes.kube.field_errors import FieldError, forbidden, not_supported
 
 RESOURCE: Final = "priorityclasses.scheduling.k8s.io"
 HIGHEST_USER_PRIORITY: Final = 1_000_000_000

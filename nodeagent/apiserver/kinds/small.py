@@ -7,14 +7,16 @@ from cryptography import x509
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
-from nodeagent.apiserver.errors import ApiError, FieldError, invalid, required
-from nodeagent.apiserver.kinds import deprecated, names, signers
+from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.kinds import deprecated, signers
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, name_of, namespace_of
 from nodeagent.apiserver.kinds.pods.mountable import ENFORCED
-from nodeagent.apiserver.kinds.pods.validation.resources import overhead
-from nodeagent.apiserver.kinds.pods.validation.rules import problems
-from nodeagent.apiserver.kinds.pods.validation.scheduling import label_map, toleration_errors
-from nodeagent.apiserver.kinds.quantities import canonical_map
+from nodeagent.podspec.validation.resources import overhead
+from nodeagent.podspec.validation.rules import problems
+from nodeagent.podspec.validation.scheduling import label_map, toleration_errors
+from runtimes.kube import names
+from runtimes.kube.canonical_quantity import canonical_map
+from runtimes.kube.field_errors import FieldError, invalid, required
 
 _MINIMUM_CERTIFICATE_SECONDS: Final = 600
 _LEGACY_SIGNER: Final = "kubernetes.io/legacy-unknown"

@@ -5,15 +5,16 @@ from typing import Any, Final
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
-from nodeagent.apiserver.errors import ApiError, FieldError, duplicate, forbidden, invalid, not_supported, required
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, name_of
-from nodeagent.apiserver.kinds.pods.validation.resources import amount
-from nodeagent.apiserver.kinds.pods.validation.rules import no_way_up
-from nodeagent.apiserver.kinds.pods.validation.scheduling import node_selector
-from nodeagent.apiserver.kinds.pods.validation.volumes import ACCESS_MODES
-from nodeagent.apiserver.kinds.quantities import canonical_map
+from nodeagent.podspec.validation.resources import amount
+from nodeagent.podspec.validation.rules import no_way_up
+from nodeagent.podspec.validation.scheduling import node_selector
+from nodeagent.podspec.validation.volumes import ACCESS_MODES
 from runtimes.kube import quantity
+from runtimes.kube.canonical_quantity import canonical_map
+from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, required
 
 CLAIM_PROTECTION: Final = "kubernetes.io/pvc-protection"
 VOLUME_PROTECTION: Final = "kubernetes.io/pv-protection"

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from nodeagent.apiserver.contract import AdmissionContext, Object, StoreReader, UserInfo
-from nodeagent.apiserver.errors import ApiError, FieldError, invalid
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import uid_of
 from nodeagent.apiserver.kinds.jwt import BadToken, Signer
 from nodeagent.apiserver.kinds.timestamps import epoch, rfc3339
+from runtimes.kube.field_errors import FieldError, invalid
 
 DEFAULT_SECONDS: Final = 3600
 MINIMUM_SECONDS: Final = 600

@@ -10,9 +10,9 @@ from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.options import FieldValidation, WriteOptions
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Object
-from nodeagent.apiserver.typed.encode import read
-from nodeagent.apiserver.typed.scalars import Mismatch, Refused, json_name
-from nodeagent.apiserver.typed.schema import is_registered, struct_for
+from nodeagent.apitypes.encode import read
+from nodeagent.apitypes.scalars import Mismatch, Refused, json_name
+from nodeagent.apitypes.schema import is_registered, struct_for
 
 # where the types of the core API are registered, as messages name it
 _SCHEME: Final = "pkg/api/legacyscheme/scheme.go:30"
@@ -41,7 +41,7 @@ def accept(
     group_version: str = "",
 ) -> Object:
     """``body`` as an object of ``resource`` (or of another kind, for bodies of subresources), in the form that rules work on
-    (``typed.encode``); kind, apiVersion and metadata come first. Raises ``ApiError`` 400.
+    (``apitypes.encode``); kind, apiVersion and metadata come first. Raises ``ApiError`` 400.
     """
     kind = kind or resource.kind
     group_version = group_version or resource.group_version

@@ -39,7 +39,7 @@ class HeadReader:
     ) -> list[Object]:
         found = self._registry.by_id(resource)
         fields = parse_fields(field_selector, found.field_labels, found.aliases) if found and field_selector else ()
-        wanted = tuple(Requirement(key, "in", frozenset({value})) for key, value in (labels or {}).items())
+        wanted = tuple(Requirement(key, "In", frozenset({value})) for key, value in (labels or {}).items())
         selection = Selection(namespace=namespace, labels=wanted, fields=fields)
         return [stored.decode() for stored in self._store.head_list(resource, selection, namespace)]
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from nodeagent.apiserver.apply.managers import invalid_entries
 from nodeagent.apiserver.apply.ownership import Entries, Writer
-from nodeagent.apiserver.errors import ApiError, FieldError
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects import metadata
 from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
@@ -15,6 +15,7 @@ from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.objects.place import dedup_owners, settle_namespace
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Key, Object
+from runtimes.kube.field_errors import FieldError
 
 NAME_ATTEMPTS: Final = 8
 

@@ -11,15 +11,16 @@ import msgspec
 
 from nodeagent.apiserver.apply.ownership import Ownership, Writer
 from nodeagent.apiserver.contract import KindHooks, UserInfo
-from nodeagent.apiserver.errors import ApiError, FieldError
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context, HeadReader
 from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.store import Store, Write
 from nodeagent.apiserver.storage.stored import Key, Object, Stored
-from nodeagent.apiserver.typed.encode import work_form, written_form
-from nodeagent.apiserver.typed.schema import struct_for
+from nodeagent.apitypes.encode import work_form, written_form
+from nodeagent.apitypes.schema import struct_for
+from runtimes.kube.field_errors import FieldError
 
 MAX_OBJECT_BYTES: Final = 3 << 20
 """Of an object as it is stored: what a request may weigh. Many small patches would make it larger without end."""

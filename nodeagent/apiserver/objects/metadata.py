@@ -8,17 +8,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from nodeagent.apiserver.errors import ApiError, FieldError, forbidden, invalid, render_value, required, too_long
-from nodeagent.apiserver.kinds import names
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Object, Stored
+from nodeagent.apitypes import object_meta
+from runtimes.kube.field_errors import FieldError, forbidden, invalid, render_value
 
-MAX_ANNOTATIONS_BYTES: Final = 256 << 10
-_ENOUGH: Final = 16
 _BASE_LENGTH: Final = 58
 _SUFFIX_LENGTH: Final = 5
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
-_STANDARD_FINALIZERS: Final = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
 # written by the server only
 _SERVER_OWNED: Final = (
     "uid",
@@ -33,7 +31,6 @@ _SERVER_OWNED: Final = (
 _RESTORED: Final = ("uid", "creationTimestamp", "generation")
 # never set by an update, and not changed by one either once a delete has set them
 _OF_A_DELETE: Final = ("deletionTimestamp", "deletionGracePeriodSeconds")
-_BANNED_OWNERS: Final = {("v1", "Event"): "/v1, Kind=Event"}
 # RBAC-like names may hold what a DNS name may not
 _OPAQUE_NAMES: Final = frozenset({"certificatesigningrequests.certificates.k8s.io"})
 
@@ -109,13 +106,8 @@ def check_uid(new: Object, old: Object, resource: Resource) -> None:
 
 
 def validate(obj: Object, resource: Resource, *, stored: bool = False) -> list[FieldError]:
-    """The rules that hold for the metadata of every kind. ``stored``: its name was accepted when it was made."""
-    meta = obj["metadata"]
-    errors = _generate_name(meta, resource, stored=stored) + _name(meta, resource)
-    errors += _labels(meta.get("labels") or {})
-    errors += _annotations(meta.get("annotations") or {})
-    errors += _owners(meta.get("ownerReferences") or ())
-    return errors + _finalizers(meta.get("finalizers") or [])
+    """``stored``: its name was accepted when it was made."""
+    return object_meta.validate(obj["metadata"], opaque_name=resource.id in _OPAQUE_NAMES, stored=stored)
 
 
 def validate_update(new: Object, old: Object, resource: Resource) -> list[FieldError]:
@@ -130,82 +122,4 @@ def validate_update(new: Object, old: Object, resource: Resource) -> list[FieldE
     for field in _OF_A_DELETE:
         if meta.get(field) != stored.get(field):
             errors.append(invalid(f"metadata.{field}", meta.get(field), "field is immutable"))
-    return errors
-
-
-def _generate_name(meta: Object, resource: Resource, *, stored: bool) -> list[FieldError]:
-    """A base that any suffix makes a name of. Of a stored object it is history, and only kept out of paths."""
-    base = meta.get("generateName") or ""
-    if not base or resource.id in _OPAQUE_NAMES:
-        return []
-    if stored:
-        wrong = [f"may not contain '{sign}'" for sign in "/%" if sign in base]
-    else:
-        wrong = names.dns1123_subdomain(f"{base[:-1]}a" if base.endswith("-") and len(base) > 1 else base)
-    return [invalid("metadata.generateName", base, why) for why in wrong]
-
-
-def _name(meta: Object, resource: Resource) -> list[FieldError]:
-    name = meta.get("name")
-    if not name:
-        return [required("metadata.name", "name or generateName is required")]
-    if resource.id in _OPAQUE_NAMES:
-        return []
-    return [invalid("metadata.name", name, why) for why in names.dns1123_subdomain(name)]
-
-
-def _labels(labels: Object) -> list[FieldError]:
-    errors = []
-    for key, value in labels.items():
-        errors += [invalid("metadata.labels", key, why) for why in names.qualified_name(key)]
-        errors += [invalid("metadata.labels", value, why) for why in names.label_value(value or "")]
-    return errors
-
-
-def _annotations(annotations: Object) -> list[FieldError]:
-    errors = []
-    total = 0
-    for key, value in annotations.items():
-        errors += [invalid("metadata.annotations", key, why) for why in names.qualified_name(key.lower())]
-        total += len(key) + len((value or "").encode())
-    if total > MAX_ANNOTATIONS_BYTES:
-        errors.append(too_long("metadata.annotations", MAX_ANNOTATIONS_BYTES))
-    return errors
-
-
-def _owners(owners: Sequence[Object]) -> list[FieldError]:
-    errors = []
-    controller = ""
-    for owner in owners:
-        if not owner.get("apiVersion"):
-            errors.append(invalid("metadata.ownerReferences.apiVersion", "", "version must not be empty"))
-        missing = [field for field in ("kind", "name", "uid") if not owner.get(field)]
-        errors += [invalid(f"metadata.ownerReferences.{field}", "", "must not be empty") for field in missing]
-        banned = _BANNED_OWNERS.get((owner.get("apiVersion") or "", owner.get("kind") or ""))
-        if banned:
-            errors.append(invalid("metadata.ownerReferences", owner, f"{banned} is disallowed from being an owner"))
-        if owner.get("controller"):
-            shown = f"{owner.get('kind') or ''}/{owner.get('name') or ''}"
-            if controller:
-                why = (
-                    'Only one reference can have Controller set to true. Found "true" in references for '
-                    f"{controller} and {shown}"
-                )
-                errors.append(invalid("metadata.ownerReferences", list(owners), why))
-                if len(errors) > _ENOUGH:  # each shows the whole list
-                    break
-            else:
-                controller = shown
-    return errors
-
-
-def _finalizers(listed: Sequence[str]) -> list[FieldError]:
-    errors = [invalid("metadata.finalizers", name, why) for name in listed for why in names.qualified_name(name)]
-    if {"orphan", "foregroundDeletion"} <= set(listed):
-        why = "finalizer foregroundDeletion and orphan cannot be both set"
-        errors.append(invalid("metadata.finalizers", list(listed), why))
-    for index, name in enumerate(listed):
-        if "/" not in name and name not in _STANDARD_FINALIZERS:
-            why = "name is neither a standard finalizer name nor is it fully qualified"
-            errors.append(invalid(f"metadata.finalizers[{index}]", name, why))
     return errors

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from nodeagent.apiserver.errors import ApiError, FieldError, invalid, not_supported, too_long
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.query import Query, flag, number, text
-from nodeagent.apiserver.typed.decode import decode
-from nodeagent.apiserver.typed.scalars import Mismatch, Refused
-from nodeagent.apiserver.typed.schema import struct
+from nodeagent.apitypes.decode import decode
+from nodeagent.apitypes.scalars import Mismatch, Refused
+from nodeagent.apitypes.schema import struct
+from runtimes.kube.field_errors import FieldError, invalid, not_supported, too_long
 
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
 Propagation = Literal["Background", "Foreground", "Orphan"]

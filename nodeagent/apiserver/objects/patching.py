@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from nodeagent.apiserver.errors import ApiError, invalid
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.body import Undecodable, accept, wrong_kind
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.options import WriteOptions
@@ -20,8 +20,9 @@ from nodeagent.apiserver.patch import json_patch, merge_patch, strategic
 from nodeagent.apiserver.patch.go_format import go_format
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Object
-from nodeagent.apiserver.typed.scalars import number_as_written
-from nodeagent.apiserver.typed.schema import struct_for
+from nodeagent.apitypes.scalars import number_as_written
+from nodeagent.apitypes.schema import struct_for
+from runtimes.kube.field_errors import invalid
 
 _GENERIC: Final = "the server rejected our request due to an error in our request"
 _MAP: Final = "Go value of type map[string]interface {}"

@@ -8,7 +8,7 @@ import msgspec
 
 from nodeagent.apiserver.apply.managers import invalid_entries, same_but_times
 from nodeagent.apiserver.apply.ownership import Entries, Writer
-from nodeagent.apiserver.errors import ApiError, invalid
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects import metadata
 from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
@@ -18,6 +18,7 @@ from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.objects.place import check_name, dedup_owners, settle_namespace
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Key, Object, Stored
+from runtimes.kube.field_errors import invalid
 
 STALE: Final = "the object has been modified; please apply your changes to the latest version and try again"
 

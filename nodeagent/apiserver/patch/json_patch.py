@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from nodeagent.apiserver.typed.scalars import number_as_written
+from nodeagent.apitypes.scalars import number_as_written
 
 MAX_OPERATIONS = 10_000
 MAX_COPIED_BYTES: Final = 3 << 20

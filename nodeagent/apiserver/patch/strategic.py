@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from nodeagent.apiserver.patch.go_format import go_format
-from nodeagent.apiserver.typed.schema import Field, ListOf, Struct
+from nodeagent.apitypes.schema import Field, ListOf, Struct
 
 Object = dict[str, Any]
 

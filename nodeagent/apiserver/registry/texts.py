@@ -11,7 +11,7 @@ from functools import cache
 
 import msgspec
 
-from nodeagent.apiserver.typed.schema import Struct
+from nodeagent.apitypes.schema import Struct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

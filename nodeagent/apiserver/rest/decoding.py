@@ -12,7 +12,7 @@ from nodeagent.apiserver.kinds import protobuf
 from nodeagent.apiserver.objects.patch import Patch, PatchType
 from nodeagent.apiserver.rest import go_json
 from nodeagent.apiserver.rest.negotiation import JSON, PROTOBUF, YAML
-from nodeagent.apiserver.typed.scalars import Number
+from nodeagent.apitypes.scalars import Number
 from runtimes.kube import bounded_yaml
 from runtimes.kube.bounded_yaml import MAX_REPEATED
 

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import msgspec
 
-from nodeagent.apiserver.errors import ApiError, FieldError, forbidden, not_supported
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.query import Query, flag, number, text
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.selectors import FieldTerm, Selection, parse_fields, parse_labels
 from nodeagent.apiserver.storage.stored import Key
+from runtimes.kube.field_errors import FieldError, forbidden, not_supported
 from runtimes.kube.unreadable import UNREADABLE
 
 META_VERSION: Final = "meta.k8s.io/v1"

@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
-from nodeagent.apiserver.errors import ApiError, FieldError, forbidden, invalid
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.table import parse_time
 from nodeagent.apiserver.rest.request import Request
+from runtimes.kube.field_errors import FieldError, forbidden, invalid
 from runtimes.kube.unreadable import UNREADABLE
 
 _TRUE: Final = frozenset({"true", "1"})

@@ -7,7 +7,7 @@ import contextlib
 import msgspec
 from aiohttp import web
 
-from nodeagent.apiserver.errors import ApiError, forbidden, required
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.metrics import ApiMetrics
 from nodeagent.apiserver.objects.objects import Answer, Objects
 from nodeagent.apiserver.objects.options import delete_options
@@ -20,6 +20,7 @@ from nodeagent.apiserver.rest.request import NO_CACHE, Request, add_warnings, re
 from nodeagent.apiserver.rest.watch_quota import WatchQuota
 from nodeagent.apiserver.rest.watching import Watch
 from nodeagent.apiserver.storage.stored import Key
+from runtimes.kube.field_errors import forbidden, required
 
 
 class ObjectVerbs:

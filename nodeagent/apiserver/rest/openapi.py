@@ -18,7 +18,7 @@ from nodeagent.apiserver.registry.texts import text_of
 from nodeagent.apiserver.rest.discovery import Document
 from nodeagent.apiserver.rest.negotiation import JSON, PROTOBUF, YAML
 from nodeagent.apiserver.storage.stored import Object
-from nodeagent.apiserver.typed.schema import (
+from nodeagent.apitypes.schema import (
     Field,
     ListOf,
     MapOf,

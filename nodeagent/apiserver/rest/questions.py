@@ -6,7 +6,7 @@ from aiohttp import web
 
 from nodeagent.apiserver.auth.node import node_of
 from nodeagent.apiserver.contract import TokenAuthority
-from nodeagent.apiserver.errors import ApiError, invalid
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.objects import Answer, Objects
@@ -16,8 +16,9 @@ from nodeagent.apiserver.rest.negotiation import JSON
 from nodeagent.apiserver.rest.request import Request, respond, respond_value
 from nodeagent.apiserver.rest.reviews import Reviews
 from nodeagent.apiserver.storage.stored import Key, Object
-from nodeagent.apiserver.typed.encode import written_form
-from nodeagent.apiserver.typed.schema import struct_for
+from nodeagent.apitypes.encode import written_form
+from nodeagent.apitypes.schema import struct_for
+from runtimes.kube.field_errors import invalid
 
 TOKEN_REQUEST = "TokenRequest"
 

@@ -9,9 +9,10 @@ from nodeagent.apiserver.auth.attributes import Attributes
 from nodeagent.apiserver.auth.authorizer import Authorizer
 from nodeagent.apiserver.auth.node import node_of
 from nodeagent.apiserver.contract import StoreReader, TokenAuthority, UserInfo
-from nodeagent.apiserver.errors import ApiError, invalid, required
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Object
+from runtimes.kube.field_errors import invalid, required
 
 
 class Reviews:

@@ -1,6 +1,6 @@
 """Whether the node has room for a pod: what it asks for, against what the node has left.
 
-Source: facts/pod-lifecycle.md 3.1 (9), facts/node-resources.md 4.5.
+Source: docs/facts/pod-lifecycle.md 3.1 (9), docs/facts/node-resources.md 4.5.
 """
 
 import math
@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from nodeagent.pods.rules.model import StartFailure
-from nodeagent.podspec.effective import Amounts, effective_requests
+from nodeagent.podspec.effective import Amounts, add, effective_requests, parsed
+from nodeagent.podspec.node_fit import lacks
 from nodeagent.podspec.pod import AgentPod
-from runtimes.kube import quantity
 
-PODS, CPU = "pods", "cpu"
-_FIT_ORDER = (CPU, "memory", "ephemeral-storage")
+CPU = "cpu"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,33 +39,29 @@ class Shortage:
         return self.requested - (self.capacity - self.used)
 
 
-def resources_of(active: AgentPod) -> Amounts:
-    """What an active pod of the node takes up: the requests that it is allocated, overhead included."""
-    return effective_requests(active)
-
-
 def shortages(pod: AgentPod, others: Sequence[AgentPod], allocatable: Mapping[str, str]) -> list[Shortage]:
     """Every resource that the pod does not fit in, in the order in which they are reported.
 
     Extended resources that the node does not have at all are not asked for: somebody else sees to them.
     """
-    found: list[Shortage] = []
-    pod_limit = quantity.value(allocatable.get(PODS, "0"))
-    if len(others) + 1 > pod_limit:
-        found.append(Shortage(resource=PODS, requested=1, used=len(others), capacity=pod_limit))
-    wanted = {name: value for name, value in effective_requests(pod).items() if value > 0}
-    in_order = [name for name in _FIT_ORDER if name in wanted]
-    in_order += sorted(
-        name for name in wanted if name not in _FIT_ORDER and (name in allocatable or not _is_extended(name))
-    )
-    used = [resources_of(other) for other in others] if in_order else []
-    for name in in_order:
-        taken = sum((requests.get(name, Fraction(0)) for requests in used), Fraction(0))
-        capacity = quantity.parse(allocatable.get(name, "0"))
-        if taken + wanted[name] > capacity:
-            requested, in_use, available = (whole(name, value) for value in (wanted[name], taken, capacity))
-            found.append(Shortage(resource=name, requested=requested, used=in_use, capacity=available))
-    return found
+    requests = {
+        name: amount
+        for name, amount in effective_requests(pod.spec).items()
+        if name in allocatable or not _is_extended(name)
+    }
+    used: Amounts = {}
+    for other in others if any(requests.values()) else ():
+        add(used, effective_requests(other.spec))
+    missing = lacks(requests, parsed(allocatable), used=used, pod_count=len(others))
+    return [
+        Shortage(
+            resource=lack.resource,
+            requested=whole(lack.resource, lack.requested),
+            used=whole(lack.resource, lack.used),
+            capacity=whole(lack.resource, lack.allocatable),
+        )
+        for lack in missing
+    ]
 
 
 def whole(resource: str, value: Fraction) -> int:

@@ -1,24 +1,18 @@
 """Which pods have to end for a critical pod to fit. Pure.
 
-Source: facts/node-resources.md 3.4 and 4.6, facts/pod-lifecycle.md 2.5.
+Source: docs/facts/node-resources.md 3.4 and 4.6, docs/facts/pod-lifecycle.md 2.5.
 """
 
 from collections.abc import Mapping, Sequence
 
-from nodeagent.pods.admission.fit import CPU, PODS, Shortage, whole
+from nodeagent.pods.admission.fit import CPU, Shortage, whole
 from nodeagent.pods.rules.model import Termination
 from nodeagent.pods.rules.termination import pod_grace_seconds
-from nodeagent.podspec.effective import (
-    BEST_EFFORT,
-    BURSTABLE,
-    GUARANTEED,
-    amounts,
-    effective_requests,
-    is_critical,
-    overhead,
-    qos_class,
-)
+from nodeagent.podspec.critical import is_critical
+from nodeagent.podspec.effective import amounts, effective_requests, overhead
+from nodeagent.podspec.node_fit import PODS
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.qos import BEST_EFFORT, BURSTABLE, GUARANTEED, qos_class
 
 REASON = "Preempting"
 MESSAGE = "Preempted in order to admit critical pod"
@@ -45,7 +39,7 @@ def victims(pod: AgentPod, others: Sequence[AgentPod], shortages: Sequence[Short
     unmet = _left(needs, candidates)
     if unmet:
         raise NoRoom(unmet)
-    classes = {name: [item for item in candidates if qos_class(item) == name] for name in _CLASSES}
+    classes = {name: [item for item in candidates if qos_class(item.spec, item.status) == name] for name in _CLASSES}
     best_effort, burstable = classes[BEST_EFFORT], classes[BURSTABLE]
     from_guaranteed = _nearest(classes[GUARANTEED], _left(needs, [*best_effort, *burstable]))
     from_burstable = _nearest(burstable, _left(needs, [*best_effort, *from_guaranteed]))
@@ -103,8 +97,8 @@ def _request(pod: AgentPod, resource: str) -> int:
     """What the end of a pod frees. Where the pod as a whole declares resources, only those count."""
     if resource == PODS:
         return 1
-    requests = effective_requests(pod)
+    requests = effective_requests(pod.spec)
     if pod.spec.resources is not None:
-        own, extra = amounts(pod.spec.resources, "requests"), overhead(pod)
+        own, extra = amounts(pod.spec.resources, "requests"), overhead(pod.spec)
         requests = {name: value + extra.get(name, 0) for name, value in own.items()}
     return whole(resource, requests[resource]) if resource in requests else 0

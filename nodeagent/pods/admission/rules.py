@@ -2,21 +2,25 @@
 
 Pure predicates over the pod, the other pods of the node and a view of the node, in the order in which the first refusal
 counts. What may turn a refusal (preemption, a fresh look at the Node) is done by `admission_gate`; the resource managers (CPU,
-memory, devices) are not asked here. Source: facts/pod-lifecycle.md 3.1, facts/node-resources.md 4.4, 4.5 and 5.9.
+memory, devices) are not asked here. Source: docs/facts/pod-lifecycle.md 3.1, docs/facts/node-resources.md 4.4, 4.5 and 5.9.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lightkube.models.core_v1 import Taint, Toleration
+from lightkube.models.core_v1 import Taint
 
 from nodeagent.pods.admission.fit import Shortage, shortages
 from nodeagent.pods.admission.sysctls import forbidden_sysctl
 from nodeagent.pods.rules.model import StartFailure
 from nodeagent.pods.rules.restart import has_restart_all_rule
-from nodeagent.podspec.effective import BEST_EFFORT, is_critical, qos_class
+from nodeagent.podspec.annotations import APPARMOR_PREFIX
+from nodeagent.podspec.critical import is_critical
+from nodeagent.podspec.host_ports import conflict, host_ports
 from nodeagent.podspec.node_affinity import matches_node
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.qos import BEST_EFFORT, qos_class
+from nodeagent.podspec.taints import tolerates, untolerated
 
 OS_LABEL = "kubernetes.io/os"
 MEMORY_PRESSURE = "MemoryPressure"
@@ -87,10 +91,6 @@ def judge(pod: AgentPod, others: Sequence[AgentPod], node: NodeView, *, room_mad
     return Judgement(refusal=refusal)
 
 
-def tolerates(tolerations: Sequence[Toleration], taint: Taint) -> bool:
-    return any(_tolerates(toleration, taint) for toleration in tolerations)
-
-
 # -- the checks, in their order ----------------------------------------------------------------------------------------
 
 
@@ -99,7 +99,7 @@ def _pressure(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> Star
         return None
     if list(node.pressures) == [MEMORY_PRESSURE]:
         taint = Taint(key=MEMORY_PRESSURE_TAINT, effect="NoSchedule")
-        if qos_class(pod) != BEST_EFFORT or tolerates(pod.spec.tolerations or (), taint):
+        if qos_class(pod.spec, pod.status) != BEST_EFFORT or tolerates(pod.spec.tolerations or (), taint):
             return None
     message = f"The node had condition: [{' '.join(node.pressures)}]. "
     return StartFailure(reason="Evicted", message=message)
@@ -141,7 +141,7 @@ def _supplemental_groups(pod: AgentPod, others: Sequence[AgentPod], node: NodeVi
 
 
 def _affinity(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
-    if matches_node(pod, node.name, node.labels):
+    if matches_node(pod.spec, node.name, node.labels):
         return None
     return _predicate(NODE_AFFINITY, "node(s) didn't match Pod's node affinity/selector")
 
@@ -153,18 +153,15 @@ def _node_name(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> Sta
 
 
 def _host_ports(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
-    wanted = _ports(pod)
-    taken = [port for other in others for port in _ports(other)] if wanted else []
-    if any(_clash(one, other) for one in wanted for other in taken):
+    wanted = host_ports(pod.spec)
+    taken = [port for other in others for port in host_ports(other.spec)] if wanted else []
+    if conflict(wanted, taken):
         return _predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports")
     return None
 
 
 def _taints(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
-    if pod.is_static:
-        return None
-    tolerations = pod.spec.tolerations or ()
-    if all(taint.effect != "NoExecute" or tolerates(tolerations, taint) for taint in node.taints):
+    if pod.is_static or untolerated(node.taints, pod.spec.tolerations or (), ("NoExecute",)) is None:
         return None
     return _predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate")
 
@@ -216,37 +213,6 @@ def _predicate(name: str, text: str) -> StartFailure:
     return StartFailure(reason=name, message=f"Predicate {name} failed: {text}")
 
 
-def _tolerates(toleration: Toleration, taint: Taint) -> bool:
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    match toleration.operator or "Equal":
-        case "Exists":
-            return True
-        case "Equal":
-            # an empty key goes with Exists only, as validation has it
-            return bool(toleration.key) and (toleration.value or "") == (taint.value or "")
-        case _:
-            return False
-
-
-def _ports(pod: AgentPod) -> list[tuple[str, str, int]]:
-    """(host IP, protocol, port) of every host port; sidecars' count, other init containers' do not."""
-    sidecars = [item for item in pod.spec.initContainers or () if item.restartPolicy == "Always"]
-    return [
-        (port.hostIP or "0.0.0.0", port.protocol or "TCP", port.hostPort)
-        for container in (*pod.spec.containers, *sidecars)
-        for port in container.ports or ()
-        if port.hostPort
-    ]
-
-
-def _clash(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
-    same_address = one[0] == other[0] or "0.0.0.0" in (one[0], other[0])
-    return same_address and one[1:] == other[1:]
-
-
 def _needs_apparmor(pod: AgentPod) -> bool:
     """Whether a profile other than Unconfined is asked for, by field or by the old annotations."""
     contexts = [pod.spec.securityContext]
@@ -254,14 +220,11 @@ def _needs_apparmor(pod: AgentPod) -> bool:
     profiles = [context.appArmorProfile for context in contexts if context is not None]
     if any(profile is not None and profile.type != "Unconfined" for profile in profiles):
         return True
-    return any(
-        key.startswith("container.apparmor.security.beta.kubernetes.io/") and value != "unconfined"
-        for key, value in pod.annotations.items()
-    )
+    return any(key.startswith(APPARMOR_PREFIX) and value != "unconfined" for key, value in pod.annotations.items())
 
 
 def _required_features(pod: AgentPod) -> frozenset[str]:
-    """Node features that the pod cannot do without (facts 0.3)."""
+    """Node features that the pod cannot do without (docs/facts/pod-lifecycle.md 0.3)."""
     required: set[str] = set()
     if has_restart_all_rule(pod):
         required.add("RestartAllContainersOnContainerExits")

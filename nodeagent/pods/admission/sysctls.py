@@ -1,4 +1,4 @@
-"""Which sysctls a pod may set. Source: facts/pod-lifecycle.md 3.1 (2) and 11.5."""
+"""Which sysctls a pod may set. Source: docs/facts/pod-lifecycle.md 3.1 (2) and 11.5."""
 
 from collections.abc import Sequence
 

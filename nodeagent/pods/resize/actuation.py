@@ -15,7 +15,7 @@ from typing import Protocol
 
 from nodeagent.pods.resize.changes import Due, LiveChange
 from nodeagent.pods.rules.model import Observed
-from nodeagent.podspec.cgroup_values import (
+from nodeagent.pods.translation.resources import (
     HostLimits,
     PodCgroupLimits,
     container_resources,
@@ -23,8 +23,8 @@ from nodeagent.podspec.cgroup_values import (
     sandbox_overhead,
     sandbox_resources,
 )
-from nodeagent.podspec.effective import qos_class
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.qos import qos_class
 from proto import cri_pb2 as cri
 from runtimes.errors import NotSupported, RuntimeFault
 from runtimes.kube import quantity
@@ -90,7 +90,7 @@ class Actuator:
             raise ResizeFailed(str(error)) from error
 
     async def _run(self, work: Actuation) -> None:
-        uid, qos = work.pod.uid, qos_class(work.pod)
+        uid, qos = work.pod.uid, qos_class(work.pod.spec, work.pod.status)
         steps: dict[str, list[_Step]] = {}
         if await self._cgroups.exists(uid, qos):
             current, wanted = await self._cgroups.limits(uid, qos), pod_cgroup_limits(work.pod, self._host)
@@ -110,7 +110,7 @@ class Actuator:
 
     async def _write(self, work: Actuation, steps: Iterable[_Step]) -> None:
         for step in steps:
-            await self._cgroups.apply(work.pod.uid, qos_class(work.pod), step.limits)
+            await self._cgroups.apply(work.pod.uid, qos_class(work.pod.spec, work.pod.status), step.limits)
 
     async def _change(self, work: Actuation, change: LiveChange) -> None:
         made = container_resources(work.pod, change.container, self._host)
@@ -132,8 +132,8 @@ class Actuator:
             return
         request = cri.UpdatePodSandboxResourcesRequest(
             pod_sandbox_id=sandbox.id,
-            overhead=sandbox_overhead(work.pod, self._host),
-            resources=sandbox_resources(work.pod, self._host),
+            overhead=sandbox_overhead(work.pod.spec, self._host),
+            resources=sandbox_resources(work.pod.spec, self._host),
         )
         with contextlib.suppress(NotSupported):  # many runtimes have nothing to do there
             await work.runtime.service.update_pod_sandbox_resources(request)
@@ -143,7 +143,7 @@ class Actuator:
         found: list[str] = []
         now, then = current.memory_limit_bytes, wanted.memory_bytes
         if now is not None and then is not None and (now == NO_LIMIT or then < now):
-            usage = await self._cgroups.memory_usage_bytes(work.pod.uid, qos_class(work.pod))
+            usage = await self._cgroups.memory_usage_bytes(work.pod.uid, qos_class(work.pod.spec, work.pod.status))
             if then <= usage:
                 found.append(f"attempting to set pod memory limit ({then}) below current usage ({usage})")
         for change in work.due.live:

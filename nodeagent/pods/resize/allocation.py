@@ -2,7 +2,7 @@
 
 A resize changes the spec of a running pod. Until the node has agreed, everything local goes by the allocated resources, so
 the agent's other parts are handed a pod whose spec holds those (`with_resources`) and need not know of resizes.
-Source: facts/pod-lifecycle.md 4.7.
+Source: docs/facts/pod-lifecycle.md 4.7.
 """
 
 import dataclasses
@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 import msgspec
-from lightkube.models.core_v1 import Container, ResourceRequirements
+from lightkube.models.core_v1 import Container, PodSpec, ResourceRequirements
 
-from nodeagent.podspec.effective import Amounts, Side, aggregated, amounts, as_quantities
+from nodeagent.podspec.charged import charged
+from nodeagent.podspec.effective import Side, aggregated, as_quantities
 from nodeagent.podspec.pod import AgentPod
 from runtimes.kube import quantity
 
@@ -93,40 +94,39 @@ def merged(
     )
 
 
-def charged(allocated: AgentPod, actuated: Mapping[str, ResourceRequirements]) -> AgentPod:
+def charged_pod(allocated: AgentPod, actuated: Mapping[str, ResourceRequirements]) -> AgentPod:
     """The pod as others have to reckon with it: each request the larger of what is allocated and what is in force still.
 
-    A pod that shrinks keeps its old share until the kernel has taken it away. Source: facts/node-resources.md 3.2.
+    A pod that shrinks keeps its old share until the kernel has taken it away.
     """
-    raised: dict[str, ResourceRequirements] = {}
-    for container in resizable_containers(allocated):
-        in_force = amounts(actuated.get(container.name), "requests")
-        own = amounts(container.resources, "requests")
-        larger = {name: in_force[name] for name in RESIZABLE if name in own and in_force.get(name, 0) > own[name]}
-        if larger:
-            requests = {**((container.resources and container.resources.requests) or {}), **as_quantities(larger)}
-            raised[container.name] = ResourceRequirements(
-                requests=requests, limits=container.resources.limits if container.resources is not None else None
-            )
-    if not raised:
-        return allocated
-    known = resources_of(allocated)
-    return with_resources(allocated, PodResources(containers={**known.containers, **raised}, pod=known.pod))
+    held = {
+        container.name: [_in_force(container, actuated.get(container.name))]
+        for container in resizable_containers(allocated)
+    }
+    spec = charged(allocated.spec, held)
+    return allocated if spec is allocated.spec else dataclasses.replace(allocated, spec=spec)
+
+
+def _in_force(container: Container, actuated: ResourceRequirements | None) -> dict[str, str]:
+    """Of the requests in force those that the container makes: a runtime tells a least share of CPU of every one."""
+    requests = (container.resources.requests if container.resources is not None else None) or {}
+    found = (actuated.requests if actuated is not None else None) or {}
+    return {name: found[name] for name in RESIZABLE if name in requests and name in found}
 
 
 def increases(allocated: AgentPod, wanted: AgentPod) -> bool:
     """Whether the resize asks for more of anything than the pod has: it may have to wait."""
-    before, after = aggregated(allocated, "requests"), aggregated(wanted, "requests")
+    before, after = aggregated(allocated.spec, "requests"), aggregated(wanted.spec, "requests")
     return any(after.get(name, 0) > before.get(name, 0) for name in RESIZABLE)
 
 
 def pod_level(pod: AgentPod) -> ResourceRequirements:
     """The pod's sums of CPU and memory, as its cgroup has them (without overhead)."""
-    return ResourceRequirements(requests=_sums(pod, "requests"), limits=_sums(pod, "limits"))
+    return ResourceRequirements(requests=_sums(pod.spec, "requests"), limits=_sums(pod.spec, "limits"))
 
 
-def _sums(pod: AgentPod, side: Side) -> dict[str, str] | None:
-    total: Amounts = {name: value for name, value in aggregated(pod, side).items() if name in RESIZABLE}
+def _sums(spec: PodSpec, side: Side) -> dict[str, str] | None:
+    total = {name: value for name, value in aggregated(spec, side).items() if name in RESIZABLE}
     return as_quantities(total) or None
 
 

@@ -23,7 +23,7 @@ from nodeagent.pods.resize.decision import RESTART, restart_policy
 from nodeagent.pods.rules.model import Instance, Observed
 from nodeagent.pods.rules.replacement import interrupted
 from nodeagent.pods.rules.runtime_view import RUNNING, newest
-from nodeagent.podspec.cgroup_values import HostLimits, container_resources
+from nodeagent.pods.translation.resources import HostLimits, container_resources
 from nodeagent.podspec.pod import AgentPod
 from runtimes.kube import quantity
 from runtimes.linux.cgroups.units import MIN_SHARES, quota_to_milli, shares_to_milli

@@ -9,8 +9,9 @@ from lightkube.models.core_v1 import Container
 from nodeagent.pods.resize.allocation import RESIZABLE, figure, increases, resizable_containers
 from nodeagent.pods.resize.conditions import DEFERRED, INFEASIBLE
 from nodeagent.pods.rules.model import StartFailure
-from nodeagent.podspec.effective import BURSTABLE, GUARANTEED, is_critical, qos_class
+from nodeagent.podspec.critical import is_critical
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.qos import BURSTABLE, GUARANTEED, qos_class
 
 RESTART = "RestartContainer"
 SWAP_TEXT = "In-place resize of containers with swap is not supported."
@@ -73,7 +74,7 @@ def infeasible(wanted: AgentPod, allocated: AgentPod, rules: ResizeRules) -> str
         for pod, container in ((wanted, now), (allocated, before))
     ):
         return SWAP_TEXT
-    if qos_class(allocated) == GUARANTEED:
+    if qos_class(allocated.spec, allocated.status) == GUARANTEED:
         names = {name for _now, _before, listed in changed for name in listed}
         if rules.static_cpu_manager and "cpu" in names:
             return CPU_MANAGER_TEXT
@@ -93,7 +94,7 @@ def _rank(resize: PendingResize) -> tuple[bool, int, bool, datetime]:
     return (
         increases(resize.allocated, resize.wanted),
         -(spec.priority or 0),
-        qos_class(resize.allocated) != GUARANTEED,
+        qos_class(resize.allocated.spec, resize.allocated.status) != GUARANTEED,
         resize.since or _LATEST,
     )
 
@@ -120,7 +121,7 @@ def _differs(one: Container, other: Container, name: str) -> bool:
 
 def _has_swap(pod: AgentPod, container: Container) -> bool:
     """Whether the container may swap on a node with LimitedSwap. Source: facts/node-resources.md 2.5."""
-    if qos_class(pod) != BURSTABLE or is_critical(pod):
+    if qos_class(pod.spec, pod.status) != BURSTABLE or is_critical(pod):
         return False
     request = figure(container.resources, "requests", "memory")
     return bool(request) and request != figure(container.resources, "limits", "memory")

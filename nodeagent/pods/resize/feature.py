@@ -24,7 +24,7 @@ from nodeagent.pods.resize.changes import Actuated, Due, InForce, LiveChange, du
 from nodeagent.pods.resize.generations import generation as generation_of
 from nodeagent.pods.resize.records import ResizeRecords
 from nodeagent.pods.rules.model import Observed
-from nodeagent.podspec.cgroup_values import HostLimits
+from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.podspec.effective import aggregated, as_quantities
 from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.registry import Runtime
@@ -110,8 +110,8 @@ class InPlaceResize(PodFeature):
         if level is None or same_resources(level, pod_level(pod)):
             return None
         everything = ResourceRequirements(
-            requests=as_quantities(aggregated(pod, "requests")) or None,
-            limits=as_quantities(aggregated(pod, "limits")) or None,
+            requests=as_quantities(aggregated(pod.spec, "requests")) or None,
+            limits=as_quantities(aggregated(pod.spec, "limits")) or None,
         )
         return merged(everything, level)
 

@@ -19,7 +19,7 @@ import msgspec
 
 from nodeagent.api.events import Events
 from nodeagent.pods.resize import messages
-from nodeagent.pods.resize.allocation import PodResources, charged, pod_level, resources_of, same, with_resources
+from nodeagent.pods.resize.allocation import PodResources, charged_pod, pod_level, resources_of, same, with_resources
 from nodeagent.pods.resize.changes import InForce
 from nodeagent.pods.resize.conditions import INFEASIBLE, ResizeConditions, read
 from nodeagent.pods.resize.decision import Admit, PendingResize, Refused, ResizeRules, decide, in_order
@@ -113,9 +113,9 @@ class Resizes:
         uid = allocated.uid
         in_force, promised = self._records.actuated.get(uid), self._records.allocated.get(uid)
         if in_force is not None:
-            allocated = charged(allocated, {name: item.resources for name, item in in_force.containers.items()})
+            allocated = charged_pod(allocated, {name: item.resources for name, item in in_force.containers.items()})
         if promised is not None and promised is not self._records.given.get(uid):
-            allocated = charged(allocated, promised.containers)
+            allocated = charged_pod(allocated, promised.containers)
         return allocated
 
     # -- deciding ----------------------------------------------------------------------------------------------------

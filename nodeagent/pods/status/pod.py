@@ -27,8 +27,9 @@ from nodeagent.pods.status.phase import FAILED, PENDING, is_terminal
 from nodeagent.pods.status.phase import phase as count_phase
 from nodeagent.pods.status.pod_ips import host_ips, pod_ips
 from nodeagent.podspec.containers import ContainerKind, containers
-from nodeagent.podspec.effective import aggregated, as_quantities, qos_class
+from nodeagent.podspec.effective import aggregated, as_quantities
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.qos import qos_class
 
 __all__ = ["differs", "merge_for_patch", "status", "status_patch"]
 
@@ -59,7 +60,7 @@ def status(
         return _rejected(desired, memory, before, now)
     made = PodStatus(
         startTime=_start_time(memory, before, api, now),
-        qosClass=api.qosClass or qos_class(pod),
+        qosClass=qos_class(pod.spec, api),
         observedGeneration=_observed_generation(pod, before),
         hostIPs=host_ips(node),
         podIPs=pod_ips(pod, observed, before if before.podIPs else api, node),
@@ -93,7 +94,7 @@ def _rejected(desired: Desired, memory: Memory, before: PodStatus, now: datetime
         reason=memory.rejected.reason,
         message=f"Pod was rejected: {memory.rejected.message}",
         startTime=_start_time(memory, before, api, now),
-        qosClass=api.qosClass or qos_class(desired.pod),
+        qosClass=qos_class(desired.pod.spec, api),
         observedGeneration=_observed_generation(desired.pod, before),
     )
 
@@ -108,7 +109,7 @@ def _observed_generation(pod: AgentPod, before: PodStatus) -> int | None:
 
 def _add_resources(made: PodStatus, pod: AgentPod, actual: ResourceRequirements | None) -> None:
     """Pod-level resources: aggregated, without overhead."""
-    requests, limits = as_quantities(aggregated(pod, "requests")), as_quantities(aggregated(pod, "limits"))
+    requests, limits = as_quantities(aggregated(pod.spec, "requests")), as_quantities(aggregated(pod.spec, "limits"))
     made.allocatedResources = requests or None
     made.resources = actual or ResourceRequirements(requests=requests or None, limits=limits or None)
 

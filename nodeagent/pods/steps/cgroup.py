@@ -8,8 +8,10 @@ from typing_extensions import override
 
 from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
 from nodeagent.pods.teardown import Teardown
+from nodeagent.pods.translation.resources import HostLimits, pod_cgroup_limits
+from nodeagent.podspec.effective import effective_requests
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.podspec.pod_resources import HostLimits, effective_requests, pod_cgroup_limits, qos_class
+from nodeagent.podspec.qos import BURSTABLE, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 from runtimes.linux.cgroups.units import cpu_shares
 
@@ -43,7 +45,7 @@ class Cgroup(Step):
 
     @override
     async def run(self, work: Work) -> None:
-        qos = qos_class(work.pod)
+        qos = qos_class(work.pod.spec, work.pod.status)
         try:
             work.cgroup_parent.set(await self._cgroups.ensure(work.uid, qos, self._limits(work.pod)))
             await self._update_burstable()
@@ -62,7 +64,7 @@ class Cgroup(Step):
 
     async def _update_burstable(self) -> None:
         requests: Iterable[Mapping[str, Fraction]] = (
-            effective_requests(pod) for pod in self._active_pods() if qos_class(pod) == "Burstable"
+            effective_requests(pod.spec) for pod in self._active_pods() if qos_class(pod.spec, pod.status) == BURSTABLE
         )
         shares = cpu_shares(int(sum((item.get("cpu", Fraction(0)) for item in requests), Fraction(0)) * 1000))
         if shares != self._burstable_shares:

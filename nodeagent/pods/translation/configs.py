@@ -15,11 +15,11 @@ from nodeagent.pods.translation.gathering import Gathered, Gatherer
 from nodeagent.pods.translation.hostname import pod_hostname
 from nodeagent.pods.translation.node_settings import HandlerFeatures, NodeSettings
 from nodeagent.pods.translation.request import ContainerRequest
+from nodeagent.pods.translation.resources import HostLimits, container_resources, sandbox_overhead, sandbox_resources
 from nodeagent.pods.translation.sandbox_config import sandbox_config
 from nodeagent.pods.translation.security import SecuritySettings
 from nodeagent.podspec.containers import ContainerKind
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.podspec.pod_resources import HostLimits, container_resources, sandbox_overhead, sandbox_resources
 from nodeagent.volumes.container_mounts import MountInputs, container_devices, container_mounts
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout
@@ -50,8 +50,8 @@ class PodConfigs:
             dns=resolver,
             cgroup_parent=cgroup_parent,
             log_directory=str(self._paths.log_dir(namespace, name, pod.uid)),
-            resources=sandbox_resources(pod, self._settings.host),
-            overhead=sandbox_overhead(pod, self._settings.host),
+            resources=sandbox_resources(pod.spec, self._settings.host),
+            overhead=sandbox_overhead(pod.spec, self._settings.host),
             user_namespace=self._settings.user_namespace(pod),
         )
 

@@ -184,7 +184,7 @@ async def _value_from(
             return await _secret_key(namespace, source.secretKeyRef, sources.objects)
         if source.fileKeyRef is not None:
             return await _file_key(source.fileKeyRef, sources.mounted)
-    except downward.FieldError as error:
+    except downward.UnsupportedField as error:
         raise ConfigError(str(error)) from error
     return None
 
@@ -204,9 +204,10 @@ def _field(pod: AgentPod, selector: ObjectFieldSelector, sources: EnvironmentSou
             return next(iter(_pod_ips(pod, sources)), "")
         case "status.podIPs":
             return ",".join(_pod_ips(pod, sources))
-    text = downward.metadata_field(pod, selector.fieldPath)
+    assert pod.metadata is not None
+    text = downward.metadata_field(pod.metadata, selector.fieldPath)
     if text is None:
-        raise downward.FieldError(f"unsupported fieldPath: {selector.fieldPath}")
+        raise downward.UnsupportedField(f"unsupported fieldPath: {selector.fieldPath}")
     return text
 
 
@@ -220,12 +221,13 @@ def _resource(
 ) -> str:
     name = selector.containerName or container.name
     # a limit that is missing is the node's, but not that of an init container which is named by another container
-    allocatable, limits = sources.allocatable, downward.pod_limits(pod)
+    assert pod.spec is not None
+    allocatable, limits = sources.allocatable, downward.pod_limits(pod.spec)
     resources = container.resources
     if name != container.name:
-        found = downward.find_container(pod, name)
+        found = downward.find_container(pod.spec, name)
         if found is None:
-            raise downward.FieldError(f"container {name} not found")
+            raise downward.UnsupportedField(f"container {name} not found")
         resources, is_init = found[0].resources, found[1]
         if is_init:
             allocatable, limits = {}, {}

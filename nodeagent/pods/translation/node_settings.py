@@ -6,8 +6,8 @@ from typing import Protocol
 
 from nodeagent.pods.translation.dns import DNSSettings
 from nodeagent.pods.translation.environment import ServiceLister
+from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.pods.translation.security import SecuritySettings
-from nodeagent.podspec.cgroup_values import HostLimits
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 

@@ -15,12 +15,12 @@ from lightkube.models.core_v1 import (
 )
 
 from nodeagent.pods.translation.environment import ConfigError
+from nodeagent.podspec.annotations import APPARMOR_PREFIX
 from nodeagent.podspec.containers import AnyContainer
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
 _MAX_UID = 2**31 - 1
-_APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
 _APPARMOR_LOCALHOST = "localhost/"
 _MASKED_PATHS = (
     "/proc/asound",
@@ -222,7 +222,7 @@ def _set_apparmor(
     of_pod: AppArmorProfile | None,
 ) -> None:
     """The field of the container, the annotation of older days, the field of the pod; in the new form and the old."""
-    annotation: str = pod.annotations.get(_APPARMOR_ANNOTATION + container, "")
+    annotation: str = pod.annotations.get(APPARMOR_PREFIX + container, "")
     kinds = cri.SecurityProfile
     if own is not None:
         text = _apparmor_text(own)

@@ -5,13 +5,12 @@ from typing import Any
 
 import yaml
 
-from nodeagent.apiserver import manifests
 from nodeagent.sources.manifest import InvalidManifest, StaticRules, decode, static_pod
 from tests.fuzz.contract import Target
 from tests.fuzz.grammar import lines, near
 from tests.fuzz.samples import PODS
 
-_RULES = StaticRules(node_name="n1", read=manifests.read_pod, prepare=manifests.prepare_pod, tolerate=True)
+_RULES = StaticRules(node_name="n1", tolerate=True)
 
 
 def _run(data: bytes) -> None:

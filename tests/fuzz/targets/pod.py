@@ -15,15 +15,15 @@ from nodeagent.pods.translation.dns import DNSSettings, Resolver, dns_config
 from nodeagent.pods.translation.environment import ConfigError, EnvironmentSources, resolve_environment
 from nodeagent.pods.translation.hostname import HostnameError, pod_hostname
 from nodeagent.pods.translation.hosts import hosts_content
-from nodeagent.pods.translation.sandbox_config import sandbox_config
-from nodeagent.pods.translation.security import verify_non_root
-from nodeagent.podspec.cgroup_values import (
+from nodeagent.pods.translation.resources import (
     HostLimits,
     container_resources,
     pod_cgroup_limits,
     sandbox_overhead,
     sandbox_resources,
 )
+from nodeagent.pods.translation.sandbox_config import sandbox_config
+from nodeagent.pods.translation.security import verify_non_root
 from nodeagent.podspec.containers import containers
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import VolumeError
@@ -68,8 +68,8 @@ async def _configured(pod: AgentPod) -> None:
         dns=dns,
         cgroup_parent="/kubepods",
         log_directory="/var/log/pods",
-        resources=sandbox_resources(pod, _HOST),
-        overhead=sandbox_overhead(pod, _HOST),
+        resources=sandbox_resources(pod.spec, _HOST),
+        overhead=sandbox_overhead(pod.spec, _HOST),
     )
     sources = EnvironmentSources(objects=_NoObjects(), host_ips=("10.0.0.1",), pod_ips=("10.1.0.5",))  # type: ignore[arg-type]
     for kind, container in containers(pod):

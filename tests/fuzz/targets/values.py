@@ -4,18 +4,18 @@ import contextlib
 from collections.abc import Callable
 
 from nodeagent.apiserver.errors import ApiError
-from nodeagent.apiserver.kinds import quantities
 from nodeagent.apiserver.kinds.jwt import decode as decode_jwt
 from nodeagent.apiserver.registry.builtin import RESOURCES
 from nodeagent.apiserver.rest.list_options import decode_continue, list_options
 from nodeagent.apiserver.rest.path import parse as parse_path
 from nodeagent.apiserver.rest.request import parse_query
-from nodeagent.apiserver.typed.scalars import Refused, canonical_quantity
-from nodeagent.apiserver.typed.times import parse_time
+from nodeagent.apitypes import scalars
+from nodeagent.apitypes.scalars import Refused
+from nodeagent.apitypes.times import parse_time
 from nodeagent.podspec.expansion import TooLarge, expand
 from nodeagent.probes.url import parse as parse_url
 from nodeagent.server.log_lines import parse_time as parse_log_time
-from runtimes.kube import duration, quantity
+from runtimes.kube import canonical_quantity, duration, quantity
 from runtimes.kube.duration import seconds
 from runtimes.kube.image_reference import InvalidReference, parse, parse_location
 from tests.fuzz.contract import Errors, Target
@@ -27,10 +27,10 @@ _DIGITS = ("0", "1", "9" * 30, "9" * 5000, "0." + "0" * 400 + "1", ".", "-", "+"
 
 def _quantity(data: bytes) -> None:
     text = text_of(data)
-    if quantities.is_quantity(text):
-        quantities.canonical(text)
-    quantities.canonical_or_same(text)
-    canonical_quantity(text)
+    if canonical_quantity.is_quantity(text):
+        canonical_quantity.canonical(text)
+    canonical_quantity.canonical_or_same(text)
+    scalars.canonical_quantity(text)
     quantity.from_milli(quantity.milli(text))
     quantity.from_bytes(quantity.value(text))
 

@@ -37,49 +37,48 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def run(site: Path, folder: Path, *arguments: str) -> dict[str, int]:
-    """What pytest says of it: outcomes and how many."""
-    dependencies = Path(pytest.__file__).parents[1]
-    # pytest-asyncio in its own default, not in this project's
-    environment = os.environ | {"PYTHONPATH": f"{site}:{dependencies}", "PYTEST_ADDOPTS": ""}
+def run(site: Path, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """pytest there, with nothing of this checkout in sight, and in its own default modes."""
+    environment = os.environ | {"PYTHONPATH": f"{site}:{Path(pytest.__file__).parents[1]}", "PYTEST_ADDOPTS": ""}
     done = subprocess.run(
         [*PYTHON, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=100
     )
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert str(REPO) not in done.stdout + done.stderr
+    return done
+
+
+def outcomes(done: "subprocess.CompletedProcess[str]") -> dict[str, int]:
+    """How many of each."""
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     return {outcome: int(count) for count, outcome in re.findall(r"(\d+) (\w+)", done.stdout.splitlines()[-1])}
 
 
 def test_a_test_file_of_a_package(site: Path, tmp_path: Path) -> None:
-    """A few lines in the example's own test file: the cases run, and would not without the package that has them."""
+    """The few lines of the example's own test file are all that its author writes."""
     shutil.copy(REPO / "examples" / "runtime-plugin" / "test_conformance.py", tmp_path)
     chosen = "idempotent or every_change_is_an_event or exec_with_stdin or test_pull_by_tag or address_of_its_own"
-    found = run(site, tmp_path, "test_conformance.py", "-k", chosen)
+    found = outcomes(run(site, tmp_path, "test_conformance.py", "-k", chosen))
     assert (found["passed"], found.get("skipped", 0)) == (5, 0)
 
 
 def test_options_alone(site: Path, tmp_path: Path) -> None:
-    """No file at all: a type by name, with what it cannot do in a file; the reason is told for what was skipped."""
+    """No file at all: a type by name, with what it cannot do in a file. What was skipped is told with its reason."""
     exceptions = tmp_path / "exceptions.toml"
-    exceptions.write_text('processes = "nothing runs"\n"test_stopping_and_removing_are_idempotent" = "let us say"\n')
+    exceptions.write_text('processes = "nothing runs"\ntest_stopping_and_removing_are_idempotent = "let us say"\n')
     options = ("--runtime-type", "hollow", "--runtime-exceptions", str(exceptions))
     chosen = "idempotent or what_a_sandbox_reports or exit_codes or unknown_ids"
-    found = run(site, tmp_path, "--pyargs", "runtimes.testing", *options, "-k", chosen)
+    done = run(site, tmp_path, "--pyargs", "runtimes.testing", *options, "-k", chosen, "-rs")
+    found = outcomes(done)
     assert (found["passed"], found["skipped"]) == (2, 4)
+    assert "hollow: nothing runs" in done.stdout
+    assert "hollow: let us say" in done.stdout
 
 
-def test_what_is_asked_for_must_be_named(site: Path, tmp_path: Path) -> None:
-    """Neither an endpoint nor a type, or an exception that no case knows: one line says what is missing."""
-    for options, text in (((), "--runtime-endpoint unix:///PATH"), (("--runtime-exceptions", "e.toml"), "no ability")):
-        (tmp_path / "e.toml").write_text('"a bug" = "why"\n')
-        more = () if not options else ("--runtime-type", "hollow")
-        done = subprocess.run(
-            [*PYTHON, "--pyargs", "runtimes.testing", "-x", "-k", "unknown_ids", *options, *more],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": f"{site}:{Path(pytest.__file__).parents[1]}", "PYTEST_ADDOPTS": ""},
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-        assert done.returncode != 0
-        assert text in done.stdout + done.stderr
+def test_what_is_not_named(site: Path, tmp_path: Path) -> None:
+    """Without an endpoint or a type, the options are told; an exception from nothing is one line, too."""
+    done = run(site, tmp_path, "--pyargs", "runtimes.testing", "-k", "unknown_ids")
+    assert (done.returncode, "--runtime-endpoint unix:///PATH" in done.stdout + done.stderr) == (1, True)
+    (tmp_path / "e.toml").write_text('"a bug" = "why"\n')
+    options = ("--runtime-type", "hollow", "--runtime-exceptions", "e.toml")
+    done = run(site, tmp_path, "--pyargs", "runtimes.testing", "-k", "unknown_ids", *options)
+    assert (done.returncode, "a bug: no ability and no case" in done.stdout + done.stderr) == (1, True)

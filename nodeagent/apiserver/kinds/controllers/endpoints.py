@@ -6,7 +6,7 @@ from nodeagent.apiserver.contract import LocalApi, Object
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of, namespace_of, uid_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
-from nodeagent.apiserver.kinds.pods.containers import containers
+from nodeagent.podspec.container_lists import containers
 
 ENDPOINTS: Final = "endpoints"
 SLICES: Final = "endpointslices.discovery.k8s.io"

@@ -11,21 +11,24 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from lightkube.models.core_v1 import PodSpec
+
 from nodeagent.apiserver.contract import LocalApi, Object
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of, uid_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Feed, Watch, follow, forever
 from nodeagent.apiserver.kinds.controllers.recorder import NORMAL, WARNING, event, record
 from nodeagent.apiserver.kinds.pods import gates
+from nodeagent.apiserver.kinds.pods.typed_spec import scheduling_spec
 from nodeagent.apiserver.kinds.scheduling import claims
 from nodeagent.apiserver.kinds.scheduling.fit import (
     Demand,
-    NodeView,
+    NodeInfo,
     Refusal,
     Usage,
     demand,
     explain,
-    node_view,
+    node_info,
     refusal,
     unresolvable,
 )
@@ -43,9 +46,10 @@ Key = tuple[str, str]
 
 @dataclass(slots=True, kw_only=True)
 class Waiting:
-    """A pod without a node, what it takes, and the last reason that was told about it."""
+    """A pod without a node, its spec as the rules read it, what it takes, and the last reason that was told about it."""
 
     pod: Object
+    spec: PodSpec
     demand: Demand
     told: str = ""
     binding: bool = False
@@ -61,7 +65,7 @@ class Waiting:
 class Picture:
     """The cluster as the scheduler knows it, its own unconfirmed bindings included."""
 
-    nodes: dict[str, NodeView] = field(default_factory=dict)
+    nodes: dict[str, NodeInfo] = field(default_factory=dict)
     placed: dict[Key, tuple[str, Demand]] = field(default_factory=dict)
     waiting: dict[Key, Waiting] = field(default_factory=dict)
     claims: dict[Key, Object] = field(default_factory=dict)
@@ -123,10 +127,10 @@ class Scheduler:
         name = name_of(change.object)
         if change.type == "DELETED":
             return self._picture.nodes.pop(name, None) is not None
-        view = node_view(change.object)
-        if self._picture.nodes.get(name) == view:
+        info = node_info(change.object)
+        if self._picture.nodes.get(name) == info:
             return False
-        self._picture.nodes[name] = view
+        self._picture.nodes[name] = info
         return True
 
     def _apply_pod(self, change: Change) -> bool:
@@ -138,18 +142,19 @@ class Scheduler:
             return picture.placed.pop(key, None) is not None
         if node:
             picture.waiting.pop(key, None)
-            taken = demand(pod["spec"], pod.get("status"))
+            taken = demand(scheduling_spec(pod["spec"]), pod.get("status"))
             changed = picture.placed.get(key) != (node, taken)
             picture.placed[key] = (node, taken)
             return changed
         if pod["spec"].get("schedulerName", NAME) != NAME:
             return False
+        spec = scheduling_spec(pod["spec"])
         before = picture.waiting.get(key)
         if before is not None and uid_of(before.pod) == uid_of(pod):
-            before.pod, before.demand = pod, demand(pod["spec"])
+            before.pod, before.spec, before.demand = pod, spec, demand(spec)
         else:
             picture.placed.pop(key, None)
-            picture.waiting[key] = Waiting(pod=pod, demand=demand(pod["spec"]))
+            picture.waiting[key] = Waiting(pod=pod, spec=spec, demand=demand(spec))
         return True
 
     def _schedule(self, work: asyncio.TaskGroup) -> None:
@@ -179,17 +184,16 @@ class Scheduler:
 
     def _place(self, item: Waiting, usage: dict[str, Usage]) -> tuple[str | None, str]:
         """The node for a pod, or the message that says why there is none."""
-        spec = item.pod["spec"]
         problem = claims.problem(item.pod, self._picture.claims, self._picture.classes)
         if problem:
             return None, unresolvable(len(self._picture.nodes), problem)
         refusals: list[Refusal] = []
         for name in sorted(self._picture.nodes, key=lambda name: (name != self._api.node_name, name)):
-            refused = refusal(spec, item.demand, self._picture.nodes[name], usage[name])
+            refused = refusal(item.spec, item.demand, self._picture.nodes[name], usage[name])
             if refused is None:
                 return name, ""
             refusals.append(refused)
-        return None, explain(refusals, never_preempts=spec.get("preemptionPolicy") == "Never")
+        return None, explain(refusals, never_preempts=item.pod["spec"].get("preemptionPolicy") == "Never")
 
     def _delayed_claims(self, pod: Object) -> list[Object]:
         return claims.delayed(pod, self._picture.claims, self._picture.classes)

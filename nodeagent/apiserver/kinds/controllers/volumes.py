@@ -8,8 +8,8 @@ from nodeagent.apiserver.contract import LocalApi, Object
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of, namespace_of, uid_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
-from nodeagent.apiserver.kinds.pods.requests import amounts
-from nodeagent.apiserver.kinds.scheduling.selectors import matches_labels
+from nodeagent.apiserver.kinds.label_selector import matches_labels
+from runtimes.kube import quantity
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def wanted_phase(volume: Object, claims: dict[Key, Object]) -> str:
 
 
 def size(resources: Object | None) -> Fraction:
-    return amounts(resources).get("storage", Fraction(0))
+    return quantity.parse((resources or {}).get("storage") or "0")
 
 
 class VolumeBinder:

@@ -1,4 +1,4 @@
-"""What the cluster adds to a pod before it is validated (facts/embedded-api.md 14).
+"""What the cluster adds to a pod before it is validated (docs/facts/embedded-api.md 14).
 
 Most of it happens to new pods only. What would make a second `apply` of the same manifest look like a change is added to updates
 too: the default tolerations, and the priority that the first pass computed.
@@ -11,11 +11,11 @@ from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of
 from nodeagent.apiserver.kinds.pods.apparmor import apparmor_annotations
-from nodeagent.apiserver.kinds.pods.containers import containers, is_mirror
 from nodeagent.apiserver.kinds.pods.mountable import limit_secrets
 from nodeagent.apiserver.kinds.pods.tolerations import merge_tolerations
 from nodeagent.apiserver.kinds.priorityclass import SYSTEM_CLASSES
-from nodeagent.apiserver.kinds.quantities import canonical_map
+from nodeagent.podspec.container_lists import containers, is_mirror
+from runtimes.kube.canonical_quantity import canonical_map
 
 Json = dict[str, Any]
 

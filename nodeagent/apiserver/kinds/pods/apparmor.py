@@ -3,11 +3,11 @@
 from typing import Any, Final
 
 from nodeagent.apiserver.contract import AdmissionContext
-from nodeagent.apiserver.kinds.pods.containers import containers
+from nodeagent.podspec.annotations import APPARMOR_PREFIX
+from nodeagent.podspec.container_lists import containers
 
 Json = dict[str, Any]
 
-ANNOTATION: Final = "container.apparmor.security.beta.kubernetes.io/"
 _LOCALHOST: Final = "localhost/"
 _LOCALHOST_MAX: Final = 4095
 _NAMED: Final = {"runtime/default": "RuntimeDefault", "unconfined": "Unconfined"}
@@ -25,7 +25,7 @@ def apparmor_annotations(pod: Json, ctx: AdmissionContext) -> None:
         return
     of_pod = (spec.get("securityContext") or {}).get("appArmorProfile")
     for _, container in containers(spec):
-        key = f"{ANNOTATION}{container.get('name')}"
+        key = f"{APPARMOR_PREFIX}{container.get('name')}"
         if key not in annotations or (container.get("securityContext") or {}).get("appArmorProfile") is not None:
             continue
         profile = profile_of(annotations[key])

@@ -3,17 +3,19 @@
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
-from nodeagent.apiserver.errors import ApiError, FieldError, forbidden
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import Kind
 from nodeagent.apiserver.kinds.pods import admission, subresources
-from nodeagent.apiserver.kinds.pods.defaults import default_pod
 from nodeagent.apiserver.kinds.pods.gates import gated_condition
 from nodeagent.apiserver.kinds.pods.mountable import limit_ephemeral
-from nodeagent.apiserver.kinds.pods.qos import qos_class
 from nodeagent.apiserver.kinds.pods.resize import REORDERED, check_node, reordered, validate_resize
+from nodeagent.apiserver.kinds.pods.typed_spec import resources_spec
 from nodeagent.apiserver.kinds.pods.update import validate_update
-from nodeagent.apiserver.kinds.pods.validation.pod import validate_create
 from nodeagent.apiserver.kinds.pods.warnings import pod_warnings
+from nodeagent.podspec.defaults import default_pod
+from nodeagent.podspec.qos import qos_class
+from nodeagent.podspec.validation.pod import validate_create
+from runtimes.kube.field_errors import FieldError, forbidden
 
 
 class PodKind(Kind):
@@ -24,7 +26,7 @@ class PodKind(Kind):
     @override
     def admit(self, obj: Object, ctx: AdmissionContext) -> None:
         admission.admit(obj, ctx)
-        obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
+        obj["status"] = {"phase": "Pending", "qosClass": qos_class(resources_spec(obj["spec"]))}
         if conditions := gated_condition(obj, ctx):
             obj["status"]["conditions"] = conditions
 

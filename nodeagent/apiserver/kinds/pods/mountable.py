@@ -10,7 +10,7 @@ from typing import Any, Final
 from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of
-from nodeagent.apiserver.kinds.pods.containers import LISTS, containers
+from nodeagent.podspec.container_lists import LISTS, containers
 
 Json = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """The `resize` door of pods: CPU and memory of containers and of the pod, while it runs.
 
-Source: facts/pod-lifecycle.md 0.3 and 4.7, facts/embedded-api.md 11.
+Source: docs/facts/pod-lifecycle.md 0.3 and 4.7, docs/facts/embedded-api.md 11.
 """
 
 import copy
@@ -8,11 +8,13 @@ import math
 from typing import Any, Final
 
 from nodeagent.apiserver.contract import AdmissionContext
-from nodeagent.apiserver.errors import ApiError, FieldError, forbidden, invalid
-from nodeagent.apiserver.kinds.pods.containers import containers, is_mirror, is_sidecar
-from nodeagent.apiserver.kinds.pods.qos import qos_class
-from nodeagent.apiserver.kinds.pods.requests import amounts, effective
-from nodeagent.apiserver.kinds.pods.validation.pod import validate_pod
+from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.kinds.pods.typed_spec import resources_spec
+from nodeagent.podspec.container_lists import containers, is_mirror, is_sidecar
+from nodeagent.podspec.effective import effective_requests, parsed
+from nodeagent.podspec.qos import qos_class
+from nodeagent.podspec.validation.pod import validate_pod
+from runtimes.kube.field_errors import FieldError, forbidden, invalid
 
 Json = dict[str, Any]
 RESIZABLE: Final = ("cpu", "memory")
@@ -54,8 +56,8 @@ def check_node(new: Json, old: Json, ctx: AdmissionContext) -> None:
     if missing:
         why = f'pod update requires features {", ".join(missing)} which are not available on node "{node_name}"'
         raise ApiError.forbidden("pods", ctx.name, why)
-    capacity = amounts(status.get("allocatable") or status.get("capacity"))
-    before, after = effective(old["spec"], "requests"), effective(new["spec"], "requests")
+    capacity = parsed(status.get("allocatable") or status.get("capacity"))
+    before, after = (effective_requests(resources_spec(pod["spec"])) for pod in (old, new))
     for name in RESIZABLE:
         if name in capacity and after.get(name, 0) > max(capacity[name], before.get(name, 0)):
             scale = 1000 if name == "cpu" else 1
@@ -72,9 +74,9 @@ def validate_resize(new: Json, old: Json) -> list[FieldError]:
     errors = validate_pod(new)
     if not _node_can_resize(old):
         errors.append(forbidden("spec", "Pod running on node without support for resize"))
-    stored = old.get("status", {}).get("qosClass") or qos_class(old["spec"])
-    if qos_class(new["spec"]) != stored:
-        errors.append(invalid("spec", qos_class(new["spec"]), "Pod QOS Class may not change as a result of resizing"))
+    stored = old.get("status", {}).get("qosClass") or qos_class(resources_spec(old["spec"]))
+    if (resized := qos_class(resources_spec(new["spec"]))) != stored:
+        errors.append(invalid("spec", resized, "Pod QOS Class may not change as a result of resizing"))
     errors += _resized("spec.resources", new["spec"], old["spec"])
     for (path, own), (_, before) in zip(
         containers(new["spec"], *_LISTS), containers(old["spec"], *_LISTS), strict=True

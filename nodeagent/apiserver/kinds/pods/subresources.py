@@ -3,12 +3,13 @@
 import copy
 from typing import Any, Final
 
-from nodeagent.apiserver.errors import FieldError, forbidden, invalid, not_supported
-from nodeagent.apiserver.kinds import deprecated, names
-from nodeagent.apiserver.kinds.pods.containers import containers, is_mirror
+from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.pods.resize import keep_resources
-from nodeagent.apiserver.kinds.pods.validation.pod import validate_pod
-from nodeagent.apiserver.kinds.pods.validation.rules import problems
+from nodeagent.podspec.container_lists import containers, is_mirror
+from nodeagent.podspec.validation.pod import validate_pod
+from nodeagent.podspec.validation.rules import problems
+from runtimes.kube import names
+from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_supported
 
 Json = dict[str, Any]
 PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")

@@ -1,12 +1,12 @@
-"""What an update of a stored pod may change (facts/embedded-api.md 15, second table)."""
+"""What an update of a stored pod may change (docs/facts/embedded-api.md 15, second table)."""
 
 import copy
 import json
 from typing import Any, Final
 
-from nodeagent.apiserver.errors import FieldError, forbidden, invalid
-from nodeagent.apiserver.kinds.pods.containers import MIRROR
-from nodeagent.apiserver.kinds.pods.validation.pod import validate_pod
+from nodeagent.podspec.annotations import MIRROR
+from nodeagent.podspec.validation.pod import validate_pod
+from runtimes.kube.field_errors import FieldError, forbidden, invalid
 
 Json = dict[str, Any]
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from nodeagent.apiserver.kinds import deprecated, names
+from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.base import name_of
-from nodeagent.apiserver.kinds.pods.containers import containers
 from nodeagent.apiserver.kinds.pods.projections import overlapping_paths
+from nodeagent.podspec.container_lists import containers
+from runtimes.kube import names
 
 Json = dict[str, Any]
 

@@ -2,6 +2,9 @@
 
 from typing import Any, Final
 
+from nodeagent.apiserver.kinds.pods.typed_spec import volumes_with_claims
+from nodeagent.podspec.references import claim_names
+
 Json = dict[str, Any]
 Key = tuple[str, str]
 
@@ -12,13 +15,7 @@ _WAITS: Final = "WaitForFirstConsumer"
 
 def names(pod: Json) -> list[str]:
     """The claims a pod uses, those of its ephemeral volumes included."""
-    found = []
-    for volume in pod["spec"].get("volumes") or ():
-        if volume.get("persistentVolumeClaim"):
-            found.append(str(volume["persistentVolumeClaim"].get("claimName")))
-        elif volume.get("ephemeral"):
-            found.append(f"{pod['metadata']['name']}-{volume.get('name')}")
-    return found
+    return claim_names(pod["metadata"]["name"], volumes_with_claims(pod["spec"]))
 
 
 def problem(pod: Json, claims: dict[Key, Json], classes: dict[str, Json]) -> str:

@@ -9,18 +9,22 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any, Final
 
-from nodeagent.apiserver.kinds.pods.containers import containers
-from nodeagent.apiserver.kinds.pods.requests import Amounts, add, amounts, effective
-from nodeagent.apiserver.kinds.scheduling.selectors import matches_node, untolerated
+import msgspec
+from lightkube.models.core_v1 import PodSpec, Taint
+
+from nodeagent.podspec.charged import charged
+from nodeagent.podspec.effective import Amounts, add, effective_requests, parsed
+from nodeagent.podspec.host_ports import HostPort, conflict, host_ports
+from nodeagent.podspec.node_affinity import matches_node
+from nodeagent.podspec.node_fit import PODS, lacks
+from nodeagent.podspec.taints import untolerated
 
 Json = dict[str, Any]
-Port = tuple[str, str, int]
 
 AFFINITY: Final = "node(s) didn't match Pod's node affinity/selector"
-PORTS: Final = "node(s) didn't have free ports for the requested pod ports"
+PORTS_TAKEN: Final = "node(s) didn't have free ports for the requested pod ports"
 UNSCHEDULABLE: Final = "node(s) were unschedulable"
-_UNSCHEDULABLE_TAINT: Final = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
-_ANY_ADDRESS: Final = frozenset({"", "0.0.0.0"})
+_UNSCHEDULABLE_TAINT: Final = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 
 
 class Remedy(Enum):
@@ -39,12 +43,12 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeView:
-    """What the scheduler looks at of a Node. Two equal views give equal answers."""
+class NodeInfo:
+    """What the scheduler looks at of a Node. Two that are equal give equal answers."""
 
     name: str
     labels: Mapping[str, str]
-    taints: tuple[Json, ...]
+    taints: tuple[Taint, ...]
     unschedulable: bool
     allocatable: Mapping[str, Fraction]
 
@@ -54,7 +58,7 @@ class Demand:
     """What one pod takes from its node."""
 
     requests: Mapping[str, Fraction]
-    ports: frozenset[Port]
+    ports: frozenset[HostPort]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,92 +67,64 @@ class Usage:
 
     pods: int = 0
     requests: Amounts = field(default_factory=dict)
-    ports: list[Port] = field(default_factory=list)
+    ports: list[HostPort] = field(default_factory=list)
 
     def take(self, demand: Demand) -> None:
         self.pods += 1
-        add(self.requests, [dict(demand.requests)])
+        add(self.requests, demand.requests)
         self.ports.extend(demand.ports)
 
 
-def node_view(node: Json) -> NodeView:
+def node_info(node: Json) -> NodeInfo:
     spec, status = node.get("spec") or {}, node.get("status") or {}
-    return NodeView(
+    return NodeInfo(
         name=node["metadata"]["name"],
         labels=dict(node["metadata"].get("labels") or {}),
-        taints=tuple(spec.get("taints") or ()),
+        taints=msgspec.convert(spec.get("taints") or (), tuple[Taint, ...]),
         unschedulable=bool(spec.get("unschedulable")),
-        allocatable=amounts(status.get("allocatable") or status.get("capacity")),
+        allocatable=parsed(status.get("allocatable") or status.get("capacity")),
     )
 
 
-def demand(spec: Json, status: Json | None = None) -> Demand:
+def demand(spec: PodSpec, status: Json | None = None) -> Demand:
     """`status` of a pod that has its node: while it is resized it counts with the most of what it wants and still has."""
-    return Demand(requests=effective(charged(spec, status or {}), "requests"), ports=frozenset(_host_ports(spec)))
+    counted = spec if status is None else charged(spec, _held(status), infeasible=_infeasible(status))
+    return Demand(requests=effective_requests(counted), ports=host_ports(spec))
 
 
-def charged(spec: Json, status: Json) -> Json:
-    """The spec with every container's requests as the node is charged for them (facts/node-resources.md 3.2)."""
-    known = {
-        item.get("name"): item
+def _held(status: Json) -> dict[str, list[Json]]:
+    """By container, the requests that the node says are allocated and in force; nothing of one that was never made."""
+    return {
+        item.get("name") or "": [
+            item.get("allocatedResources") or {},
+            (item.get("resources") or {}).get("requests") or {},
+        ]
         for name in ("containerStatuses", "initContainerStatuses")
         for item in status.get(name) or ()
     }
-    if all(_settled(container, known.get(container.get("name"))) for _, container in containers(spec)):
-        return spec
-    infeasible = any(
+
+
+def _infeasible(status: Json) -> bool:
+    """Whether the node can never grant what the pod's spec asks for."""
+    return any(
         condition.get("type") == "PodResizePending" and condition.get("reason") == "Infeasible"
         for condition in status.get("conditions") or ()
     )
-    return {
-        **spec,
-        **{
-            name: [_charged(item, known.get(item.get("name")), infeasible) for item in spec[name]]
-            for name in ("containers", "initContainers")
-            if spec.get(name)
-        },
-    }
 
 
-def _settled(container: Json, status: Json | None) -> bool:
-    """Whether the node says nothing else than the spec; it says nothing of a container that was never made."""
-    wanted = (container.get("resources") or {}).get("requests") or {}
-    said = (part for part in _said(status) if part)
-    return all(part == wanted for part in said)
-
-
-def _said(status: Json | None) -> tuple[Json, Json]:
-    """(allocated requests, requests in force)."""
-    found = status or {}
-    return found.get("allocatedResources") or {}, (found.get("resources") or {}).get("requests") or {}
-
-
-def _charged(container: Json, status: Json | None, infeasible: bool) -> Json:
-    resources = container.get("resources") or {}
-    parts = [part for part in _said(status) if part]
-    if not parts or not infeasible:
-        parts.append(resources.get("requests") or {})
-    most: Json = {}
-    for part in parts:
-        for name, amount in amounts(part).items():
-            if name not in most or amount > amounts({name: most[name]})[name]:
-                most[name] = part[name]
-    return {**container, "resources": {**resources, "requests": most}}
-
-
-def refusal(spec: Json, wanted: Demand, node: NodeView, usage: Usage) -> Refusal | None:
+def refusal(spec: PodSpec, wanted: Demand, node: NodeInfo, usage: Usage) -> Refusal | None:
     """None when the node takes the pod."""
-    tolerations = spec.get("tolerations") or ()
+    tolerations = spec.tolerations or ()
     if node.unschedulable and untolerated([_UNSCHEDULABLE_TAINT], tolerations, ("NoSchedule",)):
         return Refusal(reasons=(UNSCHEDULABLE,), remedy=Remedy.NONE)
     taint = untolerated(node.taints, tolerations, ("NoSchedule", "NoExecute"))
     if taint is not None:
-        reason = f"node(s) had untolerated taint {{{taint.get('key')}: {taint.get('value') or ''}}}"
+        reason = f"node(s) had untolerated taint {{{taint.key}: {taint.value or ''}}}"
         return Refusal(reasons=(reason,), remedy=Remedy.NONE)
-    if not matches_node(spec, dict(node.labels), node.name):
+    if not matches_node(spec, node.name, node.labels):
         return Refusal(reasons=(AFFINITY,), remedy=Remedy.NONE)
-    if any(_collide(mine, theirs) for mine in wanted.ports for theirs in usage.ports):
-        return Refusal(reasons=(PORTS,), remedy=Remedy.PREEMPTION)
+    if conflict(wanted.ports, usage.ports):
+        return Refusal(reasons=(PORTS_TAKEN,), remedy=Remedy.PREEMPTION)
     return _resources(wanted.requests, node, usage)
 
 
@@ -185,32 +161,10 @@ def _preemption(refusals: list[Refusal], *, never_preempts: bool) -> str:
     return f"preemption: 0/{total} nodes are available: {', '.join(parts)}."
 
 
-def _resources(requests: Mapping[str, Fraction], node: NodeView, usage: Usage) -> Refusal | None:
-    reasons: list[str] = []
-    possible = True
-    if "pods" in node.allocatable and usage.pods + 1 > node.allocatable["pods"]:
-        reasons.append("Too many pods")
-    for name, amount in requests.items():
-        if amount == 0:
-            continue
-        available = node.allocatable.get(name, Fraction(0))
-        if usage.requests.get(name, Fraction(0)) + amount > available:
-            reasons.append(f"Insufficient {name}")
-            possible = possible and amount <= available
-    if not reasons:
+def _resources(requests: Mapping[str, Fraction], node: NodeInfo, usage: Usage) -> Refusal | None:
+    missing = lacks(requests, node.allocatable, used=usage.requests, pod_count=usage.pods)
+    if not missing:
         return None
-    return Refusal(reasons=tuple(reasons), remedy=Remedy.PREEMPTION if possible else Remedy.NONE)
-
-
-def _host_ports(spec: Json) -> Iterable[Port]:
-    for _, container in containers(spec, "containers", "initContainers"):
-        for port in container.get("ports") or ():
-            if port.get("hostPort"):
-                yield port.get("hostIP") or "", port.get("protocol") or "TCP", port["hostPort"]
-
-
-def _collide(mine: Port, theirs: Port) -> bool:
-    """Same protocol and number, on the same address or with a wildcard on either side."""
-    if mine[1:] != theirs[1:]:
-        return False
-    return mine[0] == theirs[0] or mine[0] in _ANY_ADDRESS or theirs[0] in _ANY_ADDRESS
+    reasons = tuple("Too many pods" if lack.resource == PODS else f"Insufficient {lack.resource}" for lack in missing)
+    possible = all(lack.resource == PODS or lack.requested <= lack.allocatable for lack in missing)
+    return Refusal(reasons=reasons, remedy=Remedy.PREEMPTION if possible else Remedy.NONE)

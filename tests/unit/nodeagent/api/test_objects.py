@@ -164,43 +164,6 @@ async def test_a_watch_nobody_reads_stops_and_starts_again(make: Any, script: An
     assert seen == {"1", "2"}
 
 
-async def test_all_kinds_of_references_are_found() -> None:
-    """Every place of a pod spec that can name a secret or config map is looked at."""
-    from nodeagent.api.references import config_map_names, secret_names
-
-    env = [
-        {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s-env", "key": "k"}}},
-        {"name": "B", "valueFrom": {"configMapKeyRef": {"name": "c-env", "key": "k"}}},
-    ]
-    env_from = [{"secretRef": {"name": "s-from"}}, {"configMapRef": {"name": "c-from"}}]
-    sources = [{"secret": {"name": "s-proj"}}, {"configMap": {"name": "c-proj"}}]
-    spec = {
-        "imagePullSecrets": [{"name": "s-pull"}],
-        "containers": [{"name": "a", "env": env}],
-        "initContainers": [{"name": "b", "envFrom": env_from}],
-        "ephemeralContainers": [{"name": "c", "envFrom": [{"secretRef": {"name": "s-eph"}}]}],
-        "volumes": [
-            {"name": "1", "secret": {"secretName": "s-vol"}},
-            {"name": "2", "configMap": {"name": "c-vol"}},
-            {"name": "3", "projected": {"sources": sources}},
-            {"name": "4", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "s-csi"}}},
-            {"name": "5", "iscsi": {"iqn": "i", "lun": 0, "targetPortal": "t", "secretRef": {"name": "s-iscsi"}}},
-        ],
-    }
-    found = agent_pod({"spec": spec})
-    assert sorted(secret_names(found.spec)) == [
-        "s-csi",
-        "s-env",
-        "s-eph",
-        "s-from",
-        "s-iscsi",
-        "s-proj",
-        "s-pull",
-        "s-vol",
-    ]
-    assert sorted(config_map_names(found.spec)) == ["c-env", "c-from", "c-proj", "c-vol"]
-
-
 async def test_without_an_api_there_is_nothing() -> None:
     """The null object knows no object and minds no pod."""
     nothing = StaticOnly()

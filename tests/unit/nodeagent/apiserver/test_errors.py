@@ -2,8 +2,8 @@
 
 import pytest
 
-from nodeagent.apiserver.errors import (
-    ApiError,
+from nodeagent.apiserver.errors import ApiError
+from runtimes.kube.field_errors import (
     FieldError,
     duplicate,
     forbidden,

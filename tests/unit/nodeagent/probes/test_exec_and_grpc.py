@@ -13,7 +13,7 @@ from lightkube.models.core_v1 import Container, EnvVar, Probe
 from nodeagent.probes.exec import MAX_COMMAND_BYTES, expand_command, probe_exec
 from nodeagent.probes.grpc import METHOD, probe_grpc
 from nodeagent.probes.outcome import Outcome, ProbeError, Verdict, failure, success
-from nodeagent.probes.target import ProbeTarget, resolve_port, run_probe
+from nodeagent.probes.target import ProbeTarget, run_probe
 from proto import cri_pb2 as cri
 from proto.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from runtimes.errors import NotFound, Timeout
@@ -101,19 +101,6 @@ async def test_run_probe_reaches_the_pods_ip_and_named_ports(serve: Any) -> None
     assert b"X: 1\r\n" in server.requests[0]
     with pytest.raises(ProbeError, match="missing probe handler"):
         await run_probe(Probe(), target)
-
-
-@pytest.mark.parametrize(
-    ("port", "expected"), [(80, 80), ("80", 80), ("web", 8080), ("none", None), (0, None), (70000, None)]
-)
-def test_ports(port: Any, expected: int | None) -> None:
-    """7.3: numbers, numeric strings, names; a bad port is an error."""
-    container = msgspec.convert({"name": "a", "ports": [{"name": "web", "containerPort": 8080}]}, Container)
-    if expected is None:
-        with pytest.raises(ProbeError):
-            resolve_port(port, container)
-    else:
-        assert resolve_port(port, container) == expected
 
 
 # -- grpc --------------------------------------------------------------------------------------------------------------

@@ -6,11 +6,10 @@ import msgspec
 import pytest
 from full_pod import FULL_POD, mistyped, places
 
-from nodeagent.apiserver import manifests
 from nodeagent.sources import manifest
 from nodeagent.sources.manifest import InvalidManifest, StaticRules
 
-RULES = StaticRules(node_name="node-1", read=manifests.read_pod, prepare=manifests.prepare_pod, tolerate=True)
+RULES = StaticRules(node_name="node-1", tolerate=True)
 
 
 def static(document: dict[str, Any]) -> Any:

@@ -9,13 +9,10 @@ from lightkube.models.core_v1 import (
     ConfigMap,
     DownwardAPIVolumeFile,
     KeyToPath,
-    ResourceFieldSelector,
-    ResourceRequirements,
     Secret,
 )
 
 from nodeagent.api import errors
-from nodeagent.podspec import downward
 from nodeagent.volumes.atomic_writer import FileEntry
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.contract import VolumeError
@@ -100,73 +97,6 @@ async def test_downward_errors_are_told_all_at_once(pod_of: Any) -> None:
     with pytest.raises(VolumeError) as caught:
         await downward_payload(pod_of({"containers": []}), items, 0o644, {}, measure())
     assert str(caught.value) == "[unsupported fieldPath: status.podIP, container none not found]"
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("metadata.name", "p"),
-        ("metadata.namespace", "ns"),
-        ("metadata.uid", "u"),
-        ("metadata.labels", 'a="1"\nb="x\\ty"'),
-        ("metadata.labels['a']", "1"),
-        ("metadata.labels['none']", ""),
-        ("metadata.annotations['example.com/it.em']", "é"),
-        ("metadata.annotations", 'example.com/it.em="é"'),
-        ("spec.nodeName", None),
-    ],
-)
-def test_metadata_fields(pod_of: Any, path: str, expected: str | None) -> None:
-    """Whole maps are sorted lines with values quoted as Go does; what is no metadata is None."""
-    pod = pod_of({"containers": []}, labels={"b": "x\ty", "a": "1"}, annotations={"example.com/it.em": "é"})
-    assert downward.metadata_field(pod, path) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "quoted"),
-    [('a"b\\', r'"a\"b\\"'), ("\x00\x7f", r'"\x00\x7f"'), ("tab\tnl\n", r'"tab\tnl\n"'), ("\u2028", r'"\u2028"')],
-)
-def test_go_quoting(text: str, quoted: str) -> None:
-    """Printable text stays, the rest is escaped in Go's way."""
-    assert downward.go_quote(text) == quoted
-
-
-@pytest.mark.parametrize(
-    ("resource", "divisor", "expected"),
-    [
-        ("limits.cpu", None, "1"),
-        ("limits.cpu", "1m", "250"),
-        ("requests.cpu", "1m", "0"),
-        ("limits.memory", None, "1048577"),
-        ("limits.memory", "1Mi", "2"),
-        ("limits.ephemeral-storage", None, "7"),
-        ("requests.memory", "0", "0"),
-        ("limits.hugepages-2Mi", "1Mi", "4"),
-        ("limits.hugepages-1Gi", None, "0"),
-    ],
-)
-def test_resource_fields(resource: str, divisor: str | None, expected: str) -> None:
-    """Quantity by divisor, rounded up; a missing limit of the node's resources is the node's, a missing request 0."""
-    resources = ResourceRequirements(limits={"cpu": "250m", "memory": "1048577", "hugepages-2Mi": "4Mi"})
-    selector = ResourceFieldSelector(resource=resource, divisor=divisor)
-    found = downward.resource_value(
-        resources, selector, pod_limits={}, allocatable={"cpu": "8", "ephemeral-storage": "7"}
-    )
-    assert found == expected
-
-
-def test_pod_level_limits_come_before_the_nodes() -> None:
-    """A container without a limit has the pod's, where the pod has one."""
-    selector = ResourceFieldSelector(resource="limits.cpu")
-    found = downward.resource_value(None, selector, pod_limits={"cpu": "3"}, allocatable={"cpu": "8"})
-    assert found == "3"
-
-
-@pytest.mark.parametrize("resource", ["limits.gpu", "cpu", "limits.", "both.cpu"])
-def test_unknown_resources_are_refused(resource: str) -> None:
-    """The text names what was asked for."""
-    with pytest.raises(downward.FieldError, match="unsupported container resource"):
-        downward.resource_value(None, ResourceFieldSelector(resource=resource), pod_limits={}, allocatable={})
 
 
 @pytest.mark.parametrize(

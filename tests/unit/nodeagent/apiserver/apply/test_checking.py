@@ -6,7 +6,7 @@ import pytest
 
 from nodeagent.apiserver.apply.checking import faults
 from nodeagent.apiserver.apply.shapes import shape_of
-from nodeagent.apiserver.typed.schema import struct
+from nodeagent.apitypes.schema import struct
 
 
 def container(**fields: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from nodeagent.apiserver.apply import sets
 from nodeagent.apiserver.apply.comparing import compare
 from nodeagent.apiserver.apply.shapes import shape_of
-from nodeagent.apiserver.typed.schema import struct
+from nodeagent.apitypes.schema import struct
 
 Case = tuple[str, Any, Any, dict[str, list[str]]]
 

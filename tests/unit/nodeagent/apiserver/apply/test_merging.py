@@ -7,7 +7,7 @@ import pytest
 from nodeagent.apiserver.apply import sets
 from nodeagent.apiserver.apply.merging import fields_of, merge, remove, settled, with_structs
 from nodeagent.apiserver.apply.shapes import shape_of
-from nodeagent.apiserver.typed.schema import struct
+from nodeagent.apitypes.schema import struct
 
 POD = shape_of(struct("core.v1.Pod"))
 SERVICE = shape_of(struct("core.v1.Service"))

@@ -189,6 +189,15 @@ async def test_mirror_pods_give_nothing(cluster: Cluster, authorizer: Authorizer
         assert not authorizer.authorize(asked).allowed
 
 
+async def test_what_a_node_cannot_read_names_nothing(cluster: Cluster, authorizer: Authorizer) -> None:
+    """A pod that is valid here and that no client can read as a pod: its node has no use for what it names."""
+    odd = pod("odd", "n1")
+    odd["spec"]["volumes"].append({"name": "x", "scaleIO": {"gateway": "g", "system": "s", "volumeName": "v"}})
+    await cluster.create("pods", odd)
+    asked = Attributes(user=NODE, verb="get", resource="secrets", namespace="default", name="vol-odd")
+    assert not authorizer.authorize(asked).allowed
+
+
 async def test_references_begin_with_the_binding(cluster: Cluster, authorizer: Authorizer) -> None:
     """A pod without a node gives nobody anything; its binding does."""
     unbound = pod("late", "")

@@ -128,6 +128,7 @@ async def test_mirror_pods(restricted: Cluster) -> None:
         "UID mismatch": mirror("other", metadata={"name": "b"}),
         "single owner reference": mirror(uid, metadata={"name": "c", "ownerReferences": []}),
         "spec.nodeName set to itself": mirror(uid, metadata={"name": "d"}, nodeName="n2"),
+        "cannot be read": mirror(uid, metadata={"name": "f"}, volumes=[{"name": "v", "rbd": {"image": "i"}}]),
     }
     for why, pod in bad.items():
         assert why in await refused(restricted.create("pods", pod))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pod_builders import pod_body
 
 from nodeagent.apiserver.contract import UserInfo, WatchEvent
 from nodeagent.apiserver.errors import ApiError
@@ -259,16 +260,6 @@ def cluster() -> Cluster:
 @pytest.fixture
 def settled() -> Any:
     return settle
-
-
-def pod_body(name: str = "p", **spec: Any) -> Any:
-    """The smallest pod that validates, as an author writes it."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"containers": [{"name": "c", "image": "busybox:1"}], **copy.deepcopy(spec)},
-    }
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typed_values import values
 
-from nodeagent.apiserver.errors import ApiError, FieldError
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import hooks_for
-from nodeagent.apiserver.typed.encode import read
-from nodeagent.apiserver.typed.schema import struct_for
+from nodeagent.apitypes.encode import read
+from nodeagent.apitypes.schema import struct_for
+from runtimes.kube.field_errors import FieldError
 
 KINDS = {
     "pods": ("v1", "Pod"),

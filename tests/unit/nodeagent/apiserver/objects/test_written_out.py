@@ -8,8 +8,8 @@ import pytest
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.builtin import RESOURCES
-from nodeagent.apiserver.typed.decode import decode, zero_of
-from nodeagent.apiserver.typed.schema import ListOf, MapOf, Scalar, Struct, Type, struct_for
+from nodeagent.apitypes.decode import decode, zero_of
+from nodeagent.apitypes.schema import ListOf, MapOf, Scalar, Struct, Type, struct_for
 
 Cluster = Any
 Json = dict[str, Any]

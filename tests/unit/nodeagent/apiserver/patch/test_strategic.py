@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.apiserver.patch.strategic import BadPatch, apply
-from nodeagent.apiserver.typed.schema import struct
+from nodeagent.apitypes.schema import struct
 
 Pod, ServiceAccount = struct("core.v1.Pod"), struct("core.v1.ServiceAccount")
 

@@ -3,12 +3,11 @@
 import dataclasses
 from typing import Any
 
-import msgspec
 import pytest
-from lightkube.models.core_v1 import Taint, Toleration
+from lightkube.models.core_v1 import Taint
 
 from nodeagent.pods.admission.fit import Shortage, shortages
-from nodeagent.pods.admission.rules import Judgement, NodeView, admit, judge, tolerates
+from nodeagent.pods.admission.rules import Judgement, NodeView, admit, judge
 from nodeagent.pods.rules.model import StartFailure
 
 NODE = NodeView(
@@ -346,25 +345,6 @@ def test_13_taints(kit: Any, effect: str, pod: Any, refused: bool) -> None:
     message = "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"
     node = view(taints=[Taint(key="k", value="v", effect=effect)])
     assert admit(kit.pod(**pod), [], node) == (refusal("TaintToleration", message) if refused else None)
-
-
-@pytest.mark.parametrize(
-    ("toleration", "expected"),
-    [
-        ({"key": "k", "value": "v"}, True),
-        ({"key": "k", "operator": "Equal", "value": "w"}, False),
-        ({"key": "k", "operator": "Exists"}, True),
-        ({"key": "x", "operator": "Exists"}, False),
-        ({"operator": "Exists"}, True),
-        ({"operator": "Exists", "effect": "NoSchedule"}, False),
-        ({"key": "k", "value": "v", "effect": "NoExecute"}, True),
-        ({"value": "v"}, False),
-    ],
-)
-def test_tolerations(toleration: Any, expected: bool) -> None:
-    """Kubernetes API, Toleration: key, operator, value and effect."""
-    taint = Taint(key="k", value="v", effect="NoExecute")
-    assert tolerates([msgspec.convert(toleration, Toleration)], taint) is expected
 
 
 def test_the_first_refusal_in_order_wins(kit: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 from agent_pods import agent_pod
 
 from nodeagent.pods.rules.model import Instance, Observed
-from nodeagent.podspec.cgroup_values import HostLimits
+from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 

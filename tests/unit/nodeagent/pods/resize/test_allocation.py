@@ -7,7 +7,7 @@ from lightkube.models.core_v1 import ResourceRequirements
 
 from nodeagent.pods.resize.allocation import (
     PodResources,
-    charged,
+    charged_pod,
     increases,
     pod_level,
     resources_of,
@@ -60,10 +60,10 @@ def test_what_is_in_force_still_counts_for_others(kit: Any) -> None:
     """A pod that shrinks is charged its old requests until they are gone, and one that grows its new ones."""
     pod = kit.pod(c="100m/200m 64Mi/64Mi")
     before = ResourceRequirements(requests={"cpu": "500m", "memory": "32Mi"}, limits={"cpu": "1"})
-    seen = charged(pod, {"c": before})
-    assert as_quantities(aggregated(seen, "requests")) == {"cpu": "500m", "memory": "64Mi"}
+    seen = charged_pod(pod, {"c": before})
+    assert as_quantities(aggregated(seen.spec, "requests")) == {"cpu": "500m", "memory": "64Mi"}
     assert seen.spec.containers[0].resources.limits == {"cpu": "200m", "memory": "64Mi"}
-    assert charged(pod, {}) is pod
+    assert charged_pod(pod, {}) is pod
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from nodeagent.pods.steps.cgroup import Cgroup
 from nodeagent.pods.steps.contract import StepError
-from nodeagent.podspec.cgroup_values import HostLimits
+from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.podspec.pod import AgentPod
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 

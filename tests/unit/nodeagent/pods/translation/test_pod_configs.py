@@ -20,8 +20,8 @@ from nodeagent.pods.translation.environment import ConfigError
 from nodeagent.pods.translation.gathering import Gathered
 from nodeagent.pods.translation.node_settings import NodeSettings
 from nodeagent.pods.translation.request import ContainerRequest
+from nodeagent.pods.translation.resources import HostLimits, container_resources
 from nodeagent.pods.translation.security import SecuritySettings
-from nodeagent.podspec.cgroup_values import HostLimits, container_resources
 from nodeagent.podspec.containers import find_container
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.container_mounts import MountInputs, container_mounts

@@ -8,8 +8,8 @@ import pytest
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import hooks_for
 from nodeagent.apiserver.kinds.pods.admission import SUFFIX_ALPHABET
-from nodeagent.apiserver.typed.encode import read
-from nodeagent.apiserver.typed.schema import struct
+from nodeagent.apitypes.encode import read
+from nodeagent.apitypes.schema import struct
 
 HOOKS = hooks_for("pods")
 POD = struct("core.v1.Pod")

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from nodeagent.apiserver.errors import required
 from nodeagent.apiserver.kinds.pods.projections import overlapping_paths
 from nodeagent.apiserver.kinds.pods.warnings import MAX_PAIRS, pod_warnings
 from nodeagent.apiserver.objects import metadata
 from nodeagent.apiserver.objects.context import MAX_WARNINGS, Context
 from nodeagent.apiserver.objects.create import _once
 from nodeagent.apiserver.registry.builtin import RESOURCES
+from runtimes.kube.field_errors import required
 
 MANY = 20_000
 

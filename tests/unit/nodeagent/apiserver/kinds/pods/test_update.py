@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from nodeagent.apiserver.errors import ApiError, FieldError
+from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import hooks_for
 from nodeagent.apiserver.kinds.pods.update import SPEC_TEXT
-from nodeagent.apiserver.typed.encode import read, work_form
-from nodeagent.apiserver.typed.schema import struct
+from nodeagent.apitypes.encode import read, work_form
+from nodeagent.apitypes.schema import struct
+from runtimes.kube.field_errors import FieldError
 
 HOOKS = hooks_for("pods")
 POD = struct("core.v1.Pod")

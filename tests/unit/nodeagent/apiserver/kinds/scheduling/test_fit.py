@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.apiserver.kinds.scheduling.fit import Usage, demand, explain, node_view, refusal, unresolvable
-from nodeagent.apiserver.kinds.scheduling.selectors import matches_labels, matches_node_selector, tolerates
+from nodeagent.apiserver.kinds.pods.typed_spec import scheduling_spec
+from nodeagent.apiserver.kinds.scheduling.fit import Usage, demand, explain, node_info, refusal, unresolvable
 
 NODE = {
     "metadata": {"name": "n", "labels": {"disk": "ssd", "cores": "8"}},
@@ -25,8 +25,9 @@ def pod(cpu: str = "", **spec: Any) -> Any:
 def asked(spec: Any, *others: Any, node: Any = NODE) -> list[str]:
     usage = Usage()
     for other in others:
-        usage.take(demand(other))
-    found = refusal(spec, demand(spec), node_view(node), usage)
+        usage.take(demand(scheduling_spec(other)))
+    typed = scheduling_spec(spec)
+    found = refusal(typed, demand(typed), node_info(node), usage)
     return list(found.reasons) if found else []
 
 
@@ -108,10 +109,10 @@ def test_taints(tolerations: Any, node: Any, reasons: list[str]) -> None:
 def test_messages() -> None:
     """The sentence of a FailedScheduling event, with what preemption could do about it."""
     full, small = Usage(), Usage()
-    full.take(demand(pod("2")))
-    view = node_view(NODE)
-    busy = refusal(pod("1"), demand(pod("1")), view, full)
-    hopeless = refusal(pod("9"), demand(pod("9")), view, small)
+    full.take(demand(scheduling_spec(pod("2"))))
+    node, little, much = node_info(NODE), scheduling_spec(pod("1")), scheduling_spec(pod("9"))
+    busy = refusal(little, demand(little), node, full)
+    hopeless = refusal(much, demand(much), node, small)
     assert busy is not None and hopeless is not None
     assert explain([busy]) == (
         "0/1 nodes are available: 1 Insufficient cpu. "
@@ -131,34 +132,14 @@ def test_messages() -> None:
     )
 
 
-def test_label_selectors() -> None:
-    """None selects nothing, an empty selector everything."""
-    labels = {"a": "b"}
-    assert matches_labels({}, labels) and not matches_labels(None, labels)
-    assert matches_labels(
-        {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "DoesNotExist"}]}, labels
-    )
-    assert not matches_labels({"matchLabels": {"a": "c"}}, labels)
-    assert not matches_node_selector({"nodeSelectorTerms": []}, labels, "n")
-
-
-@pytest.mark.parametrize(("toleration", "covered"), [
-    ({}, False), ({"operator": "Exists"}, True), ({"key": "a", "value": "b"}, True), ({"key": "a"}, False),
-    ({"key": "a", "operator": "Exists", "effect": "NoExecute"}, False), ({"key": "b", "operator": "Exists"}, False),
-])  # fmt: skip
-def test_tolerates(toleration: Any, covered: bool) -> None:
-    """One toleration and one taint."""
-    assert tolerates(toleration, NO_SCHEDULE) is covered
-
-
 @given(st.lists(st.integers(1, 3000), max_size=6))
 def test_never_over_allocatable(sizes: list[int]) -> None:
     """Whatever the order, the pods that were let in fit together."""
     for order in itertools.islice(itertools.permutations(sizes), 6):
         usage, inside = Usage(), 0
         for size in order:
-            spec = pod(f"{size}m")
-            if refusal(spec, demand(spec), node_view(NODE), usage) is None:
+            spec = scheduling_spec(pod(f"{size}m"))
+            if refusal(spec, demand(spec), node_info(NODE), usage) is None:
                 usage.take(demand(spec))
                 inside += size
         assert inside <= 2000 and usage.pods <= 3

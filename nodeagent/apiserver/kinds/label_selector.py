@@ -1,0 +1,19 @@
+"""LabelSelectors, as claims have them: matchLabels and matchExpressions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from runtimes.kube.selectors import holds
+
+Json = dict[str, Any]
+
+
+def matches_labels(selector: Json | None, labels: Mapping[str, str]) -> bool:
+    """Whether all that the selector says holds. None selects nothing, an empty one everything."""
+    if selector is None:
+        return False
+    wanted = selector.get("matchLabels") or {}
+    return wanted.items() <= labels.items() and all(
+        holds(item.get("operator") or "", item.get("values") or (), labels.get(item.get("key") or ""))
+        for item in selector.get("matchExpressions") or ()
+    )

@@ -1,0 +1,67 @@
+"""What pods ask for in all: docs/facts/node-resources.md 3.2."""
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from lightkube.models.core_v1 import PodSpec
+from pod_builders import pod_spec, resources, sidecar
+
+from nodeagent.podspec.effective import as_quantities, effective_limits, effective_requests
+
+
+@pytest.mark.parametrize(
+    ("spec", "requests", "limits"),
+    [
+        (pod_spec(resources({"cpu": "1"}, {"cpu": "2"}), resources({"cpu": "500m"})), {"cpu": "1500m"}, {"cpu": "2"}),
+        # the largest init container, where larger
+        (
+            pod_spec(resources({"cpu": "1"}), init=[resources({"cpu": "3", "memory": "1Gi"})]),
+            {"cpu": "3", "memory": "1Gi"},
+            {},
+        ),
+        # sidecars count with regular containers, and with init containers declared after them
+        (
+            pod_spec(
+                resources({"cpu": "1"}), init=[sidecar({"cpu": "1"}), resources({"cpu": "2"}), sidecar({"cpu": "1"})]
+            ),
+            {"cpu": "3"},
+            {},
+        ),
+        (
+            pod_spec(resources({"cpu": "1"}), init=[resources({"cpu": "3"}), sidecar({"cpu": "1"})]),
+            {"cpu": "3"},
+            {},
+        ),
+        (
+            pod_spec(resources({"cpu": "1"}), init=[sidecar({"cpu": "1"}), resources({"cpu": "4"})]),
+            {"cpu": "5"},
+            {},
+        ),
+        # pod-level values replace cpu, memory, hugepages, nothing else
+        (
+            pod_spec(
+                resources({"cpu": "1", "ephemeral-storage": "1Gi"}, {"memory": "1Gi"}),
+                **resources({"cpu": "200m", "hugepages-2Mi": "4Mi", "ephemeral-storage": "9Gi"}, {"memory": "3Gi"}),
+            ),
+            {"cpu": "200m", "ephemeral-storage": "1Gi", "hugepages-2Mi": "4Mi"},
+            {"memory": "3Gi"},
+        ),
+        # overhead: requests always, limits only where non-zero
+        (
+            pod_spec(resources({"cpu": "1"}, {"memory": "1Gi"}), overhead={"cpu": "250m", "memory": "1Gi"}),
+            {"cpu": "1250m", "memory": "1Gi"},
+            {"memory": "2Gi"},
+        ),
+        (pod_spec({}), {}, {}),
+    ],
+)
+def test_effective_requests_and_limits(spec: PodSpec, requests: Any, limits: Any) -> None:
+    """3.2, each rule."""
+    assert as_quantities(effective_requests(spec)) == requests
+    assert as_quantities(effective_limits(spec)) == limits
+
+
+def test_amounts_are_exact() -> None:
+    """Fractions of a unit are not lost in sums."""
+    assert effective_requests(pod_spec(*([resources({"cpu": "100u"})] * 3))) == {"cpu": Fraction(3, 10_000)}
