@@ -22,6 +22,9 @@ DEFAULT_MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 65536
 # A killed program is gone in milliseconds, unless it hangs in the kernel: then `subprocess` reaps it at a later start.
 _REAP_TIMEOUT_SECONDS = 5.0
+# Killed children are their adopter's to reap: one that never does must not hold the caller up for long.
+_GROUP_TIMEOUT_SECONDS = 0.5
+_GROUP_POLL_SECONDS = 0.005
 _NOT_A_PROGRAM = frozenset(
     {errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.EISDIR, errno.ENOEXEC, errno.ELOOP, errno.ENAMETOOLONG}
 )
@@ -215,7 +218,7 @@ class _Watch:
             self.done.set()
 
     async def kill(self) -> None:
-        """Kill the whole process group and wait until the program is reaped."""
+        """Kill the whole process group and wait until the program is reaped, and its children have let go of what they held."""
         pid = self._child.pid
         # A reaped leader may have left children that hold its streams. While they live the kernel gives its pid to
         # nobody else; if somebody has it, the group is gone and must not be signalled.
@@ -225,6 +228,11 @@ class _Watch:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_REAP_TIMEOUT_SECONDS):
                 await self.exited.wait()
+        with contextlib.suppress(TimeoutError, ProcessLookupError, PermissionError):
+            async with asyncio.timeout(_GROUP_TIMEOUT_SECONDS):
+                while True:
+                    os.killpg(pid, 0)
+                    await asyncio.sleep(_GROUP_POLL_SECONDS)
 
     def close(self) -> None:
         """Close everything that is still open. Repeatable, blocks for nothing."""

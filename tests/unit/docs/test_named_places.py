@@ -26,6 +26,8 @@ def _is_there(place: str) -> bool:
 def test_named_files_and_folders_exist(document: str) -> None:
     """Who follows a document finds the file: a room that moves takes its name along."""
     quoted = QUOTED.findall((REPO / document).read_text())
-    places = {place for text in quoted if PLACE.fullmatch(place := re.split(r"[: ,]", text)[0]) and place[0] not in "./"}
+    places = {
+        place for text in quoted if PLACE.fullmatch(place := re.split(r"[: ,]", text)[0]) and place[0] not in "./"
+    }
     to_come = {"steps/devices.py"}
     assert sorted(place for place in places - to_come if not _is_there(place)) == []
