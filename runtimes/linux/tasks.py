@@ -109,7 +109,7 @@ class _Flight(Generic[_T]):
 class SingleFlight(Generic[_K, _T]):
     """Work in progress by key. A caller who finds his key in it waits for the same result or error.
 
-    The work is cancelled when the last who waits for it is.
+    The work is cancelled when the last who waits for it is, who then waits for its end, however often he is cancelled.
     """
 
     def __init__(self) -> None:
@@ -146,4 +146,4 @@ class SingleFlight(Generic[_K, _T]):
             del self._flights[key]
         self._ending.add(flight.task)
         flight.task.cancel()
-        await asyncio.wait({flight.task})
+        await to_the_end(asyncio.wait({flight.task}))

@@ -203,6 +203,39 @@ async def test_single_flight_errors_are_for_all() -> None:
     assert "a" not in flights
 
 
+async def test_single_flight_is_left_only_when_its_work_has_ended() -> None:
+    """The last one who waits stays until the cancelled work has cleaned up, also when he is cancelled again meanwhile."""
+    flights: SingleFlight[str, None] = SingleFlight()
+    cleaning, cleaned = asyncio.Event(), asyncio.Event()
+    diary: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await cleaned.wait()
+            diary.append("cleaned up")
+
+    async def wait_for_it() -> None:
+        try:
+            await flights.join("a", work)
+        finally:
+            diary.append("left")
+
+    waiting = asyncio.create_task(wait_for_it())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await cleaning.wait()
+    waiting.cancel()
+    await asyncio.sleep(0)
+    cleaned.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert diary == ["cleaned up", "left"]
+
+
 async def test_single_flight_last_one_out_cancels() -> None:
     """One who leaves does not disturb the others; when the last leaves, the work ends before his call does."""
     flights: SingleFlight[str, None] = SingleFlight()
