@@ -29,6 +29,7 @@ from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.sources.merger import ChangeType, PodChange
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
+from runtimes.linux.retry import Backoff, RetryPolicy
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)
@@ -230,11 +231,12 @@ class PodManager:
 
     async def follow(self, runtime: Runtime) -> None:
         """Wake pods at every event of a runtime, for good; after a break each of its pods looks for itself."""
-        delay_seconds, broken = RELIST_SECONDS, False
+        backoff, broken = Backoff(RetryPolicy(first_seconds=RELIST_SECONDS, cap_seconds=RELIST_CAP_SECONDS)), False
         while True:
             try:
                 async for event in runtime.service.events():
-                    delay_seconds, broken = RELIST_SECONDS, False
+                    backoff.reset()
+                    broken = False
                     if event.container_event_type == cri.CONTAINER_CREATED_EVENT:
                         continue  # the pass that created it is about to start it: that is worth a look, or the pass's end
                     uid = event.pod_sandbox_status.metadata.uid
@@ -248,8 +250,7 @@ class PodManager:
                     logging.DEBUG if broken else logging.WARNING, "runtime %s: no events: %s", runtime.handler, error
                 )
                 broken = True
-            await asyncio.sleep(delay_seconds)
-            delay_seconds = min(delay_seconds * 2, RELIST_CAP_SECONDS)
+            await asyncio.sleep(backoff.next_delay())
             for supervisor in self._supervisors.values():
                 if supervisor.handler in ("", runtime.handler):
                     supervisor.wake()

@@ -6,10 +6,10 @@ import grpc
 
 from nodeagent.probes.outcome import USER_AGENT, Outcome, address, failure, success
 from proto.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from proto.health_pb2_grpc import HealthStub
 from runtimes.kube.duration import go_duration
 
 Status = HealthCheckResponse.ServingStatus
-METHOD = "/grpc.health.v1.Health/Check"
 _OPTIONS = (
     ("grpc.primary_user_agent", USER_AGENT),
     ("grpc.enable_http_proxy", 0),
@@ -28,14 +28,12 @@ async def probe_grpc(host: str, port: int, service: str, *, timeout_seconds: flo
                 await channel.channel_ready()
         except TimeoutError:
             return failure(f'timeout: failed to connect service "{target}" within {limit}: context deadline exceeded')
-        check = channel.unary_unary(
-            METHOD,
-            request_serializer=HealthCheckRequest.SerializeToString,
-            response_deserializer=HealthCheckResponse.FromString,
-        )
+        health = HealthStub(channel)  # type: ignore[no-untyped-call]  # generated stubs have no types
         try:
             async with asyncio.timeout_at(deadline):
-                answer: HealthCheckResponse = await check(HealthCheckRequest(service=service), timeout=timeout_seconds)
+                answer: HealthCheckResponse = await health.Check(
+                    HealthCheckRequest(service=service), timeout=timeout_seconds
+                )
         except TimeoutError:
             return failure(f"timeout: health rpc did not complete within {limit}")
         except grpc.aio.AioRpcError as error:

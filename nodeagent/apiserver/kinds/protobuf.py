@@ -21,6 +21,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.protobuf_types import Field, Shape, root_of, shape_of
 from nodeagent.apiserver.kinds.timestamps import rfc3339, rfc3339_micro
+from runtimes.kube.unreadable import UNREADABLE
 
 MAGIC: Final = b"k8s\x00"
 
@@ -115,7 +116,7 @@ def _embedded_json(value: Any) -> Any:
         return None
     try:
         return json.loads(value.raw)
-    except (ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ProtobufError(f"embedded JSON is broken: {error}") from error
 
 

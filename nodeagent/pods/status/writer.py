@@ -21,6 +21,7 @@ from nodeagent.pods.status.patch import transition_error
 from nodeagent.pods.status.pod import merge_for_patch, status_patch
 from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.kube.whole_number import whole_number
+from runtimes.linux.retry import Backoff, RetryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ class StatusWriter:
 
     async def delete(self, pod: AgentPod) -> None:
         namespace, name = pod.key
-        delay = RETRY_SECONDS
+        backoff = _backoff()
         while True:
             await self._turn()
             try:
@@ -142,11 +143,11 @@ class StatusWriter:
             except (NotFound, Conflict):
                 return  # gone, or another pod of that name by now
             except ApiError as error:
+                delay = backoff.next_delay()
                 log.warning(
                     "cannot delete pod %s/%s from the API, next try in %.0f s: %s", namespace, name, delay, error
                 )
             await asyncio.sleep(delay)
-            delay = min(delay * 2, RETRY_CAP_SECONDS)
 
     def forget(self, uid: PodUID) -> None:
         entry = self._entries.pop(uid, None)
@@ -156,7 +157,7 @@ class StatusWriter:
                 entry.sending.cancel()
 
     async def _send(self, uid: PodUID, entry: _Entry) -> None:
-        delay = RETRY_SECONDS
+        backoff = _backoff()
         while self._entries.get(uid) is entry and _patch(entry) not in (None, entry.ignored):
             try:
                 async with self._slots:
@@ -164,13 +165,13 @@ class StatusWriter:
                     patch = _patch(entry)
                     if patch is not None and patch != entry.ignored:
                         await self._send_once(uid, entry, patch)
-                delay = RETRY_SECONDS
+                backoff.reset()
             except NotFound:
                 self._entries.pop(uid, None)
             except ApiError as error:
+                delay = backoff.next_delay()
                 log.warning("status of pod %s not written, next try in %.0f s: %s", uid, delay, error)
                 await asyncio.sleep(delay)
-                delay = min(delay * 2, RETRY_CAP_SECONDS)
         entry.settled.set()
 
     async def _send_once(self, uid: PodUID, entry: _Entry, patch: dict[str, object]) -> None:
@@ -232,3 +233,7 @@ def _difference(base: AgentPod, entry: _Entry) -> dict[str, object] | None:
     there = base.status or PodStatus()
     wanted = merge_for_patch(there, entry.status, containers_may_run=entry.containers_may_run)
     return status_patch(there, wanted, base.uid)
+
+
+def _backoff() -> Backoff:
+    return Backoff(RetryPolicy(first_seconds=RETRY_SECONDS, cap_seconds=RETRY_CAP_SECONDS))

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from lightkube.models.core_v1 import Container, EnvVar, Probe
 
 from nodeagent.probes.exec import MAX_COMMAND_BYTES, expand_command, probe_exec
-from nodeagent.probes.grpc import METHOD, probe_grpc
+from nodeagent.probes.grpc import probe_grpc
 from nodeagent.probes.outcome import Outcome, ProbeError, Verdict, failure, success
 from nodeagent.probes.target import ProbeTarget, run_probe
 from proto import cri_pb2 as cri
@@ -122,9 +122,8 @@ async def health() -> AsyncIterator[Callable[..., Any]]:
 
         server = grpc.aio.server()
         if behaviour is not None:
-            service, _, method = METHOD[1:].partition("/")
-            handlers = {method: grpc.unary_unary_rpc_method_handler(check)}
-            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+            handlers = {"Check": grpc.unary_unary_rpc_method_handler(check)}
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", handlers),))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         servers.append(server)
