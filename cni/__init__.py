@@ -14,13 +14,13 @@ garbage collection. It needs root, Linux, and nothing of the rest of this projec
 """
 
 from cni.config import NetworkConfig, load, load_default
-from cni.errors import CNIFault, InvalidConfig, NoNetwork, PluginError, PluginNotFound, PluginTimeout
+from cni.errors import CNIError, InvalidConfig, NoNetwork, PluginError, PluginNotFound, PluginTimeout
 from cni.network import Attachment, Network
 from cni.result import Result
 
 __all__ = [
     "Attachment",
-    "CNIFault",
+    "CNIError",
     "InvalidConfig",
     "Network",
     "NetworkConfig",

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cni.errors import InvalidArgument
+from cni.errors import CNIError, InvalidArgument
+from cni.result import Result
 
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _IFNAME_MAX = 15  # IFNAMSIZ - 1
@@ -49,3 +50,11 @@ class Attachment:
     def args_text(self) -> str:
         """The value of CNI_ARGS."""
         return ";".join(f"{key}={value}" for key, value in self.args.items())
+
+
+class AlreadyAttached(CNIError):
+    """ADD for an attachment that exists. `result` is what its ADD gave; the attachment was left alone."""
+
+    def __init__(self, msg: str, result: Result) -> None:
+        super().__init__(msg)
+        self.result = result

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cni import version
 from cni.errors import InvalidConfig, NoNetwork
 
 log = logging.getLogger(__name__)
 
-KNOWN_VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 SUFFIXES = (".conf", ".conflist", ".json")
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
@@ -41,13 +41,9 @@ class NetworkConfig:
     source: bytes = field(default=b"", repr=False)
     path: Path | None = None
 
-    def supports(self, version: str) -> bool:
-        """Whether the configuration's version is `version` or later."""
-        return version_tuple(self.cni_version) >= version_tuple(version)
-
-
-def version_tuple(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+    def supports(self, first: str) -> bool:
+        """Whether the configuration's version is `first`, a known one (cni/version.py), or later."""
+        return version.at_least(self.cni_version, first)
 
 
 def is_valid_name(name: str) -> bool:
@@ -157,11 +153,11 @@ def _select_version(document: dict[str, Any], where: str) -> str:
     more = document.get("cniVersions") or []
     if not isinstance(more, list):
         raise InvalidConfig(f"{where}: cniVersions: not a list")
-    offered: list[Any] = [document.get("cniVersion") or "0.1.0", *more]
-    known: list[str] = [version for version in offered if version in KNOWN_VERSIONS]
-    if not known:
+    offered: list[Any] = [document.get("cniVersion") or version.WHEN_MISSING, *more]
+    highest = version.highest_known(offered)
+    if highest is None:
         raise InvalidConfig(f"{where}: cniVersion: {offered[0]!r} is not supported")
-    return max(known, key=version_tuple)
+    return highest
 
 
 def _flag(document: dict[str, Any], key: str, where: str) -> bool:

@@ -6,44 +6,32 @@
       NotSupported        the plugin or the network cannot do that at all
       NoNetwork           no usable configuration in the folder: wait until there is one
       NotAttached         nothing is known of this attachment: fine for a delete, not for a check
-      AlreadyAttached     an add that was done before; carries its result
-      Unavailable         try again later
-        PluginTimeout     the plugin was killed at its deadline; whether it did its work is unknown
-      PluginNotFound      the program is not in any of the folders: install it
-      PluginFailed        the plugin says why; a retry may help
-        BadOutput         the plugin speaks no CNI
-      SeveralErrors       more than one of the above
+      AlreadyAttached     an add that was done before; carries its result (cni/attachment.py)
+      NotRecorded         the cache folder cannot be written: make room, or mend the disk
+      PluginError         a plugin was asked, and it did not work:
+        Unavailable       it cannot work now: try again later
+          PluginTimeout   it was killed at its deadline; whether it did its work is unknown
+        PluginNotFound    the program is not in any of the folders: install it
+        PluginFailed      it says why; a retry may help
+          BadOutput       it speaks no CNI
 
 Codes are those of the CNI specification, section "Error"; 0 where no plugin was asked.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from typing_extensions import override
 
-if TYPE_CHECKING:
-    from cni.result import Result
-
-CODE_INCOMPATIBLE_VERSION = 1
-CODE_UNSUPPORTED_FIELD = 2
-CODE_UNKNOWN_CONTAINER = 3
-CODE_INVALID_ENVIRONMENT = 4
-CODE_IO_FAILURE = 5
-CODE_DECODING_FAILURE = 6
 CODE_INVALID_CONFIG = 7
-CODE_INVALID_NETNS = 8
-CODE_TRY_AGAIN_LATER = 11
-CODE_NOT_AVAILABLE = 50
-CODE_LIMITED_CONNECTIVITY = 51
+TEMPORARY_CODES = frozenset({11, 50, 51})  # try again later, not available, limited connectivity
 
 
 class CNIError(Exception):
     """Base of all errors of this package.
 
     `msg` and `details` are the plugin's own words where it was a plugin that failed, `plugin` its type ("bridge"),
-    `command` the CNI command ("ADD"). `undo_errors` is what went wrong when a failed ADD was taken back: empty means that
-    nothing is left behind.
+    `command` the CNI command ("ADD").
     """
 
     def __init__(self, msg: str, *, code: int = 0, details: str = "") -> None:
@@ -52,13 +40,11 @@ class CNIError(Exception):
         self.code = code
         self.details = details
         self.plugin = ""
-        self.plugin_name = ""
         self.command = ""
-        self.undo_errors: tuple[CNIError, ...] = ()
 
-    def at(self, command: str, plugin: str, plugin_name: str = "") -> Self:
+    def at(self, command: str, plugin: str) -> Self:
         """Say which plugin it was, and return the error, to be raised."""
-        self.command, self.plugin, self.plugin_name = command, plugin, plugin_name
+        self.command, self.plugin = command, plugin
         return self
 
     @override
@@ -66,8 +52,7 @@ class CNIError(Exception):
         text = f"{self.msg}; {self.details}" if self.details else self.msg
         if not self.plugin:
             return text
-        name = f' name="{self.plugin_name}"' if self.plugin_name else ""
-        return f'plugin type="{self.plugin}"{name} failed ({self.command.lower()}): {text}'
+        return f'plugin type="{self.plugin}" failed ({self.command.lower()}): {text}'
 
 
 class InvalidConfig(CNIError):
@@ -106,15 +91,11 @@ class NoNetwork(CNIError):
 
 
 class NotAttached(CNIError):
-    """The container or its attachment is unknown (code 3, or no cached result)."""
+    """Nothing is recorded of the attachment."""
 
 
-class AlreadyAttached(CNIError):
-    """ADD for an attachment that exists. `result` is what its ADD gave; the attachment was left alone."""
-
-    def __init__(self, msg: str, result: "Result") -> None:
-        super().__init__(msg)
-        self.result = result
+class NotRecorded(CNIError):
+    """The record of an attachment cannot be written, or not be removed. Its `__cause__` is the OSError."""
 
 
 class PluginError(CNIError):
@@ -141,24 +122,11 @@ class PluginFailed(PluginError):
     """The plugin ended with an error, or could not be run."""
 
 
-class BadOutput(CNIError):
-    """The plugin printed something that is not what its command and version require."""
+class BadOutput(PluginFailed):
+    """The plugin printed something that is not what its command and version require.
 
+    Whoever reads a result need not know whose it is: `at` says so later.
+    """
 
-class SeveralErrors(CNIError):
-    """A teardown or a garbage collection went on after an error and met more. `errors` is at least two."""
-
-    def __init__(self, errors: Sequence[CNIError]) -> None:
-        super().__init__("; ".join(map(str, errors)))
-        self.errors = tuple(errors)
-
-
-CNIFault = CNIError
-InvalidResult = BadOutput
-
-
-def combine(errors: Sequence[CNIError]) -> CNIError | None:
-    """One error for all: none, itself, or SeveralErrors."""
-    if len(errors) < 2:
-        return errors[0] if errors else None
-    return SeveralErrors(errors)
+    def __init__(self, msg: str, *, details: str = "") -> None:
+        super().__init__("", "", msg, details=details)

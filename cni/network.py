@@ -10,10 +10,11 @@ from typing import Any
 
 from cni import config as configs
 from cni import result as results
-from cni.attachment import Attachment
+from cni import version
+from cni.attachment import AlreadyAttached, Attachment
 from cni.cache import CachedAttachment, ResultCache
 from cni.config import NetworkConfig, PluginConfig
-from cni.errors import AlreadyAttached, CNIFault, InvalidResult, PluginError, PluginNotFound
+from cni.errors import BadOutput, CNIError, NotAttached, NotRecorded, NotSupported, PluginError, PluginNotFound
 from cni.plugin import Call, invoke
 from runtimes.linux.tasks import to_the_end
 
@@ -50,7 +51,7 @@ class Network:
         self._queues: dict[str, _Queue] = {}
 
     async def add(self, attachment: Attachment) -> results.Result:
-        """Attach; a failed or cancelled ADD is followed by a DEL of the whole chain, and then raised. Raises CNIFault.
+        """Attach; a failed or cancelled ADD is followed by a DEL of the whole chain, and then raised. Raises CNIError.
 
         What is attached already is left alone: AlreadyAttached, with its result.
         """
@@ -78,7 +79,7 @@ class Network:
 
         An empty `netns` tells plugins that there is none. The record stays until every plugin has succeeded.
         A DEL that has begun is brought to its end when the caller is cancelled: of one that is killed in its middle some
-        plugins leave what the next DEL does not find (bridge 1.1.1: the rules of ipMasq). Raises CNIFault.
+        plugins leave what the next DEL does not find (bridge 1.1.1: the rules of ipMasq). Raises CNIError.
         """
         attachment.validate(needs_netns=False)
         async with self._turn(attachment.container_id):
@@ -89,12 +90,12 @@ class Network:
         attachment.validate()
         if self.config.disable_check:
             return
-        if not self.config.supports("0.4.0"):
-            raise CNIFault(f"network {self.config.name}: version {self.config.cni_version} has no CHECK")
+        if not self.config.supports(version.CHECK):
+            raise NotSupported(f"network {self.config.name}: version {self.config.cni_version} has no CHECK")
         async with self._turn(attachment.container_id):
             cached = self._cache.read(self.config.name, attachment.container_id, attachment.ifname)
             if cached is None:
-                raise CNIFault(f"network {self.config.name}: container {attachment.container_id} is not attached")
+                raise NotAttached(f"network {self.config.name}: container {attachment.container_id} is not attached")
             previous = results.decode(cached.result, self.config.cni_version)
             attachment = _as_recorded(attachment, cached)
             for plugin in self.config.plugins:
@@ -102,7 +103,7 @@ class Network:
 
     async def status(self) -> None:
         """Ask the plugins whether an ADD could work (from version 1.1.0 on). Raises PluginError if not."""
-        if not self.config.supports("1.1.0"):
+        if not self.config.supports(version.STATUS):
             return
         for plugin in self.config.plugins:
             call = Call(
@@ -128,9 +129,9 @@ class Network:
                 stale = Attachment(container_id=cached.container_id, netns="", ifname=cached.ifname)
                 try:
                     await self.delete(stale)
-                except CNIFault as error:
+                except CNIError as error:
                     errors.append(error)
-        if self.config.supports("1.1.0"):
+        if self.config.supports(version.GC):
             attachments = [{"containerID": container_id, "ifname": ifname} for container_id, ifname in sorted(keep)]
             for plugin in self.config.plugins:
                 request = self._request(self.config, plugin, {}, None)
@@ -160,10 +161,11 @@ class Network:
             answer = await self._invoke(plugin, "ADD", attachment, self._add_timeout_seconds, previous)
             try:
                 if answer is None:
-                    raise InvalidResult("the plugin printed no result")
+                    raise BadOutput("the plugin printed no result")
                 previous = results.decode(answer, self.config.cni_version)
-            except InvalidResult as error:
-                raise PluginError(plugin.type, "ADD", str(error)) from error
+            except BadOutput as error:
+                error.at("ADD", plugin.type)
+                raise
         assert previous is not None
         made = CachedAttachment(
             network=self.config.name,
@@ -178,7 +180,7 @@ class Network:
         try:
             self._cache.write(made)
         except OSError as error:
-            raise CNIFault(f"network {self.config.name}: the attachment cannot be recorded: {error}") from error
+            raise NotRecorded(f"network {self.config.name}: the attachment cannot be recorded: {error}") from error
         return previous
 
     async def _undo(self, attachment: Attachment) -> None:
@@ -196,12 +198,12 @@ class Network:
         config, previous = self.config, None
         if cached is not None:
             # the configuration must not change between ADD and DEL, whatever the file says by now
-            with contextlib.suppress(CNIFault):
+            with contextlib.suppress(CNIError):
                 config = configs.parse(cached.config)
-            with contextlib.suppress(CNIFault):
+            with contextlib.suppress(CNIError):
                 previous = results.decode(cached.result, config.cni_version)
             attachment = _as_recorded(attachment, cached)
-        if not config.supports("0.4.0"):
+        if not config.supports(version.DEL_PREV_RESULT):
             previous = None
         failure: PluginError | None = None
         for plugin in reversed(config.plugins):
@@ -215,7 +217,7 @@ class Network:
         try:
             self._cache.delete(self.config.name, attachment.container_id, attachment.ifname)
         except OSError as error:
-            raise CNIFault(f"network {self.config.name}: the record cannot be removed: {error}") from error
+            raise NotRecorded(f"network {self.config.name}: the record cannot be removed: {error}") from error
 
     async def _invoke(
         self,

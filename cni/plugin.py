@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cni.errors import PluginError, PluginNotFound, PluginTimeout
+from cni.errors import TEMPORARY_CODES, BadOutput, PluginError, PluginFailed, PluginNotFound, PluginTimeout, Unavailable
 from runtimes.linux import process
 
 _PARAMETERS = frozenset({"CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS", "CNI_PATH"})
@@ -55,7 +55,7 @@ async def invoke(plugin: str, bin_dirs: Sequence[Path], call: Call) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         shown = text[:200].decode(errors="replace")
-        raise PluginError(plugin, call.command, f"the plugin printed something that is not JSON: {shown!r}") from error
+        raise BadOutput(f"the plugin printed something that is not JSON: {shown!r}").at(call.command, plugin) from error
 
 
 async def _run(plugin: str, path: Path, environment: Mapping[str, str], call: Call) -> process.Completed:
@@ -71,11 +71,11 @@ async def _run(plugin: str, path: Path, environment: Mapping[str, str], call: Ca
         except process.ProgramNotFound as error:
             raise PluginNotFound(plugin, call.command, str(error)) from error
         except process.OutputTooLarge as error:
-            raise PluginError(plugin, call.command, str(error)) from error
+            raise BadOutput(str(error)).at(call.command, plugin) from error
         except OSError as error:
             # a plugin being replaced right now cannot be run for a moment
             if error.errno != errno.ETXTBSY or attempt == _BUSY_TRIES - 1:
-                raise PluginError(plugin, call.command, f"cannot run {path}: {error}") from error
+                raise PluginFailed(plugin, call.command, f"cannot run {path}: {error}") from error
             await asyncio.sleep(_BUSY_PAUSE_SECONDS)
     raise AssertionError("unreachable")
 
@@ -86,12 +86,14 @@ def _failure(plugin: str, command: str, completed: process.Completed) -> PluginE
     if not text:
         said = completed.stderr.decode(errors="replace").strip()[-2048:]
         if said:
-            return PluginError(plugin, command, f"netplugin failed: {said}")
-        return PluginError(plugin, command, f"netplugin failed with no error message: {completed.error_text}")
+            return PluginFailed(plugin, command, f"netplugin failed: {said}")
+        return PluginFailed(plugin, command, f"netplugin failed with no error message: {completed.error_text}")
     try:
         document = json.loads(text)
         code, message, details = document.get("code"), str(document["msg"]), str(document.get("details") or "")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         shown = text[:200].decode(errors="replace")
-        return PluginError(plugin, command, f"netplugin failed but error parsing its diagnostic message {shown!r}")
-    return PluginError(plugin, command, message, code=code if isinstance(code, int) else None, details=details)
+        return BadOutput(f"netplugin failed but error parsing its diagnostic message {shown!r}").at(command, plugin)
+    number = code if isinstance(code, int) else 0
+    kind = Unavailable if number in TEMPORARY_CODES else PluginFailed
+    return kind(plugin, command, message, code=number, details=details)

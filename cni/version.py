@@ -5,7 +5,7 @@ from typing import Final
 
 KNOWN: Final = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 CURRENT: Final = KNOWN[-1]
-WHEN_MISSING: Final = "0.1.0"
+WHEN_MISSING: Final = KNOWN[0]  # of a configuration that names none
 
 # First versions that have a command or a field.
 CHECK: Final = "0.4.0"

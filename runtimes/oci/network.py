@@ -15,10 +15,20 @@ from typing import Any
 from typing_extensions import override
 
 from cni import config as cni_config
+from cni.attachment import AlreadyAttached, Attachment
 from cni.cache import ResultCache
 from cni.config import NetworkConfig
-from cni.errors import CNIError, NoNetwork, PluginNotFound
-from cni.network import Attachment, Network
+from cni.errors import (
+    CNIError,
+    InvalidArgument,
+    NoNetwork,
+    NotAttached,
+    NotSupported,
+    PluginNotFound,
+    PluginTimeout,
+    Unavailable,
+)
+from cni.network import Network
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import NetworkProvider
@@ -32,6 +42,16 @@ _SHARED_SEGMENT = "bridge"
 _ACCEPT_ROUTERS = "net.ipv6.conf.default.accept_ra"
 _BANDWIDTH_BURST_BITS = 4294967295
 _BANDWIDTH_RANGE = (10**3, 10**15)
+# What the caller of a runtime may do. In this order: a time-out is also an Unavailable. Everything else is Internal.
+_RUNTIME_ERRORS: tuple[tuple[type[CNIError], type[errors.RuntimeFault]], ...] = (
+    (PluginTimeout, errors.Timeout),
+    (Unavailable, errors.Unavailable),
+    (NoNetwork, errors.Unavailable),
+    (InvalidArgument, errors.InvalidArgument),
+    (NotSupported, errors.NotSupported),
+    (AlreadyAttached, errors.AlreadyExists),
+    (NotAttached, errors.NotFound),
+)
 _BANDWIDTH = {"ingress": "kubernetes.io/ingress-bandwidth", "egress": "kubernetes.io/egress-bandwidth"}
 
 
@@ -67,10 +87,8 @@ class CNINetwork(NetworkProvider):
             if config_now.plugins[0].type == _SHARED_SEGMENT and _ACCEPT_ROUTERS not in config.linux.sysctls:
                 await asyncio.to_thread(syscalls.in_namespace, netns_path, refuse_router_advertisements)
             result = await self._network(config_now).add(attachment)
-        except NoNetwork as error:
-            raise errors.Unavailable(f'failed to setup network for sandbox "{sandbox_id}": {error}') from error
         except (CNIError, OSError) as error:
-            raise errors.Internal(f'failed to setup network for sandbox "{sandbox_id}": {error}') from error
+            raise runtime_error(error)(f'failed to setup network for sandbox "{sandbox_id}": {error}') from error
         return result.pod_ips()
 
     @override
@@ -95,11 +113,11 @@ class CNINetwork(NetworkProvider):
                 await self._network(network_config).delete(attachment)
         except PluginNotFound as error:
             if recorded:
-                raise errors.Internal(f'failed to destroy network for sandbox "{sandbox_id}": {error}') from error
+                raise runtime_error(error)(f'failed to destroy network for sandbox "{sandbox_id}": {error}') from error
             # never attached, and what is not installed has nothing to undo: the sandbox must not stay for that
             log.warning("sandbox %s was never attached: %s", sandbox_id, error)
         except (CNIError, OSError) as error:
-            raise errors.Internal(f'failed to destroy network for sandbox "{sandbox_id}": {error}') from error
+            raise runtime_error(error)(f'failed to destroy network for sandbox "{sandbox_id}": {error}') from error
 
     @override
     async def status(self) -> str | None:
@@ -143,6 +161,11 @@ class CNINetwork(NetworkProvider):
             return False, [self._current()]
         except NoNetwork:
             return False, []
+
+
+def runtime_error(error: Exception) -> type[errors.RuntimeFault]:
+    """The class of `runtimes.errors` that says of an error of CNI what its own class says."""
+    return next((found for kind, found in _RUNTIME_ERRORS if isinstance(error, kind)), errors.Internal)
 
 
 def refuse_router_advertisements() -> None:

@@ -186,6 +186,17 @@ def test_nothing_but_tests_uses_a_harness() -> None:
     assert wrong == []
 
 
+def test_the_network_library_has_no_circle() -> None:
+    """Its modules import each other one way, imports for type checkers included."""
+    modules = {_dotted(path): {name for _, name in _imports(path)} for path in _files() if path.parent == REPO / "cni"}
+    del modules["cni.__init__"]
+    below = {own: {other for other in modules if any(f"{name}.".startswith(f"{other}.") for name in found)}
+             for own, found in modules.items()}  # fmt: skip
+    while free := {own for own, found in below.items() if not found & set(below)}:
+        below = {own: found for own, found in below.items() if own not in free}
+    assert sorted(below) == []
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_says_that_it_is_typed(package: str) -> None:
     """py.typed is there, so that users' type checkers read our annotations."""

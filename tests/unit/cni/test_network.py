@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cni.errors import AlreadyAttached, CNIFault, PluginError, PluginNotFound, PluginTimeout
+from cni.attachment import AlreadyAttached
+from cni.errors import CNIError, NotAttached, NotRecorded, NotSupported, PluginError, PluginNotFound, PluginTimeout
 from cni.network import Attachment
 
 from .conftest import RESULT, Plugins
@@ -119,7 +120,7 @@ async def test_an_add_that_cannot_be_recorded_is_undone(plugins: Plugins, attach
     """Without a record nobody could detach it later."""
     plugins.write("one")
     plugins.cache_dir.write_text("a file where the folder should be")
-    with pytest.raises(CNIFault, match="cannot be recorded"):
+    with pytest.raises(NotRecorded, match="cannot be recorded"):
         await plugins.network("one").add(attachment)
     assert plugins.calls() == ["ADD one c1", "DEL one c1"]
 
@@ -278,8 +279,11 @@ async def test_check(plugins: Plugins, attachment: Attachment) -> None:
     plugins.write("first", other=FAIL)
     plugins.write("second")
     await plugins.network("first", disableCheck=True).check(attachment)
-    for network in (plugins.network("first", version="0.3.1"), plugins.network("first")):
-        with pytest.raises(CNIFault):
+    for network, kind in (
+        (plugins.network("first", version="0.3.1"), NotSupported),
+        (plugins.network("first"), NotAttached),
+    ):
+        with pytest.raises(kind):
             await network.check(attachment)
     assert plugins.calls() == []
     network = plugins.network("first", "second")
@@ -335,7 +339,7 @@ async def test_many_containers_at_once(plugins: Plugins) -> None:
 async def test_what_no_plugin_accepts_is_refused(plugins: Plugins, fields: dict[str, Any]) -> None:
     """Before anything runs."""
     plugins.write("one")
-    with pytest.raises(CNIFault):
+    with pytest.raises(CNIError):
         await plugins.network("one").add(Attachment(**{"container_id": "c1", "netns": "/n", **fields}))
     assert plugins.calls() == []
 

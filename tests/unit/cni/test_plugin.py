@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cni.errors import PluginError, PluginNotFound, PluginTimeout
+from cni.errors import BadOutput, PluginError, PluginFailed, PluginNotFound, PluginTimeout, Unavailable
 from cni.plugin import Call, invoke
 
 from .conftest import Plugins
@@ -51,6 +51,24 @@ async def test_what_a_failure_says(tmp_path: Path, body: str, text: str, code: i
         await invoke("demo", [tmp_path], call())
     assert str(caught.value) == f'plugin type="demo" failed (add): {text}'
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        *((f'echo \'{{"code": {code}, "msg": "no"}}\'; exit 1', Unavailable) for code in (11, 50, 51)),
+        *((f'echo \'{{"code": {code}, "msg": "no"}}\'; exit 1', PluginFailed) for code in (1, 7, 100)),
+        ("exit 3", PluginFailed),
+        ("echo rubbish; exit 1", BadOutput),
+        ("echo rubbish", BadOutput),
+    ],
+)
+async def test_the_class_says_whether_to_try_again(tmp_path: Path, body: str, kind: type[PluginError]) -> None:
+    """Codes 11, 50 and 51 are Unavailable; the rest is the plugin's failure, or no CNI at all."""
+    plugin(tmp_path, body)
+    with pytest.raises(PluginError) as caught:
+        await invoke("demo", [tmp_path], call())
+    assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from cni import errors as cni_errors
+from cni.attachment import AlreadyAttached
+from cni.result import Result
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.oci.network import CNINetwork, CNISettings, capabilities, cni_args
+from runtimes.oci.network import CNINetwork, CNISettings, capabilities, cni_args, runtime_error
 
 ANSWER = '{"cniVersion": "1.0.0", "ips": [{"address": "10.1.0.5/16"}]}'
 
@@ -205,3 +208,36 @@ async def test_routers_that_announce_themselves(
     site.configure("net", first)
     await site.provider.setup("s1", Path("/n"), pod())
     assert seen == entered
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (cni_errors.PluginTimeout("p", "ADD", "killed"), errors.Timeout),
+        (cni_errors.Unavailable("p", "ADD", "busy"), errors.Unavailable),
+        (cni_errors.NoNetwork("/etc/cni/net.d"), errors.Unavailable),
+        (cni_errors.InvalidArgument("id"), errors.InvalidArgument),
+        (cni_errors.NotSupported("version"), errors.NotSupported),
+        (cni_errors.NotAttached("x"), errors.NotFound),
+        (AlreadyAttached("x", Result(cni_version="1.0.0")), errors.AlreadyExists),
+        (cni_errors.PluginNotFound("p", "ADD", "x"), errors.Internal),
+        (cni_errors.PluginFailed("p", "ADD", "x"), errors.Internal),
+        (cni_errors.InvalidConfig("x"), errors.Internal),
+        (OSError("disk"), errors.Internal),
+    ],
+)
+def test_the_class_of_an_error_is_kept(error: Exception, expected: type[errors.RuntimeFault]) -> None:
+    """A time-out is no "internal" error: who may try again, and who must change the request, is told."""
+    assert runtime_error(error) is expected
+
+
+async def test_a_plugin_that_is_busy_is_unavailable(site: Site) -> None:
+    """At setup and at teardown: the pod's event and its retry tell it from a failure."""
+    busy = 'echo \'{"code": 11, "msg": "busy"}\'; exit 1'
+    site.plugin("one", add=busy)
+    site.configure("net", "one")
+    with pytest.raises(errors.Unavailable, match=r'plugin type="one" failed \(add\): busy'):
+        await site.provider.setup("s1", Path("/n"), pod())
+    site.plugin("one", delete=busy)
+    with pytest.raises(errors.Unavailable, match=r'plugin type="one" failed \(del\): busy'):
+        await site.provider.teardown("s1", Path("/n"), pod())
