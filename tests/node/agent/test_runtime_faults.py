@@ -57,6 +57,17 @@ def activities(node: NodeUnderTest) -> dict[str, list[str]]:
     return {line[1]: line[2:] for line in lines[begin + 1 : lines.index([], begin)]}
 
 
+def counts(node: NodeUnderTest) -> dict[str, float]:
+    """The agent's own metrics: a series as it is written -> its value; series of containers without their labels, summed."""
+    found: dict[str, float] = {}
+    for line in node.kubectl("get", "--raw", f"/api/v1/nodes/{node.name}/proxy/metrics").splitlines():
+        if not line.startswith("#"):
+            series, value = line.rsplit(" ", 1)
+            name = series if series.startswith("nodeagent_") else series.partition("{")[0]
+            found[name] = found.get(name, 0.0) + float(value)
+    return found
+
+
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the runtimes that are not good; one of them is not there yet."""
@@ -116,7 +127,8 @@ def test_exec_in_a_stopped_container(node: NodeUnderTest) -> None:
 
 def test_broken_runtimes_beside_a_good_one(node: NodeUnderTest, programs: Path) -> None:
     """Each pod says what is wrong with its runtime; the node is Ready, names those that are down, and runs and deletes the
-    pods of the good one; one that is installed later is used then. The same is shown of the agent's parts."""
+    pods of the good one; one that is installed later is used then. The same is shown of the agent's parts, and what it did is
+    counted."""
     node.apply(
         pod_object("good", "sleep", "100000"),
         *(pod_object(name, "sleep", "100000", runtimeClassName=name) for name in BROKEN),
@@ -140,6 +152,10 @@ def test_broken_runtimes_beside_a_good_one(node: NodeUnderTest, programs: Path) 
     assert "missing-runtime" in shown["runtime missing"][1]
     assert shown["runtime runc"] == shown["pods"] == shown["embedded API"] == ("running", "")
     assert shown["source http"] == ("skipped", "staticPodURL is not set")
+    counted = counts(node)
+    assert counted['nodeagent_pod_step_duration_seconds_count{outcome="done",step="sandbox",verb="run"}'] >= 1
+    assert counted["kubelet_started_pods_total"] >= 1
+    assert counted["kubelet_started_containers_total"] >= 1
     node.kubectl("delete", "pod", "good", "--grace-period=1", timeout=60)
 
     shutil.copy(shutil.which("runc") or "", programs / "missing-runtime")
