@@ -109,6 +109,8 @@ async def test_what_is_given_up_is_undone_before_the_next_begins() -> None:
     work.done.set()
     assert await second == "id2"
     assert (work.log, told) == (["id1 begins", "id1 undone", "id2 begins"], ["id2"])
+    with pytest.raises(asyncio.CancelledError):
+        await first
     assert first.cancelled()
 
 
