@@ -129,6 +129,10 @@ async def strike_async(faults: Faults, fault: Fault, error: str, work: Callable[
             loop.call_later(fault.delay_seconds, os.kill, os.getpid(), signal.SIGTERM)
         case modes.API_FREEZE:
             faults.signal_api(signal.SIGSTOP)
+            # by itself: whoever asked for what is struck may be waiting for the API's answer, and could not end the outage
+            thaw = threading.Timer(modes.OUTAGE_SECONDS, faults.signal_api, (signal.SIGCONT,))
+            thaw.daemon = True
+            thaw.start()
         case modes.API_KILL:
             faults.signal_api(signal.SIGKILL)
     result = await work()
