@@ -49,9 +49,8 @@ async def outcomes(work: Iterable[Coroutine[Any, Any, None]]) -> list[BaseExcept
     tasks = [asyncio.get_running_loop().create_task(each) for each in work]
     try:
         if tasks:
-            await asyncio.wait(
-                tasks
-            )  # not gather: that would pass on a second cancellation, into the clean-up after the first
+            # not gather: that would pass on a second cancellation, into the clean-up after the first
+            await asyncio.wait(tasks)
     except asyncio.CancelledError:
         await end_tasks(*tasks)
         raise

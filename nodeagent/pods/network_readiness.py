@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
+from runtimes.linux.tasks import SingleFlight
 from runtimes.registry import Runtime
 
 CONDITION = "NetworkReady"
@@ -30,7 +31,7 @@ class NetworkReadiness:
     def __init__(self, last_seen: Callable[[str], str]) -> None:
         self._last_seen = last_seen
         self._down: set[str] = set()
-        self._asking: dict[str, asyncio.Task[str]] = {}
+        self._asking: SingleFlight[str, str] = SingleFlight()
 
     async def problem(self, runtime: Runtime) -> str:
         """Why no pod can be connected now; empty where nothing is known to be wrong."""
@@ -40,11 +41,7 @@ class NetworkReadiness:
 
     async def ask(self, runtime: Runtime) -> str:
         """What the runtime says now; empty when it does not answer. Pods that ask at the same time share one question."""
-        question = self._asking.get(runtime.handler)
-        if question is None:
-            question = self._asking[runtime.handler] = asyncio.create_task(self._ask(runtime))
-            question.add_done_callback(lambda _: self._asking.pop(runtime.handler, None))
-        return await asyncio.shield(question)
+        return await self._asking.join(runtime.handler, lambda: self._ask(runtime))
 
     async def _ask(self, runtime: Runtime) -> str:
         try:
