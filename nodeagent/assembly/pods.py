@@ -1,6 +1,7 @@
 """The pods: who admits them, who takes them up and down, and who tells of them."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nodeagent.api.client import ApiClient
@@ -140,6 +141,7 @@ async def start_mirrors(
         MirrorPods(client, config.node_name, cluster.own_node), ready=lambda: merger.all_seen, on_mirror=pods.wake
     )
     scope.loop(keeper.run, "mirror pods")
+    _when_complete(scope, merger, keeper.wake, "first look for mirrors of nobody")
     return keeper
 
 
@@ -188,13 +190,19 @@ async def start_orphans(
         ready=lambda: merger.all_seen,
     )
 
-    async def first_look() -> None:
-        await merger.complete()
-        orphans.wake()
-
     scope.loop(orphans.run, "orphans")
-    scope.tasks.create_task(first_look(), name="first look for orphans")
+    _when_complete(scope, merger, orphans.wake, "first look for orphans")
     return orphans
+
+
+def _when_complete(scope: Scope, merger: PodMerger, act: Callable[[], None], name: str) -> None:
+    """Do it when every source has spoken: only then is it known what belongs to no pod."""
+
+    async def wait() -> None:
+        await merger.complete()
+        act()
+
+    scope.tasks.create_task(wait(), name=name)
 
 
 async def start_pods(

@@ -109,6 +109,9 @@ class MirrorKeeper:
         mirror = self._seen.get(static.key)
         return mirror if mirror is not None and is_mirror_of(mirror, static) else None
 
+    def wake(self) -> None:
+        self._woken.set()
+
     async def run(self) -> None:
         """Bring the API in line, until cancelled."""
         while True:

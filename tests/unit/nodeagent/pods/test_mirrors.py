@@ -109,6 +109,16 @@ async def test_one_too_many_goes_when_all_sources_have_spoken(world: World) -> N
     assert await world.settled() == ["delete m-s", "delete m-t"]
 
 
+async def test_one_too_many_goes_though_nothing_else_happens(world: World) -> None:
+    """The API told of it before the last source spoke: who knows that it has, wakes the keeper."""
+    world.ready = False
+    world.keeper.observed(world.mirror(), removed=False)
+    assert await world.settled() == []
+    world.ready = True
+    world.keeper.wake()
+    assert await world.settled() == ["delete m-s"]
+
+
 async def test_a_pod_that_goes_takes_its_mirror_along(world: World) -> None:
     """But not that of the next pod of its name, which came first."""
     world.keeper.wanted(world.static(uid="u2", hash="h1"))
