@@ -12,6 +12,9 @@ a key can only be there once, and so a host port has one owner. The rules are th
 
 [::1]:PORT is left alone: Linux takes no answer for ::1 from any interface but lo, and a redirected client would wait.
 
+Redirections come behind those of a cluster's Services (priority -100): a pod's host port must not take a Service's
+place (CVE-2019-9946).
+
 There is no forward chain: an `accept` in one table does not overrule the `drop` of another, so it would change nothing.
 """
 
@@ -36,7 +39,7 @@ from cni.native.rules import HostPort, Interface, Owner, PodRules, RulesRefused
 
 VERSION = 1  # of the rules and sets below: an agent with a greater one makes the table anew, and keeps the elements
 
-_DSTNAT, _SRCNAT, _RAW = -100, 100, -300
+_DSTNAT, _SRCNAT, _RAW = -90, 100, -300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,6 +155,17 @@ def test_one_address_of_the_host(world: World) -> None:
         assert packets.is_silent(world.outside, "tcp", HOST[0], 8002)
 
 
+def test_a_service_comes_first(world: World) -> None:
+    """A redirection of the usual priority, as a cluster's proxy makes them, is asked before a pod's host port."""
+    host, pod, behind = InHost(world), world.pod(), world.pod()
+    host.apply(pod.rules(port("tcp", 8000, 80)))
+    chain = "add chain ip proxy services { type nat hook prerouting priority dstnat; }"
+    rule = f"add rule ip proxy services ip daddr {HOST[0]} tcp dport 8000 dnat to {behind.ip4}:80"
+    world.host.command("nft", f"add table ip proxy; {chain}; {rule}")
+    with packets.listening(pod, "tcp", 80, "host port"), packets.listening(behind, "tcp", 80, "service"):
+        assert packets.ask(world.outside, "tcp", HOST[0], 8000)[0] == "service"
+
+
 def test_pods_do_not_reach_the_hosts_loopback(world: World) -> None:
     """The bridge routes 127.0.0.0/8 for host ports; what a pod sends there is dropped all the same."""
     host, pod = InHost(world), world.pod()
