@@ -45,7 +45,7 @@ def ensure(kernel: Netfilter, table: Table) -> None:
     """
     for last in reversed(range(_TRIES)):
         try:
-            if (found := _version(kernel, table)) is not None and found >= table.version:
+            if (found := version_there(kernel, table)) is not None and found >= table.version:
                 return
             if found is None:
                 kernel.commit(table.create({}))
@@ -83,6 +83,18 @@ def dump_elements(kernel: Netfilter, table: Table, of: Set, comment: bytes = b""
     return list(messages.read_elements(of, kernel.dump(messages.get_elements(table.name, of)), comment))
 
 
+def chains_there(kernel: Netfilter, table: Table) -> frozenset[str]:
+    """The names of the chains that the table has."""
+    found = [messages.read_chain(body) for body in kernel.dump(messages.get_chains())]
+    return frozenset(name for where, name in found if where == table.name)
+
+
+def sets_there(kernel: Netfilter, table: Table) -> frozenset[str]:
+    """The names of the sets and maps that the table has."""
+    found = [messages.read_set(body) for body in kernel.dump(messages.get_sets(table.name))]
+    return frozenset(name for where, name in found if where == table.name)
+
+
 def missing_rules(kernel: Netfilter, table: Table) -> list[str]:
     """What of the table's rules is not there, or not in its order, in words."""
     found: dict[str, list[str]] = {}
@@ -100,7 +112,7 @@ def missing_rules(kernel: Netfilter, table: Table) -> list[str]:
     return wrong
 
 
-def _version(kernel: Netfilter, table: Table) -> int | None:
+def version_there(kernel: Netfilter, table: Table) -> int | None:
     """The version of the table that is there, None for no table. Raises NftablesForeign for one that is not ours."""
     try:
         comment = messages.read_table_comment(kernel.get(messages.get_table(table.name)))

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from ipaddress import ip_interface
 from pathlib import Path
 
+import packets
 import pytest
 from components import require
+from packets import BRIDGE, GATEWAY, HOST, NETWORK, OUTSIDE, World
 
 from cni.native.nftables.errors import NftablesError, NftablesForeign
 from cni.native.nftables.kernel import Netfilter
@@ -24,9 +26,7 @@ from cni.native.packet_filter import choose_rules
 from cni.native.pod_table import pod_table
 from cni.native.rules import HostPort, HostPortTaken, Owner, PodRules
 
-from . import packets
 from .churning import rules_of
-from .packets import BRIDGE, GATEWAY, HOST, NETWORK, OUTSIDE, World
 
 pytestmark = pytest.mark.node
 
