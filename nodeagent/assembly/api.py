@@ -12,6 +12,7 @@ from nodeagent.api.objects import ObjectCache, Objects, StaticOnly
 from nodeagent.api.tokens import NoTokens, TokenManager, Tokens
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
+from nodeagent.assembly.services import pod_address
 from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.pods.port import PodsPort
@@ -32,6 +33,9 @@ async def start_embedded_api(scope: Scope, config: Config, folders: Folders) -> 
             node_name=config.node_name,
             address=config.agent.apiServer.address,
             port=config.agent.apiServer.port,
+            service_ranges=config.agent.services.clusterIPRanges,
+            node_ports=config.agent.services.nodePortRange,
+            pod_address=pod_address(config),
             tls=TLSPolicy.of(config),
         ),
         scope.condition("process"),

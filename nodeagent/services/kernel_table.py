@@ -35,6 +35,15 @@ class KernelTable:
             self._there = None
             raise
 
+    def probe(self) -> None:
+        """Raises NftablesUnavailable where this kernel can have no table, as far as that can be seen without making one."""
+        try:
+            version_there(self._kernel, self._table)
+        except NftablesForeign:
+            raise
+        except NftablesError as error:
+            raise NftablesUnavailable(error) from error
+
     def was_touched(self) -> bool:
         """Whether anybody has changed rules of this machine since the last look; if so, `apply` looks at what is there."""
         if self._kernel.generation() == self._generation:

@@ -16,7 +16,10 @@ _PREFIX: Final = "system:node:"
 LEASE_NAMESPACE: Final = "kube-node-lease"
 _READ: Final = frozenset({"get", "list", "watch"})
 _WRITE: Final = frozenset({"create", "update", "patch"})
-_OPEN_READ: Final = frozenset({"services", "runtimeclasses.node.k8s.io", "csidrivers.storage.k8s.io"})
+# endpoint slices: the right of upstream's proxies (system:node-proxier); here the node is its own
+_OPEN_READ: Final = frozenset(
+    {"services", "endpointslices.discovery.k8s.io", "runtimeclasses.node.k8s.io", "csidrivers.storage.k8s.io"}
+)
 
 
 def node_of(user: UserInfo) -> str:

@@ -6,6 +6,7 @@ before them.
 """
 
 from nodeagent.apiserver.kinds.controllers import Controller, controllers
+from nodeagent.apiserver.kinds.controllers.own_service import OwnService
 from nodeagent.apiserver.kinds.registry import hooks_for
 
-__all__ = ["Controller", "controllers", "hooks_for"]
+__all__ = ["Controller", "OwnService", "controllers", "hooks_for"]

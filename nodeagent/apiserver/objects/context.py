@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from nodeagent.apiserver.contract import UserInfo
+from nodeagent.apiserver.contract import ServiceNetwork, UserInfo
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.selectors import Requirement, Selection, parse_fields
@@ -56,6 +56,7 @@ class Context:
     dry_run: bool
     now: datetime
     node_name: str
+    service_network: ServiceNetwork = field(default_factory=ServiceNetwork)
     warnings: Warnings = field(default_factory=Warnings)
 
     def get(self, resource: str, namespace: str, name: str) -> Object | None:
