@@ -17,7 +17,9 @@ from cni.native.nftables.sets import Element, Set
 from cni.native.nftables.tables import dump_elements, ensure, missing_rules
 from cni.native.pod_table import (
     BRIDGES,
+    FAMILIES,
     PORT_MAPS,
+    UNSEEN,
     bridge_element,
     elements,
     owner_comment,
@@ -44,7 +46,7 @@ class NftablesRules(Rules):
 
     @override
     def apply(self, pod: PodRules) -> None:
-        wanted = elements(pod)
+        wanted = elements(pod, unseen_versions(pod.bridge))
         self.prepare()
         try:
             self._kernel.commit(self._new(wanted))
@@ -63,7 +65,7 @@ class NftablesRules(Rules):
 
     @override
     def check(self, pod: PodRules) -> list[str]:
-        wanted = elements(pod)
+        wanted = elements(pod, FAMILIES)
         try:
             wrong = missing_rules(self._kernel, self._table)
             there = self._owned_by(pod.owner.__eq__, owner_comment(pod.owner).encode())
@@ -73,7 +75,8 @@ class NftablesRules(Rules):
             return [f"{error.about} is missing"]
         for item in self._table.sets:
             want, have = set(wanted.get(item, ())), set(there.get(item, ()))
-            wrong += [f"{item.name}: {element} is missing" for element in sorted(want - have, key=str)]
+            if item not in UNSEEN:  # as the host was at the time of ADD
+                wrong += [f"{item.name}: {element} is missing" for element in sorted(want - have, key=str)]
             wrong += [f"{item.name}: {element} is not the pod's" for element in sorted(have - want, key=str)]
         return wrong
 
@@ -203,6 +206,25 @@ class NftablesRules(Rules):
                 setting.write_text("1")
         except OSError as error:
             logger.warning("127.0.0.1 of this host cannot lead to host ports of %s: %s", pod.network, error)
+
+
+def unseen_versions(bridge: str) -> frozenset[int]:
+    """Of which IP versions frames between ports of the bridge do not pass the packet filter (br_netfilter)."""
+    names = {4: "iptables", 6: "ip6tables"}
+    seen = {
+        version
+        for version, name in names.items()
+        for path in (f"/proc/sys/net/bridge/bridge-nf-call-{name}", f"/sys/class/net/{bridge}/bridge/nf_call_{name}")
+        if _reads_one(Path(path))
+    }
+    return frozenset(names) - seen
+
+
+def _reads_one(path: Path) -> bool:
+    try:
+        return path.read_text().strip() == "1"
+    except OSError:
+        return False
 
 
 def _udp_ports(some: Elements) -> set[tuple[int, str]]:

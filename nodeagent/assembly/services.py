@@ -3,11 +3,11 @@
 import asyncio
 import ipaddress
 
-from lightkube.models.core_v1 import Service
 from lightkube.models.discovery_v1 import EndpointSlice
 
 from cni.native.nftables.errors import NftablesError, NftablesUnavailable
 from nodeagent.api.client import ApiClient
+from nodeagent.api.cluster import InformedCluster
 from nodeagent.api.informer import Informer
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
@@ -19,29 +19,29 @@ from nodeagent.services.proxy import ServiceProxy
 from nodeagent.standalone import EmbeddedAPI
 
 _HEADLESS = "service.kubernetes.io/headless"
-_OTHERS_PROXY = "service.kubernetes.io/service-proxy-name"
 
 
 async def start_services(
-    scope: Scope, config: Config, client: ApiClient | None, embedded: EmbeddedAPI | None
+    scope: Scope,
+    config: Config,
+    client: ApiClient | None,
+    cluster: InformedCluster | None,
+    embedded: EmbeddedAPI | None,
 ) -> ServiceProxy:
     """Follows Services and EndpointSlices. Rules stay when the agent stops: its pods go on."""
     table = KernelTable(f"{config.agent.cni.networkName}-services")
     scope.stack.callback(table.close)
-    if client is None or embedded is None or not are_wanted(config):
+    if client is None or cluster is None or embedded is None or not are_wanted(config):
         await _discard(table)
         raise Skip("no Services are led to pods here" if embedded is None else "services.enabled: false")
     try:
         await asyncio.to_thread(table.probe)
     except NftablesUnavailable as error:
         raise Skip(str(error)) from error
-    others = f"!{_HEADLESS},!{_OTHERS_PROXY}"
-    services = Informer(client, Service, label_selector=f"!{_OTHERS_PROXY}")
-    slices = Informer(client, EndpointSlice, label_selector=others)
+    slices = Informer(client, EndpointSlice, label_selector=f"!{_HEADLESS}")
     view = View(node_name=config.node_name, api=Endpoint(pod_address(config), embedded.port, is_local=True))
-    proxy = ServiceProxy(table, services, slices, view, scope.condition("rules"))
-    for informer in (services, slices):
-        scope.loop(informer.run, "informer")
+    proxy = ServiceProxy(table, cluster.services, slices, view, scope.condition("rules"))
+    scope.loop(slices.run, "informer")
     scope.loop(proxy.run, "services")
     return proxy
 

@@ -11,6 +11,7 @@ from nodeagent.services.balancing import Behind, Endpoint, Policy, behind
 
 Key = tuple[str, str]  # namespace, name
 API_SERVICE: Key = ("default", "kubernetes")
+OTHERS_PROXY = "service.kubernetes.io/service-proxy-name"
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 _STICKY_SECONDS = 10800
 
@@ -40,17 +41,17 @@ class View:
 
 
 def frontends(service: Service, slices: Sequence[EndpointSlice], view: View) -> tuple[Frontend, ...]:
-    """All places of a Service; none of headless and external ones."""
+    """All places of a Service; none of headless and external ones, and of those that another proxy is to lead."""
     spec = service.spec
-    if spec is None or spec.type == "ExternalName" or spec.clusterIP in (None, "", "None"):
+    if spec is None or not cluster_addresses(service):
         return ()
     return tuple(place for port in spec.ports or () for place in _places(service, spec, port, slices, view))
 
 
 def cluster_addresses(service: Service) -> tuple[str, ...]:
     """Its cluster IPs, of each family one."""
-    spec = service.spec
-    if spec is None or spec.type == "ExternalName" or spec.clusterIP in (None, "", "None"):
+    spec, labels = service.spec, (service.metadata.labels if service.metadata else None) or {}
+    if OTHERS_PROXY in labels or spec is None or spec.type == "ExternalName" or spec.clusterIP in (None, "", "None"):
         return ()
     return tuple(dict.fromkeys(spec.clusterIPs or [spec.clusterIP]))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -41,12 +41,14 @@ class ServiceProxy:
         slices: Informer[EndpointSlice],
         view: View,
         condition: Condition = UNTOLD,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._table = table
         self._services = services
         self._slices = slices
         self._view = view
         self._condition = condition
+        self._sleep = sleep
         self._changed: set[Key] = set()
         self._wake = asyncio.Event()
         self._places: dict[Key, tuple[Frontend, ...]] = {}
@@ -75,7 +77,7 @@ class ServiceProxy:
             except NftablesError as error:
                 log.warning("Services are not in force: %s", error)
                 self._condition.failed(str(error))
-                await asyncio.sleep(backoff.next_delay())
+                await self._sleep(backoff.next_delay())
                 continue
             self._condition.works()
             await self._until_needed()

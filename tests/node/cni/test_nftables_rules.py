@@ -74,6 +74,10 @@ def test_what_nft_sees(world: World) -> None:
     assert {item.name: sorted(found[item.name], key=str) for item in pod_table().sets} == {
         "pods4": [[[pod.ip4, BRIDGE], mine]],
         "pods6": [[[pod.ip6, BRIDGE], mine]],
+        "itself4": [[[pod.ip4, pod.ip4], mine]],
+        "itself6": [[[pod.ip6, pod.ip6], mine]],
+        "unseen4": [],
+        "unseen6": [],
         "masquerade4": [[pod.ip4, mine]],
         "masquerade6": [[pod.ip6, mine]],
         "host_ports4": [[["tcp", 8000], mine, [pod.ip4, 80]]],
@@ -109,9 +113,21 @@ def test_masquerade(world: World) -> None:
             assert packets.ask(other, "tcp", OUTSIDE[version], 80) == ("outside", (other.ip4, other.ip6)[version])
 
 
+def see_frames(world: World, seen: bool) -> None:
+    """Let frames between the bridge's ports pass the packet filter, or not."""
+    for name in ("iptables", "ip6tables"):
+        path = Path(f"/proc/sys/net/bridge/bridge-nf-call-{name}")
+        world.host.run(lambda path=path: path.write_text("1" if seen else "0"))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("seen", [True, False])
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_host_ports(world: World, protocol: str) -> None:
-    """From outside, from the host itself by each of its addresses, from another pod and from the pod itself (hairpin)."""
+def test_host_ports(world: World, protocol: str, seen: bool) -> None:
+    """From outside, from the host itself by each of its addresses, from another pod and from the pod itself (hairpin).
+
+    The other pod is seen by its own address where its answers come back through the packet filter.
+    """
+    see_frames(world, seen)
     host, pod, other = InHost(world), world.pod(), world.pod()
     host.apply(pod.rules(port(protocol, 8000, 80)))
     host.apply(other.rules())
@@ -120,8 +136,9 @@ def test_host_ports(world: World, protocol: str) -> None:
             assert packets.ask(world.outside, protocol, HOST[version], 8000) == ("pod", OUTSIDE[version])
             for address in (HOST[version], GATEWAY[version], *(("127.0.0.1",) if version == 0 else ())):
                 assert packets.ask(world.host, protocol, address, 8000)[0] == "pod", address
-            for place in (other, pod):
-                assert packets.ask(place, protocol, HOST[version], 8000) == ("pod", GATEWAY[version])
+            assert packets.ask(pod, protocol, HOST[version], 8000) == ("pod", GATEWAY[version])
+            from_other = (other.ip4, other.ip6)[version] if seen else GATEWAY[version]
+            assert packets.ask(other, protocol, HOST[version], 8000) == ("pod", from_other)
             assert packets.ask(other, protocol, own, 80)[0] == "pod"
             assert packets.is_silent(world.outside, protocol, HOST[version], 80)
         host.remove(pod.rules())

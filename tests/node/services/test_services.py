@@ -1,10 +1,12 @@
 """Services of a standalone node, from the API to the packet: pods that serve, clients in pods and on the machine."""
 
+import contextlib
 import json
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,16 +105,14 @@ def test_in_cluster_configuration(node: NodeUnderTest) -> None:
 
 
 def pid_of(node: NodeUnderTest, pod: str) -> int:
-    """A process of the pod's."""
-    uid = node.pod(pod)["metadata"]["uid"].replace("-", "")
-    for line in subprocess.run(
-        ["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True
-    ).stdout.splitlines():
-        number, _, arguments = line.strip().partition(" ")
-        if arguments.strip().startswith("sleep 100000"):
-            groups = open(f"/proc/{number}/cgroup").read().replace("_", "").replace("-", "")
-            if uid in groups:
-                return int(number)
+    """The process of the pod's container: the one that sees the pod's name as its host's."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            variables = (folder / "environ").read_bytes().split(b"\0")
+            if f"HOSTNAME={pod}".encode() in variables and str(node.service_range[:-5]).encode() in b" ".join(
+                variables
+            ):
+                return int(folder.name)
     raise AssertionError(f"no process of {pod}")
 
 
