@@ -6,11 +6,12 @@ import os
 import secrets
 import shlex
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import packets
 import pytest
 from components import require
 
@@ -165,3 +166,19 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     finally:
         site.dismantle()
     assert left == []
+
+
+FOREIGN = "table ip others { chain c { type filter hook forward priority 0; policy accept; accept; }; }"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[packets.World]:
+    """A host, pods and a machine outside, in namespaces of their own; somebody else's rules stay as they are."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    require("nft", "ip", "nsenter")
+    with packets.world(tmp_path) as made:
+        made.host.command("nft", FOREIGN)
+        before = made.host.command("nft", "list", "table", "ip", "others")
+        yield made
+        assert made.host.command("nft", "list", "table", "ip", "others") == before
