@@ -27,7 +27,7 @@ def choose_rules() -> Rules:
     except NftablesUnavailable as error:
         if not shutil.which("iptables-restore") or error.errno in (errno.EPERM, errno.EACCES):
             raise
-        logger.warning("%s: host ports and masquerade are made by the iptables programs", error)
+        logger.warning("%s; until then host ports and masquerade are made by the iptables programs", error)
         return IptablesRules()
     for name in dropping_forwards(Netfilter()):
         logger.warning(

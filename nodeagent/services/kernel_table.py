@@ -7,7 +7,7 @@ from cni.native import conntrack
 from cni.native.nftables import messages
 from cni.native.nftables.errors import NftablesError, NftablesForeign, NftablesUnavailable, is_lack
 from cni.native.nftables.kernel import Netfilter
-from cni.native.nftables.tables import chains_there, dump_elements, missing_rules, sets_there, version_there
+from cni.native.nftables.tables import chains_there, discard, dump_elements, missing_rules, sets_there, version_there
 from nodeagent.services.elements import Elements, State, Wanted, change, led_elsewhere, slot_of, stale_udp
 from nodeagent.services.table import services_table
 
@@ -38,7 +38,7 @@ class KernelTable:
     def probe(self) -> None:
         """Raises NftablesUnavailable where this kernel can have no table, as far as that can be seen without making one."""
         try:
-            version_there(self._kernel, self._table)
+            version_there(self._kernel, self._table.name)
         except NftablesForeign:
             raise
         except NftablesError as error:
@@ -54,17 +54,7 @@ class KernelTable:
     def discard(self) -> bool:
         """Take the table away, if there is one of ours; return whether there was."""
         self._there = None
-        try:
-            if version_there(self._kernel, self._table) is None:
-                return False
-            self._kernel.commit([messages.delete_table(self._table.name)])
-        except NftablesForeign:
-            return False
-        except NftablesError as error:
-            if is_lack(error):
-                return False
-            raise
-        return True
+        return discard(self._kernel, self._table.name)
 
     def close(self) -> None:
         self._kernel.close()
@@ -83,7 +73,7 @@ class KernelTable:
         """Read what is there. It stays unknown where there is nothing, or not what we would have made."""
         generation = self._kernel.generation()
         try:
-            if version_there(self._kernel, self._table) != self._table.version or missing_rules(
+            if version_there(self._kernel, self._table.name) != self._table.version or missing_rules(
                 self._kernel, self._table
             ):
                 return
@@ -107,7 +97,7 @@ class KernelTable:
         changes, after = change(name, State(), aim)
         batch = [*self._table.create({}), *changes]
         try:
-            if version_there(self._kernel, self._table) is not None:
+            if version_there(self._kernel, self._table.name) is not None:
                 batch.insert(0, messages.delete_table(name))
             self._kernel.commit(batch)
         except NftablesForeign:

@@ -85,8 +85,7 @@ def web(node: NodeUnderTest) -> Iterator[str]:
 
 def test_in_cluster_configuration(node: NodeUnderTest) -> None:
     """What every pod is given leads to the API, whose certificate is good for that address; the token is accepted."""
-    host = in_client(node, "printenv", "KUBERNETES_SERVICE_HOST")
-    port = in_client(node, "printenv", "KUBERNETES_SERVICE_PORT")
+    host, port = in_client(node, "sh", "-c", "echo $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT").split()
     assert (host, port) == (node.service_range.replace(".0/24", ".1"), "443")
     folder = "/var/run/secrets/kubernetes.io/serviceaccount"
     authority, token = (in_client(node, "cat", f"{folder}/{name}") for name in ("ca.crt", "token"))

@@ -33,9 +33,9 @@ def test_without_nf_tables(kernel_says: Any, caplog: pytest.LogCaptureFixture) -
     with caplog.at_level(logging.WARNING):
         assert isinstance(packet_filter.choose_rules(), IptablesRules)
     (record,) = caplog.records
-    assert "chain prerouting of table nodeagent: Operation not supported (EOPNOTSUPP)" in record.message
+    assert "chain prerouting of table nodeagent: Operation not supported (ENOTSUP)" in record.message
     assert "modprobe" in record.message
-    assert record.message.endswith("host ports and masquerade are made by the iptables programs")
+    assert record.message.endswith("until then host ports and masquerade are made by the iptables programs")
 
 
 @pytest.mark.parametrize(("number", "iptables"), [(errno.EOPNOTSUPP, False), (errno.EPERM, True)])
