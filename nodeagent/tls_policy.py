@@ -4,8 +4,6 @@ As in Go, cipher suites are those of TLS 1.2: TLS 1.3 has three, and they are no
 Source: component-base/cli/flag/ciphersuites_flag.go (Kubernetes 1.36), crypto/tls.
 """
 
-from __future__ import annotations
-
 import functools
 import ssl
 from collections.abc import Sequence
@@ -66,7 +64,7 @@ class TLSPolicy:
     curves: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, config: Config) -> TLSPolicy:
+    def of(cls, config: "Config") -> "TLSPolicy":
         kubelet = config.kubelet
         return cls(
             min_version=kubelet.tlsMinVersion,

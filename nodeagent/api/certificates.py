@@ -68,7 +68,7 @@ def serving_certificate(
 async def keep_serving_certificate(
     directory: Path, host: str, addresses: Callable[[], Sequence[str]], *, sleep: Sleep = asyncio.sleep
 ) -> None:
-    """Hold the pair of ``serving_certificate`` in force for as long as the agent runs. Never returns.
+    """Hold the pair of `serving_certificate` in force for as long as the agent runs. Never returns.
 
     Whoever serves it reads changed files itself. Files that were good are read again when they are others, or near their end.
     """

@@ -1,22 +1,20 @@
-"""The grammar of label selectors: ``a=b,c!=d,e in (f,g),h,!i,j>5``, with the complaints that clients know.
+"""The grammar of label selectors: `a=b,c!=d,e in (f,g),h,!i,j>5`, with the complaints that clients know.
 
-Names only; what a requirement means is said in ``selectors``.
+Names only; what a requirement means is said in `selectors`.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from runtimes.kube import names
 from runtimes.kube.field_errors import invalid
 
-_TOKEN: Final = re.compile(r"\s*(?:(==|!=|[=!(),<>])|([^=!(),<>\s]+))")
-_SYMBOLS: Final = frozenset("=!(),<>")
-_BINARY: Final = ("in", "notin", "=", "==", "!=", ">", "<")
-_BINARY_TEXT: Final = "in, notin, =, ==, !=, gt, lt"
-_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+_TOKEN = re.compile(r"\s*(?:(==|!=|[=!(),<>])|([^=!(),<>\s]+))")
+_SYMBOLS = frozenset("=!(),<>")
+_BINARY = ("in", "notin", "=", "==", "!=", ">", "<")
+_BINARY_TEXT = "in, notin, =, ==, !=, gt, lt"
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 class SelectorError(ValueError):
@@ -24,7 +22,7 @@ class SelectorError(ValueError):
 
 
 class Term(NamedTuple):
-    """``operator``: exists, ! or one of the binary ones; ``values`` sorted, none twice."""
+    """`operator`: exists, ! or one of the binary ones; `values` sorted, none twice."""
 
     key: str
     operator: str
@@ -32,7 +30,7 @@ class Term(NamedTuple):
 
 
 def terms(text: str) -> list[Term]:
-    """The requirements of a selector, in order. Raises ``SelectorError``."""
+    """The requirements of a selector, in order. Raises `SelectorError`."""
     reader = _Reader([found[1] or found[2] for found in _TOKEN.finditer(text)])
     found: list[Term] = []
     while True:

@@ -1,9 +1,7 @@
-"""The API for the controllers inside the server: the contract's ``LocalApi`` over the same objects as HTTP."""
-
-from __future__ import annotations
+"""The API for the controllers inside the server: the contract's `LocalApi` over the same objects as HTTP."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,12 +15,12 @@ from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.selectors import Selection, parse_fields, parse_labels
 from nodeagent.apiserver.storage.stored import Key
 
-USER: Final = UserInfo(name="system:apiserver", groups=(MASTERS, "system:authenticated"))
-_OPTIONS: Final = WriteOptions(field_validation="Ignore", field_manager="apiserver")
+USER = UserInfo(name="system:apiserver", groups=(MASTERS, "system:authenticated"))
+_OPTIONS = WriteOptions(field_validation="Ignore", field_manager="apiserver")
 
 
 class Local:
-    """Implements ``contract.LocalApi``."""
+    """Implements `contract.LocalApi`."""
 
     def __init__(self, objects: Objects, pki: Pki) -> None:
         self._objects = objects

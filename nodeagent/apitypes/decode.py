@@ -1,15 +1,13 @@
 """From JSON to an object as Go's decoder and the storage behind it leave it: nothing in it that says nothing.
 
-The result of ``decode`` has only fields that the type knows. A field that is no pointer and holds its zero value (``0``, ``""``,
-``false``, ``[]``, ``{}``) is left out, as null is: Go cannot tell them apart. Elements of lists and values of maps stay, null as
-the zero value. Scalars are in their written form (quantities, times, base64). ``encode.py`` adds what Go writes in any case.
+The result of `decode` has only fields that the type knows. A field that is no pointer and holds its zero value (`0`, `""`,
+`false`, `[]`, `{}`) is left out, as null is: Go cannot tell them apart. Elements of lists and values of maps stay, null as
+the zero value. Scalars are in their written form (quantities, times, base64). `encode.py` adds what Go writes in any case.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from nodeagent.apitypes.scalars import Mismatch, Refused, json_name, reader_of
 from nodeagent.apitypes.schema import Field, ListOf, MapOf, Scalar, Struct, Type, struct
@@ -21,14 +19,14 @@ _Reader = Callable[[Any, Unknown], Any]
 
 
 class Decoded(NamedTuple):
-    """``unknown``: dotted paths of the fields that the type lacks, in the order of the body."""
+    """`unknown`: dotted paths of the fields that the type lacks, in the order of the body."""
 
     value: Object
     unknown: Unknown
 
 
 def decode(kind: Struct, value: Any) -> Decoded:
-    """Read ``value`` as ``kind``; the result shares nothing with it. Raises ``Mismatch`` and ``Refused``, in Go's words."""
+    """Read `value` as `kind`; the result shares nothing with it. Raises `Mismatch` and `Refused`, in Go's words."""
     if type(value) is not dict:
         raise Refused(f"json: cannot unmarshal {json_name(value)} into Go value of type {kind.go}")
     unknown: Unknown = []
@@ -36,7 +34,7 @@ def decode(kind: Struct, value: Any) -> Decoded:
 
 
 def reread(kind: Struct, value: Object) -> Object:
-    """As ``decode`` for an object of this server's own. One that does not fit its type, as an older release may have stored
+    """As `decode` for an object of this server's own. One that does not fit its type, as an older release may have stored
     it, comes back itself."""
     try:
         return decode(kind, value).value
@@ -159,7 +157,7 @@ def _map_reader(kind: MapOf) -> _Reader:
     return read
 
 
-_ZEROS: Final[Mapping[str, Any]] = {"string": "", "bool": False, "int32": 0, "int64": 0, "int-or-string": 0} | {
+_ZEROS: Mapping[str, Any] = {"string": "", "bool": False, "int32": 0, "int64": 0, "int-or-string": 0} | {
     "bytes": "",
     "quantity": "0",
 }

@@ -248,7 +248,7 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
 def _parsed(error: msgspec.ValidationError) -> tuple[str, _PathKey]:
-    """Reason and place of an error such as ``Expected `int`, got `str` - at `$.a.b[0][...]` ``."""
+    """Reason and place of an error such as `Expected `int`, got `str` - at `$.a.b[0][...]` `."""
     reason, _, at = str(error).partition(" - at `")
     return reason, tuple(
         name or (int(index) if index.isdigit() else index)

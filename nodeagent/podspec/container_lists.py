@@ -1,12 +1,12 @@
 """Walking the three container lists of a pod in its JSON form, which is what defaults and validation work on."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.annotations import MIRROR
 
 Json = dict[str, Any]
-LISTS: Final = ("containers", "initContainers", "ephemeralContainers")
+LISTS = ("containers", "initContainers", "ephemeralContainers")
 
 
 def containers(spec: Json, *lists: str) -> Iterator[tuple[str, Json]]:

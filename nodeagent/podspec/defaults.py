@@ -1,7 +1,7 @@
 """The fields that a Pod gets when its author left them out (docs/facts/embedded-api.md 13). Idempotent, in place."""
 
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.container_lists import containers
 from nodeagent.podspec.effective import is_pod_level
@@ -10,11 +10,11 @@ from runtimes.kube.canonical_quantity import MILLI, canonical_map, canonical_or_
 
 Json = dict[str, Any]
 
-TOKEN_LIFETIME_SECONDS: Final = 3600
-FILE_MODE: Final = 0o644  # shown as 420 in JSON
-_FALSE_IS_ABSENT: Final = ("hostNetwork", "hostPID", "hostIPC")
-_MODE_SOURCES: Final = ("secret", "configMap", "downwardAPI", "projected")
-_SOURCE_DEFAULTS: Final[dict[str, Json]] = {
+TOKEN_LIFETIME_SECONDS = 3600
+FILE_MODE = 0o644  # shown as 420 in JSON
+_FALSE_IS_ABSENT = ("hostNetwork", "hostPID", "hostIPC")
+_MODE_SOURCES = ("secret", "configMap", "downwardAPI", "projected")
+_SOURCE_DEFAULTS: dict[str, Json] = {
     "iscsi": {"iscsiInterface": "default"},
     "rbd": {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
     "azureDisk": {"cachingMode": "ReadWrite", "fsType": "ext4", "readOnly": False, "kind": "Shared"},

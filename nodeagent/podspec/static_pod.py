@@ -1,10 +1,8 @@
 """What an API does to a pod before it stores it, for one that comes from a file or a URL: types, defaults, validation."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apitypes import object_meta
 from nodeagent.apitypes.encode import read
@@ -18,10 +16,8 @@ from runtimes.kube.field_errors import FieldError, invalid
 Json = dict[str, Any]
 
 # an API gives a pod its uid; of a file it is taken as it stands, and folders, cgroups and logs are named after it
-_UID: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
-_UID_TEXT: Final = (
-    "must be at most 63 alphanumeric characters, '-' or '.', and start and end with an alphanumeric character"
-)
+_UID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
+_UID_TEXT = "must be at most 63 alphanumeric characters, '-' or '.', and start and end with an alphanumeric character"
 
 
 def read_pod(manifest: Mapping[str, Any]) -> Json:

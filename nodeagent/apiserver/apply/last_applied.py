@@ -1,9 +1,7 @@
-"""The annotation in which ``kubectl apply`` without ``--server-side`` keeps what it applied, beside server-side applies."""
-
-from __future__ import annotations
+"""The annotation in which `kubectl apply` without `--server-side` keeps what it applied, beside server-side applies."""
 
 import json
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -17,9 +15,9 @@ from nodeagent.apitypes.object_meta import MAX_ANNOTATIONS_BYTES
 
 Object = dict[str, Any]
 
-ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
-KUBECTL: Final = "kubectl"
-"""The manager whose applies go on where ``kubectl apply`` left off; any other name opts out."""
+ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
+KUBECTL = "kubectl"
+"""The manager whose applies go on where `kubectl apply` left off; any other name opts out."""
 
 
 def stated(obj: Object) -> str:
@@ -44,7 +42,7 @@ def unchanged_since(live: Object, version: str, shape: Shape) -> Fields | None:
 
 
 def renew(obj: Object, config: Object) -> None:
-    """Keep the annotation of ``obj``, if it has one, in step with ``config``. Left out when it would be too long."""
+    """Keep the annotation of `obj`, if it has one, in step with `config`. Left out when it would be too long."""
     if not stated(obj):
         return
     metadata = dict(config.get("metadata") or {})

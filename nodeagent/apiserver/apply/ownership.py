@@ -1,11 +1,9 @@
 """Who owns which field of the stored objects: kept up to date by every write, asked by every apply."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.apply import last_applied, managers, sets, updating
 from nodeagent.apiserver.apply.checking import faults
@@ -25,9 +23,9 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 Entries = list[Object]
 
-BEFORE_FIRST_APPLY: Final = "before-first-apply"
+BEFORE_FIRST_APPLY = "before-first-apply"
 # of the metadata: what the server writes, or what names the object
-_NEVER_OWNED: Final = sets.of_paths(
+_NEVER_OWNED = sets.of_paths(
     ("f:apiVersion",),
     ("f:kind",),
     ("f:metadata",),
@@ -67,18 +65,18 @@ class Applied:
 
 
 class Ownership:
-    """Objects are given in their stored form without ``metadata.managedFields``; entries as stored there."""
+    """Objects are given in their stored form without `metadata.managedFields`; entries as stored there."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._versions: dict[tuple[str, str], Versions | None] = {}
 
     def created(self, new: Object, stated: Any, writer: Writer) -> Entries:
-        """The entries of a new object; ``stated``: those it was sent with."""
+        """The entries of a new object; `stated`: those it was sent with."""
         return self._tracked({}, new, _stated_or(stated, None), writer, [])
 
     def updated(self, old: Object, new: Object, entries: Any, stated: Any, writer: Writer) -> Entries:
-        """The entries after ``new`` was written over ``old``, which has ``entries``; ``stated``: those that ``new`` was
+        """The entries after `new` was written over `old`, which has `entries`; `stated`: those that `new` was
         sent with. Nobody's fields are tracked until the first apply, or the creation, said who owns them."""
         if stated == entries or writer.subresource:
             before = _decoded(entries, trusted=True)
@@ -101,9 +99,9 @@ class Ownership:
             return entries
 
     def apply(self, live: Object | None, entries: Any, config: Object, writer: Writer, *, force: bool) -> Applied:
-        """``config`` in force on ``live`` (None: nothing there yet), both in the form of the request.
+        """`config` in force on `live` (None: nothing there yet), both in the form of the request.
 
-        Raises ``ApiError``: 400 of another kind, 409 with conflicts, 500 for a configuration that is not of its type.
+        Raises `ApiError`: 400 of another kind, 409 with conflicts, 500 for a configuration that is not of its type.
         """
         versions = self._of(writer)
         _check(config, writer.resource)
@@ -137,7 +135,7 @@ class Ownership:
         return obj if view is None else view.show(obj)
 
     def _of(self, writer: Writer) -> Versions | None:
-        """The forms of a kind as the resource of ``writer`` sees them; None for a kind without types."""
+        """The forms of a kind as the resource of `writer` sees them; None for a kind without types."""
         resource = writer.resource
         key = (f"{resource.id}/{resource.version}", writer.subresource)
         if key not in self._versions:
@@ -164,7 +162,7 @@ def _shape(resource: Resource) -> Shape | None:
 
 
 def _between(resource: Resource, other: Resource) -> Callable[[Object], Object]:
-    """From the form of ``resource`` to that of ``other``, by way of the stored one."""
+    """From the form of `resource` to that of `other`, by way of the stored one."""
 
     def convert(obj: Object) -> Object:
         stored = resource.view.store(obj) if resource.view else obj
@@ -228,8 +226,8 @@ def _named(config: Object) -> str:
 
 
 def _forgiven(conflict: Conflict, live: Object, writer: Writer, versions: Versions) -> bool:
-    """Whether all conflicts are with what ``kubectl apply`` itself set before; if not, only the others are left in
-    ``conflict``."""
+    """Whether all conflicts are with what `kubectl apply` itself set before; if not, only the others are left in
+    `conflict`."""
     if writer.manager != last_applied.KUBECTL:
         return False
     allowed = last_applied.unchanged_since(live, versions.current, versions.shape)

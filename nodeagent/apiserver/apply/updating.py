@@ -4,8 +4,6 @@ An update takes what it changes from everybody else. An apply states all that it
 before is taken out of the object where nobody else owns it, and what others own it changes only by force.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +21,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """A version of a kind. ``of``: an object of the form that is written, in this one."""
+    """A version of a kind. `of`: an object of the form that is written, in this one."""
 
     shape: Shape
     of: Callable[[Object], Object]
@@ -31,7 +29,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """``current``: the form that is written. ``others``: by apiVersion; owners in none of them are forgotten."""
+    """`current`: the form that is written. `others`: by apiVersion; owners in none of them are forgotten."""
 
     current: str
     shape: Shape
@@ -48,7 +46,7 @@ class Versions:
 
 
 def update(old: Object, new: Object, owners: Owners, versions: Versions) -> tuple[dict[Manager, Owned], Fields]:
-    """Who owns what after ``new`` was written over ``old``, and what the writer owns by it."""
+    """Who owns what after `new` was written over `old`, and what the writer owns by it."""
     comparison = compare(old, new, versions.shape)
     mine = versions.keep(comparison.changed)
     comparisons: dict[str, Comparison | None] = {versions.current: comparison.filtered(versions.keep)}
@@ -73,9 +71,9 @@ def _left(owned: Owned, changes: Comparison) -> Owned | None:
 def apply(
     live: Object, config: Object, owners: Owners, manager: Manager, versions: Versions, *, force: bool
 ) -> tuple[Object, dict[Manager, Owned]]:
-    """The object with ``config`` in force, and who owns what then; the time of ``manager`` is the caller's to set.
+    """The object with `config` in force, and who owns what then; the time of `manager` is the caller's to set.
 
-    Raises ``Conflict``.
+    Raises `Conflict`.
     """
     shape = versions.shape
     merged: Object = merge(live, config, shape)
@@ -112,7 +110,7 @@ def _others(live: Object, merged: Object, others: Owners, versions: Versions, *,
 
 
 def _pruned(merged: Object, before: Owned, owners: Owners, versions: Versions) -> Object:
-    """``merged`` without what only the applying manager had, and has no more."""
+    """`merged` without what only the applying manager had, and has no more."""
     shape = versions.shape
     if before.version != versions.current:
         return merged

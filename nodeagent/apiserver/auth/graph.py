@@ -1,7 +1,5 @@
 """Which objects a node needs: those that the pods bound to it name. Kept from the changes of the store."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 
@@ -42,7 +40,7 @@ class Graph:
         store.listen(self._seen)
 
     def needs(self, node: str, resource: str, namespace: str, name: str) -> bool:
-        """Whether a pod of ``node`` names this object; for volumes, whether one of its claims is bound to it."""
+        """Whether a pod of `node` names this object; for volumes, whether one of its claims is bound to it."""
         counted = self._needed.get(node)
         if counted is None:
             return False

@@ -1,9 +1,7 @@
 """What a node's permitted writes may contain (the NodeRestriction admission rules)."""
 
-from __future__ import annotations
-
 import base64
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from cryptography import x509
@@ -16,7 +14,7 @@ from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.storage.stored import Object
 from nodeagent.podspec.annotations import MIRROR
 
-_OWN_LABELS: Final = frozenset(
+_OWN_LABELS = frozenset(
     {
         "kubernetes.io/hostname",
         "kubernetes.io/os",
@@ -31,15 +29,15 @@ _OWN_LABELS: Final = frozenset(
         "failure-domain.beta.kubernetes.io/region",
     }
 )
-_OWN_DOMAINS: Final = ("kubelet.kubernetes.io", "node.kubernetes.io")
-_SYSTEM_DOMAINS: Final = ("kubernetes.io", "k8s.io")
-_NODE_SIGNERS: Final = frozenset({"kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"})
-_RESTRICTED: Final = "node-restriction.kubernetes.io"
-_CLAIM_STATUS: Final = frozenset({"capacity", "conditions", "allocatedResources", "allocatedResourceStatuses"})
+_OWN_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
+_SYSTEM_DOMAINS = ("kubernetes.io", "k8s.io")
+_NODE_SIGNERS = frozenset({"kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"})
+_RESTRICTED = "node-restriction.kubernetes.io"
+_CLAIM_STATUS = frozenset({"capacity", "conditions", "allocatedResources", "allocatedResourceStatuses"})
 
 
 class NodeRestriction:
-    """Implements ``objects.engine.Restriction``: nodes are checked, nobody else is."""
+    """Implements `objects.engine.Restriction`: nodes are checked, nobody else is."""
 
     def check(
         self, ctx: Context, operation: str, subresource: str | None, new: Object | None, old: Object | None

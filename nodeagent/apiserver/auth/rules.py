@@ -1,7 +1,5 @@
 """Rights as data: which verbs on which resources and paths, matched as RBAC matches its policy rules."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,8 +9,8 @@ from nodeagent.apiserver.storage.stored import Object
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Either ``resources`` of ``groups`` or ``paths``. A subresource is a resource of its own (``pods/log``); ``*`` alone
-    stands for everything; a path may end in ``*``."""
+    """Either `resources` of `groups` or `paths`. A subresource is a resource of its own (`pods/log`); `*` alone
+    stands for everything; a path may end in `*`."""
 
     verbs: frozenset[str]
     groups: frozenset[str] = frozenset()
@@ -35,7 +33,7 @@ class Rule:
 
 
 def on(verbs: str, group: str, resources: str) -> Rule:
-    """A rule from lists with spaces between; ``group`` is one."""
+    """A rule from lists with spaces between; `group` is one."""
     return Rule(verbs=frozenset(verbs.split()), groups=frozenset({group}), resources=frozenset(resources.split()))
 
 

@@ -1,21 +1,18 @@
-"""Who may decide on, and sign, certificate requests: verbs ``approve`` and ``sign`` on the signer, besides the right to write the
+"""Who may decide on, and sign, certificate requests: verbs `approve` and `sign` on the signer, besides the right to write the
 subresource (the admission plugins CertificateApproval and CertificateSigning)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Final
 
 from nodeagent.apiserver.auth.attributes import Attributes, Decision
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.storage.stored import Object
 
-RESOURCE: Final = "certificatesigningrequests.certificates.k8s.io"
+RESOURCE = "certificatesigningrequests.certificates.k8s.io"
 
 
 class SignerRestriction:
-    """Implements ``objects.engine.Restriction``."""
+    """Implements `objects.engine.Restriction`."""
 
     def __init__(self, authorize: Callable[[Attributes], Decision]) -> None:
         self._authorize = authorize

@@ -1,6 +1,6 @@
 """What all kinds share: a hook class in which a kind says only its defaults, its rules and what may change."""
 
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import override
 
@@ -8,9 +8,9 @@ from nodeagent.apiserver.contract import AdmissionContext, KindHooks, Object
 from nodeagent.apiserver.errors import ApiError
 from runtimes.kube.field_errors import FieldError, invalid
 
-IMMUTABLE: Final = "field is immutable"
-NAMESPACES: Final = "namespaces"
-BUILTIN_NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
+IMMUTABLE = "field is immutable"
+NAMESPACES = "namespaces"
+BUILTIN_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 
 
 class Kind(KindHooks):

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import override
 
@@ -13,17 +13,17 @@ from nodeagent.podspec.validation.rules import problems
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, required, too_long
 
-MAX_DATA_BYTES: Final = 1024 * 1024
-OPAQUE: Final = "Opaque"
-SERVICE_ACCOUNT_NAME: Final = "kubernetes.io/service-account.name"
-_FROZEN: Final = "field is immutable when `immutable` is set"
-_REQUIRED_KEYS: Final[dict[str, tuple[str, ...]]] = {
+MAX_DATA_BYTES = 1024 * 1024
+OPAQUE = "Opaque"
+SERVICE_ACCOUNT_NAME = "kubernetes.io/service-account.name"
+_FROZEN = "field is immutable when `immutable` is set"
+_REQUIRED_KEYS: dict[str, tuple[str, ...]] = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
 }
-_BASIC_AUTH: Final = ("username", "password")
+_BASIC_AUTH = ("username", "password")
 
 
 class ConfigMapKind(Kind):

@@ -3,15 +3,15 @@
 import ipaddress
 import math
 import re
-from typing import Any, Final
+from typing import Any
 
 from runtimes.kube import names, quantity
 
 Json = dict[str, Any]
 
-BETA_STORAGE_CLASS: Final = "volume.beta.kubernetes.io/storage-class"
-STORAGE_CLASS_TEXT: Final = 'deprecated since v1.8; use "storageClassName" attribute instead'
-_NODE_LABELS: Final = {
+BETA_STORAGE_CLASS = "volume.beta.kubernetes.io/storage-class"
+STORAGE_CLASS_TEXT = 'deprecated since v1.8; use "storageClassName" attribute instead'
+_NODE_LABELS = {
     "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
     "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
     "failure-domain.beta.kubernetes.io/region": 'deprecated since v1.17; use "topology.kubernetes.io/region" instead',
@@ -21,7 +21,7 @@ _NODE_LABELS: Final = {
     "scheduler.alpha.kubernetes.io/preferAvoidPods": "deprecated since v1.22; use Taints and Tolerations instead",
     "node-role.kubernetes.io/master": 'use "node-role.kubernetes.io/control-plane" instead',
 }
-VOLUME_PLUGINS: Final = {
+VOLUME_PLUGINS = {
     "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
     "gitRepo": "deprecated in v1.11, and disabled by default in v1.33+",
     "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
@@ -32,7 +32,7 @@ VOLUME_PLUGINS: Final = {
     "cephfs": "deprecated in v1.28, non-functional in v1.31+",
     "rbd": "deprecated in v1.28, non-functional in v1.31+",
 }
-_SHOWN_AS: Final = {"storageos": "storageOS"}
+_SHOWN_AS = {"storageos": "storageOS"}
 _LEADING_ZERO = re.compile(r"(^|\.)0+(?=\d)")
 
 

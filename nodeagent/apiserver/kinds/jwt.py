@@ -3,14 +3,14 @@
 import base64
 import hashlib
 import json
-from typing import Any, Final
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 Json = dict[str, Any]
-ALGORITHM: Final = "RS256"
+ALGORITHM = "RS256"
 
 
 class BadToken(ValueError):

@@ -1,7 +1,5 @@
 """Namespaces: their label, their finalizer, and which of them cannot be deleted."""
 
-from typing import Final
-
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
@@ -11,9 +9,9 @@ from nodeagent.podspec.validation.rules import problems
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError
 
-FINALIZER: Final = "kubernetes"
-NAME_LABEL: Final = "kubernetes.io/metadata.name"
-_IMMORTAL: Final = frozenset({"default", "kube-system", "kube-public"})
+FINALIZER = "kubernetes"
+NAME_LABEL = "kubernetes.io/metadata.name"
+_IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 
 
 class NamespaceKind(Kind):

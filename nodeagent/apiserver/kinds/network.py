@@ -3,7 +3,6 @@
 import ipaddress
 import secrets
 from collections.abc import Iterable
-from typing import Final
 
 from typing_extensions import override
 
@@ -17,13 +16,13 @@ from nodeagent.podspec.validation.rules import port_or_name, problems, unique
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, required
 
-SERVICE_RANGE: Final = ipaddress.IPv4Network("10.96.0.0/12")
-NODE_PORTS: Final = range(30000, 32768)
-HEADLESS: Final = "None"
-_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-_ADDRESS_TYPES: Final = ("FQDN", "IPv4", "IPv6")
-_AFFINITIES: Final = ("ClientIP", "None")
-_STICKY_SECONDS: Final = 10800
+SERVICE_RANGE = ipaddress.IPv4Network("10.96.0.0/12")
+NODE_PORTS = range(30000, 32768)
+HEADLESS = "None"
+_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
+_AFFINITIES = ("ClientIP", "None")
+_STICKY_SECONDS = 10800
 
 
 class ServiceKind(Kind):

@@ -1,6 +1,6 @@
 """Nodes: what a registration gets, taints, and the resources that status reports."""
 
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import override
 
@@ -12,9 +12,9 @@ from runtimes.kube import names
 from runtimes.kube.canonical_quantity import canonical_map
 from runtimes.kube.field_errors import ErrorType, FieldError, duplicate, forbidden, not_supported, required
 
-RESOURCE: Final = "nodes"
-NOT_READY_TAINT: Final = "node.kubernetes.io/not-ready"
-_EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+RESOURCE = "nodes"
+NOT_READY_TAINT = "node.kubernetes.io/not-ready"
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 class NodeKind(Kind):

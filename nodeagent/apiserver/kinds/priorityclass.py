@@ -1,7 +1,5 @@
 """PriorityClass: names for pod priorities, and the two that every cluster has."""
 
-from typing import Final
-
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext, Object
@@ -9,16 +7,16 @@ from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import Kind, name_of
 from runtimes.kube.field_errors import FieldError, forbidden, not_supported
 
-RESOURCE: Final = "priorityclasses.scheduling.k8s.io"
-HIGHEST_USER_PRIORITY: Final = 1_000_000_000
-SYSTEM_CLASSES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-_DESCRIPTIONS: Final = {
+RESOURCE = "priorityclasses.scheduling.k8s.io"
+HIGHEST_USER_PRIORITY = 1_000_000_000
+SYSTEM_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+_DESCRIPTIONS = {
     "system-cluster-critical": (
         "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."
     ),
     "system-node-critical": "Used for system critical pods that must not be moved from their current node.",
 }
-_POLICIES: Final = ("Never", "PreemptLowerPriority")
+_POLICIES = ("Never", "PreemptLowerPriority")
 
 
 class PriorityClassKind(Kind):

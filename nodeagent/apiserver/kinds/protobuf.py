@@ -13,7 +13,7 @@ The bytes are read by the protobuf library, with descriptors made of that table 
 import base64
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -23,7 +23,7 @@ from nodeagent.apiserver.kinds.protobuf_types import Field, Shape, root_of, shap
 from nodeagent.apiserver.kinds.timestamps import rfc3339, rfc3339_micro
 from runtimes.kube.unreadable import UNREADABLE
 
-MAGIC: Final = b"k8s\x00"
+MAGIC = b"k8s\x00"
 
 Json = dict[str, Any]
 
@@ -120,7 +120,7 @@ def _embedded_json(value: Any) -> Any:
         raise ProtobufError(f"embedded JSON is broken: {error}") from error
 
 
-_SPECIAL: Final[dict[str, Callable[[Any], Any]]] = {
+_SPECIAL: dict[str, Callable[[Any], Any]] = {
     "bytes": lambda value: base64.b64encode(value).decode("ascii"),
     "meta.v1.Time": _time,
     "meta.v1.MicroTime": _micro_time,

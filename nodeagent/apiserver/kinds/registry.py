@@ -1,7 +1,5 @@
 """Which hooks belong to which resource. Adding a kind is one class and one line here."""
 
-from typing import Final
-
 from nodeagent.apiserver.contract import KindHooks
 from nodeagent.apiserver.kinds.base import Kind
 from nodeagent.apiserver.kinds.config import ConfigMapKind, SecretKind
@@ -26,7 +24,7 @@ from nodeagent.apiserver.kinds.storage import (
     VolumeAttachmentKind,
 )
 
-_KINDS: Final[dict[str, Kind]] = {
+_KINDS: dict[str, Kind] = {
     "certificatesigningrequests.certificates.k8s.io": CertificateSigningRequestKind(),
     "configmaps": ConfigMapKind(),
     "csidrivers.storage.k8s.io": CSIDriverKind(),
@@ -48,7 +46,7 @@ _KINDS: Final[dict[str, Kind]] = {
     "storageclasses.storage.k8s.io": StorageClassKind(),
     "volumeattachments.storage.k8s.io": VolumeAttachmentKind(),
 }
-_PLAIN: Final = Kind()
+_PLAIN = Kind()
 
 
 def hooks_for(resource: str) -> KindHooks:

@@ -1,16 +1,16 @@
 """What a Service says that is deprecated, or that has no effect beside the rest of it."""
 
 import ipaddress
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.kinds import deprecated
 
 Json = dict[str, Any]
 
-HEADLESS: Final = "None"
-EXTERNAL_NAME: Final = "ExternalName"
-_HINTS: Final = "service.kubernetes.io/topology-aware-hints"
-_MODE: Final = "service.kubernetes.io/topology-mode"
+HEADLESS = "None"
+EXTERNAL_NAME = "ExternalName"
+_HINTS = "service.kubernetes.io/topology-aware-hints"
+_MODE = "service.kubernetes.io/topology-mode"
 
 
 def service_warnings(service: Json) -> list[str]:

@@ -1,7 +1,6 @@
 """Kinds with a handful of rules: ServiceAccount, Event, Lease, RuntimeClass, CertificateSigningRequest."""
 
 import base64
-from typing import Final
 
 from cryptography import x509
 from typing_extensions import override
@@ -18,8 +17,8 @@ from runtimes.kube import names
 from runtimes.kube.canonical_quantity import canonical_map
 from runtimes.kube.field_errors import FieldError, invalid, required
 
-_MINIMUM_CERTIFICATE_SECONDS: Final = 600
-_LEGACY_SIGNER: Final = "kubernetes.io/legacy-unknown"
+_MINIMUM_CERTIFICATE_SECONDS = 600
+_LEGACY_SIGNER = "kubernetes.io/legacy-unknown"
 
 
 class EventKind(Kind):

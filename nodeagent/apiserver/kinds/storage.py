@@ -1,6 +1,6 @@
 """Storage kinds: PersistentVolume, PersistentVolumeClaim, StorageClass, CSIDriver, CSINode, VolumeAttachment."""
 
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import override
 
@@ -16,27 +16,27 @@ from runtimes.kube import quantity
 from runtimes.kube.canonical_quantity import canonical_map
 from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, required
 
-CLAIM_PROTECTION: Final = "kubernetes.io/pvc-protection"
-VOLUME_PROTECTION: Final = "kubernetes.io/pv-protection"
-DEFAULT_CLASS_ANNOTATION: Final = "storageclass.kubernetes.io/is-default-class"
-_MODES: Final = ("Block", "Filesystem")
-_RECLAIM: Final = ("Delete", "Recycle", "Retain")
-_BINDING: Final = ("Immediate", "WaitForFirstConsumer")
-_NOT_SOURCES: Final = frozenset(
+CLAIM_PROTECTION = "kubernetes.io/pvc-protection"
+VOLUME_PROTECTION = "kubernetes.io/pv-protection"
+DEFAULT_CLASS_ANNOTATION = "storageclass.kubernetes.io/is-default-class"
+_MODES = ("Block", "Filesystem")
+_RECLAIM = ("Delete", "Recycle", "Retain")
+_BINDING = ("Immediate", "WaitForFirstConsumer")
+_NOT_SOURCES = frozenset(
     {"accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy"}
     | {"storageClassName", "volumeAttributesClassName", "volumeMode"}
 )
-_OLD_ANNOTATIONS: Final = {
+_OLD_ANNOTATIONS = {
     deprecated.BETA_STORAGE_CLASS: deprecated.STORAGE_CLASS_TEXT,
     "volume.beta.kubernetes.io/mount-options": 'deprecated since v1.31; use "mountOptions" attribute instead',
 }
-_CLAIM_TEXT: Final = (
+_CLAIM_TEXT = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 )
-_CANNOT_GROW: Final = (
+_CANNOT_GROW = (
     "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
 )
-_CSI_DRIVER_DEFAULTS: Final[Object] = {
+_CSI_DRIVER_DEFAULTS: Object = {
     "attachRequired": True,
     "podInfoOnMount": False,
     "storageCapacity": False,
@@ -304,7 +304,7 @@ class VolumeAttachmentKind(Kind):
 
 
 def protect(obj: Object, finalizer: str) -> None:
-    """A delete waits until nobody uses the object: ``controllers.protection`` takes the finalizer off."""
+    """A delete waits until nobody uses the object: `controllers.protection` takes the finalizer off."""
     finalizers = obj["metadata"].get("finalizers") or []
     if finalizer not in finalizers:
         obj["metadata"]["finalizers"] = [*finalizers, finalizer]

@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.contract import AdmissionContext, Object, StoreReader, UserInfo
 from nodeagent.apiserver.errors import ApiError
@@ -12,16 +12,16 @@ from nodeagent.apiserver.kinds.jwt import BadToken, Signer
 from nodeagent.apiserver.kinds.timestamps import epoch, rfc3339
 from runtimes.kube.field_errors import FieldError, invalid
 
-DEFAULT_SECONDS: Final = 3600
-MINIMUM_SECONDS: Final = 600
-MAXIMUM_SECONDS: Final = 2**32
+DEFAULT_SECONDS = 3600
+MINIMUM_SECONDS = 600
+MAXIMUM_SECONDS = 2**32
 # What the service account volume asks for: such a token lives on for a year, for clients that never reload it.
-PROJECTED_SECONDS: Final = 3607
-EXTENDED_SECONDS: Final = 365 * 24 * 3600
+PROJECTED_SECONDS = 3607
+EXTENDED_SECONDS = 365 * 24 * 3600
 # A pod that is being deleted may finish its work with its token.
-DELETION_LEEWAY_SECONDS: Final = 60
-_PRIVATE: Final = "kubernetes.io"
-_BINDABLE: Final = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
+DELETION_LEEWAY_SECONDS = 60
+_PRIVATE = "kubernetes.io"
+_BINDABLE = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
 
 
 class Tokens:

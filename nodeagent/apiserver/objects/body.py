@@ -1,9 +1,7 @@
 """From a decoded request body to an object of the right kind: types, unknown and repeated fields, kind and apiVersion."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context
@@ -15,14 +13,14 @@ from nodeagent.apitypes.scalars import Mismatch, Refused, json_name
 from nodeagent.apitypes.schema import is_registered, struct_for
 
 # where the types of the core API are registered, as messages name it
-_SCHEME: Final = "pkg/api/legacyscheme/scheme.go:30"
+_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 # of unknown and repeated fields; more are not told, as Kubernetes' decoder does
-MAX_STRICT_ERRORS: Final = 100
-_INTERNAL: Final = {"events": "core"}
+MAX_STRICT_ERRORS = 100
+_INTERNAL = {"events": "core"}
 
 
 class Undecodable(ApiError):
-    """400: the body is no object of the kind. ``why`` without the words that name the kind, for patches; ``restoring`` in the
+    """400: the body is no object of the kind. `why` without the words that name the kind, for patches; `restoring` in the
     words for the result of a strategic merge patch."""
 
     def __init__(self, label: str, why: str, restoring: str = "") -> None:
@@ -40,8 +38,8 @@ def accept(
     kind: str = "",
     group_version: str = "",
 ) -> Object:
-    """``body`` as an object of ``resource`` (or of another kind, for bodies of subresources), in the form that rules work on
-    (``apitypes.encode``); kind, apiVersion and metadata come first. Raises ``ApiError`` 400.
+    """`body` as an object of `resource` (or of another kind, for bodies of subresources), in the form that rules work on
+    (`apitypes.encode`); kind, apiVersion and metadata come first. Raises `ApiError` 400.
     """
     kind = kind or resource.kind
     group_version = group_version or resource.group_version
@@ -92,7 +90,7 @@ def _check_kind(body: Object, kind: str, group_version: str) -> None:
 
 
 def wrong_kind(body: Object, kind: str, group_version: str) -> str:
-    """Why what ``body`` says of its kind makes it no ``kind``; empty when it does."""
+    """Why what `body` says of its kind makes it no `kind`; empty when it does."""
     if wrong := _mistyped_kind(body):
         return wrong
     stated, version = body.get("kind") or kind, body.get("apiVersion") or group_version

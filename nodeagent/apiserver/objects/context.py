@@ -1,12 +1,9 @@
-"""What a write request knows while it runs; the ``AdmissionContext`` of its hooks."""
-
-from __future__ import annotations
+"""What a write request knows while it runs; the `AdmissionContext` of its hooks."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
@@ -16,15 +13,15 @@ from nodeagent.apiserver.storage.store import Store
 from nodeagent.apiserver.storage.stored import Key, Object
 
 # more than fit into the headers of an answer
-MAX_WARNINGS: Final = 512
+MAX_WARNINGS = 512
 
 
 class Warnings(dict[str, None]):
-    """Texts for the ``Warning`` headers of the answer, none twice, in the order in which they came up."""
+    """Texts for the `Warning` headers of the answer, none twice, in the order in which they came up."""
 
 
 class HeadReader:
-    """Reads of the newest state, writes in flight included: the ``StoreReader`` of the contract."""
+    """Reads of the newest state, writes in flight included: the `StoreReader` of the contract."""
 
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store = store

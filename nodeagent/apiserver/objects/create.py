@@ -1,8 +1,6 @@
 """Creating an object."""
 
-from __future__ import annotations
-
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.apply.managers import invalid_entries
 from nodeagent.apiserver.apply.ownership import Entries, Writer
@@ -17,11 +15,11 @@ from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Key, Object
 from runtimes.kube.field_errors import FieldError
 
-NAME_ATTEMPTS: Final = 8
+NAME_ATTEMPTS = 8
 
 
 def create(engine: Engine, resource: Resource, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
-    """Store a new object made of ``body``. ``ctx.name`` becomes its name. Raises ``ApiError``."""
+    """Store a new object made of `body`. `ctx.name` becomes its name. Raises `ApiError`."""
     obj = accept(resource, body, ctx, options)
     settle_namespace(obj, ctx)
     dedup_owners(obj, ctx)
@@ -33,7 +31,7 @@ def create(engine: Engine, resource: Resource, body: Any, ctx: Context, options:
 def create_stored(
     engine: Engine, resource: Resource, obj: Object, ctx: Context, writer: Writer, entries: Entries | None = None
 ) -> Outcome:
-    """As ``create`` for an accepted object in its stored form. ``entries``: who owns it, where that is known already."""
+    """As `create` for an accepted object in its stored form. `entries`: who owns it, where that is known already."""
     stated = obj["metadata"].pop("managedFields", None)
     generated = not obj["metadata"].get("name")
     metadata.fill(obj, resource, ctx.namespace, ctx.now)

@@ -1,9 +1,6 @@
 """Deleting an object: at once, after a grace period, or when its finalizers are gone."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
-from typing import Final
 
 import msgspec
 
@@ -17,15 +14,15 @@ from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.registry.table import parse_time
 from nodeagent.apiserver.storage.stored import Object, Stored
 
-FOREGROUND: Final = "foregroundDeletion"
-ORPHAN: Final = "orphan"
-DEFAULT_GRACE_SECONDS: Final = 30
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+DEFAULT_GRACE_SECONDS = 30
 # kinds whose delete answers with the object even when it is gone at once
-_RETURNED: Final = frozenset({"pods", "namespaces"})
+_RETURNED = frozenset({"pods", "namespaces"})
 
 
 def delete(engine: Engine, resource: Resource, ctx: Context, options: DeleteOptions) -> Outcome:
-    """DELETE. Raises ``ApiError``: 404, 409 for a precondition, 403 for what may not be deleted."""
+    """DELETE. Raises `ApiError`: 404, 409 for a precondition, 403 for what may not be deleted."""
     current = engine.existing(resource, ctx)
     stored_as = engine.stored_as(resource)
     check_preconditions(stored_as, current, options)

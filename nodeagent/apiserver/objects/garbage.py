@@ -1,15 +1,12 @@
 """The garbage collector: what ownerReferences and the propagation policies ask for.
 
 An object all of whose owners are gone is deleted (Background). An owner being deleted with the finalizer
-``foregroundDeletion`` waits until its dependents that block it are gone; with ``orphan`` until none refers to it.
+`foregroundDeletion` waits until its dependents that block it are gone; with `orphan` until none refers to it.
 """
-
-from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from typing import Final
 
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
@@ -21,9 +18,9 @@ from nodeagent.apiserver.storage.stored import Change, Object
 
 log = logging.getLogger(__name__)
 
-USER: Final = UserInfo(name="system:serviceaccount:kube-system:generic-garbage-collector", groups=("system:masters",))
-_MARKS: Final = (f'"{FOREGROUND}"'.encode(), f'"{ORPHAN}"'.encode())
-_ATTEMPTS: Final = 5
+USER = UserInfo(name="system:serviceaccount:kube-system:generic-garbage-collector", groups=("system:masters",))
+_MARKS = (f'"{FOREGROUND}"'.encode(), f'"{ORPHAN}"'.encode())
+_ATTEMPTS = 5
 
 
 class Collector:

@@ -1,12 +1,9 @@
 """The metadata of an object: filled on create, guarded on update, validated always."""
 
-from __future__ import annotations
-
 import random
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.resource import Resource
@@ -14,11 +11,11 @@ from nodeagent.apiserver.storage.stored import Object, Stored
 from nodeagent.apitypes import object_meta
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, render_value
 
-_BASE_LENGTH: Final = 58
-_SUFFIX_LENGTH: Final = 5
-_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+_BASE_LENGTH = 58
+_SUFFIX_LENGTH = 5
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 # written by the server only
-_SERVER_OWNED: Final = (
+_SERVER_OWNED = (
     "uid",
     "resourceVersion",
     "creationTimestamp",
@@ -28,11 +25,11 @@ _SERVER_OWNED: Final = (
     "managedFields",
     "selfLink",
 )
-_RESTORED: Final = ("uid", "creationTimestamp", "generation")
+_RESTORED = ("uid", "creationTimestamp", "generation")
 # never set by an update, and not changed by one either once a delete has set them
-_OF_A_DELETE: Final = ("deletionTimestamp", "deletionGracePeriodSeconds")
+_OF_A_DELETE = ("deletionTimestamp", "deletionGracePeriodSeconds")
 # RBAC-like names may hold what a DNS name may not
-_OPAQUE_NAMES: Final = frozenset({"certificatesigningrequests.certificates.k8s.io"})
+_OPAQUE_NAMES = frozenset({"certificatesigningrequests.certificates.k8s.io"})
 
 
 def time_text(now: datetime) -> str:
@@ -40,7 +37,7 @@ def time_text(now: datetime) -> str:
 
 
 def fill(obj: Object, resource: Resource, namespace: str, now: datetime) -> None:
-    """Make ``metadata`` of a new object: what clients may not set goes, what the server sets comes."""
+    """Make `metadata` of a new object: what clients may not set goes, what the server sets comes."""
     meta = obj["metadata"]
     if meta.get("resourceVersion"):
         raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
@@ -66,8 +63,8 @@ def generated_name(base: str) -> str:
 
 
 def restore(new: Object, old: Object, *, silent: bool = False) -> None:
-    """Put back what an update may not change and what its author may leave out or have wrong. ``silent``: also what
-    ``validate_update`` would refuse.
+    """Put back what an update may not change and what its author may leave out or have wrong. `silent`: also what
+    `validate_update` would refuse.
     """
     meta, stored = new["metadata"], old["metadata"]
     meta.pop("managedFields", None)
@@ -85,7 +82,7 @@ def restore(new: Object, old: Object, *, silent: bool = False) -> None:
 
 
 def check_uid_precondition(new: Object, current: Stored | None, resource: Resource) -> None:
-    """A uid in a PUT names the object that is meant. Raises ``ApiError`` 409 when it is another one by now."""
+    """A uid in a PUT names the object that is meant. Raises `ApiError` 409 when it is another one by now."""
     uid, found = new["metadata"].get("uid"), current.index.uid if current else ""
     if uid and uid != found:
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
@@ -93,7 +90,7 @@ def check_uid_precondition(new: Object, current: Stored | None, resource: Resour
 
 
 def set_owners(obj: Object, entries: Sequence[Object]) -> None:
-    """Put the entries of ``managedFields`` where they are stored; no entries leave no list."""
+    """Put the entries of `managedFields` where they are stored; no entries leave no list."""
     if entries:
         obj["metadata"]["managedFields"] = entries
 
@@ -106,7 +103,7 @@ def check_uid(new: Object, old: Object, resource: Resource) -> None:
 
 
 def validate(obj: Object, resource: Resource, *, stored: bool = False) -> list[FieldError]:
-    """``stored``: its name was accepted when it was made."""
+    """`stored`: its name was accepted when it was made."""
     return object_meta.validate(obj["metadata"], opaque_name=resource.id in _OPAQUE_NAMES, stored=stored)
 
 

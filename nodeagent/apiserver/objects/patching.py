@@ -4,11 +4,9 @@ A patch that is no patch is 400; one that does not apply to this object, or make
 is 422; a strategic patch that the kind's lists cannot be merged by is 500, as clients know it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -24,19 +22,19 @@ from nodeagent.apitypes.scalars import number_as_written
 from nodeagent.apitypes.schema import struct_for
 from runtimes.kube.field_errors import invalid
 
-_GENERIC: Final = "the server rejected our request due to an error in our request"
-_MAP: Final = "Go value of type map[string]interface {}"
-_OPERATION: Final = ("op", "path", "from", "value")
-_TEXTS: Final = ("op", "path", "from")
-_JSON_NAMES: Final = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+_GENERIC = "the server rejected our request due to an error in our request"
+_MAP = "Go value of type map[string]interface {}"
+_OPERATION = ("op", "path", "from", "value")
+_TEXTS = ("op", "path", "from")
+_JSON_NAMES = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
 
 
 def patched(
     resource: Resource, document: Object, kind: str, content: Any, ctx: Context, options: WriteOptions
 ) -> Object:
-    """``document`` with the patch carried out, accepted as an object of ``resource``. ``kind``: json, merge, strategic.
+    """`document` with the patch carried out, accepted as an object of `resource`. `kind`: json, merge, strategic.
 
-    Raises ``ApiError``.
+    Raises `ApiError`.
     """
     noticed = _noticed(kind, content, options) if options.field_validation != "Ignore" else []
     result = _applied(resource, document, kind, content)

@@ -1,7 +1,5 @@
 """Where an object belongs: its name and namespace against those of the URL, and the owners it names."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec
@@ -17,7 +15,7 @@ _DEDUPED = (
 
 
 def settle_namespace(obj: Object, ctx: Context) -> None:
-    """Fill in the request's namespace; a cluster-scoped object has none, whatever it says. Raises ``ApiError`` 400."""
+    """Fill in the request's namespace; a cluster-scoped object has none, whatever it says. Raises `ApiError` 400."""
     stated = obj["metadata"].pop("namespace", None)
     if not ctx.namespace:
         return
@@ -29,7 +27,7 @@ def settle_namespace(obj: Object, ctx: Context) -> None:
 
 
 def check_name(obj: Object, ctx: Context) -> None:
-    """Raises ``ApiError`` 400 when ``obj`` has another name than the URL, or none."""
+    """Raises `ApiError` 400 when `obj` has another name than the URL, or none."""
     name = obj["metadata"].get("name") or ""
     if not name:
         why = f"the name of the object ({ctx.name} based on URL) was undeterminable: name must be provided"
@@ -39,7 +37,7 @@ def check_name(obj: Object, ctx: Context) -> None:
 
 
 def dedup_owners(obj: Object, ctx: Context, *, patched: bool = False) -> None:
-    """Drop owner references that are there twice, and warn. ``patched``: a patch is only looked at after admission."""
+    """Drop owner references that are there twice, and warn. `patched`: a patch is only looked at after admission."""
     owners: list[Any] = obj["metadata"].get("ownerReferences") or []
     kept: dict[bytes, Any] = {}
     dropped: list[str] = []

@@ -1,8 +1,6 @@
 """What can be done to a pod besides writing it: binding it to a node, evicting it."""
 
-from __future__ import annotations
-
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -17,14 +15,12 @@ from nodeagent.apiserver.objects.place import settle_namespace
 from nodeagent.apiserver.registry.builtin import PODS
 from nodeagent.apiserver.storage.stored import Object
 
-SUCCESS: Final = msgspec.json.encode(
-    {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-)
-_BINDING: Final = "pods/binding"
+SUCCESS = msgspec.json.encode({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
+_BINDING = "pods/binding"
 
 
 def bind(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
-    """POST pods/NAME/binding. Raises ``ApiError`` 409 when the pod has a node or is going away."""
+    """POST pods/NAME/binding. Raises `ApiError` 409 when the pod has a node or is going away."""
     binding = accept(PODS, body, ctx, options, kind="Binding", group_version="v1")
     settle_namespace(binding, ctx)
     if binding["metadata"].get("name") != ctx.name:

@@ -1,8 +1,6 @@
 """Replacing an object, or the part of it that a subresource stands for."""
 
-from __future__ import annotations
-
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -20,13 +18,13 @@ from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.stored import Key, Object, Stored
 from runtimes.kube.field_errors import invalid
 
-STALE: Final = "the object has been modified; please apply your changes to the latest version and try again"
+STALE = "the object has been modified; please apply your changes to the latest version and try again"
 
 
 def update(
     engine: Engine, resource: Resource, body: Any, ctx: Context, options: WriteOptions, subresource: str | None = None
 ) -> Outcome:
-    """PUT. Raises ``ApiError``; 409 when ``body`` states a resourceVersion that is not current."""
+    """PUT. Raises `ApiError`; 409 when `body` states a resourceVersion that is not current."""
     new = accept(resource, body, ctx, options)
     settle_namespace(new, ctx)
     check_name(new, ctx)
@@ -53,7 +51,7 @@ def replace(
     writer: Writer,
     entries: Entries | None = None,
 ) -> Outcome:
-    """Store ``new`` (accepted, stored form) over ``current``. ``entries``: who owns it, where that is known already."""
+    """Store `new` (accepted, stored form) over `current`. `entries`: who owns it, where that is known already."""
     subresource = writer.subresource or None
     expected = new["metadata"].get("resourceVersion")
     if expected in (None, "", "0") and not resource.unconditional_update:
@@ -109,7 +107,7 @@ def _settle(
 
 
 def remove(engine: Engine, resource: Resource, obj: Object, ctx: Context) -> Outcome:
-    """Take the object that ``ctx`` names out of the store; ``obj`` is what the client is told."""
+    """Take the object that `ctx` names out of the store; `obj` is what the client is told."""
     data = msgspec.json.encode(engine.written(resource, obj))
     if ctx.dry_run:
         return Outcome(code=200, data=data)
@@ -133,7 +131,7 @@ def is_finished(obj: Object) -> bool:
 
 
 def _allowed(resource: Resource, new: Object, old: Object, subresource: str | None) -> Object:
-    """``new`` with everything put back that a request to this subresource does not touch."""
+    """`new` with everything put back that a request to this subresource does not touch."""
     match subresource:
         case None:
             if resource.has_status:

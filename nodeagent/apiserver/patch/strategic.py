@@ -1,29 +1,27 @@
 """Strategic merge patch: a merge patch that knows which lists are sets of named things.
 
-The rules for lists come from the kind's type (``typed.schema``). Directives in the patch: ``$patch`` (replace,
-delete), ``$retainKeys``, ``$deleteFromPrimitiveList/F``, ``$setElementOrder/F``. None is ever stored.
+The rules for lists come from the kind's type (`typed.schema`). Directives in the patch: `$patch` (replace,
+delete), `$retainKeys`, `$deleteFromPrimitiveList/F`, `$setElementOrder/F`. None is ever stored.
 """
-
-from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from nodeagent.apiserver.patch.go_format import go_format
 from nodeagent.apitypes.schema import Field, ListOf, Struct
 
 Object = dict[str, Any]
 
-_PATCH: Final = "$patch"
-_RETAIN: Final = "$retainKeys"
-_ORDER: Final = "$setElementOrder/"
-_DROP: Final = "$deleteFromPrimitiveList/"
+_PATCH = "$patch"
+_RETAIN = "$retainKeys"
+_ORDER = "$setElementOrder/"
+_DROP = "$deleteFromPrimitiveList/"
 
 
 class BadPatch(Exception):
-    """The patch itself makes no sense for this kind. ``fault``: ``format`` of a directive, its ``content``, or something that
-    the lists of this kind cannot be merged by (``merge``).
+    """The patch itself makes no sense for this kind. `fault`: `format` of a directive, its `content`, or something that
+    the lists of this kind cannot be merged by (`merge`).
     """
 
     def __init__(self, message: str, fault: Literal["format", "content", "merge"]) -> None:
@@ -32,7 +30,7 @@ class BadPatch(Exception):
 
 
 def apply(document: Object, patch: Object, kind: Struct | None) -> Object:
-    """``document`` of type ``kind`` with ``patch`` merged in. Shares what did not change. Raises ``BadPatch``."""
+    """`document` of type `kind` with `patch` merged in. Shares what did not change. Raises `BadPatch`."""
     return _merge_map(document, patch, kind)
 
 
@@ -128,7 +126,7 @@ def _merge_primitives(current: Sequence[Any], added: Sequence[Any], order: Any) 
 
 
 def _merge_named(current: Sequence[Any], patch: Sequence[Any], key: str, kind: Struct | None, order: Any) -> list[Any]:
-    """Elements matched by ``key``. Without an order new ones come first, in the patch's order; old ones stay put."""
+    """Elements matched by `key`. Without an order new ones come first, in the patch's order; old ones stay put."""
     elements = [item for item in patch if not (isinstance(item, dict) and item.get(_PATCH) == "replace")]
     for element in elements:
         _require_key(element, key)
@@ -165,7 +163,7 @@ def _require_key(element: Any, key: str) -> None:
 
 
 def _ordered(items: list[Any], live: Sequence[Any], order: Sequence[Any], key_of: Any) -> list[Any]:
-    """``items`` in ``order``; those it does not mention stay behind the mentioned ones they followed in ``live``."""
+    """`items` in `order`; those it does not mention stay behind the mentioned ones they followed in `live`."""
     rank = {_hashable(value): index for index, value in enumerate(order)}
     mentioned = sorted((i for i in items if _hashable(key_of(i)) in rank), key=lambda i: rank[_hashable(key_of(i))])
     others = [item for item in items if _hashable(key_of(item)) not in rank]

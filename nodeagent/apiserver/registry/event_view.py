@@ -1,13 +1,11 @@
 """Events have two forms, core/v1 and events.k8s.io/v1, of the same stored objects: only names differ."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 Object = dict[str, Any]
 
-_CORE_TO_EVENTS: Final = {
+_CORE_TO_EVENTS = {
     "involvedObject": "regarding",
     "message": "note",
     "source": "deprecatedSource",
@@ -16,7 +14,7 @@ _CORE_TO_EVENTS: Final = {
     "count": "deprecatedCount",
     "reportingComponent": "reportingController",
 }
-_EVENTS_TO_CORE: Final = {new: old for old, new in _CORE_TO_EVENTS.items()}
+_EVENTS_TO_CORE = {new: old for old, new in _CORE_TO_EVENTS.items()}
 
 
 def to_events(core: Object) -> Object:

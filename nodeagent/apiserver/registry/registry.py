@@ -1,7 +1,5 @@
 """Look-ups over the kinds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from nodeagent.apiserver.registry.resource import Resource
@@ -21,7 +19,7 @@ class Registry:
         return self._by_path.get((group, version, plural))
 
     def by_id(self, resource: str) -> Resource | None:
-        """By ``pods`` or ``leases.coordination.k8s.io``."""
+        """By `pods` or `leases.coordination.k8s.io`."""
         return self._by_id.get(resource)
 
     def by_kind(self, api_version: str, kind: str) -> Resource | None:

@@ -1,7 +1,5 @@
 """Tables: the columns of a kind and how a row of cells is made from an object."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +11,7 @@ Cell = str | int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """``priority`` 1 is shown with ``-o wide`` only."""
+    """`priority` 1 is shown with `-o wide` only."""
 
     name: str
     type: str = "string"
@@ -41,7 +39,7 @@ def column(name: str, *, wide: bool = False, type: str = "string") -> Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableView:
-    """``cells(object, now)`` gives one cell per column; ``conditions(object)`` those of the row."""
+    """`cells(object, now)` gives one cell per column; `conditions(object)` those of the row."""
 
     columns: tuple[Column, ...]
     cells: Callable[[Object, datetime], list[Cell]]
@@ -69,13 +67,13 @@ def parse_time(text: Any) -> datetime | None:
 
 
 def age(text: Any, now: datetime) -> str:
-    """How long ago the RFC 3339 time ``text`` was, ``<unknown>`` without one."""
+    """How long ago the RFC 3339 time `text` was, `<unknown>` without one."""
     then = parse_time(text)
     return duration(int((now - then).total_seconds())) if then else "<unknown>"
 
 
 def duration(seconds: int) -> str:
-    """``119s``, ``2m5s``, ``10m``, ``3h5m``, ``8h``, ``2d5h``, ``8d``, ``2y5d``, ``8y``."""
+    """`119s`, `2m5s`, `10m`, `3h5m`, `8h`, `2d5h`, `8d`, `2y5d`, `8y`."""
     if seconds < -1:
         return "<invalid>"
     if seconds <= 0:

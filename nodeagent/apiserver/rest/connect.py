@@ -1,11 +1,8 @@
 """Subresources that lead to the node: log, exec, attach, portforward, and the node's own proxy."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
-from typing import Final
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -27,16 +24,16 @@ from nodeagent.apiserver.rest.request import Request, respond
 from nodeagent.apiserver.storage.store import Store
 from nodeagent.apiserver.storage.stored import Key, Object
 
-_TRUE: Final = frozenset({"true", "1"})
-_STREAMS: Final = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
+_TRUE = frozenset({"true", "1"})
+_STREAMS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 # not the client's credentials; and what belongs to the connection from the client only
-_DROPPED: Final = frozenset({"authorization", "host", "cookie"})
-_ACTING_AS: Final = impersonation.PREFIX
-_HOP: Final = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
+_DROPPED = frozenset({"authorization", "host", "cookie"})
+_ACTING_AS = impersonation.PREFIX
+_HOP = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 
 
 class Connections:
-    """Each method answers the request itself. All raise ``ApiError``."""
+    """Each method answers the request itself. All raise `ApiError`."""
 
     def __init__(self, store: Store, nodes: NodeClient) -> None:
         self._store = store
@@ -83,7 +80,7 @@ class Connections:
         return await self._upgrade(request, self._endpoint_of(pod), path)
 
     async def node_proxy(self, request: Request) -> web.StreamResponse:
-        """nodes/NAME/proxy/PATH. NAME may carry a port: ``NODE:PORT`` or ``https:NODE:PORT``."""
+        """nodes/NAME/proxy/PATH. NAME may carry a port: `NODE:PORT` or `https:NODE:PORT`."""
         name, _, port = request.target.name.removeprefix("https:").partition(":")
         endpoint = self._nodes.endpoint(name)
         if port.isdecimal() and len(port) <= 5:
@@ -133,7 +130,7 @@ class Connections:
             raise unreachable(endpoint, error) from error
 
     async def _relay(self, request: Request, endpoint: Endpoint, path: str, *, log: bool) -> web.StreamResponse:
-        """An ordinary request, its answer passed on as it arrives. ``log``: refusals become Status objects."""
+        """An ordinary request, its answer passed on as it arrives. `log`: refusals become Status objects."""
         http = request.http
         body = None if log else await request.bytes()
         headers = [] if log else _kept(http, _DROPPED | _HOP | {"content-length"})
@@ -183,7 +180,7 @@ def _with_query(path: str, query: Sequence[tuple[str, str]]) -> str:
 
 
 def _container(pod: Object, asked: str) -> str:
-    """The container meant. Raises ``ApiError`` 400."""
+    """The container meant. Raises `ApiError` 400."""
     spec, name = pod["spec"], pod["metadata"]["name"]
     regular, init, ephemeral = (
         [c["name"] for c in spec.get(kind) or ()] for kind in ("containers", "initContainers", "ephemeralContainers")

@@ -1,12 +1,9 @@
 """What the API has, told to clients: the aggregated form of modern ones and the legacy documents."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import msgspec
 
@@ -15,8 +12,8 @@ from nodeagent.apiserver.registry.resource import Resource, Subresource
 from nodeagent.apiserver.rest.negotiation import JSON, offers
 from nodeagent.apiserver.storage.stored import Object
 
-_GROUP: Final = "apidiscovery.k8s.io"
-_LIST: Final = "APIGroupDiscoveryList"
+_GROUP = "apidiscovery.k8s.io"
+_LIST = "APIGroupDiscoveryList"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +29,7 @@ class Document:
 
 
 def aggregated_version(accept: str) -> str:
-    """``v2`` or ``v2beta1`` if the client takes the aggregated form before the legacy one, else ""."""
+    """`v2` or `v2beta1` if the client takes the aggregated form before the legacy one, else ""."""
     for offer in offers(accept):
         if offer.media not in (JSON, "*/*"):
             continue
@@ -48,13 +45,13 @@ class Discovery:
     """Built from the registry once."""
 
     def __init__(self, registry: Registry, server_address: str) -> None:
-        """``server_address``: host:port, as the legacy document names it."""
+        """`server_address`: host:port, as the legacy document names it."""
         self._registry = registry
         self._address = server_address
         self._cache: dict[str, Document] = {}
 
     def aggregated(self, root: str, version: str) -> Document:
-        """``root``: ``api`` or ``apis``."""
+        """`root`: `api` or `apis`."""
         key = f"{root};{version}"
         if key not in self._cache:
             groups = [""] if root == "api" else list(self._registry.groups())
@@ -84,7 +81,7 @@ class Discovery:
         }
 
     def legacy(self, path: str) -> Document | None:
-        """The document at ``/api``, ``/apis``, ``/apis/GROUP``, ``/api/v1``, ``/apis/GROUP/VERSION``; None: no such path."""
+        """The document at `/api`, `/apis`, `/apis/GROUP`, `/api/v1`, `/apis/GROUP/VERSION`; None: no such path."""
         return self._legacy.get(path.rstrip("/"))
 
     @cached_property

@@ -1,7 +1,5 @@
 """Lists: everything that is selected, at one revision, in pages if asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from nodeagent.apiserver.errors import ApiError
@@ -19,7 +17,7 @@ _TOO_OLD = (
 
 
 def list_objects(store: Store, resource: Resource, options: ListOptions) -> tuple[Sequence[Stored], Object]:
-    """The objects of one page and the list's metadata. Raises ``ApiError`` 400, 410, 504."""
+    """The objects of one page and the list's metadata. Raises `ApiError` 400, 410, 504."""
     revision, start = _at(store, options)
     items = _state(store, resource, options, revision)
     if start is not None:

@@ -1,14 +1,12 @@
 """OpenAPI v3 documents generated from the table of types, one per group and version. Descriptions are the models'.
 
-kubectl reads them to learn that the server validates fields (``fieldValidation`` of a patch operation), how to merge lists
-(``x-kubernetes-patch-*``), and what ``explain`` prints.
+kubectl reads them to learn that the server validates fields (`fieldValidation` of a patch operation), how to merge lists
+(`x-kubernetes-patch-*`), and what `explain` prints.
 """
-
-from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -30,14 +28,14 @@ from nodeagent.apitypes.schema import (
     table_digest,
 )
 
-_PATCH_TYPES: Final = (
+_PATCH_TYPES = (
     "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
-_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1"
-_SCALARS: Final[Mapping[str, Object]] = {
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+_SCALARS: Mapping[str, Object] = {
     "string": {"type": "string"},
     "int32": {"type": "integer", "format": "int32"},
     "int64": {"type": "integer", "format": "int64"},
@@ -49,7 +47,7 @@ _SCALARS: Final[Mapping[str, Object]] = {
     "int-or-string": {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
     "json": {"type": "object"},
 }
-_QUERY: Final[Mapping[str, str]] = {
+_QUERY: Mapping[str, str] = {
     "dryRun": "string",
     "fieldManager": "string",
     "fieldValidation": "string",
@@ -65,11 +63,11 @@ class OpenApi:
         self._documents: dict[str, Document] = {}
 
     def paths(self) -> list[str]:
-        """Paths of group versions without the leading slash: ``api/v1``, ``apis/node.k8s.io/v1``."""
+        """Paths of group versions without the leading slash: `api/v1`, `apis/node.k8s.io/v1`."""
         return list(dict.fromkeys(_root(resource)[1:] for resource in self._registry.resources))
 
     def index(self) -> Document:
-        """``/openapi/v3``: where each document is."""
+        """`/openapi/v3`: where each document is."""
         paths = {path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={self.hash(path)}"} for path in self.paths()}
         return Document(body=msgspec.json.encode({"paths": paths}))
 
@@ -79,7 +77,7 @@ class OpenApi:
         return hashlib.sha512(f"{table_digest()}:{names}".encode()).hexdigest().upper()
 
     def document(self, path: str) -> Document | None:
-        """``/openapi/v3/PATH``; None when there is no such group version."""
+        """`/openapi/v3/PATH`; None when there is no such group version."""
         if path not in self._documents:
             members = [r for r in self._registry.resources if _root(r)[1:] == path]
             if not members:
@@ -114,7 +112,7 @@ def _document(resources: list[Resource]) -> Object:
 
 
 def schema_name(kind: Struct) -> str:
-    """``io.k8s.api.core.v1.Pod`` of ``core.v1.Pod``."""
+    """`io.k8s.api.core.v1.Pod` of `core.v1.Pod`."""
     return f"{_META}.{kind.short}" if kind.name.startswith("meta.") else f"io.k8s.api.{kind.name}"
 
 

@@ -1,7 +1,5 @@
 """Creates that store nothing of their own: reviews, tokens, bindings, evictions."""
 
-from __future__ import annotations
-
 from aiohttp import web
 
 from nodeagent.apiserver.auth.node import node_of
@@ -30,7 +28,7 @@ class Questions:
         self._tokens = tokens
 
     async def answer(self, request: Request) -> web.Response:
-        """Raises ``ApiError``."""
+        """Raises `ApiError`."""
         resource, target = request.resource, request.target
         options = await request.write_options("CreateOptions")
         subresource = resource.subresource(target.subresource) if target.subresource else None

@@ -1,10 +1,8 @@
 """Objects as a client asked for them: themselves, metadata only, or rows of a table; as JSON or YAML."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 import yaml
@@ -14,12 +12,12 @@ from nodeagent.apiserver.rest.negotiation import YAML, Representation
 from nodeagent.apiserver.storage.stored import Object
 
 IncludeObject = Literal["None", "Metadata", "Object"]
-META: Final = "meta.k8s.io"
+META = "meta.k8s.io"
 _encode = msgspec.json.encode
 
 
 def serialize(value: Any, form: Representation) -> bytes:
-    """A decoded object in the media type of ``form``."""
+    """A decoded object in the media type of `form`."""
     if form.media == YAML:
         return yaml.dump(value, Dumper=yaml.CSafeDumper, sort_keys=True, default_flow_style=False).encode()
     data = _encode(value)
@@ -27,7 +25,7 @@ def serialize(value: Any, form: Representation) -> bytes:
 
 
 class Renderer:
-    """Renders objects of one kind for one request. ``data`` is always JSON in the stored form."""
+    """Renders objects of one kind for one request. `data` is always JSON in the stored form."""
 
     def __init__(self, resource: Resource, form: Representation, include: IncludeObject = "Metadata") -> None:
         self._resource = resource
@@ -56,7 +54,7 @@ class Renderer:
         return self._shown(obj)
 
     def many(self, items: Sequence[bytes], metadata: Object) -> bytes:
-        """A list. ``metadata``: resourceVersion, continue, remainingItemCount."""
+        """A list. `metadata`: resourceVersion, continue, remainingItemCount."""
         if self.verbatim:
             head = _encode(
                 {"kind": f"{self._resource.kind}List", "apiVersion": self._resource.group_version, "metadata": metadata}

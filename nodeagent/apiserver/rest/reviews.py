@@ -1,7 +1,5 @@
 """Questions that look like objects: who am I, may I, whose token is this. Answered, never stored."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +14,7 @@ from runtimes.kube.field_errors import invalid, required
 
 
 class Reviews:
-    """``answer`` gives the object back with its status filled in. Raises ``ApiError`` 422."""
+    """`answer` gives the object back with its status filled in. Raises `ApiError` 422."""
 
     def __init__(self, authorizer: Authorizer, tokens: TokenAuthority, reader: StoreReader) -> None:
         self._authorizer = authorizer
@@ -35,7 +33,7 @@ class Reviews:
         return kind in self._kinds
 
     def answer(self, resource: Resource, obj: Object, user: UserInfo) -> Object:
-        """``obj`` has been accepted as being of ``resource``."""
+        """`obj` has been accepted as being of `resource`."""
         return {**obj, "status": self._kinds[resource.kind](resource, obj, user)}
 
     def _who_am_i(self, resource: Resource, obj: Object, user: UserInfo) -> Object:

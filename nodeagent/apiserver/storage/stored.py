@@ -1,7 +1,5 @@
 """The values that the store holds and hands out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -31,7 +29,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """One version of one object. ``data`` is its JSON, kind, apiVersion and resourceVersion included."""
+    """One version of one object. `data` is its JSON, kind, apiVersion and resourceVersion included."""
 
     resource: str
     key: Key
@@ -47,7 +45,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One committed write. ``new`` of a DELETED is the last state with the revision of the deletion."""
+    """One committed write. `new` of a DELETED is the last state with the revision of the deletion."""
 
     type: ChangeType
     new: Stored

@@ -1,6 +1,6 @@
 """The rules of one container, and of the three lists together."""
 
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.container_lists import containers, is_sidecar
 from nodeagent.podspec.validation.environment import environment
@@ -14,14 +14,14 @@ from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_found
 
 Json = dict[str, Any]
 
-PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
-MESSAGE_POLICIES: Final = ("File", "FallbackToLogsOnError")
-RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
-MAX_RESTART_RULES: Final = 20
-MAX_EXIT_CODES: Final = 255
-_NOT_EPHEMERAL: Final = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy")
-_RESIZE_RESOURCES: Final = ("cpu", "memory")
-_RESIZE_POLICIES: Final = ("NotRequired", "RestartContainer")
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
+RESTART_POLICIES = ("Always", "OnFailure", "Never")
+MAX_RESTART_RULES = 20
+MAX_EXIT_CODES = 255
+_NOT_EPHEMERAL = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy")
+_RESIZE_RESOURCES = ("cpu", "memory")
+_RESIZE_POLICIES = ("NotRequired", "RestartContainer")
 
 
 def all_containers(spec: Json) -> list[FieldError]:

@@ -1,16 +1,16 @@
 """Names that a pod has and looks up: hostname, hostAliases, dnsPolicy, dnsConfig."""
 
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.validation.rules import absent_or, problems
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, invalid, not_supported, required
 
 Json = dict[str, Any]
-POLICIES: Final = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
-MAX_NAMESERVERS: Final = 3
-MAX_SEARCHES: Final = 32
-MAX_SEARCH_CHARACTERS: Final = 2048
+POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
+MAX_NAMESERVERS = 3
+MAX_SEARCHES = 32
+MAX_SEARCH_CHARACTERS = 2048
 
 
 def dns(spec: Json) -> list[FieldError]:

@@ -1,7 +1,7 @@
 """env and envFrom of a container."""
 
 import re
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.validation.rules import file_path, label_name, needed, problems
 from runtimes.kube import names
@@ -10,14 +10,12 @@ from runtimes.kube.field_errors import FieldError, invalid, not_supported, requi
 
 Json = dict[str, Any]
 
-ENV_FIELDS: Final = (
+ENV_FIELDS = (
     *("metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName"),
     *("status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"),
 )
-VOLUME_FIELDS: Final = (
-    *("metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"),
-)
-_KNOWN_FIELDS: Final = (
+VOLUME_FIELDS = (*("metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"),)
+_KNOWN_FIELDS = (
     frozenset(ENV_FIELDS)
     | frozenset(VOLUME_FIELDS)
     | {
@@ -25,8 +23,8 @@ _KNOWN_FIELDS: Final = (
     }
 )
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
-_SOURCES: Final = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
-RESOURCES: Final = (
+_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
+RESOURCES = (
     *("limits.cpu", "limits.ephemeral-storage", "limits.memory"),
     *("requests.cpu", "requests.ephemeral-storage", "requests.memory"),
 )

@@ -1,13 +1,13 @@
 """volumeMounts and volumeDevices of a container."""
 
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.validation.rules import needed, no_way_up, relative_path
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_found, not_supported, required
 
 Json = dict[str, Any]
-_PROPAGATION: Final = ("Bidirectional", "HostToContainer", "None")
-_RECURSIVE: Final = ("Disabled", "Enabled", "IfPossible")
+_PROPAGATION = ("Bidirectional", "HostToContainer", "None")
+_RECURSIVE = ("Disabled", "Enabled", "IfPossible")
 
 
 def mounts(path: str, container: Json, volumes: dict[str, Json]) -> list[FieldError]:

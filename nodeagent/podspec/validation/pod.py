@@ -1,6 +1,6 @@
 """A whole pod: metadata rules of its own, and everything in its spec."""
 
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.annotations import MIRROR
 from nodeagent.podspec.validation.container import RESTART_POLICIES, all_containers
@@ -14,8 +14,8 @@ from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_supported, required
 
 Json = dict[str, Any]
-PREEMPTION_POLICIES: Final = ("Never", "PreemptLowerPriority")
-OPERATING_SYSTEMS: Final = ("linux", "windows")
+PREEMPTION_POLICIES = ("Never", "PreemptLowerPriority")
+OPERATING_SYSTEMS = ("linux", "windows")
 
 
 def validate_create(pod: Json) -> list[FieldError]:

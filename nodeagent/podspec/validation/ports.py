@@ -1,6 +1,6 @@
 """Container ports and what they take from the node."""
 
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.container_lists import containers
 from nodeagent.podspec.validation.rules import problems, unique
@@ -8,7 +8,7 @@ from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, duplicate, invalid, not_supported, required
 
 Json = dict[str, Any]
-PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
+PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 
 def ports(path: str, container: Json) -> list[FieldError]:

@@ -1,18 +1,18 @@
 """Probes, lifecycle hooks and their handlers."""
 
 import re
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.validation.rules import needed, not_negative, port_or_name, problems
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_supported, required
 
 Json = dict[str, Any]
 
-PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
-_HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
-_NUMBERS: Final = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
+PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
+_NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
 _HEADER = re.compile("[-A-Za-z0-9]+")
-_HEADER_TEXT: Final = (
+_HEADER_TEXT = (
     "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for "
     "validation is '[-A-Za-z0-9]+')"
 )
@@ -98,12 +98,12 @@ def stop_signal(path: str, hooks: Json, spec: Json) -> list[FieldError]:
     return [] if signal in SIGNALS else [not_supported(where, signal, sorted(SIGNALS))]
 
 
-_PLAIN_SIGNALS: Final = (
+_PLAIN_SIGNALS = (
     *("ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL"),
     *("PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1"),
     *("USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX"),
 )
-SIGNALS: Final = frozenset(
+SIGNALS = frozenset(
     [
         *(f"SIG{name}" for name in _PLAIN_SIGNALS),
         *(f"SIGRTMIN+{number}" for number in range(1, 16)),

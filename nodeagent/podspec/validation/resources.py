@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.effective import is_pod_level
 from nodeagent.podspec.unchecked_amounts import amounts, container_total
@@ -12,13 +12,13 @@ from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_found
 
 Json = dict[str, Any]
 
-CONTAINER_RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
-_STANDARD: Final = CONTAINER_RESOURCES | {
+CONTAINER_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage"})
+_STANDARD = CONTAINER_RESOURCES | {
     *("pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps", "storage"),
     *("persistentvolumeclaims", "services.nodeports", "services.loadbalancers", "count", "requests.cpu", "limits.cpu"),
     *("requests.memory", "limits.memory", "requests.storage", "requests.ephemeral-storage", "limits.ephemeral-storage"),
 }
-_HUGEPAGES: Final = "hugepages-"
+_HUGEPAGES = "hugepages-"
 
 
 def container_resources(path: str, resources: Json, claims: frozenset[str]) -> list[FieldError]:

@@ -1,15 +1,15 @@
 """Where a pod may run: tolerations, selectors, affinity, spreading, gates."""
 
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.validation.rules import problems, unique
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, required
 
 Json = dict[str, Any]
-EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-_UNSATISFIABLE: Final = ("DoNotSchedule", "ScheduleAnyway")
-_POLICIES: Final = ("Honor", "Ignore")
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_UNSATISFIABLE = ("DoNotSchedule", "ScheduleAnyway")
+_POLICIES = ("Honor", "Ignore")
 
 
 def scheduling(spec: Json) -> list[FieldError]:

@@ -1,6 +1,6 @@
 """Security contexts of pods and containers."""
 
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.validation.rules import id_range, no_way_up, relative_path
 from runtimes.kube import names
@@ -8,18 +8,18 @@ from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid
 
 Json = dict[str, Any]
 
-_PROFILE_TYPES: Final = ("Localhost", "RuntimeDefault", "Unconfined")
-_PROC_MOUNTS: Final = ("Default", "Unmasked")
-_POLICIES: Final = {
+_PROFILE_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")
+_PROC_MOUNTS = ("Default", "Unmasked")
+_POLICIES = {
     "fsGroupChangePolicy": ("Always", "OnRootMismatch"),
     "supplementalGroupsPolicy": ("Merge", "Strict"),
     "seLinuxChangePolicy": ("MountOption", "Recursive"),
 }
-_SYSCTL_TEXT: Final = (
+_SYSCTL_TEXT = (
     "must have at most 253 characters and match regex "
     r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
 )
-_IPC_SYSCTLS: Final = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
+_IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
 
 
 def pod_security(path: str, context: Json, spec: Json) -> list[FieldError]:

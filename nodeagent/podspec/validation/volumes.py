@@ -1,7 +1,7 @@
 """The volumes of a pod: names, one source each, and the rules of every source that a node can mount."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.validation.environment import VOLUME_FIELDS, field_ref, resource_field_ref
 from nodeagent.podspec.validation.rules import (
@@ -18,15 +18,15 @@ from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_suppo
 
 Json = dict[str, Any]
 
-HOST_PATH_TYPES: Final = (
+HOST_PATH_TYPES = (
     *("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"),
 )
-_MEDIUMS: Final = ("", "Memory", "HugePages")
-ACCESS_MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
-_TOKEN_MINIMUM_SECONDS: Final = 600
-_TOKEN_MAXIMUM_SECONDS: Final = 2**32
-_ONE_SOURCE: Final = "may not specify more than 1 volume type"
-_REQUIRED_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+_MEDIUMS = ("", "Memory", "HugePages")
+ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+_TOKEN_MINIMUM_SECONDS = 600
+_TOKEN_MAXIMUM_SECONDS = 2**32
+_ONE_SOURCE = "may not specify more than 1 volume type"
+_REQUIRED_FIELDS: dict[str, tuple[str, ...]] = {
     "gcePersistentDisk": ("pdName",),
     "awsElasticBlockStore": ("volumeID",),
     "gitRepo": ("repository",),
@@ -242,7 +242,7 @@ def _just_fields(fields: tuple[str, ...]) -> Callable[[str, Json], list[FieldErr
     return check
 
 
-_PROJECTIONS: Final[dict[str, Callable[[str, Json], list[FieldError]]]] = {
+_PROJECTIONS: dict[str, Callable[[str, Json], list[FieldError]]] = {
     "secret": _named,
     "configMap": _named,
     "downwardAPI": _downward,
@@ -250,7 +250,7 @@ _PROJECTIONS: Final[dict[str, Callable[[str, Json], list[FieldError]]]] = {
     "clusterTrustBundle": _trust_bundle,
     "podCertificate": _pod_certificate,
 }
-_SOURCES: Final[dict[str, Callable[[str, Json], list[FieldError]]]] = {
+_SOURCES: dict[str, Callable[[str, Json], list[FieldError]]] = {
     "emptyDir": _empty_dir,
     "hostPath": _host_path,
     "secret": _secret,

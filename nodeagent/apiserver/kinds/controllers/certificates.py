@@ -10,7 +10,6 @@ import ipaddress
 import logging
 import time
 from collections.abc import Collection
-from typing import Final
 
 from cryptography import x509
 
@@ -34,9 +33,9 @@ __all__ = ["CLIENT", "KUBELET_CLIENT", "KUBELET_SERVING", "CertificateController
 
 log = logging.getLogger(__name__)
 
-RESOURCE: Final = "certificatesigningrequests.certificates.k8s.io"
-LIFETIME_SECONDS: Final = 365 * 24 * 3600
-_SERVICE_NAMES: Final = ("localhost", "kubernetes")
+RESOURCE = "certificatesigningrequests.certificates.k8s.io"
+LIFETIME_SECONDS = 365 * 24 * 3600
+_SERVICE_NAMES = ("localhost", "kubernetes")
 
 
 class CertificateController:
@@ -124,9 +123,9 @@ def _condition(kind: str, reason: str, message: str) -> Object:
 
 
 def should_approve(request: Object, node_name: str, own_names: Collection[str]) -> bool:
-    """Whether a request is a kubelet certificate of ``node_name``, asked for by the node itself or by an admin.
+    """Whether a request is a kubelet certificate of `node_name`, asked for by the node itself or by an admin.
 
-    ``own_names``: DNS names and addresses that a serving certificate may be for.
+    `own_names`: DNS names and addresses that a serving certificate may be for.
     """
     spec = request.get("spec") or {}
     signer, user = str(spec.get("signerName")), f"system:node:{node_name}"

@@ -1,6 +1,6 @@
 """Endpoints and EndpointSlices of the services that select pods."""
 
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.contract import LocalApi, Object
 from nodeagent.apiserver.errors import ApiError
@@ -8,12 +8,12 @@ from nodeagent.apiserver.kinds.base import name_of, namespace_of, uid_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
 from nodeagent.podspec.container_lists import containers
 
-ENDPOINTS: Final = "endpoints"
-SLICES: Final = "endpointslices.discovery.k8s.io"
-SERVICE_LABEL: Final = "kubernetes.io/service-name"
-MANAGED_LABEL: Final = "endpointslice.kubernetes.io/managed-by"
-MANAGER: Final = "endpointslice-controller.k8s.io"
-_FINISHED: Final = ("Succeeded", "Failed")
+ENDPOINTS = "endpoints"
+SLICES = "endpointslices.discovery.k8s.io"
+SERVICE_LABEL = "kubernetes.io/service-name"
+MANAGED_LABEL = "endpointslice.kubernetes.io/managed-by"
+MANAGER = "endpointslice-controller.k8s.io"
+_FINISHED = ("Succeeded", "Failed")
 Key = tuple[str, str]
 
 

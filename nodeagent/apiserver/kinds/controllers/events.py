@@ -3,15 +3,14 @@
 import asyncio
 import heapq
 import time
-from typing import Final
 
 from nodeagent.apiserver.contract import LocalApi, Object
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
 from nodeagent.apiserver.kinds.timestamps import epoch
 
-TTL_SECONDS: Final = 3600.0
-BATCH: Final = 100
+TTL_SECONDS = 3600.0
+BATCH = 100
 Key = tuple[str, str]
 
 

@@ -5,15 +5,15 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from nodeagent.apiserver.contract import LocalApi, Object
 from nodeagent.apiserver.errors import ApiError
 
 log = logging.getLogger(__name__)
 
-QUEUE_SIZE: Final = 1024
-GONE: Final = 410
+QUEUE_SIZE = 1024
+GONE = 410
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from typing import Final
 
 from nodeagent.apiserver.contract import LocalApi, Object
 from nodeagent.apiserver.errors import ApiError
@@ -14,13 +13,13 @@ from nodeagent.apiserver.kinds.priorityclass import builtin
 
 log = logging.getLogger(__name__)
 
-DESCRIPTION: Final = (
+DESCRIPTION = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
     "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes "
     "clusters."
 )
 # Emptied in this order; pods first, for they take their time.
-CONTENTS: Final = (
+CONTENTS = (
     "pods",
     "services",
     "endpoints",

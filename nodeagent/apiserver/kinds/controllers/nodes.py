@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.contract import LocalApi, Object
 from nodeagent.apiserver.errors import ApiError
@@ -15,23 +15,23 @@ from nodeagent.apiserver.kinds.timestamps import rfc3339
 
 log = logging.getLogger(__name__)
 
-GRACE_SECONDS: Final = 40.0
-LEASES: Final = "leases.coordination.k8s.io"
-LEASE_NAMESPACE: Final = "kube-node-lease"
-SILENT: Final = "NodeStatusUnknown"
-SILENT_TEXT: Final = "Kubelet stopped posting node status."
-COMPONENT: Final = "node-controller"
-_WATCHED_CONDITIONS: Final = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
-_PRESSURE_TAINTS: Final = {
+GRACE_SECONDS = 40.0
+LEASES = "leases.coordination.k8s.io"
+LEASE_NAMESPACE = "kube-node-lease"
+SILENT = "NodeStatusUnknown"
+SILENT_TEXT = "Kubelet stopped posting node status."
+COMPONENT = "node-controller"
+_WATCHED_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+_PRESSURE_TAINTS = {
     "MemoryPressure": "node.kubernetes.io/memory-pressure",
     "DiskPressure": "node.kubernetes.io/disk-pressure",
     "PIDPressure": "node.kubernetes.io/pid-pressure",
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
-NOT_READY: Final = "node.kubernetes.io/not-ready"
-UNREACHABLE: Final = "node.kubernetes.io/unreachable"
-CORDONED: Final = "node.kubernetes.io/unschedulable"
-_OURS: Final = frozenset({NOT_READY, UNREACHABLE, CORDONED, *_PRESSURE_TAINTS.values()})
+NOT_READY = "node.kubernetes.io/not-ready"
+UNREACHABLE = "node.kubernetes.io/unreachable"
+CORDONED = "node.kubernetes.io/unschedulable"
+_OURS = frozenset({NOT_READY, UNREACHABLE, CORDONED, *_PRESSURE_TAINTS.values()})
 
 
 def wanted_taints(node: Object) -> list[Object]:

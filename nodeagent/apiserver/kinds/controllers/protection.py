@@ -5,7 +5,6 @@ Admission gives each a finalizer; this takes it off an object that is being dele
 
 import logging
 from collections.abc import Iterable
-from typing import Final
 
 from nodeagent.apiserver.contract import LocalApi, Object
 from nodeagent.apiserver.errors import ApiError
@@ -16,11 +15,11 @@ from nodeagent.apiserver.kinds.storage import CLAIM_PROTECTION, VOLUME_PROTECTIO
 
 log = logging.getLogger(__name__)
 
-PODS: Final = "pods"
-CLAIMS: Final = "persistentvolumeclaims"
-VOLUMES: Final = "persistentvolumes"
-_FINALIZERS: Final = {CLAIMS: CLAIM_PROTECTION, VOLUMES: VOLUME_PROTECTION}
-_SETTLED: Final = (404, 409)
+PODS = "pods"
+CLAIMS = "persistentvolumeclaims"
+VOLUMES = "persistentvolumes"
+_FINALIZERS = {CLAIMS: CLAIM_PROTECTION, VOLUMES: VOLUME_PROTECTION}
+_SETTLED = (404, 409)
 Place = tuple[str, tuple[str, str]]
 
 

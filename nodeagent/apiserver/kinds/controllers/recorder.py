@@ -3,16 +3,15 @@
 import logging
 import secrets
 import time
-from typing import Final
 
 from nodeagent.apiserver.contract import LocalApi, Object
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.timestamps import rfc3339
 
 log = logging.getLogger(__name__)
-NORMAL: Final = "Normal"
-WARNING: Final = "Warning"
-CLUSTER_EVENTS_NAMESPACE: Final = "default"
+NORMAL = "Normal"
+WARNING = "Warning"
+CLUSTER_EVENTS_NAMESPACE = "default"
 
 
 def event(about: Object, *, kind: str, component: str, type_: str, reason: str, message: str) -> Object:

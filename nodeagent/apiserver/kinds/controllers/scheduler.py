@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from lightkube.models.core_v1 import PodSpec
 
@@ -36,11 +36,11 @@ from nodeagent.apiserver.kinds.timestamps import rfc3339
 
 log = logging.getLogger(__name__)
 
-NAME: Final = "default-scheduler"
-RETRY_SECONDS: Final = 1.0
-_FINISHED: Final = ("Succeeded", "Failed")
-_CLAIMS: Final = "persistentvolumeclaims"
-_CLASSES: Final = "storageclasses.storage.k8s.io"
+NAME = "default-scheduler"
+RETRY_SECONDS = 1.0
+_FINISHED = ("Succeeded", "Failed")
+_CLAIMS = "persistentvolumeclaims"
+_CLASSES = "storageclasses.storage.k8s.io"
 Key = tuple[str, str]
 
 

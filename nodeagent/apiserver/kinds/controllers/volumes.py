@@ -2,7 +2,7 @@
 
 import logging
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.contract import LocalApi, Object
 from nodeagent.apiserver.errors import ApiError
@@ -13,10 +13,10 @@ from runtimes.kube import quantity
 
 log = logging.getLogger(__name__)
 
-VOLUMES: Final = "persistentvolumes"
-CLAIMS: Final = "persistentvolumeclaims"
-BIND_COMPLETED: Final = "pv.kubernetes.io/bind-completed"
-BOUND_BY_CONTROLLER: Final = "pv.kubernetes.io/bound-by-controller"
+VOLUMES = "persistentvolumes"
+CLAIMS = "persistentvolumeclaims"
+BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
+BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 Key = tuple[str, str]
 
 

@@ -5,7 +5,7 @@ too: the default tolerations, and the priority that the first pass computed.
 """
 
 import secrets
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
@@ -19,15 +19,15 @@ from runtimes.kube.canonical_quantity import canonical_map
 
 Json = dict[str, Any]
 
-TOKEN_VOLUME_PREFIX: Final = "kube-api-access-"
-TOKEN_MOUNT_PATH: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
-TOKEN_LIFETIME_SECONDS: Final = 3607
-ROOT_CA_CONFIGMAP: Final = "kube-root-ca.crt"
-SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
-_LOST_NODE_TAINTS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-_LOST_NODE_SECONDS: Final = 300
-_OVERHEAD_WITHOUT_CLASS: Final = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
-_ZONE_LABELS: Final = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+TOKEN_VOLUME_PREFIX = "kube-api-access-"
+TOKEN_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+TOKEN_LIFETIME_SECONDS = 3607
+ROOT_CA_CONFIGMAP = "kube-root-ca.crt"
+SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_LOST_NODE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_LOST_NODE_SECONDS = 300
+_OVERHEAD_WITHOUT_CLASS = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
+_ZONE_LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 
 
 def admit(pod: Json, ctx: AdmissionContext) -> None:

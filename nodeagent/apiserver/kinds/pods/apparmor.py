@@ -1,6 +1,6 @@
 """AppArmor profiles that a new pod asks for in the annotations of older days, carried over into its fields."""
 
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.podspec.annotations import APPARMOR_PREFIX
@@ -8,9 +8,9 @@ from nodeagent.podspec.container_lists import containers
 
 Json = dict[str, Any]
 
-_LOCALHOST: Final = "localhost/"
-_LOCALHOST_MAX: Final = 4095
-_NAMED: Final = {"runtime/default": "RuntimeDefault", "unconfined": "Unconfined"}
+_LOCALHOST = "localhost/"
+_LOCALHOST_MAX = 4095
+_NAMED = {"runtime/default": "RuntimeDefault", "unconfined": "Unconfined"}
 
 
 def apparmor_annotations(pod: Json, ctx: AdmissionContext) -> None:

@@ -5,7 +5,7 @@ Every way of naming a secret counts, in containers of every kind: what was forgo
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
@@ -14,9 +14,9 @@ from nodeagent.podspec.container_lists import LISTS, containers
 
 Json = dict[str, Any]
 
-ENFORCED: Final = "kubernetes.io/enforce-mountable-secrets"
-_TRUE: Final = frozenset({"1", "t", "T", "true", "True", "TRUE"})
-_KINDS: Final = {
+ENFORCED = "kubernetes.io/enforce-mountable-secrets"
+_TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})
+_KINDS = {
     "containers": "container",
     "initContainers": "init container",
     "ephemeralContainers": "ephemeral container",

@@ -3,8 +3,6 @@
 Warnings come one by one, as pairs may be far more than anybody reads; to find the next one costs no more than the paths are long.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,7 +62,7 @@ class _Folder:
 
     ends: list[int] = field(default_factory=list)
     below: list[int] = field(default_factory=list)
-    inner: dict[str, _Folder] = field(default_factory=dict)
+    inner: dict[str, "_Folder"] = field(default_factory=dict)
 
 
 def _collisions(files: list[tuple[str, str]]) -> Iterator[str]:

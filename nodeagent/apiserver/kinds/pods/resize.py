@@ -5,7 +5,7 @@ Source: docs/facts/pod-lifecycle.md 0.3 and 4.7, docs/facts/embedded-api.md 11.
 
 import copy
 import math
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
@@ -17,11 +17,11 @@ from nodeagent.podspec.validation.pod import validate_pod
 from runtimes.kube.field_errors import FieldError, forbidden, invalid
 
 Json = dict[str, Any]
-RESIZABLE: Final = ("cpu", "memory")
-POD_LEVEL_FEATURE: Final = "InPlacePodLevelResourcesVerticalScaling"
-INIT_FEATURE: Final = "InPlacePodVerticalScalingInitContainers"
-REORDERED: Final = "containers may not be renamed or reordered on resize"
-_LISTS: Final = ("containers", "initContainers")
+RESIZABLE = ("cpu", "memory")
+POD_LEVEL_FEATURE = "InPlacePodLevelResourcesVerticalScaling"
+INIT_FEATURE = "InPlacePodVerticalScalingInitContainers"
+REORDERED = "containers may not be renamed or reordered on resize"
+_LISTS = ("containers", "initContainers")
 
 
 def keep_resources(new: Json, old: Json) -> None:

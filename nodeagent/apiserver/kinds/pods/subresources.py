@@ -1,7 +1,7 @@
 """Updates of pods through a subresource: status, ephemeralcontainers, resize. Each may touch its own part only."""
 
 import copy
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.pods.resize import keep_resources
@@ -12,7 +12,7 @@ from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_supported
 
 Json = dict[str, Any]
-PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
+PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 
 
 def keep_only(new: Json, old: Json, subresource: str) -> None:

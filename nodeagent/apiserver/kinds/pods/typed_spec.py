@@ -5,16 +5,16 @@ must not break it.
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from lightkube.models.core_v1 import EphemeralVolumeSource, PersistentVolumeClaimVolumeSource, PodSpec, Volume
 
 Json = dict[str, Any]
 
-_RESOURCES: Final = ("resources", "overhead")
-_SCHEDULING: Final = (*_RESOURCES, "nodeSelector", "affinity", "tolerations")
-_CONTAINER: Final = ("resources", "restartPolicy", "ports")
+_RESOURCES = ("resources", "overhead")
+_SCHEDULING = (*_RESOURCES, "nodeSelector", "affinity", "tolerations")
+_CONTAINER = ("resources", "restartPolicy", "ports")
 
 
 def resources_spec(spec: Json) -> PodSpec:

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.annotations import MIRROR
 from nodeagent.podspec.validation.pod import validate_pod
@@ -10,12 +10,12 @@ from runtimes.kube.field_errors import FieldError, forbidden, invalid
 
 Json = dict[str, Any]
 
-SPEC_TEXT: Final = (
+SPEC_TEXT = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
-_COUNT_TEXT: Final = "pod updates may not add or remove containers"
+_COUNT_TEXT = "pod updates may not add or remove containers"
 
 
 def validate_update(new: Json, old: Json) -> list[FieldError]:

@@ -3,12 +3,10 @@
 Updates are silent. A negative terminationGracePeriodSeconds is too: a pod is stored with 1 before anybody looks.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.base import name_of
@@ -19,16 +17,16 @@ from runtimes.kube import names
 Json = dict[str, Any]
 
 # of one sort: what is in a response is a few kilobytes, and pairs of things may be as many as their number squared
-MAX_PAIRS: Final = 1000
-_ORDER: Final = ("initContainers", "containers", "ephemeralContainers")
-_BYTES: Final = ("memory", "ephemeral-storage")
-_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
-_PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
-_MATCHES_NONE: Final = "a null labelSelector results in matching no pod"
-_SECCOMP_POD: Final = "seccomp.security.alpha.kubernetes.io/pod"
-_SECCOMP_CONTAINER: Final = "container.seccomp.security.alpha.kubernetes.io/"
-_SECCOMP_TEXT: Final = 'non-functional in v1.27+; use the "seccompProfile" field instead'
-_ANNOTATIONS: Final = {
+MAX_PAIRS = 1000
+_ORDER = ("initContainers", "containers", "ephemeralContainers")
+_BYTES = ("memory", "ephemeral-storage")
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+_MATCHES_NONE = "a null labelSelector results in matching no pod"
+_SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
+_SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
+_SECCOMP_TEXT = 'non-functional in v1.27+; use the "seccompProfile" field instead'
+_ANNOTATIONS = {
     "scheduler.alpha.kubernetes.io/critical-pod": (
         'non-functional in v1.16+; use the "priorityClassName" field instead'
     ),

@@ -1,6 +1,6 @@
 """What a pod's PersistentVolumeClaims say about scheduling it."""
 
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.kinds.pods.typed_spec import volumes_with_claims
 from nodeagent.podspec.references import claim_names
@@ -8,9 +8,9 @@ from nodeagent.podspec.references import claim_names
 Json = dict[str, Any]
 Key = tuple[str, str]
 
-SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
-UNBOUND: Final = "pod has unbound immediate PersistentVolumeClaims"
-_WAITS: Final = "WaitForFirstConsumer"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+UNBOUND = "pod has unbound immediate PersistentVolumeClaims"
+_WAITS = "WaitForFirstConsumer"
 
 
 def names(pod: Json) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from lightkube.models.core_v1 import PodSpec, Taint
@@ -21,10 +21,10 @@ from nodeagent.podspec.taints import untolerated
 
 Json = dict[str, Any]
 
-AFFINITY: Final = "node(s) didn't match Pod's node affinity/selector"
-PORTS_TAKEN: Final = "node(s) didn't have free ports for the requested pod ports"
-UNSCHEDULABLE: Final = "node(s) were unschedulable"
-_UNSCHEDULABLE_TAINT: Final = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
+AFFINITY = "node(s) didn't match Pod's node affinity/selector"
+PORTS_TAKEN = "node(s) didn't have free ports for the requested pod ports"
+UNSCHEDULABLE = "node(s) were unschedulable"
+_UNSCHEDULABLE_TAINT = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 
 
 class Remedy(Enum):

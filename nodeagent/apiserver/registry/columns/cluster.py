@@ -1,7 +1,5 @@
 """Rows of nodes, namespaces, events, leases, runtime classes, priority classes and certificate requests."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from nodeagent.apiserver.registry.table import AGE, NAME, Cell, Object, TableView, age, column, duration, name_of

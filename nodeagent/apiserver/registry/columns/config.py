@@ -1,7 +1,5 @@
 """Rows of config maps, secrets, service accounts, services, endpoints and endpoint slices."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from nodeagent.apiserver.registry.table import AGE, NAME, Cell, Object, TableView, age, column, name_of

@@ -1,7 +1,5 @@
 """The pod row: READY, STATUS and RESTARTS summarise what is in the container statuses."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime

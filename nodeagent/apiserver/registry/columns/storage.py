@@ -1,7 +1,5 @@
 """Rows of volumes, claims, storage classes and the CSI kinds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime
 

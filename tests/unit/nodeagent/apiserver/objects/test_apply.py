@@ -55,7 +55,7 @@ async def refused(coroutine: Any) -> Object:
 
 
 def owners(obj: Object) -> dict[str, list[str]]:
-    """``manager operation`` (``manager operation/subresource``) -> the fields it owns."""
+    """`manager operation` (`manager operation/subresource`) -> the fields it owns."""
     found = {}
     for entry in obj["metadata"].get("managedFields", []):
         name = f"{entry['manager']} {entry['operation']}" + (

@@ -79,7 +79,7 @@ OBJECTS: dict[str, Json] = {
 
 
 def written_out(kind: Struct, value: Json) -> Json:
-    """``value`` with every field added that would say nothing: zeros of what is no pointer, null for what is one."""
+    """`value` with every field added that would say nothing: zeros of what is no pointer, null for what is one."""
     found: Json = {}
     for field in kind.fields.values():
         if field.name in value:
