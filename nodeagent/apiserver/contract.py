@@ -19,12 +19,10 @@ dicts as decoded from JSON; times in them are RFC 3339 strings.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from runtimes.kube.field_errors import FieldError
-
-Object = dict[str, Any]
-"""A Kubernetes object as decoded from JSON."""
+from runtimes.kube.json_object import JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +41,13 @@ class StoreReader(Protocol):
     Every object returned is a fresh copy that the caller may change.
     """
 
-    def get(self, resource: str, namespace: str, name: str) -> Object | None:
+    def get(self, resource: str, namespace: str, name: str) -> JsonObject | None:
         """`namespace` is "" for cluster-scoped kinds."""
         ...
 
     def list(
         self, resource: str, namespace: str = "", *, labels: Mapping[str, str] | None = None, field_selector: str = ""
-    ) -> list[Object]:
+    ) -> list[JsonObject]:
         """All objects ("" = of every namespace) with all these labels and fields, ordered by namespace and name."""
         ...
 
@@ -101,30 +99,30 @@ class KindHooks:
     kinds that count it) and resourceVersion move.
     """
 
-    def defaults(self, obj: Object) -> None:
+    def defaults(self, obj: JsonObject) -> None:
         """Fill in what the author left out. Before it is known who owns what: defaults are the author's, what the hooks
         below add is nobody's. Idempotent."""
 
-    def prepare_create(self, obj: Object, ctx: AdmissionContext) -> None:
+    def prepare_create(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         """Defaults and admission: change `obj` in place, or raise `ApiError`."""
 
-    def validate_create(self, obj: Object) -> list[FieldError]:
+    def validate_create(self, obj: JsonObject) -> list[FieldError]:
         """Every reason to refuse; empty when fine. Name syntax other than a DNS subdomain is checked here."""
         return []
 
-    def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
+    def prepare_update(self, new: JsonObject, old: JsonObject, ctx: AdmissionContext, subresource: str | None) -> None:
         """As `prepare_create`. `subresource`: None, `status`, `resize`, `ephemeralcontainers`, `binding`,
         `finalize`, `approval`."""
 
-    def validate_update(self, new: Object, old: Object, subresource: str | None) -> list[FieldError]:
+    def validate_update(self, new: JsonObject, old: JsonObject, subresource: str | None) -> list[FieldError]:
         return []
 
-    def warnings(self, new: Object, old: Object | None, subresource: str | None) -> list[str]:
+    def warnings(self, new: JsonObject, old: JsonObject | None, subresource: str | None) -> list[str]:
         """What a person should know about an object that is valid all the same: texts of `Warning` headers, in order.
         `old` is None for a create. Asked after validation."""
         return []
 
-    def prepare_delete(self, obj: Object, ctx: AdmissionContext) -> None:
+    def prepare_delete(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         """Before a delete of a stored object: raise `ApiError` to refuse. Changes to `obj` are kept when the object
         stays for now (finalizers or a grace period), e.g. phase Terminating of a namespace."""
 
@@ -144,11 +142,11 @@ class TokenAuthority(Protocol):
         """`aud` of a token that `authenticate` accepted, for TokenReview."""
         ...
 
-    def request_token(self, namespace: str, name: str, request: Object, ctx: AdmissionContext) -> Object:
+    def request_token(self, namespace: str, name: str, request: JsonObject, ctx: AdmissionContext) -> JsonObject:
         """Answer of POST serviceaccounts/NAME/token: the TokenRequest with its status. Raises `ApiError` (404, 422…)."""
         ...
 
-    def jwks(self) -> Object:
+    def jwks(self) -> JsonObject:
         """The JSON Web Key Set of /openid/v1/jwks."""
         ...
 
@@ -161,7 +159,7 @@ class WatchEvent:
     """
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "SYNCED"]
-    object: Object
+    object: JsonObject
 
 
 class LocalApi(Protocol):
@@ -184,11 +182,11 @@ class LocalApi(Protocol):
         """
         ...
 
-    async def get(self, resource: str, namespace: str, name: str) -> Object: ...
+    async def get(self, resource: str, namespace: str, name: str) -> JsonObject: ...
 
     async def list(
         self, resource: str, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
-    ) -> list[Object]: ...
+    ) -> list[JsonObject]: ...
 
     def watch(
         self, resource: str, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
@@ -197,11 +195,11 @@ class LocalApi(Protocol):
         410 when the reader fell too far behind: start again. Only committed state is seen."""
         ...
 
-    async def create(self, resource: str, obj: Object) -> Object:
+    async def create(self, resource: str, obj: JsonObject) -> JsonObject:
         """Namespace from `obj.metadata`. generateName works."""
         ...
 
-    async def update(self, resource: str, obj: Object, *, subresource: str | None = None) -> Object:
+    async def update(self, resource: str, obj: JsonObject, *, subresource: str | None = None) -> JsonObject:
         """Replace; with a resourceVersion in `obj` only if it is current (409 otherwise)."""
         ...
 
@@ -210,11 +208,11 @@ class LocalApi(Protocol):
         resource: str,
         namespace: str,
         name: str,
-        patch: Object | Sequence[Object],
+        patch: JsonObject | Sequence[JsonObject],
         *,
         subresource: str | None = None,
         patch_type: Literal["merge", "strategic", "json"] = "strategic",
-    ) -> Object: ...
+    ) -> JsonObject: ...
 
     async def delete(
         self,

@@ -4,9 +4,9 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from nodeagent.apiserver import label_syntax
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.storage.stored import Stored
+from runtimes.kube import label_selectors
 from runtimes.kube.selectors import holds
 
 
@@ -28,8 +28,8 @@ _OPERATORS = {"notin": "NotIn", "!=": "NotIn", "exists": "Exists", "!": "DoesNot
 def parse_labels(text: str) -> tuple[Requirement, ...]:
     """A label selector as requirements that must all hold. Raises `ApiError` 400."""
     try:
-        found = label_syntax.terms(text)
-    except label_syntax.SelectorError as error:
+        found = label_selectors.terms(text)
+    except label_selectors.SelectorError as error:
         raise ApiError.bad_request(str(error)) from error
     return tuple(Requirement(term.key, _OPERATORS.get(term.operator, "In"), frozenset(term.values)) for term in found)
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from nodeagent.apitypes.scalars import Mismatch, Refused, json_name, reader_of
 from nodeagent.apitypes.schema import Field, ListOf, MapOf, Scalar, Struct, Type, struct
+from runtimes.kube.json_object import JsonObject
 
-Object = dict[str, Any]
 Unknown = list[str]
 _Reader = Callable[[Any, Unknown], Any]
 """Takes a value that is not null, notes unknown fields in it. A field's reader returns None for what is as good as absent."""
@@ -21,7 +21,7 @@ _Reader = Callable[[Any, Unknown], Any]
 class Decoded(NamedTuple):
     """`unknown`: dotted paths of the fields that the type lacks, in the order of the body."""
 
-    value: Object
+    value: JsonObject
     unknown: Unknown
 
 
@@ -33,7 +33,7 @@ def decode(kind: Struct, value: Any) -> Decoded:
     return Decoded(_struct_reader(kind.name)(value, unknown), unknown)
 
 
-def reread(kind: Struct, value: Object) -> Object:
+def reread(kind: Struct, value: JsonObject) -> JsonObject:
     """As `decode` for an object of this server's own. One that does not fit its type, as an older release may have stored
     it, comes back itself."""
     try:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from nodeagent.apitypes.decode import Decoded, Object, decode, reread, zero_of
+from nodeagent.apitypes.decode import Decoded, decode, reread, zero_of
 from nodeagent.apitypes.schema import Field, ListOf, MapOf, Scalar, Struct, Type, struct
+from runtimes.kube.json_object import JsonObject
 
 _Filler = Callable[[Any], None]
 _STRUCTS_TO_GO = frozenset({"time", "micro-time", "quantity", "int-or-string"})
@@ -23,17 +24,17 @@ def read(kind: Struct, value: Any) -> Decoded:
     return found
 
 
-def work_form(kind: Struct, value: Object) -> Object:
+def work_form(kind: Struct, value: JsonObject) -> JsonObject:
     """An object of this server's own, as stored, in the form that rules work on. Shares nothing with `value`."""
     return _filled(kind, value, nulls=False)
 
 
-def written_form(kind: Struct, value: Object) -> Object:
+def written_form(kind: Struct, value: JsonObject) -> JsonObject:
     """An object as it is stored and answered. Shares nothing with `value`; of one in this form already it is an equal."""
     return _filled(kind, value, nulls=True)
 
 
-def _filled(kind: Struct, value: Object, *, nulls: bool) -> Object:
+def _filled(kind: Struct, value: JsonObject, *, nulls: bool) -> JsonObject:
     found = reread(kind, value)
     if found is not value:
         _filler_of(kind.name, nulls=nulls)(found)

@@ -11,8 +11,8 @@ from nodeagent.apiserver.apply.elements import BadElement
 from nodeagent.apiserver.apply.sets import Fields
 from nodeagent.apiserver.kinds.timestamps import epoch
 from runtimes.kube.field_errors import FieldError, invalid, too_long
+from runtimes.kube.json_object import JsonObject
 
-Object = dict[str, Any]
 Operation = Literal["Apply", "Update"]
 
 FIELDS_V1 = "FieldsV1"
@@ -122,15 +122,15 @@ def _values(entry: Any) -> list[Any]:
     return list(entry.values()) if isinstance(entry, dict) else []
 
 
-def encode(owners: Owners) -> list[Object]:
+def encode(owners: Owners) -> list[JsonObject]:
     """As stored: Apply before Update, then by time and name."""
     found = sorted(owners.items(), key=lambda item: (item[0].operation, _seconds(item[1].time), item[0].name,
                                                      item[1].version, item[0].subresource))  # fmt: skip
     return [_entry(manager, owned) for manager, owned in found]
 
 
-def _entry(manager: Manager, owned: Owned) -> Object:
-    entry: Object = {"manager": manager.name, "operation": manager.operation, "apiVersion": owned.version}
+def _entry(manager: Manager, owned: Owned) -> JsonObject:
+    entry: JsonObject = {"manager": manager.name, "operation": manager.operation, "apiVersion": owned.version}
     if owned.time:
         entry["time"] = owned.time
     entry |= {"fieldsType": FIELDS_V1, "fieldsV1": owned.fields if owned.stored else sets.ordered(owned.fields)}

@@ -5,8 +5,7 @@ from typing import Any
 
 from nodeagent.apiserver.apply.sets import Fields, is_member
 from nodeagent.apiserver.apply.shapes import ABSENT, AnyMap, KeyedList, NoElement, Shape, StructShape, ValueSet
-
-Object = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 
 class EmptiedList(list[Any]):
@@ -40,7 +39,7 @@ def _is(value: Any, kind: type) -> bool:
     return value is None or isinstance(value, kind)
 
 
-def _merge_maps(live: Object, config: Object | None, shape: StructShape | AnyMap) -> Any:
+def _merge_maps(live: JsonObject, config: JsonObject | None, shape: StructShape | AnyMap) -> Any:
     if not live and not config:
         return config
     result = dict(live)
@@ -108,7 +107,7 @@ def _element(shape: KeyedList | ValueSet, item: Any) -> str:
 def remove(value: Any, fields: Fields, shape: Shape | None) -> Any:
     """`value` without the members of `fields`. A map or list that has nothing left is there, but empty."""
     if isinstance(shape, StructShape | AnyMap) and isinstance(value, dict) and value:
-        result: Object = {}
+        result: JsonObject = {}
         for name, inner in value.items():
             node = fields.get("f:" + name)
             if node is None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nodeagent.apiserver.auth.attributes import Attributes
-from nodeagent.apiserver.storage.stored import Object
+from runtimes.kube.json_object import JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Rule:
         resource = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource
         return _has(self.groups, asked.group) and _has(self.resources, resource)
 
-    def shown(self) -> Object:
+    def shown(self) -> JsonObject:
         """As in the answer to a SelfSubjectRulesReview."""
         if self.paths:
             return {"verbs": sorted(self.verbs), "nonResourceURLs": sorted(self.paths)}

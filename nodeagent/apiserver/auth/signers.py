@@ -6,7 +6,7 @@ from collections.abc import Callable
 from nodeagent.apiserver.auth.attributes import Attributes, Decision
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context
-from nodeagent.apiserver.storage.stored import Object
+from runtimes.kube.json_object import JsonObject
 
 RESOURCE = "certificatesigningrequests.certificates.k8s.io"
 
@@ -18,7 +18,7 @@ class SignerRestriction:
         self._authorize = authorize
 
     def check(
-        self, ctx: Context, operation: str, subresource: str | None, new: Object | None, old: Object | None
+        self, ctx: Context, operation: str, subresource: str | None, new: JsonObject | None, old: JsonObject | None
     ) -> None:
         if ctx.resource != RESOURCE or operation != "update" or new is None or old is None:
             return
@@ -43,6 +43,6 @@ class SignerRestriction:
         )
 
 
-def _decided(request: Object) -> tuple[object, object]:
+def _decided(request: JsonObject) -> tuple[object, object]:
     status = request.get("status") or {}
     return status.get("certificate") or "", status.get("conditions") or []

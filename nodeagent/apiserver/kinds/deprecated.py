@@ -3,11 +3,9 @@
 import ipaddress
 import math
 import re
-from typing import Any
 
 from runtimes.kube import names, quantity
-
-Json = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 BETA_STORAGE_CLASS = "volume.beta.kubernetes.io/storage-class"
 STORAGE_CLASS_TEXT = 'deprecated since v1.8; use "storageClassName" attribute instead'
@@ -41,12 +39,12 @@ def node_label(key: str) -> str:
     return _NODE_LABELS.get(key, "")
 
 
-def node_labels(path: str, labels: Json) -> list[str]:
+def node_labels(path: str, labels: JsonObject) -> list[str]:
     """A map of node labels that is selected by, each with its own path."""
     return [f"{path}[{key}]: {node_label(key)}" for key in labels if node_label(key)]
 
 
-def node_selector_term(path: str, term: Json, *, values: bool = False) -> list[str]:
+def node_selector_term(path: str, term: JsonObject, *, values: bool = False) -> list[str]:
     """A term of a node affinity. `values`: also the values that no label can have."""
     found: list[str] = []
     for index, expression in enumerate(term.get("matchExpressions") or ()):
@@ -58,7 +56,7 @@ def node_selector_term(path: str, term: Json, *, values: bool = False) -> list[s
     return found
 
 
-def volume_plugins(path: str, source: Json) -> list[str]:
+def volume_plugins(path: str, source: JsonObject) -> list[str]:
     """A volume, or the spec of a persistent one, of a kind that is gone or going."""
     return [
         f"{path}.{_SHOWN_AS.get(name, name)}: {text}"
@@ -67,7 +65,7 @@ def volume_plugins(path: str, source: Json) -> list[str]:
     ]
 
 
-def fractional(path: str, name: str, resources: Json | None) -> list[str]:
+def fractional(path: str, name: str, resources: JsonObject | None) -> list[str]:
     """An amount of bytes that is no whole number, at `path[name]`."""
     text = (resources or {}).get(name)
     if text is None:
@@ -79,7 +77,7 @@ def fractional(path: str, name: str, resources: Json | None) -> list[str]:
     return [f'{path}[{name}]: fractional byte value "{text}" is invalid, must be an integer'] if milli % 1000 else []
 
 
-def claim_spec(path: str, spec: Json) -> list[str]:
+def claim_spec(path: str, spec: JsonObject) -> list[str]:
     """The spec of a PersistentVolumeClaim, or of a template of one."""
     resources = spec.get("resources") or {}
     return [

@@ -12,7 +12,8 @@ from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.objects.place import check_name, dedup_owners, settle_namespace
 from nodeagent.apiserver.objects.update import replace
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Object, Stored
+from nodeagent.apiserver.storage.stored import Stored
+from runtimes.kube.json_object import JsonObject
 
 
 def apply(
@@ -63,7 +64,7 @@ def _tell_repeated(options: WriteOptions, ctx: Context) -> None:
     ctx.warn(text)
 
 
-def _live(resource: Resource, current: Stored | None) -> tuple[Object | None, Any]:
+def _live(resource: Resource, current: Stored | None) -> tuple[JsonObject | None, Any]:
     """The object in the form of `resource`, and the entries of its owners."""
     if current is None:
         return None, None

@@ -7,10 +7,10 @@ from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.options import FieldValidation, WriteOptions
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Object
 from nodeagent.apitypes.encode import read
 from nodeagent.apitypes.scalars import Mismatch, Refused, json_name
 from nodeagent.apitypes.schema import is_registered, struct_for
+from runtimes.kube.json_object import JsonObject
 
 # where the types of the core API are registered, as messages name it
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
@@ -37,7 +37,7 @@ def accept(
     *,
     kind: str = "",
     group_version: str = "",
-) -> Object:
+) -> JsonObject:
     """`body` as an object of `resource` (or of another kind, for bodies of subresources), in the form that rules work on
     (`apitypes.encode`); kind, apiVersion and metadata come first. Raises `ApiError` 400.
     """
@@ -74,7 +74,7 @@ def repeated_lines(lines: Sequence[str]) -> str:
     return "\n".join(("yaml: unmarshal errors:", *(f"  {line}" for line in lines)))
 
 
-def _check_kind(body: Object, kind: str, group_version: str) -> None:
+def _check_kind(body: JsonObject, kind: str, group_version: str) -> None:
     if wrong := _mistyped_kind(body):
         raise ApiError.bad_request(wrong)
     stated, version = body.get("kind") or kind, body.get("apiVersion") or group_version
@@ -89,7 +89,7 @@ def _check_kind(body: Object, kind: str, group_version: str) -> None:
     )
 
 
-def wrong_kind(body: Object, kind: str, group_version: str) -> str:
+def wrong_kind(body: JsonObject, kind: str, group_version: str) -> str:
     """Why what `body` says of its kind makes it no `kind`; empty when it does."""
     if wrong := _mistyped_kind(body):
         return wrong
@@ -102,7 +102,7 @@ def wrong_kind(body: Object, kind: str, group_version: str) -> str:
     return f"converting ({version.rpartition('/')[2]}.{stated}) to ({_INTERNAL.get(package, package)}.{kind}): unknown conversion"
 
 
-def _mistyped_kind(body: Object) -> str:
+def _mistyped_kind(body: JsonObject) -> str:
     for field in ("apiVersion", "kind"):
         if not isinstance(body.get(field, ""), str | None):
             wrong = f"json: cannot unmarshal {json_name(body[field])} into Go struct field .{field} of type string"

@@ -12,8 +12,9 @@ from nodeagent.apiserver.objects.engine import Engine, Outcome, refuse
 from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.objects.place import dedup_owners, settle_namespace
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Key, Object
+from nodeagent.apiserver.storage.stored import Key
 from runtimes.kube.field_errors import FieldError
+from runtimes.kube.json_object import JsonObject
 
 NAME_ATTEMPTS = 8
 
@@ -29,7 +30,7 @@ def create(engine: Engine, resource: Resource, body: Any, ctx: Context, options:
 
 
 def create_stored(
-    engine: Engine, resource: Resource, obj: Object, ctx: Context, writer: Writer, entries: Entries | None = None
+    engine: Engine, resource: Resource, obj: JsonObject, ctx: Context, writer: Writer, entries: Entries | None = None
 ) -> Outcome:
     """As `create` for an accepted object in its stored form. `entries`: who owns it, where that is known already."""
     stated = obj["metadata"].pop("managedFields", None)
@@ -64,7 +65,7 @@ def _once(errors: list[FieldError]) -> list[FieldError]:
     return list(found.values())
 
 
-def _free_name(engine: Engine, resource: Resource, meta: Object, ctx: Context) -> None:
+def _free_name(engine: Engine, resource: Resource, meta: JsonObject, ctx: Context) -> None:
     """Another suffix for a generated name that is taken; after some attempts the create fails as any other would."""
     for _ in range(NAME_ATTEMPTS - 1):
         if engine.store.head(resource.storage, Key(ctx.namespace, meta["name"])) is None:

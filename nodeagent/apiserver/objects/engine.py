@@ -15,10 +15,11 @@ from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.storage.store import Store, Write
-from nodeagent.apiserver.storage.stored import Key, Object, Stored
+from nodeagent.apiserver.storage.stored import Key, Stored
 from nodeagent.apitypes.encode import work_form, written_form
 from nodeagent.apitypes.schema import struct_for
 from runtimes.kube.field_errors import FieldError
+from runtimes.kube.json_object import JsonObject
 
 MAX_OBJECT_BYTES = 3 << 20
 """Of an object as it is stored: what a request may weigh. Many small patches would make it larger without end."""
@@ -28,7 +29,7 @@ class Restriction(Protocol):
     """Says what some users may not write even though they may write the object at all (NodeRestriction)."""
 
     def check(
-        self, ctx: Context, operation: str, subresource: str | None, new: Object | None, old: Object | None
+        self, ctx: Context, operation: str, subresource: str | None, new: JsonObject | None, old: JsonObject | None
     ) -> None:
         """Raises `ApiError` 403. `operation`: create, update, delete."""
         ...
@@ -36,7 +37,7 @@ class Restriction(Protocol):
 
 class NoRestriction:
     def check(
-        self, ctx: Context, operation: str, subresource: str | None, new: Object | None, old: Object | None
+        self, ctx: Context, operation: str, subresource: str | None, new: JsonObject | None, old: JsonObject | None
     ) -> None:
         """Everybody may write everything."""
 
@@ -48,7 +49,7 @@ class Restrictions:
         self._parts = tuple(parts)
 
     def check(
-        self, ctx: Context, operation: str, subresource: str | None, new: Object | None, old: Object | None
+        self, ctx: Context, operation: str, subresource: str | None, new: JsonObject | None, old: JsonObject | None
     ) -> None:
         for part in self._parts:
             part.check(ctx, operation, subresource, new, old)
@@ -115,30 +116,30 @@ class Engine:
             raise ApiError.not_found(resource.id, ctx.name)
         return stored
 
-    def opened(self, resource: Resource, stored: Stored) -> Object:
+    def opened(self, resource: Resource, stored: Stored) -> JsonObject:
         """A copy of a stored object in the form that rules work on."""
         return self._worked(resource, stored.decode())
 
-    def opened_apart(self, resource: Resource, stored: Stored) -> tuple[Object, Any]:
+    def opened_apart(self, resource: Resource, stored: Stored) -> tuple[JsonObject, Any]:
         """As `opened`, but who owns what is not in it: that comes second."""
         obj = stored.decode()
         entries = obj["metadata"].pop("managedFields", None)
         return self._worked(resource, obj), entries
 
-    def _worked(self, resource: Resource, obj: Object) -> Object:
+    def _worked(self, resource: Resource, obj: JsonObject) -> JsonObject:
         found = struct_for(resource.group_version, resource.kind)
         return work_form(found, obj) if found else obj
 
-    def written(self, resource: Resource, obj: Object) -> Object:
+    def written(self, resource: Resource, obj: JsonObject) -> JsonObject:
         """A copy of `obj` in the form that is stored and answered."""
         found = struct_for(resource.group_version, resource.kind)
         return written_form(found, obj) if found else obj
 
-    def save(self, resource: Resource, ctx: Context, obj: Object, *, code: int = 200) -> Outcome:
+    def save(self, resource: Resource, ctx: Context, obj: JsonObject, *, code: int = 200) -> Outcome:
         """Store `obj`, unless this is a dry run."""
         return self.put(resource, ctx, self.written(resource, obj), code=code)
 
-    def put(self, resource: Resource, ctx: Context, written: Object, *, code: int = 200) -> Outcome:
+    def put(self, resource: Resource, ctx: Context, written: JsonObject, *, code: int = 200) -> Outcome:
         """As `save` for what has its written form already."""
         data = msgspec.json.encode(written)
         if len(data) > MAX_OBJECT_BYTES:

@@ -7,9 +7,10 @@ from datetime import datetime
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Object, Stored
+from nodeagent.apiserver.storage.stored import Stored
 from nodeagent.apitypes import object_meta
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, render_value
+from runtimes.kube.json_object import JsonObject
 
 _BASE_LENGTH = 58
 _SUFFIX_LENGTH = 5
@@ -36,7 +37,7 @@ def time_text(now: datetime) -> str:
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def fill(obj: Object, resource: Resource, namespace: str, now: datetime) -> None:
+def fill(obj: JsonObject, resource: Resource, namespace: str, now: datetime) -> None:
     """Make `metadata` of a new object: what clients may not set goes, what the server sets comes."""
     meta = obj["metadata"]
     if meta.get("resourceVersion"):
@@ -62,7 +63,7 @@ def generated_name(base: str) -> str:
     return base[:_BASE_LENGTH] + "".join(random.choices(_ALPHABET, k=_SUFFIX_LENGTH))
 
 
-def restore(new: Object, old: Object, *, silent: bool = False) -> None:
+def restore(new: JsonObject, old: JsonObject, *, silent: bool = False) -> None:
     """Put back what an update may not change and what its author may leave out or have wrong. `silent`: also what
     `validate_update` would refuse.
     """
@@ -81,7 +82,7 @@ def restore(new: Object, old: Object, *, silent: bool = False) -> None:
             meta.pop(field, None)
 
 
-def check_uid_precondition(new: Object, current: Stored | None, resource: Resource) -> None:
+def check_uid_precondition(new: JsonObject, current: Stored | None, resource: Resource) -> None:
     """A uid in a PUT names the object that is meant. Raises `ApiError` 409 when it is another one by now."""
     uid, found = new["metadata"].get("uid"), current.index.uid if current else ""
     if uid and uid != found:
@@ -89,25 +90,25 @@ def check_uid_precondition(new: Object, current: Stored | None, resource: Resour
         raise ApiError.conflict(resource.id, new["metadata"]["name"], why)
 
 
-def set_owners(obj: Object, entries: Sequence[Object]) -> None:
+def set_owners(obj: JsonObject, entries: Sequence[JsonObject]) -> None:
     """Put the entries of `managedFields` where they are stored; no entries leave no list."""
     if entries:
         obj["metadata"]["managedFields"] = entries
 
 
-def check_uid(new: Object, old: Object, resource: Resource) -> None:
+def check_uid(new: JsonObject, old: JsonObject, resource: Resource) -> None:
     uid = new["metadata"].get("uid")
     if uid and uid != old["metadata"]["uid"]:
         error = invalid("metadata.uid", uid, "field is immutable")
         raise ApiError.invalid(resource.kind, resource.group, old["metadata"]["name"], [error])
 
 
-def validate(obj: Object, resource: Resource, *, stored: bool = False) -> list[FieldError]:
+def validate(obj: JsonObject, resource: Resource, *, stored: bool = False) -> list[FieldError]:
     """`stored`: its name was accepted when it was made."""
     return object_meta.validate(obj["metadata"], opaque_name=resource.id in _OPAQUE_NAMES, stored=stored)
 
 
-def validate_update(new: Object, old: Object, resource: Resource) -> list[FieldError]:
+def validate_update(new: JsonObject, old: JsonObject, resource: Resource) -> list[FieldError]:
     errors = validate(new, resource, stored=True)
     meta, stored = new["metadata"], old["metadata"]
     if stored.get("deletionTimestamp"):

@@ -12,7 +12,8 @@ from nodeagent.apiserver.objects.patching import patched
 from nodeagent.apiserver.objects.place import check_name, dedup_owners, settle_namespace
 from nodeagent.apiserver.objects.update import replace
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Key, Object, Stored
+from nodeagent.apiserver.storage.stored import Key, Stored
+from runtimes.kube.json_object import JsonObject
 
 PatchType = Literal["json", "merge", "strategic", "apply"]
 
@@ -62,6 +63,6 @@ def _of_owners(change: Patch) -> bool:
     return isinstance(metadata, dict) and "managedFields" in metadata
 
 
-def _document(resource: Resource, current: Stored) -> Object:
+def _document(resource: Resource, current: Stored) -> JsonObject:
     document = current.decode()
     return resource.view.show(document) if resource.view else document

@@ -13,7 +13,7 @@ from nodeagent.apiserver.objects.metadata import time_text
 from nodeagent.apiserver.objects.options import DeleteOptions, WriteOptions, delete_options
 from nodeagent.apiserver.objects.place import settle_namespace
 from nodeagent.apiserver.registry.builtin import PODS
-from nodeagent.apiserver.storage.stored import Object
+from runtimes.kube.json_object import JsonObject
 
 SUCCESS = msgspec.json.encode({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
 _BINDING = "pods/binding"
@@ -99,7 +99,7 @@ def _succeeded(outcome: Outcome) -> Outcome:
     return Outcome(code=201, data=SUCCESS, write=outcome.write, is_status=True)
 
 
-def _set_condition(pod: Object, condition: Object, ctx: Context) -> None:
+def _set_condition(pod: JsonObject, condition: JsonObject, ctx: Context) -> None:
     conditions = pod.setdefault("status", {}).setdefault("conditions", [])
     stamped = {**condition, "lastTransitionTime": time_text(ctx.now)}
     for index, existing in enumerate(conditions):

@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from nodeagent.apiserver.patch.go_format import go_format
 from nodeagent.apitypes.schema import Field, ListOf, Struct
-
-Object = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 _PATCH = "$patch"
 _RETAIN = "$retainKeys"
@@ -29,16 +28,16 @@ class BadPatch(Exception):
         self.fault = fault
 
 
-def apply(document: Object, patch: Object, kind: Struct | None) -> Object:
+def apply(document: JsonObject, patch: JsonObject, kind: Struct | None) -> JsonObject:
     """`document` of type `kind` with `patch` merged in. Shares what did not change. Raises `BadPatch`."""
     return _merge_map(document, patch, kind)
 
 
-def _merge_map(target: Any, patch: Object, kind: Struct | None) -> Object:
+def _merge_map(target: Any, patch: JsonObject, kind: Struct | None) -> JsonObject:
     directive = patch.get(_PATCH)
     if directive == "delete":
         return {}
-    result: Object = dict(target) if isinstance(target, dict) and directive != "replace" else {}
+    result: JsonObject = dict(target) if isinstance(target, dict) and directive != "replace" else {}
     if directive not in (None, "replace", "merge"):
         raise BadPatch(f"unknown patch type: {go_format(directive)} in map: {go_format(patch)}", "merge")
     retain = patch.get(_RETAIN)
@@ -71,7 +70,7 @@ def _element(field: Field) -> Struct | None:
     return field.type.item if isinstance(field.type, ListOf) and isinstance(field.type.item, Struct) else None
 
 
-def _check_retained(retain: Any, patch: Object) -> frozenset[str]:
+def _check_retained(retain: Any, patch: JsonObject) -> frozenset[str]:
     """The keys that stay."""
     if not isinstance(retain, list):
         raise BadPatch("invalid patch format of retainKeys", "format")
@@ -82,7 +81,7 @@ def _check_retained(retain: Any, patch: Object) -> frozenset[str]:
     return kept
 
 
-def _merge_value(result: Object, key: str, value: Any, field: Field | None, order: Any) -> None:
+def _merge_value(result: JsonObject, key: str, value: Any, field: Field | None, order: Any) -> None:
     if value is None:
         result.pop(key, None)
     elif isinstance(value, dict):
@@ -107,7 +106,7 @@ def _plain(value: Any) -> Any:
     return _merge_map({}, value, None) if isinstance(value, dict) else value
 
 
-def _drop_primitives(result: Object, field: str, values: Any) -> None:
+def _drop_primitives(result: JsonObject, field: str, values: Any) -> None:
     if not isinstance(values, list):
         raise BadPatch("invalid patch format of primitive list", "format")
     current = result.get(field)
@@ -177,7 +176,7 @@ def _ordered(items: list[Any], live: Sequence[Any], order: Sequence[Any], key_of
     return [*result, *said, *unsaid]
 
 
-def _reorder_untouched(result: Object, patch: Object, kind: Struct | None) -> None:
+def _reorder_untouched(result: JsonObject, patch: JsonObject, kind: Struct | None) -> None:
     """An order for a list that the patch does not otherwise touch."""
     for directive, order in patch.items():
         name = directive.removeprefix(_ORDER)

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Index, Object
+from nodeagent.apiserver.storage.stored import Index
+from runtimes.kube.json_object import JsonObject
 
 
 class Registry:
@@ -32,7 +33,7 @@ class Registry:
     def in_group(self, group: str) -> Sequence[Resource]:
         return tuple(r for r in self.resources if r.group == group)
 
-    def index(self, storage: str, obj: Object) -> Index:
+    def index(self, storage: str, obj: JsonObject) -> Index:
         """The store's indexer."""
         resource = self._by_id.get(storage)
         if resource is None:

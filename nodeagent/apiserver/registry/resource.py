@@ -6,8 +6,7 @@ from typing import Any
 
 from nodeagent.apiserver.registry.table import NAME_AND_CREATED, TableView
 from nodeagent.apiserver.storage.stored import Index
-
-Object = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 SUBRESOURCE_WRITE = ("get", "patch", "update")
@@ -35,8 +34,8 @@ class View:
     """Another group's form of objects that are stored in this one's. Both functions return new objects."""
 
     storage: str
-    show: Callable[[Object], Object]
-    store: Callable[[Object], Object]
+    show: Callable[[JsonObject], JsonObject]
+    store: Callable[[JsonObject], JsonObject]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +100,7 @@ class Resource:
     def subresource(self, name: str) -> Subresource | None:
         return next((sub for sub in self.subresources if sub.name == name), None)
 
-    def index(self, obj: Object) -> Index:
+    def index(self, obj: JsonObject) -> Index:
         """What selectors and the garbage collector need of `obj`."""
         meta = obj["metadata"]
         fields = {"metadata.name": meta.get("name", ""), "metadata.namespace": meta.get("namespace", "")}
@@ -116,7 +115,7 @@ class Resource:
         )
 
 
-def field_text(obj: Object, path: tuple[str, ...]) -> str:
+def field_text(obj: JsonObject, path: tuple[str, ...]) -> str:
     """The text that a field selector compares with: "" for an absent field, `true`/`false` for booleans."""
     value: Any = obj
     for step in path:

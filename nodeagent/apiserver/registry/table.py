@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-Object = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
+
 Cell = str | int
 
 
@@ -19,7 +20,7 @@ class Column:
     description: str = ""
     priority: int = 0
 
-    def definition(self) -> Object:
+    def definition(self) -> JsonObject:
         return {
             "name": self.name,
             "type": self.type,
@@ -42,11 +43,11 @@ class TableView:
     """`cells(object, now)` gives one cell per column; `conditions(object)` those of the row."""
 
     columns: tuple[Column, ...]
-    cells: Callable[[Object, datetime], list[Cell]]
-    conditions: Callable[[Object], list[Object]] | None = None
+    cells: Callable[[JsonObject, datetime], list[Cell]]
+    conditions: Callable[[JsonObject], list[JsonObject]] | None = None
 
 
-def name_of(obj: Object) -> str:
+def name_of(obj: JsonObject) -> str:
     return str(obj["metadata"].get("name", ""))
 
 

@@ -22,7 +22,8 @@ from nodeagent.apiserver.rest.raw import (
 )
 from nodeagent.apiserver.rest.request import Request, respond
 from nodeagent.apiserver.storage.store import Store
-from nodeagent.apiserver.storage.stored import Key, Object
+from nodeagent.apiserver.storage.stored import Key
+from runtimes.kube.json_object import JsonObject
 
 _TRUE = frozenset({"true", "1"})
 _STREAMS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
@@ -92,13 +93,13 @@ class Connections:
             return await self._upgrade(request, endpoint, path)
         return await self._relay(request, endpoint, path, log=False)
 
-    def _pod(self, request: Request) -> Object:
+    def _pod(self, request: Request) -> JsonObject:
         stored = self._store.get("pods", Key(request.namespace, request.target.name))
         if stored is None:
             raise ApiError.not_found("pods", request.target.name)
         return stored.decode()
 
-    def _endpoint_of(self, pod: Object) -> Endpoint:
+    def _endpoint_of(self, pod: JsonObject) -> Endpoint:
         node = pod["spec"].get("nodeName")
         if not node:
             raise ApiError.bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
@@ -170,7 +171,7 @@ def _kept(http: web.BaseRequest, dropped: Iterable[str]) -> list[tuple[str, str]
     ]
 
 
-def _segments(pod: Object) -> str:
+def _segments(pod: JsonObject) -> str:
     meta = pod["metadata"]
     return f"{quote(meta['namespace'], safe='')}/{quote(meta['name'], safe='')}"
 
@@ -179,7 +180,7 @@ def _with_query(path: str, query: Sequence[tuple[str, str]]) -> str:
     return f"{path}?{urlencode(query)}" if query else path
 
 
-def _container(pod: Object, asked: str) -> str:
+def _container(pod: JsonObject, asked: str) -> str:
     """The container meant. Raises `ApiError` 400."""
     spec, name = pod["spec"], pod["metadata"]["name"]
     regular, init, ephemeral = (

@@ -13,10 +13,11 @@ from nodeagent.apiserver.objects.place import settle_namespace
 from nodeagent.apiserver.rest.negotiation import JSON
 from nodeagent.apiserver.rest.request import Request, respond, respond_value
 from nodeagent.apiserver.rest.reviews import Reviews
-from nodeagent.apiserver.storage.stored import Key, Object
+from nodeagent.apiserver.storage.stored import Key
 from nodeagent.apitypes.encode import written_form
 from nodeagent.apitypes.schema import struct_for
 from runtimes.kube.field_errors import invalid
+from runtimes.kube.json_object import JsonObject
 
 TOKEN_REQUEST = "TokenRequest"
 
@@ -54,13 +55,13 @@ class Questions:
         answer = written_form(kind, obj) if kind else obj
         return respond_value(201, answer, request.form, warnings=ctx.warnings)
 
-    def _token(self, request: Request, asked: Object, ctx: Context) -> Object:
+    def _token(self, request: Request, asked: JsonObject, ctx: Context) -> JsonObject:
         node = node_of(request.user)
         if node:
             self._check_bound(node, asked, ctx)
         return self._tokens.request_token(request.namespace, request.target.name, asked, ctx)
 
-    def _check_bound(self, node: str, asked: Object, ctx: Context) -> None:
+    def _check_bound(self, node: str, asked: JsonObject, ctx: Context) -> None:
         """A node gets tokens for the pods that it runs, and only tokens that end with them."""
         bound = (asked.get("spec") or {}).get("boundObjectRef") or {}
         stored = None
@@ -79,7 +80,7 @@ class Questions:
         raise ApiError.forbidden("serviceaccounts", ctx.name, why)
 
 
-def accept_token(request: Request, body: object, ctx: Context, options: WriteOptions) -> Object:
+def accept_token(request: Request, body: object, ctx: Context, options: WriteOptions) -> JsonObject:
     """The body as a TokenRequest."""
     asked = accept(
         request.resource,

@@ -21,12 +21,13 @@ import msgspec
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.storage.history import History, Retention
 from nodeagent.apiserver.storage.journal import WAYS_OUT, Journal, Row
-from nodeagent.apiserver.storage.stored import Change, Index, Key, Object, Stored
+from nodeagent.apiserver.storage.stored import Change, Index, Key, Stored
 from nodeagent.apiserver.storage.watch import Seen, Selects, Watcher, seen_by
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
-Indexer = Callable[[str, Object], Index]
+Indexer = Callable[[str, JsonObject], Index]
 """(resource, object) -> what selectors and the garbage collector need of it."""
 
 State = dict[str, dict[Key, Stored]]
@@ -91,7 +92,7 @@ class Store:
 
     def _indexed(self, row: Row, data: bytes) -> Index:
         try:
-            obj: Object = msgspec.json.decode(data)
+            obj: JsonObject = msgspec.json.decode(data)
             return self._indexer(row.resource, obj)
         except Exception as error:  # any kind of damage has the same cure
             where = f"{row.resource} {row.key.namespace}/{row.key.name}".replace(" /", " ")
@@ -139,7 +140,7 @@ class Store:
 
     # writes
 
-    def put(self, resource: str, key: Key, obj: Object) -> Write:
+    def put(self, resource: str, key: Key, obj: JsonObject) -> Write:
         """Store `obj` under the next revision (written into its metadata). No checks: the caller made them on
         `head` with no await since."""
         revision = self._next_revision()

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
-Object = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
+
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
@@ -37,9 +38,9 @@ class Stored:
     data: bytes
     index: Index
 
-    def decode(self) -> Object:
+    def decode(self) -> JsonObject:
         """A fresh copy, the caller's to change."""
-        obj: Object = msgspec.json.decode(self.data)
+        obj: JsonObject = msgspec.json.decode(self.data)
         return obj
 
 

@@ -47,7 +47,7 @@ class Cgroup(Step):
     async def run(self, work: Work) -> None:
         qos = qos_class(work.pod.spec, work.pod.status)
         try:
-            work.cgroup_parent.set(await self._cgroups.ensure(work.uid, qos, self._limits(work.pod)))
+            work.cgroup_parent.set(await self._cgroups.ensure(work.uid, qos, pod_cgroup_limits(work.pod, self._host)))
             await self._update_burstable()
         except CgroupError as error:
             raise StepError(
@@ -70,14 +70,3 @@ class Cgroup(Step):
         if shares != self._burstable_shares:
             await self._cgroups.set_burstable_shares(shares)
             self._burstable_shares = shares
-
-    def _limits(self, pod: AgentPod) -> CgroupLimits:
-        limits = pod_cgroup_limits(pod, self._host)
-        return CgroupLimits(
-            cpu_shares=limits.shares,
-            cpu_quota_us=limits.quota_us,
-            cpu_period_us=limits.period_us,
-            memory_limit_bytes=limits.memory_bytes,
-            pids_limit=limits.pids,
-            hugetlb_bytes=limits.hugepages_bytes,
-        )

@@ -1,12 +1,10 @@
 """Probes, lifecycle hooks and their handlers."""
 
 import re
-from typing import Any
 
 from nodeagent.podspec.validation.rules import needed, not_negative, port_or_name, problems
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_supported, required
-
-Json = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
@@ -18,7 +16,7 @@ _HEADER_TEXT = (
 )
 
 
-def probes(path: str, container: Json) -> list[FieldError]:
+def probes(path: str, container: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     for name in PROBES:
         probe = container.get(name)
@@ -27,7 +25,7 @@ def probes(path: str, container: Json) -> list[FieldError]:
     return errors
 
 
-def lifecycle(path: str, hooks: Json, grace_seconds: int) -> list[FieldError]:
+def lifecycle(path: str, hooks: JsonObject, grace_seconds: int) -> list[FieldError]:
     errors: list[FieldError] = []
     for name in ("postStart", "preStop"):
         if hooks.get(name) is not None:
@@ -35,7 +33,7 @@ def lifecycle(path: str, hooks: Json, grace_seconds: int) -> list[FieldError]:
     return errors
 
 
-def _probe(path: str, probe: Json, *, readiness: bool) -> list[FieldError]:
+def _probe(path: str, probe: JsonObject, *, readiness: bool) -> list[FieldError]:
     errors = _handler(path, probe, ("exec", "httpGet", "tcpSocket", "grpc"), 0)
     for name in _NUMBERS:
         errors += not_negative(f"{path}.{name}", probe.get(name))
@@ -52,7 +50,7 @@ def _probe(path: str, probe: Json, *, readiness: bool) -> list[FieldError]:
     return errors
 
 
-def _handler(path: str, handler: Json, allowed: tuple[str, ...], grace_seconds: int) -> list[FieldError]:
+def _handler(path: str, handler: JsonObject, allowed: tuple[str, ...], grace_seconds: int) -> list[FieldError]:
     given = [name for name in _HANDLERS if name in allowed and handler.get(name) is not None]
     if not given:
         return [required(path, "must specify a handler type")]
@@ -75,7 +73,7 @@ def _handler(path: str, handler: Json, allowed: tuple[str, ...], grace_seconds: 
     return errors
 
 
-def _http_get(path: str, action: Json) -> list[FieldError]:
+def _http_get(path: str, action: JsonObject) -> list[FieldError]:
     errors = needed(f"{path}.path", action.get("path"))
     errors += port_or_name(f"{path}.port", action.get("port"))
     if action.get("scheme") not in ("HTTP", "HTTPS"):
@@ -87,7 +85,7 @@ def _http_get(path: str, action: Json) -> list[FieldError]:
     return errors
 
 
-def stop_signal(path: str, hooks: Json, spec: Json) -> list[FieldError]:
+def stop_signal(path: str, hooks: JsonObject, spec: JsonObject) -> list[FieldError]:
     """lifecycle.stopSignal needs to know the operating system."""
     signal = hooks.get("stopSignal")
     if signal is None:

@@ -6,8 +6,6 @@ from typing import Any
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, duplicate, invalid, required
 
-Json = dict[str, Any]
-
 ID_MAX = 2**31 - 1
 ID_TEXT = f"must be between 0 and {ID_MAX}, inclusive"
 NOT_NEGATIVE = "must be greater than or equal to 0"

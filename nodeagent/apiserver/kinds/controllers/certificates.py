@@ -13,7 +13,7 @@ from collections.abc import Collection
 
 from cryptography import x509
 
-from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of
 from nodeagent.apiserver.kinds.controllers.follow import Watch, follow, forever
@@ -28,6 +28,7 @@ from nodeagent.apiserver.kinds.signers import (
     objection,
 )
 from nodeagent.apiserver.kinds.timestamps import rfc3339
+from runtimes.kube.json_object import JsonObject
 
 __all__ = ["CLIENT", "KUBELET_CLIENT", "KUBELET_SERVING", "CertificateController", "should_approve"]
 
@@ -52,7 +53,7 @@ class CertificateController:
                     if change.type in ("ADDED", "MODIFIED"):
                         await self._handle(change.object)
 
-    async def _handle(self, request: Object) -> None:
+    async def _handle(self, request: JsonObject) -> None:
         status = request.get("status") or {}
         decided = {item.get("type") for item in status.get("conditions") or ()}
         try:
@@ -77,7 +78,7 @@ class CertificateController:
         addresses = (node.get("status") or {}).get("addresses") or ()
         return frozenset({self._api.node_name, *(str(item.get("address") or "") for item in addresses)})
 
-    async def _approve(self, request: Object) -> None:
+    async def _approve(self, request: JsonObject) -> None:
         request["status"] = {
             **(request.get("status") or {}),
             "conditions": [
@@ -86,7 +87,7 @@ class CertificateController:
         }
         await self._api.update(RESOURCE, request, subresource="approval")
 
-    async def _sign(self, request: Object) -> None:
+    async def _sign(self, request: JsonObject) -> None:
         spec = request["spec"]
         if spec.get("signerName") not in SIGNERS:
             return
@@ -102,7 +103,7 @@ class CertificateController:
             log.warning("certificate request %s cannot be signed: %s", name_of(request), why)
             conditions = (request.get("status") or {}).get("conditions") or []
             failed = _condition("Failed", "SignerValidationFailure", why)
-            status: Object = {"conditions": [*conditions, failed]}
+            status: JsonObject = {"conditions": [*conditions, failed]}
         else:
             status = {"certificate": base64.b64encode(certificate).decode("ascii")}
         await self._api.patch(
@@ -110,7 +111,7 @@ class CertificateController:
         )
 
 
-def _condition(kind: str, reason: str, message: str) -> Object:
+def _condition(kind: str, reason: str, message: str) -> JsonObject:
     moment = rfc3339(time.time())
     return {
         "type": kind,
@@ -122,7 +123,7 @@ def _condition(kind: str, reason: str, message: str) -> Object:
     }
 
 
-def should_approve(request: Object, node_name: str, own_names: Collection[str]) -> bool:
+def should_approve(request: JsonObject, node_name: str, own_names: Collection[str]) -> bool:
     """Whether a request is a kubelet certificate of `node_name`, asked for by the node itself or by an admin.
 
     `own_names`: DNS names and addresses that a serving certificate may be for.

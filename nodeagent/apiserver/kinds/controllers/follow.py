@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Change:
 
     resource: str
     type: str
-    object: Object
+    object: JsonObject
 
     @property
     def key(self) -> tuple[str, str]:

@@ -13,8 +13,7 @@ from nodeagent.apiserver.kinds.base import name_of
 from nodeagent.apiserver.kinds.pods.projections import overlapping_paths
 from nodeagent.podspec.container_lists import containers
 from runtimes.kube import names
-
-Json = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 # of one sort: what is in a response is a few kilobytes, and pairs of things may be as many as their number squared
 MAX_PAIRS = 1000
@@ -35,7 +34,7 @@ _ANNOTATIONS = {
 }
 
 
-def pod_warnings(pod: Json) -> list[str]:
+def pod_warnings(pod: JsonObject) -> list[str]:
     """In the order in which a kube-apiserver gives them."""
     spec, annotations = pod["spec"], pod["metadata"].get("annotations") or {}
     found = _name(name_of(pod)) + deprecated.node_labels("spec.nodeSelector", spec.get("nodeSelector") or {})
@@ -65,7 +64,7 @@ def _name(name: str) -> list[str]:
     return [f"metadata.name: {text}: [{' '.join(wrong)}]"]
 
 
-def _node_affinity(spec: Json) -> list[str]:
+def _node_affinity(spec: JsonObject) -> list[str]:
     affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     path = "spec.affinity.nodeAffinity"
     found: list[str] = []
@@ -77,7 +76,7 @@ def _node_affinity(spec: Json) -> list[str]:
     return found
 
 
-def _spreading(spec: Json) -> list[str]:
+def _spreading(spec: JsonObject) -> list[str]:
     found: list[str] = []
     for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
         path, key = f"spec.topologySpreadConstraints[{index}]", constraint.get("topologyKey") or ""
@@ -88,7 +87,7 @@ def _spreading(spec: Json) -> list[str]:
     return found
 
 
-def _pod_affinity(spec: Json) -> list[str]:
+def _pod_affinity(spec: JsonObject) -> list[str]:
     found: list[str] = []
     for kind in ("podAffinity", "podAntiAffinity"):
         affinity, path = (spec.get("affinity") or {}).get(kind) or {}, f"spec.affinity.{kind}"
@@ -101,7 +100,7 @@ def _pod_affinity(spec: Json) -> list[str]:
     return found
 
 
-def _volumes(volumes: list[Json]) -> list[str]:
+def _volumes(volumes: list[JsonObject]) -> list[str]:
     found: list[str] = []
     for index, volume in enumerate(volumes):
         path = f"spec.volumes[{index}]"
@@ -113,7 +112,7 @@ def _volumes(volumes: list[Json]) -> list[str]:
     return found
 
 
-def _repeated(path: str, key: str, items: list[Json]) -> list[str]:
+def _repeated(path: str, key: str, items: list[JsonObject]) -> list[str]:
     """Elements of a list that an apply would merge into one."""
     found: list[str] = []
     seen: set[str] = set()
@@ -125,7 +124,7 @@ def _repeated(path: str, key: str, items: list[Json]) -> list[str]:
     return found
 
 
-def _container(path: str, container: Json, annotations: Json) -> list[str]:
+def _container(path: str, container: JsonObject, annotations: JsonObject) -> list[str]:
     found: list[str] = []
     key = f"{_SECCOMP_CONTAINER}{container.get('name')}"
     if key in annotations and not (container.get("securityContext") or {}).get("seccompProfile"):
@@ -171,7 +170,7 @@ class _Ports:
             self.somewhere.setdefault(host_port, []).append(place)
 
 
-def _ports(spec: Json) -> Iterator[str]:
+def _ports(spec: JsonObject) -> Iterator[str]:
     """Ports that are said twice, in one container or in several."""
     listed: list[tuple[str, str, int]] = []
     known: dict[tuple[Any, Any], _Ports] = {}
@@ -194,7 +193,7 @@ def _clash(one: tuple[str, int], other: tuple[str, int]) -> str:
     return "dangerously ambiguous" if one[1] and other[1] else "overlapping"
 
 
-def _shown(port: Json) -> str:
+def _shown(port: JsonObject) -> str:
     """As Go prints a ContainerPort with its field names."""
     return (
         f"{{Name:{port.get('name') or ''} HostPort:{port.get('hostPort') or 0} ContainerPort:{port.get('containerPort') or 0} "
