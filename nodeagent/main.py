@@ -11,7 +11,7 @@ import signal
 
 import uvloop
 
-from nodeagent import descriptors, logs
+from nodeagent import logs, open_files
 from nodeagent.api import kubeconfig
 from nodeagent.api.certificates import CertificateError
 from nodeagent.assembly import (
@@ -35,11 +35,11 @@ from nodeagent.assembly.host import Host, this_host
 from nodeagent.assembly.parts import Part
 from nodeagent.assembly.running import RunningParts
 from nodeagent.config import Config
-from nodeagent.failures import StartError, leaves, one_line, unforeseen
+from nodeagent.errors import AgentStartError, leaves, one_line, unforeseen
 from nodeagent.node.addresses import NoNodeAddress
+from nodeagent.node.config_warnings import config_warnings
 from nodeagent.node.kernel_defaults import UnprotectedKernel
-from nodeagent.node.remarks import remarks
-from nodeagent.pods.port import PodsPort
+from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
 from nodeagent.standalone import APINotStarted
 from runtimes.errors import RuntimeFault
@@ -99,7 +99,7 @@ GC_THRESHOLDS = (
 
 # What an operator, or the machine, can be the cause of: told as it is.
 FORESEEN = (
-    StartError,
+    AgentStartError,
     APINotStarted,
     CertificateError,
     CorruptCheckpoint,
@@ -113,15 +113,15 @@ FORESEEN = (
 
 def agent(config: Config, host: Host, board: Board) -> RunningParts:
     """One agent. Many may run in one loop, each with a host of its own."""
-    return RunningParts(PARTS, {Config: config, Host: host, Board: board, PodsPort: PodsPort()}, board)
+    return RunningParts(PARTS, {Config: config, Host: host, Board: board, ManagerHandle: ManagerHandle()}, board)
 
 
 def run(config: Config) -> int:
     """Run the agent until SIGTERM or SIGINT; the process's exit status."""
     logs.configure(*logs.settings_of(config))
-    descriptors.raise_limit(config.kubelet.maxOpenFiles)
+    open_files.raise_limit(config.kubelet.maxOpenFiles)
     _tell_idle(config)
-    for remark in remarks(config):
+    for remark in config_warnings(config):
         log.warning("%s", remark)
     up = asyncio.Event()
     try:
@@ -154,7 +154,7 @@ async def _run(config: Config, up: asyncio.Event) -> None:
 def _tell_idle(config: Config) -> None:
     """Fields that are accepted and do nothing: somebody may rely on them."""
     for level, promise, text in ((logging.WARNING, True, "not in force"), (logging.INFO, False, "without effect here")):
-        if idle := [str(each) for each in config.not_in_force if each.promise is promise]:
+        if idle := [str(each) for each in config.ignored_settings if each.promise is promise]:
             log.log(level, "accepted in the configuration, and %s: %s", text, "; ".join(idle))
 
 

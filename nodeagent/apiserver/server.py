@@ -40,8 +40,8 @@ from nodeagent.apiserver.rest.handler import Handler
 from nodeagent.apiserver.rest.node_client import NodeClient
 from nodeagent.apiserver.rest.objects import ObjectVerbs
 from nodeagent.apiserver.rest.openapi import OpenApi
-from nodeagent.apiserver.rest.questions import Questions
 from nodeagent.apiserver.rest.reviews import Reviews
+from nodeagent.apiserver.rest.virtual_resources import VirtualResources
 from nodeagent.apiserver.storage.history import Retention
 from nodeagent.apiserver.storage.journal import Journal
 from nodeagent.apiserver.storage.store import Store
@@ -138,7 +138,7 @@ class Server:
         documents = Documents(
             Discovery(engine.registry, address), OpenApi(engine.registry), tokens, ISSUER, _agent_version(), metrics
         )
-        questions = Questions(objects, Reviews(authorizer, tokens, engine.reader), tokens)
+        questions = VirtualResources(objects, Reviews(authorizer, tokens, engine.reader), tokens)
         connections = Connections(store, nodes)
         verbs = ObjectVerbs(objects, metrics)
         handler = Handler(engine.registry, authenticator, authorizer, verbs, questions, connections, documents, metrics)

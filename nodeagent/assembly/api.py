@@ -14,7 +14,7 @@ from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.folders import Folders
-from nodeagent.pods.port import PodsPort
+from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.standalone import EmbeddedAPI, EmbeddedAPISettings
 from nodeagent.tls_policy import TLSPolicy
 
@@ -74,7 +74,7 @@ async def start_cluster(scope: Scope, config: Config, client: ApiClient) -> Info
 
 
 async def start_objects(
-    scope: Scope, config: Config, pods: PodsPort, client: ApiClient | None, cluster: InformedCluster | None
+    scope: Scope, config: Config, pods: ManagerHandle, client: ApiClient | None, cluster: InformedCluster | None
 ) -> Objects:
     """The pods' secrets and config maps."""
     if client is None:
@@ -90,7 +90,7 @@ async def start_tokens(scope: Scope, client: ApiClient | None) -> Tokens:
     return TokenManager(client) if client is not None else NoTokens()
 
 
-def objects(config: Config, client: ApiClient, pods: PodsPort, cluster: Cluster) -> Objects:
+def objects(config: Config, client: ApiClient, pods: ManagerHandle, cluster: Cluster) -> Objects:
     """By the strategy that the configuration names. An `ObjectCache` is to be closed."""
     match config.kubelet.configMapAndSecretChangeDetectionStrategy:
         case "Get":

@@ -7,7 +7,7 @@ from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.cgroups.slices import NoSlices
 from nodeagent.cgroups.systemd import SystemdSlices
 from nodeagent.config import Config
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.node.facts import Machine
 from nodeagent.pods.translation.resources import HostLimits
@@ -27,7 +27,7 @@ async def start_cgroups(scope: Scope, config: Config, host: Host, folders: Folde
         try:
             await cgroups.limit_existing(name, limits)
         except CgroupError as error:
-            raise StartError(f"enforceNodeAllocatable: cannot hold {name} to what is reserved: {error}") from error
+            raise AgentStartError(f"enforceNodeAllocatable: cannot hold {name} to what is reserved: {error}") from error
     return cgroups
 
 

@@ -15,9 +15,9 @@ from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.config import Config
 from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
 from nodeagent.container_logs.rotator import LogLimits, LogRotator
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
-from nodeagent.node import safety
+from nodeagent.node import security_warnings
 from nodeagent.node.addresses import node_ips
 from nodeagent.node.addressing import Addressing
 from nodeagent.node.capacity import InvalidReservation, Limits, capacity, check_reservations
@@ -43,7 +43,7 @@ async def start_state(scope: Scope, config: Config, host: Host, folders: Folders
     try:
         check_reservations(capacity(host.machine, limits, storage_bytes, {}), limits)
     except InvalidReservation as error:
-        raise StartError(str(error)) from error
+        raise AgentStartError(str(error)) from error
     return NodeState(host.machine, limits, storage_bytes=storage_bytes, host_ips=[str(ip) for ip in ips])
 
 
@@ -57,7 +57,7 @@ async def start_monitor(scope: Scope, runtimes: Runtimes, state: NodeState) -> R
 
 async def start_safety(scope: Scope, config: Config, runtimes: Runtimes) -> None:
     """Told once, beside the rest."""
-    scope.tasks.create_task(safety.tell(config, runtimes.registry), name="safety")
+    scope.tasks.create_task(security_warnings.log_security_warnings(config, runtimes.registry), name="safety")
 
 
 async def start_firewall(scope: Scope, config: Config, folders: Folders) -> Firewall:
@@ -153,7 +153,7 @@ def announce(config: Config, events: Events) -> None:
     """The events with which an agent begins."""
     node = node_reference(config.node_name)
     events.event(node, "Normal", "Starting", "Starting kubelet.")
-    if promises := [each.field for each in config.not_in_force if each.promise]:
+    if promises := [each.field for each in config.ignored_settings if each.promise]:
         text = f"Accepted in the configuration, and not in force: {', '.join(promises)}"
         events.event(node, "Warning", "ConfigurationNotInForce", text)
 

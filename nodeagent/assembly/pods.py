@@ -25,10 +25,10 @@ from nodeagent.pods.admission.node_view import AdmissionSettings, NodeViews
 from nodeagent.pods.dead_containers import DeadContainers
 from nodeagent.pods.features.contract import PodFeature
 from nodeagent.pods.manager import PodManager
+from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors, status_target
 from nodeagent.pods.orphans import OrphanCollector
 from nodeagent.pods.pod_tasks import PodTasks
-from nodeagent.pods.port import PodsPort
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.resize.actuation import Actuator
 from nodeagent.pods.resize.decision import ResizeRules
@@ -38,8 +38,8 @@ from nodeagent.pods.resize.resizes import Resizes
 from nodeagent.pods.rules.model import NodeAddresses
 from nodeagent.pods.services import PodServices
 from nodeagent.pods.status.writer import NoStatuses, StatusSink, StatusWriter
+from nodeagent.pods.termination_messages import Upkeep
 from nodeagent.pods.translation.resources import HostLimits
-from nodeagent.pods.upkeep import Upkeep
 from nodeagent.sources.merger import PodMerger
 from nodeagent.sources.mirror import MirrorPods
 from nodeagent.volumes.manager import VolumeManager
@@ -99,7 +99,7 @@ async def start_resizes(
     events: Events,
     records: ResizeRecords,
     views: NodeViews,
-    pods: PodsPort,
+    pods: ManagerHandle,
     merger: PodMerger,
 ) -> Resizes:
     """Decides about in-place resizes."""
@@ -129,7 +129,7 @@ async def start_features(
 async def start_mirrors(
     scope: Scope,
     config: Config,
-    pods: PodsPort,
+    pods: ManagerHandle,
     merger: PodMerger,
     client: ApiClient | None,
     cluster: InformedCluster | None,
@@ -178,7 +178,7 @@ async def start_orphans(
     runtimes: Runtimes,
     engine: Engine,
     merger: PodMerger,
-    pods: PodsPort,
+    pods: ManagerHandle,
 ) -> OrphanCollector:
     """Looks for what belongs to no pod when every source has spoken; from then on a pod that goes wakes it."""
     orphans = OrphanCollector(
@@ -222,7 +222,7 @@ async def start_pods(
     statuses: StatusSink,
     probing: Probing,
     orphans: OrphanCollector,
-    port: PodsPort,
+    port: ManagerHandle,
 ) -> PodManager:
     """Takes the pods that the sources bring, and follows the runtimes' events."""
     services = PodServices(

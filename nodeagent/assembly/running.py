@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from nodeagent.assembly.board import Board, Line, PartState
 from nodeagent.assembly.parts import SCOPE, Part, Skip, in_order
-from nodeagent.enduring import enduring
-from nodeagent.failures import leaves, one_line
+from nodeagent.errors import leaves, one_line
+from nodeagent.os_error_retry import retry_on_os_error
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Scope:
 
     def loop(self, run: Callable[[], Awaitable[None]], name: str) -> None:
         """Run a loop until the part stops."""
-        self.tasks.create_task(enduring(run, name, self.condition(name)), name=name)
+        self.tasks.create_task(retry_on_os_error(run, name, self.condition(name)), name=name)
 
     def line(self, name: str) -> Line:
         """A line of the board for something within the part that can fail by itself."""
@@ -70,7 +70,7 @@ class Scope:
 
 
 class LoopCondition:
-    """An `enduring.Condition` of one loop."""
+    """An `os_error_retry.LoopHealth` of one loop."""
 
     def __init__(self, scope: Scope, name: str) -> None:
         self._scope = scope

@@ -12,7 +12,7 @@ from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.pods import Probing
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
 from nodeagent.pods.manager import PodManager
@@ -63,7 +63,7 @@ async def start_server(
         scope.stack.push_async_callback(server.stop)
         await server.start()
     except OSError as error:
-        raise StartError(
+        raise AgentStartError(
             f"the node's HTTPS endpoint cannot listen on {kubelet.address}:{kubelet.port}: {error}"
         ) from error
     if not kubelet.tlsCertFile:

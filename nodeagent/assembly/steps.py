@@ -13,7 +13,7 @@ from nodeagent.assembly.running import Scope
 from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.config import Config
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.images.manager import ImageManager
 from nodeagent.metrics.starts import StartMetrics
@@ -23,15 +23,15 @@ from nodeagent.node.state import NodeState
 from nodeagent.pods.hooks import LifecycleHooks
 from nodeagent.pods.id_pool import InvalidPool, find_pool
 from nodeagent.pods.images import PodImages
-from nodeagent.pods.killing import Killer
+from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.pods.network_readiness import NetworkReadiness
 from nodeagent.pods.paths import PodPaths
-from nodeagent.pods.port import PodsPort
 from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.runtime_classes import PodHandlers, RuntimeClassResolver
 from nodeagent.pods.steps import pod_gates, pod_steps
-from nodeagent.pods.steps.cgroup import Cgroup
+from nodeagent.pods.steps.cgroup import CgroupStep
 from nodeagent.pods.steps.engine import StepEngine
+from nodeagent.pods.terminator import Terminator
 from nodeagent.pods.translation.configs import PodConfigs
 from nodeagent.pods.translation.dns import DNSSettings, Resolver, parse_resolv_conf
 from nodeagent.pods.translation.node_settings import NodeSettings
@@ -48,8 +48,8 @@ class Engine:
     steps: StepEngine
     paths: PodPaths
     cgroups: PodCgroups
-    cgroup: Cgroup
-    killer: Killer
+    cgroup: CgroupStep
+    killer: Terminator
     resolver: RuntimeClassResolver
 
 
@@ -60,7 +60,7 @@ async def start_user_namespaces(
     try:
         pool = await find_pool(per_pod=config.kubelet.userNamespaces.idsPerPod, max_pods=config.kubelet.maxPods)
     except InvalidPool as error:
-        raise StartError(f"no ids for user namespaces of pods: {error}") from error
+        raise AgentStartError(f"no ids for user namespaces of pods: {error}") from error
     handlers = PodHandlers(resolver, monitor.handler)
     return UserNamespaces(folders.root, pool, handlers.user_namespaces)
 
@@ -85,7 +85,7 @@ async def start_engine(
     monitor: RuntimeMonitor,
     resolver: RuntimeClassResolver,
     user_namespaces: UserNamespaces,
-    pods: PodsPort,
+    pods: ManagerHandle,
     client: ApiClient | None,
     cluster: InformedCluster | None,
     folders: Folders,
@@ -99,8 +99,8 @@ async def start_engine(
     )
     settings = node_settings(config, folders, limits, state, cluster or NoCluster(), user_namespaces, monitor)
     hooks = LifecycleHooks(events)
-    killer = Killer(hooks, events)
-    cgroup = Cgroup(cgroups, limits, pods.active_pods)
+    killer = Terminator(hooks, events)
+    cgroup = CgroupStep(cgroups, limits, pods.active_pods)
     networks = NetworkReadiness(monitor.network_problem)
     steps = pod_steps(
         paths=paths,

@@ -8,7 +8,7 @@ import msgspec
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
 from nodeagent.cli.output import human_age
-from nodeagent.server.debug_pods import PATH, Activities, Activity, Step
+from nodeagent.server.debug_pods import PATH, ActiveStep, Activities, Activity
 
 _DEADLINE_SECONDS = 5.0
 
@@ -45,7 +45,7 @@ def _doing(activity: Activity, now: datetime) -> str:
     return ", ".join(parts)
 
 
-def _step(step: Step, now: datetime) -> str:
+def _step(step: ActiveStep, now: datetime) -> str:
     name = step.name if step.verb == "run" else f"{step.verb} {step.name}"
     waiting = f" (waits for {', '.join(step.waits_for)})" if step.waits_for else ""
     return f"{name} {human_age((now - step.since).total_seconds())}{waiting}"

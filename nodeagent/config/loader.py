@@ -18,7 +18,7 @@ from nodeagent.config.acted_on import ACTED_ON
 from nodeagent.config.agent import NodeAgentConfiguration
 from nodeagent.config.check import problems_of
 from nodeagent.config.defaults import fill_zeroes
-from nodeagent.config.idle import NotInForce, not_in_force
+from nodeagent.config.ignored_fields import IgnoredSetting, ignored_settings
 from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.config.paths import resolve_document, resolve_options
 from nodeagent.config.values import Duration
@@ -61,12 +61,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All settings; every path is absolute. `not_in_force`: fields of the file that are accepted and have no effect."""
+    """All settings; every path is absolute. `ignored_settings`: fields of the file that are accepted and have no effect."""
 
     options: Options
     kubelet: KubeletConfiguration
     agent: NodeAgentConfiguration
-    not_in_force: tuple[NotInForce, ...] = ()
+    ignored_settings: tuple[IgnoredSetting, ...] = ()
 
     @property
     def node_name(self) -> str:
@@ -99,7 +99,7 @@ def load(options: Options) -> Config:
         options=options,
         kubelet=kubelet_config,
         agent=agent_config,
-        not_in_force=not_in_force(given, ACTED_ON),
+        ignored_settings=ignored_settings(given, ACTED_ON),
     )
 
 

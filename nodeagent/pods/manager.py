@@ -16,11 +16,11 @@ from typing import Protocol
 
 from lightkube.models.core_v1 import PodStatus
 
-from nodeagent.pods.admission.gate import UNEXPECTED, Answer, KillError, Later
+from nodeagent.pods.admission.gate import UNEXPECTED, Answer, Deferred, KillError
 from nodeagent.pods.current_work import Doing
 from nodeagent.pods.mirrors import Mirrors
 from nodeagent.pods.pod_tasks import PodTasks
-from nodeagent.pods.rules.model import Desired, Stage, StartFailure, Termination
+from nodeagent.pods.rules.model import Desired, PodStage, StartFailure, Termination
 from nodeagent.pods.services import PodServices
 from nodeagent.pods.status.phase import is_terminal
 from nodeagent.pods.step_runs import StepRun
@@ -72,7 +72,7 @@ class PodOnNode:
 
     pod: AgentPod
     status: PodStatus | None
-    stage: Stage
+    stage: PodStage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +84,11 @@ class PodActivity:
     """
 
     pod: AgentPod
-    stage: Stage
+    stage: PodStage
     handler: str
     doing: Doing
     steps: tuple[StepRun, ...]
-    turn_began: datetime | None
+    sync_began: datetime | None
     blocked_until: datetime | None
     held_until: Mapping[str, datetime]
 
@@ -162,13 +162,13 @@ class PodManager:
         while self._new and self._answer is None:
             uid, desired = next(iter(self._new.items()))
             answer = self._judge(desired)
-            if isinstance(answer, Later):
+            if isinstance(answer, Deferred):
                 work = functools.partial(self._await_answer, uid, answer)
                 self._answer = self._tasks.start(work, name=f"admission of pod {uid}")
             else:
                 self._begin(uid, answer)
 
-    async def _await_answer(self, uid: PodUID, later: Later) -> None:
+    async def _await_answer(self, uid: PodUID, later: Deferred) -> None:
         try:
             rejected = await later.answer()
         except Exception as error:
@@ -288,7 +288,7 @@ class PodManager:
     def is_moving(self) -> bool:
         """Whether every pod's loop comes round: a turn only observes and decides, so none takes minutes."""
         longest = timedelta(seconds=STUCK_SECONDS)
-        began = (supervisor.turn_began for supervisor in self._supervisors.values())
+        began = (supervisor.sync_began for supervisor in self._supervisors.values())
         return all(at is None or self._services.now() - at < longest for at in began)
 
     def pods(self) -> list[PodOnNode]:
@@ -303,7 +303,7 @@ class PodManager:
                 handler=supervisor.handler,
                 doing=supervisor.doing,
                 steps=tuple(self._services.engine.current_steps(uid)),
-                turn_began=supervisor.turn_began,
+                sync_began=supervisor.sync_began,
                 blocked_until=supervisor.pauses.blocked_until,
                 held_until=supervisor.pauses.held_until,
             )
@@ -317,7 +317,7 @@ class PodManager:
             for supervisor in self._supervisors.values()
             if supervisor.desired.pod.key == (namespace, name) and uid in ("", supervisor.uid)
         ]
-        found.sort(key=lambda supervisor: supervisor.stage is Stage.SYNC, reverse=True)
+        found.sort(key=lambda supervisor: supervisor.stage is PodStage.SYNC, reverse=True)
         return self._view(found[0]) if found else None
 
     def runtime_of(self, pod: AgentPod) -> Runtime:
@@ -353,9 +353,9 @@ class PodManager:
 
 def _holds_resources(supervisor: PodSupervisor) -> bool:
     """A pod that had ended before the agent started has nothing left, even while its supervisor has not yet looked."""
-    if supervisor.stage is Stage.SYNC:
+    if supervisor.stage is PodStage.SYNC:
         return not _has_ended(supervisor.desired.pod)
-    return supervisor.stage is Stage.TERMINATING
+    return supervisor.stage is PodStage.TERMINATING
 
 
 def _is_to_run(pod: AgentPod) -> bool:

@@ -10,7 +10,7 @@ from nodeagent.pods.features.contract import PodFeature
 from nodeagent.pods.rules.model import NodeAddresses, Observed, ProbeResults, RemoveContainer
 from nodeagent.pods.status.writer import StatusSink
 from nodeagent.pods.step_runs import StepRun
-from nodeagent.pods.steps.contract import Work
+from nodeagent.pods.steps.contract import SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.registry import Runtime
@@ -33,7 +33,7 @@ class RuntimeResolver(Protocol):
 class Engine(Protocol):
     """Carries out the steps of a pod's way, and takes it down again."""
 
-    async def carry_out(self, work: Work) -> list[Exception]:
+    async def carry_out(self, work: SyncPass) -> list[Exception]:
         """Run the steps; return what failed. When it is cancelled, no step runs any more when it ends."""
         ...
 
@@ -50,7 +50,7 @@ class Engine(Protocol):
         ...
 
 
-class ContainerKiller(Protocol):
+class ContainerTerminator(Protocol):
     """Stops one container by the rules of its pod."""
 
     async def kill_container(
@@ -80,7 +80,7 @@ class Probing(Protocol):
     def stop(self, uid: PodUID, *, keep_readiness: bool) -> None: ...
 
 
-class Dead(Protocol):
+class DeadContainers(Protocol):
     """Keeps dead containers in bounds."""
 
     async def remove(self, runtime: Runtime, pod: AgentPod, observed: Observed, remove: RemoveContainer) -> None: ...
@@ -114,8 +114,8 @@ class PodServices:
     events: Events
     probing: Probing
     upkeep: PodUpkeep
-    dead: Dead
-    killer: ContainerKiller
+    dead: DeadContainers
+    killer: ContainerTerminator
     addresses: Callable[[], NodeAddresses]
     now: Callable[[], datetime]
     crash_backoff_cap_seconds: float = 300.0

@@ -4,7 +4,7 @@
       ^                                                            │
       └── new desired state, runtime event, probe result, end of work, end of a back-off or deadline
 
-Stages go one way (`model.Stage`). The loop never waits for work: it goes on observing and publishing while containers are
+Stages go one way (`model.PodStage`). The loop never waits for work: it goes on observing and publishing while containers are
 pulled, started or stopped, and gives up a pass that is overtaken by the pod's termination.
 """
 
@@ -21,15 +21,24 @@ from nodeagent.pods.dead_containers import superfluous
 from nodeagent.pods.features.contract import Contribution
 from nodeagent.pods.features.features import Features
 from nodeagent.pods.observation import observe
-from nodeagent.pods.pauses import Pauses
-from nodeagent.pods.rules.model import Desired, Memory, Observed, Plan, ProbeResults, Stage, StartFailure, Termination
-from nodeagent.pods.rules.plan import plan as make_plan
+from nodeagent.pods.rules.model import (
+    Desired,
+    Memory,
+    Observed,
+    Plan,
+    PodStage,
+    ProbeResults,
+    StartFailure,
+    Termination,
+)
+from nodeagent.pods.rules.plan import make_plan
 from nodeagent.pods.rules.replacement import awaiting, replacing
 from nodeagent.pods.rules.termination import deadline_at, deadline_exceeded, pod_grace_seconds
 from nodeagent.pods.services import PodServices, UnknownRuntime
 from nodeagent.pods.status.phase import is_terminal
-from nodeagent.pods.status.pod import status as make_status
-from nodeagent.pods.steps.contract import StepError, Work
+from nodeagent.pods.status.pod import pod_status
+from nodeagent.pods.steps.contract import StepError, SyncPass
+from nodeagent.pods.sync_backoff import SyncBackoff
 from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.volume_refresh import VolumeRefresh
 from nodeagent.podspec.containers import field_path, find_container
@@ -53,14 +62,14 @@ class PodSupervisor:
         self._woken = asyncio.Event()
         self._woken.set()
         self._work = CurrentWork(failed=self._work_failed, ended=self.wake)
-        self.pauses = Pauses(services.now)
+        self.pauses = SyncBackoff(services.now)
         self._refresh = VolumeRefresh(desired.pod.describe(), self._refresh_volumes, self.wake, services.now())
         self._wake_at: tuple[datetime | None, ...] = ()  # of the last plan, and of the features
         self._announced: dict[str, str] = {}
         self._last_observed = Observed()
         self._handler = ""  # the runtime's that runs the pod
         self._final_status_published = False
-        self._turn_began: datetime | None = None
+        self._sync_began: datetime | None = None
         self._records_removed = False
 
     # -- what others may do ------------------------------------------------------------------------------------------
@@ -70,7 +79,7 @@ class PodSupervisor:
         return self._desired
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> PodStage:
         return self._memory.stage
 
     @property
@@ -87,9 +96,9 @@ class PodSupervisor:
         return self._memory.rejected is not None
 
     @property
-    def turn_began(self) -> datetime | None:
+    def sync_began(self) -> datetime | None:
         """When the turn began that is being taken; None: it waits for its next one."""
-        return self._turn_began
+        return self._sync_began
 
     def update(self, desired: Desired, *, status_only: bool = False) -> None:
         """Take over a newer desired state. `status_only`: nothing else of it is new; mostly it is our own patch coming back."""
@@ -130,9 +139,9 @@ class PodSupervisor:
         try:
             while not self._gone():
                 await self._wait()
-                self._turn_began = self._services.now()
+                self._sync_began = self._services.now()
                 try:
-                    await self._turn()
+                    await self._sync()
                 except RuntimeFault as error:
                     self._event("Warning", "FailedSync", f"error determining status: {error}")
                     self._show_unseen()
@@ -141,7 +150,7 @@ class PodSupervisor:
                     log.exception("pod %s: unexpected error, will try again", self._desired.pod.describe())
                     self.pauses.block()
                 finally:
-                    self._turn_began = None
+                    self._sync_began = None
         finally:
             await asyncio.gather(self._work.leave(), self._refresh.leave())
             self._services.probing.stop(self.uid, keep_readiness=False)
@@ -159,7 +168,7 @@ class PodSupervisor:
     def _next_look(self) -> datetime | None:
         """When to take a turn without being woken."""
         times: list[datetime | None] = []
-        sync = self._memory.stage is Stage.SYNC
+        sync = self._memory.stage is PodStage.SYNC
         if sync:
             times.append(self._refresh.next_at)
         if self._work.idle:  # else its end wakes
@@ -176,30 +185,30 @@ class PodSupervisor:
                 times.append(deadline if deadline is not None and deadline > self._services.now() else None)
         return min((time for time in times if time is not None), default=None)
 
-    async def _turn(self) -> None:
+    async def _sync(self) -> None:
         now = self._services.now()
         self.pauses.drop_over(now)
-        if self._memory.stage is Stage.SYNC:
+        if self._memory.stage is PodStage.SYNC:
             self._refresh.begin_due(now, wanted=self._keeps_records())
         runtime = self._runtime()
         observed = self._last_observed = await self._observe(runtime)
         self._check_end(now)
         plan, wanted = None, Contribution()
-        if runtime is not None and self._work.idle and self._memory.stage is Stage.SYNC:
+        if runtime is not None and self._work.idle and self._memory.stage is PodStage.SYNC:
             wanted = self._ask_features(observed)
             plan = self._plan(observed, wanted, now)
         status = self._publish(runtime, observed, now)
         self._advance(status)
-        if self._memory.stage is not Stage.SYNC:
+        if self._memory.stage is not PodStage.SYNC:
             self._work.give_up_pass()  # its end wakes, and the ending begins
         elif runtime is not None:
             self._services.probing.sync(self._desired.pod, observed, runtime, self._probe_result)
         if not self._work.idle or self.pauses.blocked_until is not None:
             return
-        if self._memory.stage is not Stage.SYNC:
+        if self._memory.stage is not PodStage.SYNC:
             self._begin_ending()
         elif runtime is not None and plan is not None:
-            self._begin_pass(Work(desired=self._desired, observed=observed, plan=plan, runtime=runtime), wanted)
+            self._begin_pass(SyncPass(desired=self._desired, observed=observed, plan=plan, runtime=runtime), wanted)
 
     # -- parts of a turn ---------------------------------------------------------------------------------------------
 
@@ -212,13 +221,13 @@ class PodSupervisor:
             self._handler = runtime.handler
             return runtime
         except UnknownRuntime as error:
-            if self._memory.stage is Stage.SYNC:
+            if self._memory.stage is PodStage.SYNC:
                 self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
                 self.pauses.block()
             return None
 
     async def _observe(self, runtime: Runtime | None) -> Observed:
-        if runtime is None or self._memory.stage is Stage.FINISHED:
+        if runtime is None or self._memory.stage is PodStage.FINISHED:
             return self._last_observed  # what is removed by now is remembered for the last status
         return self._services.upkeep.enrich(self._desired.pod, await observe(runtime.service, self.uid))
 
@@ -268,7 +277,7 @@ class PodSupervisor:
 
     def _publish(self, runtime: Runtime | None, observed: Observed, now: datetime) -> PodStatus:
         pod = self._desired.pod
-        status = make_status(
+        status = pod_status(
             self._desired,
             observed,
             self._memory,
@@ -280,9 +289,9 @@ class PodSupervisor:
             additions=self._features.status(pod),
         )
         if not self._desired.removed:
-            may_run = self._memory.stage in (Stage.SYNC, Stage.TERMINATING)
+            may_run = self._memory.stage in (PodStage.SYNC, PodStage.TERMINATING)
             self._services.statuses.publish(pod, status, containers_may_run=may_run)
-        self._final_status_published = self._memory.stage is Stage.FINISHED
+        self._final_status_published = self._memory.stage is PodStage.FINISHED
         return status
 
     def _show_unseen(self) -> None:
@@ -292,15 +301,15 @@ class PodSupervisor:
             self._publish(None, Observed(), self._services.now())
 
     def _advance(self, status: PodStatus) -> None:
-        if self._memory.stage is not Stage.SYNC:
+        if self._memory.stage is not PodStage.SYNC:
             return
         if self._memory.termination is not None or is_terminal(status.phase) or _has_ended(self._desired.pod):
-            self._remember(stage=Stage.TERMINATING)
+            self._remember(stage=PodStage.TERMINATING)
             self.pauses.unblock()
             self._refresh.cancel()
             self._services.probing.stop(self.uid, keep_readiness=True)
 
-    def _begin_pass(self, work: Work, wanted: Contribution) -> None:
+    def _begin_pass(self, work: SyncPass, wanted: Contribution) -> None:
         """Begin what the plan and the features ask for."""
         plan = work.plan
         if plan.kill_pod:
@@ -310,16 +319,16 @@ class PodSupervisor:
 
     def _begin_ending(self) -> None:
         stage = self._memory.stage
-        if stage is Stage.TERMINATING:
-            self._work.begin(Doing.STOP, functools.partial(self._stop_all, next_stage=Stage.TERMINATED))
-        elif stage is Stage.TERMINATED:
+        if stage is PodStage.TERMINATING:
+            self._work.begin(Doing.STOP, functools.partial(self._stop_all, next_stage=PodStage.TERMINATED))
+        elif stage is PodStage.TERMINATED:
             self._work.begin(Doing.RELEASE, self._release)
-        elif stage is Stage.FINISHED and not self._keeps_records() and not self._records_removed:
+        elif stage is PodStage.FINISHED and not self._keeps_records() and not self._records_removed:
             self._work.begin(Doing.FORGET, self._forget)
 
     # -- work, one at a time -----------------------------------------------------------------------------------------
 
-    async def _pass(self, work: Work, wanted: Contribution) -> None:
+    async def _pass(self, work: SyncPass, wanted: Contribution) -> None:
         stopped = replacing(work.plan)
         if wanted.restarts or stopped:
             await self._features.before_stop(work.pod, stopped)
@@ -347,7 +356,7 @@ class PodSupervisor:
         for error in errors:
             self._report(error)
 
-    def _merge(self, work: Work) -> None:
+    def _merge(self, work: SyncPass) -> None:
         """Take over what a pass found out about the containers it was to start."""
         self._features.started(work.pod, work.started)
         failures = {name: failure for name, failure in self._memory.start_failures.items() if name not in work.started}
@@ -382,7 +391,7 @@ class PodSupervisor:
             self._event("Warning", "FailedSync", str(error))
             self.pauses.block()
 
-    async def _stop_all(self, next_stage: Stage | None = None) -> None:
+    async def _stop_all(self, next_stage: PodStage | None = None) -> None:
         await self._services.engine.stop(self._teardown(keep_records=self._keeps_records()))
         if next_stage is not None:
             self._services.probing.stop(self.uid, keep_readiness=False)
@@ -394,7 +403,7 @@ class PodSupervisor:
         await self._services.engine.release(self._teardown(keep_records=keep_records))
         self._records_removed = not keep_records
         self._forget_containers()
-        self._remember(stage=Stage.FINISHED)
+        self._remember(stage=PodStage.FINISHED)
 
     async def _forget(self) -> None:
         """The object itself is to go: remove what was kept of a completed pod, then let the API drop the object."""
@@ -433,7 +442,7 @@ class PodSupervisor:
         return self._records_removed and self._final_status_published and self._work.idle
 
     def _deadline_at(self) -> datetime | None:
-        if self._memory.termination is not None or self._memory.stage is not Stage.SYNC:
+        if self._memory.termination is not None or self._memory.stage is not PodStage.SYNC:
             return None
         return deadline_at(self._desired.pod, self._memory.start_time)
 
@@ -460,7 +469,7 @@ class PodSupervisor:
 
     def _remember(self, **changes: object) -> None:
         self._memory = dataclasses.replace(self._memory, **changes)  # type: ignore[arg-type]  # names are Memory's own
-        if self._memory.stage in (Stage.TERMINATED, Stage.FINISHED):
+        if self._memory.stage in (PodStage.TERMINATED, PodStage.FINISHED):
             self.stopped.set()
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import WSMsgType, web
 
 from nodeagent.server.byte_queue import ByteQueue
-from nodeagent.server.idle import IdleTimer
+from nodeagent.server.idle_timeout import IdleTimer
 from nodeagent.server.ports import carry_port
 from nodeagent.server.websocket import PIECE_BYTES, Channels
 from runtimes.contract import PortConnection

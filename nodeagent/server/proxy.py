@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from nodeagent.server.idle import IdleTimer
+from nodeagent.server.idle_timeout import IdleTimer
 from nodeagent.server.wire import TakenOver, Wire, take_over
 from runtimes.kube.whole_number import whole_number
 from runtimes.linux.tasks import end_tasks

@@ -9,13 +9,13 @@ from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
 from runtimes.kube.labels import LABEL_CONTAINER_NAME, LABEL_POD_NAME, LABEL_POD_NAMESPACE, LABEL_POD_UID
 from runtimes.registry import Runtime
-from runtimes.serve.metrics import Told, metrics_of
+from runtimes.serve.metrics import RuntimeMetrics, metrics_of
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerFigures:
+class ContainerStats:
     """`created_ns` 0: not known."""
 
     name: str
@@ -25,20 +25,20 @@ class ContainerFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PodFigures:
+class PodStats:
     namespace: str
     name: str
     uid: str
     created_ns: int
     stats: cri.PodSandboxStats
-    containers: tuple[ContainerFigures, ...]
+    containers: tuple[ContainerStats, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodsSnapshot:
     """`complete`: every runtime answered."""
 
-    pods: tuple[PodFigures, ...]
+    pods: tuple[PodStats, ...]
     complete: bool
 
 
@@ -53,19 +53,19 @@ class PodReader:
         pods.sort(key=lambda pod: (pod.namespace, pod.name, pod.uid))
         return PodsSnapshot(pods=tuple(pods), complete=None not in answers)
 
-    async def metrics(self) -> list[Told]:
+    async def metrics(self) -> list[RuntimeMetrics]:
         """What the runtimes measure of them; one that does not answer is left out."""
         answers = await asyncio.gather(*(self._measured(runtime) for runtime in self._runtimes))
         return [told for told in answers if told is not None]
 
-    async def _measured(self, runtime: Runtime) -> Told | None:
+    async def _measured(self, runtime: Runtime) -> RuntimeMetrics | None:
         try:
             return await metrics_of(runtime.service)
         except RuntimeFault as error:
             log.warning("runtime %s: no metrics: %s", runtime.handler, error)
             return None
 
-    async def _of(self, runtime: Runtime) -> list[PodFigures] | None:
+    async def _of(self, runtime: Runtime) -> list[PodStats] | None:
         service = runtime.service
         ready = cri.PodSandboxFilter()
         ready.state.state = cri.SANDBOX_READY
@@ -89,10 +89,10 @@ class PodReader:
         ]
 
 
-def _pod(stats: cri.PodSandboxStats, created_ns: int, known: dict[str, cri.Container]) -> PodFigures:
+def _pod(stats: cri.PodSandboxStats, created_ns: int, known: dict[str, cri.Container]) -> PodStats:
     labels = stats.attributes.labels
     containers = [
-        ContainerFigures(
+        ContainerStats(
             name=item.attributes.labels[LABEL_CONTAINER_NAME] or item.attributes.metadata.name,
             image=known[item.attributes.id].image.image,
             created_ns=known[item.attributes.id].created_at,
@@ -102,7 +102,7 @@ def _pod(stats: cri.PodSandboxStats, created_ns: int, known: dict[str, cri.Conta
         if item.attributes.id in known
     ]
     containers.sort(key=lambda container: container.name)
-    return PodFigures(
+    return PodStats(
         namespace=labels[LABEL_POD_NAMESPACE],
         name=labels[LABEL_POD_NAME],
         uid=labels[LABEL_POD_UID],

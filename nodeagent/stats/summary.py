@@ -4,23 +4,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from nodeagent.stats.node import Filesystem, NodeFigures
-from nodeagent.stats.pods import ContainerFigures, PodFigures
-from nodeagent.stats.volumes import VolumesFigures
+from nodeagent.stats.node import Filesystem, NodeStats
+from nodeagent.stats.pods import ContainerStats, PodStats
+from nodeagent.stats.volumes import PodVolumeStats
 from nodeagent.volumes.contract import VolumeUsage
 from proto import cri_pb2 as cri
 from runtimes.kube.json_object import JsonObject
 
-_NO_VOLUMES: Mapping[str, VolumesFigures] = {}
+_NO_VOLUMES: Mapping[str, PodVolumeStats] = {}
 
 
 def summary(
     name: str,
-    node: NodeFigures,
-    pods: tuple[PodFigures, ...],
+    node: NodeStats,
+    pods: tuple[PodStats, ...],
     *,
     images: Filesystem | None = None,
-    volumes: Mapping[str, VolumesFigures] = _NO_VOLUMES,
+    volumes: Mapping[str, PodVolumeStats] = _NO_VOLUMES,
     only_cpu_and_memory: bool = False,
 ) -> JsonObject:
     """`images`: the file system that holds the images. `volumes`: by pod's uid, what is measured of them."""
@@ -36,7 +36,7 @@ def timestamp(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _node(name: str, node: NodeFigures, images: Filesystem | None, small: bool) -> JsonObject:
+def _node(name: str, node: NodeStats, images: Filesystem | None, small: bool) -> JsonObject:
     time = timestamp(node.time_ns)
     document: JsonObject = {
         "nodeName": name,
@@ -78,7 +78,7 @@ def _node(name: str, node: NodeFigures, images: Filesystem | None, small: bool) 
     return document
 
 
-def _pod(pod: PodFigures, node_fs: Filesystem, small: bool) -> JsonObject:
+def _pod(pod: PodStats, node_fs: Filesystem, small: bool) -> JsonObject:
     linux = pod.stats.linux
     document: JsonObject = {
         "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
@@ -96,7 +96,7 @@ def _pod(pod: PodFigures, node_fs: Filesystem, small: bool) -> JsonObject:
     return document
 
 
-def _volumes(found: VolumesFigures | None) -> JsonObject:
+def _volumes(found: PodVolumeStats | None) -> JsonObject:
     if found is None or not found.volumes:
         return {}
     time = timestamp(found.time_ns)
@@ -118,7 +118,7 @@ def _volume(time: str, name: str, usage: VolumeUsage) -> JsonObject:
     )
 
 
-def _container(container: ContainerFigures, node_fs: Filesystem, small: bool) -> JsonObject:
+def _container(container: ContainerStats, node_fs: Filesystem, small: bool) -> JsonObject:
     stats = container.stats
     document: JsonObject = {
         "name": container.name,

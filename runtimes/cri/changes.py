@@ -16,7 +16,7 @@ from typing import Protocol
 from proto import containerd_events_pb2 as containerd
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.cri import hints
+from runtimes.cri import containerd_events
 from runtimes.cri.endpoint import Endpoint
 from runtimes.cri.listing import Listing, Stage
 from runtimes.cri.subscription import Subscription
@@ -63,8 +63,8 @@ class Changes:
         self._endpoint = endpoint
         self._lists = lists
         self._hinted = asyncio.Event()
-        self._waiting = hints.Waiting()
-        self._killed = hints.Waiting()  # by the kernel, for want of memory; no status has said so yet
+        self._waiting = containerd_events.Waiting()
+        self._killed = containerd_events.Waiting()  # by the kernel, for want of memory; no status has said so yet
         self._told = True
         self._broken: errors.RuntimeFault | None = None
         self._look_seconds = 0.0
@@ -92,13 +92,13 @@ class Changes:
 
     async def _listen(self) -> None:
         """Take the hints of containerd's events service, while there is one."""
-        request = hints.REQUEST.SerializeToString()
+        request = containerd_events.REQUEST.SerializeToString()
         try:
             async for envelope in self._endpoint.stream(_CONTAINERD_EVENTS, request, containerd.Envelope.FromString):
-                match hints.read(envelope):
-                    case hints.Hint(subject_id=subject_id, stage=stage):
+                match containerd_events.read(envelope):
+                    case containerd_events.ContainerdEvent(subject_id=subject_id, stage=stage):
                         self._waiting.add(subject_id, stage)
-                    case hints.OutOfMemory(container_id=container_id):
+                    case containerd_events.OutOfMemory(container_id=container_id):
                         self._killed.add(container_id, Stage.GONE)
                     case None:
                         continue

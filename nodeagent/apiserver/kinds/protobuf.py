@@ -21,8 +21,8 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.protobuf_types import Field, Shape, root_of, shape_of
 from nodeagent.apiserver.kinds.timestamps import rfc3339, rfc3339_micro
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.kube.json_object import JsonObject
-from runtimes.kube.unreadable import UNREADABLE
 
 MAGIC = b"k8s\x00"
 

@@ -25,8 +25,8 @@ from nodeagent.apiserver.rest.in_flight import MAX_BODIES_BYTES, SMALL_BYTES, In
 from nodeagent.apiserver.rest.list_options import list_options
 from nodeagent.apiserver.rest.objects import ObjectVerbs
 from nodeagent.apiserver.rest.path import Target, parse
-from nodeagent.apiserver.rest.questions import Questions
 from nodeagent.apiserver.rest.request import Request, cut, parse_query, respond_error
+from nodeagent.apiserver.rest.virtual_resources import VirtualResources
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Handler:
         authenticator: Authenticator,
         authorizer: Authorizer,
         verbs: ObjectVerbs,
-        questions: Questions,
+        questions: VirtualResources,
         connections: Connections,
         documents: Documents,
         metrics: ApiMetrics,

@@ -12,7 +12,7 @@ from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.selectors import FieldTerm, Selection, parse_fields, parse_labels
 from nodeagent.apiserver.storage.stored import Key
 from runtimes.kube.field_errors import FieldError, forbidden, not_supported
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 
 META_VERSION = "meta.k8s.io/v1"
 _REVISION_DIGITS = 20  # of 64 bits

@@ -8,7 +8,7 @@ from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.table import parse_time
 from nodeagent.apiserver.rest.request import Request
 from runtimes.kube.field_errors import FieldError, forbidden, invalid
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 
 _TRUE = frozenset({"true", "1"})
 _FLAGS = ("follow", "previous", "timestamps")

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from nodeagent.api.events import Events
 from nodeagent.pods.admission.preemption import MESSAGE, REASON, NoRoom, termination_of, victims
-from nodeagent.pods.admission.rules import Judgement, NodeView, judge
+from nodeagent.pods.admission.rules import AdmissionResult, NodeView, evaluate
 from nodeagent.pods.rules.model import StartFailure, Termination
 from nodeagent.podspec.pod import AgentPod
 
@@ -21,13 +21,13 @@ UNEXPECTED = "UnexpectedAdmissionError"
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class Deferred:
     """The answer takes time: awaiting it gives the refusal, or None. Nobody else may be judged in the meantime."""
 
     answer: Callable[[], Awaitable[StartFailure | None]]
 
 
-Answer = StartFailure | Later | None
+Answer = StartFailure | Deferred | None
 
 
 class KillError(Exception):
@@ -58,18 +58,20 @@ class AdmissionGate:
 
     def admit(self, pod: AgentPod, others: Sequence[AgentPod]) -> Answer:
         """`others`: the node's active pods, with their allocated resources."""
-        judgement = judge(pod, others, self._view())
+        judgement = evaluate(pod, others, self._view())
         if judgement.stale_node:
-            return Later(lambda: self._look_again(pod, others))
+            return Deferred(lambda: self._look_again(pod, others))
         if judgement.shortages:
-            return Later(lambda: self._make_room(pod, others, judgement))
+            return Deferred(lambda: self._make_room(pod, others, judgement))
         return judgement.refusal
 
     async def _look_again(self, pod: AgentPod, others: Sequence[AgentPod]) -> StartFailure | None:
-        judgement = judge(pod, others, await self._fresh_view())
+        judgement = evaluate(pod, others, await self._fresh_view())
         return await self._make_room(pod, others, judgement) if judgement.shortages else judgement.refusal
 
-    async def _make_room(self, pod: AgentPod, others: Sequence[AgentPod], judgement: Judgement) -> StartFailure | None:
+    async def _make_room(
+        self, pod: AgentPod, others: Sequence[AgentPod], judgement: AdmissionResult
+    ) -> StartFailure | None:
         try:
             chosen = victims(pod, others, judgement.shortages)
         except NoRoom as error:
@@ -85,4 +87,4 @@ class AdmissionGate:
                 await self._end_pod(victim, termination_of(victim))
             except KillError as error:
                 log.warning("pod %s: %s", victim.describe(), error)  # it is on its way out all the same
-        return judge(pod, [other for other in others if other not in chosen], self._view(), room_made=True).refusal
+        return evaluate(pod, [other for other in others if other not in chosen], self._view(), room_made=True).refusal

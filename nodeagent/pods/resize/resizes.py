@@ -20,7 +20,7 @@ import msgspec
 from nodeagent.api.events import Events
 from nodeagent.pods.resize import messages
 from nodeagent.pods.resize.allocation import PodResources, charged_pod, pod_level, resources_of, same, with_resources
-from nodeagent.pods.resize.changes import InForce
+from nodeagent.pods.resize.changes import ActuatedContainer
 from nodeagent.pods.resize.conditions import INFEASIBLE, ResizeConditions, read
 from nodeagent.pods.resize.decision import Admit, PendingResize, Refused, ResizeRules, decide, in_order
 from nodeagent.pods.resize.generations import Generations
@@ -242,7 +242,7 @@ class Resizes:
             known, before = self._records.in_force(uid), self._records.given.get(uid)
             if before is None:
                 continue
-            unknown = {name: InForce(resources=item) for name, item in before.containers.items()}
+            unknown = {name: ActuatedContainer(resources=item) for name, item in before.containers.items()}
             level = known.pod or pod_level(with_resources(pod, before))
             self._records.actuated.set(
                 uid, msgspec.structs.replace(known, pod=level, containers={**unknown, **known.containers})

@@ -73,7 +73,7 @@ class Termination:
     disruption_message: str = ""
 
 
-class Stage(enum.Enum):
+class PodStage(enum.Enum):
     """A pod's worker states.
 
     SYNC --(deletion, terminal phase, deadline, eviction, removal)--> TERMINATING --(no container runs)--> TERMINATED
@@ -90,7 +90,7 @@ class Stage(enum.Enum):
 class Memory:
     """What the agent knows of a pod that neither the API nor the runtime remembers. Keys are container names or ids."""
 
-    stage: Stage = Stage.SYNC
+    stage: PodStage = PodStage.SYNC
     termination: Termination | None = None
     start_failures: Mapping[str, StartFailure] = field(default_factory=dict)
     crash_backoffs: Mapping[str, CrashBackoff] = field(default_factory=dict)

@@ -17,8 +17,8 @@ from nodeagent.pods.rules.model import (
     Memory,
     Observed,
     Plan,
+    PodStage,
     RemoveContainer,
-    Stage,
     StartContainer,
     StartFailure,
 )
@@ -30,24 +30,21 @@ from nodeagent.pods.rules.runtime_view import (
     EXITED,
     RUNNING,
     UNKNOWN,
-    container_hash,
     instances_of,
-    moment,
     name_of_instance,
     newest,
     newest_exited,
     restart_count_of,
     sandbox_changed,
+    timestamp,
 )
 from nodeagent.pods.rules.termination import deadline_at
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, containers
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
-__all__ = ["container_hash", "plan"]
 
-
-def plan(
+def make_plan(
     desired: Desired,
     observed: Observed,
     memory: Memory,
@@ -62,7 +59,7 @@ def plan(
     for containers of which the runtime has no record.
     """
     pod = desired.pod
-    if memory.stage is not Stage.SYNC or memory.rejected is not None:
+    if memory.stage is not PodStage.SYNC or memory.rejected is not None:
         return _end(observed)
     restart_all = plan_restart_all(pod, observed)
     if restart_all is not None:
@@ -137,7 +134,7 @@ class _Starts:
         dead = newest_exited(self._observed, container.name)
         if dead is None:
             return None, None
-        finished_at = moment(dead.status.finished_at) or self._now
+        finished_at = timestamp(dead.status.finished_at) or self._now
         known = self._memory.crash_backoffs.get(container.name)
         until = held_until(known, container, finished_at)
         if until is not None and self._now < until:

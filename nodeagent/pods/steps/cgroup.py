@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol
 
 from typing_extensions import override
 
-from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
+from nodeagent.pods.steps.contract import SlotName, Step, StepError, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.translation.resources import HostLimits, pod_cgroup_limits
 from nodeagent.podspec.effective import effective_requests
@@ -30,7 +30,7 @@ class PodCgroups(Protocol):
         ...
 
 
-class Cgroup(Step):
+class CgroupStep(Step):
     """`active_pods`: for the shares of the Burstable class, which follow the requests of its pods."""
 
     name: ClassVar[str] = "cgroup"
@@ -44,7 +44,7 @@ class Cgroup(Step):
         self._burstable_shares = 0
 
     @override
-    async def run(self, work: Work) -> None:
+    async def run(self, work: SyncPass) -> None:
         qos = qos_class(work.pod.spec, work.pod.status)
         try:
             work.cgroup_parent.set(await self._cgroups.ensure(work.uid, qos, pod_cgroup_limits(work.pod, self._host)))

@@ -19,7 +19,7 @@ from nodeagent.volumes.contract import MountedVolume
 from proto import cri_pb2 as cri
 from runtimes.registry import Runtime
 
-# Fields of `Work` that a step may fill. Those that hold a slot for each container to be started are filled one by one.
+# Fields of `SyncPass` that a step may fill. Those that hold a slot for each container to be started are filled one by one.
 SlotName = Literal["cgroup_parent", "mounts", "images", "sandbox_id", "pod_ips", "created"]
 
 
@@ -51,7 +51,7 @@ class ContainerImages:
 
 
 @dataclass(slots=True)
-class Work:
+class SyncPass:
     """One pass over one pod: what is wanted, what was found, and the slots that the steps fill for each other.
 
     A container's slot fails with the StartError that keeps it from being started.
@@ -114,7 +114,7 @@ class Step:
     provides: ClassVar[tuple[SlotName, ...]] = ()
     runs_processes: ClassVar[bool] = False
 
-    async def run(self, work: Work) -> None:
+    async def run(self, work: SyncPass) -> None:
         """Make what the pod needs. Cancelled when the pod is to end; what must not stay half done it carries to its end.
 
         Raises StepError; NotProvided where a slot that it needs will not be filled.
@@ -135,7 +135,7 @@ class Gate(Protocol):
     @property
     def deadline_seconds(self) -> float: ...
 
-    async def check(self, work: Work) -> None:
+    async def check(self, work: SyncPass) -> None:
         """Returns at once where it has nothing to say. Raises StepError."""
         ...
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from nodeagent.server.idle import IdleTimer
+from nodeagent.server.idle_timeout import IdleTimer
 from nodeagent.server.ports import carry_port
 from nodeagent.server.spdy.session import Session, Stream
 from nodeagent.server.wire import Wire

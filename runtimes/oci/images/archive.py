@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from runtimes.errors import InvalidArgument, NotFound
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.oci.images.archive_files import Files, files_of, has
-from runtimes.oci.images.choice import Chosen, NoPlatform, choose, no_platform
+from runtimes.oci.images.decompression import MAGIC_BYTES, compression_of
 from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.manifest import (
     DOCKER_CONFIG,
@@ -28,7 +28,7 @@ from runtimes.oci.images.manifest import (
     parse_configuration,
     parse_manifest,
 )
-from runtimes.oci.images.plain import MAGIC_BYTES, compression_of
+from runtimes.oci.images.platform_choice import Chosen, NoPlatform, choose, no_platform
 from runtimes.oci.images.platforms import Host
 
 log = logging.getLogger(__name__)

@@ -23,17 +23,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from runtimes.errors import Internal, InvalidArgument, NotSupported, ResourceExhausted, Timeout
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux import process
 from runtimes.linux.files import replace_file, sync_file_system, sync_folder
 from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import run_blocking
 from runtimes.oci.images import layout as layouts
 from runtimes.oci.images.audit import Layer, Usage, audit
+from runtimes.oci.images.decompression import MAGIC_BYTES, DamagedStream, PlainStream, compression_of
 from runtimes.oci.images.feed import unblock
 from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, digest_of
-from runtimes.oci.images.plain import MAGIC_BYTES, DamagedStream, PlainStream, compression_of
 
 T = TypeVar("T")
 

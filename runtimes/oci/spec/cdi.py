@@ -11,8 +11,8 @@ import msgspec
 
 from runtimes import errors
 from runtimes.kube import bounded_yaml
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.kube.json_object import JsonObject
-from runtimes.kube.unreadable import UNREADABLE
 from runtimes.oci.spec.devices import device_node
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from built_in_runtimes import oci
 
 from nodeagent.metrics.registry import agent_registry
 from nodeagent.pods.manager import PodOnNode
-from nodeagent.pods.rules.model import Stage
+from nodeagent.pods.rules.model import PodStage
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import NodeServer, ServerSettings
@@ -117,7 +117,7 @@ class RealNode:
             },
         }
         made = agent_pod(document)
-        self.pods.found[name] = PodOnNode(pod=made, status=made.status, stage=Stage.SYNC)
+        self.pods.found[name] = PodOnNode(pod=made, status=made.status, stage=PodStage.SYNC)
         return str(container_id)
 
 

@@ -16,7 +16,7 @@ from nodeagent.pods.manager import PodManager
 from nodeagent.stats.pods import PodReader
 from runtimes import plugins
 from runtimes.errors import Internal
-from runtimes.registry import Registry, Runtime
+from runtimes.registry import Runtime, RuntimeRegistry
 
 
 class Broken:
@@ -53,7 +53,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
 
 async def test_the_monitor(runtime: Runtime) -> None:
     """The runtime is down, with the reason; nobody else's look is lost."""
-    monitor = RuntimeMonitor(Registry({"own": runtime}, "own"))
+    monitor = RuntimeMonitor(RuntimeRegistry({"own": runtime}, "own"))
     await monitor.look()
     assert monitor.state().errors == (f"container runtime own is down: {WHOSE}: status: KeyError: 'status'",)
     assert monitor.handler("own").user_namespaces is False

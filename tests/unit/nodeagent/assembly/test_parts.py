@@ -11,7 +11,7 @@ from nodeagent.assembly.host import Host
 from nodeagent.assembly.parts import Need, Part, PartsError, in_order
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
-from nodeagent.pods.port import PodsPort
+from nodeagent.pods.manager_handle import ManagerHandle
 
 
 class Api: ...
@@ -100,7 +100,7 @@ def test_a_need_is_one_type() -> None:
 
 
 GIVEN: dict[str, tuple[tuple[Part, ...], set[Callable[..., Awaitable[object]] | type]]] = {
-    "agent": (main.PARTS, {Config, Host, Board, PodsPort}),
+    "agent": (main.PARTS, {Config, Host, Board, ManagerHandle}),
     "runtime serve": (cri_server.PARTS, {Config, cri_server.Listen}),
 }
 

@@ -25,12 +25,12 @@ from recorded_runtime import RecordedRuntime, runtime_of
 
 from nodeagent.pods.features.contract import Contribution, PodFeature, StatusAdditions
 from nodeagent.pods.manager import STUCK_SECONDS, PodManager
-from nodeagent.pods.rules.model import Desired, NodeAddresses, Observed, Stage, StartFailure, Termination
+from nodeagent.pods.rules.model import Desired, NodeAddresses, Observed, PodStage, StartFailure, Termination
 from nodeagent.pods.rules.runtime_view import HASH_ANNOTATION, RESTART_COUNT_ANNOTATION, container_hash
 from nodeagent.pods.services import PodServices, UnknownRuntime
 from nodeagent.pods.status.writer import NoStatuses
 from nodeagent.pods.step_runs import StepRun
-from nodeagent.pods.steps.contract import StepError, Work
+from nodeagent.pods.steps.contract import StepError, SyncPass
 from nodeagent.pods.supervisor import PodSupervisor
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod, PodUID
@@ -111,8 +111,8 @@ class World:
     told: list[str] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
     statuses: list[PodStatus] = field(default_factory=list)
-    next_pass: Callable[["World", Work], Any] | None = None
-    pass_cancelled: Callable[[Work], None] = lambda work: None
+    next_pass: Callable[["World", SyncPass], Any] | None = None
+    pass_cancelled: Callable[[SyncPass], None] = lambda work: None
     unknown_class: bool = False
     gate: asyncio.Event | None = None
     refresh_gate: asyncio.Event | None = None
@@ -141,7 +141,7 @@ class World:
 
     # the step engine
 
-    async def carry_out(self, work: Work) -> list[Exception]:
+    async def carry_out(self, work: SyncPass) -> list[Exception]:
         self.told.append("pass")
         if self.gate is not None:
             try:
@@ -342,7 +342,7 @@ async def test_deletion_cancels_a_pass_under_way(tasks: Any) -> None:
 async def test_what_a_cancelled_pass_has_found_out_is_kept(tasks: Any) -> None:
     """A start that failed while the pass was being cancelled: the status of the pod that ends tells why."""
 
-    def fails_late(work: Work) -> None:
+    def fails_late(work: SyncPass) -> None:
         work.failures["c"] = StartFailure(reason="RunContainerError", message="no such file")
 
     world = World(gate=asyncio.Event(), pass_cancelled=fails_late)
@@ -376,7 +376,7 @@ async def test_a_failed_pass_is_told_and_tried_again_later(tasks: Any) -> None:
 async def test_a_container_that_cannot_start_is_held_and_shown(tasks: Any) -> None:
     """Its reason is in the status; the next try comes after its hold, or at once when the pod's spec is changed."""
 
-    def fail(world: World, work: Work) -> None:
+    def fail(world: World, work: SyncPass) -> None:
         world.sandbox = True
         work.failures["c"] = StartFailure(reason="ErrImagePull", message="no such image")
 
@@ -400,7 +400,7 @@ async def test_a_crash_is_restarted_at_once_then_with_back_off(tasks: Any) -> No
     world = World()
     world.run_container(cri.CONTAINER_EXITED, 1)
 
-    def crash(world: World, work: Work) -> None:
+    def crash(world: World, work: SyncPass) -> None:
         world.run_container(cri.CONTAINER_EXITED, 1)
         for start in work.plan.start:
             work.started[start.name] = start.backoff
@@ -428,7 +428,7 @@ async def test_a_completed_pod_keeps_its_records_until_it_is_deleted(tasks: Any)
     task = tasks(supervisor)
     await settle()
     assert world.told == ["stop grace=30", "release, records kept"]
-    assert (world.statuses[-1].phase, supervisor.stage) == ("Succeeded", Stage.FINISHED)
+    assert (world.statuses[-1].phase, supervisor.stage) == ("Succeeded", PodStage.FINISHED)
     assert not task.done()
     supervisor.update(Desired(pod=make_pod(restartPolicy="Never"), removed=True))
     await settle()
@@ -551,7 +551,7 @@ async def test_a_runtime_that_is_down_keeps_no_old_files(tasks: Any, deleted_too
     meanwhile, whatever falls due: a refresh, a back-off, a deadline.
     """
 
-    def crash(world: World, work: Work) -> None:
+    def crash(world: World, work: SyncPass) -> None:
         world.run_container(cri.CONTAINER_EXITED, 1)
         work.started.update((start.name, start.backoff) for start in work.plan.start)
 
@@ -593,7 +593,7 @@ async def test_a_turn_that_hangs_can_be_seen(tasks: Any) -> None:
     await settle()
     manager: Any = PodManager.__new__(PodManager)
     manager._supervisors, manager._services = {"u1": supervisor}, supervisor._services
-    assert (supervisor.turn_began, manager.is_moving()) == (START, True)
+    assert (supervisor.sync_began, manager.is_moving()) == (START, True)
     world.now += timedelta(seconds=STUCK_SECONDS)
     assert not manager.is_moving()
     answer.set()
@@ -640,7 +640,7 @@ async def test_a_feature_takes_part_in_a_pods_life(tasks: Any) -> None:
     looked at when it wants to be, and hears of a new spec and of the pod's end.
     """
 
-    def start(world: World, work: Work) -> None:
+    def start(world: World, work: SyncPass) -> None:
         world.told.append(work.plan.kill[0].message)
         work.started.update((start.name, start.backoff) for start in work.plan.start)
 

@@ -7,7 +7,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from nodeagent.pods.admission.gate import AdmissionGate, KillError, Later
+from nodeagent.pods.admission.gate import AdmissionGate, Deferred, KillError
 from nodeagent.pods.admission.rules import NodeView
 from nodeagent.pods.rules.model import StartFailure, Termination
 from nodeagent.podspec.pod import AgentPod
@@ -44,7 +44,7 @@ class World:
 
     async def answer(self, pod: AgentPod, others: list[AgentPod]) -> StartFailure | None:
         found = self.gate().admit(pod, others)
-        return await found.answer() if isinstance(found, Later) else found
+        return await found.answer() if isinstance(found, Deferred) else found
 
 
 def make(kit: Any, name: str, cpu: str, priority: int = 0, **spec: Any) -> Any:

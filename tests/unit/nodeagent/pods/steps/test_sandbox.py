@@ -7,18 +7,18 @@ from recorded_runtime import RecordedRuntime, runtime_of
 
 from nodeagent.pods.rules.model import Observed, Plan
 from nodeagent.pods.slot import NotProvided
-from nodeagent.pods.steps.contract import StepError, Work
-from nodeagent.pods.steps.sandbox import Sandbox
+from nodeagent.pods.steps.contract import StepError, SyncPass
+from nodeagent.pods.steps.sandbox import SandboxStep
 from proto import cri_pb2 as cri
 from runtimes.errors import Internal, Unavailable
 
 
-def step(world: Any) -> Sandbox:
-    return Sandbox(world, world, world)
+def step(world: Any) -> SandboxStep:
+    return SandboxStep(world, world, world)
 
 
-def work_of(world: Any, pod: Any, **more: Any) -> Work:
-    work: Work = world.work(pod, **more)
+def work_of(world: Any, pod: Any, **more: Any) -> SyncPass:
+    work: SyncPass = world.work(pod, **more)
     work.cgroup_parent.set("/pod")
     return work
 

@@ -56,7 +56,7 @@ class _NoPods:
         return
 
 
-class PodsPort:
+class ManagerHandle:
     """Passes everything on to the manager."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from runtimes.errors import InvalidArgument
-from runtimes.oci.spec.places import verify_root, verify_volumes
+from runtimes.oci.spec.protected_paths import verify_root, verify_volumes
 
 
 @pytest.fixture

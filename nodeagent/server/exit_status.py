@@ -11,7 +11,7 @@ import msgspec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class ExitStatus:
     """`status`: from v4 on, always. `text`: before v4; empty on success."""
 
     status: Mapping[str, Any]
@@ -22,10 +22,10 @@ class Ending:
         return msgspec.json.encode(self.status)
 
 
-def exited(code: int) -> Ending:
+def exited(code: int) -> ExitStatus:
     """The process ran, and ended with `code`."""
     if code == 0:
-        return Ending(status={"metadata": {}, "status": "Success"}, text="")
+        return ExitStatus(status={"metadata": {}, "status": "Success"}, text="")
     text = f"command terminated with non-zero exit code: exit status {code}"
     status = {
         "metadata": {},
@@ -34,10 +34,10 @@ def exited(code: int) -> Ending:
         "reason": "NonZeroExitCode",
         "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
     }
-    return Ending(status=status, text=text)
+    return ExitStatus(status=status, text=text)
 
 
-def failed(failure: str, cause: str) -> Ending:
+def failed(failure: str, cause: str) -> ExitStatus:
     """There was no process, or it was lost. `failure`: what could not be done."""
     text = f"{failure}: {cause}"
     status = {
@@ -48,4 +48,4 @@ def failed(failure: str, cause: str) -> Ending:
         "details": {"causes": [{"message": cause}]},
         "code": 500,
     }
-    return Ending(status=status, text=text)
+    return ExitStatus(status=status, text=text)

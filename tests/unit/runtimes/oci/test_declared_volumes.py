@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtimes import errors
-from runtimes.oci.declared import DeclaredVolume, declared_volumes, make
+from runtimes.oci.declared_volumes import DeclaredVolume, declared_volumes, make
 from runtimes.oci.images.contract import ImageConfig, ImageRecord
 
 RESERVED = {"/dev/shm", "/etc/hosts"}

@@ -22,7 +22,7 @@ from runtimes.kube.json_object import JsonObject
 TOKEN_REQUEST = "TokenRequest"
 
 
-class Questions:
+class VirtualResources:
     def __init__(self, objects: Objects, reviews: Reviews, tokens: TokenAuthority) -> None:
         self._objects = objects
         self._reviews = reviews

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from nodeagent.server import port_websocket, websocket
-from nodeagent.server.idle import IdleTimer
+from nodeagent.server.idle_timeout import IdleTimer
 from nodeagent.server.port_websocket import TUNNEL_PREFIX, ChannelPorts, TunnelWire
-from nodeagent.server.process import Wanted, carry
+from nodeagent.server.process import RequestedStreams, carry
 from nodeagent.server.spdy import port_forward
 from nodeagent.server.spdy import process as spdy_process
 from nodeagent.server.spdy.port_forward import SPDYPorts
@@ -39,7 +39,7 @@ class Ports:
     numbers: Sequence[int] | None
 
 
-class Carrier:
+class StreamBridge:
     """`idle_seconds`: how long a connection may be silent; 0: for ever."""
 
     def __init__(self, idle_seconds: float) -> None:
@@ -49,7 +49,11 @@ class Carrier:
         return IdleTimer(self._idle_seconds)
 
     async def process(
-        self, request: web.Request, wanted: Wanted, open_session: Callable[[], Awaitable[StreamSession]], failure: str
+        self,
+        request: web.Request,
+        wanted: RequestedStreams,
+        open_session: Callable[[], Awaitable[StreamSession]],
+        failure: str,
     ) -> web.StreamResponse:
         """The handshake in the client's protocol, then the process's streams. What is refused starts no process."""
         idle = self.idle()

@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 
 from proto import containerd_events_pb2 as containerd
 from proto import cri_pb2 as cri
-from runtimes.cri.hints import PATIENCE_LOOKS, Hint, OutOfMemory, Waiting, read
+from runtimes.cri.containerd_events import PATIENCE_LOOKS, ContainerdEvent, OutOfMemory, Waiting, read
 from runtimes.cri.listing import Listing, Stage
 
 
@@ -18,17 +18,29 @@ def envelope(topic: str, event: Message) -> containerd.Envelope:
 @pytest.mark.parametrize(
     ("topic", "event", "expected"),
     [
-        ("/containers/create", containerd.ContainerCreate(id="c"), Hint(subject_id="c", stage=Stage.CREATED)),
-        ("/tasks/start", containerd.TaskStart(container_id="c", pid=7), Hint(subject_id="c", stage=Stage.RUNNING)),
-        ("/tasks/exit", containerd.TaskExit(container_id="c", id="c"), Hint(subject_id="c", stage=Stage.ENDED)),
-        ("/tasks/exit", containerd.TaskExit(container_id="c"), Hint(subject_id="c", stage=Stage.ENDED)),
+        (
+            "/containers/create",
+            containerd.ContainerCreate(id="c"),
+            ContainerdEvent(subject_id="c", stage=Stage.CREATED),
+        ),
+        (
+            "/tasks/start",
+            containerd.TaskStart(container_id="c", pid=7),
+            ContainerdEvent(subject_id="c", stage=Stage.RUNNING),
+        ),
+        (
+            "/tasks/exit",
+            containerd.TaskExit(container_id="c", id="c"),
+            ContainerdEvent(subject_id="c", stage=Stage.ENDED),
+        ),
+        ("/tasks/exit", containerd.TaskExit(container_id="c"), ContainerdEvent(subject_id="c", stage=Stage.ENDED)),
         ("/tasks/exit", containerd.TaskExit(container_id="c", id="probe-1"), None),
         ("/tasks/oom", containerd.TaskOOM(container_id="c"), OutOfMemory(container_id="c")),
-        ("/containers/delete", containerd.ContainerDelete(id="c"), Hint(subject_id="c", stage=Stage.GONE)),
+        ("/containers/delete", containerd.ContainerDelete(id="c"), ContainerdEvent(subject_id="c", stage=Stage.GONE)),
         ("/snapshot/prepare", containerd.ContainerCreate(id="c"), None),
     ],
 )
-def test_topics(topic: str, event: Message, expected: Hint | OutOfMemory | None) -> None:
+def test_topics(topic: str, event: Message, expected: ContainerdEvent | OutOfMemory | None) -> None:
     """Each topic is a stage of a container; the end of an exec'd process, such as a probe's, is nothing."""
     assert read(envelope(topic, event)) == expected
 

@@ -14,7 +14,7 @@ from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
 
 
-class PodDirectory(Protocol):
+class PodLookup(Protocol):
     """What the endpoint needs of the pod engine."""
 
     def pods(self) -> list[PodOnNode]: ...
@@ -25,7 +25,7 @@ class PodDirectory(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class RequestedPod:
     """The pod that a request's path names."""
 
     found: PodOnNode
@@ -54,13 +54,13 @@ class Target:
         return str(max(answer.items, key=lambda item: item.created_at).id)
 
 
-def target_of(request: web.Request, pods: PodDirectory) -> Target | None:
+def target_of(request: web.Request, pods: PodLookup) -> RequestedPod | None:
     """None: no such pod on this node."""
     info = request.match_info
     found = pods.find(info["namespace"], info["pod"], info.get("uid", ""))
     if found is None:
         return None
-    return Target(found=found, runtime=pods.runtime_of(found.pod), namespace=info["namespace"], name=info["pod"])
+    return RequestedPod(found=found, runtime=pods.runtime_of(found.pod), namespace=info["namespace"], name=info["pod"])
 
 
 def status_of(found: PodOnNode, name: str) -> ContainerStatus | None:

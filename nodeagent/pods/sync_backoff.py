@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 RETRY_SECONDS = 10.0  # after a failed pass, times 1.0 to 1.5
 
 
-class Pauses:
+class SyncBackoff:
     """One pod's: none, one for all of its work, one for each of some containers."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:

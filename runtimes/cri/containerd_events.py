@@ -22,7 +22,7 @@ PATIENCE_LOOKS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hint:
+class ContainerdEvent:
     """An id, of a container or a sandbox, and the stage that it has reached."""
 
     subject_id: str
@@ -36,23 +36,23 @@ class OutOfMemory:
     container_id: str
 
 
-def read(envelope: containerd.Envelope) -> Hint | OutOfMemory | None:
+def read(envelope: containerd.Envelope) -> ContainerdEvent | OutOfMemory | None:
     """None for what the CRI does not show: exec'd processes that ended, topics that nobody asked for, broken messages."""
     try:
         match envelope.topic:
             case "/containers/create":
                 created = containerd.ContainerCreate.FromString(envelope.event.value)
-                return Hint(subject_id=created.id, stage=Stage.CREATED)
+                return ContainerdEvent(subject_id=created.id, stage=Stage.CREATED)
             case "/containers/delete":
                 deleted = containerd.ContainerDelete.FromString(envelope.event.value)
-                return Hint(subject_id=deleted.id, stage=Stage.GONE)
+                return ContainerdEvent(subject_id=deleted.id, stage=Stage.GONE)
             case "/tasks/start":
                 started = containerd.TaskStart.FromString(envelope.event.value)
-                return Hint(subject_id=started.container_id, stage=Stage.RUNNING)
+                return ContainerdEvent(subject_id=started.container_id, stage=Stage.RUNNING)
             case "/tasks/exit":
                 ended = containerd.TaskExit.FromString(envelope.event.value)
                 if ended.id in ("", ended.container_id):
-                    return Hint(subject_id=ended.container_id, stage=Stage.ENDED)
+                    return ContainerdEvent(subject_id=ended.container_id, stage=Stage.ENDED)
             case "/tasks/oom":
                 return OutOfMemory(container_id=containerd.TaskOOM.FromString(envelope.event.value).container_id)
     except DecodeError:

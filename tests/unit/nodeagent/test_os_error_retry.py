@@ -4,26 +4,26 @@ import resource
 
 import pytest
 
-from nodeagent import descriptors, enduring
+from nodeagent import open_files, os_error_retry
 
 
 async def test_an_oserror_is_of_a_moment(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """The loop begins again, and it is told; other errors are ours and go on."""
-    monkeypatch.setattr(enduring, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(os_error_retry, "AGAIN_SECONDS", 0)
     faults: list[Exception | None] = [OSError(24, "Too many open files"), PermissionError(1, "no"), None]
 
     async def run() -> None:
         if (fault := faults.pop(0)) is not None:
             raise fault
 
-    await enduring.enduring(run, "a loop")
+    await os_error_retry.retry_on_os_error(run, "a loop")
     assert [record.getMessage() for record in caplog.records] == [
         "a loop: [Errno 24] Too many open files; begins again in 0 s",
         "a loop: [Errno 1] no; begins again in 0 s",
     ]
     faults.append(ValueError("ours"))
     with pytest.raises(ValueError, match="ours"):
-        await enduring.enduring(run, "a loop")
+        await os_error_retry.retry_on_os_error(run, "a loop")
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_max_open_files(
 
     monkeypatch.setattr(resource, "getrlimit", lambda kind: now[0])
     monkeypatch.setattr(resource, "setrlimit", setrlimit)
-    assert descriptors.raise_limit(wanted) == expected[0]
+    assert open_files.raise_limit(wanted) == expected[0]
     assert now[0] == expected

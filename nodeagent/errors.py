@@ -6,7 +6,7 @@ from collections.abc import Iterator
 LEVEL_VARIABLE = "NODEAGENT_LOG_LEVEL"  # for commands without --log-level
 
 
-class StartError(Exception):
+class AgentStartError(Exception):
     """The agent cannot run here, or not as it is configured; one line for the operator, with the field or the way out."""
 
 

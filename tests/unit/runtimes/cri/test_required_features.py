@@ -10,7 +10,7 @@ import pytest
 
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.cri import demands
+from runtimes.cri import required_features
 from runtimes.cri.factory import cri_runtime
 
 
@@ -34,12 +34,12 @@ def test_what_is_asked() -> None:
     """Only what would be less isolation if it were left out; the usual pod asks nothing."""
     host = cri.PodSandboxConfig()
     host.linux.security_context.namespace_options.userns_options.mode = cri.NODE
-    assert demands.of_sandbox(cri.PodSandboxConfig()) == frozenset()
-    assert demands.of_sandbox(host) == frozenset()
-    assert demands.of_sandbox(_user_namespace()) == {demands.USER_NAMESPACES}
-    assert demands.of_container(cri.ContainerConfig()) == frozenset()
-    assert demands.of_container(_read_only()) == {demands.RECURSIVE_READ_ONLY}
-    assert demands.of_container(_strict()) == {demands.STRICT_GROUPS}
+    assert required_features.of_sandbox(cri.PodSandboxConfig()) == frozenset()
+    assert required_features.of_sandbox(host) == frozenset()
+    assert required_features.of_sandbox(_user_namespace()) == {required_features.USER_NAMESPACES}
+    assert required_features.of_container(cri.ContainerConfig()) == frozenset()
+    assert required_features.of_container(_read_only()) == {required_features.RECURSIVE_READ_ONLY}
+    assert required_features.of_container(_strict()) == {required_features.STRICT_GROUPS}
 
 
 ABLE = cri.StatusResponse(
@@ -55,14 +55,18 @@ ABLE = cri.StatusResponse(
     ("status", "handler", "expected"),
     [
         (cri.StatusResponse(), "runc", set()),
-        (ABLE, "runc", {demands.USER_NAMESPACES, demands.RECURSIVE_READ_ONLY, demands.STRICT_GROUPS}),
-        (ABLE, "kata", {demands.STRICT_GROUPS}),
-        (ABLE, "other", {demands.STRICT_GROUPS}),
+        (
+            ABLE,
+            "runc",
+            {required_features.USER_NAMESPACES, required_features.RECURSIVE_READ_ONLY, required_features.STRICT_GROUPS},
+        ),
+        (ABLE, "kata", {required_features.STRICT_GROUPS}),
+        (ABLE, "other", {required_features.STRICT_GROUPS}),
     ],
 )
 def test_what_a_peer_can(status: cri.StatusResponse, handler: str, expected: set[str]) -> None:
     """By handler; a peer that lists none can nothing of it."""
-    assert demands.met(status, handler) == expected
+    assert required_features.met(status, handler) == expected
 
 
 @pytest.mark.parametrize("able", [False, True])
@@ -85,9 +89,9 @@ async def test_refused_before_the_peer_sees_it(tmp_path: Path, peer: Any, able: 
         "CreateContainer": answering("CreateContainer", cri.CreateContainerResponse(container_id="c")),
     }
     calls = (
-        ("run_pod_sandbox", cri.RunPodSandboxRequest(config=_user_namespace()), demands.USER_NAMESPACES),
-        ("create_container", cri.CreateContainerRequest(config=_read_only()), demands.RECURSIVE_READ_ONLY),
-        ("create_container", cri.CreateContainerRequest(config=_strict()), demands.STRICT_GROUPS),
+        ("run_pod_sandbox", cri.RunPodSandboxRequest(config=_user_namespace()), required_features.USER_NAMESPACES),
+        ("create_container", cri.CreateContainerRequest(config=_read_only()), required_features.RECURSIVE_READ_ONLY),
+        ("create_container", cri.CreateContainerRequest(config=_strict()), required_features.STRICT_GROUPS),
     )
     async with peer(tmp_path / "s", answers):
         made = cri_runtime("containerd", {"endpoint": f"unix://{tmp_path / 's'}", "handler": "runc"})

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from agent_pods import agent_pod
 
-from nodeagent.pods.port import PodsPort
+from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.pods.rules.model import Termination
 from nodeagent.podspec.pod import PodUID
 
@@ -29,7 +29,7 @@ class Manager:
 
 async def test_before_there_is_a_manager() -> None:
     """There are no pods, and nothing to wake or to end; that a source speaks already would be a mistake in the order."""
-    port = PodsPort()
+    port = ManagerHandle()
     assert (port.active_pods(), list(port.known_uids())) == ([], [])
     port.wake("u")
     port.refresh("u")
@@ -42,7 +42,7 @@ async def test_before_there_is_a_manager() -> None:
 async def test_everything_is_passed_on() -> None:
     """With what was given, and what is answered."""
     manager: Any = Manager()
-    port = PodsPort()
+    port = ManagerHandle()
     port.open(manager)
     pod, termination = agent_pod({}), Termination(grace_seconds=1)
     assert (port.active_pods(), port.known_uids()) == ("active_pods done", "known_uids done")

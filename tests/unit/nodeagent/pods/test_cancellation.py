@@ -1,11 +1,11 @@
-"""nodeagent.pods.carrying: work that outlasts the cancellation of who waits for it, within bounds."""
+"""nodeagent.pods.cancellation: work that outlasts the cancellation of who waits for it, within bounds."""
 
 import asyncio
 import logging
 
 import pytest
 
-from nodeagent.pods.carrying import carry, run_all
+from nodeagent.pods.cancellation import carry_through, run_all
 
 
 async def test_an_error_is_the_callers() -> None:
@@ -15,7 +15,7 @@ async def test_an_error_is_the_callers() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        await carry(work(), "work", grace_seconds=1.0)
+        await carry_through(work(), "work", grace_seconds=1.0)
 
 
 @pytest.mark.parametrize("grace_seconds", [0.0, 60.0])
@@ -37,7 +37,7 @@ async def test_a_cancelled_caller_goes_on_when_the_work_has_ended(
 
     async def call() -> None:
         try:
-            await carry(work(), "work", grace_seconds=grace_seconds)
+            await carry_through(work(), "work", grace_seconds=grace_seconds)
         finally:
             told.append("caller ends")
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from runtimes.errors import InvalidArgument
-from runtimes.oci.images.choice import Chosen, NoPlatform, choose
 from runtimes.oci.images.manifest import DOCKER_LIST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Index, parse_manifest
+from runtimes.oci.images.platform_choice import Chosen, NoPlatform, choose
 from runtimes.oci.images.platforms import Host
 
 HOST = Host(architecture="amd64", variants=("v2", "v1"))

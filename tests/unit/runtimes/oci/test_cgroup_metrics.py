@@ -9,7 +9,7 @@ from runtimes.linux.cgroups.contract import Cgroups
 from runtimes.linux.cgroups.v1 import CgroupsV1
 from runtimes.linux.cgroups.v2 import CgroupsV2
 from runtimes.metrics import LABELS, Row
-from runtimes.oci.figures import Figures, device_name, fill_ulimits
+from runtimes.oci.cgroup_metrics import CgroupMetrics, device_name, fill_ulimits
 
 V1 = {
     "cpuacct/cpuacct.usage": "3900000000",
@@ -101,13 +101,13 @@ def cgroups(root: Path, files: dict[str, str]) -> Cgroups:
     return CgroupsV1({name.partition("/")[0]: root / name.partition("/")[0] for name in files})
 
 
-def told(figures: Figures) -> dict[tuple[str, ...], int]:
+def told(figures: CgroupMetrics) -> dict[tuple[str, ...], int]:
     row = Row(("",) * len(LABELS), 1)
     figures.fill(row)
     return values(row)
 
 
-def limits(figures: Figures) -> dict[tuple[str, ...], int]:
+def limits(figures: CgroupMetrics) -> dict[tuple[str, ...], int]:
     row = Row(("",) * len(LABELS), 1)
     figures.fill_specification(row)
     return values(row)
@@ -122,7 +122,7 @@ def values(row: Row) -> dict[tuple[str, ...], int]:
 
 def test_cgroup_v1(tmp_path: Path) -> None:
     """Every figure, from the file that has it."""
-    figures = Figures(cgroups(tmp_path, V1), "/pod", "home")
+    figures = CgroupMetrics(cgroups(tmp_path, V1), "/pod", "home")
     assert told(figures) == BOTH | {
         ("memory_failures_total", "pgfault", "container"): 5,
         ("memory_failures_total", "pgmajfault", "container"): 1,
@@ -141,7 +141,7 @@ def test_cgroup_v1(tmp_path: Path) -> None:
 
 def test_cgroup_v2(tmp_path: Path) -> None:
     """The same figures under their other names, and the pressure."""
-    figures = Figures(cgroups(tmp_path, V2), "/pod", "home")
+    figures = CgroupMetrics(cgroups(tmp_path, V2), "/pod", "home")
     assert told(figures) == BOTH | {
         ("threads_max",): 20,
         ("pressure_cpu_waiting_seconds_total",): 7,
@@ -160,14 +160,14 @@ def test_cgroup_v2(tmp_path: Path) -> None:
 @pytest.mark.parametrize("files", [V1, V2], ids=["v1", "v2"])
 def test_a_cgroup_that_is_gone(tmp_path: Path, files: dict[str, str]) -> None:
     """Nothing is told but that there is nobody."""
-    found = told(Figures(cgroups(tmp_path, files), "/other", "home"))
+    found = told(CgroupMetrics(cgroups(tmp_path, files), "/other", "home"))
     assert {name[0] for name in found} == {"processes", "threads", "file_descriptors", "sockets"}
     assert set(found.values()) == {0}
 
 
 def test_devices_that_were_never_used(tmp_path: Path) -> None:
     """The kernel does not name them; the one with the containers' files counts from 0."""
-    found = told(Figures(cgroups(tmp_path, V2 | {"io.stat": ""}), "/pod", "/dev/vda"))
+    found = told(CgroupMetrics(cgroups(tmp_path, V2 | {"io.stat": ""}), "/pod", "/dev/vda"))
     names = ("fs_reads_bytes_total", "fs_writes_bytes_total", "fs_reads_total", "fs_writes_total")
     assert {key: value for key, value in found.items() if key[0] in names} == {(name, "/dev/vda"): 0 for name in names}
 

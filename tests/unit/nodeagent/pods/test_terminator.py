@@ -1,4 +1,4 @@
-"""nodeagent.pods.killing: in what order containers are stopped, with how much grace left.
+"""nodeagent.pods.terminator: in what order containers are stopped, with how much grace left.
 
 Source: docs/facts/pod-lifecycle.md 8 and 9.
 """
@@ -12,8 +12,8 @@ from recorded_runtime import RecordedRuntime, runtime_of
 from typing_extensions import override
 
 from nodeagent.pods.hooks import HookError
-from nodeagent.pods.killing import Killer, StillRunning
 from nodeagent.pods.teardown import Teardown
+from nodeagent.pods.terminator import StillRunning, Terminator
 from nodeagent.podspec.containers import AnyContainer
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
@@ -33,7 +33,7 @@ class World:
         self.seconds = 0.0
         self.hook_seconds: dict[str, float] = {}
         self.hook_error: Exception | None = None
-        self.killer = Killer(self, self, clock=lambda: self.seconds)
+        self.killer = Terminator(self, self, clock=lambda: self.seconds)
 
     def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.diary.append(f"{reason}: {message} [{field_path}]")

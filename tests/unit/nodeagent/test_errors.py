@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from nodeagent.failures import StartError, leaves, one_line
+from nodeagent.errors import AgentStartError, leaves, one_line
 from nodeagent.main import _tell
 
 
@@ -25,9 +25,9 @@ def test_groups_are_told_by_what_is_in_them() -> None:
 @pytest.mark.parametrize(
     ("error", "up", "lines"),
     [
-        (StartError("port 1 is taken"), False, ["port 1 is taken"]),
+        (AgentStartError("port 1 is taken"), False, ["port 1 is taken"]),
         (
-            ExceptionGroup("g", [StartError("no runtime"), OSError(2, "gone", "/f")]),
+            ExceptionGroup("g", [AgentStartError("no runtime"), OSError(2, "gone", "/f")]),
             False,
             ["no runtime", "/f: gone"],
         ),

@@ -14,7 +14,7 @@ from runtimes.linux.tasks import end_tasks, to_the_end
 log = logging.getLogger(__name__)
 
 
-async def carry(work: Coroutine[Any, Any, None], name: str, *, grace_seconds: float) -> None:
+async def carry_through(work: Coroutine[Any, Any, None], name: str, *, grace_seconds: float) -> None:
     """Wait for `work`. A cancelled caller leaves it `grace_seconds` to end by itself, and cancels it after them.
 
     The work has ended when this returns or raises. Raises what the work raises; CancelledError where the caller was cancelled,

@@ -9,14 +9,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from nodeagent.failures import one_line
+from nodeagent.errors import one_line
 
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 5.0
 
 
-class Condition(Protocol):
+class LoopHealth(Protocol):
     """Is told how a loop fares."""
 
     def failed(self, reason: str) -> None: ...
@@ -36,10 +36,10 @@ class _Untold:
         return
 
 
-UNTOLD: Condition = _Untold()
+UNREPORTED: LoopHealth = _Untold()
 
 
-async def enduring(run: Callable[[], Awaitable[None]], name: str, condition: Condition = UNTOLD) -> None:
+async def retry_on_os_error(run: Callable[[], Awaitable[None]], name: str, condition: LoopHealth = UNREPORTED) -> None:
     """Run a loop to its end; after an OSError, which is told, again."""
     recovery: asyncio.TimerHandle | None = None
     try:

@@ -24,7 +24,7 @@ _MICRO = 1_000_000
 _DEFAULT_PERIOD = 100_000
 
 
-class Figures:
+class CgroupMetrics:
     """What a cgroup tells, for the row of a pod or a container. `home`: the device with the containers' files."""
 
     def __init__(self, cgroups: Cgroups, cgroup: str, home: str) -> None:

@@ -31,7 +31,7 @@ class StillRunning(Exception):
     """A container was stopped, the runtime says, and runs all the same."""
 
 
-class Killer:
+class Terminator:
     """Stops single containers and whole pods."""
 
     def __init__(self, hooks: Hooks, events: Events, clock: Callable[[], float] = time.monotonic) -> None:

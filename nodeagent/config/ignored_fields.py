@@ -14,7 +14,7 @@ from nodeagent.config.unused import unused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Idle:
+class IgnoredField:
     """`promise`: pods, or the node's safety, are without something that the operator has asked for; else a matter of taste."""
 
     reason: str
@@ -23,7 +23,7 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotInForce:
+class IgnoredSetting:
     """One field of an operator's file that has no effect."""
 
     field: str
@@ -35,12 +35,12 @@ class NotInForce:
         return f"{self.field} ({self.reason})"
 
 
-def _unkept(reason: str, *as_is: Any) -> Idle:
-    return Idle(reason=reason, promise=True, as_is=as_is)
+def _unkept(reason: str, *as_is: Any) -> IgnoredField:
+    return IgnoredField(reason=reason, promise=True, as_is=as_is)
 
 
-def _moot(reason: str, *as_is: Any) -> Idle:
-    return Idle(reason=reason, as_is=as_is)
+def _moot(reason: str, *as_is: Any) -> IgnoredField:
+    return IgnoredField(reason=reason, as_is=as_is)
 
 
 _NO_MANAGERS = "there is no CPU, memory or topology manager: containers run on all CPUs"
@@ -48,7 +48,7 @@ _SOFT_EVICTION = "pods are not evicted: only the node's conditions and allocatab
 _NO_SHUTDOWN = "the machine's shutdown is not delayed for pods"
 _IN_STEPS = "go-style logging only"
 
-IDLE: dict[str, Idle] = {
+IGNORED_FIELDS: dict[str, IgnoredField] = {
     "rotateCertificates": _unkept(
         "the client certificate is not renewed by CSR: renew the kubeconfig's files, they are read again when they change",
         False,
@@ -109,21 +109,21 @@ IDLE: dict[str, Idle] = {
 }
 
 
-def not_in_force(given: dict[str, Any], acted_on: Collection[str]) -> tuple[NotInForce, ...]:
+def ignored_settings(given: dict[str, Any], acted_on: Collection[str]) -> tuple[IgnoredSetting, ...]:
     """Of a KubeletConfiguration as it was written: the fields that ask for something that is not done; promises first."""
     found = [
-        NotInForce(field=name, reason=entry.reason, promise=entry.promise)
+        IgnoredSetting(field=name, reason=entry.reason, promise=entry.promise)
         for name in sorted(unused(given, acted_on))
-        if _value(given, name) not in (entry := idle(name)).as_is
+        if _value(given, name) not in (entry := ignored_field(name)).as_is
     ]
     return tuple(sorted(found, key=lambda item: not item.promise))
 
 
-def idle(name: str) -> Idle:
+def ignored_field(name: str) -> IgnoredField:
     """Why a field does nothing; of a part, why the whole does not."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
-        if (entry := IDLE.get(".".join(parts[:end]))) is not None:
+        if (entry := IGNORED_FIELDS.get(".".join(parts[:end]))) is not None:
             return entry
     return _moot("not acted on by this version")
 

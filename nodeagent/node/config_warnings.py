@@ -3,7 +3,7 @@
 from nodeagent.config import Config
 
 
-def remarks(config: Config) -> list[str]:
+def config_warnings(config: Config) -> list[str]:
     """One line each, with the way out. Who may use the node's HTTPS endpoint, and by which port."""
     kubelet = config.kubelet
     told = []

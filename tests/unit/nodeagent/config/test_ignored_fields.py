@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from nodeagent.config.acted_on import ACTED_ON
-from nodeagent.config.idle import IDLE, idle, not_in_force
+from nodeagent.config.ignored_fields import IGNORED_FIELDS, ignored_field, ignored_settings
 from nodeagent.config.kubelet import KubeletConfiguration
 
 
@@ -31,12 +31,12 @@ def stands_in(name: str, names: typing.Collection[str]) -> bool:
 def test_every_field_is_decided(name: str) -> None:
     """A new field is either read by the code, or gets a reason."""
     acted = stands_in(name, ACTED_ON) or any(known.startswith(f"{name}.") for known in ACTED_ON)
-    assert acted or stands_in(name, IDLE), "neither acted on nor in nodeagent/config/idle.py"
+    assert acted or stands_in(name, IGNORED_FIELDS), "neither acted on nor in nodeagent/config/ignored_fields.py"
 
 
 def test_no_reason_for_what_is_acted_on() -> None:
     """Nothing that is in force is said not to be."""
-    assert not ACTED_ON & set(IDLE)
+    assert not ACTED_ON & set(IGNORED_FIELDS)
 
 
 def test_what_is_told() -> None:
@@ -52,7 +52,7 @@ def test_what_is_told() -> None:
         "memorySwap": {},
         "logging": {"vmodule": [], "format": "json"},
     }
-    told = not_in_force(given, ACTED_ON)
+    told = ignored_settings(given, ACTED_ON)
     assert [(each.field, each.promise) for each in told] == [
         ("rotateCertificates", True),
         ("shutdownGracePeriod", True),
@@ -64,4 +64,4 @@ def test_what_is_told() -> None:
 
 def test_a_field_without_an_entry() -> None:
     """Told all the same."""
-    assert idle("neverHeardOf").reason == "not acted on by this version"
+    assert ignored_field("neverHeardOf").reason == "not acted on by this version"

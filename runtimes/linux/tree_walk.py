@@ -52,7 +52,7 @@ def place(directory: int, name: str = "") -> str:
     return shown(name or "?")
 
 
-class Descent:
+class TreeWalk:
     """A place in a tree: a directory that is open, and what of it and of those above it is still to be visited.
 
     `fd`: the directory, for `dir_fd` arguments. `names`: what is in it; who visits a name takes it out.

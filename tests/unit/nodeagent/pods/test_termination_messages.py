@@ -1,10 +1,10 @@
-"""nodeagent.pods.upkeep: the last words of containers are read once, and forgotten with them."""
+"""nodeagent.pods.termination_messages: the last words of containers are read once, and forgotten with them."""
 
 from pathlib import Path
 from typing import Any
 
 from nodeagent.pods.rules.model import Instance
-from nodeagent.pods.upkeep import Upkeep
+from nodeagent.pods.termination_messages import Upkeep
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 
