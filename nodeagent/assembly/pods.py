@@ -38,7 +38,7 @@ from nodeagent.pods.resize.resizes import Resizes
 from nodeagent.pods.rules.model import NodeAddresses
 from nodeagent.pods.services import PodServices
 from nodeagent.pods.status.writer import NoStatuses, StatusSink, StatusWriter
-from nodeagent.pods.termination_messages import Upkeep
+from nodeagent.pods.termination_messages import TerminationMessages
 from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.sources.merger import PodMerger
 from nodeagent.sources.mirror import MirrorPods
@@ -231,9 +231,10 @@ async def start_pods(
         statuses=statuses,
         events=events,
         probing=probing.manager,
-        upkeep=Upkeep(volumes),
-        dead=DeadContainers(engine.paths),
-        killer=engine.killer,
+        volumes=volumes,
+        termination_messages=TerminationMessages(),
+        dead_containers=DeadContainers(engine.paths),
+        terminator=engine.terminator,
         addresses=lambda: NodeAddresses(host_ips=state.host_ips),
         now=host.now,
         crash_backoff_cap_seconds=seconds(config.kubelet.crashLoopBackOff.maxContainerRestartPeriod),

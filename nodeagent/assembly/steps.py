@@ -49,7 +49,7 @@ class Engine:
     paths: PodPaths
     cgroups: PodCgroups
     cgroup: CgroupStep
-    killer: Terminator
+    terminator: Terminator
     resolver: RuntimeClassResolver
 
 
@@ -99,7 +99,7 @@ async def start_engine(
     )
     settings = node_settings(config, folders, limits, state, cluster or NoCluster(), user_namespaces, monitor)
     hooks = LifecycleHooks(events)
-    killer = Terminator(hooks, events)
+    terminator = Terminator(hooks, events)
     cgroup = CgroupStep(cgroups, limits, pods.active_pods)
     networks = NetworkReadiness(monitor.network_problem)
     steps = pod_steps(
@@ -110,7 +110,7 @@ async def start_engine(
         configs=PodConfigs(settings, objects, events, paths),
         images=PodImages(images, objects, events),
         hooks=hooks,
-        killer=killer,
+        terminator=terminator,
         events=events,
         networks=networks,
         observer=StartMetrics(host.metrics),
@@ -118,7 +118,7 @@ async def start_engine(
     gates = pod_gates(networks=networks, claims=ResourceClaims(client))
     engine = StepEngine(steps, gates=gates, observers=(StepMetrics(host.metrics).ended,))
     host.metrics.register(StepsUnderWay(engine.under_way))
-    return Engine(steps=engine, paths=paths, cgroups=cgroups, cgroup=cgroup, killer=killer, resolver=resolver)
+    return Engine(steps=engine, paths=paths, cgroups=cgroups, cgroup=cgroup, terminator=terminator, resolver=resolver)
 
 
 def node_settings(

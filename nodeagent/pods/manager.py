@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 RELIST_SECONDS = 1.0  # pause before listening to a runtime again that broke off, doubling
 RELIST_CAP_SECONDS = 5.0
 KILL_WAIT_SECONDS, KILL_WAIT_FACTOR = 10.0, 1.5  # how long an ended pod's containers may take: the larger of the two
-STUCK_SECONDS = 120.0  # a pod's turn that takes longer is not going on (twice the resync period, as upstream)
+STUCK_SECONDS = 120.0  # a pod's sync that takes longer is not going on (twice the resync period, as upstream)
 
 
 class ObjectReferences(Protocol):
@@ -286,7 +286,7 @@ class PodManager:
         ]
 
     def is_moving(self) -> bool:
-        """Whether every pod's loop comes round: a turn only observes and decides, so none takes minutes."""
+        """Whether every pod's loop comes round: a sync only observes and decides, so none takes minutes."""
         longest = timedelta(seconds=STUCK_SECONDS)
         began = (supervisor.sync_began for supervisor in self._supervisors.values())
         return all(at is None or self._services.now() - at < longest for at in began)
@@ -304,8 +304,8 @@ class PodManager:
                 doing=supervisor.doing,
                 steps=tuple(self._services.engine.current_steps(uid)),
                 sync_began=supervisor.sync_began,
-                blocked_until=supervisor.pauses.blocked_until,
-                held_until=supervisor.pauses.held_until,
+                blocked_until=supervisor.backoff.blocked_until,
+                held_until=supervisor.backoff.held_until,
             )
             for uid, supervisor in self._supervisors.items()
         ]

@@ -88,14 +88,21 @@ class DeadContainers(Protocol):
     def highest_log_numbers(self, pod: AgentPod, observed: Observed) -> Mapping[str, int]: ...
 
 
-class PodUpkeep(Protocol):
-    """What a pod needs now and then while it runs."""
+class PodVolumes(Protocol):
+    """Keeps the contents of mounted volumes fresh."""
 
     async def refresh(self, pod: AgentPod, *, anew: bool) -> None:
-        """Bring the contents of its volumes up to date. `anew`: something that they are made from has changed."""
+        """Bring the volumes that follow API objects up to date. `anew`: something that they are made from has changed.
+
+        Raises nothing for those that cannot be.
+        """
         ...
 
-    def enrich(self, pod: AgentPod, observed: Observed) -> Observed:
+
+class TerminationMessages(Protocol):
+    """What exited containers left as their messages."""
+
+    def add_to(self, observed: Observed) -> Observed:
         """Add the termination messages of exited containers."""
         ...
 
@@ -113,9 +120,10 @@ class PodServices:
     statuses: StatusSink
     events: Events
     probing: Probing
-    upkeep: PodUpkeep
-    dead: DeadContainers
-    killer: ContainerTerminator
+    volumes: PodVolumes
+    termination_messages: TerminationMessages
+    dead_containers: DeadContainers
+    terminator: ContainerTerminator
     addresses: Callable[[], NodeAddresses]
     now: Callable[[], datetime]
     crash_backoff_cap_seconds: float = 300.0

@@ -62,7 +62,7 @@ class PodSupervisor:
         self._woken = asyncio.Event()
         self._woken.set()
         self._work = CurrentWork(failed=self._work_failed, ended=self.wake)
-        self.pauses = SyncBackoff(services.now)
+        self.backoff = SyncBackoff(services.now)
         self._refresh = VolumeRefresh(desired.pod.describe(), self._refresh_volumes, self.wake, services.now())
         self._wake_at: tuple[datetime | None, ...] = ()  # of the last plan, and of the features
         self._announced: dict[str, str] = {}
@@ -97,7 +97,7 @@ class PodSupervisor:
 
     @property
     def sync_began(self) -> datetime | None:
-        """When the turn began that is being taken; None: it waits for its next one."""
+        """When the sync that is under way began; None: the pod waits for its next one."""
         return self._sync_began
 
     def update(self, desired: Desired, *, status_only: bool = False) -> None:
@@ -105,7 +105,7 @@ class PodSupervisor:
         if desired.removed and not self._desired.removed:
             log.info("pod %s was removed from its source %s", desired.pod.describe(), desired.pod.source)
         if desired.pod.spec != self._desired.pod.spec:
-            self.pauses.clear()
+            self.backoff.clear()
             self._features.updated(desired.pod)
         self._desired = desired
         if not status_only:
@@ -135,7 +135,7 @@ class PodSupervisor:
     # -- the loop ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until the pod is gone. Errors are logged and the turn is taken again; only cancellation ends this early."""
+        """Until the pod is gone. Errors are logged and the sync is tried again; only cancellation ends this early."""
         try:
             while not self._gone():
                 await self._wait()
@@ -145,10 +145,10 @@ class PodSupervisor:
                 except RuntimeFault as error:
                     self._event("Warning", "FailedSync", f"error determining status: {error}")
                     self._show_unseen()
-                    self.pauses.block(1.0)
+                    self.backoff.block(1.0)
                 except Exception:
                     log.exception("pod %s: unexpected error, will try again", self._desired.pod.describe())
-                    self.pauses.block()
+                    self.backoff.block()
                 finally:
                     self._sync_began = None
         finally:
@@ -166,28 +166,28 @@ class PodSupervisor:
         self._woken.clear()
 
     def _next_look(self) -> datetime | None:
-        """When to take a turn without being woken."""
+        """When to sync without being woken."""
         times: list[datetime | None] = []
         sync = self._memory.stage is PodStage.SYNC
         if sync:
             times.append(self._refresh.next_at)
         if self._work.idle:  # else its end wakes
             deadline = self._deadline_at()
-            if self.pauses.blocked_until is None:
+            if self.backoff.blocked_until is None:
                 times += [
                     deadline,
                     *(self._wake_at if sync else ()),
-                    *(self.pauses.held_until.values() if sync else ()),
+                    *(self.backoff.held_until.values() if sync else ()),
                 ]
             else:
-                # nothing begins before; what was due in the turn that has failed must not bring the next one on at once
-                times.append(self.pauses.blocked_until)
+                # nothing begins before; what was due in the sync that has failed must not bring the next one on at once
+                times.append(self.backoff.blocked_until)
                 times.append(deadline if deadline is not None and deadline > self._services.now() else None)
         return min((time for time in times if time is not None), default=None)
 
     async def _sync(self) -> None:
         now = self._services.now()
-        self.pauses.drop_over(now)
+        self.backoff.drop_over(now)
         if self._memory.stage is PodStage.SYNC:
             self._refresh.begin_due(now, wanted=self._keeps_records())
         runtime = self._runtime()
@@ -203,14 +203,14 @@ class PodSupervisor:
             self._work.give_up_pass()  # its end wakes, and the ending begins
         elif runtime is not None:
             self._services.probing.sync(self._desired.pod, observed, runtime, self._probe_result)
-        if not self._work.idle or self.pauses.blocked_until is not None:
+        if not self._work.idle or self.backoff.blocked_until is not None:
             return
         if self._memory.stage is not PodStage.SYNC:
             self._begin_ending()
         elif runtime is not None and plan is not None:
             self._begin_pass(SyncPass(desired=self._desired, observed=observed, plan=plan, runtime=runtime), wanted)
 
-    # -- parts of a turn ---------------------------------------------------------------------------------------------
+    # -- parts of a sync ---------------------------------------------------------------------------------------------
 
     def _runtime(self) -> Runtime | None:
         """The pod's runtime; None, with an event, while there is none for it."""
@@ -223,13 +223,13 @@ class PodSupervisor:
         except UnknownRuntime as error:
             if self._memory.stage is PodStage.SYNC:
                 self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
-                self.pauses.block()
+                self.backoff.block()
             return None
 
     async def _observe(self, runtime: Runtime | None) -> Observed:
         if runtime is None or self._memory.stage is PodStage.FINISHED:
             return self._last_observed  # what is removed by now is remembered for the last status
-        return self._services.upkeep.enrich(self._desired.pod, await observe(runtime.service, self.uid))
+        return self._services.termination_messages.add_to(await observe(runtime.service, self.uid))
 
     def _check_end(self, now: datetime) -> None:
         """Turn what ends a pod from outside into a termination."""
@@ -259,7 +259,7 @@ class PodSupervisor:
             self._memory,
             now,
             crash_backoff_cap_seconds=self._services.crash_backoff_cap_seconds,
-            highest_log_numbers=self._services.dead.highest_log_numbers(self._desired.pod, observed),
+            highest_log_numbers=self._services.dead_containers.highest_log_numbers(self._desired.pod, observed),
         )
         failures = {name: failure for name, failure in self._memory.start_failures.items() if not _backing_off(failure)}
         replaced = self._memory.replaced | frozenset(replacing(plan).values())
@@ -272,7 +272,7 @@ class PodSupervisor:
         return dataclasses.replace(
             plan,
             remove=plan.remove + dead,
-            start=tuple(start for start in plan.start if start.name not in self.pauses.held_until),
+            start=tuple(start for start in plan.start if start.name not in self.backoff.held_until),
         )
 
     def _publish(self, runtime: Runtime | None, observed: Observed, now: datetime) -> PodStatus:
@@ -305,7 +305,7 @@ class PodSupervisor:
             return
         if self._memory.termination is not None or is_terminal(status.phase) or _has_ended(self._desired.pod):
             self._remember(stage=PodStage.TERMINATING)
-            self.pauses.unblock()
+            self.backoff.unblock()
             self._refresh.cancel()
             self._services.probing.stop(self.uid, keep_readiness=True)
 
@@ -333,7 +333,7 @@ class PodSupervisor:
         if wanted.restarts or stopped:
             await self._features.before_stop(work.pod, stopped)
         for kill in work.plan.kill:
-            await self._services.killer.kill_container(
+            await self._services.terminator.kill_container(
                 work.runtime,
                 work.pod,
                 kill.container_id,
@@ -343,8 +343,8 @@ class PodSupervisor:
                 run_pre_stop=kill.run_pre_stop,
             )
         for remove in work.plan.remove:
-            await self._services.dead.remove(work.runtime, work.pod, work.observed, remove)
-        self._services.upkeep.forget([remove.container_id for remove in work.plan.remove])
+            await self._services.dead_containers.remove(work.runtime, work.pod, work.observed, remove)
+        self._services.termination_messages.forget([remove.container_id for remove in work.plan.remove])
         if wanted.has_work:
             await self._features.act(work.runtime, work.pod, work.observed)
         errors: list[Exception] = []
@@ -367,17 +367,17 @@ class PodSupervisor:
                 backoffs[name] = backoff
         self._remember(start_failures={**failures, **work.failures}, crash_backoffs=backoffs)
         for name in work.failures:
-            self.pauses.hold(name, work.retry_seconds.get(name))
+            self.backoff.hold(name, work.retry_seconds.get(name))
 
     def _report(self, error: Exception) -> None:
         if isinstance(error, StepError):
             if error.event_reason:
                 self._event("Warning", error.event_reason, str(error))
-            self.pauses.block(error.retry_seconds)
+            self.backoff.block(error.retry_seconds)
             return
         log.error("pod %s: %s", self._desired.pod.describe(), error, exc_info=error)
         self._event("Warning", "FailedSync", str(error) or type(error).__name__)
-        self.pauses.block()
+        self.backoff.block()
 
     def _work_failed(self, doing: Doing, error: Exception) -> None:
         pod = self._desired.pod.describe()
@@ -385,11 +385,11 @@ class PodSupervisor:
             for each in error.exceptions:
                 log.warning("pod %s: %s", pod, each)
             self._event("Warning", "FailedKillPod", f"error killing pod: {error.exceptions[0]}")
-            self.pauses.block(1.0)
+            self.backoff.block(1.0)
         else:
             log.error("pod %s: %s failed", pod, doing.value, exc_info=error)
             self._event("Warning", "FailedSync", str(error))
-            self.pauses.block()
+            self.backoff.block()
 
     async def _stop_all(self, next_stage: PodStage | None = None) -> None:
         await self._services.engine.stop(self._teardown(keep_records=self._keeps_records()))
@@ -414,7 +414,7 @@ class PodSupervisor:
         self._forget_containers()
 
     async def _refresh_volumes(self, anew: bool) -> None:
-        await self._services.upkeep.refresh(self._desired.pod, anew=anew)
+        await self._services.volumes.refresh(self._desired.pod, anew=anew)
 
     # -- small things ------------------------------------------------------------------------------------------------
 
@@ -433,7 +433,9 @@ class PodSupervisor:
 
     def _forget_containers(self) -> None:
         if self._records_removed:
-            self._services.upkeep.forget([instance.status.id for instance in self._last_observed.instances])
+            self._services.termination_messages.forget(
+                [instance.status.id for instance in self._last_observed.instances]
+            )
 
     def _keeps_records(self) -> bool:
         return not self._desired.pod.is_deleted and not self._desired.removed

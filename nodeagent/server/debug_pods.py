@@ -25,7 +25,7 @@ class ActiveStep(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Activity(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One pod's. `handler`: of the runtime that runs it, empty before the first look. Times are there where they apply.
 
-    `sync_began`: of a turn that is being taken; `blocked_until`: no pass before; `held_until`: container -> no start before.
+    `sync_began`: of the sync that is under way; `blocked_until`: no pass before; `held_until`: container -> no start before.
     """
 
     namespace: str

@@ -31,7 +31,7 @@ LEVELS = (
     ("volumes", "images", "probes", "cgroups", "stats", "container_logs"),
     ("api",),
     ("podspec", "config", "folders", "logs", "tls_policy"),
-    ("apitypes", "descriptors", "enduring", "failures", "version"),
+    ("apitypes", "open_files", "os_error_retry", "errors", "version"),
 )
 LEVEL_OF = {room: len(LEVELS) - number for number, rooms in enumerate(LEVELS) for room in rooms}
 

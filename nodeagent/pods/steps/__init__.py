@@ -41,7 +41,7 @@ def pod_steps(
     configs: Configs,
     images: ImageSource,
     hooks: Hooks,
-    killer: PodTerminator,
+    terminator: PodTerminator,
     events: Events,
     networks: Networks,
     observer: StartObserver,
@@ -56,5 +56,5 @@ def pod_steps(
         ImagesStep(images),
         SandboxStep(configs, events, networks, observer),
         ContainersStep(configs, events, paths),
-        StartsStep(hosts=configs, hooks=hooks, killer=killer, events=events, paths=paths, observer=observer),
+        StartsStep(hosts=configs, hooks=hooks, terminator=terminator, events=events, paths=paths, observer=observer),
     )

@@ -56,14 +56,14 @@ class StartsStep(Step):
         *,
         hosts: HostsFiles,
         hooks: Hooks,
-        killer: PodTerminator,
+        terminator: PodTerminator,
         events: Events,
         paths: PodPaths,
         observer: StartObserver | None = None,
     ) -> None:
         self._hosts = hosts
         self._hooks = hooks
-        self._killer = killer
+        self._terminator = terminator
         self._events = events
         self._paths = paths
         self._observer = observer or NoStartObserver()
@@ -79,7 +79,7 @@ class StartsStep(Step):
 
     @override
     async def undo(self, teardown: Teardown) -> None:
-        await teardown.in_each(self._killer.kill_pod)
+        await teardown.in_each(self._terminator.kill_pod)
 
     async def _start_one(
         self, work: SyncPass, start: StartContainer, kind: ContainerKind, container: AnyContainer
@@ -128,7 +128,7 @@ class StartsStep(Step):
             del work.started[start.name]
             self._event(work, kind, start.name, "Warning", "FailedPostStartHook", "PostStartHook failed")
             try:
-                await self._killer.kill_container(
+                await self._terminator.kill_container(
                     work.runtime, work.pod, container_id, start.name, message="FailedPostStartHook"
                 )
             finally:

@@ -36,7 +36,7 @@ class Supervisor:
         self.stopped, self.gone = asyncio.Event(), asyncio.Event()
         self.terminated: list[Termination] = []
         self.doing, self.handler, self.sync_began = Doing.PASS, "runc", NOW
-        self.pauses = SyncBackoff(lambda: NOW)
+        self.backoff = SyncBackoff(lambda: NOW)
 
     async def run(self) -> None:
         await self.gone.wait()
@@ -255,7 +255,7 @@ async def test_what_is_done_for_a_pod_can_be_seen(pods: PodManager, world: World
     """Its stage, the steps that are under way, and until when nothing is tried again."""
     pods.apply([change("a")])
     supervisor: Any = pods._supervisors[PodUID("a")]
-    supervisor.pauses.hold("c", 0.0)
+    supervisor.backoff.hold("c", 0.0)
     (found,) = pods.activities()
     assert [run.step for run in found.steps] == ["images"]
     assert (found.stage, found.doing, found.sync_began, found.blocked_until) == (PodStage.SYNC, Doing.PASS, NOW, None)

@@ -181,7 +181,7 @@ class World:
     def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.events.append((reason, message))
 
-    def enrich(self, pod: AgentPod, observed: Observed) -> Observed:
+    def add_to(self, observed: Observed) -> Observed:
         return observed
 
     def highest_log_numbers(self, pod: AgentPod, observed: Observed) -> dict[str, int]:
@@ -217,9 +217,10 @@ def supervise(world: World, pod: AgentPod, *, features: Sequence[PodFeature] = (
         statuses=Statuses(world.statuses),
         events=world,
         probing=Probing(),
-        upkeep=world,
-        dead=world,
-        killer=world,
+        volumes=world,
+        termination_messages=world,
+        dead_containers=world,
+        terminator=world,
         addresses=lambda: NodeAddresses(host_ips=("192.0.2.1",)),
         now=lambda: world.now,
         features=features,

@@ -33,7 +33,7 @@ class World:
         self.seconds = 0.0
         self.hook_seconds: dict[str, float] = {}
         self.hook_error: Exception | None = None
-        self.killer = Terminator(self, self, clock=lambda: self.seconds)
+        self.terminator = Terminator(self, self, clock=lambda: self.seconds)
 
     def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.diary.append(f"{reason}: {message} [{field_path}]")
@@ -78,11 +78,11 @@ async def test_the_hook_comes_first_and_takes_of_the_grace_period(kit: Any, worl
     pod = kit.pod([{"name": "c", **HOOKED}], terminationGracePeriodSeconds=30)
     ids = await world.running(pod, "c")
     world.hook_seconds["c"] = 12.0
-    await world.killer.kill_container(world.runtime, pod, ids["c"], "c")
+    await world.terminator.kill_container(world.runtime, pod, ids["c"], "c")
     assert world.diary == ["Killing: Stopping container c [spec.containers{c}]", "hook of c", "stop c within 18 s"]
     ids = await world.running(pod, "c")
     world.hook_seconds["c"] = 29.5
-    await world.killer.kill_container(world.runtime, pod, ids["c"], "c")
+    await world.terminator.kill_container(world.runtime, pod, ids["c"], "c")
     assert world.diary[-1] == "stop c within 2 s"
 
 
@@ -91,7 +91,7 @@ async def test_a_hook_that_fails_stops_no_stop(kit: Any, world: World) -> None:
     pod = kit.pod([{"name": "c", **HOOKED}], terminationGracePeriodSeconds=30)
     ids = await world.running(pod, "c")
     world.hook_error = HookError("no such file")
-    await world.killer.kill_container(world.runtime, pod, ids["c"], "c", message="because")
+    await world.terminator.kill_container(world.runtime, pod, ids["c"], "c", message="because")
     assert world.diary == [
         "Killing: because [spec.containers{c}]",
         "hook of c",
@@ -105,7 +105,7 @@ async def test_when_no_hook_runs(kit: Any, world: World, options: Any, expected:
     """The caller says so, or there is no time for it."""
     pod = kit.pod([{"name": "c", **HOOKED}], terminationGracePeriodSeconds=30)
     ids = await world.running(pod, "c")
-    await world.killer.kill_container(world.runtime, pod, ids["c"], "c", **options)
+    await world.terminator.kill_container(world.runtime, pod, ids["c"], "c", **options)
     assert world.diary[1:] == [f"stop c within {expected} s"]
 
 
@@ -115,8 +115,8 @@ async def test_what_is_gone_has_been_stopped(kit: Any, world: World) -> None:
     ids = await world.running(pod, "c", "unknown")
     await world.service.remove_container(cri.RemoveContainerRequest(container_id=ids["c"]))
     world.diary.clear()
-    await world.killer.kill_container(world.runtime, pod, ids["c"], "c")
-    await world.killer.kill_container(world.runtime, pod, ids["unknown"], "unknown")
+    await world.terminator.kill_container(world.runtime, pod, ids["c"], "c")
+    await world.terminator.kill_container(world.runtime, pod, ids["unknown"], "unknown")
     assert world.diary[1:] == [f"stop {ids['c']} within 30 s", "stop unknown within 30 s"]
 
 
@@ -127,7 +127,7 @@ async def test_sidecars_stop_after_those_they_serve(kit: Any, world: World) -> N
     gates = {name: asyncio.Event() for name in ("a", "b", "one", "two")}
     for name, gate in gates.items():
         world.service.gates[f"stop {name} within 30 s"] = gate
-    task = asyncio.create_task(world.killer.kill_pod(world.runtime, world.teardown(pod)))
+    task = asyncio.create_task(world.terminator.kill_pod(world.runtime, world.teardown(pod)))
 
     async def stopping() -> list[str]:
         for _ in range(30):
@@ -151,7 +151,7 @@ async def test_a_sidecar_waits_no_longer_than_the_grace_period(kit: Any, world: 
     pod = kit.pod(["a"], init=["+side"])
     await world.running(pod, "side", "a")
     world.service.gates["stop a within 2 s"] = asyncio.Event()
-    task = asyncio.create_task(world.killer.kill_pod(world.runtime, world.teardown(pod, grace_seconds=0)))
+    task = asyncio.create_task(world.terminator.kill_pod(world.runtime, world.teardown(pod, grace_seconds=0)))
     async with asyncio.timeout(5):
         while "stop side within 2 s" not in world.diary:  # noqa: ASYNC110  # the diary has no event
             await asyncio.sleep(0)
@@ -174,7 +174,7 @@ async def test_a_survivor_is_named(kit: Any, world: World) -> None:
     world.runtime = runtime_of(world.service)
     await world.running(pod, "c")
     with pytest.raises(StillRunning, match="containers still running after they were stopped: c"):
-        await world.killer.kill_pod(world.runtime, world.teardown(pod))
+        await world.terminator.kill_pod(world.runtime, world.teardown(pod))
 
 
 async def test_a_stop_that_fails_lets_the_others_go_on(kit: Any, world: World) -> None:
@@ -183,12 +183,12 @@ async def test_a_stop_that_fails_lets_the_others_go_on(kit: Any, world: World) -
     await world.running(pod, "side", "a")
     world.service.faults["stop a within 30 s"] = Internal("no")
     with pytest.raises(ExceptionGroup) as caught:
-        await world.killer.kill_pod(world.runtime, world.teardown(pod))
+        await world.terminator.kill_pod(world.runtime, world.teardown(pod))
     assert [str(error) for error in caught.value.exceptions] == ["no"]
 
 
 async def test_nothing_runs_nothing_is_stopped(kit: Any, world: World) -> None:
     """Other pods' containers are none of its."""
     await world.running(kit.pod(["c"], meta={"uid": "uid-2"}), "c")
-    await world.killer.kill_pod(world.runtime, world.teardown(kit.pod(["c"])))
+    await world.terminator.kill_pod(world.runtime, world.teardown(kit.pod(["c"])))
     assert world.diary == []

@@ -42,7 +42,7 @@ class Counted:
 
 def engine(world: Any, counted: Counted | None = None) -> StepEngine:
     """The steps that start containers; those below them have done their work."""
-    last = StartsStep(hosts=world, hooks=world, killer=world, events=world, paths=world.paths, observer=counted)
+    last = StartsStep(hosts=world, hooks=world, terminator=world, events=world, paths=world.paths, observer=counted)
     sandbox = SandboxStep(world, world, world, counted)
     return StepEngine([world.below, ImagesStep(world), sandbox, ContainersStep(world, world, world.paths), last])
 
