@@ -1,4 +1,4 @@
-"""An exception as the line that an operator reads. Who wants the traceback asks for debug logging."""
+"""Errors of the agent, and an exception as the one line that an operator reads. Debug logging shows the traceback."""
 
 import os
 from collections.abc import Iterator

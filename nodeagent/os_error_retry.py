@@ -1,7 +1,7 @@
-"""Loops that a machine in trouble does not end: no descriptors, no space, a disk that fails.
+"""Loops that go on after an OSError: no descriptors, no space, a disk that fails.
 
-Such an error is of a moment and of one thing; the agent, whose pods go on, must be there when it is over. Any other error of a
-loop is a mistake of ours, and ends the agent.
+Such an error passes, and pods run meanwhile; the agent must be there when it is over. Any other error of a loop is a bug, and
+ends the agent.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ AGAIN_SECONDS = 5.0
 
 
 class LoopHealth(Protocol):
-    """Is told how a loop fares."""
+    """Takes reports of how a loop fares."""
 
     def failed(self, reason: str) -> None: ...
 
@@ -26,7 +26,7 @@ class LoopHealth(Protocol):
         ...
 
 
-class _Untold:
+class _Unreported:
     """Nobody wants to know."""
 
     def failed(self, reason: str) -> None:
@@ -36,11 +36,11 @@ class _Untold:
         return
 
 
-UNREPORTED: LoopHealth = _Untold()
+UNREPORTED: LoopHealth = _Unreported()
 
 
 async def retry_on_os_error(run: Callable[[], Awaitable[None]], name: str, condition: LoopHealth = UNREPORTED) -> None:
-    """Run a loop to its end; after an OSError, which is told, again."""
+    """Run a loop to its end; after an OSError, which is logged, again."""
     recovery: asyncio.TimerHandle | None = None
     try:
         while True:

@@ -1,4 +1,4 @@
-"""The boundary between the agent and a runtime's code: whatever goes wrong behind it comes out as an error of `runtimes.errors`.
+"""The boundary between the agent and a runtime's code: whatever fails behind it is raised as an error of `runtimes.errors`.
 
 Every runtime is handed out behind it (`runtimes/plugins.py`), so nobody above needs to expect a stranger's KeyError. What is no
 RuntimeFault is a bug of the runtime: Internal, with the runtime's name, and logged once with its traceback. So are an answer of

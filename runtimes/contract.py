@@ -8,7 +8,7 @@ What holds for every verb, and is not said again below:
 
 - Concurrency: all may be called at once, except that callers keep the verbs on one container in order.
 - Cancellation: a cancelled verb leaves nothing half made, and may be called again.
-- Restarts: what lists and statuses tell, ids, labels, annotations, states, times and exit codes, is the same after a restart of
+- Restarts: what lists and statuses report, ids, labels, annotations, states, times and exit codes, is the same after a restart of
   the agent, and of the machine except for what ran then: it has exited. Streams and subscriptions end with the agent.
 - Errors are those of `runtimes.errors`, and nothing else; the class says what the caller may do. Any verb may raise Unavailable
   (down, or not started: try again), Timeout (whether it was done is unknown), ResourceExhausted (a full disk, no ids left),
@@ -180,7 +180,7 @@ class RuntimeService(Protocol):
     ) -> cri.UpdateContainerResourcesResponse:
         """Change limits of a created or running container. Fields that are 0 or empty stay as they are. Repeatable.
 
-        In force when it returns, and told by the status. Raises NotFound, WrongState (it has exited), InvalidArgument (the
+        In force when it returns, and reported by the status. Raises NotFound, WrongState (it has exited), InvalidArgument (the
         kernel refuses a value).
         """
         ...
@@ -249,8 +249,8 @@ class RuntimeService(Protocol):
 
         Event of a sandbox: `container_id` is the sandbox id. `pod_sandbox_status` and `containers_statuses` (all of the
         sandbox's containers) are filled in. An event wakes, and is no record: one may come twice, and what was missed while
-        nobody listened is not told. Every call is a subscription of its own, which ends when the iterator is dropped; one that
-        is read too slowly is cut off with Unavailable. Raises Unavailable at once where the runtime is not started.
+        nobody listened is not reported. Every call is a subscription of its own, which ends when the iterator is dropped; one
+        that is read too slowly is cut off with Unavailable. Raises Unavailable at once where the runtime is not started.
         """
         ...
 
@@ -298,7 +298,8 @@ class StreamSession(Protocol):
     """A process's standard streams, held open: one exec, or one attach to a running container.
 
     Output is read from the process only as fast as the consumer takes it. One consumer at a time; input, sizes and `close` may
-    come beside it. A verb on a session whose runtime or process has gone raises nothing: the end is told by `output` and `wait`.
+    come beside it. A verb on a session whose runtime or process has gone raises nothing: the end is reported by `output` and
+    `wait`.
     """
 
     def output(self) -> AsyncIterator[tuple[int, bytes]]:

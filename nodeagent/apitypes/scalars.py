@@ -56,7 +56,7 @@ class Mismatch(Exception):
     first, and the struct that it is a field of.
 
     `form` is what the type is made of in Go (`string`, `int64`, `map`, `slice`, `struct`), "" for one that reads its
-    own JSON; `literal`: a number is told as it was written.
+    own JSON; `literal`: a number is quoted as it was written.
     """
 
     def __init__(self, value: Any, expected: str, form: str = "", *, literal: bool = False) -> None:

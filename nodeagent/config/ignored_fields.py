@@ -1,7 +1,7 @@
-"""Fields of KubeletConfiguration that are accepted and do nothing here: why, and whether somebody relies on them.
+"""Fields of KubeletConfiguration that are accepted and ignored: why, and whether somebody relies on them.
 
 Every field is either read by the code (acted_on.py) or stands here; a test holds that. A value that asks for nothing else than
-what this node does anyway (`as_is`) is in force, and not worth a word.
+what this node does anyway (`as_is`) is in force, and is not reported.
 """
 
 from collections.abc import Collection

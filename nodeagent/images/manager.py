@@ -26,7 +26,7 @@ from runtimes.kube.image_reference import InvalidReference, Reference, parse
 ALWAYS, IF_NOT_PRESENT, NEVER = "Always", "IfNotPresent", "Never"
 NORMAL, WARNING = "Normal", "Warning"
 
-# Errors that a runtime marks by their first word, and how they are told.
+# Errors that a runtime marks by their first word, and how they are reported.
 _MARKED = {
     "RegistryUnavailable": "the registry is unavailable",
     "SignatureValidationFailed": "the signature validation failed",

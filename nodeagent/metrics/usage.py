@@ -118,7 +118,7 @@ def _of_networks(pods: Iterable[PodStats]) -> list[Metric]:
 
 
 def runtime_metrics(told: Sequence[RuntimeMetrics], known: Iterable[Metric]) -> list[Metric]:
-    """The rest of /metrics/cadvisor: what the runtimes measure, in whole numbers, without what is told already."""
+    """The rest of /metrics/cadvisor: what the runtimes measure, in whole numbers, without what is reported already."""
     names = {metric.name for metric in known}
     found: dict[str, tuple[Metric, list[str]]] = {}
     for descriptor in merged_descriptors(told):

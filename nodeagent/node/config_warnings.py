@@ -1,4 +1,4 @@
-"""What an operator should know of a configuration that is right, and all the same not safe."""
+"""Warnings about a configuration that is valid and not safe."""
 
 from nodeagent.config import Config
 

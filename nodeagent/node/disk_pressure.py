@@ -1,4 +1,4 @@
-"""Whether the node's file systems are short, told from their own figures by the thresholds of evictionHard.
+"""Whether the node's file systems are short, by their own statistics and the thresholds of evictionHard.
 
 Nothing is evicted here; but the condition says the truth, so that a scheduler sends no pod to a full disk.
 """
@@ -24,7 +24,7 @@ class Disk:
 
 
 def read_disk(folder: Path) -> Disk | None:
-    """None where nothing can be told."""
+    """None where nothing is known."""
     try:
         found = os.statvfs(folder)
     except OSError:

@@ -1,4 +1,4 @@
-"""Told once at start: programs with published holes, and files that others than root may change or should not read."""
+"""Warnings logged once at start: programs with published holes, and files that others than root may change or should not read."""
 
 import asyncio
 import logging

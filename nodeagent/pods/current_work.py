@@ -1,4 +1,4 @@
-"""The one piece of work that is under way on a pod, beside its supervisor's loop."""
+"""The one piece of work that is under way on a pod, while its supervisor's loop goes on."""
 
 import asyncio
 import enum

@@ -128,7 +128,7 @@ class PodManager:
     # -- from the sources --------------------------------------------------------------------------------------------
 
     def apply(self, changes: Iterable[PodChange]) -> None:
-        """Take over changes of the wanted pods, in their order. One that cannot be taken over is told, and holds up no other."""
+        """Take over changes of the wanted pods, in their order. One that cannot be taken over is logged, and the others go on."""
         for change in changes:
             uid = change.pod.uid
             self._not_taken.discard(uid)
@@ -181,7 +181,7 @@ class PodManager:
         self._judge_new()
 
     def _begin(self, uid: PodUID, rejected: StartFailure | None) -> None:
-        """Give a pod that has been judged its supervisor. A mistake of ours there is told, and holds up no other."""
+        """Give a pod that has been through admission its supervisor. A bug there is logged, and holds up no other."""
         desired = self._new.pop(uid)
         try:
             self._add(desired, rejected)

@@ -1,8 +1,8 @@
-"""The pods' manager, as those reach it that it is itself made of.
+"""A handle to the pod manager for the parts that the manager itself is made of.
 
 A watch of a ConfigMap wakes pods, a resize looks at the others, admission ends one for another: all of them are made before
-the manager, which needs them. They are given this instead, and it is opened when there is a manager. Before that there are no
-pods, and so nothing to wake, to end or to reckon with.
+the manager, which needs them. They get this handle, which is opened when there is a manager. Before that there are no pods,
+and so nothing to wake or to end.
 """
 
 from collections.abc import Collection, Iterable

@@ -89,7 +89,7 @@ class OrphanCollector:
             await asyncio.gather(*(self._take_down(uid, pod) for uid, pod in orphans.items()))
 
     async def _found(self) -> dict[str, AgentPod]:
-        """UID -> as much of the pod as can still be told."""
+        """UID -> as much of the pod as is still known."""
         found: dict[str, AgentPod] = {}
         for runtime in self._runtimes():
             try:

@@ -1,4 +1,4 @@
-"""Tasks that work for pods, in a group of their own: an error there is one pod's affair, and never ends the agent."""
+"""Tasks that work for pods, in a group of their own: an error there concerns one pod, and never ends the agent."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""When a pod's work may go on: after a pass that failed, and after a container that could not be started."""
+"""Back-off of a pod's syncs: after a pass that failed, and after a container that could not be started."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ RETRY_SECONDS = 10.0  # after a failed pass, times 1.0 to 1.5
 
 
 class SyncBackoff:
-    """One pod's: none, one for all of its work, one for each of some containers."""
+    """One pod's back-off: none, one for all of its work, or one for each of some containers."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
@@ -33,7 +33,7 @@ class SyncBackoff:
         self.blocked_until = None
 
     def clear(self) -> None:
-        """Whoever changed the pod may have mended what was wrong."""
+        """The pod has changed: what was wrong may be right now."""
         self.blocked_until = None
         self._held_until.clear()
 

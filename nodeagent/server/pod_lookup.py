@@ -1,4 +1,4 @@
-"""The node's pods, as the endpoint looks them up."""
+"""Looking up the node's pods for the endpoint's requests."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Carry a process or ports to a client in the protocol that its request asks for.
+"""Bridge a process's streams, or a pod's ports, to a client in the protocol that its request asks for.
 
 Source: docs/facts/api-client-and-server.md N, O, P.
 """

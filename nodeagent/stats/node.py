@@ -1,4 +1,4 @@
-"""Figures of the whole machine."""
+"""Statistics of the whole machine."""
 
 import os
 import shutil

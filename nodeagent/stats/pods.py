@@ -1,4 +1,4 @@
-"""Figures of the pods of all runtimes."""
+"""Statistics of the pods of all runtimes."""
 
 import asyncio
 import logging

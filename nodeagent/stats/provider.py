@@ -1,4 +1,4 @@
-"""All figures of this node, for whoever asks: the endpoint's summary and metrics, and what watches for pressure.
+"""The one provider of this node's statistics: for the endpoint's summary and metrics, and for what watches for pressure.
 
 Every reading is taken once for all who ask within a moment, and what it takes is taken only when somebody asks.
 """

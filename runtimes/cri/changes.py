@@ -2,7 +2,7 @@
 
 Three ways, the best that the peer has: GetContainerEvents (CRI-O, containerd 1.7 and later); containerd's own events
 service, whose messages say when to look, within milliseconds; looking now and then, 100 ms apart while something changes and
-up to 1 s apart while nothing does. In each of them what is there already is told first, so that nothing falls between the
+up to 1 s apart while nothing does. In each of them what is there already is reported first, so that nothing falls between the
 caller's own look at the runtime and the beginning of the events.
 """
 
@@ -30,7 +30,7 @@ LONGEST_SECONDS = 1.0
 # With a peer that says when to look: what the CRI shows follows within milliseconds; and a net for what was never told.
 TOLD_SHORTEST_SECONDS = 0.01
 TOLD_LONGEST_SECONDS = 10.0
-# The CRI shows an exit some 50 ms after it was told, when the task is deleted: pauses that grow by a fifth find it early.
+# The CRI shows an exit some 50 ms after it was reported, when the task is deleted: pauses that grow by a fifth find it early.
 _GROWTH, _TOLD_GROWTH = 2.0, 1.2
 # Looking may take a third of the time, so that a flood of hints becomes few looks at many changes.
 _REST_PER_LOOK = 2.0
@@ -164,7 +164,7 @@ class Changes:
             yield event
 
     async def _tell_kills(self, listing: Listing) -> AsyncIterator[cri.ContainerEventResponse]:
-        """An exit whose reason came late is told again, with the reason."""
+        """An exit whose reason came late is reported again, with the reason."""
         for container_id in self._killed.ended(listing):
             event = await self._statuses(listing.sandbox_of(container_id), None)
             if container_id in self._forget_kills(event):

@@ -1,4 +1,4 @@
-"""What containerd's own events say: which container or sandbox has come how far, before the CRI shows it. Pure.
+"""containerd's own events, read: which container or sandbox has reached which stage, before the CRI shows it. Pure.
 
 A hint is a reason to look, and to look again until the lists show it. Nothing is told to anybody because of a hint alone.
 """

@@ -1,4 +1,4 @@
-"""What a request asks of a peer that an older one would leave out in silence. Pure.
+"""The features that a request requires of a CRI peer, which an older one would leave out in silence. Pure.
 
 A pod that asks for a user namespace, a read-only tree or exactly its own groups, and gets a container without them, is
 less isolated than its owner believes: so the request is refused before the peer sees it, unless the peer says that it can.

@@ -73,7 +73,7 @@ class CRIRuntime:
         )
 
     async def start(self) -> None:
-        """Nothing is asked of the peer yet: one that is down is told by `status`, and found when it comes."""
+        """Nothing is asked of the peer yet: one that is down is reported by `status`, and found when it comes."""
 
     async def stop(self) -> None:
         for subscription in tuple(self._subscriptions):

@@ -1,4 +1,4 @@
-"""What reading foreign bytes as JSON ends in when they are none: all of it, in one place, for nobody remembers the third."""
+"""The exceptions that decoding bytes as JSON may raise, in one place."""
 
 import msgspec
 

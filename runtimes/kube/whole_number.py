@@ -1,4 +1,4 @@
-"""Numbers in the texts of strangers.
+"""Whole numbers in untrusted text.
 
 Python's `int` takes more than any protocol: signs, underscores, spaces, digits of every script (`isdigit` says yes to "²", which
 is none), and it refuses more than 4300 digits with the ValueError that nobody expects there.

@@ -1,4 +1,4 @@
-"""What a cgroup tells of its processes, with what /proc and /sys add to it, as rows of metrics."""
+"""The metrics of a cgroup's processes, with what /proc and /sys add to them."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Places that an image declares to be volumes (VOLUME): each container gets one of its own there, with what the image has.
+"""Volumes that an image declares (VOLUME): each container gets one of its own there, with the image's files in it.
 
 They are folders (or a file, where the image has one) below the container's directory, so they are gone with it, and writable
 whatever the root file system is. As in the CRI's peers, a mount of the pod on the same place is there instead.

@@ -1,7 +1,7 @@
 """The CRI's metrics of pods and containers, from their cgroups (cgroup_metrics.py), file systems and network namespaces.
 
-What cannot be known of something is not told, rather than told as 0. gVisor's containers share the cgroup of their sandbox: of
-one of them only runsc knows anything, and of the pod the kernel does.
+What cannot be known of something is left out, rather than reported as 0. gVisor's containers share the cgroup of their sandbox:
+of one of them only runsc knows anything, and of the pod the kernel does.
 """
 
 import asyncio

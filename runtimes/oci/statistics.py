@@ -1,4 +1,4 @@
-"""Figures of containers and pods, read from their cgroups (v1 and v2), network namespaces and writable layers."""
+"""Statistics of containers and pods, read from their cgroups (v1 and v2), network namespaces and writable layers."""
 
 import asyncio
 import os

@@ -25,7 +25,7 @@ def stated(obj: JsonObject) -> str:
 
 
 def unchanged_since(live: JsonObject, version: str, shape: Shape) -> Fields | None:
-    """The fields that the last client-side apply set and nobody changed since; None when that cannot be told."""
+    """The fields that the last client-side apply set and nobody changed since; None when that is unknown."""
     try:
         config = json.loads(stated(live) or "null")
     except ValueError:

@@ -26,7 +26,7 @@ _STRUCT_SCALARS: Mapping[str, Any] = {"time": None, "micro-time": None, "quantit
 
 
 class NoElement(ValueError):
-    """A list element that cannot be told from the others."""
+    """A list element that cannot be distinguished from the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from runtimes.kube.json_object import JsonObject
 
 # where the types of the core API are registered, as messages name it
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
-# of unknown and repeated fields; more are not told, as Kubernetes' decoder does
+# of unknown and repeated fields; more are not reported, as Kubernetes' decoder does
 MAX_STRICT_ERRORS = 100
 _INTERNAL = {"events": "core"}
 

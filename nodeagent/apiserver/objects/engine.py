@@ -59,7 +59,7 @@ class Restrictions:
 class Outcome:
     """What a write came to. `data` is JSON in the stored form of the kind, or a Status (`is_status`).
 
-    `revision`: what was found and left as it was; not to be told before that is on disk itself.
+    `revision`: what was found and left as it was; not to be answered before that is on disk itself.
     """
 
     code: int

@@ -108,7 +108,7 @@ def _settle(
 
 
 def remove(engine: Engine, resource: Resource, obj: JsonObject, ctx: Context) -> Outcome:
-    """Take the object that `ctx` names out of the store; `obj` is what the client is told."""
+    """Take the object that `ctx` names out of the store; `obj` is what the client is answered."""
     data = msgspec.json.encode(engine.written(resource, obj))
     if ctx.dry_run:
         return Outcome(code=200, data=data)

@@ -203,7 +203,7 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def _repeated(value: Any, path: list[str], found: dict[str, None]) -> None:
-    """Add the paths of what comes again in `value`, no more than are told. A path is only put together to be told."""
+    """Add the paths of what comes again in `value`, no more than are reported. A path is only built to be reported."""
     if isinstance(value, _Pairs):
         seen: set[str] = set()
         for key, inner in value:

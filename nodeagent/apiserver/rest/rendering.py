@@ -113,7 +113,7 @@ class Renderer:
         return b'{"type":"' + kind.encode() + b'","object":' + obj + b"}\n"
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
-        """A BOOKMARK line: the revision up to which everything has been told."""
+        """A BOOKMARK line: the revision up to which everything has been sent."""
         metadata: JsonObject = {"resourceVersion": str(revision), "creationTimestamp": None}
         if annotations:
             metadata["annotations"] = annotations

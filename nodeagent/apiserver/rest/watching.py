@@ -53,7 +53,7 @@ class Watch:
         self._watcher: Watcher = store.watch(resource.storage, options.selection, since)
 
     async def batches(self) -> AsyncIterator[Batch]:
-        """What is to be told, until time is up, the reader is too slow, or the server stops."""
+        """What is to be sent, until time is up, the reader is too slow, or the server stops."""
         watcher = self._watcher
         timeout = self._options.timeout_seconds
         end = time.monotonic() + (timeout if timeout else random.uniform(*_DEFAULT_TIMEOUT_SECONDS))
@@ -71,7 +71,7 @@ class Watch:
                         return
                     yield batch
             elif time.monotonic() >= bookmark:
-                # the queue is empty and nothing was awaited since: everything published has been told
+                # the queue is empty and nothing was awaited since: everything published has been sent
                 yield self._bookmark(self._store.revision)
                 bookmark = self._next_bookmark(end)
         for batch in self._split(watcher.take()):

@@ -83,7 +83,7 @@ class Journal:
 
     @property
     def compacted(self) -> int:
-        """The newest revision whose history is gone: changes after it can all be told."""
+        """The newest revision whose history is gone: changes after it can all be sent."""
         return self._meta("compacted")
 
     def rows(self) -> Iterator[Row]:

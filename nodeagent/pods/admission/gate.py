@@ -1,7 +1,7 @@
-"""The door of the node: judges a new pod, and does what may turn a refusal before it becomes final.
+"""Admission of a new pod to the node, and what may turn a refusal before it becomes final.
 
-judge ──(refused for its labels alone)──> read the Node anew ──> judge
-  └────(critical, and room is missing)──> end others, wait ──> judge without the fit
+evaluate ──(refused for its labels alone)──> read the Node again ──> evaluate
+   └───────(critical, and room is missing)──> preempt others, wait ──> evaluate without the fit
 """
 
 import logging
@@ -22,7 +22,7 @@ UNEXPECTED = "UnexpectedAdmissionError"
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The answer takes time: awaiting it gives the refusal, or None. Nobody else may be judged in the meantime."""
+    """The answer takes time: awaiting it gives the refusal, or None. No other pod may be admitted in the meantime."""
 
     answer: Callable[[], Awaitable[StartFailure | None]]
 

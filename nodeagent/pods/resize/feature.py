@@ -136,7 +136,7 @@ class InPlaceResize(PodFeature):
 
     @override
     async def act(self, runtime: Runtime, pod: AgentPod, observed: Observed) -> None:
-        """Put in force what can be while containers run. What cannot is told in the pod's status, and tried again."""
+        """Put in force what can be while containers run. What cannot is reported in the pod's status, and tried again."""
         uid = pod.uid
 
         def done(change: LiveChange) -> None:

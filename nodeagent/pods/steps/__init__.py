@@ -1,4 +1,4 @@
-"""The way of a pod, as a list.
+"""The steps of a pod's start, as a list.
 
 What makes something for containers before they are created (devices: CDI, device plugins, dynamic resources) is a step before
 `ContainersStep`: a file beside the others, a slot on `contract.SyncPass` that `ContainersStep` waits for, and one line here.

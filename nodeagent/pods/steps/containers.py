@@ -89,7 +89,7 @@ class ContainersStep(Step):
                 cri.CreateContainerRequest(pod_sandbox_id=sandbox_id, config=config, sandbox_config=sandbox_config)
             )
         except RuntimeFault as error:
-            # a sandbox that came to nothing takes the container along: that is told once, as its failure
+            # a sandbox that came to nothing takes the container along: that is reported once, as its failure
             await work.pod_ips.get()
             raise StartError("CreateContainerError", str(error)) from error
         self._events.event(work.pod, "Normal", "Created", "Container created", field_path=field_path(kind, start.name))

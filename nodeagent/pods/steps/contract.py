@@ -1,8 +1,8 @@
-"""What a step of a pod's way is, and what the steps of one pass share.
+"""What a step of a pod's start is, and what the steps of one pass share.
 
-The way of a pod is the tuple that `nodeagent.pods.steps.pod_steps` returns; a feature that makes something for a pod is one file
-here and one line there. All steps of a pass run side by side and wait only for the slots they need, so a pod's volumes, image
-pulls and network do not wait for each other.
+The steps of a pod's start are the tuple that `nodeagent.pods.steps.pod_steps` returns; a feature that makes something for a pod
+is one file here and one line there. All steps of a pass run side by side and wait only for the slots they need, so a pod's
+volumes, image pulls and network do not wait for each other.
 """
 
 from collections.abc import Iterable, Mapping

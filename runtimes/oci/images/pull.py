@@ -136,7 +136,7 @@ class Pull:
 
 
 def _joined(failures: Sequence[tuple[PullSource, RuntimeFault]]) -> RuntimeFault:
-    """The registry's own answer says what kind of failure it is; what every mirror said is told too."""
+    """The registry's own answer says what kind of failure it is; what every mirror said is reported too."""
     error = failures[-1][1]
     if len(failures) == 1:
         return error

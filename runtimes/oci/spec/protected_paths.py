@@ -1,4 +1,4 @@
-"""Where nothing but the kernel's own file systems may be: what runtimes write through while a container is made.
+"""Paths that only the kernel's own file systems may be at: runtimes write through them while a container is made.
 
 A runtime makes /dev/null, /dev/console and links in /dev, hides files by binding /dev/null over them, and sets labels by writing
 to /proc. Where the image or a volume has put a link in the way it does so at the link's end: on the host (CVE-2026-41579, 88264),
