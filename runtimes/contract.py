@@ -45,7 +45,10 @@ class Capabilities:
 
 
 class RuntimeService(Protocol):
-    """Sandboxes and containers of one runtime handler, or of one CRI endpoint."""
+    """Sandboxes and containers of one runtime handler, or of one CRI endpoint.
+
+    A verb that names no errors raises none but those that any verb may raise (RuntimeFault, as said above).
+    """
 
     @property
     def capabilities(self) -> Capabilities:
@@ -258,7 +261,7 @@ class RuntimeService(Protocol):
 class ImageService(Protocol):
     """One image store. Names are any of: image id, tag reference, digest reference. Images survive restarts and reboots.
 
-    What holds for every verb of `RuntimeService` holds here.
+    What holds for every verb of `RuntimeService` holds here; each may raise RuntimeFault.
     """
 
     async def list_images(self, request: cri.ListImagesRequest) -> cri.ListImagesResponse:
@@ -331,7 +334,10 @@ class StreamSession(Protocol):
 
 
 class PortConnection(Protocol):
-    """One TCP connection to a port inside a sandbox's network namespace. Reading and writing may go on side by side."""
+    """One TCP connection to a port inside a sandbox's network namespace. Reading and writing may go on side by side.
+
+    `write_eof` and `close` raise nothing.
+    """
 
     async def read(self, max_bytes: int) -> bytes:
         """At most so many, as soon as there are any; empty at the end, also when the peer has reset the connection.

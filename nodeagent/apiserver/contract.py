@@ -38,11 +38,12 @@ class UserInfo:
 class StoreReader(Protocol):
     """Reads of the newest state, writes in flight included. Plain functions: no await, so no state change between.
 
-    Every object returned is a fresh copy that the caller may change.
+    Every object returned is a fresh copy that the caller may change. No function raises, but `list` for a `field_selector` that
+    is none: `ApiError` 400.
     """
 
     def get(self, resource: str, namespace: str, name: str) -> JsonObject | None:
-        """`namespace` is "" for cluster-scoped kinds."""
+        """The object of that name; None: there is none. `namespace` is "" for cluster-scoped kinds."""
         ...
 
     def list(
@@ -53,13 +54,17 @@ class StoreReader(Protocol):
 
 
 class AdmissionContext(StoreReader, Protocol):
-    """One write request, as its hooks see it."""
+    """One write request, as its hooks see it. Raises as `StoreReader`."""
 
     @property
-    def resource(self) -> str: ...
+    def resource(self) -> str:
+        """What is written: `pods`, `leases.coordination.k8s.io`."""
+        ...
 
     @property
-    def namespace(self) -> str: ...
+    def namespace(self) -> str:
+        """Of the object; empty for cluster-scoped kinds."""
+        ...
 
     @property
     def name(self) -> str:
@@ -67,10 +72,14 @@ class AdmissionContext(StoreReader, Protocol):
         ...
 
     @property
-    def user(self) -> UserInfo: ...
+    def user(self) -> UserInfo:
+        """Who asks, after impersonation."""
+        ...
 
     @property
-    def dry_run(self) -> bool: ...
+    def dry_run(self) -> bool:
+        """Nothing will be stored, whatever the hooks do."""
+        ...
 
     @property
     def now(self) -> datetime:
@@ -89,7 +98,8 @@ class AdmissionContext(StoreReader, Protocol):
 
 class KindHooks:
     """The rules of one kind. All are plain functions and must not block: they run between the read and the write of one
-    transaction. Called for every write, dry runs included, on copies; an exception leaves nothing behind.
+    transaction. Called for every write, dry runs included, on copies; an exception leaves nothing behind. `prepare_…` raise
+    `ApiError` to refuse; the others return what they find, and raise nothing.
 
     Order of a create: metadata filled (name, namespace, uid, creationTimestamp, generation), unknown fields dropped,
     `status` removed for kinds with a status subresource, `prepare_create`, generic metadata validation,
@@ -115,6 +125,7 @@ class KindHooks:
         `finalize`, `approval`."""
 
     def validate_update(self, new: JsonObject, old: JsonObject, subresource: str | None) -> list[FieldError]:
+        """As `validate_create`, with what may not change from `old` to `new`."""
         return []
 
     def warnings(self, new: JsonObject, old: JsonObject | None, subresource: str | None) -> list[str]:
@@ -128,7 +139,10 @@ class KindHooks:
 
 
 class TokenAuthority(Protocol):
-    """Makes and reads service-account tokens."""
+    """Makes and reads service-account tokens (docs/facts/api-client-and-server.md G).
+
+    Functions raise nothing that they do not name.
+    """
 
     def authenticate(self, token: str, audiences: Sequence[str], store: StoreReader) -> UserInfo | None:
         """The user of a good token meant for one of `audiences` (empty: the server's own); None for any other.
@@ -167,7 +181,9 @@ class LocalApi(Protocol):
     user `system:apiserver` (group `system:masters`), answers after the commit. All raise `ApiError`."""
 
     @property
-    def node_name(self) -> str: ...
+    def node_name(self) -> str:
+        """The node this server was started for."""
+        ...
 
     @property
     def ca_pem(self) -> bytes:
@@ -182,11 +198,17 @@ class LocalApi(Protocol):
         """
         ...
 
-    async def get(self, resource: str, namespace: str, name: str) -> JsonObject: ...
+    async def get(self, resource: str, namespace: str, name: str) -> JsonObject:
+        """The object of that name. Raises `ApiError` 404. `namespace` is "" for cluster-scoped kinds, here and below."""
+        ...
 
     async def list(
         self, resource: str, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
-    ) -> list[JsonObject]: ...
+    ) -> list[JsonObject]:
+        """All objects ("" = of every namespace) that both selectors choose, ordered by namespace and name. Raises `ApiError`
+        400.
+        """
+        ...
 
     def watch(
         self, resource: str, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
@@ -212,7 +234,11 @@ class LocalApi(Protocol):
         *,
         subresource: str | None = None,
         patch_type: Literal["merge", "strategic", "json"] = "strategic",
-    ) -> JsonObject: ...
+    ) -> JsonObject:
+        """Apply a patch and return the object. `patch`: operations for `json` (RFC 6902), else what is merged (RFC 7386,
+        strategic merge patch). Raises `ApiError` 404, 409, 422.
+        """
+        ...
 
     async def delete(
         self,

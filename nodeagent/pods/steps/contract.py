@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
+from typing_extensions import override
+
 from nodeagent.images.manager import EnsuredImage
 from nodeagent.pods.rules.model import CrashBackoff, Desired, Observed, Plan, StartFailure
 from nodeagent.pods.slot import Slot
@@ -80,10 +82,12 @@ class SyncPass:
 
     @property
     def pod(self) -> AgentPod:
+        """The pod as it is wanted."""
         return self.desired.pod
 
     @property
     def uid(self) -> PodUID:
+        """The pod's UID: in names of cgroups and folders."""
         return self.desired.pod.uid
 
     @property
@@ -94,7 +98,7 @@ class SyncPass:
         return self.observed.sandboxes[0].id
 
     def withhold(self, names: Iterable[SlotName]) -> None:
-        """Fail what has not been filled of these: it will not come any more."""
+        """Fail what has not been filled of these: it will not come any more. Raises nothing."""
         for name in names:
             found: Slot[Any] | dict[str, Slot[Any]] = getattr(self, name)
             for slot in found.values() if isinstance(found, dict) else (found,):
@@ -121,7 +125,10 @@ class Step:
         """
 
     async def undo(self, teardown: Teardown) -> None:
-        """Give it back. Safe without `run` and after half of it, and may be repeated."""
+        """Give back what `run` made. Safe without `run` and after half of it, and may be repeated.
+
+        May raise anything: the engine goes on with the other steps, collects the errors, and calls again later.
+        """
 
 
 class Gate(Protocol):
@@ -130,10 +137,14 @@ class Gate(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """In logs, metrics and /debug/pods."""
+        ...
 
     @property
-    def deadline_seconds(self) -> float: ...
+    def deadline_seconds(self) -> float:
+        """How long `check` may take; after that it is cancelled, and counts as failed."""
+        ...
 
     async def check(self, work: SyncPass) -> None:
         """Returns at once where it has nothing to say. Raises StepError."""
@@ -141,34 +152,43 @@ class Gate(Protocol):
 
 
 class StartObserver(Protocol):
-    """Who counts tries to start pods and containers. Called on the event loop; returns at once."""
+    """Counts attempts to start pods and containers. Called on the event loop; returns at once and raises nothing.
+
+    Source: docs/facts/node-resources.md 7.4 (started_pods_total and its neighbours).
+    """
 
     def pod(self) -> None:
         """A sandbox is about to be made."""
         ...
 
-    def pod_failed(self) -> None: ...
+    def pod_failed(self) -> None:
+        """The sandbox could not be made."""
+        ...
 
     def container(self, kind: ContainerKind) -> None:
         """A container of a pod that has its sandbox is about to be started."""
         ...
 
     def container_failed(self, kind: ContainerKind, reason: str) -> None:
-        """`reason`: as its status shows."""
+        """The container could not be started. `reason`: of its waiting state."""
         ...
 
 
-class NoStartObserver:
-    """Nobody counts."""
+class NoStartObserver(StartObserver):
+    """Counts nothing."""
 
+    @override
     def pod(self) -> None:
         return
 
+    @override
     def pod_failed(self) -> None:
         return
 
+    @override
     def container(self, kind: ContainerKind) -> None:
         return
 
+    @override
     def container_failed(self, kind: ContainerKind, reason: str) -> None:
         return
