@@ -120,7 +120,7 @@ async def start_resizes(
 async def start_features(
     scope: Scope, config: Config, host: Host, events: Events, records: ResizeRecords, engine: Engine
 ) -> Features:
-    """What hangs on the supervisors' turns: a feature is one line here."""
+    """The features that take part in the pods' syncs: a feature is one line here."""
     limits = host_limits(config, host)
     actuator = Actuator(engine.cgroups, limits, engine.cgroup.requests_changed)
     return Features(all=(InPlaceResize(records, actuator, limits, events, host.now),))
