@@ -73,7 +73,7 @@ class RuntimeService(Protocol):
     async def update_runtime_config(self, request: cri.UpdateRuntimeConfigRequest) -> cri.UpdateRuntimeConfigResponse:
         """The node's pod CIDR, for runtimes that write their own network configuration; others take it and do nothing.
 
-        Repeatable; the last one holds until the runtime is told anew, which the agent does after each of its starts.
+        Repeatable; the last one holds until the runtime is told again, which the agent does after each of its starts.
         """
         ...
 
@@ -275,7 +275,7 @@ class ImageService(Protocol):
     async def pull_image(self, request: cri.PullImageRequest) -> cri.PullImageResponse:
         """Fetch and unpack; concurrent pulls of one image join. `image_ref` names the image for CreateContainer.
 
-        Repeatable: what is there already is not fetched again, but a tag is looked up anew. `auth` is for the registry alone
+        Repeatable: what is there already is not fetched again, but a tag is looked up again. `auth` is for the registry alone
         and is kept nowhere. Takes as long as it takes; who waits for it may cancel it, and others' pulls go on.
 
         Raises InvalidArgument (what is no name), NotFound (the registry has none such, or none for this machine), and for a

@@ -119,7 +119,7 @@ class Pki:
         self.service_account_key_pem = self._signing_key()
 
     def renew(self) -> bool:
-        """Make anew what is missing, damaged or near its end by now; whether any pair is another than at the last look.
+        """Make again what is missing, damaged or near its end by now; whether any pair is another than at the last look.
 
         Cheap while nothing changes: a file that was good is read again only when it is another one. Raises `OSError`.
         """

@@ -80,7 +80,7 @@ def make_runtimes(config: Config, context: "RuntimeContext") -> dict[str, Runtim
 
 
 async def start_later(runtime: Runtime, line: Line) -> None:
-    """Try until it starts: somebody installs or mends its program. Meanwhile its verbs say why it is down."""
+    """Try until it starts: somebody installs or fixes its program. Meanwhile its verbs say why it is down."""
     while True:
         await asyncio.sleep(START_AGAIN_SECONDS)
         try:

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the node, its pods and their containers, made anew for each scrape."""
+"""Prometheus metrics of the node, its pods and their containers, made again for each scrape."""
 
 from collections.abc import Iterable, Iterator, Sequence
 

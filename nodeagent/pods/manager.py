@@ -17,7 +17,7 @@ from typing import Protocol
 from lightkube.models.core_v1 import PodStatus
 
 from nodeagent.pods.admission.gate import UNEXPECTED, Answer, Deferred, KillError
-from nodeagent.pods.current_work import Doing
+from nodeagent.pods.current_work import WorkKind
 from nodeagent.pods.mirrors import Mirrors
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Desired, PodStage, StartFailure, Termination
@@ -61,8 +61,8 @@ class Allocations(Protocol):
 
     def forget(self, uid: PodUID) -> None: ...
 
-    def reckoned(self, allocated: AgentPod) -> AgentPod:
-        """A pod as the admission of others reckons with it."""
+    def as_charged(self, allocated: AgentPod) -> AgentPod:
+        """A pod as the admission of others counts it."""
         ...
 
 
@@ -86,7 +86,7 @@ class PodActivity:
     pod: AgentPod
     stage: PodStage
     handler: str
-    doing: Doing
+    doing: WorkKind
     steps: tuple[StepRun, ...]
     sync_began: datetime | None
     blocked_until: datetime | None
@@ -120,9 +120,7 @@ class PodManager:
         self._on_gone = on_gone
         self._supervisors: dict[PodUID, PodSupervisor] = {}
         self._new: dict[PodUID, Desired] = {}  # not yet judged, in their order
-        self._not_taken: set[PodUID] = (
-            set()
-        )  # wanted, and no orphans, though a mistake of ours keeps them from being begun
+        self._not_taken: set[PodUID] = set()  # wanted, and no orphans, though a bug keeps them from being begun
         self._answer: asyncio.Task[None] | None = None  # what the first of them waits for
 
     # -- from the sources --------------------------------------------------------------------------------------------
@@ -208,7 +206,7 @@ class PodManager:
         if not _is_to_run(pod):
             return None
         try:
-            return self._admit(pod, [self._allocations.reckoned(other) for other in self.active_pods()])
+            return self._admit(pod, [self._allocations.as_charged(other) for other in self.active_pods()])
         except Exception as error:
             log.exception("admission of pod %s failed", pod.describe())
             return StartFailure(reason=UNEXPECTED, message=f"{error}")

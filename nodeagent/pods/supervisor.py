@@ -16,7 +16,7 @@ from datetime import datetime
 
 from lightkube.models.core_v1 import PodStatus
 
-from nodeagent.pods.current_work import CurrentWork, Doing
+from nodeagent.pods.current_work import CurrentWork, WorkKind
 from nodeagent.pods.dead_containers import superfluous
 from nodeagent.pods.features.contract import Contribution
 from nodeagent.pods.features.features import Features
@@ -83,7 +83,7 @@ class PodSupervisor:
         return self._memory.stage
 
     @property
-    def doing(self) -> Doing:
+    def doing(self) -> WorkKind:
         return self._work.doing
 
     @property
@@ -313,18 +313,18 @@ class PodSupervisor:
         """Begin what the plan and the features ask for."""
         plan = work.plan
         if plan.kill_pod:
-            self._work.begin(Doing.STOP, self._stop_all)
+            self._work.begin(WorkKind.STOP, self._stop_all)
         elif wanted.has_work or plan.kill or plan.remove or plan.start or plan.create_sandbox is not None:
-            self._work.begin(Doing.PASS, functools.partial(self._pass, work, wanted))
+            self._work.begin(WorkKind.PASS, functools.partial(self._pass, work, wanted))
 
     def _begin_ending(self) -> None:
         stage = self._memory.stage
         if stage is PodStage.TERMINATING:
-            self._work.begin(Doing.STOP, functools.partial(self._stop_all, next_stage=PodStage.TERMINATED))
+            self._work.begin(WorkKind.STOP, functools.partial(self._stop_all, next_stage=PodStage.TERMINATED))
         elif stage is PodStage.TERMINATED:
-            self._work.begin(Doing.RELEASE, self._release)
+            self._work.begin(WorkKind.RELEASE, self._release)
         elif stage is PodStage.FINISHED and not self._keeps_records() and not self._records_removed:
-            self._work.begin(Doing.FORGET, self._forget)
+            self._work.begin(WorkKind.FORGET, self._forget)
 
     # -- work, one at a time -----------------------------------------------------------------------------------------
 
@@ -379,7 +379,7 @@ class PodSupervisor:
         self._event("Warning", "FailedSync", str(error) or type(error).__name__)
         self.backoff.block()
 
-    def _work_failed(self, doing: Doing, error: Exception) -> None:
+    def _work_failed(self, doing: WorkKind, error: Exception) -> None:
         pod = self._desired.pod.describe()
         if isinstance(error, ExceptionGroup):
             for each in error.exceptions:

@@ -216,7 +216,7 @@ def _user_of(review: dict[str, Any]) -> User | None:
 
 
 def _remember(cache: dict[Any, Any], key: object, value: object) -> None:
-    """The oldest goes first: a flood of strangers must not grow the agent."""
+    """The oldest goes first: a flood of unknown clients must not grow the agent."""
     if len(cache) >= _MAX_CACHED:
         cache.pop(next(iter(cache)))
     cache[key] = value

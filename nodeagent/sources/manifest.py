@@ -70,7 +70,7 @@ def static_pod(manifest: JsonObject, origin: str, rules: StaticRules) -> Pod:
     except InvalidManifest:
         raise
     except Exception as error:
-        # a mistake of ours, met by this manifest: it is reported with the file's name, and ends nothing
+        # a bug, met by this manifest: it is reported with the file's name, and ends nothing
         log.debug("%s", origin, exc_info=True)
         raise InvalidManifest(f"cannot be judged: {type(error).__name__}: {error}") from error
 

@@ -58,7 +58,7 @@ class SourceResolver(Protocol):
         ...
 
     async def resolve(self, pod: AgentPod, volume: Volume) -> VolumeSource:
-        """Asked anew at every attempt to mount, and for what may grow at every sync. May wait for the API.
+        """Asked again at every attempt to mount, and for what may grow at every sync. May wait for the API.
 
         Raises VolumeError with what is wrong with the reference: tried again; the pod's event lists the volume under "failed to
         process volumes".

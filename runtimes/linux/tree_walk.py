@@ -21,7 +21,7 @@ _ATTEMPTS = 100
 
 
 class Changed(OSError):
-    """Something was replaced, moved or filled while it was looked at: what is there now is to be looked at anew."""
+    """Something was replaced, moved or filled while it was looked at: what is there now is to be looked at again."""
 
 
 def until_settled(walk: Callable[[], None]) -> None:

@@ -59,7 +59,7 @@ class InPlaceResize(PodFeature):
 
     @override
     def updated(self, pod: AgentPod) -> None:
-        self._held_until.pop(pod.uid, None)  # whoever changed it may have mended what was wrong
+        self._held_until.pop(pod.uid, None)  # whoever changed it may have fixed what was wrong
 
     @override
     def observed(self, pod: AgentPod, observed: Observed) -> Contribution:

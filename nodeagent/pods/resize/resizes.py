@@ -108,8 +108,8 @@ class Resizes:
         self._pending.discard(uid)
         self._records.wake()
 
-    def reckoned(self, allocated: AgentPod) -> AgentPod:
-        """A pod as the admission of others reckons with it: nothing that is promised or still in force is given twice."""
+    def as_charged(self, allocated: AgentPod) -> AgentPod:
+        """A pod as the admission of others counts it: nothing that is promised or still in force is given twice."""
         uid = allocated.uid
         in_force, promised = self._records.actuated.get(uid), self._records.allocated.get(uid)
         if in_force is not None:
@@ -144,7 +144,7 @@ class Resizes:
         agreed: list[tuple[AgentPod, PodResources]] = []
         for resize in in_order(self._resizes(active)):
             uid = resize.wanted.uid
-            others = [self.reckoned(pod) for other, pod in active.items() if other != uid]
+            others = [self.as_charged(pod) for other, pod in active.items() if other != uid]
             refused = decide(resize, others, self._rules, self._admit)
             if refused is not None:
                 self._put_off(resize, refused)

@@ -184,7 +184,7 @@ class _Reader:
         return Imported(manifest=manifest, manifest_data=data, target_digest=digest_of(data), names=names)
 
     def _take_layer(self, files: Files, name: str, diff_id: str) -> dict[str, str | int]:
-        """A layer of a docker archive is normally plain, so that its digest is its diff id; anything else is named anew."""
+        """A layer of a docker archive is normally plain, so that its digest is its diff id; anything else is named again."""
         with files.open(name) as file:
             compression = compression_of(file.read(MAGIC_BYTES))
             file.seek(0)

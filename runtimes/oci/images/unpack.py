@@ -102,7 +102,7 @@ async def _audited(umoci: str, layers: Sequence[Layer], work: Path) -> Usage:
 def read_usage(layout: Layout, image_id: str) -> Usage | None:
     """What the image's tree takes; None when there is no tree. Blocks.
 
-    The tree came there whole, with the file beside it: where that cannot be read, the tree is measured and the file made anew.
+    The tree came there whole, with the file beside it: where that cannot be read, the tree is measured and the file made again.
     """
     path = layout.usage(image_id)
     try:

@@ -1,4 +1,4 @@
-"""The `resize` door of pods: CPU and memory of containers and of the pod, while it runs.
+"""The `resize` subresource of pods: CPU and memory of containers and of the pod, while it runs.
 
 Source: docs/facts/pod-lifecycle.md 0.3 and 4.7, docs/facts/embedded-api.md 11.
 """

@@ -78,7 +78,7 @@ def status_warnings(pod: JsonObject) -> list[str]:
 
 
 def _restarts_all(spec: JsonObject) -> bool:
-    """Whether an exit code of one container may start all of them anew, also those that ended for good."""
+    """Whether an exit code of one container may start all of them again, also those that ended for good."""
     every = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
     rules = (rule for container in every for rule in container.get("restartPolicyRules") or ())
     return any(rule.get("action") == "RestartAllContainers" for rule in rules)

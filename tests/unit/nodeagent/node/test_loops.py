@@ -379,7 +379,7 @@ async def test_creation_waits_for_the_node() -> None:
 
 
 async def test_failed_renewals() -> None:
-    """A conflict reads again; outages are tried five times; then the lease is ensured anew in the next period."""
+    """A conflict reads again; outages are tried five times; then the lease is ensured again in the next period."""
     lease = Lease(metadata=ObjectMeta(name="n"))
     conflict = errors.Conflict(409, "Conflict", "x")
     api, naps = Api(lease, conflict, lease, *[AWAY] * 4, lease, same), Naps(2)

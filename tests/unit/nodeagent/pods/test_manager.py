@@ -14,7 +14,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.pods import manager, pod_tasks
 from nodeagent.pods.admission.gate import Answer, Deferred, KillError
-from nodeagent.pods.current_work import Doing
+from nodeagent.pods.current_work import WorkKind
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import PodStage, StartFailure, Termination
@@ -35,7 +35,7 @@ class Supervisor:
         self.uid = desired.pod.metadata.uid
         self.stopped, self.gone = asyncio.Event(), asyncio.Event()
         self.terminated: list[Termination] = []
-        self.doing, self.handler, self.sync_began = Doing.PASS, "runc", NOW
+        self.doing, self.handler, self.sync_began = WorkKind.PASS, "runc", NOW
         self.backoff = SyncBackoff(lambda: NOW)
 
     async def run(self) -> None:
@@ -98,7 +98,7 @@ class World:
             raise TypeError("'<' not supported")
         return pod
 
-    def reckoned(self, allocated: AgentPod) -> AgentPod:
+    def as_charged(self, allocated: AgentPod) -> AgentPod:
         return allocated
 
     def admitted(self, pod: AgentPod) -> None: ...
@@ -223,7 +223,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_a_mistake_at_a_pods_end_is_logged_and_tried_again(
     pods: PodManager, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What comes when its supervisor has ended is begun anew; other pods, and the agent, go on."""
+    """What comes when its supervisor has ended is begun again; other pods, and the agent, go on."""
     world.mistakes = [TypeError("no number"), ValueError("no uid")]
     pods.apply([change("a"), change("b")])
     supervisor: Any = pods._supervisors[PodUID("a")]
@@ -258,5 +258,10 @@ async def test_what_is_done_for_a_pod_can_be_seen(pods: PodManager, world: World
     supervisor.backoff.hold("c", 0.0)
     (found,) = pods.activities()
     assert [run.step for run in found.steps] == ["images"]
-    assert (found.stage, found.doing, found.sync_began, found.blocked_until) == (PodStage.SYNC, Doing.PASS, NOW, None)
+    assert (found.stage, found.doing, found.sync_began, found.blocked_until) == (
+        PodStage.SYNC,
+        WorkKind.PASS,
+        NOW,
+        None,
+    )
     assert (found.held_until, found.handler) == ({"c": NOW}, "runc")

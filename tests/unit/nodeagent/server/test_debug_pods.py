@@ -8,7 +8,7 @@ from typing import Any
 from agent_pods import agent_pod
 from aiohttp.test_utils import make_mocked_request
 
-from nodeagent.pods.current_work import Doing
+from nodeagent.pods.current_work import WorkKind
 from nodeagent.pods.manager import PodActivity
 from nodeagent.pods.rules.model import PodStage
 from nodeagent.pods.step_runs import StepRun, Verb
@@ -24,7 +24,9 @@ def activity(name: str, **fields: Any) -> PodActivity:
         "spec": {"containers": [{"name": "main", "image": "demo"}]},
     }
     nothing: dict[str, Any] = {"sync_began": None, "blocked_until": None, "held_until": {}, "steps": (), "handler": ""}
-    return PodActivity(pod=agent_pod(document), **{"stage": PodStage.SYNC, "doing": Doing.NOTHING, **nothing, **fields})
+    return PodActivity(
+        pod=agent_pod(document), **{"stage": PodStage.SYNC, "doing": WorkKind.NOTHING, **nothing, **fields}
+    )
 
 
 async def answer(activities: Sequence[PodActivity]) -> Any:
@@ -42,7 +44,7 @@ async def test_what_is_done_for_each_pod() -> None:
     busy = activity(
         "b",
         stage=PodStage.TERMINATED,
-        doing=Doing.RELEASE,
+        doing=WorkKind.RELEASE,
         handler="runc",
         steps=(gate, waiting),
         sync_began=NOW,

@@ -123,7 +123,7 @@ async def test_refused_before_the_peer_sees_it(tmp_path: Path, peer: Any, able: 
 )
 async def test_image_volumes(tmp_path: Path, peer: Any, name: str, version: str, refusal: str) -> None:
     """Releases that drop an image mount without a word are refused; what nobody knows is taken at its word. It is known from
-    the peer's last answer to `version`, and asked anew before a container is created that mounts one."""
+    the peer's last answer to `version`, and asked again before a container is created that mounts one."""
     told = [cri.VersionResponse(runtime_name=name, runtime_version=version)]
     seen: list[str] = []
 

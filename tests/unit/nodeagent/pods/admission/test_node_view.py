@@ -1,4 +1,4 @@
-"""The node as admission sees it: what it is now, and its object in the API, known or read anew."""
+"""The node as admission sees it: what it is now, and its object in the API, known or read again."""
 
 import asyncio
 from typing import Any

@@ -437,7 +437,7 @@ def test_reported_requests(kit: Any, request_: str, shares: int, expected: str) 
     ],
 )
 def test_what_is_allocated_is_not_in_force_yet(kit: Any, run: Any, replaced: bool, shown: str) -> None:
-    """4.7: a memory request, of which no runtime tells, shows as changed only when it is; what starts anew has the new one."""
+    """4.7: a memory request, of which no runtime tells, shows as changed only when it is; what starts again has the new one."""
     pod = kit.pod([{"name": "main", "resources": {"requests": {"memory": "30Mi"}, "limits": {"memory": "64Mi"}}}])
     in_force = {"main-0": ResourceRequirements(requests={"memory": "20Mi"}, limits={"memory": "64Mi"})}
     memory = Memory(replaced=frozenset({"main-0"} if replaced else ()))
