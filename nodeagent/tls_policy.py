@@ -109,7 +109,7 @@ class TLSPolicy:
         return any(("_ECDSA_" in name) is key_is_ecdsa for name in self._configurable)
 
     def as_arguments(self) -> list[str]:
-        """For a server that is a process of its own, in the flags that a kube-apiserver has for it."""
+        """The policy as kube-apiserver's flags, for a server that is a process of its own."""
         arguments = [f"--tls-min-version={self.min_version}"] if self.min_version else []
         return [*arguments, *([f"--tls-cipher-suites={','.join(self.cipher_suites)}"] if self.cipher_suites else ())]
 

@@ -107,7 +107,7 @@ class ApiMetrics:
         info.labels(*(build[name] for name in names)).set(1)
 
     def begin(self, call: Call) -> None:
-        """When it is known what `call` is."""
+        """Record what `call` is, as soon as that is known."""
         call.began = self._clock()
         if call.long:
             self._long.labels(**call.labels).inc()

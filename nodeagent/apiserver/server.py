@@ -243,7 +243,7 @@ async def _controller(name: str, start: kinds.Controller) -> None:
 
 
 async def _until_settled(local: Local) -> None:
-    """Until the default namespace can take pods: a client that comes right after the start must not be refused."""
+    """Wait until the default namespace can take pods: a client that comes right after the start must not be refused."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(SETTLE_SECONDS):
             async for event in local.watch("serviceaccounts", "default", field_selector="metadata.name=default"):

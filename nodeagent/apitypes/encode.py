@@ -18,7 +18,7 @@ _STRUCTS_TO_GO = frozenset({"time", "micro-time", "quantity", "int-or-string"})
 
 
 def read(kind: Struct, value: Any) -> Decoded:
-    """As `decode`, in the form that rules work on."""
+    """Decode as `decode` does, into the form that rules work on."""
     found = decode(kind, value)
     _filler_of(kind.name, nulls=False)(found.value)
     return found

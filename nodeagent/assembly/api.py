@@ -86,7 +86,7 @@ async def start_objects(
 
 
 async def start_tokens(scope: Scope, client: ApiClient | None) -> Tokens:
-    """Of service accounts."""
+    """Tokens of service accounts."""
     return TokenManager(client) if client is not None else NoTokens()
 
 

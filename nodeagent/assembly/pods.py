@@ -146,7 +146,7 @@ async def start_mirrors(
 
 
 async def start_statuses(scope: Scope, mirrors: Mirrors, client: ApiClient | None) -> StatusSink:
-    """Where the pods' statuses go."""
+    """The writer of the pods' statuses."""
     if client is None:
         return NoStatuses()
     return StatusWriter(

@@ -46,7 +46,7 @@ class Scope:
         return self._board.line_within(self._line, name)
 
     def condition(self, name: str) -> "LoopCondition":
-        """By which something of the part says that it fails, and that it works again."""
+        """Reports of one loop of the part that it fails, and that it works again."""
         return LoopCondition(self, name)
 
     def started(self) -> None:
@@ -198,7 +198,7 @@ class RunningParts:
             self._died.set()
 
     async def _or_death(self, work: Coroutine[Any, Any, object]) -> None:
-        """Until `work` is done, or a part dies: then it is cancelled, and what the part died of raised."""
+        """Run `work` until it is done, or a part dies: then `work` is cancelled, and the part's error raised."""
         job, death = asyncio.create_task(work), asyncio.create_task(self._died.wait())
         try:
             await asyncio.wait({job, death}, return_when=asyncio.FIRST_COMPLETED)

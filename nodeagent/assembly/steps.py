@@ -68,7 +68,7 @@ async def start_user_namespaces(
 async def start_runtime_classes(
     scope: Scope, runtimes: Runtimes, cluster: InformedCluster | None
 ) -> RuntimeClassResolver:
-    """From a pod's class to its runtime."""
+    """Resolves a pod's RuntimeClass to its runtime."""
     return RuntimeClassResolver(runtimes.registry, (cluster or NoCluster()).runtime_class)
 
 

@@ -110,7 +110,7 @@ IGNORED_FIELDS: dict[str, IgnoredField] = {
 
 
 def ignored_settings(given: dict[str, Any], acted_on: Collection[str]) -> tuple[IgnoredSetting, ...]:
-    """Of a KubeletConfiguration as it was written: the fields that ask for something that is not done; promises first."""
+    """The fields of a KubeletConfiguration, as it was written, that ask for something that is not done; promises first."""
     found = [
         IgnoredSetting(field=name, reason=entry.reason, promise=entry.promise)
         for name in sorted(unused(given, acted_on))

@@ -293,7 +293,7 @@ class PodManager:
         return [self._view(supervisor) for supervisor in self._supervisors.values()]
 
     def activities(self) -> list[PodActivity]:
-        """Of all pods, whether anything is done for them or not."""
+        """The activities of all pods, idle ones included."""
         return [
             PodActivity(
                 pod=supervisor.desired.pod,

@@ -128,7 +128,7 @@ class Terminator:
 
 
 class _Turns:
-    """Who may be stopped now, while a pod's containers exit one after the other."""
+    """The order in which a pod's containers are stopped: which may be stopped now."""
 
     def __init__(self, pod: AgentPod, running: set[str]) -> None:
         self._pod = pod
@@ -137,7 +137,7 @@ class _Turns:
         self._update()
 
     async def wait(self, name: str, seconds: float) -> None:
-        """Until the turn of `name` has come, at most `seconds`."""
+        """Wait until `name` may be stopped, at most `seconds`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._allowed[name].wait()

@@ -110,7 +110,7 @@ class ProbeWorker:
                 self._state.finished_run(due, self._timers.time())
 
     async def _wait(self, due: Run | None) -> None:
-        """Until the time of the run, or until something changes."""
+        """Sleep until the time of the run, or until something changes."""
         handle = self._timers.call_at(due.at, self._woken.set) if due is not None else None
         try:
             await self._woken.wait()

@@ -66,7 +66,7 @@ class ChannelPorts:
         self._idle = idle
 
     async def serve(self) -> None:
-        """Until all ports have ended, the client goes, or nothing has happened for too long."""
+        """Serve until all ports have ended, the client goes, or nothing has happened for too long."""
         for port, number in zip(self._ports, self._numbers, strict=True):
             for channel in (port.data_channel, port.error_channel):
                 await self._channels.send(channel, struct.pack("<H", number))

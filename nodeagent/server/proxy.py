@@ -85,7 +85,7 @@ async def _refusal(status: int, head: bytes, reader: asyncio.StreamReader) -> we
 
 
 async def _splice(wire: Wire, backend: _Backend, idle: IdleTimer) -> None:
-    """Until either side ends; what the runtime said last reaches the client."""
+    """Copy until either side ends; what the runtime said last reaches the client."""
     inward = asyncio.create_task(_to_backend(wire, backend.writer, idle), name="proxy input")
     outward = asyncio.create_task(_to_client(backend.reader, wire, idle), name="proxy output")
     waiting = asyncio.create_task(idle.expired(), name="proxy idle")

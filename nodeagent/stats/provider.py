@@ -53,7 +53,7 @@ class Statistics:
         return await self._measured.get()
 
     async def volumes(self) -> Mapping[str, PodVolumeStats]:
-        """Of the pods of `pods()`, by uid: as of the last measurement, which may be some minutes old or still to come."""
+        """The volumes of the pods of `pods()`, by uid, as last measured: some minutes ago, or not yet."""
         return await self._volumes.read({pod.uid for pod in (await self.pods()).pods})
 
     async def _read_images(self) -> Filesystem:

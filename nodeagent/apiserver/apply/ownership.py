@@ -164,7 +164,7 @@ def _shape(resource: Resource) -> Shape | None:
 
 
 def _between(resource: Resource, other: Resource) -> Callable[[JsonObject], JsonObject]:
-    """From the form of `resource` to that of `other`, by way of the stored one."""
+    """Convert from the form of `resource` to that of `other`, by way of the stored one."""
 
     def convert(obj: JsonObject) -> JsonObject:
         stored = resource.view.store(obj) if resource.view else obj

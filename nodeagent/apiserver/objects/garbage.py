@@ -60,7 +60,7 @@ class Collector:
             self._wake.set()
 
     async def run(self) -> None:
-        """For the life of the server."""
+        """Collect garbage for the life of the server."""
         while True:
             await self._wake.wait()
             while self._queue:

@@ -69,7 +69,7 @@ class InFlight:
         return self._clock() if self._clock is not None else asyncio.get_running_loop().time()
 
     async def _wait(self) -> None:
-        """Until something was given back, or the oldest has stood for too long and is cut off."""
+        """Wait until something was given back, or the oldest has stood for too long and is cut off."""
         oldest = next(iter(self._held))
         left = oldest.since + self._patience - self._now()
         if left <= 0:

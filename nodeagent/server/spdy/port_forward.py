@@ -64,7 +64,7 @@ class SPDYPorts:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
-        """Until the client goes, or nothing has happened for too long."""
+        """Serve until the client goes, or nothing has happened for too long."""
         running = asyncio.create_task(self._session.run(), name="SPDY session")
         waiting = asyncio.create_task(self._idle.expired(), name="SPDY idle")
         try:

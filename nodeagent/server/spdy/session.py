@@ -74,7 +74,7 @@ class Stream:
             await self._changed.wait_for(lambda: self.was_reset)
 
     async def feed(self, data: bytes) -> None:
-        """From the session: waits while the reader lags."""
+        """Called by the session: waits while the reader lags."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._buffered < _MAX_STREAM_BYTES or self.received_end)
             if not self.received_end:
@@ -83,7 +83,7 @@ class Stream:
                 self._changed.notify_all()
 
     async def ended(self, *, reset: bool = False) -> None:
-        """From the session: the peer sends no more, or (reset) the stream is gone."""
+        """Called by the session: the peer sends no more, or (reset) the stream is gone."""
         async with self._changed:
             self.received_end = True
             self.sent_end = self.sent_end or reset

@@ -160,7 +160,7 @@ class NamespaceController:
             raise
 
     async def _wait_for_change(self, name: str, resources: list[str]) -> None:
-        """Until something that was left is really gone (a pod after its grace period, an object after its finalizers)."""
+        """Wait until something that was left is really gone (a pod after its grace period, an object after its finalizers)."""
         async with follow(self._api, [Watch(resource=resource, namespace=name) for resource in resources]) as feed:
             while True:
                 if any(change.type == "DELETED" for change in await feed.batch()):
