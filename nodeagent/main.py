@@ -97,7 +97,7 @@ GC_THRESHOLDS = (
     100,
 )  # looking for cycles at the default 700 took a tenth of the agent's time; there are few
 
-# What an operator, or the machine, can be the cause of: told as it is.
+# Errors that an operator, or the machine, causes: logged without a traceback.
 FORESEEN = (
     AgentStartError,
     APINotStarted,

@@ -1,4 +1,4 @@
-"""What a node's agent is doing for its pods, as its /debug/pods tells."""
+"""What a node's agent is doing for its pods, from its /debug/pods."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ _DEADLINE_SECONDS = 5.0
 
 
 class ActivityUnknown(Exception):
-    """The node does not tell; the text says why."""
+    """The node does not answer; the text says why."""
 
 
 async def read_activities(client: ApiClient, node_name: str) -> Sequence[Activity]:
