@@ -48,7 +48,7 @@ async def start_state(scope: Scope, config: Config, host: Host, folders: Folders
 
 
 async def start_monitor(scope: Scope, runtimes: Runtimes, state: NodeState) -> RuntimeMonitor:
-    """Looks at the runtimes; the first time before any pod is judged."""
+    """Looks at the runtimes; the first time before any pod is admitted."""
     monitor = RuntimeMonitor(runtimes.registry, state.notify)
     await monitor.look()
     scope.loop(monitor.run, "runtime monitor")
@@ -56,7 +56,7 @@ async def start_monitor(scope: Scope, runtimes: Runtimes, state: NodeState) -> R
 
 
 async def start_safety(scope: Scope, config: Config, runtimes: Runtimes) -> None:
-    """Told once, beside the rest."""
+    """Warnings that are logged once, while the rest starts."""
     scope.tasks.create_task(security_warnings.log_security_warnings(config, runtimes.registry), name="safety")
 
 

@@ -68,7 +68,7 @@ async def start_admission(
     client: ApiClient | None,
     cluster: InformedCluster | None,
 ) -> NodeViews:
-    """The node as new and resized pods are judged against it."""
+    """The node as the admission of new and resized pods sees it."""
     settings = AdmissionSettings(
         kernel_version=kernel_version(host.machine),
         apparmor_error=apparmor_error(),

@@ -80,7 +80,7 @@ def _of_pods(pods: Iterable[PodStats]) -> list[Metric]:
 
 
 def container_metrics(pods: Iterable[PodStats]) -> list[Metric]:
-    """/metrics/cadvisor: the figures that the runtimes tell, under the names that dashboards know."""
+    """/metrics/cadvisor: the statistics of the runtimes, under the names that dashboards know."""
     labels = ("container", "id", "image", "name", "namespace", "pod")
     cpu = CounterMetricFamily("container_cpu_usage_seconds", "Cumulative cpu time consumed in seconds.", labels=labels)
     used = GaugeMetricFamily("container_memory_usage_bytes", "Current memory usage in bytes.", labels=labels)

@@ -96,7 +96,7 @@ class PodActivity:
 class PodManager:
     """Owns the supervisors. All methods belong to the event loop.
 
-    `admit(pod, others)` judges a new pod against the node's active ones; None lets it in. New pods are judged one after the
+    `admit(pod, others)` checks a new pod against the node's active ones; None admits it. New pods are admitted one after the
     other: while one waits for its answer, those behind it do too.
     """
 
@@ -119,7 +119,7 @@ class PodManager:
         self._allocations = allocations
         self._on_gone = on_gone
         self._supervisors: dict[PodUID, PodSupervisor] = {}
-        self._new: dict[PodUID, Desired] = {}  # not yet judged, in their order
+        self._new: dict[PodUID, Desired] = {}  # not yet admitted, in their order
         self._not_taken: set[PodUID] = set()  # wanted, and no orphans, though a bug keeps them from being begun
         self._answer: asyncio.Task[None] | None = None  # what the first of them waits for
 

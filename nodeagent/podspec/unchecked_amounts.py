@@ -1,4 +1,4 @@
-"""Amounts of a pod in its JSON form, as defaults and validation need them: before anybody has judged the quantities."""
+"""Amounts of a pod in its JSON form, as defaults and validation need them: before the quantities are validated."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -49,7 +49,7 @@ class NodeStats:
 
 
 class NodeReader:
-    """Reads the machine's figures. `read` blocks for file reads only; call it in a thread."""
+    """Reads the machine's statistics. `read` blocks for file reads only; call it in a thread."""
 
     def __init__(self, root_dir: Path, proc: Path = Path("/proc")) -> None:
         self._root_dir = root_dir

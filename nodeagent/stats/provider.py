@@ -14,7 +14,7 @@ from nodeagent.stats.pods import PodReader, PodsSnapshot
 from nodeagent.stats.volumes import PodVolumeStats, VolumeReader
 from runtimes.serve.metrics import RuntimeMetrics
 
-FRESH_SECONDS = 1.0  # several scrapers come at once; one that comes again wants new figures
+FRESH_SECONDS = 1.0  # several scrapers come at once; one that comes again wants new ones
 
 
 class Statistics:

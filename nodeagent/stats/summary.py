@@ -1,4 +1,4 @@
-"""The stats summary (stats.kubelet.k8s.io v1alpha1), from figures. Pure: what is not known is left out."""
+"""The stats summary (stats.kubelet.k8s.io v1alpha1), from statistics. Pure: what is not known is left out."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

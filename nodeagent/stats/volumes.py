@@ -58,7 +58,7 @@ class VolumeReader:
                 self._under_way[uid] = self._background.spawn(self._measure(uid), name=f"usage of volumes of pod {uid}")
         if pending := [task for uid, task in self._under_way.items() if uid in uids]:
             await asyncio.wait(pending, timeout=self._wait_seconds)
-        return {uid: figures for uid, (_, figures) in self._known.items() if uid in uids}
+        return {uid: stats for uid, (_, stats) in self._known.items() if uid in uids}
 
     async def stop(self) -> None:
         """Wait for measurements that are under way, not for long."""

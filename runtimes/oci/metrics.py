@@ -69,9 +69,9 @@ class Metrics:
         row.add("container_last_seen", int(time.time()))
         if sandbox.namespaces.net is not None:
             with contextlib.suppress(OSError):  # it may go at any time
-                for name, figures in interfaces(sandbox.namespaces):
+                for name, counters in interfaces(sandbox.namespaces):
                     for family, column in _NETWORK.items():
-                        row.add(family, figures[column], name)
+                        row.add(family, counters[column], name)
         found = cri.PodSandboxMetrics(pod_sandbox_id=sandbox.id, metrics=row.metrics)
         for container in containers:
             if container.record.state.has_run:

@@ -144,7 +144,7 @@ def _network(namespaces: SandboxNamespaces) -> cri.NetworkUsage:
 
 
 def interfaces(namespaces: SandboxNamespaces) -> list[tuple[str, list[int]]]:
-    """proc(5) net/dev of the pod's namespace, without the loopback: (name, figures)."""
+    """proc(5) net/dev of the pod's namespace, without the loopback: (name, counters)."""
     lines: list[str] = []
     namespaces.inside_net(lambda: lines.extend(Path("/proc/thread-self/net/dev").read_text().splitlines()[2:]))
     found = []

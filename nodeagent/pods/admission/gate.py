@@ -58,22 +58,22 @@ class AdmissionGate:
 
     def admit(self, pod: AgentPod, others: Sequence[AgentPod]) -> Answer:
         """`others`: the node's active pods, with their allocated resources."""
-        judgement = evaluate(pod, others, self._view())
-        if judgement.stale_node:
+        result = evaluate(pod, others, self._view())
+        if result.stale_node:
             return Deferred(lambda: self._look_again(pod, others))
-        if judgement.shortages:
-            return Deferred(lambda: self._make_room(pod, others, judgement))
-        return judgement.refusal
+        if result.shortages:
+            return Deferred(lambda: self._make_room(pod, others, result))
+        return result.refusal
 
     async def _look_again(self, pod: AgentPod, others: Sequence[AgentPod]) -> StartFailure | None:
-        judgement = evaluate(pod, others, await self._fresh_view())
-        return await self._make_room(pod, others, judgement) if judgement.shortages else judgement.refusal
+        result = evaluate(pod, others, await self._fresh_view())
+        return await self._make_room(pod, others, result) if result.shortages else result.refusal
 
     async def _make_room(
-        self, pod: AgentPod, others: Sequence[AgentPod], judgement: AdmissionResult
+        self, pod: AgentPod, others: Sequence[AgentPod], result: AdmissionResult
     ) -> StartFailure | None:
         try:
-            chosen = victims(pod, others, judgement.shortages)
+            chosen = victims(pod, others, result.shortages)
         except NoRoom as error:
             return StartFailure(
                 reason=UNEXPECTED,

@@ -35,7 +35,7 @@ RETRY_SECONDS = 180.0
 
 
 class Resizes:
-    """All methods belong to the event loop. `active`: the pods that hold resources, as allocated. `admit` judges a pod
+    """All methods belong to the event loop. `active`: the pods that hold resources, as allocated. `admit` checks a pod
     against others. `changed(uid)`: the pod is to be looked at again, with what `current` now says of it. `ready`: every source
     has spoken.
     """
@@ -169,7 +169,7 @@ class Resizes:
             self._agree(pod, given)
 
     def _resizes(self, active: Mapping[PodUID, AgentPod]) -> list[PendingResize]:
-        """The pending ones that can be judged now. One that was taken back is pending no more."""
+        """The pending ones that can be decided on now. One that was taken back is pending no more."""
         found: list[PendingResize] = []
         for uid in tuple(self._pending):
             wanted, allocated = self._records.wanted.get(uid), active.get(uid)
