@@ -10,7 +10,7 @@ dicts as decoded from JSON; times in them are RFC 3339 strings.
 - `hooks_for(resource: str) -> KindHooks`: never None; `KindHooks()` itself for kinds without rules;
 - `controllers(api: LocalApi) -> dict[str, Controller]`: what starts each long-running loop, awaited for the life of the
   server; one that raises is logged and started again after a back-off;
-- `protobuf.decode(data: bytes) -> Object`: a `k8s\\0` frame (magic included) as the JSON object it stands for,
+- `protobuf.decode(data: bytes) -> JsonObject`: a `k8s\\0` frame (magic included) as the JSON object it stands for,
   `apiVersion` and `kind` filled in; raises `ApiError` (400 broken, 415 a kind it cannot read);
 - `tokens.Tokens` satisfying `TokenAuthority` below, constructed by the server as
   `Tokens(signing_key_pem: bytes, issuer: str, audiences: Sequence[str])`.
