@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster, NoCluster
@@ -35,6 +35,7 @@ from nodeagent.pods.resize.decision import ResizeRules
 from nodeagent.pods.resize.feature import InPlaceResize
 from nodeagent.pods.resize.records import ResizeRecords
 from nodeagent.pods.resize.resizes import Resizes
+from nodeagent.pods.rules import backoff
 from nodeagent.pods.rules.model import NodeAddresses
 from nodeagent.pods.services import PodServices
 from nodeagent.pods.status.writer import NoStatuses, StatusSink, StatusWriter
@@ -236,7 +237,9 @@ async def start_pods(
         killer=engine.killer,
         addresses=lambda: NodeAddresses(host_ips=state.host_ips),
         now=host.now,
-        crash_backoff_cap_seconds=seconds(config.kubelet.crashLoopBackOff.maxContainerRestartPeriod),
+        crash_backoff=replace(
+            backoff.RETRY, cap_seconds=seconds(config.kubelet.crashLoopBackOff.maxContainerRestartPeriod)
+        ),
         features=features.all,
     )
     gate = AdmissionGate(view=views.known, fresh_view=views.fresh, end_pod=port.end, events=events)

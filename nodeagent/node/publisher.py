@@ -22,6 +22,7 @@ from nodeagent.node import labels, patch
 from nodeagent.node.conditions import READY, Pressure, transitions
 from nodeagent.node.state import NodeState
 from nodeagent.node.status import ImageOnNode, NodeConfig, Observed, RuntimeState, node_status
+from runtimes.linux.retry import jittered
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class NodePublisher:
             except ApiError as error:
                 log.warning("unable to update the status of node %s: %s", self._config.name, error)
             starting = not self._ready_reported and self._clock() - started_at < FAST_LIMIT_SECONDS
-            pause = FAST_PERIOD_SECONDS if starting else self._update_seconds * (1 + JITTER * self._chance())
+            pause = FAST_PERIOD_SECONDS if starting else jittered(self._update_seconds, JITTER, self._chance())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._state.changed.wait()
