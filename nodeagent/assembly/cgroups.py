@@ -38,7 +38,7 @@ def pod_cgroups(config: Config, cgroups: Cgroups) -> PodCgroups:
     return PodCgroups(cgroups, root=root, naming=naming, slices=slices)
 
 
-def host_limits(config: Config, host: Host) -> HostLimits:
+async def start_host_limits(scope: Scope, config: Config, host: Host) -> HostLimits:
     """What pods' requests and limits are translated with."""
     kubelet = config.kubelet
     machine = host.machine

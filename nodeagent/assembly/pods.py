@@ -8,12 +8,12 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster, NoCluster
 from nodeagent.api.events import Events
 from nodeagent.api.objects import Objects
-from nodeagent.assembly.cgroups import host_limits
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.node import registration
 from nodeagent.assembly.running import Scope
 from nodeagent.assembly.runtimes import Runtimes
-from nodeagent.assembly.steps import Engine
+from nodeagent.assembly.steps import ContainerLifecycle
+from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.metrics.probes import ProbeMetrics
@@ -22,11 +22,11 @@ from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.state import NodeState
 from nodeagent.pods.admission.gate import AdmissionGate
 from nodeagent.pods.admission.node_view import AdmissionSettings, NodeViews
-from nodeagent.pods.dead_containers import DeadContainers
 from nodeagent.pods.features.contract import PodFeature
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors, status_target
 from nodeagent.pods.orphans import OrphanCollector
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.port import PodsPort
 from nodeagent.pods.probing import ProbeManager
@@ -37,8 +37,11 @@ from nodeagent.pods.resize.records import ResizeRecords
 from nodeagent.pods.resize.resizes import Resizes
 from nodeagent.pods.rules import backoff
 from nodeagent.pods.rules.model import NodeAddresses
+from nodeagent.pods.runtime_classes import RuntimeClassResolver
 from nodeagent.pods.services import PodServices
 from nodeagent.pods.status.writer import NoStatuses, StatusSink, StatusWriter
+from nodeagent.pods.steps.cgroup import Cgroup
+from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.pods.upkeep import Upkeep
 from nodeagent.sources.merger import PodMerger
@@ -60,7 +63,7 @@ class Probing:
     metrics: ProbeMetrics
 
 
-async def start_admission(
+async def start_views(
     scope: Scope,
     config: Config,
     host: Host,
@@ -95,8 +98,8 @@ async def start_resize_records(scope: Scope, folders: Folders) -> ResizeRecords:
 
 async def start_resizes(
     scope: Scope,
-    config: Config,
     host: Host,
+    limits: HostLimits,
     events: Events,
     records: ResizeRecords,
     views: NodeViews,
@@ -106,7 +109,7 @@ async def start_resizes(
     """Decides about in-place resizes."""
     resizes = Resizes(
         records=records,
-        rules=resize_rules(host_limits(config, host)),
+        rules=resize_rules(limits),
         events=events,
         admit=views.admit,
         active=pods.active_pods,
@@ -119,11 +122,16 @@ async def start_resizes(
 
 
 async def start_features(
-    scope: Scope, config: Config, host: Host, events: Events, records: ResizeRecords, engine: Engine
+    scope: Scope,
+    host: Host,
+    limits: HostLimits,
+    events: Events,
+    records: ResizeRecords,
+    cgroups: PodCgroups,
+    cgroup: Cgroup,
 ) -> Features:
     """What hangs on the supervisors' turns: a feature is one line here."""
-    limits = host_limits(config, host)
-    actuator = Actuator(engine.cgroups, limits, engine.cgroup.requests_changed)
+    actuator = Actuator(cgroups, limits, cgroup.requests_changed)
     return Features(all=(InPlaceResize(records, actuator, limits, events, host.now),))
 
 
@@ -175,18 +183,19 @@ async def start_probing(scope: Scope, host: Host, events: Events, state: NodeSta
 
 async def start_orphans(
     scope: Scope,
-    config: Config,
     runtimes: Runtimes,
-    engine: Engine,
+    engine: StepEngine,
+    cgroups: PodCgroups,
+    paths: PodPaths,
     merger: PodMerger,
     pods: PodsPort,
 ) -> OrphanCollector:
     """Looks for what belongs to no pod when every source has spoken; from then on a pod that goes wakes it."""
     orphans = OrphanCollector(
-        engine=engine.steps,
+        engine=engine,
         runtimes=lambda: tuple(runtimes.registry),
-        cgroups=engine.cgroups,
-        paths=engine.paths,
+        cgroups=cgroups,
+        paths=paths,
         known=pods.known_uids,
         ready=lambda: merger.all_seen,
     )
@@ -206,35 +215,41 @@ def _when_complete(scope: Scope, merger: PodMerger, act: Callable[[], None], nam
     scope.tasks.create_task(wait(), name=name)
 
 
-async def start_pods(
+async def start_gate(scope: Scope, events: Events, views: NodeViews, paths: PodPaths, port: PodsPort) -> AdmissionGate:
+    """The door of the node."""
+    return AdmissionGate(
+        view=views.known,
+        fresh_view=views.fresh,
+        end_pod=port.end,
+        begun=lambda uid: paths.pod_dir(uid).is_dir(),
+        events=events,
+    )
+
+
+async def start_services(
     scope: Scope,
     config: Config,
     host: Host,
     state: NodeState,
     events: Events,
-    objects: Objects,
     volumes: VolumeManager,
-    runtimes: Runtimes,
-    engine: Engine,
-    views: NodeViews,
-    resizes: Resizes,
+    resolver: RuntimeClassResolver,
+    engine: StepEngine,
+    lifecycle: ContainerLifecycle,
     features: Features,
-    mirrors: Mirrors,
     statuses: StatusSink,
     probing: Probing,
-    orphans: OrphanCollector,
-    port: PodsPort,
-) -> PodManager:
-    """Takes the pods that the sources bring, and follows the runtimes' events."""
-    services = PodServices(
-        engine=engine.steps,
-        runtimes=engine.resolver,
+) -> PodServices:
+    """What every pod's supervisor works with."""
+    return PodServices(
+        engine=engine,
+        runtimes=resolver,
         statuses=statuses,
         events=events,
         probing=probing.manager,
         upkeep=Upkeep(volumes),
-        dead=DeadContainers(engine.paths),
-        killer=engine.killer,
+        dead=lifecycle.dead,
+        killer=lifecycle.killer,
         addresses=lambda: NodeAddresses(host_ips=state.host_ips),
         now=host.now,
         crash_backoff=replace(
@@ -242,7 +257,20 @@ async def start_pods(
         ),
         features=features.all,
     )
-    gate = AdmissionGate(view=views.known, fresh_view=views.fresh, end_pod=port.end, events=events)
+
+
+async def start_pods(
+    scope: Scope,
+    runtimes: Runtimes,
+    objects: Objects,
+    services: PodServices,
+    gate: AdmissionGate,
+    resizes: Resizes,
+    mirrors: Mirrors,
+    orphans: OrphanCollector,
+    port: PodsPort,
+) -> PodManager:
+    """Takes the pods that the sources bring, and follows the runtimes' events."""
     manager = PodManager(
         services=services,
         references=objects,

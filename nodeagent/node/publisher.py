@@ -19,7 +19,7 @@ from nodeagent.api.errors import ApiError
 from nodeagent.api.events import NORMAL, WARNING, Events, node_reference
 from nodeagent.api.resources import metadata_of
 from nodeagent.node import labels, patch
-from nodeagent.node.conditions import READY, Pressure, transitions
+from nodeagent.node.conditions import READY, transitions
 from nodeagent.node.state import NodeState
 from nodeagent.node.status import ImageOnNode, NodeConfig, Observed, RuntimeState, node_status
 from runtimes.linux.retry import jittered
@@ -37,13 +37,12 @@ class NodeInputs:
     """What the status shows beside the `NodeState`; all are asked at each computation and must be quick.
 
     `addresses` is awaited, as it may look up a name. `errors`: further reasons against Ready (CSINode, shutdown, ...).
-    `pressure`: as measured by who evicts nothing. `volumes_in_use`: None before the first reconcile.
+    `volumes_in_use`: None before the first reconcile.
     """
 
     addresses: Callable[[], Awaitable[Sequence[NodeAddress]]]
     runtime: Callable[[], RuntimeState]
     images: Callable[[], Sequence[ImageOnNode]] = tuple
-    pressure: Callable[[], Pressure] = Pressure
     volumes_in_use: Callable[[], Sequence[str] | None] = lambda: None
     errors: Sequence[Callable[[], str]] = field(default_factory=tuple)
 
@@ -192,7 +191,7 @@ class NodePublisher:
             allocatable=state.allocatable,
             declared_features=state.declared_features,
             images=inputs.images(),
-            pressure=state.pressure | inputs.pressure(),
+            pressure=state.pressure,
             volumes_in_use=inputs.volumes_in_use(),
             errors=[text for check in inputs.errors if (text := check())],
         )

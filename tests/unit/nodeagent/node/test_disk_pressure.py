@@ -5,8 +5,25 @@ from pathlib import Path
 import pytest
 
 from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
-from nodeagent.node.conditions import Pressure
-from nodeagent.node.disk_pressure import Disk, DiskPressure, is_short, read_disk
+from nodeagent.node.capacity import Limits
+from nodeagent.node.disk_pressure import Disk, DiskWatch, is_short, read_disk
+from nodeagent.node.facts import Machine
+from nodeagent.node.state import NodeState
+
+MACHINE = Machine(
+    machine_id="m",
+    system_uuid="s",
+    boot_id="b",
+    kernel_version="6.1",
+    os_image="Debian",
+    architecture="amd64",
+    operating_system="linux",
+    cpus=1,
+    memory_bytes=2**30,
+    swap_bytes=0,
+    hugepages={},
+    max_pids=1000,
+)
 
 
 def disk(available: int = 1000, inodes_free: int = 1000, *, inodes: int = 1000) -> Disk:
@@ -38,18 +55,35 @@ def test_thresholds(name: str, found: Disk, thresholds: dict[str, str], short: b
     assert is_short(name, found, thresholds) is short
 
 
-def test_the_node_does_not_waver() -> None:
+async def test_the_node_does_not_waver() -> None:
     """True at once, and for the transition period longer than the disk is short; a disk that cannot be read says nothing."""
     found: list[Disk | None] = [disk(), disk(0), disk(), disk(), None, disk()]
     times = [0.0, 10.0, 11.0, 40.0, 41.0, 100.0]
-    pressure = DiskPressure(
+    state = NodeState(MACHINE, Limits(), storage_bytes=None, host_ips=())
+    state.set_pressure(pid=True)
+    watch = DiskWatch(
+        state,
         [("nodefs", Path("/x"))],
         DEFAULT_EVICTION_HARD,
         transition_seconds=30,
-        now=lambda: times.pop(0),
+        clock=lambda: times.pop(0),
         read=lambda folder: found.pop(0),
     )
-    assert [pressure() for _ in range(6)] == [Pressure(disk=short) for short in (False, True, True, True, False, False)]
+    told = []
+    for _ in range(6):
+        await watch.look()
+        told.append(state.pressures)
+    short, not_short = ("DiskPressure", "PIDPressure"), ("PIDPressure",)
+    assert told == [not_short, short, short, short, not_short, not_short]
+
+
+async def test_all_file_systems_are_watched() -> None:
+    """One that is short is enough, by its own threshold."""
+    state = NodeState(MACHINE, Limits(), storage_bytes=None, host_ips=())
+    folders = [("nodefs", Path("/n")), ("imagefs", Path("/i"))]
+    disks = {Path("/n"): disk(120), Path("/i"): disk(120)}
+    await DiskWatch(state, folders, DEFAULT_EVICTION_HARD, transition_seconds=0, read=disks.get).look()
+    assert state.pressures == ("DiskPressure",)
 
 
 def test_a_real_file_system(tmp_path: Path) -> None:
