@@ -13,13 +13,13 @@ from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.config import Config
 from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
 from nodeagent.container_logs.rotator import LogLimits, LogRotator
+from nodeagent.eviction.disk_watch import DiskWatch
 from nodeagent.failures import StartError
 from nodeagent.folders import Folders
 from nodeagent.node import safety
 from nodeagent.node.addresses import node_ips
 from nodeagent.node.addressing import Addressing
 from nodeagent.node.capacity import InvalidReservation, Limits, capacity, check_reservations
-from nodeagent.node.disk_pressure import DiskWatch
 from nodeagent.node.firewall import Firewall
 from nodeagent.node.lease import LeaseRenewer
 from nodeagent.node.monitor import RuntimeMonitor

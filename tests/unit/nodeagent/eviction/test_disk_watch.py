@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
+from nodeagent.eviction.disk_watch import Disk, DiskWatch, is_short, read_disk
 from nodeagent.node.capacity import Limits
-from nodeagent.node.disk_pressure import Disk, DiskWatch, is_short, read_disk
 from nodeagent.node.facts import Machine
 from nodeagent.node.state import NodeState
 
