@@ -110,7 +110,7 @@ class World:
         self.log.append(f"watch {found.id}")
 
     async def remove(self, found: Any) -> None:
-        assert found.exited.is_set()
+        assert found.exited.is_set() and self.core.registry.containers[found.id] is found
         self.log.append(f"remove {found.id}")
         if self.remove_error is not None:
             raise self.remove_error
