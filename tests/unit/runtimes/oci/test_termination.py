@@ -174,7 +174,8 @@ async def test_an_exit_file(world: World) -> None:
 
 async def test_an_exit_while_it_is_started(world: World) -> None:
     """Who starts it looks afterwards: a container never ends before it has begun."""
-    world.container = world.add(state=ContainerState.STARTING)
+    world.container, world.monitor_lives = world.add(state=ContainerState.STARTING), True
+    world.termination.watch_monitor(world.container)
     world.exits(0)
     assert world.container.record.state is ContainerState.STARTING
     world.core.note_container(world.container, transitions.started)
