@@ -60,3 +60,4 @@ async def test_a_container_that_is_given_up_takes_no_volume_along(kit: Any, worl
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
         await unneeded.close()
+    assert world.diary[-1] == "image of volume data cancelled"
