@@ -60,6 +60,7 @@ async def start_paths(scope: Scope, config: Config, folders: Folders) -> PodPath
 
 
 async def start_container_lifecycle(scope: Scope, events: Events, paths: PodPaths) -> ContainerLifecycle:
+    """For the steps and the supervisors alike."""
     hooks = LifecycleHooks(events)
     return ContainerLifecycle(hooks=hooks, killer=Killer(hooks, events), dead=DeadContainers(paths))
 
