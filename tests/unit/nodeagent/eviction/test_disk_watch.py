@@ -1,10 +1,14 @@
 """DiskPressure from the file systems' own figures."""
 
+import asyncio
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
+from nodeagent.eviction import disk_watch
 from nodeagent.eviction.disk_watch import Disk, DiskWatch, is_short, read_disk
 from nodeagent.node.capacity import Limits
 from nodeagent.node.facts import Machine
@@ -84,6 +88,35 @@ async def test_all_file_systems_are_watched() -> None:
     disks = {Path("/n"): disk(120), Path("/i"): disk(120)}
     await DiskWatch(state, folders, DEFAULT_EVICTION_HARD, transition_seconds=0, read=disks.get).look()
     assert state.pressures == ("DiskPressure",)
+
+
+async def test_it_looks_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For as long as it runs, with a pause first: the first look is who starts it's."""
+    monkeypatch.setattr(disk_watch, "PERIOD_SECONDS", 0.0)
+    state = NodeState(MACHINE, Limits(), storage_bytes=None, host_ips=())
+    full = disk(0)
+    watch = DiskWatch(
+        state, [("nodefs", Path("/n"))], DEFAULT_EVICTION_HARD, transition_seconds=0, read=lambda folder: full
+    )
+    watching = asyncio.create_task(watch.run())
+    async with asyncio.timeout(10):
+        await state.changed.wait()
+        assert state.pressures == ("DiskPressure",)
+        state.changed.clear()
+        full = disk()
+        await state.changed.wait()
+    assert state.pressures == ()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+def test_the_kernels_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes are blocks of the fragment's size, and only what users may take is available."""
+    found = SimpleNamespace(
+        f_blocks=100, f_frsize=4, f_bsize=4096, f_bavail=20, f_bfree=30, f_files=7, f_favail=2, f_ffree=3
+    )
+    monkeypatch.setattr(os, "statvfs", lambda folder: found)
+    assert read_disk(Path("/")) == Disk(size_bytes=400, available_bytes=80, inodes=7, inodes_free=2)
 
 
 def test_a_real_file_system(tmp_path: Path) -> None:

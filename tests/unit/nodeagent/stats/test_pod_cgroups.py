@@ -13,6 +13,7 @@ from runtimes.errors import NotSupported, Unavailable
 from runtimes.linux.cgroups.contract import CpuStats, MemoryStats, PidsStats
 
 LABELS = {"io.kubernetes.pod.name": "web", "io.kubernetes.pod.namespace": "shop"}
+CGROUPS = {"u1": "/kubepods/podu1"}
 HEADER = "Inter-| Receive | Transmit\n face |bytes ...\n"
 
 
@@ -83,8 +84,7 @@ def proc(folder: Path, *, pods_network: str) -> Path:
 
 def reader(service: Service, folder: Path) -> PodReader:
     runtime = SimpleNamespace(handler="old", service=service)
-    find = {"u1": "/kubepods/podu1"}.get
-    return PodReader([cast("Any", runtime)], PodCgroupReader(cast("Any", Kernel()), find, proc=folder))
+    return PodReader([cast("Any", runtime)], PodCgroupReader(cast("Any", Kernel()), CGROUPS.get, proc=folder))
 
 
 async def test_the_pods_of_such_a_runtime(tmp_path: Path) -> None:
@@ -102,6 +102,17 @@ async def test_the_pods_of_such_a_runtime(tmp_path: Path) -> None:
     assert container.stats.memory.working_set_bytes.value == 20
     assert (other.uid, other.containers) == ("u2", ())
     assert not other.stats.linux.HasField("cpu")
+
+
+async def test_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the second reading on; of a cgroup that was gone in between nothing is remembered."""
+    statistics, told = reader(Service(), proc(tmp_path, pods_network="net:[2]")), []
+    for uid in ("u1", "u1", "gone", "u1"):
+        with monkeypatch.context() as patch:
+            patch.delitem(CGROUPS, "u1")
+            patch.setitem(CGROUPS, uid, "/kubepods/podu1")
+            told.append((await statistics.read()).pods[0].stats.linux.cpu.HasField("usage_nano_cores"))
+    assert told == [False, True, False, False]
 
 
 async def test_a_pod_on_the_hosts_network(tmp_path: Path) -> None:
