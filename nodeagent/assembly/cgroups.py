@@ -20,7 +20,7 @@ PODS = "pods"  # of enforceNodeAllocatable
 
 
 async def start_cgroups(scope: Scope, config: Config, host: Host, folders: Folders) -> PodCgroups:
-    """Raises StartError, CgroupError."""
+    """Raises AgentStartError, CgroupError."""
     cgroups = pod_cgroups(config, host.cgroups)
     await cgroups.start(node_cgroup_limits(config, host.machine))
     for name, limits in reserved_cgroup_limits(config).items():
@@ -38,7 +38,7 @@ def pod_cgroups(config: Config, cgroups: Cgroups) -> PodCgroups:
     return PodCgroups(cgroups, root=root, naming=naming, slices=slices)
 
 
-def host_limits(config: Config, host: Host) -> HostLimits:
+async def start_host_limits(scope: Scope, config: Config, host: Host) -> HostLimits:
     """What pods' requests and limits are translated with."""
     kubelet = config.kubelet
     machine = host.machine

@@ -30,7 +30,7 @@ class ServeError(Exception):
 
 
 async def start_cri_server(scope: Scope, config: Config, runtimes: Runtimes) -> CRIServer:
-    """The node's own sandboxes for crictl; runtimes behind a socket are seen through theirs. Raises StartError."""
+    """The node's own sandboxes for crictl; runtimes behind a socket are seen through theirs. Raises AgentStartError."""
     settings = config.agent.criServer
     if not settings.listen:
         raise Skip("criServer.listen is not set")

@@ -40,7 +40,7 @@ async def start_image_store(scope: Scope, config: Config, folders: Folders) -> D
 
 
 async def start_access(scope: Scope, config: Config, folders: Folders) -> Access:
-    """Who may use an image that is there already. Raises StartError."""
+    """Who may use an image that is there already. Raises AgentStartError."""
     return pull_records(config)
 
 
@@ -106,7 +106,7 @@ def pull_limits(config: Config) -> PullLimits:
 
 
 def pull_records(config: Config) -> Access:
-    """Raises StartError."""
+    """Raises AgentStartError."""
     kubelet = config.kubelet
     if not kubelet.featureGates.get("KubeletEnsureSecretPulledImages", True):
         return AllowAll()
@@ -120,7 +120,7 @@ def pull_records(config: Config) -> Access:
 
 
 def credential_providers(config: Config, client: ApiClient | None, tokens: Tokens) -> PodKeyring:
-    """The programs that know logins. Raises StartError: an agent with a wrong configuration does not start, as upstream."""
+    """The programs that know logins. Raises AgentStartError: an agent with a wrong configuration does not start, as upstream."""
     path = config.options.image_credential_provider_config or config.agent.imageCredentialProviderConfig
     bin_dir = config.options.image_credential_provider_bin_dir or config.agent.imageCredentialProviderBinDir
     if not path or not bin_dir:

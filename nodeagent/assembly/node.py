@@ -1,7 +1,5 @@
 """The node: what it is, what its runtimes say, how the API comes to know it."""
 
-import time
-
 import psutil
 
 from nodeagent.api.client import ApiClient
@@ -16,12 +14,12 @@ from nodeagent.config import Config
 from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
 from nodeagent.container_logs.rotator import LogLimits, LogRotator
 from nodeagent.errors import AgentStartError
+from nodeagent.eviction.disk_watch import DiskWatch
 from nodeagent.folders import Folders
 from nodeagent.node import security_warnings
 from nodeagent.node.addresses import node_ips
 from nodeagent.node.addressing import Addressing
 from nodeagent.node.capacity import InvalidReservation, Limits, capacity, check_reservations
-from nodeagent.node.disk_pressure import DiskPressure
 from nodeagent.node.firewall import Firewall
 from nodeagent.node.lease import LeaseRenewer
 from nodeagent.node.monitor import RuntimeMonitor
@@ -37,7 +35,7 @@ from runtimes.kube.duration import seconds
 
 
 async def start_state(scope: Scope, config: Config, host: Host, folders: Folders) -> NodeState:
-    """Raises StartError when more is reserved than there is, NoNodeAddress."""
+    """Raises AgentStartError when more is reserved than there is, NoNodeAddress."""
     ips = await node_ips(config.node_name, config.options.node_ip)
     limits, storage_bytes = node_limits(config), psutil.disk_usage(str(folders.root)).total
     try:
@@ -45,6 +43,18 @@ async def start_state(scope: Scope, config: Config, host: Host, folders: Folders
     except InvalidReservation as error:
         raise AgentStartError(str(error)) from error
     return NodeState(host.machine, limits, storage_bytes=storage_bytes, host_ips=[str(ip) for ip in ips])
+
+
+async def start_disk_watch(scope: Scope, config: Config, state: NodeState) -> None:
+    """Looks at the disks; the first time before any pod is judged."""
+    watch = DiskWatch(
+        state,
+        (("nodefs", config.options.root_dir), ("imagefs", config.options.state_dir)),
+        node_limits(config).eviction_hard,
+        transition_seconds=seconds(config.kubelet.evictionPressureTransitionPeriod),
+    )
+    await watch.look()
+    scope.loop(watch.run, "disk watch")
 
 
 async def start_monitor(scope: Scope, runtimes: Runtimes, state: NodeState) -> RuntimeMonitor:
@@ -101,7 +111,6 @@ async def start_publisher(
             addresses=addressing.read,
             runtime=monitor.state,
             images=monitor.images,
-            pressure=disk_pressure(config),
             errors=(trouble,),
             volumes_in_use=volumes.in_use,
         ),
@@ -167,13 +176,6 @@ def node_limits(config: Config) -> Limits:
         kube_reserved=kubelet.kubeReserved,
         eviction_hard=DEFAULT_EVICTION_HARD if kubelet.evictionHard is None else kubelet.evictionHard,
     )
-
-
-def disk_pressure(config: Config) -> DiskPressure:
-    folders = (("nodefs", config.options.root_dir), ("imagefs", config.options.state_dir))
-    transition_seconds = seconds(config.kubelet.evictionPressureTransitionPeriod)
-    thresholds = node_limits(config).eviction_hard
-    return DiskPressure(folders, thresholds, transition_seconds=transition_seconds, now=time.monotonic)
 
 
 def node_config(config: Config, host: Host) -> NodeConfig:

@@ -11,7 +11,7 @@ from nodeagent.node import kernel_defaults
 
 
 def check(config: Config, host: Host) -> None:
-    """Raises StartError, UnprotectedKernel. Sets the kernel's settings that pods rely on."""
+    """Raises AgentStartError, UnprotectedKernel. Sets the kernel's settings that pods rely on."""
     refuse_swap(config)
     kernel_defaults.hold(protect=config.kubelet.protectKernelDefaults)
     credential_providers(config, None, NoTokens())
@@ -20,7 +20,7 @@ def check(config: Config, host: Host) -> None:
 
 
 def refuse_swap(config: Config, swaps: Path = Path("/proc/swaps")) -> None:
-    """Raises StartError where swap is on and the configuration does not allow it."""
+    """Raises AgentStartError where swap is on and the configuration does not allow it."""
     if not config.kubelet.failSwapOn:
         return
     try:

@@ -38,7 +38,7 @@ class Runtimes:
 
 
 async def start_runtimes(scope: Scope, config: Config, folders: Folders, store: DiskImageStore) -> Runtimes:
-    """Every configured runtime. Without the default one there is no node. Raises StartError, RuntimeFault."""
+    """Every configured runtime. Without the default one there is no node. Raises AgentStartError, RuntimeFault."""
     made = make_runtimes(config, RuntimeContext(config, folders, store))
     late: list[Runtime] = []
     for handler, runtime in made.items():
@@ -63,7 +63,7 @@ async def start_runtimes(scope: Scope, config: Config, folders: Folders, store: 
 
 
 def make_runtimes(config: Config, context: "RuntimeContext") -> dict[str, Runtime]:
-    """By handler, in the order of the configuration; none is started. Raises StartError."""
+    """By handler, in the order of the configuration; none is started. Raises AgentStartError."""
     if not config.agent.runtimes:
         raise AgentStartError("no OCI runtime was found on this machine: install runc or crun, or configure `runtimes`")
     made: dict[str, Runtime] = {}

@@ -42,7 +42,7 @@ async def start_server(
     source: ApiSource | None,
     embedded: EmbeddedAPI | None,
 ) -> NodeServer:
-    """Raises StartError, CertificateError."""
+    """Raises AgentStartError, CertificateError."""
     kubelet = config.kubelet
     if not kubelet.enableServer:
         raise Skip("enableServer: false")

@@ -7,7 +7,6 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster, NoCluster
 from nodeagent.api.events import Events
 from nodeagent.api.objects import Objects
-from nodeagent.assembly.cgroups import host_limits
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.running import Scope
 from nodeagent.assembly.runtimes import Runtimes
@@ -20,6 +19,7 @@ from nodeagent.metrics.starts import StartMetrics
 from nodeagent.metrics.steps import StepMetrics, StepsUnderWay
 from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.state import NodeState
+from nodeagent.pods.dead_containers import DeadContainers
 from nodeagent.pods.hooks import LifecycleHooks
 from nodeagent.pods.id_pool import InvalidPool, find_pool
 from nodeagent.pods.images import PodImages
@@ -42,21 +42,38 @@ from nodeagent.volumes.manager import VolumeManager
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
-    """The steps, and what others need of what they are made of."""
+class ContainerLifecycle:
+    """What acts on one container beside the steps: its hooks, who stops it by its pod's rules, who removes it when it is dead."""
 
-    steps: StepEngine
-    paths: PodPaths
-    cgroups: PodCgroups
-    cgroup: CgroupStep
+    hooks: LifecycleHooks
     terminator: Terminator
-    resolver: RuntimeClassResolver
+    dead: DeadContainers
+
+
+async def start_paths(scope: Scope, config: Config, folders: Folders) -> PodPaths:
+    """Where pods' files are."""
+    return PodPaths(
+        root_dir=folders.root,
+        pod_logs_dir=config.pod_logs_dir,
+        container_logs_dir=config.options.container_logs_dir,
+    )
+
+
+async def start_container_lifecycle(scope: Scope, events: Events, paths: PodPaths) -> ContainerLifecycle:
+    """For the steps and the supervisors alike."""
+    hooks = LifecycleHooks(events)
+    return ContainerLifecycle(hooks=hooks, terminator=Terminator(hooks, events), dead=DeadContainers(paths))
+
+
+async def start_cgroup_step(scope: Scope, cgroups: PodCgroups, limits: HostLimits, pods: ManagerHandle) -> CgroupStep:
+    """The pods' cgroups as one of their steps."""
+    return CgroupStep(cgroups, limits, pods.active_pods)
 
 
 async def start_user_namespaces(
     scope: Scope, config: Config, folders: Folders, monitor: RuntimeMonitor, resolver: RuntimeClassResolver
 ) -> UserNamespaces:
-    """Ranges of ids for pods with users of their own. Raises StartError."""
+    """Ranges of ids for pods with users of their own. Raises AgentStartError."""
     try:
         pool = await find_pool(per_pod=config.kubelet.userNamespaces.idsPerPod, max_pods=config.kubelet.maxPods)
     except InvalidPool as error:
@@ -74,33 +91,20 @@ async def start_runtime_classes(
 
 async def start_engine(
     scope: Scope,
-    config: Config,
     host: Host,
-    state: NodeState,
     events: Events,
     objects: Objects,
-    cgroups: PodCgroups,
+    paths: PodPaths,
+    settings: NodeSettings,
+    cgroup: CgroupStep,
+    user_namespaces: UserNamespaces,
     volumes: VolumeManager,
     images: ImageManager,
+    lifecycle: ContainerLifecycle,
     monitor: RuntimeMonitor,
-    resolver: RuntimeClassResolver,
-    user_namespaces: UserNamespaces,
-    pods: ManagerHandle,
     client: ApiClient | None,
-    cluster: InformedCluster | None,
-    folders: Folders,
-) -> Engine:
+) -> StepEngine:
     """The steps of a pod, in the order of `pods.steps`."""
-    limits = host_limits(config, host)
-    paths = PodPaths(
-        root_dir=folders.root,
-        pod_logs_dir=config.pod_logs_dir,
-        container_logs_dir=config.options.container_logs_dir,
-    )
-    settings = node_settings(config, folders, limits, state, cluster or NoCluster(), user_namespaces, monitor)
-    hooks = LifecycleHooks(events)
-    terminator = Terminator(hooks, events)
-    cgroup = CgroupStep(cgroups, limits, pods.active_pods)
     networks = NetworkReadiness(monitor.network_problem)
     steps = pod_steps(
         paths=paths,
@@ -109,8 +113,8 @@ async def start_engine(
         volumes=volumes,
         configs=PodConfigs(settings, objects, events, paths),
         images=PodImages(images, objects, events),
-        hooks=hooks,
-        terminator=terminator,
+        hooks=lifecycle.hooks,
+        terminator=lifecycle.terminator,
         events=events,
         networks=networks,
         observer=StartMetrics(host.metrics),
@@ -118,17 +122,18 @@ async def start_engine(
     gates = pod_gates(networks=networks, claims=ResourceClaims(client))
     engine = StepEngine(steps, gates=gates, observers=(StepMetrics(host.metrics).ended,))
     host.metrics.register(StepsUnderWay(engine.under_way))
-    return Engine(steps=engine, paths=paths, cgroups=cgroups, cgroup=cgroup, terminator=terminator, resolver=resolver)
+    return engine
 
 
-def node_settings(
+async def start_node_settings(
+    scope: Scope,
     config: Config,
     folders: Folders,
     limits: HostLimits,
     state: NodeState,
-    cluster: InformedCluster | NoCluster,
     user_namespaces: UserNamespaces,
     monitor: RuntimeMonitor,
+    cluster: InformedCluster | None,
 ) -> NodeSettings:
     """The node's part in every pod's configuration."""
     return NodeSettings(
@@ -141,7 +146,7 @@ def node_settings(
         host=limits,
         host_ips=lambda: state.host_ips,
         allocatable=lambda: state.allocatable,
-        services=cluster.services_of,
+        services=(cluster or NoCluster()).services_of,
         user_namespace=user_namespaces.of,
         features=monitor.handler,
     )

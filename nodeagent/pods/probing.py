@@ -21,8 +21,8 @@ from nodeagent.podspec.containers import AnyContainer, ContainerKind, containers
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.probes.observer import NotObserved, ObservedProbe, ProbeObserver
 from nodeagent.probes.outcome import Outcome
+from nodeagent.probes.run import ProbeTarget, run_probe
 from nodeagent.probes.state import ProbeKind
-from nodeagent.probes.target import ProbeTarget, run_probe
 from nodeagent.probes.worker import ProbeWorker, Runner, Timers
 from runtimes.contract import RuntimeService
 from runtimes.registry import Runtime

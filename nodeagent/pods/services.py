@@ -7,12 +7,14 @@ from typing import Protocol
 
 from nodeagent.api.events import Events
 from nodeagent.pods.features.contract import PodFeature
+from nodeagent.pods.rules import backoff
 from nodeagent.pods.rules.model import NodeAddresses, Observed, ProbeResults, RemoveContainer
 from nodeagent.pods.status.writer import StatusSink
 from nodeagent.pods.step_runs import StepRun
 from nodeagent.pods.steps.contract import SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod, PodUID
+from runtimes.linux.retry import RetryPolicy
 from runtimes.registry import Runtime
 
 
@@ -126,5 +128,5 @@ class PodServices:
     terminator: ContainerTerminator
     addresses: Callable[[], NodeAddresses]
     now: Callable[[], datetime]
-    crash_backoff_cap_seconds: float = 300.0
+    crash_backoff: RetryPolicy = backoff.RETRY
     features: Sequence[PodFeature] = ()

@@ -258,7 +258,7 @@ class PodSupervisor:
             observed,
             self._memory,
             now,
-            crash_backoff_cap_seconds=self._services.crash_backoff_cap_seconds,
+            crash_backoff=self._services.crash_backoff,
             highest_log_numbers=self._services.dead_containers.highest_log_numbers(self._desired.pod, observed),
         )
         failures = {name: failure for name, failure in self._memory.start_failures.items() if not _backing_off(failure)}

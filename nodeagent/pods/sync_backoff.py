@@ -4,7 +4,10 @@ import random
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-RETRY_SECONDS = 10.0  # after a failed pass, times 1.0 to 1.5
+from runtimes.linux import retry
+
+RETRY_SECONDS = 10.0  # after a failed pass, before jitter
+JITTER = 0.5
 
 
 class SyncBackoff:
@@ -46,4 +49,4 @@ class SyncBackoff:
 
 def jittered(seconds: float) -> timedelta:
     """`seconds`, times 1.0 to 1.5."""
-    return timedelta(seconds=seconds * random.uniform(1.0, 1.5))
+    return timedelta(seconds=retry.jittered(seconds, JITTER, random.random()))

@@ -11,8 +11,8 @@ from typing import Protocol
 from lightkube.models.core_v1 import Probe
 
 from nodeagent.probes.outcome import Outcome, ProbeError, Verdict
+from nodeagent.probes.run import ProbeTarget
 from nodeagent.probes.state import ProbeKind, ProbeState, Run
-from nodeagent.probes.target import ProbeTarget
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from runtimes.linux.cgroups.contract import (
     Pressure,
 )
 from runtimes.metrics import Row
-from runtimes.oci.statistics import process_count
+from runtimes.usage import process_count
 
 _NANO = 1_000_000_000
 _MICRO = 1_000_000

@@ -58,18 +58,23 @@ async def descriptors_of(service: RuntimeService) -> RuntimeMetrics:
 
 
 async def metrics_of(service: RuntimeService) -> RuntimeMetrics:
-    """Raises RuntimeFault."""
+    """Raises RuntimeFault; NotSupported where there are no statistics of pods either."""
     try:
         described = await service.list_metric_descriptors(cri.ListMetricDescriptorsRequest())
         answer = await service.list_pod_sandbox_metrics(cri.ListPodSandboxMetricsRequest())
     except errors.NotSupported:
-        return await _from_statistics(service)
+        return await _of_statistics(service)
     return RuntimeMetrics(descriptors=described.descriptors, pods=answer.pod_metrics)
 
 
-async def _from_statistics(service: RuntimeService) -> RuntimeMetrics:
+async def _of_statistics(service: RuntimeService) -> RuntimeMetrics:
     stats = (await service.list_pod_sandbox_stats(cri.ListPodSandboxStatsRequest())).stats
     containers = (await service.list_containers(cri.ListContainersRequest())).containers
+    return from_statistics(stats, containers)
+
+
+def from_statistics(stats: Iterable[cri.PodSandboxStats], containers: Iterable[cri.Container]) -> RuntimeMetrics:
+    """`containers`: those that may be in `stats`, for their images."""
     images = {item.id: item.image.user_specified_image or item.image.image for item in containers}
     return RuntimeMetrics(descriptors=descriptors(_FROM_STATISTICS), pods=[of_pod(entry, images) for entry in stats])
 

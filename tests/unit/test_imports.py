@@ -27,7 +27,7 @@ LEVELS = (
     ("main", "cri_server"),
     ("assembly",),
     ("apiserver", "server", "standalone"),
-    ("metrics", "sources", "node", "pods"),
+    ("metrics", "sources", "node", "pods", "eviction"),
     ("volumes", "images", "probes", "cgroups", "stats", "container_logs"),
     ("api",),
     ("podspec", "config", "folders", "logs", "tls_policy"),

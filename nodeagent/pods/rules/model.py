@@ -50,9 +50,11 @@ class StartFailure:
 class CrashBackoff:
     """Crash back-off of one container, advanced at each permitted restart.
 
+    `attempt`: how many waits came before this one.
     `key` stands for the image and resources it was made for: when they are edited, the back-off no longer counts.
     """
 
+    attempt: int = 0
     delay_seconds: float
     advanced_at: datetime
     key: str = ""

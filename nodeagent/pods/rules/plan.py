@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from nodeagent.pods.rules.backoff import CAP_SECONDS, advance, crash_loop, held_until
+from nodeagent.pods.rules.backoff import RETRY, advance, crash_loop, held_until
 from nodeagent.pods.rules.container_plan import Draft, plan_init, plan_regular
 from nodeagent.pods.rules.model import (
     CrashBackoff,
@@ -42,6 +42,7 @@ from nodeagent.pods.rules.termination import deadline_at
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, containers
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
+from runtimes.linux.retry import RetryPolicy
 
 
 def make_plan(
@@ -50,7 +51,7 @@ def make_plan(
     memory: Memory,
     now: datetime,
     *,
-    crash_backoff_cap_seconds: float = CAP_SECONDS,
+    crash_backoff: RetryPolicy = RETRY,
     highest_log_numbers: Mapping[str, int] | None = None,
 ) -> Plan:
     """The actions for one pod at `now`, and when to plan again without an event.
@@ -72,7 +73,7 @@ def make_plan(
             plan_regular(pod, observed, memory, draft)
     if draft.kill_pod:
         return _with_deadline(_end(observed), pod, memory)
-    starts = _Starts(pod, observed, memory, now, crash_backoff_cap_seconds, highest_log_numbers or {})
+    starts = _Starts(pod, observed, memory, now, crash_backoff, highest_log_numbers or {})
     made = starts.make(draft)
     return _with_deadline(made, pod, memory)
 
@@ -86,14 +87,14 @@ class _Starts:
         observed: Observed,
         memory: Memory,
         now: datetime,
-        cap_seconds: float,
+        crash_backoff: RetryPolicy,
         highest_log_numbers: Mapping[str, int],
     ) -> None:
         self._pod = pod
         self._observed = observed
         self._memory = memory
         self._now = now
-        self._cap_seconds = cap_seconds
+        self._crash_backoff = crash_backoff
         self._highest_log_numbers = highest_log_numbers
 
     def make(self, draft: Draft) -> Plan:
@@ -139,7 +140,7 @@ class _Starts:
         until = held_until(known, container, finished_at)
         if until is not None and self._now < until:
             return until, known
-        return None, advance(known, container, finished_at, self._now, cap_seconds=self._cap_seconds)
+        return None, advance(known, container, finished_at, self._now, policy=self._crash_backoff)
 
     def _restart_count(self, name: str) -> int:
         latest = newest(self._observed, name)

@@ -90,7 +90,7 @@ class Away(Service):
 
 
 def reader(*services):
-    return PodReader([SimpleNamespace(handler="fake", service=service) for service in services])
+    return PodReader([SimpleNamespace(handler="fake", service=service) for service in services], cgroups=None)
 
 
 async def test_summary():

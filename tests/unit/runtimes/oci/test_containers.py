@@ -30,6 +30,7 @@ class World:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.log: list[str] = []
+        self.told: list[cri.ContainerEventResponse] = []
         self.full: Callable[[ContainerRecord], bool] = lambda record: False
         self.refusal = ""
         self.start_error: Exception | None = None
@@ -43,6 +44,7 @@ class World:
         self.core = oci_core(
             root,
             container_records=self,
+            bus=SimpleNamespace(has_listeners=True, publish=self.told.append),
             images=SimpleNamespace(resolve={"web": image}.get),
             traits=SimpleNamespace(
                 conmon_runtime=lambda record: (Path("/bin/runc"), ()), start=self.start, holder=lambda sandbox: None
@@ -210,3 +212,30 @@ async def test_requests_that_cannot_be(world: World, change: Callable[[Any], obj
     with pytest.raises(errors.WrongState, match="sandbox s is not ready"):
         await world.containers.create(REQUEST)
     assert world.log == []
+
+
+async def test_what_is_told_of_a_container(world: World) -> None:
+    """Created, then started; the network of its sandbox comes first, and is the reason when it failed."""
+    container = await world.containers.create(REQUEST)
+    world.sandbox.network = asyncio.get_running_loop().create_future()
+    world.sandbox.network.set_exception(errors.Internal("no address left"))
+    with pytest.raises(errors.WrongState, match="the network of sandbox s failed: no address left"):
+        await world.containers.start(container)
+    world.sandbox.network = asyncio.get_running_loop().create_future()
+    world.sandbox.network.set_result(None)
+    await world.containers.start(container)
+    assert [(event.container_id, event.container_event_type) for event in world.told] == [
+        (container.id, cri.CONTAINER_CREATED_EVENT),
+        (container.id, cri.CONTAINER_STARTED_EVENT),
+    ]
+
+
+@pytest.mark.parametrize(("log_path", "directory"), [("0.log", "/logs"), ("0.log", ""), ("", "/logs")])
+async def test_where_its_log_is(world: World, log_path: str, directory: str) -> None:
+    """In the sandbox's folder, where both are named; else there is none."""
+    world.sandbox.config.log_directory = directory
+    request = cri.CreateContainerRequest()
+    request.CopyFrom(REQUEST)
+    request.config.log_path = log_path
+    container = await world.containers.create(request)
+    assert container.record.log_path == ("/logs/0.log" if log_path and directory else "")

@@ -1,11 +1,12 @@
 """What a plan says: docs/facts/pod-lifecycle.md 4.1 (sandbox), 4.2 (regular), 4.4 (ephemeral), 5.1 and 6.4 (counts)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from nodeagent.pods.rules.backoff import backoff_key
+from nodeagent.pods.rules.backoff import RETRY, backoff_key
 from nodeagent.pods.rules.model import (
     CrashBackoff,
     KillContainer,
@@ -275,7 +276,7 @@ def test_crash_back_off_holds_a_container_until_its_delay_has_passed(kit: Any) -
     pod = kit.pod(["main", "other"])
     seen = kit.observed(kit.run("main", "exited", n=2, exit_code=1), kit.run("other"))
     known = CrashBackoff(
-        delay_seconds=20, advanced_at=kit.now - timedelta(seconds=5), key=backoff_key(pod.spec.containers[0])
+        attempt=1, delay_seconds=20, advanced_at=kit.now - timedelta(seconds=5), key=backoff_key(pod.spec.containers[0])
     )
     memory = Memory(crash_backoffs={"main": known})
     held = make_plan(kit.desired(pod), seen, memory, kit.after(19.9))
@@ -288,7 +289,7 @@ def test_crash_back_off_holds_a_container_until_its_delay_has_passed(kit: Any) -
         },
         wake_at=kit.after(20),
     )
-    advanced = CrashBackoff(delay_seconds=40, advanced_at=kit.after(20), key=known.key)
+    advanced = CrashBackoff(attempt=2, delay_seconds=40, advanced_at=kit.after(20), key=known.key)
     assert make_plan(kit.desired(pod), seen, memory, kit.after(20)) == Plan(start=(regular(count=3, backoff=advanced),))
 
 
@@ -296,7 +297,7 @@ def test_the_cap_is_handed_on(kit: Any) -> None:
     """5.1, 0.1: the cap of the configuration bounds the delay."""
     pod = kit.pod()
     seen = kit.observed(kit.run("main", "exited"))
-    made = make_plan(kit.desired(pod), seen, kit.no_memory, kit.now, crash_backoff_cap_seconds=3)
+    made = make_plan(kit.desired(pod), seen, kit.no_memory, kit.now, crash_backoff=replace(RETRY, cap_seconds=3))
     assert [start.backoff.delay_seconds for start in made.start if start.backoff] == [3]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from agent_pods import agent_pod
+from fake_timers import FakeTimers
 
 from nodeagent.metrics.probes import ProbeMetrics
 from nodeagent.pods.pod_tasks import PodTasks
@@ -57,7 +58,7 @@ def seen(*runs: tuple[str, int, str, datetime], ip: str = "10.0.0.7") -> Observe
 class World:
     """A manager with its surroundings; `script` says what probes find."""
 
-    timers: Any
+    timers: FakeTimers
     metrics: ProbeMetrics = field(default_factory=lambda: ProbeMetrics(0.0))
     manager: ProbeManager = field(init=False)
     answers: dict[str, Outcome | Exception] = field(default_factory=dict)
@@ -87,7 +88,8 @@ class World:
 
 
 @pytest.fixture
-async def world(timers: Any) -> AsyncIterator[World]:
+async def world() -> AsyncIterator[World]:
+    timers = FakeTimers()
     made = World(timers)
     async with asyncio.TaskGroup() as tasks:
         made.manager = ProbeManager(
