@@ -71,7 +71,7 @@ async def test_what_is_done_for_each_pod() -> None:
                         "waitsFor": ["network", "image main"],
                     },
                 ],
-                "turnBegan": "2026-01-01T12:00:00Z",
+                "syncBegan": "2026-01-01T12:00:00Z",
                 "blockedUntil": "2026-01-01T12:00:08Z",
                 "heldUntil": {"main": "2026-01-01T12:00:08Z"},
             },
