@@ -1,9 +1,13 @@
 """Figures of a cgroup in the CRI's words."""
 
+import functools
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
+
+import pytest
 
 from proto import cri_pb2 as cri
+from runtimes import usage
 from runtimes.linux.cgroups.contract import CpuStats, IOStats, MemoryStats, PidsStats, Pressure, Stall
 from runtimes.usage import CgroupUsage, fill_io, fill_memory, fill_swap, net_dev, network_usage
 
@@ -83,12 +87,12 @@ NET_DEV = """Inter-|   Receive                                                | 
 
 def test_interfaces() -> None:
     """eth0 is the default one; the loopback is nobody's affair."""
-    usage = network_usage(net_dev(NET_DEV))
-    assert usage.timestamp > 0
-    default = usage.default_interface
+    found = network_usage(net_dev(NET_DEV))
+    assert found.timestamp > 0
+    default = found.default_interface
     assert (default.name, default.rx_bytes.value, default.rx_errors.value) == ("eth0", 1000, 1)
     assert (default.tx_bytes.value, default.tx_errors.value) == (2000, 2)
-    assert [(item.name, item.rx_bytes.value, item.tx_bytes.value) for item in usage.interfaces] == [("net1", 3, 4)]
+    assert [(item.name, item.rx_bytes.value, item.tx_bytes.value) for item in found.interfaces] == [("net1", 3, 4)]
 
 
 def kernel(cpu: CpuStats, *, version: int = 1) -> Any:
@@ -104,26 +108,67 @@ def kernel(cpu: CpuStats, *, version: int = 1) -> Any:
     )
 
 
-def test_a_pods_cgroup() -> None:
-    """All that the kernel counts of it; a rate from the second time on, of nobody who was forgotten in between."""
-    usage = CgroupUsage(cast("Any", kernel(CpuStats(usage_ns=5))))
-    first, second, third = cri.LinuxPodSandboxStats(), cri.LinuxPodSandboxStats(), cri.LinuxPodSandboxStats()
-    usage.fill_pod(first, "/a")
-    assert (first.cpu.usage_core_nano_seconds.value, first.cpu.HasField("usage_nano_cores")) == (5, False)
-    assert (first.memory.working_set_bytes.value, first.process.process_count.value) == (700, 3)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What `time_ns` answers; the test moves it."""
+    now = [100]
+    monkeypatch.setattr(usage, "time", SimpleNamespace(time_ns=lambda: now[0]))
+    return now
+
+
+PSI = cri.PsiStats(Some=cri.PsiData(Avg10=1.5, Avg60=0.25, Total=12345), Full=cri.PsiData(Total=7))
+
+
+def test_a_pods_cgroup(clock: list[int]) -> None:
+    """All that the kernel counts of it, each with its time; what has no place in the CRI, or on this kernel, is left out."""
+    found = cri.LinuxPodSandboxStats()
+    CgroupUsage(kernel(CpuStats(usage_ns=5, pressure=PRESSURE), version=2)).fill_pod(found, "/a")
+    memory = cri.MemoryUsage()
+    fill_memory(memory, USED)
+    assert found == cri.LinuxPodSandboxStats(
+        cpu=cri.CpuUsage(timestamp=100, usage_core_nano_seconds=cri.UInt64Value(value=5), psi=PSI),
+        memory=memory,
+        io=cri.IoUsage(timestamp=100, psi=PSI),
+        process=cri.ProcessUsage(timestamp=100, process_count=cri.UInt64Value(value=3)),
+    )
+    first = cri.LinuxPodSandboxStats()
+    CgroupUsage(kernel(CpuStats(usage_ns=5))).fill_pod(first, "/a")
     assert not first.HasField("io")
-    usage.keep({"/a"})
-    usage.fill_pod(second, "/a")
-    assert second.cpu.HasField("usage_nano_cores")
-    usage.keep({"/b"})
-    usage.fill_pod(third, "/a")
-    assert not third.cpu.HasField("usage_nano_cores")
 
 
-def test_a_containers_cgroup() -> None:
+def counted(usage_ns: int, path: str) -> CpuStats:
+    return CpuStats(usage_ns=usage_ns)
+
+
+def test_a_rate(clock: list[int]) -> None:
+    """Nanoseconds of CPU a second, from the second time on; of nobody who was forgotten in between."""
+    told = []
+    machine = kernel(CpuStats())
+    figures = CgroupUsage(machine)
+    for now, usage_ns, kept in ((100, 5_000, "/a"), (1_000_000_100, 505_000, "/b"), (2_000_000_100, 605_000, "/a")):
+        clock[0] = now
+        machine.statistics.cpu = functools.partial(counted, usage_ns)
+        one = cri.LinuxPodSandboxStats()
+        figures.fill_pod(one, "/a")
+        told.append(one.cpu.usage_nano_cores.value if one.cpu.HasField("usage_nano_cores") else None)
+        figures.keep({kept})
+    assert told == [None, 500_000, None]
+
+
+def test_a_containers_cgroup(clock: list[int]) -> None:
     """With its swap, and with its pressure where the kernel is asked by cgroup v2; what is gone is left out."""
-    stats, gone = cri.ContainerStats(), cri.ContainerStats()
-    CgroupUsage(kernel(CpuStats(usage_ns=5), version=2)).fill_container(stats, "/a")
-    assert (stats.swap.swap_usage_bytes.value, stats.io.psi.Some.Total) == (50, 12345)
+    found, gone, memory = cri.ContainerStats(), cri.ContainerStats(), cri.MemoryUsage()
+    CgroupUsage(kernel(CpuStats(usage_ns=5), version=2)).fill_container(found, "/a")
+    fill_memory(memory, USED)
+    assert found == cri.ContainerStats(
+        cpu=cri.CpuUsage(timestamp=100, usage_core_nano_seconds=cri.UInt64Value(value=5)),
+        memory=memory,
+        swap=cri.SwapUsage(
+            timestamp=100,
+            swap_usage_bytes=cri.UInt64Value(value=50),
+            swap_available_bytes=cri.UInt64Value(value=30),
+        ),
+        io=cri.IoUsage(timestamp=100, psi=PSI),
+    )
     CgroupUsage(kernel(CpuStats())).fill_container(gone, "/a")
     assert not gone.HasField("cpu")

@@ -23,7 +23,7 @@ class Service:
     async def list_pod_sandbox(self, request: cri.ListPodSandboxRequest) -> cri.ListPodSandboxResponse:
         items = [
             cri.PodSandbox(id=name, created_at=5, labels={**LABELS, "io.kubernetes.pod.uid": uid})
-            for name, uid in (("s1", "u1"), ("s2", "u2"))
+            for name, uid in (("s2", "u2"), ("s1", "u1"))
         ]
         return cri.ListPodSandboxResponse(items=items)
 
@@ -124,10 +124,11 @@ async def test_a_pod_on_the_hosts_network(tmp_path: Path) -> None:
 async def test_their_metrics(tmp_path: Path) -> None:
     """Are made of the same figures."""
     (told,) = await reader(Service(), proc(tmp_path, pods_network="net:[2]")).metrics()
-    names = {metric.name: metric.value.value for metric in told.pods[0].metrics}
+    (pod,) = (item for item in told.pods if item.pod_sandbox_id == "s1")
+    names = {metric.name: metric.value.value for metric in pod.metrics}
     assert names["container_memory_working_set_bytes"] == 30
     assert names["container_network_receive_bytes_total"] == 11
-    assert [item.container_id for item in told.pods[0].container_metrics] == ["c1"]
+    assert [item.container_id for item in pod.container_metrics] == ["c1"]
 
 
 async def test_a_runtime_that_does_not_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -33,14 +33,16 @@ def test_jitter_only_adds() -> None:
 def test_a_loops_back_off() -> None:
     """It grows with each attempt, and starts over when told, or when it was not needed for long enough."""
     now = 0.0
-    chances = iter([0.0, 0.5, 0.0, 0.0, 0.0, 0.0])
+    chances = iter([0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
     backoff = Backoff(
         RetryPolicy(first_seconds=1, jitter=1.0), reset_after_seconds=60, clock=lambda: now, chance=chances.__next__
     )
     assert [backoff.next_delay() for _ in range(3)] == [1, 3, 4]
     now = 60.0
     assert backoff.next_delay() == 8
-    now = 120.1
+    now = 120.0
+    assert backoff.next_delay() == 16
+    now = 180.1
     assert backoff.next_delay() == 1
     backoff.reset()
     assert backoff.next_delay() == 1

@@ -33,6 +33,7 @@ class World:
         self.told: list[cri.ContainerEventResponse] = []
         self.full: Callable[[ContainerRecord], bool] = lambda record: False
         self.refusal = ""
+        self.looked = 0  # whether a container that has just been made has ended already
         self.start_error: Exception | None = None
         self.while_starting: Callable[[], object] = lambda: None
         self.state = "stopped"
@@ -95,7 +96,8 @@ class World:
         self.log.append("watch")
 
     def check_exit(self, container: Container) -> None:
-        pass
+        assert container.record.state is ContainerState.CREATED
+        self.looked += 1
 
     def started(self, container: Container) -> None:
         self.log.append("started")
@@ -119,7 +121,7 @@ MADE = ["save creating", "bundle", "conmon", "save created", "watch"]
 async def test_each_step_is_written_down(world: World) -> None:
     """Its id before anything is made, its processes when there are some, its start before it begins and when it is done."""
     container = await world.containers.create(REQUEST)
-    assert world.log == MADE
+    assert (world.log, world.looked) == (MADE, 1)
     record = container.record
     assert (record.state, record.uid, record.gid, record.groups) == (ContainerState.CREATED, 1, 2, (2,))
     world.log.clear()

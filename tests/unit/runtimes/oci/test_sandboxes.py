@@ -1,6 +1,7 @@
 """How a sandbox is made, undone and stopped, step by step; namespaces and networks are not there, records and files are."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -189,3 +190,47 @@ async def test_what_an_earlier_agent_did_not_finish(world: World) -> None:
     await world.sandboxes.abandon_unknown("x")
     assert world.log == ["disconnect", "release"] * 2
     assert world.left == []
+
+
+@pytest.mark.parametrize("refusal", ["", "exec format error"])
+async def test_a_process_that_holds_a_pod_together(world: World, tmp_path: Path, refusal: str) -> None:
+    """For pods that share their processes: confined as the pod is, started before the sandbox is ready; else there is none."""
+    (tmp_path / "catatonit").write_bytes(b"program")
+    made: list[cri.ContainerConfig] = []
+
+    async def create_infra(sandbox: Any, own: cri.ContainerConfig, rootfs: Path) -> Any:
+        world.log.append("infra")
+        made.append(own)
+        assert (rootfs / "catatonit").read_bytes() == b"program"
+        return SimpleNamespace(record=SimpleNamespace(create_error=refusal))
+
+    world.core.config = dataclasses.replace(world.core.config, infra_path=str(tmp_path / "catatonit"))
+    world.core.traits.limit_infra = lambda limits, found: None
+    containers = SimpleNamespace(create_infra=create_infra)
+    sandboxes = Sandboxes(world.core, containers, SimpleNamespace())  # type: ignore[arg-type]
+    shared = config()
+    security = shared.linux.security_context
+    security.namespace_options.pid = cri.POD
+    security.seccomp.profile_type = cri.SecurityProfile.Unconfined
+    if refusal:
+        with pytest.raises(errors.Internal, match=refusal):
+            await sandboxes.run(shared, None)
+        assert (world.left, world.core.registry.sandboxes) == ([], {})
+        return
+    sandbox = await sandboxes.run(shared, None)
+    assert "infra" in world.log[: world.log.index("save ready with a network")]
+    assert sandbox.record.infra_id and sandbox.config.linux.cgroup_parent == "/"
+    (own,) = made
+    assert own.linux.security_context.readonly_rootfs and own.linux.security_context.no_new_privs
+    assert own.linux.security_context.seccomp == security.seccomp
+
+
+async def test_a_parent_cgroup_is_the_pods(world: World) -> None:
+    """The one that was asked for; cgroups on the way to it that were not there are written down, to go with the sandbox."""
+    asked = config()
+    asked.linux.cgroup_parent = "/kubepods/web"
+    absent = world.core.paths.state_dir / "cgroup"
+    world.core.cgroups.directories = lambda path: (absent,) if path == "kubepods/web" else ()
+    sandbox = await world.sandboxes.run(asked, None)
+    assert sandbox.config.linux.cgroup_parent == "/kubepods/web"
+    assert sandbox.record.made_cgroups == (str(absent),)
