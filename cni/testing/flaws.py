@@ -44,6 +44,22 @@ def explains(error: BaseException, flaws: Iterable[Flaw]) -> str:
 _MASQUERADE_CHAIN = r"CNI-[0-9a-f]{24}"
 
 
+def _any_1_1_1(plugin: str) -> tuple[Flaw, ...]:
+    """Of the frame that all plugins share."""
+    return (
+        Flaw(
+            plugin=plugin,
+            found=rf'plugin type="{plugin}" failed \(del\): unknown FS magic on .*',
+            text="DEL fails where CNI_NETNS is a plain file, and its address stays reserved",
+        ),
+        Flaw(
+            plugin=plugin,
+            found=r'accepted: .*"sandbox": "/proc/self/ns/net".*',
+            text="ADD into the plugin's own namespace is not refused",
+        ),
+    )
+
+
 def _masquerade_1_1_1(plugin: str) -> tuple[Flaw, ...]:
     """Of the rules that `ipMasq` makes: a chain a network and container, jumped to for each address."""
     failed = rf'plugin type="{plugin}" failed \(del\): running \[\S*ip6?tables -t nat'
@@ -73,9 +89,12 @@ RELEASES: Final[Mapping[str, tuple[Flaw, ...]]] = MappingProxyType(
         "containernetworking-1.1.1": (
             Flaw(
                 plugin="portmap",
-                found=r'plugin type="portmap" failed \(check\): .*ip6tables.*',
+                found=r'plugin type="portmap" failed \(check\): could not check ipv6 dnat: .*',
                 text="CHECK of a pod that has only IPv4 fails: it looks for its ip6tables chain",
             ),
+            *_any_1_1_1("bridge"),
+            *_any_1_1_1("macvlan"),
+            *_any_1_1_1("ptp"),
             *_masquerade_1_1_1("bridge"),
             *_masquerade_1_1_1("ptp"),
             Flaw(
