@@ -5,7 +5,7 @@ flaw's text; anything else that it finds fails it.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -28,12 +28,21 @@ class Leftovers(AssertionError):
         self.lines = tuple(lines)
 
 
+def _findings(error: BaseException) -> Iterator[str]:
+    if isinstance(error, Leftovers):
+        yield from error.lines
+    elif isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _findings(each)
+    else:
+        yield str(error)
+
+
 def explains(error: BaseException, flaws: Iterable[Flaw]) -> str:
     """The texts of the flaws that are all there is to `error`; empty where there is more to it."""
-    findings = error.lines if isinstance(error, Leftovers) else (str(error),)
     known = tuple(flaws)
     texts: list[str] = []
-    for finding in findings:
+    for finding in _findings(error):
         flaw = next((flaw for flaw in known if re.fullmatch(flaw.found, finding, re.DOTALL)), None)
         if flaw is None:
             return ""

@@ -96,9 +96,15 @@ class Subject:
         del self.attached[_key(pod.attachment)]
 
     async def close(self) -> None:
-        """End of a check: every pod gets its DEL, and then nothing may be left of them. Raises Leftovers, CNIError."""
-        for subject, attachment in list(self.attached.values()):
-            await subject.verbs.delete(attachment)
+        """End of a check: every pod gets its DEL, and then nothing may be left of them. Raises Leftovers, or what DELs raised."""
+        failed: list[Exception] = []
+        for subject, attachment in self.attached.values():
+            try:
+                await subject.verbs.delete(attachment)
+            except Exception as error:
+                failed.append(error)
+        if failed:
+            raise failed[0] if len(failed) == 1 else ExceptionGroup("DELs after the check", failed)
         await self.left_behind()
 
     def remove_namespaces(self) -> None:

@@ -19,6 +19,11 @@ FLAWS = (
         (RuntimeError('plugin type="two" failed (del): busy\nsecond line'), "two: cannot delete"),
         (RuntimeError('before: plugin type="two" failed (del)'), ""),
         (AssertionError("anything"), ""),
+        (
+            ExceptionGroup("", [Leftovers(["rule 1 of one"]), RuntimeError('plugin type="two" failed (del)')]),
+            "one: leaves its rules; two: cannot delete",
+        ),
+        (ExceptionGroup("", [Leftovers(["rule 1 of one"]), RuntimeError("else")]), ""),
     ],
 )
 def test_what_explains_an_error(error: Exception, texts: str) -> None:
