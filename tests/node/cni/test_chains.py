@@ -12,7 +12,7 @@ from cni.default import DefaultNetwork, write_default
 from cni.errors import PluginError, PluginNotFound, PluginTimeout
 from cni.network import Network
 from cni.testing import namespaces
-from cni.testing.host import look
+from cni.testing.host import fresh_host, look
 from cni.testing.implementation import Implementation
 from cni.testing.subject import Subject
 from runtimes.linux import syscalls
@@ -165,6 +165,22 @@ def test_namespaces(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         syscalls.pin_namespaces({syscalls.CLONE_NEWNET: path}, lambda: Path("/proc/sys/net/no/such").write_text("1"))
     assert not path.exists()
+
+
+def test_a_host_is_left_as_it_was_come_to(tmp_path: Path) -> None:
+    """Whatever happens on it: the thread is where it was, and nothing is pinned any more."""
+
+    def place() -> str:
+        return str(Path("/proc/thread-self/ns/net").readlink())
+
+    before = place()
+    with pytest.raises(ZeroDivisionError), fresh_host(tmp_path) as host:
+        assert place() != before
+        assert host.run(place) == place()
+        assert {line for line in host.run(look) if line.startswith("link")} == {"link lo physical", "link eth0 veth"}
+        raise ZeroDivisionError
+    assert place() == before
+    assert list(tmp_path.iterdir()) == []
 
 
 def holders(path: Path) -> list[str]:
