@@ -71,7 +71,8 @@ def _any_1_1_1(plugin: str) -> tuple[Flaw, ...]:
 
 def _masquerade_1_1_1(plugin: str) -> tuple[Flaw, ...]:
     """Of the rules that `ipMasq` makes: a chain a network and container, jumped to for each address."""
-    failed = rf'plugin type="{plugin}" failed \(del\): running \[\S*ip6?tables -t nat'
+    # by the verbs, and by hand
+    failed = rf'(plugin type="{plugin}" failed \(del\): |failed: Answer\(.*)running \[\S*ip6?tables -t nat'
     return (
         Flaw(
             plugin=plugin,
@@ -86,7 +87,7 @@ def _masquerade_1_1_1(plugin: str) -> tuple[Flaw, ...]:
         Flaw(
             plugin=plugin,
             found=rf"{failed} -D POSTROUTING .*does not exist.*",
-            text="DEL removes a rule of ipMasq for every address on the interface, and fails at one that somebody else has added",
+            text="DEL fails where an address of the interface has no rule of ipMasq: somebody else added it, or ADD was killed",
         ),
     )
 

@@ -41,5 +41,10 @@ def test_releases() -> None:
         f"iptables nat -A {chain} -d 10.88.0.0/24 -j ACCEPT",
     ]
     assert explains(Leftovers(rules), known).startswith("bridge: DEL finds the rules of ipMasq")
+    missing = (
+        f"running [/usr/sbin/iptables -t nat -D POSTROUTING -s 10.88.0.2 -j {chain}]: Chain '{chain}' does not exist"
+    )
+    for failed in ('plugin type="bridge" failed (del): ', "failed: Answer(status=1, stdout='{"):
+        assert explains(RuntimeError(failed + missing), known).startswith("bridge: DEL fails where an address")
     for other in ("link veth0 veth", "iptables nat -N CNI-DN-0123456789abcdef01234", "file 10.88.0.2"):
         assert explains(Leftovers([*rules, other]), known) == ""
