@@ -16,7 +16,6 @@ from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.standalone import EmbeddedAPI, EmbeddedAPISettings
-from nodeagent.tls_policy import TLSPolicy
 
 EMBEDDED_QPS = 1000
 
@@ -32,7 +31,7 @@ async def start_embedded_api(scope: Scope, config: Config, folders: Folders) -> 
             node_name=config.node_name,
             address=config.agent.apiServer.address,
             port=config.agent.apiServer.port,
-            tls=TLSPolicy.of(config),
+            tls=config.tls_policy,
         ),
         scope.condition("process"),
     )
