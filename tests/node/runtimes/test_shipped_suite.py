@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 from components import needs
 
-pytestmark = [pytest.mark.node, pytest.mark.skipif(os.geteuid() != 0, reason="needs root"), needs("runc")]
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.xdist_group("runtimes-shipped"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    needs("runc"),
+]
 
 REPO = Path(__file__).resolve().parents[3]
 PARTS = ("nodeagent", "runtimes", "cni", "csi", "proto", "pyproject.toml", "README.md", "LICENSE")
