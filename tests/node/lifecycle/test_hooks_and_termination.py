@@ -8,7 +8,7 @@ import pytest
 from node_under_test import NodeUnderTest, eventually
 from pods_under_test import container, field, finished, make_pod, shell, status_of, tells_of, told, waits_for
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle")]
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle-hooks")]
 
 DIARY = {"name": "diary", "mountPath": "/diary"}
 
