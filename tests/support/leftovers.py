@@ -89,8 +89,9 @@ def _of_pods() -> Iterator[Leftover]:
     for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
         if _OF_TESTS.search(line.split()[4]):
             yield Leftover(f"mount {line.split()[4]}")
-    for path in (*_CGROUPS.glob("natest-*"), *_CGROUPS.glob("*/natest-*")):
-        yield Leftover(f"cgroup {path}")
+    for path in (*_CGROUPS.glob("na*"), *_CGROUPS.glob("*/na*")):
+        if path.name.startswith(("natest-", "nats", "nacli")):
+            yield Leftover(f"cgroup {path}")
 
 
 def _run(*argv: str) -> str:
