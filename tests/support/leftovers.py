@@ -46,14 +46,15 @@ def rules_of_nobody(saved: str, nobodys: Callable[[str], bool] = is_nobodys) -> 
     return list(found)
 
 
-def _rules() -> Iterator[Leftover]:
-    rules = rules_of_nobody(_run("iptables-save", "-t", "nat"))
+def take_rules(nobodys: Callable[[str], bool] = is_nobodys) -> list[Leftover]:
+    """Remove those rules, and their chains; returns what there was."""
+    rules = rules_of_nobody(_run("iptables-save", "-t", "nat"), nobodys)
     for rule in rules:
         _, chain, *match = shlex.split(rule)
         _run("iptables", "-w", "-t", "nat", "-D", chain, *match)
-        yield Leftover(f"rule {rule}", known=_MASQUERADE.match(rule) is not None)
     for chain in {rule.split()[1] for rule in rules if re.match(r"-A CNI-(DN-)?[0-9a-f]{21}", rule)}:
         _run("iptables", "-w", "-t", "nat", "-X", chain)  # fails for one that is still in use
+    return [Leftover(f"rule {rule}", known=_MASQUERADE.match(rule) is not None) for rule in rules]
 
 
 def _drop_empty_chains() -> None:
@@ -99,7 +100,7 @@ def _run(*argv: str) -> str:
 
 
 def main() -> int:
-    found = [*_rules(), *_links()]
+    found = [*take_rules(), *_links()]
     testing = [line for line in _processes().values() if "pytest" in line.split("/tmp/")[0]]
     if testing:
         print(f"others are testing here ({len(testing)} processes): only networks were looked at")
