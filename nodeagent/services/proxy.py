@@ -11,7 +11,7 @@ from lightkube.models.discovery_v1 import EndpointSlice
 
 from cni.native.nftables.errors import NftablesError
 from nodeagent.api.informer import Informer
-from nodeagent.enduring import UNTOLD, Condition
+from nodeagent.os_error_retry import UNREPORTED, LoopHealth
 from nodeagent.services.elements import Wanted
 from nodeagent.services.frontends import Frontend, Key, View, cluster_addresses, frontends, key_of
 from runtimes.linux.retry import Backoff, RetryPolicy
@@ -40,14 +40,14 @@ class ServiceProxy:
         services: Informer[Service],
         slices: Informer[EndpointSlice],
         view: View,
-        condition: Condition = UNTOLD,
+        health: LoopHealth = UNREPORTED,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._table = table
         self._services = services
         self._slices = slices
         self._view = view
-        self._condition = condition
+        self._health = health
         self._sleep = sleep
         self._changed: set[Key] = set()
         self._wake = asyncio.Event()
@@ -76,10 +76,10 @@ class ServiceProxy:
                 await self._sync()
             except NftablesError as error:
                 log.warning("Services are not in force: %s", error)
-                self._condition.failed(str(error))
+                self._health.failed(str(error))
                 await self._sleep(backoff.next_delay())
                 continue
-            self._condition.works()
+            self._health.works()
             await self._until_needed()
 
     async def _until_needed(self) -> None:

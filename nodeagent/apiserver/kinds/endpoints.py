@@ -5,23 +5,22 @@ Source: docs/facts/embedded-api.md 11 and upstream's endpoint controllers: termi
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Final
 
-from nodeagent.apiserver.contract import Object
 from nodeagent.apiserver.kinds.base import name_of, namespace_of, uid_of
 from nodeagent.podspec.container_lists import containers
+from runtimes.kube.json_object import JsonObject
 
-SERVICE_LABEL: Final = "kubernetes.io/service-name"
-MANAGED_LABEL: Final = "endpointslice.kubernetes.io/managed-by"
-MANAGER: Final = "endpointslice-controller.k8s.io"
-MOST_ENDPOINTS: Final = 100  # of a slice
-_HEADLESS_LABEL: Final = "service.kubernetes.io/headless"
-_FINISHED: Final = ("Succeeded", "Failed")
+SERVICE_LABEL = "kubernetes.io/service-name"
+MANAGED_LABEL = "endpointslice.kubernetes.io/managed-by"
+MANAGER = "endpointslice-controller.k8s.io"
+MOST_ENDPOINTS = 100  # of a slice
+_HEADLESS_LABEL = "service.kubernetes.io/headless"
+_FINISHED = ("Succeeded", "Failed")
 
 
-def endpoints_of(service: Object, pods: Iterable[Object]) -> Object:
+def endpoints_of(service: JsonObject, pods: Iterable[JsonObject]) -> JsonObject:
     """The Endpoints object: ready and not ready addresses of the Service's first family, grouped by the ports they serve."""
-    groups: dict[str, Object] = {}
+    groups: dict[str, JsonObject] = {}
     family = _families(service)[0]
     for pod in sorted(pods, key=name_of):
         if is_terminating(pod) or not (address := _address(pod, family)):
@@ -46,7 +45,7 @@ def endpoints_of(service: Object, pods: Iterable[Object]) -> Object:
     }
 
 
-def slices_of(service: Object, pods: Iterable[Object]) -> list[Object]:
+def slices_of(service: JsonObject, pods: Iterable[JsonObject]) -> list[JsonObject]:
     """The EndpointSlices: of each family, and of pods that serve the same port numbers, at most 100 endpoints in one.
 
     A family without pods has one slice without endpoints: who watches sees that nothing is there, not that nobody knows.
@@ -54,7 +53,7 @@ def slices_of(service: Object, pods: Iterable[Object]) -> list[Object]:
     listed = sorted(pods, key=name_of)
     made = []
     for family in _families(service):
-        groups: dict[str, tuple[list[Object], list[Object]]] = {}
+        groups: dict[str, tuple[list[JsonObject], list[JsonObject]]] = {}
         for pod in listed:
             if address := _address(pod, family):
                 ports = _ports(service, pod)
@@ -70,7 +69,7 @@ def slices_of(service: Object, pods: Iterable[Object]) -> list[Object]:
     return made
 
 
-def selected(service: Object, pods: Iterable[Object]) -> list[Object]:
+def selected(service: JsonObject, pods: Iterable[JsonObject]) -> list[JsonObject]:
     """The pods behind a service: its labels, an address, not finished."""
     selector = service["spec"].get("selector") or {}
     return [
@@ -83,20 +82,22 @@ def selected(service: Object, pods: Iterable[Object]) -> list[Object]:
     ]
 
 
-def is_ready(pod: Object) -> bool:
+def is_ready(pod: JsonObject) -> bool:
     listed = (pod.get("status") or {}).get("conditions") or ()
     return any(item.get("type") == "Ready" and item.get("status") == "True" for item in listed)
 
 
-def is_terminating(pod: Object) -> bool:
+def is_terminating(pod: JsonObject) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp"))
 
 
-def _families(service: Object) -> list[str]:
+def _families(service: JsonObject) -> list[str]:
     return service["spec"].get("ipFamilies") or ["IPv4"]
 
 
-def _slice(service: Object, name: str, family: str, ports: list[Object], endpoints: list[Object]) -> Object:
+def _slice(
+    service: JsonObject, name: str, family: str, ports: list[JsonObject], endpoints: list[JsonObject]
+) -> JsonObject:
     owner = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -123,12 +124,12 @@ def _slice(service: Object, name: str, family: str, ports: list[Object], endpoin
     }
 
 
-def _ports(service: Object, pod: Object) -> list[Object]:
+def _ports(service: JsonObject, pod: JsonObject) -> list[JsonObject]:
     listed = []
     for port in service["spec"].get("ports") or ():
         number = _target(port, pod)
         if number:
-            entry: Object = {"port": number, "protocol": port.get("protocol", "TCP")}
+            entry: JsonObject = {"port": number, "protocol": port.get("protocol", "TCP")}
             if port.get("name"):
                 entry = {"name": port["name"], **entry}
             if port.get("appProtocol"):
@@ -137,7 +138,7 @@ def _ports(service: Object, pod: Object) -> list[Object]:
     return listed
 
 
-def _target(port: Object, pod: Object) -> int | None:
+def _target(port: JsonObject, pod: JsonObject) -> int | None:
     target = port.get("targetPort", port.get("port"))
     if isinstance(target, int):
         return target
@@ -148,7 +149,7 @@ def _target(port: Object, pod: Object) -> int | None:
     return None
 
 
-def _address(pod: Object, family: str) -> str:
+def _address(pod: JsonObject, family: str) -> str:
     """The pod's address of the family; empty: it has none."""
     status = pod["status"]
     listed = [item.get("ip") for item in status.get("podIPs") or ()] or [status.get("podIP")]
@@ -162,17 +163,17 @@ def _family_of(address: str) -> str:
         return ""
 
 
-def _endpoint_address(pod: Object, address: str) -> Object:
-    made: Object = {"ip": address, "targetRef": _reference(pod)}
+def _endpoint_address(pod: JsonObject, address: str) -> JsonObject:
+    made: JsonObject = {"ip": address, "targetRef": _reference(pod)}
     if pod["spec"].get("nodeName"):
         made["nodeName"] = pod["spec"]["nodeName"]
     return made
 
 
-def _endpoint(service: Object, pod: Object, address: str) -> Object:
+def _endpoint(service: JsonObject, pod: JsonObject, address: str) -> JsonObject:
     ready, terminating = is_ready(pod), is_terminating(pod)
     published = bool(service["spec"].get("publishNotReadyAddresses"))
-    endpoint: Object = {
+    endpoint: JsonObject = {
         "addresses": [address],
         "conditions": {"ready": published or (ready and not terminating), "serving": ready, "terminating": terminating},
         "targetRef": _reference(pod),
@@ -184,5 +185,5 @@ def _endpoint(service: Object, pod: Object, address: str) -> Object:
     return endpoint
 
 
-def _reference(pod: Object) -> Object:
+def _reference(pod: JsonObject) -> JsonObject:
     return {"kind": "Pod", "name": name_of(pod), "namespace": namespace_of(pod), "uid": uid_of(pod)}

@@ -1,11 +1,10 @@
 """Service (addresses and ports from their ranges), Endpoints and EndpointSlice."""
 
 import ipaddress
-from typing import Final
 
 from typing_extensions import override
 
-from nodeagent.apiserver.contract import AdmissionContext, Object
+from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.base import Kind, immutable, name_of, uid_of
 from nodeagent.apiserver.kinds.service_network import HEADLESS, allocate, fill_families
@@ -14,16 +13,17 @@ from nodeagent.podspec.validation.ports import PROTOCOLS
 from nodeagent.podspec.validation.rules import port_or_name, problems, unique
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-_ADDRESS_TYPES: Final = ("FQDN", "IPv4", "IPv6")
-_AFFINITIES: Final = ("ClientIP", "None")
-_STICKY_SECONDS: Final = 10800
+_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
+_AFFINITIES = ("ClientIP", "None")
+_STICKY_SECONDS = 10800
 
 
 class ServiceKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         spec = obj.setdefault("spec", {})
         if not spec.get("type"):
             spec["type"] = "ClusterIP"
@@ -45,12 +45,12 @@ class ServiceKind(Kind):
             spec.setdefault("internalTrafficPolicy", "Cluster")
 
     @override
-    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+    def admit(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         self._allocate(obj, ctx)
         obj["status"] = {"loadBalancer": {}}
 
     @override
-    def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
+    def prepare_update(self, new: JsonObject, old: JsonObject, ctx: AdmissionContext, subresource: str | None) -> None:
         super().prepare_update(new, old, ctx, subresource)
         if subresource is None:
             stored = old.get("spec") or {}
@@ -58,14 +58,14 @@ class ServiceKind(Kind):
             self._keep_node_ports(new["spec"], stored)
             self._allocate(new, ctx)
 
-    def _allocate(self, obj: Object, ctx: AdmissionContext) -> None:
+    def _allocate(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         """Like the address, families are nobody's; not the author's like the defaults."""
         fill_families(obj["spec"], ctx.service_network)
         others = [item.get("spec") or {} for item in ctx.list("services") if uid_of(item) != uid_of(obj)]
         allocate(obj, others, ctx.service_network)
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         spec = obj["spec"]
         name = name_of(obj)
         errors = problems("metadata.name", name, names.dns1035_label(name))
@@ -86,17 +86,17 @@ class ServiceKind(Kind):
         return errors + self._ports(spec)
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         before, now = old["spec"].get("clusterIP"), new["spec"].get("clusterIP")
         if before and "ExternalName" not in (new["spec"]["type"], old["spec"].get("type")):
             return immutable("spec.clusterIPs[0]", now, before)
         return []
 
     @override
-    def advise(self, obj: Object) -> list[str]:
+    def advise(self, obj: JsonObject) -> list[str]:
         return service_warnings(obj)
 
-    def _ports(self, spec: Object) -> list[FieldError]:
+    def _ports(self, spec: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = []
         ports = spec.get("ports") or []
         seen_names: set[str] = set()
@@ -121,7 +121,7 @@ class ServiceKind(Kind):
                 errors.append(forbidden(f"{where}.nodePort", "may not be used when `type` is 'ClusterIP'"))
         return errors
 
-    def _keep_addresses(self, spec: Object, stored: Object) -> None:
+    def _keep_addresses(self, spec: JsonObject, stored: JsonObject) -> None:
         """What an update does not mention stays; a policy of one family keeps the first address, one of two gets another."""
         if spec["type"] == "ExternalName":
             return
@@ -132,7 +132,7 @@ class ServiceKind(Kind):
             for name in ("clusterIPs", "ipFamilies"):
                 spec[name] = spec[name][:1] if spec.get(name) else []
 
-    def _keep_node_ports(self, spec: Object, stored: Object) -> None:
+    def _keep_node_ports(self, spec: JsonObject, stored: JsonObject) -> None:
         known = {(port.get("protocol"), port.get("port")): port.get("nodePort") for port in stored.get("ports") or ()}
         for port in spec.get("ports") or ():
             if spec["type"] in ("NodePort", "LoadBalancer") and not port.get("nodePort"):
@@ -143,14 +143,14 @@ class ServiceKind(Kind):
 
 class EndpointsKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         for subset in obj.get("subsets") or ():
             for port in subset.get("ports") or ():
                 if not port.get("protocol"):
                     port["protocol"] = "TCP"
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = []
         for index, subset in enumerate(obj.get("subsets") or ()):
             where = f"subsets[{index}]"
@@ -163,7 +163,7 @@ class EndpointsKind(Kind):
         return errors
 
     @override
-    def advise(self, obj: Object) -> list[str]:
+    def advise(self, obj: JsonObject) -> list[str]:
         if _labels(obj).get("endpoints.kubernetes.io/managed-by") == "endpoint-controller":
             return []
         return [
@@ -177,13 +177,13 @@ class EndpointsKind(Kind):
 
 class EndpointSliceKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         for port in obj.get("ports") or ():
             port.setdefault("name", "")
             port.setdefault("protocol", "TCP")
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         kind = obj.get("addressType") or ""
         if not kind:
             return [required("addressType")]
@@ -200,11 +200,11 @@ class EndpointSliceKind(Kind):
         return errors
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         return immutable("addressType", new.get("addressType"), old.get("addressType"))
 
     @override
-    def advise(self, obj: Object) -> list[str]:
+    def advise(self, obj: JsonObject) -> list[str]:
         if _labels(obj).get("endpointslice.kubernetes.io/managed-by") == "endpointslice-controller.k8s.io":
             return []
         return [
@@ -231,8 +231,8 @@ def _may_be_reached(path: str, text: str) -> list[FieldError]:
     return []
 
 
-_LINK_LOCAL_MULTICAST: Final = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
+_LINK_LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
 
 
-def _labels(obj: Object) -> Object:
+def _labels(obj: JsonObject) -> JsonObject:
     return obj["metadata"].get("labels") or {}

@@ -7,19 +7,19 @@ then the cluster's).
 import ipaddress
 import secrets
 from collections.abc import Collection, Iterable
-from typing import Final
 
-from nodeagent.apiserver.contract import Object, ServiceNetwork
+from nodeagent.apiserver.contract import ServiceNetwork
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of
 from runtimes.kube.field_errors import FieldError, invalid
+from runtimes.kube.json_object import JsonObject
 
-HEADLESS: Final = "None"
-_RESERVED: Final = 10  # the first addresses of a range are for well-known Services
+HEADLESS = "None"
+_RESERVED = 10  # the first addresses of a range are for well-known Services
 Range = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def fill_families(spec: Object, network: ServiceNetwork) -> None:
+def fill_families(spec: JsonObject, network: ServiceNetwork) -> None:
     """`ipFamilies` and `ipFamilyPolicy`, as far as the author does not say. They hang on the cluster: nobody's fields."""
     if spec["type"] == "ExternalName":
         return
@@ -37,7 +37,7 @@ def fill_families(spec: Object, network: ServiceNetwork) -> None:
     spec["ipFamilies"] = families
 
 
-def family_errors(spec: Object, network: ServiceNetwork) -> list[FieldError]:
+def family_errors(spec: JsonObject, network: ServiceNetwork) -> list[FieldError]:
     """What the cluster cannot give."""
     if spec["type"] == "ExternalName":
         return []
@@ -52,7 +52,7 @@ def family_errors(spec: Object, network: ServiceNetwork) -> list[FieldError]:
     return errors
 
 
-def allocate(obj: Object, others: list[Object], network: ServiceNetwork) -> None:
+def allocate(obj: JsonObject, others: list[JsonObject], network: ServiceNetwork) -> None:
     """Give the Service an address of each of its families, and its node ports. What the author asks for must be free.
 
     `others`: the specs of all other Services. Raises ApiError.
@@ -108,7 +108,7 @@ def _refusal(address: str, taken: Collection[str], of_range: Range) -> str:
     return ""
 
 
-def _allocate_node_ports(obj: Object, others: list[Object], ports: range) -> None:
+def _allocate_node_ports(obj: JsonObject, others: list[JsonObject], ports: range) -> None:
     taken = {port.get("nodePort") for item in others for port in item.get("ports") or ()}
     for index, port in enumerate(obj["spec"].get("ports") or ()):
         wanted, why = port.get("nodePort"), ""

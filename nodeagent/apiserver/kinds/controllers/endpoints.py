@@ -1,24 +1,23 @@
 """Keeps the Endpoints and EndpointSlices of the services that select pods."""
 
-from typing import Final
-
-from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
 from nodeagent.apiserver.kinds.endpoints import MANAGED_LABEL, MANAGER, SERVICE_LABEL, endpoints_of, selected, slices_of
+from runtimes.kube.json_object import JsonObject
 
-ENDPOINTS: Final = "endpoints"
-SLICES: Final = "endpointslices.discovery.k8s.io"
+ENDPOINTS = "endpoints"
+SLICES = "endpointslices.discovery.k8s.io"
 Key = tuple[str, str]
 
 
 class EndpointsController:
     def __init__(self, api: LocalApi) -> None:
         self._api = api
-        self._services: dict[Key, Object] = {}
-        self._pods: dict[Key, Object] = {}
-        self._written: dict[Key, dict[str, Object]] = {}  # by service: endpoints and slices, by their names
+        self._services: dict[Key, JsonObject] = {}
+        self._pods: dict[Key, JsonObject] = {}
+        self._written: dict[Key, dict[str, JsonObject]] = {}  # by service: endpoints and slices, by their names
         self._unsynced: set[str] = set()
 
     async def run(self) -> None:
@@ -63,7 +62,7 @@ class EndpointsController:
         service = self._services.get(key)
         return bool(service and service["spec"].get("selector") and service["spec"].get("type") != "ExternalName")
 
-    async def _keep(self, key: Key, endpoints: Object, slices: list[Object]) -> None:
+    async def _keep(self, key: Key, endpoints: JsonObject, slices: list[JsonObject]) -> None:
         before = self._written.get(key)
         there = set(before or await self._left_behind(key))
         wanted = {ENDPOINTS: endpoints} | {name_of(item): item for item in slices}
@@ -79,7 +78,7 @@ class EndpointsController:
         selector = f"{SERVICE_LABEL}={key[1]},{MANAGED_LABEL}={MANAGER}"
         return [name_of(item) for item in await self._api.list(SLICES, key[0], label_selector=selector)]
 
-    async def _write(self, resource: str, obj: Object) -> None:
+    async def _write(self, resource: str, obj: JsonObject) -> None:
         """Replace or create. A namespace that is going away takes nothing new: then there is nothing to do."""
         try:
             await self._api.update(resource, obj)
@@ -89,7 +88,7 @@ class EndpointsController:
             elif error.code != 403:
                 raise
 
-    async def _create(self, resource: str, obj: Object) -> None:
+    async def _create(self, resource: str, obj: JsonObject) -> None:
         try:
             await self._api.create(resource, obj)
         except ApiError as error:

@@ -2,20 +2,20 @@
 
 import ipaddress
 import logging
-from typing import Final
 
-from nodeagent.apiserver.contract import LocalApi, Object, ServiceNetwork
+from nodeagent.apiserver.contract import LocalApi, ServiceNetwork
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.controllers.endpoints import ENDPOINTS, SLICES
 from nodeagent.apiserver.kinds.controllers.follow import Watch, follow, forever
 from nodeagent.apiserver.kinds.endpoints import SERVICE_LABEL
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
-NAME: Final = "kubernetes"
-NAMESPACE: Final = "default"
-PORT: Final = 443
-_LABELS: Final = {"component": "apiserver", "provider": "kubernetes"}
+NAME = "kubernetes"
+NAMESPACE = "default"
+PORT = 443
+_LABELS = {"component": "apiserver", "provider": "kubernetes"}
 
 
 class OwnService:
@@ -41,7 +41,7 @@ class OwnService:
                 for resource, wanted in self._wanted.items():
                     await self._keep(resource, wanted)
 
-    async def _keep(self, resource: str, wanted: Object) -> None:
+    async def _keep(self, resource: str, wanted: JsonObject) -> None:
         try:
             stored = await self._api.get(resource, NAMESPACE, NAME)
             if not _has(stored, wanted):
@@ -55,7 +55,7 @@ class OwnService:
                 return
             await self._create(resource, wanted)
 
-    async def _create(self, resource: str, wanted: Object) -> None:
+    async def _create(self, resource: str, wanted: JsonObject) -> None:
         try:
             await self._api.create(resource, wanted)
         except ApiError as error:
@@ -63,7 +63,7 @@ class OwnService:
                 log.warning("%s %s/%s cannot be made: %s", resource, NAMESPACE, NAME, error.message)
 
 
-def own_objects(network: ServiceNetwork, address: str, port: int) -> dict[str, Object]:
+def own_objects(network: ServiceNetwork, address: str, port: int) -> dict[str, JsonObject]:
     """The three objects, by resource."""
     version = ipaddress.ip_address(address).version
     metadata = {"name": NAME, "namespace": NAMESPACE}
