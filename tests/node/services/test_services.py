@@ -141,7 +141,8 @@ def test_only_ready_pods_serve(node: NodeUnderTest, web: str) -> None:
     node.kubectl("delete", "pod/three", "--wait")
     assert at_node_port(node, web) == ""
     address = spec_of(node, web)["clusterIP"]
-    assert "refused" in in_client(node, "wget", "-qO-", "-T", "10", f"http://{address}/name")
+    ask = f"nc -w 20 {address} 80 < /dev/null 2>&1 || true"
+    assert "refused" in in_client(node, "sh", "-c", ask)
 
 
 def test_affinity(node: NodeUnderTest, web: str) -> None:
@@ -177,7 +178,7 @@ def test_when_they_are_turned_off(node: NodeUnderTest, web: str) -> None:
         node.stop()
         node.config["services"] = {"enabled": False}
         node.start()
-        assert at_node_port(node, web) == ""
+        eventually(lambda: at_node_port(node, web) == "", "they are not led any more")
     finally:
         node.stop()
         node.config["services"] = {"enabled": True}
