@@ -38,7 +38,7 @@ from runtimes.linux import syscalls
 log = logging.getLogger(__name__)
 
 _INTERFACE = "eth0"
-_SHARED_SEGMENT = "bridge"
+_SHARED_SEGMENTS = ("bridge", "nodeagent-cni")
 _ACCEPT_ROUTERS = "net.ipv6.conf.default.accept_ra"
 _BANDWIDTH_BURST_BITS = 4294967295
 _BANDWIDTH_RANGE = (10**3, 10**15)
@@ -84,7 +84,7 @@ class CNINetwork(NetworkProvider):
         )
         try:
             config_now = await asyncio.to_thread(self._current)
-            if config_now.plugins[0].type == _SHARED_SEGMENT and _ACCEPT_ROUTERS not in config.linux.sysctls:
+            if config_now.plugins[0].type in _SHARED_SEGMENTS and _ACCEPT_ROUTERS not in config.linux.sysctls:
                 await asyncio.to_thread(syscalls.in_namespace, netns_path, refuse_router_advertisements)
             result = await self._network(config_now).add(attachment)
         except (CNIError, OSError) as error:
@@ -171,7 +171,7 @@ def runtime_error(error: Exception) -> type[errors.RuntimeFault]:
 def refuse_router_advertisements() -> None:
     """Let this network namespace's interfaces to come believe no router that announces itself. Blocks.
 
-    All on a bridge of the `bridge` plugin are pods, and its routes are in the plugin's configuration: a pod that plays the router
+    All on a bridge of these plugins are pods, and its routes are in their configuration: a pod that plays the router
     (CVE-2020-10749) would get the others' IPv6 traffic. A pod's own sysctl or a later plugin, as `tuning`, may say otherwise.
     """
     with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
