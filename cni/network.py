@@ -32,7 +32,7 @@ __all__ = ["Attachment", "Network"]
 class Network:
     """One network of this node. Verbs on one container queue up behind each other; containers do not wait for each other.
 
-    `add_timeout_seconds`, `del_timeout_seconds` bound one plugin's run each. `in_process`: plugins, by type, that are no programs.
+    `add_timeout_seconds`, `del_timeout_seconds` bound one plugin's run each. `in_process`: what is no program, by type.
     """
 
     def __init__(
