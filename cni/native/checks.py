@@ -45,7 +45,7 @@ def check_inside(netns: int, request: Request, wanted: Bridge, result: Result) -
         for ip in own:
             if str(ipaddress.ip_interface(ip.address)) not in present:
                 raise Failure(f"{request.ifname} has no address {ip.address}")
-        _check_routes(inside, wanted, own)
+        _check_routes(inside, link.index, wanted, own)
     return [ip.address.partition("/")[0] for ip in own]
 
 
@@ -73,12 +73,11 @@ def _check_link(link: Link, request: Request, result: Result) -> None:
             raise Failure(f"{request.ifname} has the hardware address {link.mac}, at the ADD it was {told.mac}")
 
 
-def _check_routes(inside: Socket, wanted: Bridge, own: Sequence[IPConfig]) -> None:
+def _check_routes(inside: Socket, index: int, wanted: Bridge, own: Sequence[IPConfig]) -> None:
     gateways = {ipaddress.ip_interface(ip.address).version: ip.gateway for ip in reversed(own)}
-    present = {
-        (str(route.to), str(route.gateway or "")) for route in map(rtnl.read_route, inside.dump(rtnl.get_routes()))
-    }
+    present = [rtnl.read_route(answer) for answer in inside.dump(rtnl.get_routes())]
     for route in outcome.routes(wanted, gateways):
         gateway = str(route.gateway or gateways[route.to.version])
-        if (str(route.to), gateway) not in present:
+        # another interface's may have been there first
+        if not any(it.to == route.to and (it.index != index or str(it.gateway) == gateway) for it in present):
             raise Failure(f"there is no route to {route.to} through {gateway}")

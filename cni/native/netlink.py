@@ -39,11 +39,12 @@ _TIMEOUT_SECONDS = 20.0
 
 
 class Message(NamedTuple):
-    """One request, or one answer. `body`: the family's header and the attributes."""
+    """One request, or one answer. `body`: the family's header and the attributes. `fine`: the error that is none."""
 
     kind: int
     flags: int
     body: bytes
+    fine: int = 0
 
 
 class Refusal(NamedTuple):
@@ -111,7 +112,7 @@ class Socket:
         for place, answer in self.answers(first, len(messages)):
             if isinstance(answer, Message):
                 answers.append(answer)
-            elif answer is not None and failure is None:
+            elif answer is not None and failure is None and answer.number != messages[place].fine:
                 failure = NetlinkError(answer, place)
         if failure is not None:
             raise failure

@@ -1,5 +1,6 @@
 """Messages of route netlink (linux/rtnetlink.h, if_link.h, if_bridge.h): links, addresses, routes."""
 
+import errno
 import ipaddress
 import socket
 import struct
@@ -192,6 +193,7 @@ class KernelRoute:
 
 
 def new_route(route: KernelRoute) -> Message:
+    """Of two routes to one network the first wins: that of a pod's first interface."""
     family = socket.AF_INET if route.to.version == 4 else socket.AF_INET6
     scope = route.scope if route.scope is not None else 0 if route.gateway is not None else _SCOPE_LINK
     table = route.table or _TABLE_MAIN
@@ -209,7 +211,7 @@ def new_route(route: KernelRoute) -> Message:
     given = ((_METRIC_MTU, route.mtu), (_METRIC_ADVMSS, route.advmss))
     if metrics := [number(kind, value) for kind, value in given if value]:
         parts.append(nest(_RTA_METRICS, *metrics))
-    return Message(_NEWROUTE, CREATE | EXCLUSIVE, b"".join(parts))
+    return Message(_NEWROUTE, CREATE | EXCLUSIVE, b"".join(parts), fine=errno.EEXIST)
 
 
 def get_routes() -> Message:

@@ -139,8 +139,7 @@ def test_a_port_that_is_taken() -> None:
 
 
 def test_an_empty_cni_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a network the node is no node; in standalone mode one is written: the native one where the kernel can, else one whose
-    programs are looked for, with the reason."""
+    """Standalone mode writes a network: the native one where the kernel can, else one whose programs are looked for, and why."""
     settings = config()
     settings.agent.cni.confDir = str(tmp_path / "none")
     settings.agent.cni.binDirs = [str(tmp_path)]
