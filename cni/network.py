@@ -112,7 +112,7 @@ class Network:
             call = Call(
                 command="STATUS",
                 environment={},
-                config=self._request(self.config, plugin, {}, None),
+                config=plugin_request(self.config, plugin, {}, None),
                 timeout_seconds=self._del_timeout_seconds,
             )
             await self._run(plugin, call)
@@ -137,7 +137,7 @@ class Network:
         if self.config.supports(version.GC):
             attachments = [{"containerID": container_id, "ifname": ifname} for container_id, ifname in sorted(keep)]
             for plugin in self.config.plugins:
-                request = self._request(self.config, plugin, {}, None)
+                request = plugin_request(self.config, plugin, {}, None)
                 request |= {"cni.dev/valid-attachments": attachments, "cni.dev/attachments": attachments}
                 call = Call(command="GC", environment={}, config=request, timeout_seconds=self._del_timeout_seconds)
                 try:
@@ -238,27 +238,13 @@ class Network:
         }
         if attachment.args:
             environment["CNI_ARGS"] = attachment.args_text
-        request = self._request(config or self.config, plugin, attachment.capabilities, previous)
+        request = plugin_request(config or self.config, plugin, attachment.capabilities, previous)
         call = Call(command=command, environment=environment, config=request, timeout_seconds=timeout_seconds)
         return await self._run(plugin, call)
 
     async def _run(self, plugin: PluginConfig, call: Call) -> Any:
         inside = self._in_process.get(plugin.type)
         return await (inside(call) if inside is not None else invoke(plugin.type, self._bin_dirs, call))
-
-    @staticmethod
-    def _request(
-        config: NetworkConfig, plugin: PluginConfig, capabilities: Mapping[str, Any], previous: results.Result | None
-    ) -> dict[str, Any]:
-        """The plugin's configuration as it is sent (spec, section 3, "Deriving execution configuration")."""
-        request = {**plugin.raw, "name": config.name, "cniVersion": config.cni_version}
-        request.pop("capabilities", None)
-        given = {name: capabilities[name] for name in sorted(plugin.capabilities) if name in capabilities}
-        if given:
-            request["runtimeConfig"] = given
-        if previous is not None:
-            request["prevResult"] = results.encode(previous, config.cni_version)
-        return request
 
     @contextlib.asynccontextmanager
     async def _turn(self, container_id: str) -> AsyncIterator[None]:
@@ -272,6 +258,20 @@ class Network:
             queue.users -= 1
             if not queue.users:
                 del self._queues[container_id]
+
+
+def plugin_request(
+    config: NetworkConfig, plugin: PluginConfig, capabilities: Mapping[str, Any], previous: results.Result | None
+) -> dict[str, Any]:
+    """The plugin's configuration as it is sent (spec, section 3, "Deriving execution configuration")."""
+    request = {**plugin.raw, "name": config.name, "cniVersion": config.cni_version}
+    request.pop("capabilities", None)
+    given = {name: capabilities[name] for name in sorted(plugin.capabilities) if name in capabilities}
+    if given:
+        request["runtimeConfig"] = given
+    if previous is not None:
+        request["prevResult"] = results.encode(previous, config.cni_version)
+    return request
 
 
 def _as_recorded(attachment: Attachment, cached: CachedAttachment) -> Attachment:

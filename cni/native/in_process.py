@@ -6,6 +6,7 @@ Commands block for some milliseconds, in threads that are for nothing else: such
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from cni.errors import TEMPORARY_CODES, PluginError, PluginFailed, PluginTimeout, Unavailable
@@ -13,6 +14,7 @@ from cni.native import request
 from cni.native.failure import Failure
 from cni.native.plugin import Plugin
 from cni.native.request import TYPE
+from cni.native.restore import restore
 from cni.native.rules import Rules
 from cni.plugin import Call
 
@@ -39,6 +41,10 @@ class InProcess:
             raise PluginTimeout(TYPE, call.command, f"no answer within {call.timeout_seconds:g}s") from error
         except Failure as error:
             raise as_error(error, call.command) from error
+
+    async def restore(self, cache_dir: Path) -> None:
+        """Have again in force what an earlier process attached (`restore.py`)."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, restore, self._plugin, cache_dir)
 
     def _begin(self, container_id: str, call: Call) -> "asyncio.Future[Any]":
         future = asyncio.get_running_loop().run_in_executor(self._threads, self._run, call)

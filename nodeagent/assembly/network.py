@@ -16,7 +16,7 @@ from runtimes.oci.network import CNISettings
 log = logging.getLogger(__name__)
 
 
-def cni_settings(config: Config) -> CNISettings:
+def cni_settings(config: Config, native: InProcess) -> CNISettings:
     """Of the whole node: all its runtimes attach their pods by these. Blocks for some milliseconds."""
     cni = config.agent.cni
     return CNISettings(
@@ -24,7 +24,7 @@ def cni_settings(config: Config) -> CNISettings:
         bin_dirs=tuple(Path(folder) for folder in cni.binDirs),
         cache_dir=Path(cni.cacheDir),
         network=own_network(config).config() if cni.provider == "native" else None,
-        in_process={TYPE: InProcess(choose_rules)},
+        in_process={TYPE: native},
     )
 
 
