@@ -37,6 +37,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
                 path.write_text(text)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Short: a test's name is in the environment of what it starts, where a variable has room for 128 KiB."""
+    return f"{argname} of {len(val)}" if isinstance(val, str | bytes) and len(val) > 200 else None
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """List what was skipped for want of a component; hack/test repeats it on its last lines (NODEAGENT_NOT_TESTED)."""
     reasons = {str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", ()) if report.longrepr}

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from cni.errors import TEMPORARY_CODES, PluginError, PluginFailed, PluginTimeout, Unavailable
+from cni.errors import BY_CODE, PluginError, PluginFailed, PluginTimeout
 from cni.native import request
 from cni.native.failure import Failure
 from cni.native.plugin import Plugin
@@ -60,5 +60,5 @@ class InProcess:
 
 def as_error(failure: Failure, command: str) -> PluginError:
     """What the executable's answer would have become."""
-    kind = Unavailable if failure.code in TEMPORARY_CODES else PluginFailed
+    kind = BY_CODE.get(failure.code, PluginFailed)
     return kind(TYPE, command, failure.message, code=failure.code, details=failure.details)

@@ -12,8 +12,6 @@ from cni.testing.fixtures import network
 from cni.testing.flaws import RELEASES
 from cni.testing.implementation import Implementation
 
-__all__ = ["network"]
-
 PLUGINS = Path("/usr/lib/cni")
 PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
 

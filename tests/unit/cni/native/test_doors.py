@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cni.errors import PluginFailed, PluginTimeout, Unavailable
+from cni.errors import ConfigRefused, PluginFailed, PluginTimeout, Unavailable
 from cni.native.failure import Code, Failure
 from cni.native.in_process import InProcess
 from cni.native.plugin import Plugin
@@ -70,7 +70,12 @@ def no_rules() -> Any:
 
 @pytest.mark.parametrize(
     ("code", "kind"),
-    [(Code.NOT_AVAILABLE, Unavailable), (Code.TRY_AGAIN, Unavailable), (Code.INVALID_CONFIG, PluginFailed)],
+    [
+        (Code.NOT_AVAILABLE, Unavailable),
+        (Code.TRY_AGAIN, Unavailable),
+        (Code.INVALID_CONFIG, ConfigRefused),
+        (Code.INTERNAL, PluginFailed),
+    ],
 )
 async def test_failures_become_errors_of_plugins(
     monkeypatch: pytest.MonkeyPatch, code: Code, kind: type[Exception]
