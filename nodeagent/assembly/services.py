@@ -4,8 +4,10 @@ import asyncio
 import ipaddress
 import logging
 
+from cni.default import subnets_of
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster
+from nodeagent.assembly.network import pods_get_native
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
@@ -27,18 +29,21 @@ async def start_services(
     table = f"{config.agent.cni.networkName}-services"
     if client is None or cluster is None or embedded is None or not are_wanted(config):
         await asyncio.to_thread(_discard, table)
-        raise Skip("not standalone" if embedded is None else "services.enabled: false")
+        raise Skip("not standalone" if embedded is None else "services.enabled is false, or the network is not native")
     await _start(scope, config, client, cluster, pod_address(config), embedded.port, table)
 
 
 def are_wanted(config: Config) -> bool:
-    """Whether this agent leads Services to pods: only with an API of its own."""
-    return config.options.standalone and config.agent.services.enabled
+    """Whether this agent leads Services to pods: only with an API of its own. Its network is known when this is asked."""
+    enabled = config.agent.services.enabled
+    return config.options.standalone and (pods_get_native(config) if enabled is None else enabled)
 
 
 def pod_address(config: Config) -> str:
     """Where pods reach the embedded API: the first address of their subnet, which is their gateway; empty: nowhere."""
-    return str(ipaddress.ip_network(config.agent.cni.subnet)[1]) if are_wanted(config) else ""
+    if not are_wanted(config):
+        return ""
+    return str(ipaddress.ip_network(subnets_of(config.agent.cni.subnet)[0])[1])
 
 
 async def _start(
