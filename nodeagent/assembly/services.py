@@ -25,7 +25,7 @@ async def start_services(
     cluster: InformedCluster | None,
     embedded: EmbeddedAPI | None,
 ) -> None:
-    """Follows Services and EndpointSlices. Rules stay when the agent stops: its pods go on."""
+    """Follows Services and EndpointSlices. Rules stay when the agent stops, as long as there are pods: these go on."""
     table = f"{config.agent.cni.networkName}-services"
     if client is None or cluster is None or embedded is None or not are_wanted(config):
         await asyncio.to_thread(_discard, table)
@@ -67,6 +67,13 @@ async def _start(
     slices = Informer(client, EndpointSlice, label_selector=f"!{_HEADLESS}")
     view = View(node_name=config.node_name, api=Endpoint(address, port, is_local=True))
     proxy = ServiceProxy(table, cluster.services, slices, view, scope.condition("rules"))
+
+    async def leave() -> None:
+        """Without pods nobody is led anywhere: the API ends with the agent."""
+        if not proxy.leads_to_pods:
+            await asyncio.to_thread(table.discard)
+
+    scope.stack.push_async_callback(leave)
     scope.loop(slices.run, "informer")
     scope.loop(proxy.run, "services")
 

@@ -51,8 +51,15 @@ class ServiceProxy:
         self._sleep = sleep
         self._changed: set[Key] = set()
         self._wake = asyncio.Event()
+        self._is_in_force = False
         self._places: dict[Key, tuple[Frontend, ...]] = {}
         self._of_service: dict[Key, dict[Key, EndpointSlice]] = {}
+
+    @property
+    def leads_to_pods(self) -> bool:
+        """Whether any place leads to more than the API; also while that is not known."""
+        endpoints = {one for places in self._places.values() for place in places for one in place.behind.endpoints}
+        return not self._is_in_force or bool(endpoints - {self._view.api})
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -102,7 +109,9 @@ class ServiceProxy:
                 del self._places[key]
         places = tuple(place for key in sorted(self._places) for place in self._places[key])
         aim = Wanted(places, tuple(self._addresses(self._places)))
-        if messages := await asyncio.to_thread(self._table.apply, aim):
+        messages = await asyncio.to_thread(self._table.apply, aim)
+        self._is_in_force = True
+        if messages:
             log.debug("Services: %d changes of rules", messages)
 
     def _addresses(self, keys: Iterable[Key]) -> Iterable[tuple[int, str]]:

@@ -145,3 +145,22 @@ async def test_an_error_is_told_and_tried_again(rig: Rig, service: Callable[...,
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_whether_anything_is_led_to_pods(
+    rig: Rig, service: Callable[..., Service], piece: Callable[..., EndpointSlice]
+) -> None:
+    """It is not known before the first list; the API alone does not count; then what the endpoints say."""
+    assert rig.proxy.leads_to_pods
+    task = asyncio.create_task(rig.proxy.run())
+    rig.services.tell(service())
+    rig.services.sync()
+    rig.slices.sync()
+    await rig.condition.told.get()
+    assert not rig.proxy.leads_to_pods
+    rig.slices.tell(piece("10.0.0.1"))
+    await rig.condition.told.get()
+    assert rig.proxy.leads_to_pods
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
