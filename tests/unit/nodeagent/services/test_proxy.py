@@ -11,7 +11,7 @@ from lightkube.models.discovery_v1 import EndpointSlice
 
 from cni.native.nftables.errors import NftablesError
 from nodeagent.api.informer import Informer
-from nodeagent.services.elements import Wanted
+from nodeagent.services.elements import Aim
 from nodeagent.services.frontends import View
 from nodeagent.services.proxy import ServiceProxy
 
@@ -59,8 +59,9 @@ class Kernel:
         self.refusals = 0
         self._loop = asyncio.get_running_loop()
 
-    def apply(self, aim: Wanted) -> int:
-        asked = [(place.address, [endpoint.address for endpoint in place.behind.endpoints]) for place in aim.places]
+    def apply(self, aim: Aim) -> int:
+        places = [place for wants in aim.values() for place in wants.places]
+        asked = [(place.address, [endpoint.address for endpoint in place.behind.endpoints]) for place in places]
         self._loop.call_soon_threadsafe(self.asked.put_nowait, asked)
         if self.refusals:
             self.refusals -= 1
