@@ -1,0 +1,127 @@
+"""Loop devices: a file as a block device (loop(4)), by ioctl(2), so that no program has to be found.
+
+All functions block, microseconds unless said. Errors are OSError.
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+_CONTROL = Path("/dev/loop-control")
+_MAJOR = 7
+_ATTEMPTS = 50
+_CTL_GET_FREE = 0x4C82
+_CONFIGURE = 0x4C0A  # Linux 5.8
+_CLR_FD = 0x4C01
+_GET_STATUS = 0x4C05
+_SET_CAPACITY = 0x4C07
+_READ_ONLY = 1
+_AUTOCLEAR = 4
+
+
+class _Info(ctypes.Structure):
+    """struct loop_info64."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint64) for name in ("device", "inode", "rdevice", "offset", "size_limit")),
+        *((name, ctypes.c_uint32) for name in ("number", "encrypt_type", "encrypt_key_size", "flags")),
+        ("file_name", ctypes.c_char * 64),
+        ("rest", ctypes.c_uint8 * 112),
+    )
+
+
+class _Config(ctypes.Structure):
+    """struct loop_config."""
+
+    _fields_ = (
+        ("fd", ctypes.c_uint32),
+        ("block_size", ctypes.c_uint32),
+        ("info", _Info),
+        ("reserved", ctypes.c_uint64 * 8),
+    )
+
+
+def available() -> bool:
+    """Whether this process may make loop devices."""
+    return os.access(_CONTROL, os.R_OK | os.W_OK)
+
+
+def attach(backing: int, *, read_only: bool = False, until_closed: bool = False) -> int:
+    """Make a loop device of an open file; returns the device, open. `<fd>` of it in /proc names it (`path_of`).
+
+    `until_closed`: the device goes when its last user does: who is killed leaves nothing, and what is mounted holds it.
+    """
+    flags = (_READ_ONLY if read_only else 0) | (_AUTOCLEAR if until_closed else 0)
+    access = (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC
+    control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for _ in range(_ATTEMPTS):
+            device = os.open(_node(fcntl.ioctl(control, _CTL_GET_FREE)), access)
+            try:
+                fcntl.ioctl(device, _CONFIGURE, bytes(_Config(fd=backing, info=_Info(flags=flags))))
+                return device
+            except OSError as error:
+                os.close(device)
+                if error.errno != errno.EBUSY:  # somebody else was faster
+                    raise
+    finally:
+        os.close(control)
+    raise OSError(errno.EBUSY, "no free loop device")
+
+
+def attached(backing: int, *, read_only: bool = False) -> list[Path]:
+    """The loop devices that were made of an open file, of that kind; the oldest number first."""
+    wanted = os.fstat(backing)
+    found = []
+    for entry in Path("/sys/block").glob("loop*/loop"):
+        number = int(entry.parent.name.removeprefix("loop"))
+        with contextlib.suppress(OSError):  # it may go while it is looked at
+            device = os.open(_node(number), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                info = _Info.from_buffer_copy(fcntl.ioctl(device, _GET_STATUS, bytes(ctypes.sizeof(_Info))))
+            finally:
+                os.close(device)
+            same = (info.device, info.inode) == (wanted.st_dev, wanted.st_ino)
+            if same and bool(info.flags & _READ_ONLY) == read_only:
+                found.append(number)
+    return [_node(number) for number in sorted(found)]
+
+
+def detach(device: Path) -> None:
+    """Take a device apart; while it is in use, it goes when its last user does. One that is none any more is fine."""
+    with contextlib.suppress(FileNotFoundError):
+        fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, _CLR_FD)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+        finally:
+            os.close(fd)
+
+
+def grow(device: Path) -> None:
+    """Let a device have the size that its file has by now."""
+    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, _SET_CAPACITY)
+    finally:
+        os.close(fd)
+
+
+def path_of(device: int) -> Path:
+    """The device node of an open loop device."""
+    return _node(os.minor(os.fstat(device).st_rdev))
+
+
+def _node(number: int) -> Path:
+    """/dev/loopN; made where the kernel has the device and /dev, in a container, does not."""
+    path = Path(f"/dev/loop{number}")
+    with contextlib.suppress(FileExistsError):
+        if not path.exists():
+            os.mknod(path, stat.S_IFBLK | 0o660, os.makedev(_MAJOR, number))
+    return path
