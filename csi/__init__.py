@@ -16,5 +16,5 @@
 
 Every call has a deadline and connects anew; errors are classes by what the caller may do (`csi.errors`). `csi.driver` is a
 driver to use and to test with, `csi.testing` the tester for any. All of it needs nothing of the rest but the ground floor.
-Nothing is imported here, because pytest loads the tester's plug-in in every run.
+Nothing is imported here: the tester's plug-in is loaded in every test run on a machine.
 """
