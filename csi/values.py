@@ -28,7 +28,7 @@ class PluginCapability(enum.StrEnum):
     OFFLINE_EXPANSION = "OFFLINE"
 
 
-class ControllerCapability(enum.IntEnum):
+class ControllerCapability(enum.Enum):
     """ControllerGetCapabilities, by the numbers of ControllerServiceCapability.RPC.Type."""
 
     CREATE_DELETE_VOLUME = 1
@@ -48,7 +48,7 @@ class ControllerCapability(enum.IntEnum):
     GET_SNAPSHOT = 15
 
 
-class NodeCapability(enum.IntEnum):
+class NodeCapability(enum.Enum):
     """NodeGetCapabilities, by the numbers of NodeServiceCapability.RPC.Type."""
 
     STAGE_UNSTAGE_VOLUME = 1
@@ -186,9 +186,9 @@ def plugin_capabilities(answer: csi.GetPluginCapabilitiesResponse) -> frozenset[
 
 def controller_capabilities(answer: csi.ControllerGetCapabilitiesResponse) -> frozenset[ControllerCapability]:
     claimed = {int(each.rpc.type) for each in answer.capabilities}
-    return frozenset(known for known in ControllerCapability if known in claimed)
+    return frozenset(known for known in ControllerCapability if known.value in claimed)
 
 
 def node_capabilities(answer: csi.NodeGetCapabilitiesResponse) -> frozenset[NodeCapability]:
     claimed = {int(each.rpc.type) for each in answer.capabilities}
-    return frozenset(known for known in NodeCapability if known in claimed)
+    return frozenset(known for known in NodeCapability if known.value in claimed)
