@@ -4,15 +4,19 @@ A mounted ext4 is grown by the kernel, for who has CAP_SYS_RESOURCE; one that is
 a driver claims, ONLINE or OFFLINE, is a matter of the machine.
 """
 
+import asyncio
 import re
 from pathlib import Path
 
 from csi import errors
 from csi.driver import contents, publication
 from runtimes.linux import loop
+from runtimes.linux.retry import RetryPolicy
 from runtimes.linux.tasks import run_blocking
 
 _CAP_SYS_RESOURCE = 24
+_ATTEMPTS = 8
+_AGAIN = RetryPolicy(first_seconds=0.01, cap_seconds=1.0)
 _CHECKED = (0, 1)  # e2fsck: in order, or put in order
 
 
@@ -37,7 +41,11 @@ async def grow_mounted(device: Path) -> None:
 
 async def grow_unmounted(place: Path) -> None:
     """Raises csi.errors; WrongState where the image is in use after all."""
-    if await run_blocking(publication.devices, place):
+    for attempt in range(_ATTEMPTS):  # the kernel lets go of a device a moment after the last unmount
+        if not await run_blocking(publication.devices, place):
+            break
+        await asyncio.sleep(_AGAIN.next_delay(attempt))
+    else:
         raise errors.WrongState("the volume is still in use")
     image = str(contents.image(place))
     await contents.run("e2fsck", "-f", "-p", image, good=_CHECKED)

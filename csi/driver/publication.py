@@ -53,7 +53,10 @@ def stage(volume: Volume, place: Path, staging: Path, access: Access) -> None:
             return
         flags, options = mount_options.flags(access.flags, readonly=access.mode.reads_only)
         with _image(place) as backing:
-            device = loop.attach(backing, until_closed=True)
+            # one that somebody else's mount table still holds is used again: two of one file would be two disks
+            device = loop.reopen(backing)
+            if device is None:
+                device = loop.attach(backing, until_closed=True)
             try:
                 syscalls.mount(str(loop.path_of(device)), f"/proc/self/fd/{target}", "ext4", flags, options)
             except OSError as error:

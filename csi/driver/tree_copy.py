@@ -53,10 +53,11 @@ def _copy_entry(tree: Descent, here: int) -> int:
             _copy_file(tree.fd, name, here)
         elif stat.S_ISLNK(status.st_mode):
             os.symlink(os.readlink(name, dir_fd=tree.fd), name, dir_fd=here)
-            os.chown(name, status.st_uid, status.st_gid, dir_fd=here, follow_symlinks=False)
+            _own(name, status, here)
         elif not stat.S_ISSOCK(status.st_mode):
             os.mknod(name, status.st_mode, status.st_rdev, dir_fd=here)
-            os.chown(name, status.st_uid, status.st_gid, dir_fd=here, follow_symlinks=False)
+            os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=here)
+            _own(name, status, here)
     except (FileNotFoundError, Changed, syscalls.NotRegular):
         pass  # it has gone, or is another thing by now
     return here
@@ -90,6 +91,11 @@ def _copy_file(directory: int, name: str, here: int) -> None:
             os.close(target)
     finally:
         os.close(source)
+
+
+def _own(name: str, status: os.stat_result, here: int) -> None:
+    os.chown(name, status.st_uid, status.st_gid, dir_fd=here, follow_symlinks=False)
+    os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=here, follow_symlinks=False)
 
 
 def _clone_metadata(source: int, target: int) -> None:

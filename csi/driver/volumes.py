@@ -67,7 +67,7 @@ class VolumeService:
 
     async def _make(self, wanted: Volume, required: int, limit: int) -> Volume:
         origin = self._copies.origin(wanted)
-        size = _size(wanted.backing, max(required, origin.size_bytes if origin and not required else 0), limit)
+        size = volume_size(wanted.backing, max(required, origin.size_bytes if origin and not required else 0), limit)
         if origin is not None and size < origin.size_bytes:
             raise errors.OutOfRange(f"the source has {origin.size_bytes} bytes")
         volume = replace(wanted, volume_id=self._store.volumes.new_id(), capacity_bytes=size)
@@ -158,7 +158,7 @@ class VolumeService:
         async with self._locks.of(request.volume_id):
             volume = self.known(request.volume_id)
             if required > volume.capacity_bytes:
-                volume = await self._grow(volume, _size(volume.backing, required, limit))
+                volume = await self._grow(volume, volume_size(volume.backing, required, limit))
             elif 0 < limit < volume.capacity_bytes:
                 raise errors.OutOfRange(f"the volume has {volume.capacity_bytes} bytes")
         return csi.ControllerExpandVolumeResponse(
@@ -266,7 +266,7 @@ def _check_mode(access: Access) -> None:
         raise errors.InvalidArgument(f"{access.mode.name}: the volume is on one node only")
 
 
-def _size(backing: Backing, required: int, limit: int) -> int:
+def volume_size(backing: Backing, required: int, limit: int) -> int:
     """The capacity of a volume, in units of its kind. Raises OutOfRange where that is beyond `limit` (0: none)."""
     size = required or min(DEFAULT_BYTES, limit or DEFAULT_BYTES)
     if backing == "image":

@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from csi import errors
 from csi.client import Client
-from csi.testing.case import said
 from csi.testing.implementation import Implementation
+from csi.testing.levels import case_id
 from csi.testing.patient import PatientEndpoint
 from csi.testing.plugin import CALLS
 from csi.testing.subject import Claim, Subject
@@ -28,8 +28,7 @@ async def driver(request: pytest.FixtureRequest, csi_implementation: Implementat
     """The driver; afterwards nothing of the case may be left, neither mounted nor made."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    told = said(request.node)
-    if told is not None and (reason := csi_implementation.exceptions.get(told[0])):
+    if reason := csi_implementation.exceptions.get(case_id(request.function.__name__)):
         pytest.skip(f"excepted: {reason}")
     calls: list[str] = []
     request.node.stash[CALLS] = calls

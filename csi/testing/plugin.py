@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from csi.testing.case import said
+from csi.testing.levels import properties
 
 if TYPE_CHECKING:
     from csi.testing.implementation import Implementation
 
 CALLS = pytest.StashKey[list[str]]()  # what a case asked, and what was answered
-_MARKER = "csi_case(id, spec, level): a case of the CSI suite, the section that it is about, `must` or `should`"
+MARKER = "csi_level(level, spec): how much a case of a CSI driver counts, must or should, and the section it is about"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,7 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", _MARKER)
+    config.addinivalue_line("markers", MARKER)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every case its id, level, section and promise in reports (JUnit: properties)."""
+    for item in items:
+        item.user_properties += properties(item).items()
 
 
 @pytest.fixture
@@ -109,15 +115,10 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Of a case, say which rule it is about and what was asked; a recommendation that is not kept is no failure."""
     report = yield
-    if (told := said(item)) is None:
-        return report
-    identity, spec, level = told
-    if call.when == "setup":
-        item.user_properties += [("csi_case", identity), ("csi_spec", spec), ("csi_level", level)]
-    if report.failed:
+    if report.failed and (told := properties(item)):
         calls = item.stash.get(CALLS, [])
-        title = f"CSI case {identity}, {level.upper()}, specification: {spec}"
+        title = f"CSI case {told['id']}, {told['level'].upper()}, specification: {told['spec']}"
         report.sections.append((title, "\n".join(calls) or "nothing was asked"))
-        if level == "should" and call.when == "call" and not item.config.getoption("csi_strict"):
-            report.outcome, report.wasxfail = "skipped", f"{identity}: a recommendation that is not kept"
+        if told["level"] == "should" and call.when == "call" and not item.config.getoption("csi_strict"):
+            report.outcome, report.wasxfail = "skipped", f"{told['id']}: a recommendation that is not kept"
     return report

@@ -51,7 +51,7 @@ def available() -> bool:
 
 
 def attach(backing: int, *, read_only: bool = False, until_closed: bool = False) -> int:
-    """Make a loop device of an open file; returns the device, open. `<fd>` of it in /proc names it (`path_of`).
+    """Make a loop device of an open file; returns the device, open (`path_of` names it).
 
     `until_closed`: the device goes when its last user does: who is killed leaves nothing, and what is mounted holds it.
     """
@@ -74,21 +74,40 @@ def attach(backing: int, *, read_only: bool = False, until_closed: bool = False)
 
 
 def attached(backing: int, *, read_only: bool = False) -> list[Path]:
-    """The loop devices that were made of an open file, of that kind; the oldest number first."""
-    wanted = os.fstat(backing)
+    """The loop devices that were made of an open file, of that kind, the lowest number first."""
     found = []
-    for entry in Path("/sys/block").glob("loop*/loop"):
-        number = int(entry.parent.name.removeprefix("loop"))
-        with contextlib.suppress(OSError):  # it may go while it is looked at
-            device = os.open(_node(number), os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                info = _Info.from_buffer_copy(fcntl.ioctl(device, _GET_STATUS, bytes(ctypes.sizeof(_Info))))
-            finally:
-                os.close(device)
-            same = (info.device, info.inode) == (wanted.st_dev, wanted.st_ino)
-            if same and bool(info.flags & _READ_ONLY) == read_only:
-                found.append(number)
-    return [_node(number) for number in sorted(found)]
+    for number in _numbers():
+        if (device := _open_if_of(number, backing, read_only)) is not None:
+            os.close(device)
+            found.append(_node(number))
+    return found
+
+
+def reopen(backing: int, *, read_only: bool = False) -> int | None:
+    """A loop device that was made of an open file, open: so it stays. None: there is none."""
+    opened = (_open_if_of(number, backing, read_only) for number in _numbers())
+    return next((device for device in opened if device is not None), None)
+
+
+def _numbers() -> list[int]:
+    """Of the devices that are in use."""
+    return sorted(int(entry.parent.name.removeprefix("loop")) for entry in Path("/sys/block").glob("loop*/loop"))
+
+
+def _open_if_of(number: int, backing: int, read_only: bool) -> int | None:
+    """It may be gone by now, or be another's; while it is open it is what it is."""
+    wanted = os.fstat(backing)
+    try:
+        device = os.open(_node(number), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with contextlib.suppress(OSError):
+        info = _Info.from_buffer_copy(fcntl.ioctl(device, _GET_STATUS, bytes(ctypes.sizeof(_Info))))
+        same = (info.device, info.inode) == (wanted.st_dev, wanted.st_ino)
+        if same and bool(info.flags & _READ_ONLY) == read_only:
+            return device
+    os.close(device)
+    return None
 
 
 def detach(device: Path) -> None:

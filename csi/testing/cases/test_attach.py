@@ -2,7 +2,7 @@
 
 import pytest
 
-from csi.testing.case import case
+from csi.testing.levels import must
 from csi.testing.subject import Subject
 from csi.values import ControllerCapability
 from proto import csi_pb2 as csi
@@ -12,9 +12,9 @@ pytestmark = pytest.mark.asyncio
 _NEEDED = (ControllerCapability.CREATE_DELETE_VOLUME, ControllerCapability.PUBLISH_UNPUBLISH_VOLUME)
 
 
-@case("C29", "ControllerPublishVolume")
+@must("ControllerPublishVolume")
 @pytest.mark.parametrize("field", ["volume_id", "node_id", "volume_capability"])
-async def test_attaching_too_little(driver: Subject, field: str) -> None:
+async def test_c29_attaching_too_little(driver: Subject, field: str) -> None:
     """INVALID_ARGUMENT."""
     driver.needs(*_NEEDED)
     request = driver.attach_request(await driver.volume())
@@ -23,9 +23,9 @@ async def test_attaching_too_little(driver: Subject, field: str) -> None:
         await driver.controller.publish_volume(request)
 
 
-@case("C30", "ControllerPublishVolume")
+@must("ControllerPublishVolume")
 @pytest.mark.parametrize("field", ["volume_id", "node_id"])
-async def test_attaching_what_is_not_there(driver: Subject, field: str) -> None:
+async def test_c30_attaching_what_is_not_there(driver: Subject, field: str) -> None:
     """A volume, or a node: NOT_FOUND."""
     driver.needs(*_NEEDED)
     request = driver.attach_request(await driver.volume())
@@ -34,8 +34,8 @@ async def test_attaching_what_is_not_there(driver: Subject, field: str) -> None:
         await driver.controller.publish_volume(request)
 
 
-@case("C31", "ControllerPublishVolume")
-async def test_attaching_is_idempotent(driver: Subject) -> None:
+@must("ControllerPublishVolume")
+async def test_c31_attaching_is_idempotent(driver: Subject) -> None:
     """The same context comes again."""
     driver.needs(*_NEEDED)
     volume = await driver.volume()
@@ -44,8 +44,8 @@ async def test_attaching_is_idempotent(driver: Subject) -> None:
     assert dict(answer.publish_context) == volume.publish_context
 
 
-@case("C32", "ControllerPublishVolume")
-async def test_attached_in_another_way(driver: Subject) -> None:
+@must("ControllerPublishVolume")
+async def test_c32_attached_in_another_way(driver: Subject) -> None:
     """With another readonly: ALREADY_EXISTS."""
     driver.needs(*_NEEDED, ControllerCapability.PUBLISH_READONLY)
     volume = await driver.volume()
@@ -54,8 +54,8 @@ async def test_attached_in_another_way(driver: Subject) -> None:
         await driver.controller.publish_volume(driver.attach_request(volume, readonly=True))
 
 
-@case("C35", "ControllerUnpublishVolume")
-async def test_detaching_is_idempotent(driver: Subject) -> None:
+@must("ControllerUnpublishVolume")
+async def test_c35_detaching_is_idempotent(driver: Subject) -> None:
     """No id: INVALID_ARGUMENT. What is not attached, or not any more: OK."""
     driver.needs(*_NEEDED)
     volume = await driver.volume()

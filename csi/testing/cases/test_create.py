@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from csi import errors
-from csi.testing.case import case
+from csi.testing.levels import must, should
 from csi.testing.subject import Subject
 from csi.values import AccessMode, ControllerCapability, PluginCapability
 from proto import csi_pb2 as csi
@@ -26,8 +26,8 @@ def _no_mode(request: csi.CreateVolumeRequest) -> None:
     request.volume_capabilities[0].ClearField("access_mode")
 
 
-@case("C1", "CreateVolume")
-async def test_no_name(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_c1_no_name(driver: Subject) -> None:
     """INVALID_ARGUMENT."""
     driver.needs(_CREATE)
     request = driver.create_request()
@@ -36,8 +36,8 @@ async def test_no_name(driver: Subject) -> None:
         await driver.create(request)
 
 
-@case("C2", "CreateVolume")
-async def test_no_capabilities(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_c2_no_capabilities(driver: Subject) -> None:
     """INVALID_ARGUMENT."""
     driver.needs(_CREATE)
     request = driver.create_request()
@@ -46,9 +46,9 @@ async def test_no_capabilities(driver: Subject) -> None:
         await driver.controller.create_volume(request)
 
 
-@case("C3", "CreateVolume")
+@must("CreateVolume")
 @pytest.mark.parametrize("broken", [_no_access_type, _no_mode])
-async def test_a_capability_that_says_too_little(
+async def test_c3_a_capability_that_says_too_little(
     driver: Subject, broken: Callable[[csi.CreateVolumeRequest], None]
 ) -> None:
     """Neither block nor mount, or access mode UNKNOWN: INVALID_ARGUMENT."""
@@ -59,8 +59,8 @@ async def test_a_capability_that_says_too_little(
         await driver.create(request)
 
 
-@case("C4", "CreateVolume")
-async def test_a_volume_of_any_size(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_c4_a_volume_of_any_size(driver: Subject) -> None:
     """Without a size the driver takes its own; the id has at most 128 bytes."""
     driver.needs(_CREATE)
     request = driver.create_request()
@@ -69,16 +69,16 @@ async def test_a_volume_of_any_size(driver: Subject) -> None:
     assert len(volume.volume_id.encode()) <= 128
 
 
-@case("C5", "CreateVolume")
-async def test_a_volume_of_a_size(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_c5_a_volume_of_a_size(driver: Subject) -> None:
     """capacity_bytes is what was required, or more; 0 says that it is not known."""
     driver.needs(_CREATE)
     volume = await driver.volume()
     assert volume.capacity_bytes == 0 or volume.capacity_bytes >= driver.implementation.volume_bytes
 
 
-@case("C6", "CreateVolume")
-async def test_a_limit_that_nothing_fits_in(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_c6_a_limit_that_nothing_fits_in(driver: Subject) -> None:
     """A volume of at most one byte: OUT_OF_RANGE; a driver may have volumes of one byte."""
     driver.needs(_CREATE)
     request = driver.create_request()
@@ -91,9 +91,9 @@ async def test_a_limit_that_nothing_fits_in(driver: Subject) -> None:
         assert volume.capacity_bytes <= 1
 
 
-@case("C7", "CreateVolume")
+@must("CreateVolume")
 @pytest.mark.parametrize(("required", "limit"), [(2, 1), (-1, 0)])
-async def test_a_size_that_is_none(driver: Subject, required: int, limit: int) -> None:
+async def test_c7_a_size_that_is_none(driver: Subject, required: int, limit: int) -> None:
     """More required than allowed, or less than nothing."""
     driver.needs(_CREATE)
     request, unit = driver.create_request(), driver.implementation.volume_bytes
@@ -102,8 +102,8 @@ async def test_a_size_that_is_none(driver: Subject, required: int, limit: int) -
         await driver.create(request)
 
 
-@case("C8", "CreateVolume")
-async def test_creating_is_idempotent(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_c8_creating_is_idempotent(driver: Subject) -> None:
     """The same request gives the same volume."""
     driver.needs(_CREATE)
     request = driver.create_request()
@@ -111,8 +111,8 @@ async def test_creating_is_idempotent(driver: Subject) -> None:
     assert first == second
 
 
-@case("C9", "CreateVolume")
-async def test_a_name_that_is_taken(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_c9_a_name_that_is_taken(driver: Subject) -> None:
     """The same name with a size that the volume does not have: ALREADY_EXISTS, and the volume is as it was."""
     driver.needs(_CREATE)
     request, size = driver.create_request(), driver.implementation.volume_bytes
@@ -128,8 +128,8 @@ async def test_a_name_that_is_taken(driver: Subject) -> None:
     assert await driver.create(request) == first
 
 
-@case("C11", "CreateVolume")
-async def test_a_long_name(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_c11_a_long_name(driver: Subject) -> None:
     """128 characters."""
     driver.needs(_CREATE)
     request = driver.create_request()
@@ -137,9 +137,9 @@ async def test_a_long_name(driver: Subject) -> None:
     await driver.create(request)
 
 
-@case("C12", "CreateVolume", level="should")
+@should("CreateVolume")
 @pytest.mark.parametrize("char", _CONTROL, ids=ascii)
-async def test_a_name_with_control_characters(driver: Subject, char: str) -> None:
+async def test_c12_a_name_with_control_characters(driver: Subject, char: str) -> None:
     """INVALID_ARGUMENT."""
     driver.needs(_CREATE)
     request = driver.create_request()
@@ -148,8 +148,8 @@ async def test_a_name_with_control_characters(driver: Subject, char: str) -> Non
         await driver.create(request)
 
 
-@case("C12b", "CreateVolume")
-async def test_a_name_of_any_letters(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_c12b_a_name_of_any_letters(driver: Subject) -> None:
     """Other Unicode is accepted, and a name is no path."""
     driver.needs(_CREATE)
     request = driver.create_request()
@@ -157,8 +157,8 @@ async def test_a_name_of_any_letters(driver: Subject) -> None:
     await driver.create(request)
 
 
-@case("C13", "CreateVolume")
-async def test_a_clone(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_c13_a_clone(driver: Subject) -> None:
     """It says what it is a copy of, and is no smaller; a source that is not there is NOT_FOUND."""
     driver.needs(_CREATE, ControllerCapability.CLONE_VOLUME)
     source = await driver.volume()
@@ -174,8 +174,8 @@ async def test_a_clone(driver: Subject) -> None:
         await driver.create(request)
 
 
-@case("C17", "CreateVolume")
-async def test_a_place_that_cannot_be(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_c17_a_place_that_cannot_be(driver: Subject) -> None:
     """A requisite topology that nobody has: RESOURCE_EXHAUSTED."""
     driver.needs(_CREATE, PluginCapability.VOLUME_ACCESSIBILITY_CONSTRAINTS)
     if not driver.info.topology:
@@ -191,8 +191,8 @@ async def test_a_place_that_cannot_be(driver: Subject) -> None:
         await driver.create(request)
 
 
-@case("C18", "CreateVolume")
-async def test_a_volume_is_where_it_was_asked_for(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_c18_a_volume_is_where_it_was_asked_for(driver: Subject) -> None:
     """accessible_topology agrees with the requisite one: that of this node."""
     driver.needs(_CREATE, PluginCapability.VOLUME_ACCESSIBILITY_CONSTRAINTS)
     if not driver.info.topology:
@@ -204,8 +204,8 @@ async def test_a_volume_is_where_it_was_asked_for(driver: Subject) -> None:
     assert not places or any(place.items() <= dict(driver.info.topology).items() for place in places)
 
 
-@case("C20", "CreateVolume", level="should")
-async def test_two_at_once(driver: Subject) -> None:
+@should("CreateVolume")
+async def test_c20_two_at_once(driver: Subject) -> None:
     """The same request twice at the same time: one volume."""
     driver.needs(_CREATE)
     request = driver.create_request()
@@ -213,8 +213,8 @@ async def test_two_at_once(driver: Subject) -> None:
     assert first.volume_id == second.volume_id
 
 
-@case("C21", "DeleteVolume")
-async def test_deleting_what_is_not_there(driver: Subject) -> None:
+@must("DeleteVolume")
+async def test_c21_deleting_what_is_not_there(driver: Subject) -> None:
     """No id: INVALID_ARGUMENT. An id that is none: OK."""
     driver.needs(_CREATE)
     with driver.refused("INVALID_ARGUMENT"):
@@ -223,8 +223,8 @@ async def test_deleting_what_is_not_there(driver: Subject) -> None:
         await driver.controller.delete_volume(csi.DeleteVolumeRequest(volume_id=identity))
 
 
-@case("C22", "DeleteVolume")
-async def test_deleting_is_idempotent(driver: Subject) -> None:
+@must("DeleteVolume")
+async def test_c22_deleting_is_idempotent(driver: Subject) -> None:
     """Twice is fine, and it is gone."""
     driver.needs(_CREATE)
     volume = await driver.volume()
@@ -236,8 +236,8 @@ async def test_deleting_is_idempotent(driver: Subject) -> None:
         )
 
 
-@case("C23", "DeleteVolume")
-async def test_deleting_what_is_in_use(driver: Subject) -> None:
+@must("DeleteVolume")
+async def test_c23_deleting_what_is_in_use(driver: Subject) -> None:
     """FAILED_PRECONDITION, and the data is there; or OK from a driver that can delete volumes in use."""
     driver.needs(_CREATE)
     volume = await driver.volume()
@@ -250,8 +250,8 @@ async def test_deleting_what_is_in_use(driver: Subject) -> None:
         assert (target / "file").read_text() == "precious"
 
 
-@case("C26", "ValidateVolumeCapabilities")
-async def test_validating_too_little(driver: Subject) -> None:
+@must("ValidateVolumeCapabilities")
+async def test_c26_validating_too_little(driver: Subject) -> None:
     """No id, no capabilities: INVALID_ARGUMENT. An unknown id: NOT_FOUND."""
     driver.needs(_CREATE)
     volume, validate = await driver.volume(), driver.controller.validate_volume_capabilities
@@ -265,8 +265,8 @@ async def test_validating_too_little(driver: Subject) -> None:
         )
 
 
-@case("C27", "ValidateVolumeCapabilities")
-async def test_what_a_volume_was_made_with_is_confirmed(driver: Subject) -> None:
+@must("ValidateVolumeCapabilities")
+async def test_c27_what_a_volume_was_made_with_is_confirmed(driver: Subject) -> None:
     """The capability is in the answer."""
     driver.needs(_CREATE)
     volume = await driver.volume()
@@ -278,8 +278,8 @@ async def test_what_a_volume_was_made_with_is_confirmed(driver: Subject) -> None
     assert list(answer.confirmed.volume_capabilities) == [volume.capability]
 
 
-@case("C28", "ValidateVolumeCapabilities")
-async def test_what_cannot_be_is_not_confirmed(driver: Subject) -> None:
+@must("ValidateVolumeCapabilities")
+async def test_c28_what_cannot_be_is_not_confirmed(driver: Subject) -> None:
     """Every access mode is answered OK, whether it is confirmed or not."""
     driver.needs(_CREATE)
     volume = await driver.volume()

@@ -9,7 +9,7 @@ import pytest
 
 from csi import errors
 from csi.testing import devices
-from csi.testing.case import case
+from csi.testing.levels import must
 from csi.testing.subject import Subject
 from csi.values import AccessMode, NodeCapability
 from proto import csi_pb2 as csi
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.asyncio
 _NEAR = 0.01  # of what is available, which may change while it is looked at
 
 
-@case("X1", "NodePublishVolume")
-async def test_data_survives(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_x1_data_survives(driver: Subject) -> None:
     """Unpublished, unstaged, detached, and published elsewhere: the same bytes, mode and owner."""
     volume = await driver.volume()
     target = await driver.publish(volume)
@@ -36,8 +36,8 @@ async def test_data_survives(driver: Subject) -> None:
     assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o640, 1000, 2000)
 
 
-@case("X4", "NodePublishVolume")
-async def test_readonly(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_x4_readonly(driver: Subject) -> None:
     """What was written is read, nothing more is written, and the mount says so."""
     volume = await driver.volume()
     target = await driver.publish(volume)
@@ -48,8 +48,8 @@ async def test_readonly(driver: Subject) -> None:
     _check_readonly(target)
 
 
-@case("X5", "NodePublishVolume")
-async def test_a_mode_that_only_reads(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_x5_a_mode_that_only_reads(driver: Subject) -> None:
     """SINGLE_NODE_READER_ONLY, where the driver has it."""
     try:
         volume = await driver.volume(driver.capability(AccessMode.SINGLE_NODE_READER_ONLY))
@@ -59,8 +59,8 @@ async def test_a_mode_that_only_reads(driver: Subject) -> None:
     _check_readonly(target)
 
 
-@case("X8", "NodeGetVolumeStats")
-async def test_figures_agree_with_statfs(driver: Subject) -> None:
+@must("NodeGetVolumeStats")
+async def test_x8_figures_agree_with_statfs(driver: Subject) -> None:
     """Total bytes and inodes are those of the file system, and what is available nearly so."""
     driver.needs(NodeCapability.GET_VOLUME_STATS)
     volume = await driver.volume()
@@ -78,8 +78,8 @@ async def test_figures_agree_with_statfs(driver: Subject) -> None:
         assert told.usage_inodes.total == found.f_files
 
 
-@case("N24", "NodeGetVolumeStats")
-async def test_a_condition(driver: Subject) -> None:
+@must("NodeGetVolumeStats")
+async def test_n24_a_condition(driver: Subject) -> None:
     """With VOLUME_CONDITION it is told, with a message, and a new volume is not abnormal."""
     driver.needs(NodeCapability.GET_VOLUME_STATS, NodeCapability.VOLUME_CONDITION)
     volume = await driver.volume()
@@ -91,8 +91,8 @@ async def test_a_condition(driver: Subject) -> None:
     assert condition.message
 
 
-@case("X12", "NodePublishVolume")
-async def test_mount_flags(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_x12_mount_flags(driver: Subject) -> None:
     """`noatime` and `nodev` are in force where the volume is published."""
     try:
         volume = await driver.volume(driver.capability(flags=("noatime", "nodev")))
@@ -104,8 +104,8 @@ async def test_mount_flags(driver: Subject) -> None:
     assert found & os.ST_NODEV
 
 
-@case("X19", "NodePublishVolume")
-async def test_a_long_target(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_x19_a_long_target(driver: Subject) -> None:
     """A path of 128 bytes and more is nothing special."""
     volume = await driver.volume()
     await driver.stage(volume)
@@ -115,8 +115,8 @@ async def test_a_long_target(driver: Subject) -> None:
     (target / "file").write_text("content")
 
 
-@case("X3", "NodePublishVolume")
-async def test_a_block_device(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_x3_a_block_device(driver: Subject) -> None:
     """The target is a device, as large as asked for; what is written at its beginning and its end survives."""
     volume = await driver.block_volume()
     target = await driver.publish(volume)
@@ -130,8 +130,8 @@ async def test_a_block_device(driver: Subject) -> None:
     assert (devices.read(target, 5), devices.read(target, 3, at=size - 3)) == (b"begin", b"end")
 
 
-@case("X4b", "NodePublishVolume")
-async def test_a_readonly_block_device(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_x4b_a_readonly_block_device(driver: Subject) -> None:
     """It is read, and not written."""
     volume = await driver.block_volume()
     target = await driver.publish(volume)
@@ -145,8 +145,8 @@ async def test_a_readonly_block_device(driver: Subject) -> None:
     assert devices.read(target, 8) == b"precious"
 
 
-@case("X3b", "NodePublishVolume")
-async def test_publishing_a_block_device_is_idempotent(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_x3b_publishing_a_block_device_is_idempotent(driver: Subject) -> None:
     """One mount, the same device; unpublished it is gone, and so is the file that it was mounted on."""
     volume = await driver.block_volume()
     target = await driver.publish(volume)

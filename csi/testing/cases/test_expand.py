@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from csi.testing import devices
-from csi.testing.case import case
+from csi.testing.levels import must
 from csi.testing.subject import Subject
 from csi.testing.volume import VolumeUnderTest
 from csi.values import ControllerCapability, NodeCapability, PluginCapability
@@ -37,8 +37,8 @@ def on_node(volume: VolumeUnderTest, target: Path, size: int) -> csi.NodeExpandV
     )
 
 
-@case("C47", "ControllerExpandVolume")
-async def test_expanding_too_little(driver: Subject) -> None:
+@must("ControllerExpandVolume")
+async def test_c47_expanding_too_little(driver: Subject) -> None:
     """No id, no size: INVALID_ARGUMENT. A volume that is not there: NOT_FOUND."""
     driver.needs(*_NEEDED)
     volume = await driver.volume()
@@ -53,8 +53,8 @@ async def test_expanding_too_little(driver: Subject) -> None:
         await driver.controller.expand_volume(request)
 
 
-@case("C48", "ControllerExpandVolume")
-async def test_a_volume_grows(driver: Subject) -> None:
+@must("ControllerExpandVolume")
+async def test_c48_a_volume_grows(driver: Subject) -> None:
     """At least to what is required; again, and to less, changes nothing (C49)."""
     driver.needs(*_NEEDED)
     volume = await driver.volume()
@@ -66,8 +66,8 @@ async def test_a_volume_grows(driver: Subject) -> None:
     assert smaller.capacity_bytes == grown.capacity_bytes
 
 
-@case("C51", "ControllerExpandVolume")
-async def test_offline_means_not_published(driver: Subject) -> None:
+@must("ControllerExpandVolume")
+async def test_c51_offline_means_not_published(driver: Subject) -> None:
     """With OFFLINE alone, a published volume is FAILED_PRECONDITION."""
     driver.needs(*_NEEDED, PluginCapability.OFFLINE_EXPANSION)
     if driver.can(PluginCapability.ONLINE_EXPANSION):
@@ -78,8 +78,8 @@ async def test_offline_means_not_published(driver: Subject) -> None:
         await driver.controller.expand_volume(expansion(driver, volume, driver.implementation.expand_bytes))
 
 
-@case("N25", "NodeExpandVolume")
-async def test_expanding_what_is_not_there(driver: Subject) -> None:
+@must("NodeExpandVolume")
+async def test_n25_expanding_what_is_not_there(driver: Subject) -> None:
     """No id, no path: INVALID_ARGUMENT. A volume that is not there: NOT_FOUND."""
     driver.needs(NodeCapability.EXPAND_VOLUME)
     volume = await driver.volume()
@@ -95,8 +95,8 @@ async def test_expanding_what_is_not_there(driver: Subject) -> None:
         await driver.node.expand_volume(request)
 
 
-@case("X10", "NodeExpandVolume")
-async def test_growing_while_it_is_used(driver: Subject) -> None:
+@must("NodeExpandVolume")
+async def test_x10_growing_while_it_is_used(driver: Subject) -> None:
     """With ONLINE: the file system is larger, a file that was open all the while has its content; twice is fine (N26)."""
     driver.needs(*_NEEDED, PluginCapability.ONLINE_EXPANSION)
     volume = await driver.volume()
@@ -116,8 +116,8 @@ async def test_growing_while_it_is_used(driver: Subject) -> None:
     _check_grown(driver, before, _total(target))
 
 
-@case("X11", "ControllerExpandVolume")
-async def test_growing_while_it_is_not_used(driver: Subject) -> None:
+@must("ControllerExpandVolume")
+async def test_x11_growing_while_it_is_not_used(driver: Subject) -> None:
     """What was written before is there, and the file system is larger when it is published the next time."""
     driver.needs(*_NEEDED)
     if not driver.claims & {PluginCapability.ONLINE_EXPANSION, PluginCapability.OFFLINE_EXPANSION}:
@@ -135,8 +135,8 @@ async def test_growing_while_it_is_not_used(driver: Subject) -> None:
     assert (target / "file").read_text() == "precious"
 
 
-@case("X11b", "NodeExpandVolume")
-async def test_a_block_device_grows(driver: Subject) -> None:
+@must("NodeExpandVolume")
+async def test_x11b_a_block_device_grows(driver: Subject) -> None:
     """At the next time that it is published, at the latest; what was at its beginning is there."""
     driver.needs(*_NEEDED)
     if not driver.claims & {PluginCapability.ONLINE_EXPANSION, PluginCapability.OFFLINE_EXPANSION}:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from csi.testing.case import case
+from csi.testing.levels import must, should
 from csi.testing.subject import Subject
 from csi.values import ControllerCapability, PluginCapability
 from proto import csi_pb2 as csi
@@ -12,8 +12,8 @@ pytestmark = pytest.mark.asyncio
 _CREATE, _LIST = ControllerCapability.CREATE_DELETE_VOLUME, ControllerCapability.LIST_VOLUMES
 
 
-@case("C38", "ListVolumes")
-async def test_all_volumes_are_listed(driver: Subject) -> None:
+@must("ListVolumes")
+async def test_c38_all_volumes_are_listed(driver: Subject) -> None:
     """What was made is there, what was deleted is not; each has an id."""
     driver.needs(_CREATE, _LIST)
     kept, deleted = await driver.volume(), await driver.volume()
@@ -24,8 +24,8 @@ async def test_all_volumes_are_listed(driver: Subject) -> None:
     assert deleted.volume_id not in listed
 
 
-@case("C40", "ListVolumes")
-async def test_pages_of_volumes(driver: Subject) -> None:
+@must("ListVolumes")
+async def test_c40_pages_of_volumes(driver: Subject) -> None:
     """Two at a time: no page has more, and together they are all, each once."""
     driver.needs(_CREATE, _LIST)
     made = {(await driver.volume()).volume_id for _ in range(3)}
@@ -41,8 +41,8 @@ async def test_pages_of_volumes(driver: Subject) -> None:
     assert len(listed) == len(set(listed)), "a volume is on two pages"
 
 
-@case("C41", "ListVolumes", level="should")
-async def test_a_page_that_is_none(driver: Subject) -> None:
+@should("ListVolumes")
+async def test_c41_a_page_that_is_none(driver: Subject) -> None:
     """A token that the driver never gave: ABORTED. Less than no entries: INVALID_ARGUMENT."""
     driver.needs(_LIST)
     with driver.refused("ABORTED"):
@@ -51,8 +51,8 @@ async def test_a_page_that_is_none(driver: Subject) -> None:
         await driver.controller.list_volumes(csi.ListVolumesRequest(max_entries=-1))
 
 
-@case("C42", "ListVolumes")
-async def test_where_volumes_are_attached(driver: Subject) -> None:
+@must("ListVolumes")
+async def test_c42_where_volumes_are_attached(driver: Subject) -> None:
     """The node's id is listed while a volume is attached to it."""
     driver.needs(_CREATE, _LIST, ControllerCapability.LIST_VOLUMES_PUBLISHED_NODES)
     volume = await driver.volume()
@@ -67,8 +67,8 @@ async def test_where_volumes_are_attached(driver: Subject) -> None:
     assert await nodes() == []
 
 
-@case("C43", "ControllerGetVolume")
-async def test_one_volume(driver: Subject) -> None:
+@must("ControllerGetVolume")
+async def test_c43_one_volume(driver: Subject) -> None:
     """By its id; none: INVALID_ARGUMENT; one that is not there: NOT_FOUND."""
     driver.needs(_CREATE, ControllerCapability.GET_VOLUME)
     volume, get = await driver.volume(), driver.controller.get_volume
@@ -80,8 +80,8 @@ async def test_one_volume(driver: Subject) -> None:
         await get(csi.ControllerGetVolumeRequest(volume_id="csitest-no-such-volume"))
 
 
-@case("C44", "GetCapacity")
-async def test_capacity(driver: Subject) -> None:
+@must("GetCapacity")
+async def test_c44_capacity(driver: Subject) -> None:
     """Never less than nothing, whatever is asked."""
     driver.needs(ControllerCapability.GET_CAPACITY)
     requests = [

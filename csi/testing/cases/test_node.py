@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from csi import errors
-from csi.testing.case import case
+from csi.testing.levels import must, should
 from csi.testing.subject import Subject
 from csi.values import AccessMode, NodeCapability
 from proto import csi_pb2 as csi
@@ -18,22 +18,22 @@ UNKNOWN = "csitest-no-such-volume"
 _REPEATS = 10
 
 
-@case("N1", "NodeGetInfo")
-async def test_a_node_has_an_id(driver: Subject) -> None:
+@must("NodeGetInfo")
+async def test_n1_a_node_has_an_id(driver: Subject) -> None:
     """Of 1 to 256 bytes, and always the same; max_volumes_per_node is not negative."""
     assert await driver.node.info() == driver.info  # BadAnswer for what breaks the rules
 
 
-@case("N2", "NodeGetCapabilities")
-async def test_capabilities_that_are_known(driver: Subject) -> None:
+@must("NodeGetCapabilities")
+async def test_n2_capabilities_that_are_known(driver: Subject) -> None:
     """No entry without a type."""
     answer = await driver.node.get_capabilities(csi.NodeGetCapabilitiesRequest())
     assert all(entry.rpc.type for entry in answer.capabilities)
 
 
-@case("N3", "NodeStageVolume")
+@must("NodeStageVolume")
 @pytest.mark.parametrize("field", ["volume_id", "staging_target_path", "volume_capability"])
-async def test_staging_too_little(driver: Subject, field: str) -> None:
+async def test_n3_staging_too_little(driver: Subject, field: str) -> None:
     """INVALID_ARGUMENT."""
     driver.needs(NodeCapability.STAGE_UNSTAGE_VOLUME)
     volume = await driver.volume()
@@ -44,8 +44,8 @@ async def test_staging_too_little(driver: Subject, field: str) -> None:
         await driver.node.stage_volume(request)
 
 
-@case("N3b", "NodeStageVolume")
-async def test_staging_what_is_not_there(driver: Subject) -> None:
+@must("NodeStageVolume")
+async def test_n3b_staging_what_is_not_there(driver: Subject) -> None:
     """NOT_FOUND."""
     driver.needs(NodeCapability.STAGE_UNSTAGE_VOLUME)
     request = driver.stage_request(await driver.volume(), driver.staging_path())
@@ -54,8 +54,8 @@ async def test_staging_what_is_not_there(driver: Subject) -> None:
         await driver.node.stage_volume(request)
 
 
-@case("N4", "NodeStageVolume")
-async def test_staging_is_idempotent(driver: Subject) -> None:
+@must("NodeStageVolume")
+async def test_n4_staging_is_idempotent(driver: Subject) -> None:
     """Ten times the same, and one mount at most (X17)."""
     driver.needs(NodeCapability.STAGE_UNSTAGE_VOLUME)
     volume = await driver.volume()
@@ -66,8 +66,8 @@ async def test_staging_is_idempotent(driver: Subject) -> None:
     assert driver.depth(volume.staging) <= 1
 
 
-@case("N5", "NodeStageVolume")
-async def test_staged_in_another_way(driver: Subject) -> None:
+@must("NodeStageVolume")
+async def test_n5_staged_in_another_way(driver: Subject) -> None:
     """At the same path with another capability: ALREADY_EXISTS; a driver may take the other one, if nothing is lost by it."""
     driver.needs(NodeCapability.STAGE_UNSTAGE_VOLUME)
     volume = await driver.volume()
@@ -79,9 +79,9 @@ async def test_staged_in_another_way(driver: Subject) -> None:
         await driver.node.stage_volume(request)
 
 
-@case("N7", "NodeUnstageVolume")
+@must("NodeUnstageVolume")
 @pytest.mark.parametrize("field", ["volume_id", "staging_target_path"])
-async def test_unstaging_too_little(driver: Subject, field: str) -> None:
+async def test_n7_unstaging_too_little(driver: Subject, field: str) -> None:
     """INVALID_ARGUMENT."""
     driver.needs(NodeCapability.STAGE_UNSTAGE_VOLUME)
     request = csi.NodeUnstageVolumeRequest(
@@ -92,8 +92,8 @@ async def test_unstaging_too_little(driver: Subject, field: str) -> None:
         await driver.node.unstage_volume(request)
 
 
-@case("N8", "NodeUnstageVolume")
-async def test_unstaging_is_idempotent(driver: Subject) -> None:
+@must("NodeUnstageVolume")
+async def test_n8_unstaging_is_idempotent(driver: Subject) -> None:
     """What never was staged, and what is not any more: OK, and nothing is mounted."""
     driver.needs(NodeCapability.STAGE_UNSTAGE_VOLUME)
     volume = await driver.volume()
@@ -108,9 +108,9 @@ async def test_unstaging_is_idempotent(driver: Subject) -> None:
     assert not is_mount_point(volume.staging)
 
 
-@case("N9", "NodePublishVolume")
+@must("NodePublishVolume")
 @pytest.mark.parametrize("field", ["volume_id", "target_path", "volume_capability"])
-async def test_publishing_too_little(driver: Subject, field: str) -> None:
+async def test_n9_publishing_too_little(driver: Subject, field: str) -> None:
     """INVALID_ARGUMENT."""
     volume = await driver.volume()
     await driver.stage(volume)
@@ -120,8 +120,8 @@ async def test_publishing_too_little(driver: Subject, field: str) -> None:
         await driver.node.publish_volume(request)
 
 
-@case("N10", "NodePublishVolume")
-async def test_publishing_without_staging(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_n10_publishing_without_staging(driver: Subject) -> None:
     """A driver that stages wants the staging path: FAILED_PRECONDITION."""
     driver.needs(NodeCapability.STAGE_UNSTAGE_VOLUME)
     volume = await driver.volume()
@@ -132,8 +132,8 @@ async def test_publishing_without_staging(driver: Subject) -> None:
         await driver.node.publish_volume(request)
 
 
-@case("N11", "NodePublishVolume")
-async def test_publishing_what_is_not_there(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_n11_publishing_what_is_not_there(driver: Subject) -> None:
     """NOT_FOUND."""
     volume = await driver.volume()
     await driver.stage(volume)
@@ -143,8 +143,8 @@ async def test_publishing_what_is_not_there(driver: Subject) -> None:
         await driver.node.publish_volume(request)
 
 
-@case("N12", "NodePublishVolume")
-async def test_publishing_makes_the_target(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_n12_publishing_makes_the_target(driver: Subject) -> None:
     """A directory that was not there, with the volume mounted on it, which can be written to."""
     target = await driver.publish(await driver.volume())
     assert target.is_dir()
@@ -152,8 +152,8 @@ async def test_publishing_makes_the_target(driver: Subject) -> None:
     assert (target / "file").read_text() == "content"
 
 
-@case("N13", "NodePublishVolume")
-async def test_publishing_is_idempotent(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_n13_publishing_is_idempotent(driver: Subject) -> None:
     """Ten times the same, and one mount (X17)."""
     volume = await driver.volume()
     target = await driver.publish(volume)
@@ -162,8 +162,8 @@ async def test_publishing_is_idempotent(driver: Subject) -> None:
     assert driver.depth(target) <= 1
 
 
-@case("N14", "NodePublishVolume", level="should")
-async def test_published_in_another_way(driver: Subject) -> None:
+@should("NodePublishVolume")
+async def test_n14_published_in_another_way(driver: Subject) -> None:
     """At the same target with another readonly: ALREADY_EXISTS."""
     volume = await driver.volume()
     target = await driver.publish(volume)
@@ -171,8 +171,8 @@ async def test_published_in_another_way(driver: Subject) -> None:
         await driver.node.publish_volume(driver.publish_request(volume, target, readonly=True))
 
 
-@case("N16", "NodePublishVolume")
-async def test_published_for_one_only(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_n16_published_for_one_only(driver: Subject) -> None:
     """SINGLE_NODE_SINGLE_WRITER: a second target is FAILED_PRECONDITION."""
     driver.needs(NodeCapability.SINGLE_NODE_MULTI_WRITER)
     volume = await driver.volume(driver.capability(AccessMode.SINGLE_NODE_SINGLE_WRITER))
@@ -181,8 +181,8 @@ async def test_published_for_one_only(driver: Subject) -> None:
         await driver.node.publish_volume(driver.publish_request(volume, driver.path()))
 
 
-@case("N17", "NodePublishVolume")
-async def test_staged_once_and_published_twice(driver: Subject) -> None:
+@must("NodePublishVolume")
+async def test_n17_staged_once_and_published_twice(driver: Subject) -> None:
     """SINGLE_NODE_MULTI_WRITER: both see what the other writes; when one goes, the other goes on (X2)."""
     driver.needs(NodeCapability.SINGLE_NODE_MULTI_WRITER)
     volume = await driver.volume(driver.capability(AccessMode.SINGLE_NODE_MULTI_WRITER))
@@ -195,9 +195,9 @@ async def test_staged_once_and_published_twice(driver: Subject) -> None:
     assert sorted(path.name for path in second.iterdir() if path.is_file()) == ["one", "three", "two"]
 
 
-@case("N19", "NodeUnpublishVolume")
+@must("NodeUnpublishVolume")
 @pytest.mark.parametrize("field", ["volume_id", "target_path"])
-async def test_unpublishing_too_little(driver: Subject, field: str) -> None:
+async def test_n19_unpublishing_too_little(driver: Subject, field: str) -> None:
     """INVALID_ARGUMENT."""
     request = csi.NodeUnpublishVolumeRequest(
         volume_id=(await driver.volume()).volume_id, target_path=str(driver.path())
@@ -207,8 +207,8 @@ async def test_unpublishing_too_little(driver: Subject, field: str) -> None:
         await driver.node.unpublish_volume(request)
 
 
-@case("N20", "NodeUnpublishVolume")
-async def test_unpublishing_removes_the_target(driver: Subject) -> None:
+@must("NodeUnpublishVolume")
+async def test_n20_unpublishing_removes_the_target(driver: Subject) -> None:
     """It is not mounted, and not there; twice is fine (N21)."""
     volume = await driver.volume()
     target = await driver.publish(volume)
@@ -217,8 +217,8 @@ async def test_unpublishing_removes_the_target(driver: Subject) -> None:
         assert not target.exists()
 
 
-@case("N21", "NodeUnpublishVolume")
-async def test_unpublishing_what_never_was(driver: Subject) -> None:
+@must("NodeUnpublishVolume")
+async def test_n21_unpublishing_what_never_was(driver: Subject) -> None:
     """A target that is not there, and one that is an empty directory: OK."""
     volume = await driver.volume()
     await driver.unpublish(volume, driver.path())
@@ -231,8 +231,8 @@ async def test_unpublishing_what_never_was(driver: Subject) -> None:
             empty.rmdir()
 
 
-@case("N22", "NodeGetVolumeStats")
-async def test_figures_of_what_is_not_there(driver: Subject) -> None:
+@must("NodeGetVolumeStats")
+async def test_n22_figures_of_what_is_not_there(driver: Subject) -> None:
     """No id, no path: INVALID_ARGUMENT. An unknown volume, and a path at which it is not: NOT_FOUND."""
     driver.needs(NodeCapability.GET_VOLUME_STATS)
     volume = await driver.volume()
@@ -248,8 +248,8 @@ async def test_figures_of_what_is_not_there(driver: Subject) -> None:
         await stats(csi.NodeGetVolumeStatsRequest(volume_id=volume.volume_id, volume_path="/no/such/path"))
 
 
-@case("N28", "Volume Lifecycle")
-async def test_a_life_with_every_step_repeated(driver: Subject) -> None:
+@must("Volume Lifecycle")
+async def test_n28_a_life_with_every_step_repeated(driver: Subject) -> None:
     """Made, used and taken away twice over; each call three times, and those that take down once more out of order."""
     volume = await driver.volume()
     for _ in range(2):
@@ -275,8 +275,8 @@ async def _unstage_again(driver: Subject, volume_id: str, staging: Path | None) 
         )
 
 
-@case("N29", "Concurrency", level="should")
-async def test_many_at_once(driver: Subject) -> None:
+@should("Concurrency")
+async def test_n29_many_at_once(driver: Subject) -> None:
     """The same publish ten times at the same time: OK or ABORTED to each, and one mount in the end."""
     volume = await driver.volume()
     await driver.stage(volume)
@@ -291,8 +291,8 @@ async def test_many_at_once(driver: Subject) -> None:
     assert driver.depth(target) <= 1
 
 
-@case("N30", "Volume Lifecycle")
-async def test_a_driver_that_was_restarted(driver: Subject) -> None:
+@must("Volume Lifecycle")
+async def test_n30_a_driver_that_was_restarted(driver: Subject) -> None:
     """It knows what was staged and published before, and takes it down."""
     if (restart := driver.implementation.restart) is None:
         pytest.skip("no way to restart the driver (Implementation.restart)")

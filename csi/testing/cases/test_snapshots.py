@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from csi import errors
-from csi.testing.case import case
+from csi.testing.levels import must, should
 from csi.testing.subject import Subject
 from csi.testing.volume import VolumeUnderTest
 from csi.values import ControllerCapability
@@ -19,9 +19,9 @@ _NEEDED = (ControllerCapability.CREATE_DELETE_VOLUME, ControllerCapability.CREAT
 _READY_ATTEMPTS = 60
 
 
-@case("S1", "CreateSnapshot")
+@must("CreateSnapshot")
 @pytest.mark.parametrize("field", ["name", "source_volume_id"])
-async def test_a_snapshot_of_too_little(driver: Subject, field: str) -> None:
+async def test_s1_a_snapshot_of_too_little(driver: Subject, field: str) -> None:
     """INVALID_ARGUMENT."""
     driver.needs(*_NEEDED)
     request = csi.CreateSnapshotRequest(name=driver.name(), source_volume_id=(await driver.volume()).volume_id)
@@ -30,8 +30,8 @@ async def test_a_snapshot_of_too_little(driver: Subject, field: str) -> None:
         await driver.controller.create_snapshot(request)
 
 
-@case("S2", "CreateSnapshot", level="should")
-async def test_a_snapshot_of_what_is_not_there(driver: Subject) -> None:
+@should("CreateSnapshot")
+async def test_s2_a_snapshot_of_what_is_not_there(driver: Subject) -> None:
     """NOT_FOUND."""
     driver.needs(*_NEEDED)
     with driver.refused("NOT_FOUND"):
@@ -40,8 +40,8 @@ async def test_a_snapshot_of_what_is_not_there(driver: Subject) -> None:
         )
 
 
-@case("S3", "CreateSnapshot")
-async def test_taking_is_idempotent(driver: Subject) -> None:
+@must("CreateSnapshot")
+async def test_s3_taking_is_idempotent(driver: Subject) -> None:
     """The same snapshot comes again, with its source and time (S6)."""
     driver.needs(*_NEEDED)
     volume, name = await driver.volume(), driver.name()
@@ -52,8 +52,8 @@ async def test_taking_is_idempotent(driver: Subject) -> None:
     assert first.creation_time == second.creation_time
 
 
-@case("S4", "CreateSnapshot")
-async def test_a_snapshots_name_that_is_taken(driver: Subject) -> None:
+@must("CreateSnapshot")
+async def test_s4_a_snapshots_name_that_is_taken(driver: Subject) -> None:
     """By a snapshot of another volume: ALREADY_EXISTS."""
     driver.needs(*_NEEDED)
     name = driver.name()
@@ -62,15 +62,15 @@ async def test_a_snapshots_name_that_is_taken(driver: Subject) -> None:
         await driver.snapshot(await driver.volume(), name)
 
 
-@case("S5", "CreateSnapshot")
-async def test_a_long_name_of_a_snapshot(driver: Subject) -> None:
+@must("CreateSnapshot")
+async def test_s5_a_long_name_of_a_snapshot(driver: Subject) -> None:
     """128 characters."""
     driver.needs(*_NEEDED)
     await driver.snapshot(await driver.volume(), (driver.name() + "x" * 128)[:128])
 
 
-@case("S8", "DeleteSnapshot")
-async def test_deleting_snapshots(driver: Subject) -> None:
+@must("DeleteSnapshot")
+async def test_s8_deleting_snapshots(driver: Subject) -> None:
     """No id: INVALID_ARGUMENT. What is not there, or not any more: OK."""
     driver.needs(*_NEEDED)
     delete = driver.controller.delete_snapshot
@@ -82,8 +82,8 @@ async def test_deleting_snapshots(driver: Subject) -> None:
         await delete(csi.DeleteSnapshotRequest(snapshot_id=snapshot.snapshot_id))
 
 
-@case("S11", "ListSnapshots")
-async def test_lists_of_snapshots(driver: Subject) -> None:
+@must("ListSnapshots")
+async def test_s11_lists_of_snapshots(driver: Subject) -> None:
     """By id: that one. By volume: all and only those of it. By what is not there: OK, and none (S12)."""
     driver.needs(*_NEEDED, ControllerCapability.LIST_SNAPSHOTS)
     one, other = await driver.volume(), await driver.volume()
@@ -98,8 +98,8 @@ async def test_lists_of_snapshots(driver: Subject) -> None:
     assert await _listed(driver, by(source_volume_id="csitest-no-such-volume")) == []
 
 
-@case("S13", "ListSnapshots")
-async def test_pages_of_snapshots(driver: Subject) -> None:
+@must("ListSnapshots")
+async def test_s13_pages_of_snapshots(driver: Subject) -> None:
     """Two at a time: no page has more, together they are all, each once."""
     driver.needs(*_NEEDED, ControllerCapability.LIST_SNAPSHOTS)
     volume = await driver.volume()
@@ -116,16 +116,16 @@ async def test_pages_of_snapshots(driver: Subject) -> None:
     assert (set(listed), len(listed)) == (made, 3)
 
 
-@case("S14", "ListSnapshots")
-async def test_a_page_of_snapshots_that_is_none(driver: Subject) -> None:
+@must("ListSnapshots")
+async def test_s14_a_page_of_snapshots_that_is_none(driver: Subject) -> None:
     """ABORTED."""
     driver.needs(ControllerCapability.LIST_SNAPSHOTS)
     with driver.refused("ABORTED"):
         await driver.controller.list_snapshots(csi.ListSnapshotsRequest(starting_token="csitest-no-token"))
 
 
-@case("S15", "GetSnapshot")
-async def test_one_snapshot(driver: Subject) -> None:
+@must("GetSnapshot")
+async def test_s15_one_snapshot(driver: Subject) -> None:
     """By its id; none: INVALID_ARGUMENT; one that is not there: NOT_FOUND."""
     driver.needs(*_NEEDED, ControllerCapability.GET_SNAPSHOT)
     snapshot, get = await driver.snapshot(await driver.volume()), driver.controller.get_snapshot
@@ -137,8 +137,8 @@ async def test_one_snapshot(driver: Subject) -> None:
         await get(csi.GetSnapshotRequest(snapshot_id=UNKNOWN))
 
 
-@case("S16", "CreateVolume")
-async def test_what_was_there_is_there_again(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_s16_what_was_there_is_there_again(driver: Subject) -> None:
     """A volume of a snapshot has what was there when it was taken, and nothing written to either is in the other (C14, X14)."""
     driver.needs(*_NEEDED)
     source = await driver.volume()
@@ -156,8 +156,8 @@ async def test_what_was_there_is_there_again(driver: Subject) -> None:
     assert _read(target) == "after"
 
 
-@case("C24", "DeleteVolume")
-async def test_a_snapshot_outlives_its_volume(driver: Subject) -> None:
+@must("DeleteVolume")
+async def test_c24_a_snapshot_outlives_its_volume(driver: Subject) -> None:
     """The volume is deleted, or refuses (FAILED_PRECONDITION) and is whole; then the snapshot is still good."""
     driver.needs(*_NEEDED)
     source = await driver.volume()
@@ -174,8 +174,8 @@ async def test_a_snapshot_outlives_its_volume(driver: Subject) -> None:
     assert _read(await driver.publish(await _of_snapshot(driver, snapshot))) == "precious"
 
 
-@case("C15", "CreateVolume")
-async def test_a_volume_smaller_than_its_snapshot(driver: Subject) -> None:
+@must("CreateVolume")
+async def test_c15_a_volume_smaller_than_its_snapshot(driver: Subject) -> None:
     """OUT_OF_RANGE; a source that is not there is NOT_FOUND (C14)."""
     driver.needs(*_NEEDED)
     snapshot = await driver.snapshot(await driver.volume())

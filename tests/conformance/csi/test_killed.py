@@ -16,15 +16,15 @@ from components import needs
 from csi_driver import MEBIBYTE, DriverProcess
 
 from csi import errors
-from csi.testing.cases.test_data import test_a_block_device
-from csi.testing.cases.test_snapshots import test_what_was_there_is_there_again
+from csi.testing.cases.test_data import test_x3_a_block_device
+from csi.testing.cases.test_snapshots import test_s16_what_was_there_is_there_again
 from csi.testing.fixtures import driver
 from csi.testing.implementation import Implementation
 from csi.values import AccessMode, mount_capability
 from proto import csi_pb2 as csi
 from runtimes.linux import mounts
 
-__all__ = ["driver", "test_a_block_device", "test_what_was_there_is_there_again"]
+__all__ = ["driver", "test_s16_what_was_there_is_there_again", "test_x3_a_block_device"]
 
 pytestmark = [
     pytest.mark.node,
