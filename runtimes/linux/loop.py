@@ -4,11 +4,11 @@ All functions block, microseconds unless said. Errors are OSError.
 """
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
 import stat
+import struct
 from pathlib import Path
 
 _CONTROL = Path("/dev/loop-control")
@@ -21,28 +21,11 @@ _GET_STATUS = 0x4C05
 _SET_CAPACITY = 0x4C07
 _READ_ONLY = 1
 _AUTOCLEAR = 4
-
-
-class _Info(ctypes.Structure):
-    """struct loop_info64."""
-
-    _fields_ = (
-        *((name, ctypes.c_uint64) for name in ("device", "inode", "rdevice", "offset", "size_limit")),
-        *((name, ctypes.c_uint32) for name in ("number", "encrypt_type", "encrypt_key_size", "flags")),
-        ("file_name", ctypes.c_char * 64),
-        ("rest", ctypes.c_uint8 * 112),
-    )
-
-
-class _Config(ctypes.Structure):
-    """struct loop_config."""
-
-    _fields_ = (
-        ("fd", ctypes.c_uint32),
-        ("block_size", ctypes.c_uint32),
-        ("info", _Info),
-        ("reserved", ctypes.c_uint64 * 8),
-    )
+# struct loop_info64: lo_device, lo_inode, lo_rdevice, lo_offset, lo_sizelimit; lo_number, lo_encrypt_type, lo_encrypt_key_size,
+# lo_flags; names and keys
+_INFO = struct.Struct("=5Q4I176x")
+# struct loop_config: fd, block_size; that; reserved
+_CONFIG = struct.Struct(f"=2I{_INFO.size}s64x")
 
 
 def available() -> bool:
@@ -56,13 +39,14 @@ def attach(backing: int, *, read_only: bool = False, until_closed: bool = False)
     `until_closed`: the device goes when its last user does: who is killed leaves nothing, and what is mounted holds it.
     """
     flags = (_READ_ONLY if read_only else 0) | (_AUTOCLEAR if until_closed else 0)
+    info = _INFO.pack(0, 0, 0, 0, 0, 0, 0, 0, flags)
     access = (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC
     control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)
     try:
         for _ in range(_ATTEMPTS):
             device = os.open(_node(fcntl.ioctl(control, _CTL_GET_FREE)), access)
             try:
-                fcntl.ioctl(device, _CONFIGURE, bytes(_Config(fd=backing, info=_Info(flags=flags))))
+                fcntl.ioctl(device, _CONFIGURE, _CONFIG.pack(backing, 0, info))
                 return device
             except OSError as error:
                 os.close(device)
@@ -102,9 +86,9 @@ def _open_if_of(number: int, backing: int, read_only: bool) -> int | None:
     except OSError:
         return None
     with contextlib.suppress(OSError):
-        info = _Info.from_buffer_copy(fcntl.ioctl(device, _GET_STATUS, bytes(ctypes.sizeof(_Info))))
-        same = (info.device, info.inode) == (wanted.st_dev, wanted.st_ino)
-        if same and bool(info.flags & _READ_ONLY) == read_only:
+        file_system, inode, *_, flags = _INFO.unpack(fcntl.ioctl(device, _GET_STATUS, bytes(_INFO.size)))
+        same = (file_system, inode) == (wanted.st_dev, wanted.st_ino)
+        if same and bool(flags & _READ_ONLY) == read_only:
             return device
     os.close(device)
     return None

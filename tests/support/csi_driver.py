@@ -1,6 +1,7 @@
 """The reference driver as a process that can be killed and started again."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from typing import Final
 
 from csi import errors
 from csi.client import Client
+from csi.driver.image_copy import thaw
 from csi.testing.implementation import Implementation
 from runtimes.linux import loop, mounts
 
@@ -90,6 +92,8 @@ class DriverProcess:
         left = self._left()
         self.kill()
         for point in reversed(mounts.mounts_below(self.folder)):
+            with contextlib.suppress(OSError):
+                thaw(point)  # one that is held up would stay, though nobody could see it any more
             mounts.unmount_all(point)
         for device in left:
             if device.startswith("/dev/"):

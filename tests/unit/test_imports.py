@@ -186,6 +186,19 @@ def test_nothing_but_tests_uses_a_harness() -> None:
     assert wrong == []
 
 
+def test_the_csi_client_knows_no_driver() -> None:
+    """Neither does the suite: csi.driver is one driver among others, which uses the client's values and errors."""
+    wrong = []
+    for path in _files():
+        if _dotted(path).startswith("csi.") and not _dotted(path).startswith("csi.driver."):
+            wrong += [
+                f"{path.relative_to(REPO)}:{line}: imports {module}"
+                for line, module in _imports(path)
+                if module.startswith("csi.driver")
+            ]
+    assert wrong == []
+
+
 def test_the_network_library_has_no_circle() -> None:
     """Its modules import each other one way, imports for type checkers included."""
     modules = {_dotted(path): {name for _, name in _imports(path)} for path in _files() if path.parent == REPO / "cni"}
