@@ -4,6 +4,7 @@ arguments."""
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -66,6 +67,9 @@ async def serve(path: Path, settings: Settings) -> None:
 
 def main() -> int:
     path, settings = arguments()
+    if os.geteuid() != 0:
+        print("csi.driver: it mounts, so it needs root", file=sys.stderr)
+        return 1
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         asyncio.run(serve(path, settings))

@@ -1,6 +1,7 @@
 """What a volume or a snapshot is copied from, and how that is held still meanwhile."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from csi.driver.records import Backing, Volume
 from csi.driver.store import Store
 from runtimes.linux.files import sync_file_system
 from runtimes.linux.tasks import run_blocking
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,7 @@ class Copies:
         self._locks = locks
 
     def thaw_all(self) -> None:
-        """Let writes go on that a driver held up when it was killed. Raises OSError."""
+        """Let writes go on that a driver held up when it was killed."""
         for placement in self._store.node.all():
             volume = self._store.volumes.get(placement.volume_id)
             if (
@@ -44,7 +47,10 @@ class Copies:
                 and not volume.block
                 and publication.is_staged(placement)
             ):
-                thaw(Path(placement.staging_path))
+                try:
+                    thaw(Path(placement.staging_path))
+                except OSError as error:
+                    log.warning("%s: writes may be held up: %s", placement.staging_path, error)
 
     def origin(self, wanted: Volume) -> Origin | None:
         """What `wanted` is to be a copy of; None: of nothing. Raises NotFound, InvalidArgument for a source of another kind."""

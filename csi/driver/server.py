@@ -101,7 +101,7 @@ class Server:
     def _answer(self, name: str, method: Method) -> Callable[[Any, Context], Awaitable[Message]]:
         async def answer(request: Any, context: Context) -> Message:
             try:
-                return await self._carry(method(request), name)
+                return await self._carry(method, request, name)
             except Exception as error:
                 fault = _fault(name, error)
             await context.abort(grpc.StatusCode[fault.code], fault.message)
@@ -109,13 +109,13 @@ class Server:
 
         return answer
 
-    async def _carry(self, call: Awaitable[Message], name: str) -> Message:
+    async def _carry(self, method: Method, request: Any, name: str) -> Message:
         async def counted() -> Message:
             self._calls += 1
             try:
                 if self._calls > _MAX_CALLS:
                     raise errors.Exhausted(f"{_MAX_CALLS} calls are under way")
-                return await call
+                return await method(request)
             finally:
                 self._calls -= 1
 

@@ -11,7 +11,7 @@ from csi.driver import checks, contents, growth, publication
 from csi.driver.copies import Copies
 from csi.driver.locks import Locks
 from csi.driver.pages import page
-from csi.driver.records import Access, Backing, Volume
+from csi.driver.records import Access, Backing, Placement, Volume
 from csi.driver.settings import Settings
 from csi.driver.store import Store
 from csi.values import AccessMode
@@ -89,13 +89,14 @@ class VolumeService:
 
     def _delete(self, volume: Volume) -> None:
         placement = self._store.node.of(volume.id)
-        if volume.attached or publication.live_targets(placement) or publication.is_staged(placement):
+        attached = self._settings.attach and volume.attached
+        if attached or publication.live_targets(placement) or publication.is_staged(placement):
             raise errors.WrongState("the volume is in use")
         if volume.backing == "image":
             for readonly in (False, True):
                 publication.release_devices(self._store.volumes.place(volume), readonly=readonly)
         self._store.volumes.remove(volume)
-        self._store.node.keep(replace(placement, targets={}))
+        self._store.node.keep(Placement(volume_id=volume.id))
 
     async def validate_volume_capabilities(
         self, request: csi.ValidateVolumeCapabilitiesRequest

@@ -68,7 +68,7 @@ async def test_n4_staging_is_idempotent(driver: Subject) -> None:
 
 @must("NodeStageVolume")
 async def test_n5_staged_in_another_way(driver: Subject) -> None:
-    """At the same path with another capability: ALREADY_EXISTS; a driver may take the other one, if nothing is lost by it."""
+    """At the same path as a block device: ALREADY_EXISTS, or that the volume is none."""
     driver.needs(NodeCapability.STAGE_UNSTAGE_VOLUME)
     volume = await driver.volume()
     await driver.stage(volume)
