@@ -56,7 +56,7 @@ class NodeService:
             publication.check_options(volume, access)
             if volume.fs_behind and not publication.is_staged(self._store.node.of(volume.id)):
                 await growth.grow_unmounted(self._store.volumes.place(volume))
-                self._store.volumes.update(replace(volume, fs_behind=False))
+                await run_blocking(self._store.volumes.update, replace(volume, fs_behind=False))
             await run_blocking(self._stage, volume, staging, access)
         return csi.NodeStageVolumeResponse()
 

@@ -50,7 +50,7 @@ class SnapshotService:
             backing=origin.backing,
             block=origin.block,
         )
-        with self._store.snapshots.draft() as draft:
+        async with self._store.snapshots.draft() as draft:
             await self._copies.copy(origin, draft, size=origin.size_bytes)
             await run_blocking(self._store.snapshots.add, snapshot, draft)
         return snapshot

@@ -6,7 +6,7 @@
     node/<id>.json              where the volume is on this node
 
 A volume is made in a folder whose name begins with a dot and then renamed; it is renamed away before it is deleted. What has a
-dot is removed at the next start. All functions block.
+dot is removed at the next start. All functions block, but for `draft`.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import fcntl
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -24,6 +24,7 @@ import msgspec
 from csi.driver.records import Placement, Snapshot, Volume
 from runtimes.linux.files import replace_file, sync_file_system, sync_folder
 from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import run_blocking
 
 _RECORD = "record.json"
 log = logging.getLogger(__name__)
@@ -85,15 +86,15 @@ class Shelf(Generic[K]):
     def place(self, record: K) -> Path:
         return self._folder / record.id
 
-    @contextlib.contextmanager
-    def draft(self) -> Iterator[Path]:
-        """An empty folder on the same file system; what has not been added by the end is removed."""
+    @contextlib.asynccontextmanager
+    async def draft(self) -> AsyncIterator[Path]:
+        """An empty folder on the same file system; what has not been added by the end is removed, beside the event loop."""
         folder = self._folder / f".{secrets.token_hex(16)}"
         folder.mkdir(mode=0o700)
         try:
             yield folder
         finally:
-            remove_tree(folder)
+            await run_blocking(remove_tree, folder)
 
     def add(self, record: K, draft: Path) -> None:
         """The content in `draft` is now that of `record`, on the disk. Raises OSError."""

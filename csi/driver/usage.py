@@ -68,7 +68,7 @@ class UsageService:
         if not growth.can_grow_mounted():
             raise errors.WrongState("a mounted file system cannot grow here (CAP_SYS_RESOURCE): stage the volume anew")
         await growth.grow_mounted(devices[0])
-        self._store.volumes.update(replace(volume, fs_behind=False))
+        await run_blocking(self._store.volumes.update, replace(volume, fs_behind=False))
 
     def _published(self, volume_id: str, path: str) -> tuple[Volume, Path]:
         """Raises InvalidArgument, NotFound where the volume is not at that path."""

@@ -71,13 +71,14 @@ class VolumeService:
         if origin is not None and size < origin.size_bytes:
             raise errors.OutOfRange(f"the source has {origin.size_bytes} bytes")
         volume = replace(wanted, volume_id=self._store.volumes.new_id(), capacity_bytes=size)
-        with self._room(size), self._store.volumes.draft() as draft:
-            if origin is None:
-                await contents.make(draft, volume.backing, block=volume.block, size=size)
-            else:
-                await self._copies.copy(origin, draft, size=size)
-                volume = replace(volume, fs_behind=volume.backing == "image" and not volume.block)
-            await run_blocking(self._store.volumes.add, volume, draft)
+        with self._room(size):
+            async with self._store.volumes.draft() as draft:
+                if origin is None:
+                    await contents.make(draft, volume.backing, block=volume.block, size=size)
+                else:
+                    await self._copies.copy(origin, draft, size=size)
+                    volume = replace(volume, fs_behind=volume.backing == "image" and not volume.block)
+                await run_blocking(self._store.volumes.add, volume, draft)
         return volume
 
     async def delete_volume(self, request: csi.DeleteVolumeRequest) -> csi.DeleteVolumeResponse:

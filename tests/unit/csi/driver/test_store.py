@@ -22,11 +22,11 @@ def volume(identity: str = "vol-1", name: str = "a") -> Volume:
     )
 
 
-def test_what_was_added_is_there(tmp_path: Path) -> None:
+async def test_what_was_added_is_there(tmp_path: Path) -> None:
     """Records come back as they were, with their content; so does where volumes are on the node."""
     placement = Placement(volume_id="vol-1", staging_path="/s", staged=HOW.access, targets={"/t": HOW})
     with opened(tmp_path) as store:
-        with store.volumes.draft() as draft:
+        async with store.volumes.draft() as draft:
             (draft / "data").mkdir()
             store.volumes.add(volume(), draft)
         store.node.keep(placement)
@@ -54,10 +54,11 @@ def test_what_was_half_made_or_half_deleted_is_gone(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["lock", "node", "snapshots", "volumes"]
 
 
-def test_a_draft_that_is_not_added_is_removed(tmp_path: Path) -> None:
-    with opened(tmp_path) as store, pytest.raises(ValueError, match="x"), store.volumes.draft() as draft:
-        (draft / "image").write_text("half")
-        raise ValueError("x")
+async def test_a_draft_that_is_not_added_is_removed(tmp_path: Path) -> None:
+    with opened(tmp_path) as store, pytest.raises(ValueError, match="x"):
+        async with store.volumes.draft() as draft:
+            (draft / "image").write_text("half")
+            raise ValueError("x")
     assert [path.name for path in (tmp_path / "volumes").iterdir()] == []
 
 
