@@ -39,18 +39,18 @@ class Copies:
 
     def thaw_all(self) -> None:
         """Let writes go on that a driver held up when it was killed."""
-        for placement in self._store.node.all():
-            volume = self._store.volumes.get(placement.volume_id)
+        for node_volume in self._store.node.all():
+            volume = self._store.volumes.get(node_volume.volume_id)
             if (
                 volume is not None
                 and volume.backing == "image"
                 and not volume.block
-                and publication.is_staged(placement)
+                and publication.is_staged(node_volume)
             ):
                 try:
-                    thaw(Path(placement.staging_path))
+                    thaw(Path(node_volume.staging_path))
                 except OSError as error:
-                    log.warning("%s: writes may be held up: %s", placement.staging_path, error)
+                    log.warning("%s: writes may be held up: %s", node_volume.staging_path, error)
 
     def origin(self, wanted: Volume) -> Origin | None:
         """What `wanted` is to be a copy of; None: of nothing. Raises NotFound, InvalidArgument for a source of another kind."""
@@ -101,15 +101,15 @@ class Copies:
 
     @contextlib.contextmanager
     def _still(self, origin: Origin) -> Iterator[None]:
-        placement = self._store.node.of(origin.volume_id)
+        node_volume = self._store.node.of(origin.volume_id)
         if origin.backing == "directory":
             sync_file_system(origin.place)
-        elif origin.block and publication.live_targets(placement):
+        elif origin.block and publication.live_targets(node_volume):
             raise errors.WrongState(
                 "a block device is copied only while it is not published: nothing holds its writers up"
             )
-        elif not origin.block and origin.volume_id and publication.is_staged(placement):
-            with frozen(Path(placement.staging_path)):
+        elif not origin.block and origin.volume_id and publication.is_staged(node_volume):
+            with frozen(Path(node_volume.staging_path)):
                 yield
             return
         yield

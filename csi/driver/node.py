@@ -61,16 +61,16 @@ class NodeService:
         return csi.NodeStageVolumeResponse()
 
     def _stage(self, volume: Volume, staging: str, access: Access) -> None:
-        placement = self._store.node.of(volume.id)
-        if publication.is_staged(placement):
-            if placement.staging_path != staging:
-                raise errors.WrongState(f"the volume is staged at {mounts.shown(placement.staging_path)}")
-            if placement.staged != access:
+        node_volume = self._store.node.of(volume.id)
+        if publication.is_staged(node_volume):
+            if node_volume.staging_path != staging:
+                raise errors.WrongState(f"the volume is staged at {mounts.shown(node_volume.staging_path)}")
+            if node_volume.staged != access:
                 raise errors.AlreadyExists("the volume is staged there with another capability")
             return
         if mounts.is_mount_point(Path(staging)):
             raise errors.WrongState(f"something else is mounted at {mounts.shown(staging)}")
-        self._store.node.keep(replace(placement, staging_path=staging, staged=access))
+        self._store.node.keep(replace(node_volume, staging_path=staging, staged=access))
         publication.stage(volume, self._store.volumes.place(volume), Path(staging), access)
 
     async def node_unstage_volume(self, request: csi.NodeUnstageVolumeRequest) -> csi.NodeUnstageVolumeResponse:
@@ -81,15 +81,15 @@ class NodeService:
         return csi.NodeUnstageVolumeResponse()
 
     def _unstage(self, volume_id: str, staging: str) -> None:
-        placement, volume = self._store.node.of(volume_id), self._store.volumes.get(volume_id)
-        if placement.staging_path != staging:
+        node_volume, volume = self._store.node.of(volume_id), self._store.volumes.get(volume_id)
+        if node_volume.staging_path != staging:
             if mounts.is_mount_point(Path(staging)):
                 raise errors.WrongState(f"something else is mounted at {mounts.shown(staging)}")
             return
-        if publication.live_targets(placement):
+        if publication.live_targets(node_volume):
             raise errors.WrongState("the volume is published")
         publication.unstage(None if volume is None else self._store.volumes.place(volume), Path(staging))
-        self._store.node.keep(replace(placement, staging_path="", staged=None))
+        self._store.node.keep(replace(node_volume, staging_path="", staged=None))
 
     async def node_publish_volume(self, request: csi.NodePublishVolumeRequest) -> csi.NodePublishVolumeResponse:
         checks.required(request.volume_id, "volume_id")
@@ -106,10 +106,10 @@ class NodeService:
         return csi.NodePublishVolumeResponse()
 
     def _publish(self, volume: Volume, staging: str, target: str, how: Target) -> None:
-        placement = self._store.node.of(volume.id)
-        if placement.staging_path != staging or not publication.is_staged(placement):
+        node_volume = self._store.node.of(volume.id)
+        if node_volume.staging_path != staging or not publication.is_staged(node_volume):
             raise errors.WrongState(f"the volume is not staged at {mounts.shown(staging)}")
-        live = publication.live_targets(placement)
+        live = publication.live_targets(node_volume)
         if target in live:
             if live[target] != how:
                 raise errors.AlreadyExists("the volume is published there in another way")
@@ -117,11 +117,11 @@ class NodeService:
         if mounts.is_mount_point(Path(target)):
             raise errors.WrongState(f"something else is mounted at {mounts.shown(target)}")
         alone = AccessMode.SINGLE_NODE_SINGLE_WRITER
-        if len(placement.targets) >= _MAX_TARGETS:
-            raise errors.Exhausted(f"the volume has {len(placement.targets)} targets already")
+        if len(node_volume.targets) >= _MAX_TARGETS:
+            raise errors.Exhausted(f"the volume has {len(node_volume.targets)} targets already")
         if live and alone in (how.access.mode, *(each.access.mode for each in live.values())):
             raise errors.WrongState("the volume is published elsewhere, and for one only")
-        self._store.node.keep(replace(placement, targets={**placement.targets, target: how}))
+        self._store.node.keep(replace(node_volume, targets={**node_volume.targets, target: how}))
         publication.publish(self._store.volumes.place(volume), Path(staging), Path(target), how)
 
     async def node_unpublish_volume(self, request: csi.NodeUnpublishVolumeRequest) -> csi.NodeUnpublishVolumeResponse:
@@ -132,17 +132,17 @@ class NodeService:
         return csi.NodeUnpublishVolumeResponse()
 
     def _unpublish(self, volume_id: str, target: str) -> None:
-        placement, volume = self._store.node.of(volume_id), self._store.volumes.get(volume_id)
-        how = placement.targets.get(target)
+        node_volume, volume = self._store.node.of(volume_id), self._store.volumes.get(volume_id)
+        how = node_volume.targets.get(target)
         if how is None:
             if mounts.is_mount_point(Path(target)):
                 raise errors.WrongState(f"something else is mounted at {mounts.shown(target)}")
             return
         publication.unpublish(Path(target))
-        left = {path: each for path, each in placement.targets.items() if path != target}
+        left = {path: each for path, each in node_volume.targets.items() if path != target}
         if volume is not None and how.access.block and how.readonly not in {each.readonly for each in left.values()}:
             publication.release_devices(self._store.volumes.place(volume), readonly=how.readonly)
-        self._store.node.keep(replace(placement, targets=left))
+        self._store.node.keep(replace(node_volume, targets=left))
 
     def _usable(self, volume_id: str) -> Volume:
         """Raises NotFound, WrongState where it has to be attached first."""

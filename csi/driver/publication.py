@@ -12,7 +12,7 @@ from pathlib import Path
 
 from csi import errors
 from csi.driver import contents, mount_options
-from csi.driver.records import Access, Placement, Target, Volume
+from csi.driver.records import Access, NodeVolume, Target, Volume
 from runtimes.linux import loop, mounts, syscalls
 
 _PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -29,16 +29,16 @@ def check_options(volume: Volume, access: Access) -> None:
         mount_options.attributes(access.flags, readonly=False)
 
 
-def is_staged(placement: Placement) -> bool:
+def is_staged(node_volume: NodeVolume) -> bool:
     """Staged in fact: the machine may have been restarted. Nothing is mounted of a block device."""
-    if placement.staged is None:
+    if node_volume.staged is None:
         return False
-    return placement.staged.block or mounts.is_mount_point(Path(placement.staging_path))
+    return node_volume.staged.block or mounts.is_mount_point(Path(node_volume.staging_path))
 
 
-def live_targets(placement: Placement) -> dict[str, Target]:
+def live_targets(node_volume: NodeVolume) -> dict[str, Target]:
     """Those at which something is mounted."""
-    return {path: how for path, how in placement.targets.items() if mounts.is_mount_point(Path(path))}
+    return {path: how for path, how in node_volume.targets.items() if mounts.is_mount_point(Path(path))}
 
 
 def stage(volume: Volume, place: Path, staging: Path, access: Access) -> None:

@@ -77,7 +77,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
+class NodeVolume:
     """Where a volume is on this node, or is about to be: written before anything is mounted, so that the mount table is never
     ahead of it.
 

@@ -27,7 +27,7 @@ from csi.driver.usage import UsageService
 from csi.driver.volumes import VolumeService
 from proto import csi_pb2 as csi
 from runtimes.linux.tasks import Background
-from runtimes.linux.unix_socket import SocketPlace
+from runtimes.linux.unix_socket import SocketPath
 
 _GRACE_SECONDS = 5.0
 _MAX_CALLS = 128
@@ -53,7 +53,7 @@ class Server:
             NodeService(settings, store, locks),
             UsageService(store, locks),
         )
-        self._place = SocketPlace(path)
+        self._place = SocketPath(path)
         self._work = Background()
         self._calls = 0
         self._server: grpc.aio.Server | None = None

@@ -21,7 +21,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from csi.driver.records import Placement, Snapshot, Volume
+from csi.driver.records import NodeVolume, Snapshot, Volume
 from runtimes.linux.files import replace_file, sync_file_system, sync_folder
 from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import run_blocking
@@ -34,7 +34,7 @@ class StateError(Exception):
     """The state folder cannot be used; the text is for the operator."""
 
 
-class Kept(Protocol):
+class Record(Protocol):
     """What has a record of its own."""
 
     @property
@@ -44,10 +44,10 @@ class Kept(Protocol):
     def name(self) -> str: ...
 
 
-K = TypeVar("K", bound=Kept)
+K = TypeVar("K", bound=Record)
 
 
-class Shelf(Generic[K]):
+class RecordStore(Generic[K]):
     """Volumes, or snapshots: their records in memory, their folders on the disk. `kind`: what ids begin with."""
 
     def __init__(self, folder: Path, record: type[K], kind: str) -> None:
@@ -120,19 +120,19 @@ class Shelf(Generic[K]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """The shelves, and where volumes are on this node."""
+    """All records."""
 
-    volumes: Shelf[Volume]
-    snapshots: Shelf[Snapshot]
-    node: "Placements"
+    volumes: RecordStore[Volume]
+    snapshots: RecordStore[Snapshot]
+    node: "NodeVolumes"
 
 
-class Placements:
+class NodeVolumes:
     """Volume id -> where it is on this node."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._all: dict[str, Placement] = {}
+        self._all: dict[str, NodeVolume] = {}
 
     def open(self) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -141,26 +141,26 @@ class Placements:
                 entry.unlink()
                 continue
             try:
-                self._all[entry.stem] = msgspec.json.decode(entry.read_bytes(), type=Placement)
+                self._all[entry.stem] = msgspec.json.decode(entry.read_bytes(), type=NodeVolume)
             except (OSError, msgspec.MsgspecError) as error:
                 raise StateError(f"{entry} cannot be read: {error}") from error
 
-    def of(self, volume_id: str) -> Placement:
-        return self._all.get(volume_id) or Placement(volume_id=volume_id)
+    def of(self, volume_id: str) -> NodeVolume:
+        return self._all.get(volume_id) or NodeVolume(volume_id=volume_id)
 
-    def all(self) -> list[Placement]:
+    def all(self) -> list[NodeVolume]:
         return list(self._all.values())
 
-    def keep(self, placement: Placement) -> None:
+    def keep(self, node_volume: NodeVolume) -> None:
         """Write it down; one that is empty is forgotten. Raises OSError."""
-        path = self._folder / f"{placement.volume_id}.json"
-        if placement.empty:
+        path = self._folder / f"{node_volume.volume_id}.json"
+        if node_volume.empty:
             path.unlink(missing_ok=True)
             sync_folder(self._folder)
-            self._all.pop(placement.volume_id, None)
+            self._all.pop(node_volume.volume_id, None)
         else:
-            replace_file(path, msgspec.json.encode(placement))
-            self._all[placement.volume_id] = placement
+            replace_file(path, msgspec.json.encode(node_volume))
+            self._all[node_volume.volume_id] = node_volume
 
 
 @contextlib.contextmanager
@@ -174,9 +174,9 @@ def opened(folder: Path) -> Iterator[Store]:
         except BlockingIOError:
             raise StateError(f"{folder} is in use by another driver") from None
         store = Store(
-            volumes=Shelf(folder / "volumes", Volume, "vol"),
-            snapshots=Shelf(folder / "snapshots", Snapshot, "snap"),
-            node=Placements(folder / "node"),
+            volumes=RecordStore(folder / "volumes", Volume, "vol"),
+            snapshots=RecordStore(folder / "snapshots", Snapshot, "snap"),
+            node=NodeVolumes(folder / "node"),
         )
         for part in (store.volumes, store.snapshots, store.node):
             part.open()

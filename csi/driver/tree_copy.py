@@ -1,4 +1,4 @@
-"""Copy a directory tree that a pod may be changing, by open directories alone (runtimes/linux/descent.py).
+"""Copy a directory tree that a pod may be changing, by open directories alone (runtimes/linux/tree_walk.py).
 
 No link is followed and no mount is entered, so nothing comes into the copy that is not in the tree. Owners, modes, times and
 extended attributes are kept; files with several names become several files, sockets are left out.
@@ -11,8 +11,8 @@ import stat
 from csi import errors
 from csi.driver.image_copy import copy_content
 from runtimes.linux import syscalls
-from runtimes.linux.descent import DIRECTORY, Changed, Descent
 from runtimes.linux.mounts import MountError
+from runtimes.linux.tree_walk import DIRECTORY, Changed, TreeWalk
 
 _BENEATH = syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -25,7 +25,7 @@ def copy_tree(source: int, target: int) -> None:
     """
     here = os.dup(target)
     try:
-        with Descent(os.open(".", DIRECTORY, dir_fd=source)) as tree:
+        with TreeWalk(os.open(".", DIRECTORY, dir_fd=source)) as tree:
             _clone_metadata(tree.fd, here)
             while tree.names or tree.depth:
                 if tree.names:
@@ -42,7 +42,7 @@ def copy_tree(source: int, target: int) -> None:
         os.close(here)
 
 
-def _copy_entry(tree: Descent, here: int) -> int:
+def _copy_entry(tree: TreeWalk, here: int) -> int:
     """The next name in the directory; returns where to go on: in the new directory, if it was one."""
     name = tree.names.pop()
     try:
@@ -63,7 +63,7 @@ def _copy_entry(tree: Descent, here: int) -> int:
     return here
 
 
-def _enter(tree: Descent, name: str, here: int) -> int:
+def _enter(tree: TreeWalk, name: str, here: int) -> int:
     os.mkdir(name, 0o700, dir_fd=here)
     below = os.open(name, DIRECTORY, dir_fd=here)
     try:

@@ -74,11 +74,11 @@ class UsageService:
         """Raises InvalidArgument, NotFound where the volume is not at that path."""
         checks.required(volume_id, "volume_id")
         where = str(checks.path(path, "volume_path"))
-        volume, placement = self._store.volumes.get(volume_id), self._store.node.of(volume_id)
+        volume, node_volume = self._store.volumes.get(volume_id), self._store.node.of(volume_id)
         if volume is None:
             raise errors.NotFound(f"no volume {errors.presentable(volume_id)[:128]}")
-        staged = where == placement.staging_path and publication.is_staged(placement) and not volume.block
-        if not staged and where not in publication.live_targets(placement):
+        staged = where == node_volume.staging_path and publication.is_staged(node_volume) and not volume.block
+        if not staged and where not in publication.live_targets(node_volume):
             raise errors.NotFound(f"the volume is not at {errors.presentable(where)}")
         return volume, Path(where)
 

@@ -11,7 +11,7 @@ from csi.driver import checks, contents, growth, publication
 from csi.driver.copies import Copies
 from csi.driver.locks import Locks
 from csi.driver.pages import page
-from csi.driver.records import Access, Backing, Placement, Volume
+from csi.driver.records import Access, Backing, NodeVolume, Volume
 from csi.driver.settings import Settings
 from csi.driver.store import Store
 from csi.values import AccessMode
@@ -89,15 +89,15 @@ class VolumeService:
         return csi.DeleteVolumeResponse()
 
     def _delete(self, volume: Volume) -> None:
-        placement = self._store.node.of(volume.id)
+        node_volume = self._store.node.of(volume.id)
         attached = self._settings.attach and volume.attached
-        if attached or publication.live_targets(placement) or publication.is_staged(placement):
+        if attached or publication.live_targets(node_volume) or publication.is_staged(node_volume):
             raise errors.WrongState("the volume is in use")
         if volume.backing == "image":
             for readonly in (False, True):
                 publication.release_devices(self._store.volumes.place(volume), readonly=readonly)
         self._store.volumes.remove(volume)
-        self._store.node.keep(Placement(volume_id=volume.id))
+        self._store.node.keep(NodeVolume(volume_id=volume.id))
 
     async def validate_volume_capabilities(
         self, request: csi.ValidateVolumeCapabilitiesRequest

@@ -29,7 +29,7 @@ class AddressTaken(OSError):
     """A server that lives listens there, or there is something that is no socket. The text says which."""
 
 
-class SocketPlace:
+class SocketPath:
     """Where a server listens. The server binds `draft`, in a folder that only root may enter; `publish` moves it here."""
 
     def __init__(self, path: Path) -> None:

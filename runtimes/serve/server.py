@@ -5,8 +5,8 @@ from pathlib import Path
 import grpc.aio
 
 from runtimes import errors
-from runtimes.linux.unix_socket import SCHEME, AddressTaken, SocketPlace
-from runtimes.registry import Registry
+from runtimes.linux.unix_socket import SCHEME, AddressTaken, SocketPath
+from runtimes.registry import RuntimeRegistry
 from runtimes.serve.calls import handler
 from runtimes.serve.image_verbs import ImageVerbs
 from runtimes.serve.router import Router
@@ -29,13 +29,13 @@ class CRIServer:
     """
 
     def __init__(
-        self, path: Path, runtimes: Registry, *, streams: StreamingURLs, version: str, denial: str | None = None
+        self, path: Path, runtimes: RuntimeRegistry, *, streams: StreamingURLs, version: str, denial: str | None = None
     ) -> None:
         router = Router(runtimes)
         self._runtime_verbs = RuntimeVerbs(router, streams, version)
         self._services = (self._runtime_verbs.service(), ImageVerbs(router).service())
         self._denial = denial
-        self._place = SocketPlace(path)
+        self._place = SocketPath(path)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:

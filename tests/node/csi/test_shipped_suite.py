@@ -14,6 +14,7 @@ from shipped import installed, outcomes, run
 
 pytestmark = [
     pytest.mark.node,
+    pytest.mark.xdist_group("csi-shipped"),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     needs("mkfs.ext4", "resize2fs", "e2fsck"),
 ]

@@ -8,7 +8,12 @@ import pytest
 from components import needs
 from shipped import REPO, installed, outcomes, run
 
-pytestmark = [pytest.mark.node, pytest.mark.skipif(os.geteuid() != 0, reason="needs root"), needs("runc")]
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.xdist_group("runtimes-shipped"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    needs("runc"),
+]
 
 
 @pytest.fixture(scope="module")

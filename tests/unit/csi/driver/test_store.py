@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from csi.driver.records import Access, Placement, Target, Volume
+from csi.driver.records import Access, NodeVolume, Target, Volume
 from csi.driver.store import StateError, opened
 from csi.values import AccessMode
 
@@ -24,19 +24,19 @@ def volume(identity: str = "vol-1", name: str = "a") -> Volume:
 
 async def test_what_was_added_is_there(tmp_path: Path) -> None:
     """Records come back as they were, with their content; so does where volumes are on the node."""
-    placement = Placement(volume_id="vol-1", staging_path="/s", staged=HOW.access, targets={"/t": HOW})
+    node_volume = NodeVolume(volume_id="vol-1", staging_path="/s", staged=HOW.access, targets={"/t": HOW})
     with opened(tmp_path) as store:
         async with store.volumes.draft() as draft:
             (draft / "data").mkdir()
             store.volumes.add(volume(), draft)
-        store.node.keep(placement)
+        store.node.keep(node_volume)
     with opened(tmp_path) as store:
         assert store.volumes.all() == [volume()]
         assert store.volumes.named("a") == volume()
         assert (store.volumes.place(volume()) / "data").is_dir()
-        assert store.node.of("vol-1") == placement
+        assert store.node.of("vol-1") == node_volume
         store.volumes.remove(volume())
-        store.node.keep(Placement(volume_id="vol-1"))
+        store.node.keep(NodeVolume(volume_id="vol-1"))
     with opened(tmp_path) as store:
         assert (store.volumes.all(), store.node.all()) == ([], [])
     assert [path.name for path in (tmp_path / "volumes").iterdir()] == []
