@@ -14,7 +14,16 @@ from cni import version
 from cni.attachment import AlreadyAttached, Attachment
 from cni.cache import CachedAttachment, ResultCache
 from cni.config import NetworkConfig, PluginConfig
-from cni.errors import BadOutput, CNIError, NotAttached, NotRecorded, NotSupported, PluginError, PluginNotFound
+from cni.errors import (
+    BadOutput,
+    CNIError,
+    NotAttached,
+    NotRecorded,
+    NotSupported,
+    PluginError,
+    PluginNotFound,
+    UnknownContainer,
+)
 from cni.plugin import Call, invoke
 from runtimes.linux.tasks import to_the_end
 
@@ -190,9 +199,10 @@ class Network:
             log.warning("network %s: undoing a failed ADD of %s: %s", self.config.name, attachment.container_id, error)
 
     async def _delete(self, attachment: Attachment) -> None:
-        """Every plugin gets its DEL, in reverse; the first error is raised when all had their turn.
+        """Every plugin gets its DEL, in reverse; then the error that counts is raised, with the others.
 
-        A plugin that is not installed any more counts least: it may have nothing to undo.
+        That is the first one; a plugin that is not installed any more counts least: it may have nothing to undo. One that
+        does not know the container has nothing to undo.
         """
         cached = self._cache.read(self.config.name, attachment.container_id, attachment.ifname)
         config, previous = self.config, None
@@ -205,15 +215,18 @@ class Network:
             attachment = _as_recorded(attachment, cached)
         if not config.supports(version.DEL_PREV_RESULT):
             previous = None
-        failure: PluginError | None = None
+        failures: list[PluginError] = []
         for plugin in reversed(config.plugins):
             try:
                 await self._invoke(plugin, "DEL", attachment, self._del_timeout_seconds, previous, config)
+            except UnknownContainer as error:
+                log.info("network %s: %s", self.config.name, error)
             except PluginError as error:
-                if failure is None or (isinstance(failure, PluginNotFound) and not isinstance(error, PluginNotFound)):
-                    failure = error
-        if failure is not None:
-            raise failure
+                failures.append(error)
+        if failures:
+            counts, *others = sorted(failures, key=lambda error: isinstance(error, PluginNotFound))
+            counts.others = tuple(others)
+            raise counts
         try:
             self._cache.delete(self.config.name, attachment.container_id, attachment.ifname)
         except OSError as error:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nodeagent.enduring import UNTOLD, Condition
+from nodeagent.os_error_retry import UNREPORTED, LoopHealth
 from nodeagent.tls_policy import TLSPolicy
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class EmbeddedAPISettings:
 class EmbeddedAPI:
     """Starts the server, starts it again when it dies, stops it last. `condition`: is told when it is down, and up again."""
 
-    def __init__(self, settings: EmbeddedAPISettings, condition: Condition = UNTOLD) -> None:
+    def __init__(self, settings: EmbeddedAPISettings, condition: LoopHealth = UNREPORTED) -> None:
         self._settings = settings
         self._condition = condition
         self._process: asyncio.subprocess.Process | None = None

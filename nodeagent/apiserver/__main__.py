@@ -1,11 +1,9 @@
-"""``python -m nodeagent.apiserver``: the server as a process of its own, started and watched by the agent.
+"""`python -m nodeagent.apiserver`: the server as a process of its own, started and watched by the agent.
 
-One JSON line on stdout says that it is ready: ``{"ready": true, "url": …, "adminKubeconfig": …, "nodeKubeconfig": …}``.
-Exit status: 0 after SIGTERM or SIGINT (or the parent's end, with ``--exit-with-parent``), 1 when it cannot start, 2 for
+One JSON line on stdout says that it is ready: `{"ready": true, "url": …, "adminKubeconfig": …, "nodeKubeconfig": …}`.
+Exit status: 0 after SIGTERM or SIGINT (or the parent's end, with `--exit-with-parent`), 1 when it cannot start, 2 for
 bad arguments.
 """
-
-from __future__ import annotations
 
 import argparse
 import asyncio
@@ -98,7 +96,7 @@ async def serve(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _parent_watch(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Iterator[None]:
-    """Set ``stop`` when the parent ends. A pidfd, not a parent-death signal: that one follows the thread that forked."""
+    """Set `stop` when the parent ends. A pidfd, not a parent-death signal: that one follows the thread that forked."""
     parent = os.getppid()
     try:
         descriptor = os.pidfd_open(parent)

@@ -1,7 +1,5 @@
 """The server put together: the only place of this folder that constructs things."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging
@@ -11,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
@@ -42,8 +40,8 @@ from nodeagent.apiserver.rest.handler import Handler
 from nodeagent.apiserver.rest.node_client import NodeClient
 from nodeagent.apiserver.rest.objects import ObjectVerbs
 from nodeagent.apiserver.rest.openapi import OpenApi
-from nodeagent.apiserver.rest.questions import Questions
 from nodeagent.apiserver.rest.reviews import Reviews
+from nodeagent.apiserver.rest.virtual_resources import VirtualResources
 from nodeagent.apiserver.storage.history import Retention
 from nodeagent.apiserver.storage.journal import Journal
 from nodeagent.apiserver.storage.store import Store
@@ -53,17 +51,17 @@ from runtimes.linux.retry import Backoff, RetryPolicy
 
 log = logging.getLogger(__name__)
 
-ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
-SETTLE_SECONDS: Final = 10.0
-SHUTDOWN_SECONDS: Final = 5.0
-CERTIFICATE_CHECK_SECONDS: Final = 10.0
-_RESTART: Final = RetryPolicy(first_seconds=0.5, cap_seconds=30.0)
-_CANCEL_AGAIN_SECONDS: Final = 0.5
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+SETTLE_SECONDS = 10.0
+SHUTDOWN_SECONDS = 5.0
+CERTIFICATE_CHECK_SECONDS = 10.0
+_RESTART = RetryPolicy(first_seconds=0.5, cap_seconds=30.0)
+_CANCEL_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the server is started with. ``port`` 0 takes a free one. ``names``: further names or IPs it is called by."""
+    """What the server is started with. `port` 0 takes a free one. `names`: further names or IPs it is called by."""
 
     state_dir: Path
     node_name: str
@@ -76,7 +74,7 @@ class Settings:
 
 
 class Server:
-    """``start`` opens the store and listens; ``stop`` ends everything in reverse."""
+    """`start` opens the store and listens; `stop` ends everything in reverse."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -92,7 +90,7 @@ class Server:
         return self._settings.state_dir / "node.kubeconfig"
 
     async def start(self) -> None:
-        """Raises ``OSError`` (port in use, folder), ``storage.journal.JournalError``, ``pki.PkiError``."""
+        """Raises `OSError` (port in use, folder), `storage.journal.JournalError`, `pki.PkiError`."""
         try:
             await self._start()
         except BaseException:
@@ -140,7 +138,7 @@ class Server:
         documents = Documents(
             Discovery(engine.registry, address), OpenApi(engine.registry), tokens, ISSUER, _agent_version(), metrics
         )
-        questions = Questions(objects, Reviews(authorizer, tokens, engine.reader), tokens)
+        questions = VirtualResources(objects, Reviews(authorizer, tokens, engine.reader), tokens)
         connections = Connections(store, nodes)
         verbs = ObjectVerbs(objects, metrics)
         handler = Handler(engine.registry, authenticator, authorizer, verbs, questions, connections, documents, metrics)
@@ -245,7 +243,7 @@ async def _controller(name: str, start: kinds.Controller) -> None:
 
 
 async def _until_settled(local: Local) -> None:
-    """Until the default namespace can take pods: a client that comes right after the start must not be refused."""
+    """Wait until the default namespace can take pods: a client that comes right after the start must not be refused."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(SETTLE_SECONDS):
             async for event in local.watch("serviceaccounts", "default", field_selector="metadata.name=default"):

@@ -14,9 +14,8 @@ from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.folders import Folders
-from nodeagent.pods.port import PodsPort
+from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.standalone import EmbeddedAPI, EmbeddedAPISettings
-from nodeagent.tls_policy import TLSPolicy
 
 EMBEDDED_QPS = 1000
 
@@ -32,7 +31,7 @@ async def start_embedded_api(scope: Scope, config: Config, folders: Folders) -> 
             node_name=config.node_name,
             address=config.agent.apiServer.address,
             port=config.agent.apiServer.port,
-            tls=TLSPolicy.of(config),
+            tls=config.tls_policy,
         ),
         scope.condition("process"),
     )
@@ -74,7 +73,7 @@ async def start_cluster(scope: Scope, config: Config, client: ApiClient) -> Info
 
 
 async def start_objects(
-    scope: Scope, config: Config, pods: PodsPort, client: ApiClient | None, cluster: InformedCluster | None
+    scope: Scope, config: Config, pods: ManagerHandle, client: ApiClient | None, cluster: InformedCluster | None
 ) -> Objects:
     """The pods' secrets and config maps."""
     if client is None:
@@ -86,11 +85,11 @@ async def start_objects(
 
 
 async def start_tokens(scope: Scope, client: ApiClient | None) -> Tokens:
-    """Of service accounts."""
+    """Tokens of service accounts."""
     return TokenManager(client) if client is not None else NoTokens()
 
 
-def objects(config: Config, client: ApiClient, pods: PodsPort, cluster: Cluster) -> Objects:
+def objects(config: Config, client: ApiClient, pods: ManagerHandle, cluster: Cluster) -> Objects:
     """By the strategy that the configuration names. An `ObjectCache` is to be closed."""
     match config.kubelet.configMapAndSecretChangeDetectionStrategy:
         case "Get":

@@ -7,7 +7,7 @@ from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.cgroups.slices import NoSlices
 from nodeagent.cgroups.systemd import SystemdSlices
 from nodeagent.config import Config
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.node.facts import Machine
 from nodeagent.pods.translation.resources import HostLimits
@@ -20,14 +20,14 @@ PODS = "pods"  # of enforceNodeAllocatable
 
 
 async def start_cgroups(scope: Scope, config: Config, host: Host, folders: Folders) -> PodCgroups:
-    """Raises StartError, CgroupError."""
+    """Raises AgentStartError, CgroupError."""
     cgroups = pod_cgroups(config, host.cgroups)
     await cgroups.start(node_cgroup_limits(config, host.machine))
     for name, limits in reserved_cgroup_limits(config).items():
         try:
             await cgroups.limit_existing(name, limits)
         except CgroupError as error:
-            raise StartError(f"enforceNodeAllocatable: cannot hold {name} to what is reserved: {error}") from error
+            raise AgentStartError(f"enforceNodeAllocatable: cannot hold {name} to what is reserved: {error}") from error
     return cgroups
 
 
@@ -38,7 +38,7 @@ def pod_cgroups(config: Config, cgroups: Cgroups) -> PodCgroups:
     return PodCgroups(cgroups, root=root, naming=naming, slices=slices)
 
 
-def host_limits(config: Config, host: Host) -> HostLimits:
+async def start_host_limits(scope: Scope, config: Config, host: Host) -> HostLimits:
     """What pods' requests and limits are translated with."""
     kubelet = config.kubelet
     machine = host.machine

@@ -7,11 +7,11 @@ from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
 from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.config import Config, RuntimeSettings
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.server.cri_streams import CRIStreams
 from nodeagent.version import agent_version
 from runtimes.errors import AlreadyExists, InvalidArgument
-from runtimes.registry import Registry
+from runtimes.registry import RuntimeRegistry
 from runtimes.serve.server import CRIServer
 from runtimes.serve.streams import NoStreams, StreamingURLs
 from runtimes.serve.unix_socket import socket_path
@@ -30,7 +30,7 @@ class ServeError(Exception):
 
 
 async def start_cri_server(scope: Scope, config: Config, runtimes: Runtimes) -> CRIServer:
-    """The node's own sandboxes for crictl; runtimes behind a socket are seen through theirs. Raises StartError."""
+    """The node's own sandboxes for crictl; runtimes behind a socket are seen through theirs. Raises AgentStartError."""
     settings = config.agent.criServer
     if not settings.listen:
         raise Skip("criServer.listen is not set")
@@ -43,10 +43,12 @@ async def start_cri_server(scope: Scope, config: Config, runtimes: Runtimes) -> 
             settings.listen, only(runtimes.registry, served), scope.stack, denial=READ_ONLY if settings.readOnly else ""
         )
     except ServeError as error:
-        raise StartError(f"criServer: {error}") from error
+        raise AgentStartError(f"criServer: {error}") from error
 
 
-async def serve(listen: str, runtimes: Registry, stack: contextlib.AsyncExitStack, *, denial: str = "") -> CRIServer:
+async def serve(
+    listen: str, runtimes: RuntimeRegistry, stack: contextlib.AsyncExitStack, *, denial: str = ""
+) -> CRIServer:
     """Serve started runtimes until `stack` ends. `denial`: what a read-only socket answers. Raises ServeError."""
     streams: StreamingURLs = NoStreams()
     try:
@@ -70,7 +72,9 @@ def can_be_served(settings: RuntimeSettings) -> bool:
     return settings.type != _REMOTE
 
 
-def only(registry: Registry, handlers: list[str]) -> Registry:
+def only(registry: RuntimeRegistry, handlers: list[str]) -> RuntimeRegistry:
     """Some of the runtimes; the default is the node's where it is among them, else the first."""
     default = registry.default_handler
-    return Registry({name: registry.get(name) for name in handlers}, default if default in handlers else handlers[0])
+    return RuntimeRegistry(
+        {name: registry.get(name) for name in handlers}, default if default in handlers else handlers[0]
+    )

@@ -8,7 +8,7 @@ from nodeagent.volumes.propagation import shared_root
 
 
 async def start_folders(scope: Scope, config: Config) -> Folders:
-    """Raises StartError."""
+    """Raises AgentStartError."""
     found = Folders.of(config.options)
     folders.make(found)
     folders.own(found, scope.stack)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from nodeagent.assembly.board import Line, PartState
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config, RuntimeSettings
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from runtimes.cri.factory import cri_runtime
 from runtimes.errors import RuntimeFault, StateInUse, Unavailable
@@ -21,7 +21,7 @@ from runtimes.oci.factory import oci_runtime
 from runtimes.oci.images.store import DiskImageStore
 from runtimes.oci.network import CNINetwork, CNISettings
 from runtimes.plugins import factories
-from runtimes.registry import Registry, Runtime, RuntimeFactory, UnknownHandler
+from runtimes.registry import Runtime, RuntimeFactory, RuntimeRegistry, UnknownHandler
 
 START_AGAIN_SECONDS = 10.0
 BUILT_IN: dict[str, RuntimeFactory] = {"oci": oci_runtime, "cri": cri_runtime, "hollow": hollow_runtime}
@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 class Runtimes:
     """`late`: those that could not be used when the agent started; they are tried again."""
 
-    registry: Registry
+    registry: RuntimeRegistry
     late: tuple[Runtime, ...]
 
 
 async def start_runtimes(scope: Scope, config: Config, folders: Folders, store: DiskImageStore) -> Runtimes:
-    """Every configured runtime. Without the default one there is no node. Raises StartError, RuntimeFault."""
+    """Every configured runtime. Without the default one there is no node. Raises AgentStartError, RuntimeFault."""
     made = make_runtimes(config, RuntimeContext(config, folders, store))
     late: list[Runtime] = []
     for handler, runtime in made.items():
@@ -57,30 +57,30 @@ async def start_runtimes(scope: Scope, config: Config, folders: Folders, store: 
         else:
             line.to(PartState.RUNNING)
     try:
-        return Runtimes(registry=Registry(made, config.agent.defaultRuntime), late=tuple(late))
+        return Runtimes(registry=RuntimeRegistry(made, config.agent.defaultRuntime), late=tuple(late))
     except UnknownHandler as error:
-        raise StartError(f"defaultRuntime: {error}") from error
+        raise AgentStartError(f"defaultRuntime: {error}") from error
 
 
 def make_runtimes(config: Config, context: "RuntimeContext") -> dict[str, Runtime]:
-    """By handler, in the order of the configuration; none is started. Raises StartError."""
+    """By handler, in the order of the configuration; none is started. Raises AgentStartError."""
     if not config.agent.runtimes:
-        raise StartError("no OCI runtime was found on this machine: install runc or crun, or configure `runtimes`")
+        raise AgentStartError("no OCI runtime was found on this machine: install runc or crun, or configure `runtimes`")
     made: dict[str, Runtime] = {}
     known = factories(BUILT_IN)
     for handler, settings in config.agent.runtimes.items():
         factory = known.get(settings.type)
         if factory is None:
-            raise StartError(f"runtimes.{handler}.type: {settings.type!r} is none of {', '.join(sorted(known))}")
+            raise AgentStartError(f"runtimes.{handler}.type: {settings.type!r} is none of {', '.join(sorted(known))}")
         try:
             made[handler] = factory(handler, _mapping(settings), context)
         except ValueError as error:
-            raise StartError(f"runtimes.{handler}: {error}") from error
+            raise AgentStartError(f"runtimes.{handler}: {error}") from error
     return made
 
 
 async def start_later(runtime: Runtime, line: Line) -> None:
-    """Try until it starts: somebody installs or mends its program. Meanwhile its verbs say why it is down."""
+    """Try until it starts: somebody installs or fixes its program. Meanwhile its verbs say why it is down."""
     while True:
         await asyncio.sleep(START_AGAIN_SECONDS)
         try:

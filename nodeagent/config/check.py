@@ -1,4 +1,4 @@
-"""Values that have the right type and are wrong all the same: ranges, words, fields that exclude each other."""
+"""Checks of values that have the right type and are still wrong: ranges, words, fields that exclude each other."""
 
 import ipaddress
 import re

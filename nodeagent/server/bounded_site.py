@@ -19,7 +19,7 @@ from typing_extensions import override
 log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 2000  # 43 kB each
-RESERVED_DESCRIPTORS = 100  # the agent's own work goes on, however many strangers there are
+RESERVED_DESCRIPTORS = 100  # the agent's own work goes on, however many unauthenticated clients there are
 HANDSHAKE_SECONDS = 30.0
 _PAUSE_SECONDS = 1.0
 _BACKLOG = 1024
@@ -137,7 +137,7 @@ class BoundedSite(web.BaseSite):
         loop.call_later(_PAUSE_SECONDS, self._listen)
 
     async def _serve(self, connection: socket.socket) -> None:
-        """Until the connection is set up; a stranger's errors are his own."""
+        """Until the connection is set up; an unauthenticated client's errors are its own."""
         server = self._runner.server
         assert server is not None
         loop = asyncio.get_running_loop()
@@ -174,7 +174,7 @@ class BoundedSite(web.BaseSite):
         return len(served) + sum(self._handlers.get(connection) not in served for connection in self._arriving)
 
     def _make_room(self) -> bool:
-        """End the oldest connection of a stranger: one that is served before one that only arrives."""
+        """End the oldest connection of an unauthenticated client: one that is served before one that only arrives."""
         server = self._runner.server
         assert server is not None
         for handler in server.connections:

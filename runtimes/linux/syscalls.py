@@ -1,4 +1,4 @@
-"""System calls that Python 3.11 lacks, by way of libc; pinned namespaces and files of strangers.
+"""System calls that Python 3.11 lacks, by way of libc; pinned namespaces and untrusted files.
 
 Functions block only as long as the kernel does (microseconds), except where said. Errors are OSError with the path.
 """
@@ -167,7 +167,7 @@ class NotRegular(OSError):
 def open_regular(
     directory_fd: int, path: str | Path, flags: int = os.O_RDONLY, *, resolve: int = RESOLVE_BENEATH, find: int = 0
 ) -> int:
-    """As `openat2` for a file that a stranger may have put there: opened only once it is known to be a regular one.
+    """As `openat2` for a file that somebody untrusted may have put there: opened only once it is known to be a regular one.
 
     To open a device may be all that it waits for (a watchdog, a tape), and a pipe holds who opens it. `find`: more flags to look
     the path up with (O_NOFOLLOW). Raises NotRegular.

@@ -5,13 +5,13 @@ from pathlib import Path
 import grpc.aio
 
 from runtimes import errors
-from runtimes.registry import Registry
+from runtimes.registry import RuntimeRegistry
 from runtimes.serve.calls import handler
 from runtimes.serve.image_verbs import ImageVerbs
 from runtimes.serve.router import Router
 from runtimes.serve.runtime_verbs import RuntimeVerbs
 from runtimes.serve.streams import StreamingURLs
-from runtimes.serve.unix_socket import SCHEME, SocketPlace
+from runtimes.serve.unix_socket import SCHEME, SocketPath
 
 _GRACE_SECONDS = 5.0
 # a kubelet's own limit for what it sends and takes
@@ -29,13 +29,13 @@ class CRIServer:
     """
 
     def __init__(
-        self, path: Path, runtimes: Registry, *, streams: StreamingURLs, version: str, denial: str | None = None
+        self, path: Path, runtimes: RuntimeRegistry, *, streams: StreamingURLs, version: str, denial: str | None = None
     ) -> None:
         router = Router(runtimes)
         self._runtime_verbs = RuntimeVerbs(router, streams, version)
         self._services = (self._runtime_verbs.service(), ImageVerbs(router).service())
         self._denial = denial
-        self._place = SocketPlace(path)
+        self._place = SocketPath(path)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:

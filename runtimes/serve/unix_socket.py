@@ -27,7 +27,7 @@ def socket_path(address: str) -> Path:
     return path
 
 
-class SocketPlace:
+class SocketPath:
     """Where a server listens. The server binds `draft`, in a folder that only root may enter; `publish` moves it here."""
 
     def __init__(self, path: Path) -> None:

@@ -31,7 +31,7 @@ from tests.crash.registry import Registry
 
 # Pauses of the agent that a test need not sit through; what they are is unit-tested.
 SHORT_PAUSES = {
-    "nodeagent.pods.pauses:RETRY_SECONDS": 0.3,
+    "nodeagent.pods.sync_backoff:RETRY_SECONDS": 0.3,
     "nodeagent.pods.resize.feature:RETRY_SECONDS": 0.3,
     "nodeagent.pods.status.writer:RETRY_SECONDS": 0.2,
     "nodeagent.pods.status.writer:RETRY_CAP_SECONDS": 0.5,

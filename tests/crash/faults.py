@@ -154,7 +154,13 @@ POINTS: tuple[Point, ...] = (
         error="os",
     ),
     Point(name="exit-cleared", target="runtimes.oci.termination:Termination._clear", way="down", modes=_KILL),
-    Point(name="kill-pod", target="nodeagent.pods.killing:Killer.kill_pod", way="down", modes=_DOWN, error="runtime"),
+    Point(
+        name="kill-pod",
+        target="nodeagent.pods.terminator:Terminator.kill_pod",
+        way="down",
+        modes=_DOWN,
+        error="runtime",
+    ),
     Point(name="pre-stop", target="nodeagent.pods.hooks:LifecycleHooks.run", way="down", modes=_INNER),
     Point(
         name="stop-container",

@@ -363,7 +363,7 @@ def test_deep_objects_and_long_questions(own_api: ApiServer) -> None:
 
 
 def test_a_damaged_log_of_the_store_is_no_end(own_api: ApiServer) -> None:
-    """A torn or foreign write-ahead log, or an empty file, starts; a damaged leaf certificate is made anew."""
+    """A torn or foreign write-ahead log, or an empty file, starts; a damaged leaf certificate is made again."""
     own_api.stop(signal.SIGKILL)
     state = own_api.state_dir
     wal = state / "state.db-wal"

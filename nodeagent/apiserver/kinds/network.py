@@ -3,11 +3,10 @@
 import ipaddress
 import secrets
 from collections.abc import Iterable
-from typing import Final
 
 from typing_extensions import override
 
-from nodeagent.apiserver.contract import AdmissionContext, Object
+from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.base import Kind, immutable, name_of, uid_of
@@ -16,19 +15,20 @@ from nodeagent.podspec.validation.ports import PROTOCOLS
 from nodeagent.podspec.validation.rules import port_or_name, problems, unique
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-SERVICE_RANGE: Final = ipaddress.IPv4Network("10.96.0.0/12")
-NODE_PORTS: Final = range(30000, 32768)
-HEADLESS: Final = "None"
-_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-_ADDRESS_TYPES: Final = ("FQDN", "IPv4", "IPv6")
-_AFFINITIES: Final = ("ClientIP", "None")
-_STICKY_SECONDS: Final = 10800
+SERVICE_RANGE = ipaddress.IPv4Network("10.96.0.0/12")
+NODE_PORTS = range(30000, 32768)
+HEADLESS = "None"
+_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
+_AFFINITIES = ("ClientIP", "None")
+_STICKY_SECONDS = 10800
 
 
 class ServiceKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         spec = obj.setdefault("spec", {})
         if not spec.get("type"):
             spec["type"] = "ClusterIP"
@@ -49,20 +49,20 @@ class ServiceKind(Kind):
         if spec["type"] != "ExternalName":
             spec.setdefault("internalTrafficPolicy", "Cluster")
 
-    def _families(self, spec: Object) -> None:
+    def _families(self, spec: JsonObject) -> None:
         """Allocated like the address, so nobody's; not the author's like the defaults."""
         if spec["type"] != "ExternalName":
             spec.setdefault("ipFamilies", ["IPv4"])
             spec.setdefault("ipFamilyPolicy", "SingleStack")
 
     @override
-    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+    def admit(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         self._families(obj["spec"])
         self._allocate(obj, ctx)
         obj["status"] = {"loadBalancer": {}}
 
     @override
-    def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
+    def prepare_update(self, new: JsonObject, old: JsonObject, ctx: AdmissionContext, subresource: str | None) -> None:
         super().prepare_update(new, old, ctx, subresource)
         if subresource is None:
             self._families(new["spec"])
@@ -75,7 +75,7 @@ class ServiceKind(Kind):
             self._allocate(new, ctx)
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         spec = obj["spec"]
         name = name_of(obj)
         errors = problems("metadata.name", name, names.dns1035_label(name))
@@ -94,17 +94,17 @@ class ServiceKind(Kind):
         return errors + self._ports(spec)
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         before, now = old["spec"].get("clusterIP"), new["spec"].get("clusterIP")
         if before and "ExternalName" not in (new["spec"]["type"], old["spec"].get("type")):
             return immutable("spec.clusterIPs[0]", now, before)
         return []
 
     @override
-    def advise(self, obj: Object) -> list[str]:
+    def advise(self, obj: JsonObject) -> list[str]:
         return service_warnings(obj)
 
-    def _ports(self, spec: Object) -> list[FieldError]:
+    def _ports(self, spec: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = []
         ports = spec.get("ports") or []
         seen_names: set[str] = set()
@@ -129,7 +129,7 @@ class ServiceKind(Kind):
                 errors.append(forbidden(f"{where}.nodePort", "may not be used when `type` is 'ClusterIP'"))
         return errors
 
-    def _keep_node_ports(self, spec: Object, stored: Object) -> None:
+    def _keep_node_ports(self, spec: JsonObject, stored: JsonObject) -> None:
         known = {(port.get("protocol"), port.get("port")): port.get("nodePort") for port in stored.get("ports") or ()}
         for port in spec.get("ports") or ():
             if spec["type"] in ("NodePort", "LoadBalancer") and not port.get("nodePort"):
@@ -137,7 +137,7 @@ class ServiceKind(Kind):
                 if kept:
                     port["nodePort"] = kept
 
-    def _allocate(self, obj: Object, ctx: AdmissionContext) -> None:
+    def _allocate(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         """Give the service an address of its own, and its node ports. What the author asked for must be free."""
         spec = obj["spec"]
         others = [item.get("spec") or {} for item in ctx.list("services") if uid_of(item) != uid_of(obj)]
@@ -154,7 +154,7 @@ class ServiceKind(Kind):
         if spec["type"] in ("NodePort", "LoadBalancer"):
             self._node_ports(obj, others)
 
-    def _node_ports(self, obj: Object, others: list[Object]) -> None:
+    def _node_ports(self, obj: JsonObject, others: list[JsonObject]) -> None:
         taken = {port.get("nodePort") for item in others for port in item.get("ports") or ()}
         for index, port in enumerate(obj["spec"].get("ports") or ()):
             wanted = port.get("nodePort")
@@ -172,14 +172,14 @@ class ServiceKind(Kind):
 
 class EndpointsKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         for subset in obj.get("subsets") or ():
             for port in subset.get("ports") or ():
                 if not port.get("protocol"):
                     port["protocol"] = "TCP"
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = []
         for index, subset in enumerate(obj.get("subsets") or ()):
             where = f"subsets[{index}]"
@@ -192,7 +192,7 @@ class EndpointsKind(Kind):
         return errors
 
     @override
-    def advise(self, obj: Object) -> list[str]:
+    def advise(self, obj: JsonObject) -> list[str]:
         if _labels(obj).get("endpoints.kubernetes.io/managed-by") == "endpoint-controller":
             return []
         return [
@@ -206,13 +206,13 @@ class EndpointsKind(Kind):
 
 class EndpointSliceKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         for port in obj.get("ports") or ():
             port.setdefault("name", "")
             port.setdefault("protocol", "TCP")
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         kind = obj.get("addressType") or ""
         if not kind:
             return [required("addressType")]
@@ -229,11 +229,11 @@ class EndpointSliceKind(Kind):
         return errors
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         return immutable("addressType", new.get("addressType"), old.get("addressType"))
 
     @override
-    def advise(self, obj: Object) -> list[str]:
+    def advise(self, obj: JsonObject) -> list[str]:
         if _labels(obj).get("endpointslice.kubernetes.io/managed-by") == "endpointslice-controller.k8s.io":
             return []
         return [
@@ -244,7 +244,7 @@ class EndpointSliceKind(Kind):
         ]
 
 
-def _labels(obj: Object) -> Object:
+def _labels(obj: JsonObject) -> JsonObject:
     return obj["metadata"].get("labels") or {}
 
 

@@ -20,7 +20,7 @@ import msgspec
 from nodeagent.api.events import Events
 from nodeagent.pods.resize import messages
 from nodeagent.pods.resize.allocation import PodResources, charged_pod, pod_level, resources_of, same, with_resources
-from nodeagent.pods.resize.changes import InForce
+from nodeagent.pods.resize.changes import ActuatedContainer
 from nodeagent.pods.resize.conditions import INFEASIBLE, ResizeConditions, read
 from nodeagent.pods.resize.decision import Admit, PendingResize, Refused, ResizeRules, decide, in_order
 from nodeagent.pods.resize.generations import Generations
@@ -35,7 +35,7 @@ RETRY_SECONDS = 180.0
 
 
 class Resizes:
-    """All methods belong to the event loop. `active`: the pods that hold resources, as allocated. `admit` judges a pod
+    """All methods belong to the event loop. `active`: the pods that hold resources, as allocated. `admit` checks a pod
     against others. `changed(uid)`: the pod is to be looked at again, with what `current` now says of it. `ready`: every source
     has spoken.
     """
@@ -108,8 +108,8 @@ class Resizes:
         self._pending.discard(uid)
         self._records.wake()
 
-    def reckoned(self, allocated: AgentPod) -> AgentPod:
-        """A pod as the admission of others reckons with it: nothing that is promised or still in force is given twice."""
+    def as_charged(self, allocated: AgentPod) -> AgentPod:
+        """A pod as the admission of others counts it: nothing that is promised or still in force is given twice."""
         uid = allocated.uid
         in_force, promised = self._records.actuated.get(uid), self._records.allocated.get(uid)
         if in_force is not None:
@@ -144,7 +144,7 @@ class Resizes:
         agreed: list[tuple[AgentPod, PodResources]] = []
         for resize in in_order(self._resizes(active)):
             uid = resize.wanted.uid
-            others = [self.reckoned(pod) for other, pod in active.items() if other != uid]
+            others = [self.as_charged(pod) for other, pod in active.items() if other != uid]
             refused = decide(resize, others, self._rules, self._admit)
             if refused is not None:
                 self._put_off(resize, refused)
@@ -169,7 +169,7 @@ class Resizes:
             self._agree(pod, given)
 
     def _resizes(self, active: Mapping[PodUID, AgentPod]) -> list[PendingResize]:
-        """The pending ones that can be judged now. One that was taken back is pending no more."""
+        """The pending ones that can be decided on now. One that was taken back is pending no more."""
         found: list[PendingResize] = []
         for uid in tuple(self._pending):
             wanted, allocated = self._records.wanted.get(uid), active.get(uid)
@@ -242,7 +242,7 @@ class Resizes:
             known, before = self._records.in_force(uid), self._records.given.get(uid)
             if before is None:
                 continue
-            unknown = {name: InForce(resources=item) for name, item in before.containers.items()}
+            unknown = {name: ActuatedContainer(resources=item) for name, item in before.containers.items()}
             level = known.pod or pod_level(with_resources(pod, before))
             self._records.actuated.set(
                 uid, msgspec.structs.replace(known, pod=level, containers={**unknown, **known.containers})

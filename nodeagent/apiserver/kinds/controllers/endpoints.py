@@ -1,25 +1,26 @@
 """Endpoints and EndpointSlices of the services that select pods."""
 
-from typing import Any, Final
+from typing import Any
 
-from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of, namespace_of, uid_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
 from nodeagent.podspec.container_lists import containers
+from runtimes.kube.json_object import JsonObject
 
-ENDPOINTS: Final = "endpoints"
-SLICES: Final = "endpointslices.discovery.k8s.io"
-SERVICE_LABEL: Final = "kubernetes.io/service-name"
-MANAGED_LABEL: Final = "endpointslice.kubernetes.io/managed-by"
-MANAGER: Final = "endpointslice-controller.k8s.io"
-_FINISHED: Final = ("Succeeded", "Failed")
+ENDPOINTS = "endpoints"
+SLICES = "endpointslices.discovery.k8s.io"
+SERVICE_LABEL = "kubernetes.io/service-name"
+MANAGED_LABEL = "endpointslice.kubernetes.io/managed-by"
+MANAGER = "endpointslice-controller.k8s.io"
+_FINISHED = ("Succeeded", "Failed")
 Key = tuple[str, str]
 
 
-def endpoints_of(service: Object, pods: list[Object]) -> Object:
+def endpoints_of(service: JsonObject, pods: list[JsonObject]) -> JsonObject:
     """The Endpoints object of a service: ready and not ready addresses, grouped by the ports they serve."""
-    groups: dict[str, Object] = {}
+    groups: dict[str, JsonObject] = {}
     for pod in sorted(pods, key=name_of):
         ports = _ports(service, pod)
         group = groups.setdefault(repr(ports), {"addresses": [], "notReadyAddresses": [], "ports": ports})
@@ -41,7 +42,7 @@ def endpoints_of(service: Object, pods: list[Object]) -> Object:
     }
 
 
-def slice_of(service: Object, pods: list[Object]) -> Object:
+def slice_of(service: JsonObject, pods: list[JsonObject]) -> JsonObject:
     """One IPv4 EndpointSlice of a service (numbered target ports; a named one is taken from the first pod)."""
     listed = sorted(pods, key=name_of)
     owner = {
@@ -68,7 +69,7 @@ def slice_of(service: Object, pods: list[Object]) -> Object:
     }
 
 
-def selected(service: Object, pods: list[Object]) -> list[Object]:
+def selected(service: JsonObject, pods: list[JsonObject]) -> list[JsonObject]:
     """The pods behind a service: its labels, an address, not finished."""
     selector = service["spec"].get("selector") or {}
     return [
@@ -82,7 +83,7 @@ def selected(service: Object, pods: list[Object]) -> list[Object]:
     ]
 
 
-def is_ready(pod: Object) -> bool:
+def is_ready(pod: JsonObject) -> bool:
     listed = (pod.get("status") or {}).get("conditions") or ()
     return any(item.get("type") == "Ready" and item.get("status") == "True" for item in listed)
 
@@ -90,8 +91,8 @@ def is_ready(pod: Object) -> bool:
 class EndpointsController:
     def __init__(self, api: LocalApi) -> None:
         self._api = api
-        self._services: dict[Key, Object] = {}
-        self._pods: dict[Key, Object] = {}
+        self._services: dict[Key, JsonObject] = {}
+        self._pods: dict[Key, JsonObject] = {}
         self._written: dict[Key, Any] = {}
         self._unsynced: set[str] = set()
 
@@ -136,7 +137,7 @@ class EndpointsController:
                 await self._write(SLICES, wanted[1])
                 self._written[key] = wanted
 
-    async def _write(self, resource: str, obj: Object) -> None:
+    async def _write(self, resource: str, obj: JsonObject) -> None:
         """Replace or create. A namespace that is going away takes nothing new: then there is nothing to do."""
         try:
             await self._api.update(resource, obj)
@@ -146,7 +147,7 @@ class EndpointsController:
             elif error.code != 403:
                 raise
 
-    async def _create(self, resource: str, obj: Object) -> None:
+    async def _create(self, resource: str, obj: JsonObject) -> None:
         try:
             await self._api.create(resource, obj)
         except ApiError as error:
@@ -161,19 +162,19 @@ class EndpointsController:
                 raise
 
 
-def _ports(service: Object, pod: Object) -> list[Object]:
+def _ports(service: JsonObject, pod: JsonObject) -> list[JsonObject]:
     listed = []
     for port in service["spec"].get("ports") or ():
         number = _target(port, pod)
         if number:
-            entry: Object = {"port": number, "protocol": port.get("protocol", "TCP")}
+            entry: JsonObject = {"port": number, "protocol": port.get("protocol", "TCP")}
             if port.get("name"):
                 entry = {"name": port["name"], **entry}
             listed.append(entry)
     return listed
 
 
-def _target(port: Object, pod: Object) -> int | None:
+def _target(port: JsonObject, pod: JsonObject) -> int | None:
     target = port.get("targetPort", port.get("port"))
     if isinstance(target, int):
         return target
@@ -184,16 +185,16 @@ def _target(port: Object, pod: Object) -> int | None:
     return None
 
 
-def _address(pod: Object) -> Object:
-    address: Object = {"ip": pod["status"]["podIP"], "targetRef": _reference(pod)}
+def _address(pod: JsonObject) -> JsonObject:
+    address: JsonObject = {"ip": pod["status"]["podIP"], "targetRef": _reference(pod)}
     if pod["spec"].get("nodeName"):
         address["nodeName"] = pod["spec"]["nodeName"]
     return address
 
 
-def _endpoint(pod: Object) -> Object:
+def _endpoint(pod: JsonObject) -> JsonObject:
     ready = is_ready(pod)
-    endpoint: Object = {
+    endpoint: JsonObject = {
         "addresses": [pod["status"]["podIP"]],
         "conditions": {"ready": ready, "serving": ready, "terminating": False},
         "targetRef": _reference(pod),
@@ -203,5 +204,5 @@ def _endpoint(pod: Object) -> Object:
     return endpoint
 
 
-def _reference(pod: Object) -> Object:
+def _reference(pod: JsonObject) -> JsonObject:
     return {"kind": "Pod", "name": name_of(pod), "namespace": namespace_of(pod), "uid": uid_of(pod)}

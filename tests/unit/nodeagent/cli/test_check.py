@@ -257,7 +257,7 @@ def test_open_doors_are_told() -> None:
 
 
 def test_kernel_settings(tmp_path: Path) -> None:
-    """With protectKernelDefaults a difference keeps the agent from starting; without it the agent mends it."""
+    """With protectKernelDefaults a difference keeps the agent from starting; without it the agent fixes it."""
     for name, value in KERNEL_DEFAULTS.items():
         path = tmp_path / name.replace(".", "/")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -270,7 +270,7 @@ def test_kernel_settings(tmp_path: Path) -> None:
 
 
 def test_files_of_a_node(tmp_path: Path) -> None:
-    """CIS 4.1: the file and the command that mends it."""
+    """CIS 4.1: the file and the command that fixes it."""
     unit = tmp_path / "nodeagent.service"
     unit.write_text("x")
     unit.chmod(0o644)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from nodeagent.pods.manager import PodOnNode
-from nodeagent.pods.rules.model import Stage
+from nodeagent.pods.rules.model import PodStage
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import NodeServer, ServerSettings
@@ -248,7 +248,7 @@ class FakePods:
     @property
     def one(self) -> PodOnNode:
         pod = agent_pod(self.document)
-        return PodOnNode(pod=pod, status=pod.status, stage=Stage.SYNC)
+        return PodOnNode(pod=pod, status=pod.status, stage=PodStage.SYNC)
 
     def pods(self) -> list[PodOnNode]:
         return [self.one]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtimes import errors
-from runtimes.serve.unix_socket import SocketPlace, socket_path
+from runtimes.serve.unix_socket import SocketPath, socket_path
 
 
 def listener(path: Path) -> socket.socket:
@@ -20,7 +20,7 @@ def listener(path: Path) -> socket.socket:
 
 def test_a_socket_is_roots_from_its_first_moment(tmp_path: Path) -> None:
     """It is bound where only its owner may look, and appears with mode 0600; withdrawn, nothing is left."""
-    place = SocketPlace(tmp_path / "deep" / "cri.sock")
+    place = SocketPath(tmp_path / "deep" / "cri.sock")
     draft = place.draft()
     assert stat.S_IMODE(draft.parent.stat().st_mode) == 0o700
     with listener(draft):
@@ -37,10 +37,10 @@ def test_a_socket_is_roots_from_its_first_moment(tmp_path: Path) -> None:
 def test_a_live_server_stays(tmp_path: Path) -> None:
     """Its process is named, and its socket untouched; so if it came while we were making ours."""
     path = tmp_path / "cri.sock"
-    late = SocketPlace(path)
+    late = SocketPath(path)
     draft = late.draft()
     with listener(draft), listener(path):
-        for attempt in (SocketPlace(path).draft, late.publish):
+        for attempt in (SocketPath(path).draft, late.publish):
             with pytest.raises(errors.AlreadyExists, match=f"{path} is served by process {os.getpid()} already"):
                 attempt()
     assert list(tmp_path.iterdir()) == [path]
@@ -50,7 +50,7 @@ def test_a_dead_servers_socket_is_replaced(tmp_path: Path) -> None:
     """Nobody listens there any more."""
     path = tmp_path / "cri.sock"
     listener(path).close()
-    place = SocketPlace(path)
+    place = SocketPath(path)
     with listener(place.draft()):
         place.publish()
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
@@ -60,7 +60,7 @@ def test_a_dead_servers_socket_is_replaced(tmp_path: Path) -> None:
 
 def test_anothers_socket_is_not_withdrawn(tmp_path: Path) -> None:
     """Whoever has replaced ours keeps his."""
-    place = SocketPlace(tmp_path / "cri.sock")
+    place = SocketPath(tmp_path / "cri.sock")
     with listener(place.draft()):
         place.publish()
     place.path.unlink()
@@ -74,7 +74,7 @@ def test_a_file_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "cri.sock"
     path.write_text("precious")
     with pytest.raises(errors.AlreadyExists, match="not a socket"):
-        SocketPlace(path).draft()
+        SocketPath(path).draft()
     assert path.read_text() == "precious"
 
 
@@ -82,7 +82,7 @@ def test_a_path_that_is_too_long(tmp_path: Path) -> None:
     """Said as such, and nothing is left."""
     path = tmp_path / ("x" * 100)
     with pytest.raises(errors.InvalidArgument, match="too long"):
-        SocketPlace(path).draft()
+        SocketPath(path).draft()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -422,7 +422,7 @@ def test_last_seen() -> None:
 
 
 async def test_all_controllers_are_there(cluster: Any) -> None:
-    """The server gets one loop for each controller, and as many anew as it asks for."""
+    """The server gets one loop for each controller, and as many again as it asks for."""
     made = {}
     for name, start in controllers(cluster).items():
         first, second = start(), start()
