@@ -26,6 +26,8 @@ def ratios(result: Mapping[str, Any], path: Path) -> None:
     axes.set_yticks(range(len(works)), list(works))
     axes.invert_yaxis()
     axes.set_xscale("log")
+    for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        formatter("{x:.2g}")
     axes.set_xlabel(f"time of {result['sides'][0]} / time of {result['sides'][1]}")
     _save(figure, path)
 
