@@ -28,7 +28,7 @@ LEVELS = (
     ("assembly",),
     ("apiserver", "server", "standalone"),
     ("metrics", "sources", "node", "pods"),
-    ("volumes", "images", "probes", "cgroups", "stats", "container_logs"),
+    ("volumes", "images", "probes", "cgroups", "stats", "container_logs", "cluster_dns"),
     ("api",),
     ("podspec", "config", "folders", "logs", "tls_policy"),
     ("apitypes", "descriptors", "enduring", "failures", "version"),
