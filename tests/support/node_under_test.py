@@ -22,6 +22,8 @@ from typing import Any
 import yaml
 from api_reader import APIReader
 
+from cni.errors import CNIError
+from cni.native.packet_filter import choose_rules
 from runtimes.testing.networks import claim_subnet
 
 REPO = Path(__file__).resolve().parents[2]
@@ -261,6 +263,8 @@ class NodeUnderTest:
             found += [f"address {path.name}" for path in reserved.iterdir() if path.name[0].isdigit()]
         rules = subprocess.run(["iptables-save", "-t", "nat"], capture_output=True, text=True, check=False).stdout
         found += [f"rule {rule}" for rule in rules.splitlines() if f'name: \\"{self.bridge}\\"' in rule]
+        with contextlib.suppress(CNIError):
+            found += [f"rules of {owner}" for owner in choose_rules().owned() if owner.network == self.bridge]
         found += [f"pod folder {path}" for path in (self.root_dir / "pods").glob("*")]
         return found
 
@@ -277,6 +281,8 @@ class NodeUnderTest:
                 self._reader.close()
             self.stop()
             subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)
+            with contextlib.suppress(CNIError):  # the table is for all nodes of the machine
+                choose_rules().withdraw()
             for root in sorted(_CGROUPS.glob(f"*{self.cgroup}")):
                 for below in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
                     with contextlib.suppress(OSError):
