@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import logging
 
+from cni.default import subnets_of
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster
 from nodeagent.assembly.parts import Skip
@@ -13,7 +14,7 @@ from nodeagent.standalone import EmbeddedAPI
 
 log = logging.getLogger(__name__)
 
-_HEADLESS = "service.kubernetes.io/headless"
+HEADLESS = "service.kubernetes.io/headless"
 
 
 async def start_services(
@@ -38,7 +39,7 @@ def are_wanted(config: Config) -> bool:
 
 def pod_address(config: Config) -> str:
     """Where pods reach the embedded API: the first address of their subnet, which is their gateway; empty: nowhere."""
-    return str(ipaddress.ip_network(config.agent.cni.subnet)[1]) if are_wanted(config) else ""
+    return str(ipaddress.ip_network(subnets_of(config.agent.cni.subnet)[0])[1]) if are_wanted(config) else ""
 
 
 async def _start(
@@ -59,7 +60,7 @@ async def _start(
         await asyncio.to_thread(table.probe)
     except NftablesUnavailable as error:
         raise Skip(str(error)) from error
-    slices = Informer(client, EndpointSlice, label_selector=f"!{_HEADLESS}")
+    slices = Informer(client, EndpointSlice, label_selector=f"!{HEADLESS}")
     view = View(node_name=config.node_name, api=Endpoint(address, port, is_local=True))
     proxy = ServiceProxy(table, cluster.services, slices, view, scope.condition("rules"))
     scope.loop(slices.run, "informer")

@@ -2,6 +2,7 @@
 
 import logging
 import random
+from collections.abc import Callable
 
 from dnslib import AAAA, CLASS, CNAME, EDNS0, PTR, QTYPE, RCODE, RR, SOA, SRV, TXT, A, DNSError, DNSQuestion, DNSRecord
 
@@ -18,9 +19,10 @@ _MIN_QUERY_BYTES = 12
 
 
 class Resolver:
-    """Answers for the zone, relays the rest."""
+    """Answers for the zone, relays the rest. `complete`: whether the zone has all names that it will have."""
 
-    def __init__(self, zone: Zone, upstream: Upstream) -> None:
+    def __init__(self, zone: Zone, upstream: Upstream, complete: Callable[[], bool] = lambda: True) -> None:
+        self._complete = complete
         self._zone = zone
         self._upstream = upstream
 
@@ -39,6 +41,8 @@ class Resolver:
             return await self._relayed(query, wire, tcp=tcp)
         if query.q.qclass != CLASS.IN:
             return _failed(query, RCODE.REFUSED)
+        if not self._complete():
+            return _failed(query, RCODE.SERVFAIL)  # who asks again soon; NXDOMAIN would be believed
         return _fitted(await self._own(query, name), query, tcp=tcp)
 
     async def _relayed(self, query: DNSRecord, wire: bytes, *, tcp: bool) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from typing_extensions import override
 
@@ -22,10 +22,12 @@ class NoAnswer(Exception):
 
 
 class Upstream:
-    """Asks `servers` in turn, each for `try_seconds`, twice around."""
+    """Asks `servers()`, which are read for each question, in turn, each for `try_seconds`, twice around."""
 
-    def __init__(self, servers: Sequence[str], *, port: int = _PORT, try_seconds: float = TRY_SECONDS) -> None:
-        self.servers = tuple(servers)
+    def __init__(
+        self, servers: Callable[[], Sequence[str]], *, port: int = _PORT, try_seconds: float = TRY_SECONDS
+    ) -> None:
+        self._servers = servers
         self._port = port
         self._try_seconds = try_seconds
 
@@ -36,7 +38,7 @@ class Upstream:
         """
         ask = _ask_tcp if tcp else _ask_udp
         reasons = []
-        for server in itertools.chain.from_iterable([self.servers] * ROUNDS):
+        for server in itertools.chain.from_iterable([self._servers()] * ROUNDS):
             own_id = secrets.token_bytes(_ID_BYTES)
             try:
                 async with asyncio.timeout(self._try_seconds):

@@ -125,6 +125,28 @@ def test_cluster_address_and_node_port(node: NodeUnderTest, web: str) -> None:
     assert pods is not None and len(pods["items"]) == 2
 
 
+def test_names(node: NodeUnderTest, web: str) -> None:
+    """A pod's resolver finds Services, the pods of a headless one, and nothing that is not there; it searches the pod's domains."""
+    full = f"{web}.default.svc.cluster.local"
+    assert spec_of(node, web)["clusterIP"] in in_client(node, "nslookup", full)
+    node.apply(service("all", selector={"app": web}, clusterIP="None"))
+    try:
+        pods = node.api.get("api/v1/namespaces/default/pods", labelSelector=f"app={web}")
+        assert pods is not None
+        addresses = {pod["status"]["podIP"] for pod in pods["items"]}
+        eventually(
+            lambda: all(
+                address in in_client(node, "nslookup", "all.default.svc.cluster.local") for address in addresses
+            ),
+            "the headless Service has its pods' addresses",
+        )
+    finally:
+        node.kubectl("delete", "service/all")
+    assert "exit code 1" in in_client(node, "nslookup", "nobody.default.svc.cluster.local")
+    resolver = in_client(node, "cat", "/etc/resolv.conf").splitlines()
+    assert "search default.svc.cluster.local svc.cluster.local cluster.local" in resolver[0]
+
+
 def test_only_ready_pods_serve(node: NodeUnderTest, web: str) -> None:
     """One that fails its probe gets nothing, one that is deleted gets nothing more; without any, connections are refused."""
     probe = {"exec": {"command": ["test", "-e", "/ready"]}, "periodSeconds": 1, "failureThreshold": 1}

@@ -14,7 +14,7 @@ from nodeagent.cluster_dns.resolver import Resolver
 from nodeagent.cluster_dns.upstream import Upstream
 from nodeagent.cluster_dns.zone import Zone
 
-NOBODY = Upstream(())
+NOBODY = Upstream(lambda: ())
 
 
 def zone_with(*services: Service) -> Zone:
@@ -114,7 +114,7 @@ async def test_an_srv_brings_the_addresses_of_its_target() -> None:
 async def test_the_rest_of_the_world_is_relayed_as_it_came() -> None:
     """A name outside the zone is asked of the node's name server, over the asker's transport."""
     async with name_server(says("192.0.2.7")) as port:
-        resolver = Resolver(zone_with(), Upstream(["127.0.0.1"], port=port))
+        resolver = Resolver(zone_with(), Upstream(lambda: ["127.0.0.1"], port=port))
         for tcp in (False, True):
             response = await asked(resolver, "example.org", tcp=tcp)
             assert answers(response) == {("example.org", "A", "192.0.2.7")}
@@ -124,7 +124,7 @@ async def test_an_alias_out_of_the_zone_is_followed() -> None:
     """Resolvers in pods do not follow a CNAME: the target's address comes with it; asked for the CNAME, it comes alone."""
     async with name_server(says("192.0.2.7")) as port:
         external = named("out", type="ExternalName", externalName="example.org")
-        resolver = Resolver(zone_with(external), Upstream(["127.0.0.1"], port=port))
+        resolver = Resolver(zone_with(external), Upstream(lambda: ["127.0.0.1"], port=port))
         alias = ("out.default.svc.cluster.local", "CNAME", "example.org")
         assert answers(await asked(resolver, alias[0])) == {alias, ("example.org", "A", "192.0.2.7")}
         assert answers(await asked(resolver, alias[0], "CNAME")) == {alias}
@@ -140,10 +140,10 @@ async def test_an_alias_of_itself_ends() -> None:
 async def test_a_silent_name_server_is_passed_over() -> None:
     """The first does not answer, the second does; where none does it is SERVFAIL, not silence."""
     async with name_server(lambda _query: None) as silent:
-        alone = Resolver(zone_with(), Upstream(["127.0.0.1"], port=silent, try_seconds=0.05))
+        alone = Resolver(zone_with(), Upstream(lambda: ["127.0.0.1"], port=silent, try_seconds=0.05))
         assert (await asked(alone, "example.org")).header.rcode == RCODE.SERVFAIL
     async with name_server(says("192.0.2.7")) as port:
-        both = Resolver(zone_with(), Upstream(["127.0.0.2", "127.0.0.1"], port=port, try_seconds=0.5))
+        both = Resolver(zone_with(), Upstream(lambda: ["127.0.0.2", "127.0.0.1"], port=port, try_seconds=0.5))
         assert answers(await asked(both, "example.org")) == {("example.org", "A", "192.0.2.7")}
 
 
@@ -155,7 +155,7 @@ async def test_an_answer_to_another_question_is_not_taken() -> None:
         return says("192.0.2.7")(query)
 
     async with name_server(foreign) as port:
-        resolver = Resolver(zone_with(), Upstream(["127.0.0.1"], port=port, try_seconds=0.05))
+        resolver = Resolver(zone_with(), Upstream(lambda: ["127.0.0.1"], port=port, try_seconds=0.05))
         for tcp in (False, True):
             assert (await asked(resolver, "example.org", tcp=tcp)).header.rcode == RCODE.SERVFAIL
 
@@ -199,3 +199,13 @@ async def test_another_class_is_refused() -> None:
     response = await Resolver(zone_with(), NOBODY).respond(query.pack(), tcp=False)
     assert response is not None
     assert DNSRecord.parse(response).header.rcode == RCODE.REFUSED
+
+
+async def test_before_all_names_are_known_none_is_denied() -> None:
+    """At the start of an agent NXDOMAIN would be believed for a while: SERVFAIL makes who asks ask again."""
+    known = False
+    resolver = Resolver(zone_with(), NOBODY, lambda: known)
+    name = "web.default.svc.cluster.local"
+    assert (await asked(resolver, name)).header.rcode == RCODE.SERVFAIL
+    known = True
+    assert (await asked(resolver, name)).header.rcode == RCODE.NXDOMAIN

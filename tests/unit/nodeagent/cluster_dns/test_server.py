@@ -19,11 +19,13 @@ def server(*networks: str, address: str = "127.0.0.1") -> DNSServer:
     zone = Zone("cluster.local", lambda _namespace, _address: False)
     web = Service(metadata=ObjectMeta(name="web", namespace="default"), spec=ServiceSpec(clusterIP="10.2.0.1"))
     zone.service_changed(None, web)
-    return DNSServer(Resolver(zone, Upstream(())), address, [ipaddress.ip_network(item) for item in networks], port=0)
+    return DNSServer(
+        Resolver(zone, Upstream(lambda: ())), address, [ipaddress.ip_network(item) for item in networks], port=0
+    )
 
 
 async def ask(port: int, *, tcp: bool) -> str:
-    wire = await Upstream(["127.0.0.1"], port=port, try_seconds=1).ask(DNSRecord.question(NAME).pack(), tcp=tcp)
+    wire = await Upstream(lambda: ["127.0.0.1"], port=port, try_seconds=1).ask(DNSRecord.question(NAME).pack(), tcp=tcp)
     return str(DNSRecord.parse(wire).rr[0].rdata)
 
 
@@ -50,7 +52,9 @@ async def test_strangers_are_not_served() -> None:
     async with server("10.0.0.0/8").running() as port:
         for tcp in (False, True):
             try:
-                await Upstream(["127.0.0.1"], port=port, try_seconds=0.1).ask(DNSRecord.question(NAME).pack(), tcp=tcp)
+                await Upstream(lambda: ["127.0.0.1"], port=port, try_seconds=0.1).ask(
+                    DNSRecord.question(NAME).pack(), tcp=tcp
+                )
             except NoAnswer:
                 continue
             raise AssertionError("a stranger was answered")
