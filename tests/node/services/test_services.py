@@ -207,7 +207,7 @@ def test_when_they_are_turned_off(node: NodeUnderTest, web: str) -> None:
         node.stop()
         node.config["services"] = {"enabled": False}
         node.start()
-        assert at_node_port(node, web) == ""
+        eventually(lambda: at_node_port(node, web) == "", "the rules are gone")
     finally:
         node.stop()
         node.config["services"] = {"enabled": True}
