@@ -4,6 +4,7 @@ Commands block for some milliseconds, in threads that are for nothing else: such
 """
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,7 +48,8 @@ class InProcess:
         await asyncio.get_running_loop().run_in_executor(self._threads, restore, self._plugin, cache_dir)
 
     def _begin(self, container_id: str, call: Call) -> "asyncio.Future[Any]":
-        future = asyncio.get_running_loop().run_in_executor(self._threads, self._run, call)
+        context = contextvars.copy_context()  # as asyncio.to_thread: logs and observers know whom it is for
+        future = asyncio.get_running_loop().run_in_executor(self._threads, context.run, self._run, call)
         if container_id:
             self._under_way[container_id] = future
             future.add_done_callback(lambda _: self._under_way.pop(container_id, None))
