@@ -17,6 +17,7 @@ from nodeagent.api.certificates import CertificateError
 from nodeagent.assembly import (
     api,
     cgroups,
+    cluster_dns,
     cri_socket,
     folders,
     images,
@@ -63,6 +64,7 @@ PARTS = (
     Part("cluster", api.start_cluster),
     Part("objects", api.start_objects),
     Part("services", services.start_services),
+    Part("cluster DNS", cluster_dns.start_cluster_dns),
     Part("runtime monitor", node.start_monitor),
     Part("firewall", node.start_firewall),
     Part("host limits", cgroups.start_host_limits),

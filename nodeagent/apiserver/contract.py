@@ -48,6 +48,7 @@ class ServiceNetwork:
 
     @property
     def families(self) -> tuple[str, ...]:
+        """IPv4 and IPv6, in the order of `ranges`: the first is the default of Services. Raises nothing."""
         return tuple(f"IPv{one.version}" for one in self.ranges)
 
     @property
@@ -212,7 +213,9 @@ class LocalApi(Protocol):
         ...
 
     @property
-    def service_network(self) -> ServiceNetwork: ...
+    def service_network(self) -> ServiceNetwork:
+        """The addresses and node ports of this cluster's Services."""
+        ...
 
     @property
     def ca_pem(self) -> bytes:

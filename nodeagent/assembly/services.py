@@ -15,7 +15,7 @@ from nodeagent.standalone import EmbeddedAPI
 
 log = logging.getLogger(__name__)
 
-_HEADLESS = "service.kubernetes.io/headless"
+HEADLESS = "service.kubernetes.io/headless"
 
 
 async def start_services(
@@ -64,7 +64,7 @@ async def _start(
         await asyncio.to_thread(table.probe)
     except NftablesUnavailable as error:
         raise Skip(str(error)) from error
-    slices = Informer(client, EndpointSlice, label_selector=f"!{_HEADLESS}")
+    slices = Informer(client, EndpointSlice, label_selector=f"!{HEADLESS}")
     view = View(node_name=config.node_name, api=Endpoint(address, port, is_local=True))
     proxy = ServiceProxy(table, cluster.services, slices, view, scope.condition("rules"))
 

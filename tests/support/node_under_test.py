@@ -295,10 +295,10 @@ class NodeUnderTest:
                 self._reader.close()
             self.stop()
             subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)
-            table = ["nft", "delete", "table", "inet", f"{self.bridge}-services"]
-            subprocess.run(table, capture_output=True, check=False)
             with contextlib.suppress(CNIError):  # the table is for all nodes of the machine
                 choose_rules().withdraw()
+            table = ["nft", "delete", "table", "inet", f"{self.bridge}-services"]
+            subprocess.run(table, capture_output=True, check=False)
             for root in sorted(_CGROUPS.glob(f"*{self.cgroup}")):
                 for below in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
                     with contextlib.suppress(OSError):
