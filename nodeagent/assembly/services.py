@@ -11,6 +11,7 @@ from nodeagent.assembly.network import pods_get_native
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
+from nodeagent.config.service_ranges import service_ranges
 from nodeagent.standalone import EmbeddedAPI
 
 log = logging.getLogger(__name__)
@@ -40,10 +41,15 @@ def are_wanted(config: Config) -> bool:
 
 
 def pod_address(config: Config) -> str:
-    """Where pods reach the embedded API: the first address of their subnet, which is their gateway; empty: nowhere."""
+    """Where pods reach the embedded API: the first address of their subnet, which is their gateway; empty: nowhere.
+
+    Of a family of which Services have addresses, as the API's own Service is to lead there.
+    """
     if not are_wanted(config):
         return ""
-    return str(ipaddress.ip_network(subnets_of(config.agent.cni.subnet)[0])[1])
+    families = {one.version for one in service_ranges(config.agent.services.clusterIPRanges)}
+    subnets = [ipaddress.ip_network(text) for text in subnets_of(config.agent.cni.subnet)]
+    return str(next((subnet for subnet in subnets if subnet.version in families), subnets[0])[1])
 
 
 async def _start(
