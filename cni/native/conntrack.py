@@ -8,6 +8,7 @@ import errno
 import socket
 import sys
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -41,6 +42,11 @@ class Connection:
     @property
     def was_masqueraded(self) -> bool:
         return self.answers_to != self.source
+
+
+def answered_by(addresses: AbstractSet[str]) -> Callable[[Connection], bool]:
+    """Whether a connection leads to one of these addresses."""
+    return lambda found: found.answers_from in addresses
 
 
 def forget_udp(kernel: Netfilter, port: int, is_stale: Callable[[Connection], bool]) -> None:

@@ -14,6 +14,7 @@ from nodeagent.api.tokens import NoTokens, TokenManager, Tokens
 from nodeagent.assembly.network import own_network
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
+from nodeagent.assembly.services import pod_address
 from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.pods.manager_handle import ManagerHandle
@@ -34,6 +35,9 @@ async def start_embedded_api(scope: Scope, config: Config, folders: Folders) -> 
             node_name=config.node_name,
             address=config.agent.apiServer.address,
             port=config.agent.apiServer.port,
+            service_ranges=config.agent.services.clusterIPRanges,
+            node_ports=config.agent.services.nodePortRange,
+            pod_address=pod_address(config),
             tls=config.tls_policy,
         ),
         scope.condition("process"),

@@ -70,6 +70,18 @@ class NodeUnderTest:
         return self.directory / "state" / "admin.kubeconfig"
 
     @property
+    def service_range(self) -> str:
+        """Of Services, as much its own as the subnet is: a hundred below it in the second byte."""
+        _, second, third, _ = self.subnet.split(".")
+        return f"10.{int(second) - 100}.{third}.0/24"
+
+    @property
+    def node_ports(self) -> str:
+        """Twenty, which another node of this machine hardly has."""
+        first = 30000 + int(self.name[-6:], 16) % 2700
+        return f"{first}-{first + 19}"
+
+    @property
     def root_dir(self) -> Path:
         return self.directory / "root"
 
@@ -158,7 +170,9 @@ class NodeUnderTest:
             },
         }
         agent["cni"] |= self.config.get("cni", {})
-        agent |= {key: value for key, value in self.config.items() if key not in ("cni", "kubelet")}
+        agent["services"] = {"clusterIPRanges": [self.service_range], "nodePortRange": self.node_ports}
+        agent["services"] |= self.config.get("services", {})
+        agent |= {key: value for key, value in self.config.items() if key not in ("cni", "kubelet", "services")}
         return [kubelet | self.config.get("kubelet", {}), agent]
 
     # -- looking at it -----------------------------------------------------------------------------------------------
@@ -283,6 +297,8 @@ class NodeUnderTest:
             subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)
             with contextlib.suppress(CNIError):  # the table is for all nodes of the machine
                 choose_rules().withdraw()
+            table = ["nft", "delete", "table", "inet", f"{self.bridge}-services"]
+            subprocess.run(table, capture_output=True, check=False)
             for root in sorted(_CGROUPS.glob(f"*{self.cgroup}")):
                 for below in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
                     with contextlib.suppress(OSError):
