@@ -60,12 +60,13 @@ class APIServerSettings(msgspec.Struct):
 
 
 class ServicesSettings(msgspec.Struct):
-    """Services of standalone mode: addresses and node ports that lead to pods. Off where a cluster has its own proxy.
+    """Services of standalone mode: addresses and node ports that lead to pods. A cluster has its own proxy for that.
 
-    `clusterIPRanges`: one, or one of each family, IPv4's or IPv6's first as is the default of Services.
+    `enabled` null: if pods get the agent's own, native network. `clusterIPRanges`: one, or one of each family, that of the
+    family first which Services have by default.
     """
 
-    enabled: bool = False
+    enabled: bool | None = None
     clusterIPRanges: list[str] = msgspec.field(default_factory=lambda: ["10.96.0.0/12"])
     nodePortRange: str = "30000-32767"
 

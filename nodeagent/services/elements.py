@@ -1,8 +1,9 @@
-"""The elements of the Services' table for what is wanted, and what has to change. Pure."""
+"""The elements of the Services' table for what is wanted, and what has to change. Pure: nothing here asks the kernel."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain, count
 
 from cni.native.nftables import messages
 from cni.native.nftables.messages import Chain, Message
@@ -11,42 +12,193 @@ from nodeagent.services.frontends import Frontend
 from nodeagent.services.table import FAMILIES, NOBODY, Slot, Way
 
 Elements = dict[Set, dict[Values, Element]]
+Place = tuple[int, Values]  # family; address, protocol, port, or of a node port protocol and port
+Where = tuple[Set, Values]  # one element
 _DROP: Values = ("drop",)
 _REJECT: Values = ("goto", NOBODY)
 _FIRST_NUMBER = 1000  # of sets in a batch that also makes the table
 
 
-@dataclass(slots=True)
-class State:
-    """What the table holds. `slots`: those for which there are maps and chains; `ways`: names of the chains to them."""
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What one Service wants: its places, and its cluster addresses (family, address)."""
 
-    elements: Elements = field(default_factory=dict)
-    slots: frozenset[Slot] = frozenset()
-    chains: frozenset[str] = frozenset()
+    places: tuple[Frontend, ...]
+    cluster_addresses: tuple[tuple[int, str], ...] = ()
+
+
+Aim = Mapping[str, Wants]  # by Service
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the table is to hold: every place, and the cluster addresses (family, address)."""
+class Difference:
+    """One element before and after; None: it is not there."""
 
-    places: tuple[Frontend, ...]
-    cluster_addresses: tuple[tuple[int, str], ...]
+    item: Set
+    key: Values
+    old: Element | None
+    new: Element | None
 
 
-def change(table: str, there: State, aim: Wanted) -> tuple[list[Message], State]:
-    """The messages that make of what is there what is wanted, and what is there then.
+class TableState:
+    """What the table holds, and which Service wants what of it. A change costs what the Services that change have.
 
-    An endpoint keeps its slot. The first to claim a place has it; the order is the caller's.
+    A place that two Services claim belongs to the first by name. An endpoint keeps its slot.
     """
-    made = _Maker(there.elements)
-    for place in aim.places:
-        made.add(place)
-    for version, address in aim.cluster_addresses:
-        made.put(FAMILIES[version].cluster_addresses, (address,), None, "")
-    batch = _new_chains(table, there, made.ways)
-    slots = there.slots | {slot for way in made.ways for slot in way.places}
-    batch += _element_changes(table, there.elements, made.elements, slots)
-    return batch, State(made.elements, slots, there.chains | _chains(made.ways))
+
+    def __init__(
+        self, elements: Elements | None = None, slots: Iterable[Slot] = (), chains: Iterable[str] = ()
+    ) -> None:
+        """`slots`: those for which there are maps and sets."""
+        self._elements: Elements = elements or {}
+        self._slots, self._chains = set(slots), set(chains)
+        self._aim: dict[str, Wants] = {}
+        self._claims: dict[Place, dict[str, Frontend]] = {}
+        self._shared: dict[Where, set[str]] = {}
+        self._unclaimed = {(item, key) for item, some in self._elements.items() for key in some}
+        self._endpoints: dict[Place, dict[Values, int]] = {}  # the slot of each
+        for item, key in self._unclaimed:
+            self._note(Difference(item, key, None, self._elements[item][key]))
+
+    def change(self, table: str, aim: Aim) -> tuple[list[Message], list[Difference]]:
+        """Become what is wanted: the messages by which the kernel's table does, and what they change."""
+        places, doubtful = self._claim(aim)
+        wanted: dict[Where, Element] = {}
+        ways: set[Way] = set()
+        for place in places:
+            before = self._endpoints.get(place, {})
+            doubtful |= set(_elements_of(place, before))
+            if claims := self._claims.get(place):
+                made, way = place_elements(claims[min(claims)], before)
+                wanted |= made
+                ways |= {way} if way is not None else set()
+        for where in doubtful & self._shared.keys():
+            wanted[where] = Element(key=where[1])
+        differences = [
+            Difference(item, key, old, new)
+            for item, key in sorted(doubtful | wanted.keys(), key=_order)
+            if (old := self._elements.get(item, {}).get(key)) != (new := wanted.get((item, key)))
+        ]
+        batch = [*self._new_chains(table, ways), *_messages(table, differences)]
+        for difference in differences:
+            self._enter(difference)
+        return batch, differences
+
+    def targets(self, place: Place) -> frozenset[Values]:
+        """The endpoints that a place leads to: address, port."""
+        return frozenset(self._endpoints.get(place, ()))
+
+    def _claim(self, aim: Aim) -> tuple[set[Place], set[Where]]:
+        """Take up what Services want now; return the places, and the elements shared by Services, that this is about."""
+        places: set[Place] = set()
+        doubtful, self._unclaimed = self._unclaimed, set()
+        for service in _changed(self._aim, aim):
+            if (old := self._aim.pop(service, None)) is not None:
+                for frontend in old.places:
+                    places.add(place := place_of(frontend))
+                    self._claims[place].pop(service, None)
+                for where in shared_elements(old):
+                    doubtful.add(where)
+                    self._shared[where].discard(service)
+                    if not self._shared[where]:
+                        del self._shared[where]
+            if (new := aim.get(service)) is not None:
+                self._aim[service] = new
+                for frontend in new.places:
+                    places.add(place := place_of(frontend))
+                    self._claims.setdefault(place, {}).setdefault(service, frontend)
+                for where in shared_elements(new):
+                    doubtful.add(where)
+                    self._shared.setdefault(where, set()).add(service)
+        for place in [place for place in places if not self._claims.get(place)]:
+            self._claims.pop(place, None)
+        return places, doubtful
+
+    def _new_chains(self, table: str, ways: Collection[Way]) -> list[Message]:
+        """Maps, then chains, then their rules: each needs what is before it."""
+        numbers = count(_FIRST_NUMBER)
+        batch, rules = [], []
+        for slot in sorted({slot for way in ways for slot in way.places} - self._slots):
+            self._slots.add(slot)
+            batch += [messages.new_set(table, item, next(numbers)) for item in (slot.endpoints, slot.clients)]
+        for slot, seconds in sorted({(slot, way.sticky_seconds) for way in ways for slot in way.places}):
+            if (name := slot.chain(seconds)) not in self._chains:
+                self._chains.add(name)
+                batch.append(messages.new_chain(table, Chain(name=name)))
+                rules += [messages.new_rule(table, rule) for rule in slot.rules(seconds)]
+        for way in sorted(ways):
+            if way.chain not in self._chains:
+                self._chains.add(way.chain)
+                batch.append(messages.new_chain(table, Chain(name=way.chain)))
+                rules += [messages.new_rule(table, rule) for rule in way.rules()]
+                targets = [slot.chain(way.sticky_seconds) for slot in way.places]
+                rules += messages.new_choice(table, way.chain, f"{way.chain}: any", targets, next(numbers))
+        return batch + rules
+
+    def _enter(self, difference: Difference) -> None:
+        some = self._elements.setdefault(difference.item, {})
+        if difference.new is None:
+            some.pop(difference.key, None)
+        else:
+            some[difference.key] = difference.new
+        self._note(difference)
+
+    def _note(self, difference: Difference) -> None:
+        """Keep in mind which endpoints are where."""
+        if (slot := slot_of(difference.item.name)) is None:
+            return
+        place = (slot.version, difference.key)
+        endpoints = self._endpoints.setdefault(place, {})
+        old, new = difference.old, difference.new
+        if old is not None and old.value is not None and endpoints.get(old.value) == slot.number:
+            del endpoints[old.value]
+        if new is not None and new.value is not None:
+            endpoints[new.value] = slot.number
+        if not endpoints:
+            del self._endpoints[place]
+
+
+def place_elements(frontend: Frontend, before: Mapping[Values, int]) -> tuple[dict[Where, Element], Way | None]:
+    """The elements of a place alone, and the chain that it needs. `before`: the slots of its endpoints."""
+    family, by_address = FAMILIES[frontend.version], bool(frontend.address)
+    key = place_of(frontend)[1]
+    made: dict[Where, Element] = {}
+
+    def put(item: Set, value: Values) -> None:
+        made[item, key] = Element(key=key, value=value, comment=frontend.service)
+
+    if not frontend.behind.endpoints:
+        put(
+            family.closed if by_address else family.closed_node_ports,
+            _DROP if frontend.behind.elsewhere else _REJECT,
+        )
+        return made, None
+    targets: list[Values] = [(one.address, one.port) for one in frontend.behind.endpoints]
+    slots = slots_for(targets, before, may_have_holes=frontend.sticky_seconds > 0)
+    way = Way(frontend.version, by_address, tuple(sorted(slots.values())), frontend.sticky_seconds)
+    put(family.ways if by_address else family.node_port_ways, ("goto", way.chain))
+    for target, number in slots.items():
+        put(Slot(frontend.version, by_address, number).endpoints, target)
+    return made, way
+
+
+def shared_elements(wants: Wants) -> set[Where]:
+    """The elements without a value that several Services may want."""
+    found: set[Where] = {
+        (FAMILIES[version].cluster_addresses, (address,)) for version, address in wants.cluster_addresses
+    }
+    for frontend in wants.places:
+        family = FAMILIES[frontend.version]
+        for endpoint in frontend.behind.endpoints:
+            found.add((family.itself, (endpoint.address, endpoint.address)))
+            if not endpoint.is_local:
+                found.add((family.elsewhere, (endpoint.address, frontend.protocol, endpoint.port)))
+    return found
+
+
+def place_of(frontend: Frontend) -> Place:
+    node_port: Values = (frontend.protocol, frontend.port)
+    return frontend.version, (frontend.address, *node_port) if frontend.address else node_port
 
 
 def slots_for(endpoints: Sequence[Values], before: Mapping[Values, int], *, may_have_holes: bool) -> dict[Values, int]:
@@ -58,33 +210,23 @@ def slots_for(endpoints: Sequence[Values], before: Mapping[Values, int], *, may_
     return kept | {one: next(free) for one in endpoints if one not in kept}
 
 
-def stale_udp(before: Elements, after: Elements) -> dict[int, tuple[frozenset[str], frozenset[str]]]:
-    """Ports of UDP places that have changed: to (addresses of the places, endpoints that connections may have).
-
-    "" among the addresses: any of this machine.
-    """
-    found: dict[int, tuple[set[str], set[str]]] = {}
-    old, new = _targets(before), _targets(after)
-    for version, key in old.keys() | new.keys():
-        if "udp" in key and old.get((version, key)) != new.get((version, key)):
-            addresses, endpoints = found.setdefault(int(key[-1]), (set(), set()))
-            addresses.add(str(key[0]) if len(key) == 3 else "")
-            endpoints |= {str(target[0]) for target in new.get((version, key), ())}
-    return {port: (frozenset(addresses), frozenset(ends)) for port, (addresses, ends) in found.items()}
-
-
-def led_elsewhere(before: Elements, after: Elements) -> dict[Slot, frozenset[Values]]:
+def led_elsewhere(differences: Iterable[Difference]) -> dict[Slot, set[Values]]:
     """Slots of places in which another endpoint is now, or none: who is remembered to be led there must not be any more."""
-    found: dict[Slot, frozenset[Values]] = {}
-    for item, old in before.items():
-        if (slot := slot_of(item.name)) is not None:
-            new = after.get(item, {})
-            places = frozenset(key for key, one in old.items() if key not in new or new[key].value != one.value)
-            if places:
-                found[slot] = places
+    found: dict[Slot, set[Values]] = {}
+    for one in differences:
+        slot = slot_of(one.item.name)
+        if slot is not None and one.old is not None and (one.new is None or one.new.value != one.old.value):
+            found.setdefault(slot, set()).add(one.key)
     return found
 
 
+def changed_udp(differences: Iterable[Difference]) -> set[Place]:
+    """The places of UDP whose endpoints have changed."""
+    found = ((slot_of(one.item.name), one.key) for one in differences)
+    return {(slot.version, key) for slot, key in found if slot is not None and "udp" in key}
+
+
+@cache
 def slot_of(name: str) -> Slot | None:
     """The slot whose endpoints are in the map of this name; None for any other set."""
     kind, found, number = name.partition("_endpoints_")
@@ -94,94 +236,37 @@ def slot_of(name: str) -> Slot | None:
     return slot if slot.endpoints.name == name else None
 
 
-class _Maker:
-    def __init__(self, before: Elements) -> None:
-        self.elements: Elements = {}
-        self.ways: set[Way] = set()
-        self._before = _slots_before(before)
-
-    def put(self, item: Set, key: Values, value: Values | None, comment: str) -> bool:
-        """False: the key is taken."""
-        some = self.elements.setdefault(item, {})
-        if key in some:
-            return False
-        some[key] = Element(key=key, value=value, comment=comment)
-        return True
-
-    def add(self, place: Frontend) -> None:
-        family, by_address = FAMILIES[place.version], bool(place.address)
-        node_port: Values = (place.protocol, place.port)
-        key: Values = (place.address, *node_port) if by_address else node_port
-        if not place.behind.endpoints:
-            closed = family.closed if by_address else family.closed_node_ports
-            self.put(closed, key, _DROP if place.behind.elsewhere else _REJECT, place.service)
-            return
-        targets: list[Values] = [(one.address, one.port) for one in place.behind.endpoints]
-        before = self._before.get((place.version, key), {})
-        slots = slots_for(targets, before, may_have_holes=place.sticky_seconds > 0)
-        way = Way(place.version, by_address, tuple(sorted(slots.values())), place.sticky_seconds)
-        if not self.put(family.ways if by_address else family.node_port_ways, key, ("goto", way.chain), place.service):
-            return
-        self.ways.add(way)
-        for target, number in slots.items():
-            self.put(Slot(place.version, by_address, number).endpoints, key, target, place.service)
-        for endpoint in place.behind.endpoints:
-            self.put(family.itself, (endpoint.address, endpoint.address), None, "")
-            if not endpoint.is_local:
-                self.put(family.elsewhere, (endpoint.address, place.protocol, endpoint.port), None, "")
+def _elements_of(place: Place, slots: Mapping[Values, int]) -> Iterator[Where]:
+    """The elements that a place may have beside those that are wanted."""
+    version, key = place
+    family, by_address = FAMILIES[version], len(key) == 3
+    yield from (
+        ((family.ways, key), (family.closed, key))
+        if by_address
+        else ((family.node_port_ways, key), (family.closed_node_ports, key))
+    )
+    yield from ((Slot(version, by_address, number).endpoints, key) for number in slots.values())
 
 
-def _new_chains(table: str, there: State, ways: Collection[Way]) -> list[Message]:
-    """Maps, then chains, then their rules: each needs what is before it."""
-    numbers = count(_FIRST_NUMBER)
-    slots = {slot for way in ways for slot in way.places} - there.slots
-    batch = [
-        messages.new_set(table, item, next(numbers))
-        for slot in sorted(slots)
-        for item in (slot.endpoints, slot.clients)
-    ]
-    leaves = {(slot, way.sticky_seconds) for way in ways for slot in way.places}
-    rules = []
-    for slot, seconds in sorted(leaves):
-        if slot.chain(seconds) not in there.chains:
-            batch.append(messages.new_chain(table, Chain(name=slot.chain(seconds))))
-            rules += [messages.new_rule(table, rule) for rule in slot.rules(seconds)]
-    for way in sorted(ways):
-        if way.chain not in there.chains:
-            batch.append(messages.new_chain(table, Chain(name=way.chain)))
-            rules += [messages.new_rule(table, rule) for rule in way.rules()]
-            targets = [slot.chain(way.sticky_seconds) for slot in way.places]
-            rules += messages.new_choice(table, way.chain, f"{way.chain}: any", targets, next(numbers))
-    return batch + rules
-
-
-def _element_changes(table: str, there: Elements, wanted: Elements, slots: Iterable[Slot]) -> list[Message]:
-    items = [item for family in FAMILIES.values() for item in family.sets] + [slot.endpoints for slot in sorted(slots)]
-    batch: list[Message] = []
-    for item in items:
-        old, new = there.get(item, {}), wanted.get(item, {})
-        batch += messages.delete_elements(table, item, [one for key, one in old.items() if new.get(key) != one])
-        batch += messages.new_elements(table, item, [one for key, one in new.items() if old.get(key) != one])
-    return batch
-
-
-def _chains(ways: Iterable[Way]) -> frozenset[str]:
-    return frozenset(
-        name for way in ways for name in (way.chain, *(slot.chain(way.sticky_seconds) for slot in way.places))
+def _messages(table: str, differences: Sequence[Difference]) -> Iterator[Message]:
+    """Of each set what goes, then what comes."""
+    by_set: dict[Set, list[Difference]] = {}
+    for one in differences:
+        by_set.setdefault(one.item, []).append(one)
+    return chain.from_iterable(
+        (
+            *messages.delete_elements(table, item, [one.old for one in some if one.old is not None]),
+            *messages.new_elements(table, item, [one.new for one in some if one.new is not None]),
+        )
+        for item, some in by_set.items()
     )
 
 
-def _slots_before(elements: Elements) -> dict[tuple[int, Values], dict[Values, int]]:
-    """By place: the slot of each endpoint."""
-    found: dict[tuple[int, Values], dict[Values, int]] = {}
-    for item, some in elements.items():
-        if (slot := slot_of(item.name)) is not None:
-            for key, element in some.items():
-                if element.value is not None:
-                    found.setdefault((slot.version, key), {})[element.value] = slot.number
-    return found
+def _changed(old: Aim, new: Aim) -> list[str]:
+    """The Services that want something else. Most are the same object as before."""
+    gone = [name for name in old if name not in new]
+    return gone + [name for name, wants in new.items() if (was := old.get(name)) is not wants and was != wants]
 
 
-def _targets(elements: Elements) -> dict[tuple[int, Values], frozenset[Values]]:
-    """By place: the endpoints that it leads to."""
-    return {place: frozenset(slots) for place, slots in _slots_before(elements).items()}
+def _order(where: Where) -> tuple[str, str]:
+    return where[0].name, str(where[1])

@@ -1,14 +1,14 @@
 """The Services' table in the kernel: what is there is read once and adopted, then each change is one transaction."""
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 from cni.native import conntrack
 from cni.native.nftables import messages
 from cni.native.nftables.errors import NftablesError, NftablesForeign, NftablesUnavailable, is_lack
 from cni.native.nftables.kernel import Netfilter
 from cni.native.nftables.tables import chains_there, discard, dump_elements, missing_rules, sets_there, version_there
-from nodeagent.services.elements import Elements, State, Wanted, change, led_elsewhere, slot_of, stale_udp
+from nodeagent.services.elements import Aim, Difference, TableState, changed_udp, led_elsewhere, slot_of
 from nodeagent.services.table import services_table
 
 
@@ -21,10 +21,10 @@ class KernelTable:
     def __init__(self, name: str) -> None:
         self._kernel = Netfilter()
         self._table = services_table(name)
-        self._there: State | None = None  # None: not known
+        self._there: TableState | None = None  # None: not known
         self._generation = 0
 
-    def apply(self, aim: Wanted) -> int:
+    def apply(self, aim: Aim) -> int:
         """Make the table as wanted; return of how many messages the transaction was (0: it was so already).
 
         Raises NftablesUnavailable where this kernel cannot have the table.
@@ -59,14 +59,14 @@ class KernelTable:
     def close(self) -> None:
         self._kernel.close()
 
-    def _apply(self, aim: Wanted) -> int:
+    def _apply(self, aim: Aim) -> int:
         if self._there is None:
             self._look()
         if self._there is None:
             return self._make(aim)
-        batch, after = change(self._table.name, self._there, aim)
+        batch, differences = self._there.change(self._table.name, aim)
         self._kernel.commit(batch)
-        self._is_in_force(self._there, after)
+        self._is_in_force(self._there, differences)
         return len(batch)
 
     def _look(self) -> None:
@@ -89,12 +89,13 @@ class KernelTable:
             if is_lack(error):
                 return  # no table, or half of one; or no nf_tables: then making it tells
             raise
-        self._there, self._generation = State(found, slots, chains), generation
+        self._there, self._generation = TableState(found, slots, chains), generation
 
-    def _make(self, aim: Wanted) -> int:
+    def _make(self, aim: Aim) -> int:
         """The table anew, in one transaction with taking the old one away."""
         name = self._table.name
-        changes, after = change(name, State(), aim)
+        state = TableState()
+        changes, differences = state.change(name, aim)
         batch = [*self._table.create({}), *changes]
         try:
             if version_there(self._kernel, self._table.name) is not None:
@@ -106,17 +107,17 @@ class KernelTable:
             if is_lack(error) and error.errno != errno.ENOENT:
                 raise NftablesUnavailable(error) from error
             raise
-        self._is_in_force(State(), after)
+        self._is_in_force(state, differences)
         return len(batch)
 
-    def _is_in_force(self, before: State, after: State) -> None:
-        self._there, self._generation = after, self._kernel.generation()
-        self._forget_clients(before.elements, after.elements)
-        self._forget_connections(before.elements, after.elements)
+    def _is_in_force(self, state: TableState, differences: list[Difference]) -> None:
+        self._there, self._generation = state, self._kernel.generation()
+        self._forget_clients(differences)
+        self._forget_connections(state, differences)
 
-    def _forget_clients(self, before: Elements, after: Elements) -> None:
+    def _forget_clients(self, differences: list[Difference]) -> None:
         """Affinity to endpoints that have gone. Nobody is led to them any more, so nobody comes to be remembered."""
-        for slot, places in led_elsewhere(before, after).items():
+        for slot, places in led_elsewhere(differences).items():
             for client in dump_elements(self._kernel, self._table, slot.clients):
                 if client.key[:-1] in places:
                     try:
@@ -125,18 +126,17 @@ class KernelTable:
                         if error.errno != errno.ENOENT:  # its time has come
                             raise
 
-    def _forget_connections(self, before: Elements, after: Elements) -> None:
+    def _forget_connections(self, state: TableState, differences: list[Difference]) -> None:
         """UDP that goes on to where it led before, or to nowhere."""
-        changed: Mapping[int, tuple[frozenset[str], frozenset[str]]] = stale_udp(before, after)
-        for port, (addresses, endpoints) in changed.items():
+        for version, key in changed_udp(differences):
+            address = str(key[0]) if len(key) == 3 else ""
+            endpoints = {str(target[0]) for target in state.targets((version, key))}
 
             def is_stale(
-                found: conntrack.Connection,
-                addresses: frozenset[str] = addresses,
-                endpoints: frozenset[str] = endpoints,
+                found: conntrack.Connection, address: str = address, endpoints: AbstractSet[str] = endpoints
             ) -> bool:
-                ours = found.destination in addresses or "" in addresses
+                ours = address in ("", found.destination)
                 elsewhere = found.answers_from not in endpoints if found.was_redirected else not found.was_masqueraded
                 return ours and elsewhere
 
-            conntrack.forget_udp(self._kernel, port, is_stale)
+            conntrack.forget_udp(self._kernel, int(key[-1]), is_stale, versions=(version,))

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -12,8 +12,8 @@ from lightkube.models.discovery_v1 import EndpointSlice
 from cni.native.nftables.errors import NftablesError
 from nodeagent.api.informer import Informer
 from nodeagent.os_error_retry import UNREPORTED, LoopHealth
-from nodeagent.services.elements import Wanted
-from nodeagent.services.frontends import Frontend, Key, View, cluster_addresses, frontends, key_of
+from nodeagent.services.elements import Aim, Wants
+from nodeagent.services.frontends import Key, View, cluster_addresses, frontends, key_of
 from runtimes.linux.retry import Backoff, RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _RETRY = RetryPolicy(first_seconds=0.5, cap_seconds=30.0)
 class Table(Protocol):
     """What of `kernel_table.KernelTable` is used here."""
 
-    def apply(self, aim: Wanted) -> int: ...
+    def apply(self, aim: Aim) -> int: ...
 
     def was_touched(self) -> bool: ...
 
@@ -51,8 +51,15 @@ class ServiceProxy:
         self._sleep = sleep
         self._changed: set[Key] = set()
         self._wake = asyncio.Event()
-        self._places: dict[Key, tuple[Frontend, ...]] = {}
+        self._is_in_force = False
+        self._aim: dict[str, Wants] = {}
         self._of_service: dict[Key, dict[Key, EndpointSlice]] = {}
+
+    @property
+    def leads_to_pods(self) -> bool:
+        """Whether any place leads to more than the API; also while that is not known."""
+        endpoints = {one for wants in self._aim.values() for place in wants.places for one in place.behind.endpoints}
+        return not self._is_in_force or bool(endpoints - {self._view.api})
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -96,22 +103,20 @@ class ServiceProxy:
         changed, self._changed = self._changed, set()
         for key in changed:
             service = self._services.get(*key)
-            places = () if service is None else frontends(service, self._slices_of(key), self._view)
-            self._places[key] = places
-            if not places:
-                del self._places[key]
-        places = tuple(place for key in sorted(self._places) for place in self._places[key])
-        aim = Wanted(places, tuple(self._addresses(self._places)))
-        if messages := await asyncio.to_thread(self._table.apply, aim):
+            wants = None if service is None else self._wants(key, service)
+            if wants is not None and wants.cluster_addresses:
+                self._aim["/".join(key)] = wants
+            else:
+                self._aim.pop("/".join(key), None)
+        messages = await asyncio.to_thread(self._table.apply, self._aim)
+        self._is_in_force = True
+        if messages:
             log.debug("Services: %d changes of rules", messages)
 
-    def _addresses(self, keys: Iterable[Key]) -> Iterable[tuple[int, str]]:
-        """The cluster addresses that have ports."""
-        for key in keys:
-            if (service := self._services.get(*key)) is not None:
-                for address in cluster_addresses(service):
-                    found = ip_address(address)
-                    yield found.version, str(found)
+    def _wants(self, key: Key, service: Service) -> Wants:
+        addresses = tuple(ip_address(address) for address in cluster_addresses(service))
+        places = frontends(service, self._slices_of(key), self._view)
+        return Wants(places, tuple((address.version, str(address)) for address in addresses))
 
     def _slices_of(self, key: Key) -> tuple[EndpointSlice, ...]:
         found = self._of_service.get(key, {})

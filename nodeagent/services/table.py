@@ -104,12 +104,12 @@ class Slot:
     @property
     def endpoints(self) -> Set:
         """Place -> address and port of the endpoint in this slot."""
-        return Set(f"{self.name}_endpoints_{self.number}", layout(*self.key), layout(_ADDRESS[self.version], PORT))
+        return _endpoints(self)
 
     @property
     def clients(self) -> Set:
         """Place and client: who is led to this slot."""
-        return Set(f"{self.name}_clients_{self.number}", layout(*self.key, _ADDRESS[self.version]), dynamic=True)
+        return _clients(self)
 
     def chain(self, sticky_seconds: int) -> str:
         return f"{self.name}_to_{self.number}{_suffix(sticky_seconds)}"
@@ -175,6 +175,16 @@ class Way:
             )
             for slot in self.places
         ]
+
+
+@cache
+def _endpoints(slot: Slot) -> Set:
+    return Set(f"{slot.name}_endpoints_{slot.number}", layout(*slot.key), layout(_ADDRESS[slot.version], PORT))
+
+
+@cache
+def _clients(slot: Slot) -> Set:
+    return Set(f"{slot.name}_clients_{slot.number}", layout(*slot.key, _ADDRESS[slot.version]), dynamic=True)
 
 
 _ADDRESS = {4: IPV4_ADDRESS, 6: IPV6_ADDRESS}

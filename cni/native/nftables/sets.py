@@ -201,6 +201,10 @@ class Set:
     value: Layout | None = None
     dynamic: bool = False
 
+    @override
+    def __hash__(self) -> int:
+        return hash(self.name)  # sets are keys of many dictionaries
+
 
 def layout(*fields: Field) -> Layout:
     return Layout(fields=fields)

@@ -19,7 +19,10 @@ class InHost:
     def __init__(self, world: World, kind: Kind = "nftables") -> None:
         self.world = world
         self.kind = kind
-        self.rules: Rules = NftablesRules() if kind == "nftables" else IptablesRules("-legacy")
+        self.rules: Rules = IptablesRules("-legacy")
+        if kind == "nftables":
+            self.rules = made = NftablesRules()
+            world.host.run(made.prepare)  # its socket is of this namespace from now on, whichever thread asks
 
     def apply(self, pod: PodRules) -> None:
         self.world.host.run(lambda: self.rules.apply(pod))

@@ -22,8 +22,8 @@ def host(world: World, request: pytest.FixtureRequest) -> Iterator[InHost]:
     """The rules, which leave nothing when the last pod has gone."""
     kind: Kind = request.param
     require("nft" if kind == "nftables" else "iptables-legacy-restore")
-    made = InHost(world, kind)
     before = everything(world)
+    made = InHost(world, kind)
     yield made
     for owner in made.owned():
         made.world.host.run(lambda owner=owner: made.rules.remove(*owner))  # type: ignore[misc]

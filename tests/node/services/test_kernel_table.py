@@ -17,7 +17,7 @@ from packets import GATEWAY, HOST, OUTSIDE, PodPlace, World
 
 from cni.native.nftables_rules import NftablesRules
 from nodeagent.services.balancing import Endpoint
-from nodeagent.services.elements import Wanted
+from nodeagent.services.elements import Wants
 from nodeagent.services.frontends import View, frontends
 from nodeagent.services.kernel_table import KernelTable
 
@@ -68,11 +68,12 @@ class Cluster:
         self.services[name] = (service, slices)
 
     def sync(self) -> int:
-        places = [
-            place for service, slices in self.services.values() for place in frontends(service, slices, self.view)
-        ]
-        addresses: list[tuple[int, str]] = [(4, CLUSTER[0]), (6, CLUSTER[1])] if self.services else []
-        return self.world.host.run(lambda: self.table.apply(Wanted(tuple(places), tuple(addresses))))
+        addresses = ((4, CLUSTER[0]), (6, CLUSTER[1]))
+        aim = {
+            name: Wants(frontends(service, slices, self.view), addresses)
+            for name, (service, slices) in self.services.items()
+        }
+        return self.world.host.run(lambda: self.table.apply(aim))
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cni.native.nftables.sets import Element, Values
 from nodeagent.services.balancing import Behind, Endpoint
-from nodeagent.services.elements import State, Wanted, change, led_elsewhere, slot_of, slots_for, stale_udp
+from nodeagent.services.elements import Difference, TableState, Wants, changed_udp, led_elsewhere, slot_of, slots_for
 from nodeagent.services.frontends import Frontend
 from nodeagent.services.table import VERSION, Slot, Way, services_table
 
@@ -26,13 +27,15 @@ def place(
     )
 
 
-def after(*states: Frontend) -> tuple[list[str], State]:
-    """The last of the changes, by which the table becomes each of these in turn: in words, and what is there then."""
-    state, words = State(), []
+def after(*states: Frontend | None) -> tuple[list[str], list[Difference], TableState]:
+    """The last of the changes, by which the table becomes each of these in turn: in words, as differences; and the table."""
+    state = TableState()
+    words: list[str] = []
+    differences: list[Difference] = []
     for one in states:
-        batch, state = change("t", state, Wanted((one,), ()))
+        batch, differences = state.change("t", {} if one is None else {"default/web": Wants((one,))})
         words = [message.about.removesuffix(" of table t") for message in batch]
-    return words, state
+    return words, differences, state
 
 
 def test_nothing_changes_nothing() -> None:
@@ -42,12 +45,12 @@ def test_nothing_changes_nothing() -> None:
 
 def test_one_endpoint_more() -> None:
     """A chain for that many if there was none; elements of this place alone."""
-    words, _ = after(place("10.0.0.1"), place("10.0.0.1", "10.0.0.2"), place("10.0.0.1"), place("10.0.0.1", "10.0.0.2"))
+    words = after(place("10.0.0.1"), place("10.0.0.1", "10.0.0.2"), place("10.0.0.1"), place("10.0.0.1", "10.0.0.2"))[0]
     assert words == [
+        "element 10.96.0.20 . tcp . 80 : 10.0.0.2 . 8080 of set address4_endpoints_1",
+        "element 10.0.0.2 . 10.0.0.2 of set itself4",
         "element 10.96.0.20 . tcp . 80 : goto . address4_1 of set ways4",
         "element 10.96.0.20 . tcp . 80 : goto . address4_2 of set ways4",
-        "element 10.0.0.2 . 10.0.0.2 of set itself4",
-        "element 10.96.0.20 . tcp . 80 : 10.0.0.2 . 8080 of set address4_endpoints_1",
     ]
 
 
@@ -58,11 +61,55 @@ def test_no_endpoint() -> None:
     assert "element 10.96.0.20 . tcp . 80 : goto . nobody of set closed4" in after(place(), place("10.0.0.1"))[0]
 
 
+def test_a_service_that_goes() -> None:
+    """Takes with it all that is its own."""
+    words = after(place("10.0.0.1"), None)[0]
+    assert words == [
+        "element 10.96.0.20 . tcp . 80 : 10.0.0.1 . 8080 of set address4_endpoints_0",
+        "element 10.0.0.1 . 10.0.0.1 of set itself4",
+        "element 10.96.0.20 . tcp . 80 : goto . address4_1 of set ways4",
+    ]
+
+
 def test_who_comes_second_to_a_place() -> None:
-    """Two Services at one external address and port: the first has it, and nothing of the other is there."""
-    aim = Wanted((place("10.0.0.1"), place("10.0.0.9")), ())
-    _, state = change("t", State(), aim)
-    assert "10.0.0.9" not in str(state.elements)
+    """Two Services at one external address and port: the first by name has it; when it goes the other does."""
+    state, key = TableState(), (4, ("10.96.0.20", "tcp", 80))
+    first, second = Wants((place("10.0.0.1"),)), Wants((place("10.0.0.9", "10.0.0.1"),))
+    for aim, leads_to in (
+        ({"b": second}, {"10.0.0.9", "10.0.0.1"}),
+        ({"a": first, "b": second}, {"10.0.0.1"}),
+        ({"b": second}, {"10.0.0.9", "10.0.0.1"}),
+        ({"a": Wants((place(),)), "b": second}, set()),
+    ):
+        state.change("t", aim)
+        assert {address for address, _ in state.targets(key)} == leads_to
+
+
+def test_what_two_want_stays_for_the_second() -> None:
+    """A pod behind two Services is masqueraded to itself until neither is there."""
+    one = Wants((place("10.0.0.1"), place("10.0.0.1", address="")))
+    other = Wants((place("10.0.0.1", address="10.96.0.21"),))
+    state = TableState()
+    state.change("t", {"a": one, "b": other})
+    gone = []
+    for aim in ({"b": other}, {}):
+        _, differences = state.change("t", aim)
+        gone.append([str(each.old) for each in differences if each.item.name == "itself4"])
+    assert gone == [[], ["10.0.0.1 . 10.0.0.1"]]
+
+
+def test_what_was_there_before_is_adopted() -> None:
+    """A table read from the kernel: what is wanted stays in its slot, what nobody wants goes."""
+    key: Values = ("10.96.0.20", "tcp", 80)
+    slot, stray = Slot(4, True, 1), Slot(4, True, 0)
+    elements = {
+        slot.endpoints: {key: Element(key=key, value=("10.0.0.2", 8080), comment="default/web")},
+        stray.endpoints: {key: Element(key=key, value=("10.0.0.9", 8080), comment="default/web")},
+    }
+    state = TableState(elements, {slot, stray})
+    _, differences = state.change("t", {"default/web": Wants((place("10.0.0.2", "10.0.0.1"),))})
+    found = [(str(one.old), str(one.new)) for one in differences if "endpoints" in one.item.name]
+    assert found == [("10.96.0.20 . tcp . 80 : 10.0.0.9 . 8080", "10.96.0.20 . tcp . 80 : 10.0.0.1 . 8080")]
 
 
 ENDPOINTS = st.lists(st.integers(1, 12).map(lambda last: (f"10.0.0.{last}", 8080)), unique=True, max_size=12)
@@ -84,21 +131,20 @@ def test_slots(before: list[tuple[str, int]], now: list[tuple[str, int]], holes:
 
 def test_affinity_ends_with_its_endpoint() -> None:
     """Of the slots, those whose endpoint has gone or is another one are told, with their places."""
-    _, before = after(place("10.0.0.1", "10.0.0.2", sticky=60))
-    _, now = after(place("10.0.0.1", "10.0.0.2", sticky=60), place("10.0.0.2", sticky=60))
-    key = ("10.96.0.20", "tcp", 80)
-    assert led_elsewhere(before.elements, now.elements) == {Slot(4, True, 0): frozenset({key})}
-    assert led_elsewhere(before.elements, before.elements) == {}
+    both = place("10.0.0.1", "10.0.0.2", sticky=60)
+    _, differences, _ = after(both, place("10.0.0.2", sticky=60))
+    assert led_elsewhere(differences) == {Slot(4, True, 0): {("10.96.0.20", "tcp", 80)}}
+    assert led_elsewhere(after(both, both)[1]) == led_elsewhere(after(both)[1]) == {}
 
 
-def test_stale_udp() -> None:
-    """Places whose endpoints have changed, with those that they have now; TCP ends by itself."""
-    _, before = after(place("10.0.0.1", protocol="udp"))
-    _, now = after(place("10.0.0.2", protocol="udp"))
-    assert stale_udp(before.elements, now.elements) == {80: (frozenset({"10.96.0.20"}), frozenset({"10.0.0.2"}))}
-    _, node_port = after(place("10.0.0.1", address="", protocol="udp"))
-    assert stale_udp({}, node_port.elements) == {80: (frozenset({""}), frozenset({"10.0.0.1"}))}
-    assert stale_udp(after(place("10.0.0.1"))[1].elements, after(place())[1].elements) == {}
+def test_udp_that_has_changed() -> None:
+    """Places whose endpoints are others now; TCP ends by itself."""
+    _, differences, state = after(place("10.0.0.1", protocol="udp"), place("10.0.0.2", protocol="udp"))
+    (changed,) = changed_udp(differences)
+    assert changed == (4, ("10.96.0.20", "udp", 80))
+    assert sorted(state.targets(changed)) == [("10.0.0.2", 8080)]
+    assert changed_udp(after(place("10.0.0.1", address="", protocol="udp"))[1]) == {(4, ("udp", 80))}
+    assert changed_udp(after(place("10.0.0.1"), place())[1]) == set()
 
 
 def test_names() -> None:

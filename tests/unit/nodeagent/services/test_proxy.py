@@ -11,7 +11,7 @@ from lightkube.models.discovery_v1 import EndpointSlice
 
 from cni.native.nftables.errors import NftablesError
 from nodeagent.api.informer import Informer
-from nodeagent.services.elements import Wanted
+from nodeagent.services.elements import Aim
 from nodeagent.services.frontends import View
 from nodeagent.services.proxy import ServiceProxy
 
@@ -59,8 +59,9 @@ class Kernel:
         self.refusals = 0
         self._loop = asyncio.get_running_loop()
 
-    def apply(self, aim: Wanted) -> int:
-        asked = [(place.address, [endpoint.address for endpoint in place.behind.endpoints]) for place in aim.places]
+    def apply(self, aim: Aim) -> int:
+        places = [place for wants in aim.values() for place in wants.places]
+        asked = [(place.address, [endpoint.address for endpoint in place.behind.endpoints]) for place in places]
         self._loop.call_soon_threadsafe(self.asked.put_nowait, asked)
         if self.refusals:
             self.refusals -= 1
@@ -142,6 +143,25 @@ async def test_an_error_is_told_and_tried_again(rig: Rig, service: Callable[...,
     assert await rig.asked() == await rig.asked() == [("10.96.0.20", [])]
     told = [await rig.condition.told.get() for _ in range(2)]
     assert told == ["netfilter: table t: Device or resource busy (EBUSY)", ""]
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_whether_anything_is_led_to_pods(
+    rig: Rig, service: Callable[..., Service], piece: Callable[..., EndpointSlice]
+) -> None:
+    """It is not known before the first list; the API alone does not count; then what the endpoints say."""
+    assert rig.proxy.leads_to_pods
+    task = asyncio.create_task(rig.proxy.run())
+    rig.services.tell(service())
+    rig.services.sync()
+    rig.slices.sync()
+    await rig.condition.told.get()
+    assert not rig.proxy.leads_to_pods
+    rig.slices.tell(piece("10.0.0.1"))
+    await rig.condition.told.get()
+    assert rig.proxy.leads_to_pods
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -440,6 +440,31 @@ def test_free_numbers() -> None:
         free_address(given, ipaddress.IPv4Network("10.0.0.0/29"))
 
 
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        ("::1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        ("169.254.169.254", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        ("224.0.0.1", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+        ("0.0.0.0", "may not be unspecified (0.0.0.0)"),
+        ("10.0.0.1", ""),
+    ],
+)
+def test_addresses_that_nothing_may_be_led_to(cluster: Any, address: str, why: str) -> None:
+    """In slices, endpoints and external addresses alike."""
+    piece = {"addressType": f"IPv{ipaddress.ip_address(address).version}", "endpoints": [{"addresses": [address]}]}
+    endpoints = {"subsets": [{"addresses": [{"ip": address}]}]}
+    service = {"spec": {"ports": [{"port": 80}], "externalIPs": [address]}}
+    for resource, body, where in (
+        ("endpointslices.discovery.k8s.io", piece, "endpoints[0].addresses[0]"),
+        ("endpoints", endpoints, "subsets[0].addresses[0].ip"),
+        ("services", service, "spec.externalIPs[0]"),
+    ):
+        causes = create(cluster, resource, {"metadata": {"name": "web"}, **body}, namespace="default")[1]
+        assert causes == ([f'{where}: Invalid value: "{address}": {why}'] if why else [])
+
+
 BOTH = ServiceNetwork(ranges=(ipaddress.IPv4Network("10.96.0.0/12"), ipaddress.IPv6Network("fd96::/108")))
 
 
