@@ -142,7 +142,7 @@ class Plugin:
             self._apply_rules(request, name, result)
 
     def status(self, request: Request) -> None:
-        _ = self._rules
+        _ = self._rules  # opened: this kernel can
         if settings.makes_interface(request):
             wanted = settings.bridge(request)
             self._allocator(request, wanted.addresses).require_free(wanted.addresses.sets)

@@ -17,6 +17,14 @@ def identity(pod: dict[str, Any]) -> tuple[str, int, str]:
     return (status["containerID"], status["restartCount"], pod["status"]["podIP"])
 
 
+def answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
 @pytest.mark.parametrize("way", ["stop", "kill"])
 def test_pods_outlive_the_agent(own_node: Callable[..., NodeUnderTest], way: str) -> None:
     """Stopped, or killed with SIGKILL: the pods keep running, and the next agent adopts them unchanged, with addresses of both
@@ -42,8 +50,7 @@ def test_pods_outlive_the_agent(own_node: Callable[..., NodeUnderTest], way: str
     node.start()
     assert {name: identity(node.running(name)) for name in ("lives", "also")} == before
     for host, number in (*((address, 80) for address in addresses), ("127.0.0.1", port)):
-        with socket.create_connection((host, number), timeout=5):
-            pass
+        eventually(lambda host=host, number=number: answers(host, number), f"{host}:{number} is reached", 20)
 
 
 def test_what_happened_while_the_agent_was_away_is_noticed(own_node: Callable[..., NodeUnderTest]) -> None:

@@ -1,4 +1,4 @@
-"""The native network after its process has gone and come back: attachments are adopted, what is missing is made again."""
+"""The native network in other circumstances: after its process has gone and come back, and on older kernels."""
 
 import asyncio
 
@@ -6,6 +6,7 @@ import pytest
 from pyroute2 import IPRoute
 
 from cni.errors import PluginError
+from cni.native import rtnl, veth
 from cni.native.in_process import InProcess
 from cni.native.packet_filter import choose_rules
 from cni.testing.implementation import Implementation
@@ -42,3 +43,14 @@ async def test_rules_and_bridge_are_made_again(network: Subject) -> None:
     await network.check(pod)
     async with tcp_server(pod.namespace, 8080, "pod"):
         assert (await ask(None, "127.0.0.1", HOST_PORT)).startswith("pod ")
+
+
+async def test_a_kernel_that_echoes_nothing(network: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Linux 6.2 there is no echo of what was made or removed, and without IPv6 its settings are unknown: all works."""
+    monkeypatch.setattr(rtnl, "ECHO", 0)
+    monkeypatch.setattr(veth, "_has_ipv6", lambda: False)
+    pod, result = await network.attach()
+    await network.check(pod)
+    assert {ip.address for ip in result.ips} == set(pod.link.addresses)
+    await network.delete(pod)
+    await network.left_behind()

@@ -39,7 +39,7 @@ def test_a_pair() -> None:
 
 def test_a_port() -> None:
     """With the name of its owner and its hairpin mode; what the kernel would answer is read as a link."""
-    message = rtnl.set_port("veth0", "nodeagent-cni net c1 eth0", True)
+    message = rtnl.set_port("veth0", "nodeagent-cni net c1 eth0", hairpin=True, ipv6=True)
     found = read(ifinfmsg, message)
     assert found.get_attr("IFLA_IFALIAS") == "nodeagent-cni net c1 eth0"
     link = rtnl.read_link(message)
