@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodeagent.enduring import UNTOLD, Condition
+from nodeagent.standby import Standby
 from nodeagent.tls_policy import TLSPolicy
 
 log = logging.getLogger(__name__)
@@ -34,12 +35,18 @@ class EmbeddedAPISettings:
 
 
 class EmbeddedAPI:
-    """Starts the server, starts it again when it dies, stops it last. `condition`: is told when it is down, and up again."""
+    """Starts the server, starts it again when it dies, stops it last. `condition`: is told when it is down, and up again.
 
-    def __init__(self, settings: EmbeddedAPISettings, condition: Condition = UNTOLD) -> None:
+    `standby`: a process that waits to be the first one.
+    """
+
+    def __init__(
+        self, settings: EmbeddedAPISettings, condition: Condition = UNTOLD, standby: Standby | None = None
+    ) -> None:
         self._settings = settings
         self._condition = condition
-        self._process: asyncio.subprocess.Process | None = None
+        self._standby = standby
+        self._process: asyncio.subprocess.Process | Standby | None = None
         self._port = settings.port
 
     @property
@@ -57,13 +64,7 @@ class EmbeddedAPI:
 
     async def start(self) -> None:
         """Return when the API answers. Raises APINotStarted."""
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            # Ctrl-C at the agent's terminal is the agent's: it still needs the API for its last words
-            start_new_session=True,
-        )
+        self._process = await self._begun()
         assert self._process.stdout is not None
         try:
             async with asyncio.timeout(READY_SECONDS):
@@ -78,14 +79,24 @@ class EmbeddedAPI:
         self._port = int(url.rpartition(":")[2])
         log.info("embedded API at %s, kubeconfig %s", url, self.admin_kubeconfig)
 
-    def _command(self) -> tuple[str, ...]:
+    async def _begun(self) -> asyncio.subprocess.Process | Standby:
+        standby, self._standby = self._standby, None
+        if standby is not None:
+            await standby.begin(self._arguments())
+            return standby
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "nodeagent.apiserver", *self._arguments()),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            # Ctrl-C at the agent's terminal is the agent's: it still needs the API for its last words
+            start_new_session=True,
+        )
+
+    def _arguments(self) -> tuple[str, ...]:
         settings = self._settings
         return (
-            sys.executable,
-            "-m",
-            "nodeagent.apiserver",
-            "--exit-with-parent",
             f"--state-dir={settings.state_dir}",
+            "--exit-with-parent",
             f"--node-name={settings.node_name}",
             f"--address={settings.address}",
             f"--port={self._port}",

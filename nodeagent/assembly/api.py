@@ -16,12 +16,13 @@ from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.pods.port import PodsPort
 from nodeagent.standalone import EmbeddedAPI, EmbeddedAPISettings
+from nodeagent.standby import Standby
 from nodeagent.tls_policy import TLSPolicy
 
 EMBEDDED_QPS = 1000
 
 
-async def start_embedded_api(scope: Scope, config: Config, folders: Folders) -> EmbeddedAPI:
+async def start_embedded_api(scope: Scope, config: Config, folders: Folders, standby: Standby | None) -> EmbeddedAPI:
     """A process of its own. Raises APINotStarted."""
     if not config.options.standalone:
         raise Skip("--standalone is not given")
@@ -35,6 +36,7 @@ async def start_embedded_api(scope: Scope, config: Config, folders: Folders) -> 
             tls=TLSPolicy.of(config),
         ),
         scope.condition("process"),
+        standby,
     )
     scope.stack.push_async_callback(embedded.stop)
     await embedded.start()

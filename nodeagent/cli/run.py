@@ -1,10 +1,12 @@
 """`nodeagent run`: read the configuration and hand over to the agent."""
 
+import gc
 import ipaddress
 import sys
 
 import typer
 
+from nodeagent import standby
 from nodeagent.config import ConfigProblem, Options, load
 from nodeagent.node.labels import OWN_PREFIXES, WELL_KNOWN, forbidden
 from runtimes.kube import names
@@ -15,15 +17,18 @@ LOG_FORMATS = ("text", "json")
 
 def run(options: Options) -> int:
     """Exit code of the agent; 2, and nothing started, for a configuration with mistakes."""
+    gc.disable()  # until all is imported and made: what lives as long as the agent need not be looked at
     try:
         config = load(options)
     except ConfigProblem as problem:
         for line in problem.problems:
             print(line, file=sys.stderr)
         return 2
+    # it imports beside us, and what both need only once
+    embedded = standby.fork() if options.standalone else None
     from nodeagent.main import run as run_agent
 
-    return run_agent(config)
+    return run_agent(config, embedded)
 
 
 def parse_labels(text: str) -> tuple[tuple[str, str], ...]:

@@ -26,7 +26,7 @@ LEVELS = (
     ("__main__", "cli"),
     ("main", "cri_server"),
     ("assembly",),
-    ("apiserver", "server", "standalone"),
+    ("apiserver", "server", "standalone", "standby"),
     ("metrics", "sources", "node", "pods"),
     ("volumes", "images", "probes", "cgroups", "stats", "container_logs"),
     ("api",),
