@@ -58,7 +58,19 @@ def make(folders: Folders) -> None:
         raise StartError(f"cannot use {error.filename}: {error.strerror}") from error
 
 
-def own(folders: Folders, stack: contextlib.AsyncExitStack) -> None:
+class Held(contextlib.ExitStack):
+    """The folders are one agent's until it is closed."""
+
+
+def hold(folders: Folders) -> Held:
+    """Make them, and make them one agent's. Raises StartError."""
+    make(folders)
+    with Held() as stack:
+        own(folders, stack)
+        return stack.pop_all()
+
+
+def own(folders: Folders, stack: contextlib.ExitStack) -> None:
     """Each of the folders is one agent's, for as long as `stack` lasts: two would take each other's pods for orphans, and
     the monitors of each other's containers for nobody's. Raises StartError.
 

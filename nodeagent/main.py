@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 import signal
+from collections.abc import Sequence
 
 import uvloop
 
@@ -42,7 +43,6 @@ from nodeagent.node.remarks import remarks
 from nodeagent.pods.port import PodsPort
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
 from nodeagent.standalone import APINotStarted
-from nodeagent.standby import Standby
 from runtimes.errors import RuntimeFault
 from runtimes.linux import allocator
 
@@ -113,14 +113,15 @@ FORESEEN = (
 )
 
 
-def agent(config: Config, host: Host, board: Board, standby: Standby | None = None) -> RunningParts:
-    """One agent. Many may run in one loop, each with a host of its own. `standby`: is to be its embedded API."""
+def agent(config: Config, host: Host, board: Board, *ahead: object) -> RunningParts:
+    """One agent. Many may run in one loop, each with a host of its own. `ahead`: what was begun before, each
+    for the part that takes its type."""
     given = {Config: config, Host: host, Board: board, PodsPort: PodsPort()}
-    return RunningParts(PARTS, given | ({Standby: standby} if standby is not None else {}), board)
+    return RunningParts(PARTS, given | {type(each): each for each in ahead}, board)
 
 
-def run(config: Config, standby: Standby | None = None) -> int:
-    """Run the agent until SIGTERM or SIGINT; the process's exit status."""
+def run(config: Config, *ahead: object) -> int:
+    """Run the agent until SIGTERM or SIGINT; the process's exit status. `ahead`: what was begun before all this was imported."""
     allocator.return_what_is_freed()
     logs.configure(*logs.settings_of(config))
     descriptors.raise_limit(config.kubelet.maxOpenFiles)
@@ -129,14 +130,14 @@ def run(config: Config, standby: Standby | None = None) -> int:
         log.warning("%s", remark)
     up = asyncio.Event()
     try:
-        uvloop.run(_run(config, up, standby))
+        uvloop.run(_run(config, up, ahead))
     except Exception as error:
         _tell(error, up=up.is_set())
         return 1
     return 0
 
 
-async def _run(config: Config, up: asyncio.Event, standby: Standby | None) -> None:
+async def _run(config: Config, up: asyncio.Event, ahead: Sequence[object]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -144,11 +145,10 @@ async def _run(config: Config, up: asyncio.Event, standby: Standby | None) -> No
     host = this_host()
     preflight.check(config, host)
     board = Board(host.now)
-    async with agent(config, host, board, standby) as parts:
+    async with agent(config, host, board, *ahead) as parts:
         gc.collect()
         gc.freeze()  # what exists now lives as long as the agent
         gc.set_threshold(*GC_THRESHOLDS)
-        gc.enable()
         log.info("parts: %s", board.summary())
         log.info("node %s is up", config.node_name)
         up.set()

@@ -7,7 +7,9 @@ import logging
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
+from nodeagent.config import Config
 from nodeagent.enduring import UNTOLD, Condition
 from nodeagent.standby import Standby
 from nodeagent.tls_policy import TLSPolicy
@@ -33,11 +35,33 @@ class EmbeddedAPISettings:
     port: int
     tls: TLSPolicy = field(default_factory=TLSPolicy)
 
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        return cls(
+            state_dir=config.options.state_dir,
+            node_name=config.node_name,
+            address=config.agent.apiServer.address,
+            port=config.agent.apiServer.port,
+            tls=TLSPolicy.of(config),
+        )
+
+    def arguments(self, port: int) -> tuple[str, ...]:
+        """For the server's program."""
+        return (
+            f"--state-dir={self.state_dir}",
+            "--exit-with-parent",
+            f"--node-name={self.node_name}",
+            f"--address={self.address}",
+            f"--port={port}",
+            "--log-level=WARNING",
+            *self.tls.as_arguments(),
+        )
+
 
 class EmbeddedAPI:
     """Starts the server, starts it again when it dies, stops it last. `condition`: is told when it is down, and up again.
 
-    `standby`: a process that waits to be the first one.
+    `standby`: the first one, which has its arguments already.
     """
 
     def __init__(
@@ -82,26 +106,14 @@ class EmbeddedAPI:
     async def _begun(self) -> asyncio.subprocess.Process | Standby:
         standby, self._standby = self._standby, None
         if standby is not None:
-            await standby.begin(self._arguments())
+            await standby.watch()
             return standby
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "nodeagent.apiserver", *self._arguments()),
+            *(sys.executable, "-m", "nodeagent.apiserver", *self._settings.arguments(self._port)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             # Ctrl-C at the agent's terminal is the agent's: it still needs the API for its last words
             start_new_session=True,
-        )
-
-    def _arguments(self) -> tuple[str, ...]:
-        settings = self._settings
-        return (
-            f"--state-dir={settings.state_dir}",
-            "--exit-with-parent",
-            f"--node-name={settings.node_name}",
-            f"--address={settings.address}",
-            f"--port={self._port}",
-            "--log-level=WARNING",
-            *settings.tls.as_arguments(),
         )
 
     async def watch(self) -> None:

@@ -47,7 +47,7 @@ _PROGRAM = "nodeagent.apiserver"
 
 
 class Standby:
-    """A process that waits for its arguments; `asyncio.subprocess.Process` as far as the agent uses one."""
+    """A process that waits for its arguments; once watched, `asyncio.subprocess.Process` as far as the agent uses one."""
 
     def __init__(self, pid: int, orders: int, answers: int) -> None:
         self.pid = pid
@@ -58,16 +58,19 @@ class Standby:
         self._pidfd = os.pidfd_open(pid)
         self._ended = asyncio.Event()
 
-    async def begin(self, arguments: Sequence[str]) -> None:
+    def begin(self, arguments: Sequence[str]) -> None:
         """Let it go on as `nodeagent.apiserver` with these arguments. Once."""
+        with os.fdopen(self._orders, "w") as orders, contextlib.suppress(BrokenPipeError):
+            orders.write(f"{json.dumps(list(arguments))}\n")
+
+    async def watch(self) -> None:
+        """Hear from the running event loop what it says, and its end. Once."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pidfd, self._end, loop)
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
         self.stdout = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(self.stdout)
         await loop.connect_read_pipe(lambda: protocol, os.fdopen(self._answers, "rb", 0))
-        with os.fdopen(self._orders, "w") as orders, contextlib.suppress(BrokenPipeError):
-            json.dump(list(arguments), orders)
 
     async def wait(self) -> int:
         """Its exit status; negative: the signal that ended it."""
@@ -118,6 +121,8 @@ def _child(orders: int, answers: int) -> NoReturn:
     status = 1
     try:
         status = _stand_by(orders, answers)
+    except SystemExit as leave:
+        status = leave.code if isinstance(leave.code, int) else 1
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
@@ -138,7 +143,7 @@ def _stand_by(orders: int, answers: int) -> int:
         os.dup2(nothing.fileno(), sys.stdin.fileno())
     program = importlib.import_module(f"{_PROGRAM}.__main__")
     with os.fdopen(orders) as text:
-        line = text.read()
+        line = text.readline()
     if not line:
         return 0
     arguments = json.loads(line)

@@ -17,7 +17,6 @@ from nodeagent.folders import Folders
 from nodeagent.pods.port import PodsPort
 from nodeagent.standalone import EmbeddedAPI, EmbeddedAPISettings
 from nodeagent.standby import Standby
-from nodeagent.tls_policy import TLSPolicy
 
 EMBEDDED_QPS = 1000
 
@@ -27,17 +26,7 @@ async def start_embedded_api(scope: Scope, config: Config, folders: Folders, sta
     if not config.options.standalone:
         raise Skip("--standalone is not given")
     write_default(Path(config.agent.cni.confDir), default_network(config))
-    embedded = EmbeddedAPI(
-        EmbeddedAPISettings(
-            state_dir=folders.state,
-            node_name=config.node_name,
-            address=config.agent.apiServer.address,
-            port=config.agent.apiServer.port,
-            tls=TLSPolicy.of(config),
-        ),
-        scope.condition("process"),
-        standby,
-    )
+    embedded = EmbeddedAPI(EmbeddedAPISettings.of(config), scope.condition("process"), standby)
     scope.stack.push_async_callback(embedded.stop)
     await embedded.start()
     scope.loop(embedded.watch, "embedded API")

