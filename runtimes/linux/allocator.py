@@ -3,7 +3,7 @@
 Left alone it keeps an arena a thread, and lets the size from which memory is mapped by itself grow with the largest block
 that was freed: the 256 KiB that uvloop takes for each TLS connection then lie between small blocks, and a burst's memory
 never leaves.
-Source: mallopt(3), malloc_trim(3).
+Source: mallopt(3).
 """
 
 import ctypes
@@ -20,9 +20,3 @@ def return_what_is_freed() -> None:
     if (mallopt := getattr(_libc, "mallopt", None)) is not None:
         mallopt(_M_ARENA_MAX, 1)  # who allocates holds the interpreter's lock, so one is no bottleneck
         mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM_BYTES)
-
-
-def trim() -> None:
-    """Give back the pages that are free now, also between blocks that are not. Takes a millisecond a 10 MB or so."""
-    if (malloc_trim := getattr(_libc, "malloc_trim", None)) is not None:
-        malloc_trim(0)
