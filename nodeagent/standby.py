@@ -97,10 +97,15 @@ class Standby:
         signal.pidfd_send_signal(self._pidfd, number)
 
 
-def fork() -> Standby:
-    """Import what is shared, then fork. Call while there are no threads and no event loop."""
+def share() -> None:
+    """Import what is shared."""
     for name in SHARED:
         importlib.import_module(name)
+
+
+def fork() -> Standby:
+    """Share, then fork. Call while there are no threads and no event loop."""
+    share()
     gc.collect()
     gc.freeze()  # a collection writes into every object that it looks at
     orders, orders_end = os.pipe()

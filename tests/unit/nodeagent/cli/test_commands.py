@@ -94,3 +94,24 @@ def test_the_version_loads_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("nodeagent ")
+
+
+def test_the_agent_is_without_the_parser() -> None:
+    """The command line of `run` is read by another process: options arrive, the libraries that read them do not."""
+    script = (
+        "import sys\nfrom nodeagent.cli import main, run\n"
+        "def agent(options):\n"
+        "    print(options.node_name, options.node_labels, {'typer', 'pydantic'} & set(sys.modules))\n"
+        "    return 7\n"
+        "run.run = agent\nsys.argv = ['nodeagent', 'run', *sys.argv[1:]]\nmain()"
+    )
+
+    def answer(*arguments: str) -> tuple[int, str, str]:
+        command = [sys.executable, "-c", script, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    assert answer("--node-name=N", "--node-labels=a=b") == (7, "N (('a', 'b'),) set()\n", "")
+    assert answer("--node-ip=x")[:2] == (2, "")
+    status, out, _ = answer("--help")
+    assert (status, out.startswith("Usage: nodeagent run")) == (0, True)
