@@ -106,7 +106,6 @@ def share() -> None:
 def fork() -> Standby:
     """Share, then fork. Call while there are no threads and no event loop."""
     share()
-    gc.collect()
     gc.freeze()  # a collection writes into every object that it looks at
     orders, orders_end = os.pipe()
     answers_end, answers = os.pipe()
