@@ -23,6 +23,7 @@ def run(options: Options) -> int:
     try:
         ahead = tuple(begun_ahead(config))
         from nodeagent.main import run as run_agent
+
         gc.freeze()  # what was imported stays
     finally:
         gc.enable()
