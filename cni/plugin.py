@@ -4,12 +4,12 @@ import asyncio
 import errno
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from cni.errors import TEMPORARY_CODES, BadOutput, PluginError, PluginFailed, PluginNotFound, PluginTimeout, Unavailable
+from cni.errors import BY_CODE, BadOutput, PluginError, PluginFailed, PluginNotFound, PluginTimeout
 from runtimes.linux import process
 
 _PARAMETERS = frozenset({"CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS", "CNI_PATH"})
@@ -25,6 +25,10 @@ class Call:
     environment: Mapping[str, str]
     config: Mapping[str, Any]
     timeout_seconds: float
+
+
+# A plugin of this process, by its type: what a call's program would have printed, or a PluginError.
+InProcess: TypeAlias = Callable[[Call], Awaitable[Any]]
 
 
 def find(plugin: str, bin_dirs: Sequence[Path]) -> Path | None:
@@ -95,5 +99,4 @@ def _failure(plugin: str, command: str, completed: process.Completed) -> PluginE
         shown = text[:200].decode(errors="replace")
         return BadOutput(f"netplugin failed but error parsing its diagnostic message {shown!r}").at(command, plugin)
     number = code if isinstance(code, int) else 0
-    kind = Unavailable if number in TEMPORARY_CODES else PluginFailed
-    return kind(plugin, command, message, code=number, details=details)
+    return BY_CODE.get(number, PluginFailed)(plugin, command, message, code=number, details=details)

@@ -13,7 +13,7 @@ import msgspec
 
 from cni import version
 from cni.errors import BadOutput, NotSupported
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 
 _LEGACY = ("0.1.0", "0.2.0")  # ip4 and ip6 instead of lists
 _FAMILY_IN_IPS = ("0.3.0", "0.3.1", "0.4.0")  # ips[].version

@@ -18,7 +18,7 @@ from nodeagent.assembly.parts import Part
 from nodeagent.assembly.running import RunningParts, Scope
 from nodeagent.assembly.runtimes import Runtimes, has_sandboxes, start_runtimes
 from nodeagent.config import Config
-from nodeagent.failures import StartError, leaves, one_line, unforeseen
+from nodeagent.errors import AgentStartError, leaves, one_line, unforeseen
 from nodeagent.folders import Folders
 from runtimes.errors import RuntimeFault, StateInUse
 from runtimes.serve.server import CRIServer
@@ -49,7 +49,7 @@ def run(config: Config, listen: str, handlers: Sequence[str], *, read_only: bool
             listen,
         )
         return 1
-    except (ServeError, StartError, RuntimeFault) as error:
+    except (ServeError, AgentStartError, RuntimeFault) as error:
         log.error("%s", error)
         return 1
     except Exception as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodeagent.config import Options
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +55,10 @@ def make(folders: Folders) -> None:
             directory.mkdir(mode=0o711, parents=True, exist_ok=True)
             directory.chmod(0o711)
     except OSError as error:
-        raise StartError(f"cannot use {error.filename}: {error.strerror}") from error
+        raise AgentStartError(f"cannot use {error.filename}: {error.strerror}") from error
 
 
-class Held(contextlib.ExitStack):
-    """The folders are one agent's until it is closed."""
-
-
-def hold(folders: Folders) -> Held:
-    """Make them, and make them one agent's. Raises StartError."""
-    make(folders)
-    with Held() as stack:
-        own(folders, stack)
-        return stack.pop_all()
-
-
-def own(folders: Folders, stack: contextlib.ExitStack) -> None:
+def own(folders: Folders, stack: contextlib.AsyncExitStack) -> None:
     """Each of the folders is one agent's, for as long as `stack` lasts: two would take each other's pods for orphans, and
     the monitors of each other's containers for nobody's. Raises StartError.
 
@@ -91,6 +79,6 @@ def own(folders: Folders, stack: contextlib.ExitStack) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StartError(f"another agent runs with {folder}: give this one a {option} of its own") from None
+            raise AgentStartError(f"another agent runs with {folder}: give this one a {option} of its own") from None
         except OSError as error:
-            raise StartError(f"cannot lock {folder}: {error.strerror}") from error
+            raise AgentStartError(f"cannot lock {folder}: {error.strerror}") from error

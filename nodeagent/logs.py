@@ -49,7 +49,7 @@ def configure(level: str, form: str) -> None:
 
 
 def tame_servers() -> None:
-    """What strangers send that is no HTTP is their error, answered with 400: it takes no place in the log. Repeatable."""
+    """What clients send that is no HTTP is their error, answered with 400: it takes no place in the log. Repeatable."""
     logger = logging.getLogger("aiohttp.server")
     if not any(isinstance(known, _OwnErrors) for known in logger.filters):
         logger.addFilter(_OwnErrors())

@@ -8,16 +8,16 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Sequence
 
 import uvloop
 
-from nodeagent import descriptors, logs
+from nodeagent import logs, open_files
 from nodeagent.api import kubeconfig
 from nodeagent.api.certificates import CertificateError
 from nodeagent.assembly import (
     api,
     cgroups,
+    cluster_dns,
     cri_socket,
     folders,
     images,
@@ -26,6 +26,7 @@ from nodeagent.assembly import (
     preflight,
     runtimes,
     server,
+    services,
     sources,
     stats,
     steps,
@@ -36,13 +37,14 @@ from nodeagent.assembly.host import Host, this_host
 from nodeagent.assembly.parts import Part
 from nodeagent.assembly.running import RunningParts
 from nodeagent.config import Config
-from nodeagent.failures import StartError, leaves, one_line, unforeseen
+from nodeagent.errors import AgentStartError, leaves, one_line, unforeseen
 from nodeagent.node.addresses import NoNodeAddress
+from nodeagent.node.config_warnings import config_warnings
 from nodeagent.node.kernel_defaults import UnprotectedKernel
-from nodeagent.node.remarks import remarks
-from nodeagent.pods.port import PodsPort
+from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
 from nodeagent.standalone import APINotStarted
+from nodeagent.standby import Standby
 from runtimes.errors import RuntimeFault
 from runtimes.linux import allocator
 
@@ -53,6 +55,7 @@ PODS_STOP_SECONDS = 60.0  # what pods' work must not leave half done goes on to 
 PARTS = (
     Part("folders", folders.start_folders),
     Part("node state", node.start_state),
+    Part("disk watch", node.start_disk_watch),
     Part("embedded API", api.start_embedded_api),
     Part("API client", api.start_client),
     Part("image store", images.start_image_store),
@@ -62,17 +65,25 @@ PARTS = (
     Part("tokens", api.start_tokens),
     Part("cluster", api.start_cluster),
     Part("objects", api.start_objects),
+    Part("services", services.start_services),
+    Part("cluster DNS", cluster_dns.start_cluster_dns),
     Part("runtime monitor", node.start_monitor),
     Part("firewall", node.start_firewall),
+    Part("host limits", cgroups.start_host_limits),
     Part("cgroups", cgroups.start_cgroups),
     Part("volumes", volumes.start_volumes),
     Part("runtime classes", steps.start_runtime_classes),
     Part("user namespaces", steps.start_user_namespaces),
     Part("image access", images.start_access),
     Part("image manager", images.start_image_manager),
+    Part("node settings", steps.start_node_settings),
+    Part("pod paths", steps.start_paths),
+    Part("cgroup step", steps.start_cgroup_step),
+    Part("container lifecycle", steps.start_container_lifecycle),
     Part("engine", steps.start_engine),
     Part("source merger", sources.start_merger),
-    Part("admission", pods.start_admission),
+    Part("node views", pods.start_views),
+    Part("admission", pods.start_gate),
     Part("resize records", pods.start_resize_records),
     Part("resizes", pods.start_resizes),
     Part("pod features", pods.start_features),
@@ -80,6 +91,7 @@ PARTS = (
     Part("pod statuses", pods.start_statuses),
     Part("probes", pods.start_probing),
     Part("orphans", pods.start_orphans),
+    Part("pod services", pods.start_services),
     Part("pods", pods.start_pods, stop_seconds=PODS_STOP_SECONDS),
     Part("statistics", stats.start_statistics),
     Part("image garbage", images.start_image_garbage),
@@ -99,9 +111,9 @@ GC_THRESHOLDS = (
     100,
 )  # looking for cycles at the default 700 took a tenth of the agent's time; there are few
 
-# What an operator, or the machine, can be the cause of: told as it is.
+# Errors that an operator, or the machine, causes: logged without a traceback.
 FORESEEN = (
-    StartError,
+    AgentStartError,
     APINotStarted,
     CertificateError,
     CorruptCheckpoint,
@@ -113,31 +125,30 @@ FORESEEN = (
 )
 
 
-def agent(config: Config, host: Host, board: Board, *ahead: object) -> RunningParts:
-    """One agent. Many may run in one loop, each with a host of its own. `ahead`: what was begun before, each
-    for the part that takes its type."""
-    given = {Config: config, Host: host, Board: board, PodsPort: PodsPort()}
-    return RunningParts(PARTS, given | {type(each): each for each in ahead}, board)
+def agent(config: Config, host: Host, board: Board, standby: Standby | None = None) -> RunningParts:
+    """One agent. Many may run in one loop, each with a host of its own. `standby`: is to be its embedded API."""
+    given = {Config: config, Host: host, Board: board, ManagerHandle: ManagerHandle()}
+    return RunningParts(PARTS, given | ({Standby: standby} if standby is not None else {}), board)
 
 
-def run(config: Config, *ahead: object) -> int:
-    """Run the agent until SIGTERM or SIGINT; the process's exit status. `ahead`: what was begun before all this was imported."""
+def run(config: Config, standby: Standby | None = None) -> int:
+    """Run the agent until SIGTERM or SIGINT; the process's exit status. `standby`: as of `agent`."""
     allocator.return_what_is_freed()
     logs.configure(*logs.settings_of(config))
-    descriptors.raise_limit(config.kubelet.maxOpenFiles)
+    open_files.raise_limit(config.kubelet.maxOpenFiles)
     _tell_idle(config)
-    for remark in remarks(config):
+    for remark in config_warnings(config):
         log.warning("%s", remark)
     up = asyncio.Event()
     try:
-        uvloop.run(_run(config, up, ahead))
+        uvloop.run(_run(config, up, standby))
     except Exception as error:
         _tell(error, up=up.is_set())
         return 1
     return 0
 
 
-async def _run(config: Config, up: asyncio.Event, ahead: Sequence[object]) -> None:
+async def _run(config: Config, up: asyncio.Event, standby: Standby | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -145,7 +156,7 @@ async def _run(config: Config, up: asyncio.Event, ahead: Sequence[object]) -> No
     host = this_host()
     preflight.check(config, host)
     board = Board(host.now)
-    async with agent(config, host, board, *ahead) as parts:
+    async with agent(config, host, board, standby) as parts:
         gc.collect()
         gc.freeze()  # what exists now lives as long as the agent
         gc.set_threshold(*GC_THRESHOLDS)
@@ -159,7 +170,7 @@ async def _run(config: Config, up: asyncio.Event, ahead: Sequence[object]) -> No
 def _tell_idle(config: Config) -> None:
     """Fields that are accepted and do nothing: somebody may rely on them."""
     for level, promise, text in ((logging.WARNING, True, "not in force"), (logging.INFO, False, "without effect here")):
-        if idle := [str(each) for each in config.not_in_force if each.promise is promise]:
+        if idle := [str(each) for each in config.ignored_settings if each.promise is promise]:
             log.log(level, "accepted in the configuration, and %s: %s", text, "; ".join(idle))
 
 

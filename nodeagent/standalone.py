@@ -5,12 +5,11 @@ import contextlib
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
-from nodeagent.config import Config
-from nodeagent.enduring import UNTOLD, Condition
+from nodeagent.os_error_retry import UNREPORTED, LoopHealth
 from nodeagent.standby import Standby
 from nodeagent.tls_policy import TLSPolicy
 
@@ -27,51 +26,40 @@ class APINotStarted(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedAPISettings:
-    """Port 0 takes a free one at the first start; later starts take the same again."""
+    """Port 0 takes a free one at the first start; later starts take the same again.
+
+    `service_ranges`, `node_ports`: what Services are given. `pod_address`: where pods reach the API; empty: nowhere.
+    """
 
     state_dir: Path
     node_name: str
     address: str
     port: int
+    service_ranges: Sequence[str] = ()
+    node_ports: str = ""
+    pod_address: str = ""
     tls: TLSPolicy = field(default_factory=TLSPolicy)
-
-    @classmethod
-    def of(cls, config: Config) -> Self:
-        return cls(
-            state_dir=config.options.state_dir,
-            node_name=config.node_name,
-            address=config.agent.apiServer.address,
-            port=config.agent.apiServer.port,
-            tls=TLSPolicy.of(config),
-        )
-
-    def arguments(self, port: int) -> tuple[str, ...]:
-        """For the server's program."""
-        return (
-            f"--state-dir={self.state_dir}",
-            "--exit-with-parent",
-            f"--node-name={self.node_name}",
-            f"--address={self.address}",
-            f"--port={port}",
-            "--log-level=WARNING",
-            *self.tls.as_arguments(),
-        )
 
 
 class EmbeddedAPI:
     """Starts the server, starts it again when it dies, stops it last. `condition`: is told when it is down, and up again.
 
-    `standby`: the first one, which has its arguments already.
+    `standby`: a process that waits to be the first one.
     """
 
     def __init__(
-        self, settings: EmbeddedAPISettings, condition: Condition = UNTOLD, standby: Standby | None = None
+        self, settings: EmbeddedAPISettings, condition: LoopHealth = UNREPORTED, standby: Standby | None = None
     ) -> None:
         self._settings = settings
         self._condition = condition
         self._standby = standby
         self._process: asyncio.subprocess.Process | Standby | None = None
         self._port = settings.port
+
+    @property
+    def port(self) -> int:
+        """Where it listens, once it is started."""
+        return self._port
 
     @property
     def admin_kubeconfig(self) -> Path:
@@ -106,14 +94,30 @@ class EmbeddedAPI:
     async def _begun(self) -> asyncio.subprocess.Process | Standby:
         standby, self._standby = self._standby, None
         if standby is not None:
+            standby.begin(self._arguments())
             await standby.watch()
             return standby
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "nodeagent.apiserver", *self._settings.arguments(self._port)),
+            *(sys.executable, "-m", "nodeagent.apiserver", *self._arguments()),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             # Ctrl-C at the agent's terminal is the agent's: it still needs the API for its last words
             start_new_session=True,
+        )
+
+    def _arguments(self) -> tuple[str, ...]:
+        settings = self._settings
+        return (
+            f"--state-dir={settings.state_dir}",
+            "--exit-with-parent",
+            f"--node-name={settings.node_name}",
+            f"--address={settings.address}",
+            f"--port={self._port}",
+            "--log-level=WARNING",
+            *([f"--service-cluster-ip-range={','.join(settings.service_ranges)}"] if settings.service_ranges else ()),
+            *([f"--service-node-port-range={settings.node_ports}"] if settings.node_ports else ()),
+            *([f"--pod-address={settings.pod_address}"] if settings.pod_address else ()),
+            *settings.tls.as_arguments(),
         )
 
     async def watch(self) -> None:

@@ -38,7 +38,7 @@ SHARED = (
     "nodeagent.tls_policy",
     "prometheus_client.core",
     "runtimes.kube.bounded_yaml",
-    "runtimes.kube.unreadable",
+    "runtimes.kube.json_errors",
     "runtimes.linux.allocator",
     "runtimes.linux.retry",
     "uvloop",

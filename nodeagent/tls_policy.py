@@ -4,16 +4,10 @@ As in Go, cipher suites are those of TLS 1.2: TLS 1.3 has three, and they are no
 Source: component-base/cli/flag/ciphersuites_flag.go (Kubernetes 1.36), crypto/tls.
 """
 
-from __future__ import annotations
-
 import functools
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from nodeagent.config import Config
 
 # What is offered where nothing is configured: forward secret and authenticated, so what CIS 4.2.12 asks for. Go also offers
 # CBC with SHA-1, which no client of Kubernetes has needed since TLS 1.2.
@@ -65,15 +59,6 @@ class TLSPolicy:
     cipher_suites: tuple[str, ...] = ()
     curves: tuple[int, ...] = ()
 
-    @classmethod
-    def of(cls, config: Config) -> TLSPolicy:
-        kubelet = config.kubelet
-        return cls(
-            min_version=kubelet.tlsMinVersion,
-            cipher_suites=tuple(kubelet.tlsCipherSuites),
-            curves=tuple(kubelet.tlsCurvePreferences),
-        )
-
     @property
     def only_13(self) -> bool:
         """Said so; or no suite of TLS 1.2 is left, which in Go comes to the same."""
@@ -111,7 +96,7 @@ class TLSPolicy:
         return any(("_ECDSA_" in name) is key_is_ecdsa for name in self._configurable)
 
     def as_arguments(self) -> list[str]:
-        """For a server that is a process of its own, in the flags that a kube-apiserver has for it."""
+        """The policy as kube-apiserver's flags, for a server that is a process of its own."""
         arguments = [f"--tls-min-version={self.min_version}"] if self.min_version else []
         return [*arguments, *([f"--tls-cipher-suites={','.join(self.cipher_suites)}"] if self.cipher_suites else ())]
 

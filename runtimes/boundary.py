@@ -1,6 +1,6 @@
-"""The boundary between the agent and a runtime's code: whatever goes wrong behind it comes out as an error of `runtimes.errors`.
+"""The boundary between the agent and a runtime's code: whatever fails behind it is raised as an error of `runtimes.errors`.
 
-Every runtime is handed out behind it (`runtimes/plugins.py`), so nobody above needs to expect a stranger's KeyError. What is no
+Every runtime is handed out behind it (`runtimes/plugins.py`), so nobody above needs to expect a foreign KeyError. What is no
 RuntimeFault is a bug of the runtime: Internal, with the runtime's name, and logged once with its traceback. So are an answer of
 the wrong type and a cancellation that nobody asked for, which would end a loop of the agent in silence. A verb that is not there
 at all is NotSupported: the package was made for an older contract. A full disk, or no descriptor left, is nobody's bug, and

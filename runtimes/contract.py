@@ -8,7 +8,7 @@ What holds for every verb, and is not said again below:
 
 - Concurrency: all may be called at once, except that callers keep the verbs on one container in order.
 - Cancellation: a cancelled verb leaves nothing half made, and may be called again.
-- Restarts: what lists and statuses tell, ids, labels, annotations, states, times and exit codes, is the same after a restart of
+- Restarts: what lists and statuses report, ids, labels, annotations, states, times and exit codes, is the same after a restart of
   the agent, and of the machine except for what ran then: it has exited. Streams and subscriptions end with the agent.
 - Errors are those of `runtimes.errors`, and nothing else; the class says what the caller may do. Any verb may raise Unavailable
   (down, or not started: try again), Timeout (whether it was done is unknown), ResourceExhausted (a full disk, no ids left),
@@ -45,7 +45,10 @@ class Capabilities:
 
 
 class RuntimeService(Protocol):
-    """Sandboxes and containers of one runtime handler, or of one CRI endpoint."""
+    """Sandboxes and containers of one runtime handler, or of one CRI endpoint.
+
+    A verb that names no errors raises none but those that any verb may raise (RuntimeFault, as said above).
+    """
 
     @property
     def capabilities(self) -> Capabilities:
@@ -70,7 +73,7 @@ class RuntimeService(Protocol):
     async def update_runtime_config(self, request: cri.UpdateRuntimeConfigRequest) -> cri.UpdateRuntimeConfigResponse:
         """The node's pod CIDR, for runtimes that write their own network configuration; others take it and do nothing.
 
-        Repeatable; the last one holds until the runtime is told anew, which the agent does after each of its starts.
+        Repeatable; the last one holds until the runtime is told again, which the agent does after each of its starts.
         """
         ...
 
@@ -180,7 +183,7 @@ class RuntimeService(Protocol):
     ) -> cri.UpdateContainerResourcesResponse:
         """Change limits of a created or running container. Fields that are 0 or empty stay as they are. Repeatable.
 
-        In force when it returns, and told by the status. Raises NotFound, WrongState (it has exited), InvalidArgument (the
+        In force when it returns, and reported by the status. Raises NotFound, WrongState (it has exited), InvalidArgument (the
         kernel refuses a value).
         """
         ...
@@ -249,8 +252,8 @@ class RuntimeService(Protocol):
 
         Event of a sandbox: `container_id` is the sandbox id. `pod_sandbox_status` and `containers_statuses` (all of the
         sandbox's containers) are filled in. An event wakes, and is no record: one may come twice, and what was missed while
-        nobody listened is not told. Every call is a subscription of its own, which ends when the iterator is dropped; one that
-        is read too slowly is cut off with Unavailable. Raises Unavailable at once where the runtime is not started.
+        nobody listened is not reported. Every call is a subscription of its own, which ends when the iterator is dropped; one
+        that is read too slowly is cut off with Unavailable. Raises Unavailable at once where the runtime is not started.
         """
         ...
 
@@ -258,7 +261,7 @@ class RuntimeService(Protocol):
 class ImageService(Protocol):
     """One image store. Names are any of: image id, tag reference, digest reference. Images survive restarts and reboots.
 
-    What holds for every verb of `RuntimeService` holds here.
+    What holds for every verb of `RuntimeService` holds here; each may raise RuntimeFault.
     """
 
     async def list_images(self, request: cri.ListImagesRequest) -> cri.ListImagesResponse:
@@ -272,7 +275,7 @@ class ImageService(Protocol):
     async def pull_image(self, request: cri.PullImageRequest) -> cri.PullImageResponse:
         """Fetch and unpack; concurrent pulls of one image join. `image_ref` names the image for CreateContainer.
 
-        Repeatable: what is there already is not fetched again, but a tag is looked up anew. `auth` is for the registry alone
+        Repeatable: what is there already is not fetched again, but a tag is looked up again. `auth` is for the registry alone
         and is kept nowhere. Takes as long as it takes; who waits for it may cancel it, and others' pulls go on.
 
         Raises InvalidArgument (what is no name), NotFound (the registry has none such, or none for this machine), and for a
@@ -298,7 +301,8 @@ class StreamSession(Protocol):
     """A process's standard streams, held open: one exec, or one attach to a running container.
 
     Output is read from the process only as fast as the consumer takes it. One consumer at a time; input, sizes and `close` may
-    come beside it. A verb on a session whose runtime or process has gone raises nothing: the end is told by `output` and `wait`.
+    come beside it. A verb on a session whose runtime or process has gone raises nothing: the end is reported by `output` and
+    `wait`.
     """
 
     def output(self) -> AsyncIterator[tuple[int, bytes]]:
@@ -330,7 +334,10 @@ class StreamSession(Protocol):
 
 
 class PortConnection(Protocol):
-    """One TCP connection to a port inside a sandbox's network namespace. Reading and writing may go on side by side."""
+    """One TCP connection to a port inside a sandbox's network namespace. Reading and writing may go on side by side.
+
+    `write_eof` and `close` raise nothing.
+    """
 
     async def read(self, max_bytes: int) -> bytes:
         """At most so many, as soon as there are any; empty at the end, also when the peer has reset the connection.
@@ -390,7 +397,8 @@ class NetworkProvider(Protocol):
         """Connect the pod; returns its IPs, the primary one first. After a failure, or a cancellation, `teardown` is called.
 
         `netns_path`: the namespace, pinned; `config` names the pod and its host ports. Raises Unavailable (no network is
-        configured, no address is free: try again), Timeout, Internal (a plug-in's own words).
+        configured, a plug-in cannot work now: try again), Timeout, InvalidArgument or NotSupported (what was asked for cannot
+        work), Internal; the message has the plug-in's own words.
         """
         ...
 

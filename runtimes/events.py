@@ -1,4 +1,4 @@
-"""Changes, told to everyone who listens. A listener that falls behind is cut off, and relists."""
+"""Events, published to every subscriber. A subscriber that falls behind is cut off, and relists."""
 
 import asyncio
 import contextlib

@@ -119,7 +119,7 @@ class Row:
         self.metrics: list[cri.Metric] = []
 
     def add(self, name: str, value: int | None, *more: str) -> None:
-        """`more`: values of the family's own labels. None: not known, so not told."""
+        """`more`: values of the family's own labels. None: not known, so left out."""
         family = FAMILIES[name]
         assert len(more) == len(family.more), name
         if value is not None:

@@ -56,7 +56,7 @@ class UnknownHandler(LookupError):
         self.known = known
 
 
-class Registry:
+class RuntimeRegistry:
     """The runtimes of this node by handler name."""
 
     def __init__(self, runtimes: Mapping[str, Runtime], default_handler: str) -> None:

@@ -9,21 +9,19 @@ tags that changed, defaults) is in additions.json. Neither input is a dependency
 the format and reads it.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from go_types import GoField, GoType, Kind, Program
 
-ROOT: Final = Path(__file__).parents[2]
-TARGET: Final = ROOT / "nodeagent/apitypes/api_types.json"
-ADDITIONS: Final = json.loads(Path(__file__).with_name("additions.json").read_text(encoding="utf-8"))
-SPECIAL: Final = {
+ROOT = Path(__file__).parents[2]
+TARGET = ROOT / "nodeagent/apitypes/api_types.json"
+ADDITIONS = json.loads(Path(__file__).with_name("additions.json").read_text(encoding="utf-8"))
+SPECIAL = {
     "apimachinery/pkg/api/resource.Quantity": "quantity",
     "apimachinery/pkg/apis/meta/v1.Time": "time",
     "apimachinery/pkg/apis/meta/v1.MicroTime": "micro-time",
@@ -31,7 +29,7 @@ SPECIAL: Final = {
     "apimachinery/pkg/runtime.RawExtension": "json",
     "apimachinery/pkg/util/intstr.IntOrString": "int-or-string",
 }
-SCALARS: Final = {
+SCALARS = {
     Kind.BOOL: "bool",
     Kind.INT: "int64",
     Kind.INT32: "int32",
@@ -39,8 +37,8 @@ SCALARS: Final = {
     Kind.STRING: "string",
 }
 # what is never decoded, but described
-ANSWERS: Final = ("meta.v1.ListMeta", "meta.v1.Status")
-OPTIONS: Final = ("CreateOptions", "DeleteOptions", "PatchOptions", "UpdateOptions")
+ANSWERS = ("meta.v1.ListMeta", "meta.v1.Status")
+OPTIONS = ("CreateOptions", "DeleteOptions", "PatchOptions", "UpdateOptions")
 
 
 def main(definitions: Path, kubectl: Path) -> None:

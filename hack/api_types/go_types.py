@@ -5,8 +5,6 @@ how `encoding/json` reads and writes a struct (pointers, `omitempty`, inlined fi
 the package `internal/abi` of Go 1.18 and later, for 64-bit little-endian ELF files that are not position independent.
 """
 
-from __future__ import annotations
-
 import mmap
 import struct
 from collections.abc import Iterator
@@ -37,7 +35,7 @@ class GoField:
     name: str
     tag: str
     embedded: bool
-    type: GoType
+    type: "GoType"
 
 
 @dataclass(slots=True)
@@ -47,7 +45,7 @@ class GoType:
     text: str
     kind: int
     package: str = ""
-    element: GoType | None = None
+    element: "GoType | None" = None
     fields: list[GoField] = field(default_factory=list)
 
 

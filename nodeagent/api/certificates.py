@@ -1,4 +1,4 @@
-"""The agent's serving certificate when nobody gives it one: self-signed, kept in the certificate folder, made anew in time.
+"""The agent's serving certificate when nobody gives it one: self-signed, kept in the certificate folder, made again in time.
 
 Source: docs/facts/api-client-and-server.md I.1 (the row "When").
 """
@@ -46,7 +46,7 @@ class ServingFiles:
 def serving_certificate(
     directory: Path, host: str, addresses: Sequence[str] = (), *, now: datetime | None = None
 ) -> ServingFiles:
-    """Return the self-signed pair in `directory`, made anew when it is missing, broken or near its end.
+    """Return the self-signed pair in `directory`, made again when it is missing, broken or near its end.
 
     `addresses`: further DNS names and IPs it is valid for. Raises CertificateError.
     """
@@ -68,7 +68,7 @@ def serving_certificate(
 async def keep_serving_certificate(
     directory: Path, host: str, addresses: Callable[[], Sequence[str]], *, sleep: Sleep = asyncio.sleep
 ) -> None:
-    """Hold the pair of ``serving_certificate`` in force for as long as the agent runs. Never returns.
+    """Hold the pair of `serving_certificate` in force for as long as the agent runs. Never returns.
 
     Whoever serves it reads changed files itself. Files that were good are read again when they are others, or near their end.
     """

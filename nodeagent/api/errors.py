@@ -8,7 +8,7 @@ import enum
 import msgspec
 from lightkube.models.meta_v1 import Status, StatusDetails
 
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 
 
 class ApiError(Exception):

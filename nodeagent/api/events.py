@@ -27,7 +27,7 @@ from nodeagent.podspec.pod import AgentPod
 log = logging.getLogger(__name__)
 
 QUEUE_SIZE = 1000
-MAX_MESSAGE_CHARS = 4096  # a thousand of them wait in the queue, and what is quoted in one may be a stranger's
+MAX_MESSAGE_CHARS = 4096  # a thousand of them wait in the queue, and what is quoted in one may be untrusted
 TRIES = 12
 RETRY_SECONDS = 10.0
 COMPONENT = "kubelet"
@@ -230,7 +230,7 @@ class EventRecorder(Events):
                 await self._client.patch(Event, event.metadata.name, event.metadata.namespace, _repeat_patch(event))
                 return
             except errors.NotFound:
-                pass  # it aged out of the API: it starts anew, with its count
+                pass  # it aged out of the API: it starts again, with its count
         await self._client.create(event)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from typing_extensions import override
 
 from nodeagent.api.credentials import Certificate, Credentials, CredentialsError
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux import process
 
 API_GROUP = "client.authentication.k8s.io"

@@ -248,7 +248,7 @@ class Informer(Generic[T]):
                 return True
         if self._streaming:
             # Any error of a streaming list: a plain list may do. For good, and for every kind, if the server rejects the
-            # request itself or does not know it; else until something has to be listed anew.
+            # request itself or does not know it; else until something has to be listed again.
             log.info("streaming list of %s: %s; asking for a plain list", self._name, error)
             if error.status in (400, 422):
                 self._client.streams_lists = False

@@ -28,7 +28,7 @@ from nodeagent.api.credentials import (
 )
 from nodeagent.api.exec_plugin import API_GROUP, API_VERSIONS, ExecCredentials, ExecPlugin
 from runtimes.kube import bounded_yaml
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 EXEC_EXTENSION = f"{API_GROUP}/exec"

@@ -100,7 +100,7 @@ class CachedReads(Objects):
             del self._kept[key]
 
     async def _get(self, kind: type[V], namespace: str, name: str) -> V:
-        """An object that cannot be read anew stays as it was; one that is known to be gone is."""
+        """An object that cannot be read again stays as it was; one that is known to be gone is."""
         kept = self._kept.get((kind.__name__, namespace, name))
         if kept is None:
             raise not_registered(namespace, name)

@@ -1,6 +1,6 @@
 """How long something that should work has not worked, why, and the log lines that say so. Nothing waits in silence.
 
-The first failure is told at once, then the state of affairs every minute while it lasts, and its end once.
+The first failure is logged at once, then the state of affairs every minute while it lasts, and its end once.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Protocol
 
 log = logging.getLogger(__name__)
 
-SILENCE_SECONDS = 30.0  # how long an attempt may go without any answer before that is told
+SILENCE_SECONDS = 30.0  # how long an attempt may go without any answer before that is logged
 REPEAT_SECONDS = 60.0
 NO_ANSWER = "no answer yet"
 

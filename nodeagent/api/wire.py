@@ -17,7 +17,7 @@ from lightkube.models.meta_v1 import ListMeta, ObjectMeta, Status
 
 from nodeagent.api import errors
 from nodeagent.api.errors import Fault, Unavailable
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,5 @@
 """Kubeconfig files with everything inside: one cluster, one user, one context."""
 
-from __future__ import annotations
-
 import base64
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from runtimes.linux.files import replace_file
 def kubeconfig(
     *, server: str, ca_pem: bytes, user: str, pair: Pair, cluster: str = "nodeagent", by_name: bool = False
 ) -> str:
-    """YAML text. ``server`` is a URL; ``pair`` the client certificate and key: inside, or ``by_name`` of their files, for a
+    """YAML text. `server` is a URL; `pair` the client certificate and key: inside, or `by_name` of their files, for a
     client that lives longer than they do."""
     identity = (
         {"client-certificate": str(pair.certificate.absolute()), "client-key": str(pair.key.absolute())}

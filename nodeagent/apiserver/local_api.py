@@ -1,13 +1,11 @@
-"""The API for the controllers inside the server: the contract's ``LocalApi`` over the same objects as HTTP."""
-
-from __future__ import annotations
+"""The API for the controllers inside the server: the contract's `LocalApi` over the same objects as HTTP."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 
-from nodeagent.apiserver.contract import Object, UserInfo, WatchEvent
+from nodeagent.apiserver.contract import ServiceNetwork, UserInfo, WatchEvent
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.objects import Answer, Objects
 from nodeagent.apiserver.objects.options import DeleteOptions, Propagation, WriteOptions
@@ -16,13 +14,14 @@ from nodeagent.apiserver.pki import MASTERS, Pki
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.selectors import Selection, parse_fields, parse_labels
 from nodeagent.apiserver.storage.stored import Key
+from runtimes.kube.json_object import JsonObject
 
-USER: Final = UserInfo(name="system:apiserver", groups=(MASTERS, "system:authenticated"))
-_OPTIONS: Final = WriteOptions(field_validation="Ignore", field_manager="apiserver")
+USER = UserInfo(name="system:apiserver", groups=(MASTERS, "system:authenticated"))
+_OPTIONS = WriteOptions(field_validation="Ignore", field_manager="apiserver")
 
 
 class Local:
-    """Implements ``contract.LocalApi``."""
+    """Implements `contract.LocalApi`."""
 
     def __init__(self, objects: Objects, pki: Pki) -> None:
         self._objects = objects
@@ -34,13 +33,17 @@ class Local:
         return self._objects.engine.node_name
 
     @property
+    def service_network(self) -> ServiceNetwork:
+        return self._objects.engine.service_network
+
+    @property
     def ca_pem(self) -> bytes:
         return self._pki.ca_pem
 
     def sign_certificate(self, request_pem: bytes, *, usages: Sequence[str], lifetime_seconds: int) -> bytes:
         return self._pki.sign(request_pem, usages=usages, lifetime_seconds=lifetime_seconds)
 
-    async def get(self, resource: str, namespace: str, name: str) -> Object:
+    async def get(self, resource: str, namespace: str, name: str) -> JsonObject:
         kind = self._objects.kind(resource)
         stored = self._store.get(kind.storage, Key(namespace, name))
         if stored is None:
@@ -49,7 +52,7 @@ class Local:
 
     async def list(
         self, resource: str, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
-    ) -> list[Object]:
+    ) -> list[JsonObject]:
         kind = self._objects.kind(resource)
         selection = _selection(kind, namespace, label_selector, field_selector)
         return [stored.decode() for stored in self._store.list(kind.storage, selection, namespace)]
@@ -77,11 +80,11 @@ class Local:
         finally:
             self._store.unwatch(kind.storage, watcher)
 
-    async def create(self, resource: str, obj: Object) -> Object:
+    async def create(self, resource: str, obj: JsonObject) -> JsonObject:
         namespace = (obj.get("metadata") or {}).get("namespace") or ""
         return _decoded(await self._objects.create(self._objects.kind(resource), namespace, obj, _OPTIONS, USER))
 
-    async def update(self, resource: str, obj: Object, *, subresource: str | None = None) -> Object:
+    async def update(self, resource: str, obj: JsonObject, *, subresource: str | None = None) -> JsonObject:
         meta = obj["metadata"]
         kind, namespace = self._objects.kind(resource), meta.get("namespace") or ""
         return _decoded(await self._objects.update(kind, namespace, meta["name"], obj, _OPTIONS, USER, subresource))
@@ -91,11 +94,11 @@ class Local:
         resource: str,
         namespace: str,
         name: str,
-        patch: Object | Sequence[Object],
+        patch: JsonObject | Sequence[JsonObject],
         *,
         subresource: str | None = None,
         patch_type: Literal["merge", "strategic", "json"] = "strategic",
-    ) -> Object:
+    ) -> JsonObject:
         change = Patch(type=patch_type, content=patch if isinstance(patch, dict) else [*patch])
         kind = self._objects.kind(resource)
         return _decoded(await self._objects.patch(kind, namespace, name, change, _OPTIONS, USER, subresource))
@@ -127,6 +130,6 @@ def _selection(kind: Resource, namespace: str, labels: str, fields: str) -> Sele
     )
 
 
-def _decoded(answer: Answer) -> Object:
-    obj: Object = msgspec.json.decode(answer.data)
+def _decoded(answer: Answer) -> JsonObject:
+    obj: JsonObject = msgspec.json.decode(answer.data)
     return obj

@@ -3,12 +3,9 @@
 Labels have few values: a resource or a subresource that this server does not have is no label.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -24,21 +21,21 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-_LABELS: Final = ("verb", "group", "version", "resource", "subresource", "scope", "component")
-_SECONDS: Final = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3)
-_MORE_SECONDS: Final = (4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
-_BYTES: Final = tuple(10**power for power in range(3, 10))
-_MUTATING: Final = frozenset({"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"})
-_READS: Final = frozenset({"GET", "LIST"})
-_PEAK_SECONDS: Final = 1.0
+_LABELS = ("verb", "group", "version", "resource", "subresource", "scope", "component")
+_SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3)
+_MORE_SECONDS = (4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
+_BYTES = tuple(10**power for power in range(3, 10))
+_MUTATING = frozenset({"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"})
+_READS = frozenset({"GET", "LIST"})
+_PEAK_SECONDS = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Call:
     """One request as it is counted. Filled in while the request is understood; without a verb it is not counted.
 
-    ``verb`` in the words of metrics: GET, LIST, WATCH, POST, PUT, PATCH, APPLY, DELETE, DELETECOLLECTION, CONNECT.
-    ``scope``: resource (one object), namespace, cluster, "" for a path that is no resource. ``long``: may go on for ever.
+    `verb` in the words of metrics: GET, LIST, WATCH, POST, PUT, PATCH, APPLY, DELETE, DELETECOLLECTION, CONNECT.
+    `scope`: resource (one object), namespace, cluster, "" for a path that is no resource. `long`: may go on for ever.
     """
 
     verb: str = ""
@@ -58,7 +55,7 @@ class Call:
 
 
 class ApiMetrics:
-    """``counts``: how many objects of each resource there are. ``build``: labels of ``kubernetes_build_info``."""
+    """`counts`: how many objects of each resource there are. `build`: labels of `kubernetes_build_info`."""
 
     def __init__(
         self,
@@ -110,7 +107,7 @@ class ApiMetrics:
         info.labels(*(build[name] for name in names)).set(1)
 
     def begin(self, call: Call) -> None:
-        """When it is known what ``call`` is."""
+        """Record what `call` is, as soon as that is known."""
         call.began = self._clock()
         if call.long:
             self._long.labels(**call.labels).inc()
@@ -118,7 +115,7 @@ class ApiMetrics:
             self._inflight.change(call.verb, 1)
 
     def end(self, call: Call, code: int, size: int | None) -> None:
-        """``size``: of the body in bytes, None for a stream."""
+        """`size`: of the body in bytes, None for a stream."""
         if not call.verb:
             return
         if call.long:

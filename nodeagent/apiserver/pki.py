@@ -8,15 +8,12 @@ apiserver-kubelet-client.*      what the server shows to the node's HTTPS endpoi
 sa.key                          signs service-account tokens
 """
 
-from __future__ import annotations
-
 import contextlib
 import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -33,23 +30,23 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from nodeagent.api.certificates import file_version
 from runtimes.linux.files import replace_file
 
-CA_LIFETIME: Final = timedelta(days=3650)
-LEAF_LIFETIME: Final = timedelta(days=365)
-RENEW_BEFORE: Final = timedelta(days=90)
-_BACKDATE: Final = timedelta(minutes=5)
+CA_LIFETIME = timedelta(days=3650)
+LEAF_LIFETIME = timedelta(days=365)
+RENEW_BEFORE = timedelta(days=90)
+_BACKDATE = timedelta(minutes=5)
 
-ADMIN_USER: Final = "kubernetes-admin"
-MASTERS: Final = "system:masters"
-KUBELET_CLIENT_USER: Final = "kube-apiserver-kubelet-client"
-KUBELET_CLIENT_GROUP: Final = "system:kubelet-api-clients"
-_SERVER_NAMES: Final = (
+ADMIN_USER = "kubernetes-admin"
+MASTERS = "system:masters"
+KUBELET_CLIENT_USER = "kube-apiserver-kubelet-client"
+KUBELET_CLIENT_GROUP = "system:kubelet-api-clients"
+_SERVER_NAMES = (
     "localhost",
     "kubernetes",
     "kubernetes.default",
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
 )
-_USAGES: Final = {
+_USAGES = {
     "client auth": ExtendedKeyUsageOID.CLIENT_AUTH,
     "server auth": ExtendedKeyUsageOID.SERVER_AUTH,
 }
@@ -97,9 +94,9 @@ class Pki:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``addresses``: IPs and names, besides the usual ones, under which the server will be called.
+        """`addresses`: IPs and names, besides the usual ones, under which the server will be called.
 
-        Raises ``PkiError``, ``OSError``.
+        Raises `PkiError`, `OSError`.
         """
         self._folder = folder
         self._clock = clock
@@ -122,9 +119,9 @@ class Pki:
         self.service_account_key_pem = self._signing_key()
 
     def renew(self) -> bool:
-        """Make anew what is missing, damaged or near its end by now; whether any pair is another than at the last look.
+        """Make again what is missing, damaged or near its end by now; whether any pair is another than at the last look.
 
-        Cheap while nothing changes: a file that was good is read again only when it is another one. Raises ``OSError``.
+        Cheap while nothing changes: a file that was good is read again only when it is another one. Raises `OSError`.
         """
         before = {name: seen.version for name, seen in self._seen.items()}
         for name, request in self._requests.items():
@@ -140,7 +137,7 @@ class Pki:
         return self._ca.public_bytes(serialization.Encoding.PEM)
 
     def sign(self, request_pem: bytes, *, usages: Sequence[str], lifetime_seconds: int) -> bytes:
-        """A certificate for a PKCS#10 request, with its subject and names. Raises ``ValueError`` for a bad request."""
+        """A certificate for a PKCS#10 request, with its subject and names. Raises `ValueError` for a bad request."""
         request = x509.load_pem_x509_csr(request_pem)
         if not request.is_signature_valid:
             raise ValueError("the request is not signed by its key")
@@ -271,7 +268,7 @@ class Pki:
         return pem
 
 
-_RESTORE: Final = "restore it from a copy"
+_RESTORE = "restore it from a copy"
 
 
 def _read_key(path: Path, way_out: str) -> PrivateKeyTypes:

@@ -1,21 +1,18 @@
 """Label and field selectors, parsed once and asked of every object."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
 
-from nodeagent.apiserver import label_syntax
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.storage.stored import Stored
+from runtimes.kube import label_selectors
 from runtimes.kube.selectors import holds
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One term of a label selector. ``operator``: as in the API's types, In, NotIn, Exists, DoesNotExist, Gt, Lt."""
+    """One term of a label selector. `operator`: as in the API's types, In, NotIn, Exists, DoesNotExist, Gt, Lt."""
 
     key: str
     operator: str
@@ -25,21 +22,21 @@ class Requirement:
         return holds(self.operator, self.values, labels.get(self.key))
 
 
-_OPERATORS: Final = {"notin": "NotIn", "!=": "NotIn", "exists": "Exists", "!": "DoesNotExist", "<": "Lt", ">": "Gt"}
+_OPERATORS = {"notin": "NotIn", "!=": "NotIn", "exists": "Exists", "!": "DoesNotExist", "<": "Lt", ">": "Gt"}
 
 
 def parse_labels(text: str) -> tuple[Requirement, ...]:
-    """A label selector as requirements that must all hold. Raises ``ApiError`` 400."""
+    """A label selector as requirements that must all hold. Raises `ApiError` 400."""
     try:
-        found = label_syntax.terms(text)
-    except label_syntax.SelectorError as error:
+        found = label_selectors.terms(text)
+    except label_selectors.SelectorError as error:
         raise ApiError.bad_request(str(error)) from error
     return tuple(Requirement(term.key, _OPERATORS.get(term.operator, "In"), frozenset(term.values)) for term in found)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldTerm:
-    """``field=value`` or ``field!=value``."""
+    """`field=value` or `field!=value`."""
 
     field: str
     value: str
@@ -49,7 +46,7 @@ class FieldTerm:
 def parse_fields(
     text: str, selectable: Collection[str], aliases: Mapping[str, str] | None = None
 ) -> tuple[FieldTerm, ...]:
-    """A field selector; every field must be one of ``selectable``. Raises ``ApiError`` 400."""
+    """A field selector; every field must be one of `selectable`. Raises `ApiError` 400."""
     terms = []
     for term in _split_escaped(text):
         if not term:
@@ -94,7 +91,7 @@ class Selection:
         return self.required("metadata.name")
 
     def required(self, field: str) -> str:
-        """The value that ``field`` must have; "" when there is none."""
+        """The value that `field` must have; "" when there is none."""
         return next((term.value for term in self.fields if term.field == field and term.equal), "")
 
     @property

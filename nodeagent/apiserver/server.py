@@ -1,7 +1,5 @@
 """The server put together: the only place of this folder that constructs things."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging
@@ -11,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
@@ -22,6 +20,7 @@ from nodeagent.apiserver.auth.identity import Authenticator
 from nodeagent.apiserver.auth.node import NodeAuthorizer
 from nodeagent.apiserver.auth.restriction import NodeRestriction
 from nodeagent.apiserver.auth.signers import SignerRestriction
+from nodeagent.apiserver.contract import ServiceNetwork
 from nodeagent.apiserver.kinds.tokens import Tokens
 from nodeagent.apiserver.kubeconfig import write_kubeconfig
 from nodeagent.apiserver.local_api import Local
@@ -42,8 +41,8 @@ from nodeagent.apiserver.rest.handler import Handler
 from nodeagent.apiserver.rest.node_client import NodeClient
 from nodeagent.apiserver.rest.objects import ObjectVerbs
 from nodeagent.apiserver.rest.openapi import OpenApi
-from nodeagent.apiserver.rest.questions import Questions
 from nodeagent.apiserver.rest.reviews import Reviews
+from nodeagent.apiserver.rest.virtual_resources import VirtualResources
 from nodeagent.apiserver.storage.history import Retention
 from nodeagent.apiserver.storage.journal import Journal
 from nodeagent.apiserver.storage.store import Store
@@ -53,35 +52,42 @@ from runtimes.linux.retry import Backoff, RetryPolicy
 
 log = logging.getLogger(__name__)
 
-ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
-SETTLE_SECONDS: Final = 10.0
-SHUTDOWN_SECONDS: Final = 5.0
-CERTIFICATE_CHECK_SECONDS: Final = 10.0
-_RESTART: Final = RetryPolicy(first_seconds=0.5, cap_seconds=30.0)
-_CANCEL_AGAIN_SECONDS: Final = 0.5
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+SETTLE_SECONDS = 10.0
+SHUTDOWN_SECONDS = 5.0
+CERTIFICATE_CHECK_SECONDS = 10.0
+_RESTART = RetryPolicy(first_seconds=0.5, cap_seconds=30.0)
+_CANCEL_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the server is started with. ``port`` 0 takes a free one. ``names``: further names or IPs it is called by."""
+    """What the server is started with. `port` 0 takes a free one. `names`: further names or IPs it is called by.
+
+    `pod_address`: an address at which pods reach it, listened on as well; the machine need not have it yet. With it there
+    is a Service `kubernetes`.
+    """
 
     state_dir: Path
     node_name: str
     address: str = "127.0.0.1"
     port: int = 6443
     names: tuple[str, ...] = ()
+    services: ServiceNetwork = field(default_factory=ServiceNetwork)
+    pod_address: str = ""
     kubelet_ca: Path | None = None
     tls: TLSPolicy = field(default_factory=TLSPolicy)
     retention: Retention = field(default_factory=Retention)
 
 
 class Server:
-    """``start`` opens the store and listens; ``stop`` ends everything in reverse."""
+    """`start` opens the store and listens; `stop` ends everything in reverse."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
         self.url = ""
+        self._port = 0
 
     @property
     def admin_kubeconfig(self) -> Path:
@@ -92,7 +98,7 @@ class Server:
         return self._settings.state_dir / "node.kubeconfig"
 
     async def start(self) -> None:
-        """Raises ``OSError`` (port in use, folder), ``storage.journal.JournalError``, ``pki.PkiError``."""
+        """Raises `OSError` (port in use, folder), `storage.journal.JournalError`, `pki.PkiError`."""
         try:
             await self._start()
         except BaseException:
@@ -102,7 +108,9 @@ class Server:
     async def _start(self) -> None:
         settings = self._settings
         settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        pki = Pki(settings.state_dir / "pki", settings.node_name, (settings.address, *settings.names))
+        by_pods = (settings.pod_address, *settings.services.api_addresses) if settings.pod_address else ()
+        names = (settings.address, *settings.names, *by_pods)
+        pki = Pki(settings.state_dir / "pki", settings.node_name, names)
         registry = Registry(RESOURCES)
         store = Store(Journal(settings.state_dir / "state.db"), registry.index, retention=settings.retention)
         self._stack.push_async_callback(store.close)
@@ -111,6 +119,7 @@ class Server:
             registry=registry,
             hooks_for=kinds.hooks_for,
             node_name=settings.node_name,
+            service_network=settings.services,
         )
         objects = Objects(engine)
         local = Local(objects, pki)
@@ -122,6 +131,9 @@ class Server:
         await _until_settled(local)
         tls = _tls(pki, settings.tls)
         await self._listen(handler, tls, store)
+        if settings.pod_address:
+            own = kinds.OwnService(local, settings.pod_address, self._port)
+            tasks = (*tasks, asyncio.ensure_future(_controller("own service", own.run)))
         # before the watches are ended: a controller takes the end of its watch for a reason to begin again
         self._stack.push_async_callback(_cancel, tasks)
         self._write_kubeconfigs(pki)
@@ -140,7 +152,7 @@ class Server:
         documents = Documents(
             Discovery(engine.registry, address), OpenApi(engine.registry), tokens, ISSUER, _agent_version(), metrics
         )
-        questions = Questions(objects, Reviews(authorizer, tokens, engine.reader), tokens)
+        questions = VirtualResources(objects, Reviews(authorizer, tokens, engine.reader), tokens)
         connections = Connections(store, nodes)
         verbs = ObjectVerbs(objects, metrics)
         handler = Handler(engine.registry, authenticator, authorizer, verbs, questions, connections, documents, metrics)
@@ -154,8 +166,10 @@ class Server:
         self._stack.callback(_end_watches, store)
         site = BoundedSite(runner, self._settings.address, self._settings.port, tls=tls)
         await site.start()
-        host, port = runner.addresses[0][:2]
-        self.url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        host, self._port = runner.addresses[0][:2]
+        self.url = f"https://[{host}]:{self._port}" if ":" in host else f"https://{host}:{self._port}"
+        if self._settings.pod_address and not _is_any(self._settings.address):
+            await BoundedSite(runner, self._settings.pod_address, self._port, tls=tls, any_time=True).start()
 
     def _write_kubeconfigs(self, pki: Pki) -> None:
         node_user = f"system:node:{self._settings.node_name}"
@@ -187,6 +201,11 @@ class Server:
     async def stop(self) -> None:
         """Idempotent. Writes that were answered are on disk in any case."""
         await self._stack.aclose()
+
+
+def _is_any(address: str) -> bool:
+    """Whether who listens there listens at every address."""
+    return address in ("", "0.0.0.0", "::")
 
 
 def _metrics(engine: Engine) -> ApiMetrics:
@@ -245,7 +264,7 @@ async def _controller(name: str, start: kinds.Controller) -> None:
 
 
 async def _until_settled(local: Local) -> None:
-    """Until the default namespace can take pods: a client that comes right after the start must not be refused."""
+    """Wait until the default namespace can take pods: a client that comes right after the start must not be refused."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(SETTLE_SECONDS):
             async for event in local.watch("serviceaccounts", "default", field_selector="metadata.name=default"):

@@ -1,42 +1,40 @@
 """From JSON to an object as Go's decoder and the storage behind it leave it: nothing in it that says nothing.
 
-The result of ``decode`` has only fields that the type knows. A field that is no pointer and holds its zero value (``0``, ``""``,
-``false``, ``[]``, ``{}``) is left out, as null is: Go cannot tell them apart. Elements of lists and values of maps stay, null as
-the zero value. Scalars are in their written form (quantities, times, base64). ``encode.py`` adds what Go writes in any case.
+The result of `decode` has only fields that the type knows. A field that is no pointer and holds its zero value (`0`, `""`,
+`false`, `[]`, `{}`) is left out, as null is: Go cannot tell them apart. Elements of lists and values of maps stay, null as
+the zero value. Scalars are in their written form (quantities, times, base64). `encode.py` adds what Go writes in any case.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from nodeagent.apitypes.scalars import Mismatch, Refused, json_name, reader_of
 from nodeagent.apitypes.schema import Field, ListOf, MapOf, Scalar, Struct, Type, struct
+from runtimes.kube.json_object import JsonObject
 
-Object = dict[str, Any]
 Unknown = list[str]
 _Reader = Callable[[Any, Unknown], Any]
 """Takes a value that is not null, notes unknown fields in it. A field's reader returns None for what is as good as absent."""
 
 
 class Decoded(NamedTuple):
-    """``unknown``: dotted paths of the fields that the type lacks, in the order of the body."""
+    """`unknown`: dotted paths of the fields that the type lacks, in the order of the body."""
 
-    value: Object
+    value: JsonObject
     unknown: Unknown
 
 
 def decode(kind: Struct, value: Any) -> Decoded:
-    """Read ``value`` as ``kind``; the result shares nothing with it. Raises ``Mismatch`` and ``Refused``, in Go's words."""
+    """Read `value` as `kind`; the result shares nothing with it. Raises `Mismatch` and `Refused`, in Go's words."""
     if type(value) is not dict:
         raise Refused(f"json: cannot unmarshal {json_name(value)} into Go value of type {kind.go}")
     unknown: Unknown = []
     return Decoded(_struct_reader(kind.name)(value, unknown), unknown)
 
 
-def reread(kind: Struct, value: Object) -> Object:
-    """As ``decode`` for an object of this server's own. One that does not fit its type, as an older release may have stored
+def reread(kind: Struct, value: JsonObject) -> JsonObject:
+    """As `decode` for an object of this server's own. One that does not fit its type, as an older release may have stored
     it, comes back itself."""
     try:
         return decode(kind, value).value
@@ -159,7 +157,7 @@ def _map_reader(kind: MapOf) -> _Reader:
     return read
 
 
-_ZEROS: Final[Mapping[str, Any]] = {"string": "", "bool": False, "int32": 0, "int64": 0, "int-or-string": 0} | {
+_ZEROS: Mapping[str, Any] = {"string": "", "bool": False, "int32": 0, "int64": 0, "int-or-string": 0} | {
     "bytes": "",
     "quantity": "0",
 }

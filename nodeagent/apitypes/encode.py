@@ -1,41 +1,40 @@
 """The forms that an object has after it was read: the one rules work on, and the one that is stored and answered.
 
-Go writes some fields even when they say nothing: those without ``omitempty`` (``name: ""``), structs that are no pointers
-(``resources: {}``, ``status: {}``), and values that are structs to Go (times as null, quantities as ``"0"``). ``work_form`` adds
-them to a decoded object, but for nulls, so that rules need not tell null from absent; ``written_form`` has the nulls too.
+Go writes some fields even when they say nothing: those without `omitempty` (`name: ""`), structs that are no pointers
+(`resources: {}`, `status: {}`), and values that are structs to Go (times as null, quantities as `"0"`). `work_form` adds
+them to a decoded object, but for nulls, so that rules need not tell null from absent; `written_form` has the nulls too.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
-from nodeagent.apitypes.decode import Decoded, Object, decode, reread, zero_of
+from nodeagent.apitypes.decode import Decoded, decode, reread, zero_of
 from nodeagent.apitypes.schema import Field, ListOf, MapOf, Scalar, Struct, Type, struct
+from runtimes.kube.json_object import JsonObject
 
 _Filler = Callable[[Any], None]
-_STRUCTS_TO_GO: Final = frozenset({"time", "micro-time", "quantity", "int-or-string"})
+_STRUCTS_TO_GO = frozenset({"time", "micro-time", "quantity", "int-or-string"})
 
 
 def read(kind: Struct, value: Any) -> Decoded:
-    """As ``decode``, in the form that rules work on."""
+    """Decode as `decode` does, into the form that rules work on."""
     found = decode(kind, value)
     _filler_of(kind.name, nulls=False)(found.value)
     return found
 
 
-def work_form(kind: Struct, value: Object) -> Object:
-    """An object of this server's own, as stored, in the form that rules work on. Shares nothing with ``value``."""
+def work_form(kind: Struct, value: JsonObject) -> JsonObject:
+    """An object of this server's own, as stored, in the form that rules work on. Shares nothing with `value`."""
     return _filled(kind, value, nulls=False)
 
 
-def written_form(kind: Struct, value: Object) -> Object:
-    """An object as it is stored and answered. Shares nothing with ``value``; of one in this form already it is an equal."""
+def written_form(kind: Struct, value: JsonObject) -> JsonObject:
+    """An object as it is stored and answered. Shares nothing with `value`; of one in this form already it is an equal."""
     return _filled(kind, value, nulls=True)
 
 
-def _filled(kind: Struct, value: Object, *, nulls: bool) -> Object:
+def _filled(kind: Struct, value: JsonObject, *, nulls: bool) -> JsonObject:
     found = reread(kind, value)
     if found is not value:
         _filler_of(kind.name, nulls=nulls)(found)

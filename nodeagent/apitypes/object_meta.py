@@ -1,21 +1,19 @@
 """The rules that hold for the metadata of objects of every kind."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, invalid, required, too_long
 
-MAX_ANNOTATIONS_BYTES: Final = 256 << 10
-_ENOUGH: Final = 16
-_STANDARD_FINALIZERS: Final = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
-_BANNED_OWNERS: Final = {("v1", "Event"): "/v1, Kind=Event"}
+MAX_ANNOTATIONS_BYTES = 256 << 10
+_ENOUGH = 16
+_STANDARD_FINALIZERS = frozenset({"orphan", "foregroundDeletion", "kubernetes"})
+_BANNED_OWNERS = {("v1", "Event"): "/v1, Kind=Event"}
 
 
 def validate(meta: Mapping[str, Any], *, opaque_name: bool = False, stored: bool = False) -> list[FieldError]:
-    """``opaque_name``: a name of the kind may hold what a DNS name may not. ``stored``: it was accepted when it was made."""
+    """`opaque_name`: a name of the kind may hold what a DNS name may not. `stored`: it was accepted when it was made."""
     errors = [] if opaque_name else _generate_name(meta.get("generateName") or "", stored=stored)
     errors += _name(meta.get("name"), opaque=opaque_name)
     errors += _labels(meta.get("labels") or {})

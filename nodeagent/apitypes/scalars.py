@@ -1,17 +1,15 @@
 """Values without parts: how each is read from JSON, and the form in which it is written again.
 
-A reader takes a decoded JSON value (never null) and returns the value in its written form. It raises ``Mismatch`` for a JSON
-value of another type, ``Refused`` for a text that the type cannot take.
+A reader takes a decoded JSON value (never null) and returns the value in its written form. It raises `Mismatch` for a JSON
+value of another type, `Refused` for a text that the type cannot take.
 """
-
-from __future__ import annotations
 
 import base64
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from typing_extensions import override
@@ -23,42 +21,42 @@ from runtimes.kube.canonical_quantity import canonical
 
 Reader = Callable[[Any], Any]
 
-_GO_FORMS: Final[Mapping[type, str]] = {str: "string", bool: "bool", int: "int64", list: "slice", dict: "map"}
-_JSON_NAMES: Final[Mapping[type, str]] = {str: "string", bool: "bool", list: "array", dict: "object"}
-_BASE64: Final = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-_BASE64_LETTER: Final = re.compile(r"[A-Za-z0-9+/]")
-_QUANTITY: Final = re.compile(r"[+-]?[0-9]*(?:\.[0-9]*)?([eEinumkKMGTP]*[+-]?[0-9]*)")
-_SUFFIX: Final = re.compile(r"|[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+")
-_SUFFIX_ERROR: Final = "unable to parse quantity's suffix"
-_ZERO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
-_NUMBER_ERROR: Final = "unable to parse numeric part of quantity"
+_GO_FORMS: Mapping[type, str] = {str: "string", bool: "bool", int: "int64", list: "slice", dict: "map"}
+_JSON_NAMES: Mapping[type, str] = {str: "string", bool: "bool", list: "array", dict: "object"}
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_BASE64_LETTER = re.compile(r"[A-Za-z0-9+/]")
+_QUANTITY = re.compile(r"[+-]?[0-9]*(?:\.[0-9]*)?([eEinumkKMGTP]*[+-]?[0-9]*)")
+_SUFFIX = re.compile(r"|[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+")
+_SUFFIX_ERROR = "unable to parse quantity's suffix"
+_ZERO_TIME = datetime(1, 1, 1, tzinfo=UTC)
+_NUMBER_ERROR = "unable to parse numeric part of quantity"
 
 
 class Number(float):
-    """A JSON number that is no integer literal, with the text it was written in: ``1.0``, ``1e3``."""
+    """A JSON number that is no integer literal, with the text it was written in: `1.0`, `1e3`."""
 
     __slots__ = ("text",)
     text: str
 
-    def __new__(cls, text: str) -> Number:
+    def __new__(cls, text: str) -> "Number":
         self = super().__new__(cls, text)
         self.text = text
         return self
 
 
 def number_as_written(value: Any) -> Any:
-    """For ``msgspec.json.encode``, which does not know ``Number``."""
+    """For `msgspec.json.encode`, which does not know `Number`."""
     if isinstance(value, Number):
         return msgspec.Raw(value.text.encode())
     raise NotImplementedError
 
 
 class Mismatch(Exception):
-    """A JSON value of the wrong type. ``steps`` and ``owner`` are filled in on the way up: the path of the field, innermost
+    """A JSON value of the wrong type. `steps` and `owner` are filled in on the way up: the path of the field, innermost
     first, and the struct that it is a field of.
 
-    ``form`` is what the type is made of in Go (``string``, ``int64``, ``map``, ``slice``, ``struct``), "" for one that reads its
-    own JSON; ``literal``: a number is told as it was written.
+    `form` is what the type is made of in Go (`string`, `int64`, `map`, `slice`, `struct`), "" for one that reads its
+    own JSON; `literal`: a number is quoted as it was written.
     """
 
     def __init__(self, value: Any, expected: str, form: str = "", *, literal: bool = False) -> None:
@@ -94,7 +92,7 @@ class Mismatch(Exception):
 
 
 class Refused(Exception):
-    """A text that its type cannot take; the words are the type's own. ``steps`` as those of a ``Mismatch``."""
+    """A text that its type cannot take; the words are the type's own. `steps` as those of a `Mismatch`."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -102,12 +100,12 @@ class Refused(Exception):
 
     @property
     def restoring(self) -> str:
-        """As ``Mismatch.restoring``."""
+        """As `Mismatch.restoring`."""
         return str(self)
 
 
 class BadBase64(Refused):
-    """``offset`` is where Go's decoder stops."""
+    """`offset` is where Go's decoder stops."""
 
     def __init__(self, offset: int) -> None:
         super().__init__(f"illegal base64 data at input byte {offset}")
@@ -145,7 +143,7 @@ def json_name(value: Any) -> str:
 
 
 def _integer(bits: int, *, own: bool = False) -> Reader:
-    """``own``: part of a type that reads its own JSON."""
+    """`own`: part of a type that reads its own JSON."""
     low, high, go = -(2 ** (bits - 1)), 2 ** (bits - 1), f"int{bits}"
     form = "" if own else go
 
@@ -176,7 +174,7 @@ def _quantity(value: Any) -> Any:
 
 @lru_cache(maxsize=4096)
 def canonical_quantity(text: str) -> str:
-    """``1024Mi`` as ``1Gi``, ``0.5`` as ``500m``. Raises Refused."""
+    """`1024Mi` as `1Gi`, `0.5` as `500m`. Raises Refused."""
     try:
         return canonical(text)
     except quantity.InvalidQuantity as error:
@@ -273,8 +271,8 @@ def _anything(value: Any) -> Any:
     return float(value) if isinstance(value, Number) else value
 
 
-_INT_OF_EITHER: Final = _integer(32, own=True)
-_READERS: Final[Mapping[ScalarName, Reader]] = {
+_INT_OF_EITHER = _integer(32, own=True)
+_READERS: Mapping[ScalarName, Reader] = {
     "int32": _integer(32),
     "int64": _integer(64),
     "int-or-string": _int_or_string,

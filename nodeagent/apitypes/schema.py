@@ -7,8 +7,6 @@ map of strings to T. Flags: `omitempty`, `omitzero`, `required`, `atomic` (the v
 no plain ones). A first line `@atomic` says so of the whole struct.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
@@ -16,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 ScalarName = Literal[
     "string",
@@ -32,8 +30,8 @@ ScalarName = Literal[
 ]
 ListType = Literal["atomic", "set", "map"]
 
-_LIST: Final = re.compile(r"\[(set|map:([\w,]+))?\](.+)")
-_GO_SCALARS: Final[Mapping[str, str]] = {
+_LIST = re.compile(r"\[(set|map:([\w,]+))?\](.+)")
+_GO_SCALARS: Mapping[str, str] = {
     "bytes": "[]uint8",
     "quantity": "resource.Quantity",
     "int-or-string": "intstr.IntOrString",
@@ -41,7 +39,7 @@ _GO_SCALARS: Final[Mapping[str, str]] = {
     "micro-time": "v1.MicroTime",
     "json": "v1.FieldsV1",
 }
-SCALARS: Final = frozenset({"string", "bool", "int32", "int64", *_GO_SCALARS})
+SCALARS = frozenset({"string", "bool", "int32", "int64", *_GO_SCALARS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +54,7 @@ class Scalar:
 class ListOf:
     """`list_type` says what makes elements the same: nothing (atomic), their value (set), the fields `keys` (map)."""
 
-    item: Type
+    item: "Type"
     go: str
     list_type: ListType = "atomic"
     keys: tuple[str, ...] = ()
@@ -66,7 +64,7 @@ class ListOf:
 class MapOf:
     """A map from strings. `atomic`: it is merged as a whole."""
 
-    item: Type
+    item: "Type"
     go: str
     atomic: bool = False
 
@@ -89,7 +87,7 @@ class Struct:
         return self.name.rpartition(".")[2]
 
     @cached_property
-    def fields(self) -> Mapping[str, Field]:
+    def fields(self) -> Mapping[str, "Field"]:
         """By their JSON names, in the order of the table. Read when first asked for: types may refer to themselves."""
         return {field.name: field for field in map(_field, _table()["types"][self.name]) if field is not None}
 
@@ -124,7 +122,7 @@ class Field:
         return ZEROS.get(self.type.name)
 
 
-ZEROS: Final[Mapping[str, Any]] = {"string": "", "bool": False, "int32": 0, "int64": 0}
+ZEROS: Mapping[str, Any] = {"string": "", "bool": False, "int32": 0, "int64": 0}
 
 
 def struct_for(api_version: str, kind: str) -> Struct | None:

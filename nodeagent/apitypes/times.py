@@ -1,16 +1,14 @@
 """Times as Go's `time.Parse` reads them: RFC 3339 with or without a fraction, and the form with exactly six digits of it."""
 
-from __future__ import annotations
-
 import re
 from calendar import monthrange
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-LAYOUT: Final = "2006-01-02T15:04:05Z07:00"
-MICRO_LAYOUT: Final = "2006-01-02T15:04:05.000000Z07:00"
-_PLAIN: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-_PLAIN_MICRO: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+LAYOUT = "2006-01-02T15:04:05Z07:00"
+MICRO_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
+_PLAIN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_PLAIN_MICRO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
 class _Part(NamedTuple):
@@ -27,8 +25,8 @@ def _literal(text: str) -> _Part:
     return _Part(text, re.compile(re.escape(text)))
 
 
-_TWO: Final = re.compile(r"\d\d")
-_START: Final = (
+_TWO = re.compile(r"\d\d")
+_START = (
     _Part("2006", re.compile(r"\d{4}")),
     _literal("-"),
     _Part("01", _TWO, "month", 1, 12),
@@ -41,8 +39,8 @@ _START: Final = (
     _literal(":"),
     _Part("05", _TWO, "second", 0, 59),
 )
-_ZONE: Final = _Part("Z07:00", re.compile(r"Z|[+-]\d\d:\d\d"))
-_PARTS: Final = {
+_ZONE = _Part("Z07:00", re.compile(r"Z|[+-]\d\d:\d\d"))
+_PARTS = {
     LAYOUT: (*_START, _Part("fraction", re.compile(r"(?:[.,]\d+)?")), _ZONE),
     MICRO_LAYOUT: (*_START, _Part(".000000", re.compile(r"[.,]\d{6}")), _ZONE),
 }

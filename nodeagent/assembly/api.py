@@ -1,8 +1,9 @@
 """The API: the embedded one, the client, and what is read from it and told to it for the whole node."""
 
+import asyncio
 from pathlib import Path
 
-from cni.default import DefaultNetwork, write_default
+from cni.default import write_default
 from nodeagent.api import kubeconfig
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import Cluster, InformedCluster, NoCluster
@@ -10,11 +11,13 @@ from nodeagent.api.events import EventRecorder, Events, LoggingEvents
 from nodeagent.api.object_reads import CachedReads, DirectReads, ttl_seconds
 from nodeagent.api.objects import ObjectCache, Objects, StaticOnly
 from nodeagent.api.tokens import NoTokens, TokenManager, Tokens
+from nodeagent.assembly.network import own_network
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
+from nodeagent.assembly.services import pod_address
 from nodeagent.config import Config
 from nodeagent.folders import Folders
-from nodeagent.pods.port import PodsPort
+from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.standalone import EmbeddedAPI, EmbeddedAPISettings
 from nodeagent.standby import Standby
 
@@ -25,8 +28,22 @@ async def start_embedded_api(scope: Scope, config: Config, folders: Folders, sta
     """A process of its own. Raises APINotStarted."""
     if not config.options.standalone:
         raise Skip("--standalone is not given")
-    write_default(Path(config.agent.cni.confDir), default_network(config))
-    embedded = EmbeddedAPI(EmbeddedAPISettings.of(config), scope.condition("process"), standby)
+    if config.agent.cni.provider != "native":
+        write_default(Path(config.agent.cni.confDir), await asyncio.to_thread(own_network, config))
+    embedded = EmbeddedAPI(
+        EmbeddedAPISettings(
+            state_dir=folders.state,
+            node_name=config.node_name,
+            address=config.agent.apiServer.address,
+            port=config.agent.apiServer.port,
+            service_ranges=config.agent.services.clusterIPRanges,
+            node_ports=config.agent.services.nodePortRange,
+            pod_address=pod_address(config),
+            tls=config.tls_policy,
+        ),
+        scope.condition("process"),
+        standby,
+    )
     scope.stack.push_async_callback(embedded.stop)
     await embedded.start()
     scope.loop(embedded.watch, "embedded API")
@@ -65,7 +82,7 @@ async def start_cluster(scope: Scope, config: Config, client: ApiClient) -> Info
 
 
 async def start_objects(
-    scope: Scope, config: Config, pods: PodsPort, client: ApiClient | None, cluster: InformedCluster | None
+    scope: Scope, config: Config, pods: ManagerHandle, client: ApiClient | None, cluster: InformedCluster | None
 ) -> Objects:
     """The pods' secrets and config maps."""
     if client is None:
@@ -77,11 +94,11 @@ async def start_objects(
 
 
 async def start_tokens(scope: Scope, client: ApiClient | None) -> Tokens:
-    """Of service accounts."""
+    """Tokens of service accounts."""
     return TokenManager(client) if client is not None else NoTokens()
 
 
-def objects(config: Config, client: ApiClient, pods: PodsPort, cluster: Cluster) -> Objects:
+def objects(config: Config, client: ApiClient, pods: ManagerHandle, cluster: Cluster) -> Objects:
     """By the strategy that the configuration names. An `ObjectCache` is to be closed."""
     match config.kubelet.configMapAndSecretChangeDetectionStrategy:
         case "Get":
@@ -90,14 +107,3 @@ def objects(config: Config, client: ApiClient, pods: PodsPort, cluster: Cluster)
             return CachedReads(client, lambda: ttl_seconds(cluster.own_node()))
         case _:
             return ObjectCache(client, changed=pods.refresh)
-
-
-def default_network(config: Config) -> DefaultNetwork:
-    """What standalone mode writes into an empty conf dir."""
-    cni = config.agent.cni
-    return DefaultNetwork(
-        name=cni.networkName,
-        bridge=cni.bridge,
-        subnet=cni.subnet,
-        ipam_dir=Path(cni.ipamDir) if cni.ipamDir else None,
-    )

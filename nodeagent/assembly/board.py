@@ -1,4 +1,4 @@
-"""What the agent's parts do: which run, which have failed, which are not wanted and why, and since when."""
+"""The status of the agent's parts: which run, have failed or are skipped, why, and since when."""
 
 import enum
 import logging

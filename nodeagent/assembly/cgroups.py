@@ -6,7 +6,7 @@ from nodeagent.cgroups.naming import CgroupfsNaming, SystemdNaming
 from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.cgroups.slices import NoSlices, Slices
 from nodeagent.config import Config
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.node.facts import Machine
 from nodeagent.pods.translation.resources import HostLimits
@@ -19,14 +19,14 @@ PODS = "pods"  # of enforceNodeAllocatable
 
 
 async def start_cgroups(scope: Scope, config: Config, host: Host, folders: Folders) -> PodCgroups:
-    """Raises StartError, CgroupError."""
+    """Raises AgentStartError, CgroupError."""
     cgroups = pod_cgroups(config, host.cgroups)
     await cgroups.start(node_cgroup_limits(config, host.machine))
     for name, limits in reserved_cgroup_limits(config).items():
         try:
             await cgroups.limit_existing(name, limits)
         except CgroupError as error:
-            raise StartError(f"enforceNodeAllocatable: cannot hold {name} to what is reserved: {error}") from error
+            raise AgentStartError(f"enforceNodeAllocatable: cannot hold {name} to what is reserved: {error}") from error
     return cgroups
 
 
@@ -44,7 +44,7 @@ def _slices(config: Config, cgroups: Cgroups) -> Slices:
     return SystemdSlices(cgroups.version)
 
 
-def host_limits(config: Config, host: Host) -> HostLimits:
+async def start_host_limits(scope: Scope, config: Config, host: Host) -> HostLimits:
     """What pods' requests and limits are translated with."""
     kubelet = config.kubelet
     machine = host.machine

@@ -8,13 +8,13 @@ from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
 from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.config import Config, RuntimeSettings
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.server.cri_streams import CRIStreams
 from nodeagent.version import agent_version
-from runtimes.errors import AlreadyExists, InvalidArgument
-from runtimes.registry import Registry
+from runtimes.errors import AlreadyExists
+from runtimes.linux.unix_socket import socket_path
+from runtimes.registry import RuntimeRegistry
 from runtimes.serve.streams import NoStreams, StreamingURLs
-from runtimes.serve.unix_socket import socket_path
 
 if TYPE_CHECKING:
     from runtimes.serve.server import CRIServer
@@ -33,7 +33,7 @@ class ServeError(Exception):
 
 
 async def start_cri_server(scope: Scope, config: Config, runtimes: Runtimes) -> None:
-    """The node's own sandboxes for crictl; runtimes behind a socket are seen through theirs. Raises StartError."""
+    """The node's own sandboxes for crictl; runtimes behind a socket are seen through theirs. Raises AgentStartError."""
     settings = config.agent.criServer
     if not settings.listen:
         raise Skip("criServer.listen is not set")
@@ -46,10 +46,12 @@ async def start_cri_server(scope: Scope, config: Config, runtimes: Runtimes) -> 
             settings.listen, only(runtimes.registry, served), scope.stack, denial=READ_ONLY if settings.readOnly else ""
         )
     except ServeError as error:
-        raise StartError(f"criServer: {error}") from error
+        raise AgentStartError(f"criServer: {error}") from error
 
 
-async def serve(listen: str, runtimes: Registry, stack: contextlib.AsyncExitStack, *, denial: str = "") -> "CRIServer":
+async def serve(
+    listen: str, runtimes: RuntimeRegistry, stack: contextlib.AsyncExitStack, *, denial: str = ""
+) -> "CRIServer":
     """Serve started runtimes until `stack` ends. `denial`: what a read-only socket answers. Raises ServeError."""
     from runtimes.serve.server import CRIServer  # gRPC: 9 MB that a node without the socket does without
 
@@ -63,7 +65,7 @@ async def serve(listen: str, runtimes: Registry, stack: contextlib.AsyncExitStac
             streams = served
         server = CRIServer(path, runtimes, streams=streams, version=agent_version(), denial=denial or None)
         await server.start()
-    except (OSError, ValueError, AlreadyExists, InvalidArgument) as error:
+    except (OSError, ValueError, AlreadyExists) as error:
         raise ServeError(f"cannot serve the CRI on {listen}: {error}") from error
     stack.push_async_callback(server.stop)
     log.info("serving %s on %s%s", ", ".join(runtimes.handlers), listen, ", read-only" if denial else "")
@@ -75,7 +77,9 @@ def can_be_served(settings: RuntimeSettings) -> bool:
     return settings.type != _REMOTE
 
 
-def only(registry: Registry, handlers: list[str]) -> Registry:
+def only(registry: RuntimeRegistry, handlers: list[str]) -> RuntimeRegistry:
     """Some of the runtimes; the default is the node's where it is among them, else the first."""
     default = registry.default_handler
-    return Registry({name: registry.get(name) for name in handlers}, default if default in handlers else handlers[0])
+    return RuntimeRegistry(
+        {name: registry.get(name) for name in handlers}, default if default in handlers else handlers[0]
+    )

@@ -3,13 +3,14 @@
 from nodeagent import folders
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
-from nodeagent.folders import Folders, Held
+from nodeagent.folders import Folders
 from nodeagent.volumes.propagation import shared_root
 
 
-async def start_folders(scope: Scope, config: Config, held: Held | None) -> Folders:
-    """`held`: they are this agent's already. Raises StartError."""
+async def start_folders(scope: Scope, config: Config) -> Folders:
+    """Raises AgentStartError."""
     found = Folders.of(config.options)
-    scope.stack.callback((held or folders.hold(found)).close)
+    folders.make(found)
+    folders.own(found, scope.stack)
     scope.stack.enter_context(shared_root(found.root))
     return found

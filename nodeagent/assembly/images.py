@@ -9,9 +9,9 @@ from nodeagent.assembly.host import Host
 from nodeagent.assembly.running import Scope
 from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.config import Config
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
-from nodeagent.images.access import Access, Everybody, PullRecords
+from nodeagent.images.access import Access, AllowAll, PullRecords
 from nodeagent.images.gc import GarbagePolicy, ImageGarbage, Store
 from nodeagent.images.keyring import NodeKeyring
 from nodeagent.images.manager import ImageManager
@@ -22,14 +22,13 @@ from nodeagent.images.pulling import PullLimits
 from nodeagent.images.verification import InvalidPattern, verification
 from nodeagent.metrics.images import ImageMetrics
 from nodeagent.pods.images import volume_images
-from nodeagent.pods.port import PodsPort
+from nodeagent.pods.manager_handle import ManagerHandle
 from proto import cri_pb2 as cri
 from runtimes.kube.duration import seconds
 from runtimes.oci.images.registries import Registries, Registry
 from runtimes.oci.images.skopeo import SkopeoSettings
 from runtimes.oci.images.store import DiskImageStore, StoreSettings
-from runtimes.registry import Registry as RuntimeRegistry
-from runtimes.registry import Runtime
+from runtimes.registry import Runtime, RuntimeRegistry
 
 
 async def start_image_store(scope: Scope, config: Config, folders: Folders) -> DiskImageStore:
@@ -41,7 +40,7 @@ async def start_image_store(scope: Scope, config: Config, folders: Folders) -> D
 
 
 async def start_access(scope: Scope, config: Config, folders: Folders) -> Access:
-    """Who may use an image that is there already. Raises StartError."""
+    """Who may use an image that is there already. Raises AgentStartError."""
     return pull_records(config)
 
 
@@ -59,7 +58,7 @@ async def start_image_manager(
 
 
 async def start_image_garbage(
-    scope: Scope, config: Config, host: Host, runtimes: Runtimes, events: Events, access: Access, pods: PodsPort
+    scope: Scope, config: Config, host: Host, runtimes: Runtimes, events: Events, access: Access, pods: ManagerHandle
 ) -> ImageGarbage:
     """Deletes what nobody has used for long, or what a full disk needs back."""
     garbage = ImageGarbage(
@@ -107,32 +106,32 @@ def pull_limits(config: Config) -> PullLimits:
 
 
 def pull_records(config: Config) -> Access:
-    """Raises StartError."""
+    """Raises AgentStartError."""
     kubelet = config.kubelet
     if not kubelet.featureGates.get("KubeletEnsureSecretPulledImages", True):
-        return Everybody()
+        return AllowAll()
     try:
         rule = verification(
             kubelet.imagePullCredentialsVerificationPolicy, kubelet.preloadedImagesVerificationAllowlist
         )
     except InvalidPattern as error:
-        raise StartError(f"preloadedImagesVerificationAllowlist: {error}") from error
+        raise AgentStartError(f"preloadedImagesVerificationAllowlist: {error}") from error
     return PullRecords(config.options.root_dir, rule)
 
 
 def credential_providers(config: Config, client: ApiClient | None, tokens: Tokens) -> PodKeyring:
-    """The programs that know logins. Raises StartError: an agent with a wrong configuration does not start, as upstream."""
+    """The programs that know logins. Raises AgentStartError: an agent with a wrong configuration does not start, as upstream."""
     path = config.options.image_credential_provider_config or config.agent.imageCredentialProviderConfig
     bin_dir = config.options.image_credential_provider_bin_dir or config.agent.imageCredentialProviderBinDir
     if not path or not bin_dir:
         if path or bin_dir:
-            raise StartError("imageCredentialProviderConfig and imageCredentialProviderBinDir go together")
+            raise AgentStartError("imageCredentialProviderConfig and imageCredentialProviderBinDir go together")
         return NoProviders()
     identities = Identities(ApiAccounts(client) if client is not None else None, tokens)
     try:
         found = [(settings, program_of(settings, Path(bin_dir))) for settings in read_providers(Path(path))]
     except ProviderProblem as problem:
-        raise StartError(f"image credential providers: {problem}") from problem
+        raise AgentStartError(f"image credential providers: {problem}") from problem
     return ProviderKeyring([Provider(settings, program, identities) for settings, program in found])
 
 

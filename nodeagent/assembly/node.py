@@ -1,13 +1,12 @@
 """The node: what it is, what its runtimes say, how the API comes to know it."""
 
-import time
-
 import psutil
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster
 from nodeagent.api.events import Events, node_reference
 from nodeagent.assembly.board import PartState
+from nodeagent.assembly.cluster_dns import ClusterDNS
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
@@ -15,13 +14,13 @@ from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.config import Config
 from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
 from nodeagent.container_logs.rotator import LogLimits, LogRotator
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
+from nodeagent.eviction.disk_watch import DiskWatch
 from nodeagent.folders import Folders
-from nodeagent.node import safety
+from nodeagent.node import security_warnings
 from nodeagent.node.addresses import node_ips
 from nodeagent.node.addressing import Addressing
 from nodeagent.node.capacity import InvalidReservation, Limits, capacity, check_reservations
-from nodeagent.node.disk_pressure import DiskPressure
 from nodeagent.node.firewall import Firewall
 from nodeagent.node.lease import LeaseRenewer
 from nodeagent.node.monitor import RuntimeMonitor
@@ -37,18 +36,30 @@ from runtimes.kube.duration import seconds
 
 
 async def start_state(scope: Scope, config: Config, host: Host, folders: Folders) -> NodeState:
-    """Raises StartError when more is reserved than there is, NoNodeAddress."""
+    """Raises AgentStartError when more is reserved than there is, NoNodeAddress."""
     ips = await node_ips(config.node_name, config.options.node_ip)
     limits, storage_bytes = node_limits(config), psutil.disk_usage(str(folders.root)).total
     try:
         check_reservations(capacity(host.machine, limits, storage_bytes, {}), limits)
     except InvalidReservation as error:
-        raise StartError(str(error)) from error
+        raise AgentStartError(str(error)) from error
     return NodeState(host.machine, limits, storage_bytes=storage_bytes, host_ips=[str(ip) for ip in ips])
 
 
+async def start_disk_watch(scope: Scope, config: Config, state: NodeState) -> None:
+    """Looks at the disks; the first time before any pod is judged."""
+    watch = DiskWatch(
+        state,
+        (("nodefs", config.options.root_dir), ("imagefs", config.options.state_dir)),
+        node_limits(config).eviction_hard,
+        transition_seconds=seconds(config.kubelet.evictionPressureTransitionPeriod),
+    )
+    await watch.look()
+    scope.loop(watch.run, "disk watch")
+
+
 async def start_monitor(scope: Scope, runtimes: Runtimes, state: NodeState) -> RuntimeMonitor:
-    """Looks at the runtimes; the first time before any pod is judged."""
+    """Looks at the runtimes; the first time before any pod is admitted."""
     monitor = RuntimeMonitor(runtimes.registry, state.notify)
     await monitor.look()
     scope.loop(monitor.run, "runtime monitor")
@@ -56,8 +67,8 @@ async def start_monitor(scope: Scope, runtimes: Runtimes, state: NodeState) -> R
 
 
 async def start_safety(scope: Scope, config: Config, runtimes: Runtimes) -> None:
-    """Told once, beside the rest."""
-    scope.tasks.create_task(safety.tell(config, runtimes.registry), name="safety")
+    """Warnings that are logged once, while the rest starts."""
+    scope.tasks.create_task(security_warnings.log_security_warnings(config, runtimes.registry), name="safety")
 
 
 async def start_firewall(scope: Scope, config: Config, folders: Folders) -> Firewall:
@@ -101,7 +112,6 @@ async def start_publisher(
             addresses=addressing.read,
             runtime=monitor.state,
             images=monitor.images,
-            pressure=disk_pressure(config),
             errors=(trouble,),
             volumes_in_use=volumes.in_use,
         ),
@@ -120,6 +130,7 @@ async def start_registration(
     cluster: InformedCluster,
     publisher: NodePublisher,
     events: Events,
+    cluster_dns: ClusterDNS | None,
 ) -> None:
     """Beside the rest: static pods run, and adopted ones are kept, while the API cannot be reached."""
     own = heartbeats(client)
@@ -137,7 +148,7 @@ async def start_registration(
             line.to(PartState.RUNNING)
         else:
             line.to(PartState.SKIPPED, "registerNode: false")
-        announce(config, events)
+        announce(config, events, cluster_dns)
         scope.loop(publisher.run, "node status")
         scope.loop(lease.run, "lease")
 
@@ -149,13 +160,16 @@ def heartbeats(client: ApiClient) -> ApiClient:
     return client.sharing(qps=-1, burst=1, timeout_seconds=10.0)
 
 
-def announce(config: Config, events: Events) -> None:
+def announce(config: Config, events: Events, cluster_dns: ClusterDNS | None) -> None:
     """The events with which an agent begins."""
     node = node_reference(config.node_name)
     events.event(node, "Normal", "Starting", "Starting kubelet.")
-    if promises := [each.field for each in config.not_in_force if each.promise]:
+    if promises := [each.field for each in config.ignored_settings if each.promise]:
         text = f"Accepted in the configuration, and not in force: {', '.join(promises)}"
         events.event(node, "Warning", "ConfigurationNotInForce", text)
+    if config.options.standalone and cluster_dns is None and not config.kubelet.clusterDNS:
+        text = "There is no cluster DNS: pods use the node's own name servers. See the part cluster DNS in `nodeagent status`."
+        events.event(node, "Warning", "MissingClusterDNS", text)
 
 
 def node_limits(config: Config) -> Limits:
@@ -167,13 +181,6 @@ def node_limits(config: Config) -> Limits:
         kube_reserved=kubelet.kubeReserved,
         eviction_hard=DEFAULT_EVICTION_HARD if kubelet.evictionHard is None else kubelet.evictionHard,
     )
-
-
-def disk_pressure(config: Config) -> DiskPressure:
-    folders = (("nodefs", config.options.root_dir), ("imagefs", config.options.state_dir))
-    transition_seconds = seconds(config.kubelet.evictionPressureTransitionPeriod)
-    thresholds = node_limits(config).eviction_hard
-    return DiskPressure(folders, thresholds, transition_seconds=transition_seconds, now=time.monotonic)
 
 
 def node_config(config: Config, host: Host) -> NodeConfig:

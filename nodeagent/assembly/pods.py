@@ -2,18 +2,18 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster, NoCluster
 from nodeagent.api.events import Events
 from nodeagent.api.objects import Objects
-from nodeagent.assembly.cgroups import host_limits
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.node import registration
 from nodeagent.assembly.running import Scope
 from nodeagent.assembly.runtimes import Runtimes
-from nodeagent.assembly.steps import Engine
+from nodeagent.assembly.steps import ContainerLifecycle
+from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.metrics.probes import ProbeMetrics
@@ -22,24 +22,28 @@ from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.state import NodeState
 from nodeagent.pods.admission.gate import AdmissionGate
 from nodeagent.pods.admission.node_view import AdmissionSettings, NodeViews
-from nodeagent.pods.dead_containers import DeadContainers
 from nodeagent.pods.features.contract import PodFeature
 from nodeagent.pods.manager import PodManager
+from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.pods.mirrors import MirrorKeeper, Mirrors, NoMirrors, status_target
 from nodeagent.pods.orphans import OrphanCollector
+from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.pod_tasks import PodTasks
-from nodeagent.pods.port import PodsPort
 from nodeagent.pods.probing import ProbeManager
 from nodeagent.pods.resize.actuation import Actuator
 from nodeagent.pods.resize.decision import ResizeRules
 from nodeagent.pods.resize.feature import InPlaceResize
 from nodeagent.pods.resize.records import ResizeRecords
 from nodeagent.pods.resize.resizes import Resizes
+from nodeagent.pods.rules import backoff
 from nodeagent.pods.rules.model import NodeAddresses
+from nodeagent.pods.runtime_classes import RuntimeClassResolver
 from nodeagent.pods.services import PodServices
 from nodeagent.pods.status.writer import NoStatuses, StatusSink, StatusWriter
+from nodeagent.pods.steps.cgroup import CgroupStep
+from nodeagent.pods.steps.engine import StepEngine
+from nodeagent.pods.termination_messages import TerminationMessages
 from nodeagent.pods.translation.resources import HostLimits
-from nodeagent.pods.upkeep import Upkeep
 from nodeagent.sources.merger import PodMerger
 from nodeagent.sources.mirror import MirrorPods
 from nodeagent.volumes.manager import VolumeManager
@@ -59,7 +63,7 @@ class Probing:
     metrics: ProbeMetrics
 
 
-async def start_admission(
+async def start_views(
     scope: Scope,
     config: Config,
     host: Host,
@@ -68,7 +72,7 @@ async def start_admission(
     client: ApiClient | None,
     cluster: InformedCluster | None,
 ) -> NodeViews:
-    """The node as new and resized pods are judged against it."""
+    """The node as the admission of new and resized pods sees it."""
     settings = AdmissionSettings(
         kernel_version=kernel_version(host.machine),
         apparmor_error=apparmor_error(),
@@ -94,18 +98,18 @@ async def start_resize_records(scope: Scope, folders: Folders) -> ResizeRecords:
 
 async def start_resizes(
     scope: Scope,
-    config: Config,
     host: Host,
+    limits: HostLimits,
     events: Events,
     records: ResizeRecords,
     views: NodeViews,
-    pods: PodsPort,
+    pods: ManagerHandle,
     merger: PodMerger,
 ) -> Resizes:
     """Decides about in-place resizes."""
     resizes = Resizes(
         records=records,
-        rules=resize_rules(host_limits(config, host)),
+        rules=resize_rules(limits),
         events=events,
         admit=views.admit,
         active=pods.active_pods,
@@ -118,18 +122,23 @@ async def start_resizes(
 
 
 async def start_features(
-    scope: Scope, config: Config, host: Host, events: Events, records: ResizeRecords, engine: Engine
+    scope: Scope,
+    host: Host,
+    limits: HostLimits,
+    events: Events,
+    records: ResizeRecords,
+    cgroups: PodCgroups,
+    cgroup: CgroupStep,
 ) -> Features:
     """What hangs on the supervisors' turns: a feature is one line here."""
-    limits = host_limits(config, host)
-    actuator = Actuator(engine.cgroups, limits, engine.cgroup.requests_changed)
+    actuator = Actuator(cgroups, limits, cgroup.requests_changed)
     return Features(all=(InPlaceResize(records, actuator, limits, events, host.now),))
 
 
 async def start_mirrors(
     scope: Scope,
     config: Config,
-    pods: PodsPort,
+    pods: ManagerHandle,
     merger: PodMerger,
     client: ApiClient | None,
     cluster: InformedCluster | None,
@@ -146,7 +155,7 @@ async def start_mirrors(
 
 
 async def start_statuses(scope: Scope, mirrors: Mirrors, client: ApiClient | None) -> StatusSink:
-    """Where the pods' statuses go."""
+    """The writer of the pods' statuses."""
     if client is None:
         return NoStatuses()
     return StatusWriter(
@@ -174,18 +183,19 @@ async def start_probing(scope: Scope, host: Host, events: Events, state: NodeSta
 
 async def start_orphans(
     scope: Scope,
-    config: Config,
     runtimes: Runtimes,
-    engine: Engine,
+    engine: StepEngine,
+    cgroups: PodCgroups,
+    paths: PodPaths,
     merger: PodMerger,
-    pods: PodsPort,
+    pods: ManagerHandle,
 ) -> OrphanCollector:
     """Looks for what belongs to no pod when every source has spoken; from then on a pod that goes wakes it."""
     orphans = OrphanCollector(
-        engine=engine.steps,
+        engine=engine,
         runtimes=lambda: tuple(runtimes.registry),
-        cgroups=engine.cgroups,
-        paths=engine.paths,
+        cgroups=cgroups,
+        paths=paths,
         known=pods.known_uids,
         ready=lambda: merger.all_seen,
     )
@@ -205,41 +215,65 @@ def _when_complete(scope: Scope, merger: PodMerger, act: Callable[[], None], nam
     scope.tasks.create_task(wait(), name=name)
 
 
-async def start_pods(
+async def start_gate(
+    scope: Scope, events: Events, views: NodeViews, paths: PodPaths, port: ManagerHandle
+) -> AdmissionGate:
+    """The door of the node."""
+    return AdmissionGate(
+        view=views.known,
+        fresh_view=views.fresh,
+        end_pod=port.end,
+        begun=lambda uid: paths.pod_dir(uid).is_dir(),
+        events=events,
+    )
+
+
+async def start_services(
     scope: Scope,
     config: Config,
     host: Host,
     state: NodeState,
     events: Events,
-    objects: Objects,
     volumes: VolumeManager,
-    runtimes: Runtimes,
-    engine: Engine,
-    views: NodeViews,
-    resizes: Resizes,
+    resolver: RuntimeClassResolver,
+    engine: StepEngine,
+    lifecycle: ContainerLifecycle,
     features: Features,
-    mirrors: Mirrors,
     statuses: StatusSink,
     probing: Probing,
-    orphans: OrphanCollector,
-    port: PodsPort,
-) -> PodManager:
-    """Takes the pods that the sources bring, and follows the runtimes' events."""
-    services = PodServices(
-        engine=engine.steps,
-        runtimes=engine.resolver,
+) -> PodServices:
+    """What every pod's supervisor works with."""
+    return PodServices(
+        engine=engine,
+        runtimes=resolver,
         statuses=statuses,
         events=events,
         probing=probing.manager,
-        upkeep=Upkeep(volumes),
-        dead=DeadContainers(engine.paths),
-        killer=engine.killer,
+        volumes=volumes,
+        termination_messages=TerminationMessages(),
+        dead_containers=lifecycle.dead,
+        terminator=lifecycle.terminator,
         addresses=lambda: NodeAddresses(host_ips=state.host_ips),
         now=host.now,
-        crash_backoff_cap_seconds=seconds(config.kubelet.crashLoopBackOff.maxContainerRestartPeriod),
+        crash_backoff=replace(
+            backoff.RETRY, cap_seconds=seconds(config.kubelet.crashLoopBackOff.maxContainerRestartPeriod)
+        ),
         features=features.all,
     )
-    gate = AdmissionGate(view=views.known, fresh_view=views.fresh, end_pod=port.end, events=events)
+
+
+async def start_pods(
+    scope: Scope,
+    runtimes: Runtimes,
+    objects: Objects,
+    services: PodServices,
+    gate: AdmissionGate,
+    resizes: Resizes,
+    mirrors: Mirrors,
+    orphans: OrphanCollector,
+    port: ManagerHandle,
+) -> PodManager:
+    """Takes the pods that the sources bring, and follows the runtimes' events."""
     manager = PodManager(
         services=services,
         references=objects,

@@ -6,21 +6,21 @@ from nodeagent.api.tokens import NoTokens
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.images import credential_providers
 from nodeagent.config import Config
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.node import kernel_defaults
 
 
 def check(config: Config, host: Host) -> None:
-    """Raises StartError, UnprotectedKernel. Sets the kernel's settings that pods rely on."""
+    """Raises AgentStartError, UnprotectedKernel. Sets the kernel's settings that pods rely on."""
     refuse_swap(config)
     kernel_defaults.hold(protect=config.kubelet.protectKernelDefaults)
     credential_providers(config, None, NoTokens())
     if host.cgroups.version == 1 and config.kubelet.failCgroupV1:
-        raise StartError("this host has cgroups v1 and failCgroupV1 is true; set it to false to run here")
+        raise AgentStartError("this host has cgroups v1 and failCgroupV1 is true; set it to false to run here")
 
 
 def refuse_swap(config: Config, swaps: Path = Path("/proc/swaps")) -> None:
-    """Raises StartError where swap is on and the configuration does not allow it."""
+    """Raises AgentStartError where swap is on and the configuration does not allow it."""
     if not config.kubelet.failSwapOn:
         return
     try:
@@ -28,7 +28,7 @@ def refuse_swap(config: Config, swaps: Path = Path("/proc/swaps")) -> None:
     except OSError:
         return  # a kernel without swap
     if devices:
-        raise StartError(
+        raise AgentStartError(
             f"running with swap on is not supported ({', '.join(devices)}): turn it off (swapoff -a), or set failSwapOn to "
             "false in the KubeletConfiguration"
         )

@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from nodeagent.assembly.board import Board, Line, PartState
 from nodeagent.assembly.parts import SCOPE, Part, Skip, in_order
-from nodeagent.enduring import enduring
-from nodeagent.failures import leaves, one_line
+from nodeagent.errors import leaves, one_line
+from nodeagent.os_error_retry import retry_on_os_error
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +39,14 @@ class Scope:
 
     def loop(self, run: Callable[[], Awaitable[None]], name: str) -> None:
         """Run a loop until the part stops."""
-        self.tasks.create_task(enduring(run, name, self.condition(name)), name=name)
+        self.tasks.create_task(retry_on_os_error(run, name, self.condition(name)), name=name)
 
     def line(self, name: str) -> Line:
         """A line of the board for something within the part that can fail by itself."""
         return self._board.line_within(self._line, name)
 
     def condition(self, name: str) -> "LoopCondition":
-        """By which something of the part says that it fails, and that it works again."""
+        """Reports of one loop of the part that it fails, and that it works again."""
         return LoopCondition(self, name)
 
     def started(self) -> None:
@@ -70,7 +70,7 @@ class Scope:
 
 
 class LoopCondition:
-    """An `enduring.Condition` of one loop."""
+    """An `os_error_retry.LoopHealth` of one loop."""
 
     def __init__(self, scope: Scope, name: str) -> None:
         self._scope = scope
@@ -198,7 +198,7 @@ class RunningParts:
             self._died.set()
 
     async def _or_death(self, work: Coroutine[Any, Any, object]) -> None:
-        """Until `work` is done, or a part dies: then it is cancelled, and what the part died of raised."""
+        """Run `work` until it is done, or a part dies: then `work` is cancelled, and the part's error raised."""
         job, death = asyncio.create_task(work), asyncio.create_task(self._died.wait())
         try:
             await asyncio.wait({job, death}, return_when=asyncio.FIRST_COMPLETED)

@@ -8,19 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cni.native.in_process import InProcess
+from cni.native.packet_filter import choose_rules
 from nodeagent.assembly.board import Line, PartState
+from nodeagent.assembly.network import cni_settings
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config, RuntimeSettings
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from runtimes.errors import RuntimeFault, StateInUse, Unavailable
 from runtimes.hollow.factory import hollow_runtime
 from runtimes.oci.config import Paths
 from runtimes.oci.factory import oci_runtime
 from runtimes.oci.images.store import DiskImageStore
-from runtimes.oci.network import CNINetwork, CNISettings
+from runtimes.oci.network import CNINetwork
 from runtimes.plugins import factories
-from runtimes.registry import Registry, Runtime, RuntimeFactory, UnknownHandler
+from runtimes.registry import Runtime, RuntimeFactory, RuntimeRegistry, UnknownHandler
 
 START_AGAIN_SECONDS = 10.0
 
@@ -41,13 +44,15 @@ BUILT_IN: dict[str, RuntimeFactory] = {"oci": oci_runtime, "cri": cri_runtime, "
 class Runtimes:
     """`late`: those that could not be used when the agent started; they are tried again."""
 
-    registry: Registry
+    registry: RuntimeRegistry
     late: tuple[Runtime, ...]
 
 
 async def start_runtimes(scope: Scope, config: Config, folders: Folders, store: DiskImageStore) -> Runtimes:
-    """Every configured runtime. Without the default one there is no node. Raises StartError, RuntimeFault."""
-    made = make_runtimes(config, RuntimeContext(config, folders, store))
+    """Every configured runtime. Without the default one there is no node. Raises AgentStartError, RuntimeFault."""
+    context = RuntimeContext(config, folders, store)
+    await context.native_network.restore(Path(config.agent.cni.cacheDir))
+    made = make_runtimes(config, context)
     lines = {handler: scope.line(f"runtime {handler}") for handler in made}
     for runtime in made.values():
         scope.stack.push_async_callback(runtime.lifecycle.stop)
@@ -60,9 +65,9 @@ async def start_runtimes(scope: Scope, config: Config, folders: Folders, store: 
     for handler, runtime in late.items():
         scope.tasks.create_task(start_later(runtime, lines[handler]), name=f"start of {handler}")
     try:
-        return Runtimes(registry=Registry(made, config.agent.defaultRuntime), late=tuple(late.values()))
+        return Runtimes(registry=RuntimeRegistry(made, config.agent.defaultRuntime), late=tuple(late.values()))
     except UnknownHandler as error:
-        raise StartError(f"defaultRuntime: {error}") from error
+        raise AgentStartError(f"defaultRuntime: {error}") from error
 
 
 async def _started(runtime: Runtime, line: Line) -> Exception | None:
@@ -85,24 +90,24 @@ def _is_own_affair(error: Exception) -> bool:
 
 
 def make_runtimes(config: Config, context: "RuntimeContext") -> dict[str, Runtime]:
-    """By handler, in the order of the configuration; none is started. Raises StartError."""
+    """By handler, in the order of the configuration; none is started. Raises AgentStartError."""
     if not config.agent.runtimes:
-        raise StartError("no OCI runtime was found on this machine: install runc or crun, or configure `runtimes`")
+        raise AgentStartError("no OCI runtime was found on this machine: install runc or crun, or configure `runtimes`")
     made: dict[str, Runtime] = {}
     known = factories(BUILT_IN)
     for handler, settings in config.agent.runtimes.items():
         factory = known.get(settings.type)
         if factory is None:
-            raise StartError(f"runtimes.{handler}.type: {settings.type!r} is none of {', '.join(sorted(known))}")
+            raise AgentStartError(f"runtimes.{handler}.type: {settings.type!r} is none of {', '.join(sorted(known))}")
         try:
             made[handler] = factory(handler, _mapping(settings), context)
         except ValueError as error:
-            raise StartError(f"runtimes.{handler}: {error}") from error
+            raise AgentStartError(f"runtimes.{handler}: {error}") from error
     return made
 
 
 async def start_later(runtime: Runtime, line: Line) -> None:
-    """Try until it starts: somebody installs or mends its program. Meanwhile its verbs say why it is down."""
+    """Try until it starts: somebody installs or fixes its program. Meanwhile its verbs say why it is down."""
     while True:
         await asyncio.sleep(START_AGAIN_SECONDS)
         try:
@@ -131,15 +136,12 @@ class RuntimeContext:
         self.images = store
 
     @functools.cached_property
+    def native_network(self) -> InProcess:
+        return InProcess(choose_rules)
+
+    @functools.cached_property
     def network(self) -> CNINetwork:
-        cni = self._config.agent.cni
-        return CNINetwork(
-            CNISettings(
-                conf_dir=Path(cni.confDir),
-                bin_dirs=tuple(Path(folder) for folder in cni.binDirs),
-                cache_dir=Path(cni.cacheDir),
-            )
-        )
+        return CNINetwork(cni_settings(self._config, self.native_network))
 
     @property
     def cgroup_driver(self) -> Literal["cgroupfs", "systemd"]:

@@ -12,7 +12,7 @@ from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.pods import Probing
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
 from nodeagent.pods.manager import PodManager
@@ -24,7 +24,6 @@ from nodeagent.server.statusz import Statusz
 from nodeagent.sources.api import ApiSource
 from nodeagent.standalone import EmbeddedAPI
 from nodeagent.stats.provider import Statistics
-from nodeagent.tls_policy import TLSPolicy
 from runtimes.kube.duration import seconds
 
 
@@ -42,7 +41,7 @@ async def start_server(
     source: ApiSource | None,
     embedded: EmbeddedAPI | None,
 ) -> NodeServer:
-    """Raises StartError, CertificateError."""
+    """Raises AgentStartError, CertificateError."""
     kubelet = config.kubelet
     if not kubelet.enableServer:
         raise Skip("enableServer: false")
@@ -63,7 +62,7 @@ async def start_server(
         scope.stack.push_async_callback(server.stop)
         await server.start()
     except OSError as error:
-        raise StartError(
+        raise AgentStartError(
             f"the node's HTTPS endpoint cannot listen on {kubelet.address}:{kubelet.port}: {error}"
         ) from error
     if not kubelet.tlsCertFile:
@@ -92,7 +91,7 @@ def server_settings(
         certificate=certificate,
         key=key,
         client_ca=client_ca,
-        tls=TLSPolicy.of(config),
+        tls=config.tls_policy,
         health_address=kubelet.healthzBindAddress,
         health_port=kubelet.healthzPort,
         debugging_handlers=kubelet.enableDebuggingHandlers,

@@ -9,7 +9,7 @@ from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.pods.manager import PodManager
-from nodeagent.pods.port import PodsPort
+from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.podspec.pod import API, FILE, HTTP
 from nodeagent.sources.api import ApiSource
 from nodeagent.sources.file import FileSource
@@ -20,7 +20,7 @@ from runtimes.kube.duration import seconds
 
 
 async def start_merger(
-    scope: Scope, config: Config, events: Events, pods: PodsPort, client: ApiClient | None
+    scope: Scope, config: Config, events: Events, pods: ManagerHandle, client: ApiClient | None
 ) -> PodMerger:
     """Before each of the configured sources has spoken, nothing is killed for being unknown."""
     configured = {API: client is not None, FILE: config.kubelet.staticPodPath, HTTP: config.kubelet.staticPodURL}

@@ -7,31 +7,32 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster, NoCluster
 from nodeagent.api.events import Events
 from nodeagent.api.objects import Objects
-from nodeagent.assembly.cgroups import host_limits
+from nodeagent.assembly.cluster_dns import ClusterDNS
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.running import Scope
 from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.config import Config
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.images.manager import ImageManager
 from nodeagent.metrics.starts import StartMetrics
 from nodeagent.metrics.steps import StepMetrics, StepsUnderWay
 from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.state import NodeState
+from nodeagent.pods.dead_containers import DeadContainers
 from nodeagent.pods.hooks import LifecycleHooks
 from nodeagent.pods.id_pool import InvalidPool, find_pool
 from nodeagent.pods.images import PodImages
-from nodeagent.pods.killing import Killer
+from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.pods.network_readiness import NetworkReadiness
 from nodeagent.pods.paths import PodPaths
-from nodeagent.pods.port import PodsPort
 from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.runtime_classes import PodHandlers, RuntimeClassResolver
 from nodeagent.pods.steps import pod_gates, pod_steps
-from nodeagent.pods.steps.cgroup import Cgroup
+from nodeagent.pods.steps.cgroup import CgroupStep
 from nodeagent.pods.steps.engine import StepEngine
+from nodeagent.pods.terminator import Terminator
 from nodeagent.pods.translation.configs import PodConfigs
 from nodeagent.pods.translation.dns import DNSSettings, Resolver, parse_resolv_conf
 from nodeagent.pods.translation.node_settings import NodeSettings
@@ -42,25 +43,42 @@ from nodeagent.volumes.manager import VolumeManager
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
-    """The steps, and what others need of what they are made of."""
+class ContainerLifecycle:
+    """What acts on one container beside the steps: its hooks, who stops it by its pod's rules, who removes it when it is dead."""
 
-    steps: StepEngine
-    paths: PodPaths
-    cgroups: PodCgroups
-    cgroup: Cgroup
-    killer: Killer
-    resolver: RuntimeClassResolver
+    hooks: LifecycleHooks
+    terminator: Terminator
+    dead: DeadContainers
+
+
+async def start_paths(scope: Scope, config: Config, folders: Folders) -> PodPaths:
+    """Where pods' files are."""
+    return PodPaths(
+        root_dir=folders.root,
+        pod_logs_dir=config.pod_logs_dir,
+        container_logs_dir=config.options.container_logs_dir,
+    )
+
+
+async def start_container_lifecycle(scope: Scope, events: Events, paths: PodPaths) -> ContainerLifecycle:
+    """For the steps and the supervisors alike."""
+    hooks = LifecycleHooks(events)
+    return ContainerLifecycle(hooks=hooks, terminator=Terminator(hooks, events), dead=DeadContainers(paths))
+
+
+async def start_cgroup_step(scope: Scope, cgroups: PodCgroups, limits: HostLimits, pods: ManagerHandle) -> CgroupStep:
+    """The pods' cgroups as one of their steps."""
+    return CgroupStep(cgroups, limits, pods.active_pods)
 
 
 async def start_user_namespaces(
     scope: Scope, config: Config, folders: Folders, monitor: RuntimeMonitor, resolver: RuntimeClassResolver
 ) -> UserNamespaces:
-    """Ranges of ids for pods with users of their own. Raises StartError."""
+    """Ranges of ids for pods with users of their own. Raises AgentStartError."""
     try:
         pool = await find_pool(per_pod=config.kubelet.userNamespaces.idsPerPod, max_pods=config.kubelet.maxPods)
     except InvalidPool as error:
-        raise StartError(f"no ids for user namespaces of pods: {error}") from error
+        raise AgentStartError(f"no ids for user namespaces of pods: {error}") from error
     handlers = PodHandlers(resolver, monitor.handler)
     return UserNamespaces(folders.root, pool, handlers.user_namespaces)
 
@@ -68,39 +86,26 @@ async def start_user_namespaces(
 async def start_runtime_classes(
     scope: Scope, runtimes: Runtimes, cluster: InformedCluster | None
 ) -> RuntimeClassResolver:
-    """From a pod's class to its runtime."""
+    """Resolves a pod's RuntimeClass to its runtime."""
     return RuntimeClassResolver(runtimes.registry, (cluster or NoCluster()).runtime_class)
 
 
 async def start_engine(
     scope: Scope,
-    config: Config,
     host: Host,
-    state: NodeState,
     events: Events,
     objects: Objects,
-    cgroups: PodCgroups,
+    paths: PodPaths,
+    settings: NodeSettings,
+    cgroup: CgroupStep,
+    user_namespaces: UserNamespaces,
     volumes: VolumeManager,
     images: ImageManager,
+    lifecycle: ContainerLifecycle,
     monitor: RuntimeMonitor,
-    resolver: RuntimeClassResolver,
-    user_namespaces: UserNamespaces,
-    pods: PodsPort,
     client: ApiClient | None,
-    cluster: InformedCluster | None,
-    folders: Folders,
-) -> Engine:
+) -> StepEngine:
     """The steps of a pod, in the order of `pods.steps`."""
-    limits = host_limits(config, host)
-    paths = PodPaths(
-        root_dir=folders.root,
-        pod_logs_dir=config.pod_logs_dir,
-        container_logs_dir=config.options.container_logs_dir,
-    )
-    settings = node_settings(config, folders, limits, state, cluster or NoCluster(), user_namespaces, monitor)
-    hooks = LifecycleHooks(events)
-    killer = Killer(hooks, events)
-    cgroup = Cgroup(cgroups, limits, pods.active_pods)
     networks = NetworkReadiness(monitor.network_problem)
     steps = pod_steps(
         paths=paths,
@@ -109,8 +114,8 @@ async def start_engine(
         volumes=volumes,
         configs=PodConfigs(settings, objects, events, paths),
         images=PodImages(images, objects, events),
-        hooks=hooks,
-        killer=killer,
+        hooks=lifecycle.hooks,
+        terminator=lifecycle.terminator,
         events=events,
         networks=networks,
         observer=StartMetrics(host.metrics),
@@ -118,21 +123,23 @@ async def start_engine(
     gates = pod_gates(networks=networks, claims=ResourceClaims(client))
     engine = StepEngine(steps, gates=gates, observers=(StepMetrics(host.metrics).ended,))
     host.metrics.register(StepsUnderWay(engine.under_way))
-    return Engine(steps=engine, paths=paths, cgroups=cgroups, cgroup=cgroup, killer=killer, resolver=resolver)
+    return engine
 
 
-def node_settings(
+async def start_node_settings(
+    scope: Scope,
     config: Config,
     folders: Folders,
     limits: HostLimits,
     state: NodeState,
-    cluster: InformedCluster | NoCluster,
     user_namespaces: UserNamespaces,
     monitor: RuntimeMonitor,
+    cluster: InformedCluster | None,
+    cluster_dns: ClusterDNS | None,
 ) -> NodeSettings:
     """The node's part in every pod's configuration."""
     return NodeSettings(
-        dns=lambda: dns_settings(config, state.host_ips),
+        dns=lambda: dns_settings(config, state.host_ips, cluster_dns),
         security=SecuritySettings(
             seccomp_dir=folders.seccomp,
             seccomp_default=config.kubelet.seccompDefault,
@@ -141,13 +148,13 @@ def node_settings(
         host=limits,
         host_ips=lambda: state.host_ips,
         allocatable=lambda: state.allocatable,
-        services=cluster.services_of,
+        services=(cluster or NoCluster()).services_of,
         user_namespace=user_namespaces.of,
         features=monitor.handler,
     )
 
 
-def dns_settings(config: Config, node_ips: tuple[str, ...]) -> DNSSettings:
+def dns_settings(config: Config, node_ips: tuple[str, ...], own: ClusterDNS | None = None) -> DNSSettings:
     """As of now: the host's resolver file may change while the agent runs. An unreadable one counts as empty."""
     path = config.kubelet.resolvConf
     host: Resolver | None = None
@@ -157,8 +164,9 @@ def dns_settings(config: Config, node_ips: tuple[str, ...]) -> DNSSettings:
         except OSError:
             host = Resolver()
     return DNSSettings(
-        cluster_dns=tuple(config.kubelet.clusterDNS),
-        cluster_domain=config.kubelet.clusterDomain,
+        cluster_dns=(own.address,) if own is not None else tuple(config.kubelet.clusterDNS),
+        cluster_domain=own.domain if own is not None else config.kubelet.clusterDomain,
         host=host,
         node_ips=node_ips,
+        expected=not config.options.standalone,
     )

@@ -60,6 +60,11 @@ class PodCgroups:
         """Path of a pod's cgroup, also the CRI's cgroup_parent."""
         return self._naming.path(pod_components(self._root, qos, uid))
 
+    def find(self, uid: str) -> str | None:
+        """Path of the pod's cgroup, in whatever class it is; None: it has none. Blocks, off the event loop."""
+        paths = (self.pod_path(uid, qos) for qos in _QOS_CLASSES)
+        return next((path for path in paths if self._cgroups.exists(path)), None)
+
     async def start(self, node_limits: CgroupLimits) -> None:
         """Make the cgroups that pods live in, with the node's limits. Repeatable. Raises CgroupError."""
         wanted = self._wanted(node_limits)

@@ -20,7 +20,7 @@ class Slices(Protocol):
 
 
 class NoSlices:
-    """For the driver `cgroupfs`: nobody."""
+    """The driver `cgroupfs`: nothing but the kernel needs to know."""
 
     async def start(self, path: str, limits: CgroupLimits) -> None:
         return

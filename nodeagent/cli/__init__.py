@@ -25,9 +25,9 @@ def _status(carry_out: Callable[[], object]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except Exception as error:
-        from nodeagent.cli.failure import tell
+        from nodeagent.cli.failure import report
 
-        status = tell(error)
+        status = report(error)
     return status if isinstance(status, int) else 0
 
 

@@ -1,4 +1,4 @@
-"""What a node's agent is doing for its pods, as its /debug/pods tells."""
+"""What a node's agent is doing for its pods, from its /debug/pods."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,13 +8,13 @@ import msgspec
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
 from nodeagent.cli.output import human_age
-from nodeagent.server.debug_pods import PATH, Activities, Activity, Step
+from nodeagent.server.debug_pods import PATH, ActiveStep, Activities, Activity
 
 _DEADLINE_SECONDS = 5.0
 
 
 class ActivityUnknown(Exception):
-    """The node does not tell; the text says why."""
+    """The node does not answer; the text says why."""
 
 
 async def read_activities(client: ApiClient, node_name: str) -> Sequence[Activity]:
@@ -45,7 +45,7 @@ def _doing(activity: Activity, now: datetime) -> str:
     return ", ".join(parts)
 
 
-def _step(step: Step, now: datetime) -> str:
+def _step(step: ActiveStep, now: datetime) -> str:
     name = step.name if step.verb == "run" else f"{step.verb} {step.name}"
     waiting = f" (waits for {', '.join(step.waits_for)})" if step.waits_for else ""
     return f"{name} {human_age((now - step.since).total_seconds())}{waiting}"

@@ -29,7 +29,7 @@ app.add_typer(runtime, name="runtime", no_args_is_help=True)
 
 
 def _path(text: str | Path) -> Path:
-    """Made absolute at the door: later the working directory may be another, and other programs get the path."""
+    """Made absolute where it is read: later the working directory may be another, and other programs get the path."""
     if not str(text) or "\0" in str(text):
         raise typer.BadParameter("an empty path" if not str(text) else "a path with a null byte")
     return Path(os.path.abspath(text))  # noqa: PTH100  # links stay

@@ -6,12 +6,12 @@ import traceback
 from typing import Any
 
 from nodeagent.cli.output import print_error
-from nodeagent.failures import LEVEL_VARIABLE, leaves, one_line, unforeseen
+from nodeagent.errors import LEVEL_VARIABLE, leaves, one_line, unforeseen
 
 ABORTED = 130
 
 
-def tell(error: Exception) -> int:
+def report(error: Exception) -> int:
     """Print the line (wrong usage: with the way to the help) and return the exit status."""
     if type(error).__name__ == "Abort":
         return ABORTED

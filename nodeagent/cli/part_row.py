@@ -1,4 +1,4 @@
-"""The parts of a node's agent, as its /statusz tells of them."""
+"""The parts of a node's agent, from its /statusz."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ _DEADLINE_SECONDS = 5.0
 
 
 class PartsUnknown(Exception):
-    """The node does not tell; the text says why."""
+    """The node does not answer; the text says why."""
 
 
 class PartRow(msgspec.Struct, frozen=True):
@@ -54,5 +54,5 @@ async def read_parts(client: ApiClient, node_name: str) -> tuple[PartRow, ...]:
 
 
 def in_order(parts: Sequence[PartRow]) -> list[PartRow]:
-    """What has failed first, then as the agent tells them."""
+    """What has failed first, then in the agent's order."""
     return sorted(parts, key=lambda part: part.state != "failed")

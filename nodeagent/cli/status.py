@@ -1,4 +1,4 @@
-"""`nodeagent status`: the node and its pods, as the API knows them, and the parts of its agent, as it tells of them itself."""
+"""`nodeagent status`: the node and its pods, as the API knows them, and the parts of its agent, as it reports them itself."""
 
 import asyncio
 from collections.abc import Sequence
@@ -100,7 +100,7 @@ async def _read(connection: Connection, node_name: str, *, verbose: bool) -> _Fo
 
 
 async def _ask_agent(client: ApiClient, node_name: str, found: _Found, verbose: bool) -> _Found:
-    """`found`, with what the node's agent tells."""
+    """`found`, with what the node's agent reports."""
     try:
         found = replace(found, parts=await read_parts(client, node_name))
     except PartsUnknown as unknown:

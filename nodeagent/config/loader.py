@@ -18,10 +18,11 @@ from nodeagent.config.acted_on import ACTED_ON
 from nodeagent.config.agent import NodeAgentConfiguration
 from nodeagent.config.check import problems_of
 from nodeagent.config.defaults import fill_zeroes
-from nodeagent.config.idle import NotInForce, not_in_force
+from nodeagent.config.ignored_fields import IgnoredSetting, ignored_settings
 from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.config.paths import resolve_document, resolve_options
 from nodeagent.config.values import Duration
+from nodeagent.tls_policy import TLSPolicy
 from runtimes.kube import bounded_yaml
 
 _DOCUMENTS: dict[tuple[str, str], type[msgspec.Struct]] = {
@@ -61,12 +62,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All settings; every path is absolute. `not_in_force`: fields of the file that are accepted and have no effect."""
+    """All settings; every path is absolute. `ignored_settings`: fields of the file that are accepted and have no effect."""
 
     options: Options
     kubelet: KubeletConfiguration
     agent: NodeAgentConfiguration
-    not_in_force: tuple[NotInForce, ...] = ()
+    ignored_settings: tuple[IgnoredSetting, ...] = ()
 
     @property
     def node_name(self) -> str:
@@ -75,6 +76,14 @@ class Config:
     @property
     def pod_logs_dir(self) -> Path:
         return Path(self.kubelet.podLogsDir)
+
+    @property
+    def tls_policy(self) -> TLSPolicy:
+        return TLSPolicy(
+            min_version=self.kubelet.tlsMinVersion,
+            cipher_suites=tuple(self.kubelet.tlsCipherSuites),
+            curves=tuple(self.kubelet.tlsCurvePreferences),
+        )
 
 
 def load(options: Options) -> Config:
@@ -99,7 +108,7 @@ def load(options: Options) -> Config:
         options=options,
         kubelet=kubelet_config,
         agent=agent_config,
-        not_in_force=not_in_force(given, ACTED_ON),
+        ignored_settings=ignored_settings(given, ACTED_ON),
     )
 
 
@@ -248,7 +257,7 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
 def _parsed(error: msgspec.ValidationError) -> tuple[str, _PathKey]:
-    """Reason and place of an error such as ``Expected `int`, got `str` - at `$.a.b[0][...]` ``."""
+    """Reason and place of an error such as `Expected `int`, got `str` - at `$.a.b[0][...]` `."""
     reason, _, at = str(error).partition(" - at `")
     return reason, tuple(
         name or (int(index) if index.isdigit() else index)

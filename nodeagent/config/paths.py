@@ -1,4 +1,4 @@
-"""Paths are made absolute once, at the door: those of a file against the file's folder, those of options against the
+"""Paths are made absolute once, where they are read: those of a file against the file's folder, those of options against the
 working directory. Which fields are paths is said by their types. `..` and trailing slashes go, links stay.
 """
 

@@ -1,4 +1,4 @@
-"""Which fields of an operator's file nothing reads: accepted, so that the file works, and told."""
+"""Which fields of an operator's file nothing reads: accepted, so that the file works, and reported."""
 
 from collections.abc import Collection, Iterator
 from typing import Any

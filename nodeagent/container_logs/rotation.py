@@ -18,7 +18,7 @@ UNFINISHED = ".tmp"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotation:
-    """Names: what goes, and what the live log is called from then on."""
+    """What one rotation deletes, and the name that the live log gets."""
 
     remove: tuple[str, ...]
     rotated: str

@@ -22,7 +22,7 @@ from nodeagent.images.keyring import Credential
 from nodeagent.images.verification import NEVER_PRELOADED, Verification, verification
 from proto import cri_pb2 as cri
 from runtimes.kube.image_reference import InvalidReference, Reference, parse
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux.files import replace_file
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Access(Protocol):
         ...
 
 
-class Everybody:
+class AllowAll:
     """Every pod may use every image."""
 
     checks = False

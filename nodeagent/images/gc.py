@@ -1,7 +1,7 @@
 """Image garbage collection: when the disk fills up, and when images grow old, what nobody uses goes.
 
 Source: docs/facts/node-resources.md 6.1 (thresholds, ages, order, events). When an image was first seen and last used is kept in
-memory and begins anew with the agent.
+memory and begins again with the agent.
 """
 
 import asyncio

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from lightkube.models.core_v1 import Secret
 
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 
 _DEFAULT_REGISTRY = "index.docker.io"
 _CONFIG_JSON_TYPE, _CONFIG_JSON_KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from lightkube.models.core_v1 import Secret
 
 from nodeagent.api.events import Events
-from nodeagent.images.access import Access, Everybody
+from nodeagent.images.access import Access, AllowAll
 from nodeagent.images.backoff import PullBackoff
 from nodeagent.images.keyring import Credential, InvalidCredentials, JoinedKeyring, Keyring, keyring_of_secrets
 from nodeagent.images.providers.keyring import NoProviders, PodKeyring
@@ -26,7 +26,7 @@ from runtimes.kube.image_reference import InvalidReference, Reference, parse
 ALWAYS, IF_NOT_PRESENT, NEVER = "Always", "IfNotPresent", "Never"
 NORMAL, WARNING = "Normal", "Warning"
 
-# Errors that a runtime marks by their first word, and how they are told.
+# Errors that a runtime marks by their first word, and how they are reported.
 _MARKED = {
     "RegistryUnavailable": "the registry is unavailable",
     "SignatureValidationFailed": "the signature validation failed",
@@ -56,7 +56,7 @@ class EnsuredImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ImageRequest:
     """An image as a pod's container or image volume names it. `pull_policy` empty: the API's default for the name.
 
     `field_path`: of the container, for events; empty for image volumes, whose events are the pod's.
@@ -68,7 +68,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ImageTarget:
     """Where the image is needed. `runtime_handler` and `sandbox_config` are passed on to the runtime."""
 
     service: ImageService
@@ -79,8 +79,8 @@ class Place:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     pod: AgentPod
-    wanted: Wanted
-    place: Place
+    wanted: ImageRequest
+    place: ImageTarget
     name: Reference
     image: str  # with a tag
     credentials: "_Credentials"
@@ -136,12 +136,12 @@ class ImageManager:
         self._puller = Puller(limits or PullLimits(), clock)
         self._node_keyring = node_keyring or NoKeyring()
         self._providers = providers or NoProviders()
-        self._access = access or Everybody()
+        self._access = access or AllowAll()
         self._backoff = PullBackoff(clock)
         self._clock = clock
 
     async def ensure_image(
-        self, pod: AgentPod, wanted: Wanted, place: Place, pull_secrets: Sequence[Secret] = ()
+        self, pod: AgentPod, wanted: ImageRequest, place: ImageTarget, pull_secrets: Sequence[Secret] = ()
     ) -> EnsuredImage:
         """Have the image in the place's store and say what it is. Raises ImageFailure."""
         job = self._job(pod, wanted, place, pull_secrets)
@@ -159,7 +159,7 @@ class ImageManager:
             raise ImageFailure("ErrImageNeverPull", message)
         return await self._pull(job)
 
-    def _job(self, pod: AgentPod, wanted: Wanted, place: Place, pull_secrets: Sequence[Secret]) -> _Job:
+    def _job(self, pod: AgentPod, wanted: ImageRequest, place: ImageTarget, pull_secrets: Sequence[Secret]) -> _Job:
         try:
             name = parse(wanted.image)
         except InvalidReference as error:

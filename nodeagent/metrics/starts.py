@@ -1,12 +1,10 @@
 """How many pods and containers were started, and how many could not be."""
 
-from typing import Final
-
 from prometheus_client import CollectorRegistry, Counter
 
 from nodeagent.podspec.containers import ContainerKind
 
-_TYPES: Final = {
+_TYPES = {
     ContainerKind.REGULAR: "container",
     ContainerKind.INIT: "init_container",
     ContainerKind.SIDECAR: "init_container",

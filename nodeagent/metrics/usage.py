@@ -1,21 +1,21 @@
-"""Prometheus metrics of the node, its pods and their containers, made anew for each scrape."""
+"""Prometheus metrics of the node, its pods and their containers, made again for each scrape."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from nodeagent.stats.node import NodeFigures
-from nodeagent.stats.pods import ContainerFigures, PodFigures, PodsSnapshot
+from nodeagent.stats.node import NodeStats
+from nodeagent.stats.pods import ContainerStats, PodsSnapshot, PodStats
 from proto import cri_pb2 as cri
-from runtimes.serve.metrics import Told, merged_descriptors, merged_metrics
+from runtimes.serve.metrics import RuntimeMetrics, merged_descriptors, merged_metrics
 
 _NANO = 1_000_000_000
 _CONTAINER = ("container", "pod", "namespace")
 _POD = ("pod", "namespace")
 
 
-def resource_metrics(node: NodeFigures, snapshot: PodsSnapshot) -> list[Metric]:
+def resource_metrics(node: NodeStats, snapshot: PodsSnapshot) -> list[Metric]:
     """/metrics/resource: what metrics-server reads. Samples carry their own times."""
     seconds = node.time_ns / _NANO
     cpu = CounterMetricFamily("node_cpu_usage_seconds", "Cumulative cpu time consumed by the node in core-seconds")
@@ -31,7 +31,7 @@ def resource_metrics(node: NodeFigures, snapshot: PodsSnapshot) -> list[Metric]:
     return [cpu, memory, swap, *_of_containers(snapshot.pods), *_of_pods(snapshot.pods), error]
 
 
-def _of_containers(pods: Iterable[PodFigures]) -> list[Metric]:
+def _of_containers(pods: Iterable[PodStats]) -> list[Metric]:
     cpu = CounterMetricFamily(
         "container_cpu_usage_seconds",
         "Cumulative cpu time consumed by the container in core-seconds",
@@ -62,7 +62,7 @@ def _of_containers(pods: Iterable[PodFigures]) -> list[Metric]:
     return [cpu, memory, swap, started]
 
 
-def _of_pods(pods: Iterable[PodFigures]) -> list[Metric]:
+def _of_pods(pods: Iterable[PodStats]) -> list[Metric]:
     cpu = CounterMetricFamily(
         "pod_cpu_usage_seconds", "Cumulative cpu time consumed by the pod in core-seconds", labels=_POD
     )
@@ -79,8 +79,8 @@ def _of_pods(pods: Iterable[PodFigures]) -> list[Metric]:
     return [cpu, memory]
 
 
-def container_metrics(pods: Iterable[PodFigures]) -> list[Metric]:
-    """/metrics/cadvisor: the figures that the runtimes tell, under the names that dashboards know."""
+def container_metrics(pods: Iterable[PodStats]) -> list[Metric]:
+    """/metrics/cadvisor: the statistics of the runtimes, under the names that dashboards know."""
     labels = ("container", "id", "image", "name", "namespace", "pod")
     cpu = CounterMetricFamily("container_cpu_usage_seconds", "Cumulative cpu time consumed in seconds.", labels=labels)
     used = GaugeMetricFamily("container_memory_usage_bytes", "Current memory usage in bytes.", labels=labels)
@@ -100,7 +100,7 @@ def container_metrics(pods: Iterable[PodFigures]) -> list[Metric]:
     return [cpu, used, working, rss, files, *_of_networks(pods)]
 
 
-def _of_networks(pods: Iterable[PodFigures]) -> list[Metric]:
+def _of_networks(pods: Iterable[PodStats]) -> list[Metric]:
     labels = ("interface", "namespace", "pod")
     received = CounterMetricFamily(
         "container_network_receive_bytes", "Cumulative count of bytes received", labels=labels
@@ -117,8 +117,8 @@ def _of_networks(pods: Iterable[PodFigures]) -> list[Metric]:
     return [received, sent]
 
 
-def runtime_metrics(told: Sequence[Told], known: Iterable[Metric]) -> list[Metric]:
-    """The rest of /metrics/cadvisor: what the runtimes measure, in whole numbers, without what is told already."""
+def runtime_metrics(told: Sequence[RuntimeMetrics], known: Iterable[Metric]) -> list[Metric]:
+    """The rest of /metrics/cadvisor: what the runtimes measure, in whole numbers, without what is reported already."""
     names = {metric.name for metric in known}
     found: dict[str, tuple[Metric, list[str]]] = {}
     for descriptor in merged_descriptors(told):
@@ -151,7 +151,7 @@ def agent_metrics(name: str, pods: int, containers: int) -> list[Metric]:
     return [node, running_pods, running]
 
 
-def _containers(pods: Iterable[PodFigures]) -> Iterator[tuple[PodFigures, ContainerFigures]]:
+def _containers(pods: Iterable[PodStats]) -> Iterator[tuple[PodStats, ContainerStats]]:
     for pod in pods:
         for container in pod.containers:
             yield pod, container

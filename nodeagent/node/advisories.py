@@ -262,7 +262,7 @@ def open_holes(installed: Installed, table: dict[str, tuple[Advisory, ...]] = AD
             yield advisory
 
 
-def told(installed: Installed, holes: Iterable[Advisory]) -> str:
+def describe(installed: Installed, holes: Iterable[Advisory]) -> str:
     """One line for a log."""
     listed = "; ".join(f"{each.cve}: {each.what}" for each in holes)
     return f"{installed.shown} has published holes that are not closed: {listed}"

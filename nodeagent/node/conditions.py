@@ -20,9 +20,6 @@ class Pressure:
     disk: bool = False
     pid: bool = False
 
-    def __or__(self, other: "Pressure") -> "Pressure":
-        return Pressure(memory=self.memory or other.memory, disk=self.disk or other.disk, pid=self.pid or other.pid)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionEvent:

@@ -32,7 +32,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposed:
-    """`command` mends it; `problem` says what is wrong. Not `grave`: others may read it, and it is no secret."""
+    """`command` fixes it; `problem` says what is wrong. Not `grave`: others may read it, and it is no secret."""
 
     what: str
     path: Path

@@ -63,7 +63,7 @@ def deviations(sysctls: Path = SYSCTLS) -> list[Deviation]:
 def hold(*, protect: bool, sysctls: Path = SYSCTLS) -> None:
     """Compare with `protect`, and raise UnprotectedKernel; without it set what differs.
 
-    What cannot be set (a container, a locked kernel) is told, and pods run all the same.
+    What cannot be set (a container, a locked kernel) is logged, and pods run all the same.
     """
     wrong = deviations(sysctls)
     if protect and wrong:

@@ -17,7 +17,7 @@ from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, Conflict, NotFound
 from nodeagent.api.outage import Outage
-from runtimes.linux.retry import Backoff, RetryPolicy
+from runtimes.linux.retry import Backoff, RetryPolicy, jittered
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class LeaseRenewer:
             await self._once()
             self._waiting.works()
             period_seconds = self._duration_seconds * RENEW_SHARE
-            await self._sleep(period_seconds * (1 + JITTER * self._chance()))
+            await self._sleep(jittered(period_seconds, JITTER, self._chance()))
 
     async def _once(self) -> None:
         if self._lease is None:

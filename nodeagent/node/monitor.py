@@ -4,11 +4,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from nodeagent.node.status import Handler, ImageOnNode, RuntimeState
+from nodeagent.node.status import ImageOnNode, RuntimeHandler, RuntimeState
 from nodeagent.pods.network_readiness import network_problem
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
-from runtimes.registry import Registry, Runtime
+from runtimes.registry import Runtime, RuntimeRegistry
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ STATUS_DEADLINE_SECONDS = 30.0
 class RuntimeMonitor:
     """Asks every runtime for its condition; `on_change` is called when the answer is another than before."""
 
-    def __init__(self, registry: Registry, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, registry: RuntimeRegistry, on_change: Callable[[], None] = lambda: None) -> None:
         self._registry = registry
         self._on_change = on_change
         self._state = RuntimeState()
@@ -29,9 +29,9 @@ class RuntimeMonitor:
     def state(self) -> RuntimeState:
         return self._state
 
-    def handler(self, name: str) -> Handler:
+    def handler(self, name: str) -> RuntimeHandler:
         """What a handler can do, as last seen; nothing for one that has not answered."""
-        return next((item for item in self._state.handlers if item.name == name), Handler(name=name))
+        return next((item for item in self._state.handlers if item.name == name), RuntimeHandler(name=name))
 
     def network_problem(self, handler: str) -> str:
         """Why pods of a handler could not be connected when it was last asked; empty: they could, or it did not answer."""
@@ -55,7 +55,7 @@ class RuntimeMonitor:
         images = await asyncio.gather(*(self._list_images(runtime) for runtime in up))
         errors: list[str] = []
         handler_errors: list[str] = []
-        handlers: list[Handler] = []
+        handlers: list[RuntimeHandler] = []
         for runtime, answer in zip(runtimes, answers, strict=True):
             default = runtime.handler == self._registry.default_handler
             told = errors if default else handler_errors
@@ -122,14 +122,14 @@ def _errors(answer: cri.StatusResponse) -> list[str]:
     return [*texts, network] if network else texts
 
 
-def _handlers(runtime: Runtime, answer: cri.StatusResponse, *, default: bool) -> list[Handler]:
+def _handlers(runtime: Runtime, answer: cri.StatusResponse, *, default: bool) -> list[RuntimeHandler]:
     """A peer that does not list the pod's own handler is what it says of its default one."""
     listed = {handler.name: handler.features for handler in answer.runtime_handlers}
     own = (listed[name] for name in (runtime.cri_handler, runtime.handler, "") if name in listed)
     features = next(own, cri.RuntimeHandlerFeatures())
     names = [runtime.handler, ""] if default else [runtime.handler]
     return [
-        Handler(
+        RuntimeHandler(
             name=name,
             recursive_read_only_mounts=features.recursive_read_only_mounts,
             user_namespaces=features.user_namespaces,

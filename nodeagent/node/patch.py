@@ -3,19 +3,17 @@
 Source: docs/facts/node-resources.md 8.4, docs/facts/api-client-and-server.md D (Node addresses).
 """
 
-from typing import Any
-
 import msgspec
 from lightkube.models.core_v1 import Node, NodeStatus
 
-Json = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 _MAPS = ("capacity", "allocatable", "nodeInfo", "daemonEndpoints", "features")
 _WHOLE_LISTS = ("images", "runtimeHandlers", "declaredFeatures", "volumesInUse")
 _HEARTBEAT = "lastHeartbeatTime"
 
 
-def status_patch(before: Node, after: NodeStatus) -> Json:
+def status_patch(before: Node, after: NodeStatus) -> JsonObject:
     """Return what makes the status of `before` the agent's `after`; empty when only heartbeat times differ.
 
     When anything differs, all heartbeats go with it. Conditions of others are never mentioned.
@@ -23,14 +21,14 @@ def status_patch(before: Node, after: NodeStatus) -> Json:
     return _status_patch(before, after, force=False)
 
 
-def heartbeat_patch(before: Node, after: NodeStatus) -> Json:
+def heartbeat_patch(before: Node, after: NodeStatus) -> JsonObject:
     """The same, with the heartbeats even when nothing else changed."""
     return _status_patch(before, after, force=True)
 
 
-def metadata_patch(before: Node, labels: dict[str, str], annotations: dict[str, str] | None = None) -> Json:
+def metadata_patch(before: Node, labels: dict[str, str], annotations: dict[str, str] | None = None) -> JsonObject:
     """Return what adds or corrects these labels and annotations; empty when they are there."""
-    found: Json = {}
+    found: JsonObject = {}
     metadata = msgspec.to_builtins(before.metadata) if before.metadata else {}
     for field, wanted in (("labels", labels), ("annotations", annotations or {})):
         current = metadata.get(field) or {}
@@ -39,9 +37,9 @@ def metadata_patch(before: Node, labels: dict[str, str], annotations: dict[str, 
     return found
 
 
-def map_patch(before: Json, after: Json) -> Json:
+def map_patch(before: JsonObject, after: JsonObject) -> JsonObject:
     """Return the keys to set, and None for those to remove; maps inside are patched, all else is replaced."""
-    patch: Json = {key: None for key in before if key not in after}
+    patch: JsonObject = {key: None for key in before if key not in after}
     for key, value in after.items():
         old = before.get(key)
         if old == value:
@@ -50,10 +48,10 @@ def map_patch(before: Json, after: Json) -> Json:
     return patch
 
 
-def _status_patch(before: Node, after: NodeStatus, *, force: bool) -> Json:
-    old: Json = msgspec.to_builtins(before.status) if before.status else {}
-    new: Json = msgspec.to_builtins(after)
-    patch: Json = {}
+def _status_patch(before: Node, after: NodeStatus, *, force: bool) -> JsonObject:
+    old: JsonObject = msgspec.to_builtins(before.status) if before.status else {}
+    new: JsonObject = msgspec.to_builtins(after)
+    patch: JsonObject = {}
     for field in _MAPS:
         if changes := map_patch(old.get(field) or {}, new.get(field) or {}):
             patch[field] = changes
@@ -70,12 +68,12 @@ def _status_patch(before: Node, after: NodeStatus, *, force: bool) -> Json:
     return patch
 
 
-def _conditions(old: Json, new: Json) -> list[Json]:
+def _conditions(old: JsonObject, new: JsonObject) -> list[JsonObject]:
     known = {item["type"]: item for item in old.get("conditions") or ()}
     return [item for item in new.get("conditions") or () if known.get(item["type"]) != item]
 
 
-def _same(old: Json, condition: Json) -> bool:
+def _same(old: JsonObject, condition: JsonObject) -> bool:
     for item in old.get("conditions") or ():
         if item["type"] == condition["type"]:
             return bool({**item, _HEARTBEAT: None} == {**condition, _HEARTBEAT: None})

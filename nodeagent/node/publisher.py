@@ -19,9 +19,10 @@ from nodeagent.api.errors import ApiError
 from nodeagent.api.events import NORMAL, WARNING, Events, node_reference
 from nodeagent.api.resources import metadata_of
 from nodeagent.node import labels, patch
-from nodeagent.node.conditions import READY, Pressure, transitions
+from nodeagent.node.conditions import READY, transitions
 from nodeagent.node.state import NodeState
 from nodeagent.node.status import ImageOnNode, NodeConfig, Observed, RuntimeState, node_status
+from runtimes.linux.retry import jittered
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +37,12 @@ class NodeInputs:
     """What the status shows beside the `NodeState`; all are asked at each computation and must be quick.
 
     `addresses` is awaited, as it may look up a name. `errors`: further reasons against Ready (CSINode, shutdown, ...).
-    `pressure`: as measured by who evicts nothing. `volumes_in_use`: None before the first reconcile.
+    `volumes_in_use`: None before the first reconcile.
     """
 
     addresses: Callable[[], Awaitable[Sequence[NodeAddress]]]
     runtime: Callable[[], RuntimeState]
     images: Callable[[], Sequence[ImageOnNode]] = tuple
-    pressure: Callable[[], Pressure] = Pressure
     volumes_in_use: Callable[[], Sequence[str] | None] = lambda: None
     errors: Sequence[Callable[[], str]] = field(default_factory=tuple)
 
@@ -101,7 +101,7 @@ class NodePublisher:
             except ApiError as error:
                 log.warning("unable to update the status of node %s: %s", self._config.name, error)
             starting = not self._ready_reported and self._clock() - started_at < FAST_LIMIT_SECONDS
-            pause = FAST_PERIOD_SECONDS if starting else self._update_seconds * (1 + JITTER * self._chance())
+            pause = FAST_PERIOD_SECONDS if starting else jittered(self._update_seconds, JITTER, self._chance())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._state.changed.wait()
@@ -191,7 +191,7 @@ class NodePublisher:
             allocatable=state.allocatable,
             declared_features=state.declared_features,
             images=inputs.images(),
-            pressure=state.pressure | inputs.pressure(),
+            pressure=state.pressure,
             volumes_in_use=inputs.volumes_in_use(),
             errors=[text for check in inputs.errors if (text := check())],
         )

@@ -4,7 +4,6 @@ Who finds something out calls the setter that is named for it; who shows the nod
 """
 
 import asyncio
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 from nodeagent.node import capacity
@@ -93,14 +92,17 @@ class NodeState:
             self._count()
             self.notify()
 
-    def set_memory_pressure(self, holds: bool) -> None:
-        self._set_pressure(dataclasses.replace(self._pressure, memory=holds))
-
-    def set_disk_pressure(self, holds: bool) -> None:
-        self._set_pressure(dataclasses.replace(self._pressure, disk=holds))
-
-    def set_pid_pressure(self, holds: bool) -> None:
-        self._set_pressure(dataclasses.replace(self._pressure, pid=holds))
+    def set_pressure(self, *, memory: bool | None = None, disk: bool | None = None, pid: bool | None = None) -> None:
+        """Whether the node is short of it, by who watches that; None: somebody else does, and it stays as it is."""
+        before = self._pressure
+        now = Pressure(
+            memory=before.memory if memory is None else memory,
+            disk=before.disk if disk is None else disk,
+            pid=before.pid if pid is None else pid,
+        )
+        if now != before:
+            self._pressure = now
+            self.notify()
 
     def set_shutting_down(self, shutting_down: bool) -> None:
         if shutting_down is not self._shutting_down:
@@ -110,11 +112,6 @@ class NodeState:
     def notify(self) -> None:
         """Something changed that the status shows: publish soon."""
         self.changed.set()
-
-    def _set_pressure(self, pressure: Pressure) -> None:
-        if pressure != self._pressure:
-            self._pressure = pressure
-            self.notify()
 
     def _count(self) -> None:
         self._capacity = capacity.capacity(self._machine, self._limits, self._storage_bytes, self._devices)

@@ -36,7 +36,7 @@ class ImageOnNode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Handler:
+class RuntimeHandler:
     """A RuntimeClass handler of this node, and what it can do. The default one has the name "".
 
     `image_volumes_refusal`: why its containers cannot mount images; empty: they can.
@@ -58,7 +58,7 @@ class RuntimeState:
     version: str = ""
     errors: tuple[str, ...] = ("container runtime status check may not have completed yet",)
     handler_errors: tuple[str, ...] | None = None
-    handlers: tuple[Handler, ...] = ()
+    handlers: tuple[RuntimeHandler, ...] = ()
     supplemental_groups_policy: bool = False
 
 
@@ -153,7 +153,7 @@ def images(found: Sequence[ImageOnNode], limit: int) -> list[ContainerImage]:
     ]
 
 
-def _handlers(handlers: Sequence[Handler]) -> list[NodeRuntimeHandler]:
+def _handlers(handlers: Sequence[RuntimeHandler]) -> list[NodeRuntimeHandler]:
     return [
         NodeRuntimeHandler(
             name=handler.name,

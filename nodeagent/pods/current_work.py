@@ -1,11 +1,11 @@
-"""The one piece of work that is under way on a pod, beside its supervisor's loop."""
+"""The one piece of work that is under way on a pod, while its supervisor's loop goes on."""
 
 import asyncio
 import enum
 from collections.abc import Awaitable, Callable
 
 
-class Doing(enum.Enum):
+class WorkKind(enum.Enum):
     """What is being done for a pod.
 
     NOTHING ──begin──> PASS, STOP, RELEASE, FORGET ──(ends)──> NOTHING
@@ -23,21 +23,21 @@ class Doing(enum.Enum):
 class CurrentWork:
     """`failed(doing, error)` is called with what a piece of work raised, `ended()` whenever one has ended, however it did."""
 
-    def __init__(self, *, failed: Callable[[Doing, Exception], None], ended: Callable[[], None]) -> None:
+    def __init__(self, *, failed: Callable[[WorkKind, Exception], None], ended: Callable[[], None]) -> None:
         self._failed = failed
         self._ended = ended
-        self._doing = Doing.NOTHING
+        self._doing = WorkKind.NOTHING
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def doing(self) -> Doing:
+    def doing(self) -> WorkKind:
         return self._doing
 
     @property
     def idle(self) -> bool:
-        return self._doing is Doing.NOTHING
+        return self._doing is WorkKind.NOTHING
 
-    def begin(self, doing: Doing, work: Callable[[], Awaitable[None]]) -> None:
+    def begin(self, doing: WorkKind, work: Callable[[], Awaitable[None]]) -> None:
         """Only while idle."""
         assert self.idle, f"{doing.value} while there is a {self._doing.value}"
         self._doing = doing
@@ -45,8 +45,8 @@ class CurrentWork:
 
     def give_up_pass(self) -> None:
         """Cancel a pass, once: the pod is to end. Anything else goes on."""
-        if self._doing is Doing.PASS and self._task is not None:
-            self._doing = Doing.GIVEN_UP
+        if self._doing is WorkKind.PASS and self._task is not None:
+            self._doing = WorkKind.GIVEN_UP
             self._task.cancel()
 
     async def leave(self) -> None:
@@ -55,14 +55,14 @@ class CurrentWork:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _run(self, doing: Doing, work: Callable[[], Awaitable[None]]) -> None:
+    async def _run(self, doing: WorkKind, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except asyncio.CancelledError:
-            if self._doing is not Doing.GIVEN_UP:
+            if self._doing is not WorkKind.GIVEN_UP:
                 raise
         except Exception as error:
             self._failed(doing, error)
         finally:
-            self._doing, self._task = Doing.NOTHING, None
+            self._doing, self._task = WorkKind.NOTHING, None
             self._ended()

@@ -9,7 +9,7 @@ from lightkube.models.core_v1 import Secret, Volume
 from nodeagent.api.errors import ApiError
 from nodeagent.api.events import Events
 from nodeagent.api.objects import ObjectNotReady
-from nodeagent.images.manager import EnsuredImage, Place, Wanted
+from nodeagent.images.manager import EnsuredImage, ImageRequest, ImageTarget
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path
 from nodeagent.podspec.pod import AgentPod
 from runtimes.registry import Runtime
@@ -31,7 +31,7 @@ class SecretSource(Protocol):
 
 class EnsuresImages(Protocol):
     async def ensure_image(
-        self, pod: AgentPod, wanted: Wanted, place: Place, pull_secrets: Sequence[Secret]
+        self, pod: AgentPod, wanted: ImageRequest, place: ImageTarget, pull_secrets: Sequence[Secret]
     ) -> EnsuredImage:
         """Raises ImageFailure."""
         ...
@@ -49,19 +49,19 @@ class PodImages:
         self, pod: AgentPod, kind: ContainerKind, container: AnyContainer, runtime: Runtime
     ) -> EnsuredImage:
         """Raises ImageFailure."""
-        wanted = Wanted(
+        wanted = ImageRequest(
             image=container.image or "",
             pull_policy=container.imagePullPolicy or "",
             field_path=field_path(kind, container.name),
         )
-        place = Place(service=runtime.images, runtime_handler=runtime.cri_handler)
+        place = ImageTarget(service=runtime.images, runtime_handler=runtime.cri_handler)
         return await self._manager.ensure_image(pod, wanted, place, await self._pull_secrets(pod))
 
     async def ensure_volume(self, pod: AgentPod, volume: Volume, runtime: Runtime) -> EnsuredImage:
         """The image that a volume shows; its events are the pod's. Raises ImageFailure."""
         assert volume.image is not None
-        wanted = Wanted(image=volume.image.reference or "", pull_policy=volume.image.pullPolicy or "")
-        place = Place(service=runtime.images, runtime_handler=runtime.cri_handler)
+        wanted = ImageRequest(image=volume.image.reference or "", pull_policy=volume.image.pullPolicy or "")
+        place = ImageTarget(service=runtime.images, runtime_handler=runtime.cri_handler)
         return await self._manager.ensure_image(pod, wanted, place, await self._pull_secrets(pod))
 
     async def _pull_secrets(self, pod: AgentPod) -> list[Secret]:

@@ -16,11 +16,11 @@ from typing import Protocol
 
 from lightkube.models.core_v1 import PodStatus
 
-from nodeagent.pods.admission.gate import UNEXPECTED, Answer, KillError, Later
-from nodeagent.pods.current_work import Doing
+from nodeagent.pods.admission.gate import UNEXPECTED, Answer, Deferred, KillError
+from nodeagent.pods.current_work import WorkKind
 from nodeagent.pods.mirrors import Mirrors
 from nodeagent.pods.pod_tasks import PodTasks
-from nodeagent.pods.rules.model import Desired, Stage, StartFailure, Termination
+from nodeagent.pods.rules.model import Desired, PodStage, StartFailure, Termination
 from nodeagent.pods.services import PodServices
 from nodeagent.pods.status.phase import is_terminal
 from nodeagent.pods.step_runs import StepRun
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 RELIST_SECONDS = 1.0  # pause before listening to a runtime again that broke off, doubling
 RELIST_CAP_SECONDS = 5.0
 KILL_WAIT_SECONDS, KILL_WAIT_FACTOR = 10.0, 1.5  # how long an ended pod's containers may take: the larger of the two
-STUCK_SECONDS = 120.0  # a pod's turn that takes longer is not going on (twice the resync period, as upstream)
+STUCK_SECONDS = 120.0  # a pod's sync that takes longer is not going on (twice the resync period, as upstream)
 
 
 class ObjectReferences(Protocol):
@@ -61,8 +61,8 @@ class Allocations(Protocol):
 
     def forget(self, uid: PodUID) -> None: ...
 
-    def reckoned(self, allocated: AgentPod) -> AgentPod:
-        """A pod as the admission of others reckons with it."""
+    def as_charged(self, allocated: AgentPod) -> AgentPod:
+        """A pod as the admission of others counts it."""
         ...
 
 
@@ -72,7 +72,7 @@ class PodOnNode:
 
     pod: AgentPod
     status: PodStatus | None
-    stage: Stage
+    stage: PodStage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +84,11 @@ class PodActivity:
     """
 
     pod: AgentPod
-    stage: Stage
+    stage: PodStage
     handler: str
-    doing: Doing
+    doing: WorkKind
     steps: tuple[StepRun, ...]
-    turn_began: datetime | None
+    sync_began: datetime | None
     blocked_until: datetime | None
     held_until: Mapping[str, datetime]
 
@@ -96,7 +96,7 @@ class PodActivity:
 class PodManager:
     """Owns the supervisors. All methods belong to the event loop.
 
-    `admit(pod, others)` judges a new pod against the node's active ones; None lets it in. New pods are judged one after the
+    `admit(pod, others)` checks a new pod against the node's active ones; None admits it. New pods are admitted one after the
     other: while one waits for its answer, those behind it do too.
     """
 
@@ -119,16 +119,14 @@ class PodManager:
         self._allocations = allocations
         self._on_gone = on_gone
         self._supervisors: dict[PodUID, PodSupervisor] = {}
-        self._new: dict[PodUID, Desired] = {}  # not yet judged, in their order
-        self._not_taken: set[PodUID] = (
-            set()
-        )  # wanted, and no orphans, though a mistake of ours keeps them from being begun
+        self._new: dict[PodUID, Desired] = {}  # not yet admitted, in their order
+        self._not_taken: set[PodUID] = set()  # wanted, and no orphans, though a bug keeps them from being begun
         self._answer: asyncio.Task[None] | None = None  # what the first of them waits for
 
     # -- from the sources --------------------------------------------------------------------------------------------
 
     def apply(self, changes: Iterable[PodChange]) -> None:
-        """Take over changes of the wanted pods, in their order. One that cannot be taken over is told, and holds up no other."""
+        """Take over changes of the wanted pods, in their order. One that cannot be taken over is logged, and the others go on."""
         for change in changes:
             uid = change.pod.uid
             self._not_taken.discard(uid)
@@ -162,13 +160,13 @@ class PodManager:
         while self._new and self._answer is None:
             uid, desired = next(iter(self._new.items()))
             answer = self._judge(desired)
-            if isinstance(answer, Later):
+            if isinstance(answer, Deferred):
                 work = functools.partial(self._await_answer, uid, answer)
                 self._answer = self._tasks.start(work, name=f"admission of pod {uid}")
             else:
                 self._begin(uid, answer)
 
-    async def _await_answer(self, uid: PodUID, later: Later) -> None:
+    async def _await_answer(self, uid: PodUID, later: Deferred) -> None:
         try:
             rejected = await later.answer()
         except Exception as error:
@@ -181,7 +179,7 @@ class PodManager:
         self._judge_new()
 
     def _begin(self, uid: PodUID, rejected: StartFailure | None) -> None:
-        """Give a pod that has been judged its supervisor. A mistake of ours there is told, and holds up no other."""
+        """Give a pod that has been through admission its supervisor. A bug there is logged, and holds up no other."""
         desired = self._new.pop(uid)
         try:
             self._add(desired, rejected)
@@ -208,7 +206,7 @@ class PodManager:
         if not _is_to_run(pod):
             return None
         try:
-            return self._admit(pod, [self._allocations.reckoned(other) for other in self.active_pods()])
+            return self._admit(pod, [self._allocations.as_charged(other) for other in self.active_pods()])
         except Exception as error:
             log.exception("admission of pod %s failed", pod.describe())
             return StartFailure(reason=UNEXPECTED, message=f"{error}")
@@ -286,16 +284,16 @@ class PodManager:
         ]
 
     def is_moving(self) -> bool:
-        """Whether every pod's loop comes round: a turn only observes and decides, so none takes minutes."""
+        """Whether every pod's loop comes round: a sync only observes and decides, so none takes minutes."""
         longest = timedelta(seconds=STUCK_SECONDS)
-        began = (supervisor.turn_began for supervisor in self._supervisors.values())
+        began = (supervisor.sync_began for supervisor in self._supervisors.values())
         return all(at is None or self._services.now() - at < longest for at in began)
 
     def pods(self) -> list[PodOnNode]:
         return [self._view(supervisor) for supervisor in self._supervisors.values()]
 
     def activities(self) -> list[PodActivity]:
-        """Of all pods, whether anything is done for them or not."""
+        """The activities of all pods, idle ones included."""
         return [
             PodActivity(
                 pod=supervisor.desired.pod,
@@ -303,9 +301,9 @@ class PodManager:
                 handler=supervisor.handler,
                 doing=supervisor.doing,
                 steps=tuple(self._services.engine.current_steps(uid)),
-                turn_began=supervisor.turn_began,
-                blocked_until=supervisor.pauses.blocked_until,
-                held_until=supervisor.pauses.held_until,
+                sync_began=supervisor.sync_began,
+                blocked_until=supervisor.backoff.blocked_until,
+                held_until=supervisor.backoff.held_until,
             )
             for uid, supervisor in self._supervisors.items()
         ]
@@ -317,7 +315,7 @@ class PodManager:
             for supervisor in self._supervisors.values()
             if supervisor.desired.pod.key == (namespace, name) and uid in ("", supervisor.uid)
         ]
-        found.sort(key=lambda supervisor: supervisor.stage is Stage.SYNC, reverse=True)
+        found.sort(key=lambda supervisor: supervisor.stage is PodStage.SYNC, reverse=True)
         return self._view(found[0]) if found else None
 
     def runtime_of(self, pod: AgentPod) -> Runtime:
@@ -353,9 +351,9 @@ class PodManager:
 
 def _holds_resources(supervisor: PodSupervisor) -> bool:
     """A pod that had ended before the agent started has nothing left, even while its supervisor has not yet looked."""
-    if supervisor.stage is Stage.SYNC:
+    if supervisor.stage is PodStage.SYNC:
         return not _has_ended(supervisor.desired.pod)
-    return supervisor.stage is Stage.TERMINATING
+    return supervisor.stage is PodStage.TERMINATING
 
 
 def _is_to_run(pod: AgentPod) -> bool:

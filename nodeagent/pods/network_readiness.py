@@ -24,7 +24,7 @@ def network_problem(answer: cri.StatusResponse) -> str:
 class NetworkReadiness:
     """`last_seen(handler)`: what the last regular look at the runtimes found, empty for ready.
 
-    A runtime whose network was seen to be down is asked anew whenever it matters, so that a network that comes up is used at
+    A runtime whose network was seen to be down is asked again whenever it matters, so that a network that comes up is used at
     once; one that was up is not asked: what it cannot do it will say.
     """
 

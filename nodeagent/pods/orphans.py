@@ -13,7 +13,7 @@ from typing import Protocol
 from lightkube.models.core_v1 import Pod
 from lightkube.models.meta_v1 import ObjectMeta
 
-from nodeagent.failures import leaves
+from nodeagent.errors import leaves
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import API, AgentPod, PodUID
@@ -28,7 +28,7 @@ PERIOD_SECONDS = 60.0
 GRACE_SECONDS = 1  # the kubelet's for pods it does not know; containers get the floor of 2
 
 
-class TakesDown(Protocol):
+class PodTeardown(Protocol):
     """Takes down what is left of a pod (`steps.engine.StepEngine`). Raises ExceptionGroup of what stays."""
 
     async def stop(self, teardown: Teardown) -> None: ...
@@ -48,7 +48,7 @@ class OrphanCollector:
     def __init__(
         self,
         *,
-        engine: TakesDown,
+        engine: PodTeardown,
         runtimes: Callable[[], tuple[Runtime, ...]],
         cgroups: CgroupList,
         paths: PodPaths,
@@ -89,7 +89,7 @@ class OrphanCollector:
             await asyncio.gather(*(self._take_down(uid, pod) for uid, pod in orphans.items()))
 
     async def _found(self) -> dict[str, AgentPod]:
-        """UID -> as much of the pod as can still be told."""
+        """UID -> as much of the pod as is still known."""
         found: dict[str, AgentPod] = {}
         for runtime in self._runtimes():
             try:

@@ -1,4 +1,4 @@
-"""Tasks that work for pods, in a group of their own: an error there is one pod's affair, and never ends the agent."""
+"""Tasks that work for pods, in a group of their own: an error there concerns one pod, and never ends the agent."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ class PodTasks:
         self._group = group
 
     def start(self, work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
-        """Run `work` to its end. After an error, which is a mistake of ours, it is called again: it must bear that."""
+        """Run `work` to its end. After an error, which is a bug, it is called again: it must bear that."""
         return self._group.create_task(self._run(work, name), name=name)
 
     async def _run(self, work: Callable[[], Awaitable[None]], name: str) -> None:

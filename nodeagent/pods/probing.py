@@ -15,14 +15,14 @@ from lightkube.models.core_v1 import Container, ContainerStatus, PodStatus, Prob
 from nodeagent.api.events import Events
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Instance, NodeAddresses, Observed, ProbeResults
-from nodeagent.pods.rules.runtime_view import RUNNING, moment, newest
+from nodeagent.pods.rules.runtime_view import RUNNING, newest, timestamp
 from nodeagent.pods.status.pod_ips import pod_ips
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, containers, field_path
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.probes.observer import NotObserved, ObservedProbe, ProbeObserver
 from nodeagent.probes.outcome import Outcome
-from nodeagent.probes.state import Kind
-from nodeagent.probes.target import ProbeTarget, run_probe
+from nodeagent.probes.run import ProbeTarget, run_probe
+from nodeagent.probes.state import ProbeKind
 from nodeagent.probes.worker import ProbeWorker, Runner, Timers
 from runtimes.contract import RuntimeService
 from runtimes.registry import Runtime
@@ -71,7 +71,7 @@ class ProbeManager:
             return
         known = self._pods.setdefault(uid, {})
         for name in known.keys() - {container.name for _, container, _ in wanted}:
-            known.pop(name).stop(Kind.STARTUP, Kind.READINESS, Kind.LIVENESS)
+            known.pop(name).stop(ProbeKind.STARTUP, ProbeKind.READINESS, ProbeKind.LIVENESS)
         ip = _primary_ip(pod, observed, self._addresses())
         for kind, container, probes in wanted:
             probed = known.get(container.name)
@@ -93,12 +93,12 @@ class ProbeManager:
         if keep_readiness:
             for probed in self._pods.get(uid, {}).values():
                 if probed.kind is ContainerKind.REGULAR:
-                    probed.stop(Kind.STARTUP, Kind.LIVENESS)
+                    probed.stop(ProbeKind.STARTUP, ProbeKind.LIVENESS)
             return
         for probed in self._pods.pop(uid, {}).values():
-            probed.stop(Kind.STARTUP, Kind.READINESS, Kind.LIVENESS)
+            probed.stop(ProbeKind.STARTUP, ProbeKind.READINESS, ProbeKind.LIVENESS)
 
-    def _start_workers(self, uid: PodUID, probed: "_Probed", probes: dict[Kind, Probe]) -> None:
+    def _start_workers(self, uid: PodUID, probed: "_Probed", probes: dict[ProbeKind, Probe]) -> None:
         timers = self._timers or asyncio.get_running_loop()
         for kind, probe in probes.items():
             worker = ProbeWorker(kind, probe, runner=self._runner, timers=timers, reports=probed)
@@ -115,7 +115,7 @@ class ProbeManager:
             return
         container_id = instance.status.id
         target = ProbeTarget(container=container, container_id=container_id, pod_ip=ip, runtime=service)
-        started_at = moment(instance.status.started_at) or self._now()
+        started_at = timestamp(instance.status.started_at) or self._now()
         if probed.container_id == container_id:
             probed.retarget(target)
             return
@@ -140,8 +140,8 @@ class _Probed:
     now: Callable[[], datetime]
     observer: ProbeObserver
     on_result: OnResult | None = None
-    workers: dict[Kind, ProbeWorker] = field(default_factory=dict)
-    tasks: dict[Kind, "asyncio.Task[None]"] = field(default_factory=dict)
+    workers: dict[ProbeKind, ProbeWorker] = field(default_factory=dict)
+    tasks: dict[ProbeKind, "asyncio.Task[None]"] = field(default_factory=dict)
     container_id: str = ""
     started_at: datetime | None = None
     target: ProbeTarget | None = None
@@ -153,9 +153,9 @@ class _Probed:
     def begin(self, target: ProbeTarget) -> None:
         """A new container: startup first, and the others when it is done, where there is a startup probe."""
         self.container_id, self.target = target.container_id, target
-        gated = Kind.STARTUP in self.workers
+        gated = ProbeKind.STARTUP in self.workers
         for kind, worker in self.workers.items():
-            if gated and kind is not Kind.STARTUP:
+            if gated and kind is not ProbeKind.STARTUP:
                 worker.rest()
             else:
                 worker.begin(target, age_seconds=self.age_seconds)
@@ -163,10 +163,14 @@ class _Probed:
     def adopt(self, target: ProbeTarget, said: ContainerStatus, jitter: Callable[[], float]) -> None:
         """A container from before the agent: started and ready are as its status says."""
         self.container_id, self.target = target.container_id, target
-        gated = Kind.STARTUP in self.workers and not said.started
-        known = {Kind.STARTUP: True if said.started else None, Kind.READINESS: said.ready, Kind.LIVENESS: True}
+        gated = ProbeKind.STARTUP in self.workers and not said.started
+        known = {
+            ProbeKind.STARTUP: True if said.started else None,
+            ProbeKind.READINESS: said.ready,
+            ProbeKind.LIVENESS: True,
+        }
         for kind, worker in self.workers.items():
-            if gated and kind is not Kind.STARTUP:
+            if gated and kind is not ProbeKind.STARTUP:
                 worker.rest()
             else:
                 worker.adopt(target, age_seconds=self.age_seconds, result=known[kind], jitter=jitter())
@@ -184,7 +188,7 @@ class _Probed:
             worker.rest()
         self.container_id, self.target = "", None
 
-    def stop(self, *kinds: Kind) -> None:
+    def stop(self, *kinds: ProbeKind) -> None:
         """End the tasks; what they found stays: a pod that ends was started all the same."""
         for kind in kinds:
             task = self.tasks.pop(kind, None)
@@ -194,20 +198,20 @@ class _Probed:
 
     # -- what workers report -------------------------------------------------------------------------------------------
 
-    def result(self, kind: Kind, container_id: str) -> None:
+    def result(self, kind: ProbeKind, container_id: str) -> None:
         if container_id != self.container_id or self.target is None:
             return
-        startup = self.workers.get(Kind.STARTUP)
-        if kind is Kind.STARTUP and startup is not None and startup.result:
+        startup = self.workers.get(ProbeKind.STARTUP)
+        if kind is ProbeKind.STARTUP and startup is not None and startup.result:
             for other, worker in self.workers.items():
-                if other is not Kind.STARTUP and other in self.tasks:
+                if other is not ProbeKind.STARTUP and other in self.tasks:
                     worker.begin(self.target, age_seconds=self.age_seconds)
         self.publish()
 
-    def ran(self, kind: Kind, outcome: Outcome, seconds: float) -> None:
+    def ran(self, kind: ProbeKind, outcome: Outcome, seconds: float) -> None:
         self.observer.ran(self._observed(kind), ok=outcome.ok, seconds=seconds)
 
-    def _observed(self, kind: Kind) -> ObservedProbe:
+    def _observed(self, kind: ProbeKind) -> ObservedProbe:
         namespace, pod = self.pod.key
         return ObservedProbe(type=kind.value, container=self.name, pod=pod, namespace=namespace, pod_uid=self.pod.uid)
 
@@ -221,12 +225,14 @@ class _Probed:
         self.on_result(
             self.container_id,
             ProbeResults(
-                started=results.get(Kind.STARTUP), ready=results.get(Kind.READINESS), live=results.get(Kind.LIVENESS)
+                started=results.get(ProbeKind.STARTUP),
+                ready=results.get(ProbeKind.READINESS),
+                live=results.get(ProbeKind.LIVENESS),
             ),
         )
 
 
-def _probed_containers(pod: AgentPod) -> Iterator[tuple[ContainerKind, Container, dict[Kind, Probe]]]:
+def _probed_containers(pod: AgentPod) -> Iterator[tuple[ContainerKind, Container, dict[ProbeKind, Probe]]]:
     """Regular containers and sidecars that have probes."""
     for kind, container in containers(pod):
         if kind in (ContainerKind.REGULAR, ContainerKind.SIDECAR) and isinstance(container, Container):
@@ -235,11 +241,11 @@ def _probed_containers(pod: AgentPod) -> Iterator[tuple[ContainerKind, Container
                 yield kind, container, probes
 
 
-def _probes(container: AnyContainer) -> Iterator[tuple[Kind, Probe]]:
+def _probes(container: AnyContainer) -> Iterator[tuple[ProbeKind, Probe]]:
     for kind, probe in (
-        (Kind.STARTUP, container.startupProbe),
-        (Kind.READINESS, container.readinessProbe),
-        (Kind.LIVENESS, container.livenessProbe),
+        (ProbeKind.STARTUP, container.startupProbe),
+        (ProbeKind.READINESS, container.readinessProbe),
+        (ProbeKind.LIVENESS, container.livenessProbe),
     ):
         if probe is not None:
             yield kind, probe

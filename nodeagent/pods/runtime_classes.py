@@ -5,17 +5,17 @@ from collections.abc import Callable
 from lightkube.models.node_v1 import RuntimeClass
 
 from nodeagent.api.cluster import NotKnownYet
-from nodeagent.node.status import Handler
+from nodeagent.node.status import RuntimeHandler
 from nodeagent.pods.services import UnknownRuntime
 from nodeagent.podspec.pod import AgentPod
-from runtimes.registry import Registry, Runtime, UnknownHandler
+from runtimes.registry import Runtime, RuntimeRegistry, UnknownHandler
 
 
 class RuntimeClassResolver:
     """Resolves by the RuntimeClass objects of the API; `runtime_class(name)` answers None for one that does not exist, and raises
     NotKnownYet while that is not known."""
 
-    def __init__(self, registry: Registry, runtime_class: Callable[[str], RuntimeClass | None]) -> None:
+    def __init__(self, registry: RuntimeRegistry, runtime_class: Callable[[str], RuntimeClass | None]) -> None:
         self._registry = registry
         self._runtime_class = runtime_class
 
@@ -43,7 +43,7 @@ class RuntimeClassResolver:
 class PodHandlers:
     """What a pod's own runtime can do. `handler(name)`: as it has said itself."""
 
-    def __init__(self, resolver: RuntimeClassResolver, handler: Callable[[str], Handler]) -> None:
+    def __init__(self, resolver: RuntimeClassResolver, handler: Callable[[str], RuntimeHandler]) -> None:
         self._resolver = resolver
         self._handler = handler
 

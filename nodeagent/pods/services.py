@@ -7,12 +7,14 @@ from typing import Protocol
 
 from nodeagent.api.events import Events
 from nodeagent.pods.features.contract import PodFeature
+from nodeagent.pods.rules import backoff
 from nodeagent.pods.rules.model import NodeAddresses, Observed, ProbeResults, RemoveContainer
 from nodeagent.pods.status.writer import StatusSink
 from nodeagent.pods.step_runs import StepRun
-from nodeagent.pods.steps.contract import Work
+from nodeagent.pods.steps.contract import SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod, PodUID
+from runtimes.linux.retry import RetryPolicy
 from runtimes.registry import Runtime
 
 
@@ -33,7 +35,7 @@ class RuntimeResolver(Protocol):
 class Engine(Protocol):
     """Carries out the steps of a pod's way, and takes it down again."""
 
-    async def carry_out(self, work: Work) -> list[Exception]:
+    async def carry_out(self, work: SyncPass) -> list[Exception]:
         """Run the steps; return what failed. When it is cancelled, no step runs any more when it ends."""
         ...
 
@@ -50,7 +52,7 @@ class Engine(Protocol):
         ...
 
 
-class ContainerKiller(Protocol):
+class ContainerTerminator(Protocol):
     """Stops one container by the rules of its pod."""
 
     async def kill_container(
@@ -80,7 +82,7 @@ class Probing(Protocol):
     def stop(self, uid: PodUID, *, keep_readiness: bool) -> None: ...
 
 
-class Dead(Protocol):
+class DeadContainers(Protocol):
     """Keeps dead containers in bounds."""
 
     async def remove(self, runtime: Runtime, pod: AgentPod, observed: Observed, remove: RemoveContainer) -> None: ...
@@ -88,14 +90,21 @@ class Dead(Protocol):
     def highest_log_numbers(self, pod: AgentPod, observed: Observed) -> Mapping[str, int]: ...
 
 
-class PodUpkeep(Protocol):
-    """What a pod needs now and then while it runs."""
+class PodVolumes(Protocol):
+    """Keeps the contents of mounted volumes fresh."""
 
     async def refresh(self, pod: AgentPod, *, anew: bool) -> None:
-        """Bring the contents of its volumes up to date. `anew`: something that they are made from has changed."""
+        """Bring the volumes that follow API objects up to date. `anew`: something that they are made from has changed.
+
+        Raises nothing for those that cannot be.
+        """
         ...
 
-    def enrich(self, pod: AgentPod, observed: Observed) -> Observed:
+
+class TerminationMessages(Protocol):
+    """What exited containers left as their messages."""
+
+    def add_to(self, observed: Observed) -> Observed:
         """Add the termination messages of exited containers."""
         ...
 
@@ -113,10 +122,11 @@ class PodServices:
     statuses: StatusSink
     events: Events
     probing: Probing
-    upkeep: PodUpkeep
-    dead: Dead
-    killer: ContainerKiller
+    volumes: PodVolumes
+    termination_messages: TerminationMessages
+    dead_containers: DeadContainers
+    terminator: ContainerTerminator
     addresses: Callable[[], NodeAddresses]
     now: Callable[[], datetime]
-    crash_backoff_cap_seconds: float = 300.0
+    crash_backoff: RetryPolicy = backoff.RETRY
     features: Sequence[PodFeature] = ()

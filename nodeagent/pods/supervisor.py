@@ -4,7 +4,7 @@
       ^                                                            │
       └── new desired state, runtime event, probe result, end of work, end of a back-off or deadline
 
-Stages go one way (`model.Stage`). The loop never waits for work: it goes on observing and publishing while containers are
+Stages go one way (`model.PodStage`). The loop never waits for work: it goes on observing and publishing while containers are
 pulled, started or stopped, and gives up a pass that is overtaken by the pod's termination.
 """
 
@@ -16,20 +16,29 @@ from datetime import datetime
 
 from lightkube.models.core_v1 import PodStatus
 
-from nodeagent.pods.current_work import CurrentWork, Doing
+from nodeagent.pods.current_work import CurrentWork, WorkKind
 from nodeagent.pods.dead_containers import superfluous
 from nodeagent.pods.features.contract import Contribution
 from nodeagent.pods.features.features import Features
 from nodeagent.pods.observation import observe
-from nodeagent.pods.pauses import Pauses
-from nodeagent.pods.rules.model import Desired, Memory, Observed, Plan, ProbeResults, Stage, StartFailure, Termination
-from nodeagent.pods.rules.plan import plan as make_plan
+from nodeagent.pods.rules.model import (
+    Desired,
+    Memory,
+    Observed,
+    Plan,
+    PodStage,
+    ProbeResults,
+    StartFailure,
+    Termination,
+)
+from nodeagent.pods.rules.plan import make_plan
 from nodeagent.pods.rules.replacement import awaiting, replacing
 from nodeagent.pods.rules.termination import deadline_at, deadline_exceeded, pod_grace_seconds
 from nodeagent.pods.services import PodServices, UnknownRuntime
 from nodeagent.pods.status.phase import is_terminal
-from nodeagent.pods.status.pod import status as make_status
-from nodeagent.pods.steps.contract import StepError, Work
+from nodeagent.pods.status.pod import pod_status
+from nodeagent.pods.steps.contract import StepError, SyncPass
+from nodeagent.pods.sync_backoff import SyncBackoff
 from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.volume_refresh import VolumeRefresh
 from nodeagent.podspec.containers import field_path, find_container
@@ -53,14 +62,14 @@ class PodSupervisor:
         self._woken = asyncio.Event()
         self._woken.set()
         self._work = CurrentWork(failed=self._work_failed, ended=self.wake)
-        self.pauses = Pauses(services.now)
+        self.backoff = SyncBackoff(services.now)
         self._refresh = VolumeRefresh(desired.pod.describe(), self._refresh_volumes, self.wake, services.now())
         self._wake_at: tuple[datetime | None, ...] = ()  # of the last plan, and of the features
         self._announced: dict[str, str] = {}
         self._last_observed = Observed()
         self._handler = ""  # the runtime's that runs the pod
         self._final_status_published = False
-        self._turn_began: datetime | None = None
+        self._sync_began: datetime | None = None
         self._records_removed = False
 
     # -- what others may do ------------------------------------------------------------------------------------------
@@ -70,11 +79,11 @@ class PodSupervisor:
         return self._desired
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> PodStage:
         return self._memory.stage
 
     @property
-    def doing(self) -> Doing:
+    def doing(self) -> WorkKind:
         return self._work.doing
 
     @property
@@ -87,16 +96,16 @@ class PodSupervisor:
         return self._memory.rejected is not None
 
     @property
-    def turn_began(self) -> datetime | None:
-        """When the turn began that is being taken; None: it waits for its next one."""
-        return self._turn_began
+    def sync_began(self) -> datetime | None:
+        """When the sync that is under way began; None: the pod waits for its next one."""
+        return self._sync_began
 
     def update(self, desired: Desired, *, status_only: bool = False) -> None:
         """Take over a newer desired state. `status_only`: nothing else of it is new; mostly it is our own patch coming back."""
         if desired.removed and not self._desired.removed:
             log.info("pod %s was removed from its source %s", desired.pod.describe(), desired.pod.source)
         if desired.pod.spec != self._desired.pod.spec:
-            self.pauses.clear()
+            self.backoff.clear()
             self._features.updated(desired.pod)
         self._desired = desired
         if not status_only:
@@ -126,22 +135,22 @@ class PodSupervisor:
     # -- the loop ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until the pod is gone. Errors are logged and the turn is taken again; only cancellation ends this early."""
+        """Until the pod is gone. Errors are logged and the sync is tried again; only cancellation ends this early."""
         try:
             while not self._gone():
                 await self._wait()
-                self._turn_began = self._services.now()
+                self._sync_began = self._services.now()
                 try:
-                    await self._turn()
+                    await self._sync()
                 except RuntimeFault as error:
                     self._event("Warning", "FailedSync", f"error determining status: {error}")
                     self._show_unseen()
-                    self.pauses.block(1.0)
+                    self.backoff.block(1.0)
                 except Exception:
                     log.exception("pod %s: unexpected error, will try again", self._desired.pod.describe())
-                    self.pauses.block()
+                    self.backoff.block()
                 finally:
-                    self._turn_began = None
+                    self._sync_began = None
         finally:
             await asyncio.gather(self._work.leave(), self._refresh.leave())
             self._services.probing.stop(self.uid, keep_readiness=False)
@@ -157,51 +166,51 @@ class PodSupervisor:
         self._woken.clear()
 
     def _next_look(self) -> datetime | None:
-        """When to take a turn without being woken."""
+        """When to sync without being woken."""
         times: list[datetime | None] = []
-        sync = self._memory.stage is Stage.SYNC
+        sync = self._memory.stage is PodStage.SYNC
         if sync:
             times.append(self._refresh.next_at)
         if self._work.idle:  # else its end wakes
             deadline = self._deadline_at()
-            if self.pauses.blocked_until is None:
+            if self.backoff.blocked_until is None:
                 times += [
                     deadline,
                     *(self._wake_at if sync else ()),
-                    *(self.pauses.held_until.values() if sync else ()),
+                    *(self.backoff.held_until.values() if sync else ()),
                 ]
             else:
-                # nothing begins before; what was due in the turn that has failed must not bring the next one on at once
-                times.append(self.pauses.blocked_until)
+                # nothing begins before; what was due in the sync that has failed must not bring the next one on at once
+                times.append(self.backoff.blocked_until)
                 times.append(deadline if deadline is not None and deadline > self._services.now() else None)
         return min((time for time in times if time is not None), default=None)
 
-    async def _turn(self) -> None:
+    async def _sync(self) -> None:
         now = self._services.now()
-        self.pauses.drop_over(now)
-        if self._memory.stage is Stage.SYNC:
+        self.backoff.drop_over(now)
+        if self._memory.stage is PodStage.SYNC:
             self._refresh.begin_due(now, wanted=self._keeps_records())
         runtime = self._runtime()
         observed = self._last_observed = await self._observe(runtime)
         self._check_end(now)
         plan, wanted = None, Contribution()
-        if runtime is not None and self._work.idle and self._memory.stage is Stage.SYNC:
+        if runtime is not None and self._work.idle and self._memory.stage is PodStage.SYNC:
             wanted = self._ask_features(observed)
             plan = self._plan(observed, wanted, now)
         status = self._publish(runtime, observed, now)
         self._advance(status)
-        if self._memory.stage is not Stage.SYNC:
+        if self._memory.stage is not PodStage.SYNC:
             self._work.give_up_pass()  # its end wakes, and the ending begins
         elif runtime is not None:
             self._services.probing.sync(self._desired.pod, observed, runtime, self._probe_result)
-        if not self._work.idle or self.pauses.blocked_until is not None:
+        if not self._work.idle or self.backoff.blocked_until is not None:
             return
-        if self._memory.stage is not Stage.SYNC:
+        if self._memory.stage is not PodStage.SYNC:
             self._begin_ending()
         elif runtime is not None and plan is not None:
-            self._begin_pass(Work(desired=self._desired, observed=observed, plan=plan, runtime=runtime), wanted)
+            self._begin_pass(SyncPass(desired=self._desired, observed=observed, plan=plan, runtime=runtime), wanted)
 
-    # -- parts of a turn ---------------------------------------------------------------------------------------------
+    # -- parts of a sync ---------------------------------------------------------------------------------------------
 
     def _runtime(self) -> Runtime | None:
         """The pod's runtime; None, with an event, while there is none for it."""
@@ -212,15 +221,15 @@ class PodSupervisor:
             self._handler = runtime.handler
             return runtime
         except UnknownRuntime as error:
-            if self._memory.stage is Stage.SYNC:
+            if self._memory.stage is PodStage.SYNC:
                 self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
-                self.pauses.block()
+                self.backoff.block()
             return None
 
     async def _observe(self, runtime: Runtime | None) -> Observed:
-        if runtime is None or self._memory.stage is Stage.FINISHED:
+        if runtime is None or self._memory.stage is PodStage.FINISHED:
             return self._last_observed  # what is removed by now is remembered for the last status
-        return self._services.upkeep.enrich(self._desired.pod, await observe(runtime.service, self.uid))
+        return self._services.termination_messages.add_to(await observe(runtime.service, self.uid))
 
     def _check_end(self, now: datetime) -> None:
         """Turn what ends a pod from outside into a termination."""
@@ -249,8 +258,8 @@ class PodSupervisor:
             observed,
             self._memory,
             now,
-            crash_backoff_cap_seconds=self._services.crash_backoff_cap_seconds,
-            highest_log_numbers=self._services.dead.highest_log_numbers(self._desired.pod, observed),
+            crash_backoff=self._services.crash_backoff,
+            highest_log_numbers=self._services.dead_containers.highest_log_numbers(self._desired.pod, observed),
         )
         failures = {name: failure for name, failure in self._memory.start_failures.items() if not _backing_off(failure)}
         replaced = self._memory.replaced | frozenset(replacing(plan).values())
@@ -263,12 +272,12 @@ class PodSupervisor:
         return dataclasses.replace(
             plan,
             remove=plan.remove + dead,
-            start=tuple(start for start in plan.start if start.name not in self.pauses.held_until),
+            start=tuple(start for start in plan.start if start.name not in self.backoff.held_until),
         )
 
     def _publish(self, runtime: Runtime | None, observed: Observed, now: datetime) -> PodStatus:
         pod = self._desired.pod
-        status = make_status(
+        status = pod_status(
             self._desired,
             observed,
             self._memory,
@@ -280,9 +289,9 @@ class PodSupervisor:
             additions=self._features.status(pod),
         )
         if not self._desired.removed:
-            may_run = self._memory.stage in (Stage.SYNC, Stage.TERMINATING)
+            may_run = self._memory.stage in (PodStage.SYNC, PodStage.TERMINATING)
             self._services.statuses.publish(pod, status, containers_may_run=may_run)
-        self._final_status_published = self._memory.stage is Stage.FINISHED
+        self._final_status_published = self._memory.stage is PodStage.FINISHED
         return status
 
     def _show_unseen(self) -> None:
@@ -292,39 +301,39 @@ class PodSupervisor:
             self._publish(None, Observed(), self._services.now())
 
     def _advance(self, status: PodStatus) -> None:
-        if self._memory.stage is not Stage.SYNC:
+        if self._memory.stage is not PodStage.SYNC:
             return
         if self._memory.termination is not None or is_terminal(status.phase) or _has_ended(self._desired.pod):
-            self._remember(stage=Stage.TERMINATING)
-            self.pauses.unblock()
+            self._remember(stage=PodStage.TERMINATING)
+            self.backoff.unblock()
             self._refresh.cancel()
             self._services.probing.stop(self.uid, keep_readiness=True)
 
-    def _begin_pass(self, work: Work, wanted: Contribution) -> None:
+    def _begin_pass(self, work: SyncPass, wanted: Contribution) -> None:
         """Begin what the plan and the features ask for."""
         plan = work.plan
         if plan.kill_pod:
-            self._work.begin(Doing.STOP, self._stop_all)
+            self._work.begin(WorkKind.STOP, self._stop_all)
         elif wanted.has_work or plan.kill or plan.remove or plan.start or plan.create_sandbox is not None:
-            self._work.begin(Doing.PASS, functools.partial(self._pass, work, wanted))
+            self._work.begin(WorkKind.PASS, functools.partial(self._pass, work, wanted))
 
     def _begin_ending(self) -> None:
         stage = self._memory.stage
-        if stage is Stage.TERMINATING:
-            self._work.begin(Doing.STOP, functools.partial(self._stop_all, next_stage=Stage.TERMINATED))
-        elif stage is Stage.TERMINATED:
-            self._work.begin(Doing.RELEASE, self._release)
-        elif stage is Stage.FINISHED and not self._keeps_records() and not self._records_removed:
-            self._work.begin(Doing.FORGET, self._forget)
+        if stage is PodStage.TERMINATING:
+            self._work.begin(WorkKind.STOP, functools.partial(self._stop_all, next_stage=PodStage.TERMINATED))
+        elif stage is PodStage.TERMINATED:
+            self._work.begin(WorkKind.RELEASE, self._release)
+        elif stage is PodStage.FINISHED and not self._keeps_records() and not self._records_removed:
+            self._work.begin(WorkKind.FORGET, self._forget)
 
     # -- work, one at a time -----------------------------------------------------------------------------------------
 
-    async def _pass(self, work: Work, wanted: Contribution) -> None:
+    async def _pass(self, work: SyncPass, wanted: Contribution) -> None:
         stopped = replacing(work.plan)
         if wanted.restarts or stopped:
             await self._features.before_stop(work.pod, stopped)
         for kill in work.plan.kill:
-            await self._services.killer.kill_container(
+            await self._services.terminator.kill_container(
                 work.runtime,
                 work.pod,
                 kill.container_id,
@@ -334,8 +343,8 @@ class PodSupervisor:
                 run_pre_stop=kill.run_pre_stop,
             )
         for remove in work.plan.remove:
-            await self._services.dead.remove(work.runtime, work.pod, work.observed, remove)
-        self._services.upkeep.forget([remove.container_id for remove in work.plan.remove])
+            await self._services.dead_containers.remove(work.runtime, work.pod, work.observed, remove)
+        self._services.termination_messages.forget([remove.container_id for remove in work.plan.remove])
         if wanted.has_work:
             await self._features.act(work.runtime, work.pod, work.observed)
         errors: list[Exception] = []
@@ -347,7 +356,7 @@ class PodSupervisor:
         for error in errors:
             self._report(error)
 
-    def _merge(self, work: Work) -> None:
+    def _merge(self, work: SyncPass) -> None:
         """Take over what a pass found out about the containers it was to start."""
         self._features.started(work.pod, work.started)
         failures = {name: failure for name, failure in self._memory.start_failures.items() if name not in work.started}
@@ -358,31 +367,31 @@ class PodSupervisor:
                 backoffs[name] = backoff
         self._remember(start_failures={**failures, **work.failures}, crash_backoffs=backoffs)
         for name in work.failures:
-            self.pauses.hold(name, work.retry_seconds.get(name))
+            self.backoff.hold(name, work.retry_seconds.get(name))
 
     def _report(self, error: Exception) -> None:
         if isinstance(error, StepError):
             if error.event_reason:
                 self._event("Warning", error.event_reason, str(error))
-            self.pauses.block(error.retry_seconds)
+            self.backoff.block(error.retry_seconds)
             return
         log.error("pod %s: %s", self._desired.pod.describe(), error, exc_info=error)
         self._event("Warning", "FailedSync", str(error) or type(error).__name__)
-        self.pauses.block()
+        self.backoff.block()
 
-    def _work_failed(self, doing: Doing, error: Exception) -> None:
+    def _work_failed(self, doing: WorkKind, error: Exception) -> None:
         pod = self._desired.pod.describe()
         if isinstance(error, ExceptionGroup):
             for each in error.exceptions:
                 log.warning("pod %s: %s", pod, each)
             self._event("Warning", "FailedKillPod", f"error killing pod: {error.exceptions[0]}")
-            self.pauses.block(1.0)
+            self.backoff.block(1.0)
         else:
             log.error("pod %s: %s failed", pod, doing.value, exc_info=error)
             self._event("Warning", "FailedSync", str(error))
-            self.pauses.block()
+            self.backoff.block()
 
-    async def _stop_all(self, next_stage: Stage | None = None) -> None:
+    async def _stop_all(self, next_stage: PodStage | None = None) -> None:
         await self._services.engine.stop(self._teardown(keep_records=self._keeps_records()))
         if next_stage is not None:
             self._services.probing.stop(self.uid, keep_readiness=False)
@@ -394,7 +403,7 @@ class PodSupervisor:
         await self._services.engine.release(self._teardown(keep_records=keep_records))
         self._records_removed = not keep_records
         self._forget_containers()
-        self._remember(stage=Stage.FINISHED)
+        self._remember(stage=PodStage.FINISHED)
 
     async def _forget(self) -> None:
         """The object itself is to go: remove what was kept of a completed pod, then let the API drop the object."""
@@ -405,7 +414,7 @@ class PodSupervisor:
         self._forget_containers()
 
     async def _refresh_volumes(self, anew: bool) -> None:
-        await self._services.upkeep.refresh(self._desired.pod, anew=anew)
+        await self._services.volumes.refresh(self._desired.pod, anew=anew)
 
     # -- small things ------------------------------------------------------------------------------------------------
 
@@ -424,7 +433,9 @@ class PodSupervisor:
 
     def _forget_containers(self) -> None:
         if self._records_removed:
-            self._services.upkeep.forget([instance.status.id for instance in self._last_observed.instances])
+            self._services.termination_messages.forget(
+                [instance.status.id for instance in self._last_observed.instances]
+            )
 
     def _keeps_records(self) -> bool:
         return not self._desired.pod.is_deleted and not self._desired.removed
@@ -433,7 +444,7 @@ class PodSupervisor:
         return self._records_removed and self._final_status_published and self._work.idle
 
     def _deadline_at(self) -> datetime | None:
-        if self._memory.termination is not None or self._memory.stage is not Stage.SYNC:
+        if self._memory.termination is not None or self._memory.stage is not PodStage.SYNC:
             return None
         return deadline_at(self._desired.pod, self._memory.start_time)
 
@@ -460,7 +471,7 @@ class PodSupervisor:
 
     def _remember(self, **changes: object) -> None:
         self._memory = dataclasses.replace(self._memory, **changes)  # type: ignore[arg-type]  # names are Memory's own
-        if self._memory.stage in (Stage.TERMINATED, Stage.FINISHED):
+        if self._memory.stage in (PodStage.TERMINATED, PodStage.FINISHED):
             self.stopped.set()
 
 

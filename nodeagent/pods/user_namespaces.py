@@ -15,7 +15,7 @@ import msgspec
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.volumes.layout import Layout
 from proto import cri_pb2 as cri
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux.files import replace_file
 
 log = logging.getLogger(__name__)

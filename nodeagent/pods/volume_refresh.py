@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from nodeagent.pods.pauses import jittered
+from nodeagent.pods.sync_backoff import jittered
 
 log = logging.getLogger(__name__)
 

@@ -41,7 +41,7 @@ def _charged(container: Container, held: Iterable[Quantities], infeasible: bool)
 
 
 def _largest(parts: Iterable[Quantities]) -> dict[str, str]:
-    """By resource the largest of several requests, as it is written there."""
+    """The largest of several requests, resource by resource, as it is written there."""
     most: dict[str, str] = {}
     for part in parts:
         for name, text in part.items():

@@ -1,25 +1,24 @@
 """Walking the three container lists of a pod in its JSON form, which is what defaults and validation work on."""
 
 from collections.abc import Iterator
-from typing import Any, Final
 
 from nodeagent.podspec.annotations import MIRROR
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-LISTS: Final = ("containers", "initContainers", "ephemeralContainers")
+LISTS = ("containers", "initContainers", "ephemeralContainers")
 
 
-def containers(spec: Json, *lists: str) -> Iterator[tuple[str, Json]]:
+def containers(spec: JsonObject, *lists: str) -> Iterator[tuple[str, JsonObject]]:
     """(field path, container) of the lists named, all three when none is: app, init, ephemeral."""
     for name in lists or LISTS:
         for index, container in enumerate(spec.get(name) or ()):
             yield f"spec.{name}[{index}]", container
 
 
-def is_sidecar(container: Json) -> bool:
+def is_sidecar(container: JsonObject) -> bool:
     """An init container that keeps running (restartPolicy Always)."""
     return bool(container.get("restartPolicy") == "Always")
 
 
-def is_mirror(pod: Json) -> bool:
+def is_mirror(pod: JsonObject) -> bool:
     return MIRROR in (pod.get("metadata", {}).get("annotations") or {})

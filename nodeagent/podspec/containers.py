@@ -20,7 +20,7 @@ class ContainerKind(enum.Enum):
 
 
 def is_sidecar(container: Container) -> bool:
-    """Of an init container: whether it keeps running beside those after it."""
+    """Whether an init container is a sidecar: it keeps running while those after it run."""
     return bool(container.restartPolicy == "Always")
 
 

@@ -1,20 +1,18 @@
 """The fields that a Pod gets when its author left them out (docs/facts/embedded-api.md 13). Idempotent, in place."""
 
 from fractions import Fraction
-from typing import Any, Final
 
 from nodeagent.podspec.container_lists import containers
 from nodeagent.podspec.effective import is_pod_level
 from nodeagent.podspec.unchecked_amounts import container_total
 from runtimes.kube.canonical_quantity import MILLI, canonical_map, canonical_or_same
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-TOKEN_LIFETIME_SECONDS: Final = 3600
-FILE_MODE: Final = 0o644  # shown as 420 in JSON
-_FALSE_IS_ABSENT: Final = ("hostNetwork", "hostPID", "hostIPC")
-_MODE_SOURCES: Final = ("secret", "configMap", "downwardAPI", "projected")
-_SOURCE_DEFAULTS: Final[dict[str, Json]] = {
+TOKEN_LIFETIME_SECONDS = 3600
+FILE_MODE = 0o644  # shown as 420 in JSON
+_FALSE_IS_ABSENT = ("hostNetwork", "hostPID", "hostIPC")
+_MODE_SOURCES = ("secret", "configMap", "downwardAPI", "projected")
+_SOURCE_DEFAULTS: dict[str, JsonObject] = {
     "iscsi": {"iscsiInterface": "default"},
     "rbd": {"pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"},
     "azureDisk": {"cachingMode": "ReadWrite", "fsType": "ext4", "readOnly": False, "kind": "Shared"},
@@ -23,11 +21,11 @@ _SOURCE_DEFAULTS: Final[dict[str, Json]] = {
 }
 
 
-def default_pod(pod: Json) -> None:
+def default_pod(pod: JsonObject) -> None:
     default_spec(pod.setdefault("spec", {}))
 
 
-def default_spec(spec: Json) -> None:
+def default_spec(spec: JsonObject) -> None:
     """Defaults of a PodSpec."""
     for name, value in (
         ("restartPolicy", "Always"),
@@ -61,13 +59,13 @@ def pull_policy(image: str) -> str:
     return "Always" if tag in ("", "latest") else "IfNotPresent"
 
 
-def _service_account(spec: Json) -> None:
+def _service_account(spec: JsonObject) -> None:
     name = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if name:
         spec["serviceAccountName"] = spec["serviceAccount"] = name
 
 
-def _default_container(container: Json, *, host_network: bool, ephemeral: bool) -> None:
+def _default_container(container: JsonObject, *, host_network: bool, ephemeral: bool) -> None:
     if not container.get("imagePullPolicy"):
         container["imagePullPolicy"] = pull_policy(container.get("image") or "")
     if not container.get("terminationMessagePath"):
@@ -97,7 +95,7 @@ def _default_container(container: Json, *, host_network: bool, ephemeral: bool) 
         context["procMount"] = "Default"
 
 
-def _requests_from_limits(resources: Json) -> None:
+def _requests_from_limits(resources: JsonObject) -> None:
     limits = resources.get("limits")
     if not limits:
         return
@@ -106,7 +104,7 @@ def _requests_from_limits(resources: Json) -> None:
         stated.setdefault(name, amount)
 
 
-def _default_probe(probe: Json) -> None:
+def _default_probe(probe: JsonObject) -> None:
     for name, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
         if not probe.get(name):
             probe[name] = value
@@ -115,7 +113,7 @@ def _default_probe(probe: Json) -> None:
         probe["grpc"].setdefault("service", "")
 
 
-def _default_http_get(handler: Json) -> None:
+def _default_http_get(handler: JsonObject) -> None:
     request = handler.get("httpGet")
     if request is not None:
         if not request.get("path"):
@@ -124,7 +122,7 @@ def _default_http_get(handler: Json) -> None:
             request["scheme"] = "HTTP"
 
 
-def _default_value_from(source: Json) -> None:
+def _default_value_from(source: JsonObject) -> None:
     if source.get("fieldRef") is not None and not source["fieldRef"].get("apiVersion"):
         source["fieldRef"]["apiVersion"] = "v1"
     if source.get("resourceFieldRef") is not None:
@@ -133,11 +131,11 @@ def _default_value_from(source: Json) -> None:
         source["fileKeyRef"].setdefault("optional", False)
 
 
-def _default_divisor(reference: Json) -> None:
+def _default_divisor(reference: JsonObject) -> None:
     reference["divisor"] = canonical_or_same(reference.get("divisor", "0"))
 
 
-def _default_volume(volume: Json) -> None:
+def _default_volume(volume: JsonObject) -> None:
     if not any(name != "name" for name in volume):
         volume["emptyDir"] = {}
     for name, defaults in _SOURCE_DEFAULTS.items():
@@ -163,7 +161,7 @@ def _default_volume(volume: Json) -> None:
             token.setdefault("expirationSeconds", TOKEN_LIFETIME_SECONDS)
 
 
-def _default_files(items: list[Json] | None) -> None:
+def _default_files(items: list[JsonObject] | None) -> None:
     for item in items or ():
         if item.get("fieldRef") is not None and not item["fieldRef"].get("apiVersion"):
             item["fieldRef"]["apiVersion"] = "v1"
@@ -171,7 +169,7 @@ def _default_files(items: list[Json] | None) -> None:
             _default_divisor(item["resourceFieldRef"])
 
 
-def _pod_level_resources(spec: Json) -> None:
+def _pod_level_resources(spec: JsonObject) -> None:
     """Fill pod-level requests: from the containers where they say something, else from the pod-level limit."""
     resources = spec.get("resources")
     if not resources:

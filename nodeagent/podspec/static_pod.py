@@ -1,10 +1,8 @@
 """What an API does to a pod before it stores it, for one that comes from a file or a URL: types, defaults, validation."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apitypes import object_meta
 from nodeagent.apitypes.encode import read
@@ -14,17 +12,14 @@ from nodeagent.podspec.defaults import default_pod
 from nodeagent.podspec.validation.pod import validate_create
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, invalid
-
-Json = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 # an API gives a pod its uid; of a file it is taken as it stands, and folders, cgroups and logs are named after it
-_UID: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
-_UID_TEXT: Final = (
-    "must be at most 63 alphanumeric characters, '-' or '.', and start and end with an alphanumeric character"
-)
+_UID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
+_UID_TEXT = "must be at most 63 alphanumeric characters, '-' or '.', and start and end with an alphanumeric character"
 
 
-def read_pod(manifest: Mapping[str, Any]) -> Json:
+def read_pod(manifest: Mapping[str, Any]) -> JsonObject:
     """A pod whose every field has the type that the API gives it; fields that the API does not know are left out.
 
     Raises ValueError with the field and both types.
@@ -37,14 +32,14 @@ def read_pod(manifest: Mapping[str, Any]) -> Json:
         raise ValueError(f"{'.'.join(reversed(error.steps))}: {error}") from error
 
 
-def prepare_pod(pod: Json) -> list[str]:
+def prepare_pod(pod: JsonObject) -> list[str]:
     """Set the API's defaults in `pod`, in place, and return all reasons to refuse it."""
     default_pod(pod)
     errors = object_meta.validate(pod["metadata"]) + _place(pod["metadata"]) + validate_create(pod)
     return list(dict.fromkeys(map(str, errors)))
 
 
-def _place(meta: Json) -> list[FieldError]:
+def _place(meta: JsonObject) -> list[FieldError]:
     """What names folders."""
     namespace, uid = meta.get("namespace", ""), meta.get("uid", "")
     errors = [invalid("metadata.namespace", namespace, why) for why in names.dns1123_label(namespace)]

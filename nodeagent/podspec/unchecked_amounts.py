@@ -1,4 +1,4 @@
-"""Amounts of a pod in its JSON form, as defaults and validation need them: before anybody has judged the quantities."""
+"""Amounts of a pod in its JSON form, as defaults and validation need them: before the quantities are validated."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,7 @@ from typing import Any
 from nodeagent.podspec.container_lists import is_sidecar
 from nodeagent.podspec.effective import Amounts, Side, together
 from runtimes.kube import quantity
-
-Json = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 
 def amounts(resources: Mapping[str, Any] | None) -> Amounts:
@@ -21,7 +20,7 @@ def amounts(resources: Mapping[str, Any] | None) -> Amounts:
     return found
 
 
-def container_total(spec: Json, side: Side) -> Amounts:
+def container_total(spec: JsonObject, side: Side) -> Amounts:
     """What the containers ask for together, without what the pod says as a whole."""
     return together(
         (_of(item, side) for item in spec.get("containers") or ()),
@@ -29,5 +28,5 @@ def container_total(spec: Json, side: Side) -> Amounts:
     )
 
 
-def _of(container: Json, side: Side) -> Amounts:
+def _of(container: JsonObject, side: Side) -> Amounts:
     return amounts((container.get("resources") or {}).get(side))

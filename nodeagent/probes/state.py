@@ -22,13 +22,13 @@ FIRST_READINESS_RUN_SECONDS = 1.0  # upstream notices a start after a second, an
 GRID_SECONDS = 0.05  # runs are put on a grid, so that the loop wakes once for many
 
 
-class Kind(enum.Enum):
+class ProbeKind(enum.Enum):
     STARTUP = "Startup"
     READINESS = "Readiness"
     LIVENESS = "Liveness"
 
 
-INITIAL: dict[Kind, bool | None] = {Kind.STARTUP: None, Kind.READINESS: False, Kind.LIVENESS: True}
+INITIAL: dict[ProbeKind, bool | None] = {ProbeKind.STARTUP: None, ProbeKind.READINESS: False, ProbeKind.LIVENESS: True}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Run:
 class ProbeState:
     """Schedule and thresholds of one probe. `result`: True success, False failure, None undecided."""
 
-    def __init__(self, kind: Kind, probe: Probe) -> None:
+    def __init__(self, kind: ProbeKind, probe: Probe) -> None:
         self.kind = kind
         self.result = INITIAL[kind]
         self._period = float(probe.periodSeconds or 10)
@@ -50,7 +50,7 @@ class ProbeState:
         self._success_threshold = probe.successThreshold or 1
         self._failure_threshold = probe.failureThreshold or 3
         self._looks: tuple[float, ...] = ()
-        if self._success_threshold == 1 and kind is not Kind.LIVENESS:
+        if self._success_threshold == 1 and kind is not ProbeKind.LIVENESS:
             self._looks = LOOKS_SECONDS if probe.exec is None else EXEC_LOOKS_SECONDS
         self._runs: deque[Run] = deque()
         self._last: bool | None = None
@@ -66,18 +66,18 @@ class ProbeState:
         self.reset()
         wait = max(0.0, self._initial_delay - age_seconds)
         start = now + wait
-        if self.kind is Kind.LIVENESS:
+        if self.kind is ProbeKind.LIVENESS:
             first = start if wait else now + self._period
         else:
             self._runs.extend(Run(at=start + look, counted=False) for look in self._looks)
-            first = start + (FIRST_READINESS_RUN_SECONDS if self.kind is Kind.READINESS else self._period)
+            first = start + (FIRST_READINESS_RUN_SECONDS if self.kind is ProbeKind.READINESS else self._period)
         self._runs.append(Run(at=_on_grid(first), counted=True))
 
     def adopt(self, now: float, *, age_seconds: float, result: bool | None, jitter: float) -> None:
         """A container that ran before the agent did: go on with what was known, at a random point (0 to 1) of the period."""
         self.reset()
         self.result = result
-        if self.kind is Kind.STARTUP and result is not None:
+        if self.kind is ProbeKind.STARTUP and result is not None:
             return
         wait = max(jitter * self._period, self._initial_delay - age_seconds)
         self._runs.append(Run(at=_on_grid(now + wait), counted=True))
@@ -107,10 +107,10 @@ class ProbeState:
             return False
         changed = self.result is not outcome.ok
         self.result = outcome.ok
-        if self.kind is Kind.STARTUP or (self.kind is Kind.LIVENESS and not outcome.ok):
+        if self.kind is ProbeKind.STARTUP or (self.kind is ProbeKind.LIVENESS and not outcome.ok):
             self._runs.clear()  # on hold until another container begins
             self._in_a_row = 0
-        elif self.kind is Kind.READINESS and not counted:
+        elif self.kind is ProbeKind.READINESS and not counted:
             self._end_looks()
         return changed
 

@@ -2,7 +2,7 @@
 
 Specifications give a path, which is first read as a URL of its own; what cannot be read as one is taken as a plain path. The
 result is written as text and read again, as Go's HTTP client does, and only then is it known what goes over the wire:
-a path that is validly escaped stays as it is, any other is escaped anew; a query is never touched.
+a path that is validly escaped stays as it is, any other is escaped again; a query is never touched.
 """
 
 import base64
@@ -262,7 +262,7 @@ def _escape(raw: bytes, unescaped: frozenset[int]) -> str:
 
 
 def _escaped(meant: bytes, written: str, unescaped: frozenset[int]) -> str:
-    """As it was written, where that is valid; else escaped anew."""
+    """As it was written, where that is valid; else escaped again."""
     if written and all(byte in unescaped or byte in _ALSO_VALID for byte in encoded(written)):
         return written
     return "*" if meant == b"*" else _escape(meant, unescaped)

@@ -11,8 +11,8 @@ from typing import Protocol
 from lightkube.models.core_v1 import Probe
 
 from nodeagent.probes.outcome import Outcome, ProbeError, Verdict
-from nodeagent.probes.state import Kind, ProbeState, Run
-from nodeagent.probes.target import ProbeTarget
+from nodeagent.probes.run import ProbeTarget
+from nodeagent.probes.state import ProbeKind, ProbeState, Run
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Timers(Protocol):
 class WorkerReports(Protocol):
     """Who hears of a worker's findings. Called on the event loop; must not block."""
 
-    def result(self, kind: Kind, container_id: str) -> None:
+    def result(self, kind: ProbeKind, container_id: str) -> None:
         """The probe's result for the container changed."""
         ...
 
@@ -44,7 +44,7 @@ class WorkerReports(Protocol):
         """A Warning event of the container."""
         ...
 
-    def ran(self, kind: Kind, outcome: Outcome, seconds: float) -> None:
+    def ran(self, kind: ProbeKind, outcome: Outcome, seconds: float) -> None:
         """A run came to a verdict, `seconds` after it began."""
         ...
 
@@ -55,7 +55,9 @@ class ProbeWorker:
     The owner tells it of containers with `begin`, `adopt`, `rest`; `run` is its task's body and ends by cancellation only.
     """
 
-    def __init__(self, kind: Kind, probe: Probe, *, runner: Runner, timers: Timers, reports: WorkerReports) -> None:
+    def __init__(
+        self, kind: ProbeKind, probe: Probe, *, runner: Runner, timers: Timers, reports: WorkerReports
+    ) -> None:
         self._probe = probe
         self._state = ProbeState(kind, probe)
         self._runner = runner
@@ -65,7 +67,7 @@ class ProbeWorker:
         self._woken = asyncio.Event()
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ProbeKind:
         return self._state.kind
 
     @property
@@ -108,7 +110,7 @@ class ProbeWorker:
                 self._state.finished_run(due, self._timers.time())
 
     async def _wait(self, due: Run | None) -> None:
-        """Until the time of the run, or until something changes."""
+        """Sleep until the time of the run, or until something changes."""
         handle = self._timers.call_at(due.at, self._woken.set) if due is not None else None
         try:
             await self._woken.wait()

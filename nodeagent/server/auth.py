@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from aiohttp import web
 from nodeagent.api.errors import ApiError, Fault, Unavailable
 from nodeagent.api.outage import Outage
 from nodeagent.api.wire import decode_any
+from runtimes.linux.retry import Backoff, RetryPolicy
 
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 # path -> subresources of `nodes` that allow it, tried in order
@@ -32,8 +32,8 @@ _SUBRESOURCES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 _MAX_CACHED = 4096
 AUTHENTICATED = "system:authenticated"
-# retries of a review: seconds before the first, factor, jitter, attempts (docs/facts/api-client-and-server.md J.2)
-_RETRY_SECONDS, _RETRY_FACTOR, _RETRY_JITTER, _ATTEMPTS = 0.5, 1.5, 0.2, 5
+# of a review (docs/facts/api-client-and-server.md J.2)
+_RETRY, _ATTEMPTS = RetryPolicy(first_seconds=0.5, factor=1.5, jitter=0.2), 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +165,7 @@ class Guard:
     async def _review(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Asks again when the API cannot answer right now. Raises ApiError."""
         assert self._reviews is not None
-        delay = _RETRY_SECONDS
+        backoff = Backoff(_RETRY)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 answer = await self._reviews.request("POST", path, msgspec.json.encode(body))
@@ -174,8 +174,7 @@ class Guard:
                 passing = isinstance(error, Unavailable) or error.status == 429 or error.status >= 500
                 if attempt == _ATTEMPTS or not passing:
                     raise
-            await self._sleep(delay * (1 + random.random() * _RETRY_JITTER))
-            delay *= _RETRY_FACTOR
+            await self._sleep(backoff.next_delay())
         review = decode_any(answer)
         if not isinstance(review.get("status"), dict):
             raise Unavailable("the answer to a review has no status", Fault.MALFORMED)
@@ -216,7 +215,7 @@ def _user_of(review: dict[str, Any]) -> User | None:
 
 
 def _remember(cache: dict[Any, Any], key: object, value: object) -> None:
-    """The oldest goes first: a flood of strangers must not grow the agent."""
+    """The oldest goes first: a flood of unknown clients must not grow the agent."""
     if len(cache) >= _MAX_CACHED:
         cache.pop(next(iter(cache)))
     cache[key] = value

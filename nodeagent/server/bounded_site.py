@@ -19,10 +19,11 @@ from typing_extensions import override
 log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 2000  # 43 kB each
-RESERVED_DESCRIPTORS = 100  # the agent's own work goes on, however many strangers there are
+RESERVED_DESCRIPTORS = 100  # the agent's own work goes on, however many unauthenticated clients there are
 HANDSHAKE_SECONDS = 30.0
 _PAUSE_SECONDS = 1.0
 _BACKLOG = 1024
+_FREEBIND = {socket.AF_INET: 15, socket.AF_INET6: 78}  # IP_FREEBIND, IPV6_FREEBIND (linux/in.h, in6.h)
 
 
 def connection_bound(descriptors: int | None = None) -> int:
@@ -54,9 +55,12 @@ class BoundedSite(web.BaseSite):
         *,
         tls: ssl.SSLContext | None = None,
         bound: int | None = None,
+        any_time: bool = False,
     ) -> None:
+        """`any_time`: also at an address that this machine does not have yet."""
         super().__init__(runner, ssl_context=tls, backlog=_BACKLOG)
         self._host, self._port = host, port
+        self._any_time = any_time
         self._bound = connection_bound() if bound is None else bound
         self._listeners: list[socket.socket] = []
         self._arriving: dict[socket.socket, asyncio.Task[None]] = {}  # until TLS is set up
@@ -81,6 +85,9 @@ class BoundedSite(web.BaseSite):
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
                     listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                if self._any_time:
+                    level = socket.IPPROTO_IPV6 if family == socket.AF_INET6 else socket.IPPROTO_IP
+                    listener.setsockopt(level, _FREEBIND[family], 1)
                 _bind(listener, address)
                 listener.listen(_BACKLOG)
                 listener.setblocking(False)
@@ -137,7 +144,7 @@ class BoundedSite(web.BaseSite):
         loop.call_later(_PAUSE_SECONDS, self._listen)
 
     async def _serve(self, connection: socket.socket) -> None:
-        """Until the connection is set up; a stranger's errors are his own."""
+        """Until the connection is set up; an unauthenticated client's errors are its own."""
         server = self._runner.server
         assert server is not None
         loop = asyncio.get_running_loop()
@@ -174,7 +181,7 @@ class BoundedSite(web.BaseSite):
         return len(served) + sum(self._handlers.get(connection) not in served for connection in self._arriving)
 
     def _make_room(self) -> bool:
-        """End the oldest connection of a stranger: one that is served before one that only arrives."""
+        """End the oldest connection of an unauthenticated client: one that is served before one that only arrives."""
         server = self._runner.server
         assert server is not None
         for handler in server.connections:

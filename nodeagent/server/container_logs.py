@@ -10,10 +10,10 @@ from multidict import MultiMapping
 
 from nodeagent.pods.manager import PodOnNode
 from nodeagent.podspec.containers import find_container
-from nodeagent.server.directory import PodDirectory, bare_id, status_of
 from nodeagent.server.log_chain import LogChain, open_log
 from nodeagent.server.log_lines import parse_time
 from nodeagent.server.log_reader import LogOptions, go_to_start, send_log
+from nodeagent.server.pod_lookup import PodLookup, bare_id, status_of
 from proto import cri_pb2 as cri
 from runtimes.contract import RuntimeService
 from runtimes.errors import NotFound, RuntimeFault
@@ -32,7 +32,7 @@ class InvalidOptions(Exception):
 class LogHandlers:
     """`logs_dir`: the folder of all pods' logs; below it no link is followed."""
 
-    def __init__(self, pods: PodDirectory, logs_dir: Path | None = None) -> None:
+    def __init__(self, pods: PodLookup, logs_dir: Path | None = None) -> None:
         self._pods = pods
         self._logs_dir = logs_dir
 

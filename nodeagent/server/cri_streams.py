@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from aiohttp import web
 from typing_extensions import override
 
-from nodeagent.server.carrier import ATTACH_FAILURE, EXEC_FAILURE, Carrier, Ports
 from nodeagent.server.connections import Connections
 from nodeagent.server.ports import forward_error
-from nodeagent.server.process import Wanted
+from nodeagent.server.process import RequestedStreams
+from nodeagent.server.stream_bridge import ATTACH_FAILURE, EXEC_FAILURE, Ports, StreamBridge
 from nodeagent.server.upgrade import Refused
 from proto import cri_pb2 as cri
 from runtimes.contract import LocalStreaming, PortConnection
@@ -43,7 +43,7 @@ class CRIStreams(StreamingURLs):
     """`clock`: monotonic seconds. `start` before the first URL, `stop` ends all streams."""
 
     def __init__(self, *, idle_seconds: float = IDLE_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
-        self._carrier = Carrier(idle_seconds)
+        self._carrier = StreamBridge(idle_seconds)
         self._clock = clock
         self._grants: dict[str, _Grant] = {}
         self._connections = Connections()
@@ -133,8 +133,8 @@ class CRIStreams(StreamingURLs):
                 return web.Response(status=500, text=str(error))
 
 
-def _wanted(request: cri.ExecRequest | cri.AttachRequest) -> Wanted:
+def _wanted(request: cri.ExecRequest | cri.AttachRequest) -> RequestedStreams:
     """A terminal has one output, so its stderr is dropped."""
-    return Wanted(
+    return RequestedStreams(
         stdin=request.stdin, stdout=request.stdout, stderr=request.stderr and not request.tty, tty=request.tty
     )

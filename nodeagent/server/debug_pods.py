@@ -13,7 +13,7 @@ from nodeagent.pods.step_runs import StepRun
 PATH = "/debug/pods"
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class ActiveStep(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """`verb`: check, run or undo. `waits_for`: what other steps have not provided yet."""
 
     name: str
@@ -25,7 +25,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Activity(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One pod's. `handler`: of the runtime that runs it, empty before the first look. Times are there where they apply.
 
-    `turn_began`: of a turn that is being taken; `blocked_until`: no pass before; `held_until`: container -> no start before.
+    `sync_began`: of the sync that is under way; `blocked_until`: no pass before; `held_until`: container -> no start before.
     """
 
     namespace: str
@@ -34,8 +34,8 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     stage: str
     doing: str
     handler: str = ""
-    steps: tuple[Step, ...] = ()
-    turn_began: datetime | None = None
+    steps: tuple[ActiveStep, ...] = ()
+    sync_began: datetime | None = None
     blocked_until: datetime | None = None
     held_until: dict[str, datetime] = {}
 
@@ -76,11 +76,11 @@ class DebugPods:
             doing=found.doing.value,
             handler=found.handler,
             steps=tuple(self._step(run) for run in found.steps),
-            turn_began=found.turn_began,
+            sync_began=found.sync_began,
             blocked_until=found.blocked_until,
             held_until=dict(found.held_until),
         )
 
-    def _step(self, run: StepRun) -> Step:
+    def _step(self, run: StepRun) -> ActiveStep:
         since = self._now() - timedelta(seconds=run.seconds(self._clock()))
-        return Step(name=run.step, verb=run.verb.value, since=since, waits_for=tuple(run.waits_for))
+        return ActiveStep(name=run.step, verb=run.verb.value, since=since, waits_for=tuple(run.waits_for))

@@ -180,7 +180,7 @@ class LogChain:
 
 
 async def open_log(path: Path, below: Path | None = None) -> LogChain:
-    """The live log of a container that runs, which for a moment may not be there: just renamed, not yet begun anew.
+    """The live log of a container that runs, which for a moment may not be there: just renamed, not yet begun again.
 
     Raises OSError.
     """

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ class _Following:
 
 
 class _Output:
-    """From lines of the file to what the client sees."""
+    """Convert lines of the file to what the client sees."""
 
     def __init__(self, options: LogOptions) -> None:
         self._options = options

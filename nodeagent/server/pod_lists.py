@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from nodeagent.server.directory import PodDirectory
+from nodeagent.server.pod_lookup import PodLookup
 from proto import cri_pb2 as cri
 from runtimes.kube.labels import LABEL_CONTAINER_NAME, LABEL_POD_NAME, LABEL_POD_NAMESPACE, LABEL_POD_UID
 from runtimes.registry import Runtime
 
 
 class PodListHandlers:
-    def __init__(self, pods: PodDirectory) -> None:
+    def __init__(self, pods: PodLookup) -> None:
         self._pods = pods
 
     async def pods(self, request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import WSMsgType, web
 
 from nodeagent.server.byte_queue import ByteQueue
-from nodeagent.server.idle import IdleTimer
+from nodeagent.server.idle_timeout import IdleTimer
 from nodeagent.server.ports import carry_port
 from nodeagent.server.websocket import PIECE_BYTES, Channels
 from runtimes.contract import PortConnection
@@ -66,7 +66,7 @@ class ChannelPorts:
         self._idle = idle
 
     async def serve(self) -> None:
-        """Until all ports have ended, the client goes, or nothing has happened for too long."""
+        """Serve until all ports have ended, the client goes, or nothing has happened for too long."""
         for port, number in zip(self._ports, self._numbers, strict=True):
             for channel in (port.data_channel, port.error_channel):
                 await self._channels.send(channel, struct.pack("<H", number))

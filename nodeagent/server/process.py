@@ -9,11 +9,11 @@ from typing import Protocol
 
 import msgspec
 
-from nodeagent.server.ending import Ending, exited, failed
-from nodeagent.server.idle import IdleTimer
+from nodeagent.server.exit_status import ExitStatus, exited, failed
+from nodeagent.server.idle_timeout import IdleTimer
 from runtimes.contract import StreamSession
 from runtimes.errors import RuntimeFault
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux.tasks import end_tasks
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class RequestedStreams:
     """The streams that a client asked for."""
 
     stdin: bool
@@ -31,7 +31,7 @@ class Wanted:
     tty: bool
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> "Wanted":
+    def of(cls, query: Mapping[str, str]) -> "RequestedStreams":
         """From a request: each is true only for exactly "1". A terminal has one output, so its stderr is dropped."""
         tty = query.get("tty") == "1"
         return cls(
@@ -57,7 +57,7 @@ class ProcessClient(Protocol):
         """Give the process what the client sends; returns when the client has gone."""
         ...
 
-    async def finish(self, ending: Ending) -> None:
+    async def finish(self, ending: ExitStatus) -> None:
         """Tell how it ended, after all output, and close. Raises ConnectionResetError."""
         ...
 
@@ -86,7 +86,7 @@ async def _send(client: ProcessClient, session: StreamSession) -> int:
     return await session.wait()
 
 
-def _ending(sending: "asyncio.Task[int]", failure: str) -> Ending:
+def _ending(sending: "asyncio.Task[int]", failure: str) -> ExitStatus:
     """Raises ConnectionResetError when it was the client that went."""
     error = sending.exception()
     if error is None:

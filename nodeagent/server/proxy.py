@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from nodeagent.server.idle import IdleTimer
+from nodeagent.server.idle_timeout import IdleTimer
 from nodeagent.server.wire import TakenOver, Wire, take_over
 from runtimes.kube.whole_number import whole_number
 from runtimes.linux.tasks import end_tasks
@@ -85,7 +85,7 @@ async def _refusal(status: int, head: bytes, reader: asyncio.StreamReader) -> we
 
 
 async def _splice(wire: Wire, backend: _Backend, idle: IdleTimer) -> None:
-    """Until either side ends; what the runtime said last reaches the client."""
+    """Copy until either side ends; what the runtime said last reaches the client."""
     inward = asyncio.create_task(_to_backend(wire, backend.writer, idle), name="proxy input")
     outward = asyncio.create_task(_to_client(backend.reader, wire, idle), name="proxy output")
     waiting = asyncio.create_task(idle.expired(), name="proxy idle")

@@ -14,9 +14,9 @@ from nodeagent.server.bounded_site import BoundedSite
 from nodeagent.server.configz import Configz
 from nodeagent.server.connections import Connections
 from nodeagent.server.container_logs import LogHandlers
-from nodeagent.server.directory import PodDirectory
 from nodeagent.server.health import NO_CHECKS, HealthHandlers
 from nodeagent.server.pod_lists import PodListHandlers
+from nodeagent.server.pod_lookup import PodLookup
 from nodeagent.server.streams import StreamHandlers
 from nodeagent.server.system import SystemHandlers
 from nodeagent.server.tls import ServerTLS
@@ -77,7 +77,7 @@ class NodeServer:
     def __init__(
         self,
         settings: ServerSettings,
-        pods: PodDirectory,
+        pods: PodLookup,
         guard: Guard,
         healthy: Callable[[], bool],
         *,

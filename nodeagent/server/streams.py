@@ -3,11 +3,11 @@
 from aiohttp import web
 
 from nodeagent.podspec.containers import find_container
-from nodeagent.server.carrier import ATTACH_FAILURE, EXEC_FAILURE, Carrier, Ports
-from nodeagent.server.directory import PodDirectory, Target, target_of
+from nodeagent.server.pod_lookup import PodLookup, RequestedPod, target_of
 from nodeagent.server.ports import forward_error
-from nodeagent.server.process import Wanted
+from nodeagent.server.process import RequestedStreams
 from nodeagent.server.proxy import proxy
+from nodeagent.server.stream_bridge import ATTACH_FAILURE, EXEC_FAILURE, Ports, StreamBridge
 from proto import cri_pb2 as cri
 from runtimes.contract import LocalStreaming, PortConnection
 from runtimes.kube.whole_number import whole_number
@@ -16,9 +16,9 @@ from runtimes.kube.whole_number import whole_number
 class StreamHandlers:
     """`idle_seconds`: how long a connection may be silent; 0: for ever."""
 
-    def __init__(self, pods: PodDirectory, idle_seconds: float) -> None:
+    def __init__(self, pods: PodLookup, idle_seconds: float) -> None:
         self._pods = pods
-        self._carrier = Carrier(idle_seconds)
+        self._carrier = StreamBridge(idle_seconds)
 
     # -- processes -----------------------------------------------------------------------------------------------------
 
@@ -30,7 +30,7 @@ class StreamHandlers:
         container_id = target.running_id(name)
         if not container_id:
             return web.Response(status=500, text=f'container not found ("{name}")')
-        wanted = Wanted.of(request.query)
+        wanted = RequestedStreams.of(request.query)
         if wanted.nothing:
             return _no_streams()
         message = cri.ExecRequest(
@@ -56,7 +56,7 @@ class StreamHandlers:
         declared = find_container(target.found.pod, name)
         if not container_id or declared is None:
             return web.Response(status=500, text=f"container {name} not found in pod {target.name}_{target.namespace}")
-        wanted = Wanted.of(request.query)
+        wanted = RequestedStreams.of(request.query)
         if wanted.nothing:
             return _no_streams()
         tty = bool(declared[1].tty)  # what the process has, whatever the client thinks
@@ -107,7 +107,7 @@ class StreamHandlers:
         return await self._carrier.ports(request, _ports_of(target, streaming, _ports(request)))
 
 
-def _ports_of(target: Target, streaming: LocalStreaming, numbers: list[int] | None) -> Ports:
+def _ports_of(target: RequestedPod, streaming: LocalStreaming, numbers: list[int] | None) -> Ports:
     async def connect(port: int) -> PortConnection:
         return await streaming.open_port(await target.sandbox_id(), port)
 

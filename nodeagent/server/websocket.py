@@ -10,9 +10,9 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from typing_extensions import override
 
 from nodeagent.server.byte_queue import ByteQueue
-from nodeagent.server.ending import Ending
-from nodeagent.server.idle import IdleTimer
-from nodeagent.server.process import ERROR, RESIZE, STDERR, STDIN, STDOUT, ProcessClient, Wanted, decode_size
+from nodeagent.server.exit_status import ExitStatus
+from nodeagent.server.idle_timeout import IdleTimer
+from nodeagent.server.process import ERROR, RESIZE, STDERR, STDIN, STDOUT, ProcessClient, RequestedStreams, decode_size
 from runtimes.contract import StreamSession
 from runtimes.linux.tasks import end_tasks
 
@@ -96,7 +96,7 @@ class Channels:
 class WebSocketClient(ProcessClient):
     """One process's client. Without v5, stdin stays open until the socket closes: there is no way to say its end."""
 
-    def __init__(self, socket: web.WebSocketResponse, protocol: str, wanted: Wanted, idle: IdleTimer) -> None:
+    def __init__(self, socket: web.WebSocketResponse, protocol: str, wanted: RequestedStreams, idle: IdleTimer) -> None:
         self._channels = Channels(socket, protocol, idle)
         self._version = protocol[:2] if protocol[:2] in ("v4", "v5") else "v1"
         self._outputs = [number for number, on in ((STDOUT, wanted.stdout), (STDERR, wanted.stderr)) if on]
@@ -113,7 +113,7 @@ class WebSocketClient(ProcessClient):
                 await self._channels.send(stream, data[start : start + PIECE_BYTES])
 
     @override
-    async def finish(self, ending: Ending) -> None:
+    async def finish(self, ending: ExitStatus) -> None:
         if self._version != "v1":
             await self._channels.send(ERROR, ending.document)
         elif ending.text:

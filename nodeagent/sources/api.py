@@ -40,7 +40,7 @@ class ApiSource:
         self._node_synced = node_synced
         self._complete = False
         self._node_trouble = node_trouble
-        # admission looks at the Node's labels: pods are not judged by those of a Node that could not be read
+        # admission looks at the Node's labels: pods are not admitted by those of a Node that could not be read
         self._waiting = Outage(f"pods of {node_name}: not asked for before its Node could be read", clock=clock)
 
     def trouble(self) -> str:

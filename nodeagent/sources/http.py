@@ -10,8 +10,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from nodeagent.podspec.pod import HTTP
-from nodeagent.sources.manifest import MAX_BYTES, InvalidManifest, Json, StaticRules, decode, static_pod
+from nodeagent.sources.manifest import MAX_BYTES, InvalidManifest, StaticRules, decode, static_pod
 from nodeagent.sources.merger import PodMerger
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class HttpSource:
         if not body:
             return []
         document = decode(body)
-        items: list[Json] = [document]
+        items: list[JsonObject] = [document]
         if document.get("kind") == "PodList":
             items = _items(document)
         return [static_pod(item, self._url, self._rules) for item in items]
@@ -116,7 +117,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-def _items(document: Json) -> list[Json]:
+def _items(document: JsonObject) -> list[JsonObject]:
     """The pods of a PodList; an item of a list does not say what it is."""
     items = document.get("items") or []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):

@@ -17,14 +17,18 @@ from nodeagent.podspec import annotations
 from nodeagent.podspec.references import config_map_names, secret_names
 from nodeagent.podspec.static_pod import prepare_pod, read_pod
 from runtimes.kube import bounded_yaml
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
-Json = dict[str, Any]
-Read = Callable[[Json], Json]
+Read = Callable[[JsonObject], JsonObject]
 """Returns a pod with every field of the type that the API gives it. Raises ValueError that names the field."""
-Prepare = Callable[[Json], Sequence[str]]
+Prepare = Callable[[JsonObject], Sequence[str]]
 """Sets the API's defaults in a pod, in place, and returns all reasons to refuse it."""
+
+# msgspec learns a class at its first use, and two threads that learn one at the same moment end the process with SIGSEGV
+# (0.22): Pod, which the watch reads in the loop and the file source in a thread, is learnt here, before there are threads.
+msgspec.json.Decoder(Pod)
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_REASONS = 16
@@ -50,7 +54,7 @@ class StaticRules:
     prepare: Prepare = prepare_pod
 
 
-def decode(data: bytes) -> Json:
+def decode(data: bytes) -> JsonObject:
     """Return the one object in YAML or JSON `data`, at a bounded cost. Raises InvalidManifest."""
     if len(data) > MAX_BYTES:
         raise InvalidManifest(f"the manifest is larger than {MAX_BYTES} bytes")
@@ -63,19 +67,19 @@ def decode(data: bytes) -> Json:
     return documents[0]
 
 
-def static_pod(manifest: Json, origin: str, rules: StaticRules) -> Pod:
+def static_pod(manifest: JsonObject, origin: str, rules: StaticRules) -> Pod:
     """Return the pod of a manifest from `origin` (a path or URL). Raises InvalidManifest with every reason."""
     try:
         return _static_pod(manifest, origin, rules)
     except InvalidManifest:
         raise
     except Exception as error:
-        # a mistake of ours, met by this manifest: it is told with the file's name, and ends nothing
+        # a bug, met by this manifest: it is reported with the file's name, and ends nothing
         log.debug("%s", origin, exc_info=True)
         raise InvalidManifest(f"cannot be judged: {type(error).__name__}: {error}") from error
 
 
-def _static_pod(manifest: Json, origin: str, rules: StaticRules) -> Pod:
+def _static_pod(manifest: JsonObject, origin: str, rules: StaticRules) -> Pod:
     plain = _plain(manifest)
     if (plain.get("apiVersion"), plain.get("kind")) != ("v1", "Pod"):
         raise InvalidManifest(f"a v1 Pod is expected, not {plain.get('apiVersion')} {plain.get('kind')}")
@@ -99,7 +103,7 @@ def _static_pod(manifest: Json, origin: str, rules: StaticRules) -> Pod:
     return _checked(pod, rules)
 
 
-def content_hash(manifest: Json, *parts: str) -> str:
+def content_hash(manifest: JsonObject, *parts: str) -> str:
     """Return 32 hex digits that change with the manifest, the node or the origin."""
     digest = hashlib.blake2b(msgspec.json.encode(manifest, order="sorted"), digest_size=16)
     for part in parts:
@@ -142,7 +146,7 @@ def api_reference(pod: Pod) -> str:
     return ""
 
 
-def _checked(pod: Json, rules: StaticRules) -> Pod:
+def _checked(pod: JsonObject, rules: StaticRules) -> Pod:
     if reasons := rules.prepare(pod):
         more = [f"and {len(reasons) - MAX_REASONS} more"] if len(reasons) > MAX_REASONS else []
         raise InvalidManifest("; ".join([*reasons[:MAX_REASONS], *more]))
@@ -152,17 +156,17 @@ def _checked(pod: Json, rules: StaticRules) -> Pod:
     return typed
 
 
-def _typed(pod: Json) -> Pod:
+def _typed(pod: JsonObject) -> Pod:
     try:
         return msgspec.convert(pod, Pod)
     except msgspec.ValidationError as error:
         raise InvalidManifest(str(error)) from error
 
 
-def _plain(manifest: Json) -> Json:
+def _plain(manifest: JsonObject) -> JsonObject:
     # a copy with JSON's types only, and without nulls: null is the same as absent
     try:
-        plain: Json = _without_nulls(msgspec.json.decode(msgspec.json.encode(manifest), type=dict[str, Any]))
+        plain: JsonObject = _without_nulls(msgspec.json.decode(msgspec.json.encode(manifest), type=dict[str, Any]))
     except (TypeError, msgspec.DecodeError, RecursionError) as error:
         raise InvalidManifest(f"not a JSON object: {error}") from error
     return plain

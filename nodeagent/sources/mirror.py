@@ -29,7 +29,7 @@ class MirrorPods:
     async def ensure(self, static: AgentPod, mirror: AgentPod | None) -> bool:
         """Make `mirror`, as last seen in the API, the right one; say whether the API has one afterwards.
 
-        A mirror that is being deleted, or is of an older manifest, is deleted and made anew.
+        A mirror that is being deleted, or is of an older manifest, is deleted and made again.
         """
         if mirror is not None:
             if not mirror.is_deleted and is_mirror_of(mirror, static):

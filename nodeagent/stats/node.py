@@ -1,4 +1,4 @@
-"""Figures of the whole machine."""
+"""Statistics of the whole machine."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFigures:
+class NodeStats:
     """`time_ns`: when they were read. `cpu_nano_cores` None: there is no earlier figure to compare with."""
 
     time_ns: int
@@ -49,14 +49,14 @@ class NodeFigures:
 
 
 class NodeReader:
-    """Reads the machine's figures. `read` blocks for file reads only; call it in a thread."""
+    """Reads the machine's statistics. `read` blocks for file reads only; call it in a thread."""
 
     def __init__(self, root_dir: Path, proc: Path = Path("/proc")) -> None:
         self._root_dir = root_dir
         self._proc = proc
         self._cpu: tuple[int, int] | None = None  # (time ns, usage ns) of the last read
 
-    def read(self) -> NodeFigures:
+    def read(self) -> NodeStats:
         now = time.time_ns()
         times = psutil.cpu_times()
         usage_ns = int((times.user + times.system + times.irq + times.softirq + times.steal + times.nice) * 1e9)
@@ -64,7 +64,7 @@ class NodeReader:
         memory = _meminfo(self._proc / "meminfo")
         used = memory["MemTotal"] - memory["MemFree"]
         swap = psutil.swap_memory()
-        return NodeFigures(
+        return NodeStats(
             time_ns=now,
             start_time=datetime.fromtimestamp(psutil.boot_time(), UTC),
             cpu_core_nano_seconds=usage_ns,

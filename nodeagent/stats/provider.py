@@ -1,4 +1,4 @@
-"""All figures of this node, for whoever asks: the endpoint's summary and metrics, and what watches for pressure.
+"""The one provider of this node's statistics: for the endpoint's summary and metrics, and for what watches for pressure.
 
 Every reading is taken once for all who ask within a moment, and what it takes is taken only when somebody asks.
 """
@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nodeagent.stats.cache import Cached
-from nodeagent.stats.node import Filesystem, NodeFigures, NodeReader, filesystem
+from nodeagent.stats.node import Filesystem, NodeReader, NodeStats, filesystem
 from nodeagent.stats.pods import PodReader, PodsSnapshot
-from nodeagent.stats.volumes import VolumeReader, VolumesFigures
-from runtimes.serve.metrics import Told
+from nodeagent.stats.volumes import PodVolumeStats, VolumeReader
+from runtimes.serve.metrics import RuntimeMetrics
 
-FRESH_SECONDS = 1.0  # several scrapers come at once; one that comes again wants new figures
+FRESH_SECONDS = 1.0  # several scrapers come at once; one that comes again wants new ones
 
 
 class Statistics:
@@ -37,7 +37,7 @@ class Statistics:
         self._of_images = Cached(self._read_images, fresh_seconds=FRESH_SECONDS, clock=clock)
         self._measured = Cached(pods.metrics, fresh_seconds=FRESH_SECONDS, clock=clock)
 
-    async def node(self) -> NodeFigures:
+    async def node(self) -> NodeStats:
         """Raises OSError."""
         return await self._of_node.get()
 
@@ -48,12 +48,12 @@ class Statistics:
         """The file system that images are on. Raises OSError."""
         return await self._of_images.get()
 
-    async def measured(self) -> list[Told]:
+    async def measured(self) -> list[RuntimeMetrics]:
         """What each runtime measures of its pods, in its own metrics."""
         return await self._measured.get()
 
-    async def volumes(self) -> Mapping[str, VolumesFigures]:
-        """Of the pods of `pods()`, by uid: as of the last measurement, which may be some minutes old or still to come."""
+    async def volumes(self) -> Mapping[str, PodVolumeStats]:
+        """The volumes of the pods of `pods()`, by uid, as last measured: some minutes ago, or not yet."""
         return await self._volumes.read({pod.uid for pod in (await self.pods()).pods})
 
     async def _read_images(self) -> Filesystem:

@@ -1,29 +1,28 @@
-"""The stats summary (stats.kubelet.k8s.io v1alpha1), from figures. Pure: what is not known is left out."""
+"""The stats summary (stats.kubelet.k8s.io v1alpha1), from statistics. Pure: what is not known is left out."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from nodeagent.stats.node import Filesystem, NodeFigures
-from nodeagent.stats.pods import ContainerFigures, PodFigures
-from nodeagent.stats.volumes import VolumesFigures
+from nodeagent.stats.node import Filesystem, NodeStats
+from nodeagent.stats.pods import ContainerStats, PodStats
+from nodeagent.stats.volumes import PodVolumeStats
 from nodeagent.volumes.contract import VolumeUsage
 from proto import cri_pb2 as cri
+from runtimes.kube.json_object import JsonObject
 
-Document = dict[str, Any]
-
-_NO_VOLUMES: Mapping[str, VolumesFigures] = {}
+_NO_VOLUMES: Mapping[str, PodVolumeStats] = {}
 
 
 def summary(
     name: str,
-    node: NodeFigures,
-    pods: tuple[PodFigures, ...],
+    node: NodeStats,
+    pods: tuple[PodStats, ...],
     *,
     images: Filesystem | None = None,
-    volumes: Mapping[str, VolumesFigures] = _NO_VOLUMES,
+    volumes: Mapping[str, PodVolumeStats] = _NO_VOLUMES,
     only_cpu_and_memory: bool = False,
-) -> Document:
+) -> JsonObject:
     """`images`: the file system that holds the images. `volumes`: by pod's uid, what is measured of them."""
     small = only_cpu_and_memory
     return {
@@ -37,9 +36,9 @@ def timestamp(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _node(name: str, node: NodeFigures, images: Filesystem | None, small: bool) -> Document:
+def _node(name: str, node: NodeStats, images: Filesystem | None, small: bool) -> JsonObject:
     time = timestamp(node.time_ns)
-    document: Document = {
+    document: JsonObject = {
         "nodeName": name,
         "startTime": node.start_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "cpu": _without_none(
@@ -79,9 +78,9 @@ def _node(name: str, node: NodeFigures, images: Filesystem | None, small: bool) 
     return document
 
 
-def _pod(pod: PodFigures, node_fs: Filesystem, small: bool) -> Document:
+def _pod(pod: PodStats, node_fs: Filesystem, small: bool) -> JsonObject:
     linux = pod.stats.linux
-    document: Document = {
+    document: JsonObject = {
         "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
         "startTime": timestamp(pod.created_ns),
         "containers": [_container(container, node_fs, small) for container in pod.containers],
@@ -97,14 +96,14 @@ def _pod(pod: PodFigures, node_fs: Filesystem, small: bool) -> Document:
     return document
 
 
-def _volumes(found: VolumesFigures | None) -> Document:
+def _volumes(found: PodVolumeStats | None) -> JsonObject:
     if found is None or not found.volumes:
         return {}
     time = timestamp(found.time_ns)
     return {"volume": [_volume(time, name, usage) for name, usage in sorted(found.volumes.items())]}
 
 
-def _volume(time: str, name: str, usage: VolumeUsage) -> Document:
+def _volume(time: str, name: str, usage: VolumeUsage) -> JsonObject:
     return _without_none(
         {
             "time": time,
@@ -119,9 +118,9 @@ def _volume(time: str, name: str, usage: VolumeUsage) -> Document:
     )
 
 
-def _container(container: ContainerFigures, node_fs: Filesystem, small: bool) -> Document:
+def _container(container: ContainerStats, node_fs: Filesystem, small: bool) -> JsonObject:
     stats = container.stats
-    document: Document = {
+    document: JsonObject = {
         "name": container.name,
         "startTime": timestamp(container.created_ns),
         "cpu": _cpu(stats.cpu),
@@ -149,11 +148,11 @@ def _container(container: ContainerFigures, node_fs: Filesystem, small: bool) ->
     return document
 
 
-def _cpu(cpu: cri.CpuUsage) -> Document:
+def _cpu(cpu: cri.CpuUsage) -> JsonObject:
     return _given(cpu, {"usageNanoCores": "usage_nano_cores", "usageCoreNanoSeconds": "usage_core_nano_seconds"})
 
 
-def _memory(memory: cri.MemoryUsage) -> Document:
+def _memory(memory: cri.MemoryUsage) -> JsonObject:
     names = {
         "availableBytes": "available_bytes",
         "usageBytes": "usage_bytes",
@@ -165,8 +164,8 @@ def _memory(memory: cri.MemoryUsage) -> Document:
     return _given(memory, names)
 
 
-def _network(network: cri.NetworkUsage) -> Document:
-    def interface(usage: cri.NetworkInterfaceUsage) -> Document:
+def _network(network: cri.NetworkUsage) -> JsonObject:
+    def interface(usage: cri.NetworkInterfaceUsage) -> JsonObject:
         return {
             "name": usage.name,
             "rxBytes": usage.rx_bytes.value,
@@ -183,7 +182,7 @@ def _network(network: cri.NetworkUsage) -> Document:
     }
 
 
-def _filesystem(time: str, found: Filesystem) -> Document:
+def _filesystem(time: str, found: Filesystem) -> JsonObject:
     return {
         "time": time,
         "availableBytes": found.available_bytes,
@@ -195,14 +194,14 @@ def _filesystem(time: str, found: Filesystem) -> Document:
     }
 
 
-def _given(message: Any, names: dict[str, str]) -> Document:
+def _given(message: Any, names: dict[str, str]) -> JsonObject:
     """The fields of a CRI message that the runtime filled in."""
-    document: Document = {"time": timestamp(message.timestamp)}
+    document: JsonObject = {"time": timestamp(message.timestamp)}
     for key, name in names.items():
         if message.HasField(name):
             document[key] = getattr(message, name).value
     return document
 
 
-def _without_none(document: Document) -> Document:
+def _without_none(document: JsonObject) -> JsonObject:
     return {key: value for key, value in document.items() if value is not None}

@@ -20,7 +20,7 @@ class MeasuredVolumes(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VolumesFigures:
+class PodVolumeStats:
     """One pod's volumes by name. `time_ns`: when they were measured, since the epoch."""
 
     time_ns: int
@@ -42,11 +42,11 @@ class VolumeReader:
         self._period_seconds = period_seconds
         self._wait_seconds = wait_seconds
         self._clock = clock
-        self._known: dict[str, tuple[float, VolumesFigures]] = {}  # pod's uid -> (when by the clock, what)
+        self._known: dict[str, tuple[float, PodVolumeStats]] = {}  # pod's uid -> (when by the clock, what)
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._background = Background()
 
-    async def read(self, uids: Collection[str]) -> Mapping[str, VolumesFigures]:
+    async def read(self, uids: Collection[str]) -> Mapping[str, PodVolumeStats]:
         """By pod. What cannot be measured at once is there in a later answer; until then its last measurement, if any."""
         if self._period_seconds < 0:
             return {}
@@ -58,7 +58,7 @@ class VolumeReader:
                 self._under_way[uid] = self._background.spawn(self._measure(uid), name=f"usage of volumes of pod {uid}")
         if pending := [task for uid, task in self._under_way.items() if uid in uids]:
             await asyncio.wait(pending, timeout=self._wait_seconds)
-        return {uid: figures for uid, (_, figures) in self._known.items() if uid in uids}
+        return {uid: stats for uid, (_, stats) in self._known.items() if uid in uids}
 
     async def stop(self) -> None:
         """Wait for measurements that are under way, not for long."""
@@ -68,6 +68,6 @@ class VolumeReader:
         began = self._clock()
         try:
             volumes = await self._measured.usage(uid)
-            self._known[uid] = (began, VolumesFigures(time_ns=time.time_ns(), volumes=volumes))
+            self._known[uid] = (began, PodVolumeStats(time_ns=time.time_ns(), volumes=volumes))
         finally:
             del self._under_way[uid]

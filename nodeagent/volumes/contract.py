@@ -53,10 +53,12 @@ class VolumeSource:
 class SourceResolver(Protocol):
     """Follows the references of the volumes that it knows; of all others, the pod's declaration is the source."""
 
-    def follows(self, volume: Volume) -> bool: ...
+    def follows(self, volume: Volume) -> bool:
+        """Whether the declaration refers to something that this resolver knows. From memory; raises nothing."""
+        ...
 
     async def resolve(self, pod: AgentPod, volume: Volume) -> VolumeSource:
-        """Asked anew at every attempt to mount, and for what may grow at every sync. May wait for the API.
+        """Asked again at every attempt to mount, and for what may grow at every sync. May wait for the API.
 
         Raises VolumeError with what is wrong with the reference: tried again; the pod's event lists the volume under "failed to
         process volumes".
@@ -80,6 +82,7 @@ class VolumeRequest:
 
     @property
     def volume(self) -> Volume:
+        """The volume as the pod declares it."""
         return self.source.volume
 
     @property
@@ -150,14 +153,18 @@ class VolumePlugin(Protocol):
         """The plugin's name, as in `kubernetes.io/empty-dir`; its directory has `~` for `/`."""
         ...
 
-    def supports(self, source: VolumeSource) -> bool: ...
+    def supports(self, source: VolumeSource) -> bool:
+        """Whether the source is of this type. The first plugin that says so gets the volume. Raises nothing."""
+        ...
 
     def capabilities(self, source: VolumeSource) -> Capabilities:
-        """Answers from memory: asked at every sync."""
+        """Which optional verbs the source needs. From memory, as it is asked at every sync; raises nothing."""
         ...
 
     def volume_id(self, source: VolumeSource) -> str:
-        """The node-wide name of a volume that `capabilities` says is one: as in node.status.volumesInUse. Never changes."""
+        """The node-wide name of a volume that `capabilities` says is one: as in node.status.volumesInUse. Never changes; raises
+        nothing.
+        """
         ...
 
     async def attach(self, request: VolumeRequest) -> None:

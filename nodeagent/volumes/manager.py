@@ -153,7 +153,7 @@ class VolumeManager:
     def in_use(self) -> Sequence[str] | None:
         """The ids of the volumes that a controller is to keep attached, node.status.volumesInUse.
 
-        None until a volume that is shared was mounted, or a pod was unmounted: what was told before holds.
+        None until a volume that is shared was mounted, or a pod was unmounted: what was reported before holds.
         """
         return self._node_volumes.in_use()
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from runtimes.linux.descent import DIRECTORY, Changed, Descent, place, until_settled
 from runtimes.linux.mounts import MountError
+from runtimes.linux.tree_walk import DIRECTORY, Changed, TreeWalk, place, until_settled
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class _Walk:
 
     def tree(self, root: Path) -> None:
         """Everything below `root` but what is mounted there, then the root."""
-        with Descent(os.open(root, DIRECTORY)) as at:
+        with TreeWalk(os.open(root, DIRECTORY)) as at:
             while at.names or at.depth:
                 if at.names:
                     self._visit(at, at.names.pop())
@@ -79,7 +79,7 @@ class _Walk:
                     at.leave()
             self._change_open(at.fd)
 
-    def _visit(self, at: Descent, name: str) -> None:
+    def _visit(self, at: TreeWalk, name: str) -> None:
         try:
             mode = os.lstat(name, dir_fd=at.fd).st_mode
             if stat.S_ISDIR(mode):

@@ -87,7 +87,7 @@ class PayloadBudget:
 
     @contextlib.contextmanager
     def volume(self, uid: str, name: str) -> Iterator[Measure]:
-        """Count a volume anew; should it fail, what it had before stays counted, as it stays in place."""
+        """Count a volume again; should it fail, what it had before stays counted, as it stays in place."""
         pod, own = self._pods.setdefault(uid, _Pod()), _Taken()
         before = pod.put(name, own)
         try:

@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 def shared_root(root_dir: Path) -> Iterator[None]:
     """While the agent runs, mounts propagate from and to `root_dir` (docs/facts/storage.md 3).
 
-    They go on doing so afterwards as long as pods have mounts there. Blocks for microseconds. Where it cannot be had it is told:
-    pods without such volumes do not need it.
+    They go on doing so afterwards as long as pods have mounts there. Blocks for microseconds. Where it cannot be had it is
+    reported: pods without such volumes do not need it.
     """
     try:
         share(root_dir)

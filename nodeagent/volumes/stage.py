@@ -17,7 +17,7 @@ import msgspec
 
 from nodeagent.volumes.contract import VolumePlugin
 from nodeagent.volumes.layout import Layout, make_directories
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux.files import replace_file
 from runtimes.linux.tasks import run_blocking
 

@@ -5,8 +5,8 @@ import stat
 from pathlib import Path
 
 from nodeagent.volumes.contract import VolumeError, VolumeUsage
-from runtimes.linux.descent import DIRECTORY, Changed, Descent, until_settled
 from runtimes.linux.mounts import MountError, is_mount_point
+from runtimes.linux.tree_walk import DIRECTORY, Changed, TreeWalk, until_settled
 
 _BLOCK_BYTES = 512  # of st_blocks
 
@@ -57,7 +57,7 @@ def _walk(directory: Path) -> tuple[int, int]:
         used_bytes += status.st_blocks * _BLOCK_BYTES
         inodes += 1
 
-    with Descent(os.open(directory, DIRECTORY)) as at:
+    with TreeWalk(os.open(directory, DIRECTORY)) as at:
         add(os.fstat(at.fd))
         while at.names or at.depth:
             if not at.names:

@@ -2,7 +2,7 @@
 
 Three ways, the best that the peer has: GetContainerEvents (CRI-O, containerd 1.7 and later); containerd's own events
 service, whose messages say when to look, within milliseconds; looking now and then, 100 ms apart while something changes and
-up to 1 s apart while nothing does. In each of them what is there already is told first, so that nothing falls between the
+up to 1 s apart while nothing does. In each of them what is there already is reported first, so that nothing falls between the
 caller's own look at the runtime and the beginning of the events.
 """
 
@@ -16,7 +16,7 @@ from typing import Protocol
 from proto import containerd_events_pb2 as containerd
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.cri import hints
+from runtimes.cri import containerd_events
 from runtimes.cri.endpoint import Endpoint
 from runtimes.cri.listing import Listing, Stage
 from runtimes.cri.subscription import Subscription
@@ -30,7 +30,7 @@ LONGEST_SECONDS = 1.0
 # With a peer that says when to look: what the CRI shows follows within milliseconds; and a net for what was never told.
 TOLD_SHORTEST_SECONDS = 0.01
 TOLD_LONGEST_SECONDS = 10.0
-# The CRI shows an exit some 50 ms after it was told, when the task is deleted: pauses that grow by a fifth find it early.
+# The CRI shows an exit some 50 ms after it was reported, when the task is deleted: pauses that grow by a fifth find it early.
 _GROWTH, _TOLD_GROWTH = 2.0, 1.2
 # Looking may take a third of the time, so that a flood of hints becomes few looks at many changes.
 _REST_PER_LOOK = 2.0
@@ -63,8 +63,8 @@ class Changes:
         self._endpoint = endpoint
         self._lists = lists
         self._hinted = asyncio.Event()
-        self._waiting = hints.Waiting()
-        self._killed = hints.Waiting()  # by the kernel, for want of memory; no status has said so yet
+        self._waiting = containerd_events.Waiting()
+        self._killed = containerd_events.Waiting()  # by the kernel, for want of memory; no status has said so yet
         self._told = True
         self._broken: errors.RuntimeFault | None = None
         self._look_seconds = 0.0
@@ -92,13 +92,13 @@ class Changes:
 
     async def _listen(self) -> None:
         """Take the hints of containerd's events service, while there is one."""
-        request = hints.REQUEST.SerializeToString()
+        request = containerd_events.REQUEST.SerializeToString()
         try:
             async for envelope in self._endpoint.stream(_CONTAINERD_EVENTS, request, containerd.Envelope.FromString):
-                match hints.read(envelope):
-                    case hints.Hint(subject_id=subject_id, stage=stage):
+                match containerd_events.read(envelope):
+                    case containerd_events.ContainerdEvent(subject_id=subject_id, stage=stage):
                         self._waiting.add(subject_id, stage)
-                    case hints.OutOfMemory(container_id=container_id):
+                    case containerd_events.OutOfMemory(container_id=container_id):
                         self._killed.add(container_id, Stage.GONE)
                     case None:
                         continue
@@ -164,7 +164,7 @@ class Changes:
             yield event
 
     async def _tell_kills(self, listing: Listing) -> AsyncIterator[cri.ContainerEventResponse]:
-        """An exit whose reason came late is told again, with the reason."""
+        """An exit whose reason came late is reported again, with the reason."""
         for container_id in self._killed.ended(listing):
             event = await self._statuses(listing.sandbox_of(container_id), None)
             if container_id in self._forget_kills(event):

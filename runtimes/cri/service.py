@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import Capabilities
-from runtimes.cri import demands
+from runtimes.cri import required_features
 from runtimes.cri.calls import Call
 from runtimes.cri.changes import Changes
 from runtimes.cri.endpoint import Endpoint
@@ -73,7 +73,7 @@ class CRIRuntime:
         )
 
     async def start(self) -> None:
-        """Nothing is asked of the peer yet: one that is down is told by `status`, and found when it comes."""
+        """Nothing is asked of the peer yet: one that is down is reported by `status`, and found when it comes."""
 
     async def stop(self) -> None:
         for subscription in tuple(self._subscriptions):
@@ -82,7 +82,7 @@ class CRIRuntime:
 
     async def version(self, request: cri.VersionRequest) -> cri.VersionResponse:
         answer = await self._version(request)
-        self._image_volumes_refusal = demands.image_volumes_refusal(answer)
+        self._image_volumes_refusal = required_features.image_volumes_refusal(answer)
         return answer
 
     async def run_pod_sandbox(
@@ -94,15 +94,15 @@ class CRIRuntime:
             named.CopyFrom(request)
             named.runtime_handler = self._handler
             request = named
-        if wanted := demands.of_sandbox(request.config):
+        if wanted := required_features.of_sandbox(request.config):
             await self._insist(wanted, request.runtime_handler)
         return await self._run_pod_sandbox(request)
 
     async def create_container(self, request: cri.CreateContainerRequest) -> cri.CreateContainerResponse:
-        if wanted := demands.of_container(request.config):
+        if wanted := required_features.of_container(request.config):
             asked = cri.PodSandboxStatusRequest(pod_sandbox_id=request.pod_sandbox_id)
             await self._insist(wanted, (await self.pod_sandbox_status(asked)).status.runtime_handler)
-        if demands.mounts_images(request.config):
+        if required_features.mounts_images(request.config):
             await self.version(cri.VersionRequest())
             if self._image_volumes_refusal:
                 raise errors.NotSupported(self._image_volumes_refusal)
@@ -110,7 +110,7 @@ class CRIRuntime:
 
     async def _insist(self, wanted: frozenset[str], handler: str) -> None:
         """Asked each time, which is rare: a peer may be another after a restart. Raises NotSupported."""
-        missing = wanted - demands.met(await self.status(cri.StatusRequest()), handler)
+        missing = wanted - required_features.met(await self.status(cri.StatusRequest()), handler)
         if missing:
             raise errors.NotSupported(
                 f"the runtime at {self.endpoint.address} does not support {' and '.join(sorted(missing))}"

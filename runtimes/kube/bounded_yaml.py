@@ -1,35 +1,33 @@
 """YAML from anybody, as the plain values of JSON, at a cost that is known before it is paid.
 
 The one reader of YAML for what a client, a file or a URL says. It goes through the parser's events once, builds as it goes, and
-stops at the first value beyond its ``Limits``; aliases are weighed before they are copied. Scalars and keys are read as
-Kubernetes reads them (sigs.k8s.io/yaml): ``on`` and ``y`` are true, dates and ``1:30`` are texts, a whole number is an integer
-however it was written, ``1:`` is the key ``"1"``.
+stops at the first value beyond its `Limits`; aliases are weighed before they are copied. Scalars and keys are read as
+Kubernetes reads them (sigs.k8s.io/yaml): `on` and `y` are true, dates and `1:30` are texts, a whole number is an integer
+however it was written, `1:` is the key `"1"`.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import yaml
 
-_PREFIX: Final = "tag:yaml.org,2002:"
+_PREFIX = "tag:yaml.org,2002:"
 # each %TAG is compared with all before it by the parser, none of which is an event that could be counted
-MAX_DIRECTIVES: Final = 16
+MAX_DIRECTIVES = 16
 # a list of more repetitions helps nobody; the same bound as Kubernetes' JSON decoder has
-MAX_REPEATED: Final = 100
-_SHOWN: Final = 256
-_DIRECTIVE: Final = re.compile("(?:^\ufeff?|[\n\r\x85\u2028\u2029])%")
-_NUMBER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
-_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+MAX_REPEATED = 100
+_SHOWN = 256
+_DIRECTIVE = re.compile("(?:^\ufeff?|[\n\r\x85\u2028\u2029])%")
+_NUMBER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 # beyond 64 bits an integer is read as a float; so many digits are enough to tell
-_MAX_DIGITS: Final = 80
-_INTEGERS: Final = range(-(1 << 63), 1 << 64)
+_MAX_DIGITS = 80
+_INTEGERS = range(-(1 << 63), 1 << 64)
 # what Go's encoder writes without an exponent
-_PLAIN_FLOAT: Final = 1e21
-_WORDS: Final[dict[str, tuple[str, Any]]] = {
+_PLAIN_FLOAT = 1e21
+_WORDS: dict[str, tuple[str, Any]] = {
     **dict.fromkeys(["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"], ("bool", True)),
     **dict.fromkeys(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"], ("bool", False)),
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), ("null", None)),
@@ -42,8 +40,8 @@ _WORDS: Final[dict[str, tuple[str, Any]]] = {
 class Limits:
     """What a text may weigh, and what it may become.
 
-    ``size``: characters of the text, and of all texts in the values with aliases carried out. ``values``: how many there are,
-    keys and aliased ones included; a pod has a few hundred. ``depth``: of lists and mappings in each other; the parser looks at
+    `size`: characters of the text, and of all texts in the values with aliases carried out. `values`: how many there are,
+    keys and aliased ones included; a pod has a few hundred. `depth`: of lists and mappings in each other; the parser looks at
     every open one for every word, and what walks the values later recurses.
     """
 
@@ -53,7 +51,7 @@ class Limits:
 
 
 class YamlError(ValueError):
-    """The text is no YAML, has no form in JSON, or is beyond the limits. ``line`` counts from 1; 0 is not known."""
+    """The text is no YAML, has no form in JSON, or is beyond the limits. `line` counts from 1; 0 is not known."""
 
     def __init__(self, problem: str, line: int = 0) -> None:
         super().__init__(f"yaml: line {line}: {problem}" if line else f"yaml: {problem}")
@@ -67,7 +65,7 @@ class BeyondLimits(YamlError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """``repeated``: the keys that came again in the same mapping, such as ``line 3: key "image" already set in map``; of such a
+    """`repeated`: the keys that came again in the same mapping, such as `line 3: key "image" already set in map`; of such a
     key the last value is taken."""
 
     value: Any
@@ -75,7 +73,7 @@ class Document:
 
 
 def read(data: bytes | str, limits: Limits = Limits()) -> Document:
-    """The only document of ``data``; null of an empty one. Raises ``YamlError``."""
+    """The only document of `data`; null of an empty one. Raises `YamlError`."""
     documents = read_all(data, limits)
     if len(documents) > 1:
         raise YamlError(f"one document is expected, {len(documents)} found")
@@ -83,7 +81,7 @@ def read(data: bytes | str, limits: Limits = Limits()) -> Document:
 
 
 def read_all(data: bytes | str, limits: Limits = Limits()) -> list[Document]:
-    """All documents of ``data``, together within the limits. Raises ``YamlError``."""
+    """All documents of `data`, together within the limits. Raises `YamlError`."""
     builder = _Builder(limits)
     for event in _events(data, limits):
         builder.take(event)
@@ -91,7 +89,7 @@ def read_all(data: bytes | str, limits: Limits = Limits()) -> list[Document]:
 
 
 def check(data: bytes | str, limits: Limits = Limits()) -> None:
-    """Raise ``BeyondLimits`` where a reader that needs more of a text than its values, such as its lines, must not begin."""
+    """Raise `BeyondLimits` where a reader that needs more of a text than its values, such as its lines, must not begin."""
     try:
         read_all(data, limits)
     except BeyondLimits:
@@ -136,7 +134,7 @@ class _Cost:
 
 @dataclass(slots=True)
 class _Anchor:
-    """A value that may be named again. ``height``: levels of lists and mappings in it. ``open``: it is still being read."""
+    """A value that may be named again. `height`: levels of lists and mappings in it. `open`: it is still being read."""
 
     value: Any = None
     cost: _Cost = field(default_factory=_Cost)
@@ -144,13 +142,13 @@ class _Anchor:
     open: bool = False
 
 
-_NO_KEY: Final = object()
-_MERGE: Final = object()
+_NO_KEY = object()
+_MERGE = object()
 
 
 @dataclass(slots=True)
 class _Frame:
-    """A list or a mapping that is still open; ``key`` waits for its value."""
+    """A list or a mapping that is still open; `key` waits for its value."""
 
     value: list[Any] | dict[str, Any]
     anchor: str | None
@@ -173,7 +171,7 @@ class _Builder:
         self._repeated: list[str] = []
 
     def take(self, event: yaml.Event) -> None:
-        """Raises ``YamlError``."""
+        """Raises `YamlError`."""
         match event:
             case yaml.ScalarEvent():
                 self._scalar(event)
@@ -295,7 +293,7 @@ def _kind(value: Any) -> Literal["null", "list", "mapping"]:
 
 
 def _resolved(text: str, tag: str | None, *, plain: bool, line: int) -> Any:
-    """The value of a scalar. ``plain``: what it is, is told by how it looks."""
+    """The value of a scalar. `plain`: what it is, is told by how it looks."""
     wanted = tag.removeprefix(_PREFIX) if tag else ""
     if not plain and wanted in ("", "!", "str", "timestamp"):
         return text
@@ -341,7 +339,7 @@ def _short(tag: str | None) -> str:
 
 
 def _copied(value: Any) -> Any:
-    """Nothing in a document is shared, so that who changes one part changes no other. No deeper than ``Limits.depth``."""
+    """Nothing in a document is shared, so that who changes one part changes no other. No deeper than `Limits.depth`."""
     if isinstance(value, dict):
         return {key: _copied(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -6,18 +6,18 @@ The suffix family stays the author's: binary for Ki…Ei, decimal for m…E and 
 import math
 import re
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 from runtimes.kube import quantity
 
-_BINARY: Final = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
-_DECIMAL: Final = {-9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P", 18: "E"}
+_BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_DECIMAL = {-9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P", 18: "E"}
 _EXPONENT = re.compile(r"[eE][+-]?\d+$")
-_MAX: Final = 2**63 - 1
-NANO: Final = 9
-MILLI: Final = 3
+_MAX = 2**63 - 1
+NANO = 9
+MILLI = 3
 # as many as are surely below _MAX
-_PLAIN_DIGITS: Final = 18
+_PLAIN_DIGITS = 18
 
 
 def canonical(text: str | int | float, *, digits: int = NANO) -> str:

@@ -1,6 +1,6 @@
 """What is wrong with one field of an object, in the words and kinds of the Kubernetes API.
 
-Clients decide by the ``reason`` of a cause, people read its message.
+Clients decide by the `reason` of a cause, people read its message.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ MAX_CAUSE_VALUE = 4096
 
 
 class ErrorType(Enum):
-    """Kind of a field error: (reason of its cause in ``details``, words in front of the value)."""
+    """Kind of a field error: (reason of its cause in `details`, words in front of the value)."""
 
     REQUIRED = ("FieldValueRequired", "Required value")
     INVALID = ("FieldValueInvalid", "Invalid value")
@@ -43,8 +43,8 @@ _WITHOUT_VALUE = frozenset({ErrorType.REQUIRED, ErrorType.FORBIDDEN, ErrorType.T
 class FieldError:
     """One thing wrong with one field.
 
-    ``field`` is a path such as ``spec.containers[0].image``; ``value`` is any JSON value (ignored by the kinds of error
-    that show none); ``detail`` is the sentence after it, may be empty.
+    `field` is a path such as `spec.containers[0].image`; `value` is any JSON value (ignored by the kinds of error
+    that show none); `detail` is the sentence after it, may be empty.
     """
 
     type: ErrorType
@@ -54,7 +54,7 @@ class FieldError:
 
     @property
     def body(self) -> str:
-        """The message without the path: ``Invalid value: "x": why``."""
+        """The message without the path: `Invalid value: "x": why`."""
         title = self.type.title
         if self.type in _WITHOUT_VALUE:
             return f"{title}: {self.detail}" if self.detail else title
@@ -67,7 +67,7 @@ class FieldError:
 
 
 def render_value(value: Any) -> str:
-    """A bad value as messages show it: JSON; strings in double quotes; null as ``null``."""
+    """A bad value as messages show it: JSON; strings in double quotes; null as `null`."""
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= MAX_CAUSE_VALUE else text[:MAX_CAUSE_VALUE] + "…"
 
@@ -81,7 +81,7 @@ def invalid(field: str, value: Any, detail: str) -> FieldError:
 
 
 def not_supported(field: str, value: Any, supported: Sequence[str]) -> FieldError:
-    """``supported`` is shown in the order given."""
+    """`supported` is shown in the order given."""
     detail = "supported values: " + ", ".join(render_value(s) for s in supported) if supported else ""
     return FieldError(type=ErrorType.NOT_SUPPORTED, field=field, value=value, detail=detail)
 
@@ -103,6 +103,6 @@ def too_long(field: str, max_bytes: int) -> FieldError:
 
 
 def too_many(field: str, count: int, max_items: int) -> FieldError:
-    """Rendered ``Too many: N: must have at most M items``."""
+    """Rendered `Too many: N: must have at most M items`."""
     noun = "item" if max_items == 1 else "items"
     return FieldError(type=ErrorType.TOO_MANY, field=field, detail=f"{count}: must have at most {max_items} {noun}")

@@ -3,9 +3,7 @@
 Every kubelet sets them; crictl, log collectors and metrics go by them.
 """
 
-from typing import Final
-
-LABEL_POD_NAME: Final = "io.kubernetes.pod.name"
-LABEL_POD_NAMESPACE: Final = "io.kubernetes.pod.namespace"
-LABEL_POD_UID: Final = "io.kubernetes.pod.uid"
-LABEL_CONTAINER_NAME: Final = "io.kubernetes.container.name"
+LABEL_POD_NAME = "io.kubernetes.pod.name"
+LABEL_POD_NAMESPACE = "io.kubernetes.pod.namespace"
+LABEL_POD_UID = "io.kubernetes.pod.uid"
+LABEL_CONTAINER_NAME = "io.kubernetes.container.name"

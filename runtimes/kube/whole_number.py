@@ -1,14 +1,12 @@
-"""Numbers in the texts of strangers.
+"""Whole numbers in untrusted text.
 
 Python's `int` takes more than any protocol: signs, underscores, spaces, digits of every script (`isdigit` says yes to "²", which
 is none), and it refuses more than 4300 digits with the ValueError that nobody expects there.
 """
 
-from typing import Final
-
-MAX_DIGITS: Final = 19
+MAX_DIGITS = 19
 """Of what an int64 holds."""
-_DIGITS: Final = {10: frozenset("0123456789"), 16: frozenset("0123456789abcdefABCDEF")}
+_DIGITS = {10: frozenset("0123456789"), 16: frozenset("0123456789abcdefABCDEF")}
 
 
 def whole_number(text: str | bytes, base: int = 10) -> int | None:

@@ -10,11 +10,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-TABLE: Final = Path("/proc/self/mountinfo")
-_ESCAPE: Final = re.compile(r"\\([0-7]{3})")
-_FIELDS: Final = 6  # before the optional ones
+TABLE = Path("/proc/self/mountinfo")
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+_FIELDS = 6  # before the optional ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

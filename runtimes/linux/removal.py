@@ -10,8 +10,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from runtimes.linux.descent import Changed, Descent, open_directory, place, until_settled
 from runtimes.linux.mounts import MountError
+from runtimes.linux.tree_walk import Changed, TreeWalk, open_directory, place, until_settled
 
 # (open directory, name) of what is no directory -> it is deleted, or an error. Raises IsADirectoryError.
 _Unlink = Callable[[int, str], None]
@@ -49,7 +49,7 @@ def _remove(path: Path, unlink: _Unlink) -> None:
 def _remove_once(parent: int, top: str, unlink: _Unlink) -> None:
     if _gone(parent, top, unlink):
         return
-    with Descent(open_directory(parent, top)) as tree:
+    with TreeWalk(open_directory(parent, top)) as tree:
         while tree.names or tree.depth:
             if not tree.names:
                 emptied = tree.leave()

@@ -18,7 +18,12 @@ class RetryPolicy:
     def next_delay(self, attempt: int, chance: float = 0.0) -> float:
         """Seconds to wait after failed attempt number `attempt` (from 0); `chance` in [0, 1) picks the jitter."""
         step = min(self.first_seconds * self.factor ** min(attempt, 64), self.cap_seconds)
-        return step * (1 + self.jitter * chance)
+        return jittered(step, self.jitter, chance)
+
+
+def jittered(seconds: float, jitter: float, chance: float) -> float:
+    """`seconds` to `seconds * (1 + jitter)`, picked by `chance` in [0, 1): not all who wait the same time come at once."""
+    return seconds * (1 + jitter * chance)
 
 
 class Backoff:

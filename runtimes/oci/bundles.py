@@ -15,7 +15,7 @@ from runtimes.linux.files import write_private
 from runtimes.oci import podfiles
 from runtimes.oci.cgroups import oci_cgroups_path
 from runtimes.oci.core import Core
-from runtimes.oci.declared import declared_volumes, make
+from runtimes.oci.declared_volumes import declared_volumes, make
 from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.idmap import mount_mapped, mount_mapped_overlay
 from runtimes.oci.images.contract import ImageConfig, ImageRecord
@@ -23,7 +23,7 @@ from runtimes.oci.processes import is_alive
 from runtimes.oci.spec.annotations import allowed
 from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, build
 from runtimes.oci.spec.mounts import OWN_DESTINATIONS, SandboxFiles, mount_source
-from runtimes.oci.spec.places import verify_root, verify_volumes
+from runtimes.oci.spec.protected_paths import verify_root, verify_volumes
 from runtimes.oci.users import User, open_in_root, resolve_user, verify_group_names
 
 

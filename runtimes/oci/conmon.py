@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from runtimes import errors
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux import process
 from runtimes.oci.program import ENVIRONMENT, runtime_message
 
@@ -59,7 +59,7 @@ class Monitor:
         arguments += ["--container-pidfile", str(self.bundle / "pidfile")]
         arguments += ["--conmon-pidfile", str(self.bundle / "conmon.pid")]
         arguments += ["--exit-dir", str(self.exits), "--persist-dir", str(self.persist)]
-        # --full-attach: the socket lies in the bundle itself. --no-sync-log: no fsync of the log before the exit is told.
+        # --full-attach: the socket lies in the bundle itself. --no-sync-log: no fsync of the log before the exit is reported.
         arguments += ["--full-attach", "--no-sync-log", "--log-path", f"k8s-file:{self.log_path or os.devnull}"]
         if self.terminal:
             arguments.append("--terminal")

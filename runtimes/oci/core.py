@@ -12,7 +12,7 @@ from runtimes.linux.cgroups.contract import Cgroups
 from runtimes.linux.tasks import Background
 from runtimes.oci import messages
 from runtimes.oci.config import OCIRuntimeConfig, Paths
-from runtimes.oci.entities import Container, Registry, Sandbox
+from runtimes.oci.entities import Container, Sandbox, SandboxRegistry
 from runtimes.oci.hostfacts import HostFacts
 from runtimes.oci.images.contract import ImageStore
 from runtimes.oci.program import RuntimeProgram
@@ -42,7 +42,7 @@ class Core:
     sandbox_records: RecordStore[SandboxRecord]
     container_records: RecordStore[ContainerRecord]
     mapped_mounts: bool = False  # pods may have their own users
-    registry: Registry = field(default_factory=Registry)
+    registry: SandboxRegistry = field(default_factory=SandboxRegistry)
     bus: EventBus = field(default_factory=EventBus)
     background: Background = field(default_factory=Background)
 

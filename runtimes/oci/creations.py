@@ -13,7 +13,7 @@ EarlyCall = Callable[[str], None]
 
 
 class _Creation:
-    """One creation, and who is to be told, once each, as soon as what it makes can be used (before it is whole)."""
+    """One creation, and who is to be notified, once each, as soon as what it makes can be used (before it is whole)."""
 
     def __init__(self, before: "_Creation | None") -> None:
         self.before = before  # of the same, given up by all who waited for it, and still being undone

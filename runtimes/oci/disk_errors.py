@@ -1,4 +1,4 @@
-"""A disk's errors as errors of the contract: told in one line, not as a mistake of ours."""
+"""A disk's errors as errors of the contract: reported in one line, not as a bug."""
 
 import contextlib
 from collections.abc import Iterator

@@ -148,7 +148,7 @@ def sandbox_key(config: cri.PodSandboxConfig) -> tuple[str, str, str, int]:
     return metadata.namespace, metadata.name, metadata.uid, metadata.attempt
 
 
-class Registry:
+class SandboxRegistry:
     """All sandboxes and containers of one handler. Ids may be given as unique prefixes.
 
     A supervisor asks for its own pod's at every turn, so these are found by the label that names the pod, not by search.

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from runtimes import errors
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux.removal import remove_tree
 from runtimes.oci.program import RuntimeProgram, error_text, runtime_message
 

@@ -8,7 +8,7 @@ MAX_ID = 2**31 - 1
 
 # as the programs that write images read them: a sign and leading zeros are still a number ("+0" and "-0" are root)
 _NUMBER = re.compile(r"[+-]?[0-9]+")
-_MOST_DIGITS = 18  # fits 64 bits; nothing longer is an id, and it is not worth reckoning
+_MOST_DIGITS = 18  # fits 64 bits; nothing longer is an id, and it is not worth computing
 
 
 def as_number(text: str) -> int | None:

@@ -1,6 +1,6 @@
 """Around every verb of the engine: how long it took and how it ended, in the log, and a disk's errors as the contract's.
 
-A mistake of ours passes as it is: `runtimes.boundary`, behind which every runtime is handed out, answers for it.
+A bug passes as it is: `runtimes.boundary`, behind which every runtime is handed out, answers for it.
 """
 
 import functools

@@ -1,7 +1,7 @@
-"""The CRI's metrics of pods and containers, from their cgroups (figures.py), file systems and network namespaces.
+"""The CRI's metrics of pods and containers, from their cgroups (cgroup_metrics.py), file systems and network namespaces.
 
-What cannot be known of something is not told, rather than told as 0. gVisor's containers share the cgroup of their sandbox: of
-one of them only runsc knows anything, and of the pod the kernel does.
+What cannot be known of something is left out, rather than reported as 0. gVisor's containers share the cgroup of their sandbox:
+of one of them only runsc knows anything, and of the pod the kernel does.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from proto import cri_pb2 as cri
 from runtimes.kube.labels import LABEL_CONTAINER_NAME
 from runtimes.linux.cgroups.contract import Cgroups
 from runtimes.metrics import FAMILIES, Row, container_values, descriptors, pod_values
+from runtimes.oci.cgroup_metrics import CgroupMetrics, device_name, fill_limits, fill_ulimits, limits_said
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
-from runtimes.oci.figures import Figures, device_name, fill_limits, fill_ulimits, limits_said
 from runtimes.oci.records import ContainerRecord
 from runtimes.oci.statistics import Statistics, interfaces
 from runtimes.oci.traits.contract import Usage
@@ -61,7 +61,7 @@ class Metrics:
 
     def _pod(self, sandbox: Sandbox, containers: list[Container], usages: _Usages) -> cri.PodSandboxMetrics:
         row = Row(pod_values(sandbox.id, sandbox.config.metadata), time.time_ns())
-        cgroup = Figures(self._core.cgroups, sandbox.config.linux.cgroup_parent, self._home())
+        cgroup = CgroupMetrics(self._core.cgroups, sandbox.config.linux.cgroup_parent, self._home())
         cgroup.fill(row)
         cgroup.fill_specification(row)
         row.add("container_oom_events_total", self._oom_events(sandbox))
@@ -69,9 +69,9 @@ class Metrics:
         row.add("container_last_seen", int(time.time()))
         if sandbox.namespaces.net is not None:
             with contextlib.suppress(OSError):  # it may go at any time
-                for name, figures in interfaces(sandbox.namespaces):
+                for name, counters in interfaces(sandbox.namespaces):
                     for family, column in _NETWORK.items():
-                        row.add(family, figures[column], name)
+                        row.add(family, counters[column], name)
         found = cri.PodSandboxMetrics(pod_sandbox_id=sandbox.id, metrics=row.metrics)
         for container in containers:
             if container.record.state.has_run:
@@ -108,7 +108,7 @@ class Metrics:
         return row.metrics
 
     def _fill_from_cgroup(self, row: Row, record: ContainerRecord) -> None:
-        cgroup = Figures(self._core.cgroups, record.cgroup, self._home())
+        cgroup = CgroupMetrics(self._core.cgroups, record.cgroup, self._home())
         cgroup.fill(row)
         cgroup.fill_specification(row)
         if record.init is not None:

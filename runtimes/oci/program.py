@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from runtimes import errors
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux import process
 from runtimes.oci.config import OCIRuntimeConfig
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from proto import cri_pb2 as cri
 from runtimes.errors import RuntimeFault
-from runtimes.linux.cgroups.emptying import kill_all
+from runtimes.linux.cgroups.cleanup import kill_all
 from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import run_blocking
 from runtimes.oci import bundles, processes, program, transitions

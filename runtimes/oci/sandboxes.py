@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.linux.cgroups.emptying import missing
+from runtimes.linux.cgroups.cleanup import missing
 from runtimes.linux.cgroups.tree import remove_if_empty
 from runtimes.linux.files import replace_file
 from runtimes.linux.removal import remove_tree

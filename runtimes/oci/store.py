@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux.files import replace_file
 
 log = logging.getLogger(__name__)

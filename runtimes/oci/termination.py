@@ -9,7 +9,7 @@ from pathlib import Path
 
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.linux.cgroups.emptying import kill_all, remove_when_empty
+from runtimes.linux.cgroups.cleanup import kill_all, remove_when_empty
 from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import run_blocking
 from runtimes.oci import bundles, processes, transitions

@@ -41,40 +41,45 @@ _NETWORK = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class RuntimeMetrics:
     """What one runtime tells."""
 
     descriptors: Sequence[cri.MetricDescriptor]
     pods: Sequence[cri.PodSandboxMetrics] = ()
 
 
-async def descriptors_of(service: RuntimeService) -> Told:
+async def descriptors_of(service: RuntimeService) -> RuntimeMetrics:
     """Raises RuntimeFault."""
     try:
         answer = await service.list_metric_descriptors(cri.ListMetricDescriptorsRequest())
     except errors.NotSupported:
-        return Told(descriptors=descriptors(_FROM_STATISTICS))
-    return Told(descriptors=answer.descriptors)
+        return RuntimeMetrics(descriptors=descriptors(_FROM_STATISTICS))
+    return RuntimeMetrics(descriptors=answer.descriptors)
 
 
-async def metrics_of(service: RuntimeService) -> Told:
-    """Raises RuntimeFault."""
+async def metrics_of(service: RuntimeService) -> RuntimeMetrics:
+    """Raises RuntimeFault; NotSupported where there are no statistics of pods either."""
     try:
         described = await service.list_metric_descriptors(cri.ListMetricDescriptorsRequest())
         answer = await service.list_pod_sandbox_metrics(cri.ListPodSandboxMetricsRequest())
     except errors.NotSupported:
-        return await _from_statistics(service)
-    return Told(descriptors=described.descriptors, pods=answer.pod_metrics)
+        return await _of_statistics(service)
+    return RuntimeMetrics(descriptors=described.descriptors, pods=answer.pod_metrics)
 
 
-async def _from_statistics(service: RuntimeService) -> Told:
+async def _of_statistics(service: RuntimeService) -> RuntimeMetrics:
     stats = (await service.list_pod_sandbox_stats(cri.ListPodSandboxStatsRequest())).stats
     containers = (await service.list_containers(cri.ListContainersRequest())).containers
+    return from_statistics(stats, containers)
+
+
+def from_statistics(stats: Iterable[cri.PodSandboxStats], containers: Iterable[cri.Container]) -> RuntimeMetrics:
+    """`containers`: those that may be in `stats`, for their images."""
     images = {item.id: item.image.user_specified_image or item.image.image for item in containers}
-    return Told(descriptors=descriptors(_FROM_STATISTICS), pods=[of_pod(entry, images) for entry in stats])
+    return RuntimeMetrics(descriptors=descriptors(_FROM_STATISTICS), pods=[of_pod(entry, images) for entry in stats])
 
 
-def merged_descriptors(told: Iterable[Told]) -> list[cri.MetricDescriptor]:
+def merged_descriptors(told: Iterable[RuntimeMetrics]) -> list[cri.MetricDescriptor]:
     """Every name once, with the labels that any of the runtimes gives it."""
     found: dict[str, cri.MetricDescriptor] = {}
     for one in told:
@@ -84,7 +89,7 @@ def merged_descriptors(told: Iterable[Told]) -> list[cri.MetricDescriptor]:
     return list(found.values())
 
 
-def merged_metrics(told: Sequence[Told]) -> list[cri.PodSandboxMetrics]:
+def merged_metrics(told: Sequence[RuntimeMetrics]) -> list[cri.PodSandboxMetrics]:
     """All pods, the values of their labels in the order of `merged_descriptors`; metrics that nobody describes are left out."""
     wanted = {descriptor.name: list(descriptor.label_keys) for descriptor in merged_descriptors(told)}
     found: list[cri.PodSandboxMetrics] = []

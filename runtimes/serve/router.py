@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import ImageService, RuntimeService
-from runtimes.registry import Registry, Runtime, UnknownHandler
+from runtimes.registry import Runtime, RuntimeRegistry, UnknownHandler
 
 _Answer = TypeVar("_Answer", bound=Message)
 _Found = TypeVar("_Found")
@@ -23,7 +23,7 @@ class Router:
     more is a failure of the whole, for what is not listed counts as gone.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: RuntimeRegistry) -> None:
         self._registry = registry
         self.default = registry.get("")
         self.runtimes = (self.default, *(runtime for runtime in registry if runtime is not self.default))

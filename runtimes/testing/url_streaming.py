@@ -18,7 +18,7 @@ from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import LocalStreaming, PortConnection, RuntimeService, StreamSession
 from runtimes.kube.spdy import frames
-from runtimes.kube.spdy.frames import FIN, Kind, Reset
+from runtimes.kube.spdy.frames import FIN, FrameKind, Reset
 from runtimes.kube.spdy.headers import Deflater, Inflater
 
 CONNECT_SECONDS = 20.0
@@ -101,7 +101,7 @@ class Connection:
         self._next_id += 2
         self._streams[stream.id] = stream
         block = self._deflater.block(headers)
-        await self.send(frames.control(Kind.SYN_STREAM, struct.pack("!IIBB", stream.id, 0, 0, 0) + block))
+        await self.send(frames.control(FrameKind.SYN_STREAM, struct.pack("!IIBB", stream.id, 0, 0, 0) + block))
         async with asyncio.timeout(CONNECT_SECONDS):
             await stream.accepted.wait()
         if stream.refused:
@@ -128,18 +128,18 @@ class Connection:
                 payload = await self._reader.readexactly(header.length)
                 if header.kind is None:
                     await self._take(header.stream_id, payload, end=bool(header.flags & FIN))
-                elif header.kind is Kind.SYN_REPLY:
+                elif header.kind is FrameKind.SYN_REPLY:
                     self._inflater.pairs(payload[4:])
                     opened = self._streams[frames.number(payload)]
                     opened.refused = bool(header.flags & FIN)  # so it says no: a reply that is the end
                     opened.accepted.set()
-                elif header.kind is Kind.RST_STREAM:
+                elif header.kind is FrameKind.RST_STREAM:
                     if not (reset := self._streams[frames.number(payload)]).accepted.is_set():
                         reset.refused = True
                     await self._take(frames.number(payload), b"", end=True)
-                elif header.kind is Kind.PING:
-                    await self.send(frames.control(Kind.PING, payload))
-                elif header.kind is Kind.GOAWAY:
+                elif header.kind is FrameKind.PING:
+                    await self.send(frames.control(FrameKind.PING, payload))
+                elif header.kind is FrameKind.GOAWAY:
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -168,7 +168,7 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestedStreams:
     """Which streams a request asked for."""
 
     stdin: bool
@@ -185,7 +185,7 @@ class URLSession(StreamSession):
         self._streams = streams
 
     @classmethod
-    async def open(cls, url: str, wanted: Wanted) -> "URLSession":
+    async def open(cls, url: str, wanted: RequestedStreams) -> "URLSession":
         connection = await Connection.open(url, _PROCESS_PROTOCOLS)
         chosen = {"error": True, "stdin": wanted.stdin, "stdout": wanted.stdout, "stderr": wanted.stderr}
         chosen["resize"] = wanted.tty
@@ -300,12 +300,12 @@ class URLStreaming(LocalStreaming):
     @override
     async def open_exec(self, request: cri.ExecRequest) -> StreamSession:
         url = (await self._service.exec(request)).url
-        return await URLSession.open(url, Wanted(request.stdin, request.stdout, request.stderr, request.tty))
+        return await URLSession.open(url, RequestedStreams(request.stdin, request.stdout, request.stderr, request.tty))
 
     @override
     async def open_attach(self, request: cri.AttachRequest) -> StreamSession:
         url = (await self._service.attach(request)).url
-        return await URLSession.open(url, Wanted(request.stdin, request.stdout, request.stderr, request.tty))
+        return await URLSession.open(url, RequestedStreams(request.stdin, request.stdout, request.stderr, request.tty))
 
     @override
     async def open_port(self, pod_sandbox_id: str, port: int) -> PortConnection:

@@ -15,7 +15,7 @@ DEADLINE_SECONDS = 60
 
 
 class ApiServer:
-    """``python -m nodeagent.apiserver`` on a free port; it keeps its port and state across restarts."""
+    """`python -m nodeagent.apiserver` on a free port; it keeps its port and state across restarts."""
 
     def __init__(self, state_dir: Path, *arguments: str) -> None:
         self.state_dir = state_dir
@@ -48,7 +48,7 @@ class ApiServer:
         return status
 
     def tls(self, identity: str | None = "admin") -> ssl.SSLContext:
-        """A context that trusts the server and shows the certificate of ``identity`` (a pair in pki/)."""
+        """A context that trusts the server and shows the certificate of `identity` (a pair in pki/)."""
         pki = self.state_dir / "pki"
         context = ssl.create_default_context(cafile=pki / "ca.crt")
         if identity is not None:

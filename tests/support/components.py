@@ -6,12 +6,12 @@
 
 import shutil
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import pytest
 
-MARK: Final = "NOT TESTED: "
-INSTALLABLE: Final = "hack/install-deps --test brings it"
+MARK = "NOT TESTED: "
+INSTALLABLE = "hack/install-deps --test brings it"
 
 
 def _absent(component: str) -> str:

@@ -1,7 +1,5 @@
 """A pod that says something in every part of its spec, and every way to give one of its places a value of the wrong type."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Whether an applied configuration is of its kind, in the words of structured-merge-diff."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -96,7 +94,7 @@ def _go_type(value: Any) -> str:
 
 
 def _go_text(value: Any) -> str:
-    """As Go's ``%v``."""
+    """As Go's `%v`."""
     if isinstance(value, dict):
         return "map[" + " ".join(f"{key}:{_go_text(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, list):
@@ -105,7 +103,7 @@ def _go_text(value: Any) -> str:
 
 
 def _go_syntax(value: Any) -> str:
-    """As Go's ``%#v``."""
+    """As Go's `%#v`."""
     if isinstance(value, dict):
         return (
             "map[string]interface {}{"

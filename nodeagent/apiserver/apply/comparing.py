@@ -1,10 +1,8 @@
 """What differs between two states of an object, as sets of fields."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.apply import sets
 from nodeagent.apiserver.apply.sets import MEMBER, Fields
@@ -14,8 +12,8 @@ Filter = Callable[[Fields], Fields]
 Parts = tuple[Fields | None, Fields | None, Fields | None]
 """Nodes of what was added, modified, removed; None where there is nothing."""
 
-_SAME: Final[Parts] = (None, None, None)
-_MODIFIED: Final[Parts] = (None, MEMBER, None)
+_SAME: Parts = (None, None, None)
+_MODIFIED: Parts = (None, MEMBER, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +24,7 @@ class Comparison:
     modified: Fields
     removed: Fields
 
-    def filtered(self, keep: Filter) -> Comparison:
+    def filtered(self, keep: Filter) -> "Comparison":
         return Comparison(added=keep(self.added), modified=keep(self.modified), removed=keep(self.removed))
 
     @property
@@ -36,7 +34,7 @@ class Comparison:
 
 
 def compare(old: Any, new: Any, shape: Shape, *, literal: bool = False) -> Comparison:
-    """How ``new`` differs from ``old``. A null is no value, as in typed objects; ``literal``: it is a value in ``new``."""
+    """How `new` differs from `old`. A null is no value, as in typed objects; `literal`: it is a value in `new`."""
     added, modified, removed = _compare(old, new, shape, literal)
     return Comparison(added=_root(added), modified=_root(modified), removed=_root(removed))
 
@@ -94,7 +92,7 @@ def _entries(old: dict[str, Any], new: dict[str, Any], shape: AnyMap, literal: b
 
 
 def _both(old: Any, new: Any, shape: Shape | None, literal: bool) -> Parts:
-    """As ``_compare`` for values of which one may be absent; fields that no type declares (None) are leaves."""
+    """As `_compare` for values of which one may be absent; fields that no type declares (None) are leaves."""
     if old is ABSENT:
         return (everything(new, shape), None, None)
     if new is ABSENT:

@@ -1,7 +1,5 @@
 """Fields that an apply would change although others own them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from nodeagent.apiserver.apply import sets
@@ -11,7 +9,7 @@ from nodeagent.apiserver.errors import ApiError
 
 
 class Conflict(Exception):
-    """``fields``: what each other manager would lose."""
+    """`fields`: what each other manager would lose."""
 
     def __init__(self, fields: Mapping[Manager, Fields]) -> None:
         super().__init__("conflict")

@@ -1,4 +1,4 @@
-"""Path elements: one step from a value to a part of it, in the text form of ``fieldsV1``.
+"""Path elements: one step from a value to a part of it, in the text form of `fieldsV1`.
 
 f:NAME    a field of a struct, a key of a map
 k:{…}     the element of a list with these key fields (JSON, names sorted)
@@ -6,17 +6,15 @@ v:JSON    the element of a set with this value
 i:N       the element of a list at this place
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-KINDS: Final = "fkvi"
-_ESCAPES: Final = (
+KINDS = "fkvi"
+_ESCAPES = (
     ("<", "\\u003c"),
     (">", "\\u003e"),
     ("&", "\\u0026"),
@@ -26,7 +24,7 @@ _ESCAPES: Final = (
 
 
 # names of fields and keys; longer ones would be kept for whoever sent them
-_MAX_CACHED: Final = 256
+_MAX_CACHED = 256
 
 
 class BadElement(ValueError):
@@ -34,7 +32,7 @@ class BadElement(ValueError):
 
 
 def quoted(text: str) -> str:
-    """``text`` as JSON, escaped as Go's encoder does."""
+    """`text` as JSON, escaped as Go's encoder does."""
     return _quoted_name(text) if len(text) <= _MAX_CACHED else _quoted(text)
 
 
@@ -66,14 +64,14 @@ def of_value(value: Any) -> str:
 
 
 def of_keys(pairs: Iterable[tuple[str, Any]]) -> str:
-    """``pairs``: name and value of each key field, sorted by name."""
+    """`pairs`: name and value of each key field, sorted by name."""
     return "k:{" + ",".join(f"{quoted(name)}:{_json(value)}" for name, value in pairs) + "}"
 
 
 def canonical(text: str) -> str | None:
     """The one text of an element that a client wrote in its own way; None for a kind of a future version.
 
-    Raises ``BadElement``.
+    Raises `BadElement`.
     """
     if len(text) < 2 or text[1] != ":":
         raise BadElement(f"no path element: {text!r}")
@@ -122,7 +120,7 @@ def _rank(value: Any) -> tuple[int, Any]:
 
 
 def readable(text: str) -> str:
-    """As paths in messages show it: ``.name``, ``[name="x"]``, ``[="x"]``, ``[0]``."""
+    """As paths in messages show it: `.name`, `[name="x"]`, `[="x"]`, `[0]`."""
     kind, rest = text[0], text[2:]
     if kind == "f":
         return "." + rest

@@ -1,9 +1,6 @@
-"""The annotation in which ``kubectl apply`` without ``--server-side`` keeps what it applied, beside server-side applies."""
-
-from __future__ import annotations
+"""The annotation in which `kubectl apply` without `--server-side` keeps what it applied, beside server-side applies."""
 
 import json
-from typing import Any, Final
 
 import msgspec
 
@@ -14,22 +11,21 @@ from nodeagent.apiserver.apply.merging import fields_of
 from nodeagent.apiserver.apply.sets import Fields
 from nodeagent.apiserver.apply.shapes import Shape
 from nodeagent.apitypes.object_meta import MAX_ANNOTATIONS_BYTES
+from runtimes.kube.json_object import JsonObject
 
-Object = dict[str, Any]
-
-ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
-KUBECTL: Final = "kubectl"
-"""The manager whose applies go on where ``kubectl apply`` left off; any other name opts out."""
+ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
+KUBECTL = "kubectl"
+"""The manager whose applies go on where `kubectl apply` left off; any other name opts out."""
 
 
-def stated(obj: Object) -> str:
+def stated(obj: JsonObject) -> str:
     annotations = (obj.get("metadata") or {}).get("annotations")
     text = annotations.get(ANNOTATION) if isinstance(annotations, dict) else None
     return text if isinstance(text, str) else ""
 
 
-def unchanged_since(live: Object, version: str, shape: Shape) -> Fields | None:
-    """The fields that the last client-side apply set and nobody changed since; None when that cannot be told."""
+def unchanged_since(live: JsonObject, version: str, shape: Shape) -> Fields | None:
+    """The fields that the last client-side apply set and nobody changed since; None when that is unknown."""
     try:
         config = json.loads(stated(live) or "null")
     except ValueError:
@@ -43,8 +39,8 @@ def unchanged_since(live: Object, version: str, shape: Shape) -> Fields | None:
     return fields
 
 
-def renew(obj: Object, config: Object) -> None:
-    """Keep the annotation of ``obj``, if it has one, in step with ``config``. Left out when it would be too long."""
+def renew(obj: JsonObject, config: JsonObject) -> None:
+    """Keep the annotation of `obj`, if it has one, in step with `config`. Left out when it would be too long."""
     if not stated(obj):
         return
     metadata = dict(config.get("metadata") or {})

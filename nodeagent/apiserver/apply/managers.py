@@ -1,10 +1,8 @@
-"""``metadata.managedFields``: who wrote which fields, when, by which kind of request."""
-
-from __future__ import annotations
+"""`metadata.managedFields`: who wrote which fields, when, by which kind of request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -13,16 +11,16 @@ from nodeagent.apiserver.apply.elements import BadElement
 from nodeagent.apiserver.apply.sets import Fields
 from nodeagent.apiserver.kinds.timestamps import epoch
 from runtimes.kube.field_errors import FieldError, invalid, too_long
+from runtimes.kube.json_object import JsonObject
 
-Object = dict[str, Any]
 Operation = Literal["Apply", "Update"]
 
-FIELDS_V1: Final = "FieldsV1"
-MAX_UPDATERS: Final = 10
-ANCIENT: Final = "ancient-changes"
-UNKNOWN: Final = "unknown"
-MAX_NAME_BYTES: Final = 128
-MAX_SUBRESOURCE: Final = 256
+FIELDS_V1 = "FieldsV1"
+MAX_UPDATERS = 10
+ANCIENT = "ancient-changes"
+UNKNOWN = "unknown"
+MAX_NAME_BYTES = 128
+MAX_SUBRESOURCE = 256
 
 
 class BadEntries(ValueError):
@@ -30,7 +28,7 @@ class BadEntries(ValueError):
 
 
 class Manager(NamedTuple):
-    """What tells entries apart. ``version`` is "" of an Apply: it has one entry whatever version it was made in."""
+    """What tells entries apart. `version` is "" of an Apply: it has one entry whatever version it was made in."""
 
     name: str
     operation: Operation
@@ -46,7 +44,7 @@ class Manager(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """As conflicts name it: ``"kubectl-edit" using v1``."""
+        """As conflicts name it: `"kubectl-edit" using v1`."""
         text = msgspec.json.encode(self.name).decode()
         if self.subresource:
             text += f' with subresource "{self.subresource}"'
@@ -63,7 +61,7 @@ def applier(name: str, subresource: str) -> Manager:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owned:
-    """What one manager owns. ``version``: in which form of the kind. ``time`` "" for an entry without. ``stored``: the
+    """What one manager owns. `version`: in which form of the kind. `time` "" for an entry without. `stored`: the
     fields are in the order in which they are stored."""
 
     fields: Fields
@@ -71,7 +69,7 @@ class Owned:
     time: str = ""
     stored: bool = False
 
-    def with_fields(self, fields: Fields) -> Owned:
+    def with_fields(self, fields: Fields) -> "Owned":
         return self if fields is self.fields else Owned(fields=fields, version=self.version, time=self.time)
 
 
@@ -79,7 +77,7 @@ Owners = Mapping[Manager, Owned]
 
 
 def decode(entries: Any, *, trusted: bool = False) -> dict[Manager, Owned]:
-    """``trusted``: written by this server. Raises ``BadEntries``."""
+    """`trusted`: written by this server. Raises `BadEntries`."""
     found: dict[Manager, Owned] = {}
     for entry in entries or ():
         operation, version = entry.get("operation"), entry.get("apiVersion") or ""
@@ -124,15 +122,15 @@ def _values(entry: Any) -> list[Any]:
     return list(entry.values()) if isinstance(entry, dict) else []
 
 
-def encode(owners: Owners) -> list[Object]:
+def encode(owners: Owners) -> list[JsonObject]:
     """As stored: Apply before Update, then by time and name."""
     found = sorted(owners.items(), key=lambda item: (item[0].operation, _seconds(item[1].time), item[0].name,
                                                      item[1].version, item[0].subresource))  # fmt: skip
     return [_entry(manager, owned) for manager, owned in found]
 
 
-def _entry(manager: Manager, owned: Owned) -> Object:
-    entry: Object = {"manager": manager.name, "operation": manager.operation, "apiVersion": owned.version}
+def _entry(manager: Manager, owned: Owned) -> JsonObject:
+    entry: JsonObject = {"manager": manager.name, "operation": manager.operation, "apiVersion": owned.version}
     if owned.time:
         entry["time"] = owned.time
     entry |= {"fieldsType": FIELDS_V1, "fieldsV1": owned.fields if owned.stored else sets.ordered(owned.fields)}
@@ -156,7 +154,7 @@ def same_but_times(one: Any, other: Any) -> bool:
 
 
 def capped(owners: dict[Manager, Owned]) -> dict[Manager, Owned]:
-    """At most ``MAX_UPDATERS`` entries of updates: the oldest of a version become one."""
+    """At most `MAX_UPDATERS` entries of updates: the oldest of a version become one."""
     updaters = [manager for manager in owners if manager.operation == "Update"]
     if len(updaters) <= MAX_UPDATERS:
         return owners

@@ -1,14 +1,11 @@
 """An applied configuration laid over an object, and what is taken out of it again."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
 from nodeagent.apiserver.apply.sets import Fields, is_member
 from nodeagent.apiserver.apply.shapes import ABSENT, AnyMap, KeyedList, NoElement, Shape, StructShape, ValueSet
-
-Object = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 
 class EmptiedList(list[Any]):
@@ -20,7 +17,7 @@ class EmptiedMap(dict[str, Any]):
 
 
 def merge(live: Any, config: Any, shape: Shape) -> Any:
-    """``live`` with all that ``config`` says. Nothing is removed; a null in ``config`` is a value."""
+    """`live` with all that `config` says. Nothing is removed; a null in `config` is a value."""
     merged = _merge(live, config, shape)
     return {} if merged is ABSENT else merged
 
@@ -42,7 +39,7 @@ def _is(value: Any, kind: type) -> bool:
     return value is None or isinstance(value, kind)
 
 
-def _merge_maps(live: Object, config: Object | None, shape: StructShape | AnyMap) -> Any:
+def _merge_maps(live: JsonObject, config: JsonObject | None, shape: StructShape | AnyMap) -> Any:
     if not live and not config:
         return config
     result = dict(live)
@@ -53,7 +50,7 @@ def _merge_maps(live: Object, config: Object | None, shape: StructShape | AnyMap
 
 
 def _merge_lists(live: list[Any], config: list[Any] | None, shape: KeyedList | ValueSet) -> Any:
-    """In the order of ``config``; elements of ``live`` that it does not have stay where their neighbours leave them."""
+    """In the order of `config`; elements of `live` that it does not have stay where their neighbours leave them."""
     if not config:
         return live or config
     new = {shape.element(item): item for item in config}
@@ -71,7 +68,7 @@ def _merge_lists(live: list[Any], config: list[Any] | None, shape: KeyedList | V
 
 
 def _in_order(live: list[tuple[str, Any]], new: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The elements of both lists: those of ``new`` in its order, the others of ``live`` between the same neighbours."""
+    """The elements of both lists: those of `new` in its order, the others of `live` between the same neighbours."""
     wanted = list(new)
     known = {name for name, _ in live}
     shared = [name for name in wanted if name in known]
@@ -108,9 +105,9 @@ def _element(shape: KeyedList | ValueSet, item: Any) -> str:
 
 
 def remove(value: Any, fields: Fields, shape: Shape | None) -> Any:
-    """``value`` without the members of ``fields``. A map or list that has nothing left is there, but empty."""
+    """`value` without the members of `fields`. A map or list that has nothing left is there, but empty."""
     if isinstance(shape, StructShape | AnyMap) and isinstance(value, dict) and value:
-        result: Object = {}
+        result: JsonObject = {}
         for name, inner in value.items():
             node = fields.get("f:" + name)
             if node is None:
@@ -136,7 +133,7 @@ def _remove_items(items: Sequence[Any], fields: Fields, shape: KeyedList | Value
 
 
 def settled(value: Any) -> Any:
-    """``value`` without what was emptied."""
+    """`value` without what was emptied."""
     if isinstance(value, dict):
         return {
             name: settled(inner) for name, inner in value.items() if not isinstance(inner, EmptiedMap | EmptiedList)
@@ -185,7 +182,7 @@ def _member(node: Fields | None) -> Fields:
 
 
 def with_structs(fields: Fields, shape: Shape | None) -> Fields:
-    """``fields`` and all the named fields of structs above them, which sets do not say."""
+    """`fields` and all the named fields of structs above them, which sets do not say."""
     if not fields:
         return fields
     result: Fields = {}

@@ -1,11 +1,9 @@
 """Who owns which field of the stored objects: kept up to date by every write, asked by every apply."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.apply import last_applied, managers, sets, updating
 from nodeagent.apiserver.apply.checking import faults
@@ -19,15 +17,15 @@ from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apitypes.schema import struct_for
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
-Object = dict[str, Any]
-Entries = list[Object]
+Entries = list[JsonObject]
 
-BEFORE_FIRST_APPLY: Final = "before-first-apply"
+BEFORE_FIRST_APPLY = "before-first-apply"
 # of the metadata: what the server writes, or what names the object
-_NEVER_OWNED: Final = sets.of_paths(
+_NEVER_OWNED = sets.of_paths(
     ("f:apiVersion",),
     ("f:kind",),
     ("f:metadata",),
@@ -62,23 +60,23 @@ class Writer:
 class Applied:
     """The object with the configuration in force, in the form of the request."""
 
-    object: Object
+    object: JsonObject
     entries: Entries
 
 
 class Ownership:
-    """Objects are given in their stored form without ``metadata.managedFields``; entries as stored there."""
+    """Objects are given in their stored form without `metadata.managedFields`; entries as stored there."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._versions: dict[tuple[str, str], Versions | None] = {}
 
-    def created(self, new: Object, stated: Any, writer: Writer) -> Entries:
-        """The entries of a new object; ``stated``: those it was sent with."""
+    def created(self, new: JsonObject, stated: Any, writer: Writer) -> Entries:
+        """The entries of a new object; `stated`: those it was sent with."""
         return self._tracked({}, new, _stated_or(stated, None), writer, [])
 
-    def updated(self, old: Object, new: Object, entries: Any, stated: Any, writer: Writer) -> Entries:
-        """The entries after ``new`` was written over ``old``, which has ``entries``; ``stated``: those that ``new`` was
+    def updated(self, old: JsonObject, new: JsonObject, entries: Any, stated: Any, writer: Writer) -> Entries:
+        """The entries after `new` was written over `old`, which has `entries`; `stated`: those that `new` was
         sent with. Nobody's fields are tracked until the first apply, or the creation, said who owns them."""
         if stated == entries or writer.subresource:
             before = _decoded(entries, trusted=True)
@@ -87,7 +85,7 @@ class Ownership:
         return self._tracked(old, new, before, writer, entries or []) if before else []
 
     def _tracked(
-        self, old: Object, new: Object, before: Mapping[Manager, Owned], writer: Writer, entries: Entries
+        self, old: JsonObject, new: JsonObject, before: Mapping[Manager, Owned], writer: Writer, entries: Entries
     ) -> Entries:
         versions = self._of(writer)
         if versions is None:
@@ -100,10 +98,12 @@ class Ownership:
             log.exception("cannot tell who owns the fields of a %s", writer.resource.kind)
             return entries
 
-    def apply(self, live: Object | None, entries: Any, config: Object, writer: Writer, *, force: bool) -> Applied:
-        """``config`` in force on ``live`` (None: nothing there yet), both in the form of the request.
+    def apply(
+        self, live: JsonObject | None, entries: Any, config: JsonObject, writer: Writer, *, force: bool
+    ) -> Applied:
+        """`config` in force on `live` (None: nothing there yet), both in the form of the request.
 
-        Raises ``ApiError``: 400 of another kind, 409 with conflicts, 500 for a configuration that is not of its type.
+        Raises `ApiError`: 400 of another kind, 409 with conflicts, 500 for a configuration that is not of its type.
         """
         versions = self._of(writer)
         _check(config, writer.resource)
@@ -132,12 +132,12 @@ class Ownership:
             last_applied.renew(result, config)
         return Applied(object=settled(result), entries=managers.encode(kept))
 
-    def _form(self, obj: Object, writer: Writer) -> Object:
+    def _form(self, obj: JsonObject, writer: Writer) -> JsonObject:
         view = writer.resource.view
         return obj if view is None else view.show(obj)
 
     def _of(self, writer: Writer) -> Versions | None:
-        """The forms of a kind as the resource of ``writer`` sees them; None for a kind without types."""
+        """The forms of a kind as the resource of `writer` sees them; None for a kind without types."""
         resource = writer.resource
         key = (f"{resource.id}/{resource.version}", writer.subresource)
         if key not in self._versions:
@@ -163,10 +163,10 @@ def _shape(resource: Resource) -> Shape | None:
     return shape_of(struct) if struct else None
 
 
-def _between(resource: Resource, other: Resource) -> Callable[[Object], Object]:
-    """From the form of ``resource`` to that of ``other``, by way of the stored one."""
+def _between(resource: Resource, other: Resource) -> Callable[[JsonObject], JsonObject]:
+    """Convert from the form of `resource` to that of `other`, by way of the stored one."""
 
-    def convert(obj: Object) -> Object:
+    def convert(obj: JsonObject) -> JsonObject:
         stored = resource.view.store(obj) if resource.view else obj
         return other.view.show(stored) if other.view else stored
 
@@ -174,7 +174,7 @@ def _between(resource: Resource, other: Resource) -> Callable[[Object], Object]:
 
 
 def _updated(
-    old: Object, new: Object, before: Mapping[Manager, Owned], writer: Writer, versions: Versions
+    old: JsonObject, new: JsonObject, before: Mapping[Manager, Owned], writer: Writer, versions: Versions
 ) -> dict[Manager, Owned]:
     owners, mine = updating.update(old, new, before, versions)
     mine = sets.difference(mine, _NEVER_OWNED)
@@ -204,11 +204,11 @@ def _stated_or(stated: Any, entries: Any) -> dict[Manager, Owned]:
     return _decoded(stated, trusted=False) or _decoded(entries, trusted=True)
 
 
-def _unmade(resource: Resource) -> Object:
+def _unmade(resource: Resource) -> JsonObject:
     return {"kind": resource.kind, "apiVersion": resource.group_version}
 
 
-def _check(config: Object, resource: Resource) -> None:
+def _check(config: JsonObject, resource: Resource) -> None:
     if (config.get("kind"), config.get("apiVersion")) != (resource.kind, resource.group_version):
         raise ApiError.bad_request(f"invalid object type: {_gvk(config)}")
     metadata = config.get("metadata")
@@ -216,20 +216,20 @@ def _check(config: Object, resource: Resource) -> None:
         raise ApiError.bad_request("metadata.managedFields must be nil")
 
 
-def _gvk(config: Object) -> str:
+def _gvk(config: JsonObject) -> str:
     group, _, version = str(config.get("apiVersion") or "").rpartition("/")
     return f"{group}/{version}, Kind={config.get('kind') or ''}"
 
 
-def _named(config: Object) -> str:
+def _named(config: JsonObject) -> str:
     metadata = config.get("metadata")
     found = metadata if isinstance(metadata, dict) else {}
     return f"{found.get('namespace') or ''}/{found.get('name') or ''}; {_gvk(config)}"
 
 
-def _forgiven(conflict: Conflict, live: Object, writer: Writer, versions: Versions) -> bool:
-    """Whether all conflicts are with what ``kubectl apply`` itself set before; if not, only the others are left in
-    ``conflict``."""
+def _forgiven(conflict: Conflict, live: JsonObject, writer: Writer, versions: Versions) -> bool:
+    """Whether all conflicts are with what `kubectl apply` itself set before; if not, only the others are left in
+    `conflict`."""
     if writer.manager != last_applied.KUBECTL:
         return False
     allowed = last_applied.unchanged_since(live, versions.current, versions.shape)

@@ -1,20 +1,18 @@
 """Fields that a write to a resource or subresource does not take: nobody owns them by such a write."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.apply import sets
 from nodeagent.apiserver.apply.comparing import Filter
 from nodeagent.apiserver.apply.sets import Fields
 from nodeagent.apiserver.registry.resource import Resource
 
-_STATUS: Final = ("f:status",)
-_SPEC: Final = ("f:spec",)
-_CSR: Final = "certificatesigningrequests.certificates.k8s.io"
+_STATUS = ("f:status",)
+_SPEC = ("f:spec",)
+_CSR = "certificatesigningrequests.certificates.k8s.io"
 
-_RESET: Final[Mapping[tuple[str, str], Fields]] = {
+_RESET: Mapping[tuple[str, str], Fields] = {
     ("pods", "status"): sets.of_paths(
         _SPEC, ("f:metadata", "f:deletionTimestamp"), ("f:metadata", "f:ownerReferences")
     ),
@@ -24,8 +22,8 @@ _RESET: Final[Mapping[tuple[str, str], Fields]] = {
     (_CSR, "approval"): sets.of_paths(_SPEC, ("f:status", "f:certificate")),
     ("namespaces", "finalize"): sets.of_paths(_STATUS),
 }
-_RESIZED: Final[Mapping[str, Any]] = {"*": {"f:resources": {}, "f:resizePolicy": {}}}
-_TAKEN: Final[Mapping[tuple[str, str], Mapping[str, Any]]] = {
+_RESIZED: Mapping[str, Any] = {"*": {"f:resources": {}, "f:resizePolicy": {}}}
+_TAKEN: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("pods", "ephemeralcontainers"): {"f:spec": {"f:ephemeralContainers": {}}},
     ("pods", "resize"): {"f:spec": {"f:containers": _RESIZED, "f:initContainers": _RESIZED}},
 }

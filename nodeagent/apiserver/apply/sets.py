@@ -1,22 +1,20 @@
-"""Sets of fields, in the form in which ``fieldsV1`` stores them: a tree of path elements.
+"""Sets of fields, in the form in which `fieldsV1` stores them: a tree of path elements.
 
-A node is ``{}`` for a member without parts, ``{".": {}, element: node, …}`` for a member with parts, ``{element: node, …}``
-for what only has members below it. The root is never a member; ``{}`` at the root is the empty set. Nodes are shared and
-never changed in place. Order does not matter but for what is stored (``ordered``).
+A node is `{}` for a member without parts, `{".": {}, element: node, …}` for a member with parts, `{element: node, …}`
+for what only has members below it. The root is never a member; `{}` at the root is the empty set. Nodes are shared and
+never changed in place. Order does not matter but for what is stored (`ordered`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.apply import elements
 
 Fields = dict[str, Any]
 Path = tuple[str, ...]
 
-SELF: Final = "."
-MEMBER: Final[Fields] = {}
+SELF = "."
+MEMBER: Fields = {}
 
 
 def is_member(node: Fields) -> bool:
@@ -24,7 +22,7 @@ def is_member(node: Fields) -> bool:
 
 
 def member(node: Fields | None) -> Fields:
-    """``node`` (None: nothing below) as that of a member."""
+    """`node` (None: nothing below) as that of a member."""
     if not node:
         return MEMBER
     return node if SELF in node else {SELF: MEMBER, **node}
@@ -70,7 +68,7 @@ def _union(one: Fields, other: Fields) -> Fields:
 
 
 def intersection(one: Fields, other: Fields) -> Fields:
-    """What is in both sets. Cheapest with the smaller one as ``other``."""
+    """What is in both sets. Cheapest with the smaller one as `other`."""
     result: Fields = {}
     for element, node in other.items():
         mine = one.get(element)
@@ -88,7 +86,7 @@ def _intersection(one: Fields, other: Fields) -> Fields | None:
 
 
 def difference(one: Fields, other: Fields) -> Fields:
-    """What is in ``one`` and not in ``other``; ``one`` itself if that is all of it.
+    """What is in `one` and not in `other`; `one` itself if that is all of it.
 
     Parts and wholes are apart: taking a whole leaves its parts.
     """
@@ -120,7 +118,7 @@ def _difference(one: Fields, other: Fields) -> Fields | None:
 
 
 def without(one: Fields, other: Fields) -> Fields:
-    """``one`` without the members of ``other`` and everything below them."""
+    """`one` without the members of `other` and everything below them."""
     result: Fields = {}
     for element, node in one.items():
         theirs = other.get(element)
@@ -134,7 +132,7 @@ def without(one: Fields, other: Fields) -> Fields:
 
 
 def only(one: Fields, pattern: Mapping[str, Any]) -> Fields:
-    """The part of ``one`` that lies on or below the paths of ``pattern``: a tree of elements, ``*`` for any, whose leaves
+    """The part of `one` that lies on or below the paths of `pattern`: a tree of elements, `*` for any, whose leaves
     are empty."""
     if not pattern:
         return one
@@ -178,7 +176,7 @@ def has(fields: Fields, path: Path) -> bool:
 
 
 def readable(path: Path) -> str:
-    """``.spec.containers[name="a"].image``."""
+    """`.spec.containers[name="a"].image`."""
     return "".join(map(elements.readable, path))
 
 
@@ -200,7 +198,7 @@ def _sorted(fields: Fields) -> list[str]:
 
 
 def read(stated: Any) -> Fields:
-    """The set that a client wrote as ``fieldsV1``. Raises ``BadElement``."""
+    """The set that a client wrote as `fieldsV1`. Raises `BadElement`."""
     return {element: node for element, node in _read(stated).items() if element != SELF}
 
 

@@ -1,11 +1,9 @@
 """What an API type means to a merge, compiled once a type from the table of types."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from typing_extensions import override
 
@@ -14,7 +12,7 @@ from nodeagent.apitypes.schema import ZEROS, Field, ListOf, MapOf, Scalar, Struc
 
 ScalarCheck = Literal["numeric", "string", "boolean", "any"]
 
-_CHECKS: Final[Mapping[str, ScalarCheck]] = {
+_CHECKS: Mapping[str, ScalarCheck] = {
     "string": "string",
     "bytes": "string",
     "duration": "string",
@@ -24,49 +22,49 @@ _CHECKS: Final[Mapping[str, ScalarCheck]] = {
     "float64": "numeric",
 }
 # what Go writes for a scalar that is a struct of its own: omitempty does not leave it out
-_STRUCT_SCALARS: Final[Mapping[str, Any]] = {"time": None, "micro-time": None, "quantity": "0", "duration": "0s"}
+_STRUCT_SCALARS: Mapping[str, Any] = {"time": None, "micro-time": None, "quantity": "0", "duration": "0s"}
 
 
 class NoElement(ValueError):
-    """A list element that cannot be told from the others."""
+    """A list element that cannot be distinguished from the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """Owned as one: a scalar. ``check``: what JSON values it may have."""
+    """Owned as one: a scalar. `check`: what JSON values it may have."""
 
     check: ScalarCheck = "any"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Atomic:
-    """Owned as one: a list, map or struct that is replaced as a whole. ``inner`` is for checking only."""
+    """Owned as one: a list, map or struct that is replaced as a whole. `inner` is for checking only."""
 
-    inner: Shape
+    inner: "Shape"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnyMap:
     """A map each of whose keys has its own owner."""
 
-    item: Shape
+    item: "Shape"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sequence:
-    """A list without identities; always inside of an ``Atomic``."""
+    """A list without identities; always inside of an `Atomic`."""
 
-    item: Shape
+    item: "Shape"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueSet:
     """A list of scalars that are known by their values."""
 
-    item: Shape
+    item: "Shape"
 
     def element(self, item: Any) -> str:
-        """Raises ``NoElement``."""
+        """Raises `NoElement`."""
         if isinstance(item, dict):
             raise NoElement("associative list without keys has an element that's a map type")
         if isinstance(item, list):
@@ -78,13 +76,13 @@ class ValueSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyedList:
-    """A list of structs that are known by some of their fields. ``keys``: sorted names with their defaults."""
+    """A list of structs that are known by some of their fields. `keys`: sorted names with their defaults."""
 
-    item: Shape
+    item: "Shape"
     keys: tuple[tuple[str, Any], ...]
 
     def element(self, item: Any) -> str:
-        """Raises ``NoElement``."""
+        """Raises `NoElement`."""
         if item is None:
             raise NoElement("associative list with keys may not have a null element")
         if not isinstance(item, dict):
@@ -105,7 +103,7 @@ def _missing(name: str) -> Any:
 class StructShape:
     """A struct each of whose fields has its own owner.
 
-    ``always``: the fields that a typed object has in any case, with their zero values. What differs in them was changed,
+    `always`: the fields that a typed object has in any case, with their zero values. What differs in them was changed,
     never added or removed.
     """
 
@@ -113,7 +111,7 @@ class StructShape:
         self._struct = struct
 
     @cached_property
-    def fields(self) -> Mapping[str, Shape]:
+    def fields(self) -> Mapping[str, "Shape"]:
         return {field.name: shape_of(field.type) for field in self._struct.fields.values()}
 
     @cached_property
@@ -133,11 +131,11 @@ class _Absent:
         return "ABSENT"
 
 
-ABSENT: Final = _Absent()
+ABSENT = _Absent()
 
 
 def _zero(field: Field) -> Any:
-    """What Go writes of an untouched field; ``ABSENT`` for nothing."""
+    """What Go writes of an untouched field; `ABSENT` for nothing."""
     kind = field.type
     if field.omitzero or (field.pointer and field.omitempty):
         return ABSENT

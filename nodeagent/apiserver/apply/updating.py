@@ -4,11 +4,8 @@ An update takes what it changes from everybody else. An apply states all that it
 before is taken out of the object where nobody else owns it, and what others own it changes only by force.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from nodeagent.apiserver.apply import sets
 from nodeagent.apiserver.apply.comparing import Comparison, Filter, compare
@@ -17,28 +14,27 @@ from nodeagent.apiserver.apply.managers import Manager, Owned, Owners
 from nodeagent.apiserver.apply.merging import fields_of, merge, remove, with_structs
 from nodeagent.apiserver.apply.sets import Fields
 from nodeagent.apiserver.apply.shapes import Shape
-
-Object = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """A version of a kind. ``of``: an object of the form that is written, in this one."""
+    """A version of a kind. `of`: an object of the form that is written, in this one."""
 
     shape: Shape
-    of: Callable[[Object], Object]
+    of: Callable[[JsonObject], JsonObject]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """``current``: the form that is written. ``others``: by apiVersion; owners in none of them are forgotten."""
+    """`current`: the form that is written. `others`: by apiVersion; owners in none of them are forgotten."""
 
     current: str
     shape: Shape
     others: Mapping[str, Form]
     keep: Filter
 
-    def compare(self, old: Object, new: Object, version: str, *, literal: bool) -> Comparison | None:
+    def compare(self, old: JsonObject, new: JsonObject, version: str, *, literal: bool) -> Comparison | None:
         if version == self.current:
             return compare(old, new, self.shape, literal=literal).filtered(self.keep)
         form = self.others.get(version)
@@ -47,8 +43,8 @@ class Versions:
         return compare(form.of(old), form.of(new), form.shape, literal=literal).filtered(self.keep)
 
 
-def update(old: Object, new: Object, owners: Owners, versions: Versions) -> tuple[dict[Manager, Owned], Fields]:
-    """Who owns what after ``new`` was written over ``old``, and what the writer owns by it."""
+def update(old: JsonObject, new: JsonObject, owners: Owners, versions: Versions) -> tuple[dict[Manager, Owned], Fields]:
+    """Who owns what after `new` was written over `old`, and what the writer owns by it."""
     comparison = compare(old, new, versions.shape)
     mine = versions.keep(comparison.changed)
     comparisons: dict[str, Comparison | None] = {versions.current: comparison.filtered(versions.keep)}
@@ -71,14 +67,14 @@ def _left(owned: Owned, changes: Comparison) -> Owned | None:
 
 
 def apply(
-    live: Object, config: Object, owners: Owners, manager: Manager, versions: Versions, *, force: bool
-) -> tuple[Object, dict[Manager, Owned]]:
-    """The object with ``config`` in force, and who owns what then; the time of ``manager`` is the caller's to set.
+    live: JsonObject, config: JsonObject, owners: Owners, manager: Manager, versions: Versions, *, force: bool
+) -> tuple[JsonObject, dict[Manager, Owned]]:
+    """The object with `config` in force, and who owns what then; the time of `manager` is the caller's to set.
 
-    Raises ``Conflict``.
+    Raises `Conflict`.
     """
     shape = versions.shape
-    merged: Object = merge(live, config, shape)
+    merged: JsonObject = merge(live, config, shape)
     before = owners.get(manager)
     mine = versions.keep(fields_of(config, shape))
     result = dict(owners)
@@ -92,7 +88,9 @@ def apply(
     return merged, kept
 
 
-def _others(live: Object, merged: Object, others: Owners, versions: Versions, *, force: bool) -> dict[Manager, Owned]:
+def _others(
+    live: JsonObject, merged: JsonObject, others: Owners, versions: Versions, *, force: bool
+) -> dict[Manager, Owned]:
     lost: dict[Manager, Fields] = {}
     kept: dict[Manager, Owned] = {}
     comparisons: dict[str, Comparison | None] = {}
@@ -111,8 +109,8 @@ def _others(live: Object, merged: Object, others: Owners, versions: Versions, *,
     return kept
 
 
-def _pruned(merged: Object, before: Owned, owners: Owners, versions: Versions) -> Object:
-    """``merged`` without what only the applying manager had, and has no more."""
+def _pruned(merged: JsonObject, before: Owned, owners: Owners, versions: Versions) -> JsonObject:
+    """`merged` without what only the applying manager had, and has no more."""
     shape = versions.shape
     if before.version != versions.current:
         return merged
@@ -126,5 +124,5 @@ def _pruned(merged: Object, before: Owned, owners: Owners, versions: Versions) -
     kept = sets.union(with_structs(fields_of(pruned, shape), shape), with_structs(managed, shape))
     pruned = remove(merged, sets.difference(everything, kept), shape)
     gone = sets.difference(everything, with_structs(fields_of(pruned, shape), shape))
-    result: Object = remove(merged, sets.intersection(gone, last), shape)
+    result: JsonObject = remove(merged, sets.intersection(gone, last), shape)
     return result

@@ -1,7 +1,5 @@
 """What is asked of the authorizer, and its answer."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from nodeagent.apiserver.contract import UserInfo
@@ -10,9 +8,9 @@ from nodeagent.apiserver.selectors import Selection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attributes:
-    """One action. Either ``path`` is set (a URL that is no resource) or ``resource``.
+    """One action. Either `path` is set (a URL that is no resource) or `resource`.
 
-    ``selection``: of a list or watch, None when unknown (a review).
+    `selection`: of a list or watch, None when unknown (a review).
     """
 
     user: UserInfo
@@ -27,7 +25,7 @@ class Attributes:
 
     @property
     def resource_id(self) -> str:
-        """``pods``, ``leases.coordination.k8s.io``."""
+        """`pods`, `leases.coordination.k8s.io`."""
         return f"{self.resource}.{self.group}" if self.group else self.resource
 
     @property
@@ -38,7 +36,7 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``reason`` is for people; may be empty."""
+    """`reason` is for people; may be empty."""
 
     allowed: bool
     reason: str = ""

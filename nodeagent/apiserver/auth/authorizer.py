@@ -1,22 +1,19 @@
 """Authorization. There are no RBAC objects; who has which role is fixed:
 
-- group ``system:masters``: everything;
-- a node (``system:node:NAME``): what ``node.NodeAuthorizer`` says;
-- the server's own client towards nodes: ``system:kubelet-api-admin``;
-- a service account: what its annotation ``nodeagent.dev/cluster-role`` says: ``cluster-admin`` or ``view``. Only those who may
+- group `system:masters`: everything;
+- a node (`system:node:NAME`): what `node.NodeAuthorizer` says;
+- the server's own client towards nodes: `system:kubelet-api-admin`;
+- a service account: what its annotation `nodeagent.dev/cluster-role` says: `cluster-admin` or `view`. Only those who may
   write service accounts (masters, cluster-admins) can hand that out;
 - everybody who is authenticated: discovery, schemas, and questions about themselves;
 - service accounts: where their tokens come from;
-- group ``system:monitoring``: the server's metrics;
+- group `system:monitoring`: the server's metrics;
 - everybody at all: health and version.
 
-What each role may do is data: ``roles``.
+What each role may do is data: `roles`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import Final
 
 from nodeagent.apiserver.auth import roles
 from nodeagent.apiserver.auth.attributes import ALLOW, DENY, Attributes, Decision
@@ -28,8 +25,8 @@ from nodeagent.apiserver.pki import KUBELET_CLIENT_USER
 from nodeagent.apiserver.storage.store import Store
 from nodeagent.apiserver.storage.stored import Key
 
-ROLE_ANNOTATION: Final = "nodeagent.dev/cluster-role"
-_SERVICE_ACCOUNT: Final = "system:serviceaccount:"
+ROLE_ANNOTATION = "nodeagent.dev/cluster-role"
+_SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
 class Authorizer:
@@ -47,7 +44,7 @@ class Authorizer:
         return self._nodes.authorize(asked)
 
     def rules_of(self, user: UserInfo) -> tuple[Rule, ...]:
-        """All rights of ``user`` that are lists of rules. What a node may do besides is decided object by object."""
+        """All rights of `user` that are lists of rules. What a node may do besides is decided object by object."""
         return tuple(self._rules_of(user))
 
     def _rules_of(self, user: UserInfo) -> Iterator[Rule]:

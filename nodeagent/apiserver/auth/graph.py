@@ -1,7 +1,5 @@
 """Which objects a node needs: those that the pods bound to it name. Kept from the changes of the store."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 
@@ -9,15 +7,16 @@ import msgspec
 from lightkube.models.core_v1 import PodSpec
 
 from nodeagent.apiserver.storage.store import Store
-from nodeagent.apiserver.storage.stored import Change, Key, Object, Stored
+from nodeagent.apiserver.storage.stored import Change, Key, Stored
 from nodeagent.podspec.annotations import MIRROR
 from nodeagent.podspec.references import claim_names, config_map_names, secret_names
+from runtimes.kube.json_object import JsonObject
 
 Reference = tuple[str, str, str]
 """(resource, namespace, name)"""
 
 
-def references(pod: Object) -> Iterator[Reference]:
+def references(pod: JsonObject) -> Iterator[Reference]:
     """Config maps, secrets, claims and the service account that a pod's spec names. Raises msgspec.ValidationError."""
     namespace, spec = pod["metadata"].get("namespace", ""), msgspec.convert(pod.get("spec") or {}, PodSpec)
     if spec.serviceAccountName:
@@ -42,7 +41,7 @@ class Graph:
         store.listen(self._seen)
 
     def needs(self, node: str, resource: str, namespace: str, name: str) -> bool:
-        """Whether a pod of ``node`` names this object; for volumes, whether one of its claims is bound to it."""
+        """Whether a pod of `node` names this object; for volumes, whether one of its claims is bound to it."""
         counted = self._needed.get(node)
         if counted is None:
             return False

@@ -1,23 +1,21 @@
 """Authentication: the client certificate of the connection, or the bearer token of the request."""
 
-from __future__ import annotations
-
 import ssl
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.contract import StoreReader, TokenAuthority, UserInfo
 from nodeagent.apiserver.errors import ApiError
 
-AUTHENTICATED: Final = "system:authenticated"
-UNAUTHENTICATED: Final = "system:unauthenticated"
-ANONYMOUS: Final = UserInfo(name="system:anonymous", groups=(UNAUTHENTICATED,))
-_BEARER: Final = "bearer "
+AUTHENTICATED = "system:authenticated"
+UNAUTHENTICATED = "system:unauthenticated"
+ANONYMOUS = UserInfo(name="system:anonymous", groups=(UNAUTHENTICATED,))
+_BEARER = "bearer "
 
 
 def user_of_certificate(certificate: Mapping[str, Any] | None) -> UserInfo | None:
-    """The user of a verified peer certificate in the form of ``SSLObject.getpeercert``: common name and organizations."""
+    """The user of a verified peer certificate in the form of `SSLObject.getpeercert`: common name and organizations."""
     if not certificate:
         return None
     name, groups = "", []
@@ -38,7 +36,7 @@ class Authenticator:
         self._reader = reader
 
     def authenticate(self, tls: ssl.SSLObject | None, authorization: str) -> UserInfo:
-        """Raises ``ApiError`` 401 for a bad token; no credentials at all is ``ANONYMOUS``."""
+        """Raises `ApiError` 401 for a bad token; no credentials at all is `ANONYMOUS`."""
         user = user_of_certificate(tls.getpeercert() if tls is not None else None)
         if user is not None:
             return user
@@ -49,7 +47,7 @@ class Authenticator:
         return self.user_of_token(authorization[len(_BEARER) :].strip())
 
     def user_of_token(self, token: str) -> UserInfo:
-        """Raises ``ApiError`` 401."""
+        """Raises `ApiError` 401."""
         user = self._tokens.authenticate(token, (), self._reader)
         if user is None:
             raise ApiError.unauthorized()

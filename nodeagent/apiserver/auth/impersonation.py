@@ -1,14 +1,11 @@
-"""Acting as somebody else: the ``Impersonate-*`` headers (``kubectl --as``), each part of them asked of the authorizer.
+"""Acting as somebody else: the `Impersonate-*` headers (`kubectl --as`), each part of them asked of the authorizer.
 
-Who may impersonate is a right like any other: verb ``impersonate`` on ``users``, ``groups`` and ``serviceaccounts``, on ``uids``
-and ``userextras/KEY`` of ``authentication.k8s.io``, by name. Whoever lacks one of them is refused.
+Who may impersonate is a right like any other: verb `impersonate` on `users`, `groups` and `serviceaccounts`, on `uids`
+and `userextras/KEY` of `authentication.k8s.io`, by name. Whoever lacks one of them is refused.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 from urllib.parse import unquote
 
 from nodeagent.apiserver.auth.attributes import Attributes
@@ -16,13 +13,13 @@ from nodeagent.apiserver.auth.identity import ANONYMOUS, AUTHENTICATED, UNAUTHEN
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
 
-PREFIX: Final = "impersonate-"
-_EXTRA: Final = "impersonate-extra-"
-_AUTHENTICATION: Final = "authentication.k8s.io"
-_SERVICE_ACCOUNT: Final = "system:serviceaccount:"
+PREFIX = "impersonate-"
+_EXTRA = "impersonate-extra-"
+_AUTHENTICATION = "authentication.k8s.io"
+_SERVICE_ACCOUNT = "system:serviceaccount:"
 
 Authorize = Callable[[Attributes], None]
-"""Raises ``ApiError`` 403."""
+"""Raises `ApiError` 403."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +33,9 @@ class Asked:
 
 
 def impersonated(caller: UserInfo, headers: Iterable[tuple[str, str]], authorize: Authorize) -> UserInfo:
-    """The user to go on as: ``caller``, unless the headers name another whom it may be in every part.
+    """The user to go on as: `caller`, unless the headers name another whom it may be in every part.
 
-    Raises ``ApiError``: 400 for parts without a user, 403 for a part that is not the caller's to take.
+    Raises `ApiError`: 400 for parts without a user, 403 for a part that is not the caller's to take.
     """
     asked = read(headers)
     if asked == Asked():
@@ -51,7 +48,7 @@ def impersonated(caller: UserInfo, headers: Iterable[tuple[str, str]], authorize
 
 
 def read(headers: Iterable[tuple[str, str]]) -> Asked:
-    """Names are matched without regard to case; keys of ``extra`` are lower case, percent-encoded where they must be."""
+    """Names are matched without regard to case; keys of `extra` are lower case, percent-encoded where they must be."""
     user, uid = "", ""
     groups: list[str] = []
     extra: dict[str, tuple[str, ...]] = {}

@@ -1,9 +1,6 @@
 """What a node may do: read what its pods need, write what it owns."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from nodeagent.apiserver.auth.attributes import ALLOW, Attributes, Decision
 from nodeagent.apiserver.auth.graph import Graph
@@ -11,16 +8,19 @@ from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.storage.store import Store
 from nodeagent.apiserver.storage.stored import Key
 
-NODES_GROUP: Final = "system:nodes"
-_PREFIX: Final = "system:node:"
-LEASE_NAMESPACE: Final = "kube-node-lease"
-_READ: Final = frozenset({"get", "list", "watch"})
-_WRITE: Final = frozenset({"create", "update", "patch"})
-_OPEN_READ: Final = frozenset({"services", "runtimeclasses.node.k8s.io", "csidrivers.storage.k8s.io"})
+NODES_GROUP = "system:nodes"
+_PREFIX = "system:node:"
+LEASE_NAMESPACE = "kube-node-lease"
+_READ = frozenset({"get", "list", "watch"})
+_WRITE = frozenset({"create", "update", "patch"})
+# endpoint slices: the right of upstream's proxies (system:node-proxier); here the node is its own
+_OPEN_READ = frozenset(
+    {"services", "endpointslices.discovery.k8s.io", "runtimeclasses.node.k8s.io", "csidrivers.storage.k8s.io"}
+)
 
 
 def node_of(user: UserInfo) -> str:
-    """The node that ``user`` is; "" for anybody else."""
+    """The node that `user` is; "" for anybody else."""
     if NODES_GROUP in user.groups and user.name.startswith(_PREFIX):
         return user.name.removeprefix(_PREFIX)
     return ""
@@ -31,7 +31,7 @@ def _no(reason: str) -> Decision:
 
 
 class NodeAuthorizer:
-    """Decides by the pods bound to the node. What a permitted write may contain is ``restriction``'s business."""
+    """Decides by the pods bound to the node. What a permitted write may contain is `restriction`'s business."""
 
     def __init__(self, store: Store, graph: Graph) -> None:
         self._store = store

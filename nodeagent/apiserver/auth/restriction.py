@@ -1,9 +1,7 @@
 """What a node's permitted writes may contain (the NodeRestriction admission rules)."""
 
-from __future__ import annotations
-
 import base64
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from cryptography import x509
@@ -13,10 +11,10 @@ from nodeagent.apiserver.auth.graph import references
 from nodeagent.apiserver.auth.node import LEASE_NAMESPACE, node_of
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context
-from nodeagent.apiserver.storage.stored import Object
 from nodeagent.podspec.annotations import MIRROR
+from runtimes.kube.json_object import JsonObject
 
-_OWN_LABELS: Final = frozenset(
+_OWN_LABELS = frozenset(
     {
         "kubernetes.io/hostname",
         "kubernetes.io/os",
@@ -31,18 +29,18 @@ _OWN_LABELS: Final = frozenset(
         "failure-domain.beta.kubernetes.io/region",
     }
 )
-_OWN_DOMAINS: Final = ("kubelet.kubernetes.io", "node.kubernetes.io")
-_SYSTEM_DOMAINS: Final = ("kubernetes.io", "k8s.io")
-_NODE_SIGNERS: Final = frozenset({"kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"})
-_RESTRICTED: Final = "node-restriction.kubernetes.io"
-_CLAIM_STATUS: Final = frozenset({"capacity", "conditions", "allocatedResources", "allocatedResourceStatuses"})
+_OWN_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
+_SYSTEM_DOMAINS = ("kubernetes.io", "k8s.io")
+_NODE_SIGNERS = frozenset({"kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"})
+_RESTRICTED = "node-restriction.kubernetes.io"
+_CLAIM_STATUS = frozenset({"capacity", "conditions", "allocatedResources", "allocatedResourceStatuses"})
 
 
 class NodeRestriction:
-    """Implements ``objects.engine.Restriction``: nodes are checked, nobody else is."""
+    """Implements `objects.engine.Restriction`: nodes are checked, nobody else is."""
 
     def check(
-        self, ctx: Context, operation: str, subresource: str | None, new: Object | None, old: Object | None
+        self, ctx: Context, operation: str, subresource: str | None, new: JsonObject | None, old: JsonObject | None
     ) -> None:
         node = node_of(ctx.user)
         if not node:
@@ -65,7 +63,7 @@ def _refused(ctx: Context, why: str) -> ApiError:
     return ApiError.forbidden(ctx.resource, ctx.name, why)
 
 
-def _node(node: str, ctx: Context, operation: str, new: Object | None, old: Object | None) -> None:
+def _node(node: str, ctx: Context, operation: str, new: JsonObject | None, old: JsonObject | None) -> None:
     if ctx.name != node:
         raise _refused(ctx, f'node "{node}" is not allowed to modify node "{ctx.name}"')
     if new is None:
@@ -97,7 +95,7 @@ def may_label(key: str) -> bool:
 
 
 def _pod(
-    node: str, ctx: Context, operation: str, subresource: str | None, new: Object | None, old: Object | None
+    node: str, ctx: Context, operation: str, subresource: str | None, new: JsonObject | None, old: JsonObject | None
 ) -> None:
     if operation == "create" and new is not None:
         _mirror_pod(node, ctx, new)
@@ -112,7 +110,7 @@ def _pod(
         _own(node, ctx, old)
 
 
-def _certificate(ctx: Context, operation: str, new: Object | None) -> None:
+def _certificate(ctx: Context, operation: str, new: JsonObject | None) -> None:
     """A node's key stands for that node only."""
     spec = (new or {}).get("spec") or {}
     if operation != "create" or spec.get("signerName") not in _NODE_SIGNERS:
@@ -126,12 +124,12 @@ def _certificate(ctx: Context, operation: str, new: Object | None) -> None:
         raise _refused(ctx, f"can only create a node CSR with CN={ctx.user.name}")
 
 
-def _own(node: str, ctx: Context, pod: Object) -> None:
+def _own(node: str, ctx: Context, pod: JsonObject) -> None:
     if (pod.get("spec") or {}).get("nodeName") != node:
         raise _refused(ctx, f'node "{node}" can only change pods with spec.nodeName set to itself')
 
 
-def _mirror_pod(node: str, ctx: Context, pod: Object) -> None:
+def _mirror_pod(node: str, ctx: Context, pod: JsonObject) -> None:
     meta, spec = pod["metadata"], pod.get("spec") or {}
     if MIRROR not in (meta.get("annotations") or {}):
         raise _refused(ctx, f'pod does not have "{MIRROR}" annotation, node "{node}" can only create mirror pods')
@@ -146,7 +144,7 @@ def _mirror_pod(node: str, ctx: Context, pod: Object) -> None:
         raise _refused(ctx, f'node "{node}" can not create pods that reference {", ".join(named)}')
 
 
-def _indirect(spec: Object) -> set[str]:
+def _indirect(spec: JsonObject) -> set[str]:
     """What a pod refers to without being a reader of it: a mirror that claims devices would pass for one that was scheduled
     (CVE-2025-4563).
     """
@@ -179,7 +177,7 @@ def _mirror_owner(node: str, ctx: Context, owners: list[Any]) -> None:
         raise _refused(ctx, f'node "{node}" UID mismatch: the owner reference is of another Node')
 
 
-def _claim(ctx: Context, new: Object | None, old: Object | None) -> None:
+def _claim(ctx: Context, new: JsonObject | None, old: JsonObject | None) -> None:
     if new is None or old is None:
         return
     after, before = new.get("status") or {}, old.get("status") or {}

@@ -1,22 +1,19 @@
 """The roles there are, right by right those of the bootstrap policy of kube-apiserver 1.36 (the kinds of this API, and of
 others what an access review may ask about)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Final
 
 from nodeagent.apiserver.auth.rules import Rule, at, on
 
-_READ: Final = "get list watch"
+_READ = "get list watch"
 
 Rules = tuple[Rule, ...]
 
-CLUSTER_ADMIN: Final[Rules] = (on("*", "*", "*"), at("*", "*"))
+CLUSTER_ADMIN: Rules = (on("*", "*", "*"), at("*", "*"))
 
 # reads what belongs to users, in all namespaces; nothing of the machine (nodes, their logs and proxies, volumes), no secret, and
 # nothing that enters a pod
-VIEW: Final[Rules] = (
+VIEW: Rules = (
     on(
         _READ,
         "",
@@ -38,7 +35,7 @@ VIEW: Final[Rules] = (
 )
 
 # system:kubelet-api-admin: what the server itself may do at a node's HTTPS endpoint
-KUBELET_API_ADMIN: Final[Rules] = (
+KUBELET_API_ADMIN: Rules = (
     on(_READ, "", "nodes"),
     on("proxy", "", "nodes"),
     on("*", "", "nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats"),
@@ -46,27 +43,27 @@ KUBELET_API_ADMIN: Final[Rules] = (
 )
 
 # system:basic-user and system:discovery
-AUTHENTICATED_USER: Final[Rules] = (
+AUTHENTICATED_USER: Rules = (
     on("create", "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),
     on("create", "authentication.k8s.io", "selfsubjectreviews"),
     at("get", "/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/"),
 )
 
 # system:public-info-viewer. Each check of the health endpoints by its name too: they tell no more than the whole
-EVERYBODY: Final[Rules] = (at("get", "/healthz /healthz/* /livez /livez/* /readyz /readyz/* /version /version/"),)
+EVERYBODY: Rules = (at("get", "/healthz /healthz/* /livez /livez/* /readyz /readyz/* /version /version/"),)
 
-MONITORING: Final[Rules] = (at("get", "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*"),)
+MONITORING: Rules = (at("get", "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*"),)
 
 # system:service-account-issuer-discovery
-ISSUER_DISCOVERY: Final[Rules] = (
+ISSUER_DISCOVERY: Rules = (
     at(
         "get",
         "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/",
     ),
 )
 
-BY_ANNOTATION: Final[Mapping[str, Rules]] = {"cluster-admin": CLUSTER_ADMIN, "view": VIEW}
-BY_GROUP: Final[Mapping[str, Rules]] = {
+BY_ANNOTATION: Mapping[str, Rules] = {"cluster-admin": CLUSTER_ADMIN, "view": VIEW}
+BY_GROUP: Mapping[str, Rules] = {
     "system:masters": CLUSTER_ADMIN,
     "system:authenticated": AUTHENTICATED_USER,
     "system:monitoring": MONITORING,

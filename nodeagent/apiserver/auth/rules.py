@@ -1,18 +1,16 @@
 """Rights as data: which verbs on which resources and paths, matched as RBAC matches its policy rules."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nodeagent.apiserver.auth.attributes import Attributes
-from nodeagent.apiserver.storage.stored import Object
+from runtimes.kube.json_object import JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Either ``resources`` of ``groups`` or ``paths``. A subresource is a resource of its own (``pods/log``); ``*`` alone
-    stands for everything; a path may end in ``*``."""
+    """Either `resources` of `groups` or `paths`. A subresource is a resource of its own (`pods/log`); `*` alone
+    stands for everything; a path may end in `*`."""
 
     verbs: frozenset[str]
     groups: frozenset[str] = frozenset()
@@ -27,7 +25,7 @@ class Rule:
         resource = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource
         return _has(self.groups, asked.group) and _has(self.resources, resource)
 
-    def shown(self) -> Object:
+    def shown(self) -> JsonObject:
         """As in the answer to a SelfSubjectRulesReview."""
         if self.paths:
             return {"verbs": sorted(self.verbs), "nonResourceURLs": sorted(self.paths)}
@@ -35,7 +33,7 @@ class Rule:
 
 
 def on(verbs: str, group: str, resources: str) -> Rule:
-    """A rule from lists with spaces between; ``group`` is one."""
+    """A rule from lists with spaces between; `group` is one."""
     return Rule(verbs=frozenset(verbs.split()), groups=frozenset({group}), resources=frozenset(resources.split()))
 
 

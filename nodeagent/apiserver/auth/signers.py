@@ -1,27 +1,24 @@
-"""Who may decide on, and sign, certificate requests: verbs ``approve`` and ``sign`` on the signer, besides the right to write the
+"""Who may decide on, and sign, certificate requests: verbs `approve` and `sign` on the signer, besides the right to write the
 subresource (the admission plugins CertificateApproval and CertificateSigning)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Final
 
 from nodeagent.apiserver.auth.attributes import Attributes, Decision
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context
-from nodeagent.apiserver.storage.stored import Object
+from runtimes.kube.json_object import JsonObject
 
-RESOURCE: Final = "certificatesigningrequests.certificates.k8s.io"
+RESOURCE = "certificatesigningrequests.certificates.k8s.io"
 
 
 class SignerRestriction:
-    """Implements ``objects.engine.Restriction``."""
+    """Implements `objects.engine.Restriction`."""
 
     def __init__(self, authorize: Callable[[Attributes], Decision]) -> None:
         self._authorize = authorize
 
     def check(
-        self, ctx: Context, operation: str, subresource: str | None, new: Object | None, old: Object | None
+        self, ctx: Context, operation: str, subresource: str | None, new: JsonObject | None, old: JsonObject | None
     ) -> None:
         if ctx.resource != RESOURCE or operation != "update" or new is None or old is None:
             return
@@ -46,6 +43,6 @@ class SignerRestriction:
         )
 
 
-def _decided(request: Object) -> tuple[object, object]:
+def _decided(request: JsonObject) -> tuple[object, object]:
     status = request.get("status") or {}
     return status.get("certificate") or "", status.get("conditions") or []

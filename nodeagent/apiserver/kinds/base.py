@@ -1,65 +1,66 @@
 """What all kinds share: a hook class in which a kind says only its defaults, its rules and what may change."""
 
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import override
 
-from nodeagent.apiserver.contract import AdmissionContext, KindHooks, Object
+from nodeagent.apiserver.contract import AdmissionContext, KindHooks
 from nodeagent.apiserver.errors import ApiError
 from runtimes.kube.field_errors import FieldError, invalid
+from runtimes.kube.json_object import JsonObject
 
-IMMUTABLE: Final = "field is immutable"
-NAMESPACES: Final = "namespaces"
-BUILTIN_NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
+IMMUTABLE = "field is immutable"
+NAMESPACES = "namespaces"
+BUILTIN_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 
 
 class Kind(KindHooks):
     """Hooks of a kind whose defaults and rules are the same for creates and updates."""
 
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         """Fill in what the author left out; idempotent."""
 
-    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+    def admit(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         """Mutations that need the rest of the cluster; creates only. May raise ApiError."""
 
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         """Rules that hold for every stored object of the kind."""
         return []
 
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         """Rules about what an update of the main resource may change."""
         return []
 
-    def advise(self, obj: Object) -> list[str]:
+    def advise(self, obj: JsonObject) -> list[str]:
         """Warnings that creates and updates of the main resource share."""
         return []
 
     @override
-    def defaults(self, obj: Object) -> None:
+    def defaults(self, obj: JsonObject) -> None:
         self.default(obj)
 
     @override
-    def prepare_create(self, obj: Object, ctx: AdmissionContext) -> None:
+    def prepare_create(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         require_active(obj, ctx)
         self.default(obj)
         self.admit(obj, ctx)
 
     @override
-    def validate_create(self, obj: Object) -> list[FieldError]:
+    def validate_create(self, obj: JsonObject) -> list[FieldError]:
         return self.validate(obj)
 
     @override
-    def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
+    def prepare_update(self, new: JsonObject, old: JsonObject, ctx: AdmissionContext, subresource: str | None) -> None:
         self.default(new)
 
     @override
-    def validate_update(self, new: Object, old: Object, subresource: str | None) -> list[FieldError]:
+    def validate_update(self, new: JsonObject, old: JsonObject, subresource: str | None) -> list[FieldError]:
         if subresource is not None:
             return []
         return self.validate(new) + self.changes(new, old)
 
     @override
-    def warnings(self, new: Object, old: Object | None, subresource: str | None) -> list[str]:
+    def warnings(self, new: JsonObject, old: JsonObject | None, subresource: str | None) -> list[str]:
         return self.advise(new) if subresource is None else []
 
 
@@ -68,19 +69,19 @@ def immutable(path: str, new: Any, old: Any) -> list[FieldError]:
     return [] if (new or None) == (old or None) else [invalid(path, new, IMMUTABLE)]
 
 
-def name_of(obj: Object) -> str:
+def name_of(obj: JsonObject) -> str:
     return str(obj.get("metadata", {}).get("name", ""))
 
 
-def namespace_of(obj: Object) -> str:
+def namespace_of(obj: JsonObject) -> str:
     return str(obj.get("metadata", {}).get("namespace", ""))
 
 
-def uid_of(obj: Object) -> str:
+def uid_of(obj: JsonObject) -> str:
     return str(obj.get("metadata", {}).get("uid", ""))
 
 
-def require_active(obj: Object, ctx: AdmissionContext) -> None:
+def require_active(obj: JsonObject, ctx: AdmissionContext) -> None:
     """Refuse to create a namespaced object where there is no namespace, or one that is going away."""
     if not ctx.namespace:
         return

@@ -2,33 +2,33 @@
 
 import base64
 import json
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import override
 
-from nodeagent.apiserver.contract import Object
 from nodeagent.apiserver.kinds import keypair
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind
 from nodeagent.podspec.validation.rules import problems
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, required, too_long
+from runtimes.kube.json_object import JsonObject
 
-MAX_DATA_BYTES: Final = 1024 * 1024
-OPAQUE: Final = "Opaque"
-SERVICE_ACCOUNT_NAME: Final = "kubernetes.io/service-account.name"
-_FROZEN: Final = "field is immutable when `immutable` is set"
-_REQUIRED_KEYS: Final[dict[str, tuple[str, ...]]] = {
+MAX_DATA_BYTES = 1024 * 1024
+OPAQUE = "Opaque"
+SERVICE_ACCOUNT_NAME = "kubernetes.io/service-account.name"
+_FROZEN = "field is immutable when `immutable` is set"
+_REQUIRED_KEYS: dict[str, tuple[str, ...]] = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
 }
-_BASIC_AUTH: Final = ("username", "password")
+_BASIC_AUTH = ("username", "password")
 
 
 class ConfigMapKind(Kind):
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         text, binary = obj.get("data") or {}, obj.get("binaryData") or {}
         errors: list[FieldError] = []
         size = 0
@@ -45,13 +45,13 @@ class ConfigMapKind(Kind):
         return errors
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         return frozen(new, old, ("data", "binaryData"))
 
 
 class SecretKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         if not obj.get("type"):
             obj["type"] = OPAQUE
         plain = obj.pop("stringData", None)
@@ -61,7 +61,7 @@ class SecretKind(Kind):
                 data[key] = base64.b64encode(str(value).encode()).decode("ascii")
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         data = obj.get("data") or {}
         errors: list[FieldError] = []
         for key in data:
@@ -71,21 +71,21 @@ class SecretKind(Kind):
         return errors + self._typed(obj, data)
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = []
         if new.get("type") != old.get("type", OPAQUE):
             errors.append(invalid("type", new.get("type"), IMMUTABLE))
         return errors + frozen(new, old, ("data",))
 
     @override
-    def advise(self, obj: Object) -> list[str]:
+    def advise(self, obj: JsonObject) -> list[str]:
         if obj.get("type") != "kubernetes.io/tls":
             return []
         data = obj.get("data") or {}
         wrong = keypair.problem(*(_decoded(data.get(key)) for key in _REQUIRED_KEYS["kubernetes.io/tls"]))
         return [wrong] if wrong else []
 
-    def _typed(self, obj: Object, data: Object) -> list[FieldError]:
+    def _typed(self, obj: JsonObject, data: JsonObject) -> list[FieldError]:
         kind = obj["type"]
         errors = [required(f"data[{key}]") for key in _REQUIRED_KEYS.get(kind, ()) if key not in data]
         if kind == "kubernetes.io/service-account-token":
@@ -101,7 +101,7 @@ class SecretKind(Kind):
         return errors
 
 
-def frozen(new: Object, old: Object, fields: tuple[str, ...]) -> list[FieldError]:
+def frozen(new: JsonObject, old: JsonObject, fields: tuple[str, ...]) -> list[FieldError]:
     """Nothing of an immutable object's content changes, the flag neither."""
     if not old.get("immutable"):
         return []

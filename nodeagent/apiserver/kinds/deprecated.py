@@ -3,15 +3,13 @@
 import ipaddress
 import math
 import re
-from typing import Any, Final
 
 from runtimes.kube import names, quantity
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-BETA_STORAGE_CLASS: Final = "volume.beta.kubernetes.io/storage-class"
-STORAGE_CLASS_TEXT: Final = 'deprecated since v1.8; use "storageClassName" attribute instead'
-_NODE_LABELS: Final = {
+BETA_STORAGE_CLASS = "volume.beta.kubernetes.io/storage-class"
+STORAGE_CLASS_TEXT = 'deprecated since v1.8; use "storageClassName" attribute instead'
+_NODE_LABELS = {
     "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
     "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
     "failure-domain.beta.kubernetes.io/region": 'deprecated since v1.17; use "topology.kubernetes.io/region" instead',
@@ -21,7 +19,7 @@ _NODE_LABELS: Final = {
     "scheduler.alpha.kubernetes.io/preferAvoidPods": "deprecated since v1.22; use Taints and Tolerations instead",
     "node-role.kubernetes.io/master": 'use "node-role.kubernetes.io/control-plane" instead',
 }
-VOLUME_PLUGINS: Final = {
+VOLUME_PLUGINS = {
     "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
     "gitRepo": "deprecated in v1.11, and disabled by default in v1.33+",
     "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
@@ -32,7 +30,7 @@ VOLUME_PLUGINS: Final = {
     "cephfs": "deprecated in v1.28, non-functional in v1.31+",
     "rbd": "deprecated in v1.28, non-functional in v1.31+",
 }
-_SHOWN_AS: Final = {"storageos": "storageOS"}
+_SHOWN_AS = {"storageos": "storageOS"}
 _LEADING_ZERO = re.compile(r"(^|\.)0+(?=\d)")
 
 
@@ -41,12 +39,12 @@ def node_label(key: str) -> str:
     return _NODE_LABELS.get(key, "")
 
 
-def node_labels(path: str, labels: Json) -> list[str]:
+def node_labels(path: str, labels: JsonObject) -> list[str]:
     """A map of node labels that is selected by, each with its own path."""
     return [f"{path}[{key}]: {node_label(key)}" for key in labels if node_label(key)]
 
 
-def node_selector_term(path: str, term: Json, *, values: bool = False) -> list[str]:
+def node_selector_term(path: str, term: JsonObject, *, values: bool = False) -> list[str]:
     """A term of a node affinity. `values`: also the values that no label can have."""
     found: list[str] = []
     for index, expression in enumerate(term.get("matchExpressions") or ()):
@@ -58,7 +56,7 @@ def node_selector_term(path: str, term: Json, *, values: bool = False) -> list[s
     return found
 
 
-def volume_plugins(path: str, source: Json) -> list[str]:
+def volume_plugins(path: str, source: JsonObject) -> list[str]:
     """A volume, or the spec of a persistent one, of a kind that is gone or going."""
     return [
         f"{path}.{_SHOWN_AS.get(name, name)}: {text}"
@@ -67,7 +65,7 @@ def volume_plugins(path: str, source: Json) -> list[str]:
     ]
 
 
-def fractional(path: str, name: str, resources: Json | None) -> list[str]:
+def fractional(path: str, name: str, resources: JsonObject | None) -> list[str]:
     """An amount of bytes that is no whole number, at `path[name]`."""
     text = (resources or {}).get(name)
     if text is None:
@@ -79,7 +77,7 @@ def fractional(path: str, name: str, resources: Json | None) -> list[str]:
     return [f'{path}[{name}]: fractional byte value "{text}" is invalid, must be an integer'] if milli % 1000 else []
 
 
-def claim_spec(path: str, spec: Json) -> list[str]:
+def claim_spec(path: str, spec: JsonObject) -> list[str]:
     """The spec of a PersistentVolumeClaim, or of a template of one."""
     resources = spec.get("resources") or {}
     return [

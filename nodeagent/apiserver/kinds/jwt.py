@@ -3,14 +3,14 @@
 import base64
 import hashlib
 import json
-from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-Json = dict[str, Any]
-ALGORITHM: Final = "RS256"
+from runtimes.kube.json_object import JsonObject
+
+ALGORITHM = "RS256"
 
 
 class BadToken(ValueError):
@@ -30,13 +30,13 @@ class Signer:
         der = self._public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         self.key_id = encode(hashlib.sha256(der).digest())
 
-    def sign(self, claims: Json) -> str:
+    def sign(self, claims: JsonObject) -> str:
         header = {"alg": ALGORITHM, "kid": self.key_id}
         signed = f"{_part(header)}.{_part(claims)}"
         signature = self._key.sign(signed.encode("ascii"), padding.PKCS1v15(), hashes.SHA256())
         return f"{signed}.{encode(signature)}"
 
-    def verify(self, token: str) -> Json:
+    def verify(self, token: str) -> JsonObject:
         """Return the claims of a token that this key signed. Raises BadToken. Times are not looked at."""
         parts = token.split(".")
         if len(parts) != 3:
@@ -51,7 +51,7 @@ class Signer:
             raise BadToken("the signature does not match") from error
         return _decoded(parts[1])
 
-    def jwk(self) -> Json:
+    def jwk(self) -> JsonObject:
         """The public key as a JSON Web Key."""
         numbers = self._public.public_numbers()
         return {
@@ -74,11 +74,11 @@ def decode(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
-def _part(value: Json) -> str:
+def _part(value: JsonObject) -> str:
     return encode(json.dumps(value, separators=(",", ":")).encode())
 
 
-def _decoded(text: str) -> Json:
+def _decoded(text: str) -> JsonObject:
     try:
         value = json.loads(decode(text))
     except ValueError as error:

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-_MARK: Final = re.compile(rb"-----(BEGIN|END) ([^-\n]{1,64})-----")
-_KEY: Final = "PRIVATE KEY"
+_MARK = re.compile(rb"-----(BEGIN|END) ([^-\n]{1,64})-----")
+_KEY = "PRIVATE KEY"
 
 
 def problem(certificate_pem: bytes, key_pem: bytes) -> str:

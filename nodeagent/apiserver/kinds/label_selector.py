@@ -1,14 +1,12 @@
 """LabelSelectors, as claims have them: matchLabels and matchExpressions."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from runtimes.kube.json_object import JsonObject
 from runtimes.kube.selectors import holds
 
-Json = dict[str, Any]
 
-
-def matches_labels(selector: Json | None, labels: Mapping[str, str]) -> bool:
+def matches_labels(selector: JsonObject | None, labels: Mapping[str, str]) -> bool:
     """Whether all that the selector says holds. None selects nothing, an empty one everything."""
     if selector is None:
         return False

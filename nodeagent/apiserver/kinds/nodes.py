@@ -1,25 +1,26 @@
 """Nodes: what a registration gets, taints, and the resources that status reports."""
 
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import override
 
-from nodeagent.apiserver.contract import AdmissionContext, Object
+from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.kinds.base import Kind
 from nodeagent.podspec.validation.resources import amount
 from nodeagent.podspec.validation.rules import problems
 from runtimes.kube import names
 from runtimes.kube.canonical_quantity import canonical_map
 from runtimes.kube.field_errors import ErrorType, FieldError, duplicate, forbidden, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-RESOURCE: Final = "nodes"
-NOT_READY_TAINT: Final = "node.kubernetes.io/not-ready"
-_EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+RESOURCE = "nodes"
+NOT_READY_TAINT = "node.kubernetes.io/not-ready"
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 class NodeKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         status = obj.get("status") or {}
         canonical_map(status.get("capacity"))
         canonical_map(status.get("allocatable"))
@@ -27,7 +28,7 @@ class NodeKind(Kind):
             status["allocatable"] = dict(status["capacity"])
 
     @override
-    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+    def admit(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         spec = obj.setdefault("spec", {})
         taints = spec.get("taints") or []
         if not any(taint.get("key") == NOT_READY_TAINT for taint in taints):
@@ -35,12 +36,12 @@ class NodeKind(Kind):
             spec["taints"] = [*taints, {"key": NOT_READY_TAINT, "effect": "NoSchedule"}]
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         spec = obj.get("spec") or {}
         return taints("spec.taints", spec.get("taints") or []) + self._status(obj)
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = []
         before, now = (old.get("spec") or {}).get("providerID"), (new.get("spec") or {}).get("providerID")
         if before and now != before:
@@ -54,18 +55,18 @@ class NodeKind(Kind):
         return errors
 
     @override
-    def validate_update(self, new: Object, old: Object, subresource: str | None) -> list[FieldError]:
+    def validate_update(self, new: JsonObject, old: JsonObject, subresource: str | None) -> list[FieldError]:
         return self._status(new) if subresource == "status" else super().validate_update(new, old, subresource)
 
     @override
-    def advise(self, obj: Object) -> list[str]:
+    def advise(self, obj: JsonObject) -> list[str]:
         spec = obj.get("spec") or {}
         found = ["spec.configSource: the feature is removed"] if spec.get("configSource") is not None else []
         if spec.get("externalID"):
             found.append("spec.externalID: this field is deprecated, and is unused by Kubernetes")
         return found
 
-    def _status(self, obj: Object) -> list[FieldError]:
+    def _status(self, obj: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = []
         status = obj.get("status") or {}
         for which in ("capacity", "allocatable"):
@@ -80,7 +81,7 @@ class NodeKind(Kind):
         return errors
 
 
-def taints(path: str, listed: list[Object]) -> list[FieldError]:
+def taints(path: str, listed: list[JsonObject]) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[tuple[str, str]] = set()
     for index, taint in enumerate(listed):

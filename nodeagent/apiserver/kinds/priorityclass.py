@@ -1,49 +1,48 @@
 """PriorityClass: names for pod priorities, and the two that every cluster has."""
 
-from typing import Final
-
 from typing_extensions import override
 
-from nodeagent.apiserver.contract import AdmissionContext, Object
+from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import Kind, name_of
 from runtimes.kube.field_errors import FieldError, forbidden, not_supported
+from runtimes.kube.json_object import JsonObject
 
-RESOURCE: Final = "priorityclasses.scheduling.k8s.io"
-HIGHEST_USER_PRIORITY: Final = 1_000_000_000
-SYSTEM_CLASSES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-_DESCRIPTIONS: Final = {
+RESOURCE = "priorityclasses.scheduling.k8s.io"
+HIGHEST_USER_PRIORITY = 1_000_000_000
+SYSTEM_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+_DESCRIPTIONS = {
     "system-cluster-critical": (
         "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."
     ),
     "system-node-critical": "Used for system critical pods that must not be moved from their current node.",
 }
-_POLICIES: Final = ("Never", "PreemptLowerPriority")
+_POLICIES = ("Never", "PreemptLowerPriority")
 
 
 class PriorityClassKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         if not obj.get("preemptionPolicy"):
             obj["preemptionPolicy"] = "PreemptLowerPriority"
         obj.setdefault("value", 0)
 
     @override
-    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+    def admit(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         self._only_one_default(obj, ctx)
 
     @override
-    def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
+    def prepare_update(self, new: JsonObject, old: JsonObject, ctx: AdmissionContext, subresource: str | None) -> None:
         super().prepare_update(new, old, ctx, subresource)
         self._only_one_default(new, ctx)
 
     @override
-    def prepare_delete(self, obj: Object, ctx: AdmissionContext) -> None:
+    def prepare_delete(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         if name_of(obj) in SYSTEM_CLASSES:
             raise ApiError.forbidden(RESOURCE, name_of(obj), "this is a system priority class and cannot be deleted")
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = []
         name = name_of(obj)
         if name.startswith("system-"):
@@ -58,7 +57,7 @@ class PriorityClassKind(Kind):
         return errors
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         errors = []
         if new["value"] != old.get("value"):
             errors.append(forbidden("value", "may not be changed in an update."))
@@ -66,7 +65,7 @@ class PriorityClassKind(Kind):
             errors.append(forbidden("preemptionPolicy", "may not be changed in an update."))
         return errors
 
-    def _only_one_default(self, obj: Object, ctx: AdmissionContext) -> None:
+    def _only_one_default(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         if not obj.get("globalDefault"):
             return
         for other in ctx.list(RESOURCE):
@@ -75,7 +74,7 @@ class PriorityClassKind(Kind):
                 raise ApiError.forbidden(RESOURCE, name_of(obj), why)
 
 
-def builtin() -> list[Object]:
+def builtin() -> list[JsonObject]:
     """The PriorityClass objects that exist from the start."""
     return [
         {

@@ -13,7 +13,7 @@ The bytes are read by the protobuf library, with descriptors made of that table 
 import base64
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -21,11 +21,10 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.protobuf_types import Field, Shape, root_of, shape_of
 from nodeagent.apiserver.kinds.timestamps import rfc3339, rfc3339_micro
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
+from runtimes.kube.json_object import JsonObject
 
-MAGIC: Final = b"k8s\x00"
-
-Json = dict[str, Any]
+MAGIC = b"k8s\x00"
 
 
 class ProtobufError(ApiError):
@@ -35,7 +34,7 @@ class ProtobufError(ApiError):
         super().__init__(400, "BadRequest", message)
 
 
-def decode(body: bytes) -> Json:
+def decode(body: bytes) -> JsonObject:
     """Return the JSON object, with apiVersion and kind, of a whole `k8s\\0` frame.
 
     Raises ApiError: 400 for a broken frame, 415 for an unknown kind.
@@ -51,7 +50,7 @@ def decode(body: bytes) -> Json:
     return {"kind": kind, "apiVersion": api_version, **decode_message(root, frame.raw)}
 
 
-def decode_message(name: str, raw: bytes) -> Json:
+def decode_message(name: str, raw: bytes) -> JsonObject:
     """Return the JSON form of one message's bytes, without apiVersion and kind. Raises ProtobufError."""
     shape = shape_of(name)
     return _object(shape, _parsed(shape, raw))
@@ -66,13 +65,13 @@ def _parsed(shape: Shape, raw: bytes) -> Message:
     return message
 
 
-def _object(shape: Shape, message: Message) -> Json:
+def _object(shape: Shape, message: Message) -> JsonObject:
     # to the library a known field of a wrong wire type is an unknown one
     unknown = UnknownFieldSet(message)
     numbers = [unknown[index].field_number for index in range(len(unknown))]
     if wrong := [number for number in numbers if number in shape.fields]:
         raise ProtobufError(f"wrong wire type of field {wrong[0]} of {shape.name}")
-    result: Json = {}
+    result: JsonObject = {}
     for descriptor, value in message.ListFields():
         field = shape.fields[descriptor.number]
         if field.mapped:
@@ -120,7 +119,7 @@ def _embedded_json(value: Any) -> Any:
         raise ProtobufError(f"embedded JSON is broken: {error}") from error
 
 
-_SPECIAL: Final[dict[str, Callable[[Any], Any]]] = {
+_SPECIAL: dict[str, Callable[[Any], Any]] = {
     "bytes": lambda value: base64.b64encode(value).decode("ascii"),
     "meta.v1.Time": _time,
     "meta.v1.MicroTime": _micro_time,

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
-_PACKAGE: Final = "k8s"
+_PACKAGE = "k8s"
 # Messages that have a form of their own in JSON, or are the frame around all others; written as those of the table.
-_OWN_FORM: Final = {
+_OWN_FORM = {
     "runtime.TypeMeta": "1:apiVersion:string 2:kind:string",
     "runtime.Unknown": "1:typeMeta:runtime.TypeMeta 2:raw:bytes 3:contentEncoding:string 4:contentType:string",
     "runtime.RawExtension": "1:raw:bytes",
@@ -26,7 +25,7 @@ _OWN_FORM: Final = {
     "certificates.v1.ExtraValue": "1:items:[]string",
 }
 _FieldProto = descriptor_pb2.FieldDescriptorProto
-_SCALARS: Final = {
+_SCALARS = {
     "string": _FieldProto.TYPE_STRING,
     "bytes": _FieldProto.TYPE_BYTES,
     "bool": _FieldProto.TYPE_BOOL,

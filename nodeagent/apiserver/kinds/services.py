@@ -1,19 +1,17 @@
 """What a Service says that is deprecated, or that has no effect beside the rest of it."""
 
 import ipaddress
-from typing import Any, Final
 
 from nodeagent.apiserver.kinds import deprecated
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-HEADLESS: Final = "None"
-EXTERNAL_NAME: Final = "ExternalName"
-_HINTS: Final = "service.kubernetes.io/topology-aware-hints"
-_MODE: Final = "service.kubernetes.io/topology-mode"
+HEADLESS = "None"
+EXTERNAL_NAME = "ExternalName"
+_HINTS = "service.kubernetes.io/topology-aware-hints"
+_MODE = "service.kubernetes.io/topology-mode"
 
 
-def service_warnings(service: Json) -> list[str]:
+def service_warnings(service: JsonObject) -> list[str]:
     """In the order in which a kube-apiserver gives them."""
     spec = service["spec"]
     headless = spec.get("type") == "ClusterIP" and spec.get("clusterIP") == HEADLESS
@@ -42,7 +40,7 @@ def service_warnings(service: Json) -> list[str]:
     return found
 
 
-def _ignored_by_headless(spec: Json) -> list[str]:
+def _ignored_by_headless(spec: JsonObject) -> list[str]:
     ignored = [name for name in ("loadBalancerIP", "externalIPs") if spec.get(name)]
     if spec.get("sessionAffinity") != "None":
         ignored.append("SessionAffinity")

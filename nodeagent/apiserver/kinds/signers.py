@@ -1,20 +1,19 @@
 """What each built-in signer puts its name to: subject, alternative names and usages, as upstream's signers do."""
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-CLIENT: Final = "kubernetes.io/kube-apiserver-client"
-KUBELET_CLIENT: Final = "kubernetes.io/kube-apiserver-client-kubelet"
-KUBELET_SERVING: Final = "kubernetes.io/kubelet-serving"
-SIGNERS: Final = (CLIENT, KUBELET_CLIENT, KUBELET_SERVING)
-NODES_GROUP: Final = "system:nodes"
-MASTERS_GROUP: Final = "system:masters"
-_NODE_PREFIX: Final = "system:node:"
-_COMMON: Final = frozenset({"digital signature", "key encipherment"})
-_KINDS: Final = (
+CLIENT = "kubernetes.io/kube-apiserver-client"
+KUBELET_CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
+KUBELET_SERVING = "kubernetes.io/kubelet-serving"
+SIGNERS = (CLIENT, KUBELET_CLIENT, KUBELET_SERVING)
+NODES_GROUP = "system:nodes"
+MASTERS_GROUP = "system:masters"
+_NODE_PREFIX = "system:node:"
+_COMMON = frozenset({"digital signature", "key encipherment"})
+_KINDS = (
     (x509.RFC822Name, "Email"),
     (x509.UniformResourceIdentifier, "URI"),
     (x509.DNSName, "DNS"),
@@ -23,7 +22,7 @@ _KINDS: Final = (
 
 
 def objection(signer: str, asked: x509.CertificateSigningRequest, usages: Collection[str]) -> str:
-    """Why ``signer`` (one of ``SIGNERS``) does not sign this; "" if it does."""
+    """Why `signer` (one of `SIGNERS`) does not sign this; "" if it does."""
     if signer == CLIENT:
         return _client_usages(usages)
     main = "server auth" if signer == KUBELET_SERVING else "client auth"
@@ -39,7 +38,7 @@ def common_names(asked: x509.CertificateSigningRequest) -> list[str]:
 
 
 def alternative_names(asked: x509.CertificateSigningRequest) -> Sequence[x509.GeneralName]:
-    """Raises ``ValueError`` for an extension that cannot be read."""
+    """Raises `ValueError` for an extension that cannot be read."""
     try:
         return list(asked.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except x509.ExtensionNotFound:

@@ -1,12 +1,11 @@
 """Kinds with a handful of rules: ServiceAccount, Event, Lease, RuntimeClass, CertificateSigningRequest."""
 
 import base64
-from typing import Final
 
 from cryptography import x509
 from typing_extensions import override
 
-from nodeagent.apiserver.contract import AdmissionContext, Object
+from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import deprecated, signers
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, name_of, namespace_of
@@ -17,14 +16,15 @@ from nodeagent.podspec.validation.scheduling import label_map, toleration_errors
 from runtimes.kube import names
 from runtimes.kube.canonical_quantity import canonical_map
 from runtimes.kube.field_errors import FieldError, invalid, required
+from runtimes.kube.json_object import JsonObject
 
-_MINIMUM_CERTIFICATE_SECONDS: Final = 600
-_LEGACY_SIGNER: Final = "kubernetes.io/legacy-unknown"
+_MINIMUM_CERTIFICATE_SECONDS = 600
+_LEGACY_SIGNER = "kubernetes.io/legacy-unknown"
 
 
 class EventKind(Kind):
     @override
-    def validate_create(self, obj: Object) -> list[FieldError]:
+    def validate_create(self, obj: JsonObject) -> list[FieldError]:
         involved = (obj.get("involvedObject") or {}).get("namespace") or ""
         own = namespace_of(obj)
         if involved == own or (not involved and own == "default"):
@@ -34,7 +34,7 @@ class EventKind(Kind):
 
 class LeaseKind(Kind):
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         spec = obj.get("spec") or {}
         errors: list[FieldError] = []
         seconds = spec.get("leaseDurationSeconds")
@@ -48,11 +48,11 @@ class LeaseKind(Kind):
 
 class RuntimeClassKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         canonical_map((obj.get("overhead") or {}).get("podFixed"))
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         handler = obj.get("handler") or ""
         errors = problems("handler", handler, names.dns1123_label(handler))
         fixed = (obj.get("overhead") or {}).get("podFixed")
@@ -65,11 +65,11 @@ class RuntimeClassKind(Kind):
         return errors
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         return immutable("handler", new.get("handler"), old.get("handler"))
 
     @override
-    def advise(self, obj: Object) -> list[str]:
+    def advise(self, obj: JsonObject) -> list[str]:
         selected = (obj.get("scheduling") or {}).get("nodeSelector") or {}
         texts = [deprecated.node_label(key) for key in selected]
         return [f"scheduling.nodeSelector: {text}" for text in texts if text]
@@ -77,8 +77,8 @@ class RuntimeClassKind(Kind):
 
 class ServiceAccountKind(Kind):
     @override
-    def warnings(self, new: Object, old: Object | None, subresource: str | None) -> list[str]:
-        def limits(account: Object) -> bool:
+    def warnings(self, new: JsonObject, old: JsonObject | None, subresource: str | None) -> list[str]:
+        def limits(account: JsonObject) -> bool:
             return ENFORCED in (account["metadata"].get("annotations") or {})
 
         if not limits(new) or (old is not None and limits(old)):
@@ -89,7 +89,7 @@ class ServiceAccountKind(Kind):
 
 class CertificateSigningRequestKind(Kind):
     @override
-    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+    def admit(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         """The server says who asked; whatever the body claims is dropped."""
         spec = obj.setdefault("spec", {})
         for name in ("username", "uid", "groups", "extra"):
@@ -106,7 +106,7 @@ class CertificateSigningRequestKind(Kind):
             raise ApiError.forbidden(ctx.resource, name_of(obj), why)
 
     @override
-    def validate_create(self, obj: Object) -> list[FieldError]:
+    def validate_create(self, obj: JsonObject) -> list[FieldError]:
         spec = obj["spec"]
         errors: list[FieldError] = []
         request = spec.get("request") or ""
@@ -132,11 +132,11 @@ class CertificateSigningRequestKind(Kind):
         return errors
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         return [] if new.get("spec") == old.get("spec") else [invalid("spec", new.get("spec"), IMMUTABLE)]
 
 
-def _organizations(spec: Object) -> list[str]:
+def _organizations(spec: JsonObject) -> list[str]:
     """Of a request; none of one that cannot be read, which is refused as such."""
     try:
         return signers.organizations(x509.load_pem_x509_csr(base64.b64decode(spec.get("request") or "")))

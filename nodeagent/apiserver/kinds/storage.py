@@ -1,10 +1,10 @@
 """Storage kinds: PersistentVolume, PersistentVolumeClaim, StorageClass, CSIDriver, CSINode, VolumeAttachment."""
 
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import override
 
-from nodeagent.apiserver.contract import AdmissionContext, Object
+from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, name_of
@@ -15,28 +15,29 @@ from nodeagent.podspec.validation.volumes import ACCESS_MODES
 from runtimes.kube import quantity
 from runtimes.kube.canonical_quantity import canonical_map
 from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-CLAIM_PROTECTION: Final = "kubernetes.io/pvc-protection"
-VOLUME_PROTECTION: Final = "kubernetes.io/pv-protection"
-DEFAULT_CLASS_ANNOTATION: Final = "storageclass.kubernetes.io/is-default-class"
-_MODES: Final = ("Block", "Filesystem")
-_RECLAIM: Final = ("Delete", "Recycle", "Retain")
-_BINDING: Final = ("Immediate", "WaitForFirstConsumer")
-_NOT_SOURCES: Final = frozenset(
+CLAIM_PROTECTION = "kubernetes.io/pvc-protection"
+VOLUME_PROTECTION = "kubernetes.io/pv-protection"
+DEFAULT_CLASS_ANNOTATION = "storageclass.kubernetes.io/is-default-class"
+_MODES = ("Block", "Filesystem")
+_RECLAIM = ("Delete", "Recycle", "Retain")
+_BINDING = ("Immediate", "WaitForFirstConsumer")
+_NOT_SOURCES = frozenset(
     {"accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy"}
     | {"storageClassName", "volumeAttributesClassName", "volumeMode"}
 )
-_OLD_ANNOTATIONS: Final = {
+_OLD_ANNOTATIONS = {
     deprecated.BETA_STORAGE_CLASS: deprecated.STORAGE_CLASS_TEXT,
     "volume.beta.kubernetes.io/mount-options": 'deprecated since v1.31; use "mountOptions" attribute instead',
 }
-_CLAIM_TEXT: Final = (
+_CLAIM_TEXT = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 )
-_CANNOT_GROW: Final = (
+_CANNOT_GROW = (
     "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
 )
-_CSI_DRIVER_DEFAULTS: Final[Object] = {
+_CSI_DRIVER_DEFAULTS: JsonObject = {
     "attachRequired": True,
     "podInfoOnMount": False,
     "storageCapacity": False,
@@ -48,19 +49,19 @@ _CSI_DRIVER_DEFAULTS: Final[Object] = {
 
 class PersistentVolumeKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         spec = obj.setdefault("spec", {})
         spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
         spec.setdefault("volumeMode", "Filesystem")
         canonical_map(spec.get("capacity"))
 
     @override
-    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+    def admit(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         protect(obj, VOLUME_PROTECTION)
         obj["status"] = {"phase": "Pending"}
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         spec = obj["spec"]
         errors = _access_modes("spec.accessModes", spec.get("accessModes") or [])
         capacity = spec.get("capacity") or {}
@@ -82,14 +83,14 @@ class PersistentVolumeKind(Kind):
         return errors
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         if volume_source(new["spec"]) != volume_source(old["spec"]):
             text = "spec.persistentvolumesource is immutable after creation"
             return [forbidden("spec.persistentvolumesource", text)]
         return immutable("spec.volumeMode", new["spec"].get("volumeMode"), old["spec"].get("volumeMode"))
 
     @override
-    def advise(self, obj: Object) -> list[str]:
+    def advise(self, obj: JsonObject) -> list[str]:
         annotations, spec = obj["metadata"].get("annotations") or {}, obj["spec"]
         found = [f"metadata.annotations[{key}]: {text}" for key, text in _OLD_ANNOTATIONS.items() if key in annotations]
         if spec["persistentVolumeReclaimPolicy"] == "Recycle":
@@ -100,7 +101,7 @@ class PersistentVolumeKind(Kind):
             found += deprecated.node_selector_term(f"spec.nodeAffinity.required.nodeSelectorTerms[{index}]", term)
         return found + deprecated.volume_plugins("spec", spec)
 
-    def _source(self, spec: Object) -> list[FieldError]:
+    def _source(self, spec: JsonObject) -> list[FieldError]:
         given = list(volume_source(spec))
         if not given:
             return [required("spec", "must specify a volume type")]
@@ -125,7 +126,7 @@ class PersistentVolumeKind(Kind):
 
 class PersistentVolumeClaimKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         spec = obj.setdefault("spec", {})
         spec.setdefault("volumeMode", "Filesystem")
         resources = spec.get("resources") or {}
@@ -134,7 +135,7 @@ class PersistentVolumeClaimKind(Kind):
         canonical_map((obj.get("status") or {}).get("capacity"))
 
     @override
-    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+    def admit(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         protect(obj, CLAIM_PROTECTION)
         obj["status"] = {"phase": "Pending"}
         if obj["spec"].get("storageClassName") is None:
@@ -143,7 +144,7 @@ class PersistentVolumeClaimKind(Kind):
                 obj["spec"]["storageClassName"] = default
 
     @override
-    def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
+    def prepare_update(self, new: JsonObject, old: JsonObject, ctx: AdmissionContext, subresource: str | None) -> None:
         super().prepare_update(new, old, ctx, subresource)
         if subresource is None and _grows(new["spec"], old):
             storage_class = new["spec"].get("storageClassName") or ""
@@ -153,7 +154,7 @@ class PersistentVolumeClaimKind(Kind):
                 raise ApiError.forbidden("persistentvolumeclaims", ctx.name, _CANNOT_GROW)
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         spec = obj["spec"]
         errors = _access_modes("spec.accessModes", spec.get("accessModes") or []) + _volume_mode(spec)
         storage = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
@@ -167,7 +168,7 @@ class PersistentVolumeClaimKind(Kind):
         return errors
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         now, before = new["spec"], old["spec"]
         errors: list[FieldError] = []
         bound = (old.get("status") or {}).get("phase") == "Bound"
@@ -180,7 +181,7 @@ class PersistentVolumeClaimKind(Kind):
         return errors
 
     @override
-    def advise(self, obj: Object) -> list[str]:
+    def advise(self, obj: JsonObject) -> list[str]:
         key = deprecated.BETA_STORAGE_CLASS
         found = deprecated.claim_spec("spec", obj["spec"])
         if key in (obj["metadata"].get("annotations") or {}):
@@ -190,14 +191,14 @@ class PersistentVolumeClaimKind(Kind):
 
 class StorageClassKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         if not obj.get("reclaimPolicy"):
             obj["reclaimPolicy"] = "Delete"
         if not obj.get("volumeBindingMode"):
             obj["volumeBindingMode"] = "Immediate"
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = []
         if not obj.get("provisioner"):
             errors.append(required("provisioner"))
@@ -208,7 +209,7 @@ class StorageClassKind(Kind):
         return errors
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = [
             forbidden(name, f"updates to {name} are forbidden.")
             for name in ("parameters", "provisioner", "reclaimPolicy")
@@ -217,7 +218,7 @@ class StorageClassKind(Kind):
         return errors + immutable("volumeBindingMode", new.get("volumeBindingMode"), old.get("volumeBindingMode"))
 
     @override
-    def advise(self, obj: Object) -> list[str]:
+    def advise(self, obj: JsonObject) -> list[str]:
         found: list[str] = []
         for index, topology in enumerate(obj.get("allowedTopologies") or ()):
             for position, expression in enumerate(topology.get("matchLabelExpressions") or ()):
@@ -229,7 +230,7 @@ class StorageClassKind(Kind):
 
 class CSIDriverKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         spec = obj.setdefault("spec", {})
         for name, value in _CSI_DRIVER_DEFAULTS.items():
             spec.setdefault(name, value)
@@ -237,7 +238,7 @@ class CSIDriverKind(Kind):
             spec["volumeLifecycleModes"] = ["Persistent"]
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = []
         for index, mode in enumerate(obj["spec"]["volumeLifecycleModes"]):
             if mode not in ("Persistent", "Ephemeral"):
@@ -257,7 +258,7 @@ class CSIDriverKind(Kind):
         return errors
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         now, before = new["spec"], old["spec"]
         fixed = ("attachRequired", "volumeLifecycleModes")
         return [error for name in fixed for error in immutable(f"spec.{name}", now.get(name), before.get(name))]
@@ -265,11 +266,11 @@ class CSIDriverKind(Kind):
 
 class CSINodeKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         obj.setdefault("spec", {}).setdefault("drivers", [])
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         errors: list[FieldError] = []
         seen: set[str] = set()
         for index, driver in enumerate(obj["spec"]["drivers"]):
@@ -284,11 +285,11 @@ class CSINodeKind(Kind):
 
 class VolumeAttachmentKind(Kind):
     @override
-    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+    def admit(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         obj["status"] = {"attached": False}
 
     @override
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: JsonObject) -> list[FieldError]:
         spec = obj.get("spec") or {}
         errors: list[FieldError] = [required(f"spec.{name}") for name in ("attacher", "nodeName") if not spec.get(name)]
         source = spec.get("source") or {}
@@ -299,18 +300,18 @@ class VolumeAttachmentKind(Kind):
         return errors
 
     @override
-    def changes(self, new: Object, old: Object) -> list[FieldError]:
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
         return [] if new.get("spec") == old.get("spec") else [invalid("spec", new.get("spec"), IMMUTABLE)]
 
 
-def protect(obj: Object, finalizer: str) -> None:
-    """A delete waits until nobody uses the object: ``controllers.protection`` takes the finalizer off."""
+def protect(obj: JsonObject, finalizer: str) -> None:
+    """A delete waits until nobody uses the object: `controllers.protection` takes the finalizer off."""
     finalizers = obj["metadata"].get("finalizers") or []
     if finalizer not in finalizers:
         obj["metadata"]["finalizers"] = [*finalizers, finalizer]
 
 
-def volume_source(spec: Object) -> Object:
+def volume_source(spec: JsonObject) -> JsonObject:
     """The part of a PersistentVolumeSpec that says where the data is."""
     return {name: value for name, value in spec.items() if name not in _NOT_SOURCES}
 
@@ -324,7 +325,7 @@ def _access_modes(path: str, modes: list[Any]) -> list[FieldError]:
     return errors
 
 
-def _volume_mode(spec: Object) -> list[FieldError]:
+def _volume_mode(spec: JsonObject) -> list[FieldError]:
     mode = spec.get("volumeMode")
     return [] if mode in _MODES else [not_supported("spec.volumeMode", mode, _MODES)]
 
@@ -340,7 +341,7 @@ def _default_class(ctx: AdmissionContext) -> str:
     return name_of(newest) if newest is not None else ""
 
 
-def _fixed_part(spec: Object, before: Object, *, bound: bool) -> Object:
+def _fixed_part(spec: JsonObject, before: JsonObject, *, bound: bool) -> JsonObject:
     """A claim's spec without what may change: binding it, and for a bound one its size and attributes class."""
     fixed = {name: value for name, value in spec.items() if value not in (None, "", {}, [])}
     if not before.get("volumeName"):
@@ -353,7 +354,7 @@ def _fixed_part(spec: Object, before: Object, *, bound: bool) -> Object:
     return fixed
 
 
-def _grows(spec: Object, old: Object) -> bool:
+def _grows(spec: JsonObject, old: JsonObject) -> bool:
     """Whether a bound claim asks for more than it did; one that is not bound may change nothing of the kind anyway."""
     wanted, had = _requested(spec), _requested(old["spec"])
     bound = (old.get("status") or {}).get("phase") == "Bound"
@@ -363,5 +364,5 @@ def _grows(spec: Object, old: Object) -> bool:
         return False
 
 
-def _requested(spec: Object) -> Any:
+def _requested(spec: JsonObject) -> Any:
     return ((spec.get("resources") or {}).get("requests") or {}).get("storage")

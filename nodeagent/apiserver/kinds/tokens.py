@@ -3,25 +3,26 @@
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
-from nodeagent.apiserver.contract import AdmissionContext, Object, StoreReader, UserInfo
+from nodeagent.apiserver.contract import AdmissionContext, StoreReader, UserInfo
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import uid_of
 from nodeagent.apiserver.kinds.jwt import BadToken, Signer
 from nodeagent.apiserver.kinds.timestamps import epoch, rfc3339
 from runtimes.kube.field_errors import FieldError, invalid
+from runtimes.kube.json_object import JsonObject
 
-DEFAULT_SECONDS: Final = 3600
-MINIMUM_SECONDS: Final = 600
-MAXIMUM_SECONDS: Final = 2**32
+DEFAULT_SECONDS = 3600
+MINIMUM_SECONDS = 600
+MAXIMUM_SECONDS = 2**32
 # What the service account volume asks for: such a token lives on for a year, for clients that never reload it.
-PROJECTED_SECONDS: Final = 3607
-EXTENDED_SECONDS: Final = 365 * 24 * 3600
+PROJECTED_SECONDS = 3607
+EXTENDED_SECONDS = 365 * 24 * 3600
 # A pod that is being deleted may finish its work with its token.
-DELETION_LEEWAY_SECONDS: Final = 60
-_PRIVATE: Final = "kubernetes.io"
-_BINDABLE: Final = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
+DELETION_LEEWAY_SECONDS = 60
+_PRIVATE = "kubernetes.io"
+_BINDABLE = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
 
 
 class Tokens:
@@ -40,7 +41,7 @@ class Tokens:
         self._audiences = tuple(audiences)
         self._clock = clock
 
-    def request_token(self, namespace: str, name: str, request: Object, ctx: AdmissionContext) -> Object:
+    def request_token(self, namespace: str, name: str, request: JsonObject, ctx: AdmissionContext) -> JsonObject:
         """Answer a TokenRequest. Raises ApiError: 404 no such account or object, 409 another uid, 422 a bad duration."""
         account = ctx.get("serviceaccounts", namespace, name)
         if account is None:
@@ -53,7 +54,11 @@ class Tokens:
             raise ApiError.invalid("TokenRequest", "authentication.k8s.io", "", errors)
         bound = self._bound(namespace, name, spec.get("boundObjectRef"), ctx)
         now = int(self._clock())
-        private: Object = {"namespace": namespace, **bound, "serviceaccount": {"name": name, "uid": uid_of(account)}}
+        private: JsonObject = {
+            "namespace": namespace,
+            **bound,
+            "serviceaccount": {"name": name, "uid": uid_of(account)},
+        }
         lifetime = seconds
         if seconds == PROJECTED_SECONDS and "pod" in bound and set(audiences) <= set(self._audiences):
             lifetime = EXTENDED_SECONDS
@@ -93,10 +98,10 @@ class Tokens:
         except BadToken:
             return ()
 
-    def jwks(self) -> Object:
+    def jwks(self) -> JsonObject:
         return {"keys": [self._signer.jwk()]}
 
-    def _bound(self, namespace: str, account: str, reference: Any, ctx: AdmissionContext) -> Object:
+    def _bound(self, namespace: str, account: str, reference: Any, ctx: AdmissionContext) -> JsonObject:
         """The claims about the object that the token dies with."""
         if not reference:
             return {}
@@ -115,7 +120,7 @@ class Tokens:
                 "The object might have been deleted and then recreated"
             )
             raise ApiError.conflict(resource, name, why)
-        claims: Object = {kind.lower(): {"name": name, "uid": uid_of(found)}}
+        claims: JsonObject = {kind.lower(): {"name": name, "uid": uid_of(found)}}
         if kind == "Pod":
             pod_spec = found.get("spec") or {}
             if pod_spec.get("serviceAccountName") != account:
@@ -127,8 +132,10 @@ class Tokens:
                 claims["node"] = {"name": node_name, **({"uid": uid_of(node)} if node else {})}
         return claims
 
-    def _answer(self, request: Object, account: Object, claims: Object, audiences: list[str], seconds: int) -> Object:
-        spec: Object = {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": None}
+    def _answer(
+        self, request: JsonObject, account: JsonObject, claims: JsonObject, audiences: list[str], seconds: int
+    ) -> JsonObject:
+        spec: JsonObject = {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": None}
         if request["spec"].get("boundObjectRef"):
             spec["boundObjectRef"] = request["spec"]["boundObjectRef"]
         metadata = account["metadata"]
@@ -144,7 +151,7 @@ class Tokens:
             "status": {"token": self._signer.sign(claims), "expirationTimestamp": rfc3339(claims["iat"] + seconds)},
         }
 
-    def _user(self, claims: Object, private: Object, store: StoreReader) -> UserInfo | None:
+    def _user(self, claims: JsonObject, private: JsonObject, store: StoreReader) -> UserInfo | None:
         namespace = str(private.get("namespace") or "")
         account = private.get("serviceaccount") or {}
         name, uid = str(account.get("name") or ""), str(account.get("uid") or "")
@@ -169,7 +176,7 @@ class Tokens:
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
         return UserInfo(name=str(claims["sub"]), uid=uid, groups=groups, extra=extra)
 
-    def _alive(self, store: StoreReader, resource: str, namespace: str, bound: Object) -> bool:
+    def _alive(self, store: StoreReader, resource: str, namespace: str, bound: JsonObject) -> bool:
         found = store.get(resource, namespace, str(bound.get("name") or ""))
         if found is None or uid_of(found) != bound.get("uid"):
             return False
@@ -185,7 +192,7 @@ def _duration_errors(seconds: int) -> list[FieldError]:
     return []
 
 
-def _audiences_of(claims: Object) -> tuple[str, ...]:
+def _audiences_of(claims: JsonObject) -> tuple[str, ...]:
     audience = claims.get("aud")
     return tuple(audience) if isinstance(audience, list) else (str(audience),)
 

@@ -1,7 +1,5 @@
 """Server-side apply: what a manager wants of an object, made true, or a conflict with others who own it."""
 
-from __future__ import annotations
-
 from dataclasses import replace as replaced
 from typing import Any
 
@@ -14,7 +12,8 @@ from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.objects.place import check_name, dedup_owners, settle_namespace
 from nodeagent.apiserver.objects.update import replace
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Object, Stored
+from nodeagent.apiserver.storage.stored import Stored
+from runtimes.kube.json_object import JsonObject
 
 
 def apply(
@@ -26,7 +25,7 @@ def apply(
     options: WriteOptions,
     subresource: str | None,
 ) -> Outcome:
-    """PATCH with an applied configuration; what is not there is created. Raises ``ApiError``."""
+    """PATCH with an applied configuration; what is not there is created. Raises `ApiError`."""
     if not isinstance(config, dict):
         kind = "array" if isinstance(config, list) else "string" if isinstance(config, str) else "value"
         raise ApiError.bad_request(
@@ -56,7 +55,7 @@ def apply(
 
 
 def _tell_repeated(options: WriteOptions, ctx: Context) -> None:
-    """Keys that came twice in the YAML are an error or a warning, as the client asked for. Raises ``ApiError`` 400."""
+    """Keys that came twice in the YAML are an error or a warning, as the client asked for. Raises `ApiError` 400."""
     if not options.duplicates or options.field_validation == "Ignore":
         return
     text = f"error converting YAML to JSON: {repeated_lines(options.duplicates)}"
@@ -65,8 +64,8 @@ def _tell_repeated(options: WriteOptions, ctx: Context) -> None:
     ctx.warn(text)
 
 
-def _live(resource: Resource, current: Stored | None) -> tuple[Object | None, Any]:
-    """The object in the form of ``resource``, and the entries of its owners."""
+def _live(resource: Resource, current: Stored | None) -> tuple[JsonObject | None, Any]:
+    """The object in the form of `resource`, and the entries of its owners."""
     if current is None:
         return None, None
     stored = current.decode()

@@ -1,28 +1,26 @@
 """From a decoded request body to an object of the right kind: types, unknown and repeated fields, kind and apiVersion."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.options import FieldValidation, WriteOptions
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Object
 from nodeagent.apitypes.encode import read
 from nodeagent.apitypes.scalars import Mismatch, Refused, json_name
 from nodeagent.apitypes.schema import is_registered, struct_for
+from runtimes.kube.json_object import JsonObject
 
 # where the types of the core API are registered, as messages name it
-_SCHEME: Final = "pkg/api/legacyscheme/scheme.go:30"
-# of unknown and repeated fields; more are not told, as Kubernetes' decoder does
-MAX_STRICT_ERRORS: Final = 100
-_INTERNAL: Final = {"events": "core"}
+_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
+# of unknown and repeated fields; more are not reported, as Kubernetes' decoder does
+MAX_STRICT_ERRORS = 100
+_INTERNAL = {"events": "core"}
 
 
 class Undecodable(ApiError):
-    """400: the body is no object of the kind. ``why`` without the words that name the kind, for patches; ``restoring`` in the
+    """400: the body is no object of the kind. `why` without the words that name the kind, for patches; `restoring` in the
     words for the result of a strategic merge patch."""
 
     def __init__(self, label: str, why: str, restoring: str = "") -> None:
@@ -39,9 +37,9 @@ def accept(
     *,
     kind: str = "",
     group_version: str = "",
-) -> Object:
-    """``body`` as an object of ``resource`` (or of another kind, for bodies of subresources), in the form that rules work on
-    (``apitypes.encode``); kind, apiVersion and metadata come first. Raises ``ApiError`` 400.
+) -> JsonObject:
+    """`body` as an object of `resource` (or of another kind, for bodies of subresources), in the form that rules work on
+    (`apitypes.encode`); kind, apiVersion and metadata come first. Raises `ApiError` 400.
     """
     kind = kind or resource.kind
     group_version = group_version or resource.group_version
@@ -76,7 +74,7 @@ def repeated_lines(lines: Sequence[str]) -> str:
     return "\n".join(("yaml: unmarshal errors:", *(f"  {line}" for line in lines)))
 
 
-def _check_kind(body: Object, kind: str, group_version: str) -> None:
+def _check_kind(body: JsonObject, kind: str, group_version: str) -> None:
     if wrong := _mistyped_kind(body):
         raise ApiError.bad_request(wrong)
     stated, version = body.get("kind") or kind, body.get("apiVersion") or group_version
@@ -91,8 +89,8 @@ def _check_kind(body: Object, kind: str, group_version: str) -> None:
     )
 
 
-def wrong_kind(body: Object, kind: str, group_version: str) -> str:
-    """Why what ``body`` says of its kind makes it no ``kind``; empty when it does."""
+def wrong_kind(body: JsonObject, kind: str, group_version: str) -> str:
+    """Why what `body` says of its kind makes it no `kind`; empty when it does."""
     if wrong := _mistyped_kind(body):
         return wrong
     stated, version = body.get("kind") or kind, body.get("apiVersion") or group_version
@@ -104,7 +102,7 @@ def wrong_kind(body: Object, kind: str, group_version: str) -> str:
     return f"converting ({version.rpartition('/')[2]}.{stated}) to ({_INTERNAL.get(package, package)}.{kind}): unknown conversion"
 
 
-def _mistyped_kind(body: Object) -> str:
+def _mistyped_kind(body: JsonObject) -> str:
     for field in ("apiVersion", "kind"):
         if not isinstance(body.get(field, ""), str | None):
             wrong = f"json: cannot unmarshal {json_name(body[field])} into Go struct field .{field} of type string"

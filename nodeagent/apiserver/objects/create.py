@@ -1,8 +1,6 @@
 """Creating an object."""
 
-from __future__ import annotations
-
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.apply.managers import invalid_entries
 from nodeagent.apiserver.apply.ownership import Entries, Writer
@@ -14,14 +12,15 @@ from nodeagent.apiserver.objects.engine import Engine, Outcome, refuse
 from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.objects.place import dedup_owners, settle_namespace
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Key, Object
+from nodeagent.apiserver.storage.stored import Key
 from runtimes.kube.field_errors import FieldError
+from runtimes.kube.json_object import JsonObject
 
-NAME_ATTEMPTS: Final = 8
+NAME_ATTEMPTS = 8
 
 
 def create(engine: Engine, resource: Resource, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
-    """Store a new object made of ``body``. ``ctx.name`` becomes its name. Raises ``ApiError``."""
+    """Store a new object made of `body`. `ctx.name` becomes its name. Raises `ApiError`."""
     obj = accept(resource, body, ctx, options)
     settle_namespace(obj, ctx)
     dedup_owners(obj, ctx)
@@ -31,9 +30,9 @@ def create(engine: Engine, resource: Resource, body: Any, ctx: Context, options:
 
 
 def create_stored(
-    engine: Engine, resource: Resource, obj: Object, ctx: Context, writer: Writer, entries: Entries | None = None
+    engine: Engine, resource: Resource, obj: JsonObject, ctx: Context, writer: Writer, entries: Entries | None = None
 ) -> Outcome:
-    """As ``create`` for an accepted object in its stored form. ``entries``: who owns it, where that is known already."""
+    """As `create` for an accepted object in its stored form. `entries`: who owns it, where that is known already."""
     stated = obj["metadata"].pop("managedFields", None)
     generated = not obj["metadata"].get("name")
     metadata.fill(obj, resource, ctx.namespace, ctx.now)
@@ -66,7 +65,7 @@ def _once(errors: list[FieldError]) -> list[FieldError]:
     return list(found.values())
 
 
-def _free_name(engine: Engine, resource: Resource, meta: Object, ctx: Context) -> None:
+def _free_name(engine: Engine, resource: Resource, meta: JsonObject, ctx: Context) -> None:
     """Another suffix for a generated name that is taken; after some attempts the create fails as any other would."""
     for _ in range(NAME_ATTEMPTS - 1):
         if engine.store.head(resource.storage, Key(ctx.namespace, meta["name"])) is None:

@@ -1,9 +1,6 @@
 """Deleting an object: at once, after a grace period, or when its finalizers are gone."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
-from typing import Final
 
 import msgspec
 
@@ -15,17 +12,18 @@ from nodeagent.apiserver.objects.options import DeleteOptions
 from nodeagent.apiserver.objects.update import pending_finalizers, remove
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.registry.table import parse_time
-from nodeagent.apiserver.storage.stored import Object, Stored
+from nodeagent.apiserver.storage.stored import Stored
+from runtimes.kube.json_object import JsonObject
 
-FOREGROUND: Final = "foregroundDeletion"
-ORPHAN: Final = "orphan"
-DEFAULT_GRACE_SECONDS: Final = 30
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+DEFAULT_GRACE_SECONDS = 30
 # kinds whose delete answers with the object even when it is gone at once
-_RETURNED: Final = frozenset({"pods", "namespaces"})
+_RETURNED = frozenset({"pods", "namespaces"})
 
 
 def delete(engine: Engine, resource: Resource, ctx: Context, options: DeleteOptions) -> Outcome:
-    """DELETE. Raises ``ApiError``: 404, 409 for a precondition, 403 for what may not be deleted."""
+    """DELETE. Raises `ApiError`: 404, 409 for a precondition, 403 for what may not be deleted."""
     current = engine.existing(resource, ctx)
     stored_as = engine.stored_as(resource)
     check_preconditions(stored_as, current, options)
@@ -60,7 +58,7 @@ def check_preconditions(resource: Resource, current: Stored, options: DeleteOpti
     raise error
 
 
-def _propagate(obj: Object, options: DeleteOptions) -> None:
+def _propagate(obj: JsonObject, options: DeleteOptions) -> None:
     """Foreground and Orphan are finalizers that the garbage collector takes off when it has done its part."""
     wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(options.propagation or "")
     meta = obj["metadata"]
@@ -71,7 +69,7 @@ def _propagate(obj: Object, options: DeleteOptions) -> None:
         meta["finalizers"] = finalizers
 
 
-def _held(engine: Engine, resource: Resource, obj: Object, current: Stored, ctx: Context) -> Outcome:
+def _held(engine: Engine, resource: Resource, obj: JsonObject, current: Stored, ctx: Context) -> Outcome:
     """Mark as being deleted; the update that takes the last finalizer off removes it."""
     meta = obj["metadata"]
     if not meta.get("deletionTimestamp"):
@@ -84,7 +82,7 @@ def _held(engine: Engine, resource: Resource, obj: Object, current: Stored, ctx:
     return engine.save(resource, ctx, obj)
 
 
-def _graceful(engine: Engine, resource: Resource, obj: Object, ctx: Context, options: DeleteOptions) -> Outcome:
+def _graceful(engine: Engine, resource: Resource, obj: JsonObject, ctx: Context, options: DeleteOptions) -> Outcome:
     meta = obj["metadata"]
     grace = grace_seconds(obj, options.grace_period_seconds)
     running = meta.get("deletionGracePeriodSeconds") or 0
@@ -109,7 +107,7 @@ def _graceful(engine: Engine, resource: Resource, obj: Object, ctx: Context, opt
     return remove(engine, resource, obj, ctx)
 
 
-def _kept(engine: Engine, resource: Resource, obj: Object, ctx: Context) -> Outcome:
+def _kept(engine: Engine, resource: Resource, obj: JsonObject, ctx: Context) -> Outcome:
     """A second delete that changes nothing, but for finalizers it may have brought."""
     current = engine.existing(resource, ctx)
     return (
@@ -119,7 +117,7 @@ def _kept(engine: Engine, resource: Resource, obj: Object, ctx: Context) -> Outc
     )
 
 
-def grace_seconds(pod: Object, asked: int | None) -> int:
+def grace_seconds(pod: JsonObject, asked: int | None) -> int:
     """How long the pod may take to end. Zero for one that no node has, or that has ended."""
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
@@ -134,7 +132,7 @@ def _shortened(deadline: str, running: int, grace: int, now: datetime) -> str:
     return metadata.time_text(max(end - timedelta(seconds=running - grace), now))
 
 
-def _success(outcome: Outcome, resource: Resource, obj: Object) -> Outcome:
+def _success(outcome: Outcome, resource: Resource, obj: JsonObject) -> Outcome:
     details = {"name": obj["metadata"]["name"], "kind": resource.plural, "uid": obj["metadata"].get("uid", "")}
     if resource.group:
         details["group"] = resource.group

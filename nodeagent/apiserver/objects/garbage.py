@@ -1,15 +1,12 @@
 """The garbage collector: what ownerReferences and the propagation policies ask for.
 
 An object all of whose owners are gone is deleted (Background). An owner being deleted with the finalizer
-``foregroundDeletion`` waits until its dependents that block it are gone; with ``orphan`` until none refers to it.
+`foregroundDeletion` waits until its dependents that block it are gone; with `orphan` until none refers to it.
 """
-
-from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from typing import Final
 
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
@@ -17,13 +14,14 @@ from nodeagent.apiserver.objects.delete import FOREGROUND, ORPHAN
 from nodeagent.apiserver.objects.objects import Objects
 from nodeagent.apiserver.objects.options import DeleteOptions, Propagation, WriteOptions
 from nodeagent.apiserver.objects.owners import Owners, Place
-from nodeagent.apiserver.storage.stored import Change, Object
+from nodeagent.apiserver.storage.stored import Change
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
-USER: Final = UserInfo(name="system:serviceaccount:kube-system:generic-garbage-collector", groups=("system:masters",))
-_MARKS: Final = (f'"{FOREGROUND}"'.encode(), f'"{ORPHAN}"'.encode())
-_ATTEMPTS: Final = 5
+USER = UserInfo(name="system:serviceaccount:kube-system:generic-garbage-collector", groups=("system:masters",))
+_MARKS = (f'"{FOREGROUND}"'.encode(), f'"{ORPHAN}"'.encode())
+_ATTEMPTS = 5
 
 
 class Collector:
@@ -62,7 +60,7 @@ class Collector:
             self._wake.set()
 
     async def run(self) -> None:
-        """For the life of the server."""
+        """Collect garbage for the life of the server."""
         while True:
             await self._wake.wait()
             while self._queue:
@@ -112,13 +110,13 @@ class Collector:
         elif not stored.decode()["metadata"].get("deletionTimestamp"):
             await self._delete(place, stored.index.uid, "Background")
 
-    def _foreign(self, obj: Object) -> set[str]:
+    def _foreign(self, obj: JsonObject) -> set[str]:
         """Owners of kinds that this server does not have: nothing can be said about them."""
         registry = self._objects.engine.registry
         owners = obj["metadata"]["ownerReferences"]
         return {o["uid"] for o in owners if registry.by_kind(o.get("apiVersion", ""), o.get("kind", "")) is None}
 
-    async def _foreground(self, place: Place, obj: Object) -> None:
+    async def _foreground(self, place: Place, obj: JsonObject) -> None:
         uid = obj["metadata"]["uid"]
         blocked = False
         for dependent in self._owners.dependents(uid):
@@ -146,11 +144,11 @@ class Collector:
         obj["metadata"]["ownerReferences"] = [owner for owner in owners if owner.get("uid") not in uids]
         await self._update(place, obj)
 
-    async def _drop_finalizer(self, place: Place, obj: Object, finalizer: str) -> None:
+    async def _drop_finalizer(self, place: Place, obj: JsonObject, finalizer: str) -> None:
         obj["metadata"]["finalizers"] = [f for f in obj["metadata"]["finalizers"] if f != finalizer]
         await self._update(place, obj)
 
-    async def _update(self, place: Place, obj: Object) -> None:
+    async def _update(self, place: Place, obj: JsonObject) -> None:
         resource, key = place
         kind = self._objects.kind(resource)
         await self._objects.update(kind, key.namespace, key.name, obj, WriteOptions(), USER)

@@ -1,24 +1,22 @@
 """The metadata of an object: filled on create, guarded on update, validated always."""
 
-from __future__ import annotations
-
 import random
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Object, Stored
+from nodeagent.apiserver.storage.stored import Stored
 from nodeagent.apitypes import object_meta
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, render_value
+from runtimes.kube.json_object import JsonObject
 
-_BASE_LENGTH: Final = 58
-_SUFFIX_LENGTH: Final = 5
-_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+_BASE_LENGTH = 58
+_SUFFIX_LENGTH = 5
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 # written by the server only
-_SERVER_OWNED: Final = (
+_SERVER_OWNED = (
     "uid",
     "resourceVersion",
     "creationTimestamp",
@@ -28,19 +26,19 @@ _SERVER_OWNED: Final = (
     "managedFields",
     "selfLink",
 )
-_RESTORED: Final = ("uid", "creationTimestamp", "generation")
+_RESTORED = ("uid", "creationTimestamp", "generation")
 # never set by an update, and not changed by one either once a delete has set them
-_OF_A_DELETE: Final = ("deletionTimestamp", "deletionGracePeriodSeconds")
+_OF_A_DELETE = ("deletionTimestamp", "deletionGracePeriodSeconds")
 # RBAC-like names may hold what a DNS name may not
-_OPAQUE_NAMES: Final = frozenset({"certificatesigningrequests.certificates.k8s.io"})
+_OPAQUE_NAMES = frozenset({"certificatesigningrequests.certificates.k8s.io"})
 
 
 def time_text(now: datetime) -> str:
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def fill(obj: Object, resource: Resource, namespace: str, now: datetime) -> None:
-    """Make ``metadata`` of a new object: what clients may not set goes, what the server sets comes."""
+def fill(obj: JsonObject, resource: Resource, namespace: str, now: datetime) -> None:
+    """Make `metadata` of a new object: what clients may not set goes, what the server sets comes."""
     meta = obj["metadata"]
     if meta.get("resourceVersion"):
         raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
@@ -65,9 +63,9 @@ def generated_name(base: str) -> str:
     return base[:_BASE_LENGTH] + "".join(random.choices(_ALPHABET, k=_SUFFIX_LENGTH))
 
 
-def restore(new: Object, old: Object, *, silent: bool = False) -> None:
-    """Put back what an update may not change and what its author may leave out or have wrong. ``silent``: also what
-    ``validate_update`` would refuse.
+def restore(new: JsonObject, old: JsonObject, *, silent: bool = False) -> None:
+    """Put back what an update may not change and what its author may leave out or have wrong. `silent`: also what
+    `validate_update` would refuse.
     """
     meta, stored = new["metadata"], old["metadata"]
     meta.pop("managedFields", None)
@@ -84,33 +82,33 @@ def restore(new: Object, old: Object, *, silent: bool = False) -> None:
             meta.pop(field, None)
 
 
-def check_uid_precondition(new: Object, current: Stored | None, resource: Resource) -> None:
-    """A uid in a PUT names the object that is meant. Raises ``ApiError`` 409 when it is another one by now."""
+def check_uid_precondition(new: JsonObject, current: Stored | None, resource: Resource) -> None:
+    """A uid in a PUT names the object that is meant. Raises `ApiError` 409 when it is another one by now."""
     uid, found = new["metadata"].get("uid"), current.index.uid if current else ""
     if uid and uid != found:
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
         raise ApiError.conflict(resource.id, new["metadata"]["name"], why)
 
 
-def set_owners(obj: Object, entries: Sequence[Object]) -> None:
-    """Put the entries of ``managedFields`` where they are stored; no entries leave no list."""
+def set_owners(obj: JsonObject, entries: Sequence[JsonObject]) -> None:
+    """Put the entries of `managedFields` where they are stored; no entries leave no list."""
     if entries:
         obj["metadata"]["managedFields"] = entries
 
 
-def check_uid(new: Object, old: Object, resource: Resource) -> None:
+def check_uid(new: JsonObject, old: JsonObject, resource: Resource) -> None:
     uid = new["metadata"].get("uid")
     if uid and uid != old["metadata"]["uid"]:
         error = invalid("metadata.uid", uid, "field is immutable")
         raise ApiError.invalid(resource.kind, resource.group, old["metadata"]["name"], [error])
 
 
-def validate(obj: Object, resource: Resource, *, stored: bool = False) -> list[FieldError]:
-    """``stored``: its name was accepted when it was made."""
+def validate(obj: JsonObject, resource: Resource, *, stored: bool = False) -> list[FieldError]:
+    """`stored`: its name was accepted when it was made."""
     return object_meta.validate(obj["metadata"], opaque_name=resource.id in _OPAQUE_NAMES, stored=stored)
 
 
-def validate_update(new: Object, old: Object, resource: Resource) -> list[FieldError]:
+def validate_update(new: JsonObject, old: JsonObject, resource: Resource) -> list[FieldError]:
     errors = validate(new, resource, stored=True)
     meta, stored = new["metadata"], old["metadata"]
     if stored.get("deletionTimestamp"):

@@ -1,7 +1,5 @@
 """The write API: each method decides in one go, then waits for the commit."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +17,7 @@ from nodeagent.apiserver.selectors import Selection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the client gets: ``data`` is JSON in the stored form of the kind, or a Status (``is_status``)."""
+    """What the client gets: `data` is JSON in the stored form of the kind, or a Status (`is_status`)."""
 
     code: int
     data: bytes
@@ -28,13 +26,13 @@ class Answer:
 
 
 class Objects:
-    """All methods raise ``ApiError``; a 2xx is on disk when they return."""
+    """All methods raise `ApiError`; a 2xx is on disk when they return."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     def kind(self, resource: str) -> Resource:
-        """By ``pods`` or ``leases.coordination.k8s.io``."""
+        """By `pods` or `leases.coordination.k8s.io`."""
         found = self.engine.registry.by_id(resource)
         if found is None:
             raise ApiError.no_such_resource()

@@ -1,10 +1,8 @@
 """The knobs of a write request."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.query import Query, flag, number, text
@@ -16,16 +14,16 @@ from runtimes.kube.field_errors import FieldError, invalid, not_supported, too_l
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
-MAX_MANAGER: Final = 128
-_DELETE_OPTIONS: Final = struct("meta.v1.DeleteOptions")
-_META_GROUP: Final = "meta.k8s.io"
-_POLICIES: Final = ("Foreground", "Background", "Orphan")
+MAX_MANAGER = 128
+_DELETE_OPTIONS = struct("meta.v1.DeleteOptions")
+_META_GROUP = "meta.k8s.io"
+_POLICIES = ("Foreground", "Background", "Orphan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """Of creates, updates and patches. ``duplicates``: what the body says twice, which its decoded form cannot tell any more
-    (paths of fields; a line each where the body is ``in_yaml``). ``force``: of an apply, to take what others own."""
+    """Of creates, updates and patches. `duplicates`: what the body says twice, which its decoded form cannot tell any more
+    (paths of fields; a line each where the body is `in_yaml`). `force`: of an apply, to take what others own."""
 
     dry_run: bool = False
     field_validation: FieldValidation = "Warn"
@@ -37,7 +35,7 @@ class WriteOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteOptions:
-    """``uid`` and ``revision`` "" ask for nothing; ``grace_period_seconds`` None leaves it to the object."""
+    """`uid` and `revision` "" ask for nothing; `grace_period_seconds` None leaves it to the object."""
 
     dry_run: bool = False
     grace_period_seconds: int | None = None
@@ -47,7 +45,7 @@ class DeleteOptions:
 
 
 def write_options(query: Query, kind: str = "CreateOptions") -> WriteOptions:
-    """From the query of a request. Raises ``ApiError`` 422."""
+    """From the query of a request. Raises `ApiError` 422."""
     stated = text(query, "fieldValidation") or "Warn"
     manager = text(query, "fieldManager")
     errors = []
@@ -74,7 +72,7 @@ def write_options(query: Query, kind: str = "CreateOptions") -> WriteOptions:
 
 
 def manager_of(user_agent: str) -> str:
-    """Whose fields those are that a client writes without saying a ``fieldManager``: the name in its ``User-Agent``."""
+    """Whose fields those are that a client writes without saying a `fieldManager`: the name in its `User-Agent`."""
     name = ""
     for letter in user_agent.partition("/")[0]:
         if not letter.isprintable():
@@ -88,7 +86,7 @@ def manager_of(user_agent: str) -> str:
 def delete_options(query: Query, body: Mapping[str, Any]) -> DeleteOptions:
     """From the DeleteOptions of the body, else from the query; a dry run may be asked for in either.
 
-    Raises ``ApiError`` 400 for a body that is no DeleteOptions, 422 for values that there are not.
+    Raises `ApiError` 400 for a body that is no DeleteOptions, 422 for values that there are not.
     """
     stated = _of_body(body) if body else _of_query(query)
     dry_run = [*(stated.get("dryRun") or ()), *(query.get("dryRun", ()) if body else ())]

@@ -1,7 +1,5 @@
 """Who owns whom: kept from the changes of the store, for the garbage collector."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from nodeagent.apiserver.storage.store import Store

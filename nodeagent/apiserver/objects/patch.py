@@ -1,7 +1,5 @@
 """Patching an object: the patch is applied to the newest state, then it is an update like any other."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,14 +12,15 @@ from nodeagent.apiserver.objects.patching import patched
 from nodeagent.apiserver.objects.place import check_name, dedup_owners, settle_namespace
 from nodeagent.apiserver.objects.update import replace
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Key, Object, Stored
+from nodeagent.apiserver.storage.stored import Key, Stored
+from runtimes.kube.json_object import JsonObject
 
 PatchType = Literal["json", "merge", "strategic", "apply"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """``content`` is the decoded body: a list of operations for ``json``, an object otherwise."""
+    """`content` is the decoded body: a list of operations for `json`, an object otherwise."""
 
     type: PatchType
     content: Any
@@ -35,7 +34,7 @@ def patch(
     options: WriteOptions,
     subresource: str | None = None,
 ) -> Outcome:
-    """PATCH. Raises ``ApiError``. A resourceVersion in the patch is a precondition."""
+    """PATCH. Raises `ApiError`. A resourceVersion in the patch is a precondition."""
     current = engine.store.head(resource.storage, Key(ctx.namespace, ctx.name))
     if change.type == "apply":
         return apply(engine, resource, change.content, current, ctx, options, subresource)
@@ -57,13 +56,13 @@ def patch(
 
 
 def _of_owners(change: Patch) -> bool:
-    """Whether a patch may say something of ``managedFields``; most do not, and need not carry them along."""
+    """Whether a patch may say something of `managedFields`; most do not, and need not carry them along."""
     if change.type == "json" or not isinstance(change.content, dict):
         return True
     metadata = change.content.get("metadata")
     return isinstance(metadata, dict) and "managedFields" in metadata
 
 
-def _document(resource: Resource, current: Stored) -> Object:
+def _document(resource: Resource, current: Stored) -> JsonObject:
     document = current.decode()
     return resource.view.show(document) if resource.view else document

@@ -4,11 +4,9 @@ A patch that is no patch is 400; one that does not apply to this object, or make
 is 422; a strategic patch that the kind's lists cannot be merged by is 500, as clients know it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -19,24 +17,24 @@ from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.patch import json_patch, merge_patch, strategic
 from nodeagent.apiserver.patch.go_format import go_format
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Object
 from nodeagent.apitypes.scalars import number_as_written
 from nodeagent.apitypes.schema import struct_for
 from runtimes.kube.field_errors import invalid
+from runtimes.kube.json_object import JsonObject
 
-_GENERIC: Final = "the server rejected our request due to an error in our request"
-_MAP: Final = "Go value of type map[string]interface {}"
-_OPERATION: Final = ("op", "path", "from", "value")
-_TEXTS: Final = ("op", "path", "from")
-_JSON_NAMES: Final = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+_GENERIC = "the server rejected our request due to an error in our request"
+_MAP = "Go value of type map[string]interface {}"
+_OPERATION = ("op", "path", "from", "value")
+_TEXTS = ("op", "path", "from")
+_JSON_NAMES = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
 
 
 def patched(
-    resource: Resource, document: Object, kind: str, content: Any, ctx: Context, options: WriteOptions
-) -> Object:
-    """``document`` with the patch carried out, accepted as an object of ``resource``. ``kind``: json, merge, strategic.
+    resource: Resource, document: JsonObject, kind: str, content: Any, ctx: Context, options: WriteOptions
+) -> JsonObject:
+    """`document` with the patch carried out, accepted as an object of `resource`. `kind`: json, merge, strategic.
 
-    Raises ``ApiError``.
+    Raises `ApiError`.
     """
     noticed = _noticed(kind, content, options) if options.field_validation != "Ignore" else []
     result = _applied(resource, document, kind, content)
@@ -61,12 +59,12 @@ def _refused(shown: str, why: str) -> ApiError:
     return ApiError.invalid("", "", "", [invalid("patch", shown, why)])
 
 
-def _applied(resource: Resource, document: Object, kind: str, content: Any) -> Object:
+def _applied(resource: Resource, document: JsonObject, kind: str, content: Any) -> JsonObject:
     try:
         if kind == "json":
             return _json_patched(document, content)
         if kind == "merge":
-            result: Object = merge_patch.apply(document, _merge_content(content))
+            result: JsonObject = merge_patch.apply(document, _merge_content(content))
             return result
         return strategic.apply(document, _strategic_content(content), struct_for(resource.group_version, resource.kind))
     except strategic.BadPatch as error:
@@ -84,7 +82,7 @@ def _bad_strategic(error: strategic.BadPatch) -> ApiError:
     return ApiError(500, "", str(error))
 
 
-def _merge_content(content: Any) -> Object:
+def _merge_content(content: Any) -> JsonObject:
     if content is None:
         raise ApiError.bad_request("Invalid JSON Patch")
     if not isinstance(content, dict):
@@ -92,7 +90,7 @@ def _merge_content(content: Any) -> Object:
     return content
 
 
-def _strategic_content(content: Any) -> Object:
+def _strategic_content(content: Any) -> JsonObject:
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -100,7 +98,7 @@ def _strategic_content(content: Any) -> Object:
     return content
 
 
-def _json_patched(document: Object, operations: Any) -> Object:
+def _json_patched(document: JsonObject, operations: Any) -> JsonObject:
     _check_operations(operations)
     if len(operations or ()) > json_patch.MAX_OPERATIONS:
         why = f"The allowed maximum operations in a JSON patch is {json_patch.MAX_OPERATIONS}, got {len(operations)}"

@@ -1,14 +1,12 @@
 """Where an object belongs: its name and namespace against those of the URL, and the owners it names."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context
-from nodeagent.apiserver.storage.stored import Object
+from runtimes.kube.json_object import JsonObject
 
 _DEDUPED = (
     "API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; "
@@ -16,8 +14,8 @@ _DEDUPED = (
 )
 
 
-def settle_namespace(obj: Object, ctx: Context) -> None:
-    """Fill in the request's namespace; a cluster-scoped object has none, whatever it says. Raises ``ApiError`` 400."""
+def settle_namespace(obj: JsonObject, ctx: Context) -> None:
+    """Fill in the request's namespace; a cluster-scoped object has none, whatever it says. Raises `ApiError` 400."""
     stated = obj["metadata"].pop("namespace", None)
     if not ctx.namespace:
         return
@@ -28,8 +26,8 @@ def settle_namespace(obj: Object, ctx: Context) -> None:
     obj["metadata"]["namespace"] = ctx.namespace
 
 
-def check_name(obj: Object, ctx: Context) -> None:
-    """Raises ``ApiError`` 400 when ``obj`` has another name than the URL, or none."""
+def check_name(obj: JsonObject, ctx: Context) -> None:
+    """Raises `ApiError` 400 when `obj` has another name than the URL, or none."""
     name = obj["metadata"].get("name") or ""
     if not name:
         why = f"the name of the object ({ctx.name} based on URL) was undeterminable: name must be provided"
@@ -38,8 +36,8 @@ def check_name(obj: Object, ctx: Context) -> None:
         raise ApiError.bad_request(f"the name of the object ({name}) does not match the name on the URL ({ctx.name})")
 
 
-def dedup_owners(obj: Object, ctx: Context, *, patched: bool = False) -> None:
-    """Drop owner references that are there twice, and warn. ``patched``: a patch is only looked at after admission."""
+def dedup_owners(obj: JsonObject, ctx: Context, *, patched: bool = False) -> None:
+    """Drop owner references that are there twice, and warn. `patched`: a patch is only looked at after admission."""
     owners: list[Any] = obj["metadata"].get("ownerReferences") or []
     kept: dict[bytes, Any] = {}
     dropped: list[str] = []

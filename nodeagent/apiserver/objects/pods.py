@@ -1,8 +1,6 @@
 """What can be done to a pod besides writing it: binding it to a node, evicting it."""
 
-from __future__ import annotations
-
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -15,16 +13,14 @@ from nodeagent.apiserver.objects.metadata import time_text
 from nodeagent.apiserver.objects.options import DeleteOptions, WriteOptions, delete_options
 from nodeagent.apiserver.objects.place import settle_namespace
 from nodeagent.apiserver.registry.builtin import PODS
-from nodeagent.apiserver.storage.stored import Object
+from runtimes.kube.json_object import JsonObject
 
-SUCCESS: Final = msgspec.json.encode(
-    {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-)
-_BINDING: Final = "pods/binding"
+SUCCESS = msgspec.json.encode({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
+_BINDING = "pods/binding"
 
 
 def bind(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
-    """POST pods/NAME/binding. Raises ``ApiError`` 409 when the pod has a node or is going away."""
+    """POST pods/NAME/binding. Raises `ApiError` 409 when the pod has a node or is going away."""
     binding = accept(PODS, body, ctx, options, kind="Binding", group_version="v1")
     settle_namespace(binding, ctx)
     if binding["metadata"].get("name") != ctx.name:
@@ -103,7 +99,7 @@ def _succeeded(outcome: Outcome) -> Outcome:
     return Outcome(code=201, data=SUCCESS, write=outcome.write, is_status=True)
 
 
-def _set_condition(pod: Object, condition: Object, ctx: Context) -> None:
+def _set_condition(pod: JsonObject, condition: JsonObject, ctx: Context) -> None:
     conditions = pod.setdefault("status", {}).setdefault("conditions", [])
     stamped = {**condition, "lastTransitionTime": time_text(ctx.now)}
     for index, existing in enumerate(conditions):

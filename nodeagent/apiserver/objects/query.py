@@ -1,18 +1,15 @@
 """The values of a query as the API reads them: the first of several counts, and nearly anything is a true."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from nodeagent.apiserver.errors import ApiError
 
 Query = Mapping[str, Sequence[str]]
 
-_MAX_DIGITS: Final = 40  # and zeros in front
-_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
-_INT64: Final = range(-(2**63), 2**63)
+_MAX_DIGITS = 40  # and zeros in front
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_INT64 = range(-(2**63), 2**63)
 
 
 def text(query: Query, name: str) -> str:
@@ -21,7 +18,7 @@ def text(query: Query, name: str) -> str:
 
 
 def flag(query: Query, name: str) -> bool | None:
-    """None when it is not there; ``?watch`` and ``?watch=`` are true, ``false`` in any case and ``0`` are not."""
+    """None when it is not there; `?watch` and `?watch=` are true, `false` in any case and `0` are not."""
     values = query.get(name)
     if not values:
         return None
@@ -29,7 +26,7 @@ def flag(query: Query, name: str) -> bool | None:
 
 
 def number(query: Query, name: str) -> int | None:
-    """None when it is not there. Raises ``ApiError`` 400 for anything but a 64-bit integer."""
+    """None when it is not there. Raises `ApiError` 400 for anything but a 64-bit integer."""
     values = query.get(name)
     if not values:
         return None

@@ -1,8 +1,6 @@
 """Replacing an object, or the part of it that a subresource stands for."""
 
-from __future__ import annotations
-
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -17,16 +15,17 @@ from nodeagent.apiserver.objects.engine import Engine, Outcome, refuse
 from nodeagent.apiserver.objects.options import WriteOptions
 from nodeagent.apiserver.objects.place import check_name, dedup_owners, settle_namespace
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Key, Object, Stored
+from nodeagent.apiserver.storage.stored import Key, Stored
 from runtimes.kube.field_errors import invalid
+from runtimes.kube.json_object import JsonObject
 
-STALE: Final = "the object has been modified; please apply your changes to the latest version and try again"
+STALE = "the object has been modified; please apply your changes to the latest version and try again"
 
 
 def update(
     engine: Engine, resource: Resource, body: Any, ctx: Context, options: WriteOptions, subresource: str | None = None
 ) -> Outcome:
-    """PUT. Raises ``ApiError``; 409 when ``body`` states a resourceVersion that is not current."""
+    """PUT. Raises `ApiError`; 409 when `body` states a resourceVersion that is not current."""
     new = accept(resource, body, ctx, options)
     settle_namespace(new, ctx)
     check_name(new, ctx)
@@ -47,13 +46,13 @@ def update(
 def replace(
     engine: Engine,
     resource: Resource,
-    new: Object,
+    new: JsonObject,
     current: Stored,
     ctx: Context,
     writer: Writer,
     entries: Entries | None = None,
 ) -> Outcome:
-    """Store ``new`` (accepted, stored form) over ``current``. ``entries``: who owns it, where that is known already."""
+    """Store `new` (accepted, stored form) over `current`. `entries`: who owns it, where that is known already."""
     subresource = writer.subresource or None
     expected = new["metadata"].get("resourceVersion")
     if expected in (None, "", "0") and not resource.unconditional_update:
@@ -87,7 +86,7 @@ def replace(
 def _settle(
     engine: Engine,
     resource: Resource,
-    new: Object,
+    new: JsonObject,
     entries: Entries,
     current: Stored,
     ctx: Context,
@@ -108,8 +107,8 @@ def _settle(
     return engine.put(resource, ctx, written)
 
 
-def remove(engine: Engine, resource: Resource, obj: Object, ctx: Context) -> Outcome:
-    """Take the object that ``ctx`` names out of the store; ``obj`` is what the client is told."""
+def remove(engine: Engine, resource: Resource, obj: JsonObject, ctx: Context) -> Outcome:
+    """Take the object that `ctx` names out of the store; `obj` is what the client is answered."""
     data = msgspec.json.encode(engine.written(resource, obj))
     if ctx.dry_run:
         return Outcome(code=200, data=data)
@@ -117,14 +116,14 @@ def remove(engine: Engine, resource: Resource, obj: Object, ctx: Context) -> Out
     return Outcome(code=200, data=data, write=write)
 
 
-def pending_finalizers(obj: Object) -> bool:
+def pending_finalizers(obj: JsonObject) -> bool:
     """Whether somebody has still to agree to the removal. Namespaces have a second list of them in their spec."""
     if obj["metadata"].get("finalizers"):
         return True
     return obj["kind"] == "Namespace" and bool((obj.get("spec") or {}).get("finalizers"))
 
 
-def is_finished(obj: Object) -> bool:
+def is_finished(obj: JsonObject) -> bool:
     """Whether an object is being deleted and nothing holds it any more."""
     meta = obj["metadata"]
     if not meta.get("deletionTimestamp") or meta.get("deletionGracePeriodSeconds"):
@@ -132,8 +131,8 @@ def is_finished(obj: Object) -> bool:
     return not pending_finalizers(obj)
 
 
-def _allowed(resource: Resource, new: Object, old: Object, subresource: str | None) -> Object:
-    """``new`` with everything put back that a request to this subresource does not touch."""
+def _allowed(resource: Resource, new: JsonObject, old: JsonObject, subresource: str | None) -> JsonObject:
+    """`new` with everything put back that a request to this subresource does not touch."""
     match subresource:
         case None:
             if resource.has_status:
@@ -153,22 +152,22 @@ def _allowed(resource: Resource, new: Object, old: Object, subresource: str | No
     return {**old, "metadata": dict(old["metadata"]), **_part(new, "spec")}
 
 
-def _finalizers(namespace: Object) -> Any:
+def _finalizers(namespace: JsonObject) -> Any:
     return (namespace.get("spec") or {}).get("finalizers") or []
 
 
-def _described(new: Object, old: Object) -> Object:
+def _described(new: JsonObject, old: JsonObject) -> JsonObject:
     """Metadata of a status write: labels, annotations and finalizers are the client's, the owners are not."""
     meta = dict(new["metadata"])
     _take(meta, old["metadata"], "ownerReferences")
     return meta
 
 
-def _part(obj: Object, name: str) -> Object:
+def _part(obj: JsonObject, name: str) -> JsonObject:
     return {name: obj[name]} if name in obj else {name: {}}
 
 
-def _take(target: Object, source: Object, name: str) -> None:
+def _take(target: JsonObject, source: JsonObject, name: str) -> None:
     if name in source:
         target[name] = source[name]
     else:

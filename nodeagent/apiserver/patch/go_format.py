@@ -1,12 +1,10 @@
-"""Values as Go prints them with ``%+v``: how a bad patch is shown back to its author."""
-
-from __future__ import annotations
+"""Values as Go prints them with `%+v`: how a bad patch is shown back to its author."""
 
 from typing import Any
 
 
 def go_format(value: Any) -> str:
-    """``map[a:1 b:[x y]]`` with sorted keys; null is ``<nil>``."""
+    """`map[a:1 b:[x y]]` with sorted keys; null is `<nil>`."""
     if value is None:
         return "<nil>"
     if isinstance(value, bool):

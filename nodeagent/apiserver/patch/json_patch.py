@@ -2,26 +2,24 @@
 or a copy of a member that is not there is no error, a value may be left out (null), an index may count from the end (-1).
 """
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from nodeagent.apitypes.scalars import number_as_written
 
 MAX_OPERATIONS = 10_000
-MAX_COPIED_BYTES: Final = 3 << 20
+MAX_COPIED_BYTES = 3 << 20
 """Of all copies of one patch together, as JSON: as much as a request may weigh. A copy doubles what it copies."""
-MAX_MOVED_ITEMS: Final = 100_000_000
+MAX_MOVED_ITEMS = 100_000_000
 """Of all lists, behind what was put in or taken out: each operation on the head of a long list moves the whole of it."""
-_INDEX: Final = re.compile(r"[+-]?[0-9]+")
+_INDEX = re.compile(r"[+-]?[0-9]+")
 # no list is longer than these digits can say
-_MAX_DIGITS: Final = 18
+_MAX_DIGITS = 18
 
 
 class PatchFailed(Exception):
@@ -29,7 +27,7 @@ class PatchFailed(Exception):
 
 
 def apply(document: Any, operations: Sequence[Any]) -> Any:
-    """``document`` after all ``operations``. Raises ``PatchFailed`` at the first that fails."""
+    """`document` after all `operations`. Raises `PatchFailed` at the first that fails."""
     result = copy.deepcopy(document)
     budget = _Budget()
     for operation in operations:
@@ -85,7 +83,7 @@ def _apply_one(document: Any, operation: dict[str, Any], budget: _Budget) -> Any
 
 
 def same(a: Any, b: Any) -> bool:
-    """JSON equality: ``true`` is not ``1``, at any depth."""
+    """JSON equality: `true` is not `1`, at any depth."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if isinstance(a, dict) and isinstance(b, dict):
@@ -107,7 +105,7 @@ def _pointer(operation: dict[str, Any], name: str) -> list[str]:
 
 
 def _container(document: Any, path: Sequence[str]) -> Any:
-    """The object or list that the last step of ``path`` is taken in."""
+    """The object or list that the last step of `path` is taken in."""
     if not path:
         raise PatchFailed("the whole document is no member of anything")
     for step in path[:-1]:
@@ -130,7 +128,7 @@ def _missing(path: Sequence[str]) -> PatchFailed:
 
 
 def _index(step: str, length: int) -> int:
-    """A position in a list of ``length``; a negative one counts from the end."""
+    """A position in a list of `length`; a negative one counts from the end."""
     if not _INDEX.fullmatch(step):
         raise PatchFailed(f"{step!r} is not an index of a list")
     if len(step.lstrip("+-0")) > _MAX_DIGITS:
@@ -143,7 +141,7 @@ def _index(step: str, length: int) -> int:
 
 
 def _get(document: Any, path: Sequence[str]) -> Any:
-    """The value at ``path``; None for a member that is not there."""
+    """The value at `path`; None for a member that is not there."""
     return _member(_container(document, path), path[-1], path)
 
 
@@ -172,7 +170,7 @@ def _replace(document: Any, path: Sequence[str], value: Any) -> Any:
 
 
 def _remove(document: Any, path: Sequence[str], budget: _Budget) -> Any:
-    """Take out the value at ``path`` and return it."""
+    """Take out the value at `path` and return it."""
     parent = _container(document, path)
     if isinstance(parent, list):
         index = _index(path[-1], len(parent))

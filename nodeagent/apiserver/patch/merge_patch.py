@@ -1,12 +1,10 @@
 """JSON merge patch, RFC 7386."""
 
-from __future__ import annotations
-
 from typing import Any
 
 
 def apply(document: Any, patch: Any) -> Any:
-    """``document`` with ``patch`` merged in: null deletes, lists and scalars replace. Shares what did not change."""
+    """`document` with `patch` merged in: null deletes, lists and scalars replace. Shares what did not change."""
     if not isinstance(patch, dict):
         return patch
     result = dict(document) if isinstance(document, dict) else {}

@@ -1,29 +1,26 @@
 """Strategic merge patch: a merge patch that knows which lists are sets of named things.
 
-The rules for lists come from the kind's type (``typed.schema``). Directives in the patch: ``$patch`` (replace,
-delete), ``$retainKeys``, ``$deleteFromPrimitiveList/F``, ``$setElementOrder/F``. None is ever stored.
+The rules for lists come from the kind's type (`typed.schema`). Directives in the patch: `$patch` (replace,
+delete), `$retainKeys`, `$deleteFromPrimitiveList/F`, `$setElementOrder/F`. None is ever stored.
 """
-
-from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from nodeagent.apiserver.patch.go_format import go_format
 from nodeagent.apitypes.schema import Field, ListOf, Struct
+from runtimes.kube.json_object import JsonObject
 
-Object = dict[str, Any]
-
-_PATCH: Final = "$patch"
-_RETAIN: Final = "$retainKeys"
-_ORDER: Final = "$setElementOrder/"
-_DROP: Final = "$deleteFromPrimitiveList/"
+_PATCH = "$patch"
+_RETAIN = "$retainKeys"
+_ORDER = "$setElementOrder/"
+_DROP = "$deleteFromPrimitiveList/"
 
 
 class BadPatch(Exception):
-    """The patch itself makes no sense for this kind. ``fault``: ``format`` of a directive, its ``content``, or something that
-    the lists of this kind cannot be merged by (``merge``).
+    """The patch itself makes no sense for this kind. `fault`: `format` of a directive, its `content`, or something that
+    the lists of this kind cannot be merged by (`merge`).
     """
 
     def __init__(self, message: str, fault: Literal["format", "content", "merge"]) -> None:
@@ -31,16 +28,16 @@ class BadPatch(Exception):
         self.fault = fault
 
 
-def apply(document: Object, patch: Object, kind: Struct | None) -> Object:
-    """``document`` of type ``kind`` with ``patch`` merged in. Shares what did not change. Raises ``BadPatch``."""
+def apply(document: JsonObject, patch: JsonObject, kind: Struct | None) -> JsonObject:
+    """`document` of type `kind` with `patch` merged in. Shares what did not change. Raises `BadPatch`."""
     return _merge_map(document, patch, kind)
 
 
-def _merge_map(target: Any, patch: Object, kind: Struct | None) -> Object:
+def _merge_map(target: Any, patch: JsonObject, kind: Struct | None) -> JsonObject:
     directive = patch.get(_PATCH)
     if directive == "delete":
         return {}
-    result: Object = dict(target) if isinstance(target, dict) and directive != "replace" else {}
+    result: JsonObject = dict(target) if isinstance(target, dict) and directive != "replace" else {}
     if directive not in (None, "replace", "merge"):
         raise BadPatch(f"unknown patch type: {go_format(directive)} in map: {go_format(patch)}", "merge")
     retain = patch.get(_RETAIN)
@@ -73,7 +70,7 @@ def _element(field: Field) -> Struct | None:
     return field.type.item if isinstance(field.type, ListOf) and isinstance(field.type.item, Struct) else None
 
 
-def _check_retained(retain: Any, patch: Object) -> frozenset[str]:
+def _check_retained(retain: Any, patch: JsonObject) -> frozenset[str]:
     """The keys that stay."""
     if not isinstance(retain, list):
         raise BadPatch("invalid patch format of retainKeys", "format")
@@ -84,7 +81,7 @@ def _check_retained(retain: Any, patch: Object) -> frozenset[str]:
     return kept
 
 
-def _merge_value(result: Object, key: str, value: Any, field: Field | None, order: Any) -> None:
+def _merge_value(result: JsonObject, key: str, value: Any, field: Field | None, order: Any) -> None:
     if value is None:
         result.pop(key, None)
     elif isinstance(value, dict):
@@ -109,7 +106,7 @@ def _plain(value: Any) -> Any:
     return _merge_map({}, value, None) if isinstance(value, dict) else value
 
 
-def _drop_primitives(result: Object, field: str, values: Any) -> None:
+def _drop_primitives(result: JsonObject, field: str, values: Any) -> None:
     if not isinstance(values, list):
         raise BadPatch("invalid patch format of primitive list", "format")
     current = result.get(field)
@@ -128,7 +125,7 @@ def _merge_primitives(current: Sequence[Any], added: Sequence[Any], order: Any) 
 
 
 def _merge_named(current: Sequence[Any], patch: Sequence[Any], key: str, kind: Struct | None, order: Any) -> list[Any]:
-    """Elements matched by ``key``. Without an order new ones come first, in the patch's order; old ones stay put."""
+    """Elements matched by `key`. Without an order new ones come first, in the patch's order; old ones stay put."""
     elements = [item for item in patch if not (isinstance(item, dict) and item.get(_PATCH) == "replace")]
     for element in elements:
         _require_key(element, key)
@@ -165,7 +162,7 @@ def _require_key(element: Any, key: str) -> None:
 
 
 def _ordered(items: list[Any], live: Sequence[Any], order: Sequence[Any], key_of: Any) -> list[Any]:
-    """``items`` in ``order``; those it does not mention stay behind the mentioned ones they followed in ``live``."""
+    """`items` in `order`; those it does not mention stay behind the mentioned ones they followed in `live`."""
     rank = {_hashable(value): index for index, value in enumerate(order)}
     mentioned = sorted((i for i in items if _hashable(key_of(i)) in rank), key=lambda i: rank[_hashable(key_of(i))])
     others = [item for item in items if _hashable(key_of(item)) not in rank]
@@ -179,7 +176,7 @@ def _ordered(items: list[Any], live: Sequence[Any], order: Sequence[Any], key_of
     return [*result, *said, *unsaid]
 
 
-def _reorder_untouched(result: Object, patch: Object, kind: Struct | None) -> None:
+def _reorder_untouched(result: JsonObject, patch: JsonObject, kind: Struct | None) -> None:
     """An order for a list that the patch does not otherwise touch."""
     for directive, order in patch.items():
         name = directive.removeprefix(_ORDER)

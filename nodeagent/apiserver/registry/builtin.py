@@ -1,18 +1,14 @@
-"""The kinds of this API. Adding one is adding an entry here (and hooks in ``kinds`` if it has rules of its own)."""
-
-from __future__ import annotations
-
-from typing import Final
+"""The kinds of this API. Adding one is adding an entry here (and hooks in `kinds` if it has rules of its own)."""
 
 from nodeagent.apiserver.registry.columns import cluster, config, pods, storage
 from nodeagent.apiserver.registry.event_view import to_core, to_events
 from nodeagent.apiserver.registry.resource import STATUS, SUBRESOURCE_WRITE, Resource, Subresource, View
 
-_CONNECT: Final = ("create", "get")
-_ALL: Final = ("all",)
-_INVOLVED: Final = ("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid")
+_CONNECT = ("create", "get")
+_ALL = ("all",)
+_INVOLVED = ("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid")
 
-_POD_FIELDS: Final = {
+_POD_FIELDS = {
     "spec.nodeName": ("spec", "nodeName"),
     "spec.restartPolicy": ("spec", "restartPolicy"),
     "spec.schedulerName": ("spec", "schedulerName"),
@@ -24,7 +20,7 @@ _POD_FIELDS: Final = {
     "status.nominatedNodeName": ("status", "nominatedNodeName"),
 }
 
-PODS: Final = Resource(
+PODS = Resource(
     plural="pods",
     kind="Pod",
     short_names=("po",),
@@ -47,7 +43,7 @@ PODS: Final = Resource(
     ),
 )
 
-NODES: Final = Resource(
+NODES = Resource(
     plural="nodes",
     kind="Node",
     namespaced=False,
@@ -61,7 +57,7 @@ NODES: Final = Resource(
     ),
 )
 
-NAMESPACES: Final = Resource(
+NAMESPACES = Resource(
     plural="namespaces",
     kind="Namespace",
     namespaced=False,
@@ -72,7 +68,7 @@ NAMESPACES: Final = Resource(
     subresources=(Subresource(name="finalize", verbs=("update",), stored=True), STATUS),
 )
 
-EVENTS: Final = Resource(
+EVENTS = Resource(
     plural="events",
     kind="Event",
     short_names=("ev",),
@@ -87,7 +83,7 @@ EVENTS: Final = Resource(
     create_on_update=True,
 )
 
-EVENTS_V1: Final = Resource(
+EVENTS_V1 = Resource(
     plural="events",
     kind="Event",
     group="events.k8s.io",
@@ -102,7 +98,7 @@ EVENTS_V1: Final = Resource(
     view=View(storage="events", show=to_events, store=to_core),
 )
 
-_CORE: Final = (
+_CORE = (
     Resource(plural="bindings", kind="Binding", verbs=("create",), answered=True),
     Resource(
         plural="configmaps",
@@ -184,10 +180,10 @@ def _review(kind: str, group: str, *, namespaced: bool = False) -> Resource:
     )
 
 
-_AUTHN: Final = "authentication.k8s.io"
-_AUTHZ: Final = "authorization.k8s.io"
+_AUTHN = "authentication.k8s.io"
+_AUTHZ = "authorization.k8s.io"
 
-_GROUPS: Final = (
+_GROUPS = (
     EVENTS_V1,
     _review("SelfSubjectReview", _AUTHN),
     _review("TokenReview", _AUTHN),
@@ -270,4 +266,4 @@ _GROUPS: Final = (
     ),
 )
 
-RESOURCES: Final[tuple[Resource, ...]] = (*_CORE, *_GROUPS)
+RESOURCES: tuple[Resource, ...] = (*_CORE, *_GROUPS)

@@ -1,13 +1,10 @@
 """Events have two forms, core/v1 and events.k8s.io/v1, of the same stored objects: only names differ."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Any, Final
 
-Object = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
-_CORE_TO_EVENTS: Final = {
+_CORE_TO_EVENTS = {
     "involvedObject": "regarding",
     "message": "note",
     "source": "deprecatedSource",
@@ -16,17 +13,17 @@ _CORE_TO_EVENTS: Final = {
     "count": "deprecatedCount",
     "reportingComponent": "reportingController",
 }
-_EVENTS_TO_CORE: Final = {new: old for old, new in _CORE_TO_EVENTS.items()}
+_EVENTS_TO_CORE = {new: old for old, new in _CORE_TO_EVENTS.items()}
 
 
-def to_events(core: Object) -> Object:
+def to_events(core: JsonObject) -> JsonObject:
     """The events.k8s.io/v1 form of a core/v1 event."""
     return {**_renamed(core, _CORE_TO_EVENTS), "apiVersion": "events.k8s.io/v1"}
 
 
-def to_core(event: Object) -> Object:
+def to_core(event: JsonObject) -> JsonObject:
     return {**_renamed(event, _EVENTS_TO_CORE), "apiVersion": "v1"}
 
 
-def _renamed(obj: Object, names: Mapping[str, str]) -> Object:
+def _renamed(obj: JsonObject, names: Mapping[str, str]) -> JsonObject:
     return {names.get(key, key): value for key, value in obj.items()}

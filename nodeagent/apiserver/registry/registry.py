@@ -1,11 +1,10 @@
 """Look-ups over the kinds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Index, Object
+from nodeagent.apiserver.storage.stored import Index
+from runtimes.kube.json_object import JsonObject
 
 
 class Registry:
@@ -21,7 +20,7 @@ class Registry:
         return self._by_path.get((group, version, plural))
 
     def by_id(self, resource: str) -> Resource | None:
-        """By ``pods`` or ``leases.coordination.k8s.io``."""
+        """By `pods` or `leases.coordination.k8s.io`."""
         return self._by_id.get(resource)
 
     def by_kind(self, api_version: str, kind: str) -> Resource | None:
@@ -34,7 +33,7 @@ class Registry:
     def in_group(self, group: str) -> Sequence[Resource]:
         return tuple(r for r in self.resources if r.group == group)
 
-    def index(self, storage: str, obj: Object) -> Index:
+    def index(self, storage: str, obj: JsonObject) -> Index:
         """The store's indexer."""
         resource = self._by_id.get(storage)
         if resource is None:

@@ -1,15 +1,12 @@
 """One kind of object, as everything generic needs to know it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from nodeagent.apiserver.registry.table import NAME_AND_CREATED, TableView
 from nodeagent.apiserver.storage.stored import Index
-
-Object = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 SUBRESOURCE_WRITE = ("get", "patch", "update")
@@ -17,8 +14,8 @@ SUBRESOURCE_WRITE = ("get", "patch", "update")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subresource:
-    """A path below an object. ``kind`` "" is the parent's; ``group`` and ``version`` only where they are not the
-    parent's. ``stored``: reads and writes the parent object itself. ``own_body``: its bodies are objects of its kind."""
+    """A path below an object. `kind` "" is the parent's; `group` and `version` only where they are not the
+    parent's. `stored`: reads and writes the parent object itself. `own_body`: its bodies are objects of its kind."""
 
     name: str
     verbs: tuple[str, ...]
@@ -37,19 +34,19 @@ class View:
     """Another group's form of objects that are stored in this one's. Both functions return new objects."""
 
     storage: str
-    show: Callable[[Object], Object]
-    store: Callable[[Object], Object]
+    show: Callable[[JsonObject], JsonObject]
+    store: Callable[[JsonObject], JsonObject]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A kind: adding one is adding one of these to ``builtin.py``.
+    """A kind: adding one is adding one of these to `builtin.py`.
 
-    ``selectable``: field label -> path in the object; ``metadata.name`` and ``metadata.namespace`` come by themselves.
-    ``generation``: spec changes are counted in metadata.generation. ``graceful``: a delete waits for a grace period.
-    ``create_on_update``: a PUT of what is not there creates it. ``status_on_create``: a create
-    may bring its status along. ``deprecation``: a warning that comes with every answer. ``unconditional_update``: a PUT
-    need not say which resourceVersion it replaces. ``answered``: never stored, the create is a question.
+    `selectable`: field label -> path in the object; `metadata.name` and `metadata.namespace` come by themselves.
+    `generation`: spec changes are counted in metadata.generation. `graceful`: a delete waits for a grace period.
+    `create_on_update`: a PUT of what is not there creates it. `status_on_create`: a create
+    may bring its status along. `deprecation`: a warning that comes with every answer. `unconditional_update`: a PUT
+    need not say which resourceVersion it replaces. `answered`: never stored, the create is a question.
     """
 
     plural: str
@@ -76,7 +73,7 @@ class Resource:
 
     @property
     def id(self) -> str:
-        """``pods``, ``leases.coordination.k8s.io``: the name in messages and hooks."""
+        """`pods`, `leases.coordination.k8s.io`: the name in messages and hooks."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
@@ -103,8 +100,8 @@ class Resource:
     def subresource(self, name: str) -> Subresource | None:
         return next((sub for sub in self.subresources if sub.name == name), None)
 
-    def index(self, obj: Object) -> Index:
-        """What selectors and the garbage collector need of ``obj``."""
+    def index(self, obj: JsonObject) -> Index:
+        """What selectors and the garbage collector need of `obj`."""
         meta = obj["metadata"]
         fields = {"metadata.name": meta.get("name", ""), "metadata.namespace": meta.get("namespace", "")}
         for label, path in self.selectable.items():
@@ -118,8 +115,8 @@ class Resource:
         )
 
 
-def field_text(obj: Object, path: tuple[str, ...]) -> str:
-    """The text that a field selector compares with: "" for an absent field, ``true``/``false`` for booleans."""
+def field_text(obj: JsonObject, path: tuple[str, ...]) -> str:
+    """The text that a field selector compares with: "" for an absent field, `true`/`false` for booleans."""
     value: Any = obj
     for step in path:
         if not isinstance(value, dict):

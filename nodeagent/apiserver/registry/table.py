@@ -1,19 +1,18 @@
 """Tables: the columns of a kind and how a row of cells is made from an object."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-Object = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
+
 Cell = str | int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """``priority`` 1 is shown with ``-o wide`` only."""
+    """`priority` 1 is shown with `-o wide` only."""
 
     name: str
     type: str = "string"
@@ -21,7 +20,7 @@ class Column:
     description: str = ""
     priority: int = 0
 
-    def definition(self) -> Object:
+    def definition(self) -> JsonObject:
         return {
             "name": self.name,
             "type": self.type,
@@ -41,14 +40,14 @@ def column(name: str, *, wide: bool = False, type: str = "string") -> Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableView:
-    """``cells(object, now)`` gives one cell per column; ``conditions(object)`` those of the row."""
+    """`cells(object, now)` gives one cell per column; `conditions(object)` those of the row."""
 
     columns: tuple[Column, ...]
-    cells: Callable[[Object, datetime], list[Cell]]
-    conditions: Callable[[Object], list[Object]] | None = None
+    cells: Callable[[JsonObject, datetime], list[Cell]]
+    conditions: Callable[[JsonObject], list[JsonObject]] | None = None
 
 
-def name_of(obj: Object) -> str:
+def name_of(obj: JsonObject) -> str:
     return str(obj["metadata"].get("name", ""))
 
 
@@ -69,13 +68,13 @@ def parse_time(text: Any) -> datetime | None:
 
 
 def age(text: Any, now: datetime) -> str:
-    """How long ago the RFC 3339 time ``text`` was, ``<unknown>`` without one."""
+    """How long ago the RFC 3339 time `text` was, `<unknown>` without one."""
     then = parse_time(text)
     return duration(int((now - then).total_seconds())) if then else "<unknown>"
 
 
 def duration(seconds: int) -> str:
-    """``119s``, ``2m5s``, ``10m``, ``3h5m``, ``8h``, ``2d5h``, ``8d``, ``2y5d``, ``8y``."""
+    """`119s`, `2m5s`, `10m`, `3h5m`, `8h`, `2d5h`, `8d`, `2y5d`, `8y`."""
     if seconds < -1:
         return "<invalid>"
     if seconds <= 0:

@@ -1,7 +1,5 @@
 """What the models say about themselves: descriptions of kinds and fields, for OpenAPI."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import textwrap

@@ -1,11 +1,8 @@
 """Subresources that lead to the node: log, exec, attach, portforward, and the node's own proxy."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
-from typing import Final
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -25,18 +22,19 @@ from nodeagent.apiserver.rest.raw import (
 )
 from nodeagent.apiserver.rest.request import Request, respond
 from nodeagent.apiserver.storage.store import Store
-from nodeagent.apiserver.storage.stored import Key, Object
+from nodeagent.apiserver.storage.stored import Key
+from runtimes.kube.json_object import JsonObject
 
-_TRUE: Final = frozenset({"true", "1"})
-_STREAMS: Final = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
+_TRUE = frozenset({"true", "1"})
+_STREAMS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 # not the client's credentials; and what belongs to the connection from the client only
-_DROPPED: Final = frozenset({"authorization", "host", "cookie"})
-_ACTING_AS: Final = impersonation.PREFIX
-_HOP: Final = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
+_DROPPED = frozenset({"authorization", "host", "cookie"})
+_ACTING_AS = impersonation.PREFIX
+_HOP = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 
 
 class Connections:
-    """Each method answers the request itself. All raise ``ApiError``."""
+    """Each method answers the request itself. All raise `ApiError`."""
 
     def __init__(self, store: Store, nodes: NodeClient) -> None:
         self._store = store
@@ -83,7 +81,7 @@ class Connections:
         return await self._upgrade(request, self._endpoint_of(pod), path)
 
     async def node_proxy(self, request: Request) -> web.StreamResponse:
-        """nodes/NAME/proxy/PATH. NAME may carry a port: ``NODE:PORT`` or ``https:NODE:PORT``."""
+        """nodes/NAME/proxy/PATH. NAME may carry a port: `NODE:PORT` or `https:NODE:PORT`."""
         name, _, port = request.target.name.removeprefix("https:").partition(":")
         endpoint = self._nodes.endpoint(name)
         if port.isdecimal() and len(port) <= 5:
@@ -95,13 +93,13 @@ class Connections:
             return await self._upgrade(request, endpoint, path)
         return await self._relay(request, endpoint, path, log=False)
 
-    def _pod(self, request: Request) -> Object:
+    def _pod(self, request: Request) -> JsonObject:
         stored = self._store.get("pods", Key(request.namespace, request.target.name))
         if stored is None:
             raise ApiError.not_found("pods", request.target.name)
         return stored.decode()
 
-    def _endpoint_of(self, pod: Object) -> Endpoint:
+    def _endpoint_of(self, pod: JsonObject) -> Endpoint:
         node = pod["spec"].get("nodeName")
         if not node:
             raise ApiError.bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
@@ -133,7 +131,7 @@ class Connections:
             raise unreachable(endpoint, error) from error
 
     async def _relay(self, request: Request, endpoint: Endpoint, path: str, *, log: bool) -> web.StreamResponse:
-        """An ordinary request, its answer passed on as it arrives. ``log``: refusals become Status objects."""
+        """An ordinary request, its answer passed on as it arrives. `log`: refusals become Status objects."""
         http = request.http
         body = None if log else await request.bytes()
         headers = [] if log else _kept(http, _DROPPED | _HOP | {"content-length"})
@@ -173,7 +171,7 @@ def _kept(http: web.BaseRequest, dropped: Iterable[str]) -> list[tuple[str, str]
     ]
 
 
-def _segments(pod: Object) -> str:
+def _segments(pod: JsonObject) -> str:
     meta = pod["metadata"]
     return f"{quote(meta['namespace'], safe='')}/{quote(meta['name'], safe='')}"
 
@@ -182,8 +180,8 @@ def _with_query(path: str, query: Sequence[tuple[str, str]]) -> str:
     return f"{path}?{urlencode(query)}" if query else path
 
 
-def _container(pod: Object, asked: str) -> str:
-    """The container meant. Raises ``ApiError`` 400."""
+def _container(pod: JsonObject, asked: str) -> str:
+    """The container meant. Raises `ApiError` 400."""
     spec, name = pod["spec"], pod["metadata"]["name"]
     regular, init, ephemeral = (
         [c["name"] for c in spec.get(kind) or ()] for kind in ("containers", "initContainers", "ephemeralContainers")

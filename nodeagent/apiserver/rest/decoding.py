@@ -1,9 +1,7 @@
 """Request bodies: JSON, YAML and Kubernetes protobuf, as plain objects."""
 
-from __future__ import annotations
-
 import json
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -16,24 +14,22 @@ from nodeagent.apitypes.scalars import Number
 from runtimes.kube import bounded_yaml
 from runtimes.kube.bounded_yaml import MAX_REPEATED
 
-MAX_BODY_BYTES: Final = 3 << 20
-_YAML_LIMITS: Final = bounded_yaml.Limits(size=MAX_BODY_BYTES)
-_JSON: Final = msgspec.json.Decoder(float_hook=Number)
+MAX_BODY_BYTES = 3 << 20
+_YAML_LIMITS = bounded_yaml.Limits(size=MAX_BODY_BYTES)
+_JSON = msgspec.json.Decoder(float_hook=Number)
 # what Go's encoder writes without an exponent
-_PLAIN_FLOAT: Final = 1e21
-_JSON_MEDIA: Final = frozenset(
+_PLAIN_FLOAT = 1e21
+_JSON_MEDIA = frozenset(
     {"", "application/json", "text/json", "application/json-patch+json", "application/merge-patch+json"}
     | {"application/strategic-merge-patch+json"}
 )
-_SUMMARY_BYTES: Final = 30
-_MAX_PATH: Final = 1024
-_MAX_DIGITS: Final = 400
-_TYPE_META: Final = (
-    r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
-)
-_APPLY: Final = "application/apply-patch+yaml"
-_YAML_MEDIA: Final = frozenset({"application/yaml", "text/yaml", _APPLY})
-_PATCHES: Final[dict[str, PatchType]] = {
+_SUMMARY_BYTES = 30
+_MAX_PATH = 1024
+_MAX_DIGITS = 400
+_TYPE_META = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+_APPLY = "application/apply-patch+yaml"
+_YAML_MEDIA = frozenset({"application/yaml", "text/yaml", _APPLY})
+_PATCHES: dict[str, PatchType] = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
     "application/strategic-merge-patch+json": "strategic",
@@ -46,10 +42,10 @@ def media_type(header: str) -> str:
 
 
 def decode(data: bytes, content_type: str, *, kind: str = "") -> Any:
-    """The object in a body; null is ``{}``, and so is an empty body where no ``kind`` is expected. Of a key that comes twice the
+    """The object in a body; null is `{}`, and so is an empty body where no `kind` is expected. Of a key that comes twice the
     last is taken.
 
-    Raises ``ApiError``: 400 no object, 415 another media type.
+    Raises `ApiError`: 400 no object, 415 another media type.
     """
     if not data and not kind:
         return {}
@@ -150,7 +146,7 @@ def _values(value: Any) -> Any:
 
 
 def decode_patch(data: bytes, content_type: str) -> Patch:
-    """Raises ``ApiError``: 400, 415."""
+    """Raises `ApiError`: 400, 415."""
     kind = _PATCHES.get(media_type(content_type))
     if kind is None:
         raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
@@ -170,8 +166,8 @@ def is_yaml(content_type: str) -> bool:
 
 
 def duplicate_fields(data: bytes, content_type: str) -> tuple[str, ...]:
-    """What comes more than once in a body. Of JSON the paths of fields, such as ``spec.containers[0].image``; of YAML lines
-    such as ``line 3: key "image" already set in map``; () for other media."""
+    """What comes more than once in a body. Of JSON the paths of fields, such as `spec.containers[0].image`; of YAML lines
+    such as `line 3: key "image" already set in map`; () for other media."""
     if is_yaml(content_type):
         return _repeated_keys(data)
     if media_type(content_type) not in _JSON_MEDIA:
@@ -207,7 +203,7 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def _repeated(value: Any, path: list[str], found: dict[str, None]) -> None:
-    """Add the paths of what comes again in ``value``, no more than are told. A path is only put together to be told."""
+    """Add the paths of what comes again in `value`, no more than are reported. A path is only built to be reported."""
     if isinstance(value, _Pairs):
         seen: set[str] = set()
         for key, inner in value:

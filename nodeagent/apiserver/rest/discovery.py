@@ -1,22 +1,19 @@
 """What the API has, told to clients: the aggregated form of modern ones and the legacy documents."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import msgspec
 
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.registry.resource import Resource, Subresource
 from nodeagent.apiserver.rest.negotiation import JSON, offers
-from nodeagent.apiserver.storage.stored import Object
+from runtimes.kube.json_object import JsonObject
 
-_GROUP: Final = "apidiscovery.k8s.io"
-_LIST: Final = "APIGroupDiscoveryList"
+_GROUP = "apidiscovery.k8s.io"
+_LIST = "APIGroupDiscoveryList"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +29,7 @@ class Document:
 
 
 def aggregated_version(accept: str) -> str:
-    """``v2`` or ``v2beta1`` if the client takes the aggregated form before the legacy one, else ""."""
+    """`v2` or `v2beta1` if the client takes the aggregated form before the legacy one, else ""."""
     for offer in offers(accept):
         if offer.media not in (JSON, "*/*"):
             continue
@@ -48,17 +45,17 @@ class Discovery:
     """Built from the registry once."""
 
     def __init__(self, registry: Registry, server_address: str) -> None:
-        """``server_address``: host:port, as the legacy document names it."""
+        """`server_address`: host:port, as the legacy document names it."""
         self._registry = registry
         self._address = server_address
         self._cache: dict[str, Document] = {}
 
     def aggregated(self, root: str, version: str) -> Document:
-        """``root``: ``api`` or ``apis``."""
+        """`root`: `api` or `apis`."""
         key = f"{root};{version}"
         if key not in self._cache:
             groups = [""] if root == "api" else list(self._registry.groups())
-            body: Object = {
+            body: JsonObject = {
                 "kind": _LIST,
                 "apiVersion": f"{_GROUP}/{version}",
                 "metadata": {},
@@ -68,7 +65,7 @@ class Discovery:
             self._cache[key] = Document(body=msgspec.json.encode(body), content_type=media)
         return self._cache[key]
 
-    def _aggregated_group(self, group: str) -> Object:
+    def _aggregated_group(self, group: str) -> JsonObject:
         resources = self._registry.in_group(group)
         versions = dict.fromkeys(resource.version for resource in resources)
         return {
@@ -84,14 +81,14 @@ class Discovery:
         }
 
     def legacy(self, path: str) -> Document | None:
-        """The document at ``/api``, ``/apis``, ``/apis/GROUP``, ``/api/v1``, ``/apis/GROUP/VERSION``; None: no such path."""
+        """The document at `/api`, `/apis`, `/apis/GROUP`, `/api/v1`, `/apis/GROUP/VERSION`; None: no such path."""
         return self._legacy.get(path.rstrip("/"))
 
     @cached_property
     def _legacy(self) -> dict[str, Document]:
         groups = [self._group(group) for group in self._registry.groups()]
         address = {"clientCIDR": "0.0.0.0/0", "serverAddress": self._address}
-        found: dict[str, Object] = {
+        found: dict[str, JsonObject] = {
             "/api": {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [address]},
             "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups},
         }
@@ -103,14 +100,14 @@ class Discovery:
             found[root + version.group_version] = _resource_list(version.group_version, members)
         return {path: Document(body=msgspec.json.encode(body)) for path, body in found.items()}
 
-    def _group(self, group: str) -> Object:
+    def _group(self, group: str) -> JsonObject:
         versions = dict.fromkeys(r.version for r in self._registry.in_group(group))
         named = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
         return {"name": group, "versions": named, "preferredVersion": named[0]}
 
 
-def _aggregated(resource: Resource) -> Object:
-    body: Object = {
+def _aggregated(resource: Resource) -> JsonObject:
+    body: JsonObject = {
         "resource": resource.plural,
         "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
         "scope": "Namespaced" if resource.namespaced else "Cluster",
@@ -138,10 +135,10 @@ def _kind(resource: Resource, sub: Subresource) -> tuple[str, str, str]:
     return group, sub.version or resource.version, sub.kind or resource.kind
 
 
-def _resource_list(group_version: str, resources: Sequence[Resource]) -> Object:
-    entries: list[Object] = []
+def _resource_list(group_version: str, resources: Sequence[Resource]) -> JsonObject:
+    entries: list[JsonObject] = []
     for resource in resources:
-        entry: Object = {
+        entry: JsonObject = {
             "name": resource.plural,
             "singularName": resource.singular_name,
             "namespaced": resource.namespaced,
@@ -157,9 +154,9 @@ def _resource_list(group_version: str, resources: Sequence[Resource]) -> Object:
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": entries}
 
 
-def _legacy_subresource(resource: Resource, sub: Subresource) -> Object:
+def _legacy_subresource(resource: Resource, sub: Subresource) -> JsonObject:
     group, version, kind = _kind(resource, sub)
-    entry: Object = {
+    entry: JsonObject = {
         "name": f"{resource.plural}/{sub.name}",
         "singularName": "",
         "namespaced": resource.namespaced,

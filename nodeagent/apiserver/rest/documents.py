@@ -1,11 +1,8 @@
 """Paths that are no resources: health, version, discovery, schemas, token keys."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -19,10 +16,10 @@ from nodeagent.apiserver.rest.openapi import OpenApi
 from nodeagent.apiserver.rest.openapi_v2 import openapi_v2
 from nodeagent.apiserver.rest.request import negotiated, parse_query, respond_value
 
-MAJOR: Final = "1"
-MINOR: Final = "32"
-METRICS_PATH: Final = "/metrics"
-_HEALTH: Final = ("/healthz", "/livez", "/readyz")
+MAJOR = "1"
+MINOR = "32"
+METRICS_PATH = "/metrics"
+_HEALTH = ("/healthz", "/livez", "/readyz")
 
 
 def version(agent_version: str) -> dict[str, str]:
@@ -70,7 +67,7 @@ class Documents:
         return openapi_v2(self._openapi)
 
     def answer(self, http: web.BaseRequest, path: str) -> web.Response:
-        """Raises ``ApiError`` 405, 406."""
+        """Raises `ApiError` 405, 406."""
         if http.method not in ("GET", "HEAD"):
             raise ApiError.method_not_allowed()
         path = path.rstrip("/") or "/"

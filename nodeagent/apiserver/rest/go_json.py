@@ -1,13 +1,11 @@
 """What is wrong with a JSON text, in the words of Go's decoder."""
 
-from __future__ import annotations
-
 import json
-from typing import Any, Final
+from typing import Any
 
-END: Final = "unexpected end of JSON input"
-_KINDS: Final = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
-_PLACES: Final = {
+END = "unexpected end of JSON input"
+_KINDS = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+_PLACES = {
     "Expecting value": "looking for beginning of value",
     "Expecting property name enclosed in double quotes": "looking for beginning of object key string",
     "Illegal trailing comma before end of object": "looking for beginning of object key string",
@@ -17,12 +15,12 @@ _PLACES: Final = {
     "Invalid control character at": "in string literal",
     "Invalid \\escape": "in string escape code",
 }
-_COMMA: Final = "Expecting ',' delimiter"
-_HEX: Final = "Invalid \\uXXXX escape"
+_COMMA = "Expecting ',' delimiter"
+_HEX = "Invalid \\uXXXX escape"
 
 
 def syntax_error(data: bytes) -> str:
-    """Why ``data`` is no JSON text; empty when it is one."""
+    """Why `data` is no JSON text; empty when it is one."""
     text = data.decode("latin-1")
     try:
         # no number is made: only the form is asked for, and a long one takes the square of its length
@@ -71,7 +69,7 @@ def _literal(text: str, position: int) -> str:
 
 
 def _inside_list(text: str, end: int) -> bool:
-    """Whether the innermost bracket that is open before ``end`` is a list's."""
+    """Whether the innermost bracket that is open before `end` is a list's."""
     opened: list[str] = []
     quoted = escaped = False
     for letter in text[:end]:

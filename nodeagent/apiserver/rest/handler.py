@@ -1,12 +1,9 @@
 """Every request comes in here: who asks, may they, what is it, and every refusal as a Status object."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -28,21 +25,21 @@ from nodeagent.apiserver.rest.in_flight import MAX_BODIES_BYTES, SMALL_BYTES, In
 from nodeagent.apiserver.rest.list_options import list_options
 from nodeagent.apiserver.rest.objects import ObjectVerbs
 from nodeagent.apiserver.rest.path import Target, parse
-from nodeagent.apiserver.rest.questions import Questions
 from nodeagent.apiserver.rest.request import Request, cut, parse_query, respond_error
+from nodeagent.apiserver.rest.virtual_resources import VirtualResources
 
 log = logging.getLogger(__name__)
 
 Query = Mapping[str, Sequence[str]]
 
-_CONNECT: Final = frozenset({"log", "exec", "attach", "portforward", "proxy"})
-_CREATE_TOO: Final = frozenset({"exec", "attach", "portforward"})
-_ON_COLLECTIONS: Final = frozenset({"create", "deletecollection", "list"})
-_WRITE_SECONDS: Final = 34.0
-_CLIENT_GONE: Final = 499
-_APPLY: Final = "application/apply-patch+yaml"
-_STREAMS: Final = frozenset({"exec", "attach", "portforward", "proxy"})
-_VERBS: Final = {
+_CONNECT = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+_CREATE_TOO = frozenset({"exec", "attach", "portforward"})
+_ON_COLLECTIONS = frozenset({"create", "deletecollection", "list"})
+_WRITE_SECONDS = 34.0
+_CLIENT_GONE = 499
+_APPLY = "application/apply-patch+yaml"
+_STREAMS = frozenset({"exec", "attach", "portforward", "proxy"})
+_VERBS = {
     "get": "GET",
     "list": "LIST",
     "watch": "WATCH",
@@ -52,7 +49,7 @@ _VERBS: Final = {
     "delete": "DELETE",
     "deletecollection": "DELETECOLLECTION",
 }
-_QUICK: Final = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_QUICK = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
 class Handler:
@@ -64,7 +61,7 @@ class Handler:
         authenticator: Authenticator,
         authorizer: Authorizer,
         verbs: ObjectVerbs,
-        questions: Questions,
+        questions: VirtualResources,
         connections: Connections,
         documents: Documents,
         metrics: ApiMetrics,

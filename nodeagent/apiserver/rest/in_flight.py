@@ -1,26 +1,23 @@
 """Bytes between this server and its clients, bounded in all: what was made for them and is not taken, what they are sending.
 
 A client that stops to read, or to send, keeps what it has for as long as nobody else needs the room; then the one that has stood
-still longest is cut off. A client that is at work is never waited for longer than ``patience_seconds``.
+still longest is cut off. A client that is at work is never waited for longer than `patience_seconds`.
 """
-
-from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
 from aiohttp import web
 
-MAX_ANSWERS_BYTES: Final = 64 << 20
+MAX_ANSWERS_BYTES = 64 << 20
 """Of all answers and watch events that were given to connections and not yet taken from them."""
-MAX_BODIES_BYTES: Final = 64 << 20
+MAX_BODIES_BYTES = 64 << 20
 """Of all request bodies that are being received or worked on."""
-SMALL_BYTES: Final = 64 << 10
+SMALL_BYTES = 64 << 10
 """What a connection buffers by itself: not counted. With the bound on connections it is bounded as well."""
-PATIENCE_SECONDS: Final = 5.0
+PATIENCE_SECONDS = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -31,7 +28,7 @@ class _Held:
 
 
 class InFlight:
-    """Room for ``most`` bytes. Used from one event loop."""
+    """Room for `most` bytes. Used from one event loop."""
 
     def __init__(
         self, most: int, *, patience_seconds: float = PATIENCE_SECONDS, clock: Callable[[], float] | None = None
@@ -49,8 +46,8 @@ class InFlight:
 
     @asynccontextmanager
     async def holding(self, size: int, cut: Callable[[], None]) -> AsyncIterator[None]:
-        """Keep ``size`` bytes for the time of the body, waiting until there is room. One that is larger than all the room goes
-        alone. ``cut`` ends the connection that the bytes belong to; it must not raise, and may be called more than once."""
+        """Keep `size` bytes for the time of the body, waiting until there is room. One that is larger than all the room goes
+        alone. `cut` ends the connection that the bytes belong to; it must not raise, and may be called more than once."""
         if size <= SMALL_BYTES:
             yield
             return
@@ -72,7 +69,7 @@ class InFlight:
         return self._clock() if self._clock is not None else asyncio.get_running_loop().time()
 
     async def _wait(self) -> None:
-        """Until something was given back, or the oldest has stood for too long and is cut off."""
+        """Wait until something was given back, or the oldest has stood for too long and is cut off."""
         oldest = next(iter(self._held))
         left = oldest.since + self._patience - self._now()
         if left <= 0:
@@ -88,7 +85,7 @@ class InFlight:
 
 
 async def send(http: web.BaseRequest, response: web.Response) -> web.StreamResponse:
-    """Answer with ``response``: a large one as fast as the client takes it, so that this call ends when its bytes are gone."""
+    """Answer with `response`: a large one as fast as the client takes it, so that this call ends when its bytes are gone."""
     body = response.body
     if not isinstance(body, bytes) or len(body) <= SMALL_BYTES or http.method == "HEAD":
         return response
@@ -101,7 +98,7 @@ async def send(http: web.BaseRequest, response: web.Response) -> web.StreamRespo
 
 
 async def in_pieces(http: web.BaseRequest, response: web.StreamResponse, data: bytes) -> None:
-    """Write ``data`` and wait until no more of it is left than connections buffer by themselves. In pieces, because a TLS
+    """Write `data` and wait until no more of it is left than connections buffer by themselves. In pieces, because a TLS
     transport hands whatever it is given to the one below in one go, and only holds back the next."""
     if len(data) <= SMALL_BYTES:
         await response.write(data)

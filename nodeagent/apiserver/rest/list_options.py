@@ -1,10 +1,8 @@
 """The query of a list or a watch, checked."""
 
-from __future__ import annotations
-
 import base64
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -14,15 +12,15 @@ from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.selectors import FieldTerm, Selection, parse_fields, parse_labels
 from nodeagent.apiserver.storage.stored import Key
 from runtimes.kube.field_errors import FieldError, forbidden, not_supported
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 
-META_VERSION: Final = "meta.k8s.io/v1"
-_REVISION_DIGITS: Final = 20  # of 64 bits
+META_VERSION = "meta.k8s.io/v1"
+_REVISION_DIGITS = 20  # of 64 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListOptions:
-    """``revision`` None: whatever is newest. ``match``: "", ``Exact`` or ``NotOlderThan``. ``limit`` 0: all."""
+    """`revision` None: whatever is newest. `match`: "", `Exact` or `NotOlderThan`. `limit` 0: all."""
 
     selection: Selection
     revision: int | None = None
@@ -37,14 +35,14 @@ class ListOptions:
 
 @dataclass(frozen=True, slots=True)
 class Continue:
-    """Where a paged list goes on: after ``start``, as of ``revision``."""
+    """Where a paged list goes on: after `start`, as of `revision`."""
 
     revision: int
     start: Key
 
 
 def list_options(query: Query, resource: Resource, namespace: str, name: str = "") -> ListOptions:
-    """Raises ``ApiError`` 400 and 422. ``name``: of a watch on the path of a single object."""
+    """Raises `ApiError` 400 and 422. `name`: of a watch on the path of a single object."""
     fields = parse_fields(text(query, "fieldSelector"), resource.field_labels, resource.aliases)
     if name:
         if any(t.field == "metadata.name" and t.equal and t.value != name for t in fields):
@@ -121,7 +119,7 @@ def encode_continue(position: Continue) -> str:
 
 
 def decode_continue(token: str) -> Continue:
-    """Raises ``ApiError`` 400."""
+    """Raises `ApiError` 400."""
     try:
         data = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         value: Any = msgspec.json.decode(data)

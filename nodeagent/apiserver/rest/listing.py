@@ -1,14 +1,13 @@
 """Lists: everything that is selected, at one revision, in pages if asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.rest.list_options import Continue, ListOptions, decode_continue, encode_continue
 from nodeagent.apiserver.storage.store import Store, too_large_revision
-from nodeagent.apiserver.storage.stored import Object, Stored
+from nodeagent.apiserver.storage.stored import Stored
+from runtimes.kube.json_object import JsonObject
 
 _TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without the "
@@ -18,13 +17,13 @@ _TOO_OLD = (
 )
 
 
-def list_objects(store: Store, resource: Resource, options: ListOptions) -> tuple[Sequence[Stored], Object]:
-    """The objects of one page and the list's metadata. Raises ``ApiError`` 400, 410, 504."""
+def list_objects(store: Store, resource: Resource, options: ListOptions) -> tuple[Sequence[Stored], JsonObject]:
+    """The objects of one page and the list's metadata. Raises `ApiError` 400, 410, 504."""
     revision, start = _at(store, options)
     items = _state(store, resource, options, revision)
     if start is not None:
         items = [item for item in items if item.key > start.start]
-    metadata: Object = {"resourceVersion": str(revision)}
+    metadata: JsonObject = {"resourceVersion": str(revision)}
     if options.limit and len(items) > options.limit:
         page, rest = items[: options.limit], len(items) - options.limit
         metadata["continue"] = encode_continue(Continue(revision, page[-1].key))

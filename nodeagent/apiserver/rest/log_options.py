@@ -1,9 +1,6 @@
 """The query of pods/NAME/log, and what the node says when it has no log to give."""
 
-from __future__ import annotations
-
 import contextlib
-from typing import Final
 
 import msgspec
 
@@ -11,15 +8,15 @@ from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.table import parse_time
 from nodeagent.apiserver.rest.request import Request
 from runtimes.kube.field_errors import FieldError, forbidden, invalid
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 
-_TRUE: Final = frozenset({"true", "1"})
-_FLAGS: Final = ("follow", "previous", "timestamps")
-_VALUES: Final = ("sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream")
+_TRUE = frozenset({"true", "1"})
+_FLAGS = ("follow", "previous", "timestamps")
+_VALUES = ("sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream")
 
 
 def log_query(request: Request) -> list[tuple[str, str]]:
-    """The node's form of the query. Raises ``ApiError`` 422."""
+    """The node's form of the query. Raises `ApiError` 422."""
     errors: list[FieldError] = []
     for name, least, text in (
         ("tailLines", 0, "must be greater than or equal to 0"),

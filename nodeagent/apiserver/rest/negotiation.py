@@ -1,21 +1,19 @@
 """Which form of the answer the client accepts."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from nodeagent.apiserver.errors import ApiError
 
-JSON: Final = "application/json"
-YAML: Final = "application/yaml"
-PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
+JSON = "application/json"
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 Shape = Literal["object", "table", "partial"]
-_BROWSERS: Final = re.compile(r"^(?:curl|Wget|Mozilla/)", re.IGNORECASE)
-_META: Final = "meta.k8s.io"
-_SHAPES: Final[Mapping[str, Shape]] = {
+_BROWSERS = re.compile(r"^(?:curl|Wget|Mozilla/)", re.IGNORECASE)
+_META = "meta.k8s.io"
+_SHAPES: Mapping[str, Shape] = {
     "Table": "table",
     "PartialObjectMetadata": "partial",
     "PartialObjectMetadataList": "partial",
@@ -24,7 +22,7 @@ _SHAPES: Final[Mapping[str, Shape]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Representation:
-    """``table`` and ``partial`` come in the ``version`` of meta.k8s.io that was asked for."""
+    """`table` and `partial` come in the `version` of meta.k8s.io that was asked for."""
 
     media: str = JSON
     shape: Shape = "object"
@@ -62,7 +60,7 @@ def offers(accept: str) -> list[Offer]:
 
 
 def negotiate(accept: str, *, pretty: str = "", user_agent: str = "", tables: bool = True) -> Representation:
-    """The first representation of the header that this server has. Raises ``ApiError`` 406."""
+    """The first representation of the header that this server has. Raises `ApiError` 406."""
     indent = pretty in ("true", "1") if pretty else bool(_BROWSERS.match(user_agent))
     for offer in offers(accept or "*/*"):
         media = {"*/*": JSON, "application/*": JSON, JSON: JSON, YAML: YAML}.get(offer.media)

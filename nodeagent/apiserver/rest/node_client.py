@@ -1,13 +1,10 @@
 """The way from the server to a node's HTTPS endpoint."""
 
-from __future__ import annotations
-
 import asyncio
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import aiohttp
 from yarl import URL
@@ -18,10 +15,10 @@ from nodeagent.apiserver.rest.raw import HEAD_LIMIT_BYTES
 from nodeagent.apiserver.storage.store import Store
 from nodeagent.apiserver.storage.stored import Key
 
-DEFAULT_PORT: Final = 10250
-CONNECT_SECONDS: Final = 10.0
-HEAD_SECONDS: Final = 30.0
-_PREFERENCE: Final = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
+DEFAULT_PORT = 10250
+CONNECT_SECONDS = 10.0
+HEAD_SECONDS = 30.0
+_PREFERENCE = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +37,8 @@ class NodeClient:
     """Connects with the server's client certificate."""
 
     def __init__(self, store: Store, pair: Pair, kubelet_ca: Path | None) -> None:
-        """``kubelet_ca`` verifies the nodes' certificates; without one they are not verified (nodes sign their own by
-        default), as kube-apiserver does without ``--kubelet-certificate-authority``."""
+        """`kubelet_ca` verifies the nodes' certificates; without one they are not verified (nodes sign their own by
+        default), as kube-apiserver does without `--kubelet-certificate-authority`."""
         self._store = store
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if kubelet_ca is None:
@@ -54,13 +51,13 @@ class NodeClient:
         self._session: aiohttp.ClientSession | None = None
 
     def reload(self) -> None:
-        """Read the client certificate again, for connections that begin from now on. Raises ``OSError``."""
+        """Read the client certificate again, for connections that begin from now on. Raises `OSError`."""
         self.tls.load_cert_chain(self._pair.certificate, self._pair.key)
 
     async def request(
         self, method: str, endpoint: Endpoint, path: str, headers: Iterable[tuple[str, str]], body: bytes | None
     ) -> aiohttp.ClientResponse:
-        """An ordinary request; no limit on how long its answer may stream. ``path`` is encoded and has the query."""
+        """An ordinary request; no limit on how long its answer may stream. `path` is encoded and has the query."""
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
             connector = aiohttp.TCPConnector(ssl=self.tls, limit=0)
@@ -73,7 +70,7 @@ class NodeClient:
             await self._session.close()
 
     def endpoint(self, node: str) -> Endpoint:
-        """From the node's status. Raises ``ApiError`` 404 and 500."""
+        """From the node's status. Raises `ApiError` 404 and 500."""
         stored = self._store.get("nodes", Key("", node))
         if stored is None:
             raise ApiError.not_found("nodes", node)
@@ -86,7 +83,7 @@ class NodeClient:
         return Endpoint(host, int(daemon.get("Port") or DEFAULT_PORT))
 
     async def connect(self, endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Raises ``ApiError`` 500 with the reason when the node cannot be reached."""
+        """Raises `ApiError` 500 with the reason when the node cannot be reached."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await asyncio.open_connection(endpoint.host, endpoint.port, ssl=self.tls, limit=HEAD_LIMIT_BYTES)

@@ -1,7 +1,5 @@
 """The verbs on stored objects: get, list, watch, create, update, patch, delete, deletecollection."""
 
-from __future__ import annotations
-
 import contextlib
 
 import msgspec
@@ -24,7 +22,7 @@ from runtimes.kube.field_errors import forbidden, required
 
 
 class ObjectVerbs:
-    """One method per verb; each raises ``ApiError``."""
+    """One method per verb; each raises `ApiError`."""
 
     def __init__(self, objects: Objects, metrics: ApiMetrics) -> None:
         self._metrics = metrics

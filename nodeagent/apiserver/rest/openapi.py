@@ -1,14 +1,12 @@
 """OpenAPI v3 documents generated from the table of types, one per group and version. Descriptions are the models'.
 
-kubectl reads them to learn that the server validates fields (``fieldValidation`` of a patch operation), how to merge lists
-(``x-kubernetes-patch-*``), and what ``explain`` prints.
+kubectl reads them to learn that the server validates fields (`fieldValidation` of a patch operation), how to merge lists
+(`x-kubernetes-patch-*`), and what `explain` prints.
 """
-
-from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -17,7 +15,6 @@ from nodeagent.apiserver.registry.resource import Resource, Subresource
 from nodeagent.apiserver.registry.texts import text_of
 from nodeagent.apiserver.rest.discovery import Document
 from nodeagent.apiserver.rest.negotiation import JSON, PROTOBUF, YAML
-from nodeagent.apiserver.storage.stored import Object
 from nodeagent.apitypes.schema import (
     Field,
     ListOf,
@@ -29,15 +26,16 @@ from nodeagent.apitypes.schema import (
     struct_for,
     table_digest,
 )
+from runtimes.kube.json_object import JsonObject
 
-_PATCH_TYPES: Final = (
+_PATCH_TYPES = (
     "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
-_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1"
-_SCALARS: Final[Mapping[str, Object]] = {
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+_SCALARS: Mapping[str, JsonObject] = {
     "string": {"type": "string"},
     "int32": {"type": "integer", "format": "int32"},
     "int64": {"type": "integer", "format": "int64"},
@@ -49,7 +47,7 @@ _SCALARS: Final[Mapping[str, Object]] = {
     "int-or-string": {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
     "json": {"type": "object"},
 }
-_QUERY: Final[Mapping[str, str]] = {
+_QUERY: Mapping[str, str] = {
     "dryRun": "string",
     "fieldManager": "string",
     "fieldValidation": "string",
@@ -65,11 +63,11 @@ class OpenApi:
         self._documents: dict[str, Document] = {}
 
     def paths(self) -> list[str]:
-        """Paths of group versions without the leading slash: ``api/v1``, ``apis/node.k8s.io/v1``."""
+        """Paths of group versions without the leading slash: `api/v1`, `apis/node.k8s.io/v1`."""
         return list(dict.fromkeys(_root(resource)[1:] for resource in self._registry.resources))
 
     def index(self) -> Document:
-        """``/openapi/v3``: where each document is."""
+        """`/openapi/v3`: where each document is."""
         paths = {path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={self.hash(path)}"} for path in self.paths()}
         return Document(body=msgspec.json.encode({"paths": paths}))
 
@@ -79,7 +77,7 @@ class OpenApi:
         return hashlib.sha512(f"{table_digest()}:{names}".encode()).hexdigest().upper()
 
     def document(self, path: str) -> Document | None:
-        """``/openapi/v3/PATH``; None when there is no such group version."""
+        """`/openapi/v3/PATH`; None when there is no such group version."""
         if path not in self._documents:
             members = [r for r in self._registry.resources if _root(r)[1:] == path]
             if not members:
@@ -92,9 +90,9 @@ def _root(resource: Resource) -> str:
     return f"/apis/{resource.group_version}" if resource.group else f"/api/{resource.version}"
 
 
-def _document(resources: list[Resource]) -> Object:
-    schemas: dict[str, Object] = {}
-    paths: dict[str, Object] = {}
+def _document(resources: list[Resource]) -> JsonObject:
+    schemas: dict[str, JsonObject] = {}
+    paths: dict[str, JsonObject] = {}
     for resource in resources:
         _add_schema(_kind_of(resource), schemas, resource)
         _add_list(resource, schemas)
@@ -114,15 +112,15 @@ def _document(resources: list[Resource]) -> Object:
 
 
 def schema_name(kind: Struct) -> str:
-    """``io.k8s.api.core.v1.Pod`` of ``core.v1.Pod``."""
+    """`io.k8s.api.core.v1.Pod` of `core.v1.Pod`."""
     return f"{_META}.{kind.short}" if kind.name.startswith("meta.") else f"io.k8s.api.{kind.name}"
 
 
-def _reference(name: str) -> Object:
+def _reference(name: str) -> JsonObject:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _gvk(resource: Resource, kind: str = "") -> Object:
+def _gvk(resource: Resource, kind: str = "") -> JsonObject:
     return {"group": resource.group, "version": resource.version, "kind": kind or resource.kind}
 
 
@@ -136,12 +134,12 @@ def _kind_of(resource: Resource, sub: Subresource | None = None) -> Struct:
     return found
 
 
-def _add_schema(kind: Struct, schemas: dict[str, Object], resource: Resource | None = None) -> str:
+def _add_schema(kind: Struct, schemas: dict[str, JsonObject], resource: Resource | None = None) -> str:
     name = schema_name(kind)
     if name in schemas:
         return name
     text = text_of(kind)
-    schema: Object = {"type": "object"}
+    schema: JsonObject = {"type": "object"}
     schemas[name] = schema
     if text.description:
         schema["description"] = text.description
@@ -158,8 +156,8 @@ def _add_schema(kind: Struct, schemas: dict[str, Object], resource: Resource | N
     return name
 
 
-def _property(field: Field, description: str, schemas: dict[str, Object]) -> Object:
-    found: Object = {"description": description} if description else {}
+def _property(field: Field, description: str, schemas: dict[str, JsonObject]) -> JsonObject:
+    found: JsonObject = {"description": description} if description else {}
     if isinstance(field.type, Struct):
         # a reference stands alone: siblings of $ref are ignored
         found["allOf"] = [_type(field.type, schemas)]
@@ -176,21 +174,21 @@ def _property(field: Field, description: str, schemas: dict[str, Object]) -> Obj
     return found
 
 
-def _type(kind: Type, schemas: dict[str, Object]) -> Object:
+def _type(kind: Type, schemas: dict[str, JsonObject]) -> JsonObject:
     match kind:
         case Scalar():
             return dict(_SCALARS[kind.name])
         case Struct():
             return _reference(_add_schema(kind, schemas))
         case MapOf():
-            found: Object = {"type": "object", "additionalProperties": _type(kind.item, schemas)}
+            found: JsonObject = {"type": "object", "additionalProperties": _type(kind.item, schemas)}
             return found | ({"x-kubernetes-map-type": "atomic"} if kind.atomic else {})
         case ListOf():
             found = {"type": "array", "items": _type(kind.item, schemas), "x-kubernetes-list-type": kind.list_type}
             return found | ({"x-kubernetes-list-map-keys": list(kind.keys)} if kind.keys else {})
 
 
-def _add_list(resource: Resource, schemas: dict[str, Object]) -> None:
+def _add_list(resource: Resource, schemas: dict[str, JsonObject]) -> None:
     if "list" not in resource.verbs:
         return
     meta = _add_schema(struct("meta.v1.ListMeta"), schemas)
@@ -208,10 +206,10 @@ def _add_list(resource: Resource, schemas: dict[str, Object]) -> None:
     }
 
 
-def _add_paths(resource: Resource, paths: dict[str, Object], schemas: dict[str, Object]) -> None:
+def _add_paths(resource: Resource, paths: dict[str, JsonObject], schemas: dict[str, JsonObject]) -> None:
     base = _root(resource) + ("/namespaces/{namespace}" if resource.namespaced else "") + f"/{resource.plural}"
     whole, single = _reference(schema_name(_kind_of(resource))), _parameters(resource, name=True)
-    collection: Object = {"parameters": _parameters(resource)}
+    collection: JsonObject = {"parameters": _parameters(resource)}
     if "list" in resource.verbs:
         listed = _reference(schema_name(_kind_of(resource)) + "List")
         collection["get"] = _operation(resource, "list", None, listed)
@@ -229,9 +227,9 @@ def _add_paths(resource: Resource, paths: dict[str, Object], schemas: dict[str, 
 
 
 def _object_operations(
-    resource: Resource, verbs: tuple[str, ...], reference: Object, sub: Subresource | None = None
-) -> Object:
-    found: Object = {}
+    resource: Resource, verbs: tuple[str, ...], reference: JsonObject, sub: Subresource | None = None
+) -> JsonObject:
+    found: JsonObject = {}
     if "get" in verbs:
         found["get"] = _operation(resource, "get", None, reference, sub=sub)
     if "create" in verbs and sub is not None:
@@ -250,13 +248,13 @@ def _object_operations(
 def _operation(
     resource: Resource,
     action: str,
-    body: Object | None,
-    answer: Object,
+    body: JsonObject | None,
+    answer: JsonObject,
     *query: str,
     sub: Subresource | None = None,
-) -> Object:
+) -> JsonObject:
     media = _PATCH_TYPES if action == "patch" else (JSON, YAML, PROTOBUF)
-    found: Object = {
+    found: JsonObject = {
         "x-kubernetes-action": action,
         "x-kubernetes-group-version-kind": _operation_gvk(resource, sub),
         "responses": {"200": {"description": "OK", "content": {JSON: {"schema": answer}}}},
@@ -270,7 +268,7 @@ def _operation(
     return found
 
 
-def _operation_gvk(resource: Resource, sub: Subresource | None) -> Object:
+def _operation_gvk(resource: Resource, sub: Subresource | None) -> JsonObject:
     if sub is None or not sub.kind:
         return _gvk(resource)
     group = resource.group if sub.group is None else sub.group

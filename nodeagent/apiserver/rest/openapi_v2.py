@@ -1,32 +1,30 @@
-"""The OpenAPI v2 document in the only form that kubectl asks for it: a protobuf of the gnostic ``openapi.v2.Document``.
+"""The OpenAPI v2 document in the only form that kubectl asks for it: a protobuf of the gnostic `openapi.v2.Document`.
 
 Older kubectls validate manifests with it, learn from it whether a dry run is possible, and explain fields with it. It is made
 from the v3 documents.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import yaml
 
 from nodeagent.apiserver.rest.discovery import Document
 from nodeagent.apiserver.rest.openapi import OpenApi
-from nodeagent.apiserver.storage.stored import Object
 from proto import openapi_v2_pb2 as v2
+from runtimes.kube.json_object import JsonObject
 
-MEDIA_TYPE: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-_V3: Final = "#/components/schemas/"
-_V2: Final = "#/definitions/"
-_OPERATIONS: Final = ("get", "put", "post", "delete", "patch")
+MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_V3 = "#/components/schemas/"
+_V2 = "#/definitions/"
+_OPERATIONS = ("get", "put", "post", "delete", "patch")
 
 
 def openapi_v2(openapi: OpenApi) -> Document:
     """One document of all group versions."""
     made = v2.Document(swagger="2.0", info=v2.Info(title="Kubernetes", version="v1"))
-    definitions: dict[str, Object] = {}
+    definitions: dict[str, JsonObject] = {}
     for path in openapi.paths():
         document = openapi.document(path)
         assert document is not None  # every path of paths() has one
@@ -60,7 +58,7 @@ def _parameter(parameter: Mapping[str, Any]) -> v2.ParametersItem:
     return v2.ParametersItem(parameter=v2.Parameter(non_body_parameter=by_query))
 
 
-def _schema(schema: Object) -> v2.Schema:
+def _schema(schema: JsonObject) -> v2.Schema:
     reference = schema.get("$ref") or next((part["$ref"] for part in schema.get("allOf", ())), "")
     made = v2.Schema(
         _ref=reference.replace(_V3, _V2),
@@ -84,7 +82,7 @@ def _schema(schema: Object) -> v2.Schema:
 
 
 def _extensions(value: Mapping[str, Any]) -> Iterable[v2.NamedAny]:
-    """One for every ``x-`` member."""
+    """One for every `x-` member."""
     return [
         v2.NamedAny(name=name, value=v2.Any(yaml=yaml.safe_dump(inner, sort_keys=True)))
         for name, inner in value.items()

@@ -1,18 +1,15 @@
 """What a URL asks for."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Final
 from urllib.parse import unquote
 
-_NAMESPACE_SUBRESOURCES: Final = frozenset({"status", "finalize"})
-_VERBS: Final = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
+_VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A resource path taken apart. ``rest`` is what follows the subresource (the path of a proxy), with its slash."""
+    """A resource path taken apart. `rest` is what follows the subresource (the path of a proxy), with its slash."""
 
     group: str
     version: str
@@ -33,7 +30,7 @@ class Target:
 
 
 def parse(raw_path: str) -> Target | None:
-    """The target of ``/api/v1/…`` or ``/apis/GROUP/VERSION/…`` with at least a resource; None for any other path."""
+    """The target of `/api/v1/…` or `/apis/GROUP/VERSION/…` with at least a resource; None for any other path."""
     parts = [unquote(part) for part in raw_path.strip("/").split("/")]
     if parts[0] == "api" and len(parts) >= 3:
         group, version, rest = "", parts[1], parts[2:]

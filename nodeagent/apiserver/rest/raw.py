@@ -1,11 +1,8 @@
 """Raw connections: after the handshake of an upgrade, bytes are carried both ways untouched."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -13,15 +10,15 @@ from typing_extensions import override
 
 from runtimes.kube.whole_number import whole_number
 
-HIGH_WATER_BYTES: Final = 256 << 10
-HEAD_LIMIT_BYTES: Final = 64 << 10
-ERROR_BODY_LIMIT_BYTES: Final = 50_000
-_CHUNK: Final = 64 << 10
+HIGH_WATER_BYTES = 256 << 10
+HEAD_LIMIT_BYTES = 64 << 10
+ERROR_BODY_LIMIT_BYTES = 50_000
+_CHUNK = 64 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The head of an HTTP/1.1 response: ``raw`` as received, header names in lower case."""
+    """The head of an HTTP/1.1 response: `raw` as received, header names in lower case."""
 
     raw: bytes
     status: int
@@ -29,7 +26,7 @@ class Head:
 
 
 async def read_head(reader: asyncio.StreamReader) -> Head:
-    """Raises ``ConnectionError`` when there is none."""
+    """Raises `ConnectionError` when there is none."""
     try:
         raw = await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
@@ -106,7 +103,7 @@ class FromClient:
         self.feed_eof()
 
     async def read(self) -> bytes:
-        """Whatever came since the last call; ``b""`` at the end."""
+        """Whatever came since the last call; `b""` at the end."""
         while not self._chunks and not self._ended:
             self._wake.clear()
             await self._wake.wait()
@@ -133,7 +130,7 @@ class Detached(web.StreamResponse):
 async def carry(
     http: web.BaseRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes
 ) -> Detached:
-    """Send ``head`` to the client, then carry bytes both ways until either side ends. Closes both."""
+    """Send `head` to the client, then carry bytes both ways until either side ends. Closes both."""
     protocol, transport = http.protocol, http.transport
     if transport is None:
         raise ConnectionError("the client is gone")

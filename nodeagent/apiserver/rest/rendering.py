@@ -1,25 +1,23 @@
 """Objects as a client asked for them: themselves, metadata only, or rows of a table; as JSON or YAML."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 import yaml
 
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.rest.negotiation import YAML, Representation
-from nodeagent.apiserver.storage.stored import Object
+from runtimes.kube.json_object import JsonObject
 
 IncludeObject = Literal["None", "Metadata", "Object"]
-META: Final = "meta.k8s.io"
+META = "meta.k8s.io"
 _encode = msgspec.json.encode
 
 
 def serialize(value: Any, form: Representation) -> bytes:
-    """A decoded object in the media type of ``form``."""
+    """A decoded object in the media type of `form`."""
     if form.media == YAML:
         return yaml.dump(value, Dumper=yaml.CSafeDumper, sort_keys=True, default_flow_style=False).encode()
     data = _encode(value)
@@ -27,7 +25,7 @@ def serialize(value: Any, form: Representation) -> bytes:
 
 
 class Renderer:
-    """Renders objects of one kind for one request. ``data`` is always JSON in the stored form."""
+    """Renders objects of one kind for one request. `data` is always JSON in the stored form."""
 
     def __init__(self, resource: Resource, form: Representation, include: IncludeObject = "Metadata") -> None:
         self._resource = resource
@@ -46,17 +44,17 @@ class Renderer:
             return data
         return serialize(self.shaped(data), self._form)
 
-    def shaped(self, data: bytes) -> Object:
+    def shaped(self, data: bytes) -> JsonObject:
         """One object in the shape asked for, decoded."""
-        obj: Object = msgspec.json.decode(data)
+        obj: JsonObject = msgspec.json.decode(data)
         if self._form.shape == "table":
             return self._table([obj], obj["metadata"].get("resourceVersion", ""), {})
         if self._form.shape == "partial":
             return self._partial(obj)
         return self._shown(obj)
 
-    def many(self, items: Sequence[bytes], metadata: Object) -> bytes:
-        """A list. ``metadata``: resourceVersion, continue, remainingItemCount."""
+    def many(self, items: Sequence[bytes], metadata: JsonObject) -> bytes:
+        """A list. `metadata`: resourceVersion, continue, remainingItemCount."""
         if self.verbatim:
             head = _encode(
                 {"kind": f"{self._resource.kind}List", "apiVersion": self._resource.group_version, "metadata": metadata}
@@ -67,7 +65,7 @@ class Renderer:
     def _bare(self, data: bytes) -> bytes:
         return b"{" + data[len(self._prefix) :] if data.startswith(self._prefix) else data
 
-    def _list(self, objects: Sequence[Object], metadata: Object) -> Object:
+    def _list(self, objects: Sequence[JsonObject], metadata: JsonObject) -> JsonObject:
         if self._form.shape == "table":
             return self._table(objects, metadata.get("resourceVersion", ""), metadata)
         if self._form.shape == "partial":
@@ -77,21 +75,21 @@ class Renderer:
         kind, version = f"{self._resource.kind}List", self._resource.group_version
         return {"kind": kind, "apiVersion": version, "metadata": metadata, "items": items}
 
-    def _partials(self, objects: Iterable[Object]) -> list[Object]:
+    def _partials(self, objects: Iterable[JsonObject]) -> list[JsonObject]:
         return [self._partial(obj) for obj in objects]
 
-    def _partial(self, obj: Object) -> Object:
+    def _partial(self, obj: JsonObject) -> JsonObject:
         version = f"{META}/{self._form.version}"
         return {"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": obj["metadata"]}
 
-    def _shown(self, obj: Object) -> Object:
+    def _shown(self, obj: JsonObject) -> JsonObject:
         return self._resource.view.show(obj) if self._resource.view else obj
 
-    def _table(self, objects: Sequence[Object], revision: str, metadata: Object) -> Object:
+    def _table(self, objects: Sequence[JsonObject], revision: str, metadata: JsonObject) -> JsonObject:
         view, now = self._resource.table, datetime.now(UTC)
         rows = []
         for obj in objects:
-            row: Object = {"cells": view.cells(obj, now)}
+            row: JsonObject = {"cells": view.cells(obj, now)}
             if view.conditions is not None and (conditions := view.conditions(obj)):
                 row["conditions"] = conditions
             row["object"] = self._row_object(obj)
@@ -104,7 +102,7 @@ class Renderer:
             "rows": rows,
         }
 
-    def _row_object(self, obj: Object) -> Object | None:
+    def _row_object(self, obj: JsonObject) -> JsonObject | None:
         if self._include == "None":
             return None
         return self._shown(obj) if self._include == "Object" else self._partial(obj)
@@ -115,11 +113,11 @@ class Renderer:
         return b'{"type":"' + kind.encode() + b'","object":' + obj + b"}\n"
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
-        """A BOOKMARK line: the revision up to which everything has been told."""
-        metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+        """A BOOKMARK line: the revision up to which everything has been sent."""
+        metadata: JsonObject = {"resourceVersion": str(revision), "creationTimestamp": None}
         if annotations:
             metadata["annotations"] = annotations
-        obj: Object = {
+        obj: JsonObject = {
             "kind": self._resource.kind,
             "apiVersion": self._resource.group_version,
             "metadata": metadata,

@@ -1,11 +1,9 @@
 """One HTTP request as the handlers see it, and the answers they give."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -23,8 +21,8 @@ from nodeagent.apiserver.rest.path import Target
 from nodeagent.apiserver.rest.rendering import IncludeObject, Renderer, serialize
 from nodeagent.apiserver.rest.warnings import warning_headers
 
-NO_CACHE: Final = "no-cache, private"
-_APART_BYTES: Final = 64 << 10  # a few milliseconds, also as YAML of single letters
+NO_CACHE = "no-cache, private"
+_APART_BYTES = 64 << 10  # a few milliseconds, also as YAML of single letters
 Result = TypeVar("Result")
 
 
@@ -35,7 +33,7 @@ def cut(http: web.BaseRequest) -> None:
 
 
 async def apart(size: int, work: Callable[[], Result]) -> Result:
-    """``work`` on a body of ``size`` bytes: a large one is read beside the event loop, which has others to answer."""
+    """`work` on a body of `size` bytes: a large one is read beside the event loop, which has others to answer."""
     return await asyncio.to_thread(work) if size > _APART_BYTES else work()
 
 
@@ -85,7 +83,7 @@ class Request:
         cut(self.http)
 
     async def bytes(self) -> bytes:
-        """The body. Raises ``ApiError`` 413."""
+        """The body. Raises `ApiError` 413."""
         if self.http.content_length is not None and self.http.content_length > MAX_BODY_BYTES:
             raise too_large()
         if not self.http.body_exists:
@@ -98,17 +96,17 @@ class Request:
             raise too_large() from error
 
     async def body(self, kind: str = "") -> Any:
-        """The decoded body, an object of ``kind``; "" for one that may be missing. Raises ``ApiError`` 400, 413, 415."""
+        """The decoded body, an object of `kind`; "" for one that may be missing. Raises `ApiError` 400, 413, 415."""
         data = await self.bytes()
         return await apart(len(data), lambda: decode(data, self._content_type, kind=kind))
 
     async def patch(self) -> Patch:
-        """The decoded body of a PATCH. Raises ``ApiError`` 400, 413, 415."""
+        """The decoded body of a PATCH. Raises `ApiError` 400, 413, 415."""
         data = await self.bytes()
         return await apart(len(data), lambda: decode_patch(data, self._content_type))
 
     async def write_options(self, kind: str) -> WriteOptions:
-        """The knobs of a write, with what its decoded body cannot tell, and who writes. Raises ``ApiError`` 413, 422."""
+        """The knobs of a write, with what its decoded body cannot tell, and who writes. Raises `ApiError` 413, 422."""
         options = write_options(self.query, kind)
         if not options.field_manager:
             options = replace(options, field_manager=manager_of(self.http.headers.get("User-Agent", "")))

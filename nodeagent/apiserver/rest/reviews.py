@@ -1,7 +1,5 @@
 """Questions that look like objects: who am I, may I, whose token is this. Answered, never stored."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,18 +9,18 @@ from nodeagent.apiserver.auth.node import node_of
 from nodeagent.apiserver.contract import StoreReader, TokenAuthority, UserInfo
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.resource import Resource
-from nodeagent.apiserver.storage.stored import Object
 from runtimes.kube.field_errors import invalid, required
+from runtimes.kube.json_object import JsonObject
 
 
 class Reviews:
-    """``answer`` gives the object back with its status filled in. Raises ``ApiError`` 422."""
+    """`answer` gives the object back with its status filled in. Raises `ApiError` 422."""
 
     def __init__(self, authorizer: Authorizer, tokens: TokenAuthority, reader: StoreReader) -> None:
         self._authorizer = authorizer
         self._tokens = tokens
         self._reader = reader
-        self._kinds: Mapping[str, Callable[[Resource, Object, UserInfo], Object]] = {
+        self._kinds: Mapping[str, Callable[[Resource, JsonObject, UserInfo], JsonObject]] = {
             "SelfSubjectReview": self._who_am_i,
             "TokenReview": self._token,
             "SelfSubjectAccessReview": self._access_of_self,
@@ -34,14 +32,14 @@ class Reviews:
     def answers(self, kind: str) -> bool:
         return kind in self._kinds
 
-    def answer(self, resource: Resource, obj: Object, user: UserInfo) -> Object:
-        """``obj`` has been accepted as being of ``resource``."""
+    def answer(self, resource: Resource, obj: JsonObject, user: UserInfo) -> JsonObject:
+        """`obj` has been accepted as being of `resource`."""
         return {**obj, "status": self._kinds[resource.kind](resource, obj, user)}
 
-    def _who_am_i(self, resource: Resource, obj: Object, user: UserInfo) -> Object:
+    def _who_am_i(self, resource: Resource, obj: JsonObject, user: UserInfo) -> JsonObject:
         return {"userInfo": _user_object(user)}
 
-    def _token(self, resource: Resource, obj: Object, user: UserInfo) -> Object:
+    def _token(self, resource: Resource, obj: JsonObject, user: UserInfo) -> JsonObject:
         spec = obj.get("spec") or {}
         token, audiences = spec.get("token") or "", tuple(spec.get("audiences") or ())
         if not token:
@@ -53,10 +51,10 @@ class Reviews:
         shared = [audience for audience in audiences if audience in meant] if audiences else list(meant)
         return {"authenticated": True, "user": _user_object(found), "audiences": shared}
 
-    def _access_of_self(self, resource: Resource, obj: Object, user: UserInfo) -> Object:
+    def _access_of_self(self, resource: Resource, obj: JsonObject, user: UserInfo) -> JsonObject:
         return self._decide(resource, obj, user)
 
-    def _access(self, resource: Resource, obj: Object, user: UserInfo) -> Object:
+    def _access(self, resource: Resource, obj: JsonObject, user: UserInfo) -> JsonObject:
         spec = obj.get("spec") or {}
         name, groups = spec.get("user") or "", tuple(spec.get("groups") or ())
         if not name and not groups:
@@ -64,7 +62,7 @@ class Reviews:
             raise ApiError.invalid(resource.kind, resource.group, "", [error])
         return self._decide(resource, obj, UserInfo(name=name, groups=groups, uid=spec.get("uid") or ""))
 
-    def _decide(self, resource: Resource, obj: Object, subject: UserInfo) -> Object:
+    def _decide(self, resource: Resource, obj: JsonObject, subject: UserInfo) -> JsonObject:
         spec = obj.get("spec") or {}
         asked = spec.get("resourceAttributes")
         path = spec.get("nonResourceAttributes")
@@ -76,12 +74,12 @@ class Reviews:
         else:
             attributes = _resource_attributes(asked or {}, subject)
         decision = self._authorizer.authorize(attributes)
-        status: Object = {"allowed": decision.allowed}
+        status: JsonObject = {"allowed": decision.allowed}
         if decision.reason:
             status["reason"] = decision.reason
         return status
 
-    def _rules(self, resource: Resource, obj: Object, user: UserInfo) -> Object:
+    def _rules(self, resource: Resource, obj: JsonObject, user: UserInfo) -> JsonObject:
         if not (obj.get("spec") or {}).get("namespace"):
             raise ApiError.invalid(resource.kind, resource.group, "", [required("spec.namespace")])
         rules = self._authorizer.rules_of(user)
@@ -108,8 +106,8 @@ def _resource_attributes(asked: Mapping[str, Any], subject: UserInfo) -> Attribu
     )
 
 
-def _user_object(user: UserInfo) -> Object:
-    found: Object = {"username": user.name}
+def _user_object(user: UserInfo) -> JsonObject:
+    found: JsonObject = {"username": user.name}
     if user.uid:
         found["uid"] = user.uid
     if user.groups:

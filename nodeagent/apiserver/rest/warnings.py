@@ -1,12 +1,9 @@
-"""``Warning`` headers (RFC 7234, code 299): what kubectl prints as ``Warning: …``."""
-
-from __future__ import annotations
+"""`Warning` headers (RFC 7234, code 299): what kubectl prints as `Warning: …`."""
 
 from collections.abc import Iterable
-from typing import Final
 
-MAX_RUNES: Final = 4 << 10
-MAX_RUNES_OF_ONE: Final = 256
+MAX_RUNES = 4 << 10
+MAX_RUNES_OF_ONE = 256
 
 
 def warning_headers(texts: Iterable[str]) -> list[str]:

@@ -1,21 +1,18 @@
 """How many watches there may be: of one client, and in all. A watch costs a connection, a queue and a turn at every change."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
 
-MAX_WATCHES: Final = 1000
+MAX_WATCHES = 1000
 """Of all clients but the node and administrators: half of the connections there may be, so that the other half is theirs."""
-MAX_WATCHES_OF_ONE: Final = 200
+MAX_WATCHES_OF_ONE = 200
 """Of one client: an informer has one a kind, and there are about 40 kinds."""
 # the agent watches each Secret and ConfigMap of its pods by itself
-_UNCOUNTED: Final = frozenset({"system:nodes", "system:masters"})
+_UNCOUNTED = frozenset({"system:nodes", "system:masters"})
 
 
 class WatchQuota:
@@ -26,7 +23,7 @@ class WatchQuota:
 
     @contextmanager
     def taken(self, user: UserInfo) -> Iterator[None]:
-        """One watch of ``user`` for the time of the body. Raises ``ApiError`` 429."""
+        """One watch of `user` for the time of the body. Raises `ApiError` 429."""
         if _UNCOUNTED & set(user.groups):
             yield
             return

@@ -1,14 +1,11 @@
 """Watches: what there is, then every change, one JSON object a line."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.rest.list_options import ListOptions
@@ -16,17 +13,17 @@ from nodeagent.apiserver.rest.rendering import Renderer
 from nodeagent.apiserver.storage.store import Store
 from nodeagent.apiserver.storage.watch import Seen, Watcher
 
-INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
-BOOKMARK_SECONDS: Final = 60.0
-LAST_BOOKMARK_SECONDS: Final = 2.0
-_DEFAULT_TIMEOUT_SECONDS: Final = (1800.0, 3600.0)
-_BATCH: Final = 64
-_BATCH_BYTES: Final = 64 << 10
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+BOOKMARK_SECONDS = 60.0
+LAST_BOOKMARK_SECONDS = 2.0
+_DEFAULT_TIMEOUT_SECONDS = (1800.0, 3600.0)
+_BATCH = 64
+_BATCH_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events that go out together: no more than about 64 kB of them, or one. ``render`` makes whole lines of them, when there is
+    """Events that go out together: no more than about 64 kB of them, or one. `render` makes whole lines of them, when there is
     room for them; until then the objects are the store's."""
 
     count: int
@@ -35,10 +32,10 @@ class Batch:
 
 
 class Watch:
-    """One watch request. Make it (it may be refused there), then iterate ``batches()`` once, then ``close()``."""
+    """One watch request. Make it (it may be refused there), then iterate `batches()` once, then `close()`."""
 
     def __init__(self, store: Store, resource: Resource, options: ListOptions, renderer: Renderer) -> None:
-        """Raises ``ApiError`` 410 and 504."""
+        """Raises `ApiError` 410 and 504."""
         self._store = store
         self._resource = resource
         self._options = options
@@ -56,7 +53,7 @@ class Watch:
         self._watcher: Watcher = store.watch(resource.storage, options.selection, since)
 
     async def batches(self) -> AsyncIterator[Batch]:
-        """What is to be told, until time is up, the reader is too slow, or the server stops."""
+        """What is to be sent, until time is up, the reader is too slow, or the server stops."""
         watcher = self._watcher
         timeout = self._options.timeout_seconds
         end = time.monotonic() + (timeout if timeout else random.uniform(*_DEFAULT_TIMEOUT_SECONDS))
@@ -74,7 +71,7 @@ class Watch:
                         return
                     yield batch
             elif time.monotonic() >= bookmark:
-                # the queue is empty and nothing was awaited since: everything published has been told
+                # the queue is empty and nothing was awaited since: everything published has been sent
                 yield self._bookmark(self._store.revision)
                 bookmark = self._next_bookmark(end)
         for batch in self._split(watcher.take()):

@@ -1,7 +1,5 @@
 """The recent changes, kept so that a watch can start in the past, and what to drop when they get old."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +9,8 @@ from nodeagent.apiserver.storage.stored import Change
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """How much history is kept: everything younger than ``min_age``; nothing older than ``max_age``, nor more than
-    ``max_changes`` unless younger than ``min_age``; never more than ``max_bytes`` of objects."""
+    """How much history is kept: everything younger than `min_age`; nothing older than `max_age`, nor more than
+    `max_changes` unless younger than `min_age`; never more than `max_bytes` of objects."""
 
     min_age_seconds: float = 75.0
     max_age_seconds: float = 300.0
@@ -37,7 +35,7 @@ class History:
         self._bytes += len(change.new.data)
 
     def since(self, revision: int) -> Sequence[Change]:
-        """Changes after ``revision`` (which must not be below ``compacted``), oldest first."""
+        """Changes after `revision` (which must not be below `compacted`), oldest first."""
         found: list[Change] = []
         for _, change in reversed(self._changes):
             if change.revision <= revision:
@@ -47,7 +45,7 @@ class History:
         return found
 
     def trim(self, now: float) -> Sequence[int]:
-        """Forget what is too old or too much, moving ``compacted``. Returns the journal rows nobody needs any more."""
+        """Forget what is too old or too much, moving `compacted`. Returns the journal rows nobody needs any more."""
         rows: list[int] = []
         while self._changes and self._expendable(now - self._changes[0][0]):
             _, change = self._changes.popleft()

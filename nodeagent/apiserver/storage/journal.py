@@ -1,10 +1,8 @@
 """The journal: every committed write is one row, and the objects are what the rows add up to.
 
 One append per write keeps a commit to one page and one fsync, however many writers share it. A row that a newer one of the
-same object replaced is kept only as long as a watch may start before it (``forget``).
+same object replaced is kept only as long as a watch may start before it (`forget`).
 """
-
-from __future__ import annotations
 
 import contextlib
 import os
@@ -36,7 +34,7 @@ class JournalError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One write; ``data`` is None when the object was removed."""
+    """One write; `data` is None when the object was removed."""
 
     revision: int
     resource: str
@@ -45,10 +43,10 @@ class Row:
 
 
 class Journal:
-    """The SQLite file. Not thread-safe: one thread at a time; ``append`` blocks for an fsync."""
+    """The SQLite file. Not thread-safe: one thread at a time; `append` blocks for an fsync."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create ``path`` (mode 0600: it holds secrets), exclusively."""
+        """Open or create `path` (mode 0600: it holds secrets), exclusively."""
         self.path = path
         _touch(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
@@ -88,11 +86,11 @@ class Journal:
 
     @property
     def compacted(self) -> int:
-        """The newest revision whose history is gone: changes after it can all be told."""
+        """The newest revision whose history is gone: changes after it can all be sent."""
         return self._meta("compacted")
 
     def rows(self) -> Iterator[Row]:
-        """All rows, oldest first. Raises ``JournalError``."""
+        """All rows, oldest first. Raises `JournalError`."""
         query = "SELECT revision, resource, namespace, name, data FROM journal ORDER BY revision"
         try:
             for revision, resource, namespace, name, data in self._db.execute(query):
@@ -101,9 +99,9 @@ class Journal:
             raise self.unusable(error) from error
 
     def append(self, rows: Sequence[Row], *, forget: Sequence[int] = (), compacted: int = 0) -> None:
-        """Write ``rows`` and drop the revisions in ``forget`` in one transaction, durable on return.
+        """Write `rows` and drop the revisions in `forget` in one transaction, durable on return.
 
-        Raises ``sqlite3.Error`` with nothing written.
+        Raises `sqlite3.Error` with nothing written.
         """
         execute = self._db.execute
         execute("BEGIN IMMEDIATE")

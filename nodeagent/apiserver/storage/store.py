@@ -3,12 +3,10 @@
     head ──────── newest, writes in flight included: read by writers (read, check, write: no await between)
     committed ─── on disk: read by everyone else; lists, gets and watches show nothing that a power cut could undo
 
-A write takes the next revision, changes ``head`` at once and waits in line. One batch is at the disk at a time; whatever
+A write takes the next revision, changes `head` at once and waits in line. One batch is at the disk at a time; whatever
 was written meanwhile goes with the next, so that many writers share one fsync. After the fsync the batch becomes
-``committed``, watchers are told, then the writers get their answer.
+`committed`, watchers are told, then the writers get their answer.
 """
-
-from __future__ import annotations
 
 import asyncio
 import logging
@@ -23,12 +21,13 @@ import msgspec
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.storage.history import History, Retention
 from nodeagent.apiserver.storage.journal import WAYS_OUT, Journal, Row
-from nodeagent.apiserver.storage.stored import Change, Index, Key, Object, Stored
+from nodeagent.apiserver.storage.stored import Change, Index, Key, Stored
 from nodeagent.apiserver.storage.watch import Seen, Selects, Watcher, seen_by
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
-Indexer = Callable[[str, Object], Index]
+Indexer = Callable[[str, JsonObject], Index]
 """(resource, object) -> what selectors and the garbage collector need of it."""
 
 State = dict[str, dict[Key, Stored]]
@@ -36,13 +35,13 @@ State = dict[str, dict[Key, Stored]]
 
 @dataclass(slots=True, kw_only=True)
 class Write:
-    """A write in flight. ``stored`` is its outcome; true only once ``durable()`` returns."""
+    """A write in flight. `stored` is its outcome; true only once `durable()` returns."""
 
     stored: Stored
     _done: asyncio.Future[None]
 
     async def durable(self) -> Stored:
-        """Wait for the commit. Raises ``ApiError`` 500 when it failed. Cancelling the wait does not undo the write."""
+        """Wait for the commit. Raises `ApiError` 500 when it failed. Cancelling the wait does not undo the write."""
         await asyncio.shield(self._done)
         return self.stored
 
@@ -58,7 +57,7 @@ class Store:
         retention: Retention | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Reads the whole journal. Raises ``JournalError``."""
+        """Reads the whole journal. Raises `JournalError`."""
         self._journal = journal
         self._indexer = indexer
         self._clock = clock
@@ -93,7 +92,7 @@ class Store:
 
     def _indexed(self, row: Row, data: bytes) -> Index:
         try:
-            obj: Object = msgspec.json.decode(data)
+            obj: JsonObject = msgspec.json.decode(data)
             return self._indexer(row.resource, obj)
         except Exception as error:  # any kind of damage has the same cure
             where = f"{row.resource} {row.key.namespace}/{row.key.name}".replace(" /", " ")
@@ -114,7 +113,7 @@ class Store:
         return _ordered(self._committed.get(resource, {}), selects, namespace)
 
     def state_at(self, resource: str, revision: int) -> Sequence[Stored]:
-        """What was committed at ``revision`` (not before ``compacted``), in order of the keys."""
+        """What was committed at `revision` (not before `compacted`), in order of the keys."""
         objects = dict(self._committed.get(resource, {}))
         for change in reversed(self._history.since(revision)):
             if change.new.resource != resource:
@@ -141,9 +140,9 @@ class Store:
 
     # writes
 
-    def put(self, resource: str, key: Key, obj: Object) -> Write:
-        """Store ``obj`` under the next revision (written into its metadata). No checks: the caller made them on
-        ``head`` with no await since."""
+    def put(self, resource: str, key: Key, obj: JsonObject) -> Write:
+        """Store `obj` under the next revision (written into its metadata). No checks: the caller made them on
+        `head` with no await since."""
         revision = self._next_revision()
         obj["metadata"]["resourceVersion"] = str(revision)
         stored = Stored(
@@ -164,7 +163,7 @@ class Store:
         return self._enqueue(Change(type="DELETED", new=_at_revision(old, self._next_revision()), old=old))
 
     async def settled(self, revision: int) -> None:
-        """Wait until the write that made ``revision`` is on disk. Raises ``ApiError`` 500 when it failed."""
+        """Wait until the write that made `revision` is on disk. Raises `ApiError` 500 when it failed."""
         done = self._in_flight.get(revision)
         if done is not None:
             await asyncio.shield(done)
@@ -259,13 +258,13 @@ class Store:
     # watches
 
     def listen(self, listener: Callable[[Change], None]) -> None:
-        """Call ``listener`` with every change, right after its commit and before the watchers. Must not raise."""
+        """Call `listener` with every change, right after its commit and before the watchers. Must not raise."""
         self._listeners.append(listener)
 
     def watch(self, resource: str, selects: Selects, since: int) -> Watcher:
-        """Every change after ``since``. Raises ``ApiError`` 410 when that is too long ago, 504 when it has not been yet.
+        """Every change after `since`. Raises `ApiError` 410 when that is too long ago, 504 when it has not been yet.
 
-        End it with ``unwatch``.
+        End it with `unwatch`.
         """
         self.check_revision(since)
         watcher = Watcher(selects)

@@ -1,14 +1,13 @@
 """The values that the store holds and hands out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
-Object = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
+
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
@@ -31,7 +30,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """One version of one object. ``data`` is its JSON, kind, apiVersion and resourceVersion included."""
+    """One version of one object. `data` is its JSON, kind, apiVersion and resourceVersion included."""
 
     resource: str
     key: Key
@@ -39,15 +38,15 @@ class Stored:
     data: bytes
     index: Index
 
-    def decode(self) -> Object:
+    def decode(self) -> JsonObject:
         """A fresh copy, the caller's to change."""
-        obj: Object = msgspec.json.decode(self.data)
+        obj: JsonObject = msgspec.json.decode(self.data)
         return obj
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One committed write. ``new`` of a DELETED is the last state with the revision of the deletion."""
+    """One committed write. `new` of a DELETED is the last state with the revision of the deletion."""
 
     type: ChangeType
     new: Stored

@@ -1,7 +1,5 @@
 """One watcher: what it selected, and the changes that wait for its reader."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Sequence
@@ -27,9 +25,9 @@ class Seen(NamedTuple):
 
 
 def seen_by(selects: Selects, change: Change, tombstone: Stored | None = None) -> Seen | None:
-    """``change`` through a selector; None when it says nothing to this watcher.
+    """`change` through a selector; None when it says nothing to this watcher.
 
-    ``tombstone`` is the old content under the new revision, needed when the object left the selection.
+    `tombstone` is the old content under the new revision, needed when the object left the selection.
     """
     before = change.old is not None and selects.matches(change.old)
     if change.type == "DELETED":
@@ -42,7 +40,7 @@ def seen_by(selects: Selects, change: Change, tombstone: Stored | None = None) -
 class Watcher:
     """Takes changes from the store and gives them to one reader, in order.
 
-    A reader that lets more than ``MAX_QUEUED`` changes or ``MAX_QUEUED_BYTES`` pile up is cut off: ``lost`` is set and it
+    A reader that lets more than `MAX_QUEUED` changes or `MAX_QUEUED_BYTES` pile up is cut off: `lost` is set and it
     has to start again from the last revision it saw.
     """
 

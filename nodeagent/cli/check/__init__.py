@@ -1,4 +1,4 @@
-"""`nodeagent check`: every requirement of the machine, what was found, and how to mend it."""
+"""`nodeagent check`: every requirement of the machine, what was found, and how to fix it."""
 
 import asyncio
 import sys

@@ -6,12 +6,11 @@ from pathlib import Path
 from nodeagent.cli.check.finding import Finding, absent, degraded, found
 from nodeagent.config import Config
 from nodeagent.node.advisories import Installed, open_holes
+from nodeagent.node.config_warnings import config_warnings
 from nodeagent.node.exposed_files import UNIT_FILES, exposed, watched
-from nodeagent.node.installed import installed_programs
+from nodeagent.node.installed_versions import installed_programs
 from nodeagent.node.kernel_defaults import SYSCTLS, deviations
-from nodeagent.node.remarks import remarks
 from nodeagent.server.tls import key_is_ecdsa
-from nodeagent.tls_policy import TLSPolicy
 
 _CONFIGURATION, _FILES, _HOLES = "configuration", "files", "published holes"
 
@@ -28,19 +27,19 @@ async def examine(config: Config, cri_versions: Iterable[tuple[str, str]]) -> li
 def configuration(config: Config) -> list[Finding]:
     """Fields that do nothing, each with the reason; and those that open the node."""
     findings = []
-    for each in config.not_in_force:
+    for each in config.ignored_settings:
         fix = f"remove {each.field} from the configuration"
         if each.promise:
             findings.append(degraded(_CONFIGURATION, each.field, f"not in force: {each.reason}", fix))
         else:
             findings.append(absent(_CONFIGURATION, each.field, f"without effect here: {each.reason}", fix))
-    policy = TLSPolicy.of(config)
+    policy = config.tls_policy
     ecdsa = key_is_ecdsa(Path(config.kubelet.tlsCertFile)) if config.kubelet.tlsCertFile else True
     findings += [
         degraded(_CONFIGURATION, "TLS", text, f"correct {text.partition(':')[0] if ':' in text else 'tlsCipherSuites'}")
         for text in policy.remarks(ecdsa)
     ]
-    for text in remarks(config):
+    for text in config_warnings(config):
         problem, _, fix = text.rpartition("; ")
         findings.append(degraded(_CONFIGURATION, "access", problem, fix))
     return findings or [found(_CONFIGURATION, "in force", "every field of the file")]

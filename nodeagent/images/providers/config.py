@@ -1,6 +1,6 @@
 """CredentialProviderConfig (kubelet.config.k8s.io): which programs know the logins of which registries.
 
-One file, or a folder whose *.json, *.yaml and *.yml files are read in the order of their names. Every mistake is told; an
+One file, or a folder whose *.json, *.yaml and *.yml files are read in the order of their names. Every mistake is reported; an
 unknown field is one, as upstream. Source: docs/facts/node-resources.md 1.3; Kubernetes 1.36 kubelet.config.k8s.io/v1.
 """
 

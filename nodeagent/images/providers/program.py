@@ -13,7 +13,7 @@ import msgspec
 
 from nodeagent.images.providers.config import PROTOCOL_V1, ProviderSettings
 from runtimes.kube.duration import seconds
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux import process
 
 DEADLINE_SECONDS = 60.0

@@ -1,19 +1,19 @@
-"""The door of the node: judges a new pod, and does what may turn a refusal before it becomes final.
+"""Admission of a new pod to the node, and what may turn a refusal before it becomes final.
 
-judge ──(refused for its labels alone)──> read the Node anew ──> judge
-  └────(critical, and room is missing)──> end others, wait ──> judge without the fit
+evaluate ──(refused for its labels alone)──> read the Node again ──> evaluate
+   └───────(critical, and room is missing)──> preempt others, wait ──> evaluate without the fit
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from nodeagent.api.events import Events
 from nodeagent.pods.admission.preemption import MESSAGE, REASON, NoRoom, termination_of, victims
-from nodeagent.pods.admission.rules import Judgement, NodeView, judge
+from nodeagent.pods.admission.rules import AdmissionResult, NodeView, evaluate
 from nodeagent.pods.rules.model import StartFailure, Termination
-from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.pod import AgentPod, PodUID
 
 log = logging.getLogger(__name__)
 
@@ -21,13 +21,13 @@ UNEXPECTED = "UnexpectedAdmissionError"
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """The answer takes time: awaiting it gives the refusal, or None. Nobody else may be judged in the meantime."""
+class Deferred:
+    """The answer takes time: awaiting it gives the refusal, or None. No other pod may be admitted in the meantime."""
 
     answer: Callable[[], Awaitable[StartFailure | None]]
 
 
-Answer = StartFailure | Later | None
+Answer = StartFailure | Deferred | None
 
 
 class KillError(Exception):
@@ -41,7 +41,11 @@ class EndPod(Protocol):
 
 
 class AdmissionGate:
-    """`view`: the node as known now; `fresh_view`: with the Node read from the API, or as known when that fails."""
+    """`view`: the node as known now; `fresh_view`: with the Node read from the API, or as known when that fails.
+
+    `begun`: whether an agent before this one has begun the pod. No pressure sends such a pod away: ending what runs here is
+    eviction's to decide, not that of an agent that starts again.
+    """
 
     def __init__(
         self,
@@ -49,29 +53,33 @@ class AdmissionGate:
         view: Callable[[], NodeView],
         fresh_view: Callable[[], Awaitable[NodeView]],
         end_pod: EndPod,
+        begun: Callable[[PodUID], bool],
         events: Events,
     ) -> None:
         self._view = view
         self._fresh_view = fresh_view
         self._end_pod = end_pod
+        self._begun = begun
         self._events = events
 
     def admit(self, pod: AgentPod, others: Sequence[AgentPod]) -> Answer:
         """`others`: the node's active pods, with their allocated resources."""
-        judgement = judge(pod, others, self._view())
-        if judgement.stale_node:
-            return Later(lambda: self._look_again(pod, others))
-        if judgement.shortages:
-            return Later(lambda: self._make_room(pod, others, judgement))
-        return judgement.refusal
+        result = evaluate(pod, others, self._for(pod, self._view()))
+        if result.stale_node:
+            return Deferred(lambda: self._look_again(pod, others))
+        if result.shortages:
+            return Deferred(lambda: self._make_room(pod, others, result))
+        return result.refusal
 
     async def _look_again(self, pod: AgentPod, others: Sequence[AgentPod]) -> StartFailure | None:
-        judgement = judge(pod, others, await self._fresh_view())
-        return await self._make_room(pod, others, judgement) if judgement.shortages else judgement.refusal
+        result = evaluate(pod, others, self._for(pod, await self._fresh_view()))
+        return await self._make_room(pod, others, result) if result.shortages else result.refusal
 
-    async def _make_room(self, pod: AgentPod, others: Sequence[AgentPod], judgement: Judgement) -> StartFailure | None:
+    async def _make_room(
+        self, pod: AgentPod, others: Sequence[AgentPod], result: AdmissionResult
+    ) -> StartFailure | None:
         try:
-            chosen = victims(pod, others, judgement.shortages)
+            chosen = victims(pod, others, result.shortages)
         except NoRoom as error:
             return StartFailure(
                 reason=UNEXPECTED,
@@ -85,4 +93,8 @@ class AdmissionGate:
                 await self._end_pod(victim, termination_of(victim))
             except KillError as error:
                 log.warning("pod %s: %s", victim.describe(), error)  # it is on its way out all the same
-        return judge(pod, [other for other in others if other not in chosen], self._view(), room_made=True).refusal
+        left = [other for other in others if other not in chosen]
+        return evaluate(pod, left, self._for(pod, self._view()), room_made=True).refusal
+
+    def _for(self, pod: AgentPod, view: NodeView) -> NodeView:
+        return replace(view, pressures=()) if view.pressures and self._begun(pod.uid) else view

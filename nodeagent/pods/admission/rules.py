@@ -55,7 +55,7 @@ class NodeView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class AdmissionResult:
     """`refusal` None: the node takes the pod.
 
     `shortages`: all that speaks against a critical pod, for which room can be made. `stale_node`: only the node's labels
@@ -72,23 +72,23 @@ def admit(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFai
 
     `others`: the node's active pods, with their allocated resources, without `pod`.
     """
-    return judge(pod, others, node).refusal
+    return evaluate(pod, others, node).refusal
 
 
-def judge(pod: AgentPod, others: Sequence[AgentPod], node: NodeView, *, room_made: bool = False) -> Judgement:
+def evaluate(pod: AgentPod, others: Sequence[AgentPod], node: NodeView, *, room_made: bool = False) -> AdmissionResult:
     """The same, with what could still turn a refusal. `room_made`: others have been ended for the pod; it fits."""
     refusal = _first(_BEFORE_FIT, pod, others, node)
     if refusal is None:
         missing = [] if room_made else shortages(pod, others, node.allocatable)
         against = [found for check in _PREDICATES if (found := check(pod, others, node)) is not None]
         if missing and is_critical(pod) and not against:
-            return Judgement(refusal=missing[0].failure, shortages=missing)
+            return AdmissionResult(refusal=missing[0].failure, shortages=missing)
         if missing and not is_critical(pod):
-            return Judgement(refusal=missing[0].failure)
+            return AdmissionResult(refusal=missing[0].failure)
         if against:
-            return Judgement(refusal=against[0], stale_node=[item.reason for item in against] == [NODE_AFFINITY])
+            return AdmissionResult(refusal=against[0], stale_node=[item.reason for item in against] == [NODE_AFFINITY])
         refusal = _first(_AFTER_FIT, pod, others, node)
-    return Judgement(refusal=refusal)
+    return AdmissionResult(refusal=refusal)
 
 
 # -- the checks, in their order ----------------------------------------------------------------------------------------

@@ -52,31 +52,39 @@ class StatusAdditions:
 
 class PodFeature:
     """One feature; what it does not override is nothing. All methods belong to the event loop; those that are not `async`
-    return at once. Pods are given as they have been allocated.
+    return at once, and raise nothing: an error there fails the sync, which is logged and tried again. Pods are given as they have
+    been allocated.
     """
 
     name: ClassVar[str]
 
     def updated(self, pod: AgentPod) -> None:
-        """The pod has a new spec: what was put off may be tried at once."""
+        """The pod has a new spec: what was put off may be tried at once. Called before the sync that sees it."""
 
     def observed(self, pod: AgentPod, observed: Observed) -> Contribution:
-        """Only while no work on the pod is under way; what it answers is carried out by one pass, or asked for again."""
+        """What the feature wants of the sync that is being planned. `observed`: what the runtime holds of the pod.
+
+        Called only while no work on the pod is under way; the answer is carried out by one pass, or asked for again.
+        """
         return Contribution()
 
     def status(self, pod: AgentPod) -> StatusAdditions:
+        """What the feature knows for the pod's status. Called at every sync, also while work is under way; from memory."""
         return StatusAdditions()
 
     async def before_stop(self, pod: AgentPod, stopped: Mapping[str, str]) -> None:
         """Containers (name -> id) are about to be stopped to start again; those that the feature itself restarts among them, or
-        stopped already. An error ends the pass before anything is stopped.
+        stopped already. Raises what it likes: the pass ends before anything is stopped, and is tried again after a back-off.
         """
 
     async def act(self, runtime: Runtime, pod: AgentPod, observed: Observed) -> None:
-        """The work that the last contribution told of. What cannot be done is the feature's to try again, and to tell."""
+        """Do the work that the last contribution announced, on the pod's containers in `runtime`, which are as `observed` says.
+
+        What cannot be done is the feature's to try again, and to report in the status; RuntimeFault ends the pass.
+        """
 
     def started(self, pod: AgentPod, names: Iterable[str]) -> None:
         """These containers have been started, with the pod's resources, in a cgroup that has its limits."""
 
     def ended(self, uid: PodUID) -> None:
-        """Nothing of the pod runs any more, nor will."""
+        """Nothing of the pod runs any more, nor will: the feature drops what it keeps of it."""

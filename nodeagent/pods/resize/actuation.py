@@ -17,7 +17,6 @@ from nodeagent.pods.resize.changes import Due, LiveChange
 from nodeagent.pods.rules.model import Observed
 from nodeagent.pods.translation.resources import (
     HostLimits,
-    PodCgroupLimits,
     container_resources,
     pod_cgroup_limits,
     sandbox_overhead,
@@ -138,10 +137,10 @@ class Actuator:
         with contextlib.suppress(NotSupported):  # many runtimes have nothing to do there
             await work.runtime.service.update_pod_sandbox_resources(request)
 
-    async def _check_memory(self, work: Actuation, current: CgroupLimits, wanted: PodCgroupLimits) -> None:
+    async def _check_memory(self, work: Actuation, current: CgroupLimits, wanted: CgroupLimits) -> None:
         """Refuse a limit at or below what is in use: the kernel would kill for it, or not take it."""
         found: list[str] = []
-        now, then = current.memory_limit_bytes, wanted.memory_bytes
+        now, then = current.memory_limit_bytes, wanted.memory_limit_bytes
         if now is not None and then is not None and (now == NO_LIMIT or then < now):
             usage = await self._cgroups.memory_usage_bytes(work.pod.uid, qos_class(work.pod.spec, work.pod.status))
             if then <= usage:
@@ -164,22 +163,22 @@ class Actuator:
         return [f'attempting to set container "{name}" memory limit ({limit_bytes}) below current usage ({usage})']
 
 
-def memory_steps(current: CgroupLimits, wanted: PodCgroupLimits) -> list[_Step]:
-    if wanted.memory_bytes is None or current.memory_limit_bytes in (None, wanted.memory_bytes):
+def memory_steps(current: CgroupLimits, wanted: CgroupLimits) -> list[_Step]:
+    if wanted.memory_limit_bytes is None or current.memory_limit_bytes in (None, wanted.memory_limit_bytes):
         return []
-    grows = current.memory_limit_bytes != NO_LIMIT and wanted.memory_bytes > (current.memory_limit_bytes or 0)
-    return [_Step(CgroupLimits(memory_limit_bytes=wanted.memory_bytes), grows)]
+    grows = current.memory_limit_bytes != NO_LIMIT and wanted.memory_limit_bytes > (current.memory_limit_bytes or 0)
+    return [_Step(CgroupLimits(memory_limit_bytes=wanted.memory_limit_bytes), grows)]
 
 
-def cpu_steps(current: CgroupLimits, wanted: PodCgroupLimits) -> list[_Step]:
+def cpu_steps(current: CgroupLimits, wanted: CgroupLimits) -> list[_Step]:
     """Limit, then request; taken back in the other order."""
     steps: list[_Step] = []
-    if wanted.quota_us is not None and current.cpu_quota_us not in (None, wanted.quota_us):
+    if wanted.cpu_quota_us is not None and current.cpu_quota_us not in (None, wanted.cpu_quota_us):
         grows = current.cpu_quota_us != NO_LIMIT and (
-            wanted.quota_us == NO_LIMIT or wanted.quota_us > (current.cpu_quota_us or 0)
+            wanted.cpu_quota_us == NO_LIMIT or wanted.cpu_quota_us > (current.cpu_quota_us or 0)
         )
-        steps.append(_Step(CgroupLimits(cpu_quota_us=wanted.quota_us, cpu_period_us=wanted.period_us), grows))
-    if current.cpu_shares not in (None, wanted.shares):
-        grows = wanted.shares > (current.cpu_shares or 0)
-        steps.append(_Step(CgroupLimits(cpu_shares=wanted.shares), grows))
+        steps.append(_Step(CgroupLimits(cpu_quota_us=wanted.cpu_quota_us, cpu_period_us=wanted.cpu_period_us), grows))
+    if wanted.cpu_shares is not None and current.cpu_shares not in (None, wanted.cpu_shares):
+        grows = wanted.cpu_shares > (current.cpu_shares or 0)
+        steps.append(_Step(CgroupLimits(cpu_shares=wanted.cpu_shares), grows))
     return steps

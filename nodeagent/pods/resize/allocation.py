@@ -95,7 +95,7 @@ def merged(
 
 
 def charged_pod(allocated: AgentPod, actuated: Mapping[str, ResourceRequirements]) -> AgentPod:
-    """The pod as others have to reckon with it: each request the larger of what is allocated and what is in force still.
+    """The pod as others have to count it: each request the larger of what is allocated and what is in force still.
 
     A pod that shrinks keeps its old share until the kernel has taken it away.
     """

@@ -29,7 +29,7 @@ from runtimes.kube import quantity
 from runtimes.linux.cgroups.units import MIN_SHARES, quota_to_milli, shares_to_milli
 
 
-class InForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ActuatedContainer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The resources that one container instance runs with. `id` empty: of the instance that was made last."""
 
     resources: ResourceRequirements
@@ -41,7 +41,7 @@ class Actuated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     it starts again whatever the restart policy says, by this agent or the next one. `replacing`: likewise, for any other reason.
     """
 
-    containers: Mapping[str, InForce] = {}
+    containers: Mapping[str, ActuatedContainer] = {}
     pod: ResourceRequirements | None = None
     restarting: Mapping[str, str] = {}
     replacing: Mapping[str, str] = {}
@@ -126,7 +126,7 @@ def recollected(
     An instance that nothing is known of either was made by the last pass, which left word by name, or its figures in the
     runtime tell. Where the runtime tells nothing, it has what is allocated, unless a resize is under way.
     """
-    containers: dict[str, InForce] = {}
+    containers: dict[str, ActuatedContainer] = {}
     for container in resizable_containers(pod):
         known = actuated.containers.get(container.name)
         instance = newest(observed, container.name)
@@ -137,13 +137,13 @@ def recollected(
         if known is not None and known.id == instance.status.id:
             containers[container.name] = known
         elif known is not None and not known.id:
-            containers[container.name] = InForce(id=instance.status.id, resources=known.resources)
+            containers[container.name] = ActuatedContainer(id=instance.status.id, resources=known.resources)
         else:
             found = _from_runtime(pod, container, instance, host)
             if found is None and not in_progress:
                 found = container.resources or ResourceRequirements()
             if found is not None:
-                containers[container.name] = InForce(id=instance.status.id, resources=found)
+                containers[container.name] = ActuatedContainer(id=instance.status.id, resources=found)
     restarting = interrupted(observed, actuated.restarting)
     replacing = interrupted(observed, actuated.replacing, stopped=True)
     if (containers, restarting, replacing) == (actuated.containers, actuated.restarting, actuated.replacing):

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux.files import replace_file
 
 VERSION = 1

@@ -17,14 +17,14 @@ from typing_extensions import override
 
 from nodeagent.api.events import Events
 from nodeagent.pods.features.contract import Contribution, PodFeature, StatusAdditions
-from nodeagent.pods.pauses import jittered
 from nodeagent.pods.resize import messages
 from nodeagent.pods.resize.actuation import Actuation, Actuator, ResizeFailed
 from nodeagent.pods.resize.allocation import merged, pod_level, resources_of, same_resources
-from nodeagent.pods.resize.changes import Actuated, Due, InForce, LiveChange, due, recollected
+from nodeagent.pods.resize.changes import Actuated, ActuatedContainer, Due, LiveChange, due, recollected
 from nodeagent.pods.resize.generations import generation as generation_of
 from nodeagent.pods.resize.records import ResizeRecords
 from nodeagent.pods.rules.model import Observed
+from nodeagent.pods.sync_backoff import jittered
 from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.podspec.effective import aggregated, as_quantities
 from nodeagent.podspec.pod import AgentPod, PodUID
@@ -59,7 +59,7 @@ class InPlaceResize(PodFeature):
 
     @override
     def updated(self, pod: AgentPod) -> None:
-        self._held_until.pop(pod.uid, None)  # whoever changed it may have mended what was wrong
+        self._held_until.pop(pod.uid, None)  # whoever changed it may have fixed what was wrong
 
     @override
     def observed(self, pod: AgentPod, observed: Observed) -> Contribution:
@@ -136,7 +136,7 @@ class InPlaceResize(PodFeature):
 
     @override
     async def act(self, runtime: Runtime, pod: AgentPod, observed: Observed) -> None:
-        """Put in force what can be while containers run. What cannot is told in the pod's status, and tried again."""
+        """Put in force what can be while containers run. What cannot is reported in the pod's status, and tried again."""
         uid = pod.uid
 
         def done(change: LiveChange) -> None:
@@ -160,7 +160,7 @@ class InPlaceResize(PodFeature):
         same_instance = before is not None and before.id == change.container_id
         base = before.resources if before is not None and same_instance else change.before
         resources = merged(base, change.container.resources, (change.resource,))
-        containers = {**known.containers, name: InForce(id=change.container_id, resources=resources)}
+        containers = {**known.containers, name: ActuatedContainer(id=change.container_id, resources=resources)}
         self._records.actuated.set(uid, msgspec.structs.replace(known, containers=containers))
 
     def _failed(self, pod: AgentPod, message: str) -> None:
@@ -181,7 +181,7 @@ class InPlaceResize(PodFeature):
         if uid not in self._records.wanted:
             return
         known = self._records.in_force(uid)
-        made = {name: InForce(resources=given.containers[name]) for name in names if name in given.containers}
+        made = {name: ActuatedContainer(resources=given.containers[name]) for name in names if name in given.containers}
         if not made and known.pod is not None:
             return
         self._records.actuated.set(

@@ -20,7 +20,7 @@ import msgspec
 from nodeagent.api.events import Events
 from nodeagent.pods.resize import messages
 from nodeagent.pods.resize.allocation import PodResources, charged_pod, pod_level, resources_of, same, with_resources
-from nodeagent.pods.resize.changes import Actuated, InForce
+from nodeagent.pods.resize.changes import Actuated, ActuatedContainer
 from nodeagent.pods.resize.conditions import INFEASIBLE, ResizeConditions, read
 from nodeagent.pods.resize.decision import Admit, PendingResize, Refused, ResizeRules, decide, in_order
 from nodeagent.pods.resize.generations import Generations
@@ -35,8 +35,8 @@ RETRY_SECONDS = 180.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Reckoned:
-    """`pod`: as others reckon with it, made of the rest."""
+class _Charged:
+    """`pod`: as others count it, made of the rest."""
 
     allocated: AgentPod
     in_force: Actuated | None
@@ -44,7 +44,7 @@ class _Reckoned:
     pod: AgentPod
 
     @classmethod
-    def of(cls, allocated: AgentPod, in_force: Actuated | None, promised: PodResources | None) -> "_Reckoned":
+    def of(cls, allocated: AgentPod, in_force: Actuated | None, promised: PodResources | None) -> "_Charged":
         pod = allocated
         if in_force is not None:
             pod = charged_pod(pod, {name: item.resources for name, item in in_force.containers.items()})
@@ -57,7 +57,7 @@ class _Reckoned:
 
 
 class Resizes:
-    """All methods belong to the event loop. `active`: the pods that hold resources, as allocated. `admit` judges a pod
+    """All methods belong to the event loop. `active`: the pods that hold resources, as allocated. `admit` checks a pod
     against others. `changed(uid)`: the pod is to be looked at again, with what `current` now says of it. `ready`: every source
     has spoken.
     """
@@ -84,7 +84,7 @@ class Resizes:
         self._now = now
         self._generations = Generations()
         self._pending: set[PodUID] = set()
-        self._reckoned: dict[PodUID, _Reckoned] = {}
+        self._charged: dict[PodUID, _Charged] = {}
 
     # -- for the manager of pods -------------------------------------------------------------------------------------
 
@@ -129,11 +129,11 @@ class Resizes:
         self._records.forget(uid)
         self._generations.forget(uid)
         self._pending.discard(uid)
-        self._reckoned.pop(uid, None)
+        self._charged.pop(uid, None)
         self._records.wake()
 
-    def reckoned(self, allocated: AgentPod) -> AgentPod:
-        """A pod as the admission of others reckons with it: nothing that is promised or still in force is given twice.
+    def as_charged(self, allocated: AgentPod) -> AgentPod:
+        """A pod as the admission of others counts it: nothing that is promised or still in force is given twice.
 
         Every new pod asks for every other, so an answer is kept for as long as what it is made of: all values, none changes.
         """
@@ -141,9 +141,9 @@ class Resizes:
         in_force, promised = self._records.actuated.get(uid), self._records.allocated.get(uid)
         if promised is self._records.given.get(uid):
             promised = None
-        known = self._reckoned.get(uid)
+        known = self._charged.get(uid)
         if known is None or not known.is_of(allocated, in_force, promised):
-            known = self._reckoned[uid] = _Reckoned.of(allocated, in_force, promised)
+            known = self._charged[uid] = _Charged.of(allocated, in_force, promised)
         return known.pod
 
     # -- deciding ----------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class Resizes:
         agreed: list[tuple[AgentPod, PodResources]] = []
         for resize in in_order(self._resizes(active)):
             uid = resize.wanted.uid
-            others = [self.reckoned(pod) for other, pod in active.items() if other != uid]
+            others = [self.as_charged(pod) for other, pod in active.items() if other != uid]
             refused = decide(resize, others, self._rules, self._admit)
             if refused is not None:
                 self._put_off(resize, refused)
@@ -197,7 +197,7 @@ class Resizes:
             self._agree(pod, given)
 
     def _resizes(self, active: Mapping[PodUID, AgentPod]) -> list[PendingResize]:
-        """The pending ones that can be judged now. One that was taken back is pending no more."""
+        """The pending ones that can be decided on now. One that was taken back is pending no more."""
         found: list[PendingResize] = []
         for uid in tuple(self._pending):
             wanted, allocated = self._records.wanted.get(uid), active.get(uid)
@@ -270,7 +270,7 @@ class Resizes:
             known, before = self._records.in_force(uid), self._records.given.get(uid)
             if before is None:
                 continue
-            unknown = {name: InForce(resources=item) for name, item in before.containers.items()}
+            unknown = {name: ActuatedContainer(resources=item) for name, item in before.containers.items()}
             level = known.pod or pod_level(with_resources(pod, before))
             self._records.actuated.set(
                 uid, msgspec.structs.replace(known, pod=level, containers={**unknown, **known.containers})

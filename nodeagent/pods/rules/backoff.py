@@ -13,13 +13,13 @@ from nodeagent.pods.rules.model import CrashBackoff, StartFailure
 from nodeagent.podspec.containers import AnyContainer
 from nodeagent.podspec.pod import AgentPod
 from runtimes.kube.duration import go_duration
+from runtimes.linux.retry import RetryPolicy
 
-FIRST_DELAY_SECONDS = 10.0
-CAP_SECONDS = 300.0
+RETRY = RetryPolicy(first_seconds=10.0, cap_seconds=300.0)
 RESET_AFTER_SECONDS = 600.0
 
 __all__ = [
-    "CAP_SECONDS",
+    "RETRY",
     "advance",
     "backoff_key",
     "crash_loop",
@@ -36,9 +36,8 @@ def backoff_key(container: AnyContainer) -> str:
 
 def held_until(backoff: CrashBackoff | None, container: AnyContainer, finished_at: datetime) -> datetime | None:
     """Until when the container that ended at `finished_at` may not start; None: no back-off counts."""
-    if not _counts(backoff, container, finished_at):
+    if backoff is None or not _counts(backoff, container, finished_at):
         return None
-    assert backoff is not None
     return finished_at + timedelta(seconds=backoff.delay_seconds)
 
 
@@ -48,15 +47,13 @@ def advance(
     finished_at: datetime,
     now: datetime,
     *,
-    cap_seconds: float = CAP_SECONDS,
+    policy: RetryPolicy = RETRY,
 ) -> CrashBackoff:
     """The back-off after a permitted start, at `now`, of a container whose newest run ended at `finished_at`."""
-    if _counts(backoff, container, finished_at):
-        assert backoff is not None
-        delay = min(backoff.delay_seconds * 2, cap_seconds)
-    else:
-        delay = min(FIRST_DELAY_SECONDS, cap_seconds)
-    return CrashBackoff(delay_seconds=delay, advanced_at=now, key=backoff_key(container))
+    attempt = backoff.attempt + 1 if backoff is not None and _counts(backoff, container, finished_at) else 0
+    return CrashBackoff(
+        attempt=attempt, delay_seconds=policy.next_delay(attempt), advanced_at=now, key=backoff_key(container)
+    )
 
 
 def crash_loop(pod: AgentPod, container: AnyContainer, backoff: CrashBackoff) -> StartFailure:
@@ -73,7 +70,7 @@ def crash_loop_event(pod: AgentPod, container: AnyContainer) -> tuple[str, str]:
     return ("BackOff", f"Back-off restarting failed container {container.name} in pod {pod.describe()}")
 
 
-def _counts(backoff: CrashBackoff | None, container: AnyContainer, finished_at: datetime) -> bool:
-    if backoff is None or backoff.key not in ("", backoff_key(container)):
+def _counts(backoff: CrashBackoff, container: AnyContainer, finished_at: datetime) -> bool:
+    if backoff.key not in ("", backoff_key(container)):
         return False
     return (finished_at - backoff.advanced_at).total_seconds() <= RESET_AFTER_SECONDS

@@ -50,9 +50,11 @@ class StartFailure:
 class CrashBackoff:
     """Crash back-off of one container, advanced at each permitted restart.
 
+    `attempt`: how many waits came before this one.
     `key` stands for the image and resources it was made for: when they are edited, the back-off no longer counts.
     """
 
+    attempt: int = 0
     delay_seconds: float
     advanced_at: datetime
     key: str = ""
@@ -73,7 +75,7 @@ class Termination:
     disruption_message: str = ""
 
 
-class Stage(enum.Enum):
+class PodStage(enum.Enum):
     """A pod's worker states.
 
     SYNC --(deletion, terminal phase, deadline, eviction, removal)--> TERMINATING --(no container runs)--> TERMINATED
@@ -90,7 +92,7 @@ class Stage(enum.Enum):
 class Memory:
     """What the agent knows of a pod that neither the API nor the runtime remembers. Keys are container names or ids."""
 
-    stage: Stage = Stage.SYNC
+    stage: PodStage = PodStage.SYNC
     termination: Termination | None = None
     start_failures: Mapping[str, StartFailure] = field(default_factory=dict)
     crash_backoffs: Mapping[str, CrashBackoff] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from nodeagent.pods.rules.backoff import CAP_SECONDS, advance, crash_loop, held_until
+from nodeagent.pods.rules.backoff import RETRY, advance, crash_loop, held_until
 from nodeagent.pods.rules.container_plan import Draft, plan_init, plan_regular
 from nodeagent.pods.rules.model import (
     CrashBackoff,
@@ -17,8 +17,8 @@ from nodeagent.pods.rules.model import (
     Memory,
     Observed,
     Plan,
+    PodStage,
     RemoveContainer,
-    Stage,
     StartContainer,
     StartFailure,
 )
@@ -30,30 +30,28 @@ from nodeagent.pods.rules.runtime_view import (
     EXITED,
     RUNNING,
     UNKNOWN,
-    container_hash,
     instances_of,
-    moment,
     name_of_instance,
     newest,
     newest_exited,
     restart_count_of,
     sandbox_changed,
+    timestamp,
 )
 from nodeagent.pods.rules.termination import deadline_at
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, containers
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
+from runtimes.linux.retry import RetryPolicy
 
-__all__ = ["container_hash", "plan"]
 
-
-def plan(
+def make_plan(
     desired: Desired,
     observed: Observed,
     memory: Memory,
     now: datetime,
     *,
-    crash_backoff_cap_seconds: float = CAP_SECONDS,
+    crash_backoff: RetryPolicy = RETRY,
     highest_log_numbers: Mapping[str, int] | None = None,
 ) -> Plan:
     """The actions for one pod at `now`, and when to plan again without an event.
@@ -62,7 +60,7 @@ def plan(
     for containers of which the runtime has no record.
     """
     pod = desired.pod
-    if memory.stage is not Stage.SYNC or memory.rejected is not None:
+    if memory.stage is not PodStage.SYNC or memory.rejected is not None:
         return _end(observed)
     restart_all = plan_restart_all(pod, observed)
     if restart_all is not None:
@@ -75,7 +73,7 @@ def plan(
             plan_regular(pod, observed, memory, draft)
     if draft.kill_pod:
         return _with_deadline(_end(observed), pod, memory)
-    starts = _Starts(pod, observed, memory, now, crash_backoff_cap_seconds, highest_log_numbers or {})
+    starts = _Starts(pod, observed, memory, now, crash_backoff, highest_log_numbers or {})
     made = starts.make(draft)
     return _with_deadline(made, pod, memory)
 
@@ -89,14 +87,14 @@ class _Starts:
         observed: Observed,
         memory: Memory,
         now: datetime,
-        cap_seconds: float,
+        crash_backoff: RetryPolicy,
         highest_log_numbers: Mapping[str, int],
     ) -> None:
         self._pod = pod
         self._observed = observed
         self._memory = memory
         self._now = now
-        self._cap_seconds = cap_seconds
+        self._crash_backoff = crash_backoff
         self._highest_log_numbers = highest_log_numbers
 
     def make(self, draft: Draft) -> Plan:
@@ -137,12 +135,12 @@ class _Starts:
         dead = newest_exited(self._observed, container.name)
         if dead is None:
             return None, None
-        finished_at = moment(dead.status.finished_at) or self._now
+        finished_at = timestamp(dead.status.finished_at) or self._now
         known = self._memory.crash_backoffs.get(container.name)
         until = held_until(known, container, finished_at)
         if until is not None and self._now < until:
             return until, known
-        return None, advance(known, container, finished_at, self._now, cap_seconds=self._cap_seconds)
+        return None, advance(known, container, finished_at, self._now, policy=self._crash_backoff)
 
     def _restart_count(self, name: str) -> int:
         latest = newest(self._observed, name)

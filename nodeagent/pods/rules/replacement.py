@@ -7,7 +7,7 @@ statuses are made while work is under way, so what is being replaced is remember
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from nodeagent.pods.rules.model import Memory, Observed, Plan, Stage
+from nodeagent.pods.rules.model import Memory, Observed, Plan, PodStage
 from nodeagent.pods.rules.runtime_view import CREATED, RUNNING, name_of_instance, newest
 
 
@@ -36,13 +36,13 @@ def interrupted(observed: Observed, recorded: Mapping[str, str], *, stopped: boo
 
 def stopped_names(observed: Observed, memory: Memory) -> frozenset[str]:
     """Names of the containers that are between two of their instances."""
-    if memory.stage is not Stage.SYNC:
+    if memory.stage is not PodStage.SYNC:
         return frozenset()  # nothing starts any more: an end is an end
     return frozenset(name for name, _ in _open(observed, memory.replaced, stopped=True))
 
 
 def is_replaced(memory: Memory, container_id: str) -> bool:
-    return memory.stage is Stage.SYNC and container_id in memory.replaced
+    return memory.stage is PodStage.SYNC and container_id in memory.replaced
 
 
 def _open(observed: Observed, ids: Iterable[str], *, stopped: bool) -> Iterator[tuple[str, str]]:

@@ -70,7 +70,7 @@ def restart_count_of(status: cri.ContainerStatus) -> int:
     return status.metadata.attempt if count is None else count
 
 
-def moment(nanoseconds: int) -> datetime | None:
+def timestamp(nanoseconds: int) -> datetime | None:
     """A CRI time at full precision; None for "not yet"."""
     return datetime.fromtimestamp(nanoseconds / 10**9, UTC) if nanoseconds else None
 

@@ -25,7 +25,7 @@ def merge_for_patch(api_status: PodStatus, own: PodStatus, *, containers_may_run
     """The status to show: `own`, with what others own in the live object, and with a terminal phase only when it is time.
 
     `containers_may_run`: the pod's containers are not yet known to have stopped (stages SYNC and TERMINATING); until then
-    phase, reason and message stay as they are in the API. None: judged by the container statuses.
+    phase, reason and message stay as they are in the API. None: derived from the container statuses.
     """
     merged = msgspec.structs.replace(own)
     if containers_may_run is None:

@@ -36,7 +36,7 @@ def is_terminal(phase: str | None) -> bool:
     return phase in TERMINAL
 
 
-def phase(
+def pod_phase(
     pod: AgentPod,
     init_statuses: Mapping[str, ContainerStatus],
     statuses: Mapping[str, ContainerStatus],

@@ -11,7 +11,7 @@ import msgspec
 from lightkube.models.core_v1 import ContainerState, ContainerStatus, PodCondition, PodStatus, ResourceRequirements
 
 from nodeagent.pods.features.contract import StatusAdditions
-from nodeagent.pods.rules.model import Desired, Memory, NodeAddresses, Observed, Stage
+from nodeagent.pods.rules.model import Desired, Memory, NodeAddresses, Observed, PodStage
 from nodeagent.pods.rules.replacement import stopped_names
 from nodeagent.pods.rules.restart_all import triggers
 from nodeagent.pods.rules.runtime_view import regular_container_started, sandbox_changed
@@ -22,22 +22,18 @@ from nodeagent.pods.status.containers import (
     container_statuses,
     lost_at_termination,
 )
-from nodeagent.pods.status.patch import differs, merge_for_patch, status_patch
-from nodeagent.pods.status.phase import FAILED, PENDING, is_terminal
-from nodeagent.pods.status.phase import phase as count_phase
+from nodeagent.pods.status.phase import FAILED, PENDING, is_terminal, pod_phase
 from nodeagent.pods.status.pod_ips import host_ips, pod_ips
 from nodeagent.podspec.containers import ContainerKind, containers
 from nodeagent.podspec.effective import aggregated, as_quantities
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.qos import qos_class
 
-__all__ = ["differs", "merge_for_patch", "status", "status_patch"]
-
 _NO_STATE = ContainerState()
 _NO_ADDITIONS = StatusAdditions()
 
 
-def status(
+def pod_status(
     desired: Desired,
     observed: Observed,
     memory: Memory,
@@ -77,7 +73,7 @@ def status(
         *additions.conditions,
         *_own_conditions(made, desired, observed, memory, before, now),
     ]
-    if memory.stage is Stage.FINISHED:
+    if memory.stage is PodStage.FINISHED:
         _finish(made, desired)
     return made
 
@@ -156,12 +152,12 @@ def _phase(
 ) -> tuple[str, str | None, str | None]:
     """(phase, reason, message). A terminal phase, once said or once in the API, is never left."""
     api = desired.pod.status or PodStatus()
-    phase = count_phase(
+    phase = pod_phase(
         desired.pod,
         by_name(made.initContainerStatuses),
         by_name(made.containerStatuses),
         regular_started=regular_container_started(desired.pod, observed),
-        ended=memory.stage in (Stage.TERMINATED, Stage.FINISHED) and not desired.pod.is_static,
+        ended=memory.stage in (PodStage.TERMINATED, PodStage.FINISHED) and not desired.pod.is_static,
         replaced=stopped_names(observed, memory),
     )
     if not is_terminal(phase):

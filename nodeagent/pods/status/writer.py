@@ -17,8 +17,7 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, Conflict, NotFound
 from nodeagent.api.resources import metadata_of
 from nodeagent.pods.pod_tasks import PodTasks
-from nodeagent.pods.status.patch import transition_error
-from nodeagent.pods.status.pod import merge_for_patch, status_patch
+from nodeagent.pods.status.patch import merge_for_patch, status_patch, transition_error
 from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.kube.whole_number import whole_number
 from runtimes.linux.retry import Backoff, RetryPolicy

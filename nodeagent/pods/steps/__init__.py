@@ -1,7 +1,7 @@
-"""The way of a pod, as a list.
+"""The steps of a pod's start, as a list.
 
 What makes something for containers before they are created (devices: CDI, device plugins, dynamic resources) is a step before
-`Containers`: a file beside the others, a slot on `contract.Work` that `Containers` waits for, and one line here.
+`ContainersStep`: a file beside the others, a slot on `contract.SyncPass` that `ContainersStep` waits for, and one line here.
 """
 
 from typing import Protocol
@@ -10,17 +10,17 @@ from nodeagent.api.events import Events
 from nodeagent.pods.hooks import Hooks
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.resource_claims import ResourceClaims
-from nodeagent.pods.steps.cgroup import Cgroup
-from nodeagent.pods.steps.containers import ContainerConfigs, Containers
+from nodeagent.pods.steps.cgroup import CgroupStep
+from nodeagent.pods.steps.containers import ContainerConfigs, ContainersStep
 from nodeagent.pods.steps.contract import Gate, StartObserver, Step
-from nodeagent.pods.steps.directories import Directories
+from nodeagent.pods.steps.directories import DirectoriesStep
 from nodeagent.pods.steps.gates import ClaimsGate, NetworkGate, Networks
-from nodeagent.pods.steps.images import Images, ImageSource
-from nodeagent.pods.steps.records import Records
-from nodeagent.pods.steps.sandbox import Sandbox, SandboxConfigs
-from nodeagent.pods.steps.starts import HostsFiles, Killing, Starts
-from nodeagent.pods.steps.user_namespace import IdRanges, UserNamespaceRange
-from nodeagent.pods.steps.volumes import PodVolumes, Volumes
+from nodeagent.pods.steps.images import ImageSource, ImagesStep
+from nodeagent.pods.steps.records import RecordsStep
+from nodeagent.pods.steps.sandbox import SandboxConfigs, SandboxStep
+from nodeagent.pods.steps.starts import HostsFiles, PodTerminator, StartsStep
+from nodeagent.pods.steps.user_namespace import IdRanges, UserNamespaceStep
+from nodeagent.pods.steps.volumes import PodVolumes, VolumesStep
 
 
 class Configs(SandboxConfigs, ContainerConfigs, HostsFiles, Protocol):
@@ -35,26 +35,26 @@ def pod_gates(*, networks: Networks, claims: ResourceClaims) -> tuple[Gate, ...]
 def pod_steps(
     *,
     paths: PodPaths,
-    cgroup: Cgroup,
+    cgroup: CgroupStep,
     user_namespaces: IdRanges,
     volumes: PodVolumes,
     configs: Configs,
     images: ImageSource,
     hooks: Hooks,
-    killer: Killing,
+    terminator: PodTerminator,
     events: Events,
     networks: Networks,
     observer: StartObserver,
 ) -> tuple[Step, ...]:
     """The steps in the order in which they are begun; teardown goes the other way. A feature is one line here."""
     return (
-        Directories(paths),
-        Records(),
+        DirectoriesStep(paths),
+        RecordsStep(),
         cgroup,
-        UserNamespaceRange(user_namespaces),
-        Volumes(volumes),
-        Images(images),
-        Sandbox(configs, events, networks, observer),
-        Containers(configs, events, paths),
-        Starts(hosts=configs, hooks=hooks, killer=killer, events=events, paths=paths, observer=observer),
+        UserNamespaceStep(user_namespaces),
+        VolumesStep(volumes),
+        ImagesStep(images),
+        SandboxStep(configs, events, networks, observer),
+        ContainersStep(configs, events, paths),
+        StartsStep(hosts=configs, hooks=hooks, terminator=terminator, events=events, paths=paths, observer=observer),
     )

@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol
 
 from typing_extensions import override
 
-from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
+from nodeagent.pods.steps.contract import SlotName, Step, StepError, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.translation.resources import HostLimits, pod_cgroup_limits
 from nodeagent.podspec.effective import effective_requests
@@ -30,7 +30,7 @@ class PodCgroups(Protocol):
         ...
 
 
-class Cgroup(Step):
+class CgroupStep(Step):
     """`active_pods`: for the shares of the Burstable class, which follow the requests of its pods."""
 
     name: ClassVar[str] = "cgroup"
@@ -44,10 +44,10 @@ class Cgroup(Step):
         self._burstable_shares = 0
 
     @override
-    async def run(self, work: Work) -> None:
+    async def run(self, work: SyncPass) -> None:
         qos = qos_class(work.pod.spec, work.pod.status)
         try:
-            work.cgroup_parent.set(await self._cgroups.ensure(work.uid, qos, self._limits(work.pod)))
+            work.cgroup_parent.set(await self._cgroups.ensure(work.uid, qos, pod_cgroup_limits(work.pod, self._host)))
             await self._update_burstable()
         except CgroupError as error:
             raise StepError(
@@ -70,14 +70,3 @@ class Cgroup(Step):
         if shares != self._burstable_shares:
             await self._cgroups.set_burstable_shares(shares)
             self._burstable_shares = shares
-
-    def _limits(self, pod: AgentPod) -> CgroupLimits:
-        limits = pod_cgroup_limits(pod, self._host)
-        return CgroupLimits(
-            cpu_shares=limits.shares,
-            cpu_quota_us=limits.quota_us,
-            cpu_period_us=limits.period_us,
-            memory_limit_bytes=limits.memory_bytes,
-            pids_limit=limits.pids,
-            hugetlb_bytes=limits.hugepages_bytes,
-        )

@@ -5,11 +5,11 @@ from typing import ClassVar, Protocol
 from typing_extensions import override
 
 from nodeagent.api.events import Events
-from nodeagent.pods.carrying import run_all
+from nodeagent.pods.cancellation import run_all
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import StartContainer
 from nodeagent.pods.slot import NotProvided
-from nodeagent.pods.steps.contract import SlotName, StartError, Step, Work
+from nodeagent.pods.steps.contract import SlotName, StartError, Step, SyncPass
 from nodeagent.pods.translation.environment import ConfigError, needs_pod_ip
 from nodeagent.pods.translation.request import ContainerRequest
 from nodeagent.podspec.containers import field_path, find_container
@@ -28,8 +28,8 @@ class ContainerConfigs(Protocol):
     def sandbox(self, pod: AgentPod, *, attempt: int, cgroup_parent: str) -> cri.PodSandboxConfig: ...
 
 
-class Containers(Step):
-    """Creates; `Starts` starts, and its undo ends what runs."""
+class ContainersStep(Step):
+    """Creates; `StartsStep` starts, and its undo ends what runs."""
 
     name: ClassVar[str] = "containers"
     provides: ClassVar[tuple[SlotName, ...]] = ("created",)
@@ -40,10 +40,10 @@ class Containers(Step):
         self._paths = paths
 
     @override
-    async def run(self, work: Work) -> None:
+    async def run(self, work: SyncPass) -> None:
         await run_all(self._create_one(work, start) for start in work.plan.start)
 
-    async def _create_one(self, work: Work, start: StartContainer) -> None:
+    async def _create_one(self, work: SyncPass, start: StartContainer) -> None:
         slot = work.created[start.name]
         try:
             slot.set(await self._create(work, start))
@@ -54,7 +54,7 @@ class Containers(Step):
         finally:
             slot.fail()  # at once, if it was not set: whoever waits for it need not wait for the others
 
-    async def _create(self, work: Work, start: StartContainer) -> str:
+    async def _create(self, work: SyncPass, start: StartContainer) -> str:
         images = await work.images[start.name].get()
         mounts = await work.mounts.get()
         sandbox_id = await work.sandbox_id.get()
@@ -89,7 +89,7 @@ class Containers(Step):
                 cri.CreateContainerRequest(pod_sandbox_id=sandbox_id, config=config, sandbox_config=sandbox_config)
             )
         except RuntimeFault as error:
-            # a sandbox that came to nothing takes the container along: that is told once, as its failure
+            # a sandbox that came to nothing takes the container along: that is reported once, as its failure
             await work.pod_ips.get()
             raise StartError("CreateContainerError", str(error)) from error
         self._events.event(work.pod, "Normal", "Created", "Container created", field_path=field_path(kind, start.name))

@@ -1,13 +1,15 @@
-"""What a step of a pod's way is, and what the steps of one pass share.
+"""What a step of a pod's start is, and what the steps of one pass share.
 
-The way of a pod is the tuple that `nodeagent.pods.steps.pod_steps` returns; a feature that makes something for a pod is one file
-here and one line there. All steps of a pass run side by side and wait only for the slots they need, so a pod's volumes, image
-pulls and network do not wait for each other.
+The steps of a pod's start are the tuple that `nodeagent.pods.steps.pod_steps` returns; a feature that makes something for a pod
+is one file here and one line there. All steps of a pass run side by side and wait only for the slots they need, so a pod's
+volumes, image pulls and network do not wait for each other.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
+
+from typing_extensions import override
 
 from nodeagent.images.manager import EnsuredImage
 from nodeagent.pods.rules.model import CrashBackoff, Desired, Observed, Plan, StartFailure
@@ -19,7 +21,7 @@ from nodeagent.volumes.contract import MountedVolume
 from proto import cri_pb2 as cri
 from runtimes.registry import Runtime
 
-# Fields of `Work` that a step may fill. Those that hold a slot for each container to be started are filled one by one.
+# Fields of `SyncPass` that a step may fill. Those that hold a slot for each container to be started are filled one by one.
 SlotName = Literal["cgroup_parent", "mounts", "images", "sandbox_id", "pod_ips", "created"]
 
 
@@ -51,7 +53,7 @@ class ContainerImages:
 
 
 @dataclass(slots=True)
-class Work:
+class SyncPass:
     """One pass over one pod: what is wanted, what was found, and the slots that the steps fill for each other.
 
     A container's slot fails with the StartError that keeps it from being started.
@@ -80,10 +82,12 @@ class Work:
 
     @property
     def pod(self) -> AgentPod:
+        """The pod as it is wanted."""
         return self.desired.pod
 
     @property
     def uid(self) -> PodUID:
+        """The pod's UID: in names of cgroups and folders."""
         return self.desired.pod.uid
 
     @property
@@ -94,7 +98,7 @@ class Work:
         return self.observed.sandboxes[0].id
 
     def withhold(self, names: Iterable[SlotName]) -> None:
-        """Fail what has not been filled of these: it will not come any more."""
+        """Fail what has not been filled of these: it will not come any more. Raises nothing."""
         for name in names:
             found: Slot[Any] | dict[str, Slot[Any]] = getattr(self, name)
             for slot in found.values() if isinstance(found, dict) else (found,):
@@ -114,14 +118,17 @@ class Step:
     provides: ClassVar[tuple[SlotName, ...]] = ()
     runs_processes: ClassVar[bool] = False
 
-    async def run(self, work: Work) -> None:
+    async def run(self, work: SyncPass) -> None:
         """Make what the pod needs. Cancelled when the pod is to end; what must not stay half done it carries to its end.
 
         Raises StepError; NotProvided where a slot that it needs will not be filled.
         """
 
     async def undo(self, teardown: Teardown) -> None:
-        """Give it back. Safe without `run` and after half of it, and may be repeated."""
+        """Give back what `run` made. Safe without `run` and after half of it, and may be repeated.
+
+        May raise anything: the engine goes on with the other steps, collects the errors, and calls again later.
+        """
 
 
 class Gate(Protocol):
@@ -130,45 +137,58 @@ class Gate(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """In logs, metrics and /debug/pods."""
+        ...
 
     @property
-    def deadline_seconds(self) -> float: ...
+    def deadline_seconds(self) -> float:
+        """How long `check` may take; after that it is cancelled, and counts as failed."""
+        ...
 
-    async def check(self, work: Work) -> None:
+    async def check(self, work: SyncPass) -> None:
         """Returns at once where it has nothing to say. Raises StepError."""
         ...
 
 
 class StartObserver(Protocol):
-    """Who counts tries to start pods and containers. Called on the event loop; returns at once."""
+    """Counts attempts to start pods and containers. Called on the event loop; returns at once and raises nothing.
+
+    Source: docs/facts/node-resources.md 7.4 (started_pods_total and its neighbours).
+    """
 
     def pod(self) -> None:
         """A sandbox is about to be made."""
         ...
 
-    def pod_failed(self) -> None: ...
+    def pod_failed(self) -> None:
+        """The sandbox could not be made."""
+        ...
 
     def container(self, kind: ContainerKind) -> None:
         """A container of a pod that has its sandbox is about to be started."""
         ...
 
     def container_failed(self, kind: ContainerKind, reason: str) -> None:
-        """`reason`: as its status shows."""
+        """The container could not be started. `reason`: of its waiting state."""
         ...
 
 
-class NoStartObserver:
-    """Nobody counts."""
+class NoStartObserver(StartObserver):
+    """Counts nothing."""
 
+    @override
     def pod(self) -> None:
         return
 
+    @override
     def pod_failed(self) -> None:
         return
 
+    @override
     def container(self, kind: ContainerKind) -> None:
         return
 
+    @override
     def container_failed(self, kind: ContainerKind, reason: str) -> None:
         return

@@ -6,7 +6,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from nodeagent.pods.paths import PodPaths
-from nodeagent.pods.steps.contract import Step, StepError, Work
+from nodeagent.pods.steps.contract import Step, StepError, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.pod_folder import remove_pod_folder
@@ -14,7 +14,7 @@ from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import run_blocking
 
 
-class Directories(Step):
+class DirectoriesStep(Step):
     """Make `<root>/pods/<uid>` (0750) and the log folder (0755); remove them when the pod is gone for good."""
 
     name: ClassVar[str] = "directories"
@@ -24,7 +24,7 @@ class Directories(Step):
         self._paths = paths
 
     @override
-    async def run(self, work: Work) -> None:
+    async def run(self, work: SyncPass) -> None:
         namespace, name = work.pod.key
         try:
             make_pod_directories(

@@ -10,10 +10,10 @@ import asyncio
 import functools
 from collections.abc import Sequence
 
-from nodeagent.pods.carrying import outcomes
+from nodeagent.pods.cancellation import outcomes
 from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.step_runs import StepObserver, StepRun, StepRuns, Verb
-from nodeagent.pods.steps.contract import Gate, Step, StepError, Work
+from nodeagent.pods.steps.contract import Gate, Step, StepError, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import PodUID
 
@@ -36,7 +36,7 @@ class StepEngine:
         """What is under way for any pod now."""
         return self._runs.all()
 
-    async def carry_out(self, work: Work) -> list[Exception]:
+    async def carry_out(self, work: SyncPass) -> list[Exception]:
         """Run all steps side by side; return what failed, in the order of the steps. Cancellation reaches every step.
 
         A gate that refuses is all that is returned.
@@ -58,7 +58,7 @@ class StepEngine:
         """Give back what the stopped pod held. Raises ExceptionGroup of what could not be given back."""
         await self._undo(teardown, running=False)
 
-    async def _check(self, gate: Gate, work: Work) -> None:
+    async def _check(self, gate: Gate, work: SyncPass) -> None:
         try:
             async with asyncio.timeout(gate.deadline_seconds):
                 await gate.check(work)
@@ -67,7 +67,7 @@ class StepEngine:
                 f"{gate.name}: no answer within {gate.deadline_seconds:g}s", event_reason="FailedSync"
             ) from error
 
-    async def _run(self, step: Step, work: Work) -> None:
+    async def _run(self, step: Step, work: SyncPass) -> None:
         async def body() -> None:
             try:
                 async with asyncio.timeout(step.deadline_seconds):

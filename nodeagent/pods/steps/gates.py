@@ -7,7 +7,7 @@ from typing import Protocol
 
 from nodeagent.pods.resource_claims import NotPrepared, ResourceClaims
 from nodeagent.pods.rules.runtime_view import is_host_network
-from nodeagent.pods.steps.contract import StepError, Work
+from nodeagent.pods.steps.contract import StepError, SyncPass
 from runtimes.registry import Runtime
 
 NETWORK_RETRY_SECONDS = 1.0
@@ -34,7 +34,7 @@ class NetworkGate:
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
 
-    async def check(self, work: Work) -> None:
+    async def check(self, work: SyncPass) -> None:
         if work.plan.create_sandbox is None or is_host_network(work.pod):
             return
         problem = await self._networks.problem(work.runtime)
@@ -51,7 +51,7 @@ class ClaimsGate:
     def __init__(self, claims: ResourceClaims) -> None:
         self._claims = claims
 
-    async def check(self, work: Work) -> None:
+    async def check(self, work: SyncPass) -> None:
         if work.plan.create_sandbox is None:
             return
         try:

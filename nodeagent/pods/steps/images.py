@@ -5,9 +5,9 @@ from typing import ClassVar, Protocol
 from typing_extensions import override
 
 from nodeagent.images.manager import EnsuredImage, ImageFailure
-from nodeagent.pods.carrying import run_all
+from nodeagent.pods.cancellation import run_all
 from nodeagent.pods.rules.model import StartContainer
-from nodeagent.pods.steps.contract import ContainerImages, SlotName, StartError, Step, Work
+from nodeagent.pods.steps.contract import ContainerImages, SlotName, StartError, Step, SyncPass
 from nodeagent.pods.steps.image_volumes import ImageVolumes, VolumeImages
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, find_container
 from nodeagent.podspec.pod import AgentPod
@@ -26,7 +26,7 @@ class ImageSource(VolumeImages, Protocol):
         ...
 
 
-class Images(Step):
+class ImagesStep(Step):
     """Bounds itself: pulls do."""
 
     name: ClassVar[str] = "images"
@@ -36,7 +36,7 @@ class Images(Step):
         self._images = images
 
     @override
-    async def run(self, work: Work) -> None:
+    async def run(self, work: SyncPass) -> None:
         if not work.plan.start:
             return
         volumes = ImageVolumes(self._images, work.pod, work.runtime)
@@ -45,7 +45,7 @@ class Images(Step):
         finally:
             await volumes.close()
 
-    async def _bring(self, work: Work, start: StartContainer, volumes: ImageVolumes) -> None:
+    async def _bring(self, work: SyncPass, start: StartContainer, volumes: ImageVolumes) -> None:
         slot = work.images[start.name]
         found = find_container(work.pod, start.name)
         if found is None:

@@ -2,14 +2,14 @@
 
 import logging
 
-from nodeagent.pods.steps.contract import Work
+from nodeagent.pods.steps.contract import SyncPass
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound, RuntimeFault
 
 log = logging.getLogger(__name__)
 
 
-async def clear_away(work: Work) -> None:
+async def clear_away(work: SyncPass) -> None:
     """Stop them all, also one that a reboot has ended: its address is taken until then. Remove those without containers.
 
     Raises RuntimeFault when one that is ready cannot be stopped. One that is down keeps no new sandbox from being made: it is

@@ -11,7 +11,7 @@ from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
 
 
-class Records(Step):
+class RecordsStep(Step):
     name: ClassVar[str] = "records"
 
     @override

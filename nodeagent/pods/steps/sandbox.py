@@ -7,15 +7,17 @@ from typing_extensions import override
 from nodeagent.api.events import Events
 from nodeagent.pods.rules.runtime_view import is_host_network
 from nodeagent.pods.slot import NotProvided
-from nodeagent.pods.steps.contract import NoStartObserver, SlotName, StartObserver, Step, StepError, Work
+from nodeagent.pods.steps.contract import NoStartObserver, SlotName, StartObserver, Step, StepError, SyncPass
 from nodeagent.pods.steps.gates import Networks, network_not_ready
 from nodeagent.pods.steps.old_sandboxes import clear_away
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
-from runtimes.errors import RuntimeFault
+from runtimes.errors import RuntimeFault, Unavailable
 from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
+
+SOON_SECONDS = 1.0
 
 
 class SandboxConfigs(Protocol):
@@ -32,7 +34,7 @@ class SandboxConfigs(Protocol):
     def host_ips(self) -> tuple[str, ...]: ...
 
 
-class Sandbox(Step):
+class SandboxStep(Step):
     name: ClassVar[str] = "sandbox"
     deadline_seconds: ClassVar[float | None] = 240.0  # the kubelet's deadline for RunPodSandbox
     provides: ClassVar[tuple[SlotName, ...]] = ("sandbox_id", "pod_ips")
@@ -47,7 +49,7 @@ class Sandbox(Step):
         self._observer = observer or NoStartObserver()
 
     @override
-    async def run(self, work: Work) -> None:
+    async def run(self, work: SyncPass) -> None:
         if work.plan.create_sandbox is None:
             self._reuse(work)
             return
@@ -83,18 +85,18 @@ class Sandbox(Step):
         """Stop the pod's sandboxes in every runtime; what is left of them tells the exit codes until `Records` removes it."""
         await teardown.in_each(self._stop)
 
-    def _reuse(self, work: Work) -> None:
+    def _reuse(self, work: SyncPass) -> None:
         if work.current_sandbox_id is None:
             return
         sandbox = work.observed.sandboxes[0]
         work.sandbox_id.set(sandbox.id)
         work.pod_ips.set(self._ips_of(work, sandbox))
 
-    async def _pod_ips(self, work: Work, sandbox_id: str) -> tuple[str, ...]:
+    async def _pod_ips(self, work: SyncPass, sandbox_id: str) -> tuple[str, ...]:
         answer = await work.runtime.service.pod_sandbox_status(cri.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id))
         return self._ips_of(work, answer.status)
 
-    def _ips_of(self, work: Work, sandbox: cri.PodSandboxStatus) -> tuple[str, ...]:
+    def _ips_of(self, work: SyncPass, sandbox: cri.PodSandboxStatus) -> tuple[str, ...]:
         if work.pod.spec.hostNetwork:
             return self._configs.host_ips()
         network = sandbox.network
@@ -109,4 +111,8 @@ class Sandbox(Step):
 
 
 def _creation_failed(error: Exception) -> StepError:
-    return StepError(f"Failed to create pod sandbox: {error}", event_reason="FailedCreatePodSandBox")
+    """What says that it cannot work just now, a CNI plugin for instance, is asked again soon; all else waits as usual."""
+    soon = SOON_SECONDS if isinstance(error, Unavailable) else None
+    return StepError(
+        f"Failed to create pod sandbox: {error}", event_reason="FailedCreatePodSandBox", retry_seconds=soon
+    )

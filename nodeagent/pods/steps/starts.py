@@ -8,11 +8,11 @@ from lightkube.models.core_v1 import LifecycleHandler
 from typing_extensions import override
 
 from nodeagent.api.events import Events
-from nodeagent.pods.carrying import carry
+from nodeagent.pods.cancellation import carry_through
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import StartContainer
-from nodeagent.pods.steps.contract import NoStartObserver, StartError, StartObserver, Step, Work
+from nodeagent.pods.steps.contract import NoStartObserver, StartError, StartObserver, Step, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container
 from nodeagent.podspec.pod import AgentPod
@@ -33,7 +33,7 @@ class HostsFiles(Protocol):
         ...
 
 
-class Killing(Protocol):
+class PodTerminator(Protocol):
     async def kill_container(
         self, runtime: Runtime, pod: AgentPod, container_id: str, name: str, *, message: str = ""
     ) -> None:
@@ -45,7 +45,7 @@ class Killing(Protocol):
         ...
 
 
-class Starts(Step):
+class StartsStep(Step):
     """Bounds itself: each start has the runtime's deadline, and a postStart hook none."""
 
     name: ClassVar[str] = "starts"
@@ -56,20 +56,20 @@ class Starts(Step):
         *,
         hosts: HostsFiles,
         hooks: Hooks,
-        killer: Killing,
+        terminator: PodTerminator,
         events: Events,
         paths: PodPaths,
         observer: StartObserver | None = None,
     ) -> None:
         self._hosts = hosts
         self._hooks = hooks
-        self._killer = killer
+        self._terminator = terminator
         self._events = events
         self._paths = paths
         self._observer = observer or NoStartObserver()
 
     @override
-    async def run(self, work: Work) -> None:
+    async def run(self, work: SyncPass) -> None:
         for start in work.plan.start:
             found = find_container(work.pod, start.name)
             if found is None:
@@ -79,9 +79,11 @@ class Starts(Step):
 
     @override
     async def undo(self, teardown: Teardown) -> None:
-        await teardown.in_each(self._killer.kill_pod)
+        await teardown.in_each(self._terminator.kill_pod)
 
-    async def _start_one(self, work: Work, start: StartContainer, kind: ContainerKind, container: AnyContainer) -> bool:
+    async def _start_one(
+        self, work: SyncPass, start: StartContainer, kind: ContainerKind, container: AnyContainer
+    ) -> bool:
         try:
             container_id = await work.created[start.name].get()
             await work.pod_ips.get()
@@ -92,14 +94,14 @@ class Starts(Step):
         self._observer.container(kind)
         what = f"start of {start.name} in pod {work.uid}"
         # carried to their ends: no started container goes unrecorded, and nothing stops one that is just being started
-        await carry(self._start(work, kind, start, container_id), what, grace_seconds=START_GRACE_SECONDS)
+        await carry_through(self._start(work, kind, start, container_id), what, grace_seconds=START_GRACE_SECONDS)
         lifecycle = container.lifecycle
         if start.name in work.started and lifecycle is not None and lifecycle.postStart is not None:
             hook = self._post_start(work, kind, container, start, container_id, lifecycle.postStart)
-            await carry(hook, f"postStart at the {what}", grace_seconds=HOOK_GRACE_SECONDS)
+            await carry_through(hook, f"postStart at the {what}", grace_seconds=HOOK_GRACE_SECONDS)
         return start.name in work.started
 
-    async def _start(self, work: Work, kind: ContainerKind, start: StartContainer, container_id: str) -> None:
+    async def _start(self, work: SyncPass, kind: ContainerKind, start: StartContainer, container_id: str) -> None:
         self._hosts.write_hosts(work.pod, await work.pod_ips.get())
         try:
             await work.runtime.service.start_container(cri.StartContainerRequest(container_id=container_id))
@@ -112,7 +114,7 @@ class Starts(Step):
 
     async def _post_start(
         self,
-        work: Work,
+        work: SyncPass,
         kind: ContainerKind,
         container: AnyContainer,
         start: StartContainer,
@@ -126,20 +128,20 @@ class Starts(Step):
             del work.started[start.name]
             self._event(work, kind, start.name, "Warning", "FailedPostStartHook", "PostStartHook failed")
             try:
-                await self._killer.kill_container(
+                await self._terminator.kill_container(
                     work.runtime, work.pod, container_id, start.name, message="FailedPostStartHook"
                 )
             finally:
                 self._failed(work, kind, start, StartError("PostStartHookError", str(error)))
 
-    def _failed(self, work: Work, kind: ContainerKind, start: StartContainer, error: StartError) -> None:
+    def _failed(self, work: SyncPass, kind: ContainerKind, start: StartContainer, error: StartError) -> None:
         self._observer.container_failed(kind, error.failure.reason)
         work.failures[start.name] = error.failure
         if error.retry_seconds is not None:
             work.retry_seconds[start.name] = error.retry_seconds
         self._event(work, kind, start.name, "Warning", "Failed", f"Error: {error.event_text}")
 
-    def _link_log(self, work: Work, start: StartContainer, container_id: str) -> None:
+    def _link_log(self, work: SyncPass, start: StartContainer, container_id: str) -> None:
         """`/var/log/containers/<pod>_<ns>_<container>-<id>.log`, as log collectors know it."""
         namespace, name = work.pod.key
         log_file = self._paths.log_dir(namespace, name, work.uid) / start.name / f"{start.restart_count}.log"
@@ -153,5 +155,5 @@ class Starts(Step):
         except OSError as error:
             log.warning("cannot link %s to %s: %s", link, log_file, error)
 
-    def _event(self, work: Work, kind: ContainerKind, name: str, type: str, reason: str, message: str) -> None:
+    def _event(self, work: SyncPass, kind: ContainerKind, name: str, type: str, reason: str, message: str) -> None:
         self._events.event(work.pod, type, reason, message, field_path=field_path(kind, name))

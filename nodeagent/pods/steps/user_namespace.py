@@ -15,7 +15,7 @@ class IdRanges(Protocol):
         ...
 
 
-class UserNamespaceRange(Step):
+class UserNamespaceStep(Step):
     name: ClassVar[str] = "user namespace"
 
     def __init__(self, ranges: IdRanges) -> None:

@@ -5,7 +5,7 @@ from typing import ClassVar, Protocol
 
 from typing_extensions import override
 
-from nodeagent.pods.steps.contract import SlotName, Step, StepError, Work
+from nodeagent.pods.steps.contract import SlotName, Step, StepError, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import MountedVolume
@@ -24,7 +24,7 @@ class PodVolumes(Protocol):
         ...
 
 
-class Volumes(Step):
+class VolumesStep(Step):
     name: ClassVar[str] = "volumes"
     provides: ClassVar[tuple[SlotName, ...]] = ("mounts",)
 
@@ -32,7 +32,7 @@ class Volumes(Step):
         self._volumes = volumes
 
     @override
-    async def run(self, work: Work) -> None:
+    async def run(self, work: SyncPass) -> None:
         try:
             work.mounts.set(await self._volumes.mount(work.pod))
         except MountFailed as error:

@@ -4,7 +4,7 @@ Source: docs/facts/node-resources.md 2.2, 2.3 and 2.5, docs/facts/pod-lifecycle.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,6 +15,7 @@ from nodeagent.podspec.effective import Amounts, aggregated, amounts, effective_
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.qos import BEST_EFFORT, BURSTABLE, GUARANTEED, oom_score_adj, qos_class
 from proto import cri_pb2 as cri
+from runtimes.linux.cgroups.contract import CgroupLimits
 from runtimes.linux.cgroups.units import DEFAULT_PERIOD_US, MIN_SHARES, UNLIMITED_QUOTA, cpu_quota, cpu_shares
 
 
@@ -32,18 +33,6 @@ class HostLimits:
     limited_swap: bool = False
     swap_capacity_bytes: int = 0
     pod_pids_limit: int = -1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodCgroupLimits:
-    """The values of a pod's cgroup. None: the file is not written. `hugepages_bytes`: by size name, every size."""
-
-    shares: int
-    quota_us: int | None
-    period_us: int | None
-    memory_bytes: int | None
-    pids: int | None
-    hugepages_bytes: Mapping[str, int]
 
 
 def huge_page_name(resource: str) -> str:
@@ -83,8 +72,8 @@ def container_resources(
     return made
 
 
-def pod_cgroup_limits(pod: AgentPod, host: HostLimits, *, exclusive_cpus: bool = False) -> PodCgroupLimits:
-    """The values of the pod's own cgroup, overhead included."""
+def pod_cgroup_limits(pod: AgentPod, host: HostLimits, *, exclusive_cpus: bool = False) -> CgroupLimits:
+    """The limits of the pod's own cgroup, overhead included; None where the file is not written. Of huge pages every size."""
     spec = pod.spec
     requests, limits = effective_requests(spec), effective_limits(spec)
     qos = qos_class(spec, pod.status)
@@ -96,13 +85,13 @@ def pod_cgroup_limits(pod: AgentPod, host: HostLimits, *, exclusive_cpus: bool =
         memory_bytes = math.ceil(limits.get("memory", Fraction(0))) or None
     if qos != BEST_EFFORT and (exclusive_cpus or not host.cpu_cfs_quota):
         quota_us = UNLIMITED_QUOTA
-    return PodCgroupLimits(
-        shares=MIN_SHARES if qos == BEST_EFFORT else cpu_shares(_milli(requests.get("cpu"))),
-        quota_us=quota_us,
-        period_us=None if quota_us is None else host.cpu_period_us,
-        memory_bytes=memory_bytes,
-        pids=host.pod_pids_limit if host.pod_pids_limit > 0 else None,
-        hugepages_bytes=_huge_pages(requests, host),
+    return CgroupLimits(
+        cpu_shares=MIN_SHARES if qos == BEST_EFFORT else cpu_shares(_milli(requests.get("cpu"))),
+        cpu_quota_us=quota_us,
+        cpu_period_us=None if quota_us is None else host.cpu_period_us,
+        memory_limit_bytes=memory_bytes,
+        pids_limit=host.pod_pids_limit if host.pod_pids_limit > 0 else None,
+        hugetlb_bytes=_huge_pages(requests, host),
     )
 
 

@@ -182,7 +182,7 @@ def seccomp_profile(profile: SeccompProfile | None, settings: SecuritySettings) 
 def _profile_file(folder: Path, name: str) -> Path:
     """The file of a Localhost profile. Raises ConfigError where none is named or it is not below the node's folder.
 
-    An API server refuses such pods; here a profile that cannot be told never becomes no profile (CVE-2023-2431).
+    An API server refuses such pods; here a profile that is unknown never becomes no profile (CVE-2023-2431).
     """
     if not name:
         raise ConfigError("localhostProfile must be set if seccompProfile type is Localhost.")

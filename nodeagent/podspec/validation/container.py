@@ -1,7 +1,5 @@
 """The rules of one container, and of the three lists together."""
 
-from typing import Any, Final
-
 from nodeagent.podspec.container_lists import containers, is_sidecar
 from nodeagent.podspec.validation.environment import environment
 from nodeagent.podspec.validation.mounts import mounts
@@ -11,20 +9,19 @@ from nodeagent.podspec.validation.resources import container_resources
 from nodeagent.podspec.validation.rules import label_name, unique
 from nodeagent.podspec.validation.security import container_security
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_found, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
-MESSAGE_POLICIES: Final = ("File", "FallbackToLogsOnError")
-RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
-MAX_RESTART_RULES: Final = 20
-MAX_EXIT_CODES: Final = 255
-_NOT_EPHEMERAL: Final = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy")
-_RESIZE_RESOURCES: Final = ("cpu", "memory")
-_RESIZE_POLICIES: Final = ("NotRequired", "RestartContainer")
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
+RESTART_POLICIES = ("Always", "OnFailure", "Never")
+MAX_RESTART_RULES = 20
+MAX_EXIT_CODES = 255
+_NOT_EPHEMERAL = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy")
+_RESIZE_RESOURCES = ("cpu", "memory")
+_RESIZE_POLICIES = ("NotRequired", "RestartContainer")
 
 
-def all_containers(spec: Json) -> list[FieldError]:
+def all_containers(spec: JsonObject) -> list[FieldError]:
     volumes = {volume.get("name", ""): volume for volume in spec.get("volumes") or ()}
     claims = frozenset(claim.get("name", "") for claim in spec.get("resourceClaims") or ())
     errors: list[FieldError] = []
@@ -43,7 +40,7 @@ def all_containers(spec: Json) -> list[FieldError]:
 
 
 def _common(
-    path: str, container: Json, spec: Json, volumes: dict[str, Json], claims: frozenset[str]
+    path: str, container: JsonObject, spec: JsonObject, volumes: dict[str, JsonObject], claims: frozenset[str]
 ) -> list[FieldError]:
     errors = _image(f"{path}.image", container.get("image") or "")
     policy = container.get("imagePullPolicy") or ""
@@ -72,14 +69,14 @@ def _image(path: str, image: str) -> list[FieldError]:
     return [invalid(path, image, "must not have leading or trailing whitespace")] if image != image.strip() else []
 
 
-def _init(path: str, container: Json) -> list[FieldError]:
+def _init(path: str, container: JsonObject) -> list[FieldError]:
     if is_sidecar(container):
         return []
     text = "may not be set for init containers without restartPolicy=Always"
     return [forbidden(f"{path}.{name}", text) for name in ("lifecycle", *PROBES) if container.get(name) is not None]
 
 
-def _ephemeral(path: str, container: Json, spec: Json) -> list[FieldError]:
+def _ephemeral(path: str, container: JsonObject, spec: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     text = "cannot be set for an Ephemeral Container"
     errors += [forbidden(f"{path}.{name}", text) for name in _NOT_EPHEMERAL if container.get(name)]
@@ -96,7 +93,7 @@ def _ephemeral(path: str, container: Json, spec: Json) -> list[FieldError]:
     return errors
 
 
-def _resize_policy(path: str, container: Json, spec: Json) -> list[FieldError]:
+def _resize_policy(path: str, container: JsonObject, spec: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[str] = set()
     never = spec.get("restartPolicy") == "Never" and not is_sidecar(container)
@@ -114,7 +111,7 @@ def _resize_policy(path: str, container: Json, spec: Json) -> list[FieldError]:
     return errors
 
 
-def _restarts(path: str, container: Json) -> list[FieldError]:
+def _restarts(path: str, container: JsonObject) -> list[FieldError]:
     """A container's own restart policy and the exit codes that override it."""
     errors: list[FieldError] = []
     policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or []
@@ -136,7 +133,7 @@ def _restarts(path: str, container: Json) -> list[FieldError]:
     return errors
 
 
-def _restart_rule(path: str, rule: Json) -> list[FieldError]:
+def _restart_rule(path: str, rule: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     actions = ("Restart", "RestartAllContainers")
     if rule.get("action") not in actions:

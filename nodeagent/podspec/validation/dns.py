@@ -1,19 +1,17 @@
 """Names that a pod has and looks up: hostname, hostAliases, dnsPolicy, dnsConfig."""
 
-from typing import Any, Final
-
 from nodeagent.podspec.validation.rules import absent_or, problems
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, invalid, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-POLICIES: Final = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
-MAX_NAMESERVERS: Final = 3
-MAX_SEARCHES: Final = 32
-MAX_SEARCH_CHARACTERS: Final = 2048
+POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
+MAX_NAMESERVERS = 3
+MAX_SEARCHES = 32
+MAX_SEARCH_CHARACTERS = 2048
 
 
-def dns(spec: Json) -> list[FieldError]:
+def dns(spec: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     policy = spec.get("dnsPolicy") or ""
     if policy not in POLICIES:
@@ -38,7 +36,7 @@ def dns(spec: Json) -> list[FieldError]:
     return errors
 
 
-def _config(path: str, config: Json) -> list[FieldError]:
+def _config(path: str, config: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     servers = config.get("nameservers") or []
     if len(servers) > MAX_NAMESERVERS:

@@ -1,23 +1,19 @@
 """env and envFrom of a container."""
 
 import re
-from typing import Any, Final
 
 from nodeagent.podspec.validation.rules import file_path, label_name, needed, problems
 from runtimes.kube import names
 from runtimes.kube.canonical_quantity import is_quantity
 from runtimes.kube.field_errors import FieldError, invalid, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-ENV_FIELDS: Final = (
+ENV_FIELDS = (
     *("metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName"),
     *("status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"),
 )
-VOLUME_FIELDS: Final = (
-    *("metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"),
-)
-_KNOWN_FIELDS: Final = (
+VOLUME_FIELDS = (*("metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"),)
+_KNOWN_FIELDS = (
     frozenset(ENV_FIELDS)
     | frozenset(VOLUME_FIELDS)
     | {
@@ -25,15 +21,15 @@ _KNOWN_FIELDS: Final = (
     }
 )
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
-_SOURCES: Final = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
-RESOURCES: Final = (
+_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
+RESOURCES = (
     *("limits.cpu", "limits.ephemeral-storage", "limits.memory"),
     *("requests.cpu", "requests.ephemeral-storage", "requests.memory"),
 )
 _HUGEPAGES = re.compile(r"(limits|requests)\.hugepages-.+")
 
 
-def environment(path: str, container: Json) -> list[FieldError]:
+def environment(path: str, container: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, variable in enumerate(container.get("env") or ()):
         errors += _variable(f"{path}.env[{index}]", variable)
@@ -42,14 +38,14 @@ def environment(path: str, container: Json) -> list[FieldError]:
     return errors
 
 
-def _variable(path: str, variable: Json) -> list[FieldError]:
+def _variable(path: str, variable: JsonObject) -> list[FieldError]:
     name = variable.get("name") or ""
     errors = needed(f"{path}.name", name) or problems(f"{path}.name", name, names.env_name(name))
     source = variable.get("valueFrom")
     return errors if source is None else errors + _value_from(f"{path}.valueFrom", variable, source)
 
 
-def _value_from(path: str, variable: Json, source: Json) -> list[FieldError]:
+def _value_from(path: str, variable: JsonObject, source: JsonObject) -> list[FieldError]:
     given = [name for name in _SOURCES if source.get(name) is not None]
     errors: list[FieldError] = []
     if not given:
@@ -75,7 +71,7 @@ def _value_from(path: str, variable: Json, source: Json) -> list[FieldError]:
     return errors
 
 
-def field_ref(path: str, reference: Json, allowed: tuple[str, ...]) -> list[FieldError]:
+def field_ref(path: str, reference: JsonObject, allowed: tuple[str, ...]) -> list[FieldError]:
     """A reference to a field of the pod itself. Labels and annotations may be subscripted."""
     if not reference.get("apiVersion"):
         return [required(f"{path}.apiVersion")]
@@ -92,7 +88,7 @@ def field_ref(path: str, reference: Json, allowed: tuple[str, ...]) -> list[Fiel
     return [] if target in allowed else [not_supported(f"{path}.fieldPath", target, allowed)]
 
 
-def resource_field_ref(path: str, reference: Json, *, in_volume: bool) -> list[FieldError]:
+def resource_field_ref(path: str, reference: JsonObject, *, in_volume: bool) -> list[FieldError]:
     errors: list[FieldError] = []
     if in_volume:
         errors += needed(f"{path}.containerName", reference.get("containerName"))
@@ -121,7 +117,7 @@ def resource_field_ref(path: str, reference: Json, *, in_volume: bool) -> list[F
     return errors
 
 
-def key_selector(path: str, reference: Json) -> list[FieldError]:
+def key_selector(path: str, reference: JsonObject) -> list[FieldError]:
     """One key of a ConfigMap or Secret."""
     name, key = reference.get("name") or "", reference.get("key") or ""
     errors = problems(f"{path}.name", name, names.dns1123_subdomain(name))
@@ -135,7 +131,7 @@ def _divisors(resource: str) -> frozenset[str]:
     return frozenset({"0", "1024", *(f"1{unit}" for unit in units)})
 
 
-def _env_from(path: str, source: Json) -> list[FieldError]:
+def _env_from(path: str, source: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     prefix = source.get("prefix")
     if prefix:

@@ -1,16 +1,14 @@
 """volumeMounts and volumeDevices of a container."""
 
-from typing import Any, Final
-
 from nodeagent.podspec.validation.rules import needed, no_way_up, relative_path
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_found, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-_PROPAGATION: Final = ("Bidirectional", "HostToContainer", "None")
-_RECURSIVE: Final = ("Disabled", "Enabled", "IfPossible")
+_PROPAGATION = ("Bidirectional", "HostToContainer", "None")
+_RECURSIVE = ("Disabled", "Enabled", "IfPossible")
 
 
-def mounts(path: str, container: Json, volumes: dict[str, Json]) -> list[FieldError]:
+def mounts(path: str, container: JsonObject, volumes: dict[str, JsonObject]) -> list[FieldError]:
     """`volumes`: the pod's volumes by name."""
     errors: list[FieldError] = []
     paths: set[str] = set()
@@ -31,7 +29,7 @@ def mounts(path: str, container: Json, volumes: dict[str, Json]) -> list[FieldEr
     return errors + _devices(path, container, volumes)
 
 
-def _devices(path: str, container: Json, volumes: dict[str, Json]) -> list[FieldError]:
+def _devices(path: str, container: JsonObject, volumes: dict[str, JsonObject]) -> list[FieldError]:
     errors: list[FieldError] = []
     paths: set[str] = set()
     for index, device in enumerate(container.get("volumeDevices") or ()):
@@ -51,13 +49,13 @@ def _devices(path: str, container: Json, volumes: dict[str, Json]) -> list[Field
     return errors
 
 
-def _volume(path: str, name: str | None, volumes: dict[str, Json]) -> list[FieldError]:
+def _volume(path: str, name: str | None, volumes: dict[str, JsonObject]) -> list[FieldError]:
     if not name:
         return [required(path)]
     return [] if name in volumes else [not_found(path, name)]
 
 
-def _sub_path(path: str, mount: Json) -> list[FieldError]:
+def _sub_path(path: str, mount: JsonObject) -> list[FieldError]:
     plain, expression = mount.get("subPath") or "", mount.get("subPathExpr") or ""
     errors = relative_path(f"{path}.subPath", plain) if plain else []
     if expression:
@@ -68,7 +66,7 @@ def _sub_path(path: str, mount: Json) -> list[FieldError]:
     return errors
 
 
-def _propagation(path: str, mount: Json, container: Json) -> list[FieldError]:
+def _propagation(path: str, mount: JsonObject, container: JsonObject) -> list[FieldError]:
     value = mount.get("mountPropagation")
     if value is None:
         return []
@@ -81,7 +79,7 @@ def _propagation(path: str, mount: Json, container: Json) -> list[FieldError]:
     return []
 
 
-def _recursive_read_only(path: str, mount: Json) -> list[FieldError]:
+def _recursive_read_only(path: str, mount: JsonObject) -> list[FieldError]:
     value = mount.get("recursiveReadOnly")
     if value is None:
         return []

@@ -1,7 +1,5 @@
 """A whole pod: metadata rules of its own, and everything in its spec."""
 
-from typing import Any, Final
-
 from nodeagent.podspec.annotations import MIRROR
 from nodeagent.podspec.validation.container import RESTART_POLICIES, all_containers
 from nodeagent.podspec.validation.dns import dns
@@ -12,26 +10,26 @@ from nodeagent.podspec.validation.security import pod_security
 from nodeagent.podspec.validation.volumes import volumes
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-PREEMPTION_POLICIES: Final = ("Never", "PreemptLowerPriority")
-OPERATING_SYSTEMS: Final = ("linux", "windows")
+PREEMPTION_POLICIES = ("Never", "PreemptLowerPriority")
+OPERATING_SYSTEMS = ("linux", "windows")
 
 
-def validate_create(pod: Json) -> list[FieldError]:
+def validate_create(pod: JsonObject) -> list[FieldError]:
     errors = validate_pod(pod)
     if pod["spec"].get("ephemeralContainers"):
         errors.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))
     return errors
 
 
-def validate_pod(pod: Json) -> list[FieldError]:
+def validate_pod(pod: JsonObject) -> list[FieldError]:
     """Rules for a pod in any state, new or stored."""
     spec = pod["spec"]
     return _metadata(pod) + validate_spec(spec)
 
 
-def validate_spec(spec: Json) -> list[FieldError]:
+def validate_spec(spec: JsonObject) -> list[FieldError]:
     errors = volumes("spec.volumes", spec.get("volumes") or [])
     errors += all_containers(spec)
     errors += pod_resources("spec.resources", spec)
@@ -49,7 +47,7 @@ def validate_spec(spec: Json) -> list[FieldError]:
     return errors
 
 
-def _metadata(pod: Json) -> list[FieldError]:
+def _metadata(pod: JsonObject) -> list[FieldError]:
     annotations = pod.get("metadata", {}).get("annotations") or {}
     if MIRROR in annotations and not pod["spec"].get("nodeName"):
         text = "must set spec.nodeName if mirror pod annotation is set"
@@ -57,7 +55,7 @@ def _metadata(pod: Json) -> list[FieldError]:
     return []
 
 
-def _names(spec: Json) -> list[FieldError]:
+def _names(spec: JsonObject) -> list[FieldError]:
     errors = absent_or("spec.serviceAccountName", spec.get("serviceAccountName"), names.dns1123_subdomain)
     errors += absent_or("spec.nodeName", spec.get("nodeName"), names.dns1123_subdomain)
     errors += absent_or("spec.priorityClassName", spec.get("priorityClassName"), names.dns1123_subdomain)
@@ -75,7 +73,7 @@ def _names(spec: Json) -> list[FieldError]:
     return errors
 
 
-def _numbers(spec: Json) -> list[FieldError]:
+def _numbers(spec: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= ID_MAX:
@@ -89,7 +87,7 @@ def _numbers(spec: Json) -> list[FieldError]:
     return errors
 
 
-def _references(spec: Json) -> list[FieldError]:
+def _references(spec: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, reference in enumerate(spec.get("imagePullSecrets") or ()):
         if not reference.get("name"):

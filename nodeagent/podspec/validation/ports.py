@@ -1,17 +1,15 @@
 """Container ports and what they take from the node."""
 
-from typing import Any, Final
-
 from nodeagent.podspec.container_lists import containers
 from nodeagent.podspec.validation.rules import problems, unique
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, duplicate, invalid, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
+PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 
-def ports(path: str, container: Json) -> list[FieldError]:
+def ports(path: str, container: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[str] = set()
     for index, port in enumerate(container.get("ports") or ()):
@@ -36,7 +34,7 @@ def ports(path: str, container: Json) -> list[FieldError]:
     return errors
 
 
-def host_ports(spec: Json) -> list[FieldError]:
+def host_ports(spec: JsonObject) -> list[FieldError]:
     """No two app containers (or sidecars) take the same host port; in the host's network both numbers are one."""
     errors: list[FieldError] = []
     taken: set[str] = set()

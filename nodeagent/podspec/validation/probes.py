@@ -1,24 +1,22 @@
 """Probes, lifecycle hooks and their handlers."""
 
 import re
-from typing import Any, Final
 
 from nodeagent.podspec.validation.rules import needed, not_negative, port_or_name, problems
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
-_HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
-_NUMBERS: Final = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
+PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
+_NUMBERS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
 _HEADER = re.compile("[-A-Za-z0-9]+")
-_HEADER_TEXT: Final = (
+_HEADER_TEXT = (
     "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for "
     "validation is '[-A-Za-z0-9]+')"
 )
 
 
-def probes(path: str, container: Json) -> list[FieldError]:
+def probes(path: str, container: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     for name in PROBES:
         probe = container.get(name)
@@ -27,7 +25,7 @@ def probes(path: str, container: Json) -> list[FieldError]:
     return errors
 
 
-def lifecycle(path: str, hooks: Json, grace_seconds: int) -> list[FieldError]:
+def lifecycle(path: str, hooks: JsonObject, grace_seconds: int) -> list[FieldError]:
     errors: list[FieldError] = []
     for name in ("postStart", "preStop"):
         if hooks.get(name) is not None:
@@ -35,7 +33,7 @@ def lifecycle(path: str, hooks: Json, grace_seconds: int) -> list[FieldError]:
     return errors
 
 
-def _probe(path: str, probe: Json, *, readiness: bool) -> list[FieldError]:
+def _probe(path: str, probe: JsonObject, *, readiness: bool) -> list[FieldError]:
     errors = _handler(path, probe, ("exec", "httpGet", "tcpSocket", "grpc"), 0)
     for name in _NUMBERS:
         errors += not_negative(f"{path}.{name}", probe.get(name))
@@ -52,7 +50,7 @@ def _probe(path: str, probe: Json, *, readiness: bool) -> list[FieldError]:
     return errors
 
 
-def _handler(path: str, handler: Json, allowed: tuple[str, ...], grace_seconds: int) -> list[FieldError]:
+def _handler(path: str, handler: JsonObject, allowed: tuple[str, ...], grace_seconds: int) -> list[FieldError]:
     given = [name for name in _HANDLERS if name in allowed and handler.get(name) is not None]
     if not given:
         return [required(path, "must specify a handler type")]
@@ -75,7 +73,7 @@ def _handler(path: str, handler: Json, allowed: tuple[str, ...], grace_seconds: 
     return errors
 
 
-def _http_get(path: str, action: Json) -> list[FieldError]:
+def _http_get(path: str, action: JsonObject) -> list[FieldError]:
     errors = needed(f"{path}.path", action.get("path"))
     errors += port_or_name(f"{path}.port", action.get("port"))
     if action.get("scheme") not in ("HTTP", "HTTPS"):
@@ -87,7 +85,7 @@ def _http_get(path: str, action: Json) -> list[FieldError]:
     return errors
 
 
-def stop_signal(path: str, hooks: Json, spec: Json) -> list[FieldError]:
+def stop_signal(path: str, hooks: JsonObject, spec: JsonObject) -> list[FieldError]:
     """lifecycle.stopSignal needs to know the operating system."""
     signal = hooks.get("stopSignal")
     if signal is None:
@@ -98,12 +96,12 @@ def stop_signal(path: str, hooks: Json, spec: Json) -> list[FieldError]:
     return [] if signal in SIGNALS else [not_supported(where, signal, sorted(SIGNALS))]
 
 
-_PLAIN_SIGNALS: Final = (
+_PLAIN_SIGNALS = (
     *("ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL"),
     *("PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1"),
     *("USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX"),
 )
-SIGNALS: Final = frozenset(
+SIGNALS = frozenset(
     [
         *(f"SIG{name}" for name in _PLAIN_SIGNALS),
         *(f"SIGRTMIN+{number}" for number in range(1, 16)),

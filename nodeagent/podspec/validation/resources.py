@@ -2,26 +2,25 @@
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.effective import is_pod_level
 from nodeagent.podspec.unchecked_amounts import amounts, container_total
 from nodeagent.podspec.validation.rules import NOT_NEGATIVE, problems, unique
 from runtimes.kube import names, quantity
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_found, required
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-CONTAINER_RESOURCES: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
-_STANDARD: Final = CONTAINER_RESOURCES | {
+CONTAINER_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage"})
+_STANDARD = CONTAINER_RESOURCES | {
     *("pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps", "storage"),
     *("persistentvolumeclaims", "services.nodeports", "services.loadbalancers", "count", "requests.cpu", "limits.cpu"),
     *("requests.memory", "limits.memory", "requests.storage", "requests.ephemeral-storage", "limits.ephemeral-storage"),
 }
-_HUGEPAGES: Final = "hugepages-"
+_HUGEPAGES = "hugepages-"
 
 
-def container_resources(path: str, resources: Json, claims: frozenset[str]) -> list[FieldError]:
+def container_resources(path: str, resources: JsonObject, claims: frozenset[str]) -> list[FieldError]:
     """`claims`: the names in spec.resourceClaims."""
     errors = _amounts(path, resources, _container_name)
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
@@ -39,7 +38,7 @@ def container_resources(path: str, resources: Json, claims: frozenset[str]) -> l
     return errors
 
 
-def pod_resources(path: str, spec: Json) -> list[FieldError]:
+def pod_resources(path: str, spec: JsonObject) -> list[FieldError]:
     """Pod-level requests and limits: they must cover what the containers ask together."""
     resources = spec.get("resources")
     if resources is None:
@@ -64,7 +63,7 @@ def pod_resources(path: str, spec: Json) -> list[FieldError]:
     return errors
 
 
-def overhead(path: str, resources: Json) -> list[FieldError]:
+def overhead(path: str, resources: JsonObject) -> list[FieldError]:
     return _amounts(path.rpartition(".")[0], {path.rpartition(".")[2]: resources}, _container_name)
 
 
@@ -74,7 +73,7 @@ def is_extended(name: str) -> bool:
     return "/" in name and not domain.endswith("kubernetes.io") and not name.startswith("requests.")
 
 
-def _amounts(path: str, resources: Json, check_name: Callable[[str, str], list[FieldError]]) -> list[FieldError]:
+def _amounts(path: str, resources: JsonObject, check_name: Callable[[str, str], list[FieldError]]) -> list[FieldError]:
     errors: list[FieldError] = []
     for which, listed in resources.items():
         if which == "claims" or not isinstance(listed, dict):

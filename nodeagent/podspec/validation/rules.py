@@ -1,17 +1,15 @@
 """Small checks that many fields share. `path` is the field's path in messages."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, duplicate, invalid, required
 
-Json = dict[str, Any]
-
-ID_MAX: Final = 2**31 - 1
-ID_TEXT: Final = f"must be between 0 and {ID_MAX}, inclusive"
-NOT_NEGATIVE: Final = "must be greater than or equal to 0"
-MODE_TEXT: Final = "must be a number between 0 and 0777 (octal), both inclusive"
+ID_MAX = 2**31 - 1
+ID_TEXT = f"must be between 0 and {ID_MAX}, inclusive"
+NOT_NEGATIVE = "must be greater than or equal to 0"
+MODE_TEXT = "must be a number between 0 and 0777 (octal), both inclusive"
 
 
 def problems(path: str, value: Any, texts: Iterable[str]) -> list[FieldError]:

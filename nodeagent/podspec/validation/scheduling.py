@@ -1,18 +1,16 @@
 """Where a pod may run: tolerations, selectors, affinity, spreading, gates."""
 
-from typing import Any, Final
-
 from nodeagent.podspec.validation.rules import problems, unique
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-_UNSATISFIABLE: Final = ("DoNotSchedule", "ScheduleAnyway")
-_POLICIES: Final = ("Honor", "Ignore")
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_UNSATISFIABLE = ("DoNotSchedule", "ScheduleAnyway")
+_POLICIES = ("Honor", "Ignore")
 
 
-def scheduling(spec: Json) -> list[FieldError]:
+def scheduling(spec: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, toleration in enumerate(spec.get("tolerations") or ()):
         errors += toleration_errors(f"spec.tolerations[{index}]", toleration)
@@ -25,7 +23,7 @@ def scheduling(spec: Json) -> list[FieldError]:
     return errors + _gates(spec)
 
 
-def label_map(path: str, labels: Json) -> list[FieldError]:
+def label_map(path: str, labels: JsonObject) -> list[FieldError]:
     """Keys and values with label syntax."""
     errors: list[FieldError] = []
     for key, value in labels.items():
@@ -34,7 +32,7 @@ def label_map(path: str, labels: Json) -> list[FieldError]:
     return errors
 
 
-def toleration_errors(path: str, toleration: Json) -> list[FieldError]:
+def toleration_errors(path: str, toleration: JsonObject) -> list[FieldError]:
     key, operator = toleration.get("key") or "", toleration.get("operator") or ""
     effect, value = toleration.get("effect") or "", toleration.get("value") or ""
     errors = problems(f"{path}.key", key, names.qualified_name(key)) if key else []
@@ -55,7 +53,7 @@ def toleration_errors(path: str, toleration: Json) -> list[FieldError]:
     return errors
 
 
-def node_selector(path: str, selector: Json) -> list[FieldError]:
+def node_selector(path: str, selector: JsonObject) -> list[FieldError]:
     """A NodeSelector: at least one term, each with valid requirements."""
     terms = selector.get("nodeSelectorTerms") or []
     if not terms:
@@ -63,7 +61,7 @@ def node_selector(path: str, selector: Json) -> list[FieldError]:
     return [e for index, term in enumerate(terms) for e in _term(f"{path}.nodeSelectorTerms[{index}]", term)]
 
 
-def _node_affinity(path: str, affinity: Json) -> list[FieldError]:
+def _node_affinity(path: str, affinity: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     needed = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
     if needed is not None:
@@ -75,7 +73,7 @@ def _node_affinity(path: str, affinity: Json) -> list[FieldError]:
     return errors
 
 
-def _term(path: str, term: Json) -> list[FieldError]:
+def _term(path: str, term: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, requirement in enumerate(term.get("matchExpressions") or ()):
         where, key = f"{path}.matchExpressions[{index}]", requirement.get("key") or ""
@@ -87,7 +85,7 @@ def _term(path: str, term: Json) -> list[FieldError]:
     return errors
 
 
-def _requirement(path: str, requirement: Json) -> list[FieldError]:
+def _requirement(path: str, requirement: JsonObject) -> list[FieldError]:
     operator, values = requirement.get("operator") or "", requirement.get("values") or []
     if operator in ("In", "NotIn"):
         if not values:
@@ -104,7 +102,7 @@ def _requirement(path: str, requirement: Json) -> list[FieldError]:
     return []
 
 
-def _field_requirement(path: str, requirement: Json) -> list[FieldError]:
+def _field_requirement(path: str, requirement: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     operator, values = requirement.get("operator") or "", requirement.get("values") or []
     if operator not in ("In", "NotIn"):
@@ -117,7 +115,7 @@ def _field_requirement(path: str, requirement: Json) -> list[FieldError]:
     return errors
 
 
-def _pod_affinity(path: str, affinity: Json) -> list[FieldError]:
+def _pod_affinity(path: str, affinity: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, term in enumerate(affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ()):
         errors += _pod_term(f"{path}.requiredDuringSchedulingIgnoredDuringExecution[{index}]", term)
@@ -128,7 +126,7 @@ def _pod_affinity(path: str, affinity: Json) -> list[FieldError]:
     return errors
 
 
-def _pod_term(path: str, term: Json) -> list[FieldError]:
+def _pod_term(path: str, term: JsonObject) -> list[FieldError]:
     errors = label_selector(f"{path}.labelSelector", term.get("labelSelector"))
     key = term.get("topologyKey") or ""
     if not key:
@@ -136,7 +134,7 @@ def _pod_term(path: str, term: Json) -> list[FieldError]:
     return errors + (problems(f"{path}.topologyKey", key, names.qualified_name(key)) if key else [])
 
 
-def label_selector(path: str, selector: Json | None) -> list[FieldError]:
+def label_selector(path: str, selector: JsonObject | None) -> list[FieldError]:
     """A LabelSelector: matchLabels and matchExpressions."""
     errors = label_map(f"{path}.matchLabels", (selector or {}).get("matchLabels") or {})
     for index, requirement in enumerate((selector or {}).get("matchExpressions") or ()):
@@ -151,12 +149,12 @@ def label_selector(path: str, selector: Json | None) -> list[FieldError]:
     return errors
 
 
-def _weight(path: str, item: Json) -> list[FieldError]:
+def _weight(path: str, item: JsonObject) -> list[FieldError]:
     weight = item.get("weight") or 0
     return [] if 1 <= weight <= 100 else [invalid(f"{path}.weight", weight, "must be in the range 1-100")]
 
 
-def _spreading(path: str, constraints: list[Json]) -> list[FieldError]:
+def _spreading(path: str, constraints: list[JsonObject]) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[tuple[str, str]] = set()
     for index, constraint in enumerate(constraints):
@@ -183,7 +181,7 @@ def _spreading(path: str, constraints: list[Json]) -> list[FieldError]:
     return errors
 
 
-def _gates(spec: Json) -> list[FieldError]:
+def _gates(spec: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[str] = set()
     gates = spec.get("schedulingGates") or []

@@ -1,28 +1,25 @@
 """Security contexts of pods and containers."""
 
-from typing import Any, Final
-
 from nodeagent.podspec.validation.rules import id_range, no_way_up, relative_path
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-_PROFILE_TYPES: Final = ("Localhost", "RuntimeDefault", "Unconfined")
-_PROC_MOUNTS: Final = ("Default", "Unmasked")
-_POLICIES: Final = {
+_PROFILE_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")
+_PROC_MOUNTS = ("Default", "Unmasked")
+_POLICIES = {
     "fsGroupChangePolicy": ("Always", "OnRootMismatch"),
     "supplementalGroupsPolicy": ("Merge", "Strict"),
     "seLinuxChangePolicy": ("MountOption", "Recursive"),
 }
-_SYSCTL_TEXT: Final = (
+_SYSCTL_TEXT = (
     "must have at most 253 characters and match regex "
     r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
 )
-_IPC_SYSCTLS: Final = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
+_IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
 
 
-def pod_security(path: str, context: Json, spec: Json) -> list[FieldError]:
+def pod_security(path: str, context: JsonObject, spec: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     for name in ("runAsUser", "runAsGroup", "fsGroup"):
         errors += id_range(f"{path}.{name}", context.get(name))
@@ -39,7 +36,7 @@ def pod_security(path: str, context: Json, spec: Json) -> list[FieldError]:
     return errors + _profiles(path, context) + _host_users(spec)
 
 
-def container_security(path: str, context: Json | None, spec: Json) -> list[FieldError]:
+def container_security(path: str, context: JsonObject | None, spec: JsonObject) -> list[FieldError]:
     if context is None:
         return []
     errors = id_range(f"{path}.runAsUser", context.get("runAsUser"))
@@ -61,7 +58,7 @@ def container_security(path: str, context: Json | None, spec: Json) -> list[Fiel
     return errors + _profiles(path, context)
 
 
-def _profiles(path: str, context: Json) -> list[FieldError]:
+def _profiles(path: str, context: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     for name, shown in (("seccompProfile", "seccomp"), ("appArmorProfile", "AppArmor")):
         profile = context.get(name)
@@ -70,7 +67,7 @@ def _profiles(path: str, context: Json) -> list[FieldError]:
     return errors
 
 
-def _profile(path: str, profile: Json, shown: str) -> list[FieldError]:
+def _profile(path: str, profile: JsonObject, shown: str) -> list[FieldError]:
     kind = profile.get("type") or ""
     local = profile.get("localhostProfile")
     if not kind:
@@ -87,7 +84,7 @@ def _profile(path: str, profile: Json, shown: str) -> list[FieldError]:
     return relative_path(where, local) if shown == "seccomp" else no_way_up(where, local)
 
 
-def _sysctls(path: str, sysctls: list[Json], spec: Json) -> list[FieldError]:
+def _sysctls(path: str, sysctls: list[JsonObject], spec: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[str] = set()
     for index, sysctl in enumerate(sysctls):
@@ -108,7 +105,7 @@ def _sysctls(path: str, sysctls: list[Json], spec: Json) -> list[FieldError]:
     return errors
 
 
-def _host_users(spec: Json) -> list[FieldError]:
+def _host_users(spec: JsonObject) -> list[FieldError]:
     if spec.get("hostUsers", True):
         return []
     return [

@@ -1,7 +1,6 @@
 """The volumes of a pod: names, one source each, and the rules of every source that a node can mount."""
 
 from collections.abc import Callable
-from typing import Any, Final
 
 from nodeagent.podspec.validation.environment import VOLUME_FIELDS, field_ref, resource_field_ref
 from nodeagent.podspec.validation.rules import (
@@ -15,18 +14,17 @@ from nodeagent.podspec.validation.rules import (
 )
 from runtimes.kube import names, quantity
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_supported, required
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-HOST_PATH_TYPES: Final = (
+HOST_PATH_TYPES = (
     *("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"),
 )
-_MEDIUMS: Final = ("", "Memory", "HugePages")
-ACCESS_MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
-_TOKEN_MINIMUM_SECONDS: Final = 600
-_TOKEN_MAXIMUM_SECONDS: Final = 2**32
-_ONE_SOURCE: Final = "may not specify more than 1 volume type"
-_REQUIRED_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+_MEDIUMS = ("", "Memory", "HugePages")
+ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+_TOKEN_MINIMUM_SECONDS = 600
+_TOKEN_MAXIMUM_SECONDS = 2**32
+_ONE_SOURCE = "may not specify more than 1 volume type"
+_REQUIRED_FIELDS: dict[str, tuple[str, ...]] = {
     "gcePersistentDisk": ("pdName",),
     "awsElasticBlockStore": ("volumeID",),
     "gitRepo": ("repository",),
@@ -51,7 +49,7 @@ _REQUIRED_FIELDS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def volumes(path: str, listed: list[Json]) -> list[FieldError]:
+def volumes(path: str, listed: list[JsonObject]) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[str] = set()
     for index, volume in enumerate(listed):
@@ -63,7 +61,7 @@ def volumes(path: str, listed: list[Json]) -> list[FieldError]:
     return errors
 
 
-def _source(path: str, volume: Json) -> list[FieldError]:
+def _source(path: str, volume: JsonObject) -> list[FieldError]:
     """Exactly one source: the first in the order of the API's own type is the one that counts."""
     given = [name for name in _SOURCES if volume.get(name) is not None]
     if not given:
@@ -72,7 +70,7 @@ def _source(path: str, volume: Json) -> list[FieldError]:
     return errors + [forbidden(f"{path}.{name}", _ONE_SOURCE) for name in given[1:]]
 
 
-def _host_path(path: str, source: Json) -> list[FieldError]:
+def _host_path(path: str, source: JsonObject) -> list[FieldError]:
     target = source.get("path") or ""
     if not target:
         return [required(f"{path}.path")]
@@ -82,7 +80,7 @@ def _host_path(path: str, source: Json) -> list[FieldError]:
     return errors
 
 
-def _empty_dir(path: str, source: Json) -> list[FieldError]:
+def _empty_dir(path: str, source: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     limit = source.get("sizeLimit")
     if limit is not None:
@@ -98,17 +96,17 @@ def _empty_dir(path: str, source: Json) -> list[FieldError]:
     return errors
 
 
-def _secret(path: str, source: Json) -> list[FieldError]:
+def _secret(path: str, source: JsonObject) -> list[FieldError]:
     errors = needed(f"{path}.secretName", source.get("secretName"))
     return errors + mode(f"{path}.defaultMode", source.get("defaultMode")) + _items(path, source)
 
 
-def _config_map(path: str, source: Json) -> list[FieldError]:
+def _config_map(path: str, source: JsonObject) -> list[FieldError]:
     errors = needed(f"{path}.name", source.get("name"))
     return errors + mode(f"{path}.defaultMode", source.get("defaultMode")) + _items(path, source)
 
 
-def _items(path: str, source: Json) -> list[FieldError]:
+def _items(path: str, source: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, item in enumerate(source.get("items") or ()):
         where = f"{path}.items[{index}]"
@@ -118,7 +116,7 @@ def _items(path: str, source: Json) -> list[FieldError]:
     return errors
 
 
-def _downward(path: str, source: Json) -> list[FieldError]:
+def _downward(path: str, source: JsonObject) -> list[FieldError]:
     errors = mode(f"{path}.defaultMode", source.get("defaultMode"))
     for index, item in enumerate(source.get("items") or ()):
         where = f"{path}.items[{index}]"
@@ -137,7 +135,7 @@ def _downward(path: str, source: Json) -> list[FieldError]:
     return errors
 
 
-def _projected(path: str, source: Json) -> list[FieldError]:
+def _projected(path: str, source: JsonObject) -> list[FieldError]:
     errors = mode(f"{path}.defaultMode", source.get("defaultMode"))
     taken: set[str] = set()
     for index, part in enumerate(source.get("sources") or ()):
@@ -156,12 +154,12 @@ def _projected(path: str, source: Json) -> list[FieldError]:
     return errors
 
 
-def _projected_paths(source: Json) -> list[str]:
+def _projected_paths(source: JsonObject) -> list[str]:
     paths = [item["path"] for item in source.get("items") or () if item.get("path")]
     return [*paths, source["path"]] if isinstance(source.get("path"), str) and source["path"] else paths
 
 
-def _token(path: str, source: Json) -> list[FieldError]:
+def _token(path: str, source: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     seconds = source.get("expirationSeconds", 3600)
     if seconds < _TOKEN_MINIMUM_SECONDS:
@@ -173,32 +171,32 @@ def _token(path: str, source: Json) -> list[FieldError]:
     return errors + file_path(f"{path}.path", source.get("path"))
 
 
-def _named(path: str, source: Json) -> list[FieldError]:
+def _named(path: str, source: JsonObject) -> list[FieldError]:
     return needed(f"{path}.name", source.get("name")) + _items(path, source)
 
 
-def _trust_bundle(path: str, source: Json) -> list[FieldError]:
+def _trust_bundle(path: str, source: JsonObject) -> list[FieldError]:
     if not source.get("name") and not source.get("signerName"):
         return [required(path, "either name or signerName must be specified")]
     return file_path(f"{path}.path", source.get("path"))
 
 
-def _pod_certificate(path: str, source: Json) -> list[FieldError]:
+def _pod_certificate(path: str, source: JsonObject) -> list[FieldError]:
     return needed(f"{path}.signerName", source.get("signerName")) + needed(f"{path}.keyType", source.get("keyType"))
 
 
-def _claim(path: str, source: Json) -> list[FieldError]:
+def _claim(path: str, source: JsonObject) -> list[FieldError]:
     return needed(f"{path}.claimName", source.get("claimName"))
 
 
-def _nfs(path: str, source: Json) -> list[FieldError]:
+def _nfs(path: str, source: JsonObject) -> list[FieldError]:
     errors = needed(f"{path}.server", source.get("server")) + needed(f"{path}.path", source.get("path"))
     if source.get("path") and not source["path"].startswith("/"):
         errors.append(invalid(f"{path}.path", source["path"], "must be an absolute path"))
     return errors
 
 
-def _ephemeral(path: str, source: Json) -> list[FieldError]:
+def _ephemeral(path: str, source: JsonObject) -> list[FieldError]:
     template = source.get("volumeClaimTemplate")
     where = f"{path}.volumeClaimTemplate"
     if template is None:
@@ -215,7 +213,7 @@ def _ephemeral(path: str, source: Json) -> list[FieldError]:
     return errors
 
 
-def _image(path: str, source: Json) -> list[FieldError]:
+def _image(path: str, source: JsonObject) -> list[FieldError]:
     errors = needed(f"{path}.reference", source.get("reference"))
     policy = source.get("pullPolicy")
     supported = ("Always", "IfNotPresent", "Never")
@@ -224,7 +222,7 @@ def _image(path: str, source: Json) -> list[FieldError]:
     return errors
 
 
-def _csi(path: str, source: Json) -> list[FieldError]:
+def _csi(path: str, source: JsonObject) -> list[FieldError]:
     driver = source.get("driver") or ""
     errors = needed(f"{path}.driver", driver)
     if driver:
@@ -235,14 +233,14 @@ def _csi(path: str, source: Json) -> list[FieldError]:
     return errors
 
 
-def _just_fields(fields: tuple[str, ...]) -> Callable[[str, Json], list[FieldError]]:
-    def check(path: str, source: Json) -> list[FieldError]:
+def _just_fields(fields: tuple[str, ...]) -> Callable[[str, JsonObject], list[FieldError]]:
+    def check(path: str, source: JsonObject) -> list[FieldError]:
         return [error for field in fields for error in needed(f"{path}.{field}", source.get(field))]
 
     return check
 
 
-_PROJECTIONS: Final[dict[str, Callable[[str, Json], list[FieldError]]]] = {
+_PROJECTIONS: dict[str, Callable[[str, JsonObject], list[FieldError]]] = {
     "secret": _named,
     "configMap": _named,
     "downwardAPI": _downward,
@@ -250,7 +248,7 @@ _PROJECTIONS: Final[dict[str, Callable[[str, Json], list[FieldError]]]] = {
     "clusterTrustBundle": _trust_bundle,
     "podCertificate": _pod_certificate,
 }
-_SOURCES: Final[dict[str, Callable[[str, Json], list[FieldError]]]] = {
+_SOURCES: dict[str, Callable[[str, JsonObject], list[FieldError]]] = {
     "emptyDir": _empty_dir,
     "hostPath": _host_path,
     "secret": _secret,

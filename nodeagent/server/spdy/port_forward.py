@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from nodeagent.server.idle import IdleTimer
+from nodeagent.server.idle_timeout import IdleTimer
 from nodeagent.server.ports import carry_port
 from nodeagent.server.spdy.session import Session, Stream
 from nodeagent.server.wire import Wire
@@ -64,7 +64,7 @@ class SPDYPorts:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
-        """Until the client goes, or nothing has happened for too long."""
+        """Serve until the client goes, or nothing has happened for too long."""
         running = asyncio.create_task(self._session.run(), name="SPDY session")
         waiting = asyncio.create_task(self._idle.expired(), name="SPDY idle")
         try:

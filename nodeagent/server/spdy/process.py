@@ -5,9 +5,9 @@ import json
 
 from typing_extensions import override
 
-from nodeagent.server.ending import Ending
-from nodeagent.server.idle import IdleTimer
-from nodeagent.server.process import STDERR, STDOUT, ProcessClient, Wanted, terminal_size
+from nodeagent.server.exit_status import ExitStatus
+from nodeagent.server.idle_timeout import IdleTimer
+from nodeagent.server.process import STDERR, STDOUT, ProcessClient, RequestedStreams, terminal_size
 from nodeagent.server.spdy.session import Session, Stream
 from nodeagent.server.wire import Wire
 from runtimes.contract import StreamSession
@@ -27,7 +27,7 @@ class StreamsMissing(Exception):
 class SPDYClient(ProcessClient):
     """One process's client: a stream for each of error, stdin, stdout, stderr, resize."""
 
-    def __init__(self, wire: Wire, protocol: str, wanted: Wanted, idle: IdleTimer) -> None:
+    def __init__(self, wire: Wire, protocol: str, wanted: RequestedStreams, idle: IdleTimer) -> None:
         self._protocol = protocol
         self._streams: dict[str, Stream] = {}
         self._complete = asyncio.Event()
@@ -74,7 +74,7 @@ class SPDYClient(ProcessClient):
             await found.write(data)
 
     @override
-    async def finish(self, ending: Ending) -> None:
+    async def finish(self, ending: ExitStatus) -> None:
         for name in _NAMES.values():
             if name in self._streams:
                 await self._streams[name].close_write()

@@ -9,10 +9,10 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from nodeagent.server.idle import IdleTimer
+from nodeagent.server.idle_timeout import IdleTimer
 from nodeagent.server.wire import Wire
 from runtimes.kube.spdy import frames
-from runtimes.kube.spdy.frames import FIN, BadFrame, Header, Kind, Reset
+from runtimes.kube.spdy.frames import FIN, BadFrame, FrameKind, Header, Reset
 from runtimes.kube.spdy.headers import BadHeaders, Deflater, Inflater
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Stream:
             await self._changed.wait_for(lambda: self.was_reset)
 
     async def feed(self, data: bytes) -> None:
-        """From the session: waits while the reader lags."""
+        """Called by the session: waits while the reader lags."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._buffered < _MAX_STREAM_BYTES or self.received_end)
             if not self.received_end:
@@ -83,7 +83,7 @@ class Stream:
                 self._changed.notify_all()
 
     async def ended(self, *, reset: bool = False) -> None:
-        """From the session: the peer sends no more, or (reset) the stream is gone."""
+        """Called by the session: the peer sends no more, or (reset) the stream is gone."""
         async with self._changed:
             self.received_end = True
             self.sent_end = self.sent_end or reset
@@ -113,7 +113,7 @@ class Session:
                     await self._take_data(header)
                     continue
                 payload = await self._exactly(header.length)
-                if payload is None or header.kind is Kind.GOAWAY:
+                if payload is None or header.kind is FrameKind.GOAWAY:
                     break
                 await self._take_control(header, payload)
         except (BadFrame, BadHeaders) as error:
@@ -180,16 +180,16 @@ class Session:
 
     async def _take_control(self, header: Header, payload: bytes) -> None:
         match header.kind:
-            case Kind.SYN_STREAM:
+            case FrameKind.SYN_STREAM:
                 await self._opened(payload, fin=bool(header.flags & FIN))
-            case Kind.RST_STREAM:
+            case FrameKind.RST_STREAM:
                 stream = self._streams.pop(frames.number(payload), None)
                 if stream is not None:
                     await stream.ended(reset=True)
-            case Kind.PING:
+            case FrameKind.PING:
                 if frames.number(payload) % 2:  # the client's; ours would come back even
-                    self.say(frames.control(Kind.PING, payload))
-            case Kind.SYN_REPLY | Kind.HEADERS:
+                    self.say(frames.control(FrameKind.PING, payload))
+            case FrameKind.SYN_REPLY | FrameKind.HEADERS:
                 self._inflater.pairs(payload[4:])  # the context goes on, whoever reads it
             case _:
                 pass  # windows and settings have no meaning here

@@ -10,7 +10,7 @@ MAX_CONTROL_BYTES = 1024 * 1024
 FIN = 0x01
 
 
-class Kind(enum.IntEnum):
+class FrameKind(enum.IntEnum):
     """Types of control frames."""
 
     SYN_STREAM = 1
@@ -42,7 +42,7 @@ class BadFrame(Exception):
 class Header:
     """The first eight bytes of a frame. `kind` None: DATA of `stream_id`."""
 
-    kind: Kind | None
+    kind: FrameKind | None
     stream_id: int
     flags: int
     length: int
@@ -61,12 +61,12 @@ def parse_header(raw: bytes) -> Header:
     if length > MAX_CONTROL_BYTES:
         raise BadFrame(f"a control frame of {length} bytes")
     try:
-        return Header(Kind(first & 0xFFFF), 0, flags, length)
+        return Header(FrameKind(first & 0xFFFF), 0, flags, length)
     except ValueError as error:
         raise BadFrame(f"control frame of type {first & 0xFFFF}") from error
 
 
-def control(kind: Kind, payload: bytes, flags: int = 0) -> bytes:
+def control(kind: FrameKind, payload: bytes, flags: int = 0) -> bytes:
     return struct.pack("!HHI", 0x8000 | VERSION, kind, flags << 24 | len(payload)) + payload
 
 
@@ -75,15 +75,15 @@ def data(stream_id: int, payload: bytes, *, fin: bool = False) -> bytes:
 
 
 def syn_reply(stream_id: int, block: bytes) -> bytes:
-    return control(Kind.SYN_REPLY, struct.pack("!I", stream_id) + block)
+    return control(FrameKind.SYN_REPLY, struct.pack("!I", stream_id) + block)
 
 
 def reset(stream_id: int, status: Reset) -> bytes:
-    return control(Kind.RST_STREAM, struct.pack("!II", stream_id, status))
+    return control(FrameKind.RST_STREAM, struct.pack("!II", stream_id, status))
 
 
 def goaway(last_stream_id: int) -> bytes:
-    return control(Kind.GOAWAY, struct.pack("!II", last_stream_id, 0))
+    return control(FrameKind.GOAWAY, struct.pack("!II", last_stream_id, 0))
 
 
 def number(payload: bytes, at: int = 0) -> int:

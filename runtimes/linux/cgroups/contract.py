@@ -151,30 +151,47 @@ class HugePageStats:
 
 
 class CgroupStatistics(Protocol):
-    """What a cgroup and all below it use now. No errors: what is not counted, or is gone, is None."""
+    """What a cgroup and all below it use now, from the files that its hierarchy has for it.
 
-    def cpu(self, path: str) -> CpuStats: ...
+    Sources: the kernel's admin-guide/cgroup-v1 and admin-guide/cgroup-v2. No verb raises: what is not counted, or is gone, is
+    None.
+    """
 
-    def memory(self, path: str) -> MemoryStats: ...
+    def cpu(self, path: str) -> CpuStats:
+        """CPU time in nanoseconds, and how often the quota held it back (cpuacct.*, cpu.stat; cpu.pressure)."""
+        ...
 
-    def io(self, path: str) -> IOStats: ...
+    def memory(self, path: str) -> MemoryStats:
+        """Memory in bytes, swap included (memory.usage_in_bytes and memory.stat; memory.current, memory.stat)."""
+        ...
 
-    def pids(self, path: str) -> PidsStats: ...
+    def io(self, path: str) -> IOStats:
+        """Bytes and operations by block device (blkio.throttle.*; io.stat)."""
+        ...
+
+    def pids(self, path: str) -> PidsStats:
+        """Threads now, and how many there may be (pids.current, pids.max)."""
+        ...
 
     def huge_pages(self, path: str, size: str) -> HugePageStats:
-        """`size` as in file names: `2MB`."""
+        """Huge pages of one `size`, as in file names (`2MB`), in bytes (hugetlb.<size>.*)."""
         ...
 
     def oom_kills(self, path: str) -> int:
-        """How many processes the kernel killed for want of memory: of the cgroup alone (v1), with those below it (v2)."""
+        """How many processes the kernel killed for want of memory: of the cgroup alone (v1), with those below it (v2).
+
+        0 where there is no such cgroup (memory.oom_control, memory.events).
+        """
         ...
 
 
 class Cgroups(Protocol):
-    """One machine's cgroups. Errors are CgroupError."""
+    """One machine's cgroups. `path`: of a cgroup within the hierarchy, `/kubepods/pod1`; `/` is the hierarchy's root."""
 
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """1 (also hybrid) or 2."""
+        ...
 
     @property
     def controllers(self) -> frozenset[str]:
@@ -188,30 +205,39 @@ class Cgroups(Protocol):
 
     @property
     def limits_swap(self) -> bool:
-        """Whether the use of swap can be limited."""
+        """Whether the use of swap can be limited: the kernel counts it."""
         ...
 
     @property
-    def statistics(self) -> CgroupStatistics: ...
+    def statistics(self) -> CgroupStatistics:
+        """What cgroups use, resource by resource."""
+        ...
 
     def directories(self, path: str) -> tuple[Path, ...]:
-        """Where it is, in every hierarchy once, whether or not it exists."""
+        """Where it is, in every hierarchy once, whether or not it exists. Raises nothing."""
         ...
 
     def exists(self, path: str) -> bool:
-        """Whether it is there completely, under every controller that pods need."""
+        """Whether it is there completely, under every controller that pods need. Raises OSError where that cannot be read."""
         ...
 
     def create(self, path: str) -> None:
-        """Make it and its ancestors, ready to hold processes. There already, or half of it, is fine."""
+        """Make it and its ancestors, ready to hold processes. There already, or half of it, is fine. Raises CgroupError."""
         ...
 
     def apply(self, path: str, limits: CgroupLimits) -> None:
-        """Write limits. What this kernel has no controller for is left out."""
+        """Write limits, in the order in which the kernel takes them. What this kernel has no controller for is left out.
+
+        Raises CgroupError: no such cgroup, a value that the kernel refuses, a name in `unified` that is no file of a cgroup.
+        What was written before stays.
+        """
         ...
 
     def limits(self, path: str) -> CgroupLimits:
-        """CPU and memory limits as they are in force: -1 where there is no quota or limit, None where no controller."""
+        """CPU and memory limits as they are in force: -1 where there is no quota or limit, None where no controller.
+
+        Raises CgroupError when it is not there.
+        """
         ...
 
     def stats(self, path: str) -> CgroupStats:
@@ -219,21 +245,30 @@ class Cgroups(Protocol):
         ...
 
     def children(self, path: str) -> tuple[str, ...]:
-        """Names directly below, in any controller, sorted. None there: empty."""
+        """Names directly below, in any controller, sorted; empty where there is no such cgroup. Raises OSError."""
         ...
 
     def processes(self, path: str) -> frozenset[int]:
-        """PIDs in it and below it. None there: empty."""
+        """PIDs in it and below it; empty where there is no such cgroup. Raises CgroupError."""
         ...
 
     def adopt(self, path: str, pid: int) -> None:
-        """Move a process into it, made where need be, in the hierarchies in which this process is not in the root."""
+        """Move a process into it, made where need be, in the hierarchies in which this process is not in the root.
+
+        Raises CgroupError, also for a process that is gone.
+        """
         ...
 
     def kill(self, path: str) -> None:
-        """SIGKILL every process in it and below it. Returns before they are gone."""
+        """SIGKILL every process in it and below it; none, or no such cgroup, is fine. Returns before they are gone.
+
+        Raises CgroupError.
+        """
         ...
 
     def remove(self, path: str) -> bool:
-        """Remove it and all below it, from the leaves up. False: something still runs in it, try again."""
+        """Remove it and all below it, from the leaves up; no such cgroup is fine. False: something still runs in it, try again.
+
+        Raises CgroupError for any other refusal of the kernel.
+        """
         ...

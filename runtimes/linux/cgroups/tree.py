@@ -87,7 +87,7 @@ def remove_if_empty(*directories: Path) -> None:
 
 
 def own_cgroups() -> dict[str, str]:
-    """Where this process is: controller -> path, `` for the unified hierarchy. Source: cgroups(7), /proc/pid/cgroup."""
+    """Where this process is: controller -> path, ` for the unified hierarchy. Source: cgroups(7), /proc/pid/cgroup."""
     lines = Path("/proc/self/cgroup").read_text().splitlines()
     return {name: path for _, names, path in (line.split(":", 2) for line in lines) for name in names.split(",")}
 

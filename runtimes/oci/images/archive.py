@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from runtimes.errors import InvalidArgument, NotFound
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.oci.images.archive_files import Files, files_of, has
-from runtimes.oci.images.choice import Chosen, NoPlatform, choose, no_platform
+from runtimes.oci.images.decompression import MAGIC_BYTES, compression_of
 from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.manifest import (
     DOCKER_CONFIG,
@@ -28,7 +28,7 @@ from runtimes.oci.images.manifest import (
     parse_configuration,
     parse_manifest,
 )
-from runtimes.oci.images.plain import MAGIC_BYTES, compression_of
+from runtimes.oci.images.platform_choice import Chosen, NoPlatform, choose, no_platform
 from runtimes.oci.images.platforms import Host
 
 log = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ class _Reader:
         return Imported(manifest=manifest, manifest_data=data, target_digest=digest_of(data), names=names)
 
     def _take_layer(self, files: Files, name: str, diff_id: str) -> dict[str, str | int]:
-        """A layer of a docker archive is normally plain, so that its digest is its diff id; anything else is named anew."""
+        """A layer of a docker archive is normally plain, so that its digest is its diff id; anything else is named again."""
         with files.open(name) as file:
             compression = compression_of(file.read(MAGIC_BYTES))
             file.seek(0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from runtimes.errors import InvalidArgument, NotFound
-from runtimes.oci.images.plain import MAGIC_BYTES, DamagedStream, PlainStream, compression_of
+from runtimes.oci.images.decompression import MAGIC_BYTES, DamagedStream, PlainStream, compression_of
 
 
 class Files(Protocol):

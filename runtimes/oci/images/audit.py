@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes.errors import InvalidArgument
+from runtimes.oci.images.decompression import DamagedStream, PlainStream
 from runtimes.oci.images.feed import Sink
-from runtimes.oci.images.plain import DamagedStream, PlainStream
 
 _BLOCK = 512
 _MAX_SPECIAL_BYTES = 1024 * 1024  # pax headers and long names; the limit of Go's archive/tar

@@ -56,6 +56,7 @@ class ImageRecord:
 
     @property
     def pinned(self) -> bool:
+        """Whether garbage collection leaves it alone."""
         return bool(self.pins)
 
 
@@ -76,8 +77,9 @@ ProgressCallback = Callable[[PullProgress], None]
 class ImageStore(ImageService, Protocol):
     """Images on this machine's disk. All verbs may be called concurrently, from one event loop.
 
-    Errors: NotFound (no such image, manifest unknown), InvalidArgument (bad reference, broken or foreign image),
-    Unavailable (registry unreachable, or it refuses), Timeout (no progress), ResourceExhausted (disk full).
+    Coroutines raise NotFound (no such image, manifest unknown), InvalidArgument (bad reference, broken or foreign image),
+    Unavailable (registry unreachable, or it refuses), Timeout (no progress), ResourceExhausted (disk full); the plain functions
+    raise nothing.
     """
 
     async def start(self) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from runtimes.errors import InvalidArgument, NotFound, NotSupported, ResourceExhausted, RuntimeFault, Unavailable
 from runtimes.kube.image_reference import Reference
-from runtimes.oci.images.choice import Chosen, choose
 from runtimes.oci.images.contract import ImageRecord, ProgressCallback, PullProgress
 from runtimes.oci.images.intake import Arrived, Intake
 from runtimes.oci.images.layout import Layout
@@ -21,9 +20,10 @@ from runtimes.oci.images.manifest import (
     parse_configuration,
     parse_manifest,
 )
+from runtimes.oci.images.platform_choice import Chosen, choose
 from runtimes.oci.images.platforms import this_host
 from runtimes.oci.images.records import Records
-from runtimes.oci.images.registries import Place
+from runtimes.oci.images.registries import PullSource
 from runtimes.oci.images.skopeo import Skopeo
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Pull:
         """From the first place that has all of it. A mirror that fails in the middle is passed over like one that is down:
         it may be behind, so the next one is asked for the name again. What has arrived is not fetched twice.
         """
-        failures: list[tuple[Place, RuntimeFault]] = []
+        failures: list[tuple[PullSource, RuntimeFault]] = []
         for registry in self._registries:
             try:
                 return await self._from(registry)
@@ -135,8 +135,8 @@ class Pull:
             await asyncio.to_thread(self._layout.add_blob, blob, [content], self._work, "image")
 
 
-def _joined(failures: Sequence[tuple[Place, RuntimeFault]]) -> RuntimeFault:
-    """The registry's own answer says what kind of failure it is; what every mirror said is told too."""
+def _joined(failures: Sequence[tuple[PullSource, RuntimeFault]]) -> RuntimeFault:
+    """The registry's own answer says what kind of failure it is; what every mirror said is reported too."""
     error = failures[-1][1]
     if len(failures) == 1:
         return error

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from runtimes.kube.image_reference import InvalidReference, is_digest, parse
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux.files import replace_file, sync_folder
 from runtimes.linux.removal import remove_tree
 from runtimes.oci.images.contract import ImageRecord

@@ -35,7 +35,7 @@ class Registry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class PullSource:
     """Where an image is asked for: `reference` is its name there."""
 
     reference: Reference
@@ -55,19 +55,19 @@ class Registries:
         fitting = [e for e in self.entries if _inside(repository, registry_name(e.prefix)) is not None]
         return max(fitting, key=lambda e: len(registry_name(e.prefix)), default=None)
 
-    def places(self, reference: Reference) -> tuple[Place, ...]:
+    def places(self, reference: Reference) -> tuple[PullSource, ...]:
         """Where to ask for an image, in this order: the mirrors, then the registry itself. Raises InvalidArgument."""
         entry = self.for_repository(reference.repository)
         if entry is not None and entry.blocked:
             raise InvalidArgument(f"registry {entry.prefix} is blocked by this node's configuration")
         own = self._place(reference, entry)
-        mirrors: dict[Reference, Place] = {}
+        mirrors: dict[Reference, PullSource] = {}
         for place in self._mirrors(reference, entry):
             mirrors.setdefault(place.reference, place)
         mirrors.pop(own.reference, None)
         return (*mirrors.values(), own)
 
-    def _mirrors(self, reference: Reference, entry: Registry | None) -> Iterator[Place]:
+    def _mirrors(self, reference: Reference, entry: Registry | None) -> Iterator[PullSource]:
         if entry is None:
             return
         rest = _inside(registry_name(reference.repository), registry_name(entry.prefix))
@@ -84,10 +84,10 @@ class Registries:
             # what nobody configured on this machine is spoken to without TLS, as everywhere
             yield place if own is not None else replace(place, insecure=place.insecure or is_loopback(there.host))
 
-    def _place(self, reference: Reference, entry: Registry | None, *, mirror: bool = False) -> Place:
+    def _place(self, reference: Reference, entry: Registry | None, *, mirror: bool = False) -> PullSource:
         if entry is None:  # on this machine it is spoken to without TLS though nobody said so, as everywhere
-            return Place(reference=reference, insecure=is_loopback(reference.host))
-        return Place(
+            return PullSource(reference=reference, insecure=is_loopback(reference.host))
+        return PullSource(
             reference=reference,
             insecure=entry.insecure,
             certs_dir=entry.certs_dir,

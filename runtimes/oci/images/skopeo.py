@@ -29,7 +29,7 @@ from runtimes.kube.image_reference import Reference
 from runtimes.linux import process
 from runtimes.oci.images.layout import DISK_FULL, Layout
 from runtimes.oci.images.manifest import Manifest
-from runtimes.oci.images.registries import Place, Registries, registry_name
+from runtimes.oci.images.registries import PullSource, Registries, registry_name
 
 _PASSED_ON = ("PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE")
 _FETCH_LIMIT_SECONDS = 7 * 86400.0  # a bound for form's sake: the lack of progress ends a fetch
@@ -73,7 +73,7 @@ class Skopeo:
     """One conversation with a registry: one place, one credential, one folder under tmp/ for its files."""
 
     def __init__(
-        self, settings: SkopeoSettings, place: Place, auth: cri.AuthConfig | None, layout: Layout, work: Path
+        self, settings: SkopeoSettings, place: PullSource, auth: cri.AuthConfig | None, layout: Layout, work: Path
     ) -> None:
         self.place = place
         self._settings = settings

@@ -23,17 +23,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from runtimes.errors import Internal, InvalidArgument, NotSupported, ResourceExhausted, Timeout
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux import process
 from runtimes.linux.files import replace_file, sync_file_system, sync_folder
 from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import run_blocking
 from runtimes.oci.images import layout as layouts
 from runtimes.oci.images.audit import Layer, Usage, audit
+from runtimes.oci.images.decompression import MAGIC_BYTES, DamagedStream, PlainStream, compression_of
 from runtimes.oci.images.feed import unblock
 from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.manifest import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, digest_of
-from runtimes.oci.images.plain import MAGIC_BYTES, DamagedStream, PlainStream, compression_of
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ async def _audited(umoci: str, layers: Sequence[Layer], work: Path) -> Usage:
 def read_usage(layout: Layout, image_id: str) -> Usage | None:
     """What the image's tree takes; None when there is no tree. Blocks.
 
-    The tree came there whole, with the file beside it: where that cannot be read, the tree is measured and the file made anew.
+    The tree came there whole, with the file beside it: where that cannot be read, the tree is measured and the file made again.
     """
     path = layout.usage(image_id)
     try:

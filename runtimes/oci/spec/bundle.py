@@ -4,10 +4,10 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.kube.json_object import JsonObject
 from runtimes.oci.config import OCIRuntimeConfig
 from runtimes.oci.hostfacts import HostFacts
 from runtimes.oci.idmap import UserMapping
@@ -21,7 +21,6 @@ from runtimes.oci.spec.seccomp import container_seccomp
 from runtimes.oci.users import User
 
 CGROUPS = Path("/sys/fs/cgroup")
-Json = dict[str, Any]
 
 OCI_VERSION = "1.0.2"
 _DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -62,7 +61,7 @@ class BundleInputs:
     guest_hostname: bool  # the runtime has a kernel of its own, which no UTS namespace tells the name
 
 
-def build(inputs: BundleInputs) -> Json:
+def build(inputs: BundleInputs) -> JsonObject:
     """Raises InvalidArgument, NotSupported. Blocks for a few file system calls."""
     security = inputs.config.linux.security_context
     plan = container_mounts(
@@ -76,7 +75,7 @@ def build(inputs: BundleInputs) -> Json:
         read_only_superblocks=inputs.read_only_superblocks,
     )
     process = _process(inputs)
-    spec: Json = {
+    spec: JsonObject = {
         "ociVersion": OCI_VERSION,
         "root": {"path": str(inputs.rootfs), "readonly": security.readonly_rootfs},
         "process": process,
@@ -90,11 +89,11 @@ def build(inputs: BundleInputs) -> Json:
     return spec
 
 
-def _process(inputs: BundleInputs) -> Json:
+def _process(inputs: BundleInputs) -> JsonObject:
     config, security, host = inputs.config, inputs.config.linux.security_context, inputs.host
     user = inputs.user
     limits = [host.clamp_rlimit(limit) for limit in inputs.runtime.rlimits]
-    process: Json = {
+    process: JsonObject = {
         "terminal": config.tty,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
         "args": arguments(config, inputs.image),
@@ -144,10 +143,10 @@ def cgroup_v1_paths() -> tuple[str, ...]:
     return (str(CGROUPS), *sorted(str(path) for path in CGROUPS.iterdir() if path.is_dir() and not path.is_symlink()))
 
 
-def _linux(inputs: BundleInputs, capabilities: frozenset[str], plan: MountPlan) -> Json:
+def _linux(inputs: BundleInputs, capabilities: frozenset[str], plan: MountPlan) -> JsonObject:
     config, security = inputs.config, inputs.config.linux.security_context
     devices, rules = container_devices(list(config.devices), privileged=security.privileged)
-    linux: Json = {
+    linux: JsonObject = {
         "cgroupsPath": inputs.cgroups_path,
         "namespaces": _namespaces(inputs.namespaces, cgroup=inputs.cgroups.unified),
         "resources": {**linux_resources(config.linux.resources, inputs.cgroups), "devices": rules},
@@ -170,8 +169,8 @@ def _linux(inputs: BundleInputs, capabilities: frozenset[str], plan: MountPlan) 
     return linux
 
 
-def _namespaces(joined: JoinedNamespaces, *, cgroup: bool) -> list[Json]:
-    found: list[Json] = [{"type": "mount"}]
+def _namespaces(joined: JoinedNamespaces, *, cgroup: bool) -> list[JsonObject]:
+    found: list[JsonObject] = [{"type": "mount"}]
     for kind, path in (("user", joined.user), ("network", joined.net), ("ipc", joined.ipc), ("uts", joined.uts)):
         if path is not None:
             found.append({"type": kind, "path": str(path)})

@@ -6,25 +6,23 @@ Specification: cncf-tags/container-device-interface, SPEC.md 0.3 to 0.8. Files o
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from runtimes import errors
 from runtimes.kube import bounded_yaml
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
+from runtimes.kube.json_object import JsonObject
 from runtimes.oci.spec.devices import device_node
 
 log = logging.getLogger(__name__)
 
-Json = dict[str, Any]
-
 
 class _Edits(msgspec.Struct, rename="camel"):
     env: list[str] = []
-    device_nodes: list[Json] = []
-    mounts: list[Json] = []
-    hooks: list[Json] = []
+    device_nodes: list[JsonObject] = []
+    mounts: list[JsonObject] = []
+    hooks: list[JsonObject] = []
     additional_gids: list[int] = msgspec.field(name="additionalGids", default_factory=list)
 
 
@@ -39,7 +37,7 @@ class _File(msgspec.Struct, rename="camel"):
     container_edits: _Edits = msgspec.field(default_factory=_Edits)
 
 
-def inject(spec: Json, names: Sequence[str], directories: Sequence[Path]) -> None:
+def inject(spec: JsonObject, names: Sequence[str], directories: Sequence[Path]) -> None:
     """Apply the edits of all named devices to a bundle. Raises InvalidArgument when one is unknown. Blocks for reads."""
     if not names:
         return
@@ -73,7 +71,7 @@ def _load(directories: Sequence[Path]) -> list[_File]:
     return files
 
 
-def _apply_checked(spec: Json, edits: _Edits, name: str) -> None:
+def _apply_checked(spec: JsonObject, edits: _Edits, name: str) -> None:
     """What a device's file leaves out, or has in another type, is that file's fault and not the engine's."""
     try:
         _apply(spec, edits)
@@ -83,7 +81,7 @@ def _apply_checked(spec: Json, edits: _Edits, name: str) -> None:
         ) from error
 
 
-def _apply(spec: Json, edits: _Edits) -> None:
+def _apply(spec: JsonObject, edits: _Edits) -> None:
     process, linux = spec["process"], spec["linux"]
     replaced = {entry.partition("=")[0] for entry in edits.env}
     process["env"] = [entry for entry in process["env"] if entry.partition("=")[0] not in replaced] + edits.env
@@ -108,7 +106,7 @@ def _apply(spec: Json, edits: _Edits) -> None:
     groups += [gid for gid in edits.additional_gids if gid not in groups]
 
 
-def _node(wanted: Json) -> Json:
+def _node(wanted: JsonObject) -> JsonObject:
     host_path = Path(wanted.get("hostPath") or wanted["path"])
     try:
         node = device_node(host_path, wanted["path"]) or {"path": wanted["path"], "type": wanted.get("type", "c")}

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from proto import cri_pb2 as cri
 from runtimes import errors
+from runtimes.kube.json_object import JsonObject
 from runtimes.linux import mountinfo
-
-Json = dict[str, Any]
 
 # what every container has there is not for an image to replace
 OWN_DESTINATIONS = frozenset(["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup"])
@@ -33,7 +31,7 @@ class SandboxFiles:
 class MountPlan:
     """The bundle's mounts, root propagation ("" for the default), and what is made read-only once all is mounted."""
 
-    mounts: list[Json]
+    mounts: list[JsonObject]
     root_propagation: str
     readonly_paths: tuple[str, ...] = ()
 
@@ -77,7 +75,7 @@ def container_mounts(
             }
         )
     propagation = ""
-    requested: list[Json] = [
+    requested: list[JsonObject] = [
         {"source": str(source), "destination": path, "type": "bind", "options": ["rbind", "rprivate", "rw"]}
         for path, source in declared.items()
         if path not in own
@@ -96,9 +94,9 @@ def container_mounts(
     )
 
 
-def _kernel_mounts(*, sys_mode: str, cgroup_mode: str) -> list[Json]:
+def _kernel_mounts(*, sys_mode: str, cgroup_mode: str) -> list[JsonObject]:
     base = ["nosuid", "noexec", "nodev"]
-    mounts: list[Json] = [
+    mounts: list[JsonObject] = [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": base},
         {
             "destination": "/dev",
@@ -124,7 +122,7 @@ def _kernel_mounts(*, sys_mode: str, cgroup_mode: str) -> list[Json]:
     return mounts
 
 
-def _bind(mount: cri.Mount, prepared: Path | None, recursive_read_only: bool) -> Json:
+def _bind(mount: cri.Mount, prepared: Path | None, recursive_read_only: bool) -> JsonObject:
     if not mount.container_path.startswith("/"):
         raise errors.InvalidArgument(f"mount path {mount.container_path!r} is not absolute")
     if mount.recursive_read_only:

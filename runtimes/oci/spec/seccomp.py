@@ -13,7 +13,7 @@ import msgspec
 
 from proto import cri_pb2 as cri
 from runtimes import errors
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.oci.hostfacts import HostFacts
 
 _ARCHITECTURES = {

@@ -54,7 +54,11 @@ class Usage:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class RuntimeTraits:
-    """One runtime program of one handler. Methods may be called concurrently for different containers."""
+    """One runtime program of one handler. Methods may be called concurrently for different containers.
+
+    Coroutines raise the errors of `runtimes.errors`: Internal with the runtime's own words, Timeout, Unavailable where the
+    program cannot be run. Plain methods raise nothing; `prepare` OSError.
+    """
 
     name: ClassVar[str] = ""  # as the program calls itself; empty: unknown
     asks_features: ClassVar[bool] = True  # it has the `features` command
@@ -79,19 +83,21 @@ class RuntimeTraits:
 
     @property
     def version(self) -> str:
+        """As the program prints it."""
         return self.probed.version
 
     @property
     def recursive_read_only(self) -> bool:
+        """Whether mounts can be made read-only with all below them (the `rro` option of OCI runtime-spec 1.1)."""
         return "rro" in self.probed.mount_options
 
     # host ------------------------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Make what the runtime needs on the host, once, before the first container. Blocks."""
+        """Make what the runtime needs on the host, once, before the first container. Blocks. Raises OSError."""
 
     def limit_host(self, host: HostFacts) -> HostFacts:
-        """The host without what the runtime cannot be told of it."""
+        """The facts of the host without what the runtime cannot use."""
         return host
 
     # launch ----------------------------------------------------------------------------------------------------------

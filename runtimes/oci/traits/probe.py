@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from runtimes import errors
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux import process
 from runtimes.oci.program import ENVIRONMENT
 from runtimes.oci.traits.contract import Probed, RuntimeTraits

@@ -367,7 +367,7 @@ async def test_every_change_is_an_event(runtime: Subject) -> None:
             pass
         return event
 
-    async with asyncio.timeout(20):  # an endpoint's are in force when the first is told
+    async with asyncio.timeout(20):  # an endpoint's are in force when the first is reported
         while (await anext(events)).pod_sandbox_status.id != other[0]:
             pass
 

@@ -428,7 +428,7 @@ async def test_a_log_is_reopened(runtime: Subject) -> None:
 
 async def test_the_form_of_a_log(runtime: Subject) -> None:
     """Each line has its time, of nanoseconds and in order, its stream, F for a whole line, and the text as it was. Which of
-    two streams is read first is the monitor's affair, so the order is that of each stream."""
+    two streams is read first is up to the monitor, so the order is that of each stream."""
     status, _ = await runtime.run("echo one; echo two >&2; echo; printf 'a\\tb  c\\n'; echo three >&2")
     lines = [line.split(" ", 3) for line in Path(status.log_path).read_text().splitlines()]
     assert [line[1:] for line in lines if line[1] == "stdout"] == [

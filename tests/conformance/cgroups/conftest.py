@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from runtimes.linux.cgroups.cleanup import kill_all, remove_when_empty
 from runtimes.linux.cgroups.contract import Cgroups
 from runtimes.linux.cgroups.detect import detect
-from runtimes.linux.cgroups.emptying import kill_all, remove_when_empty
 
 Launch = Callable[..., "subprocess.Popen[bytes]"]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from runtimes.linux.cgroups.cleanup import kill_all, missing, remove_when_empty
 from runtimes.linux.cgroups.contract import (
     CgroupError,
     CgroupLimits,
@@ -17,7 +18,6 @@ from runtimes.linux.cgroups.contract import (
     MemoryStats,
     PidsStats,
 )
-from runtimes.linux.cgroups.emptying import kill_all, missing, remove_when_empty
 
 pytestmark = pytest.mark.node
 

@@ -9,8 +9,8 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import strategies as st
 
-from nodeagent.server.idle import IdleTimer
-from nodeagent.server.process import Wanted
+from nodeagent.server.idle_timeout import IdleTimer
+from nodeagent.server.process import RequestedStreams
 from nodeagent.server.spdy.port_forward import SPDYPorts
 from nodeagent.server.spdy.session import Session, Stream
 from nodeagent.server.websocket import WebSocketClient
@@ -102,7 +102,9 @@ async def _websocket(data: bytes, protocol: str) -> None:
     for at in range(0, len(data), 700):
         parser.feed_data(data[at : at + 700])
     parser.feed_eof()
-    client = WebSocketClient(socket, protocol, Wanted(stdin=True, stdout=True, stderr=True, tty=False), IdleTimer(0))
+    client = WebSocketClient(
+        socket, protocol, RequestedStreams(stdin=True, stdout=True, stderr=True, tty=False), IdleTimer(0)
+    )
     await client.receive(_Process())  # type: ignore[arg-type]
 
 
@@ -113,14 +115,14 @@ def _both(data: bytes) -> None:
 
 def _syn(stream_id: int, kind: str, flags: int = 0) -> bytes:
     block = Deflater().block({"streamtype": kind, "port": "80", "requestid": "0"})
-    return frames.control(frames.Kind.SYN_STREAM, struct.pack("!IIH", stream_id, 0, 0) + block, flags)
+    return frames.control(frames.FrameKind.SYN_STREAM, struct.pack("!IIH", stream_id, 0, 0) + block, flags)
 
 
 _SPDY = packed(
     st.sampled_from([_syn(1, "error"), _syn(3, "data"), _syn(1, "stdin", 1), _syn(2, "stdout"), _syn(2**31 - 1, "x")]),
     st.builds(frames.data, st.sampled_from([1, 3, 5]), st.binary(max_size=30), fin=st.booleans()),
     st.builds(
-        frames.control, st.sampled_from(list(frames.Kind)), st.binary(max_size=16), st.sampled_from([0, 1, 2, 255])
+        frames.control, st.sampled_from(list(frames.FrameKind)), st.binary(max_size=16), st.sampled_from([0, 1, 2, 255])
     ),
     st.binary(max_size=8),
 )

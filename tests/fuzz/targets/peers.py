@@ -15,8 +15,8 @@ from nodeagent.api import errors as api_errors
 from nodeagent.api import exec_plugin, kubeconfig, wire
 from nodeagent.images.keyring import InvalidCredentials, parse_docker_config
 from nodeagent.pods.rules.model import Desired, Instance, Memory, NodeAddresses, Observed
-from nodeagent.pods.rules.plan import plan
-from nodeagent.pods.status.pod import status
+from nodeagent.pods.rules.plan import make_plan
+from nodeagent.pods.status.pod import pod_status
 from nodeagent.pods.translation.termination_message import termination_message
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.probes.http_response import ResponseError, ResponseReader
@@ -27,7 +27,7 @@ from nodeagent.stats.summary import _pod as summarized
 from proto import containerd_events_pb2 as containerd
 from proto import cri_pb2 as cri
 from proto.health_pb2 import HealthCheckResponse
-from runtimes.cri import hints
+from runtimes.cri import containerd_events
 from runtimes.cri.listing import Listing
 from runtimes.linux.process import Completed
 from runtimes.oci.conmon import ContainerRefused, _container_pid
@@ -57,10 +57,10 @@ def _statuses(data: bytes) -> None:
         sandboxes=(sandbox.status,), instances=(Instance(sandbox_id=sandbox.status.id, status=container.status),)
     )
     desired = Desired(pod=_wanted())
-    plan(desired, observed, Memory(), _NOW)
-    made = status(desired, observed, Memory(), None, NodeAddresses(host_ips=("10.0.0.1",)), _NOW)
+    make_plan(desired, observed, Memory(), _NOW)
+    made = pod_status(desired, observed, Memory(), None, NodeAddresses(host_ips=("10.0.0.1",)), _NOW)
     wire.encode(made)
-    plan(desired, observed, Memory(), _NOW)
+    make_plan(desired, observed, Memory(), _NOW)
 
 
 def _lists(data: bytes) -> None:
@@ -72,7 +72,7 @@ def _lists(data: bytes) -> None:
     list(after.changes_to(Listing()))
     events, stats = containerd.Envelope(), cri.ListPodSandboxStatsResponse()
     events.ParseFromString(data)
-    hints.read(events)
+    containerd_events.read(events)
     stats.ParseFromString(data)
     for item in stats.stats:
         figures = _pod(item, 1, {c.attributes.id: cri.Container(id=c.attributes.id) for c in item.linux.containers})

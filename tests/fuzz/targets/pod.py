@@ -10,8 +10,8 @@ from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.rest.decoding import decode
 from nodeagent.pods.admission.rules import NodeView, admit
 from nodeagent.pods.rules.model import Desired, Memory, NodeAddresses, Observed
-from nodeagent.pods.rules.plan import plan
-from nodeagent.pods.status.pod import status
+from nodeagent.pods.rules.plan import make_plan
+from nodeagent.pods.status.pod import pod_status
 from nodeagent.pods.translation.container_config import ContainerContext, container_config
 from nodeagent.pods.translation.dns import DNSSettings, Resolver, dns_config
 from nodeagent.pods.translation.environment import ConfigError, EnvironmentSources, resolve_environment
@@ -53,8 +53,8 @@ def _created(data: bytes) -> None:
     pod = AgentPod.of(wire.decode(Pod, outcome.data), "api")
     admit(pod, (), _NODE)
     desired = Desired(pod=pod)
-    plan(desired, Observed(), Memory(), _NOW)
-    status(desired, Observed(), Memory(), None, NodeAddresses(host_ips=("10.0.0.1",)), _NOW)
+    make_plan(desired, Observed(), Memory(), _NOW)
+    pod_status(desired, Observed(), Memory(), None, NodeAddresses(host_ips=("10.0.0.1",)), _NOW)
     asyncio.run(_configured(pod))
 
 

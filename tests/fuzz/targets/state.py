@@ -15,7 +15,7 @@ from nodeagent.pods.user_namespaces import _read
 from nodeagent.server.log_lines import nine_digits, parse_line, parse_time
 from nodeagent.server.log_reader import LogOptions, read_log
 from runtimes.errors import RuntimeFault
-from runtimes.kube.unreadable import UNREADABLE
+from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux.cgroups.detect import read_mounts
 from runtimes.oci import records
 from runtimes.oci.exits import read_exit

@@ -25,7 +25,7 @@ def refused(node: NodeUnderTest, name: str) -> tuple[str, str, str]:
 
 def test_a_node_that_is_full(own_node: Callable[..., NodeUnderTest]) -> None:
     """The reasons in the pod's status and in an event; a critical pod takes the place of another one, which ends as
-    preempted; after a restart pods are judged anew, oldest first, and a running one can be refused."""
+    preempted; after a restart pods are judged again, oldest first, and a running one can be refused."""
     node = own_node(kubelet={"maxPods": 2})
     node.start()
     node.apply(bound(node, "first"), bound(node, "second", priorityClassName="system-cluster-critical"))

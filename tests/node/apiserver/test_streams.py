@@ -126,7 +126,7 @@ def status_of(code: int) -> dict[str, Any]:
 
 @pytest.fixture
 async def node(server: Any, tmp_path: Path) -> AsyncIterator[NodeEndpoint]:
-    """The endpoint, a Node object n1 that points to it, and the pods ``web`` (on it) and ``lost`` (on none)."""
+    """The endpoint, a Node object n1 that points to it, and the pods `web` (on it) and `lost` (on none)."""
     endpoint = NodeEndpoint()
     app = web.Application()
     app.router.add_get("/containerLogs/{tail:.*}", endpoint.log)

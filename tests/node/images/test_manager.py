@@ -13,7 +13,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.images.access import PullRecords
 from nodeagent.images.gc import Disk, GarbageFailure, GarbagePolicy, ImageGarbage, Store
-from nodeagent.images.manager import ImageFailure, ImageManager, Place, Wanted
+from nodeagent.images.manager import ImageFailure, ImageManager, ImageRequest, ImageTarget
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
 from runtimes.oci.images.registries import Registries, Registry
@@ -52,7 +52,7 @@ async def test_private_image(open_store: Any, guarded_registry: Any, demo: tuple
     store = await open_store(registries=Registries(entries=(entry,)))
     events = Events()
     manager = ImageManager(events, access=PullRecords(tmp_path / "kubelet"))
-    wanted, place = Wanted(image=reference), Place(service=store)
+    wanted, place = ImageRequest(image=reference), ImageTarget(service=store)
     good, bad = (
         secret(guarded_registry.host, f"alice:{password}", uid) for password, uid in (("s3cret", "1"), ("x", "2"))
     )
@@ -74,11 +74,11 @@ async def test_private_image(open_store: Any, guarded_registry: Any, demo: tuple
 async def test_missing_image(store: DiskImageStore, registry: Any) -> None:
     """A missing image fails with the registry's answer, then backs off with it."""
     manager = ImageManager(Events())
-    wanted = Wanted(image=f"{registry.host}/nothing:1")
+    wanted = ImageRequest(image=f"{registry.host}/nothing:1")
     reasons = []
     for _ in range(2):
         with pytest.raises(ImageFailure, match="manifest unknown") as failure:
-            await manager.ensure_image(POD, wanted, Place(service=store))
+            await manager.ensure_image(POD, wanted, ImageTarget(service=store))
         reasons.append(failure.value.reason)
     assert reasons == ["ErrImagePull", "ImagePullBackOff"]
 

@@ -15,17 +15,19 @@ from built_in_runtimes import oci
 
 from nodeagent.metrics.registry import agent_registry
 from nodeagent.pods.manager import PodOnNode
-from nodeagent.pods.rules.model import Stage
+from nodeagent.pods.rules.model import PodStage
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import NodeServer, ServerSettings
 from nodeagent.server.stats import StatsHandlers
 from nodeagent.stats.node import NodeReader
+from nodeagent.stats.pod_cgroups import PodCgroupReader
 from nodeagent.stats.pods import PodReader
 from nodeagent.stats.provider import Statistics
 from nodeagent.stats.volumes import VolumeReader
 from nodeagent.volumes.contract import VolumeUsage
 from nodeagent.volumes.usage import measure
+from runtimes.linux.cgroups.detect import detect
 from runtimes.registry import Runtime
 from runtimes.testing.fixtures import folder, image_archive, image_store
 from runtimes.testing.host import leaks
@@ -117,7 +119,7 @@ class RealNode:
             },
         }
         made = agent_pod(document)
-        self.pods.found[name] = PodOnNode(pod=made, status=made.status, stage=Stage.SYNC)
+        self.pods.found[name] = PodOnNode(pod=made, status=made.status, stage=PodStage.SYNC)
         return str(container_id)
 
 
@@ -139,7 +141,8 @@ async def node(
             health_port=0,
         )
         volumes = VolumeReader(ScratchOnly(folder), period_seconds=60.0)
-        statistics = Statistics(NodeReader(folder), PodReader([runtime]), volumes, images_dir=folder)
+        reader = PodReader([runtime], PodCgroupReader(detect(), lambda uid: None))
+        statistics = Statistics(NodeReader(folder), reader, volumes, images_dir=folder)
         stats = StatsHandlers("node-1", statistics, registry=agent_registry())
         guard = Guard(None, node_name="node-1", always_allow=True)
         server = NodeServer(settings, pods, guard, healthy=lambda: True, parts=(stats,))

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from nodeagent.stats.pod_cgroups import PodCgroupReader
 from proto import cri_pb2 as cri
+from runtimes.linux.cgroups.detect import detect
 
 pytestmark = pytest.mark.node
 
@@ -79,5 +81,21 @@ async def test_statistics(node):
     }
     for name in ("container_cpu_usage_seconds", *measured):
         assert {sample.labels["container"] for sample in families[name]} >= {"main"}, name
+    await check_cgroups_tell_the_same(node)
     _, text = await node.endpoint.get("/metrics")
     assert "kubelet_running_pods 1.0" in text and "process_cpu_seconds_total" in text
+
+
+async def check_cgroups_tell_the_same(node):
+    """What is told of the pods of a runtime without such statistics has the same figures as this one's own."""
+    service = node.subject.runtime.service
+    (pod,) = (await service.list_pod_sandbox(cri.ListPodSandboxRequest())).items
+    containers = (await service.list_containers(cri.ListContainersRequest())).containers
+    reader = PodCgroupReader(detect(), lambda uid: f"{node.subject.cgroup_parent}/pod{uid}")
+    (own,) = (await service.list_pod_sandbox_stats(cri.ListPodSandboxStatsRequest())).stats
+    (read,) = await reader.read(service, [pod], containers)
+    assert read.attributes == own.attributes
+    assert {field.name for field, _ in read.linux.ListFields()} == {field.name for field, _ in own.linux.ListFields()}
+    assert read.linux.cpu.usage_core_nano_seconds.value >= own.linux.cpu.usage_core_nano_seconds.value > 0
+    assert read.linux.network.default_interface.name == own.linux.network.default_interface.name
+    assert [item.attributes for item in read.linux.containers] == [item.attributes for item in own.linux.containers]

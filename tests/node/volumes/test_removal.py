@@ -10,15 +10,15 @@ import pytest
 from agent_pods import agent_pod
 
 from nodeagent.pods.paths import PodPaths
-from nodeagent.pods.steps.directories import Directories
+from nodeagent.pods.steps.directories import DirectoriesStep
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
 from nodeagent.volumes.pod_folder import remove_pod_folder
 from runtimes.linux import syscalls
-from runtimes.linux.descent import Descent
 from runtimes.linux.mounts import MountError, mounts_below, shown, unmount_all
 from runtimes.linux.removal import remove_empty_tree, remove_tree
+from runtimes.linux.tree_walk import TreeWalk
 
 pytestmark = pytest.mark.node
 
@@ -73,13 +73,13 @@ async def test_a_folder_with_a_mount_stays_whole(
         uid="u", keep_records=False, pod=agent_pod({"metadata": {"name": "p", "namespace": "ns", "uid": "u"}})
     )
     with pytest.raises(VolumeError) as caught:
-        await Directories(paths).undo(ending)
+        await DirectoriesStep(paths).undo(ending)
     assert str(caught.value) == (
         f"{tmp_path}/link/pods/u still holds the mount {shown(os.path.realpath(root))}/pods/u/{inside}"
     )
     assert everything(root) == before
     unmount_all(pod_dir / inside)
-    await Directories(paths).undo(ending)
+    await DirectoriesStep(paths).undo(ending)
     assert os.listdir(root / "pods") == []
     assert everything(precious) == ["data", "empty"]
 
@@ -108,13 +108,13 @@ def test_a_mount_that_comes_meanwhile_is_not_crossed(
 ) -> None:
     """Mounted after the directory was looked at and before it is entered."""
     (tmp_path / "tree/d/inner").mkdir(parents=True)
-    enter = Descent.enter
+    enter = TreeWalk.enter
 
-    def mounting(self: Descent, name: str) -> None:
+    def mounting(self: TreeWalk, name: str) -> None:
         bind(precious, tmp_path / "tree/d")
         enter(self, name)
 
-    monkeypatch.setattr(Descent, "enter", mounting)
+    monkeypatch.setattr(TreeWalk, "enter", mounting)
     with pytest.raises(MountError) as caught:
         remove_tree(tmp_path / "tree")
     assert str(caught.value) == f"{tmp_path}/tree/d is a mount point"

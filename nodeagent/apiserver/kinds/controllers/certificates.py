@@ -10,11 +10,10 @@ import ipaddress
 import logging
 import time
 from collections.abc import Collection
-from typing import Final
 
 from cryptography import x509
 
-from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of
 from nodeagent.apiserver.kinds.controllers.follow import Watch, follow, forever
@@ -29,14 +28,15 @@ from nodeagent.apiserver.kinds.signers import (
     objection,
 )
 from nodeagent.apiserver.kinds.timestamps import rfc3339
+from runtimes.kube.json_object import JsonObject
 
 __all__ = ["CLIENT", "KUBELET_CLIENT", "KUBELET_SERVING", "CertificateController", "should_approve"]
 
 log = logging.getLogger(__name__)
 
-RESOURCE: Final = "certificatesigningrequests.certificates.k8s.io"
-LIFETIME_SECONDS: Final = 365 * 24 * 3600
-_SERVICE_NAMES: Final = ("localhost", "kubernetes")
+RESOURCE = "certificatesigningrequests.certificates.k8s.io"
+LIFETIME_SECONDS = 365 * 24 * 3600
+_SERVICE_NAMES = ("localhost", "kubernetes")
 
 
 class CertificateController:
@@ -53,7 +53,7 @@ class CertificateController:
                     if change.type in ("ADDED", "MODIFIED"):
                         await self._handle(change.object)
 
-    async def _handle(self, request: Object) -> None:
+    async def _handle(self, request: JsonObject) -> None:
         status = request.get("status") or {}
         decided = {item.get("type") for item in status.get("conditions") or ()}
         try:
@@ -78,7 +78,7 @@ class CertificateController:
         addresses = (node.get("status") or {}).get("addresses") or ()
         return frozenset({self._api.node_name, *(str(item.get("address") or "") for item in addresses)})
 
-    async def _approve(self, request: Object) -> None:
+    async def _approve(self, request: JsonObject) -> None:
         request["status"] = {
             **(request.get("status") or {}),
             "conditions": [
@@ -87,7 +87,7 @@ class CertificateController:
         }
         await self._api.update(RESOURCE, request, subresource="approval")
 
-    async def _sign(self, request: Object) -> None:
+    async def _sign(self, request: JsonObject) -> None:
         spec = request["spec"]
         if spec.get("signerName") not in SIGNERS:
             return
@@ -103,7 +103,7 @@ class CertificateController:
             log.warning("certificate request %s cannot be signed: %s", name_of(request), why)
             conditions = (request.get("status") or {}).get("conditions") or []
             failed = _condition("Failed", "SignerValidationFailure", why)
-            status: Object = {"conditions": [*conditions, failed]}
+            status: JsonObject = {"conditions": [*conditions, failed]}
         else:
             status = {"certificate": base64.b64encode(certificate).decode("ascii")}
         await self._api.patch(
@@ -111,7 +111,7 @@ class CertificateController:
         )
 
 
-def _condition(kind: str, reason: str, message: str) -> Object:
+def _condition(kind: str, reason: str, message: str) -> JsonObject:
     moment = rfc3339(time.time())
     return {
         "type": kind,
@@ -123,10 +123,10 @@ def _condition(kind: str, reason: str, message: str) -> Object:
     }
 
 
-def should_approve(request: Object, node_name: str, own_names: Collection[str]) -> bool:
-    """Whether a request is a kubelet certificate of ``node_name``, asked for by the node itself or by an admin.
+def should_approve(request: JsonObject, node_name: str, own_names: Collection[str]) -> bool:
+    """Whether a request is a kubelet certificate of `node_name`, asked for by the node itself or by an admin.
 
-    ``own_names``: DNS names and addresses that a serving certificate may be for.
+    `own_names`: DNS names and addresses that a serving certificate may be for.
     """
     spec = request.get("spec") or {}
     signer, user = str(spec.get("signerName")), f"system:node:{node_name}"

@@ -3,19 +3,19 @@
 import asyncio
 import heapq
 import time
-from typing import Final
 
-from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
 from nodeagent.apiserver.kinds.timestamps import epoch
+from runtimes.kube.json_object import JsonObject
 
-TTL_SECONDS: Final = 3600.0
-BATCH: Final = 100
+TTL_SECONDS = 3600.0
+BATCH = 100
 Key = tuple[str, str]
 
 
-def last_seen(event: Object) -> float:
+def last_seen(event: JsonObject) -> float:
     """Epoch seconds of an event's newest time stamp."""
     texts = (
         (event.get("series") or {}).get("lastObservedTime"),

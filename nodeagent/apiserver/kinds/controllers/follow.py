@@ -5,15 +5,16 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
-from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
-QUEUE_SIZE: Final = 1024
-GONE: Final = 410
+QUEUE_SIZE = 1024
+GONE = 410
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Change:
 
     resource: str
     type: str
-    object: Object
+    object: JsonObject
 
     @property
     def key(self) -> tuple[str, str]:

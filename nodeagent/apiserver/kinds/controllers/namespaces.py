@@ -2,25 +2,25 @@
 
 import asyncio
 import logging
-from typing import Final
 
-from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import BUILTIN_NAMESPACES, NAMESPACES, name_of, namespace_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
 from nodeagent.apiserver.kinds.pods.admission import ROOT_CA_CONFIGMAP
 from nodeagent.apiserver.kinds.priorityclass import RESOURCE as PRIORITY_CLASSES
 from nodeagent.apiserver.kinds.priorityclass import builtin
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
-DESCRIPTION: Final = (
+DESCRIPTION = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
     "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes "
     "clusters."
 )
 # Emptied in this order; pods first, for they take their time.
-CONTENTS: Final = (
+CONTENTS = (
     "pods",
     "services",
     "endpoints",
@@ -94,7 +94,7 @@ class NamespaceController:
         await self._ensure("serviceaccounts", account)
         await self._ensure("configmaps", self._ca_configmap(namespace))
 
-    def _ca_configmap(self, namespace: str) -> Object:
+    def _ca_configmap(self, namespace: str) -> JsonObject:
         return {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -106,7 +106,7 @@ class NamespaceController:
             "data": {"ca.crt": self._api.ca_pem.decode("ascii")},
         }
 
-    async def _restore_ca(self, stored: Object) -> None:
+    async def _restore_ca(self, stored: JsonObject) -> None:
         wanted = self._ca_configmap(namespace_of(stored))["data"]
         if stored.get("data") != wanted:
             try:
@@ -114,7 +114,7 @@ class NamespaceController:
             except ApiError as error:
                 log.warning("CA of namespace %s not restored: %s", namespace_of(stored), error.message)
 
-    async def _ensure(self, resource: str, obj: Object) -> None:
+    async def _ensure(self, resource: str, obj: JsonObject) -> None:
         try:
             await self._api.create(resource, obj)
         except ApiError as error:
@@ -151,7 +151,7 @@ class NamespaceController:
             if error.code not in (404, 409):
                 raise
 
-    async def _contents(self, resource: str, namespace: str) -> list[Object]:
+    async def _contents(self, resource: str, namespace: str) -> list[JsonObject]:
         try:
             return await self._api.list(resource, namespace)
         except ApiError as error:
@@ -160,7 +160,7 @@ class NamespaceController:
             raise
 
     async def _wait_for_change(self, name: str, resources: list[str]) -> None:
-        """Until something that was left is really gone (a pod after its grace period, an object after its finalizers)."""
+        """Wait until something that was left is really gone (a pod after its grace period, an object after its finalizers)."""
         async with follow(self._api, [Watch(resource=resource, namespace=name) for resource in resources]) as feed:
             while True:
                 if any(change.type == "DELETED" for change in await feed.batch()):

@@ -4,37 +4,38 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of, uid_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Feed, Watch, follow, forever
 from nodeagent.apiserver.kinds.controllers.recorder import NORMAL, event, record
 from nodeagent.apiserver.kinds.timestamps import rfc3339
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
-GRACE_SECONDS: Final = 40.0
-LEASES: Final = "leases.coordination.k8s.io"
-LEASE_NAMESPACE: Final = "kube-node-lease"
-SILENT: Final = "NodeStatusUnknown"
-SILENT_TEXT: Final = "Kubelet stopped posting node status."
-COMPONENT: Final = "node-controller"
-_WATCHED_CONDITIONS: Final = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
-_PRESSURE_TAINTS: Final = {
+GRACE_SECONDS = 40.0
+LEASES = "leases.coordination.k8s.io"
+LEASE_NAMESPACE = "kube-node-lease"
+SILENT = "NodeStatusUnknown"
+SILENT_TEXT = "Kubelet stopped posting node status."
+COMPONENT = "node-controller"
+_WATCHED_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+_PRESSURE_TAINTS = {
     "MemoryPressure": "node.kubernetes.io/memory-pressure",
     "DiskPressure": "node.kubernetes.io/disk-pressure",
     "PIDPressure": "node.kubernetes.io/pid-pressure",
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
-NOT_READY: Final = "node.kubernetes.io/not-ready"
-UNREACHABLE: Final = "node.kubernetes.io/unreachable"
-CORDONED: Final = "node.kubernetes.io/unschedulable"
-_OURS: Final = frozenset({NOT_READY, UNREACHABLE, CORDONED, *_PRESSURE_TAINTS.values()})
+NOT_READY = "node.kubernetes.io/not-ready"
+UNREACHABLE = "node.kubernetes.io/unreachable"
+CORDONED = "node.kubernetes.io/unschedulable"
+_OURS = frozenset({NOT_READY, UNREACHABLE, CORDONED, *_PRESSURE_TAINTS.values()})
 
 
-def wanted_taints(node: Object) -> list[Object]:
+def wanted_taints(node: JsonObject) -> list[JsonObject]:
     """The node's taints with the NoSchedule ones of its conditions brought up to date; others keep their place."""
     conditions = {item.get("type"): item.get("status") for item in (node.get("status") or {}).get("conditions") or ()}
     spec = node.get("spec") or {}
@@ -52,7 +53,7 @@ def wanted_taints(node: Object) -> list[Object]:
     return kept + [{"key": key, "effect": "NoSchedule"} for key in keys if key not in there]
 
 
-def silent_conditions(node: Object, now: str) -> list[Object]:
+def silent_conditions(node: JsonObject, now: str) -> list[JsonObject]:
     """The conditions to write when nothing was heard of a node; empty when they say so already."""
     stored = {item.get("type"): item for item in (node.get("status") or {}).get("conditions") or ()}
     if (stored.get("Ready") or {}).get("status") == "Unknown":
@@ -60,7 +61,7 @@ def silent_conditions(node: Object, now: str) -> list[Object]:
     changed = []
     for kind in _WATCHED_CONDITIONS:
         before = stored.get(kind) or {}
-        condition: Object = {"type": kind, "status": "Unknown", "reason": SILENT, "message": SILENT_TEXT}
+        condition: JsonObject = {"type": kind, "status": "Unknown", "reason": SILENT, "message": SILENT_TEXT}
         condition["lastTransitionTime"] = now
         condition["lastHeartbeatTime"] = before.get("lastHeartbeatTime") or node["metadata"].get(
             "creationTimestamp", now
@@ -80,7 +81,7 @@ class Sign:
 class NodeController:
     def __init__(self, api: LocalApi) -> None:
         self._api = api
-        self._nodes: dict[str, Object] = {}
+        self._nodes: dict[str, JsonObject] = {}
         self._signs: dict[tuple[str, str], Sign] = {}
 
     async def run(self) -> None:
@@ -143,14 +144,14 @@ class NodeController:
                 # Until the watch brings the new state, do not say it again.
                 self._signs[("node", name)] = Sign(content=_heartbeats(node), seen=_now())
 
-    async def _taint(self, node: Object) -> None:
+    async def _taint(self, node: JsonObject) -> None:
         taints = wanted_taints(node)
         if taints != ((node.get("spec") or {}).get("taints") or []):
             version = node["metadata"].get("resourceVersion")
             patch = {"metadata": {"resourceVersion": version}, "spec": {"taints": taints or None}}
             await self._patch(name_of(node), patch, None)
 
-    async def _patch(self, name: str, patch: Object, subresource: str | None) -> None:
+    async def _patch(self, name: str, patch: JsonObject, subresource: str | None) -> None:
         try:
             await self._api.patch("nodes", "", name, patch, subresource=subresource)
         except ApiError as error:
@@ -158,7 +159,7 @@ class NodeController:
             if error.code not in (404, 409):
                 raise
 
-    async def _announce(self, node: Object) -> None:
+    async def _announce(self, node: JsonObject) -> None:
         reason = "NodeReady" if _ready(node) == "True" else "NodeNotReady"
         about = {"metadata": {"name": name_of(node), "uid": uid_of(node)}}
         message = f"Node {name_of(node)} status is now: {reason}"
@@ -167,16 +168,16 @@ class NodeController:
             await record(self._api, written)
 
 
-def _is_ours(taint: Object) -> bool:
+def _is_ours(taint: JsonObject) -> bool:
     return taint.get("key") in _OURS and taint.get("effect") == "NoSchedule"
 
 
-def _ready(node: Object) -> str:
+def _ready(node: JsonObject) -> str:
     listed = (node.get("status") or {}).get("conditions") or ()
     return next((str(item.get("status")) for item in listed if item.get("type") == "Ready"), "")
 
 
-def _heartbeats(node: Object) -> list[Any]:
+def _heartbeats(node: JsonObject) -> list[Any]:
     listed = (node.get("status") or {}).get("conditions") or ()
     return [item.get("lastHeartbeatTime") for item in listed]
 

@@ -5,26 +5,26 @@ Admission gives each a finalizer; this takes it off an object that is being dele
 
 import logging
 from collections.abc import Iterable
-from typing import Final
 
-from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of, namespace_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
 from nodeagent.apiserver.kinds.scheduling import claims
 from nodeagent.apiserver.kinds.storage import CLAIM_PROTECTION, VOLUME_PROTECTION
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
-PODS: Final = "pods"
-CLAIMS: Final = "persistentvolumeclaims"
-VOLUMES: Final = "persistentvolumes"
-_FINALIZERS: Final = {CLAIMS: CLAIM_PROTECTION, VOLUMES: VOLUME_PROTECTION}
-_SETTLED: Final = (404, 409)
+PODS = "pods"
+CLAIMS = "persistentvolumeclaims"
+VOLUMES = "persistentvolumes"
+_FINALIZERS = {CLAIMS: CLAIM_PROTECTION, VOLUMES: VOLUME_PROTECTION}
+_SETTLED = (404, 409)
 Place = tuple[str, tuple[str, str]]
 
 
-def is_used_by(pods: Iterable[Object], claim: Object) -> bool:
+def is_used_by(pods: Iterable[JsonObject], claim: JsonObject) -> bool:
     """Whether one of the pods of the claim's namespace uses it: any that a node has, in whatever phase, until it is gone."""
     name = name_of(claim)
     return any(pod["spec"].get("nodeName") and name in claims.names(pod) for pod in pods)
@@ -33,7 +33,7 @@ def is_used_by(pods: Iterable[Object], claim: Object) -> bool:
 class StorageProtection:
     def __init__(self, api: LocalApi) -> None:
         self._api = api
-        self._ending: dict[Place, Object] = {}
+        self._ending: dict[Place, JsonObject] = {}
 
     async def run(self) -> None:
         await forever(self._session)
@@ -63,12 +63,12 @@ class StorageProtection:
             # stored before there was a protection, or taken off by hand
             await self._set(change.resource, obj, protected=True)
 
-    async def _in_use(self, resource: str, obj: Object) -> bool:
+    async def _in_use(self, resource: str, obj: JsonObject) -> bool:
         if resource == VOLUMES:
             return bool((obj.get("status") or {}).get("phase") == "Bound")
         return is_used_by(await self._api.list(PODS, namespace_of(obj)), obj)
 
-    async def _set(self, resource: str, obj: Object, *, protected: bool) -> None:
+    async def _set(self, resource: str, obj: JsonObject, *, protected: bool) -> None:
         meta, finalizer = obj["metadata"], _FINALIZERS[resource]
         finalizers = [name for name in meta.get("finalizers") or () if name != finalizer]
         if protected:

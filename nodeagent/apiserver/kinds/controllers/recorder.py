@@ -3,19 +3,19 @@
 import logging
 import secrets
 import time
-from typing import Final
 
-from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.timestamps import rfc3339
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
-NORMAL: Final = "Normal"
-WARNING: Final = "Warning"
-CLUSTER_EVENTS_NAMESPACE: Final = "default"
+NORMAL = "Normal"
+WARNING = "Warning"
+CLUSTER_EVENTS_NAMESPACE = "default"
 
 
-def event(about: Object, *, kind: str, component: str, type_: str, reason: str, message: str) -> Object:
+def event(about: JsonObject, *, kind: str, component: str, type_: str, reason: str, message: str) -> JsonObject:
     """A core/v1 Event about an object; `kind` is the object's kind (objects from lists do not carry it)."""
     metadata = about["metadata"]
     namespace = metadata.get("namespace") or CLUSTER_EVENTS_NAMESPACE
@@ -46,7 +46,7 @@ def event(about: Object, *, kind: str, component: str, type_: str, reason: str, 
     }
 
 
-async def record(api: LocalApi, obj: Object) -> None:
+async def record(api: LocalApi, obj: JsonObject) -> None:
     """Write an event; events are best effort, a refusal (a namespace that goes away) is only logged."""
     try:
         await api.create("events", obj)

@@ -9,11 +9,11 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from lightkube.models.core_v1 import PodSpec
 
-from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of, uid_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Feed, Watch, follow, forever
@@ -33,14 +33,15 @@ from nodeagent.apiserver.kinds.scheduling.fit import (
     unresolvable,
 )
 from nodeagent.apiserver.kinds.timestamps import rfc3339
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
-NAME: Final = "default-scheduler"
-RETRY_SECONDS: Final = 1.0
-_FINISHED: Final = ("Succeeded", "Failed")
-_CLAIMS: Final = "persistentvolumeclaims"
-_CLASSES: Final = "storageclasses.storage.k8s.io"
+NAME = "default-scheduler"
+RETRY_SECONDS = 1.0
+_FINISHED = ("Succeeded", "Failed")
+_CLAIMS = "persistentvolumeclaims"
+_CLASSES = "storageclasses.storage.k8s.io"
 Key = tuple[str, str]
 
 
@@ -48,7 +49,7 @@ Key = tuple[str, str]
 class Waiting:
     """A pod without a node, its spec as the rules read it, what it takes, and the last reason that was told about it."""
 
-    pod: Object
+    pod: JsonObject
     spec: PodSpec
     demand: Demand
     told: str = ""
@@ -68,8 +69,8 @@ class Picture:
     nodes: dict[str, NodeInfo] = field(default_factory=dict)
     placed: dict[Key, tuple[str, Demand]] = field(default_factory=dict)
     waiting: dict[Key, Waiting] = field(default_factory=dict)
-    claims: dict[Key, Object] = field(default_factory=dict)
-    classes: dict[str, Object] = field(default_factory=dict)
+    claims: dict[Key, JsonObject] = field(default_factory=dict)
+    classes: dict[str, JsonObject] = field(default_factory=dict)
 
     def usage(self, node: str) -> Usage:
         total = Usage()
@@ -115,7 +116,7 @@ class Scheduler:
             return self._apply_pod(change)
         if change.resource == "nodes":
             return self._apply_node(change)
-        known: dict[Any, Object] = self._picture.claims if change.resource == _CLAIMS else self._picture.classes
+        known: dict[Any, JsonObject] = self._picture.claims if change.resource == _CLAIMS else self._picture.classes
         key = change.key if change.resource == _CLAIMS else change.key[1]
         if change.type == "DELETED":
             known.pop(key, None)
@@ -195,10 +196,10 @@ class Scheduler:
             refusals.append(refused)
         return None, explain(refusals, never_preempts=item.pod["spec"].get("preemptionPolicy") == "Never")
 
-    def _delayed_claims(self, pod: Object) -> list[Object]:
+    def _delayed_claims(self, pod: JsonObject) -> list[JsonObject]:
         return claims.delayed(pod, self._picture.claims, self._picture.classes)
 
-    async def _select_node(self, delayed: list[Object], node: str) -> None:
+    async def _select_node(self, delayed: list[JsonObject], node: str) -> None:
         """Tell the provisioner where a claim that waits for its first consumer will be used."""
         for claim in delayed:
             if (claim["metadata"].get("annotations") or {}).get(claims.SELECTED_NODE) == node:
@@ -235,9 +236,9 @@ class Scheduler:
         if message and not _says(item.pod, reason, message):
             work.create_task(self._report(item.pod, reason, message))
 
-    async def _report(self, pod: Object, reason: str, message: str) -> None:
+    async def _report(self, pod: JsonObject, reason: str, message: str) -> None:
         metadata = pod["metadata"]
-        condition: Object = {"type": "PodScheduled", "status": "False", "reason": reason, "message": message}
+        condition: JsonObject = {"type": "PodScheduled", "status": "False", "reason": reason, "message": message}
         before = _condition(pod)
         if before is None or before.get("status") != "False":
             condition["lastTransitionTime"] = rfc3339(time.time())
@@ -254,12 +255,12 @@ class Scheduler:
             )
 
 
-def _condition(pod: Object) -> Object | None:
+def _condition(pod: JsonObject) -> JsonObject | None:
     listed = (pod.get("status") or {}).get("conditions") or ()
     return next((item for item in listed if item.get("type") == "PodScheduled"), None)
 
 
-def _says(pod: Object, reason: str, message: str) -> bool:
+def _says(pod: JsonObject, reason: str, message: str) -> bool:
     """Whether the stored condition already carries this answer (told before the server was started again)."""
     condition = _condition(pod)
     return condition is not None and condition.get("reason") == reason and condition.get("message") == message

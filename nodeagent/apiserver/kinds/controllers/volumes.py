@@ -2,25 +2,26 @@
 
 import logging
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
-from nodeagent.apiserver.contract import LocalApi, Object
+from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of, namespace_of, uid_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
 from nodeagent.apiserver.kinds.label_selector import matches_labels
 from runtimes.kube import quantity
+from runtimes.kube.json_object import JsonObject
 
 log = logging.getLogger(__name__)
 
-VOLUMES: Final = "persistentvolumes"
-CLAIMS: Final = "persistentvolumeclaims"
-BIND_COMPLETED: Final = "pv.kubernetes.io/bind-completed"
-BOUND_BY_CONTROLLER: Final = "pv.kubernetes.io/bound-by-controller"
+VOLUMES = "persistentvolumes"
+CLAIMS = "persistentvolumeclaims"
+BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
+BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 Key = tuple[str, str]
 
 
-def matches(volume: Object, claim: Object) -> bool:
+def matches(volume: JsonObject, claim: JsonObject) -> bool:
     """Whether an unclaimed (or for this claim reserved) volume satisfies a claim."""
     have, want = volume["spec"], claim["spec"]
     reserved = have.get("claimRef")
@@ -38,7 +39,7 @@ def matches(volume: Object, claim: Object) -> bool:
     return size(have.get("capacity")) >= size((want.get("resources") or {}).get("requests"))
 
 
-def best(volumes: list[Object], claim: Object) -> Object | None:
+def best(volumes: list[JsonObject], claim: JsonObject) -> JsonObject | None:
     """The volume for a claim: the one it names, one reserved for it, else the smallest that is large enough."""
     named = claim["spec"].get("volumeName")
     if named:
@@ -52,13 +53,13 @@ def best(volumes: list[Object], claim: Object) -> Object | None:
     return reserved_first[0] if reserved_first else None
 
 
-def is_for(reference: Object, claim: Object) -> bool:
+def is_for(reference: JsonObject, claim: JsonObject) -> bool:
     """Whether a claimRef means this claim; one without uid reserves the volume by name."""
     same_name = reference.get("name") == name_of(claim) and reference.get("namespace") == namespace_of(claim)
     return same_name and reference.get("uid", uid_of(claim)) in ("", uid_of(claim))
 
 
-def wanted_phase(volume: Object, claims: dict[Key, Object]) -> str:
+def wanted_phase(volume: JsonObject, claims: dict[Key, JsonObject]) -> str:
     """Available, Bound or Released, from the claim that the volume is for."""
     reference = volume["spec"].get("claimRef")
     if not reference or not reference.get("uid"):
@@ -67,15 +68,15 @@ def wanted_phase(volume: Object, claims: dict[Key, Object]) -> str:
     return "Bound" if claim is not None and is_for(reference, claim) else "Released"
 
 
-def size(resources: Object | None) -> Fraction:
+def size(resources: JsonObject | None) -> Fraction:
     return quantity.parse((resources or {}).get("storage") or "0")
 
 
 class VolumeBinder:
     def __init__(self, api: LocalApi) -> None:
         self._api = api
-        self._volumes: dict[str, Object] = {}
-        self._claims: dict[Key, Object] = {}
+        self._volumes: dict[str, JsonObject] = {}
+        self._claims: dict[Key, JsonObject] = {}
         self._unsynced: set[str] = set()
 
     async def run(self) -> None:
@@ -94,7 +95,7 @@ class VolumeBinder:
         if change.type == "SYNCED":
             self._unsynced.discard(change.resource)
             return
-        known: dict[Any, Object] = self._volumes if change.resource == VOLUMES else self._claims
+        known: dict[Any, JsonObject] = self._volumes if change.resource == VOLUMES else self._claims
         key = change.key[1] if change.resource == VOLUMES else change.key
         if change.type == "DELETED":
             known.pop(key, None)
@@ -122,7 +123,7 @@ class VolumeBinder:
             if error.code not in (404, 409):
                 raise
 
-    async def _bind(self, key: Key, claim: Object, volume: Object) -> None:
+    async def _bind(self, key: Key, claim: JsonObject, volume: JsonObject) -> None:
         """Volume first, then claim: a crash in between is finished by the next pass, for the volume names its claim."""
         name = name_of(volume)
         reference = {
@@ -132,7 +133,7 @@ class VolumeBinder:
             "name": name_of(claim),
             "uid": uid_of(claim),
         }
-        patch: Object = {
+        patch: JsonObject = {
             "metadata": {
                 "resourceVersion": volume["metadata"].get("resourceVersion"),
                 "annotations": {BOUND_BY_CONTROLLER: "yes"},
@@ -144,12 +145,12 @@ class VolumeBinder:
         await self._set_phase(stored, "Bound")
         await self._finish_claim(key, claim, stored)
 
-    async def _finish_claim(self, key: Key, claim: Object, volume: Object) -> None:
+    async def _finish_claim(self, key: Key, claim: JsonObject, volume: JsonObject) -> None:
         namespace, name = key
         annotations = {BIND_COMPLETED: "yes"}
         if not claim["spec"].get("volumeName"):
             annotations[BOUND_BY_CONTROLLER] = "yes"
-        patch: Object = {"metadata": {"annotations": annotations}, "spec": {"volumeName": name_of(volume)}}
+        patch: JsonObject = {"metadata": {"annotations": annotations}, "spec": {"volumeName": name_of(volume)}}
         await self._api.patch(CLAIMS, namespace, name, patch)
         status = {
             "phase": "Bound",
@@ -159,12 +160,12 @@ class VolumeBinder:
         patch = {"status": status}
         self._claims[key] = await self._api.patch(CLAIMS, namespace, name, patch, subresource="status")
 
-    async def _set_phase(self, volume: Object, phase: str) -> None:
+    async def _set_phase(self, volume: JsonObject, phase: str) -> None:
         name = name_of(volume)
         patch = {"status": {"phase": phase}}
         self._volumes[name] = await self._api.patch(VOLUMES, "", name, patch, subresource="status")
 
 
-def _free(volume: Object) -> bool:
+def _free(volume: JsonObject) -> bool:
     phase = (volume.get("status") or {}).get("phase")
     return phase in ("Available", "Pending", None) and not volume["metadata"].get("deletionTimestamp")

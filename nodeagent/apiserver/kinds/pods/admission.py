@@ -5,7 +5,6 @@ too: the default tolerations, and the priority that the first pass computed.
 """
 
 import secrets
-from typing import Any, Final
 
 from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
@@ -16,21 +15,20 @@ from nodeagent.apiserver.kinds.pods.tolerations import merge_tolerations
 from nodeagent.apiserver.kinds.priorityclass import SYSTEM_CLASSES
 from nodeagent.podspec.container_lists import containers, is_mirror
 from runtimes.kube.canonical_quantity import canonical_map
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-TOKEN_VOLUME_PREFIX: Final = "kube-api-access-"
-TOKEN_MOUNT_PATH: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
-TOKEN_LIFETIME_SECONDS: Final = 3607
-ROOT_CA_CONFIGMAP: Final = "kube-root-ca.crt"
-SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
-_LOST_NODE_TAINTS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-_LOST_NODE_SECONDS: Final = 300
-_OVERHEAD_WITHOUT_CLASS: Final = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
-_ZONE_LABELS: Final = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+TOKEN_VOLUME_PREFIX = "kube-api-access-"
+TOKEN_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+TOKEN_LIFETIME_SECONDS = 3607
+ROOT_CA_CONFIGMAP = "kube-root-ca.crt"
+SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_LOST_NODE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_LOST_NODE_SECONDS = 300
+_OVERHEAD_WITHOUT_CLASS = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
+_ZONE_LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 
 
-def admit(pod: Json, ctx: AdmissionContext) -> None:
+def admit(pod: JsonObject, ctx: AdmissionContext) -> None:
     """Apply every addition in the order in which a kube-apiserver does. Raises ApiError 403."""
     service_account(pod, ctx)
     priority(pod, ctx)
@@ -41,13 +39,13 @@ def admit(pod: Json, ctx: AdmissionContext) -> None:
         zone_labels(pod, ctx, pod["spec"]["nodeName"])
 
 
-def readmit(pod: Json, old: Json) -> None:
+def readmit(pod: JsonObject, old: JsonObject) -> None:
     """What an update of the main resource goes through, before it is compared with the stored pod."""
     keep_priority(pod["spec"], old["spec"])
     default_tolerations(pod)
 
 
-def service_account(pod: Json, ctx: AdmissionContext) -> None:
+def service_account(pod: JsonObject, ctx: AdmissionContext) -> None:
     """Name the service account, mount its token, take over its image pull secrets."""
     spec = pod["spec"]
     if is_mirror(pod):
@@ -67,7 +65,7 @@ def service_account(pod: Json, ctx: AdmissionContext) -> None:
         spec["imagePullSecrets"] = [dict(item) for item in account["imagePullSecrets"]]
 
 
-def mount_token(spec: Json) -> None:
+def mount_token(spec: JsonObject) -> None:
     """Add the projected token volume and its mounts, where a container has nothing mounted there yet."""
     volumes = spec.get("volumes") or []
     existing = next((v["name"] for v in volumes if v.get("name", "").startswith(TOKEN_VOLUME_PREFIX)), None)
@@ -84,7 +82,7 @@ def mount_token(spec: Json) -> None:
         spec["volumes"] = [*volumes, token_volume(name)]
 
 
-def token_volume(name: str) -> Json:
+def token_volume(name: str) -> JsonObject:
     """The volume that shows a pod its token, the cluster's CA and its namespace."""
     field = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
     return {
@@ -104,7 +102,7 @@ def random_suffix(length: int = 5) -> str:
     return "".join(secrets.choice(SUFFIX_ALPHABET) for _ in range(length))
 
 
-def default_tolerations(pod: Json) -> None:
+def default_tolerations(pod: JsonObject) -> None:
     """Let the pod stay five minutes on a node that is lost, unless it says otherwise."""
     tolerations = pod["spec"].get("tolerations") or []
     for key in _LOST_NODE_TAINTS:
@@ -116,14 +114,14 @@ def default_tolerations(pod: Json) -> None:
     pod["spec"]["tolerations"] = tolerations
 
 
-def keep_priority(spec: Json, old: Json) -> None:
+def keep_priority(spec: JsonObject, old: JsonObject) -> None:
     """A manifest never carries the numbers that admission computed; an update without them keeps them."""
     for name in ("priority", "preemptionPolicy"):
         if spec.get(name) is None and old.get(name) is not None:
             spec[name] = old[name]
 
 
-def priority(pod: Json, ctx: AdmissionContext) -> None:
+def priority(pod: JsonObject, ctx: AdmissionContext) -> None:
     """Resolve the priority class into a number and a preemption policy."""
     spec = pod["spec"]
     name = spec.get("priorityClassName") or ""
@@ -156,7 +154,7 @@ def priority(pod: Json, ctx: AdmissionContext) -> None:
     spec["priority"], spec["preemptionPolicy"] = value, policy
 
 
-def runtime_class(pod: Json, ctx: AdmissionContext) -> None:
+def runtime_class(pod: JsonObject, ctx: AdmissionContext) -> None:
     """Merge the runtime class's overhead and scheduling rules into the pod."""
     spec = pod["spec"]
     name = spec.get("runtimeClassName")
@@ -182,7 +180,7 @@ def runtime_class(pod: Json, ctx: AdmissionContext) -> None:
     _merge_scheduling(pod, found.get("scheduling") or {})
 
 
-def zone_labels(pod: Json, ctx: AdmissionContext, node_name: str) -> None:
+def zone_labels(pod: JsonObject, ctx: AdmissionContext, node_name: str) -> None:
     """Copy the node's zone and region to a pod that is bound to it."""
     node = ctx.get("nodes", "", node_name)
     labels = (node or {}).get("metadata", {}).get("labels") or {}
@@ -191,7 +189,7 @@ def zone_labels(pod: Json, ctx: AdmissionContext, node_name: str) -> None:
             pod["metadata"].setdefault("labels", {})[key] = labels[key]
 
 
-def _merge_scheduling(pod: Json, scheduling: Json) -> None:
+def _merge_scheduling(pod: JsonObject, scheduling: JsonObject) -> None:
     spec = pod["spec"]
     for key, value in (scheduling.get("nodeSelector") or {}).items():
         own = spec.setdefault("nodeSelector", {})
@@ -207,16 +205,16 @@ def _merge_scheduling(pod: Json, scheduling: Json) -> None:
         )
 
 
-def _tolerates(toleration: Json, key: str) -> bool:
+def _tolerates(toleration: JsonObject, key: str) -> bool:
     return toleration.get("key", "") in (key, "") and toleration.get("effect", "") in ("NoExecute", "")
 
 
-def _global_default(ctx: AdmissionContext) -> Json | None:
+def _global_default(ctx: AdmissionContext) -> JsonObject | None:
     candidates = [item for item in ctx.list("priorityclasses.scheduling.k8s.io") if item.get("globalDefault")]
     return min(candidates, key=lambda item: int(item.get("value", 0)), default=None)
 
 
-def _refuse_references(pod: Json) -> None:
+def _refuse_references(pod: JsonObject) -> None:
     """A mirror pod stands for a static one, which has no API objects to refer to."""
     spec = pod["spec"]
     if spec.get("serviceAccountName"):

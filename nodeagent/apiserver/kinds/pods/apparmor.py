@@ -1,19 +1,16 @@
 """AppArmor profiles that a new pod asks for in the annotations of older days, carried over into its fields."""
 
-from typing import Any, Final
-
 from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.podspec.annotations import APPARMOR_PREFIX
 from nodeagent.podspec.container_lists import containers
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-_LOCALHOST: Final = "localhost/"
-_LOCALHOST_MAX: Final = 4095
-_NAMED: Final = {"runtime/default": "RuntimeDefault", "unconfined": "Unconfined"}
+_LOCALHOST = "localhost/"
+_LOCALHOST_MAX = 4095
+_NAMED = {"runtime/default": "RuntimeDefault", "unconfined": "Unconfined"}
 
 
-def apparmor_annotations(pod: Json, ctx: AdmissionContext) -> None:
+def apparmor_annotations(pod: JsonObject, ctx: AdmissionContext) -> None:
     """Set `securityContext.appArmorProfile` of the containers that only have an annotation, and warn about it.
 
     An annotation that says nothing a field could say is warned about and stays; one that repeats the pod's own profile is
@@ -36,7 +33,7 @@ def apparmor_annotations(pod: Json, ctx: AdmissionContext) -> None:
         ctx.warn(f'metadata.annotations[{key}]: deprecated since v1.30; use the "appArmorProfile" field instead')
 
 
-def profile_of(annotation: str) -> Json | None:
+def profile_of(annotation: str) -> JsonObject | None:
     """The field that means the same as the value of an annotation."""
     if annotation in _NAMED:
         return {"type": _NAMED[annotation]}

@@ -1,17 +1,14 @@
 """Scheduling gates: a pod that has one waits, and says so from the start."""
 
-from typing import Any, Final
-
 from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.kinds.timestamps import rfc3339
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-REASON: Final = "SchedulingGated"
-MESSAGE: Final = "Scheduling is blocked due to non-empty scheduling gates"
+REASON = "SchedulingGated"
+MESSAGE = "Scheduling is blocked due to non-empty scheduling gates"
 
 
-def gated_condition(pod: Json, ctx: AdmissionContext) -> list[Json]:
+def gated_condition(pod: JsonObject, ctx: AdmissionContext) -> list[JsonObject]:
     """The conditions that a new pod begins with."""
     if not pod["spec"].get("schedulingGates"):
         return []

@@ -2,7 +2,7 @@
 
 from typing_extensions import override
 
-from nodeagent.apiserver.contract import AdmissionContext, Object
+from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import Kind
 from nodeagent.apiserver.kinds.pods import admission, subresources
@@ -16,26 +16,27 @@ from nodeagent.podspec.defaults import default_pod
 from nodeagent.podspec.qos import qos_class
 from nodeagent.podspec.validation.pod import validate_create
 from runtimes.kube.field_errors import FieldError, forbidden
+from runtimes.kube.json_object import JsonObject
 
 
 class PodKind(Kind):
     @override
-    def default(self, obj: Object) -> None:
+    def default(self, obj: JsonObject) -> None:
         default_pod(obj)
 
     @override
-    def admit(self, obj: Object, ctx: AdmissionContext) -> None:
+    def admit(self, obj: JsonObject, ctx: AdmissionContext) -> None:
         admission.admit(obj, ctx)
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(resources_spec(obj["spec"]))}
         if conditions := gated_condition(obj, ctx):
             obj["status"]["conditions"] = conditions
 
     @override
-    def validate_create(self, obj: Object) -> list[FieldError]:
+    def validate_create(self, obj: JsonObject) -> list[FieldError]:
         return validate_create(obj)
 
     @override
-    def prepare_update(self, new: Object, old: Object, ctx: AdmissionContext, subresource: str | None) -> None:
+    def prepare_update(self, new: JsonObject, old: JsonObject, ctx: AdmissionContext, subresource: str | None) -> None:
         if subresource == "status":
             # The agent writes status all the time: only what a status can break is looked at.
             self._keep_qos_class(new, old)
@@ -55,7 +56,7 @@ class PodKind(Kind):
             admission.zone_labels(new, ctx, new["spec"]["nodeName"])
 
     @override
-    def validate_update(self, new: Object, old: Object, subresource: str | None) -> list[FieldError]:
+    def validate_update(self, new: JsonObject, old: JsonObject, subresource: str | None) -> list[FieldError]:
         if subresource == "status":
             return subresources.validate_status(new, old)
         if subresource == "ephemeralcontainers":
@@ -67,12 +68,12 @@ class PodKind(Kind):
         return validate_update(new, old)
 
     @override
-    def warnings(self, new: Object, old: Object | None, subresource: str | None) -> list[str]:
+    def warnings(self, new: JsonObject, old: JsonObject | None, subresource: str | None) -> list[str]:
         if old is None:
             return pod_warnings(new)
         return subresources.status_warnings(new) if subresource == "status" else []
 
-    def _keep_qos_class(self, new: Object, old: Object) -> None:
+    def _keep_qos_class(self, new: JsonObject, old: JsonObject) -> None:
         stored = (old.get("status") or {}).get("qosClass")
         status = new.setdefault("status", {})
         if stored and not status.get("qosClass"):

@@ -3,16 +3,13 @@
 Warnings come one by one, as pairs may be far more than anybody reads; to find the next one costs no more than the paths are long.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-Json = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 
-def overlapping_paths(volumes: list[Json]) -> Iterator[str]:
+def overlapping_paths(volumes: list[JsonObject]) -> Iterator[str]:
     """One warning for every pair of paths that collide in a volume."""
     for volume in volumes:
         name = volume.get("name") or ""
@@ -23,7 +20,7 @@ def overlapping_paths(volumes: list[Json]) -> Iterator[str]:
             yield from _projected(name, volume["projected"].get("sources") or [])
 
 
-def _mapped(volume: Json) -> list[tuple[str, list[Json]]]:
+def _mapped(volume: JsonObject) -> list[tuple[str, list[JsonObject]]]:
     kinds = (
         ("configMap", f'ConfigMap "{(volume.get("configMap") or {}).get("name") or ""}"'),
         ("secret", f'Secret "{(volume.get("secret") or {}).get("secretName") or ""}"'),
@@ -32,7 +29,7 @@ def _mapped(volume: Json) -> list[tuple[str, list[Json]]]:
     return [(label, (volume.get(kind) or {}).get("items") or []) for kind, label in kinds]
 
 
-def _projected(name: str, sources: list[Json]) -> Iterator[str]:
+def _projected(name: str, sources: list[JsonObject]) -> Iterator[str]:
     for source in sources:
         if not any(value is not None for value in source.values()):
             yield f'volume "{name}" (Projected) has no sources provided'
@@ -40,7 +37,7 @@ def _projected(name: str, sources: list[Json]) -> Iterator[str]:
     yield from (f'volume "{name}" (Projected): overlapping paths: {pair}' for pair in _collisions(files))
 
 
-def _files(source: Json) -> list[tuple[str, str]]:
+def _files(source: JsonObject) -> list[tuple[str, str]]:
     """(path, what it comes from) of one source of a projected volume."""
     for kind, label in (("configMap", "ConfigMap"), ("secret", "Secret")):
         if source.get(kind) is not None:
@@ -64,7 +61,7 @@ class _Folder:
 
     ends: list[int] = field(default_factory=list)
     below: list[int] = field(default_factory=list)
-    inner: dict[str, _Folder] = field(default_factory=dict)
+    inner: dict[str, "_Folder"] = field(default_factory=dict)
 
 
 def _collisions(files: list[tuple[str, str]]) -> Iterator[str]:

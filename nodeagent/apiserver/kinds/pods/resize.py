@@ -1,11 +1,10 @@
-"""The `resize` door of pods: CPU and memory of containers and of the pod, while it runs.
+"""The `resize` subresource of pods: CPU and memory of containers and of the pod, while it runs.
 
 Source: docs/facts/pod-lifecycle.md 0.3 and 4.7, docs/facts/embedded-api.md 11.
 """
 
 import copy
 import math
-from typing import Any, Final
 
 from nodeagent.apiserver.contract import AdmissionContext
 from nodeagent.apiserver.errors import ApiError
@@ -15,16 +14,16 @@ from nodeagent.podspec.effective import effective_requests, parsed
 from nodeagent.podspec.qos import qos_class
 from nodeagent.podspec.validation.pod import validate_pod
 from runtimes.kube.field_errors import FieldError, forbidden, invalid
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-RESIZABLE: Final = ("cpu", "memory")
-POD_LEVEL_FEATURE: Final = "InPlacePodLevelResourcesVerticalScaling"
-INIT_FEATURE: Final = "InPlacePodVerticalScalingInitContainers"
-REORDERED: Final = "containers may not be renamed or reordered on resize"
-_LISTS: Final = ("containers", "initContainers")
+RESIZABLE = ("cpu", "memory")
+POD_LEVEL_FEATURE = "InPlacePodLevelResourcesVerticalScaling"
+INIT_FEATURE = "InPlacePodVerticalScalingInitContainers"
+REORDERED = "containers may not be renamed or reordered on resize"
+_LISTS = ("containers", "initContainers")
 
 
-def keep_resources(new: Json, old: Json) -> None:
+def keep_resources(new: JsonObject, old: JsonObject) -> None:
     """Undo, in place, whatever the request changed besides resources and resize policies."""
     asked = new.get("spec", {})
     new["spec"] = copy.deepcopy(old["spec"])
@@ -36,7 +35,7 @@ def keep_resources(new: Json, old: Json) -> None:
         new["spec"]["resources"] = asked["resources"]
 
 
-def reordered(new: Json, old: Json) -> bool:
+def reordered(new: JsonObject, old: JsonObject) -> bool:
     """Whether the request names other containers, or in another order, than the pod has. Before `keep_resources`."""
     return any(
         [item.get("name") for item in new.get("spec", {}).get(name) or ()]
@@ -45,7 +44,7 @@ def reordered(new: Json, old: Json) -> bool:
     )
 
 
-def check_node(new: Json, old: Json, ctx: AdmissionContext) -> None:
+def check_node(new: JsonObject, old: JsonObject, ctx: AdmissionContext) -> None:
     """Refuse what the pod's node can never do. Raises ApiError (403)."""
     node_name = old["spec"].get("nodeName")
     node = ctx.get("nodes", "", node_name) if node_name else None
@@ -66,7 +65,7 @@ def check_node(new: Json, old: Json, ctx: AdmissionContext) -> None:
             raise ApiError.forbidden("pods", ctx.name, why)
 
 
-def validate_resize(new: Json, old: Json) -> list[FieldError]:
+def validate_resize(new: JsonObject, old: JsonObject) -> list[FieldError]:
     if is_mirror(old):
         return [forbidden("", "static pods cannot be resized")]
     if (old["spec"].get("os") or {}).get("name") == "windows":
@@ -85,7 +84,7 @@ def validate_resize(new: Json, old: Json) -> list[FieldError]:
     return errors
 
 
-def _take(container: Json, change: Json | None) -> None:
+def _take(container: JsonObject, change: JsonObject | None) -> None:
     if change is None:
         return
     container["resources"] = change.get("resources") or {}
@@ -93,7 +92,7 @@ def _take(container: Json, change: Json | None) -> None:
         container["resizePolicy"] = change["resizePolicy"]
 
 
-def _node_can_resize(pod: Json) -> bool:
+def _node_can_resize(pod: JsonObject) -> bool:
     """A node that resizes says what its running containers have."""
     running = [
         item
@@ -103,7 +102,7 @@ def _node_can_resize(pod: Json) -> bool:
     return not running or running[0].get("resources") is not None
 
 
-def _resized(path: str, own: Json, before: Json) -> list[FieldError]:
+def _resized(path: str, own: JsonObject, before: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     new, old = own.get("resources") or {}, before.get("resources") or {}
     for which in ("limits", "requests"):
@@ -118,7 +117,7 @@ def _resized(path: str, own: Json, before: Json) -> list[FieldError]:
     return errors
 
 
-def _needed(new: Json, old: Json) -> list[str]:
+def _needed(new: JsonObject, old: JsonObject) -> list[str]:
     """What the node must have declared for this change, sorted."""
     needed: list[str] = []
     if new["spec"].get("resources") != old["spec"].get("resources"):

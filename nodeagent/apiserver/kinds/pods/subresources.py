@@ -1,7 +1,7 @@
 """Updates of pods through a subresource: status, ephemeralcontainers, resize. Each may touch its own part only."""
 
 import copy
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.pods.resize import keep_resources
@@ -10,12 +10,12 @@ from nodeagent.podspec.validation.pod import validate_pod
 from nodeagent.podspec.validation.rules import problems
 from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, forbidden, invalid, not_supported
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
+PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 
 
-def keep_only(new: Json, old: Json, subresource: str) -> None:
+def keep_only(new: JsonObject, old: JsonObject, subresource: str) -> None:
     """Undo, in place, whatever the request changed outside the subresource's part."""
     if subresource == "ephemeralcontainers":
         added = new.get("spec", {}).get("ephemeralContainers")
@@ -30,7 +30,7 @@ def keep_only(new: Json, old: Json, subresource: str) -> None:
         _restore_status(new, old)
 
 
-def validate_ephemeral(new: Json, old: Json) -> list[FieldError]:
+def validate_ephemeral(new: JsonObject, old: JsonObject) -> list[FieldError]:
     errors = validate_pod(new)
     if is_mirror(old):
         errors.append(forbidden("spec", "static pods do not support ephemeral containers"))
@@ -46,7 +46,7 @@ def validate_ephemeral(new: Json, old: Json) -> list[FieldError]:
     return errors
 
 
-def validate_status(new: Json, old: Json) -> list[FieldError]:
+def validate_status(new: JsonObject, old: JsonObject) -> list[FieldError]:
     errors: list[FieldError] = []
     status, before = new.get("status") or {}, old.get("status") or {}
     phase = status.get("phase")
@@ -66,7 +66,7 @@ def validate_status(new: Json, old: Json) -> list[FieldError]:
     return errors
 
 
-def status_warnings(pod: Json) -> list[str]:
+def status_warnings(pod: JsonObject) -> list[str]:
     """Addresses that a node wrote in an unusual way."""
     status = pod.get("status") or {}
     return [
@@ -77,20 +77,20 @@ def status_warnings(pod: Json) -> list[str]:
     ]
 
 
-def _restarts_all(spec: Json) -> bool:
-    """Whether an exit code of one container may start all of them anew, also those that ended for good."""
+def _restarts_all(spec: JsonObject) -> bool:
+    """Whether an exit code of one container may start all of them again, also those that ended for good."""
     every = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
     rules = (rule for container in every for rule in container.get("restartPolicyRules") or ())
     return any(rule.get("action") == "RestartAllContainers" for rule in rules)
 
 
-def _restore_status(new: Json, old: Json) -> None:
+def _restore_status(new: JsonObject, old: JsonObject) -> None:
     new.pop("status", None)
     if "status" in old:
         new["status"] = copy.deepcopy(old["status"])
 
 
-def _transitions(path: str, now: Any, before: Any, spec: Json, kind: str) -> list[FieldError]:
+def _transitions(path: str, now: Any, before: Any, spec: JsonObject, kind: str) -> list[FieldError]:
     """A container that ended for good does not run again."""
     errors: list[FieldError] = []
     policies = {c.get("name"): c for _, c in containers(spec, kind)}

@@ -1,14 +1,12 @@
 """Two lists of tolerations made one, without those that another one covers."""
 
-from typing import Any
-
-Json = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 
-def merge_tolerations(first: list[Json], second: list[Json]) -> list[Json]:
+def merge_tolerations(first: list[JsonObject], second: list[JsonObject]) -> list[JsonObject]:
     """Both lists in order. A toleration that another one covers is left out; of equal ones the first stays."""
     every = [*first, *second]
-    merged: list[Json] = []
+    merged: list[JsonObject] = []
     for index, item in enumerate(every):
         if any(covers(kept, item) for kept in merged):
             continue
@@ -18,7 +16,7 @@ def merge_tolerations(first: list[Json], second: list[Json]) -> list[Json]:
     return merged
 
 
-def covers(wide: Json, narrow: Json) -> bool:
+def covers(wide: JsonObject, narrow: JsonObject) -> bool:
     """Whether every taint that `narrow` tolerates is tolerated by `wide` for as long."""
     if wide == narrow:
         return True
@@ -36,5 +34,5 @@ def covers(wide: Json, narrow: Json) -> bool:
     return bool(operator == "Exists")
 
 
-def _text(toleration: Json, name: str) -> str:
+def _text(toleration: JsonObject, name: str) -> str:
     return str(toleration.get(name) or "")

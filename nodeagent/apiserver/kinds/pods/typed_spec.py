@@ -5,29 +5,28 @@ must not break it.
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
 
 import msgspec
 from lightkube.models.core_v1 import EphemeralVolumeSource, PersistentVolumeClaimVolumeSource, PodSpec, Volume
 
-Json = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
-_RESOURCES: Final = ("resources", "overhead")
-_SCHEDULING: Final = (*_RESOURCES, "nodeSelector", "affinity", "tolerations")
-_CONTAINER: Final = ("resources", "restartPolicy", "ports")
+_RESOURCES = ("resources", "overhead")
+_SCHEDULING = (*_RESOURCES, "nodeSelector", "affinity", "tolerations")
+_CONTAINER = ("resources", "restartPolicy", "ports")
 
 
-def resources_spec(spec: Json) -> PodSpec:
+def resources_spec(spec: JsonObject) -> PodSpec:
     """Containers with their resources, pod level, overhead: for requests, limits, the QoS class."""
     return _convert(spec, _RESOURCES)
 
 
-def scheduling_spec(spec: Json) -> PodSpec:
+def scheduling_spec(spec: JsonObject) -> PodSpec:
     """The same with what decides on a node: selector, affinity, tolerations. Of a spec that was validated."""
     return _convert(spec, _SCHEDULING)
 
 
-def volumes_with_claims(spec: Json) -> list[Volume]:
+def volumes_with_claims(spec: JsonObject) -> list[Volume]:
     """The volumes that a claim stands behind, with nothing but that."""
     return [
         Volume(
@@ -40,12 +39,12 @@ def volumes_with_claims(spec: Json) -> list[Volume]:
     ]
 
 
-def _convert(spec: Json, fields: Iterable[str]) -> PodSpec:
+def _convert(spec: JsonObject, fields: Iterable[str]) -> PodSpec:
     parts = {name: spec[name] for name in fields if name in spec}
     for name in ("containers", "initContainers"):
         parts[name] = [_container(item) for item in spec.get(name) or ()]
     return msgspec.convert(parts, PodSpec)
 
 
-def _container(container: Json) -> Json:
+def _container(container: JsonObject) -> JsonObject:
     return {"name": container.get("name") or "", **{name: container[name] for name in _CONTAINER if name in container}}

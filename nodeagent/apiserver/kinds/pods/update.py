@@ -2,23 +2,22 @@
 
 import copy
 import json
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.podspec.annotations import MIRROR
 from nodeagent.podspec.validation.pod import validate_pod
 from runtimes.kube.field_errors import FieldError, forbidden, invalid
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-SPEC_TEXT: Final = (
+SPEC_TEXT = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
-_COUNT_TEXT: Final = "pod updates may not add or remove containers"
+_COUNT_TEXT = "pod updates may not add or remove containers"
 
 
-def validate_update(new: Json, old: Json) -> list[FieldError]:
+def validate_update(new: JsonObject, old: JsonObject) -> list[FieldError]:
     """The main resource: everything of a create, plus the list of what may differ."""
     errors = validate_pod(new) + mirror_change(new, old)
     counts = _container_counts(new["spec"], old["spec"])
@@ -30,7 +29,7 @@ def validate_update(new: Json, old: Json) -> list[FieldError]:
     return errors + _rest(new["spec"], old["spec"])
 
 
-def mirror_change(new: Json, old: Json) -> list[FieldError]:
+def mirror_change(new: JsonObject, old: JsonObject) -> list[FieldError]:
     """A mirror pod stays one, and no other pod becomes one."""
     now = (new["metadata"].get("annotations") or {}).get(MIRROR)
     before = (old["metadata"].get("annotations") or {}).get(MIRROR)
@@ -42,7 +41,7 @@ def mirror_change(new: Json, old: Json) -> list[FieldError]:
     return [forbidden(path, "may not remove or update mirror pod annotation")]
 
 
-def _container_counts(new: Json, old: Json) -> list[FieldError]:
+def _container_counts(new: JsonObject, old: JsonObject) -> list[FieldError]:
     return [
         forbidden(f"spec.{name}", _COUNT_TEXT)
         for name in ("containers", "initContainers")
@@ -50,7 +49,7 @@ def _container_counts(new: Json, old: Json) -> list[FieldError]:
     ]
 
 
-def _deadline(new: Json, old: Json) -> list[FieldError]:
+def _deadline(new: JsonObject, old: JsonObject) -> list[FieldError]:
     path = "spec.activeDeadlineSeconds"
     now, before = new.get("activeDeadlineSeconds"), old.get("activeDeadlineSeconds")
     if before is None:
@@ -62,7 +61,7 @@ def _deadline(new: Json, old: Json) -> list[FieldError]:
     return []
 
 
-def _gates(new: Json, old: Json) -> list[FieldError]:
+def _gates(new: JsonObject, old: JsonObject) -> list[FieldError]:
     known = {gate.get("name") for gate in old.get("schedulingGates") or ()}
     return [
         forbidden(
@@ -74,7 +73,7 @@ def _gates(new: Json, old: Json) -> list[FieldError]:
     ]
 
 
-def _tolerations(new: Json, old: Json) -> list[FieldError]:
+def _tolerations(new: JsonObject, old: JsonObject) -> list[FieldError]:
     """Tolerations are added to; of the existing ones only tolerationSeconds moves."""
     kept = [_without_seconds(item) for item in new.get("tolerations") or ()]
     if all(_without_seconds(item) in kept for item in old.get("tolerations") or ()):
@@ -82,7 +81,7 @@ def _tolerations(new: Json, old: Json) -> list[FieldError]:
     return [forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")]
 
 
-def _rest(new: Json, old: Json) -> list[FieldError]:
+def _rest(new: JsonObject, old: JsonObject) -> list[FieldError]:
     """Put the changeable fields back to their old values: then nothing may differ."""
     munged = copy.deepcopy(new)
     for name in ("containers", "initContainers"):
@@ -98,7 +97,7 @@ def _rest(new: Json, old: Json) -> list[FieldError]:
     return [forbidden("spec", f"{SPEC_TEXT}\n{_difference(old, munged)}")]
 
 
-def _restore_scheduling(munged: Json, old: Json) -> None:
+def _restore_scheduling(munged: JsonObject, old: JsonObject) -> None:
     """Gates may go; while there are some, the pod may be narrowed to fewer nodes."""
     gated = bool(old.get("schedulingGates"))
     _restore(munged, old, "schedulingGates")
@@ -119,7 +118,7 @@ def _restore_scheduling(munged: Json, old: Json) -> None:
             munged.pop("affinity", None)
 
 
-def _narrows_affinity(new: Json, old: Json) -> bool:
+def _narrows_affinity(new: JsonObject, old: JsonObject) -> bool:
     """Required terms stay as many, each with its requirements kept and perhaps more of them."""
     key = "requiredDuringSchedulingIgnoredDuringExecution"
     now = (((new.get("affinity") or {}).get("nodeAffinity") or {}).get(key) or {}).get("nodeSelectorTerms")
@@ -131,20 +130,20 @@ def _narrows_affinity(new: Json, old: Json) -> bool:
     return all(_extends(term, stored) for term, stored in zip(now, before, strict=True))
 
 
-def _extends(term: Json, stored: Json) -> bool:
+def _extends(term: JsonObject, stored: JsonObject) -> bool:
     return all(
         (term.get(name) or [])[: len(stored.get(name) or [])] == (stored.get(name) or [])
         for name in ("matchExpressions", "matchFields")
     )
 
 
-def _restore(munged: Json, old: Json, name: str) -> None:
+def _restore(munged: JsonObject, old: JsonObject, name: str) -> None:
     munged.pop(name, None)
     if name in old:
         munged[name] = copy.deepcopy(old[name])
 
 
-def _without_seconds(toleration: Json) -> Json:
+def _without_seconds(toleration: JsonObject) -> JsonObject:
     return {
         name: value for name, value in toleration.items() if name != "tolerationSeconds" and value not in (None, "")
     }

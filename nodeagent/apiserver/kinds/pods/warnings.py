@@ -3,32 +3,29 @@
 Updates are silent. A negative terminationGracePeriodSeconds is too: a pod is stored with 1 before anybody looks.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.base import name_of
 from nodeagent.apiserver.kinds.pods.projections import overlapping_paths
 from nodeagent.podspec.container_lists import containers
 from runtimes.kube import names
-
-Json = dict[str, Any]
+from runtimes.kube.json_object import JsonObject
 
 # of one sort: what is in a response is a few kilobytes, and pairs of things may be as many as their number squared
-MAX_PAIRS: Final = 1000
-_ORDER: Final = ("initContainers", "containers", "ephemeralContainers")
-_BYTES: Final = ("memory", "ephemeral-storage")
-_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
-_PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
-_MATCHES_NONE: Final = "a null labelSelector results in matching no pod"
-_SECCOMP_POD: Final = "seccomp.security.alpha.kubernetes.io/pod"
-_SECCOMP_CONTAINER: Final = "container.seccomp.security.alpha.kubernetes.io/"
-_SECCOMP_TEXT: Final = 'non-functional in v1.27+; use the "seccompProfile" field instead'
-_ANNOTATIONS: Final = {
+MAX_PAIRS = 1000
+_ORDER = ("initContainers", "containers", "ephemeralContainers")
+_BYTES = ("memory", "ephemeral-storage")
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+_MATCHES_NONE = "a null labelSelector results in matching no pod"
+_SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
+_SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
+_SECCOMP_TEXT = 'non-functional in v1.27+; use the "seccompProfile" field instead'
+_ANNOTATIONS = {
     "scheduler.alpha.kubernetes.io/critical-pod": (
         'non-functional in v1.16+; use the "priorityClassName" field instead'
     ),
@@ -37,7 +34,7 @@ _ANNOTATIONS: Final = {
 }
 
 
-def pod_warnings(pod: Json) -> list[str]:
+def pod_warnings(pod: JsonObject) -> list[str]:
     """In the order in which a kube-apiserver gives them."""
     spec, annotations = pod["spec"], pod["metadata"].get("annotations") or {}
     found = _name(name_of(pod)) + deprecated.node_labels("spec.nodeSelector", spec.get("nodeSelector") or {})
@@ -67,7 +64,7 @@ def _name(name: str) -> list[str]:
     return [f"metadata.name: {text}: [{' '.join(wrong)}]"]
 
 
-def _node_affinity(spec: Json) -> list[str]:
+def _node_affinity(spec: JsonObject) -> list[str]:
     affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     path = "spec.affinity.nodeAffinity"
     found: list[str] = []
@@ -79,7 +76,7 @@ def _node_affinity(spec: Json) -> list[str]:
     return found
 
 
-def _spreading(spec: Json) -> list[str]:
+def _spreading(spec: JsonObject) -> list[str]:
     found: list[str] = []
     for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
         path, key = f"spec.topologySpreadConstraints[{index}]", constraint.get("topologyKey") or ""
@@ -90,7 +87,7 @@ def _spreading(spec: Json) -> list[str]:
     return found
 
 
-def _pod_affinity(spec: Json) -> list[str]:
+def _pod_affinity(spec: JsonObject) -> list[str]:
     found: list[str] = []
     for kind in ("podAffinity", "podAntiAffinity"):
         affinity, path = (spec.get("affinity") or {}).get(kind) or {}, f"spec.affinity.{kind}"
@@ -103,7 +100,7 @@ def _pod_affinity(spec: Json) -> list[str]:
     return found
 
 
-def _volumes(volumes: list[Json]) -> list[str]:
+def _volumes(volumes: list[JsonObject]) -> list[str]:
     found: list[str] = []
     for index, volume in enumerate(volumes):
         path = f"spec.volumes[{index}]"
@@ -115,7 +112,7 @@ def _volumes(volumes: list[Json]) -> list[str]:
     return found
 
 
-def _repeated(path: str, key: str, items: list[Json]) -> list[str]:
+def _repeated(path: str, key: str, items: list[JsonObject]) -> list[str]:
     """Elements of a list that an apply would merge into one."""
     found: list[str] = []
     seen: set[str] = set()
@@ -127,7 +124,7 @@ def _repeated(path: str, key: str, items: list[Json]) -> list[str]:
     return found
 
 
-def _container(path: str, container: Json, annotations: Json) -> list[str]:
+def _container(path: str, container: JsonObject, annotations: JsonObject) -> list[str]:
     found: list[str] = []
     key = f"{_SECCOMP_CONTAINER}{container.get('name')}"
     if key in annotations and not (container.get("securityContext") or {}).get("seccompProfile"):
@@ -173,7 +170,7 @@ class _Ports:
             self.somewhere.setdefault(host_port, []).append(place)
 
 
-def _ports(spec: Json) -> Iterator[str]:
+def _ports(spec: JsonObject) -> Iterator[str]:
     """Ports that are said twice, in one container or in several."""
     listed: list[tuple[str, str, int]] = []
     known: dict[tuple[Any, Any], _Ports] = {}
@@ -196,7 +193,7 @@ def _clash(one: tuple[str, int], other: tuple[str, int]) -> str:
     return "dangerously ambiguous" if one[1] and other[1] else "overlapping"
 
 
-def _shown(port: Json) -> str:
+def _shown(port: JsonObject) -> str:
     """As Go prints a ContainerPort with its field names."""
     return (
         f"{{Name:{port.get('name') or ''} HostPort:{port.get('hostPort') or 0} ContainerPort:{port.get('containerPort') or 0} "

@@ -1,24 +1,22 @@
 """What a pod's PersistentVolumeClaims say about scheduling it."""
 
-from typing import Any, Final
-
 from nodeagent.apiserver.kinds.pods.typed_spec import volumes_with_claims
 from nodeagent.podspec.references import claim_names
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
 Key = tuple[str, str]
 
-SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
-UNBOUND: Final = "pod has unbound immediate PersistentVolumeClaims"
-_WAITS: Final = "WaitForFirstConsumer"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
+UNBOUND = "pod has unbound immediate PersistentVolumeClaims"
+_WAITS = "WaitForFirstConsumer"
 
 
-def names(pod: Json) -> list[str]:
+def names(pod: JsonObject) -> list[str]:
     """The claims a pod uses, those of its ephemeral volumes included."""
     return claim_names(pod["metadata"]["name"], volumes_with_claims(pod["spec"]))
 
 
-def problem(pod: Json, claims: dict[Key, Json], classes: dict[str, Json]) -> str:
+def problem(pod: JsonObject, claims: dict[Key, JsonObject], classes: dict[str, JsonObject]) -> str:
     """Why no node can take the pod because of its claims; empty when they are no obstacle."""
     namespace = pod["metadata"].get("namespace", "")
     unbound = False
@@ -32,17 +30,17 @@ def problem(pod: Json, claims: dict[Key, Json], classes: dict[str, Json]) -> str
     return UNBOUND if unbound else ""
 
 
-def delayed(pod: Json, claims: dict[Key, Json], classes: dict[str, Json]) -> list[Json]:
+def delayed(pod: JsonObject, claims: dict[Key, JsonObject], classes: dict[str, JsonObject]) -> list[JsonObject]:
     """Claims that are bound only once a node is chosen."""
     namespace = pod["metadata"].get("namespace", "")
     found = [claims[(namespace, name)] for name in names(pod) if (namespace, name) in claims]
     return [claim for claim in found if not bound(claim) and _waits(claim, classes)]
 
 
-def bound(claim: Json) -> bool:
+def bound(claim: JsonObject) -> bool:
     return bool((claim.get("status") or {}).get("phase") == "Bound" and claim["spec"].get("volumeName"))
 
 
-def _waits(claim: Json, classes: dict[str, Json]) -> bool:
+def _waits(claim: JsonObject, classes: dict[str, JsonObject]) -> bool:
     storage_class = classes.get(claim["spec"].get("storageClassName") or "")
     return storage_class is not None and storage_class.get("volumeBindingMode") == _WAITS

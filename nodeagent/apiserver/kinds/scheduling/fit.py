@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
-from typing import Any, Final
 
 import msgspec
 from lightkube.models.core_v1 import PodSpec, Taint
@@ -18,13 +17,12 @@ from nodeagent.podspec.host_ports import HostPort, conflict, host_ports
 from nodeagent.podspec.node_affinity import matches_node
 from nodeagent.podspec.node_fit import PODS, lacks
 from nodeagent.podspec.taints import untolerated
+from runtimes.kube.json_object import JsonObject
 
-Json = dict[str, Any]
-
-AFFINITY: Final = "node(s) didn't match Pod's node affinity/selector"
-PORTS_TAKEN: Final = "node(s) didn't have free ports for the requested pod ports"
-UNSCHEDULABLE: Final = "node(s) were unschedulable"
-_UNSCHEDULABLE_TAINT: Final = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
+AFFINITY = "node(s) didn't match Pod's node affinity/selector"
+PORTS_TAKEN = "node(s) didn't have free ports for the requested pod ports"
+UNSCHEDULABLE = "node(s) were unschedulable"
+_UNSCHEDULABLE_TAINT = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 
 
 class Remedy(Enum):
@@ -75,7 +73,7 @@ class Usage:
         self.ports.extend(demand.ports)
 
 
-def node_info(node: Json) -> NodeInfo:
+def node_info(node: JsonObject) -> NodeInfo:
     spec, status = node.get("spec") or {}, node.get("status") or {}
     return NodeInfo(
         name=node["metadata"]["name"],
@@ -86,13 +84,13 @@ def node_info(node: Json) -> NodeInfo:
     )
 
 
-def demand(spec: PodSpec, status: Json | None = None) -> Demand:
+def demand(spec: PodSpec, status: JsonObject | None = None) -> Demand:
     """`status` of a pod that has its node: while it is resized it counts with the most of what it wants and still has."""
     counted = spec if status is None else charged(spec, _held(status), infeasible=_infeasible(status))
     return Demand(requests=effective_requests(counted), ports=host_ports(spec))
 
 
-def _held(status: Json) -> dict[str, list[Json]]:
+def _held(status: JsonObject) -> dict[str, list[JsonObject]]:
     """By container, the requests that the node says are allocated and in force; nothing of one that was never made."""
     return {
         item.get("name") or "": [
@@ -104,7 +102,7 @@ def _held(status: Json) -> dict[str, list[Json]]:
     }
 
 
-def _infeasible(status: Json) -> bool:
+def _infeasible(status: JsonObject) -> bool:
     """Whether the node can never grant what the pod's spec asks for."""
     return any(
         condition.get("type") == "PodResizePending" and condition.get("reason") == "Infeasible"

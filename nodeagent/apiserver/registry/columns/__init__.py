@@ -1,1 +1,1 @@
-"""The columns that ``kubectl get`` shows, one file per family of kinds."""
+"""The columns that `kubectl get` shows, one file per family of kinds."""

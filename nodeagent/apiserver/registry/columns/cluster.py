@@ -1,20 +1,19 @@
 """Rows of nodes, namespaces, events, leases, runtime classes, priority classes and certificate requests."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
-from nodeagent.apiserver.registry.table import AGE, NAME, Cell, Object, TableView, age, column, duration, name_of
+from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age, column, duration, name_of
+from runtimes.kube.json_object import JsonObject
 
 _ROLE_PREFIX = "node-role.kubernetes.io/"
 _ROLE_LABEL = "kubernetes.io/role"
 
 
-def _created(obj: Object, now: datetime) -> str:
+def _created(obj: JsonObject, now: datetime) -> str:
     return age(obj["metadata"].get("creationTimestamp"), now)
 
 
-def _node(node: Object, now: datetime) -> list[Cell]:
+def _node(node: JsonObject, now: datetime) -> list[Cell]:
     status = node.get("status") or {}
     info = status.get("nodeInfo") or {}
     addresses = {a.get("type"): a.get("address") for a in reversed(status.get("addresses") or ())}
@@ -32,7 +31,7 @@ def _node(node: Object, now: datetime) -> list[Cell]:
     ]
 
 
-def _node_status(node: Object) -> str:
+def _node_status(node: JsonObject) -> str:
     ready = next((c for c in (node.get("status") or {}).get("conditions") or () if c.get("type") == "Ready"), None)
     if ready is None or ready.get("status") == "Unknown":
         text = "Unknown" if ready is None else "NotReady"
@@ -70,7 +69,7 @@ NAMESPACES = TableView(
 )
 
 
-def _event(event: Object, now: datetime) -> list[Cell]:
+def _event(event: JsonObject, now: datetime) -> list[Cell]:
     series, source = event.get("series") or {}, event.get("source") or {}
     first = event.get("firstTimestamp") or event.get("eventTime")
     last = series.get("lastObservedTime") or event.get("lastTimestamp") or first
@@ -134,7 +133,7 @@ PRIORITY_CLASSES = TableView(
 )
 
 
-def _csr(csr: Object, now: datetime) -> list[Cell]:
+def _csr(csr: JsonObject, now: datetime) -> list[Cell]:
     spec, status = csr.get("spec") or {}, csr.get("status") or {}
     seconds = spec.get("expirationSeconds")
     return [
@@ -147,7 +146,7 @@ def _csr(csr: Object, now: datetime) -> list[Cell]:
     ]
 
 
-def _csr_condition(status: Object) -> str:
+def _csr_condition(status: JsonObject) -> str:
     present = {c.get("type") for c in status.get("conditions") or ()}
     found = [name for name in ("Denied", "Approved", "Failed") if name in present][:1] or ["Pending"]
     if "Failed" in present and "Failed" not in found:

@@ -1,16 +1,15 @@
 """Rows of config maps, secrets, service accounts, services, endpoints and endpoint slices."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
-from nodeagent.apiserver.registry.table import AGE, NAME, Cell, Object, TableView, age, column, name_of
+from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age, column, name_of
+from runtimes.kube.json_object import JsonObject
 
 NONE = "<none>"
 MAX_ENDPOINTS = 3
 
 
-def _created(obj: Object, now: datetime) -> str:
+def _created(obj: JsonObject, now: datetime) -> str:
     return age(obj["metadata"].get("creationTimestamp"), now)
 
 
@@ -34,7 +33,7 @@ SERVICE_ACCOUNTS = TableView(
 )
 
 
-def _service(service: Object, now: datetime) -> list[Cell]:
+def _service(service: JsonObject, now: datetime) -> list[Cell]:
     spec = service.get("spec") or {}
     selector = spec.get("selector") or {}
     return [
@@ -48,7 +47,7 @@ def _service(service: Object, now: datetime) -> list[Cell]:
     ]
 
 
-def _external_ip(service: Object) -> str:
+def _external_ip(service: JsonObject) -> str:
     spec = service.get("spec") or {}
     fixed = list(spec.get("externalIPs") or ())
     if spec.get("type") == "ExternalName":
@@ -60,7 +59,7 @@ def _external_ip(service: Object) -> str:
     return ",".join(fixed) or NONE
 
 
-def _port(port: Object) -> str:
+def _port(port: JsonObject) -> str:
     node_port = port.get("nodePort")
     return f"{port.get('port')}{f':{node_port}' if node_port else ''}/{port.get('protocol') or 'TCP'}"
 
@@ -86,7 +85,7 @@ def _few(items: list[str]) -> str:
     return ",".join(items[:MAX_ENDPOINTS]) + (f" + {more} more..." if more > 0 else "")
 
 
-def _endpoints(obj: Object, now: datetime) -> list[Cell]:
+def _endpoints(obj: JsonObject, now: datetime) -> list[Cell]:
     addresses: list[str] = []
     for subset in obj.get("subsets") or ():
         ips = [a.get("ip", "") for a in subset.get("addresses") or ()]
@@ -98,7 +97,7 @@ def _endpoints(obj: Object, now: datetime) -> list[Cell]:
 ENDPOINTS = TableView(columns=(NAME, column("Endpoints"), AGE), cells=_endpoints)
 
 
-def _slice(obj: Object, now: datetime) -> list[Cell]:
+def _slice(obj: JsonObject, now: datetime) -> list[Cell]:
     ports = [str(port.get("port") or "*") for port in obj.get("ports") or ()]
     addresses = [address for endpoint in obj.get("endpoints") or () for address in endpoint.get("addresses") or ()]
     return [

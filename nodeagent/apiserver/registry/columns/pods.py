@@ -1,13 +1,12 @@
 """The pod row: READY, STATUS and RESTARTS summarise what is in the container statuses."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from nodeagent.apiserver.registry.table import AGE, NAME, Cell, Object, TableView, age, column, name_of, parse_time
+from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age, column, name_of, parse_time
+from runtimes.kube.json_object import JsonObject
 
 NONE = "<none>"
 
@@ -24,7 +23,7 @@ class _Summary:
     sidecars: frozenset[str] = field(default_factory=frozenset)
 
 
-def _cells(pod: Object, now: datetime) -> list[Cell]:
+def _cells(pod: JsonObject, now: datetime) -> list[Cell]:
     summary = _summarise(pod)
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     restarts = str(summary.restarts)
@@ -43,12 +42,12 @@ def _cells(pod: Object, now: datetime) -> list[Cell]:
     ]
 
 
-def _pod_ip(status: Object) -> str:
+def _pod_ip(status: JsonObject) -> str:
     ips = status.get("podIPs")
     return (ips[0].get("ip") if ips else status.get("podIP")) or NONE
 
 
-def _gates(spec: Object, status: Object) -> str:
+def _gates(spec: JsonObject, status: JsonObject) -> str:
     gates = spec.get("readinessGates") or []
     if not gates:
         return NONE
@@ -56,7 +55,7 @@ def _gates(spec: Object, status: Object) -> str:
     return f"{sum(gate.get('conditionType') in true for gate in gates)}/{len(gates)}"
 
 
-def _summarise(pod: Object) -> _Summary:
+def _summarise(pod: JsonObject) -> _Summary:
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     sidecars = frozenset(c["name"] for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always")
     summary = _Summary(
@@ -74,7 +73,7 @@ def _summarise(pod: Object) -> _Summary:
     return summary
 
 
-def _init_containers(summary: _Summary, spec: Object, status: Object) -> bool:
+def _init_containers(summary: _Summary, spec: JsonObject, status: JsonObject) -> bool:
     """Whether a pod is still initializing; its reason then says where."""
     count = len(spec.get("initContainers") or ())
     for index, container in enumerate(status.get("initContainerStatuses") or ()):
@@ -102,7 +101,7 @@ def _init_containers(summary: _Summary, spec: Object, status: Object) -> bool:
     return False
 
 
-def _containers(summary: _Summary, statuses: Sequence[Object], conditions: dict[Any, Object]) -> None:
+def _containers(summary: _Summary, statuses: Sequence[JsonObject], conditions: dict[Any, JsonObject]) -> None:
     summary.restarts, summary.last_restart = summary.restartable_restarts, summary.restartable_last
     running = False
     for container in reversed(statuses):
@@ -121,7 +120,7 @@ def _containers(summary: _Summary, statuses: Sequence[Object], conditions: dict[
         summary.reason = "Running" if conditions.get("Ready", {}).get("status") == "True" else "NotReady"
 
 
-def _terminating(summary: _Summary, pod: Object, status: Object) -> None:
+def _terminating(summary: _Summary, pod: JsonObject, status: JsonObject) -> None:
     if not pod["metadata"].get("deletionTimestamp"):
         return
     if status.get("reason") == "NodeLost":
@@ -130,7 +129,7 @@ def _terminating(summary: _Summary, pod: Object, status: Object) -> None:
         summary.reason = "Terminating"
 
 
-def _ended(terminated: Object) -> str:
+def _ended(terminated: JsonObject) -> str:
     if terminated.get("reason"):
         return str(terminated["reason"])
     if terminated.get("signal"):
@@ -138,7 +137,7 @@ def _ended(terminated: Object) -> str:
     return f"ExitCode:{terminated.get('exitCode', 0)}"
 
 
-def _last_restart(container: Object) -> datetime | None:
+def _last_restart(container: JsonObject) -> datetime | None:
     return parse_time(((container.get("lastState") or {}).get("terminated") or {}).get("finishedAt"))
 
 
@@ -148,7 +147,7 @@ def _newest(a: datetime | None, b: datetime | None) -> datetime | None:
     return max(a, b)
 
 
-def _conditions(pod: Object) -> list[Object]:
+def _conditions(pod: JsonObject) -> list[JsonObject]:
     phase = (pod.get("status") or {}).get("phase")
     if phase == "Succeeded":
         message = "The pod has completed successfully."

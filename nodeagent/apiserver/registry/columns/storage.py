@@ -1,18 +1,17 @@
 """Rows of volumes, claims, storage classes and the CSI kinds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime
 
-from nodeagent.apiserver.registry.table import AGE, NAME, Cell, Object, TableView, age, column, name_of
+from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age, column, name_of
+from runtimes.kube.json_object import JsonObject
 
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 UNSET = "<unset>"
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
-def _created(obj: Object, now: datetime) -> str:
+def _created(obj: JsonObject, now: datetime) -> str:
     return age(obj["metadata"].get("creationTimestamp"), now)
 
 
@@ -21,7 +20,7 @@ def _modes(modes: Iterable[str]) -> str:
     return ",".join(short for mode, short in _MODES.items() if mode in found)
 
 
-def _claim(claim: Object, now: datetime) -> list[Cell]:
+def _claim(claim: JsonObject, now: datetime) -> list[Cell]:
     spec, status = claim.get("spec") or {}, claim.get("status") or {}
     bound = bool(spec.get("volumeName"))
     return [
@@ -53,7 +52,7 @@ CLAIMS = TableView(
 )
 
 
-def _volume(volume: Object, now: datetime) -> list[Cell]:
+def _volume(volume: JsonObject, now: datetime) -> list[Cell]:
     spec, status = volume.get("spec") or {}, volume.get("status") or {}
     claim = spec.get("claimRef") or {}
     return [
@@ -89,7 +88,7 @@ VOLUMES = TableView(
 )
 
 
-def _class(obj: Object, now: datetime) -> list[Cell]:
+def _class(obj: JsonObject, now: datetime) -> list[Cell]:
     default = (obj["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true"
     return [
         name_of(obj) + (" (default)" if default else ""),
@@ -118,7 +117,7 @@ def _yes(value: object) -> str:
     return "true" if value else "false"
 
 
-def _driver(obj: Object, now: datetime) -> list[Cell]:
+def _driver(obj: JsonObject, now: datetime) -> list[Cell]:
     spec = obj.get("spec") or {}
     return [
         name_of(obj),
@@ -152,7 +151,7 @@ CSI_NODES = TableView(
 )
 
 
-def _attachment(obj: Object, now: datetime) -> list[Cell]:
+def _attachment(obj: JsonObject, now: datetime) -> list[Cell]:
     spec = obj.get("spec") or {}
     return [
         name_of(obj),

@@ -48,7 +48,7 @@ class _Enough(Exception):
 
 
 async def test_kept_while_the_agent_runs(tmp_path: Path) -> None:
-    """A pair that nears its end, is damaged or is gone is made anew at the next look; a good one is left alone."""
+    """A pair that nears its end, is damaged or is gone is made again at the next look; a good one is left alone."""
     files = serving_certificate(tmp_path, "node-1", now=datetime.now(UTC) - timedelta(days=300))
     seen: list[bytes] = []
 

@@ -78,7 +78,7 @@ async def test_a_new_event_is_posted_whole(script: Any, recorder: EventRecorder)
 
 
 async def test_a_long_message_is_cut(script: Any, recorder: EventRecorder) -> None:
-    """What it quotes may be a stranger's, and a thousand events may wait."""
+    """What it quotes may be untrusted, and a thousand events may wait."""
     script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
     recorder.event(REF, WARNING, "FailedMount", "x" * 100_000)
     await recorder.flush()

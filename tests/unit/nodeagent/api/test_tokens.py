@@ -90,7 +90,7 @@ async def test_an_old_token_serves_while_the_api_is_away(
 
 
 async def test_a_pod_takes_its_tokens_along(script: Any, manager: TokenManager) -> None:
-    """After forget() the next request mints anew; other pods keep theirs."""
+    """After forget() the next request mints again; other pods keep theirs."""
     other = TokenKey(namespace="ns", service_account="sa", pod_name="q", pod_uid="v")
     for name in ("t1", "t2", "t3"):
         script.answer(grant(name, START + timedelta(hours=1)), 201)

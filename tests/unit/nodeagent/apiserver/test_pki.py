@@ -139,7 +139,7 @@ def test_kubeconfig(tmp_path: Path) -> None:
 
 
 def test_renewal_while_running(tmp_path: Path) -> None:
-    """Nothing moves while all is well; what nears its end, or was taken or damaged, is made anew, and nothing else is."""
+    """Nothing moves while all is well; what nears its end, or was taken or damaged, is made again, and nothing else is."""
     now = [datetime.now(UTC)]
     pki = Pki(tmp_path, "n1", (), clock=lambda: now[0])
     before = contents(tmp_path)

@@ -11,7 +11,7 @@ from nodeagent.api.cluster import NoCluster
 from nodeagent.api.object_reads import CachedReads, DirectReads
 from nodeagent.api.objects import ObjectCache
 from nodeagent.assembly import api
-from nodeagent.pods.port import PodsPort
+from nodeagent.pods.manager_handle import ManagerHandle
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ async def test_how_objects_are_read(tmp_path: Path, strategy: str | None, kind: 
     fields = {"configMapAndSecretChangeDetectionStrategy": strategy} if strategy else {}
     client: Any = None
     async with contextlib.AsyncExitStack() as stack:
-        made = api.objects(config(tmp_path, **fields), client, PodsPort(), NoCluster())
+        made = api.objects(config(tmp_path, **fields), client, ManagerHandle(), NoCluster())
         if isinstance(made, ObjectCache):
             stack.push_async_callback(made.close)
         assert type(made) is kind

@@ -10,8 +10,8 @@ from configured import config
 
 from nodeagent.api.tokens import NoTokens
 from nodeagent.assembly import images
-from nodeagent.failures import StartError
-from nodeagent.images.access import Everybody, PullRecords
+from nodeagent.errors import AgentStartError
+from nodeagent.images.access import AllowAll, PullRecords
 from nodeagent.images.gc import GarbagePolicy
 from nodeagent.images.providers.keyring import NoProviders, ProviderKeyring
 from nodeagent.images.pulling import PullLimits
@@ -77,19 +77,19 @@ def test_pull_records(tmp_path: Path) -> None:
     assert isinstance(images.pull_records(config(tmp_path)), PullRecords)
     assert (tmp_path / "root" / "image_manager" / "pulled").is_dir()
     off = config(tmp_path, featureGates={"KubeletEnsureSecretPulledImages": False})
-    assert isinstance(images.pull_records(off), Everybody)
+    assert isinstance(images.pull_records(off), AllowAll)
     listed = {
         "imagePullCredentialsVerificationPolicy": "NeverVerifyAllowlistedImages",
         "preloadedImagesVerificationAllowlist": ["a:1"],
     }
-    with pytest.raises(StartError, match="preloadedImagesVerificationAllowlist: 'a:1'"):
+    with pytest.raises(AgentStartError, match="preloadedImagesVerificationAllowlist: 'a:1'"):
         images.pull_records(config(tmp_path, **listed))
 
 
 def test_providers(tmp_path: Path) -> None:
     """Paths are relative to the file; one path without the other, or a program that is not there, is an error."""
     assert isinstance(images.credential_providers(config(tmp_path), None, NoTokens()), NoProviders)
-    with pytest.raises(StartError, match="go together"):
+    with pytest.raises(AgentStartError, match="go together"):
         images.credential_providers(config(tmp_path, {"imageCredentialProviderConfig": "p.yaml"}), None, NoTokens())
     both = {"imageCredentialProviderConfig": "p.yaml", "imageCredentialProviderBinDir": "bin"}
     provider = {
@@ -101,7 +101,7 @@ def test_providers(tmp_path: Path) -> None:
     document = {"apiVersion": "kubelet.config.k8s.io/v1", "kind": "CredentialProviderConfig", "providers": [provider]}
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(document))
     (tmp_path / "bin").mkdir()
-    with pytest.raises(StartError, match="bin/p did not exist"):
+    with pytest.raises(AgentStartError, match="bin/p did not exist"):
         images.credential_providers(config(tmp_path, both), None, NoTokens())
     (tmp_path / "bin" / "p").touch(0o755)
     assert isinstance(images.credential_providers(config(tmp_path, both), None, NoTokens()), ProviderKeyring)

@@ -11,7 +11,7 @@ from nodeagent.assembly.host import Host
 from nodeagent.assembly.parts import Need, Part, PartsError, in_order
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
-from nodeagent.pods.port import PodsPort
+from nodeagent.pods.manager_handle import ManagerHandle
 
 
 class Api: ...
@@ -100,7 +100,7 @@ def test_a_need_is_one_type() -> None:
 
 
 GIVEN: dict[str, tuple[tuple[Part, ...], set[Callable[..., Awaitable[object]] | type]]] = {
-    "agent": (main.PARTS, {Config, Host, Board, PodsPort}),
+    "agent": (main.PARTS, {Config, Host, Board, ManagerHandle}),
     "runtime serve": (cri_server.PARTS, {Config, cri_server.Listen}),
 }
 
@@ -113,7 +113,7 @@ def test_the_parts_of_the_programs_fit_together(program: str) -> None:
 
 
 def test_nothing_acts_before_the_folders_are_ours() -> None:
-    """Whoever writes on the disk, or touches cgroups or pods, needs the locks, however far."""
+    """Whoever writes on the disk, or touches cgroups or pods, needs the locks, however far. Host limits are only reckoned."""
     provider = {part.provides: part for part in main.PARTS if part.provides is not None}
 
     def below(part: Part) -> set[str]:
@@ -121,4 +121,4 @@ def test_nothing_acts_before_the_folders_are_ours() -> None:
         return {each.name for each in direct}.union(*map(below, direct))
 
     free = {part.name for part in main.PARTS if "folders" not in below(part)}
-    assert free == {"folders"}
+    assert free == {"folders", "host limits"}

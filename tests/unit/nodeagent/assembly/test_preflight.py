@@ -6,7 +6,7 @@ import pytest
 from configured import config
 
 from nodeagent.assembly import preflight
-from nodeagent.failures import StartError
+from nodeagent.errors import AgentStartError
 
 
 def test_swap_is_refused(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_swap_is_refused(tmp_path: Path) -> None:
     preflight.refuse_swap(config(tmp_path), swaps)
     swaps.write_text(f"{header}/dev/sda2 partition 8 0 -2\n/swapfile file 8 0 -3\n")
     with pytest.raises(
-        StartError, match=r"^running with swap on is not supported \(/dev/sda2, /swapfile\): .*failSwapOn"
+        AgentStartError, match=r"^running with swap on is not supported \(/dev/sda2, /swapfile\): .*failSwapOn"
     ):
         preflight.refuse_swap(config(tmp_path), swaps)
     preflight.refuse_swap(config(tmp_path, failSwapOn=False), swaps)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nodeagent import enduring
+from nodeagent import os_error_retry
 from nodeagent.assembly.board import Board, PartState
 from nodeagent.assembly.parts import Part, Skip
 from nodeagent.assembly.running import RunningParts, Scope, StillRunning
@@ -196,7 +196,7 @@ async def test_until_told_to_stop() -> None:
 
 async def test_a_loop_that_an_oserror_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its part has failed, with the reason, until the loop has run for a while again; since when is when it began to fail."""
-    monkeypatch.setattr(enduring, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(os_error_retry, "AGAIN_SECONDS", 0)
     faults = [OSError(24, "Too many open files"), OSError(28, "No space left", "/x")]
     seen: list[tuple[str, str, float]] = []
     done = asyncio.Event()

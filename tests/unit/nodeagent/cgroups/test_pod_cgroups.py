@@ -153,3 +153,11 @@ async def test_systemd_hears_of_every_cgroup_before_the_kernel() -> None:
         f"unit stop {path}",
         f"remove {path}",
     ]
+
+
+def test_a_pods_cgroup_is_found_by_its_uid() -> None:
+    """In whatever class it is; a pod without one has none."""
+    recorder = Recorder(made={"/kubepods/burstable/podu1": {}, "/kubepods/podu2": {}})
+    cgroups = PodCgroups(recorder)  # type: ignore[arg-type]
+    found = [cgroups.find(uid) for uid in ("u1", "u2", "u3")]
+    assert found == ["/kubepods/burstable/podu1", "/kubepods/podu2", None]

@@ -7,7 +7,7 @@ import pytest
 
 from nodeagent.api.errors import Fault, Forbidden, Unavailable
 from nodeagent.cli.activity import ActivityUnknown, cells, read_activities
-from nodeagent.server.debug_pods import Activity, Step
+from nodeagent.server.debug_pods import ActiveStep, Activity
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -36,7 +36,7 @@ async def test_activities_are_read() -> None:
         b'"steps": [{"name": "volumes", "verb": "run", "since": "2026-01-01T11:59:48Z", "waitsFor": [], "more": 1}]}]}'
     )
     (found,) = await read_activities(api, "n")
-    step = Step(name="volumes", verb="run", since=NOW - timedelta(seconds=12))
+    step = ActiveStep(name="volumes", verb="run", since=NOW - timedelta(seconds=12))
     expected = Activity(
         namespace="default", name="a", uid="u", stage="sync", doing="pass", handler="runc", steps=(step,)
     )
@@ -71,14 +71,14 @@ async def test_activities_that_are_not_known(answer: bytes | Exception, reason: 
             {
                 "doing": "pass",
                 "steps": (
-                    Step(name="volumes", verb="run", since=NOW - timedelta(seconds=12)),
-                    Step(name="containers", verb="run", since=NOW - timedelta(minutes=3), waits_for=("volumes",)),
+                    ActiveStep(name="volumes", verb="run", since=NOW - timedelta(seconds=12)),
+                    ActiveStep(name="containers", verb="run", since=NOW - timedelta(minutes=3), waits_for=("volumes",)),
                 ),
             },
             "volumes 12s, containers 3m (waits for volumes)",
         ),
         (
-            {"doing": "release", "steps": (Step(name="cgroup", verb="undo", since=NOW),)},
+            {"doing": "release", "steps": (ActiveStep(name="cgroup", verb="undo", since=NOW),)},
             "undo cgroup 0s",
         ),
         (

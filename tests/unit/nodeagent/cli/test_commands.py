@@ -47,18 +47,18 @@ def test_a_configuration_with_mistakes(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_run_hands_everything_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every option arrives in the configuration that the agent is started with, and what is begun; its exit code is ours."""
+    """Every option arrives in the configuration that the agent is started with, and its API's process; its exit code is ours."""
     seen: list[Config] = []
 
     class Main:
         @staticmethod
-        def run(config: Config, *ahead: object) -> int:
-            assert ahead == ("begun",)
+        def run(config: Config, embedded: object) -> int:
+            assert embedded == "forked"
             seen.append(config)
             return 1
 
     monkeypatch.setitem(sys.modules, "nodeagent.main", Main)
-    monkeypatch.setattr("nodeagent.cli.run.begun_ahead", lambda config: ["begun"])
+    monkeypatch.setattr("nodeagent.standby.fork", lambda: "forked")
     arguments = ["run", "--standalone", "--root-dir", "/r", "--state-dir", "/s", "--run-dir", "/x"]
     arguments += ["--container-logs-dir", "/c", "--node-name", "N1", "--node-ip", "192.0.2.1,fd00::1"]
     arguments += ["--node-labels", "a=b, example.org/c=", "--log-level", "debug", "--log-format", "json"]

@@ -25,7 +25,7 @@ def generator() -> ModuleType:
 
 
 def test_the_list_is_what_the_code_reads(generator: ModuleType) -> None:
-    """Found in the code anew, it is what is checked in; else run hack/generate-acted-on."""
+    """Found in the code again, it is what is checked in; else run hack/generate-acted-on."""
     assert sorted(ACTED_ON) == generator.acted_on()
 
 

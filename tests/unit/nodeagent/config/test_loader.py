@@ -38,7 +38,7 @@ def test_without_a_file_everything_has_its_default() -> None:
     assert config.agent.runtimes == {"runc": RUNC}
     assert config.agent.defaultRuntime == "runc"
     assert (config.agent.cni.confDir, config.agent.cni.binDirs) == ("/etc/cni/net.d", ["/opt/cni/bin", "/usr/lib/cni"])
-    assert config.not_in_force == ()
+    assert config.ignored_settings == ()
     assert config.node_name == "node-a"
     assert config.pod_logs_dir == Path("/var/log/pods")
 
@@ -72,7 +72,9 @@ cni: {confDir: /etc/cni/net.d, binDirs: [/opt/cni/bin, /usr/lib/cni]}
         "containerd": RuntimeSettings(type="cri", endpoint="unix:///run/containerd/containerd.sock", handler="runc"),
     }
     assert config.agent.defaultRuntime == "crun"
-    assert [each.field for each in config.not_in_force] == ["hairpinMode"], "known to a kubelet, without effect here"
+    assert [each.field for each in config.ignored_settings] == ["hairpinMode"], (
+        "known to a kubelet, without effect here"
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,6 +210,16 @@ cni: {confDir: /etc/cni/net.d, binDirs: [/opt/cni/bin, /usr/lib/cni]}
         ),
         pytest.param(
             AGENT + "cni:\n  subnet: 10.0.0.1/8\n", ["4: cni.subnet: 10.0.0.1/8 has host bits set"], id="no subnet"
+        ),
+        pytest.param(
+            AGENT + "services:\n  nodePortRange: 30000\n",
+            ["4: services.nodePortRange: Expected `str`, got `int`"],
+            id="a port for a range",
+        ),
+        pytest.param(
+            AGENT + "services: {clusterIPRanges: [10.0.0.0/8]}\n",
+            ["3: services.clusterIPRanges: 10.0.0.0/8: the prefix of a range of cluster addresses is from 12 to 29"],
+            id="a range that is too large",
         ),
         pytest.param(
             AGENT + "apiServer: {port: 70000}\n",
@@ -355,10 +367,10 @@ def test_a_whole_kubelet_file_is_accepted(tmp_path: Path) -> None:
     assert config.kubelet.staticPodPath == "/etc/kubernetes/manifests"
     assert config.kubelet.authentication.x509.clientCAFile == "/etc/kubernetes/pki/ca.crt"
     assert config.kubelet.nodeStatusUpdateFrequency == "10s", "as upstream, zero stands for the default"
-    assert [each.field for each in config.not_in_force if each.promise] == ["rotateCertificates"], (
+    assert [each.field for each in config.ignored_settings if each.promise] == ["rotateCertificates"], (
         "zeroes ask for nothing"
     )
-    assert not ACTED_ON & {each.field for each in config.not_in_force}
+    assert not ACTED_ON & {each.field for each in config.ignored_settings}
 
 
 def test_a_node_of_its_own_limits_pids(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The agent killed at every step of a rotation: the next look mends it, and no line is lost."""
+"""The agent killed at every step of a rotation: the next look fixes it, and no line is lost."""
 
 import asyncio
 import contextlib

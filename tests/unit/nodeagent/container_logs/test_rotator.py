@@ -94,7 +94,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 async def test_in_bounds(runtime: WritingRuntime, rotator: LogRotator) -> None:
-    """A log of the limit's size is renamed and begun anew; older ones are packed up, the oldest go; small ones stay."""
+    """A log of the limit's size is renamed and begun again; older ones are packed up, the oldest go; small ones stay."""
     path, small = runtime.run("a"), runtime.run("b")
     runtime.write("b", "y" * 99)
     for number in range(5):
@@ -125,7 +125,7 @@ async def test_a_packed_log_keeps_time_and_mode(runtime: WritingRuntime, rotator
 
 @pytest.mark.parametrize("fault", [WrongState("not running"), Internal("cannot")])
 async def test_a_refusal_keeps_the_log(runtime: WritingRuntime, rotator: LogRotator, fault: Exception) -> None:
-    """What the runtime does not begin anew keeps its name."""
+    """What the runtime does not begin again keeps its name."""
     path = runtime.run("a")
     runtime.write("a", "x" * 100)
     runtime.fault, runtime.obeys = fault, False

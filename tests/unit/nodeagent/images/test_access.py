@@ -10,7 +10,7 @@ from lightkube.models.core_v1 import Secret
 
 from nodeagent.images.access import PullRecords
 from nodeagent.images.keyring import Credential, SecretCoordinates, ServiceAccountCoordinates
-from nodeagent.images.manager import ImageFailure, ImageManager, Place, Wanted
+from nodeagent.images.manager import ImageFailure, ImageManager, ImageRequest, ImageTarget
 from nodeagent.images.verification import verification
 from proto import cri_pb2 as cri
 from runtimes.errors import NotFound
@@ -150,14 +150,14 @@ async def test_manager_asks(
 ) -> None:
     """A present image of somebody else's secret is pulled again with one's own; with Never it is as if it were absent."""
     manager = ImageManager(events, access=PullRecords(tmp_path), clock=clock)
-    place, wanted = Place(service=service), Wanted(image=IMAGE, pull_policy="IfNotPresent")
+    place, wanted = ImageTarget(service=service), ImageRequest(image=IMAGE, pull_policy="IfNotPresent")
     await manager.ensure_image(make_pod(), wanted, place, [make_secret({"r.example": "alice:1"})])
     events.take()
     await manager.ensure_image(make_pod(), wanted, place, [make_secret({"r.example": "alice:1"})])
     present = f'Container image "{IMAGE}" already present on machine and can be accessed by the pod'
     assert events.take() == [("Normal", "Pulled", present)]
     with pytest.raises(ImageFailure) as failure:
-        await manager.ensure_image(make_pod(), Wanted(image=IMAGE, pull_policy="Never"), place)
+        await manager.ensure_image(make_pod(), ImageRequest(image=IMAGE, pull_policy="Never"), place)
     assert failure.value.reason == "ErrImageNeverPull"
     service.answers = [NotFound("not for you")]
     with pytest.raises(ImageFailure) as failure:

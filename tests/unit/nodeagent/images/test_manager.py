@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from lightkube.models.core_v1 import Secret
 
-from nodeagent.images.manager import EnsuredImage, ImageFailure, ImageManager, Place, Wanted, default_policy
+from nodeagent.images.manager import EnsuredImage, ImageFailure, ImageManager, ImageRequest, ImageTarget, default_policy
 from nodeagent.images.pulling import PullLimits
 from proto import cri_pb2 as cri
 from runtimes.errors import Internal, NotFound, RuntimeFault, Unavailable
@@ -24,9 +24,11 @@ def manager(events: Any, clock: Any) -> ImageManager:
     return ImageManager(events, clock=clock)
 
 
-async def failure(manager: ImageManager, pod: Any, wanted: Wanted, service: Any, *secrets: Secret) -> ImageFailure:
+async def failure(
+    manager: ImageManager, pod: Any, wanted: ImageRequest, service: Any, *secrets: Secret
+) -> ImageFailure:
     with pytest.raises(ImageFailure) as raised:
-        await manager.ensure_image(pod, wanted, Place(service=service), secrets)
+        await manager.ensure_image(pod, wanted, ImageTarget(service=service), secrets)
     return raised.value
 
 
@@ -50,9 +52,9 @@ def test_default_policy(image: str, policy: str) -> None:
 async def test_absent_is_pulled(manager: ImageManager, make_pod: Any, service: Any, events: Any) -> None:
     """IfNotPresent pulls what is absent, with the pod's annotations, and says what it is; then it is there."""
     pod = make_pod(annotations={"a": "b"})
-    wanted = Wanted(image="app:1", pull_policy="IfNotPresent", field_path="spec.containers{c}")
+    wanted = ImageRequest(image="app:1", pull_policy="IfNotPresent", field_path="spec.containers{c}")
     sandbox = cri.PodSandboxConfig(hostname="h")
-    place = Place(service=service, runtime_handler="kata", sandbox_config=sandbox)
+    place = ImageTarget(service=service, runtime_handler="kata", sandbox_config=sandbox)
     expected = EnsuredImage(image_ref="sha256:app:1", image=cri.Image(id="sha256:app:1", size=42))
     assert await manager.ensure_image(pod, wanted, place) == expected
     assert {event[3] for event in events.seen} == {"spec.containers{c}"}
@@ -67,26 +69,26 @@ async def test_absent_is_pulled(manager: ImageManager, make_pod: Any, service: A
 async def test_always(manager: ImageManager, make_pod: Any, service: Any, events: Any) -> None:
     """Always asks the registry each time, and a missing tag is written out."""
     for _ in range(2):
-        await manager.ensure_image(make_pod(), Wanted(image="app"), Place(service=service))
+        await manager.ensure_image(make_pod(), ImageRequest(image="app"), ImageTarget(service=service))
     assert [r.image.image for r in service.requests] == ["app:latest", "app:latest"]
     assert events.take()[0] == (NORMAL, "Pulling", 'Pulling image "app:latest"')
 
 
 async def test_never(manager: ImageManager, make_pod: Any, service: Any, events: Any) -> None:
     """Never takes what is there and pulls nothing."""
-    wanted = Wanted(image="app:1", pull_policy="Never")
+    wanted = ImageRequest(image="app:1", pull_policy="Never")
     message = 'Container image "app:1" is not present with pull policy of Never'
     error = await failure(manager, make_pod(), wanted, service)
     assert (error.reason, error.message, error.retry_after_seconds) == ("ErrImageNeverPull", message, None)
     assert events.take() == [(WARNING, "ErrImageNeverPull", message)]
     service.images["app:1"] = cri.Image(id="sha256:x")
-    assert (await manager.ensure_image(make_pod(), wanted, Place(service=service))).image_ref == "sha256:x"
+    assert (await manager.ensure_image(make_pod(), wanted, ImageTarget(service=service))).image_ref == "sha256:x"
     assert service.requests == []
 
 
 async def test_bad_name(manager: ImageManager, make_pod: Any, service: Any, events: Any) -> None:
     """A name that is none is told in full and reaches no runtime."""
-    error = await failure(manager, make_pod(), Wanted(image="a b"), service)
+    error = await failure(manager, make_pod(), ImageRequest(image="a b"), service)
     message = 'Failed to apply default image tag "a b": couldn\'t parse image name "a b": invalid reference format'
     assert (error.reason, error.message) == ("InvalidImageName", message)
     assert events.take() == [(WARNING, "InspectFailed", message)]
@@ -95,7 +97,7 @@ async def test_bad_name(manager: ImageManager, make_pod: Any, service: Any, even
 async def test_runtime_does_not_answer(manager: ImageManager, make_pod: Any, service: Any, events: Any) -> None:
     """A runtime that cannot say whether the image is there is an ImageInspectError."""
     service.status_error = Unavailable("no connection")
-    error = await failure(manager, make_pod(), Wanted(image="app:1"), service)
+    error = await failure(manager, make_pod(), ImageRequest(image="app:1"), service)
     message = 'Failed to inspect image "": rpc error: code = Unavailable desc = no connection'
     assert (error.reason, error.message) == ("ImageInspectError", message)
     assert events.take() == [(WARNING, "InspectFailed", message)]
@@ -137,11 +139,11 @@ async def test_failed_pull(
 ) -> None:
     """The runtime's words are in the event and in the message, then repeated while the back-off lasts."""
     service.answers = [fault]
-    error = await failure(manager, make_pod(), Wanted(image="app:1"), service)
+    error = await failure(manager, make_pod(), ImageRequest(image="app:1"), service)
     message = message or event
     assert (error.reason, error.message, error.retry_after_seconds) == (reason, message, 10.0)
     assert events.take() == [PULLING, (WARNING, "Failed", f'Failed to pull image "app:1": {event}')]
-    error = await failure(manager, make_pod(), Wanted(image="app:1"), service)
+    error = await failure(manager, make_pod(), ImageRequest(image="app:1"), service)
     assert (error.reason, error.message) == (
         "ImagePullBackOff",
         f'Back-off pulling image "app:1": {reason}: {message}',
@@ -154,36 +156,38 @@ async def test_backoff_sequence(manager: ImageManager, make_pod: Any, service: A
     service.answers = [NotFound("x")] * 100
     delays = []
     for _ in range(7):
-        error = await failure(manager, make_pod(), Wanted(image="app:1", pull_policy="Always"), service)
+        error = await failure(manager, make_pod(), ImageRequest(image="app:1", pull_policy="Always"), service)
         delays.append(error.retry_after_seconds)
         clock.now += (error.retry_after_seconds or 0) - 0.5
-        held = await failure(manager, make_pod(), Wanted(image="app:1", pull_policy="Always"), service)
+        held = await failure(manager, make_pod(), ImageRequest(image="app:1", pull_policy="Always"), service)
         assert (held.reason, held.retry_after_seconds) == ("ImagePullBackOff", 0.5)
         clock.now += 0.5
     assert delays == [10, 20, 40, 80, 160, 300, 300]
     service.answers = [None, NotFound("x"), NotFound("x")]
-    await manager.ensure_image(make_pod(), Wanted(image="app:1", pull_policy="Always"), Place(service=service))
-    error = await failure(manager, make_pod(), Wanted(image="app:1", pull_policy="Always"), service)
+    await manager.ensure_image(
+        make_pod(), ImageRequest(image="app:1", pull_policy="Always"), ImageTarget(service=service)
+    )
+    error = await failure(manager, make_pod(), ImageRequest(image="app:1", pull_policy="Always"), service)
     assert error.retry_after_seconds == 300
     clock.now += 601
-    error = await failure(manager, make_pod(), Wanted(image="app:1", pull_policy="Always"), service)
+    error = await failure(manager, make_pod(), ImageRequest(image="app:1", pull_policy="Always"), service)
     assert error.retry_after_seconds == 10
 
 
 async def test_backoff_is_per_pod_and_image(manager: ImageManager, make_pod: Any, service: Any) -> None:
     """Another pod, or another image, is not held back; a present image is used whatever happened before."""
     service.answers = [NotFound("x")]
-    await failure(manager, make_pod("one"), Wanted(image="app:1"), service)
-    await manager.ensure_image(make_pod("two"), Wanted(image="app:1"), Place(service=service))
-    await manager.ensure_image(make_pod("one"), Wanted(image="app:2"), Place(service=service))
-    await manager.ensure_image(make_pod("one"), Wanted(image="app:1"), Place(service=service))
+    await failure(manager, make_pod("one"), ImageRequest(image="app:1"), service)
+    await manager.ensure_image(make_pod("two"), ImageRequest(image="app:1"), ImageTarget(service=service))
+    await manager.ensure_image(make_pod("one"), ImageRequest(image="app:2"), ImageTarget(service=service))
+    await manager.ensure_image(make_pod("one"), ImageRequest(image="app:1"), ImageTarget(service=service))
 
 
 async def run_five(manager: ImageManager, make_pod: Any, service: Any) -> None:
     service.gate.clear()
-    places = [Place(service=service)] * 5
+    places = [ImageTarget(service=service)] * 5
     calls = [
-        asyncio.create_task(manager.ensure_image(make_pod(), Wanted(image=f"app:{n}"), place))
+        asyncio.create_task(manager.ensure_image(make_pod(), ImageRequest(image=f"app:{n}"), place))
         for n, place in enumerate(places)
     ]
     for _ in range(50):
@@ -214,14 +218,14 @@ async def test_rate(events: Any, clock: Any, make_pod: Any, service: Any) -> Non
     """Over the rate a pull fails at once and is held back like any failure; 0 is no limit."""
     manager = ImageManager(events, limits=PullLimits(qps=0.1, burst=2), clock=clock)
     for n in range(2):
-        await manager.ensure_image(make_pod(), Wanted(image=f"app:{n}"), Place(service=service))
-    error = await failure(manager, make_pod(), Wanted(image="app:9"), service)
+        await manager.ensure_image(make_pod(), ImageRequest(image=f"app:{n}"), ImageTarget(service=service))
+    error = await failure(manager, make_pod(), ImageRequest(image="app:9"), service)
     assert (error.reason, error.message) == ("ErrImagePull", "pull QPS exceeded")
     clock.now += 20
-    await manager.ensure_image(make_pod(), Wanted(image="app:9"), Place(service=service))
+    await manager.ensure_image(make_pod(), ImageRequest(image="app:9"), ImageTarget(service=service))
     unlimited = ImageManager(events, limits=PullLimits(qps=0, burst=1), clock=clock)
     for n in range(20):
-        await unlimited.ensure_image(make_pod(), Wanted(image=f"other:{n}"), Place(service=service))
+        await unlimited.ensure_image(make_pod(), ImageRequest(image=f"other:{n}"), ImageTarget(service=service))
 
 
 async def test_credentials_in_turn(
@@ -237,11 +241,13 @@ async def test_credentials_in_turn(
         make_secret({"r.example": "d:4"}, name="t"),
     ]
     service.answers = [Unknown("no b"), Unknown("no a"), None]
-    wanted = Wanted(image="r.example/team/app:1")
-    await manager.ensure_image(make_pod(), wanted, Place(service=service), secrets)
+    wanted = ImageRequest(image="r.example/team/app:1")
+    await manager.ensure_image(make_pod(), wanted, ImageTarget(service=service), secrets)
     assert logins(service.requests) == ["b:2", "a:1", "d:4"]
     service.requests.clear()
-    await manager.ensure_image(make_pod(), Wanted(image="free.example/app:1"), Place(service=service), secrets)
+    await manager.ensure_image(
+        make_pod(), ImageRequest(image="free.example/app:1"), ImageTarget(service=service), secrets
+    )
     assert logins(service.requests) == [""]
 
 
@@ -251,7 +257,7 @@ async def test_errors_of_all_credentials(
     """Several errors are told together, equal ones once; there is no anonymous attempt after them."""
     secret = make_secret({"r.example": "a:1", "r.example/app": "b:2", "*.example": "c:3"})
     service.answers = [Unknown("no"), Unknown("nope"), Unknown("no")]
-    error = await failure(manager, make_pod(), Wanted(image="r.example/app:1"), service, secret)
+    error = await failure(manager, make_pod(), ImageRequest(image="r.example/app:1"), service, secret)
     assert error.message == "[no, nope]"
     assert len(service.requests) == 3
 
@@ -261,21 +267,25 @@ async def test_broken_secret(
 ) -> None:
     """A secret that cannot be read fails the pull with the reason; a present image needs no secret."""
     secret = Secret(type="kubernetes.io/dockerconfigjson", data={".dockerconfigjson": "bm90IGpzb24="})
-    error = await failure(manager, make_pod(), Wanted(image="app:1"), service, secret)
+    error = await failure(manager, make_pod(), ImageRequest(image="app:1"), service, secret)
     assert (error.reason, error.message[:36]) == ("ErrImagePull", "docker configuration is not JSON: Ex")
     service.images["app:1"] = cri.Image(id="sha256:x")
-    await manager.ensure_image(make_pod(), Wanted(image="app:1"), Place(service=service), [secret])
+    await manager.ensure_image(make_pod(), ImageRequest(image="app:1"), ImageTarget(service=service), [secret])
 
 
 async def test_cancelled(manager: ImageManager, make_pod: Any, service: Any) -> None:
     """A pod that goes away while its image is pulled leaves its turn to the next and no back-off."""
     service.gate.clear()
-    first = asyncio.create_task(manager.ensure_image(make_pod(), Wanted(image="app:1"), Place(service=service)))
-    second = asyncio.create_task(manager.ensure_image(make_pod(), Wanted(image="app:2"), Place(service=service)))
+    first = asyncio.create_task(
+        manager.ensure_image(make_pod(), ImageRequest(image="app:1"), ImageTarget(service=service))
+    )
+    second = asyncio.create_task(
+        manager.ensure_image(make_pod(), ImageRequest(image="app:2"), ImageTarget(service=service))
+    )
     for _ in range(20):
         await asyncio.sleep(0)
     first.cancel()
     await asyncio.wait({first})
     service.gate.set()
     await second
-    await manager.ensure_image(make_pod(), Wanted(image="app:1"), Place(service=service))
+    await manager.ensure_image(make_pod(), ImageRequest(image="app:1"), ImageTarget(service=service))

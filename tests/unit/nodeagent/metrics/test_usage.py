@@ -6,7 +6,7 @@ from nodeagent.metrics.registry import expose
 from nodeagent.metrics.usage import runtime_metrics
 from proto import cri_pb2 as cri
 from runtimes.metrics import LABELS, Row, container_values, descriptors, pod_values
-from runtimes.serve.metrics import Told
+from runtimes.serve.metrics import RuntimeMetrics
 
 POD = cri.PodSandboxMetadata(name="web", namespace="default")
 
@@ -24,7 +24,7 @@ def test_runtime_metrics() -> None:
     pod = cri.PodSandboxMetrics(pod_sandbox_id="s", metrics=own.metrics)
     pod.container_metrics.add(container_id="c", metrics=row.metrics)
     known = [CounterMetricFamily("container_cpu_usage_seconds", "told already", labels=LABELS)]
-    text = expose(runtime_metrics([Told(descriptors=descriptors(names), pods=[pod])], known)).decode()
+    text = expose(runtime_metrics([RuntimeMetrics(descriptors=descriptors(names), pods=[pod])], known)).decode()
     bare = 'container="main",id="c",image="busybox",name="c",namespace="default",pod="web"'
     of_main = 'container="main",device="/dev/vda",id="c",image="busybox",name="c",namespace="default",pod="web"'
     assert [line for line in text.splitlines() if not line.startswith("# HELP")] == [

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.node.advisories import ADVISORIES, Installed, open_holes, told
-from nodeagent.node.installed import _cures
+from nodeagent.node.advisories import ADVISORIES, Installed, describe, open_holes
+from nodeagent.node.installed_versions import _cures
 from nodeagent.node.versions import order, upstream
 
 RUNC_2025 = ["CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"]
@@ -106,7 +106,7 @@ def test_a_hole_of_a_part_that_is_not_built_in() -> None:
 def test_one_line_for_the_log() -> None:
     """The package's version, where it is one."""
     installed = Installed(program="runc", version="1.1.5+ds1", package_version=DEBIAN_12)
-    assert told(installed, list(open_holes(installed))[:1]) == (
+    assert describe(installed, list(open_holes(installed))[:1]) == (
         f"runc {DEBIAN_12} has published holes that are not closed: CVE-2024-45310: empty files and folders on the host through "
         "a shared volume"
     )

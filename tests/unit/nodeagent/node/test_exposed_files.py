@@ -1,4 +1,4 @@
-"""CIS 4.1: files that others than root own, read or change are named, with the command that mends it."""
+"""CIS 4.1: files that others than root own, read or change are named, with the command that fixes it."""
 
 import os
 from pathlib import Path

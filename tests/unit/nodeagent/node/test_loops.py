@@ -188,13 +188,16 @@ class World:
         self.seconds = 0.0
         self.runtime = RuntimeState(errors=("container runtime is down",))
         self.listed: Node | None = None
+        self.volumes_in_use: list[str] | None = None
         self.events = Events()
 
         async def addresses() -> list[NodeAddress]:
             return [NodeAddress(type="Hostname", address="n")]
 
         self.state = NodeState(MACHINE, Limits(), storage_bytes=2**30, host_ips=())
-        inputs = NodeInputs(addresses=addresses, runtime=lambda: self.runtime)
+        inputs = NodeInputs(
+            addresses=addresses, runtime=lambda: self.runtime, volumes_in_use=lambda: self.volumes_in_use
+        )
         self.publisher = NodePublisher(
             api,
             NodeConfig(name="n", machine=MACHINE, version="v1"),
@@ -218,7 +221,9 @@ class Store:
     def apply(self, body: Any) -> Node:
         conditions = {item["type"]: item for item in self.status.get("conditions", [])}
         for key, value in body["status"].items():
-            if key == "conditions":
+            if value is None:
+                self.status.pop(key, None)
+            elif key == "conditions":
                 conditions |= {item["type"]: item for item in value}
             elif isinstance(value, dict):
                 self.status[key] = {**self.status.get(key, {}), **value}
@@ -231,6 +236,28 @@ class Store:
             metadata=ObjectMeta(name="n", uid="u", resourceVersion=str(self.version), labels=labels),
             status=msgspec.convert(self.status, NodeStatus),
         )
+
+
+async def test_what_others_find_out_reaches_the_node() -> None:
+    """A pressure that was told to the node's state, and the volumes that are to stay attached, are in the next patch.
+
+    Volumes that are not known leave what was told before; none is none.
+    """
+    api = Api(Node(metadata=ObjectMeta(name="n", uid="u", resourceVersion="1")))
+    world, store = World(api), Store(NodeStatus(volumesInUse=["driver^told-before"]))
+    api.answers[0].status = NodeStatus(volumesInUse=["driver^told-before"])
+    api.answers += [store.apply] * 3
+    await world.publisher.publish()
+    assert "volumesInUse" not in api.calls[1][2]["status"]
+    world.volumes_in_use = ["driver^b", "driver^a"]
+    world.state.set_pressure(disk=True)
+    await world.publisher.publish()
+    status = api.calls[2][2]["status"]
+    assert status["volumesInUse"] == ["driver^a", "driver^b"]
+    assert {item["type"]: item["status"] for item in status["conditions"]}["DiskPressure"] == "True"
+    world.volumes_in_use = []
+    await world.publisher.publish()
+    assert api.calls[3][2]["status"]["volumesInUse"] is None
 
 
 async def test_only_changes_and_due_reports_are_sent() -> None:
@@ -379,7 +406,7 @@ async def test_creation_waits_for_the_node() -> None:
 
 
 async def test_failed_renewals() -> None:
-    """A conflict reads again; outages are tried five times; then the lease is ensured anew in the next period."""
+    """A conflict reads again; outages are tried five times; then the lease is ensured again in the next period."""
     lease = Lease(metadata=ObjectMeta(name="n"))
     conflict = errors.Conflict(409, "Conflict", "x")
     api, naps = Api(lease, conflict, lease, *[AWAY] * 4, lease, same), Naps(2)

@@ -8,11 +8,11 @@ import pytest
 
 from nodeagent.node import monitor
 from nodeagent.node.monitor import RuntimeMonitor
-from nodeagent.node.status import Handler
+from nodeagent.node.status import RuntimeHandler
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import Capabilities
-from runtimes.registry import Registry, Runtime
+from runtimes.registry import Runtime, RuntimeRegistry
 
 
 class Peer:
@@ -52,7 +52,7 @@ def conditions(**false: str) -> cri.StatusResponse:
     return answer
 
 
-def registry(default: str, **peers: Any) -> Registry:
+def registry(default: str, **peers: Any) -> RuntimeRegistry:
     made = {
         name: Runtime(
             handler=name,
@@ -65,7 +65,7 @@ def registry(default: str, **peers: Any) -> Registry:
         )
         for name, peer in peers.items()
     }
-    return Registry(made, default)
+    return RuntimeRegistry(made, default)
 
 
 @pytest.mark.parametrize(
@@ -130,5 +130,5 @@ async def test_what_a_handler_can(listed: dict[str, bool], able: bool) -> None:
     down = Peer(status=errors.Unavailable("gone"))
     found = RuntimeMonitor(registry("other", other=Peer(), runc=old, down=down))
     await found.look()
-    expected = Handler(name="runc", recursive_read_only_mounts=able, image_volumes_refusal="too old")
-    assert (found.handler("runc"), found.handler("down")) == (expected, Handler(name="down"))
+    expected = RuntimeHandler(name="runc", recursive_read_only_mounts=able, image_volumes_refusal="too old")
+    assert (found.handler("runc"), found.handler("down")) == (expected, RuntimeHandler(name="down"))

@@ -43,9 +43,9 @@ def test_what_pods_may_use() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda node, on: node.set_memory_pressure(on),
-        lambda node, on: node.set_disk_pressure(on),
-        lambda node, on: node.set_pid_pressure(on),
+        lambda node, on: node.set_pressure(memory=on),
+        lambda node, on: node.set_pressure(disk=on),
+        lambda node, on: node.set_pressure(pid=on),
         lambda node, on: node.set_shutting_down(on),
         lambda node, on: node.set_devices({"d": DeviceCount(total=1, healthy=1)} if on else {}),
     ],
@@ -63,14 +63,13 @@ def test_what_the_status_shows_is_published_at_once(change: Callable[[NodeState,
 
 
 def test_pressures() -> None:
-    """By name, in the order of the conditions; together as one value."""
+    """By name, in the order of the conditions; together as one value. Who watches one of them says nothing about the others."""
     node = state()
-    node.set_pid_pressure(True)
-    node.set_memory_pressure(True)
+    node.set_pressure(pid=True)
+    node.set_pressure(memory=True)
     assert (node.pressure, node.pressures) == (Pressure(memory=True, pid=True), ("MemoryPressure", "PIDPressure"))
-    node.set_memory_pressure(False)
-    assert node.pressures == ("PIDPressure",)
-    assert node.pressure | Pressure(disk=True) == Pressure(disk=True, pid=True)
+    node.set_pressure(memory=False, disk=True)
+    assert node.pressures == ("DiskPressure", "PIDPressure")
 
 
 def test_addresses_are_asked_for() -> None:

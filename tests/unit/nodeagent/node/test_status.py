@@ -13,11 +13,11 @@ from nodeagent.node.capacity import Limits
 from nodeagent.node.conditions import Pressure, conditions, join_errors, transitions
 from nodeagent.node.facts import Machine
 from nodeagent.node.state import NodeState
-from nodeagent.node.status import Handler, ImageOnNode, NodeConfig, Observed, RuntimeState, images, node_status
+from nodeagent.node.status import ImageOnNode, NodeConfig, Observed, RuntimeHandler, RuntimeState, images, node_status
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 STAMP = "2026-01-01T12:00:00Z"
-READY = RuntimeState(version="runc://1.1.5", errors=(), handlers=(Handler(name="z"), Handler(name="")))
+READY = RuntimeState(version="runc://1.1.5", errors=(), handlers=(RuntimeHandler(name="z"), RuntimeHandler(name="")))
 MACHINE = Machine(
     machine_id="m",
     system_uuid="s",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nodeagent.pods.current_work import CurrentWork, Doing
+from nodeagent.pods.current_work import CurrentWork, WorkKind
 
 
 class World:
@@ -41,7 +41,7 @@ async def test_it_is_idle_again_when_the_work_has_ended() -> None:
     async def succeed() -> None:
         return
 
-    for doing, body in ((Doing.PASS, succeed), (Doing.STOP, fail)):
+    for doing, body in ((WorkKind.PASS, succeed), (WorkKind.STOP, fail)):
         world.work.begin(doing, body)
         assert (world.work.doing, world.work.idle) == (doing, False)
         await settle()
@@ -51,19 +51,19 @@ async def test_it_is_idle_again_when_the_work_has_ended() -> None:
 async def test_a_pass_is_given_up_once() -> None:
     """However often that is asked for, its clean-up is not disturbed; it ends without an error."""
     world = World()
-    world.work.begin(Doing.PASS, world.hang)
+    world.work.begin(WorkKind.PASS, world.hang)
     await settle()
     for _ in range(3):
         world.work.give_up_pass()
-    assert world.work.doing is Doing.GIVEN_UP
+    assert world.work.doing is WorkKind.GIVEN_UP
     await asyncio.sleep(0)
     world.work.give_up_pass()
     await settle()
     assert world.told == ["cancelled", "cleaned up", "ended, nothing"]
 
 
-@pytest.mark.parametrize("doing", [Doing.STOP, Doing.RELEASE, Doing.FORGET])
-async def test_only_a_pass_is_given_up(doing: Doing) -> None:
+@pytest.mark.parametrize("doing", [WorkKind.STOP, WorkKind.RELEASE, WorkKind.FORGET])
+async def test_only_a_pass_is_given_up(doing: WorkKind) -> None:
     """What ends the pod goes on."""
     world = World()
     world.work.begin(doing, world.hang)
@@ -79,7 +79,7 @@ async def test_who_leaves_waits_for_the_end(before: Callable[[CurrentWork], None
     """Of a pass that was given up, too; with nothing under way there is nothing to wait for."""
     world = World()
     await world.work.leave()
-    world.work.begin(Doing.PASS, world.hang)
+    world.work.begin(WorkKind.PASS, world.hang)
     await settle()
     before(world.work)
     await world.work.leave()

@@ -10,7 +10,7 @@ from recorded_runtime import RecordedRuntime, runtime_of
 
 from nodeagent.api.errors import ApiError
 from nodeagent.api.objects import ObjectNotReady
-from nodeagent.images.manager import EnsuredImage, Place, Wanted
+from nodeagent.images.manager import EnsuredImage, ImageRequest, ImageTarget
 from nodeagent.pods.images import PodImages, volume_images
 from nodeagent.podspec.containers import ContainerKind
 from proto import cri_pb2 as cri
@@ -22,12 +22,12 @@ class World:
     """The image manager, the secrets of the API and the events."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Wanted, str, list[str]]] = []
+        self.asked: list[tuple[ImageRequest, str, list[str]]] = []
         self.events: list[str] = []
         self.faults: dict[str, Exception] = {}
 
     async def ensure_image(
-        self, pod: Any, wanted: Wanted, place: Place, pull_secrets: Sequence[Secret] = ()
+        self, pod: Any, wanted: ImageRequest, place: ImageTarget, pull_secrets: Sequence[Secret] = ()
     ) -> EnsuredImage:
         names = [secret.metadata.name or "" for secret in pull_secrets if secret.metadata is not None]
         self.asked.append((wanted, place.runtime_handler, names))
@@ -56,7 +56,7 @@ async def test_an_image_is_asked_for_as_the_container_names_it(kit: Any, world: 
     pod = kit.pod([{"name": "c", "image": "app:1", "imagePullPolicy": "Always"}], imagePullSecrets=secrets)
     found = await PodImages(world, world, world).ensure(pod, ContainerKind.REGULAR, pod.spec.containers[0], RUNTIME)
     assert found.image_ref == "ref of app:1"
-    wanted = Wanted(image="app:1", pull_policy="Always", field_path="spec.containers{c}")
+    wanted = ImageRequest(image="app:1", pull_policy="Always", field_path="spec.containers{c}")
     assert world.asked == [(wanted, "crun", ["ns/one", "ns/two"])]
     assert world.events == []
 
@@ -65,7 +65,7 @@ async def test_a_volumes_image_has_its_events_at_the_pod(kit: Any, world: World)
     """It belongs to no container."""
     pod = kit.pod(["c"], volumes=VOLUMES)
     await PodImages(world, world, world).ensure_volume(pod, pod.spec.volumes[0], RUNTIME)
-    assert world.asked == [(Wanted(image="tools:1", pull_policy="Always"), "crun", [])]
+    assert world.asked == [(ImageRequest(image="tools:1", pull_policy="Always"), "crun", [])]
 
 
 async def test_a_secret_that_cannot_be_had_is_told_and_does_without(kit: Any, world: World) -> None:

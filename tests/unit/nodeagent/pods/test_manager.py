@@ -13,13 +13,13 @@ from lightkube.models.core_v1 import Pod, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.pods import manager, pod_tasks
-from nodeagent.pods.admission.gate import Answer, KillError, Later
-from nodeagent.pods.current_work import Doing
+from nodeagent.pods.admission.gate import Answer, Deferred, KillError
+from nodeagent.pods.current_work import WorkKind
 from nodeagent.pods.manager import PodManager
-from nodeagent.pods.pauses import Pauses
 from nodeagent.pods.pod_tasks import PodTasks
-from nodeagent.pods.rules.model import Stage, StartFailure, Termination
+from nodeagent.pods.rules.model import PodStage, StartFailure, Termination
 from nodeagent.pods.step_runs import StepRun, Verb
+from nodeagent.pods.sync_backoff import SyncBackoff
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.sources.merger import ChangeType, PodChange
 from runtimes.linux.retry import RetryPolicy
@@ -31,12 +31,12 @@ class Supervisor:
     """In place of a real one: it runs until the test ends it."""
 
     def __init__(self, desired: Any, services: Any, *, rejected: StartFailure | None = None) -> None:
-        self.desired, self.rejected, self.stage = desired, rejected is not None, Stage.SYNC
+        self.desired, self.rejected, self.stage = desired, rejected is not None, PodStage.SYNC
         self.uid = desired.pod.metadata.uid
         self.stopped, self.gone = asyncio.Event(), asyncio.Event()
         self.terminated: list[Termination] = []
-        self.doing, self.handler, self.turn_began = Doing.PASS, "runc", NOW
-        self.pauses = Pauses(lambda: NOW)
+        self.doing, self.handler, self.sync_began = WorkKind.PASS, "runc", NOW
+        self.backoff = SyncBackoff(lambda: NOW)
 
     async def run(self) -> None:
         await self.gone.wait()
@@ -98,7 +98,7 @@ class World:
             raise TypeError("'<' not supported")
         return pod
 
-    def reckoned(self, allocated: AgentPod) -> AgentPod:
+    def as_charged(self, allocated: AgentPod) -> AgentPod:
         return allocated
 
     def admitted(self, pod: AgentPod) -> None: ...
@@ -142,7 +142,7 @@ async def test_pods_behind_one_that_waits_wait_too(pods: PodManager, world: Worl
     async def make_room() -> None:
         await room.wait()
 
-    world.answers = {"critical": Later(make_room), "late": StartFailure(reason="OutOfcpu", message="full")}
+    world.answers = {"critical": Deferred(make_room), "late": StartFailure(reason="OutOfcpu", message="full")}
     pods.apply([change("first"), change("critical"), change("late")])
     await asyncio.sleep(0)
     assert world.told == ["first beside []", "critical beside ['first']"]
@@ -159,7 +159,7 @@ async def test_a_pod_that_goes_while_it_waits_is_not_begun(pods: PodManager, wor
     async def make_room() -> None:
         await room.wait()
 
-    world.answers = {"critical": Later(make_room)}
+    world.answers = {"critical": Deferred(make_room)}
     pods.apply([change("critical")])
     pods.apply([change("critical", ChangeType.REMOVE)])
     room.set()
@@ -172,7 +172,7 @@ async def test_pods_that_have_ended_take_no_room(pods: PodManager, world: World)
     pods.apply([change("done", phase="Succeeded"), change("failed", phase="Failed"), change("a"), change("b")])
     assert world.told == ["a beside []", "b beside ['a']"]
     supervisor: Any = pods._supervisors[PodUID("failed")]
-    supervisor.stage = Stage.TERMINATING
+    supervisor.stage = PodStage.TERMINATING
     assert [pod.metadata.name for pod in pods.active_pods() if pod.metadata] == ["failed", "a", "b"]
 
 
@@ -223,7 +223,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_a_mistake_at_a_pods_end_is_logged_and_tried_again(
     pods: PodManager, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What comes when its supervisor has ended is begun anew; other pods, and the agent, go on."""
+    """What comes when its supervisor has ended is begun again; other pods, and the agent, go on."""
     world.mistakes = [TypeError("no number"), ValueError("no uid")]
     pods.apply([change("a"), change("b")])
     supervisor: Any = pods._supervisors[PodUID("a")]
@@ -242,7 +242,7 @@ async def test_a_mistake_in_an_admission_ends_only_that(
     async def answer() -> None:
         return
 
-    world.answers["critical"] = Later(answer)
+    world.answers["critical"] = Deferred(answer)
     world.unregistered = "critical"
     pods.apply([change("critical"), change("late")])
     await asyncio.sleep(0.01)
@@ -255,8 +255,13 @@ async def test_what_is_done_for_a_pod_can_be_seen(pods: PodManager, world: World
     """Its stage, the steps that are under way, and until when nothing is tried again."""
     pods.apply([change("a")])
     supervisor: Any = pods._supervisors[PodUID("a")]
-    supervisor.pauses.hold("c", 0.0)
+    supervisor.backoff.hold("c", 0.0)
     (found,) = pods.activities()
     assert [run.step for run in found.steps] == ["images"]
-    assert (found.stage, found.doing, found.turn_began, found.blocked_until) == (Stage.SYNC, Doing.PASS, NOW, None)
+    assert (found.stage, found.doing, found.sync_began, found.blocked_until) == (
+        PodStage.SYNC,
+        WorkKind.PASS,
+        NOW,
+        None,
+    )
     assert (found.held_until, found.handler) == ({"c": NOW}, "runc")

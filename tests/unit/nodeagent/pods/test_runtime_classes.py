@@ -8,7 +8,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.models.node_v1 import RuntimeClass
 
 from nodeagent.api.cluster import NotKnownYet
-from nodeagent.node.status import Handler
+from nodeagent.node.status import RuntimeHandler
 from nodeagent.pods.runtime_classes import PodHandlers, RuntimeClassResolver
 from nodeagent.pods.services import UnknownRuntime
 from runtimes.registry import UnknownHandler
@@ -82,5 +82,5 @@ def test_what_a_pods_runtime_can_do(kit: Any, name: str | None, expected: bool) 
             return SimpleNamespace(handler=name or "runc")
 
     resolver: Any = Resolver()
-    handlers = PodHandlers(resolver, lambda handler: Handler(name=handler, user_namespaces=handler == "fast"))
+    handlers = PodHandlers(resolver, lambda handler: RuntimeHandler(name=handler, user_namespaces=handler == "fast"))
     assert handlers.user_namespaces(kit.pod(runtimeClassName=name)) is expected

@@ -25,12 +25,12 @@ from recorded_runtime import RecordedRuntime, runtime_of
 
 from nodeagent.pods.features.contract import Contribution, PodFeature, StatusAdditions
 from nodeagent.pods.manager import STUCK_SECONDS, PodManager
-from nodeagent.pods.rules.model import Desired, NodeAddresses, Observed, Stage, StartFailure, Termination
+from nodeagent.pods.rules.model import Desired, NodeAddresses, Observed, PodStage, StartFailure, Termination
 from nodeagent.pods.rules.runtime_view import HASH_ANNOTATION, RESTART_COUNT_ANNOTATION, container_hash
 from nodeagent.pods.services import PodServices, UnknownRuntime
 from nodeagent.pods.status.writer import NoStatuses
 from nodeagent.pods.step_runs import StepRun
-from nodeagent.pods.steps.contract import StepError, Work
+from nodeagent.pods.steps.contract import StepError, SyncPass
 from nodeagent.pods.supervisor import PodSupervisor
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod, PodUID
@@ -111,8 +111,8 @@ class World:
     told: list[str] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
     statuses: list[PodStatus] = field(default_factory=list)
-    next_pass: Callable[["World", Work], Any] | None = None
-    pass_cancelled: Callable[[Work], None] = lambda work: None
+    next_pass: Callable[["World", SyncPass], Any] | None = None
+    pass_cancelled: Callable[[SyncPass], None] = lambda work: None
     unknown_class: bool = False
     gate: asyncio.Event | None = None
     refresh_gate: asyncio.Event | None = None
@@ -141,7 +141,7 @@ class World:
 
     # the step engine
 
-    async def carry_out(self, work: Work) -> list[Exception]:
+    async def carry_out(self, work: SyncPass) -> list[Exception]:
         self.told.append("pass")
         if self.gate is not None:
             try:
@@ -181,7 +181,7 @@ class World:
     def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         self.events.append((reason, message))
 
-    def enrich(self, pod: AgentPod, observed: Observed) -> Observed:
+    def add_to(self, observed: Observed) -> Observed:
         return observed
 
     def highest_log_numbers(self, pod: AgentPod, observed: Observed) -> dict[str, int]:
@@ -217,9 +217,10 @@ def supervise(world: World, pod: AgentPod, *, features: Sequence[PodFeature] = (
         statuses=Statuses(world.statuses),
         events=world,
         probing=Probing(),
-        upkeep=world,
-        dead=world,
-        killer=world,
+        volumes=world,
+        termination_messages=world,
+        dead_containers=world,
+        terminator=world,
         addresses=lambda: NodeAddresses(host_ips=("192.0.2.1",)),
         now=lambda: world.now,
         features=features,
@@ -342,7 +343,7 @@ async def test_deletion_cancels_a_pass_under_way(tasks: Any) -> None:
 async def test_what_a_cancelled_pass_has_found_out_is_kept(tasks: Any) -> None:
     """A start that failed while the pass was being cancelled: the status of the pod that ends tells why."""
 
-    def fails_late(work: Work) -> None:
+    def fails_late(work: SyncPass) -> None:
         work.failures["c"] = StartFailure(reason="RunContainerError", message="no such file")
 
     world = World(gate=asyncio.Event(), pass_cancelled=fails_late)
@@ -355,18 +356,23 @@ async def test_what_a_cancelled_pass_has_found_out_is_kept(tasks: Any) -> None:
     assert "RunContainerError" in [each.reason for each in waiting if each is not None]
 
 
-async def test_a_failed_pass_is_told_and_tried_again_later(tasks: Any) -> None:
-    """The step's event; no second try before its time, whatever wakes; then it works."""
-    world = World(next_pass=lambda world, work: [StepError("broken", event_reason="FailedCreatePodSandBox")])
+@pytest.mark.parametrize(("retry_seconds", "early", "late"), [(None, 9, 16), (1.0, 0.9, 1.6)])
+async def test_a_failed_pass_is_told_and_tried_again_later(
+    tasks: Any, retry_seconds: float | None, early: float, late: float
+) -> None:
+    """The step's event; no second try before its time, the usual one or the step's, whatever wakes; then it works."""
+    error = StepError("broken", event_reason="FailedCreatePodSandBox", retry_seconds=retry_seconds)
+    world = World(next_pass=lambda world, work: [error])
     supervisor = supervise(world, make_pod())
     tasks(supervisor)
     await settle()
+    world.now += timedelta(seconds=early)
     supervisor.wake()
     await settle()
     assert world.told == ["pass"]
     assert world.events == [("FailedCreatePodSandBox", "broken")]
     world.next_pass = lambda world, work: world.run_container(cri.CONTAINER_RUNNING)
-    world.now += timedelta(seconds=16)
+    world.now += timedelta(seconds=late - early)
     supervisor.wake()
     await settle()
     assert world.told == ["pass", "pass"]
@@ -376,7 +382,7 @@ async def test_a_failed_pass_is_told_and_tried_again_later(tasks: Any) -> None:
 async def test_a_container_that_cannot_start_is_held_and_shown(tasks: Any) -> None:
     """Its reason is in the status; the next try comes after its hold, or at once when the pod's spec is changed."""
 
-    def fail(world: World, work: Work) -> None:
+    def fail(world: World, work: SyncPass) -> None:
         world.sandbox = True
         work.failures["c"] = StartFailure(reason="ErrImagePull", message="no such image")
 
@@ -400,7 +406,7 @@ async def test_a_crash_is_restarted_at_once_then_with_back_off(tasks: Any) -> No
     world = World()
     world.run_container(cri.CONTAINER_EXITED, 1)
 
-    def crash(world: World, work: Work) -> None:
+    def crash(world: World, work: SyncPass) -> None:
         world.run_container(cri.CONTAINER_EXITED, 1)
         for start in work.plan.start:
             work.started[start.name] = start.backoff
@@ -428,7 +434,7 @@ async def test_a_completed_pod_keeps_its_records_until_it_is_deleted(tasks: Any)
     task = tasks(supervisor)
     await settle()
     assert world.told == ["stop grace=30", "release, records kept"]
-    assert (world.statuses[-1].phase, supervisor.stage) == ("Succeeded", Stage.FINISHED)
+    assert (world.statuses[-1].phase, supervisor.stage) == ("Succeeded", PodStage.FINISHED)
     assert not task.done()
     supervisor.update(Desired(pod=make_pod(restartPolicy="Never"), removed=True))
     await settle()
@@ -551,7 +557,7 @@ async def test_a_runtime_that_is_down_keeps_no_old_files(tasks: Any, deleted_too
     meanwhile, whatever falls due: a refresh, a back-off, a deadline.
     """
 
-    def crash(world: World, work: Work) -> None:
+    def crash(world: World, work: SyncPass) -> None:
         world.run_container(cri.CONTAINER_EXITED, 1)
         work.started.update((start.name, start.backoff) for start in work.plan.start)
 
@@ -593,7 +599,7 @@ async def test_a_turn_that_hangs_can_be_seen(tasks: Any) -> None:
     await settle()
     manager: Any = PodManager.__new__(PodManager)
     manager._supervisors, manager._services = {"u1": supervisor}, supervisor._services
-    assert (supervisor.turn_began, manager.is_moving()) == (START, True)
+    assert (supervisor.sync_began, manager.is_moving()) == (START, True)
     world.now += timedelta(seconds=STUCK_SECONDS)
     assert not manager.is_moving()
     answer.set()
@@ -640,7 +646,7 @@ async def test_a_feature_takes_part_in_a_pods_life(tasks: Any) -> None:
     looked at when it wants to be, and hears of a new spec and of the pod's end.
     """
 
-    def start(world: World, work: Work) -> None:
+    def start(world: World, work: SyncPass) -> None:
         world.told.append(work.plan.kill[0].message)
         work.started.update((start.name, start.backoff) for start in work.plan.start)
 

@@ -13,7 +13,7 @@ from lightkube.models.core_v1 import Container, EnvVar, Probe
 from nodeagent.probes.exec import MAX_COMMAND_BYTES, expand_command, probe_exec
 from nodeagent.probes.grpc import probe_grpc
 from nodeagent.probes.outcome import Outcome, ProbeError, Verdict, failure, success
-from nodeagent.probes.target import ProbeTarget, run_probe
+from nodeagent.probes.run import ProbeTarget, run_probe
 from proto import cri_pb2 as cri
 from proto.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from runtimes.errors import NotFound, Timeout

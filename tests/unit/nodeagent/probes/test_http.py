@@ -233,7 +233,7 @@ async def test_a_server_that_stalls_in_the_body(serve: Any) -> None:
     """7.3: a body read error is an error, not a failure."""
     server = await serve(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", hang=True)
     with pytest.raises(ProbeError):
-        await probe(server.port, timeout_seconds=0.05)
+        await probe(server.port, timeout_seconds=0.5)
     cut = await serve(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
     with pytest.raises(ProbeError):
         await probe(cut.port)

@@ -25,7 +25,7 @@ TARGETS = [
     ("/a b", "/a%20b"),
     ("/\u00fc/\u65e5", "/%C3%BC/%E6%97%A5"),
     ('/a"b<c>d^e`f{g|h}i\\\\', "/a%22b%3Cc%3Ed%5Ee%60f%7Bg%7Ch%7Di%5C%5C"),
-    # escaped anew, whole, when some of it has to be: what was escaped without need is not any more
+    # escaped again, whole, when some of it has to be: what was escaped without need is not any more
     ("/a%20b c", "/a%20b%20c"),
     ("/a!b c", "/a%21b%20c"),
     ("/a%2Fb c", "/a/b%20c"),

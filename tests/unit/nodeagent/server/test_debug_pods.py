@@ -8,9 +8,9 @@ from typing import Any
 from agent_pods import agent_pod
 from aiohttp.test_utils import make_mocked_request
 
-from nodeagent.pods.current_work import Doing
+from nodeagent.pods.current_work import WorkKind
 from nodeagent.pods.manager import PodActivity
-from nodeagent.pods.rules.model import Stage
+from nodeagent.pods.rules.model import PodStage
 from nodeagent.pods.step_runs import StepRun, Verb
 from nodeagent.podspec.pod import PodUID
 from nodeagent.server.debug_pods import DebugPods
@@ -23,8 +23,10 @@ def activity(name: str, **fields: Any) -> PodActivity:
         "metadata": {"name": name, "namespace": "default", "uid": f"uid-{name}"},
         "spec": {"containers": [{"name": "main", "image": "demo"}]},
     }
-    nothing: dict[str, Any] = {"turn_began": None, "blocked_until": None, "held_until": {}, "steps": (), "handler": ""}
-    return PodActivity(pod=agent_pod(document), **{"stage": Stage.SYNC, "doing": Doing.NOTHING, **nothing, **fields})
+    nothing: dict[str, Any] = {"sync_began": None, "blocked_until": None, "held_until": {}, "steps": (), "handler": ""}
+    return PodActivity(
+        pod=agent_pod(document), **{"stage": PodStage.SYNC, "doing": WorkKind.NOTHING, **nothing, **fields}
+    )
 
 
 async def answer(activities: Sequence[PodActivity]) -> Any:
@@ -41,11 +43,11 @@ async def test_what_is_done_for_each_pod() -> None:
     soon = NOW + timedelta(seconds=8)
     busy = activity(
         "b",
-        stage=Stage.TERMINATED,
-        doing=Doing.RELEASE,
+        stage=PodStage.TERMINATED,
+        doing=WorkKind.RELEASE,
         handler="runc",
         steps=(gate, waiting),
-        turn_began=NOW,
+        sync_began=NOW,
         blocked_until=soon,
         held_until={"main": soon},
     )
@@ -69,7 +71,7 @@ async def test_what_is_done_for_each_pod() -> None:
                         "waitsFor": ["network", "image main"],
                     },
                 ],
-                "turnBegan": "2026-01-01T12:00:00Z",
+                "syncBegan": "2026-01-01T12:00:00Z",
                 "blockedUntil": "2026-01-01T12:00:08Z",
                 "heldUntil": {"main": "2026-01-01T12:00:08Z"},
             },

@@ -232,7 +232,7 @@ ROTATIONS: dict[str, list[Callable[[Writer], None]]] = {
 
 @pytest.mark.parametrize("steps", ROTATIONS.values(), ids=ROTATIONS.keys())
 async def test_follow_across_rotations(tmp_path: Path, steps: list[Callable[[Writer], None]]) -> None:
-    """Every line arrives once and in order, whenever the log is renamed and begun anew."""
+    """Every line arrives once and in order, whenever the log is renamed and begun again."""
     writer = Writer(tmp_path / "0.log", list(steps))
     writer.write(3)
     try:

@@ -333,7 +333,7 @@ async def test_without_a_node_there_is_no_mirror(node: Node | None) -> None:
     ],
 )
 async def test_a_wrong_mirror_is_replaced(metadata: dict[str, Any]) -> None:
-    """An outdated or dying mirror is deleted without grace, by its uid, and made anew."""
+    """An outdated or dying mirror is deleted without grace, by its uid, and made again."""
     pod = merged(GOOD.replace("name: web", "name: web, uid: same"))
     whole = {"metadata": {"name": "web-node-1", "namespace": "default", "uid": "mu", **metadata}}
     api = Api()

@@ -8,7 +8,7 @@ from nodeagent.stats.cache import Cached
 
 
 async def test_a_reading_is_shared_and_kept_for_a_moment() -> None:
-    """Who asks together, or soon after, gets the same one; later it is read anew; an error is kept for nobody."""
+    """Who asks together, or soon after, gets the same one; later it is read again; an error is kept for nobody."""
     now, reads = [0.0], [0]
     answers: list[int | OSError] = [1, 2, OSError("gone"), 4]
 

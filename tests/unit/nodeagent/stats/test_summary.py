@@ -8,10 +8,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nodeagent.metrics.registry import expose
 from nodeagent.metrics.usage import agent_metrics, container_metrics, resource_metrics
-from nodeagent.stats.node import Filesystem, Interface, NodeFigures, NodeReader
+from nodeagent.stats.node import Filesystem, Interface, NodeReader, NodeStats
 from nodeagent.stats.pods import PodReader
 from nodeagent.stats.summary import summary
-from nodeagent.stats.volumes import VolumesFigures
+from nodeagent.stats.volumes import PodVolumeStats
 from nodeagent.volumes.contract import VolumeUsage
 from proto import cri_pb2 as cri
 from runtimes.errors import Unavailable
@@ -20,7 +20,7 @@ NANO = 1_000_000_000
 NOW = 1_767_225_600 * NANO  # 2026-01-01
 TIME = "2026-01-01T00:00:00Z"
 DISK = Filesystem(available_bytes=60, capacity_bytes=100, used_bytes=40, inodes_free=7, inodes=10)
-NODE = NodeFigures(
+NODE = NodeStats(
     time_ns=NOW,
     start_time=datetime(2025, 12, 31, tzinfo=UTC),
     cpu_core_nano_seconds=5 * NANO,
@@ -90,7 +90,7 @@ class Away(Service):
 
 
 def reader(*services):
-    return PodReader([SimpleNamespace(handler="fake", service=service) for service in services])
+    return PodReader([SimpleNamespace(handler="fake", service=service) for service in services], cgroups=None)
 
 
 async def test_summary():
@@ -160,7 +160,7 @@ async def test_volumes_in_the_summary():
     """By name, of a pod what is measured of it; what a volume's plug-in does not know is left out."""
     snapshot = await reader(Service()).read()
     data = VolumeUsage(capacity_bytes=100, available_bytes=60, used_bytes=40, inodes=10, inodes_free=7, inodes_used=3)
-    found = VolumesFigures(time_ns=NOW, volumes={"raw": VolumeUsage(capacity_bytes=5), "data": data})
+    found = PodVolumeStats(time_ns=NOW, volumes={"raw": VolumeUsage(capacity_bytes=5), "data": data})
     (pod,) = summary("n1", NODE, snapshot.pods, volumes={"u1": found})["pods"]
     assert pod["volume"] == [
         {

@@ -109,7 +109,7 @@ def test_leftovers_of_a_kill_are_cleaned_up(tmp_path: Path) -> None:
 
 
 def test_a_dangling_current_link_counts_as_no_content(tmp_path: Path) -> None:
-    """When the payload that ..data names is gone, the files are written anew."""
+    """When the payload that ..data names is gone, the files are written again."""
     (tmp_path / "..data").symlink_to("..gone")
     assert write_payload(tmp_path, {"a": entry("1")})
     assert visible(tmp_path) == {"a": "1"}

@@ -195,7 +195,7 @@ async def test_an_exit_whose_reason_comes_late_is_told_again(tmp_path: Path, pee
 
 
 async def test_a_break_of_the_hints_is_unavailable(tmp_path: Path, peer: Any, held: Any) -> None:
-    """The listener relists and listens anew."""
+    """The listener relists and listens again."""
 
     async def breaks(_request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")

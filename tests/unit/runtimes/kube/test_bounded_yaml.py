@@ -8,7 +8,7 @@ from runtimes.kube.bounded_yaml import Limits, YamlError, read, read_all
 
 
 def _doubling(levels: int, leaf: str = "[x, x]") -> str:
-    """A list whose every level names the one before twice: 2 to the power of ``levels`` leaves in a line each."""
+    """A list whose every level names the one before twice: 2 to the power of `levels` leaves in a line each."""
     return "".join(f"- &a{i} {f'[*a{i - 1}, *a{i - 1}]' if i else leaf}\n" for i in range(levels))
 
 

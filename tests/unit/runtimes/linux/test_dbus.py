@@ -137,7 +137,7 @@ async def test_a_lost_connection_is_told_to_all(daemon: Daemon) -> None:
 
 
 async def test_connections_are_made_again(daemon: Daemon, caplog: pytest.LogCaptureFixture) -> None:
-    """A bus that restarts: the work begins anew on a new connection, and what was wrong is in the log once."""
+    """A bus that restarts: the work begins again on a new connection, and what was wrong is in the log once."""
     seen: asyncio.Queue[Any] = asyncio.Queue()
 
     async def use(bus: Bus) -> None:

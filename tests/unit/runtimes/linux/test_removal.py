@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from runtimes.linux import descent
-from runtimes.linux.descent import Changed, until_settled
+from runtimes.linux import tree_walk
 from runtimes.linux.mounts import shown
 from runtimes.linux.removal import remove_empty_tree, remove_tree
+from runtimes.linux.tree_walk import Changed, until_settled
 
 FEW_DESCRIPTORS = 40
 DEEP = 1100  # deeper than Python recurses, and longer than a path may be
@@ -115,15 +115,15 @@ def test_a_directory_that_becomes_a_link_is_not_followed(tmp_path: Path, monkeyp
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/precious").write_text("x")
     (tmp_path / "tree/d/inner").mkdir(parents=True)
-    enter = descent.Descent.enter
+    enter = tree_walk.TreeWalk.enter
 
-    def exchanged(self: descent.Descent, name: str) -> None:
+    def exchanged(self: tree_walk.TreeWalk, name: str) -> None:
         if name == "d" and not (tmp_path / "tree/d").is_symlink():
             (tmp_path / "tree/d").rename(tmp_path / "taken")
             (tmp_path / "tree/d").symlink_to(tmp_path / "elsewhere")
         enter(self, name)
 
-    monkeypatch.setattr(descent.Descent, "enter", exchanged)
+    monkeypatch.setattr(tree_walk.TreeWalk, "enter", exchanged)
     remove_tree(tmp_path / "tree")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["elsewhere", "inner", "precious", "taken"]
 
@@ -134,14 +134,14 @@ def test_a_directory_that_was_moved_away_is_not_followed(tmp_path: Path, monkeyp
     (tmp_path / "tree/d/inner/file").write_text("x")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/precious").write_text("x")
-    enter = descent.Descent.enter
+    enter = tree_walk.TreeWalk.enter
 
-    def moving(self: descent.Descent, name: str) -> None:
+    def moving(self: tree_walk.TreeWalk, name: str) -> None:
         enter(self, name)
         if name == "inner":
             (tmp_path / "tree/d/inner").rename(tmp_path / "elsewhere/inner")
 
-    monkeypatch.setattr(descent.Descent, "enter", moving)
+    monkeypatch.setattr(tree_walk.TreeWalk, "enter", moving)
     remove_tree(tmp_path / "tree")
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
         "elsewhere",

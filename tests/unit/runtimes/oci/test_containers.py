@@ -30,8 +30,10 @@ class World:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.log: list[str] = []
+        self.told: list[cri.ContainerEventResponse] = []
         self.full: Callable[[ContainerRecord], bool] = lambda record: False
         self.refusal = ""
+        self.looked = 0  # whether a container that has just been made has ended already
         self.start_error: Exception | None = None
         self.while_starting: Callable[[], object] = lambda: None
         self.state = "stopped"
@@ -43,6 +45,7 @@ class World:
         self.core = oci_core(
             root,
             container_records=self,
+            bus=SimpleNamespace(has_listeners=True, publish=self.told.append),
             images=SimpleNamespace(resolve={"web": image}.get),
             traits=SimpleNamespace(
                 conmon_runtime=lambda record: (Path("/bin/runc"), ()), start=self.start, holder=lambda sandbox: None
@@ -93,7 +96,8 @@ class World:
         self.log.append("watch")
 
     def check_exit(self, container: Container) -> None:
-        pass
+        assert container.record.state is ContainerState.CREATED
+        self.looked += 1
 
     def started(self, container: Container) -> None:
         self.log.append("started")
@@ -117,7 +121,7 @@ MADE = ["save creating", "bundle", "conmon", "save created", "watch"]
 async def test_each_step_is_written_down(world: World) -> None:
     """Its id before anything is made, its processes when there are some, its start before it begins and when it is done."""
     container = await world.containers.create(REQUEST)
-    assert world.log == MADE
+    assert (world.log, world.looked) == (MADE, 1)
     record = container.record
     assert (record.state, record.uid, record.gid, record.groups) == (ContainerState.CREATED, 1, 2, (2,))
     world.log.clear()
@@ -210,3 +214,30 @@ async def test_requests_that_cannot_be(world: World, change: Callable[[Any], obj
     with pytest.raises(errors.WrongState, match="sandbox s is not ready"):
         await world.containers.create(REQUEST)
     assert world.log == []
+
+
+async def test_what_is_told_of_a_container(world: World) -> None:
+    """Created, then started; the network of its sandbox comes first, and is the reason when it failed."""
+    container = await world.containers.create(REQUEST)
+    world.sandbox.network = asyncio.get_running_loop().create_future()
+    world.sandbox.network.set_exception(errors.Internal("no address left"))
+    with pytest.raises(errors.WrongState, match="the network of sandbox s failed: no address left"):
+        await world.containers.start(container)
+    world.sandbox.network = asyncio.get_running_loop().create_future()
+    world.sandbox.network.set_result(None)
+    await world.containers.start(container)
+    assert [(event.container_id, event.container_event_type) for event in world.told] == [
+        (container.id, cri.CONTAINER_CREATED_EVENT),
+        (container.id, cri.CONTAINER_STARTED_EVENT),
+    ]
+
+
+@pytest.mark.parametrize(("log_path", "directory"), [("0.log", "/logs"), ("0.log", ""), ("", "/logs")])
+async def test_where_its_log_is(world: World, log_path: str, directory: str) -> None:
+    """In the sandbox's folder, where both are named; else there is none."""
+    world.sandbox.config.log_directory = directory
+    request = cri.CreateContainerRequest()
+    request.CopyFrom(REQUEST)
+    request.config.log_path = log_path
+    container = await world.containers.create(request)
+    assert container.record.log_path == ("/logs/0.log" if log_path and directory else "")

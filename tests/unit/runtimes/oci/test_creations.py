@@ -65,7 +65,7 @@ async def test_another_request_does_not() -> None:
 
 
 async def test_an_error_is_everybodys() -> None:
-    """And the next request tries anew."""
+    """And the next request tries again."""
     creations, tries = Creations[str](), 0
 
     async def fail(usable: Callable[[str], None]) -> str:

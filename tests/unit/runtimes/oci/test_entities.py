@@ -8,12 +8,12 @@ from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.oci.config import Paths
-from runtimes.oci.entities import Container, Registry, Sandbox
+from runtimes.oci.entities import Container, Sandbox, SandboxRegistry
 from runtimes.oci.lifecycle import ContainerState
 from runtimes.oci.records import ContainerRecord, SandboxRecord, raw
 
 
-def sandbox(registry: Registry, name: str, uid: str, *, labels: bool = True) -> Sandbox:
+def sandbox(registry: SandboxRegistry, name: str, uid: str, *, labels: bool = True) -> Sandbox:
     metadata = cri.PodSandboxMetadata(name=name, namespace="n", uid=uid)
     config = cri.PodSandboxConfig(metadata=metadata, labels={LABEL_POD_UID: uid} if labels else {})
     record = SandboxRecord(id=f"id-{name}", handler="runc", boot_id="b", created_at_ns=1, config=raw(config))
@@ -22,7 +22,7 @@ def sandbox(registry: Registry, name: str, uid: str, *, labels: bool = True) -> 
     return made
 
 
-def container(registry: Registry, owner: Sandbox, container_id: str, uid: str) -> Container:
+def container(registry: SandboxRegistry, owner: Sandbox, container_id: str, uid: str) -> Container:
     config = cri.ContainerConfig(metadata=cri.ContainerMetadata(name=container_id), labels={LABEL_POD_UID: uid})
     record = ContainerRecord(
         id=container_id,
@@ -42,7 +42,7 @@ def container(registry: Registry, owner: Sandbox, container_id: str, uid: str) -
 
 async def test_a_pods_own_are_found_by_its_label() -> None:
     """A selector with the pod's UID gets that pod's candidates, any other one all; what is forgotten is in no index."""
-    registry = Registry()
+    registry = SandboxRegistry()
     one, two, bare = sandbox(registry, "a", "1"), sandbox(registry, "b", "2"), sandbox(registry, "c", "3", labels=False)
     first, foreign = container(registry, one, "k1", "1"), container(registry, one, "k2", "2")
     assert list(registry.candidates({LABEL_POD_UID: "1"})) == [one]
@@ -61,7 +61,7 @@ async def test_a_pods_own_are_found_by_its_label() -> None:
 
 async def test_two_sandboxes_cannot_be_the_same() -> None:
     """Namespace, name, UID and attempt are one sandbox's; they are free again when it is gone."""
-    registry = Registry()
+    registry = SandboxRegistry()
     first = sandbox(registry, "a", "1")
     with pytest.raises(errors.AlreadyExists, match="n/a/1/0 exists already as id-a"):
         sandbox(registry, "a", "1")

@@ -12,7 +12,7 @@ from runtimes.events import EventBus
 from runtimes.linux.removal import remove_tree
 from runtimes.oci import messages, records
 from runtimes.oci.config import Paths
-from runtimes.oci.entities import Container, Registry, Sandbox
+from runtimes.oci.entities import Container, Sandbox, SandboxRegistry
 from runtimes.oci.exits import read_exit
 from runtimes.oci.lifecycle import ContainerState, SandboxState
 from runtimes.oci.merging import merged
@@ -162,7 +162,7 @@ async def test_a_sandbox_whose_infra_container_died(tmp_path):
 
 async def test_the_registry(tmp_path):
     """Ids and their unique prefixes; names are taken once; half made and infra containers are not found."""
-    registry, paths = Registry(), Paths(tmp_path, tmp_path)
+    registry, paths = SandboxRegistry(), Paths(tmp_path, tmp_path)
     first, second = (Sandbox.restored(sandbox_record(letter * 64, letter), paths) for letter in "ab")
     registry.add_sandbox(first)
     registry.add_sandbox(second)

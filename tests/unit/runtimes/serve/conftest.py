@@ -14,7 +14,7 @@ import pytest
 from proto import cri_pb2 as cri
 from proto.cri_pb2_grpc import ImageServiceStub, RuntimeServiceStub
 from runtimes import errors
-from runtimes.registry import Registry, Runtime
+from runtimes.registry import Runtime, RuntimeRegistry
 from runtimes.serve.server import CRIServer
 from runtimes.serve.streams import StreamingURLs
 
@@ -155,7 +155,7 @@ class Setup:
                 ("a", self.a, self.images_a, "a"),
             )
         }
-        self.server = CRIServer(socket, Registry(made, "a"), streams=URLs(), version="1.2.3", denial=denial)
+        self.server = CRIServer(socket, RuntimeRegistry(made, "a"), streams=URLs(), version="1.2.3", denial=denial)
 
 
 @pytest.fixture

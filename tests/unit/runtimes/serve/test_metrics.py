@@ -6,7 +6,7 @@ from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.metrics import FAMILIES, LABELS
 from runtimes.serve import metrics
-from runtimes.serve.metrics import Told
+from runtimes.serve.metrics import RuntimeMetrics
 
 
 def metric(name: str, at_ns: int, kind: "cri.MetricType", values: tuple[str, ...], value: int) -> cri.Metric:
@@ -81,9 +81,9 @@ def test_families() -> None:
         assert descriptor.help and len(set(descriptor.label_keys)) == len(LABELS) + len(family.more)
 
 
-def told(keys: list[str], pod: str, *values: str) -> Told:
+def told(keys: list[str], pod: str, *values: str) -> RuntimeMetrics:
     sample = cri.Metric(name="m", label_values=values)
-    return Told(
+    return RuntimeMetrics(
         descriptors=[cri.MetricDescriptor(name="m", help=pod, label_keys=keys)],
         pods=[
             cri.PodSandboxMetrics(

@@ -12,7 +12,7 @@ Headers = list[tuple[str, str]]
 
 
 def act(headers: Headers, denied: str = "") -> tuple[UserInfo, list[tuple[str, ...]]]:
-    """The user that the admin goes on as, and what was asked; ``denied``: a resource that may not be impersonated."""
+    """The user that the admin goes on as, and what was asked; `denied`: a resource that may not be impersonated."""
     asked: list[tuple[str, ...]] = []
 
     def authorize(question: Attributes) -> None:

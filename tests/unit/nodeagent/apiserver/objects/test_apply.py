@@ -8,19 +8,19 @@ import pytest
 from nodeagent.apiserver.apply import sets
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.builtin import RESOURCES
+from runtimes.kube.json_object import JsonObject
 
 Cluster = Any
-Object = dict[str, Any]
 T0 = "2026-01-02T03:04:05Z"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-def config_map(data: Object | None = None, **metadata: Any) -> Object:
-    found: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", **metadata}}
+def config_map(data: JsonObject | None = None, **metadata: Any) -> JsonObject:
+    found: JsonObject = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", **metadata}}
     return found if data is None else {**found, "data": data}
 
 
-def service(*ports: Object, **spec: Any) -> Object:
+def service(*ports: JsonObject, **spec: Any) -> JsonObject:
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -29,7 +29,7 @@ def service(*ports: Object, **spec: Any) -> Object:
     }
 
 
-def pod(*containers: Object, **spec: Any) -> Object:
+def pod(*containers: JsonObject, **spec: Any) -> JsonObject:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -39,23 +39,23 @@ def pod(*containers: Object, **spec: Any) -> Object:
 
 
 async def apply(
-    cluster: Cluster, obj: Object, manager: str = "one", *, sub: str | None = None, **options: Any
-) -> Object:
+    cluster: Cluster, obj: JsonObject, manager: str = "one", *, sub: str | None = None, **options: Any
+) -> JsonObject:
     plural = f"{obj['kind'].lower()}s"
-    result: Object = await cluster.patch(
+    result: JsonObject = await cluster.patch(
         plural, obj["metadata"].get("name"), obj, "apply", subresource=sub, field_manager=manager, **options
     )
     return result
 
 
-async def refused(coroutine: Any) -> Object:
+async def refused(coroutine: Any) -> JsonObject:
     with pytest.raises(ApiError) as caught:
         await coroutine
     return caught.value.status()
 
 
-def owners(obj: Object) -> dict[str, list[str]]:
-    """``manager operation`` (``manager operation/subresource``) -> the fields it owns."""
+def owners(obj: JsonObject) -> dict[str, list[str]]:
+    """`manager operation` (`manager operation/subresource`) -> the fields it owns."""
     found = {}
     for entry in obj["metadata"].get("managedFields", []):
         name = f"{entry['manager']} {entry['operation']}" + (
@@ -92,7 +92,7 @@ async def test_create_by_apply(cluster: Cluster) -> None:
     assert cluster.get("services", "s") == made
 
 
-def change(content: Object) -> Any:
+def change(content: JsonObject) -> Any:
     from nodeagent.apiserver.objects.patch import Patch
 
     return Patch(type="apply", content=content)
@@ -266,7 +266,7 @@ async def test_dry_run(cluster: Cluster) -> None:
         (config_map(uid="mine"), 422, 'ConfigMap "x" is invalid: metadata.uid: Invalid value: "mine": field is immutable'),
     ],
 )  # fmt: skip
-async def test_refusals(cluster: Cluster, content: Object, code: int, message: str) -> None:
+async def test_refusals(cluster: Cluster, content: JsonObject, code: int, message: str) -> None:
     """What cannot be applied changes nothing and says why."""
     await apply(cluster, config_map({"a": "1"}))
     before = cluster.store.revision
@@ -542,7 +542,7 @@ async def test_a_version_that_is_not_served_is_forgotten(cluster: Cluster) -> No
 async def test_a_null_is_a_wish(cluster: Cluster) -> None:
     """A field applied as null is taken out, of others by force only."""
     await apply(cluster, {**config_map({"a": "1"}), "immutable": False})
-    without: Object = {**config_map(), "immutable": None}
+    without: JsonObject = {**config_map(), "immutable": None}
     assert (await refused(apply(cluster, without, "two")))["code"] == 409
     after = await apply(cluster, without, "two", force=True)
     assert "immutable" not in after
@@ -603,7 +603,7 @@ async def test_nodes_and_the_writes_of_their_agent(cluster: Cluster) -> None:
     assert (gone["metadata"]["labels"], gone["status"]["capacity"]) == ({"a": "agent"}, {"cpu": "2"})
 
 
-SMALLEST: dict[str, Object] = {
+SMALLEST: dict[str, JsonObject] = {
     "ConfigMap": {"data": {"k": "v"}},
     "Secret": {"data": {"k": "dg=="}},
     "ServiceAccount": {"automountServiceAccountToken": False},
@@ -635,8 +635,8 @@ async def test_every_kind(cluster: Cluster, kind: str) -> None:
     base = {"apiVersion": resource.group_version, "kind": kind}
     content = {**base, "metadata": {"name": "z", "labels": {"l": "1"}, "annotations": {"a": "1"}}, **SMALLEST[kind]}
 
-    async def send(what: Object, manager: str, **options: Any) -> Object:
-        sent: Object = await cluster.patch(resource.id, "z", what, "apply", field_manager=manager, **options)
+    async def send(what: JsonObject, manager: str, **options: Any) -> JsonObject:
+        sent: JsonObject = await cluster.patch(resource.id, "z", what, "apply", field_manager=manager, **options)
         return sent
 
     made = await send(content, "one")

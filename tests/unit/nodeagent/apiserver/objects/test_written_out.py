@@ -10,11 +10,11 @@ from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.builtin import RESOURCES
 from nodeagent.apitypes.decode import decode, zero_of
 from nodeagent.apitypes.schema import ListOf, MapOf, Scalar, Struct, Type, struct_for
+from runtimes.kube.json_object import JsonObject
 
 Cluster = Any
-Json = dict[str, Any]
 
-POD: Json = {
+POD: JsonObject = {
     "metadata": {"name": "x", "labels": {"a": "b"}},
     "spec": {
         "nodeName": "n1",
@@ -45,7 +45,7 @@ POD: Json = {
         "initContainers": [{"name": "i", "image": "busybox"}],
     },
 }  # fmt: skip
-OBJECTS: dict[str, Json] = {
+OBJECTS: dict[str, JsonObject] = {
     "pods": POD,
     "configmaps": {"data": {"a": ""}},
     "secrets": {"data": {"a": "YQ=="}},
@@ -78,9 +78,9 @@ OBJECTS: dict[str, Json] = {
 }
 
 
-def written_out(kind: Struct, value: Json) -> Json:
-    """``value`` with every field added that would say nothing: zeros of what is no pointer, null for what is one."""
-    found: Json = {}
+def written_out(kind: Struct, value: JsonObject) -> JsonObject:
+    """`value` with every field added that would say nothing: zeros of what is no pointer, null for what is one."""
+    found: JsonObject = {}
     for field in kind.fields.values():
         if field.name in value:
             found[field.name] = _inside(field.type, value[field.name])
@@ -104,9 +104,9 @@ def _inside(kind: Type, value: Any) -> Any:
             return value
 
 
-async def create(cluster: Cluster, resource: str) -> Json:
+async def create(cluster: Cluster, resource: str) -> JsonObject:
     body = {"metadata": {"name": "x"}, **copy.deepcopy(OBJECTS[resource])}
-    made: Json = await cluster.create(resource, body)
+    made: JsonObject = await cluster.create(resource, body)
     return made
 
 
@@ -117,10 +117,10 @@ def kind_of(cluster: Cluster, resource: str) -> Struct:
     return kind
 
 
-def without_identity(obj: Json) -> Json:
+def without_identity(obj: JsonObject) -> JsonObject:
     """As if it were called x, and of no time."""
     volatile = ("uid", "resourceVersion", "creationTimestamp")
-    renamed: Json = json.loads(json.dumps(obj).replace('"y"', '"x"'))
+    renamed: JsonObject = json.loads(json.dumps(obj).replace('"y"', '"x"'))
     return {**renamed, "metadata": {k: v for k, v in renamed["metadata"].items() if k not in volatile}}
 
 

@@ -42,7 +42,7 @@ objects = st.recursive(
 
 
 def difference(old: Any, new: Any) -> Any:
-    """The merge patch from ``old`` to ``new``."""
+    """The merge patch from `old` to `new`."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return new
     patch: dict[str, Any] = {key: None for key in old if key not in new}

@@ -7,7 +7,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from nodeagent.pods.admission.gate import AdmissionGate, KillError, Later
+from nodeagent.pods.admission.gate import AdmissionGate, Deferred, KillError
 from nodeagent.pods.admission.rules import NodeView
 from nodeagent.pods.rules.model import StartFailure, Termination
 from nodeagent.podspec.pod import AgentPod
@@ -24,9 +24,16 @@ class World:
     fresh: NodeView = NODE
     told: list[str] = field(default_factory=list)
     stuck: str = ""
+    begun: tuple[str, ...] = ()
 
     def gate(self) -> AdmissionGate:
-        return AdmissionGate(view=lambda: self.view, fresh_view=self.read, end_pod=self.end, events=self)
+        return AdmissionGate(
+            view=lambda: self.view,
+            fresh_view=self.read,
+            end_pod=self.end,
+            begun=lambda uid: uid in self.begun,
+            events=self,
+        )
 
     async def read(self) -> NodeView:
         self.told.append("read node")
@@ -44,7 +51,7 @@ class World:
 
     async def answer(self, pod: AgentPod, others: list[AgentPod]) -> StartFailure | None:
         found = self.gate().admit(pod, others)
-        return await found.answer() if isinstance(found, Later) else found
+        return await found.answer() if isinstance(found, Deferred) else found
 
 
 def make(kit: Any, name: str, cpu: str, priority: int = 0, **spec: Any) -> Any:
@@ -107,3 +114,15 @@ async def test_the_node_is_read_anew_when_its_labels_alone_refuse(kit: Any) -> N
     assert refusal is not None
     assert refusal.reason == "NodeAffinity"
     assert world.told == ["read node", "read node"]
+
+
+async def test_pressure_is_for_pods_that_come(kit: Any) -> None:
+    """5.9: a node short of disk takes no pod; one that an agent before this one has begun stays, and is judged for the rest."""
+    pressed = dataclasses.replace(NODE, pressures=("DiskPressure",))
+    world = World(view=pressed, fresh=pressed, begun=("here",))
+    refusal = StartFailure(reason="Evicted", message="The node had condition: [DiskPressure]. ")
+    assert await world.answer(make(kit, "new", "1"), []) == refusal
+    assert await world.answer(make(kit, "here", "1"), []) is None
+    labelled = make(kit, "here", "1", nodeSelector={"zone": "b"})
+    found = await world.answer(labelled, [])
+    assert (found and found.reason, world.told) == ("NodeAffinity", ["read node"])

@@ -1,4 +1,4 @@
-"""The node as admission sees it: what it is now, and its object in the API, known or read anew."""
+"""The node as admission sees it: what it is now, and its object in the API, known or read again."""
 
 import asyncio
 from typing import Any
@@ -109,7 +109,7 @@ def test_what_the_node_is_now() -> None:
     """Labels of the API's object; pressures and shutdown of the state."""
     world = World()
     world.cluster.node = labelled("ssd")
-    world.state.set_disk_pressure(True)
+    world.state.set_pressure(disk=True)
     world.state.set_shutting_down(True)
     view = world.views.known()
     assert (view.labels, view.taints) == ({"disk": "ssd"}, ())

@@ -7,7 +7,7 @@ import pytest
 from lightkube.models.core_v1 import Taint
 
 from nodeagent.pods.admission.fit import Shortage, shortages
-from nodeagent.pods.admission.rules import Judgement, NodeView, admit, judge
+from nodeagent.pods.admission.rules import AdmissionResult, NodeView, admit, evaluate
 from nodeagent.pods.rules.model import StartFailure
 
 NODE = NodeView(
@@ -251,7 +251,7 @@ def test_9_all_shortages_are_collected_in_order(kit: Any) -> None:
 )
 def test_9_what_may_still_turn_a_refusal(kit: Any, spec: Any, room_made: bool, expected: Any) -> None:
     """4.6: room is made only where nothing but room is missing; 3.1 (10): labels are read again where they alone refuse."""
-    found: Judgement = judge(kit.pod([requests(cpu="9", memory="2Gi")], **spec), [], NODE, room_made=room_made)
+    found: AdmissionResult = evaluate(kit.pod([requests(cpu="9", memory="2Gi")], **spec), [], NODE, room_made=room_made)
     reason = found.refusal.reason if found.refusal is not None else None
     assert (reason, [item.resource for item in found.shortages], found.stale_node) == expected
 

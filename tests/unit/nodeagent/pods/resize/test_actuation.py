@@ -7,7 +7,7 @@ import pytest
 from lightkube.models.core_v1 import ResourceRequirements
 
 from nodeagent.pods.resize.actuation import Actuation, Actuator, ResizeFailed
-from nodeagent.pods.resize.changes import Actuated, InForce, due
+from nodeagent.pods.resize.changes import Actuated, ActuatedContainer, due
 from proto import cri_pb2 as cri
 from runtimes.errors import Internal, NotSupported
 from runtimes.linux.cgroups.contract import CgroupLimits
@@ -64,7 +64,7 @@ class World:
 async def put_in_force(kit: Any, world: World, before: dict[str, str], after: dict[str, str]) -> list[str]:
     """What `done` was told of."""
     in_force = {
-        name: InForce(id=f"{name}-0", resources=ResourceRequirements(**kit.sizes(text)))
+        name: ActuatedContainer(id=f"{name}-0", resources=ResourceRequirements(**kit.sizes(text)))
         for name, text in before.items()
     }
     pod, observed = kit.pod(**after), kit.observed(*map(kit.instance, after))

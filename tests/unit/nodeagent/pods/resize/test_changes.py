@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from lightkube.models.core_v1 import ResourceRequirements
 
 from nodeagent.pods.resize.allocation import pod_level
-from nodeagent.pods.resize.changes import Actuated, Due, InForce, due, recollected
+from nodeagent.pods.resize.changes import Actuated, ActuatedContainer, Due, due, recollected
 
 MIB = 1024 * 1024
 OLD = "100m/200m 32Mi/64Mi"
 
 
-def in_force(kit: Any, text: str = OLD, id: str = "c-0") -> InForce:
-    return InForce(id=id, resources=ResourceRequirements(**kit.sizes(text)))
+def in_force(kit: Any, text: str = OLD, id: str = "c-0") -> ActuatedContainer:
+    return ActuatedContainer(id=id, resources=ResourceRequirements(**kit.sizes(text)))
 
 
 def live(found: Due) -> list[tuple[str, str, bool]]:

@@ -6,12 +6,12 @@ import pytest
 from lightkube.models.core_v1 import ResourceRequirements
 
 from nodeagent.pods.resize.allocation import PodResources
-from nodeagent.pods.resize.changes import Actuated, InForce
+from nodeagent.pods.resize.changes import Actuated, ActuatedContainer
 from nodeagent.pods.resize.checkpoint import Checkpoint, CorruptCheckpoint
 
 ENTRY = PodResources(containers={"c": ResourceRequirements(requests={"cpu": "1"})}, pod=None)
 IN_FORCE = Actuated(
-    containers={"c": InForce(id="1", resources=ResourceRequirements(limits={"memory": "1Gi"}))},
+    containers={"c": ActuatedContainer(id="1", resources=ResourceRequirements(limits={"memory": "1Gi"}))},
     pod=ResourceRequirements(limits={"memory": "1Gi"}),
     restarting={"d": "2"},
 )

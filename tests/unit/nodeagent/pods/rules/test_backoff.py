@@ -1,5 +1,6 @@
 """Crash back-off (docs/facts/pod-lifecycle.md 5.1)."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightkube.models.core_v1 import Container, ResourceRequirements
 
-from nodeagent.pods.rules.backoff import advance, backoff_key, crash_loop, held_until
+from nodeagent.pods.rules.backoff import RETRY, advance, backoff_key, crash_loop, held_until
 from nodeagent.pods.rules.model import CrashBackoff, StartFailure
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -23,7 +24,7 @@ def _delays(cap_seconds: float, runs: int) -> list[float]:
     for _ in range(runs):
         until = held_until(backoff, MAIN, finished) or finished
         waits.append((until - finished).total_seconds())
-        backoff = advance(backoff, MAIN, finished, until, cap_seconds=cap_seconds)
+        backoff = advance(backoff, MAIN, finished, until, policy=replace(RETRY, cap_seconds=cap_seconds))
         finished = until
     return waits
 
@@ -39,13 +40,13 @@ def test_a_configured_cap_counts() -> None:
     assert _delays(1.0, 3) == [0, 1, 1]
 
 
-@pytest.mark.parametrize(("ran_seconds", "delay"), [(599, 20.0), (600, 20.0), (601, 10.0)])
-def test_reset_after_600_seconds(ran_seconds: int, delay: float) -> None:
+@pytest.mark.parametrize(("ran_seconds", "attempt", "delay"), [(599, 1, 20.0), (600, 1, 20.0), (601, 0, 10.0)])
+def test_reset_after_600_seconds(ran_seconds: int, attempt: int, delay: float) -> None:
     """5.1: a run that ends more than 600 s after the delay was last advanced starts from the beginning."""
     known = CrashBackoff(delay_seconds=10.0, advanced_at=NOW, key=backoff_key(MAIN))
     finished = NOW + timedelta(seconds=ran_seconds)
     assert advance(known, MAIN, finished, finished) == CrashBackoff(
-        delay_seconds=delay, advanced_at=finished, key=backoff_key(MAIN)
+        attempt=attempt, delay_seconds=delay, advanced_at=finished, key=backoff_key(MAIN)
     )
     expected = None if ran_seconds > 600 else finished + timedelta(seconds=10)
     assert held_until(known, MAIN, finished) == expected
@@ -81,7 +82,7 @@ def test_a_delay_never_leaves_its_bounds(runs: list[int], cap: float) -> None:
     for seconds in runs:
         finished = now + timedelta(seconds=seconds)
         now = max(finished, held_until(backoff, MAIN, finished) or finished)
-        after = advance(backoff, MAIN, finished, now, cap_seconds=cap)
+        after = advance(backoff, MAIN, finished, now, policy=replace(RETRY, cap_seconds=cap))
         before = backoff.delay_seconds if backoff else 0.0
         assert after.delay_seconds in (min(10.0, cap), min(before * 2, cap))
         backoff = after

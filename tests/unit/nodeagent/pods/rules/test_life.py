@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lightkube.models.core_v1 import PodStatus
 
-from nodeagent.pods.rules.model import CrashBackoff, Desired, Memory, NodeAddresses, Observed, Plan, Stage
-from nodeagent.pods.rules.plan import plan
-from nodeagent.pods.status.pod import merge_for_patch, status, status_patch
+from nodeagent.pods.rules.model import CrashBackoff, Desired, Memory, NodeAddresses, Observed, Plan, PodStage
+from nodeagent.pods.rules.plan import make_plan
+from nodeagent.pods.status.patch import merge_for_patch, status_patch
+from nodeagent.pods.status.pod import pod_status
 from proto import cri_pb2 as cri
 
 NODE = NodeAddresses(host_ips=("192.168.0.1",))
@@ -44,7 +45,7 @@ class Life:
     @property
     def memory(self) -> Memory:
         ended = self.status is not None and self.status.phase in ("Succeeded", "Failed")
-        stage = Stage.TERMINATED if ended else Stage.SYNC
+        stage = PodStage.TERMINATED if ended else PodStage.SYNC
         return Memory(stage=stage, crash_backoffs=self.backoffs)
 
     def settle(self) -> None:
@@ -60,15 +61,15 @@ class Life:
 
     def publish(self) -> None:
         memory = self.memory
-        self.status = status(self.desired, self.runtime.observed, memory, self.status, NODE, self.runtime.now)
-        again = status(self.desired, self.runtime.observed, memory, self.status, NODE, self.runtime.now)
+        self.status = pod_status(self.desired, self.runtime.observed, memory, self.status, NODE, self.runtime.now)
+        again = pod_status(self.desired, self.runtime.observed, memory, self.status, NODE, self.runtime.now)
         assert again == self.status, "a status made from itself is the same"
         self.phases.append(self.status.phase or "")
         self.api = merge_for_patch(self.api, self.status)
         assert status_patch(self.api, merge_for_patch(self.api, self.status), "uid-1") is None
 
     def _plan(self) -> Plan:
-        one, other = (plan(self.desired, self.runtime.observed, self.memory, self.runtime.now) for _ in range(2))
+        one, other = (make_plan(self.desired, self.runtime.observed, self.memory, self.runtime.now) for _ in range(2))
         assert one == other
         return one
 
@@ -143,7 +144,7 @@ def test_the_phases_a_watcher_sees(kit: Any, policy: str, exits: list[int], phas
 def test_a_status_does_not_depend_on_the_order_of_containers_in_the_spec(kit: Any, order: Any) -> None:
     """6.4: lists are sorted by name; the same pod in another order has the same status."""
     seen = Observed(sandboxes=(kit.sandbox(),), instances=(kit.run("b"), kit.run("a", "exited", exit_code=3)))
-    found = status(Desired(pod=kit.pod(order)), seen, Memory(), None, NODE, kit.now)
+    found = pod_status(Desired(pod=kit.pod(order)), seen, Memory(), None, NODE, kit.now)
     assert [item.name for item in found.containerStatuses or []] == ["a", "b", "c"]
-    expected = status(Desired(pod=kit.pod(["a", "b", "c"])), seen, Memory(), None, NODE, kit.now)
+    expected = pod_status(Desired(pod=kit.pod(["a", "b", "c"])), seen, Memory(), None, NODE, kit.now)
     assert found.containerStatuses == expected.containerStatuses

@@ -1,24 +1,25 @@
 """What a plan says: docs/facts/pod-lifecycle.md 4.1 (sandbox), 4.2 (regular), 4.4 (ephemeral), 5.1 and 6.4 (counts)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from nodeagent.pods.rules.backoff import backoff_key
+from nodeagent.pods.rules.backoff import RETRY, backoff_key
 from nodeagent.pods.rules.model import (
     CrashBackoff,
     KillContainer,
     Memory,
     Plan,
+    PodStage,
     ProbeResults,
     RemoveContainer,
-    Stage,
     StartContainer,
     StartFailure,
 )
-from nodeagent.pods.rules.plan import container_hash, plan
-from nodeagent.pods.rules.runtime_view import fnv1a_32
+from nodeagent.pods.rules.plan import make_plan
+from nodeagent.pods.rules.runtime_view import container_hash, fnv1a_32
 from nodeagent.podspec.containers import ContainerKind
 
 
@@ -36,7 +37,7 @@ def first_backoff(kit: Any, pod: Any) -> CrashBackoff:
 def test_a_new_pod_gets_its_sandbox_and_starts_all_regular_containers_in_spec_order(kit: Any) -> None:
     """4.1: no sandbox: attempt 0, then the regular containers where there are no init containers."""
     pod = kit.pod(["b", "a"])
-    assert plan(kit.desired(pod), kit.observed(sandboxes=()), kit.no_memory, kit.now) == Plan(
+    assert make_plan(kit.desired(pod), kit.observed(sandboxes=()), kit.no_memory, kit.now) == Plan(
         create_sandbox=0, start=(regular("b"), regular("a"))
     )
 
@@ -51,7 +52,7 @@ def test_a_new_sandbox_starts_over_from_the_first_init_container(kit: Any) -> No
         kit.run("i0", "exited"),
         sandboxes=(kit.sandbox(4, ready=False), kit.sandbox(3, ready=False)),
     )
-    made = plan(kit.desired(pod), seen, kit.no_memory, kit.now)
+    made = make_plan(kit.desired(pod), seen, kit.no_memory, kit.now)
     assert made == Plan(
         kill=(
             KillContainer(container_id="main-2", name="main", message="Stopping container main"),
@@ -97,7 +98,7 @@ def test_when_a_sandbox_is_replaced(kit: Any, sandboxes: Any, host_network: bool
     pod = kit.pod(hostNetwork=host_network)
     found = tuple(kit.sandbox(**fields) for fields in sandboxes)
     seen = kit.observed(kit.run("main", sandbox=found[0].id if found else ""), sandboxes=found)
-    made = plan(kit.desired(pod), seen, kit.no_memory, kit.now)
+    made = make_plan(kit.desired(pod), seen, kit.no_memory, kit.now)
     attempt = None if not changed else found[0].metadata.attempt + 1 if found else 0
     assert (made.create_sandbox, made.sandbox_changed) == (attempt, bool(changed and found))
 
@@ -119,7 +120,7 @@ def test_when_a_lost_sandbox_is_not_replaced(
     pod = kit.pod(restartPolicy=policy)
     runs = [kit.run(name, "exited", exit_code=code) for name, code in instances]
     seen = kit.observed(*runs, sandboxes=(kit.sandbox(attempt, ready=False),))
-    made = plan(kit.desired(pod), seen, kit.no_memory, kit.now)
+    made = make_plan(kit.desired(pod), seen, kit.no_memory, kit.now)
     assert made == expected if isinstance(expected, Plan) else made.create_sandbox == expected
 
 
@@ -132,7 +133,7 @@ def test_on_failure_in_a_new_sandbox_leaves_out_what_succeeded(kit: Any) -> None
         kit.run("own", "exited"),
         sandboxes=(kit.sandbox(ready=False),),
     )
-    made = plan(kit.desired(pod), seen, kit.no_memory, kit.now)
+    made = make_plan(kit.desired(pod), seen, kit.no_memory, kit.now)
     assert [start.name for start in made.start] == ["failed"]
 
 
@@ -152,7 +153,7 @@ def test_never_created_created_and_unknown_start(kit: Any, state: str | None, co
     kill = KillContainer(
         container_id="main-0", name="main", message='Container is in "unknown" state, try killing it before restart'
     )
-    made = plan(kit.desired(kit.pod()), seen, kit.no_memory, kit.now)
+    made = make_plan(kit.desired(kit.pod()), seen, kit.no_memory, kit.now)
     assert made == Plan(
         kill=(kill,) if state == "unknown" else (),
         remove=(RemoveContainer(container_id="main-0", name="main"),) if state == "created" else (),
@@ -163,7 +164,7 @@ def test_never_created_created_and_unknown_start(kit: Any, state: str | None, co
 def test_a_start_that_was_cut_off_does_not_count(kit: Any) -> None:
     """6.4: a container made for the third run and never started is made again for the third run; all such go first."""
     runs = [kit.run("main", "created", n=2), kit.run("main", "created", n=1), kit.run("main", "exited", n=0)]
-    made = plan(kit.desired(kit.pod()), kit.observed(*runs), kit.no_memory, kit.after(60))
+    made = make_plan(kit.desired(kit.pod()), kit.observed(*runs), kit.no_memory, kit.after(60))
     assert [start.restart_count for start in made.start] == [2]
     assert [item.container_id for item in made.remove] == ["main-2", "main-1"]
 
@@ -184,14 +185,14 @@ def test_exited(kit: Any, policy: str, exit_code: int, restarts: bool) -> None:
     pod = kit.pod(restartPolicy=policy)
     seen = kit.observed(kit.run("main", "exited", exit_code=exit_code))
     expected = Plan(start=(regular(count=1, backoff=first_backoff(kit, pod)),)) if restarts else Plan(kill_pod=True)
-    assert plan(kit.desired(pod), seen, kit.no_memory, kit.now) == expected
+    assert make_plan(kit.desired(pod), seen, kit.no_memory, kit.now) == expected
 
 
 def test_exited_is_not_started_while_the_pod_is_being_deleted(kit: Any) -> None:
     """4.2: no start once deletionTimestamp is set."""
     pod = kit.pod(["main", "other"], meta={"deletionTimestamp": "2026-01-02T03:04:00Z"})
     seen = kit.observed(kit.run("main", "exited"), kit.run("other"))
-    assert plan(kit.desired(pod), seen, kit.no_memory, kit.now) == Plan()
+    assert make_plan(kit.desired(pod), seen, kit.no_memory, kit.now) == Plan()
 
 
 @pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
@@ -208,7 +209,7 @@ def test_running_but_not_as_wanted(kit: Any, policy: str, what: str, message: st
     pod = kit.pod(["main", "other"], restartPolicy=policy)
     run = kit.run("main", n=4, hash="0" if what == "hash" else None)
     probes = {"main-4": ProbeResults(**{what: False})} if what != "hash" else {}
-    made = plan(kit.desired(pod), kit.observed(run, kit.run("other")), Memory(probes=probes), kit.now)
+    made = make_plan(kit.desired(pod), kit.observed(run, kit.run("other")), Memory(probes=probes), kit.now)
     restarts = always or policy != "Never"
     text = f"{message}, will be restarted" if restarts else message
     grace = None if what == "hash" else 2
@@ -223,14 +224,14 @@ def test_a_probe_kill_uses_the_probes_grace_period(kit: Any) -> None:
     probe = {"terminationGracePeriodSeconds": 90}
     pod = kit.pod([{"name": "main", "livenessProbe": probe}], terminationGracePeriodSeconds=30)
     memory = Memory(probes={"main-0": ProbeResults(live=False)})
-    made = plan(kit.desired(pod), kit.observed(kit.run("main")), memory, kit.now)
+    made = make_plan(kit.desired(pod), kit.observed(kit.run("main")), memory, kit.now)
     assert [kill.grace_seconds for kill in made.kill] == [90]
 
 
 def test_running_is_kept(kit: Any) -> None:
     """4.2: running otherwise: keep. Environment and resources changes restart nothing."""
     pod = kit.pod([{"name": "main", "env": [{"name": "NEW", "value": "1"}]}])
-    assert plan(kit.desired(pod), kit.observed(kit.run("main")), kit.no_memory, kit.now) == Plan()
+    assert make_plan(kit.desired(pod), kit.observed(kit.run("main")), kit.no_memory, kit.now) == Plan()
 
 
 def test_the_hash_covers_name_and_image_only(kit: Any) -> None:
@@ -255,7 +256,7 @@ def test_ephemeral_containers_start_once_and_before_initialization_completes(kit
     """4.4, 4.3: started when no container of that name exists, never restarted, not held up by init containers."""
     pod = kit.pod(init=["i0"], ephemeral=["debug", "gone"])
     seen = kit.observed(kit.run("i0"), kit.run("gone", "exited", exit_code=1))
-    assert plan(kit.desired(pod), seen, kit.no_memory, kit.now) == Plan(
+    assert make_plan(kit.desired(pod), seen, kit.no_memory, kit.now) == Plan(
         start=(StartContainer(name="debug", kind=ContainerKind.EPHEMERAL, restart_count=0),)
     )
 
@@ -264,7 +265,7 @@ def test_ephemeral_containers_keep_no_pod_alive(kit: Any) -> None:
     """4.2: nothing to keep and nothing to start among the regular containers: the pod is killed."""
     pod = kit.pod(ephemeral=["debug"], restartPolicy="Never")
     seen = kit.observed(kit.run("main", "exited"), kit.run("debug"))
-    assert plan(kit.desired(pod), seen, kit.no_memory, kit.now) == Plan(kill_pod=True)
+    assert make_plan(kit.desired(pod), seen, kit.no_memory, kit.now) == Plan(kill_pod=True)
 
 
 # -- 5.1 and 6.4 -------------------------------------------------------------------------------------------------------
@@ -275,10 +276,10 @@ def test_crash_back_off_holds_a_container_until_its_delay_has_passed(kit: Any) -
     pod = kit.pod(["main", "other"])
     seen = kit.observed(kit.run("main", "exited", n=2, exit_code=1), kit.run("other"))
     known = CrashBackoff(
-        delay_seconds=20, advanced_at=kit.now - timedelta(seconds=5), key=backoff_key(pod.spec.containers[0])
+        attempt=1, delay_seconds=20, advanced_at=kit.now - timedelta(seconds=5), key=backoff_key(pod.spec.containers[0])
     )
     memory = Memory(crash_backoffs={"main": known})
-    held = plan(kit.desired(pod), seen, memory, kit.after(19.9))
+    held = make_plan(kit.desired(pod), seen, memory, kit.after(19.9))
     assert held == Plan(
         waiting={
             "main": StartFailure(
@@ -288,15 +289,15 @@ def test_crash_back_off_holds_a_container_until_its_delay_has_passed(kit: Any) -
         },
         wake_at=kit.after(20),
     )
-    advanced = CrashBackoff(delay_seconds=40, advanced_at=kit.after(20), key=known.key)
-    assert plan(kit.desired(pod), seen, memory, kit.after(20)) == Plan(start=(regular(count=3, backoff=advanced),))
+    advanced = CrashBackoff(attempt=2, delay_seconds=40, advanced_at=kit.after(20), key=known.key)
+    assert make_plan(kit.desired(pod), seen, memory, kit.after(20)) == Plan(start=(regular(count=3, backoff=advanced),))
 
 
 def test_the_cap_is_handed_on(kit: Any) -> None:
     """5.1, 0.1: the cap of the configuration bounds the delay."""
     pod = kit.pod()
     seen = kit.observed(kit.run("main", "exited"))
-    made = plan(kit.desired(pod), seen, kit.no_memory, kit.now, crash_backoff_cap_seconds=3)
+    made = make_plan(kit.desired(pod), seen, kit.no_memory, kit.now, crash_backoff=replace(RETRY, cap_seconds=3))
     assert [start.backoff.delay_seconds for start in made.start if start.backoff] == [3]
 
 
@@ -308,9 +309,9 @@ def test_wake_at_is_the_earliest_end_of_a_back_off_or_the_deadline(kit: Any) -> 
         crash_backoffs={name: CrashBackoff(delay_seconds=10, advanced_at=kit.now) for name in ("a", "b")},
         start_time=kit.now - timedelta(seconds=9),
     )
-    wakes = [plan(kit.desired(pod), kit.observed(*runs[:count]), memory, kit.now).wake_at for count in (2, 1)]
+    wakes = [make_plan(kit.desired(pod), kit.observed(*runs[:count]), memory, kit.now).wake_at for count in (2, 1)]
     assert wakes == [kit.after(6), kit.after(6)]
-    no_deadline = plan(kit.desired(kit.pod(["a", "b"])), kit.observed(*runs), memory, kit.now)
+    no_deadline = make_plan(kit.desired(kit.pod(["a", "b"])), kit.observed(*runs), memory, kit.now)
     assert no_deadline.wake_at == kit.after(7)
 
 
@@ -321,27 +322,27 @@ def test_wake_at_is_the_earliest_end_of_a_back_off_or_the_deadline(kit: Any) -> 
 def test_new_restart_count(kit: Any, instances: list[int], highest: dict[str, int], count: int) -> None:
     """6.4: newest instance + 1; none left: highest log number + 1; else 0."""
     runs = [kit.run("main", "exited", n=n) for n in instances]
-    made = plan(kit.desired(kit.pod()), kit.observed(*runs), kit.no_memory, kit.now, highest_log_numbers=highest)
+    made = make_plan(kit.desired(kit.pod()), kit.observed(*runs), kit.no_memory, kit.now, highest_log_numbers=highest)
     assert [start.restart_count for start in made.start] == [count]
 
 
 # -- stages ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stage", [Stage.TERMINATING, Stage.TERMINATED, Stage.FINISHED])
-def test_a_pod_that_ends_only_stops(kit: Any, stage: Stage) -> None:
+@pytest.mark.parametrize("stage", [PodStage.TERMINATING, PodStage.TERMINATED, PodStage.FINISHED])
+def test_a_pod_that_ends_only_stops(kit: Any, stage: PodStage) -> None:
     """2.1: once terminating, a pod never goes back: stop what is left, start nothing."""
     memory = Memory(stage=stage)
-    assert plan(kit.desired(kit.pod()), kit.observed(kit.run("main")), memory, kit.now) == Plan(kill_pod=True)
+    assert make_plan(kit.desired(kit.pod()), kit.observed(kit.run("main")), memory, kit.now) == Plan(kill_pod=True)
     stopped = kit.observed(kit.run("main", "exited"), sandboxes=(kit.sandbox(ready=False),))
-    assert plan(kit.desired(kit.pod()), stopped, memory, kit.now) == Plan()
+    assert make_plan(kit.desired(kit.pod()), stopped, memory, kit.now) == Plan()
 
 
 def test_a_rejected_pod_starts_nothing(kit: Any) -> None:
     """3.1: a refusal at admission starts nothing, and stops what an adopted pod still runs."""
     memory = Memory(rejected=StartFailure(reason="NodePorts", message="x"))
-    assert plan(kit.desired(kit.pod()), kit.observed(sandboxes=()), memory, kit.now) == Plan()
-    assert plan(kit.desired(kit.pod()), kit.observed(kit.run("main")), memory, kit.now) == Plan(kill_pod=True)
+    assert make_plan(kit.desired(kit.pod()), kit.observed(sandboxes=()), memory, kit.now) == Plan()
+    assert make_plan(kit.desired(kit.pod()), kit.observed(kit.run("main")), memory, kit.now) == Plan(kill_pod=True)
 
 
 # -- features of pods --------------------------------------------------------------------------------------------------
@@ -362,7 +363,7 @@ def test_what_a_feature_restarts_is_killed_with_its_message_and_starts_again(
     """4.7: whatever the restart policy says; nothing else of the pod is touched."""
     pod = kit.pod(init=init, restartPolicy=policy)
     seen = kit.observed(*([kit.run("main")] if running != "first" else []), *([kit.run(running)] if init else []))
-    made = plan(kit.desired(pod), seen, Memory(restarts={f"{running}-0": "because"}), kit.now)
+    made = make_plan(kit.desired(pod), seen, Memory(restarts={f"{running}-0": "because"}), kit.now)
     assert made == Plan(
         kill=(KillContainer(container_id=f"{running}-0", name=running, message="because"),),
         start=(StartContainer(name=running, kind=kind, restart_count=1),),

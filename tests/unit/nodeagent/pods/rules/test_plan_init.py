@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nodeagent.pods.rules.model import KillContainer, Memory, Plan, ProbeResults, RemoveContainer
-from nodeagent.pods.rules.plan import plan
+from nodeagent.pods.rules.plan import make_plan
 
 
 def starts(made: Plan) -> list[str]:
@@ -33,7 +33,7 @@ def test_a_regular_init_container_at_the_frontier(kit: Any, policy: str, run: An
     """4.3, regular init: created → again; running → wait; exited 0 → next; failed → restart decision, else kill pod."""
     pod = kit.pod(init=["i0", "i1"], restartPolicy=policy)
     seen = kit.observed(*([kit.run("i0", **run)] if run else []))
-    made = plan(kit.desired(pod), seen, kit.no_memory, kit.now)
+    made = make_plan(kit.desired(pod), seen, kit.no_memory, kit.now)
     assert (made.kill_pod, starts(made)) == expected
     unknown = run is not None and run["state"] == "unknown" and policy != "Never"
     message = 'Init container is in "unknown" state, try killing it before restart'
@@ -43,7 +43,7 @@ def test_a_regular_init_container_at_the_frontier(kit: Any, policy: str, run: An
 def test_the_last_init_container_done_lets_regular_containers_run(kit: Any) -> None:
     """4.3: initialized when the last init container is done, whatever is known of those before it."""
     pod = kit.pod(["a", "b"], init=["i0", "i1"])
-    made = plan(kit.desired(pod), kit.observed(kit.run("i1", "exited")), kit.no_memory, kit.now)
+    made = make_plan(kit.desired(pod), kit.observed(kit.run("i1", "exited")), kit.no_memory, kit.now)
     assert starts(made) == ["a", "b"]
 
 
@@ -51,7 +51,7 @@ def test_a_running_regular_container_means_initialized(kit: Any) -> None:
     """4.3, 15.2: init containers whose records vanished are not run again while a regular container exists."""
     pod = kit.pod(["a", "b"], init=["i0"])
     for state in ("created", "running"):
-        made = plan(kit.desired(pod), kit.observed(kit.run("b", state)), kit.no_memory, kit.now)
+        made = make_plan(kit.desired(pod), kit.observed(kit.run("b", state)), kit.no_memory, kit.now)
         assert starts(made) == (["a", "b"] if state == "created" else ["a"])
 
 
@@ -83,7 +83,7 @@ def test_a_sidecar_at_the_frontier(kit: Any, run: Any, probes: Any, probe_fields
     pod = kit.pod(init=[fields, "i1"], restartPolicy="Never")
     seen = kit.observed(*([] if run is None else [kit.run("side", **run)]))
     memory = Memory(probes={"side-0": ProbeResults(**probes)})
-    made = plan(kit.desired(pod), seen, memory, kit.now)
+    made = make_plan(kit.desired(pod), seen, memory, kit.now)
     assert starts(made) == started
     grace = 2 if kill and "probe" in kill else None
     expected = (KillContainer(container_id="side-0", name="side", message=kill, grace_seconds=grace),) if kill else ()
@@ -99,28 +99,28 @@ def test_sidecars_before_the_frontier_are_kept_running_and_others_are_ignored(ki
         kit.run("i1", "exited", exit_code=1),
         kit.run("s0", "created"),
     )
-    assert starts(plan(kit.desired(pod), seen, kit.no_memory, kit.now)) == ["s0", "s2"]
+    assert starts(make_plan(kit.desired(pod), seen, kit.no_memory, kit.now)) == ["s0", "s2"]
 
 
 def test_sidecars_restart_after_initialization_whatever_the_pods_policy(kit: Any) -> None:
     """4.3: also a sidecar whose record is gone."""
     pod = kit.pod(init=["+s0", "+s1"], restartPolicy="Never")
     seen = kit.observed(kit.run("main"), kit.run("s1", "exited"))
-    assert starts(plan(kit.desired(pod), seen, kit.no_memory, kit.now)) == ["s0", "s1"]
+    assert starts(make_plan(kit.desired(pod), seen, kit.no_memory, kit.now)) == ["s0", "s1"]
 
 
 def test_sidecars_end_with_the_regular_containers(kit: Any) -> None:
     """4.2: nothing to keep and nothing to start: the pod is killed, sidecars are not restarted."""
     pod = kit.pod(init=["+s0", "+s1"], restartPolicy="OnFailure")
     seen = kit.observed(kit.run("main", "exited"), kit.run("s1"), kit.run("s0", "exited", exit_code=1))
-    assert plan(kit.desired(pod), seen, kit.no_memory, kit.now) == Plan(kill_pod=True)
+    assert make_plan(kit.desired(pod), seen, kit.no_memory, kit.now) == Plan(kill_pod=True)
 
 
 def test_at_most_one_dead_instance_of_an_init_container_is_kept_before_a_start(kit: Any) -> None:
     """4.3, last line."""
     pod = kit.pod(init=["i0"])
     seen = kit.observed(*(kit.run("i0", "exited", n=n, exit_code=1) for n in (3, 2, 1)))
-    made = plan(kit.desired(pod), seen, kit.no_memory, kit.now)
+    made = make_plan(kit.desired(pod), seen, kit.no_memory, kit.now)
     assert made.remove == (
         RemoveContainer(container_id="i0-2", name="i0"),
         RemoveContainer(container_id="i0-1", name="i0"),
@@ -135,7 +135,7 @@ def test_one_init_container_is_first_started_at_a_time(kit: Any) -> None:
     for done in (None, "i0", None, "i2", None):
         if done:
             runtime.exit(done, 0)
-        made = plan(kit.desired(pod), runtime.observed, kit.no_memory, kit.now)
+        made = make_plan(kit.desired(pod), runtime.observed, kit.no_memory, kit.now)
         order.append(starts(made))
         runtime.carry_out(made)
     assert order == [["i0"], ["side"], ["i2"], ["main"], []]
@@ -163,7 +163,7 @@ def _restart_all_seen(kit: Any, exit_code: int) -> Any:
 
 def test_restart_all_removes_the_triggering_container_last_and_keeps_logs_and_debug_containers(kit: Any) -> None:
     """4.6: regular targets, init targets, then triggering ones: kill with grace 0 and no preStop, and remove each."""
-    made = plan(kit.desired(_restart_all_pod(kit)), _restart_all_seen(kit, 42), kit.no_memory, kit.now)
+    made = make_plan(kit.desired(_restart_all_pod(kit)), _restart_all_seen(kit, 42), kit.no_memory, kit.now)
     assert made == Plan(
         kill=tuple(
             KillContainer(container_id=f"{name}-0", name=name, message="killing", grace_seconds=0, run_pre_stop=False)
@@ -181,14 +181,14 @@ def test_restart_all_then_starts_from_the_first_init_container(kit: Any) -> None
     runtime = kit.runtime()
     runtime.observed = _restart_all_seen(kit, 42)
     desired = kit.desired(_restart_all_pod(kit))
-    runtime.carry_out(plan(desired, runtime.observed, kit.no_memory, kit.now))
-    made = plan(desired, runtime.observed, kit.no_memory, kit.now, highest_log_numbers={"i0": 0})
+    runtime.carry_out(make_plan(desired, runtime.observed, kit.no_memory, kit.now))
+    made = make_plan(desired, runtime.observed, kit.no_memory, kit.now, highest_log_numbers={"i0": 0})
     assert [(start.name, start.restart_count) for start in made.start] == [("i0", 1)]
 
 
 def test_restart_all_needs_its_exit_code_and_a_pod_that_stays(kit: Any) -> None:
     """4.6: another exit code, or a deletion, triggers nothing."""
-    other = plan(kit.desired(_restart_all_pod(kit)), _restart_all_seen(kit, 1), kit.no_memory, kit.now)
+    other = make_plan(kit.desired(_restart_all_pod(kit)), _restart_all_seen(kit, 1), kit.no_memory, kit.now)
     assert (starts(other), other.remove) == (["b"], ())
     deleted = kit.desired(_restart_all_pod(kit, deletionTimestamp="2026-01-02T03:04:00Z"))
-    assert plan(deleted, _restart_all_seen(kit, 42), kit.no_memory, kit.now) == Plan()
+    assert make_plan(deleted, _restart_all_seen(kit, 42), kit.no_memory, kit.now) == Plan()

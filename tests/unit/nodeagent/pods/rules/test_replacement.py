@@ -6,18 +6,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from nodeagent.pods.rules.model import Memory, ProbeResults, Stage, StartFailure
-from nodeagent.pods.rules.plan import plan
+from nodeagent.pods.rules.model import Memory, PodStage, ProbeResults, StartFailure
+from nodeagent.pods.rules.plan import make_plan
 from nodeagent.pods.rules.replacement import awaiting, interrupted, replacing
-from nodeagent.pods.status.pod import merge_for_patch, status
+from nodeagent.pods.status.patch import merge_for_patch
+from nodeagent.pods.status.pod import pod_status
 
 
 def shown(kit: Any, pod: Any, observed: Any, memory: Memory, previous: Any = None) -> Any:
-    return status(kit.desired(pod), observed, memory, previous, kit.node, kit.now)
+    return pod_status(kit.desired(pod), observed, memory, previous, kit.node, kit.now)
 
 
 def planned(kit: Any, pod: Any, observed: Any, memory: Memory = Memory()) -> Any:  # noqa: B008  # frozen
-    return plan(kit.desired(pod), observed, memory, kit.now)
+    return make_plan(kit.desired(pod), observed, memory, kit.now)
 
 
 def with_probe(kit: Any, **results: Any) -> Memory:
@@ -103,14 +104,14 @@ def test_a_start_that_fails_in_between_shows_why(kit: Any) -> None:
     assert main.lastState.terminated.exitCode == 0
 
 
-@pytest.mark.parametrize("stage", [Stage.TERMINATING, Stage.TERMINATED, Stage.FINISHED])
-def test_a_pod_that_ends_replaces_nothing(kit: Any, stage: Stage) -> None:
+@pytest.mark.parametrize("stage", [PodStage.TERMINATING, PodStage.TERMINATED, PodStage.FINISHED])
+def test_a_pod_that_ends_replaces_nothing(kit: Any, stage: PodStage) -> None:
     """Then the exit is the container's end after all."""
     pod = kit.pod(meta={"deletionTimestamp": "2026-01-02T03:04:05Z"})
     memory = Memory(replaced=frozenset({"main-0"}), stage=stage)
     found = shown(kit, pod, kit.observed(kit.run("main", "exited")), memory)
     assert found.containerStatuses[0].state.terminated.exitCode == 0
-    if stage is not Stage.TERMINATING:
+    if stage is not PodStage.TERMINATING:
         assert found.phase == "Succeeded"
 
 

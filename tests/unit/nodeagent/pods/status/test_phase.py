@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from lightkube.models.core_v1 import ContainerStatus
 
-from nodeagent.pods.status.phase import phase
+from nodeagent.pods.status.phase import pod_phase
 
 RUNNING: dict[str, object] = {"state": {"running": {}}}
 STARTED = {**RUNNING, "started": True}
@@ -35,7 +35,7 @@ def of(kit: Any, policy: str, init: list[tuple[str, Any]], regular: list[Any], *
     names = [f"c{index}" for index in range(len(regular))]
     pod = kit.pod(names, init=[name for name, _ in init], restartPolicy=policy)
     init_names = [name.removeprefix("+") for name, _ in init]
-    return phase(
+    return pod_phase(
         pod,
         statuses(init_names, [fields for _, fields in init]),
         statuses(names, regular),
@@ -149,5 +149,5 @@ def test_a_rule_on_the_container_counts_too(kit: Any) -> None:
     """6.1 with 4.5: a Never pod's container with a matching restart rule keeps it Running."""
     rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [3]}}
     pod = kit.pod([{"name": "c0", "restartPolicy": "Never", "restartPolicyRules": [rule]}], restartPolicy="Never")
-    results = [phase(pod, {}, statuses(["c0"], [ended(code)]), regular_started=True) for code in (3, 4)]
+    results = [pod_phase(pod, {}, statuses(["c0"], [ended(code)]), regular_started=True) for code in (3, 4)]
     assert results == ["Running", "Failed"]

@@ -7,8 +7,8 @@ import pytest
 from lightkube.models.core_v1 import ContainerStatus, PodStatus, ResourceRequirements
 
 from nodeagent.pods.features.contract import StatusAdditions
-from nodeagent.pods.rules.model import Memory, NodeAddresses, ProbeResults, Stage, StartFailure, Termination
-from nodeagent.pods.status.pod import status
+from nodeagent.pods.rules.model import Memory, NodeAddresses, PodStage, ProbeResults, StartFailure, Termination
+from nodeagent.pods.status.pod import pod_status
 
 AT = "2026-01-02T03:04:05Z"
 STARTED = "2026-01-02T03:03:05Z"
@@ -17,7 +17,7 @@ STARTED = "2026-01-02T03:03:05Z"
 def made(kit: Any, pod: Any, seen: Any, memory: Memory | None = None, previous: Any = None, **more: Any) -> PodStatus:
     before = msgspec.convert(previous, PodStatus) if isinstance(previous, dict) else previous
     source = more.pop("source", "api")
-    return status(kit.desired(pod, source), seen, memory or kit.no_memory, before, kit.node, kit.now, **more)
+    return pod_status(kit.desired(pod, source), seen, memory or kit.no_memory, before, kit.node, kit.now, **more)
 
 
 def only(found: PodStatus) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def test_reason_and_message_stay_with_the_phase(kit: Any) -> None:
 def test_a_termination_overrides_phase_reason_and_message(kit: Any) -> None:
     """2.5: eviction: Failed with its reason and message, and DisruptionTarget where the request says so."""
     memory = Memory(
-        stage=Stage.TERMINATING,
+        stage=PodStage.TERMINATING,
         termination=Termination(
             grace_seconds=1, reason="Evicted", message="low", failed=True, disruption_message="because"
         ),
@@ -185,15 +185,15 @@ def test_a_termination_overrides_phase_reason_and_message(kit: Any) -> None:
 @pytest.mark.parametrize(
     ("source", "stage", "expected"),
     [
-        ("api", Stage.SYNC, "Running"),
-        ("api", Stage.TERMINATING, "Running"),
-        ("api", Stage.TERMINATED, "Succeeded"),
-        ("file", Stage.TERMINATED, "Running"),
-        ("file", Stage.FINISHED, "Running"),
+        ("api", PodStage.SYNC, "Running"),
+        ("api", PodStage.TERMINATING, "Running"),
+        ("api", PodStage.TERMINATED, "Succeeded"),
+        ("file", PodStage.TERMINATED, "Running"),
+        ("file", PodStage.FINISHED, "Running"),
     ],
 )
 def test_a_deleted_always_pod_ends_succeeded_when_its_processes_exit_0(
-    kit: Any, source: str, stage: Stage, expected: str
+    kit: Any, source: str, stage: PodStage, expected: str
 ) -> None:
     """6.1, 5a and 1.4: only once it is terminated for good, and never a static pod."""
     seen = kit.observed(kit.run("main", "exited"), sandboxes=(kit.sandbox(ready=False),))
@@ -234,7 +234,7 @@ def test_pod_ips(kit: Any, node: Any, sandbox: Any, previous: Any, expected: lis
     seen = kit.observed(sandboxes=(kit.sandbox(**sandbox),))
     before = msgspec.convert(previous, PodStatus)
     addresses = NodeAddresses(host_ips=tuple(node))
-    found = status(kit.desired(kit.pod()), seen, kit.no_memory, before, addresses, kit.now)
+    found = pod_status(kit.desired(kit.pod()), seen, kit.no_memory, before, addresses, kit.now)
     assert ([item.ip for item in found.podIPs or []], found.podIP) == (expected, expected[0])
 
 
@@ -250,7 +250,7 @@ def test_host_network_ips(kit: Any, node: Any, previous: str | None, expected: l
     """6.3: a host-network pod has the node's IPs."""
     before = PodStatus() if previous is None else msgspec.convert({"podIPs": [{"ip": previous}]}, PodStatus)
     seen = kit.observed(sandboxes=(kit.sandbox(host=True),))
-    found = status(
+    found = pod_status(
         kit.desired(kit.pod(hostNetwork=True)), seen, kit.no_memory, before, NodeAddresses(host_ips=node), kit.now
     )
     assert [item.ip for item in found.podIPs or []] == expected
@@ -437,7 +437,7 @@ def test_reported_requests(kit: Any, request_: str, shares: int, expected: str) 
     ],
 )
 def test_what_is_allocated_is_not_in_force_yet(kit: Any, run: Any, replaced: bool, shown: str) -> None:
-    """4.7: a memory request, of which no runtime tells, shows as changed only when it is; what starts anew has the new one."""
+    """4.7: a memory request, of which no runtime tells, shows as changed only when it is; what starts again has the new one."""
     pod = kit.pod([{"name": "main", "resources": {"requests": {"memory": "30Mi"}, "limits": {"memory": "64Mi"}}}])
     in_force = {"main-0": ResourceRequirements(requests={"memory": "20Mi"}, limits={"memory": "64Mi"})}
     memory = Memory(replaced=frozenset({"main-0"} if replaced else ()))
@@ -618,7 +618,7 @@ LOST = {
         "message": "The container could not be located when the pod was terminated",
     }
 }
-FINISHED = Memory(stage=Stage.FINISHED)
+FINISHED = Memory(stage=PodStage.FINISHED)
 
 
 def states(found: list[ContainerStatus] | None) -> list[Any]:

@@ -12,7 +12,7 @@ from nodeagent.images.manager import EnsuredImage
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import Desired, Observed, Plan, StartContainer
 from nodeagent.pods.steps.containers import ContainerRequest
-from nodeagent.pods.steps.contract import SlotName, Step, Work
+from nodeagent.pods.steps.contract import SlotName, Step, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, find_container
 from nodeagent.podspec.pod import AgentPod
@@ -26,7 +26,7 @@ class Below(Step):
     name: ClassVar[str] = "below"
     provides: ClassVar[tuple[SlotName, ...]] = ("cgroup_parent", "mounts")
 
-    async def run(self, work: Work) -> None:
+    async def run(self, work: SyncPass) -> None:
         work.cgroup_parent.set("/pod")
         work.mounts.set({})
 
@@ -117,7 +117,7 @@ class World:
 
     def work(
         self, pod: AgentPod, *, start: Sequence[str] = (), sandbox: int | None = 0, observed: Observed | None = None
-    ) -> Work:
+    ) -> SyncPass:
         """A pass that starts these containers, in a sandbox of that attempt."""
         starts = []
         for name in start:
@@ -125,7 +125,7 @@ class World:
             assert found is not None
             starts.append(StartContainer(name=name, kind=found[0], restart_count=0))
         plan = Plan(create_sandbox=sandbox, start=tuple(starts))
-        return Work(desired=Desired(pod=pod), observed=observed or Observed(), plan=plan, runtime=self.runtime)
+        return SyncPass(desired=Desired(pod=pod), observed=observed or Observed(), plan=plan, runtime=self.runtime)
 
     def teardown(
         self,

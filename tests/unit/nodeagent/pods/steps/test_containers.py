@@ -7,15 +7,15 @@ import pytest
 
 from nodeagent.images.manager import EnsuredImage
 from nodeagent.pods.slot import NotProvided
-from nodeagent.pods.steps.containers import Containers
-from nodeagent.pods.steps.contract import ContainerImages, StartError, Work
+from nodeagent.pods.steps.containers import ContainersStep
+from nodeagent.pods.steps.contract import ContainerImages, StartError, SyncPass
 from proto import cri_pb2 as cri
 from runtimes.errors import Internal, WrongState
 
 
-async def sandboxed(world: Any, pod: Any, *names: str) -> Work:
+async def sandboxed(world: Any, pod: Any, *names: str) -> SyncPass:
     """A pass whose sandbox is there, and its images, but not its network."""
-    work: Work = world.work(pod, start=names)
+    work: SyncPass = world.work(pod, start=names)
     await world.below.run(work)
     answer = await world.service.run_pod_sandbox(
         cri.RunPodSandboxRequest(config=world.sandbox(pod, attempt=0, cgroup_parent="/pod"))
@@ -27,8 +27,8 @@ async def sandboxed(world: Any, pod: Any, *names: str) -> Work:
     return work
 
 
-def step(world: Any) -> Containers:
-    return Containers(world, world, world.paths)
+def step(world: Any) -> ContainersStep:
+    return ContainersStep(world, world, world.paths)
 
 
 async def settle() -> None:

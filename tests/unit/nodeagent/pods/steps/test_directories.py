@@ -9,7 +9,7 @@ import pytest
 from agent_pods import agent_pod
 
 from nodeagent.pods.steps.contract import StepError
-from nodeagent.pods.steps.directories import Directories
+from nodeagent.pods.steps.directories import DirectoriesStep
 from nodeagent.volumes.contract import VolumeError
 
 POD = agent_pod({"metadata": {"name": "p", "namespace": "ns", "uid": "u"}})
@@ -26,7 +26,7 @@ async def test_they_are_made_once_with_their_modes(world: Any, tmp_path: Path) -
     before = os.umask(0)
     try:
         for _ in range(2):
-            await Directories(world.paths).run(world.work(POD))
+            await DirectoriesStep(world.paths).run(world.work(POD))
     finally:
         os.umask(before)
     found = modes(tmp_path)
@@ -44,37 +44,37 @@ async def test_what_is_in_the_way_is_an_event(world: Any, tmp_path: Path) -> Non
     (tmp_path / "root").mkdir()
     (tmp_path / "root/pods").write_text("x")
     with pytest.raises(StepError) as caught:
-        await Directories(world.paths).run(world.work(POD))
+        await DirectoriesStep(world.paths).run(world.work(POD))
     assert str(caught.value).startswith("error making pod data directories: ")
     assert caught.value.event_reason == "Failed"
 
 
 async def test_they_go_with_the_pod(world: Any, tmp_path: Path) -> None:
     """Its own log links only; a completed pod keeps all; a second time there is nothing to do."""
-    await Directories(world.paths).run(world.work(POD))
+    await DirectoriesStep(world.paths).run(world.work(POD))
     (tmp_path / "root/pods/u/etc-hosts").write_text("x")
     (tmp_path / "logs/ns_p_u/c").mkdir()
     (tmp_path / "logs/ns_p_u/c/0.log").write_text("x")
     (tmp_path / "links/p_ns_c-1.log").symlink_to(tmp_path / "logs/ns_p_u/c/0.log")
     (tmp_path / "links/p_ns_c-2.log").symlink_to(tmp_path / "logs/ns_p_another/c/0.log")
     before = sorted(tmp_path.rglob("*"))
-    await Directories(world.paths).undo(world.teardown(POD, keep_records=True))
+    await DirectoriesStep(world.paths).undo(world.teardown(POD, keep_records=True))
     assert sorted(tmp_path.rglob("*")) == before
     for _ in range(2):
-        await Directories(world.paths).undo(world.teardown(POD))
+        await DirectoriesStep(world.paths).undo(world.teardown(POD))
     left = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")]
     assert sorted(left) == ["links", "links/p_ns_c-2.log", "logs", "root", "root/pods"]
 
 
 async def test_data_is_kept(world: Any, tmp_path: Path) -> None:
     """A volume that could not be taken down keeps the folder, and the error names it."""
-    await Directories(world.paths).run(world.work(POD))
+    await DirectoriesStep(world.paths).run(world.work(POD))
     kept = tmp_path / "root/pods/u/volumes/some~driver/v/data"
     kept.parent.mkdir(parents=True)
     kept.write_text("precious")
     (tmp_path / "root/pods/u/etc-hosts").write_text("x")
     with pytest.raises(VolumeError) as caught:
-        await Directories(world.paths).undo(world.teardown(POD))
+        await DirectoriesStep(world.paths).undo(world.teardown(POD))
     assert str(caught.value) == f"{kept} is not a directory: it is kept"
     assert kept.read_text() == "precious"
     assert (tmp_path / "root/pods/u/etc-hosts").exists()

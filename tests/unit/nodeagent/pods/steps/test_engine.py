@@ -12,7 +12,7 @@ from recorded_runtime import RecordedRuntime, runtime_of
 from nodeagent.pods.rules.model import Desired, Observed, Plan
 from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.step_runs import Outcome, StepRun, Verb
-from nodeagent.pods.steps.contract import Step, StepError, Work
+from nodeagent.pods.steps.contract import Step, StepError, SyncPass
 from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import PodUID
@@ -20,7 +20,7 @@ from nodeagent.podspec.pod import PodUID
 POD = agent_pod(
     Pod(metadata=ObjectMeta(name="p", namespace="default", uid="u1"), spec=PodSpec(containers=[Container(name="c")]))
 )
-Body = Callable[[Work], Awaitable[None]]
+Body = Callable[[SyncPass], Awaitable[None]]
 
 
 def recorded(
@@ -49,7 +49,7 @@ class Recorded(Step):
         self.body = body
         self.fails = fails
 
-    async def run(self, work: Work) -> None:
+    async def run(self, work: SyncPass) -> None:
         self.told.append(f"{self.name} begins")
         try:
             if self.body is not None:
@@ -65,8 +65,8 @@ class Recorded(Step):
             raise OSError(f"{self.name} is stuck")
 
 
-def work() -> Work:
-    return Work(desired=Desired(pod=POD), observed=Observed(), plan=Plan(), runtime=runtime_of(RecordedRuntime()))
+def work() -> SyncPass:
+    return SyncPass(desired=Desired(pod=POD), observed=Observed(), plan=Plan(), runtime=runtime_of(RecordedRuntime()))
 
 
 def teardown() -> Teardown:
@@ -78,11 +78,11 @@ async def test_steps_wait_for_each_other_only_through_slots() -> None:
     told: list[str] = []
     go = asyncio.Event()
 
-    async def provide(item: Work) -> None:
+    async def provide(item: SyncPass) -> None:
         await go.wait()
         item.cgroup_parent.set("/pod")
 
-    async def need(item: Work) -> None:
+    async def need(item: SyncPass) -> None:
         go.set()
         assert await item.cgroup_parent.get() == "/pod"
 
@@ -95,10 +95,10 @@ async def test_a_failed_step_ends_those_that_need_it_and_is_reported_once() -> N
     """Who waits for its slot ends quietly; who does not goes on; the error is the failed step's own."""
     told: list[str] = []
 
-    async def fail(item: Work) -> None:
+    async def fail(item: SyncPass) -> None:
         raise StepError("no cgroup", event_reason="FailedCreatePodContainer")
 
-    async def need(item: Work) -> None:
+    async def need(item: SyncPass) -> None:
         await item.cgroup_parent.get()
 
     engine = StepEngine([recorded("cgroup", told, fail), recorded("sandbox", told, need), recorded("volumes", told)])
@@ -111,7 +111,7 @@ async def test_a_failed_step_ends_those_that_need_it_and_is_reported_once() -> N
 async def test_a_step_that_misses_its_deadline_is_named() -> None:
     """The error says which step and how long it had."""
 
-    async def hang(item: Work) -> None:
+    async def hang(item: SyncPass) -> None:
         await asyncio.Event().wait()
 
     step = recorded("volumes", [], hang, deadline_seconds=0.0)
@@ -124,7 +124,7 @@ async def test_cancellation_reaches_every_step_and_waits_for_it(times: int) -> N
     """A cancelled pass returns when no step runs any more, however often it is cancelled."""
     told: list[str] = []
 
-    async def hang(item: Work) -> None:
+    async def hang(item: SyncPass) -> None:
         await asyncio.Event().wait()
 
     engine = StepEngine([recorded("one", told, hang), recorded("two", told, hang)])
@@ -178,11 +178,11 @@ async def test_the_steps_of_a_pod_can_be_seen() -> None:
     """While they are under way: since when, and what they wait for; of this pod only; nothing is left of them afterwards."""
     go = asyncio.Event()
 
-    async def hang(item: Work) -> None:
+    async def hang(item: SyncPass) -> None:
         await go.wait()
         item.cgroup_parent.set("/pod")
 
-    async def need(item: Work) -> None:
+    async def need(item: SyncPass) -> None:
         await asyncio.gather(item.cgroup_parent.get(), item.cgroup_parent.get())
 
     ended: list[StepRun] = []

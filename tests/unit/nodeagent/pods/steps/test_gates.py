@@ -12,7 +12,7 @@ from nodeagent.pods.network_readiness import NetworkReadiness
 from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.rules.model import Desired, Observed, Plan
 from nodeagent.pods.steps import pod_gates
-from nodeagent.pods.steps.contract import Step, StepError, Work
+from nodeagent.pods.steps.contract import Step, StepError, SyncPass
 from nodeagent.pods.steps.engine import StepEngine
 from proto import cri_pb2 as cri
 from runtimes import errors
@@ -62,11 +62,11 @@ class Ran(Step):
     def __init__(self) -> None:
         self.ran = 0
 
-    async def run(self, work: Work) -> None:
+    async def run(self, work: SyncPass) -> None:
         self.ran += 1
 
 
-def work(peer: Any, *, sandbox: int | None = 0, **spec: Any) -> Work:
+def work(peer: Any, *, sandbox: int | None = 0, **spec: Any) -> SyncPass:
     pod = agent_pod(
         Pod(
             metadata=ObjectMeta(name="p", namespace="default", uid="u1"),
@@ -74,7 +74,7 @@ def work(peer: Any, *, sandbox: int | None = 0, **spec: Any) -> Work:
         )
     )
     plan = Plan(create_sandbox=sandbox)
-    return Work(desired=Desired(pod=pod), observed=Observed(), plan=plan, runtime=runtime(peer))
+    return SyncPass(desired=Desired(pod=pod), observed=Observed(), plan=plan, runtime=runtime(peer))
 
 
 async def test_pods_wait_for_the_network_and_go_on_as_soon_as_it_is_there() -> None:
@@ -140,7 +140,7 @@ async def test_a_gate_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> N
     class Slow:
         name, deadline_seconds = "slow", 0.0
 
-        async def check(self, work: Work) -> None:
+        async def check(self, work: SyncPass) -> None:
             await asyncio.Event().wait()
 
     step = Ran()

@@ -8,7 +8,7 @@ import pytest
 from nodeagent.images.manager import ImageFailure
 from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.steps.contract import StartError
-from nodeagent.pods.steps.images import Images
+from nodeagent.pods.steps.images import ImagesStep
 
 VOLUME = {"name": "v", "image": {"reference": "tools:1"}}
 MOUNTS = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
@@ -23,7 +23,7 @@ async def test_one_slow_pull_holds_up_no_other(kit: Any, world: Any) -> None:
     """Each container has its image as soon as it is there."""
     work = world.work(kit.pod(["c", "d"]), start=["c", "d"])
     world.gates["image of c"] = asyncio.Event()
-    task = asyncio.create_task(Images(world).run(work))
+    task = asyncio.create_task(ImagesStep(world).run(work))
     assert (await work.images["d"].get()).image.image_ref == "ref of busybox"
     assert not work.images["c"].ready
     world.gates["image of c"].set()
@@ -36,7 +36,7 @@ async def test_a_volumes_image_is_pulled_once(kit: Any, world: Any) -> None:
     pod = kit.pod([{"name": "c", **MOUNTS}, {"name": "d", **MOUNTS}, "e"], volumes=[VOLUME])
     work = world.work(pod, start=["c", "d", "e"])
     world.gates["image of volume v"] = asyncio.Event()
-    task = asyncio.create_task(Images(world).run(work))
+    task = asyncio.create_task(ImagesStep(world).run(work))
     assert (await work.images["e"].get()).volumes == {}
     world.gates["image of volume v"].set()
     await task
@@ -51,7 +51,7 @@ async def test_a_failed_pull_is_its_containers_failure(kit: Any, world: Any) -> 
     work = world.work(pod, start=["c", "d", "e"])
     world.faults["image of c"] = ImageFailure("ImagePullBackOff", "wait", retry_after_seconds=40.0)
     world.faults["image of volume v"] = ImageFailure("ErrImagePull", "no such image")
-    await Images(world).run(work)
+    await ImagesStep(world).run(work)
     found = {}
     for name in ("c", "d"):
         with pytest.raises(StartError) as caught:
@@ -70,12 +70,12 @@ async def test_no_pull_outlives_the_pass(kit: Any, world: Any) -> None:
     pod = kit.pod(["c", {"name": "d", **MOUNTS}], volumes=[VOLUME])
     work = world.work(pod, start=["c"])
     world.gates["image of volume v"] = asyncio.Event()
-    await Images(world).run(work)
+    await ImagesStep(world).run(work)
     assert world.diary == ["image of volume v", "image of c", "image of volume v cancelled"]
     world.diary.clear()
     world.gates["image of c"] = asyncio.Event()
     work = world.work(pod, start=["c"])
-    task = asyncio.create_task(Images(world).run(work))
+    task = asyncio.create_task(ImagesStep(world).run(work))
     await settle()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -87,5 +87,5 @@ async def test_no_pull_outlives_the_pass(kit: Any, world: Any) -> None:
 
 async def test_nothing_is_pulled_for_a_pass_that_starts_nothing(kit: Any, world: Any) -> None:
     """Not even the volumes' images."""
-    await Images(world).run(world.work(kit.pod(["c"], volumes=[VOLUME])))
+    await ImagesStep(world).run(world.work(kit.pod(["c"], volumes=[VOLUME])))
     assert world.diary == []

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nodeagent.pods.steps.records import Records
+from nodeagent.pods.steps.records import RecordsStep
 from proto import cri_pb2 as cri
 
 
@@ -15,5 +15,5 @@ async def test_sandboxes_are_removed_with_the_pod(kit: Any, world: Any, keep_rec
         config = world.sandbox(kit.pod(meta={"uid": uid}), attempt=attempt, cgroup_parent="/pod")
         await world.service.run_pod_sandbox(cri.RunPodSandboxRequest(config=config))
     world.diary.clear()
-    await Records().undo(world.teardown(kit.pod(), keep_records=keep_records))
+    await RecordsStep().undo(world.teardown(kit.pod(), keep_records=keep_records))
     assert world.diary == ([] if keep_records else ["remove sandbox web/0", "remove sandbox web/1"])

@@ -10,12 +10,12 @@ from nodeagent.images.manager import ImageFailure
 from nodeagent.pods.hooks import HookError
 from nodeagent.pods.rules.model import StartFailure
 from nodeagent.pods.steps import starts
-from nodeagent.pods.steps.containers import Containers
-from nodeagent.pods.steps.contract import Work
+from nodeagent.pods.steps.containers import ContainersStep
+from nodeagent.pods.steps.contract import SyncPass
 from nodeagent.pods.steps.engine import StepEngine
-from nodeagent.pods.steps.images import Images
-from nodeagent.pods.steps.sandbox import Sandbox
-from nodeagent.pods.steps.starts import Starts
+from nodeagent.pods.steps.images import ImagesStep
+from nodeagent.pods.steps.sandbox import SandboxStep
+from nodeagent.pods.steps.starts import StartsStep
 from nodeagent.pods.translation.environment import ConfigError
 from nodeagent.podspec.containers import ContainerKind
 from runtimes.errors import Internal
@@ -42,9 +42,9 @@ class Counted:
 
 def engine(world: Any, counted: Counted | None = None) -> StepEngine:
     """The steps that start containers; those below them have done their work."""
-    last = Starts(hosts=world, hooks=world, killer=world, events=world, paths=world.paths, observer=counted)
-    sandbox = Sandbox(world, world, world, counted)
-    return StepEngine([world.below, Images(world), sandbox, Containers(world, world, world.paths), last])
+    last = StartsStep(hosts=world, hooks=world, terminator=world, events=world, paths=world.paths, observer=counted)
+    sandbox = SandboxStep(world, world, world, counted)
+    return StepEngine([world.below, ImagesStep(world), sandbox, ContainersStep(world, world, world.paths), last])
 
 
 async def until(world: Any, line: str) -> None:
@@ -59,7 +59,7 @@ async def until(world: Any, line: str) -> None:
 HOOKED = {"name": "c", "lifecycle": {"postStart": {"exec": {"command": ["x"]}}}}
 
 
-async def cancelled_at(world: Any, pod: Any, work: Work, line: str, *, times: int = 1) -> list[str]:
+async def cancelled_at(world: Any, pod: Any, work: SyncPass, line: str, *, times: int = 1) -> list[str]:
     """Cancel the pass when the diary has the line, and stop the pod then; the diary from that line on."""
     steps = engine(world)
 

@@ -8,8 +8,8 @@ import pytest
 from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.steps.contract import StepError
 from nodeagent.pods.steps.engine import StepEngine
-from nodeagent.pods.steps.user_namespace import UserNamespaceRange
-from nodeagent.pods.steps.volumes import Volumes
+from nodeagent.pods.steps.user_namespace import UserNamespaceStep
+from nodeagent.pods.steps.volumes import VolumesStep
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.volumes.contract import MountedVolume
 from nodeagent.volumes.manager import MountFailed
@@ -39,7 +39,7 @@ async def test_volumes_are_mounted_and_unmounted(kit: Any, world: Any) -> None:
     """The containers' steps get them; the range of ids is given back first, as nothing of the pod runs any more."""
     held = Held()
     work = world.work(kit.pod())
-    engine = StepEngine([Volumes(held), UserNamespaceRange(held)])
+    engine = StepEngine([VolumesStep(held), UserNamespaceStep(held)])
     assert await engine.carry_out(work) == []
     assert await work.mounts.get() == {}
     await engine.stop(world.teardown(kit.pod()))
@@ -53,7 +53,7 @@ async def test_what_cannot_be_mounted_is_told_once(kit: Any, world: Any, worthy:
     held = Held()
     held.failure = MountFailed(["v"], [], ["v"], "no such secret", event_worthy=worthy)
     work = world.work(kit.pod())
-    (error,) = await StepEngine([Volumes(held)]).carry_out(work)
+    (error,) = await StepEngine([VolumesStep(held)]).carry_out(work)
     assert isinstance(error, StepError)
     assert (str(error), error.event_reason) == (str(held.failure), reason)
     with pytest.raises(NotProvided):

@@ -10,7 +10,7 @@ from lightkube.models.core_v1 import ConfigMap
 
 from nodeagent.api.errors import NotFound
 from nodeagent.images.manager import EnsuredImage
-from nodeagent.node.status import Handler
+from nodeagent.node.status import RuntimeHandler
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import Instance
 from nodeagent.pods.translation.configs import NodePart, PodConfigs, container_context
@@ -53,7 +53,7 @@ def request_of(pod: AgentPod, name: str = "c", **changes: Any) -> ContainerReque
     return ContainerRequest(pod=pod, kind=found[0], container=found[1], **given)
 
 
-def configs_at(root: Path, objects: Objects, features: Mapping[str, Handler]) -> PodConfigs:
+def configs_at(root: Path, objects: Objects, features: Mapping[str, RuntimeHandler]) -> PodConfigs:
     settings = NodeSettings(
         dns=lambda: DNSSettings(cluster_domain="cluster.local"),
         security=SecuritySettings(),
@@ -62,7 +62,7 @@ def configs_at(root: Path, objects: Objects, features: Mapping[str, Handler]) ->
         allocatable=dict,
         services=lambda namespace: [],
         user_namespace=lambda pod: None,
-        features=lambda handler: features.get(handler, Handler(name=handler)),
+        features=lambda handler: features.get(handler, RuntimeHandler(name=handler)),
     )
     paths = PodPaths(root_dir=root, pod_logs_dir=root / "logs", container_logs_dir=root / "links")
     events: Any = SimpleNamespace()
@@ -111,7 +111,7 @@ async def test_why_a_container_has_no_configuration(
 ) -> None:
     """What is missing in the API, on the node, or in what the runtime can do: all are ConfigErrors with their text."""
     pod = pod_of({"containers": [{"name": "c", **spec}], "enableServiceLinks": False})
-    old = Handler(name="old", image_volumes_refusal="too old")
+    old = RuntimeHandler(name="old", image_volumes_refusal="too old")
     configs = configs_at(tmp_path, Objects(), {"old": old})
     with pytest.raises(ConfigError) as caught:
         await configs.container(request_of(pod, handler="old", **changes))
@@ -135,7 +135,7 @@ def test_the_translation_is_pure(pod_of: Any) -> None:
         termination_log=Path("/nowhere/log"),
         user_namespace=IDS,
     )
-    able = Handler(name="", recursive_read_only_mounts=True)
+    able = RuntimeHandler(name="", recursive_read_only_mounts=True)
     found = container_context(request, gathered, NodePart(layout=Layout(Path("/nowhere")), host=HOST, features=able))
     inputs = MountInputs(
         layout=Layout(Path("/nowhere")),
@@ -172,7 +172,7 @@ def test_the_target_of_an_ephemeral_container_is_its_newest_instance(pod_of: Any
         for name, number in names
     )
     gathered = Gathered(environment=(), hosts_file=Path("/h"), termination_log=Path("/t"))
-    node = NodePart(layout=Layout(Path("/nowhere")), host=HOST, features=Handler(name=""))
+    node = NodePart(layout=Layout(Path("/nowhere")), host=HOST, features=RuntimeHandler(name=""))
     assert container_context(request_of(pod, "debug", instances=instances), gathered, node).target_id == "2"
     with pytest.raises(ConfigError, match="unable to find target container c"):
         container_context(request_of(pod, "debug", instances=instances[:1]), gathered, node)

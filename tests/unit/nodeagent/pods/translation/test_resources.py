@@ -10,7 +10,6 @@ from pod_builders import pod, pod_spec, resources
 
 from nodeagent.pods.translation.resources import (
     HostLimits,
-    PodCgroupLimits,
     container_resources,
     huge_page_name,
     pod_cgroup_limits,
@@ -19,6 +18,7 @@ from nodeagent.pods.translation.resources import (
 )
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
+from runtimes.linux.cgroups.contract import CgroupLimits
 
 GI = 1 << 30
 V1 = HostLimits(memory_capacity_bytes=10 * GI, cgroup_v2=False, huge_page_sizes=("2MB", "1GB"))
@@ -138,8 +138,8 @@ def test_other_hosts() -> None:
 def test_pod_cgroup(given_pod: AgentPod, expected: Any) -> None:
     """2.3, pod level: shares, quota, period, memory limit."""
     shares, quota, period, memory = expected
-    assert pod_cgroup_limits(given_pod, V2) == PodCgroupLimits(
-        shares=shares, quota_us=quota, period_us=period, memory_bytes=memory, pids=None, hugepages_bytes={}
+    assert pod_cgroup_limits(given_pod, V2) == CgroupLimits(
+        cpu_shares=shares, cpu_quota_us=quota, cpu_period_us=period, memory_limit_bytes=memory
     )
 
 
@@ -153,15 +153,15 @@ def test_pod_cgroup_extras() -> None:
         cpu_cfs_quota=False,
         pod_pids_limit=99,
     )
-    assert pod_cgroup_limits(given_pod, host) == PodCgroupLimits(
-        shares=1024,
-        quota_us=-1,
-        period_us=100_000,
-        memory_bytes=GI,
-        pids=99,
-        hugepages_bytes={"2MB": 4 << 20, "1GB": 0},
+    assert pod_cgroup_limits(given_pod, host) == CgroupLimits(
+        cpu_shares=1024,
+        cpu_quota_us=-1,
+        cpu_period_us=100_000,
+        memory_limit_bytes=GI,
+        pids_limit=99,
+        hugetlb_bytes={"2MB": 4 << 20, "1GB": 0},
     )
-    assert pod_cgroup_limits(given_pod, V2, exclusive_cpus=True).quota_us == -1
+    assert pod_cgroup_limits(given_pod, V2, exclusive_cpus=True).cpu_quota_us == -1
 
 
 def test_sandbox() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtimes.kube.spdy import frames
-from runtimes.kube.spdy.frames import BadFrame, Header, Kind, Reset, parse_header
+from runtimes.kube.spdy.frames import BadFrame, FrameKind, Header, Reset, parse_header
 from runtimes.kube.spdy.headers import DICTIONARY, MAX_PAIRS, BadHeaders, Deflater, Inflater
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=20)
@@ -28,7 +28,7 @@ def test_the_dictionary_is_the_standard_one() -> None:
         (frames.reset(7, Reset.CANCEL), bytes.fromhex("80030003 00000008 00000007 00000005")),
         (frames.goaway(9), bytes.fromhex("80030007 00000008 00000009 00000000")),
         (frames.syn_reply(1, b"xy"), bytes.fromhex("80030002 00000006 00000001") + b"xy"),
-        (frames.control(Kind.PING, b"\0\0\0\1"), bytes.fromhex("80030006 00000004 00000001")),
+        (frames.control(FrameKind.PING, b"\0\0\0\1"), bytes.fromhex("80030006 00000004 00000001")),
     ],
 )
 def test_layouts(frame: bytes, expected: bytes) -> None:
@@ -43,8 +43,8 @@ def test_data_round_trip(stream_id: int, payload: bytes, fin: bool) -> None:
     assert parse_header(raw[: frames.HEADER_BYTES]) == Header(None, stream_id, int(fin), len(payload))
 
 
-@given(st.sampled_from(Kind), st.binary(max_size=200), st.integers(0, 255))
-def test_control_round_trip(kind: Kind, payload: bytes, flags: int) -> None:
+@given(st.sampled_from(FrameKind), st.binary(max_size=200), st.integers(0, 255))
+def test_control_round_trip(kind: FrameKind, payload: bytes, flags: int) -> None:
     """A control frame reads back as what was written."""
     raw = frames.control(kind, payload, flags)
     assert parse_header(raw[: frames.HEADER_BYTES]) == Header(kind, 0, flags, len(payload))

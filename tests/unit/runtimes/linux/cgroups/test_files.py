@@ -177,7 +177,7 @@ def test_v2_statistics(v2: CgroupsV2, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_existence_needs_every_controller(version: int, v1: CgroupsV1, v2: CgroupsV2, tmp_path: Path) -> None:
-    """A cgroup that lacks one of the machine's controllers counts as missing, so that it is made anew."""
+    """A cgroup that lacks one of the machine's controllers counts as missing, so that it is made again."""
     cgroups = v1 if version == 1 else v2
     assert cgroups.exists("/p")
     assert not cgroups.exists("/q")

@@ -10,9 +10,9 @@ import pytest
 from cgroupspy.controllers import Controller
 
 from runtimes.linux.cgroups import tree
+from runtimes.linux.cgroups.cleanup import kill_all, missing, remove_when_empty
 from runtimes.linux.cgroups.contract import CgroupError, Cgroups
 from runtimes.linux.cgroups.detect import detect
-from runtimes.linux.cgroups.emptying import kill_all, missing, remove_when_empty
 
 HYBRID = """\
 31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755

@@ -5,7 +5,7 @@ import pytest
 
 from runtimes.errors import InvalidArgument
 from runtimes.kube.image_reference import parse, parse_location
-from runtimes.oci.images.registries import Place, Registries, Registry, is_loopback, registry_name
+from runtimes.oci.images.registries import PullSource, Registries, Registry, is_loopback, registry_name
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_blocked() -> None:
     with pytest.raises(InvalidArgument, match=r"registry bad\.example is blocked by this node's configuration"):
         registries.places(parse("bad.example/a:1"))
     registries = Registries(entries=(Registry(prefix="r:1", mirrors=("m:1",)), mirror))
-    assert registries.places(parse("r:1/a:1"))[0] == Place(reference=parse("m:1/a:1"), blocked=True, mirror=True)
+    assert registries.places(parse("r:1/a:1"))[0] == PullSource(reference=parse("m:1/a:1"), blocked=True, mirror=True)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,135 @@
+"""Fields of KubeletConfiguration that are accepted and ignored: why, and whether somebody relies on them.
+
+Every field is either read by the code (acted_on.py) or stands here; a test holds that. A value that asks for nothing else than
+what this node does anyway (`as_is`) is in force, and is not reported.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from typing_extensions import override
+
+from nodeagent.config.unused import unused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IgnoredField:
+    """`promise`: pods, or the node's safety, are without something that the operator has asked for; else a matter of taste."""
+
+    reason: str
+    promise: bool = False
+    as_is: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IgnoredSetting:
+    """One field of an operator's file that has no effect."""
+
+    field: str
+    reason: str
+    promise: bool
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.field} ({self.reason})"
+
+
+def _unkept(reason: str, *as_is: Any) -> IgnoredField:
+    return IgnoredField(reason=reason, promise=True, as_is=as_is)
+
+
+def _moot(reason: str, *as_is: Any) -> IgnoredField:
+    return IgnoredField(reason=reason, as_is=as_is)
+
+
+_NO_MANAGERS = "there is no CPU, memory or topology manager: containers run on all CPUs"
+_SOFT_EVICTION = "pods are not evicted: only the node's conditions and allocatable follow thresholds"
+_NO_SHUTDOWN = "the machine's shutdown is not delayed for pods"
+_IN_STEPS = "go-style logging only"
+
+IGNORED_FIELDS: dict[str, IgnoredField] = {
+    "rotateCertificates": _unkept(
+        "the client certificate is not renewed by CSR: renew the kubeconfig's files, they are read again when they change",
+        False,
+    ),
+    "serverTLSBootstrap": _unkept(
+        "no serving certificate is requested by CSR: set tlsCertFile, whose files are read again when they change",
+        False,
+    ),
+    "memorySwap": _unkept(
+        "containers' swap is left to the kernel", {}, {"swapBehavior": ""}, {"swapBehavior": "NoSwap"}
+    ),
+    "reservedMemory": _unkept(_NO_MANAGERS, []),
+    "cpuManagerPolicy": _unkept(_NO_MANAGERS, "none", ""),
+    "cpuManagerPolicyOptions": _unkept(_NO_MANAGERS, {}),
+    "cpuManagerReconcilePeriod": _moot(_NO_MANAGERS, "10s", "0s"),
+    "memoryManagerPolicy": _unkept(_NO_MANAGERS, "None", ""),
+    "topologyManagerPolicy": _unkept(_NO_MANAGERS, "none", ""),
+    "topologyManagerScope": _moot(_NO_MANAGERS, "container", ""),
+    "topologyManagerPolicyOptions": _unkept(_NO_MANAGERS, {}),
+    "reservedSystemCPUs": _unkept(_NO_MANAGERS, ""),
+    "qosReserved": _unkept("no memory is held back for better classes of pods", {}),
+    "memoryThrottlingFactor": _unkept("memory.high is not set", 0.9),
+    "memoryReservationPolicy": _unkept("memory.min and memory.low are not set", "None", ""),
+    "evictionSoft": _unkept(_SOFT_EVICTION, {}),
+    "evictionSoftGracePeriod": _unkept(_SOFT_EVICTION, {}),
+    "evictionMinimumReclaim": _unkept(_SOFT_EVICTION, {}),
+    "evictionMaxPodGracePeriod": _moot(_SOFT_EVICTION, 0),
+    "mergeDefaultEvictionSettings": _unkept("evictionHard replaces the default thresholds", False),
+    "kernelMemcgNotification": _moot(_SOFT_EVICTION, False),
+    "shutdownGracePeriod": _unkept(_NO_SHUTDOWN, "0s", "0"),
+    "shutdownGracePeriodCriticalPods": _unkept(_NO_SHUTDOWN, "0s", "0"),
+    "shutdownGracePeriodByPodPriority": _unkept(_NO_SHUTDOWN, []),
+    "localStorageCapacityIsolation": _unkept("ephemeral storage of pods is counted, and not limited"),
+    "cgroupsPerQOS": _unkept("pods always have cgroups of their classes", True),
+    "kubeletCgroups": _unkept("the agent stays in the cgroup that it was started in", ""),
+    "systemCgroups": _unkept("processes that are not of pods stay where they are", ""),
+    "oomScoreAdj": _unkept("the agent keeps that of its service (OOMScoreAdjust=)", -999),
+    "runtimeRequestTimeout": _unkept("each call of a runtime has a deadline of its own", "2m", "2m0s", "0s"),
+    "containerRuntimeEndpoint": _unkept("runtimes are named in the NodeAgentConfiguration: type cri, endpoint", ""),
+    "imageServiceEndpoint": _unkept("runtimes are named in the NodeAgentConfiguration: type cri, imageEndpoint", ""),
+    "enableSystemLogQuery": _unkept("the logs of services are not served, files below /var/log are", False),
+    "tracing": _unkept("no traces are sent"),
+    "podCIDR": _unkept("pods' addresses come from the CNI configuration, or from cni.subnet in standalone mode", ""),
+    "hairpinMode": _moot("the network plugin decides, as with a kubelet since 1.24"),
+    "iptablesMasqueradeBit": _moot("no packet is marked: the network plugins masquerade", 14),
+    "iptablesDropBit": _moot("no packet is marked: the rules drop by themselves", 15),
+    "enableControllerAttachDetach": _moot("there are no volumes to attach", True),
+    "volumePluginDir": _moot("there are no FlexVolumes"),
+    "syncFrequency": _moot("pods are looked at when something happens, not at intervals"),
+    "contentType": _moot("the API is spoken to in JSON"),
+    "enableContentionProfiling": _moot("this is no Go program", False),
+    "logging.flushFrequency": _moot("lines are written at once"),
+    "logging.vmodule": _moot(_IN_STEPS, []),
+    "logging.options": _moot(_IN_STEPS, {}),
+    "featureGates": _moot("not a gate of this node"),
+    "showHiddenMetricsForVersion": _moot("no metric is hidden", ""),
+    "runOnce": _moot("refused when true", False),
+}
+
+
+def ignored_settings(given: dict[str, Any], acted_on: Collection[str]) -> tuple[IgnoredSetting, ...]:
+    """The fields of a KubeletConfiguration, as it was written, that ask for something that is not done; promises first."""
+    found = [
+        IgnoredSetting(field=name, reason=entry.reason, promise=entry.promise)
+        for name in sorted(unused(given, acted_on))
+        if _value(given, name) not in (entry := ignored_field(name)).as_is
+    ]
+    return tuple(sorted(found, key=lambda item: not item.promise))
+
+
+def ignored_field(name: str) -> IgnoredField:
+    """Why a field does nothing; of a part, why the whole does not."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        if (entry := IGNORED_FIELDS.get(".".join(parts[:end]))) is not None:
+            return entry
+    return _moot("not acted on by this version")
+
+
+def _value(given: Any, name: str) -> Any:
+    """As written. A name of a feature gate may hold dots in no Kubernetes, so a dot is always a step."""
+    for part in name.split("."):
+        given = given[part]
+    return given

@@ -1,9 +1,0 @@
-"""What reading foreign bytes as JSON ends in when they are none: all of it, in one place, for nobody remembers the third."""
-
-from typing import Final
-
-import msgspec
-
-# RecursionError: a few kilobytes of brackets; both msgspec and json raise it rather than an error of their own. ValueError: text
-# that is no UTF-8, what is no JSON to json.loads, and an integer of more digits than Python turns into a number (4300).
-UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
