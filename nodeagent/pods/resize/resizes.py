@@ -20,7 +20,7 @@ import msgspec
 from nodeagent.api.events import Events
 from nodeagent.pods.resize import messages
 from nodeagent.pods.resize.allocation import PodResources, charged_pod, pod_level, resources_of, same, with_resources
-from nodeagent.pods.resize.changes import ActuatedContainer
+from nodeagent.pods.resize.changes import Actuated, ActuatedContainer
 from nodeagent.pods.resize.conditions import INFEASIBLE, ResizeConditions, read
 from nodeagent.pods.resize.decision import Admit, PendingResize, Refused, ResizeRules, decide, in_order
 from nodeagent.pods.resize.generations import Generations
@@ -32,6 +32,28 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 30.0
 RETRY_SECONDS = 180.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Charged:
+    """`pod`: as others count it, made of the rest."""
+
+    allocated: AgentPod
+    in_force: Actuated | None
+    promised: PodResources | None
+    pod: AgentPod
+
+    @classmethod
+    def of(cls, allocated: AgentPod, in_force: Actuated | None, promised: PodResources | None) -> "_Charged":
+        pod = allocated
+        if in_force is not None:
+            pod = charged_pod(pod, {name: item.resources for name, item in in_force.containers.items()})
+        if promised is not None:
+            pod = charged_pod(pod, promised.containers)
+        return cls(allocated, in_force, promised, pod)
+
+    def is_of(self, allocated: AgentPod, in_force: Actuated | None, promised: PodResources | None) -> bool:
+        return self.allocated is allocated and self.in_force is in_force and self.promised is promised
 
 
 class Resizes:
@@ -62,6 +84,7 @@ class Resizes:
         self._now = now
         self._generations = Generations()
         self._pending: set[PodUID] = set()
+        self._charged: dict[PodUID, _Charged] = {}
 
     # -- for the manager of pods -------------------------------------------------------------------------------------
 
@@ -106,17 +129,22 @@ class Resizes:
         self._records.forget(uid)
         self._generations.forget(uid)
         self._pending.discard(uid)
+        self._charged.pop(uid, None)
         self._records.wake()
 
     def as_charged(self, allocated: AgentPod) -> AgentPod:
-        """A pod as the admission of others counts it: nothing that is promised or still in force is given twice."""
+        """A pod as the admission of others counts it: nothing that is promised or still in force is given twice.
+
+        Every new pod asks for every other, so an answer is kept for as long as what it is made of: all values, none changes.
+        """
         uid = allocated.uid
         in_force, promised = self._records.actuated.get(uid), self._records.allocated.get(uid)
-        if in_force is not None:
-            allocated = charged_pod(allocated, {name: item.resources for name, item in in_force.containers.items()})
-        if promised is not None and promised is not self._records.given.get(uid):
-            allocated = charged_pod(allocated, promised.containers)
-        return allocated
+        if promised is self._records.given.get(uid):
+            promised = None
+        known = self._charged.get(uid)
+        if known is None or not known.is_of(allocated, in_force, promised):
+            known = self._charged[uid] = _Charged.of(allocated, in_force, promised)
+        return known.pod
 
     # -- deciding ----------------------------------------------------------------------------------------------------
 
