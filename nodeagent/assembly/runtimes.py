@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nodeagent.assembly.board import Line, PartState
+from nodeagent.assembly.network import cni_settings
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config, RuntimeSettings
 from nodeagent.errors import AgentStartError
@@ -19,7 +20,7 @@ from runtimes.hollow.factory import hollow_runtime
 from runtimes.oci.config import Paths
 from runtimes.oci.factory import oci_runtime
 from runtimes.oci.images.store import DiskImageStore
-from runtimes.oci.network import CNINetwork, CNISettings
+from runtimes.oci.network import CNINetwork
 from runtimes.plugins import factories
 from runtimes.registry import Runtime, RuntimeFactory, RuntimeRegistry, UnknownHandler
 
@@ -110,14 +111,7 @@ class RuntimeContext:
 
     @functools.cached_property
     def network(self) -> CNINetwork:
-        cni = self._config.agent.cni
-        return CNINetwork(
-            CNISettings(
-                conf_dir=Path(cni.confDir),
-                bin_dirs=tuple(Path(folder) for folder in cni.binDirs),
-                cache_dir=Path(cni.cacheDir),
-            )
-        )
+        return CNINetwork(cni_settings(self._config))
 
     @property
     def cgroup_driver(self) -> Literal["cgroupfs", "systemd"]:

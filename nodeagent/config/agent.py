@@ -33,8 +33,14 @@ class RuntimeSettings(msgspec.Struct):
 
 
 class CNISettings(msgspec.Struct):
-    """`binDirs` are searched in order. The other fields shape the network that standalone mode writes into an empty confDir."""
+    """`provider` auto: the network of `confDir`, into which standalone mode writes one when it is empty. native: the agent's own,
+    whatever is in `confDir`. programs: as auto, and what standalone mode writes is for the CNI programs.
 
+    `binDirs` are searched in order. The fields from `networkName` on shape the agent's own network; `subnet`: one, or one of each
+    family with a comma between.
+    """
+
+    provider: str = "auto"
     confDir: FilePath = FilePath("/etc/cni/net.d")
     binDirs: list[FilePath] = msgspec.field(
         default_factory=lambda: [FilePath("/opt/cni/bin"), FilePath("/usr/lib/cni")]

@@ -1,6 +1,5 @@
 """Checks of values that have the right type and are still wrong: ranges, words, fields that exclude each other."""
 
-import ipaddress
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -8,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from cni.default import subnets_of
 from nodeagent.config.agent import NodeAgentConfiguration
 from nodeagent.config.check_kubelet import Problem, check_kubelet
 from nodeagent.config.kubelet import KubeletConfiguration
@@ -66,8 +66,10 @@ def _agent(document: NodeAgentConfiguration) -> Iterator[Problem]:
     if document.runtimes and document.defaultRuntime and document.defaultRuntime not in document.runtimes:
         known = ", ".join(sorted(document.runtimes))
         yield ("defaultRuntime",), f"{document.defaultRuntime!r} is none of the runtimes {known}"
+    if document.cni.provider not in ("auto", "native", "programs"):
+        yield ("cni", "provider"), f"{document.cni.provider!r} is none of auto, native, programs"
     try:
-        ipaddress.ip_network(document.cni.subnet)
+        subnets_of(document.cni.subnet)
     except ValueError as error:
         yield ("cni", "subnet"), str(error)
     yield from _registries(document)

@@ -1,28 +1,50 @@
-"""Real plugins on a bridge, subnet and folders of the test's own, with a look at everything that they might leave."""
+"""Networks of Debian's plugins for the checks of cni/testing, each on a host of its own."""
 
 import asyncio
-import json
 import os
-import secrets
-import shlex
-import subprocess
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 from components import require
 
-from cni import config, netns
-from cni.network import Attachment, Network
-from runtimes.testing.networks import claim_subnet
+from cni.testing.fixtures import network
+from cni.testing.flaws import RELEASES
+from cni.testing.implementation import Implementation
+
+__all__ = ["network"]
 
 PLUGINS = Path("/usr/lib/cni")
+PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
 
 
-def command(*argv: str) -> str:
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+def debian(name: str, document: Mapping[str, Any], exceptions: Mapping[str, str] | None = None) -> Implementation:
+    """A network of the plugins that are installed, with their flaws told. Skips the test where they are not."""
+    require(str(PLUGINS / "bridge"), "iptables-save")
+    return Implementation(
+        name=name,
+        document=document,
+        bin_dirs=(PLUGINS,),
+        exceptions=exceptions or {},
+        flaws=RELEASES["containernetworking-1.1.1"],
+    )
+
+
+def bridge(*more: Mapping[str, Any]) -> Implementation:
+    """bridge and host-local as standalone nodes have them, and what comes after them in the chain."""
+    first = {
+        "type": "bridge",
+        "bridge": "cni0",
+        "isGateway": True,
+        "ipMasq": True,
+        "hairpinMode": True,
+        "ipam": {
+            "type": "host-local",
+            "ranges": [[{"subnet": "10.88.0.0/24"}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+    }
+    return debian("bridge", {"cniVersion": "1.0.0", "name": "natest", "plugins": [first, *more]})
 
 
 class Pipe:
@@ -48,120 +70,3 @@ class Pipe:
 
     def close(self) -> None:
         os.close(self._fd)
-
-
-@dataclass(slots=True)
-class Site:
-    """One network of a test."""
-
-    folder: Path
-    name: str
-    bridge: str
-    subnet: str
-    namespaces: list[Path] = field(default_factory=list)
-
-    @property
-    def extra_plugins(self) -> Path:
-        """A folder for plugins that the test writes itself."""
-        return self.folder / "bin"
-
-    def network(self, *more: dict[str, Any], **timeouts: float) -> Network:
-        """bridge + host-local, and what comes after them in the chain."""
-        bridge = {
-            "type": "bridge",
-            "bridge": self.bridge,
-            "isGateway": True,
-            "ipMasq": True,
-            "hairpinMode": True,
-            "ipam": {
-                "type": "host-local",
-                "dataDir": str(self.folder / "ipam"),
-                "ranges": [[{"subnet": self.subnet}]],
-                "routes": [{"dst": "0.0.0.0/0"}],
-            },
-        }
-        document = {"cniVersion": "1.0.0", "name": self.name, "plugins": [bridge, *more]}
-        return Network(
-            config.parse(json.dumps(document).encode()),
-            bin_dirs=[self.extra_plugins, PLUGINS],
-            cache_dir=self.folder / "cache",
-            **timeouts,
-        )
-
-    def plugin(self, name: str, body: str) -> dict[str, Any]:
-        """A plugin of shell, and its object for the chain."""
-        self.extra_plugins.mkdir(exist_ok=True)
-        path = self.extra_plugins / name
-        path.write_text(f"#!/bin/sh\n{body}\n")
-        path.chmod(0o755)
-        return {"type": name}
-
-    async def attachment(self, **fields: Any) -> Attachment:
-        """A container in a namespace of its own."""
-        container_id = f"{self.name}-{secrets.token_hex(4)}"
-        path = self.folder / f"ns-{container_id}"
-        await asyncio.to_thread(netns.create, path)
-        self.namespaces.append(path)
-        return Attachment(container_id=container_id, netns=str(path), **fields)
-
-    def remove_namespace(self, attachment: Attachment) -> None:
-        netns.delete(Path(attachment.netns))
-        self.namespaces.remove(Path(attachment.netns))
-
-    def leftovers(self) -> list[str]:
-        """Interfaces on the bridge, address reservations, records, and rules of iptables that name the network."""
-        found = [f"interface {item['ifname']}" for item in self._links() if item.get("master") == self.bridge]
-        ipam = self.folder / "ipam" / self.name
-        if ipam.is_dir():
-            found += [f"address {path.name}" for path in ipam.iterdir() if path.name[0].isdigit()]
-        records = self.folder / "cache" / "results"
-        if records.is_dir():
-            found += [f"record {path.name}" for path in records.iterdir()]
-        return found + self._rules()
-
-    def _links(self) -> list[dict[str, Any]]:
-        links: list[dict[str, Any]] = json.loads(command("ip", "-json", "link", "show"))
-        return links
-
-    def _rules(self) -> list[str]:
-        return [line for line in command("iptables-save", "-t", "nat").splitlines() if f"{self.name}-" in line]
-
-    def forget_masquerade(self) -> None:
-        """Remove the rules of `ipMasq` that the bridge plugin could not.
-
-        Its DEL (1.1.1) finds the addresses on the interface itself: when that is gone, or they are, the rules stay.
-        """
-        for line in self._rules():
-            words = shlex.split(line)
-            if words[:2] == ["-A", "POSTROUTING"] and " dnat name: " not in line:
-                chain = words[-1]
-                command("iptables", "-w", "-t", "nat", "-D", *words[1:])
-                command("iptables", "-w", "-t", "nat", "-F", chain)
-                command("iptables", "-w", "-t", "nat", "-X", chain)
-
-    def dismantle(self) -> None:
-        for path in list(self.namespaces):
-            netns.delete(path)
-        if any(item["ifname"] == self.bridge for item in self._links()):
-            command("ip", "link", "delete", self.bridge)
-
-
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    """A network of the test's own; afterwards nothing of it may be left."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    require(str(PLUGINS / "bridge"), "iptables-save")
-    token = secrets.token_bytes(4)
-    site = Site(
-        folder=tmp_path,
-        name=f"natest{token.hex()}",
-        bridge=f"na{token.hex()}",
-        subnet=claim_subnet(),
-    )
-    try:
-        yield site
-        left = site.leftovers()
-    finally:
-        site.dismantle()
-    assert left == []

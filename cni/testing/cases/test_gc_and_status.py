@@ -1,0 +1,67 @@
+"""GC and STATUS. What a runtime remembers is collected in every version; the commands are from 1.1.0 on."""
+
+import pytest
+
+from cni import version
+from cni.testing.levels import must, should
+from cni.testing.subject import Subject
+
+pytestmark = pytest.mark.asyncio
+
+
+@must
+async def test_g1_what_is_valid_stays(network: Subject) -> None:
+    """Pods that are on the list lose nothing. CNI 1.1.0, section 2, "GC"."""
+    pods = [await network.attach() for _ in range(2)]
+    before = [(pod.link, pod.routes(), network.reservations(pod, result)) for pod, result in pods]
+    await network.verbs.gc([(pod.attachment.container_id, pod.attachment.ifname) for pod, _ in pods])
+    assert [(pod.link, pod.routes(), network.reservations(pod, result)) for pod, result in pods] == before
+
+
+@should
+async def test_g2_a_pod_that_was_lost(network: Subject) -> None:
+    """A namespace went without a DEL: its reservations are released, no others. CNI 1.1.0, section 2, "GC"."""
+    (lost, _), (stays, result) = await network.attach(), await network.attach()
+    before = stays.link, network.reservations(stays, result)
+    lost.lose_namespace()
+    await network.verbs.gc([(stays.attachment.container_id, stays.attachment.ifname)])
+    assert network.files_about(lost) == []
+    assert (stays.link, network.reservations(stays, result)) == before
+    network.forget(lost)
+
+
+@should
+async def test_g3_nothing_is_valid(network: Subject) -> None:
+    """An empty list: everything of the network goes. CNI 1.1.0, section 2, "GC"."""
+    pod, _ = await network.attach()
+    pod.lose_namespace()
+    await network.verbs.gc([])
+    network.forget(pod)
+
+
+@must
+async def test_g5_one_interface_of_two(network: Subject) -> None:
+    """Of a container, only the interface that is not listed goes. CNI 1.1.0, section 2, "GC"."""
+    pod, result = await network.attach()
+    other = pod.another("net1")
+    await network.add(other)
+    before = network.reservations(pod, result)
+    await network.verbs.gc([(pod.attachment.container_id, pod.attachment.ifname)])
+    assert network.reservations(pod, result) == before
+    network.forget(other)
+
+
+@should
+async def test_g10_unknown_attachments(network: Subject) -> None:
+    """Names on the list that nobody knows are no error. CNI 1.1.0, section 2, "GC"."""
+    pod, _ = await network.attach()
+    before = pod.link
+    await network.verbs.gc([(pod.attachment.container_id, "eth0"), ("nobody", "eth0")])
+    assert pod.link == before
+
+
+@must
+async def test_s1_status(network: Subject) -> None:
+    """A network that works says so. CNI 1.1.0, section 2, "STATUS"."""
+    network.needs_version(version.STATUS, "STATUS")
+    await network.verbs.status()

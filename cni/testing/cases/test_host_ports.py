@@ -1,0 +1,86 @@
+"""Ports of the host that lead to a pod: the capability portMappings."""
+
+from typing import Any
+
+import pytest
+
+from cni.testing import host
+from cni.testing.levels import must, should
+from cni.testing.subject import Subject
+from cni.testing.traffic import ask, tcp_server, udp_server
+
+pytestmark = pytest.mark.asyncio
+
+HOST_PORT, PORT = 30080, 8080
+
+
+def mapping(network: Subject, protocol: str = "tcp", **fields: Any) -> dict[str, Any]:
+    """Values for the capability: one port. Skips the check where no plugin has it."""
+    network.needs_capability("portMappings")
+    one = {"hostPort": HOST_PORT, "containerPort": PORT, "protocol": protocol, **fields}
+    return {"portMappings": [one]}
+
+
+@must
+async def test_n5_from_everywhere(network: Subject) -> None:
+    """From another host, from the host by its address, by 127.0.0.1 and by the pod's gateway. CNI conventions, portMappings."""
+    pod, result = await network.attach(capabilities=mapping(network))
+    gateways = [ip.gateway for ip in result.ips if ip.gateway and ":" not in ip.gateway]
+    async with tcp_server(pod.namespace, PORT, "pod"):
+        for place, address in (
+            (network.host.outside, host.HOST),
+            (None, host.HOST),
+            (None, "127.0.0.1"),
+            *((None, gateway) for gateway in gateways),
+        ):
+            assert (await ask(place, address, HOST_PORT)).startswith("pod "), address
+
+
+@must
+async def test_n7_one_address_of_the_host(network: Subject) -> None:
+    """hostIP: there, and at no other address. CNI conventions, portMappings."""
+    pod, _ = await network.attach(capabilities=mapping(network, hostIP=host.HOST))
+    async with tcp_server(pod.namespace, PORT, "pod"):
+        assert (await ask(network.host.outside, host.HOST, HOST_PORT)).startswith("pod ")
+        with pytest.raises(OSError):
+            await ask(None, "127.0.0.1", HOST_PORT)
+
+
+@should
+async def test_n8_a_pods_own_host_port(network: Subject) -> None:
+    """A pod reaches itself by the host's address. CNI conventions, portMappings."""
+    pod, _ = await network.attach(capabilities=mapping(network))
+    async with tcp_server(pod.namespace, PORT, "pod"):
+        assert (await ask(pod.namespace, host.HOST, HOST_PORT)).startswith("pod ")
+
+
+@must
+async def test_n9_tcp_and_udp(network: Subject) -> None:
+    """The same port of two protocols leads to two pods. CNI conventions, portMappings."""
+    one, _ = await network.attach(capabilities=mapping(network, "tcp"))
+    two, _ = await network.attach(capabilities=mapping(network, "udp"))
+    async with tcp_server(one.namespace, PORT, "tcp"), udp_server(two.namespace, PORT, "udp"):
+        assert (await ask(network.host.outside, host.HOST, HOST_PORT)).startswith("tcp ")
+        assert (await ask(network.host.outside, host.HOST, HOST_PORT, udp=True)).startswith("udp ")
+
+
+@must
+async def test_n14_closed_after_del(network: Subject) -> None:
+    """After DEL the port leads nowhere; by a runtime that has lost its records, too. CNI 1.1.0, section 2, "DEL"."""
+    for subject in (network, network.forgetful()):
+        pod, _ = await network.attach(capabilities=mapping(network))
+        async with tcp_server(pod.namespace, PORT, "pod"):
+            assert (await ask(network.host.outside, host.HOST, HOST_PORT)).startswith("pod ")
+            await subject.verbs.delete(pod.attachment)
+            with pytest.raises(OSError):
+                await ask(network.host.outside, host.HOST, HOST_PORT)
+
+
+@must
+async def test_d8_host_ports_without_a_namespace(network: Subject) -> None:
+    """The namespace is gone, or not even named: the rules go all the same. CNI 1.1.0, section 2, "DEL"."""
+    for named in (True, False):
+        pod, _ = await network.attach(capabilities=mapping(network))
+        pod.lose_namespace()
+        await network.delete(pod, **({} if named else {"netns": ""}), capabilities={})
+        await network.left_behind()

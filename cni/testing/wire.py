@@ -1,0 +1,60 @@
+"""One run of one plugin's program with whatever input: nothing is put right on the way (specification, section 2)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtimes.linux import process
+
+TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How a plugin ended: exit status, negative for a signal, and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> Any:
+        """What it printed, as JSON. Raises AssertionError with all that was said where it is none."""
+        try:
+            return json.loads(self.stdout)
+        except ValueError:
+            raise AssertionError(f"not JSON on standard output: {self}") from None
+
+
+async def call(program: Path, environment: Mapping[str, str], stdin: bytes | Mapping[str, Any]) -> Answer:
+    """Run the plugin in the calling thread's namespaces; its environment is PATH and `environment`."""
+    done = await process.run(
+        [str(program)],
+        timeout_seconds=TIMEOUT_SECONDS,
+        stdin=stdin if isinstance(stdin, bytes) else json.dumps(stdin).encode(),
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment},
+    )
+    return Answer(status=done.returncode, stdout=done.stdout.decode(), stderr=done.stderr.decode(errors="replace"))
+
+
+def succeeded(answer: Answer) -> Answer:
+    assert answer.status == 0, f"failed: {answer}"
+    return answer
+
+
+def refused(answer: Answer, *codes: int) -> dict[str, Any]:
+    """The error object of an answer that must be one, with one of `codes` where any are given.
+
+    Exit status not 0; one object with a numeric `code` other than 0 and a `msg` (section 5, "Error").
+    """
+    assert answer.status != 0, f"accepted: {answer}"
+    document = answer.document
+    assert isinstance(document, dict), f"no error object: {answer}"
+    assert isinstance(document.get("code"), int), f"an error without a code: {answer}"
+    assert document["code"] > 0, f"an error with the code 0: {answer}"
+    assert isinstance(document.get("msg"), str), f"an error without msg: {answer}"
+    if codes:
+        assert document["code"] in codes, f"code {document['code']}, expected {' or '.join(map(str, codes))}: {answer}"
+    return document
