@@ -285,11 +285,11 @@ def _annotations(core: Core, sandbox: Sandbox, container: Container) -> dict[str
     return found
 
 
-def release_mounts(directory: Path) -> None:
-    """Unmount all that is mounted below `directory`, the innermost first. Blocks."""
-    prefix = f"{directory}/"
+def release_mounts(*directories: Path) -> None:
+    """Unmount all that is mounted below the directories, the innermost first. Blocks."""
+    below = tuple(f"{directory}/" for directory in directories)
     points = [entry.point for entry in mountinfo.read_mounts()]
-    for point in reversed([point for point in points if point.startswith(prefix)]):
+    for point in reversed([point for point in points if point.startswith(below)]):
         try:
             syscalls.umount(point, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
         except OSError as error:

@@ -173,6 +173,6 @@ class Restore:
                     await core.program.delete(entry.name)
 
     def _forget(self, *directories: Path) -> None:
+        bundles.release_mounts(*directories)
         for directory in directories:
-            bundles.release_mounts(directory)
             remove_tree(directory)
