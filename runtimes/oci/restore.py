@@ -173,6 +173,5 @@ class Restore:
                     await core.program.delete(entry.name)
 
     def _forget(self, *directories: Path) -> None:
-        bundles.release_mounts(*directories)
         for directory in directories:
-            remove_tree(directory)
+            bundles.remove_with_mounts(directory)

@@ -207,8 +207,7 @@ class Sandboxes:
         sandbox.namespaces.release()
         remove_if_empty(*map(Path, reversed(sandbox.record.made_cgroups)))
         paths = self._core.paths
-        bundles.release_mounts(paths.pod(sandbox.id))
-        remove_tree(paths.pod(sandbox.id))
+        bundles.remove_with_mounts(paths.pod(sandbox.id))
         remove_tree(paths.sandbox(sandbox.id))
 
     async def abandon(self, sandbox: Sandbox) -> None:

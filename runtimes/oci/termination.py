@@ -10,7 +10,6 @@ from pathlib import Path
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.linux.cgroups.cleanup import kill_all, remove_when_empty
-from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import run_blocking
 from runtimes.oci import bundles, processes, transitions
 from runtimes.oci.core import Core
@@ -268,10 +267,9 @@ class Termination:
         paths, record = self._core.paths, container.record
         remove_when_empty(self._core.cgroups, record.cgroup)  # where the last processes were slow to go
         _remove_unwritten_log(container)
-        bundles.release_mounts(paths.container(record.id), paths.bundle(record.id))
         (paths.exits / record.id).unlink(missing_ok=True)
-        remove_tree(paths.bundle(record.id))
-        remove_tree(paths.container(record.id))
+        bundles.remove_with_mounts(paths.bundle(record.id))
+        bundles.remove_with_mounts(paths.container(record.id))
 
 
 async def _within(seconds: float, happened: asyncio.Event) -> bool:
