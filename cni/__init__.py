@@ -1,10 +1,10 @@
 """Call CNI plugins from Python: a runtime library like libcni, on asyncio.
 
     from pathlib import Path
-    from cni import Attachment, Network, load_default, netns
+    from cni import Attachment, Network, load_default
 
     network = Network(load_default(Path("/etc/cni/net.d")), bin_dirs=[Path("/opt/cni/bin")], cache_dir=Path("/var/lib/cni"))
-    await asyncio.to_thread(netns.create, Path("/run/netns/example"))
+    # in a namespace that is there already: ip netns add example
     result = await network.add(Attachment(container_id="example", netns="/run/netns/example"))
     print(result.pod_ips())
     await network.delete(Attachment(container_id="example", netns="/run/netns/example"))

@@ -9,29 +9,34 @@
       AlreadyAttached     an add that was done before; carries its result (cni/attachment.py)
       NotRecorded         the cache folder cannot be written: make room, or mend the disk
       PluginError         a plugin was asked, and it did not work:
-        Unavailable       it cannot work now: try again later
+        Unavailable       it cannot work now: try again later (codes 11, 50, 51)
           PluginTimeout   it was killed at its deadline; whether it did its work is unknown
         PluginNotFound    the program is not in any of the folders: install it
         PluginFailed      it says why; a retry may help
           BadOutput       it speaks no CNI
+          VersionRefused    (1) as NotSupported
+          ConfigRefused     (2, 7) as InvalidConfig
+          UnknownContainer  (3) as NotAttached
+          RequestRefused    (4, 8) as InvalidArgument
 
-Codes are those of the CNI specification, section "Error"; 0 where no plugin was asked.
+Codes are those of the CNI specification, section "Error", and 8 of its reference library, an invalid namespace; 0 where no
+plugin was asked or none was said.
 """
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Self
 
 from typing_extensions import override
 
 CODE_INVALID_CONFIG = 7
-TEMPORARY_CODES = frozenset({11, 50, 51})  # try again later, not available, limited connectivity
 
 
 class CNIError(Exception):
     """Base of all errors of this package.
 
     `msg` and `details` are the plugin's own words where it was a plugin that failed, `plugin` its type ("bridge"),
-    `command` the CNI command ("ADD").
+    `command` the CNI command ("ADD"). `others`: what else failed of the same operation; this is the one that counts.
     """
 
     def __init__(self, msg: str, *, code: int = 0, details: str = "") -> None:
@@ -41,6 +46,7 @@ class CNIError(Exception):
         self.details = details
         self.plugin = ""
         self.command = ""
+        self.others: tuple[CNIError, ...] = ()
 
     def at(self, command: str, plugin: str) -> Self:
         """Say which plugin it was, and return the error, to be raised."""
@@ -50,9 +56,9 @@ class CNIError(Exception):
     @override
     def __str__(self) -> str:
         text = f"{self.msg}; {self.details}" if self.details else self.msg
-        if not self.plugin:
-            return text
-        return f'plugin type="{self.plugin}" failed ({self.command.lower()}): {text}'
+        if self.plugin:
+            text = f'plugin type="{self.plugin}" failed ({self.command.lower()}): {text}'
+        return "; ".join([text, *map(str, self.others)])
 
 
 class InvalidConfig(CNIError):
@@ -130,3 +136,35 @@ class BadOutput(PluginFailed):
 
     def __init__(self, msg: str, *, details: str = "") -> None:
         super().__init__("", "", msg, details=details)
+
+
+class VersionRefused(PluginFailed, NotSupported):
+    """The plugin does not speak the version of the configuration (code 1)."""
+
+
+class ConfigRefused(PluginFailed, InvalidConfig):
+    """The plugin does not accept its configuration: a rule is broken, or a field not supported (codes 2, 7)."""
+
+
+class UnknownContainer(PluginFailed, NotAttached):
+    """The plugin knows nothing of the container: there is nothing to clean up (code 3)."""
+
+
+class RequestRefused(PluginFailed, InvalidArgument):
+    """The plugin does not accept what it was told by the caller: a parameter, or the namespace (codes 4, 8)."""
+
+
+# What a plugin's code says that the caller may do; every other one is PluginFailed.
+BY_CODE: Final[Mapping[int, type[PluginError]]] = MappingProxyType(
+    {
+        1: VersionRefused,
+        2: ConfigRefused,
+        3: UnknownContainer,
+        4: RequestRefused,
+        CODE_INVALID_CONFIG: ConfigRefused,
+        8: RequestRefused,
+        11: Unavailable,  # try again later
+        50: Unavailable,  # not available for an ADD
+        51: Unavailable,  # not available, and connectivity is limited
+    }
+)

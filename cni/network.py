@@ -15,7 +15,16 @@ from cni import version
 from cni.attachment import AlreadyAttached, Attachment
 from cni.cache import CachedAttachment, ResultCache
 from cni.config import NetworkConfig, PluginConfig
-from cni.errors import BadOutput, CNIError, NotAttached, NotRecorded, NotSupported, PluginError, PluginNotFound
+from cni.errors import (
+    BadOutput,
+    CNIError,
+    NotAttached,
+    NotRecorded,
+    NotSupported,
+    PluginError,
+    PluginNotFound,
+    UnknownContainer,
+)
 from cni.plugin import Call, InProcess, invoke
 from runtimes.linux.tasks import to_the_end
 
@@ -112,7 +121,7 @@ class Network:
             call = Call(
                 command="STATUS",
                 environment={},
-                config=self._request(self.config, plugin, {}, None),
+                config=plugin_request(self.config, plugin, {}, None),
                 timeout_seconds=self._del_timeout_seconds,
             )
             await self._run(plugin, call)
@@ -137,7 +146,7 @@ class Network:
         if self.config.supports(version.GC):
             attachments = [{"containerID": container_id, "ifname": ifname} for container_id, ifname in sorted(keep)]
             for plugin in self.config.plugins:
-                request = self._request(self.config, plugin, {}, None)
+                request = plugin_request(self.config, plugin, {}, None)
                 request |= {"cni.dev/valid-attachments": attachments, "cni.dev/attachments": attachments}
                 call = Call(command="GC", environment={}, config=request, timeout_seconds=self._del_timeout_seconds)
                 try:
@@ -193,9 +202,10 @@ class Network:
             log.warning("network %s: undoing a failed ADD of %s: %s", self.config.name, attachment.container_id, error)
 
     async def _delete(self, attachment: Attachment) -> None:
-        """Every plugin gets its DEL, in reverse; the first error is raised when all had their turn.
+        """Every plugin gets its DEL, in reverse; then the error that counts is raised, with the others.
 
-        A plugin that is not installed any more counts least: it may have nothing to undo.
+        That is the first one; a plugin that is not installed any more counts least: it may have nothing to undo. One that
+        does not know the container has nothing to undo.
         """
         cached = self._cache.read(self.config.name, attachment.container_id, attachment.ifname)
         config, previous = self.config, None
@@ -208,15 +218,18 @@ class Network:
             attachment = _as_recorded(attachment, cached)
         if not config.supports(version.DEL_PREV_RESULT):
             previous = None
-        failure: PluginError | None = None
+        failures: list[PluginError] = []
         for plugin in reversed(config.plugins):
             try:
                 await self._invoke(plugin, "DEL", attachment, self._del_timeout_seconds, previous, config)
+            except UnknownContainer as error:
+                log.info("network %s: %s", self.config.name, error)
             except PluginError as error:
-                if failure is None or (isinstance(failure, PluginNotFound) and not isinstance(error, PluginNotFound)):
-                    failure = error
-        if failure is not None:
-            raise failure
+                failures.append(error)
+        if failures:
+            counts, *others = sorted(failures, key=lambda error: isinstance(error, PluginNotFound))
+            counts.others = tuple(others)
+            raise counts
         try:
             self._cache.delete(self.config.name, attachment.container_id, attachment.ifname)
         except OSError as error:
@@ -238,27 +251,13 @@ class Network:
         }
         if attachment.args:
             environment["CNI_ARGS"] = attachment.args_text
-        request = self._request(config or self.config, plugin, attachment.capabilities, previous)
+        request = plugin_request(config or self.config, plugin, attachment.capabilities, previous)
         call = Call(command=command, environment=environment, config=request, timeout_seconds=timeout_seconds)
         return await self._run(plugin, call)
 
     async def _run(self, plugin: PluginConfig, call: Call) -> Any:
         inside = self._in_process.get(plugin.type)
         return await (inside(call) if inside is not None else invoke(plugin.type, self._bin_dirs, call))
-
-    @staticmethod
-    def _request(
-        config: NetworkConfig, plugin: PluginConfig, capabilities: Mapping[str, Any], previous: results.Result | None
-    ) -> dict[str, Any]:
-        """The plugin's configuration as it is sent (spec, section 3, "Deriving execution configuration")."""
-        request = {**plugin.raw, "name": config.name, "cniVersion": config.cni_version}
-        request.pop("capabilities", None)
-        given = {name: capabilities[name] for name in sorted(plugin.capabilities) if name in capabilities}
-        if given:
-            request["runtimeConfig"] = given
-        if previous is not None:
-            request["prevResult"] = results.encode(previous, config.cni_version)
-        return request
 
     @contextlib.asynccontextmanager
     async def _turn(self, container_id: str) -> AsyncIterator[None]:
@@ -272,6 +271,20 @@ class Network:
             queue.users -= 1
             if not queue.users:
                 del self._queues[container_id]
+
+
+def plugin_request(
+    config: NetworkConfig, plugin: PluginConfig, capabilities: Mapping[str, Any], previous: results.Result | None
+) -> dict[str, Any]:
+    """The plugin's configuration as it is sent (spec, section 3, "Deriving execution configuration")."""
+    request = {**plugin.raw, "name": config.name, "cniVersion": config.cni_version}
+    request.pop("capabilities", None)
+    given = {name: capabilities[name] for name in sorted(plugin.capabilities) if name in capabilities}
+    if given:
+        request["runtimeConfig"] = given
+    if previous is not None:
+        request["prevResult"] = results.encode(previous, config.cni_version)
+    return request
 
 
 def _as_recorded(attachment: Attachment, cached: CachedAttachment) -> Attachment:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from cni.errors import TEMPORARY_CODES, BadOutput, PluginError, PluginFailed, PluginNotFound, PluginTimeout, Unavailable
+from cni.errors import BY_CODE, BadOutput, PluginError, PluginFailed, PluginNotFound, PluginTimeout
 from runtimes.linux import process
 
 _PARAMETERS = frozenset({"CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS", "CNI_PATH"})
@@ -99,5 +99,4 @@ def _failure(plugin: str, command: str, completed: process.Completed) -> PluginE
         shown = text[:200].decode(errors="replace")
         return BadOutput(f"netplugin failed but error parsing its diagnostic message {shown!r}").at(command, plugin)
     number = code if isinstance(code, int) else 0
-    kind = Unavailable if number in TEMPORARY_CODES else PluginFailed
-    return kind(plugin, command, message, code=number, details=details)
+    return BY_CODE.get(number, PluginFailed)(plugin, command, message, code=number, details=details)

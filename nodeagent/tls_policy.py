@@ -8,10 +8,6 @@ import functools
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from nodeagent.config import Config
 
 # What is offered where nothing is configured: forward secret and authenticated, so what CIS 4.2.12 asks for. Go also offers
 # CBC with SHA-1, which no client of Kubernetes has needed since TLS 1.2.
@@ -62,15 +58,6 @@ class TLSPolicy:
     min_version: str = ""
     cipher_suites: tuple[str, ...] = ()
     curves: tuple[int, ...] = ()
-
-    @classmethod
-    def of(cls, config: "Config") -> "TLSPolicy":
-        kubelet = config.kubelet
-        return cls(
-            min_version=kubelet.tlsMinVersion,
-            cipher_suites=tuple(kubelet.tlsCipherSuites),
-            curves=tuple(kubelet.tlsCurvePreferences),
-        )
 
     @property
     def only_13(self) -> bool:

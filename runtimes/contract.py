@@ -397,7 +397,8 @@ class NetworkProvider(Protocol):
         """Connect the pod; returns its IPs, the primary one first. After a failure, or a cancellation, `teardown` is called.
 
         `netns_path`: the namespace, pinned; `config` names the pod and its host ports. Raises Unavailable (no network is
-        configured, no address is free: try again), Timeout, Internal (a plug-in's own words).
+        configured, a plug-in cannot work now: try again), Timeout, InvalidArgument or NotSupported (what was asked for cannot
+        work), Internal; the message has the plug-in's own words.
         """
         ...
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from nodeagent.node.kernel_defaults import KERNEL_DEFAULTS
 
 # The plug-ins of the harnesses; where the checkout is installed they are there by their entry points, which have the same names.
-pytest_plugins = ["cni.testing.plugin", "runtimes.testing.plugin"]
+pytest_plugins = ["cni.testing.plugin", "csi.testing.plugin", "runtimes.testing.plugin"]
 
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")
@@ -35,6 +35,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         with contextlib.suppress(OSError):  # not root, or a kernel that is locked: no agent has set it either
             if path.read_text() != text:
                 path.write_text(text)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Short: a test's name is in the environment of what it starts, where a variable has room for 128 KiB."""
+    return f"{argname} of {len(val)}" if isinstance(val, str | bytes) and len(val) > 200 else None
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -7,7 +7,8 @@ the old pod, or nobody, for as long as it goes on.
 import errno
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -22,7 +23,7 @@ _TUPLE_IP, _TUPLE_PROTOCOL = 1, 2
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _UDP = 17
 _FILTER_PROTOCOL, _FILTER_DESTINATION_PORT = 1 << 3, 1 << 5
-_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,16 @@ class Connection:
         return self.answers_to != self.source
 
 
-def forget_udp(kernel: Netfilter, port: int, is_stale: Callable[[Connection], bool]) -> None:
+def answered_by(addresses: AbstractSet[str]) -> Callable[[Connection], bool]:
+    """Whether a connection leads to one of these addresses."""
+    return lambda found: found.answers_from in addresses
+
+
+def forget_udp(
+    kernel: Netfilter, port: int, is_stale: Callable[[Connection], bool], *, versions: Collection[int] = (4, 6)
+) -> None:
     """Forget the UDP connections that were made to `port`, whoever had it, and are stale. Raises NftablesError."""
-    for family in _FAMILIES:
+    for family in (_FAMILIES[version] for version in versions):
         for body in kernel.dump(_question(port, family)):
             found = parse(body)
             if (connection := _read(found, port)) is not None and is_stale(connection):

@@ -4,15 +4,18 @@ Commands block for some milliseconds, in threads that are for nothing else: such
 """
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from cni.errors import TEMPORARY_CODES, PluginError, PluginFailed, PluginTimeout, Unavailable
+from cni.errors import BY_CODE, PluginError, PluginFailed, PluginTimeout
 from cni.native import request
 from cni.native.failure import Failure
 from cni.native.plugin import Plugin
 from cni.native.request import TYPE
+from cni.native.restore import restore
 from cni.native.rules import Rules
 from cni.plugin import Call
 
@@ -40,8 +43,13 @@ class InProcess:
         except Failure as error:
             raise as_error(error, call.command) from error
 
+    async def restore(self, cache_dir: Path) -> None:
+        """Have again in force what an earlier process attached (`restore.py`)."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, restore, self._plugin, cache_dir)
+
     def _begin(self, container_id: str, call: Call) -> "asyncio.Future[Any]":
-        future = asyncio.get_running_loop().run_in_executor(self._threads, self._run, call)
+        context = contextvars.copy_context()  # as asyncio.to_thread: logs and observers know whom it is for
+        future = asyncio.get_running_loop().run_in_executor(self._threads, context.run, self._run, call)
         if container_id:
             self._under_way[container_id] = future
             future.add_done_callback(lambda _: self._under_way.pop(container_id, None))
@@ -54,5 +62,5 @@ class InProcess:
 
 def as_error(failure: Failure, command: str) -> PluginError:
     """What the executable's answer would have become."""
-    kind = Unavailable if failure.code in TEMPORARY_CODES else PluginFailed
+    kind = BY_CODE.get(failure.code, PluginFailed)
     return kind(TYPE, command, failure.message, code=failure.code, details=failure.details)

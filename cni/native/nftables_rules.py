@@ -1,14 +1,13 @@
 """Rules of pods in nftables: elements of one table (`pod_table.py`), a transaction a pod."""
 
 import errno
-import logging
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 
 from typing_extensions import override
 
 from cni.native import conntrack
+from cni.native.bridge_settings import open_loopback, unseen_versions
 from cni.native.nftables import messages
 from cni.native.nftables.errors import NftablesError
 from cni.native.nftables.kernel import Netfilter
@@ -17,7 +16,9 @@ from cni.native.nftables.sets import Element, Set
 from cni.native.nftables.tables import dump_elements, ensure, missing_rules
 from cni.native.pod_table import (
     BRIDGES,
+    FAMILIES,
     PORT_MAPS,
+    UNSEEN,
     bridge_element,
     elements,
     owner_comment,
@@ -26,8 +27,6 @@ from cni.native.pod_table import (
     read_owner,
 )
 from cni.native.rules import HostPortTaken, Owner, PodRules, Rules
-
-logger = logging.getLogger(__name__)
 
 _TRIES = 5
 
@@ -44,7 +43,7 @@ class NftablesRules(Rules):
 
     @override
     def apply(self, pod: PodRules) -> None:
-        wanted = elements(pod)
+        wanted = elements(pod, unseen_versions(pod.bridge))
         self.prepare()
         try:
             self._kernel.commit(self._new(wanted))
@@ -63,7 +62,7 @@ class NftablesRules(Rules):
 
     @override
     def check(self, pod: PodRules) -> list[str]:
-        wanted = elements(pod)
+        wanted = elements(pod, FAMILIES)
         try:
             wrong = missing_rules(self._kernel, self._table)
             there = self._owned_by(pod.owner.__eq__, owner_comment(pod.owner).encode())
@@ -73,7 +72,8 @@ class NftablesRules(Rules):
             return [f"{error.about} is missing"]
         for item in self._table.sets:
             want, have = set(wanted.get(item, ())), set(there.get(item, ()))
-            wrong += [f"{item.name}: {element} is missing" for element in sorted(want - have, key=str)]
+            if item not in UNSEEN:  # as the host was at the time of ADD
+                wrong += [f"{item.name}: {element} is missing" for element in sorted(want - have, key=str)]
             wrong += [f"{item.name}: {element} is not the pod's" for element in sorted(have - want, key=str)]
         return wrong
 
@@ -184,25 +184,20 @@ class NftablesRules(Rules):
             ports = _udp_ports(gone)
             for port in {port for port, _ in ports}:
                 pods = {address for number, address in ports if number == port}
-                conntrack.forget_udp(self._kernel, port, _answered_by(pods))
+                conntrack.forget_udp(self._kernel, port, conntrack.answered_by(pods))
             return
 
     def _open_loopback(self, pod: PodRules) -> None:
         """Let 127.0.0.1:PORT of the host reach the pod: guard the bridge first, then let it route such addresses."""
         if not any(item.version == 4 for port in pod.host_ports for item in reached_by(port, pod.addresses)):
             return
-        setting = Path("/proc/sys/net/ipv4/conf", pod.bridge, "route_localnet")
         if not any(element.key == (pod.bridge,) for element in dump_elements(self._kernel, self._table, BRIDGES)):
             try:
                 self._kernel.commit(self._new({BRIDGES: (bridge_element(pod.bridge, pod.network),)}))
             except NftablesError as error:
                 if error.errno != errno.EEXIST:
                     raise
-        try:
-            if setting.read_text().strip() != "1":
-                setting.write_text("1")
-        except OSError as error:
-            logger.warning("127.0.0.1 of this host cannot lead to host ports of %s: %s", pod.network, error)
+        open_loopback(pod.bridge, pod.network)
 
 
 def _udp_ports(some: Elements) -> set[tuple[int, str]]:
@@ -213,7 +208,3 @@ def _udp_ports(some: Elements) -> set[tuple[int, str]]:
         for element in some[item]
         if element.value is not None and "udp" in element.key
     }
-
-
-def _answered_by(addresses: AbstractSet[str]) -> Callable[[conntrack.Connection], bool]:
-    return lambda found: found.answers_from in addresses

@@ -8,7 +8,7 @@ attachment, the interface is named by it.
 import contextlib
 import ipaddress
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -115,8 +115,34 @@ class Plugin:
             steps.append(lambda: allocator.keep_only(valid))
         _run_all(steps)
 
+    def restore(self, requests: Sequence[Request]) -> list[tuple[Request, Exception]]:
+        """Bridges and rules of attachments (with their prevResult), where they are missing; what failed. Raises Failure."""
+        failed: list[tuple[Request, Exception]] = []
+        try:
+            present = {tuple(owner) for owner in self._rules.owned()}
+        except (CNIError, OSError) as error:
+            raise Failure(str(error), code=Code.NOT_AVAILABLE) from error
+        for request in requests:
+            try:
+                self._restore(request, (request.network, request.container_id, request.ifname) in present)
+            except (Failure, CNIError, OSError) as error:
+                failed.append((request, error))
+        return failed
+
+    def _restore(self, request: Request, has_rules: bool) -> None:
+        result = outcome.previous_result(request)
+        if result is None:
+            return
+        name = _reached_by(result)
+        if settings.makes_interface(request):
+            wanted = settings.bridge(request)
+            name = wanted.name
+            self._bridges[name] = bridges.ensure(self._host, wanted, self._bridges.get(name))
+        if not has_rules:
+            self._apply_rules(request, name, result)
+
     def status(self, request: Request) -> None:
-        _ = self._rules
+        _ = self._rules  # opened: this kernel can
         if settings.makes_interface(request):
             wanted = settings.bridge(request)
             self._allocator(request, wanted.addresses).require_free(wanted.addresses.sets)

@@ -4,9 +4,10 @@ One table for all networks and all agents: an element says in its comment whose 
 a key can only be there once, and so a host port has one owner. The rules are the same for one pod and for a thousand:
 
     prerouting, output  to an address of this machine: host_ports, then what host_ports_at and host_ports say
-    postrouting         what comes from 127.0.0.0/8 to a pod, or from a pod to one of its bridge by way of a host port:
-                        masquerade, since the answer would not come back through us. What leaves a pod's bridge for
-                        anywhere else (but multicast): masquerade, if the pod's network wants that
+    postrouting         what is redirected (by a host port, or a Service) from a pod to itself, from 127.0.0.0/8 to a pod,
+                        or between pods of a bridge whose frames the packet filter does not see: masquerade, since the
+                        answer would not come back through us. What leaves a pod's bridge for anywhere else (but
+                        multicast): masquerade, if the pod's network wants that
     loopback_guard      127.0.0.0/8 from a bridge: drop. The bridge routes such addresses (route_localnet), so that
                         127.0.0.1:PORT of the host reaches the pod; pods must not reach the host's loopback by that
 
@@ -18,7 +19,7 @@ place (CVE-2019-9946).
 There is no forward chain: an `accept` in one table does not overrule the `drop` of another, so it would change nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
@@ -37,7 +38,7 @@ from cni.native.nftables.sets import INTERFACE, IPV4_ADDRESS, IPV6_ADDRESS, PORT
 from cni.native.nftables.tables import Table
 from cni.native.rules import HostPort, Interface, Owner, PodRules, RulesRefused
 
-VERSION = 1  # of the rules and sets below: an agent with a greater one makes the table anew, and keeps the elements
+VERSION = 2  # of the rules and sets below: an agent with a greater one makes the table anew, and keeps the elements
 
 _DSTNAT, _SRCNAT, _RAW = -90, 100, -300
 
@@ -48,6 +49,8 @@ class Family:
 
     version: int
     pods: Set  # address and bridge of every pod
+    itself: Set  # address and address of every pod
+    unseen: Set  # address and bridge of pods on bridges whose frames do not pass the packet filter
     masquerade: Set  # addresses of pods that are masqueraded
     host_ports: Set  # protocol, port -> address, port of a pod
     host_ports_at: Set  # the same for one address of the host
@@ -63,7 +66,7 @@ class Family:
 
     @property
     def sets(self) -> tuple[Set, ...]:
-        return self.pods, self.masquerade, self.host_ports, self.host_ports_at
+        return self.pods, self.itself, self.unseen, self.masquerade, self.host_ports, self.host_ports_at
 
 
 def _family(version: int) -> Family:
@@ -72,6 +75,8 @@ def _family(version: int) -> Family:
     return Family(
         version=version,
         pods=Set(f"pods{version}", layout(address, INTERFACE)),
+        itself=Set(f"itself{version}", layout(address, address)),
+        unseen=Set(f"unseen{version}", layout(address, INTERFACE)),
         masquerade=Set(f"masquerade{version}", layout(address)),
         host_ports=Set(f"host_ports{version}", layout(PROTOCOL, PORT), target),
         host_ports_at=Set(f"host_ports_at{version}", layout(address, PROTOCOL, PORT), target),
@@ -79,6 +84,7 @@ def _family(version: int) -> Family:
 
 
 FAMILIES = {version: _family(version) for version in (4, 6)}
+UNSEEN = frozenset(family.unseen for family in FAMILIES.values())
 BRIDGES = Set("bridges", layout(INTERFACE))  # those that route 127.0.0.0/8
 PORT_MAPS = frozenset(item for family in FAMILIES.values() for item in (family.host_ports, family.host_ports_at))
 
@@ -104,13 +110,19 @@ def pod_table() -> Table:
     )
 
 
-def elements(pod: PodRules) -> dict[Set, tuple[Element, ...]]:
-    """The pod's elements, by their sets. Raises RulesRefused."""
+def elements(pod: PodRules, unseen: Collection[int] = ()) -> dict[Set, tuple[Element, ...]]:
+    """The pod's elements, by their sets. `unseen`: of which IP versions frames on its bridge do not pass the packet filter.
+
+    Raises RulesRefused.
+    """
     comment = owner_comment(pod.owner)
     found: dict[Set, list[Element]] = {}
     for interface in pod.addresses:
         family, address = FAMILIES[interface.version], str(interface.ip)
         found.setdefault(family.pods, []).append(Element(key=(address, pod.bridge), comment=comment))
+        found.setdefault(family.itself, []).append(Element(key=(address, address), comment=comment))
+        if interface.version in unseen:
+            found.setdefault(family.unseen, []).append(Element(key=(address, pod.bridge), comment=comment))
         if pod.masquerade:
             found.setdefault(family.masquerade, []).append(Element(key=(address,), comment=comment))
     for port in pod.host_ports:
@@ -188,18 +200,17 @@ def _masquerades(family: Family) -> list[Rule]:
     number, width, name = family.number, family.registers, f"IPv{family.version}"
     multicast = (x.destination(number, 0, 1), *_above_multicast(family))
 
-    def here(load: bytes) -> x.Expressions:
+    def here(load: bytes, pods: Set = family.pods) -> x.Expressions:
         """Go on if the address is that of a pod at the interface by which the packet leaves."""
-        return load, x.out_interface(width), x.lookup(family.pods.name, at=0)
+        return load, x.out_interface(width), x.lookup(pods.name, at=0)
 
+    itself = (x.source(number), x.destination(number, width), x.lookup(family.itself.name))
+    unseen = (*here(x.source(number), family.unseen), *here(x.destination(number), family.unseen))
     from_loopback = (x.source(number, 0, 1), x.compare(bytes([127])), *here(x.destination(number)))
     bodies = (
         *((("from loopback to a pod", from_loopback, x.masquerade()),) if family.version == 4 else ()),
-        (
-            "host port to a pod of the same bridge",
-            (*x.was_redirected(), *here(x.source(number)), *here(x.destination(number))),
-            x.masquerade(),
-        ),
+        ("redirected to itself", (*x.was_redirected(), *itself), x.masquerade()),
+        ("redirected to a pod of the same bridge", (*x.was_redirected(), *unseen), x.masquerade()),
         ("stays on its bridge", here(x.source(number)), x.verdict(x.RETURN)),
         ("multicast", multicast, x.verdict(x.RETURN)),
         ("pods to the world", (x.source(number), x.lookup(family.masquerade.name)), x.masquerade()),

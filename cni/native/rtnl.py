@@ -95,7 +95,10 @@ def new_bridge(name: str, mac: bytes, flags: int) -> Message:
 
 
 def new_veth(name: str, master: int, mtu: int, peer: str, peer_mac: bytes, peer_netns: int) -> Message:
-    """A pair, its host side up and a port of `master`, its other end born in the pod's namespace. Echoed: the host side."""
+    """A pair, its host side up and a port of `master`, its other end born in the pod's namespace.
+
+    Echoed, from Linux 6.2 on: the host side.
+    """
     size = number(_IFLA_MTU, mtu) if mtu else b""
     inside = b"".join(
         (
@@ -119,8 +122,9 @@ def new_veth(name: str, master: int, mtu: int, peer: str, peer_mac: bytes, peer_
     return Message(NEWLINK, CREATE | EXCLUSIVE | ECHO, body)
 
 
-def set_port(name: str, alias: str, hairpin: bool) -> Message:
-    """What cannot be said when a port is made. It has no IPv6 address of its own: nobody speaks to a port."""
+def set_port(name: str, alias: str, *, hairpin: bool, ipv6: bool) -> Message:
+    """What cannot be said when a port is made. It has no IPv6 address of its own (nobody speaks to a port); `ipv6`: the kernel
+    knows what that is."""
     mode = attribute(_PORT_MODE, bytes([hairpin]))
     no_address = attribute(_INET6_ADDR_GEN_MODE, bytes([_NO_ADDRESS]))
     body = b"".join(
@@ -128,7 +132,7 @@ def set_port(name: str, alias: str, hairpin: bool) -> Message:
             _LINK.pack(0, 0, 0, 0, 0),
             text(_IFLA_IFNAME, name),
             text(_IFLA_IFALIAS, alias),
-            nest(_IFLA_AF_SPEC, nest(socket.AF_INET6, no_address)),
+            nest(_IFLA_AF_SPEC, nest(socket.AF_INET6, no_address)) if ipv6 else b"",
             nest(_IFLA_LINKINFO, text(_INFO_SLAVE_KIND, "bridge"), nest(_INFO_SLAVE_DATA, mode)),
         )
     )
@@ -140,7 +144,7 @@ def set_flags(index: int, flags: int) -> Message:
 
 
 def delete_link(name: str) -> Message:
-    """Echoed when the link, and a pair's other end, can be seen no more: long before the kernel is done with them."""
+    """Echoed, from Linux 6.2 on, when the link and a pair's other end can be seen no more: long before the kernel is done."""
     return Message(DELLINK, ECHO, _LINK.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, name))
 
 

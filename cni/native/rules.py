@@ -53,6 +53,10 @@ class RulesRefused(CNIError):
     """What is asked for cannot be written down as rules: a name that is too long, or has spaces."""
 
 
+class RulesFailed(CNIError):
+    """The packet filter did not take the rules; a retry may help."""
+
+
 class HostPortTaken(CNIError):
     """Another attachment has the host port. `owner` says which one."""
 

@@ -4,11 +4,13 @@ The host's end is named by the attachment, so that DEL finds what a killed ADD l
 """
 
 import errno
+import functools
 import hashlib
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cni.native import namespace, netlink, rtnl
 from cni.native.failure import Code, Failure
@@ -59,11 +61,12 @@ def attach(
     name = who.host_name
     neighbours = [rtnl.set_neighbour(bridge.index, lease.address, mac) for lease in leases] if wanted.is_gateway else []
     try:
-        (answer,) = host.request(
+        echoed = host.request(
             rtnl.new_veth(name, bridge.index, wanted.mtu, who.ifname, mac, netns),
-            rtnl.set_port(name, who.alias, wanted.hairpin),
+            rtnl.set_port(name, who.alias, hairpin=wanted.hairpin, ipv6=_has_ipv6()),
             *neighbours,
         )
+        (answer,) = echoed or host.request(rtnl.get_link(name))
     except NetlinkError as error:
         if error.errno == errno.EEXIST and error.place == 0:
             raise Failure(f"container {who.container_id} has an interface {who.ifname}, or {name} exists") from error
@@ -136,6 +139,11 @@ def of_network(host: Socket, network: str) -> list[Link]:
     """The host's ends of a network's attachments."""
     links = (rtnl.read_link(answer) for answer in host.dump(rtnl.get_links()))
     return [link for link in links if link.kind == "veth" and link.alias.startswith(_alias_of(network))]
+
+
+@functools.cache
+def _has_ipv6() -> bool:
+    return Path("/proc/sys/net/ipv6").is_dir()
 
 
 def _alias_of(network: str) -> str:

@@ -48,8 +48,9 @@ def on_fresh_host(implementation: Implementation) -> Iterator[Subject]:
     loop = asyncio.get_running_loop()
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, folder)
+        # threads are where their maker is, and idle ones may be from elsewhere
+        undo.callback(lambda: loop.set_default_executor(concurrent.futures.ThreadPoolExecutor()))
         host = undo.enter_context(fresh_host(folder))
-        # threads are where their maker is, and idle ones may be from before
         own = concurrent.futures.ThreadPoolExecutor()
         loop.set_default_executor(own)
         undo.callback(own.shutdown)
@@ -62,4 +63,3 @@ def on_fresh_host(implementation: Implementation) -> Iterator[Subject]:
         )
         undo.callback(subject.remove_namespaces)
         yield subject
-    loop.set_default_executor(concurrent.futures.ThreadPoolExecutor())

@@ -5,7 +5,7 @@ flaw's text; anything else that it finds fails it.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -28,12 +28,21 @@ class Leftovers(AssertionError):
         self.lines = tuple(lines)
 
 
+def _findings(error: BaseException) -> Iterator[str]:
+    if isinstance(error, Leftovers):
+        yield from error.lines
+    elif isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _findings(each)
+    else:
+        yield str(error)
+
+
 def explains(error: BaseException, flaws: Iterable[Flaw]) -> str:
     """The texts of the flaws that are all there is to `error`; empty where there is more to it."""
-    findings = error.lines if isinstance(error, Leftovers) else (str(error),)
     known = tuple(flaws)
     texts: list[str] = []
-    for finding in findings:
+    for finding in _findings(error):
         flaw = next((flaw for flaw in known if re.fullmatch(flaw.found, finding, re.DOTALL)), None)
         if flaw is None:
             return ""
@@ -44,9 +53,26 @@ def explains(error: BaseException, flaws: Iterable[Flaw]) -> str:
 _MASQUERADE_CHAIN = r"CNI-[0-9a-f]{24}"
 
 
+def _any_1_1_1(plugin: str) -> tuple[Flaw, ...]:
+    """Of the frame that all plugins share."""
+    return (
+        Flaw(
+            plugin=plugin,
+            found=rf'plugin type="{plugin}" failed \(del\): unknown FS magic on .*',
+            text="DEL fails where CNI_NETNS is a plain file, and its address stays reserved",
+        ),
+        Flaw(
+            plugin=plugin,
+            found=r'accepted: .*"sandbox": "/proc/self/ns/net".*',
+            text="ADD into the plugin's own namespace is not refused",
+        ),
+    )
+
+
 def _masquerade_1_1_1(plugin: str) -> tuple[Flaw, ...]:
     """Of the rules that `ipMasq` makes: a chain a network and container, jumped to for each address."""
-    failed = rf'plugin type="{plugin}" failed \(del\): running \[\S*ip6?tables -t nat'
+    # by the verbs, and by hand
+    failed = rf'(plugin type="{plugin}" failed \(del\): |failed: Answer\(.*)running \[\S*ip6?tables -t nat'
     return (
         Flaw(
             plugin=plugin,
@@ -61,7 +87,7 @@ def _masquerade_1_1_1(plugin: str) -> tuple[Flaw, ...]:
         Flaw(
             plugin=plugin,
             found=rf"{failed} -D POSTROUTING .*does not exist.*",
-            text="DEL removes a rule of ipMasq for every address on the interface, and fails at one that somebody else has added",
+            text="DEL fails where an address of the interface has no rule of ipMasq: somebody else added it, or ADD was killed",
         ),
     )
 
@@ -73,9 +99,12 @@ RELEASES: Final[Mapping[str, tuple[Flaw, ...]]] = MappingProxyType(
         "containernetworking-1.1.1": (
             Flaw(
                 plugin="portmap",
-                found=r'plugin type="portmap" failed \(check\): .*ip6tables.*',
+                found=r'plugin type="portmap" failed \(check\): could not check ipv6 dnat: .*',
                 text="CHECK of a pod that has only IPv4 fails: it looks for its ip6tables chain",
             ),
+            *_any_1_1_1("bridge"),
+            *_any_1_1_1("macvlan"),
+            *_any_1_1_1("ptp"),
             *_masquerade_1_1_1("bridge"),
             *_masquerade_1_1_1("ptp"),
             Flaw(

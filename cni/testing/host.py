@@ -151,6 +151,14 @@ def _nftables() -> Iterator[str]:
             yield f"nftables {table} {chain} {line}"
 
 
+def flush_firewall() -> None:
+    """Take every rule away, those of the iptables programs too. Blocks."""
+    _said("nft", "flush", "ruleset")
+    for program in ("iptables", "ip6tables"):
+        for table in _said("cat", f"/proc/net/{program.removesuffix('tables')}_tables_names") or ("filter", "nat"):
+            _said(program, "-w", "-t", table, "-F")
+
+
 def _said(*argv: str) -> list[str]:
     """What a program printed; nothing where there is none, or the kernel has not what it is about."""
     if shutil.which(argv[0]) is None:

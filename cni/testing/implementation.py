@@ -14,6 +14,7 @@ from cni.network import Network
 from cni.result import Result
 from cni.testing.flaws import Flaw
 from cni.testing.levels import check_id
+from cni.testing.wire import TIMEOUT_SECONDS
 
 
 class Verbs(Protocol):
@@ -77,4 +78,11 @@ class Implementation:
         parsed = config.parse(json.dumps(document).encode())
         if self.make is not None:
             return parsed, self.make(parsed, memory)
-        return parsed, Network(parsed, bin_dirs=self.bin_dirs, cache_dir=memory)
+        network = Network(
+            parsed,
+            bin_dirs=self.bin_dirs,
+            cache_dir=memory,
+            add_timeout_seconds=TIMEOUT_SECONDS,
+            del_timeout_seconds=TIMEOUT_SECONDS,
+        )
+        return parsed, network

@@ -1,5 +1,6 @@
 """A pod of a check: its attachment, and a look into its network namespace. Functions block for a few milliseconds."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,6 +70,12 @@ class Pod:
     def lose_namespace(self) -> None:
         """As after a reboot: the path is gone."""
         namespaces.delete(self.namespace)
+
+    @property
+    def has_lost_namespace(self) -> bool:
+        return not os.path.ismount(
+            self.namespace
+        )  # Path.is_mount takes only folders for mount points before Python 3.12
 
 
 def make_link(ifname: str) -> None:

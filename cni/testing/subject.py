@@ -28,7 +28,7 @@ from cni.testing.pod import Pod
 _FOLDERS = (Path("/run/cni"), Path("/var/lib/cni"))
 _RANGE_KEYS = ("subnet", "rangeStart", "rangeEnd", "gateway")
 _MOST_BYTES = 65536
-# a namespace that is not held any more is taken down by the kernel in its own time, its links with it
+# a namespace that nobody holds any more is taken down by the kernel in its own time, its links with it
 _SETTLING_SECONDS = 5.0
 _SETTLING_POLL_SECONDS = 0.05
 
@@ -96,9 +96,15 @@ class Subject:
         del self.attached[_key(pod.attachment)]
 
     async def close(self) -> None:
-        """End of a check: every pod gets its DEL, and then nothing may be left of them. Raises Leftovers, CNIError."""
-        for subject, attachment in list(self.attached.values()):
-            await subject.verbs.delete(attachment)
+        """End of a check: every pod gets its DEL, and then nothing may be left of them. Raises Leftovers, or what DELs raised."""
+        failed: list[Exception] = []
+        for subject, attachment in self.attached.values():
+            try:
+                await subject.verbs.delete(attachment)
+            except Exception as error:
+                failed.append(error)
+        if failed:
+            raise failed[0] if len(failed) == 1 else ExceptionGroup("DELs after the check", failed)
         await self.left_behind()
 
     def remove_namespaces(self) -> None:
@@ -107,15 +113,14 @@ class Subject:
 
     async def left_behind(self) -> None:
         """Raises Leftovers where the host has more than the network keeps without pods."""
-        deadline = asyncio.get_running_loop().time() + _SETTLING_SECONDS
+        deadline = asyncio.get_running_loop().time()
+        if any(pod.has_lost_namespace for pod in self.pods):
+            deadline += _SETTLING_SECONDS
         while left := self.leftovers():
-            if not any(line.startswith(("link", "address", "route")) for line in left):
-                break
-            if asyncio.get_running_loop().time() > deadline:
-                break
+            settles = any(line.startswith(("link", "address", "route")) for line in left)
+            if not settles or asyncio.get_running_loop().time() >= deadline:
+                raise Leftovers(left)
             await asyncio.sleep(_SETTLING_POLL_SECONDS)
-        if left:
-            raise Leftovers(left)
 
     def leftovers(self) -> list[str]:
         """What is on the host, beyond what the network keeps, and every file that names one of the pods. Blocks."""

@@ -1,5 +1,6 @@
 """One run of one plugin's program with whatever input: nothing is put right on the way (specification, section 2)."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 from runtimes.linux import process
 
 TIMEOUT_SECONDS = 30.0
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +36,20 @@ async def call(program: Path, environment: Mapping[str, str], stdin: bytes | Map
         [str(program)],
         timeout_seconds=TIMEOUT_SECONDS,
         stdin=stdin if isinstance(stdin, bytes) else json.dumps(stdin).encode(),
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment},
+        env={"PATH": _PATH, **environment},
     )
     return Answer(status=done.returncode, stdout=done.stdout.decode(), stderr=done.stderr.decode(errors="replace"))
+
+
+async def kill(program: Path, environment: Mapping[str, str], stdin: Mapping[str, Any], after_seconds: float) -> None:
+    """Begin a run, and kill the plugin with all that it has started after a while."""
+    with contextlib.suppress(process.ProcessTimeout):
+        await process.run(
+            [str(program)],
+            timeout_seconds=after_seconds,
+            stdin=json.dumps(stdin).encode(),
+            env={"PATH": _PATH, **environment},
+        )
 
 
 def succeeded(answer: Answer) -> Answer:

@@ -26,13 +26,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # this file has the package's name, and its folder comes first
 sys.path[0] = str(REPOSITORY)
 
-from cni import netns  # noqa: E402
 from cni.attachment import Attachment  # noqa: E402
 from cni.default import DefaultNetwork  # noqa: E402
 from cni.native.in_process import InProcess  # noqa: E402
 from cni.native.packet_filter import choose_rules  # noqa: E402
 from cni.native.request import TYPE  # noqa: E402
 from cni.network import Network  # noqa: E402
+from cni.testing import namespaces  # noqa: E402
 from cni.testing.host import fresh_host  # noqa: E402
 
 PROGRAM = f"""#!{sys.executable}
@@ -87,7 +87,7 @@ class Pods:
     def __init__(self, folder: Path, count: int) -> None:
         self._paths = [folder / f"ns{number}" for number in range(count)]
         for path in self._paths:
-            netns.create(path)
+            namespaces.create(path)
 
     def attachment(self, number: int) -> Attachment:
         ports = [{"hostPort": 20000 + number, "containerPort": 80, "protocol": "tcp"}]
@@ -97,7 +97,7 @@ class Pods:
 
     def close(self) -> None:
         for path in self._paths:
-            netns.delete(path)
+            namespaces.delete(path)
 
 
 def cpu(who: int) -> float:

@@ -31,7 +31,8 @@ import pods  # noqa: E402
 from containerd_under_test import containerd  # noqa: E402
 from node_under_test import DEMO_IMAGE, NodeUnderTest, import_image, make_node  # noqa: E402
 
-from cni import Attachment, Network, load_default, netns  # noqa: E402
+from cni import Attachment, Network, load_default  # noqa: E402
+from cni.testing import namespaces  # noqa: E402
 from nodeagent.api import kubeconfig  # noqa: E402
 from nodeagent.api.client import ApiClient  # noqa: E402
 from runtimes.linux import process  # noqa: E402
@@ -139,7 +140,7 @@ async def _one_by_hand(program: str, network: Network, folder: Path, parts: dict
     shutil.copy("/bin/busybox", here / "rootfs" / "bin" / "busybox")
     (here / "config.json").write_text(json.dumps(_spec(space)))
     times = [time.monotonic()]
-    netns.create(space)
+    namespaces.create(space)
     attachment = Attachment(container_id=container_id, netns=str(space))
     await network.add(attachment)
     times.append(time.monotonic())
@@ -165,7 +166,7 @@ async def _one_by_hand(program: str, network: Network, folder: Path, parts: dict
     finally:
         await process.run((program, "delete", "--force", container_id), timeout_seconds=30)
         await network.delete(attachment)
-        netns.delete(space)
+        namespaces.delete(space)
     spans = [(late - early) * 1000 for early, late in itertools.pairwise(times)]
     for name, span in zip(("CNI ADD", "conmon + create", "start"), spans, strict=True):
         parts[name].append(span)

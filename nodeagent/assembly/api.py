@@ -14,11 +14,11 @@ from nodeagent.api.tokens import NoTokens, TokenManager, Tokens
 from nodeagent.assembly.network import own_network
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
+from nodeagent.assembly.services import pod_address
 from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.standalone import EmbeddedAPI, EmbeddedAPISettings
-from nodeagent.tls_policy import TLSPolicy
 
 EMBEDDED_QPS = 1000
 
@@ -35,7 +35,10 @@ async def start_embedded_api(scope: Scope, config: Config, folders: Folders) -> 
             node_name=config.node_name,
             address=config.agent.apiServer.address,
             port=config.agent.apiServer.port,
-            tls=TLSPolicy.of(config),
+            service_ranges=config.agent.services.clusterIPRanges,
+            node_ports=config.agent.services.nodePortRange,
+            pod_address=pod_address(config),
+            tls=config.tls_policy,
         ),
         scope.condition("process"),
     )

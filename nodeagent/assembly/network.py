@@ -5,6 +5,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from cni.config import load_default
 from cni.default import DefaultNetwork
 from cni.errors import CNIError
 from cni.native.in_process import InProcess
@@ -16,7 +17,7 @@ from runtimes.oci.network import CNISettings
 log = logging.getLogger(__name__)
 
 
-def cni_settings(config: Config) -> CNISettings:
+def cni_settings(config: Config, native: InProcess) -> CNISettings:
     """Of the whole node: all its runtimes attach their pods by these. Blocks for some milliseconds."""
     cni = config.agent.cni
     return CNISettings(
@@ -24,7 +25,7 @@ def cni_settings(config: Config) -> CNISettings:
         bin_dirs=tuple(Path(folder) for folder in cni.binDirs),
         cache_dir=Path(cni.cacheDir),
         network=own_network(config).config() if cni.provider == "native" else None,
-        in_process={TYPE: InProcess(choose_rules)},
+        in_process={TYPE: native},
     )
 
 
@@ -47,6 +48,18 @@ def described(config: Config) -> DefaultNetwork:
         ipam_dir=Path(cni.ipamDir) if cni.ipamDir else None,
         native=cni.provider != "programs",
     )
+
+
+def pods_get_native(config: Config) -> bool:
+    """Whether the pods' network is the one that `described` describes, made by the agent itself. Reads the folder of networks."""
+    cni = config.agent.cni
+    if cni.provider != "auto":
+        return cni.provider == "native"
+    try:
+        network = load_default(Path(cni.confDir))
+    except CNIError:
+        return False
+    return network.name == cni.networkName and [plugin.type for plugin in network.plugins] == [TYPE]
 
 
 @functools.cache

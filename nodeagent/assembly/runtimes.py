@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cni.native.in_process import InProcess
+from cni.native.packet_filter import choose_rules
 from nodeagent.assembly.board import Line, PartState
 from nodeagent.assembly.network import cni_settings
 from nodeagent.assembly.running import Scope
@@ -40,7 +42,9 @@ class Runtimes:
 
 async def start_runtimes(scope: Scope, config: Config, folders: Folders, store: DiskImageStore) -> Runtimes:
     """Every configured runtime. Without the default one there is no node. Raises AgentStartError, RuntimeFault."""
-    made = make_runtimes(config, RuntimeContext(config, folders, store))
+    context = RuntimeContext(config, folders, store)
+    await context.native_network.restore(Path(config.agent.cni.cacheDir))
+    made = make_runtimes(config, context)
     late: list[Runtime] = []
     for handler, runtime in made.items():
         scope.stack.push_async_callback(runtime.lifecycle.stop)
@@ -110,8 +114,12 @@ class RuntimeContext:
         self.images = store
 
     @functools.cached_property
+    def native_network(self) -> InProcess:
+        return InProcess(choose_rules)
+
+    @functools.cached_property
     def network(self) -> CNINetwork:
-        return CNINetwork(cni_settings(self._config))
+        return CNINetwork(cni_settings(self._config, self.native_network))
 
     @property
     def cgroup_driver(self) -> Literal["cgroupfs", "systemd"]:

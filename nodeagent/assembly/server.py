@@ -24,7 +24,6 @@ from nodeagent.server.statusz import Statusz
 from nodeagent.sources.api import ApiSource
 from nodeagent.standalone import EmbeddedAPI
 from nodeagent.stats.provider import Statistics
-from nodeagent.tls_policy import TLSPolicy
 from runtimes.kube.duration import seconds
 
 
@@ -92,7 +91,7 @@ def server_settings(
         certificate=certificate,
         key=key,
         client_ca=client_ca,
-        tls=TLSPolicy.of(config),
+        tls=config.tls_policy,
         health_address=kubelet.healthzBindAddress,
         health_port=kubelet.healthzPort,
         debugging_handlers=kubelet.enableDebuggingHandlers,

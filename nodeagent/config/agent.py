@@ -59,6 +59,18 @@ class APIServerSettings(msgspec.Struct):
     port: int = 6443
 
 
+class ServicesSettings(msgspec.Struct):
+    """Services of standalone mode: addresses and node ports that lead to pods. A cluster has its own proxy for that.
+
+    `enabled` null: if pods get the agent's own, native network. `clusterIPRanges`: one, or one of each family, that of the
+    family first which Services have by default.
+    """
+
+    enabled: bool | None = None
+    clusterIPRanges: list[str] = msgspec.field(default_factory=lambda: ["10.96.0.0/12"])
+    nodePortRange: str = "30000-32767"
+
+
 class RegistrySettings(msgspec.Struct):
     """How one registry (`host[:port]`, or `host[:port]/path` for a part of it) is reached: `insecure` (plain HTTP, or a
     certificate that nobody verifies), `certsDir` (ca.crt; client.cert and client.key), `blocked` (not at all).
@@ -92,6 +104,7 @@ class NodeAgentConfiguration(msgspec.Struct):
     defaultRuntime: str = ""
     cni: CNISettings = msgspec.field(default_factory=CNISettings)
     apiServer: APIServerSettings = msgspec.field(default_factory=APIServerSettings)
+    services: ServicesSettings = msgspec.field(default_factory=ServicesSettings)
     registries: dict[str, RegistrySettings] = msgspec.field(default_factory=dict)
     conmon: Program = Program("")
     imageCredentialProviderConfig: FilePath = FilePath("")

@@ -11,6 +11,7 @@ from cni.default import subnets_of
 from nodeagent.config.agent import NodeAgentConfiguration
 from nodeagent.config.check_kubelet import Problem, check_kubelet
 from nodeagent.config.kubelet import KubeletConfiguration
+from nodeagent.config.service_ranges import port_range, service_ranges
 from nodeagent.config.values import Duration, Quantity
 from runtimes.kube import quantity
 from runtimes.kube.duration import seconds
@@ -72,6 +73,14 @@ def _agent(document: NodeAgentConfiguration) -> Iterator[Problem]:
         subnets_of(document.cni.subnet)
     except ValueError as error:
         yield ("cni", "subnet"), str(error)
+    for field, read in (
+        ("clusterIPRanges", lambda: service_ranges(document.services.clusterIPRanges)),
+        ("nodePortRange", lambda: port_range(document.services.nodePortRange)),
+    ):
+        try:
+            read()
+        except ValueError as error:
+            yield ("services", field), str(error)
     yield from _registries(document)
     if document.criServer.listen and not document.criServer.listen.startswith("unix:///"):
         yield ("criServer", "listen"), "must be a unix socket such as unix:///run/nodeagent/cri.sock"

@@ -22,6 +22,7 @@ from nodeagent.config.ignored_fields import IgnoredSetting, ignored_settings
 from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.config.paths import resolve_document, resolve_options
 from nodeagent.config.values import Duration
+from nodeagent.tls_policy import TLSPolicy
 from runtimes.kube import bounded_yaml
 
 _DOCUMENTS: dict[tuple[str, str], type[msgspec.Struct]] = {
@@ -75,6 +76,14 @@ class Config:
     @property
     def pod_logs_dir(self) -> Path:
         return Path(self.kubelet.podLogsDir)
+
+    @property
+    def tls_policy(self) -> TLSPolicy:
+        return TLSPolicy(
+            min_version=self.kubelet.tlsMinVersion,
+            cipher_suites=tuple(self.kubelet.tlsCipherSuites),
+            curves=tuple(self.kubelet.tlsCurvePreferences),
+        )
 
 
 def load(options: Options) -> Config:

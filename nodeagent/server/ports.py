@@ -9,6 +9,9 @@ from runtimes.errors import RuntimeFault
 from runtimes.linux.tasks import end_tasks
 
 _PIECE_BYTES = 32 * 1024
+# How long a client may go on once the pod has said its last. kubectl before 1.23 ends its side only when told of the end of the
+# forwarding, so it is not waited for; containerd gives as long (docs/facts/api-client-and-server.md P.1).
+_LINGER_SECONDS = 1.0
 
 
 class PortClient(Protocol):
@@ -32,7 +35,10 @@ class PortClient(Protocol):
 
 
 async def carry_port(client: PortClient, connect: Callable[[], Awaitable[PortConnection]]) -> None:
-    """Until both directions have ended, or the client is gone. Raises RuntimeFault when there is no connection."""
+    """Until both directions have ended, the pod has and the client does not follow, or the client is gone.
+
+    Raises RuntimeFault when there is no connection.
+    """
     connection = await connect()
     both = asyncio.create_task(_both(client, connection), name="port")
     gone = asyncio.create_task(client.gone(), name="port client gone")
@@ -44,8 +50,11 @@ async def carry_port(client: PortClient, connect: Callable[[], Awaitable[PortCon
 
 async def _both(client: PortClient, connection: PortConnection) -> None:
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_to_client(client, connection))
-        tasks.create_task(_to_pod(client, connection))
+        to_client = tasks.create_task(_to_client(client, connection))
+        to_pod = tasks.create_task(_to_pod(client, connection))
+        await asyncio.wait({to_client})
+        await asyncio.wait({to_pod}, timeout=_LINGER_SECONDS)
+        to_pod.cancel()
 
 
 async def _to_client(client: PortClient, connection: PortConnection) -> None:

@@ -44,7 +44,8 @@ _SHARED_SEGMENTS = ("bridge", TYPE)
 _ACCEPT_ROUTERS = "net.ipv6.conf.default.accept_ra"
 _BANDWIDTH_BURST_BITS = 4294967295
 _BANDWIDTH_RANGE = (10**3, 10**15)
-# What the caller of a runtime may do. In this order: a time-out is also an Unavailable. Everything else is Internal.
+# What the caller of a runtime may do. In this order: a time-out is also an Unavailable. Everything else is Internal: a program
+# failed, or its configuration is not what it takes, and only the operator can change that.
 _RUNTIME_ERRORS: tuple[tuple[type[CNIError], type[errors.RuntimeFault]], ...] = (
     (PluginTimeout, errors.Timeout),
     (Unavailable, errors.Unavailable),

@@ -26,6 +26,22 @@ def claim_subnet() -> str:
     raise AssertionError("no subnet is free: what else runs here?")
 
 
+def is_nobodys(address: str) -> bool:
+    """Whether an IPv4 address is of a subnet that was a test's, since the machine started, and is no longer."""
+    _, second, third, _ = address.split(".")
+    try:
+        lock = os.open(_LOCKS / f"{second}.{third}", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
 def bridge_network(name: str, subnet: str, data_dir: Path) -> str:
     """A CNI configuration list: a bridge of that name, addresses of that subnet, host ports."""
     ipam = {

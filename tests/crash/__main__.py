@@ -113,12 +113,15 @@ def main() -> int:
     matrix = Matrix(options, image, directory)
     matrix.run(cases)
     failed = [result for result in matrix.results if not result.ok]
+    never_run = len(cases) - len(matrix.results)
+    if never_run:
+        print(f"{never_run} cases were not run: a lane's node did not come up")
     print(f"\n{len(matrix.results)} cases, {len(failed)} failed, {time.monotonic() - begin:.0f} s, seed {options.seed}")
     if failed:
         print(f"folders of the nodes that failed: {directory}")
     elif not options.keep:
         shutil.rmtree(directory, ignore_errors=True)
-    return 1 if failed else 0
+    return 1 if failed or never_run else 0
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 import yaml
+from leftovers import take_rules
 from node_under_test import REPO, NodeUnderTest, eventually, import_image, make_node
 from typing_extensions import override
 
@@ -234,6 +235,10 @@ class CrashNode(NodeUnderTest):
         conditions = node["status"].get("conditions", [])
         return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
+    def status(self) -> str:
+        """How the agent ended, as far as it did."""
+        return f"exit status {self.agent.poll()}" if self.agent is not None else "no agent"
+
     # -- faults ------------------------------------------------------------------------------------------------------
 
     def arm(self, fault: Fault) -> None:
@@ -326,6 +331,8 @@ class CrashNode(NodeUnderTest):
         for point in reversed([line.split()[4] for line in lines if f" {self.directory}/" in line]):
             subprocess.run(["umount", "-l", point], capture_output=True, check=False)
         subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)
+        own = self.subnet.rpartition(".")[0] + "."
+        take_rules(lambda address: address.startswith(own))
         for root in Path("/sys/fs/cgroup").glob(f"*{self.cgroup}"):
             for below in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
                 with contextlib.suppress(OSError):

@@ -65,7 +65,7 @@ def doubling(levels: int) -> bytes:
     return "\n".join(lines).encode()
 
 
-@pytest.mark.parametrize("path", [REVIEWS, MAPS])
+@pytest.mark.parametrize("path", [REVIEWS, MAPS], ids=["review", "map"])
 @pytest.mark.parametrize(
     ("body", "why"),
     [
@@ -75,6 +75,8 @@ def doubling(levels: int) -> bytes:
         (b"[" + b"a," * 1_000_000 + b"]", "there are more than 250000 values"),
         (b"%TAG !a! b\n" * 200_000, "there are more than 16 directives"),
     ],
+    # a test's name is in the environment of what it starts, which has room for 128 KiB a variable
+    ids=["aliases", "brackets", "dashes", "values", "directives"],
 )
 def test_yaml_that_grows(api: ApiServer, path: str, body: bytes, why: str) -> None:
     """Aliases, depth, number: refused with 400 and the reason before anything is made of them."""

@@ -24,7 +24,7 @@ from node_under_test import NodeUnderTest, eventually, pod_object
 from nodeagent.api.certificates import serving_certificate
 from nodeagent.apiserver.pki import Pki
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("security-api-rights")]
 
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"

@@ -16,6 +16,8 @@ SECONDS = 60.0
 
 
 def main() -> None:
+    import typer._adapters  # noqa: F401  # pydantic: typer loads it when it reads the first parameter
+
     import nodeagent.cli.app
     import nodeagent.cli.check
     import nodeagent.cli.image

@@ -1,7 +1,8 @@
 """Imports point one way (DESIGN.md, "The house")."""
 
 import ast
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ LEVELS = (
     ("assembly",),
     ("apiserver", "server", "standalone"),
     ("metrics", "sources", "node", "pods", "eviction"),
-    ("volumes", "images", "probes", "cgroups", "stats", "container_logs"),
+    ("volumes", "images", "probes", "cgroups", "stats", "container_logs", "cluster_dns", "services"),
     ("api",),
     ("podspec", "config", "folders", "logs", "tls_policy"),
     ("apitypes", "open_files", "os_error_retry", "errors", "version"),
@@ -55,8 +56,13 @@ def _files() -> list[Path]:
     )
 
 
-def _imports(path: Path) -> Iterator[tuple[int, str]]:
+@functools.cache
+def _imports(path: Path) -> tuple[tuple[int, str], ...]:
     """(line, dotted module) of every import of ours; `from a import b` as a.b, so that submodules count."""
+    return tuple(_found_imports(path))
+
+
+def _found_imports(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -77,6 +83,13 @@ def _room(dotted: str) -> str:
 def _on_floor(dotted: str) -> str:
     """Which part of the ground floor a module is in; empty: none."""
     return next((part for part in FLOOR if dotted == part or dotted.startswith(f"{part}.")), "")
+
+
+def _module(name: str, files: Mapping[str, Path]) -> str:
+    """Which of the modules an imported name is, or is in; empty: none."""
+    while name and name not in files:
+        name = name.rpartition(".")[0]
+    return name
 
 
 def _dotted(path: Path) -> str:
@@ -171,7 +184,7 @@ def test_the_agent_does_not_reach_into_the_embedded_api() -> None:
 
 
 def test_nothing_but_tests_uses_a_harness() -> None:
-    """runtimes.testing is for whoever tests a runtime: an agent never imports it, nor pytest."""
+    """cni.testing and runtimes.testing are for whoever tests networks and runtimes: an agent never imports them, nor pytest."""
     wrong = []
     for path in _files():
         if ".testing" in _dotted(path):
@@ -186,12 +199,24 @@ def test_nothing_but_tests_uses_a_harness() -> None:
     assert wrong == []
 
 
-def test_the_network_library_has_no_circle() -> None:
-    """Its modules import each other one way, imports for type checkers included."""
-    modules = {_dotted(path): {name for _, name in _imports(path)} for path in _files() if path.parent == REPO / "cni"}
-    del modules["cni.__init__"]
-    below = {own: {other for other in modules if any(f"{name}.".startswith(f"{other}.") for name in found)}
-             for own, found in modules.items()}  # fmt: skip
+def test_the_csi_client_knows_no_driver() -> None:
+    """Neither does the suite: csi.driver is one driver among others, which uses the client's values and errors."""
+    wrong = []
+    for path in _files():
+        if _dotted(path).startswith("csi.") and not _dotted(path).startswith("csi.driver."):
+            wrong += [
+                f"{path.relative_to(REPO)}:{line}: imports {module}"
+                for line, module in _imports(path)
+                if module.startswith("csi.driver")
+            ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_there_is_no_circle(package: str) -> None:
+    """A package's modules import each other one way, imports for type checkers and within functions included."""
+    files = {_dotted(path).removesuffix(".__init__"): path for path in _files() if path.is_relative_to(REPO / package)}
+    below = {own: {_module(name, files) for _, name in _imports(path)} - {own} for own, path in files.items()}
     while free := {own for own, found in below.items() if not found & set(below)}:
         below = {own: found for own, found in below.items() if own not in free}
     assert sorted(below) == []

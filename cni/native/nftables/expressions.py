@@ -12,16 +12,21 @@ _FIRST_REGISTER = 8  # NFT_REG32_00
 _VERDICT_REGISTER = 0
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _META_OIFNAME, _META_IIFNAME, _META_NFPROTO, _META_L4PROTO = 7, 6, 15, 16
-_CT_STATUS = 2
+_CT_STATE, _CT_STATUS = 0, 2
+_STATE_NEW = 1 << 3
 _STATUS_DST_NAT = 1 << 5  # IPS_DST_NAT
 _FIB_DADDR, _FIB_RESULT_ADDRTYPE = 1 << 1, 3
 _RTN_LOCAL = 2
 _EQUAL, _NOT_EQUAL = 0, 1
 _DNAT = 1
+_RANDOM = 1  # NFT_NG_RANDOM
+_UPDATE = 1  # NFT_DYNSET_OP_UPDATE
+_ICMPX_UNREACHABLE, _PORT_UNREACHABLE = 2, 1
 _RANDOM_FULLY = 1 << 4
 
 IPV4, IPV6 = 2, 10
 DROP, ACCEPT, JUMP, GOTO, RETURN = 0, 1, -3, -4, -5
+VERDICTS = {"drop": DROP, "accept": ACCEPT, "jump": JUMP, "goto": GOTO, "return": RETURN}
 
 Expressions = tuple[bytes, ...]
 
@@ -98,6 +103,12 @@ def is_local() -> Expressions:
     return load, compare(_RTN_LOCAL.to_bytes(4, sys.byteorder))
 
 
+def is_new() -> Expressions:
+    """Go on for the first packet of a connection (`ct state new`)."""
+    load = expression("ct", number(2, _CT_STATE), _register(1, 0))
+    return load, masked(_STATE_NEW.to_bytes(4, sys.byteorder)), compare(bytes(4), equal=False)
+
+
 def was_redirected() -> Expressions:
     """Go on if the connection's destination was changed (`ct status dnat`)."""
     load = expression("ct", number(2, _CT_STATUS), _register(1, 0))
@@ -107,6 +118,31 @@ def was_redirected() -> Expressions:
 def lookup(name: str, *, at: int = 0, into: int | None = None) -> bytes:
     """Go on if the registers from `at` are in the set; load what the map says to the registers from `into`."""
     return expression("lookup", _register(2, at), text(1, name), *(() if into is None else (_register(3, into),)))
+
+
+def decide(name: str, *, at: int = 0, number_in_batch: int = 0) -> bytes:
+    """Do what the verdict map says of the registers from `at`; go on if it says nothing.
+
+    `number_in_batch`: of a map that is made in the same batch and has no name of its own.
+    """
+    by_number = (number(4, number_in_batch),) if number_in_batch else ()
+    return expression("lookup", _register(2, at), text(1, name), number(3, _VERDICT_REGISTER), *by_number)
+
+
+def random_below(bound: int, at: int) -> bytes:
+    """Load a number from 0 to below `bound`, another for each packet."""
+    return expression("numgen", _register(1, at), number(2, bound), number(3, _RANDOM))
+
+
+def remember(name: str, *, at: int, seconds: int) -> bytes:
+    """Put the registers into a dynamic set, to be there for `seconds` from now."""
+    milliseconds = attribute(6, (seconds * 1000).to_bytes(8, "big"))
+    return expression("dynset", text(1, name), number(3, _UPDATE), _register(4, at), milliseconds)
+
+
+def reject() -> bytes:
+    """Answer that there is nobody at the port, and be done with the packet."""
+    return expression("reject", number(1, _ICMPX_UNREACHABLE), attribute(2, bytes([_PORT_UNREACHABLE])))
 
 
 def redirect(number_of: int, *, address_at: int, port_at: int) -> bytes:

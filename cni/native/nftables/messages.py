@@ -8,19 +8,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cni.native.nftables.attributes import attribute, each, nest, number, parse, string, text
-from cni.native.nftables.expressions import Expressions
-from cni.native.nftables.sets import Element, Set
+from cni.native.nftables.expressions import Expressions, decide, random_below
+from cni.native.nftables.sets import NUMBER, VERDICT, Element, Set, layout
 
 _NFTABLES = 10 << 8  # NFNL_SUBSYS_NFTABLES
 NEW_TABLE, GET_TABLE, DELETE_TABLE, NEW_CHAIN, GET_CHAIN = (_NFTABLES | kind for kind in range(5))
 NEW_RULE, GET_RULE = _NFTABLES | 6, _NFTABLES | 7
-NEW_SET, NEW_ELEMENT, GET_ELEMENT, DELETE_ELEMENT = (_NFTABLES | kind for kind in (9, 12, 13, 14))
+NEW_SET, GET_SET, NEW_ELEMENT, GET_ELEMENT, DELETE_ELEMENT = (_NFTABLES | kind for kind in (9, 10, 12, 13, 14))
 GET_GENERATION = _NFTABLES | 16
 
 CREATE, EXCLUSIVE, APPEND = 0x400, 0x200, 0x800
 MAX_COMMENT_BYTES = 253  # 256 bytes of user data, less the two of its header and the NUL
 
-_SET_MAP = 1 << 3
+_SET_ANONYMOUS, _SET_CONSTANT, _SET_MAP, _SET_TIMEOUT, _SET_EVAL = 1, 2, 1 << 3, 1 << 4, 1 << 5
+_ANY_MAP = "__map%d"  # the kernel puts a number in
+_DYNAMIC_SIZE = 1 << 16
 _KEY_BYTE_ORDER = 0
 _TABLE_COMMENT = _RULE_COMMENT = _ELEMENT_COMMENT = 0
 _ELEMENTS_A_MESSAGE = 128  # an attribute ends at 64 KiB
@@ -89,13 +91,37 @@ def new_rule(table: str, rule: Rule) -> Message:
 
 
 def new_set(table: str, made: Set, number_in_batch: int) -> Message:
-    body = text(1, table) + text(2, made.name) + number(3, 0 if made.value is None else _SET_MAP)
+    flags = (0 if made.value is None else _SET_MAP) | (_SET_TIMEOUT | _SET_EVAL if made.dynamic else 0)
+    body = text(1, table) + text(2, made.name) + number(3, flags)
     body += number(4, made.key.type_id) + number(5, made.key.length)
     if made.value is not None:
         body += number(6, made.value.type_id) + number(7, made.value.length)
+    if made.dynamic:
+        body += nest(9, number(1, _DYNAMIC_SIZE))
     body += number(10, number_in_batch)
     body += attribute(13, bytes([_KEY_BYTE_ORDER, 4]) + made.key.byte_order.to_bytes(4, sys.byteorder))
     return Message(NEW_SET, CREATE, body, f"set {made.name} of table {table}")
+
+
+def new_choice(table: str, chain: str, comment: str, targets: Sequence[str], number_in_batch: int) -> list[Message]:
+    """A rule that goes to one of the target chains, whichever, and the map without a name that it has for that.
+
+    `number_in_batch` is the map's alone among those of `new_set` and `new_choice`.
+    """
+    about = f"choice of {len(targets)} in chain {chain} of table {table}"
+    flags = _SET_ANONYMOUS | _SET_CONSTANT | _SET_MAP
+    made = text(1, table) + text(2, _ANY_MAP) + number(3, flags) + number(4, NUMBER.type_id) + number(5, NUMBER.length)
+    made += number(6, VERDICT.type_id) + number(7, VERDICT.length) + number(10, number_in_batch)
+    made += attribute(13, bytes([_KEY_BYTE_ORDER, 4]) + layout(NUMBER).byte_order.to_bytes(4, sys.byteorder))
+    choices = Set(_ANY_MAP, layout(NUMBER), VERDICT)
+    elements = [Element(key=(index,), value=("goto", target)) for index, target in enumerate(targets)]
+    filled = [
+        Message(one.kind, one.flags, one.body + number(4, number_in_batch), about)
+        for one in new_elements(table, choices, elements)
+    ]
+    body = (random_below(len(targets), 0), decide(_ANY_MAP, number_in_batch=number_in_batch))
+    rule = new_rule(table, Rule(chain=chain, comment=comment, expressions=body))
+    return [Message(NEW_SET, CREATE, made, about), *filled, rule]
 
 
 def new_elements(table: str, of: Set, elements: Sequence[Element]) -> list[Message]:
@@ -119,6 +145,10 @@ def get_table(table: str) -> Message:
 
 def get_rules(table: str) -> Message:
     return Message(GET_RULE, 0, text(1, table), f"rules of table {table}")
+
+
+def get_sets(table: str) -> Message:
+    return Message(GET_SET, 0, text(1, table), f"sets of table {table}")
 
 
 def get_chains() -> Message:
@@ -147,6 +177,18 @@ def read_rule(body: bytes) -> tuple[str, str]:
     return string(found.get(2, b"")), _read_comment(found.get(7, b""))
 
 
+def read_set(body: bytes) -> tuple[str, str]:
+    """(table, set), from an answer to `get_sets`."""
+    found = parse(body)
+    return string(found.get(1, b"")), string(found.get(2, b""))
+
+
+def read_chain(body: bytes) -> tuple[str, str]:
+    """(table, chain), from an answer to `get_chains`."""
+    found = parse(body)
+    return string(found.get(1, b"")), string(found.get(3, b""))
+
+
 def read_base_chain(body: bytes) -> tuple[str, str, int, int] | None:
     """(table, chain, hook's number, policy) of one base chain, from an answer to `get_chains`; None for any other."""
     found = parse(body)
@@ -167,9 +209,9 @@ def _element_messages(kind: int, flags: int, table: str, of: Set, elements: Sequ
 
 
 def _element(of: Set, element: Element) -> bytes:
-    parts = [nest(1, attribute(1, of.key.encode(element.key)))]
+    parts = [nest(1, of.key.as_data(element.key))]
     if of.value is not None and element.value is not None:
-        parts.append(nest(2, attribute(1, of.value.encode(element.value))))
+        parts.append(nest(2, of.value.as_data(element.value)))
     if element.comment:
         parts.append(attribute(6, _comment(_ELEMENT_COMMENT, element.comment)))
     return nest(1, *parts)
@@ -179,8 +221,8 @@ def _read_element(of: Set, raw: bytes) -> Element:
     found = parse(raw)
     value = None
     if of.value is not None and 2 in found:
-        value = of.value.decode(parse(found[2])[1])
-    return Element(key=of.key.decode(parse(found[1])[1]), value=value, comment=_read_comment(found.get(6, b"")))
+        value = of.value.of_data(found[2])
+    return Element(key=of.key.of_data(found[1]), value=value, comment=_read_comment(found.get(6, b"")))
 
 
 def _comment(kind: int, comment: str) -> bytes:

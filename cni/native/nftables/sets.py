@@ -1,10 +1,14 @@
 """Sets, maps and their elements: what each field of a key or of a value is, as bytes and in words."""
 
 import ipaddress
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from typing_extensions import override
+
+from cni.native.nftables.attributes import attribute, nest, number, parse, string, text
+from cni.native.nftables.expressions import VERDICTS
 
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 _PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
@@ -65,6 +69,20 @@ class _Port(Field):
         return int.from_bytes(raw, "big")
 
 
+class _Number(Field):
+    """A number of 32 bits in the host's order, as numbers are that rules draw."""
+
+    type_id, length = 4, 4
+
+    @override
+    def encode(self, value: Value) -> bytes:
+        return int(value).to_bytes(4, sys.byteorder)
+
+    @override
+    def decode(self, raw: bytes) -> Value:
+        return int.from_bytes(raw, sys.byteorder)
+
+
 class _Interface(Field):
     type_id, length = 41, 16
 
@@ -81,6 +99,7 @@ IPV4_ADDRESS: Field = _Address(7, 4)
 IPV6_ADDRESS: Field = _Address(8, 16)
 PROTOCOL: Field = _Protocol()
 PORT: Field = _Port()
+NUMBER: Field = _Number()
 INTERFACE: Field = _Interface()
 
 _TYPE_BITS = 6  # nft's way to write the types of several fields as one number
@@ -102,7 +121,7 @@ class Layout:
     @property
     def byte_order(self) -> int:
         """For `nft`, which shows keys by it: 1, the host's, for names; 2, the network's; 0 for several fields."""
-        return 0 if len(self.fields) > 1 else 1 if self.fields[0] is INTERFACE else 2
+        return 0 if len(self.fields) > 1 else 1 if self.fields[0] in (INTERFACE, NUMBER) else 2
 
     @property
     def length(self) -> int:
@@ -122,6 +141,42 @@ class Layout:
             offset += _padded(field.length)
         return tuple(values)
 
+    def as_data(self, values: Sequence[Value]) -> bytes:
+        """What stands in an element for a key or a value."""
+        return attribute(1, self.encode(values))
+
+    def of_data(self, raw: bytes) -> Values:
+        return self.decode(parse(raw)[1])
+
+
+class _Verdict(Layout):
+    """The values of a verdict map: ("drop",), ("goto", chain)."""
+
+    @property
+    @override
+    def type_id(self) -> int:
+        return 0xFFFFFF00  # NFT_DATA_VERDICT
+
+    @property
+    @override
+    def length(self) -> int:
+        return 0
+
+    @override
+    def as_data(self, values: Sequence[Value]) -> bytes:
+        code = number(1, VERDICTS[str(values[0])])
+        return nest(2, code, *(text(2, str(chain)) for chain in values[1:]))
+
+    @override
+    def of_data(self, raw: bytes) -> Values:
+        found = parse(parse(raw)[2])
+        code = int.from_bytes(found[1], "big", signed=True)
+        word = next((word for word, number in VERDICTS.items() if number == code), str(code))
+        return (word, string(found[2])) if 2 in found else (word,)
+
+
+VERDICT: Layout = _Verdict(fields=())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
@@ -139,11 +194,16 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """A set, or with `value` a map. `name` is its name in its table."""
+    """A set, or with `value` a map. `name` is its name in its table. `dynamic`: rules fill it, and what they put in ends."""
 
     name: str
     key: Layout
     value: Layout | None = None
+    dynamic: bool = False
+
+    @override
+    def __hash__(self) -> int:
+        return hash(self.name)  # sets are keys of many dictionaries
 
 
 def layout(*fields: Field) -> Layout:

@@ -11,6 +11,7 @@ from cni.native.nftables.messages import Chain, Message, Rule
 from cni.native.nftables.sets import Element, Set
 
 _TRIES = 5
+_MARK = "made by nodeagent, version "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Table:
 
     @property
     def comment(self) -> str:
-        return f"made by nodeagent, version {self.version}"
+        return f"{_MARK}{self.version}"
 
     def create(self, elements: Mapping[Set, Sequence[Element]]) -> list[Message]:
         """The messages that make it; they fail with EEXIST if there is one of that name."""
@@ -45,7 +46,7 @@ def ensure(kernel: Netfilter, table: Table) -> None:
     """
     for last in reversed(range(_TRIES)):
         try:
-            if (found := _version(kernel, table)) is not None and found >= table.version:
+            if (found := version_there(kernel, table.name)) is not None and found >= table.version:
                 return
             if found is None:
                 kernel.commit(table.create({}))
@@ -83,6 +84,18 @@ def dump_elements(kernel: Netfilter, table: Table, of: Set, comment: bytes = b""
     return list(messages.read_elements(of, kernel.dump(messages.get_elements(table.name, of)), comment))
 
 
+def chains_there(kernel: Netfilter, table: Table) -> frozenset[str]:
+    """The names of the chains that the table has."""
+    found = [messages.read_chain(body) for body in kernel.dump(messages.get_chains())]
+    return frozenset(name for where, name in found if where == table.name)
+
+
+def sets_there(kernel: Netfilter, table: Table) -> frozenset[str]:
+    """The names of the sets and maps that the table has."""
+    found = [messages.read_set(body) for body in kernel.dump(messages.get_sets(table.name))]
+    return frozenset(name for where, name in found if where == table.name)
+
+
 def missing_rules(kernel: Netfilter, table: Table) -> list[str]:
     """What of the table's rules is not there, or not in its order, in words."""
     found: dict[str, list[str]] = {}
@@ -100,16 +113,31 @@ def missing_rules(kernel: Netfilter, table: Table) -> list[str]:
     return wrong
 
 
-def _version(kernel: Netfilter, table: Table) -> int | None:
+def version_there(kernel: Netfilter, name: str) -> int | None:
     """The version of the table that is there, None for no table. Raises NftablesForeign for one that is not ours."""
     try:
-        comment = messages.read_table_comment(kernel.get(messages.get_table(table.name)))
+        comment = messages.read_table_comment(kernel.get(messages.get_table(name)))
     except NftablesError as error:
         if error.errno == errno.ENOENT:
             return None
         raise
-    prefix, _, version = comment.rpartition(" ")
-    if prefix != table.comment.rpartition(" ")[0] or not version.isdigit():
+    version = comment.removeprefix(_MARK)
+    if version == comment or not version.isdigit():
         reason = f"its comment is {comment!r}: somebody else has made it, or the kernel is older than 5.10"
-        raise NftablesForeign(f"table {table.name}", errno.EEXIST, reason)
+        raise NftablesForeign(f"table {name}", errno.EEXIST, reason)
     return int(version)
+
+
+def discard(kernel: Netfilter, name: str) -> bool:
+    """Take a table of ours away; return whether there was one. A kernel that has no nf_tables has none."""
+    try:
+        if version_there(kernel, name) is None:
+            return False
+        kernel.commit([messages.delete_table(name)])
+    except NftablesForeign:
+        return False
+    except NftablesError as error:
+        if is_lack(error):
+            return False
+        raise
+    return True

@@ -8,7 +8,7 @@ from pyroute2 import IPRoute
 
 from cni.errors import CNIError, PluginError
 from cni.testing import pod as pods
-from cni.testing.host import look
+from cni.testing.host import flush_firewall, look
 from cni.testing.levels import must, should
 from cni.testing.pod import Pod
 from cni.testing.subject import Subject
@@ -95,6 +95,18 @@ async def test_k8_the_reservation(network: Subject) -> None:
         pytest.skip("not claimed: no files about single addresses")
     for path in files:
         path.unlink()
+    await noticed(network, pod)
+
+
+@should
+async def test_k9_a_host_ports_rules(network: Subject) -> None:
+    """The firewall was flushed by somebody: an error, where the pod has a port of the host. CNI 1.1.0, section 2, "CHECK"."""
+    network.needs_check()
+    network.needs_capability("portMappings")
+    mapping = {"hostPort": 30080, "containerPort": 8080, "protocol": "tcp"}
+    pod, _ = await network.attach(capabilities={"portMappings": [mapping]})
+    await network.check(pod)
+    network.host.run(flush_firewall)
     await noticed(network, pod)
 
 

@@ -49,6 +49,15 @@ async def test_d5_the_namespace_is_gone(network: Subject) -> None:
     await network.delete(pod)
 
 
+@should
+async def test_d6_no_namespace_at_the_path(network: Subject) -> None:
+    """CNI_NETNS is a plain file, as of a namespace that was unmounted by somebody. CNI 1.1.0, section 2, "DEL"."""
+    pod, _ = await network.attach()
+    pod.lose_namespace()
+    pod.namespace.touch()
+    await network.delete(pod)
+
+
 @must
 async def test_d7_the_result_is_lost(network: Subject) -> None:
     """A DEL without prevResult, of a runtime that lost its records, succeeds. CNI 1.1.0, section 3, "Lifecycle & Ordering"."""

@@ -54,6 +54,17 @@ async def test_n8_a_pods_own_host_port(network: Subject) -> None:
         assert (await ask(pod.namespace, host.HOST, HOST_PORT)).startswith("pod ")
 
 
+@should
+async def test_n10_by_ipv6(network: Subject) -> None:
+    """A pod with an IPv6 address is reached by the host's. Kubernetes network model, dual stack."""
+    pod, result = await network.attach(capabilities=mapping(network))
+    if not any(":" in ip for ip in result.pod_ips()):
+        pytest.skip("not claimed: the network gives no IPv6 addresses")
+    async with tcp_server(pod.namespace, PORT, "pod"):
+        for place in (network.host.outside, None):
+            assert (await ask(place, host.HOST6, HOST_PORT)).startswith("pod ")
+
+
 @must
 async def test_n9_tcp_and_udp(network: Subject) -> None:
     """The same port of two protocols leads to two pods. CNI conventions, portMappings."""

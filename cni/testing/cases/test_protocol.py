@@ -11,7 +11,7 @@ from cni.testing.subject import Subject
 
 pytestmark = pytest.mark.asyncio
 
-INVALID_VERSION, INVALID_ENVIRONMENT, UNDECODABLE, INVALID_CONFIG = 1, 4, 6, 7
+INVALID_VERSION, UNSUPPORTED_FIELD, INVALID_ENVIRONMENT, UNDECODABLE, INVALID_CONFIG = 1, 2, 4, 6, 7
 
 
 @must
@@ -123,6 +123,63 @@ async def test_e13_a_version_that_is_not_supported(network: Subject) -> None:
         request = network.request(place, cniVersion="99.0.0")
         answer = await wire.call(program, network.environment("ADD", network.pod()), request)
         wire.refused(answer, INVALID_VERSION)
+
+
+@should
+async def test_e10_the_plugins_own_namespace(network: Subject) -> None:
+    """CNI_NETNS is where the plugin runs: an error, and a DEL leaves the host as it was. CNI 1.1.0, section 2, "ADD"."""
+    environment = network.environment("ADD", network.pod(), NETNS="/proc/self/ns/net", IFNAME="pod0")
+    added = await wire.call(network.programs[0], environment, network.request())
+    await wire.call(network.programs[0], {**environment, "CNI_COMMAND": "DEL"}, network.request())
+    wire.refused(added)
+
+
+@must
+async def test_e14_a_version_that_is_none(network: Subject) -> None:
+    """cniVersion is no version: code 1, or 6. CNI 1.1.0, section 5, "Error"."""
+    answer = await wire.call(
+        network.programs[0], network.environment("ADD", network.pod()), network.request(cniVersion="one")
+    )
+    wire.refused(answer, INVALID_VERSION, UNDECODABLE)
+
+
+@must
+async def test_e15_unknown_keys(network: Subject) -> None:
+    """Ignored, or refused with code 2; those of the runtime itself are ignored. CNI 1.1.0, section 1."""
+    program, pod = network.programs[0], network.pod()
+    more: dict[str, Any] = {"cni.dev/unknown": {}, "runtimeConfig": {"example.org/unknown": 1}}
+    request = network.request(**more)
+    wire.succeeded(await wire.call(program, network.environment("ADD", pod), request))
+    wire.succeeded(await wire.call(program, network.environment("DEL", pod), request))
+    answer = await wire.call(program, network.environment("ADD", pod), network.request(unknown="value"))
+    if answer.status != 0:
+        wire.refused(answer, UNSUPPORTED_FIELD)
+    wire.succeeded(await wire.call(program, network.environment("DEL", pod), network.request(unknown="value")))
+
+
+@must
+async def test_a12_a_chained_plugin_passes_on(network: Subject) -> None:
+    """What came before it is in its result, in the version that it was asked in. CNI 1.1.0, section 2, "ADD"."""
+    chained = [place for place in range(1, len(network.programs)) if not network.request(place).get("ipam")]
+    if not chained:
+        pytest.skip("not claimed: nothing is chained")
+    before = result.Result(
+        cni_version=network.config.cni_version,
+        interfaces=(result.Interface(name="host0"), result.Interface(name="eth0", sandbox="/run/netns/x")),
+        ips=(
+            result.IPConfig(address="192.0.2.130/24", interface=1),
+            result.IPConfig(address="192.0.2.131/24", interface=1),
+        ),
+        dns=result.DNS(nameservers=("192.0.2.53",), search=("example.org",)),
+    )
+    for place in chained:
+        pod = network.pod()
+        request = network.request(place, prevResult=before.to_wire())
+        answer = wire.succeeded(await wire.call(network.programs[place], network.environment("ADD", pod), request))
+        after = result.decode(answer.document, "")
+        assert (after.cni_version, after.ips, after.dns) == (before.cni_version, before.ips, before.dns)
+        assert set(before.interfaces) <= set(after.interfaces)
+        wire.succeeded(await wire.call(network.programs[place], network.environment("DEL", pod), request))
 
 
 @must

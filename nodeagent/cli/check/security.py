@@ -11,7 +11,6 @@ from nodeagent.node.exposed_files import UNIT_FILES, exposed, watched
 from nodeagent.node.installed_versions import installed_programs
 from nodeagent.node.kernel_defaults import SYSCTLS, deviations
 from nodeagent.server.tls import key_is_ecdsa
-from nodeagent.tls_policy import TLSPolicy
 
 _CONFIGURATION, _FILES, _HOLES = "configuration", "files", "published holes"
 
@@ -34,7 +33,7 @@ def configuration(config: Config) -> list[Finding]:
             findings.append(degraded(_CONFIGURATION, each.field, f"not in force: {each.reason}", fix))
         else:
             findings.append(absent(_CONFIGURATION, each.field, f"without effect here: {each.reason}", fix))
-    policy = TLSPolicy.of(config)
+    policy = config.tls_policy
     ecdsa = key_is_ecdsa(Path(config.kubelet.tlsCertFile)) if config.kubelet.tlsCertFile else True
     findings += [
         degraded(_CONFIGURATION, "TLS", text, f"correct {text.partition(':')[0] if ':' in text else 'tlsCipherSuites'}")

@@ -13,9 +13,11 @@ from nodeagent.pods.steps.old_sandboxes import clear_away
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod
 from proto import cri_pb2 as cri
-from runtimes.errors import RuntimeFault
+from runtimes.errors import RuntimeFault, Unavailable
 from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.registry import Runtime
+
+SOON_SECONDS = 1.0
 
 
 class SandboxConfigs(Protocol):
@@ -109,4 +111,8 @@ class SandboxStep(Step):
 
 
 def _creation_failed(error: Exception) -> StepError:
-    return StepError(f"Failed to create pod sandbox: {error}", event_reason="FailedCreatePodSandBox")
+    """What says that it cannot work just now, a CNI plugin for instance, is asked again soon; all else waits as usual."""
+    soon = SOON_SECONDS if isinstance(error, Unavailable) else None
+    return StepError(
+        f"Failed to create pod sandbox: {error}", event_reason="FailedCreatePodSandBox", retry_seconds=soon
+    )

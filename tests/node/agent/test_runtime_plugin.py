@@ -14,17 +14,30 @@ import yaml
 from node_under_test import REPO, NodeUnderTest, pod_object
 from runtime_classes import runtime_class
 
-pytestmark = [pytest.mark.node, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.xdist_group("agent-runtime-plugin"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+]
 
 
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The example, in a folder of its own on the path of every Python that the test starts."""
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example as pip installs it."""
     pytest.importorskip("setuptools", reason="pip builds the example with the setuptools of this environment")
-    source, target = tmp_path / "source", tmp_path / "site"
+    folder = tmp_path_factory.mktemp("plugin")
+    source, target = folder / "source", folder / "site"
     shutil.copytree(REPO / "examples" / "runtime-plugin", source)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--target", str(target), str(source)], check=True, capture_output=True, timeout=100)
+    return target
+
+
+@pytest.fixture
+def installed(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, on the path of every Python that the test starts."""
+    target = tmp_path / "site"
+    shutil.copytree(site, target)
     monkeypatch.setenv("PYTHONPATH", str(target))
     return target
 

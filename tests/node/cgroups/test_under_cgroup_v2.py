@@ -44,12 +44,16 @@ def test_the_harness_passes_status_and_output_on(command: str, status: int, tmp_
     assert not mark.exists()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_the_harness_ends_on_time() -> None:
     """A command that hangs is killed with its kernel; the status is 124 and no kernel process stays."""
-    done = run_in_uml("sh", "-c", "echo started; sleep 1000", seconds=6)
-    assert (done.returncode, done.stdout) == (124, "started\n")
-    assert "not done after 6 s" in done.stderr
+    for seconds in (6, 18, 54):  # the kernel boots in this time as well: on a busy machine it needs more
+        done = run_in_uml("sh", "-c", "echo started; sleep 1000", seconds=seconds)
+        assert done.returncode == 124
+        assert f"not done after {seconds} s" in done.stderr
+        if done.stdout:
+            break
+    assert done.stdout == "started\n"
 
 
 @pytest.mark.timeout(60)

@@ -12,7 +12,7 @@ from cni.default import DefaultNetwork, write_default
 from cni.errors import PluginError, PluginNotFound, PluginTimeout
 from cni.network import Network
 from cni.testing import namespaces
-from cni.testing.host import look
+from cni.testing.host import fresh_host, look
 from cni.testing.implementation import Implementation
 from cni.testing.subject import Subject
 from runtimes.linux import syscalls
@@ -153,16 +153,34 @@ def test_namespaces(tmp_path: Path) -> None:
     """A path that is taken is refused and what is there lives on; deleting twice is fine; on an error nothing stays."""
     path = tmp_path / "ns"
     namespaces.create(path)
-    assert path.is_mount() or path.stat().st_dev != tmp_path.stat().st_dev
-    with pytest.raises(FileExistsError):
-        namespaces.create(path)
-    assert syscalls.in_namespace(path, lambda: Path("/proc/thread-self/net/dev").read_text().count(":")) == 1
-    namespaces.delete(path)
+    try:
+        with pytest.raises(FileExistsError):
+            namespaces.create(path)
+        listed = syscalls.in_namespace(path, lambda: Path("/proc/thread-self/net/dev").read_text())
+        assert [line.partition(":")[0].strip() for line in listed.splitlines() if ":" in line] == ["lo"]
+    finally:
+        namespaces.delete(path)
     namespaces.delete(path)
     assert not path.exists()
     with pytest.raises(FileNotFoundError):
         syscalls.pin_namespaces({syscalls.CLONE_NEWNET: path}, lambda: Path("/proc/sys/net/no/such").write_text("1"))
     assert not path.exists()
+
+
+def test_a_host_is_left_as_it_was_come_to(tmp_path: Path) -> None:
+    """Whatever happens on it: the thread is where it was, and nothing is pinned any more."""
+
+    def place() -> str:
+        return str(Path("/proc/thread-self/ns/net").readlink())
+
+    before = place()
+    with pytest.raises(ZeroDivisionError), fresh_host(tmp_path) as host:
+        assert place() != before
+        assert host.run(place) == place()
+        assert {line for line in host.run(look) if line.startswith("link")} == {"link lo physical", "link eth0 veth"}
+        raise ZeroDivisionError
+    assert place() == before
+    assert list(tmp_path.iterdir()) == []
 
 
 def holders(path: Path) -> list[str]:

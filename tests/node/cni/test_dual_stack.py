@@ -14,14 +14,6 @@ from .conftest import debian
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio]
 
-__all__ = [
-    "test_a2_the_interface_is_up_with_every_address",
-    "test_a5_routes_are_as_reported",
-    "test_a22_addresses_can_be_used_at_once",
-    "test_n1_pod_to_pod",
-    "test_n2_pod_and_host",
-]
-
 
 @pytest.fixture
 def network_implementation() -> Implementation:

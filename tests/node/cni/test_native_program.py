@@ -1,4 +1,4 @@
-"""Every check of cni/testing on the executable `nodeagent-cni`, as another runtime calls it, in version 1.0.0."""
+"""The executable `nodeagent-cni`, as another runtime calls it: the protocol, and the same behind this door (test_native.py)."""
 
 import sys
 from pathlib import Path
@@ -6,11 +6,17 @@ from pathlib import Path
 import pytest
 
 from cni.native.request import TYPE
+from cni.testing.cases.test_add import *
+from cni.testing.cases.test_concurrency import test_p1_many_adds_at_once, test_p4_killed_in_the_middle_of_add
+from cni.testing.cases.test_delete import *
+from cni.testing.cases.test_protocol import *
+from cni.testing.fixtures import network
 from cni.testing.implementation import Implementation
-from cni.testing.suite import *
 
 from .conftest import PLUGINS
 from .test_native import DUAL_STACK
+
+__all__ = ["network", "test_p1_many_adds_at_once", "test_p4_killed_in_the_middle_of_add"]
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio]
 

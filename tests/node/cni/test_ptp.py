@@ -3,7 +3,7 @@
 import pytest
 
 from cni.testing.cases.test_add import *
-from cni.testing.cases.test_check import *
+from cni.testing.cases.test_check import test_k1_right_after_add, test_k6_a_route
 from cni.testing.cases.test_delete import *
 from cni.testing.cases.test_traffic import *
 from cni.testing.implementation import Implementation

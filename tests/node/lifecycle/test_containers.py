@@ -26,7 +26,7 @@ from pods_under_test import (
 )
 from watching import every_change
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle")]
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle-containers")]
 
 DIARY = {"name": "diary", "mountPath": "/diary"}
 ENDS = "echo {0} >> /diary/d; trap 'echo {0} ends >> /diary/d; exit 0' TERM; sleep 100000 & wait"

@@ -9,7 +9,7 @@ import pytest
 from node_under_test import NodeUnderTest, eventually
 from pods_under_test import container, finished, log_when, make_pod, shell, status_of
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle")]
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle-environment")]
 
 END = "\necho END\nsleep 100000"
 

@@ -6,7 +6,7 @@ import pytest
 from node_under_test import NodeUnderTest, eventually
 from pods_under_test import conditions, container, field, make_pod, restarted, shell, status_of, tells_of, told
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle")]
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle-probes")]
 
 WEB = "mkdir -p /srv; echo fine >/srv/ok; exec httpd -f -p 8080 -h /srv"
 

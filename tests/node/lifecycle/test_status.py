@@ -19,7 +19,7 @@ from pods_under_test import (
     waits_for,
 )
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle")]
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("lifecycle-status")]
 
 GATE = "example.com/ready"
 ORDER = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"]

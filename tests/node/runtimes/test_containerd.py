@@ -19,6 +19,7 @@ from runtimes.testing.implementation import started
 
 pytestmark = [
     pytest.mark.node,
+    pytest.mark.xdist_group("runtimes-containerd"),
     needs("containerd"),
 ]
 

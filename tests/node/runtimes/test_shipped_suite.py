@@ -1,57 +1,24 @@
 """The conformance suite as others have it: out of a wheel, without a checkout, on a runtime of a package of theirs."""
 
 import os
-import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from components import needs
+from shipped import REPO, installed, outcomes, run
 
-pytestmark = [pytest.mark.node, pytest.mark.skipif(os.geteuid() != 0, reason="needs root"), needs("runc")]
-
-REPO = Path(__file__).resolve().parents[3]
-PARTS = ("nodeagent", "runtimes", "cni", "csi", "proto", "pyproject.toml", "README.md", "LICENSE")
-# Without what a site's .pth files add: the checkout of an editable installation.
-PYTHON = (sys.executable, "-S", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.xdist_group("runtimes-shipped"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    needs("runc"),
+]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which this project and examples/runtime-plugin are installed, and nothing else."""
-    pytest.importorskip("setuptools", reason="pip builds with the setuptools of this environment")
-    folder = tmp_path_factory.mktemp("shipped")
-    source, example, target = folder / "nodeagent", folder / "runtime-plugin", folder / "site"
-    source.mkdir()
-    for part in PARTS:
-        path = REPO / part
-        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        (shutil.copytree(path, source / part, ignore=ignored) if path.is_dir() else shutil.copy(path, source))
-    shutil.copytree(REPO / "examples" / "runtime-plugin", example)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    pip += ["--no-compile", "--target", str(target)]
-    subprocess.run([*pip, str(source), str(example)], check=True, capture_output=True, timeout=100)
-    shutil.rmtree(source)
-    return target
-
-
-def run(site: Path, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """pytest there, with nothing of this checkout in sight, and in its own default modes."""
-    environment = os.environ | {"PYTHONPATH": f"{site}:{Path(pytest.__file__).parents[1]}", "PYTEST_ADDOPTS": ""}
-    done = subprocess.run(
-        [*PYTHON, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=100
-    )
-    said = (done.stdout + done.stderr).replace(f"{REPO}/.venv/", "")  # of a clone the virtualenv is inside it
-    assert str(REPO) not in said
-    return done
-
-
-def outcomes(done: "subprocess.CompletedProcess[str]") -> dict[str, int]:
-    """How many of each."""
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    return {outcome: int(count) for count, outcome in re.findall(r"(\d+) (\w+)", done.stdout.splitlines()[-1])}
+    return installed(tmp_path_factory)
 
 
 def test_a_test_file_of_a_package(site: Path, tmp_path: Path) -> None:

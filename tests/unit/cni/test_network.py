@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from cni.attachment import AlreadyAttached
-from cni.errors import CNIError, NotAttached, NotRecorded, NotSupported, PluginError, PluginNotFound, PluginTimeout
+from cni.errors import (
+    CNIError,
+    NotAttached,
+    NotRecorded,
+    NotSupported,
+    PluginError,
+    PluginNotFound,
+    PluginTimeout,
+    Unavailable,
+)
 from cni.network import Attachment
 
 from .conftest import RESULT, Plugins
@@ -251,6 +260,30 @@ async def test_the_error_of_a_del_is_the_one_that_counts(plugins: Plugins, attac
     plugins.write("first", delete=FAIL)
     with pytest.raises(PluginError, match="broken"):
         await plugins.network("first", "missing").delete(attachment)
+
+
+async def test_a_del_tells_all_that_failed(plugins: Plugins, attachment: Attachment) -> None:
+    """One error counts, by its class; its text, and `others`, have those of the other plugins."""
+    plugins.write("first", delete='echo \'{"code": 11, "msg": "busy"}\'; exit 1')
+    plugins.write("second", delete=FAIL)
+    with pytest.raises(PluginError) as caught:
+        await plugins.network("first", "second", "missing").delete(attachment)
+    one, two, three = str(caught.value).split("; ")
+    assert one == 'plugin type="second" failed (del): broken'
+    assert two == 'plugin type="first" failed (del): busy'
+    assert three.startswith('plugin type="missing" failed (del): failed to find plugin')
+    assert [type(error) for error in caught.value.others] == [Unavailable, PluginNotFound]
+
+
+async def test_a_plugin_that_does_not_know_the_container_has_nothing_to_undo(
+    plugins: Plugins, attachment: Attachment
+) -> None:
+    """Its DEL counts as done (code 3)."""
+    plugins.write("first", delete='echo \'{"code": 3, "msg": "never heard of it"}\'; exit 1')
+    network = plugins.network("first")
+    await network.add(attachment)
+    await network.delete(attachment)
+    assert plugins.records() == []
 
 
 @pytest.mark.parametrize(("version", "sent"), [("0.3.1", False), ("0.4.0", True), ("1.0.0", True)])

@@ -6,7 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from cni.errors import BadOutput, PluginError, PluginFailed, PluginNotFound, PluginTimeout, Unavailable
+from cni.errors import (
+    BadOutput,
+    CNIError,
+    ConfigRefused,
+    InvalidArgument,
+    InvalidConfig,
+    NotAttached,
+    NotSupported,
+    PluginError,
+    PluginFailed,
+    PluginNotFound,
+    PluginTimeout,
+    RequestRefused,
+    Unavailable,
+    UnknownContainer,
+    VersionRefused,
+)
 from cni.plugin import Call, invoke
 
 from .conftest import Plugins
@@ -57,7 +73,7 @@ async def test_what_a_failure_says(tmp_path: Path, body: str, text: str, code: i
     ("body", "kind"),
     [
         *((f'echo \'{{"code": {code}, "msg": "no"}}\'; exit 1', Unavailable) for code in (11, 50, 51)),
-        *((f'echo \'{{"code": {code}, "msg": "no"}}\'; exit 1', PluginFailed) for code in (1, 7, 100)),
+        *((f'echo \'{{"code": {code}, "msg": "no"}}\'; exit 1', PluginFailed) for code in (5, 6, 100, 999)),
         ("exit 3", PluginFailed),
         ("echo rubbish; exit 1", BadOutput),
         ("echo rubbish", BadOutput),
@@ -69,6 +85,28 @@ async def test_the_class_says_whether_to_try_again(tmp_path: Path, body: str, ki
     with pytest.raises(PluginError) as caught:
         await invoke("demo", [tmp_path], call())
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning", "kind"),
+    [
+        (1, NotSupported, VersionRefused),
+        (2, InvalidConfig, ConfigRefused),
+        (3, NotAttached, UnknownContainer),
+        (4, InvalidArgument, RequestRefused),
+        (7, InvalidConfig, ConfigRefused),
+        (8, InvalidArgument, RequestRefused),
+    ],
+)
+async def test_the_class_says_who_may_mend_it(
+    tmp_path: Path, code: int, meaning: type[CNIError], kind: type[PluginError]
+) -> None:
+    """What a plugin refuses is the same to a caller as what this library refuses itself, and says which plugin it was."""
+    plugin(tmp_path, f'echo \'{{"code": {code}, "msg": "no", "details": "because"}}\'; exit 1')
+    with pytest.raises(meaning) as caught:
+        await invoke("demo", [tmp_path], call())
+    assert type(caught.value) is kind
+    assert (str(caught.value), caught.value.code) == ('plugin type="demo" failed (add): no; because', code)
 
 
 @pytest.mark.parametrize(

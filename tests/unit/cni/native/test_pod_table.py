@@ -5,7 +5,7 @@ from ipaddress import ip_interface
 
 import pytest
 
-from cni.native.pod_table import VERSION, elements, owner_comment, pod_table, reached_by, read_owner
+from cni.native.pod_table import UNSEEN, VERSION, elements, owner_comment, pod_table, reached_by, read_owner
 from cni.native.rules import HostPort, Owner, PodRules, RulesRefused
 
 OWNER = Owner("net", "a1", "eth0")
@@ -36,11 +36,25 @@ def test_addresses() -> None:
     """Each with the bridge by which it is reached; in `masquerade` only if the network wants that."""
     assert in_words(pod()) == [
         "pods4 10.1.0.5 . br0",
+        "itself4 10.1.0.5 . 10.1.0.5",
         "masquerade4 10.1.0.5",
         "pods6 fd00::5 . br0",
+        "itself6 fd00::5 . fd00::5",
         "masquerade6 fd00::5",
     ]
-    assert in_words(pod(masquerade=False)) == ["pods4 10.1.0.5 . br0", "pods6 fd00::5 . br0"]
+    without = in_words(pod(masquerade=False))
+    assert without == [
+        "pods4 10.1.0.5 . br0",
+        "itself4 10.1.0.5 . 10.1.0.5",
+        "pods6 fd00::5 . br0",
+        "itself6 fd00::5 . fd00::5",
+    ]
+
+
+def test_bridges_whose_frames_nobody_sees() -> None:
+    """Of the family for which that is so, the pods are told apart."""
+    found = elements(pod(), {6})
+    assert [str(element) for item in UNSEEN for element in found.get(item, ())] == ["fd00::5 . br0"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +99,7 @@ def test_the_version_belongs_to_the_rules() -> None:
     """Whoever changes a rule, chain or set changes VERSION: else an agent keeps the rules of the one before."""
     messages = [(message.kind, message.body) for message in pod_table().create({})[1:]]
     digest = hashlib.sha256(repr(messages).encode()).hexdigest()[:12]
-    assert (VERSION, digest) == (1, "5f467623d0d8")
+    assert (VERSION, digest) == (2, "93f042fc8597")
 
 
 def test_rules_can_be_told_apart() -> None:

@@ -1,6 +1,7 @@
 """The rule that keeps others from the host's 127.0.0.0/8: set once, whoever else sets it, and again when it is gone."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from nodeagent.node.firewall import CHAIN, HINT_CHAIN, RULE, Firewall, FirewallError
 
 # An iptables that keeps its rules in a file: `-S CHAIN`, `-N CHAIN`, `-C|-A CHAIN RULE`, `-I CHAIN 1 RULE`.
-FAKE = """#!/usr/bin/env python3
+BODY = """
 import json, pathlib, sys
 path = pathlib.Path(__file__ + ".json")
 chains = json.loads(path.read_text()) if path.exists() else {"filter INPUT": [["old"]], "filter OUTPUT": []}
@@ -34,7 +35,7 @@ path.write_text(json.dumps(chains))
 @pytest.fixture
 def programs(tmp_path: Path) -> tuple[str, str]:
     for name in ("iptables", "ip6tables", "refusing"):
-        (tmp_path / name).write_text(FAKE)
+        (tmp_path / name).write_text(f"#!{sys.executable} -IS{BODY}")
         (tmp_path / name).chmod(0o755)
     return str(tmp_path / "iptables"), str(tmp_path / "ip6tables")
 

@@ -356,18 +356,23 @@ async def test_what_a_cancelled_pass_has_found_out_is_kept(tasks: Any) -> None:
     assert "RunContainerError" in [each.reason for each in waiting if each is not None]
 
 
-async def test_a_failed_pass_is_told_and_tried_again_later(tasks: Any) -> None:
-    """The step's event; no second try before its time, whatever wakes; then it works."""
-    world = World(next_pass=lambda world, work: [StepError("broken", event_reason="FailedCreatePodSandBox")])
+@pytest.mark.parametrize(("retry_seconds", "early", "late"), [(None, 9, 16), (1.0, 0.9, 1.6)])
+async def test_a_failed_pass_is_told_and_tried_again_later(
+    tasks: Any, retry_seconds: float | None, early: float, late: float
+) -> None:
+    """The step's event; no second try before its time, the usual one or the step's, whatever wakes; then it works."""
+    error = StepError("broken", event_reason="FailedCreatePodSandBox", retry_seconds=retry_seconds)
+    world = World(next_pass=lambda world, work: [error])
     supervisor = supervise(world, make_pod())
     tasks(supervisor)
     await settle()
+    world.now += timedelta(seconds=early)
     supervisor.wake()
     await settle()
     assert world.told == ["pass"]
     assert world.events == [("FailedCreatePodSandBox", "broken")]
     world.next_pass = lambda world, work: world.run_container(cri.CONTAINER_RUNNING)
-    world.now += timedelta(seconds=16)
+    world.now += timedelta(seconds=late - early)
     supervisor.wake()
     await settle()
     assert world.told == ["pass", "pass"]

@@ -129,17 +129,18 @@ class ScriptedSession:
 class PipePort:
     """A connection to a pod's port: what is written comes back, as from an echo server.
 
-    `stubborn`: a server that goes on when its client has said its last.
+    `stubborn`: a server that goes on when its client has said its last. `hangs_up`: one that ends before anybody has spoken.
     """
 
-    def __init__(self, *, stubborn: bool = False) -> None:
+    def __init__(self, *, stubborn: bool = False, hangs_up: bool = False) -> None:
         self._stubborn = stubborn
+        self._hangs_up = hangs_up
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(maxsize=4)
         self._ended = False
         self.closed = asyncio.Event()
 
     async def read(self, max_bytes: int) -> bytes:
-        return b"" if self._ended and self._queue.empty() else await self._queue.get()
+        return b"" if self._hangs_up or (self._ended and self._queue.empty()) else await self._queue.get()
 
     async def write(self, data: bytes) -> None:
         await self._queue.put(data)
@@ -182,7 +183,7 @@ class FakeRuntime:
         self.requests.append((pod_sandbox_id, port))
         if port == 1:
             raise Unavailable("dial tcp 127.0.0.1:1: connection refused")
-        connection = PipePort(stubborn=port == 2)
+        connection = PipePort(stubborn=port == 2, hangs_up=port == 3)
         self.ports.append(connection)
         return connection
 

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from nodeagent.server import ports
+
 PATH = "/portForward/default/web"
 PROTOCOL = "portforward.k8s.io"
 
@@ -70,6 +72,17 @@ async def test_refused_connection(endpoint, spdy):
             "error forwarding port 1 to pod web_default, uid uid-1: dial tcp 127.0.0.1:1: connection refused"
         )
         await echo_both_after(peer)
+
+
+async def test_a_pod_that_ends_first(endpoint, spdy, monkeypatch):
+    """Both streams end, though the client has ended none: kubectl 1.20 waits for the error stream's end before it hangs up."""
+    monkeypatch.setattr(ports, "_LINGER_SECONDS", 0.0)
+    async with spdy(endpoint, PATH, PROTOCOL) as (peer, _):
+        error, data = await pair(peer, 3, "0")
+        await peer.until(lambda: {error, data} <= peer.finished)
+        assert (bytes(peer.received[error]), bytes(peer.received[data])) == (b"", b"")
+        await echo_both_after(peer)
+    assert endpoint.runtime.ports[0].closed.is_set()
 
 
 async def echo_both_after(peer):

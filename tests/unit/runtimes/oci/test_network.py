@@ -8,6 +8,7 @@ import pytest
 
 from cni import errors as cni_errors
 from cni.attachment import AlreadyAttached
+from cni.network import Network
 from cni.result import Result
 from proto import cri_pb2 as cri
 from runtimes import errors
@@ -223,6 +224,10 @@ async def test_routers_that_announce_themselves(
         (cni_errors.PluginNotFound("p", "ADD", "x"), errors.Internal),
         (cni_errors.PluginFailed("p", "ADD", "x"), errors.Internal),
         (cni_errors.InvalidConfig("x"), errors.Internal),
+        (cni_errors.VersionRefused("p", "ADD", "x"), errors.NotSupported),
+        (cni_errors.ConfigRefused("p", "ADD", "x"), errors.Internal),
+        (cni_errors.UnknownContainer("p", "CHECK", "x"), errors.NotFound),
+        (cni_errors.RequestRefused("p", "ADD", "x"), errors.InvalidArgument),
         (OSError("disk"), errors.Internal),
     ],
 )
@@ -241,3 +246,29 @@ async def test_a_plugin_that_is_busy_is_unavailable(site: Site) -> None:
     site.plugin("one", delete=busy)
     with pytest.raises(errors.Unavailable, match=r'plugin type="one" failed \(del\): busy'):
         await site.provider.teardown("s1", Path("/n"), pod())
+
+
+async def test_a_plugin_that_does_not_answer_is_a_timeout(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed at its deadline, at setup and at teardown; "internal" would say that nobody knows what went wrong."""
+    for name in ("add_timeout_seconds", "del_timeout_seconds"):
+        monkeypatch.setitem(Network.__init__.__kwdefaults__, name, 0.3)
+    site.plugin("one", add="sleep 1000")
+    site.configure("net", "one")
+    with pytest.raises(errors.Timeout, match=r'plugin type="one" failed \(add\): no answer within 0.3s, killed'):
+        await site.provider.setup("s1", Path("/n"), pod())
+    site.plugin("one", delete="sleep 1000")
+    with pytest.raises(errors.Timeout, match=r'plugin type="one" failed \(del\): no answer within 0.3s, killed'):
+        await site.provider.teardown("s1", Path("/n"), pod())
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(1, errors.NotSupported), (4, errors.InvalidArgument), (7, errors.Internal), (11, errors.Unavailable)],
+)
+async def test_a_plugins_code_reaches_the_caller(site: Site, code: int, kind: type[errors.RuntimeFault]) -> None:
+    """As the class that says what may be done, with the plugin's words."""
+    site.plugin("one", add=f'echo \'{{"code": {code}, "msg": "said so"}}\'; exit 1')
+    site.configure("net", "one")
+    with pytest.raises(errors.RuntimeFault, match=r'plugin type="one" failed \(add\): said so') as caught:
+        await site.provider.setup("s1", Path("/n"), pod())
+    assert type(caught.value) is kind

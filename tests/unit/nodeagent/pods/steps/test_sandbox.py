@@ -10,7 +10,7 @@ from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.steps.contract import StepError, SyncPass
 from nodeagent.pods.steps.sandbox import SandboxStep
 from proto import cri_pb2 as cri
-from runtimes.errors import Internal, Unavailable
+from runtimes.errors import Internal, InvalidArgument, RuntimeFault, Timeout, Unavailable
 
 
 def step(world: Any) -> SandboxStep:
@@ -81,6 +81,28 @@ async def test_one_that_cannot_be_made_is_told(kit: Any, world: Any, line: str, 
         "Failed to create pod sandbox: no",
         "FailedCreatePodSandBox",
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "retry_seconds"),
+    [
+        (Unavailable('plugin type="bridge" failed (add): busy'), 1.0),
+        (Timeout('plugin type="bridge" failed (add): no answer within 120s, killed'), None),
+        (InvalidArgument("no such namespace"), None),
+        (Internal("broken"), None),
+    ],
+)
+async def test_what_says_try_again_is_tried_again_soon(
+    kit: Any, world: Any, error: RuntimeFault, retry_seconds: float | None
+) -> None:
+    """What cannot work just now (a CNI plugin's code 11) is asked again in a second, all else, a time-out too, after the usual
+    pause; the event has the words of who failed."""
+    world.faults["run sandbox web/0"] = error
+    with pytest.raises(StepError) as caught:
+        await step(world).run(work_of(world, kit.pod()))
+    found = caught.value
+    assert (found.event_reason, found.retry_seconds) == ("FailedCreatePodSandBox", retry_seconds)
+    assert str(found) == f"Failed to create pod sandbox: {error}"
 
 
 @pytest.mark.parametrize("host_network", [False, True])

@@ -12,7 +12,6 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cni import netns
 from cni.native.rules import HostPort, PodRules
 from runtimes.linux import syscalls
 
@@ -32,6 +31,16 @@ class Place:
     """One network namespace."""
 
     path: Path
+
+    def create(self, *switched_on: str) -> None:
+        """With its loopback up, and these settings of the network switched on."""
+
+        def inside() -> None:
+            for name in switched_on:
+                Path("/proc/sys/net", name).write_text("1")
+
+        syscalls.pin_namespaces({syscalls.CLONE_NEWNET: self.path}, inside)
+        self.ip("link set lo up")
 
     def run(self, function: Callable[[], T]) -> T:
         return syscalls.in_namespace(self.path, function)
@@ -89,7 +98,7 @@ class World:
         """One more pod on the bridge."""
         number = len(self.pods) + 5
         pod = PodPlace(self.folder / f"pod{number}", number)
-        netns.create(pod.path, {"net.ipv6.conf.default.accept_dad": "0"})
+        pod.create()
         self.pods.append(pod)
         self.host.ip(f"link add veth{number} type veth peer name eth0 netns {pod.path}")
         self.host.ip(f"link set veth{number} master {BRIDGE} up", f"link set veth{number} type bridge_slave hairpin on")
@@ -130,10 +139,9 @@ def _concatenated(value: Any) -> Any:
 def world(folder: Path) -> Iterator[World]:
     """The host routes between its bridge and the outside; the outside knows no way to the pods."""
     made = World(folder, Place(folder / "host"), Place(folder / "outside"))
-    sysctls = {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1", "net.ipv6.conf.default.accept_dad": "0"}
     try:
-        netns.create(made.host.path, sysctls)
-        netns.create(made.outside.path, {"net.ipv6.conf.default.accept_dad": "0"})
+        made.host.create("ipv4/ip_forward", "ipv6/conf/all/forwarding")
+        made.outside.create()
         made.host.ip(
             f"link add {BRIDGE} type bridge",
             f"link set {BRIDGE} up",
@@ -149,7 +157,7 @@ def world(folder: Path) -> Iterator[World]:
         yield made
     finally:
         for place in (*made.pods, made.outside, made.host):
-            netns.delete(place.path)
+            syscalls.unpin_namespace(place.path)
 
 
 @contextlib.contextmanager
