@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 30.0
 RETRY_SECONDS = 180.0
+SAVE_DELAY_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Resizes:
         self._generations = Generations()
         self._pending: set[PodUID] = set()
         self._charged: dict[PodUID, _Charged] = {}
+        self._unsaved = asyncio.Event()
 
     # -- for the manager of pods -------------------------------------------------------------------------------------
 
@@ -150,19 +152,32 @@ class Resizes:
 
     async def run(self) -> None:
         """Until cancelled."""
-        delay = FIRST_RETRY_SECONDS
         try:
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(delay):
-                        await self._records.changed()
-                if self._ready():
-                    self._records.drop_unknown()
-                    await self.evaluate()
-                    delay = RETRY_SECONDS
-                await self._save()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._decide(), name="resizes of pods")
+                group.create_task(self._save_changes(), name="records of pods' resources")
         finally:
             self._records.save_now()
+
+    async def _decide(self) -> None:
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._records.changed()
+            if self._ready():
+                self._records.drop_unknown()
+                await self.evaluate()
+                delay = RETRY_SECONDS
+            self._unsaved.set()
+
+    async def _save_changes(self) -> None:
+        """What the next agent can find out by itself need not be on the disk at once: a burst of pods is one write."""
+        while True:
+            await self._unsaved.wait()
+            await asyncio.sleep(SAVE_DELAY_SECONDS)  # gather what belongs to the same burst, not a poll
+            self._unsaved.clear()
+            await self._save()
 
     async def evaluate(self) -> None:
         """Decide on every pending resize, in order; agreed ones are on the disk before anything acts on them."""
