@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 30.0
 RETRY_SECONDS = 180.0
-SAVE_DELAY_SECONDS = 1.0
+SAVE_DELAY_SECONDS = 0.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -180,9 +180,14 @@ class Resizes:
             await self._save()
 
     async def evaluate(self) -> None:
-        """Decide on every pending resize, in order; agreed ones are on the disk before anything acts on them."""
+        """Decide on every pending resize, in order; agreed ones are on the disk before anything acts on them.
+
+        What the pods had before is there even earlier: the next agent would take what is wanted for what was given, and end a
+        pod that it does not fit.
+        """
         if not self._pending:
             return
+        await self._save()
         active = {pod.uid: pod for pod in self._active()}
         agreed: list[tuple[AgentPod, PodResources]] = []
         for resize in in_order(self._resizes(active)):
