@@ -15,9 +15,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from json import dumps, loads
+from pathlib import Path
 from typing import Any
 
 from runtimes.errors import InvalidArgument
+from runtimes.linux import syscalls
 from runtimes.oci.images.audit import Refused, show
 from runtimes.oci.images.layer_entries import LayerEntries, Usage
 from runtimes.oci.images.plain_layer import PlainLayer
@@ -40,9 +42,12 @@ class Layer:
 
 def main() -> int:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    syscalls.die_with_parent()  # an agent that starts again sweeps away what is half made
     request = loads(sys.stdin.buffer.read())
     blobs = os.open(request["blobs"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     os.umask(0)
+    os.chown("rootfs", 0, 0)  # whatever the folder above hands down
+    Path("rootfs").chmod(0o755)
     os.chroot("rootfs")
     os.chdir("/")
     print(dumps(_answer([Layer(digest=digest, diff_id=diff_id) for digest, diff_id in request["layers"]], blobs)))

@@ -406,13 +406,21 @@ def wait_for(log: Path, word: str) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize(("program", "verb"), [("skopeo", "copy"), ("python", "-P")])
 async def test_cancelled(
-    open_store: Any, wrapped: Any, registry: Any, demo: tuple[Path, str], tmp_path: Path, leftovers: Leftovers
+    open_store: Any,
+    wrapped: Any,
+    registry: Any,
+    demo: tuple[Path, str],
+    tmp_path: Path,
+    leftovers: Leftovers,
+    program: str,
+    verb: str,
 ) -> None:
     """A pull that nobody waits for any more ends with its programs and leaves nothing."""
     reference = registry.push(demo[0], "cancelled:1")
-    program, log = wrapped("skopeo", '[ "$1" != copy ] || { echo sleeping >> $0.log; exec sleep 3600; }')
-    store = await open_store(program=program)
+    script, log = wrapped(program, f'[ "$1" != {verb} ] || {{ echo sleeping >> $0.log; exec sleep 3600; }}')
+    store = await open_store(**{"program" if program == "skopeo" else program: script})
     pull = asyncio.create_task(store.pull(reference))
     await asyncio.to_thread(wait_for, log, "sleeping")
     pull.cancel()
