@@ -13,10 +13,14 @@ It covers configuration discovery, plugin chains, every version of the result fo
 garbage collection. It needs root, Linux, and nothing of the rest of this project.
 """
 
-from cni.config import NetworkConfig, load, load_default
-from cni.errors import CNIError, InvalidConfig, NoNetwork, PluginError, PluginNotFound, PluginTimeout
-from cni.network import Attachment, Network
-from cni.result import Result
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cni.config import NetworkConfig, load, load_default
+    from cni.errors import CNIError, InvalidConfig, NoNetwork, PluginError, PluginNotFound, PluginTimeout
+    from cni.network import Attachment, Network
+    from cni.result import Result
 
 __all__ = [
     "Attachment",
@@ -32,3 +36,18 @@ __all__ = [
     "load",
     "load_default",
 ]
+
+# What is asked for is imported then: a program that is run once a pod (cni/native) has no use for an event loop.
+_PLACES = {
+    "cni.config": ("NetworkConfig", "load", "load_default"),
+    "cni.errors": ("CNIError", "InvalidConfig", "NoNetwork", "PluginError", "PluginNotFound", "PluginTimeout"),
+    "cni.network": ("Attachment", "Network"),
+    "cni.result": ("Result",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -67,6 +67,10 @@ class ResultCache:
         path = self._path(network, container_id, ifname)
         remove_tree(path)  # a folder is a damaged disk's: nothing was recorded there
 
+    def all(self) -> Iterator[CachedAttachment]:
+        """Every attachment, to whatever network."""
+        return self._matching("")
+
     def of_network(self, network: str) -> Iterator[CachedAttachment]:
         """Every attachment of one network."""
         return (found for found in self._matching(f"{network}-") if found.network == network)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cni import config as configs
@@ -24,7 +25,7 @@ from cni.errors import (
     PluginNotFound,
     UnknownContainer,
 )
-from cni.plugin import Call, invoke
+from cni.plugin import Call, InProcess, invoke
 from runtimes.linux.tasks import to_the_end
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ __all__ = ["Attachment", "Network"]
 class Network:
     """One network of this node. Verbs on one container queue up behind each other; containers do not wait for each other.
 
-    `add_timeout_seconds`, `del_timeout_seconds` bound one plugin's run each.
+    `add_timeout_seconds`, `del_timeout_seconds` bound one plugin's run each. `in_process`: what is no program, by type.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class Network:
         *,
         bin_dirs: Sequence[Path],
         cache_dir: Path,
+        in_process: Mapping[str, InProcess] = MappingProxyType({}),
         add_timeout_seconds: float = ADD_TIMEOUT_SECONDS,
         del_timeout_seconds: float = DEL_TIMEOUT_SECONDS,
     ) -> None:
         self.config = config
         self._bin_dirs = tuple(bin_dirs)
+        self._in_process = in_process
         self._cache = ResultCache(cache_dir)
         self._add_timeout_seconds = add_timeout_seconds
         self._del_timeout_seconds = del_timeout_seconds
@@ -118,10 +121,10 @@ class Network:
             call = Call(
                 command="STATUS",
                 environment={},
-                config=self._request(self.config, plugin, {}, None),
+                config=plugin_request(self.config, plugin, {}, None),
                 timeout_seconds=self._del_timeout_seconds,
             )
-            await invoke(plugin.type, self._bin_dirs, call)
+            await self._run(plugin, call)
 
     async def gc(self, valid: Iterable[tuple[str, str]]) -> None:
         """Detach every recorded attachment that is not in `valid` ((container id, ifname) pairs), then run the plugins' GC.
@@ -143,11 +146,11 @@ class Network:
         if self.config.supports(version.GC):
             attachments = [{"containerID": container_id, "ifname": ifname} for container_id, ifname in sorted(keep)]
             for plugin in self.config.plugins:
-                request = self._request(self.config, plugin, {}, None)
+                request = plugin_request(self.config, plugin, {}, None)
                 request |= {"cni.dev/valid-attachments": attachments, "cni.dev/attachments": attachments}
                 call = Call(command="GC", environment={}, config=request, timeout_seconds=self._del_timeout_seconds)
                 try:
-                    await invoke(plugin.type, self._bin_dirs, call)
+                    await self._run(plugin, call)
                 except PluginError as error:
                     errors.append(error)
         if errors:
@@ -248,23 +251,13 @@ class Network:
         }
         if attachment.args:
             environment["CNI_ARGS"] = attachment.args_text
-        request = self._request(config or self.config, plugin, attachment.capabilities, previous)
+        request = plugin_request(config or self.config, plugin, attachment.capabilities, previous)
         call = Call(command=command, environment=environment, config=request, timeout_seconds=timeout_seconds)
-        return await invoke(plugin.type, self._bin_dirs, call)
+        return await self._run(plugin, call)
 
-    @staticmethod
-    def _request(
-        config: NetworkConfig, plugin: PluginConfig, capabilities: Mapping[str, Any], previous: results.Result | None
-    ) -> dict[str, Any]:
-        """The plugin's configuration as it is sent (spec, section 3, "Deriving execution configuration")."""
-        request = {**plugin.raw, "name": config.name, "cniVersion": config.cni_version}
-        request.pop("capabilities", None)
-        given = {name: capabilities[name] for name in sorted(plugin.capabilities) if name in capabilities}
-        if given:
-            request["runtimeConfig"] = given
-        if previous is not None:
-            request["prevResult"] = results.encode(previous, config.cni_version)
-        return request
+    async def _run(self, plugin: PluginConfig, call: Call) -> Any:
+        inside = self._in_process.get(plugin.type)
+        return await (inside(call) if inside is not None else invoke(plugin.type, self._bin_dirs, call))
 
     @contextlib.asynccontextmanager
     async def _turn(self, container_id: str) -> AsyncIterator[None]:
@@ -278,6 +271,20 @@ class Network:
             queue.users -= 1
             if not queue.users:
                 del self._queues[container_id]
+
+
+def plugin_request(
+    config: NetworkConfig, plugin: PluginConfig, capabilities: Mapping[str, Any], previous: results.Result | None
+) -> dict[str, Any]:
+    """The plugin's configuration as it is sent (spec, section 3, "Deriving execution configuration")."""
+    request = {**plugin.raw, "name": config.name, "cniVersion": config.cni_version}
+    request.pop("capabilities", None)
+    given = {name: capabilities[name] for name in sorted(plugin.capabilities) if name in capabilities}
+    if given:
+        request["runtimeConfig"] = given
+    if previous is not None:
+        request["prevResult"] = results.encode(previous, config.cni_version)
+    return request
 
 
 def _as_recorded(attachment: Attachment, cached: CachedAttachment) -> Attachment:

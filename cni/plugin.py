@@ -4,10 +4,10 @@ import asyncio
 import errno
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from cni.errors import BY_CODE, BadOutput, PluginError, PluginFailed, PluginNotFound, PluginTimeout
 from runtimes.linux import process
@@ -25,6 +25,10 @@ class Call:
     environment: Mapping[str, str]
     config: Mapping[str, Any]
     timeout_seconds: float
+
+
+# A plugin of this process, by its type: what a call's program would have printed, or a PluginError.
+InProcess: TypeAlias = Callable[[Call], Awaitable[Any]]
 
 
 def find(plugin: str, bin_dirs: Sequence[Path]) -> Path | None:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,12 +25,18 @@ class APINotStarted(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedAPISettings:
-    """Port 0 takes a free one at the first start; later starts take the same again."""
+    """Port 0 takes a free one at the first start; later starts take the same again.
+
+    `service_ranges`, `node_ports`: what Services are given. `pod_address`: where pods reach the API; empty: nowhere.
+    """
 
     state_dir: Path
     node_name: str
     address: str
     port: int
+    service_ranges: Sequence[str] = ()
+    node_ports: str = ""
+    pod_address: str = ""
     tls: TLSPolicy = field(default_factory=TLSPolicy)
 
 
@@ -41,6 +48,11 @@ class EmbeddedAPI:
         self._condition = condition
         self._process: asyncio.subprocess.Process | None = None
         self._port = settings.port
+
+    @property
+    def port(self) -> int:
+        """Where it listens, once it is started."""
+        return self._port
 
     @property
     def admin_kubeconfig(self) -> Path:
@@ -90,6 +102,9 @@ class EmbeddedAPI:
             f"--address={settings.address}",
             f"--port={self._port}",
             "--log-level=WARNING",
+            *([f"--service-cluster-ip-range={','.join(settings.service_ranges)}"] if settings.service_ranges else ()),
+            *([f"--service-node-port-range={settings.node_ports}"] if settings.node_ports else ()),
+            *([f"--pod-address={settings.pod_address}"] if settings.pod_address else ()),
             *settings.tls.as_arguments(),
         )
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from nodeagent.node.kernel_defaults import KERNEL_DEFAULTS
 
 # The plug-ins of the harnesses; where the checkout is installed they are there by their entry points, which have the same names.
-pytest_plugins = ["cni.testing.plugin", "runtimes.testing.plugin"]
+pytest_plugins = ["cni.testing.plugin", "csi.testing.plugin", "runtimes.testing.plugin"]
 
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")

@@ -78,5 +78,11 @@ class Implementation:
         parsed = config.parse(json.dumps(document).encode())
         if self.make is not None:
             return parsed, self.make(parsed, memory)
-        deadlines = {"add_timeout_seconds": TIMEOUT_SECONDS, "del_timeout_seconds": TIMEOUT_SECONDS}
-        return parsed, Network(parsed, bin_dirs=self.bin_dirs, cache_dir=memory, **deadlines)
+        network = Network(
+            parsed,
+            bin_dirs=self.bin_dirs,
+            cache_dir=memory,
+            add_timeout_seconds=TIMEOUT_SECONDS,
+            del_timeout_seconds=TIMEOUT_SECONDS,
+        )
+        return parsed, network

@@ -1,9 +1,13 @@
 """The network that standalone mode made: taken away again when nothing is attached to it any more."""
 
+import asyncio
+import contextlib
 from pathlib import Path
 
 from settings import CNI_FILE, Settings
 
+from cni.errors import CNIError
+from cni.native.packet_filter import choose_rules
 from runtimes.linux import process
 
 
@@ -20,4 +24,6 @@ async def remove_unused(settings: Settings) -> str:
         done = await process.run(["ip", "link", "delete", cni.bridge], timeout_seconds=10.0)
         if not done.ok:
             return f"the bridge {cni.bridge} could not be removed: {done.error_text}"
+    with contextlib.suppress(CNIError):
+        await asyncio.to_thread(choose_rules().withdraw)  # stays while another agent's pods have rules
     return ""

@@ -48,25 +48,25 @@ class NoCluster:
 
 
 class InformedCluster:
-    """Three watches. `informers` are to be run."""
+    """Three watches. `informers` are to be run. `services`: all but headless ones."""
 
     def __init__(self, client: ApiClient, node_name: str) -> None:
         self._node_name = node_name
         self.node = Informer(client, Node, field_selector=f"metadata.name={node_name}")
-        self._services = Informer(client, Service, field_selector="spec.clusterIP!=None")
+        self.services = Informer(client, Service, field_selector="spec.clusterIP!=None")
         self._runtime_classes = Informer(client, RuntimeClass, absent_is_empty=True)
 
     @property
     def informers(self) -> tuple[Informer[Node], Informer[Service], Informer[RuntimeClass]]:
-        return self.node, self._services, self._runtime_classes
+        return self.node, self.services, self._runtime_classes
 
     def own_node(self) -> Node | None:
         return self.node.get("", self._node_name)
 
     def services_of(self, namespace: str) -> Sequence[Service] | None:
-        if not self._services.has_synced:
+        if not self.services.has_synced:
             return None
-        return [item for item in self._services.items() if item.metadata and item.metadata.namespace == namespace]
+        return [item for item in self.services.items() if item.metadata and item.metadata.namespace == namespace]
 
     def runtime_class(self, name: str) -> RuntimeClass | None:
         classes = self._runtime_classes
@@ -76,6 +76,6 @@ class InformedCluster:
 
     def services_trouble(self, after_seconds: float) -> str:
         """Why the services have not been known for so long; empty: they are, or it is not so long."""
-        if self._services.has_synced or self._services.blind_seconds < after_seconds:
+        if self.services.has_synced or self.services.blind_seconds < after_seconds:
             return ""
-        return f"services cannot be listed: {self._services.trouble or NO_ANSWER}"
+        return f"services cannot be listed: {self.services.trouble or NO_ANSWER}"

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import json
 import logging
 import os
@@ -19,9 +20,11 @@ from pathlib import Path
 
 import uvloop
 
+from nodeagent.apiserver.contract import ServiceNetwork
 from nodeagent.apiserver.pki import PkiError
 from nodeagent.apiserver.server import Server, Settings
 from nodeagent.apiserver.storage.journal import JournalError
+from nodeagent.config.service_ranges import port_range, service_ranges
 from nodeagent.logs import tame_servers
 from nodeagent.tls_policy import VERSIONS, TLSPolicy, problem_of_suite
 
@@ -35,6 +38,15 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--address", default="127.0.0.1", help="IP to listen on")
     parser.add_argument("--port", type=int, default=6443, help="0 takes a free one")
     parser.add_argument("--name", action="append", default=[], help="further IP or DNS name of the server (repeat)")
+    parser.add_argument(
+        "--service-cluster-ip-range", type=_ranges, default=ServiceNetwork().ranges, help="one, or one of each family"
+    )
+    parser.add_argument(
+        "--service-node-port-range", type=port_range, default=ServiceNetwork().node_ports, help="30000-32767"
+    )
+    parser.add_argument(
+        "--pod-address", default="", help="listen there too, for pods; there is a Service kubernetes then"
+    )
     parser.add_argument("--kubelet-certificate-authority", type=Path, help="verifies the node's HTTPS endpoint")
     parser.add_argument("--tls-min-version", default="", choices=VERSIONS, help="default: VersionTLS12")
     parser.add_argument(
@@ -43,6 +55,20 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--exit-with-parent", action="store_true", help="stop when the process that started it ends")
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     return parser.parse_args(argv)
+
+
+def _ranges(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    try:
+        return service_ranges(text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _ports(text: str) -> range:
+    try:
+        return port_range(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _suites(text: str) -> tuple[str, ...]:
@@ -60,6 +86,10 @@ async def serve(options: argparse.Namespace) -> int:
             address=options.address,
             port=options.port,
             names=tuple(options.name),
+            services=ServiceNetwork(
+                ranges=options.service_cluster_ip_range, node_ports=options.service_node_port_range
+            ),
+            pod_address=options.pod_address,
             kubelet_ca=options.kubelet_certificate_authority,
             tls=TLSPolicy(min_version=options.tls_min_version, cipher_suites=options.tls_cipher_suites),
         )

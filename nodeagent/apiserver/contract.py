@@ -16,6 +16,7 @@ dicts as decoded from JSON; times in them are RFC 3339 strings.
   `Tokens(signing_key_pem: bytes, issuer: str, audiences: Sequence[str])`.
 """
 
+import ipaddress
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,6 +34,27 @@ class UserInfo:
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceNetwork:
+    """The addresses and ports of a cluster's Services.
+
+    ``ranges``: one of a family, or one of each; the first is of the family that Services have by default.
+    """
+
+    ranges: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = (ipaddress.IPv4Network("10.96.0.0/12"),)
+    node_ports: range = range(30000, 32768)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """IPv4 and IPv6, in the order of `ranges`: the first is the default of Services. Raises nothing."""
+        return tuple(f"IPv{one.version}" for one in self.ranges)
+
+    @property
+    def api_addresses(self) -> tuple[str, ...]:
+        """Of the API's own Service: the first of each range."""
+        return tuple(str(one[1]) for one in self.ranges)
 
 
 class StoreReader(Protocol):
@@ -89,6 +111,11 @@ class AdmissionContext(StoreReader, Protocol):
     @property
     def node_name(self) -> str:
         """The node this server was started for."""
+        ...
+
+    @property
+    def service_network(self) -> ServiceNetwork:
+        """The addresses and node ports of this cluster's Services."""
         ...
 
     def warn(self, text: str) -> None:
@@ -183,6 +210,11 @@ class LocalApi(Protocol):
     @property
     def node_name(self) -> str:
         """The node this server was started for."""
+        ...
+
+    @property
+    def service_network(self) -> ServiceNetwork:
+        """The addresses and node ports of this cluster's Services."""
         ...
 
     @property

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from nodeagent.apiserver.contract import UserInfo, WatchEvent
+from nodeagent.apiserver.contract import ServiceNetwork, UserInfo, WatchEvent
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.objects import Answer, Objects
 from nodeagent.apiserver.objects.options import DeleteOptions, Propagation, WriteOptions
@@ -31,6 +31,10 @@ class Local:
     @property
     def node_name(self) -> str:
         return self._objects.engine.node_name
+
+    @property
+    def service_network(self) -> ServiceNetwork:
+        return self._objects.engine.service_network
 
     @property
     def ca_pem(self) -> bytes:

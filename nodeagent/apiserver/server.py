@@ -20,6 +20,7 @@ from nodeagent.apiserver.auth.identity import Authenticator
 from nodeagent.apiserver.auth.node import NodeAuthorizer
 from nodeagent.apiserver.auth.restriction import NodeRestriction
 from nodeagent.apiserver.auth.signers import SignerRestriction
+from nodeagent.apiserver.contract import ServiceNetwork
 from nodeagent.apiserver.kinds.tokens import Tokens
 from nodeagent.apiserver.kubeconfig import write_kubeconfig
 from nodeagent.apiserver.local_api import Local
@@ -61,13 +62,19 @@ _CANCEL_AGAIN_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the server is started with. `port` 0 takes a free one. `names`: further names or IPs it is called by."""
+    """What the server is started with. `port` 0 takes a free one. `names`: further names or IPs it is called by.
+
+    `pod_address`: an address at which pods reach it, listened on as well; the machine need not have it yet. With it there
+    is a Service `kubernetes`.
+    """
 
     state_dir: Path
     node_name: str
     address: str = "127.0.0.1"
     port: int = 6443
     names: tuple[str, ...] = ()
+    services: ServiceNetwork = field(default_factory=ServiceNetwork)
+    pod_address: str = ""
     kubelet_ca: Path | None = None
     tls: TLSPolicy = field(default_factory=TLSPolicy)
     retention: Retention = field(default_factory=Retention)
@@ -80,6 +87,7 @@ class Server:
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
         self.url = ""
+        self._port = 0
 
     @property
     def admin_kubeconfig(self) -> Path:
@@ -100,7 +108,9 @@ class Server:
     async def _start(self) -> None:
         settings = self._settings
         settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        pki = Pki(settings.state_dir / "pki", settings.node_name, (settings.address, *settings.names))
+        by_pods = (settings.pod_address, *settings.services.api_addresses) if settings.pod_address else ()
+        names = (settings.address, *settings.names, *by_pods)
+        pki = Pki(settings.state_dir / "pki", settings.node_name, names)
         registry = Registry(RESOURCES)
         store = Store(Journal(settings.state_dir / "state.db"), registry.index, retention=settings.retention)
         self._stack.push_async_callback(store.close)
@@ -109,6 +119,7 @@ class Server:
             registry=registry,
             hooks_for=kinds.hooks_for,
             node_name=settings.node_name,
+            service_network=settings.services,
         )
         objects = Objects(engine)
         local = Local(objects, pki)
@@ -120,6 +131,9 @@ class Server:
         await _until_settled(local)
         tls = _tls(pki, settings.tls)
         await self._listen(handler, tls, store)
+        if settings.pod_address:
+            own = kinds.OwnService(local, settings.pod_address, self._port)
+            tasks = (*tasks, asyncio.ensure_future(_controller("own service", own.run)))
         # before the watches are ended: a controller takes the end of its watch for a reason to begin again
         self._stack.push_async_callback(_cancel, tasks)
         self._write_kubeconfigs(pki)
@@ -152,8 +166,10 @@ class Server:
         self._stack.callback(_end_watches, store)
         site = BoundedSite(runner, self._settings.address, self._settings.port, tls=tls)
         await site.start()
-        host, port = runner.addresses[0][:2]
-        self.url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        host, self._port = runner.addresses[0][:2]
+        self.url = f"https://[{host}]:{self._port}" if ":" in host else f"https://{host}:{self._port}"
+        if self._settings.pod_address and not _is_any(self._settings.address):
+            await BoundedSite(runner, self._settings.pod_address, self._port, tls=tls, any_time=True).start()
 
     def _write_kubeconfigs(self, pki: Pki) -> None:
         node_user = f"system:node:{self._settings.node_name}"
@@ -185,6 +201,11 @@ class Server:
     async def stop(self) -> None:
         """Idempotent. Writes that were answered are on disk in any case."""
         await self._stack.aclose()
+
+
+def _is_any(address: str) -> bool:
+    """Whether who listens there listens at every address."""
+    return address in ("", "0.0.0.0", "::")
 
 
 def _metrics(engine: Engine) -> ApiMetrics:

@@ -1,8 +1,9 @@
 """The API: the embedded one, the client, and what is read from it and told to it for the whole node."""
 
+import asyncio
 from pathlib import Path
 
-from cni.default import DefaultNetwork, write_default
+from cni.default import write_default
 from nodeagent.api import kubeconfig
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import Cluster, InformedCluster, NoCluster
@@ -10,8 +11,10 @@ from nodeagent.api.events import EventRecorder, Events, LoggingEvents
 from nodeagent.api.object_reads import CachedReads, DirectReads, ttl_seconds
 from nodeagent.api.objects import ObjectCache, Objects, StaticOnly
 from nodeagent.api.tokens import NoTokens, TokenManager, Tokens
+from nodeagent.assembly.network import own_network
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
+from nodeagent.assembly.services import pod_address
 from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.pods.manager_handle import ManagerHandle
@@ -24,13 +27,17 @@ async def start_embedded_api(scope: Scope, config: Config, folders: Folders) -> 
     """A process of its own. Raises APINotStarted."""
     if not config.options.standalone:
         raise Skip("--standalone is not given")
-    write_default(Path(config.agent.cni.confDir), default_network(config))
+    if config.agent.cni.provider != "native":
+        write_default(Path(config.agent.cni.confDir), await asyncio.to_thread(own_network, config))
     embedded = EmbeddedAPI(
         EmbeddedAPISettings(
             state_dir=folders.state,
             node_name=config.node_name,
             address=config.agent.apiServer.address,
             port=config.agent.apiServer.port,
+            service_ranges=config.agent.services.clusterIPRanges,
+            node_ports=config.agent.services.nodePortRange,
+            pod_address=pod_address(config),
             tls=config.tls_policy,
         ),
         scope.condition("process"),
@@ -98,14 +105,3 @@ def objects(config: Config, client: ApiClient, pods: ManagerHandle, cluster: Clu
             return CachedReads(client, lambda: ttl_seconds(cluster.own_node()))
         case _:
             return ObjectCache(client, changed=pods.refresh)
-
-
-def default_network(config: Config) -> DefaultNetwork:
-    """What standalone mode writes into an empty conf dir."""
-    cni = config.agent.cni
-    return DefaultNetwork(
-        name=cni.networkName,
-        bridge=cni.bridge,
-        subnet=cni.subnet,
-        ipam_dir=Path(cni.ipamDir) if cni.ipamDir else None,
-    )

@@ -10,11 +10,11 @@ from nodeagent.config import Config, RuntimeSettings
 from nodeagent.errors import AgentStartError
 from nodeagent.server.cri_streams import CRIStreams
 from nodeagent.version import agent_version
-from runtimes.errors import AlreadyExists, InvalidArgument
+from runtimes.errors import AlreadyExists
+from runtimes.linux.unix_socket import socket_path
 from runtimes.registry import RuntimeRegistry
 from runtimes.serve.server import CRIServer
 from runtimes.serve.streams import NoStreams, StreamingURLs
-from runtimes.serve.unix_socket import socket_path
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ async def serve(
             streams = served
         server = CRIServer(path, runtimes, streams=streams, version=agent_version(), denial=denial or None)
         await server.start()
-    except (OSError, ValueError, AlreadyExists, InvalidArgument) as error:
+    except (OSError, ValueError, AlreadyExists) as error:
         raise ServeError(f"cannot serve the CRI on {listen}: {error}") from error
     stack.push_async_callback(server.stop)
     log.info("serving %s on %s%s", ", ".join(runtimes.handlers), listen, ", read-only" if denial else "")

@@ -6,6 +6,7 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster
 from nodeagent.api.events import Events, node_reference
 from nodeagent.assembly.board import PartState
+from nodeagent.assembly.cluster_dns import ClusterDNS
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
@@ -129,6 +130,7 @@ async def start_registration(
     cluster: InformedCluster,
     publisher: NodePublisher,
     events: Events,
+    cluster_dns: ClusterDNS | None,
 ) -> None:
     """Beside the rest: static pods run, and adopted ones are kept, while the API cannot be reached."""
     own = heartbeats(client)
@@ -146,7 +148,7 @@ async def start_registration(
             line.to(PartState.RUNNING)
         else:
             line.to(PartState.SKIPPED, "registerNode: false")
-        announce(config, events)
+        announce(config, events, cluster_dns)
         scope.loop(publisher.run, "node status")
         scope.loop(lease.run, "lease")
 
@@ -158,13 +160,16 @@ def heartbeats(client: ApiClient) -> ApiClient:
     return client.sharing(qps=-1, burst=1, timeout_seconds=10.0)
 
 
-def announce(config: Config, events: Events) -> None:
+def announce(config: Config, events: Events, cluster_dns: ClusterDNS | None) -> None:
     """The events with which an agent begins."""
     node = node_reference(config.node_name)
     events.event(node, "Normal", "Starting", "Starting kubelet.")
     if promises := [each.field for each in config.ignored_settings if each.promise]:
         text = f"Accepted in the configuration, and not in force: {', '.join(promises)}"
         events.event(node, "Warning", "ConfigurationNotInForce", text)
+    if config.options.standalone and cluster_dns is None and not config.kubelet.clusterDNS:
+        text = "There is no cluster DNS: pods use the node's own name servers. See the part cluster DNS in `nodeagent status`."
+        events.event(node, "Warning", "MissingClusterDNS", text)
 
 
 def node_limits(config: Config) -> Limits:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cni.native.in_process import InProcess
+from cni.native.packet_filter import choose_rules
 from nodeagent.assembly.board import Line, PartState
+from nodeagent.assembly.network import cni_settings
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config, RuntimeSettings
 from nodeagent.errors import AgentStartError
@@ -19,7 +22,7 @@ from runtimes.hollow.factory import hollow_runtime
 from runtimes.oci.config import Paths
 from runtimes.oci.factory import oci_runtime
 from runtimes.oci.images.store import DiskImageStore
-from runtimes.oci.network import CNINetwork, CNISettings
+from runtimes.oci.network import CNINetwork
 from runtimes.plugins import factories
 from runtimes.registry import Runtime, RuntimeFactory, RuntimeRegistry, UnknownHandler
 
@@ -39,7 +42,9 @@ class Runtimes:
 
 async def start_runtimes(scope: Scope, config: Config, folders: Folders, store: DiskImageStore) -> Runtimes:
     """Every configured runtime. Without the default one there is no node. Raises AgentStartError, RuntimeFault."""
-    made = make_runtimes(config, RuntimeContext(config, folders, store))
+    context = RuntimeContext(config, folders, store)
+    await context.native_network.restore(Path(config.agent.cni.cacheDir))
+    made = make_runtimes(config, context)
     late: list[Runtime] = []
     for handler, runtime in made.items():
         scope.stack.push_async_callback(runtime.lifecycle.stop)
@@ -109,15 +114,12 @@ class RuntimeContext:
         self.images = store
 
     @functools.cached_property
+    def native_network(self) -> InProcess:
+        return InProcess(choose_rules)
+
+    @functools.cached_property
     def network(self) -> CNINetwork:
-        cni = self._config.agent.cni
-        return CNINetwork(
-            CNISettings(
-                conf_dir=Path(cni.confDir),
-                bin_dirs=tuple(Path(folder) for folder in cni.binDirs),
-                cache_dir=Path(cni.cacheDir),
-            )
-        )
+        return CNINetwork(cni_settings(self._config, self.native_network))
 
     @property
     def cgroup_driver(self) -> Literal["cgroupfs", "systemd"]:

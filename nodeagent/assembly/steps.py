@@ -7,6 +7,7 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster, NoCluster
 from nodeagent.api.events import Events
 from nodeagent.api.objects import Objects
+from nodeagent.assembly.cluster_dns import ClusterDNS
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.running import Scope
 from nodeagent.assembly.runtimes import Runtimes
@@ -134,10 +135,11 @@ async def start_node_settings(
     user_namespaces: UserNamespaces,
     monitor: RuntimeMonitor,
     cluster: InformedCluster | None,
+    cluster_dns: ClusterDNS | None,
 ) -> NodeSettings:
     """The node's part in every pod's configuration."""
     return NodeSettings(
-        dns=lambda: dns_settings(config, state.host_ips),
+        dns=lambda: dns_settings(config, state.host_ips, cluster_dns),
         security=SecuritySettings(
             seccomp_dir=folders.seccomp,
             seccomp_default=config.kubelet.seccompDefault,
@@ -152,7 +154,7 @@ async def start_node_settings(
     )
 
 
-def dns_settings(config: Config, node_ips: tuple[str, ...]) -> DNSSettings:
+def dns_settings(config: Config, node_ips: tuple[str, ...], own: ClusterDNS | None = None) -> DNSSettings:
     """As of now: the host's resolver file may change while the agent runs. An unreadable one counts as empty."""
     path = config.kubelet.resolvConf
     host: Resolver | None = None
@@ -162,8 +164,9 @@ def dns_settings(config: Config, node_ips: tuple[str, ...]) -> DNSSettings:
         except OSError:
             host = Resolver()
     return DNSSettings(
-        cluster_dns=tuple(config.kubelet.clusterDNS),
-        cluster_domain=config.kubelet.clusterDomain,
+        cluster_dns=(own.address,) if own is not None else tuple(config.kubelet.clusterDNS),
+        cluster_domain=own.domain if own is not None else config.kubelet.clusterDomain,
         host=host,
         node_ips=node_ips,
+        expected=not config.options.standalone,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from nodeagent.config import ConfigProblem, Options, load
-from runtimes.serve.unix_socket import socket_path
+from runtimes.linux.unix_socket import socket_path
 
 
 def serve(options: Options, listen: str, handlers: Sequence[str], *, read_only: bool) -> int:

@@ -33,8 +33,14 @@ class RuntimeSettings(msgspec.Struct):
 
 
 class CNISettings(msgspec.Struct):
-    """`binDirs` are searched in order. The other fields shape the network that standalone mode writes into an empty confDir."""
+    """`provider` auto: the network of `confDir`, into which standalone mode writes one when it is empty. native: the agent's own,
+    whatever is in `confDir`. programs: as auto, and what standalone mode writes is for the CNI programs.
 
+    `binDirs` are searched in order. The fields from `networkName` on shape the agent's own network; `subnet`: one, or one of each
+    family with a comma between.
+    """
+
+    provider: str = "auto"
     confDir: FilePath = FilePath("/etc/cni/net.d")
     binDirs: list[FilePath] = msgspec.field(
         default_factory=lambda: [FilePath("/opt/cni/bin"), FilePath("/usr/lib/cni")]
@@ -51,6 +57,18 @@ class APIServerSettings(msgspec.Struct):
 
     address: str = "127.0.0.1"
     port: int = 6443
+
+
+class ServicesSettings(msgspec.Struct):
+    """Services of standalone mode: addresses and node ports that lead to pods. A cluster has its own proxy for that.
+
+    `enabled` null: if pods get the agent's own, native network. `clusterIPRanges`: one, or one of each family, that of the
+    family first which Services have by default.
+    """
+
+    enabled: bool | None = None
+    clusterIPRanges: list[str] = msgspec.field(default_factory=lambda: ["10.96.0.0/12"])
+    nodePortRange: str = "30000-32767"
 
 
 class RegistrySettings(msgspec.Struct):
@@ -86,6 +104,7 @@ class NodeAgentConfiguration(msgspec.Struct):
     defaultRuntime: str = ""
     cni: CNISettings = msgspec.field(default_factory=CNISettings)
     apiServer: APIServerSettings = msgspec.field(default_factory=APIServerSettings)
+    services: ServicesSettings = msgspec.field(default_factory=ServicesSettings)
     registries: dict[str, RegistrySettings] = msgspec.field(default_factory=dict)
     conmon: Program = Program("")
     imageCredentialProviderConfig: FilePath = FilePath("")

@@ -1,6 +1,5 @@
 """Checks of values that have the right type and are still wrong: ranges, words, fields that exclude each other."""
 
-import ipaddress
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -8,9 +7,11 @@ from typing import Any
 
 import msgspec
 
+from cni.default import subnets_of
 from nodeagent.config.agent import NodeAgentConfiguration
 from nodeagent.config.check_kubelet import Problem, check_kubelet
 from nodeagent.config.kubelet import KubeletConfiguration
+from nodeagent.config.service_ranges import port_range, service_ranges
 from nodeagent.config.values import Duration, Quantity
 from runtimes.kube import quantity
 from runtimes.kube.duration import seconds
@@ -66,10 +67,20 @@ def _agent(document: NodeAgentConfiguration) -> Iterator[Problem]:
     if document.runtimes and document.defaultRuntime and document.defaultRuntime not in document.runtimes:
         known = ", ".join(sorted(document.runtimes))
         yield ("defaultRuntime",), f"{document.defaultRuntime!r} is none of the runtimes {known}"
+    if document.cni.provider not in ("auto", "native", "programs"):
+        yield ("cni", "provider"), f"{document.cni.provider!r} is none of auto, native, programs"
     try:
-        ipaddress.ip_network(document.cni.subnet)
+        subnets_of(document.cni.subnet)
     except ValueError as error:
         yield ("cni", "subnet"), str(error)
+    for field, read in (
+        ("clusterIPRanges", lambda: service_ranges(document.services.clusterIPRanges)),
+        ("nodePortRange", lambda: port_range(document.services.nodePortRange)),
+    ):
+        try:
+            read()
+        except ValueError as error:
+            yield ("services", field), str(error)
     yield from _registries(document)
     if document.criServer.listen and not document.criServer.listen.startswith("unix:///"):
         yield ("criServer", "listen"), "must be a unix socket such as unix:///run/nodeagent/cri.sock"

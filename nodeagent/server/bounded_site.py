@@ -23,6 +23,7 @@ RESERVED_DESCRIPTORS = 100  # the agent's own work goes on, however many unauthe
 HANDSHAKE_SECONDS = 30.0
 _PAUSE_SECONDS = 1.0
 _BACKLOG = 1024
+_FREEBIND = {socket.AF_INET: 15, socket.AF_INET6: 78}  # IP_FREEBIND, IPV6_FREEBIND (linux/in.h, in6.h)
 
 
 def connection_bound(descriptors: int | None = None) -> int:
@@ -54,9 +55,12 @@ class BoundedSite(web.BaseSite):
         *,
         tls: ssl.SSLContext | None = None,
         bound: int | None = None,
+        any_time: bool = False,
     ) -> None:
+        """`any_time`: also at an address that this machine does not have yet."""
         super().__init__(runner, ssl_context=tls, backlog=_BACKLOG)
         self._host, self._port = host, port
+        self._any_time = any_time
         self._bound = connection_bound() if bound is None else bound
         self._listeners: list[socket.socket] = []
         self._arriving: dict[socket.socket, asyncio.Task[None]] = {}  # until TLS is set up
@@ -81,6 +85,9 @@ class BoundedSite(web.BaseSite):
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
                     listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                if self._any_time:
+                    level = socket.IPPROTO_IPV6 if family == socket.AF_INET6 else socket.IPPROTO_IP
+                    listener.setsockopt(level, _FREEBIND[family], 1)
                 _bind(listener, address)
                 listener.listen(_BACKLOG)
                 listener.setblocking(False)

@@ -26,6 +26,10 @@ Read = Callable[[JsonObject], JsonObject]
 Prepare = Callable[[JsonObject], Sequence[str]]
 """Sets the API's defaults in a pod, in place, and returns all reasons to refuse it."""
 
+# msgspec learns a class at its first use, and two threads that learn one at the same moment end the process with SIGSEGV
+# (0.22): Pod, which the watch reads in the loop and the file source in a thread, is learnt here, before there are threads.
+msgspec.json.Decoder(Pod)
+
 MAX_BYTES = 10 * 1024 * 1024
 MAX_REASONS = 16
 MAX_REASON_CHARS = 4096

@@ -39,6 +39,21 @@ def unmount_all(path: Path) -> None:
             raise MountError(f"unmount of {shown(path)} failed: {error.strerror}") from error
 
 
+def bind(source: int, target: int, *, attributes: int = 0, recursive: bool = False) -> None:
+    """Bind mount one open file or directory on another; with `attributes` (MOUNT_ATTR_*) from the first moment.
+
+    Both are descriptors, so that no path can be exchanged in between (O_PATH will do). There is no state in which the mount is
+    there and the attributes are not, whoever is killed when. `recursive`: with what is mounted below. Raises OSError.
+    """
+    tree = syscalls.open_tree(source, syscalls.OPEN_TREE_CLONE | (syscalls.AT_RECURSIVE if recursive else 0))
+    try:
+        if attributes:
+            syscalls.set_mount_attributes(tree, attributes, Path(f"/proc/self/fd/{target}"))
+        syscalls.move_mount(tree, target)
+    finally:
+        os.close(tree)
+
+
 def mounts_below(path: Path) -> list[Path]:
     """Where something is mounted at `path` or below it. From the mount table: nothing that may hang is asked."""
     top = os.path.realpath(path)

@@ -50,7 +50,15 @@ AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 OPEN_TREE_CLONE = 0x1
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
+MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_NOSUID = 0x2
+MOUNT_ATTR_NODEV = 0x4
+MOUNT_ATTR_NOEXEC = 0x8
+MOUNT_ATTR_NOATIME = 0x10
+MOUNT_ATTR_NODIRATIME = 0x80
 MOUNT_ATTR_IDMAP = 0x00100000
+_MOUNT_ATTR_ATIME = 0x70  # the field of which NOATIME is a value
 STATX_ATTR_MOUNT_ROOT = 0x2000
 # the same numbers on every architecture
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 428, 429, 437, 442
@@ -110,21 +118,38 @@ def umount(target: str | Path, flags: int = UMOUNT_NOFOLLOW) -> None:
     _check(_libc.umount2(os.fsencode(target), flags), str(target))
 
 
-def open_tree(path: Path, flags: int) -> int:
-    """open_tree(2): a file descriptor of the mount at `path`, or of a copy of it (OPEN_TREE_CLONE)."""
-    return _syscall(_SYS_OPEN_TREE, path, AT_FDCWD, os.fsencode(path), flags | os.O_CLOEXEC)
+def open_tree(path: Path | int, flags: int) -> int:
+    """open_tree(2): a file descriptor of the mount at `path`, or of a copy of it (OPEN_TREE_CLONE); a number: what is open."""
+    directory, name = _at(path)
+    flags |= os.O_CLOEXEC | (0 if name else AT_EMPTY_PATH)
+    return _syscall(_SYS_OPEN_TREE, name or f"fd {path}", directory, os.fsencode(name), flags)
 
 
 def set_id_mapping(tree: int, user_namespace: int, path: Path) -> None:
     """mount_setattr(2): show the owners in a mount that nobody sees yet through a user namespace. `path` is for the error."""
-    attributes = _MountAttr(MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
+    _set_attributes(tree, _MountAttr(MOUNT_ATTR_IDMAP, 0, 0, user_namespace), path)
+
+
+def set_mount_attributes(tree: int, attributes: int, path: Path) -> None:
+    """mount_setattr(2): give a mount that nobody sees yet attributes (MOUNT_ATTR_*). `path` is for the error."""
+    cleared = _MOUNT_ATTR_ATIME if attributes & _MOUNT_ATTR_ATIME else 0
+    _set_attributes(tree, _MountAttr(attributes, cleared, 0, 0), path)
+
+
+def _set_attributes(tree: int, attributes: _MountAttr, path: Path) -> None:
     size = ctypes.sizeof(attributes)
     _syscall(_SYS_MOUNT_SETATTR, path, tree, b"", AT_EMPTY_PATH, ctypes.byref(attributes), size)
 
 
-def move_mount(tree: int, target: Path) -> None:
-    """move_mount(2): mount what is open as `tree` on `target`."""
-    _syscall(_SYS_MOVE_MOUNT, target, tree, b"", AT_FDCWD, os.fsencode(target), MOVE_MOUNT_F_EMPTY_PATH)
+def move_mount(tree: int, target: Path | int) -> None:
+    """move_mount(2): mount what is open as `tree` on `target`; a number: on what is open."""
+    directory, name = _at(target)
+    flags = MOVE_MOUNT_F_EMPTY_PATH | (0 if name else MOVE_MOUNT_T_EMPTY_PATH)
+    _syscall(_SYS_MOVE_MOUNT, name or f"fd {target}", tree, b"", directory, os.fsencode(name), flags)
+
+
+def _at(place: Path | int) -> tuple[int, str]:
+    return (place, "") if isinstance(place, int) else (AT_FDCWD, str(place))
 
 
 def statx_attributes(path: Path) -> int:

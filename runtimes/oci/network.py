@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ from cni.errors import (
     PluginTimeout,
     Unavailable,
 )
+from cni.native.request import TYPE
 from cni.network import Network
+from cni.plugin import InProcess
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import NetworkProvider
@@ -38,7 +40,7 @@ from runtimes.linux import syscalls
 log = logging.getLogger(__name__)
 
 _INTERFACE = "eth0"
-_SHARED_SEGMENT = "bridge"
+_SHARED_SEGMENTS = ("bridge", TYPE)
 _ACCEPT_ROUTERS = "net.ipv6.conf.default.accept_ra"
 _BANDWIDTH_BURST_BITS = 4294967295
 _BANDWIDTH_RANGE = (10**3, 10**15)
@@ -58,15 +60,20 @@ _BANDWIDTH = {"ingress": "kubernetes.io/ingress-bandwidth", "egress": "kubernete
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CNISettings:
-    """Where configurations, plugins and the record of what is attached are."""
+    """Where configurations, plugins and the record of what is attached are.
+
+    `network`: the node's, whatever the folder of configurations holds. `in_process`: plugins, by type, that are no programs.
+    """
 
     conf_dir: Path = Path("/etc/cni/net.d")
     bin_dirs: tuple[Path, ...] = (Path("/opt/cni/bin"), Path("/usr/lib/cni"))
     cache_dir: Path = Path("/var/lib/cni")
+    network: NetworkConfig | None = None
+    in_process: Mapping[str, InProcess] = field(default_factory=dict)
 
 
 class CNINetwork(NetworkProvider):
-    """The node's default network: the first usable file of the folder. Errors are those of `runtimes.errors`."""
+    """The node's default network: the settings', else the first usable file of the folder. Errors: `runtimes.errors`."""
 
     def __init__(self, settings: CNISettings) -> None:
         self._settings = settings
@@ -85,7 +92,7 @@ class CNINetwork(NetworkProvider):
         )
         try:
             config_now = await asyncio.to_thread(self._current)
-            if config_now.plugins[0].type == _SHARED_SEGMENT and _ACCEPT_ROUTERS not in config.linux.sysctls:
+            if config_now.plugins[0].type in _SHARED_SEGMENTS and _ACCEPT_ROUTERS not in config.linux.sysctls:
                 await asyncio.to_thread(syscalls.in_namespace, netns_path, refuse_router_advertisements)
             result = await self._network(config_now).add(attachment)
         except (CNIError, OSError) as error:
@@ -133,12 +140,17 @@ class CNINetwork(NetworkProvider):
         network = self._networks.get(config.source)
         if network is None:
             network = self._networks[config.source] = Network(
-                config, bin_dirs=self._settings.bin_dirs, cache_dir=self._settings.cache_dir
+                config,
+                bin_dirs=self._settings.bin_dirs,
+                cache_dir=self._settings.cache_dir,
+                in_process=self._settings.in_process,
             )
         return network
 
     def _current(self) -> NetworkConfig:
         """The node's network; parsed again only when a file has changed. Blocks. Raises NoNetwork."""
+        if self._settings.network is not None:
+            return self._settings.network
         folder = self._settings.conf_dir
         state: list[tuple[Path, int, int, int]] = []
         # a network's plugins may also be in a folder of its name
@@ -172,7 +184,7 @@ def runtime_error(error: Exception) -> type[errors.RuntimeFault]:
 def refuse_router_advertisements() -> None:
     """Let this network namespace's interfaces to come believe no router that announces itself. Blocks.
 
-    All on a bridge of the `bridge` plugin are pods, and its routes are in the plugin's configuration: a pod that plays the router
+    All on a bridge of these plugins are pods, and its routes are in their configuration: a pod that plays the router
     (CVE-2020-10749) would get the others' IPv6 traffic. A pod's own sysctl or a later plugin, as `tuning`, may say otherwise.
     """
     with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6

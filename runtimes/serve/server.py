@@ -5,13 +5,13 @@ from pathlib import Path
 import grpc.aio
 
 from runtimes import errors
+from runtimes.linux.unix_socket import SCHEME, AddressTaken, SocketPath
 from runtimes.registry import RuntimeRegistry
 from runtimes.serve.calls import handler
 from runtimes.serve.image_verbs import ImageVerbs
 from runtimes.serve.router import Router
 from runtimes.serve.runtime_verbs import RuntimeVerbs
 from runtimes.serve.streams import StreamingURLs
-from runtimes.serve.unix_socket import SCHEME, SocketPath
 
 _GRACE_SECONDS = 5.0
 # a kubelet's own limit for what it sends and takes
@@ -39,22 +39,28 @@ class CRIServer:
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
-        """Raises AlreadyExists (a live server, a file that is no socket), InvalidArgument (no path for a socket), OSError."""
+        """Raises AlreadyExists (a live server, a file that is no socket), OSError."""
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers(tuple(handler(service, self._denial) for service in self._services))
-        draft = self._place.draft()
         try:
+            draft = self._place.draft()
             try:
                 server.add_insecure_port(f"{SCHEME}{draft}")
             except RuntimeError as error:
                 raise errors.Unavailable(f"cannot listen on {self._place.path}: {error}") from error
             await server.start()
             self._place.publish()
+        except AddressTaken as error:
+            await self._give_up(server)
+            raise errors.AlreadyExists(str(error)) from error
         except BaseException:
-            await server.stop(None)
-            self._place.withdraw()
+            await self._give_up(server)
             raise
         self._server = server
+
+    async def _give_up(self, server: grpc.aio.Server) -> None:
+        await server.stop(None)
+        self._place.withdraw()
 
     async def stop(self) -> None:
         """Take no more calls, give those under way a moment, then cut them off."""

@@ -235,6 +235,10 @@ class CrashNode(NodeUnderTest):
         conditions = node["status"].get("conditions", [])
         return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
+    def status(self) -> str:
+        """How the agent ended, as far as it did."""
+        return f"exit status {self.agent.poll()}" if self.agent is not None else "no agent"
+
     # -- faults ------------------------------------------------------------------------------------------------------
 
     def arm(self, fault: Fault) -> None:

@@ -102,7 +102,8 @@ POINTS: tuple[Point, ...] = (
     ),
     Point(name="netns", target="runtimes.oci.namespaces:SandboxNamespaces.make", way="up", modes=_SYNC, error="os"),
     Point(name="cni-add", target="runtimes.oci.network:CNINetwork.setup", way="up", modes=_ASYNC, error="runtime"),
-    Point(name="cni-plugin", target="cni.network:invoke", way="up", modes=_ASYNC, error="cni"),
+    Point(name="cni-plugin", target="cni.network:Network._run", way="up", modes=_ASYNC, error="cni"),
+    Point(name="native-attach", target="cni.native.veth:attach", way="up", modes=(*_KILL, FAIL), error="os"),
     Point(
         name="sandbox-record", target="runtimes.oci.core:Core.save_sandbox", way="up", modes=(*_KILL, FAIL), error="os"
     ),
@@ -179,11 +180,12 @@ POINTS: tuple[Point, ...] = (
     Point(name="cni-del", target="runtimes.oci.network:CNINetwork.teardown", way="down", modes=_ASYNC, error="runtime"),
     Point(  # not cancelled: a DEL that has begun is nobody's to cancel
         name="cni-plugin-del",
-        target="cni.network:invoke",
+        target="cni.network:Network._run",
         way="down",
         modes=tuple(mode for mode in _ASYNC if mode not in (CANCEL, CANCEL_TWICE)),
         error="cni",
     ),
+    Point(name="native-detach", target="cni.native.veth:detach", way="down", modes=_KILL),
     Point(name="netns-gone", target="runtimes.oci.namespaces:SandboxNamespaces.release", way="down", modes=_KILL),
     Point(
         name="unmount", target="nodeagent.volumes.manager:VolumeManager.unmount", way="down", modes=_DOWN, error="os"

@@ -249,7 +249,7 @@ class Lane:
         def as_without_fault() -> dict[str, Any] | None:
             nonlocal last
             if not node.alive():
-                raise AssertionError(f"the agent ended by itself:\n{node.log()[-2000:]}")
+                raise AssertionError(f"the agent ended by itself, {node.status()}:\n{node.log()[-2000:]}")
             found = node.find(item.pod)
             last = found or {}
             return found if found and found["status"].get("conditions") and summary(found) == wanted else None
@@ -329,13 +329,13 @@ class Lane:
         def nothing_left() -> bool:
             nonlocal left
             if not node.alive():
-                raise AssertionError(f"the agent ended by itself:\n{node.log()[-2000:]}")
+                raise AssertionError(f"the agent ended by itself, {node.status()}:\n{node.log()[-2000:]}")
             left = [f"pod {name}" for name in names if node.find(name) is not None]
             left = left or sorted(set(node.pod_leaks()) - self._clean)
             return not left
 
         try:
-            until(nothing_left, "nothing is left", 30)
+            until(nothing_left, "nothing is left", 120)
         except AssertionError as error:
             raise AssertionError(f"{str(error).partition(';')[0]}: {left}") from None
 

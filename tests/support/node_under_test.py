@@ -22,6 +22,8 @@ from typing import Any
 import yaml
 from api_reader import APIReader
 
+from cni.errors import CNIError
+from cni.native.packet_filter import choose_rules
 from runtimes.testing.networks import claim_subnet
 
 REPO = Path(__file__).resolve().parents[2]
@@ -66,6 +68,18 @@ class NodeUnderTest:
     @property
     def kubeconfig(self) -> Path:
         return self.directory / "state" / "admin.kubeconfig"
+
+    @property
+    def service_range(self) -> str:
+        """Of Services, as much its own as the subnet is: a hundred below it in the second byte."""
+        _, second, third, _ = self.subnet.split(".")
+        return f"10.{int(second) - 100}.{third}.0/24"
+
+    @property
+    def node_ports(self) -> str:
+        """Twenty, which another node of this machine hardly has."""
+        first = 30000 + int(self.name[-6:], 16) % 2700
+        return f"{first}-{first + 19}"
 
     @property
     def root_dir(self) -> Path:
@@ -156,7 +170,9 @@ class NodeUnderTest:
             },
         }
         agent["cni"] |= self.config.get("cni", {})
-        agent |= {key: value for key, value in self.config.items() if key not in ("cni", "kubelet")}
+        agent["services"] = {"clusterIPRanges": [self.service_range], "nodePortRange": self.node_ports}
+        agent["services"] |= self.config.get("services", {})
+        agent |= {key: value for key, value in self.config.items() if key not in ("cni", "kubelet", "services")}
         return [kubelet | self.config.get("kubelet", {}), agent]
 
     # -- looking at it -----------------------------------------------------------------------------------------------
@@ -261,6 +277,8 @@ class NodeUnderTest:
             found += [f"address {path.name}" for path in reserved.iterdir() if path.name[0].isdigit()]
         rules = subprocess.run(["iptables-save", "-t", "nat"], capture_output=True, text=True, check=False).stdout
         found += [f"rule {rule}" for rule in rules.splitlines() if f'name: \\"{self.bridge}\\"' in rule]
+        with contextlib.suppress(CNIError):
+            found += [f"rules of {owner}" for owner in choose_rules().owned() if owner.network == self.bridge]
         found += [f"pod folder {path}" for path in (self.root_dir / "pods").glob("*")]
         return found
 
@@ -277,6 +295,10 @@ class NodeUnderTest:
                 self._reader.close()
             self.stop()
             subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)
+            with contextlib.suppress(CNIError):  # the table is for all nodes of the machine
+                choose_rules().withdraw()
+            table = ["nft", "delete", "table", "inet", f"{self.bridge}-services"]
+            subprocess.run(table, capture_output=True, check=False)
             for root in sorted(_CGROUPS.glob(f"*{self.cgroup}")):
                 for below in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
                     with contextlib.suppress(OSError):

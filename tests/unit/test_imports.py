@@ -29,7 +29,7 @@ LEVELS = (
     ("assembly",),
     ("apiserver", "server", "standalone"),
     ("metrics", "sources", "node", "pods", "eviction"),
-    ("volumes", "images", "probes", "cgroups", "stats", "container_logs"),
+    ("volumes", "images", "probes", "cgroups", "stats", "container_logs", "cluster_dns", "services"),
     ("api",),
     ("podspec", "config", "folders", "logs", "tls_policy"),
     ("apitypes", "open_files", "os_error_retry", "errors", "version"),
@@ -196,6 +196,19 @@ def test_nothing_but_tests_uses_a_harness() -> None:
         ]
         if "pytest" in path.read_text():
             wrong.append(f"{path.relative_to(REPO)}: mentions pytest")
+    assert wrong == []
+
+
+def test_the_csi_client_knows_no_driver() -> None:
+    """Neither does the suite: csi.driver is one driver among others, which uses the client's values and errors."""
+    wrong = []
+    for path in _files():
+        if _dotted(path).startswith("csi.") and not _dotted(path).startswith("csi.driver."):
+            wrong += [
+                f"{path.relative_to(REPO)}:{line}: imports {module}"
+                for line, module in _imports(path)
+                if module.startswith("csi.driver")
+            ]
     assert wrong == []
 
 

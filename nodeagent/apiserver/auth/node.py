@@ -13,7 +13,10 @@ _PREFIX = "system:node:"
 LEASE_NAMESPACE = "kube-node-lease"
 _READ = frozenset({"get", "list", "watch"})
 _WRITE = frozenset({"create", "update", "patch"})
-_OPEN_READ = frozenset({"services", "runtimeclasses.node.k8s.io", "csidrivers.storage.k8s.io"})
+# endpoint slices: the right of upstream's proxies (system:node-proxier); here the node is its own
+_OPEN_READ = frozenset(
+    {"services", "endpointslices.discovery.k8s.io", "runtimeclasses.node.k8s.io", "csidrivers.storage.k8s.io"}
+)
 
 
 def node_of(user: UserInfo) -> str:

@@ -7,5 +7,6 @@ before them.
 
 from nodeagent.apiserver.kinds.by_resource import hooks_for
 from nodeagent.apiserver.kinds.controllers import Controller, controllers
+from nodeagent.apiserver.kinds.controllers.own_service import OwnService
 
-__all__ = ["Controller", "controllers", "hooks_for"]
+__all__ = ["Controller", "OwnService", "controllers", "hooks_for"]

@@ -1,15 +1,13 @@
 """Service (addresses and ports from their ranges), Endpoints and EndpointSlice."""
 
 import ipaddress
-import secrets
-from collections.abc import Iterable
 
 from typing_extensions import override
 
 from nodeagent.apiserver.contract import AdmissionContext
-from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.base import Kind, immutable, name_of, uid_of
+from nodeagent.apiserver.kinds.service_network import HEADLESS, allocate, fill_families
 from nodeagent.apiserver.kinds.services import service_warnings
 from nodeagent.podspec.validation.ports import PROTOCOLS
 from nodeagent.podspec.validation.rules import port_or_name, problems, unique
@@ -17,9 +15,6 @@ from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, required
 from runtimes.kube.json_object import JsonObject
 
-SERVICE_RANGE = ipaddress.IPv4Network("10.96.0.0/12")
-NODE_PORTS = range(30000, 32768)
-HEADLESS = "None"
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 _AFFINITIES = ("ClientIP", "None")
@@ -49,15 +44,8 @@ class ServiceKind(Kind):
         if spec["type"] != "ExternalName":
             spec.setdefault("internalTrafficPolicy", "Cluster")
 
-    def _families(self, spec: JsonObject) -> None:
-        """Allocated like the address, so nobody's; not the author's like the defaults."""
-        if spec["type"] != "ExternalName":
-            spec.setdefault("ipFamilies", ["IPv4"])
-            spec.setdefault("ipFamilyPolicy", "SingleStack")
-
     @override
     def admit(self, obj: JsonObject, ctx: AdmissionContext) -> None:
-        self._families(obj["spec"])
         self._allocate(obj, ctx)
         obj["status"] = {"loadBalancer": {}}
 
@@ -65,14 +53,16 @@ class ServiceKind(Kind):
     def prepare_update(self, new: JsonObject, old: JsonObject, ctx: AdmissionContext, subresource: str | None) -> None:
         super().prepare_update(new, old, ctx, subresource)
         if subresource is None:
-            self._families(new["spec"])
             stored = old.get("spec") or {}
-            if not new["spec"].get("clusterIP") and new["spec"]["type"] != "ExternalName":
-                for name in ("clusterIP", "clusterIPs"):
-                    if name in stored:
-                        new["spec"][name] = stored[name]
+            self._keep_addresses(new["spec"], stored)
             self._keep_node_ports(new["spec"], stored)
             self._allocate(new, ctx)
+
+    def _allocate(self, obj: JsonObject, ctx: AdmissionContext) -> None:
+        """Like the address, families are nobody's; not the author's like the defaults."""
+        fill_families(obj["spec"], ctx.service_network)
+        others = [item.get("spec") or {} for item in ctx.list("services") if uid_of(item) != uid_of(obj)]
+        allocate(obj, others, ctx.service_network)
 
     @override
     def validate(self, obj: JsonObject) -> list[FieldError]:
@@ -91,6 +81,8 @@ class ServiceKind(Kind):
         address = spec.get("clusterIP")
         if address and address != HEADLESS:
             errors += problems("spec.clusterIPs[0]", address, names.ip_address(address))
+        for index, address in enumerate(spec.get("externalIPs") or ()):
+            errors += _may_be_reached(f"spec.externalIPs[{index}]", address)
         return errors + self._ports(spec)
 
     @override
@@ -129,6 +121,17 @@ class ServiceKind(Kind):
                 errors.append(forbidden(f"{where}.nodePort", "may not be used when `type` is 'ClusterIP'"))
         return errors
 
+    def _keep_addresses(self, spec: JsonObject, stored: JsonObject) -> None:
+        """What an update does not mention stays; a policy of one family keeps the first address, one of two gets another."""
+        if spec["type"] == "ExternalName":
+            return
+        for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+            if name in stored and not spec.get(name):
+                spec[name] = stored[name]
+        if spec.get("ipFamilyPolicy") == "SingleStack" and stored.get("ipFamilyPolicy") != "SingleStack":
+            for name in ("clusterIPs", "ipFamilies"):
+                spec[name] = spec[name][:1] if spec.get(name) else []
+
     def _keep_node_ports(self, spec: JsonObject, stored: JsonObject) -> None:
         known = {(port.get("protocol"), port.get("port")): port.get("nodePort") for port in stored.get("ports") or ()}
         for port in spec.get("ports") or ():
@@ -136,38 +139,6 @@ class ServiceKind(Kind):
                 kept = known.get((port.get("protocol"), port.get("port")))
                 if kept:
                     port["nodePort"] = kept
-
-    def _allocate(self, obj: JsonObject, ctx: AdmissionContext) -> None:
-        """Give the service an address of its own, and its node ports. What the author asked for must be free."""
-        spec = obj["spec"]
-        others = [item.get("spec") or {} for item in ctx.list("services") if uid_of(item) != uid_of(obj)]
-        if spec["type"] == "ExternalName":
-            return
-        if spec.get("clusterIP") in (None, ""):
-            spec["clusterIP"] = free_address(item.get("clusterIP") or "" for item in others)
-        elif spec["clusterIP"] != HEADLESS and any(item.get("clusterIP") == spec["clusterIP"] for item in others):
-            wrong = invalid(
-                "spec.clusterIPs", [spec["clusterIP"]], "failed to allocate IP: provided IP is already allocated"
-            )
-            raise ApiError.invalid("Service", "", name_of(obj), [wrong])
-        spec["clusterIPs"] = [spec["clusterIP"]]
-        if spec["type"] in ("NodePort", "LoadBalancer"):
-            self._node_ports(obj, others)
-
-    def _node_ports(self, obj: JsonObject, others: list[JsonObject]) -> None:
-        taken = {port.get("nodePort") for item in others for port in item.get("ports") or ()}
-        for index, port in enumerate(obj["spec"].get("ports") or ()):
-            wanted = port.get("nodePort")
-            where = f"spec.ports[{index}].nodePort"
-            if not wanted:
-                port["nodePort"] = wanted = free_node_port(taken)
-            elif wanted not in NODE_PORTS:
-                text = "provided port is not in the valid range. The range of valid ports is 30000-32767"
-                raise ApiError.invalid("Service", "", name_of(obj), [invalid(where, wanted, text)])
-            elif wanted in taken:
-                wrong = invalid(where, wanted, "provided port is already allocated")
-                raise ApiError.invalid("Service", "", name_of(obj), [wrong])
-            taken.add(wanted)
 
 
 class EndpointsKind(Kind):
@@ -188,7 +159,7 @@ class EndpointsKind(Kind):
             for field in ("addresses", "notReadyAddresses"):
                 for position, address in enumerate(subset.get(field) or ()):
                     text = address.get("ip") or ""
-                    errors += problems(f"{where}.{field}[{position}].ip", text, names.ip_address(text))
+                    errors += _may_be_reached(f"{where}.{field}[{position}].ip", text)
         return errors
 
     @override
@@ -225,7 +196,7 @@ class EndpointSliceKind(Kind):
                 errors.append(required(where, "must contain at least 1 address"))
             for position, address in enumerate(endpoint.get("addresses") or ()):
                 if kind != "FQDN":
-                    errors += problems(f"{where}[{position}]", address, names.ip_address(address))
+                    errors += _may_be_reached(f"{where}[{position}]", address)
         return errors
 
     @override
@@ -244,26 +215,24 @@ class EndpointSliceKind(Kind):
         ]
 
 
+def _may_be_reached(path: str, text: str) -> list[FieldError]:
+    """An address that a proxy may lead to: not the node's own loopback, nor what is no single machine's."""
+    if errors := problems(path, text, names.ip_address(text)):
+        return errors
+    address = ipaddress.ip_address(text)
+    if address.is_unspecified:
+        return [invalid(path, text, f"may not be unspecified ({text})")]
+    if address.is_loopback:
+        return [invalid(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)")]
+    if address.is_link_local:
+        return [invalid(path, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")]
+    if any(address.version == one.version and address in one for one in _LINK_LOCAL_MULTICAST):
+        return [invalid(path, text, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")]
+    return []
+
+
+_LINK_LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
+
+
 def _labels(obj: JsonObject) -> JsonObject:
     return obj["metadata"].get("labels") or {}
-
-
-def free_address(taken: Iterable[str]) -> str:
-    """An unused address of the service range; the first few are left for well-known services. Raises ApiError."""
-    used = set(taken)
-    first = int(SERVICE_RANGE.network_address) + 11
-    size = SERVICE_RANGE.num_addresses - 12
-    start = secrets.randbelow(size)
-    for step in range(min(size, len(used) + 1)):
-        candidate = str(ipaddress.IPv4Address(first + (start + step) % size))
-        if candidate not in used:
-            return candidate
-    raise ApiError.internal("failed to allocate a serviceIP: range is full")
-
-
-def free_node_port(taken: set[int | None]) -> int:
-    """The lowest unused node port. Raises ApiError."""
-    for port in NODE_PORTS:
-        if port not in taken:
-            return port
-    raise ApiError.internal("failed to allocate a nodePort: range is full")

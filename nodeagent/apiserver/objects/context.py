@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from nodeagent.apiserver.contract import UserInfo
+from nodeagent.apiserver.contract import ServiceNetwork, UserInfo
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.selectors import Requirement, Selection, parse_fields
@@ -54,6 +54,7 @@ class Context:
     dry_run: bool
     now: datetime
     node_name: str
+    service_network: ServiceNetwork = field(default_factory=ServiceNetwork)
     warnings: Warnings = field(default_factory=Warnings)
 
     def get(self, resource: str, namespace: str, name: str) -> JsonObject | None:

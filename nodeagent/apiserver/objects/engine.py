@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from nodeagent.apiserver.apply.ownership import Ownership, Writer
-from nodeagent.apiserver.contract import KindHooks, UserInfo
+from nodeagent.apiserver.contract import KindHooks, ServiceNetwork, UserInfo
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context, HeadReader
 from nodeagent.apiserver.objects.options import WriteOptions
@@ -77,6 +77,7 @@ class Engine:
     registry: Registry
     hooks_for: Callable[[str], KindHooks]
     node_name: str
+    service_network: ServiceNetwork = field(default_factory=ServiceNetwork)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     restriction: Restriction = field(default_factory=NoRestriction)
     reader: HeadReader = field(init=False)
@@ -98,6 +99,7 @@ class Engine:
             dry_run=dry_run,
             now=self.clock(),
             node_name=self.node_name,
+            service_network=self.service_network,
         )
 
     def writer(self, resource: Resource, ctx: Context, options: WriteOptions, subresource: str | None = None) -> Writer:

@@ -3,43 +3,65 @@
 import shutil
 import socket
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
-from cni.config import NetworkConfig, load_default
-from cni.default import DefaultNetwork
+from cni.config import NetworkConfig, config_files, load_default
 from cni.errors import CNIError
+from cni.native.request import TYPE
+from nodeagent.assembly.network import described, why_not_native
 from nodeagent.cli.check.finding import Finding, absent, found, missing
 from nodeagent.config import Config
 
 _CNI = "cni"
-_IN_PROCESS = ("loopback",)  # the agent does it itself
+_IN_PROCESS = ("loopback", TYPE)  # the agent does it itself
 
 
 def examine_cni(config: Config) -> list[Finding]:
     settings = config.agent.cni
-    conf_dir = Path(settings.confDir)
-    default = DefaultNetwork(name=settings.networkName, bridge=settings.bridge, subnet=settings.subnet).conflist()
-    findings: list[Finding] = []
-    plugins: Iterable[str] = _default_plugins(default)
-    try:
-        network = load_default(conf_dir)
-        findings.append(found(_CNI, "configuration", f"network {network.name} of {network.path}"))
-        plugins = _plugins(network)
-    except CNIError as error:
-        if config.options.standalone and not any(conf_dir.glob("*.conf*")):
-            findings.append(found(_CNI, "configuration", f"none in {conf_dir}: standalone mode writes one"))
-        else:
-            fix = "install a network provider, or run with --standalone to have one written"
-            findings.append(missing(_CNI, "configuration", str(error), fix))
-    findings += (_plugin(name, settings.binDirs) for name in dict.fromkeys(plugins) if name not in _IN_PROCESS)
+    network, findings = _network(config)
+    plugins = dict.fromkeys(_plugins(network) if network is not None else ())
+    if TYPE in plugins:
+        findings.append(_native())
+    findings += (_plugin(name, settings.binDirs) for name in plugins if name not in _IN_PROCESS)
+    if TYPE in plugins:
+        return findings
     if shutil.which("iptables") is None:
         fix = "apt-get install iptables"
         findings.append(absent(_CNI, "iptables", "not on PATH: no masquerading and no host ports", fix))
     else:
         findings.append(found(_CNI, "iptables"))
     return findings
+
+
+def _network(config: Config) -> tuple[NetworkConfig | None, list[Finding]]:
+    """What pods are attached to, who provides it and why, as the agent chooses (nodeagent/assembly/network.py)."""
+    provider, conf_dir = config.agent.cni.provider, Path(config.agent.cni.confDir)
+    own, reason = described(config), why_not_native() if provider != "programs" else "cni.provider is programs"
+    if reason:
+        own = replace(own, native=False)
+    choice = "the native network" if own.native else f"CNI programs, since {reason}"
+    if provider == "native":
+        return own.config(), [found(_CNI, "configuration", f"cni.provider is native: {choice}")]
+    try:
+        network = load_default(conf_dir)
+    except CNIError as error:
+        if config.options.standalone and not config_files(conf_dir):
+            detail = f"none in {conf_dir}: standalone mode writes one for {choice}"
+            return own.config(), [found(_CNI, "configuration", detail)]
+        fix = (
+            "install a network provider, set cni.provider to native, or run with --standalone to have a network written"
+        )
+        return None, [missing(_CNI, "configuration", str(error), fix)]
+    return network, [found(_CNI, "configuration", f"network {network.name} of {network.path}")]
+
+
+def _native() -> Finding:
+    if reason := why_not_native():
+        return missing(_CNI, "native network", reason, "set cni.provider to programs and install the CNI plugins")
+    return found(_CNI, "native network", "nf_tables can be used")
 
 
 def _plugin(name: str, folders: Sequence[str]) -> Finding:
@@ -54,15 +76,9 @@ def _plugins(network: NetworkConfig) -> Iterable[str]:
     for plugin in network.plugins:
         yield plugin.type
         ipam = plugin.raw.get("ipam")
-        if isinstance(ipam, dict) and isinstance(ipam.get("type"), str):
+        # ours keeps addresses itself
+        if plugin.type != TYPE and isinstance(ipam, dict) and isinstance(ipam.get("type"), str):
             yield ipam["type"]
-
-
-def _default_plugins(conflist: dict[str, list[dict[str, dict[str, str]]]]) -> Iterable[str]:
-    for plugin in conflist["plugins"]:
-        yield str(plugin["type"])
-        if "ipam" in plugin:
-            yield plugin["ipam"]["type"]
 
 
 def examine_ports(config: Config) -> list[Finding]:

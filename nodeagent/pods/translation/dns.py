@@ -26,12 +26,16 @@ class Resolver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DNSSettings:
-    """The node's side. `host`: the parsed `resolvConf`, None when that is configured as empty."""
+    """The node's side. `host`: the parsed `resolvConf`, None when that is configured as empty.
+
+    `expected`: pods of a cluster rely on its DNS, so its absence is an event of each.
+    """
 
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = ""
     host: Resolver | None = None
     node_ips: tuple[str, ...] = ()
+    expected: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,7 @@ def _by_policy(pod: AgentPod, settings: DNSSettings, warnings: list[DNSWarning])
     wants_cluster = policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not pod.spec.hostNetwork)
     if wants_cluster and settings.cluster_dns:
         return _cluster_first(pod.namespace, settings)
-    if wants_cluster:
+    if wants_cluster and settings.expected:
         warnings.append(
             DNSWarning(
                 reason="MissingClusterDNS",

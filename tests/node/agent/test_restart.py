@@ -1,10 +1,13 @@
 """The agent goes and comes back: pods live on, and what happened meanwhile is noticed."""
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from node_under_test import NodeUnderTest, eventually, pod_object, restart_count
+
+from cni.native.packet_filter import choose_rules
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-restart")]
 
@@ -14,17 +17,40 @@ def identity(pod: dict[str, Any]) -> tuple[str, int, str]:
     return (status["containerID"], status["restartCount"], pod["status"]["podIP"])
 
 
+def answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
 @pytest.mark.parametrize("way", ["stop", "kill"])
 def test_pods_outlive_the_agent(own_node: Callable[..., NodeUnderTest], way: str) -> None:
-    """Stopped, or killed with SIGKILL: the pods keep running, and the next agent adopts them unchanged."""
+    """Stopped, or killed with SIGKILL: the pods keep running, and the next agent adopts them unchanged, with addresses of both
+    families and host ports; rules that somebody took away meanwhile are there again."""
     node = own_node()
+    node.config["cni"] = {"provider": "native", "subnet": f"{node.subnet},fd00:{node.port:x}::/64"}
     node.start()
-    node.apply(pod_object("lives", "sleep", "100000"), pod_object("also", "sleep", "100000"))
+    port = 20000 + node.port % 10000
+    serve = ("httpd", "-f", "-p", "80", "-h", "/www")
+    node.apply(
+        pod_object("lives", *serve, ports=[{"containerPort": 80, "hostPort": port}]),
+        pod_object("also", "sleep", "100000"),
+    )
     before = {name: identity(node.running(name)) for name in ("lives", "also")}
+    addresses = [item["ip"] for item in node.pod("lives")["status"]["podIPs"]]
+    assert [":" in address for address in addresses] == [False, True]
     getattr(node, way)()
     assert len(node._processes("conmon")) == 2
+    rules = choose_rules()
+    for owner in rules.owned():
+        if owner.network == node.bridge:
+            rules.remove(*owner)
     node.start()
     assert {name: identity(node.running(name)) for name in ("lives", "also")} == before
+    for host, number in (*((address, 80) for address in addresses), ("127.0.0.1", port)):
+        eventually(lambda host=host, number=number: answers(host, number), f"{host}:{number} is reached", 20)
 
 
 def test_what_happened_while_the_agent_was_away_is_noticed(own_node: Callable[..., NodeUnderTest]) -> None:

@@ -130,10 +130,11 @@ def kubectl(
         namespace=namespace,
         home=tmp_path,
     )
-    made("create", "namespace", namespace)
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    assert server.request("POST", "/api/v1/namespaces", body)[0] == 201
     wait_until(lambda: server.request("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default")[0] == 200)
     yield made
-    made.run("delete", "namespace", namespace, "--wait=false")
+    server.request("DELETE", f"/api/v1/namespaces/{namespace}")
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import packets
+import pytest
 from components import require
 
 from cni.testing.fixtures import network
@@ -68,3 +70,19 @@ class Pipe:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+FOREIGN = "table ip others { chain c { type filter hook forward priority 0; policy accept; accept; }; }"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[packets.World]:
+    """A host, pods and a machine outside, in namespaces of their own; somebody else's rules stay as they are."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    require("nft", "ip", "nsenter")
+    with packets.world(tmp_path) as made:
+        made.host.command("nft", FOREIGN)
+        before = made.host.command("nft", "list", "table", "ip", "others")
+        yield made
+        assert made.host.command("nft", "list", "table", "ip", "others") == before

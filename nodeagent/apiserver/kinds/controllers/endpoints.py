@@ -1,91 +1,15 @@
-"""Endpoints and EndpointSlices of the services that select pods."""
-
-from typing import Any
+"""Keeps the Endpoints and EndpointSlices of the services that select pods."""
 
 from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
-from nodeagent.apiserver.kinds.base import name_of, namespace_of, uid_of
+from nodeagent.apiserver.kinds.base import name_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
-from nodeagent.podspec.container_lists import containers
+from nodeagent.apiserver.kinds.endpoints import MANAGED_LABEL, MANAGER, SERVICE_LABEL, endpoints_of, selected, slices_of
 from runtimes.kube.json_object import JsonObject
 
 ENDPOINTS = "endpoints"
 SLICES = "endpointslices.discovery.k8s.io"
-SERVICE_LABEL = "kubernetes.io/service-name"
-MANAGED_LABEL = "endpointslice.kubernetes.io/managed-by"
-MANAGER = "endpointslice-controller.k8s.io"
-_FINISHED = ("Succeeded", "Failed")
 Key = tuple[str, str]
-
-
-def endpoints_of(service: JsonObject, pods: list[JsonObject]) -> JsonObject:
-    """The Endpoints object of a service: ready and not ready addresses, grouped by the ports they serve."""
-    groups: dict[str, JsonObject] = {}
-    for pod in sorted(pods, key=name_of):
-        ports = _ports(service, pod)
-        group = groups.setdefault(repr(ports), {"addresses": [], "notReadyAddresses": [], "ports": ports})
-        ready = is_ready(pod) or bool(service["spec"].get("publishNotReadyAddresses"))
-        group["addresses" if ready else "notReadyAddresses"].append(_address(pod))
-    subsets = [{name: value for name, value in group.items() if value} for group in groups.values()]
-    return {
-        "apiVersion": "v1",
-        "kind": "Endpoints",
-        "metadata": {
-            "name": name_of(service),
-            "namespace": namespace_of(service),
-            "labels": {
-                **(service["metadata"].get("labels") or {}),
-                "endpoints.kubernetes.io/managed-by": "endpoint-controller",
-            },
-        },
-        "subsets": subsets,
-    }
-
-
-def slice_of(service: JsonObject, pods: list[JsonObject]) -> JsonObject:
-    """One IPv4 EndpointSlice of a service (numbered target ports; a named one is taken from the first pod)."""
-    listed = sorted(pods, key=name_of)
-    owner = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "name": name_of(service),
-        "uid": uid_of(service),
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-    ports = _ports(service, listed[0]) if listed else []
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": f"{name_of(service)}-ipv4",
-            "namespace": namespace_of(service),
-            "labels": {SERVICE_LABEL: name_of(service), MANAGED_LABEL: MANAGER},
-            "ownerReferences": [owner],
-        },
-        "addressType": "IPv4",
-        "endpoints": [_endpoint(pod) for pod in listed],
-        "ports": [{"name": port.get("name", ""), **port} for port in ports],
-    }
-
-
-def selected(service: JsonObject, pods: list[JsonObject]) -> list[JsonObject]:
-    """The pods behind a service: its labels, an address, not finished."""
-    selector = service["spec"].get("selector") or {}
-    return [
-        pod
-        for pod in pods
-        if selector.items() <= (pod["metadata"].get("labels") or {}).items()
-        and namespace_of(pod) == namespace_of(service)
-        and (pod.get("status") or {}).get("podIP")
-        and (pod.get("status") or {}).get("phase") not in _FINISHED
-        and not pod["metadata"].get("deletionTimestamp")
-    ]
-
-
-def is_ready(pod: JsonObject) -> bool:
-    listed = (pod.get("status") or {}).get("conditions") or ()
-    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in listed)
 
 
 class EndpointsController:
@@ -93,7 +17,7 @@ class EndpointsController:
         self._api = api
         self._services: dict[Key, JsonObject] = {}
         self._pods: dict[Key, JsonObject] = {}
-        self._written: dict[Key, Any] = {}
+        self._written: dict[Key, dict[str, JsonObject]] = {}  # by service: endpoints and slices, by their names
         self._unsynced: set[str] = set()
 
     async def run(self) -> None:
@@ -123,19 +47,36 @@ class EndpointsController:
         return {change.key[0]}
 
     async def _sync(self, namespaces: set[str]) -> None:
-        for key in [key for key in self._written if key not in self._services]:
-            del self._written[key]
+        for key in [key for key in self._written if not self._is_ours(key)]:
+            written = self._written.pop(key)
             await self._delete(ENDPOINTS, *key)
-            await self._delete(SLICES, key[0], f"{key[1]}-ipv4")
+            for name in written.keys() - {ENDPOINTS}:
+                await self._delete(SLICES, key[0], name)
         for key, service in list(self._services.items()):
-            if key[0] not in namespaces or not service["spec"].get("selector"):
-                continue
-            pods = selected(service, [pod for where, pod in self._pods.items() if where[0] == key[0]])
-            wanted = (endpoints_of(service, pods), slice_of(service, pods))
-            if self._written.get(key) != wanted:
-                await self._write(ENDPOINTS, wanted[0])
-                await self._write(SLICES, wanted[1])
-                self._written[key] = wanted
+            if key[0] in namespaces and self._is_ours(key):
+                pods = selected(service, [pod for where, pod in self._pods.items() if where[0] == key[0]])
+                await self._keep(key, endpoints_of(service, pods), slices_of(service, pods))
+
+    def _is_ours(self, key: Key) -> bool:
+        """Whether there is a service that selects pods. Without a selector its author says what is behind it."""
+        service = self._services.get(key)
+        return bool(service and service["spec"].get("selector") and service["spec"].get("type") != "ExternalName")
+
+    async def _keep(self, key: Key, endpoints: JsonObject, slices: list[JsonObject]) -> None:
+        before = self._written.get(key)
+        there = set(before or await self._left_behind(key))
+        wanted = {ENDPOINTS: endpoints} | {name_of(item): item for item in slices}
+        for name, obj in wanted.items():
+            if before is None or before.get(name) != obj:
+                await self._write(ENDPOINTS if name == ENDPOINTS else SLICES, obj)
+        for name in there - wanted.keys():
+            await self._delete(SLICES, key[0], name)
+        self._written[key] = wanted
+
+    async def _left_behind(self, key: Key) -> list[str]:
+        """The slices that an earlier session of ours has made for the service."""
+        selector = f"{SERVICE_LABEL}={key[1]},{MANAGED_LABEL}={MANAGER}"
+        return [name_of(item) for item in await self._api.list(SLICES, key[0], label_selector=selector)]
 
     async def _write(self, resource: str, obj: JsonObject) -> None:
         """Replace or create. A namespace that is going away takes nothing new: then there is nothing to do."""
@@ -160,49 +101,3 @@ class EndpointsController:
         except ApiError as error:
             if error.code != 404:
                 raise
-
-
-def _ports(service: JsonObject, pod: JsonObject) -> list[JsonObject]:
-    listed = []
-    for port in service["spec"].get("ports") or ():
-        number = _target(port, pod)
-        if number:
-            entry: JsonObject = {"port": number, "protocol": port.get("protocol", "TCP")}
-            if port.get("name"):
-                entry = {"name": port["name"], **entry}
-            listed.append(entry)
-    return listed
-
-
-def _target(port: JsonObject, pod: JsonObject) -> int | None:
-    target = port.get("targetPort", port.get("port"))
-    if isinstance(target, int):
-        return target
-    for _, container in containers(pod["spec"], "containers", "initContainers"):
-        for own in container.get("ports") or ():
-            if own.get("name") == target and own.get("protocol", "TCP") == port.get("protocol", "TCP"):
-                return int(own["containerPort"])
-    return None
-
-
-def _address(pod: JsonObject) -> JsonObject:
-    address: JsonObject = {"ip": pod["status"]["podIP"], "targetRef": _reference(pod)}
-    if pod["spec"].get("nodeName"):
-        address["nodeName"] = pod["spec"]["nodeName"]
-    return address
-
-
-def _endpoint(pod: JsonObject) -> JsonObject:
-    ready = is_ready(pod)
-    endpoint: JsonObject = {
-        "addresses": [pod["status"]["podIP"]],
-        "conditions": {"ready": ready, "serving": ready, "terminating": False},
-        "targetRef": _reference(pod),
-    }
-    if pod["spec"].get("nodeName"):
-        endpoint["nodeName"] = pod["spec"]["nodeName"]
-    return endpoint
-
-
-def _reference(pod: JsonObject) -> JsonObject:
-    return {"kind": "Pod", "name": name_of(pod), "namespace": namespace_of(pod), "uid": uid_of(pod)}

@@ -138,19 +138,40 @@ def test_a_port_that_is_taken() -> None:
     assert finding == found("ports", f"healthz on 127.0.0.1:{port}", "free")
 
 
-def test_an_empty_cni_folder(tmp_path: Path) -> None:
-    """Without a network the node is no node; in standalone mode one is written, so that its plugins are looked for."""
+def test_an_empty_cni_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standalone mode writes a network: the native one where the kernel can, else one whose programs are looked for, and why."""
     settings = config()
     settings.agent.cni.confDir = str(tmp_path / "none")
     settings.agent.cni.binDirs = [str(tmp_path)]
     (tmp_path / "bridge").touch(mode=0o755)
-    assert states(network.examine_cni(settings)) == {
+    monkeypatch.setattr(network, "why_not_native", lambda: "")
+    assert states(network.examine_cni(settings)) == {"configuration": "found", "native network": "found"}
+    monkeypatch.setattr(network, "why_not_native", lambda: "no nf_tables")
+    findings = network.examine_cni(settings)
+    assert findings[0].detail.endswith("standalone mode writes one for CNI programs, since no nf_tables")
+    assert states(findings) == {
         "configuration": "found",
         "plugin bridge": "found",
         "plugin host-local": "missing",
         "plugin portmap": "missing",
-        "iptables": states(network.examine_cni(settings))["iptables"],
+        "iptables": states(findings)["iptables"],
     }
+
+
+def test_the_native_network_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nothing in confDir counts, and what the kernel lacks stands in the way only where confDir asks for it."""
+    settings = config()
+    settings.agent.cni.provider = "native"
+    settings.agent.cni.confDir = str(tmp_path)
+    (tmp_path / "10-x.conflist").write_text("{")
+    monkeypatch.setattr(network, "why_not_native", lambda: "")
+    assert states(network.examine_cni(settings)) == {"configuration": "found", "native network": "found"}
+    (tmp_path / "10-x.conflist").write_text(
+        '{"cniVersion": "1.1.0", "name": "x", "plugins": [{"type": "nodeagent-cni"}]}'
+    )
+    settings.agent.cni.provider = "auto"
+    monkeypatch.setattr(network, "why_not_native", lambda: "no nf_tables")
+    assert states(network.examine_cni(settings)) == {"configuration": "found", "native network": "missing"}
 
 
 def test_a_broken_cni_file(tmp_path: Path) -> None:
@@ -158,6 +179,7 @@ def test_a_broken_cni_file(tmp_path: Path) -> None:
     (tmp_path / "10-x.conflist").write_text("{")
     settings = config()
     settings.agent.cni.confDir = str(tmp_path)
+    settings.agent.cni.provider = "programs"
     assert network.examine_cni(settings)[0].fatal
 
 

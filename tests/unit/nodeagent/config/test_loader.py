@@ -212,6 +212,16 @@ cni: {confDir: /etc/cni/net.d, binDirs: [/opt/cni/bin, /usr/lib/cni]}
             AGENT + "cni:\n  subnet: 10.0.0.1/8\n", ["4: cni.subnet: 10.0.0.1/8 has host bits set"], id="no subnet"
         ),
         pytest.param(
+            AGENT + "services:\n  nodePortRange: 30000\n",
+            ["4: services.nodePortRange: Expected `str`, got `int`"],
+            id="a port for a range",
+        ),
+        pytest.param(
+            AGENT + "services: {clusterIPRanges: [10.0.0.0/8]}\n",
+            ["3: services.clusterIPRanges: 10.0.0.0/8: the prefix of a range of cluster addresses is from 12 to 29"],
+            id="a range that is too large",
+        ),
+        pytest.param(
             AGENT + "apiServer: {port: 70000}\n",
             ["3: apiServer.port: 70000 is not between 0 and 65535"],
             id="API port",

@@ -123,7 +123,12 @@ async def test_others(authorizer: Authorizer, name: str, groups: tuple[str, ...]
 async def test_node(authorizer: Authorizer) -> None:
     """A node, of objects that are not its own: registers, reports events, asks the API about others, and reads what all share."""
     node = UserInfo(name="system:node:n1", groups=("system:nodes", AUTHENTICATED))
-    shared = {("", "services"), ("node.k8s.io", "runtimeclasses"), ("storage.k8s.io", "csidrivers")}
+    shared = {
+        ("", "services"),
+        ("discovery.k8s.io", "endpointslices"),
+        ("node.k8s.io", "runtimeclasses"),
+        ("storage.k8s.io", "csidrivers"),
+    }
     expected = {(verb, group, resource) for group, resource in shared for verb in READ}
     expected |= {(verb, "", "events") for verb in ("create", "update", "patch")}
     csr = "certificatesigningrequests"

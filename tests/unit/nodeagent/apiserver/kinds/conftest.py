@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pod_builders import pod_body
 
-from nodeagent.apiserver.contract import UserInfo, WatchEvent
+from nodeagent.apiserver.contract import ServiceNetwork, UserInfo, WatchEvent
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import hooks_for
 
@@ -34,6 +34,7 @@ class Context:
         self.dry_run = False
         self.now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         self.node_name = cluster.node_name
+        self.service_network = cluster.service_network
         self.warnings: list[str] = []
 
     def warn(self, text: str) -> None:
@@ -50,6 +51,7 @@ class Cluster:
     """LocalApi in memory: one dict, one revision counter, watches as queues."""
 
     node_name = "node1"
+    service_network = ServiceNetwork()
     ca_pem = b"-----BEGIN CERTIFICATE-----\n"
 
     def __init__(self) -> None:
@@ -99,7 +101,9 @@ class Cluster:
         self, resource: str, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
     ) -> Any:
         await asyncio.sleep(0)
-        return self.select(resource, namespace, field_selector)
+        wanted = dict(pair.split("=", 1) for pair in label_selector.split(",") if pair).items()
+        found = self.select(resource, namespace, field_selector)
+        return [obj for obj in found if wanted <= (obj["metadata"].get("labels") or {}).items()]
 
     async def watch(
         self, resource: str, namespace: str = "", *, label_selector: str = "", field_selector: str = ""

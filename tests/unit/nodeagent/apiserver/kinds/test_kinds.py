@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from nodeagent.apiserver.contract import UserInfo
+from nodeagent.apiserver.contract import ServiceNetwork, UserInfo
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import hooks_for
-from nodeagent.apiserver.kinds.network import NODE_PORTS, SERVICE_RANGE, free_address, free_node_port
+from nodeagent.apiserver.kinds.service_network import free_address, free_node_port
 
 
 def create(cluster: Any, resource: str, obj: Any, **context: Any) -> tuple[Any, list[str]]:
@@ -367,7 +367,7 @@ def test_service(cluster: Any) -> None:
     stored, causes = create(cluster, "services", SERVICE, namespace="default")
     assert causes == []
     address = stored["spec"]["clusterIP"]
-    assert ipaddress.IPv4Address(address) in SERVICE_RANGE
+    assert ipaddress.IPv4Address(address) in ServiceNetwork().ranges[0]
     assert stored["spec"] == {
         "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}],
         "type": "ClusterIP",
@@ -425,12 +425,109 @@ def test_service_kinds(cluster: Any) -> None:
 
 
 def test_free_numbers() -> None:
-    """An allocated address or port was free."""
+    """An allocated address or port was free; of a small range every one but the first and the last is given in the end."""
+    network = ServiceNetwork()
     taken = {f"10.96.0.{last}" for last in range(256)}
-    assert free_address(taken) not in taken
-    assert free_node_port({30000, 30001}) == 30002
+    assert free_address(taken, network.ranges[0]) not in taken
+    assert free_node_port({30000, 30001}, network.node_ports) == 30002
     with pytest.raises(ApiError):
-        free_node_port(set(NODE_PORTS))
+        free_node_port(set(network.node_ports), network.node_ports)
+    given: set[str] = set()
+    for _ in range(4):
+        given.add(free_address(given, ipaddress.IPv4Network("10.0.0.0/29")))
+    assert given == {f"10.0.0.{last}" for last in range(3, 7)}
+    with pytest.raises(ApiError):
+        free_address(given, ipaddress.IPv4Network("10.0.0.0/29"))
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        ("::1", "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        ("169.254.169.254", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        ("224.0.0.1", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+        ("0.0.0.0", "may not be unspecified (0.0.0.0)"),
+        ("10.0.0.1", ""),
+    ],
+)
+def test_addresses_that_nothing_may_be_led_to(cluster: Any, address: str, why: str) -> None:
+    """In slices, endpoints and external addresses alike."""
+    piece = {"addressType": f"IPv{ipaddress.ip_address(address).version}", "endpoints": [{"addresses": [address]}]}
+    endpoints = {"subsets": [{"addresses": [{"ip": address}]}]}
+    service = {"spec": {"ports": [{"port": 80}], "externalIPs": [address]}}
+    for resource, body, where in (
+        ("endpointslices.discovery.k8s.io", piece, "endpoints[0].addresses[0]"),
+        ("endpoints", endpoints, "subsets[0].addresses[0].ip"),
+        ("services", service, "spec.externalIPs[0]"),
+    ):
+        causes = create(cluster, resource, {"metadata": {"name": "web"}, **body}, namespace="default")[1]
+        assert causes == ([f'{where}: Invalid value: "{address}": {why}'] if why else [])
+
+
+BOTH = ServiceNetwork(ranges=(ipaddress.IPv4Network("10.96.0.0/12"), ipaddress.IPv6Network("fd96::/108")))
+
+
+@pytest.mark.parametrize(
+    ("asked", "families", "policy"),
+    [
+        ({}, ["IPv4"], "SingleStack"),
+        ({"ipFamilies": ["IPv6"]}, ["IPv6"], "SingleStack"),
+        ({"clusterIP": "fd96::99"}, ["IPv6"], "SingleStack"),
+        ({"ipFamilyPolicy": "PreferDualStack"}, ["IPv4", "IPv6"], "PreferDualStack"),
+        ({"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6"]}, ["IPv6", "IPv4"], "RequireDualStack"),
+        ({"ipFamilies": ["IPv6", "IPv4"]}, ["IPv6", "IPv4"], "RequireDualStack"),
+        ({"clusterIPs": ["10.96.0.99", "fd96::99"], "clusterIP": "10.96.0.99"}, ["IPv4", "IPv6"], "RequireDualStack"),
+    ],
+)
+def test_service_families(cluster: Any, asked: dict[str, Any], families: list[str], policy: str) -> None:
+    """Of a cluster with both: the families asked for, or those of the addresses, or the first; an address of each."""
+    cluster.service_network = BOTH
+    service = {**SERVICE, "spec": {"ports": [{"port": 80}], **asked}}
+    spec = create(cluster, "services", service, namespace="default")[0]["spec"]
+    assert (spec["ipFamilies"], spec["ipFamilyPolicy"]) == (families, policy)
+    assert [f"IPv{ipaddress.ip_address(address).version}" for address in spec["clusterIPs"]] == families
+    assert spec["clusterIP"] == spec["clusterIPs"][0]
+
+
+def test_a_service_changes_its_families(cluster: Any) -> None:
+    """It gets a second address when it wants both, loses it when it wants one, and the first stays."""
+    cluster.service_network = BOTH
+    hooks, stored = hooks_for("services"), create(cluster, "services", SERVICE, namespace="default")[0]
+    first, context = stored["spec"]["clusterIP"], cluster.context("services", "default", "web")
+    both = copy.deepcopy(stored)
+    both["spec"].update(ipFamilyPolicy="PreferDualStack")
+    hooks.prepare_update(both, stored, context, None)
+    assert (both["spec"]["clusterIP"], both["spec"]["ipFamilies"]) == (first, ["IPv4", "IPv6"])
+    assert len(both["spec"]["clusterIPs"]) == 2
+    one = copy.deepcopy(both)
+    one["spec"].update(ipFamilyPolicy="SingleStack")
+    hooks.prepare_update(one, both, context, None)
+    assert one["spec"]["clusterIPs"] == [first]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"ipFamilies": ["IPv6"]}, 'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster'),
+        (
+            {"ipFamilyPolicy": "RequireDualStack"},
+            'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
+        ),
+        (
+            {"clusterIP": "1.2.3.4"},
+            "the provided IP (1.2.3.4) is not in the valid range. The range of valid IPs is 10.96.0.0/12",
+        ),
+    ],
+)
+def test_what_a_cluster_of_one_family_cannot_give(cluster: Any, asked: dict[str, Any], told: str) -> None:
+    """Refused with the field."""
+    service = {**SERVICE, "spec": {"ports": [{"port": 80}], **asked}}
+    with pytest.raises(ApiError) as refused:
+        create(cluster, "services", service, namespace="default")
+    assert told in str(refused.value)
+    preferred = {**SERVICE, "spec": {"ports": [{"port": 80}], "ipFamilyPolicy": "PreferDualStack"}}
+    assert create(cluster, "services", preferred, namespace="default")[0]["spec"]["ipFamilies"] == ["IPv4"]
 
 
 def csr_pem(*groups: str) -> bytes:

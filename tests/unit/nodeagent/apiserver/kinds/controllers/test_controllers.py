@@ -22,7 +22,9 @@ from nodeagent.apiserver.kinds.controllers.endpoints import EndpointsController
 from nodeagent.apiserver.kinds.controllers.events import EventExpiry, last_seen
 from nodeagent.apiserver.kinds.controllers.namespaces import NamespaceController
 from nodeagent.apiserver.kinds.controllers.nodes import NodeController, silent_conditions, wanted_taints
+from nodeagent.apiserver.kinds.controllers.own_service import OwnService
 from nodeagent.apiserver.kinds.controllers.volumes import VolumeBinder, best
+from nodeagent.apiserver.kinds.endpoints import slices_of
 
 
 def keys(cluster: Any, resource: str) -> list[tuple[str, str]]:
@@ -398,6 +400,88 @@ async def test_endpoints(cluster: Any, running: Any, settled: Any) -> None:
         cluster.remove("services", "default", "web")
         await settled()
         assert keys(cluster, "endpoints") == [] == keys(cluster, "endpointslices.discovery.k8s.io")
+
+
+async def test_slices_of_both_families(cluster: Any, running: Any, settled: Any) -> None:
+    """A slice a family; pods that serve a named port at other numbers have one of their own; who terminates serves on."""
+    service = {
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {
+            "selector": {"app": "web"},
+            "ports": [{"port": 80, "targetPort": "http", "protocol": "TCP"}],
+            "ipFamilies": ["IPv4", "IPv6"],
+        },
+    }
+    ending, other = backend("b", "10.0.0.2"), backend("c", "10.0.0.3")
+    ending["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    ending["status"]["podIPs"] = [{"ip": "10.0.0.2"}, {"ip": "fd00::2"}]
+    other["spec"]["containers"][0]["ports"][0]["containerPort"] = 9090
+
+    def slices() -> Any:
+        found = cluster.all("endpointslices.discovery.k8s.io")
+        return {
+            item["metadata"]["name"]: (
+                [(*e["addresses"], e["conditions"]) for e in item["endpoints"]],
+                [p["port"] for p in item["ports"]],
+            )
+            for item in found
+        }
+
+    alive = {"ready": True, "serving": True, "terminating": False}
+    dying = {"ready": False, "serving": True, "terminating": True}
+    async with running(EndpointsController(cluster)):
+        cluster.put("services", service)
+        for pod in (backend("a", "10.0.0.1"), ending, other):
+            cluster.put("pods", pod)
+        await settled()
+        assert slices() == {
+            "web-ipv4": ([("10.0.0.1", alive), ("10.0.0.2", dying)], [8080]),
+            "web-ipv4-1": ([("10.0.0.3", alive)], [9090]),
+            "web-ipv6": ([("fd00::2", dying)], [8080]),
+        }
+        (subset, second) = cluster.objects[("endpoints", "default", "web")]["subsets"]
+        assert [item["ip"] for item in subset["addresses"] + second["addresses"]] == ["10.0.0.1", "10.0.0.3"]
+    cluster.remove("pods", "default", "c")  # while nobody looks
+    async with running(EndpointsController(cluster)):
+        assert list(slices()) == ["web-ipv4", "web-ipv6"]
+        cluster.remove("services", "default", "web")
+        await settled()
+        assert slices() == {}
+
+
+def test_slices_are_of_bounded_size() -> None:
+    """A hundred endpoints in one; a service that nobody stands behind has a slice that says so."""
+    service = {
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    }
+    pods = [backend(f"p{number:03}", f"10.0.1.{number}") for number in range(250)]
+    assert [len(item["endpoints"]) for item in slices_of(service, pods)] == [100, 100, 50]
+    assert [(item["metadata"]["name"], item["endpoints"]) for item in slices_of(service, [])] == [("web-ipv4", [])]
+
+
+async def test_the_apis_own_service(cluster: Any, running: Any, settled: Any) -> None:
+    """It has the first address of the range, leads to where the API is, and comes back however somebody changes it."""
+    kinds = ("services", "endpoints", "endpointslices.discovery.k8s.io")
+
+    def stored() -> Any:
+        return [cluster.objects.get((kind, "default", "kubernetes")) for kind in kinds]
+
+    async with running(OwnService(cluster, "10.88.0.1", 6443)):
+        cluster.put("namespaces", {"metadata": {"name": "default"}})
+        await settled()
+        service, endpoints, piece = stored()
+        assert service["spec"]["clusterIP"] == "10.96.0.1"
+        assert service["spec"]["ports"] == [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}]
+        assert endpoints["subsets"][0]["addresses"] == [{"ip": "10.88.0.1"}]
+        assert piece["metadata"]["labels"] == {"kubernetes.io/service-name": "kubernetes"}
+        for kind in kinds:
+            cluster.remove(kind, "default", "kubernetes")
+        piece["endpoints"] = [{"addresses": ["10.0.0.66"]}]
+        cluster.put("endpointslices.discovery.k8s.io", piece)
+        await settled()
+        assert None not in stored()
+        assert stored()[2]["endpoints"][0]["addresses"] == ["10.88.0.1"]
 
 
 async def test_old_events_go(cluster: Any, running: Any, settled: Any) -> None:

@@ -11,8 +11,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtimes import errors
-
 SCHEME = "unix://"
 _MODE = 0o600
 _MAX_PATH_BYTES = 107  # sun_path, without its closing zero
@@ -27,6 +25,10 @@ def socket_path(address: str) -> Path:
     return path
 
 
+class AddressTaken(OSError):
+    """A server that lives listens there, or there is something that is no socket. The text says which."""
+
+
 class SocketPath:
     """Where a server listens. The server binds `draft`, in a folder that only root may enter; `publish` moves it here."""
 
@@ -36,18 +38,18 @@ class SocketPath:
         self._own: tuple[int, int] | None = None
 
     def draft(self) -> Path:
-        """A path to bind. Raises AlreadyExists for a live server here, InvalidArgument for a path that cannot be one."""
+        """A path to bind. Raises AddressTaken, OSError (ENAMETOOLONG for a path that no socket can have)."""
         self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._check_free()
         self._folder = Path(tempfile.mkdtemp(prefix=".", dir=self.path.parent))
         draft = self._folder / "s"
         if max(len(os.fsencode(draft)), len(os.fsencode(self.path))) > _MAX_PATH_BYTES:
             self._drop_draft()
-            raise errors.InvalidArgument(f"{self.path}: the path is too long for a unix socket")
+            raise OSError(errno.ENAMETOOLONG, "the path is too long for a unix socket", str(self.path))
         return draft
 
     def publish(self) -> None:
-        """Make what was bound reachable, in place of what a dead server left. Raises AlreadyExists."""
+        """Make what was bound reachable, in place of what a dead server left. Raises AddressTaken, OSError."""
         assert self._folder is not None
         draft = self._folder / "s"
         try:
@@ -83,10 +85,10 @@ class SocketPath:
         except FileNotFoundError:
             return
         if not stat.S_ISSOCK(status.st_mode):
-            raise errors.AlreadyExists(f"{self.path} exists and is not a socket: remove it, or listen elsewhere")
+            raise AddressTaken(f"{self.path} exists and is not a socket: remove it, or listen elsewhere")
         server = _server_of(self.path)
         if server is not None:
-            raise errors.AlreadyExists(f"{self.path} is served by {server} already: stop that, or listen elsewhere")
+            raise AddressTaken(f"{self.path} is served by {server} already: stop that, or listen elsewhere")
 
 
 def _server_of(path: Path) -> str | None:

@@ -1,0 +1,49 @@
+"""The calls of a CSI service as data: an attribute of a class says which messages a call has."""
+
+from typing import Generic, Protocol, Self, TypeVar, overload
+
+from google.protobuf.message import Message
+
+from csi.endpoint import Endpoint
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+_Asked = TypeVar("_Asked", bound=Message, contravariant=True)
+_Given = TypeVar("_Given", bound=Message, covariant=True)
+
+
+class Service:
+    """Who has such attributes."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+
+
+class Bound(Protocol[_Asked, _Given]):
+    """A call that can be made. `deadline_seconds` None: the endpoint's. Raises CSIError."""
+
+    async def __call__(self, request: _Asked, *, deadline_seconds: float | None = None) -> _Given: ...
+
+
+class Call(Generic[Request, Response]):
+    """One call. CSI names a method's messages by the method, so the method follows from the request."""
+
+    def __init__(self, request: type[Request], response: type[Response]) -> None:
+        self.request = request
+        self.response = response
+
+    @overload
+    def __get__(self, service: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, service: Service, owner: type) -> Bound[Request, Response]: ...
+
+    def __get__(self, service: Service | None, owner: type) -> Self | Bound[Request, Response]:
+        if service is None:
+            return self
+        endpoint, response = service.endpoint, self.response
+
+        async def call(request: Request, *, deadline_seconds: float | None = None) -> Response:
+            return await endpoint.call(request, response, deadline_seconds=deadline_seconds)
+
+        return call

@@ -1,0 +1,34 @@
+"""The Identity service."""
+
+from google.protobuf.wrappers_pb2 import BoolValue
+
+from csi.driver.growth import can_grow_mounted
+from csi.driver.settings import Settings
+from csi.values import PluginCapability
+from proto import csi_pb2 as csi
+
+VERSION = "1.0"
+_SERVICES = (PluginCapability.CONTROLLER_SERVICE, PluginCapability.VOLUME_ACCESSIBILITY_CONSTRAINTS)
+
+
+class IdentityService:
+    """Once it listens it is ready: what is needed is looked for before."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def get_plugin_info(self, _request: csi.GetPluginInfoRequest) -> csi.GetPluginInfoResponse:
+        return csi.GetPluginInfoResponse(name=self._settings.name, vendor_version=VERSION)
+
+    async def get_plugin_capabilities(
+        self, _request: csi.GetPluginCapabilitiesRequest
+    ) -> csi.GetPluginCapabilitiesResponse:
+        answer = csi.GetPluginCapabilitiesResponse()
+        for service in _SERVICES:
+            answer.capabilities.add(service=csi.PluginCapability.Service(type=service.value))
+        kind = PluginCapability.ONLINE_EXPANSION if can_grow_mounted() else PluginCapability.OFFLINE_EXPANSION
+        answer.capabilities.add(volume_expansion=csi.PluginCapability.VolumeExpansion(type=kind.value))
+        return answer
+
+    async def probe(self, _request: csi.ProbeRequest) -> csi.ProbeResponse:
+        return csi.ProbeResponse(ready=BoolValue(value=True))

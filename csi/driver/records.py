@@ -1,0 +1,98 @@
+"""What the driver remembers of volumes, snapshots and mounts: values, and their form on the disk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from csi.values import AccessMode
+from proto import csi_pb2 as csi
+
+Backing = Literal["directory", "image"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """A VolumeCapability that has been checked. `flags`: mount options, in their order."""
+
+    mode: AccessMode
+    block: bool = False
+    fs_type: str = ""
+    flags: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, capability: csi.VolumeCapability) -> "Access":
+        return cls(
+            mode=AccessMode(capability.access_mode.mode),
+            block=capability.HasField("block"),
+            fs_type=capability.mount.fs_type,
+            flags=tuple(capability.mount.mount_flags),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """`source`: ("snapshot" or "volume", id) where it began as a copy. `attached`: node id -> read-only.
+
+    `fs_behind`: the file system in the image may be smaller than the image.
+    """
+
+    volume_id: str
+    name: str
+    capacity_bytes: int
+    backing: Backing
+    block: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    source: tuple[str, str] | None = None
+    attached: Mapping[str, bool] = field(default_factory=dict)
+    fs_behind: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.volume_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """`size_bytes`: the capacity that its volume had. `created_ns`: since the epoch."""
+
+    snapshot_id: str
+    name: str
+    source_volume_id: str
+    size_bytes: int
+    created_ns: int
+    backing: Backing
+    block: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.snapshot_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """How a volume is, or is to be, published at a path."""
+
+    access: Access
+    readonly: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeVolume:
+    """Where a volume is on this node, or is about to be: written before anything is mounted, so that the mount table is never
+    ahead of it.
+
+    `staging_path` empty: not staged. `targets`: path -> how.
+    """
+
+    volume_id: str
+    staging_path: str = ""
+    staged: Access | None = None
+    targets: Mapping[str, Target] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.volume_id
+
+    @property
+    def empty(self) -> bool:
+        return not self.staging_path and not self.targets

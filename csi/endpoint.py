@@ -1,0 +1,150 @@
+"""One CSI socket: a call is a request message, sent on a connection of its own, with a deadline.
+
+A fresh connection for every call is what drivers are used to (docs/facts/storage.md 10.3); it costs half a millisecond on a unix
+socket, and a driver that was restarted or replaced is met at once. Whether there is anybody to talk to is known before the
+request is sent, so that `Unreachable` means: nothing has been asked for.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from csi import errors
+from proto import csi_pb2 as csi
+
+DEADLINE_SECONDS: Final = 120.0  # docs/facts/storage.md 10.3
+# Who accepts connections and does not speak HTTP/2 in that time is not a driver, or hangs.
+CONNECT_SECONDS: Final = 10.0
+_SCHEME = "unix://"
+_MAX_PATH_BYTES = 107  # sun_path, without its closing zero
+_MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a list of some ten thousand volumes
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+    # not the path: servers written in Go refuse a percent-encoded authority
+    ("grpc.default_authority", "localhost"),
+)
+# tokens of a pod's service account ride in the context of drivers that do not take them as secrets
+_TOKENS = "csi.storage.k8s.io/serviceAccount.tokens"
+
+Answer = TypeVar("Answer", bound=Message)
+log = logging.getLogger(__name__)
+
+
+def _methods() -> Mapping[str, str]:
+    """Request message -> `/csi.v1.Service/Method`."""
+    services = csi.DESCRIPTOR.services_by_name.values()
+    return {
+        method.input_type.name: f"/{service.full_name}/{method.name}"
+        for service in services
+        for method in service.methods
+    }
+
+
+_METHODS: Final = _methods()
+
+
+class Endpoint:
+    """Where a driver listens. It holds nothing open between calls, and may be used from several tasks at once."""
+
+    def __init__(self, address: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        """`address`: unix:///path, or the path alone, as drivers register it. Raises ValueError for another."""
+        path = address.removeprefix(_SCHEME)
+        if not path.startswith("/") or path == "/" or "\0" in path:
+            raise ValueError(f"{address!r} is not a unix socket such as unix:///run/csi/csi.sock")
+        if len(path.encode()) > _MAX_PATH_BYTES:
+            raise ValueError(f"{address!r}: the path is too long for a unix socket ({_MAX_PATH_BYTES} bytes)")
+        self.path = Path(path)
+        self.deadline_seconds = deadline_seconds
+
+    async def call(self, request: Message, answer: type[Answer], *, deadline_seconds: float | None = None) -> Answer:
+        """Send a request of `proto.csi_pb2` to its method. `answer`: the class of the response.
+
+        The deadline (None: the endpoint's own) holds for the connection and the answer together. A cancelled caller leaves at
+        once; the driver is told, and may go on all the same. Raises CSIError.
+        """
+        method = type(request).__name__.removesuffix("Request")
+        limit = self.deadline_seconds if deadline_seconds is None else deadline_seconds
+        began = time.monotonic()
+        outcome = "cancelled"
+        try:
+            async with grpc.aio.insecure_channel(f"unix:{quote(str(self.path))}", options=_OPTIONS) as channel:
+                await self._connect(channel, method, min(limit, CONNECT_SECONDS))
+                remaining = max(limit - (time.monotonic() - began), 0.001)
+                result = await _ask(channel, request, answer, method, remaining)
+            outcome = "OK"
+            return result
+        except errors.CSIError as error:
+            outcome = error.code
+            raise
+        finally:
+            log.debug("%s at %s: %s in %.3f s", method, self.path, outcome, time.monotonic() - began)
+
+    async def _connect(self, channel: grpc.aio.Channel, method: str, limit: float) -> None:
+        state = channel.get_state(try_to_connect=True)
+        try:
+            async with asyncio.timeout(limit):
+                while state is not grpc.ChannelConnectivity.READY:
+                    if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                        raise errors.Unreachable(f"nobody listens on {self.path}", method=method)
+                    await channel.wait_for_state_change(state)
+                    state = channel.get_state(try_to_connect=True)
+        except TimeoutError:
+            raise errors.Unreachable(f"{self.path} does not speak gRPC within {limit:g}s", method=method) from None
+
+
+async def _ask(channel: grpc.aio.Channel, request: Message, answer: type[Answer], method: str, limit: float) -> Answer:
+    invoke = channel.unary_unary(
+        _METHODS[type(request).__name__], request_serializer=_serialize, response_deserializer=bytes
+    )
+    call = invoke(request, timeout=limit)
+    try:
+        data = await call
+    except grpc.aio.AioRpcError as error:
+        raise errors.of_status(
+            error.code().name, error.details() or "", method=method, secrets=secret_values(request)
+        ) from None  # grpc's own text has the driver's words as they came
+    except asyncio.CancelledError:
+        call.cancel()
+        raise
+    result = answer()
+    try:
+        result.ParseFromString(data)
+    except DecodeError:
+        raise errors.BadAnswer(f"the answer is no {answer.__name__}", method=method) from None
+    return result
+
+
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+def secret_values(request: Message) -> Iterable[str]:
+    """The credentials in a request: what no log and no error may show."""
+    fields: Any = request
+    for name in ("secrets", "volume_context"):
+        if name in request.DESCRIPTOR.fields_by_name:
+            yield from (value for key, value in getattr(fields, name).items() if name == "secrets" or key == _TOKENS)
+
+
+def shown(request: Message) -> str:
+    """A message as text for people, with its credentials struck out."""
+    copy = type(request)()
+    copy.CopyFrom(request)
+    fields: Any = copy
+    for name in ("secrets", "volume_context"):
+        if name in request.DESCRIPTOR.fields_by_name:
+            entries = getattr(fields, name)
+            for key in entries:
+                if name == "secrets" or key == _TOKENS:
+                    entries[key] = errors.HIDDEN
+    return f"{type(request).__name__}{{{' '.join(str(copy).split())}}}"

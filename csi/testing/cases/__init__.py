@@ -1,0 +1,1 @@
+"""The cases, by the calls that they are about. Ids are those of docs/facts/storage.md 11, and never change."""

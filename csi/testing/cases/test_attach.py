@@ -1,0 +1,68 @@
+"""ControllerPublishVolume and ControllerUnpublishVolume."""
+
+import pytest
+
+from csi.testing.levels import must
+from csi.testing.subject import Subject
+from csi.values import ControllerCapability
+from proto import csi_pb2 as csi
+
+pytestmark = pytest.mark.asyncio
+
+_NEEDED = (ControllerCapability.CREATE_DELETE_VOLUME, ControllerCapability.PUBLISH_UNPUBLISH_VOLUME)
+
+
+@must("ControllerPublishVolume")
+@pytest.mark.parametrize("field", ["volume_id", "node_id", "volume_capability"])
+async def test_c29_attaching_too_little(driver: Subject, field: str) -> None:
+    """INVALID_ARGUMENT."""
+    driver.needs(*_NEEDED)
+    request = driver.attach_request(await driver.volume())
+    request.ClearField(field)
+    with driver.refused("INVALID_ARGUMENT"):
+        await driver.controller.publish_volume(request)
+
+
+@must("ControllerPublishVolume")
+@pytest.mark.parametrize("field", ["volume_id", "node_id"])
+async def test_c30_attaching_what_is_not_there(driver: Subject, field: str) -> None:
+    """A volume, or a node: NOT_FOUND."""
+    driver.needs(*_NEEDED)
+    request = driver.attach_request(await driver.volume())
+    setattr(request, field, "csitest-no-such-thing")
+    with driver.refused("NOT_FOUND"):
+        await driver.controller.publish_volume(request)
+
+
+@must("ControllerPublishVolume")
+async def test_c31_attaching_is_idempotent(driver: Subject) -> None:
+    """The same context comes again."""
+    driver.needs(*_NEEDED)
+    volume = await driver.volume()
+    await driver.attach(volume)
+    answer = await driver.controller.publish_volume(driver.attach_request(volume))
+    assert dict(answer.publish_context) == volume.publish_context
+
+
+@must("ControllerPublishVolume")
+async def test_c32_attached_in_another_way(driver: Subject) -> None:
+    """With another readonly: ALREADY_EXISTS."""
+    driver.needs(*_NEEDED, ControllerCapability.PUBLISH_READONLY)
+    volume = await driver.volume()
+    await driver.attach(volume)
+    with driver.refused("ALREADY_EXISTS"):
+        await driver.controller.publish_volume(driver.attach_request(volume, readonly=True))
+
+
+@must("ControllerUnpublishVolume")
+async def test_c35_detaching_is_idempotent(driver: Subject) -> None:
+    """No id: INVALID_ARGUMENT. What is not attached, or not any more: OK."""
+    driver.needs(*_NEEDED)
+    volume = await driver.volume()
+    detach = csi.ControllerUnpublishVolumeRequest(volume_id=volume.volume_id, node_id=driver.info.node_id)
+    with driver.refused("INVALID_ARGUMENT"):
+        await driver.controller.unpublish_volume(csi.ControllerUnpublishVolumeRequest(node_id=driver.info.node_id))
+    await driver.controller.unpublish_volume(detach)
+    await driver.attach(volume)
+    await driver.detach(volume)
+    await driver.controller.unpublish_volume(detach)

@@ -1,0 +1,168 @@
+"""What a pod sees: data, read-only mounts, options, figures, block devices."""
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from csi import errors
+from csi.testing import devices
+from csi.testing.levels import must, should
+from csi.testing.subject import Subject
+from csi.values import AccessMode, NodeCapability
+from proto import csi_pb2 as csi
+
+pytestmark = pytest.mark.asyncio
+
+_NEAR = 0.01  # of what is available, which may change while it is looked at
+
+
+@must("NodePublishVolume")
+async def test_x1_data_survives(driver: Subject) -> None:
+    """Unpublished, unstaged, detached, and published elsewhere: the same bytes, mode and owner."""
+    volume = await driver.volume()
+    target = await driver.publish(volume)
+    file = target / "directory" / "file"
+    file.parent.mkdir()
+    file.write_bytes(b"precious\0" * 1000)
+    file.chmod(0o640)
+    with contextlib.suppress(PermissionError):  # a server may keep owners to itself
+        os.chown(file, 1000, 2000)
+    before = file.stat()
+    await driver.take_down(volume)
+    file = await driver.publish(volume) / "directory" / "file"
+    status = file.stat()
+    assert file.read_bytes() == b"precious\0" * 1000
+    assert (status.st_mode, status.st_uid, status.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+
+@must("NodePublishVolume")
+async def test_x4_readonly(driver: Subject) -> None:
+    """What was written is read, nothing more is written, and the mount says so."""
+    volume = await driver.volume()
+    target = await driver.publish(volume)
+    (target / "file").write_text("precious")
+    await driver.unpublish(volume, target)
+    target = await driver.publish(volume, readonly=True)
+    assert (target / "file").read_text() == "precious"
+    _check_readonly(target)
+
+
+@must("NodePublishVolume")
+async def test_x5_a_mode_that_only_reads(driver: Subject) -> None:
+    """SINGLE_NODE_READER_ONLY, where the driver has it."""
+    try:
+        volume = await driver.volume(driver.capability(AccessMode.SINGLE_NODE_READER_ONLY))
+        target = await driver.publish(volume, readonly=True)
+    except errors.Final as error:
+        pytest.skip(f"no such access mode: {error}")
+    _check_readonly(target)
+
+
+@must("NodeGetVolumeStats")
+async def test_x8_figures_agree_with_statfs(driver: Subject) -> None:
+    """Total bytes and inodes are those of the file system, and what is available nearly so."""
+    driver.needs(NodeCapability.GET_VOLUME_STATS)
+    volume = await driver.volume()
+    target = await driver.publish(volume)
+    request = csi.NodeGetVolumeStatsRequest(volume_id=volume.volume_id, volume_path=str(target))
+    told, found = await driver.node.stats(request), os.statvfs(target)
+    assert told.usage_bytes is not None, "no figures in bytes"
+    total = found.f_blocks * found.f_frsize
+    own = total <= 2 * driver.implementation.volume_bytes  # of a share of a larger one a driver may tell the share
+    assert told.usage_bytes.total == total or not own
+    assert told.usage_bytes.used + told.usage_bytes.available <= told.usage_bytes.total
+    if told.usage_bytes.total == total:
+        assert abs(told.usage_bytes.available - found.f_bavail * found.f_frsize) <= _NEAR * total
+    if told.usage_inodes is not None and own:
+        assert told.usage_inodes.total == found.f_files
+
+
+@must("NodeGetVolumeStats")
+async def test_n24_a_condition(driver: Subject) -> None:
+    """With VOLUME_CONDITION it is told, with a message, and a new volume is not abnormal."""
+    driver.needs(NodeCapability.GET_VOLUME_STATS, NodeCapability.VOLUME_CONDITION)
+    volume = await driver.volume()
+    target = await driver.publish(volume)
+    request = csi.NodeGetVolumeStatsRequest(volume_id=volume.volume_id, volume_path=str(target))
+    condition = (await driver.node.stats(request)).condition
+    assert condition is not None
+    assert not condition.abnormal
+    assert condition.message
+
+
+@should("NodePublishVolume")
+async def test_x12_mount_flags(driver: Subject) -> None:
+    """`noatime` and `nodev` are in force where the volume is published."""
+    try:
+        volume = await driver.volume(driver.capability(flags=("noatime", "nodev")))
+        target = await driver.publish(volume)
+    except errors.Final as error:
+        pytest.skip(f"no such mount flags: {error}")
+    found = os.statvfs(target).f_flag
+    assert found & os.ST_NOATIME
+    assert found & os.ST_NODEV
+
+
+@must("NodePublishVolume")
+async def test_x19_a_long_target(driver: Subject) -> None:
+    """A path of 128 bytes and more is nothing special."""
+    volume = await driver.volume()
+    await driver.stage(volume)
+    target = driver.path().parent / ("x" * 128)
+    volume.targets.append(target)
+    await driver.node.publish_volume(driver.publish_request(volume, target))
+    (target / "file").write_text("content")
+
+
+@must("NodePublishVolume")
+async def test_x3_a_block_device(driver: Subject) -> None:
+    """The target is a device, as large as asked for; what is written at its beginning and its end survives."""
+    volume = await driver.block_volume()
+    target = await driver.publish(volume)
+    assert stat.S_ISBLK(target.stat().st_mode)
+    size = devices.size(target)
+    assert size >= driver.implementation.volume_bytes
+    devices.write(target, b"begin")
+    devices.write(target, b"end", at=size - 3)
+    await driver.take_down(volume)
+    target = await driver.publish(volume)
+    assert (devices.read(target, 5), devices.read(target, 3, at=size - 3)) == (b"begin", b"end")
+
+
+@must("NodePublishVolume")
+async def test_x4b_a_readonly_block_device(driver: Subject) -> None:
+    """It is read, and not written."""
+    volume = await driver.block_volume()
+    target = await driver.publish(volume)
+    devices.write(target, b"precious")
+    await driver.unpublish(volume, target)
+    target = await driver.publish(volume, readonly=True)
+    assert devices.read(target, 8) == b"precious"
+    with pytest.raises(OSError) as caught:
+        devices.write(target, b"overwritten")
+    assert caught.value.errno in (errno.EPERM, errno.EACCES, errno.EROFS)
+    assert devices.read(target, 8) == b"precious"
+
+
+@must("NodePublishVolume")
+async def test_x3b_publishing_a_block_device_is_idempotent(driver: Subject) -> None:
+    """One mount, the same device; unpublished it is gone, and so is the file that it was mounted on."""
+    volume = await driver.block_volume()
+    target = await driver.publish(volume)
+    device = target.stat().st_rdev
+    for _ in range(3):
+        await driver.node.publish_volume(driver.publish_request(volume, target))
+    assert (driver.depth(target), target.stat().st_rdev) == (1, device)
+    await driver.unpublish(volume, target)
+    assert not target.exists()
+
+
+def _check_readonly(target: Path) -> None:
+    assert os.statvfs(target).f_flag & os.ST_RDONLY, "the mount is not read-only"
+    with pytest.raises(OSError) as caught:
+        (target / "new").write_text("")
+    assert caught.value.errno == errno.EROFS

@@ -1,0 +1,18 @@
+"""Every case, and the fixture that they need, for one import in a test file:
+
+from csi.testing.suite import *
+"""
+
+import pytest
+
+from csi.testing.cases.test_attach import *
+from csi.testing.cases.test_create import *
+from csi.testing.cases.test_data import *
+from csi.testing.cases.test_expand import *
+from csi.testing.cases.test_identity import *
+from csi.testing.cases.test_lists import *
+from csi.testing.cases.test_node import *
+from csi.testing.cases.test_snapshots import *
+from csi.testing.fixtures import *
+
+pytestmark = pytest.mark.asyncio

@@ -1,0 +1,133 @@
+"""The sockets of the resolver: UDP and TCP at one address, for the networks that it is meant for, within bounds."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+from collections.abc import AsyncIterator, Collection
+from typing import Any, cast
+
+from typing_extensions import override
+
+from nodeagent.cluster_dns.resolver import Resolver
+from runtimes.linux.tasks import Background
+
+log = logging.getLogger(__name__)
+
+PORT = 53
+MAX_QUERIES = 512  # at once; beyond, queries are dropped, and who asked asks again
+MAX_CONNECTIONS = 128
+IDLE_SECONDS = 10.0
+DRAIN_SECONDS = 1.0
+_IPV6_FREEBIND = 78  # linux/in6.h; Python's socket does not name it
+_IP_FREEBIND = 15
+_LENGTH_BYTES = 2
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class DNSServer:
+    """Serves `resolver` at `address`:`port`, to askers in `networks` alone: an open resolver would be lent to attackers.
+
+    The address need not exist yet: a bridge comes with the first pod.
+    """
+
+    def __init__(self, resolver: Resolver, address: str, networks: Collection[Network], *, port: int = PORT) -> None:
+        self._resolver = resolver
+        self._address = address
+        self._networks = tuple(networks)
+        self._port = port
+        self._work = Background()
+        self._queries = 0
+        self._connections = 0
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[int]:
+        """Serve; gives the port. Raises OSError when the address cannot be had."""
+        with contextlib.ExitStack() as sockets:
+            stream = sockets.enter_context(_bound(self._address, self._port, socket.SOCK_STREAM))
+            port = stream.getsockname()[1]
+            datagrams = _bound(self._address, port, socket.SOCK_DGRAM)
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: _Datagrams(self), sock=datagrams
+            )
+            server = await asyncio.start_server(self._connection, sock=stream)  # closes `stream` with itself
+            try:
+                yield port
+            finally:
+                server.close()
+                transport.close()
+                await self._work.drain(DRAIN_SECONDS)
+
+    def query_received(self, transport: asyncio.DatagramTransport, wire: bytes, sender: Any) -> None:
+        """A query over UDP."""
+        if self._queries < MAX_QUERIES and self._may_ask(sender[0]):
+            self._queries += 1
+            self._work.spawn(self._answer(transport, wire, sender), "DNS query")
+
+    async def _answer(self, transport: asyncio.DatagramTransport, wire: bytes, sender: Any) -> None:
+        try:
+            response = await self._resolver.respond(wire, tcp=False)
+            if response is not None and not transport.is_closing():
+                transport.sendto(response, sender)
+        finally:
+            self._queries -= 1
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Queries over TCP, one after the other, until the asker is idle or gone."""
+        peer = writer.get_extra_info("peername")
+        if self._connections >= MAX_CONNECTIONS or not self._may_ask(peer[0]):
+            writer.close()
+            return
+        self._connections += 1
+        try:
+            with contextlib.suppress(TimeoutError, OSError, EOFError):
+                while True:
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES))
+                        wire = await reader.readexactly(length)
+                    response = await self._resolver.respond(wire, tcp=True)
+                    if response is None:
+                        break
+                    writer.write(len(response).to_bytes(_LENGTH_BYTES) + response)
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await writer.drain()
+        finally:
+            self._connections -= 1
+            writer.close()
+
+    def _may_ask(self, address: str) -> bool:
+        asker = ipaddress.ip_address(address.partition("%")[0])
+        return any(asker in network for network in self._networks)
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, server: DNSServer) -> None:
+        self._server = server
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # asyncio's own transport is no subclass of its DatagramTransport before 3.12
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    @override
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self._server.query_received(self._transport, data, addr)
+
+
+def _bound(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    made = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+    try:
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+        else:
+            made.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        if kind == socket.SOCK_STREAM:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((address, port))
+    except OSError:
+        made.close()
+        raise
+    return made

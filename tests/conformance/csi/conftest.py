@@ -1,0 +1,70 @@
+"""The reference driver in each of its forms, one process a form and worker."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from components import cannot_be_tested
+from csi_driver import DriverProcess
+
+from csi.testing.implementation import Implementation
+from runtimes.linux import loop
+
+FORMS = {
+    "directory": {},
+    "image": {"parameters": {"backing": "image"}},
+    "ext4": {"fs_type": "ext4"},
+    "attach": {},
+}
+# What is another matter in that form; the rest was met with directories.
+OF_THE_FORM = {
+    "ext4": ("test_data",),
+    "image": ("test_node", "test_data", "test_expand", "test_snapshots"),
+    "attach": ("test_attach", "test_lists", "test_identity"),
+}
+AND_OF_THE_FORM = {"attach": ("idempotent", "a_life", "in_use", "survives")}
+
+
+@pytest.fixture(scope="session")
+def driver_at() -> Iterator[Callable[[str], DriverProcess]]:
+    """A process for each form that is asked for, killed at the end; then nothing of it may be left."""
+    made: dict[str, DriverProcess] = {}
+
+    def driver(form: str) -> DriverProcess:
+        if form not in made:
+            made[form] = DriverProcess(
+                Path(tempfile.mkdtemp(prefix="csid-")), *(["--attach"] if form == "attach" else [])
+            )
+            asyncio.run(made[form].start())
+        return made[form]
+
+    yield driver
+    assert [each for process in made.values() for each in process.clear()] == []
+
+
+@pytest.fixture(params=FORMS)
+def csi_implementation(request: pytest.FixtureRequest, driver_at: Callable[[str], DriverProcess]) -> Implementation:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    if request.param in ("image", "ext4") and not loop.available():
+        cannot_be_tested("CSI volumes on loop devices: there are none here")
+    return driver_at("attach" if request.param == "attach" else "plain").implementation(**FORMS[request.param])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if _is_known(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _is_known(item: pytest.Item) -> bool:
+    """Whether a case would meet again what another form's has met."""
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return False
+    form = item.callspec.params.get("csi_implementation")
+    if form not in OF_THE_FORM or item.function.__module__.rpartition(".")[2] in OF_THE_FORM[form]:
+        return False
+    return not any(word in item.name for word in AND_OF_THE_FORM.get(form, ()))

@@ -1,0 +1,110 @@
+"""The reference driver as a process that can be killed and started again."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from csi import errors
+from csi.client import Client
+from csi.driver.image_copy import thaw
+from csi.testing.implementation import Implementation
+from runtimes.linux import loop, mounts
+
+MEBIBYTE: Final = 1024 * 1024
+_START_ATTEMPTS: Final = 1200
+_REPO: Final = Path(__file__).resolve().parents[2]
+_END_SECONDS: Final = 30
+
+
+class DriverProcess:
+    """`folder`: the driver's own; its state is below, its socket in it. `options`: further arguments."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.endpoint = f"unix://{folder}/csi.sock"
+        self.client = Client.at(self.endpoint)
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    async def start(self) -> None:
+        """Returns when it answers."""
+        process = self._process = self._spawn()
+        for _ in range(_START_ATTEMPTS):
+            assert process.poll() is None, self.log
+            try:
+                assert await self.client.identity.ready()
+                return
+            except errors.CSIError:
+                await asyncio.sleep(0.05)
+        raise AssertionError(f"the driver does not answer: {self.log}")
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        where = ("--endpoint", self.endpoint, "--node-id", "node-1", "--state-dir", str(self.state))
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "csi.driver", *where, *self._options],
+                cwd=_REPO,
+                env=os.environ | {"PYTHONPATH": str(_REPO)},
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=_END_SECONDS)
+            self._process = None
+
+    async def restart(self) -> None:
+        """kill -9, and started again."""
+        self.kill()
+        await self.start()
+
+    def end(self) -> int:
+        """SIGTERM; returns the exit status."""
+        assert self._process is not None
+        self._process.terminate()
+        status = self._process.wait(timeout=_END_SECONDS)
+        self._process = None
+        return status
+
+    def implementation(self, **fields: object) -> Implementation:
+        """For the suite: small volumes."""
+        small = {"volume_bytes": 16 * MEBIBYTE, "expand_bytes": 16 * MEBIBYTE, "restart": self.restart}
+        return Implementation(endpoint=self.endpoint, **(small | fields))  # type: ignore[arg-type]
+
+    def clear(self) -> list[str]:
+        """Killed, and nothing of it left; returns what of its volumes was still mounted, or a device."""
+        left = self._left()
+        self.kill()
+        for point in reversed(mounts.mounts_below(self.folder)):
+            with contextlib.suppress(OSError):
+                thaw(point)  # one that is held up would stay, though nobody could see it any more
+            mounts.unmount_all(point)
+        for device in left:
+            if device.startswith("/dev/"):
+                loop.detach(Path(device))
+        shutil.rmtree(self.folder)
+        return left
+
+    def _left(self) -> list[str]:
+        found = [str(point) for point in mounts.mounts_below(self.folder)]
+        for image in self.state.glob("*/*/image"):
+            fd = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
+            found += [str(device) for kind in (False, True) for device in loop.attached(fd, read_only=kind)]
+            os.close(fd)
+        return found
