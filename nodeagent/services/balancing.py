@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from lightkube.models.discovery_v1 import Endpoint as SliceEndpoint
 from lightkube.models.discovery_v1 import EndpointSlice
+
+_LAST_PORT = 65535
 
 
 class Policy(StrEnum):
@@ -66,11 +68,11 @@ def _candidates(
         numbers = [
             port.port
             for port in one.ports or ()
-            if (port.name or "") == port_name and (port.protocol or "TCP") == protocol and port.port
+            if (port.name or "") == port_name and (port.protocol or "TCP") == protocol and port.port is not None
         ]
         for endpoint in one.endpoints or ():
             if endpoint.addresses and may_be_reached(endpoint.addresses[0], version):
-                yield from (_candidate(endpoint, number, node_name) for number in numbers)
+                yield from (_candidate(endpoint, number, node_name) for number in numbers if 0 < number <= _LAST_PORT)
 
 
 def may_be_reached(address: str, version: int) -> bool:
@@ -79,8 +81,11 @@ def may_be_reached(address: str, version: int) -> bool:
         found = ip_address(address)
     except ValueError:
         return False
-    unfit = found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified
-    return found.version == version and not unfit
+    if found.version != version:
+        return False
+    if isinstance(found, IPv6Address) and (found.ipv4_mapped or found.scope_id):
+        return False
+    return not (found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified)
 
 
 def _candidate(endpoint: SliceEndpoint, port: int, node_name: str) -> _Candidate:

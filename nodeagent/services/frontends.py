@@ -13,7 +13,7 @@ Key = tuple[str, str]  # namespace, name
 API_SERVICE: Key = ("default", "kubernetes")
 OTHERS_PROXY = "service.kubernetes.io/service-proxy-name"
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
-_STICKY_SECONDS = 10800
+_STICKY_SECONDS, _LONGEST_SECONDS = 10800, 86400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ def sticky_seconds(spec: ServiceSpec) -> int:
     if spec.sessionAffinity != "ClientIP":
         return 0
     config = spec.sessionAffinityConfig.clientIP if spec.sessionAffinityConfig else None
-    return (config.timeoutSeconds if config else None) or _STICKY_SECONDS
+    return min(max((config.timeoutSeconds if config else None) or _STICKY_SECONDS, 1), _LONGEST_SECONDS)
 
 
 def key_of(service: Service) -> Key:
@@ -115,5 +115,5 @@ def _of(version: int, addresses: Iterable[str]) -> Iterator[str]:
             address = ip_address(text)
         except ValueError:
             continue
-        if address.version == version:
+        if address.version == version and "%" not in text:
             yield str(address)

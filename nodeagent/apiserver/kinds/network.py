@@ -19,6 +19,7 @@ _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 _AFFINITIES = ("ClientIP", "None")
 _STICKY_SECONDS = 10800
+_LONGEST_STICKY_SECONDS = 86400
 
 
 class ServiceKind(Kind):
@@ -73,6 +74,10 @@ class ServiceKind(Kind):
             errors.append(not_supported("spec.type", spec["type"], _TYPES))
         if spec["sessionAffinity"] not in _AFFINITIES:
             errors.append(not_supported("spec.sessionAffinity", spec["sessionAffinity"], _AFFINITIES))
+        seconds = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
+        if spec["sessionAffinity"] == "ClientIP" and seconds is not None and not 0 < seconds <= _LONGEST_STICKY_SECONDS:
+            where = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
+            errors.append(invalid(where, seconds, f"must be greater than 0 and less than {_LONGEST_STICKY_SECONDS}"))
         if spec["type"] == "ExternalName":
             target = spec.get("externalName") or ""
             errors += problems("spec.externalName", target, names.dns1123_subdomain(target.removesuffix(".")))
