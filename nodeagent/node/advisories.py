@@ -211,14 +211,6 @@ ADVISORIES: dict[str, tuple[Advisory, ...]] = {
             fixed=("1.28.7", "1.29.5", "1.30.1"),
         ),
     ),
-    "umoci": (
-        Advisory(
-            cve="CVE-2021-29136",
-            what="a layer overwrites files of the host while it is unpacked",
-            source=_github("opencontainers/umoci", "GHSA-9m95-8hx6-7p9v"),
-            fixed=("0.4.7",),
-        ),
-    ),
     "skopeo": (
         Advisory(
             cve="CVE-2024-3727",

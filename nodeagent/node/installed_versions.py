@@ -23,7 +23,7 @@ _DOCS = Path("/usr/share/doc")
 async def installed_programs(config: Config, cri_versions: Iterable[tuple[str, str]] = ()) -> list[Installed]:
     """All that the table of advisories knows. `cri_versions`: what runtimes behind sockets have said they are."""
     runtimes = [each.path for each in config.agent.runtimes.values() if each.type == "oci"]
-    tools = ("umoci", "skopeo") if runtimes else ()
+    tools = ("skopeo",) if runtimes else ()
     if any(name == "containerd" for name, _ in cri_versions):
         tools = (*tools, "runc")  # what its shims run, unless it is told otherwise
     paths = {Path(found).resolve() for name in (*runtimes, *tools) if (found := shutil.which(name))}

@@ -1,6 +1,6 @@
 """Run one program to its end: no shell, a deadline, bounded output, nothing left running.
 
-Every short-lived program that this project starts (CNI plugins, skopeo, umoci, runc) goes through `run`. A program that
+Every short-lived program that this project starts (CNI plugins, skopeo, runc) goes through `run`. A program that
 outlives its deadline, or whose caller is cancelled, is killed together with its process group and reaped.
 
 The program is started by `subprocess` under every event loop, because that uses vfork(2): measured with 200 MB resident,

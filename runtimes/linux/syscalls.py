@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import signal
 import stat
 import threading
 from collections.abc import Callable, Mapping
@@ -43,6 +44,7 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 AT_FDCWD = -100
+_PR_SET_PDEATHSIG = 1
 AT_SYMLINK_NOFOLLOW = 0x100
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
@@ -161,6 +163,14 @@ def statx_attributes(path: Path) -> int:
 def syncfs(fd: int) -> None:
     """syncfs(2): have all of the file system that `fd` is on written to the disk."""
     _check(_libc.syncfs(fd), f"fd {fd}")
+
+
+def die_with_parent() -> None:
+    """prctl(2): kill the calling program when the thread that started it ends. Exits at once where that has happened."""
+    parent = os.getppid()
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0), "PR_SET_PDEATHSIG")
+    if os.getppid() != parent:
+        raise SystemExit(1)
 
 
 def setns(fd: int, kind: int = 0) -> None:

@@ -35,7 +35,6 @@ async def examine(config: Config) -> list[Finding]:
         tools = await asyncio.gather(
             _program("conmon", config.agent.conmon or "conmon", "conmon", required=oci_is_default),
             _program("skopeo", "skopeo", "skopeo", required=False, without="images can be imported, but not pulled"),
-            _program("umoci", "umoci", "umoci", required=oci_is_default),
             _program(
                 "catatonit", "catatonit", "catatonit", required=False, without="no shared PID namespace, no gVisor"
             ),

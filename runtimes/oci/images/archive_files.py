@@ -74,7 +74,8 @@ def _plain(path: Path, work: Path) -> Path:
         if not compression_of(file.read(MAGIC_BYTES)):
             return path
     plain = work / "archive.tar"
-    with plain.open("wb") as target, contextlib.closing(PlainStream(path)) as source:
+    with plain.open("wb") as target, path.open("rb", buffering=0) as file:
+        source = PlainStream(file)
         while chunk := source.read():
             target.write(chunk)
     return plain

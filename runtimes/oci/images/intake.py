@@ -11,9 +11,9 @@ from pathlib import Path
 from runtimes.errors import Internal, NotFound, ResourceExhausted, RuntimeFault
 from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import SingleFlight, run_blocking
-from runtimes.oci.images.audit import Usage
 from runtimes.oci.images.collect import collect
 from runtimes.oci.images.contract import ImageRecord
+from runtimes.oci.images.layer_entries import Usage
 from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.lock import shared
 from runtimes.oci.images.manifest import Manifest, check, parse_configuration
@@ -39,11 +39,11 @@ class Arrived:
 class Intake:
     """The store's workshop: whoever brings something in works in a folder of his own and sweeps up behind himself."""
 
-    def __init__(self, layout: Layout, records: Records, holds: Holds, umoci: str) -> None:
+    def __init__(self, layout: Layout, records: Records, holds: Holds, python: str) -> None:
         self._layout = layout
         self._records = records
         self._holds = holds
-        self._umoci = umoci
+        self._python = python
         self._unpacking: SingleFlight[str, Usage] = SingleFlight()
         self._sweeper: asyncio.Task[None] | None = None
         self._sweep_again = False
@@ -113,7 +113,7 @@ class Intake:
         async def work() -> Usage:
             # A folder of its own: the one who came first may leave while others still wait.
             async with self.working() as folder:
-                return await unpack(request, self._layout, folder, umoci=self._umoci)
+                return await unpack(request, self._layout, folder, python=self._python)
 
         return await self._unpacking.join(image_id, work)
 

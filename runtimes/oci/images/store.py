@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import hashlib
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
     skopeo: SkopeoSettings = dataclasses.field(default_factory=SkopeoSettings)
-    umoci: str = "umoci"
+    python: str = sys.executable  # runs the unpacker
 
 
 class DiskImageStore:
@@ -45,7 +46,7 @@ class DiskImageStore:
         self._layout = Layout(root.absolute())
         self._records = Records(self._layout)
         self._holds = rootfs.Holds(self._layout)
-        self._intake = Intake(self._layout, self._records, self._holds, self._settings.umoci)
+        self._intake = Intake(self._layout, self._records, self._holds, self._settings.python)
         self._pulls: SingleFlight[tuple[str, str], ImageRecord] = SingleFlight()
         self._watchers: dict[tuple[str, str], list[ProgressCallback]] = {}
 

@@ -1,9 +1,9 @@
 """Images of strangers: manifests, configurations, layer headers, archives, and the account files inside of them."""
 
+import contextlib
 import hashlib
 import io
 import tarfile
-import threading
 from typing import Any
 
 from hypothesis import strategies as st
@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from proto import cri_pb2 as cri
 from runtimes.errors import InvalidArgument, NotFound, RuntimeFault
 from runtimes.oci.images.archive import read_archive
-from runtimes.oci.images.audit import Layer, audit
+from runtimes.oci.images.layer_entries import LayerEntries
 from runtimes.oci.images.layout import Layout
 from runtimes.oci.images.manifest import check, parse_configuration, parse_manifest
+from runtimes.oci.images.plain_layer import PlainLayer
 from runtimes.oci.images.platforms import Host
 from runtimes.oci.spec.bundle import arguments, environment
 from runtimes.oci.users import resolve_user
@@ -80,8 +81,9 @@ def near_manifest() -> bytes:
 
 
 def _layer(data: bytes) -> None:
-    path = scratch.file("layer", data)
-    audit([Layer(path=path, digest=_DIGEST, diff_id="sha256:" + hashlib.sha256(data).hexdigest())], threading.Event())
+    with contextlib.closing(PlainLayer(io.BytesIO(data), "sha256")) as layer:
+        for _ in LayerEntries(layer, digest=_DIGEST, diff_id="sha256:" + hashlib.sha256(data).hexdigest()):
+            pass
 
 
 def _archive(data: bytes) -> None:
@@ -135,6 +137,9 @@ def _tar(draw: Any) -> bytes:
                         {"path": "../x"},
                         {"SCHILY.xattr.trusted.overlay.redirect": "/"},
                         {"a": "b" * 600},
+                        {"GNU.sparse.major": "1", "GNU.sparse.realsize": "9"},
+                        {"GNU.sparse.map": "0,1,5,2", "GNU.sparse.size": "9"},
+                        {"mtime": "-1.5", "uid": "1", "gid": ""},
                     ]
                 )
             )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -69,8 +70,8 @@ async def open_store(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """await open_store(**SkopeoSettings) -> a started store; all calls open the same folder."""
     stores: list[DiskImageStore] = []
 
-    async def make(*, umoci: str = "umoci", root: Path | None = None, **skopeo: Any) -> DiskImageStore:
-        settings = StoreSettings(umoci=umoci, skopeo=SkopeoSettings(**skopeo))
+    async def make(*, python: str = sys.executable, root: Path | None = None, **skopeo: Any) -> DiskImageStore:
+        settings = StoreSettings(python=python, skopeo=SkopeoSettings(**skopeo))
         store = DiskImageStore(root or tmp_path / "store", settings)
         await store.start()
         stores.append(store)
@@ -122,7 +123,8 @@ def wrapped(tmp_path: Path) -> Callable[..., tuple[str, Path]]:
 
     def make(program: str, body: str = "") -> tuple[str, Path]:
         log, script = tmp_path / f"{program}.log", tmp_path / program
-        script.write_text(f'#!/bin/sh\necho "$@" >> {log}\n{body}\nexec {program} "$@"\n')
+        real = sys.executable if program == "python" else program
+        script.write_text(f'#!/bin/sh\necho "$@" >> {log}\n{body}\nexec {real} "$@"\n')
         script.chmod(0o755)
         log.touch()
         return str(script), log

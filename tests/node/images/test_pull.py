@@ -159,8 +159,8 @@ async def test_many_wait_for_one(open_store: Any, wrapped: Any, registry: Any, d
 async def test_two_names_of_one_image(open_store: Any, wrapped: Any, registry: Any, demo: tuple[Path, str]) -> None:
     """Two pulls that turn out to be one image unpack it once; it has both names."""
     first, second = (registry.push(demo[0], f"alias/{name}:1") for name in ("a", "b"))
-    umoci, log = wrapped("umoci")
-    store = await open_store(umoci=umoci)
+    python, log = wrapped("python")
+    store = await open_store(python=python)
     await asyncio.gather(store.pull(first), store.pull(second))
     assert set(store.resolve(demo[1]).tags) == {first, second}
     assert len(log.read_text().splitlines()) == 1
@@ -406,13 +406,21 @@ def wait_for(log: Path, word: str) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize(("program", "verb"), [("skopeo", "copy"), ("python", "-P")])
 async def test_cancelled(
-    open_store: Any, wrapped: Any, registry: Any, demo: tuple[Path, str], tmp_path: Path, leftovers: Leftovers
+    open_store: Any,
+    wrapped: Any,
+    registry: Any,
+    demo: tuple[Path, str],
+    tmp_path: Path,
+    leftovers: Leftovers,
+    program: str,
+    verb: str,
 ) -> None:
     """A pull that nobody waits for any more ends with its programs and leaves nothing."""
     reference = registry.push(demo[0], "cancelled:1")
-    program, log = wrapped("skopeo", '[ "$1" != copy ] || { echo sleeping >> $0.log; exec sleep 3600; }')
-    store = await open_store(program=program)
+    script, log = wrapped(program, f'[ "$1" != {verb} ] || {{ echo sleeping >> $0.log; exec sleep 3600; }}')
+    store = await open_store(**{"program" if program == "skopeo" else program: script})
     pull = asyncio.create_task(store.pull(reference))
     await asyncio.to_thread(wait_for, log, "sleeping")
     pull.cancel()
@@ -430,20 +438,20 @@ from runtimes.oci.images.skopeo import SkopeoSettings
 from runtimes.oci.images.store import DiskImageStore, StoreSettings
 
 async def main():
-    root, skopeo, umoci, reference = sys.argv[1:]
-    store = DiskImageStore(Path(root), StoreSettings(umoci=umoci, skopeo=SkopeoSettings(program=skopeo)))
+    root, skopeo, python, reference = sys.argv[1:]
+    store = DiskImageStore(Path(root), StoreSettings(python=python, skopeo=SkopeoSettings(program=skopeo)))
     await store.start()
     await store.pull(reference)
 
 asyncio.run(main())
 """
 
-KILL = 'case "$1" in {verb}*) n=$(grep -c "^{verb}" $0.log); [ $n != {count} ] || {{ {before} kill -9 $PPID; exit 1; }};; esac'
+KILL = 'case "$1" in {verb}*) n=$(grep -c -e "^{verb}" $0.log); [ $n != {count} ] || {{ {before} kill -9 $PPID; exit 1; }};; esac'
 
 
 def pull_in_another_process(root: Path, programs: dict[str, str], reference: str) -> int:
     return subprocess.run(
-        [sys.executable, "-c", AGENT, str(root), programs["skopeo"], programs["umoci"], reference],
+        [sys.executable, "-c", AGENT, str(root), programs["skopeo"], programs["python"], reference],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         timeout=60,
         check=False,
@@ -457,8 +465,8 @@ def pull_in_another_process(root: Path, programs: dict[str, str], reference: str
         ("skopeo", "inspect", 2, True),
         ("skopeo", "copy", 1, False),
         ("skopeo", "copy", 1, True),
-        ("umoci", "raw", 1, False),
-        ("umoci", "raw", 1, True),
+        ("python", "-P", 1, False),
+        ("python", "-P", 1, True),
     ],
 )
 async def test_killed(
@@ -475,9 +483,10 @@ async def test_killed(
 ) -> None:
     """Killed with SIGKILL before or after any step of a pull, the next start finds a clean store and the pull works."""
     reference = registry.push(demo[0], "killed:1")
-    before = f'{program} "$@";' if run_first else ""
+    real = sys.executable if program == "python" else program
+    before = f'{real} "$@";' if run_first else ""
     script, _ = wrapped(program, KILL.format(verb=verb, count=count, before=before))
-    programs = {"skopeo": "skopeo", "umoci": "umoci", program: script}
+    programs = {"skopeo": "skopeo", "python": sys.executable} | {program: script}
     assert pull_in_another_process(tmp_path / "store", programs, reference) == -signal.SIGKILL
     store = await open_store()
     assert (await store.list_images(cri.ListImagesRequest())).images == []

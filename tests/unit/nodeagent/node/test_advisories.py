@@ -82,8 +82,6 @@ def test_a_packages_changelog_counts() -> None:
         ("containerd", "2.0.4", ["CVE-2024-25621", LABELS]),
         ("containerd", "2.2.0", [LABELS]),
         ("containerd", "1.5.9", ["CVE-2022-23648", "CVE-2024-25621", "CVE-2024-40635", LABELS]),
-        ("umoci", "0.4.6", ["CVE-2021-29136"]),
-        ("umoci", "0.4.7+ds", []),
         ("skopeo", "1.9.3", ["CVE-2024-3727"]),
         ("skopeo", "1.14.4", []),
         ("cri-o", "1.23.1", ["CVE-2022-0811"]),
