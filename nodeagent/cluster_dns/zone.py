@@ -158,7 +158,7 @@ def names_of(service: Service, slices: Sequence[EndpointSlice], domain: str) -> 
 def _with_cluster_ip(own: str, service: Service) -> Iterator[tuple[str, Record]]:
     assert service.spec is not None
     for address in service.spec.clusterIPs or [service.spec.clusterIP or ""]:
-        if address:
+        if _is_address(address):
             yield own, _address_record(address)
             yield reverse_name(address), Record(RecordType.PTR, own)
     for port in service.spec.ports or ():
@@ -173,7 +173,7 @@ def _headless(own: str, slices: Sequence[EndpointSlice]) -> Iterator[tuple[str, 
     for item, endpoint in ready:
         if item.addressType == "FQDN":
             continue
-        for address in endpoint.addresses:
+        for address in filter(_is_address, endpoint.addresses):
             host = endpoint.hostname or address.replace(".", "-").replace(":", "-")
             name = f"{host}.{own}".lower()
             yield own, _address_record(address)
@@ -189,6 +189,15 @@ def _headless(own: str, slices: Sequence[EndpointSlice]) -> Iterator[tuple[str, 
 def _is_ready(endpoint: Endpoint) -> bool:
     """Unknown is ready (the API's words); a Service that publishes others has them marked as ready by its controller."""
     return endpoint.conditions is None or endpoint.conditions.ready is not False
+
+
+def _is_address(text: str) -> bool:
+    """Nobody can be answered with anything else, whatever an object says."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
 
 
 def _gathered(pairs: Iterable[tuple[str, Record]]) -> dict[str, tuple[Record, ...]]:
