@@ -26,6 +26,7 @@ CREATE = 0x400
 
 _ERROR = 2
 _DONE = 3
+_DUMP_INTERRUPTED = 0x10
 _CAPPED = 0x100
 _HAS_DETAILS = 0x200
 _DETAIL_TEXT = 1
@@ -36,6 +37,7 @@ _OPTION_STRICT = 12
 _HEADER = struct.Struct("=IHHII")
 _RECEIVE_BYTES = 1 << 18
 _TIMEOUT_SECONDS = 20.0
+_DUMPS_AT_MOST = 8
 
 
 class Message(NamedTuple):
@@ -119,8 +121,18 @@ class Socket:
         return answers
 
     def dump(self, message: Message) -> list[Message]:
-        """Every object of a kind."""
-        return self.request(message._replace(flags=message.flags | DUMP))
+        """Every object of a kind, as they were at one time: a dump into which a change comes is made again.
+
+        Raises NetlinkError, EINTR where there is no end of changes.
+        """
+        whole = message._replace(flags=message.flags | DUMP)
+        for _ in range(_DUMPS_AT_MOST - 1):
+            try:
+                return self.request(whole)
+            except NetlinkError as error:
+                if error.errno != errno.EINTR:
+                    raise
+        return self.request(whole)
 
     def send(self, *messages: Message) -> int:
         """Send; return the first's sequence number. Blocks until the kernel has worked through them."""
@@ -138,7 +150,11 @@ class Socket:
         return first
 
     def answers(self, first: int, count: int) -> Iterator[tuple[int, Message | Refusal | None]]:
-        """What comes for the messages from `first` on, each with its place: None at the end."""
+        """What comes for the messages from `first` on, each with its place: None at the end.
+
+        A dump that is not whole ends with EINTR.
+        """
+        interrupted = False
         while True:
             data = self._socket.recv(_RECEIVE_BYTES)
             start = 0
@@ -149,12 +165,15 @@ class Socket:
                 place = sequence - first
                 if not 0 <= place < count:
                     continue  # of a request that was given up
+                interrupted = interrupted or (kind != _ERROR and bool(flags & _DUMP_INTERRUPTED))
                 if kind not in (_ERROR, _DONE):
                     yield place, Message(kind, flags, part)
                     continue
                 status = -struct.unpack_from("=i", part)[0] if len(part) >= 4 else 0
                 if status > 0:
                     yield place, Refusal(status, _detail(part, kind, flags))
+                elif interrupted and kind == _DONE:
+                    yield place, Refusal(errno.EINTR, "objects changed while they were listed")
                 if place == count - 1:
                     yield place, None
                     return

@@ -1,6 +1,7 @@
 """The Services' table in the kernel: what is there is read once and adopted, then each change is one transaction."""
 
 import errno
+import threading
 from collections.abc import Set as AbstractSet
 
 from cni.native import conntrack
@@ -13,7 +14,7 @@ from nodeagent.services.table import services_table
 
 
 class KernelTable:
-    """One agent's table, by its name. Every method blocks, for about a millisecond; one thread at a time.
+    """One agent's table, by its name. Every method blocks, for about a millisecond; threads wait for each other.
 
     Raises NftablesError: the next `apply` then begins by looking at what is there.
     """
@@ -23,17 +24,21 @@ class KernelTable:
         self._table = services_table(name)
         self._there: TableState | None = None  # None: not known
         self._generation = 0
+        self._lock = (
+            threading.Lock()
+        )  # whoever was waiting for a change may have been cancelled: it goes on all the same
 
     def apply(self, aim: Aim) -> int:
         """Make the table as wanted; return of how many messages the transaction was (0: it was so already).
 
         Raises NftablesUnavailable where this kernel cannot have the table.
         """
-        try:
-            return self._apply(aim)
-        except BaseException:
-            self._there = None
-            raise
+        with self._lock:
+            try:
+                return self._apply(aim)
+            except BaseException:
+                self._there = None
+                raise
 
     def probe(self) -> None:
         """Raises NftablesUnavailable where this kernel can have no table, as far as that can be seen without making one."""
@@ -46,15 +51,17 @@ class KernelTable:
 
     def was_touched(self) -> bool:
         """Whether anybody has changed rules of this machine since the last look; if so, `apply` looks at what is there."""
-        if self._kernel.generation() == self._generation:
-            return False
-        self._there = None
-        return True
+        with self._lock:
+            if self._kernel.generation() == self._generation:
+                return False
+            self._there = None
+            return True
 
     def discard(self) -> bool:
         """Take the table away, if there is one of ours; return whether there was."""
-        self._there = None
-        return discard(self._kernel, self._table.name)
+        with self._lock:
+            self._there = None
+            return discard(self._kernel, self._table.name)
 
     def close(self) -> None:
         self._kernel.close()

@@ -26,7 +26,9 @@ _BATCH_GENERATION = 1
 
 _HEADER = struct.Struct("=IHHII")
 _FAMILY = struct.Struct(">BBH")
-_BUFFER_BYTES = 1 << 22  # room for the largest batch: a table made anew with the elements of some thousand pods
+_BUFFER_BYTES = (
+    1 << 22
+)  # a table made anew with the elements of some thousand pods; what is larger makes room for itself
 _DATAGRAM_BYTES = 1 << 17
 _DUMPS_AT_MOST = 8
 
@@ -143,6 +145,8 @@ class Netfilter:
         try:
             if self._socket is None:
                 self._socket = self._open()
+            if len(data) > _BUFFER_BYTES:
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, len(data))
             self._socket.sendto(data, (0, 0))
         except OSError as error:
             self._drop()
