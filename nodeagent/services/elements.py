@@ -86,6 +86,11 @@ class TableState:
             self._enter(difference)
         return batch, differences
 
+    @property
+    def number_of_chains(self) -> int:
+        """Those that places have, or have had: none is taken away."""
+        return len(self._chains)
+
     def targets(self, place: Place) -> frozenset[Values]:
         """The endpoints that a place leads to: address, port."""
         return frozenset(self._endpoints.get(place, ()))

@@ -12,6 +12,8 @@ from cni.native.nftables.tables import chains_there, discard, dump_elements, mis
 from nodeagent.services.elements import Aim, Difference, TableState, changed_udp, led_elsewhere, slot_of
 from nodeagent.services.table import services_table
 
+_SPARE_CHAINS = 1000  # that nothing leads to any more, before the table is made anew without them
+
 
 class KernelTable:
     """One agent's table, by its name. Every method blocks, for about a millisecond; threads wait for each other.
@@ -24,6 +26,7 @@ class KernelTable:
         self._table = services_table(name)
         self._there: TableState | None = None  # None: not known
         self._generation = 0
+        self._chains_needed = 0  # when the table was made
         self._lock = (
             threading.Lock()
         )  # whoever was waiting for a change may have been cancelled: it goes on all the same
@@ -69,7 +72,7 @@ class KernelTable:
     def _apply(self, aim: Aim) -> int:
         if self._there is None:
             self._look()
-        if self._there is None:
+        if self._there is None or self._there.number_of_chains > 2 * self._chains_needed + _SPARE_CHAINS:
             return self._make(aim)
         batch, differences = self._there.change(self._table.name, aim)
         self._kernel.commit(batch)
@@ -114,6 +117,7 @@ class KernelTable:
             if is_lack(error) and error.errno != errno.ENOENT:
                 raise NftablesUnavailable(error) from error
             raise
+        self._chains_needed = state.number_of_chains
         self._is_in_force(state, differences)
         return len(batch)
 

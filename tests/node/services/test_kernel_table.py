@@ -315,6 +315,21 @@ def test_the_next_agent_adopts(cluster: Cluster, serve: Callable[..., None]) -> 
     assert cluster.world.host.command("nft", "list", "tables") == ""
 
 
+def test_chains_do_not_pile_up(cluster: Cluster, serve: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes ever other timeouts does not fill the kernel's memory; connections come through as before."""
+    monkeypatch.setattr("nodeagent.services.kernel_table._SPARE_CHAINS", 10)
+    pod = cluster.world.pod()
+    serve(pod)
+    for seconds in range(1, 40):
+        config = {"clientIP": {"timeoutSeconds": seconds}}
+        cluster.service(sessionAffinity="ClientIP", sessionAffinityConfig=config)
+        cluster.endpoints(pod)
+        cluster.sync()
+    listed = cluster.world.host.command("nft", "list", "table", "inet", TABLE)
+    assert listed.count("chain ") < 45
+    assert who(cluster, cluster.world.outside, CLUSTER[0], times=3) == {str(pod.number)}
+
+
 def test_the_apis_own_service(cluster: Cluster, serve: Callable[..., None]) -> None:
     """It leads where the agent says, whatever slices say."""
     api, impostor = cluster.world.pod(), cluster.world.pod()
