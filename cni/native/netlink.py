@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from cni.native.nftables.attributes import attribute, parse, string
+from cni.native.attributes import attribute, parse, string
 
 NETLINK_ROUTE = 0
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from cni.native.nftables.attributes import number, parse, string
+from cni.native.attributes import number, parse, string
 from cni.native.nftables.errors import NftablesError
 from cni.native.nftables.messages import GET_GENERATION, Message
 
