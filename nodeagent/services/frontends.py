@@ -7,10 +7,10 @@ from ipaddress import ip_address
 from lightkube.models.core_v1 import Service, ServicePort, ServiceSpec
 from lightkube.models.discovery_v1 import EndpointSlice
 
+from nodeagent.api.endpoint_slices import ServiceKey
 from nodeagent.services.balancing import Behind, Endpoint, Policy, behind, is_port, may_be_reached
 
-Key = tuple[str, str]  # namespace, name
-API_SERVICE: Key = ("default", "kubernetes")
+API_SERVICE: ServiceKey = ("default", "kubernetes")
 OTHERS_PROXY = "service.kubernetes.io/service-proxy-name"
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 _STICKY_SECONDS, _LONGEST_STICKY_SECONDS = 10_800, 86_400
@@ -112,7 +112,7 @@ def _policy(written: str | None) -> Policy:
     return Policy(written) if written in set(Policy) else Policy.CLUSTER
 
 
-def key_of(service: Service) -> Key:
+def key_of(service: Service) -> ServiceKey:
     metadata = service.metadata
     return ((metadata.namespace if metadata else None) or "", (metadata.name if metadata else None) or "")
 
