@@ -44,7 +44,9 @@ from nodeagent.node.kernel_defaults import UnprotectedKernel
 from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
 from nodeagent.standalone import APINotStarted
+from nodeagent.standby import Standby
 from runtimes.errors import RuntimeFault
+from runtimes.linux import allocator
 
 log = logging.getLogger(__name__)
 
@@ -123,13 +125,15 @@ FORESEEN = (
 )
 
 
-def agent(config: Config, host: Host, board: Board) -> RunningParts:
-    """One agent. Many may run in one loop, each with a host of its own."""
-    return RunningParts(PARTS, {Config: config, Host: host, Board: board, ManagerHandle: ManagerHandle()}, board)
+def agent(config: Config, host: Host, board: Board, standby: Standby | None = None) -> RunningParts:
+    """One agent. Many may run in one loop, each with a host of its own. `standby`: is to be its embedded API."""
+    given = {Config: config, Host: host, Board: board, ManagerHandle: ManagerHandle()}
+    return RunningParts(PARTS, given | ({Standby: standby} if standby is not None else {}), board)
 
 
-def run(config: Config) -> int:
-    """Run the agent until SIGTERM or SIGINT; the process's exit status."""
+def run(config: Config, standby: Standby | None = None) -> int:
+    """Run the agent until SIGTERM or SIGINT; the process's exit status. `standby`: as of `agent`."""
+    allocator.return_what_is_freed()
     logs.configure(*logs.settings_of(config))
     open_files.raise_limit(config.kubelet.maxOpenFiles)
     _tell_idle(config)
@@ -137,14 +141,14 @@ def run(config: Config) -> int:
         log.warning("%s", remark)
     up = asyncio.Event()
     try:
-        uvloop.run(_run(config, up))
+        uvloop.run(_run(config, up, standby))
     except Exception as error:
         _tell(error, up=up.is_set())
         return 1
     return 0
 
 
-async def _run(config: Config, up: asyncio.Event) -> None:
+async def _run(config: Config, up: asyncio.Event, standby: Standby | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -152,7 +156,7 @@ async def _run(config: Config, up: asyncio.Event) -> None:
     host = this_host()
     preflight.check(config, host)
     board = Board(host.now)
-    async with agent(config, host, board) as parts:
+    async with agent(config, host, board, standby) as parts:
         gc.collect()
         gc.freeze()  # what exists now lives as long as the agent
         gc.set_threshold(*GC_THRESHOLDS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodeagent.os_error_retry import UNREPORTED, LoopHealth
+from nodeagent.standby import Standby
 from nodeagent.tls_policy import TLSPolicy
 
 log = logging.getLogger(__name__)
@@ -41,12 +42,18 @@ class EmbeddedAPISettings:
 
 
 class EmbeddedAPI:
-    """Starts the server, starts it again when it dies, stops it last. `condition`: is told when it is down, and up again."""
+    """Starts the server, starts it again when it dies, stops it last. `condition`: is told when it is down, and up again.
 
-    def __init__(self, settings: EmbeddedAPISettings, condition: LoopHealth = UNREPORTED) -> None:
+    `standby`: a process that waits to be the first one.
+    """
+
+    def __init__(
+        self, settings: EmbeddedAPISettings, condition: LoopHealth = UNREPORTED, standby: Standby | None = None
+    ) -> None:
         self._settings = settings
         self._condition = condition
-        self._process: asyncio.subprocess.Process | None = None
+        self._standby = standby
+        self._process: asyncio.subprocess.Process | Standby | None = None
         self._port = settings.port
 
     @property
@@ -69,13 +76,7 @@ class EmbeddedAPI:
 
     async def start(self) -> None:
         """Return when the API answers. Raises APINotStarted."""
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            # Ctrl-C at the agent's terminal is the agent's: it still needs the API for its last words
-            start_new_session=True,
-        )
+        self._process = await self._begun()
         assert self._process.stdout is not None
         try:
             async with asyncio.timeout(READY_SECONDS):
@@ -90,14 +91,25 @@ class EmbeddedAPI:
         self._port = int(url.rpartition(":")[2])
         log.info("embedded API at %s, kubeconfig %s", url, self.admin_kubeconfig)
 
-    def _command(self) -> tuple[str, ...]:
+    async def _begun(self) -> asyncio.subprocess.Process | Standby:
+        standby, self._standby = self._standby, None
+        if standby is not None:
+            standby.begin(self._arguments())
+            await standby.watch()
+            return standby
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "nodeagent.apiserver", *self._arguments()),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            # Ctrl-C at the agent's terminal is the agent's: it still needs the API for its last words
+            start_new_session=True,
+        )
+
+    def _arguments(self) -> tuple[str, ...]:
         settings = self._settings
         return (
-            sys.executable,
-            "-m",
-            "nodeagent.apiserver",
-            "--exit-with-parent",
             f"--state-dir={settings.state_dir}",
+            "--exit-with-parent",
             f"--node-name={settings.node_name}",
             f"--address={settings.address}",
             f"--port={self._port}",

@@ -394,7 +394,7 @@ async def main() -> int:
     parser.add_argument("--settle", type=float, default=5.0, help="seconds to wait before memory is read")
     parser.add_argument("--timeout", type=float, default=300.0)
     options = parser.parse_args()
-    async with ApiClient(kubeconfig.load(options.kubeconfig), qps=-1, burst=1) as client:
+    async with ApiClient(kubeconfig.load(options.kubeconfig), qps=-1, burst=1, in_flight=100) as client:
         node = options.node
         if not node:
             nodes = await client.list(Node)

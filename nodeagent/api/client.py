@@ -37,6 +37,9 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 # How much longer than its own timeoutSeconds a watch may stay open before the peer counts as hung.
 WATCH_GRACE_SECONDS = 30.0
 MAX_WARNINGS_REMEMBERED = 1000
+# Requests of one client that are under way at once, watches not counted. Each has a connection of its own, as HTTP/1.1 has it: a
+# burst would open hundreds, with a TLS handshake and 300 kB on both sides for each, and be served no sooner.
+MAX_IN_FLIGHT = 16
 
 __all__ = ["ApiClient", "EventType", "Listed", "PatchType", "WatchEvent"]
 
@@ -61,7 +64,8 @@ class Listed(Generic[T]):
 class ApiClient:
     """A client of one API server. Calls may run concurrently; they share connections, and one rate limit.
 
-    `qps`, `burst`: the limit, negative `qps` for none; watches do not count. `timeout_seconds`: of each attempt.
+    `qps`, `burst`: the limit, negative `qps` for none; watches do not count. `timeout_seconds`: of each attempt. `in_flight`: so
+    many requests at once, watches not counted; those of clients that share the connections are not among them.
     Every call raises ApiError: a subclass for the server's answer, Unavailable when there was none.
     """
 
@@ -72,12 +76,14 @@ class ApiClient:
         qps: float = 50.0,
         burst: int = 100,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        in_flight: int = MAX_IN_FLIGHT,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._transport = connection if isinstance(connection, Transport) else Transport(connection)
         self._limit = TokenBucket(qps, burst)
         self._timeout_seconds = timeout_seconds
         self._sleep = sleep
+        self._in_flight = asyncio.Semaphore(in_flight)
         self._warned: set[str] = set()
         # Whether the server takes requests for streaming lists, as far as its clients have found out: they share the answer.
         self.streams_lists = True
@@ -265,7 +271,7 @@ class ApiClient:
 
     async def _attempt(self, method: str, path: str, body: bytes | None, content_type: str, accept: str) -> bytes:
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with self._in_flight, asyncio.timeout(self._timeout_seconds):
                 response = await self._transport.send(method, path, body, content_type, accept)
                 async with response:
                     answer = await response.read()

@@ -27,6 +27,7 @@ from nodeagent.apiserver.storage.journal import JournalError
 from nodeagent.config.service_ranges import port_range, service_ranges
 from nodeagent.logs import tame_servers
 from nodeagent.tls_policy import VERSIONS, TLSPolicy, problem_of_suite
+from runtimes.linux import allocator
 
 log = logging.getLogger("nodeagent.apiserver")
 
@@ -144,8 +145,9 @@ def _parent_watch(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Itera
         os.close(descriptor)
 
 
-def main() -> int:
-    options = arguments()
+def main(argv: Sequence[str] | None = None) -> int:
+    allocator.return_what_is_freed()
+    options = arguments(argv)
     # everything written is private: objects hold secrets, the folder keys
     os.umask(0o077)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -39,7 +39,7 @@ def write_kubeconfig(path: Path, *, server: str, ca_pem: bytes, user: str, pair:
     """Mode 0600, replaced as a whole; not touched when it would not change."""
     text = kubeconfig(server=server, ca_pem=ca_pem, user=user, pair=pair, by_name=by_name).encode()
     if not path.exists() or path.read_bytes() != text:
-        replace_file(path, text)
+        replace_file(path, text, durable=False)  # made of the certificates, anew at each start
 
 
 def _text(data: bytes) -> str:

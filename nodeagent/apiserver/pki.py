@@ -198,8 +198,9 @@ class Pki:
         certificate = builder.public_key(key.public_key()).sign(self._ca_key, hashes.SHA256())
         # never a new certificate beside an old key: a start after a crash between the two finds neither good
         pair.certificate.unlink(missing_ok=True)
-        replace_file(pair.key, _key_pem(key))
-        replace_file(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+        # not durable: a pair that a power cut damages is not good, and made again
+        replace_file(pair.key, _key_pem(key), durable=False)
+        replace_file(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM), durable=False)
         self._remember(name, pair)
         return pair
 

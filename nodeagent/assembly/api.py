@@ -19,11 +19,12 @@ from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.standalone import EmbeddedAPI, EmbeddedAPISettings
+from nodeagent.standby import Standby
 
 EMBEDDED_QPS = 1000
 
 
-async def start_embedded_api(scope: Scope, config: Config, folders: Folders) -> EmbeddedAPI:
+async def start_embedded_api(scope: Scope, config: Config, folders: Folders, standby: Standby | None) -> EmbeddedAPI:
     """A process of its own. Raises APINotStarted."""
     if not config.options.standalone:
         raise Skip("--standalone is not given")
@@ -41,6 +42,7 @@ async def start_embedded_api(scope: Scope, config: Config, folders: Folders) -> 
             tls=config.tls_policy,
         ),
         scope.condition("process"),
+        standby,
     )
     scope.stack.push_async_callback(embedded.stop)
     await embedded.start()

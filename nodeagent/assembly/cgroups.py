@@ -4,8 +4,7 @@ from nodeagent.assembly.host import Host
 from nodeagent.assembly.running import Scope
 from nodeagent.cgroups.naming import CgroupfsNaming, SystemdNaming
 from nodeagent.cgroups.pod_cgroups import PodCgroups
-from nodeagent.cgroups.slices import NoSlices
-from nodeagent.cgroups.systemd import SystemdSlices
+from nodeagent.cgroups.slices import NoSlices, Slices
 from nodeagent.config import Config
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
@@ -34,8 +33,15 @@ async def start_cgroups(scope: Scope, config: Config, host: Host, folders: Folde
 def pod_cgroups(config: Config, cgroups: Cgroups) -> PodCgroups:
     root = tuple(part for part in config.kubelet.cgroupRoot.split("/") if part)
     naming = SystemdNaming() if config.kubelet.cgroupDriver == "systemd" else CgroupfsNaming()
-    slices = SystemdSlices(cgroups.version) if config.kubelet.cgroupDriver == "systemd" else NoSlices()
-    return PodCgroups(cgroups, root=root, naming=naming, slices=slices)
+    return PodCgroups(cgroups, root=root, naming=naming, slices=_slices(config, cgroups))
+
+
+def _slices(config: Config, cgroups: Cgroups) -> Slices:
+    if config.kubelet.cgroupDriver != "systemd":
+        return NoSlices()
+    from nodeagent.cgroups.systemd import SystemdSlices  # D-Bus is for who needs it
+
+    return SystemdSlices(cgroups.version)
 
 
 async def start_host_limits(scope: Scope, config: Config, host: Host) -> HostLimits:

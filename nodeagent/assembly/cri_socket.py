@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from typing import TYPE_CHECKING
 
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
@@ -13,8 +14,10 @@ from nodeagent.version import agent_version
 from runtimes.errors import AlreadyExists
 from runtimes.linux.unix_socket import socket_path
 from runtimes.registry import RuntimeRegistry
-from runtimes.serve.server import CRIServer
 from runtimes.serve.streams import NoStreams, StreamingURLs
+
+if TYPE_CHECKING:
+    from runtimes.serve.server import CRIServer
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ class ServeError(Exception):
     """Nothing can be served; one line for the operator, with the way out."""
 
 
-async def start_cri_server(scope: Scope, config: Config, runtimes: Runtimes) -> CRIServer:
+async def start_cri_server(scope: Scope, config: Config, runtimes: Runtimes) -> None:
     """The node's own sandboxes for crictl; runtimes behind a socket are seen through theirs. Raises AgentStartError."""
     settings = config.agent.criServer
     if not settings.listen:
@@ -39,7 +42,7 @@ async def start_cri_server(scope: Scope, config: Config, runtimes: Runtimes) -> 
         log.warning("criServer: every runtime of this node has a socket of its own, there is nothing to serve")
         raise Skip("every runtime of this node has a socket of its own")
     try:
-        return await serve(
+        await serve(
             settings.listen, only(runtimes.registry, served), scope.stack, denial=READ_ONLY if settings.readOnly else ""
         )
     except ServeError as error:
@@ -48,8 +51,10 @@ async def start_cri_server(scope: Scope, config: Config, runtimes: Runtimes) -> 
 
 async def serve(
     listen: str, runtimes: RuntimeRegistry, stack: contextlib.AsyncExitStack, *, denial: str = ""
-) -> CRIServer:
+) -> "CRIServer":
     """Serve started runtimes until `stack` ends. `denial`: what a read-only socket answers. Raises ServeError."""
+    from runtimes.serve.server import CRIServer  # gRPC: 9 MB that a node without the socket does without
+
     streams: StreamingURLs = NoStreams()
     try:
         path = socket_path(listen)

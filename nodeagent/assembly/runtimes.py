@@ -16,7 +16,6 @@ from nodeagent.assembly.running import Scope
 from nodeagent.config import Config, RuntimeSettings
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
-from runtimes.cri.factory import cri_runtime
 from runtimes.errors import RuntimeFault, StateInUse, Unavailable
 from runtimes.hollow.factory import hollow_runtime
 from runtimes.oci.config import Paths
@@ -27,9 +26,18 @@ from runtimes.plugins import factories
 from runtimes.registry import Runtime, RuntimeFactory, RuntimeRegistry, UnknownHandler
 
 START_AGAIN_SECONDS = 10.0
-BUILT_IN: dict[str, RuntimeFactory] = {"oci": oci_runtime, "cri": cri_runtime, "hollow": hollow_runtime}
 
 log = logging.getLogger(__name__)
+
+
+def cri_runtime(handler: str, settings: Mapping[str, Any], context: Any) -> Runtime:
+    """gRPC is for nodes that have such a runtime: it is 9 MB."""
+    from runtimes.cri.factory import cri_runtime
+
+    return cri_runtime(handler, settings, context)
+
+
+BUILT_IN: dict[str, RuntimeFactory] = {"oci": oci_runtime, "cri": cri_runtime, "hollow": hollow_runtime}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,26 +53,40 @@ async def start_runtimes(scope: Scope, config: Config, folders: Folders, store: 
     context = RuntimeContext(config, folders, store)
     await context.native_network.restore(Path(config.agent.cni.cacheDir))
     made = make_runtimes(config, context)
-    late: list[Runtime] = []
-    for handler, runtime in made.items():
+    lines = {handler: scope.line(f"runtime {handler}") for handler in made}
+    for runtime in made.values():
         scope.stack.push_async_callback(runtime.lifecycle.stop)
-        line = scope.line(f"runtime {handler}")
-        line.to(PartState.STARTING)
-        try:
-            await runtime.lifecycle.start()
-        except Unavailable as error:
-            if handler == config.agent.defaultRuntime or isinstance(error, StateInUse):
-                raise
-            log.error("runtime %s cannot be used: %s", handler, error)
-            line.to(PartState.FAILED, str(error))
-            late.append(runtime)
-            scope.tasks.create_task(start_later(runtime, line), name=f"start of {handler}")
-        else:
-            line.to(PartState.RUNNING)
+    # side by side: each asks a program or two what it is
+    outcomes = await asyncio.gather(*(_started(runtime, lines[runtime.handler]) for runtime in made.values()))
+    late = {runtime.handler: runtime for runtime, failure in zip(made.values(), outcomes, strict=True) if failure}
+    for handler, failure in zip(made, outcomes, strict=True):
+        if failure is not None and (handler == config.agent.defaultRuntime or not _is_own_affair(failure)):
+            raise failure
+    for handler, runtime in late.items():
+        scope.tasks.create_task(start_later(runtime, lines[handler]), name=f"start of {handler}")
     try:
-        return Runtimes(registry=RuntimeRegistry(made, config.agent.defaultRuntime), late=tuple(late))
+        return Runtimes(registry=RuntimeRegistry(made, config.agent.defaultRuntime), late=tuple(late.values()))
     except UnknownHandler as error:
         raise AgentStartError(f"defaultRuntime: {error}") from error
+
+
+async def _started(runtime: Runtime, line: Line) -> Exception | None:
+    """Why it could not be."""
+    line.to(PartState.STARTING)
+    try:
+        await runtime.lifecycle.start()
+    except Exception as error:
+        if _is_own_affair(error):
+            log.error("runtime %s cannot be used: %s", runtime.handler, error)
+        line.to(PartState.FAILED, str(error))
+        return error
+    line.to(PartState.RUNNING)
+    return None
+
+
+def _is_own_affair(error: Exception) -> bool:
+    """Somebody installs or mends its program. A state that another agent uses is the agent's affair, as is a mistake of ours."""
+    return isinstance(error, Unavailable) and not isinstance(error, StateInUse)
 
 
 def make_runtimes(config: Config, context: "RuntimeContext") -> dict[str, Runtime]:

@@ -2,6 +2,11 @@
 
 import os
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nodeagent.config import Options
 
 
 def main() -> None:
@@ -9,10 +14,12 @@ def main() -> None:
 
     An error is one line for the operator; the traceback of one that nobody foresaw comes with debug logging.
     """
-    from nodeagent.cli.app import app
+    sys.exit(_status(_agent if sys.argv[1:2] == ["run"] else _command))
 
+
+def _status(carry_out: Callable[[], object]) -> int:
     try:
-        status = app(standalone_mode=False)
+        status = carry_out()
     except BrokenPipeError:
         # who reads the output has left: nothing is wrong, and nobody is there to be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -21,4 +28,20 @@ def main() -> None:
         from nodeagent.cli.failure import report
 
         status = report(error)
-    sys.exit(status if isinstance(status, int) else 0)
+    return status if isinstance(status, int) else 0
+
+
+def _command(agent: Callable[["Options"], None] | None = None) -> object:
+    """`agent`: takes the options of `nodeagent run` instead of an agent."""
+    from nodeagent.cli.app import app
+
+    return app(standalone_mode=False, obj=agent)
+
+
+def _agent() -> object:
+    from nodeagent import standby
+    from nodeagent.cli.options_apart import options_apart
+    from nodeagent.cli.run import run
+
+    found = options_apart(lambda hand_over: _status(lambda: _command(hand_over)), standby.share)
+    return found if isinstance(found, int) else run(found)

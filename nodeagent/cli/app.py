@@ -66,6 +66,7 @@ RUN_DIR = Path("/run/nodeagent")
 
 @app.command()
 def run(
+    context: typer.Context,
     standalone: Annotated[bool, typer.Option("--standalone", help="Serve an embedded Kubernetes API.")] = False,
     kubeconfig: KubeconfigOption = None,
     config: ConfigOption = None,
@@ -102,7 +103,7 @@ def run(
     ] = None,
 ) -> None:
     """Run the agent until it is told to stop. Pods outlive it."""
-    from nodeagent.cli import run as command
+    from nodeagent.cli import option_values as values
     from nodeagent.config import Options
 
     options = Options(
@@ -113,15 +114,20 @@ def run(
         state_dir=state_dir,
         run_dir=run_dir,
         container_logs_dir=container_logs_dir,
-        node_name=command.checked_name(node_name),
-        node_ip=command.checked_ip(node_ip),
-        node_labels=command.parse_labels(node_labels),
+        node_name=values.checked_name(node_name),
+        node_ip=values.checked_ip(node_ip),
+        node_labels=values.parse_labels(node_labels),
         image_credential_provider_config=image_credential_provider_config,
         image_credential_provider_bin_dir=image_credential_provider_bin_dir,
-        log_level=command.checked_word("--log-level", log_level, command.LOG_LEVELS),
-        log_format=command.checked_word("--log-format", log_format, command.LOG_FORMATS),
+        log_level=values.checked_word("--log-level", log_level, values.LOG_LEVELS),
+        log_format=values.checked_word("--log-format", log_format, values.LOG_FORMATS),
     )
-    raise typer.Exit(command.run(options))
+    if context.obj is not None:  # this process is there for the command line alone
+        context.obj(options)
+        return
+    from nodeagent.cli.run import run as carry_out
+
+    raise typer.Exit(carry_out(options))
 
 
 @app.command()
@@ -257,7 +263,7 @@ def runtime_serve(
 ) -> None:
     """Serve the OCI engine as a CRI v1 endpoint, for crictl or a kubelet, until told to stop. Containers outlive it."""
     from nodeagent.cli import runtime as command
-    from nodeagent.cli.run import LOG_FORMATS, LOG_LEVELS, checked_word
+    from nodeagent.cli.option_values import LOG_FORMATS, LOG_LEVELS, checked_word
     from nodeagent.config import Options
 
     options = Options(

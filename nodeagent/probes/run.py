@@ -7,7 +7,6 @@ from lightkube.models.core_v1 import Container, HTTPGetAction, Probe
 from nodeagent.podspec.expansion import TooLarge
 from nodeagent.podspec.port_names import InvalidPort, resolve_port
 from nodeagent.probes.exec import expand_command, probe_exec
-from nodeagent.probes.grpc import probe_grpc
 from nodeagent.probes.http import probe_http
 from nodeagent.probes.http_request import HTTPTarget
 from nodeagent.probes.outcome import Outcome, ProbeError, failure
@@ -40,6 +39,8 @@ async def run_probe(probe: Probe, target: ProbeTarget) -> Outcome:
         port = _port(probe.tcpSocket.port, target)
         return await probe_tcp(probe.tcpSocket.host or target.pod_ip, port, timeout_seconds=timeout_seconds)
     if probe.grpc is not None:
+        from nodeagent.probes.grpc import probe_grpc  # the library is 9 MB, and few pods have such a probe
+
         service = probe.grpc.service or ""
         return await probe_grpc(target.pod_ip, probe.grpc.port, service, timeout_seconds=timeout_seconds)
     raise ProbeError(f"missing probe handler for {target.container.name}")

@@ -87,10 +87,11 @@ def may_be_reached(address: str, version: int) -> bool:
         found = ip_address(address)
     except ValueError:
         return False
-    unfit = found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified
-    if isinstance(found, IPv6Address):
-        unfit = unfit or found.ipv4_mapped is not None or found.scope_id is not None
-    return found.version == version and not unfit
+    if found.version != version:
+        return False
+    if isinstance(found, IPv6Address) and (found.ipv4_mapped or found.scope_id):
+        return False
+    return not (found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified)
 
 
 def _candidate(endpoint: SliceEndpoint, port: int, node_name: str) -> _Candidate:

@@ -13,7 +13,7 @@ from nodeagent.services.balancing import Behind, Endpoint, Policy, behind, is_po
 API_SERVICE: ServiceKey = ("default", "kubernetes")
 OTHERS_PROXY = "service.kubernetes.io/service-proxy-name"
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
-_STICKY_SECONDS, _LONGEST_STICKY_SECONDS = 10_800, 86_400
+_STICKY_SECONDS, _LONGEST_SECONDS = 10800, 86400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +103,7 @@ def sticky_seconds(spec: ServiceSpec) -> int:
     if spec.sessionAffinity != "ClientIP":
         return 0
     config = spec.sessionAffinityConfig.clientIP if spec.sessionAffinityConfig else None
-    seconds = (config.timeoutSeconds if config else None) or _STICKY_SECONDS
-    return seconds if 0 < seconds <= _LONGEST_STICKY_SECONDS else _STICKY_SECONDS
+    return min(max((config.timeoutSeconds if config else None) or _STICKY_SECONDS, 1), _LONGEST_SECONDS)
 
 
 def _policy(written: str | None) -> Policy:

@@ -57,8 +57,7 @@ def bind(source: int, target: int, *, attributes: int = 0, recursive: bool = Fal
 def mounts_below(path: Path) -> list[Path]:
     """Where something is mounted at `path` or below it. From the mount table: nothing that may hang is asked."""
     top = os.path.realpath(path)
-    points = (entry.point for entry in mountinfo.read_mounts())
-    return [Path(point) for point in points if point == top or _is_below(point, top)]
+    return [Path(point) for point in mountinfo.mount_points() if point == top or _is_below(point, top)]
 
 
 def shown(path: str | Path) -> str:

@@ -276,3 +276,13 @@ def in_namespace(path: Path, function: Callable[[], _T]) -> _T:
         return function()
 
     return in_thread(body)
+
+
+def set_command_line(*arguments: str) -> None:
+    """What this process is called in /proc/PID/cmdline, cut to the room that its first name had. For a process that was forked
+    and goes on as another program."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])  # arg_start, arg_end: 48 and 49 of proc(5)
+    room = end - start - 1  # the last byte stays 0: else the kernel takes the environment for more of it
+    text = b"\0".join(map(os.fsencode, arguments))[:room]
+    ctypes.memmove(start, text.ljust(room, b"\0"), room)

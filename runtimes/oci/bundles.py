@@ -12,6 +12,8 @@ from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.linux import mountinfo, syscalls
 from runtimes.linux.files import write_private
+from runtimes.linux.mounts import MountError
+from runtimes.linux.removal import remove_tree
 from runtimes.oci import podfiles
 from runtimes.oci.cgroups import oci_cgroups_path
 from runtimes.oci.core import Core
@@ -287,10 +289,21 @@ def _annotations(core: Core, sandbox: Sandbox, container: Container) -> dict[str
 
 def release_mounts(directory: Path) -> None:
     """Unmount all that is mounted below `directory`, the innermost first. Blocks."""
-    prefix = f"{directory}/"
-    points = [entry.point for entry in mountinfo.read_mounts()]
-    for point in reversed([point for point in points if point.startswith(prefix)]):
+    points = [point for point in mountinfo.mount_points() if point.startswith(f"{directory}/")]
+    for point in reversed(points):
         try:
             syscalls.umount(point, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
         except OSError as error:
             raise errors.Internal(f"cannot unmount {point}: {error.strerror}") from error
+
+
+def remove_with_mounts(directory: Path) -> None:
+    """Delete a directory of the engine's, with what may still be mounted in it. Nothing there is fine. Blocks.
+
+    The mount table, which is long on a full node, is only read where something is in the way. Raises Internal, OSError.
+    """
+    try:
+        remove_tree(directory)
+    except MountError:
+        release_mounts(directory)
+        remove_tree(directory)

@@ -174,5 +174,4 @@ class Restore:
 
     def _forget(self, *directories: Path) -> None:
         for directory in directories:
-            bundles.release_mounts(directory)
-            remove_tree(directory)
+            bundles.remove_with_mounts(directory)

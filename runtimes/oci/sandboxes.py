@@ -200,15 +200,14 @@ class Sandboxes:
         containers = list(sandbox.containers.values())
         await _all(self._termination.remove(container) for container in containers if not container.record.infra)
         await _all(self._termination.remove(container) for container in containers if container.record.infra)
-        await asyncio.to_thread(sandbox.namespaces.release)
         await asyncio.to_thread(self._remove_files, sandbox)
         core.registry.forget_sandbox(sandbox)
 
     def _remove_files(self, sandbox: Sandbox) -> None:
+        sandbox.namespaces.release()
         remove_if_empty(*map(Path, reversed(sandbox.record.made_cgroups)))
         paths = self._core.paths
-        bundles.release_mounts(paths.pod(sandbox.id))
-        remove_tree(paths.pod(sandbox.id))
+        bundles.remove_with_mounts(paths.pod(sandbox.id))
         remove_tree(paths.sandbox(sandbox.id))
 
     async def abandon(self, sandbox: Sandbox) -> None:

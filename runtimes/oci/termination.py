@@ -10,7 +10,6 @@ from pathlib import Path
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.linux.cgroups.cleanup import kill_all, remove_when_empty
-from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import run_blocking
 from runtimes.oci import bundles, processes, transitions
 from runtimes.oci.core import Core
@@ -255,22 +254,22 @@ class Termination:
         monitor = record.monitor or self.monitor_of(container)
         if monitor is not None and not await processes.wait_for_end(monitor, _MONITOR_SECONDS):
             processes.send_signal(monitor, signal.SIGKILL)
-        await self._clear(container)
+        if container.clearing is None:
+            await self._clear(container)  # its end was never seen: nothing may run any more before its files go
         for number in range(len(container.image_mounts)):
             await core.images.remove_rootfs(bundles.volume_directory(core, record.id, number))
         if not record.infra:
             await core.images.remove_rootfs(bundles.rootfs_directory(core, record.id))
-        await run_blocking(remove_tree, bundles.declared_directory(core, record.id))
-        _remove_unwritten_log(container)
-        await asyncio.to_thread(self._remove_files, record.id)
+        await run_blocking(self._remove_files, container)
 
-    def _remove_files(self, container_id: str) -> None:
-        paths = self._core.paths
-        bundles.release_mounts(paths.container(container_id))
-        bundles.release_mounts(paths.bundle(container_id))
-        (paths.exits / container_id).unlink(missing_ok=True)
-        remove_tree(paths.bundle(container_id))
-        remove_tree(paths.container(container_id))
+    def _remove_files(self, container: Container) -> None:
+        """The record goes last: until then the next agent knows what is left."""
+        paths, record = self._core.paths, container.record
+        remove_when_empty(self._core.cgroups, record.cgroup)  # where the last processes were slow to go
+        _remove_unwritten_log(container)
+        (paths.exits / record.id).unlink(missing_ok=True)
+        bundles.remove_with_mounts(paths.bundle(record.id))
+        bundles.remove_with_mounts(paths.container(record.id))
 
 
 async def _within(seconds: float, happened: asyncio.Event) -> bool:

@@ -27,7 +27,7 @@ LEVELS = (
     ("__main__", "cli"),
     ("main", "cri_server"),
     ("assembly",),
-    ("apiserver", "server", "standalone"),
+    ("apiserver", "server", "standalone", "standby"),
     ("metrics", "sources", "node", "pods", "eviction"),
     ("volumes", "images", "probes", "cgroups", "stats", "container_logs", "cluster_dns", "services"),
     ("api",),

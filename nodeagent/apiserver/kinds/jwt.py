@@ -21,7 +21,8 @@ class Signer:
     """One RSA key, its id and its public half."""
 
     def __init__(self, private_key_pem: bytes) -> None:
-        key = serialization.load_pem_private_key(private_key_pem, password=None)
+        # whoever made or read the file has looked at it; the look takes 40 ms
+        key = serialization.load_pem_private_key(private_key_pem, password=None, unsafe_skip_rsa_key_validation=True)
         if not isinstance(key, rsa.RSAPrivateKey):
             raise TypeError("service account tokens are signed with an RSA key")
         self._key = key

@@ -227,7 +227,7 @@ def _ways(spec: JsonObject) -> list[FieldError]:
         if (policy := spec.get(field)) and policy not in _POLICIES
     ]
     seconds = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
-    if seconds is not None and not 0 < seconds <= _LONGEST_STICKY_SECONDS:
+    if spec["sessionAffinity"] == "ClientIP" and seconds is not None and not 0 < seconds <= _LONGEST_STICKY_SECONDS:
         why = f"must be greater than 0 and less than {_LONGEST_STICKY_SECONDS}"
         errors.append(invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, why))
     return errors

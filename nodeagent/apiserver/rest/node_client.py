@@ -40,10 +40,12 @@ class NodeClient:
         """`kubelet_ca` verifies the nodes' certificates; without one they are not verified (nodes sign their own by
         default), as kube-apiserver does without `--kubelet-certificate-authority`."""
         self._store = store
-        self.tls = ssl.create_default_context(cafile=kubelet_ca)
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if kubelet_ca is None:
             self.tls.check_hostname = False
             self.tls.verify_mode = ssl.CERT_NONE
+        else:
+            self.tls.load_verify_locations(kubelet_ca)
         self._pair = pair
         self.reload()
         self._session: aiohttp.ClientSession | None = None

@@ -54,6 +54,9 @@ class Journal:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute(
+                "PRAGMA cache_size = -256"
+            )  # KiB: it is read once, at the start; what is read later is in the store
             self._db.execute("BEGIN EXCLUSIVE")
             self._db.execute("COMMIT")
             self._db.executescript(_SCHEMA)

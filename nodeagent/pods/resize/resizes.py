@@ -20,7 +20,7 @@ import msgspec
 from nodeagent.api.events import Events
 from nodeagent.pods.resize import messages
 from nodeagent.pods.resize.allocation import PodResources, charged_pod, pod_level, resources_of, same, with_resources
-from nodeagent.pods.resize.changes import ActuatedContainer
+from nodeagent.pods.resize.changes import Actuated, ActuatedContainer
 from nodeagent.pods.resize.conditions import INFEASIBLE, ResizeConditions, read
 from nodeagent.pods.resize.decision import Admit, PendingResize, Refused, ResizeRules, decide, in_order
 from nodeagent.pods.resize.generations import Generations
@@ -32,6 +32,29 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 30.0
 RETRY_SECONDS = 180.0
+SAVE_DELAY_SECONDS = 1.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Charged:
+    """`pod`: as others count it, made of the rest."""
+
+    allocated: AgentPod
+    in_force: Actuated | None
+    promised: PodResources | None
+    pod: AgentPod
+
+    @classmethod
+    def of(cls, allocated: AgentPod, in_force: Actuated | None, promised: PodResources | None) -> "_Charged":
+        pod = allocated
+        if in_force is not None:
+            pod = charged_pod(pod, {name: item.resources for name, item in in_force.containers.items()})
+        if promised is not None:
+            pod = charged_pod(pod, promised.containers)
+        return cls(allocated, in_force, promised, pod)
+
+    def is_of(self, allocated: AgentPod, in_force: Actuated | None, promised: PodResources | None) -> bool:
+        return self.allocated is allocated and self.in_force is in_force and self.promised is promised
 
 
 class Resizes:
@@ -62,6 +85,8 @@ class Resizes:
         self._now = now
         self._generations = Generations()
         self._pending: set[PodUID] = set()
+        self._charged: dict[PodUID, _Charged] = {}
+        self._unsaved = asyncio.Event()
 
     # -- for the manager of pods -------------------------------------------------------------------------------------
 
@@ -106,35 +131,53 @@ class Resizes:
         self._records.forget(uid)
         self._generations.forget(uid)
         self._pending.discard(uid)
+        self._charged.pop(uid, None)
         self._records.wake()
 
     def as_charged(self, allocated: AgentPod) -> AgentPod:
-        """A pod as the admission of others counts it: nothing that is promised or still in force is given twice."""
+        """A pod as the admission of others counts it: nothing that is promised or still in force is given twice.
+
+        Every new pod asks for every other, so an answer is kept for as long as what it is made of: all values, none changes.
+        """
         uid = allocated.uid
         in_force, promised = self._records.actuated.get(uid), self._records.allocated.get(uid)
-        if in_force is not None:
-            allocated = charged_pod(allocated, {name: item.resources for name, item in in_force.containers.items()})
-        if promised is not None and promised is not self._records.given.get(uid):
-            allocated = charged_pod(allocated, promised.containers)
-        return allocated
+        if promised is self._records.given.get(uid):
+            promised = None
+        known = self._charged.get(uid)
+        if known is None or not known.is_of(allocated, in_force, promised):
+            known = self._charged[uid] = _Charged.of(allocated, in_force, promised)
+        return known.pod
 
     # -- deciding ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Until cancelled."""
-        delay = FIRST_RETRY_SECONDS
         try:
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(delay):
-                        await self._records.changed()
-                if self._ready():
-                    self._records.drop_unknown()
-                    await self.evaluate()
-                    delay = RETRY_SECONDS
-                await self._save()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._decide(), name="resizes of pods")
+                group.create_task(self._save_changes(), name="records of pods' resources")
         finally:
             self._records.save_now()
+
+    async def _decide(self) -> None:
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._records.changed()
+            if self._ready():
+                self._records.drop_unknown()
+                await self.evaluate()
+                delay = RETRY_SECONDS
+            self._unsaved.set()
+
+    async def _save_changes(self) -> None:
+        """What the next agent can find out by itself need not be on the disk at once: a burst of pods is one write."""
+        while True:
+            await self._unsaved.wait()
+            await asyncio.sleep(SAVE_DELAY_SECONDS)  # gather what belongs to the same burst, not a poll
+            self._unsaved.clear()
+            await self._save()
 
     async def evaluate(self) -> None:
         """Decide on every pending resize, in order; agreed ones are on the disk before anything acts on them."""

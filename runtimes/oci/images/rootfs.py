@@ -56,6 +56,13 @@ def unmount(directory: Path) -> None:
             raise
 
 
+def remove(directory: Path) -> None:
+    """Undo `prepare`, with what was written to the container's layer. Repeatable. Blocks. Raises as `remove_tree`."""
+    unmount(directory)
+    for name in ("upper", "work", "merged"):
+        remove_tree(directory / name)
+
+
 def _mount_overlay(tree: Path, upper: Path, work: Path, merged: Path) -> None:
     paths = f"lowerdir={_escape(tree, ':')},upperdir={_escape(upper)},workdir={_escape(work)}"
     for options in (_FAST_OPTIONS, _SAFE_OPTIONS):

@@ -15,7 +15,6 @@ from pathlib import Path
 from proto import cri_pb2 as cri
 from runtimes.errors import InvalidArgument, NotFound
 from runtimes.kube.image_reference import InvalidReference, Reference, parse
-from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import SingleFlight, run_blocking
 from runtimes.oci.images import layout as files
 from runtimes.oci.images import messages, rootfs
@@ -85,9 +84,7 @@ class DiskImageStore:
                 raise disk_fault(error, f"root file system in {directory}") from error
 
     async def remove_rootfs(self, directory: Path) -> None:
-        rootfs.unmount(directory)
-        for name in ("upper", "work", "merged"):
-            await run_blocking(remove_tree, directory / name)
+        await run_blocking(rootfs.remove, directory)
         if self._holds.erase(directory):
             self._sweep_if_removed()
 

@@ -43,6 +43,7 @@ class EndpointsController:
         if change.type == "DELETED":
             known.pop(change.key, None)
         else:
+            change.object["metadata"].pop("managedFields", None)  # half of a pod, and of no use for what it is kept for
             known[change.key] = change.object
         return {change.key[0]}
 

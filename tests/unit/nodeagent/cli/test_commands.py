@@ -47,16 +47,18 @@ def test_a_configuration_with_mistakes(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_run_hands_everything_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every option arrives in the configuration that the agent is started with; its exit code is ours."""
+    """Every option arrives in the configuration that the agent is started with, and its API's process; its exit code is ours."""
     seen: list[Config] = []
 
     class Main:
         @staticmethod
-        def run(config: Config) -> int:
+        def run(config: Config, embedded: object) -> int:
+            assert embedded == "forked"
             seen.append(config)
             return 1
 
     monkeypatch.setitem(sys.modules, "nodeagent.main", Main)
+    monkeypatch.setattr("nodeagent.standby.fork", lambda: "forked")
     arguments = ["run", "--standalone", "--root-dir", "/r", "--state-dir", "/s", "--run-dir", "/x"]
     arguments += ["--container-logs-dir", "/c", "--node-name", "N1", "--node-ip", "192.0.2.1,fd00::1"]
     arguments += ["--node-labels", "a=b, example.org/c=", "--log-level", "debug", "--log-format", "json"]
@@ -86,9 +88,30 @@ def test_the_version_loads_nothing() -> None:
     script = (
         "import sys\nfrom nodeagent.cli import main\nsys.argv = ['nodeagent', 'version']\n"
         "try:\n    main()\nexcept SystemExit as leave:\n    assert leave.code in (0, None), leave.code\n"
-        "loaded = {'grpc', 'lightkube', 'aiohttp', 'yaml', 'nodeagent.config', 'nodeagent.api'} & set(sys.modules)\n"
+        "loaded = {'grpc', 'lightkube.models', 'aiohttp', 'yaml', 'nodeagent.config', 'nodeagent.api'} & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("nodeagent ")
+
+
+def test_the_agent_is_without_the_parser() -> None:
+    """The command line of `run` is read by another process: options arrive, the libraries that read them do not."""
+    script = (
+        "import sys\nfrom nodeagent.cli import main, run\n"
+        "def agent(options):\n"
+        "    print(options.node_name, options.node_labels, {'typer', 'pydantic'} & set(sys.modules))\n"
+        "    return 7\n"
+        "run.run = agent\nsys.argv = ['nodeagent', 'run', *sys.argv[1:]]\nmain()"
+    )
+
+    def answer(*arguments: str) -> tuple[int, str, str]:
+        command = [sys.executable, "-c", script, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    assert answer("--node-name=N", "--node-labels=a=b") == (7, "N (('a', 'b'),) set()\n", "")
+    assert answer("--node-ip=x")[:2] == (2, "")
+    status, out, _ = answer("--help")
+    assert (status, out.startswith("Usage: nodeagent run")) == (0, True)

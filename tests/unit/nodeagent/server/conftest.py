@@ -80,12 +80,30 @@ class Authority:
             .not_valid_before(now - datetime.timedelta(hours=1))
             .not_valid_after(now + datetime.timedelta(days=1))
             .add_extension(constraints, critical=True)
+            # Python 3.13's clients ask for these
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            .add_extension(_key_usage(authority=constraints.ca), critical=True)
         )
         if usage is not None:
             names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             builder = builder.add_extension(names, critical=False)
         return builder.sign(self.key, hashes.SHA256())
+
+
+def _key_usage(*, authority: bool) -> x509.KeyUsage:
+    others = (
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "encipher_only",
+        "decipher_only",
+    )
+    return x509.KeyUsage(
+        digital_signature=True, key_cert_sign=authority, crl_sign=authority, **dict.fromkeys(others, False)
+    )
 
 
 # -- a runtime that does what the test says ----------------------------------------------------------------------------

@@ -78,11 +78,12 @@ def test_what_another_proxy_leads(service: Callable[..., Service]) -> None:
         ({}, 0),
         ({"sessionAffinity": "ClientIP"}, 10800),
         ({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 5}}}, 5),
-        ({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": -5}}}, 10800),
+        ({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 1 << 62}}}, 86400),
+        ({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": -5}}}, 1),
     ],
 )
 def test_affinity(service: Callable[..., Service], spec: dict[str, Any], seconds: int) -> None:
-    """For as long as the Service says, three hours by default."""
+    """For as long as the Service says, three hours by default, a day at most."""
     (place,) = frontends(service(**spec), (), VIEW)
     assert place.sticky_seconds == seconds
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from runtimes.linux.mountinfo import MountEntry, parse, read_mounts
+from runtimes.linux.mountinfo import MountEntry, mount_points, parse, read_mounts
 
 
 def test_entry() -> None:
@@ -28,6 +28,14 @@ def test_names_of_strangers(tmp_path: Path) -> None:
     text = "".join(f"1 2 0:5 / {name} rw - tmpfs tmpfs rw\n" for name in names)
     table.write_bytes(text.encode(errors="surrogateescape"))
     assert [entry.point for entry in read_mounts(table)] == list(names)
+    assert mount_points(table) == list(names)
+
+
+def test_mount_points(tmp_path: Path) -> None:
+    """The places alone, escapes undone; a line that is none is passed over."""
+    table = tmp_path / "mountinfo"
+    table.write_text("31 1 8:1 / /mnt/a\\040b\\134 rw shared:5 - ext4 /dev/x rw\nx\n\n")
+    assert mount_points(table) == ["/mnt/a b\\"]
 
 
 def test_line_that_is_none() -> None:

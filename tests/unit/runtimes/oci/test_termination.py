@@ -390,7 +390,7 @@ async def test_removal(world: World) -> None:
     await asyncio.gather(*(world.termination.remove(world.container) for _ in range(2)))
     assert world.log == [
         *("close stream", "signal 9", "save exited", "told stopped", *CLEARED),
-        *("watch closed", "delete", "signal 9 to the monitor", "remove cgroup", "remove rootfs", "told deleted"),
+        *("watch closed", "delete", "signal 9 to the monitor", "remove rootfs", "remove cgroup", "told deleted"),
     ]
     paths = world.core.paths
     assert [path.exists() for path in (paths.container("c"), paths.bundle("c"), paths.exits / "c")] == [False] * 3
@@ -402,7 +402,7 @@ async def test_removal_of_an_infra_container(world: World) -> None:
     """It has no image; its end is not an event of its own."""
     world.container = world.add(infra=True, state=ContainerState.EXITED)
     await world.termination.remove(world.container)
-    assert world.log == ["delete", *CLEARED]
+    assert world.log == ["delete", *CLEARED, "remove cgroup"]
 
 
 async def test_a_removal_that_fails_is_repeated(world: World) -> None:

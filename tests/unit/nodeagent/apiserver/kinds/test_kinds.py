@@ -472,6 +472,15 @@ def test_addresses_that_nothing_may_be_led_to(cluster: Any, address: str, why: s
         assert causes == ([f'{where}: Invalid value: "{address}": {why}'] if why else [])
 
 
+def test_affinity_has_an_end(cluster: Any) -> None:
+    """A day at most."""
+    for seconds, told in ((1, []), (86400, []), (0, [True]), (86401, [True])):
+        spec = {"ports": [{"port": 80}], "sessionAffinity": "ClientIP"}
+        service = {**SERVICE, "spec": {**spec, "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": seconds}}}}
+        causes = create(cluster, "services", service, namespace="default")[1]
+        assert ["must be greater than 0 and less than 86400" in cause for cause in causes] == told
+
+
 BOTH = ServiceNetwork(ranges=(ipaddress.IPv4Network("10.96.0.0/12"), ipaddress.IPv6Network("fd96::/108")))
 
 

@@ -1,5 +1,6 @@
 """What runc, crun and runsc do differently: one object each, and nobody else asks which one it is."""
 
+import dataclasses
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,6 +118,31 @@ async def test_by_default_the_command_line_is_asked(tmp_path: Path, variant: typ
     assert await found.update("c", {}) == CgroupLimits()
     assert found.program.asked == [("start", "c"), ("delete", "c"), ("update", "c", {"cpu": {}})]
     assert (found.holder(None), await found.usages(["c"])) == (None, None)
+
+
+@pytest.mark.parametrize("variant", [Runc, Crun])
+@pytest.mark.parametrize(
+    ("config", "driver", "asked"),
+    [
+        ('{"ociVersion": "1.0.2"}', "cgroupfs", []),
+        ('{"hooks": {"poststop": []}}', "cgroupfs", [("delete", "c")]),
+        ('{"ociVersion": "1.0.2"}', "systemd", [("delete", "c")]),
+        ("{", "cgroupfs", [("delete", "c")]),
+    ],
+)
+async def test_an_ended_container_is_forgotten_without_the_program(
+    tmp_path: Path, variant: type[RuntimeTraits], config: str, driver: str, asked: list[Any]
+) -> None:
+    """Its folder is all that is left of it, unless hooks are to be called, or systemd has its cgroup."""
+    found = traits(variant, tmp_path)
+    found.config = dataclasses.replace(found.config, cgroup_driver=driver)
+    folder, bundle = found.paths.runtime_root / "c", found.paths.bundle("c")
+    folder.mkdir(parents=True)
+    (folder / "state.json").touch()
+    bundle.mkdir(parents=True)
+    (bundle / "config.json").write_text(config)
+    await found.delete(record())
+    assert (found.program.asked, folder.exists()) == (asked, bool(asked))
 
 
 async def test_gvisor_is_driven_by_its_wrapper(tmp_path: Path) -> None:
