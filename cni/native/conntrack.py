@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from cni.native.nftables.attributes import attribute, nest, parse
+from cni.native.attributes import attribute, nest, parse
 from cni.native.nftables.errors import NftablesError
 from cni.native.nftables.kernel import Netfilter
 from cni.native.nftables.messages import Message

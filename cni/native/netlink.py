@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from cni.native.nftables.attributes import attribute, parse, string
+from cni.native.attributes import attribute, parse, string
 
 NETLINK_ROUTE = 0
 
@@ -24,8 +24,9 @@ REPLACE = 0x100
 EXCLUSIVE = 0x200
 CREATE = 0x400
 
-_ERROR = 2
-_DONE = 3
+ERROR = 2
+DONE = 3
+DUMP_INTERRUPTED = 0x10
 _CAPPED = 0x100
 _HAS_DETAILS = 0x200
 _DETAIL_TEXT = 1
@@ -33,9 +34,10 @@ _SOL_NETLINK = 270
 _OPTION_EXT_ACK = 11
 _OPTION_CAP_ACK = 10
 _OPTION_STRICT = 12
-_HEADER = struct.Struct("=IHHII")
+HEADER = struct.Struct("=IHHII")
 _RECEIVE_BYTES = 1 << 18
 _TIMEOUT_SECONDS = 20.0
+_DUMPS_AT_MOST = 8
 
 
 class Message(NamedTuple):
@@ -45,6 +47,15 @@ class Message(NamedTuple):
     flags: int
     body: bytes
     fine: int = 0
+
+
+class Answer(NamedTuple):
+    """One message from the kernel, as it came."""
+
+    kind: int
+    flags: int
+    sequence: int
+    body: bytes
 
 
 class Refusal(NamedTuple):
@@ -73,6 +84,34 @@ def as_number(data: bytes | None) -> int:
     return int.from_bytes(data or b"", sys.byteorder)
 
 
+def opened(protocol: int, timeout_seconds: float) -> socket.socket:
+    """A socket of the network namespace in which the calling thread is, to which the kernel says what was wrong."""
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    try:
+        made.setsockopt(_SOL_NETLINK, _OPTION_EXT_ACK, 1)
+        made.setsockopt(_SOL_NETLINK, _OPTION_CAP_ACK, 1)
+        made.settimeout(timeout_seconds)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def split(data: bytes) -> Iterator[Answer]:
+    """The messages of one datagram."""
+    start = 0
+    while start + HEADER.size <= len(data):
+        length, kind, flags, sequence, _ = HEADER.unpack_from(data, start)
+        yield Answer(kind, flags, sequence, data[start + HEADER.size : start + length])
+        start += max(length + 3 & ~3, HEADER.size)
+
+
+def refusal(answer: Answer) -> Refusal | None:
+    """What the kernel refused, of an answer of kind ERROR or DONE; None: nothing."""
+    status = -struct.unpack_from("=i", answer.body)[0] if len(answer.body) >= 4 else 0
+    return Refusal(status, _detail(answer)) if status > 0 else None
+
+
 class Socket:
     """A netlink socket of the network namespace in which the calling thread is. For one thread at a time.
 
@@ -80,12 +119,9 @@ class Socket:
     """
 
     def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+        self._socket = opened(protocol, _TIMEOUT_SECONDS)
         try:
-            self._socket.setsockopt(_SOL_NETLINK, _OPTION_EXT_ACK, 1)
-            self._socket.setsockopt(_SOL_NETLINK, _OPTION_CAP_ACK, 1)
             self._socket.setsockopt(_SOL_NETLINK, _OPTION_STRICT, 1)  # dumps are filtered by the kernel
-            self._socket.settimeout(_TIMEOUT_SECONDS)
             self._socket.bind((0, 0))
         except OSError:
             self._socket.close()
@@ -119,8 +155,18 @@ class Socket:
         return answers
 
     def dump(self, message: Message) -> list[Message]:
-        """Every object of a kind."""
-        return self.request(message._replace(flags=message.flags | DUMP))
+        """Every object of a kind, as they were at one time: a dump into which a change comes is made again.
+
+        Raises NetlinkError, EINTR where there is no end of changes.
+        """
+        whole = message._replace(flags=message.flags | DUMP)
+        for _ in range(_DUMPS_AT_MOST - 1):
+            try:
+                return self.request(whole)
+            except NetlinkError as error:
+                if error.errno != errno.EINTR:
+                    raise
+        return self.request(whole)
 
     def send(self, *messages: Message) -> int:
         """Send; return the first's sequence number. Blocks until the kernel has worked through them."""
@@ -132,42 +178,43 @@ class Socket:
             if place == len(messages) - 1 and message.flags & DUMP != DUMP:
                 flags |= ACK  # the others speak up only when they fail
             length = 16 + len(message.body)
-            parts.append(_HEADER.pack(length, message.kind, flags, first + place, 0) + message.body)
+            parts.append(HEADER.pack(length, message.kind, flags, first + place, 0) + message.body)
             parts.append(b"\0" * (-length % 4))
         self._socket.send(b"".join(parts))
         return first
 
     def answers(self, first: int, count: int) -> Iterator[tuple[int, Message | Refusal | None]]:
-        """What comes for the messages from `first` on, each with its place: None at the end."""
+        """What comes for the messages from `first` on, each with its place: None at the end.
+
+        A dump that is not whole ends with EINTR.
+        """
+        interrupted = False
         while True:
-            data = self._socket.recv(_RECEIVE_BYTES)
-            start = 0
-            while start + 16 <= len(data):
-                length, kind, flags, sequence, _ = _HEADER.unpack_from(data, start)
-                part = data[start + 16 : start + length]
-                start += (length + 3) & ~3
-                place = sequence - first
+            for answer in split(self._socket.recv(_RECEIVE_BYTES)):
+                place = answer.sequence - first
                 if not 0 <= place < count:
                     continue  # of a request that was given up
-                if kind not in (_ERROR, _DONE):
-                    yield place, Message(kind, flags, part)
+                interrupted = interrupted or (answer.kind != ERROR and bool(answer.flags & DUMP_INTERRUPTED))
+                if answer.kind not in (ERROR, DONE):
+                    yield place, Message(answer.kind, answer.flags, answer.body)
                     continue
-                status = -struct.unpack_from("=i", part)[0] if len(part) >= 4 else 0
-                if status > 0:
-                    yield place, Refusal(status, _detail(part, kind, flags))
+                if (refused := refusal(answer)) is not None:
+                    yield place, refused
+                elif interrupted and answer.kind == DONE:
+                    yield place, Refusal(errno.EINTR, "objects changed while they were listed")
                 if place == count - 1:
                     yield place, None
                     return
 
 
-def _detail(part: bytes, kind: int, flags: int) -> str:
+def _detail(answer: Answer) -> str:
     """The kernel's words on an error, where it has any."""
-    if not flags & _HAS_DETAILS:
+    if not answer.flags & _HAS_DETAILS:
         return ""
     start = 4
-    if kind == _ERROR:
-        start += 16 if flags & _CAPPED else max(16, _HEADER.unpack_from(part, 4)[0])
-    return string(parse(part[start:]).get(_DETAIL_TEXT, b""))
+    if answer.kind == ERROR:
+        start += HEADER.size if answer.flags & _CAPPED else max(HEADER.size, HEADER.unpack_from(answer.body, 4)[0])
+    return string(parse(answer.body[start:]).get(_DETAIL_TEXT, b""))
 
 
 def is_gone(error: OSError) -> bool:

@@ -229,7 +229,7 @@ def _run_all(steps: Iterable[Callable[[], object]]) -> None:
     for step in steps:
         try:
             step()
-        except (Failure, OSError) as error:
+        except (Failure, CNIError, OSError) as error:
             said.append(str(error))
     if said:
         raise Failure("; ".join(said))

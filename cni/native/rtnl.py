@@ -6,9 +6,9 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from cni.native.attributes import attribute, nest, parse, string, text
 from cni.native.ipam.ranges import Address, Net
 from cni.native.netlink import CREATE, ECHO, EXCLUSIVE, REPLACE, Message, as_number, number
-from cni.native.nftables.attributes import attribute, nest, parse, string, text
 
 NEWLINK, DELLINK, GETLINK = 16, 17, 18
 _NEWADDR, _GETADDR = 20, 22

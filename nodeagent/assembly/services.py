@@ -70,6 +70,7 @@ async def _start(
         await asyncio.to_thread(table.probe)
     except NftablesUnavailable as error:
         raise Skip(str(error)) from error
+    await asyncio.to_thread(_warn_of_others, config, name)
     slices = Informer(client, EndpointSlice, label_selector=f"!{HEADLESS}")
     view = View(node_name=config.node_name, api=Endpoint(address, port, is_local=True))
     proxy = ServiceProxy(table, cluster.services, slices, view, scope.condition("rules"))
@@ -82,6 +83,29 @@ async def _start(
     scope.stack.push_async_callback(leave)
     scope.loop(slices.run, "informer")
     scope.loop(proxy.run, "services")
+
+
+def _warn_of_others(config: Config, own: str) -> None:
+    from cni.native.nftables.errors import NftablesError
+    from cni.native.nftables.kernel import Netfilter
+    from nodeagent.services.other_agents import claims_of_others
+
+    ranges = config.agent.services.clusterIPRanges
+    kernel = Netfilter()
+    try:
+        others = claims_of_others(kernel, own, service_ranges(ranges))
+    except NftablesError as error:
+        log.debug("Services of other agents cannot be looked at: %s", error)
+        others = []
+    finally:
+        kernel.close()
+    for name in others:
+        log.warning(
+            "another agent on this machine has Services at addresses of %s, too (table %s): pods of one are led to pods of"
+            " the other, until each has its own services.clusterIPRanges",
+            ", ".join(ranges),
+            name,
+        )
 
 
 def _discard(name: str) -> None:

@@ -2,9 +2,11 @@
 
 import logging
 import random
+import time
 from collections.abc import Callable
 
 from dnslib import AAAA, CLASS, CNAME, EDNS0, PTR, QTYPE, RCODE, RR, SOA, SRV, TXT, A, DNSError, DNSQuestion, DNSRecord
+from dnslib.label import DNSLabelError
 
 from nodeagent.cluster_dns.upstream import NoAnswer, Upstream
 from nodeagent.cluster_dns.zone import Record, RecordType, Zone
@@ -16,15 +18,25 @@ UDP_BYTES = 512  # without EDNS (RFC 1035 4.2.1)
 EDNS_BYTES = 1232  # what passes everywhere without fragments
 _MAX_ALIASES = 8
 _MIN_QUERY_BYTES = 12
+_TOLD_EVERY_SECONDS = 60.0
 
 
 class Resolver:
     """Answers for the zone, relays the rest. `complete`: whether the zone has all names that it will have."""
 
-    def __init__(self, zone: Zone, upstream: Upstream, complete: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        zone: Zone,
+        upstream: Upstream,
+        complete: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._complete = complete
         self._zone = zone
         self._upstream = upstream
+        self._failures = 0
+        self._told_at = float("-inf")
 
     async def respond(self, wire: bytes, *, tcp: bool) -> bytes | None:
         """The response in wire format, within what the asker can take; None for what is no query."""
@@ -43,13 +55,17 @@ class Resolver:
             return _failed(query, RCODE.REFUSED)
         if not self._complete():
             return _failed(query, RCODE.SERVFAIL)  # who asks again soon; NXDOMAIN would be believed
-        return _fitted(await self._own(query, name), query, tcp=tcp)
+        try:
+            return _fitted(await self._own(query, name), query, tcp=tcp)
+        except (DNSError, DNSLabelError, ValueError) as error:
+            self._tell(f"{name} has what no response can hold: {error}")
+            return _failed(query, RCODE.SERVFAIL)
 
     async def _relayed(self, query: DNSRecord, wire: bytes, *, tcp: bool) -> bytes:
         try:
             return await self._upstream.ask(wire, tcp=tcp)
         except NoAnswer as error:
-            log.warning("DNS: no answer to a question of a pod about a name outside the cluster: %s", error)
+            self._tell(f"no answer to a question of a pod about a name outside the cluster: {error}")
             return _failed(query, RCODE.SERVFAIL)
 
     async def _own(self, query: DNSRecord, name: str) -> DNSRecord:
@@ -86,12 +102,20 @@ class Resolver:
             # over TCP: what is put into another response must be whole
             answer = DNSRecord.parse(await self._upstream.ask(question.pack(), tcp=True))
         except (NoAnswer, DNSError) as error:
-            log.warning("DNS: no answer about %s, which an ExternalName Service leads to: %s", name, error)
+            self._tell(f"no answer about {name}, which an ExternalName Service leads to: {error}")
             response.header.rcode = RCODE.SERVFAIL
             return
         response.header.rcode = answer.header.rcode
         for item in answer.rr:
             response.add_answer(item)
+
+    def _tell(self, what: str) -> None:
+        """Pods decide how often this happens, so it is said at most once a minute, with how often it was."""
+        self._failures += 1
+        now = self._clock()
+        if now - self._told_at >= _TOLD_EVERY_SECONDS:
+            log.warning("DNS: %d failed since this was told last; %s", self._failures, what)
+            self._failures, self._told_at = 0, now
 
     def _start_of_authority(self) -> RR:
         """How long "there is none" may be kept (RFC 2308)."""

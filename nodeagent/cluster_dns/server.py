@@ -3,21 +3,20 @@
 import asyncio
 import contextlib
 import ipaddress
-import logging
 import socket
 from collections.abc import AsyncIterator, Collection
 from typing import Any, cast
 
 from typing_extensions import override
 
+from nodeagent.cluster_dns.askers import Askers, Bounds
 from nodeagent.cluster_dns.resolver import Resolver
 from runtimes.linux.tasks import Background
 
-log = logging.getLogger(__name__)
-
 PORT = 53
-MAX_QUERIES = 512  # at once; beyond, queries are dropped, and who asked asks again
-MAX_CONNECTIONS = 128
+# beyond, queries are dropped, and who asked asks again. What is relayed takes seconds where a name server is silent
+QUERIES = Bounds(at_once=512, of_one_at_once=64, of_one_a_second=1000)
+CONNECTIONS = Bounds(at_once=128, of_one_at_once=16)
 IDLE_SECONDS = 10.0
 DRAIN_SECONDS = 1.0
 _IPV6_FREEBIND = 78  # linux/in6.h; Python's socket does not name it
@@ -39,8 +38,9 @@ class DNSServer:
         self._networks = tuple(networks)
         self._port = port
         self._work = Background()
-        self._queries = 0
-        self._connections = 0
+        self._queries = Askers(QUERIES)
+        self._connections = Askers(CONNECTIONS)
+        self._writers: set[asyncio.StreamWriter] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[int]:
@@ -48,7 +48,7 @@ class DNSServer:
         with contextlib.ExitStack() as sockets:
             stream = sockets.enter_context(_bound(self._address, self._port, socket.SOCK_STREAM))
             port = stream.getsockname()[1]
-            datagrams = _bound(self._address, port, socket.SOCK_DGRAM)
+            datagrams = sockets.enter_context(_bound(self._address, port, socket.SOCK_DGRAM))
             transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
                 lambda: _Datagrams(self), sock=datagrams
             )
@@ -58,12 +58,13 @@ class DNSServer:
             finally:
                 server.close()
                 transport.close()
+                for writer in self._writers:
+                    writer.close()
                 await self._work.drain(DRAIN_SECONDS)
 
     def query_received(self, transport: asyncio.DatagramTransport, wire: bytes, sender: Any) -> None:
         """A query over UDP."""
-        if self._queries < MAX_QUERIES and self._may_ask(sender[0]):
-            self._queries += 1
+        if self._may_ask(sender[0]) and self._queries.admit(sender[0]):
             self._work.spawn(self._answer(transport, wire, sender), "DNS query")
 
     async def _answer(self, transport: asyncio.DatagramTransport, wire: bytes, sender: Any) -> None:
@@ -72,30 +73,36 @@ class DNSServer:
             if response is not None and not transport.is_closing():
                 transport.sendto(response, sender)
         finally:
-            self._queries -= 1
+            self._queries.leave(sender[0])
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Queries over TCP, one after the other, until the asker is idle or gone."""
-        peer = writer.get_extra_info("peername")
-        if self._connections >= MAX_CONNECTIONS or not self._may_ask(peer[0]):
+        peer = writer.get_extra_info("peername")  # none, if it has gone again
+        if peer is None or not self._may_ask(peer[0]) or not self._connections.admit(peer[0]):
             writer.close()
             return
-        self._connections += 1
+        self._writers.add(writer)
         try:
             with contextlib.suppress(TimeoutError, OSError, EOFError):
-                while True:
-                    async with asyncio.timeout(IDLE_SECONDS):
-                        length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES))
-                        wire = await reader.readexactly(length)
-                    response = await self._resolver.respond(wire, tcp=True)
-                    if response is None:
-                        break
-                    writer.write(len(response).to_bytes(_LENGTH_BYTES) + response)
-                    async with asyncio.timeout(IDLE_SECONDS):
-                        await writer.drain()
+                while await self._one_query(reader, writer):
+                    pass
         finally:
-            self._connections -= 1
+            self._writers.discard(writer)
+            self._connections.leave(peer[0])
             writer.close()
+
+    async def _one_query(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether it was one. Raises TimeoutError for an asker who is slower than he may be."""
+        async with asyncio.timeout(IDLE_SECONDS):
+            length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES))
+            wire = await reader.readexactly(length)
+        response = await self._resolver.respond(wire, tcp=True)
+        if response is None:
+            return False
+        writer.write(len(response).to_bytes(_LENGTH_BYTES) + response)
+        async with asyncio.timeout(IDLE_SECONDS):
+            await writer.drain()
+        return True
 
     def _may_ask(self, address: str) -> bool:
         asker = ipaddress.ip_address(address.partition("%")[0])

@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 
 TRY_SECONDS = 2.0
 ROUNDS = 2
+MAX_SERVERS = 3  # as resolvers do: the asker is gone before a fourth is asked
 _PORT = 53
 _ID_BYTES = 2
 _MAX_MESSAGE = 65_535
@@ -22,7 +23,7 @@ class NoAnswer(Exception):
 
 
 class Upstream:
-    """Asks `servers()`, which are read for each question, in turn, each for `try_seconds`, twice around."""
+    """Asks the first three of `servers()`, which are read for each question, in turn, each for `try_seconds`, twice around."""
 
     def __init__(
         self, servers: Callable[[], Sequence[str]], *, port: int = _PORT, try_seconds: float = TRY_SECONDS
@@ -38,7 +39,7 @@ class Upstream:
         """
         ask = _ask_tcp if tcp else _ask_udp
         reasons = []
-        for server in itertools.chain.from_iterable([self._servers()] * ROUNDS):
+        for server in itertools.chain.from_iterable([self._servers()[:MAX_SERVERS]] * ROUNDS):
             own_id = secrets.token_bytes(_ID_BYTES)
             try:
                 async with asyncio.timeout(self._try_seconds):

@@ -12,8 +12,9 @@ from enum import StrEnum
 from lightkube.models.core_v1 import Service
 from lightkube.models.discovery_v1 import Endpoint, EndpointSlice
 
+from nodeagent.api.endpoint_slices import ServiceKey, SlicesByService
+
 SCHEMA_VERSION = "1.1.0"
-_SERVICE_LABEL = "kubernetes.io/service-name"
 _WHOLE_WEIGHT = 100
 
 
@@ -44,7 +45,6 @@ class Answer:
     exists: bool = True
 
 
-Key = tuple[str, str]
 Names = Mapping[str, tuple[Record, ...]]
 
 
@@ -54,10 +54,10 @@ class Zone:
     def __init__(self, domain: str, has_pod: Callable[[str, str], bool]) -> None:
         self.domain = domain.lower().strip(".")
         self._has_pod = has_pod
-        self._services: dict[Key, Service] = {}
-        self._slices: dict[Key, dict[str, EndpointSlice]] = {}  # by service, then by the slice's name
-        self._made: dict[Key, Names] = {}  # what a service contributes
-        self._records: dict[str, dict[Key, tuple[Record, ...]]] = {}
+        self._services: dict[ServiceKey, Service] = {}
+        self._slices = SlicesByService()
+        self._made: dict[ServiceKey, Names] = {}  # what a service contributes
+        self._records: dict[str, dict[ServiceKey, tuple[Record, ...]]] = {}
         self._above: Counter[str] = Counter()  # how many names lie below: such a name exists, and has nothing itself
         version = {f"dns-version.{self.domain}": (Record(RecordType.TXT, SCHEMA_VERSION),)}
         self._put(("", ""), version)
@@ -76,21 +76,7 @@ class Zone:
 
     def slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
         """What an informer of EndpointSlices tells."""
-        for item, add in ((old, False), (new, True)):
-            if (
-                item is None
-                or item.metadata is None
-                or not (service := (item.metadata.labels or {}).get(_SERVICE_LABEL))
-            ):
-                continue
-            key = (item.metadata.namespace or "", service)
-            slices = self._slices.setdefault(key, {})
-            if add:
-                slices[item.metadata.name or ""] = item
-            else:
-                slices.pop(item.metadata.name or "", None)
-            if not slices:
-                del self._slices[key]
+        for key in self._slices.change(old, new):
             self._make(key)
 
     def holds(self, name: str) -> bool:
@@ -119,7 +105,7 @@ class Zone:
             return address if self._has_pod(labels[1], address) else ""
         return ""
 
-    def _make(self, key: Key) -> None:
+    def _make(self, key: ServiceKey) -> None:
         for name in self._made.pop(key, {}):
             parts = self._records[name]
             del parts[key]
@@ -131,10 +117,9 @@ class Zone:
                     del self._above[above]
         service = self._services.get(key)
         if service is not None:
-            slices = self._slices.get(key, {}).values()
-            self._put(key, names_of(service, list(slices), self.domain))
+            self._put(key, names_of(service, self._slices.of(key), self.domain))
 
-    def _put(self, key: Key, names: Names) -> None:
+    def _put(self, key: ServiceKey, names: Names) -> None:
         self._made[key] = names
         for name, records in names.items():
             self._records.setdefault(name, {})[key] = records
@@ -158,7 +143,7 @@ def names_of(service: Service, slices: Sequence[EndpointSlice], domain: str) -> 
 def _with_cluster_ip(own: str, service: Service) -> Iterator[tuple[str, Record]]:
     assert service.spec is not None
     for address in service.spec.clusterIPs or [service.spec.clusterIP or ""]:
-        if address:
+        if _is_address(address):
             yield own, _address_record(address)
             yield reverse_name(address), Record(RecordType.PTR, own)
     for port in service.spec.ports or ():
@@ -173,7 +158,7 @@ def _headless(own: str, slices: Sequence[EndpointSlice]) -> Iterator[tuple[str, 
     for item, endpoint in ready:
         if item.addressType == "FQDN":
             continue
-        for address in endpoint.addresses:
+        for address in filter(_is_address, endpoint.addresses):
             host = endpoint.hostname or address.replace(".", "-").replace(":", "-")
             name = f"{host}.{own}".lower()
             yield own, _address_record(address)
@@ -189,6 +174,15 @@ def _headless(own: str, slices: Sequence[EndpointSlice]) -> Iterator[tuple[str, 
 def _is_ready(endpoint: Endpoint) -> bool:
     """Unknown is ready (the API's words); a Service that publishes others has them marked as ready by its controller."""
     return endpoint.conditions is None or endpoint.conditions.ready is not False
+
+
+def _is_address(text: str) -> bool:
+    """Nobody can be answered with anything else, whatever an object says."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
 
 
 def _gathered(pairs: Iterable[tuple[str, Record]]) -> dict[str, tuple[Record, ...]]:

@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address, ip_address
+from typing import TypeGuard
 
 from lightkube.models.discovery_v1 import Endpoint as SliceEndpoint
 from lightkube.models.discovery_v1 import EndpointSlice
 
-_LAST_PORT = 65535
+_LAST_PORT = 65_535
 
 
 class Policy(StrEnum):
@@ -68,15 +69,20 @@ def _candidates(
         numbers = [
             port.port
             for port in one.ports or ()
-            if (port.name or "") == port_name and (port.protocol or "TCP") == protocol and port.port is not None
+            if (port.name or "") == port_name and (port.protocol or "TCP") == protocol and is_port(port.port)
         ]
         for endpoint in one.endpoints or ():
             if endpoint.addresses and may_be_reached(endpoint.addresses[0], version):
-                yield from (_candidate(endpoint, number, node_name) for number in numbers if 0 < number <= _LAST_PORT)
+                yield from (_candidate(endpoint, number, node_name) for number in numbers)
+
+
+def is_port(number: int | None) -> TypeGuard[int]:
+    """Whether packets can have it: who writes an object may write any number."""
+    return number is not None and 0 < number <= _LAST_PORT
 
 
 def may_be_reached(address: str, version: int) -> bool:
-    """Whether an address may be an endpoint's. Loopback and link-local ones are no way into the node for who writes slices."""
+    """Whether an address may be led to, or from. Loopback and link-local ones are no way into the node for who writes objects."""
     try:
         found = ip_address(address)
     except ValueError:

@@ -43,7 +43,8 @@ class Difference:
 class TableState:
     """What the table holds, and which Service wants what of it. A change costs what the Services that change have.
 
-    A place that two Services claim belongs to the first by name. An endpoint keeps its slot.
+    A place that two Services claim belongs to the one whose cluster address it is: nobody takes it by his `externalIPs`
+    (CVE-2020-8554); else to the first by name. An endpoint keeps its slot.
     """
 
     def __init__(
@@ -69,7 +70,8 @@ class TableState:
             before = self._endpoints.get(place, {})
             doubtful |= set(_elements_of(place, before))
             if claims := self._claims.get(place):
-                made, way = place_elements(claims[min(claims)], before)
+                holder = min(claims, key=lambda service: (claims[service].external, service))
+                made, way = place_elements(claims[holder], before)
                 wanted |= made
                 ways |= {way} if way is not None else set()
         for where in doubtful & self._shared.keys():
@@ -83,6 +85,11 @@ class TableState:
         for difference in differences:
             self._enter(difference)
         return batch, differences
+
+    @property
+    def number_of_chains(self) -> int:
+        """Those that places have, or have had: none is taken away."""
+        return len(self._chains)
 
     def targets(self, place: Place) -> frozenset[Values]:
         """The endpoints that a place leads to: address, port."""

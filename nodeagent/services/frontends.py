@@ -7,10 +7,10 @@ from ipaddress import ip_address
 from lightkube.models.core_v1 import Service, ServicePort, ServiceSpec
 from lightkube.models.discovery_v1 import EndpointSlice
 
-from nodeagent.services.balancing import Behind, Endpoint, Policy, behind
+from nodeagent.api.endpoint_slices import ServiceKey
+from nodeagent.services.balancing import Behind, Endpoint, Policy, behind, is_port, may_be_reached
 
-Key = tuple[str, str]  # namespace, name
-API_SERVICE: Key = ("default", "kubernetes")
+API_SERVICE: ServiceKey = ("default", "kubernetes")
 OTHERS_PROXY = "service.kubernetes.io/service-proxy-name"
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 _STICKY_SECONDS, _LONGEST_SECONDS = 10800, 86400
@@ -20,7 +20,7 @@ _STICKY_SECONDS, _LONGEST_SECONDS = 10800, 86400
 class Frontend:
     """One place: an address, or with `address` empty all of this node's, of the family; and what it leads to.
 
-    `service` says whose it is, for people.
+    `service` says whose it is, for people. `external`: an address that is nobody's but by its author's word.
     """
 
     version: int
@@ -30,6 +30,7 @@ class Frontend:
     service: str
     behind: Behind
     sticky_seconds: int  # 0: each connection goes anywhere
+    external: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,28 +50,29 @@ def frontends(service: Service, slices: Sequence[EndpointSlice], view: View) -> 
 
 
 def cluster_addresses(service: Service) -> tuple[str, ...]:
-    """Its cluster IPs, of each family one."""
+    """Its cluster IPs, of each family one, in the usual form."""
     spec, labels = service.spec, (service.metadata.labels if service.metadata else None) or {}
     if OTHERS_PROXY in labels or spec is None or spec.type == "ExternalName" or spec.clusterIP in (None, "", "None"):
         return ()
-    return tuple(dict.fromkeys(spec.clusterIPs or [spec.clusterIP]))
+    return tuple(
+        dict.fromkeys(each for version in (4, 6) for each in _of(version, spec.clusterIPs or [spec.clusterIP]))
+    )
 
 
 def _places(
     service: Service, spec: ServiceSpec, port: ServicePort, slices: Sequence[EndpointSlice], view: View
 ) -> Iterator[Frontend]:
     protocol = _PROTOCOLS.get(port.protocol or "TCP")
-    if protocol is None:
+    if protocol is None or not is_port(port.port):
         return
-    inside = Policy(spec.internalTrafficPolicy or Policy.CLUSTER)
-    outside = Policy(spec.externalTrafficPolicy or Policy.CLUSTER)
+    inside, outside = _policy(spec.internalTrafficPolicy), _policy(spec.externalTrafficPolicy)
     cluster, external = cluster_addresses(service), spec.externalIPs or []
     node_port = port.nodePort if spec.type in ("NodePort", "LoadBalancer") else None
     for version in sorted({ip_address(address).version for address in cluster}):
         places: list[tuple[str, int, Policy]] = []
         places += [(address, port.port, inside) for address in _of(version, cluster)]
         places += [(address, port.port, outside) for address in _of(version, external)]
-        places += [("", node_port, outside)] if node_port else []
+        places += [("", node_port, outside)] if is_port(node_port) else []
         groups = {
             policy: _behind(service, port, slices, version, policy, view)
             for policy in {policy for *_, policy in places}
@@ -84,6 +86,7 @@ def _places(
                 service="/".join(key_of(service)),
                 behind=groups[policy],
                 sticky_seconds=sticky_seconds(spec),
+                external=bool(address) and address not in cluster,
             )
 
 
@@ -103,17 +106,16 @@ def sticky_seconds(spec: ServiceSpec) -> int:
     return min(max((config.timeoutSeconds if config else None) or _STICKY_SECONDS, 1), _LONGEST_SECONDS)
 
 
-def key_of(service: Service) -> Key:
+def _policy(written: str | None) -> Policy:
+    """One that a newer API may know, and this agent not, is the usual one."""
+    return Policy(written) if written in set(Policy) else Policy.CLUSTER
+
+
+def key_of(service: Service) -> ServiceKey:
     metadata = service.metadata
     return ((metadata.namespace if metadata else None) or "", (metadata.name if metadata else None) or "")
 
 
 def _of(version: int, addresses: Iterable[str]) -> Iterator[str]:
-    """Those of the family, in the usual form; what is no address is left out."""
-    for text in addresses:
-        try:
-            address = ip_address(text)
-        except ValueError:
-            continue
-        if address.version == version and "%" not in text:
-            yield str(address)
+    """Those of the family, in the usual form; what may not be led from is left out."""
+    return (str(ip_address(text)) for text in addresses if may_be_reached(text, version))

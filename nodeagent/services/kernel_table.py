@@ -1,6 +1,7 @@
 """The Services' table in the kernel: what is there is read once and adopted, then each change is one transaction."""
 
 import errno
+import threading
 from collections.abc import Set as AbstractSet
 
 from cni.native import conntrack
@@ -11,9 +12,11 @@ from cni.native.nftables.tables import chains_there, discard, dump_elements, mis
 from nodeagent.services.elements import Aim, Difference, TableState, changed_udp, led_elsewhere, slot_of
 from nodeagent.services.table import services_table
 
+_SPARE_CHAINS = 1000  # that nothing leads to any more, before the table is made anew without them
+
 
 class KernelTable:
-    """One agent's table, by its name. Every method blocks, for about a millisecond; one thread at a time.
+    """One agent's table, by its name. Every method blocks, for about a millisecond; threads wait for each other.
 
     Raises NftablesError: the next `apply` then begins by looking at what is there.
     """
@@ -23,17 +26,22 @@ class KernelTable:
         self._table = services_table(name)
         self._there: TableState | None = None  # None: not known
         self._generation = 0
+        self._chains_needed = 0  # when the table was made
+        self._lock = (
+            threading.Lock()
+        )  # whoever was waiting for a change may have been cancelled: it goes on all the same
 
     def apply(self, aim: Aim) -> int:
         """Make the table as wanted; return of how many messages the transaction was (0: it was so already).
 
         Raises NftablesUnavailable where this kernel cannot have the table.
         """
-        try:
-            return self._apply(aim)
-        except BaseException:
-            self._there = None
-            raise
+        with self._lock:
+            try:
+                return self._apply(aim)
+            except BaseException:
+                self._there = None
+                raise
 
     def probe(self) -> None:
         """Raises NftablesUnavailable where this kernel can have no table, as far as that can be seen without making one."""
@@ -46,15 +54,17 @@ class KernelTable:
 
     def was_touched(self) -> bool:
         """Whether anybody has changed rules of this machine since the last look; if so, `apply` looks at what is there."""
-        if self._kernel.generation() == self._generation:
-            return False
-        self._there = None
-        return True
+        with self._lock:
+            if self._kernel.generation() == self._generation:
+                return False
+            self._there = None
+            return True
 
     def discard(self) -> bool:
         """Take the table away, if there is one of ours; return whether there was."""
-        self._there = None
-        return discard(self._kernel, self._table.name)
+        with self._lock:
+            self._there = None
+            return discard(self._kernel, self._table.name)
 
     def close(self) -> None:
         self._kernel.close()
@@ -62,7 +72,7 @@ class KernelTable:
     def _apply(self, aim: Aim) -> int:
         if self._there is None:
             self._look()
-        if self._there is None:
+        if self._there is None or self._there.number_of_chains > 2 * self._chains_needed + _SPARE_CHAINS:
             return self._make(aim)
         batch, differences = self._there.change(self._table.name, aim)
         self._kernel.commit(batch)
@@ -107,6 +117,7 @@ class KernelTable:
             if is_lack(error) and error.errno != errno.ENOENT:
                 raise NftablesUnavailable(error) from error
             raise
+        self._chains_needed = state.number_of_chains
         self._is_in_force(state, differences)
         return len(batch)
 

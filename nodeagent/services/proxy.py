@@ -10,15 +10,15 @@ from lightkube.models.core_v1 import Service
 from lightkube.models.discovery_v1 import EndpointSlice
 
 from cni.native.nftables.errors import NftablesError
+from nodeagent.api.endpoint_slices import ServiceKey, SlicesByService
 from nodeagent.api.informer import Informer
 from nodeagent.os_error_retry import UNREPORTED, LoopHealth
 from nodeagent.services.elements import Aim, Wants
-from nodeagent.services.frontends import Key, View, cluster_addresses, frontends, key_of
+from nodeagent.services.frontends import View, cluster_addresses, frontends, key_of
 from runtimes.linux.retry import Backoff, RetryPolicy
 
 log = logging.getLogger(__name__)
 
-SERVICE_LABEL = "kubernetes.io/service-name"
 LOOK_SECONDS = 30.0  # rules that somebody has flushed come back within this
 _RETRY = RetryPolicy(first_seconds=0.5, cap_seconds=30.0)
 
@@ -49,11 +49,11 @@ class ServiceProxy:
         self._view = view
         self._health = health
         self._sleep = sleep
-        self._changed: set[Key] = set()
+        self._changed: set[ServiceKey] = set()
         self._wake = asyncio.Event()
         self._is_in_force = False
         self._aim: dict[str, Wants] = {}
-        self._of_service: dict[Key, dict[Key, EndpointSlice]] = {}
+        self._by_service = SlicesByService()
 
     @property
     def leads_to_pods(self) -> bool:
@@ -113,35 +113,19 @@ class ServiceProxy:
         if messages:
             log.debug("Services: %d changes of rules", messages)
 
-    def _wants(self, key: Key, service: Service) -> Wants:
+    def _wants(self, key: ServiceKey, service: Service) -> Wants:
         addresses = tuple(ip_address(address) for address in cluster_addresses(service))
-        places = frontends(service, self._slices_of(key), self._view)
+        places = frontends(service, self._by_service.of(key), self._view)
         return Wants(places, tuple((address.version, str(address)) for address in addresses))
-
-    def _slices_of(self, key: Key) -> tuple[EndpointSlice, ...]:
-        found = self._of_service.get(key, {})
-        return tuple(found[name] for name in sorted(found))
 
     def _service_changed(self, service: Service | None) -> None:
         if service is not None:
             self._touch(key_of(service))
 
     def _slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
-        for one, is_there in ((old, False), (new, True)):
-            metadata = one.metadata if one is not None else None
-            if one is None or metadata is None or not (service := (metadata.labels or {}).get(SERVICE_LABEL)):
-                continue
-            key = (metadata.namespace or "", service)
-            slices = self._of_service.setdefault(key, {})
-            name = (metadata.namespace or "", metadata.name or "")
-            if is_there:
-                slices[name] = one
-            else:
-                slices.pop(name, None)
-            if not slices:
-                del self._of_service[key]
+        for key in self._by_service.change(old, new):
             self._touch(key)
 
-    def _touch(self, key: Key) -> None:
+    def _touch(self, key: ServiceKey) -> None:
         self._changed.add(key)
         self._wake.set()

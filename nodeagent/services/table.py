@@ -11,7 +11,8 @@
     input                the policy is Local; and a cluster address has no other ports than its Services'
     postrouting          an endpoint that comes to itself by its Service, and who is led to another machine: masquerade
 
-Chains and maps for slots are made when they first occur and stay; everything else changes by elements. Written so that `nft`
+Chains and maps for slots are made when they first occur and stay (until they are too many: then the table is made anew,
+without a moment in between, and affinity begins anew); everything else changes by elements. Written so that `nft`
 shows all of it, and reads again what it has shown (its 1.0.6 fails on a key that comes out of another map). The rules have
 the usual priority of redirections; pods' host ports (cni/native/pod_table.py) come behind.
 """

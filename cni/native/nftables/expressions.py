@@ -6,7 +6,7 @@ address takes four of them, an interface name as well. `at` is the first registe
 
 import sys
 
-from cni.native.nftables.attributes import attribute, nest, number, text
+from cni.native.attributes import attribute, nest, number, text
 
 _FIRST_REGISTER = 8  # NFT_REG32_00
 _VERDICT_REGISTER = 0

@@ -4,29 +4,25 @@ import errno
 import itertools
 import socket
 import struct
-import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
-from cni.native.nftables.attributes import number, parse, string
+from cni.native import netlink
+from cni.native.attributes import number, parse
+from cni.native.netlink import ACK, DONE, DUMP, DUMP_INTERRUPTED, ERROR, HEADER, REQUEST, Answer
 from cni.native.nftables.errors import NftablesError
 from cni.native.nftables.messages import GET_GENERATION, Message
 
 _NETLINK_NETFILTER = 12
-_SOL_NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _NFTABLES = 10  # NFNL_SUBSYS_NFTABLES
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
-_REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
-_DUMP_INTERRUPTED = 0x10
-_ERROR, _DONE = 2, 3
-_EXT_ACK_MESSAGE = 1
 _BATCH_GENERATION = 1
 
-_HEADER = struct.Struct("=IHHII")
 _FAMILY = struct.Struct(">BBH")
-_BUFFER_BYTES = 1 << 22  # room for the largest batch: a table made anew with the elements of some thousand pods
+_BUFFER_BYTES = (
+    1 << 22
+)  # a table made anew with the elements of some thousand pods; what is larger makes room for itself
 _DATAGRAM_BYTES = 1 << 17
 _DUMPS_AT_MOST = 8
 
@@ -62,21 +58,21 @@ class Netfilter:
         with self._lock:
             mark = b"" if generation is None else number(_BATCH_GENERATION, generation)
             first = next(self._numbers)
-            parts = [_encode(_BATCH_BEGIN, _REQUEST, first, 0, _NFTABLES, mark)]
+            parts = [_encode(_BATCH_BEGIN, REQUEST, first, 0, _NFTABLES, mark)]
             about = {first: f"batch of {len(messages)}"}
             for message in messages:
                 sequence = next(self._numbers)
                 about[sequence] = message.about
-                flags = _REQUEST | message.flags | (_ACK if len(about) > len(messages) else 0)
+                flags = REQUEST | message.flags | (ACK if len(about) > len(messages) else 0)
                 parts.append(_encode(message.kind, flags, sequence, message.family, 0, message.body))
-            parts.append(_encode(_BATCH_END, _REQUEST, next(self._numbers), 0, _NFTABLES))
+            parts.append(_encode(_BATCH_END, REQUEST, next(self._numbers), 0, _NFTABLES))
             self._send(b"".join(parts), about[first])
             self._await_acknowledgement(about)
 
     def request(self, message: Message) -> None:
         """Do one thing that is no transaction of nf_tables."""
         with self._lock:
-            self._await_acknowledgement({self._ask(message, _ACK | message.flags): message.about})
+            self._await_acknowledgement({self._ask(message, ACK | message.flags): message.about})
 
     def dump(self, message: Message) -> list[bytes]:
         """All answers to a question, without their headers. Raises NftablesError: ENOENT for what is not there.
@@ -87,7 +83,7 @@ class Netfilter:
         found: dict[bytes, None] = {}
         for _ in range(_DUMPS_AT_MOST):
             with self._lock:
-                whole = self._read_dump(self._ask(message, _DUMP), message.about, found)
+                whole = self._read_dump(self._ask(message, DUMP), message.about, found)
             if whole:
                 break
         return list(found)
@@ -106,43 +102,44 @@ class Netfilter:
 
     def _ask(self, message: Message, flags: int) -> int:
         sequence = next(self._numbers)
-        self._send(_encode(message.kind, _REQUEST | flags, sequence, message.family, 0, message.body), message.about)
+        self._send(_encode(message.kind, REQUEST | flags, sequence, message.family, 0, message.body), message.about)
         return sequence
 
     def _await_acknowledgement(self, about: dict[int, str]) -> None:
         """Of the last message: it comes behind the errors of those before it."""
         last = max(about)
         for answer in self._answers(about):
-            if answer.sequence == last and answer.kind == _ERROR:
+            if answer.sequence == last and answer.kind == ERROR:
                 return
 
     def _read_dump(self, sequence: int, about: str, found: dict[bytes, None]) -> bool:
         whole = True
         for answer in self._answers({sequence: about}):
-            whole = whole and not answer.flags & _DUMP_INTERRUPTED
-            if answer.kind == _DONE:
+            whole = whole and not answer.flags & DUMP_INTERRUPTED
+            if answer.kind == DONE:
                 break
             found[answer.body[_FAMILY.size :]] = None
         return whole
 
-    def _answers(self, about: dict[int, str]) -> Iterator["_Answer"]:
+    def _answers(self, about: dict[int, str]) -> Iterator[Answer]:
         """What comes to the messages with these numbers, without end. Raises NftablesError for what was refused.
 
         What else comes belongs to a request that has failed before: the rest of it.
         """
         while True:
-            for answer in _split(self._receive(next(iter(about.values())))):
+            for answer in netlink.split(self._receive(next(iter(about.values())))):
                 if answer.sequence not in about:
                     continue
-                if answer.kind == _ERROR and (code := -int.from_bytes(answer.body[:4], sys.byteorder, signed=True)):
-                    words = parse(answer.body[4 + _HEADER.size :]).get(_EXT_ACK_MESSAGE, b"")
-                    raise NftablesError(about[answer.sequence], code, string(words))
+                if answer.kind in (ERROR, DONE) and (refused := netlink.refusal(answer)) is not None:
+                    raise NftablesError(about[answer.sequence], *refused)
                 yield answer
 
     def _send(self, data: bytes, about: str) -> None:
         try:
             if self._socket is None:
                 self._socket = self._open()
+            if len(data) > _BUFFER_BYTES:
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, len(data))
             self._socket.sendto(data, (0, 0))
         except OSError as error:
             self._drop()
@@ -157,11 +154,8 @@ class Netfilter:
             raise NftablesError(about, error.errno or errno.ETIMEDOUT) from error
 
     def _open(self) -> socket.socket:
-        made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
+        made = netlink.opened(_NETLINK_NETFILTER, self._deadline_seconds)
         try:
-            made.settimeout(self._deadline_seconds)
-            for option in (_CAP_ACK, _EXT_ACK):
-                made.setsockopt(_SOL_NETLINK, option, 1)
             for option in (_SO_SNDBUFFORCE, _SO_RCVBUFFORCE):
                 made.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
         except BaseException:
@@ -175,22 +169,6 @@ class Netfilter:
             self._socket = None
 
 
-class _Answer(NamedTuple):
-    kind: int
-    flags: int
-    sequence: int
-    body: bytes
-
-
 def _encode(kind: int, flags: int, sequence: int, family: int, resource: int, body: bytes = b"") -> bytes:
-    header = _HEADER.pack(_HEADER.size + _FAMILY.size + len(body), kind, flags, sequence, 0)
+    header = HEADER.pack(HEADER.size + _FAMILY.size + len(body), kind, flags, sequence, 0)
     return header + _FAMILY.pack(family, 0, resource) + body
-
-
-def _split(data: bytes) -> Iterator[_Answer]:
-    """The messages of one datagram."""
-    offset = 0
-    while offset + _HEADER.size <= len(data):
-        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
-        yield _Answer(kind, flags, sequence, data[offset + _HEADER.size : offset + length])
-        offset += max(length + 3 & ~3, _HEADER.size)

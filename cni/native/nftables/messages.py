@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cni.native.nftables.attributes import attribute, each, nest, number, parse, string, text
+from cni.native.attributes import attribute, each, nest, number, parse, string, text
 from cni.native.nftables.expressions import Expressions, decide, random_below
 from cni.native.nftables.sets import NUMBER, VERDICT, Element, Set, layout
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from cni.native.nftables.attributes import attribute, nest, number, parse, string, text
+from cni.native.attributes import attribute, nest, number, parse, string, text
 from cni.native.nftables.expressions import VERDICTS
 
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}

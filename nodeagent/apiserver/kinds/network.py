@@ -19,7 +19,8 @@ _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 _AFFINITIES = ("ClientIP", "None")
 _STICKY_SECONDS = 10800
-_LONGEST_STICKY_SECONDS = 86400
+_LONGEST_STICKY_SECONDS = 86_400
+_POLICIES = ("Cluster", "Local")
 
 
 class ServiceKind(Kind):
@@ -74,10 +75,6 @@ class ServiceKind(Kind):
             errors.append(not_supported("spec.type", spec["type"], _TYPES))
         if spec["sessionAffinity"] not in _AFFINITIES:
             errors.append(not_supported("spec.sessionAffinity", spec["sessionAffinity"], _AFFINITIES))
-        seconds = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
-        if spec["sessionAffinity"] == "ClientIP" and seconds is not None and not 0 < seconds <= _LONGEST_STICKY_SECONDS:
-            where = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
-            errors.append(invalid(where, seconds, f"must be greater than 0 and less than {_LONGEST_STICKY_SECONDS}"))
         if spec["type"] == "ExternalName":
             target = spec.get("externalName") or ""
             errors += problems("spec.externalName", target, names.dns1123_subdomain(target.removesuffix(".")))
@@ -88,7 +85,7 @@ class ServiceKind(Kind):
             errors += problems("spec.clusterIPs[0]", address, names.ip_address(address))
         for index, address in enumerate(spec.get("externalIPs") or ()):
             errors += _may_be_reached(f"spec.externalIPs[{index}]", address)
-        return errors + self._ports(spec)
+        return errors + _ways(spec) + self._ports(spec)
 
     @override
     def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
@@ -202,6 +199,8 @@ class EndpointSliceKind(Kind):
             for position, address in enumerate(endpoint.get("addresses") or ()):
                 if kind != "FQDN":
                     errors += _may_be_reached(f"{where}[{position}]", address)
+            if hostname := endpoint.get("hostname"):
+                errors += problems(f"endpoints[{index}].hostname", hostname, names.dns1123_label(hostname))
         return errors
 
     @override
@@ -218,6 +217,20 @@ class EndpointSliceKind(Kind):
             for position, address in enumerate(endpoint.get("addresses") or ())
             for warning in deprecated.ip_address(f"endpoints[{index}].addresses[{position}]", address)
         ]
+
+
+def _ways(spec: JsonObject) -> list[FieldError]:
+    """What decides which endpoint a connection goes to."""
+    errors = [
+        not_supported(f"spec.{field}", policy, _POLICIES)
+        for field in ("internalTrafficPolicy", "externalTrafficPolicy")
+        if (policy := spec.get(field)) and policy not in _POLICIES
+    ]
+    seconds = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
+    if spec["sessionAffinity"] == "ClientIP" and seconds is not None and not 0 < seconds <= _LONGEST_STICKY_SECONDS:
+        why = f"must be greater than 0 and less than {_LONGEST_STICKY_SECONDS}"
+        errors.append(invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, why))
+    return errors
 
 
 def _may_be_reached(path: str, text: str) -> list[FieldError]:

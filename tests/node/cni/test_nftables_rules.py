@@ -215,3 +215,13 @@ def test_the_kernels_refusal_names_the_element(world: World) -> None:
         "netfilter: element 10.0.0.2 . br0 of set pods4 of table nodeagent: No such file or directory (ENOENT)"
     )
     assert (caught.value.errno, dump_elements(kernel, table, item)) == (errno.ENOENT, [])
+
+
+def test_a_batch_of_any_size(world: World) -> None:
+    """More than a socket's usual room is one transaction all the same: else a large node would have no rules at all."""
+    kernel, table = Netfilter(), pod_table()
+    world.host.run(lambda: ensure(kernel, table))
+    item, says = table.sets[0], "c" * 250
+    many = [Element(key=(f"10.{n >> 14}.{n >> 7 & 127}.{n & 127}", BRIDGE), comment=says) for n in range(35_000)]
+    kernel.commit(new_elements(table.name, item, many))
+    assert len(dump_elements(kernel, table, item)) == len(many)

@@ -4,6 +4,7 @@ import collections
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from lightkube.models.core_v1 import Service
 from lightkube.models.discovery_v1 import EndpointSlice
 from packets import GATEWAY, HOST, OUTSIDE, PodPlace, World
 
+from cni.native.nftables.kernel import Netfilter
 from cni.native.nftables_rules import NftablesRules
 from nodeagent.services.balancing import Endpoint
 from nodeagent.services.elements import Wants
 from nodeagent.services.frontends import View, frontends
 from nodeagent.services.kernel_table import KernelTable
+from nodeagent.services.other_agents import claims_of_others
 
 pytestmark = pytest.mark.node
 
@@ -313,6 +316,37 @@ def test_the_next_agent_adopts(cluster: Cluster, serve: Callable[..., None]) -> 
     assert cluster.table.discard()
     assert not cluster.table.discard()
     assert cluster.world.host.command("nft", "list", "tables") == ""
+
+
+def test_chains_do_not_pile_up(cluster: Cluster, serve: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes ever other timeouts does not fill the kernel's memory; connections come through as before."""
+    monkeypatch.setattr("nodeagent.services.kernel_table._SPARE_CHAINS", 10)
+    pod = cluster.world.pod()
+    serve(pod)
+    for seconds in range(1, 40):
+        config = {"clientIP": {"timeoutSeconds": seconds}}
+        cluster.service(sessionAffinity="ClientIP", sessionAffinityConfig=config)
+        cluster.endpoints(pod)
+        cluster.sync()
+    listed = cluster.world.host.command("nft", "list", "table", "inet", TABLE)
+    assert listed.count("chain ") < 45
+    assert who(cluster, cluster.world.outside, CLUSTER[0], times=3) == {str(pod.number)}
+
+
+def test_another_agent_with_the_same_addresses_is_seen(cluster: Cluster) -> None:
+    """By the addresses of its Services: not one's own table, not another range, not what is not an agent's."""
+    cluster.world.host.run(NftablesRules().prepare)
+    cluster.service()
+    cluster.endpoints()
+    cluster.sync()
+    kernel = Netfilter()
+
+    def seen(own: str, network: str) -> list[str]:
+        return cluster.world.host.run(lambda: claims_of_others(kernel, own, [ip_network(network)]))
+
+    assert seen("mine-services", "10.96.0.0/12") == seen("mine-services", "fd96::/108") == [TABLE]
+    assert seen(TABLE, "10.96.0.0/12") == seen("mine-services", "10.97.0.0/16") == []
+    kernel.close()
 
 
 def test_the_apis_own_service(cluster: Cluster, serve: Callable[..., None]) -> None:

@@ -193,6 +193,26 @@ async def test_what_is_no_query_harms_nobody(wire: bytes, rcode: int | None) -> 
     assert (DNSRecord.parse(response).header.rcode if response else None) == rcode
 
 
+@pytest.mark.parametrize("target", [f"{'x' * 64}.example", "a..example", ".".join(["x" * 60] * 5)])
+async def test_a_name_that_no_response_can_hold(target: str, caplog: pytest.LogCaptureFixture) -> None:
+    """An ExternalName is checked letter by letter, not for DNS's lengths: SERVFAIL for it, and the reason in the log, once."""
+    resolver = Resolver(zone_with(named("a", type="ExternalName", externalName=target)), NOBODY)
+    for _ in range(3):
+        assert (await asked(resolver, "a.default.svc.cluster.local")).header.rcode == RCODE.SERVFAIL
+    assert len(caplog.records) == 1
+
+
+async def test_failures_are_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """A pod that asks for what nobody answers does not fill the log; how often it was stands in the next line."""
+    now = 100.0
+    resolver = Resolver(zone_with(), NOBODY, clock=lambda: now)
+    for _ in range(5):
+        await asked(resolver, "example.org")
+    now += 60
+    await asked(resolver, "example.org")
+    assert [record.args[0] for record in caplog.records if isinstance(record.args, tuple)] == [1, 5]
+
+
 async def test_another_class_is_refused() -> None:
     """CHAOS names of the zone are nobody's."""
     query = DNSRecord(q=DNSQuestion("cluster.local", QTYPE.A, CLASS.CH))

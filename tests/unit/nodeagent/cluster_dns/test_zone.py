@@ -92,6 +92,15 @@ def test_a_slice_that_changes_or_goes_takes_its_names_along(zone: Zone) -> None:
     assert not zone.holds("8.0.1.10.in-addr.arpa")
 
 
+def test_addresses_that_are_none_are_left_out(zone: Zone) -> None:
+    """Whoever writes a slice by hand takes nothing from its other endpoints."""
+    zone.service_changed(None, service("db", clusterIP="None"))
+    zone.slice_changed(
+        None, endpoints("db", Endpoint(addresses=["rubbish", "10.1.0.2", "fd00::1%lo"], hostname="db-0"))
+    )
+    assert zone.answer("db.default.svc.cluster.local", "A").records == (Record(RecordType.A, "10.1.0.2"),)
+
+
 def test_a_slice_before_its_service_is_not_lost(zone: Zone) -> None:
     """Two informers have no order between them."""
     zone.slice_changed(None, endpoints("db", Endpoint(addresses=["10.1.0.7"])))

@@ -1,13 +1,23 @@
 """What of the table changes when Services do."""
 
 import hashlib
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cni.native.nftables.sets import Element, Values
 from nodeagent.services.balancing import Behind, Endpoint
-from nodeagent.services.elements import Difference, TableState, Wants, changed_udp, led_elsewhere, slot_of, slots_for
+from nodeagent.services.elements import (
+    Difference,
+    TableState,
+    Wants,
+    changed_udp,
+    led_elsewhere,
+    place_of,
+    slot_of,
+    slots_for,
+)
 from nodeagent.services.frontends import Frontend
 from nodeagent.services.table import VERSION, Slot, Way, services_table
 
@@ -83,6 +93,18 @@ def test_who_comes_second_to_a_place() -> None:
     ):
         state.change("t", aim)
         assert {address for address, _ in state.targets(key)} == leads_to
+
+
+def test_nobody_takes_a_cluster_address_by_his_external_ips() -> None:
+    """CVE-2020-8554: whatever the names are, the address leads to the Service that was given it."""
+    own, thief = place("10.0.0.1"), replace(place("10.0.0.9"), service="a/thief", external=True)
+    for aim in (
+        {"z/own": Wants((own,)), "a/thief": Wants((thief,))},
+        {"a/thief": Wants((thief,)), "z/own": Wants((own,))},
+    ):
+        state = TableState()
+        state.change("t", aim)
+        assert state.targets(place_of(own)) == {("10.0.0.1", 8080)}
 
 
 def test_what_two_want_stays_for_the_second() -> None:

@@ -88,6 +88,20 @@ def test_affinity(service: Callable[..., Service], spec: dict[str, Any], seconds
     assert place.sticky_seconds == seconds
 
 
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ({"externalIPs": ["127.0.0.1", "fe80::1", "rubbish", "0.0.0.0", "192.0.2.1"]}, ["10.96.0.20", "192.0.2.1"]),
+        ({"internalTrafficPolicy": "PreferClose"}, ["10.96.0.20"]),
+        ({"clusterIP": "rubbish", "clusterIPs": ["rubbish"]}, []),
+        ({"ports": [{"name": "http", "port": 65_536}]}, []),
+    ],
+)
+def test_rubbish(service: Callable[..., Service], spec: dict[str, Any], wanted: list[str]) -> None:
+    """What no packet can have is left out, and the rest is led: one Service must not end the others, or the agent."""
+    assert [place.address for place in frontends(service(**spec), (), VIEW)] == wanted
+
+
 def test_the_apis_own(service: Callable[..., Service], piece: Callable[..., EndpointSlice]) -> None:
     """`kubernetes` in `default` leads to the node's own API, not where a slice says."""
     view = View(node_name="here", api=Endpoint("10.88.0.1", 6443, True))

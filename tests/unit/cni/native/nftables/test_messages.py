@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cni.native.attributes import nest, parse
 from cni.native.nftables import expressions as x
 from cni.native.nftables import messages
-from cni.native.nftables.attributes import nest, parse
 from cni.native.nftables.messages import Chain, Hook, Rule
 from cni.native.nftables.sets import INTERFACE, IPV4_ADDRESS, IPV6_ADDRESS, PORT, PROTOCOL, Element, Set, layout
 

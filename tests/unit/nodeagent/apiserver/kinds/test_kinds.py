@@ -395,6 +395,13 @@ def test_service(cluster: Any) -> None:
         "spec.ports[1].name",
         "spec.ports[1].nodePort",
     ]
+    client = {"clientIP": {"timeoutSeconds": 0}}
+    bad = copy.deepcopy(SERVICE)
+    bad["spec"].update(internalTrafficPolicy="x", sessionAffinity="ClientIP", sessionAffinityConfig=client)
+    assert create(cluster, "services", bad, namespace="default")[1] == [
+        'spec.internalTrafficPolicy: Unsupported value: "x": supported values: "Cluster", "Local"',
+        "spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: 0: must be greater than 0 and less than 86400",
+    ]
 
 
 def test_service_kinds(cluster: Any) -> None:

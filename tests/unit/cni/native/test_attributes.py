@@ -1,6 +1,6 @@
 """Netlink attributes: written as the kernel reads them, read as it writes them."""
 
-from cni.native.nftables.attributes import attribute, each, nest, number, parse, string, text
+from cni.native.attributes import attribute, each, nest, number, parse, string, text
 
 
 def test_layout() -> None:

@@ -1,0 +1,37 @@
+"""What the plugin does of a command when a part of it fails."""
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from cni.native.failure import Failure
+from cni.native.nftables.errors import NftablesError
+from cni.native.plugin import Plugin
+from cni.native.request import parse
+from cni.native.rules import Rules
+
+
+class Refusing:
+    """A packet filter that refuses."""
+
+    def keep_only(self, *_: object) -> None:
+        raise NftablesError("table t", 16)
+
+
+def test_garbage_is_collected_though_the_packet_filter_refuses(tmp_path: Path) -> None:
+    """Each step of GC is for itself: the addresses of what is gone are free again, and the failure is told."""
+    reserved = tmp_path / "pods" / "10.1.0.2"
+    reserved.parent.mkdir()
+    reserved.write_text("gone\r\neth0")
+    config = {
+        "cniVersion": "1.1.0",
+        "name": "pods",
+        "type": "nodeagent-cni",
+        "bridge": "nosuch0",
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.1.0.0/24"}]], "dataDir": str(tmp_path)},
+        "cni.dev/valid-attachments": [],
+    }
+    with pytest.raises(Failure, match="table t"):
+        Plugin(lambda: cast(Rules, Refusing())).run(parse({"CNI_COMMAND": "GC"}, config))
+    assert not reserved.exists()
