@@ -133,8 +133,8 @@ async def test_garbage_after_a_power_cut(network: Subject) -> None:
 
 
 async def test_the_default_network_works(network: Subject) -> None:
-    """What write_default writes is a network that these plugins accept; a folder that has one is left alone."""
-    default = DefaultNetwork(ipam_dir=network.folder / "ipam")
+    """What write_default writes for programs is a network that these accept; a folder that has one is left alone."""
+    default = DefaultNetwork(ipam_dir=network.folder / "ipam", native=False)
     path = write_default(network.folder / "net.d", default)
     assert path is not None
     assert write_default(network.folder / "net.d", default) is None
