@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 QUEUE_SIZE = 1000
 MAX_MESSAGE_CHARS = 4096  # a thousand of them wait in the queue, and what is quoted in one may be untrusted
-# before events are sent, for the status of which they say why to go first, also one that has patience (pods/status/writer.py)
-GIVE_WAY_SECONDS = 0.15
+# before events are sent, for the status of which they tell the why to go first: both have one API to be answered by
+GIVE_WAY_SECONDS = 0.05
 TRIES = 12
 RETRY_SECONDS = 10.0
 COMPONENT = "kubelet"
