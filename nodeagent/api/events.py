@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 QUEUE_SIZE = 1000
 MAX_MESSAGE_CHARS = 4096  # a thousand of them wait in the queue, and what is quoted in one may be untrusted
-# before events are sent, for the status of which they tell the why to go first: both have one API to be answered by
-GIVE_WAY_SECONDS = 0.05
 TRIES = 12
 RETRY_SECONDS = 10.0
 COMPONENT = "kubelet"
@@ -129,14 +127,12 @@ class EventRecorder(Events):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
-        give_way_seconds: float = GIVE_WAY_SECONDS,
     ) -> None:
         self._client = client
         self._source = EventSource(component=component, host=node_name)
         self._now = now
         self._sleep = sleep
         self._chance = chance
-        self._give_way_seconds = give_way_seconds
         self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
         self._correlator = Correlator(clock)
         self._last_name = 0
@@ -187,13 +183,8 @@ class EventRecorder(Events):
         """Send what is recorded, in order, until cancelled."""
         try:
             while True:
-                event = await self._queue.get()
-                await asyncio.sleep(self._give_way_seconds)
-                await self._deliver(event)
+                await self._deliver(await self._queue.get())
                 self._queue.task_done()
-                for _ in range(self._queue.qsize()):
-                    await self._deliver(self._queue.get_nowait())
-                    self._queue.task_done()
         finally:
             self._sending.close()
 

@@ -1,12 +1,10 @@
 """Pod statuses on their way to the API: the newest per pod, one patch in flight per pod, nothing sent twice.
 
-A status is sent as soon as it changes, but for one that says no more than that a pod is being started: there the start has a
-moment to come to something. While a patch is under way newer statuses only replace each other; the last one follows. A status
-that could not be sent stays and is tried again, so an API outage loses nothing.
+A status is sent as soon as it changes. While a patch is under way newer statuses only replace each other; the last one
+follows. A status that could not be sent stays and is tried again, so an API outage loses nothing.
 """
 
 import asyncio
-import contextlib
 import functools
 import logging
 from collections.abc import Awaitable, Callable
@@ -29,8 +27,6 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
 RETRY_CAP_SECONDS = 10.0  # the kubelet's full reconcile
 MAX_IN_FLIGHT = 16
-PATIENCE_SECONDS = 0.1  # with a status on which nobody acts
-_STARTING = ("ContainerCreating", "PodInitializing")
 
 
 class StatusSink(Protocol):
@@ -63,7 +59,6 @@ class _Entry:
     status: PodStatus
     containers_may_run: bool = True
     settled: asyncio.Event = field(default_factory=asyncio.Event)
-    urgent: asyncio.Event = field(default_factory=asyncio.Event)
     ignored: dict[str, object] | None = (
         None  # a patch that was taken and changed nothing: an older API drops what it does not know
     )
@@ -88,11 +83,8 @@ class StatusWriter:
         tasks: PodTasks,
         target: Callable[[AgentPod], AgentPod | None],
         turn: Callable[[], Awaitable[None]],
-        *,
-        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._api = api
-        self._patience_seconds = patience_seconds
         self._turn = turn
         self._tasks = tasks
         self._target = target
@@ -111,10 +103,6 @@ class StatusWriter:
             entry = self._entries[uid] = _Entry(base=target or pod, status=status)
         entry.status = status
         entry.containers_may_run = containers_may_run
-        if pod.is_deleted or not only_starting(status):
-            entry.urgent.set()
-        else:
-            entry.urgent.clear()
         if target is None:
             entry.settled.set()  # nobody to tell
             return
@@ -170,10 +158,6 @@ class StatusWriter:
     async def _send(self, uid: PodUID, entry: _Entry) -> None:
         backoff = _backoff()
         while self._entries.get(uid) is entry and _patch(entry) not in (None, entry.ignored):
-            if not entry.urgent.is_set():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._patience_seconds):
-                        await entry.urgent.wait()
             try:
                 async with self._slots:
                     await self._turn()
@@ -233,17 +217,6 @@ def newer(one: AgentPod, other: AgentPod) -> AgentPod:
     if first is not None and second is not None and first > second:
         return one
     return other
-
-
-def only_starting(status: PodStatus) -> bool:
-    """Whether it tells of nothing but a start that is under way, without any trouble."""
-    containers = (*(status.initContainerStatuses or ()), *(status.containerStatuses or ()))
-    waiting = [item.state.waiting if item.state is not None else None for item in containers]
-    return (
-        status.phase == "Pending"
-        and bool(waiting)
-        and all(item is not None and item.reason in _STARTING for item in waiting)
-    )
 
 
 def _version(pod: AgentPod) -> str:

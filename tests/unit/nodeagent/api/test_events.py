@@ -37,9 +37,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def recorder(client: ApiClient, clock: Clock, naps: Any) -> AsyncIterator[EventRecorder]:
-    recorder = EventRecorder(
-        client, "n1", now=clock.now, clock=clock.monotonic, sleep=naps, chance=lambda: 0.5, give_way_seconds=0
-    )
+    recorder = EventRecorder(client, "n1", now=clock.now, clock=clock.monotonic, sleep=naps, chance=lambda: 0.5)
     task = asyncio.create_task(recorder.run())
     yield recorder
     task.cancel()
@@ -191,7 +189,7 @@ async def test_a_refusal_is_final(
 
 async def test_a_full_queue_drops(client: ApiClient) -> None:
     """The 1001st waiting event is dropped; recording never blocks or raises."""
-    recorder = EventRecorder(client, "n1", give_way_seconds=0)
+    recorder = EventRecorder(client, "n1")
     for number in range(1100):
         recorder.event(REF, NORMAL, "Started", str(number))
     assert recorder._queue.qsize() == 1000

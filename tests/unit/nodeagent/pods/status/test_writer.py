@@ -12,7 +12,6 @@ from lightkube.models.core_v1 import (
     ContainerState,
     ContainerStateRunning,
     ContainerStateTerminated,
-    ContainerStateWaiting,
     ContainerStatus,
     Pod,
     PodSpec,
@@ -23,7 +22,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from nodeagent.api.errors import ApiError, NotFound, NotServed, ServerError
 from nodeagent.pods import pod_tasks
 from nodeagent.pods.pod_tasks import PodTasks
-from nodeagent.pods.status.writer import StatusWriter, only_starting
+from nodeagent.pods.status.writer import StatusWriter
 from nodeagent.podspec.pod import PodUID
 from runtimes.linux.retry import RetryPolicy
 
@@ -246,42 +245,3 @@ async def test_a_mistake_of_ours_is_logged_and_tried_again(
     assert [record.message for record in caplog.records if record.exc_info] == [
         "status u1: unexpected error, begins again in 0 s"
     ]
-
-
-def starting(reason: str = "ContainerCreating", *, phase: str = "Pending") -> PodStatus:
-    waiting = ContainerState(waiting=ContainerStateWaiting(reason=reason))
-    container = ContainerStatus(name="c", image="", imageID="", ready=False, restartCount=0, state=waiting)
-    return PodStatus(phase=phase, containerStatuses=[container])
-
-
-async def test_a_start_that_comes_to_something_is_one_patch() -> None:
-    """That a pod is being started is not sent when it runs a moment later; in the end it is sent all the same."""
-    api = Api()
-    async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait, patience_seconds=60)  # type: ignore[arg-type]
-        for status in (starting(), starting(), PodStatus(phase="Running")):
-            writer.publish(agent_pod(pod()), status, containers_may_run=True)
-            await asyncio.sleep(0)
-        await drain(writer)
-        assert [patch["phase"] for patch in api.patches] == ["Running"]
-    async with asyncio.TaskGroup() as tasks:
-        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait, patience_seconds=0)  # type: ignore[arg-type]
-        writer.publish(agent_pod(api.current), starting(), containers_may_run=True)
-        await drain(writer)
-    assert len(api.patches) == 2
-
-
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        (starting(), True),
-        (starting("PodInitializing"), True),
-        (starting("ErrImagePull"), False),
-        (starting(phase="Running"), False),
-        (PodStatus(phase="Pending"), False),
-        (PodStatus(phase="Failed"), False),
-    ],
-)
-def test_what_can_wait(status: PodStatus, expected: bool) -> None:
-    """A start under way; whatever is wrong with it, and all that has come of it, is told at once."""
-    assert only_starting(status) is expected
