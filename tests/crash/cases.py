@@ -74,9 +74,10 @@ def _cases() -> Iterator[Case]:
             yield from _each(
                 "multi", BY_NAME[name], nth=nth, modes=(faults.KILL_BEFORE, *faults.KILLS[1:], faults.FAIL)
             )
-    for name in ("kill-pod", "stop-container", "exit", "exit-cleared", "dismantle", "overlay-gone", "cni-plugin-del"):
+    for name in ("kill-pod", "stop-container", "exit", "exit-cleared", "dismantle", "overlay-gone"):
         for nth in (1, 2):
             yield from _each("multi", BY_NAME[name], nth=nth, modes=faults.KILLS)
+    yield from _each("multi", BY_NAME["cni-plugin-del"], modes=faults.KILLS)  # the native network is one plugin
     for name in ("exit", "exit-cleared", "status", "sandbox", "start", "create", "container-record", "start-program"):
         yield from _each("crash", BY_NAME[name], nth=1)
         yield from _each("job", BY_NAME[name], nth=1)
