@@ -36,11 +36,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
-from lightkube.models.core_v1 import Node
-from pods import Bench
-
-from nodeagent.api import kubeconfig
-from nodeagent.api.client import ApiClient
+from pods import Bench, connected, pss_bytes
 
 _KEYS = {"node", "runtimeClass", "image", "processes", "runtime"}
 _PODMAN_SECONDS = 120
@@ -148,21 +144,11 @@ async def opened(text: str, options: argparse.Namespace) -> AsyncIterator[Side]:
         finally:
             await podman.end(sorted(podman.alive))
         return
-    async with ApiClient(kubeconfig.load(path), qps=-1, burst=1) as client:
-        node = keys.get("node") or await _first_node(client, text)
-        settings = argparse.Namespace(
-            **{**vars(options), "image": image, "runtime_class": keys.get("runtimeClass", "")}
-        )
+    settings = argparse.Namespace(**{**vars(options), "image": image, "runtime_class": keys.get("runtimeClass", "")})
+    async with connected(path, keys.get("node", "")) as (client, node):
         bench = Bench(client, settings, node)
         async with bench.watching():
             yield Cluster(name, keys.get("processes", ""), bench)
-
-
-async def _first_node(client: ApiClient, text: str) -> str:
-    for node in (await client.list(Node)).items:
-        if node.metadata is not None and node.metadata.name:
-            return node.metadata.name
-    raise SystemExit(f"--side {text}: no node is registered at this API")
 
 
 class Duel:
@@ -217,7 +203,10 @@ class Duel:
         for side in self._sides:
             if side.processes:
                 spent = _cpu(side.processes) - before[side.name]
-                self.costs[side.name] = Cost(_pss(side.processes) / 1e6, spent / self._options.idle * 100)
+                self.costs[side.name] = Cost(
+                    sum(pss_bytes(each.pid) for each in _processes(side.processes)) / 1e6,
+                    spent / self._options.idle * 100,
+                )
         for side in self._sides:
             await side.end(held[side.name])
 
@@ -232,17 +221,6 @@ def _processes(pattern: str) -> Iterable[psutil.Process]:
         line = " ".join(process.info["cmdline"] or [])
         if process.pid != os.getpid() and wanted.search(line):
             yield process
-
-
-def _pss(pattern: str) -> int:
-    """Bytes; shared pages count once over all who share them."""
-    total = 0
-    for process in _processes(pattern):
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
-    return total
 
 
 def _cpu(pattern: str) -> float:

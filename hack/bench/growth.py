@@ -16,11 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lightkube.models.core_v1 import Node
-from pods import Bench, cpu_by_program, cpu_per_pod, cpu_while_idle, memory_by_program, summary
-
-from nodeagent.api import kubeconfig
-from nodeagent.api.client import ApiClient
+from pods import Bench, connected, cpu_by_program, cpu_per_pod, cpu_while_idle, memory_by_program, summary
 
 
 async def measured(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -124,14 +120,7 @@ async def main() -> int:
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument("--plot", default="", metavar="FILE", help="the curves as SVG or PNG")
     options = parser.parse_args()
-    async with ApiClient(kubeconfig.load(options.kubeconfig), qps=-1, burst=1) as client:
-        node = options.node
-        if not node:
-            nodes = await client.list(Node)
-            if not nodes.items:
-                print("no node is registered at this API", file=sys.stderr)
-                return 1
-            node = nodes.items[0].metadata.name  # type: ignore[union-attr]  # a node has metadata
+    async with connected(options.kubeconfig, options.node) as (client, node):
         bench = Bench(client, options, node)
         async with bench.watching():
             rows = await measured(bench, options)

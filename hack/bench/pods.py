@@ -218,14 +218,24 @@ class Bench:
 
         await asyncio.gather(*(one(name) for name in names))
         if force:
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(SystemExit):
                 await self._wait(self._timings.gone, names)
         else:
             await self._wait(self._timings.gone, names)
 
     async def _wait(self, times: dict[str, float], names: list[str]) -> None:
-        async with asyncio.timeout(self._options.timeout), self._timings.changed:
-            await self._timings.changed.wait_for(lambda: self._timings.failed or all(name in times for name in names))
+        try:
+            async with asyncio.timeout(self._options.timeout), self._timings.changed:
+                await self._timings.changed.wait_for(
+                    lambda: self._timings.failed or all(name in times for name in names)
+                )
+        except TimeoutError:
+            late = [name for name in names if name not in times]
+            shown = ", ".join(late[:5])
+            raise SystemExit(
+                f"not there after {self._options.timeout:g} s: {len(late)} of {len(names)} pods ({shown}); "
+                "kubectl describe tells why"
+            ) from None
         if self._timings.failed:
             raise SystemExit(f"pods failed: {self._timings.failed}")
 
@@ -255,6 +265,18 @@ class Bench:
     async def _notify(self) -> None:
         async with self._timings.changed:
             self._timings.changed.notify_all()
+
+
+@contextlib.asynccontextmanager
+async def connected(path: str, node: str) -> AsyncIterator[tuple[ApiClient, str]]:
+    """A client that sends as much at once as a busy controller does, and the node's name: `node`, or the first one's."""
+    async with ApiClient(kubeconfig.load(path), qps=-1, burst=1, in_flight=100) as client:
+        if not node:
+            names = [item.metadata.name for item in (await client.list(Node)).items if item.metadata is not None]
+            if not names or not names[0]:
+                raise SystemExit(f"{path}: no node is registered at this API")
+            node = names[0]
+        yield client, node
 
 
 def summary(begin: dict[str, float], end: dict[str, float], names: list[str]) -> dict[str, Any]:
@@ -296,15 +318,20 @@ def processes() -> dict[str, list[psutil.Process]]:
     return found
 
 
+def pss_bytes(pid: int) -> int:
+    """Shared pages count once over all who share them; 0 for a process that has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 def memory_by_program() -> dict[str, int]:
-    """Proportional set size: shared pages count once over all who share them."""
+    """Proportional set size, bytes."""
     totals: dict[str, int] = {}
     for name, members in processes().items():
-        for process in members:
-            with contextlib.suppress(OSError, psutil.Error):
-                for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
-                    if line.startswith("Pss:"):
-                        totals[name] = totals.get(name, 0) + int(line.split()[1]) * 1024
+        totals[name] = sum(pss_bytes(process.pid) for process in members)
     totals["total"] = sum(totals.values())
     return totals
 
@@ -394,14 +421,7 @@ async def main() -> int:
     parser.add_argument("--settle", type=float, default=5.0, help="seconds to wait before memory is read")
     parser.add_argument("--timeout", type=float, default=300.0)
     options = parser.parse_args()
-    async with ApiClient(kubeconfig.load(options.kubeconfig), qps=-1, burst=1, in_flight=100) as client:
-        node = options.node
-        if not node:
-            nodes = await client.list(Node)
-            if not nodes.items:
-                print("no node is registered at this API", file=sys.stderr)
-                return 1
-            node = nodes.items[0].metadata.name  # type: ignore[union-attr]  # a node has metadata
+    async with connected(options.kubeconfig, options.node) as (client, node):
         result = await Bench(client, options, node).run()
     print(json.dumps(result, indent=2) if options.output == "json" else text_of(result))
     return 0

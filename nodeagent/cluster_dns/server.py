@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from nodeagent.cluster_dns.askers import Askers, Bounds
 from nodeagent.cluster_dns.resolver import Resolver
+from runtimes.linux.sockets import allow_any_address
 from runtimes.linux.tasks import Background
 
 PORT = 53
@@ -19,8 +20,6 @@ QUERIES = Bounds(at_once=512, of_one_at_once=64, of_one_a_second=1000)
 CONNECTIONS = Bounds(at_once=128, of_one_at_once=16)
 IDLE_SECONDS = 10.0
 DRAIN_SECONDS = 1.0
-_IPV6_FREEBIND = 78  # linux/in6.h; Python's socket does not name it
-_IP_FREEBIND = 15
 _LENGTH_BYTES = 2
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -127,10 +126,7 @@ def _bound(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     made = socket.socket(family, kind | socket.SOCK_NONBLOCK)
     try:
-        if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
-        else:
-            made.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        allow_any_address(made)
         if kind == socket.SOCK_STREAM:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((address, port))

@@ -2,20 +2,16 @@
 
 import asyncio
 import itertools
-import logging
 import secrets
 from collections.abc import Callable, Sequence
 
 from typing_extensions import override
-
-log = logging.getLogger(__name__)
 
 TRY_SECONDS = 2.0
 ROUNDS = 2
 MAX_SERVERS = 3  # as resolvers do: the asker is gone before a fourth is asked
 _PORT = 53
 _ID_BYTES = 2
-_MAX_MESSAGE = 65_535
 
 
 class NoAnswer(Exception):

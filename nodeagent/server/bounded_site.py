@@ -16,6 +16,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from typing_extensions import override
 
+from runtimes.linux.sockets import allow_any_address
+
 log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 2000  # 43 kB each
@@ -23,7 +25,6 @@ RESERVED_DESCRIPTORS = 100  # the agent's own work goes on, however many unauthe
 HANDSHAKE_SECONDS = 30.0
 _PAUSE_SECONDS = 1.0
 _BACKLOG = 1024
-_FREEBIND = {socket.AF_INET: 15, socket.AF_INET6: 78}  # IP_FREEBIND, IPV6_FREEBIND (linux/in.h, in6.h)
 
 
 def connection_bound(descriptors: int | None = None) -> int:
@@ -86,8 +87,7 @@ class BoundedSite(web.BaseSite):
                 if family == socket.AF_INET6:
                     listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 if self._any_time:
-                    level = socket.IPPROTO_IPV6 if family == socket.AF_INET6 else socket.IPPROTO_IP
-                    listener.setsockopt(level, _FREEBIND[family], 1)
+                    allow_any_address(listener)
                 _bind(listener, address)
                 listener.listen(_BACKLOG)
                 listener.setblocking(False)
