@@ -35,7 +35,8 @@ class SocketPath:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._folder: Path | None = None
-        self._own: tuple[int, int] | None = None
+        # of the published socket (O_PATH): while it is held nobody else's socket gets its inode number
+        self._own: int | None = None
 
     def draft(self) -> Path:
         """A path to bind. Raises AddressTaken, OSError (ENAMETOOLONG for a path that no socket can have)."""
@@ -56,9 +57,13 @@ class SocketPath:
             draft.chmod(_MODE)
             with _locked(self.path.parent):
                 self._check_free()
-                draft.rename(self.path)
-            status = self.path.lstat()
-            self._own = status.st_dev, status.st_ino
+                own = os.open(draft, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    draft.rename(self.path)
+                except OSError:
+                    os.close(own)
+                    raise
+                self._own = own
         finally:
             self._drop_draft()
 
@@ -68,10 +73,12 @@ class SocketPath:
         own, self._own = self._own, None
         if own is None:
             return
-        with contextlib.suppress(FileNotFoundError), _locked(self.path.parent):
-            status = self.path.lstat()
-            if (status.st_dev, status.st_ino) == own:
-                self.path.unlink()
+        try:
+            with contextlib.suppress(FileNotFoundError), _locked(self.path.parent):
+                if os.path.samestat(self.path.lstat(), os.fstat(own)):
+                    self.path.unlink()
+        finally:
+            os.close(own)
 
     def _drop_draft(self) -> None:
         folder, self._folder = self._folder, None
