@@ -1,7 +1,8 @@
 """What the kernel counts of cgroups and network interfaces, in the CRI's messages. What is not counted is left out."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from proto import cri_pb2 as cri
 from runtimes.linux.cgroups.contract import Cgroups, IOStats, MemoryStats, Pressure
@@ -32,9 +33,10 @@ class CgroupUsage:
         fill_swap(stats.swap, memory)
         self._fill_io(stats.io, cgroup)
 
-    def keep(self, cgroups: Collection[str]) -> None:
+    def keep(self, cgroups: AbstractSet[str]) -> None:
         """Forget all others."""
-        self._samples = {key: sample for key, sample in self._samples.items() if key in cgroups}
+        for cgroup in self._samples.keys() - cgroups:  # all at once: another thread may be taking samples
+            self._samples.pop(cgroup, None)
 
     def _fill_cpu(self, cpu: cri.CpuUsage, cgroup: str) -> None:
         found = self._cgroups.statistics.cpu(cgroup)

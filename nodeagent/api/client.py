@@ -64,8 +64,8 @@ class Listed(Generic[T]):
 class ApiClient:
     """A client of one API server. Calls may run concurrently; they share connections, and one rate limit.
 
-    `qps`, `burst`: the limit, negative `qps` for none; watches do not count. `timeout_seconds`: of each attempt. `in_flight`: so
-    many requests at once, watches not counted; those of clients that share the connections are not among them.
+    `qps`, `burst`: the limit, negative `qps` for none; watches do not count. `timeout_seconds`: of each attempt. At
+    most MAX_IN_FLIGHT requests are under way; clients that share the connections have that many each.
     Every call raises ApiError: a subclass for the server's answer, Unavailable when there was none.
     """
 
@@ -76,14 +76,13 @@ class ApiClient:
         qps: float = 50.0,
         burst: int = 100,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
-        in_flight: int = MAX_IN_FLIGHT,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._transport = connection if isinstance(connection, Transport) else Transport(connection)
         self._limit = TokenBucket(qps, burst)
         self._timeout_seconds = timeout_seconds
         self._sleep = sleep
-        self._in_flight = asyncio.Semaphore(in_flight)
+        self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._warned: set[str] = set()
         # Whether the server takes requests for streaming lists, as far as its clients have found out: they share the answer.
         self.streams_lists = True
@@ -175,7 +174,7 @@ class ApiClient:
         path = _url(resource_of(kind).path(namespace), query)
         async with contextlib.AsyncExitStack() as stack:
             try:
-                async with asyncio.timeout(self._timeout_seconds):
+                async with self._in_flight, asyncio.timeout(self._timeout_seconds):
                     response = await self._transport.send("GET", path)
                     stack.callback(response.close)
                     if response.status != 200:

@@ -1,8 +1,8 @@
 """Bytes to objects and back: single objects, lists, watch streams. No I/O.
 
 An item of a list that does not decode (written by a newer or broken writer) is dropped with a log line, so that it never
-hides the good ones. Objects are kept for long, so they come without `managedFields`: nobody here reads
-them, and they are half of a pod.
+hides the good ones. Objects are kept for long, so they come without `managedFields`:
+nobody here reads them, and they are half of a pod.
 """
 
 import enum

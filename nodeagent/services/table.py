@@ -237,7 +237,7 @@ def _base_chains() -> Iterator[Chain]:
 
 def _decisions(family: Family, chain: str, by_address: Set, by_node_port: Set) -> list[Rule]:
     """What a packet's destination is decided by: its address and port; an address of this machine and a node port."""
-    loopback = b"" if family.version == 4 else bytes(15) + b""
+    loopback = b"\x7f" if family.version == 4 else bytes(15) + b"\x01"
     not_loopback = (x.destination(family.number, 0, len(loopback)), x.compare(loopback, equal=False))
     whole = (*x.family(family.number), *_place(family), x.decide(by_address.name))
     local = (*x.family(family.number), *not_loopback, *x.is_local(), *_node_port(), x.decide(by_node_port.name))

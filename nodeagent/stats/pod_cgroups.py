@@ -5,6 +5,7 @@ Source: docs/facts/node-resources.md 7.1.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class PodCgroupReader:
         self._cgroups = cgroups
         self._find = find
         self._proc = proc
-        self._usage = CgroupUsage(cgroups)
+        self._usages: defaultdict[RuntimeService, CgroupUsage] = defaultdict(lambda: CgroupUsage(cgroups))
 
     async def read(
         self, service: RuntimeService, sandboxes: Iterable[cri.PodSandbox], containers: Iterable[cri.Container]
@@ -40,20 +41,20 @@ class PodCgroupReader:
             pod = found.get(sandbox_of.get(item.attributes.id, ""))
             if pod is not None:
                 pod.linux.containers.append(item)
-        await asyncio.to_thread(self._fill, tuple(found.values()))
+        await asyncio.to_thread(self._fill, self._usages[service], tuple(found.values()))
         return list(found.values())
 
-    def _fill(self, pods: Iterable[cri.PodSandboxStats]) -> None:
-        seen = set()
+    def _fill(self, usage: CgroupUsage, pods: Iterable[cri.PodSandboxStats]) -> None:
+        seen: set[str] = set()
         for pod in pods:
             cgroup = self._find(pod.attributes.labels.get(LABEL_POD_UID, ""))
             if cgroup is None:
                 continue
             seen.add(cgroup)
-            self._usage.fill_pod(pod.linux, cgroup)
+            usage.fill_pod(pod.linux, cgroup)
             if (text := self._net_dev(cgroup)) is not None:
                 pod.linux.network.CopyFrom(network_usage(net_dev(text)))
-        self._usage.keep(seen)
+        usage.keep(seen)
 
     def _net_dev(self, cgroup: str) -> str | None:
         """As a process of the pod sees it; None: nothing runs in it, or it is on the host's network."""

@@ -44,8 +44,8 @@ class TreeWriter:
     def finish(self) -> None:
         """Call after the last entry."""
         for path, time in self._times.items():
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                os.utime(path, ns=(time, time), follow_symlinks=False)
+            if _is_folder(path):  # it may have been replaced
+                os.utime(path, ns=(time, time))
 
     def put(self, entry: Entry, data: Iterator[memoryview]) -> None:
         if entry.parts and entry.parts[-1].startswith(WHITEOUT):
@@ -97,7 +97,7 @@ class TreeWriter:
             self._create(path, lambda: os.link(target, path, follow_symlinks=False), spare=target)
         except FileExistsError:
             return  # it is that very file
-        except OSError as error:
+        except (FileNotFoundError, PermissionError) as error:  # there is none; or it is a folder
             raise Refused(f"hard link {show(path)} to {show(target)}: {error.strerror}") from None
 
     def _other(self, path: bytes, entry: Entry) -> None:

@@ -50,6 +50,7 @@ def main() -> int:
     Path("rootfs").chmod(0o755)
     os.chroot("rootfs")
     os.chdir("/")
+    sys.meta_path.clear()  # from here on the paths of modules are the image's
     print(dumps(_answer([Layer(digest=digest, diff_id=diff_id) for digest, diff_id in request["layers"]], blobs)))
     return 0
 

@@ -4,6 +4,9 @@ import gzip
 import json
 import os
 import stat
+import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 from hand_made_images import OCILayout, compressed, named
 
+import runtimes
 from runtimes.errors import Internal, InvalidArgument, NotFound
 from runtimes.oci.images.platforms import this_host
 from runtimes.oci.images.store import DiskImageStore
@@ -282,3 +286,22 @@ async def test_unpacker_dies(
     assert len(log.read_text().splitlines()) == 1
     await store.stop()
     assert leftovers(tmp_path / "store") == set()
+
+
+def test_no_code_of_the_image_runs(tmp_path: Path) -> None:
+    """The image is the unpacker's root: where Python would look for a module that is not imported yet, its files are."""
+    library = tmp_path / "rootfs" / sysconfig.get_path("stdlib").lstrip("/")
+    library.mkdir(parents=True)
+    (library / "wave.py").write_text("open('/ran', 'x')")
+    code = "from runtimes.oci.images import unpacker as u; u.unpack_layers = lambda *_: __import__('wave'); u.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps({"blobs": str(tmp_path), "layers": []}),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(runtimes.__file__).parents[1])},
+        timeout=60,
+    )
+    assert "No module named 'wave'" in done.stderr
+    assert not (tmp_path / "rootfs/ran").exists()

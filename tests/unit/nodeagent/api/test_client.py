@@ -8,7 +8,7 @@ from lightkube.models.core_v1 import ConfigMap, Node, Pod, ServiceAccount
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api import errors
-from nodeagent.api.client import ApiClient, EventType, PatchType
+from nodeagent.api.client import MAX_IN_FLIGHT, ApiClient, EventType, PatchType
 from nodeagent.api.credentials import StaticToken
 from nodeagent.api.errors import Fault
 
@@ -61,6 +61,21 @@ async def test_each_status_becomes_its_error(
     assert (error.status, error.reason, error.message) == (code, reason, "told you")
     assert error.details is not None
     assert error.details.name == "a"
+
+
+async def test_a_burst_takes_turns(make: Any, script: Any, client: ApiClient) -> None:
+    """So many requests are under way and no more; a watch, and a client that shares the connections, does not wait for them."""
+    burst = [asyncio.create_task(client.request("GET", "/burst")) for _ in range(MAX_IN_FLIGHT + 1)]
+    await script.asked(MAX_IN_FLIGHT)
+    script.answer({})
+    await client.sharing(qps=-1, burst=1).request("GET", "/shared")
+    script.watch(make.bookmark(1))
+    assert [item async for item in client.watch(ConfigMap)]
+    assert len(script.seen) == MAX_IN_FLIGHT + 2
+    burst[0].cancel()
+    await script.asked(MAX_IN_FLIGHT + 3)
+    for request in burst:
+        request.cancel()
 
 
 async def test_an_error_that_is_no_status_keeps_its_text(make: Any, script: Any, client: ApiClient) -> None:

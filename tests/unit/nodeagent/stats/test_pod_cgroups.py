@@ -115,6 +115,18 @@ async def test_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told == [False, True, False, False]
 
 
+async def test_rates_beside_another_runtime(tmp_path: Path) -> None:
+    """What is remembered of one runtime's pods is not forgotten because another one does not have them."""
+    kernel: Any = Kernel()
+    cgroups = PodCgroupReader(kernel, CGROUPS.get, proc=proc(tmp_path, pods_network="net:[2]"))
+    one, other = cast("Any", Service()), cast("Any", Service())
+    sandbox = cri.PodSandbox(id="s1", labels={"io.kubernetes.pod.uid": "u1"})
+    await cgroups.read(one, [sandbox], [])
+    await cgroups.read(other, [], [])
+    (again,) = await cgroups.read(one, [sandbox], [])
+    assert again.linux.cpu.HasField("usage_nano_cores")
+
+
 async def test_a_pod_on_the_hosts_network(tmp_path: Path) -> None:
     """The host's traffic is not the pod's."""
     snapshot = await reader(Service(), proc(tmp_path, pods_network="net:[1]")).read()

@@ -134,6 +134,24 @@ async def test_the_next_agent_goes_on(kit: Any, node: Node, tmp_path: Path) -> N
     assert following.told()[1] == ("PodResizeInProgress", None, 3)
 
 
+async def test_what_was_given_is_on_the_disk_when_a_resize_is_decided_on(
+    kit: Any, node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an agent that comes next took what is wanted for what was given, whatever the decision."""
+    requests: list[str] = []
+
+    def admit(pod: AgentPod, others: object) -> StartFailure:
+        seen = Node(kit, tmp_path).resizes.seen(kit.pod(c=NEW, generation=2))
+        requests.append(seen.spec.containers[0].resources.requests["cpu"])
+        return FULL
+
+    monkeypatch.setattr(node.resizes, "_admit", admit)
+    node.see(kit.pod(c=OLD))
+    node.see(kit.pod(c=NEW, generation=2))
+    await node.resizes.evaluate()
+    assert requests == ["100m"]
+
+
 async def test_what_cannot_be_recorded_is_not_done(kit: Any, tmp_path: Path) -> None:
     """A decision that does not reach the disk is taken again later."""
     folder = tmp_path / "root"

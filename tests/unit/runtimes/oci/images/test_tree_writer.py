@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -103,6 +104,32 @@ def test_hard_links(tree: Path) -> None:
     for target in (b"absent", b"d"):
         with pytest.raises(Refused, match=r"hard link 'h' to '(absent|d)': "):
             put(writer, entry("h", HARD_LINK, target=target))
+
+
+def test_a_hard_link_on_a_full_disk(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the machine's error, not the image's."""
+    writer = TreeWriter()
+    put(writer, entry("a"))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(OSError, match="No space left"):
+        put(writer, entry("b", HARD_LINK, target=b"a"))
+
+
+def test_times_of_folders_that_are_replaced(tree: Path) -> None:
+    """What takes the name of a folder has a time of its own."""
+    writer = TreeWriter()
+    put(writer, *(entry(name, FOLDER) for name in ("a", "b", "c", "d")), entry("d/e", FOLDER))
+    writer.next_layer()
+    later = WHEN + 5 * 10**9
+    put(writer, entry("a", mtime_ns=later), entry("b", SYMBOLIC_LINK, target=b"a", mtime_ns=later), entry(".wh.c"))
+    put(writer, entry("d", mtime_ns=later))
+    writer.finish()
+    assert [os.lstat(tree / name).st_mtime_ns for name in ("a", "b", "d")] == [later] * 3
+    assert names(tree) == ["a", "b", "d"]
 
 
 def test_whiteouts_hide_what_is_below_only(tree: Path) -> None:
