@@ -64,8 +64,8 @@ class Listed(Generic[T]):
 class ApiClient:
     """A client of one API server. Calls may run concurrently; they share connections, and one rate limit.
 
-    `qps`, `burst`: the limit, negative `qps` for none; watches do not count. `timeout_seconds`: of each attempt. At
-    most MAX_IN_FLIGHT requests are under way; clients that share the connections have that many each.
+    `qps`, `burst`: the limit, negative `qps` for none; watches do not count. `timeout_seconds`: of each attempt. `in_flight`: so
+    many requests are under way (hack/bench sends more at once); clients that share the connections have MAX_IN_FLIGHT each.
     Every call raises ApiError: a subclass for the server's answer, Unavailable when there was none.
     """
 
@@ -76,13 +76,14 @@ class ApiClient:
         qps: float = 50.0,
         burst: int = 100,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        in_flight: int = MAX_IN_FLIGHT,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._transport = connection if isinstance(connection, Transport) else Transport(connection)
         self._limit = TokenBucket(qps, burst)
         self._timeout_seconds = timeout_seconds
         self._sleep = sleep
-        self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._in_flight = asyncio.Semaphore(in_flight)
         self._warned: set[str] = set()
         # Whether the server takes requests for streaming lists, as far as its clients have found out: they share the answer.
         self.streams_lists = True
