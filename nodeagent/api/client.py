@@ -65,7 +65,7 @@ class ApiClient:
     """A client of one API server. Calls may run concurrently; they share connections, and one rate limit.
 
     `qps`, `burst`: the limit, negative `qps` for none; watches do not count. `timeout_seconds`: of each attempt. `in_flight`: so
-    many requests are under way (hack/bench sends more at once); clients that share the connections have MAX_IN_FLIGHT each.
+    many requests at once, watches not counted (hack/bench sends more); clients that share the connections have their own.
     Every call raises ApiError: a subclass for the server's answer, Unavailable when there was none.
     """
 
@@ -175,7 +175,7 @@ class ApiClient:
         path = _url(resource_of(kind).path(namespace), query)
         async with contextlib.AsyncExitStack() as stack:
             try:
-                async with self._in_flight, asyncio.timeout(self._timeout_seconds):
+                async with asyncio.timeout(self._timeout_seconds):
                     response = await self._transport.send("GET", path)
                     stack.callback(response.close)
                     if response.status != 200:
