@@ -9,7 +9,7 @@ import contextlib
 import ipaddress
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import partial
 from typing import Any
 
 from cni.errors import CNIError
@@ -34,6 +34,8 @@ class Plugin:
     def __init__(self, rules: Callable[[], Rules]) -> None:
         """`rules` opens the host's packet filter, when first needed. It raises NftablesUnavailable where there is none."""
         self._open_rules = rules
+        self._opened_rules: Rules | None = None
+        self._opening = threading.Lock()
         self._threads = threading.local()
         self._announcer = Announcer()
         self._bridges: dict[str, Link] = {}
@@ -110,7 +112,7 @@ class Plugin:
         if settings.makes_interface(request):
             keep = {Identity(network=request.network, container_id=a, ifname=b).host_name for a, b in valid}
             stale = [link for link in veth.of_network(self._host, request.network) if link.name not in keep]
-            steps += [lambda name=link.name: veth.detach(name) for link in stale]  # type: ignore[misc]
+            steps += [partial(veth.detach, link.name) for link in stale]
             allocator = self._allocator(request, settings.addresses(request))
             steps.append(lambda: allocator.keep_only(valid))
         _run_all(steps)
@@ -186,9 +188,12 @@ class Plugin:
             host_ports=settings.host_ports(request),
         )
 
-    @cached_property
+    @property
     def _rules(self) -> Rules:
-        return self._open_rules()
+        with self._opening:  # the first pods come at once
+            if self._opened_rules is None:
+                self._opened_rules = self._open_rules()
+            return self._opened_rules
 
     @property
     def _host(self) -> Socket:
