@@ -53,9 +53,7 @@ class Plugin:
         """The command's answer. Raises Failure, of whatever kind the trouble is."""
         try:
             return self._commands[request.command](request)
-        except LockTimeout as error:
-            raise Failure(str(error), code=Code.TRY_AGAIN) from error
-        except HostPortTaken as error:
+        except (LockTimeout, HostPortTaken) as error:
             raise Failure(str(error), code=Code.TRY_AGAIN) from error
         except NftablesUnavailable as error:
             raise Failure(str(error), code=Code.NOT_AVAILABLE) from error
@@ -108,7 +106,7 @@ class Plugin:
             valid = {Owner(item["containerID"], item["ifname"]) for item in given}
         except (TypeError, KeyError) as error:
             raise Failure(f"cni.dev/valid-attachments: {error!r}", code=_WRONG) from error
-        steps = [lambda: self._rules.keep_only(request.network, {(who.container_id, who.ifname) for who in valid})]
+        steps = [lambda: self._rules.keep_only(request.network, valid)]
         if settings.makes_interface(request):
             keep = {Identity(network=request.network, container_id=a, ifname=b).host_name for a, b in valid}
             stale = [link for link in veth.of_network(self._host, request.network) if link.name not in keep]
@@ -121,7 +119,7 @@ class Plugin:
         """Bridges and rules of attachments (with their prevResult), where they are missing; what failed. Raises Failure."""
         failed: list[tuple[Request, Exception]] = []
         try:
-            present = {tuple(owner) for owner in self._rules.owned()}
+            present = set(self._rules.owned())
         except (CNIError, OSError) as error:
             raise Failure(str(error), code=Code.NOT_AVAILABLE) from error
         for request in requests:
