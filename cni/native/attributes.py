@@ -6,7 +6,6 @@ from collections.abc import Iterator
 _HEADER = struct.Struct("=HH")
 _NESTED = 0x8000
 _TYPE_MASK = 0x3FFF
-MAX_LENGTH = 0xFFFF
 
 
 def attribute(kind: int, payload: bytes) -> bytes:

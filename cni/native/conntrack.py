@@ -20,7 +20,7 @@ from cni.native.nftables.messages import Message
 _GET, _DELETE = 1 << 8 | 1, 1 << 8 | 2  # in NFNL_SUBSYS_CTNETLINK
 _ORIGINAL, _REPLY, _ID, _ZONE, _FILTER = 1, 2, 12, 18, 25
 _TUPLE_IP, _TUPLE_PROTOCOL = 1, 2
-_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
+_NUMBER, _DESTINATION_PORT = 1, 3
 _UDP = 17
 _FILTER_PROTOCOL, _FILTER_DESTINATION_PORT = 1 << 3, 1 << 5
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}

@@ -9,7 +9,7 @@ import contextlib
 import ipaddress
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import partial
 from typing import Any
 
 from cni.errors import CNIError
@@ -34,6 +34,8 @@ class Plugin:
     def __init__(self, rules: Callable[[], Rules]) -> None:
         """`rules` opens the host's packet filter, when first needed. It raises NftablesUnavailable where there is none."""
         self._open_rules = rules
+        self._opened_rules: Rules | None = None
+        self._opening = threading.Lock()
         self._threads = threading.local()
         self._announcer = Announcer()
         self._bridges: dict[str, Link] = {}
@@ -51,9 +53,7 @@ class Plugin:
         """The command's answer. Raises Failure, of whatever kind the trouble is."""
         try:
             return self._commands[request.command](request)
-        except LockTimeout as error:
-            raise Failure(str(error), code=Code.TRY_AGAIN) from error
-        except HostPortTaken as error:
+        except (LockTimeout, HostPortTaken) as error:
             raise Failure(str(error), code=Code.TRY_AGAIN) from error
         except NftablesUnavailable as error:
             raise Failure(str(error), code=Code.NOT_AVAILABLE) from error
@@ -106,11 +106,11 @@ class Plugin:
             valid = {Owner(item["containerID"], item["ifname"]) for item in given}
         except (TypeError, KeyError) as error:
             raise Failure(f"cni.dev/valid-attachments: {error!r}", code=_WRONG) from error
-        steps = [lambda: self._rules.keep_only(request.network, {(who.container_id, who.ifname) for who in valid})]
+        steps = [lambda: self._rules.keep_only(request.network, valid)]
         if settings.makes_interface(request):
             keep = {Identity(network=request.network, container_id=a, ifname=b).host_name for a, b in valid}
             stale = [link for link in veth.of_network(self._host, request.network) if link.name not in keep]
-            steps += [lambda name=link.name: veth.detach(name) for link in stale]  # type: ignore[misc]
+            steps += [partial(veth.detach, link.name) for link in stale]
             allocator = self._allocator(request, settings.addresses(request))
             steps.append(lambda: allocator.keep_only(valid))
         _run_all(steps)
@@ -119,7 +119,7 @@ class Plugin:
         """Bridges and rules of attachments (with their prevResult), where they are missing; what failed. Raises Failure."""
         failed: list[tuple[Request, Exception]] = []
         try:
-            present = {tuple(owner) for owner in self._rules.owned()}
+            present = set(self._rules.owned())
         except (CNIError, OSError) as error:
             raise Failure(str(error), code=Code.NOT_AVAILABLE) from error
         for request in requests:
@@ -186,9 +186,12 @@ class Plugin:
             host_ports=settings.host_ports(request),
         )
 
-    @cached_property
+    @property
     def _rules(self) -> Rules:
-        return self._open_rules()
+        with self._opening:  # the first pods come at once
+            if self._opened_rules is None:
+                self._opened_rules = self._open_rules()
+            return self._opened_rules
 
     @property
     def _host(self) -> Socket:

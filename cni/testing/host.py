@@ -20,7 +20,7 @@ UPLINK: Final = "eth0"
 HOST, OUTSIDE = "192.0.2.2", "192.0.2.1"
 HOST6, OUTSIDE6 = "2001:db8::2", "2001:db8::1"
 _NO_DAD = 0x02
-_MAIN_TABLE, _LOCAL_TABLE = 254, 255
+_LOCAL_TABLE = 255
 _FIREWALL_TIMEOUT_SECONDS = 20.0
 _TABLES_OF_IPTABLES = {
     f"{family} {name}" for family in ("ip", "ip6") for name in ("filter", "mangle", "nat", "raw", "security")

@@ -4,6 +4,7 @@ import ipaddress
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from typing_extensions import override
 
@@ -17,7 +18,7 @@ Value = str | int
 Values = tuple[Value, ...]
 
 
-class Field:
+class Field(Protocol):
     """One part of a key: `nft`'s number of its type, and its length in bytes."""
 
     type_id: int
@@ -25,11 +26,11 @@ class Field:
 
     def encode(self, value: Value) -> bytes:
         """The value as it stands in the kernel's registers."""
-        raise NotImplementedError
+        ...
 
     def decode(self, raw: bytes) -> Value:
         """The value that `encode` made these bytes of."""
-        raise NotImplementedError
+        ...
 
 
 class _Address(Field):

@@ -7,6 +7,7 @@ import pytest
 
 from cni.errors import CNIError
 from cni.result import Result
+from cni.testing import claims
 from cni.testing import pod as pods
 from cni.testing.levels import must, should
 from cni.testing.pod import Pod
@@ -161,8 +162,8 @@ async def test_a20_the_ipam_program_is_missing(network: Subject) -> None:
 async def test_a22_addresses_can_be_used_at_once(network: Subject) -> None:
     """No IPv6 address is tentative when ADD has returned. Kubernetes starts containers at that moment."""
     pod, result = await network.attach()
-    if not any(":" in ip.address for ip in result.ips):
-        pytest.skip("not claimed: the network gives no IPv6 addresses")
+    of_ipv6 = [ip for ip in result.ips if ":" in ip.address]
+    claims.found(of_ipv6, "IPv6 addresses", claimed=claims.ipv6(network.config))
     assert not pod.link.tentative
 
 

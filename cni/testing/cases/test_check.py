@@ -7,6 +7,7 @@ import pytest
 from pyroute2 import IPRoute
 
 from cni.errors import CNIError, PluginError
+from cni.testing import claims
 from cni.testing import pod as pods
 from cni.testing.host import flush_firewall, look
 from cni.testing.levels import must, should
@@ -52,8 +53,7 @@ async def test_k4_the_interface(network: Subject, change: str) -> None:
 async def test_k5_an_address(network: Subject) -> None:
     """Its addresses are gone: an error. CNI 1.1.0, section 2, "CHECK"."""
     pod = await checked(network)
-    if not pod.link.addresses:
-        pytest.skip("not claimed: the network gives no addresses")
+    claims.found(pod.link.addresses, "addresses", claimed=claims.addresses(network.config))
     pod.change(lambda route, index: route.flush_addr(index=index))
     await noticed(network, pod)
 
@@ -64,8 +64,7 @@ async def test_k6_a_route(network: Subject) -> None:
     network.needs_check()
     pod, result = await network.attach()
     await network.check(pod)
-    if not result.routes:
-        pytest.skip("not claimed: the network reports no routes")
+    claims.found(result.routes, "routes", claimed=claims.routes(network.config))
     pod.change(lambda route, index: route.flush_routes(oif=index))
     await noticed(network, pod)
 

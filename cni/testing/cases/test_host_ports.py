@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cni.testing import host
+from cni.testing import claims, host
 from cni.testing.levels import must, should
 from cni.testing.subject import Subject
 from cni.testing.traffic import ask, tcp_server, udp_server
@@ -58,8 +58,8 @@ async def test_n8_a_pods_own_host_port(network: Subject) -> None:
 async def test_n10_by_ipv6(network: Subject) -> None:
     """A pod with an IPv6 address is reached by the host's. Kubernetes network model, dual stack."""
     pod, result = await network.attach(capabilities=mapping(network))
-    if not any(":" in ip for ip in result.pod_ips()):
-        pytest.skip("not claimed: the network gives no IPv6 addresses")
+    of_ipv6 = [ip for ip in result.pod_ips() if ":" in ip]
+    claims.found(of_ipv6, "IPv6 addresses", claimed=claims.ipv6(network.config))
     async with tcp_server(pod.namespace, PORT, "pod"):
         for place in (network.host.outside, None):
             assert (await ask(place, host.HOST6, HOST_PORT)).startswith("pod ")

@@ -3,7 +3,7 @@
 import pytest
 
 from cni.result import Result
-from cni.testing import host
+from cni.testing import claims, host
 from cni.testing.levels import must, should
 from cni.testing.subject import Subject
 from cni.testing.traffic import ask, tcp_server, udp_server
@@ -13,16 +13,13 @@ pytestmark = pytest.mark.asyncio
 PORT = 8080
 
 
-def ips(result: Result) -> tuple[str, ...]:
+def ips(network: Subject, result: Result) -> tuple[str, ...]:
     """The addresses that others are to reach. Skips the check where there are none."""
-    found = result.pod_ips()
-    if not found:
-        pytest.skip("not claimed: the network gives no addresses")
-    return found
+    return claims.found(result.pod_ips(), "addresses", claimed=claims.addresses(network.config))
 
 
 def of_family(result: Result, other: str) -> str:
-    return next(ip for ip in ips(result) if (":" in ip) == (":" in other))
+    return next(ip for ip in result.pod_ips() if (":" in ip) == (":" in other))
 
 
 @must
@@ -31,7 +28,7 @@ async def test_n1_pod_to_pod(network: Subject, udp: bool) -> None:
     """By every address, and seen under the client's own: no NAT between pods. Kubernetes network model."""
     (server, served), (client, own) = await network.attach(), await network.attach()
     async with (udp_server if udp else tcp_server)(server.namespace, PORT):
-        for ip in ips(served):
+        for ip in ips(network, served):
             assert await ask(client.namespace, ip, PORT, udp=udp) == f"server {of_family(own, ip)}"
 
 
@@ -40,7 +37,7 @@ async def test_n2_pod_and_host(network: Subject) -> None:
     """The host reaches the pod, the pod the host at its address and itself at its own. Kubernetes network model."""
     pod, result = await network.attach()
     async with tcp_server(pod.namespace, PORT, "pod"), tcp_server(None, PORT, "host"):
-        for ip in ips(result):
+        for ip in ips(network, result):
             assert (await ask(None, ip, PORT)).startswith("pod ")
             assert await ask(pod.namespace, ip, PORT) == f"pod {ip}"
             assert (await ask(pod.namespace, host.HOST6 if ":" in ip else host.HOST, PORT)).startswith("host ")
@@ -53,7 +50,7 @@ async def test_n3_pod_to_outside(network: Subject) -> None:
     if not any(part.raw.get("ipMasq") for part in network.config.plugins):
         pytest.skip("not claimed: no plugin has ipMasq")
     async with tcp_server(network.host.outside, PORT, "outside"):
-        for ip in ips(result):
+        for ip in ips(network, result):
             there, seen_as = (host.OUTSIDE6, host.HOST6) if ":" in ip else (host.OUTSIDE, host.HOST)
             assert await ask(pod.namespace, there, PORT) == f"outside {seen_as}"
 
@@ -64,5 +61,5 @@ async def test_t2_reached_at_once(network: Subject) -> None:
     (client, _), late = await network.attach(), network.pod()
     async with tcp_server(late.namespace, PORT):
         result = await network.add(late)
-        for ip in ips(result):
+        for ip in ips(network, result):
             assert (await ask(client.namespace, ip, PORT)).startswith("server ")

@@ -1,6 +1,7 @@
 """Rules of pods in the host of a world of packets, whichever thread of the test asks."""
 
 from collections.abc import Set as AbstractSet
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -58,4 +59,4 @@ def see_frames(world: World, seen: bool) -> None:
     """Let frames between the bridge's ports pass the packet filter, or not."""
     for name in ("iptables", "ip6tables"):
         path = Path(f"/proc/sys/net/bridge/bridge-nf-call-{name}")
-        world.host.run(lambda path=path: path.write_text("1" if seen else "0"))  # type: ignore[misc]
+        world.host.run(partial(path.write_text, "1" if seen else "0"))

@@ -54,12 +54,14 @@ MISTAKES = {
     "nothing": "exec {bridge}",
     "forgets to delete": '[ "$CNI_COMMAND" = DEL ] || exec {bridge}',
     "lets any CHECK pass": '[ "$CNI_COMMAND" = CHECK ] || exec {bridge}',
+    "gives no address": """[ "$CNI_COMMAND" = CHECK ] || sed 's/"ipam"/"other"/' | {bridge}""",
     "tells another address": "{bridge} | sed 's#10.88.0.2/24#10.88.0.77/24#'",
 }
 FOUND_BY = {
     "nothing": set(),
     "forgets to delete": {"a2", "d1", "k5"},
     "lets any CHECK pass": {"k5"},
+    "gives no address": {"k5"},
     "tells another address": {"a2", "k5"},
 }
 TEST_FILE = """

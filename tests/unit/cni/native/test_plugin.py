@@ -1,5 +1,8 @@
-"""What the plugin does of a command when a part of it fails."""
+"""What the plugin does of a command when a part of it fails, and what it does once."""
 
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
@@ -35,3 +38,20 @@ def test_garbage_is_collected_though_the_packet_filter_refuses(tmp_path: Path) -
     with pytest.raises(Failure, match="table t"):
         Plugin(lambda: cast(Rules, Refusing())).run(parse({"CNI_COMMAND": "GC"}, config))
     assert not reserved.exists()
+
+
+def test_the_packet_filter_is_opened_once() -> None:
+    """However many threads come first at once: it is chosen once, with one line in the log."""
+    together, opened = threading.Barrier(2), []
+
+    def open_rules() -> Rules:
+        opened.append(threading.current_thread())
+        with contextlib.suppress(threading.BrokenBarrierError):  # nobody else comes as far as this
+            together.wait(0.05)
+        return cast(Rules, Refusing())
+
+    plugin = Plugin(open_rules)
+    status = parse({"CNI_COMMAND": "STATUS"}, {"cniVersion": "1.1.0", "name": "pods", "type": "nodeagent-cni"})
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(plugin.run, [status] * 2))
+    assert len(opened) == 1
