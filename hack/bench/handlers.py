@@ -33,8 +33,6 @@ from node_under_test import DEMO_IMAGE, NodeUnderTest, import_image, make_node  
 
 from cni import Attachment, Network, load_default  # noqa: E402
 from cni.testing import namespaces  # noqa: E402
-from nodeagent.api import kubeconfig  # noqa: E402
-from nodeagent.api.client import ApiClient  # noqa: E402
 from runtimes.linux import process  # noqa: E402
 from runtimes.oci.conmon import Monitor, launch  # noqa: E402
 
@@ -73,7 +71,7 @@ def node_with_four() -> Iterator[NodeUnderTest]:
 async def through_the_node(node: NodeUnderTest, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     results: dict[str, dict[str, Any]] = {name: {} for name in RUNTIMES}
     async with (
-        ApiClient(kubeconfig.load(node.kubeconfig), qps=-1, burst=1) as client,
+        pods.connected(node.kubeconfig, node.name) as (client, _),
         contextlib.AsyncExitStack() as stack,
     ):
         benches = {name: pods.Bench(client, _options(options, name), node.name) for name in RUNTIMES}

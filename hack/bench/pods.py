@@ -268,7 +268,7 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def connected(path: str, node: str) -> AsyncIterator[tuple[ApiClient, str]]:
+async def connected(path: str | Path, node: str) -> AsyncIterator[tuple[ApiClient, str]]:
     """A client that sends as much at once as a busy controller does, and the node's name: `node`, or the first one's."""
     async with ApiClient(kubeconfig.load(path), qps=-1, burst=1, in_flight=100) as client:
         if not node:
