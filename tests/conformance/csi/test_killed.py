@@ -1,4 +1,4 @@
-"""The reference driver under kill -9: between any two calls, and within them."""
+"""The reference driver under kill -9: before every call that changes something, and within calls."""
 
 import asyncio
 import contextlib
@@ -17,6 +17,7 @@ from csi_driver import MEBIBYTE, DriverProcess
 
 from csi import errors
 from csi.testing.cases.test_data import test_x3_a_block_device
+from csi.testing.cases.test_expand import test_x11_growing_while_it_is_not_used
 from csi.testing.cases.test_snapshots import test_s16_what_was_there_is_there_again
 from csi.testing.fixtures import driver
 from csi.testing.implementation import Implementation
@@ -24,7 +25,12 @@ from csi.values import AccessMode, mount_capability
 from proto import csi_pb2 as csi
 from runtimes.linux import mounts
 
-__all__ = ["driver", "test_s16_what_was_there_is_there_again", "test_x3_a_block_device"]
+__all__ = [
+    "driver",
+    "test_s16_what_was_there_is_there_again",
+    "test_x3_a_block_device",
+    "test_x11_growing_while_it_is_not_used",
+]
 
 pytestmark = [
     pytest.mark.node,
@@ -32,7 +38,7 @@ pytestmark = [
     needs("mkfs.ext4", "resize2fs", "e2fsck"),
 ]
 FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
-CHANGES = re.compile(r"(Create|Delete|Node(Un)?(stage|publish|Stage|Publish))\w*")
+CHANGES = re.compile(r"(Create|Delete|(Controller|Node)(Stage|Unstage|Publish|Unpublish|Expand))\w*")
 
 
 @pytest_asyncio.fixture
