@@ -64,7 +64,7 @@ async def test_x5_a_mode_that_only_reads(driver: Subject) -> None:
 
 @must("NodeGetVolumeStats")
 async def test_x8_figures_agree_with_statfs(driver: Subject) -> None:
-    """Total bytes and inodes are those of the file system, and what is available nearly so."""
+    """Total bytes and inodes are those of the file system, and what is available nearly so (N23)."""
     driver.needs(NodeCapability.GET_VOLUME_STATS)
     volume = await driver.volume()
     target = await driver.publish(volume)
