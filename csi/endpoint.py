@@ -19,12 +19,11 @@ from google.protobuf.message import DecodeError, Message
 
 from csi import errors
 from proto import csi_pb2 as csi
+from runtimes.linux.unix_socket import MAX_PATH_BYTES, SCHEME
 
 DEADLINE_SECONDS: Final = 120.0  # docs/facts/storage.md 10.3
 # Who accepts connections and does not speak HTTP/2 in that time is not a driver, or hangs.
 CONNECT_SECONDS: Final = 10.0
-_SCHEME = "unix://"
-_MAX_PATH_BYTES = 107  # sun_path, without its closing zero
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a list of some ten thousand volumes
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
@@ -58,11 +57,11 @@ class Endpoint:
 
     def __init__(self, address: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         """`address`: unix:///path, or the path alone, as drivers register it. Raises ValueError for another."""
-        path = address.removeprefix(_SCHEME)
+        path = address.removeprefix(SCHEME)
         if not path.startswith("/") or path == "/" or "\0" in path:
             raise ValueError(f"{address!r} is not a unix socket such as unix:///run/csi/csi.sock")
-        if len(path.encode()) > _MAX_PATH_BYTES:
-            raise ValueError(f"{address!r}: the path is too long for a unix socket ({_MAX_PATH_BYTES} bytes)")
+        if len(path.encode()) > MAX_PATH_BYTES:
+            raise ValueError(f"{address!r}: the path is too long for a unix socket ({MAX_PATH_BYTES} bytes)")
         self.path = Path(path)
         self.deadline_seconds = deadline_seconds
 

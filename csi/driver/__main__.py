@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from csi import errors
 from csi.driver.server import Server
 from csi.driver.settings import NAME, Settings
 from csi.driver.store import StateError, opened
@@ -46,7 +47,7 @@ def arguments(argv: Sequence[str] | None = None) -> tuple[Path, Settings]:
             max_volumes=given.max_volumes,
         )
         return Endpoint(given.endpoint).path, settings
-    except Exception as error:
+    except (errors.CSIError, ValueError) as error:
         parser.error(str(error))
 
 

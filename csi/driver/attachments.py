@@ -5,7 +5,6 @@ from dataclasses import replace
 from csi import errors
 from csi.driver import checks, publication
 from csi.driver.locks import Locks
-from csi.driver.records import Volume
 from csi.driver.settings import Settings
 from csi.driver.store import Store
 from csi.values import ControllerCapability
@@ -56,7 +55,7 @@ class AttachmentService:
         checks.required(request.node_id, "node_id")
         access = checks.one_access(request)
         async with self._locks.of(request.volume_id):
-            volume = self._known(request.volume_id)
+            volume = self._store.volumes.known(request.volume_id)
             if request.node_id != self._settings.node_id:
                 raise errors.NotFound(f"no node {errors.presentable(request.node_id)[:128]}")
             publication.check_options(volume, access)
@@ -91,12 +90,6 @@ class AttachmentService:
     def _check_claimed(self) -> None:
         if not self._settings.attach:
             raise errors.NotSupported("PUBLISH_UNPUBLISH_VOLUME is not claimed")
-
-    def _known(self, volume_id: str) -> Volume:
-        volume = self._store.volumes.get(volume_id)
-        if volume is None:
-            raise errors.NotFound(f"no volume {errors.presentable(volume_id)[:128]}")
-        return volume
 
     def _check_limit(self) -> None:
         attached = sum(1 for volume in self._store.volumes.all() if volume.attached)

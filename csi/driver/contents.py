@@ -8,6 +8,7 @@ from csi import errors
 from csi.driver.image_copy import copy_content
 from csi.driver.records import Backing
 from csi.driver.tree_copy import copy_tree
+from proto import csi_pb2 as csi
 from runtimes.linux import process
 
 _PROGRAM_SECONDS = 100.0
@@ -25,6 +26,14 @@ def image(place: Path) -> Path:
 
 def content(place: Path, backing: Backing) -> Path:
     return data(place) if backing == "directory" else image(place)
+
+
+def condition(place: Path, backing: Backing) -> csi.VolumeCondition:
+    """How the volume at `place` is."""
+    there = content(place, backing).exists()
+    return csi.VolumeCondition(
+        abnormal=not there, message="the volume is in order" if there else "the volume's data is gone"
+    )
 
 
 async def make(place: Path, backing: Backing, *, block: bool, size: int) -> None:

@@ -64,9 +64,7 @@ class Copies:
 
     def of_volume(self, volume_id: str) -> Origin:
         """Raises NotFound."""
-        volume = self._store.volumes.get(volume_id)
-        if volume is None:
-            raise errors.NotFound(f"no volume {errors.presentable(volume_id)[:128]}")
+        volume = self._store.volumes.known(volume_id)
         return Origin(
             lock=volume.id,
             place=self._store.volumes.place(volume),
@@ -77,9 +75,7 @@ class Copies:
         )
 
     def _of_snapshot(self, snapshot_id: str) -> Origin:
-        snapshot = self._store.snapshots.get(snapshot_id)
-        if snapshot is None:
-            raise errors.NotFound(f"no snapshot {errors.presentable(snapshot_id)[:128]}")
+        snapshot = self._store.snapshots.known(snapshot_id)
         return Origin(
             lock=snapshot.id,
             place=self._store.snapshots.place(snapshot),

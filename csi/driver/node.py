@@ -146,9 +146,7 @@ class NodeService:
 
     def _usable(self, volume_id: str) -> Volume:
         """Raises NotFound, WrongState where it has to be attached first."""
-        volume = self._store.volumes.get(volume_id)
-        if volume is None:
-            raise errors.NotFound(f"no volume {errors.presentable(volume_id)[:128]}")
+        volume = self._store.volumes.known(volume_id)
         if self._settings.attach and self._settings.node_id not in volume.attached:
             raise errors.WrongState("the volume is not attached to this node")
         return volume

@@ -124,8 +124,10 @@ def _device(place: Path, *, readonly: bool) -> Path:
         if found := loop.attached(backing, read_only=readonly):
             return found[0]
         device = loop.attach(backing, read_only=readonly)
-        os.close(device)
-        return loop.attached(backing, read_only=readonly)[0]
+        try:
+            return loop.path_of(device)
+        finally:
+            os.close(device)
 
 
 @contextlib.contextmanager

@@ -75,9 +75,7 @@ class SnapshotService:
         return answer
 
     async def get_snapshot(self, request: csi.GetSnapshotRequest) -> csi.GetSnapshotResponse:
-        snapshot = self._store.snapshots.get(checks.required(request.snapshot_id, "snapshot_id"))
-        if snapshot is None:
-            raise errors.NotFound(f"no snapshot {errors.presentable(request.snapshot_id)[:128]}")
+        snapshot = self._store.snapshots.known(checks.required(request.snapshot_id, "snapshot_id"))
         return csi.GetSnapshotResponse(snapshot=_message(snapshot))
 
 

@@ -21,6 +21,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from csi import errors
 from csi.driver.records import NodeVolume, Snapshot, Volume
 from runtimes.linux.files import replace_file, sync_file_system, sync_folder
 from runtimes.linux.removal import remove_tree
@@ -75,6 +76,12 @@ class RecordStore(Generic[K]):
 
     def get(self, identity: str) -> K | None:
         return self._all.get(identity)
+
+    def known(self, identity: str) -> K:
+        """Raises NotFound."""
+        if (record := self.get(identity)) is None:
+            raise errors.NotFound(f"no {self._record.__name__.lower()} {errors.presentable(identity)[:128]}")
+        return record
 
     def named(self, name: str) -> K | None:
         return next((record for record in self.all() if record.name == name), None)

@@ -12,9 +12,8 @@ from csi import errors
 from csi.driver.image_copy import copy_content
 from runtimes.linux import syscalls
 from runtimes.linux.mounts import MountError
-from runtimes.linux.tree_walk import DIRECTORY, Changed, TreeWalk
+from runtimes.linux.tree_walk import BENEATH, DIRECTORY, Changed, TreeWalk
 
-_BENEATH = syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -64,23 +63,24 @@ def _copy_entry(tree: TreeWalk, here: int) -> int:
 
 
 def _enter(tree: TreeWalk, name: str, here: int) -> int:
-    os.mkdir(name, 0o700, dir_fd=here)
-    below = os.open(name, DIRECTORY, dir_fd=here)
     try:
         tree.enter(name)
     except MountError:  # somebody's mount in the volume: what it covers is not to be seen
-        os.close(below)
+        os.mkdir(name, 0o700, dir_fd=here)
         return here
+    os.mkdir(name, 0o700, dir_fd=here)
+    below = os.open(name, DIRECTORY, dir_fd=here)
+    try:
+        _clone_metadata(tree.fd, below)
     except BaseException:
         os.close(below)
         raise
     os.close(here)
-    _clone_metadata(tree.fd, below)
     return below
 
 
 def _copy_file(directory: int, name: str, here: int) -> None:
-    source = syscalls.open_regular(directory, name, resolve=_BENEATH, find=os.O_NOFOLLOW)
+    source = syscalls.open_regular(directory, name, resolve=BENEATH, find=os.O_NOFOLLOW)
     try:
         target = os.open(name, _NEW, 0o600, dir_fd=here)
         try:

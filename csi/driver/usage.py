@@ -25,10 +25,8 @@ class UsageService:
         return await run_blocking(self._stats, volume, path)
 
     def _stats(self, volume: Volume, path: Path) -> csi.NodeGetVolumeStatsResponse:
-        answer = csi.NodeGetVolumeStatsResponse()
-        there = contents.content(self._store.volumes.place(volume), volume.backing).exists()
-        answer.volume_condition.abnormal = not there
-        answer.volume_condition.message = "the volume is in order" if there else "the volume's data is gone"
+        condition = contents.condition(self._store.volumes.place(volume), volume.backing)
+        answer = csi.NodeGetVolumeStatsResponse(volume_condition=condition)
         if volume.block:
             answer.usage.add(unit=csi.VolumeUsage.BYTES, total=_device_bytes(path))
             return answer
@@ -74,9 +72,7 @@ class UsageService:
         """Raises InvalidArgument, NotFound where the volume is not at that path."""
         checks.required(volume_id, "volume_id")
         where = str(checks.path(path, "volume_path"))
-        volume, node_volume = self._store.volumes.get(volume_id), self._store.node.of(volume_id)
-        if volume is None:
-            raise errors.NotFound(f"no volume {errors.presentable(volume_id)[:128]}")
+        volume, node_volume = self._store.volumes.known(volume_id), self._store.node.of(volume_id)
         staged = where == node_volume.staging_path and publication.is_staged(node_volume) and not volume.block
         if not staged and where not in publication.live_targets(node_volume):
             raise errors.NotFound(f"the volume is not at {errors.presentable(where)}")

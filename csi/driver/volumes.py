@@ -96,8 +96,8 @@ class VolumeService:
         if volume.backing == "image":
             for readonly in (False, True):
                 publication.release_devices(self._store.volumes.place(volume), readonly=readonly)
-        self._store.volumes.remove(volume)
         self._store.node.keep(NodeVolume(volume_id=volume.id))
+        self._store.volumes.remove(volume)
 
     async def validate_volume_capabilities(
         self, request: csi.ValidateVolumeCapabilitiesRequest
@@ -105,7 +105,7 @@ class VolumeService:
         checks.required(request.volume_id, "volume_id")
         if not request.volume_capabilities:
             raise errors.InvalidArgument("volume_capabilities is missing")
-        volume = self.known(request.volume_id)
+        volume = self._store.volumes.known(request.volume_id)
         answer = csi.ValidateVolumeCapabilitiesResponse()
         try:
             for access in checks.accesses(request.volume_capabilities):
@@ -127,14 +127,16 @@ class VolumeService:
         for volume in volumes:
             entry = answer.entries.add(volume=self._message(volume))
             entry.status.published_node_ids.extend(volume.attached)
-            entry.status.volume_condition.CopyFrom(self._condition(volume))
+            entry.status.volume_condition.CopyFrom(
+                contents.condition(self._store.volumes.place(volume), volume.backing)
+            )
         return answer
 
     async def controller_get_volume(self, request: csi.ControllerGetVolumeRequest) -> csi.ControllerGetVolumeResponse:
-        volume = self.known(checks.required(request.volume_id, "volume_id"))
+        volume = self._store.volumes.known(checks.required(request.volume_id, "volume_id"))
         answer = csi.ControllerGetVolumeResponse(volume=self._message(volume))
         answer.status.published_node_ids.extend(volume.attached)
-        answer.status.volume_condition.CopyFrom(self._condition(volume))
+        answer.status.volume_condition.CopyFrom(contents.condition(self._store.volumes.place(volume), volume.backing))
         return answer
 
     async def get_capacity(self, request: csi.GetCapacityRequest) -> csi.GetCapacityResponse:
@@ -158,7 +160,7 @@ class VolumeService:
             raise errors.InvalidArgument("capacity_range is missing")
         required, limit = checks.size(request.capacity_range)
         async with self._locks.of(request.volume_id):
-            volume = self.known(request.volume_id)
+            volume = self._store.volumes.known(request.volume_id)
             if required > volume.capacity_bytes:
                 volume = await self._grow(volume, volume_size(volume.backing, required, limit))
             elif 0 < limit < volume.capacity_bytes:
@@ -177,13 +179,6 @@ class VolumeService:
             await run_blocking(self._store.volumes.update, grown)
         return grown
 
-    def known(self, volume_id: str) -> Volume:
-        """Raises NotFound."""
-        volume = self._store.volumes.get(volume_id)
-        if volume is None:
-            raise errors.NotFound(f"no volume {errors.presentable(volume_id)[:128]}")
-        return volume
-
     def _message(self, volume: Volume) -> csi.Volume:
         answer = csi.Volume(volume_id=volume.id, capacity_bytes=volume.capacity_bytes)
         answer.accessible_topology.add(segments=self._settings.topology)
@@ -194,12 +189,6 @@ class VolumeService:
             else:
                 answer.content_source.volume.volume_id = identity
         return answer
-
-    def _condition(self, volume: Volume) -> csi.VolumeCondition:
-        there = contents.content(self._store.volumes.place(volume), volume.backing).exists()
-        return csi.VolumeCondition(
-            abnormal=not there, message="the volume is in order" if there else "the volume's data is gone"
-        )
 
     def _check_topology(self, wanted: csi.TopologyRequirement) -> None:
         asked = wanted.requisite or wanted.preferred

@@ -1,7 +1,7 @@
 """Delete trees that containers may have filled, and may be changing while they are deleted.
 
-Everything is done relative to open directories (`descent`): no symbolic link is followed, no mount is crossed, and what stands in
-the way is told by its path. All functions block.
+Everything is done relative to open directories (`tree_walk`): no symbolic link is followed, no mount is crossed, and what stands
+in the way is told by its path. All functions block.
 """
 
 import errno

@@ -16,7 +16,8 @@ from runtimes.linux import syscalls
 from runtimes.linux.mounts import MountError, shown
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_RESOLVE = syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
+# of openat2: what a name leads to is in that directory, on the same mount, and no link
+BENEATH = syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
 _ATTEMPTS = 100
 
 
@@ -36,7 +37,7 @@ def until_settled(walk: Callable[[], None]) -> None:
 def open_directory(parent: int, name: str) -> int:
     """Open the directory `name` of an open directory. Raises MountError, Changed where there is none (any more), OSError."""
     try:
-        return syscalls.openat2(parent, name, DIRECTORY, resolve=_RESOLVE)
+        return syscalls.openat2(parent, name, DIRECTORY, resolve=BENEATH)
     except OSError as error:
         if error.errno == errno.EXDEV:
             raise MountError(f"{place(parent, name)} is a mount point") from error

@@ -13,7 +13,7 @@ from pathlib import Path
 
 SCHEME = "unix://"
 _MODE = 0o600
-_MAX_PATH_BYTES = 107  # sun_path, without its closing zero
+MAX_PATH_BYTES = 107  # sun_path, without its closing zero
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
@@ -44,7 +44,7 @@ class SocketPath:
         self._check_free()
         self._folder = Path(tempfile.mkdtemp(prefix=".", dir=self.path.parent))
         draft = self._folder / "s"
-        if max(len(os.fsencode(draft)), len(os.fsencode(self.path))) > _MAX_PATH_BYTES:
+        if max(len(os.fsencode(draft)), len(os.fsencode(self.path))) > MAX_PATH_BYTES:
             self._drop_draft()
             raise OSError(errno.ENAMETOOLONG, "the path is too long for a unix socket", str(self.path))
         return draft

@@ -8,6 +8,7 @@ import pytest
 from csi import errors
 from csi.testing.levels import must, should
 from csi.testing.subject import Subject
+from csi.testing.volume import VolumeUnderTest
 from csi.values import AccessMode, ControllerCapability, PluginCapability
 from proto import csi_pb2 as csi
 
@@ -24,6 +25,10 @@ def _no_access_type(request: csi.CreateVolumeRequest) -> None:
 
 def _no_mode(request: csi.CreateVolumeRequest) -> None:
     request.volume_capabilities[0].ClearField("access_mode")
+
+
+def _validation(volume: VolumeUnderTest) -> csi.ValidateVolumeCapabilitiesRequest:
+    return csi.ValidateVolumeCapabilitiesRequest(volume_id=volume.volume_id, volume_capabilities=[volume.capability])
 
 
 @must("CreateVolume")
@@ -231,14 +236,12 @@ async def test_c22_deleting_is_idempotent(driver: Subject) -> None:
     await driver.delete(volume)
     await driver.delete(volume)
     with driver.refused("NOT_FOUND"):
-        await driver.controller.validate_volume_capabilities(
-            csi.ValidateVolumeCapabilitiesRequest(volume_id=volume.volume_id, volume_capabilities=[volume.capability])
-        )
+        await driver.controller.validate_volume_capabilities(_validation(volume))
 
 
 @must("DeleteVolume")
 async def test_c23_deleting_what_is_in_use(driver: Subject) -> None:
-    """FAILED_PRECONDITION, and the data is there; or OK from a driver that can delete volumes in use."""
+    """FAILED_PRECONDITION, and the data is there; or OK from a driver that can delete volumes in use: then it is gone."""
     driver.needs(_CREATE)
     volume = await driver.volume()
     target = await driver.publish(volume)
@@ -248,6 +251,9 @@ async def test_c23_deleting_what_is_in_use(driver: Subject) -> None:
     except errors.CSIError as error:
         assert error.code == "FAILED_PRECONDITION"
         assert (target / "file").read_text() == "precious"
+    else:
+        with driver.refused("NOT_FOUND"):
+            await driver.controller.validate_volume_capabilities(_validation(volume))
 
 
 @must("ValidateVolumeCapabilities")

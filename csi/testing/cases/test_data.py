@@ -53,10 +53,10 @@ async def test_x4_readonly(driver: Subject) -> None:
 
 @must("NodePublishVolume")
 async def test_x5_a_mode_that_only_reads(driver: Subject) -> None:
-    """SINGLE_NODE_READER_ONLY, where the driver has it."""
+    """SINGLE_NODE_READER_ONLY, where the driver has it: read-only without `readonly`."""
     try:
         volume = await driver.volume(driver.capability(AccessMode.SINGLE_NODE_READER_ONLY))
-        target = await driver.publish(volume, readonly=True)
+        target = await driver.publish(volume)
     except errors.Final as error:
         pytest.skip(f"no such access mode: {error}")
     _check_readonly(target)
@@ -64,7 +64,7 @@ async def test_x5_a_mode_that_only_reads(driver: Subject) -> None:
 
 @must("NodeGetVolumeStats")
 async def test_x8_figures_agree_with_statfs(driver: Subject) -> None:
-    """Total bytes and inodes are those of the file system, and what is available nearly so."""
+    """Total bytes and inodes are those of the file system, and what is available nearly so (N23)."""
     driver.needs(NodeCapability.GET_VOLUME_STATS)
     volume = await driver.volume()
     target = await driver.publish(volume)

@@ -1,4 +1,4 @@
-"""The reference driver under kill -9: between any two calls, and within them."""
+"""The reference driver under kill -9: before every call that changes something, and within calls."""
 
 import asyncio
 import contextlib
@@ -17,6 +17,7 @@ from csi_driver import MEBIBYTE, DriverProcess
 
 from csi import errors
 from csi.testing.cases.test_data import test_x3_a_block_device
+from csi.testing.cases.test_expand import test_x11_growing_while_it_is_not_used
 from csi.testing.cases.test_snapshots import test_s16_what_was_there_is_there_again
 from csi.testing.fixtures import driver
 from csi.testing.implementation import Implementation
@@ -24,7 +25,12 @@ from csi.values import AccessMode, mount_capability
 from proto import csi_pb2 as csi
 from runtimes.linux import mounts
 
-__all__ = ["driver", "test_s16_what_was_there_is_there_again", "test_x3_a_block_device"]
+__all__ = [
+    "driver",
+    "test_s16_what_was_there_is_there_again",
+    "test_x3_a_block_device",
+    "test_x11_growing_while_it_is_not_used",
+]
 
 pytestmark = [
     pytest.mark.node,
@@ -32,7 +38,7 @@ pytestmark = [
     needs("mkfs.ext4", "resize2fs", "e2fsck"),
 ]
 FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
-CHANGES = re.compile(r"(Create|Delete|Node(Un)?(stage|publish|Stage|Publish))\w*")
+CHANGES = re.compile(r"(Create|Delete|(Controller|Node)(Stage|Unstage|Publish|Unpublish|Expand))\w*")
 
 
 @pytest_asyncio.fixture
@@ -75,11 +81,21 @@ def held_up(mount: Path) -> bool:
     return True
 
 
-@pytest.mark.parametrize("milliseconds", [1, 8])
-async def test_killed_within_calls(process: DriverProcess, milliseconds: int) -> None:
+def signs(process: DriverProcess) -> object:
+    """What shows outside that a call has begun: the driver's files change, or what is mounted."""
+    files = {}
+    for path in process.state.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            files[path] = path.lstat().st_mtime_ns
+    return files, mounts.mounts_below(process.folder)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+async def test_killed_within_calls(process: DriverProcess, steps: int) -> None:
     """Each call of a volume's life is cut off and asked again: one volume, one mount, its data, no leftovers.
 
-    Writes that were held up for a snapshot go on.
+    Cut off when it is sent, at the first change that it makes, and at the second, or when it is answered before that. Writes
+    that were held up for a snapshot go on.
     """
     folder = process.folder
     staging, target, name = folder / "staging", folder / "target", secrets.token_hex(8)
@@ -88,8 +104,12 @@ async def test_killed_within_calls(process: DriverProcess, milliseconds: int) ->
     controller, node = process.client.controller, process.client.node
 
     async def cut_off(call: Callable[[], Awaitable[object]], then: Callable[[], None] = lambda: None) -> object:
-        begun = asyncio.ensure_future(call())
-        await asyncio.sleep(milliseconds / 1000)
+        before, begun = signs(process), asyncio.ensure_future(call())
+        await asyncio.sleep(0.001)
+        for _ in range(steps):
+            while not begun.done() and signs(process) == before:  # noqa: ASYNC110 - of mounts nobody tells
+                await asyncio.sleep(0)
+            before = signs(process)
         process.kill()
         with contextlib.suppress(errors.Uncertain, errors.Unreachable):
             await begun

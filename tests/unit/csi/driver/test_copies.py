@@ -5,8 +5,11 @@ import socket
 import stat
 from pathlib import Path
 
+import pytest
+
 from csi.driver.image_copy import copy_content
 from csi.driver.tree_copy import copy_tree
+from runtimes.linux.tree_walk import TreeWalk
 
 MIB = 1024**2
 
@@ -60,6 +63,22 @@ def test_what_is_not_of_the_tree_does_not_come(tmp_path: Path) -> None:
         copied(source, tmp_path / "target")
     assert [path.name for path in (tmp_path / "target").iterdir()] == ["out"]
     assert stat.S_ISLNK((tmp_path / "target" / "out").lstat().st_mode)
+
+
+def test_a_directory_that_goes_meanwhile_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gone after it was seen, before it is entered: nothing of it is in the copy, the rest is."""
+    source, enter = tmp_path / "source", TreeWalk.enter
+    (source / "going").mkdir(parents=True)
+    (source / "staying").mkdir()
+
+    def late(tree: TreeWalk, name: str) -> None:
+        if name == "going":
+            (source / name).rmdir()
+        enter(tree, name)
+
+    monkeypatch.setattr(TreeWalk, "enter", late)
+    copied(source, tmp_path / "target")
+    assert [path.name for path in (tmp_path / "target").iterdir()] == ["staying"]
 
 
 def test_holes_stay_holes(tmp_path: Path) -> None:

@@ -29,6 +29,18 @@ def test_ids_are_those_of_the_facts() -> None:
     assert len(ids) > 80
 
 
+def test_what_has_no_case_is_told() -> None:
+    """docs/testing-csi.md lists every id of the facts that is no case and in no docstring of one, and no other."""
+    table = re.findall(r"^\| ([A-Z]\d+) \|", (REPO / "docs/facts/storage.md").read_text(), re.MULTILINE)
+    met = {case_id(node.name).rstrip("B") for node in cases()}
+    met |= {each for node in cases() for each in re.findall(r"\b[A-Z]\d+\b", ast.get_docstring(node) or "")}
+    section = (REPO / "docs/testing-csi.md").read_text().split("### Not looked at yet")[1].split("\n## ")[0]
+    told = re.findall(r"\b[A-Z]\d+\b", " ".join(re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE)))
+    for letter, first, last in re.findall(r"([A-Z])(\d+) to [A-Z](\d+)", section):
+        told += [f"{letter}{number}" for number in range(int(first) + 1, int(last))]
+    assert sorted(told) == sorted(set(table) - met)
+
+
 def test_every_case_says_what_it_is_about() -> None:
     """One decorator of csi/testing/levels.py, with a call or a section of CSI; a docstring."""
     calls = {method.name for service in csi.DESCRIPTOR.services_by_name.values() for method in service.methods}
