@@ -28,6 +28,7 @@ import re
 import shutil
 import statistics
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -96,17 +97,20 @@ class Podman:
         self.alive.difference_update(names)
 
     async def _podman(self, *arguments: str) -> None:
-        process = await asyncio.create_subprocess_exec(
-            "podman", *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-        )
-        try:
-            async with asyncio.timeout(_PODMAN_SECONDS):
-                _, error = await process.communicate()
-        except TimeoutError:
-            process.kill()
-            raise SystemExit(f"podman {' '.join(arguments)}: not done after {_PODMAN_SECONDS} s") from None
-        if process.returncode:
-            raise SystemExit(f"podman {' '.join(arguments)}: {error.decode(errors='replace').strip()}")
+        # a file, not a pipe: the container's conmon inherits it, and a pipe would not end before the container
+        with tempfile.TemporaryFile() as said:
+            process = await asyncio.create_subprocess_exec(
+                "podman", *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=said
+            )
+            try:
+                async with asyncio.timeout(_PODMAN_SECONDS):
+                    status = await process.wait()
+            except TimeoutError:
+                process.kill()
+                raise SystemExit(f"podman {' '.join(arguments)}: not done after {_PODMAN_SECONDS} s") from None
+            if status:
+                said.seek(0)
+                raise SystemExit(f"podman {' '.join(arguments)}: {said.read().decode(errors='replace').strip()}")
 
 
 @dataclass(slots=True)

@@ -52,17 +52,15 @@ def diary(node: NodeUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def last_words(node: NodeUnderTest, name: str) -> tuple[str, int]:
     """Delete a pod; its phase and exit code as the watch last showed them."""
-    node.running(name)
+    version = node.running(name)["metadata"]["resourceVersion"]
     node.kubectl("delete", "pod", name, "--wait=false")
-    seen: dict[str, Any] = {}
-
-    def gone() -> bool:
-        found = node.kubectl("get", "pod", name, "-o", "json", "--ignore-not-found")
-        if found.startswith("{"):
-            seen.update(json.loads(found))
-        return not found
-
-    eventually(gone, f"{name} is gone")
+    eventually(lambda: not node.api.get(f"api/v1/namespaces/default/pods/{name}"), f"{name} is gone")
+    # all that there was since: a pod may be gone before anybody has looked at it
+    query = f"watch=1&fieldSelector=metadata.name%3D{name}&resourceVersion={version}&timeoutSeconds=1"
+    shown = node.kubectl("get", "--raw", f"/api/v1/namespaces/default/pods?{query}")
+    last = json.loads(shown.splitlines()[-1])
+    assert last["type"] == "DELETED"
+    seen = last["object"]
     ended = status_of(seen)["state"].get("terminated", {"exitCode": -1})
     return seen["status"]["phase"], ended["exitCode"]
 
