@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 import yaml
 from leftovers import take_rules
+from live_trees import remove_cgroups
 from node_under_test import REPO, NodeUnderTest, eventually, import_image, make_node
 from typing_extensions import override
 
@@ -333,12 +334,7 @@ class CrashNode(NodeUnderTest):
         subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)
         own = self.subnet.rpartition(".")[0] + "."
         take_rules(lambda address: address.startswith(own))
-        for root in Path("/sys/fs/cgroup").glob(f"*{self.cgroup}"):
-            for below in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
-                with contextlib.suppress(OSError):
-                    below.rmdir()
-            with contextlib.suppress(OSError):
-                root.rmdir()
+        remove_cgroups(self.cgroup)
 
 
 def make_crash_node(directory: Path, image: Path, *, gvisor: bool = False) -> CrashNode:

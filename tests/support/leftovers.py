@@ -6,6 +6,7 @@ find the rules) and no failure. Everything else is.
 """
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -82,6 +83,15 @@ def _processes() -> dict[int, str]:
     return found
 
 
+def _ancestors() -> set[int]:
+    """This process and those that wait for it: what calls hack/test may well name pytest."""
+    found, pid = set[int](), os.getpid()
+    while pid:
+        found.add(pid)
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return found
+
+
 def _of_pods() -> Iterator[Leftover]:
     """Told only: what holds them is to be looked at."""
     for pid, line in _processes().items():
@@ -101,9 +111,14 @@ def _run(*argv: str) -> str:
 
 def main() -> int:
     found = [*take_rules(), *_links()]
-    testing = [line for line in _processes().values() if "pytest" in line.split("/tmp/")[0]]
+    ours = _ancestors()
+    testing = {
+        pid: line for pid, line in _processes().items() if pid not in ours and "pytest" in line.split("/tmp/")[0]
+    }
     if testing:
-        print(f"others are testing here ({len(testing)} processes): only networks were looked at")
+        print("others are testing here: only networks were looked at")
+        for pid, line in testing.items():
+            print(f"  process {pid}: {line[:200]}")
     else:
         found += _of_pods()
         _drop_empty_chains()

@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 from api_reader import APIReader
+from live_trees import cgroups_below, remove_cgroups
 
 from cni.errors import CNIError
 from cni.native.packet_filter import choose_rules
@@ -28,7 +29,6 @@ from runtimes.testing.networks import claim_subnet
 
 REPO = Path(__file__).resolve().parents[2]
 DEMO_IMAGE = "localhost/demo:1"
-_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def free_port() -> int:
@@ -269,7 +269,7 @@ class NodeUnderTest:
         mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
         found += [f"mount {line.split()[4]}" for line in mounts if f" {self.directory}/" in line]
         found += [f"pinned namespace {path}" for path in (self.directory / "run").glob("*/pods/*/*") if path.is_mount()]
-        found += [f"cgroup {path}" for path in _CGROUPS.glob(f"*{self.cgroup}/kubepods/**/pod*")]
+        found += [f"cgroup {path}" for path in cgroups_below(f"{self.cgroup}/kubepods") if path.name.startswith("pod")]
         links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
         found += [f"link {link['ifname']}" for link in links if link.get("master") == self.bridge]
         reserved = self.directory / "ipam" / self.bridge
@@ -299,12 +299,7 @@ class NodeUnderTest:
                 choose_rules().withdraw()
             table = ["nft", "delete", "table", "inet", f"{self.bridge}-services"]
             subprocess.run(table, capture_output=True, check=False)
-            for root in sorted(_CGROUPS.glob(f"*{self.cgroup}")):
-                for below in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
-                    with contextlib.suppress(OSError):
-                        below.rmdir()
-                with contextlib.suppress(OSError):
-                    root.rmdir()
+            remove_cgroups(self.cgroup)
         left = self.leaks()
         assert left == [], left
         shutil.rmtree(self.directory)

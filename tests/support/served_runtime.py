@@ -1,7 +1,6 @@
 """`nodeagent runtime serve` for a test: a process with its own folders, bridge and cgroups, and gRPC clients of its socket."""
 
 import contextlib
-import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +17,7 @@ import aiohttp
 import grpc
 import grpc.aio
 import yaml
+from live_trees import remove_cgroups
 
 from proto import cri_pb2 as cri
 from proto.cri_pb2_grpc import ImageServiceStub, RuntimeServiceStub
@@ -25,7 +25,6 @@ from runtimes.testing.host import mount_hugetlb
 from runtimes.testing.networks import bridge_network, claim_subnet
 
 REPO = Path(__file__).resolve().parents[2]
-_CGROUPS = Path("/sys/fs/cgroup")
 _DEADLINE_SECONDS = 60.0
 
 
@@ -173,10 +172,7 @@ class Served:
 
     def remove(self) -> None:
         subprocess.run(["ip", "link", "del", self.name], capture_output=True, check=False)
-        for root in _CGROUPS.glob(f"*/{self.name}"):
-            for path, _, _ in os.walk(root, topdown=False):
-                with contextlib.suppress(OSError):
-                    Path(path).rmdir()
+        remove_cgroups(f"/{self.name}")
         shutil.rmtree(self.directory)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from live_trees import cgroups_below, remove_cgroups
 
 from runtimes.testing.networks import claim_subnet
 
@@ -47,7 +48,7 @@ class Place:
         """Mounts, links, cgroups and processes that carry the name; empty when nothing was left."""
         found = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines() if self.name in line]
         found += [str(path) for path in Path("/sys/class/net").glob(f"{self.bridge}*")]
-        found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"*{self.cgroup}/**/pod*")]
+        found += [str(path) for path in cgroups_below(self.cgroup) if path.name.startswith("pod")]
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 if self.name.encode() in path.read_bytes() and path.parent.name != str(os.getpid()):
@@ -99,10 +100,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump_all(documents))
     yield Place(name=name, folder=folder, config=config, bridge=name[:15], cgroup=f"/{name}")
-    for hierarchy in Path("/sys/fs/cgroup").glob(f"*/{name}"):
-        for cgroup in sorted(hierarchy.rglob("*/"), key=lambda path: -len(path.parts)):
-            cgroup.rmdir()
-        hierarchy.rmdir()
+    remove_cgroups(f"/{name}")
     shutil.rmtree(folder)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from live_trees import cgroups_below
 from node_under_test import NodeUnderTest, eventually
 from pods_under_test import container, field, finished, make_pod, shell, status_of, tells_of, told, waits_for
 
@@ -134,7 +135,7 @@ def test_the_object_goes_last(node: NodeUnderTest) -> None:
     uid = node.running("polite")["metadata"]["uid"]
     last_words(node, "polite")
     assert not (node.root_dir / "pods" / uid).exists()
-    assert not list(Path("/sys/fs/cgroup").glob(f"*{node.cgroup}/kubepods/**/pod{uid}"))
+    assert not [path for path in cgroups_below(node.cgroup) if path.name == f"pod{uid}"]
     assert not list((node.directory / "logs").glob(f"*_{uid}"))
 
 
