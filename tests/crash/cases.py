@@ -74,7 +74,8 @@ def _cases() -> Iterator[Case]:
             yield from _each(
                 "multi", BY_NAME[name], nth=nth, modes=(faults.KILL_BEFORE, *faults.KILLS[1:], faults.FAIL)
             )
-    for name in ("kill-pod", "stop-container", "exit", "exit-cleared", "dismantle", "overlay-gone"):
+    yield from _each("multi", BY_NAME["kill-pod"], modes=faults.KILLS)  # once a runtime, and a node may have only one
+    for name in ("stop-container", "exit", "exit-cleared", "dismantle", "overlay-gone"):
         for nth in (1, 2):
             yield from _each("multi", BY_NAME[name], nth=nth, modes=faults.KILLS)
     yield from _each("multi", BY_NAME["cni-plugin-del"], modes=faults.KILLS)  # the native network is one plugin
