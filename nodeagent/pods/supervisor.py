@@ -122,6 +122,11 @@ class PodSupervisor:
     def wake(self) -> None:
         self._woken.set()
 
+    def runtime_changed(self) -> None:
+        """Something of the pod has changed in its runtime. While all of it is removed nothing follows from that."""
+        if self._work.doing not in (WorkKind.RELEASE, WorkKind.FORGET):
+            self.wake()
+
     def refresh(self) -> None:
         """Something that files of the pod's volumes are made from has changed."""
         self._refresh.sources_changed()
