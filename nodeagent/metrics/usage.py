@@ -43,6 +43,9 @@ def _of_containers(pods: Iterable[PodStats]) -> list[Metric]:
     swap = GaugeMetricFamily(
         "container_swap_usage_bytes", "Current amount of the container swap usage in bytes", labels=_CONTAINER
     )
+    swap_limit = GaugeMetricFamily(
+        "container_swap_limit_bytes", "Current amount of the container swap limit in bytes", labels=_CONTAINER
+    )
     started = GaugeMetricFamily(
         "container_start_time_seconds", "Start time of the container since unix epoch in seconds", labels=_CONTAINER
     )
@@ -58,8 +61,11 @@ def _of_containers(pods: Iterable[PodStats]) -> list[Metric]:
         if stats.swap.HasField("swap_usage_bytes"):
             swapped = stats.swap.swap_usage_bytes.value
             swap.add_metric(labels, swapped, timestamp=stats.swap.timestamp / _NANO)
+            if stats.swap.HasField("swap_available_bytes"):
+                limit = swapped + stats.swap.swap_available_bytes.value
+                swap_limit.add_metric(labels, limit, timestamp=stats.swap.timestamp / _NANO)
         started.add_metric(labels, container.created_ns / _NANO)
-    return [cpu, memory, swap, started]
+    return [cpu, memory, swap, swap_limit, started]
 
 
 def _of_pods(pods: Iterable[PodStats]) -> list[Metric]:
@@ -67,6 +73,7 @@ def _of_pods(pods: Iterable[PodStats]) -> list[Metric]:
         "pod_cpu_usage_seconds", "Cumulative cpu time consumed by the pod in core-seconds", labels=_POD
     )
     memory = GaugeMetricFamily("pod_memory_working_set_bytes", "Current working set of the pod in bytes", labels=_POD)
+    swap = GaugeMetricFamily("pod_swap_usage_bytes", "Current amount of the pod swap usage in bytes", labels=_POD)
     for pod in pods:
         linux = pod.stats.linux
         labels = (pod.name, pod.namespace)
@@ -76,7 +83,11 @@ def _of_pods(pods: Iterable[PodStats]) -> list[Metric]:
         if linux.memory.HasField("working_set_bytes"):
             used = linux.memory.working_set_bytes.value
             memory.add_metric(labels, used, timestamp=linux.memory.timestamp / _NANO)
-    return [cpu, memory]
+        # the CRI has no swap of pods
+        if swaps := [item.stats.swap for item in pod.containers if item.stats.swap.HasField("swap_usage_bytes")]:
+            swapped = sum(item.swap_usage_bytes.value for item in swaps)
+            swap.add_metric(labels, swapped, timestamp=max(item.timestamp for item in swaps) / _NANO)
+    return [cpu, memory, swap]
 
 
 def container_metrics(pods: Iterable[PodStats]) -> list[Metric]:

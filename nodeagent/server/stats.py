@@ -10,7 +10,7 @@ from nodeagent.metrics.probes import ProbeMetrics
 from nodeagent.metrics.registry import expose
 from nodeagent.metrics.usage import agent_metrics, container_metrics, resource_metrics, runtime_metrics
 from nodeagent.stats.provider import Statistics
-from nodeagent.stats.summary import summary
+from nodeagent.stats.summary import Disks, summary
 
 _TEXT = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
 
@@ -44,14 +44,12 @@ class StatsHandlers:
     async def summary(self, request: web.Request) -> web.Response:
         """`only_cpu_and_memory=true` leaves the rest out, and does not look for it."""
         statistics = self._statistics
-        if request.query.get("only_cpu_and_memory") == "true":
-            node, snapshot = await asyncio.gather(statistics.node(), statistics.pods())
-            document = summary(self._node_name, node, snapshot.pods, only_cpu_and_memory=True)
-        else:
-            node, snapshot, images, volumes = await asyncio.gather(
-                statistics.node(), statistics.pods(), statistics.images(), statistics.volumes()
-            )
-            document = summary(self._node_name, node, snapshot.pods, images=images, volumes=volumes)
+        disks = None
+        node, system, snapshot = await asyncio.gather(statistics.node(), statistics.system(), statistics.pods())
+        if request.query.get("only_cpu_and_memory") != "true":
+            images, volumes, files = await asyncio.gather(statistics.images(), statistics.volumes(), statistics.files())
+            disks = Disks(images=images, volumes=volumes, files=files)
+        document = summary(self._node_name, node, system, snapshot.pods, disks)
         return web.Response(text=json.dumps(document, indent=1), content_type="application/json")
 
     async def resource(self, request: web.Request) -> web.Response:

@@ -1,8 +1,7 @@
 """Volumes that are made for one pod, on this node, of what its spec says: nothing is attached, staged or grown."""
 
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeRequest, VolumeSource, VolumeUsage
-from nodeagent.volumes.usage import measure
-from runtimes.linux.tasks import run_blocking
+from nodeagent.volumes.usage import measured
 
 
 class PublishOnly:
@@ -27,4 +26,4 @@ class PublishOnly:
         return
 
     async def usage(self, volume: MountedVolume) -> VolumeUsage | None:
-        return await run_blocking(measure, volume.host_path)
+        return await measured(volume.host_path)

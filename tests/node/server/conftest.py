@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from agent_pods import agent_pod
 from built_in_runtimes import oci
+from lightkube.models.core_v1 import EmptyDirVolumeSource, Volume
 
 from nodeagent.metrics.registry import agent_registry
 from nodeagent.pods.manager import PodOnNode
@@ -22,10 +23,12 @@ from nodeagent.server.server import NodeServer, ServerSettings
 from nodeagent.server.stats import StatsHandlers
 from nodeagent.stats.node import NodeReader
 from nodeagent.stats.pod_cgroups import PodCgroupReader
+from nodeagent.stats.pod_files import PodFilesReader
 from nodeagent.stats.pods import PodReader
 from nodeagent.stats.provider import Statistics
+from nodeagent.stats.system_containers import SystemContainerReader
 from nodeagent.stats.volumes import VolumeReader
-from nodeagent.volumes.contract import VolumeUsage
+from nodeagent.volumes.contract import VolumeSource, VolumeUsage
 from nodeagent.volumes.usage import measure
 from runtimes.linux.cgroups.detect import detect
 from runtimes.registry import Runtime
@@ -73,9 +76,12 @@ class RealPods:
 
 @dataclass
 class ScratchOnly:
-    """Every pod has one volume, all of them the same folder."""
+    """Every pod has one volume, an emptyDir on disk, all of them the same folder."""
 
     folder: Path
+
+    def sources(self, uid: str) -> dict[str, VolumeSource]:
+        return {"scratch": VolumeSource(volume=Volume(name="scratch", emptyDir=EmptyDirVolumeSource()))}
 
     async def usage(self, uid: str) -> dict[str, VolumeUsage]:
         return {"scratch": measure(self.folder)}
@@ -142,7 +148,11 @@ async def node(
         )
         volumes = VolumeReader(ScratchOnly(folder), period_seconds=60.0)
         reader = PodReader([runtime], PodCgroupReader(detect(), lambda uid: None))
-        statistics = Statistics(NodeReader(folder), reader, volumes, images_dir=folder)
+        files = PodFilesReader(
+            lambda namespace, name, uid: folder / "logs" / f"{name}-{uid}", lambda uid: folder / "hosts" / uid
+        )
+        system = SystemContainerReader(detect(), {"pods": subject.cgroup_parent})
+        statistics = Statistics(NodeReader(folder), reader, volumes, files, system, images_dir=folder)
         stats = StatsHandlers("node-1", statistics, registry=agent_registry())
         guard = Guard(None, node_name="node-1", always_allow=True)
         server = NodeServer(settings, pods, guard, healthy=lambda: True, parts=(stats,))

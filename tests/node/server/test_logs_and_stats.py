@@ -50,20 +50,25 @@ async def test_fifty_megabytes_of_log(node):
 
 async def test_statistics(node):
     """The summary and the metrics tell of the node, the pod and its container."""
-    await node.run("busy", "while true; do :; done")
+    await node.run("busy", "echo begun; while true; do :; done", log_path="main/0.log")
     status, text = await node.endpoint.get("/stats/summary")
     document = json.loads(text)
     assert (status, document["node"]["nodeName"]) == (200, "node-1")
-    assert set(document["node"]) >= {"cpu", "memory", "fs", "runtime", "rlimit", "swap", "startTime"}
+    always = {"nodeName", "systemContainers", "startTime", "cpu", "memory", "swap"}
+    assert set(document["node"]) >= always | {"fs", "runtime", "rlimit", "network"}
+    (kubepods,) = document["node"]["systemContainers"]
+    assert kubepods["name"] == "pods" and kubepods["cpu"]["usageCoreNanoSeconds"] > 0
     (pod,) = document["pods"]
     assert (pod["podRef"]["name"], pod["podRef"]["namespace"]) == ("busy", "default")
     (container,) = pod["containers"]
     assert container["name"] == "main"
     (volume,) = pod["volume"]
+    assert container["logs"]["usedBytes"] > 0
+    assert pod["ephemeral-storage"]["usedBytes"] >= container["logs"]["usedBytes"] + volume["usedBytes"]
     assert volume["name"] == "scratch" and 0 < volume["usedBytes"] < volume["capacityBytes"]
     assert container["cpu"]["usageCoreNanoSeconds"] > 0 and container["memory"]["workingSetBytes"] > 0
     _, text = await node.endpoint.get("/stats/summary?only_cpu_and_memory=true")
-    assert set(json.loads(text)["node"]) == {"nodeName", "startTime", "cpu", "memory"}
+    assert set(json.loads(text)["node"]) == always
     _, text = await node.endpoint.get("/metrics/resource")
     families = {family.name: family.samples for family in text_string_to_metric_families(text)}
     (sample,) = families["container_cpu_usage_seconds"]
