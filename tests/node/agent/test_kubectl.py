@@ -193,3 +193,27 @@ def test_new_clients_use_websocket(node: NodeUnderTest, web: str) -> None:
     done = run(node, "kubectl", "exec", "-v=8", web, "--", "true")
     assert (done.returncode, b"fallback" in done.stderr) == (0, False), done.stderr
     assert b"Sec-Websocket-Protocol: v5.channel.k8s.io" in done.stderr.replace(b"WebSocket", b"Websocket"), done.stderr
+
+
+def test_top(node: NodeUnderTest) -> None:
+    """`kubectl top` shows the node, and that a pod uses the CPU and the memory that it does, no more than it may."""
+    burner = "head -c 33554432 /dev/zero | tail -c 33554432 > /dev/shm/held; while true; do :; done"
+    limits = {"cpu": "200m", "memory": "128Mi"}
+    node.apply(pod_object("burner", "sh", "-c", burner, resources={"limits": limits}))
+    node.running("burner")
+
+    def measured() -> tuple[int, int] | None:
+        lines = node.kubectl("top", "pod", "burner", "--no-headers", check=False).split()
+        if len(lines) != 3 or lines[0] != "burner":
+            return None
+        found = int(lines[1].removesuffix("m")), int(lines[2].removesuffix("Mi"))
+        return found if found[0] >= 50 and found[1] >= 32 else None
+
+    cpu, memory = eventually(measured, "the burner's usage")
+    assert cpu <= 260 and memory <= 128
+    name, millicores, _, mebibytes, _ = node.kubectl("top", "node", "--no-headers").split()
+    assert name == node.name
+    assert int(millicores.removesuffix("m")) > 50 and int(mebibytes.removesuffix("Mi")) > 32
+    rows = node.kubectl("get", "pods.metrics.k8s.io", "burner").splitlines()
+    assert (rows[0].split(), rows[1].split()[0]) == (["NAME", "CPU", "MEMORY", "WINDOW"], "burner")
+    node.kubectl("delete", "pod", "burner", "--now")
