@@ -45,7 +45,7 @@ async def start_server(
     kubelet = config.kubelet
     if not kubelet.enableServer:
         raise Skip("enableServer: false")
-    pages = StatsHandlers(config.node_name, statistics, registry=host.metrics, probes=probing.metrics)
+    pages = StatsHandlers(config.node_name, statistics, host.machine, registry=host.metrics, probes=probing.metrics)
     try:
         settings = server_settings(config, folders, state.host_ips, embedded)
         server = NodeServer(

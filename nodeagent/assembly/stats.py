@@ -7,6 +7,7 @@ from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.pods.paths import PodPaths
+from nodeagent.stats.cgroup_paths import CgroupPaths
 from nodeagent.stats.node import NodeReader
 from nodeagent.stats.pod_cgroups import PodCgroupReader
 from nodeagent.stats.pod_files import PodFilesReader
@@ -32,14 +33,15 @@ async def start_statistics(
     reader = VolumeReader(volumes, period_seconds=seconds(config.kubelet.volumeStatsAggPeriod))
     pods = PodReader(runtimes.registry, PodCgroupReader(host.cgroups, cgroups.find))
     scope.stack.push_async_callback(reader.stop)
-    system = {PODS: cgroups.node_path}
+    groups = {cgroups.node_path: PODS, **dict.fromkeys(cgroups.class_paths, "")}
     if (own := agent_cgroup(host.cgroups.version)) is not None:
-        system[AGENT] = own
+        groups[own] = AGENT
     return Statistics(
         NodeReader(folders.root),
         pods,
         reader,
         PodFilesReader(paths.log_dir, paths.hosts_file),
-        SystemContainerReader(host.cgroups, system),
+        SystemContainerReader(host.cgroups, groups),
+        CgroupPaths(host.cgroups, cgroups.find),
         images_dir=folders.state,
     )

@@ -1,14 +1,12 @@
 """Prometheus metrics of the node, its pods and their containers, made again for each scrape."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from nodeagent.stats.node import NodeStats
 from nodeagent.stats.pods import ContainerStats, PodsSnapshot, PodStats
-from proto import cri_pb2 as cri
-from runtimes.serve.metrics import RuntimeMetrics, merged_descriptors, merged_metrics
 
 _NANO = 1_000_000_000
 _CONTAINER = ("container", "pod", "namespace")
@@ -88,65 +86,6 @@ def _of_pods(pods: Iterable[PodStats]) -> list[Metric]:
             swapped = sum(item.swap_usage_bytes.value for item in swaps)
             swap.add_metric(labels, swapped, timestamp=max(item.timestamp for item in swaps) / _NANO)
     return [cpu, memory, swap]
-
-
-def container_metrics(pods: Iterable[PodStats]) -> list[Metric]:
-    """/metrics/cadvisor: the statistics of the runtimes, under the names that dashboards know."""
-    labels = ("container", "id", "image", "name", "namespace", "pod")
-    cpu = CounterMetricFamily("container_cpu_usage_seconds", "Cumulative cpu time consumed in seconds.", labels=labels)
-    used = GaugeMetricFamily("container_memory_usage_bytes", "Current memory usage in bytes.", labels=labels)
-    working = GaugeMetricFamily("container_memory_working_set_bytes", "Current working set in bytes.", labels=labels)
-    rss = GaugeMetricFamily("container_memory_rss", "Size of RSS in bytes.", labels=labels)
-    files = GaugeMetricFamily("container_fs_usage_bytes", "Bytes that the container wrote to its layer.", labels=labels)
-    for pod, container in _containers(pods):
-        stats = container.stats
-        found = stats.attributes.id
-        values = (container.name, found, container.image, found, pod.namespace, pod.name)
-        cpu.add_metric(values, stats.cpu.usage_core_nano_seconds.value / _NANO, timestamp=stats.cpu.timestamp / _NANO)
-        seconds = stats.memory.timestamp / _NANO
-        used.add_metric(values, stats.memory.usage_bytes.value, timestamp=seconds)
-        working.add_metric(values, stats.memory.working_set_bytes.value, timestamp=seconds)
-        rss.add_metric(values, stats.memory.rss_bytes.value, timestamp=seconds)
-        files.add_metric(values, stats.writable_layer.used_bytes.value)
-    return [cpu, used, working, rss, files, *_of_networks(pods)]
-
-
-def _of_networks(pods: Iterable[PodStats]) -> list[Metric]:
-    labels = ("interface", "namespace", "pod")
-    received = CounterMetricFamily(
-        "container_network_receive_bytes", "Cumulative count of bytes received", labels=labels
-    )
-    sent = CounterMetricFamily(
-        "container_network_transmit_bytes", "Cumulative count of bytes transmitted", labels=labels
-    )
-    for pod in pods:
-        if pod.stats.linux.HasField("network"):
-            usage = pod.stats.linux.network.default_interface
-            values = (usage.name, pod.namespace, pod.name)
-            received.add_metric(values, usage.rx_bytes.value)
-            sent.add_metric(values, usage.tx_bytes.value)
-    return [received, sent]
-
-
-def runtime_metrics(told: Sequence[RuntimeMetrics], known: Iterable[Metric]) -> list[Metric]:
-    """The rest of /metrics/cadvisor: what the runtimes measure, in whole numbers, without what is reported already."""
-    names = {metric.name for metric in known}
-    found: dict[str, tuple[Metric, list[str]]] = {}
-    for descriptor in merged_descriptors(told):
-        plain = descriptor.name.removesuffix("_total")
-        if not names & {plain, descriptor.name}:
-            found[descriptor.name] = (Metric(descriptor.name, descriptor.help, "gauge"), list(descriptor.label_keys))
-    for pod in merged_metrics(told):
-        for sample in (*pod.metrics, *(item for one in pod.container_metrics for item in one.metrics)):
-            if sample.name not in found:
-                continue
-            metric, keys = found[sample.name]
-            if sample.metric_type == cri.COUNTER:  # which the text format knows by the end of its name
-                metric.name = sample.name.removesuffix("_total")
-                metric.type = "counter" if metric.name != sample.name else "unknown"
-            labels = dict(zip(keys, sample.label_values, strict=True))
-            metric.add_sample(sample.name, labels, sample.value.value, timestamp=sample.timestamp / _NANO or None)
-    return [metric for metric, _ in found.values() if metric.samples]
 
 
 def agent_metrics(name: str, pods: int, containers: int) -> list[Metric]:

@@ -6,9 +6,12 @@ import json
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
+from nodeagent.metrics.cadvisor import Measured, cadvisor_metrics
+from nodeagent.metrics.machine import MachineMetrics
 from nodeagent.metrics.probes import ProbeMetrics
 from nodeagent.metrics.registry import expose
-from nodeagent.metrics.usage import agent_metrics, container_metrics, resource_metrics, runtime_metrics
+from nodeagent.metrics.usage import agent_metrics, resource_metrics
+from nodeagent.node.facts import Machine
 from nodeagent.stats.provider import Statistics
 from nodeagent.stats.summary import Disks, summary
 
@@ -22,12 +25,14 @@ class StatsHandlers:
         self,
         node_name: str,
         statistics: Statistics,
+        machine: Machine,
         *,
         registry: CollectorRegistry,
         probes: ProbeMetrics | None = None,
     ) -> None:
         self._node_name = node_name
         self._statistics = statistics
+        self._machine = MachineMetrics(machine)
         self._registry = registry
         self._probe_metrics = probes
 
@@ -45,11 +50,11 @@ class StatsHandlers:
         """`only_cpu_and_memory=true` leaves the rest out, and does not look for it."""
         statistics = self._statistics
         disks = None
-        node, system, snapshot = await asyncio.gather(statistics.node(), statistics.system(), statistics.pods())
+        node, groups, snapshot = await asyncio.gather(statistics.node(), statistics.groups(), statistics.pods())
         if request.query.get("only_cpu_and_memory") != "true":
             images, volumes, files = await asyncio.gather(statistics.images(), statistics.volumes(), statistics.files())
             disks = Disks(images=images, volumes=volumes, files=files)
-        document = summary(self._node_name, node, system, snapshot.pods, disks)
+        document = summary(self._node_name, node, groups.named, snapshot.pods, disks)
         return web.Response(text=json.dumps(document, indent=1), content_type="application/json")
 
     async def resource(self, request: web.Request) -> web.Response:
@@ -57,9 +62,12 @@ class StatsHandlers:
         return web.Response(body=expose(resource_metrics(node, snapshot)), headers=_TEXT)
 
     async def containers(self, request: web.Request) -> web.Response:
-        snapshot, told = await asyncio.gather(self._statistics.pods(), self._statistics.measured())
-        own = container_metrics(snapshot.pods)
-        return web.Response(body=expose([*own, *runtime_metrics(told, own)]), headers=_TEXT)
+        ask = self._statistics
+        node, pods, told, groups, paths = await asyncio.gather(
+            ask.node(), ask.pods(), ask.measured(), ask.groups(), ask.cgroup_paths()
+        )
+        measured = Measured(node=node, pods=pods, told=told, groups=groups, paths=paths)
+        return web.Response(body=expose(cadvisor_metrics(measured, self._machine)), headers=_TEXT)
 
     async def probes(self, request: web.Request) -> web.Response:
         return web.Response(

@@ -9,17 +9,21 @@ from pathlib import Path
 
 import psutil
 
+from runtimes.cgroup_metrics import device_name
 from runtimes.linux.cgroups.contract import Pressure
 from runtimes.linux.cgroups.controllers import parse_pressure, present
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filesystem:
+    """`device`: what it is on, as in /dev; its number where it has no name there."""
+
     available_bytes: int
     capacity_bytes: int
     used_bytes: int
     inodes_free: int
     inodes: int
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,10 @@ class Interface:
     rx_errors: int
     tx_bytes: int
     tx_errors: int
+    rx_packets: int = 0
+    rx_dropped: int = 0
+    tx_packets: int = 0
+    tx_dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +119,7 @@ def filesystem(path: Path) -> Filesystem:
         used_bytes=usage.used,
         inodes_free=inodes.f_ffree,
         inodes=inodes.f_files,
+        device=device_name(path.stat().st_dev),
     )
 
 
@@ -140,6 +149,10 @@ def _interfaces() -> tuple[Interface, ...]:
             rx_errors=counters.errin,
             tx_bytes=counters.bytes_sent,
             tx_errors=counters.errout,
+            rx_packets=counters.packets_recv,
+            rx_dropped=counters.dropin,
+            tx_packets=counters.packets_sent,
+            tx_dropped=counters.dropout,
         )
         for name, counters in sorted(psutil.net_io_counters(pernic=True).items())
         if name != "lo" and not name.startswith("veth")

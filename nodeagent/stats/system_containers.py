@@ -1,44 +1,65 @@
-"""What the node's own groups of processes use: all pods together (`pods`), and this agent (`kubelet`).
+"""What groups of processes of the node use: all pods together (`pods`), each of their classes, and this agent (`kubelet`).
 
 Of the container runtime (`runtime`) and the rest of the system (`misc`) nobody says which cgroup they are in.
-Source: docs/facts/node-resources.md 7.1.
+Source: docs/facts/node-resources.md 7.1, 7.2.
 """
 
 import contextlib
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from proto import cri_pb2 as cri
+from runtimes.cgroup_metrics import CgroupMetrics
 from runtimes.linux.cgroups.contract import Cgroups
 from runtimes.linux.cgroups.tree import own_cgroups
+from runtimes.metrics import Row
 from runtimes.usage import CgroupUsage
 
 AGENT, PODS = "kubelet", "pods"
+_NANO = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemContainer:
-    """`stats` without attributes and without a writable layer. `started_ns`: when its cgroup was made."""
+    """`stats` without attributes and without a writable layer. `name` "": it has none in a summary.
+
+    `started_ns`: when its cgroup was made.
+    """
 
     name: str
+    cgroup: str
     started_ns: int
     stats: cri.ContainerStats
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """`rows`: the same groups under the names of the CRI's metrics."""
+
+    usages: Sequence[SystemContainer]
+    rows: Sequence[Row]
+
+    @property
+    def named(self) -> Sequence[SystemContainer]:
+        """Those of a summary, by name."""
+        return sorted((group for group in self.usages if group.name), key=lambda group: group.name)
+
+
 class SystemContainerReader:
-    """`paths`: name -> cgroup."""
+    """`paths`: cgroup -> its name, or ""."""
 
     def __init__(self, cgroups: Cgroups, paths: Mapping[str, str]) -> None:
         self._cgroups = cgroups
         self._paths = dict(paths)
         self._usage = CgroupUsage(cgroups)
 
-    def read(self) -> tuple[SystemContainer, ...]:
-        """Those that have a cgroup now, by name. Blocks."""
-        return tuple(found for name in sorted(self._paths) if (found := self._read(name)) is not None)
+    def read(self) -> Groups:
+        """Those that have a cgroup now. Blocks."""
+        usages = [found for cgroup, name in self._paths.items() if (found := self._read(cgroup, name)) is not None]
+        return Groups(usages=usages, rows=[self._row(group) for group in usages])
 
-    def _read(self, name: str) -> SystemContainer | None:
-        cgroup = self._paths[name]
+    def _read(self, cgroup: str, name: str) -> SystemContainer | None:
         made_ns = []
         for directory in self._cgroups.directories(cgroup):
             with contextlib.suppress(OSError):
@@ -47,7 +68,16 @@ class SystemContainerReader:
             return None
         stats = cri.ContainerStats()
         self._usage.fill_container(stats, cgroup)
-        return SystemContainer(name=name, started_ns=min(made_ns), stats=stats)
+        return SystemContainer(name=name, cgroup=cgroup, started_ns=min(made_ns), stats=stats)
+
+    def _row(self, group: SystemContainer) -> Row:
+        row = Row(("", group.cgroup, "", "", "", ""), time.time_ns())
+        figures = CgroupMetrics(self._cgroups, group.cgroup)
+        figures.fill(row, open_files=False)  # those below it tell theirs
+        figures.fill_specification(row)
+        row.add("container_start_time_seconds", group.started_ns // _NANO)
+        row.add("container_last_seen", int(time.time()))
+        return row
 
 
 def agent_cgroup(version: int) -> str | None:

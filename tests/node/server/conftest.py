@@ -15,12 +15,14 @@ from built_in_runtimes import oci
 from lightkube.models.core_v1 import EmptyDirVolumeSource, Volume
 
 from nodeagent.metrics.registry import agent_registry
+from nodeagent.node.facts import read_machine
 from nodeagent.pods.manager import PodOnNode
 from nodeagent.pods.rules.model import PodStage
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import NodeServer, ServerSettings
 from nodeagent.server.stats import StatsHandlers
+from nodeagent.stats.cgroup_paths import CgroupPaths
 from nodeagent.stats.node import NodeReader
 from nodeagent.stats.pod_cgroups import PodCgroupReader
 from nodeagent.stats.pod_files import PodFilesReader
@@ -151,9 +153,10 @@ async def node(
         files = PodFilesReader(
             lambda namespace, name, uid: folder / "logs" / f"{name}-{uid}", lambda uid: folder / "hosts" / uid
         )
-        system = SystemContainerReader(detect(), {"pods": subject.cgroup_parent})
-        statistics = Statistics(NodeReader(folder), reader, volumes, files, system, images_dir=folder)
-        stats = StatsHandlers("node-1", statistics, registry=agent_registry())
+        system = SystemContainerReader(detect(), {subject.cgroup_parent: "pods"})
+        paths = CgroupPaths(detect(), lambda uid: f"{subject.cgroup_parent}/pod{uid}")
+        statistics = Statistics(NodeReader(folder), reader, volumes, files, system, paths, images_dir=folder)
+        stats = StatsHandlers("node-1", statistics, read_machine(), registry=agent_registry())
         guard = Guard(None, node_name="node-1", always_allow=True)
         server = NodeServer(settings, pods, guard, healthy=lambda: True, parts=(stats,))
         await server.start()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from prometheus_client.parser import text_string_to_metric_families
 
 from nodeagent.metrics.registry import expose
-from nodeagent.metrics.usage import agent_metrics, container_metrics, resource_metrics
+from nodeagent.metrics.usage import agent_metrics, resource_metrics
 from nodeagent.stats.node import Filesystem, Interface, NodeReader, NodeStats
 from nodeagent.stats.pod_files import DiskUsage, PodFiles
 from nodeagent.stats.pods import PodReader
@@ -131,7 +131,7 @@ async def test_summary():
     kubepods = cri.ContainerStats()
     kubepods.cpu.timestamp = kubepods.memory.timestamp = NOW
     kubepods.cpu.usage_core_nano_seconds.value = 4 * NANO
-    system = [SystemContainer(name="pods", started_ns=NOW, stats=kubepods)]
+    system = [SystemContainer(name="pods", cgroup="/kubepods", started_ns=NOW, stats=kubepods)]
     node_small = {
         "nodeName": "n1",
         "systemContainers": [
@@ -277,21 +277,8 @@ async def test_a_runtime_that_does_not_answer():
     assert samples(expose(resource_metrics(NODE, snapshot)))[("resource_scrape_error", ())] == (1, None)
 
 
-async def test_container_and_agent_metrics():
-    """The names and labels that dashboards know."""
-    snapshot = await reader(Service()).read()
-    labels = (
-        ("container", "main"),
-        ("id", "c1"),
-        ("image", "img"),
-        ("name", "c1"),
-        ("namespace", "default"),
-        ("pod", "web"),
-    )
-    found = samples(expose(container_metrics(snapshot.pods)))
-    assert found[("container_memory_working_set_bytes", labels)] == (20, NOW / NANO)
-    network = (("interface", "eth0"), ("namespace", "default"), ("pod", "web"))
-    assert found[("container_network_receive_bytes_total", network)] == (11, None)
+def test_agent_metrics():
+    """What runs here."""
     assert samples(expose(agent_metrics("n1", 1, 2))) == {
         ("kubelet_node_name", (("node", "n1"),)): (1, None),
         ("kubelet_running_pods", ()): (1, None),
