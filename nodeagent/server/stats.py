@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from collections.abc import Callable, Iterable
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
 
 from nodeagent.metrics.cadvisor import Measured, cadvisor_metrics
 from nodeagent.metrics.machine import MachineMetrics
@@ -54,12 +56,15 @@ class StatsHandlers:
         if request.query.get("only_cpu_and_memory") != "true":
             images, volumes, files = await asyncio.gather(statistics.images(), statistics.volumes(), statistics.files())
             disks = Disks(images=images, volumes=volumes, files=files)
-        document = summary(self._node_name, node, groups.named, snapshot.pods, disks)
-        return web.Response(text=json.dumps(document, indent=1), content_type="application/json")
+
+        def written() -> bytes:
+            return json.dumps(summary(self._node_name, node, groups.named, snapshot.pods, disks), indent=1).encode()
+
+        return web.Response(body=await asyncio.to_thread(written), content_type="application/json")
 
     async def resource(self, request: web.Request) -> web.Response:
         node, snapshot = await asyncio.gather(self._statistics.node(), self._statistics.pods())
-        return web.Response(body=expose(resource_metrics(node, snapshot)), headers=_TEXT)
+        return await _page(lambda: resource_metrics(node, snapshot))
 
     async def containers(self, request: web.Request) -> web.Response:
         ask = self._statistics
@@ -67,7 +72,7 @@ class StatsHandlers:
             ask.node(), ask.pods(), ask.measured(), ask.groups(), ask.cgroup_paths()
         )
         measured = Measured(node=node, pods=pods, told=told, groups=groups, paths=paths)
-        return web.Response(body=expose(cadvisor_metrics(measured, self._machine)), headers=_TEXT)
+        return await _page(lambda: cadvisor_metrics(measured, self._machine))
 
     async def probes(self, request: web.Request) -> web.Response:
         return web.Response(
@@ -79,3 +84,8 @@ class StatsHandlers:
         running = sum(len(pod.containers) for pod in snapshot.pods)
         own = expose(agent_metrics(self._node_name, len(snapshot.pods), running))
         return web.Response(body=generate_latest(self._registry) + own, headers=_TEXT)
+
+
+async def _page(metrics: Callable[[], Iterable[Metric]]) -> web.Response:
+    """Made beside the event loop: of many pods it is long, and they have other things to wait for."""
+    return web.Response(body=await asyncio.to_thread(lambda: expose(metrics())), headers=_TEXT)
