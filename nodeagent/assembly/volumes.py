@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from nodeagent.api.client import ApiClient
+from nodeagent.api.cluster import InformedCluster, NoCluster
 from nodeagent.api.events import Events
 from nodeagent.api.objects import Objects
 from nodeagent.api.tokens import Tokens
@@ -30,6 +31,7 @@ async def start_volumes(
     events: Events,
     state: NodeState,
     client: ApiClient | None,
+    cluster: InformedCluster | None,
 ) -> VolumeManager:
     """A type is one line here. Without an API there are no claims."""
     layout, budget = Layout(folders.root), PayloadBudget()
@@ -46,4 +48,5 @@ async def start_volumes(
         ProjectedPlugin(layout, allocatable, objects, tokens, budget),
     )
     resolvers = (ClaimResolver(client),) if client is not None else ()
-    return VolumeManager(layout=layout, plugins=plugins, resolvers=resolvers, events=events)
+    own_node = (cluster or NoCluster()).own_node
+    return VolumeManager(layout=layout, plugins=plugins, resolvers=resolvers, own_node=own_node, events=events)
