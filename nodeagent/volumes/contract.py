@@ -12,6 +12,7 @@ All verbs are repeatable: the agent may be killed at any point and calls again, 
 failed verb may have done its work or half of it; it is then called again, or undone by its counterpart.
 """
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +28,14 @@ class VolumeError(Exception):
 
 class UnsupportedVolume(VolumeError):
     """This node can never mount the volume as it is declared."""
+
+
+class NotYet(VolumeError):
+    """Something has to come first that this node will hear of. `came` is set then: it is time to try again."""
+
+    def __init__(self, text: str, came: asyncio.Event) -> None:
+        super().__init__(text)
+        self.came = came
 
 
 class SizeInfeasible(VolumeError):

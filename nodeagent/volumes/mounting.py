@@ -28,6 +28,7 @@ from nodeagent.volumes.phases import Phase, Progress
 from nodeagent.volumes.pod_volumes import PodRequests
 from nodeagent.volumes.sources import OwnNode
 from nodeagent.volumes.stage import Holder, NodeVolumes, Note
+from runtimes.linux.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class Mounter:
         while True:
             pause_seconds = progress.not_before - self._clock()
             if pause_seconds > 0:
-                await self._sleep(pause_seconds)
+                await self._pause(pause_seconds, progress.came)
             try:
                 volumes.published[volume.name] = await self._mount_once(requests, volume, progress)
             except UnsupportedVolume as error:
@@ -112,6 +113,16 @@ class Mounter:
                 return
             if volumes.hopeless:
                 return
+
+    async def _pause(self, seconds: float, came: asyncio.Event | None) -> None:
+        if came is None:
+            await self._sleep(seconds)
+            return
+        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.create_task(came.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end_tasks(*waits)
 
     async def refresh(self, volumes: PodVolumes, requests: PodRequests, volume: Volume) -> None:
         """Publish a live volume once more, and let it grow, where it is one that `changes` and it is time for an attempt."""
