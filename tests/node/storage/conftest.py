@@ -1,13 +1,20 @@
 """Fixtures: a node with the reference CSI driver, one a file."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from csi_site import Site, made_site
-from node_fixtures import demo_image, node, own_node
+from node_fixtures import demo_image, own_node, started_node
 from node_under_test import NodeUnderTest
 
 __all__ = ["demo_image", "node", "own_node"]
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[NodeUnderTest]:
+    """One node for the tests of a file, whose figures of volumes are fresh."""
+    yield from started_node(tmp_path_factory.mktemp("node"), demo_image, kubelet={"volumeStatsAggPeriod": "1s"})
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +23,13 @@ def site(node: NodeUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(autouse=True)
-def fair(request: pytest.FixtureRequest) -> None:
-    """Each test begins with a driver without faults, and nothing asked of it."""
-    if "site" in request.fixturenames:
-        found: Site = request.getfixturevalue("site")
-        found.front.faults.clear()
-        found.front.change.clear()
-        found.front.own.clear()
-        found.front.calls.clear()
-        found.csi_driver()
+def fair(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test begins with a driver without faults, and leaves no pod."""
+    site: Site | None = request.getfixturevalue("site") if "site" in request.fixturenames else None
+    if site is not None:
+        site.front.honest()
+        site.front.calls.clear()
+        site.csi_driver()
+    yield
+    if site is not None:
+        site.delete_pods()
