@@ -16,6 +16,7 @@ from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
 from nodeagent.volumes.host_path import HostPathPlugin
 from nodeagent.volumes.layout import Layout
+from nodeagent.volumes.local import LocalPlugin
 from nodeagent.volumes.manager import VolumeManager
 from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
@@ -42,6 +43,7 @@ async def start_volumes(
     plugins = (
         EmptyDirPlugin(layout, allocatable),
         HostPathPlugin(),
+        LocalPlugin(layout, events),
         ObjectKeysPlugin(CONFIG_MAP, layout, allocatable, objects, budget),
         ObjectKeysPlugin(SECRET, layout, allocatable, objects, budget),
         DownwardAPIPlugin(layout, allocatable, budget),
