@@ -7,6 +7,7 @@ from lightkube.models.storage_v1 import CSIDriver
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster
+from nodeagent.api.events import Events
 from nodeagent.api.informer import Informer
 from nodeagent.api.tokens import Tokens
 from nodeagent.assembly.running import Scope
@@ -46,6 +47,7 @@ async def start_csi(
     client: ApiClient,
     cluster: InformedCluster,
     tokens: Tokens,
+    events: Events,
     state: NodeState,
 ) -> CSI:
     """Without an API there are no such volumes: who a driver is, and what a claim leads to, is said there."""
@@ -76,7 +78,7 @@ async def start_csi(
     scope.loop(records.run, "CSINode of drivers that are gone")
     scope.loop(recounting.run, "allocatable volumes")
     return CSI(
-        plugin=CSIPlugin(CSILayout(Layout(folders.root)), preparation),
+        plugin=CSIPlugin(CSILayout(Layout(folders.root)), preparation, events),
         registration=DriverRegistration(drivers, records, recounting.changed),
         records=records,
     )

@@ -22,6 +22,7 @@ from nodeagent.volumes.contract import (
     VolumePlugin,
     VolumeUsage,
 )
+from nodeagent.volumes.expander import ClaimStatuses, Expander, Unreported
 from nodeagent.volumes.layout import Layout, plugin_directory_name
 from nodeagent.volumes.mounting import Mounter, PodVolumes
 from nodeagent.volumes.on_disk import FoundVolume, volumes_of
@@ -34,6 +35,7 @@ from runtimes.linux.tasks import run_blocking
 
 WAIT_SECONDS = 123.0
 _MAX_ERRORS = 10
+_UNREPORTED = Unreported()
 
 
 class MountFailed(VolumeError):
@@ -69,6 +71,7 @@ class VolumeManager:
         events: Events,
         resolvers: Sequence[SourceResolver] = (),
         own_node: OwnNode = lambda: None,
+        claim_statuses: ClaimStatuses = _UNREPORTED,
         wait_seconds: float = WAIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -82,6 +85,7 @@ class VolumeManager:
             node_volumes=self._node_volumes,
             events=events,
             own_node=own_node,
+            expander=Expander(claim_statuses, events, own_node),
             clock=clock,
             sleep=sleep,
         )

@@ -5,7 +5,8 @@ Source: docs/facts/storage.md 3, 4.9, 8, 9, 10.
 
 from csi import errors
 from csi.errors import CSIError
-from csi.values import NodeCapability, Usage
+from csi.values import NodeCapability, Usage, VolumeStats
+from nodeagent.api.events import Events
 from nodeagent.volumes.contract import (
     CannotGrowInUse,
     Capabilities,
@@ -22,6 +23,7 @@ from nodeagent.volumes.csi.failures import DriverError
 from nodeagent.volumes.csi.file_systems import FileSystems
 from nodeagent.volumes.csi.layout import CSILayout
 from nodeagent.volumes.csi.preparation import Preparation
+from nodeagent.volumes.csi.requests import ask
 from nodeagent.volumes.csi.volume import PLUGIN, CSIVolume, names_driver, parted, persistent, volume_of
 from proto import csi_pb2 as csi
 from runtimes.linux.tasks import run_blocking
@@ -30,10 +32,10 @@ from runtimes.linux.tasks import run_blocking
 class CSIPlugin:
     name = PLUGIN
 
-    def __init__(self, layout: CSILayout, preparation: Preparation) -> None:
+    def __init__(self, layout: CSILayout, preparation: Preparation, events: Events) -> None:
         self._layout = layout
         self._preparation = preparation
-        self._file_systems = FileSystems(layout, preparation)
+        self._file_systems = FileSystems(layout, preparation, events)
         self._devices = Devices(layout, preparation)
         self._staged: set[str] = (
             set()
@@ -49,7 +51,7 @@ class CSIPlugin:
             republish=spec.republish,
             attach=lasting and spec.attach,
             stage=lasting,
-            expand=lasting and not source.read_only,
+            expand=lasting,
         )
 
     def volume_id(self, source: VolumeSource) -> str:
@@ -122,17 +124,13 @@ class CSIPlugin:
         found = await run_blocking(vol_data.read, folder)
         if found is None:
             return None
-        driver, can = await self._preparation.reach(found.driver, "metrics failed to get CSI client")
-        if NodeCapability.GET_VOLUME_STATS not in can:
+        reached = await self._preparation.reach(found.driver, "metrics failed to get CSI client")
+        if NodeCapability.GET_VOLUME_STATS not in reached.can:
             return None
-        try:
-            stats = await driver.client.node.stats(
-                csi.NodeGetVolumeStatsRequest(volume_id=found.handle, volume_path=str(path))
-            )
-        except CSIError as error:
-            raise DriverError(driver.name, error) from error
+        request = csi.NodeGetVolumeStatsRequest(volume_id=found.handle, volume_path=str(path))
+        stats = VolumeStats.of(await ask(reached.driver, reached.driver.client.node.get_volume_stats, request))
         if stats.usage_bytes is None:
-            raise VolumeError(f"driver {driver.name} tells no usage of volume {found.handle}")
+            raise VolumeError(f"driver {found.driver} tells no usage of volume {found.handle}")
         return _usage(stats.usage_bytes, stats.usage_inodes, block=volume.block)
 
 

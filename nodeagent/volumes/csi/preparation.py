@@ -18,12 +18,23 @@ from proto import csi_pb2 as csi
 
 SET_UP = "mounter.SetUpAt failed to get CSI client"
 STAGE = "attacher.MountDevice failed to create newCsiDriverClient"
-TAKE_DOWN = "unmounter failed to get CSI client"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """A driver, and what it can do: asked now, as it may be another version by the next call."""
+
+    driver: Driver
+    can: frozenset[NodeCapability]
+
+    @property
+    def stages(self) -> bool:
+        return NodeCapability.STAGE_UNSTAGE_VOLUME in self.can
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """`can`: asked now, as the driver may be another version by the next call. `label`: of SELinux, to mount with."""
+    """A volume for a pod, and its driver (`Reached`). `label`: of SELinux, to mount with."""
 
     pod: AgentPod
     volume: CSIVolume
@@ -85,25 +96,29 @@ class Preparation:
         volume = volume_of(request.source, request.pod.uid, request.pod.namespace)
         spec = await self.specs.get(volume.driver)
         check_mode(volume, spec)
-        driver, can = await self.reach(volume.driver, purpose)
+        found = await self.reach(volume.driver, purpose)
         return Prepared(
             pod=request.pod,
             volume=volume,
-            driver=driver,
-            can=can,
+            driver=found.driver,
+            can=found.can,
             spec=spec,
             fs_group=request.fs_group,
             label=selinux.context(self._host, request.pod, request.volume.name, volume, spec),
         )
 
-    async def reach(self, name: str, purpose: str) -> tuple[Driver, frozenset[NodeCapability]]:
-        """Raises NotRegistered, DriverError."""
+    def registered(self, name: str, purpose: str) -> Driver:
+        """Raises NotRegistered."""
         try:
-            driver = self._drivers.get(name)
+            return self._drivers.get(name)
         except NotRegistered as error:
             raise NotRegistered(f"kubernetes.io/csi: {purpose}: {error}", error.came) from error
+
+    async def reach(self, name: str, purpose: str) -> Reached:
+        """Raises NotRegistered, DriverError."""
+        driver = self.registered(name, purpose)
         try:
-            return driver, await driver.client.node.capabilities()
+            return Reached(driver=driver, can=await driver.client.node.capabilities())
         except CSIError as error:
             raise DriverError(name, error) from error
 

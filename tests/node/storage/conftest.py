@@ -1,4 +1,4 @@
-"""Fixtures: a node with the reference CSI driver, one a file."""
+"""Fixtures: whole nodes with the demo image in their stores, disks that claims lead to, a CSI driver."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +7,9 @@ import pytest
 from csi_site import Site, made_site
 from node_fixtures import demo_image, own_node, started_node
 from node_under_test import NodeUnderTest
+from volume_objects import Storage
 
-__all__ = ["demo_image", "node", "own_node"]
+__all__ = ["demo_image", "own_node"]
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,15 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator
 
 
 @pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    made = Storage(tmp_path_factory.mktemp("storage"))
+    with made.disks:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def site(node: NodeUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The node with the reference driver, registered."""
     yield from made_site(node, tmp_path_factory.mktemp("d"))
 
 

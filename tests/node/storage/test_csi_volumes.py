@@ -157,7 +157,7 @@ def test_pods_that_share_a_volume(site: Site) -> None:
     node.running("writer")
     node.apply(claim_pod("reader", "shared", f"cat /data/f; echo >/data/g || echo refused; {STAYS}", read_only=True))
     node.running("reader")
-    eventually(lambda: "refused" in node.container_log("reader", "c").splitlines(), "the reader cannot write")
+    eventually(lambda: "refused" in node.container_log("reader", "c"), "the reader cannot write")
     assert [each.readonly for each in site.front.named("NodePublishVolume")] == [False, True]
     assert len(site.front.named("NodeStageVolume")) == 1
     assert site.staging(handle).parent.is_dir()
