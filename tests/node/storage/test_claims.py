@@ -1,12 +1,11 @@
 """Claims of real pods on runc: what they hold outlives pods and agents."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 from node_under_test import NodeUnderTest, eventually
-from volume_objects import Storage, bind, claim_object, ended, user_of, volume_object, with_device
+from volume_objects import Storage, bind, claim_object, ended, user_of, volume_object
 
 from runtimes.linux.mounts import mounts_below
 
@@ -39,37 +38,6 @@ def test_what_is_written_outlives_the_pod(node: NodeUnderTest, storage: Storage)
     for name in ("reads", "part"):
         ended(node, name)
     eventually(lambda: not staged(node), "the disk is not mounted any more")
-
-
-def test_a_device_in_a_container(node: NodeUnderTest, storage: Storage) -> None:
-    """What a container writes on its block volume is on the disk; a claim for reading lets nobody write."""
-    device = storage.disk()
-    bind(node, "raw", mode="Block", local={"path": str(device)})
-    write = "echo on the disk | dd of=/dev/data bs=512 count=1 conv=sync,fsync"
-    node.apply(with_device(user_of("raw", "writes-raw", f"{write}; echo done")))
-    node.running("writes-raw")
-    node.pod_when("writes-raw", lambda _: node.container_log("writes-raw", "c").endswith("done"))
-    with device.open("rb") as disk:
-        os.posix_fadvise(disk.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        assert disk.read(11) == b"on the disk"
-    reasons = [(reason, message) for reason, message in node.events("writes-raw") if "Mount" in reason]
-    told = 'MapVolume.MapPodDevice succeeded for volume "raw"'
-    maps = node.root_dir / "plugins/kubernetes.io/local-volume/volumeDevices/raw"
-    links = next((node.root_dir / "pods").glob("*/volumeDevices/kubernetes.io~local-volume"))
-    assert reasons == [
-        ("SuccessfulMountVolume", f'{told} globalMapPath "{maps}"'),
-        ("SuccessfulMountVolume", f'{told} volumeMapPath "{links}"'),
-    ]
-    read = "dd if=/dev/data bs=11 count=1 2>/dev/null; echo; dd if=/dev/zero of=/dev/data bs=1 count=1 2>&1"
-    node.apply(with_device(user_of("raw", "reads-raw", read, read_only=True)))
-    node.running("reads-raw")
-    node.pod_when("reads-raw", lambda _: "dd: " in node.container_log("reads-raw", "c"))
-    log = node.container_log("reads-raw", "c")
-    assert log.startswith("on the disk\n")
-    assert "Operation not permitted" in log
-    for name in ("writes-raw", "reads-raw"):
-        ended(node, name)
-    eventually(lambda: not maps.exists(), "nothing of the device is left")
 
 
 def test_an_agent_that_is_killed_while_it_mounts(node: NodeUnderTest, storage: Storage) -> None:
