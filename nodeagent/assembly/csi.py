@@ -78,7 +78,7 @@ async def start_csi(
     scope.loop(records.run, "CSINode of drivers that are gone")
     scope.loop(recounting.run, "allocatable volumes")
     return CSI(
-        plugin=CSIPlugin(CSILayout(Layout(folders.root)), preparation, events),
+        plugin=CSIPlugin(CSILayout(Layout(folders.root)), preparation, events, recounting.recount),
         registration=DriverRegistration(drivers, records, recounting.changed),
         records=records,
     )

@@ -60,5 +60,6 @@ async def start_volumes(
         resolvers=(ClaimResolver(client),) if client is not None else (),
         claim_statuses=ApiClaimStatuses(client) if client is not None else Unreported(),
         own_node=(cluster or NoCluster()).own_node,
+        in_use_changed=state.notify,
         events=events,
     )

@@ -38,6 +38,10 @@ class NotYet(VolumeError):
         self.came = came
 
 
+class NodeFull(VolumeError):
+    """As many volumes are attached to this node as can be: another node may do for the pod."""
+
+
 class SizeInfeasible(VolumeError):
     """A volume cannot grow to what is asked, now or later: its claim's owner has to ask for something else."""
 
@@ -219,7 +223,7 @@ class VolumePlugin(Protocol):
     async def attach(self, request: VolumeRequest) -> None:
         """Wait until the volume is attached to this node; whoever attaches it has been told that it is in use here.
 
-        Called before every `stage`, at each attempt. Cancelled when the pod has waited long enough. Raises VolumeError.
+        Called before every `stage`, at each attempt. Cancelled when the pod has waited long enough. Raises NodeFull, VolumeError.
         """
         ...
 

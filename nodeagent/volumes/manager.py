@@ -43,6 +43,7 @@ class MountFailed(VolumeError):
     """Not all volumes of a pod are mounted. The text is that of the pod's event.
 
     `event_worthy`: a kubelet shows it as an event; after a plain time-out it does not, the volumes' own events tell.
+    `node_full`: why there is no room for one of them on this node; empty: that is not it.
     """
 
     def __init__(
@@ -53,16 +54,21 @@ class MountFailed(VolumeError):
         cause: str,
         *,
         event_worthy: bool,
+        node_full: str = "",
     ) -> None:
         super().__init__(
             f"Unable to attach or mount volumes: unmounted volumes=[{' '.join(unmounted)}], "
             f"unattached volumes=[{' '.join(unattached)}], failed to process volumes=[{' '.join(unprocessed)}]: {cause}"
         )
         self.event_worthy = event_worthy
+        self.node_full = node_full
 
 
 class VolumeManager:
-    """One for all pods. Verbs on one pod queue up behind each other; pods and volumes do not wait for each other."""
+    """One for all pods. Verbs on one pod queue up behind each other; pods and volumes do not wait for each other.
+
+    `in_use_changed`: called when `in_use` may have: controllers wait for it.
+    """
 
     def __init__(
         self,
@@ -72,6 +78,7 @@ class VolumeManager:
         events: Events,
         resolvers: Sequence[SourceResolver] = (),
         own_node: OwnNode = lambda: None,
+        in_use_changed: Callable[[], None] = lambda: None,
         claim_statuses: ClaimStatuses = _UNREPORTED,
         wait_seconds: float = WAIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
@@ -79,7 +86,7 @@ class VolumeManager:
     ) -> None:
         self._layout = layout
         self._by_directory = {plugin_directory_name(plugin.name): plugin for plugin in plugins}
-        self._node_volumes = NodeVolumes(layout)
+        self._node_volumes = NodeVolumes(layout, in_use_changed)
         self._mounter = Mounter(
             plugins=plugins,
             resolvers=resolvers,
@@ -219,4 +226,5 @@ def _mount_failed(unmounted: Sequence[str], progress: Mapping[str, Progress]) ->
         unprocessed,
         "; ".join(errors[-_MAX_ERRORS:]) or "timed out waiting for the condition",
         event_worthy=bool(errors),
+        node_full=next((each.error for each in phases.values() if each.node_full), ""),
     )

@@ -3,6 +3,8 @@
 Source: docs/facts/storage.md 3, 4.9, 8, 9, 10.
 """
 
+from collections.abc import Awaitable, Callable
+
 from csi import errors
 from csi.errors import CSIError
 from csi.values import NodeCapability, Usage, VolumeStats
@@ -11,6 +13,7 @@ from nodeagent.volumes.contract import (
     CannotGrowInUse,
     Capabilities,
     MountedVolume,
+    NodeFull,
     SizeInfeasible,
     VolumeError,
     VolumeRequest,
@@ -18,6 +21,7 @@ from nodeagent.volumes.contract import (
     VolumeUsage,
 )
 from nodeagent.volumes.csi import preparation, vol_data
+from nodeagent.volumes.csi.attachments import EXHAUSTED, NotAttached
 from nodeagent.volumes.csi.devices import Devices
 from nodeagent.volumes.csi.failures import DriverError
 from nodeagent.volumes.csi.file_systems import FileSystems
@@ -30,16 +34,24 @@ from runtimes.linux.tasks import run_blocking
 
 
 class CSIPlugin:
+    """`recount(driver)`: have it found out, and told, how many volumes the driver can have here."""
+
     name = PLUGIN
 
-    def __init__(self, layout: CSILayout, preparation: Preparation, events: Events) -> None:
+    def __init__(
+        self,
+        layout: CSILayout,
+        preparation: Preparation,
+        events: Events,
+        recount: Callable[[str], Awaitable[None]],
+    ) -> None:
         self._layout = layout
         self._preparation = preparation
+        self._recount = recount
         self._file_systems = FileSystems(layout, preparation, events)
         self._devices = Devices(layout, preparation)
-        self._staged: set[str] = (
-            set()
-        )  # by this process: what was staged before it is staged once more, and then no more
+        # by this process: what another has staged is staged once more, as it may have been half done
+        self._staged: set[str] = set()
 
     def supports(self, source: VolumeSource) -> bool:
         return names_driver(source)
@@ -59,8 +71,16 @@ class CSIPlugin:
 
     async def attach(self, request: VolumeRequest) -> None:
         volume = _described(request.source)
-        if (await self._preparation.specs.get(volume.driver)).attach:
+        spec = await self._preparation.specs.get(volume.driver)
+        if not spec.attach:
+            return
+        try:
             await self._preparation.attachments.wait(volume)
+        except NotAttached as error:
+            if error.code != EXHAUSTED or spec.recount_seconds is None:
+                raise
+            await self._recount(volume.driver)  # so that no further pods are sent here
+            raise NodeFull(str(error)) from error
 
     async def stage(self, request: VolumeRequest) -> None:
         volume_id = self.volume_id(request.source)
