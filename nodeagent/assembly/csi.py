@@ -87,6 +87,6 @@ async def start_csi(
 async def start_plugin_registry(scope: Scope, folders: Folders, csi: CSI | None) -> PluginRegistry:
     """A type of plugins is one entry here."""
     handlers = {CSI_PLUGIN: csi.registration} if csi is not None else {}
-    registry = PluginRegistry(folders.root / "plugins_registry", handlers)
+    registry = PluginRegistry(folders.root / "plugins_registry", handlers, scope.trouble)
     scope.loop(registry.run, "plugin registry")
     return registry

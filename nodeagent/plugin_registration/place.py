@@ -38,26 +38,31 @@ Connect = Callable[[Path], AbstractAsyncContextManager[Talk]]
 
 
 class Place:
-    """`run` until nothing is there any more. `freed` is called when a plugin was let go: another of its name may come in now."""
+    """`run` until nothing is there any more. `freed` is called when a plugin was let go: another of its name may come in now.
+
+    `tell(text)`: why it is not registered; empty: it is, or is gone.
+    """
 
     def __init__(
         self,
         path: Path,
         handlers: Mapping[str, PluginHandler],
         freed: Callable[[], None],
+        tell: Callable[[str], None],
         connect: Connect = connected,
         retry: RetryPolicy = RETRY,
     ) -> None:
         self._path = path
         self._handlers = handlers
         self._freed = freed
+        self._tell = tell
         self._connect = connect
         self._retry = retry
         self._socket: HeldSocket | None = None
         self._changed = asyncio.Event()
         self._again = asyncio.Event()
         self.plugin: Plugin | None = None
-        self.trouble = ""
+        self._trouble = ""
 
     def see(self, identity: Identity | None) -> None:
         """What is there now; None: nothing."""
@@ -88,6 +93,7 @@ class Place:
             finally:
                 await end_tasks(registering)
             await self._let_go()
+            self._told("")
 
     def close(self) -> None:
         if self._socket is not None:
@@ -114,10 +120,16 @@ class Place:
                     raise
         except HandshakeFailed as failure:
             error = str(failure)
-        if error and error != self.trouble:  # not again with every attempt
-            log.warning("plugin at %s: %s", self._path, error)
-        self.trouble = error
+        self._told(error)
         return not error
+
+    def _told(self, trouble: str) -> None:
+        if trouble == self._trouble:  # not again with every attempt
+            return
+        self._trouble = trouble
+        self._tell(trouble)
+        if trouble:
+            log.warning("plugin at %s: %s", self._path, trouble)
 
     async def _taken(self, plugin: Plugin) -> str:
         """Hand it to those of its type; returns what is wrong with it, or empty."""
