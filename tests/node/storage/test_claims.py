@@ -61,6 +61,22 @@ def test_an_agent_that_is_killed_while_it_mounts(node: NodeUnderTest, storage: S
     eventually(lambda: not staged(node), "the disk is not mounted any more")
 
 
+def test_a_volume_that_is_still_in_use(node: NodeUnderTest, storage: Storage) -> None:
+    """Somebody on the node has a file of it open: it stays mounted, its pod is not gone, and both go when it is closed."""
+    bind(node, "busy", local={"path": str(storage.disk())})
+    node.apply(user_of("busy", "leaves", "echo kept > /data/file; echo up"))
+    node.running("leaves")
+    (mounted,) = [path for path in mounts_below(node.root_dir / "pods") if path.name == "busy"]
+    with (mounted / "file").open() as held:
+        node.kubectl("delete", "pod", "leaves", "--grace-period=1", "--wait=false")
+        refused = f"volumes could not be unmounted: unmount of {mounted} failed: Device or resource busy"
+        eventually(lambda: node.log().count(refused) > 2, f"said by the step and by the pod, each time: {refused}")
+        assert held.read() == "kept\n"
+        assert node.find_pod("leaves") is not None
+    eventually(lambda: node.find_pod("leaves") is None, "pod leaves gone")
+    eventually(lambda: not staged(node), "the disk is not mounted any more")
+
+
 def test_a_claim_of_a_host_path(node: NodeUnderTest, storage: Storage) -> None:
     """The folder itself is what the pod has, with the group that the volume says it is of."""
     folder = storage.directory()
