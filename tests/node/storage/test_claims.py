@@ -41,7 +41,7 @@ def test_what_is_written_outlives_the_pod(node: NodeUnderTest, storage: Storage)
 
 
 def test_an_agent_that_is_killed_while_it_mounts(node: NodeUnderTest, storage: Storage) -> None:
-    """Wherever it was, the next agent completes it, once; and one that was not there when a pod went takes its volumes down."""
+    """The next agent completes it, and mounts nothing twice; one that is killed as the pod goes leaves the rest to the next, too."""
     bind(node, "killed", local={"path": str(storage.disk())})
     node.apply(user_of("killed", "mounts", "echo kept > /data/file; echo up"))
     notes = "pods/*/plugins/kubernetes.io~local-volume/killed/node-volume.json"
@@ -57,7 +57,10 @@ def test_an_agent_that_is_killed_while_it_mounts(node: NodeUnderTest, storage: S
     node.running("mounts")
     assert len(staged(node)) == 1
     assert (pods[0] / "file").read_text() == "kept\n"
-    ended(node, "mounts")
+    node.kubectl("delete", "pod", "mounts", "--grace-period=1", "--wait=false")
+    node.kill()
+    node.start()
+    eventually(lambda: node.find_pod("mounts") is None, "pod mounts gone")
     eventually(lambda: not staged(node), "the disk is not mounted any more")
 
 
