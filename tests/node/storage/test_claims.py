@@ -41,7 +41,7 @@ def test_what_is_written_outlives_the_pod(node: NodeUnderTest, storage: Storage)
 
 
 def test_an_agent_that_is_killed_while_it_mounts(node: NodeUnderTest, storage: Storage) -> None:
-    """The next agent completes it, and mounts nothing twice; one that is killed as the pod goes leaves the rest to the next, too."""
+    """The next agent completes it, and mounts nothing twice; one that is killed as the pod goes leaves the rest to the next."""
     bind(node, "killed", local={"path": str(storage.disk())})
     node.apply(user_of("killed", "mounts", "echo kept > /data/file; echo up"))
     notes = "pods/*/plugins/kubernetes.io~local-volume/killed/node-volume.json"
