@@ -150,7 +150,7 @@ class VolumeManager:
             errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
             volumes.published.clear()  # a refresh that waits for its turn must find nothing to set up
             if errors:
-                raise ExceptionGroup(f"volumes of pod {uid} could not be unmounted", errors)
+                raise ExceptionGroup(f"volumes could not be unmounted: {'; '.join(map(str, errors))}", errors)
         self._pods.pop(uid, None)
 
     def mounted(self, uid: str) -> Mapping[str, MountedVolume]:

@@ -1,5 +1,6 @@
 """PersistentVolumes and claims of a node under test, and pods that use them."""
 
+import os
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from typing import Any
 
 from node_under_test import NodeUnderTest, eventually, pod_object
 from volume_subjects import disk
+
+from runtimes.linux import loop
 
 DISK_BYTES = 16 << 20
 STAYS = "trap 'exit 0' TERM; sleep 100000 & wait"
@@ -19,12 +22,18 @@ class Storage:
 
     folder: Path
     disks: ExitStack = field(default_factory=ExitStack)
+    images: dict[Path, Path] = field(default_factory=dict)
 
-    def disk(self) -> Path:
+    def disk(self, size_bytes: int = DISK_BYTES) -> Path:
         """An empty block device."""
-        place = self.folder / uuid.uuid4().hex[:8]
-        place.mkdir()
-        return self.disks.enter_context(disk(place, DISK_BYTES))
+        place = self.directory()
+        device = self.disks.enter_context(disk(place, size_bytes))
+        self.images[device] = place / "disk"
+        return device
+
+    def grow(self, device: Path, size_bytes: int) -> None:
+        os.truncate(self.images[device], size_bytes)
+        loop.grow(device)
 
     def directory(self) -> Path:
         place = self.folder / uuid.uuid4().hex[:8]

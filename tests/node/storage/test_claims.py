@@ -41,7 +41,7 @@ def test_what_is_written_outlives_the_pod(node: NodeUnderTest, storage: Storage)
 
 
 def test_an_agent_that_is_killed_while_it_mounts(node: NodeUnderTest, storage: Storage) -> None:
-    """Wherever it was, the next agent completes it, once; and one that was not there when a pod went takes its volumes down."""
+    """The next agent completes it, and mounts nothing twice; one that is killed as the pod goes leaves the rest to the next."""
     bind(node, "killed", local={"path": str(storage.disk())})
     node.apply(user_of("killed", "mounts", "echo kept > /data/file; echo up"))
     notes = "pods/*/plugins/kubernetes.io~local-volume/killed/node-volume.json"
@@ -57,7 +57,26 @@ def test_an_agent_that_is_killed_while_it_mounts(node: NodeUnderTest, storage: S
     node.running("mounts")
     assert len(staged(node)) == 1
     assert (pods[0] / "file").read_text() == "kept\n"
-    ended(node, "mounts")
+    node.kubectl("delete", "pod", "mounts", "--grace-period=1", "--wait=false")
+    node.kill()
+    node.start()
+    eventually(lambda: node.find_pod("mounts") is None, "pod mounts gone")
+    eventually(lambda: not staged(node), "the disk is not mounted any more")
+
+
+def test_a_volume_that_is_still_in_use(node: NodeUnderTest, storage: Storage) -> None:
+    """Somebody on the node has a file of it open: it stays mounted, its pod is not gone, and both go when it is closed."""
+    bind(node, "busy", local={"path": str(storage.disk())})
+    node.apply(user_of("busy", "leaves", "echo kept > /data/file; echo up"))
+    node.running("leaves")
+    (mounted,) = [path for path in mounts_below(node.root_dir / "pods") if path.name == "busy"]
+    with (mounted / "file").open() as held:
+        node.kubectl("delete", "pod", "leaves", "--grace-period=1", "--wait=false")
+        refused = f"volumes could not be unmounted: unmount of {mounted} failed: Device or resource busy"
+        eventually(lambda: node.log().count(refused) > 2, f"said by the step and by the pod, each time: {refused}")
+        assert held.read() == "kept\n"
+        assert node.find_pod("leaves") is not None
+    eventually(lambda: node.find_pod("leaves") is None, "pod leaves gone")
     eventually(lambda: not staged(node), "the disk is not mounted any more")
 
 
