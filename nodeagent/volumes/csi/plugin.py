@@ -27,7 +27,7 @@ from nodeagent.volumes.csi.failures import DriverError
 from nodeagent.volumes.csi.file_systems import FileSystems
 from nodeagent.volumes.csi.layout import CSILayout
 from nodeagent.volumes.csi.preparation import Preparation
-from nodeagent.volumes.csi.requests import ask
+from nodeagent.volumes.csi.requests import ask, text
 from nodeagent.volumes.csi.volume import PLUGIN, CSIVolume, names_driver, parted, persistent, volume_of
 from proto import csi_pb2 as csi
 from runtimes.linux.tasks import run_blocking
@@ -121,9 +121,9 @@ class CSIPlugin:
             path, staging = self._layout.published_device(name, uid), self._layout.staged_device(name)
         message = csi.NodeExpandVolumeRequest(
             volume_id=volume.handle,
-            volume_path=str(path),
+            volume_path=text(path),
             capacity_range=csi.CapacityRange(required_bytes=request.source.expand_to_bytes or 0),
-            staging_target_path=str(staging) if prepared.stages else "",
+            staging_target_path=text(staging) if prepared.stages else "",
             volume_capability=prepared.capability,
             secrets=secrets,
         )
@@ -147,7 +147,7 @@ class CSIPlugin:
         reached = await self._preparation.reach(found.driver, "metrics failed to get CSI client")
         if NodeCapability.GET_VOLUME_STATS not in reached.can:
             return None
-        request = csi.NodeGetVolumeStatsRequest(volume_id=found.handle, volume_path=str(path))
+        request = csi.NodeGetVolumeStatsRequest(volume_id=found.handle, volume_path=text(path))
         stats = VolumeStats.of(await ask(reached.driver, reached.driver.client.node.get_volume_stats, request))
         if stats.usage_bytes is None:
             raise VolumeError(f"driver {found.driver} tells no usage of volume {found.handle}")

@@ -6,11 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from csi_driver import MEBIBYTE
 from csi_site import STAYS, Site, claim_pod, inline_pod, serve_inline
+from csi_under_test import Fault
 from node_under_test import eventually, is_ready
 from pods_under_test import container, finished, make_pod
 
+from proto import csi_pb2 as csi
 from runtimes.linux import mounts
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("csi-volumes")]
@@ -102,8 +106,8 @@ def test_what_a_driver_is_asked(site: Site) -> None:
 
 
 def test_a_volume_in_the_pods_own_spec(site: Site) -> None:
-    """Nothing is attached or staged; the driver makes it for this pod, is told so, and takes it away with the pod. With
-    requiresRepublish it is asked again while the pod runs, on the live mount. A driver that is not made for it is refused."""
+    """Nothing is attached or staged; the driver makes it for this pod, is told so, and takes it away with the pod. A driver
+    that is not made for it is refused."""
     node = site.node
     serve_inline(site.front)
     node.apply(inline_pod("refused"))
@@ -147,6 +151,89 @@ def test_a_raw_block_device(site: Site) -> None:
     site.delete_pod("device")
     assert verbs(site) == VERBS
     assert list(top.rglob("*pv-raw*")) == []
+
+
+def test_a_volume_that_grows(site: Site) -> None:
+    """When it is mounted, by the reference driver, and while its pod runs, by one that can do that: the driver is asked for the
+    size that the claim is to have; the claim has it, and the pod was not touched."""
+    node = site.node
+    handle = site.provision("grows")
+    wanted = csi.ControllerExpandVolumeRequest(volume_id=handle)
+    wanted.capacity_range.required_bytes = 32 * MEBIBYTE
+    asyncio.run(site.driver.client.controller.expand_volume(wanted))
+    let_grow(site, "grows", "32Mi")
+    node.apply(trigger("grows"), with_trigger(claim_pod("grows", "grows")))
+    started = node.running("grows")
+    has_grown(site, "grows", "32Mi")
+    site.front.own["NodeExpandVolume"] = lambda request: csi.NodeExpandVolumeResponse()
+    let_grow(site, "grows", "48Mi")
+    pull(site, "grows")
+    has_grown(site, "grows", "48Mi")
+    expansions, publish = site.front.named("NodeExpandVolume"), site.front.named("NodePublishVolume")[0]
+    for each, mebibytes in zip(expansions, (32, 48), strict=True):
+        assert (each.volume_id, each.capacity_range.required_bytes) == (handle, mebibytes * MEBIBYTE)
+        assert (each.volume_path, each.staging_target_path) == (publish.target_path, publish.staging_target_path)
+        assert each.volume_capability == publish.volume_capability
+    assert node.pod("grows")["status"]["containerStatuses"] == started["status"]["containerStatuses"]
+
+
+def let_grow(site: Site, claim: str, size: str) -> None:
+    patch = json.dumps({"spec": {"capacity": {"storage": size}}})
+    site.node.kubectl("patch", "pv", f"pv-{claim}", "--type=merge", "-p", patch)
+
+
+def has_grown(site: Site, claim: str, size: str) -> None:
+    path = f"api/v1/namespaces/default/persistentvolumeclaims/{claim}"
+    eventually(lambda: (site.node.api.get(path) or {})["status"]["capacity"] == {"storage": size}, f"it has {size}")
+
+
+def test_a_driver_that_wants_to_be_asked_again(site: Site) -> None:
+    """requiresRepublish: the driver gets the volume's context anew, for the same target, with the tokens of then among the
+    secrets where it wants them; a failure leaves the mount, and the pod, as they are."""
+    node = site.node
+    serve_inline(site.front)
+    site.csi_driver(
+        volumeLifecycleModes=["Ephemeral"],
+        requiresRepublish=True,
+        tokenRequests=[{"audience": ""}],
+        serviceAccountTokenInSecrets=True,
+    )
+    node.apply(trigger("again"), with_trigger(inline_pod("again"), "again"))
+    node.running("again")
+    pull(site, "again")
+    eventually(lambda: len(site.front.named("NodePublishVolume")) == 2, "it is published again")
+    first, second = site.front.named("NodePublishVolume")
+    assert (first.target_path, first.volume_id) == (second.target_path, second.volume_id)
+    assert set(second.secrets) == {"csi.storage.k8s.io/serviceAccount.tokens"}
+    assert dict(second.volume_context) == {}
+    site.front.faults["NodePublishVolume"] = Fault(grpc.StatusCode.INTERNAL, "not now")
+    pull(site, "again")
+    assert "desc = not now" in node.event_when("again", "FailedMount")
+    assert mounts.is_mount_point(Path(first.target_path))
+    assert is_ready(node.pod("again"))
+    site.delete_pod("again")
+
+
+def trigger(name: str) -> dict[str, Any]:
+    """A config map by whose changes the volumes of a pod are looked at, which happens every minute or so otherwise."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "default"},
+        "data": {"a": "0"},
+    }
+
+
+def with_trigger(pod: dict[str, Any], name: str = "") -> dict[str, Any]:
+    source = {"name": "trigger", "configMap": {"name": name or pod["metadata"]["name"]}}
+    pod["spec"].setdefault("volumes", []).append(source)
+    pod["spec"]["containers"][0].setdefault("volumeMounts", []).append({"name": "trigger", "mountPath": "/trigger"})
+    return pod
+
+
+def pull(site: Site, name: str) -> None:
+    data = json.dumps({"data": {"a": str(len(site.front.calls))}})
+    site.node.kubectl("patch", "configmap", name, "--type=merge", "-p", data)
 
 
 def test_pods_that_share_a_volume(site: Site) -> None:
