@@ -162,6 +162,7 @@ class MountedVolume:
 class VolumeUsage:
     """What a volume has and what is used of it. Of a block device the capacity alone is known.
 
+    `abnormal`: whether something is wrong with it, as `condition` says; None: nobody knows.
     `claim`: the name of the claim that led to it, which the volume manager adds; empty: none did.
     """
 
@@ -171,6 +172,8 @@ class VolumeUsage:
     inodes: int | None = None
     inodes_free: int | None = None
     inodes_used: int | None = None
+    abnormal: bool | None = None
+    condition: str = ""
     claim: str = ""
 
 

@@ -85,6 +85,7 @@ class VolumeManager:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._layout = layout
+        self._events = events
         self._by_directory = {plugin_directory_name(plugin.name): plugin for plugin in plugins}
         self._node_volumes = NodeVolumes(layout, in_use_changed)
         self._mounter = Mounter(
@@ -107,6 +108,7 @@ class VolumeManager:
         the runtime's and not in the answer. Repeatable; fast when all is mounted. Raises MountFailed.
         """
         volumes = self._pods.setdefault(pod.uid, PodVolumes())
+        volumes.pod = pod
         async with volumes.lock:
             wanted = [volume for volume in used_volumes(pod) if volume.image is None]
             missing = [volume for volume in wanted if volume.name not in volumes.published]
@@ -159,16 +161,32 @@ class VolumeManager:
         return {name: each.mounted for name, each in volumes.published.items()} if volumes is not None else {}
 
     async def usage(self, uid: str) -> Mapping[str, VolumeUsage]:
-        """By volume of a pod, what is used of it; those that are not measured, or cannot be now, are not in the answer."""
-        published = dict(volumes.published) if (volumes := self._pods.get(uid)) is not None else {}
+        """By volume of a pod, what is used of it; those that are not measured, or cannot be now, are not in the answer.
+
+        What is wrong with one, and was not before, is an event.
+        """
+        if (volumes := self._pods.get(uid)) is None:
+            return {}
+        published = dict(volumes.published)
         outcomes = await asyncio.gather(
             *(each.plugin.usage(each.mounted) for each in published.values()), return_exceptions=True
         )
-        return {
+        measured = {
             name: replace(found, claim=published[name].claim_name)
             for name, found in zip(published, outcomes, strict=True)
             if isinstance(found, VolumeUsage)
         }
+        self._tell_conditions(volumes, measured)
+        return measured
+
+    def _tell_conditions(self, volumes: PodVolumes, measured: Mapping[str, VolumeUsage]) -> None:
+        for name, usage in measured.items():
+            known = volumes.abnormal.pop(name, None)
+            if usage.abnormal:
+                volumes.abnormal[name] = usage.condition
+                if usage.condition != known and volumes.pod is not None:
+                    text = f"Volume {name}: {usage.condition}"
+                    self._events.event(volumes.pod, "Warning", "VolumeConditionAbnormal", text)
 
     def in_use(self) -> Sequence[str] | None:
         """The ids of the volumes that a controller is to keep attached, node.status.volumesInUse.

@@ -73,12 +73,15 @@ class PodVolumes:
     """What this process knows of one pod's volumes, by their names in the pod.
 
     `lock` keeps mounting, refreshing and unmounting apart. `hopeless`: one of them can never come, so the others get one try.
+    `abnormal`: what is known to be wrong with those that are up.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     published: dict[str, Published] = field(default_factory=dict)
     progress: dict[str, Progress] = field(default_factory=dict)
     hopeless: bool = False
+    pod: AgentPod | None = None
+    abnormal: dict[str, str] = field(default_factory=dict)
 
 
 class Mounter:

@@ -4,9 +4,10 @@ Source: docs/facts/storage.md 3, 4.9, 8, 9, 10.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from csi import errors
-from csi.errors import CSIError
+from csi.errors import CSIError, presentable
 from csi.values import NodeCapability, Usage, VolumeStats
 from nodeagent.api.events import Events
 from nodeagent.volumes.contract import (
@@ -151,7 +152,10 @@ class CSIPlugin:
         stats = VolumeStats.of(await ask(reached.driver, reached.driver.client.node.get_volume_stats, request))
         if stats.usage_bytes is None:
             raise VolumeError(f"driver {found.driver} tells no usage of volume {found.handle}")
-        return _usage(stats.usage_bytes, stats.usage_inodes, block=volume.block)
+        usage = _usage(stats.usage_bytes, stats.usage_inodes, block=volume.block)
+        if stats.condition is None or NodeCapability.VOLUME_CONDITION not in reached.can:
+            return usage
+        return replace(usage, abnormal=stats.condition.abnormal, condition=presentable(stats.condition.message))
 
 
 def _described(source: VolumeSource) -> CSIVolume:

@@ -270,14 +270,15 @@ def test_a_group_of_the_pod(site: Site) -> None:
 
 
 def test_how_much_is_used(site: Site) -> None:
-    """The driver's figures are in the node's statistics, under the claim's name."""
+    """The driver's figures are in the node's statistics, under the claim's name; what it says is wrong with the volume, too,
+    and the pod's owner is told."""
     node = site.node
     site.provision("measured")
     node.apply(claim_pod("measured", "measured", f"dd if=/dev/zero of=/data/f bs=64k count=16; {STAYS}"))
     node.running("measured")
 
     def volume() -> dict[str, Any]:
-        summary = json.loads(node.kubectl("get", "--raw", f"/api/v1/nodes/{node.name}/proxy/stats/summary"))
+        summary = node.api.get(f"api/v1/nodes/{node.name}/proxy/stats/summary") or {"pods": []}
         pods = [pod for pod in summary["pods"] if pod["podRef"]["name"] == "measured"]
         found = [each for pod in pods for each in pod.get("volume", ()) if each["name"] == "v"]
         return found[0] if found else {}
@@ -285,7 +286,15 @@ def test_how_much_is_used(site: Site) -> None:
     found = eventually(volume, "the volume is in the summary")
     assert site.front.named("NodeGetVolumeStats")[0].volume_path.endswith("/pv-measured/mount")
     assert found["capacityBytes"] > 0
-    site.delete_pod("measured")
+    assert found["pvcRef"] == {"name": "measured", "namespace": "default"}
+    site.front.change["NodeGetVolumeStats"] = worn_out
+    eventually(lambda: volume().get("volumeHealthStats") == {"abnormal": True}, "the summary says so")
+    assert node.event_when("measured", "VolumeConditionAbnormal") == "Volume v: the disk is worn out"
+
+
+def worn_out(answer: Any) -> Any:
+    answer.volume_condition.abnormal, answer.volume_condition.message = True, "the disk is worn out"
+    return answer
 
 
 def test_a_volume_that_is_to_be_attached(site: Site) -> None:
