@@ -14,8 +14,6 @@ from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
-from nodeagent.plugin_registration.contract import CSI_PLUGIN
-from nodeagent.plugin_registration.registry import PluginRegistry
 from nodeagent.volumes.csi import selinux
 from nodeagent.volumes.csi.attachments import Attachments
 from nodeagent.volumes.csi.credentials import Credentials
@@ -82,11 +80,3 @@ async def start_csi(
         registration=DriverRegistration(drivers, records, recounting.changed),
         records=records,
     )
-
-
-async def start_plugin_registry(scope: Scope, folders: Folders, csi: CSI | None) -> PluginRegistry:
-    """A type of plugins is one entry here."""
-    handlers = {CSI_PLUGIN: csi.registration} if csi is not None else {}
-    registry = PluginRegistry(folders.root / "plugins_registry", handlers, scope.trouble)
-    scope.loop(registry.run, "plugin registry")
-    return registry
