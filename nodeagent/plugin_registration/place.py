@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
+from csi.errors import presentable
 from nodeagent.plugin_registration.contract import Plugin, PluginHandler, PluginRefused
 from nodeagent.plugin_registration.handshake import HandshakeFailed, connected
 from nodeagent.plugin_registration.sockets import HeldSocket, Identity
@@ -135,7 +136,7 @@ class Place:
         """Hand it to those of its type; returns what is wrong with it, or empty."""
         handler = self._handlers.get(plugin.type)
         if handler is None:
-            kind = plugin.type[:64]
+            kind = presentable(plugin.type[:64])
             return f"RegisterPlugin error -- no handler registered for plugin type: {kind} at socket {self._path}"
         try:
             handler.validate(plugin)
@@ -154,7 +155,7 @@ class Place:
         if error:
             await self._let_go()
             return f"RegisterPlugin error -- plugin registration failed with err: {error}"
-        log.info("registered %s %s at %s", plugin.type, plugin.name, plugin.endpoint)
+        log.info("registered %s %s at %s", plugin.type, plugin.name, presentable(plugin.endpoint))
         return ""
 
     async def _let_go(self) -> None:

@@ -1,5 +1,7 @@
 """What has to be known before a driver is asked for anything: who it is, what it can do, what the cluster says of it."""
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from csi.errors import CSIError
@@ -17,6 +19,7 @@ from nodeagent.volumes.csi.volume import CSIVolume, volume_of
 from proto import csi_pb2 as csi
 
 SET_UP = "mounter.SetUpAt failed to get CSI client"
+GRACE_SECONDS = 2.0
 STAGE = "attacher.MountDevice failed to create newCsiDriverClient"
 
 
@@ -83,12 +86,14 @@ class Preparation:
         *,
         node_name: str,
         host: selinux.Host,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self.specs = specs
         self.attachments = attachments
         self.credentials = credentials
         self._drivers = drivers
         self._node_name = node_name
+        self._grace_seconds = grace_seconds
         self._host = host
 
     async def of(self, request: VolumeRequest, purpose: str) -> Prepared:
@@ -107,8 +112,14 @@ class Preparation:
             label=selinux.context(self._host, request.pod, request.volume.name, volume, spec),
         )
 
-    def registered(self, name: str, purpose: str) -> Driver:
-        """Raises NotRegistered."""
+    async def registered(self, name: str, purpose: str) -> Driver:
+        """Waits a moment: an agent that has just started hears of its drivers one after the other. Raises NotRegistered."""
+        try:
+            return self._drivers.get(name)
+        except NotRegistered as error:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._grace_seconds):
+                    await error.came.wait()
         try:
             return self._drivers.get(name)
         except NotRegistered as error:
@@ -116,7 +127,7 @@ class Preparation:
 
     async def reach(self, name: str, purpose: str) -> Reached:
         """Raises NotRegistered, DriverError."""
-        driver = self.registered(name, purpose)
+        driver = await self.registered(name, purpose)
         try:
             return Reached(driver=driver, can=await driver.client.node.capabilities())
         except CSIError as error:

@@ -71,7 +71,7 @@ async def unstage(preparation: Preparation, driver: str, handle: str, target: Pa
 
 async def unpublish(preparation: Preparation, driver: str, handle: str, target: Path) -> None:
     """Raises VolumeError."""
-    found = preparation.registered(driver, "unmounter failed to get CSI client")
+    found = await preparation.registered(driver, "unmounter failed to get CSI client")
     await ask(
         found,
         found.client.node.unpublish_volume,

@@ -39,7 +39,9 @@ class World:
         self.error: Exception | None = None
         self.recounted: list[str] = []
         nothing: Any = self
-        preparation = Preparation(Drivers(), nothing, nothing, nothing, node_name="n", host=selinux.Host())
+        preparation = Preparation(
+            Drivers(), nothing, nothing, nothing, node_name="n", host=selinux.Host(), grace_seconds=0.0
+        )
         self.plugin = CSIPlugin(CSILayout(Layout(root)), preparation, nothing, self.recount)
 
     def known(self, driver: str) -> DriverSpec:
