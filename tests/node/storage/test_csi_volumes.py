@@ -17,7 +17,7 @@ from pods_under_test import container, finished, make_pod
 from proto import csi_pb2 as csi
 from runtimes.linux import mounts
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("csi-volumes")]
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("csi-on-the-node")]
 
 VERBS = ["NodeStageVolume", "NodePublishVolume", "NodeUnpublishVolume", "NodeUnstageVolume"]
 SINGLE_NODE_MULTI_WRITER = 7  # ReadWriteOnce, for a driver that knows the difference
