@@ -292,6 +292,14 @@ def test_how_much_is_used(site: Site) -> None:
     assert node.event_when("measured", "VolumeConditionAbnormal") == "Volume v: the disk is worn out"
 
 
+def test_how_long_a_driver_takes(site: Site) -> None:
+    """Its calls are counted under the names that dashboards know."""
+    path = f"api/v1/nodes/{site.node.name}/proxy/metrics"
+    text = site.node.kubectl("get", "--raw", f"/{path}")
+    labels = f'driver_name="{site.name}",grpc_status_code="OK",method_name="/csi.v1.Node/NodeGetInfo",migrated="false"'
+    assert f"csi_operations_seconds_count{{{labels}}}" in text
+
+
 def worn_out(answer: Any) -> Any:
     answer.volume_condition.abnormal, answer.volume_condition.message = True, "the disk is worn out"
     return answer
