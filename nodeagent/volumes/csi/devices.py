@@ -31,8 +31,8 @@ class Devices:
         try:
             await requests.ask(driver, driver.client.node.stage_volume, request)
         except DriverError as failure:
-            if failure.certain and not live:
-                await run_blocking(self._forget_staged, name, driver.name)
+            if failure.refused and not live:
+                await run_blocking(places.tidy, self._forget_staged, name, driver.name)
             raise
 
     async def unstage(self, driver: str, handle: str) -> None:
@@ -53,8 +53,8 @@ class Devices:
         try:
             await requests.ask(driver, driver.client.node.publish_volume, message)
         except DriverError as failure:
-            if failure.certain and not live:
-                await run_blocking(_forget_published, target, driver.name)
+            if failure.refused and not live:
+                await run_blocking(places.tidy, _forget_published, target, driver.name)
             raise
         link = self._layout.device_link(uid, volume.spec_name)
         await run_blocking(_link, link, target, driver.name)

@@ -32,8 +32,8 @@ class FileSystems:
         try:
             await requests.ask(driver, driver.client.node.stage_volume, request)
         except DriverError as failure:
-            if failure.certain and not live:
-                await run_blocking(_forget, folder, target, driver.name)
+            if failure.refused and not live:
+                await run_blocking(places.tidy, _forget, folder, target, driver.name)
             raise
 
     async def unstage(self, driver: str, handle: str) -> None:
@@ -56,8 +56,8 @@ class FileSystems:
         try:
             await requests.ask(driver, driver.client.node.publish_volume, message)
         except DriverError as failure:
-            if failure.certain and not live:
-                await run_blocking(_forget, folder, target, driver.name)
+            if failure.refused and not live:
+                await run_blocking(places.tidy, _forget, folder, target, driver.name)
             raise
         await run_blocking(places.expect, target, driver.name)
         if prepared.sets_group:
