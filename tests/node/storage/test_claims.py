@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from node_under_test import NodeUnderTest, eventually
-from volume_objects import Storage, bind, claim_object, ended, user_of, volume_object
+from volume_objects import DISK_BYTES, Storage, bind, claim_object, ended, host_of, user_of, volume_object
 
 from runtimes.linux.mounts import mounts_below
 
@@ -14,6 +15,13 @@ pytestmark = [pytest.mark.node, pytest.mark.xdist_group("storage-claims")]
 
 def staged(node: NodeUnderTest) -> list[Path]:
     return mounts_below(node.root_dir / "plugins/kubernetes.io/local-volume/mounts")
+
+
+def usages(node: NodeUnderTest) -> dict[str, Any]:
+    """By claim, what the node's summary says of its volume."""
+    summary = json.loads(node.kubectl("get", "--raw", f"/api/v1/nodes/{node.name}/proxy/stats/summary"))
+    volumes = [volume for pod in summary["pods"] for volume in pod.get("volume", ()) if "pvcRef" in volume]
+    return {volume["pvcRef"]["name"]: volume for volume in volumes}
 
 
 def test_what_is_written_outlives_the_pod(node: NodeUnderTest, storage: Storage) -> None:
@@ -33,6 +41,12 @@ def test_what_is_written_outlives_the_pod(node: NodeUnderTest, storage: Storage)
     node.pod_when("reads", lambda _: node.container_log("reads", "c").startswith("kept"))
     log = node.container_log("reads", "c")
     assert "Read-only file system" in log and log.endswith("refused")
+    usage = eventually(lambda: usages(node).get("disk"), "the claim's volume in the summary")
+    assert usage["usedBytes"] < usage["capacityBytes"] < DISK_BYTES
+    metrics = node.kubectl("get", "--raw", f"/api/v1/nodes/{node.name}/proxy/metrics")
+    sample = 'kubelet_volume_stats_capacity_bytes{namespace="default",persistentvolumeclaim="disk"} '
+    (figure,) = [line.removeprefix(sample) for line in metrics.splitlines() if line.startswith(sample)]
+    assert float(figure) == usage["capacityBytes"]
     node.running("part")
     assert len(staged(node)) == 1
     for name in ("reads", "part"):
@@ -85,7 +99,7 @@ def test_a_claim_of_a_host_path(node: NodeUnderTest, storage: Storage) -> None:
     folder = storage.directory()
     (folder / "file").write_text("the host's")
     path = {"hostPath": {"path": str(folder), "type": "Directory"}}
-    bound = volume_object("host", node, **path)
+    bound = volume_object("host", host_of(node), **path)
     bound["metadata"]["annotations"] = {"pv.beta.kubernetes.io/gid": "4321"}
     node.apply(bound, claim_object("host"))
     node.apply(user_of("host", "looks", "cat /data/file; echo; id -G"))
