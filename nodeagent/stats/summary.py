@@ -130,7 +130,7 @@ def _pod(pod: PodStats, node_fs: Filesystem, disks: Disks | None) -> JsonObject:
     if linux.HasField("process"):
         document["process_stats"] = {"process_count": linux.process.process_count.value}
     volumes = disks.volumes.get(pod.uid, _NO_VOLUMES)
-    document |= _volumes(volumes)
+    document |= _volumes(pod.namespace, volumes)
     if files is not None:
         document["ephemeral-storage"] = _on_node(files.time_ns, node_fs, _ephemeral(pod, files, volumes))
     return document
@@ -148,14 +148,14 @@ def _ephemeral(pod: PodStats, files: PodFiles, volumes: PodVolumeStats) -> DiskU
     return total
 
 
-def _volumes(found: PodVolumeStats) -> JsonObject:
+def _volumes(namespace: str, found: PodVolumeStats) -> JsonObject:
     if not found.volumes:
         return {}
     time = timestamp(found.time_ns)
-    return {"volume": [_volume(time, name, usage) for name, usage in sorted(found.volumes.items())]}
+    return {"volume": [_volume(time, name, namespace, usage) for name, usage in sorted(found.volumes.items())]}
 
 
-def _volume(time: str, name: str, usage: VolumeUsage) -> JsonObject:
+def _volume(time: str, name: str, namespace: str, usage: VolumeUsage) -> JsonObject:
     return _without_none(
         {
             "time": time,
@@ -166,6 +166,8 @@ def _volume(time: str, name: str, usage: VolumeUsage) -> JsonObject:
             "inodes": usage.inodes,
             "inodesUsed": usage.inodes_used,
             "name": name,
+            "pvcRef": {"name": usage.claim, "namespace": namespace} if usage.claim else None,
+            "volumeHealthStats": None if usage.abnormal is None else {"abnormal": usage.abnormal},
         }
     )
 
