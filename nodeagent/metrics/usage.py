@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from nodeagent.stats.node import NodeStats
+from nodeagent.stats.pod_files import PodFiles
 from nodeagent.stats.pods import ContainerStats, PodsSnapshot, PodStats
 from nodeagent.stats.volumes import PodVolumeStats
 from nodeagent.volumes.contract import VolumeUsage
@@ -134,6 +135,19 @@ def volume_metrics(pods: Iterable[PodStats], volumes: Mapping[str, PodVolumeStat
                 metric.add_metric(labels, value)
         found.append(metric)
     return found
+
+
+def log_metrics(pods: Iterable[PodStats], files: Mapping[str, PodFiles]) -> list[Metric]:
+    """/metrics: what the logs of containers take of the disk, rotated ones too."""
+    used = GaugeMetricFamily(
+        "kubelet_container_log_filesystem_used_bytes",
+        "Bytes used by the container's logs on the filesystem.",
+        labels=("uid", "namespace", "pod", "container"),
+    )
+    for pod in pods:
+        for container, usage in sorted(files[pod.uid].logs.items()) if pod.uid in files else ():
+            used.add_metric((pod.uid, pod.namespace, pod.name, container), usage.used_bytes)
+    return [used]
 
 
 def _containers(pods: Iterable[PodStats]) -> Iterator[tuple[PodStats, ContainerStats]]:

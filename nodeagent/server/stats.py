@@ -12,7 +12,7 @@ from nodeagent.metrics.cadvisor import Measured, cadvisor_metrics
 from nodeagent.metrics.machine import MachineMetrics
 from nodeagent.metrics.probes import ProbeMetrics
 from nodeagent.metrics.registry import expose
-from nodeagent.metrics.usage import agent_metrics, resource_metrics, volume_metrics
+from nodeagent.metrics.usage import agent_metrics, log_metrics, resource_metrics, volume_metrics
 from nodeagent.node.facts import Machine
 from nodeagent.stats.provider import Statistics
 from nodeagent.stats.summary import Disks, summary
@@ -80,10 +80,11 @@ class StatsHandlers:
         )
 
     async def agent(self, request: web.Request) -> web.Response:
-        snapshot, volumes = await asyncio.gather(self._statistics.pods(), self._statistics.volumes())
+        ask = self._statistics
+        snapshot, volumes, files = await asyncio.gather(ask.pods(), ask.volumes(), ask.files())
         running = sum(len(pod.containers) for pod in snapshot.pods)
         own = agent_metrics(self._node_name, len(snapshot.pods), running)
-        own += volume_metrics(snapshot.pods, volumes)
+        own += [*volume_metrics(snapshot.pods, volumes), *log_metrics(snapshot.pods, files)]
         return web.Response(body=generate_latest(self._registry) + expose(own), headers=_TEXT)
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from prometheus_client.parser import text_string_to_metric_families
 
 from nodeagent.metrics.registry import expose
-from nodeagent.metrics.usage import agent_metrics, resource_metrics, volume_metrics
+from nodeagent.metrics.usage import agent_metrics, log_metrics, resource_metrics, volume_metrics
 from nodeagent.stats.node import Filesystem, Interface, NodeReader, NodeStats
 from nodeagent.stats.pod_files import DiskUsage, PodFiles
 from nodeagent.stats.pods import PodReader
@@ -299,6 +299,18 @@ async def test_metrics_of_claims():
         for (claim, name), value in {**expected, ("raw", "capacity_bytes"): 5}.items()
     }
     assert samples(expose(volume_metrics(snapshot.pods, {}))) == {}
+
+
+async def test_metrics_of_logs():
+    """By container, of its folder, whether or not it runs now; of a pod that is not measured yet, nothing."""
+    snapshot = await reader(Service()).read()
+    logs = {"main": DiskUsage(used_bytes=16, inodes_used=2), "gone": DiskUsage(used_bytes=32, inodes_used=2)}
+    pod = (("namespace", "default"), ("pod", "web"), ("uid", "u1"))
+    assert samples(expose(log_metrics(snapshot.pods, {"u1": PodFiles(time_ns=NOW, logs=logs)}))) == {
+        ("kubelet_container_log_filesystem_used_bytes", (("container", name), *pod)): (value, None)
+        for name, value in (("main", 16), ("gone", 32))
+    }
+    assert samples(expose(log_metrics(snapshot.pods, {}))) == {}
 
 
 def test_the_machine(tmp_path):
