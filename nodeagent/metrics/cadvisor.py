@@ -4,20 +4,22 @@ A container's rows and a pod's are what its runtime measures; CPU time is taken 
 seconds there. Source: docs/facts/node-resources.md 7.2.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from nodeagent.metrics.machine import MachineMetrics
+from nodeagent.metrics.registry import expose
+from nodeagent.metrics.runtime_text import runtime_text
 from nodeagent.stats.node import Filesystem, NodeStats
 from nodeagent.stats.pods import PodsSnapshot
 from nodeagent.stats.system_containers import Groups
 from proto import cri_pb2 as cri
 from runtimes.linux.cgroups.contract import Pressure
 from runtimes.metrics import FAMILIES, LABELS, Row, descriptors
-from runtimes.serve.metrics import RuntimeMetrics, merged_descriptors, merged_metrics
+from runtimes.serve.metrics import RuntimeMetrics
 
 _NANO = 1_000_000_000
 _MICRO = 1_000_000
@@ -38,15 +40,15 @@ class Measured:
     paths: Mapping[str, str]
 
 
-def cadvisor_metrics(measured: Measured, machine: MachineMetrics) -> list[Metric]:
-    """The whole page."""
+def cadvisor_page(measured: Measured, machine: MachineMetrics) -> bytes:
+    """The whole page, as text."""
     above = [_root_row(measured.node), *measured.groups.rows]
     one = cri.PodSandboxMetrics(metrics=[sample for row in above for sample in row.metrics])
     own = RuntimeMetrics(descriptors=descriptors(FAMILIES), pods=[one])
     cpu = _cpu(measured)
     failed = GaugeMetricFamily("container_scrape_error", "1 if a container runtime did not answer, 0 otherwise")
     failed.add_metric((), 0 if measured.pods.complete else 1)
-    return [cpu, *runtime_metrics([own, *measured.told], measured.paths, [cpu]), failed, *machine.collect()]
+    return expose([cpu, failed, *machine.collect()]) + runtime_text([own, *measured.told], measured.paths, [cpu])
 
 
 def _cpu(measured: Measured) -> Metric:
@@ -122,32 +124,3 @@ def _add_pressure(row: Row, resource: str, found: Pressure | None) -> None:
     for kind, stall in (("waiting", found.some), ("stalled", found.full)):
         if stall is not None:
             row.add(f"container_pressure_{resource}_{kind}_seconds_total", stall.total_us // _MICRO)
-
-
-def runtime_metrics(told: Sequence[RuntimeMetrics], paths: Mapping[str, str], known: Iterable[Metric]) -> list[Metric]:
-    """What the runtimes measure, in whole numbers, without the families that are `known` better. `paths`: as in Measured."""
-    names = {metric.name for metric in known}
-    found: dict[str, tuple[Metric, list[str]]] = {}
-    for descriptor in merged_descriptors(told):
-        plain = descriptor.name.removesuffix("_total")
-        if not names & {plain, descriptor.name}:
-            found[descriptor.name] = (Metric(descriptor.name, descriptor.help, "gauge"), list(descriptor.label_keys))
-    for sample in _samples(merged_metrics(told)):
-        if sample.name not in found:
-            continue
-        metric, keys = found[sample.name]
-        if sample.metric_type == cri.COUNTER:  # which the text format knows by the end of its name
-            metric.name = sample.name.removesuffix("_total")
-            metric.type = "counter" if metric.name != sample.name else "unknown"
-        labels = dict(zip(keys, sample.label_values, strict=True))
-        if (path := paths.get(labels.get("name", ""))) is not None:
-            labels["id"] = path
-        metric.add_sample(sample.name, labels, sample.value.value, timestamp=sample.timestamp / _NANO or None)
-    return [metric for metric, _ in found.values() if metric.samples]
-
-
-def _samples(pods: Iterable[cri.PodSandboxMetrics]) -> Iterator[cri.Metric]:
-    for pod in pods:
-        yield from pod.metrics
-        for container in pod.container_metrics:
-            yield from container.metrics

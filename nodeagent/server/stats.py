@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import Metric
 
-from nodeagent.metrics.cadvisor import Measured, cadvisor_metrics
+from nodeagent.metrics.cadvisor import Measured, cadvisor_page
 from nodeagent.metrics.machine import MachineMetrics
 from nodeagent.metrics.probes import ProbeMetrics
 from nodeagent.metrics.registry import expose
@@ -64,7 +62,9 @@ class StatsHandlers:
 
     async def resource(self, request: web.Request) -> web.Response:
         node, snapshot = await asyncio.gather(self._statistics.node(), self._statistics.pods())
-        return await _page(lambda: resource_metrics(node, snapshot))
+        # beside the event loop: of many pods the text is long, and they have other things to wait for
+        body = await asyncio.to_thread(lambda: expose(resource_metrics(node, snapshot)))
+        return web.Response(body=body, headers=_TEXT)
 
     async def containers(self, request: web.Request) -> web.Response:
         ask = self._statistics
@@ -72,7 +72,7 @@ class StatsHandlers:
             ask.node(), ask.pods(), ask.measured(), ask.groups(), ask.cgroup_paths()
         )
         measured = Measured(node=node, pods=pods, told=told, groups=groups, paths=paths)
-        return await _page(lambda: cadvisor_metrics(measured, self._machine))
+        return web.Response(body=await asyncio.to_thread(cadvisor_page, measured, self._machine), headers=_TEXT)
 
     async def probes(self, request: web.Request) -> web.Response:
         return web.Response(
@@ -86,8 +86,3 @@ class StatsHandlers:
         own = agent_metrics(self._node_name, len(snapshot.pods), running)
         own += [*volume_metrics(snapshot.pods, volumes), *log_metrics(snapshot.pods, files)]
         return web.Response(body=generate_latest(self._registry) + expose(own), headers=_TEXT)
-
-
-async def _page(metrics: Callable[[], Iterable[Metric]]) -> web.Response:
-    """Made beside the event loop: of many pods it is long, and they have other things to wait for."""
-    return web.Response(body=await asyncio.to_thread(lambda: expose(metrics())), headers=_TEXT)

@@ -3,12 +3,10 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prometheus_client.core import CounterMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
-from nodeagent.metrics.cadvisor import Measured, cadvisor_metrics, runtime_metrics
+from nodeagent.metrics.cadvisor import Measured, cadvisor_page
 from nodeagent.metrics.machine import MachineMetrics
-from nodeagent.metrics.registry import expose
 from nodeagent.node.facts import Machine
 from nodeagent.stats.node import Filesystem, Interface, NodeStats
 from nodeagent.stats.pods import ContainerStats, PodsSnapshot, PodStats
@@ -98,7 +96,7 @@ def page() -> dict[tuple[str, ...], tuple[float, float | None]]:
     """(name, container, id, image, name, namespace, pod, further labels by their names…) -> value, time."""
     paths = {"s1": "/kubepods/podu1", "c1": "/kubepods/podu1/c1"}
     measured = Measured(node=NODE, pods=snapshot(), told=[told()], groups=kubepods(), paths=paths)
-    text = expose(cadvisor_metrics(measured, MachineMetrics(MACHINE, root=Path("/nonexistent")))).decode()
+    text = cadvisor_page(measured, MachineMetrics(MACHINE, root=Path("/nonexistent"))).decode()
     found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -145,32 +143,3 @@ def test_the_machine() -> None:
     assert found[("cadvisor_version_info", *NOBODY, "", "", "", "6.1", "Debian")] == (1, None)
     assert found[("container_scrape_error", *NOBODY)] == (1, None)
     assert found[("machine_scrape_error", *NOBODY)] == (0, None)
-
-
-def test_runtime_metrics() -> None:
-    """Each under its own name, counters as such, with its labels and its time; what is told already is left out."""
-    row, own = Row(container_values("c", "main", "busybox", POD), 2_500_000_000), Row(pod_values("s", POD), 0)
-    row.add("container_cpu_usage_seconds_total", 5, "total")
-    row.add("container_fs_reads_total", 7, "/dev/vda")
-    row.add("container_fs_inodes_total", 8, "/dev/vda")
-    row.add("container_memory_failcnt", 9)
-    own.add("container_processes", 3)
-    names = ["container_cpu_usage_seconds_total", "container_fs_reads_total", "container_fs_inodes_total"]
-    names += ["container_memory_failcnt", "container_processes", "container_threads"]
-    pod = cri.PodSandboxMetrics(pod_sandbox_id="s", metrics=own.metrics)
-    pod.container_metrics.add(container_id="c", metrics=row.metrics)
-    known = [CounterMetricFamily("container_cpu_usage_seconds", "told already", labels=LABELS)]
-    runtime = RuntimeMetrics(descriptors=descriptors(names), pods=[pod])
-    text = expose(runtime_metrics([runtime], {"c": "/pod/c"}, known)).decode()
-    bare = 'container="main",id="/pod/c",image="busybox",name="c",namespace="default",pod="web"'
-    of_main = 'container="main",device="/dev/vda",id="/pod/c",image="busybox",name="c",namespace="default",pod="web"'
-    assert [line for line in text.splitlines() if not line.startswith("# HELP")] == [
-        "# TYPE container_fs_reads_total counter",
-        f"container_fs_reads_total{{{of_main}}} 7.0 2500",
-        "# TYPE container_fs_inodes_total gauge",
-        f"container_fs_inodes_total{{{of_main}}} 8.0 2500",
-        "# TYPE container_memory_failcnt untyped",
-        f"container_memory_failcnt{{{bare}}} 9.0 2500",
-        "# TYPE container_processes gauge",
-        'container_processes{container="",id="s",image="",name="s",namespace="default",pod="web"} 3.0',
-    ]
