@@ -1,6 +1,7 @@
 """The metrics of a cgroup's processes, with what /proc and /sys add to them."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -152,6 +153,7 @@ def _device(numbers: str) -> str:
     return device_name(os.makedev(int(major), int(minor)))
 
 
+@functools.lru_cache(maxsize=1024)  # a number stands for one name; every row of every pod asks
 def device_name(device: int) -> str:
     """/dev/sda for its number; of a file system without a device, or unknown, the number as text."""
     numbers = f"{os.major(device)}:{os.minor(device)}"
