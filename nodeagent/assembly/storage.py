@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +35,7 @@ async def start_storage(scope: Scope, config: Config, folders: Folders, embedded
         raise Skip("storage.enabled: false")
     settings = driver_settings(config, folders)
     for path in (settings.socket, settings.registration):
-        if len(str(path.parent / ".12345678/s")) > MAX_PATH_BYTES or len(str(path)) > MAX_PATH_BYTES:
+        if len(os.fsencode(path)) > MAX_PATH_BYTES:
             raise Skip(f"{path} is too long for a unix socket: choose a shorter --root-dir")
     client = await scope.stack.enter_async_context(ApiClient(kubeconfig.load(embedded.storage_kubeconfig), qps=-1))
     events = EventRecorder(client, config.node_name, component=DRIVER)

@@ -114,12 +114,13 @@ class NodeUnderTest:
             self.agent = None
 
     def kill(self) -> None:
-        """kill -9, and wait until the embedded API has followed."""
+        """kill -9, and wait until the embedded API and the storage driver have followed."""
         assert self.agent is not None
         self.agent.kill()
         self.agent.wait(30)
         self.agent = None
-        eventually(lambda: not self._processes("nodeagent.apiserver"), "embedded API ends with its parent")
+        for part in ("nodeagent.apiserver", "csi.driver"):
+            eventually(lambda part=part: not self._processes(part), f"{part} ends with its parent")
 
     def _ready(self) -> bool:
         assert self.agent is not None
@@ -320,7 +321,7 @@ class NodeUnderTest:
             assert status in (200, 202, 404), answer
 
     def _pod_leaks(self) -> list[str]:
-        own = ("nodeagent run", "nodeagent.apiserver")
+        own = ("nodeagent run", "nodeagent.apiserver", "csi.driver")
         found = [leak for leak in self.leaks() if not any(word in leak for word in own)]
         return [leak for leak in found if leak != f"mount {self.root_dir}"]  # shared while the agent runs
 
