@@ -23,6 +23,7 @@ ALWAYS = (
     ControllerCapability.GET_VOLUME,
     ControllerCapability.SINGLE_NODE_MULTI_WRITER,
     ControllerCapability.GET_SNAPSHOT,
+    ControllerCapability.MODIFY_VOLUME,
 )
 WITH_ATTACH = (
     ControllerCapability.PUBLISH_UNPUBLISH_VOLUME,

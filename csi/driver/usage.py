@@ -61,11 +61,11 @@ class UsageService:
     async def _catch_up(self, volume: Volume) -> None:
         """Raises csi.errors; WrongState where it can only grow while it is not mounted."""
         devices = await growth.grow_devices(self._store.volumes.place(volume))
-        if volume.block or not volume.fs_behind or not devices:
+        if not volume.fs_behind or not devices:
             return
-        if not growth.can_grow_mounted():
-            raise errors.WrongState("a mounted file system cannot grow here (CAP_SYS_RESOURCE): stage the volume anew")
-        await growth.grow_mounted(devices[0])
+        if not growth.can_grow_mounted(volume.fs_type):
+            raise errors.WrongState("a mounted ext4 cannot grow here (CAP_SYS_RESOURCE): stage the volume anew")
+        await growth.grow_mounted(volume.fs_type, devices[0], Path(self._store.node.of(volume.id).staging_path))
         await run_blocking(self._store.volumes.update, replace(volume, fs_behind=False))
 
     def _published(self, volume_id: str, path: str) -> tuple[Volume, Path]:

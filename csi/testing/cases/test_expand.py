@@ -15,6 +15,7 @@ from proto import csi_pb2 as csi
 pytestmark = pytest.mark.asyncio
 
 _NEEDED = (ControllerCapability.CREATE_DELETE_VOLUME, ControllerCapability.EXPAND_VOLUME)
+_EXBIBYTE = 1024**6
 UNKNOWN = "csitest-no-such-volume"
 
 
@@ -64,6 +65,17 @@ async def test_c48_a_volume_grows(driver: Subject) -> None:
     assert (await driver.controller.expand_volume(request)).capacity_bytes == grown.capacity_bytes
     smaller = await driver.controller.expand_volume(expansion(driver, volume, 0))
     assert smaller.capacity_bytes == grown.capacity_bytes
+
+
+@must("ControllerExpandVolume")
+async def test_c50_growing_beyond_all_there_is(driver: Subject) -> None:
+    """OUT_OF_RANGE, and the volume is as large as before."""
+    driver.needs(*_NEEDED)
+    volume = await driver.volume()
+    with driver.refused("OUT_OF_RANGE"):
+        await driver.controller.expand_volume(expansion(driver, volume, _EXBIBYTE))
+    same = await driver.controller.expand_volume(expansion(driver, volume, 0))
+    assert same.capacity_bytes in (0, volume.capacity_bytes)
 
 
 @must("ControllerExpandVolume")

@@ -6,8 +6,8 @@ import pytest
 
 from csi import errors
 from csi.testing.levels import must, should
-from csi.testing.subject import Subject
-from csi.values import AccessMode, NodeCapability
+from csi.testing.subject import WRITER, Subject
+from csi.values import AccessMode, NodeCapability, mount_capability
 from proto import csi_pb2 as csi
 from runtimes.linux.mounts import is_mount_point
 
@@ -168,6 +168,20 @@ async def test_n14_published_in_another_way(driver: Subject) -> None:
     target = await driver.publish(volume)
     with driver.refused("ALREADY_EXISTS"):
         await driver.node.publish_volume(driver.publish_request(volume, target, readonly=True))
+
+
+@must("NodePublishVolume")
+async def test_n18_a_file_system_that_is_none(driver: Subject) -> None:
+    """FAILED_PRECONDITION or INVALID_ARGUMENT, and nothing is mounted."""
+    volume = await driver.volume()
+    await driver.stage(volume)
+    target = driver.path()
+    volume.targets.append(target)
+    request = driver.publish_request(volume, target)
+    request.volume_capability.CopyFrom(mount_capability(WRITER, fs_type="csitest-no-such-fs"))
+    with driver.refused("FAILED_PRECONDITION", "INVALID_ARGUMENT"):
+        await driver.node.publish_volume(request)
+    assert driver.depth(target) == 0
 
 
 @must("NodePublishVolume")
