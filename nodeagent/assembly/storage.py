@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from csi.client import Client
 from nodeagent.api import kubeconfig
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
@@ -16,19 +17,20 @@ from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.provisioner import standard_class
 from nodeagent.provisioner.controller import StorageController
+from nodeagent.provisioner.driver import Driver
 from nodeagent.provisioner.driver_process import DriverProcess, DriverSettings
 from nodeagent.standalone import EmbeddedAPI
 from runtimes.linux.retry import Backoff, RetryPolicy
 from runtimes.linux.unix_socket import MAX_PATH_BYTES
 
-DRIVER: Final = "hostpath.csi.nodeagent.dev"
+# another name than the driver has where it is started by itself: somebody may want both
+DRIVER: Final = "local.csi.nodeagent.dev"
 _AGAIN: Final = RetryPolicy(first_seconds=1.0, cap_seconds=30.0)
 log = logging.getLogger(__name__)
 
 
 async def start_storage(scope: Scope, config: Config, folders: Folders, embedded: EmbeddedAPI | None) -> None:
-    """The class `standard` is there from the first start on. The driver runs once somebody claims a volume of it, and what speaks
-    to it is imported then: a node without volumes has neither."""
+    """The class `standard` is there from the first start on; the driver runs once somebody claims a volume of it."""
     if embedded is None:
         raise Skip("not standalone")
     if not config.agent.storage.enabled:
@@ -39,7 +41,7 @@ async def start_storage(scope: Scope, config: Config, folders: Folders, embedded
             raise Skip(f"{path} is too long for a unix socket: choose a shorter --root-dir")
     client = await scope.stack.enter_async_context(ApiClient(kubeconfig.load(embedded.storage_kubeconfig), qps=-1))
     events = EventRecorder(client, config.node_name, component=DRIVER)
-    controller = StorageController(client, DRIVER, events, config.node_name)
+    controller = StorageController(client, Driver(DRIVER, Client.at(settings.address)), events, config.node_name)
     process = DriverProcess(settings, scope.condition("driver"))
     scope.stack.push_async_callback(process.stop)
 
@@ -49,13 +51,7 @@ async def start_storage(scope: Scope, config: Config, folders: Folders, embedded
 
     async def provide() -> None:
         await _make_standard_class(client)
-        await controller.needed.wait()
-        from csi.client import Client
-        from nodeagent.provisioner.driver import Driver
-
-        driver = Driver(DRIVER, Client.at(settings.address))
-        await driver.answers()
-        await controller.run(driver)
+        await controller.run()
 
     for informer in controller.informers:
         scope.loop(informer.run, "informer")

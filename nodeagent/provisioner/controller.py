@@ -1,7 +1,7 @@
 """Follows claims and volumes, and has each looked at that has changed in what matters here."""
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim
 
@@ -11,24 +11,25 @@ from nodeagent.api.events import Events
 from nodeagent.api.informer import Informer
 from nodeagent.api.resources import key_of, metadata_of
 from nodeagent.api.wire import EventType
+from nodeagent.provisioner.driver import Driver
 from nodeagent.provisioner.names import PROVISIONER, SELECTED_NODE, volume_name
+from nodeagent.provisioner.provisioning import Provisioning
+from nodeagent.provisioner.reclaiming import Reclaiming
+from nodeagent.provisioner.resizing import Resizing
 from nodeagent.provisioner.work_queue import Failed, WorkQueue
-
-if TYPE_CHECKING:
-    from nodeagent.provisioner.driver import Driver
 
 Key = tuple[Literal["claim", "volume"], str, str]  # namespace and name; a volume's namespace is ""
 
 
 class StorageController:
-    """`needed` is set when there is a claim or a volume of the driver: what speaks to it is not even imported before `run`."""
+    """`needed` is set when there is a claim or a volume of the driver, which nobody has asked for anything before."""
 
-    def __init__(self, client: ApiClient, driver_name: str, events: Events, node_name: str) -> None:
+    def __init__(self, client: ApiClient, driver: Driver, events: Events, node_name: str) -> None:
         self.needed = asyncio.Event()
-        self._client = client
-        self._driver_name = driver_name
-        self._events = events
-        self._node_name = node_name
+        self._driver = driver
+        self._provisioning = Provisioning(client, driver, events, node_name)
+        self._reclaiming = Reclaiming(client, driver, events)
+        self._resizing = Resizing(client, driver, events)
         self._claims = Informer(client, PersistentVolumeClaim)
         self._volumes = Informer(client, PersistentVolume)
         self._queue = WorkQueue(self._look)
@@ -40,15 +41,13 @@ class StorageController:
         """To be run."""
         return self._claims, self._volumes
 
-    async def run(self, driver: "Driver") -> None:
-        """Once both are known: to a copy that is behind, a claim that has its volume would have none."""
-        from nodeagent.provisioner.provisioning import Provisioning
-        from nodeagent.provisioner.reclaiming import Reclaiming
-        from nodeagent.provisioner.resizing import Resizing
+    async def run(self) -> None:
+        """Look after them, once the driver is needed and answers, until cancelled.
 
-        self._provisioning = Provisioning(self._client, driver, self._events, self._node_name)
-        self._reclaiming = Reclaiming(self._client, driver, self._events)
-        self._resizing = Resizing(self._client, driver, self._events)
+        And once both are known: to a copy that is behind, a claim that has its volume would have none.
+        """
+        await self.needed.wait()
+        await self._driver.answers()
         await self._claims.synced()
         await self._volumes.synced()
         await self._queue.run()
@@ -56,7 +55,7 @@ class StorageController:
     def _claim_changed(
         self, _kind: EventType, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None
     ) -> None:
-        if new is None or (metadata_of(new).annotations or {}).get(PROVISIONER) != self._driver_name:
+        if new is None or (metadata_of(new).annotations or {}).get(PROVISIONER) != self._driver.name:
             return
         self.needed.set()
         if old is None or _what_counts(old) != _what_counts(new):
@@ -66,7 +65,7 @@ class StorageController:
         volume = new or old
         if volume is None or volume.spec is None or volume.spec.csi is None:
             return
-        if volume.spec.csi.driver != self._driver_name:
+        if volume.spec.csi.driver != self._driver.name:
             return
         self.needed.set()
         if new is not None:

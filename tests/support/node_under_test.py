@@ -119,8 +119,8 @@ class NodeUnderTest:
         self.agent.kill()
         self.agent.wait(30)
         self.agent = None
-        for part in ("nodeagent.apiserver", "csi.driver"):
-            eventually(lambda part=part: not self._processes(part), f"{part} ends with its parent")
+        parts = ("nodeagent.apiserver", "csi.driver")
+        eventually(lambda: not any(map(self._processes, parts)), "embedded API and driver end with their parent")
 
     def _ready(self) -> bool:
         assert self.agent is not None

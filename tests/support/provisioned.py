@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from api_server import ApiServer
@@ -54,7 +55,9 @@ class Strikes:
 class StruckClient(ApiClient):
     """Events, lists and watches are not counted: they change nothing."""
 
-    strikes: Strikes
+    def __init__(self, kubeconfig_file: Path, strikes: Strikes) -> None:
+        super().__init__(kubeconfig.load(kubeconfig_file), qps=-1)
+        self.strikes = strikes
 
     @override
     async def request(self, method: str, path: str, *arguments: Any, **keywords: Any) -> bytes:
@@ -80,13 +83,13 @@ class StruckEndpoint(Endpoint):
 @contextlib.asynccontextmanager
 async def controller(server: ApiServer, process: DriverProcess, strikes: Strikes) -> AsyncIterator[asyncio.Task[None]]:
     """At work inside the block; nothing of it is left afterwards, as after kill -9."""
-    async with StruckClient(kubeconfig.load(server.state_dir / "storage.kubeconfig"), qps=-1) as client:
-        client.strikes = strikes
+    client = StruckClient(server.state_dir / "storage.kubeconfig", strikes)
+    async with client:
         events = EventRecorder(client, NODE, component=NAME)
-        made = StorageController(client, NAME, events, NODE)
         driver = Driver(NAME, Client(StruckEndpoint(process.endpoint, strikes)))
+        made = StorageController(client, driver, events, NODE)
         tasks = [asyncio.create_task(each.run()) for each in (*made.informers, events)]
-        work = asyncio.create_task(made.run(driver))
+        work = asyncio.create_task(made.run())
         try:
             yield work
         finally:
@@ -122,8 +125,8 @@ class Claims:
         assert code == 201, answer
 
     def storage_class(self, name: str, **fields: Any) -> None:
-        body = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name}}
-        body |= {"provisioner": NAME, "allowVolumeExpansion": True, **fields}
+        metadata = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name}}
+        body = {**metadata, "provisioner": NAME, "allowVolumeExpansion": True, **fields}
         code, answer = self._server.request("POST", "/apis/storage.k8s.io/v1/storageclasses", body)
         assert code == 201, answer
 

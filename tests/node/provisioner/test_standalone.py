@@ -11,7 +11,7 @@ import pytest
 from node_under_test import NodeUnderTest, eventually, make_node
 
 pytestmark = [pytest.mark.node, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-DRIVER = "hostpath.csi.nodeagent.dev"
+DRIVER = "local.csi.nodeagent.dev"
 
 
 @pytest.fixture(scope="module")
