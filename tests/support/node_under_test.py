@@ -256,13 +256,24 @@ class NodeUnderTest:
     # -- leaks -------------------------------------------------------------------------------------------------------
 
     def _processes(self, word: str) -> list[str]:
-        found = []
-        for process in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                line = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if str(self.directory) in line and word in line:
-                    found.append(line)
-        return found
+        every = [line for process in Path("/proc").glob("[0-9]*/cmdline") for line in self._lines(process)]
+        return [line for line in every if word in line]
+
+    def _lines(self, process: Path) -> list[str]:
+        """The command line of a process, if it is of this node."""
+        with contextlib.suppress(OSError):
+            line = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(self.directory) in line:
+                return [line]
+        return []
+
+    def process_ids(self, word: str) -> list[int]:
+        """Of the node's processes whose command line has the word."""
+        return [
+            int(process.parent.name)
+            for process in Path("/proc").glob("[0-9]*/cmdline")
+            if any(word in line for line in self._lines(process))
+        ]
 
     def leaks(self) -> list[str]:
         """Everything of this node's pods that is still on the machine."""

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from api_server import ApiServer
 from csi_driver import DriverProcess
+from node_fixtures import demo_image
+
+__all__ = ["demo_image"]
 
 
 @pytest.fixture(scope="module")

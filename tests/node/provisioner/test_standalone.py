@@ -39,24 +39,11 @@ def phase(node: NodeUnderTest, name: str) -> str:
     return found["status"]["phase"] if found else ""
 
 
-def drivers(node: NodeUnderTest) -> list[int]:
-    """Process ids of the node's own driver."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = entry.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"csi.driver" in words and any(str(node.directory).encode() in word for word in words):
-            found.append(int(entry.parent.name))
-    return found
-
-
 def test_what_kubectl_shows(node: NodeUnderTest) -> None:
     """The class from the first start on, its driver only once a claim needs one; then claim and volume, bound to each other."""
     (_, shown) = eventually(lambda: len(found := rows(node, "sc")) == 2 and found, "class")
     assert shown[:-1] == ["standard", "(default)", DRIVER, "Delete", "Immediate", "true"]
-    assert drivers(node) == []
+    assert node.process_ids("csi.driver") == []
     node.apply(claim("shown"))
     eventually(lambda: phase(node, "shown") == "Bound", "bound")
     (head, row) = rows(node, "pvc")
@@ -76,13 +63,13 @@ def test_a_driver_that_dies(node: NodeUnderTest) -> None:
     """It is started again, and goes on with what it was asked for."""
     node.apply(claim("before"))
     eventually(lambda: phase(node, "before") == "Bound", "bound")
-    (running,) = drivers(node)
+    (running,) = node.process_ids("csi.driver")
     os.kill(running, signal.SIGKILL)
     node.apply(claim("after"))
     eventually(lambda: phase(node, "after") == "Bound", "bound by the next one")
     node.kubectl("delete", "pvc", "before", "after")
     eventually(lambda: not (node.api.get("api/v1/persistentvolumes") or {})["items"], "volumes gone")
-    assert running not in drivers(node)
+    assert running not in node.process_ids("csi.driver")
 
 
 def test_an_agent_that_dies(node: NodeUnderTest) -> None:
