@@ -107,7 +107,10 @@ def test_growing_while_it_is_used(node: NodeUnderTest) -> None:
     small = int(node.kubectl("exec", "user", "--", "sh", "-c", f"echo precious > /data/file; {total}"))
     change = '{"spec": {"resources": {"requests": {"storage": "400Mi"}}}}'
     node.kubectl("patch", "pvc", "grows", "-p", change)
-    eventually(lambda: claimed(node, "grows")["status"]["capacity"] == {"storage": "400Mi"}, "claim grown", 120)
+    waits = {"storage": "NodeResizePending"}
+    eventually(lambda: claimed(node, "grows")["status"].get("allocatedResourceStatuses") == waits, "left to the node")
+    node.kubectl("annotate", "pod", "user", "look=again")  # else when it is time to sync the pod anyway
+    eventually(lambda: claimed(node, "grows")["status"]["capacity"] == {"storage": "400Mi"}, "claim grown", 100)
     status = claimed(node, "grows")["status"]
     assert not status.get("conditions")
     assert not status.get("allocatedResourceStatuses")
