@@ -95,6 +95,18 @@ def test_what_a_pod_writes_stays(node: NodeUnderTest) -> None:
     eventually(lambda: volumes(node) == {}, "volume gone")
 
 
+def test_an_ephemeral_volume(node: NodeUnderTest) -> None:
+    """A claim is made for the pod, of the default class, and goes with it."""
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "16Mi"}}}
+    made = pod("brief", "", "echo precious > /data/file && cat /data/file")
+    made["spec"]["volumes"] = [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}]
+    node.apply(made)
+    assert output(node, "brief") == "precious"
+    assert claimed(node, "brief-v")["metadata"]["ownerReferences"][0]["name"] == "brief"
+    gone(node, "brief")
+    eventually(lambda: volumes(node) == {}, "volume gone")
+
+
 def test_growing_while_it_is_used(node: NodeUnderTest) -> None:
     """An xfs volume is edited larger under a running pod: the claim, the volume and the pod's file system come to agree."""
     storage_class(

@@ -517,6 +517,7 @@ async def test_all_controllers_are_there(cluster: Any) -> None:
     assert made == {
         "certificates": "CertificateController.run",
         "endpoints": "EndpointsController.run",
+        "ephemeral claims": "EphemeralClaims.run",
         "events": "EventExpiry.run",
         "namespaces": "NamespaceController.run",
         "nodes": "NodeController.run",
