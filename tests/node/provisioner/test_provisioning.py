@@ -1,8 +1,10 @@
 """Volumes for claims: made, kept or deleted, copied and grown; cut off at every step; refused where there is no room."""
 
 import asyncio
+import contextlib
 import itertools
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from api_server import ApiServer
 from components import needs
 from csi_driver import DriverProcess
 from provisioned import Claims, Strikes, controller, until, volumes
+from small_disk import small_disk
 
 from csi.driver.settings import NAME
 from nodeagent.api import kubeconfig
@@ -114,6 +117,29 @@ async def test_no_room(server: ApiServer, driver: DriverProcess, claims: Claims,
         claims.delete(name)
         await until(lambda: claims.get(name) is None, "gone")
     assert await volumes(driver) == []
+
+
+async def test_a_full_disk(server: ApiServer, claims: Claims, name: str, tmp_path: Path) -> None:
+    """A claim for which there are no blocks is told so, and gets its volume when there are; nothing half made is left."""
+    claims.storage_class(name)
+    with small_disk(tmp_path, 8) as disk:
+        process = DriverProcess(disk, "--capacity=1Gi")
+        await process.start()
+        filler = disk / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        async with controller(server, process, Strikes()):
+            claims.make(name, name, "16Mi")
+            no_room = "rpc error: code = ResourceExhausted"
+            await until(lambda: any(no_room in text for _, text in claims.events(name)), "told")
+            filler.unlink()
+            volume = await until(lambda: bound(claims, name), "bound")
+            assert len(await volumes(process)) == 1
+            claims.delete(name)
+            await until(lambda: claims.volume(volume) is None, "gone")
+        process.end()
+        assert [path.name for path in (process.state / "volumes").iterdir()] == []
 
 
 async def test_grown(server: ApiServer, driver: DriverProcess, claims: Claims, name: str) -> None:
