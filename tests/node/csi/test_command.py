@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.node, pytest.mark.skipif(os.geteuid() != 0, reason="ne
 COMMAND = [str(Path(sys.executable).with_name("nodeagent")), "csi", "driver"]
 
 
-async def test_it_serves_until_told_to_stop(tmp_path: Path) -> None:
+def test_it_serves_until_told_to_stop(tmp_path: Path) -> None:
     """A driver of that name answers at the endpoint, and after SIGTERM its socket is gone; wrong options are usage errors."""
     socket = tmp_path / "s"
     options = [f"--endpoint=unix://{socket}", f"--state-dir={tmp_path / 'state'}", "--driver-name=mine.example"]
@@ -23,11 +24,11 @@ async def test_it_serves_until_told_to_stop(tmp_path: Path) -> None:
     client = Client.at(f"unix://{socket}")
     for _ in range(1200):
         try:
-            plugin = await client.identity.plugin()
+            plugin = asyncio.run(client.identity.plugin())
             break
         except errors.CSIError:
             assert process.poll() is None
-            await asyncio.sleep(0.05)
+            time.sleep(0.05)
     assert plugin.name == "mine.example"
     process.terminate()
     assert process.wait(30) == 0
