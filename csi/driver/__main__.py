@@ -53,6 +53,7 @@ def arguments(argv: Sequence[str] | None = None, prog: str = "csi.driver") -> Ar
             capacity_bytes=int(quantity.parse(given.capacity)),
             attach=given.attach,
             max_volumes=given.max_volumes,
+            alpha=given.alpha,
         )
         return Arguments(
             path=Endpoint(given.endpoint).path,
@@ -80,6 +81,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--attach", action="store_true", help="volumes are attached before they are used")
     parser.add_argument("--max-volumes", type=int, default=0, help="attached to the node; default: no limit")
+    parser.add_argument("--alpha", action="store_true", help="claim GET_SNAPSHOT, which common testers do not know")
     parser.add_argument(
         "--registration", metavar="unix:///PATH", help="where to tell a node's agent: a socket in its plugins_registry"
     )

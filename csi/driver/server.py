@@ -49,7 +49,7 @@ class Server:
         self._parts: Sequence[object] = (
             IdentityService(settings),
             VolumeService(settings, store, locks, self._copies),
-            SnapshotService(store, locks, self._copies),
+            SnapshotService(settings, store, locks, self._copies),
             GroupService(store, locks, self._copies),
             AttachmentService(settings, store, locks),
             NodeService(settings, store, locks),

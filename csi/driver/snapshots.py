@@ -10,6 +10,7 @@ from csi.driver.copies import Copies
 from csi.driver.locks import Locks
 from csi.driver.pages import page
 from csi.driver.records import Snapshot
+from csi.driver.settings import Settings
 from csi.driver.store import Store
 from proto import csi_pb2 as csi
 from runtimes.linux.tasks import run_blocking
@@ -20,7 +21,8 @@ MAX_SNAPSHOTS = 10_000
 class SnapshotService:
     """`locks`: by snapshot id, by "snapshot NAME" for what is to be made."""
 
-    def __init__(self, store: Store, locks: Locks, copies: Copies) -> None:
+    def __init__(self, settings: Settings, store: Store, locks: Locks, copies: Copies) -> None:
+        self._settings = settings
         self._store = store
         self._locks = locks
         self._copies = copies
@@ -78,6 +80,8 @@ class SnapshotService:
         return answer
 
     async def get_snapshot(self, request: csi.GetSnapshotRequest) -> csi.GetSnapshotResponse:
+        if not self._settings.alpha:
+            raise errors.NotSupported("GET_SNAPSHOT is not claimed")
         snapshot = self._store.snapshots.known(checks.required(request.snapshot_id, "snapshot_id"))
         return csi.GetSnapshotResponse(snapshot=message_of(snapshot))
 

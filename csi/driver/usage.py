@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from csi import errors
 from csi.driver import checks, contents, growth, publication
@@ -69,9 +69,9 @@ class UsageService:
         await run_blocking(self._store.volumes.update, replace(volume, fs_behind=False))
 
     def _published(self, volume_id: str, path: str) -> tuple[Volume, Path]:
-        """Raises InvalidArgument, NotFound where the volume is not at that path."""
+        """Raises InvalidArgument, NotFound where the volume is not at that path, whatever that is."""
         checks.required(volume_id, "volume_id")
-        where = str(checks.path(path, "volume_path"))
+        where = str(PurePosixPath(checks.required(path, "volume_path")))
         volume, node_volume = self._store.volumes.known(volume_id), self._store.node.of(volume_id)
         staged = where == node_volume.staging_path and publication.is_staged(node_volume) and not volume.block
         if not staged and where not in publication.live_targets(node_volume):

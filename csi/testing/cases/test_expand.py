@@ -102,7 +102,7 @@ async def test_n25_expanding_what_is_not_there(driver: Subject) -> None:
         with driver.refused("INVALID_ARGUMENT"):
             await driver.node.expand_volume(request)
     request = on_node(volume, target, driver.implementation.volume_bytes)
-    request.volume_id = UNKNOWN
+    request.volume_id, request.volume_path = UNKNOWN, "some/path"
     with driver.refused("NOT_FOUND"):
         await driver.node.expand_volume(request)
 

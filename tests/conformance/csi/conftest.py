@@ -31,7 +31,10 @@ OF_THE_FORM = {
     "image": ("test_node", "test_data", "test_expand", "test_snapshots", "test_modify", "test_groups"),
     "attach": ("test_attach", "test_lists", "test_identity"),
 }
-AND_OF_THE_FORM = {"attach": ("idempotent", "a_life", "in_use", "survives"), "xfs": ("asked_for", "again", "clone")}
+AND_OF_THE_FORM = {
+    "attach": ("idempotent", "a_life", "in_use", "survives", "one_snapshot"),
+    "xfs": ("asked_for", "again", "clone"),
+}
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +45,7 @@ def driver_at() -> Iterator[Callable[[str], DriverProcess]]:
     def driver(form: str) -> DriverProcess:
         if form not in made:
             made[form] = DriverProcess(
-                Path(tempfile.mkdtemp(prefix="csid-")), *(["--attach"] if form == "attach" else [])
+                Path(tempfile.mkdtemp(prefix="csid-")), *(["--attach", "--alpha"] if form == "attach" else [])
             )
             asyncio.run(made[form].start())
         return made[form]

@@ -81,7 +81,7 @@ async def test_first_consumer(server: ApiServer, driver: DriverProcess, claims: 
     """A claim of such a class waits until a node is chosen for a pod of it."""
     claims.storage_class(name, volumeBindingMode="WaitForFirstConsumer")
     async with controller(server, driver, Strikes()):
-        claims.make(name, name, "16Mi")
+        claims.make(name, name, "16Mi", accessModes=["ReadWriteMany"])
         waits = ("WaitForFirstConsumer", "waiting for first consumer to be created before binding")
         await until(lambda: waits in claims.events(name), "told")
         chosen = {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "node-1"}}}
