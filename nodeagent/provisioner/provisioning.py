@@ -110,6 +110,8 @@ class Provisioning:
             storage_class = await self._client.get(StorageClass, class_name)
         except errors.NotFound:
             raise Unusable(f'storageclass.storage.k8s.io "{class_name}" not found') from None
+        if storage_class.provisioner != self._driver.name:  # whoever has written the annotation: the class decides
+            raise Unusable(f'the class is of provisioner "{storage_class.provisioner}"')
         return Wanted(
             claim=claim,
             storage_class=storage_class,
