@@ -11,6 +11,7 @@ from typing import Final
 from nodeagent.os_error_retry import UNREPORTED, LoopHealth
 from runtimes.linux.retry import Backoff, RetryPolicy
 
+STEADY_SECONDS: Final = 5.0  # who lives so long has started
 STOP_SECONDS: Final = 12.0  # calls under way come to their end
 _AGAIN: Final = RetryPolicy(first_seconds=1.0, cap_seconds=30.0)
 log = logging.getLogger(__name__)
@@ -46,11 +47,14 @@ class DriverProcess:
         while True:
             process = self._process = await self._begun()
             log.info("storage driver %s serves %s", self._settings.name, self._settings.socket)
-            status = await process.wait()
+            recovery = asyncio.get_running_loop().call_later(STEADY_SECONDS, self._condition.works)
+            try:
+                status = await process.wait()
+            finally:
+                recovery.cancel()
             log.error("the storage driver ended with status %d; starting it again", status)
             self._condition.failed(f"ended with status {status}; is started again")
             await asyncio.sleep(self._backoff.next_delay())
-            self._condition.works()
 
     async def _begun(self) -> asyncio.subprocess.Process:
         settings = self._settings

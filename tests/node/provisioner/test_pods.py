@@ -81,7 +81,8 @@ def test_what_a_pod_writes_stays(node: NodeUnderTest) -> None:
     claim(node, "data")
     node.apply(pod("writer", "data", "id -G; echo precious > /data/file", securityContext={"fsGroup": 4321}))
     assert "4321" in output(node, "writer")
-    delete(node, "pvc", "data")  # while a pod is there it only marks it
+    delete(node, "pvc", "data")
+    assert "kubernetes.io/pvc-protection" in claimed(node, "data")["metadata"]["finalizers"]  # while a pod is there
     gone(node, "writer")
     eventually(lambda: volumes(node) == {}, "volume gone")
     claim(node, "kept")
