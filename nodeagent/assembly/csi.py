@@ -7,14 +7,13 @@ from lightkube.models.storage_v1 import CSIDriver
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster
+from nodeagent.api.events import Events
 from nodeagent.api.informer import Informer
 from nodeagent.api.tokens import Tokens
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
-from nodeagent.plugin_registration.contract import CSI_PLUGIN
-from nodeagent.plugin_registration.registry import PluginRegistry
 from nodeagent.volumes.csi import selinux
 from nodeagent.volumes.csi.attachments import Attachments
 from nodeagent.volumes.csi.credentials import Credentials
@@ -46,6 +45,7 @@ async def start_csi(
     client: ApiClient,
     cluster: InformedCluster,
     tokens: Tokens,
+    events: Events,
     state: NodeState,
 ) -> CSI:
     """Without an API there are no such volumes: who a driver is, and what a claim leads to, is said there."""
@@ -76,15 +76,7 @@ async def start_csi(
     scope.loop(records.run, "CSINode of drivers that are gone")
     scope.loop(recounting.run, "allocatable volumes")
     return CSI(
-        plugin=CSIPlugin(CSILayout(Layout(folders.root)), preparation),
+        plugin=CSIPlugin(CSILayout(Layout(folders.root)), preparation, events, recounting.recount),
         registration=DriverRegistration(drivers, records, recounting.changed),
         records=records,
     )
-
-
-async def start_plugin_registry(scope: Scope, folders: Folders, csi: CSI | None) -> PluginRegistry:
-    """A type of plugins is one entry here."""
-    handlers = {CSI_PLUGIN: csi.registration} if csi is not None else {}
-    registry = PluginRegistry(folders.root / "plugins_registry", handlers)
-    scope.loop(registry.run, "plugin registry")
-    return registry

@@ -11,13 +11,15 @@ from nodeagent.assembly.csi import CSI
 from nodeagent.assembly.running import Scope
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
-from nodeagent.volumes.claims import ClaimResolver
+from nodeagent.volumes.claims import ApiClaimStatuses, ClaimResolver
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.contract import VolumePlugin
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
+from nodeagent.volumes.expander import Unreported
 from nodeagent.volumes.host_path import HostPathPlugin
 from nodeagent.volumes.layout import Layout
+from nodeagent.volumes.local import LocalPlugin
 from nodeagent.volumes.manager import VolumeManager
 from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
@@ -45,12 +47,19 @@ async def start_volumes(
     plugins: tuple[VolumePlugin, ...] = (
         EmptyDirPlugin(layout, allocatable),
         HostPathPlugin(),
+        LocalPlugin(layout, events),
         ObjectKeysPlugin(CONFIG_MAP, layout, allocatable, objects, budget),
         ObjectKeysPlugin(SECRET, layout, allocatable, objects, budget),
         DownwardAPIPlugin(layout, allocatable, budget),
         ProjectedPlugin(layout, allocatable, objects, tokens, budget),
         *((csi.plugin,) if csi is not None else ()),
     )
-    resolvers = (ClaimResolver(client),) if client is not None else ()
-    own_node = (cluster or NoCluster()).own_node
-    return VolumeManager(layout=layout, plugins=plugins, resolvers=resolvers, own_node=own_node, events=events)
+    return VolumeManager(
+        layout=layout,
+        plugins=plugins,
+        resolvers=(ClaimResolver(client),) if client is not None else (),
+        claim_statuses=ApiClaimStatuses(client) if client is not None else Unreported(),
+        own_node=(cluster or NoCluster()).own_node,
+        in_use_changed=state.notify,
+        events=events,
+    )

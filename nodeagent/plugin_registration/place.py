@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
+from csi.errors import presentable
 from nodeagent.plugin_registration.contract import Plugin, PluginHandler, PluginRefused
 from nodeagent.plugin_registration.handshake import HandshakeFailed, connected
 from nodeagent.plugin_registration.sockets import HeldSocket, Identity
@@ -38,26 +39,31 @@ Connect = Callable[[Path], AbstractAsyncContextManager[Talk]]
 
 
 class Place:
-    """`run` until nothing is there any more. `freed` is called when a plugin was let go: another of its name may come in now."""
+    """`run` until nothing is there any more. `freed` is called when a plugin was let go: another of its name may come in now.
+
+    `tell(text)`: why it is not registered; empty: it is, or is gone.
+    """
 
     def __init__(
         self,
         path: Path,
         handlers: Mapping[str, PluginHandler],
         freed: Callable[[], None],
+        tell: Callable[[str], None],
         connect: Connect = connected,
         retry: RetryPolicy = RETRY,
     ) -> None:
         self._path = path
         self._handlers = handlers
         self._freed = freed
+        self._tell = tell
         self._connect = connect
         self._retry = retry
         self._socket: HeldSocket | None = None
         self._changed = asyncio.Event()
         self._again = asyncio.Event()
         self.plugin: Plugin | None = None
-        self.trouble = ""
+        self._trouble = ""
 
     def see(self, identity: Identity | None) -> None:
         """What is there now; None: nothing."""
@@ -88,6 +94,7 @@ class Place:
             finally:
                 await end_tasks(registering)
             await self._let_go()
+            self._told("")
 
     def close(self) -> None:
         if self._socket is not None:
@@ -114,16 +121,22 @@ class Place:
                     raise
         except HandshakeFailed as failure:
             error = str(failure)
-        if error and error != self.trouble:  # not again with every attempt
-            log.warning("plugin at %s: %s", self._path, error)
-        self.trouble = error
+        self._told(error)
         return not error
+
+    def _told(self, trouble: str) -> None:
+        if trouble == self._trouble:  # not again with every attempt
+            return
+        self._trouble = trouble
+        self._tell(trouble)
+        if trouble:
+            log.warning("plugin at %s: %s", self._path, trouble)
 
     async def _taken(self, plugin: Plugin) -> str:
         """Hand it to those of its type; returns what is wrong with it, or empty."""
         handler = self._handlers.get(plugin.type)
         if handler is None:
-            kind = plugin.type[:64]
+            kind = presentable(plugin.type[:64])
             return f"RegisterPlugin error -- no handler registered for plugin type: {kind} at socket {self._path}"
         try:
             handler.validate(plugin)
@@ -142,7 +155,7 @@ class Place:
         if error:
             await self._let_go()
             return f"RegisterPlugin error -- plugin registration failed with err: {error}"
-        log.info("registered %s %s at %s", plugin.type, plugin.name, plugin.endpoint)
+        log.info("registered %s %s at %s", plugin.type, plugin.name, presentable(plugin.endpoint))
         return ""
 
     async def _let_go(self) -> None:

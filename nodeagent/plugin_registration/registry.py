@@ -3,8 +3,9 @@ one that hangs holds up nobody."""
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nodeagent.plugin_registration.contract import PluginHandler
@@ -22,12 +23,16 @@ _FOLDER_MODE = 0o750
 
 
 class PluginRegistry:
-    """`run` once. `handlers`: by type of plugin. The folder is made where it is missing, also while it runs."""
+    """`run` once. `handlers`: by type of plugin. The folder is made where it is missing, also while it runs.
+
+    `tell(socket, text)`: why the plugin behind it is not registered; empty: it is, or is gone.
+    """
 
     def __init__(
         self,
         folder: Path,
         handlers: Mapping[str, PluginHandler],
+        tell: Callable[[str, str], None],
         *,
         connect: Connect = connected,
         retry: RetryPolicy = RETRY,
@@ -35,14 +40,11 @@ class PluginRegistry:
     ) -> None:
         self._folder = folder
         self._handlers = handlers
+        self._tell = tell
         self._connect = connect
         self._retry = retry
         self._rescan_seconds = rescan_seconds
         self._places: dict[Path, tuple[Place, asyncio.Task[None]]] = {}
-
-    def troubles(self) -> Mapping[str, str]:
-        """By socket, why the plugin behind it is not registered."""
-        return {str(path): place.trouble for path, (place, _) in self._places.items() if place.trouble}
 
     async def run(self) -> None:
         """Until cancelled. Raises OSError where the folder cannot be had."""
@@ -78,7 +80,9 @@ class PluginRegistry:
                 self._begin(path, identity)
 
     def _begin(self, path: Path, identity: Identity) -> None:
-        place = Place(path, self._handlers, self._freed, self._connect, self._retry)
+        socket = str(path.relative_to(self._folder))
+        tell = functools.partial(self._tell, socket)
+        place = Place(path, self._handlers, self._freed, tell, self._connect, self._retry)
         place.see(identity)
         if place.identity is None:
             return

@@ -38,6 +38,10 @@ class NotYet(VolumeError):
         self.came = came
 
 
+class NodeFull(VolumeError):
+    """As many volumes are attached to this node as can be: another node may do for the pod."""
+
+
 class SizeInfeasible(VolumeError):
     """A volume cannot grow to what is asked, now or later: its claim's owner has to ask for something else."""
 
@@ -156,7 +160,11 @@ class MountedVolume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeUsage:
-    """What a volume has and what is used of it. Of a block device the capacity alone is known."""
+    """What a volume has and what is used of it. Of a block device the capacity alone is known.
+
+    `abnormal`: whether something is wrong with it, as `condition` says; None: nobody knows.
+    `claim`: the name of the claim that led to it, which the volume manager adds; empty: none did.
+    """
 
     capacity_bytes: int
     available_bytes: int | None = None
@@ -164,6 +172,9 @@ class VolumeUsage:
     inodes: int | None = None
     inodes_free: int | None = None
     inodes_used: int | None = None
+    abnormal: bool | None = None
+    condition: str = ""
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +226,7 @@ class VolumePlugin(Protocol):
     async def attach(self, request: VolumeRequest) -> None:
         """Wait until the volume is attached to this node; whoever attaches it has been told that it is in use here.
 
-        Called before every `stage`, at each attempt. Cancelled when the pod has waited long enough. Raises VolumeError.
+        Called before every `stage`, at each attempt. Cancelled when the pod has waited long enough. Raises NodeFull, VolumeError.
         """
         ...
 

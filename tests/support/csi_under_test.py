@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from typing_extensions import override
 
 from proto import csi_pb2 as csi
 from proto import pluginregistration_pb2 as wire
@@ -48,9 +49,11 @@ class Registrar(RegistrationServicer):
     def registered(self) -> bool:
         return bool(self.told) and self.told[-1][0]
 
+    @override
     def GetInfo(self, request: wire.InfoRequest, context: Any) -> wire.PluginInfo:
         return self._info
 
+    @override
     def NotifyRegistrationStatus(
         self, request: wire.RegistrationStatus, context: Any
     ) -> wire.RegistrationStatusResponse:
@@ -73,7 +76,7 @@ class Fault:
 
 
 @dataclass
-class FrontDriver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+class FrontDriver(grpc.GenericRpcHandler):
     """A driver at `socket` that hands everything on to the one at `behind`, and may do otherwise.
 
     `calls`: (method, request) in the order in which they came. `change`: by method, what is made of an answer. `own`: by method,
@@ -99,10 +102,16 @@ class FrontDriver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no 
         self._server.start()
         return self
 
-    def stop(self) -> None:
+    def honest(self) -> None:
+        """No faults any more; calls that were held go on."""
         for fault in self.faults.values():
             if fault.gate is not None:
                 fault.gate.set()
+        for each in (self.faults, self.change, self.own):
+            each.clear()
+
+    def stop(self) -> None:
+        self.honest()
         if self._server is not None:
             self._server.stop(0).wait(_END_SECONDS)
             self._server = None
@@ -111,6 +120,7 @@ class FrontDriver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no 
         """The requests of one method."""
         return [request for name, request in self.calls if name == method]
 
+    @override
     def service(self, details: Any) -> Any:
         path: str = details.method
         name = path.rpartition("/")[2]
@@ -140,7 +150,8 @@ class FrontDriver(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no 
         options = (("grpc.default_authority", "localhost"), ("grpc.use_local_subchannel_pool", 1))
         with grpc.insecure_channel(f"unix:{self.behind}", options=options) as channel:
             try:
-                found: bytes = channel.unary_unary(path)(data, timeout=120)
+                call: Any = channel.unary_unary(path)
+                found: bytes = call(data, timeout=120)
             except grpc.RpcError as error:
                 context.abort(error.code(), error.details())
                 raise AssertionError("abort returned") from error

@@ -26,12 +26,18 @@ SlotName = Literal["cgroup_parent", "mounts", "images", "sandbox_id", "pod_ips",
 
 
 class StepError(Exception):
-    """A step failed. `event_reason` is the reason of the Warning event, with the text as its message; empty: no event."""
+    """A step failed. `event_reason` is the reason of the Warning event, with the text as its message; empty: no event.
 
-    def __init__(self, message: str, *, event_reason: str = "", retry_seconds: float | None = None) -> None:
+    `rejection`: the pod cannot run here; the reason with which it fails. Empty: it is tried again.
+    """
+
+    def __init__(
+        self, message: str, *, event_reason: str = "", retry_seconds: float | None = None, rejection: str = ""
+    ) -> None:
         super().__init__(message)
         self.event_reason = event_reason
         self.retry_seconds = retry_seconds
+        self.rejection = rejection
 
 
 class StartError(Exception):
@@ -74,6 +80,7 @@ class SyncPass:
         default_factory=dict
     )  # when another reason than a crash holds a container back
     started: dict[str, CrashBackoff | None] = field(default_factory=dict)
+    hooked: set[str] = field(default_factory=set)  # ids of containers that run, and whose postStart hook has not ended
 
     def __post_init__(self) -> None:
         names = [start.name for start in self.plan.start]

@@ -6,16 +6,13 @@ Their metadata is one file for all pods, by the PersistentVolume's name.
 import contextlib
 from pathlib import Path
 
-from csi.errors import CSIError
-from csi.values import NodeCapability
 from nodeagent.volumes import device_link
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest
-from nodeagent.volumes.csi import places, preparation, vol_data
+from nodeagent.volumes.csi import places, requests, vol_data
 from nodeagent.volumes.csi.failures import DriverError
 from nodeagent.volumes.csi.layout import CSILayout
 from nodeagent.volumes.csi.preparation import Preparation, Prepared
 from nodeagent.volumes.layout import make_directories
-from proto import csi_pb2 as csi
 from runtimes.linux.tasks import run_blocking
 
 
@@ -26,73 +23,44 @@ class Devices:
 
     async def stage(self, prepared: Prepared) -> None:
         """Raises VolumeError."""
-        volume, driver = prepared.volume, prepared.driver
-        context = await self._preparation.publish_context(prepared)
-        secrets = await self._preparation.credentials.secret(volume.stage_secret, "NodeStageSecretRef")
-        target, data = self._layout.staged_device(volume.spec_name), self._layout.device_data(volume.spec_name)
+        name, driver = prepared.volume.spec_name, prepared.driver
+        target = self._layout.staged_device(name)
+        request = await requests.stage_request(self._preparation, prepared, target)
         live = await run_blocking(places.is_there, target)
-        await run_blocking(vol_data.write, data, self._preparation.data(prepared).published())
+        await run_blocking(vol_data.write, self._layout.device_data(name), self._preparation.data(prepared).published())
         await run_blocking(make_directories, target)
-        request = csi.NodeStageVolumeRequest(
-            volume_id=volume.handle,
-            publish_context=context,
-            staging_target_path=str(target),
-            volume_capability=prepared.capability,
-            secrets=secrets,
-            volume_context=dict(volume.attributes),
-        )
         try:
-            await driver.client.node.stage_volume(request)
-        except CSIError as error:
-            failure = DriverError(driver.name, error)
+            await requests.ask(driver, driver.client.node.stage_volume, request)
+        except DriverError as failure:
             if failure.certain and not live:
-                await run_blocking(self._forget_staged, volume.spec_name, driver.name)
-            raise failure from error
+                await run_blocking(self._forget_staged, name, driver.name)
+            raise
 
-    async def unstage(self, name: str, handle: str) -> None:
+    async def unstage(self, driver: str, handle: str) -> None:
         """Raises VolumeError."""
-        for spec_name in await run_blocking(self._spec_names, name, handle):
-            driver, can = await self._preparation.reach(name, preparation.TAKE_DOWN)
-            if NodeCapability.STAGE_UNSTAGE_VOLUME in can:
-                target = self._layout.staged_device(spec_name)
-                request = csi.NodeUnstageVolumeRequest(volume_id=handle, staging_target_path=str(target))
-                try:
-                    await driver.client.node.unstage_volume(request)
-                except CSIError as error:
-                    raise DriverError(name, error) from error
-            await run_blocking(self._forget_staged, spec_name, name)
+        for name in await run_blocking(self._spec_names, driver, handle):
+            await requests.unstage(self._preparation, driver, handle, self._layout.staged_device(name))
+            await run_blocking(self._forget_staged, name, driver)
 
     async def publish(self, prepared: Prepared, request: VolumeRequest) -> MountedVolume:
         """Raises VolumeError."""
         volume, driver, uid = prepared.volume, prepared.driver, request.pod.uid
         target = self._layout.published_device(volume.spec_name, uid)
-        attachment = await self._preparation.publish_context(prepared)
-        context, secrets = await self._preparation.publish_parts(prepared)
-        live = await run_blocking(places.is_there, target)
-        await run_blocking(
-            vol_data.write, self._layout.device_data(volume.spec_name), self._preparation.data(prepared).published()
-        )
+        # as other agents do it, for drivers that stage nothing, too: they pass it over
+        staging = self._layout.staged_device(volume.spec_name)
+        message = await requests.publish_request(self._preparation, prepared, target, staging)
+        live, data = await run_blocking(places.is_there, target), self._preparation.data(prepared).published()
+        await run_blocking(vol_data.write, self._layout.device_data(volume.spec_name), data)
         await run_blocking(make_directories, target.parent)
-        message = csi.NodePublishVolumeRequest(
-            volume_id=volume.handle,
-            publish_context=attachment,
-            # always, as other agents do: drivers that stage nothing pass it over
-            staging_target_path=str(self._layout.staged_device(volume.spec_name)),
-            target_path=str(target),
-            volume_capability=prepared.capability,
-            readonly=volume.read_only,
-            secrets=secrets,
-            volume_context=context,
-        )
         try:
-            await driver.client.node.publish_volume(message)
-        except CSIError as error:
-            failure = DriverError(driver.name, error)
+            await requests.ask(driver, driver.client.node.publish_volume, message)
+        except DriverError as failure:
             if failure.certain and not live:
                 await run_blocking(_forget_published, target, driver.name)
-            raise failure from error
+            raise
+        await run_blocking(places.expect, target, driver.name)
         link = self._layout.device_link(uid, volume.spec_name)
-        await run_blocking(_link, link, target, driver.name)
+        await run_blocking(device_link.make, link, target)
         return MountedVolume(
             host_path=link,
             directory_name=volume.spec_name,
@@ -104,17 +72,11 @@ class Devices:
     async def unpublish(self, uid: str, spec_name: str) -> None:
         """Raises VolumeError."""
         link, target = self._layout.device_link(uid, spec_name), self._layout.published_device(spec_name, uid)
-        there = await run_blocking(lambda: link.is_symlink() or places.is_there(target))
-        if not there:
+        if not await run_blocking(lambda: link.is_symlink() or places.is_there(target)):
             return
         found = await run_blocking(vol_data.read, self._layout.device_data(spec_name))
         if found is not None:
-            driver, _ = await self._preparation.reach(found.driver, preparation.TAKE_DOWN)
-            request = csi.NodeUnpublishVolumeRequest(volume_id=found.handle, target_path=str(target))
-            try:
-                await driver.client.node.unpublish_volume(request)
-            except CSIError as error:
-                raise DriverError(driver.name, error) from error
+            await requests.unpublish(self._preparation, found.driver, found.handle, target)
         await run_blocking(_forget_published, target, found.driver if found is not None else "that nobody knows")
         await run_blocking(device_link.remove, link)
 
@@ -144,10 +106,3 @@ def _forget_published(target: Path, driver: str) -> None:
     places.clear(target, driver)
     with contextlib.suppress(OSError):  # of other pods
         target.parent.rmdir()
-
-
-def _link(link: Path, target: Path, driver: str) -> None:
-    """Raises VolumeError."""
-    if not places.is_there(target):
-        raise VolumeError(f"driver {driver} says that the volume is published, and {target} does not exist")
-    device_link.make(link, target)

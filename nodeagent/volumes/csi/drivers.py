@@ -9,6 +9,8 @@ from csi.client import Client
 from nodeagent.volumes.contract import NotYet
 from nodeagent.volumes.csi.versions import Version
 
+_MAX_REFUSALS = 100
+
 
 class NotRegistered(NotYet):
     """No driver of that name is on this node, or not any more."""
@@ -27,13 +29,15 @@ class Driver:
 class Drivers:
     def __init__(self) -> None:
         self._drivers: dict[str, Driver] = {}
+        self._refusals: dict[str, str] = {}
         self._awaited: dict[str, asyncio.Event] = {}
 
     def get(self, name: str) -> Driver:
         """Raises NotRegistered, which tells when it has come."""
         if (driver := self._drivers.get(name)) is None:
             came = self._awaited.setdefault(name, asyncio.Event())
-            raise NotRegistered(f"driver name {name} not found in the list of registered CSI drivers", came)
+            why = f": {refusal}" if (refusal := self._refusals.get(name)) else ""
+            raise NotRegistered(f"driver name {name} not found in the list of registered CSI drivers{why}", came)
         return driver
 
     def find(self, name: str) -> Driver | None:
@@ -48,8 +52,14 @@ class Drivers:
 
     def ready(self, name: str) -> None:
         """It can be used: those who wait for it try again."""
+        self._refusals.pop(name, None)
         if came := self._awaited.pop(name, None):
             came.set()
 
     def remove(self, name: str) -> None:
         self._drivers.pop(name, None)
+
+    def refuse(self, name: str, why: str) -> None:
+        """One of that name has come, and cannot be used: those who wait for it want to know."""
+        if len(self._refusals) < _MAX_REFUSALS or name in self._refusals:
+            self._refusals[name] = why

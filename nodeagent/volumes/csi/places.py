@@ -36,3 +36,9 @@ def clear(target: Path, driver: str) -> None:
             target.unlink(missing_ok=True)
     except OSError as error:
         raise VolumeError(f"driver {driver} says that the volume is gone, and {target}: {error.strerror}") from error
+
+
+def expect(target: Path, driver: str) -> None:
+    """Raises VolumeError where a driver has not published what it says."""
+    if not is_there(target):
+        raise VolumeError(f"driver {driver} says that the volume is published, and {target} does not exist")

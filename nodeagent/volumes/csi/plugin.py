@@ -3,13 +3,18 @@
 Source: docs/facts/storage.md 3, 4.9, 8, 9, 10.
 """
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
 from csi import errors
-from csi.errors import CSIError
-from csi.values import NodeCapability, Usage
+from csi.errors import CSIError, presentable
+from csi.values import NodeCapability, Usage, VolumeStats
+from nodeagent.api.events import Events
 from nodeagent.volumes.contract import (
     CannotGrowInUse,
     Capabilities,
     MountedVolume,
+    NodeFull,
     SizeInfeasible,
     VolumeError,
     VolumeRequest,
@@ -17,27 +22,37 @@ from nodeagent.volumes.contract import (
     VolumeUsage,
 )
 from nodeagent.volumes.csi import preparation, vol_data
+from nodeagent.volumes.csi.attachments import EXHAUSTED, NotAttached
 from nodeagent.volumes.csi.devices import Devices
 from nodeagent.volumes.csi.failures import DriverError
 from nodeagent.volumes.csi.file_systems import FileSystems
 from nodeagent.volumes.csi.layout import CSILayout
 from nodeagent.volumes.csi.preparation import Preparation
+from nodeagent.volumes.csi.requests import ask, text
 from nodeagent.volumes.csi.volume import PLUGIN, CSIVolume, names_driver, parted, persistent, volume_of
 from proto import csi_pb2 as csi
 from runtimes.linux.tasks import run_blocking
 
 
 class CSIPlugin:
+    """`recount(driver)`: have it found out, and told, how many volumes the driver can have here."""
+
     name = PLUGIN
 
-    def __init__(self, layout: CSILayout, preparation: Preparation) -> None:
+    def __init__(
+        self,
+        layout: CSILayout,
+        preparation: Preparation,
+        events: Events,
+        recount: Callable[[str], Awaitable[None]],
+    ) -> None:
         self._layout = layout
         self._preparation = preparation
-        self._file_systems = FileSystems(layout, preparation)
+        self._recount = recount
+        self._file_systems = FileSystems(layout, preparation, events)
         self._devices = Devices(layout, preparation)
-        self._staged: set[str] = (
-            set()
-        )  # by this process: what was staged before it is staged once more, and then no more
+        # by this process: what another has staged is staged once more, as it may have been half done
+        self._staged: set[str] = set()
 
     def supports(self, source: VolumeSource) -> bool:
         return names_driver(source)
@@ -49,7 +64,7 @@ class CSIPlugin:
             republish=spec.republish,
             attach=lasting and spec.attach,
             stage=lasting,
-            expand=lasting and not source.read_only,
+            expand=lasting,
         )
 
     def volume_id(self, source: VolumeSource) -> str:
@@ -57,8 +72,16 @@ class CSIPlugin:
 
     async def attach(self, request: VolumeRequest) -> None:
         volume = _described(request.source)
-        if (await self._preparation.specs.get(volume.driver)).attach:
+        spec = await self._preparation.specs.get(volume.driver)
+        if not spec.attach:
+            return
+        try:
             await self._preparation.attachments.wait(volume)
+        except NotAttached as error:
+            if error.code != EXHAUSTED or spec.recount_seconds is None:
+                raise
+            await self._recount(volume.driver)  # so that no further pods are sent here
+            raise NodeFull(str(error)) from error
 
     async def stage(self, request: VolumeRequest) -> None:
         volume_id = self.volume_id(request.source)
@@ -99,9 +122,9 @@ class CSIPlugin:
             path, staging = self._layout.published_device(name, uid), self._layout.staged_device(name)
         message = csi.NodeExpandVolumeRequest(
             volume_id=volume.handle,
-            volume_path=str(path),
+            volume_path=text(path),
             capacity_range=csi.CapacityRange(required_bytes=request.source.expand_to_bytes or 0),
-            staging_target_path=str(staging) if prepared.stages else "",
+            staging_target_path=text(staging) if prepared.stages else "",
             volume_capability=prepared.capability,
             secrets=secrets,
         )
@@ -122,18 +145,17 @@ class CSIPlugin:
         found = await run_blocking(vol_data.read, folder)
         if found is None:
             return None
-        driver, can = await self._preparation.reach(found.driver, "metrics failed to get CSI client")
-        if NodeCapability.GET_VOLUME_STATS not in can:
+        reached = await self._preparation.reach(found.driver, "metrics failed to get CSI client")
+        if NodeCapability.GET_VOLUME_STATS not in reached.can:
             return None
-        try:
-            stats = await driver.client.node.stats(
-                csi.NodeGetVolumeStatsRequest(volume_id=found.handle, volume_path=str(path))
-            )
-        except CSIError as error:
-            raise DriverError(driver.name, error) from error
+        request = csi.NodeGetVolumeStatsRequest(volume_id=found.handle, volume_path=text(path))
+        stats = VolumeStats.of(await ask(reached.driver, reached.driver.client.node.get_volume_stats, request))
         if stats.usage_bytes is None:
-            raise VolumeError(f"driver {driver.name} tells no usage of volume {found.handle}")
-        return _usage(stats.usage_bytes, stats.usage_inodes, block=volume.block)
+            raise VolumeError(f"driver {found.driver} tells no usage of volume {found.handle}")
+        usage = _usage(stats.usage_bytes, stats.usage_inodes, block=volume.block)
+        if stats.condition is None or NodeCapability.VOLUME_CONDITION not in reached.can:
+            return usage
+        return replace(usage, abnormal=stats.condition.abnormal, condition=presentable(stats.condition.message))
 
 
 def _described(source: VolumeSource) -> CSIVolume:

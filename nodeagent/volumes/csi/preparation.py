@@ -1,5 +1,7 @@
 """What has to be known before a driver is asked for anything: who it is, what it can do, what the cluster says of it."""
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from csi.errors import CSIError
@@ -17,13 +19,25 @@ from nodeagent.volumes.csi.volume import CSIVolume, volume_of
 from proto import csi_pb2 as csi
 
 SET_UP = "mounter.SetUpAt failed to get CSI client"
+GRACE_SECONDS = 2.0
 STAGE = "attacher.MountDevice failed to create newCsiDriverClient"
-TAKE_DOWN = "unmounter failed to get CSI client"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """A driver, and what it can do: asked now, as it may be another version by the next call."""
+
+    driver: Driver
+    can: frozenset[NodeCapability]
+
+    @property
+    def stages(self) -> bool:
+        return NodeCapability.STAGE_UNSTAGE_VOLUME in self.can
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """`can`: asked now, as the driver may be another version by the next call. `label`: of SELinux, to mount with."""
+    """A volume for a pod, and its driver (`Reached`). `label`: of SELinux, to mount with."""
 
     pod: AgentPod
     volume: CSIVolume
@@ -72,12 +86,14 @@ class Preparation:
         *,
         node_name: str,
         host: selinux.Host,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self.specs = specs
         self.attachments = attachments
         self.credentials = credentials
         self._drivers = drivers
         self._node_name = node_name
+        self._grace_seconds = grace_seconds
         self._host = host
 
     async def of(self, request: VolumeRequest, purpose: str) -> Prepared:
@@ -85,25 +101,35 @@ class Preparation:
         volume = volume_of(request.source, request.pod.uid, request.pod.namespace)
         spec = await self.specs.get(volume.driver)
         check_mode(volume, spec)
-        driver, can = await self.reach(volume.driver, purpose)
+        found = await self.reach(volume.driver, purpose)
         return Prepared(
             pod=request.pod,
             volume=volume,
-            driver=driver,
-            can=can,
+            driver=found.driver,
+            can=found.can,
             spec=spec,
             fs_group=request.fs_group,
             label=selinux.context(self._host, request.pod, request.volume.name, volume, spec),
         )
 
-    async def reach(self, name: str, purpose: str) -> tuple[Driver, frozenset[NodeCapability]]:
-        """Raises NotRegistered, DriverError."""
+    async def registered(self, name: str, purpose: str) -> Driver:
+        """Waits a moment: an agent that has just started hears of its drivers one after the other. Raises NotRegistered."""
         try:
-            driver = self._drivers.get(name)
+            return self._drivers.get(name)
+        except NotRegistered as error:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._grace_seconds):
+                    await error.came.wait()
+        try:
+            return self._drivers.get(name)
         except NotRegistered as error:
             raise NotRegistered(f"kubernetes.io/csi: {purpose}: {error}", error.came) from error
+
+    async def reach(self, name: str, purpose: str) -> Reached:
+        """Raises NotRegistered, DriverError."""
+        driver = await self.registered(name, purpose)
         try:
-            return driver, await driver.client.node.capabilities()
+            return Reached(driver=driver, can=await driver.client.node.capabilities())
         except CSIError as error:
             raise DriverError(name, error) from error
 

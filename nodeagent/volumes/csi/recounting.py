@@ -62,6 +62,11 @@ class Recounting:
         self._due = due
         return max(min(due.values()) - self._clock(), 0.0) if due else None
 
+    async def recount(self, name: str) -> None:
+        """Ask one driver now, if it is there."""
+        if (driver := self._drivers.find(name)) is not None:
+            await self.ask(driver)
+
     async def ask(self, driver: Driver) -> None:
         """A failure is logged: the next time will do."""
         try:

@@ -43,22 +43,23 @@ class DriverRegistration:
 
     def validate(self, plugin: Plugin) -> None:
         """Raises PluginRefused."""
-        self._driver_of(plugin)
+        try:
+            self._driver_of(plugin)
+        except PluginRefused as error:
+            self._drivers.refuse(plugin.name, str(error))
+            raise
 
     async def register(self, plugin: Plugin) -> None:
         """Raises PluginRefused."""
         driver = self._driver_of(plugin)
         self._drivers.add(driver)
         try:
-            info = await driver.client.node.info()
+            await self._records.add(driver.name, await driver.client.node.info())
         except CSIError as error:
-            raise PluginRefused(f"error during CSI NodeGetInfo() call: {failures.words(error)}") from error
-        try:
-            await self._records.add(driver.name, info)
+            raise self._refused(plugin, f"error during CSI NodeGetInfo() call: {failures.words(error)}") from error
         except NodeRecordFailed as error:
-            raise PluginRefused(
-                f"error updating Node and CSINode objects with CSI driver node info: {error}"
-            ) from error
+            text = "error updating Node and CSINode objects with CSI driver node info"
+            raise self._refused(plugin, f"{text}: {error}") from error
         self._drivers.ready(driver.name)
         self._changed()
 
@@ -67,6 +68,10 @@ class DriverRegistration:
         if found is not None and found.socket == plugin.socket:
             self._drivers.remove(plugin.name)
             self._records.remove(plugin.name)
+
+    def _refused(self, plugin: Plugin, why: str) -> PluginRefused:
+        self._drivers.refuse(plugin.name, why)
+        return PluginRefused(why)
 
     def _driver_of(self, plugin: Plugin) -> Driver:
         """Raises PluginRefused."""

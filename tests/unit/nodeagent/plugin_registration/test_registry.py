@@ -30,6 +30,7 @@ class World:
     types: dict[str, str] = field(default_factory=dict)
     deaf: set[str] = field(default_factory=set)
     sockets: dict[Path, socket.socket] = field(default_factory=dict)
+    troubles: dict[str, str] = field(default_factory=dict)
     noted: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     # -- plugins
@@ -103,7 +104,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @contextlib.asynccontextmanager
 async def running(world: World, retry: RetryPolicy = AT_ONCE) -> AsyncIterator[PluginRegistry]:
-    registry = PluginRegistry(world.folder, {"CSIPlugin": world}, connect=world.connect, retry=retry)
+    registry = PluginRegistry(
+        world.folder, {"CSIPlugin": world}, world.troubles.__setitem__, connect=world.connect, retry=retry
+    )
     task = asyncio.create_task(registry.run())
     try:
         yield registry
@@ -167,9 +170,9 @@ async def test_one_that_is_refused(world: World, name: str, kind: str, text: str
     world.refuse["bad"] = "no node id"
     path = world.listen(name)
     wanted = f"RegisterPlugin error -- {text.format(path=path)}"
-    async with running(world) as registry:
+    async with running(world):
         await world.until(lambda: world.told[:2] == [(name, False, wanted)] * 2)
-        assert registry.troubles() == {str(path): wanted}
+        assert world.troubles == {name: wanted}
     assert world.calls[:2] == (["register bad", "deregister bad"] if name == "bad" else [])
 
 

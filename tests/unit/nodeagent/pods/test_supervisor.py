@@ -327,6 +327,41 @@ async def test_deletion_stops_then_releases_then_ends(tasks: Any) -> None:
     assert ended.exitCode == 143
 
 
+async def test_what_is_being_removed_is_not_looked_at_for_each_piece(tasks: Any) -> None:
+    """Changes in the runtime while a pod is stopped bring a look each, while all of it is removed none."""
+    looks = 0
+
+    async def counted() -> None:
+        nonlocal looks
+        looks += 1
+
+    class Slow(World):
+        """Its runtime changes while it stops and while it releases."""
+
+        async def changes(self) -> int:
+            before = looks
+            supervisor.runtime_changed()
+            await asyncio.sleep(0.01)
+            return looks - before
+
+        async def stop(self, teardown: Teardown) -> None:
+            await super().stop(teardown)
+            self.told.append(f"{await self.changes()} looks")
+
+        async def release(self, teardown: Teardown) -> None:
+            await super().release(teardown)
+            self.told.append(f"{await self.changes()} looks")
+
+    world = Slow(before_look=counted)
+    world.run_container(cri.CONTAINER_RUNNING)
+    supervisor = supervise(world, make_pod())
+    task = tasks(supervisor)
+    await settle()
+    supervisor.update(Desired(pod=deleted(make_pod())))
+    await task
+    assert world.told == ["stop grace=5", "1 looks", "release", "0 looks"]
+
+
 async def test_deletion_cancels_a_pass_under_way(tasks: Any) -> None:
     """A pod that is deleted while its image is pulled does not wait for the pull."""
     world = World(gate=asyncio.Event())
@@ -377,6 +412,17 @@ async def test_a_failed_pass_is_told_and_tried_again_later(
     await settle()
     assert world.told == ["pass", "pass"]
     assert world.statuses[-1].phase == "Running"
+
+
+async def test_a_pod_that_cannot_run_here_fails(tasks: Any) -> None:
+    """A step that rejects it ends the pod, with the step's reason in its status."""
+    error = StepError("no room", rejection="VolumeAttachmentLimitExceeded")
+    world = World(next_pass=lambda world, work: [error])
+    tasks(supervise(world, make_pod()))
+    await settle()
+    assert world.events == [("VolumeAttachmentLimitExceeded", "no room")]
+    last = world.statuses[-1]
+    assert (last.phase, last.reason, last.message) == ("Failed", "VolumeAttachmentLimitExceeded", "no room")
 
 
 async def test_a_container_that_cannot_start_is_held_and_shown(tasks: Any) -> None:
