@@ -21,21 +21,16 @@ from lightkube.models.core_v1 import (
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.models.storage_v1 import StorageClass
 
-from csi.values import AccessMode, block_capability, mount_capability
+from csi.values import block_capability, mount_capability
 from nodeagent.api.resources import key_of, metadata_of
 from nodeagent.provisioner.names import PROVISIONED_BY, RECLAIM_FINALIZER, volume_name
+from nodeagent.volumes.csi.volume import ACCESS_MODES
 from proto import csi_pb2 as csi
 from runtimes.kube import quantity
 
 _OF_SIDECARS: Final = "csi.storage.k8s.io/"
 _FS_TYPE: Final = f"{_OF_SIDECARS}fstype"
 _OLD_FS_TYPE: Final = "fstype"
-_MODES: Final = {
-    "ReadWriteOnce": AccessMode.SINGLE_NODE_MULTI_WRITER,
-    "ReadWriteOncePod": AccessMode.SINGLE_NODE_SINGLE_WRITER,
-    "ReadOnlyMany": AccessMode.MULTI_NODE_READER_ONLY,
-    "ReadWriteMany": AccessMode.MULTI_NODE_MULTI_WRITER,
-}
 
 
 class Unusable(ValueError):
@@ -72,7 +67,7 @@ def create_request(wanted: Wanted) -> csi.CreateVolumeRequest:
     request = csi.CreateVolumeRequest(name=volume_name(claim), parameters=parameters)
     request.capacity_range.required_bytes = requested_bytes(claim)
     for name in claim.spec.accessModes or ():
-        mode = _MODES[name]
+        _, mode = ACCESS_MODES[name]
         flags = storage_class.mountOptions or ()
         capability = block_capability(mode) if block else mount_capability(mode, fs_type=fs_type, mount_flags=flags)
         request.volume_capabilities.append(capability)
