@@ -521,6 +521,7 @@ async def test_all_controllers_are_there(cluster: Any) -> None:
         first.close()
         second.close()
     assert made == {
+        "attachments": "AttachmentController.run",
         "certificates": "CertificateController.run",
         "endpoints": "EndpointsController.run",
         "ephemeral claims": "EphemeralClaims.run",
