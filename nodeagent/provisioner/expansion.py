@@ -30,16 +30,14 @@ def target_bytes(claim: PersistentVolumeClaim) -> int | None:
     if status is None or status.phase != "Bound":
         return None
     requested = requested_bytes(claim)
-    if requested <= _bytes(status.capacity):
-        return None
     state = (status.allocatedResourceStatuses or {}).get("storage")
     allocated = _bytes(status.allocatedResources)
-    if state in _NODES_PART:
+    if state == IN_PROGRESS and allocated:
+        return allocated  # what was begun, or was about to be begun once more, is ended before anything else is begun
+    if state in _NODES_PART or requested <= _bytes(status.capacity):
         return None
     if state == NODE_INFEASIBLE and requested == allocated:
         return None  # until less is asked for
-    if state == IN_PROGRESS and allocated:
-        return allocated  # it may have been done: what was begun is ended before anything else is begun
     return requested
 
 

@@ -36,6 +36,7 @@ def claim(requested: str, *, have: str = "1Gi", phase: str = "Bound", allocated:
         (claim("2Gi", allocated="2Gi", state="NodeResizeInfeasible"), None),
         (claim("1536Mi", allocated="2Gi", state="NodeResizeInfeasible"), 3 * GIB // 2),
         (claim("2Gi", have="2Gi", allocated="2Gi"), None),
+        (claim("2Gi", have="2Gi", allocated="2Gi", state="ControllerResizeInProgress"), 2 * GIB),
     ],
 )
 def test_what_is_asked_of_the_driver(asked: PersistentVolumeClaim, target: int | None) -> None:
