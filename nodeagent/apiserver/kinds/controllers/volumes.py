@@ -149,14 +149,15 @@ class VolumeBinder:
         """No volume satisfies the claim: say so once, give it the default class that there is by now, name who is to make one."""
         default = default_class(self._classes.values())
         if claim["spec"].get("storageClassName") is None and not claim["spec"].get("volumeName") and default:
-            patch: JsonObject = {"spec": {"storageClassName": default}}
+            patch: JsonObject = {"metadata": {"uid": uid_of(claim)}, "spec": {"storageClassName": default}}
             claim = self._claims[key] = await self._api.patch(CLAIMS, *key, patch)
         found = outlook(claim, self._classes)
         if found is None:
             return
         if found.provisioner and lacks_provisioner(claim, found.provisioner):
             names = {PROVISIONER: found.provisioner, OLD_PROVISIONER: found.provisioner}
-            claim = self._claims[key] = await self._api.patch(CLAIMS, *key, {"metadata": {"annotations": names}})
+            patch = {"metadata": {"uid": uid_of(claim), "annotations": names}}
+            claim = self._claims[key] = await self._api.patch(CLAIMS, *key, patch)
         if self._told.get(uid_of(claim)) != found:
             self._told[uid_of(claim)] = found
             about = {"kind": "PersistentVolumeClaim", "component": NAME, "type_": found.type}
@@ -186,14 +187,16 @@ class VolumeBinder:
         annotations = {BIND_COMPLETED: "yes"}
         if not claim["spec"].get("volumeName"):
             annotations[BOUND_BY_CONTROLLER] = "yes"
-        patch: JsonObject = {"metadata": {"annotations": annotations}, "spec": {"volumeName": name_of(volume)}}
+        # by its uid: another of its name may have come meanwhile
+        metadata: JsonObject = {"uid": uid_of(claim), "annotations": annotations}
+        patch: JsonObject = {"metadata": metadata, "spec": {"volumeName": name_of(volume)}}
         await self._api.patch(CLAIMS, namespace, name, patch)
         status = {
             "phase": "Bound",
             "accessModes": volume["spec"].get("accessModes") or [],
             "capacity": volume["spec"].get("capacity") or {},
         }
-        patch = {"status": status}
+        patch = {"metadata": {"uid": uid_of(claim)}, "status": status}
         self._claims[key] = await self._api.patch(CLAIMS, namespace, name, patch, subresource="status")
 
     async def _set_phase(self, volume: JsonObject, phase: str) -> None:
