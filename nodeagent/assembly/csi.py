@@ -10,9 +10,11 @@ from nodeagent.api.cluster import InformedCluster
 from nodeagent.api.events import Events
 from nodeagent.api.informer import Informer
 from nodeagent.api.tokens import Tokens
+from nodeagent.assembly.host import Host
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.folders import Folders
+from nodeagent.metrics.csi import CSIMetrics
 from nodeagent.node.state import NodeState
 from nodeagent.volumes.csi import selinux
 from nodeagent.volumes.csi.attachments import Attachments
@@ -41,6 +43,7 @@ class CSI:
 async def start_csi(
     scope: Scope,
     config: Config,
+    host: Host,
     folders: Folders,
     client: ApiClient,
     cluster: InformedCluster,
@@ -77,6 +80,6 @@ async def start_csi(
     scope.loop(recounting.run, "allocatable volumes")
     return CSI(
         plugin=CSIPlugin(CSILayout(Layout(folders.root)), preparation, events, recounting.recount),
-        registration=DriverRegistration(drivers, records, recounting.changed),
+        registration=DriverRegistration(drivers, records, recounting.changed, CSIMetrics(host.metrics).ended),
         records=records,
     )

@@ -168,7 +168,6 @@ class Mounter:
         if _is_shared(source, capabilities):
             await self._hold(plugin, request, capabilities, progress)
         if capabilities.attach:
-            progress.phase = Phase.ATTACH
             await plugin.attach(request)
         async with self._guard(plugin, source, capabilities):
             if capabilities.stage:
@@ -185,12 +184,13 @@ class Mounter:
         self, plugin: VolumePlugin, request: VolumeRequest, capabilities: Capabilities, progress: Progress
     ) -> None:
         """From the first moment on the node says that it needs the volume: nobody attaches what nobody asks for."""
-        progress.phase = Phase.PUBLISH
+        progress.phase = Phase.ATTACH if capabilities.attach else Phase.STAGE
         holder = Holder(request.pod.uid, plugin_directory_name(plugin.name), request.directory_name)
         note = Note(volume_id=plugin.volume_id(request.source), attach=capabilities.attach)
         async with self._node_volumes.exclusive(note.volume_id):
             # which pod wants it alone is known only where it can be used in no other way
             if request.source.access_modes == (_ONE_POD,) and await self._node_volumes.held_by_others(holder, note):
+                progress.phase = Phase.PUBLISH
                 raise VolumeError(f"volume uses the {_ONE_POD} access mode and is already in use by another pod")
             await self._node_volumes.hold(holder, note)
 

@@ -26,14 +26,13 @@ class Devices:
         name, driver = prepared.volume.spec_name, prepared.driver
         target = self._layout.staged_device(name)
         request = await requests.stage_request(self._preparation, prepared, target)
-        live = await run_blocking(places.is_there, target)
-        await run_blocking(vol_data.write, self._layout.device_data(name), self._preparation.data(prepared).published())
-        await run_blocking(make_directories, target)
+        data = self._layout.device_data(name)
+        live = await run_blocking(_begin, data, target, target, self._preparation.data(prepared).published())
         try:
             await requests.ask(driver, driver.client.node.stage_volume, request)
         except DriverError as failure:
-            if failure.certain and not live:
-                await run_blocking(self._forget_staged, name, driver.name)
+            if failure.refused and not live:
+                await run_blocking(places.tidy, self._forget_staged, name, driver.name)
             raise
 
     async def unstage(self, driver: str, handle: str) -> None:
@@ -49,18 +48,16 @@ class Devices:
         # as other agents do it, for drivers that stage nothing, too: they pass it over
         staging = self._layout.staged_device(volume.spec_name)
         message = await requests.publish_request(self._preparation, prepared, target, staging)
-        live, data = await run_blocking(places.is_there, target), self._preparation.data(prepared).published()
-        await run_blocking(vol_data.write, self._layout.device_data(volume.spec_name), data)
-        await run_blocking(make_directories, target.parent)
+        data = self._layout.device_data(volume.spec_name)
+        live = await run_blocking(_begin, data, target, target.parent, self._preparation.data(prepared).published())
         try:
             await requests.ask(driver, driver.client.node.publish_volume, message)
         except DriverError as failure:
-            if failure.certain and not live:
-                await run_blocking(_forget_published, target, driver.name)
+            if failure.refused and not live:
+                await run_blocking(places.tidy, _forget_published, target, driver.name)
             raise
-        await run_blocking(places.expect, target, driver.name)
         link = self._layout.device_link(uid, volume.spec_name)
-        await run_blocking(device_link.make, link, target)
+        await run_blocking(_link, link, target, driver.name)
         return MountedVolume(
             host_path=link,
             directory_name=volume.spec_name,
@@ -99,6 +96,19 @@ class Devices:
             vol_data.remove_folder(data.parent)
         except OSError as error:
             raise VolumeError(f"{data}: {error.strerror}") from error
+
+
+def _begin(data: Path, target: Path, folder: Path, content: dict[str, str]) -> bool:
+    """Note what is about to be there, and make the folder that drivers want to find. Whether there is something already."""
+    live = places.is_there(target)
+    vol_data.write(data, content)
+    make_directories(folder)
+    return live
+
+
+def _link(link: Path, target: Path, driver: str) -> None:
+    places.expect(target, driver)
+    device_link.make(link, target)
 
 
 def _forget_published(target: Path, driver: str) -> None:

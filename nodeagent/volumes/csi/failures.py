@@ -1,15 +1,17 @@
 """Errors of drivers in the words that a kubelet's events have for them. Source: docs/facts/storage.md 10.4."""
 
-from csi.errors import CSIError, Final, Unreachable
+from csi.errors import CSIError, Final
 from nodeagent.volumes.contract import VolumeError
 
 
 class DriverError(VolumeError):
-    """A call to a driver has failed. `certain`: nothing of it has happened, and nothing of it is going on."""
+    """A call to a driver has failed. `refused`: the driver says that nothing of it has happened, nor will. One that nobody has
+    heard may have been heard before.
+    """
 
     def __init__(self, driver: str, error: CSIError) -> None:
         super().__init__(f"{words(error)} ({error.method} of driver {driver})")
-        self.certain = isinstance(error, Final | Unreachable)
+        self.refused = isinstance(error, Final)
 
 
 def words(error: CSIError) -> str:

@@ -28,14 +28,12 @@ class FileSystems:
         folder = self._layout.staged(volume.driver, volume.handle)
         target = self._layout.staged_mount(volume.driver, volume.handle)
         request = await requests.stage_request(self._preparation, prepared, target)
-        live = await run_blocking(places.is_there, target)
-        await run_blocking(vol_data.write, folder, self._preparation.data(prepared).staged())
-        await run_blocking(make_directories, target)
+        live = await run_blocking(_begin, folder, target, self._preparation.data(prepared).staged(), make=True)
         try:
             await requests.ask(driver, driver.client.node.stage_volume, request)
         except DriverError as failure:
-            if failure.certain and not live:
-                await run_blocking(_forget, folder, target, driver.name)
+            if failure.refused and not live:
+                await run_blocking(places.tidy, _forget, folder, target, driver.name)
             raise
 
     async def unstage(self, driver: str, handle: str) -> None:
@@ -54,18 +52,17 @@ class FileSystems:
         )
         staging = self._layout.staged_mount(volume.driver, volume.handle) if prepared.stages else None
         message = await requests.publish_request(self._preparation, prepared, target, staging)
-        live = await run_blocking(places.is_there, target)
-        await run_blocking(vol_data.write, folder, self._preparation.data(prepared).published())
+        live = await run_blocking(_begin, folder, target, self._preparation.data(prepared).published(), make=False)
         try:
             await requests.ask(driver, driver.client.node.publish_volume, message)
         except DriverError as failure:
-            if failure.certain and not live:
-                await run_blocking(_forget, folder, target, driver.name)
+            if failure.refused and not live:
+                await run_blocking(places.tidy, _forget, folder, target, driver.name)
             raise
         await run_blocking(places.expect, target, driver.name)
         if prepared.sets_group:
             await fs_group.hand_over(request, target, self._events)
-        relabel = not volume.read_only and not prepared.label and await run_blocking(selinux.relabels, target)
+        relabel = prepared.may_relabel and await run_blocking(selinux.relabels, target)
         return MountedVolume(
             host_path=target, directory_name=volume.spec_name, read_only_forced=volume.read_only, relabel=relabel
         )
@@ -82,6 +79,15 @@ class FileSystems:
             return
         await requests.unpublish(self._preparation, found.driver, found.handle, target)
         await run_blocking(_forget, folder, target, found.driver)
+
+
+def _begin(folder: Path, target: Path, content: dict[str, str], *, make: bool) -> bool:
+    """Note what is about to be there. Returns whether there is something already. `make`: drivers want to find the target."""
+    live = places.is_there(target)
+    vol_data.write(folder, content)
+    if make:
+        make_directories(target)
+    return live
 
 
 def _forget(folder: Path, target: Path, driver: str) -> None:

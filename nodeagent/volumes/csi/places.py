@@ -1,10 +1,16 @@
 """Targets of drivers, looked at without asking a file system that may not answer any more. Everything here blocks."""
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec
 
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.csi import vol_data
 from runtimes.linux import mountinfo
+
+P = ParamSpec("P")
+log = logging.getLogger(__name__)
 
 
 def is_there(path: Path) -> bool:
@@ -42,3 +48,11 @@ def expect(target: Path, driver: str) -> None:
     """Raises VolumeError where a driver has not published what it says."""
     if not is_there(target):
         raise VolumeError(f"driver {driver} says that the volume is published, and {target} does not exist")
+
+
+def tidy(forget: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """After a refusal, as far as it goes: what the driver has left all the same is taken down with the pod."""
+    try:
+        forget(*args, **kwargs)
+    except VolumeError as error:
+        log.info("%s", error)

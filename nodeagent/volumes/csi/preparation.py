@@ -37,7 +37,7 @@ class Reached:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A volume for a pod, and its driver (`Reached`). `label`: of SELinux, to mount with."""
+    """A volume for a pod, and its driver (`Reached`). `label`: of SELinux, to mount with; `host`: what that has of it."""
 
     pod: AgentPod
     volume: CSIVolume
@@ -46,10 +46,16 @@ class Prepared:
     spec: DriverSpec
     fs_group: int | None
     label: str = ""
+    host: selinux.Host = selinux.NO_SELINUX
 
     @property
     def stages(self) -> bool:
         return NodeCapability.STAGE_UNSTAGE_VOLUME in self.can and not self.volume.ephemeral
+
+    @property
+    def may_relabel(self) -> bool:
+        """Whether the runtime is to look after the labels of the files, where their file system has any."""
+        return bool(self.host.label) and not self.label and not self.volume.read_only
 
     @property
     def capability(self) -> csi.VolumeCapability:
@@ -110,6 +116,7 @@ class Preparation:
             spec=spec,
             fs_group=request.fs_group,
             label=selinux.context(self._host, request.pod, request.volume.name, volume, spec),
+            host=self._host,
         )
 
     async def registered(self, name: str, purpose: str) -> Driver:

@@ -3,11 +3,13 @@
 Source: docs/facts/storage.md 10.1.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Protocol
 
 from csi import values
 from csi.client import Client
+from csi.endpoint import Endpoint
 from csi.errors import CSIError, presentable
 from csi.values import NodeInfo
 from nodeagent.plugin_registration.contract import Plugin, PluginRefused
@@ -34,12 +36,19 @@ class NodeRecords(Protocol):
 
 
 class DriverRegistration:
-    """A `PluginHandler`. `changed` is called when a driver has come."""
+    """A `PluginHandler`. `changed` is called when a driver has come, `ended(driver, method, code, seconds)` after every call."""
 
-    def __init__(self, drivers: Drivers, records: NodeRecords, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        drivers: Drivers,
+        records: NodeRecords,
+        changed: Callable[[], None],
+        ended: Callable[[str, str, str, float], None],
+    ) -> None:
         self._drivers = drivers
         self._records = records
         self._changed = changed
+        self._ended = ended
 
     def validate(self, plugin: Plugin) -> None:
         """Raises PluginRefused."""
@@ -77,7 +86,7 @@ class DriverRegistration:
         """Raises PluginRefused."""
         try:
             values.Plugin.of(csi.GetPluginInfoResponse(name=plugin.name))
-            client = Client.at(plugin.endpoint)
+            client = Client(Endpoint(plugin.endpoint, ended=functools.partial(self._ended, plugin.name)))
         except (CSIError, ValueError) as error:
             raise PluginRefused(f"CSI driver {presentable(plugin.name[:80])!r} failed: {error}") from error
         return Driver(name=plugin.name, client=client, version=self._version(plugin), socket=plugin.socket)

@@ -24,10 +24,13 @@ class Host:
     label: str = ""
 
 
+NO_SELINUX = Host()
+
+
 def read_host(root: Path = Path("/")) -> Host:
     """Blocks. A host without SELinux, or without a policy for containers, labels nothing."""
     if not (root / "sys/fs/selinux/enforce").exists():
-        return Host()
+        return NO_SELINUX
     kind = _setting(root / "etc/selinux/config", "SELINUXTYPE") or "targeted"
     return Host(label=_setting(root / "etc/selinux" / kind / "contexts/lxc_contexts", "file"))
 

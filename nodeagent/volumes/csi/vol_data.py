@@ -50,13 +50,13 @@ class VolData:
 
 
 def write(folder: Path, content: dict[str, str]) -> None:
-    """Make the folder, and the file in it; on disk before anything is mounted. Raises OSError."""
+    """Make the folder, and the file in it, before anything is mounted. Raises OSError."""
     make_directories(folder)
     path, data = folder / VOL_DATA, msgspec.json.encode(content)
     with contextlib.suppress(OSError):
         if path.read_bytes() == data:
             return
-    replace_file(path, data, mode=_MODE)
+    replace_file(path, data, mode=_MODE, durable=False)  # a power cut that takes it takes the mount, too
 
 
 def read(folder: Path) -> VolData | None:

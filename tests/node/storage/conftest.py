@@ -5,17 +5,10 @@ from pathlib import Path
 
 import pytest
 from csi_site import Site, made_site
-from node_fixtures import demo_image, own_node, started_node
-from node_under_test import NodeUnderTest
+from node_fixtures import demo_image, node, own_node, started_node
 from volume_objects import Storage
 
-__all__ = ["demo_image", "own_node"]
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[NodeUnderTest]:
-    """One node for the tests of a file, whose figures of volumes are fresh."""
-    yield from started_node(tmp_path_factory.mktemp("node"), demo_image, kubelet={"volumeStatsAggPeriod": "1s"})
+__all__ = ["demo_image", "node", "own_node"]
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +18,14 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def site(node: NodeUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The node with the reference driver, registered."""
-    yield from made_site(node, tmp_path_factory.mktemp("d"))
+@pytest.fixture(scope="package")
+def site(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[Site]:
+    """One node with the reference driver for all tests of CSI; its figures of volumes are fresh."""
+    nodes = started_node(tmp_path_factory.mktemp("node"), demo_image, kubelet={"volumeStatsAggPeriod": "1s"})
+    try:
+        yield from made_site(next(nodes), tmp_path_factory.mktemp("d"))
+    finally:
+        next(nodes, None)  # to its end, which looks for leaks
 
 
 @pytest.fixture(autouse=True)

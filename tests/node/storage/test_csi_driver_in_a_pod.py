@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from csi_site import claim_pod
+from csi_site import Site, claim_pod
 from csi_under_test import Registrar
 from node_under_test import REPO, NodeUnderTest, eventually
 from pods_under_test import container, finished, make_pod
@@ -18,7 +18,7 @@ from csi.values import AccessMode, mount_capability
 from proto import csi_pb2 as csi
 from runtimes.linux.mounts import mounts_below
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("csi-driver-in-a-pod")]
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("csi-on-the-node")]
 
 NAME = "pod.csi.example.com"
 
@@ -50,8 +50,9 @@ def driver_pod(node: NodeUnderTest, socket: Path, state: Path) -> dict[str, Any]
     )
 
 
-def test_its_volumes_are_there_for_other_pods(node: NodeUnderTest, tmp_path: Path) -> None:
+def test_its_volumes_are_there_for_other_pods(site: Site, tmp_path: Path) -> None:
     """Staged and published from the driver's mount namespace, they are in the node's and in the pods'; taken down likewise."""
+    node = site.node
     socket = node.root_dir / "plugins" / NAME / "csi.sock"
     socket.parent.mkdir(parents=True)
     node.apply(driver_pod(node, socket, tmp_path))

@@ -14,7 +14,7 @@ from node_under_test import eventually
 from proto import csi_pb2 as csi
 from runtimes.linux import mounts
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("csi-faults")]
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("csi-on-the-node")]
 CODE = grpc.StatusCode
 
 

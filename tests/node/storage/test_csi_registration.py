@@ -5,7 +5,7 @@ from csi_site import Site
 from csi_under_test import Registrar
 from node_under_test import eventually
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("csi-volumes")]
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("csi-on-the-node")]
 
 
 def test_a_driver_that_comes_goes_and_comes_back(site: Site) -> None:

@@ -17,7 +17,7 @@ from pods_under_test import container, finished, make_pod
 from proto import csi_pb2 as csi
 from runtimes.linux import mounts
 
-pytestmark = [pytest.mark.node, pytest.mark.xdist_group("csi-volumes")]
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("csi-on-the-node")]
 
 VERBS = ["NodeStageVolume", "NodePublishVolume", "NodeUnpublishVolume", "NodeUnstageVolume"]
 SINGLE_NODE_MULTI_WRITER = 7  # ReadWriteOnce, for a driver that knows the difference
@@ -290,6 +290,14 @@ def test_how_much_is_used(site: Site) -> None:
     site.front.change["NodeGetVolumeStats"] = worn_out
     eventually(lambda: volume().get("volumeHealthStats") == {"abnormal": True}, "the summary says so")
     assert node.event_when("measured", "VolumeConditionAbnormal") == "Volume v: the disk is worn out"
+
+
+def test_how_long_a_driver_takes(site: Site) -> None:
+    """Its calls are counted under the names that dashboards know."""
+    path = f"api/v1/nodes/{site.node.name}/proxy/metrics"
+    text = site.node.kubectl("get", "--raw", f"/{path}")
+    labels = f'driver_name="{site.name}",grpc_status_code="OK",method_name="/csi.v1.Node/NodeGetInfo",migrated="false"'
+    assert f"csi_operations_seconds_count{{{labels}}}" in text
 
 
 def worn_out(answer: Any) -> Any:

@@ -77,7 +77,7 @@ def test_targets_that_are_given_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "shown", "certain"),
+    ("code", "shown", "refused"),
     [
         ("INTERNAL", "Internal", True),
         ("FAILED_PRECONDITION", "FailedPrecondition", True),
@@ -90,16 +90,20 @@ def test_targets_that_are_given_up(tmp_path: Path) -> None:
         ("ABORTED", "Aborted", False),
     ],
 )
-def test_errors(code: str, shown: str, certain: bool) -> None:
+def test_errors(code: str, shown: str, refused: bool) -> None:
     """In Go's words; after some it is certain that nothing has happened (docs/facts/storage.md 10.4)."""
     error = errors.of_status(code, "no", method="NodeStageVolume")
     assert words(error) == f"rpc error: code = {shown} desc = no"
     failure = DriverError("d", error)
-    assert failure.certain is certain
+    assert failure.refused is refused
     assert str(failure) == f"rpc error: code = {shown} desc = no (NodeStageVolume of driver d)"
 
 
-def test_an_answer_that_cannot_be_read_is_not_certain() -> None:
+def test_an_answer_that_cannot_be_read_is_no_refusal() -> None:
     """The driver may have done what it was asked."""
-    assert not DriverError("d", errors.BadAnswer("what?", method="NodeStageVolume")).certain
-    assert DriverError("d", errors.Unreachable("nobody", method="NodeStageVolume")).certain
+    assert not DriverError("d", errors.BadAnswer("what?", method="NodeStageVolume")).refused
+
+
+def test_a_driver_that_cannot_be_asked_has_not_refused() -> None:
+    """It may have heard the same call before, and be at work on it."""
+    assert not DriverError("d", errors.Unreachable("nobody", method="NodeStageVolume")).refused

@@ -63,7 +63,7 @@ def plugin(name: str = "d.example.com", socket: str = "/r/d.sock", *versions: st
 )
 def test_drivers_that_are_refused(wrong: Plugin) -> None:
     """By their names, which become paths; by their versions; by endpoints that nothing can be connected to."""
-    registration = DriverRegistration(Drivers(), Records(), lambda: None)
+    registration = DriverRegistration(Drivers(), Records(), lambda: None, lambda *_: None)
     with pytest.raises(PluginRefused):
         registration.validate(wrong)
 
@@ -72,9 +72,11 @@ async def test_a_name_that_is_taken() -> None:
     """By an equal or newer one: refused; by an older one: taken over, and the older's end is not the newer's. The same socket may
     always come again."""
     drivers, records = Drivers(), Records()
-    registration = DriverRegistration(drivers, records, lambda: None)
+    calls: list[tuple[str, str, str]] = []
+    registration = DriverRegistration(drivers, records, lambda: None, lambda *call: calls.append(call[:3]))
     with pytest.raises(PluginRefused):  # nobody listens; it was added all the same, until it is let go
         await registration.register(plugin())
+    assert calls == [("d.example.com", "/csi.v1.Node/NodeGetInfo", "UNAVAILABLE")]
     registration.validate(plugin())
     with pytest.raises(PluginRefused, match="already registered"):
         registration.validate(plugin("d.example.com", "/r/other.sock"))
