@@ -42,7 +42,7 @@ _NO_KINDS = ("claimRef", "nodeAffinity")  # of a PersistentVolume's fields
 class Published:
     """A volume that is up, and what it was made of. `size_bytes`: that of its claim, as far as this node has followed it.
 
-    `grows`: it has not refused to, while it is used.
+    `grows`: it has not refused to, while it is used as it is.
     """
 
     plugin: VolumePlugin
@@ -218,7 +218,8 @@ class Mounter:
             progress.phase = Phase.GROW
             self._failed(request.pod, progress, error)
             return replace(published, grows=False)
-        return replace(published, size_bytes=_size_bytes(published.source))
+        refused = request.source.read_only and request.source.expand_to_bytes is not None
+        return replace(published, size_bytes=_size_bytes(published.source), grows=not refused)
 
     async def _resolve(self, pod: AgentPod, volume: Volume) -> VolumeSource:
         """Raises VolumeError."""
