@@ -1,6 +1,7 @@
 """NodeGetInfo, NodeStageVolume, NodePublishVolume, and their counterparts."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -15,6 +16,8 @@ pytestmark = pytest.mark.asyncio
 
 UNKNOWN = "csitest-no-such-volume"
 _REPEATS = 10
+_AT_ONCE = 0.004  # seconds: some calls are answered in time, some not
+_SETTLE_SECONDS = 0.5  # a call that was given up has been taken by then, if it ever is
 
 
 @must("NodeGetInfo")
@@ -297,6 +300,26 @@ async def test_n29_many_at_once(driver: Subject) -> None:
     wrong = [each for each in found if isinstance(each, BaseException) and not isinstance(each, errors.Pending)]
     assert wrong == []
     assert driver.depth(target) == 1
+
+
+@must("Concurrency")
+async def test_n31_calls_that_were_given_up(driver: Subject) -> None:
+    """Each call whose caller left is asked again, and is done once: one mount, which can be taken away."""
+    volume = await driver.volume()
+    await driver.stage(volume)
+    target = driver.path()
+    volume.targets.append(target)
+    for _ in range(_REPEATS):
+        with contextlib.suppress(errors.Uncertain, errors.Unreachable):
+            await driver.node.publish_volume(driver.publish_request(volume, target), deadline_seconds=_AT_ONCE)
+        await driver.node.publish_volume(driver.publish_request(volume, target))
+        assert driver.depth(target) == 1
+    await asyncio.sleep(_SETTLE_SECONDS)
+    unpublish = csi.NodeUnpublishVolumeRequest(volume_id=volume.volume_id, target_path=str(target))
+    with contextlib.suppress(errors.Uncertain, errors.Unreachable):
+        await driver.node.unpublish_volume(unpublish, deadline_seconds=_AT_ONCE)
+    await driver.unpublish(volume, target)
+    assert driver.depth(target) == 0
 
 
 @must("Volume Lifecycle")
