@@ -4,12 +4,12 @@ from nodeagent.assembly.csi import CSI
 from nodeagent.assembly.running import Scope
 from nodeagent.folders import Folders
 from nodeagent.plugin_registration.contract import CSI_PLUGIN
-from nodeagent.plugin_registration.registry import PluginRegistry
+from nodeagent.plugin_registration.registry import FOLDER, PluginRegistry
 
 
 async def start_plugin_registry(scope: Scope, folders: Folders, csi: CSI | None) -> PluginRegistry:
     """A type of plugins is one entry here."""
     handlers = {CSI_PLUGIN: csi.registration} if csi is not None else {}
-    registry = PluginRegistry(folders.root / "plugins_registry", handlers, scope.trouble)
+    registry = PluginRegistry(folders.root / FOLDER, handlers, scope.trouble)
     scope.loop(registry.run, "plugin registry")
     return registry

@@ -60,14 +60,14 @@ class Handshake:
 
 
 @contextlib.asynccontextmanager
-async def connected(socket: Path) -> AsyncIterator[Handshake]:
+async def connected(socket: Path, connect_seconds: float = CONNECT_SECONDS) -> AsyncIterator[Handshake]:
     """Raises HandshakeFailed."""
     async with grpc.aio.insecure_channel(f"unix:{quote(str(socket))}", options=_OPTIONS) as channel:
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(connect_seconds):
                 await channel.channel_ready()
         except TimeoutError:
-            raise HandshakeFailed(f"failed to dial socket {socket}: nobody answers in {CONNECT_SECONDS:g}s") from None
+            raise HandshakeFailed(f"failed to dial socket {socket}: nobody answers in {connect_seconds:g}s") from None
         yield Handshake(socket, channel)
 
 

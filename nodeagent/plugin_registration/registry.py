@@ -18,6 +18,7 @@ from runtimes.linux.tasks import end_tasks, run_blocking
 
 log = logging.getLogger(__name__)
 
+FOLDER = "plugins_registry"  # of the agent's root directory
 RESCAN_SECONDS = 20.0  # for what inotify does not see
 _FOLDER_MODE = 0o750
 

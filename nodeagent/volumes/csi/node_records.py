@@ -15,7 +15,7 @@ from lightkube.models.storage_v1 import CSINodeDriver
 from csi.values import NodeInfo
 from nodeagent.api.client import ApiClient, PatchType
 from nodeagent.api.csi_node import CSINode
-from nodeagent.api.errors import AlreadyExists, ApiError, Conflict, NotFound
+from nodeagent.api.errors import AlreadyExists, ApiError, Conflict, NotFound, NotServed
 from nodeagent.api.resources import metadata_of
 from nodeagent.volumes.csi import node_objects
 from nodeagent.volumes.csi.registration import NodeRecordFailed
@@ -50,6 +50,12 @@ class NodeRecords:
         """Why pods with such volumes must not be sent here yet; empty: nothing is in the way."""
         return self._trouble
 
+    async def settled(self, seconds: float) -> None:
+        """Wait until there is no trouble, for so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._initialised.wait()
+
     async def initialise(self) -> None:
         """Make the CSINode object, once there is a Node; as long as it takes. Drivers that it lists stay listed."""
         backoff = Backoff(INIT)
@@ -57,13 +63,17 @@ class NodeRecords:
             try:
                 async with self._lock:
                     await self._csi_node(await self._node_uid())
-                self._trouble = ""
-                self._initialised.set()
-                return
+                return self._begun()
+            except NotServed:  # nobody here schedules by it
+                return self._begun()
             except ApiError as error:
                 log.info("CSINode %s: %s", self._node_name, error)
                 self._trouble = f"{NOT_YET}: {error}"
                 await self._sleep(backoff.next_delay())
+
+    def _begun(self) -> None:
+        self._trouble = ""
+        self._initialised.set()
 
     async def add(self, driver: str, info: NodeInfo) -> None:
         """Raises NodeRecordFailed."""

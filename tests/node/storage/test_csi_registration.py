@@ -1,9 +1,15 @@
 """Drivers that come and go, at a real agent: what it tells them, and what the API is told."""
 
+import asyncio
+import socket
+
 import pytest
 from csi_site import Site
 from csi_under_test import Registrar
 from node_under_test import eventually
+
+from nodeagent.cli.check import plugins
+from nodeagent.cli.check.finding import State
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("csi-on-the-node")]
 
@@ -54,3 +60,22 @@ def test_drivers_that_are_refused_are_told_why(site: Site) -> None:
         "nobody listens on /nowhere/csi.sock",
     ]
     assert set(site.csi_node()) == {site.name}
+
+
+def test_who_waits_for_a_plugin_can_look(site: Site) -> None:
+    """`nodeagent check` says which plugins answer, and which have left a socket behind."""
+    folder = site.registrar.socket.parent
+    dead = folder / "dead.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(dead))
+    mute = Registrar(folder / "mute.sock", "mute.example.com", "/nowhere/csi.sock").start()
+    try:
+        findings = asyncio.run(plugins.examine(folder))
+    finally:
+        mute.stop()
+        dead.unlink()
+    assert [(each.name, each.state, each.detail.partition(":")[0]) for each in findings] == [
+        (f"{site.name} (CSIPlugin)", State.FOUND, str(site.front.socket)),
+        ("dead.sock", State.DEGRADED, f"failed to dial socket {dead}"),
+        ("mute.example.com (CSIPlugin)", State.DEGRADED, "/nowhere/csi.sock"),
+    ]

@@ -18,7 +18,7 @@ from lightkube.models.storage_v1 import CSIDriver, VolumeAttachment
 from csi.values import NodeInfo
 from nodeagent.api import errors
 from nodeagent.api.csi_node import CSINode
-from nodeagent.api.errors import Conflict, Fault, Unavailable
+from nodeagent.api.errors import Conflict, Fault, NotServed, Unavailable
 from nodeagent.api.tokens import Token, TokenKey
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.csi import node_objects, pod_context
@@ -122,6 +122,13 @@ async def test_the_csi_node_is_made(api: Api, records: NodeRecords) -> None:
     assert records.trouble() == ""
     assert node_objects.is_of(api.objects[("CSINode", "n")], "node-uid")
     assert api.calls == ["get Node", "get Node", "get CSINode", "delete CSINode", "create CSINode"]
+
+
+async def test_an_api_without_such_objects(api: Api, records: NodeRecords) -> None:
+    """The node is not kept from its work by them."""
+    api.failing = [NotServed(404, "NotFound", "the server could not find the requested resource")]
+    await records.initialise()
+    assert records.trouble() == ""
 
 
 async def test_a_driver_is_written_and_struck(api: Api, records: NodeRecords) -> None:
