@@ -16,9 +16,9 @@ _BLOCK_BYTES = 512  # of st_blocks
 _THREADS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="volume-usage")
 
 
-async def measured(directory: Path) -> VolumeUsage:
-    """`measure` beside the caller. Raises VolumeError."""
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, measure, directory)
+async def measured(path: Path, *, block: bool = False) -> VolumeUsage:
+    """`measure`, or `measure_device`, beside the caller. Raises VolumeError."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, measure_device if block else measure, path)
 
 
 def measure(directory: Path) -> VolumeUsage:
