@@ -5,7 +5,7 @@ import contextlib
 import enum
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lightkube.models.core_v1 import Volume
 
@@ -146,9 +146,10 @@ class Mounter:
         if progress.not_before > self._clock():
             return
         try:
-            volumes.published[volume.name] = await self._refresh_once(
-                requests, volumes.published[volume.name], progress
-            )
+            known = volumes.published[volume.name]
+            # the declaration may have changed, by a resize in place
+            known = replace(known, source=replace(known.source, volume=volume))
+            volumes.published[volume.name] = await self._refresh_once(requests, known, progress)
         except (VolumeError, OSError, ValueError) as error:  # ValueError: a name that no file can have
             self._failed(requests.pod, progress, error)
         else:
