@@ -87,7 +87,9 @@ async def test_empty_dir_in_memory(manager: VolumeManager, root: Path, pod_of: A
     assert not small.exists()
 
 
-async def test_a_volume_in_memory_is_resized_while_it_is_used(manager: VolumeManager, sources: Any, pod_of: Any) -> None:
+async def test_a_volume_in_memory_is_resized_while_it_is_used(
+    manager: VolumeManager, sources: Any, pod_of: Any
+) -> None:
     """It grows and shrinks with its own limit and with its pod's, keeps what is in it, and no smaller than that."""
 
     def pod(limit: str, memory: str) -> AgentPod:

@@ -1,4 +1,4 @@
-"""The `resize` subresource of pods: CPU and memory of containers and of the pod, and size limits of volumes in memory, while it runs.
+"""The `resize` subresource of pods, while they run: CPU and memory of containers and of the pod, sizes of volumes in memory.
 
 Source: docs/facts/pod-lifecycle.md 0.3 and 4.7, docs/facts/embedded-api.md 11.
 """
