@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
+from nodeagent.api.client import ApiClient
 from nodeagent.api.events import Events
 from nodeagent.api.objects import Objects
 from nodeagent.api.tokens import Tokens
 from nodeagent.assembly.running import Scope
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
+from nodeagent.volumes.claims import ClaimResolver
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
@@ -21,9 +23,15 @@ from nodeagent.volumes.secret import SECRET
 
 
 async def start_volumes(
-    scope: Scope, folders: Folders, objects: Objects, tokens: Tokens, events: Events, state: NodeState
+    scope: Scope,
+    folders: Folders,
+    objects: Objects,
+    tokens: Tokens,
+    events: Events,
+    state: NodeState,
+    client: ApiClient | None,
 ) -> VolumeManager:
-    """A type is one line here."""
+    """A type is one line here. Without an API there are no claims."""
     layout, budget = Layout(folders.root), PayloadBudget()
 
     def allocatable() -> Mapping[str, str]:
@@ -37,4 +45,5 @@ async def start_volumes(
         DownwardAPIPlugin(layout, allocatable, budget),
         ProjectedPlugin(layout, allocatable, objects, tokens, budget),
     )
-    return VolumeManager(layout=layout, plugins=plugins, events=events)
+    resolvers = (ClaimResolver(client),) if client is not None else ()
+    return VolumeManager(layout=layout, plugins=plugins, resolvers=resolvers, events=events)

@@ -29,6 +29,14 @@ class UnsupportedVolume(VolumeError):
     """This node can never mount the volume as it is declared."""
 
 
+class SizeInfeasible(VolumeError):
+    """A volume cannot grow to what is asked, now or later: its claim's owner has to ask for something else."""
+
+
+class CannotGrowInUse(VolumeError):
+    """A volume does not grow while it is used: it is not asked to again before it is published anew, and its pod goes on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeSource:
     """What a pod's volume is, with its references followed.
@@ -48,6 +56,30 @@ class VolumeSource:
         if self.persistent_volume is not None and self.persistent_volume.metadata is not None:
             return self.persistent_volume.metadata.name or ""
         return self.volume.name
+
+    @property
+    def read_only(self) -> bool:
+        """Of a claim: the pod's volume says so. What the claim or the PersistentVolume may be used for does not count."""
+        claim = self.volume.persistentVolumeClaim
+        return claim is not None and bool(claim.readOnly)
+
+    @property
+    def block(self) -> bool:
+        """It is a raw block device (volumeMode Block), not a file system."""
+        spec = self.persistent_volume.spec if self.persistent_volume is not None else None
+        return spec is not None and spec.volumeMode == "Block"
+
+    @property
+    def mount_options(self) -> tuple[str, ...]:
+        """Those of the PersistentVolume."""
+        spec = self.persistent_volume.spec if self.persistent_volume is not None else None
+        return tuple((spec.mountOptions if spec is not None else None) or ())
+
+    @property
+    def access_modes(self) -> tuple[str, ...]:
+        """Those of the PersistentVolume; empty: there is none, or it does not say."""
+        spec = self.persistent_volume.spec if self.persistent_volume is not None else None
+        return tuple((spec.accessModes if spec is not None else None) or ())
 
 
 class SourceResolver(Protocol):
@@ -70,13 +102,15 @@ class SourceResolver(Protocol):
 class VolumeRequest:
     """One volume of one pod, as its plugin needs it.
 
-    `fs_group`: the pod's fsGroup. `fs_user`: the user that every container of the pod runs as, None when they differ or
-    do not say. `nested`: relative paths inside the volume on which other volumes of a container are mounted.
+    `fs_group`: the pod's fsGroup. `on_root_mismatch`: a volume whose root shows the group already is not walked again
+    (fsGroupChangePolicy; for what claims lead to). `fs_user`: the user that every container of the pod runs as, None when they
+    differ or do not say. `nested`: relative paths inside the volume on which other volumes of a container are mounted.
     """
 
     pod: AgentPod
     source: VolumeSource
     fs_group: int | None = None
+    on_root_mismatch: bool = False
     fs_user: int | None = None
     nested: tuple[str, ...] = ()
 
@@ -162,8 +196,8 @@ class VolumePlugin(Protocol):
         ...
 
     def volume_id(self, source: VolumeSource) -> str:
-        """The node-wide name of a volume that `capabilities` says is one: as in node.status.volumesInUse. Never changes; raises
-        nothing.
+        """The node-wide name of a volume that `capabilities` says is one, and of every PersistentVolume: as in
+        node.status.volumesInUse. Never changes; raises nothing.
         """
         ...
 
@@ -202,9 +236,10 @@ class VolumePlugin(Protocol):
         ...
 
     async def expand(self, request: VolumeRequest) -> None:
-        """Let a published volume grow to `request.source.expand_to_bytes`, and report it where that is asked from.
+        """Let a published volume grow to `request.source.expand_to_bytes`, at least; one that is as large already is fine.
 
-        Called after `publish`, and at syncs of the pod as long as the source asks for it. Raises VolumeError.
+        Called after `publish`, and at syncs of the pod as long as the source asks for it; the claim's status is the caller's.
+        Raises SizeInfeasible, CannotGrowInUse, VolumeError.
         """
         ...
 

@@ -11,6 +11,7 @@ from lightkube.models.core_v1 import Volume
 
 from nodeagent.api.events import Events
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.volumes.claims import supplemental_groups
 from nodeagent.volumes.contract import (
     Capabilities,
     MountedVolume,
@@ -168,7 +169,7 @@ class Mounter:
                 progress.phase = Phase.STAGE
                 await plugin.stage(request)
             progress.phase = Phase.PUBLISH
-            mounted = await plugin.publish(request)
+            mounted = await _publish(plugin, request)
             await _expand(plugin, request, capabilities, progress)
         return Published(plugin=plugin, source=source, mounted=mounted)
 
@@ -193,7 +194,7 @@ class Mounter:
         async with self._guard(plugin, source, capabilities):
             if capabilities.republish:
                 progress.phase = Phase.PUBLISH
-                mounted = await plugin.publish(request)
+                mounted = await _publish(plugin, request)
             await _expand(plugin, request, capabilities, progress)
         return Published(plugin=plugin, source=source, mounted=mounted)
 
@@ -228,6 +229,12 @@ class Mounter:
         message = f'MountVolume.{progress.phase.value} failed for volume "{progress.name}" : {error}'
         log.info("pod %s: %s (again in %.1f s)", pod.uid, message, delay_seconds)
         self._events.event(pod, "Warning", "FailedMount", message)
+
+
+async def _publish(plugin: VolumePlugin, request: VolumeRequest) -> MountedVolume:
+    mounted = await plugin.publish(request)
+    groups = (*mounted.supplemental_groups, *supplemental_groups(request.source))
+    return replace(mounted, supplemental_groups=groups) if groups else mounted
 
 
 async def _expand(plugin: VolumePlugin, request: VolumeRequest, capabilities: Capabilities, progress: Progress) -> None:

@@ -37,6 +37,7 @@ class Claims:
 
     errors: list[str | None] = field(default_factory=list)
     expand_to_bytes: int | None = None
+    annotations: dict[str, str] = field(default_factory=dict)
 
     def follows(self, volume: Volume) -> bool:
         return volume.persistentVolumeClaim is not None
@@ -47,7 +48,7 @@ class Claims:
         return VolumeSource(
             volume=volume,
             claim=PersistentVolumeClaim(),
-            persistent_volume=PersistentVolume(metadata=ObjectMeta(name="pv-1")),
+            persistent_volume=PersistentVolume(metadata=ObjectMeta(name="pv-1", annotations=self.annotations)),
             expand_to_bytes=self.expand_to_bytes,
         )
 
@@ -185,6 +186,12 @@ async def test_a_volume_comes_up_in_phases_and_goes_in_reverse(node: Node, pod: 
     assert node.disks.calls == ["unpublish u", f"unstage {DRIVER}^pv-1"] * 2
     assert manager.in_use() == []
     remove_pod_folder(node.root / "pods/u")
+
+
+async def test_the_pod_gets_the_group_that_the_volume_is_of(node: Node, pod: Any) -> None:
+    """An annotation of the PersistentVolume names it, whatever the driver."""
+    node.claims.annotations = {"pv.beta.kubernetes.io/gid": "4321"}
+    assert (await node.restarted().mount(pod()))["data"].supplemental_groups == (4321,)
 
 
 async def test_pods_share_what_is_staged(node: Node, pod: Any) -> None:
