@@ -1,18 +1,25 @@
 """Volumes: the types that pods may have."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from nodeagent.api.client import ApiClient
+from nodeagent.api.cluster import InformedCluster, NoCluster
 from nodeagent.api.events import Events
+from nodeagent.api.object_reads import DirectReads
 from nodeagent.api.objects import Objects
 from nodeagent.api.tokens import Tokens
 from nodeagent.assembly.running import Scope
+from nodeagent.config.loader import Config
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
 from nodeagent.volumes.claims import ClaimResolver
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
+from nodeagent.volumes.flex.attachers import ControllerAttacher, NodeAttacher
+from nodeagent.volumes.flex.drivers import FlexDrivers
+from nodeagent.volumes.flex.plugin import FlexVolumePlugin
 from nodeagent.volumes.host_path import HostPathPlugin
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
@@ -20,6 +27,34 @@ from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
 from nodeagent.volumes.secret import SECRET
+from nodeagent.volumes.sources import SecretSource
+
+
+async def start_flex_drivers(
+    scope: Scope,
+    config: Config,
+    folders: Folders,
+    objects: Objects,
+    client: ApiClient | None,
+    cluster: InformedCluster | None,
+) -> FlexDrivers:
+    """FlexVolume drivers: those that are there are known before a pod comes. Standalone, nobody else attaches volumes."""
+    by_controller = config.kubelet.enableControllerAttachDetach and not config.options.standalone
+    attacher = (
+        ControllerAttacher((cluster or NoCluster()).own_node) if by_controller else NodeAttacher(config.node_name)
+    )
+    layout, secrets = Layout(folders.root), secret_source(objects, client)
+    drivers = FlexDrivers(
+        Path(config.kubelet.volumePluginDir), lambda driver: FlexVolumePlugin(driver, layout, attacher, secrets)
+    )
+    await drivers.scan()
+    scope.loop(drivers.run, "drivers")
+    return drivers
+
+
+def secret_source(objects: Objects, client: ApiClient | None) -> SecretSource:
+    """Where the secrets are read that volumes are mounted with: PersistentVolumes name them, not pods."""
+    return DirectReads(client) if client is not None else objects
 
 
 async def start_volumes(
@@ -30,6 +65,7 @@ async def start_volumes(
     events: Events,
     state: NodeState,
     client: ApiClient | None,
+    flex_drivers: FlexDrivers,
 ) -> VolumeManager:
     """A type is one line here. Without an API there are no claims."""
     layout, budget = Layout(folders.root), PayloadBudget()
@@ -46,4 +82,4 @@ async def start_volumes(
         ProjectedPlugin(layout, allocatable, objects, tokens, budget),
     )
     resolvers = (ClaimResolver(client),) if client is not None else ()
-    return VolumeManager(layout=layout, plugins=plugins, resolvers=resolvers, events=events)
+    return VolumeManager(layout=layout, plugins=plugins, families=(flex_drivers,), resolvers=resolvers, events=events)

@@ -16,15 +16,17 @@ from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import subpath
 from nodeagent.volumes.contract import (
     MountedVolume,
+    PluginFamily,
     SourceResolver,
     UnsupportedVolume,
     VolumeError,
     VolumePlugin,
     VolumeUsage,
 )
-from nodeagent.volumes.layout import Layout, plugin_directory_name
+from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.mounting import Mounter, Phase, PodVolumes, Progress
 from nodeagent.volumes.on_disk import FoundVolume, volumes_of
+from nodeagent.volumes.plugins import Plugins
 from nodeagent.volumes.pod_folder import force_clean
 from nodeagent.volumes.pod_volumes import PodRequests, used_volumes
 from nodeagent.volumes.stage import Holder, NodeVolumes
@@ -65,16 +67,17 @@ class VolumeManager:
         layout: Layout,
         plugins: Sequence[VolumePlugin],
         events: Events,
+        families: Sequence[PluginFamily] = (),
         resolvers: Sequence[SourceResolver] = (),
         wait_seconds: float = WAIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._layout = layout
-        self._by_directory = {plugin_directory_name(plugin.name): plugin for plugin in plugins}
+        self._plugins = Plugins(plugins, families)
         self._node_volumes = NodeVolumes(layout)
         self._mounter = Mounter(
-            plugins=plugins,
+            plugins=self._plugins,
             resolvers=resolvers,
             node_volumes=self._node_volumes,
             events=events,
@@ -188,7 +191,7 @@ class VolumeManager:
         if volume.has_subpaths:
             await run_blocking(subpath.clean_up, self._layout, uid, volume.name)
         holder = Holder(uid, volume.plugin_directory, volume.name)
-        plugin = self._by_directory.get(volume.plugin_directory)
+        plugin = self._plugins.of_directory(volume.plugin_directory)
         if plugin is not None:
             await plugin.unpublish(uid, volume.name)
             await self._node_volumes.release(holder, plugin)

@@ -23,6 +23,7 @@ from nodeagent.volumes.contract import (
     VolumeSource,
 )
 from nodeagent.volumes.layout import plugin_directory_name
+from nodeagent.volumes.plugins import Plugins
 from nodeagent.volumes.pod_volumes import PodRequests
 from nodeagent.volumes.stage import Holder, NodeVolumes, Note
 from runtimes.linux.retry import RetryPolicy
@@ -102,14 +103,14 @@ class Mounter:
     def __init__(
         self,
         *,
-        plugins: Sequence[VolumePlugin],
+        plugins: Plugins,
         resolvers: Sequence[SourceResolver],
         node_volumes: NodeVolumes,
         events: Events,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        self._plugins = tuple(plugins)
+        self._plugins = plugins
         self._resolvers = tuple(resolvers)
         self._node_volumes = node_volumes
         self._events = events
@@ -119,7 +120,7 @@ class Mounter:
     def check(self, volume: Volume) -> None:
         """Raises UnsupportedVolume for what is known to be none of this node's types before any reference is followed."""
         if not any(resolver.follows(volume) for resolver in self._resolvers):
-            self._plugin_of(VolumeSource(volume=volume))
+            self._plugins.of_source(VolumeSource(volume=volume))
 
     async def mount(self, volumes: PodVolumes, requests: PodRequests, volume: Volume) -> None:
         """Try until it is published, or until that is hopeless; the caller ends it by cancellation."""
@@ -160,7 +161,7 @@ class Mounter:
         progress.phase = Phase.RESOLVE
         source = await self._resolve(requests.pod, volume)
         progress.name = source.name
-        plugin, request = self._plugin_of(source), requests.of(source)
+        plugin, request = self._plugins.of_source(source), requests.of(source)
         capabilities = plugin.capabilities(source)
         if capabilities.node_wide:
             await self._attach(plugin, request, capabilities, progress)
@@ -204,15 +205,6 @@ class Mounter:
             if resolver.follows(volume):
                 return await resolver.resolve(pod, volume)
         return VolumeSource(volume=volume)
-
-    def _plugin_of(self, source: VolumeSource) -> VolumePlugin:
-        """Raises UnsupportedVolume."""
-        for plugin in self._plugins:
-            if plugin.supports(source):
-                return plugin
-        volume = source.volume
-        kind = next((name for name in volume.__struct_fields__ if name != "name" and getattr(volume, name)), "?")
-        raise UnsupportedVolume(f'volume "{volume.name}": this node does not support volumes of type {kind}')
 
     def _guard(
         self, plugin: VolumePlugin, source: VolumeSource, capabilities: Capabilities

@@ -19,6 +19,14 @@ class ObjectSource(Protocol):
     async def get_secret(self, namespace: str, name: str) -> Secret: ...
 
 
+class SecretSource(Protocol):
+    """Secrets with which a volume is mounted, read at each attempt: a PersistentVolume may name one of any namespace."""
+
+    async def get_secret(self, namespace: str, name: str) -> Secret:
+        """Raises `nodeagent.api.errors.ApiError`, or says that it is not known."""
+        ...
+
+
 class TokenSource(Protocol):
     """Service account tokens, cached and renewed by the source."""
 

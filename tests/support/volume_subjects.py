@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 from agent_pods import agent_pod
+from flex_driver import InstalledDriver
 from lightkube.models.core_v1 import ConfigMap, PersistentVolume, Secret, Volume
 from lightkube.models.meta_v1 import ObjectMeta
 from typing_extensions import override
@@ -23,6 +24,9 @@ from typing_extensions import override
 from nodeagent.api.tokens import Token, TokenKey
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumePlugin, VolumeRequest, VolumeSource
+from nodeagent.volumes.flex.attachers import NodeAttacher
+from nodeagent.volumes.flex.driver import Driver, DriverCapabilities
+from nodeagent.volumes.flex.plugin import FlexVolumePlugin
 from nodeagent.volumes.layout import Layout, make_directories
 from nodeagent.volumes.pod_volumes import PodRequests
 from nodeagent.volumes.publish_only import PublishOnly
@@ -209,6 +213,15 @@ class SharedMemory(PublishOnly):
     def _staging(self, volume_id: str) -> Path:
         name = hashlib.sha256(volume_id.encode()).hexdigest()
         return self._layout.root_dir / "plugins" / self.name / name / "globalmount"
+
+
+def flex_plugin(layout: Layout, world: World, kind: str) -> FlexVolumePlugin:
+    """The small driver, installed beside the test's own directory; this node attaches its volumes."""
+    installed = InstalledDriver(layout.root_dir.parent.parent / "flex", kind)
+    installed.install()
+    capabilities = DriverCapabilities(attach=kind == "staged", supports_metrics=kind == "plain")
+    driver = Driver(name=installed.name, program=installed.program, capabilities=capabilities)
+    return FlexVolumePlugin(driver, layout, NodeAttacher("node"), world)
 
 
 def _unmount_and_remove(path: Path) -> None:

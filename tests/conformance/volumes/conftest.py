@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from volume_subjects import Place, SharedMemory, Subject
+from volume_subjects import Place, SharedMemory, Subject, flex_plugin
 
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
@@ -86,6 +86,18 @@ SUBJECTS = [
         volume={"projected": {"sources": SOURCES}},
         written="agent",
         group="read",
+    ),
+    Subject(
+        name="a FlexVolume driver that mounts",
+        make=lambda layout, world: flex_plugin(layout, world, "plain"),
+        volume={"flexVolume": {"driver": "example.com/plain"}},
+    ),
+    Subject(
+        name="a FlexVolume driver that attaches",
+        make=lambda layout, world: flex_plugin(layout, world, "staged"),
+        volume={"flexVolume": {"driver": "example.com/staged"}},
+        persistent=True,
+        measured=False,
     ),
     Subject(
         name="a driver of shared memory",

@@ -1,0 +1,32 @@
+"""The volume types of this node: those that are always there, and the drivers that come and go."""
+
+from collections.abc import Iterator, Sequence
+
+from nodeagent.volumes.contract import PluginFamily, UnsupportedVolume, VolumePlugin, VolumeSource
+from nodeagent.volumes.layout import plugin_directory_name
+
+
+class Plugins:
+    """Asked anew for each volume: a family's members are those of the moment."""
+
+    def __init__(self, types: Sequence[VolumePlugin], families: Sequence[PluginFamily] = ()) -> None:
+        self._types = tuple(types)
+        self._families = tuple(families)
+
+    def __iter__(self) -> Iterator[VolumePlugin]:
+        yield from self._types
+        for family in self._families:
+            yield from family.members()
+
+    def of_source(self, source: VolumeSource) -> VolumePlugin:
+        """Raises UnsupportedVolume."""
+        for plugin in self:
+            if plugin.supports(source):
+                return plugin
+        volume = source.volume
+        kind = next((name for name in volume.__struct_fields__ if name != "name" and getattr(volume, name)), "?")
+        raise UnsupportedVolume(f'volume "{volume.name}": this node does not support volumes of type {kind}')
+
+    def of_directory(self, directory: str) -> VolumePlugin | None:
+        """Whose volumes are in `pods/<uid>/volumes/<directory>`; None: nobody's any more."""
+        return next((plugin for plugin in self if plugin_directory_name(plugin.name) == directory), None)
