@@ -23,6 +23,7 @@ from nodeagent.volumes.flex.plugin import FlexVolumePlugin
 from nodeagent.volumes.host_path import HostPathPlugin
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.nfs import NfsPlugin
 from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
@@ -80,6 +81,7 @@ async def start_volumes(
         ObjectKeysPlugin(SECRET, layout, allocatable, objects, budget),
         DownwardAPIPlugin(layout, allocatable, budget),
         ProjectedPlugin(layout, allocatable, objects, tokens, budget),
+        NfsPlugin(layout),
     )
     resolvers = (ClaimResolver(client),) if client is not None else ()
     return VolumeManager(layout=layout, plugins=plugins, families=(flex_drivers,), resolvers=resolvers, events=events)

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ from nodeagent.volumes.flex.plugin import FlexVolumePlugin
 from nodeagent.volumes.layout import Layout, make_directories
 from nodeagent.volumes.pod_volumes import PodRequests
 from nodeagent.volumes.publish_only import PublishOnly
-from runtimes.linux import syscalls
+from runtimes.linux import process, syscalls
 from runtimes.linux.mounts import is_mount_point, mounts_below, unmount_all
 
 Access = str  # "" (not changed), "read", "write"
@@ -222,6 +222,13 @@ def flex_plugin(layout: Layout, world: World, kind: str) -> FlexVolumePlugin:
     capabilities = DriverCapabilities(attach=kind == "staged", supports_metrics=kind == "plain")
     driver = Driver(name=installed.name, program=installed.program, capabilities=capabilities)
     return FlexVolumePlugin(driver, layout, NodeAttacher("node"), world)
+
+
+async def memory_for_nfs(argv: Sequence[str], *, timeout_seconds: float) -> process.Completed:
+    """What the nfs type runs; but in place of a server's directory it mounts memory."""
+    if argv[0] == "mount":
+        argv = ("mount", "-t", "tmpfs", "-o", "size=4m", "--", *argv[-2:])
+    return await process.run(argv, timeout_seconds=timeout_seconds)
 
 
 def _unmount_and_remove(path: Path) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from volume_subjects import Place, SharedMemory, Subject, flex_plugin
+from volume_subjects import Place, SharedMemory, Subject, flex_plugin, memory_for_nfs
 
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
 from nodeagent.volumes.host_path import HostPathPlugin
+from nodeagent.volumes.nfs import NfsPlugin
 from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
@@ -86,6 +87,12 @@ SUBJECTS = [
         volume={"projected": {"sources": SOURCES}},
         written="agent",
         group="read",
+    ),
+    Subject(
+        name="nfs, with memory for a server",
+        make=lambda layout, world: NfsPlugin(layout, memory_for_nfs),
+        volume={"nfs": {"server": "server.example", "path": "/export"}},
+        group="",  # the server's
     ),
     Subject(
         name="a FlexVolume driver that mounts",
