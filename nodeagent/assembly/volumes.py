@@ -67,6 +67,7 @@ async def start_volumes(
     state: NodeState,
     client: ApiClient | None,
     flex_drivers: FlexDrivers,
+    cluster: InformedCluster | None,
 ) -> VolumeManager:
     """A type is one line here. Without an API there are no claims."""
     layout, budget = Layout(folders.root), PayloadBudget()
@@ -84,4 +85,12 @@ async def start_volumes(
         NfsPlugin(layout),
     )
     resolvers = (ClaimResolver(client),) if client is not None else ()
-    return VolumeManager(layout=layout, plugins=plugins, families=(flex_drivers,), resolvers=resolvers, events=events)
+    own_node = (cluster or NoCluster()).own_node
+    return VolumeManager(
+        layout=layout,
+        plugins=plugins,
+        families=(flex_drivers,),
+        resolvers=resolvers,
+        own_node=own_node,
+        events=events,
+    )

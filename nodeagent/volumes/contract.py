@@ -130,10 +130,11 @@ class VolumeRequest:
 class MountedVolume:
     """A volume that is ready to be bound into containers.
 
-    `host_path`: directory, file or device node on the host. `directory_name`: its name under `volume-subpaths`.
-    `read_only_forced`: every container sees it read-only, whatever its volumeMount says.
-    `relabel`: the runtime may relabel it for SELinux. `block`: it is a device, not a file system.
-    `supplemental_groups`: groups that the pod's processes need for it.
+    `host_path`: directory, file or device node on the host; of a block device the pod's link to it (`device_link`).
+    `directory_name`: its name under `volume-subpaths`. `read_only_forced`: every container sees it read-only, whatever its
+    volumeMount says. `relabel`: the runtime may relabel it for SELinux. `block`: it is a device, not a file system.
+    `supplemental_groups`: groups that the pod's processes need for it. `global_map_path`: of a block device, the directory that
+    all pods' entries of it are in; events name it.
     """
 
     host_path: Path
@@ -142,6 +143,7 @@ class MountedVolume:
     relabel: bool = False
     block: bool = False
     supplemental_groups: tuple[int, ...] = ()
+    global_map_path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +174,7 @@ class Capabilities:
 
     @property
     def node_wide(self) -> bool:
-        """Pods share it: it has an id, and it is remembered on disk for whose sake it is here."""
+        """Pods share it: it has an id, and it is remembered on disk for whose sake it is here. So is every PersistentVolume."""
         return self.attach or self.stage
 
 
@@ -224,8 +226,10 @@ class VolumePlugin(Protocol):
         ...
 
     async def publish(self, request: VolumeRequest) -> MountedVolume:
-        """Make the volume ready for one pod, below `pods/<uid>/volumes`. Repeatable on a live volume (an agent that starts again,
-        `republish`), which a failure leaves as it was. Raises VolumeError.
+        """Make the volume ready for one pod, below `pods/<uid>/volumes`, a block device below `volumeDevices`.
+
+        Repeatable on a live volume (an agent that starts again, `republish`), which a failure leaves as it was. Raises
+        VolumeError.
         """
         ...
 

@@ -24,11 +24,13 @@ from nodeagent.volumes.contract import (
     VolumeUsage,
 )
 from nodeagent.volumes.layout import Layout
-from nodeagent.volumes.mounting import Mounter, Phase, PodVolumes, Progress
+from nodeagent.volumes.mounting import Mounter, PodVolumes
 from nodeagent.volumes.on_disk import FoundVolume, volumes_of
+from nodeagent.volumes.phases import Phase, Progress
 from nodeagent.volumes.plugins import Plugins
 from nodeagent.volumes.pod_folder import force_clean
 from nodeagent.volumes.pod_volumes import PodRequests, used_volumes
+from nodeagent.volumes.sources import OwnNode
 from nodeagent.volumes.stage import Holder, NodeVolumes
 from runtimes.linux.tasks import run_blocking
 
@@ -69,6 +71,7 @@ class VolumeManager:
         events: Events,
         families: Sequence[PluginFamily] = (),
         resolvers: Sequence[SourceResolver] = (),
+        own_node: OwnNode = lambda: None,
         wait_seconds: float = WAIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -81,6 +84,7 @@ class VolumeManager:
             resolvers=resolvers,
             node_volumes=self._node_volumes,
             events=events,
+            own_node=own_node,
             clock=clock,
             sleep=sleep,
         )
@@ -196,7 +200,7 @@ class VolumeManager:
             await plugin.unpublish(uid, volume.name)
             await self._node_volumes.release(holder, plugin)
         elif volume.plugin_directory:
-            await run_blocking(force_clean, self._layout.volumes_dir(uid) / volume.plugin_directory / volume.name)
+            await run_blocking(force_clean, self._layout, uid, volume)
 
 
 def _mount_failed(unmounted: Sequence[str], progress: Mapping[str, Progress]) -> MountFailed:

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-import enum
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from lightkube.models.core_v1 import Volume
+from lightkube.models.core_v1 import Node, Volume
 
 from nodeagent.api.events import Events
+from nodeagent.podspec.node_affinity import selects_node
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.claims import supplemental_groups
 from nodeagent.volumes.contract import (
@@ -23,24 +23,15 @@ from nodeagent.volumes.contract import (
     VolumeSource,
 )
 from nodeagent.volumes.layout import plugin_directory_name
+from nodeagent.volumes.phases import Phase, Progress
 from nodeagent.volumes.plugins import Plugins
 from nodeagent.volumes.pod_volumes import PodRequests
+from nodeagent.volumes.sources import OwnNode
 from nodeagent.volumes.stage import Holder, NodeVolumes, Note
-from runtimes.linux.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 
-RETRY = RetryPolicy(first_seconds=0.5, cap_seconds=122.0)
-
-
-class Phase(enum.Enum):
-    """How far a volume is; the value is the word of a kubelet's event for a failure there, where it has one."""
-
-    RESOLVE = ""
-    ATTACH = "WaitForAttach"
-    STAGE = "MountDevice"
-    PUBLISH = "SetUp"
-    EXPAND = "Setup failed while expanding volume"
+_ONE_POD = "ReadWriteOncePod"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,29 +50,6 @@ class Published:
     def changes(self) -> bool:
         """It is refreshed while its pod runs."""
         return self.capabilities.republish or self.capabilities.expand
-
-
-@dataclass(slots=True)
-class Progress:
-    """Of one volume: the phase that it is in, and how often it has failed in which; it is not tried before `not_before`.
-
-    `name`: the one that events have (`VolumeSource.name`).
-    """
-
-    name: str
-    phase: Phase = Phase.RESOLVE
-    error: str = ""
-    failed_in: Phase | None = None
-    failures: int = 0
-    not_before: float = 0.0
-
-    def failed(self, error: Exception, now: float) -> float:
-        """Count a failure, another phase's from the first. Returns the seconds until the next attempt."""
-        self.failures = self.failures + 1 if self.failed_in is self.phase else 1
-        self.failed_in, self.error = self.phase, str(error)
-        delay_seconds = RETRY.next_delay(self.failures - 1)
-        self.not_before = now + delay_seconds
-        return delay_seconds
 
 
 @dataclass(slots=True)
@@ -107,6 +75,7 @@ class Mounter:
         resolvers: Sequence[SourceResolver],
         node_volumes: NodeVolumes,
         events: Events,
+        own_node: OwnNode,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
@@ -114,6 +83,7 @@ class Mounter:
         self._resolvers = tuple(resolvers)
         self._node_volumes = node_volumes
         self._events = events
+        self._own_node = own_node
         self._clock = clock
         self._sleep = sleep
 
@@ -160,11 +130,16 @@ class Mounter:
     async def _mount_once(self, requests: PodRequests, volume: Volume, progress: Progress) -> Published:
         progress.phase = Phase.RESOLVE
         source = await self._resolve(requests.pod, volume)
-        progress.name = source.name
+        progress.name, progress.block = source.name, source.block
         plugin, request = self._plugins.of_source(source), requests.of(source)
         capabilities = plugin.capabilities(source)
-        if capabilities.node_wide:
-            await self._attach(plugin, request, capabilities, progress)
+        progress.phase = Phase.AFFINITY
+        check_affinity(source, self._own_node())
+        if _is_shared(source, capabilities):
+            await self._hold(plugin, request, capabilities, progress)
+        if capabilities.attach:
+            progress.phase = Phase.ATTACH
+            await plugin.attach(request)
         async with self._guard(plugin, source, capabilities):
             if capabilities.stage:
                 progress.phase = Phase.STAGE
@@ -172,18 +147,21 @@ class Mounter:
             progress.phase = Phase.PUBLISH
             mounted = await _publish(plugin, request)
             await _expand(plugin, request, capabilities, progress)
+        self._tell_mapped(requests.pod, source, mounted)
         return Published(plugin=plugin, source=source, mounted=mounted)
 
-    async def _attach(
+    async def _hold(
         self, plugin: VolumePlugin, request: VolumeRequest, capabilities: Capabilities, progress: Progress
     ) -> None:
         """From the first moment on the node says that it needs the volume: nobody attaches what nobody asks for."""
-        progress.phase = Phase.ATTACH if capabilities.attach else Phase.STAGE
+        progress.phase = Phase.PUBLISH
         holder = Holder(request.pod.uid, plugin_directory_name(plugin.name), request.directory_name)
         note = Note(volume_id=plugin.volume_id(request.source), attach=capabilities.attach)
-        await self._node_volumes.hold(holder, note)
-        if capabilities.attach:
-            await plugin.attach(request)
+        async with self._node_volumes.exclusive(note.volume_id):
+            # which pod wants it alone is known only where it can be used in no other way
+            if request.source.access_modes == (_ONE_POD,) and await self._node_volumes.held_by_others(holder, note):
+                raise VolumeError(f"volume uses the {_ONE_POD} access mode and is already in use by another pod")
+            await self._node_volumes.hold(holder, note)
 
     async def _refresh_once(self, requests: PodRequests, published: Published, progress: Progress) -> Published:
         plugin, source, mounted = published.plugin, published.source, published.mounted
@@ -209,7 +187,7 @@ class Mounter:
     def _guard(
         self, plugin: VolumePlugin, source: VolumeSource, capabilities: Capabilities
     ) -> contextlib.AbstractAsyncContextManager[None]:
-        if not capabilities.node_wide:
+        if not _is_shared(source, capabilities):
             return contextlib.nullcontext()
         return self._node_volumes.exclusive(plugin.volume_id(source))
 
@@ -218,15 +196,43 @@ class Mounter:
         if progress.phase is Phase.RESOLVE:  # the pod's own event tells, when its wait ends (`manager.MountFailed`)
             log.info("pod %s: volume %s: %s (again in %.1f s)", pod.uid, progress.name, error, delay_seconds)
             return
-        message = f'MountVolume.{progress.phase.value} failed for volume "{progress.name}" : {error}'
+        reason, message = progress.event
         log.info("pod %s: %s (again in %.1f s)", pod.uid, message, delay_seconds)
-        self._events.event(pod, "Warning", "FailedMount", message)
+        self._events.event(pod, "Warning", reason, message)
+
+    def _tell_mapped(self, pod: AgentPod, source: VolumeSource, mounted: MountedVolume) -> None:
+        """Of block devices a kubelet tells that they are there, and where."""
+        if mounted.block:
+            text = f'MapVolume.MapPodDevice succeeded for volume "{source.name}"'
+            paths = (("globalMapPath", mounted.global_map_path), ("volumeMapPath", mounted.host_path.parent))
+            for name, path in paths:
+                self._events.event(pod, "Normal", "SuccessfulMountVolume", f'{text} {name} "{path}"')
+
+
+def check_affinity(source: VolumeSource, node: Node | None) -> None:
+    """Raises VolumeError where the PersistentVolume is not to be had on this node, or that is not known."""
+    spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+    required = spec.nodeAffinity.required if spec is not None and spec.nodeAffinity is not None else None
+    if required is None:
+        return
+    if node is None or node.metadata is None:
+        raise VolumeError("the labels of this node are not known yet")
+    if not selects_node(required, node.metadata.name or "", node.metadata.labels or {}):
+        raise VolumeError("no matching NodeSelectorTerms")
+
+
+def _is_shared(source: VolumeSource, capabilities: Capabilities) -> bool:
+    """Pods may share it: for whose sake it is here is noted on disk, and verbs on it wait for each other."""
+    return capabilities.node_wide or source.persistent_volume is not None
 
 
 async def _publish(plugin: VolumePlugin, request: VolumeRequest) -> MountedVolume:
     mounted = await plugin.publish(request)
-    groups = (*mounted.supplemental_groups, *supplemental_groups(request.source))
-    return replace(mounted, supplemental_groups=groups) if groups else mounted
+    return replace(
+        mounted,
+        read_only_forced=mounted.read_only_forced or request.source.read_only,
+        supplemental_groups=(*mounted.supplemental_groups, *supplemental_groups(request.source)),
+    )
 
 
 async def _expand(plugin: VolumePlugin, request: VolumeRequest, capabilities: Capabilities, progress: Progress) -> None:

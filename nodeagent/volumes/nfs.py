@@ -64,7 +64,7 @@ class NfsPlugin(PublishOnly):
         self._run = run
 
     def supports(self, source: VolumeSource) -> bool:
-        return export_of(source) is not None
+        return not source.block and export_of(source) is not None
 
     async def publish(self, request: VolumeRequest) -> MountedVolume:
         export = export_of(request.source)

@@ -2,8 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+from lightkube.models.core_v1 import PersistentVolumeSpec, Volume
+
 from nodeagent.volumes.contract import PluginFamily, UnsupportedVolume, VolumePlugin, VolumeSource
 from nodeagent.volumes.layout import plugin_directory_name
+
+_NO_KINDS = ("claimRef", "nodeAffinity")  # of a PersistentVolume's fields
 
 
 class Plugins:
@@ -23,10 +28,19 @@ class Plugins:
         for plugin in self:
             if plugin.supports(source):
                 return plugin
-        volume = source.volume
-        kind = next((name for name in volume.__struct_fields__ if name != "name" and getattr(volume, name)), "?")
-        raise UnsupportedVolume(f'volume "{volume.name}": this node does not support volumes of type {kind}')
+        spec = source.volume if source.persistent_volume is None else source.persistent_volume.spec
+        kind = next((name for name in _kinds(spec) if name not in _NO_KINDS), "?")
+        mode = "block " if source.block else ""
+        raise UnsupportedVolume(
+            f'volume "{source.volume.name}": this node does not support {mode}volumes of type {kind}'
+        )
 
     def of_directory(self, directory: str) -> VolumePlugin | None:
         """Whose volumes are in `pods/<uid>/volumes/<directory>`; None: nobody's any more."""
         return next((plugin for plugin in self if plugin_directory_name(plugin.name) == directory), None)
+
+
+def _kinds(spec: Volume | PersistentVolumeSpec | None) -> Iterator[str]:
+    for name in spec.__struct_fields__ if spec is not None else ():
+        if isinstance(getattr(spec, name), msgspec.Struct):
+            yield name

@@ -101,7 +101,7 @@ class AbsentDriver(PublishOnly):
         self._folder = folder
 
     def supports(self, source: VolumeSource) -> bool:
-        return declared(source) is not None
+        return not source.block and declared(source) is not None
 
     async def publish(self, request: VolumeRequest) -> MountedVolume:
         what = declared(request.source)

@@ -100,12 +100,13 @@ class FlexVolumePlugin(PublishOnly):
         self._devices: dict[str, str] = {}  # of attached volumes, by id
 
     @property
+    @override
     def name(self) -> str:
         return self._driver.name
 
     def supports(self, source: VolumeSource) -> bool:
         what = declared(source)
-        return what is not None and what.driver == self._driver.name
+        return not source.block and what is not None and what.driver == self._driver.name
 
     @override
     def capabilities(self, source: VolumeSource) -> Capabilities:
@@ -114,8 +115,6 @@ class FlexVolumePlugin(PublishOnly):
 
     @override
     def volume_id(self, source: VolumeSource) -> str:
-        if not self._driver.capabilities.attach and source.persistent_volume is None:
-            return ""
         return f"{_PREFIX}{self._driver.name}/{source.name}"
 
     @override

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim, Volume
+from lightkube.models.core_v1 import Node as ApiNode
+from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec, Volume
 from lightkube.models.meta_v1 import ObjectMeta
 from typing_extensions import override
 
@@ -38,6 +40,8 @@ class Claims:
     errors: list[str | None] = field(default_factory=list)
     expand_to_bytes: int | None = None
     annotations: dict[str, str] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
+    read_only: bool = False
 
     def follows(self, volume: Volume) -> bool:
         return volume.persistentVolumeClaim is not None
@@ -45,10 +49,15 @@ class Claims:
     async def resolve(self, pod: AgentPod, volume: Volume) -> VolumeSource:
         if self.errors and (error := self.errors.pop(0)):
             raise VolumeError(error)
+        assert volume.persistentVolumeClaim is not None
+        volume.persistentVolumeClaim.readOnly = self.read_only
         return VolumeSource(
             volume=volume,
             claim=PersistentVolumeClaim(),
-            persistent_volume=PersistentVolume(metadata=ObjectMeta(name="pv-1", annotations=self.annotations)),
+            persistent_volume=PersistentVolume(
+                metadata=ObjectMeta(name="pv-1", annotations=self.annotations),
+                spec=msgspec.convert(self.spec, PersistentVolumeSpec),
+            ),
             expand_to_bytes=self.expand_to_bytes,
         )
 
@@ -96,7 +105,9 @@ class Disks(PublishOnly):
         await self._take("publish", request.pod.uid)
         path = self.layout.volume_dir(request.pod.uid, DRIVER, request.directory_name)
         path.mkdir(parents=True, exist_ok=True)
-        return MountedVolume(host_path=path, directory_name=request.directory_name)
+        maps = Path("/maps") if request.source.block else None
+        name = request.directory_name
+        return MountedVolume(host_path=path, directory_name=name, block=request.source.block, global_map_path=maps)
 
     async def unpublish(self, uid: str, directory_name: str) -> None:
         await self._take("unpublish", uid)
@@ -126,6 +137,7 @@ class Node:
     disks: Disks
     claims: Claims
     wait_seconds: float = 60.0
+    labels: dict[str, str] | None = None
     now: float = 0.0
     slept: list[float] = field(default_factory=list)
 
@@ -139,6 +151,7 @@ class Node:
             layout=Layout(self.root),
             plugins=plugins or (self.disks,),
             resolvers=(self.claims,),
+            own_node=lambda: None if self.labels is None else ApiNode(metadata=ObjectMeta(labels=self.labels)),
             events=self.events,
             wait_seconds=self.wait_seconds,
             clock=lambda: self.now,
@@ -192,6 +205,65 @@ async def test_the_pod_gets_the_group_that_the_volume_is_of(node: Node, pod: Any
     """An annotation of the PersistentVolume names it, whatever the driver."""
     node.claims.annotations = {"pv.beta.kubernetes.io/gid": "4321"}
     assert (await node.restarted().mount(pod()))["data"].supplemental_groups == (4321,)
+
+
+async def test_a_claim_may_be_for_reading_alone(node: Node, pod: Any) -> None:
+    """Every container has the volume so, whatever its mount says."""
+    node.claims.read_only = True
+    assert (await node.restarted().mount(pod()))["data"].read_only_forced
+
+
+async def test_devices_are_told_in_words_of_their_own(node: Node, pod: Any) -> None:
+    """Failures by other names, and where they are once they are there."""
+    node.claims.spec = {"volumeMode": "Block"}
+    node.disks.script = {"attach": ["no"], "stage": ["no"], "publish": ["no"]}
+    assert (await node.restarted().mount(pod()))["data"].block
+    failed = [
+        f'MapVolume.{word} failed for volume "pv-1" : no' for word in ("WaitForAttach", "SetUpDevice", "MapPodDevice")
+    ]
+    there = 'MapVolume.MapPodDevice succeeded for volume "pv-1"'
+    folder = node.root / "pods/u/volumes/disks.example~driver"
+    assert node.events.seen == [
+        *(("Warning", "FailedMapVolume", message) for message in failed),
+        ("Normal", "SuccessfulMountVolume", f'{there} globalMapPath "/maps"'),
+        ("Normal", "SuccessfulMountVolume", f'{there} volumeMapPath "{folder}"'),
+    ]
+
+
+async def test_a_volume_that_is_not_to_be_had_on_this_node(node: Node, pod: Any) -> None:
+    """Its node affinity is asked before anybody attaches it; a node that is not known yet may turn out to be another."""
+    terms = [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]
+    node.claims.spec = {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}
+
+    async def slept(seconds: float) -> None:
+        assert node.disks.calls == []
+        node.labels = {"zone": "b"} if node.labels is None else {"zone": "a"}
+
+    node.sleep = slept  # type: ignore[method-assign]
+    await node.restarted().mount(pod())
+    message = 'MountVolume.NodeAffinity check failed for volume "pv-1" : '
+    assert node.events.seen == [
+        ("Warning", "FailedMount", message + "the labels of this node are not known yet"),
+        ("Warning", "FailedMount", message + "no matching NodeSelectorTerms"),
+    ]
+
+
+async def test_a_volume_for_one_pod_alone(node: Node, pod: Any) -> None:
+    """A second pod waits until the first has gone, and is told why; the first one's next agent takes nobody else for it."""
+    node.claims.spec = {"accessModes": ["ReadWriteOncePod"]}
+    node.disks.needs = Capabilities()
+    await node.restarted().mount(pod("a"))
+    manager = node.restarted()
+    node.wait_seconds = 0.05
+    with pytest.raises(MountFailed):
+        await node.restarted().mount(pod("b"))
+    in_use = "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
+    assert node.events.seen[0] == ("Warning", "FailedMount", f'MountVolume.SetUp failed for volume "pv-1" : {in_use}')
+    assert set(node.events.seen) == {node.events.seen[0]}
+    await manager.mount(pod("a"))
+    await manager.unmount("a")
+    node.claims.spec = {"accessModes": ["ReadWriteOncePod", "ReadWriteOnce"]}
+    await asyncio.gather(manager.mount(pod("b")), manager.mount(pod("c")))
 
 
 async def test_pods_share_what_is_staged(node: Node, pod: Any) -> None:
