@@ -71,6 +71,7 @@ PARTS = (
     Part("firewall", node.start_firewall),
     Part("host limits", cgroups.start_host_limits),
     Part("cgroups", cgroups.start_cgroups),
+    Part("projected sources", volumes.start_projected_sources),
     Part("flexvolumes", volumes.start_flex_drivers),
     Part("volumes", volumes.start_volumes),
     Part("runtime classes", steps.start_runtime_classes),

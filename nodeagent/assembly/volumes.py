@@ -8,11 +8,14 @@ from nodeagent.api.cluster import InformedCluster, NoCluster
 from nodeagent.api.events import Events
 from nodeagent.api.object_reads import DirectReads
 from nodeagent.api.objects import Objects
+from nodeagent.api.pod_certificates import NoPodCertificates, PodCertificateIssuer
 from nodeagent.api.tokens import Tokens
+from nodeagent.api.trust_bundles import NoTrustBundles, WatchedTrustBundles
 from nodeagent.assembly.running import Scope
 from nodeagent.config.loader import Config
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
+from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.volumes.claims import ClaimResolver
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
@@ -28,7 +31,7 @@ from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
 from nodeagent.volumes.secret import SECRET
-from nodeagent.volumes.sources import SecretSource
+from nodeagent.volumes.sources import ProjectedSources, SecretSource
 
 
 async def start_flex_drivers(
@@ -58,11 +61,32 @@ def secret_source(objects: Objects, client: ApiClient | None) -> SecretSource:
     return DirectReads(client) if client is not None else objects
 
 
+async def start_projected_sources(
+    scope: Scope,
+    objects: Objects,
+    tokens: Tokens,
+    events: Events,
+    pods: ManagerHandle,
+    client: ApiClient | None,
+    cluster: InformedCluster | None,
+) -> ProjectedSources:
+    """What projected volumes are made of. Trust anchors and certificates are asked for when a pod wants some."""
+    if client is None:
+        return ProjectedSources(
+            objects=objects, tokens=tokens, bundles=NoTrustBundles(), certificates=NoPodCertificates()
+        )
+    bundles = WatchedTrustBundles(client, pods.refresh)
+    certificates = PodCertificateIssuer(client, (cluster or NoCluster()).own_node, events, pods.refresh)
+    scope.stack.push_async_callback(bundles.close)
+    scope.stack.push_async_callback(certificates.close)
+    return ProjectedSources(objects=objects, tokens=tokens, bundles=bundles, certificates=certificates)
+
+
 async def start_volumes(
     scope: Scope,
     folders: Folders,
     objects: Objects,
-    tokens: Tokens,
+    projected: ProjectedSources,
     events: Events,
     state: NodeState,
     client: ApiClient | None,
@@ -81,7 +105,7 @@ async def start_volumes(
         ObjectKeysPlugin(CONFIG_MAP, layout, allocatable, objects, budget),
         ObjectKeysPlugin(SECRET, layout, allocatable, objects, budget),
         DownwardAPIPlugin(layout, allocatable, budget),
-        ProjectedPlugin(layout, allocatable, objects, tokens, budget),
+        ProjectedPlugin(layout, allocatable, projected, budget),
         NfsPlugin(layout),
     )
     resolvers = (ClaimResolver(client),) if client is not None else ()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from agent_pods import agent_pod
@@ -21,7 +21,9 @@ from lightkube.models.core_v1 import ConfigMap, PersistentVolume, Secret, Volume
 from lightkube.models.meta_v1 import ObjectMeta
 from typing_extensions import override
 
+from nodeagent.api.pod_certificates import NoPodCertificates
 from nodeagent.api.tokens import Token, TokenKey
+from nodeagent.api.trust_bundles import NoTrustBundles
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumePlugin, VolumeRequest, VolumeSource
 from nodeagent.volumes.flex.attachers import NodeAttacher
@@ -30,6 +32,7 @@ from nodeagent.volumes.flex.plugin import FlexVolumePlugin
 from nodeagent.volumes.layout import Layout, make_directories
 from nodeagent.volumes.pod_volumes import PodRequests
 from nodeagent.volumes.publish_only import PublishOnly
+from nodeagent.volumes.sources import ObjectSource, ProjectedSources, TokenSource
 from runtimes.linux import process, syscalls
 from runtimes.linux.mounts import is_mount_point, mounts_below, unmount_all
 
@@ -213,6 +216,15 @@ class SharedMemory(PublishOnly):
     def _staging(self, volume_id: str) -> Path:
         name = hashlib.sha256(volume_id.encode()).hexdigest()
         return self._layout.root_dir / "plugins" / self.name / name / "globalmount"
+
+
+class ObjectsAndTokens(ObjectSource, TokenSource, Protocol):
+    """What most projected volumes are made of."""
+
+
+def projected_sources(source: ObjectsAndTokens) -> ProjectedSources:
+    """Without trust anchors and certificates: those are of an API's own kind."""
+    return ProjectedSources(objects=source, tokens=source, bundles=NoTrustBundles(), certificates=NoPodCertificates())
 
 
 def flex_plugin(layout: Layout, world: World, kind: str) -> FlexVolumePlugin:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from volume_subjects import Place, SharedMemory, Subject, flex_plugin, memory_for_nfs
+from volume_subjects import Place, SharedMemory, Subject, flex_plugin, memory_for_nfs, projected_sources
 
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
@@ -83,7 +83,9 @@ SUBJECTS = [
     ),
     Subject(
         name="projected",
-        make=lambda layout, world: ProjectedPlugin(layout, world.allocatable, world, world, PayloadBudget()),
+        make=lambda layout, world: ProjectedPlugin(
+            layout, world.allocatable, projected_sources(world), PayloadBudget()
+        ),
         volume={"projected": {"sources": SOURCES}},
         written="agent",
         group="read",
