@@ -16,15 +16,17 @@ from nodeagent.config.loader import Config
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
 from nodeagent.pods.manager_handle import ManagerHandle
-from nodeagent.volumes.claims import ClaimResolver
+from nodeagent.volumes.claims import ApiClaimStatuses, ClaimResolver
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
+from nodeagent.volumes.expander import Unreported
 from nodeagent.volumes.flex.attachers import ControllerAttacher, NodeAttacher
 from nodeagent.volumes.flex.drivers import FlexDrivers
 from nodeagent.volumes.flex.plugin import FlexVolumePlugin
 from nodeagent.volumes.host_path import HostPathPlugin
 from nodeagent.volumes.layout import Layout
+from nodeagent.volumes.local import LocalPlugin
 from nodeagent.volumes.manager import VolumeManager
 from nodeagent.volumes.nfs import NfsPlugin
 from nodeagent.volumes.object_keys import ObjectKeysPlugin
@@ -102,19 +104,19 @@ async def start_volumes(
     plugins = (
         EmptyDirPlugin(layout, allocatable),
         HostPathPlugin(),
+        LocalPlugin(layout, events),
         ObjectKeysPlugin(CONFIG_MAP, layout, allocatable, objects, budget),
         ObjectKeysPlugin(SECRET, layout, allocatable, objects, budget),
         DownwardAPIPlugin(layout, allocatable, budget),
         ProjectedPlugin(layout, allocatable, projected, budget),
         NfsPlugin(layout),
     )
-    resolvers = (ClaimResolver(client),) if client is not None else ()
-    own_node = (cluster or NoCluster()).own_node
     return VolumeManager(
         layout=layout,
         plugins=plugins,
         families=(flex_drivers,),
-        resolvers=resolvers,
-        own_node=own_node,
+        resolvers=(ClaimResolver(client),) if client is not None else (),
+        claim_statuses=ApiClaimStatuses(client) if client is not None else Unreported(),
+        own_node=(cluster or NoCluster()).own_node,
         events=events,
     )

@@ -7,14 +7,20 @@ and list neither. So what the API has just been told is what counts, and nothing
 from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
-from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim, Volume
+from lightkube.models.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, Volume
+from typing_extensions import override
 
+from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
+from nodeagent.api.resources import key_of
+from nodeagent.podspec.node_affinity import selects_node
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.references import claim_names
 from nodeagent.volumes.contract import VolumeError, VolumeSource
+from nodeagent.volumes.expander import ClaimStatuses
 from nodeagent.volumes.expansion import wanted_bytes
 from nodeagent.volumes.pod_volumes import as_devices, as_mounts
+from runtimes.kube.json_object import JsonObject
 
 PROTECTION = "kubernetes.io/pvc-protection"
 GROUP_ANNOTATION = "pv.beta.kubernetes.io/gid"
@@ -66,6 +72,21 @@ class ClaimResolver:
             raise VolumeError(f"failed to fetch {what} from API server: {error}") from error
 
 
+class ApiClaimStatuses(ClaimStatuses):
+    """Written to the API, where nobody has changed the claim since it was read."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    @override
+    async def patch(self, claim: PersistentVolumeClaim, patch: JsonObject) -> PersistentVolumeClaim:
+        namespace, name = key_of(claim)
+        try:
+            return await self._client.patch(PersistentVolumeClaim, name, namespace, patch, subresource="status")
+        except ApiError as error:
+            raise VolumeError(f"cannot write the status of PVC {namespace}/{name}: {error}") from error
+
+
 def check_claim(claim: PersistentVolumeClaim) -> None:
     """Raises VolumeError: on its way out with nobody to keep it for this pod, or not bound."""
     metadata = claim.metadata
@@ -104,6 +125,18 @@ def _wrong_uses(pod: AgentPod, mode: str) -> Iterator[tuple[frozenset[str], str]
         yield as_mounts(pod.spec), "volumeMounts"
     if mode != "Block":
         yield as_devices(pod.spec), "volumeDevices"
+
+
+def check_affinity(source: VolumeSource, node: Node | None) -> None:
+    """Raises VolumeError where the PersistentVolume is not to be had on this node, or that is not known."""
+    spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+    required = spec.nodeAffinity.required if spec is not None and spec.nodeAffinity is not None else None
+    if required is None:
+        return
+    if node is None or node.metadata is None:
+        raise VolumeError("the labels of this node are not known yet")
+    if not selects_node(required, node.metadata.name or "", node.metadata.labels or {}):
+        raise VolumeError("no matching NodeSelectorTerms")
 
 
 def supplemental_groups(source: VolumeSource) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from nodeagent.volumes.contract import (
     VolumePlugin,
     VolumeUsage,
 )
+from nodeagent.volumes.expander import ClaimStatuses, Expander, Unreported
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.mounting import Mounter, PodVolumes
 from nodeagent.volumes.on_disk import FoundVolume, volumes_of
@@ -36,6 +37,7 @@ from runtimes.linux.tasks import run_blocking
 
 WAIT_SECONDS = 123.0
 _MAX_ERRORS = 10
+_UNREPORTED = Unreported()
 
 
 class MountFailed(VolumeError):
@@ -72,6 +74,7 @@ class VolumeManager:
         families: Sequence[PluginFamily] = (),
         resolvers: Sequence[SourceResolver] = (),
         own_node: OwnNode = lambda: None,
+        claim_statuses: ClaimStatuses = _UNREPORTED,
         wait_seconds: float = WAIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -85,6 +88,7 @@ class VolumeManager:
             node_volumes=self._node_volumes,
             events=events,
             own_node=own_node,
+            expander=Expander(claim_statuses, events, own_node),
             clock=clock,
             sleep=sleep,
         )

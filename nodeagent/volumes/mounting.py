@@ -6,13 +6,14 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from lightkube.models.core_v1 import Node, Volume
+from lightkube.models.core_v1 import Volume
 
 from nodeagent.api.events import Events
-from nodeagent.podspec.node_affinity import selects_node
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes.claims import supplemental_groups
+from nodeagent.volumes import expansion
+from nodeagent.volumes.claims import check_affinity, supplemental_groups
 from nodeagent.volumes.contract import (
+    CannotGrowInUse,
     Capabilities,
     MountedVolume,
     SourceResolver,
@@ -22,6 +23,7 @@ from nodeagent.volumes.contract import (
     VolumeRequest,
     VolumeSource,
 )
+from nodeagent.volumes.expander import Expander
 from nodeagent.volumes.layout import plugin_directory_name
 from nodeagent.volumes.phases import Phase, Progress
 from nodeagent.volumes.plugins import Plugins
@@ -36,11 +38,16 @@ _ONE_POD = "ReadWriteOncePod"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A volume that is up, and what it was made of."""
+    """A volume that is up, and what it was made of. `size_bytes`: that of its claim, as far as this node has followed it.
+
+    `grows`: it has not refused to, while it is used.
+    """
 
     plugin: VolumePlugin
     source: VolumeSource
     mounted: MountedVolume
+    size_bytes: int = 0
+    grows: bool = True
 
     @property
     def capabilities(self) -> Capabilities:
@@ -49,7 +56,8 @@ class Published:
     @property
     def changes(self) -> bool:
         """It is refreshed while its pod runs."""
-        return self.capabilities.republish or self.capabilities.expand
+        capabilities = self.capabilities
+        return capabilities.republish or (capabilities.expand and self.grows)
 
 
 @dataclass(slots=True)
@@ -76,6 +84,7 @@ class Mounter:
         node_volumes: NodeVolumes,
         events: Events,
         own_node: OwnNode,
+        expander: Expander,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
@@ -84,6 +93,7 @@ class Mounter:
         self._node_volumes = node_volumes
         self._events = events
         self._own_node = own_node
+        self._expander = expander
         self._clock = clock
         self._sleep = sleep
 
@@ -117,10 +127,11 @@ class Mounter:
         progress = volumes.progress.setdefault(volume.name, Progress(name=volume.name))
         if progress.not_before > self._clock():
             return
+        published = volumes.published[volume.name]
+        progress.name, progress.block = published.source.name, published.source.block
         try:
-            known = volumes.published[volume.name]
             # the declaration may have changed, by a resize in place
-            known = replace(known, source=replace(known.source, volume=volume))
+            known = replace(published, source=replace(published.source, volume=volume))
             volumes.published[volume.name] = await self._refresh_once(requests, known, progress)
         except (VolumeError, OSError, ValueError) as error:  # ValueError: a name that no file can have
             self._failed(requests.pod, progress, error)
@@ -145,10 +156,11 @@ class Mounter:
                 progress.phase = Phase.STAGE
                 await plugin.stage(request)
             progress.phase = Phase.PUBLISH
-            mounted = await _publish(plugin, request)
-            await _expand(plugin, request, capabilities, progress)
-        self._tell_mapped(requests.pod, source, mounted)
-        return Published(plugin=plugin, source=source, mounted=mounted)
+            published = Published(plugin=plugin, source=source, mounted=await _publish(plugin, request))
+            progress.phase = Phase.EXPAND
+            published = await self._expand(published, request, progress)
+        self._tell_mapped(requests.pod, source, published.mounted)
+        return published
 
     async def _hold(
         self, plugin: VolumePlugin, request: VolumeRequest, capabilities: Capabilities, progress: Progress
@@ -164,18 +176,30 @@ class Mounter:
             await self._node_volumes.hold(holder, note)
 
     async def _refresh_once(self, requests: PodRequests, published: Published, progress: Progress) -> Published:
-        plugin, source, mounted = published.plugin, published.source, published.mounted
         capabilities = published.capabilities
-        if capabilities.expand:
+        if capabilities.expand and published.grows:
             progress.phase = Phase.RESOLVE
-            source = await self._resolve(requests.pod, source.volume)  # its claim may have grown
-        request = requests.of(source)
-        async with self._guard(plugin, source, capabilities):
+            source = await self._resolve(requests.pod, published.source.volume)  # its claim may have grown
+            published = replace(published, source=_following(source, published.size_bytes))
+        request = requests.of(published.source)
+        async with self._guard(published.plugin, published.source, capabilities):
             if capabilities.republish:
                 progress.phase = Phase.PUBLISH
-                mounted = await _publish(plugin, request)
-            await _expand(plugin, request, capabilities, progress)
-        return Published(plugin=plugin, source=source, mounted=mounted)
+                published = replace(published, mounted=await _publish(published.plugin, request))
+            progress.phase = Phase.GROW
+            return await self._expand(published, request, progress)
+
+    async def _expand(self, published: Published, request: VolumeRequest, progress: Progress) -> Published:
+        """Raises VolumeError. What cannot grow while it is used is told, and left as it is: its pod goes on."""
+        if not published.capabilities.expand or not published.grows:
+            return published
+        try:
+            await self._expander.expand(published.plugin, request)
+        except CannotGrowInUse as error:
+            progress.phase = Phase.GROW
+            self._failed(request.pod, progress, error)
+            return replace(published, grows=False)
+        return replace(published, size_bytes=_size_bytes(published.source))
 
     async def _resolve(self, pod: AgentPod, volume: Volume) -> VolumeSource:
         """Raises VolumeError."""
@@ -209,18 +233,6 @@ class Mounter:
                 self._events.event(pod, "Normal", "SuccessfulMountVolume", f'{text} {name} "{path}"')
 
 
-def check_affinity(source: VolumeSource, node: Node | None) -> None:
-    """Raises VolumeError where the PersistentVolume is not to be had on this node, or that is not known."""
-    spec = source.persistent_volume.spec if source.persistent_volume is not None else None
-    required = spec.nodeAffinity.required if spec is not None and spec.nodeAffinity is not None else None
-    if required is None:
-        return
-    if node is None or node.metadata is None:
-        raise VolumeError("the labels of this node are not known yet")
-    if not selects_node(required, node.metadata.name or "", node.metadata.labels or {}):
-        raise VolumeError("no matching NodeSelectorTerms")
-
-
 def _is_shared(source: VolumeSource, capabilities: Capabilities) -> bool:
     """Pods may share it: for whose sake it is here is noted on disk, and verbs on it wait for each other."""
     return capabilities.node_wide or source.persistent_volume is not None
@@ -235,7 +247,16 @@ async def _publish(plugin: VolumePlugin, request: VolumeRequest) -> MountedVolum
     )
 
 
-async def _expand(plugin: VolumePlugin, request: VolumeRequest, capabilities: Capabilities, progress: Progress) -> None:
-    if capabilities.expand and request.source.expand_to_bytes is not None:
-        progress.phase = Phase.EXPAND
-        await plugin.expand(request)
+def _size_bytes(source: VolumeSource) -> int:
+    """Once it has grown to what was asked for."""
+    recorded_bytes = expansion.recorded_bytes(source.claim) if source.claim is not None else 0
+    return max(recorded_bytes, source.expand_to_bytes or 0)
+
+
+def _following(source: VolumeSource, known_bytes: int) -> VolumeSource:
+    """The source, which may have grown on another node."""
+    if source.expand_to_bytes is not None or source.claim is None or source.persistent_volume is None:
+        return source
+    return replace(
+        source, expand_to_bytes=expansion.grown_elsewhere(source.claim, source.persistent_volume, known_bytes)
+    )

@@ -17,6 +17,7 @@ class Phase(enum.Enum):
     STAGE = "MountDevice"
     PUBLISH = "SetUp"
     EXPAND = "Setup failed while expanding volume"
+    GROW = "NodeExpandVolume"  # while its pod runs
 
 
 # of those, what is called otherwise for block devices
@@ -50,6 +51,8 @@ class Progress:
     def event(self) -> tuple[str, str]:
         """(reason, message) of a kubelet's event about the last failure; of block devices in words of their own."""
         verb, reason, word = "MountVolume", "FailedMount", self.phase.value
-        if self.block:
+        if self.phase is Phase.GROW:
+            verb, reason = "NodeExpandVolume", "VolumeResizeFailed"
+        elif self.block:
             verb, reason, word = "MapVolume", "FailedMapVolume", _MAP_WORDS.get(self.phase, word)
         return reason, f'{verb}.{word} failed for volume "{self.name}" : {self.error}'

@@ -9,13 +9,20 @@ from typing import Any
 import msgspec
 import pytest
 from lightkube.models.core_v1 import Node as ApiNode
-from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec, Volume
+from lightkube.models.core_v1 import (
+    PersistentVolume,
+    PersistentVolumeClaim,
+    PersistentVolumeClaimStatus,
+    PersistentVolumeSpec,
+    Volume,
+)
 from lightkube.models.meta_v1 import ObjectMeta
 from typing_extensions import override
 
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import stage
 from nodeagent.volumes.contract import (
+    CannotGrowInUse,
     Capabilities,
     MountedVolume,
     VolumeError,
@@ -42,6 +49,7 @@ class Claims:
     annotations: dict[str, str] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
     read_only: bool = False
+    recorded: str = "0"
 
     def follows(self, volume: Volume) -> bool:
         return volume.persistentVolumeClaim is not None
@@ -53,7 +61,10 @@ class Claims:
         volume.persistentVolumeClaim.readOnly = self.read_only
         return VolumeSource(
             volume=volume,
-            claim=PersistentVolumeClaim(),
+            claim=PersistentVolumeClaim(
+                metadata=ObjectMeta(name="c", namespace="ns"),
+                status=PersistentVolumeClaimStatus(capacity={"storage": self.recorded}),
+            ),
             persistent_volume=PersistentVolume(
                 metadata=ObjectMeta(name="pv-1", annotations=self.annotations),
                 spec=msgspec.convert(self.spec, PersistentVolumeSpec),
@@ -72,6 +83,7 @@ class Disks(PublishOnly):
     calls: list[str] = field(default_factory=list)
     attached: asyncio.Event = field(default_factory=asyncio.Event)
     failed: asyncio.Event = field(default_factory=asyncio.Event)
+    in_use: bool = False
     name: str = DRIVER
 
     def __post_init__(self) -> None:
@@ -118,6 +130,8 @@ class Disks(PublishOnly):
     @override
     async def expand(self, request: VolumeRequest) -> None:
         await self._take("expand", str(request.source.expand_to_bytes))
+        if self.in_use:
+            raise CannotGrowInUse("not while it is used")
 
     async def _take(self, verb: str, what: str) -> None:
         self.calls.append(f"{verb} {what}")
@@ -350,7 +364,8 @@ async def test_failures_are_events_by_the_phase(node: Node, pod: Any, verb: str,
     node.disks.script[verb] = ["no", "no", None]
     await node.restarted().mount(pod())
     message = f'MountVolume.{word} failed for volume "pv-1" : no'
-    assert node.events.seen == [("Warning", "FailedMount", message)] * 2
+    assert node.events.seen[:-2] == [("Warning", "FailedMount", message)] * 2
+    assert {reason for _, reason, _ in node.events.seen[-2:]} == {"FileSystemResizeSuccessful"}
     assert node.slept == [0.5, 1.0]
     assert node.disks.calls[0] == "attach u" and node.disks.calls.count("attach u") == 3
 
@@ -413,6 +428,47 @@ async def test_a_claim_that_grows_while_it_is_used(node: Node, pod: Any) -> None
     node.disks.needs = Capabilities(stage=True, republish=True)
     await manager.refresh(pod())
     assert node.disks.calls == ["expand 7", "publish u"]
+
+
+async def test_a_claim_that_cannot_grow_while_it_is_used(node: Node, pod: Any) -> None:
+    """At the mount its pod starts all the same, later it goes on; it is told once, and not tried again before the next mount."""
+    node.disks.in_use = True
+    node.claims.expand_to_bytes = 5
+    manager = node.restarted()
+    await manager.mount(pod())
+    await manager.refresh(pod())
+    message = 'NodeExpandVolume.NodeExpandVolume failed for volume "pv-1" : not while it is used'
+    assert node.events.seen == [("Warning", "VolumeResizeFailed", message)]
+    assert node.disks.calls.count("expand 5") == 1
+    await node.restarted().mount(pod())
+    assert node.disks.calls.count("expand 5") == 2
+
+
+async def test_a_growth_that_fails_later_is_told_as_such(node: Node, pod: Any) -> None:
+    """Its pod runs: nothing is mounted, and it is tried again at a later sync, when its back-off is over."""
+    manager = node.restarted()
+    await manager.mount(pod())
+    node.claims.expand_to_bytes = 5
+    node.disks.script["expand"] = ["no", None]
+    await manager.refresh(pod())
+    await manager.refresh(pod())
+    message = 'NodeExpandVolume.NodeExpandVolume failed for volume "pv-1" : no'
+    assert node.events.seen == [("Warning", "VolumeResizeFailed", message)]
+    node.now = 0.5
+    await manager.refresh(pod())
+    assert node.disks.calls.count("expand 5") == 2
+
+
+async def test_a_shared_volume_that_another_node_has_let_grow(node: Node, pod: Any) -> None:
+    """Its claim shows the new size already: this node follows, once."""
+    manager = node.restarted()
+    node.claims.spec = {"accessModes": ["ReadWriteMany"]}
+    node.claims.recorded = "1Gi"
+    await manager.mount(pod())
+    node.claims.recorded = "2Gi"
+    for _ in range(2):
+        await manager.refresh(pod())
+    assert [call for call in node.disks.calls if call.startswith("expand")] == [f"expand {2 << 30}"]
 
 
 async def test_a_note_that_cannot_be_read_keeps_nobody(node: Node, pod: Any, caplog: Any) -> None:
