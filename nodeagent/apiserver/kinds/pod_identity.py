@@ -9,6 +9,8 @@ from cryptography import x509
 from typing_extensions import override
 
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, name_of
+from nodeagent.podspec.validation.rules import problems
+from runtimes.kube import names
 from runtimes.kube.field_errors import FieldError, invalid, required
 from runtimes.kube.json_object import JsonObject
 
@@ -24,13 +26,15 @@ class ClusterTrustBundleKind(Kind):
         spec = obj.get("spec") or {}
         signer, name = spec.get("signerName") or "", name_of(obj)
         errors: list[FieldError] = []
-        prefix = f"{signer.replace('/', ':')}:"
+        prefix = f"{signer.replace('/', ':')}:" if signer else ""
         if signer and not name.startswith(prefix):
             text = f"ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}"
             errors.append(invalid("metadata.name", name, text))
         elif not signer and ":" in name:
             text = 'ClusterTrustBundle without signer name must not have ":" in its name'
             errors.append(invalid("metadata.name", name, text))
+        else:
+            errors += problems("metadata.name", name, names.dns1123_subdomain(name.removeprefix(prefix)))
         if why := _bundle(spec.get("trustBundle") or ""):
             errors.append(invalid("spec.trustBundle", "<value omitted>", why))
         return errors
@@ -53,8 +57,8 @@ class PodCertificateRequestKind(Kind):
         if "/" not in (spec.get("signerName") or ""):
             text = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
             errors.append(invalid("spec.signerName", spec.get("signerName") or "", text))
-        names = ("nodeName", "nodeUID", "podName", "podUID", "serviceAccountName", "serviceAccountUID")
-        errors += [required(f"spec.{name}") for name in names if not spec.get(name)]
+        fields = ("nodeName", "nodeUID", "podName", "podUID", "serviceAccountName", "serviceAccountUID")
+        errors += [required(f"spec.{name}") for name in fields if not spec.get(name)]
         seconds = spec["maxExpirationSeconds"]
         if not _MINIMUM_SECONDS <= seconds <= _MAXIMUM_SECONDS:
             text = f"must be in the range [{_MINIMUM_SECONDS}, {_MAXIMUM_SECONDS}]"
