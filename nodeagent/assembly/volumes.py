@@ -21,10 +21,12 @@ from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
 from nodeagent.volumes.expander import Unreported
+from nodeagent.volumes.fc import FibreChannel
 from nodeagent.volumes.flex.attachers import ControllerAttacher, NodeAttacher
 from nodeagent.volumes.flex.drivers import FlexDrivers
 from nodeagent.volumes.flex.plugin import FlexVolumePlugin
 from nodeagent.volumes.host_path import HostPathPlugin
+from nodeagent.volumes.iscsi import Iscsi
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.local import LocalPlugin
 from nodeagent.volumes.manager import VolumeManager
@@ -32,6 +34,8 @@ from nodeagent.volumes.nfs import NfsPlugin
 from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
+from nodeagent.volumes.remote_disk import RemoteDiskPlugin
+from nodeagent.volumes.scsi import ScsiHost
 from nodeagent.volumes.secret import SECRET
 from nodeagent.volumes.sources import ProjectedSources, SecretSource
 
@@ -96,7 +100,7 @@ async def start_volumes(
     cluster: InformedCluster | None,
 ) -> VolumeManager:
     """A type is one line here. Without an API there are no claims."""
-    layout, budget = Layout(folders.root), PayloadBudget()
+    layout, budget, disks = Layout(folders.root), PayloadBudget(), ScsiHost()
 
     def allocatable() -> Mapping[str, str]:
         return state.allocatable
@@ -110,6 +114,8 @@ async def start_volumes(
         DownwardAPIPlugin(layout, allocatable, budget),
         ProjectedPlugin(layout, allocatable, projected, budget),
         NfsPlugin(layout),
+        RemoteDiskPlugin(Iscsi(disks, secret_source(objects, client)), layout, events),
+        RemoteDiskPlugin(FibreChannel(disks), layout, events),
     )
     return VolumeManager(
         layout=layout,

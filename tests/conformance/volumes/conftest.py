@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import scsi_fabric
 from volume_subjects import (
     Place,
     SharedMemory,
@@ -25,12 +26,15 @@ from volume_subjects import (
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
+from nodeagent.volumes.fc import FibreChannel
 from nodeagent.volumes.host_path import HostPathPlugin
+from nodeagent.volumes.iscsi import Iscsi
 from nodeagent.volumes.local import LocalPlugin
 from nodeagent.volumes.nfs import NfsPlugin
 from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
+from nodeagent.volumes.remote_disk import RemoteDiskPlugin
 from nodeagent.volumes.secret import SECRET
 from runtimes.linux import syscalls
 
@@ -51,6 +55,18 @@ DISK_BYTES = 16 << 20
 def _local_disk(folder: Path, **spec: Any) -> Iterator[Mapping[str, Any]]:
     with disk(folder, DISK_BYTES) as device:
         yield {"local": {"path": str(device)}, **spec}
+
+
+@contextlib.contextmanager
+def _iscsi(folder: Path, **spec: Any) -> Iterator[Mapping[str, Any]]:
+    with scsi_fabric.one_target(folder, lambda folder: disk(folder, DISK_BYTES)) as declared:
+        yield {"iscsi": declared, **spec}
+
+
+@contextlib.contextmanager
+def _fc(folder: Path) -> Iterator[Mapping[str, Any]]:
+    with scsi_fabric.one_fabric_disk(folder, lambda folder: disk(folder, DISK_BYTES)) as declared:
+        yield {"fc": declared}
 
 
 @contextlib.contextmanager
@@ -166,6 +182,31 @@ SUBJECTS = [
         block=True,
         written="nobody",
         group="",
+    ),
+    Subject(
+        name="iscsi",
+        make=lambda layout, world: RemoteDiskPlugin(Iscsi(scsi_fabric.current(), world), layout, world),
+        volume=CLAIM,
+        persistent=True,
+        bound=_iscsi,
+    ),
+    Subject(
+        name="iscsi disk",
+        make=lambda layout, world: RemoteDiskPlugin(Iscsi(scsi_fabric.current(), world), layout, world),
+        volume=CLAIM,
+        persistent=True,
+        bound=lambda folder: _iscsi(folder, volumeMode="Block"),
+        staged=False,
+        block=True,
+        written="nobody",
+        group="",
+    ),
+    Subject(
+        name="fc",
+        make=lambda layout, world: RemoteDiskPlugin(FibreChannel(scsi_fabric.current()), layout, world),
+        volume=CLAIM,
+        persistent=True,
+        bound=_fc,
     ),
 ]
 ROOTS = {"plain": b"kubelet", "strange": b"a b\\040\n\xff"}
