@@ -91,7 +91,7 @@ class PayloadBudget:
     """
 
     _pods: dict[str, _Pod] = field(default_factory=dict)
-    writers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_WRITERS))
+    writers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_WRITERS), compare=False)
 
     @contextlib.contextmanager
     def volume(self, uid: str, name: str) -> Iterator[Measure]:
