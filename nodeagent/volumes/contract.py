@@ -148,7 +148,10 @@ class MountedVolume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeUsage:
-    """What a volume has and what is used of it. Of a block device the capacity alone is known."""
+    """What a volume has and what is used of it. Of a block device the capacity alone is known.
+
+    `claim`: the name of the claim that led to it, which the volume manager adds; empty: none did.
+    """
 
     capacity_bytes: int
     available_bytes: int | None = None
@@ -156,6 +159,7 @@ class VolumeUsage:
     inodes: int | None = None
     inodes_free: int | None = None
     inodes_used: int | None = None
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

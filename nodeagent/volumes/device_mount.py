@@ -84,14 +84,17 @@ def _is_ready(staging: Path) -> bool:
 
 def _unstage(staging: Path) -> None:
     mounted = mounted_at(staging)
-    if mounted is not None:
-        others = [entry.point for entry in mountinfo.read_mounts() if entry.device == mounted.device]
-        others = [mounts.shown(point) for point in others if point != mounted.point]
-        if others:
-            raise VolumeError(f"{mounts.shown(staging)} is still mounted by other references: {', '.join(others)}")
+    if mounted is not None and (others := _references(mounted)):
+        raise VolumeError(f"{mounts.shown(staging)} is still mounted by other references: {', '.join(others)}")
     unmount(staging)
     if mounted is not None:
         _check_released(Path(mounted.source))
+
+
+def _references(mounted: mountinfo.MountEntry) -> list[str]:
+    """Where else the same file system is mounted."""
+    entries = (entry for entry in mountinfo.read_mounts() if entry.device == mounted.device)
+    return [mounts.shown(entry.point) for entry in entries if entry.point != mounted.point]
 
 
 def _check_released(device: Path) -> None:

@@ -8,6 +8,7 @@ and, to answer fast, what was set up by this process.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from lightkube.models.core_v1 import Volume
 
@@ -145,7 +146,7 @@ class VolumeManager:
             errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
             volumes.published.clear()  # a refresh that waits for its turn must find nothing to set up
             if errors:
-                raise ExceptionGroup(f"volumes of pod {uid} could not be unmounted", errors)
+                raise ExceptionGroup(f"volumes could not be unmounted: {'; '.join(map(str, errors))}", errors)
         self._pods.pop(uid, None)
 
     def mounted(self, uid: str) -> Mapping[str, MountedVolume]:
@@ -159,7 +160,11 @@ class VolumeManager:
         outcomes = await asyncio.gather(
             *(each.plugin.usage(each.mounted) for each in published.values()), return_exceptions=True
         )
-        return {name: found for name, found in zip(published, outcomes, strict=True) if isinstance(found, VolumeUsage)}
+        return {
+            name: replace(found, claim=published[name].claim_name)
+            for name, found in zip(published, outcomes, strict=True)
+            if isinstance(found, VolumeUsage)
+        }
 
     def in_use(self) -> Sequence[str] | None:
         """The ids of the volumes that a controller is to keep attached, node.status.volumesInUse.

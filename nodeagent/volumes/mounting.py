@@ -54,6 +54,12 @@ class Published:
         return self.plugin.capabilities(self.source)
 
     @property
+    def claim_name(self) -> str:
+        """Empty: no claim led to it."""
+        claim = self.source.claim
+        return (claim.metadata.name if claim is not None and claim.metadata is not None else None) or ""
+
+    @property
     def changes(self) -> bool:
         """It is refreshed while its pod runs."""
         capabilities = self.capabilities

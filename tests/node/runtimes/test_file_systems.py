@@ -15,6 +15,7 @@ from runtimes.linux.mounts import unmount_all
 pytestmark = pytest.mark.node
 
 SIZE = 16 << 20
+PARTITION_TABLE = b"\0\x20\x21\0\x83\x28\x20\x08\0\x08\0\0\0\x10\0\0" + bytes(48) + b"\x55\xaa"
 
 
 @pytest.fixture
@@ -53,12 +54,15 @@ async def test_what_may_only_be_read_is_not_formatted(device: Path) -> None:
 
 
 async def test_partitions_are_somebodys(device: Path, point: Path) -> None:
-    """A partition table, and nothing in it: it is not formatted, and the mount says what is there."""
-    _write(device, 446, b"\0\x20\x21\0\x83\x28\x20\x08\0\x08\0\0\0\x10\0\0" + bytes(48) + b"\x55\xaa")
+    """A partition table, and nothing in it: it is not formatted, and the mount says what is there; nor beside a file system."""
+    _write(device, 446, PARTITION_TABLE)
     found = await file_systems.prepare(device, "ext4", read_only=False)
     assert found == "unknown data, probably partitions"
     with pytest.raises(Mismatch, match="there is unknown data, probably partitions"):
         await file_systems.mount(device, point, "ext4", parse([]))
+    await file_systems.make(device, "ext4")
+    _write(device, 446, PARTITION_TABLE)
+    assert await file_systems.probe(device) == "unknown data, probably partitions"
 
 
 async def test_another_file_system_stays(device: Path, point: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -498,7 +498,7 @@ async def test_usage_is_of_what_can_be_measured(node: Node, pod: Any, monkeypatc
     await manager.mount(pod())
     assert set(await manager.usage("u")) == {"data"}
     used = VolumeUsage(capacity_bytes=1)
-    for answer, expected in ((used, {"data": used}), (None, {}), (VolumeError("no"), {})):
+    for answer, expected in ((used, {"data": replace(used, claim="c")}), (None, {}), (VolumeError("no"), {})):
 
         async def usage(volume: MountedVolume, answer: Any = answer) -> VolumeUsage | None:
             if isinstance(answer, Exception):
