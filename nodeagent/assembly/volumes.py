@@ -45,6 +45,7 @@ async def start_flex_drivers(
     config: Config,
     folders: Folders,
     objects: Objects,
+    events: Events,
     client: ApiClient | None,
     cluster: InformedCluster | None,
 ) -> FlexDrivers:
@@ -55,7 +56,7 @@ async def start_flex_drivers(
     )
     layout, secrets = Layout(folders.root), secret_source(objects, client)
     drivers = FlexDrivers(
-        Path(config.kubelet.volumePluginDir), lambda driver: FlexVolumePlugin(driver, layout, attacher, secrets)
+        Path(config.kubelet.volumePluginDir), lambda driver: FlexVolumePlugin(driver, layout, attacher, secrets, events)
     )
     await drivers.scan()
     scope.loop(drivers.run, "drivers")

@@ -279,7 +279,7 @@ def flex_plugin(layout: Layout, world: World, kind: str) -> FlexVolumePlugin:
     installed.install()
     capabilities = DriverCapabilities(attach=kind == "staged", supports_metrics=kind == "plain")
     driver = Driver(name=installed.name, program=installed.program, capabilities=capabilities)
-    return FlexVolumePlugin(driver, layout, NodeAttacher("node"), world)
+    return FlexVolumePlugin(driver, layout, NodeAttacher("node"), world, world)
 
 
 async def memory_for_nfs(argv: Sequence[str], *, timeout_seconds: float) -> process.Completed:

@@ -10,13 +10,14 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from typing_extensions import override
 
-from nodeagent.volumes import ownership
+from nodeagent.api.events import Events
+from nodeagent.volumes import device_mount
 from nodeagent.volumes.contract import (
     Capabilities,
     MountedVolume,
@@ -26,10 +27,11 @@ from nodeagent.volumes.contract import (
     VolumeUsage,
 )
 from nodeagent.volumes.flex.driver import Driver, DriverCannot
+from nodeagent.volumes.fs_group import hand_over
 from nodeagent.volumes.layout import Layout, make_directories, safe_component
 from nodeagent.volumes.publish_only import PublishOnly
 from nodeagent.volumes.sources import SecretSource
-from runtimes.linux import mounts, syscalls
+from runtimes.linux import file_systems, mounts, syscalls
 from runtimes.linux.mounts import is_mount_point, unmount_all
 from runtimes.linux.tasks import run_blocking
 
@@ -92,11 +94,14 @@ def options_json(source: VolumeSource, what: Declared, extra: Mapping[str, str] 
 class FlexVolumePlugin(PublishOnly):
     """One driver. `name` is the driver's: that is what the volumes' directory is called after."""
 
-    def __init__(self, driver: Driver, layout: Layout, attacher: Attacher, secrets: SecretSource) -> None:
+    def __init__(
+        self, driver: Driver, layout: Layout, attacher: Attacher, secrets: SecretSource, events: Events
+    ) -> None:
         self._driver = driver
         self._layout = layout
         self._attacher = attacher
         self._read = secrets
+        self._events = events
         self._devices: dict[str, str] = {}  # of attached volumes, by id
 
     @property
@@ -135,16 +140,13 @@ class FlexVolumePlugin(PublishOnly):
         await run_blocking(make_directories, target)
         if await run_blocking(is_mount_point, target):
             return
-        device = self._devices.get(self.volume_id(request.source), "")
+        device, what = self._devices.get(self.volume_id(request.source), ""), _known(request.source)
         try:
-            await self._driver.call(
-                "mountdevice", str(target), device, options_json(request.source, _known(request.source))
-            )
+            await self._driver.call("mountdevice", str(target), device, options_json(request.source, what))
         except DriverCannot:
             if device:
-                raise VolumeError(
-                    f"FlexVolume driver {self.name} has a device, and no mountdevice to mount it"
-                ) from None
+                fstype = what.fs_type or file_systems.DEFAULT
+                await device_mount.stage(request, Path(device), target, fstype, self._events, read_only=what.read_only)
 
     @override
     async def unstage(self, volume_id: str) -> None:
@@ -161,11 +163,10 @@ class FlexVolumePlugin(PublishOnly):
         live = await run_blocking(is_mount_point, target)
         if not live:
             await self._mount(request, what, target)
-        if self._driver.capabilities.fs_group and not what.read_only and request.fs_group is not None:
-            # what was handed over is marked by its root: an agent that starts again does not walk once more
-            await run_blocking(
-                _hand_over, target, request.fs_group, only_on_root_mismatch=live or request.on_root_mismatch
-            )
+        if self._driver.capabilities.fs_group and not what.read_only:
+            # the root of one that is mounted tells whether an agent before has done it
+            anew = request.on_root_mismatch or live
+            await hand_over(replace(request, on_root_mismatch=anew), target, self._events)
         return MountedVolume(
             host_path=target,
             directory_name=request.directory_name,
@@ -197,7 +198,8 @@ class FlexVolumePlugin(PublishOnly):
             staging = self._staging(request.source.name)
             if not await run_blocking(is_mount_point, staging):
                 raise VolumeError(f"FlexVolume driver {self.name} supports neither mount nor mountdevice") from None
-            await run_blocking(_bind, staging, target, what.read_only)
+            attributes = syscalls.MOUNT_ATTR_RDONLY if what.read_only else 0
+            await run_blocking(mounts.bind_path, staging, target, attributes=attributes)
 
     async def _secrets(self, namespace: str, what: Declared) -> dict[str, str]:
         """Every key as an option, base64 as in the API. A secret is for the driver that its type names."""
@@ -242,22 +244,6 @@ def _base64(value: str) -> str:
         return base64.b64encode(base64.b64decode(value)).decode()
     except ValueError as error:
         raise VolumeError("a secret's value is no base64") from error
-
-
-def _hand_over(path: Path, gid: int, *, only_on_root_mismatch: bool) -> None:
-    ownership.set_group(path, gid, only_on_root_mismatch=only_on_root_mismatch)
-
-
-def _bind(source: Path, target: Path, read_only: bool) -> None:
-    from_fd = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        to_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            mounts.bind(from_fd, to_fd, attributes=syscalls.MOUNT_ATTR_RDONLY if read_only else 0)
-        finally:
-            os.close(to_fd)
-    finally:
-        os.close(from_fd)
 
 
 def _remove_empty(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flex_driver import InstalledDriver
 from lightkube.models.core_v1 import Secret
+from volume_subjects import disk
 
 from nodeagent.volumes.contract import VolumePlugin
 from nodeagent.volumes.flex.attachers import NodeAttacher
@@ -20,6 +21,7 @@ from nodeagent.volumes.flex.plugin import FlexVolumePlugin
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import MountFailed, VolumeManager
 from nodeagent.volumes.pod_folder import remove_pod_folder
+from runtimes.linux.mountinfo import read_mounts
 from runtimes.linux.mounts import is_mount_point, mounts_below
 
 pytestmark = pytest.mark.node
@@ -39,7 +41,7 @@ class Place:
         self.drivers = FlexDrivers(folder, self._plugin)
 
     def _plugin(self, driver: Driver) -> VolumePlugin:
-        return FlexVolumePlugin(driver, self.layout, NodeAttacher("node-1"), self.sources)
+        return FlexVolumePlugin(driver, self.layout, NodeAttacher("node-1"), self.sources, self.sources)
 
     def manager(self, wait_seconds: float = 30.0) -> VolumeManager:
         return VolumeManager(
@@ -122,6 +124,34 @@ async def test_a_driver_that_attaches(place: Place, pod_of: Any, sources: Any) -
     assert driver.calls()[-1] == ["detach", "v", "node-1"]
     assert mounts_below(place.root) == []
     assert sources.events == []
+
+
+async def test_a_driver_that_only_attaches(place: Place, pod_of: Any, tmp_path: Path) -> None:
+    """The agent makes a file system on the device, mounts it once, and hands it to the pod's group; what is written stays."""
+    driver = await place.installed("device")
+    pod = pod_of([{"name": "v", "flexVolume": {"driver": driver.name}}], securityContext={"fsGroup": 2000})
+    with disk(tmp_path, 32 << 20) as device:
+        driver.program.with_name("device.device").write_text(str(device))
+        for number in range(2):
+            path = (await place.manager().mount(pod))["v"].host_path
+            assert [entry.fstype for entry in read_mounts() if entry.point == str(path)] == ["ext4"]
+            assert path.stat().st_gid == 2000
+            (path / f"file{number}").write_text("kept")
+            await place.manager().unmount("uid-1")
+            assert mounts_below(place.root) == []
+        path = (await place.manager().mount(pod))["v"].host_path
+        assert {"file0", "file1"} <= {entry.name for entry in path.iterdir()}
+        await place.manager().unmount("uid-1")
+    assert set(driver.verbs()) == {
+        "init",
+        "attach",
+        "waitforattach",
+        "mountdevice",
+        "mount",
+        "unmount",
+        "unmountdevice",
+        "detach",
+    }
 
 
 async def test_what_a_driver_is_told(place: Place, pod_of: Any, sources: Any) -> None:
