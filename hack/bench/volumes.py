@@ -4,7 +4,8 @@
     hack/bench/volumes.py --kubeconfig F [--pairs 20] [--updates 30] [--root-dir /var/lib/kubelet] [--output text|json]
 
 Starts: pods without volumes of their own and pods with ten (four configMap, three secret, three projected), in turns; each pair's
-difference is create -> Ready of the second less that of the first. Updates: from sending the change to the API until the file
+difference is create -> Ready of the second less that of the first. CPU is that of the node's daemons.
+Updates: from sending the change to the API until the file
 has it, seen at the node's own directory below `--root-dir`, which is to be on this machine.
 """
 
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pods import Bench, connected
+from pods import Bench, connected, cpu_by_program
 
 from nodeagent.api.client import ApiClient
 
@@ -72,14 +73,18 @@ async def starts(bench: Bench, objects: Objects, count: int) -> dict[str, Any]:
     await bench.warm_up()
     container, spec = ten_volumes(objects.name, objects.name)
     seconds: dict[str, list[float]] = {"without": [], "with": []}
+    cpu: dict[str, list[float]] = {"without": [], "with": []}
     for plain, full in zip(bench.names("p", count), bench.names("v", count), strict=True):
         for name, which in ((plain, "without"), (full, "with")):
+            before = sum(map(sum, cpu_by_program().values()))
             await bench.create(name, *((container, spec) if which == "with" else ()))
             await bench.ready([name])
+            cpu[which].append(sum(map(sum, cpu_by_program().values())) - before)
             seconds[which].append(bench.timings.ready[name] - bench.timings.created[name])
             await bench.delete([name])
     added = [full - plain for plain, full in zip(*seconds.values(), strict=True)]
     found = {f"{name}_p50": _milliseconds(statistics.median(times)) for name, times in seconds.items()}
+    found |= {f"{name}_cpu_mean": _milliseconds(statistics.mean(times)) for name, times in cpu.items()}
     quartiles = statistics.quantiles(added, n=4)
     return found | {"added_p50": _milliseconds(quartiles[1]), "added_quartiles": [*map(_milliseconds, quartiles[::2])]}
 
@@ -133,7 +138,7 @@ async def main() -> int:
             async with bench.watching():
                 result = {
                     "start_ms": await starts(bench, objects, options.pairs),
-                    "update_ms": await updates(bench, objects, options.updates, options.root_dir),
+                    "update_ms": await updates(bench, objects, options.updates, options.root_dir) if options.updates else {},
                 }
         finally:
             await objects.delete()
