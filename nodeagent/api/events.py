@@ -30,6 +30,7 @@ QUEUE_SIZE = 1000
 MAX_MESSAGE_CHARS = 4096  # a thousand of them wait in the queue, and what is quoted in one may be untrusted
 TRIES = 12
 RETRY_SECONDS = 10.0
+HOLD_SECONDS = 0.1  # what tells of a start does not compete with it for the processor: an eighth of a start's time
 COMPONENT = "kubelet"
 NORMAL = "Normal"
 WARNING = "Warning"
@@ -127,13 +128,16 @@ class EventRecorder(Events):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
+        hold_seconds: float = HOLD_SECONDS,
     ) -> None:
         self._client = client
         self._source = EventSource(component=component, host=node_name)
         self._now = now
+        self._clock = clock
         self._sleep = sleep
         self._chance = chance
-        self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_SIZE)
+        self._hold_seconds = hold_seconds
+        self._queue: asyncio.Queue[tuple[float, Event]] = asyncio.Queue(QUEUE_SIZE)  # with when it may be sent
         self._correlator = Correlator(clock)
         self._last_name = 0
         self._dropped = 0
@@ -173,17 +177,20 @@ class EventRecorder(Events):
             lastTimestamp=seconds,
         )
         try:
-            self._queue.put_nowait(event)
+            self._queue.put_nowait((self._clock() + self._hold_seconds, event))
         except asyncio.QueueFull:
             self._dropped += 1
             if self._dropped & (self._dropped - 1) == 0:  # 1, 2, 4, 8 ...: an outage must not flood the log
                 log.warning("event queue is full: %d events dropped so far, now %s", self._dropped, reason)
 
     async def run(self) -> None:
-        """Send what is recorded, in order, until cancelled."""
+        """Send what is recorded, in order, each a moment later, until cancelled."""
         try:
             while True:
-                await self._deliver(await self._queue.get())
+                not_before, event = await self._queue.get()
+                if (pause_seconds := not_before - self._clock()) > 0:
+                    await self._sleep(pause_seconds)
+                await self._deliver(event)
                 self._queue.task_done()
         finally:
             self._sending.close()

@@ -119,13 +119,6 @@ class PodCgroups:
         """UIDs of the pods that have a cgroup."""
         return await asyncio.to_thread(self._list)
 
-    async def squeeze(self, uid: str) -> None:
-        """Leave a forgotten pod that cannot be removed yet as little CPU as possible."""
-        for qos in _QOS_CLASSES:
-            path = self.pod_path(uid, qos)
-            if await asyncio.to_thread(self._cgroups.exists, path):
-                await self._apply(path, CgroupLimits(cpu_shares=MIN_SHARES))
-
     async def remove_all(self) -> None:
         """Remove the whole tree when the node is given up. Raises CgroupError."""
         await self._remove(self.node_path)

@@ -240,7 +240,7 @@ class PodManager:
                     uid = event.pod_sandbox_status.metadata.uid
                     supervisor = self._supervisors.get(PodUID(uid))
                     if supervisor is not None:
-                        supervisor.wake()
+                        supervisor.runtime_changed()
                     elif uid:
                         self._on_gone()
             except RuntimeFault as error:

@@ -4,7 +4,8 @@ Nothing is cached: events only wake the supervisor, and what it then decides on 
 """
 
 import asyncio
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Collection, Iterable
 from typing import TypeVar
 
 from nodeagent.pods.rules.model import Instance, Observed
@@ -28,6 +29,25 @@ async def observe(service: RuntimeService, uid: PodUID) -> Observed:
             # some may have been asked before the removals that are under way, and some after: never mix two moments
             continue
     return await _look(service, uid, whole=False)
+
+
+def before_hooks(observed: Observed, hooked: Collection[str]) -> Observed:
+    """The same, where containers of these ids have not started: they have when their postStart hook has ended.
+
+    Nobody is told before that they run, and nothing probes them (docs/facts/pod-lifecycle.md 8).
+    """
+    if not hooked:
+        return observed
+    return dataclasses.replace(observed, instances=tuple(_before_hook(item, hooked) for item in observed.instances))
+
+
+def _before_hook(instance: Instance, hooked: Collection[str]) -> Instance:
+    if instance.status.id not in hooked or instance.status.state != cri.CONTAINER_RUNNING:
+        return instance
+    status = cri.ContainerStatus()
+    status.CopyFrom(instance.status)
+    status.state, status.started_at = cri.CONTAINER_CREATED, 0
+    return dataclasses.replace(instance, status=status)
 
 
 class _Vanished(Exception):

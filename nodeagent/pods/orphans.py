@@ -25,6 +25,7 @@ from runtimes.registry import Runtime
 log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 60.0
+SETTLE_SECONDS = 1.0  # pods go in crowds, and a pass looks at all that there is
 GRACE_SECONDS = 1  # the kubelet's for pods it does not know; containers get the floor of 2
 
 
@@ -72,6 +73,7 @@ class OrphanCollector:
             try:
                 async with asyncio.timeout(PERIOD_SECONDS):
                     await self._woken.wait()
+                    await asyncio.sleep(SETTLE_SECONDS)
             except TimeoutError:
                 pass
             self._woken.clear()

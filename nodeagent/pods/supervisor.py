@@ -12,6 +12,7 @@ import asyncio
 import dataclasses
 import functools
 import logging
+from collections.abc import Set
 from datetime import datetime
 
 from lightkube.models.core_v1 import PodStatus
@@ -20,7 +21,7 @@ from nodeagent.pods.current_work import CurrentWork, WorkKind
 from nodeagent.pods.dead_containers import superfluous
 from nodeagent.pods.features.contract import Contribution
 from nodeagent.pods.features.features import Features
-from nodeagent.pods.observation import observe
+from nodeagent.pods.observation import before_hooks, observe
 from nodeagent.pods.rules.model import (
     Desired,
     Memory,
@@ -67,6 +68,7 @@ class PodSupervisor:
         self._wake_at: tuple[datetime | None, ...] = ()  # of the last plan, and of the features
         self._announced: dict[str, str] = {}
         self._last_observed = Observed()
+        self._hooked: Set[str] = frozenset()  # of the pass that is under way (`SyncPass.hooked`)
         self._handler = ""  # the runtime's that runs the pod
         self._final_status_published = False
         self._sync_began: datetime | None = None
@@ -119,6 +121,11 @@ class PodSupervisor:
 
     def wake(self) -> None:
         self._woken.set()
+
+    def runtime_changed(self) -> None:
+        """Something of the pod has changed in its runtime. While all of it is removed nothing follows from that."""
+        if self._work.doing not in (WorkKind.RELEASE, WorkKind.FORGET):
+            self.wake()
 
     def refresh(self) -> None:
         """Something that files of the pod's volumes are made from has changed."""
@@ -229,7 +236,8 @@ class PodSupervisor:
     async def _observe(self, runtime: Runtime | None) -> Observed:
         if runtime is None or self._memory.stage is PodStage.FINISHED:
             return self._last_observed  # what is removed by now is remembered for the last status
-        return self._services.termination_messages.add_to(await observe(runtime.service, self.uid))
+        observed = self._services.termination_messages.add_to(await observe(runtime.service, self.uid))
+        return before_hooks(observed, self._hooked)
 
     def _check_end(self, now: datetime) -> None:
         """Turn what ends a pod from outside into a termination."""
@@ -348,6 +356,7 @@ class PodSupervisor:
         if wanted.has_work:
             await self._features.act(work.runtime, work.pod, work.observed)
         errors: list[Exception] = []
+        self._hooked = work.hooked
         try:
             if work.plan.start or work.plan.create_sandbox is not None:
                 errors = await self._services.engine.carry_out(work)

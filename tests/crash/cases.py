@@ -74,7 +74,8 @@ def _cases() -> Iterator[Case]:
             yield from _each(
                 "multi", BY_NAME[name], nth=nth, modes=(faults.KILL_BEFORE, *faults.KILLS[1:], faults.FAIL)
             )
-    for name in ("kill-pod", "stop-container", "exit", "exit-cleared", "dismantle", "overlay-gone"):
+    yield from _each("multi", BY_NAME["kill-pod"], modes=faults.KILLS)  # once a runtime, and a node may have only one
+    for name in ("stop-container", "exit", "exit-cleared", "dismantle", "overlay-gone"):
         for nth in (1, 2):
             yield from _each("multi", BY_NAME[name], nth=nth, modes=faults.KILLS)
     yield from _each("multi", BY_NAME["cni-plugin-del"], modes=faults.KILLS)  # the native network is one plugin
@@ -83,9 +84,9 @@ def _cases() -> Iterator[Case]:
         yield from _each("job", BY_NAME[name], nth=1)
     for nth in (4, 5):
         yield from _each("crash", BY_NAME["container-record"], nth=nth)
-    for name in ("container-record", "status"):
-        for nth in (2, 3, 4):
-            yield from _each("job", BY_NAME[name], nth=nth, modes=faults.KILLS)
+    for nth in (2, 3, 4):
+        yield from _each("job", BY_NAME["container-record"], nth=nth, modes=faults.KILLS)
+    yield from _each("job", BY_NAME["status"], nth=2, modes=faults.KILLS)  # a quick job has no third one
     for name in ("sandbox", "start", "status", "stop-sandbox", "remove-sandbox", "cgroup-gone", "kill-pod"):
         yield from _each("static", BY_NAME[name], modes=(*faults.KILLS, faults.FAIL, faults.CANCEL))
     for name in ("sandbox", "create", "start", "conmon", "stop-sandbox", "kill-pod", "dismantle", "remove-sandbox"):

@@ -50,6 +50,6 @@ def test_nothing_that_strikes_the_agent_changes_how_a_pod_ends_up(lane: Lane) ->
             struck += 1
             assert result.ok, (
                 f"{result.case.id}: {result.problems}\n"
-                f"repeat: sudo hack/crash-matrix --seed {SEED} --only {result.case.id}\n{lane.node.log()[-3000:]}"
+                f"repeat: sudo hack/crash-matrix --seed {SEED} --only {result.case.id}\n{lane.node.story()}"
             )
     assert struck >= LEAST, f"only {struck} cases of seed {SEED} were struck"

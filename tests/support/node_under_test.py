@@ -25,6 +25,7 @@ from live_trees import cgroups_below, remove_cgroups
 
 from cni.errors import CNIError
 from cni.native.packet_filter import choose_rules
+from nodeagent.api.events import HOLD_SECONDS
 from runtimes.testing.networks import claim_subnet
 
 REPO = Path(__file__).resolve().parents[2]
@@ -210,7 +211,11 @@ class NodeUnderTest:
         return found
 
     def events_of(self, **fields: str) -> list[dict[str, Any]]:
-        """The events of the namespace whose fields have these values, dots in their names written as underscores."""
+        """The events of the namespace whose fields have these values, dots in their names written as underscores.
+
+        With those of what has been seen to happen: the agent sends events a moment after statuses.
+        """
+        time.sleep(2 * HOLD_SECONDS)
         selector = ",".join(f"{name.replace('_', '.')}={value}" for name, value in fields.items())
         found = self.api.get("api/v1/namespaces/default/events", fieldSelector=selector)
         assert found is not None

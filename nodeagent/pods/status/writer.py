@@ -1,10 +1,12 @@
 """Pod statuses on their way to the API: the newest per pod, one patch in flight per pod, nothing sent twice.
 
 A status is sent as soon as it changes. While a patch is under way newer statuses only replace each other; the last one
-follows. A status that could not be sent stays and is tried again, so an API outage loses nothing.
+follows. A status that could not be sent stays and is tried again, so an API outage loses nothing. A pod's first one, which says
+no more than that its start is under way, waits a moment: most starts are over by then, and one patch tells all.
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 from collections.abc import Awaitable, Callable
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
 RETRY_CAP_SECONDS = 10.0  # the kubelet's full reconcile
 MAX_IN_FLIGHT = 16
+HOLD_SECONDS = 0.15
+_BEGINNING = ("ContainerCreating", "PodInitializing")
 
 
 class StatusSink(Protocol):
@@ -63,6 +67,8 @@ class _Entry:
         None  # a patch that was taken and changed nothing: an older API drops what it does not know
     )
     sending: asyncio.Task[None] | None = None
+    has_news: asyncio.Event = field(default_factory=asyncio.Event)  # more than that a start is under way
+    held: bool = False  # long enough, once
 
     @property
     def is_sending(self) -> bool:
@@ -83,6 +89,7 @@ class StatusWriter:
         tasks: PodTasks,
         target: Callable[[AgentPod], AgentPod | None],
         turn: Callable[[], Awaitable[None]],
+        hold_seconds: float = HOLD_SECONDS,
     ) -> None:
         self._api = api
         self._turn = turn
@@ -90,6 +97,7 @@ class StatusWriter:
         self._target = target
         self._entries: dict[PodUID, _Entry] = {}
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._hold_seconds = hold_seconds
 
     def publish(self, pod: AgentPod, status: PodStatus, *, containers_may_run: bool) -> None:
         uid = pod.uid
@@ -103,6 +111,8 @@ class StatusWriter:
             entry = self._entries[uid] = _Entry(base=target or pod, status=status)
         entry.status = status
         entry.containers_may_run = containers_may_run
+        if not only_begins(status):
+            entry.has_news.set()
         if target is None:
             entry.settled.set()  # nobody to tell
             return
@@ -156,6 +166,7 @@ class StatusWriter:
                 entry.sending.cancel()
 
     async def _send(self, uid: PodUID, entry: _Entry) -> None:
+        await self._hold(entry)
         backoff = _backoff()
         while self._entries.get(uid) is entry and _patch(entry) not in (None, entry.ignored):
             try:
@@ -172,6 +183,13 @@ class StatusWriter:
                 log.warning("status of pod %s not written, next try in %.0f s: %s", uid, delay, error)
                 await asyncio.sleep(delay)
         entry.settled.set()
+
+    async def _hold(self, entry: _Entry) -> None:
+        if not entry.held and not entry.has_news.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._hold_seconds):
+                    await entry.has_news.wait()
+        entry.held = True
 
     async def _send_once(self, uid: PodUID, entry: _Entry, patch: dict[str, object]) -> None:
         namespace, name = entry.base.key
@@ -209,6 +227,23 @@ class NoStatuses:
 
     def forget(self, uid: PodUID) -> None:
         self._statuses.pop(uid, None)
+
+
+def only_begins(status: PodStatus) -> bool:
+    """Whether all that it says is that the pod's containers are being made."""
+    containers = [
+        *(status.initContainerStatuses or ()),
+        *(status.containerStatuses or ()),
+        *(status.ephemeralContainerStatuses or ()),
+    ]
+    return (
+        status.phase == "Pending"
+        and not (status.reason or status.message)
+        and all(
+            each.state is not None and each.state.waiting is not None and each.state.waiting.reason in _BEGINNING
+            for each in containers
+        )
+    )
 
 
 def newer(one: AgentPod, other: AgentPod) -> AgentPod:

@@ -74,6 +74,7 @@ class SyncPass:
         default_factory=dict
     )  # when another reason than a crash holds a container back
     started: dict[str, CrashBackoff | None] = field(default_factory=dict)
+    hooked: set[str] = field(default_factory=set)  # ids of containers that run, and whose postStart hook has not ended
 
     def __post_init__(self) -> None:
         names = [start.name for start in self.plan.start]

@@ -93,12 +93,18 @@ class StartsStep(Step):
             return False
         self._observer.container(kind)
         what = f"start of {start.name} in pod {work.uid}"
-        # carried to their ends: no started container goes unrecorded, and nothing stops one that is just being started
-        await carry_through(self._start(work, kind, start, container_id), what, grace_seconds=START_GRACE_SECONDS)
         lifecycle = container.lifecycle
-        if start.name in work.started and lifecycle is not None and lifecycle.postStart is not None:
-            hook = self._post_start(work, kind, container, start, container_id, lifecycle.postStart)
-            await carry_through(hook, f"postStart at the {what}", grace_seconds=HOOK_GRACE_SECONDS)
+        handler = lifecycle.postStart if lifecycle is not None else None
+        if handler is not None:
+            work.hooked.add(container_id)
+        try:
+            # carried to their ends: no started container goes unrecorded, and nothing stops one that is just being started
+            await carry_through(self._start(work, kind, start, container_id), what, grace_seconds=START_GRACE_SECONDS)
+            if start.name in work.started and handler is not None:
+                hook = self._post_start(work, kind, container, start, container_id, handler)
+                await carry_through(hook, f"postStart at the {what}", grace_seconds=HOOK_GRACE_SECONDS)
+        finally:
+            work.hooked.discard(container_id)
         return start.name in work.started
 
     async def _start(self, work: SyncPass, kind: ContainerKind, start: StartContainer, container_id: str) -> None:

@@ -125,14 +125,6 @@ async def test_burstable_shares_follow_requests(pods: PodCgroups, cgroups: Cgrou
     assert read(cgroups, "cpu", path, "cpu.shares", "cpu.weight") in ("2", "1")
 
 
-async def test_squeezed_pod_has_the_least_cpu(pods: PodCgroups, cgroups: Cgroups) -> None:
-    """A forgotten pod that cannot be removed yet gets shares 2."""
-    await pods.start(NODE)
-    path = await pods.ensure("uid-1", "Guaranteed", POD)
-    await pods.squeeze("uid-1")
-    assert read(cgroups, "cpu", path, "cpu.shares", "cpu.weight") in ("2", "1")
-
-
 async def test_memory_limit_kills_and_is_counted(pods: PodCgroups, cgroups: Cgroups) -> None:
     """A process that takes more than the pod's limit is killed by the kernel, and the statistics count it."""
     await pods.start(NODE)

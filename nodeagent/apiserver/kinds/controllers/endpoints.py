@@ -10,6 +10,7 @@ from runtimes.kube.json_object import JsonObject
 ENDPOINTS = "endpoints"
 SLICES = "endpointslices.discovery.k8s.io"
 Key = tuple[str, str]
+_FOLLOWED = ("services", "pods", ENDPOINTS, SLICES)
 
 
 class EndpointsController:
@@ -25,8 +26,8 @@ class EndpointsController:
 
     async def _session(self) -> None:
         self._services, self._pods, self._written = {}, {}, {}
-        self._unsynced = {"services", "pods"}
-        async with follow(self._api, [Watch(resource="services"), Watch(resource="pods")]) as feed:
+        self._unsynced = set(_FOLLOWED)
+        async with follow(self._api, [Watch(resource=resource) for resource in _FOLLOWED]) as feed:
             while True:
                 touched: set[str] = set()
                 for change in await feed.batch():
@@ -39,6 +40,8 @@ class EndpointsController:
         if change.type == "SYNCED":
             self._unsynced.discard(change.resource)
             return {namespace for namespace, _ in self._services} if not self._unsynced else set()
+        if change.resource in (ENDPOINTS, SLICES):
+            return self._lost(change) if change.type == "DELETED" else set()
         known = self._services if change.resource == "services" else self._pods
         if change.type == "DELETED":
             known.pop(change.key, None)
@@ -46,6 +49,16 @@ class EndpointsController:
             change.object["metadata"].pop("managedFields", None)  # half of a pod, and of no use for what it is kept for
             known[change.key] = change.object
         return {change.key[0]}
+
+    def _lost(self, change: Change) -> set[str]:
+        """What somebody else has deleted of ours is written again."""
+        namespace, name = change.key
+        if change.resource == SLICES:
+            service = (change.object["metadata"].get("labels") or {}).get(SERVICE_LABEL, "")
+        else:
+            service, name = name, ENDPOINTS
+        lost = self._written.get((namespace, service), {}).pop(name, None)
+        return {namespace} if lost is not None else set()
 
     async def _sync(self, namespaces: set[str]) -> None:
         for key in [key for key in self._written if not self._is_ours(key)]:

@@ -37,7 +37,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def recorder(client: ApiClient, clock: Clock, naps: Any) -> AsyncIterator[EventRecorder]:
-    recorder = EventRecorder(client, "n1", now=clock.now, clock=clock.monotonic, sleep=naps, chance=lambda: 0.5)
+    recorder = EventRecorder(
+        client, "n1", now=clock.now, clock=clock.monotonic, sleep=naps, chance=lambda: 0.5, hold_seconds=0.0
+    )
     task = asyncio.create_task(recorder.run())
     yield recorder
     task.cancel()
@@ -75,6 +77,23 @@ async def test_a_new_event_is_posted_whole(script: Any, recorder: EventRecorder)
         "firstTimestamp": "2026-01-02T03:04:05Z",
         "lastTimestamp": "2026-01-02T03:04:05Z",
     }
+
+
+async def test_an_event_waits_a_moment(client: ApiClient, script: Any, clock: Clock, naps: Any) -> None:
+    """What is told beside a pod's start does not compete with it; what has waited already does not wait again."""
+    recorder = EventRecorder(client, "n1", now=clock.now, clock=clock.monotonic, sleep=naps, hold_seconds=0.25)
+    for _ in range(2):
+        script.answer({"kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}})
+    recorder.event(REF, NORMAL, "Created", "Container created")
+    task = asyncio.create_task(recorder.run())
+    await recorder.flush()
+    assert naps.seconds == [0.25]
+    recorder.event(REF, NORMAL, "Started", "Container started")
+    clock.seconds += 1
+    await recorder.flush()
+    assert naps.seconds == [0.25]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_long_message_is_cut(script: Any, recorder: EventRecorder) -> None:

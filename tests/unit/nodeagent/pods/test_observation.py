@@ -4,7 +4,8 @@ from typing import Any, cast
 
 import pytest
 
-from nodeagent.pods.observation import observe
+from nodeagent.pods.observation import before_hooks, observe
+from nodeagent.pods.rules.model import Instance, Observed
 from nodeagent.podspec.pod import PodUID
 from proto import cri_pb2 as cri
 from runtimes import errors
@@ -63,3 +64,18 @@ async def test_a_runtime_that_never_comes_to_rest(monkeypatch: pytest.MonkeyPatc
     runtime = Restless(0)
     found = await observe(cast(RuntimeService, runtime), PodUID("u"))
     assert ([item.status.id for item in found.instances], runtime.looks) == (["init", "main"], 4)
+
+
+def test_a_container_whose_hook_runs_has_not_started() -> None:
+    """It is shown as made; one that has ended, or has no hook to wait for, is shown as it is."""
+    states = {"hooked": cri.CONTAINER_RUNNING, "ended": cri.CONTAINER_EXITED, "other": cri.CONTAINER_RUNNING}
+    observed = Observed(
+        instances=tuple(
+            Instance(sandbox_id="s", status=cri.ContainerStatus(id=name, state=state, started_at=7))
+            for name, state in states.items()
+        )
+    )
+    shown = {item.status.id: item.status for item in before_hooks(observed, {"hooked", "ended"}).instances}
+    assert {name: status.state for name, status in shown.items()} == states | {"hooked": cri.CONTAINER_CREATED}
+    assert [shown[name].started_at for name in states] == [0, 7, 7]
+    assert [item.status.started_at for item in observed.instances] == [7, 7, 7]

@@ -327,6 +327,41 @@ async def test_deletion_stops_then_releases_then_ends(tasks: Any) -> None:
     assert ended.exitCode == 143
 
 
+async def test_what_is_being_removed_is_not_looked_at_for_each_piece(tasks: Any) -> None:
+    """Changes in the runtime while a pod is stopped bring a look each, while all of it is removed none."""
+    looks = 0
+
+    async def counted() -> None:
+        nonlocal looks
+        looks += 1
+
+    class Slow(World):
+        """Its runtime changes while it stops and while it releases."""
+
+        async def changes(self) -> int:
+            before = looks
+            supervisor.runtime_changed()
+            await asyncio.sleep(0.01)
+            return looks - before
+
+        async def stop(self, teardown: Teardown) -> None:
+            await super().stop(teardown)
+            self.told.append(f"{await self.changes()} looks")
+
+        async def release(self, teardown: Teardown) -> None:
+            await super().release(teardown)
+            self.told.append(f"{await self.changes()} looks")
+
+    world = Slow(before_look=counted)
+    world.run_container(cri.CONTAINER_RUNNING)
+    supervisor = supervise(world, make_pod())
+    task = tasks(supervisor)
+    await settle()
+    supervisor.update(Desired(pod=deleted(make_pod())))
+    await task
+    assert world.told == ["stop grace=5", "1 looks", "release", "0 looks"]
+
+
 async def test_deletion_cancels_a_pass_under_way(tasks: Any) -> None:
     """A pod that is deleted while its image is pulled does not wait for the pull."""
     world = World(gate=asyncio.Event())

@@ -12,6 +12,7 @@ from lightkube.models.core_v1 import (
     ContainerState,
     ContainerStateRunning,
     ContainerStateTerminated,
+    ContainerStateWaiting,
     ContainerStatus,
     Pod,
     PodSpec,
@@ -22,7 +23,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from nodeagent.api.errors import ApiError, NotFound, NotServed, ServerError
 from nodeagent.pods import pod_tasks
 from nodeagent.pods.pod_tasks import PodTasks
-from nodeagent.pods.status.writer import StatusWriter
+from nodeagent.pods.status.writer import StatusWriter, only_begins
 from nodeagent.podspec.pod import PodUID
 from runtimes.linux.retry import RetryPolicy
 
@@ -245,3 +246,60 @@ async def test_a_mistake_of_ours_is_logged_and_tried_again(
     assert [record.message for record in caplog.records if record.exc_info] == [
         "status u1: unexpected error, begins again in 0 s"
     ]
+
+
+def beginning() -> PodStatus:
+    waiting = ContainerState(waiting=ContainerStateWaiting(reason="ContainerCreating"))
+    container = ContainerStatus(image="i", imageID="", name="c", ready=False, restartCount=0, state=waiting)
+    return PodStatus(phase="Pending", containerStatuses=[container])
+
+
+def running() -> PodStatus:
+    state = ContainerState(running=ContainerStateRunning())
+    container = ContainerStatus(image="i", imageID="", name="c", ready=True, restartCount=0, state=state)
+    return PodStatus(phase="Running", containerStatuses=[container])
+
+
+async def test_a_start_that_is_over_soon_is_one_patch() -> None:
+    """That containers are being made waits for what comes of it, which is sent at once."""
+    api = Api()
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait, hold_seconds=60.0)  # type: ignore[arg-type]
+        writer.publish(agent_pod(pod()), beginning(), containers_may_run=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert api.patches == []
+        writer.publish(agent_pod(pod()), running(), containers_may_run=True)
+        await drain(writer)
+    assert [patch["phase"] for patch in api.patches] == ["Running"]
+
+
+async def test_a_start_that_takes_long_is_told_of() -> None:
+    """After a moment it is known that containers are being made; later changes are sent as they come."""
+    api = Api()
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait, hold_seconds=0.0)  # type: ignore[arg-type]
+        writer.publish(agent_pod(pod()), beginning(), containers_may_run=True)
+        await drain(writer)
+        assert len(api.patches) == 1
+        status = beginning()
+        status.podIP = "10.0.0.1"
+        writer._hold_seconds = 60.0
+        writer.publish(agent_pod(pod()), status, containers_may_run=True)
+        await drain(writer)
+    assert [patch.get("podIP") for patch in api.patches] == [None, "10.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "only"),
+    [
+        (PodStatus(phase="Pending"), True),
+        (PodStatus(phase="Pending", message="The node was low on resource"), False),
+        (PodStatus(phase="Failed", reason="Evicted"), False),
+        (running(), False),
+        (beginning(), True),
+    ],
+)
+def test_what_only_begins(status: PodStatus, only: bool) -> None:
+    """A pod that waits for anything else than its containers, or that has come further, has something to tell."""
+    assert only_begins(status) is only

@@ -116,6 +116,26 @@ async def test_a_start_that_fails_late_is_recorded(kit: Any, world: Any) -> None
     )
 
 
+async def test_a_container_with_a_hook_is_hooked_until_that_has_ended(kit: Any, world: Any) -> None:
+    """From before it is started on; one without a hook never is."""
+    work = world.work(kit.pod([HOOKED, "d"]), start=["c", "d"])
+    world.gates["start c"] = world.gates["hook of c"] = asyncio.Event()
+    task = asyncio.create_task(engine(world).carry_out(work))
+    await until(world, "start c")
+    hooked = set(work.hooked)
+    assert len(hooked) == 1
+    world.gates.pop("start c").set()
+    world.gates["hook of c"] = asyncio.Event()
+    await until(world, "hook of c")
+    assert work.hooked == hooked
+    world.gates["start d"] = asyncio.Event()
+    world.gates["hook of c"].set()
+    await until(world, "start d")
+    assert work.hooked == set()
+    world.gates["start d"].set()
+    await task
+
+
 async def test_a_hook_that_runs_when_its_pod_ends(kit: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has some seconds to end; then it is cancelled, and only then the container is stopped."""
     pod = kit.pod([HOOKED])

@@ -368,7 +368,7 @@ def backend(name: str, ip: str, ready: str = "True") -> Any:
 
 
 async def test_endpoints(cluster: Any, running: Any, settled: Any) -> None:
-    """The addresses behind a service follow its pods, ready and not, and go with the service."""
+    """The addresses behind a service follow its pods, ready and not, come back when deleted, and go with the service."""
     service = {
         "metadata": {"name": "web", "namespace": "default"},
         "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http", "protocol": "TCP"}]},
@@ -397,6 +397,12 @@ async def test_endpoints(cluster: Any, running: Any, settled: Any) -> None:
         cluster.put("pods", backend("b", "10.0.0.2"))
         await settled()
         assert addresses() == [["10.0.0.2"], [], [port]]
+        for resource, name in (("endpoints", "web"), ("endpointslices.discovery.k8s.io", "web-ipv4")):
+            written = cluster.objects[(resource, "default", name)]
+            cluster.remove(resource, "default", name)
+            await settled()
+            again = cluster.objects[(resource, "default", name)]
+            assert {**again, "metadata": {}} == {**written, "metadata": {}}, "what others delete is put back"
         cluster.remove("services", "default", "web")
         await settled()
         assert keys(cluster, "endpoints") == [] == keys(cluster, "endpointslices.discovery.k8s.io")
