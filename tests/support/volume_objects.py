@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,11 +42,10 @@ class Storage:
         return place
 
 
-def volume_object(name: str, node: NodeUnderTest, **spec: Any) -> dict[str, Any]:
-    """A PersistentVolume of this node, for the claim of the same name."""
-    labels = (node.api.get(f"api/v1/nodes/{node.name}") or {})["metadata"]["labels"]
-    key = "kubernetes.io/hostname"
-    here = [{"matchExpressions": [{"key": key, "operator": "In", "values": [labels[key]]}]}]
+def volume_object(name: str, labels: Mapping[str, str], **spec: Any) -> dict[str, Any]:
+    """A PersistentVolume of the node with these labels, for the claim of the same name."""
+    matches = [{"key": key, "operator": "In", "values": [value]} for key, value in labels.items()]
+    here = [{"matchExpressions": matches}]
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -59,6 +59,12 @@ def volume_object(name: str, node: NodeUnderTest, **spec: Any) -> dict[str, Any]
             **spec,
         },
     }
+
+
+def host_of(node: NodeUnderTest) -> dict[str, str]:
+    """The label that is the node's alone."""
+    labels = (node.api.get(f"api/v1/nodes/{node.name}") or {})["metadata"]["labels"]
+    return {"kubernetes.io/hostname": labels["kubernetes.io/hostname"]}
 
 
 def claim_object(name: str, **spec: Any) -> dict[str, Any]:
@@ -77,7 +83,7 @@ def claim_object(name: str, **spec: Any) -> dict[str, Any]:
 
 def bind(node: NodeUnderTest, name: str, *, mode: str = "Filesystem", **spec: Any) -> None:
     """A claim and its volume, bound to each other. `spec`: of the volume."""
-    node.apply(volume_object(name, node, volumeMode=mode, **spec), claim_object(name, volumeMode=mode))
+    node.apply(volume_object(name, host_of(node), volumeMode=mode, **spec), claim_object(name, volumeMode=mode))
     path = f"api/v1/namespaces/default/persistentvolumeclaims/{name}"
     eventually(lambda: ((node.api.get(path) or {}).get("status") or {}).get("phase") == "Bound", f"claim {name} bound")
 

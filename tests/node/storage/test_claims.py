@@ -2,18 +2,27 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from node_under_test import NodeUnderTest, eventually
-from volume_objects import Storage, bind, claim_object, ended, user_of, volume_object
+from volume_objects import DISK_BYTES, Storage, bind, claim_object, ended, host_of, user_of, volume_object
 
 from runtimes.linux.mounts import mounts_below
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("storage-claims")]
 
 
-def staged(node: NodeUnderTest) -> list[Path]:
-    return mounts_below(node.root_dir / "plugins/kubernetes.io/local-volume/mounts")
+def staged(node: NodeUnderTest, name: str) -> list[Path]:
+    """Where a volume is mounted for all pods."""
+    return mounts_below(node.root_dir / "plugins/kubernetes.io/local-volume/mounts" / name)
+
+
+def usages(node: NodeUnderTest) -> dict[str, Any]:
+    """By claim, what the node's summary says of its volume."""
+    summary = json.loads(node.kubectl("get", "--raw", f"/api/v1/nodes/{node.name}/proxy/stats/summary"))
+    volumes = [volume for pod in summary["pods"] for volume in pod.get("volume", ()) if "pvcRef" in volume]
+    return {volume["pvcRef"]["name"]: volume for volume in volumes}
 
 
 def test_what_is_written_outlives_the_pod(node: NodeUnderTest, storage: Storage) -> None:
@@ -21,23 +30,29 @@ def test_what_is_written_outlives_the_pod(node: NodeUnderTest, storage: Storage)
     bind(node, "disk", local={"path": str(storage.disk())})
     node.apply(user_of("disk", "writes", "echo kept > /data/file; sync"))
     node.running("writes")
-    assert staged(node) == [node.root_dir / "plugins/kubernetes.io/local-volume/mounts/disk"]
+    assert staged(node, "disk") == [node.root_dir / "plugins/kubernetes.io/local-volume/mounts/disk"]
     ended(node, "writes")
-    eventually(lambda: not staged(node), "the disk is not mounted any more")
+    eventually(lambda: not staged(node, "disk"), "the disk is not mounted any more")
     part = {"volumeMounts": [{"name": "data", "mountPath": "/data", "subPath": "part"}]}
     node.apply(
-        user_of("disk", "reads", "cat /data/file; touch /data/new || echo refused", read_only=True),
+        user_of("disk", "reads", "exec 2>&1; cat /data/file; touch /data/new || echo refused", read_only=True),
         user_of("disk", "part", "ls /data; echo", **part),
     )
     node.running("reads")
-    node.pod_when("reads", lambda _: node.container_log("reads", "c").startswith("kept"))
+    node.pod_when("reads", lambda _: node.container_log("reads", "c").endswith("refused"))
     log = node.container_log("reads", "c")
-    assert "Read-only file system" in log and log.endswith("refused")
+    assert log.startswith("kept\n") and "Read-only file system" in log
+    usage = eventually(lambda: usages(node).get("disk"), "the claim's volume in the summary")
+    assert usage["usedBytes"] < usage["capacityBytes"] < DISK_BYTES
+    metrics = node.kubectl("get", "--raw", f"/api/v1/nodes/{node.name}/proxy/metrics")
+    sample = 'kubelet_volume_stats_capacity_bytes{namespace="default",persistentvolumeclaim="disk"} '
+    (figure,) = [line.removeprefix(sample) for line in metrics.splitlines() if line.startswith(sample)]
+    assert float(figure) == usage["capacityBytes"]
     node.running("part")
-    assert len(staged(node)) == 1
+    assert len(staged(node, "disk")) == 1
     for name in ("reads", "part"):
         ended(node, name)
-    eventually(lambda: not staged(node), "the disk is not mounted any more")
+    eventually(lambda: not staged(node, "disk"), "the disk is not mounted any more")
 
 
 def test_an_agent_that_is_killed_while_it_mounts(node: NodeUnderTest, storage: Storage) -> None:
@@ -49,19 +64,19 @@ def test_an_agent_that_is_killed_while_it_mounts(node: NodeUnderTest, storage: S
     node.kill()
     node.start()
     node.running("mounts")
-    assert len(staged(node)) == 1
+    assert len(staged(node, "killed")) == 1
     pods = [path for path in mounts_below(node.root_dir / "pods") if path.name == "killed"]
     assert len(pods) == 1
     node.kill()
     node.start()
     node.running("mounts")
-    assert len(staged(node)) == 1
+    assert len(staged(node, "killed")) == 1
     assert (pods[0] / "file").read_text() == "kept\n"
     node.kubectl("delete", "pod", "mounts", "--grace-period=1", "--wait=false")
     node.kill()
     node.start()
     eventually(lambda: node.find_pod("mounts") is None, "pod mounts gone")
-    eventually(lambda: not staged(node), "the disk is not mounted any more")
+    eventually(lambda: not staged(node, "killed"), "the disk is not mounted any more")
 
 
 def test_a_volume_that_is_still_in_use(node: NodeUnderTest, storage: Storage) -> None:
@@ -77,7 +92,7 @@ def test_a_volume_that_is_still_in_use(node: NodeUnderTest, storage: Storage) ->
         assert held.read() == "kept\n"
         assert node.find_pod("leaves") is not None
     eventually(lambda: node.find_pod("leaves") is None, "pod leaves gone")
-    eventually(lambda: not staged(node), "the disk is not mounted any more")
+    eventually(lambda: not staged(node, "busy"), "the disk is not mounted any more")
 
 
 def test_a_claim_of_a_host_path(node: NodeUnderTest, storage: Storage) -> None:
@@ -85,7 +100,7 @@ def test_a_claim_of_a_host_path(node: NodeUnderTest, storage: Storage) -> None:
     folder = storage.directory()
     (folder / "file").write_text("the host's")
     path = {"hostPath": {"path": str(folder), "type": "Directory"}}
-    bound = volume_object("host", node, **path)
+    bound = volume_object("host", host_of(node), **path)
     bound["metadata"]["annotations"] = {"pv.beta.kubernetes.io/gid": "4321"}
     node.apply(bound, claim_object("host"))
     node.apply(user_of("host", "looks", "cat /data/file; echo; id -G"))
