@@ -138,7 +138,9 @@ async def main() -> int:
             async with bench.watching():
                 result = {
                     "start_ms": await starts(bench, objects, options.pairs),
-                    "update_ms": await updates(bench, objects, options.updates, options.root_dir) if options.updates else {},
+                    "update_ms": await updates(bench, objects, options.updates, options.root_dir)
+                    if options.updates
+                    else {},
                 }
         finally:
             await objects.delete()

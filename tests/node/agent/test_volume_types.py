@@ -219,4 +219,9 @@ def test_certificates_and_trust_anchors(node: NodeUnderTest, signer: Signer) -> 
     node.apply(bundle(signer.authority() + Signer(node).authority()))
     node.pod_when("proven", lambda _: node.container_log("proven", "c").endswith("2"))
     assert (folder / "pair").read_bytes() == pair
-    node.kubectl("delete", "pod", "proven", "--wait=false")
+    node.kubectl("delete", "pod", "proven")
+    listed = ("get", "podcertificaterequests", "-o", "name")
+    eventually(
+        lambda: node.kubectl(*listed).strip() in ("", "No resources found in default namespace."),
+        "it is gone with its pod",
+    )
