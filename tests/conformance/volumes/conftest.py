@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import nfs_server
 import pytest
 import scsi_fabric
 from volume_subjects import (
@@ -209,6 +210,18 @@ SUBJECTS = [
         bound=_fc,
     ),
 ]
+if nfs_server.inside():  # tests/node/volumes/test_nfs.py runs the suite there
+    SUBJECTS.append(
+        Subject(
+            name="nfs from a server",
+            make=lambda layout, world: NfsPlugin(layout),
+            volume=CLAIM,
+            persistent=True,
+            bound=lambda folder: nfs_server.exported(),
+            staged=False,
+            group="",  # the server's
+        )
+    )
 ROOTS = {"plain": b"kubelet", "strange": b"a b\\040\n\xff"}
 
 
