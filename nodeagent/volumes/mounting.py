@@ -40,7 +40,7 @@ _ONE_POD = "ReadWriteOncePod"
 class Published:
     """A volume that is up, and what it was made of. `size_bytes`: that of its claim, as far as this node has followed it.
 
-    `grows`: it has not refused to, while it is used.
+    `grows`: it has not refused to, while it is used as it is.
     """
 
     plugin: VolumePlugin
@@ -155,7 +155,6 @@ class Mounter:
         if _is_shared(source, capabilities):
             await self._hold(plugin, request, capabilities, progress)
         if capabilities.attach:
-            progress.phase = Phase.ATTACH
             await plugin.attach(request)
         async with self._guard(plugin, source, capabilities):
             if capabilities.stage:
@@ -172,12 +171,13 @@ class Mounter:
         self, plugin: VolumePlugin, request: VolumeRequest, capabilities: Capabilities, progress: Progress
     ) -> None:
         """From the first moment on the node says that it needs the volume: nobody attaches what nobody asks for."""
-        progress.phase = Phase.PUBLISH
+        progress.phase = Phase.ATTACH if capabilities.attach else Phase.STAGE
         holder = Holder(request.pod.uid, plugin_directory_name(plugin.name), request.directory_name)
         note = Note(volume_id=plugin.volume_id(request.source), attach=capabilities.attach)
         async with self._node_volumes.exclusive(note.volume_id):
             # which pod wants it alone is known only where it can be used in no other way
             if request.source.access_modes == (_ONE_POD,) and await self._node_volumes.held_by_others(holder, note):
+                progress.phase = Phase.PUBLISH
                 raise VolumeError(f"volume uses the {_ONE_POD} access mode and is already in use by another pod")
             await self._node_volumes.hold(holder, note)
 
@@ -205,7 +205,8 @@ class Mounter:
             progress.phase = Phase.GROW
             self._failed(request.pod, progress, error)
             return replace(published, grows=False)
-        return replace(published, size_bytes=_size_bytes(published.source))
+        refused = request.source.read_only and request.source.expand_to_bytes is not None
+        return replace(published, size_bytes=_size_bytes(published.source), grows=not refused)
 
     async def _resolve(self, pod: AgentPod, volume: Volume) -> VolumeSource:
         """Raises VolumeError."""

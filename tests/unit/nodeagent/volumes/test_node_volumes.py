@@ -444,6 +444,18 @@ async def test_a_claim_that_cannot_grow_while_it_is_used(node: Node, pod: Any) -
     assert node.disks.calls.count("expand 5") == 2
 
 
+async def test_a_claim_for_reading_does_not_grow(node: Node, pod: Any) -> None:
+    """Its pod and its claim are told, once a mount; nobody asks the driver."""
+    node.claims.read_only = True
+    manager = node.restarted()
+    await manager.mount(pod())
+    node.claims.expand_to_bytes = 5
+    for _ in range(2):
+        await manager.refresh(pod())
+    assert [reason for _, reason, _ in node.events.seen] == ["FileSystemResizeFailed"] * 2
+    assert not any(call.startswith("expand") for call in node.disks.calls)
+
+
 async def test_a_growth_that_fails_later_is_told_as_such(node: Node, pod: Any) -> None:
     """Its pod runs: nothing is mounted, and it is tried again at a later sync, when its back-off is over."""
     manager = node.restarted()
