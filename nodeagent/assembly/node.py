@@ -7,6 +7,7 @@ from nodeagent.api.cluster import InformedCluster
 from nodeagent.api.events import Events, node_reference
 from nodeagent.assembly.board import PartState
 from nodeagent.assembly.cluster_dns import ClusterDNS
+from nodeagent.assembly.csi import CSI
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
@@ -95,6 +96,7 @@ async def start_publisher(
     state: NodeState,
     monitor: RuntimeMonitor,
     volumes: VolumeManager,
+    csi: CSI,
     events: Events,
 ) -> NodePublisher:
     """Makes the Node's status; it is published once there is a Node."""
@@ -112,7 +114,7 @@ async def start_publisher(
             addresses=addressing.read,
             runtime=monitor.state,
             images=monitor.images,
-            errors=(trouble,),
+            errors=(trouble, csi.records.trouble),
             volumes_in_use=volumes.in_use,
         ),
         cluster.own_node,

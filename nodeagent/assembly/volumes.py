@@ -11,6 +11,7 @@ from nodeagent.api.objects import Objects
 from nodeagent.api.pod_certificates import NoPodCertificates, PodCertificateIssuer
 from nodeagent.api.tokens import Tokens
 from nodeagent.api.trust_bundles import NoTrustBundles, WatchedTrustBundles
+from nodeagent.assembly.csi import CSI
 from nodeagent.assembly.running import Scope
 from nodeagent.config.loader import Config
 from nodeagent.folders import Folders
@@ -18,6 +19,7 @@ from nodeagent.node.state import NodeState
 from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.volumes.claims import ApiClaimStatuses, ClaimResolver
 from nodeagent.volumes.config_map import CONFIG_MAP
+from nodeagent.volumes.contract import VolumePlugin
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
 from nodeagent.volumes.expander import Unreported
@@ -99,6 +101,7 @@ async def start_volumes(
     client: ApiClient | None,
     flex_drivers: FlexDrivers,
     cluster: InformedCluster | None,
+    csi: CSI | None,
 ) -> VolumeManager:
     """A type is one line here. Without an API there are no claims."""
     layout, budget, disks = Layout(folders.root), PayloadBudget(), ScsiHost()
@@ -106,7 +109,7 @@ async def start_volumes(
     def allocatable() -> Mapping[str, str]:
         return state.allocatable
 
-    plugins = (
+    plugins: tuple[VolumePlugin, ...] = (
         EmptyDirPlugin(layout, allocatable),
         HostPathPlugin(),
         LocalPlugin(layout, events),
@@ -117,6 +120,7 @@ async def start_volumes(
         NfsPlugin(layout),
         RemoteDiskPlugin(Iscsi(disks, secret_source(objects, client)), layout, events),
         RemoteDiskPlugin(FibreChannel(disks), layout, events),
+        *((csi.plugin,) if csi is not None else ()),
     )
     return VolumeManager(
         layout=layout,
@@ -125,5 +129,6 @@ async def start_volumes(
         resolvers=(ClaimResolver(client),) if client is not None else (),
         claim_statuses=ApiClaimStatuses(client) if client is not None else Unreported(),
         own_node=(cluster or NoCluster()).own_node,
+        in_use_changed=state.notify,
         events=events,
     )

@@ -310,17 +310,17 @@ class NodeUnderTest:
         assert left == [], left
         shutil.rmtree(self.directory)
 
-    def _pods(self) -> list[dict[str, Any]]:
+    def pods(self) -> list[dict[str, Any]]:
         found = self.api.get("api/v1/pods")
         assert found is not None
         items: list[dict[str, Any]] = found["items"]
         return items
 
     def _no_pods(self) -> str:
-        return "" if self._pods() else "No resources"
+        return "" if self.pods() else "No resources"
 
     def _delete_pods(self) -> None:
-        for pod in self._pods():
+        for pod in self.pods():
             path = f"api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
             status, answer = self.api.request("DELETE", path, {"gracePeriodSeconds": 1})
             assert status in (200, 202, 404), answer

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import csi_subjects
 import nfs_server
 import pytest
 import scsi_fabric
@@ -185,6 +186,26 @@ SUBJECTS = [
         group="",
     ),
     Subject(
+        name="CSI file system",
+        make=csi_subjects.plugin,
+        volume=CLAIM,
+        persistent=True,
+        bound=csi_subjects.volume,
+        any_root=False,  # a path in a message is text
+    ),
+    Subject(
+        name="CSI device",
+        make=csi_subjects.plugin,
+        volume=CLAIM,
+        persistent=True,
+        bound=lambda folder: csi_subjects.volume(folder, block=True),
+        staged=False,
+        block=True,
+        written="nobody",
+        group="",
+        any_root=False,
+    ),
+    Subject(
         name="iscsi",
         make=lambda layout, world: RemoteDiskPlugin(Iscsi(scsi_fabric.current(), world), layout, world),
         volume=CLAIM,
@@ -225,11 +246,23 @@ if nfs_server.inside():  # tests/node/volumes/test_nfs.py runs the suite there
 ROOTS = {"plain": b"kubelet", "strange": b"a b\\040\n\xff"}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def driver() -> Iterator[None]:
+    """The CSI driver, where one was needed, is ended."""
+    yield
+    csi_subjects.end()
+
+
 def _places(subjects: list[Subject]) -> Any:
     """A fixture: a root directory, by each subject; what is still mounted below it at the end fails the test."""
 
     @pytest.fixture(
-        params=[pytest.param((each, root), id=f"{each.name}-{root}") for each in subjects for root in ROOTS]
+        params=[
+            pytest.param((each, root), id=f"{each.name}-{root}")
+            for each in subjects
+            for root in ROOTS
+            if each.any_root or root == "plain"
+        ]
     )
     def place(
         request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
