@@ -35,6 +35,8 @@ from nodeagent.volumes.manager import VolumeManager
 from runtimes.kube import quantity
 from runtimes.kube.duration import seconds
 
+SETTLE_SECONDS = 2.0
+
 
 async def start_state(scope: Scope, config: Config, host: Host, folders: Folders) -> NodeState:
     """Raises AgentStartError when more is reserved than there is, NoNodeAddress."""
@@ -131,6 +133,7 @@ async def start_registration(
     client: ApiClient,
     cluster: InformedCluster,
     publisher: NodePublisher,
+    csi: CSI,
     events: Events,
     cluster_dns: ClusterDNS | None,
 ) -> None:
@@ -150,6 +153,8 @@ async def start_registration(
             line.to(PartState.RUNNING)
         else:
             line.to(PartState.SKIPPED, "registerNode: false")
+        # a node that was Ready is not to be shown as anything else for a moment
+        await csi.records.settled(SETTLE_SECONDS)
         announce(config, events, cluster_dns)
         scope.loop(publisher.run, "node status")
         scope.loop(lease.run, "lease")

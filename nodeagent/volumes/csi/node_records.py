@@ -50,6 +50,12 @@ class NodeRecords:
         """Why pods with such volumes must not be sent here yet; empty: nothing is in the way."""
         return self._trouble
 
+    async def settled(self, seconds: float) -> None:
+        """Wait until there is no trouble, for so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._initialised.wait()
+
     async def initialise(self) -> None:
         """Make the CSINode object, once there is a Node; as long as it takes. Drivers that it lists stay listed."""
         backoff = Backoff(INIT)
