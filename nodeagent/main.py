@@ -32,6 +32,7 @@ from nodeagent.assembly import (
     sources,
     stats,
     steps,
+    storage,
     volumes,
 )
 from nodeagent.assembly.board import Board
@@ -69,6 +70,7 @@ PARTS = (
     Part("objects", api.start_objects),
     Part("services", services.start_services),
     Part("cluster DNS", cluster_dns.start_cluster_dns),
+    Part("storage", storage.start_storage),
     Part("runtime monitor", node.start_monitor),
     Part("firewall", node.start_firewall),
     Part("host limits", cgroups.start_host_limits),

@@ -39,6 +39,7 @@ LEVELS = (
         "cluster_dns",
         "services",
         "plugin_registration",
+        "provisioner",
     ),
     ("api",),
     ("podspec", "config", "folders", "logs", "tls_policy"),

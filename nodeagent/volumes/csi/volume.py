@@ -11,7 +11,8 @@ from nodeagent.volumes.contract import VolumeSource
 from proto import csi_pb2 as csi
 
 PLUGIN = "kubernetes.io/csi"
-_MODES = {
+# of a PersistentVolume -> for drivers without SINGLE_NODE_MULTI_WRITER, and with it
+ACCESS_MODES = {
     "ReadWriteOnce": (AccessMode.SINGLE_NODE_WRITER, AccessMode.SINGLE_NODE_MULTI_WRITER),
     "ReadWriteOncePod": (AccessMode.SINGLE_NODE_WRITER, AccessMode.SINGLE_NODE_SINGLE_WRITER),
     "ReadOnlyMany": (AccessMode.MULTI_NODE_READER_ONLY, AccessMode.MULTI_NODE_READER_ONLY),
@@ -56,7 +57,9 @@ class CSIVolume:
 
     def capability(self, driver: frozenset[NodeCapability], mount_group: str = "") -> csi.VolumeCapability:
         """Of the PersistentVolume's access modes the first counts. `driver`: what it can do."""
-        plain, several = _MODES.get(self.access_modes[0] if self.access_modes else _DEFAULT_MODE, _MODES[_DEFAULT_MODE])
+        plain, several = ACCESS_MODES.get(
+            self.access_modes[0] if self.access_modes else _DEFAULT_MODE, ACCESS_MODES[_DEFAULT_MODE]
+        )
         mode = several if NodeCapability.SINGLE_NODE_MULTI_WRITER in driver else plain
         if self.block:
             return block_capability(mode)

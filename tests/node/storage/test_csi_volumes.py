@@ -313,24 +313,20 @@ def test_a_volume_that_is_to_be_attached(site: Site) -> None:
     volume_id = f"kubernetes.io/csi/{site.name}^{handle}"
     node.apply(claim_pod("waits", "attached"))
     eventually(lambda: in_use(site) == [volume_id], "the node says that it needs the volume")
-    attachment = {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "VolumeAttachment",
-        "metadata": {"name": site.attachment(handle)},
-        "spec": {"attacher": site.name, "nodeName": node.name, "source": {"persistentVolumeName": "pv-attached"}},
-    }
-    node.apply(attachment)
-    path = f"apis/storage.k8s.io/v1/volumeattachments/{site.attachment(handle)}/status"
-    merge_patch(site, path, {"status": {"attached": True, "attachmentMetadata": {"device": "/dev/xvdb"}}})
+    path = f"apis/storage.k8s.io/v1/volumeattachments/{site.attachment(handle)}"
+    asked = eventually(lambda: node.api.get(path), "the API asks the attacher")
+    spec = {"attacher": site.name, "nodeName": node.name, "source": {"persistentVolumeName": "pv-attached"}}
+    assert asked["spec"] == spec
     assert site.front.named("NodeStageVolume") == []
-    attached = [{"name": volume_id, "devicePath": "/dev/xvdb"}]
-    merge_patch(site, f"api/v1/nodes/{node.name}/status", {"status": {"volumesAttached": attached}})
+    merge_patch(site, f"{path}/status", {"status": {"attached": True, "attachmentMetadata": {"device": "/dev/xvdb"}}})
     node.running("waits")
     for method in ("NodeStageVolume", "NodePublishVolume"):
         assert [dict(each.publish_context) for each in site.front.named(method)] == [{"device": "/dev/xvdb"}]
     site.delete_pod("waits")
     eventually(lambda: in_use(site) == [], "the controller may detach it")
-    merge_patch(site, f"api/v1/nodes/{node.name}/status", {"status": {"volumesAttached": None}})
+    eventually(lambda: node.api.get(path) is None, "the API asks to detach it")
+    found = node.api.get(f"api/v1/nodes/{node.name}")
+    assert not (found or {})["status"].get("volumesAttached")
 
 
 def in_use(site: Site) -> list[str]:
