@@ -75,6 +75,8 @@ PARTS = (
     Part("firewall", node.start_firewall),
     Part("host limits", cgroups.start_host_limits),
     Part("cgroups", cgroups.start_cgroups),
+    Part("projected sources", volumes.start_projected_sources),
+    Part("flexvolumes", volumes.start_flex_drivers),
     Part("CSI", csi.start_csi),
     Part("plugin registry", plugin_registration.start_plugin_registry),
     Part("volumes", volumes.start_volumes),

@@ -7,6 +7,7 @@ from lightkube.models import (
     authentication_v1,
     authorization_v1,
     certificates_v1,
+    certificates_v1beta1,
     coordination_v1,
     core_v1,
     discovery_v1,
@@ -85,6 +86,28 @@ RESOURCES: dict[type[msgspec.Struct], Resource] = {
         group="certificates.k8s.io",
         namespaced=False,
     ),
+    **{
+        kind: Resource(
+            kind="ClusterTrustBundle",
+            plural="clustertrustbundles",
+            group="certificates.k8s.io",
+            version=version,
+            namespaced=False,
+        )
+        for kind, version in (
+            (certificates_v1.ClusterTrustBundle, "v1"),
+            (certificates_v1beta1.ClusterTrustBundle, "v1beta1"),
+        )
+    },
+    **{
+        kind: Resource(
+            kind="PodCertificateRequest", plural="podcertificaterequests", group="certificates.k8s.io", version=version
+        )
+        for kind, version in (
+            (certificates_v1.PodCertificateRequest, "v1"),
+            (certificates_v1beta1.PodCertificateRequest, "v1beta1"),
+        )
+    },
     authentication_v1.TokenReview: Resource(
         kind="TokenReview", plural="tokenreviews", group="authentication.k8s.io", namespaced=False
     ),

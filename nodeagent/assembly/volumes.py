@@ -1,45 +1,110 @@
 """Volumes: the types that pods may have."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster, NoCluster
 from nodeagent.api.events import Events
+from nodeagent.api.object_reads import DirectReads
 from nodeagent.api.objects import Objects
+from nodeagent.api.pod_certificates import NoPodCertificates, PodCertificateIssuer
 from nodeagent.api.tokens import Tokens
+from nodeagent.api.trust_bundles import NoTrustBundles, WatchedTrustBundles
 from nodeagent.assembly.csi import CSI
 from nodeagent.assembly.running import Scope
+from nodeagent.config.loader import Config
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
+from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.volumes.claims import ApiClaimStatuses, ClaimResolver
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.contract import VolumePlugin
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
 from nodeagent.volumes.expander import Unreported
+from nodeagent.volumes.fc import FibreChannel
+from nodeagent.volumes.flex.attachers import ControllerAttacher, NodeAttacher
+from nodeagent.volumes.flex.drivers import FlexDrivers
+from nodeagent.volumes.flex.plugin import FlexVolumePlugin
 from nodeagent.volumes.host_path import HostPathPlugin
+from nodeagent.volumes.iscsi import Iscsi
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.local import LocalPlugin
 from nodeagent.volumes.manager import VolumeManager
+from nodeagent.volumes.nfs import NfsPlugin
 from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
+from nodeagent.volumes.remote_disk import RemoteDiskPlugin
+from nodeagent.volumes.scsi import ScsiHost
 from nodeagent.volumes.secret import SECRET
+from nodeagent.volumes.sources import ProjectedSources, SecretSource
+
+
+async def start_flex_drivers(
+    scope: Scope,
+    config: Config,
+    folders: Folders,
+    objects: Objects,
+    events: Events,
+    client: ApiClient | None,
+    cluster: InformedCluster | None,
+) -> FlexDrivers:
+    """FlexVolume drivers: those that are there are known before a pod comes. Standalone, nobody else attaches volumes."""
+    by_controller = config.kubelet.enableControllerAttachDetach and not config.options.standalone
+    attacher = (
+        ControllerAttacher((cluster or NoCluster()).own_node) if by_controller else NodeAttacher(config.node_name)
+    )
+    layout, secrets = Layout(folders.root), secret_source(objects, client)
+    drivers = FlexDrivers(
+        Path(config.kubelet.volumePluginDir), lambda driver: FlexVolumePlugin(driver, layout, attacher, secrets, events)
+    )
+    await drivers.scan()
+    scope.loop(drivers.run, "drivers")
+    return drivers
+
+
+def secret_source(objects: Objects, client: ApiClient | None) -> SecretSource:
+    """Where the secrets are read that volumes are mounted with: PersistentVolumes name them, not pods."""
+    return DirectReads(client) if client is not None else objects
+
+
+async def start_projected_sources(
+    scope: Scope,
+    objects: Objects,
+    tokens: Tokens,
+    events: Events,
+    pods: ManagerHandle,
+    client: ApiClient | None,
+    cluster: InformedCluster | None,
+) -> ProjectedSources:
+    """What projected volumes are made of. Trust anchors and certificates are asked for when a pod wants some."""
+    if client is None:
+        return ProjectedSources(
+            objects=objects, tokens=tokens, bundles=NoTrustBundles(), certificates=NoPodCertificates()
+        )
+    bundles = WatchedTrustBundles(client, pods.refresh)
+    certificates = PodCertificateIssuer(client, (cluster or NoCluster()).own_node, events, pods.refresh)
+    scope.stack.push_async_callback(bundles.close)
+    scope.stack.push_async_callback(certificates.close)
+    return ProjectedSources(objects=objects, tokens=tokens, bundles=bundles, certificates=certificates)
 
 
 async def start_volumes(
     scope: Scope,
     folders: Folders,
     objects: Objects,
-    tokens: Tokens,
+    projected: ProjectedSources,
     events: Events,
     state: NodeState,
     client: ApiClient | None,
+    flex_drivers: FlexDrivers,
     cluster: InformedCluster | None,
     csi: CSI | None,
 ) -> VolumeManager:
     """A type is one line here. Without an API there are no claims."""
-    layout, budget = Layout(folders.root), PayloadBudget()
+    layout, budget, disks = Layout(folders.root), PayloadBudget(), ScsiHost()
 
     def allocatable() -> Mapping[str, str]:
         return state.allocatable
@@ -51,12 +116,16 @@ async def start_volumes(
         ObjectKeysPlugin(CONFIG_MAP, layout, allocatable, objects, budget),
         ObjectKeysPlugin(SECRET, layout, allocatable, objects, budget),
         DownwardAPIPlugin(layout, allocatable, budget),
-        ProjectedPlugin(layout, allocatable, objects, tokens, budget),
+        ProjectedPlugin(layout, allocatable, projected, budget),
+        NfsPlugin(layout),
+        RemoteDiskPlugin(Iscsi(disks, secret_source(objects, client)), layout, events),
+        RemoteDiskPlugin(FibreChannel(disks), layout, events),
         *((csi.plugin,) if csi is not None else ()),
     )
     return VolumeManager(
         layout=layout,
         plugins=plugins,
+        families=(flex_drivers,),
         resolvers=(ClaimResolver(client),) if client is not None else (),
         claim_statuses=ApiClaimStatuses(client) if client is not None else Unreported(),
         own_node=(cluster or NoCluster()).own_node,

@@ -24,6 +24,7 @@ ACTED_ON = frozenset(
         "cpuCFSQuota",
         "cpuCFSQuotaPeriod",
         "crashLoopBackOff.maxContainerRestartPeriod",
+        "enableControllerAttachDetach",
         "enableDebugFlagsHandler",
         "enableDebuggingHandlers",
         "enableProfilingHandler",
@@ -90,6 +91,7 @@ ACTED_ON = frozenset(
         "tlsMinVersion",
         "tlsPrivateKeyFile",
         "userNamespaces.idsPerPod",
+        "volumePluginDir",
         "volumeStatsAggPeriod",
     }
 )

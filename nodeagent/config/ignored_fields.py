@@ -95,8 +95,6 @@ IGNORED_FIELDS: dict[str, IgnoredField] = {
     "hairpinMode": _moot("the network plugin decides, as with a kubelet since 1.24"),
     "iptablesMasqueradeBit": _moot("no packet is marked: the network plugins masquerade", 14),
     "iptablesDropBit": _moot("no packet is marked: the rules drop by themselves", 15),
-    "enableControllerAttachDetach": _moot("there are no volumes to attach", True),
-    "volumePluginDir": _moot("there are no FlexVolumes"),
     "syncFrequency": _moot("pods are looked at when something happens, not at intervals"),
     "contentType": _moot("the API is spoken to in JSON"),
     "enableContentionProfiling": _moot("this is no Go program", False),

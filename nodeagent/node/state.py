@@ -16,6 +16,7 @@ DECLARED_FEATURES = (
     "ExtendWebSocketsToKubelet",
     "InPlacePodLevelResourcesVerticalScaling",
     "InPlacePodVerticalScalingInitContainers",
+    "InPlacePodVerticalScalingMemoryBackedVolumes",
     "RestartAllContainersOnContainerExits",
 )
 

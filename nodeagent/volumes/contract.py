@@ -13,6 +13,7 @@ failed verb may have done its work or half of it; it is then called again, or un
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -269,4 +270,12 @@ class VolumePlugin(Protocol):
 
     async def usage(self, volume: MountedVolume) -> VolumeUsage | None:
         """What is used of a published volume; None: it is not measured. Concurrent with everything. Raises VolumeError."""
+        ...
+
+
+class PluginFamily(Protocol):
+    """Types of one kind that come and go while the agent runs, as drivers are installed on the host."""
+
+    def members(self) -> Sequence[VolumePlugin]:
+        """Those of this moment. From memory; raises nothing."""
         ...

@@ -12,9 +12,12 @@ from runtimes.linux import file_systems, mount_options, mountinfo, mounts
 from runtimes.linux.tasks import run_blocking
 
 
-async def stage(request: VolumeRequest, device: Path, staging: Path, fstype: str, events: Events) -> None:
+async def stage(
+    request: VolumeRequest, device: Path, staging: Path, fstype: str, events: Events, *, read_only: bool = False
+) -> None:
     """Mount what is on `device` at `staging`; where there is nothing at all, make a file system first. Repeatable.
 
+    `read_only`: for all pods; as a device is that says so itself.
     One that is to grow and cannot while it is mounted does so before. Raises VolumeError.
     """
     source = request.source
@@ -22,7 +25,7 @@ async def stage(request: VolumeRequest, device: Path, staging: Path, fstype: str
     try:
         if await run_blocking(_is_ready, staging):
             return
-        if await run_blocking(file_systems.is_read_only, device):
+        if read_only or await run_blocking(file_systems.is_read_only, device):
             options = mount_options.parse((*source.mount_options, "ro"))
         read_only = options.read_only or source.read_only
         found = await file_systems.prepare(device, fstype, read_only=read_only)

@@ -1,5 +1,6 @@
 """emptyDir: scratch space that lives as long as its pod; on disk, in memory, or of huge pages."""
 
+import errno
 import functools
 import os
 import stat
@@ -8,11 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from lightkube.models.core_v1 import EmptyDirVolumeSource
+from typing_extensions import override
 
 from nodeagent.podspec.effective import effective_limits
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import ownership
-from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest, VolumeSource
+from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.layout import Layout, make_directories
 from nodeagent.volumes.publish_only import PublishOnly
 from nodeagent.volumes.sources import Allocatable
@@ -24,13 +26,15 @@ from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/empty-dir"
 _MODE = 0o777
+_MEMORY = "Memory"
 _HUGE_PAGES = "HugePages"
 _HUGE_PAGE_RESOURCE = "hugepages-"
 _NOSWAP_KERNEL = (6, 4)
 
 
 class EmptyDirPlugin(PublishOnly):
-    """To publish a volume again that was published completely changes nothing."""
+    """To publish a volume again that was published completely changes nothing, but for the size of one in memory: that follows
+    its pod's limits and its own (a resize in place)."""
 
     name = NAME
 
@@ -41,15 +45,20 @@ class EmptyDirPlugin(PublishOnly):
     def supports(self, source: VolumeSource) -> bool:
         return source.volume.emptyDir is not None
 
+    @override
+    def capabilities(self, source: VolumeSource) -> Capabilities:
+        declared = source.volume.emptyDir
+        return Capabilities(republish=declared is not None and declared.medium == _MEMORY)
+
     async def publish(self, request: VolumeRequest) -> MountedVolume:
         source = request.volume.emptyDir
         assert source is not None
         path = self._layout.volume_dir(request.pod.uid, NAME, request.directory_name)
         marker = ready_marker(self._layout, request.pod.uid, request.directory_name)
-        medium = source.medium or ""
+        medium, size_bytes = source.medium or "", 0
         if medium == "":
             work = functools.partial(make_disk, path)
-        elif medium == "Memory":
+        elif medium == _MEMORY:
             size_bytes = tmpfs_size_bytes(request.pod, source, self._allocatable())
             work = functools.partial(make_tmpfs, path, size_bytes)
         elif medium == _HUGE_PAGES or medium.startswith(f"{_HUGE_PAGES}-"):
@@ -57,6 +66,8 @@ class EmptyDirPlugin(PublishOnly):
         else:
             raise VolumeError(f"unknown storage medium {medium!r}")
         await run_blocking(_set_up, path, marker, work, source.mode, request.fs_group, medium != "")
+        if size_bytes:
+            await run_blocking(resize_tmpfs, path, size_bytes)
         return MountedVolume(host_path=path, directory_name=request.directory_name, relabel=True)
 
     async def unpublish(self, uid: str, directory_name: str) -> None:
@@ -111,10 +122,27 @@ def make_tmpfs(path: Path, size_bytes: int) -> None:
     make_directories(path)
     if is_mount_point(path):
         return
+    syscalls.mount("tmpfs", path, "tmpfs", options=_tmpfs_options(size_bytes))
+
+
+def resize_tmpfs(path: Path, size_bytes: int) -> None:
+    """Raises VolumeError where more is in it than it is to hold: it keeps its size, and what is in it."""
+    found = os.statvfs(path)
+    pages = -(-size_bytes // found.f_frsize)  # the kernel rounds up
+    if found.f_blocks == pages:
+        return
+    try:
+        syscalls.mount("tmpfs", path, flags=syscalls.MS_REMOUNT, options=_tmpfs_options(size_bytes))
+    except OSError as error:
+        used_bytes = (found.f_blocks - found.f_bfree) * found.f_frsize
+        if error.errno != errno.EINVAL or used_bytes <= size_bytes:
+            raise VolumeError(f"cannot resize to {size_bytes} bytes: {error.strerror}") from error
+        raise VolumeError(f"cannot resize to {size_bytes} bytes: {used_bytes} are in use") from error
+
+
+def _tmpfs_options(size_bytes: int) -> str:
     options = [f"size={size_bytes}"] if size_bytes else []
-    if supports_noswap():
-        options.append("noswap")
-    syscalls.mount("tmpfs", path, "tmpfs", options=",".join(options))
+    return ",".join([*options, "noswap"] if supports_noswap() else options)
 
 
 def make_hugetlbfs(path: Path, page_bytes: int) -> None:

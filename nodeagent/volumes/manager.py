@@ -17,6 +17,7 @@ from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import subpath
 from nodeagent.volumes.contract import (
     MountedVolume,
+    PluginFamily,
     SourceResolver,
     UnsupportedVolume,
     VolumeError,
@@ -25,10 +26,11 @@ from nodeagent.volumes.contract import (
     VolumeUsage,
 )
 from nodeagent.volumes.expander import ClaimStatuses, Expander, Unreported
-from nodeagent.volumes.layout import Layout, plugin_directory_name
+from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.mounting import Mounter, PodVolumes
 from nodeagent.volumes.on_disk import FoundVolume, volumes_of
 from nodeagent.volumes.phases import Phase, Progress
+from nodeagent.volumes.plugins import Plugins
 from nodeagent.volumes.pod_folder import force_clean
 from nodeagent.volumes.pod_volumes import PodRequests, used_volumes
 from nodeagent.volumes.sources import OwnNode
@@ -77,6 +79,7 @@ class VolumeManager:
         layout: Layout,
         plugins: Sequence[VolumePlugin],
         events: Events,
+        families: Sequence[PluginFamily] = (),
         resolvers: Sequence[SourceResolver] = (),
         own_node: OwnNode = lambda: None,
         in_use_changed: Callable[[], None] = lambda: None,
@@ -87,10 +90,10 @@ class VolumeManager:
     ) -> None:
         self._layout = layout
         self._events = events
-        self._by_directory = {plugin_directory_name(plugin.name): plugin for plugin in plugins}
+        self._plugins = Plugins(plugins, families)
         self._node_volumes = NodeVolumes(layout, in_use_changed)
         self._mounter = Mounter(
-            plugins=plugins,
+            plugins=self._plugins,
             resolvers=resolvers,
             node_volumes=self._node_volumes,
             events=events,
@@ -232,7 +235,7 @@ class VolumeManager:
         if volume.has_subpaths:
             await run_blocking(subpath.clean_up, self._layout, uid, volume.name)
         holder = Holder(uid, volume.plugin_directory, volume.name)
-        plugin = self._by_directory.get(volume.plugin_directory)
+        plugin = self._plugins.of_directory(volume.plugin_directory)
         if plugin is not None:
             await plugin.unpublish(uid, volume.name)
             await self._node_volumes.release(holder, plugin)

@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-import msgspec
-from lightkube.models.core_v1 import PersistentVolumeSpec, Volume
+from lightkube.models.core_v1 import Volume
 
 from nodeagent.api.events import Events
 from nodeagent.podspec.pod import AgentPod
@@ -27,6 +26,7 @@ from nodeagent.volumes.contract import (
 from nodeagent.volumes.expander import Expander
 from nodeagent.volumes.layout import plugin_directory_name
 from nodeagent.volumes.phases import Phase, Progress
+from nodeagent.volumes.plugins import Plugins
 from nodeagent.volumes.pod_volumes import PodRequests
 from nodeagent.volumes.sources import OwnNode
 from nodeagent.volumes.stage import Holder, NodeVolumes, Note
@@ -35,7 +35,6 @@ from runtimes.linux.tasks import end_tasks
 log = logging.getLogger(__name__)
 
 _ONE_POD = "ReadWriteOncePod"
-_NO_KINDS = ("claimRef", "nodeAffinity")  # of a PersistentVolume's fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +89,7 @@ class Mounter:
     def __init__(
         self,
         *,
-        plugins: Sequence[VolumePlugin],
+        plugins: Plugins,
         resolvers: Sequence[SourceResolver],
         node_volumes: NodeVolumes,
         events: Events,
@@ -99,7 +98,7 @@ class Mounter:
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        self._plugins = tuple(plugins)
+        self._plugins = plugins
         self._resolvers = tuple(resolvers)
         self._node_volumes = node_volumes
         self._events = events
@@ -111,7 +110,7 @@ class Mounter:
     def check(self, volume: Volume) -> None:
         """Raises UnsupportedVolume for what is known to be none of this node's types before any reference is followed."""
         if not any(resolver.follows(volume) for resolver in self._resolvers):
-            self._plugin_of(VolumeSource(volume=volume))
+            self._plugins.of_source(VolumeSource(volume=volume))
 
     async def mount(self, volumes: PodVolumes, requests: PodRequests, volume: Volume) -> None:
         """Try until it is published, or until that is hopeless; the caller ends it by cancellation."""
@@ -151,7 +150,9 @@ class Mounter:
         published = volumes.published[volume.name]
         progress.name, progress.block = published.source.name, published.source.block
         try:
-            volumes.published[volume.name] = await self._refresh_once(requests, published, progress)
+            # the declaration may have changed, by a resize in place
+            known = replace(published, source=replace(published.source, volume=volume))
+            volumes.published[volume.name] = await self._refresh_once(requests, known, progress)
         except (VolumeError, OSError, ValueError) as error:  # ValueError: a name that no file can have
             self._failed(requests.pod, progress, error)
         else:
@@ -161,7 +162,7 @@ class Mounter:
         progress.phase = Phase.RESOLVE
         source = await self._resolve(requests.pod, volume)
         progress.name, progress.block = source.name, source.block
-        plugin, request = self._plugin_of(source), requests.of(source)
+        plugin, request = self._plugins.of_source(source), requests.of(source)
         capabilities = plugin.capabilities(source)
         progress.phase = Phase.AFFINITY
         check_affinity(source, self._own_node())
@@ -228,18 +229,6 @@ class Mounter:
                 return await resolver.resolve(pod, volume)
         return VolumeSource(volume=volume)
 
-    def _plugin_of(self, source: VolumeSource) -> VolumePlugin:
-        """Raises UnsupportedVolume."""
-        for plugin in self._plugins:
-            if plugin.supports(source):
-                return plugin
-        spec = source.volume if source.persistent_volume is None else source.persistent_volume.spec
-        kind = next((name for name in _kinds(spec) if name not in _NO_KINDS), "?")
-        mode = "block " if source.block else ""
-        raise UnsupportedVolume(
-            f'volume "{source.volume.name}": this node does not support {mode}volumes of type {kind}'
-        )
-
     def _guard(
         self, plugin: VolumePlugin, source: VolumeSource, capabilities: Capabilities
     ) -> contextlib.AbstractAsyncContextManager[None]:
@@ -263,12 +252,6 @@ class Mounter:
             paths = (("globalMapPath", mounted.global_map_path), ("volumeMapPath", mounted.host_path.parent))
             for name, path in paths:
                 self._events.event(pod, "Normal", "SuccessfulMountVolume", f'{text} {name} "{path}"')
-
-
-def _kinds(spec: Volume | PersistentVolumeSpec | None) -> Iterator[str]:
-    for name in spec.__struct_fields__ if spec is not None else ():
-        if isinstance(getattr(spec, name), msgspec.Struct):
-            yield name
 
 
 def _is_shared(source: VolumeSource, capabilities: Capabilities) -> bool:

@@ -2,9 +2,10 @@
 
 An API object has a mebibyte, but a pod may name it under ten thousand paths, or name a thousand of them; what comes of it lies in
 memory (tmpfs) that is charged to no pod, and goes through the agent's own. So all such volumes of a pod have a budget together,
-and it is asked before anything is made.
+and it is asked before anything is made. All pods together have so many threads for it.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from nodeagent.volumes.contract import VolumeError
 MAX_BYTES = 64 * 1024 * 1024
 # files and folders: each costs the kernel about a kilobyte of memory, or the disk an inode
 MAX_ENTRIES = 50_000
+
+# Ten threads that make ten small volumes wait for each other: 11 ms and 30 of CPU, where two take 4 and 9 (hack/bench/volumes.py)
+MAX_WRITERS = 2
 
 
 class OverBudget(VolumeError):
@@ -81,9 +85,13 @@ class _Pod:
 
 @dataclass(slots=True)
 class PayloadBudget:
-    """One for all pods; belongs to the event loop. After a restart it fills again, as every volume is set up again."""
+    """One for all pods; belongs to the event loop. After a restart it fills again, as every volume is set up again.
+
+    `writers`: held while a thread makes a volume, or takes it down.
+    """
 
     _pods: dict[str, _Pod] = field(default_factory=dict)
+    writers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_WRITERS), compare=False)
 
     @contextlib.contextmanager
     def volume(self, uid: str, name: str) -> Iterator[Measure]:

@@ -49,13 +49,15 @@ class PayloadVolume:
         size_bytes = 0
         if self.backing is Backing.MEMORY:
             size_bytes = empty_dir.tmpfs_size_bytes(request.pod, None, self.allocatable())
-        await run_blocking(self._publish, path, request, payload, size_bytes)
+        async with self.budget.writers:
+            await run_blocking(self._publish, path, request, payload, size_bytes)
         return MountedVolume(host_path=path, directory_name=request.directory_name, read_only_forced=True, relabel=True)
 
     async def remove(self, uid: str, directory_name: str) -> None:
         self.budget.forget(uid, directory_name)
         path = self.layout.volume_dir(uid, self.plugin, directory_name)
-        await run_blocking(empty_dir.tear_down, path, self._marker(uid, directory_name))
+        async with self.budget.writers:
+            await run_blocking(empty_dir.tear_down, path, self._marker(uid, directory_name))
 
     def _marker(self, uid: str, directory_name: str) -> Path:
         return empty_dir.ready_marker(self.layout, uid, f"wrapped_{directory_name}")

@@ -1,13 +1,24 @@
-"""projected volumes: tokens, ConfigMaps, Secrets and the downward API in one directory. Every pod has one for its token."""
+"""projected volumes: tokens, certificates, trust anchors, ConfigMaps, Secrets and the downward API in one directory.
+
+Every pod has one for its token.
+"""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lightkube.models.core_v1 import ServiceAccountTokenProjection, VolumeProjection
+from lightkube.models.core_v1 import (
+    ClusterTrustBundleProjection,
+    PodCertificateProjection,
+    ServiceAccountTokenProjection,
+    VolumeProjection,
+)
 from typing_extensions import override
 
+from nodeagent.api.errors import NotFound
+from nodeagent.api.pod_certificates import CertificateKey
 from nodeagent.api.tokens import TokenKey
+from nodeagent.volumes import pem
 from nodeagent.volumes.atomic_writer import FileEntry
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest, VolumeSource
@@ -17,7 +28,7 @@ from nodeagent.volumes.payload_budget import Measure, OverBudget, PayloadBudget
 from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
 from nodeagent.volumes.publish_only import PublishOnly
 from nodeagent.volumes.secret import SECRET
-from nodeagent.volumes.sources import Allocatable, ObjectSource, TokenSource
+from nodeagent.volumes.sources import Allocatable, ProjectedSources
 
 NAME = "kubernetes.io/projected"
 _TOKEN_SECONDS = 3600
@@ -31,14 +42,12 @@ class ProjectedPlugin(PublishOnly):
         self,
         layout: Layout,
         allocatable: Allocatable,
-        objects: ObjectSource,
-        tokens: TokenSource,
+        sources: ProjectedSources,
         budget: PayloadBudget,
     ) -> None:
         self._volume = PayloadVolume(layout, allocatable, NAME, Backing.MEMORY, budget)
         self._allocatable = allocatable
-        self._objects = objects
-        self._tokens = tokens
+        self._from = sources
 
     def supports(self, source: VolumeSource) -> bool:
         return source.volume.projected is not None
@@ -56,7 +65,7 @@ class ProjectedPlugin(PublishOnly):
             return await self._volume.publish(request, payload)
 
     async def unpublish(self, uid: str, directory_name: str) -> None:
-        self._tokens.forget(uid)
+        self._from.forget(uid)
         await self._volume.remove(uid, directory_name)
 
     async def _collect(
@@ -70,11 +79,14 @@ class ProjectedPlugin(PublishOnly):
         """Raises VolumeError with what is wrong with every source at once, or as soon as it is too much."""
         payload: dict[str, FileEntry] = {}
         errors: list[str] = []
-        for projection in sources:
+        for index, projection in enumerate(sources):
             await asyncio.sleep(0)  # there may be ten thousands of them, and what they need be at hand
             downward = projection.downwardAPI is not None
             try:
-                files = await self._project(request, projection, mode, uid, measure)
+                if (certificate := projection.podCertificate) is not None:
+                    files = await self._certificate(request, index, certificate, mode, uid)
+                else:
+                    files = await self._project(request, projection, mode, uid, measure)
             except OverBudget:
                 raise
             except VolumeError as error:
@@ -94,7 +106,7 @@ class ProjectedPlugin(PublishOnly):
             return await self._token(request, token, mode, uid)
         if (config_map := projection.configMap) is not None:
             return await CONFIG_MAP.fetch(
-                self._objects,
+                self._from.objects,
                 request.pod.namespace,
                 config_map.name or "",
                 items=config_map.items,
@@ -104,7 +116,7 @@ class ProjectedPlugin(PublishOnly):
             )
         if (secret := projection.secret) is not None:
             return await SECRET.fetch(
-                self._objects,
+                self._from.objects,
                 request.pod.namespace,
                 secret.name or "",
                 items=secret.items,
@@ -115,7 +127,9 @@ class ProjectedPlugin(PublishOnly):
         if (downward := projection.downwardAPI) is not None:
             files = await downward_payload(request.pod, downward.items or (), mode, self._allocatable(), measure)
             return {path: entry if entry.uid is not None else replace(entry, uid=uid) for path, entry in files.items()}
-        raise VolumeError("this node does not support clusterTrustBundle and podCertificate sources")
+        if (bundle := projection.clusterTrustBundle) is not None:
+            return await self._trust_anchors(request, bundle, mode, uid)
+        raise VolumeError("a source of the volume names nothing that this node knows")
 
     async def _token(
         self, request: VolumeRequest, source: ServiceAccountTokenProjection, mode: int, uid: int | None
@@ -129,11 +143,48 @@ class ProjectedPlugin(PublishOnly):
             expiration_seconds=source.expirationSeconds or _TOKEN_SECONDS,
         )
         try:
-            token = await self._tokens.get(key)
+            token = await self._from.tokens.get(key)
         except Exception as error:
             raise VolumeError(f"failed to fetch token: {error}") from error
-        # Readable by as few as possible: by the pod's one user where there is one, else by its group (which adds its bits).
-        owner = next((user for user in (source.user, request.fs_user, uid) if user is not None), None)
-        if request.fs_user is not None or request.fs_group is not None:
-            mode = _PRIVATE_MODE
-        return {source.path: FileEntry(data=token.value.encode(), mode=mode, uid=owner)}
+        return {source.path: _private(request, token.value.encode(), mode, (source.user, uid))}
+
+    async def _certificate(
+        self, request: VolumeRequest, index: int, source: PodCertificateProjection, mode: int, uid: int | None
+    ) -> Payload:
+        key = CertificateKey(pod_uid=request.pod.uid, volume=request.volume.name, index=index)
+        try:
+            found = await self._from.certificates.get(key, request.pod, source)
+            chain = pem.written(pem.certificates(found.chain))
+        except Exception as error:
+            raise VolumeError(str(error)) from error
+        files = (
+            (source.credentialBundlePath, found.key_pem + chain),
+            (source.keyPath, found.key_pem),
+            (source.certificateChainPath, chain),
+        )
+        return {path: _private(request, data, mode, (source.user, uid)) for path, data in files if path}
+
+    async def _trust_anchors(
+        self, request: VolumeRequest, source: ClusterTrustBundleProjection, mode: int, uid: int | None
+    ) -> Payload:
+        try:
+            found = pem.trust_anchors(await self._from.bundles.select(request.pod.uid, source), request.pod.uid)
+        except NotFound as error:
+            if not source.optional:
+                raise VolumeError(str(error)) from error
+            found = b""
+        except Exception as error:
+            raise VolumeError(str(error)) from error
+        return {source.path: _private(request, found, mode, (source.user, uid))}
+
+
+def _private(request: VolumeRequest, data: bytes, mode: int, users: Sequence[int | None]) -> FileEntry:
+    """Readable by as few as possible: by the pod's one user where there is one, else by its group (which adds its bits).
+
+    `users`: whose it is to be, as the source and the volume say.
+    """
+    own, default = users
+    owner = next((user for user in (own, request.fs_user, default) if user is not None), None)
+    if request.fs_user is not None or request.fs_group is not None:
+        mode = _PRIVATE_MODE
+    return FileEntry(data=data, mode=mode, uid=owner)

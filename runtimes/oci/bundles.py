@@ -22,8 +22,10 @@ from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.idmap import mount_mapped, mount_mapped_overlay
 from runtimes.oci.images.contract import ImageConfig, ImageRecord
 from runtimes.oci.processes import is_alive
+from runtimes.oci.relabel import relabel
 from runtimes.oci.spec.annotations import allowed
 from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, build
+from runtimes.oci.spec.mac import selinux_file_label
 from runtimes.oci.spec.mounts import OWN_DESTINATIONS, SandboxFiles, mount_source
 from runtimes.oci.spec.protected_paths import verify_root, verify_volumes
 from runtimes.oci.users import User, open_in_root, resolve_user, verify_group_names
@@ -84,6 +86,7 @@ async def write_bundle(
         sources = {index: _inside(config.mounts[index], root) for index, root in images.items()}
         hosts = ((mount.container_path, Path(mount.host_path)) for mount in config.mounts)
         verify_volumes(rootfs, ((path, sources.get(index, source)) for index, (path, source) in enumerate(hosts)))
+        _relabel(core, config)
         user = resolve_user(config.linux.security_context, image.config.user, rootfs)
         if core.traits.groups_by_name:
             verify_group_names(user, rootfs)
@@ -99,6 +102,14 @@ async def write_bundle(
         return user
 
     return await asyncio.to_thread(write)
+
+
+def _relabel(core: Core, config: cri.ContainerConfig) -> None:
+    """On a host with SELinux, for a container with a label. Raises InvalidArgument."""
+    if label := selinux_file_label(config.linux.security_context, core.host):
+        for mount in config.mounts:
+            if mount.selinux_relabel and not mount.image.image:
+                relabel(Path(mount.host_path), label)
 
 
 async def _make_declared(

@@ -11,7 +11,9 @@ import pytest
 
 from nodeagent.volumes.ownership import set_group
 from nodeagent.volumes.subpath import UnsafePath, open_inside
+from runtimes import errors
 from runtimes.linux.removal import remove_tree
+from runtimes.oci.relabel import ATTRIBUTE, relabel
 from runtimes.oci.users import open_in_root
 
 pytestmark = pytest.mark.node
@@ -109,6 +111,31 @@ def test_the_walk_that_hands_a_volume_over(volume: Path, victim: Path) -> None:
     assert {path: (path.lstat().st_gid, path.lstat().st_mode) for path in (victim, *victim.rglob("*"))} == before
     set_group(volume, GROUP)
     assert {path.lstat().st_gid for path in volume.rglob("*")} == {GROUP}
+
+
+def test_the_walk_that_labels_a_volume(volume: Path, victim: Path) -> None:
+    """SELinux labels of a volume reach what is in it, links themselves included, and nothing out of it."""
+
+    def labels(top: Path) -> set[str]:
+        found: set[str] = set()
+        for path in (top, *top.rglob("*")):
+            try:
+                found.add(os.getxattr(path, ATTRIBUTE, follow_symlinks=False).decode())
+            except OSError:
+                found.add("")
+        return found
+
+    before = labels(victim)
+    with exchanging(volume, victim):
+        for _ in range(TRIES // 20):
+            relabel(volume, "u:object_r:container_file_t:s0:c1")
+    assert labels(victim) == before
+    relabel(volume, "u:object_r:container_file_t:s0:c1,c2")
+    assert labels(volume) == {"u:object_r:container_file_t:s0:c1,c2\0"}
+    relabel(volume / "d/x", "u:object_r:container_file_t:s0")
+    assert labels(volume / "d/x") == {"u:object_r:container_file_t:s0\0"}
+    with pytest.raises(errors.InvalidArgument, match="relabeling of /usr is not allowed"):
+        relabel(Path("/usr"), "u:object_r:container_file_t:s0")
 
 
 def test_the_removal_of_a_volume(volume: Path, victim: Path) -> None:

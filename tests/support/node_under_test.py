@@ -157,6 +157,7 @@ class NodeUnderTest:
             "healthzPort": 0,
             "cgroupRoot": self.cgroup,
             "podLogsDir": self._path("logs"),
+            "volumePluginDir": self._path("flexvolume"),
         }
         agent: dict[str, Any] = {
             "apiVersion": "nodeagent.dev/v1alpha1",

@@ -8,25 +8,32 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from agent_pods import agent_pod
+from flex_driver import InstalledDriver
 from lightkube.models.core_v1 import ConfigMap, PersistentVolume, PersistentVolumeSpec, Secret, Volume
 from lightkube.models.meta_v1 import ObjectMeta
 from typing_extensions import override
 
+from nodeagent.api.pod_certificates import NoPodCertificates
 from nodeagent.api.tokens import Token, TokenKey
+from nodeagent.api.trust_bundles import NoTrustBundles
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumePlugin, VolumeRequest, VolumeSource
+from nodeagent.volumes.flex.attachers import NodeAttacher
+from nodeagent.volumes.flex.driver import Driver, DriverCapabilities
+from nodeagent.volumes.flex.plugin import FlexVolumePlugin
 from nodeagent.volumes.layout import Layout, make_directories
 from nodeagent.volumes.pod_volumes import PodRequests
 from nodeagent.volumes.publish_only import PublishOnly
-from runtimes.linux import loop, syscalls
+from nodeagent.volumes.sources import ObjectSource, ProjectedSources, TokenSource
+from runtimes.linux import loop, process, syscalls
 from runtimes.linux.mounts import is_mount_point, mounts_below, unmount_all
 
 Access = str  # "" (not changed), "read", "write"
@@ -257,6 +264,31 @@ class SharedMemory(PublishOnly):
     def _staging(self, volume_id: str) -> Path:
         name = hashlib.sha256(volume_id.encode()).hexdigest()
         return self._layout.root_dir / "plugins" / self.name / name / "globalmount"
+
+
+class ObjectsAndTokens(ObjectSource, TokenSource, Protocol):
+    """What most projected volumes are made of."""
+
+
+def projected_sources(source: ObjectsAndTokens) -> ProjectedSources:
+    """Without trust anchors and certificates: those are of an API's own kind."""
+    return ProjectedSources(objects=source, tokens=source, bundles=NoTrustBundles(), certificates=NoPodCertificates())
+
+
+def flex_plugin(layout: Layout, world: World, kind: str) -> FlexVolumePlugin:
+    """The small driver, installed beside the test's own directory; this node attaches its volumes."""
+    installed = InstalledDriver(layout.root_dir.parent.parent / "flex", kind)
+    installed.install()
+    capabilities = DriverCapabilities(attach=kind == "staged", supports_metrics=kind == "plain")
+    driver = Driver(name=installed.name, program=installed.program, capabilities=capabilities)
+    return FlexVolumePlugin(driver, layout, NodeAttacher("node"), world, world)
+
+
+async def memory_for_nfs(argv: Sequence[str], *, timeout_seconds: float) -> process.Completed:
+    """What the nfs type runs; but in place of a server's directory it mounts memory."""
+    if argv[0] == "mount":
+        argv = ("mount", "-t", "tmpfs", "-o", "size=4m", "--", *argv[-2:])
+    return await process.run(argv, timeout_seconds=timeout_seconds)
 
 
 def _unmount_and_remove(path: Path) -> None:

@@ -15,7 +15,13 @@ _READ = frozenset({"get", "list", "watch"})
 _WRITE = frozenset({"create", "update", "patch"})
 # endpoint slices: the right of upstream's proxies (system:node-proxier); here the node is its own
 _OPEN_READ = frozenset(
-    {"services", "endpointslices.discovery.k8s.io", "runtimeclasses.node.k8s.io", "csidrivers.storage.k8s.io"}
+    {
+        "services",
+        "endpointslices.discovery.k8s.io",
+        "runtimeclasses.node.k8s.io",
+        "csidrivers.storage.k8s.io",
+        "clustertrustbundles.certificates.k8s.io",
+    }
 )
 
 
@@ -50,6 +56,7 @@ class NodeAuthorizer:
             "endpoints": lambda node, asked: self._only(asked, {"get"}),
             "events": lambda node, asked: self._only(asked, _WRITE),
             "certificatesigningrequests.certificates.k8s.io": lambda node, asked: self._only(asked, _READ | {"create"}),
+            "podcertificaterequests.certificates.k8s.io": self._pod_certificates,
             "tokenreviews.authentication.k8s.io": lambda node, asked: self._only(asked, {"create"}),
             "subjectaccessreviews.authorization.k8s.io": lambda node, asked: self._only(asked, {"create"}),
             "localsubjectaccessreviews.authorization.k8s.io": lambda node, asked: self._only(asked, {"create"}),
@@ -126,6 +133,19 @@ class NodeAuthorizer:
         if stored is not None and (stored.decode().get("spec") or {}).get("nodeName") == node:
             return ALLOW
         return self._unrelated(node)
+
+    def _pod_certificates(self, node: str, asked: Attributes) -> Decision:
+        if asked.subresource:
+            return _no("")
+        if asked.verb in ("list", "watch"):
+            selected = asked.selection.required("spec.nodeName") if asked.selection is not None else ""
+            why = "can only list/watch podcertificaterequests with spec.nodeName field selector"
+            return ALLOW if selected == node else _no(why)
+        if asked.verb == "get":
+            stored = self._store.get(asked.resource_id, Key(asked.namespace, asked.name))
+            own = stored is None or stored.index.fields.get("spec.nodeName") == node
+            return ALLOW if own else self._unrelated(node)
+        return ALLOW if asked.verb == "create" else _no("")
 
     def _service_accounts(self, node: str, asked: Attributes) -> Decision:
         allowed = (

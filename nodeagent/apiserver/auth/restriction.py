@@ -54,6 +54,8 @@ class NodeRestriction:
                 _claim(ctx, new, old)
             case "certificatesigningrequests.certificates.k8s.io":
                 _certificate(ctx, operation, new)
+            case "podcertificaterequests.certificates.k8s.io":
+                _pod_certificate(node, ctx, new)
             case "leases.coordination.k8s.io" | "csinodes.storage.k8s.io":
                 if ctx.name != node or (ctx.namespace and ctx.namespace != LEASE_NAMESPACE):
                     raise _refused(ctx, f"can only access {ctx.resource} with the same name as the requesting node")
@@ -122,6 +124,20 @@ def _certificate(ctx: Context, operation: str, new: JsonObject | None) -> None:
         return  # refused as what it is
     if names != [ctx.user.name]:
         raise _refused(ctx, f"can only create a node CSR with CN={ctx.user.name}")
+
+
+def _pod_certificate(node: str, ctx: Context, request: JsonObject | None) -> None:
+    """For a pod that runs here, as it is: what a signer vouches for is what the node may say."""
+    spec = (request or {}).get("spec") or {}
+    pod = ctx.get("pods", ctx.namespace, str(spec.get("podName")))
+    if pod is None or pod["metadata"]["uid"] != spec.get("podUID"):
+        raise _refused(ctx, "the pod that the request is for does not exist, or is another one")
+    _own(node, ctx, pod)
+    own = ctx.get("nodes", "", node)
+    if spec.get("nodeName") != node or own is None or own["metadata"]["uid"] != spec.get("nodeUID"):
+        raise _refused(ctx, f'node "{node}" can only create requests that name itself')
+    if spec.get("serviceAccountName") != (pod.get("spec") or {}).get("serviceAccountName"):
+        raise _refused(ctx, "the pod runs as another service account than the request names")
 
 
 def _own(node: str, ctx: Context, pod: JsonObject) -> None:

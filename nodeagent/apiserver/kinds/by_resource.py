@@ -6,6 +6,7 @@ from nodeagent.apiserver.kinds.config import ConfigMapKind, SecretKind
 from nodeagent.apiserver.kinds.namespaces import NamespaceKind
 from nodeagent.apiserver.kinds.network import EndpointsKind, EndpointSliceKind, ServiceKind
 from nodeagent.apiserver.kinds.nodes import NodeKind
+from nodeagent.apiserver.kinds.pod_identity import ClusterTrustBundleKind, PodCertificateRequestKind
 from nodeagent.apiserver.kinds.pods.hooks import PodKind
 from nodeagent.apiserver.kinds.priorityclass import PriorityClassKind
 from nodeagent.apiserver.kinds.small import (
@@ -26,6 +27,7 @@ from nodeagent.apiserver.kinds.storage import (
 
 _KINDS: dict[str, Kind] = {
     "certificatesigningrequests.certificates.k8s.io": CertificateSigningRequestKind(),
+    "clustertrustbundles.certificates.k8s.io": ClusterTrustBundleKind(),
     "configmaps": ConfigMapKind(),
     "csidrivers.storage.k8s.io": CSIDriverKind(),
     "csinodes.storage.k8s.io": CSINodeKind(),
@@ -37,6 +39,7 @@ _KINDS: dict[str, Kind] = {
     "nodes": NodeKind(),
     "persistentvolumeclaims": PersistentVolumeClaimKind(),
     "persistentvolumes": PersistentVolumeKind(),
+    "podcertificaterequests.certificates.k8s.io": PodCertificateRequestKind(),
     "pods": PodKind(),
     "priorityclasses.scheduling.k8s.io": PriorityClassKind(),
     "runtimeclasses.node.k8s.io": RuntimeClassKind(),

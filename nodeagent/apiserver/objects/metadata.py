@@ -30,7 +30,7 @@ _RESTORED = ("uid", "creationTimestamp", "generation")
 # never set by an update, and not changed by one either once a delete has set them
 _OF_A_DELETE = ("deletionTimestamp", "deletionGracePeriodSeconds")
 # RBAC-like names may hold what a DNS name may not
-_OPAQUE_NAMES = frozenset({"certificatesigningrequests.certificates.k8s.io"})
+_OPAQUE_NAMES = frozenset({"certificatesigningrequests.certificates.k8s.io", "clustertrustbundles.certificates.k8s.io"})
 
 
 def time_text(now: datetime) -> str:

@@ -202,6 +202,26 @@ _GROUPS = (
         subresources=(Subresource(name="approval", verbs=SUBRESOURCE_WRITE, stored=True), STATUS),
     ),
     Resource(
+        plural="clustertrustbundles",
+        kind="ClusterTrustBundle",
+        group="certificates.k8s.io",
+        version="v1beta1",
+        namespaced=False,
+        selectable={"spec.signerName": ("spec", "signerName")},
+    ),
+    Resource(
+        plural="podcertificaterequests",
+        kind="PodCertificateRequest",
+        group="certificates.k8s.io",
+        version="v1beta1",
+        selectable={
+            "spec.nodeName": ("spec", "nodeName"),
+            "spec.podName": ("spec", "podName"),
+            "spec.signerName": ("spec", "signerName"),
+        },
+        subresources=(STATUS,),
+    ),
+    Resource(
         plural="leases",
         kind="Lease",
         group="coordination.k8s.io",

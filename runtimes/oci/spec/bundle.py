@@ -167,7 +167,7 @@ def _linux(inputs: BundleInputs, capabilities: frozenset[str], plan: MountPlan) 
     seccomp = container_seccomp(security, capabilities, inputs.runtime.seccomp_profile, inputs.host)
     if seccomp is not None:
         linux["seccomp"] = seccomp
-    if label := mac.selinux_label(security, inputs.host):
+    if label := mac.selinux_file_label(security, inputs.host):
         linux["mountLabel"] = label
     return linux
 

@@ -90,6 +90,15 @@ def selinux_label(security: cri.LinuxContainerSecurityContext, host: HostFacts) 
     )
 
 
+def selinux_file_label(security: cri.LinuxContainerSecurityContext, host: HostFacts) -> str:
+    """The label of files that a container with `selinux_label` may use, or "" for none: containers' files, at its level."""
+    process = selinux_label(security, host)
+    if not process:
+        return ""
+    user, _, _, level = process.split(":", 3)
+    return f"{user}:object_r:container_file_t:{level}"
+
+
 @cache
 def _say_unlabelled() -> None:
     log.warning("SELinux options are ignored: this host has no SELinux")

@@ -11,17 +11,32 @@ from pathlib import Path
 from typing import Any
 
 import csi_subjects
+import nfs_server
 import pytest
-from volume_subjects import Place, SharedMemory, Subject, disk, small_file_system
+import scsi_fabric
+from volume_subjects import (
+    Place,
+    SharedMemory,
+    Subject,
+    disk,
+    flex_plugin,
+    memory_for_nfs,
+    projected_sources,
+    small_file_system,
+)
 
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
+from nodeagent.volumes.fc import FibreChannel
 from nodeagent.volumes.host_path import HostPathPlugin
+from nodeagent.volumes.iscsi import Iscsi
 from nodeagent.volumes.local import LocalPlugin
+from nodeagent.volumes.nfs import NfsPlugin
 from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
+from nodeagent.volumes.remote_disk import RemoteDiskPlugin
 from nodeagent.volumes.secret import SECRET
 from runtimes.linux import syscalls
 
@@ -42,6 +57,18 @@ DISK_BYTES = 16 << 20
 def _local_disk(folder: Path, **spec: Any) -> Iterator[Mapping[str, Any]]:
     with disk(folder, DISK_BYTES) as device:
         yield {"local": {"path": str(device)}, **spec}
+
+
+@contextlib.contextmanager
+def _iscsi(folder: Path, **spec: Any) -> Iterator[Mapping[str, Any]]:
+    with scsi_fabric.one_target(folder, lambda folder: disk(folder, DISK_BYTES)) as declared:
+        yield {"iscsi": declared, **spec}
+
+
+@contextlib.contextmanager
+def _fc(folder: Path) -> Iterator[Mapping[str, Any]]:
+    with scsi_fabric.one_fabric_disk(folder, lambda folder: disk(folder, DISK_BYTES)) as declared:
+        yield {"fc": declared}
 
 
 @contextlib.contextmanager
@@ -100,10 +127,30 @@ SUBJECTS = [
     ),
     Subject(
         name="projected",
-        make=lambda layout, world: ProjectedPlugin(layout, world.allocatable, world, world, PayloadBudget()),
+        make=lambda layout, world: ProjectedPlugin(
+            layout, world.allocatable, projected_sources(world), PayloadBudget()
+        ),
         volume={"projected": {"sources": SOURCES}},
         written="agent",
         group="read",
+    ),
+    Subject(
+        name="nfs, with memory for a server",
+        make=lambda layout, world: NfsPlugin(layout, memory_for_nfs),
+        volume={"nfs": {"server": "server.example", "path": "/export"}},
+        group="",  # the server's
+    ),
+    Subject(
+        name="a FlexVolume driver that mounts",
+        make=lambda layout, world: flex_plugin(layout, world, "plain"),
+        volume={"flexVolume": {"driver": "example.com/plain"}},
+    ),
+    Subject(
+        name="a FlexVolume driver that attaches",
+        make=lambda layout, world: flex_plugin(layout, world, "staged"),
+        volume={"flexVolume": {"driver": "example.com/staged"}},
+        persistent=True,
+        measured=False,
     ),
     Subject(
         name="a driver of shared memory",
@@ -158,7 +205,44 @@ SUBJECTS = [
         group="",
         any_root=False,
     ),
+    Subject(
+        name="iscsi",
+        make=lambda layout, world: RemoteDiskPlugin(Iscsi(scsi_fabric.current(), world), layout, world),
+        volume=CLAIM,
+        persistent=True,
+        bound=_iscsi,
+    ),
+    Subject(
+        name="iscsi disk",
+        make=lambda layout, world: RemoteDiskPlugin(Iscsi(scsi_fabric.current(), world), layout, world),
+        volume=CLAIM,
+        persistent=True,
+        bound=lambda folder: _iscsi(folder, volumeMode="Block"),
+        staged=False,
+        block=True,
+        written="nobody",
+        group="",
+    ),
+    Subject(
+        name="fc",
+        make=lambda layout, world: RemoteDiskPlugin(FibreChannel(scsi_fabric.current()), layout, world),
+        volume=CLAIM,
+        persistent=True,
+        bound=_fc,
+    ),
 ]
+if nfs_server.inside():  # tests/node/volumes/test_nfs.py runs the suite there
+    SUBJECTS.append(
+        Subject(
+            name="nfs from a server",
+            make=lambda layout, world: NfsPlugin(layout),
+            volume=CLAIM,
+            persistent=True,
+            bound=lambda folder: nfs_server.exported(),
+            staged=False,
+            group="",  # the server's
+        )
+    )
 ROOTS = {"plain": b"kubelet", "strange": b"a b\\040\n\xff"}
 
 

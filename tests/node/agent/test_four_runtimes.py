@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import http.client
+import json
 import os
 import shutil
 import urllib.request
@@ -153,3 +154,35 @@ def test_logs_follow_and_attach(node: NodeUnderTest, runtime: str, client: str) 
     lines = run(node, client, "logs", "-f", name).stdout.split(b"\n")
     assert lines == [b"heard hello", *(str(number).encode() for number in range(1, 21)), b""]
     node.kubectl("delete", "pod", name, "--wait=false")
+
+
+def test_what_changes_in_volumes_is_seen(node: NodeUnderTest) -> None:
+    """A ConfigMap's new content, and the new size of a volume in memory, in running pods of every runtime."""
+    node.kubectl("create", "configmap", "settings", "--from-literal=k=old")
+    memory = {"medium": "Memory", "sizeLimit": "1Mi"}
+    volumes = [{"name": "c", "configMap": {"name": "settings"}}, {"name": "m", "emptyDir": memory}]
+    mounts = [{"name": "c", "mountPath": "/c"}, {"name": "m", "mountPath": "/m"}]
+    script = "while :; do echo $(cat /c/k) $(df -k /m | tail -1); sleep 0.2; done"
+    limits = {"limits": {"cpu": "200m", "memory": "64Mi"}}
+    spec = {"volumes": volumes, "volumeMounts": mounts, "resources": limits, "terminationGracePeriodSeconds": 1}
+    names = {runtime: f"sees-{runtime}" for runtime in RUNTIMES}
+    node.apply(*(pod_object(name, "sh", "-c", script, runtimeClassName=on, **spec) for on, name in names.items()))
+
+    def seen(content: str, kibibytes: int) -> None:
+        for name in names.values():
+            node.running(name)
+            wanted = [content, str(kibibytes)]
+            node.pod_when(name, lambda _, name=name, wanted=wanted: _last(node, name)[:3:2] == wanted)
+
+    seen("old", 1024)
+    node.kubectl("patch", "configmap", "settings", "--patch", json.dumps({"data": {"k": "new"}}))
+    patch = json.dumps({"spec": {"volumes": [{"name": "m", "emptyDir": {"sizeLimit": "8Mi"}}]}})
+    for name in names.values():
+        node.kubectl("patch", "pod", name, "--subresource", "resize", "--patch", patch)
+    seen("new", 8192)
+    node.kubectl("delete", "pod", *names.values(), "--wait=false")
+
+
+def _last(node: NodeUnderTest, name: str) -> list[str]:
+    """The words of the last line that the pod has written."""
+    return (node.container_log(name, "c").splitlines() or [""])[-1].split()

@@ -131,6 +131,28 @@ def test_resources_change_while_the_container_runs(node: NodeUnderTest) -> None:
     delete(node, "live")
 
 
+def test_a_volume_in_memory_follows(node: NodeUnderTest) -> None:
+    """Up by its own limit, down by the container's: the running container sees a tmpfs of that size."""
+    volumes = [{"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    script = "while :; do df -k /v | tail -1; sleep 0.1; done"
+    limits = {"limits": {"cpu": "200m", "memory": "64Mi"}}
+    spec: dict[str, Any] = {"resources": limits, "volumes": volumes, "volumeMounts": mounts}
+    node.apply(pod_object("roomy", "sh", "-c", script, terminationGracePeriodSeconds=1, **spec))
+    node.running("roomy")
+
+    def seen(kibibytes: int) -> None:
+        node.pod_when("roomy", lambda _: node.container_log("roomy", "c").splitlines()[-1].split()[1] == str(kibibytes))
+
+    seen(1024)
+    patch = {"spec": {"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "48Mi"}}]}}
+    node.kubectl("patch", "pod", "roomy", "--subresource", "resize", "--patch", json.dumps(patch))
+    seen(48 * 1024)
+    resize(node, "roomy", limits={"cpu": "200m", "memory": "32Mi"}, requests={"cpu": "200m", "memory": "32Mi"})
+    seen(32 * 1024)
+    delete(node, "roomy")
+
+
 def test_a_container_restarts_where_its_policy_says_so(node: NodeUnderTest) -> None:
     """Memory with RestartContainer: exactly that container is replaced, though it exits with 0 under OnFailure; its CPU changes
     live."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from agent_pods import agent_pod
 from lightkube.models.core_v1 import ConfigMap, Secret
+from volume_subjects import projected_sources
 
 from nodeagent.api import errors
 from nodeagent.api.tokens import Token, TokenKey
@@ -76,7 +77,7 @@ def make_manager(root: Path, sources: Sources, *, wait_seconds: float = 30.0) ->
             ObjectKeysPlugin(CONFIG_MAP, layout, sources.allocatable, sources, budget),
             ObjectKeysPlugin(SECRET, layout, sources.allocatable, sources, budget),
             DownwardAPIPlugin(layout, sources.allocatable, budget),
-            ProjectedPlugin(layout, sources.allocatable, sources, sources, budget),
+            ProjectedPlugin(layout, sources.allocatable, projected_sources(sources), budget),
         ],
         events=sources,
         wait_seconds=wait_seconds,

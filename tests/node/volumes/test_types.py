@@ -10,6 +10,7 @@ from agent_pods import agent_pod
 from components import cannot_be_tested
 from lightkube.models.core_v1 import ConfigMap, Secret
 
+from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import MountedVolume
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
@@ -84,6 +85,33 @@ async def test_empty_dir_in_memory(manager: VolumeManager, root: Path, pod_of: A
         (small / "big").write_bytes(bytes(2 << 20))
     await manager.unmount("uid-1")
     assert not small.exists()
+
+
+async def test_a_volume_in_memory_is_resized_while_it_is_used(
+    manager: VolumeManager, sources: Any, pod_of: Any
+) -> None:
+    """It grows and shrinks with its own limit and with its pod's, keeps what is in it, and no smaller than that."""
+
+    def pod(limit: str, memory: str) -> AgentPod:
+        volume = {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": limit, "mode": 0o1777}}
+        return pod_of([volume], resources={"limits": {"memory": memory}})
+
+    path = (await manager.mount(pod("1Mi", "32Mi")))["scratch"].host_path
+    (path / "kept").write_bytes(bytes(1 << 20))
+    for limit, memory, size in (("8Mi", "32Mi", "8192k"), ("8Mi", "4Mi", "4096k"), ("1Mi", "4Mi", "1024k")):
+        await manager.refresh(pod(limit, memory), anew=True)
+        assert f"size={size}" in mount_options(path)[1]
+    await manager.refresh(pod("512Ki", "4Mi"), anew=True)
+    assert "size=1024k" in mount_options(path)[1]
+    assert sources.events == [
+        (
+            "Warning",
+            "FailedMount",
+            'MountVolume.SetUp failed for volume "scratch" : cannot resize to 524288 bytes: 1048576 are in use',
+        )
+    ]
+    assert ((path / "kept").stat().st_size, stat.S_IMODE(path.stat().st_mode)) == (1 << 20, 0o1777)
+    await manager.unmount("uid-1")
 
 
 async def test_empty_dir_belongs_to_the_pods_group(manager: VolumeManager, pod_of: Any) -> None:

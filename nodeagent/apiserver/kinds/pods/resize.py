@@ -1,4 +1,4 @@
-"""The `resize` subresource of pods: CPU and memory of containers and of the pod, while it runs.
+"""The `resize` subresource of pods, while they run: CPU and memory of containers and of the pod, sizes of volumes in memory.
 
 Source: docs/facts/pod-lifecycle.md 0.3 and 4.7, docs/facts/embedded-api.md 11.
 """
@@ -19,12 +19,13 @@ from runtimes.kube.json_object import JsonObject
 RESIZABLE = ("cpu", "memory")
 POD_LEVEL_FEATURE = "InPlacePodLevelResourcesVerticalScaling"
 INIT_FEATURE = "InPlacePodVerticalScalingInitContainers"
+VOLUMES_FEATURE = "InPlacePodVerticalScalingMemoryBackedVolumes"
 REORDERED = "containers may not be renamed or reordered on resize"
 _LISTS = ("containers", "initContainers")
 
 
 def keep_resources(new: JsonObject, old: JsonObject) -> None:
-    """Undo, in place, whatever the request changed besides resources and resize policies."""
+    """Undo, in place, whatever the request changed besides resources, resize policies and size limits of volumes in memory."""
     asked = new.get("spec", {})
     new["spec"] = copy.deepcopy(old["spec"])
     for name in _LISTS:
@@ -33,6 +34,9 @@ def keep_resources(new: JsonObject, old: JsonObject) -> None:
             _take(container, wanted.get(container.get("name")))
     if "resources" in asked:
         new["spec"]["resources"] = asked["resources"]
+    volumes = {item.get("name"): item for item in asked.get("volumes") or ()}
+    for volume in new["spec"].get("volumes") or ():
+        _take_size(volume, volumes.get(volume.get("name")))
 
 
 def reordered(new: JsonObject, old: JsonObject) -> bool:
@@ -92,6 +96,13 @@ def _take(container: JsonObject, change: JsonObject | None) -> None:
         container["resizePolicy"] = change["resizePolicy"]
 
 
+def _take_size(volume: JsonObject, change: JsonObject | None) -> None:
+    """A limit can be changed; none can be added or taken away."""
+    own, wanted = volume.get("emptyDir") or {}, (change or {}).get("emptyDir") or {}
+    if own.get("medium") == "Memory" and "sizeLimit" in own and "sizeLimit" in wanted:
+        own["sizeLimit"] = wanted["sizeLimit"]
+
+
 def _node_can_resize(pod: JsonObject) -> bool:
     """A node that resizes says what its running containers have."""
     running = [
@@ -131,4 +142,6 @@ def _needed(new: JsonObject, old: JsonObject) -> list[str]:
     )
     if any(not is_sidecar(container) for container in changed):
         needed.append(INIT_FEATURE)
+    if new["spec"].get("volumes") != old["spec"].get("volumes"):
+        needed.append(VOLUMES_FEATURE)
     return needed

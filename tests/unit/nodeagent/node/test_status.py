@@ -78,6 +78,7 @@ def test_a_ready_node_in_full() -> None:
             "ExtendWebSocketsToKubelet",
             "InPlacePodLevelResourcesVerticalScaling",
             "InPlacePodVerticalScalingInitContainers",
+            "InPlacePodVerticalScalingMemoryBackedVolumes",
             "RestartAllContainersOnContainerExits",
         ],
         "features": {"supplementalGroupsPolicy": False},

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 from lightkube.models.core_v1 import ConfigMap, Secret, Volume
+from volume_subjects import projected_sources
 
 from nodeagent.volumes import payload_volume
 from nodeagent.volumes.config_map import CONFIG_MAP
@@ -60,7 +61,7 @@ def plugins(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         ObjectKeysPlugin(CONFIG_MAP, layout, dict, anything, budget),
         ObjectKeysPlugin(SECRET, layout, dict, anything, budget),
         DownwardAPIPlugin(layout, dict, budget),
-        ProjectedPlugin(layout, dict, anything, anything, budget),
+        ProjectedPlugin(layout, dict, projected_sources(anything), budget),
     )
 
 

@@ -180,6 +180,9 @@ def test_apparmor_and_selinux(caplog):
         capabilities=frozenset(), lowest_oom_score_adj=0, apparmor=False, selinux=True, seccomp=True, kernel=(6, 1)
     )
     assert mac.selinux_label(labelled, selinux) == "system_u:system_r:spc_t:s0:c1"
+    files = security(selinux_options=cri.SELinuxOption(user="u", level="s0:c1,c2"))
+    assert mac.selinux_file_label(files, selinux) == "u:object_r:container_file_t:s0:c1,c2"
+    assert [mac.selinux_file_label(each, host) for each, host in ((files, HOST), (security(), selinux))] == ["", ""]
 
 
 # seccomp

@@ -141,11 +141,13 @@ async def test_node(authorizer: Authorizer) -> None:
         ("discovery.k8s.io", "endpointslices"),
         ("node.k8s.io", "runtimeclasses"),
         ("storage.k8s.io", "csidrivers"),
+        ("certificates.k8s.io", "clustertrustbundles"),
     }
     expected = {(verb, group, resource) for group, resource in shared for verb in READ}
     expected |= {(verb, "", "events") for verb in ("create", "update", "patch")}
     csr = "certificatesigningrequests"
     expected |= {(verb, "certificates.k8s.io", csr) for verb in (*READ, "create")}
+    expected |= {(verb, "certificates.k8s.io", "podcertificaterequests") for verb in ("get", "create")}
     expected |= {("get", "", "endpoints"), ("create", "", "nodes")}
     expected |= {("create", "authentication.k8s.io", "tokenreviews")}
     for review in ("subjectaccessreviews", "localsubjectaccessreviews"):

@@ -3,6 +3,7 @@
 import base64
 import copy
 import ipaddress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -608,3 +609,63 @@ def test_unknown_kinds_need_their_namespace_too(cluster: Any) -> None:
         create(cluster, "flowers.example.com", {}, namespace="ghost")
     assert missing.value.code == 404
     assert create(cluster, "flowers.example.com", {}, namespace="default") == ({"metadata": {"name": "x"}}, [])
+
+
+def _authority(name: str, *, authority: bool = True) -> str:
+    """A certificate that signs itself, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = builder.serial_number(1).not_valid_before(moment).not_valid_after(moment + timedelta(days=1))
+    builder = builder.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def test_cluster_trust_bundle(cluster: Any) -> None:
+    """Authorities' certificates, each once and nothing else; those of a signer are named after it, for good."""
+    one, other = _authority("one"), _authority("other")
+    resource = "clustertrustbundles.certificates.k8s.io"
+
+    def causes(bundle: str, name: str = "x", **spec: str) -> list[str]:
+        return create(cluster, resource, {"metadata": {"name": name}, "spec": {"trustBundle": bundle, **spec}})[1]
+
+    assert causes(one + other) == []
+    assert causes(one, "example.com:s:v1", signerName="example.com/s") == []
+    for bundle, why in (
+        (one + one, "contains duplicate trust anchors"),
+        ("", "at least one trust anchor must be provided"),
+        (_authority("leaf", authority=False), "every certificate must have the CA bit set"),
+        (one + b64("x"), ""),
+        (one + "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n", "must be of type CERTIFICATE"),
+    ):
+        assert [why in cause for cause in causes(bundle)] == ([True] if why else [])
+    assert "must be named with prefix example.com:s:" in causes(one, signerName="example.com/s")[0]
+    assert 'must not have ":" in its name' in causes(one, "a:b")[0]
+    old = {"metadata": {"name": "x"}, "spec": {"trustBundle": one, "signerName": "a/b"}}
+    changed = {"metadata": {"name": "c:d:x"}, "spec": {"trustBundle": one, "signerName": "c/d"}}
+    assert ["spec.signerName" in cause for cause in update(cluster, resource, old, changed)] == [True]
+
+
+def test_pod_certificate_request(cluster: Any) -> None:
+    """It names pod, account and node, proves its key, has a lifetime in bounds, and does not change."""
+    resource = "podcertificaterequests.certificates.k8s.io"
+    proof = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    signed = proof.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    spec = {
+        "signerName": "example.com/s",
+        "stubPKCS10Request": base64.b64encode(signed.public_bytes(serialization.Encoding.DER)).decode(),
+        **dict.fromkeys(("nodeName", "nodeUID", "podName", "podUID", "serviceAccountName", "serviceAccountUID"), "x"),
+    }
+    stored, causes = create(cluster, resource, {"spec": spec}, namespace="default")
+    assert (causes, stored["spec"]["maxExpirationSeconds"]) == ([], 86400)
+    for change, field in (
+        ({"signerName": "none"}, "spec.signerName"),
+        ({"podUID": ""}, "spec.podUID"),
+        ({"maxExpirationSeconds": 60}, "spec.maxExpirationSeconds"),
+        ({"stubPKCS10Request": b64("x")}, "spec.stubPKCS10Request"),
+    ):
+        found = create(cluster, resource, {"spec": {**spec, **change}}, namespace="default")[1]
+        assert [cause.startswith(field) for cause in found] == [True]
+    other = {**stored, "spec": {**stored["spec"], "podName": "y"}}
+    assert [cause.startswith("spec") for cause in update(cluster, resource, stored, other)] == [True]

@@ -1,0 +1,65 @@
+"""fc: disks of a fibre channel fabric, found by what the host has seen of it (docs/facts/storage.md 4.11)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nodeagent.volumes.contract import VolumeError, VolumeRequest, VolumeSource
+from nodeagent.volumes.remote_disk import Disk
+from nodeagent.volumes.scsi import ScsiHost, real
+from runtimes.linux.tasks import run_blocking
+
+NAME = "kubernetes.io/fc"
+
+
+class FibreChannel:
+    """A `remote_disk.Reach`."""
+
+    name = NAME
+
+    def __init__(self, host: ScsiHost) -> None:
+        self._host = host
+
+    def declared(self, source: VolumeSource) -> Disk | None:
+        spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+        found = (spec.fc if spec is not None else None) or source.volume.fc
+        if found is None:
+            return None
+        names = [f"{wwn}-lun-{found.lun or 0}" for wwn in found.targetWWNs or ()]
+        ids = [wwid.replace(" ", "_") for wwid in found.wwids or ()]
+        return Disk(
+            place=((names or ids or [""])[0],),
+            fstype=found.fsType or "",
+            read_only=bool(found.readOnly),
+            record={"paths": names, "ids": ids},
+        )
+
+    async def reach(self, disk: Disk, request: VolumeRequest) -> Path:
+        device = await run_blocking(self._find, disk)
+        if device is None:
+            await run_blocking(self._host.rescan)
+            device = await run_blocking(self._find, disk)
+        if device is None:
+            raise VolumeError(f"no fc disk found for {disk.place[0]}")
+        return device
+
+    async def release(
+        self, record: Mapping[str, object], device: Path | None, others: list[Mapping[str, object]]
+    ) -> None:
+        if device is not None:
+            await self._host.release(device)
+
+    def _find(self, disk: Disk) -> Path | None:
+        """The multipath device that one of the disk's names leads to, or else the first of the disks."""
+        links: list[Path] = []
+        for name in _texts(disk.record["paths"]):
+            links += self._host.links("by-path", name, before="*-fc-0x")
+            links += self._host.links("by-path", name, before="*-fc-")
+        for wwid in _texts(disk.record["ids"]):
+            links += self._host.links("by-id", f"scsi-{wwid}")
+        disks = list(real(links))
+        joined = (self._host.multipath_of(each) for each in disks)
+        return next((each for each in joined if each is not None), disks[0] if disks else None)
+
+
+def _texts(found: object) -> list[str]:
+    return [str(each) for each in found] if isinstance(found, list | tuple) else []

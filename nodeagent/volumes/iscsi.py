@@ -1,0 +1,180 @@
+"""iscsi: disks of an iSCSI target, logged in to by the host's own iscsiadm (docs/facts/storage.md 4.11).
+
+A target may be reached by several portals: one that answers is enough, and multipath joins those that do. A session serves every
+disk of its target, so it ends with the last of them.
+"""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from lightkube.models.core_v1 import ISCSIPersistentVolumeSource, ISCSIVolumeSource
+
+from nodeagent.volumes.contract import VolumeError, VolumeRequest, VolumeSource
+from nodeagent.volumes.remote_disk import Disk
+from nodeagent.volumes.scsi import ScsiHost, real
+from nodeagent.volumes.sources import SecretSource
+from runtimes.linux.tasks import run_blocking
+
+NAME = "kubernetes.io/iscsi"
+_PORT = "3260"
+_SESSION_EXISTS, _NOT_FOUND = 15, 21  # exit statuses of iscsiadm
+_DEVICE_LOOKS = 20
+_LOOK_SECONDS = 0.5
+_SESSION_KEYS = ("username", "password", "username_in", "password_in")
+
+
+class Iscsi:
+    """A `remote_disk.Reach`."""
+
+    name = NAME
+
+    def __init__(
+        self, host: ScsiHost, secrets: SecretSource, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self._host = host
+        self._secrets = secrets
+        self._sleep = sleep
+
+    def declared(self, source: VolumeSource) -> Disk | None:
+        spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+        persistent = spec.iscsi if spec is not None else None
+        found = persistent or source.volume.iscsi
+        if found is None:
+            return None
+        portals = list(dict.fromkeys(map(_portal, (found.targetPortal, *(found.portals or ())))))
+        interface = found.iscsiInterface or "default"
+        own = f"{portals[0]}:{source.name}" if found.initiatorName else ""
+        namespace = (persistent.secretRef.namespace if persistent and persistent.secretRef else None) or ""
+        name = found.secretRef.name if found.secretRef is not None else None
+        return Disk(
+            place=(f"iface-{own or interface}".replace("/", "_"), f"{portals[0]}-{found.iqn}-lun-{found.lun}"),
+            fstype=found.fsType or "",
+            read_only=bool(found.readOnly),
+            record={
+                "portals": portals,
+                "iqn": found.iqn,
+                "lun": found.lun,
+                "interface": own or interface,
+                "own": bool(own),
+            },
+            secret=(namespace, name) if name else None,
+        )
+
+    async def reach(self, disk: Disk, request: VolumeRequest) -> Path:
+        record = disk.record
+        declared = _of(request.source)
+        chap = await self._chap(disk, declared, request.pod.namespace)
+        if record["own"]:
+            await self._make_interface(declared.iscsiInterface or "default", str(record["interface"]), declared)
+        errors: list[str] = []
+        for portal in _texts(record["portals"]):
+            try:
+                await self._log_in(portal, record, declared, chap)
+            except VolumeError as error:
+                errors.append(f"portal {portal}: {error}")
+        for _ in range(_DEVICE_LOOKS if len(errors) < len(_texts(record["portals"])) else 1):
+            if (device := await run_blocking(self._find, record)) is not None:
+                return device
+            await self._sleep(_LOOK_SECONDS)
+        raise VolumeError("; ".join(errors) or f"no disk of {record['iqn']} lun {record['lun']} has appeared")
+
+    async def release(
+        self, record: Mapping[str, object], device: Path | None, others: list[Mapping[str, object]]
+    ) -> None:
+        if device is not None:
+            await self._host.release(device)
+        if any(other.get("iqn") == record["iqn"] for other in others):
+            return
+        for portal in _texts(record["portals"]):
+            for action in (("--logout",), ("-o", "delete")):
+                await self._node(portal, record, *action, fine=(_NOT_FOUND,))
+        if record.get("own"):
+            await self._admin("-m", "iface", "-I", str(record["interface"]), "-o", "delete", fine=(_NOT_FOUND,))
+
+    async def _log_in(
+        self, portal: str, record: Mapping[str, object], declared: "Declared", chap: Mapping[str, str]
+    ) -> None:
+        interface = str(record["interface"])
+        discovery = ("-m", "discoverydb", "-t", "sendtargets", "-p", portal, "-I", interface)
+        await self._admin(*discovery, "-o", "new")
+        if declared.chapAuthDiscovery:
+            await self._set(discovery, "discovery.sendtargets.auth", chap)
+        await self._admin(*discovery, "--discover")
+        node = ("-m", "node", "-p", portal, "-T", str(record["iqn"]), "-I", interface)
+        if declared.chapAuthSession:
+            await self._set(node, "node.session.auth", chap)
+        await self._admin(*node, "--login", fine=(_SESSION_EXISTS,))
+        # the agent logs in when a pod needs it; a host that starts does not wait for targets
+        await self._admin(*node, "-o", "update", "-n", "node.startup", "-v", "manual")
+
+    async def _set(self, of: tuple[str, ...], prefix: str, chap: Mapping[str, str]) -> None:
+        await self._admin(*of, "-o", "update", "-n", f"{prefix}.authmethod", "-v", "CHAP")
+        for key in _SESSION_KEYS:
+            if value := chap.get(f"{prefix}.{key}"):
+                await self._admin(*of, "-o", "update", "-n", f"{prefix}.{key}", "-v", value)
+
+    async def _make_interface(self, model: str, name: str, declared: "Declared") -> None:
+        """An interface as `model`, with the volume's own initiator."""
+        shown = (await self._admin("-m", "iface", "-I", model, "-o", "show")).splitlines()
+        settings = dict(line.split(" = ", 1) for line in shown if " = " in line)
+        settings = {
+            key: value for key, value in settings.items() if value != "<empty>" and key != "iface.iscsi_ifacename"
+        }
+        await self._admin("-m", "iface", "-I", name, "-o", "new", fine=(_SESSION_EXISTS,))
+        for key, value in {**settings, "iface.initiatorname": declared.initiatorName or ""}.items():
+            await self._admin("-m", "iface", "-I", name, "-o", "update", "-n", key, "-v", value)
+
+    async def _chap(self, disk: Disk, declared: "Declared", namespace: str) -> dict[str, str]:
+        """The secret's values, where anything is to be proven. Raises VolumeError."""
+        if not (declared.chapAuthDiscovery or declared.chapAuthSession):
+            return {}
+        if disk.secret is None:
+            raise VolumeError("CHAP is asked for, and no secret is named")
+        place = (disk.secret[0] or namespace, disk.secret[1])
+        try:
+            secret = await self._secrets.get_secret(*place)
+            return {key: base64.b64decode(value).decode() for key, value in (secret.data or {}).items()}
+        except Exception as error:
+            raise VolumeError(f"cannot read secret {'/'.join(place)}: {error}") from error
+
+    async def _node(self, portal: str, record: Mapping[str, object], *action: str, fine: tuple[int, ...]) -> None:
+        interface = str(record["interface"])
+        await self._admin("-m", "node", "-p", portal, "-T", str(record["iqn"]), "-I", interface, *action, fine=fine)
+
+    async def _admin(self, *arguments: str, fine: tuple[int, ...] = ()) -> str:
+        done = await self._host.call("iscsiadm", *arguments)
+        if not done.ok and done.returncode not in fine:
+            raise VolumeError(f"iscsiadm {' '.join(arguments[:2])}: {done.error_text}")
+        return done.stdout.decode(errors="replace")
+
+    def _find(self, record: Mapping[str, object]) -> Path | None:
+        """The multipath device that a portal's disk belongs to, or else the first of the disks."""
+        links: list[Path] = []
+        for portal in _texts(record["portals"]):
+            name = f"ip-{portal}-iscsi-{record['iqn']}-lun-{record['lun']}"
+            links += self._host.links("by-path", name) or self._host.links("by-path", name, before="pci-*-")
+        disks = list(real(links))
+        joined = (self._host.multipath_of(each) for each in disks)
+        return next((each for each in joined if each is not None), disks[0] if disks else None)
+
+
+Declared = ISCSIVolumeSource | ISCSIPersistentVolumeSource
+
+
+def _of(source: VolumeSource) -> Declared:
+    spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+    found = (spec.iscsi if spec is not None else None) or source.volume.iscsi
+    assert found is not None
+    return found
+
+
+def _portal(text: str) -> str:
+    """With its port: `10.0.0.1` -> `10.0.0.1:3260`, `[fd00::1]` -> `[fd00::1]:3260`."""
+    host = text.rpartition("]")[2] if text.startswith("[") else text
+    return text if ":" in host else f"{text}:{_PORT}"
+
+
+def _texts(found: object) -> list[str]:
+    return [str(each) for each in found] if isinstance(found, list | tuple) else []
