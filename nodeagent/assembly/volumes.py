@@ -17,29 +17,29 @@ from nodeagent.config.loader import Config
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
 from nodeagent.pods.manager_handle import ManagerHandle
-from nodeagent.volumes.claims import ApiClaimStatuses, ClaimResolver
-from nodeagent.volumes.config_map import CONFIG_MAP
+from nodeagent.volumes.claims.expander import Unreported
+from nodeagent.volumes.claims.resolver import ApiClaimStatuses, ClaimResolver
 from nodeagent.volumes.contract import VolumePlugin
-from nodeagent.volumes.downward_api import DownwardAPIPlugin
-from nodeagent.volumes.empty_dir import EmptyDirPlugin
-from nodeagent.volumes.expander import Unreported
-from nodeagent.volumes.fc import FibreChannel
 from nodeagent.volumes.flex.attachers import ControllerAttacher, NodeAttacher
 from nodeagent.volumes.flex.drivers import FlexDrivers
 from nodeagent.volumes.flex.plugin import FlexVolumePlugin
-from nodeagent.volumes.host_path import HostPathPlugin
-from nodeagent.volumes.iscsi import Iscsi
 from nodeagent.volumes.layout import Layout
-from nodeagent.volumes.local import LocalPlugin
 from nodeagent.volumes.manager import VolumeManager
-from nodeagent.volumes.nfs import NfsPlugin
-from nodeagent.volumes.object_keys import ObjectKeysPlugin
-from nodeagent.volumes.payload_budget import PayloadBudget
-from nodeagent.volumes.projected import ProjectedPlugin
-from nodeagent.volumes.remote_disk import RemoteDiskPlugin
-from nodeagent.volumes.scsi import ScsiHost
-from nodeagent.volumes.secret import SECRET
 from nodeagent.volumes.sources import ProjectedSources, SecretSource
+from nodeagent.volumes.types.config_map import CONFIG_MAP
+from nodeagent.volumes.types.downward_api import DownwardAPIPlugin
+from nodeagent.volumes.types.empty_dir import EmptyDirPlugin
+from nodeagent.volumes.types.fc import FibreChannel
+from nodeagent.volumes.types.host_path import HostPathPlugin
+from nodeagent.volumes.types.iscsi import Iscsi
+from nodeagent.volumes.types.local import LocalPlugin
+from nodeagent.volumes.types.nfs import NfsPlugin
+from nodeagent.volumes.types.object_keys import ObjectKeysPlugin
+from nodeagent.volumes.types.payload_budget import PayloadBudget
+from nodeagent.volumes.types.projected import ProjectedPlugin
+from nodeagent.volumes.types.remote_disk import RemoteDiskPlugin
+from nodeagent.volumes.types.scsi import ScsiHost
+from nodeagent.volumes.types.secret import SECRET
 
 
 async def start_flex_drivers(

@@ -15,6 +15,7 @@ from lightkube.models.core_v1 import Volume
 from nodeagent.api.events import Events
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import subpath
+from nodeagent.volumes.claims.expander import ClaimStatuses, Expander, Unreported
 from nodeagent.volumes.contract import (
     MountedVolume,
     PluginFamily,
@@ -25,7 +26,6 @@ from nodeagent.volumes.contract import (
     VolumeSource,
     VolumeUsage,
 )
-from nodeagent.volumes.expander import ClaimStatuses, Expander, Unreported
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.mounting import Mounter, PodVolumes
 from nodeagent.volumes.on_disk import FoundVolume, volumes_of

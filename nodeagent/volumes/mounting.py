@@ -10,8 +10,9 @@ from lightkube.models.core_v1 import Volume
 
 from nodeagent.api.events import Events
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes import expansion
-from nodeagent.volumes.claims import check_affinity, supplemental_groups
+from nodeagent.volumes.claims import expansion
+from nodeagent.volumes.claims.expander import Expander
+from nodeagent.volumes.claims.resolver import check_affinity, supplemental_groups
 from nodeagent.volumes.contract import (
     CannotGrowInUse,
     Capabilities,
@@ -23,7 +24,6 @@ from nodeagent.volumes.contract import (
     VolumeRequest,
     VolumeSource,
 )
-from nodeagent.volumes.expander import Expander
 from nodeagent.volumes.layout import plugin_directory_name
 from nodeagent.volumes.phases import Phase, Progress
 from nodeagent.volumes.plugins import Plugins

@@ -4,7 +4,7 @@ from lightkube.models.core_v1 import Container, EphemeralContainer, PodSpec, Vol
 
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import VolumeRequest, VolumeSource
-from nodeagent.volumes.payload_volume import nested_mount_points
+from nodeagent.volumes.types.payload_volume import nested_mount_points
 
 
 def used_volumes(pod: AgentPod) -> list[Volume]:

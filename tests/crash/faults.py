@@ -88,22 +88,36 @@ POINTS: tuple[Point, ...] = (
     # the way up: inside the steps
     Point(
         name="empty-dir",
-        target="nodeagent.volumes.empty_dir:EmptyDirPlugin.publish",
+        target="nodeagent.volumes.types.empty_dir:EmptyDirPlugin.publish",
         way="up",
         modes=_ASYNC,
         error="volume",
     ),
     Point(
         name="config-map",
-        target="nodeagent.volumes.object_keys:ObjectKeysPlugin.publish",
+        target="nodeagent.volumes.types.object_keys:ObjectKeysPlugin.publish",
         way="up",
         modes=_ASYNC,
         error="volume",
     ),
-    Point(name="claim", target="nodeagent.volumes.claims:ClaimResolver.resolve", way="up", modes=_ALL, error="volume"),
+    Point(
+        name="claim",
+        target="nodeagent.volumes.claims.resolver:ClaimResolver.resolve",
+        way="up",
+        modes=_ALL,
+        error="volume",
+    ),
     Point(name="hold", target="nodeagent.volumes.stage:NodeVolumes.hold", way="up", modes=_ASYNC, error="os"),
-    Point(name="stage", target="nodeagent.volumes.local:LocalPlugin.stage", way="up", modes=_ASYNC, error="volume"),
-    Point(name="publish", target="nodeagent.volumes.local:LocalPlugin.publish", way="up", modes=_ASYNC, error="volume"),
+    Point(
+        name="stage", target="nodeagent.volumes.types.local:LocalPlugin.stage", way="up", modes=_ASYNC, error="volume"
+    ),
+    Point(
+        name="publish",
+        target="nodeagent.volumes.types.local:LocalPlugin.publish",
+        way="up",
+        modes=_ASYNC,
+        error="volume",
+    ),
     Point(name="netns", target="runtimes.oci.namespaces:SandboxNamespaces.make", way="up", modes=_SYNC, error="os"),
     Point(name="cni-add", target="runtimes.oci.network:CNINetwork.setup", way="up", modes=_ASYNC, error="runtime"),
     Point(name="cni-plugin", target="cni.network:Network._run", way="up", modes=_ASYNC, error="cni"),
@@ -196,13 +210,17 @@ POINTS: tuple[Point, ...] = (
     ),
     Point(
         name="unpublish",
-        target="nodeagent.volumes.local:LocalPlugin.unpublish",
+        target="nodeagent.volumes.types.local:LocalPlugin.unpublish",
         way="down",
         modes=_ASYNC,
         error="volume",
     ),
     Point(
-        name="unstage", target="nodeagent.volumes.local:LocalPlugin.unstage", way="down", modes=_ASYNC, error="volume"
+        name="unstage",
+        target="nodeagent.volumes.types.local:LocalPlugin.unstage",
+        way="down",
+        modes=_ASYNC,
+        error="volume",
     ),
     Point(name="release", target="nodeagent.volumes.stage:NodeVolumes.release", way="down", modes=_ASYNC, error="os"),
     Point(

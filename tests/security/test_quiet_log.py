@@ -10,7 +10,7 @@ import pytest
 from node_under_test import NodeUnderTest, eventually
 from pods_under_test import finished, make_pod, shell
 
-from nodeagent.volumes.empty_dir import supports_noswap
+from nodeagent.volumes.types.empty_dir import supports_noswap
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("security-quiet")]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nodeagent.volumes.scsi import ScsiHost
+from nodeagent.volumes.types.scsi import ScsiHost
 from runtimes.linux import process
 
 

@@ -31,8 +31,8 @@ from nodeagent.volumes.flex.driver import Driver, DriverCapabilities
 from nodeagent.volumes.flex.plugin import FlexVolumePlugin
 from nodeagent.volumes.layout import Layout, make_directories
 from nodeagent.volumes.pod_volumes import PodRequests
-from nodeagent.volumes.publish_only import PublishOnly
 from nodeagent.volumes.sources import ObjectSource, ProjectedSources, TokenSource
+from nodeagent.volumes.types.publish_only import PublishOnly
 from runtimes.linux import loop, process, syscalls
 from runtimes.linux.mounts import is_mount_point, mounts_below, unmount_all
 

@@ -33,7 +33,7 @@ from nodeagent.podspec.containers import AnyContainer
 from nodeagent.podspec.expansion import TooLarge, expand
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import MountedVolume
-from nodeagent.volumes.secret import secret_data
+from nodeagent.volumes.types.secret import secret_data
 from proto import cri_pb2 as cri
 
 __all__ = ["ConfigError", "EnvironmentSources", "needs_pod_ip", "resolve_environment"]

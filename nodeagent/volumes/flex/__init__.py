@@ -1,0 +1,1 @@
+"""FlexVolume drivers: programs of the host that come and go."""

@@ -16,7 +16,7 @@ from asyncinotify import Inotify, Mask
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumePlugin, VolumeRequest, VolumeSource
 from nodeagent.volumes.flex.driver import Driver, program_of
 from nodeagent.volumes.flex.plugin import declared
-from nodeagent.volumes.publish_only import PublishOnly
+from nodeagent.volumes.types.publish_only import PublishOnly
 from runtimes.linux.tasks import run_blocking
 
 log = logging.getLogger(__name__)

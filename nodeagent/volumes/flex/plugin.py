@@ -29,8 +29,8 @@ from nodeagent.volumes.contract import (
 from nodeagent.volumes.flex.driver import Driver, DriverCannot
 from nodeagent.volumes.fs_group import hand_over
 from nodeagent.volumes.layout import Layout, make_directories, safe_component
-from nodeagent.volumes.publish_only import PublishOnly
 from nodeagent.volumes.sources import SecretSource
+from nodeagent.volumes.types.publish_only import PublishOnly
 from runtimes.linux import file_systems, mounts, syscalls
 from runtimes.linux.mounts import is_mount_point, unmount_all
 from runtimes.linux.tasks import run_blocking

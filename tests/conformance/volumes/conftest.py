@@ -25,19 +25,19 @@ from volume_subjects import (
     small_file_system,
 )
 
-from nodeagent.volumes.config_map import CONFIG_MAP
-from nodeagent.volumes.downward_api import DownwardAPIPlugin
-from nodeagent.volumes.empty_dir import EmptyDirPlugin
-from nodeagent.volumes.fc import FibreChannel
-from nodeagent.volumes.host_path import HostPathPlugin
-from nodeagent.volumes.iscsi import Iscsi
-from nodeagent.volumes.local import LocalPlugin
-from nodeagent.volumes.nfs import NfsPlugin
-from nodeagent.volumes.object_keys import ObjectKeysPlugin
-from nodeagent.volumes.payload_budget import PayloadBudget
-from nodeagent.volumes.projected import ProjectedPlugin
-from nodeagent.volumes.remote_disk import RemoteDiskPlugin
-from nodeagent.volumes.secret import SECRET
+from nodeagent.volumes.types.config_map import CONFIG_MAP
+from nodeagent.volumes.types.downward_api import DownwardAPIPlugin
+from nodeagent.volumes.types.empty_dir import EmptyDirPlugin
+from nodeagent.volumes.types.fc import FibreChannel
+from nodeagent.volumes.types.host_path import HostPathPlugin
+from nodeagent.volumes.types.iscsi import Iscsi
+from nodeagent.volumes.types.local import LocalPlugin
+from nodeagent.volumes.types.nfs import NfsPlugin
+from nodeagent.volumes.types.object_keys import ObjectKeysPlugin
+from nodeagent.volumes.types.payload_budget import PayloadBudget
+from nodeagent.volumes.types.projected import ProjectedPlugin
+from nodeagent.volumes.types.remote_disk import RemoteDiskPlugin
+from nodeagent.volumes.types.secret import SECRET
 from runtimes.linux import syscalls
 
 HUGE_PAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB")

@@ -15,16 +15,16 @@ from volume_subjects import projected_sources
 from nodeagent.api import errors
 from nodeagent.api.tokens import Token, TokenKey
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes.config_map import CONFIG_MAP
-from nodeagent.volumes.downward_api import DownwardAPIPlugin
-from nodeagent.volumes.empty_dir import EmptyDirPlugin
-from nodeagent.volumes.host_path import HostPathPlugin
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
-from nodeagent.volumes.object_keys import ObjectKeysPlugin
-from nodeagent.volumes.payload_budget import PayloadBudget
-from nodeagent.volumes.projected import ProjectedPlugin
-from nodeagent.volumes.secret import SECRET
+from nodeagent.volumes.types.config_map import CONFIG_MAP
+from nodeagent.volumes.types.downward_api import DownwardAPIPlugin
+from nodeagent.volumes.types.empty_dir import EmptyDirPlugin
+from nodeagent.volumes.types.host_path import HostPathPlugin
+from nodeagent.volumes.types.object_keys import ObjectKeysPlugin
+from nodeagent.volumes.types.payload_budget import PayloadBudget
+from nodeagent.volumes.types.projected import ProjectedPlugin
+from nodeagent.volumes.types.secret import SECRET
 
 
 @dataclass

@@ -12,8 +12,8 @@ from lightkube.models.core_v1 import PersistentVolume, Volume
 
 from nodeagent.volumes.contract import VolumeError, VolumeSource
 from nodeagent.volumes.layout import Layout
-from nodeagent.volumes.nfs import NfsPlugin
 from nodeagent.volumes.pod_volumes import PodRequests
+from nodeagent.volumes.types.nfs import NfsPlugin
 from runtimes.linux.mounts import mounts_below
 
 pytestmark = pytest.mark.node

@@ -16,8 +16,8 @@ from volume_subjects import disk
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.layout import Layout
-from nodeagent.volumes.local import LocalPlugin
 from nodeagent.volumes.pod_volumes import PodRequests
+from nodeagent.volumes.types.local import LocalPlugin
 from runtimes.linux import file_systems, loop, syscalls
 from runtimes.linux.mounts import mounts_below, unmount_all
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest, VolumeSource
-from nodeagent.volumes.publish_only import PublishOnly
+from nodeagent.volumes.types.publish_only import PublishOnly
 
 
 def make_pod(spec: Mapping[str, Any], **metadata: Any) -> AgentPod:

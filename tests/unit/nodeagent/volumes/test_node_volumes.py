@@ -34,7 +34,7 @@ from nodeagent.volumes.contract import (
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import MountFailed, VolumeManager
 from nodeagent.volumes.pod_folder import remove_pod_folder
-from nodeagent.volumes.publish_only import PublishOnly
+from nodeagent.volumes.types.publish_only import PublishOnly
 
 DRIVER = "disks.example/driver"
 NOTE = "plugins/disks.example~driver/pv-1/node-volume.json"

@@ -16,8 +16,8 @@ from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import ownership
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.layout import Layout, make_directories
-from nodeagent.volumes.publish_only import PublishOnly
 from nodeagent.volumes.sources import Allocatable
+from nodeagent.volumes.types.publish_only import PublishOnly
 from runtimes.kube import quantity
 from runtimes.linux import syscalls
 from runtimes.linux.mounts import is_mount_point, unmount_all

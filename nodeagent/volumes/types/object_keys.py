@@ -7,13 +7,13 @@ from lightkube.models.core_v1 import KeyToPath, Volume
 from typing_extensions import override
 
 from nodeagent.api.errors import NotFound
-from nodeagent.volumes.atomic_writer import FileEntry
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.layout import Layout
-from nodeagent.volumes.payload_budget import PayloadBudget
-from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
-from nodeagent.volumes.publish_only import PublishOnly
 from nodeagent.volumes.sources import Allocatable, ObjectSource
+from nodeagent.volumes.types.atomic_writer import FileEntry
+from nodeagent.volumes.types.payload_budget import PayloadBudget
+from nodeagent.volumes.types.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
+from nodeagent.volumes.types.publish_only import PublishOnly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

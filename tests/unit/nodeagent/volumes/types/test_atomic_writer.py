@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nodeagent.volumes.atomic_writer import FileEntry, check_path, write_payload
 from nodeagent.volumes.contract import VolumeError
+from nodeagent.volumes.types.atomic_writer import FileEntry, check_path, write_payload
 
 
 def entry(text: str, mode: int = 0o644) -> FileEntry:

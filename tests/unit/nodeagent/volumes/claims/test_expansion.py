@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim
 
-from nodeagent.volumes.expansion import wanted_bytes
+from nodeagent.volumes.claims.expansion import wanted_bytes
 
 GI = 1 << 30
 

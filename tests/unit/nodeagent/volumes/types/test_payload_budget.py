@@ -8,17 +8,17 @@ import pytest
 from lightkube.models.core_v1 import ConfigMap, Secret, Volume
 from volume_subjects import projected_sources
 
-from nodeagent.volumes import payload_volume
-from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeSource
-from nodeagent.volumes.downward_api import DownwardAPIPlugin, aggregate
 from nodeagent.volumes.layout import Layout
-from nodeagent.volumes.object_keys import ObjectKeysPlugin
-from nodeagent.volumes.payload_budget import MAX_BYTES, MAX_ENTRIES, OverBudget, PayloadBudget
-from nodeagent.volumes.payload_volume import PayloadVolume
 from nodeagent.volumes.pod_volumes import PodRequests
-from nodeagent.volumes.projected import ProjectedPlugin
-from nodeagent.volumes.secret import SECRET
+from nodeagent.volumes.types import payload_volume
+from nodeagent.volumes.types.config_map import CONFIG_MAP
+from nodeagent.volumes.types.downward_api import DownwardAPIPlugin, aggregate
+from nodeagent.volumes.types.object_keys import ObjectKeysPlugin
+from nodeagent.volumes.types.payload_budget import MAX_BYTES, MAX_ENTRIES, OverBudget, PayloadBudget
+from nodeagent.volumes.types.payload_volume import PayloadVolume
+from nodeagent.volumes.types.projected import ProjectedPlugin
+from nodeagent.volumes.types.secret import SECRET
 
 MIB = 1024 * 1024
 FITS = MAX_BYTES // MIB
@@ -135,7 +135,7 @@ async def test_the_budget_is_the_pods(plugins: Any, pod_of: Any) -> None:
     budget = PayloadBudget()
 
     def fill(uid: str, name: str, mib: int) -> str:
-        from nodeagent.volumes.atomic_writer import FileEntry
+        from nodeagent.volumes.types.atomic_writer import FileEntry
 
         entry = FileEntry(data=b"x" * MIB, mode=0o644)
         try:

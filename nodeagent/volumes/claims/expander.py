@@ -8,7 +8,7 @@ from lightkube.models.core_v1 import PersistentVolumeClaim
 from typing_extensions import override
 
 from nodeagent.api.events import Events
-from nodeagent.volumes import expansion
+from nodeagent.volumes.claims import expansion
 from nodeagent.volumes.contract import (
     CannotGrowInUse,
     SizeInfeasible,

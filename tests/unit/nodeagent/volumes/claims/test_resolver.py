@@ -9,7 +9,7 @@ from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim, Vo
 
 from nodeagent.api import errors
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes.claims import ClaimResolver, supplemental_groups
+from nodeagent.volumes.claims.resolver import ClaimResolver, supplemental_groups
 from nodeagent.volumes.contract import VolumeError, VolumeSource
 
 DATA = {"name": "data", "persistentVolumeClaim": {"claimName": "c", "readOnly": True}}

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes import empty_dir, ownership
-from nodeagent.volumes.atomic_writer import FileEntry, write_payload
+from nodeagent.volumes import ownership
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest
 from nodeagent.volumes.layout import Layout
-from nodeagent.volumes.payload_budget import Measure, PayloadBudget
 from nodeagent.volumes.sources import Allocatable
+from nodeagent.volumes.types import empty_dir
+from nodeagent.volumes.types.atomic_writer import FileEntry, write_payload
+from nodeagent.volumes.types.payload_budget import Measure, PayloadBudget
 from runtimes.linux.tasks import run_blocking
 
 DEFAULT_MODE = 0o644

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 from lightkube.models.core_v1 import PersistentVolume, Volume
 
-from nodeagent.volumes import nfs
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeSource, VolumeUsage
 from nodeagent.volumes.layout import Layout
-from nodeagent.volumes.nfs import Export, NfsPlugin, export_of
 from nodeagent.volumes.pod_volumes import PodRequests
+from nodeagent.volumes.types import nfs
+from nodeagent.volumes.types.nfs import Export, NfsPlugin, export_of
 from runtimes.linux.process import Completed, ProcessTimeout
 
 INLINE = {"name": "v", "nfs": {"server": "srv", "path": "/export"}}

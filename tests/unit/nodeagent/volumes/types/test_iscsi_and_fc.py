@@ -10,9 +10,9 @@ from lightkube.models.core_v1 import PersistentVolume, Secret, Volume
 from scsi_fabric import Fabric
 
 from nodeagent.volumes.contract import VolumeError, VolumeRequest, VolumeSource
-from nodeagent.volumes.fc import FibreChannel
-from nodeagent.volumes.iscsi import Iscsi
 from nodeagent.volumes.pod_volumes import PodRequests
+from nodeagent.volumes.types.fc import FibreChannel
+from nodeagent.volumes.types.iscsi import Iscsi
 
 IQN = "iqn.2026-11.example:disk"
 TARGET = {"targetPortal": "10.0.0.1", "iqn": IQN, "lun": 3}

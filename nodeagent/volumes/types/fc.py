@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nodeagent.volumes.contract import VolumeError, VolumeRequest, VolumeSource
-from nodeagent.volumes.remote_disk import Disk
-from nodeagent.volumes.scsi import ScsiHost, real
+from nodeagent.volumes.types.remote_disk import Disk
+from nodeagent.volumes.types.scsi import ScsiHost, real
 from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/fc"

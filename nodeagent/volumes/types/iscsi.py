@@ -12,9 +12,9 @@ from pathlib import Path
 from lightkube.models.core_v1 import ISCSIPersistentVolumeSource, ISCSIVolumeSource
 
 from nodeagent.volumes.contract import VolumeError, VolumeRequest, VolumeSource
-from nodeagent.volumes.remote_disk import Disk
-from nodeagent.volumes.scsi import ScsiHost, real
 from nodeagent.volumes.sources import SecretSource
+from nodeagent.volumes.types.remote_disk import Disk
+from nodeagent.volumes.types.scsi import ScsiHost, real
 from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/iscsi"

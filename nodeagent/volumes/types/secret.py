@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from lightkube.models.core_v1 import Secret, Volume
 
-from nodeagent.volumes.object_keys import Declaration, ObjectKind
-from nodeagent.volumes.payload_volume import Backing
 from nodeagent.volumes.sources import ObjectSource
+from nodeagent.volumes.types.object_keys import Declaration, ObjectKind
+from nodeagent.volumes.types.payload_volume import Backing
 
 
 def secret_data(found: Secret) -> dict[str, bytes]:

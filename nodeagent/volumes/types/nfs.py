@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest, VolumeSource, VolumeUsage
 from nodeagent.volumes.layout import Layout, make_directories
-from nodeagent.volumes.publish_only import PublishOnly
+from nodeagent.volumes.types.publish_only import PublishOnly
 from runtimes.linux import mountinfo, process
 from runtimes.linux.mounts import shown
 from runtimes.linux.tasks import run_blocking

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from lightkube.models.core_v1 import ConfigMap, Volume
 
-from nodeagent.volumes.object_keys import Declaration, ObjectKind
-from nodeagent.volumes.payload_volume import Backing
 from nodeagent.volumes.sources import ObjectSource
+from nodeagent.volumes.types.object_keys import Declaration, ObjectKind
+from nodeagent.volumes.types.payload_volume import Backing
 
 
 def config_map_data(found: ConfigMap) -> dict[str, bytes]:

@@ -18,17 +18,17 @@ from typing_extensions import override
 from nodeagent.api.errors import NotFound
 from nodeagent.api.pod_certificates import CertificateKey
 from nodeagent.api.tokens import TokenKey
-from nodeagent.volumes import pem
-from nodeagent.volumes.atomic_writer import FileEntry
-from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest, VolumeSource
-from nodeagent.volumes.downward_api import aggregate, downward_payload
 from nodeagent.volumes.layout import Layout
-from nodeagent.volumes.payload_budget import Measure, OverBudget, PayloadBudget
-from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
-from nodeagent.volumes.publish_only import PublishOnly
-from nodeagent.volumes.secret import SECRET
 from nodeagent.volumes.sources import Allocatable, ProjectedSources
+from nodeagent.volumes.types import pem
+from nodeagent.volumes.types.atomic_writer import FileEntry
+from nodeagent.volumes.types.config_map import CONFIG_MAP
+from nodeagent.volumes.types.downward_api import aggregate, downward_payload
+from nodeagent.volumes.types.payload_budget import Measure, OverBudget, PayloadBudget
+from nodeagent.volumes.types.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
+from nodeagent.volumes.types.publish_only import PublishOnly
+from nodeagent.volumes.types.secret import SECRET
 
 NAME = "kubernetes.io/projected"
 _TOKEN_SECONDS = 3600

@@ -9,7 +9,7 @@ from lightkube.models.core_v1 import HostPathVolumeSource
 from typing_extensions import override
 
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest, VolumeSource, VolumeUsage
-from nodeagent.volumes.publish_only import PublishOnly
+from nodeagent.volumes.types.publish_only import PublishOnly
 from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/host-path"

@@ -13,13 +13,13 @@ from lightkube.models.core_v1 import (
 )
 
 from nodeagent.api import errors
-from nodeagent.volumes.atomic_writer import FileEntry
-from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.contract import VolumeError
-from nodeagent.volumes.downward_api import downward_payload
-from nodeagent.volumes.payload_budget import Measure, PayloadBudget
-from nodeagent.volumes.payload_volume import nested_mount_points
-from nodeagent.volumes.secret import SECRET
+from nodeagent.volumes.types.atomic_writer import FileEntry
+from nodeagent.volumes.types.config_map import CONFIG_MAP
+from nodeagent.volumes.types.downward_api import downward_payload
+from nodeagent.volumes.types.payload_budget import Measure, PayloadBudget
+from nodeagent.volumes.types.payload_volume import nested_mount_points
+from nodeagent.volumes.types.secret import SECRET
 
 
 class Objects:

@@ -10,9 +10,9 @@ from lightkube.models.core_v1 import Node, PersistentVolume, PersistentVolumeCla
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.volumes.claims.expander import Expander
 from nodeagent.volumes.contract import CannotGrowInUse, SizeInfeasible, VolumeError, VolumeRequest, VolumeSource
-from nodeagent.volumes.expander import Expander
-from nodeagent.volumes.publish_only import PublishOnly
+from nodeagent.volumes.types.publish_only import PublishOnly
 from runtimes.kube.json_object import JsonObject
 
 GI = 1 << 30

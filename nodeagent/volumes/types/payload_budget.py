@@ -10,8 +10,8 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from nodeagent.volumes.atomic_writer import FileEntry
 from nodeagent.volumes.contract import VolumeError
+from nodeagent.volumes.types.atomic_writer import FileEntry
 
 # 64 objects that are as large as they can be; a refresh needs as much again for a moment, and the agent's memory once
 MAX_BYTES = 64 * 1024 * 1024

@@ -7,13 +7,13 @@ from typing_extensions import override
 
 from nodeagent.podspec import downward
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.volumes.atomic_writer import FileEntry
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.layout import Layout
-from nodeagent.volumes.payload_budget import Measure, PayloadBudget
-from nodeagent.volumes.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
-from nodeagent.volumes.publish_only import PublishOnly
 from nodeagent.volumes.sources import Allocatable
+from nodeagent.volumes.types.atomic_writer import FileEntry
+from nodeagent.volumes.types.payload_budget import Measure, PayloadBudget
+from nodeagent.volumes.types.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
+from nodeagent.volumes.types.publish_only import PublishOnly
 from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/downward-api"

@@ -9,8 +9,8 @@ import pytest
 from lightkube.models.core_v1 import EmptyDirVolumeSource, PersistentVolume, Volume
 
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest, VolumeSource
-from nodeagent.volumes.empty_dir import huge_page_size_bytes, tmpfs_size_bytes
-from nodeagent.volumes.host_path import HostPathPlugin, check_type
+from nodeagent.volumes.types.empty_dir import huge_page_size_bytes, tmpfs_size_bytes
+from nodeagent.volumes.types.host_path import HostPathPlugin, check_type
 
 
 @pytest.mark.parametrize(

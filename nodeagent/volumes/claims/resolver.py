@@ -16,9 +16,9 @@ from nodeagent.api.resources import key_of
 from nodeagent.podspec.node_affinity import selects_node
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.references import claim_names
+from nodeagent.volumes.claims.expander import ClaimStatuses
+from nodeagent.volumes.claims.expansion import wanted_bytes
 from nodeagent.volumes.contract import VolumeError, VolumeSource
-from nodeagent.volumes.expander import ClaimStatuses
-from nodeagent.volumes.expansion import wanted_bytes
 from nodeagent.volumes.pod_volumes import as_devices, as_mounts
 from runtimes.kube.json_object import JsonObject
 

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from nodeagent.volumes.pem import certificates, trust_anchors, written
+from nodeagent.volumes.types.pem import certificates, trust_anchors, written
 
 
 def block(data: bytes, headers: str = "", label: str = "CERTIFICATE") -> str:

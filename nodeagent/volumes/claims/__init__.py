@@ -1,0 +1,1 @@
+"""What claims lead to, and how that grows."""
