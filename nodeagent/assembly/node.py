@@ -12,7 +12,7 @@ from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
 from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.config import Config
-from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
+from nodeagent.config.eviction import with_defaults
 from nodeagent.container_logs.rotator import LogLimits, LogRotator
 from nodeagent.errors import AgentStartError
 from nodeagent.eviction.disk_watch import DiskWatch
@@ -179,7 +179,7 @@ def node_limits(config: Config) -> Limits:
         pods_per_core=kubelet.podsPerCore,
         system_reserved=kubelet.systemReserved,
         kube_reserved=kubelet.kubeReserved,
-        eviction_hard=DEFAULT_EVICTION_HARD if kubelet.evictionHard is None else kubelet.evictionHard,
+        eviction_hard=with_defaults(kubelet.evictionHard, merge=kubelet.mergeDefaultEvictionSettings),
     )
 
 

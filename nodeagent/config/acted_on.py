@@ -58,6 +58,7 @@ ACTED_ON = frozenset(
         "maxOpenFiles",
         "maxParallelImagePulls",
         "maxPods",
+        "mergeDefaultEvictionSettings",
         "nodeLeaseDurationSeconds",
         "nodeStatusMaxImages",
         "nodeStatusReportFrequency",

@@ -76,7 +76,6 @@ IGNORED_FIELDS: dict[str, IgnoredField] = {
     "evictionSoftGracePeriod": _unkept(_SOFT_EVICTION, {}),
     "evictionMinimumReclaim": _unkept(_SOFT_EVICTION, {}),
     "evictionMaxPodGracePeriod": _moot(_SOFT_EVICTION, 0),
-    "mergeDefaultEvictionSettings": _unkept("evictionHard replaces the default thresholds", False),
     "kernelMemcgNotification": _moot(_SOFT_EVICTION, False),
     "shutdownGracePeriod": _unkept(_NO_SHUTDOWN, "0s", "0"),
     "shutdownGracePeriodCriticalPods": _unkept(_NO_SHUTDOWN, "0s", "0"),
