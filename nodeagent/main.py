@@ -99,6 +99,7 @@ PARTS = (
     Part("usages", eviction.start_usages),
     Part("eviction", eviction.start_eviction),
     Part("local storage limits", eviction.start_local_storage),
+    Part("OOM watch", eviction.start_oom_watch),
     Part("log rotation", node.start_log_rotation),
     Part("source api", sources.start_api_source),
     Part("source file", sources.start_file_source),

@@ -1,6 +1,7 @@
 """Eviction: what the node is short of, and who has to go for it."""
 
 import functools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from nodeagent.config import Config
 from nodeagent.config.eviction import Signal, with_defaults
 from nodeagent.eviction.evictor import Evictor, Reclaim
 from nodeagent.eviction.local_storage import LocalStorage
+from nodeagent.eviction.oom_watch import KMSG, OOMWatch
 from nodeagent.eviction.pressure import PressureWatch
 from nodeagent.eviction.signals import Disks, Folders, MemoryAndPids, bounds
 from nodeagent.eviction.thresholds import Settings, thresholds
@@ -123,6 +125,13 @@ async def start_local_storage(
         raise Skip("localStorageCapacityIsolation: false")
     looks = LocalStorage(watch, pods, measured.usages, events, counted=measured.metrics.evicted)
     scope.loop(looks.run, "local storage limits")
+
+
+async def start_oom_watch(scope: Scope, config: Config, host: Host, events: Events) -> None:
+    if not os.access(KMSG, os.R_OK):
+        raise Skip(f"{KMSG} cannot be read: there are no events of processes that the kernel kills for want of memory")
+    watch = OOMWatch(NodeEvents(events, config.node_name), tuple(bounds(pod_cgroups(config, host.cgroups).root_path)))
+    scope.loop(watch.run, "OOM watch")
 
 
 def eviction_settings(config: Config) -> Settings:

@@ -42,8 +42,8 @@ class UsageReader:
     async def read(self, pods: Sequence[AgentPod], *, disks: bool) -> list[PodUsage]:
         """`disks`: volumes and logs, too."""
         known = {stats.uid: stats for stats in (await self._statistics.pods(fresh=True)).pods}
-        uids = [pod.uid for pod in pods] if disks else []
-        volumes, logs = await self._volumes.read(uids), await self._logs.read(uids)
+        uids = [pod.uid for pod in pods]
+        volumes, logs = (await self._volumes.read(uids), await self._logs.read(uids)) if disks else ({}, {})
         return [
             _usage(pod, known.get(pod.uid), _amounts(volumes.get(pod.uid)), _amounts(logs.get(pod.uid))) for pod in pods
         ]

@@ -1,5 +1,7 @@
 """A node that runs short of memory, disk or tasks: in a cgroup and on a disk that are small, so that the machine never does."""
 
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,3 +174,20 @@ def test_local_limits(node: NodeUnderTest) -> None:
     assert "DisruptionTarget" not in conditions(node.pod("volume"))
     assert is_ready(node.running("within"))
     node.kubectl("delete", "pod", "volume", "layer", "whole", "logs", "within", "--grace-period=1")
+
+
+def test_the_kernel_was_faster(node: NodeUnderTest) -> None:
+    """A process beside the pods uses up the node's memory at once: the kernel's victim is told, by name and pid."""
+    outside = f"{node.cgroup}/outside"
+    cgroups = detect()
+    cgroups.create(outside)
+    folders = [path for path in cgroups.directories(outside) if list(path.glob("memory.*"))]
+    script = "echo 1000 > /proc/self/oom_score_adj; echo $$ > $0/cgroup.procs; exec tail /dev/zero"
+    process = subprocess.Popen(["sh", "-c", script, str(folders[0])], stderr=subprocess.DEVNULL)
+    try:
+        assert process.wait(60) == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.wait(10)
+    message = f"System OOM encountered, victim process: tail, pid: {process.pid}"
+    eventually(lambda: ("SystemOOM", message) in node_events(node), "event SystemOOM")
