@@ -67,7 +67,7 @@ async def start_pressure(
         first_guess=Folders(node=options.root_dir, images=options.state_dir, containers=options.state_dir),
         transition_seconds=seconds(config.kubelet.evictionPressureTransitionPeriod),
     )
-    await watch.look()
+    await watch.look(first=True)
     return watch
 
 

@@ -22,6 +22,7 @@ from nodeagent.eviction.usage import PodUsage
 from nodeagent.pods.admission.gate import KillError
 from nodeagent.pods.rules.model import Termination
 from nodeagent.podspec.pod import AgentPod, PodUID
+from runtimes.errors import RuntimeFault
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +99,15 @@ class Evictor:
 
     async def run(self) -> None:
         while True:
-            await self._watch.look()
-            if not await self.act():
-                await self._wakeups.wait(self._watch.next_look_seconds())
+            try:
+                await self._watch.look()
+                if await self.act():
+                    continue
+                seconds = self._watch.next_look_seconds()
+            except Exception:  # one pod that cannot be judged must not end the agent
+                log.exception("the node's pressure could not be dealt with, will try again")
+                seconds = rules.PERIOD_SECONDS
+            await self._wakeups.wait(seconds)
 
     async def act(self) -> bool:
         """Act on the most urgent threshold of the last look; whether a pod was evicted."""
@@ -128,12 +135,15 @@ class Evictor:
     async def _made_room(self, signal: Signal) -> bool:
         """Whether it is enough that what is nobody's was removed."""
         dead, images = reclaimable(signal, self._watch.layout)
+        if not (dead or images):
+            return False
         if dead:
             await self._reclaim.dead_containers()
         if images:
-            await self._reclaim.unused_images()
-        if not (dead or images):
-            return False
+            try:
+                await self._reclaim.unused_images()
+            except RuntimeFault as error:
+                log.warning("unused images cannot be removed: %s", error)
         await self._watch.look()
         return not self._watch.due()
 

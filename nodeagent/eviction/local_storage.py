@@ -41,7 +41,10 @@ class LocalStorage:
         clock = asyncio.get_running_loop().time
         while True:
             began = clock()
-            await self.look()
+            try:
+                await self.look()
+            except Exception:
+                log.exception("limits of local storage could not be looked at, will try again")
             await asyncio.sleep(pause_seconds(clock() - began))
 
     async def look(self) -> None:

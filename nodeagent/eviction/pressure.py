@@ -56,10 +56,10 @@ class PressureWatch:
         self.thresholds = for_layout(thresholds, self.layout)
         self.seen: Observations = {}
 
-    async def look(self) -> None:
-        """See how it is now, and tell."""
+    async def look(self, *, first: bool = False) -> None:
+        """See how it is now, and tell. `first`: at the agent's start, where nobody is asked for anything that takes time."""
         if not self._layout_known:
-            await self._find_layout()
+            await self._find_layout(None if first else await self._find_folders())
         memory_and_pids = await asyncio.to_thread(self._memory_and_pids)
         self.seen = {**memory_and_pids, **await self._disks.read(self._folders)}
         now = self._clock()
@@ -85,8 +85,7 @@ class PressureWatch:
             return None
         return int(min(seen.available - amount.of(seen.capacity) for amount in amounts))
 
-    async def _find_layout(self) -> None:
-        found = await self._find_folders()
+    async def _find_layout(self, found: Folders | None) -> None:
         try:
             self.layout = await asyncio.to_thread((found or self._folders).layout)
         except OSError as error:

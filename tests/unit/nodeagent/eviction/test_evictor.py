@@ -17,44 +17,29 @@ from nodeagent.eviction.pressure import PressureWatch
 from nodeagent.eviction.signals import Folders, Observation
 from nodeagent.eviction.thresholds import Layout, Settings, Threshold, thresholds
 from nodeagent.eviction.usage import Amounts, ContainerUsage, PodUsage
-from nodeagent.node.capacity import Limits
-from nodeagent.node.facts import Machine
 from nodeagent.node.state import NodeState
 from nodeagent.pods.admission.gate import KillError
 from nodeagent.pods.rules.model import Termination
 from nodeagent.podspec.pod import AgentPod, PodUID
-
-MACHINE = Machine(
-    machine_id="m",
-    system_uuid="s",
-    boot_id="b",
-    kernel_version="6.1",
-    os_image="Debian",
-    architecture="amd64",
-    operating_system="linux",
-    cpus=1,
-    memory_bytes=2**30,
-    swap_bytes=0,
-    hugepages={},
-    max_pids=1000,
-)
+from runtimes.errors import Unavailable
 
 
 class World(Events):
     """A node with 1000 of everything, its pods, and a diary of what is done. `used`: memory or disk, by pod's name."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, state: NodeState, **settings: Any) -> None:
         self.diary: list[str] = []
         self.annotations: list[Any] = []
         self.terminations: list[Termination] = []
         self.left = {Signal.MEMORY: 1000, Signal.NODEFS: 1000, Signal.PIDS: 1000}
         self.used: dict[str, int] = {}
         self.freed_by_reclaim = 0
+        self.reclaim_error: Exception | None = None
         self.stuck = False
         self.waits = asyncio.Event()
         self.now = 0.0
         self.pods: list[AgentPod] = []
-        self.state = NodeState(MACHINE, Limits(), storage_bytes=None, host_ips=())
+        self.state = state
         self.watch = PressureWatch(
             self.state,
             thresholds(Settings(**({"hard": {"memory.available": "100", "nodefs.available": "10%"}} | settings))),
@@ -99,6 +84,8 @@ class World(Events):
 
     async def _delete_images(self) -> None:
         self.diary.append("delete images")
+        if self.reclaim_error is not None:
+            raise self.reclaim_error
 
     # disks and usages
     async def read(self, what: Any, *, disks: bool = False) -> Any:
@@ -145,16 +132,16 @@ class World(Events):
 MET = "Warning EvictionThresholdMet: Attempting to reclaim"
 
 
-async def test_nothing_is_short(tmp_path: Path) -> None:
+async def test_nothing_is_short(tmp_path: Path, state: NodeState) -> None:
     """Then nothing is done, and nothing said."""
-    world = World(tmp_path)
+    world = World(tmp_path, state)
     world.add("a", 900)
     assert (await world.pass_once(), world.diary, world.state.pressures) == (False, [], ())
 
 
-async def test_memory(tmp_path: Path) -> None:
+async def test_memory(tmp_path: Path, state: NodeState) -> None:
     """The node's event, then the pod's, with what it is blamed for; it has failed, is disrupted, and is killed at once."""
-    world = World(tmp_path)
+    world = World(tmp_path, state)
     world.add("small", 10)
     world.add("large", 800)
     world.left[Signal.MEMORY] = 99
@@ -170,9 +157,9 @@ async def test_memory(tmp_path: Path) -> None:
     assert world.state.pressures == ("MemoryPressure",)
 
 
-async def test_one_at_a_time(tmp_path: Path) -> None:
+async def test_one_at_a_time(tmp_path: Path, state: NodeState) -> None:
     """Then the node is looked at again: it may be enough."""
-    world = World(tmp_path)
+    world = World(tmp_path, state)
     world.add("a", 500)
     world.add("b", 800)
     world.left[Signal.MEMORY] = 0
@@ -182,10 +169,10 @@ async def test_one_at_a_time(tmp_path: Path) -> None:
     assert [pod.metadata.name for pod in world.pods] == ["a"]
 
 
-async def test_a_soft_threshold(tmp_path: Path) -> None:
+async def test_a_soft_threshold(tmp_path: Path, state: NodeState) -> None:
     """The condition at once, the eviction when its grace is over, with the shorter of the pod's time and the configured one."""
     soft = {"memory.available": "500"}
-    world = World(tmp_path, hard={}, soft=soft, soft_grace_seconds={"memory.available": 60.0})
+    world = World(tmp_path, state, hard={}, soft=soft, soft_grace_seconds={"memory.available": 60.0})
     world.add("a", 500, terminationGracePeriodSeconds=7)
     world.left[Signal.MEMORY] = 300
     assert not await world.pass_once()
@@ -195,9 +182,9 @@ async def test_a_soft_threshold(tmp_path: Path) -> None:
     assert [(item.grace_seconds, item.at_once) for item in world.terminations] == [(7, False)]
 
 
-async def test_a_disk(tmp_path: Path) -> None:
+async def test_a_disk(tmp_path: Path, state: NodeState) -> None:
     """What is nobody's goes first; where that is not enough, a pod."""
-    world = World(tmp_path)
+    world = World(tmp_path, state)
     world.add("a", 500)
     world.left[Signal.NODEFS] = 50
     world.freed_by_reclaim = 50
@@ -209,9 +196,9 @@ async def test_a_disk(tmp_path: Path) -> None:
     assert world.diary[3:6] == reclaim and world.diary[-1] == "end a"
 
 
-async def test_critical_pods_alone(tmp_path: Path) -> None:
+async def test_critical_pods_alone(tmp_path: Path, state: NodeState) -> None:
     """Nobody can go: it is not tried again at once, nor told again and again; later it is."""
-    world = World(tmp_path)
+    world = World(tmp_path, state)
     world.add("critical", 500, priority=2_000_000_000)
     world.left[Signal.MEMORY] = 0
     for world.now in (0.0, 0.1, 9.9):
@@ -223,10 +210,12 @@ async def test_critical_pods_alone(tmp_path: Path) -> None:
     assert world.diary[-1] == "end other"
 
 
-async def test_one_that_hangs_is_not_evicted_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_hangs_is_not_evicted_twice(
+    tmp_path: Path, state: NodeState, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It counts as evicted; while it goes, another one may have to."""
     monkeypatch.setattr(evictor_module, "RELEASE_SECONDS", 0.0)
-    world = World(tmp_path)
+    world = World(tmp_path, state)
     world.add("a", 500)
     world.add("b", 800)
     world.left[Signal.MEMORY], world.stuck = 0, True
@@ -234,9 +223,33 @@ async def test_one_that_hangs_is_not_evicted_twice(tmp_path: Path, monkeypatch: 
     assert [line for line in world.diary if line.startswith("end")] == ["end b", "end a"]
 
 
-async def test_the_loop(tmp_path: Path) -> None:
+async def test_images_that_cannot_be_removed(tmp_path: Path, state: NodeState) -> None:
+    """A runtime that is down holds up no eviction."""
+    world = World(tmp_path, state)
+    world.add("a", 500)
+    world.left[Signal.NODEFS] = 50
+    world.reclaim_error = Unavailable("the runtime is down")
+    assert await world.pass_once()
+    assert world.diary[-1] == "end a"
+
+
+async def test_a_mistake_ends_no_agent(tmp_path: Path, state: NodeState, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the node is looked at again later."""
+    world = World(tmp_path, state)
+    world.add("a", 500, containers=[{"name": "c", "resources": {"requests": {"memory": "nonsense"}}}])
+    world.left[Signal.MEMORY] = 0
+    running = asyncio.create_task(world.evictor.run())
+    async with asyncio.timeout(30):
+        await world.waits.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert world.diary[-1] == "wait 10"
+    assert "will try again" in caplog.text
+
+
+async def test_the_loop(tmp_path: Path, state: NodeState) -> None:
     """After an eviction it looks again at once, then as late as the signals allow."""
-    world = World(tmp_path)
+    world = World(tmp_path, state)
     world.add("a", 500)
     world.left[Signal.MEMORY] = 99
     running = asyncio.create_task(world.evictor.run())
@@ -285,9 +298,9 @@ def test_grace(soft: bool, own: int | None, maximum: int, seconds: int) -> None:
     assert grace_seconds(pod, threshold, maximum) == seconds
 
 
-async def test_local_limits(tmp_path: Path) -> None:
+async def test_local_limits(tmp_path: Path, state: NodeState) -> None:
     """Every pod above a limit goes, critical ones too; nothing was short, so none is disrupted."""
-    world = World(tmp_path)
+    world = World(tmp_path, state)
     limited = {"containers": [{"name": "c", "resources": {"limits": {"ephemeral-storage": "100"}}}]}
     world.add("free", 500)
     world.add("within", 100, **limited)
