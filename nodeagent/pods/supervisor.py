@@ -403,7 +403,7 @@ class PodSupervisor:
             for each in error.exceptions:
                 log.warning("pod %s: %s", pod, each)
             self._event("Warning", "FailedKillPod", f"error killing pod: {error.exceptions[0]}")
-            self.backoff.block(1.0)
+            self.backoff.block_teardown()
         else:
             log.error("pod %s: %s failed", pod, doing.value, exc_info=error)
             self._event("Warning", "FailedSync", str(error))

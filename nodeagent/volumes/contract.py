@@ -29,6 +29,14 @@ class UnsupportedVolume(VolumeError):
     """This node can never mount the volume as it is declared."""
 
 
+class SizeInfeasible(VolumeError):
+    """A volume cannot grow to what is asked, now or later: its claim's owner has to ask for something else."""
+
+
+class CannotGrowInUse(VolumeError):
+    """A volume does not grow while it is used: it is not asked to again before it is published anew, and its pod goes on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeSource:
     """What a pod's volume is, with its references followed.
@@ -48,6 +56,30 @@ class VolumeSource:
         if self.persistent_volume is not None and self.persistent_volume.metadata is not None:
             return self.persistent_volume.metadata.name or ""
         return self.volume.name
+
+    @property
+    def read_only(self) -> bool:
+        """Of a claim: the pod's volume says so. What the claim or the PersistentVolume may be used for does not count."""
+        claim = self.volume.persistentVolumeClaim
+        return claim is not None and bool(claim.readOnly)
+
+    @property
+    def block(self) -> bool:
+        """It is a raw block device (volumeMode Block), not a file system."""
+        spec = self.persistent_volume.spec if self.persistent_volume is not None else None
+        return spec is not None and spec.volumeMode == "Block"
+
+    @property
+    def mount_options(self) -> tuple[str, ...]:
+        """Those of the PersistentVolume."""
+        spec = self.persistent_volume.spec if self.persistent_volume is not None else None
+        return tuple((spec.mountOptions if spec is not None else None) or ())
+
+    @property
+    def access_modes(self) -> tuple[str, ...]:
+        """Those of the PersistentVolume; empty: there is none, or it does not say."""
+        spec = self.persistent_volume.spec if self.persistent_volume is not None else None
+        return tuple((spec.accessModes if spec is not None else None) or ())
 
 
 class SourceResolver(Protocol):
@@ -70,13 +102,15 @@ class SourceResolver(Protocol):
 class VolumeRequest:
     """One volume of one pod, as its plugin needs it.
 
-    `fs_group`: the pod's fsGroup. `fs_user`: the user that every container of the pod runs as, None when they differ or
-    do not say. `nested`: relative paths inside the volume on which other volumes of a container are mounted.
+    `fs_group`: the pod's fsGroup. `on_root_mismatch`: a volume whose root shows the group already is not walked again
+    (fsGroupChangePolicy; for what claims lead to). `fs_user`: the user that every container of the pod runs as, None when they
+    differ or do not say. `nested`: relative paths inside the volume on which other volumes of a container are mounted.
     """
 
     pod: AgentPod
     source: VolumeSource
     fs_group: int | None = None
+    on_root_mismatch: bool = False
     fs_user: int | None = None
     nested: tuple[str, ...] = ()
 
@@ -95,10 +129,11 @@ class VolumeRequest:
 class MountedVolume:
     """A volume that is ready to be bound into containers.
 
-    `host_path`: directory, file or device node on the host. `directory_name`: its name under `volume-subpaths`.
-    `read_only_forced`: every container sees it read-only, whatever its volumeMount says.
-    `relabel`: the runtime may relabel it for SELinux. `block`: it is a device, not a file system.
-    `supplemental_groups`: groups that the pod's processes need for it.
+    `host_path`: directory, file or device node on the host; of a block device the pod's link to it (`device_link`).
+    `directory_name`: its name under `volume-subpaths`. `read_only_forced`: every container sees it read-only, whatever its
+    volumeMount says. `relabel`: the runtime may relabel it for SELinux. `block`: it is a device, not a file system.
+    `supplemental_groups`: groups that the pod's processes need for it. `global_map_path`: of a block device, the directory that
+    all pods' entries of it are in; events name it.
     """
 
     host_path: Path
@@ -107,11 +142,15 @@ class MountedVolume:
     relabel: bool = False
     block: bool = False
     supplemental_groups: tuple[int, ...] = ()
+    global_map_path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeUsage:
-    """What a volume has and what is used of it. Of a block device the capacity alone is known."""
+    """What a volume has and what is used of it. Of a block device the capacity alone is known.
+
+    `claim`: the name of the claim that led to it, which the volume manager adds; empty: none did.
+    """
 
     capacity_bytes: int
     available_bytes: int | None = None
@@ -119,6 +158,7 @@ class VolumeUsage:
     inodes: int | None = None
     inodes_free: int | None = None
     inodes_used: int | None = None
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +177,7 @@ class Capabilities:
 
     @property
     def node_wide(self) -> bool:
-        """Pods share it: it has an id, and it is remembered on disk for whose sake it is here."""
+        """Pods share it: it has an id, and it is remembered on disk for whose sake it is here. So is every PersistentVolume."""
         return self.attach or self.stage
 
 
@@ -162,8 +202,8 @@ class VolumePlugin(Protocol):
         ...
 
     def volume_id(self, source: VolumeSource) -> str:
-        """The node-wide name of a volume that `capabilities` says is one: as in node.status.volumesInUse. Never changes; raises
-        nothing.
+        """The node-wide name of a volume that `capabilities` says is one, and of every PersistentVolume: as in
+        node.status.volumesInUse. Never changes; raises nothing.
         """
         ...
 
@@ -189,8 +229,10 @@ class VolumePlugin(Protocol):
         ...
 
     async def publish(self, request: VolumeRequest) -> MountedVolume:
-        """Make the volume ready for one pod, below `pods/<uid>/volumes`. Repeatable on a live volume (an agent that starts again,
-        `republish`), which a failure leaves as it was. Raises VolumeError.
+        """Make the volume ready for one pod, below `pods/<uid>/volumes`, a block device below `volumeDevices`.
+
+        Repeatable on a live volume (an agent that starts again, `republish`), which a failure leaves as it was. Raises
+        VolumeError.
         """
         ...
 
@@ -202,9 +244,10 @@ class VolumePlugin(Protocol):
         ...
 
     async def expand(self, request: VolumeRequest) -> None:
-        """Let a published volume grow to `request.source.expand_to_bytes`, and report it where that is asked from.
+        """Let a published volume grow to `request.source.expand_to_bytes`, at least; one that is as large already is fine.
 
-        Called after `publish`, and at syncs of the pod as long as the source asks for it. Raises VolumeError.
+        Called after `publish`, and at syncs of the pod as long as the source asks for it; the claim's status is the caller's.
+        Raises SizeInfeasible, CannotGrowInUse, VolumeError.
         """
         ...
 

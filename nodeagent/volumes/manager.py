@@ -8,6 +8,7 @@ and, to answer fast, what was set up by this process.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from lightkube.models.core_v1 import Volume
 
@@ -22,16 +23,20 @@ from nodeagent.volumes.contract import (
     VolumePlugin,
     VolumeUsage,
 )
+from nodeagent.volumes.expander import ClaimStatuses, Expander, Unreported
 from nodeagent.volumes.layout import Layout, plugin_directory_name
-from nodeagent.volumes.mounting import Mounter, Phase, PodVolumes, Progress
+from nodeagent.volumes.mounting import Mounter, PodVolumes
 from nodeagent.volumes.on_disk import FoundVolume, volumes_of
+from nodeagent.volumes.phases import Phase, Progress
 from nodeagent.volumes.pod_folder import force_clean
 from nodeagent.volumes.pod_volumes import PodRequests, used_volumes
+from nodeagent.volumes.sources import OwnNode
 from nodeagent.volumes.stage import Holder, NodeVolumes
 from runtimes.linux.tasks import run_blocking
 
 WAIT_SECONDS = 123.0
 _MAX_ERRORS = 10
+_UNREPORTED = Unreported()
 
 
 class MountFailed(VolumeError):
@@ -66,6 +71,8 @@ class VolumeManager:
         plugins: Sequence[VolumePlugin],
         events: Events,
         resolvers: Sequence[SourceResolver] = (),
+        own_node: OwnNode = lambda: None,
+        claim_statuses: ClaimStatuses = _UNREPORTED,
         wait_seconds: float = WAIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -78,6 +85,8 @@ class VolumeManager:
             resolvers=resolvers,
             node_volumes=self._node_volumes,
             events=events,
+            own_node=own_node,
+            expander=Expander(claim_statuses, events, own_node),
             clock=clock,
             sleep=sleep,
         )
@@ -134,7 +143,7 @@ class VolumeManager:
             errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
             volumes.published.clear()  # a refresh that waits for its turn must find nothing to set up
             if errors:
-                raise ExceptionGroup(f"volumes of pod {uid} could not be unmounted", errors)
+                raise ExceptionGroup(f"volumes could not be unmounted: {'; '.join(map(str, errors))}", errors)
         self._pods.pop(uid, None)
 
     def mounted(self, uid: str) -> Mapping[str, MountedVolume]:
@@ -148,7 +157,11 @@ class VolumeManager:
         outcomes = await asyncio.gather(
             *(each.plugin.usage(each.mounted) for each in published.values()), return_exceptions=True
         )
-        return {name: found for name, found in zip(published, outcomes, strict=True) if isinstance(found, VolumeUsage)}
+        return {
+            name: replace(found, claim=published[name].claim_name)
+            for name, found in zip(published, outcomes, strict=True)
+            if isinstance(found, VolumeUsage)
+        }
 
     def in_use(self) -> Sequence[str] | None:
         """The ids of the volumes that a controller is to keep attached, node.status.volumesInUse.
@@ -193,7 +206,7 @@ class VolumeManager:
             await plugin.unpublish(uid, volume.name)
             await self._node_volumes.release(holder, plugin)
         elif volume.plugin_directory:
-            await run_blocking(force_clean, self._layout.volumes_dir(uid) / volume.plugin_directory / volume.name)
+            await run_blocking(force_clean, self._layout, uid, volume)
 
 
 def _mount_failed(unmounted: Sequence[str], progress: Mapping[str, Progress]) -> MountFailed:

@@ -80,6 +80,11 @@ class NodeVolumes:
             await run_blocking(self._path(volume).unlink, missing_ok=True)
             notes.pop(volume, None)
 
+    async def held_by_others(self, volume: Holder, note: Note) -> bool:
+        """Whether the volume is here for the sake of another pod, too."""
+        others = (each for holder, each in (await self._known()).items() if holder.uid != volume.uid)
+        return any(each.volume_id == note.volume_id for each in others)
+
     async def held_by(self, uid: str) -> list[Holder]:
         return [volume for volume in await self._known() if volume.uid == uid]
 
