@@ -78,10 +78,12 @@ async def start_usages(
         found = next((item.pod for item in pods.pods() if item.pod.uid == uid), None)
         return None if found is None else paths.log_dir(*found.key, found.uid)
 
-    readers = [VolumeReader(each, period_seconds=USAGE_SECONDS) for each in (volumes, LogFolders(logs_of))]
-    for reader in readers:
+    of_volumes = VolumeReader(volumes, period_seconds=USAGE_SECONDS)
+    of_logs = VolumeReader(LogFolders(logs_of), period_seconds=USAGE_SECONDS)
+    for reader in (of_volumes, of_logs):
         scope.stack.push_async_callback(reader.stop)
-    return Measured(usages=UsageReader(statistics, *readers), metrics=EvictionMetrics(host.metrics))
+    usages = UsageReader(statistics, of_volumes, of_logs, paths.hosts_file)
+    return Measured(usages=usages, metrics=EvictionMetrics(host.metrics))
 
 
 async def start_eviction(

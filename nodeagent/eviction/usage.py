@@ -33,7 +33,7 @@ class ContainerUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodUsage:
-    """`known` False: nobody has statistics of it. `volumes`: those that are measured, by name."""
+    """`known` False: nobody has statistics of it. `volumes`: those that are measured, by name. `hosts`: of its hosts file."""
 
     pod: AgentPod
     known: bool = True
@@ -41,6 +41,7 @@ class PodUsage:
     processes: int = 0
     containers: Mapping[str, ContainerUsage] = field(default_factory=dict)
     volumes: Mapping[str, Amounts] = field(default_factory=dict)
+    hosts: Amounts = NOTHING
 
     @property
     def layers(self) -> Amounts:
@@ -52,9 +53,9 @@ class PodUsage:
 
     @property
     def local_volumes(self) -> Amounts:
-        """Of the volumes those that take room on the node's own disk and go with the pod."""
+        """Of the volumes those that take room on the node's own disk and go with the pod; and its hosts file: it may fill it."""
         local = (volume.name for volume in self.pod.spec.volumes or () if is_local(volume))
-        return sum((self.volumes[name] for name in local if name in self.volumes), NOTHING)
+        return sum((self.volumes[name] for name in local if name in self.volumes), self.hosts)
 
 
 def is_local(volume: Volume) -> bool:

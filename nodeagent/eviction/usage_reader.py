@@ -1,6 +1,7 @@
 """Measures what pods use, for who evicts them. Source: docs/facts/node-resources.md 5.5."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -32,10 +33,20 @@ class LogFolders:
 
 
 class UsageReader:
-    """`volumes`, `logs`: measured by walks, for which nobody waits long: what is not known yet counts as nothing."""
+    """`volumes`, `logs`: measured by walks, for which nobody waits long: what is not known yet counts as nothing.
 
-    def __init__(self, statistics: PodStatistics, volumes: VolumeReader, logs: VolumeReader) -> None:
+    `hosts_file`: where a pod's is, by its uid.
+    """
+
+    def __init__(
+        self,
+        statistics: PodStatistics,
+        volumes: VolumeReader,
+        logs: VolumeReader,
+        hosts_file: Callable[[str], Path],
+    ) -> None:
         self._statistics = statistics
+        self._hosts_file = hosts_file
         self._volumes = volumes
         self._logs = logs
 
@@ -44,9 +55,12 @@ class UsageReader:
         known = {stats.uid: stats for stats in (await self._statistics.pods(fresh=True)).pods}
         uids = [pod.uid for pod in pods]
         volumes, logs = (await self._volumes.read(uids), await self._logs.read(uids)) if disks else ({}, {})
-        return [
+        files = [self._hosts_file(uid) for uid in uids] if disks else []
+        hosts = dict(zip(uids, await run_blocking(_sizes, files), strict=False))
+        found = (
             _usage(pod, known.get(pod.uid), _amounts(volumes.get(pod.uid)), _amounts(logs.get(pod.uid))) for pod in pods
-        ]
+        )
+        return [replace(usage, hosts=hosts.get(usage.pod.uid, NOTHING)) for usage in found]
 
 
 def _usage(
@@ -77,6 +91,19 @@ def _amounts(stats: PodVolumeStats | None) -> dict[str, Amounts]:
     if stats is None:
         return {}
     return {name: Amounts(usage.used_bytes or 0, usage.inodes_used or 0) for name, usage in stats.volumes.items()}
+
+
+def _sizes(files: Sequence[Path]) -> list[Amounts]:
+    """Blocks."""
+    found = []
+    for file in files:
+        try:
+            status = file.lstat()
+        except OSError:
+            found.append(NOTHING)
+        else:
+            found.append(Amounts(status.st_blocks * 512, 1))
+    return found
 
 
 def _measure_each(folder: Path) -> dict[str, VolumeUsage]:

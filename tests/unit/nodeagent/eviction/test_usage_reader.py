@@ -39,8 +39,9 @@ def pod(name: str) -> Any:
 
 def reader(folder: Path) -> UsageReader:
     logs = LogFolders(lambda uid: folder / uid)
+    volumes = VolumeReader(Volumes(), period_seconds=1.0)
     return UsageReader(
-        Statistics(), VolumeReader(Volumes(), period_seconds=1.0), VolumeReader(logs, period_seconds=1.0)
+        Statistics(), volumes, VolumeReader(logs, period_seconds=1.0), lambda uid: folder / f"{uid}.hosts"
     )
 
 
@@ -65,8 +66,10 @@ async def test_disks_too(tmp_path: Path) -> None:
         (tmp_path / "a" / name / "0.log").write_bytes(b"x" * 10_000)
     (tmp_path / "a" / "c" / "0.log.20260101-000000.gz").write_bytes(b"x" * 10_000)
     (tmp_path / "a" / "link").symlink_to("/")
+    (tmp_path / "a.hosts").write_bytes(b"x" * 9000)
     (found,) = await reader(tmp_path).read([pod("a")], disks=True)
     assert found.volumes == {"v": Amounts(3, 1), "b": Amounts(0, 0)}
+    assert found.hosts.inodes == 1 and found.local_volumes.used_bytes == found.hosts.used_bytes >= 9000
     assert set(found.containers) == {"c", "gone"}
     assert found.containers["c"].logs.inodes == 3 and found.containers["gone"].logs.inodes == 2
     assert found.containers["c"].logs.used_bytes >= 20_000 > found.containers["gone"].logs.used_bytes >= 10_000
