@@ -7,11 +7,13 @@ from nodeagent.api.cluster import InformedCluster, NoCluster
 from nodeagent.api.events import Events
 from nodeagent.api.objects import Objects
 from nodeagent.api.tokens import Tokens
+from nodeagent.assembly.csi import CSI
 from nodeagent.assembly.running import Scope
 from nodeagent.folders import Folders
 from nodeagent.node.state import NodeState
 from nodeagent.volumes.claims import ApiClaimStatuses, ClaimResolver
 from nodeagent.volumes.config_map import CONFIG_MAP
+from nodeagent.volumes.contract import VolumePlugin
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
 from nodeagent.volumes.expander import Unreported
@@ -34,6 +36,7 @@ async def start_volumes(
     state: NodeState,
     client: ApiClient | None,
     cluster: InformedCluster | None,
+    csi: CSI | None,
 ) -> VolumeManager:
     """A type is one line here. Without an API there are no claims."""
     layout, budget = Layout(folders.root), PayloadBudget()
@@ -41,7 +44,7 @@ async def start_volumes(
     def allocatable() -> Mapping[str, str]:
         return state.allocatable
 
-    plugins = (
+    plugins: tuple[VolumePlugin, ...] = (
         EmptyDirPlugin(layout, allocatable),
         HostPathPlugin(),
         LocalPlugin(layout, events),
@@ -49,6 +52,7 @@ async def start_volumes(
         ObjectKeysPlugin(SECRET, layout, allocatable, objects, budget),
         DownwardAPIPlugin(layout, allocatable, budget),
         ProjectedPlugin(layout, allocatable, objects, tokens, budget),
+        *((csi.plugin,) if csi is not None else ()),
     )
     return VolumeManager(
         layout=layout,
@@ -56,5 +60,6 @@ async def start_volumes(
         resolvers=(ClaimResolver(client),) if client is not None else (),
         claim_statuses=ApiClaimStatuses(client) if client is not None else Unreported(),
         own_node=(cluster or NoCluster()).own_node,
+        in_use_changed=state.notify,
         events=events,
     )

@@ -161,6 +161,10 @@ _VOLUME_STATS: Mapping[str, tuple[str, Callable[[VolumeUsage], int | None]]] = {
     "inodes": ("Maximum number of inodes in the volume", lambda usage: usage.inodes),
     "inodes_free": ("Number of free inodes in the volume", lambda usage: usage.inodes_free),
     "inodes_used": ("Number of used inodes in the volume", lambda usage: usage.inodes_used),
+    "health_status_abnormal": (
+        "1: something is wrong with the volume, 0: nothing is known to be",
+        lambda usage: usage.abnormal,
+    ),
 }
 
 

@@ -118,6 +118,7 @@ def _volume(time: str, name: str, namespace: str, usage: VolumeUsage) -> JsonObj
             "inodesUsed": usage.inodes_used,
             "name": name,
             "pvcRef": {"name": usage.claim, "namespace": namespace} if usage.claim else None,
+            "volumeHealthStats": None if usage.abnormal is None else {"abnormal": usage.abnormal},
         }
     )
 

@@ -12,6 +12,7 @@ All verbs are repeatable: the agent may be killed at any point and calls again, 
 failed verb may have done its work or half of it; it is then called again, or undone by its counterpart.
 """
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +28,18 @@ class VolumeError(Exception):
 
 class UnsupportedVolume(VolumeError):
     """This node can never mount the volume as it is declared."""
+
+
+class NotYet(VolumeError):
+    """Something has to come first that this node will hear of. `came` is set then: it is time to try again."""
+
+    def __init__(self, text: str, came: asyncio.Event) -> None:
+        super().__init__(text)
+        self.came = came
+
+
+class NodeFull(VolumeError):
+    """As many volumes are attached to this node as can be: another node may do for the pod."""
 
 
 class SizeInfeasible(VolumeError):
@@ -149,6 +162,7 @@ class MountedVolume:
 class VolumeUsage:
     """What a volume has and what is used of it. Of a block device the capacity alone is known.
 
+    `abnormal`: whether something is wrong with it, as `condition` says; None: nobody knows.
     `claim`: the name of the claim that led to it, which the volume manager adds; empty: none did.
     """
 
@@ -158,6 +172,8 @@ class VolumeUsage:
     inodes: int | None = None
     inodes_free: int | None = None
     inodes_used: int | None = None
+    abnormal: bool | None = None
+    condition: str = ""
     claim: str = ""
 
 
@@ -210,7 +226,7 @@ class VolumePlugin(Protocol):
     async def attach(self, request: VolumeRequest) -> None:
         """Wait until the volume is attached to this node; whoever attaches it has been told that it is in use here.
 
-        Called before every `stage`, at each attempt. Cancelled when the pod has waited long enough. Raises VolumeError.
+        Called before every `stage`, at each attempt. Cancelled when the pod has waited long enough. Raises NodeFull, VolumeError.
         """
         ...
 

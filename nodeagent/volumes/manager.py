@@ -43,6 +43,7 @@ class MountFailed(VolumeError):
     """Not all volumes of a pod are mounted. The text is that of the pod's event.
 
     `event_worthy`: a kubelet shows it as an event; after a plain time-out it does not, the volumes' own events tell.
+    `node_full`: why there is no room for one of them on this node; empty: that is not it.
     """
 
     def __init__(
@@ -53,16 +54,21 @@ class MountFailed(VolumeError):
         cause: str,
         *,
         event_worthy: bool,
+        node_full: str = "",
     ) -> None:
         super().__init__(
             f"Unable to attach or mount volumes: unmounted volumes=[{' '.join(unmounted)}], "
             f"unattached volumes=[{' '.join(unattached)}], failed to process volumes=[{' '.join(unprocessed)}]: {cause}"
         )
         self.event_worthy = event_worthy
+        self.node_full = node_full
 
 
 class VolumeManager:
-    """One for all pods. Verbs on one pod queue up behind each other; pods and volumes do not wait for each other."""
+    """One for all pods. Verbs on one pod queue up behind each other; pods and volumes do not wait for each other.
+
+    `in_use_changed`: called when `in_use` may have: controllers wait for it.
+    """
 
     def __init__(
         self,
@@ -72,14 +78,16 @@ class VolumeManager:
         events: Events,
         resolvers: Sequence[SourceResolver] = (),
         own_node: OwnNode = lambda: None,
+        in_use_changed: Callable[[], None] = lambda: None,
         claim_statuses: ClaimStatuses = _UNREPORTED,
         wait_seconds: float = WAIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._layout = layout
+        self._events = events
         self._by_directory = {plugin_directory_name(plugin.name): plugin for plugin in plugins}
-        self._node_volumes = NodeVolumes(layout)
+        self._node_volumes = NodeVolumes(layout, in_use_changed)
         self._mounter = Mounter(
             plugins=plugins,
             resolvers=resolvers,
@@ -100,6 +108,7 @@ class VolumeManager:
         the runtime's and not in the answer. Repeatable; fast when all is mounted. Raises MountFailed.
         """
         volumes = self._pods.setdefault(pod.uid, PodVolumes())
+        volumes.pod = pod
         async with volumes.lock:
             wanted = [volume for volume in used_volumes(pod) if volume.image is None]
             missing = [volume for volume in wanted if volume.name not in volumes.published]
@@ -152,16 +161,32 @@ class VolumeManager:
         return {name: each.mounted for name, each in volumes.published.items()} if volumes is not None else {}
 
     async def usage(self, uid: str) -> Mapping[str, VolumeUsage]:
-        """By volume of a pod, what is used of it; those that are not measured, or cannot be now, are not in the answer."""
-        published = dict(volumes.published) if (volumes := self._pods.get(uid)) is not None else {}
+        """By volume of a pod, what is used of it; those that are not measured, or cannot be now, are not in the answer.
+
+        What is wrong with one, and was not before, is an event.
+        """
+        if (volumes := self._pods.get(uid)) is None:
+            return {}
+        published = dict(volumes.published)
         outcomes = await asyncio.gather(
             *(each.plugin.usage(each.mounted) for each in published.values()), return_exceptions=True
         )
-        return {
+        measured = {
             name: replace(found, claim=published[name].claim_name)
             for name, found in zip(published, outcomes, strict=True)
             if isinstance(found, VolumeUsage)
         }
+        self._tell_conditions(volumes, measured)
+        return measured
+
+    def _tell_conditions(self, volumes: PodVolumes, measured: Mapping[str, VolumeUsage]) -> None:
+        for name, usage in measured.items():
+            known = volumes.abnormal.pop(name, None)
+            if usage.abnormal:
+                volumes.abnormal[name] = usage.condition
+                if usage.condition != known and volumes.pod is not None:
+                    text = f"Volume {name}: {usage.condition}"
+                    self._events.event(volumes.pod, "Warning", "VolumeConditionAbnormal", text)
 
     def in_use(self) -> Sequence[str] | None:
         """The ids of the volumes that a controller is to keep attached, node.status.volumesInUse.
@@ -219,4 +244,5 @@ def _mount_failed(unmounted: Sequence[str], progress: Mapping[str, Progress]) ->
         unprocessed,
         "; ".join(errors[-_MAX_ERRORS:]) or "timed out waiting for the condition",
         event_worthy=bool(errors),
+        node_full=next((each.error for each in phases.values() if each.node_full), ""),
     )

@@ -30,6 +30,7 @@ from nodeagent.volumes.phases import Phase, Progress
 from nodeagent.volumes.pod_volumes import PodRequests
 from nodeagent.volumes.sources import OwnNode
 from nodeagent.volumes.stage import Holder, NodeVolumes, Note
+from runtimes.linux.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +73,15 @@ class PodVolumes:
     """What this process knows of one pod's volumes, by their names in the pod.
 
     `lock` keeps mounting, refreshing and unmounting apart. `hopeless`: one of them can never come, so the others get one try.
+    `abnormal`: what is known to be wrong with those that are up.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     published: dict[str, Published] = field(default_factory=dict)
     progress: dict[str, Progress] = field(default_factory=dict)
     hopeless: bool = False
+    pod: AgentPod | None = None
+    abnormal: dict[str, str] = field(default_factory=dict)
 
 
 class Mounter:
@@ -115,7 +119,7 @@ class Mounter:
         while True:
             pause_seconds = progress.not_before - self._clock()
             if pause_seconds > 0:
-                await self._sleep(pause_seconds)
+                await self._pause(pause_seconds, progress.came)
             try:
                 volumes.published[volume.name] = await self._mount_once(requests, volume, progress)
             except UnsupportedVolume as error:
@@ -128,6 +132,16 @@ class Mounter:
                 return
             if volumes.hopeless:
                 return
+
+    async def _pause(self, seconds: float, came: asyncio.Event | None) -> None:
+        if came is None:
+            await self._sleep(seconds)
+            return
+        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.create_task(came.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end_tasks(*waits)
 
     async def refresh(self, volumes: PodVolumes, requests: PodRequests, volume: Volume) -> None:
         """Publish a live volume once more, and let it grow, where it is one that `changes` and it is time for an attempt."""

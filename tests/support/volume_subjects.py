@@ -70,7 +70,8 @@ class Subject:
     of its PersistentVolume, over what that makes in an empty folder until it is left; `staged`: it is mounted on the node before
     it is published; `block`: it is a device. `written`: who fills it, the "pod", the "agent" from the world's objects, "nobody",
     or the "host" whose it is. `group`: what fsGroup may do in it. `measured`: its usage is known.
-    `absent`: why it cannot be tried on this machine, or nothing.
+    `any_root`: the agent's directory may have any name that a directory can have. `absent`: why it cannot be tried on this
+    machine, or nothing.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Subject:
     group: Access = "write"
     measured: bool = True
     container: Mapping[str, Any] = field(default_factory=dict)
+    any_root: bool = True
     absent: Callable[[], str] = lambda: ""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import csi_subjects
 import pytest
 from volume_subjects import Place, SharedMemory, Subject, disk, small_file_system
 
@@ -137,15 +138,47 @@ SUBJECTS = [
         written="nobody",
         group="",
     ),
+    Subject(
+        name="CSI file system",
+        make=csi_subjects.plugin,
+        volume=CLAIM,
+        persistent=True,
+        bound=csi_subjects.volume,
+        any_root=False,  # a path in a message is text
+    ),
+    Subject(
+        name="CSI device",
+        make=csi_subjects.plugin,
+        volume=CLAIM,
+        persistent=True,
+        bound=lambda folder: csi_subjects.volume(folder, block=True),
+        staged=False,
+        block=True,
+        written="nobody",
+        group="",
+        any_root=False,
+    ),
 ]
 ROOTS = {"plain": b"kubelet", "strange": b"a b\\040\n\xff"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def driver() -> Iterator[None]:
+    """The CSI driver, where one was needed, is ended."""
+    yield
+    csi_subjects.end()
 
 
 def _places(subjects: list[Subject]) -> Any:
     """A fixture: a root directory, by each subject; what is still mounted below it at the end fails the test."""
 
     @pytest.fixture(
-        params=[pytest.param((each, root), id=f"{each.name}-{root}") for each in subjects for root in ROOTS]
+        params=[
+            pytest.param((each, root), id=f"{each.name}-{root}")
+            for each in subjects
+            for root in ROOTS
+            if each.any_root or root == "plain"
+        ]
     )
     def place(
         request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
