@@ -13,10 +13,9 @@ from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
 from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.config import Config
-from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
+from nodeagent.config.eviction import with_defaults
 from nodeagent.container_logs.rotator import LogLimits, LogRotator
 from nodeagent.errors import AgentStartError
-from nodeagent.eviction.disk_watch import DiskWatch
 from nodeagent.folders import Folders
 from nodeagent.node import security_warnings
 from nodeagent.node.addresses import node_ips
@@ -47,18 +46,6 @@ async def start_state(scope: Scope, config: Config, host: Host, folders: Folders
     except InvalidReservation as error:
         raise AgentStartError(str(error)) from error
     return NodeState(host.machine, limits, storage_bytes=storage_bytes, host_ips=[str(ip) for ip in ips])
-
-
-async def start_disk_watch(scope: Scope, config: Config, state: NodeState) -> None:
-    """Looks at the disks; the first time before any pod is judged."""
-    watch = DiskWatch(
-        state,
-        (("nodefs", config.options.root_dir), ("imagefs", config.options.state_dir)),
-        node_limits(config).eviction_hard,
-        transition_seconds=seconds(config.kubelet.evictionPressureTransitionPeriod),
-    )
-    await watch.look()
-    scope.loop(watch.run, "disk watch")
 
 
 async def start_monitor(scope: Scope, runtimes: Runtimes, state: NodeState) -> RuntimeMonitor:
@@ -186,7 +173,7 @@ def node_limits(config: Config) -> Limits:
         pods_per_core=kubelet.podsPerCore,
         system_reserved=kubelet.systemReserved,
         kube_reserved=kubelet.kubeReserved,
-        eviction_hard=DEFAULT_EVICTION_HARD if kubelet.evictionHard is None else kubelet.evictionHard,
+        eviction_hard=with_defaults(kubelet.evictionHard, merge=kubelet.mergeDefaultEvictionSettings),
     )
 
 

@@ -53,6 +53,11 @@ class PodCgroups:
         self._sleep = sleep
 
     @property
+    def root_path(self) -> str:
+        """cgroupRoot, in which all of it is."""
+        return self._naming.path(self._root[:-1])
+
+    @property
     def node_path(self) -> str:
         return self._naming.path(self._root)
 

@@ -7,8 +7,9 @@ import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from nodeagent.config.check_eviction import eviction
 from nodeagent.config.check_node import Problem as Problem
-from nodeagent.config.check_node import allocatable, eviction, logging, taints
+from nodeagent.config.check_node import allocatable, logging, taints
 from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.tls_policy import VERSIONS, problem_of_curves, problem_of_suite
 from runtimes.kube import quantity

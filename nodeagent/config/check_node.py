@@ -1,10 +1,9 @@
-"""What a kubelet refuses of how a node presents and guards itself: enforced reservations, eviction thresholds, taints, logs."""
+"""What a kubelet refuses of how a node presents and guards itself: enforced reservations, taints, logs."""
 
 import re
 from collections.abc import Iterator
 
 from nodeagent.config.kubelet import KubeletConfiguration
-from runtimes.kube import quantity
 from runtimes.kube.duration import seconds
 
 Problem = tuple[tuple[str | int, ...], str]
@@ -12,13 +11,6 @@ Problem = tuple[tuple[str | int, ...], str]
 _ENFORCEMENTS = (
     *("pods", "system-reserved", "system-reserved-compressible"),
     *("kube-reserved", "kube-reserved-compressible", "none"),
-)
-_SIGNALS = frozenset(
-    {
-        *("memory.available", "allocatableMemory.available", "pid.available"),
-        *("nodefs.available", "nodefs.inodesFree", "imagefs.available", "imagefs.inodesFree"),
-        *("containerfs.available", "containerfs.inodesFree"),
-    }
 )
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -48,40 +40,6 @@ def allocatable(document: KubeletConfiguration) -> Iterator[Problem]:
             yield where, f'{cgroups[kind]} must be specified when "{kind}" or "{kind}-compressible" is included'
         if not document.cgroupsPerQOS:
             yield where, f'cgroupsPerQOS must be set to true when "{word}" is contained in enforceNodeAllocatable'
-
-
-def eviction(document: KubeletConfiguration) -> Iterator[Problem]:
-    for name in ("evictionHard", "evictionSoft", "evictionMinimumReclaim"):
-        for signal, text in (getattr(document, name) or {}).items():
-            where = (name, signal)
-            if signal not in _SIGNALS:
-                yield where, f"unsupported eviction signal {signal}"
-            elif reason := _bad_threshold(text):
-                yield where, reason
-    for signal, text in document.evictionSoftGracePeriod.items():
-        where = ("evictionSoftGracePeriod", signal)
-        if signal not in _SIGNALS:
-            yield where, f"unsupported eviction signal {signal}"
-            continue
-        try:
-            if seconds(text) < 0:
-                yield where, f"invalid eviction grace period specified: {text}, must be a positive value"
-        except ValueError as error:
-            yield where, str(error)
-    for signal, text in document.evictionSoft.items():
-        # as upstream, 0% and 100% are no thresholds
-        if signal not in document.evictionSoftGracePeriod and text not in ("0%", "100%"):
-            yield ("evictionSoft", signal), f"grace period must be specified for the soft eviction threshold {signal}"
-
-
-def _bad_threshold(text: str) -> str:
-    try:
-        if text.endswith("%"):
-            percent = float(text[:-1])
-            return "" if 0 <= percent <= 100 else f"{text} must be between 0% and 100%"
-        return "" if quantity.parse(text) >= 0 else f"{text} must not be negative"
-    except (ValueError, quantity.InvalidQuantity):
-        return f"{text!r} is neither a quantity such as 100Mi nor a percentage such as 10%"
 
 
 def taints(document: KubeletConfiguration) -> Iterator[Problem]:

@@ -44,7 +44,6 @@ def _moot(reason: str, *as_is: Any) -> IgnoredField:
 
 
 _NO_MANAGERS = "there is no CPU, memory or topology manager: containers run on all CPUs"
-_SOFT_EVICTION = "pods are not evicted: only the node's conditions and allocatable follow thresholds"
 _NO_SHUTDOWN = "the machine's shutdown is not delayed for pods"
 _IN_STEPS = "go-style logging only"
 
@@ -72,16 +71,10 @@ IGNORED_FIELDS: dict[str, IgnoredField] = {
     "qosReserved": _unkept("no memory is held back for better classes of pods", {}),
     "memoryThrottlingFactor": _unkept("memory.high is not set", 0.9),
     "memoryReservationPolicy": _unkept("memory.min and memory.low are not set", "None", ""),
-    "evictionSoft": _unkept(_SOFT_EVICTION, {}),
-    "evictionSoftGracePeriod": _unkept(_SOFT_EVICTION, {}),
-    "evictionMinimumReclaim": _unkept(_SOFT_EVICTION, {}),
-    "evictionMaxPodGracePeriod": _moot(_SOFT_EVICTION, 0),
-    "mergeDefaultEvictionSettings": _unkept("evictionHard replaces the default thresholds", False),
-    "kernelMemcgNotification": _moot(_SOFT_EVICTION, False),
+    "kernelMemcgNotification": _moot("what the kernel offers is always used", False, True),
     "shutdownGracePeriod": _unkept(_NO_SHUTDOWN, "0s", "0"),
     "shutdownGracePeriodCriticalPods": _unkept(_NO_SHUTDOWN, "0s", "0"),
     "shutdownGracePeriodByPodPriority": _unkept(_NO_SHUTDOWN, []),
-    "localStorageCapacityIsolation": _unkept("ephemeral storage of pods is counted, and not limited"),
     "cgroupsPerQOS": _unkept("pods always have cgroups of their classes", True),
     "kubeletCgroups": _unkept("the agent stays in the cgroup that it was started in", ""),
     "systemCgroups": _unkept("processes that are not of pods stay where they are", ""),

@@ -83,7 +83,7 @@ class GarbageFailure(Exception):
 
 
 class ImageGarbage:
-    """Collects garbage over all stores of the node. Calls must not overlap.
+    """Collects garbage over all stores of the node, one call after the other.
 
     `image_volumes` names the images that pods use as volumes; `known` is told of all images after each look, and when it
     began; `removed` of each image that was removed, with the reason: age or space.
@@ -112,6 +112,7 @@ class ImageGarbage:
         self._began_at = clock()
         self._seen: dict[tuple[int, str], _Seen] = {}
         self._failed_before = False
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Collect now and every five minutes, until cancelled. A failure is reported when it is not the first in a row."""
@@ -131,7 +132,10 @@ class ImageGarbage:
 
         Raises GarbageFailure, RuntimeFault.
         """
-        now = self._clock()
+        async with self._turn:
+            await self._collect(self._clock())
+
+    async def _collect(self, now: float) -> None:
         candidates = await self._unused(now)
         candidates = await self._free_old(candidates, now)
         failures: list[str] = []
@@ -150,9 +154,10 @@ class ImageGarbage:
             raise GarbageFailure("; ".join(failures))
 
     async def delete_unused(self) -> int:
-        """Delete every unused image that is old enough (for eviction); returns the bytes freed."""
-        now = self._clock()
-        return await self._free(await self._unused(now), None, now)
+        """Delete every unused image that is old enough (for eviction); returns the bytes freed. Raises RuntimeFault."""
+        async with self._turn:
+            now = self._clock()
+            return await self._free(await self._unused(now), None, now)
 
     async def _unused(self, now: float) -> list[_Seen]:
         """Look at all stores; what may go, in the order in which it should."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from nodeagent.config.eviction import parse_amount
 from nodeagent.node.facts import Machine
 from runtimes.kube import quantity
 
@@ -106,12 +107,9 @@ def hugepage_name(size_bytes: int) -> str:
 def _threshold(name: str, total: str, limits: Limits) -> Fraction:
     signal = {MEMORY: "memory.available", STORAGE: "nodefs.available"}.get(name)
     text = limits.eviction_hard.get(signal, "") if signal else ""
-    if not text:
+    if not text or (amount := parse_amount(text)).is_off:
         return Fraction(0)
-    if text.endswith("%"):
-        share = Fraction(text.removesuffix("%")) / 100
-        return Fraction(0) if share in (0, 1) else quantity.parse(total) * share  # 0% and 100% switch it off
-    return quantity.parse(text)
+    return amount.of(quantity.parse(total))
 
 
 def _text(name: str, amount: Fraction) -> str:

@@ -49,6 +49,11 @@ class CurrentWork:
             self._doing = WorkKind.GIVEN_UP
             self._task.cancel()
 
+    async def join(self) -> None:
+        """Wait for the end of what there is; what it raises is reported, not raised."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
     async def leave(self) -> None:
         """Cancel whatever there is, and wait for its end: the agent goes."""
         if self._task is not None:

@@ -343,6 +343,15 @@ class PodManager:
             self._services.events.event(pod, "Warning", "ExceededGracePeriod", message)
             raise KillError(message) from None
 
+    def is_released(self, uid: PodUID) -> bool:
+        """Whether nothing of the pod is left that others could use: no container runs, volumes and cgroup are given back."""
+        supervisor = self._supervisors.get(uid)
+        return supervisor is None or supervisor.stage is PodStage.FINISHED
+
+    async def remove_dead(self) -> None:
+        """Remove the dead containers of pods that have ended and whose objects stay, with their logs: the disk is short."""
+        await asyncio.gather(*(supervisor.remove_dead() for supervisor in tuple(self._supervisors.values())))
+
     def _view(self, supervisor: PodSupervisor) -> PodOnNode:
         pod = supervisor.desired.pod
         status = self._services.statuses.cached(supervisor.uid) or pod.status

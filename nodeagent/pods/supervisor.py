@@ -29,11 +29,13 @@ from nodeagent.pods.rules.model import (
     Plan,
     PodStage,
     ProbeResults,
+    RemoveContainer,
     StartFailure,
     Termination,
 )
 from nodeagent.pods.rules.plan import make_plan
 from nodeagent.pods.rules.replacement import awaiting, replacing
+from nodeagent.pods.rules.runtime_view import name_of_instance
 from nodeagent.pods.rules.termination import deadline_at, deadline_exceeded, pod_grace_seconds, rejected
 from nodeagent.pods.services import PodServices, UnknownRuntime
 from nodeagent.pods.status.phase import is_terminal
@@ -73,6 +75,7 @@ class PodSupervisor:
         self._final_status_published = False
         self._sync_began: datetime | None = None
         self._records_removed = False
+        self._emptied = False  # of dead containers, while the rest of its records is kept
 
     # -- what others may do ------------------------------------------------------------------------------------------
 
@@ -138,6 +141,12 @@ class PodSupervisor:
         grace = termination.grace_seconds if current is None else min(current.grace_seconds, termination.grace_seconds)
         self._remember(termination=dataclasses.replace(termination, grace_seconds=grace))
         self.wake()
+
+    async def remove_dead(self) -> None:
+        """Room is needed: remove the dead containers, with their logs, of a pod that has ended and is kept. Its status stays."""
+        if self._memory.stage is PodStage.FINISHED and self._keeps_records() and self._work.idle and not self._emptied:
+            self._work.begin(WorkKind.FORGET, self._remove_dead)
+            await self._work.join()
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -426,6 +435,14 @@ class PodSupervisor:
         self._records_removed = True
         self._forget_containers()
 
+    async def _remove_dead(self) -> None:
+        pod, observed = self._desired.pod, self._last_observed
+        runtime = self._services.runtimes.resolve(pod)
+        for instance in observed.instances:
+            gone = RemoveContainer(container_id=instance.status.id, name=name_of_instance(instance))
+            await self._services.dead_containers.remove(runtime, pod, observed, gone)
+        self._emptied = True
+
     async def _refresh_volumes(self, anew: bool) -> None:
         await self._services.volumes.refresh(self._desired.pod, anew=anew)
 
@@ -442,6 +459,7 @@ class PodSupervisor:
             runtimes=self._services.runtimes.all(),
             keep_records=keep_records,
             handler=self._handler,
+            at_once=termination is not None and termination.at_once,
         )
 
     def _forget_containers(self) -> None:

@@ -14,7 +14,7 @@ class Teardown:
     """`grace_seconds` bounds what its containers may still do; `runtimes` all may hold parts of it.
 
     `handler` is the pod's own runtime, empty where it is not known. `keep_records`: the pod object stays (completed, not
-    deleted), so its logs and dead containers stay readable.
+    deleted), so its logs and dead containers stay readable. `at_once`: its containers are killed without being asked to stop.
     """
 
     pod: AgentPod
@@ -23,6 +23,7 @@ class Teardown:
     runtimes: tuple[Runtime, ...]
     keep_records: bool
     handler: str = ""
+    at_once: bool = False
 
     async def in_each(self, work: Callable[[Runtime, "Teardown"], Awaitable[None]]) -> None:
         """Do `work` in every runtime, side by side.

@@ -51,23 +51,29 @@ class Terminator:
         run_pre_stop: bool = True,
         probe: Probe | None = None,
         turn: Callable[[float], Awaitable[None]] | None = None,
+        at_once: bool = False,
     ) -> None:
         """Stop one container and return when it has exited.
 
         `grace_seconds` overrides the pod's rules; `probe` is the failed one that may bring its own grace period. `turn` waits,
-        for at most so many seconds, until the container's turn to be stopped has come.
+        for at most so many seconds, until the container's turn to be stopped has come. `at_once`: SIGKILL, and nothing before.
         """
         grace = container_grace_seconds(pod, probe=probe, override=grace_seconds)
         found = find_container(pod, name)
         if found is not None:
             text = message or f"Stopping container {name}"
             self._events.event(pod, "Normal", "Killing", text, field_path=field_path(found[0], name))
+        if at_once:
+            await self._stop(runtime, container_id, 0)
+            return
         begin = self._clock()
         if found is not None and run_pre_stop and grace > 0:
             await self._pre_stop(runtime, pod, found[1], container_id, grace)
         if turn is not None:
             await turn(max(0.0, grace - (self._clock() - begin)))
-        timeout = stop_timeout_seconds(remaining_seconds(grace, self._clock() - begin))
+        await self._stop(runtime, container_id, stop_timeout_seconds(remaining_seconds(grace, self._clock() - begin)))
+
+    async def _stop(self, runtime: Runtime, container_id: str, timeout: int) -> None:
         with contextlib.suppress(NotFound):
             await runtime.service.stop_container(cri.StopContainerRequest(container_id=container_id, timeout=timeout))
 
@@ -96,6 +102,7 @@ class Terminator:
                 name,
                 grace_seconds=teardown.grace_seconds,
                 turn=functools.partial(turns.wait, name),
+                at_once=teardown.at_once,
             )
         finally:
             turns.exited(name)

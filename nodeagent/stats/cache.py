@@ -31,6 +31,10 @@ class Cached(Generic[_T]):
             return self._kept[1]
         return await self._flight.join(None, self._anew)
 
+    async def renew(self) -> _T:
+        """As `get`, but what is kept does not count."""
+        return await self._flight.join(None, self._anew)
+
     async def _anew(self) -> _T:
         began = self._clock()
         value = await self._read()

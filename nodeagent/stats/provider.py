@@ -52,8 +52,9 @@ class Statistics:
         """Raises OSError."""
         return await self._of_node.get()
 
-    async def pods(self) -> PodsSnapshot:
-        return await self._of_pods.get()
+    async def pods(self, *, fresh: bool = False) -> PodsSnapshot:
+        """`fresh`: read now, whenever they were read last."""
+        return await (self._of_pods.renew() if fresh else self._of_pods.get())
 
     async def images(self) -> Filesystem:
         """The file system that images are on. Raises OSError."""

@@ -52,10 +52,10 @@ def empty(folder: Path) -> None:
 
 
 def test_start_on_a_full_disk(node: NodeUnderTest, tmp_path: Path) -> None:
-    """0 bytes, then 0 inodes: pods go on and the agent that comes back has them, can be asked, and is itself again when there is
-    room; read-only: one line, and no traceback."""
+    """0 bytes, then 0 inodes: a pod that is not to be evicted goes on; the agent that comes back has it, can be asked, and is
+    itself again when there is room; read-only: one line, and no traceback."""
     disk = tmp_path / "disk"
-    node.apply(make_pod("stays", shell("c", "echo here; sleep 100000")))
+    node.apply(make_pod("stays", shell("c", "echo here; sleep 100000"), priorityClassName="system-node-critical"))
     started = node.running("stays")["status"]["containerStatuses"][0]["state"]
     for fill in (fill_bytes, fill_inodes):
         node.stop()

@@ -65,7 +65,8 @@ class Termination:
     """The pod is to end, and how. It never goes back; a later one may only shorten the grace period.
 
     `reason`, `message`: override of status.reason and status.message; empty: none. `failed`: the phase is Failed even when
-    all containers succeed. `disruption_message`: sets condition DisruptionTarget with it.
+    all containers succeed. `disruption_message`: sets condition DisruptionTarget with it. `at_once`: the node cannot wait, the
+    containers are killed without being asked to stop.
     """
 
     grace_seconds: int
@@ -73,6 +74,7 @@ class Termination:
     message: str = ""
     failed: bool = False
     disruption_message: str = ""
+    at_once: bool = False
 
 
 class PodStage(enum.Enum):

@@ -49,9 +49,11 @@ class StatisticsV2(CgroupStatistics):
     def memory(self, path: str) -> MemoryStats:
         memory = MemoryV2(self._directory(path))
         usage_bytes = present(lambda: memory.current)
+        table = present(lambda: memory.stat) or {}
+        if usage_bytes is None and "anon" in table:  # the root alone has no memory.current
+            usage_bytes = table["anon"] + table.get("file", 0)
         if usage_bytes is None:
             return MemoryStats()
-        table = present(lambda: memory.stat) or {}
         return MemoryStats(
             usage_bytes=usage_bytes,
             working_set_bytes=max(0, usage_bytes - table.get("inactive_file", 0)),

@@ -63,7 +63,16 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"evictionHard": {"memory": GIBI}}, "evictionHard.memory: unsupported eviction signal memory"),
     ({"evictionHard": {"memory.available": "110%"}}, "evictionHard.memory.available: 110% must be between 0% and 100%"),
-    ({"evictionHard": {"memory.available": "-1Gi"}}, "evictionHard.memory.available: -1Gi must not be negative"),
+    ({"evictionHard": {"memory.available": "-1Gi"}}, "evictionHard.memory.available: -1Gi must be positive"),
+    ({"evictionHard": {"memory.available": "0"}}, "evictionHard.memory.available: 0 must be positive"),
+    (
+        {"evictionMinimumReclaim": {"nodefs.available": "0%"}},
+        "evictionMinimumReclaim.nodefs.available: 0% must be positive",
+    ),
+    (
+        {"evictionHard": {"nodefs.available": "nan%"}},
+        "evictionHard.nodefs.available: 'nan%' is neither a quantity such as",
+    ),
     ({"evictionHard": {"nodefs.available": "x%"}}, "evictionHard.nodefs.available: 'x%' is neither a quantity such as"),
     (
         {"evictionMinimumReclaim": {"pid.available": "-5"}},

@@ -502,6 +502,29 @@ async def test_an_eviction_shows_its_reason(tasks: Any) -> None:
     assert (last.phase, last.reason, last.message) == ("Failed", "Evicted", "low on memory")
 
 
+async def test_room_is_made_of_what_an_ended_pod_keeps(tasks: Any) -> None:
+    """Its dead containers go once, its status and the object stay; those of a pod that runs are not touched."""
+    world = World()
+    world.run_container(cri.CONTAINER_RUNNING)
+    supervisor = supervise(world, make_pod(restartPolicy="Never"))
+    task = tasks(supervisor)
+    await settle()
+    await supervisor.remove_dead()
+    assert world.told == []
+    world.run_container(cri.CONTAINER_EXITED, 3)
+    supervisor.wake()
+    await settle()
+    for _ in range(2):
+        await supervisor.remove_dead()
+    supervisor.wake()
+    await settle()
+    assert world.told == ["stop grace=30", "release, records kept", "remove"]
+    terminated = state_of(world.statuses[-1]).terminated
+    assert (world.statuses[-1].phase, supervisor.stage) == ("Failed", PodStage.FINISHED)
+    assert terminated is not None and terminated.exitCode == 3
+    assert not task.done()
+
+
 async def test_the_active_deadline_ends_a_pod(tasks: Any) -> None:
     """activeDeadlineSeconds counts from the pod's start; event and status say so."""
     world = World()

@@ -4,6 +4,7 @@ Source: docs/facts/pod-lifecycle.md 8 and 9.
 """
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
@@ -192,3 +193,16 @@ async def test_nothing_runs_nothing_is_stopped(kit: Any, world: World) -> None:
     await world.running(kit.pod(["c"], meta={"uid": "uid-2"}), "c")
     await world.terminator.kill_pod(world.runtime, world.teardown(kit.pod(["c"])))
     assert world.diary == []
+
+
+async def test_a_node_that_cannot_wait(kit: Any, world: World) -> None:
+    """No hook, no turn, no time: SIGKILL for all at once, sidecars too; it is told all the same."""
+    pod = kit.pod([{"name": "a", **HOOKED}], init=[{"name": "+side", **HOOKED}])
+    await world.running(pod, "side", "a")
+    await world.terminator.kill_pod(world.runtime, dataclasses.replace(world.teardown(pod), at_once=True))
+    assert sorted(world.diary) == [
+        "Killing: Stopping container a [spec.containers{a}]",
+        "Killing: Stopping container side [spec.initContainers{side}]",
+        "stop a within 0 s",
+        "stop side within 0 s",
+    ]

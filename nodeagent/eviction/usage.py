@@ -1,0 +1,62 @@
+"""What one pod uses of what a node can become short of, as values. Pure. Source: docs/facts/node-resources.md 5.5, 5.8."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lightkube.models.core_v1 import Volume
+
+from nodeagent.podspec.pod import AgentPod
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """On a file system."""
+
+    used_bytes: int = 0
+    inodes: int = 0
+
+    def __add__(self, other: "Amounts") -> "Amounts":
+        return Amounts(self.used_bytes + other.used_bytes, self.inodes + other.inodes)
+
+
+NOTHING = Amounts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerUsage:
+    """`memory_bytes`: its working set; None: not known."""
+
+    memory_bytes: int | None = None
+    layer: Amounts = NOTHING
+    logs: Amounts = NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodUsage:
+    """`known` False: nobody has statistics of it. `volumes`: those that are measured, by name. `hosts`: of its hosts file."""
+
+    pod: AgentPod
+    known: bool = True
+    memory_bytes: int = 0
+    processes: int = 0
+    containers: Mapping[str, ContainerUsage] = field(default_factory=dict)
+    volumes: Mapping[str, Amounts] = field(default_factory=dict)
+    hosts: Amounts = NOTHING
+
+    @property
+    def layers(self) -> Amounts:
+        return sum((container.layer for container in self.containers.values()), NOTHING)
+
+    @property
+    def logs(self) -> Amounts:
+        return sum((container.logs for container in self.containers.values()), NOTHING)
+
+    @property
+    def local_volumes(self) -> Amounts:
+        """Of the volumes those that take room on the node's own disk and go with the pod; and its hosts file: it may fill it."""
+        local = (volume.name for volume in self.pod.spec.volumes or () if is_local(volume))
+        return sum((self.volumes[name] for name in local if name in self.volumes), self.hosts)
+
+
+def is_local(volume: Volume) -> bool:
+    return volume.configMap is not None or (volume.emptyDir is not None and not volume.emptyDir.medium)
