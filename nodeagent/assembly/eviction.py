@@ -20,13 +20,14 @@ from nodeagent.eviction.oom_watch import KMSG, OOMWatch
 from nodeagent.eviction.pressure import PressureWatch
 from nodeagent.eviction.signals import Disks, Folders, MemoryAndPids, bounds
 from nodeagent.eviction.thresholds import Settings, thresholds
-from nodeagent.eviction.usage_reader import LogFolders, UsageReader
+from nodeagent.eviction.usage_reader import LimitedVolumes, UsageReader
 from nodeagent.eviction.wakeups import KernelWakeups
 from nodeagent.images.gc import ImageGarbage
 from nodeagent.metrics.eviction import EvictionMetrics
 from nodeagent.node.state import NodeState
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.paths import PodPaths
+from nodeagent.stats.pod_files import PodFilesReader
 from nodeagent.stats.provider import Statistics
 from nodeagent.stats.volumes import VolumeReader
 from nodeagent.volumes.manager import VolumeManager
@@ -72,17 +73,11 @@ async def start_pressure(
 
 
 async def start_usages(
-    scope: Scope, host: Host, statistics: Statistics, volumes: VolumeManager, paths: PodPaths, pods: PodManager
+    scope: Scope, host: Host, statistics: Statistics, volumes: VolumeManager, paths: PodPaths
 ) -> Measured:
-    def logs_of(uid: str) -> Path | None:
-        found = next((item.pod for item in pods.pods() if item.pod.uid == uid), None)
-        return None if found is None else paths.log_dir(*found.key, found.uid)
-
-    of_volumes = VolumeReader(volumes, period_seconds=USAGE_SECONDS)
-    of_logs = VolumeReader(LogFolders(logs_of), period_seconds=USAGE_SECONDS)
-    for reader in (of_volumes, of_logs):
-        scope.stack.push_async_callback(reader.stop)
-    usages = UsageReader(statistics, of_volumes, of_logs, paths.hosts_file)
+    reader = VolumeReader(LimitedVolumes(volumes), period_seconds=USAGE_SECONDS)
+    scope.stack.push_async_callback(reader.stop)
+    usages = UsageReader(statistics, reader, PodFilesReader(paths.log_dir, paths.hosts_file))
     return Measured(usages=usages, metrics=EvictionMetrics(host.metrics))
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lightkube.models.core_v1 import Volume
-
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.stats.volumes import is_local
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,10 @@ class ContainerUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodUsage:
-    """`known` False: nobody has statistics of it. `volumes`: those that are measured, by name. `hosts`: of its hosts file."""
+    """`known` False: nobody has statistics of it. `volumes`: those that are measured, by name.
+
+    `files`: what the agent keeps for it beside its containers' logs, its hosts file for one.
+    """
 
     pod: AgentPod
     known: bool = True
@@ -41,7 +43,7 @@ class PodUsage:
     processes: int = 0
     containers: Mapping[str, ContainerUsage] = field(default_factory=dict)
     volumes: Mapping[str, Amounts] = field(default_factory=dict)
-    hosts: Amounts = NOTHING
+    files: Amounts = NOTHING
 
     @property
     def layers(self) -> Amounts:
@@ -53,10 +55,6 @@ class PodUsage:
 
     @property
     def local_volumes(self) -> Amounts:
-        """Of the volumes those that take room on the node's own disk and go with the pod; and its hosts file: it may fill it."""
+        """Of the volumes those that take room on the node's own disk and go with the pod; and its files: it may fill them."""
         local = (volume.name for volume in self.pod.spec.volumes or () if is_local(volume))
-        return sum((self.volumes[name] for name in local if name in self.volumes), self.hosts)
-
-
-def is_local(volume: Volume) -> bool:
-    return volume.configMap is not None or (volume.emptyDir is not None and not volume.emptyDir.medium)
+        return sum((self.volumes[name] for name in local if name in self.volumes), self.files)

@@ -1,16 +1,14 @@
 """Measures what pods use, for who evicts them. Source: docs/facts/node-resources.md 5.5."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Protocol
 
 from nodeagent.eviction.usage import NOTHING, Amounts, ContainerUsage, PodUsage
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.stats.pod_files import DiskUsage, PodFiles, PodFilesReader
 from nodeagent.stats.pods import PodsSnapshot, PodStats
-from nodeagent.stats.volumes import PodVolumeStats, VolumeReader
-from nodeagent.volumes.contract import VolumeError, VolumeUsage
-from nodeagent.volumes.usage import measure
+from nodeagent.stats.volumes import PodVolumeStats, VolumeReader, is_local
+from nodeagent.volumes.contract import VolumeSource, VolumeUsage
 from runtimes.linux.tasks import run_blocking
 
 
@@ -20,55 +18,57 @@ class PodStatistics(Protocol):
     async def pods(self, *, fresh: bool = False) -> PodsSnapshot: ...
 
 
-class LogFolders:
-    """What the logs of a pod's containers take, rotated ones too. `folder_of`: a pod's folder of logs, None: it is not known."""
+class AllVolumes(Protocol):
+    """Implemented by `volumes.manager.VolumeManager`."""
 
-    def __init__(self, folder_of: Callable[[str], Path | None]) -> None:
-        self._folder_of = folder_of
+    def sources(self, uid: str) -> Mapping[str, VolumeSource]: ...
+
+    async def usage(self, uid: str, wanted: Callable[[VolumeSource], bool]) -> Mapping[str, VolumeUsage]: ...
+
+
+class LimitedVolumes:
+    """Those whose size counts against a limit of their pod. Nobody's driver is asked as often as these are measured."""
+
+    def __init__(self, volumes: AllVolumes) -> None:
+        self._volumes = volumes
+
+    def sources(self, uid: str) -> Mapping[str, VolumeSource]:
+        return self._volumes.sources(uid)
 
     async def usage(self, uid: str) -> Mapping[str, VolumeUsage]:
-        """By container."""
-        folder = self._folder_of(uid)
-        return await run_blocking(_measure_each, folder) if folder is not None else {}
+        return await self._volumes.usage(uid, _is_limited)
 
 
 class UsageReader:
-    """`volumes`, `logs`: measured by walks, for which nobody waits long: what is not known yet counts as nothing.
+    """`volumes`: measured by walks, for which nobody waits long: what is not known yet counts as nothing."""
 
-    `hosts_file`: where a pod's is, by its uid.
-    """
-
-    def __init__(
-        self,
-        statistics: PodStatistics,
-        volumes: VolumeReader,
-        logs: VolumeReader,
-        hosts_file: Callable[[str], Path],
-    ) -> None:
+    def __init__(self, statistics: PodStatistics, volumes: VolumeReader, files: PodFilesReader) -> None:
         self._statistics = statistics
-        self._hosts_file = hosts_file
         self._volumes = volumes
-        self._logs = logs
+        self._files = files
 
     async def read(self, pods: Sequence[AgentPod], *, disks: bool) -> list[PodUsage]:
-        """`disks`: volumes and logs, too."""
+        """`disks`: volumes, logs and other files, too."""
         known = {stats.uid: stats for stats in (await self._statistics.pods(fresh=True)).pods}
-        uids = [pod.uid for pod in pods]
-        volumes, logs = (await self._volumes.read(uids), await self._logs.read(uids)) if disks else ({}, {})
-        files = [self._hosts_file(uid) for uid in uids] if disks else []
-        hosts = dict(zip(uids, await run_blocking(_sizes, files), strict=False))
-        found = (
-            _usage(pod, known.get(pod.uid), _amounts(volumes.get(pod.uid)), _amounts(logs.get(pod.uid))) for pod in pods
-        )
-        return [replace(usage, hosts=hosts.get(usage.pod.uid, NOTHING)) for usage in found]
+        if not disks:
+            return [_usage(pod, known.get(pod.uid), {}, PodFiles(time_ns=0)) for pod in pods]
+        volumes = await self._volumes.read([pod.uid for pod in pods])
+        files = await run_blocking(self._files.read, pods)
+        return [
+            _usage(pod, known.get(pod.uid), _amounts(volumes.get(pod.uid)), files.get(pod.uid, PodFiles(time_ns=0)))
+            for pod in pods
+        ]
 
 
-def _usage(
-    pod: AgentPod, stats: PodStats | None, volumes: Mapping[str, Amounts], logs: Mapping[str, Amounts]
-) -> PodUsage:
+def _is_limited(source: VolumeSource) -> bool:
+    return source.volume.emptyDir is not None or is_local(source.volume)
+
+
+def _usage(pod: AgentPod, stats: PodStats | None, volumes: Mapping[str, Amounts], files: PodFiles) -> PodUsage:
+    logs = {name: _amount(usage) for name, usage in files.logs.items()}
     containers = {name: ContainerUsage(logs=amounts) for name, amounts in logs.items()}
     if stats is None:
-        return PodUsage(pod=pod, known=False, containers=containers, volumes=volumes)
+        return PodUsage(pod=pod, known=False, containers=containers, volumes=volumes, files=_amount(files.others))
     for container in stats.containers:
         found = container.stats
         memory = found.memory.working_set_bytes
@@ -84,38 +84,15 @@ def _usage(
         processes=linux.process.process_count.value,
         containers=containers,
         volumes=volumes,
+        files=_amount(files.others),
     )
+
+
+def _amount(usage: DiskUsage) -> Amounts:
+    return Amounts(usage.used_bytes, usage.inodes_used)
 
 
 def _amounts(stats: PodVolumeStats | None) -> dict[str, Amounts]:
     if stats is None:
         return {}
     return {name: Amounts(usage.used_bytes or 0, usage.inodes_used or 0) for name, usage in stats.volumes.items()}
-
-
-def _sizes(files: Sequence[Path]) -> list[Amounts]:
-    """Blocks."""
-    found = []
-    for file in files:
-        try:
-            status = file.lstat()
-        except OSError:
-            found.append(NOTHING)
-        else:
-            found.append(Amounts(status.st_blocks * 512, 1))
-    return found
-
-
-def _measure_each(folder: Path) -> dict[str, VolumeUsage]:
-    """Blocks."""
-    found = {}
-    try:
-        names = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink()]
-    except OSError:
-        return {}
-    for each in names:
-        try:
-            found[each.name] = measure(each)
-        except VolumeError:
-            continue  # it went meanwhile
-    return found

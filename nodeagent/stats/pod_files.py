@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from nodeagent.podspec.pod import PodUID
-from nodeagent.stats.pods import PodStats
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.usage import measure
 
@@ -38,6 +38,19 @@ class PodFiles:
         return sum(self.logs.values(), self.others)
 
 
+class NamedPod(Protocol):
+    """A pod, or what a runtime tells of one."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def uid(self) -> str: ...
+
+
 class PodFilesReader:
     """`log_dir`: of a pod's logs by its namespace, name and uid; `hosts_file`: by its uid."""
 
@@ -45,12 +58,12 @@ class PodFilesReader:
         self._log_dir = log_dir
         self._hosts_file = hosts_file
 
-    def read(self, pods: Iterable[PodStats]) -> Mapping[str, PodFiles]:
+    def read(self, pods: Iterable[NamedPod]) -> Mapping[str, PodFiles]:
         """By uid. Blocks for what is on the node's own disks. What is gone counts nothing."""
         # a name of others' making, in a runtime that is not the agent's alone, may be no name of a file
         return {pod.uid: self._of(pod) for pod in pods if "/" not in f"{pod.namespace}{pod.name}{pod.uid}"}
 
-    def _of(self, pod: PodStats) -> PodFiles:
+    def _of(self, pod: NamedPod) -> PodFiles:
         logs: dict[str, DiskUsage] = {}
         others = _of_file(self._hosts_file(pod.uid))
         try:

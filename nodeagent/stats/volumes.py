@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from lightkube.models.core_v1 import Volume
+
 from nodeagent.volumes.contract import VolumeSource, VolumeUsage
 from runtimes.linux.tasks import Background
 
@@ -83,14 +85,13 @@ class VolumeReader:
         try:
             volumes = await self._measured.usage(uid)
             sources = self._measured.sources(uid)
-            local = frozenset(name for name, source in sources.items() if is_local(source))
+            local = frozenset(name for name, source in sources.items() if is_local(source.volume))
             self._known[uid] = (began, PodVolumeStats(time_ns=time.time_ns(), volumes=volumes, local=local))
         finally:
             del self._under_way[uid]
 
 
-def is_local(source: VolumeSource) -> bool:
+def is_local(declared: Volume) -> bool:
     """As `PodVolumeStats.local`."""
-    declared = source.volume
     in_a_folder = declared.emptyDir is not None and not declared.emptyDir.medium
     return in_a_folder or declared.configMap is not None or declared.gitRepo is not None

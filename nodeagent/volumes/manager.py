@@ -169,14 +169,16 @@ class VolumeManager:
         volumes = self._pods.get(uid)
         return {name: each.source for name, each in volumes.published.items()} if volumes is not None else {}
 
-    async def usage(self, uid: str) -> Mapping[str, VolumeUsage]:
+    async def usage(
+        self, uid: str, wanted: Callable[[VolumeSource], bool] = lambda source: True
+    ) -> Mapping[str, VolumeUsage]:
         """By volume of a pod, what is used of it; those that are not measured, or cannot be now, are not in the answer.
 
-        What is wrong with one, and was not before, is an event.
+        `wanted`: of which volumes it is asked. What is wrong with one, and was not before, is an event.
         """
         if (volumes := self._pods.get(uid)) is None:
             return {}
-        published = dict(volumes.published)
+        published = {name: each for name, each in volumes.published.items() if wanted(each.source)}
         outcomes = await asyncio.gather(
             *(each.plugin.usage(each.mounted) for each in published.values()), return_exceptions=True
         )

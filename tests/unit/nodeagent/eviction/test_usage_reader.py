@@ -1,16 +1,18 @@
 """What pods use, put together from those who measure it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from agent_pods import agent_pod
+from lightkube.models.core_v1 import CSIVolumeSource, EmptyDirVolumeSource, Volume
 
 from nodeagent.eviction.usage import Amounts, ContainerUsage, PodUsage
-from nodeagent.eviction.usage_reader import LogFolders, UsageReader
+from nodeagent.eviction.usage_reader import LimitedVolumes, UsageReader
+from nodeagent.stats.pod_files import PodFilesReader
 from nodeagent.stats.pods import ContainerStats, PodsSnapshot, PodStats
 from nodeagent.stats.volumes import VolumeReader
-from nodeagent.volumes.contract import VolumeUsage
+from nodeagent.volumes.contract import VolumeSource, VolumeUsage
 from proto import cri_pb2 as cri
 
 
@@ -29,7 +31,16 @@ class Statistics:
 
 
 class Volumes:
-    async def usage(self, uid: str) -> Mapping[str, VolumeUsage]:
+    """Two that count, and one of a driver that is never to be asked."""
+
+    def sources(self, uid: str) -> Mapping[str, VolumeSource]:
+        folder = EmptyDirVolumeSource()
+        declared = {name: Volume(name=name, emptyDir=folder) for name in "vb"}
+        declared["driven"] = Volume(name="driven", csi=CSIVolumeSource(driver="d"))
+        return {name: VolumeSource(volume=volume) for name, volume in declared.items()}
+
+    async def usage(self, uid: str, wanted: Callable[[VolumeSource], bool]) -> Mapping[str, VolumeUsage]:
+        assert {name for name, source in self.sources(uid).items() if wanted(source)} == {"v", "b"}
         return {"v": VolumeUsage(capacity_bytes=9, used_bytes=3, inodes_used=1), "b": VolumeUsage(capacity_bytes=9)}
 
 
@@ -38,11 +49,8 @@ def pod(name: str) -> Any:
 
 
 def reader(folder: Path) -> UsageReader:
-    logs = LogFolders(lambda uid: folder / uid)
-    volumes = VolumeReader(Volumes(), period_seconds=1.0)
-    return UsageReader(
-        Statistics(), volumes, VolumeReader(logs, period_seconds=1.0), lambda uid: folder / f"{uid}.hosts"
-    )
+    files = PodFilesReader(lambda namespace, name, uid: folder / uid, lambda uid: folder / f"{uid}.hosts")
+    return UsageReader(Statistics(), VolumeReader(LimitedVolumes(Volumes()), period_seconds=1.0), files)
 
 
 async def test_memory_alone(tmp_path: Path) -> None:
@@ -69,7 +77,7 @@ async def test_disks_too(tmp_path: Path) -> None:
     (tmp_path / "a.hosts").write_bytes(b"x" * 9000)
     (found,) = await reader(tmp_path).read([pod("a")], disks=True)
     assert found.volumes == {"v": Amounts(3, 1), "b": Amounts(0, 0)}
-    assert found.hosts.inodes == 1 and found.local_volumes.used_bytes == found.hosts.used_bytes >= 9000
+    assert found.files.inodes == 2 and found.local_volumes.used_bytes == found.files.used_bytes >= 9000
     assert set(found.containers) == {"c", "gone"}
     assert found.containers["c"].logs.inodes == 3 and found.containers["gone"].logs.inodes == 2
     assert found.containers["c"].logs.used_bytes >= 20_000 > found.containers["gone"].logs.used_bytes >= 10_000
