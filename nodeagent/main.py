@@ -24,6 +24,7 @@ from nodeagent.assembly import (
     node,
     pods,
     preflight,
+    resources,
     runtimes,
     server,
     services,
@@ -43,6 +44,7 @@ from nodeagent.node.config_warnings import config_warnings
 from nodeagent.node.kernel_defaults import UnprotectedKernel
 from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
+from nodeagent.resources.checkpoint import BadState
 from nodeagent.standalone import APINotStarted
 from nodeagent.standby import Standby
 from runtimes.errors import RuntimeFault
@@ -78,10 +80,12 @@ PARTS = (
     Part("image manager", images.start_image_manager),
     Part("node settings", steps.start_node_settings),
     Part("pod paths", steps.start_paths),
+    Part("CPU manager", resources.start_cpu_manager),
+    Part("source merger", sources.start_merger),
+    Part("assignments", resources.start_assignments),
     Part("cgroup step", steps.start_cgroup_step),
     Part("container lifecycle", steps.start_container_lifecycle),
     Part("engine", steps.start_engine),
-    Part("source merger", sources.start_merger),
     Part("node views", pods.start_views),
     Part("admission", pods.start_gate),
     Part("resize records", pods.start_resize_records),
@@ -115,6 +119,7 @@ GC_THRESHOLDS = (
 FORESEEN = (
     AgentStartError,
     APINotStarted,
+    BadState,
     CertificateError,
     CorruptCheckpoint,
     NoNodeAddress,

@@ -29,7 +29,7 @@ LEVELS = (
     ("assembly",),
     ("apiserver", "server", "standalone", "standby"),
     ("metrics", "sources", "node", "pods", "eviction"),
-    ("volumes", "images", "probes", "cgroups", "stats", "container_logs", "cluster_dns", "services"),
+    ("volumes", "images", "probes", "cgroups", "stats", "container_logs", "cluster_dns", "services", "resources"),
     ("api",),
     ("podspec", "config", "folders", "logs", "tls_policy"),
     ("apitypes", "open_files", "os_error_retry", "errors", "version"),

@@ -115,7 +115,7 @@ def container_context(request: ContainerRequest, gathered: Gathered, node: NodeP
         environment=gathered.environment,
         mounts=mounts,
         devices=devices,
-        resources=container_resources(pod, container, node.host),
+        resources=container_resources(pod, container, node.host, assigned=request.assigned),
         security=node.security,
         target_id=_target_id(request),
         user_namespace=gathered.user_namespace,

@@ -1,0 +1,81 @@
+"""What containers can have of the node for themselves: CPUs."""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+from nodeagent.assembly.running import Scope
+from nodeagent.config import Config
+from nodeagent.config.cpu_options import cpu_options
+from nodeagent.errors import AgentStartError
+from nodeagent.folders import Folders
+from nodeagent.pods.manager_handle import ManagerHandle
+from nodeagent.resources import cpuset
+from nodeagent.resources.assignments import Assignments
+from nodeagent.resources.cpu.manager import CPUManager, StaticCPUManager
+from nodeagent.resources.cpu.picking import NotEnough, pick
+from nodeagent.resources.cpu.topology import Topology, online_cpus, read_topology
+from nodeagent.resources.cpuset import CPUSet
+from nodeagent.sources.merger import PodMerger
+from runtimes.kube import quantity
+
+_Fact = TypeVar("_Fact")
+
+
+async def start_cpu_manager(scope: Scope, config: Config, folders: Folders) -> CPUManager:
+    """Raises AgentStartError, BadState."""
+    kubelet = config.kubelet
+    listed = cpuset.parse(kubelet.reservedSystemCPUs)
+    online = _of_machine(online_cpus) if listed else frozenset[int]()
+    if not listed <= online:
+        raise AgentStartError(
+            f"reservedSystemCPUs: {kubelet.reservedSystemCPUs} are not all online; the machine has {cpuset.text_of(online)}"
+        )
+    if kubelet.cpuManagerPolicy == "static":
+        topology = _of_machine(read_topology)
+        options = cpu_options(
+            kubelet.cpuManagerPolicy,
+            kubelet.cpuManagerPolicyOptions,
+            alpha=kubelet.featureGates.get("CPUManagerPolicyAlphaOptions", False),
+        )
+        if options.align_by_socket and len(topology.sockets) > len(topology.nodes):
+            raise AgentStartError("cpuManagerPolicyOptions: align-by-socket: there are more sockets than NUMA nodes")
+        manager: CPUManager = StaticCPUManager(
+            folders.root, topology, listed or reserved_cpus(config, topology), options
+        )
+    else:
+        manager = CPUManager(folders.root)
+    manager.load()
+    await manager.save()
+    return manager
+
+
+def reserved_cpus(config: Config, topology: Topology) -> CPUSet:
+    """As many whole CPUs as it takes to hold what is reserved, the lowest that lie together. Raises AgentStartError."""
+    both = (config.kubelet.systemReserved, config.kubelet.kubeReserved)
+    count = math.ceil(sum(quantity.parse(each.get("cpu", "0")) for each in both))
+    try:
+        return pick(topology, topology.all, count)
+    except NotEnough as error:
+        raise AgentStartError(f"systemReserved.cpu, kubeReserved.cpu: {error}") from error
+
+
+async def start_assignments(scope: Scope, cpus: CPUManager, pods: ManagerHandle, merger: PodMerger) -> Assignments:
+    """What pods were given: by whom they are admitted, and their configurations made."""
+
+    def changed() -> None:
+        """The CPUs that all others share may be others now."""
+        for pod in pods.active_pods():
+            pods.wake(pod.uid)
+
+    assignments = Assignments(cpus=cpus, known=pods.known_uids, ready=lambda: merger.all_seen, changed=changed)
+    scope.loop(assignments.run, "assignments")
+    return assignments
+
+
+def _of_machine(read: Callable[[], _Fact]) -> _Fact:
+    """Raises AgentStartError where /sys does not tell."""
+    try:
+        return read()
+    except (OSError, ValueError) as error:
+        raise AgentStartError(f"the machine's CPUs cannot be read: {error}") from error

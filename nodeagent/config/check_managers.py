@@ -1,0 +1,37 @@
+"""What a kubelet refuses of its CPU, memory and topology managers, before it looks at the machine."""
+
+from collections.abc import Iterator
+
+from nodeagent.config.cpu_options import ALPHA_GATE, BadOption, cpu_options
+from nodeagent.config.kubelet import KubeletConfiguration
+from runtimes.kube import quantity
+
+Problem = tuple[tuple[str | int, ...], str]
+
+
+def managers(document: KubeletConfiguration) -> Iterator[Problem]:
+    try:
+        cpu_options(
+            document.cpuManagerPolicy,
+            document.cpuManagerPolicyOptions,
+            alpha=document.featureGates.get(ALPHA_GATE, False),
+            topology_policy=document.topologyManagerPolicy,
+        )
+    except BadOption as error:
+        yield ("cpuManagerPolicyOptions",), str(error)
+    if document.cpuManagerPolicy == "static" and not document.reservedSystemCPUs and not _reserves(document, "cpu"):
+        yield (
+            ("cpuManagerPolicy",),
+            "[cpumanager] the static policy requires systemreserved.cpu + kubereserved.cpu to be greater than zero",
+        )
+
+
+def _reserves(document: KubeletConfiguration, resource: str) -> bool:
+    """Whether anything of it is reserved. What is no quantity is told elsewhere."""
+    for reserved in (document.systemReserved, document.kubeReserved):
+        try:
+            if quantity.parse(reserved.get(resource, "0")) > 0:
+                return True
+        except quantity.InvalidQuantity:
+            return True
+    return False
