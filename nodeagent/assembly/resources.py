@@ -7,6 +7,7 @@ from typing import TypeVar
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.config.cpu_options import cpu_options
+from nodeagent.config.topology_options import topology_options
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.pods.manager_handle import ManagerHandle
@@ -16,6 +17,7 @@ from nodeagent.resources.cpu.manager import CPUManager, StaticCPUManager
 from nodeagent.resources.cpu.picking import NotEnough, pick
 from nodeagent.resources.cpu.topology import Topology, online_cpus, read_topology
 from nodeagent.resources.cpuset import CPUSet
+from nodeagent.resources.placement import NONE, Placement, read_distances, read_nodes
 from nodeagent.sources.merger import PodMerger
 from runtimes.kube import quantity
 
@@ -60,15 +62,42 @@ def reserved_cpus(config: Config, topology: Topology) -> CPUSet:
         raise AgentStartError(f"systemReserved.cpu, kubeReserved.cpu: {error}") from error
 
 
-async def start_assignments(scope: Scope, cpus: CPUManager, pods: ManagerHandle, merger: PodMerger) -> Assignments:
-    """What pods were given: by whom they are admitted, and their configurations made."""
+def placement(config: Config) -> Placement:
+    """The topology manager. Raises AgentStartError."""
+    kubelet = config.kubelet
+    if kubelet.topologyManagerPolicy in ("", NONE):
+        return Placement()
+    options, nodes = topology_options(kubelet.topologyManagerPolicyOptions), _of_machine(read_nodes)
+    if len(nodes) > options.most_nodes:
+        raise AgentStartError(
+            f"topologyManagerPolicy: unsupported on machines with more than {options.most_nodes} NUMA Nodes "
+            f"(this one has {len(nodes)}; see max-allowable-numa-nodes of topologyManagerPolicyOptions)"
+        )
+    return Placement(
+        policy=kubelet.topologyManagerPolicy,
+        nodes=nodes,
+        whole_pod=kubelet.topologyManagerScope == "pod",
+        distances=_of_machine(read_distances) if options.closest else {},
+    )
+
+
+async def start_assignments(
+    scope: Scope, config: Config, cpus: CPUManager, pods: ManagerHandle, merger: PodMerger
+) -> Assignments:
+    """What pods were given: by whom they are admitted, and their configurations made. Raises AgentStartError."""
 
     def changed() -> None:
         """The CPUs that all others share may be others now."""
         for pod in pods.active_pods():
             pods.wake(pod.uid)
 
-    assignments = Assignments(cpus=cpus, known=pods.known_uids, ready=lambda: merger.all_seen, changed=changed)
+    assignments = Assignments(
+        placement=placement(config),
+        cpus=cpus,
+        known=pods.known_uids,
+        ready=lambda: merger.all_seen,
+        changed=changed,
+    )
     scope.loop(assignments.run, "assignments")
     return assignments
 

@@ -93,6 +93,9 @@ ACTED_ON = frozenset(
         "tlsCurvePreferences",
         "tlsMinVersion",
         "tlsPrivateKeyFile",
+        "topologyManagerPolicy",
+        "topologyManagerPolicyOptions",
+        "topologyManagerScope",
         "userNamespaces.idsPerPod",
         "volumeStatsAggPeriod",
     }

@@ -1,9 +1,10 @@
-"""What a kubelet refuses of its CPU, memory and topology managers, before it looks at the machine."""
+"""What a kubelet refuses of its CPU and topology managers, before it looks at the machine."""
 
 from collections.abc import Iterator
 
 from nodeagent.config.cpu_options import ALPHA_GATE, BadOption, cpu_options
 from nodeagent.config.kubelet import KubeletConfiguration
+from nodeagent.config.topology_options import BadTopologyOption, topology_options
 from runtimes.kube import quantity
 
 Problem = tuple[tuple[str | int, ...], str]
@@ -19,6 +20,10 @@ def managers(document: KubeletConfiguration) -> Iterator[Problem]:
         )
     except BadOption as error:
         yield ("cpuManagerPolicyOptions",), str(error)
+    try:
+        topology_options(document.topologyManagerPolicyOptions)
+    except BadTopologyOption as error:
+        yield ("topologyManagerPolicyOptions",), str(error)
     if document.cpuManagerPolicy == "static" and not document.reservedSystemCPUs and not _reserves(document, "cpu"):
         yield (
             ("cpuManagerPolicy",),

@@ -12,8 +12,9 @@ from lightkube.models.core_v1 import Container
 
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.resources import cpuset
-from nodeagent.resources.contract import ANYWHERE, Assigned, CannotAssign, ResourceManager
+from nodeagent.resources.contract import ANYWHERE, Assigned, CannotAssign, Hint, ResourceManager
 from nodeagent.resources.cpu.manager import CPUManager
+from nodeagent.resources.placement import Placement
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +30,13 @@ class Assignments:
     def __init__(
         self,
         *,
+        placement: Placement,
         cpus: CPUManager,
         known: Callable[[], Collection[str]],
         ready: Callable[[], bool],
         changed: Callable[[], None],
     ) -> None:
+        self._placement = placement
         self._cpus = cpus
         self._managers: tuple[ResourceManager, ...] = (cpus,)
         self._known = known
@@ -51,9 +54,7 @@ class Assignments:
         self._release_strangers()
         before = self._holds(pod.uid)  # of a pod that runs since before this agent: whoever ends it takes it back
         try:
-            for container in containers_in_order(pod):
-                for manager in self._managers:
-                    await manager.allocate(pod, container, ANYWHERE)
+            await self._give(pod)
             await self._save()
         except BaseException as error:
             if not before:
@@ -92,6 +93,20 @@ class Assignments:
                 log.warning("what containers have for themselves is not on the disk: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
                 self._unsaved.set()
+
+    async def _give(self, pod: AgentPod) -> None:
+        containers = containers_in_order(pod)
+        hint = self._place(pod, containers) if self._placement.whole_pod else ANYWHERE
+        for container in containers:
+            if not self._placement.whole_pod:
+                hint = self._place(pod, [container])
+            for manager in self._managers:
+                await manager.allocate(pod, container, hint)
+
+    def _place(self, pod: AgentPod, containers: Sequence[Container]) -> Hint:
+        if not self._placement.asks:
+            return ANYWHERE
+        return self._placement.place([manager.hints(pod, containers) for manager in self._managers])
 
     def _holds(self, uid: PodUID) -> bool:
         return any(uid in manager.holders() for manager in self._managers)

@@ -1,6 +1,6 @@
 """What a resource manager is: CPUs, memory and devices are given to containers of their own by one each.
 
-    hints      where a container's resources could be, by NUMA node (`topology/`): pure, of what is free now
+    hints      where a container's resources could be, by NUMA node (`placement.py`): pure, of what is free now
     allocate   give them; a container that has them keeps them, also across a restart of the agent
     release    the pod is gone, or was refused after all
     save       what was given and taken back is on the disk

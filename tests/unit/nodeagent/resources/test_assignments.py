@@ -12,6 +12,8 @@ from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.resources.assignments import Assignments
 from nodeagent.resources.contract import Assigned, CannotAssign
 from nodeagent.resources.cpu.manager import StaticCPUManager
+from nodeagent.resources.cpu.topology import Topology
+from nodeagent.resources.placement import Placement
 
 
 def guaranteed(uid: str, *counts: str) -> AgentPod:
@@ -22,14 +24,18 @@ def guaranteed(uid: str, *counts: str) -> AgentPod:
 class Node:
     """Four cores, the first CPU reserved."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, placement: Placement | None = None, topology: Topology | None = None) -> None:
         self.changes = 0
         self.known: set[str] = set()
         self.ready = False
-        self.cpus = StaticCPUManager(folder, machine(cores=4), frozenset({0}), CPUOptions())
+        self.cpus = StaticCPUManager(folder, topology or machine(cores=4), frozenset({0}), CPUOptions())
         self.cpus.load()
         self.assignments = Assignments(
-            cpus=self.cpus, known=lambda: self.known, ready=lambda: self.ready, changed=self.changed
+            placement=placement or Placement(),
+            cpus=self.cpus,
+            known=lambda: self.known,
+            ready=lambda: self.ready,
+            changed=self.changed,
         )
 
     def changed(self) -> None:
@@ -81,3 +87,25 @@ def test_release_is_repeatable(tmp_path: Path) -> None:
     node = Node(tmp_path)
     node.assignments.release(PodUID("u"))
     assert node.changes == 0
+
+
+@pytest.mark.parametrize(("scope", "nodes"), [("container", [{0}, {1}]), ("pod", [{1}, {1}])])
+async def test_the_scopes_of_a_place(tmp_path: Path, scope: str, nodes: list[set[int]]) -> None:
+    """By the scope container each container is placed alone, by the scope pod all of them together."""
+    topology = machine(sockets=2, cores=3)  # node 0: 0-2,6-8; node 1: 3-5,9-11
+    placement = Placement(policy="restricted", nodes=frozenset({0, 1}), whole_pod=scope == "pod")
+    node = Node(tmp_path, placement, topology)
+    wanted = guaranteed("u", "3", "3")
+    await node.assignments.assign(wanted)
+    found = node.cpus.exclusive("u")
+    assert [{topology.cpus[cpu].node for cpu in found[name]} for name in ("c0", "c1")] == nodes
+
+
+async def test_a_place_that_cannot_be_had(tmp_path: Path) -> None:
+    """single-numa-node: more than a node has is refused, and nothing is given."""
+    placement = Placement(policy="single-numa-node", nodes=frozenset({0, 1}))
+    node = Node(tmp_path, placement, machine(sockets=2, cores=3))
+    with pytest.raises(CannotAssign) as caught:
+        await node.assignments.assign(guaranteed("u", "2", "7"))
+    assert caught.value.reason == "TopologyAffinityError"
+    assert node.cpus.holders() == frozenset()

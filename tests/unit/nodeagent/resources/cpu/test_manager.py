@@ -22,7 +22,7 @@ def cpus(count: str, **more: Any) -> dict[str, Any]:
     return {**resources(wanted, wanted), **more}
 
 
-def manager(folder: Path, reserved: str = "0", **options: bool) -> StaticCPUManager:
+def manager(folder: Path, reserved: str = "0", **options: Any) -> StaticCPUManager:
     made = StaticCPUManager(folder, TWO, cpuset.parse(reserved), CPUOptions(**options))
     made.load()
     return made
@@ -138,7 +138,7 @@ async def test_strict_reservation(tmp_path: Path) -> None:
     ("options", "expected"),
     [({}, "1-2,7-8"), ({"across_numa": True}, "1-2,7-8")],
 )
-async def test_the_nodes_of_a_hint_come_first(tmp_path: Path, options: dict[str, bool], expected: str) -> None:
+async def test_the_nodes_of_a_hint_come_first(tmp_path: Path, options: dict[str, Any], expected: str) -> None:
     """And the rest comes from anywhere."""
     made = manager(tmp_path, **options)
     near = await give(made, pod(cpus("4"), meta={"uid": "u"}), Hint(nodes=frozenset({0})))
@@ -190,13 +190,13 @@ async def test_after_a_restart(tmp_path: Path) -> None:
         ("0", {"strict": True}, "some of strictly reserved cpus are present in defaultCpuSet"),
     ],
 )
-async def test_a_state_that_does_not_fit(tmp_path: Path, reserved: str, options: dict[str, bool], why: str) -> None:
+async def test_a_state_that_does_not_fit(tmp_path: Path, reserved: str, options: dict[str, Any], why: str) -> None:
     """Other reserved CPUs, or held more strictly, than when the state was written."""
     made = manager(tmp_path)
     await give(made, pod(cpus("2"), meta={"uid": "u"}))
     await made.save()
     with pytest.raises(BadState, match=why):
-        manager(tmp_path, reserved, **options)
+        manager(tmp_path, reserved=reserved, **options)
 
 
 async def test_a_machine_that_has_lost_cpus(tmp_path: Path) -> None:
