@@ -1,7 +1,8 @@
-"""What containers can have of the node for themselves: CPUs."""
+"""What containers can have of the node for themselves: CPUs and devices."""
 
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from nodeagent.assembly.running import Scope
@@ -10,17 +11,25 @@ from nodeagent.config.cpu_options import cpu_options
 from nodeagent.config.topology_options import topology_options
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
+from nodeagent.node.capacity import DeviceCount
+from nodeagent.node.state import NodeState
 from nodeagent.pods.manager_handle import ManagerHandle
+from nodeagent.pods.paths import PodPaths
 from nodeagent.resources import cpuset
 from nodeagent.resources.assignments import Assignments
 from nodeagent.resources.cpu.manager import CPUManager, StaticCPUManager
 from nodeagent.resources.cpu.picking import NotEnough, pick
 from nodeagent.resources.cpu.topology import Topology, online_cpus, read_topology
 from nodeagent.resources.cpuset import CPUSet
+from nodeagent.resources.devices.inventory import Count, Inventory
+from nodeagent.resources.devices.manager import DeviceManager
+from nodeagent.resources.devices.registration import FOLDER, prepare_folder, registration
+from nodeagent.resources.devices.state import DeviceState
 from nodeagent.resources.placement import NONE, Placement, read_distances, read_nodes
 from nodeagent.sources.merger import PodMerger
 from runtimes.kube import quantity
 
+log = logging.getLogger(__name__)
 _Fact = TypeVar("_Fact")
 
 
@@ -62,6 +71,34 @@ def reserved_cpus(config: Config, topology: Topology) -> CPUSet:
         raise AgentStartError(f"systemReserved.cpu, kubeReserved.cpu: {error}") from error
 
 
+async def start_device_manager(scope: Scope, folders: Folders, state: NodeState, paths: PodPaths) -> DeviceManager:
+    """Device plugins register from here on. Raises AgentStartError, BadState."""
+    folder = folders.root / FOLDER
+    prepare_folder(folder)
+    held = DeviceState(folder)
+    held.load()
+
+    def changed(counts: Mapping[str, Count]) -> None:
+        state.set_devices({name: DeviceCount(total=it.total, healthy=it.healthy) for name, it in counts.items()})
+        scope.tasks.create_task(save(), name="device checkpoint")
+
+    async def save() -> None:
+        try:
+            await held.save()
+        except OSError as error:
+            log.warning("devices are not on the disk: %s", error)
+
+    inventory = Inventory(held, start=lambda work, name: scope.tasks.create_task(work, name=name), changed=changed)
+    changed(inventory.counts())
+    socket = registration(folder, inventory.register)
+    try:
+        await socket.start()
+    except OSError as error:
+        raise AgentStartError(f"device plugins cannot register: {error}") from error
+    scope.stack.push_async_callback(socket.stop)
+    return DeviceManager(held, inventory, begun=lambda uid: paths.pod_dir(uid).is_dir())
+
+
 def placement(config: Config) -> Placement:
     """The topology manager. Raises AgentStartError."""
     kubelet = config.kubelet
@@ -82,7 +119,7 @@ def placement(config: Config) -> Placement:
 
 
 async def start_assignments(
-    scope: Scope, config: Config, cpus: CPUManager, pods: ManagerHandle, merger: PodMerger
+    scope: Scope, config: Config, cpus: CPUManager, devices: DeviceManager, pods: ManagerHandle, merger: PodMerger
 ) -> Assignments:
     """What pods were given: by whom they are admitted, and their configurations made. Raises AgentStartError."""
 
@@ -94,6 +131,7 @@ async def start_assignments(
     assignments = Assignments(
         placement=placement(config),
         cpus=cpus,
+        devices=devices,
         known=pods.known_uids,
         ready=lambda: merger.all_seen,
         changed=changed,

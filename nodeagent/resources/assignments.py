@@ -6,7 +6,7 @@ release: the pod has ended, or was refused
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from lightkube.models.core_v1 import Container
 
@@ -14,7 +14,10 @@ from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.resources import cpuset
 from nodeagent.resources.contract import ANYWHERE, Assigned, CannotAssign, Hint, ResourceManager
 from nodeagent.resources.cpu.manager import CPUManager
+from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.placement import Placement
+from proto import cri_pb2 as cri
+from proto import deviceplugin_pb2 as api
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +35,15 @@ class Assignments:
         *,
         placement: Placement,
         cpus: CPUManager,
+        devices: DeviceManager,
         known: Callable[[], Collection[str]],
         ready: Callable[[], bool],
         changed: Callable[[], None],
     ) -> None:
         self._placement = placement
         self._cpus = cpus
-        self._managers: tuple[ResourceManager, ...] = (cpus,)
+        self._devices = devices
+        self._managers: tuple[ResourceManager, ...] = (devices, cpus)
         self._known = known
         self._ready = ready
         self._changed = changed
@@ -74,13 +79,24 @@ class Assignments:
 
     async def prepare(self, pod: AgentPod, container: str) -> Assigned:
         """What the container has for itself, ready to be used. Raises CannotPrepare."""
+        wanted = await self._devices.prepare(pod.uid, container)
         return Assigned(
-            cpus=self.cpus_of(pod.uid, container), exclusive_cpus=container in self._cpus.exclusive(pod.uid)
+            cpus=self.cpus_of(pod.uid, container),
+            exclusive_cpus=container in self._cpus.exclusive(pod.uid),
+            environment={name: value for each in wanted for name, value in each.envs.items()},
+            mounts=tuple(_mount(mount) for each in wanted for mount in each.mounts),
+            devices=tuple(_device(device) for each in wanted for device in each.devices),
+            annotations={name: value for each in wanted for name, value in each.annotations.items()},
+            cdi_names=tuple(dict.fromkeys(cdi.name for each in wanted for cdi in each.cdi_devices)),
         )
 
     def cpus_of(self, uid: PodUID, container: str) -> str:
         """The list of CPUs that a container is to run on now; empty: as it is."""
         return cpuset.text_of(self._cpus.cpus_of(uid, container))
+
+    def in_use(self) -> Mapping[str, int]:
+        """Devices that pods have, by resource."""
+        return self._devices.in_use()
 
     async def run(self) -> None:
         """Write down what is taken back, for good. A disk that takes nothing is tried again."""
@@ -127,3 +143,11 @@ class Assignments:
 def containers_in_order(pod: AgentPod) -> Sequence[Container]:
     """Those that may be given something: init containers first, each list in its order."""
     return (*(pod.spec.initContainers or ()), *pod.spec.containers)
+
+
+def _mount(wanted: api.Mount) -> cri.Mount:
+    return cri.Mount(container_path=wanted.container_path, host_path=wanted.host_path, readonly=wanted.read_only)
+
+
+def _device(wanted: api.DeviceSpec) -> cri.Device:
+    return cri.Device(container_path=wanted.container_path, host_path=wanted.host_path, permissions=wanted.permissions)

@@ -9,12 +9,13 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lightkube.models.core_v1 import Container
 
 from nodeagent.podspec.pod import AgentPod, PodUID
+from proto import cri_pb2 as cri
 
 UNEXPECTED = "UnexpectedAdmissionError"
 
@@ -43,12 +44,18 @@ class Hint:
 class Assigned:
     """What a container has for itself, as its configuration takes it.
 
-    `cpus`, `memory_nodes`: lists as the kernel writes them; empty: all. `exclusive_cpus`: nobody else runs on these CPUs.
+    `cpus`, `memory_nodes`: lists as the kernel writes them; empty: all. `exclusive_cpus`: nobody else runs on these CPUs. The
+    rest is what plugins want for their devices; what the pod itself says of the same variable or annotation wins.
     """
 
     cpus: str = ""
     memory_nodes: str = ""
     exclusive_cpus: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[cri.Mount, ...] = ()
+    devices: tuple[cri.Device, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    cdi_names: tuple[str, ...] = ()
 
 
 # By resource: where it could be had; None: anywhere, as far as the manager cares; empty: nowhere.

@@ -6,7 +6,7 @@ evaluate ──(refused for its labels alone)──> read the Node again ──>
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -54,6 +54,10 @@ class Resources(Protocol):
         ...
 
     def release(self, uid: PodUID) -> None: ...
+
+    def in_use(self) -> Mapping[str, int]:
+        """Devices that pods have, by resource: also while their plugin is away, and the node counts none."""
+        ...
 
 
 class AdmissionGate:
@@ -134,4 +138,11 @@ class AdmissionGate:
         return evaluate(pod, left, self._for(pod, self._view()), room_made=True).refusal
 
     def _for(self, pod: AgentPod, view: NodeView) -> NodeView:
-        return replace(view, pressures=()) if view.pressures and self._begun(pod.uid) else view
+        if view.pressures and self._begun(pod.uid):
+            view = replace(view, pressures=())
+        short = {
+            name: str(count)
+            for name, count in self._resources.in_use().items()
+            if name in view.allocatable and count > int(view.allocatable[name])
+        }
+        return replace(view, allocatable={**view.allocatable, **short}) if short else view

@@ -13,12 +13,19 @@ from nodeagent.resources.assignments import Assignments
 from nodeagent.resources.contract import Assigned, CannotAssign
 from nodeagent.resources.cpu.manager import StaticCPUManager
 from nodeagent.resources.cpu.topology import Topology
+from nodeagent.resources.devices.inventory import Inventory
+from nodeagent.resources.devices.manager import DeviceManager
+from nodeagent.resources.devices.state import DeviceState
 from nodeagent.resources.placement import Placement
 
 
 def guaranteed(uid: str, *counts: str) -> AgentPod:
     wanted: list[dict[str, Any]] = [{"cpu": count, "memory": "1Mi"} for count in counts]
     return pod(*(resources(each, each) for each in wanted), meta={"uid": uid})
+
+
+def _no_tasks(work: Any, name: str) -> Any:
+    raise AssertionError("no plugin registers")
 
 
 class Node:
@@ -30,9 +37,13 @@ class Node:
         self.ready = False
         self.cpus = StaticCPUManager(folder, topology or machine(cores=4), frozenset({0}), CPUOptions())
         self.cpus.load()
+        state = DeviceState(folder)
         self.assignments = Assignments(
             placement=placement or Placement(),
             cpus=self.cpus,
+            devices=DeviceManager(
+                state, Inventory(state, start=_no_tasks, changed=lambda counts: None), lambda uid: False
+            ),
             known=lambda: self.known,
             ready=lambda: self.ready,
             changed=self.changed,

@@ -27,6 +27,7 @@ class World:
     stuck: str = ""
     begun: tuple[str, ...] = ()
     concerned: bool = False
+    devices: dict[str, int] = field(default_factory=dict)
     unassignable: CannotAssign | None = None
 
     def gate(self) -> AdmissionGate:
@@ -63,6 +64,9 @@ class World:
 
     def release(self, uid: PodUID) -> None:
         self.told.append(f"release {uid}")
+
+    def in_use(self) -> dict[str, int]:
+        return self.devices
 
     async def answer(self, pod: AgentPod, others: list[AgentPod]) -> StartFailure | None:
         found = self.gate().admit(pod, others)
@@ -165,3 +169,14 @@ async def test_resources_that_cannot_be_assigned(kit: Any) -> None:
     refusal = await world.answer(make(kit, "other", "1"), [])
     assert refusal is not None and refusal.reason == "Evicted"
     assert world.told == ["assign to large"]
+
+
+async def test_devices_in_use_are_there(kit: Any) -> None:
+    """A running pod is not sent away because the agent has just started, and its devices' plugin has not come back."""
+    world = World(concerned=True, begun=("p",))
+    world.view = dataclasses.replace(NODE, allocatable={**NODE.allocatable, "x.org/d": "0"})
+    pod = kit.pod([{"name": "c", "resources": {"limits": {"x.org/d": "1"}, "requests": {"x.org/d": "1"}}}])
+    refusal = await world.answer(pod, [])
+    assert refusal is not None and refusal.reason == "OutOfx.org/d"
+    world.devices = {"x.org/d": 1, "gone.org/d": 2}
+    assert await world.answer(pod, []) is None

@@ -1,0 +1,89 @@
+"""A gRPC service of the agent on a unix socket that root alone may use."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import grpc
+import grpc.aio
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from runtimes.linux.unix_socket import SCHEME, SocketPath
+
+_GRACE_SECONDS = 2.0
+_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+)
+_MAX_DETAILS = 800  # characters: clients refuse answers whose metadata is larger than 8 KiB
+
+Method: TypeAlias = Callable[[Any], Awaitable[Message]]
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """The caller's mistake, or something that is not there; the text and the code are the answer."""
+
+    def __init__(self, message: str, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class GRPCSocket:
+    """`methods`: by name; what is not among them is UNIMPLEMENTED. `start` once, `stop` repeatable."""
+
+    def __init__(self, path: Path, service: ServiceDescriptor, methods: Mapping[str, Method]) -> None:
+        self._place = SocketPath(path)
+        self._service = service
+        self._methods = methods
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Raises OSError, also where another server lives there."""
+        server = grpc.aio.server(options=_OPTIONS)
+        handlers = {name: _handler(self._service, name, method) for name, method in self._methods.items()}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(self._service.full_name, handlers),))
+        try:
+            draft = self._place.draft()
+            try:
+                server.add_insecure_port(f"{SCHEME}{draft}")
+            except RuntimeError as error:
+                raise OSError(f"cannot listen on {self._place.path}: {error}") from error
+            await server.start()
+            self._place.publish()
+        except BaseException:
+            await server.stop(None)
+            self._place.withdraw()
+            raise
+        self._server = server
+
+    async def stop(self) -> None:
+        """Take no more calls, give those under way a moment, then cut them off."""
+        server, self._server = self._server, None
+        if server is not None:
+            self._place.withdraw()
+            await server.stop(_GRACE_SECONDS)
+
+
+def _handler(service: ServiceDescriptor, name: str, method: Method) -> Any:
+    async def answer(request: Any, context: Context) -> Message:
+        try:
+            return await method(request)
+        except Refused as refused:
+            code, text = refused.code, str(refused)
+        except Exception as error:
+            log.exception("%s failed", name)
+            code, text = grpc.StatusCode.INTERNAL, f"{name}: {error or type(error).__name__}"
+        await context.abort(code, text[:_MAX_DETAILS])
+        raise AssertionError("abort returned")
+
+    return grpc.unary_unary_rpc_method_handler(
+        answer,
+        request_deserializer=GetMessageClass(service.methods_by_name[name].input_type).FromString,
+        response_serializer=lambda message: message.SerializeToString(),
+    )
