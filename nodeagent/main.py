@@ -98,6 +98,7 @@ PARTS = (
     Part("orphans", pods.start_orphans),
     Part("pod services", pods.start_services),
     Part("pods", pods.start_pods, stop_seconds=PODS_STOP_SECONDS),
+    Part("pod resources", resources.start_pod_resources),
     Part("statistics", stats.start_statistics),
     Part("image garbage", images.start_image_garbage),
     Part("log rotation", node.start_log_rotation),

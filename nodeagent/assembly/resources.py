@@ -26,6 +26,7 @@ from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.devices.registration import FOLDER, prepare_folder, registration
 from nodeagent.resources.devices.state import DeviceState
 from nodeagent.resources.placement import NONE, Placement, read_distances, read_nodes
+from nodeagent.resources.pod_resources import PodResources, pod_resources_socket
 from nodeagent.sources.merger import PodMerger
 from runtimes.kube import quantity
 
@@ -97,6 +98,18 @@ async def start_device_manager(scope: Scope, folders: Folders, state: NodeState,
         raise AgentStartError(f"device plugins cannot register: {error}") from error
     scope.stack.push_async_callback(socket.stop)
     return DeviceManager(held, inventory, begun=lambda uid: paths.pod_dir(uid).is_dir())
+
+
+async def start_pod_resources(
+    scope: Scope, folders: Folders, cpus: CPUManager, devices: DeviceManager, pods: ManagerHandle
+) -> None:
+    """What monitoring agents ask. Raises AgentStartError."""
+    socket = pod_resources_socket(folders.root, PodResources(cpus, devices, pods.active_pods))
+    try:
+        await socket.start()
+    except OSError as error:
+        raise AgentStartError(f"pod resources cannot be served: {error}") from error
+    scope.stack.push_async_callback(socket.stop)
 
 
 def placement(config: Config) -> Placement:

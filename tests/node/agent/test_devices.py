@@ -1,13 +1,17 @@
 """Devices of a real plugin in real containers. docs/facts/node-resources.md 12.1."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 from device_plugin import DevicePlugin
 from node_under_test import NodeUnderTest, eventually, pod_object
+
+from proto import podresources_pb2 as podresources
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-managers")]
 
@@ -67,6 +71,7 @@ def test_a_plugins_devices(plugin: tuple[NodeUnderTest, DevicePlugin]) -> None:
     first = node.running("first")
     assert node.container_log("first", "c").splitlines()[:4] == ["d2", "of the pod", "d2", "2"]
     assert demo.journal == ["prefer d2 of d1 d2", "allocate d2", "start d2"]
+    assert asyncio.run(shown_to_monitors(node)) == {"first": ["d2"]}
     node.apply(wanting(node, "greedy", 2))
     assert refused(node, "greedy") == (
         "UnexpectedAdmissionError",
@@ -117,6 +122,21 @@ def test_a_plugins_devices(plugin: tuple[NodeUnderTest, DevicePlugin]) -> None:
     node.agent = None
     assert f'delete the state file "{file}"' in node.log()
     file.write_bytes(good)
+
+
+async def shown_to_monitors(node: NodeUnderTest) -> dict[str, list[str]]:
+    """The devices of each pod, as the PodResources API has them."""
+    async with grpc.aio.insecure_channel(f"unix:{node.root_dir}/pod-resources/kubelet.sock") as channel:
+        call = channel.unary_unary(
+            "/v1.PodResourcesLister/List",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=podresources.ListPodResourcesResponse.FromString,
+        )
+        answer = await call(podresources.ListPodResourcesRequest(), timeout=10)
+    return {
+        pod.name: [id for container in pod.containers for held in container.devices for id in held.device_ids]
+        for pod in answer.pod_resources
+    }
 
 
 def entries(node: NodeUnderTest) -> Any:
