@@ -81,6 +81,7 @@ PARTS = (
     Part("node settings", steps.start_node_settings),
     Part("pod paths", steps.start_paths),
     Part("CPU manager", resources.start_cpu_manager),
+    Part("memory manager", resources.start_memory_manager),
     Part("device manager", resources.start_device_manager),
     Part("source merger", sources.start_merger),
     Part("assignments", resources.start_assignments),

@@ -302,6 +302,6 @@ async def start_pods(
 def resize_rules(config: Config, limits: HostLimits) -> ResizeRules:
     return ResizeRules(
         static_cpu_manager=config.kubelet.cpuManagerPolicy == "static",
-        static_memory_manager=False,
+        static_memory_manager=config.kubelet.memoryManagerPolicy == "Static",
         limited_swap=limits.swap_controller and limits.limited_swap,
     )

@@ -1,17 +1,19 @@
-"""What containers can have of the node for themselves: CPUs and devices."""
+"""What containers can have of the node for themselves: CPUs, memory and devices."""
 
 import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from nodeagent.assembly.host import Host
+from nodeagent.assembly.node import node_limits
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.config.cpu_options import cpu_options
 from nodeagent.config.topology_options import topology_options
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
-from nodeagent.node.capacity import DeviceCount
+from nodeagent.node.capacity import DeviceCount, reserved, threshold
 from nodeagent.node.state import NodeState
 from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.pods.paths import PodPaths
@@ -25,6 +27,11 @@ from nodeagent.resources.devices.inventory import Count, Inventory
 from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.devices.registration import FOLDER, prepare_folder, registration
 from nodeagent.resources.devices.state import DeviceState
+from nodeagent.resources.memory.manager import NONE as MEMORY_NONE
+from nodeagent.resources.memory.manager import STATIC, MemoryManager
+from nodeagent.resources.memory.nodes import MEMORY, BadReservation, check_sums, read_totals, rooms
+from nodeagent.resources.memory.state import FILE as MEMORY_FILE
+from nodeagent.resources.memory.state import MemoryState, check_other_policy
 from nodeagent.resources.placement import NONE, Placement, read_distances, read_nodes
 from nodeagent.resources.pod_resources import PodResources, pod_resources_socket
 from nodeagent.sources.merger import PodMerger
@@ -101,10 +108,10 @@ async def start_device_manager(scope: Scope, folders: Folders, state: NodeState,
 
 
 async def start_pod_resources(
-    scope: Scope, folders: Folders, cpus: CPUManager, devices: DeviceManager, pods: ManagerHandle
+    scope: Scope, folders: Folders, cpus: CPUManager, devices: DeviceManager, memory: MemoryManager, pods: ManagerHandle
 ) -> None:
     """What monitoring agents ask. Raises AgentStartError."""
-    socket = pod_resources_socket(folders.root, PodResources(cpus, devices, pods.active_pods))
+    socket = pod_resources_socket(folders.root, PodResources(cpus, devices, memory, pods.active_pods))
     try:
         await socket.start()
     except OSError as error:
@@ -131,8 +138,35 @@ def placement(config: Config) -> Placement:
     )
 
 
+async def start_memory_manager(scope: Scope, config: Config, host: Host, folders: Folders) -> MemoryManager:
+    """Raises AgentStartError, BadState."""
+    kubelet = config.kubelet
+    if kubelet.memoryManagerPolicy != STATIC:
+        check_other_policy(folders.root / MEMORY_FILE, MEMORY_NONE)
+        return MemoryManager()
+    shares: dict[int, dict[str, int]] = {}
+    for each in kubelet.reservedMemory:
+        own = shares.setdefault(each.numaNode, {})
+        own |= {name: quantity.value(text) for name, text in each.limits.items()}
+    limits, total = node_limits(config), quantity.from_bytes(host.machine.memory_bytes)
+    try:
+        check_sums(shares, {MEMORY: reserved(MEMORY, limits) + threshold(MEMORY, total, limits)})
+        state = MemoryState(folders.root, STATIC, rooms(_of_machine(read_totals), shares))
+    except BadReservation as error:
+        raise AgentStartError(f"reservedMemory: {error}") from error
+    state.load()
+    await state.save()
+    return MemoryManager(state)
+
+
 async def start_assignments(
-    scope: Scope, config: Config, cpus: CPUManager, devices: DeviceManager, pods: ManagerHandle, merger: PodMerger
+    scope: Scope,
+    config: Config,
+    cpus: CPUManager,
+    devices: DeviceManager,
+    memory: MemoryManager,
+    pods: ManagerHandle,
+    merger: PodMerger,
 ) -> Assignments:
     """What pods were given: by whom they are admitted, and their configurations made. Raises AgentStartError."""
 
@@ -145,6 +179,7 @@ async def start_assignments(
         placement=placement(config),
         cpus=cpus,
         devices=devices,
+        memory=memory,
         known=pods.known_uids,
         ready=lambda: merger.all_seen,
         changed=changed,

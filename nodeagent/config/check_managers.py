@@ -1,4 +1,4 @@
-"""What a kubelet refuses of its CPU and topology managers, before it looks at the machine."""
+"""What a kubelet refuses of its CPU, memory and topology managers, before it looks at the machine."""
 
 from collections.abc import Iterator
 
@@ -29,6 +29,8 @@ def managers(document: KubeletConfiguration) -> Iterator[Problem]:
             ("cpuManagerPolicy",),
             "[cpumanager] the static policy requires systemreserved.cpu + kubereserved.cpu to be greater than zero",
         )
+    if document.memoryManagerPolicy == "Static" and not document.reservedMemory:
+        yield ("memoryManagerPolicy",), "[memorymanager] you should specify the system reserved memory"
 
 
 def _reserves(document: KubeletConfiguration, resource: str) -> bool:

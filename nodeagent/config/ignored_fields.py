@@ -43,7 +43,6 @@ def _moot(reason: str, *as_is: Any) -> IgnoredField:
     return IgnoredField(reason=reason, as_is=as_is)
 
 
-_NO_MANAGERS = "there is no memory manager: memory is taken from any NUMA node"
 _SOFT_EVICTION = "pods are not evicted: only the node's conditions and allocatable follow thresholds"
 _NO_SHUTDOWN = "the machine's shutdown is not delayed for pods"
 _IN_STEPS = "go-style logging only"
@@ -60,11 +59,9 @@ IGNORED_FIELDS: dict[str, IgnoredField] = {
     "memorySwap": _unkept(
         "containers' swap is left to the kernel", {}, {"swapBehavior": ""}, {"swapBehavior": "NoSwap"}
     ),
-    "reservedMemory": _unkept(_NO_MANAGERS, []),
     "cpuManagerReconcilePeriod": _moot(
         "containers' CPUs are changed when the shared ones change, not at intervals", "10s", "0s"
     ),
-    "memoryManagerPolicy": _unkept(_NO_MANAGERS, "None", ""),
     "qosReserved": _unkept("no memory is held back for better classes of pods", {}),
     "memoryThrottlingFactor": _unkept("memory.high is not set", 0.9),
     "memoryReservationPolicy": _unkept("memory.min and memory.low are not set", "None", ""),

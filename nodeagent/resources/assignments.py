@@ -15,6 +15,7 @@ from nodeagent.resources import cpuset
 from nodeagent.resources.contract import ANYWHERE, Assigned, CannotAssign, Hint, ResourceManager
 from nodeagent.resources.cpu.manager import CPUManager
 from nodeagent.resources.devices.manager import DeviceManager
+from nodeagent.resources.memory.manager import MemoryManager
 from nodeagent.resources.placement import Placement
 from proto import cri_pb2 as cri
 from proto import deviceplugin_pb2 as api
@@ -36,6 +37,7 @@ class Assignments:
         placement: Placement,
         cpus: CPUManager,
         devices: DeviceManager,
+        memory: MemoryManager,
         known: Callable[[], Collection[str]],
         ready: Callable[[], bool],
         changed: Callable[[], None],
@@ -43,7 +45,8 @@ class Assignments:
         self._placement = placement
         self._cpus = cpus
         self._devices = devices
-        self._managers: tuple[ResourceManager, ...] = (devices, cpus)
+        self._memory = memory
+        self._managers: tuple[ResourceManager, ...] = (devices, cpus, memory)
         self._known = known
         self._ready = ready
         self._changed = changed
@@ -82,6 +85,7 @@ class Assignments:
         wanted = await self._devices.prepare(pod.uid, container)
         return Assigned(
             cpus=self.cpus_of(pod.uid, container),
+            memory_nodes=self._memory.nodes_of(pod.uid, container),
             exclusive_cpus=container in self._cpus.exclusive(pod.uid),
             environment={name: value for each in wanted for name, value in each.envs.items()},
             mounts=tuple(_mount(mount) for each in wanted for mount in each.mounts),

@@ -1,4 +1,4 @@
-"""The PodResources API: which container has which CPUs and devices for itself. Source: docs/facts/node-resources.md 12.2."""
+"""The PodResources API: what of the node which container has for itself. Source: docs/facts/node-resources.md 12.2."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -14,6 +14,8 @@ from nodeagent.resources.devices.device import Devices
 from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.devices.state import NO_NODE, Holding
 from nodeagent.resources.grpc_socket import GRPCSocket, Refused
+from nodeagent.resources.memory.accounts import Block
+from nodeagent.resources.memory.manager import MemoryManager
 from proto import podresources_pb2 as api
 
 FOLDER, SOCKET = "pod-resources", "kubelet.sock"
@@ -27,11 +29,13 @@ class PodResources:
         self,
         cpus: CPUManager,
         devices: DeviceManager,
+        memory: MemoryManager,
         active: Callable[[], Iterable[AgentPod]],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cpus = cpus
         self._devices = devices
+        self._memory = memory
         self._active = active
         self._now = now
         self._calls, self._at = BURST, now()  # that may be made at once; as of then
@@ -58,7 +62,9 @@ class PodResources:
         self._count()
         devices = (_of_resource(name, held) for name, held in sorted(self._devices.healthy().items()))
         return api.AllocatableResourcesResponse(
-            devices=[each for listed in devices for each in listed], cpu_ids=sorted(self._cpus.allocatable)
+            devices=[each for listed in devices for each in listed],
+            cpu_ids=sorted(self._cpus.allocatable),
+            memory=[_of_block(block) for block in self._memory.allocatable()],
         )
 
     def _of(self, pod: AgentPod) -> api.PodResources:
@@ -71,6 +77,7 @@ class PodResources:
                 api.ContainerResources(
                     name=item.name,
                     cpu_ids=sorted(exclusive.get(item.name, ())),
+                    memory=[_of_block(block) for block in self._memory.blocks_of(pod.uid, item.name)],
                     devices=[each for held in self._devices.holdings(pod.uid, item.name) for each in _of_holding(held)],
                 )
                 for item in listed
@@ -93,6 +100,13 @@ def pod_resources_socket(root: Path, served: PodResources) -> GRPCSocket:
         "GetAllocatableResources": served.allocatable,
     }
     return GRPCSocket(root / FOLDER / SOCKET, api.DESCRIPTOR.services_by_name["PodResourcesLister"], methods)
+
+
+def _of_block(block: Block) -> api.ContainerMemory:
+    entry = api.ContainerMemory(memory_type=block.resource, size=block.size)
+    for node in sorted(block.nodes):
+        entry.topology.nodes.add(ID=node)
+    return entry
 
 
 def _of_holding(held: Holding) -> Iterable[api.ContainerDevices]:

@@ -1,4 +1,6 @@
-"""CPUs for one container alone, on the two of this machine; one of them is reserved. docs/facts/node-resources.md 11.2."""
+"""CPUs and memory for one container alone, on the two CPUs of this machine; one of them is reserved.
+
+docs/facts/node-resources.md 11."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +17,14 @@ pytestmark = [
     pytest.mark.skipif(len(online_cpus()) != 2, reason="written for a machine with two CPUs"),
 ]
 
-STATIC = {"cpuManagerPolicy": "static", "reservedSystemCPUs": "0"}
+STATIC = {
+    "cpuManagerPolicy": "static",
+    "reservedSystemCPUs": "0",
+    "memoryManagerPolicy": "Static",
+    "reservedMemory": [{"numaNode": 0, "limits": {"memory": "100Mi"}}],  # what the hard eviction threshold keeps free
+    "topologyManagerPolicy": "single-numa-node",
+    "topologyManagerScope": "pod",
+}
 SHOW = ("sh", "-c", "trap 'exit 0' TERM; while :; do grep Cpus_allowed_list /proc/self/status; sleep 0.2; done")
 
 
@@ -79,6 +88,11 @@ def test_one_pod_has_a_cpu_for_itself(own_node: Callable[..., NodeUnderTest]) ->
         {own["metadata"]["uid"]: {"c": "1"}},
     )
 
+    memory = json.loads((node.root_dir / "memory_manager_state").read_bytes())
+    assert memory["entries"] == {
+        own["metadata"]["uid"]: {"c": [{"numaAffinity": [0], "type": "memory", "size": 32 << 20}]}
+    }
+
     node.kubectl("delete", "pod", "own", "--grace-period=1")
     allowed(node, "besteffort", "0-1")
 
@@ -91,6 +105,8 @@ def test_one_pod_has_a_cpu_for_itself(own_node: Callable[..., NodeUnderTest]) ->
     node.config["kubelet"] = {}
     assert 'configured policy "none" differs from state checkpoint policy "static"' in node_that_does_not_start(node)
     file.unlink()
+    assert 'configured policy "None" differs from state checkpoint policy "Static"' in node_that_does_not_start(node)
+    (node.root_dir / "memory_manager_state").unlink()
 
 
 def refused_or_running(node: NodeUnderTest, name: str) -> dict[str, Any]:

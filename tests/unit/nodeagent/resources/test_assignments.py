@@ -16,6 +16,7 @@ from nodeagent.resources.cpu.topology import Topology
 from nodeagent.resources.devices.inventory import Inventory
 from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.devices.state import DeviceState
+from nodeagent.resources.memory.manager import MemoryManager
 from nodeagent.resources.placement import Placement
 
 
@@ -44,6 +45,7 @@ class Node:
             devices=DeviceManager(
                 state, Inventory(state, start=_no_tasks, changed=lambda counts: None), lambda uid: False
             ),
+            memory=MemoryManager(),
             known=lambda: self.known,
             ready=lambda: self.ready,
             changed=self.changed,

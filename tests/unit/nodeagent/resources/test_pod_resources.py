@@ -18,6 +18,9 @@ from nodeagent.resources.devices.inventory import Inventory
 from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.devices.state import DeviceState
 from nodeagent.resources.grpc_socket import Refused
+from nodeagent.resources.memory.accounts import Room
+from nodeagent.resources.memory.manager import MemoryManager
+from nodeagent.resources.memory.state import MemoryState
 from nodeagent.resources.pod_resources import PodResources, pod_resources_socket
 from proto import podresources_pb2 as api
 
@@ -49,7 +52,10 @@ async def served(folder: Path, pods: list[AgentPod], clock: Clock) -> PodResourc
     state.add("u", "c0", "x.org/d", {"-1": ["b"], "1": ["a"]}, b"")
     for each in pods:
         await cpus.allocate(each, each.spec.containers[0], ANYWHERE)
-    return PodResources(cpus, DeviceManager(state, Shelf(state), lambda uid: False), lambda: pods, clock.now)
+    memory = MemoryManager(
+        MemoryState(folder, "Static", {0: {"memory": Room(total=9, system_reserved=1, allocatable=8)}})
+    )
+    return PodResources(cpus, DeviceManager(state, Shelf(state), lambda uid: False), memory, lambda: pods, clock.now)
 
 
 def two_pods() -> list[AgentPod]:
@@ -106,6 +112,7 @@ async def test_the_socket(tmp_path: Path) -> None:
                 {"resourceName": "x.org/d", "deviceIds": ["a"], "topology": {"nodes": [{"ID": "1"}]}},
                 {"resourceName": "x.org/d", "deviceIds": ["b"]},
             ],
+            "memory": [{"memoryType": "memory", "size": "8", "topology": {"nodes": [{}]}}],
         }
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             none = api.GetPodResourcesRequest(pod_name="other", pod_namespace="ns")
