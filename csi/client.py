@@ -1,4 +1,4 @@
-"""A driver, seen from a node agent, a provisioner or a tester: its three services on one socket.
+"""A driver, seen from a node agent, a provisioner or a tester: its four services on one socket.
 
 Calls take the messages of CSI and may be repeated: whoever was cut off or killed calls again. What a driver can do is asked when
 it matters, and never remembered: it may be another version by the next call (docs/facts/storage.md 10.3).
@@ -11,7 +11,15 @@ from csi import values
 from csi.call import Call, Service
 from csi.endpoint import DEADLINE_SECONDS, Endpoint
 from csi.errors import BadAnswer
-from csi.values import ControllerCapability, NodeCapability, NodeInfo, Plugin, PluginCapability, VolumeStats
+from csi.values import (
+    ControllerCapability,
+    GroupControllerCapability,
+    NodeCapability,
+    NodeInfo,
+    Plugin,
+    PluginCapability,
+    VolumeStats,
+)
 from proto import csi_pb2 as csi
 
 
@@ -98,14 +106,32 @@ class Controller(Service):
         raise BadAnswer("its pages lead back to one that was given before", method="ListVolumes")
 
 
+class GroupController(Service):
+    """What a driver does for several volumes at once."""
+
+    get_capabilities = Call(csi.GroupControllerGetCapabilitiesRequest, csi.GroupControllerGetCapabilitiesResponse)
+    create_snapshot = Call(csi.CreateVolumeGroupSnapshotRequest, csi.CreateVolumeGroupSnapshotResponse)
+    delete_snapshot = Call(csi.DeleteVolumeGroupSnapshotRequest, csi.DeleteVolumeGroupSnapshotResponse)
+    get_snapshot = Call(csi.GetVolumeGroupSnapshotRequest, csi.GetVolumeGroupSnapshotResponse)
+
+    async def capabilities(self) -> frozenset[GroupControllerCapability]:
+        """Raises CSIError; NotSupported where the driver has no such service here."""
+        request = csi.GroupControllerGetCapabilitiesRequest()
+        return values.group_controller_capabilities(await self.get_capabilities(request))
+
+
 class Client:
-    """`identity`, `node`, `controller`: the services at one endpoint. It holds nothing open, and needs no closing."""
+    """`identity`, `node`, `controller`, `group_controller`: the services at one endpoint.
+
+    It holds nothing open, and needs no closing.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.identity = Identity(endpoint)
         self.node = Node(endpoint)
         self.controller = Controller(endpoint)
+        self.group_controller = GroupController(endpoint)
 
     @classmethod
     def at(cls, address: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> Self:

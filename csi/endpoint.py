@@ -8,7 +8,7 @@ request is sent, so that `Unreachable` means: nothing has been asked for.
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -36,6 +36,7 @@ _OPTIONS = (
 _TOKENS = "csi.storage.k8s.io/serviceAccount.tokens"
 
 Answer = TypeVar("Answer", bound=Message)
+Ended = Callable[[str, str, float], None]
 log = logging.getLogger(__name__)
 
 
@@ -55,8 +56,17 @@ _METHODS: Final = _methods()
 class Endpoint:
     """Where a driver listens. It holds nothing open between calls, and may be used from several tasks at once."""
 
-    def __init__(self, address: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
-        """`address`: unix:///path, or the path alone, as drivers register it. Raises ValueError for another."""
+    def __init__(
+        self,
+        address: str,
+        *,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        ended: Ended = lambda method, code, seconds: None,
+    ) -> None:
+        """`address`: unix:///path, or the path alone, as drivers register it. Raises ValueError for another.
+
+        `ended(method, code, seconds)`: told of every call, with its gRPC code.
+        """
         path = address.removeprefix(SCHEME)
         if not path.startswith("/") or path == "/" or "\0" in path:
             raise ValueError(f"{address!r} is not a unix socket such as unix:///run/csi/csi.sock")
@@ -64,6 +74,7 @@ class Endpoint:
             raise ValueError(f"{address!r}: the path is too long for a unix socket ({MAX_PATH_BYTES} bytes)")
         self.path = Path(path)
         self.deadline_seconds = deadline_seconds
+        self._ended = ended
 
     async def call(self, request: Message, answer: type[Answer], *, deadline_seconds: float | None = None) -> Answer:
         """Send a request of `proto.csi_pb2` to its method. `answer`: the class of the response.
@@ -74,7 +85,7 @@ class Endpoint:
         method = type(request).__name__.removesuffix("Request")
         limit = self.deadline_seconds if deadline_seconds is None else deadline_seconds
         began = time.monotonic()
-        outcome = "cancelled"
+        outcome = "CANCELLED"
         try:
             async with grpc.aio.insecure_channel(f"unix:{quote(str(self.path))}", options=_OPTIONS) as channel:
                 await self._connect(channel, method, min(limit, CONNECT_SECONDS))
@@ -86,7 +97,9 @@ class Endpoint:
             outcome = error.code
             raise
         finally:
-            log.debug("%s at %s: %s in %.3f s", method, self.path, outcome, time.monotonic() - began)
+            took_seconds = time.monotonic() - began
+            log.debug("%s at %s: %s in %.3f s", method, self.path, outcome, took_seconds)
+            self._ended(_METHODS[type(request).__name__], outcome, took_seconds)
 
     async def _connect(self, channel: grpc.aio.Channel, method: str, limit: float) -> None:
         state = channel.get_state(try_to_connect=True)

@@ -48,6 +48,12 @@ class ControllerCapability(enum.Enum):
     GET_SNAPSHOT = 15
 
 
+class GroupControllerCapability(enum.Enum):
+    """GroupControllerGetCapabilities, by the numbers of GroupControllerServiceCapability.RPC.Type."""
+
+    CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT = 1
+
+
 class NodeCapability(enum.Enum):
     """NodeGetCapabilities, by the numbers of NodeServiceCapability.RPC.Type."""
 
@@ -172,7 +178,7 @@ class VolumeStats:
 
 
 def plugin_capabilities(answer: csi.GetPluginCapabilitiesResponse) -> frozenset[PluginCapability]:
-    """Those that the answer claims and CSI knows; so the two below."""
+    """Those that the answer claims and CSI knows; so those below."""
     names = set()
     for entry in answer.capabilities:
         kind: int = entry.service.type
@@ -187,6 +193,13 @@ def plugin_capabilities(answer: csi.GetPluginCapabilitiesResponse) -> frozenset[
 def controller_capabilities(answer: csi.ControllerGetCapabilitiesResponse) -> frozenset[ControllerCapability]:
     claimed = {int(each.rpc.type) for each in answer.capabilities}
     return frozenset(known for known in ControllerCapability if known.value in claimed)
+
+
+def group_controller_capabilities(
+    answer: csi.GroupControllerGetCapabilitiesResponse,
+) -> frozenset[GroupControllerCapability]:
+    claimed = {int(each.rpc.type) for each in answer.capabilities}
+    return frozenset(known for known in GroupControllerCapability if known.value in claimed)
 
 
 def node_capabilities(answer: csi.NodeGetCapabilitiesResponse) -> frozenset[NodeCapability]:

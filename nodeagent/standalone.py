@@ -70,6 +70,11 @@ class EmbeddedAPI:
         return self._settings.state_dir / "node.kubeconfig"
 
     @property
+    def storage_kubeconfig(self) -> Path:
+        """Of what makes volumes for claims."""
+        return self._settings.state_dir / "storage.kubeconfig"
+
+    @property
     def client_ca(self) -> Path:
         """Signs the certificate that the API shows to the node's HTTPS endpoint."""
         return self._settings.state_dir / "pki" / "ca.crt"

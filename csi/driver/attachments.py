@@ -22,8 +22,9 @@ ALWAYS = (
     ControllerCapability.VOLUME_CONDITION,
     ControllerCapability.GET_VOLUME,
     ControllerCapability.SINGLE_NODE_MULTI_WRITER,
-    ControllerCapability.GET_SNAPSHOT,
+    ControllerCapability.MODIFY_VOLUME,
 )
+WITH_ALPHA = (ControllerCapability.GET_SNAPSHOT,)
 WITH_ATTACH = (
     ControllerCapability.PUBLISH_UNPUBLISH_VOLUME,
     ControllerCapability.PUBLISH_READONLY,
@@ -43,7 +44,8 @@ class AttachmentService:
         self, _request: csi.ControllerGetCapabilitiesRequest
     ) -> csi.ControllerGetCapabilitiesResponse:
         answer = csi.ControllerGetCapabilitiesResponse()
-        for each in (*ALWAYS, *(WITH_ATTACH if self._settings.attach else ())):
+        attach, alpha = self._settings.attach, self._settings.alpha
+        for each in (*ALWAYS, *(WITH_ATTACH if attach else ()), *(WITH_ALPHA if alpha else ())):
             answer.capabilities.add(rpc=csi.ControllerServiceCapability.RPC(type=each.name))
         return answer
 

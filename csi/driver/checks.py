@@ -10,7 +10,7 @@ from csi.driver.records import Access
 from csi.values import AccessMode
 from proto import csi_pb2 as csi
 
-FILE_SYSTEMS: Final = ("ext4",)
+FILE_SYSTEMS: Final = ("ext4", "xfs")
 _MAX_NAME_BYTES: Final = 1024
 _MAX_MAP_BYTES: Final = 4096  # CSI, "Size Limits"
 _MAX_PATH_BYTES: Final = 4095

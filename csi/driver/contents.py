@@ -12,6 +12,7 @@ from proto import csi_pb2 as csi
 from runtimes.linux import process
 
 _PROGRAM_SECONDS = 100.0
+_MAKE = {"ext4": ("mkfs.ext4", "-q", "-F", "-m", "0"), "xfs": ("mkfs.xfs", "-q", "-f")}
 _DATA_MODE = 0o777  # as it is of a volume that no group of a pod's has been given
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -36,8 +37,8 @@ def condition(place: Path, backing: Backing) -> csi.VolumeCondition:
     )
 
 
-async def make(place: Path, backing: Backing, *, block: bool, size: int) -> None:
-    """A new, empty one. Raises csi.errors, OSError."""
+async def make(place: Path, backing: Backing, *, fs_type: str, size: int) -> None:
+    """A new, empty one; `fs_type` empty: an image without any. Raises csi.errors, OSError."""
     if backing == "directory":
         data(place).mkdir(mode=_DATA_MODE)
         data(place).chmod(_DATA_MODE)
@@ -45,8 +46,8 @@ async def make(place: Path, backing: Backing, *, block: bool, size: int) -> None
     with image(place).open("xb") as file:
         os.fchmod(file.fileno(), 0o600)
         file.truncate(size)
-    if not block:
-        await run("mkfs.ext4", "-q", "-F", "-m", "0", str(image(place)))
+    if fs_type:
+        await run(*_MAKE[fs_type], str(image(place)))
 
 
 def copy(source: Path, place: Path, backing: Backing, *, size: int) -> None:
@@ -77,8 +78,18 @@ def grow(file: Path, size: int) -> None:
         os.close(fd)
 
 
+def allocate(file: Path, size: int) -> None:
+    """Set blocks aside for all of an image. Raises OSError where there are not so many."""
+    fd = os.open(file, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(fd, 0, size)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 async def run(*argv: str, good: Collection[int] = (0,)) -> None:
-    """A program of e2fsprogs; `good`: exit statuses of success. Raises csi.errors."""
+    """A program of e2fsprogs or xfsprogs; `good`: exit statuses of success. Raises csi.errors."""
     try:
         done = await process.run(argv, timeout_seconds=_PROGRAM_SECONDS)
     except process.ProgramNotFound as error:

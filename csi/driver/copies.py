@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ class Origin:
     place: Path
     backing: Backing
     block: bool
+    fs_type: str
     size_bytes: int
     volume_id: str = ""
 
@@ -41,12 +42,7 @@ class Copies:
         """Let writes go on that a driver held up when it was killed."""
         for node_volume in self._store.node.all():
             volume = self._store.volumes.get(node_volume.volume_id)
-            if (
-                volume is not None
-                and volume.backing == "image"
-                and not volume.block
-                and publication.is_staged(node_volume)
-            ):
+            if volume is not None and volume.fs_type and publication.is_staged(node_volume):
                 try:
                     thaw(Path(node_volume.staging_path))
                 except OSError as error:
@@ -58,7 +54,8 @@ class Copies:
             return None
         kind, identity = wanted.source
         found = self.of_volume(identity) if kind == "volume" else self._of_snapshot(identity)
-        if (found.backing, found.block) != (wanted.backing, wanted.block):
+        same_fs = wanted.fs_type in ("", found.fs_type)
+        if (found.backing, found.block) != (wanted.backing, wanted.block) or not same_fs:
             raise errors.InvalidArgument("volume_content_source: it is of another kind than the volume asked for")
         return found
 
@@ -70,6 +67,7 @@ class Copies:
             place=self._store.volumes.place(volume),
             backing=volume.backing,
             block=volume.block,
+            fs_type=volume.fs_type,
             size_bytes=volume.capacity_bytes,
             volume_id=volume.id,
         )
@@ -81,6 +79,7 @@ class Copies:
             place=self._store.snapshots.place(snapshot),
             backing=snapshot.backing,
             block=snapshot.block,
+            fs_type=snapshot.fs_type,
             size_bytes=snapshot.size_bytes,
         )
 
@@ -88,6 +87,26 @@ class Copies:
         """Into an empty folder. Raises csi.errors, OSError."""
         async with self._locks.of(origin.lock):
             await run_blocking(self._copy, origin, draft, size)
+
+    async def copy_together(self, copies: Sequence[tuple[Origin, Path]]) -> None:
+        """All as they are at one moment, each into an empty folder. Raises csi.errors, OSError; WrongState for what cannot be
+        held still."""
+        async with contextlib.AsyncExitStack() as held:
+            for lock in sorted(origin.lock for origin, _ in copies):
+                await held.enter_async_context(self._locks.of(lock))
+            for origin, _ in copies:
+                if origin.backing == "directory" and publication.is_staged(self._store.node.of(origin.volume_id)):
+                    raise errors.WrongState("a directory that is in use cannot be held still beside others")
+            await run_blocking(self._copy_together, copies)
+
+    def _copy_together(self, copies: Sequence[tuple[Origin, Path]]) -> None:
+        with contextlib.ExitStack() as still:
+            for origin, _ in copies:
+                if not origin.place.exists():
+                    raise errors.NotFound("a source was deleted meanwhile")
+                still.enter_context(self._still(origin))
+            for origin, draft in copies:
+                contents.copy(origin.place, draft, origin.backing, size=origin.size_bytes)
 
     def _copy(self, origin: Origin, draft: Path, size: int) -> None:
         if not origin.place.exists():

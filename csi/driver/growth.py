@@ -1,7 +1,7 @@
 """Let the file system in an image have the image's size.
 
-A mounted ext4 is grown by the kernel, for who has CAP_SYS_RESOURCE; one that is not mounted by e2fsprogs, for everybody. So what
-a driver claims, ONLINE or OFFLINE, is a matter of the machine.
+A mounted ext4 is grown by the kernel, for who has CAP_SYS_RESOURCE; one that is not mounted by e2fsprogs, for everybody. xfs is
+grown only while it is mounted, for everybody.
 """
 
 import asyncio
@@ -20,8 +20,10 @@ _AGAIN = RetryPolicy(first_seconds=0.01, cap_seconds=1.0)
 _CHECKED = (0, 1)  # e2fsck: in order, or put in order
 
 
-def can_grow_mounted() -> bool:
-    """Whether this process may grow a file system that is mounted."""
+def can_grow_mounted(fs_type: str) -> bool:
+    """Whether this process may grow such a file system (empty: none, which always grows) while it is mounted."""
+    if fs_type != "ext4":
+        return True
     found = re.search(r"^CapEff:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
     return found is not None and bool(int(found[1], 16) >> _CAP_SYS_RESOURCE & 1)
 
@@ -34,13 +36,13 @@ async def grow_devices(place: Path) -> list[Path]:
     return devices
 
 
-async def grow_mounted(device: Path) -> None:
+async def grow_mounted(fs_type: str, device: Path, mount: Path) -> None:
     """Raises csi.errors."""
-    await contents.run("resize2fs", str(device))
+    await contents.run(*(("xfs_growfs", str(mount)) if fs_type == "xfs" else ("resize2fs", str(device))))
 
 
 async def grow_unmounted(place: Path) -> None:
-    """Raises csi.errors; WrongState where the image is in use after all."""
+    """ext4. Raises csi.errors; WrongState where the image is in use after all."""
     for attempt in range(_ATTEMPTS):  # the kernel lets go of a device a moment after the last unmount
         if not await run_blocking(publication.devices, place):
             break

@@ -2,13 +2,16 @@
 
 from google.protobuf.wrappers_pb2 import BoolValue
 
-from csi.driver.growth import can_grow_mounted
 from csi.driver.settings import Settings
 from csi.values import PluginCapability
 from proto import csi_pb2 as csi
 
 VERSION = "1.0"
-_SERVICES = (PluginCapability.CONTROLLER_SERVICE, PluginCapability.VOLUME_ACCESSIBILITY_CONSTRAINTS)
+_SERVICES = (
+    PluginCapability.CONTROLLER_SERVICE,
+    PluginCapability.VOLUME_ACCESSIBILITY_CONSTRAINTS,
+    PluginCapability.GROUP_CONTROLLER_SERVICE,
+)
 
 
 class IdentityService:
@@ -26,8 +29,9 @@ class IdentityService:
         answer = csi.GetPluginCapabilitiesResponse()
         for service in _SERVICES:
             answer.capabilities.add(service=csi.PluginCapability.Service(type=service.value))
-        kind = PluginCapability.ONLINE_EXPANSION if can_grow_mounted() else PluginCapability.OFFLINE_EXPANSION
-        answer.capabilities.add(volume_expansion=csi.PluginCapability.VolumeExpansion(type=kind.value))
+        # of a volume that cannot, the machine being as it is (growth.py), it is told when it is asked to
+        online = csi.PluginCapability.VolumeExpansion(type=PluginCapability.ONLINE_EXPANSION.value)
+        answer.capabilities.add(volume_expansion=online)
         return answer
 
     async def probe(self, _request: csi.ProbeRequest) -> csi.ProbeResponse:

@@ -54,11 +54,21 @@ class NodeService:
         async with self._locks.of(request.volume_id):
             volume = self._usable(request.volume_id)
             publication.check_options(volume, access)
-            if volume.fs_behind and not publication.is_staged(self._store.node.of(volume.id)):
+            grows_unmounted = volume.fs_behind and volume.fs_type == "ext4"
+            if grows_unmounted and not publication.is_staged(self._store.node.of(volume.id)):
                 await growth.grow_unmounted(self._store.volumes.place(volume))
                 await run_blocking(self._store.volumes.update, replace(volume, fs_behind=False))
             await run_blocking(self._stage, volume, staging, access)
+            if volume.fs_behind and not grows_unmounted:
+                await self._grow_staged(volume, staging, access)
         return csi.NodeStageVolumeResponse()
+
+    async def _grow_staged(self, volume: Volume, staging: str, access: Access) -> None:
+        """One that is mounted to be read alone stays as it is, until it is mounted otherwise."""
+        if not access.mode.reads_only and "ro" not in access.flags:
+            (device, *_) = await growth.grow_devices(self._store.volumes.place(volume))
+            await growth.grow_mounted(volume.fs_type, device, Path(staging))
+            await run_blocking(self._store.volumes.update, replace(volume, fs_behind=False))
 
     def _stage(self, volume: Volume, staging: str, access: Access) -> None:
         node_volume = self._store.node.of(volume.id)

@@ -27,6 +27,8 @@ def check_options(volume: Volume, access: Access) -> None:
         if access.fs_type:
             raise errors.WrongState(f"the volume is a directory, and no {access.fs_type}")
         mount_options.attributes(access.flags, readonly=False)
+    elif access.fs_type not in ("", volume.fs_type):
+        raise errors.WrongState(f"the file system is {volume.fs_type}, and no {access.fs_type}")
 
 
 def is_staged(node_volume: NodeVolume) -> bool:
@@ -52,13 +54,15 @@ def stage(volume: Volume, place: Path, staging: Path, access: Access) -> None:
                 mounts.bind(data, target, attributes=attributes)
             return
         flags, options = mount_options.flags(access.flags, readonly=access.mode.reads_only)
+        # a copy has its source's uuid, and may be mounted beside it
+        options = ",".join(filter(None, (options, "nouuid" if volume.fs_type == "xfs" else "")))
         with _image(place) as backing:
             # one that somebody else's mount table still holds is used again: two of one file would be two disks
             device = loop.reopen(backing)
             if device is None:
                 device = loop.attach(backing, until_closed=True)
             try:
-                syscalls.mount(str(loop.path_of(device)), f"/proc/self/fd/{target}", "ext4", flags, options)
+                syscalls.mount(str(loop.path_of(device)), f"/proc/self/fd/{target}", volume.fs_type, flags, options)
             except OSError as error:
                 raise _of_mount(error, options) from error
             finally:

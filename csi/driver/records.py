@@ -1,7 +1,7 @@
 """What the driver remembers of volumes, snapshots and mounts: values, and their form on the disk."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from csi.values import AccessMode
@@ -33,7 +33,8 @@ class Access:
 class Volume:
     """`source`: ("snapshot" or "volume", id) where it began as a copy. `attached`: node id -> read-only.
 
-    `fs_behind`: the file system in the image may be smaller than the image.
+    `fs_type`: of the file system in an image; empty: there is none. `fs_behind`: it may be smaller than the image.
+    `parameters` are for ever, `mutable` as they are now.
     """
 
     volume_id: str
@@ -41,7 +42,9 @@ class Volume:
     capacity_bytes: int
     backing: Backing
     block: bool = False
+    fs_type: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
+    mutable: Mapping[str, str] = field(default_factory=dict)
     source: tuple[str, str] | None = None
     attached: Mapping[str, bool] = field(default_factory=dict)
     fs_behind: bool = False
@@ -50,10 +53,19 @@ class Volume:
     def id(self) -> str:
         return self.volume_id
 
+    @property
+    def thick(self) -> bool:
+        return self.mutable.get("allocation") == "thick"
+
+    def was_made_as(self, wanted: "Volume") -> bool:
+        """Whether the request that asks for `wanted` may be the one by which this was made: whatever has become of it since."""
+        made = replace(self, volume_id="", capacity_bytes=0, attached={}, fs_behind=False, mutable={})
+        return made == replace(wanted, mutable={}, fs_type=wanted.fs_type or self.fs_type)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """`size_bytes`: the capacity that its volume had. `created_ns`: since the epoch."""
+    """`size_bytes`: the capacity that its volume had. `created_ns`: since the epoch. `group_id` empty: it is of no group."""
 
     snapshot_id: str
     name: str
@@ -62,10 +74,26 @@ class Snapshot:
     created_ns: int
     backing: Backing
     block: bool = False
+    fs_type: str = ""
+    group_id: str = ""
 
     @property
     def id(self) -> str:
         return self.snapshot_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Snapshots of several volumes, of one moment: there once this record is, and not any more without it."""
+
+    group_id: str
+    name: str
+    snapshot_ids: tuple[str, ...]
+    created_ns: int
+
+    @property
+    def id(self) -> str:
+        return self.group_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

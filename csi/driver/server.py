@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from csi import errors
 from csi.driver.attachments import AttachmentService
 from csi.driver.copies import Copies
+from csi.driver.groups import GroupService
 from csi.driver.identity import IdentityService
 from csi.driver.locks import Locks
 from csi.driver.node import NodeService
@@ -31,7 +32,7 @@ from runtimes.linux.unix_socket import SocketPath
 
 _GRACE_SECONDS = 5.0
 _MAX_CALLS = 128
-_SERVICES = ("Identity", "Controller", "Node")
+_SERVICES = ("Identity", "Controller", "GroupController", "Node")
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 Method: TypeAlias = Callable[[Any], Awaitable[Message]]
@@ -48,7 +49,8 @@ class Server:
         self._parts: Sequence[object] = (
             IdentityService(settings),
             VolumeService(settings, store, locks, self._copies),
-            SnapshotService(store, locks, self._copies),
+            SnapshotService(settings, store, locks, self._copies),
+            GroupService(store, locks, self._copies),
             AttachmentService(settings, store, locks),
             NodeService(settings, store, locks),
             UsageService(store, locks),

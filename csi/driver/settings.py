@@ -11,7 +11,7 @@ class Settings:
     """`capacity_bytes`: what all volumes together may promise; 0: the size of the file system of `state_dir`.
 
     `attach`: volumes need ControllerPublishVolume before they can be used, as disks of a cloud do. `max_volumes`: how many may be
-    attached to the node, 0: no limit.
+    attached to the node, 0: no limit. `alpha`: claim what CSI calls alpha and common testers do not know: GET_SNAPSHOT.
     """
 
     state_dir: Path
@@ -20,6 +20,7 @@ class Settings:
     capacity_bytes: int = 0
     attach: bool = False
     max_volumes: int = 0
+    alpha: bool = False
 
     @property
     def topology(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
     lock                        one driver a folder
     volumes/<id>/record.json    beside it the content: `data` (a directory) or `image` (a file)
     snapshots/<id>/…            the same
+    groups/<id>/record.json     which snapshots were taken together: those of a group without a record were not
     node/<id>.json              where the volume is on this node
 
 A volume is made in a folder whose name begins with a dot and then renamed; it is renamed away before it is deleted. What has a
@@ -22,7 +23,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from csi import errors
-from csi.driver.records import NodeVolume, Snapshot, Volume
+from csi.driver.records import Group, NodeVolume, Snapshot, Volume
 from runtimes.linux.files import replace_file, sync_file_system, sync_folder
 from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import run_blocking
@@ -49,7 +50,7 @@ K = TypeVar("K", bound=Record)
 
 
 class RecordStore(Generic[K]):
-    """Volumes, or snapshots: their records in memory, their folders on the disk. `kind`: what ids begin with."""
+    """Volumes, snapshots, or groups of these: their records in memory, their folders on the disk. `kind`: what ids begin with."""
 
     def __init__(self, folder: Path, record: type[K], kind: str) -> None:
         self._folder = folder
@@ -131,6 +132,7 @@ class Store:
 
     volumes: RecordStore[Volume]
     snapshots: RecordStore[Snapshot]
+    groups: RecordStore[Group]
     node: "NodeVolumes"
 
 
@@ -183,10 +185,15 @@ def opened(folder: Path) -> Iterator[Store]:
         store = Store(
             volumes=RecordStore(folder / "volumes", Volume, "vol"),
             snapshots=RecordStore(folder / "snapshots", Snapshot, "snap"),
+            groups=RecordStore(folder / "groups", Group, "group"),
             node=NodeVolumes(folder / "node"),
         )
-        for part in (store.volumes, store.snapshots, store.node):
+        for part in (store.volumes, store.snapshots, store.groups, store.node):
             part.open()
+        for snapshot in store.snapshots.all():
+            if snapshot.group_id and store.groups.get(snapshot.group_id) is None:
+                log.info("removing %s, of a group that was not ended or has been deleted", snapshot.id)
+                store.snapshots.remove(snapshot)
         yield store
     finally:
         os.close(lock)

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from csi import errors
 from csi.driver import checks, contents, growth, publication
@@ -61,17 +61,17 @@ class UsageService:
     async def _catch_up(self, volume: Volume) -> None:
         """Raises csi.errors; WrongState where it can only grow while it is not mounted."""
         devices = await growth.grow_devices(self._store.volumes.place(volume))
-        if volume.block or not volume.fs_behind or not devices:
+        if not volume.fs_behind or not devices:
             return
-        if not growth.can_grow_mounted():
-            raise errors.WrongState("a mounted file system cannot grow here (CAP_SYS_RESOURCE): stage the volume anew")
-        await growth.grow_mounted(devices[0])
+        if not growth.can_grow_mounted(volume.fs_type):
+            raise errors.WrongState("a mounted ext4 cannot grow here (CAP_SYS_RESOURCE): stage the volume anew")
+        await growth.grow_mounted(volume.fs_type, devices[0], Path(self._store.node.of(volume.id).staging_path))
         await run_blocking(self._store.volumes.update, replace(volume, fs_behind=False))
 
     def _published(self, volume_id: str, path: str) -> tuple[Volume, Path]:
-        """Raises InvalidArgument, NotFound where the volume is not at that path."""
+        """Raises InvalidArgument, NotFound where the volume is not at that path, whatever that is."""
         checks.required(volume_id, "volume_id")
-        where = str(checks.path(path, "volume_path"))
+        where = str(PurePosixPath(checks.required(path, "volume_path")))
         volume, node_volume = self._store.volumes.known(volume_id), self._store.node.of(volume_id)
         staged = where == node_volume.staging_path and publication.is_staged(node_volume) and not volume.block
         if not staged and where not in publication.live_targets(node_volume):

@@ -2,31 +2,22 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from csi import errors
-from csi.driver import checks, contents, growth, publication
+from csi.driver import checks, contents, growth, publication, request_rules
 from csi.driver.copies import Copies
 from csi.driver.locks import Locks
 from csi.driver.pages import page
-from csi.driver.records import Access, Backing, NodeVolume, Volume
+from csi.driver.records import NodeVolume, Volume
 from csi.driver.settings import Settings
 from csi.driver.store import Store
-from csi.values import AccessMode
 from proto import csi_pb2 as csi
-from runtimes.linux import loop
 from runtimes.linux.tasks import run_blocking
 
-DEFAULT_BYTES: Final = 1024**3
-_IMAGE_UNIT: Final = 4096
-_MIN_IMAGE_BYTES: Final = 8 * 1024**2  # what ext4 with a journal needs
 _MAX_VOLUMES: Final = 10_000
-# what provisioners add of their own
-_FOREIGN_PARAMETERS: Final = "csi.storage.k8s.io/"
-# Everything that is used on one node. Of several nodes none could use it.
-_MODES: Final = frozenset(set(AccessMode) - {AccessMode.MULTI_NODE_SINGLE_WRITER, AccessMode.MULTI_NODE_MULTI_WRITER})
 
 
 class VolumeService:
@@ -42,24 +33,26 @@ class VolumeService:
     async def create_volume(self, request: csi.CreateVolumeRequest) -> csi.CreateVolumeResponse:
         name = checks.name(request.name)
         accesses = checks.accesses(request.volume_capabilities)
-        parameters = _own_parameters(request.parameters)
-        if request.mutable_parameters:
-            raise errors.InvalidArgument("mutable_parameters: MODIFY_VOLUME is not claimed")
+        parameters = request_rules.own_parameters(request.parameters)
+        backing = request_rules.backing_of(parameters, accesses)
+        mutable = request_rules.mutable_parameters(request.mutable_parameters, backing)
         required, limit = checks.size(request.capacity_range)
         self._check_topology(request.accessibility_requirements)
         wanted = Volume(
             volume_id="",
             name=name,
             capacity_bytes=0,
-            backing=_backing(parameters, accesses),
+            backing=backing,
             block=accesses[0].block,
+            fs_type=request_rules.fs_type_of(accesses),
             parameters=parameters,
-            source=_source(request.volume_content_source),
+            mutable=mutable,
+            source=request_rules.source_of(request.volume_content_source),
         )
         async with self._locks.of(f"name {name}"):
             if (existing := self._store.volumes.named(name)) is None:
                 existing = await self._make(wanted, required, limit)
-            elif replace(existing, volume_id="", capacity_bytes=0, attached={}, fs_behind=False) != wanted:
+            elif not existing.was_made_as(wanted):
                 raise errors.AlreadyExists("a volume of that name was made in another way")
             elif existing.capacity_bytes < required or 0 < limit < existing.capacity_bytes:
                 raise errors.AlreadyExists(f"a volume of that name has {existing.capacity_bytes} bytes")
@@ -67,17 +60,22 @@ class VolumeService:
 
     async def _make(self, wanted: Volume, required: int, limit: int) -> Volume:
         origin = self._copies.origin(wanted)
-        size = volume_size(wanted.backing, max(required, origin.size_bytes if origin and not required else 0), limit)
+        fs_type = wanted.fs_type or (origin.fs_type if origin else "") or request_rules.DEFAULT_FS
+        wanted = replace(wanted, fs_type=fs_type if wanted.backing == "image" and not wanted.block else "")
+        least = max(required, origin.size_bytes if origin and not required else 0)
+        size = request_rules.volume_size(wanted.backing, least, limit, wanted.fs_type)
         if origin is not None and size < origin.size_bytes:
             raise errors.OutOfRange(f"the source has {origin.size_bytes} bytes")
         volume = replace(wanted, volume_id=self._store.volumes.new_id(), capacity_bytes=size)
         with self._room(size):
             async with self._store.volumes.draft() as draft:
                 if origin is None:
-                    await contents.make(draft, volume.backing, block=volume.block, size=size)
+                    await contents.make(draft, volume.backing, fs_type=volume.fs_type, size=size)
                 else:
                     await self._copies.copy(origin, draft, size=size)
-                    volume = replace(volume, fs_behind=volume.backing == "image" and not volume.block)
+                    volume = replace(volume, fs_behind=bool(volume.fs_type))
+                if volume.thick:
+                    await run_blocking(contents.allocate, contents.image(draft), size)
                 await run_blocking(self._store.volumes.add, volume, draft)
         return volume
 
@@ -110,8 +108,7 @@ class VolumeService:
         try:
             for access in checks.accesses(request.volume_capabilities):
                 publication.check_options(volume, access)
-                _check_mode(access)
-            if dict(_own_parameters(request.parameters)) not in ({}, dict(volume.parameters)):
+            if dict(request_rules.own_parameters(request.parameters)) not in ({}, dict(volume.parameters)):
                 raise errors.InvalidArgument("parameters: the volume was made with others")
         except errors.CSIError as error:
             answer.message = error.message
@@ -143,13 +140,15 @@ class VolumeService:
         answer = csi.GetCapacityResponse()
         try:
             accesses = [checks.access(each) for each in request.volume_capabilities]
-            _backing(_own_parameters(request.parameters), accesses or [Access(mode=AccessMode.SINGLE_NODE_WRITER)])
+            backing = request_rules.backing_of(request_rules.own_parameters(request.parameters), accesses)
+            least = request_rules.volume_size(backing, 1, 0, request_rules.fs_type_of(accesses))
         except errors.InvalidArgument:  # of such volumes there is no room for any
             return answer
         if request.HasField("accessible_topology") and not self._is_here(request.accessible_topology):
             return answer
         answer.available_capacity = self._available()
         answer.maximum_volume_size.value = answer.available_capacity
+        answer.minimum_volume_size.value = least
         return answer
 
     async def controller_expand_volume(
@@ -162,7 +161,9 @@ class VolumeService:
         async with self._locks.of(request.volume_id):
             volume = self._store.volumes.known(request.volume_id)
             if required > volume.capacity_bytes:
-                volume = await self._grow(volume, volume_size(volume.backing, required, limit))
+                volume = await self._grow(
+                    volume, request_rules.volume_size(volume.backing, required, limit, volume.fs_type)
+                )
             elif 0 < limit < volume.capacity_bytes:
                 raise errors.OutOfRange(f"the volume has {volume.capacity_bytes} bytes")
         return csi.ControllerExpandVolumeResponse(
@@ -170,14 +171,31 @@ class VolumeService:
         )
 
     async def _grow(self, volume: Volume, size: int) -> Volume:
-        if not growth.can_grow_mounted() and publication.live_targets(self._store.node.of(volume.id)):
-            raise errors.WrongState("the volume is published, and only OFFLINE expansion is claimed here")
-        grown = replace(volume, capacity_bytes=size, fs_behind=volume.backing == "image" and not volume.block)
+        if not growth.can_grow_mounted(volume.fs_type) and publication.live_targets(self._store.node.of(volume.id)):
+            raise errors.WrongState(f"the volume is published, and {volume.fs_type} cannot grow then on this machine")
+        grown = replace(volume, capacity_bytes=size, fs_behind=bool(volume.fs_type))
         with self._room(size - volume.capacity_bytes):
             if volume.backing == "image":
-                await run_blocking(contents.grow, contents.image(self._store.volumes.place(volume)), size)
+                image = contents.image(self._store.volumes.place(volume))
+                await run_blocking(contents.grow, image, size)
+                if volume.thick:
+                    await run_blocking(contents.allocate, image, size)
             await run_blocking(self._store.volumes.update, grown)
         return grown
+
+    async def controller_modify_volume(
+        self, request: csi.ControllerModifyVolumeRequest
+    ) -> csi.ControllerModifyVolumeResponse:
+        checks.required(request.volume_id, "volume_id")
+        async with self._locks.of(request.volume_id):
+            volume = self._store.volumes.known(request.volume_id)
+            mutable = request_rules.mutable_parameters(request.mutable_parameters, volume.backing)
+            modified = replace(volume, mutable={**volume.mutable, **mutable})
+            if modified.thick:
+                image = contents.image(self._store.volumes.place(volume))
+                await run_blocking(contents.allocate, image, volume.capacity_bytes)
+            await run_blocking(self._store.volumes.update, modified)
+        return csi.ControllerModifyVolumeResponse()
 
     def _message(self, volume: Volume) -> csi.Volume:
         answer = csi.Volume(volume_id=volume.id, capacity_bytes=volume.capacity_bytes)
@@ -222,56 +240,3 @@ class VolumeService:
     def _available(self) -> int:
         promised = sum(volume.capacity_bytes for volume in self._store.volumes.all())
         return max(0, self._total() - promised - self._set_aside)
-
-
-def _own_parameters(parameters: Mapping[str, str]) -> Mapping[str, str]:
-    """Those that are for the driver. Raises InvalidArgument for one that it does not know."""
-    own = {key: value for key, value in parameters.items() if not key.startswith(_FOREIGN_PARAMETERS)}
-    checks.strings(own, "parameters")
-    if unknown := sorted(set(own) - {"backing"}):
-        raise errors.InvalidArgument(f"parameters: {errors.presentable(unknown[0])[:64]!r} is none; there is `backing`")
-    if own.get("backing", "directory") not in ("directory", "image"):
-        raise errors.InvalidArgument("parameters: backing is `directory` or `image`")
-    return own
-
-
-def _backing(parameters: Mapping[str, str], accesses: Iterable[Access]) -> Backing:
-    """What a volume is made of: an image where it is to be a device, or to have a certain file system. Raises InvalidArgument."""
-    block = {access.block for access in accesses}
-    if len(block) > 1:
-        raise errors.InvalidArgument("volume_capabilities: a volume is a block device or a file system, not both")
-    for access in accesses:
-        _check_mode(access)
-    needed = any(access.block or access.fs_type for access in accesses)
-    if needed and parameters.get("backing") == "directory":
-        raise errors.InvalidArgument("a directory is no block device and has no file system of its own")
-    if not needed and parameters.get("backing") != "image":
-        return "directory"
-    if not loop.available():
-        raise errors.InvalidArgument("this machine has no loop devices: there are directories only")
-    return "image"
-
-
-def _check_mode(access: Access) -> None:
-    if access.mode not in _MODES:
-        raise errors.InvalidArgument(f"{access.mode.name}: the volume is on one node only")
-
-
-def volume_size(backing: Backing, required: int, limit: int) -> int:
-    """The capacity of a volume, in units of its kind. Raises OutOfRange where that is beyond `limit` (0: none)."""
-    size = required or min(DEFAULT_BYTES, limit or DEFAULT_BYTES)
-    if backing == "image":
-        units = -(-required // _IMAGE_UNIT) if required else size // _IMAGE_UNIT
-        size = max(_MIN_IMAGE_BYTES, units * _IMAGE_UNIT)
-    if 0 < limit < size:
-        raise errors.OutOfRange(f"the smallest volume that has what is asked for is of {size} bytes")
-    return size
-
-
-def _source(source: csi.VolumeContentSource) -> tuple[str, str] | None:
-    """("snapshot" or "volume", id). Raises InvalidArgument."""
-    kind = source.WhichOneof("type")
-    if kind is None:
-        return None
-    identity = source.snapshot.snapshot_id if kind == "snapshot" else source.volume.volume_id
-    return kind, checks.required(identity, "volume_content_source")

@@ -50,12 +50,15 @@ async def _met(implementation: Implementation, directory: Path, calls: list[str]
     if PluginCapability.CONTROLLER_SERVICE in claims and not implementation.node_only:
         with contextlib.suppress(errors.NotSupported):
             claims |= await at_controller.controller.capabilities()
+        if PluginCapability.GROUP_CONTROLLER_SERVICE in claims:
+            claims |= await at_controller.group_controller.capabilities()
     claims |= await at_node.node.capabilities()
     return Subject(
         implementation=implementation,
         identity=at_node.identity,
         node=at_node.node,
         controller=at_controller.controller,
+        group_controller=at_controller.group_controller,
         claims=frozenset(claims),
         info=await at_node.node.info(),
         directory=directory,

@@ -13,7 +13,8 @@ class Implementation:
 
     `controller_endpoint`: where the Controller service is, if not at `endpoint`. `node_only`: leave the Controller alone; then
     `volume_id` (with `volume_context`) is a volume that is there, for the cases that need one.
-    `parameters`: of CreateVolume. `secrets`: call ("NodeStageVolume") -> what goes with it.
+    `parameters`: of CreateVolume; `mutable_parameters`: of ControllerModifyVolume.
+    `secrets`: call ("NodeStageVolume") -> what goes with it.
     `volume_bytes`, `expand_bytes`: how large volumes are made, and by how much they grow. `fs_type`: empty: the driver's own.
     `directory`: where staging and target paths are made; the driver must see it by the same path.
     `exceptions`: id of a case -> why this driver does without.
@@ -27,6 +28,7 @@ class Implementation:
     volume_id: str = ""
     volume_context: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
+    mutable_parameters: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     volume_bytes: int = 10 * 1024**3
     expand_bytes: int = 1024**3

@@ -27,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--csi-volume-id", metavar="ID", default="", help="a volume that is there, where none can be made")
     add("--csi-volume-context", metavar="KEY=VALUE", action="append", default=[], help="its context (repeat)")
     add("--csi-parameters", metavar="KEY=VALUE", action="append", default=[], help="of CreateVolume (repeat)")
+    add("--csi-mutable-parameters", metavar="KEY=VALUE", action="append", default=[], help="to modify (repeat)")
     add("--csi-secrets", metavar="FILE", help="YAML or JSON: call (NodeStageVolume) -> its secrets")
     add("--csi-volume-size", metavar="QUANTITY", default="10Gi", help="default: %(default)s")
     add("--csi-expand-by", metavar="QUANTITY", default="1Gi", help="default: %(default)s")
@@ -74,6 +75,7 @@ def _implementation_of(config: pytest.Config) -> "Implementation":
             volume_id=option("volume_id"),
             volume_context=_pairs(option("volume_context")),
             parameters=_pairs(option("parameters")),
+            mutable_parameters=_pairs(option("mutable_parameters")),
             secrets=_secrets(option("secrets")),
             volume_bytes=int(quantity.parse(option("volume_size"))),
             expand_bytes=int(quantity.parse(option("expand_by"))),

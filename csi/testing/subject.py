@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from csi import errors
-from csi.client import Controller, Identity, Node
+from csi.client import Controller, GroupController, Identity, Node
 from csi.testing.implementation import Implementation
 from csi.testing.volume import VolumeUnderTest
 from csi.values import (
     AccessMode,
     ControllerCapability,
+    GroupControllerCapability,
     NodeCapability,
     NodeInfo,
     PluginCapability,
@@ -25,7 +26,7 @@ from proto import csi_pb2 as csi
 from runtimes.linux import mountinfo, mounts
 
 WRITER = AccessMode.SINGLE_NODE_WRITER
-Claim = PluginCapability | ControllerCapability | NodeCapability
+Claim = PluginCapability | ControllerCapability | GroupControllerCapability | NodeCapability
 
 
 @dataclass(kw_only=True)
@@ -36,11 +37,13 @@ class Subject:
     identity: Identity
     node: Node
     controller: Controller
+    group_controller: GroupController
     claims: frozenset[Claim]
     info: NodeInfo
     directory: Path
     volumes: list[VolumeUnderTest] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     _paths: int = 0
 
     def can(self, claim: Claim) -> bool:
@@ -49,7 +52,7 @@ class Subject:
     def needs(self, *claims: Claim) -> None:
         """Skip the case where the driver does not claim one of these."""
         for claim in claims:
-            if isinstance(claim, ControllerCapability) and self.implementation.node_only:
+            if isinstance(claim, ControllerCapability | GroupControllerCapability) and self.implementation.node_only:
                 pytest.skip("not asked for: --csi-node-only")
             if claim not in self.claims:
                 pytest.skip(f"not claimed: {claim.name}")
@@ -249,6 +252,17 @@ class Subject:
             self.snapshots.append(answer.snapshot.snapshot_id)
         return answer.snapshot
 
+    async def group(self, *volumes: VolumeUnderTest, name: str = "") -> csi.VolumeGroupSnapshot:
+        """Taken together, and at the end of the case deleted."""
+        answer = await self.group_controller.create_snapshot(
+            csi.CreateVolumeGroupSnapshotRequest(
+                name=name or self.name(), source_volume_ids=[each.volume_id for each in volumes]
+            )
+        )
+        if answer.group_snapshot.group_snapshot_id not in self.groups:
+            self.groups.append(answer.group_snapshot.group_snapshot_id)
+        return answer.group_snapshot
+
     # the end
 
     async def clean_up(self) -> list[str]:
@@ -266,6 +280,13 @@ class Subject:
                 await self.controller.delete_snapshot(csi.DeleteSnapshotRequest(snapshot_id=snapshot))
             except errors.CSIError as error:
                 wrong.append(f"clean-up of {snapshot}: {error}")
+        for group in self.groups:
+            try:
+                await self.group_controller.delete_snapshot(
+                    csi.DeleteVolumeGroupSnapshotRequest(group_snapshot_id=group)
+                )
+            except errors.CSIError as error:
+                wrong.append(f"clean-up of {group}: {error}")
         return wrong + leftovers(self.directory)
 
 

@@ -9,8 +9,10 @@ from csi.testing.cases.test_attach import *
 from csi.testing.cases.test_create import *
 from csi.testing.cases.test_data import *
 from csi.testing.cases.test_expand import *
+from csi.testing.cases.test_groups import *
 from csi.testing.cases.test_identity import *
 from csi.testing.cases.test_lists import *
+from csi.testing.cases.test_modify import *
 from csi.testing.cases.test_node import *
 from csi.testing.cases.test_snapshots import *
 from csi.testing.fixtures import *

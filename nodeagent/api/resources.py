@@ -17,6 +17,8 @@ from lightkube.models import (
 )
 from lightkube.models.meta_v1 import ObjectMeta
 
+from nodeagent.api.csi_node import CSINode
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
@@ -63,7 +65,7 @@ RESOURCES: dict[type[msgspec.Struct], Resource] = {
     discovery_v1.EndpointSlice: Resource(kind="EndpointSlice", plural="endpointslices", group="discovery.k8s.io"),
     node_v1.RuntimeClass: Resource(kind="RuntimeClass", plural="runtimeclasses", group="node.k8s.io", namespaced=False),
     storage_v1.CSIDriver: Resource(kind="CSIDriver", plural="csidrivers", group="storage.k8s.io", namespaced=False),
-    storage_v1.CSINode: Resource(kind="CSINode", plural="csinodes", group="storage.k8s.io", namespaced=False),
+    CSINode: Resource(kind="CSINode", plural="csinodes", group="storage.k8s.io", namespaced=False),
     storage_v1.StorageClass: Resource(
         kind="StorageClass", plural="storageclasses", group="storage.k8s.io", namespaced=False
     ),

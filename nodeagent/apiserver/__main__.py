@@ -15,7 +15,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvloop
@@ -28,6 +28,7 @@ from nodeagent.config.service_ranges import port_range, service_ranges
 from nodeagent.logs import tame_servers
 from nodeagent.tls_policy import VERSIONS, TLSPolicy, problem_of_suite
 from runtimes.linux import allocator
+from runtimes.linux.parent import parent_watch
 
 log = logging.getLogger("nodeagent.apiserver")
 
@@ -104,7 +105,7 @@ async def serve(options: argparse.Namespace) -> int:
         loop.add_signal_handler(number, stop.set)
     with contextlib.ExitStack() as stack:
         if options.exit_with_parent:
-            stack.enter_context(_parent_watch(loop, stop))
+            stack.enter_context(parent_watch(loop, stop.set))
         try:
             await server.start()
         except (OSError, JournalError, PkiError) as error:
@@ -127,26 +128,6 @@ async def serve(options: argparse.Namespace) -> int:
         finally:
             await server.stop()
     return 0
-
-
-@contextlib.contextmanager
-def _parent_watch(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` when the parent ends. A pidfd, not a parent-death signal: that one follows the thread that forked."""
-    parent = os.getppid()
-    try:
-        descriptor = os.pidfd_open(parent)
-    except ProcessLookupError:
-        stop.set()
-        yield
-        return
-    if os.getppid() != parent:
-        stop.set()
-    loop.add_reader(descriptor, stop.set)
-    try:
-        yield
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

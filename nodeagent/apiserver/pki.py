@@ -4,6 +4,7 @@ ca.crt, ca.key                  the cluster's CA
 apiserver.crt, .key             the server, for 127.0.0.1, localhost and the in-cluster names
 admin.crt, .key                 system:masters
 node.crt, .key                  system:node:NAME, for the agent
+storage.crt, .key               what makes volumes for claims (nodeagent/provisioner)
 apiserver-kubelet-client.*      what the server shows to the node's HTTPS endpoint
 sa.key                          signs service-account tokens
 """
@@ -39,6 +40,7 @@ ADMIN_USER = "kubernetes-admin"
 MASTERS = "system:masters"
 KUBELET_CLIENT_USER = "kube-apiserver-kubelet-client"
 KUBELET_CLIENT_GROUP = "system:kubelet-api-clients"
+STORAGE_USER = "system:storage-provisioner"
 _SERVER_NAMES = (
     "localhost",
     "kubernetes",
@@ -111,9 +113,10 @@ class Pki:
             "apiserver-kubelet-client": _Request(
                 user=KUBELET_CLIENT_USER, groups=(KUBELET_CLIENT_GROUP,), usages=client
             ),
+            "storage": _Request(user=STORAGE_USER, usages=client),
         }
         self._seen: dict[str, _Seen] = {}
-        self.server, self.admin, self.node, self.kubelet_client = (
+        self.server, self.admin, self.node, self.kubelet_client, self.storage = (
             self._pair(name, request) for name, request in self._requests.items()
         )
         self.service_account_key_pem = self._signing_key()

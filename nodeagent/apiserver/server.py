@@ -29,7 +29,7 @@ from nodeagent.apiserver.objects.engine import Engine, Restrictions
 from nodeagent.apiserver.objects.garbage import Collector
 from nodeagent.apiserver.objects.objects import Objects
 from nodeagent.apiserver.objects.owners import Owners
-from nodeagent.apiserver.pki import ADMIN_USER, Pki
+from nodeagent.apiserver.pki import ADMIN_USER, STORAGE_USER, Pki
 from nodeagent.apiserver.registry.builtin import RESOURCES
 from nodeagent.apiserver.registry.registry import Registry
 from nodeagent.apiserver.rest.connect import Connections
@@ -96,6 +96,10 @@ class Server:
     @property
     def node_kubeconfig(self) -> Path:
         return self._settings.state_dir / "node.kubeconfig"
+
+    @property
+    def storage_kubeconfig(self) -> Path:
+        return self._settings.state_dir / "storage.kubeconfig"
 
     async def start(self) -> None:
         """Raises `OSError` (port in use, folder), `storage.journal.JournalError`, `pki.PkiError`."""
@@ -176,6 +180,7 @@ class Server:
         for path, user, pair, by_name in (
             (self.admin_kubeconfig, ADMIN_USER, pki.admin, False),
             (self.node_kubeconfig, node_user, pki.node, True),
+            (self.storage_kubeconfig, STORAGE_USER, pki.storage, True),
         ):
             write_kubeconfig(path, server=self.url, ca_pem=pki.ca_pem, user=user, pair=pair, by_name=by_name)
 

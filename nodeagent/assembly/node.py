@@ -7,6 +7,7 @@ from nodeagent.api.cluster import InformedCluster
 from nodeagent.api.events import Events, node_reference
 from nodeagent.assembly.board import PartState
 from nodeagent.assembly.cluster_dns import ClusterDNS
+from nodeagent.assembly.csi import CSI
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
@@ -34,6 +35,8 @@ from nodeagent.version import KUBERNETES_VERSION
 from nodeagent.volumes.manager import VolumeManager
 from runtimes.kube import quantity
 from runtimes.kube.duration import seconds
+
+SETTLE_SECONDS = 2.0
 
 
 async def start_state(scope: Scope, config: Config, host: Host, folders: Folders) -> NodeState:
@@ -96,6 +99,7 @@ async def start_publisher(
     state: NodeState,
     monitor: RuntimeMonitor,
     volumes: VolumeManager,
+    csi: CSI,
     events: Events,
 ) -> NodePublisher:
     """Makes the Node's status; it is published once there is a Node."""
@@ -113,7 +117,7 @@ async def start_publisher(
             addresses=addressing.read,
             runtime=monitor.state,
             images=monitor.images,
-            errors=(trouble,),
+            errors=(trouble, csi.records.trouble),
             volumes_in_use=volumes.in_use,
         ),
         cluster.own_node,
@@ -130,6 +134,7 @@ async def start_registration(
     client: ApiClient,
     cluster: InformedCluster,
     publisher: NodePublisher,
+    csi: CSI,
     events: Events,
     cluster_dns: ClusterDNS | None,
 ) -> None:
@@ -149,6 +154,8 @@ async def start_registration(
             line.to(PartState.RUNNING)
         else:
             line.to(PartState.SKIPPED, "registerNode: false")
+        # a node that was Ready is not to be shown as anything else for a moment
+        await csi.records.settled(SETTLE_SECONDS)
         announce(config, events, cluster_dns)
         scope.loop(publisher.run, "node status")
         scope.loop(lease.run, "lease")

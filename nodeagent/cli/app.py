@@ -26,6 +26,8 @@ image = typer.Typer(
 app.add_typer(image, name="image", no_args_is_help=True)
 runtime = typer.Typer(help="The node's container runtimes.", rich_markup_mode=_MARKUP)
 app.add_typer(runtime, name="runtime", no_args_is_help=True)
+csi = typer.Typer(help="Storage by CSI drivers.", rich_markup_mode=_MARKUP)
+app.add_typer(csi, name="csi", no_args_is_help=True)
 
 
 def _path(text: str | Path) -> Path:
@@ -274,3 +276,13 @@ def runtime_serve(
         log_format=checked_word("--log-format", log_format, LOG_FORMATS),
     )
     raise typer.Exit(command.serve(options, command.checked_listen(listen), handler or (), read_only=read_only))
+
+
+@csi.command(
+    "driver", add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def csi_driver(context: typer.Context) -> None:
+    """Serve directories and disk images of this machine as a CSI driver, until told to stop. Options: see its --help."""
+    from csi.driver.__main__ import main
+
+    raise typer.Exit(main(context.args, prog="nodeagent csi driver"))

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from nodeagent.config.values import FilePath, Program
+from nodeagent.config.values import FilePath, Program, Quantity
 
 API_VERSION = "nodeagent.dev/v1alpha1"
 KIND = "NodeAgentConfiguration"
@@ -71,6 +71,17 @@ class ServicesSettings(msgspec.Struct):
     nodePortRange: str = "30000-32767"
 
 
+class StorageSettings(msgspec.Struct):
+    """Volumes of standalone mode, for claims of the class `standard` and others of its driver.
+
+    `path`: where they are kept; empty: in the state folder. `capacity`: of all together; "0": that of the path's file system.
+    """
+
+    enabled: bool = True
+    path: FilePath = FilePath("")
+    capacity: Quantity = Quantity("0")
+
+
 class RegistrySettings(msgspec.Struct):
     """How one registry (`host[:port]`, or `host[:port]/path` for a part of it) is reached: `insecure` (plain HTTP, or a
     certificate that nobody verifies), `certsDir` (ca.crt; client.cert and client.key), `blocked` (not at all).
@@ -105,6 +116,7 @@ class NodeAgentConfiguration(msgspec.Struct):
     cni: CNISettings = msgspec.field(default_factory=CNISettings)
     apiServer: APIServerSettings = msgspec.field(default_factory=APIServerSettings)
     services: ServicesSettings = msgspec.field(default_factory=ServicesSettings)
+    storage: StorageSettings = msgspec.field(default_factory=StorageSettings)
     registries: dict[str, RegistrySettings] = msgspec.field(default_factory=dict)
     conmon: Program = Program("")
     imageCredentialProviderConfig: FilePath = FilePath("")

@@ -1,12 +1,14 @@
 """Prometheus metrics of the node, its pods and their containers, made again for each scrape."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from nodeagent.stats.node import NodeStats
 from nodeagent.stats.pods import ContainerStats, PodsSnapshot, PodStats
+from nodeagent.stats.volumes import PodVolumeStats
+from nodeagent.volumes.contract import VolumeUsage
 from proto import cri_pb2 as cri
 from runtimes.serve.metrics import RuntimeMetrics, merged_descriptors, merged_metrics
 
@@ -149,6 +151,39 @@ def agent_metrics(name: str, pods: int, containers: int) -> list[Metric]:
     )
     running.add_metric(("running",), containers)
     return [node, running_pods, running]
+
+
+# name -> what it is of a volume; labelled by the claim, since other volumes are nobody's to watch
+_VOLUME_STATS: Mapping[str, tuple[str, Callable[[VolumeUsage], int | None]]] = {
+    "capacity_bytes": ("Capacity in bytes of the volume", lambda usage: usage.capacity_bytes),
+    "available_bytes": ("Number of available bytes in the volume", lambda usage: usage.available_bytes),
+    "used_bytes": ("Number of used bytes in the volume", lambda usage: usage.used_bytes),
+    "inodes": ("Maximum number of inodes in the volume", lambda usage: usage.inodes),
+    "inodes_free": ("Number of free inodes in the volume", lambda usage: usage.inodes_free),
+    "inodes_used": ("Number of used inodes in the volume", lambda usage: usage.inodes_used),
+    "health_status_abnormal": (
+        "1: something is wrong with the volume, 0: nothing is known to be",
+        lambda usage: usage.abnormal,
+    ),
+}
+
+
+def volume_metrics(pods: Iterable[PodStats], volumes: Mapping[str, PodVolumeStats]) -> list[Metric]:
+    """/metrics: what is used of the volumes that claims lead to. One that several pods share is told once."""
+    claims = {
+        (pod.namespace, usage.claim): usage
+        for pod in pods
+        for usage in (volumes[pod.uid].volumes if pod.uid in volumes else {}).values()
+        if usage.claim
+    }
+    found: list[Metric] = []
+    for name, (text, figure) in _VOLUME_STATS.items():
+        metric = GaugeMetricFamily(f"kubelet_volume_stats_{name}", text, labels=("namespace", "persistentvolumeclaim"))
+        for labels, usage in claims.items():
+            if (value := figure(usage)) is not None:
+                metric.add_metric(labels, value)
+        found.append(metric)
+    return found
 
 
 def _containers(pods: Iterable[PodStats]) -> Iterator[tuple[PodStats, ContainerStats]]:

@@ -34,7 +34,7 @@ from nodeagent.pods.rules.model import (
 )
 from nodeagent.pods.rules.plan import make_plan
 from nodeagent.pods.rules.replacement import awaiting, replacing
-from nodeagent.pods.rules.termination import deadline_at, deadline_exceeded, pod_grace_seconds
+from nodeagent.pods.rules.termination import deadline_at, deadline_exceeded, pod_grace_seconds, rejected
 from nodeagent.pods.services import PodServices, UnknownRuntime
 from nodeagent.pods.status.phase import is_terminal
 from nodeagent.pods.status.pod import pod_status
@@ -379,6 +379,10 @@ class PodSupervisor:
             self.backoff.hold(name, work.retry_seconds.get(name))
 
     def _report(self, error: Exception) -> None:
+        if isinstance(error, StepError) and error.rejection:
+            self._event("Warning", error.rejection, str(error))
+            self.terminate(rejected(self._desired.pod, error.rejection, str(error)))
+            return
         if isinstance(error, StepError):
             if error.event_reason:
                 self._event("Warning", error.event_reason, str(error))
@@ -394,7 +398,7 @@ class PodSupervisor:
             for each in error.exceptions:
                 log.warning("pod %s: %s", pod, each)
             self._event("Warning", "FailedKillPod", f"error killing pod: {error.exceptions[0]}")
-            self.backoff.block(1.0)
+            self.backoff.block_teardown()
         else:
             log.error("pod %s: %s failed", pod, doing.value, exc_info=error)
             self._event("Warning", "FailedSync", str(error))

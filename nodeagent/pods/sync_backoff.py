@@ -8,6 +8,9 @@ from runtimes.linux import retry
 
 RETRY_SECONDS = 10.0  # after a failed pass, before jitter
 JITTER = 0.5
+# What cannot be taken down now (a volume that is in use) is tried ever more seldom, from the first time after a while of peace.
+TEARDOWN = retry.RetryPolicy(first_seconds=1.0, cap_seconds=122.0, jitter=JITTER)
+_PEACE_SECONDS = 300.0
 
 
 class SyncBackoff:
@@ -17,6 +20,7 @@ class SyncBackoff:
         self._now = now
         self.blocked_until: datetime | None = None  # a whole pass failed: no other one before
         self._held_until: dict[str, datetime] = {}
+        self._teardowns = retry.Backoff(TEARDOWN, reset_after_seconds=_PEACE_SECONDS, clock=lambda: now().timestamp())
 
     @property
     def held_until(self) -> Mapping[str, datetime]:
@@ -25,8 +29,11 @@ class SyncBackoff:
 
     def block(self, seconds: float | None = None) -> None:
         """Begin no pass for a while (None: the usual), and never earlier than was said before."""
-        until = self._now() + jittered(RETRY_SECONDS if seconds is None else seconds)
-        self.blocked_until = until if self.blocked_until is None else max(self.blocked_until, until)
+        self._block(jittered(RETRY_SECONDS if seconds is None else seconds))
+
+    def block_teardown(self) -> None:
+        """Begin no pass for a while, which grows as long as teardowns fail one after the other."""
+        self._block(timedelta(seconds=self._teardowns.next_delay()))
 
     def hold(self, name: str, seconds: float | None = None) -> None:
         """Do not start this container for a while."""
@@ -39,6 +46,10 @@ class SyncBackoff:
         """The pod has changed: what was wrong may be right now."""
         self.blocked_until = None
         self._held_until.clear()
+
+    def _block(self, pause: timedelta) -> None:
+        until = self._now() + pause
+        self.blocked_until = until if self.blocked_until is None else max(self.blocked_until, until)
 
     def drop_over(self, now: datetime) -> None:
         """Forget those that are over."""

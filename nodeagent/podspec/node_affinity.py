@@ -1,11 +1,11 @@
-"""Whether a node is one that a pod asks for: its nodeSelector and its required node affinity.
+"""Whether a node is one that a pod asks for, by its nodeSelector and its required node affinity, or a volume by its own.
 
 Terms are alternatives; the requirements within a term all have to hold. Source: docs/facts/pod-lifecycle.md 3.1.
 """
 
 from collections.abc import Mapping
 
-from lightkube.models.core_v1 import NodeSelectorRequirement, NodeSelectorTerm, PodSpec
+from lightkube.models.core_v1 import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodSpec
 
 from runtimes.kube.selectors import holds
 
@@ -16,9 +16,11 @@ def matches_node(spec: PodSpec, node_name: str, labels: Mapping[str, str]) -> bo
         return False
     affinity = spec.affinity.nodeAffinity if spec.affinity is not None else None
     required = affinity.requiredDuringSchedulingIgnoredDuringExecution if affinity is not None else None
-    if required is None:
-        return True
-    return any(_term_holds(term, node_name, labels) for term in required.nodeSelectorTerms or ())
+    return required is None or selects_node(required, node_name, labels)
+
+
+def selects_node(selector: NodeSelector, node_name: str, labels: Mapping[str, str]) -> bool:
+    return any(_term_holds(term, node_name, labels) for term in selector.nodeSelectorTerms or ())
 
 
 def _term_holds(term: NodeSelectorTerm, node_name: str, labels: Mapping[str, str]) -> bool:

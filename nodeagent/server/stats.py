@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from nodeagent.metrics.probes import ProbeMetrics
 from nodeagent.metrics.registry import expose
-from nodeagent.metrics.usage import agent_metrics, container_metrics, resource_metrics, runtime_metrics
+from nodeagent.metrics.usage import agent_metrics, container_metrics, resource_metrics, runtime_metrics, volume_metrics
 from nodeagent.stats.provider import Statistics
 from nodeagent.stats.summary import summary
 
@@ -69,7 +69,8 @@ class StatsHandlers:
         )
 
     async def agent(self, request: web.Request) -> web.Response:
-        snapshot = await self._statistics.pods()
+        snapshot, volumes = await asyncio.gather(self._statistics.pods(), self._statistics.volumes())
         running = sum(len(pod.containers) for pod in snapshot.pods)
-        own = expose(agent_metrics(self._node_name, len(snapshot.pods), running))
-        return web.Response(body=generate_latest(self._registry) + own, headers=_TEXT)
+        own = agent_metrics(self._node_name, len(snapshot.pods), running)
+        own += volume_metrics(snapshot.pods, volumes)
+        return web.Response(body=generate_latest(self._registry) + expose(own), headers=_TEXT)

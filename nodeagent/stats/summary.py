@@ -27,7 +27,10 @@ def summary(
     small = only_cpu_and_memory
     return {
         "node": _node(name, node, images, small),
-        "pods": [_pod(pod, node.filesystem, small) | ({} if small else _volumes(volumes.get(pod.uid))) for pod in pods],
+        "pods": [
+            _pod(pod, node.filesystem, small) | ({} if small else _volumes(pod.namespace, volumes.get(pod.uid)))
+            for pod in pods
+        ],
     }
 
 
@@ -96,14 +99,14 @@ def _pod(pod: PodStats, node_fs: Filesystem, small: bool) -> JsonObject:
     return document
 
 
-def _volumes(found: PodVolumeStats | None) -> JsonObject:
+def _volumes(namespace: str, found: PodVolumeStats | None) -> JsonObject:
     if found is None or not found.volumes:
         return {}
     time = timestamp(found.time_ns)
-    return {"volume": [_volume(time, name, usage) for name, usage in sorted(found.volumes.items())]}
+    return {"volume": [_volume(time, name, namespace, usage) for name, usage in sorted(found.volumes.items())]}
 
 
-def _volume(time: str, name: str, usage: VolumeUsage) -> JsonObject:
+def _volume(time: str, name: str, namespace: str, usage: VolumeUsage) -> JsonObject:
     return _without_none(
         {
             "time": time,
@@ -114,6 +117,8 @@ def _volume(time: str, name: str, usage: VolumeUsage) -> JsonObject:
             "inodes": usage.inodes,
             "inodesUsed": usage.inodes_used,
             "name": name,
+            "pvcRef": {"name": usage.claim, "namespace": namespace} if usage.claim else None,
+            "volumeHealthStats": None if usage.abnormal is None else {"abnormal": usage.abnormal},
         }
     )
 

@@ -84,11 +84,9 @@ def container_mounts(pod: AgentPod, container: Container | EphemeralContainer, i
 
 
 def container_devices(
-    container: Container | EphemeralContainer,
-    mounted: Mapping[str, MountedVolume],
-    read_only: frozenset[str] = frozenset(),
+    container: Container | EphemeralContainer, mounted: Mapping[str, MountedVolume]
 ) -> list[cri.Device]:
-    """The block volumes of a container. `read_only`: names of volumes whose claim is. Raises VolumeError."""
+    """The block volumes of a container. Raises VolumeError."""
     devices: list[cri.Device] = []
     for declared in container.volumeDevices or ():
         volume = mounted.get(declared.name)
@@ -98,7 +96,7 @@ def container_devices(
             cri.Device(
                 container_path=_absolute(declared.devicePath),
                 host_path=str(volume.host_path),
-                permissions="r" if declared.name in read_only else "mrw",
+                permissions="r" if volume.read_only_forced else "mrw",
             )
         )
     return devices

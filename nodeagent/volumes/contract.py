@@ -12,6 +12,7 @@ All verbs are repeatable: the agent may be killed at any point and calls again, 
 failed verb may have done its work or half of it; it is then called again, or undone by its counterpart.
 """
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +28,26 @@ class VolumeError(Exception):
 
 class UnsupportedVolume(VolumeError):
     """This node can never mount the volume as it is declared."""
+
+
+class NotYet(VolumeError):
+    """Something has to come first that this node will hear of. `came` is set then: it is time to try again."""
+
+    def __init__(self, text: str, came: asyncio.Event) -> None:
+        super().__init__(text)
+        self.came = came
+
+
+class NodeFull(VolumeError):
+    """As many volumes are attached to this node as can be: another node may do for the pod."""
+
+
+class SizeInfeasible(VolumeError):
+    """A volume cannot grow to what is asked, now or later: its claim's owner has to ask for something else."""
+
+
+class CannotGrowInUse(VolumeError):
+    """A volume does not grow while it is used: it is not asked to again before it is published anew, and its pod goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +70,30 @@ class VolumeSource:
             return self.persistent_volume.metadata.name or ""
         return self.volume.name
 
+    @property
+    def read_only(self) -> bool:
+        """Of a claim: the pod's volume says so. What the claim or the PersistentVolume may be used for does not count."""
+        claim = self.volume.persistentVolumeClaim
+        return claim is not None and bool(claim.readOnly)
+
+    @property
+    def block(self) -> bool:
+        """It is a raw block device (volumeMode Block), not a file system."""
+        spec = self.persistent_volume.spec if self.persistent_volume is not None else None
+        return spec is not None and spec.volumeMode == "Block"
+
+    @property
+    def mount_options(self) -> tuple[str, ...]:
+        """Those of the PersistentVolume."""
+        spec = self.persistent_volume.spec if self.persistent_volume is not None else None
+        return tuple((spec.mountOptions if spec is not None else None) or ())
+
+    @property
+    def access_modes(self) -> tuple[str, ...]:
+        """Those of the PersistentVolume; empty: there is none, or it does not say."""
+        spec = self.persistent_volume.spec if self.persistent_volume is not None else None
+        return tuple((spec.accessModes if spec is not None else None) or ())
+
 
 class SourceResolver(Protocol):
     """Follows the references of the volumes that it knows; of all others, the pod's declaration is the source."""
@@ -70,13 +115,15 @@ class SourceResolver(Protocol):
 class VolumeRequest:
     """One volume of one pod, as its plugin needs it.
 
-    `fs_group`: the pod's fsGroup. `fs_user`: the user that every container of the pod runs as, None when they differ or
-    do not say. `nested`: relative paths inside the volume on which other volumes of a container are mounted.
+    `fs_group`: the pod's fsGroup. `on_root_mismatch`: a volume whose root shows the group already is not walked again
+    (fsGroupChangePolicy; for what claims lead to). `fs_user`: the user that every container of the pod runs as, None when they
+    differ or do not say. `nested`: relative paths inside the volume on which other volumes of a container are mounted.
     """
 
     pod: AgentPod
     source: VolumeSource
     fs_group: int | None = None
+    on_root_mismatch: bool = False
     fs_user: int | None = None
     nested: tuple[str, ...] = ()
 
@@ -95,10 +142,11 @@ class VolumeRequest:
 class MountedVolume:
     """A volume that is ready to be bound into containers.
 
-    `host_path`: directory, file or device node on the host. `directory_name`: its name under `volume-subpaths`.
-    `read_only_forced`: every container sees it read-only, whatever its volumeMount says.
-    `relabel`: the runtime may relabel it for SELinux. `block`: it is a device, not a file system.
-    `supplemental_groups`: groups that the pod's processes need for it.
+    `host_path`: directory, file or device node on the host; of a block device the pod's link to it (`device_link`).
+    `directory_name`: its name under `volume-subpaths`. `read_only_forced`: every container sees it read-only, whatever its
+    volumeMount says. `relabel`: the runtime may relabel it for SELinux. `block`: it is a device, not a file system.
+    `supplemental_groups`: groups that the pod's processes need for it. `global_map_path`: of a block device, the directory that
+    all pods' entries of it are in; events name it.
     """
 
     host_path: Path
@@ -107,11 +155,16 @@ class MountedVolume:
     relabel: bool = False
     block: bool = False
     supplemental_groups: tuple[int, ...] = ()
+    global_map_path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeUsage:
-    """What a volume has and what is used of it. Of a block device the capacity alone is known."""
+    """What a volume has and what is used of it. Of a block device the capacity alone is known.
+
+    `abnormal`: whether something is wrong with it, as `condition` says; None: nobody knows.
+    `claim`: the name of the claim that led to it, which the volume manager adds; empty: none did.
+    """
 
     capacity_bytes: int
     available_bytes: int | None = None
@@ -119,6 +172,9 @@ class VolumeUsage:
     inodes: int | None = None
     inodes_free: int | None = None
     inodes_used: int | None = None
+    abnormal: bool | None = None
+    condition: str = ""
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +193,7 @@ class Capabilities:
 
     @property
     def node_wide(self) -> bool:
-        """Pods share it: it has an id, and it is remembered on disk for whose sake it is here."""
+        """Pods share it: it has an id, and it is remembered on disk for whose sake it is here. So is every PersistentVolume."""
         return self.attach or self.stage
 
 
@@ -162,15 +218,15 @@ class VolumePlugin(Protocol):
         ...
 
     def volume_id(self, source: VolumeSource) -> str:
-        """The node-wide name of a volume that `capabilities` says is one: as in node.status.volumesInUse. Never changes; raises
-        nothing.
+        """The node-wide name of a volume that `capabilities` says is one, and of every PersistentVolume: as in
+        node.status.volumesInUse. Never changes; raises nothing.
         """
         ...
 
     async def attach(self, request: VolumeRequest) -> None:
         """Wait until the volume is attached to this node; whoever attaches it has been told that it is in use here.
 
-        Called before every `stage`, at each attempt. Cancelled when the pod has waited long enough. Raises VolumeError.
+        Called before every `stage`, at each attempt. Cancelled when the pod has waited long enough. Raises NodeFull, VolumeError.
         """
         ...
 
@@ -189,8 +245,10 @@ class VolumePlugin(Protocol):
         ...
 
     async def publish(self, request: VolumeRequest) -> MountedVolume:
-        """Make the volume ready for one pod, below `pods/<uid>/volumes`. Repeatable on a live volume (an agent that starts again,
-        `republish`), which a failure leaves as it was. Raises VolumeError.
+        """Make the volume ready for one pod, below `pods/<uid>/volumes`, a block device below `volumeDevices`.
+
+        Repeatable on a live volume (an agent that starts again, `republish`), which a failure leaves as it was. Raises
+        VolumeError.
         """
         ...
 
@@ -202,9 +260,10 @@ class VolumePlugin(Protocol):
         ...
 
     async def expand(self, request: VolumeRequest) -> None:
-        """Let a published volume grow to `request.source.expand_to_bytes`, and report it where that is asked from.
+        """Let a published volume grow to `request.source.expand_to_bytes`, at least; one that is as large already is fine.
 
-        Called after `publish`, and at syncs of the pod as long as the source asks for it. Raises VolumeError.
+        Called after `publish`, and at syncs of the pod as long as the source asks for it; the claim's status is the caller's.
+        Raises SizeInfeasible, CannotGrowInUse, VolumeError.
         """
         ...
 

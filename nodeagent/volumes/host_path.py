@@ -5,6 +5,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from lightkube.models.core_v1 import HostPathVolumeSource
 from typing_extensions import override
 
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest, VolumeSource, VolumeUsage
@@ -31,11 +32,13 @@ class HostPathPlugin(PublishOnly):
     name = NAME
 
     def supports(self, source: VolumeSource) -> bool:
-        return source.volume.hostPath is not None
+        return declared(source) is not None
 
     async def publish(self, request: VolumeRequest) -> MountedVolume:
-        source = request.volume.hostPath
+        source = declared(request.source)
         assert source is not None
+        if request.source.mount_options:
+            raise VolumeError("mount options are not supported for this volume type")
         if ".." in source.path.split("/"):
             raise VolumeError("path must not contain '..'")
         if "\0" in source.path:
@@ -51,6 +54,14 @@ class HostPathPlugin(PublishOnly):
     @override
     async def usage(self, volume: MountedVolume) -> VolumeUsage | None:
         return None
+
+
+def declared(source: VolumeSource) -> HostPathVolumeSource | None:
+    """The path that the pod declares itself, or that its claim leads to; None: it is no such volume, or to be a block device."""
+    if source.persistent_volume is None:
+        return source.volume.hostPath
+    spec = source.persistent_volume.spec
+    return spec.hostPath if spec is not None and not source.block else None
 
 
 def check_type(path: Path, wanted: str) -> None:

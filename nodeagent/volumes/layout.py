@@ -55,6 +55,13 @@ class Layout:
         """The content or mount point of one volume."""
         return self.volumes_dir(uid) / plugin_directory_name(plugin) / safe_component(directory_name)
 
+    def devices_dir(self, uid: str) -> Path:
+        return self.pod_dir(uid) / "volumeDevices"
+
+    def device_link(self, uid: str, plugin: str, directory_name: str) -> Path:
+        """A block volume, as a symbolic link to where its device is (`device_link`)."""
+        return self.devices_dir(uid) / plugin_directory_name(plugin) / safe_component(directory_name)
+
     def scratch_dir(self, uid: str, plugin: str, directory_name: str) -> Path:
         """Where a plugin keeps its own notes on a volume."""
         return self.pod_dir(uid) / "plugins" / plugin_directory_name(plugin) / safe_component(directory_name)

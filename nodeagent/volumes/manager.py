@@ -8,6 +8,7 @@ and, to answer fast, what was set up by this process.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from lightkube.models.core_v1 import Volume
 
@@ -22,22 +23,27 @@ from nodeagent.volumes.contract import (
     VolumePlugin,
     VolumeUsage,
 )
+from nodeagent.volumes.expander import ClaimStatuses, Expander, Unreported
 from nodeagent.volumes.layout import Layout, plugin_directory_name
-from nodeagent.volumes.mounting import Mounter, Phase, PodVolumes, Progress
+from nodeagent.volumes.mounting import Mounter, PodVolumes
 from nodeagent.volumes.on_disk import FoundVolume, volumes_of
+from nodeagent.volumes.phases import Phase, Progress
 from nodeagent.volumes.pod_folder import force_clean
 from nodeagent.volumes.pod_volumes import PodRequests, used_volumes
+from nodeagent.volumes.sources import OwnNode
 from nodeagent.volumes.stage import Holder, NodeVolumes
 from runtimes.linux.tasks import run_blocking
 
 WAIT_SECONDS = 123.0
 _MAX_ERRORS = 10
+_UNREPORTED = Unreported()
 
 
 class MountFailed(VolumeError):
     """Not all volumes of a pod are mounted. The text is that of the pod's event.
 
     `event_worthy`: a kubelet shows it as an event; after a plain time-out it does not, the volumes' own events tell.
+    `node_full`: why there is no room for one of them on this node; empty: that is not it.
     """
 
     def __init__(
@@ -48,16 +54,21 @@ class MountFailed(VolumeError):
         cause: str,
         *,
         event_worthy: bool,
+        node_full: str = "",
     ) -> None:
         super().__init__(
             f"Unable to attach or mount volumes: unmounted volumes=[{' '.join(unmounted)}], "
             f"unattached volumes=[{' '.join(unattached)}], failed to process volumes=[{' '.join(unprocessed)}]: {cause}"
         )
         self.event_worthy = event_worthy
+        self.node_full = node_full
 
 
 class VolumeManager:
-    """One for all pods. Verbs on one pod queue up behind each other; pods and volumes do not wait for each other."""
+    """One for all pods. Verbs on one pod queue up behind each other; pods and volumes do not wait for each other.
+
+    `in_use_changed`: called when `in_use` may have: controllers wait for it.
+    """
 
     def __init__(
         self,
@@ -66,18 +77,24 @@ class VolumeManager:
         plugins: Sequence[VolumePlugin],
         events: Events,
         resolvers: Sequence[SourceResolver] = (),
+        own_node: OwnNode = lambda: None,
+        in_use_changed: Callable[[], None] = lambda: None,
+        claim_statuses: ClaimStatuses = _UNREPORTED,
         wait_seconds: float = WAIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._layout = layout
+        self._events = events
         self._by_directory = {plugin_directory_name(plugin.name): plugin for plugin in plugins}
-        self._node_volumes = NodeVolumes(layout)
+        self._node_volumes = NodeVolumes(layout, in_use_changed)
         self._mounter = Mounter(
             plugins=plugins,
             resolvers=resolvers,
             node_volumes=self._node_volumes,
             events=events,
+            own_node=own_node,
+            expander=Expander(claim_statuses, events, own_node),
             clock=clock,
             sleep=sleep,
         )
@@ -91,6 +108,7 @@ class VolumeManager:
         the runtime's and not in the answer. Repeatable; fast when all is mounted. Raises MountFailed.
         """
         volumes = self._pods.setdefault(pod.uid, PodVolumes())
+        volumes.pod = pod
         async with volumes.lock:
             wanted = [volume for volume in used_volumes(pod) if volume.image is None]
             missing = [volume for volume in wanted if volume.name not in volumes.published]
@@ -134,7 +152,7 @@ class VolumeManager:
             errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
             volumes.published.clear()  # a refresh that waits for its turn must find nothing to set up
             if errors:
-                raise ExceptionGroup(f"volumes of pod {uid} could not be unmounted", errors)
+                raise ExceptionGroup(f"volumes could not be unmounted: {'; '.join(map(str, errors))}", errors)
         self._pods.pop(uid, None)
 
     def mounted(self, uid: str) -> Mapping[str, MountedVolume]:
@@ -143,12 +161,32 @@ class VolumeManager:
         return {name: each.mounted for name, each in volumes.published.items()} if volumes is not None else {}
 
     async def usage(self, uid: str) -> Mapping[str, VolumeUsage]:
-        """By volume of a pod, what is used of it; those that are not measured, or cannot be now, are not in the answer."""
-        published = dict(volumes.published) if (volumes := self._pods.get(uid)) is not None else {}
+        """By volume of a pod, what is used of it; those that are not measured, or cannot be now, are not in the answer.
+
+        What is wrong with one, and was not before, is an event.
+        """
+        if (volumes := self._pods.get(uid)) is None:
+            return {}
+        published = dict(volumes.published)
         outcomes = await asyncio.gather(
             *(each.plugin.usage(each.mounted) for each in published.values()), return_exceptions=True
         )
-        return {name: found for name, found in zip(published, outcomes, strict=True) if isinstance(found, VolumeUsage)}
+        measured = {
+            name: replace(found, claim=published[name].claim_name)
+            for name, found in zip(published, outcomes, strict=True)
+            if isinstance(found, VolumeUsage)
+        }
+        self._tell_conditions(volumes, measured)
+        return measured
+
+    def _tell_conditions(self, volumes: PodVolumes, measured: Mapping[str, VolumeUsage]) -> None:
+        for name, usage in measured.items():
+            known = volumes.abnormal.pop(name, None)
+            if usage.abnormal:
+                volumes.abnormal[name] = usage.condition
+                if usage.condition != known and volumes.pod is not None:
+                    text = f"Volume {name}: {usage.condition}"
+                    self._events.event(volumes.pod, "Warning", "VolumeConditionAbnormal", text)
 
     def in_use(self) -> Sequence[str] | None:
         """The ids of the volumes that a controller is to keep attached, node.status.volumesInUse.
@@ -193,7 +231,7 @@ class VolumeManager:
             await plugin.unpublish(uid, volume.name)
             await self._node_volumes.release(holder, plugin)
         elif volume.plugin_directory:
-            await run_blocking(force_clean, self._layout.volumes_dir(uid) / volume.plugin_directory / volume.name)
+            await run_blocking(force_clean, self._layout, uid, volume)
 
 
 def _mount_failed(unmounted: Sequence[str], progress: Mapping[str, Progress]) -> MountFailed:
@@ -206,4 +244,5 @@ def _mount_failed(unmounted: Sequence[str], progress: Mapping[str, Progress]) ->
         unprocessed,
         "; ".join(errors[-_MAX_ERRORS:]) or "timed out waiting for the condition",
         event_worthy=bool(errors),
+        node_full=next((each.error for each in phases.values() if each.node_full), ""),
     )

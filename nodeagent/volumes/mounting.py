@@ -2,16 +2,19 @@
 
 import asyncio
 import contextlib
-import enum
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-from lightkube.models.core_v1 import Volume
+import msgspec
+from lightkube.models.core_v1 import PersistentVolumeSpec, Volume
 
 from nodeagent.api.events import Events
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.volumes import expansion
+from nodeagent.volumes.claims import check_affinity, supplemental_groups
 from nodeagent.volumes.contract import (
+    CannotGrowInUse,
     Capabilities,
     MountedVolume,
     SourceResolver,
@@ -21,65 +24,48 @@ from nodeagent.volumes.contract import (
     VolumeRequest,
     VolumeSource,
 )
+from nodeagent.volumes.expander import Expander
 from nodeagent.volumes.layout import plugin_directory_name
+from nodeagent.volumes.phases import Phase, Progress
 from nodeagent.volumes.pod_volumes import PodRequests
+from nodeagent.volumes.sources import OwnNode
 from nodeagent.volumes.stage import Holder, NodeVolumes, Note
-from runtimes.linux.retry import RetryPolicy
+from runtimes.linux.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
-RETRY = RetryPolicy(first_seconds=0.5, cap_seconds=122.0)
-
-
-class Phase(enum.Enum):
-    """How far a volume is; the value is the word of a kubelet's event for a failure there, where it has one."""
-
-    RESOLVE = ""
-    ATTACH = "WaitForAttach"
-    STAGE = "MountDevice"
-    PUBLISH = "SetUp"
-    EXPAND = "Setup failed while expanding volume"
+_ONE_POD = "ReadWriteOncePod"
+_NO_KINDS = ("claimRef", "nodeAffinity")  # of a PersistentVolume's fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A volume that is up, and what it was made of."""
+    """A volume that is up, and what it was made of. `size_bytes`: that of its claim, as far as this node has followed it.
+
+    `grows`: it has not refused to, while it is used as it is.
+    """
 
     plugin: VolumePlugin
     source: VolumeSource
     mounted: MountedVolume
+    size_bytes: int = 0
+    grows: bool = True
 
     @property
     def capabilities(self) -> Capabilities:
         return self.plugin.capabilities(self.source)
 
     @property
+    def claim_name(self) -> str:
+        """Empty: no claim led to it."""
+        claim = self.source.claim
+        return (claim.metadata.name if claim is not None and claim.metadata is not None else None) or ""
+
+    @property
     def changes(self) -> bool:
         """It is refreshed while its pod runs."""
-        return self.capabilities.republish or self.capabilities.expand
-
-
-@dataclass(slots=True)
-class Progress:
-    """Of one volume: the phase that it is in, and how often it has failed in which; it is not tried before `not_before`.
-
-    `name`: the one that events have (`VolumeSource.name`).
-    """
-
-    name: str
-    phase: Phase = Phase.RESOLVE
-    error: str = ""
-    failed_in: Phase | None = None
-    failures: int = 0
-    not_before: float = 0.0
-
-    def failed(self, error: Exception, now: float) -> float:
-        """Count a failure, another phase's from the first. Returns the seconds until the next attempt."""
-        self.failures = self.failures + 1 if self.failed_in is self.phase else 1
-        self.failed_in, self.error = self.phase, str(error)
-        delay_seconds = RETRY.next_delay(self.failures - 1)
-        self.not_before = now + delay_seconds
-        return delay_seconds
+        capabilities = self.capabilities
+        return capabilities.republish or (capabilities.expand and self.grows)
 
 
 @dataclass(slots=True)
@@ -87,12 +73,15 @@ class PodVolumes:
     """What this process knows of one pod's volumes, by their names in the pod.
 
     `lock` keeps mounting, refreshing and unmounting apart. `hopeless`: one of them can never come, so the others get one try.
+    `abnormal`: what is known to be wrong with those that are up.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     published: dict[str, Published] = field(default_factory=dict)
     progress: dict[str, Progress] = field(default_factory=dict)
     hopeless: bool = False
+    pod: AgentPod | None = None
+    abnormal: dict[str, str] = field(default_factory=dict)
 
 
 class Mounter:
@@ -105,6 +94,8 @@ class Mounter:
         resolvers: Sequence[SourceResolver],
         node_volumes: NodeVolumes,
         events: Events,
+        own_node: OwnNode,
+        expander: Expander,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
@@ -112,6 +103,8 @@ class Mounter:
         self._resolvers = tuple(resolvers)
         self._node_volumes = node_volumes
         self._events = events
+        self._own_node = own_node
+        self._expander = expander
         self._clock = clock
         self._sleep = sleep
 
@@ -126,7 +119,7 @@ class Mounter:
         while True:
             pause_seconds = progress.not_before - self._clock()
             if pause_seconds > 0:
-                await self._sleep(pause_seconds)
+                await self._pause(pause_seconds, progress.came)
             try:
                 volumes.published[volume.name] = await self._mount_once(requests, volume, progress)
             except UnsupportedVolume as error:
@@ -140,15 +133,25 @@ class Mounter:
             if volumes.hopeless:
                 return
 
+    async def _pause(self, seconds: float, came: asyncio.Event | None) -> None:
+        if came is None:
+            await self._sleep(seconds)
+            return
+        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.create_task(came.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end_tasks(*waits)
+
     async def refresh(self, volumes: PodVolumes, requests: PodRequests, volume: Volume) -> None:
         """Publish a live volume once more, and let it grow, where it is one that `changes` and it is time for an attempt."""
         progress = volumes.progress.setdefault(volume.name, Progress(name=volume.name))
         if progress.not_before > self._clock():
             return
+        published = volumes.published[volume.name]
+        progress.name, progress.block = published.source.name, published.source.block
         try:
-            volumes.published[volume.name] = await self._refresh_once(
-                requests, volumes.published[volume.name], progress
-            )
+            volumes.published[volume.name] = await self._refresh_once(requests, published, progress)
         except (VolumeError, OSError, ValueError) as error:  # ValueError: a name that no file can have
             self._failed(requests.pod, progress, error)
         else:
@@ -157,44 +160,66 @@ class Mounter:
     async def _mount_once(self, requests: PodRequests, volume: Volume, progress: Progress) -> Published:
         progress.phase = Phase.RESOLVE
         source = await self._resolve(requests.pod, volume)
-        progress.name = source.name
+        progress.name, progress.block = source.name, source.block
         plugin, request = self._plugin_of(source), requests.of(source)
         capabilities = plugin.capabilities(source)
-        if capabilities.node_wide:
-            await self._attach(plugin, request, capabilities, progress)
+        progress.phase = Phase.AFFINITY
+        check_affinity(source, self._own_node())
+        if _is_shared(source, capabilities):
+            await self._hold(plugin, request, capabilities, progress)
+        if capabilities.attach:
+            await plugin.attach(request)
         async with self._guard(plugin, source, capabilities):
             if capabilities.stage:
                 progress.phase = Phase.STAGE
                 await plugin.stage(request)
             progress.phase = Phase.PUBLISH
-            mounted = await plugin.publish(request)
-            await _expand(plugin, request, capabilities, progress)
-        return Published(plugin=plugin, source=source, mounted=mounted)
+            published = Published(plugin=plugin, source=source, mounted=await _publish(plugin, request))
+            progress.phase = Phase.EXPAND
+            published = await self._expand(published, request, progress)
+        self._tell_mapped(requests.pod, source, published.mounted)
+        return published
 
-    async def _attach(
+    async def _hold(
         self, plugin: VolumePlugin, request: VolumeRequest, capabilities: Capabilities, progress: Progress
     ) -> None:
         """From the first moment on the node says that it needs the volume: nobody attaches what nobody asks for."""
         progress.phase = Phase.ATTACH if capabilities.attach else Phase.STAGE
         holder = Holder(request.pod.uid, plugin_directory_name(plugin.name), request.directory_name)
         note = Note(volume_id=plugin.volume_id(request.source), attach=capabilities.attach)
-        await self._node_volumes.hold(holder, note)
-        if capabilities.attach:
-            await plugin.attach(request)
+        async with self._node_volumes.exclusive(note.volume_id):
+            # which pod wants it alone is known only where it can be used in no other way
+            if request.source.access_modes == (_ONE_POD,) and await self._node_volumes.held_by_others(holder, note):
+                progress.phase = Phase.PUBLISH
+                raise VolumeError(f"volume uses the {_ONE_POD} access mode and is already in use by another pod")
+            await self._node_volumes.hold(holder, note)
 
     async def _refresh_once(self, requests: PodRequests, published: Published, progress: Progress) -> Published:
-        plugin, source, mounted = published.plugin, published.source, published.mounted
         capabilities = published.capabilities
-        if capabilities.expand:
+        if capabilities.expand and published.grows:
             progress.phase = Phase.RESOLVE
-            source = await self._resolve(requests.pod, source.volume)  # its claim may have grown
-        request = requests.of(source)
-        async with self._guard(plugin, source, capabilities):
+            source = await self._resolve(requests.pod, published.source.volume)  # its claim may have grown
+            published = replace(published, source=_following(source, published.size_bytes))
+        request = requests.of(published.source)
+        async with self._guard(published.plugin, published.source, capabilities):
             if capabilities.republish:
                 progress.phase = Phase.PUBLISH
-                mounted = await plugin.publish(request)
-            await _expand(plugin, request, capabilities, progress)
-        return Published(plugin=plugin, source=source, mounted=mounted)
+                published = replace(published, mounted=await _publish(published.plugin, request))
+            progress.phase = Phase.GROW
+            return await self._expand(published, request, progress)
+
+    async def _expand(self, published: Published, request: VolumeRequest, progress: Progress) -> Published:
+        """Raises VolumeError. What cannot grow while it is used is told, and left as it is: its pod goes on."""
+        if not published.capabilities.expand or not published.grows:
+            return published
+        try:
+            await self._expander.expand(published.plugin, request)
+        except CannotGrowInUse as error:
+            progress.phase = Phase.GROW
+            self._failed(request.pod, progress, error)
+            return replace(published, grows=False)
+        refused = request.source.read_only and request.source.expand_to_bytes is not None
+        return replace(published, size_bytes=_size_bytes(published.source), grows=not refused)
 
     async def _resolve(self, pod: AgentPod, volume: Volume) -> VolumeSource:
         """Raises VolumeError."""
@@ -208,14 +233,17 @@ class Mounter:
         for plugin in self._plugins:
             if plugin.supports(source):
                 return plugin
-        volume = source.volume
-        kind = next((name for name in volume.__struct_fields__ if name != "name" and getattr(volume, name)), "?")
-        raise UnsupportedVolume(f'volume "{volume.name}": this node does not support volumes of type {kind}')
+        spec = source.volume if source.persistent_volume is None else source.persistent_volume.spec
+        kind = next((name for name in _kinds(spec) if name not in _NO_KINDS), "?")
+        mode = "block " if source.block else ""
+        raise UnsupportedVolume(
+            f'volume "{source.volume.name}": this node does not support {mode}volumes of type {kind}'
+        )
 
     def _guard(
         self, plugin: VolumePlugin, source: VolumeSource, capabilities: Capabilities
     ) -> contextlib.AbstractAsyncContextManager[None]:
-        if not capabilities.node_wide:
+        if not _is_shared(source, capabilities):
             return contextlib.nullcontext()
         return self._node_volumes.exclusive(plugin.volume_id(source))
 
@@ -224,12 +252,49 @@ class Mounter:
         if progress.phase is Phase.RESOLVE:  # the pod's own event tells, when its wait ends (`manager.MountFailed`)
             log.info("pod %s: volume %s: %s (again in %.1f s)", pod.uid, progress.name, error, delay_seconds)
             return
-        message = f'MountVolume.{progress.phase.value} failed for volume "{progress.name}" : {error}'
+        reason, message = progress.event
         log.info("pod %s: %s (again in %.1f s)", pod.uid, message, delay_seconds)
-        self._events.event(pod, "Warning", "FailedMount", message)
+        self._events.event(pod, "Warning", reason, message)
+
+    def _tell_mapped(self, pod: AgentPod, source: VolumeSource, mounted: MountedVolume) -> None:
+        """Of block devices a kubelet tells that they are there, and where."""
+        if mounted.block:
+            text = f'MapVolume.MapPodDevice succeeded for volume "{source.name}"'
+            paths = (("globalMapPath", mounted.global_map_path), ("volumeMapPath", mounted.host_path.parent))
+            for name, path in paths:
+                self._events.event(pod, "Normal", "SuccessfulMountVolume", f'{text} {name} "{path}"')
 
 
-async def _expand(plugin: VolumePlugin, request: VolumeRequest, capabilities: Capabilities, progress: Progress) -> None:
-    if capabilities.expand and request.source.expand_to_bytes is not None:
-        progress.phase = Phase.EXPAND
-        await plugin.expand(request)
+def _kinds(spec: Volume | PersistentVolumeSpec | None) -> Iterator[str]:
+    for name in spec.__struct_fields__ if spec is not None else ():
+        if isinstance(getattr(spec, name), msgspec.Struct):
+            yield name
+
+
+def _is_shared(source: VolumeSource, capabilities: Capabilities) -> bool:
+    """Pods may share it: for whose sake it is here is noted on disk, and verbs on it wait for each other."""
+    return capabilities.node_wide or source.persistent_volume is not None
+
+
+async def _publish(plugin: VolumePlugin, request: VolumeRequest) -> MountedVolume:
+    mounted = await plugin.publish(request)
+    return replace(
+        mounted,
+        read_only_forced=mounted.read_only_forced or request.source.read_only,
+        supplemental_groups=(*mounted.supplemental_groups, *supplemental_groups(request.source)),
+    )
+
+
+def _size_bytes(source: VolumeSource) -> int:
+    """Once it has grown to what was asked for."""
+    recorded_bytes = expansion.recorded_bytes(source.claim) if source.claim is not None else 0
+    return max(recorded_bytes, source.expand_to_bytes or 0)
+
+
+def _following(source: VolumeSource, known_bytes: int) -> VolumeSource:
+    """The source, which may have grown on another node."""
+    if source.expand_to_bytes is not None or source.claim is None or source.persistent_volume is None:
+        return source
+    return replace(
+        source, expand_to_bytes=expansion.grown_elsewhere(source.claim, source.persistent_volume, known_bytes)
+    )

@@ -86,6 +86,7 @@ class ObjectKeysPlugin(PublishOnly):
         self._volume = PayloadVolume(layout, allocatable, kind.plugin, kind.backing, budget)
 
     @property
+    @override
     def name(self) -> str:
         return self._kind.plugin
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from nodeagent.volumes.contract import VolumeError
-from nodeagent.volumes.layout import NODE_VOLUME_NOTE
+from nodeagent.volumes.layout import NODE_VOLUME_NOTE, Layout
+from nodeagent.volumes.on_disk import FoundVolume
 from runtimes.linux.mounts import mounts_below, shown, unmount_all
 from runtimes.linux.removal import remove_empty_tree, remove_tree
 
@@ -20,18 +21,22 @@ def remove_pod_folder(pod_dir: Path) -> None:
             raise VolumeError(f"{shown(pod_dir)} still holds the mount {shown(mounted[0])}")
         if staged := sorted(pod_dir.glob(f"plugins/*/*/{NODE_VOLUME_NOTE}")):
             raise VolumeError(f"volume {shown(staged[0].parent.name)} is still staged: {shown(staged[0])}")
-        for folder in ("volumes", "volume-subpaths"):
+        for folder in ("volumes", "volumeDevices", "volume-subpaths"):
             remove_empty_tree(pod_dir / folder)
         remove_tree(pod_dir)
     except OSError as error:
         raise VolumeError(_in_the_way(error)) from error
 
 
-def force_clean(path: Path) -> None:
-    """Take down a volume of a plugin that is not known any more, as far as it is safe: data stays. Nothing there is fine.
+def force_clean(layout: Layout, uid: str, volume: FoundVolume) -> None:
+    """Take down a volume of a plugin that is not known any more, as far as it is safe: data stays, and so does what leads to a
+    device, for only the plugin knows what it has made of it. Nothing there is fine.
 
     Raises VolumeError, MountError.
     """
+    if (layout.devices_dir(uid) / volume.plugin_directory / volume.name).is_symlink():
+        raise VolumeError(f"volume {shown(volume.name)} is a block device of an unknown volume type")
+    path = layout.volumes_dir(uid) / volume.plugin_directory / volume.name
     unmount_all(path / "mount")
     unmount_all(path)
     try:

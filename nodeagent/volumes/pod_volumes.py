@@ -9,11 +9,18 @@ from nodeagent.volumes.payload_volume import nested_mount_points
 
 def used_volumes(pod: AgentPod) -> list[Volume]:
     """The volumes that at least one container mounts; the others are never set up."""
-    used: set[str] = set()
-    for container in _containers(pod.spec):
-        used.update(mount.name for mount in container.volumeMounts or ())
-        used.update(device.name for device in container.volumeDevices or ())
+    used = as_mounts(pod.spec) | as_devices(pod.spec)
     return [volume for volume in pod.spec.volumes or () if volume.name in used]
+
+
+def as_mounts(spec: PodSpec) -> frozenset[str]:
+    """Names of the volumes that containers have as file systems."""
+    return frozenset(mount.name for container in _containers(spec) for mount in container.volumeMounts or ())
+
+
+def as_devices(spec: PodSpec) -> frozenset[str]:
+    """Names of the volumes that containers have as block devices."""
+    return frozenset(device.name for container in _containers(spec) for device in container.volumeDevices or ())
 
 
 def pod_wide_user(spec: PodSpec) -> int | None:
@@ -37,6 +44,7 @@ class PodRequests:
         context = pod.spec.securityContext
         self.pod = pod
         self._fs_group = context.fsGroup if context is not None else None
+        self._on_root_mismatch = context is not None and context.fsGroupChangePolicy == "OnRootMismatch"
         self._fs_user = pod_wide_user(pod.spec)
         self._nested = nested_mount_points(pod)
 
@@ -45,6 +53,7 @@ class PodRequests:
             pod=self.pod,
             source=source,
             fs_group=self._fs_group,
+            on_root_mismatch=self._on_root_mismatch,
             fs_user=self._fs_user,
             nested=self._nested.get(source.volume.name, ()),
         )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from lightkube.models.core_v1 import ConfigMap, Secret
+from lightkube.models.core_v1 import ConfigMap, Node, Secret
 
 from nodeagent.api.tokens import Token, TokenKey
 
@@ -33,3 +33,6 @@ class TokenSource(Protocol):
 
 # resource name -> quantity, as in node.status.allocatable, now
 Allocatable = Callable[[], Mapping[str, str]]
+
+# this node as the API shows it; None: it does not, or not yet
+OwnNode = Callable[[], Node | None]

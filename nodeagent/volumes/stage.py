@@ -8,7 +8,7 @@ removed while there is one (`pod_folder`).
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -41,10 +41,11 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeVolumes:
-    """One for all pods. Verbs on different volumes do not wait for each other."""
+    """One for all pods. Verbs on different volumes do not wait for each other. `changed`: called when `in_use` may have."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, changed: Callable[[], None] = lambda: None) -> None:
         self._layout = layout
+        self._changed = changed
         self._notes: dict[Holder, Note] | None = None  # None: the disk has not been asked yet
         self._loading = asyncio.Lock()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -67,6 +68,7 @@ class NodeVolumes:
         finally:  # cancelled, it may be written all the same
             if path.exists():
                 notes[volume] = note
+                self._changed()
 
     async def release(self, volume: Holder, plugin: VolumePlugin) -> None:
         """A pod has unpublished the volume: it is unstaged where that was the last one. Raises VolumeError, OSError."""
@@ -79,6 +81,12 @@ class NodeVolumes:
                 await plugin.unstage(note.volume_id)
             await run_blocking(self._path(volume).unlink, missing_ok=True)
             notes.pop(volume, None)
+            self._changed()
+
+    async def held_by_others(self, volume: Holder, note: Note) -> bool:
+        """Whether the volume is here for the sake of another pod, too."""
+        others = (each for holder, each in (await self._known()).items() if holder.uid != volume.uid)
+        return any(each.volume_id == note.volume_id for each in others)
 
     async def held_by(self, uid: str) -> list[Holder]:
         return [volume for volume in await self._known() if volume.uid == uid]

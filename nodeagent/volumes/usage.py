@@ -1,10 +1,11 @@
-"""How much of a directory is used (docs/facts/storage.md 8)."""
+"""How much of a volume is used (docs/facts/storage.md 8)."""
 
 import os
 import stat
 from pathlib import Path
 
 from nodeagent.volumes.contract import VolumeError, VolumeUsage
+from runtimes.linux import file_systems
 from runtimes.linux.mounts import MountError, is_mount_point
 from runtimes.linux.tree_walk import DIRECTORY, Changed, TreeWalk, until_settled
 
@@ -36,6 +37,14 @@ def measure(directory: Path) -> VolumeUsage:
         inodes_free=system.f_ffree,
         inodes_used=inodes_used,
     )
+
+
+def measure_device(device: Path) -> VolumeUsage:
+    """A block device has a size; what of it is used only its user knows. Blocks shortly. Raises VolumeError."""
+    try:
+        return VolumeUsage(capacity_bytes=file_systems.size_bytes(device))
+    except OSError as error:
+        raise VolumeError(f"{device}: {error.strerror or error}") from error
 
 
 def _count(directory: Path) -> tuple[int, int]:

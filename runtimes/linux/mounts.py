@@ -54,6 +54,19 @@ def bind(source: int, target: int, *, attributes: int = 0, recursive: bool = Fal
         os.close(tree)
 
 
+def bind_path(source: Path, target: Path, *, attributes: int = 0) -> None:
+    """Bind mount what is at `source` on what is at `target`, which is no link. Raises OSError."""
+    found = os.open(source, os.O_PATH | os.O_CLOEXEC)
+    try:
+        point = os.open(target, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            bind(found, point, attributes=attributes)
+        finally:
+            os.close(point)
+    finally:
+        os.close(found)
+
+
 def mounts_below(path: Path) -> list[Path]:
     """Where something is mounted at `path` or below it. From the mount table: nothing that may hang is asked."""
     top = os.path.realpath(path)

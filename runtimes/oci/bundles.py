@@ -165,6 +165,7 @@ def _write_spec(
         cgroups=core.cgroup_features,
         recursive_read_only=core.traits.recursive_read_only,
         read_only_superblocks=core.traits.read_only_superblocks,
+        block_devices=core.traits.block_devices,
         guest_hostname=core.traits.guest_hostname,
     )
     write_private(core.paths.bundle(record.id) / "config.json", msgspec.json.encode(build(inputs)))

@@ -14,7 +14,8 @@ STORY = "story"
 _FINAL_FAILURES = frozenset(
     {"create", "start", "start-program", "conmon", "container-record", "overlay", "bundle", "images"}
 )
-_SPECIAL = frozenset({"empty-dir", "config-map", "post-start", "pre-stop", "pull", "fetch", "unpack"})
+_OF_CLAIMS = ("claim", "hold", "stage", "publish", "unpublish", "unstage", "release")
+_SPECIAL = frozenset({"empty-dir", "config-map", "post-start", "pre-stop", "pull", "fetch", "unpack", *_OF_CLAIMS})
 _STARTING = ("images", "create", "overlay", "bundle", "conmon", "container-record", "start", "start-program", "status")
 
 
@@ -61,6 +62,8 @@ def _cases() -> Iterator[Case]:
             yield from _each("plain", point)
     for name in ("empty-dir", "config-map", "volumes", "cni-add", "cni-plugin", "unmount", "cni-del", "cni-plugin-del"):
         yield from _each("volumes", BY_NAME[name])
+    for name in (*_OF_CLAIMS, "unmount"):
+        yield from _each("claim", BY_NAME[name])
     for name in ("post-start", "start", "pre-stop", "kill-pod", "stop-container"):
         yield from _each("hooks", BY_NAME[name])
     for nth in (2, 3, 4):

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from leftovers import take_rules
 from live_trees import remove_cgroups
 from node_under_test import REPO, NodeUnderTest, eventually, import_image, make_node
 from typing_extensions import override
+from volume_objects import DISK_BYTES, claim_object, volume_object
+from volume_subjects import disk
 
 from cni.default import DefaultNetwork, write_default
 from tests.crash.faults import Fault
@@ -68,6 +70,7 @@ class CrashNode(NodeUnderTest):
     _server: tuple[str, int, ssl.SSLContext] | None = None
     _api_port: int = 0
     _registry: Registry | None = None
+    _disks: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
     def api_dir(self) -> Path:
@@ -190,6 +193,16 @@ class CrashNode(NodeUnderTest):
 
     def pod_names(self) -> list[str]:
         return [item["metadata"]["name"] for item in self.ask("GET", "/api/v1/namespaces/default/pods")["items"]]
+
+    def claim(self, name: str) -> None:
+        """A claim of that name, for a disk of its own."""
+        (self.directory / "disks" / name).mkdir(parents=True)
+        path = self._disks.enter_context(disk(self.directory / "disks" / name, DISK_BYTES))
+        for kind, made in (
+            ("persistentvolumes", volume_object(name, {"kubernetes.io/os": "linux"}, local={"path": str(path)})),
+            ("namespaces/default/persistentvolumeclaims", claim_object(name)),
+        ):
+            self.ask("POST", f"/api/v1/{kind}", made)
 
     # -- the agent ---------------------------------------------------------------------------------------------------
 
@@ -324,6 +337,7 @@ class CrashNode(NodeUnderTest):
             if self._registry is not None:
                 self._registry.stop()
             self._sweep()
+            self._disks.close()
 
     def _sweep(self) -> None:
         """By force: this node's own processes, mounts, links and cgroups."""

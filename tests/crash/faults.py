@@ -100,6 +100,10 @@ POINTS: tuple[Point, ...] = (
         modes=_ASYNC,
         error="volume",
     ),
+    Point(name="claim", target="nodeagent.volumes.claims:ClaimResolver.resolve", way="up", modes=_ALL, error="volume"),
+    Point(name="hold", target="nodeagent.volumes.stage:NodeVolumes.hold", way="up", modes=_ASYNC, error="os"),
+    Point(name="stage", target="nodeagent.volumes.local:LocalPlugin.stage", way="up", modes=_ASYNC, error="volume"),
+    Point(name="publish", target="nodeagent.volumes.local:LocalPlugin.publish", way="up", modes=_ASYNC, error="volume"),
     Point(name="netns", target="runtimes.oci.namespaces:SandboxNamespaces.make", way="up", modes=_SYNC, error="os"),
     Point(name="cni-add", target="runtimes.oci.network:CNINetwork.setup", way="up", modes=_ASYNC, error="runtime"),
     Point(name="cni-plugin", target="cni.network:Network._run", way="up", modes=_ASYNC, error="cni"),
@@ -190,6 +194,17 @@ POINTS: tuple[Point, ...] = (
     Point(
         name="unmount", target="nodeagent.volumes.manager:VolumeManager.unmount", way="down", modes=_DOWN, error="os"
     ),
+    Point(
+        name="unpublish",
+        target="nodeagent.volumes.local:LocalPlugin.unpublish",
+        way="down",
+        modes=_ASYNC,
+        error="volume",
+    ),
+    Point(
+        name="unstage", target="nodeagent.volumes.local:LocalPlugin.unstage", way="down", modes=_ASYNC, error="volume"
+    ),
+    Point(name="release", target="nodeagent.volumes.stage:NodeVolumes.release", way="down", modes=_ASYNC, error="os"),
     Point(
         name="cgroup-gone",
         target="nodeagent.cgroups.pod_cgroups:PodCgroups.remove",

@@ -83,6 +83,18 @@ def _volumes(node: CrashNode, name: str) -> dict[str, Any]:
     )
 
 
+def _claim(node: CrashNode, name: str) -> dict[str, Any]:
+    """Its claim is bound to a disk of its own."""
+    node.claim(name)
+    mounts = [{"name": "data", "mountPath": "/data"}]
+    return pod(
+        node,
+        name,
+        container("c", "echo x > /data/file && " + _WAIT, volumeMounts=mounts),
+        volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": name}}],
+    )
+
+
 def _hooks(node: CrashNode, name: str) -> dict[str, Any]:
     lifecycle = {
         "postStart": {"exec": {"command": ["sleep", "0.2"]}},
@@ -124,6 +136,7 @@ def _succeeded(found: dict[str, Any]) -> bool:
     return bool(found["status"].get("phase") == "Succeeded")
 
 
+_CLAIMS = frozenset({"claim", "hold", "stage", "publish", "unpublish", "unstage", "release"})
 _HOOKS = frozenset({"post-start", "pre-stop"})
 SCENARIOS = {
     scenario.name: scenario
@@ -133,6 +146,7 @@ SCENARIOS = {
         Scenario(
             name="volumes", build=_volumes, ends=is_ready, once=("c",), points=frozenset({"empty-dir", "config-map"})
         ),
+        Scenario(name="claim", build=_claim, ends=is_ready, once=("c",), points=_CLAIMS),
         Scenario(name="hooks", build=_hooks, ends=is_ready, once=("c",), points=_HOOKS),
         Scenario(name="crash", build=_crash, ends=_in_crash_loop, once=(), points=frozenset({"exit", "exit-cleared"})),
         Scenario(name="job", build=_job, ends=_succeeded, once=("c",), points=frozenset({"exit", "exit-cleared"})),

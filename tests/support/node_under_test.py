@@ -115,12 +115,13 @@ class NodeUnderTest:
             self.agent = None
 
     def kill(self) -> None:
-        """kill -9, and wait until the embedded API has followed."""
+        """kill -9, and wait until the embedded API and the storage driver have followed."""
         assert self.agent is not None
         self.agent.kill()
         self.agent.wait(30)
         self.agent = None
-        eventually(lambda: not self._processes("nodeagent.apiserver"), "embedded API ends with its parent")
+        parts = ("nodeagent.apiserver", "csi.driver")
+        eventually(lambda: not any(map(self._processes, parts)), "embedded API and driver end with their parent")
 
     def _ready(self) -> bool:
         assert self.agent is not None
@@ -260,13 +261,24 @@ class NodeUnderTest:
     # -- leaks -------------------------------------------------------------------------------------------------------
 
     def _processes(self, word: str) -> list[str]:
-        found = []
-        for process in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                line = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if str(self.directory) in line and word in line:
-                    found.append(line)
-        return found
+        every = [line for process in Path("/proc").glob("[0-9]*/cmdline") for line in self._lines(process)]
+        return [line for line in every if word in line]
+
+    def _lines(self, process: Path) -> list[str]:
+        """The command line of a process, if it is of this node."""
+        with contextlib.suppress(OSError):
+            line = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(self.directory) in line:
+                return [line]
+        return []
+
+    def process_ids(self, word: str) -> list[int]:
+        """Of the node's processes whose command line has the word."""
+        return [
+            int(process.parent.name)
+            for process in Path("/proc").glob("[0-9]*/cmdline")
+            if any(word in line for line in self._lines(process))
+        ]
 
     def leaks(self) -> list[str]:
         """Everything of this node's pods that is still on the machine."""
@@ -309,23 +321,23 @@ class NodeUnderTest:
         assert left == [], left
         shutil.rmtree(self.directory)
 
-    def _pods(self) -> list[dict[str, Any]]:
+    def pods(self) -> list[dict[str, Any]]:
         found = self.api.get("api/v1/pods")
         assert found is not None
         items: list[dict[str, Any]] = found["items"]
         return items
 
     def _no_pods(self) -> str:
-        return "" if self._pods() else "No resources"
+        return "" if self.pods() else "No resources"
 
     def _delete_pods(self) -> None:
-        for pod in self._pods():
+        for pod in self.pods():
             path = f"api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
             status, answer = self.api.request("DELETE", path, {"gracePeriodSeconds": 1})
             assert status in (200, 202, 404), answer
 
     def _pod_leaks(self) -> list[str]:
-        own = ("nodeagent run", "nodeagent.apiserver")
+        own = ("nodeagent run", "nodeagent.apiserver", "csi.driver")
         found = [leak for leak in self.leaks() if not any(word in leak for word in own)]
         return [leak for leak in found if leak != f"mount {self.root_dir}"]  # shared while the agent runs
 

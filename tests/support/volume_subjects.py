@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 from agent_pods import agent_pod
-from lightkube.models.core_v1 import ConfigMap, PersistentVolume, Secret, Volume
+from lightkube.models.core_v1 import ConfigMap, PersistentVolume, PersistentVolumeSpec, Secret, Volume
 from lightkube.models.meta_v1 import ObjectMeta
 from typing_extensions import override
 
@@ -26,7 +26,7 @@ from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumePlugin
 from nodeagent.volumes.layout import Layout, make_directories
 from nodeagent.volumes.pod_volumes import PodRequests
 from nodeagent.volumes.publish_only import PublishOnly
-from runtimes.linux import syscalls
+from runtimes.linux import loop, syscalls
 from runtimes.linux.mounts import is_mount_point, mounts_below, unmount_all
 
 Access = str  # "" (not changed), "read", "write"
@@ -50,35 +50,52 @@ class World:
     def forget(self, pod_uid: str) -> None:
         return
 
+    def event(self, ref: object, type: str, reason: str, message: str, **more: object) -> None:
+        return
+
     def allocatable(self) -> Mapping[str, str]:
         return {"memory": "64Mi"}
+
+
+@contextlib.contextmanager
+def _nothing() -> Iterator[Mapping[str, Any]]:
+    yield {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """One volume type, with one declaration of it.
 
-    `make`: a new plugin, as a restarted agent has one, over what is on disk. `written`: who fills it, the "pod", the "agent" from
-    the world's objects, "nobody", or the "host" whose it is. `group`: what fsGroup may do in it. `measured`: its usage is known.
-    `absent`: why it cannot be tried on this machine, or nothing.
+    `make`: a new plugin, as a restarted agent has one, over what is on disk. `persistent`: a claim leads to it; `bound`: the spec
+    of its PersistentVolume, over what that makes in an empty folder until it is left; `staged`: it is mounted on the node before
+    it is published; `block`: it is a device. `written`: who fills it, the "pod", the "agent" from the world's objects, "nobody",
+    or the "host" whose it is. `group`: what fsGroup may do in it. `measured`: its usage is known.
+    `any_root`: the agent's directory may have any name that a directory can have. `absent`: why it cannot be tried on this
+    machine, or nothing.
     """
 
     name: str
     make: Callable[[Layout, World], VolumePlugin]
     volume: Mapping[str, Any]
     persistent: bool = False
+    bound: Callable[[Path], contextlib.AbstractContextManager[Mapping[str, Any]]] = lambda folder: _nothing()
+    staged: bool = True
+    block: bool = False
     written: str = "pod"
     group: Access = "write"
     measured: bool = True
     container: Mapping[str, Any] = field(default_factory=dict)
+    any_root: bool = True
     absent: Callable[[], str] = lambda: ""
 
 
 class Place:
     """A node for one subject: a root directory, pods, and as many agents as a test wants, one after the other."""
 
-    def __init__(self, subject: Subject, root: Path) -> None:
+    def __init__(self, subject: Subject, root: Path, spec: Mapping[str, Any]) -> None:
+        """`spec`: of the PersistentVolume."""
         self.subject = subject
+        self.spec = spec
         self.root = root
         self.layout = Layout(root)
         self.world = World()
@@ -89,7 +106,10 @@ class Place:
 
     def request(self, uid: str = "u", *, name: str = "v", fs_group: int | None = None) -> VolumeRequest:
         volume = msgspec.convert({**self.subject.volume, "name": name}, Volume)
-        persistent = PersistentVolume(metadata=ObjectMeta(name=name)) if self.subject.persistent else None
+        persistent = None
+        if self.subject.persistent:
+            spec = msgspec.convert(self.spec, PersistentVolumeSpec)
+            persistent = PersistentVolume(metadata=ObjectMeta(name=name), spec=spec)
         source = VolumeSource(volume=volume, persistent_volume=persistent)
         return PodRequests(self.pod(uid, fs_group)).of(source)
 
@@ -122,6 +142,34 @@ class Place:
         """What is below the root directory, but for empty folders."""
         files = (path for path in self.root.rglob("*") if path.is_symlink() or not path.is_dir())
         return [*map(str, self.mounts()), *map(str, files)]
+
+
+@contextlib.contextmanager
+def disk(folder: Path, size_bytes: int) -> Iterator[Path]:
+    """An empty block device, made of a sparse file."""
+    image = folder / "disk"
+    image.touch()
+    os.truncate(image, size_bytes)
+    backing = os.open(image, os.O_RDWR)
+    device = loop.attach(backing)
+    os.close(backing)
+    path = loop.path_of(device)
+    os.close(device)
+    try:
+        yield path
+    finally:
+        loop.detach(path)
+        image.unlink()
+
+
+@contextlib.contextmanager
+def small_file_system(folder: Path) -> Iterator[Path]:
+    """A directory with room for little, in memory."""
+    syscalls.mount("none", folder, "tmpfs", options="size=4m")
+    try:
+        yield folder
+    finally:
+        unmount_all(folder)
 
 
 class Struck(BaseException):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from csi.testing.levels import must
+from csi import errors
+from csi.testing.levels import must, should
 from csi.testing.subject import Subject
 from csi.values import ControllerCapability
 from proto import csi_pb2 as csi
@@ -66,3 +67,25 @@ async def test_c35_detaching_is_idempotent(driver: Subject) -> None:
     await driver.attach(volume)
     await driver.detach(volume)
     await driver.controller.unpublish_volume(detach)
+
+
+@must("ControllerUnpublishVolume")
+async def test_c36_detaching_what_is_gone(driver: Subject) -> None:
+    """A volume that is not there: OK, or NOT_FOUND where the driver cannot know that it is detached."""
+    driver.needs(*_NEEDED)
+    request = csi.ControllerUnpublishVolumeRequest(volume_id="csitest-no-such-volume", node_id=driver.info.node_id)
+    try:
+        await driver.controller.unpublish_volume(request)
+    except errors.CSIError as error:
+        assert error.code == "NOT_FOUND"
+
+
+@should("ControllerUnpublishVolume")
+async def test_c37_detaching_from_all_nodes(driver: Subject) -> None:
+    """Without a node: from wherever it is attached, so that it can be attached in another way."""
+    driver.needs(*_NEEDED, ControllerCapability.PUBLISH_READONLY)
+    volume = await driver.volume()
+    await driver.attach(volume)
+    await driver.controller.unpublish_volume(csi.ControllerUnpublishVolumeRequest(volume_id=volume.volume_id))
+    volume.attached = False
+    await driver.attach(volume, readonly=True)

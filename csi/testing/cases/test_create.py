@@ -134,6 +134,29 @@ async def test_c9_a_name_that_is_taken(driver: Subject) -> None:
 
 
 @must("CreateVolume")
+async def test_c10_a_name_that_is_taken_by_an_empty_volume(driver: Subject) -> None:
+    """A copy of another under the same name: ALREADY_EXISTS."""
+    driver.needs(_CREATE, ControllerCapability.CLONE_VOLUME)
+    source, request = await driver.volume(), driver.create_request()
+    await driver.create(request)
+    request.volume_content_source.volume.volume_id = source.volume_id
+    with driver.refused("ALREADY_EXISTS"):
+        await driver.create(request)
+
+
+@must("CreateVolume")
+async def test_c16_a_source_that_is_not_taken(driver: Subject) -> None:
+    """A driver that copies nothing says so rather than make an empty volume: INVALID_ARGUMENT."""
+    driver.needs(_CREATE)
+    if driver.claims & {ControllerCapability.CLONE_VOLUME, ControllerCapability.CREATE_DELETE_SNAPSHOT}:
+        pytest.skip("sources are taken")
+    source, request = await driver.volume(), driver.create_request()
+    request.volume_content_source.volume.volume_id = source.volume_id
+    with driver.refused("INVALID_ARGUMENT"):
+        await driver.create(request)
+
+
+@must("CreateVolume")
 async def test_c11_a_long_name(driver: Subject) -> None:
     """128 characters."""
     driver.needs(_CREATE)

@@ -14,6 +14,7 @@ from csi.testing.levels import must, should
 from csi.testing.subject import Subject
 from csi.values import AccessMode, NodeCapability
 from proto import csi_pb2 as csi
+from runtimes.linux.mountinfo import read_mounts
 
 pytestmark = pytest.mark.asyncio
 
@@ -92,6 +93,20 @@ async def test_n24_a_condition(driver: Subject) -> None:
     assert condition is not None
     assert not condition.abnormal
     assert condition.message
+
+
+@must("NodeStageVolume")
+async def test_x13_the_file_system_that_was_asked_for(driver: Subject) -> None:
+    """The mount table has its name, and what was written is there when it is mounted again."""
+    if not driver.implementation.fs_type:
+        pytest.skip("no file system to ask for (--csi-fs-type)")
+    volume = await driver.volume()
+    target = await driver.publish(volume)
+    (target / "file").write_text("precious")
+    await driver.take_down(volume)
+    target = await driver.publish(volume)
+    assert [each.fstype for each in read_mounts() if each.point == str(target)] == [driver.implementation.fs_type]
+    assert (target / "file").read_text() == "precious"
 
 
 @should("NodePublishVolume")

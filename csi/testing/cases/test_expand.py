@@ -15,6 +15,7 @@ from proto import csi_pb2 as csi
 pytestmark = pytest.mark.asyncio
 
 _NEEDED = (ControllerCapability.CREATE_DELETE_VOLUME, ControllerCapability.EXPAND_VOLUME)
+_EXBIBYTE = 1024**6
 UNKNOWN = "csitest-no-such-volume"
 
 
@@ -67,6 +68,17 @@ async def test_c48_a_volume_grows(driver: Subject) -> None:
 
 
 @must("ControllerExpandVolume")
+async def test_c50_growing_beyond_all_there_is(driver: Subject) -> None:
+    """OUT_OF_RANGE, and the volume is as large as before."""
+    driver.needs(*_NEEDED)
+    volume = await driver.volume()
+    with driver.refused("OUT_OF_RANGE"):
+        await driver.controller.expand_volume(expansion(driver, volume, _EXBIBYTE))
+    same = await driver.controller.expand_volume(expansion(driver, volume, 0))
+    assert same.capacity_bytes in (0, volume.capacity_bytes)
+
+
+@must("ControllerExpandVolume")
 async def test_c51_offline_means_not_published(driver: Subject) -> None:
     """With OFFLINE alone, a published volume is FAILED_PRECONDITION."""
     driver.needs(*_NEEDED, PluginCapability.OFFLINE_EXPANSION)
@@ -90,7 +102,7 @@ async def test_n25_expanding_what_is_not_there(driver: Subject) -> None:
         with driver.refused("INVALID_ARGUMENT"):
             await driver.node.expand_volume(request)
     request = on_node(volume, target, driver.implementation.volume_bytes)
-    request.volume_id = UNKNOWN
+    request.volume_id, request.volume_path = UNKNOWN, "some/path"
     with driver.refused("NOT_FOUND"):
         await driver.node.expand_volume(request)
 

@@ -14,7 +14,7 @@ _CREATE, _LIST = ControllerCapability.CREATE_DELETE_VOLUME, ControllerCapability
 
 @must("ListVolumes")
 async def test_c38_all_volumes_are_listed(driver: Subject) -> None:
-    """What was made is there, what was deleted is not; each has an id."""
+    """What was made is there, what was deleted is not (C39); each has an id."""
     driver.needs(_CREATE, _LIST)
     kept, deleted = await driver.volume(), await driver.volume()
     await driver.delete(deleted)

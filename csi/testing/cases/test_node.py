@@ -1,13 +1,14 @@
 """NodeGetInfo, NodeStageVolume, NodePublishVolume, and their counterparts."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 from csi import errors
 from csi.testing.levels import must, should
-from csi.testing.subject import Subject
-from csi.values import AccessMode, NodeCapability
+from csi.testing.subject import WRITER, Subject
+from csi.values import AccessMode, NodeCapability, mount_capability
 from proto import csi_pb2 as csi
 from runtimes.linux.mounts import is_mount_point
 
@@ -15,6 +16,8 @@ pytestmark = pytest.mark.asyncio
 
 UNKNOWN = "csitest-no-such-volume"
 _REPEATS = 10
+_AT_ONCE = 0.004  # seconds: some calls are answered in time, some not
+_SETTLE_SECONDS = 0.5  # a call that was given up has been taken by then, if it ever is
 
 
 @must("NodeGetInfo")
@@ -171,6 +174,20 @@ async def test_n14_published_in_another_way(driver: Subject) -> None:
 
 
 @must("NodePublishVolume")
+async def test_n18_a_file_system_that_is_none(driver: Subject) -> None:
+    """FAILED_PRECONDITION or INVALID_ARGUMENT, and nothing is mounted."""
+    volume = await driver.volume()
+    await driver.stage(volume)
+    target = driver.path()
+    volume.targets.append(target)
+    request = driver.publish_request(volume, target)
+    request.volume_capability.CopyFrom(mount_capability(WRITER, fs_type="csitest-no-such-fs"))
+    with driver.refused("FAILED_PRECONDITION", "INVALID_ARGUMENT"):
+        await driver.node.publish_volume(request)
+    assert driver.depth(target) == 0
+
+
+@must("NodePublishVolume")
 async def test_n16_published_for_one_only(driver: Subject) -> None:
     """SINGLE_NODE_SINGLE_WRITER: a second target is FAILED_PRECONDITION."""
     driver.needs(NodeCapability.SINGLE_NODE_MULTI_WRITER)
@@ -244,7 +261,7 @@ async def test_n22_figures_of_what_is_not_there(driver: Subject) -> None:
     with driver.refused("NOT_FOUND"):
         await stats(csi.NodeGetVolumeStatsRequest(volume_id=UNKNOWN, volume_path=str(target)))
     with driver.refused("NOT_FOUND"):
-        await stats(csi.NodeGetVolumeStatsRequest(volume_id=volume.volume_id, volume_path="/no/such/path"))
+        await stats(csi.NodeGetVolumeStatsRequest(volume_id=volume.volume_id, volume_path="some/path"))
 
 
 @must("Volume Lifecycle")
@@ -283,6 +300,26 @@ async def test_n29_many_at_once(driver: Subject) -> None:
     wrong = [each for each in found if isinstance(each, BaseException) and not isinstance(each, errors.Pending)]
     assert wrong == []
     assert driver.depth(target) == 1
+
+
+@must("Concurrency")
+async def test_n31_calls_that_were_given_up(driver: Subject) -> None:
+    """Each call whose caller left is asked again, and is done once: one mount, which can be taken away."""
+    volume = await driver.volume()
+    await driver.stage(volume)
+    target = driver.path()
+    volume.targets.append(target)
+    for _ in range(_REPEATS):
+        with contextlib.suppress(errors.Uncertain, errors.Unreachable):
+            await driver.node.publish_volume(driver.publish_request(volume, target), deadline_seconds=_AT_ONCE)
+        await driver.node.publish_volume(driver.publish_request(volume, target))
+        assert driver.depth(target) == 1
+    await asyncio.sleep(_SETTLE_SECONDS)
+    unpublish = csi.NodeUnpublishVolumeRequest(volume_id=volume.volume_id, target_path=str(target))
+    with contextlib.suppress(errors.Uncertain, errors.Unreachable):
+        await driver.node.unpublish_volume(unpublish, deadline_seconds=_AT_ONCE)
+    await driver.unpublish(volume, target)
+    assert driver.depth(target) == 0
 
 
 @must("Volume Lifecycle")

@@ -3,6 +3,7 @@
 - group `system:masters`: everything;
 - a node (`system:node:NAME`): what `node.NodeAuthorizer` says;
 - the server's own client towards nodes: `system:kubelet-api-admin`;
+- what makes volumes for claims (`system:storage-provisioner`): volumes, and the claims' side of it;
 - a service account: what its annotation `nodeagent.dev/cluster-role` says: `cluster-admin` or `view`. Only those who may
   write service accounts (masters, cluster-admins) can hand that out;
 - everybody who is authenticated: discovery, schemas, and questions about themselves;
@@ -21,12 +22,13 @@ from nodeagent.apiserver.auth.identity import AUTHENTICATED
 from nodeagent.apiserver.auth.node import NodeAuthorizer, node_of
 from nodeagent.apiserver.auth.rules import Rule, allowed
 from nodeagent.apiserver.contract import UserInfo
-from nodeagent.apiserver.pki import KUBELET_CLIENT_USER
+from nodeagent.apiserver.pki import KUBELET_CLIENT_USER, STORAGE_USER
 from nodeagent.apiserver.storage.store import Store
 from nodeagent.apiserver.storage.stored import Key
 
 ROLE_ANNOTATION = "nodeagent.dev/cluster-role"
 _SERVICE_ACCOUNT = "system:serviceaccount:"
+_BY_USER = {KUBELET_CLIENT_USER: roles.KUBELET_API_ADMIN, STORAGE_USER: roles.STORAGE_PROVISIONER}
 
 
 class Authorizer:
@@ -52,8 +54,7 @@ class Authorizer:
         for group in dict.fromkeys(user.groups):
             yield from roles.BY_GROUP.get(group, ())
         if AUTHENTICATED in user.groups:
-            if user.name == KUBELET_CLIENT_USER:
-                yield from roles.KUBELET_API_ADMIN
+            yield from _BY_USER.get(user.name, ())
             yield from roles.BY_ANNOTATION.get(self.role(user.name), ())
 
     def role(self, user_name: str) -> str:

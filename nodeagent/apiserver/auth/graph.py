@@ -14,6 +14,11 @@ from runtimes.kube.json_object import JsonObject
 
 Reference = tuple[str, str, str]
 """(resource, namespace, name)"""
+_NODE_SECRETS = (
+    "nodeStageSecretRef",
+    "nodePublishSecretRef",
+    "nodeExpandSecretRef",
+)  # of a PersistentVolume's spec.csi
 
 
 def references(pod: JsonObject) -> Iterator[Reference]:
@@ -41,18 +46,31 @@ class Graph:
         store.listen(self._seen)
 
     def needs(self, node: str, resource: str, namespace: str, name: str) -> bool:
-        """Whether a pod of `node` names this object; for volumes, whether one of its claims is bound to it."""
+        """Whether a pod of `node` names this object; for volumes, whether one of its claims is bound to it; for secrets, whether
+        such a volume names it for use on nodes."""
         counted = self._needed.get(node)
         if counted is None:
             return False
         if resource == "persistentvolumes":
             return any(self._bound_to(claim, name) for claim in counted if claim[0] == "persistentvolumeclaims")
-        return counted[(resource, namespace, name)] > 0
+        if counted[(resource, namespace, name)] > 0:
+            return True
+        return resource == "secrets" and any(
+            self._opened_by(claim, namespace, name) for claim in counted if claim[0] == "persistentvolumeclaims"
+        )
 
     def _bound_to(self, claim: Reference, volume: str) -> bool:
-        resource, namespace, name = claim
+        return self._spec(*claim).get("volumeName") == volume
+
+    def _opened_by(self, claim: Reference, namespace: str, secret: str) -> bool:
+        """Whether the claim's volume needs the secret on the node."""
+        source = self._spec("persistentvolumes", "", self._spec(*claim).get("volumeName") or "").get("csi") or {}
+        needed = [source.get(field) or {} for field in _NODE_SECRETS]
+        return any(each.get("namespace") == namespace and each.get("name") == secret for each in needed)
+
+    def _spec(self, resource: str, namespace: str, name: str) -> JsonObject:
         stored = self._store.get(resource, Key(namespace, name))
-        return stored is not None and (stored.decode().get("spec") or {}).get("volumeName") == volume
+        return (stored.decode().get("spec") if stored is not None else None) or {}
 
     def _seen(self, change: Change) -> None:
         if change.new.resource != "pods":

@@ -42,6 +42,16 @@ KUBELET_API_ADMIN: Rules = (
     on("get", "", "nodes/statusz"),  # beyond the built-in role: `nodeagent status` asks by the node's proxy
 )
 
+# as the sidecars external-provisioner and external-resizer have them where a cluster's drivers bring these
+STORAGE_PROVISIONER: Rules = (
+    on("get list watch create patch delete", "", "persistentvolumes"),
+    on("get list watch patch", "", "persistentvolumeclaims"),
+    on("patch", "", "persistentvolumeclaims/status"),
+    on("create patch", "", "events"),
+    on("get list watch create", "storage.k8s.io", "storageclasses"),
+    on("get create", "storage.k8s.io", "csidrivers"),
+)
+
 # system:basic-user and system:discovery
 AUTHENTICATED_USER: Rules = (
     on("create", "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),

@@ -1,5 +1,6 @@
 """Storage kinds: PersistentVolume, PersistentVolumeClaim, StorageClass, CSIDriver, CSINode, VolumeAttachment."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from typing_extensions import override
@@ -139,7 +140,7 @@ class PersistentVolumeClaimKind(Kind):
         protect(obj, CLAIM_PROTECTION)
         obj["status"] = {"phase": "Pending"}
         if obj["spec"].get("storageClassName") is None:
-            default = _default_class(ctx)
+            default = default_class(ctx.list("storageclasses.storage.k8s.io"))
             if default:
                 obj["spec"]["storageClassName"] = default
 
@@ -176,8 +177,11 @@ class PersistentVolumeClaimKind(Kind):
             errors.append(forbidden("spec", _CLAIM_TEXT))
         wanted, had = _requested(now), _requested(before)
         if wanted is not None and had is not None and quantity.parse(wanted) < quantity.parse(had):
-            where = "spec.resources.requests.storage"
-            errors.append(forbidden(where, "field can not be less than status.capacity"))
+            # what was asked for and not given may be taken back, as far as what there is
+            there = ((old.get("status") or {}).get("capacity") or {}).get("storage")
+            if there is None or quantity.parse(wanted) <= quantity.parse(there):
+                where = "spec.resources.requests.storage"
+                errors.append(forbidden(where, "field can not be less than status.capacity"))
         return errors
 
     @override
@@ -330,12 +334,10 @@ def _volume_mode(spec: JsonObject) -> list[FieldError]:
     return [] if mode in _MODES else [not_supported("spec.volumeMode", mode, _MODES)]
 
 
-def _default_class(ctx: AdmissionContext) -> str:
-    """The newest storage class that is marked as the default one."""
+def default_class(classes: Iterable[JsonObject]) -> str:
+    """The newest storage class that is marked as the default one; empty: there is none."""
     marked = [
-        item
-        for item in ctx.list("storageclasses.storage.k8s.io")
-        if (item["metadata"].get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION) == "true"
+        item for item in classes if (item["metadata"].get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION) == "true"
     ]
     newest = max(marked, key=lambda item: str(item["metadata"].get("creationTimestamp", "")), default=None)
     return name_of(newest) if newest is not None else ""

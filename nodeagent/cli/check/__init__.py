@@ -3,10 +3,11 @@
 import asyncio
 import sys
 
-from nodeagent.cli.check import cgroups, host, kernel, network, programs, security
+from nodeagent.cli.check import cgroups, host, kernel, network, plugins, programs, security
 from nodeagent.cli.check.finding import Finding, State
 from nodeagent.cli.output import Output, print_json, print_table
 from nodeagent.config import Config, ConfigProblem, Options, load
+from nodeagent.plugin_registration.registry import FOLDER
 
 _STYLES = {State.FOUND: "green", State.DEGRADED: "yellow", State.MISSING: "red"}
 
@@ -39,6 +40,7 @@ async def examine(config: Config) -> list[Finding]:
         *network.examine_cni(config),
         *network.examine_ports(config),
         *host.examine_resources(config),
+        *await plugins.examine(config.options.root_dir / FOLDER),
         *await security.examine(config, await programs.cri_versions(config)),
     ]
 

@@ -83,3 +83,8 @@ def deadline_exceeded(pod: AgentPod) -> Termination:
     return Termination(
         grace_seconds=pod_grace_seconds(pod), reason="DeadlineExceeded", message=DEADLINE_MESSAGE, failed=True
     )
+
+
+def rejected(pod: AgentPod, reason: str, message: str) -> Termination:
+    """The termination of a pod that turns out not to be able to run on this node."""
+    return Termination(grace_seconds=pod_grace_seconds(pod), reason=reason, message=message, failed=True)

@@ -27,12 +27,18 @@ SlotName = Literal["cgroup_parent", "mounts", "images", "assigned", "sandbox_id"
 
 
 class StepError(Exception):
-    """A step failed. `event_reason` is the reason of the Warning event, with the text as its message; empty: no event."""
+    """A step failed. `event_reason` is the reason of the Warning event, with the text as its message; empty: no event.
 
-    def __init__(self, message: str, *, event_reason: str = "", retry_seconds: float | None = None) -> None:
+    `rejection`: the pod cannot run here; the reason with which it fails. Empty: it is tried again.
+    """
+
+    def __init__(
+        self, message: str, *, event_reason: str = "", retry_seconds: float | None = None, rejection: str = ""
+    ) -> None:
         super().__init__(message)
         self.event_reason = event_reason
         self.retry_seconds = retry_seconds
+        self.rejection = rejection
 
 
 class StartError(Exception):

@@ -11,6 +11,8 @@ from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes.contract import MountedVolume
 from nodeagent.volumes.manager import MountFailed
 
+_FULL = "Node has reached its volume attachment limit, rejecting pod."
+
 
 class PodVolumes(Protocol):
     """Who mounts the volumes of pods."""
@@ -36,6 +38,8 @@ class VolumesStep(Step):
         try:
             work.mounts.set(await self._volumes.mount(work.pod))
         except MountFailed as error:
+            if error.node_full:
+                raise StepError(f"{_FULL} {error.node_full}", rejection="VolumeAttachmentLimitExceeded") from error
             raise StepError(str(error), event_reason="FailedMount" if error.event_worthy else "") from error
 
     @override

@@ -58,6 +58,7 @@ class BundleInputs:
     cgroups: CgroupFeatures
     recursive_read_only: bool
     read_only_superblocks: bool
+    block_devices: bool
     guest_hostname: bool  # the runtime has a kernel of its own, which no UTS namespace tells the name
 
 
@@ -145,7 +146,9 @@ def cgroup_v1_paths() -> tuple[str, ...]:
 
 def _linux(inputs: BundleInputs, capabilities: frozenset[str], plan: MountPlan) -> JsonObject:
     config, security = inputs.config, inputs.config.linux.security_context
-    devices, rules = container_devices(list(config.devices), privileged=security.privileged)
+    devices, rules = container_devices(
+        list(config.devices), privileged=security.privileged, block_devices=inputs.block_devices
+    )
     linux: JsonObject = {
         "cgroupsPath": inputs.cgroups_path,
         "namespaces": _namespaces(inputs.namespaces, cgroup=inputs.cgroups.unified),

@@ -38,9 +38,12 @@ ALLOW_ALL: dict[str, Any] = {"allow": True, "access": "rwm"}
 
 
 def container_devices(
-    wanted: list[cri.Device], *, privileged: bool
+    wanted: list[cri.Device], *, privileged: bool, block_devices: bool = True
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(linux.devices, linux.resources.devices). Raises InvalidArgument for a device that does not exist. Blocks for stats."""
+    """(linux.devices, linux.resources.devices). `block_devices`: the runtime can give such to containers.
+
+    Raises InvalidArgument for a device that does not exist, NotSupported for one of a kind that cannot be had. Blocks for stats.
+    """
     nodes: dict[str, dict[str, Any]] = {}
     rules = [DENY_ALL]
     if privileged:
@@ -53,6 +56,8 @@ def container_devices(
                 f"device permissions {permissions!r} of {device.container_path} are not of rwm"
             )
         for node in _requested(Path(device.host_path), device.container_path):
+            if node["type"] == "b" and not block_devices:
+                raise errors.NotSupported(f"{device.container_path}: this runtime gives containers no block devices")
             nodes[node["path"]] = node
             rules.append(_rule(node, permissions))
     return list(nodes.values()), rules

@@ -68,6 +68,7 @@ class RuntimeTraits:
     groups_by_name: ClassVar[bool] = True
     # A file system that is to be mounted read-only is made so for all its mounts, as mount(2) does with the first one.
     read_only_superblocks: ClassVar[bool] = True
+    block_devices: ClassVar[bool] = True  # containers may have such of the host
     guest_hostname: ClassVar[bool] = False  # the host name is the guest kernel's, and must be told
     joins_pid_namespaces: ClassVar[bool] = False  # of another container, by a path in /proc
     maps_users: ClassVar[bool] = False  # pods may have users of their own

@@ -31,6 +31,7 @@ class Runsc(RuntimeTraits):
     asks_features: ClassVar[bool] = False
     groups_by_name: ClassVar[bool] = False
     read_only_superblocks: ClassVar[bool] = False
+    block_devices: ClassVar[bool] = False  # it leaves them out, and says nothing
     guest_hostname: ClassVar[bool] = True
     needs_infra: ClassVar[bool] = True
     exec_pid_flag: ClassVar[str] = "--internal-pid-file"

@@ -8,24 +8,33 @@ from pathlib import Path
 
 import pytest
 from components import cannot_be_tested
-from csi_driver import DriverProcess
+from csi_driver import MEBIBYTE, DriverProcess
 
+from csi.driver.growth import can_grow_mounted
 from csi.testing.implementation import Implementation
 from runtimes.linux import loop
 
+# where the kernel lets nobody here do it (csi/driver/growth.py)
+NOT_MOUNTED = {} if can_grow_mounted("ext4") else {"exceptions": {"X10": "a mounted ext4 grows with CAP_SYS_RESOURCE"}}
+THICK = {"mutable_parameters": {"allocation": "thick"}}
 FORMS = {
-    "directory": {},
-    "image": {"parameters": {"backing": "image"}},
-    "ext4": {"fs_type": "ext4"},
+    "directory": {"mutable_parameters": {"allocation": "thin"}},
+    "image": {"parameters": {"backing": "image"}, **THICK, **NOT_MOUNTED},
+    "ext4": {"fs_type": "ext4", **NOT_MOUNTED},
+    "xfs": {"fs_type": "xfs", "volume_bytes": 300 * MEBIBYTE},
     "attach": {},
 }
 # What is another matter in that form; the rest was met with directories.
 OF_THE_FORM = {
     "ext4": ("test_data",),
-    "image": ("test_node", "test_data", "test_expand", "test_snapshots"),
+    "xfs": ("test_expand",),
+    "image": ("test_node", "test_data", "test_expand", "test_snapshots", "test_modify", "test_groups"),
     "attach": ("test_attach", "test_lists", "test_identity"),
 }
-AND_OF_THE_FORM = {"attach": ("idempotent", "a_life", "in_use", "survives")}
+AND_OF_THE_FORM = {
+    "attach": ("idempotent", "a_life", "in_use", "survives", "one_snapshot"),
+    "xfs": ("asked_for", "again", "clone"),
+}
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +45,7 @@ def driver_at() -> Iterator[Callable[[str], DriverProcess]]:
     def driver(form: str) -> DriverProcess:
         if form not in made:
             made[form] = DriverProcess(
-                Path(tempfile.mkdtemp(prefix="csid-")), *(["--attach"] if form == "attach" else [])
+                Path(tempfile.mkdtemp(prefix="csid-")), *(["--attach", "--alpha"] if form == "attach" else [])
             )
             asyncio.run(made[form].start())
         return made[form]
@@ -49,7 +58,7 @@ def driver_at() -> Iterator[Callable[[str], DriverProcess]]:
 def csi_implementation(request: pytest.FixtureRequest, driver_at: Callable[[str], DriverProcess]) -> Implementation:
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    if request.param in ("image", "ext4") and not loop.available():
+    if request.param in ("image", "ext4", "xfs") and not loop.available():
         cannot_be_tested("CSI volumes on loop devices: there are none here")
     return driver_at("attach" if request.param == "attach" else "plain").implementation(**FORMS[request.param])
 

@@ -5,4 +5,4 @@ from components import needs
 
 from csi.testing.suite import *
 
-pytestmark = [pytest.mark.node, needs("mkfs.ext4", "resize2fs", "e2fsck")]
+pytestmark = [pytest.mark.node, needs("mkfs.ext4", "resize2fs", "e2fsck", "mkfs.xfs")]

@@ -19,6 +19,7 @@ from live_trees import paths_below
 from csi import errors
 from csi.testing.cases.test_data import test_x3_a_block_device
 from csi.testing.cases.test_expand import test_x11_growing_while_it_is_not_used
+from csi.testing.cases.test_groups import test_g5_a_group_has_one_of_each
 from csi.testing.cases.test_snapshots import test_s16_what_was_there_is_there_again
 from csi.testing.fixtures import driver
 from csi.testing.implementation import Implementation
@@ -28,6 +29,7 @@ from runtimes.linux import mounts
 
 __all__ = [
     "driver",
+    "test_g5_a_group_has_one_of_each",
     "test_s16_what_was_there_is_there_again",
     "test_x3_a_block_device",
     "test_x11_growing_while_it_is_not_used",

@@ -6,17 +6,19 @@ there (tests/support/volume_subjects.py).
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import csi_subjects
 import pytest
-from volume_subjects import Place, SharedMemory, Subject
+from volume_subjects import Place, SharedMemory, Subject, disk, small_file_system
 
 from nodeagent.volumes.config_map import CONFIG_MAP
 from nodeagent.volumes.downward_api import DownwardAPIPlugin
 from nodeagent.volumes.empty_dir import EmptyDirPlugin
 from nodeagent.volumes.host_path import HostPathPlugin
+from nodeagent.volumes.local import LocalPlugin
 from nodeagent.volumes.object_keys import ObjectKeysPlugin
 from nodeagent.volumes.payload_budget import PayloadBudget
 from nodeagent.volumes.projected import ProjectedPlugin
@@ -31,6 +33,22 @@ SOURCES = [
     {"secret": {"name": "s"}},
     {"downwardAPI": {"items": [LABEL]}},
 ]
+
+CLAIM = {"persistentVolumeClaim": {"claimName": "c"}}
+DISK_BYTES = 16 << 20
+
+
+@contextlib.contextmanager
+def _local_disk(folder: Path, **spec: Any) -> Iterator[Mapping[str, Any]]:
+    with disk(folder, DISK_BYTES) as device:
+        yield {"local": {"path": str(device)}, **spec}
+
+
+@contextlib.contextmanager
+def _local_directory(folder: Path) -> Iterator[Mapping[str, Any]]:
+    with small_file_system(folder):
+        yield {"local": {"path": str(folder)}}
+
 
 SUBJECTS = [
     Subject(
@@ -90,30 +108,91 @@ SUBJECTS = [
     Subject(
         name="a driver of shared memory",
         make=lambda layout, world: SharedMemory(layout),
-        volume={"persistentVolumeClaim": {"claimName": "c"}},
+        volume=CLAIM,
         persistent=True,
         group="",  # the driver's, which here does nothing
     ),
+    Subject(
+        name="local directory",
+        make=lambda layout, world: LocalPlugin(layout, world),
+        volume=CLAIM,
+        persistent=True,
+        bound=_local_directory,
+        staged=False,
+    ),
+    Subject(
+        name="local file system on a disk",
+        make=lambda layout, world: LocalPlugin(layout, world),
+        volume=CLAIM,
+        persistent=True,
+        bound=_local_disk,
+    ),
+    Subject(
+        name="local disk",
+        make=lambda layout, world: LocalPlugin(layout, world),
+        volume=CLAIM,
+        persistent=True,
+        bound=lambda folder: _local_disk(folder, volumeMode="Block"),
+        staged=False,
+        block=True,
+        written="nobody",
+        group="",
+    ),
+    Subject(
+        name="CSI file system",
+        make=csi_subjects.plugin,
+        volume=CLAIM,
+        persistent=True,
+        bound=csi_subjects.volume,
+        any_root=False,  # a path in a message is text
+    ),
+    Subject(
+        name="CSI device",
+        make=csi_subjects.plugin,
+        volume=CLAIM,
+        persistent=True,
+        bound=lambda folder: csi_subjects.volume(folder, block=True),
+        staged=False,
+        block=True,
+        written="nobody",
+        group="",
+        any_root=False,
+    ),
 ]
 ROOTS = {"plain": b"kubelet", "strange": b"a b\\040\n\xff"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def driver() -> Iterator[None]:
+    """The CSI driver, where one was needed, is ended."""
+    yield
+    csi_subjects.end()
 
 
 def _places(subjects: list[Subject]) -> Any:
     """A fixture: a root directory, by each subject; what is still mounted below it at the end fails the test."""
 
     @pytest.fixture(
-        params=[pytest.param((each, root), id=f"{each.name}-{root}") for each in subjects for root in ROOTS]
+        params=[
+            pytest.param((each, root), id=f"{each.name}-{root}")
+            for each in subjects
+            for root in ROOTS
+            if each.any_root or root == "plain"
+        ]
     )
-    def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    def place(
+        request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[Place]:
         subject, root = request.param
         if reason := subject.absent():
             pytest.skip(reason)
-        found = Place(subject, tmp_path / os.fsdecode(ROOTS[root]))
-        yield found
-        mounted = found.mounts()
-        for path in reversed(mounted):
-            with contextlib.suppress(OSError):
-                syscalls.umount(path, syscalls.MNT_DETACH)
+        with subject.bound(tmp_path_factory.mktemp("made-of")) as spec:
+            found = Place(subject, tmp_path / os.fsdecode(ROOTS[root]), spec)
+            yield found
+            mounted = found.mounts()
+            for path in reversed(mounted):
+                with contextlib.suppress(OSError):
+                    syscalls.umount(path, syscalls.MNT_DETACH)
         assert mounted == []
 
     return place
@@ -123,5 +202,5 @@ place = _places(SUBJECTS)
 own_place = _places([each for each in SUBJECTS if each.written != "host"])
 pods_place = _places([each for each in SUBJECTS if each.written == "pod"])
 agents_place = _places([each for each in SUBJECTS if each.written == "agent"])
-staged_place = _places([each for each in SUBJECTS if each.persistent])
+staged_place = _places([each for each in SUBJECTS if each.persistent and each.staged])
 unstaged_place = _places([each for each in SUBJECTS if not each.persistent])

@@ -2,12 +2,13 @@
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from volume_subjects import Place, struck
 
-from nodeagent.volumes.contract import MountedVolume, VolumeError
+from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeUsage
 from nodeagent.volumes.pod_folder import remove_pod_folder
 from runtimes.linux import syscalls
 from runtimes.linux.mounts import MountError, unmount_all
@@ -163,6 +164,11 @@ async def test_usage(place: Place) -> None:
     before = await agent.usage(mounted)
     if not place.subject.measured:
         assert before is None
+    elif place.subject.block:
+        assert before is not None
+        assert replace(before, abnormal=None, condition="") == VolumeUsage(capacity_bytes=before.capacity_bytes)
+        with mounted.host_path.open("rb") as device:
+            assert device.seek(0, os.SEEK_END) == before.capacity_bytes
     else:
         assert before is not None and before.used_bytes is not None and before.inodes_used is not None
         assert before.capacity_bytes >= before.used_bytes

@@ -41,11 +41,10 @@ async def test_an_agent_that_ends_in_the_middle_of_it(staged_place: Place) -> No
 
 
 async def test_what_stages_nothing_says_so(unstaged_place: Place) -> None:
-    """Then its volumes are no node's: they have no id, and what could be called does nothing."""
+    """Then its volumes are no node's, and what could be called does nothing."""
     agent, request = unstaged_place.agent(), unstaged_place.request()
     assert not agent.capabilities(request.source).node_wide
-    assert agent.volume_id(request.source) == ""
     await agent.attach(request)
     await agent.stage(request)
-    await agent.unstage("")
+    await agent.unstage(agent.volume_id(request.source))
     assert unstaged_place.left() == []

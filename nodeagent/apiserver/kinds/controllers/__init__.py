@@ -4,8 +4,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from nodeagent.apiserver.contract import LocalApi
+from nodeagent.apiserver.kinds.controllers.attachments import AttachmentController
 from nodeagent.apiserver.kinds.controllers.certificates import CertificateController
 from nodeagent.apiserver.kinds.controllers.endpoints import EndpointsController
+from nodeagent.apiserver.kinds.controllers.ephemeral_claims import EphemeralClaims
 from nodeagent.apiserver.kinds.controllers.events import EventExpiry
 from nodeagent.apiserver.kinds.controllers.namespaces import NamespaceController
 from nodeagent.apiserver.kinds.controllers.nodes import NodeController
@@ -25,6 +27,8 @@ def controllers(api: LocalApi) -> dict[str, Controller]:
         "certificates": lambda: CertificateController(api).run(),
         "volumes": lambda: VolumeBinder(api).run(),
         "storage protection": lambda: StorageProtection(api).run(),
+        "attachments": lambda: AttachmentController(api).run(),
+        "ephemeral claims": lambda: EphemeralClaims(api).run(),
         "endpoints": lambda: EndpointsController(api).run(),
         "events": lambda: EventExpiry(api).run(),
     }

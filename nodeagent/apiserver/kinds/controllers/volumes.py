@@ -1,4 +1,8 @@
-"""Bind claims to existing volumes (static provisioning), and keep the phases of both."""
+"""Bind claims to volumes, and keep the phases of both.
+
+A claim for which there is none is told what it waits for. Its class may name a provisioner, which is somebody else: who finds
+himself named there makes a volume that names the claim (`nodeagent/provisioner`, or a driver's own).
+"""
 
 import logging
 from fractions import Fraction
@@ -8,7 +12,16 @@ from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of, namespace_of, uid_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
+from nodeagent.apiserver.kinds.controllers.recorder import event, record
+from nodeagent.apiserver.kinds.controllers.waiting_claims import (
+    OLD_PROVISIONER,
+    PROVISIONER,
+    Outlook,
+    lacks_provisioner,
+    outlook,
+)
 from nodeagent.apiserver.kinds.label_selector import matches_labels
+from nodeagent.apiserver.kinds.storage import default_class
 from runtimes.kube import quantity
 from runtimes.kube.json_object import JsonObject
 
@@ -16,6 +29,8 @@ log = logging.getLogger(__name__)
 
 VOLUMES = "persistentvolumes"
 CLAIMS = "persistentvolumeclaims"
+CLASSES = "storageclasses.storage.k8s.io"
+NAME = "persistentvolume-controller"
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 Key = tuple[str, str]
@@ -46,7 +61,7 @@ def best(volumes: list[JsonObject], claim: JsonObject) -> JsonObject | None:
         volume = next((item for item in volumes if name_of(item) == named), None)
         reserved = (volume or {}).get("spec", {}).get("claimRef")
         return volume if volume is not None and (not reserved or is_for(reserved, claim)) else None
-    free = [item for item in volumes if _free(item) and matches(item, claim)]
+    free = [item for item in volumes if (_free(item) or _holds(item, claim)) and matches(item, claim)]
     reserved_first = sorted(
         free, key=lambda item: ("claimRef" not in item["spec"], size(item["spec"].get("capacity")), name_of(item))
     )
@@ -77,14 +92,17 @@ class VolumeBinder:
         self._api = api
         self._volumes: dict[str, JsonObject] = {}
         self._claims: dict[Key, JsonObject] = {}
+        self._classes: dict[str, JsonObject] = {}
         self._unsynced: set[str] = set()
+        self._told: dict[str, Outlook] = {}  # by the claim's uid
 
     async def run(self) -> None:
         await forever(self._session)
 
     async def _session(self) -> None:
-        self._volumes, self._claims, self._unsynced = {}, {}, {VOLUMES, CLAIMS}
-        async with follow(self._api, [Watch(resource=VOLUMES), Watch(resource=CLAIMS)]) as feed:
+        self._volumes, self._claims, self._classes = {}, {}, {}
+        self._unsynced = {VOLUMES, CLAIMS, CLASSES}
+        async with follow(self._api, [Watch(resource=name) for name in sorted(self._unsynced)]) as feed:
             while True:
                 for change in await feed.batch():
                     self._apply(change)
@@ -95,10 +113,12 @@ class VolumeBinder:
         if change.type == "SYNCED":
             self._unsynced.discard(change.resource)
             return
-        known: dict[Any, JsonObject] = self._volumes if change.resource == VOLUMES else self._claims
-        key = change.key[1] if change.resource == VOLUMES else change.key
+        by_name = {VOLUMES: self._volumes, CLASSES: self._classes}
+        known: dict[Any, JsonObject] = by_name.get(change.resource, self._claims)
+        key = change.key if change.resource == CLAIMS else change.key[1]
         if change.type == "DELETED":
             known.pop(key, None)
+            self._told.pop(uid_of(change.object), None)
         else:
             known[key] = change.object
 
@@ -110,6 +130,8 @@ class VolumeBinder:
             volume = best(list(self._volumes.values()), claim)
             if volume is not None:
                 await self._attempt(self._bind(key, claim, volume))
+            else:
+                await self._attempt(self._wait(key, claim))
         for volume in list(self._volumes.values()):
             phase = wanted_phase(volume, self._claims)
             if (volume.get("status") or {}).get("phase") != phase:
@@ -123,6 +145,24 @@ class VolumeBinder:
             if error.code not in (404, 409):
                 raise
 
+    async def _wait(self, key: Key, claim: JsonObject) -> None:
+        """No volume satisfies the claim: say so once, give it the default class that there is by now, name who is to make one."""
+        default = default_class(self._classes.values())
+        if claim["spec"].get("storageClassName") is None and not claim["spec"].get("volumeName") and default:
+            patch: JsonObject = {"metadata": {"uid": uid_of(claim)}, "spec": {"storageClassName": default}}
+            claim = self._claims[key] = await self._api.patch(CLAIMS, *key, patch)
+        found = outlook(claim, self._classes)
+        if found is None:
+            return
+        if found.provisioner and lacks_provisioner(claim, found.provisioner):
+            names = {PROVISIONER: found.provisioner, OLD_PROVISIONER: found.provisioner}
+            patch = {"metadata": {"uid": uid_of(claim), "annotations": names}}
+            claim = self._claims[key] = await self._api.patch(CLAIMS, *key, patch)
+        if self._told.get(uid_of(claim)) != found:
+            self._told[uid_of(claim)] = found
+            about = {"kind": "PersistentVolumeClaim", "component": NAME, "type_": found.type}
+            await record(self._api, event(claim, **about, reason=found.reason, message=found.message))
+
     async def _bind(self, key: Key, claim: JsonObject, volume: JsonObject) -> None:
         """Volume first, then claim: a crash in between is finished by the next pass, for the volume names its claim."""
         name = name_of(volume)
@@ -133,37 +173,42 @@ class VolumeBinder:
             "name": name_of(claim),
             "uid": uid_of(claim),
         }
-        patch: JsonObject = {
-            "metadata": {
-                "resourceVersion": volume["metadata"].get("resourceVersion"),
-                "annotations": {BOUND_BY_CONTROLLER: "yes"},
-            },
-            "spec": {"claimRef": reference},
-        }
-        stored = await self._api.patch(VOLUMES, "", name, patch)
-        self._volumes[name] = stored
-        await self._set_phase(stored, "Bound")
-        await self._finish_claim(key, claim, stored)
+        if not _holds(volume, claim):
+            metadata: JsonObject = {"resourceVersion": volume["metadata"].get("resourceVersion")}
+            if not volume["spec"].get("claimRef"):  # else somebody has reserved it
+                metadata["annotations"] = {BOUND_BY_CONTROLLER: "yes"}
+            patch = {"metadata": metadata, "spec": {"claimRef": reference}}
+            volume = self._volumes[name] = await self._api.patch(VOLUMES, "", name, patch)
+        await self._set_phase(volume, "Bound")
+        await self._finish_claim(key, claim, volume)
 
     async def _finish_claim(self, key: Key, claim: JsonObject, volume: JsonObject) -> None:
         namespace, name = key
         annotations = {BIND_COMPLETED: "yes"}
         if not claim["spec"].get("volumeName"):
             annotations[BOUND_BY_CONTROLLER] = "yes"
-        patch: JsonObject = {"metadata": {"annotations": annotations}, "spec": {"volumeName": name_of(volume)}}
+        # by its uid: another of its name may have come meanwhile
+        metadata: JsonObject = {"uid": uid_of(claim), "annotations": annotations}
+        patch: JsonObject = {"metadata": metadata, "spec": {"volumeName": name_of(volume)}}
         await self._api.patch(CLAIMS, namespace, name, patch)
         status = {
             "phase": "Bound",
             "accessModes": volume["spec"].get("accessModes") or [],
             "capacity": volume["spec"].get("capacity") or {},
         }
-        patch = {"status": status}
+        patch = {"metadata": {"uid": uid_of(claim)}, "status": status}
         self._claims[key] = await self._api.patch(CLAIMS, namespace, name, patch, subresource="status")
 
     async def _set_phase(self, volume: JsonObject, phase: str) -> None:
         name = name_of(volume)
         patch = {"status": {"phase": phase}}
         self._volumes[name] = await self._api.patch(VOLUMES, "", name, patch, subresource="status")
+
+
+def _holds(volume: JsonObject, claim: JsonObject) -> bool:
+    """Whether it is this claim's already, as far as the volume goes: what is left is to tell the claim."""
+    reference = volume["spec"].get("claimRef") or {}
+    return reference.get("uid") == uid_of(claim) and not volume["metadata"].get("deletionTimestamp")
 
 
 def _free(volume: JsonObject) -> bool:

@@ -22,6 +22,8 @@ def problem(pod: JsonObject, claims: dict[Key, JsonObject], classes: dict[str, J
     unbound = False
     for name in names(pod):
         claim = claims.get((namespace, name))
+        if claim is None and _is_made_for(pod, name):
+            return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
         if claim is None:
             return f'persistentvolumeclaim "{name}" not found'
         if claim["metadata"].get("deletionTimestamp"):
@@ -35,6 +37,12 @@ def delayed(pod: JsonObject, claims: dict[Key, JsonObject], classes: dict[str, J
     namespace = pod["metadata"].get("namespace", "")
     found = [claims[(namespace, name)] for name in names(pod) if (namespace, name) in claims]
     return [claim for claim in found if not bound(claim) and _waits(claim, classes)]
+
+
+def _is_made_for(pod: JsonObject, name: str) -> bool:
+    """Whether the claim is that of an ephemeral volume of the pod."""
+    volume = name.removeprefix(f"{pod['metadata']['name']}-")
+    return any(each["name"] == volume and each.get("ephemeral") for each in pod["spec"].get("volumes") or ())
 
 
 def bound(claim: JsonObject) -> bool:

@@ -6,7 +6,7 @@ from csi import errors
 from csi.driver import checks, mount_options
 from csi.driver.pages import page
 from csi.driver.records import Access, Snapshot
-from csi.driver.volumes import DEFAULT_BYTES, volume_size
+from csi.driver.request_rules import DEFAULT_BYTES, volume_size
 from csi.values import AccessMode, block_capability, mount_capability
 from proto import csi_pb2 as csi
 from runtimes.linux import syscalls

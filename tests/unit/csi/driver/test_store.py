@@ -1,14 +1,18 @@
 """The state folder over kills: what was added is there, what was not is gone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from csi.driver.records import Access, NodeVolume, Target, Volume
+from csi.driver.records import Access, Group, NodeVolume, Snapshot, Target, Volume
 from csi.driver.store import StateError, opened
 from csi.values import AccessMode
 
 HOW = Target(access=Access(mode=AccessMode.SINGLE_NODE_WRITER, flags=("ro",)), readonly=True)
+SNAPSHOT = Snapshot(
+    snapshot_id="snap-1", name="s", source_volume_id="vol-1", size_bytes=5, created_ns=1, backing="directory"
+)
 
 
 def volume(identity: str = "vol-1", name: str = "a") -> Volume:
@@ -51,7 +55,19 @@ def test_what_was_half_made_or_half_deleted_is_gone(tmp_path: Path) -> None:
     (tmp_path / "node" / ".x.json.123").write_text("{")
     with opened(tmp_path) as store:
         assert (store.volumes.all(), store.snapshots.all(), store.node.all()) == ([], [], [])
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["lock", "node", "snapshots", "volumes"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["groups", "lock", "node", "snapshots", "volumes"]
+
+
+async def test_members_of_no_group_are_gone(tmp_path: Path) -> None:
+    """Whoever is killed before the group's own record is written, or after it was deleted, leaves no snapshot of it."""
+    with opened(tmp_path) as store:
+        for identity, group in (("snap-1", "group-1"), ("snap-2", "group-2"), ("snap-3", "")):
+            async with store.snapshots.draft() as draft:
+                store.snapshots.add(replace(SNAPSHOT, snapshot_id=identity, name=identity, group_id=group), draft)
+        async with store.groups.draft() as draft:
+            store.groups.add(Group(group_id="group-2", name="g", snapshot_ids=("snap-2",), created_ns=1), draft)
+    with opened(tmp_path) as store:
+        assert [each.id for each in store.snapshots.all()] == ["snap-2", "snap-3"]
 
 
 async def test_a_draft_that_is_not_added_is_removed(tmp_path: Path) -> None:

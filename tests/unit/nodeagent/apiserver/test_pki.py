@@ -35,6 +35,7 @@ def test_first_start(tmp_path: Path) -> None:
     assert subject(pki.admin.certificate) == ("kubernetes-admin", ["system:masters"])
     assert subject(pki.node.certificate) == ("system:node:n1", ["system:nodes"])
     assert subject(pki.kubelet_client.certificate)[0] == "kube-apiserver-kubelet-client"
+    assert subject(pki.storage.certificate) == ("system:storage-provisioner", [])
     server = loaded(pki.server.certificate)
     server.verify_directly_issued_by(x509.load_pem_x509_certificate(pki.ca_pem))
     names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -70,7 +71,7 @@ def test_renewal(tmp_path: Path) -> None:
     Pki(tmp_path, "n1", ())
     before = contents(tmp_path)
     Pki(tmp_path, "n1", (), clock=lambda: datetime.now(UTC) + timedelta(days=300))
-    pairs = ("admin", "apiserver", "apiserver-kubelet-client", "node")
+    pairs = ("admin", "apiserver", "apiserver-kubelet-client", "node", "storage")
     assert changed(tmp_path, before) == {f"{name}.{suffix}" for name in pairs for suffix in ("crt", "key")}
 
 

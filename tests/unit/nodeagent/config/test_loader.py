@@ -8,6 +8,7 @@ import yaml
 from nodeagent.config import ConfigProblem, Options, RuntimeSettings, load
 from nodeagent.config.acted_on import ACTED_ON
 from nodeagent.config.kubelet import KubeletConfiguration
+from runtimes.kube import quantity
 
 KUBELET = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
 AGENT = "apiVersion: nodeagent.dev/v1alpha1\nkind: NodeAgentConfiguration\n"
@@ -215,6 +216,11 @@ cni: {confDir: /etc/cni/net.d, binDirs: [/opt/cni/bin, /usr/lib/cni]}
             AGENT + "services:\n  nodePortRange: 30000\n",
             ["4: services.nodePortRange: Expected `str`, got `int`"],
             id="a port for a range",
+        ),
+        pytest.param(
+            AGENT + "storage:\n  capacity: lots\n",
+            ["4: storage.capacity: quantities must match the regular expression '" + quantity.PATTERN + "'"],
+            id="a capacity that is none",
         ),
         pytest.param(
             AGENT + "services: {clusterIPRanges: [10.0.0.0/8]}\n",

@@ -414,6 +414,17 @@ async def test_a_failed_pass_is_told_and_tried_again_later(
     assert world.statuses[-1].phase == "Running"
 
 
+async def test_a_pod_that_cannot_run_here_fails(tasks: Any) -> None:
+    """A step that rejects it ends the pod, with the step's reason in its status."""
+    error = StepError("no room", rejection="VolumeAttachmentLimitExceeded")
+    world = World(next_pass=lambda world, work: [error])
+    tasks(supervise(world, make_pod()))
+    await settle()
+    assert world.events == [("VolumeAttachmentLimitExceeded", "no room")]
+    last = world.statuses[-1]
+    assert (last.phase, last.reason, last.message) == ("Failed", "VolumeAttachmentLimitExceeded", "no room")
+
+
 async def test_a_container_that_cannot_start_is_held_and_shown(tasks: Any) -> None:
     """Its reason is in the status; the next try comes after its hold, or at once when the pod's spec is changed."""
 

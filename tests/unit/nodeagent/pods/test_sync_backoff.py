@@ -26,6 +26,26 @@ def test_a_pass_that_failed() -> None:
     assert backoff.blocked_until is None
 
 
+def test_a_teardown_that_fails_again_and_again() -> None:
+    """It is tried ever more seldom, and soon again after five minutes without."""
+    now = NOW
+    backoff = SyncBackoff(lambda: now)
+
+    def pause() -> float:
+        nonlocal now
+        backoff.block_teardown()
+        assert backoff.blocked_until is not None
+        seconds = (backoff.blocked_until - now).total_seconds()
+        now = backoff.blocked_until
+        backoff.drop_over(now)
+        return seconds
+
+    for expected in (1, 2, 4, 8, 16, 32, 64, 122, 122):
+        assert expected <= pause() <= expected * 1.5
+    now += timedelta(minutes=6)
+    assert 1 <= pause() <= 1.5
+
+
 def test_a_container_that_could_not_be_started() -> None:
     """It alone is held; the newest word counts."""
     backoff = SyncBackoff(lambda: NOW)

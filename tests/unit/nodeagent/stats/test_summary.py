@@ -1,13 +1,14 @@
 """The stats summary and the metrics, from figures."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from nodeagent.metrics.registry import expose
-from nodeagent.metrics.usage import agent_metrics, container_metrics, resource_metrics
+from nodeagent.metrics.usage import agent_metrics, container_metrics, resource_metrics, volume_metrics
 from nodeagent.stats.node import Filesystem, Interface, NodeReader, NodeStats
 from nodeagent.stats.pods import PodReader
 from nodeagent.stats.summary import summary
@@ -160,7 +161,7 @@ async def test_volumes_in_the_summary():
     """By name, of a pod what is measured of it; what a volume's plug-in does not know is left out."""
     snapshot = await reader(Service()).read()
     data = VolumeUsage(capacity_bytes=100, available_bytes=60, used_bytes=40, inodes=10, inodes_free=7, inodes_used=3)
-    found = PodVolumeStats(time_ns=NOW, volumes={"raw": VolumeUsage(capacity_bytes=5), "data": data})
+    found = PodVolumeStats(time_ns=NOW, volumes={"raw": VolumeUsage(capacity_bytes=5, claim="c"), "data": data})
     (pod,) = summary("n1", NODE, snapshot.pods, volumes={"u1": found})["pods"]
     assert pod["volume"] == [
         {
@@ -173,7 +174,7 @@ async def test_volumes_in_the_summary():
             "inodesUsed": 3,
             "name": "data",
         },
-        {"time": TIME, "capacityBytes": 5, "name": "raw"},
+        {"time": TIME, "capacityBytes": 5, "name": "raw", "pvcRef": {"name": "c", "namespace": "default"}},
     ]
     (pod,) = summary("n1", NODE, snapshot.pods, volumes={"u1": found}, only_cpu_and_memory=True)["pods"]
     assert "volume" not in pod
@@ -233,6 +234,21 @@ async def test_container_and_agent_metrics():
         ("kubelet_running_pods", ()): (1, None),
         ("kubelet_running_containers", (("container_state", "running"),)): (2, None),
     }
+
+
+async def test_metrics_of_claims():
+    """By claim, what is known of its volume; other volumes, and pods that are not measured yet, are left out."""
+    snapshot = await reader(Service()).read()
+    data = VolumeUsage(capacity_bytes=100, available_bytes=60, used_bytes=40, inodes=10, inodes_free=7, inodes_used=3)
+    usages = {"raw": VolumeUsage(capacity_bytes=5, claim="raw"), "a": data, "b": replace(data, claim="data")}
+    found = PodVolumeStats(time_ns=NOW, volumes=usages)
+    names = {"capacity_bytes": 100, "available_bytes": 60, "used_bytes": 40, "inodes": 10, "inodes_free": 7}
+    expected = {("data", name): value for name, value in {**names, "inodes_used": 3}.items()}
+    assert samples(expose(volume_metrics(snapshot.pods, {"u1": found}))) == {
+        (f"kubelet_volume_stats_{name}", (("namespace", "default"), ("persistentvolumeclaim", claim))): (value, None)
+        for (claim, name), value in {**expected, ("raw", "capacity_bytes"): 5}.items()
+    }
+    assert samples(expose(volume_metrics(snapshot.pods, {}))) == {}
 
 
 def test_the_machine(tmp_path):

@@ -1,5 +1,6 @@
 """Container mounts as CRI messages."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,6 @@ def test_devices(pod_of: Any) -> None:
     container = pod.spec.containers[0]
     expected = cri.Device(container_path="/dev/x", host_path="/dev/disk", permissions="mrw")
     assert container_devices(container, MOUNTED) == [expected]
-    assert container_devices(container, MOUNTED, frozenset({"disk"}))[0].permissions == "r"
+    assert container_devices(container, {"disk": replace(MOUNTED["disk"], read_only_forced=True)})[0].permissions == "r"
     with pytest.raises(VolumeError, match='cannot find volume "disk" to pass into container "c"'):
         container_devices(container, {"disk": DATA})

@@ -4,10 +4,11 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from lightkube.models.core_v1 import EmptyDirVolumeSource
+from lightkube.models.core_v1 import EmptyDirVolumeSource, PersistentVolume, Volume
 
-from nodeagent.volumes.contract import VolumeError, VolumeRequest, VolumeSource
+from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.empty_dir import huge_page_size_bytes, tmpfs_size_bytes
 from nodeagent.volumes.host_path import HostPathPlugin, check_type
 
@@ -121,3 +122,29 @@ async def test_host_paths_do_not_climb(pod_of: Any) -> None:
     request = VolumeRequest(pod=pod, source=VolumeSource(volume=pod.spec.volumes[0]))
     with pytest.raises(VolumeError, match=r"must not contain '\.\.'"):
         await HostPathPlugin().publish(request)
+
+
+@pytest.mark.parametrize(
+    ("spec", "refusal"),
+    [
+        ({}, None),
+        ({"mountOptions": ["noatime"]}, "mount options are not supported for this volume type"),
+        ({"volumeMode": "Block"}, "not its type"),
+    ],
+)
+async def test_a_host_path_that_a_claim_leads_to(
+    pod_of: Any, tmp_path: Path, spec: dict[str, Any], refusal: str | None
+) -> None:
+    """As one that the pod declares; it is no block device, and not mounted, so it takes no options."""
+    bound = {"metadata": {"name": "pv"}, "spec": {"hostPath": {"path": str(tmp_path), "type": "Directory"}, **spec}}
+    volume = {"name": "v", "persistentVolumeClaim": {"claimName": "c"}}
+    source = VolumeSource(
+        volume=msgspec.convert(volume, Volume), persistent_volume=msgspec.convert(bound, PersistentVolume)
+    )
+    plugin, request = HostPathPlugin(), VolumeRequest(pod=pod_of({"containers": []}), source=source)
+    assert plugin.supports(source) == (refusal != "not its type")
+    if refusal is None:
+        assert await plugin.publish(request) == MountedVolume(host_path=tmp_path, directory_name="pv")
+    elif plugin.supports(source):
+        with pytest.raises(VolumeError, match=refusal):
+            await plugin.publish(request)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nodeagent.volumes.contract import MountedVolume
+from nodeagent.volumes.contract import MountedVolume, NodeFull, NotYet, VolumeRequest
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import MountFailed, VolumeManager
 from nodeagent.volumes.pod_volumes import pod_wide_user, used_volumes
@@ -73,6 +73,42 @@ async def test_failures_are_retried_with_growing_pauses_and_an_event_each(
         ("Warning", "FailedMount", f'MountVolume.SetUp failed for volume "a" : {text}')
         for text in ("no", "no", "still no")
     ]
+
+
+async def test_what_was_missing_comes(tmp_path: Path, plugin: Any, events: Any, pod_of: Any) -> None:
+    """A volume that waits for something that the node hears of is tried as soon as it is there, and not before."""
+    came, failed = asyncio.Event(), asyncio.Event()
+
+    async def for_ever(seconds: float) -> None:
+        failed.set()
+        await asyncio.Event().wait()
+
+    async def publish(request: VolumeRequest) -> MountedVolume:
+        plugin.calls.append("publish a")
+        if not came.is_set():
+            raise NotYet("no driver", came)
+        return mounted("a")
+
+    plugin.publish = publish
+    manager = VolumeManager(layout=Layout(tmp_path), plugins=[plugin], events=events, sleep=for_ever)
+    mounting = asyncio.create_task(manager.mount(pod_of(spec("a"))))
+    await failed.wait()
+    came.set()
+    assert await mounting == {"a": mounted("a")}
+    assert plugin.calls == ["publish a"] * 2
+
+
+async def test_a_node_that_is_full(tmp_path: Path, plugin: Any, events: Any, pod_of: Any) -> None:
+    """A volume that finds no room until its pod has waited long enough: the pod is told, as it will not do here."""
+
+    async def publish(request: VolumeRequest) -> MountedVolume:
+        raise NodeFull("too many disks")
+
+    plugin.publish = publish
+    manager = VolumeManager(layout=Layout(tmp_path), plugins=[plugin], events=events, wait_seconds=0.05)
+    with pytest.raises(MountFailed) as caught:
+        await manager.mount(pod_of(spec("a")))
+    assert caught.value.node_full == "too many disks"
 
 
 async def test_back_off_has_a_ceiling(manager: VolumeManager, plugin: Any, clock: Clock, pod_of: Any) -> None:

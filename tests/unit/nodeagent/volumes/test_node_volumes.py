@@ -2,18 +2,27 @@
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim, Volume
+from lightkube.models.core_v1 import Node as ApiNode
+from lightkube.models.core_v1 import (
+    PersistentVolume,
+    PersistentVolumeClaim,
+    PersistentVolumeClaimStatus,
+    PersistentVolumeSpec,
+    Volume,
+)
 from lightkube.models.meta_v1 import ObjectMeta
 from typing_extensions import override
 
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.volumes import stage
 from nodeagent.volumes.contract import (
+    CannotGrowInUse,
     Capabilities,
     MountedVolume,
     VolumeError,
@@ -37,6 +46,10 @@ class Claims:
 
     errors: list[str | None] = field(default_factory=list)
     expand_to_bytes: int | None = None
+    annotations: dict[str, str] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
+    read_only: bool = False
+    recorded: str = "0"
 
     def follows(self, volume: Volume) -> bool:
         return volume.persistentVolumeClaim is not None
@@ -44,10 +57,18 @@ class Claims:
     async def resolve(self, pod: AgentPod, volume: Volume) -> VolumeSource:
         if self.errors and (error := self.errors.pop(0)):
             raise VolumeError(error)
+        assert volume.persistentVolumeClaim is not None
+        volume.persistentVolumeClaim.readOnly = self.read_only
         return VolumeSource(
             volume=volume,
-            claim=PersistentVolumeClaim(),
-            persistent_volume=PersistentVolume(metadata=ObjectMeta(name="pv-1")),
+            claim=PersistentVolumeClaim(
+                metadata=ObjectMeta(name="c", namespace="ns"),
+                status=PersistentVolumeClaimStatus(capacity={"storage": self.recorded}),
+            ),
+            persistent_volume=PersistentVolume(
+                metadata=ObjectMeta(name="pv-1", annotations=self.annotations),
+                spec=msgspec.convert(self.spec, PersistentVolumeSpec),
+            ),
             expand_to_bytes=self.expand_to_bytes,
         )
 
@@ -62,6 +83,7 @@ class Disks(PublishOnly):
     calls: list[str] = field(default_factory=list)
     attached: asyncio.Event = field(default_factory=asyncio.Event)
     failed: asyncio.Event = field(default_factory=asyncio.Event)
+    in_use: bool = False
     name: str = DRIVER
 
     def __post_init__(self) -> None:
@@ -95,7 +117,9 @@ class Disks(PublishOnly):
         await self._take("publish", request.pod.uid)
         path = self.layout.volume_dir(request.pod.uid, DRIVER, request.directory_name)
         path.mkdir(parents=True, exist_ok=True)
-        return MountedVolume(host_path=path, directory_name=request.directory_name)
+        maps = Path("/maps") if request.source.block else None
+        name = request.directory_name
+        return MountedVolume(host_path=path, directory_name=name, block=request.source.block, global_map_path=maps)
 
     async def unpublish(self, uid: str, directory_name: str) -> None:
         await self._take("unpublish", uid)
@@ -106,6 +130,8 @@ class Disks(PublishOnly):
     @override
     async def expand(self, request: VolumeRequest) -> None:
         await self._take("expand", str(request.source.expand_to_bytes))
+        if self.in_use:
+            raise CannotGrowInUse("not while it is used")
 
     async def _take(self, verb: str, what: str) -> None:
         self.calls.append(f"{verb} {what}")
@@ -125,6 +151,7 @@ class Node:
     disks: Disks
     claims: Claims
     wait_seconds: float = 60.0
+    labels: dict[str, str] | None = None
     now: float = 0.0
     slept: list[float] = field(default_factory=list)
 
@@ -138,6 +165,7 @@ class Node:
             layout=Layout(self.root),
             plugins=plugins or (self.disks,),
             resolvers=(self.claims,),
+            own_node=lambda: None if self.labels is None else ApiNode(metadata=ObjectMeta(labels=self.labels)),
             events=self.events,
             wait_seconds=self.wait_seconds,
             clock=lambda: self.now,
@@ -185,6 +213,71 @@ async def test_a_volume_comes_up_in_phases_and_goes_in_reverse(node: Node, pod: 
     assert node.disks.calls == ["unpublish u", f"unstage {DRIVER}^pv-1"] * 2
     assert manager.in_use() == []
     remove_pod_folder(node.root / "pods/u")
+
+
+async def test_the_pod_gets_the_group_that_the_volume_is_of(node: Node, pod: Any) -> None:
+    """An annotation of the PersistentVolume names it, whatever the driver."""
+    node.claims.annotations = {"pv.beta.kubernetes.io/gid": "4321"}
+    assert (await node.restarted().mount(pod()))["data"].supplemental_groups == (4321,)
+
+
+async def test_a_claim_may_be_for_reading_alone(node: Node, pod: Any) -> None:
+    """Every container has the volume so, whatever its mount says."""
+    node.claims.read_only = True
+    assert (await node.restarted().mount(pod()))["data"].read_only_forced
+
+
+async def test_devices_are_told_in_words_of_their_own(node: Node, pod: Any) -> None:
+    """Failures by other names, and where they are once they are there."""
+    node.claims.spec = {"volumeMode": "Block"}
+    node.disks.script = {"attach": ["no"], "stage": ["no"], "publish": ["no"]}
+    assert (await node.restarted().mount(pod()))["data"].block
+    failed = [
+        f'MapVolume.{word} failed for volume "pv-1" : no' for word in ("WaitForAttach", "SetUpDevice", "MapPodDevice")
+    ]
+    there = 'MapVolume.MapPodDevice succeeded for volume "pv-1"'
+    folder = node.root / "pods/u/volumes/disks.example~driver"
+    assert node.events.seen == [
+        *(("Warning", "FailedMapVolume", message) for message in failed),
+        ("Normal", "SuccessfulMountVolume", f'{there} globalMapPath "/maps"'),
+        ("Normal", "SuccessfulMountVolume", f'{there} volumeMapPath "{folder}"'),
+    ]
+
+
+async def test_a_volume_that_is_not_to_be_had_on_this_node(node: Node, pod: Any) -> None:
+    """Its node affinity is asked before anybody attaches it; a node that is not known yet may turn out to be another."""
+    terms = [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]
+    node.claims.spec = {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}
+
+    async def slept(seconds: float) -> None:
+        assert node.disks.calls == []
+        node.labels = {"zone": "b"} if node.labels is None else {"zone": "a"}
+
+    node.sleep = slept  # type: ignore[method-assign]
+    await node.restarted().mount(pod())
+    message = 'MountVolume.NodeAffinity check failed for volume "pv-1" : '
+    assert node.events.seen == [
+        ("Warning", "FailedMount", message + "the labels of this node are not known yet"),
+        ("Warning", "FailedMount", message + "no matching NodeSelectorTerms"),
+    ]
+
+
+async def test_a_volume_for_one_pod_alone(node: Node, pod: Any) -> None:
+    """A second pod waits until the first has gone, and is told why; the first one's next agent takes nobody else for it."""
+    node.claims.spec = {"accessModes": ["ReadWriteOncePod"]}
+    node.disks.needs = Capabilities()
+    await node.restarted().mount(pod("a"))
+    manager = node.restarted()
+    node.wait_seconds = 0.05
+    with pytest.raises(MountFailed):
+        await node.restarted().mount(pod("b"))
+    in_use = "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
+    assert node.events.seen[0] == ("Warning", "FailedMount", f'MountVolume.SetUp failed for volume "pv-1" : {in_use}')
+    assert set(node.events.seen) == {node.events.seen[0]}
+    await manager.mount(pod("a"))
+    await manager.unmount("a")
+    node.claims.spec = {"accessModes": ["ReadWriteOncePod", "ReadWriteOnce"]}
+    await asyncio.gather(manager.mount(pod("b")), manager.mount(pod("c")))
 
 
 async def test_pods_share_what_is_staged(node: Node, pod: Any) -> None:
@@ -271,7 +364,8 @@ async def test_failures_are_events_by_the_phase(node: Node, pod: Any, verb: str,
     node.disks.script[verb] = ["no", "no", None]
     await node.restarted().mount(pod())
     message = f'MountVolume.{word} failed for volume "pv-1" : no'
-    assert node.events.seen == [("Warning", "FailedMount", message)] * 2
+    assert node.events.seen[:-2] == [("Warning", "FailedMount", message)] * 2
+    assert {reason for _, reason, _ in node.events.seen[-2:]} == {"FileSystemResizeSuccessful"}
     assert node.slept == [0.5, 1.0]
     assert node.disks.calls[0] == "attach u" and node.disks.calls.count("attach u") == 3
 
@@ -336,6 +430,59 @@ async def test_a_claim_that_grows_while_it_is_used(node: Node, pod: Any) -> None
     assert node.disks.calls == ["expand 7", "publish u"]
 
 
+async def test_a_claim_that_cannot_grow_while_it_is_used(node: Node, pod: Any) -> None:
+    """At the mount its pod starts all the same, later it goes on; it is told once, and not tried again before the next mount."""
+    node.disks.in_use = True
+    node.claims.expand_to_bytes = 5
+    manager = node.restarted()
+    await manager.mount(pod())
+    await manager.refresh(pod())
+    message = 'NodeExpandVolume.NodeExpandVolume failed for volume "pv-1" : not while it is used'
+    assert node.events.seen == [("Warning", "VolumeResizeFailed", message)]
+    assert node.disks.calls.count("expand 5") == 1
+    await node.restarted().mount(pod())
+    assert node.disks.calls.count("expand 5") == 2
+
+
+async def test_a_claim_for_reading_does_not_grow(node: Node, pod: Any) -> None:
+    """Its pod and its claim are told, once a mount; nobody asks the driver."""
+    node.claims.read_only = True
+    manager = node.restarted()
+    await manager.mount(pod())
+    node.claims.expand_to_bytes = 5
+    for _ in range(2):
+        await manager.refresh(pod())
+    assert [reason for _, reason, _ in node.events.seen] == ["FileSystemResizeFailed"] * 2
+    assert not any(call.startswith("expand") for call in node.disks.calls)
+
+
+async def test_a_growth_that_fails_later_is_told_as_such(node: Node, pod: Any) -> None:
+    """Its pod runs: nothing is mounted, and it is tried again at a later sync, when its back-off is over."""
+    manager = node.restarted()
+    await manager.mount(pod())
+    node.claims.expand_to_bytes = 5
+    node.disks.script["expand"] = ["no", None]
+    await manager.refresh(pod())
+    await manager.refresh(pod())
+    message = 'NodeExpandVolume.NodeExpandVolume failed for volume "pv-1" : no'
+    assert node.events.seen == [("Warning", "VolumeResizeFailed", message)]
+    node.now = 0.5
+    await manager.refresh(pod())
+    assert node.disks.calls.count("expand 5") == 2
+
+
+async def test_a_shared_volume_that_another_node_has_let_grow(node: Node, pod: Any) -> None:
+    """Its claim shows the new size already: this node follows, once."""
+    manager = node.restarted()
+    node.claims.spec = {"accessModes": ["ReadWriteMany"]}
+    node.claims.recorded = "1Gi"
+    await manager.mount(pod())
+    node.claims.recorded = "2Gi"
+    for _ in range(2):
+        await manager.refresh(pod())
+    assert [call for call in node.disks.calls if call.startswith("expand")] == [f"expand {2 << 30}"]
+
+
 async def test_a_note_that_cannot_be_read_keeps_nobody(node: Node, pod: Any, caplog: Any) -> None:
     """A damaged disk: it is told, and the pod's folder goes; the volume may stay staged."""
     await node.restarted().mount(pod())
@@ -363,7 +510,7 @@ async def test_usage_is_of_what_can_be_measured(node: Node, pod: Any, monkeypatc
     await manager.mount(pod())
     assert set(await manager.usage("u")) == {"data"}
     used = VolumeUsage(capacity_bytes=1)
-    for answer, expected in ((used, {"data": used}), (None, {}), (VolumeError("no"), {})):
+    for answer, expected in ((used, {"data": replace(used, claim="c")}), (None, {}), (VolumeError("no"), {})):
 
         async def usage(volume: MountedVolume, answer: Any = answer) -> VolumeUsage | None:
             if isinstance(answer, Exception):

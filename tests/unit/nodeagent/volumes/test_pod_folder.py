@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.volumes import device_link
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout, safe_component
+from nodeagent.volumes.on_disk import FoundVolume, volumes_of
 from nodeagent.volumes.pod_folder import force_clean, remove_pod_folder
 from runtimes.linux.mounts import is_mount_point
 
@@ -49,13 +51,40 @@ def test_a_link_below_volumes_is_not_followed(tmp_path: Path) -> None:
 
 def test_force_clean_removes_only_empty_directories(tmp_path: Path) -> None:
     """A volume of an unknown type: an empty mount point goes, data stays."""
-    (tmp_path / "v/mount").mkdir(parents=True)
-    force_clean(tmp_path / "v")
-    assert not (tmp_path / "v").exists()
-    (tmp_path / "w").mkdir()
-    (tmp_path / "w/data").write_text("x")
+    layout, volumes = Layout(tmp_path), tmp_path / "pods/u/volumes/some~driver"
+    (volumes / "v/mount").mkdir(parents=True)
+    force_clean(layout, "u", FoundVolume("some~driver", "v"))
+    assert not (volumes / "v").exists()
+    (volumes / "w").mkdir()
+    (volumes / "w/data").write_text("x")
     with pytest.raises(VolumeError, match="unknown volume type is not empty"):
-        force_clean(tmp_path / "w")
+        force_clean(layout, "u", FoundVolume("some~driver", "w"))
+
+
+def test_a_device_of_an_unknown_type_keeps_the_folder(tmp_path: Path) -> None:
+    """What leads to it tells that something is still made of it: it goes with what has made it, and then the folder does."""
+    layout = Layout(tmp_path)
+    link = layout.device_link("u", "some/driver", "pv")
+    device_link.make(link, tmp_path / "first")
+    device_link.make(link, tmp_path / "device")
+    assert device_link.target(link) == tmp_path / "device"
+    assert volumes_of(layout, "u") == [FoundVolume("some~driver", "pv")]
+    with pytest.raises(VolumeError, match="volume pv is a block device of an unknown volume type"):
+        force_clean(layout, "u", FoundVolume("some~driver", "pv"))
+    with pytest.raises(VolumeError, match="volumeDevices/some~driver/pv is not a directory: it is kept"):
+        remove_pod_folder(tmp_path / "pods/u")
+    for _ in range(2):
+        device_link.remove(link)
+    assert device_link.target(link) is None
+    remove_pod_folder(tmp_path / "pods/u")
+
+
+def test_what_is_no_link_to_a_device_is_kept(tmp_path: Path) -> None:
+    """It is nobody's to remove."""
+    link = Layout(tmp_path).device_link("u", "some/driver", "pv")
+    link.mkdir(parents=True)
+    with pytest.raises(VolumeError, match="is no link to a device, and is kept"):
+        device_link.remove(link)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../../etc", "a\0b"])

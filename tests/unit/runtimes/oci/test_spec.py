@@ -11,7 +11,7 @@ from runtimes import errors
 from runtimes.oci.config import OCIRuntimeConfig, Rlimit
 from runtimes.oci.hostfacts import CAPABILITIES, HostFacts
 from runtimes.oci.images.contract import ImageConfig
-from runtimes.oci.spec import cdi, mac, seccomp
+from runtimes.oci.spec import cdi, devices, mac, seccomp
 from runtimes.oci.spec.bundle import BundleInputs, JoinedNamespaces, arguments, build, cgroup_v1_paths, environment
 from runtimes.oci.spec.capabilities import DEFAULT, container_capabilities
 from runtimes.oci.spec.devices import container_devices
@@ -436,6 +436,16 @@ def test_recursive_read_only_where_it_is_missing():
         plan([mount], recursive_read_only=False)
 
 
+def test_a_runtime_that_has_no_block_devices(monkeypatch):
+    """It would leave them out, and the container would write into a file of its own: it is refused. Others it has."""
+    null = [cri.Device(container_path="/dev/mine", host_path="/dev/null")]
+    assert len(container_devices(null, privileged=False, block_devices=False)[0]) == 1
+    monkeypatch.setattr(devices, "device_node", lambda path, name: {"path": name, "type": "b", "major": 7, "minor": 0})
+    assert len(container_devices(null, privileged=False)[0]) == 1
+    with pytest.raises(errors.NotSupported, match="/dev/mine: this runtime gives containers no block devices"):
+        container_devices(null, privileged=False, block_devices=False)
+
+
 def test_devices(tmp_path):
     """A device with its numbers and a rule; nothing else is allowed, unless the container is privileged."""
     devices, rules = container_devices(
@@ -537,6 +547,7 @@ def test_a_whole_bundle(tmp_path):
         cgroups=V1,
         recursive_read_only=True,
         read_only_superblocks=True,
+        block_devices=True,
         guest_hostname=False,
     )
     found = build(inputs)

@@ -34,6 +34,7 @@ async def authorizer(cluster: Cluster) -> Authorizer:
     for name, node in (("mine", "n1"), ("theirs", "n2")):
         await cluster.create("configmaps", {"metadata": {"name": f"cm-{name}"}})
         await cluster.create("persistentvolumeclaims", claim(f"claim-{name}", f"pv-{name}"))
+        await cluster.create("persistentvolumes", volume(f"pv-{name}", f"key-{name}"))
         await cluster.create("pods", pod(name, node))
     return Authorizer(cluster.store, NodeAuthorizer(cluster.store, graph))
 
@@ -48,6 +49,20 @@ def claim(name: str, volume: str) -> dict[str, Any]:
             "volumeName": volume,
             "storageClassName": "",
         },
+    }
+
+
+def volume(name: str, secret: str) -> dict[str, Any]:
+    """One that needs a secret on the node, and another where it is attached."""
+    csi: dict[str, Any] = {
+        "driver": "d",
+        "volumeHandle": name,
+        "nodeStageSecretRef": {"namespace": "vault", "name": secret},
+    }
+    csi["controllerPublishSecretRef"] = {"namespace": "vault", "name": "controllers"}
+    return {
+        "metadata": {"name": name},
+        "spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}, "csi": csi},
     }
 
 
@@ -130,6 +145,10 @@ LEASES = {"group": "coordination.k8s.io", "resource": "leases"}
         ({"verb": "get", "resource": "persistentvolumeclaims", "namespace": "default", "name": "claim-mine"}, True),
         ({"verb": "get", "resource": "persistentvolumes", "name": "pv-mine"}, True),
         ({"verb": "get", "resource": "persistentvolumes", "name": "pv-theirs"}, False),
+        ({"verb": "get", "resource": "secrets", "namespace": "vault", "name": "key-mine"}, True),
+        ({"verb": "get", "resource": "secrets", "namespace": "default", "name": "key-mine"}, False),
+        ({"verb": "get", "resource": "secrets", "namespace": "vault", "name": "key-theirs"}, False),
+        ({"verb": "get", "resource": "secrets", "namespace": "vault", "name": "controllers"}, False),
         (
             {
                 "verb": "create",

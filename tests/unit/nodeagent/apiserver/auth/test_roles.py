@@ -103,6 +103,17 @@ async def test_kubelet_client(authorizer: Authorizer) -> None:
     assert rights(authorizer, client) == expected | BASIC
 
 
+async def test_storage_provisioner(authorizer: Authorizer) -> None:
+    """What makes volumes for claims: all of volumes, of claims what leads to a volume, nothing of pods or secrets."""
+    user = UserInfo(name="system:storage-provisioner", groups=(AUTHENTICATED,))
+    expected = {(verb, "", "persistentvolumes") for verb in (*READ, "create", "patch", "delete")}
+    expected |= {(verb, "", "persistentvolumeclaims") for verb in (*READ, "patch")}
+    expected |= {("patch", "", "persistentvolumeclaims/status"), ("create", "", "events"), ("patch", "", "events")}
+    expected |= {(verb, "storage.k8s.io", "storageclasses") for verb in (*READ, "create")}
+    expected |= {(verb, "storage.k8s.io", "csidrivers") for verb in ("get", "create")}
+    assert rights(authorizer, user) == expected | BASIC
+
+
 @pytest.mark.parametrize(
     ("name", "groups", "expected"),
     [

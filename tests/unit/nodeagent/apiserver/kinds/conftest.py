@@ -20,6 +20,8 @@ CLUSTER_SCOPED = {
     "nodes",
     "persistentvolumes",
     "storageclasses.storage.k8s.io",
+    "csidrivers.storage.k8s.io",
+    "volumeattachments.storage.k8s.io",
     "priorityclasses.scheduling.k8s.io",
     "runtimeclasses.node.k8s.io",
     "certificatesigningrequests.certificates.k8s.io",

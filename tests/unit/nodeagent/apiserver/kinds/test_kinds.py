@@ -163,8 +163,8 @@ VOLUME = {"spec": {"capacity": {"storage": "1024Mi"}, "accessModes": ["ReadWrite
 
 
 def test_claim(cluster: Any) -> None:
-    """A claim starts Pending with the default class; afterwards only a bound one's size changes, only up, and only where its
-    class allows that."""
+    """A claim starts Pending with the default class; afterwards only a bound one's size changes, only where its class allows
+    that, and never to what there is or less: growing that has failed may be taken back so far."""
     marked = {"name": "std", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}
     cluster.put("storageclasses.storage.k8s.io", {"metadata": marked, "allowVolumeExpansion": True})
     stored, causes = create(cluster, "persistentvolumeclaims", CLAIM, namespace="default")
@@ -192,6 +192,12 @@ def test_claim(cluster: Any) -> None:
     bound = {**stored, "status": {"phase": "Bound"}}
     assert update(cluster, resource, bound, changed("2Gi")) == []
     assert update(cluster, resource, bound, changed("1Mi")) == [
+        "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"
+    ]
+    failed = changed("2Gi")
+    failed["status"] = {"phase": "Bound", "capacity": {"storage": "1Gi"}}
+    assert update(cluster, resource, failed, changed("1536Mi")) == []
+    assert update(cluster, resource, failed, changed("1Gi")) == [
         "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"
     ]
     assert update(cluster, resource, bound, changed("1Gi", accessModes=["ReadWriteMany"])) == [fixed]

@@ -58,3 +58,13 @@ async def test_what_cannot_be_mounted_is_told_once(kit: Any, world: Any, worthy:
     assert (str(error), error.event_reason) == (str(held.failure), reason)
     with pytest.raises(NotProvided):
         await work.mounts.get()
+
+
+async def test_a_node_that_is_full_rejects_the_pod(kit: Any, world: Any) -> None:
+    """In a kubelet's words: whoever made the pod makes another, which is sent elsewhere."""
+    held = Held()
+    held.failure = MountFailed(["v"], ["v"], [], "timed out", event_worthy=False, node_full="too many disks")
+    (error,) = await StepEngine([VolumesStep(held)]).carry_out(world.work(kit.pod()))
+    assert isinstance(error, StepError)
+    assert error.rejection == "VolumeAttachmentLimitExceeded"
+    assert str(error) == "Node has reached its volume attachment limit, rejecting pod. too many disks"

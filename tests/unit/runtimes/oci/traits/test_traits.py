@@ -75,6 +75,7 @@ def test_the_variants() -> None:
             variant.json_log,
             variant.groups_by_name,
             variant.read_only_superblocks,
+            variant.block_devices,
             variant.guest_hostname,
             variant.joins_pid_namespaces,
             variant.maps_users,
@@ -83,10 +84,10 @@ def test_the_variants() -> None:
         for variant in (RuntimeTraits, Runc, Crun, Runsc)
     }
     assert table == {
-        "": (False, True, True, False, False, False, False),
-        "runc": (True, True, True, False, True, True, False),
-        "crun": (True, False, False, False, True, True, False),
-        "runsc": (False, False, False, True, False, False, True),
+        "": (False, True, True, True, False, False, False, False),
+        "runc": (True, True, True, True, False, True, True, False),
+        "crun": (True, False, False, True, False, True, True, False),
+        "runsc": (False, False, False, False, True, False, False, True),
     }
 
 

@@ -521,8 +521,10 @@ async def test_all_controllers_are_there(cluster: Any) -> None:
         first.close()
         second.close()
     assert made == {
+        "attachments": "AttachmentController.run",
         "certificates": "CertificateController.run",
         "endpoints": "EndpointsController.run",
+        "ephemeral claims": "EphemeralClaims.run",
         "events": "EventExpiry.run",
         "namespaces": "NamespaceController.run",
         "nodes": "NodeController.run",
