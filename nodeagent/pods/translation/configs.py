@@ -117,7 +117,7 @@ def container_context(request: ContainerRequest, gathered: Gathered, node: NodeP
         environment=_with_devices(request.assigned, gathered.environment),
         mounts=[*request.assigned.mounts, *mounts],
         devices=[*request.assigned.devices, *devices],
-        cdi_devices=[cri.CDIDevice(name=name) for name in request.assigned.cdi_names],
+        cdi_devices=tuple(cri.CDIDevice(name=name) for name in request.assigned.cdi_names),
         annotations=request.assigned.annotations,
         resources=container_resources(pod, container, node.host, assigned=request.assigned),
         security=node.security,

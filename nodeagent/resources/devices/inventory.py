@@ -60,6 +60,7 @@ class Inventory:
         # a resource that an agent before knew counts 0 until its plugin comes back
         self._devices: dict[str, dict[str, Device]] = {name: {} for name in state.registered}
         self._endpoints: dict[str, Endpoint] = {}
+        self._sockets: dict[str, Path] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def register(self, resource: str, socket: Path) -> None:
@@ -68,7 +69,15 @@ class Inventory:
         if (former := self._tasks.pop(resource, None)) is not None:
             former.cancel()
         self._devices.setdefault(resource, {})
+        self._sockets[resource] = socket
         self._tasks[resource] = self._start(self._follow(resource, socket), f"device plugin of {resource}")
+
+    def leave(self, resource: str, socket: Path) -> None:
+        """A plugin has gone, whatever its stream says; unless another has come in its place."""
+        if self._sockets.get(resource) == socket:
+            del self._sockets[resource]
+            self._tasks[resource].cancel()
+            self._tasks[resource] = self._start(self._count_out(resource), f"device plugin of {resource} has gone")
 
     def knows(self, resource: str) -> bool:
         return resource in self._devices
@@ -105,6 +114,9 @@ class Inventory:
             if own is not None and self._endpoints.get(resource) is own:  # else it has registered anew
                 del self._endpoints[resource]
             await plugin.close()
+        await self._count_out(resource)
+
+    async def _count_out(self, resource: str) -> None:
         gone = {id: replace(device, healthy=False) for id, device in self._devices[resource].items()}
         self._set(resource, gone)
         await asyncio.sleep(self._grace_seconds)

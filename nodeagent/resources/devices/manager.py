@@ -18,6 +18,7 @@ from nodeagent.resources.contract import CannotAssign, CannotPrepare, Hint, Hint
 from nodeagent.resources.devices.device import Devices
 from nodeagent.resources.devices.inventory import Inventory
 from nodeagent.resources.devices.plugin import PluginError
+from nodeagent.resources.devices.plugin_handler import DevicePluginHandler
 from nodeagent.resources.devices.state import NO_NODE, DeviceState, Holding
 from proto import deviceplugin_pb2 as api
 
@@ -67,6 +68,11 @@ class DeviceManager(ResourceManager):
     def in_use(self) -> dict[str, int]:
         """How many devices of each resource containers have."""
         return {name: len(self._state.used(name)) for name in self._inventory.resources()}
+
+    @property
+    def registration(self) -> DevicePluginHandler:
+        """For plugins that are found by the watched folder."""
+        return DevicePluginHandler(self._inventory)
 
     def holdings(self, uid: PodUID, container: str) -> Sequence[Holding]:
         """What the container has, by resource."""

@@ -240,3 +240,39 @@ async def test_what_the_node_shows(tmp_path: Path) -> None:
     await asyncio.gather(*tasks)
     assert [found[R] for found in counts] == [Count(2, 1), Count(2, 0), Count(0, 0)]
     assert (inventory.endpoint(R), inventory.knows(R)) == (None, True)
+
+
+class Lasting(Told):
+    """A plugin whose stream does not end by itself."""
+
+    async def watch(self) -> AsyncIterator[dict[str, Device]]:
+        yield {"a": Device(id="a", healthy=True)}
+        await asyncio.Event().wait()
+
+
+async def test_a_plugin_whose_socket_is_taken_away(tmp_path: Path) -> None:
+    """Its devices are counted out although its stream goes on; one that has come in its place is left alone."""
+    state = DeviceState(tmp_path)
+    counts: list[Count] = []
+    seen = asyncio.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    def start(work: Any, name: str) -> "asyncio.Task[None]":
+        tasks.append(asyncio.create_task(work))
+        return tasks[-1]
+
+    def changed(found: Any) -> None:
+        counts.append(found[R])
+        seen.set()
+
+    inventory = Inventory(
+        state, start=start, changed=changed, connect=lambda socket: cast("Plugin", Lasting()), grace_seconds=0
+    )
+    inventory.register(R, tmp_path / "s")
+    await seen.wait()
+    inventory.leave(R, tmp_path / "other")
+    assert inventory.endpoint(R) is not None
+    inventory.leave(R, tmp_path / "s")
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert counts == [Count(1, 1), Count(1, 0), Count(0, 0)]
+    assert inventory.endpoint(R) is None

@@ -6,6 +6,8 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
+from nodeagent.plugin_registration.contract import DEVICE_PLUGIN, Plugin, PluginRefused
+from nodeagent.resources.devices.plugin_handler import DevicePluginHandler
 from nodeagent.resources.devices.registration import prepare_folder, registration
 from proto import deviceplugin_pb2 as api
 
@@ -66,3 +68,34 @@ def test_old_sockets_go(tmp_path: Path) -> None:
     (folder / "kubelet_internal_checkpoint").write_text("{}")
     prepare_folder(folder)
     assert [path.name for path in folder.iterdir()] == ["kubelet_internal_checkpoint"]
+
+
+class Written:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def register(self, resource: str, socket: Path) -> None:
+        self.told.append(f"{resource} at {socket}")
+
+    def leave(self, resource: str, socket: Path) -> None:
+        self.told.append(f"{resource} left {socket}")
+
+
+def found(name: str = "x.org/d", version: str = "v1beta1") -> Plugin:
+    """As the watched folder of plugins finds it."""
+    return Plugin(
+        type=DEVICE_PLUGIN, name=name, endpoint="/p/d.sock", versions=("v1", version), socket=Path("/p/reg.sock")
+    )
+
+
+async def test_a_plugin_of_the_watched_folder() -> None:
+    """Registered by the name of its resource; one of another version, or of nobody's resource, is refused."""
+    written = Written()
+    handler = DevicePluginHandler(written)
+    handler.validate(found())
+    await handler.register(found())
+    await handler.deregister(found())
+    assert written.told == ["x.org/d at /p/d.sock", "x.org/d left /p/d.sock"]
+    for wrong in (found(version="v2"), found(name="cpu")):
+        with pytest.raises(PluginRefused):
+            handler.validate(wrong)
