@@ -27,6 +27,7 @@ from nodeagent.resources.devices.inventory import Count, Inventory
 from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.devices.registration import FOLDER, prepare_folder, registration
 from nodeagent.resources.devices.state import DeviceState
+from nodeagent.resources.grpc_socket import GRPCSocket
 from nodeagent.resources.memory.manager import NONE as MEMORY_NONE
 from nodeagent.resources.memory.manager import STATIC, MemoryManager
 from nodeagent.resources.memory.nodes import MEMORY, BadReservation, check_sums, read_totals, rooms
@@ -80,7 +81,7 @@ def reserved_cpus(config: Config, topology: Topology) -> CPUSet:
 
 
 async def start_device_manager(scope: Scope, folders: Folders, state: NodeState, paths: PodPaths) -> DeviceManager:
-    """Device plugins register from here on. Raises AgentStartError, BadState."""
+    """Device plugins register from here on. Raises BadState, OSError."""
     folder = folders.root / FOLDER
     prepare_folder(folder)
     held = DeviceState(folder)
@@ -98,25 +99,16 @@ async def start_device_manager(scope: Scope, folders: Folders, state: NodeState,
 
     inventory = Inventory(held, start=lambda work, name: scope.tasks.create_task(work, name=name), changed=changed)
     changed(inventory.counts())
-    socket = registration(folder, inventory.register)
-    try:
-        await socket.start()
-    except OSError as error:
-        raise AgentStartError(f"device plugins cannot register: {error}") from error
-    scope.stack.push_async_callback(socket.stop)
+    await _serve(scope, registration(folder, inventory.register), "device plugins cannot register")
     return DeviceManager(held, inventory, begun=lambda uid: paths.pod_dir(uid).is_dir())
 
 
 async def start_pod_resources(
     scope: Scope, folders: Folders, cpus: CPUManager, devices: DeviceManager, memory: MemoryManager, pods: ManagerHandle
 ) -> None:
-    """What monitoring agents ask. Raises AgentStartError."""
-    socket = pod_resources_socket(folders.root, PodResources(cpus, devices, memory, pods.active_pods))
-    try:
-        await socket.start()
-    except OSError as error:
-        raise AgentStartError(f"pod resources cannot be served: {error}") from error
-    scope.stack.push_async_callback(socket.stop)
+    """What monitoring agents ask."""
+    served = PodResources(cpus, devices, memory, pods.active_pods)
+    await _serve(scope, pod_resources_socket(folders.root, served), "pod resources cannot be served")
 
 
 def placement(config: Config) -> Placement:
@@ -186,6 +178,17 @@ async def start_assignments(
     )
     scope.loop(assignments.run, "assignments")
     return assignments
+
+
+async def _serve(scope: Scope, socket: GRPCSocket, trouble: str) -> None:
+    """Until the part stops. Where it cannot listen, below a root whose path is too long for a socket, pods run all the same."""
+    try:
+        await socket.start()
+    except OSError as error:
+        log.warning("%s: %s", trouble, error)
+        scope.trouble(trouble, str(error))
+        return
+    scope.stack.push_async_callback(socket.stop)
 
 
 def _of_machine(read: Callable[[], _Fact]) -> _Fact:

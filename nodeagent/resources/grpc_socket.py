@@ -1,6 +1,7 @@
 """A gRPC service of the agent on a unix socket that root alone may use."""
 
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,7 +12,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from runtimes.linux.unix_socket import SCHEME, SocketPath
+from runtimes.linux.unix_socket import SocketPath
 
 _GRACE_SECONDS = 2.0
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -50,10 +51,14 @@ class GRPCSocket:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(self._service.full_name, handlers),))
         try:
             draft = self._place.draft()
+            folder = os.open(draft.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                server.add_insecure_port(f"{SCHEME}{draft}")
+                # gRPC takes no path as long as the kernel does
+                server.add_insecure_port(f"unix:/proc/self/fd/{folder}/{draft.name}")
             except RuntimeError as error:
                 raise OSError(f"cannot listen on {self._place.path}: {error}") from error
+            finally:
+                os.close(folder)
             await server.start()
             self._place.publish()
         except BaseException:

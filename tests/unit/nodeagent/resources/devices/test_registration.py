@@ -59,6 +59,13 @@ async def test_refused(tmp_path: Path, fields: dict[str, str], text: str) -> Non
     assert await told(tmp_path, **fields) == ([], text)
 
 
+async def test_as_long_a_path_as_a_socket_can_have(tmp_path: Path) -> None:
+    """gRPC alone would not listen there."""
+    folder = tmp_path / ("x" * (107 - len(f"{tmp_path}//kubelet.sock")))
+    folder.mkdir()
+    assert (await told(folder))[1] == ""
+
+
 def test_old_sockets_go(tmp_path: Path) -> None:
     """So plugins notice that the agent has started; other files stay."""
     folder = tmp_path / "device-plugins"
