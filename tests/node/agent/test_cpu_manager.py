@@ -76,8 +76,11 @@ def test_one_pod_has_a_cpu_for_itself(own_node: Callable[..., NodeUnderTest]) ->
     node.kill()
     node.start()
     node.apply(bound(node, "second", "1"))
-    assert refused_or_running(node, "second")["reason"] == "UnexpectedAdmissionError"
-    assert "requested=1, available=0" in refused_or_running(node, "second")["message"]
+    second = refused_or_running(node, "second")
+    assert (second["reason"], second["message"]) == (
+        "TopologyAffinityError",
+        "Pod was rejected: Resources cannot be allocated with Topology locality",
+    )
     again = node.running("own")
     assert again["status"]["containerStatuses"] == own["status"]["containerStatuses"]
     allowed(node, "own", "1")
