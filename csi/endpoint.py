@@ -5,17 +5,13 @@ socket, and a driver that was restarted or replaced is met at once. Whether ther
 request is sent, so that `Unreachable` means: nothing has been asked for.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
 
-import grpc
-import grpc.aio
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from csi import errors
 from proto import csi_pb2 as csi
@@ -24,14 +20,6 @@ from runtimes.linux.unix_socket import MAX_PATH_BYTES, SCHEME
 DEADLINE_SECONDS: Final = 120.0  # docs/facts/storage.md 10.3
 # Who accepts connections and does not speak HTTP/2 in that time is not a driver, or hangs.
 CONNECT_SECONDS: Final = 10.0
-_MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a list of some ten thousand volumes
-_OPTIONS = (
-    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_http_proxy", 0),
-    # not the path: servers written in Go refuse a percent-encoded authority
-    ("grpc.default_authority", "localhost"),
-)
 # tokens of a pod's service account ride in the context of drivers that do not take them as secrets
 _TOKENS = "csi.storage.k8s.io/serviceAccount.tokens"
 
@@ -87,10 +75,14 @@ class Endpoint:
         began = time.monotonic()
         outcome = "CANCELLED"
         try:
-            async with grpc.aio.insecure_channel(f"unix:{quote(str(self.path))}", options=_OPTIONS) as channel:
-                await self._connect(channel, method, min(limit, CONNECT_SECONDS))
+            from csi import channel  # gRPC takes 10 MB, which a node without drivers need not have
+
+            async with channel.connected(self.path, method, min(limit, CONNECT_SECONDS)) as connection:
                 remaining = max(limit - (time.monotonic() - began), 0.001)
-                result = await _ask(channel, request, answer, method, remaining)
+                path, secrets = _METHODS[type(request).__name__], secret_values(request)
+                result = await channel.ask(
+                    connection, path, request, answer, deadline_seconds=remaining, secrets=secrets
+                )
             outcome = "OK"
             return result
         except errors.CSIError as error:
@@ -100,44 +92,6 @@ class Endpoint:
             took_seconds = time.monotonic() - began
             log.debug("%s at %s: %s in %.3f s", method, self.path, outcome, took_seconds)
             self._ended(_METHODS[type(request).__name__], outcome, took_seconds)
-
-    async def _connect(self, channel: grpc.aio.Channel, method: str, limit: float) -> None:
-        state = channel.get_state(try_to_connect=True)
-        try:
-            async with asyncio.timeout(limit):
-                while state is not grpc.ChannelConnectivity.READY:
-                    if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-                        raise errors.Unreachable(f"nobody listens on {self.path}", method=method)
-                    await channel.wait_for_state_change(state)
-                    state = channel.get_state(try_to_connect=True)
-        except TimeoutError:
-            raise errors.Unreachable(f"{self.path} does not speak gRPC within {limit:g}s", method=method) from None
-
-
-async def _ask(channel: grpc.aio.Channel, request: Message, answer: type[Answer], method: str, limit: float) -> Answer:
-    invoke = channel.unary_unary(
-        _METHODS[type(request).__name__], request_serializer=_serialize, response_deserializer=bytes
-    )
-    call = invoke(request, timeout=limit)
-    try:
-        data = await call
-    except grpc.aio.AioRpcError as error:
-        raise errors.of_status(
-            error.code().name, error.details() or "", method=method, secrets=secret_values(request)
-        ) from None  # grpc's own text has the driver's words as they came
-    except asyncio.CancelledError:
-        call.cancel()
-        raise
-    result = answer()
-    try:
-        result.ParseFromString(data)
-    except DecodeError:
-        raise errors.BadAnswer(f"the answer is no {answer.__name__}", method=method) from None
-    return result
-
-
-def _serialize(message: Message) -> bytes:
-    return message.SerializeToString()
 
 
 def secret_values(request: Message) -> Iterable[str]:

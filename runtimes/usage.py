@@ -49,7 +49,7 @@ class CgroupUsage:
         if before is not None and now > before[0]:
             cpu.usage_nano_cores.value = max(0, (found.usage_ns - before[1]) * 1_000_000_000 // (now - before[0]))
         self._samples[cgroup] = (now, found.usage_ns)
-        _fill_pressure(cpu.psi, found.pressure)
+        fill_pressure(cpu.psi, found.pressure)
 
     def _fill_io(self, io: cri.IoUsage, cgroup: str) -> None:
         if self._cgroups.version == 2:  # the CRI has a place for pressure only, and v1 does not know it
@@ -74,7 +74,7 @@ def fill_memory(memory: cri.MemoryUsage, found: MemoryStats) -> None:
     memory.major_page_faults.value = found.major_page_faults or 0
     if found.limit_bytes is not None:
         memory.available_bytes.value = max(0, found.limit_bytes - found.working_set_bytes)
-    _fill_pressure(memory.psi, found.pressure)
+    fill_pressure(memory.psi, found.pressure)
 
 
 def fill_swap(swap: cri.SwapUsage, found: MemoryStats) -> None:
@@ -88,7 +88,7 @@ def fill_swap(swap: cri.SwapUsage, found: MemoryStats) -> None:
 
 def fill_io(io: cri.IoUsage, found: IOStats) -> None:
     io.timestamp = time.time_ns()
-    _fill_pressure(io.psi, found.pressure)
+    fill_pressure(io.psi, found.pressure)
 
 
 def net_dev(text: str) -> list[tuple[str, list[int]]]:
@@ -115,7 +115,7 @@ def network_usage(found: Iterable[tuple[str, list[int]]]) -> cri.NetworkUsage:
     return usage
 
 
-def _fill_pressure(psi: cri.PsiStats, found: Pressure | None) -> None:
+def fill_pressure(psi: cri.PsiStats, found: Pressure | None) -> None:
     if found is None:
         return
     for data, stall in ((psi.Some, found.some), (psi.Full, found.full)):

@@ -80,6 +80,8 @@ def _kinds() -> Iterable[tuple[str, str]]:
     from nodeagent.apiserver.registry.builtin import RESOURCES
 
     for resource in RESOURCES:
+        if resource.measured:  # never decoded
+            continue
         yield f"{resource.group_version} {resource.kind}", _type_of(resource.group_version, resource.kind)
         for sub in resource.subresources:
             if sub.own_body:

@@ -38,7 +38,9 @@ from nodeagent.apiserver.rest.discovery import Discovery
 from nodeagent.apiserver.rest.documents import Documents
 from nodeagent.apiserver.rest.documents import version as about
 from nodeagent.apiserver.rest.handler import Handler
+from nodeagent.apiserver.rest.measured_resources import MeasuredResources
 from nodeagent.apiserver.rest.node_client import NodeClient
+from nodeagent.apiserver.rest.node_usage import NodeUsage
 from nodeagent.apiserver.rest.objects import ObjectVerbs
 from nodeagent.apiserver.rest.openapi import OpenApi
 from nodeagent.apiserver.rest.reviews import Reviews
@@ -159,7 +161,10 @@ class Server:
         questions = VirtualResources(objects, Reviews(authorizer, tokens, engine.reader), tokens)
         connections = Connections(store, nodes)
         verbs = ObjectVerbs(objects, metrics)
-        handler = Handler(engine.registry, authenticator, authorizer, verbs, questions, connections, documents, metrics)
+        measured = MeasuredResources(store, NodeUsage(nodes))
+        handler = Handler(
+            engine.registry, authenticator, authorizer, verbs, questions, measured, connections, documents, metrics
+        )
         return handler, nodes
 
     async def _listen(self, handler: Handler, tls: ssl.SSLContext, store: Store) -> None:
@@ -214,7 +219,7 @@ def _is_any(address: str) -> bool:
 
 
 def _metrics(engine: Engine) -> ApiMetrics:
-    stored = sorted({resource.storage for resource in RESOURCES if not resource.answered})
+    stored = sorted({resource.storage for resource in RESOURCES if resource.stored})
     build = {re.sub("(?=[A-Z])", "_", name).lower(): text for name, text in about(_agent_version()).items()}
     return ApiMetrics(lambda: ((resource, engine.store.count(resource)) for resource in stored), build)
 

@@ -14,6 +14,7 @@ from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
+from nodeagent.metrics.pods import PodsOnNode
 from nodeagent.node.state import NodeState
 from nodeagent.pods.manager import PodManager
 from nodeagent.server.auth import Guard
@@ -45,7 +46,8 @@ async def start_server(
     kubelet = config.kubelet
     if not kubelet.enableServer:
         raise Skip("enableServer: false")
-    pages = StatsHandlers(config.node_name, statistics, registry=host.metrics, probes=probing.metrics)
+    host.metrics.register(PodsOnNode(pods.pods, host.cgroups.version))
+    pages = StatsHandlers(config.node_name, statistics, host.machine, registry=host.metrics, probes=probing.metrics)
     try:
         settings = server_settings(config, folders, state.host_ips, embedded)
         server = NodeServer(

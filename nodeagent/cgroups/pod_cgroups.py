@@ -56,6 +56,11 @@ class PodCgroups:
     def node_path(self) -> str:
         return self._naming.path(self._root)
 
+    @property
+    def class_paths(self) -> tuple[str, ...]:
+        """Of the QoS classes that have a cgroup between the node's and their pods'."""
+        return tuple(self._naming.path(qos_components(self._root, qos)) for qos in (QOS_BURSTABLE, QOS_BEST_EFFORT))
+
     def pod_path(self, uid: str, qos: str) -> str:
         """Path of a pod's cgroup, also the CRI's cgroup_parent."""
         return self._naming.path(pod_components(self._root, qos, uid))

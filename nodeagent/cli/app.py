@@ -168,6 +168,29 @@ def status(
 
 
 @app.command()
+def top(
+    state_dir: StateDirOption = STATE_DIR,
+    kubeconfig: KubeconfigOption = None,
+    node_name: Annotated[
+        str, typer.Option("--node-name", metavar="NAME", help="Which node; not needed where there is one.")
+    ] = "",
+    once: Annotated[bool, typer.Option("--once", help="Print it once, as when there is no terminal.")] = False,
+    interval: Annotated[float, typer.Option("--interval", metavar="SECONDS", min=1.2, help="Between two looks.")] = 2.0,
+    sort: Annotated[
+        str, typer.Option("--sort", metavar="BY", help="The greatest first: cpu (the default) or memory.")
+    ] = "cpu",
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show what the node and its pods use, live, and how far it is from evicting pods."""
+    from nodeagent.cli import top as command
+    from nodeagent.cli.option_values import checked_word
+
+    by = checked_word("--sort", sort, ("cpu", "memory")) or "cpu"
+    file = kubeconfig or state_dir / "admin.kubeconfig"
+    raise typer.Exit(command.run(file, node_name, output, once=once, interval_seconds=interval, sort=by))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     import importlib.metadata

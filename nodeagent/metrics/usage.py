@@ -1,16 +1,15 @@
 """Prometheus metrics of the node, its pods and their containers, made again for each scrape."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from nodeagent.stats.node import NodeStats
+from nodeagent.stats.pod_files import PodFiles
 from nodeagent.stats.pods import ContainerStats, PodsSnapshot, PodStats
 from nodeagent.stats.volumes import PodVolumeStats
 from nodeagent.volumes.contract import VolumeUsage
-from proto import cri_pb2 as cri
-from runtimes.serve.metrics import RuntimeMetrics, merged_descriptors, merged_metrics
 
 _NANO = 1_000_000_000
 _CONTAINER = ("container", "pod", "namespace")
@@ -45,6 +44,9 @@ def _of_containers(pods: Iterable[PodStats]) -> list[Metric]:
     swap = GaugeMetricFamily(
         "container_swap_usage_bytes", "Current amount of the container swap usage in bytes", labels=_CONTAINER
     )
+    swap_limit = GaugeMetricFamily(
+        "container_swap_limit_bytes", "Current amount of the container swap limit in bytes", labels=_CONTAINER
+    )
     started = GaugeMetricFamily(
         "container_start_time_seconds", "Start time of the container since unix epoch in seconds", labels=_CONTAINER
     )
@@ -60,8 +62,11 @@ def _of_containers(pods: Iterable[PodStats]) -> list[Metric]:
         if stats.swap.HasField("swap_usage_bytes"):
             swapped = stats.swap.swap_usage_bytes.value
             swap.add_metric(labels, swapped, timestamp=stats.swap.timestamp / _NANO)
+            if stats.swap.HasField("swap_available_bytes"):
+                limit = swapped + stats.swap.swap_available_bytes.value
+                swap_limit.add_metric(labels, limit, timestamp=stats.swap.timestamp / _NANO)
         started.add_metric(labels, container.created_ns / _NANO)
-    return [cpu, memory, swap, started]
+    return [cpu, memory, swap, swap_limit, started]
 
 
 def _of_pods(pods: Iterable[PodStats]) -> list[Metric]:
@@ -69,6 +74,7 @@ def _of_pods(pods: Iterable[PodStats]) -> list[Metric]:
         "pod_cpu_usage_seconds", "Cumulative cpu time consumed by the pod in core-seconds", labels=_POD
     )
     memory = GaugeMetricFamily("pod_memory_working_set_bytes", "Current working set of the pod in bytes", labels=_POD)
+    swap = GaugeMetricFamily("pod_swap_usage_bytes", "Current amount of the pod swap usage in bytes", labels=_POD)
     for pod in pods:
         linux = pod.stats.linux
         labels = (pod.name, pod.namespace)
@@ -78,66 +84,11 @@ def _of_pods(pods: Iterable[PodStats]) -> list[Metric]:
         if linux.memory.HasField("working_set_bytes"):
             used = linux.memory.working_set_bytes.value
             memory.add_metric(labels, used, timestamp=linux.memory.timestamp / _NANO)
-    return [cpu, memory]
-
-
-def container_metrics(pods: Iterable[PodStats]) -> list[Metric]:
-    """/metrics/cadvisor: the statistics of the runtimes, under the names that dashboards know."""
-    labels = ("container", "id", "image", "name", "namespace", "pod")
-    cpu = CounterMetricFamily("container_cpu_usage_seconds", "Cumulative cpu time consumed in seconds.", labels=labels)
-    used = GaugeMetricFamily("container_memory_usage_bytes", "Current memory usage in bytes.", labels=labels)
-    working = GaugeMetricFamily("container_memory_working_set_bytes", "Current working set in bytes.", labels=labels)
-    rss = GaugeMetricFamily("container_memory_rss", "Size of RSS in bytes.", labels=labels)
-    files = GaugeMetricFamily("container_fs_usage_bytes", "Bytes that the container wrote to its layer.", labels=labels)
-    for pod, container in _containers(pods):
-        stats = container.stats
-        found = stats.attributes.id
-        values = (container.name, found, container.image, found, pod.namespace, pod.name)
-        cpu.add_metric(values, stats.cpu.usage_core_nano_seconds.value / _NANO, timestamp=stats.cpu.timestamp / _NANO)
-        seconds = stats.memory.timestamp / _NANO
-        used.add_metric(values, stats.memory.usage_bytes.value, timestamp=seconds)
-        working.add_metric(values, stats.memory.working_set_bytes.value, timestamp=seconds)
-        rss.add_metric(values, stats.memory.rss_bytes.value, timestamp=seconds)
-        files.add_metric(values, stats.writable_layer.used_bytes.value)
-    return [cpu, used, working, rss, files, *_of_networks(pods)]
-
-
-def _of_networks(pods: Iterable[PodStats]) -> list[Metric]:
-    labels = ("interface", "namespace", "pod")
-    received = CounterMetricFamily(
-        "container_network_receive_bytes", "Cumulative count of bytes received", labels=labels
-    )
-    sent = CounterMetricFamily(
-        "container_network_transmit_bytes", "Cumulative count of bytes transmitted", labels=labels
-    )
-    for pod in pods:
-        if pod.stats.linux.HasField("network"):
-            usage = pod.stats.linux.network.default_interface
-            values = (usage.name, pod.namespace, pod.name)
-            received.add_metric(values, usage.rx_bytes.value)
-            sent.add_metric(values, usage.tx_bytes.value)
-    return [received, sent]
-
-
-def runtime_metrics(told: Sequence[RuntimeMetrics], known: Iterable[Metric]) -> list[Metric]:
-    """The rest of /metrics/cadvisor: what the runtimes measure, in whole numbers, without what is reported already."""
-    names = {metric.name for metric in known}
-    found: dict[str, tuple[Metric, list[str]]] = {}
-    for descriptor in merged_descriptors(told):
-        plain = descriptor.name.removesuffix("_total")
-        if not names & {plain, descriptor.name}:
-            found[descriptor.name] = (Metric(descriptor.name, descriptor.help, "gauge"), list(descriptor.label_keys))
-    for pod in merged_metrics(told):
-        for sample in (*pod.metrics, *(item for one in pod.container_metrics for item in one.metrics)):
-            if sample.name not in found:
-                continue
-            metric, keys = found[sample.name]
-            if sample.metric_type == cri.COUNTER:  # which the text format knows by the end of its name
-                metric.name = sample.name.removesuffix("_total")
-                metric.type = "counter" if metric.name != sample.name else "unknown"
-            labels = dict(zip(keys, sample.label_values, strict=True))
-            metric.add_sample(sample.name, labels, sample.value.value, timestamp=sample.timestamp / _NANO or None)
-    return [metric for metric, _ in found.values() if metric.samples]
+        # the CRI has no swap of pods
+        if swaps := [item.stats.swap for item in pod.containers if item.stats.swap.HasField("swap_usage_bytes")]:
+            swapped = sum(item.swap_usage_bytes.value for item in swaps)
+            swap.add_metric(labels, swapped, timestamp=max(item.timestamp for item in swaps) / _NANO)
+    return [cpu, memory, swap]
 
 
 def agent_metrics(name: str, pods: int, containers: int) -> list[Metric]:
@@ -184,6 +135,19 @@ def volume_metrics(pods: Iterable[PodStats], volumes: Mapping[str, PodVolumeStat
                 metric.add_metric(labels, value)
         found.append(metric)
     return found
+
+
+def log_metrics(pods: Iterable[PodStats], files: Mapping[str, PodFiles]) -> list[Metric]:
+    """/metrics: what the logs of containers take of the disk, rotated ones too."""
+    used = GaugeMetricFamily(
+        "kubelet_container_log_filesystem_used_bytes",
+        "Bytes used by the container's logs on the filesystem.",
+        labels=("uid", "namespace", "pod", "container"),
+    )
+    for pod in pods:
+        for container, usage in sorted(files[pod.uid].logs.items()) if pod.uid in files else ():
+            used.add_metric((pod.uid, pod.namespace, pod.name, container), usage.used_bytes)
+    return [used]
 
 
 def _containers(pods: Iterable[PodStats]) -> Iterator[tuple[PodStats, ContainerStats]]:

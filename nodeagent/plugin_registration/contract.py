@@ -11,6 +11,10 @@ class PluginRefused(Exception):
     """The plugin cannot be used, or not now. It is told the text, and asked again later."""
 
 
+class HandshakeFailed(Exception):
+    """The plugin did not answer, or not so that it can be understood."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
     """What a plugin says of itself, as it came: nothing of it has been checked.

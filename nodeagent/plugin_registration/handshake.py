@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from csi.errors import presentable
-from nodeagent.plugin_registration.contract import Plugin
+from nodeagent.plugin_registration.contract import HandshakeFailed, Plugin
 from proto import pluginregistration_pb2 as wire
 from proto.pluginregistration_pb2_grpc import RegistrationStub
 
@@ -27,10 +27,6 @@ _OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.default_authority", "localhost"),  # servers written in Go refuse a percent-encoded path
 )
-
-
-class HandshakeFailed(Exception):
-    """The plugin did not answer, or not so that it can be understood."""
 
 
 class Handshake:

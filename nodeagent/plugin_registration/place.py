@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from csi.errors import presentable
-from nodeagent.plugin_registration.contract import Plugin, PluginHandler, PluginRefused
-from nodeagent.plugin_registration.handshake import HandshakeFailed, connected
+from nodeagent.plugin_registration.contract import HandshakeFailed, Plugin, PluginHandler, PluginRefused
 from nodeagent.plugin_registration.sockets import HeldSocket, Identity
 from runtimes.linux.retry import Backoff, RetryPolicy
 from runtimes.linux.tasks import end_tasks
@@ -38,6 +37,14 @@ class Talk(Protocol):
 Connect = Callable[[Path], AbstractAsyncContextManager[Talk]]
 
 
+def handshake(socket: Path) -> AbstractAsyncContextManager[Talk]:
+    """With the plugin behind a socket (`handshake.connected`)."""
+    # gRPC takes 10 MB, which a node without plugins need not have
+    from nodeagent.plugin_registration.handshake import connected
+
+    return connected(socket)
+
+
 class Place:
     """`run` until nothing is there any more. `freed` is called when a plugin was let go: another of its name may come in now.
 
@@ -50,7 +57,7 @@ class Place:
         handlers: Mapping[str, PluginHandler],
         freed: Callable[[], None],
         tell: Callable[[str], None],
-        connect: Connect = connected,
+        connect: Connect = handshake,
         retry: RetryPolicy = RETRY,
     ) -> None:
         self._path = path

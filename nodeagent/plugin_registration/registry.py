@@ -10,8 +10,7 @@ from pathlib import Path
 
 from nodeagent.plugin_registration.contract import PluginHandler
 from nodeagent.plugin_registration.folder_watch import watched
-from nodeagent.plugin_registration.handshake import connected
-from nodeagent.plugin_registration.place import RETRY, Connect, Place
+from nodeagent.plugin_registration.place import RETRY, Connect, Place, handshake
 from nodeagent.plugin_registration.sockets import Found, Identity, find
 from runtimes.linux.retry import RetryPolicy
 from runtimes.linux.tasks import end_tasks, run_blocking
@@ -35,7 +34,7 @@ class PluginRegistry:
         handlers: Mapping[str, PluginHandler],
         tell: Callable[[str, str], None],
         *,
-        connect: Connect = connected,
+        connect: Connect = handshake,
         retry: RetryPolicy = RETRY,
         rescan_seconds: float = RESCAN_SECONDS,
     ) -> None:

@@ -6,11 +6,14 @@ import json
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
+from nodeagent.metrics.cadvisor import Measured, cadvisor_page
+from nodeagent.metrics.machine import MachineMetrics
 from nodeagent.metrics.probes import ProbeMetrics
 from nodeagent.metrics.registry import expose
-from nodeagent.metrics.usage import agent_metrics, container_metrics, resource_metrics, runtime_metrics, volume_metrics
+from nodeagent.metrics.usage import agent_metrics, log_metrics, resource_metrics, volume_metrics
+from nodeagent.node.facts import Machine
 from nodeagent.stats.provider import Statistics
-from nodeagent.stats.summary import summary
+from nodeagent.stats.summary import Disks, summary
 
 _TEXT = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
 
@@ -22,12 +25,14 @@ class StatsHandlers:
         self,
         node_name: str,
         statistics: Statistics,
+        machine: Machine,
         *,
         registry: CollectorRegistry,
         probes: ProbeMetrics | None = None,
     ) -> None:
         self._node_name = node_name
         self._statistics = statistics
+        self._machine = MachineMetrics(machine)
         self._registry = registry
         self._probe_metrics = probes
 
@@ -44,24 +49,30 @@ class StatsHandlers:
     async def summary(self, request: web.Request) -> web.Response:
         """`only_cpu_and_memory=true` leaves the rest out, and does not look for it."""
         statistics = self._statistics
-        if request.query.get("only_cpu_and_memory") == "true":
-            node, snapshot = await asyncio.gather(statistics.node(), statistics.pods())
-            document = summary(self._node_name, node, snapshot.pods, only_cpu_and_memory=True)
-        else:
-            node, snapshot, images, volumes = await asyncio.gather(
-                statistics.node(), statistics.pods(), statistics.images(), statistics.volumes()
-            )
-            document = summary(self._node_name, node, snapshot.pods, images=images, volumes=volumes)
-        return web.Response(text=json.dumps(document, indent=1), content_type="application/json")
+        disks = None
+        node, groups, snapshot = await asyncio.gather(statistics.node(), statistics.groups(), statistics.pods())
+        if request.query.get("only_cpu_and_memory") != "true":
+            images, volumes, files = await asyncio.gather(statistics.images(), statistics.volumes(), statistics.files())
+            disks = Disks(images=images, volumes=volumes, files=files)
+
+        def written() -> bytes:
+            return json.dumps(summary(self._node_name, node, groups.named, snapshot.pods, disks), indent=1).encode()
+
+        return web.Response(body=await asyncio.to_thread(written), content_type="application/json")
 
     async def resource(self, request: web.Request) -> web.Response:
         node, snapshot = await asyncio.gather(self._statistics.node(), self._statistics.pods())
-        return web.Response(body=expose(resource_metrics(node, snapshot)), headers=_TEXT)
+        # beside the event loop: of many pods the text is long, and they have other things to wait for
+        body = await asyncio.to_thread(lambda: expose(resource_metrics(node, snapshot)))
+        return web.Response(body=body, headers=_TEXT)
 
     async def containers(self, request: web.Request) -> web.Response:
-        snapshot, told = await asyncio.gather(self._statistics.pods(), self._statistics.measured())
-        own = container_metrics(snapshot.pods)
-        return web.Response(body=expose([*own, *runtime_metrics(told, own)]), headers=_TEXT)
+        ask = self._statistics
+        node, pods, told, groups, paths = await asyncio.gather(
+            ask.node(), ask.pods(), ask.measured(), ask.groups(), ask.cgroup_paths()
+        )
+        measured = Measured(node=node, pods=pods, told=told, groups=groups, paths=paths)
+        return web.Response(body=await asyncio.to_thread(cadvisor_page, measured, self._machine), headers=_TEXT)
 
     async def probes(self, request: web.Request) -> web.Response:
         return web.Response(
@@ -69,8 +80,9 @@ class StatsHandlers:
         )
 
     async def agent(self, request: web.Request) -> web.Response:
-        snapshot, volumes = await asyncio.gather(self._statistics.pods(), self._statistics.volumes())
+        ask = self._statistics
+        snapshot, volumes, files = await asyncio.gather(ask.pods(), ask.volumes(), ask.files())
         running = sum(len(pod.containers) for pod in snapshot.pods)
         own = agent_metrics(self._node_name, len(snapshot.pods), running)
-        own += volume_metrics(snapshot.pods, volumes)
+        own += [*volume_metrics(snapshot.pods, volumes), *log_metrics(snapshot.pods, files)]
         return web.Response(body=generate_latest(self._registry) + expose(own), headers=_TEXT)

@@ -9,12 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nodeagent.stats.cache import Cached
+from nodeagent.stats.cgroup_paths import CgroupPaths
 from nodeagent.stats.node import Filesystem, NodeReader, NodeStats, filesystem
+from nodeagent.stats.pod_files import PodFiles, PodFilesReader
 from nodeagent.stats.pods import PodReader, PodsSnapshot
+from nodeagent.stats.system_containers import Groups, SystemContainerReader
 from nodeagent.stats.volumes import PodVolumeStats, VolumeReader
 from runtimes.serve.metrics import RuntimeMetrics
 
 FRESH_SECONDS = 1.0  # several scrapers come at once; one that comes again wants new ones
+FILES_FRESH_SECONDS = 10.0  # as old as the figures of writable layers: counting files costs
 
 
 class Statistics:
@@ -25,13 +29,20 @@ class Statistics:
         node: NodeReader,
         pods: PodReader,
         volumes: VolumeReader,
+        files: PodFilesReader,
+        system: SystemContainerReader,
+        paths: CgroupPaths,
         *,
         images_dir: Path,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pods = pods
         self._volumes = volumes
+        self._files = files
+        self._paths = paths
         self._images_dir = images_dir
+        self._of_groups = Cached(lambda: asyncio.to_thread(system.read), fresh_seconds=FRESH_SECONDS, clock=clock)
+        self._of_files = Cached(self._read_files, fresh_seconds=FILES_FRESH_SECONDS, clock=clock)
         self._of_node = Cached(lambda: asyncio.to_thread(node.read), fresh_seconds=FRESH_SECONDS, clock=clock)
         self._of_pods = Cached(pods.read, fresh_seconds=FRESH_SECONDS, clock=clock)
         self._of_images = Cached(self._read_images, fresh_seconds=FRESH_SECONDS, clock=clock)
@@ -52,9 +63,24 @@ class Statistics:
         """What each runtime measures of its pods, in its own metrics."""
         return await self._measured.get()
 
+    async def groups(self) -> Groups:
+        """The node's own groups of processes."""
+        return await self._of_groups.get()
+
+    async def cgroup_paths(self) -> Mapping[str, str]:
+        """Cgroups of the pods of `pods()` and their containers, by what their runtimes call them."""
+        return await asyncio.to_thread(self._paths.read, (await self.pods()).pods)
+
+    async def files(self) -> Mapping[str, PodFiles]:
+        """The logs and hosts files of the pods of `pods()`, by uid; of a pod that came in the last seconds, nothing yet."""
+        return await self._of_files.get()
+
     async def volumes(self) -> Mapping[str, PodVolumeStats]:
         """The volumes of the pods of `pods()`, by uid, as last measured: some minutes ago, or not yet."""
         return await self._volumes.read({pod.uid for pod in (await self.pods()).pods})
+
+    async def _read_files(self) -> Mapping[str, PodFiles]:
+        return await asyncio.to_thread(self._files.read, (await self.pods()).pods)
 
     async def _read_images(self) -> Filesystem:
         return await asyncio.to_thread(filesystem, self._images_dir)

@@ -1,36 +1,48 @@
-"""The stats summary (stats.kubelet.k8s.io v1alpha1), from statistics. Pure: what is not known is left out."""
+"""The stats summary (stats.kubelet.k8s.io v1alpha1), from statistics. Pure: what is not known is left out.
 
-from collections.abc import Mapping
+Source: docs/facts/node-resources.md 7.1.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from nodeagent.stats.node import Filesystem, NodeStats
+from nodeagent.stats.node import Filesystem, Interface, NodeStats
+from nodeagent.stats.pod_files import DiskUsage, PodFiles
 from nodeagent.stats.pods import ContainerStats, PodStats
+from nodeagent.stats.system_containers import SystemContainer
 from nodeagent.stats.volumes import PodVolumeStats
 from nodeagent.volumes.contract import VolumeUsage
 from proto import cri_pb2 as cri
 from runtimes.kube.json_object import JsonObject
+from runtimes.linux.cgroups.contract import Pressure
+from runtimes.usage import fill_pressure
 
-_NO_VOLUMES: Mapping[str, PodVolumeStats] = {}
+_DEFAULT_INTERFACE = "eth0"
+_NO_VOLUMES = PodVolumeStats(time_ns=0, volumes={})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disks:
+    """What is on disks. `images`: the file system that holds images and containers; `volumes`, `files`: by pod's uid."""
+
+    images: Filesystem
+    volumes: Mapping[str, PodVolumeStats] = field(default_factory=dict)
+    files: Mapping[str, PodFiles] = field(default_factory=dict)
 
 
 def summary(
     name: str,
     node: NodeStats,
-    pods: tuple[PodStats, ...],
-    *,
-    images: Filesystem | None = None,
-    volumes: Mapping[str, PodVolumeStats] = _NO_VOLUMES,
-    only_cpu_and_memory: bool = False,
+    system: Iterable[SystemContainer],
+    pods: Iterable[PodStats],
+    disks: Disks | None = None,
 ) -> JsonObject:
-    """`images`: the file system that holds the images. `volumes`: by pod's uid, what is measured of them."""
-    small = only_cpu_and_memory
+    """`disks` None: only CPU, memory and swap of everything."""
     return {
-        "node": _node(name, node, images, small),
-        "pods": [
-            _pod(pod, node.filesystem, small) | ({} if small else _volumes(pod.namespace, volumes.get(pod.uid)))
-            for pod in pods
-        ],
+        "node": _node(name, node, system, disks),
+        "pods": [_pod(pod, node.filesystem, disks) for pod in pods],
     }
 
 
@@ -39,68 +51,105 @@ def timestamp(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _node(name: str, node: NodeStats, images: Filesystem | None, small: bool) -> JsonObject:
+def _node(name: str, node: NodeStats, system: Iterable[SystemContainer], disks: Disks | None) -> JsonObject:
     time = timestamp(node.time_ns)
     document: JsonObject = {
         "nodeName": name,
+        "systemContainers": [_system_container(each) for each in system],
         "startTime": node.start_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "cpu": _without_none(
-            {"time": time, "usageNanoCores": node.cpu_nano_cores, "usageCoreNanoSeconds": node.cpu_core_nano_seconds}
+            {
+                "time": time,
+                "usageNanoCores": node.cpu_nano_cores,
+                "usageCoreNanoSeconds": node.cpu_core_nano_seconds,
+                "psi": _machine_psi(node.cpu_pressure),
+            }
         ),
-        "memory": {
+        "memory": _without_none(
+            {
+                "time": time,
+                "availableBytes": max(0, node.memory_total_bytes - node.memory_working_set_bytes),
+                "usageBytes": node.memory_usage_bytes,
+                "workingSetBytes": node.memory_working_set_bytes,
+                "rssBytes": node.memory_rss_bytes,
+                "pageFaults": node.page_faults,
+                "majorPageFaults": node.major_page_faults,
+                "psi": _machine_psi(node.memory_pressure),
+            }
+        ),
+        "swap": {
             "time": time,
-            "availableBytes": node.memory_total_bytes - node.memory_working_set_bytes,
-            "usageBytes": node.memory_usage_bytes,
-            "workingSetBytes": node.memory_working_set_bytes,
-            "rssBytes": node.memory_rss_bytes,
+            "swapAvailableBytes": node.swap_available_bytes,
+            "swapUsageBytes": node.swap_usage_bytes,
         },
     }
-    if small:
+    if disks is None:
         return document
-    interfaces = [
-        {
-            "name": item.name,
-            "rxBytes": item.rx_bytes,
-            "rxErrors": item.rx_errors,
-            "txBytes": item.tx_bytes,
-            "txErrors": item.tx_errors,
-        }
-        for item in node.interfaces
-    ]
-    if interfaces:
-        document["network"] = {"time": time, **interfaces[0], "interfaces": interfaces}
+    if node.io_pressure is not None:
+        document["io"] = {"time": time, "psi": _machine_psi(node.io_pressure)}
+    if node.interfaces:
+        document["network"] = _network(time, [_interface(each) for each in node.interfaces])
     document["fs"] = _filesystem(time, node.filesystem)
-    if images is not None:
-        document["runtime"] = {"imageFs": _filesystem(time, images), "containerFs": _filesystem(time, images)}
+    images = _filesystem(time, disks.images)
+    document["runtime"] = {"imageFs": images, "containerFs": images}
     document["rlimit"] = {"time": time, "maxpid": node.max_pids, "curproc": node.running_processes}
-    document["swap"] = {
-        "time": time,
-        "swapAvailableBytes": node.swap_available_bytes,
-        "swapUsageBytes": node.swap_usage_bytes,
-    }
     return document
 
 
-def _pod(pod: PodStats, node_fs: Filesystem, small: bool) -> JsonObject:
+def _system_container(found: SystemContainer) -> JsonObject:
+    document: JsonObject = {
+        "name": found.name,
+        "startTime": timestamp(found.started_ns),
+        "cpu": _cpu(found.stats.cpu),
+        "memory": _memory(found.stats.memory),
+    }
+    if found.stats.HasField("swap"):
+        document["swap"] = _swap([found.stats.swap])
+    return document
+
+
+def _pod(pod: PodStats, node_fs: Filesystem, disks: Disks | None) -> JsonObject:
     linux = pod.stats.linux
+    files = disks.files.get(pod.uid) if disks is not None else None
     document: JsonObject = {
         "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
         "startTime": timestamp(pod.created_ns),
-        "containers": [_container(container, node_fs, small) for container in pod.containers],
+        "containers": [_container(container, node_fs, disks, files) for container in pod.containers],
         "cpu": _cpu(linux.cpu),
         "memory": _memory(linux.memory),
     }
-    if small:
+    # the CRI has no swap of pods
+    if swaps := [container.stats.swap for container in pod.containers if container.stats.HasField("swap")]:
+        document["swap"] = _swap(swaps)
+    if disks is None:
         return document
+    if linux.io.HasField("psi"):
+        document["io"] = {"time": timestamp(linux.io.timestamp), "psi": _psi(linux.io.psi)}
     if linux.HasField("network"):
-        document["network"] = _network(linux.network)
+        document["network"] = _pod_network(linux.network)
     if linux.HasField("process"):
         document["process_stats"] = {"process_count": linux.process.process_count.value}
+    volumes = disks.volumes.get(pod.uid, _NO_VOLUMES)
+    document |= _volumes(pod.namespace, volumes)
+    if files is not None:
+        document["ephemeral-storage"] = _on_node(files.time_ns, node_fs, _ephemeral(pod, files, volumes))
     return document
 
 
-def _volumes(namespace: str, found: PodVolumeStats | None) -> JsonObject:
-    if found is None or not found.volumes:
+def _ephemeral(pod: PodStats, files: PodFiles, volumes: PodVolumeStats) -> DiskUsage:
+    """What goes with the pod: its containers' layers, its logs and other files, and its volumes on the node's own disk."""
+    total = files.total
+    for container in pod.containers:
+        layer = container.stats.writable_layer
+        total += DiskUsage(used_bytes=layer.used_bytes.value, inodes_used=layer.inodes_used.value)
+    for name in volumes.local & volumes.volumes.keys():
+        usage = volumes.volumes[name]
+        total += DiskUsage(used_bytes=usage.used_bytes or 0, inodes_used=usage.inodes_used or 0)
+    return total
+
+
+def _volumes(namespace: str, found: PodVolumeStats) -> JsonObject:
+    if not found.volumes:
         return {}
     time = timestamp(found.time_ns)
     return {"volume": [_volume(time, name, namespace, usage) for name, usage in sorted(found.volumes.items())]}
@@ -123,7 +172,9 @@ def _volume(time: str, name: str, namespace: str, usage: VolumeUsage) -> JsonObj
     )
 
 
-def _container(container: ContainerStats, node_fs: Filesystem, small: bool) -> JsonObject:
+def _container(
+    container: ContainerStats, node_fs: Filesystem, disks: Disks | None, files: PodFiles | None
+) -> JsonObject:
     stats = container.stats
     document: JsonObject = {
         "name": container.name,
@@ -131,30 +182,24 @@ def _container(container: ContainerStats, node_fs: Filesystem, small: bool) -> J
         "cpu": _cpu(stats.cpu),
         "memory": _memory(stats.memory),
     }
-    if small:
+    if stats.HasField("swap"):
+        document["swap"] = _swap([stats.swap])
+    if disks is None:
         return document
+    if stats.io.HasField("psi"):
+        document["io"] = {"time": timestamp(stats.io.timestamp), "psi": _psi(stats.io.psi)}
     if stats.HasField("writable_layer"):
         layer = stats.writable_layer
-        document["rootfs"] = {
-            "time": timestamp(layer.timestamp),
-            "availableBytes": node_fs.available_bytes,
-            "capacityBytes": node_fs.capacity_bytes,
-            "usedBytes": layer.used_bytes.value,
-            "inodesFree": node_fs.inodes_free,
-            "inodes": node_fs.inodes,
-            "inodesUsed": layer.inodes_used.value,
-        }
-    if stats.HasField("swap"):
-        document["swap"] = {
-            "time": timestamp(stats.swap.timestamp),
-            "swapAvailableBytes": stats.swap.swap_available_bytes.value,
-            "swapUsageBytes": stats.swap.swap_usage_bytes.value,
-        }
+        used = DiskUsage(used_bytes=layer.used_bytes.value, inodes_used=layer.inodes_used.value)
+        document["rootfs"] = _on_node(layer.timestamp, disks.images, used)
+    if files is not None and (logs := files.logs.get(container.name)) is not None:
+        document["logs"] = _on_node(files.time_ns, node_fs, logs)
     return document
 
 
 def _cpu(cpu: cri.CpuUsage) -> JsonObject:
-    return _given(cpu, {"usageNanoCores": "usage_nano_cores", "usageCoreNanoSeconds": "usage_core_nano_seconds"})
+    document = _given(cpu, {"usageNanoCores": "usage_nano_cores", "usageCoreNanoSeconds": "usage_core_nano_seconds"})
+    return document | ({"psi": _psi(cpu.psi)} if cpu.HasField("psi") else {})
 
 
 def _memory(memory: cri.MemoryUsage) -> JsonObject:
@@ -166,25 +211,62 @@ def _memory(memory: cri.MemoryUsage) -> JsonObject:
         "pageFaults": "page_faults",
         "majorPageFaults": "major_page_faults",
     }
-    return _given(memory, names)
+    return _given(memory, names) | ({"psi": _psi(memory.psi)} if memory.HasField("psi") else {})
 
 
-def _network(network: cri.NetworkUsage) -> JsonObject:
-    def interface(usage: cri.NetworkInterfaceUsage) -> JsonObject:
-        return {
-            "name": usage.name,
-            "rxBytes": usage.rx_bytes.value,
-            "rxErrors": usage.rx_errors.value,
-            "txBytes": usage.tx_bytes.value,
-            "txErrors": usage.tx_errors.value,
-        }
+def _swap(found: Sequence[cri.SwapUsage]) -> JsonObject:
+    """Of several containers together. A figure that one of them does not have, all do not have."""
+    document: JsonObject = {"time": timestamp(max(each.timestamp for each in found))}
+    for key, name in (("swapAvailableBytes", "swap_available_bytes"), ("swapUsageBytes", "swap_usage_bytes")):
+        if all(each.HasField(name) for each in found):
+            document[key] = sum(getattr(each, name).value for each in found)
+    return document
 
-    default = interface(network.default_interface)
+
+def _psi(psi: cri.PsiStats) -> JsonObject:
+    return {key: _stall(getattr(psi, name)) for key, name in (("full", "Full"), ("some", "Some")) if psi.HasField(name)}
+
+
+def _stall(data: cri.PsiData) -> JsonObject:
+    return {"total": data.Total, "avg10": data.Avg10, "avg60": data.Avg60, "avg300": data.Avg300}
+
+
+def _machine_psi(found: Pressure | None) -> JsonObject | None:
+    if found is None:
+        return None
+    psi = cri.PsiStats()
+    fill_pressure(psi, found)
+    return _psi(psi)
+
+
+def _interface(found: Interface) -> JsonObject:
     return {
-        "time": timestamp(network.timestamp),
-        **default,
-        "interfaces": [default, *(interface(item) for item in network.interfaces)],
+        "name": found.name,
+        "rxBytes": found.rx_bytes,
+        "rxErrors": found.rx_errors,
+        "txBytes": found.tx_bytes,
+        "txErrors": found.tx_errors,
     }
+
+
+def _pod_network(network: cri.NetworkUsage) -> JsonObject:
+    default = [network.default_interface] if network.HasField("default_interface") else []
+    found = [
+        Interface(
+            name=usage.name,
+            rx_bytes=usage.rx_bytes.value,
+            rx_errors=usage.rx_errors.value,
+            tx_bytes=usage.tx_bytes.value,
+            tx_errors=usage.tx_errors.value,
+        )
+        for usage in (*default, *network.interfaces)
+    ]
+    return _network(timestamp(network.timestamp), [_interface(each) for each in found])
+
+
+def _network(time: str, interfaces: Sequence[JsonObject]) -> JsonObject:
+    default = next((each for each in interfaces if each["name"] == _DEFAULT_INTERFACE), {})
+    return {"time": time, **default, "interfaces": list(interfaces)}
 
 
 def _filesystem(time: str, found: Filesystem) -> JsonObject:
@@ -197,6 +279,12 @@ def _filesystem(time: str, found: Filesystem) -> JsonObject:
         "inodes": found.inodes,
         "inodesUsed": found.inodes - found.inodes_free,
     }
+
+
+def _on_node(time_ns: int, filesystem: Filesystem, used: DiskUsage) -> JsonObject:
+    """What somebody uses of a file system that others use, too."""
+    own = {"usedBytes": used.used_bytes, "inodesUsed": used.inodes_used}
+    return {**_filesystem(timestamp(time_ns), filesystem), **own}
 
 
 def _given(message: Any, names: dict[str, str]) -> JsonObject:

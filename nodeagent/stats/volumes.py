@@ -1,4 +1,7 @@
-"""How much of the pods' volumes is used. Counting a tree may take long, so it is done beside whoever asks."""
+"""How much of the pods' volumes is used. Counting a tree may take long, so it is done beside whoever asks.
+
+A volume whose server is gone never answers: its pod is not asked about again, and keeps no other pod's figures back.
+"""
 
 import asyncio
 import time
@@ -6,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from nodeagent.volumes.contract import VolumeUsage
+from nodeagent.volumes.contract import VolumeSource, VolumeUsage
 from runtimes.linux.tasks import Background
 
 WAIT_SECONDS = 1.0  # who asks waits so long for what is not counted yet
@@ -16,15 +19,21 @@ STOP_SECONDS = 5.0
 class MeasuredVolumes(Protocol):
     """Implemented by `volumes.manager.VolumeManager`."""
 
+    def sources(self, uid: str) -> Mapping[str, VolumeSource]: ...
+
     async def usage(self, uid: str) -> Mapping[str, VolumeUsage]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodVolumeStats:
-    """One pod's volumes by name. `time_ns`: when they were measured, since the epoch."""
+    """One pod's volumes by name. `time_ns`: when they were measured, since the epoch.
+
+    `local`: those that take the disk that the node's own files are on, and end with the pod (docs/facts/node-resources.md 5.5).
+    """
 
     time_ns: int
     volumes: Mapping[str, VolumeUsage]
+    local: frozenset[str] = frozenset()
 
 
 class VolumeReader:
@@ -43,7 +52,7 @@ class VolumeReader:
         self._wait_seconds = wait_seconds
         self._clock = clock
         self._known: dict[str, tuple[float, PodVolumeStats]] = {}  # pod's uid -> (when by the clock, what)
-        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._under_way: dict[str, tuple[float, asyncio.Task[None]]] = {}  # uid -> (since when by the clock, the work)
         self._background = Background()
 
     async def read(self, uids: Collection[str]) -> Mapping[str, PodVolumeStats]:
@@ -55,8 +64,13 @@ class VolumeReader:
         for uid in uids:
             kept = self._known.get(uid)
             if uid not in self._under_way and (kept is None or now - kept[0] >= self._period_seconds):
-                self._under_way[uid] = self._background.spawn(self._measure(uid), name=f"usage of volumes of pod {uid}")
-        if pending := [task for uid, task in self._under_way.items() if uid in uids]:
+                work = self._background.spawn(self._measure(uid), name=f"usage of volumes of pod {uid}")
+                self._under_way[uid] = (now, work)
+        # nobody waits for what somebody has waited for in vain
+        pending = [
+            work for uid, (since, work) in self._under_way.items() if uid in uids and now - since < self._wait_seconds
+        ]
+        if pending:
             await asyncio.wait(pending, timeout=self._wait_seconds)
         return {uid: stats for uid, (_, stats) in self._known.items() if uid in uids}
 
@@ -68,6 +82,15 @@ class VolumeReader:
         began = self._clock()
         try:
             volumes = await self._measured.usage(uid)
-            self._known[uid] = (began, PodVolumeStats(time_ns=time.time_ns(), volumes=volumes))
+            sources = self._measured.sources(uid)
+            local = frozenset(name for name, source in sources.items() if is_local(source))
+            self._known[uid] = (began, PodVolumeStats(time_ns=time.time_ns(), volumes=volumes, local=local))
         finally:
             del self._under_way[uid]
+
+
+def is_local(source: VolumeSource) -> bool:
+    """As `PodVolumeStats.local`."""
+    declared = source.volume
+    in_a_folder = declared.emptyDir is not None and not declared.emptyDir.medium
+    return in_a_folder or declared.configMap is not None or declared.gitRepo is not None

@@ -18,7 +18,7 @@ from nodeagent.volumes.contract import (
 )
 from nodeagent.volumes.fs_group import hand_over
 from nodeagent.volumes.layout import Layout, make_directories, safe_component
-from nodeagent.volumes.usage import measure, measure_device
+from nodeagent.volumes.usage import measured
 from runtimes.linux import file_systems, mount_options, mounts, syscalls
 from runtimes.linux.tasks import run_blocking
 
@@ -84,7 +84,7 @@ class LocalPlugin:
             await device_mount.grow(path, self._staging(request.source.name), wanted_bytes)
 
     async def usage(self, volume: MountedVolume) -> VolumeUsage | None:
-        return await run_blocking(measure_device if volume.block else measure, volume.host_path)
+        return await measured(volume.host_path, block=volume.block)
 
     async def _to_group(self, request: VolumeRequest, origin: Path) -> None:
         """The first pod's group has it: another's would take it away from a pod that runs."""

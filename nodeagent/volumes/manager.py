@@ -21,6 +21,7 @@ from nodeagent.volumes.contract import (
     UnsupportedVolume,
     VolumeError,
     VolumePlugin,
+    VolumeSource,
     VolumeUsage,
 )
 from nodeagent.volumes.expander import ClaimStatuses, Expander, Unreported
@@ -159,6 +160,11 @@ class VolumeManager:
         """What this process has set up for a pod."""
         volumes = self._pods.get(uid)
         return {name: each.mounted for name, each in volumes.published.items()} if volumes is not None else {}
+
+    def sources(self, uid: str) -> Mapping[str, VolumeSource]:
+        """What the volumes that this process has set up for a pod were made of, by volume."""
+        volumes = self._pods.get(uid)
+        return {name: each.source for name, each in volumes.published.items()} if volumes is not None else {}
 
     async def usage(self, uid: str) -> Mapping[str, VolumeUsage]:
         """By volume of a pod, what is used of it; those that are not measured, or cannot be now, are not in the answer.

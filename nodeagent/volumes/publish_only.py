@@ -3,8 +3,7 @@
 from abc import ABC, abstractmethod
 
 from nodeagent.volumes.contract import Capabilities, MountedVolume, VolumeRequest, VolumeSource, VolumeUsage
-from nodeagent.volumes.usage import measure
-from runtimes.linux.tasks import run_blocking
+from nodeagent.volumes.usage import measured
 
 
 class PublishOnly(ABC):
@@ -33,4 +32,4 @@ class PublishOnly(ABC):
         return
 
     async def usage(self, volume: MountedVolume) -> VolumeUsage | None:
-        return await run_blocking(measure, volume.host_path)
+        return await measured(volume.host_path)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from proto import cri_pb2 as cri
+from runtimes.cgroup_metrics import CgroupMetrics, device_name, fill_limits, fill_ulimits, limits_said
 from runtimes.kube.labels import LABEL_CONTAINER_NAME
 from runtimes.linux.cgroups.contract import Cgroups
 from runtimes.metrics import FAMILIES, Row, container_values, descriptors, pod_values
-from runtimes.oci.cgroup_metrics import CgroupMetrics, device_name, fill_limits, fill_ulimits, limits_said
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
 from runtimes.oci.records import ContainerRecord

@@ -32,6 +32,7 @@ VIEW: Rules = (
     on(_READ, "batch", "cronjobs cronjobs/status jobs jobs/status"),
     on(_READ, "policy", "poddisruptionbudgets poddisruptionbudgets/status"),
     on(_READ, "networking.k8s.io", "ingresses ingresses/status networkpolicies"),
+    on(_READ, "metrics.k8s.io", "nodes pods"),  # as metrics-server adds to it
 )
 
 # system:kubelet-api-admin: what the server itself may do at a node's HTTPS endpoint

@@ -1,6 +1,6 @@
 """The kinds of this API. Adding one is adding an entry here (and hooks in `kinds` if it has rules of its own)."""
 
-from nodeagent.apiserver.registry.columns import cluster, config, pods, storage
+from nodeagent.apiserver.registry.columns import cluster, config, pods, storage, usage
 from nodeagent.apiserver.registry.event_view import to_core, to_events
 from nodeagent.apiserver.registry.resource import STATUS, SUBRESOURCE_WRITE, Resource, Subresource, View
 
@@ -214,6 +214,25 @@ _GROUPS = (
         kind="EndpointSlice",
         group="discovery.k8s.io",
         table=config.ENDPOINT_SLICES,
+    ),
+    Resource(
+        plural="nodes",
+        kind="NodeMetrics",
+        group="metrics.k8s.io",
+        version="v1beta1",
+        namespaced=False,
+        verbs=("get", "list"),
+        measured=True,
+        table=usage.NODES,
+    ),
+    Resource(
+        plural="pods",
+        kind="PodMetrics",
+        group="metrics.k8s.io",
+        version="v1beta1",
+        verbs=("get", "list"),
+        measured=True,
+        table=usage.PODS,
     ),
     Resource(
         plural="runtimeclasses",

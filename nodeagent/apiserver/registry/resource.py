@@ -47,6 +47,7 @@ class Resource:
     `create_on_update`: a PUT of what is not there creates it. `status_on_create`: a create
     may bring its status along. `deprecation`: a warning that comes with every answer. `unconditional_update`: a PUT
     need not say which resourceVersion it replaces. `answered`: never stored, the create is a question.
+    `measured`: never stored, told by the nodes when somebody reads it, and not in the table of types.
     """
 
     plural: str
@@ -67,6 +68,7 @@ class Resource:
     create_on_update: bool = False
     status_on_create: bool = False
     answered: bool = False
+    measured: bool = False
     deprecation: str = ""
     unconditional_update: bool = True
     view: View | None = None
@@ -80,6 +82,10 @@ class Resource:
     def storage(self) -> str:
         """Where its objects are stored: its own id, or that of the kind it is a view of."""
         return self.view.storage if self.view else self.id
+
+    @property
+    def stored(self) -> bool:
+        return not (self.answered or self.measured)
 
     @property
     def group_version(self) -> str:

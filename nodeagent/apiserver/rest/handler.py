@@ -23,6 +23,7 @@ from nodeagent.apiserver.rest.decoding import media_type
 from nodeagent.apiserver.rest.documents import Documents
 from nodeagent.apiserver.rest.in_flight import MAX_BODIES_BYTES, SMALL_BYTES, InFlight, send
 from nodeagent.apiserver.rest.list_options import list_options
+from nodeagent.apiserver.rest.measured_resources import MeasuredResources
 from nodeagent.apiserver.rest.objects import ObjectVerbs
 from nodeagent.apiserver.rest.path import Target, parse
 from nodeagent.apiserver.rest.request import Request, cut, parse_query, respond_error
@@ -62,6 +63,7 @@ class Handler:
         authorizer: Authorizer,
         verbs: ObjectVerbs,
         questions: VirtualResources,
+        measured: MeasuredResources,
         connections: Connections,
         documents: Documents,
         metrics: ApiMetrics,
@@ -72,6 +74,7 @@ class Handler:
         self._authorizer = authorizer
         self._verbs = verbs
         self._questions = questions
+        self._measured = measured
         self._connections = connections
         self._documents = documents
         self._bodies = InFlight(MAX_BODIES_BYTES)
@@ -195,6 +198,8 @@ class Handler:
                 raise ApiError.method_not_allowed()
             if verb != "watch" and (verb in _ON_COLLECTIONS) == bool(target.name):
                 raise ApiError.method_not_allowed()
+            if resource.measured:
+                return await self._measured.answer(verb, request)
             return await self._bounded(verb, request, None)
         subresource = resource.subresource(target.subresource)
         if subresource is None:

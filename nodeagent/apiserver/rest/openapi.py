@@ -59,12 +59,12 @@ class OpenApi:
     """The documents, each made when first asked for."""
 
     def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+        self._resources = tuple(resource for resource in registry.resources if not resource.measured)
         self._documents: dict[str, Document] = {}
 
     def paths(self) -> list[str]:
         """Paths of group versions without the leading slash: `api/v1`, `apis/node.k8s.io/v1`."""
-        return list(dict.fromkeys(_root(resource)[1:] for resource in self._registry.resources))
+        return list(dict.fromkeys(_root(resource)[1:] for resource in self._resources))
 
     def index(self) -> Document:
         """`/openapi/v3`: where each document is."""
@@ -73,13 +73,13 @@ class OpenApi:
 
     def hash(self, path: str) -> str:
         """Changes when the document does: it is made of the kinds and the table of types."""
-        names = ",".join(r.id for r in self._registry.resources if _root(r)[1:] == path)
+        names = ",".join(r.id for r in self._resources if _root(r)[1:] == path)
         return hashlib.sha512(f"{table_digest()}:{names}".encode()).hexdigest().upper()
 
     def document(self, path: str) -> Document | None:
         """`/openapi/v3/PATH`; None when there is no such group version."""
         if path not in self._documents:
-            members = [r for r in self._registry.resources if _root(r)[1:] == path]
+            members = [r for r in self._resources if _root(r)[1:] == path]
             if not members:
                 return None
             self._documents[path] = Document(body=msgspec.json.encode(_document(members)))

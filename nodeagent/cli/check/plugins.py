@@ -6,8 +6,8 @@ from pathlib import Path
 from csi.client import Client
 from csi.errors import CSIError, presentable
 from nodeagent.cli.check.finding import Finding, degraded, found
-from nodeagent.plugin_registration.contract import CSI_PLUGIN
-from nodeagent.plugin_registration.handshake import HandshakeFailed, connected
+from nodeagent.plugin_registration.contract import CSI_PLUGIN, HandshakeFailed
+from nodeagent.plugin_registration.handshake import connected
 from nodeagent.plugin_registration.sockets import find
 
 _ASK_SECONDS = 3.0

@@ -101,17 +101,22 @@ class PressureFile(TypedFile[Pressure]):
 
     @override
     def sanitize_get(self, value: str) -> Pressure:
-        found: dict[str, Stall] = {}
-        for line in value.splitlines():
-            kind, *pairs = line.split()
-            values = dict(pair.split("=") for pair in pairs)
-            found[kind] = Stall(
-                average_10s=float(values["avg10"]),
-                average_60s=float(values["avg60"]),
-                average_300s=float(values["avg300"]),
-                total_us=int(values["total"]),
-            )
-        return Pressure(some=found.get("some"), full=found.get("full"))
+        return parse_pressure(value)
+
+
+def parse_pressure(text: str) -> Pressure:
+    """Of a cgroup's file, or of the machine's in /proc/pressure. Source: the kernel's accounting/psi."""
+    found: dict[str, Stall] = {}
+    for line in text.splitlines():
+        kind, *pairs = line.split()
+        values = dict(pair.split("=") for pair in pairs)
+        found[kind] = Stall(
+            average_10s=float(values["avg10"]),
+            average_60s=float(values["avg60"]),
+            average_300s=float(values["avg300"]),
+            total_us=int(values["total"]),
+        )
+    return Pressure(some=found.get("some"), full=found.get("full"))
 
 
 class DeviceTableFile(TypedFile[Mapping[str, Mapping[str, int]]]):

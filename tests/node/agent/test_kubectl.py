@@ -1,10 +1,14 @@
 """kubectl against a pod of a whole node: logs, exec, attach; and who is kept out of the node's endpoint."""
 
+import contextlib
 import hashlib
 import http.client
+import json
 import os
+import signal
 import ssl
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -193,3 +197,54 @@ def test_new_clients_use_websocket(node: NodeUnderTest, web: str) -> None:
     done = run(node, "kubectl", "exec", "-v=8", web, "--", "true")
     assert (done.returncode, b"fallback" in done.stderr) == (0, False), done.stderr
     assert b"Sec-Websocket-Protocol: v5.channel.k8s.io" in done.stderr.replace(b"WebSocket", b"Websocket"), done.stderr
+
+
+def on_a_screen(command: list[str], until: bytes) -> bytes:
+    """What a command writes to its terminal until it is interrupted, once `until` has been seen twice."""
+    ours, theirs = os.openpty()
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        seen, interrupted = b"", False
+        with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as terminal:  # EIO: the other side is closed
+            while piece := terminal.read(65536):
+                seen += piece
+                if seen.count(until) > 1 and not interrupted:
+                    interrupted = True
+                    process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+    return seen
+
+
+def test_top(node: NodeUnderTest) -> None:
+    """`kubectl top` shows the node, and that a pod uses the CPU and the memory that it does, no more than it may."""
+    burner = "head -c 33554432 /dev/zero | tail -c 33554432 > /dev/shm/held; while true; do :; done"
+    limits = {"cpu": "200m", "memory": "128Mi"}
+    node.apply(pod_object("burner", "sh", "-c", burner, resources={"limits": limits}))
+    node.running("burner")
+
+    def measured() -> tuple[int, int] | None:
+        lines = node.kubectl("top", "pod", "burner", "--no-headers", check=False).split()
+        if len(lines) != 3 or lines[0] != "burner":
+            return None
+        found = int(lines[1].removesuffix("m")), int(lines[2].removesuffix("Mi"))
+        return found if found[0] >= 50 and found[1] >= 32 else None
+
+    cpu, memory = eventually(measured, "the burner's usage")
+    assert cpu <= 260 and memory <= 128
+    name, millicores, _, mebibytes, _ = node.kubectl("top", "node", "--no-headers").split()
+    assert name == node.name
+    assert int(millicores.removesuffix("m")) > 50 and int(mebibytes.removesuffix("Mi")) > 32
+    rows = node.kubectl("get", "pods.metrics.k8s.io", "burner").splitlines()
+    assert (rows[0].split(), rows[1].split()[0]) == (["NAME", "CPU", "MEMORY", "WINDOW"], "burner")
+    command = [sys.executable, "-m", "nodeagent", "top", f"--kubeconfig={node.kubeconfig}", "--once"]
+    found = json.loads(subprocess.run([*command, "-o", "json"], capture_output=True, timeout=60, check=True).stdout)
+    (burner,) = (pod for pod in found["pods"] if pod["name"] == "burner")
+    assert (found["name"], found["ready"]) == (node.name, True)
+    assert 50 <= burner["cpu_millicores"] <= 260 and burner["memory_bytes"] >= 32 << 20
+    hard = {each["signal"] for each in found["thresholds"] if each["hard"]}
+    assert hard >= {"memory.available", "nodefs.available", "imagefs.available"}
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "burner" in shown and "\x1b" not in shown
+    screen = on_a_screen(command[:-1], until=b"burner")
+    assert screen.startswith(b"\x1b[?1049h") and screen.endswith(b"\x1b[?1049l")
+    node.kubectl("delete", "pod", "burner", "--now")

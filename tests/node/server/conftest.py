@@ -12,20 +12,25 @@ from typing import Any
 import pytest
 from agent_pods import agent_pod
 from built_in_runtimes import oci
+from lightkube.models.core_v1 import EmptyDirVolumeSource, Volume
 
 from nodeagent.metrics.registry import agent_registry
+from nodeagent.node.facts import read_machine
 from nodeagent.pods.manager import PodOnNode
 from nodeagent.pods.rules.model import PodStage
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.server.auth import Guard
 from nodeagent.server.server import NodeServer, ServerSettings
 from nodeagent.server.stats import StatsHandlers
+from nodeagent.stats.cgroup_paths import CgroupPaths
 from nodeagent.stats.node import NodeReader
 from nodeagent.stats.pod_cgroups import PodCgroupReader
+from nodeagent.stats.pod_files import PodFilesReader
 from nodeagent.stats.pods import PodReader
 from nodeagent.stats.provider import Statistics
+from nodeagent.stats.system_containers import SystemContainerReader
 from nodeagent.stats.volumes import VolumeReader
-from nodeagent.volumes.contract import VolumeUsage
+from nodeagent.volumes.contract import VolumeSource, VolumeUsage
 from nodeagent.volumes.usage import measure
 from runtimes.linux.cgroups.detect import detect
 from runtimes.registry import Runtime
@@ -73,9 +78,12 @@ class RealPods:
 
 @dataclass
 class ScratchOnly:
-    """Every pod has one volume, all of them the same folder."""
+    """Every pod has one volume, an emptyDir on disk, all of them the same folder."""
 
     folder: Path
+
+    def sources(self, uid: str) -> dict[str, VolumeSource]:
+        return {"scratch": VolumeSource(volume=Volume(name="scratch", emptyDir=EmptyDirVolumeSource()))}
 
     async def usage(self, uid: str) -> dict[str, VolumeUsage]:
         return {"scratch": measure(self.folder)}
@@ -142,8 +150,13 @@ async def node(
         )
         volumes = VolumeReader(ScratchOnly(folder), period_seconds=60.0)
         reader = PodReader([runtime], PodCgroupReader(detect(), lambda uid: None))
-        statistics = Statistics(NodeReader(folder), reader, volumes, images_dir=folder)
-        stats = StatsHandlers("node-1", statistics, registry=agent_registry())
+        files = PodFilesReader(
+            lambda namespace, name, uid: folder / "logs" / f"{name}-{uid}", lambda uid: folder / "hosts" / uid
+        )
+        system = SystemContainerReader(detect(), {subject.cgroup_parent: "pods"})
+        paths = CgroupPaths(detect(), lambda uid: f"{subject.cgroup_parent}/pod{uid}")
+        statistics = Statistics(NodeReader(folder), reader, volumes, files, system, paths, images_dir=folder)
+        stats = StatsHandlers("node-1", statistics, read_machine(), registry=agent_registry())
         guard = Guard(None, node_name="node-1", always_allow=True)
         server = NodeServer(settings, pods, guard, healthy=lambda: True, parts=(stats,))
         await server.start()

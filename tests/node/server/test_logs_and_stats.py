@@ -50,40 +50,70 @@ async def test_fifty_megabytes_of_log(node):
 
 async def test_statistics(node):
     """The summary and the metrics tell of the node, the pod and its container."""
-    await node.run("busy", "while true; do :; done")
+    script = "echo begun; head -c 8388608 /dev/zero > /written; while true; do :; done"
+    container_id = await node.run("busy", script, log_path="main/0.log")
     status, text = await node.endpoint.get("/stats/summary")
     document = json.loads(text)
     assert (status, document["node"]["nodeName"]) == (200, "node-1")
-    assert set(document["node"]) >= {"cpu", "memory", "fs", "runtime", "rlimit", "swap", "startTime"}
+    always = {"nodeName", "systemContainers", "startTime", "cpu", "memory", "swap"}
+    assert set(document["node"]) >= always | {"fs", "runtime", "rlimit", "network"}
+    (kubepods,) = document["node"]["systemContainers"]
+    assert kubepods["name"] == "pods" and kubepods["cpu"]["usageCoreNanoSeconds"] > 0
     (pod,) = document["pods"]
     assert (pod["podRef"]["name"], pod["podRef"]["namespace"]) == ("busy", "default")
     (container,) = pod["containers"]
     assert container["name"] == "main"
     (volume,) = pod["volume"]
+    assert container["logs"]["usedBytes"] > 0
+    assert pod["ephemeral-storage"]["usedBytes"] >= container["logs"]["usedBytes"] + volume["usedBytes"]
+    assert container["rootfs"]["usedBytes"] <= pod["ephemeral-storage"]["usedBytes"]
     assert volume["name"] == "scratch" and 0 < volume["usedBytes"] < volume["capacityBytes"]
     assert container["cpu"]["usageCoreNanoSeconds"] > 0 and container["memory"]["workingSetBytes"] > 0
     _, text = await node.endpoint.get("/stats/summary?only_cpu_and_memory=true")
-    assert set(json.loads(text)["node"]) == {"nodeName", "startTime", "cpu", "memory"}
+    assert set(json.loads(text)["node"]) == always
     _, text = await node.endpoint.get("/metrics/resource")
     families = {family.name: family.samples for family in text_string_to_metric_families(text)}
     (sample,) = families["container_cpu_usage_seconds"]
     assert sample.labels == {"container": "main", "pod": "busy", "namespace": "default"}
     assert sample.value > 0 and sample.timestamp is not None
     assert families["resource_scrape_error"][0].value == 0
-    _, text = await node.endpoint.get("/metrics/cadvisor")
-    assert 'container="main"' in text and 'namespace="default"' in text
-    families = {family.name: family.samples for family in text_string_to_metric_families(text)}
-    measured = {
-        "container_memory_cache",
-        "container_threads",
-        "container_fs_limit_bytes",
-        "container_start_time_seconds",
-    }
-    for name in ("container_cpu_usage_seconds", *measured):
-        assert {sample.labels["container"] for sample in families[name]} >= {"main"}, name
+    await check_the_kernel_tells_the_same(node, container_id)
     await check_cgroups_tell_the_same(node)
     _, text = await node.endpoint.get("/metrics")
     assert "kubelet_running_pods 1.0" in text and "process_cpu_seconds_total" in text
+
+
+async def check_the_kernel_tells_the_same(node, container_id):
+    """Each row's `id` is the cgroup that has its figures; they grow as those do, and a group has what its members have."""
+    kernel = detect().statistics
+
+    async def rows(name):
+        _, text = await node.endpoint.get("/metrics/cadvisor")
+        families = {family.name: family.samples for family in text_string_to_metric_families(text)}
+        for family in ("container_memory_cache", "container_threads", "container_fs_limit_bytes"):
+            assert {sample.labels["container"] for sample in families[family]} >= {"main"}, family
+        return {sample.labels["id"]: sample for sample in families[name]}
+
+    parent = node.subject.cgroup_parent
+    before = {path: kernel.cpu(path).usage_ns for path in (parent, await pod_cgroup(node))}
+    cpu = await rows("container_cpu_usage_seconds")
+    (main,) = (path for path, sample in cpu.items() if sample.labels["name"] == container_id)
+    assert main.rpartition("/")[0] == await pod_cgroup(node)
+    assert cpu[main].labels["container"] == "main" and cpu[main].labels["namespace"] == "default"
+    for path, usage_ns in before.items():
+        # one second at most lies between what is kept and what is asked
+        assert usage_ns / 1e9 - 1.5 <= cpu[path].value <= kernel.cpu(path).usage_ns / 1e9, path
+    await asyncio.sleep(1.1)  # by then all is written, and figures are taken anew
+    again = await rows("container_cpu_usage_seconds")
+    assert all(again[path].value > cpu[path].value for path in (main, parent, "/"))
+    memory = await rows("container_memory_usage_bytes")
+    used = kernel.memory(main).usage_bytes
+    assert abs(memory[main].value - used) < 4 << 20, (memory[main].value, used)
+
+
+async def pod_cgroup(node):
+    (pod,) = (await node.subject.service.list_pod_sandbox(cri.ListPodSandboxRequest())).items
+    return f"{node.subject.cgroup_parent}/pod{pod.metadata.uid}"
 
 
 async def check_cgroups_tell_the_same(node):

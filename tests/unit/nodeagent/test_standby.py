@@ -27,6 +27,11 @@ def test_nothing_is_imported_for_one_of_them_alone(both: set[str]) -> None:
     assert set(SHARED) - both == set()
 
 
+def test_grpc_is_not_for_every_agent() -> None:
+    """It takes 10 MB, and comes with the first plugin, driver or probe that speaks it."""
+    assert not {name for name in imported_by("nodeagent.main") if name.partition(".")[0] == "grpc"}
+
+
 def test_no_library_of_both_is_imported_twice(both: set[str]) -> None:
     """A library that both use is there when they part, with all of it that both use."""
     libraries = {name for name in both if name.partition(".")[0] not in {*sys.stdlib_module_names, *OWN}}

@@ -12,7 +12,7 @@ STRING = Scalar(name="string", go="string")
 
 def test_every_served_kind_and_every_body_of_a_subresource_is_in_the_table() -> None:
     """A kind that is served without an entry would be decoded without its types."""
-    served = [(resource.group_version, resource.kind) for resource in RESOURCES]
+    served = [(resource.group_version, resource.kind) for resource in RESOURCES if not resource.measured]
     bodies = [
         (f"{sub.group}/{sub.version}" if sub.group else resource.group_version, sub.kind)
         for resource in RESOURCES

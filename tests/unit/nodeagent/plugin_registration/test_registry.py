@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.plugin_registration.contract import Plugin, PluginRefused
-from nodeagent.plugin_registration.handshake import HandshakeFailed
+from nodeagent.plugin_registration.contract import HandshakeFailed, Plugin, PluginRefused
 from nodeagent.plugin_registration.registry import PluginRegistry
 from runtimes.linux.retry import RetryPolicy
 

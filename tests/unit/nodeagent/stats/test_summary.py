@@ -8,19 +8,25 @@ from types import SimpleNamespace
 from prometheus_client.parser import text_string_to_metric_families
 
 from nodeagent.metrics.registry import expose
-from nodeagent.metrics.usage import agent_metrics, container_metrics, resource_metrics, volume_metrics
+from nodeagent.metrics.usage import agent_metrics, log_metrics, resource_metrics, volume_metrics
 from nodeagent.stats.node import Filesystem, Interface, NodeReader, NodeStats
+from nodeagent.stats.pod_files import DiskUsage, PodFiles
 from nodeagent.stats.pods import PodReader
-from nodeagent.stats.summary import summary
+from nodeagent.stats.summary import Disks, summary
+from nodeagent.stats.system_containers import SystemContainer
 from nodeagent.stats.volumes import PodVolumeStats
 from nodeagent.volumes.contract import VolumeUsage
 from proto import cri_pb2 as cri
 from runtimes.errors import Unavailable
+from runtimes.linux.cgroups.contract import Pressure, Stall
+from runtimes.usage import fill_pressure
 
 NANO = 1_000_000_000
 NOW = 1_767_225_600 * NANO  # 2026-01-01
 TIME = "2026-01-01T00:00:00Z"
 DISK = Filesystem(available_bytes=60, capacity_bytes=100, used_bytes=40, inodes_free=7, inodes=10)
+STALL = Stall(average_10s=1.5, average_60s=0.5, average_300s=0.0, total_us=42)
+STALLED = {"total": 42, "avg10": 1.5, "avg60": 0.5, "avg300": 0.0}
 NODE = NodeStats(
     time_ns=NOW,
     start_time=datetime(2025, 12, 31, tzinfo=UTC),
@@ -30,9 +36,17 @@ NODE = NodeStats(
     memory_usage_bytes=500,
     memory_working_set_bytes=400,
     memory_rss_bytes=300,
+    page_faults=70,
+    major_page_faults=7,
+    cpu_pressure=Pressure(some=STALL, full=None),
+    memory_pressure=Pressure(some=STALL, full=STALL),
+    io_pressure=None,
     swap_available_bytes=10,
     swap_usage_bytes=2,
-    interfaces=(Interface(name="eth0", rx_bytes=1, rx_errors=0, tx_bytes=2, tx_errors=0),),
+    interfaces=(
+        Interface(name="docker0", rx_bytes=8, rx_errors=0, tx_bytes=9, tx_errors=0),
+        Interface(name="eth0", rx_bytes=1, rx_errors=0, tx_bytes=2, tx_errors=0),
+    ),
     filesystem=DISK,
     max_pids=32768,
     running_processes=99,
@@ -63,6 +77,11 @@ def pod_stats() -> cri.PodSandboxStats:
     container.memory.usage_bytes.value = 25
     container.writable_layer.used_bytes.value = 8
     container.writable_layer.inodes_used.value = 1
+    container.swap.timestamp = stats.linux.io.timestamp = NOW
+    container.swap.swap_usage_bytes.value = 6
+    container.swap.swap_available_bytes.value = 3
+    fill_pressure(stats.linux.io.psi, Pressure(some=STALL, full=None))
+    fill_pressure(container.memory.psi, Pressure(some=STALL, full=None))
     return stats
 
 
@@ -107,24 +126,43 @@ async def test_summary():
         "inodesUsed": 3,
     }
     eth0 = {"name": "eth0", "rxBytes": 1, "rxErrors": 0, "txBytes": 2, "txErrors": 0}
+    docker0 = {"name": "docker0", "rxBytes": 8, "rxErrors": 0, "txBytes": 9, "txErrors": 0}
     pod_eth0 = {"name": "eth0", "rxBytes": 11, "rxErrors": 0, "txBytes": 12, "txErrors": 0}
+    kubepods = cri.ContainerStats()
+    kubepods.cpu.timestamp = kubepods.memory.timestamp = NOW
+    kubepods.cpu.usage_core_nano_seconds.value = 4 * NANO
+    system = [SystemContainer(name="pods", cgroup="/kubepods", started_ns=NOW, stats=kubepods)]
     node_small = {
         "nodeName": "n1",
+        "systemContainers": [
+            {
+                "name": "pods",
+                "startTime": TIME,
+                "cpu": {"time": TIME, "usageCoreNanoSeconds": 4 * NANO},
+                "memory": {"time": TIME},
+            }
+        ],
         "startTime": "2025-12-31T00:00:00Z",
-        "cpu": {"time": TIME, "usageCoreNanoSeconds": 5 * NANO},
+        "cpu": {"time": TIME, "usageCoreNanoSeconds": 5 * NANO, "psi": {"some": STALLED}},
         "memory": {
             "time": TIME,
             "availableBytes": 600,
             "usageBytes": 500,
             "workingSetBytes": 400,
             "rssBytes": 300,
+            "pageFaults": 70,
+            "majorPageFaults": 7,
+            "psi": {"some": STALLED, "full": STALLED},
         },
+        "swap": {"time": TIME, "swapAvailableBytes": 10, "swapUsageBytes": 2},
     }
+    swap = {"time": TIME, "swapAvailableBytes": 3, "swapUsageBytes": 6}
     container_small = {
         "name": "main",
         "startTime": TIME,
         "cpu": {"time": TIME, "usageNanoCores": 7, "usageCoreNanoSeconds": 2 * NANO},
-        "memory": {"time": TIME, "usageBytes": 25, "workingSetBytes": 20},
+        "memory": {"time": TIME, "usageBytes": 25, "workingSetBytes": 20, "psi": {"some": STALLED}},
+        "swap": swap,
     }
     pod_small = {
         "podRef": {"name": "web", "namespace": "default", "uid": "u1"},
@@ -132,25 +170,35 @@ async def test_summary():
         "containers": [container_small],
         "cpu": {"time": TIME, "usageCoreNanoSeconds": 3 * NANO},
         "memory": {"time": TIME, "workingSetBytes": 30},
+        "swap": swap,
     }
-    small = summary("n1", NODE, snapshot.pods, images=DISK, only_cpu_and_memory=True)
-    assert small == {"node": node_small, "pods": [pod_small]}
-    whole = summary("n1", NODE, snapshot.pods, images=DISK)
+    assert summary("n1", NODE, system, snapshot.pods) == {"node": node_small, "pods": [pod_small]}
+    logs = {"main": DiskUsage(used_bytes=16, inodes_used=2), "gone": DiskUsage(used_bytes=32, inodes_used=2)}
+    files = PodFiles(time_ns=NOW, logs=logs, others=DiskUsage(used_bytes=4, inodes_used=1))
+    images = replace(DISK, capacity_bytes=1000)
+    whole = summary("n1", NODE, system, snapshot.pods, Disks(images=images, files={"u1": files}))
+    image_disk = {**disk, "capacityBytes": 1000}
+    container = {
+        **container_small,
+        "rootfs": {**image_disk, "usedBytes": 8, "inodesUsed": 1},
+        "logs": {**disk, "usedBytes": 16, "inodesUsed": 2},
+    }
     assert whole == {
         "node": {
             **node_small,
-            "network": {"time": TIME, **eth0, "interfaces": [eth0]},
+            "network": {"time": TIME, **eth0, "interfaces": [docker0, eth0]},
             "fs": disk,
-            "runtime": {"imageFs": disk, "containerFs": disk},
+            "runtime": {"imageFs": image_disk, "containerFs": image_disk},
             "rlimit": {"time": TIME, "maxpid": 32768, "curproc": 99},
-            "swap": {"time": TIME, "swapAvailableBytes": 10, "swapUsageBytes": 2},
         },
         "pods": [
             {
                 **pod_small,
-                "containers": [{**container_small, "rootfs": {**disk, "usedBytes": 8, "inodesUsed": 1}}],
+                "containers": [container],
+                "io": {"time": TIME, "psi": {"some": STALLED}},
                 "network": {"time": TIME, **pod_eth0, "interfaces": [pod_eth0]},
                 "process_stats": {"process_count": 4},
+                "ephemeral-storage": {**disk, "usedBytes": 8 + 16 + 32 + 4, "inodesUsed": 1 + 2 + 2 + 1},
             }
         ],
     }
@@ -162,7 +210,7 @@ async def test_volumes_in_the_summary():
     snapshot = await reader(Service()).read()
     data = VolumeUsage(capacity_bytes=100, available_bytes=60, used_bytes=40, inodes=10, inodes_free=7, inodes_used=3)
     found = PodVolumeStats(time_ns=NOW, volumes={"raw": VolumeUsage(capacity_bytes=5, claim="c"), "data": data})
-    (pod,) = summary("n1", NODE, snapshot.pods, volumes={"u1": found})["pods"]
+    (pod,) = summary("n1", NODE, (), snapshot.pods, Disks(images=DISK, volumes={"u1": found}))["pods"]
     assert pod["volume"] == [
         {
             "time": TIME,
@@ -176,8 +224,20 @@ async def test_volumes_in_the_summary():
         },
         {"time": TIME, "capacityBytes": 5, "name": "raw", "pvcRef": {"name": "c", "namespace": "default"}},
     ]
-    (pod,) = summary("n1", NODE, snapshot.pods, volumes={"u1": found}, only_cpu_and_memory=True)["pods"]
-    assert "volume" not in pod
+    assert "ephemeral-storage" not in pod
+
+
+async def test_local_volumes_are_ephemeral_storage():
+    """What a pod's volumes take of the node's own disk counts with its logs and layers."""
+    snapshot = await reader(Service()).read()
+    usage = VolumeUsage(capacity_bytes=100, used_bytes=40, inodes_used=3)
+    found = PodVolumeStats(
+        time_ns=NOW, volumes={"here": usage, "there": usage}, local=frozenset({"here", "unmeasured"})
+    )
+    disks = Disks(images=DISK, volumes={"u1": found}, files={"u1": PodFiles(time_ns=NOW)})
+    (pod,) = summary("n1", NODE, (), snapshot.pods, disks)["pods"]
+    storage = pod["ephemeral-storage"]
+    assert (storage["usedBytes"], storage["inodesUsed"], storage["capacityBytes"]) == (8 + 40, 1 + 3, 100)
 
 
 def samples(text: bytes):
@@ -201,6 +261,9 @@ async def test_resource_metrics():
         ("container_cpu_usage_seconds_total", container): (2, seconds),
         ("container_memory_working_set_bytes", container): (20, seconds),
         ("container_start_time_seconds", container): (seconds, None),
+        ("container_swap_usage_bytes", container): (6, seconds),
+        ("container_swap_limit_bytes", container): (9, seconds),
+        ("pod_swap_usage_bytes", pod): (6, seconds),
         ("pod_cpu_usage_seconds_total", pod): (3, seconds),
         ("pod_memory_working_set_bytes", pod): (30, seconds),
         ("resource_scrape_error", ()): (0, None),
@@ -214,21 +277,8 @@ async def test_a_runtime_that_does_not_answer():
     assert samples(expose(resource_metrics(NODE, snapshot)))[("resource_scrape_error", ())] == (1, None)
 
 
-async def test_container_and_agent_metrics():
-    """The names and labels that dashboards know."""
-    snapshot = await reader(Service()).read()
-    labels = (
-        ("container", "main"),
-        ("id", "c1"),
-        ("image", "img"),
-        ("name", "c1"),
-        ("namespace", "default"),
-        ("pod", "web"),
-    )
-    found = samples(expose(container_metrics(snapshot.pods)))
-    assert found[("container_memory_working_set_bytes", labels)] == (20, NOW / NANO)
-    network = (("interface", "eth0"), ("namespace", "default"), ("pod", "web"))
-    assert found[("container_network_receive_bytes_total", network)] == (11, None)
+def test_agent_metrics():
+    """What runs here."""
     assert samples(expose(agent_metrics("n1", 1, 2))) == {
         ("kubelet_node_name", (("node", "n1"),)): (1, None),
         ("kubelet_running_pods", ()): (1, None),
@@ -251,6 +301,18 @@ async def test_metrics_of_claims():
     assert samples(expose(volume_metrics(snapshot.pods, {}))) == {}
 
 
+async def test_metrics_of_logs():
+    """By container, of its folder, whether or not it runs now; of a pod that is not measured yet, nothing."""
+    snapshot = await reader(Service()).read()
+    logs = {"main": DiskUsage(used_bytes=16, inodes_used=2), "gone": DiskUsage(used_bytes=32, inodes_used=2)}
+    pod = (("namespace", "default"), ("pod", "web"), ("uid", "u1"))
+    assert samples(expose(log_metrics(snapshot.pods, {"u1": PodFiles(time_ns=NOW, logs=logs)}))) == {
+        ("kubelet_container_log_filesystem_used_bytes", (("container", name), *pod)): (value, None)
+        for name, value in (("main", 16), ("gone", 32))
+    }
+    assert samples(expose(log_metrics(snapshot.pods, {}))) == {}
+
+
 def test_the_machine(tmp_path):
     """The real figures make sense, and the second reading knows the rate."""
     reads = NodeReader(tmp_path)
@@ -259,5 +321,6 @@ def test_the_machine(tmp_path):
     assert second.cpu_nano_cores is not None and second.cpu_nano_cores >= 0
     assert 0 < first.memory_working_set_bytes <= first.memory_usage_bytes < first.memory_total_bytes
     assert 0 < first.filesystem.available_bytes < first.filesystem.capacity_bytes
+    assert second.page_faults >= first.page_faults > 0
     assert 0 < first.running_processes < first.max_pids
     assert all(interface.name != "lo" for interface in first.interfaces)

@@ -39,6 +39,8 @@ VIEWED = {
     ("", "services"),
     ("", "services/status"),
     ("discovery.k8s.io", "endpointslices"),
+    ("metrics.k8s.io", "nodes"),
+    ("metrics.k8s.io", "pods"),
 }
 BASIC = {
     ("create", "authorization.k8s.io", "selfsubjectaccessreviews"),

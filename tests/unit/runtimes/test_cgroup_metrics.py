@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from runtimes.cgroup_metrics import CgroupMetrics, device_name, fill_ulimits
 from runtimes.linux.cgroups.contract import Cgroups
 from runtimes.linux.cgroups.v1 import CgroupsV1
 from runtimes.linux.cgroups.v2 import CgroupsV2
 from runtimes.metrics import LABELS, Row
-from runtimes.oci.cgroup_metrics import CgroupMetrics, device_name, fill_ulimits
 
 V1 = {
     "cpuacct/cpuacct.usage": "3900000000",

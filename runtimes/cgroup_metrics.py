@@ -1,6 +1,7 @@
 """The metrics of a cgroup's processes, with what /proc and /sys add to them."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -25,22 +26,23 @@ _DEFAULT_PERIOD = 100_000
 
 
 class CgroupMetrics:
-    """What a cgroup tells, for the row of a pod or a container. `home`: the device with the containers' files."""
+    """What a cgroup tells, for the row of a pod, a container or a group of them. `home`: the device with their files, if any."""
 
-    def __init__(self, cgroups: Cgroups, cgroup: str, home: str) -> None:
+    def __init__(self, cgroups: Cgroups, cgroup: str, home: str = "") -> None:
         self._cgroups = cgroups
         self._statistics = cgroups.statistics
         self._cgroup = cgroup
         self._home = home
 
-    def fill(self, row: Row) -> None:
+    def fill(self, row: Row, *, open_files: bool = True) -> None:
+        """`open_files`: also count those of all its processes."""
         ask = self._statistics
         cpu, memory, io = ask.cpu(self._cgroup), ask.memory(self._cgroup), ask.io(self._cgroup)
         _fill_cpu(row, cpu)
         _fill_memory(row, memory)
         self._fill_huge_pages(row)
         self._fill_devices(row, io)
-        self._fill_processes(row)
+        self._fill_processes(row, open_files)
         for resource, pressure in (("cpu", cpu.pressure), ("memory", memory.pressure), ("io", io.pressure)):
             _fill_pressure(row, resource, pressure)
 
@@ -55,17 +57,19 @@ class CgroupMetrics:
             return
         found = {_device(numbers): values for numbers, values in io.devices.items()}
         # the kernel names devices from the first use on
-        for device, values in (found or {self._home: _NEVER_USED}).items():
+        for device, values in (found or ({self._home: _NEVER_USED} if self._home else {})).items():
             row.add("container_fs_reads_bytes_total", values.read_bytes, device)
             row.add("container_fs_writes_bytes_total", values.written_bytes, device)
             row.add("container_fs_reads_total", values.reads, device)
             row.add("container_fs_writes_total", values.writes, device)
 
-    def _fill_processes(self, row: Row) -> None:
+    def _fill_processes(self, row: Row, open_files: bool) -> None:
         running, most = self._cgroups.processes(self._cgroup), self._statistics.pids(self._cgroup).limit
         row.add("container_processes", len(running))
         row.add("container_threads", process_count(self._cgroups, self._cgroup))
         row.add("container_threads_max", None if most is None else max(0, most))
+        if not open_files:
+            return
         descriptors_, sockets = _count_descriptors(running)
         row.add("container_file_descriptors", descriptors_)
         row.add("container_sockets", sockets)
@@ -149,6 +153,7 @@ def _device(numbers: str) -> str:
     return device_name(os.makedev(int(major), int(minor)))
 
 
+@functools.lru_cache(maxsize=1024)  # a number stands for one name; every row of every pod asks
 def device_name(device: int) -> str:
     """/dev/sda for its number; of a file system without a device, or unknown, the number as text."""
     numbers = f"{os.major(device)}:{os.minor(device)}"

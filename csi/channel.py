@@ -1,0 +1,77 @@
+"""The gRPC connection of one call (`csi.endpoint`): loaded with the first."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from csi import errors
+
+_MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a list of some ten thousand volumes
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+    # not the path: servers written in Go refuse a percent-encoded authority
+    ("grpc.default_authority", "localhost"),
+)
+
+Answer = TypeVar("Answer", bound=Message)
+
+
+@contextlib.asynccontextmanager
+async def connected(path: Path, method: str, deadline_seconds: float) -> AsyncIterator[grpc.aio.Channel]:
+    """A connection to the unix socket. `method`: for errors. Raises Unreachable."""
+    async with grpc.aio.insecure_channel(f"unix:{quote(str(path))}", options=_OPTIONS) as channel:
+        state = channel.get_state(try_to_connect=True)
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                while state is not grpc.ChannelConnectivity.READY:
+                    if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                        raise errors.Unreachable(f"nobody listens on {path}", method=method)
+                    await channel.wait_for_state_change(state)
+                    state = channel.get_state(try_to_connect=True)
+        except TimeoutError:
+            text = f"{path} does not speak gRPC within {deadline_seconds:g}s"
+            raise errors.Unreachable(text, method=method) from None
+        yield channel
+
+
+async def ask(
+    channel: grpc.aio.Channel,
+    path: str,
+    request: Message,
+    answer: type[Answer],
+    *,
+    deadline_seconds: float,
+    secrets: Iterable[str],
+) -> Answer:
+    """Send a request to `path`, `/csi.v1.Service/Method`. `secrets`: what no error may show. Raises CSIError."""
+    method = path.rpartition("/")[2]
+    invoke = channel.unary_unary(path, request_serializer=_serialize, response_deserializer=bytes)
+    call = invoke(request, timeout=deadline_seconds)
+    try:
+        data = await call
+    except grpc.aio.AioRpcError as error:
+        raise errors.of_status(
+            error.code().name, error.details() or "", method=method, secrets=secrets
+        ) from None  # grpc's own text has the driver's words as they came
+    except asyncio.CancelledError:
+        call.cancel()
+        raise
+    result = answer()
+    try:
+        result.ParseFromString(data)
+    except DecodeError:
+        raise errors.BadAnswer(f"the answer is no {answer.__name__}", method=method) from None
+    return result
+
+
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()

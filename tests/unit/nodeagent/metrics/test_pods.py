@@ -1,0 +1,33 @@
+"""How many pods there are."""
+
+from agent_pods import agent_pod
+from prometheus_client import CollectorRegistry
+
+from nodeagent.metrics.pods import PodsOnNode
+from nodeagent.pods.manager import PodOnNode
+from nodeagent.pods.rules.model import PodStage
+
+
+def pod(name: str, stage: PodStage, phase: str = "Running") -> PodOnNode:
+    document = {"metadata": {"name": name, "namespace": "default", "uid": name}, "spec": {"containers": []}}
+    made = agent_pod({**document, "status": {"phase": phase}})
+    return PodOnNode(pod=made, status=made.status, stage=stage)
+
+
+def test_by_what_their_workers_are_at() -> None:
+    """All are desired; those that have ended, or are being ended, use nothing of the node that others may have."""
+    pods = [pod("a", PodStage.SYNC), pod("b", PodStage.SYNC, "Succeeded"), pod("c", PodStage.TERMINATING)]
+    registry = CollectorRegistry()
+    registry.register(PodsOnNode(lambda: pods, 2))
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"kubelet_{name}", labels)
+
+    assert (value("desired_pods", static=""), value("desired_pods", static="true")) == (3, 0)
+    assert (value("active_pods", static=""), value("active_pods", static="true")) == (1, 0)
+    working = {
+        stage: value("working_pods", config="desired", lifecycle=stage, static="")
+        for stage in ("sync", "terminating", "terminated")
+    }
+    assert working == {"sync": 2, "terminating": 1, "terminated": 0}
+    assert value("cgroup_version") == 2
