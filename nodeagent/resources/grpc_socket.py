@@ -4,15 +4,16 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import grpc
-import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from runtimes.linux.unix_socket import SocketPath
+
+if TYPE_CHECKING:
+    import grpc.aio
 
 _GRACE_SECONDS = 2.0
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 class Refused(Exception):
     """The caller's mistake, or something that is not there; the text and the code are the answer."""
 
-    def __init__(self, message: str, code: grpc.StatusCode = grpc.StatusCode.UNKNOWN) -> None:
+    def __init__(self, message: str, code: str = "UNKNOWN") -> None:
         super().__init__(message)
         self.code = code
 
@@ -46,6 +47,8 @@ class GRPCSocket:
 
     async def start(self) -> None:
         """Raises OSError, also where another server lives there."""
+        import grpc.aio
+
         server = grpc.aio.server(options=_OPTIONS)
         handlers = {name: _handler(self._service, name, method) for name, method in self._methods.items()}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(self._service.full_name, handlers),))
@@ -76,6 +79,8 @@ class GRPCSocket:
 
 
 def _handler(service: ServiceDescriptor, name: str, method: Method) -> Any:
+    import grpc
+
     async def answer(request: Any, context: Context) -> Message:
         try:
             return await method(request)
@@ -83,8 +88,8 @@ def _handler(service: ServiceDescriptor, name: str, method: Method) -> Any:
             code, text = refused.code, str(refused)
         except Exception as error:
             log.exception("%s failed", name)
-            code, text = grpc.StatusCode.INTERNAL, f"{name}: {error or type(error).__name__}"
-        await context.abort(code, text[:_MAX_DETAILS])
+            code, text = "INTERNAL", f"{name}: {error or type(error).__name__}"
+        await context.abort(grpc.StatusCode[code], text[:_MAX_DETAILS])
         raise AssertionError("abort returned")
 
     return grpc.unary_unary_rpc_method_handler(

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from nodeagent.podspec.containers import is_sidecar
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.resources.cpu.manager import CPUManager
@@ -53,7 +51,7 @@ class PodResources:
             if pod.key == wanted:
                 return api.GetPodResourcesResponse(pod_resources=self._of(pod))
         text = f"pod {request.pod_name} in namespace {request.pod_namespace} not found"
-        raise Refused(text, grpc.StatusCode.NOT_FOUND)
+        raise Refused(text, "NOT_FOUND")
 
     async def allocatable(self, request: api.AllocatableResourcesRequest) -> api.AllocatableResourcesResponse:
         """What containers could have for themselves, were nothing given: without reserved CPUs and unhealthy devices. Raises
@@ -89,7 +87,7 @@ class PodResources:
         self._calls = min(BURST, self._calls + (now - self._at) * CALLS_A_SECOND)
         self._at = now
         if self._calls < 1:
-            raise Refused("rejected by rate limit, please retry later", grpc.StatusCode.RESOURCE_EXHAUSTED)
+            raise Refused("rejected by rate limit, please retry later", "RESOURCE_EXHAUSTED")
         self._calls -= 1
 
 

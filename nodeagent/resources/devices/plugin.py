@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import grpc
-import grpc.aio
 from google.protobuf.message import Message
 
 from nodeagent.resources.devices.device import Device, devices_of
@@ -27,6 +25,8 @@ class Plugin:
     """One run of a plugin: one that starts again registers again. Calls raise PluginError."""
 
     def __init__(self, socket: Path) -> None:
+        import grpc.aio  # 10 MB that a node without plugins does without
+
         self._channel = grpc.aio.insecure_channel(
             f"unix:{socket}", options=(("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),)
         )
@@ -36,6 +36,8 @@ class Plugin:
 
     async def watch(self) -> AsyncIterator[dict[str, Device]]:
         """All devices, at every change, until the plugin ends the stream or goes."""
+        import grpc.aio
+
         call = self._channel.unary_stream(
             f"{_SERVICE}/ListAndWatch",
             request_serializer=_serialize,
@@ -72,6 +74,8 @@ class Plugin:
         await self._channel.close(grace=None)
 
     async def _call(self, name: str, request: Message, answer: Callable[[], _Answer], seconds: float) -> _Answer:
+        import grpc.aio
+
         parse: Any = getattr(answer, "FromString")  # noqa: B009  # a message class, by its constructor
         call = self._channel.unary_unary(
             f"{_SERVICE}/{name}", request_serializer=_serialize, response_deserializer=parse
