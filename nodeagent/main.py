@@ -27,6 +27,7 @@ from nodeagent.assembly import (
     plugin_registration,
     pods,
     preflight,
+    resources,
     runtimes,
     server,
     services,
@@ -47,6 +48,7 @@ from nodeagent.node.config_warnings import config_warnings
 from nodeagent.node.kernel_defaults import UnprotectedKernel
 from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.pods.resize.checkpoint import CorruptCheckpoint
+from nodeagent.resources.checkpoint import BadState
 from nodeagent.standalone import APINotStarted
 from nodeagent.standby import Standby
 from runtimes.errors import RuntimeFault
@@ -79,6 +81,8 @@ PARTS = (
     Part("projected sources", volumes.start_projected_sources),
     Part("flexvolumes", volumes.start_flex_drivers),
     Part("CSI", csi.start_csi),
+    Part("pod paths", steps.start_paths),
+    Part("device manager", resources.start_device_manager),
     Part("plugin registry", plugin_registration.start_plugin_registry),
     Part("volumes", volumes.start_volumes),
     Part("runtime classes", steps.start_runtime_classes),
@@ -86,11 +90,13 @@ PARTS = (
     Part("image access", images.start_access),
     Part("image manager", images.start_image_manager),
     Part("node settings", steps.start_node_settings),
-    Part("pod paths", steps.start_paths),
+    Part("CPU manager", resources.start_cpu_manager),
+    Part("memory manager", resources.start_memory_manager),
+    Part("source merger", sources.start_merger),
+    Part("assignments", resources.start_assignments),
     Part("cgroup step", steps.start_cgroup_step),
     Part("container lifecycle", steps.start_container_lifecycle),
     Part("engine", steps.start_engine),
-    Part("source merger", sources.start_merger),
     Part("node views", pods.start_views),
     Part("admission", pods.start_gate),
     Part("resize records", pods.start_resize_records),
@@ -102,6 +108,7 @@ PARTS = (
     Part("orphans", pods.start_orphans),
     Part("pod services", pods.start_services),
     Part("pods", pods.start_pods, stop_seconds=PODS_STOP_SECONDS),
+    Part("pod resources", resources.start_pod_resources),
     Part("statistics", stats.start_statistics),
     Part("image garbage", images.start_image_garbage),
     Part("usages", eviction.start_usages),
@@ -128,6 +135,7 @@ GC_THRESHOLDS = (
 FORESEEN = (
     AgentStartError,
     APINotStarted,
+    BadState,
     CertificateError,
     CorruptCheckpoint,
     NoNodeAddress,

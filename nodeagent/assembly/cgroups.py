@@ -10,6 +10,7 @@ from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.node.facts import Machine
 from nodeagent.pods.translation.resources import HostLimits
+from nodeagent.resources import cpuset
 from runtimes.kube import quantity
 from runtimes.kube.duration import seconds
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits, Cgroups
@@ -72,7 +73,8 @@ def node_cgroup_limits(config: Config, machine: Machine) -> CgroupLimits:
     if PODS not in config.kubelet.enforceNodeAllocatable:
         return CgroupLimits(cpu_shares=cpu_shares(machine.cpus * 1000), memory_limit_bytes=-1, pids_limit=-1)
     reserved = (config.kubelet.systemReserved, config.kubelet.kubeReserved)
-    milli = machine.cpus * 1000 - sum(quantity.milli(item.get("cpu", "0")) for item in reserved)
+    listed = len(cpuset.parse(config.kubelet.reservedSystemCPUs))  # counts in place of what is reserved otherwise
+    milli = machine.cpus * 1000 - (listed * 1000 or sum(quantity.milli(item.get("cpu", "0")) for item in reserved))
     memory_bytes = machine.memory_bytes - sum(quantity.value(item.get("memory", "0")) for item in reserved)
     pids = machine.max_pids - sum(quantity.value(item.get("pid", "0")) for item in reserved)
     return CgroupLimits(

@@ -28,6 +28,7 @@ from nodeagent.node.publisher import NodeInputs, NodePublisher
 from nodeagent.node.registration import Registrar, Registration
 from nodeagent.node.state import NodeState
 from nodeagent.node.status import NodeConfig
+from nodeagent.resources import cpuset
 from nodeagent.sources.api import BLIND_SECONDS, ApiSource
 from nodeagent.version import KUBERNETES_VERSION
 from nodeagent.volumes.manager import VolumeManager
@@ -174,6 +175,7 @@ def node_limits(config: Config) -> Limits:
         system_reserved=kubelet.systemReserved,
         kube_reserved=kubelet.kubeReserved,
         eviction_hard=with_defaults(kubelet.evictionHard, merge=kubelet.mergeDefaultEvictionSettings),
+        reserved_cpus=len(cpuset.parse(kubelet.reservedSystemCPUs)),
     )
 
 

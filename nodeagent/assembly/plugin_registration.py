@@ -3,13 +3,18 @@
 from nodeagent.assembly.csi import CSI
 from nodeagent.assembly.running import Scope
 from nodeagent.folders import Folders
-from nodeagent.plugin_registration.contract import CSI_PLUGIN
+from nodeagent.plugin_registration.contract import CSI_PLUGIN, DEVICE_PLUGIN, PluginHandler
 from nodeagent.plugin_registration.registry import FOLDER, PluginRegistry
+from nodeagent.resources.devices.manager import DeviceManager
 
 
-async def start_plugin_registry(scope: Scope, folders: Folders, csi: CSI | None) -> PluginRegistry:
+async def start_plugin_registry(
+    scope: Scope, folders: Folders, devices: DeviceManager, csi: CSI | None
+) -> PluginRegistry:
     """A type of plugins is one entry here."""
-    handlers = {CSI_PLUGIN: csi.registration} if csi is not None else {}
+    handlers: dict[str, PluginHandler] = {DEVICE_PLUGIN: devices.registration}
+    if csi is not None:
+        handlers[CSI_PLUGIN] = csi.registration
     registry = PluginRegistry(folders.root / FOLDER, handlers, scope.trouble)
     scope.loop(registry.run, "plugin registry")
     return registry

@@ -22,6 +22,7 @@ from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.state import NodeState
 from nodeagent.pods.admission.gate import AdmissionGate
 from nodeagent.pods.admission.node_view import AdmissionSettings, NodeViews
+from nodeagent.pods.assigned_resources import AssignedResources
 from nodeagent.pods.features.contract import PodFeature
 from nodeagent.pods.manager import PodManager
 from nodeagent.pods.manager_handle import ManagerHandle
@@ -44,6 +45,7 @@ from nodeagent.pods.steps.cgroup import CgroupStep
 from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.termination_messages import TerminationMessages
 from nodeagent.pods.translation.resources import HostLimits
+from nodeagent.resources.assignments import Assignments
 from nodeagent.sources.merger import PodMerger
 from nodeagent.sources.mirror import MirrorPods
 from nodeagent.volumes.manager import VolumeManager
@@ -98,6 +100,7 @@ async def start_resize_records(scope: Scope, folders: Folders) -> ResizeRecords:
 
 async def start_resizes(
     scope: Scope,
+    config: Config,
     host: Host,
     limits: HostLimits,
     events: Events,
@@ -109,7 +112,7 @@ async def start_resizes(
     """Decides about in-place resizes."""
     resizes = Resizes(
         records=records,
-        rules=resize_rules(limits),
+        rules=resize_rules(config, limits),
         events=events,
         admit=views.admit,
         active=pods.active_pods,
@@ -129,10 +132,11 @@ async def start_features(
     records: ResizeRecords,
     cgroups: PodCgroups,
     cgroup: CgroupStep,
+    assignments: Assignments,
 ) -> Features:
     """What hangs on the supervisors' turns: a feature is one line here."""
     actuator = Actuator(cgroups, limits, cgroup.requests_changed)
-    return Features(all=(InPlaceResize(records, actuator, limits, events, host.now),))
+    return Features(all=(InPlaceResize(records, actuator, limits, events, host.now), AssignedResources(assignments)))
 
 
 async def start_mirrors(
@@ -216,7 +220,12 @@ def _when_complete(scope: Scope, merger: PodMerger, act: Callable[[], None], nam
 
 
 async def start_gate(
-    scope: Scope, events: Events, views: NodeViews, paths: PodPaths, port: ManagerHandle
+    scope: Scope,
+    events: Events,
+    views: NodeViews,
+    paths: PodPaths,
+    assignments: Assignments,
+    port: ManagerHandle,
 ) -> AdmissionGate:
     """The door of the node."""
     return AdmissionGate(
@@ -224,6 +233,7 @@ async def start_gate(
         fresh_view=views.fresh,
         end_pod=port.end,
         begun=lambda uid: paths.pod_dir(uid).is_dir(),
+        resources=assignments,
         events=events,
     )
 
@@ -289,10 +299,9 @@ async def start_pods(
     return manager
 
 
-def resize_rules(limits: HostLimits) -> ResizeRules:
+def resize_rules(config: Config, limits: HostLimits) -> ResizeRules:
     return ResizeRules(
-        # whatever the policies say: this agent pins no CPUs and no memory, so nothing stands in the way of a resize
-        static_cpu_manager=False,
-        static_memory_manager=False,
+        static_cpu_manager=config.kubelet.cpuManagerPolicy == "static",
+        static_memory_manager=config.kubelet.memoryManagerPolicy == "Static",
         limited_swap=limits.swap_controller and limits.limited_swap,
     )

@@ -39,6 +39,8 @@ from nodeagent.pods.translation.node_settings import NodeSettings
 from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.pods.translation.security import SecuritySettings, thermal_throttle_paths
 from nodeagent.pods.user_namespaces import UserNamespaces
+from nodeagent.resources.assignments import Assignments
+from nodeagent.resources.cpu.manager import CPUManager
 from nodeagent.volumes.manager import VolumeManager
 
 
@@ -66,9 +68,11 @@ async def start_container_lifecycle(scope: Scope, events: Events, paths: PodPath
     return ContainerLifecycle(hooks=hooks, terminator=Terminator(hooks, events), dead=DeadContainers(paths))
 
 
-async def start_cgroup_step(scope: Scope, cgroups: PodCgroups, limits: HostLimits, pods: ManagerHandle) -> CgroupStep:
+async def start_cgroup_step(
+    scope: Scope, cgroups: PodCgroups, limits: HostLimits, pods: ManagerHandle, cpus: CPUManager
+) -> CgroupStep:
     """The pods' cgroups as one of their steps."""
-    return CgroupStep(cgroups, limits, pods.active_pods)
+    return CgroupStep(cgroups, limits, pods.active_pods, lambda uid: bool(cpus.exclusive(uid)))
 
 
 async def start_user_namespaces(
@@ -103,6 +107,7 @@ async def start_engine(
     images: ImageManager,
     lifecycle: ContainerLifecycle,
     monitor: RuntimeMonitor,
+    assignments: Assignments,
     client: ApiClient | None,
 ) -> StepEngine:
     """The steps of a pod, in the order of `pods.steps`."""
@@ -114,6 +119,7 @@ async def start_engine(
         volumes=volumes,
         configs=PodConfigs(settings, objects, events, paths),
         images=PodImages(images, objects, events),
+        resources=assignments,
         hooks=lifecycle.hooks,
         terminator=lifecycle.terminator,
         events=events,

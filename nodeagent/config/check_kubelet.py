@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nodeagent.config.check_eviction import eviction
+from nodeagent.config.check_managers import managers
 from nodeagent.config.check_node import Problem as Problem
 from nodeagent.config.check_node import allocatable, logging, taints
 from nodeagent.config.kubelet import KubeletConfiguration
@@ -79,6 +80,7 @@ def check_kubelet(document: KubeletConfiguration, given: Mapping[str, Any]) -> I
     yield from _shutdown(document)
     yield from _memory(document)
     yield from _reserved(document)
+    yield from managers(document)
     yield from allocatable(document)
     yield from eviction(document)
     yield from taints(document)

@@ -43,7 +43,6 @@ def _moot(reason: str, *as_is: Any) -> IgnoredField:
     return IgnoredField(reason=reason, as_is=as_is)
 
 
-_NO_MANAGERS = "there is no CPU, memory or topology manager: containers run on all CPUs"
 _NO_SHUTDOWN = "the machine's shutdown is not delayed for pods"
 _IN_STEPS = "go-style logging only"
 
@@ -59,15 +58,9 @@ IGNORED_FIELDS: dict[str, IgnoredField] = {
     "memorySwap": _unkept(
         "containers' swap is left to the kernel", {}, {"swapBehavior": ""}, {"swapBehavior": "NoSwap"}
     ),
-    "reservedMemory": _unkept(_NO_MANAGERS, []),
-    "cpuManagerPolicy": _unkept(_NO_MANAGERS, "none", ""),
-    "cpuManagerPolicyOptions": _unkept(_NO_MANAGERS, {}),
-    "cpuManagerReconcilePeriod": _moot(_NO_MANAGERS, "10s", "0s"),
-    "memoryManagerPolicy": _unkept(_NO_MANAGERS, "None", ""),
-    "topologyManagerPolicy": _unkept(_NO_MANAGERS, "none", ""),
-    "topologyManagerScope": _moot(_NO_MANAGERS, "container", ""),
-    "topologyManagerPolicyOptions": _unkept(_NO_MANAGERS, {}),
-    "reservedSystemCPUs": _unkept(_NO_MANAGERS, ""),
+    "cpuManagerReconcilePeriod": _moot(
+        "containers' CPUs are changed when the shared ones change, not at intervals", "10s", "0s"
+    ),
     "qosReserved": _unkept("no memory is held back for better classes of pods", {}),
     "memoryThrottlingFactor": _unkept("memory.high is not set", 0.9),
     "memoryReservationPolicy": _unkept("memory.min and memory.low are not set", "None", ""),

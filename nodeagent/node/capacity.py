@@ -66,7 +66,7 @@ def allocatable(capacity: Mapping[str, str], limits: Limits, devices: Mapping[st
         if name in devices:
             found[name] = str(devices[name].healthy)
             continue
-        left = quantity.parse(total) - reserved(name, limits) - _threshold(name, total, limits)
+        left = quantity.parse(total) - reserved(name, limits) - threshold(name, total, limits)
         if name == MEMORY:
             left -= sum(quantity.parse(pages) for key, pages in capacity.items() if key.startswith("hugepages-"))
         found[name] = _text(name, max(left, Fraction(0)))
@@ -79,7 +79,7 @@ def check_reservations(capacity: Mapping[str, str], limits: Limits) -> None:
         f'Resource "{name}" has a reservation of {_text(name, taken)} but capacity of {total}. '
         f"Expected capacity >= reservation."
         for name, total in capacity.items()
-        if (taken := reserved(name, limits) + _threshold(name, total, limits)) > quantity.parse(total)
+        if (taken := reserved(name, limits) + threshold(name, total, limits)) > quantity.parse(total)
     ]
     if wrong:
         raise InvalidReservation(f"invalid Node Allocatable configuration. {' '.join(wrong)}")
@@ -104,7 +104,8 @@ def hugepage_name(size_bytes: int) -> str:
     return f"hugepages-{quantity.from_bytes(size_bytes)}"
 
 
-def _threshold(name: str, total: str, limits: Limits) -> Fraction:
+def threshold(name: str, total: str, limits: Limits) -> Fraction:
+    """What of a capacity the hard eviction threshold keeps free."""
     signal = {MEMORY: "memory.available", STORAGE: "nodefs.available"}.get(name)
     text = limits.eviction_hard.get(signal, "") if signal else ""
     if not text or (amount := parse_amount(text)).is_off:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-CSI_PLUGIN = "CSIPlugin"
+CSI_PLUGIN, DEVICE_PLUGIN = "CSIPlugin", "DevicePlugin"
 
 
 class PluginRefused(Exception):

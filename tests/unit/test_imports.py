@@ -38,6 +38,7 @@ LEVELS = (
         "container_logs",
         "cluster_dns",
         "services",
+        "resources",
         "plugin_registration",
         "provisioner",
     ),

@@ -1,8 +1,8 @@
 """Node-side admission: whether this node takes a pod that was given to it.
 
 Pure predicates over the pod, the other pods of the node and a view of the node, in the order in which the first refusal
-counts. What may turn a refusal (preemption, a fresh look at the Node) is done by `admission_gate`; the resource managers (CPU,
-memory, devices) are not asked here. Source: docs/facts/pod-lifecycle.md 3.1, docs/facts/node-resources.md 4.4, 4.5 and 5.9.
+counts. What may turn a refusal (preemption, a fresh look at the Node) is done by `gate`, which asks the resource managers (CPU,
+memory, devices), too. Source: docs/facts/pod-lifecycle.md 3.1, docs/facts/node-resources.md 4.4, 4.5 and 5.9.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,6 +73,11 @@ def admit(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFai
     `others`: the node's active pods, with their allocated resources, without `pod`.
     """
     return evaluate(pod, others, node).refusal
+
+
+def before_resources(pod: AgentPod, others: Sequence[AgentPod], node: NodeView) -> StartFailure | None:
+    """What refuses a pod before anything is given to it."""
+    return _first((_pressure, _sysctls), pod, others, node)
 
 
 def evaluate(pod: AgentPod, others: Sequence[AgentPod], node: NodeView, *, room_made: bool = False) -> AdmissionResult:

@@ -25,6 +25,8 @@ from nodeagent.pods.rules.replacement import interrupted
 from nodeagent.pods.rules.runtime_view import RUNNING, newest
 from nodeagent.pods.translation.resources import HostLimits, container_resources
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.resources import cpuset
+from proto import cri_pb2 as cri
 from runtimes.kube import quantity
 from runtimes.linux.cgroups.units import MIN_SHARES, quota_to_milli, shares_to_milli
 
@@ -159,7 +161,8 @@ def _from_runtime(
         return None
     found, wanted = instance.status.resources.linux, container_resources(pod, container, host)
     own = container.resources
-    if (max(MIN_SHARES, found.cpu_shares), max(0, found.cpu_quota)) != (wanted.cpu_shares, max(0, wanted.cpu_quota)):
+    found_quota = wanted.cpu_quota if _has_own_cpus(found, wanted) else found.cpu_quota
+    if (max(MIN_SHARES, found.cpu_shares), max(0, found_quota)) != (wanted.cpu_shares, max(0, wanted.cpu_quota)):
         limit = quota_to_milli(found.cpu_quota, found.cpu_period) if found.cpu_quota > 0 and found.cpu_period else 0
         request = quantity.from_milli(shares_to_milli(found.cpu_shares))
         cpu = ResourceRequirements(
@@ -175,6 +178,13 @@ def _from_runtime(
         )
         own = merged(own, memory, ("memory",))
     return own or ResourceRequirements()
+
+
+def _has_own_cpus(found: cri.LinuxContainerResources, wanted: cri.LinuxContainerResources) -> bool:
+    """Whether it runs without a quota because it has as many CPUs for itself as its limit says (the CPU manager's `static`)."""
+    if found.cpu_quota >= 0 or not found.cpuset_cpus or not wanted.cpu_period:
+        return False
+    return len(cpuset.parse(found.cpuset_cpus)) * 1000 == quota_to_milli(wanted.cpu_quota, wanted.cpu_period)
 
 
 def _same(one: ResourceRequirements | None, other: ResourceRequirements | None, name: str) -> bool:

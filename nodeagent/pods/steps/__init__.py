@@ -1,7 +1,7 @@
 """The steps of a pod's start, as a list.
 
-What makes something for containers before they are created (devices: CDI, device plugins, dynamic resources) is a step before
-`ContainersStep`: a file beside the others, a slot on `contract.SyncPass` that `ContainersStep` waits for, and one line here.
+What makes something for containers before they are created is a step before `ContainersStep`: a file beside the others, a slot
+on `contract.SyncPass` that `ContainersStep` waits for (`devices.py` and `SyncPass.assigned`), and one line here.
 """
 
 from typing import Protocol
@@ -13,6 +13,7 @@ from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.steps.cgroup import CgroupStep
 from nodeagent.pods.steps.containers import ContainerConfigs, ContainersStep
 from nodeagent.pods.steps.contract import Gate, StartObserver, Step
+from nodeagent.pods.steps.devices import DevicesStep, NodeResources
 from nodeagent.pods.steps.directories import DirectoriesStep
 from nodeagent.pods.steps.gates import ClaimsGate, NetworkGate, Networks
 from nodeagent.pods.steps.images import ImageSource, ImagesStep
@@ -40,6 +41,7 @@ def pod_steps(
     volumes: PodVolumes,
     configs: Configs,
     images: ImageSource,
+    resources: NodeResources,
     hooks: Hooks,
     terminator: PodTerminator,
     events: Events,
@@ -54,6 +56,7 @@ def pod_steps(
         UserNamespaceStep(user_namespaces),
         VolumesStep(volumes),
         ImagesStep(images),
+        DevicesStep(resources),
         SandboxStep(configs, events, networks, observer),
         ContainersStep(configs, events, paths),
         StartsStep(hosts=configs, hooks=hooks, terminator=terminator, events=events, paths=paths, observer=observer),

@@ -10,7 +10,7 @@ from nodeagent.pods.steps.contract import SlotName, Step, StepError, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.translation.resources import HostLimits, pod_cgroup_limits
 from nodeagent.podspec.effective import effective_requests
-from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.podspec.qos import BURSTABLE, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 from runtimes.linux.cgroups.units import cpu_shares
@@ -31,23 +31,34 @@ class PodCgroups(Protocol):
 
 
 class CgroupStep(Step):
-    """`active_pods`: for the shares of the Burstable class, which follow the requests of its pods."""
+    """`active_pods`: for the shares of the Burstable class, which follow the requests of its pods.
+
+    `exclusive_cpus`: whether containers of the pod have CPUs for themselves, which no quota is to slow down.
+    """
 
     name: ClassVar[str] = "cgroup"
     deadline_seconds: ClassVar[float | None] = 30.0
     provides: ClassVar[tuple[SlotName, ...]] = ("cgroup_parent",)
 
-    def __init__(self, cgroups: PodCgroups, host: HostLimits, active_pods: Callable[[], Iterable[AgentPod]]) -> None:
+    def __init__(
+        self,
+        cgroups: PodCgroups,
+        host: HostLimits,
+        active_pods: Callable[[], Iterable[AgentPod]],
+        exclusive_cpus: Callable[[PodUID], bool] = lambda uid: False,
+    ) -> None:
         self._cgroups = cgroups
         self._host = host
         self._active_pods = active_pods
+        self._exclusive_cpus = exclusive_cpus
         self._burstable_shares = 0
 
     @override
     async def run(self, work: SyncPass) -> None:
         qos = qos_class(work.pod.spec, work.pod.status)
+        limits = pod_cgroup_limits(work.pod, self._host, exclusive_cpus=self._exclusive_cpus(work.uid))
         try:
-            work.cgroup_parent.set(await self._cgroups.ensure(work.uid, qos, pod_cgroup_limits(work.pod, self._host)))
+            work.cgroup_parent.set(await self._cgroups.ensure(work.uid, qos, limits))
             await self._update_burstable()
         except CgroupError as error:
             raise StepError(

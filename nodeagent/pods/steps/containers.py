@@ -74,6 +74,7 @@ class ContainersStep(Step):
             cri_handler=work.runtime.cri_handler,
             instances=work.observed.instances,
             volume_images=images.volumes,
+            assigned=await work.assigned[start.name].get(),
         )
         try:
             config = await self._configs.container(request)

@@ -17,12 +17,13 @@ from nodeagent.pods.slot import Slot
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import ContainerKind
 from nodeagent.podspec.pod import AgentPod, PodUID
+from nodeagent.resources.contract import Assigned
 from nodeagent.volumes.contract import MountedVolume
 from proto import cri_pb2 as cri
 from runtimes.registry import Runtime
 
 # Fields of `SyncPass` that a step may fill. Those that hold a slot for each container to be started are filled one by one.
-SlotName = Literal["cgroup_parent", "mounts", "images", "sandbox_id", "pod_ips", "created"]
+SlotName = Literal["cgroup_parent", "mounts", "images", "assigned", "sandbox_id", "pod_ips", "created"]
 
 
 class StepError(Exception):
@@ -74,6 +75,7 @@ class SyncPass:
     sandbox_id: Slot[str] = field(default_factory=lambda: Slot("sandbox"))
     pod_ips: Slot[tuple[str, ...]] = field(default_factory=lambda: Slot("network"))
     images: dict[str, Slot[ContainerImages]] = field(init=False)  # by container name
+    assigned: dict[str, Slot[Assigned]] = field(init=False)  # by container name
     created: dict[str, Slot[str]] = field(init=False)  # container ids, by container name
     failures: dict[str, StartFailure] = field(default_factory=dict)
     retry_seconds: dict[str, float] = field(
@@ -85,6 +87,7 @@ class SyncPass:
     def __post_init__(self) -> None:
         names = [start.name for start in self.plan.start]
         self.images = {name: Slot(f"image of {name}") for name in names}
+        self.assigned = {name: Slot(f"devices of {name}") for name in names}
         self.created = {name: Slot(name) for name in names}
 
     @property

@@ -3,6 +3,7 @@
 The translations are pure; none of this asks the runtime that it is made for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nodeagent.api.events import Events
@@ -20,6 +21,7 @@ from nodeagent.pods.translation.sandbox_config import sandbox_config
 from nodeagent.pods.translation.security import SecuritySettings
 from nodeagent.podspec.containers import ContainerKind
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.resources.contract import Assigned
 from nodeagent.volumes.container_mounts import MountInputs, container_devices, container_mounts
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.layout import Layout
@@ -112,16 +114,29 @@ def container_context(request: ContainerRequest, gathered: Gathered, node: NodeP
         restart_count=request.restart_count,
         image=request.image.image,
         image_ref=request.image.image_ref,
-        environment=gathered.environment,
-        mounts=mounts,
-        devices=devices,
-        resources=container_resources(pod, container, node.host),
+        environment=_with_devices(request.assigned, gathered.environment),
+        mounts=[*request.assigned.mounts, *mounts],
+        devices=[*request.assigned.devices, *devices],
+        cdi_devices=tuple(cri.CDIDevice(name=name) for name in request.assigned.cdi_names),
+        annotations=request.assigned.annotations,
+        resources=container_resources(pod, container, node.host, assigned=request.assigned),
         security=node.security,
         target_id=_target_id(request),
         user_namespace=gathered.user_namespace,
         volume_groups=tuple(sorted(groups)),
         runtime_handler=request.cri_handler,
     )
+
+
+def _with_devices(assigned: Assigned, own: Sequence[cri.KeyValue]) -> Sequence[cri.KeyValue]:
+    """The variables of plugins first: where the pod sets the same, that counts."""
+    names = {item.key for item in own}
+    wanted = [
+        cri.KeyValue(key=name, value=value.encode())
+        for name, value in assigned.environment.items()
+        if name not in names
+    ]
+    return [*wanted, *own] if wanted else own
 
 
 def _target_id(request: ContainerRequest) -> str:

@@ -14,6 +14,7 @@ from nodeagent.podspec.critical import is_critical
 from nodeagent.podspec.effective import Amounts, aggregated, amounts, effective_limits, effective_requests, overhead
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.qos import BEST_EFFORT, BURSTABLE, GUARANTEED, oom_score_adj, qos_class
+from nodeagent.resources.contract import NOTHING, Assigned
 from proto import cri_pb2 as cri
 from runtimes.linux.cgroups.contract import CgroupLimits
 from runtimes.linux.cgroups.units import DEFAULT_PERIOD_US, MIN_SHARES, UNLIMITED_QUOTA, cpu_quota, cpu_shares
@@ -42,7 +43,7 @@ def huge_page_name(resource: str) -> str:
 
 
 def container_resources(
-    pod: AgentPod, container: Container | EphemeralContainer, host: HostLimits, *, exclusive_cpus: bool = False
+    pod: AgentPod, container: Container | EphemeralContainer, host: HostLimits, *, assigned: Assigned = NOTHING
 ) -> cri.LinuxContainerResources:
     """The limits that the runtime applies to one container. A missing own limit falls back to the pod-level one."""
     requests = amounts(container.resources, "requests")
@@ -54,12 +55,14 @@ def container_resources(
         # a request that is not given is the limit's; a pod-level request never counts here
         cpu_shares=cpu_shares(_milli(requests.get("cpu", limits.get("cpu")))),
         memory_limit_in_bytes=memory_bytes,
+        cpuset_cpus=assigned.cpus,
+        cpuset_mems=assigned.memory_nodes,
         oom_score_adj=oom_score_adj(pod.spec, container, host.memory_capacity_bytes, qos=qos, critical=critical),
         hugepage_limits=[
             cri.HugepageLimit(page_size=size, limit=limit) for size, limit in _huge_pages(limits, host).items()
         ],
     )
-    if exclusive_cpus:
+    if assigned.exclusive_cpus:
         made.cpu_quota, made.cpu_period = UNLIMITED_QUOTA, host.cpu_period_us
     elif host.cpu_cfs_quota:
         made.cpu_quota = cpu_quota(_milli(limits.get("cpu")), host.cpu_period_us)

@@ -61,7 +61,9 @@ def test_examples() -> None:
         "logging.verbosity",
         "logging.format",
     } <= ACTED_ON
-    assert not {"contentType", "cgroupsPerQOS", "cpuManagerPolicy", "hairpinMode", "logging.vmodule"} & ACTED_ON
+    assert (
+        not {"contentType", "cgroupsPerQOS", "cpuManagerReconcilePeriod", "hairpinMode", "logging.vmodule"} & ACTED_ON
+    )
 
 
 def test_unused_fields_of_a_file() -> None:

@@ -136,6 +136,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"memoryReservationPolicy": "TieredReservation"}, "memoryReservationPolicy: TieredReservation requires MemoryQoS"),
     ({"reservedSystemCPUs": "0-", **CGROUPS}, "reservedSystemCPUs: can't be used with systemReservedCgroup"),
+    ({"cpuManagerPolicy": "static"}, "cpuManagerPolicy: [cpumanager] the static policy requires systemreserved.cpu"),
+    (
+        {"cpuManagerPolicyOptions": {"full-pcpus-only": "true"}},
+        "cpuManagerPolicyOptions: none policy: received unsupported options",
+    ),
+    ({"memoryManagerPolicy": "Static"}, "memoryManagerPolicy: [memorymanager] you should specify the system reserved"),
     ({"reservedSystemCPUs": "3-1"}, "reservedSystemCPUs: '3-1' is not a list of CPUs such as 0-1,4"),
     (
         {"systemReserved": {"memory": "-1Gi"}},

@@ -10,7 +10,8 @@ from typing import Any
 from nodeagent.pods.admission.gate import AdmissionGate, Deferred, KillError
 from nodeagent.pods.admission.rules import NodeView
 from nodeagent.pods.rules.model import StartFailure, Termination
-from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.pod import AgentPod, PodUID
+from nodeagent.resources.contract import CannotAssign
 
 NODE = NodeView(name="node-1", labels={"zone": "a"}, allocatable={"cpu": "2", "memory": "1Gi", "pods": "9"})
 CRITICAL = 2_000_000_000
@@ -25,6 +26,9 @@ class World:
     told: list[str] = field(default_factory=list)
     stuck: str = ""
     begun: tuple[str, ...] = ()
+    concerned: bool = False
+    devices: dict[str, int] = field(default_factory=dict)
+    unassignable: CannotAssign | None = None
 
     def gate(self) -> AdmissionGate:
         return AdmissionGate(
@@ -32,6 +36,7 @@ class World:
             fresh_view=self.read,
             end_pod=self.end,
             begun=lambda uid: uid in self.begun,
+            resources=self,
             events=self,
         )
 
@@ -48,6 +53,20 @@ class World:
     def event(self, pod: AgentPod, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         assert pod.metadata is not None
         self.told.append(f"{type} {reason} {pod.metadata.name}: {message}")
+
+    def concerns(self, pod: AgentPod) -> bool:
+        return self.concerned
+
+    async def assign(self, pod: AgentPod) -> None:
+        self.told.append(f"assign to {pod.name}")
+        if self.unassignable is not None:
+            raise self.unassignable
+
+    def release(self, uid: PodUID) -> None:
+        self.told.append(f"release {uid}")
+
+    def in_use(self) -> dict[str, int]:
+        return self.devices
 
     async def answer(self, pod: AgentPod, others: list[AgentPod]) -> StartFailure | None:
         found = self.gate().admit(pod, others)
@@ -126,3 +145,38 @@ async def test_pressure_is_for_pods_that_come(kit: Any) -> None:
     labelled = make(kit, "here", "1", nodeSelector={"zone": "b"})
     found = await world.answer(labelled, [])
     assert (found and found.reason, world.told) == ("NodeAffinity", ["read node"])
+
+
+async def test_resources_are_assigned_before_the_pod_is_fitted(kit: Any) -> None:
+    """A pod that is refused after all gives them back; one that an agent before has begun keeps them until it has ended."""
+    world = World(concerned=True)
+    assert await world.answer(make(kit, "fits", "1"), []) is None
+    refusal = await world.answer(make(kit, "large", "3"), [])
+    assert refusal is not None and refusal.reason == "OutOfcpu"
+    assert world.told == ["assign to fits", "assign to large", "release large"]
+    world.begun = ("large",)
+    assert await world.answer(make(kit, "large", "3"), []) is not None
+    assert world.told[3:] == ["assign to large"]
+
+
+async def test_resources_that_cannot_be_assigned(kit: Any) -> None:
+    """Their reason comes before that of a pod that does not fit; a node under pressure assigns nothing."""
+    world = World(concerned=True, unassignable=CannotAssign("no"))
+    assert await world.answer(make(kit, "large", "3"), []) == StartFailure(
+        reason="UnexpectedAdmissionError", message="Allocate failed due to no, which is unexpected"
+    )
+    world.view = dataclasses.replace(NODE, pressures=("DiskPressure",))
+    refusal = await world.answer(make(kit, "other", "1"), [])
+    assert refusal is not None and refusal.reason == "Evicted"
+    assert world.told == ["assign to large"]
+
+
+async def test_devices_in_use_are_there(kit: Any) -> None:
+    """A running pod is not sent away because the agent has just started, and its devices' plugin has not come back."""
+    world = World(concerned=True, begun=("p",))
+    world.view = dataclasses.replace(NODE, allocatable={**NODE.allocatable, "x.org/d": "0"})
+    pod = kit.pod([{"name": "c", "resources": {"limits": {"x.org/d": "1"}, "requests": {"x.org/d": "1"}}}])
+    refusal = await world.answer(pod, [])
+    assert refusal is not None and refusal.reason == "OutOfx.org/d"
+    world.devices = {"x.org/d": 1, "gone.org/d": 2}
+    assert await world.answer(pod, []) is None

@@ -129,6 +129,19 @@ def test_memory_of_what_is_in_force(kit: Any, known: str, figures: Any, in_progr
     assert dict(found.containers) == ({"c": in_force(kit, expected)} if expected else {})
 
 
+@pytest.mark.parametrize(
+    ("cpus", "expected"),
+    [("3", "1/1 64Mi/64Mi"), ("0-1", "1/- 64Mi/64Mi"), ("", "1/- 64Mi/64Mi")],
+)
+def test_cpus_of_its_own_need_no_quota(kit: Any, cpus: str, expected: str) -> None:
+    """As many CPUs for itself as its limit says are its limit: none is written over them."""
+    instance = kit.instance(figures=(1024, -1, 64 * MIB))
+    instance.status.resources.linux.cpuset_cpus = cpus
+    known = Actuated(containers={"c": in_force(kit, "2/2 1Gi/1Gi", "gone")})
+    found = recollected(kit.pod(c="1/1 64Mi/64Mi"), kit.observed(instance), known, kit.host, in_progress=False)
+    assert dict(found.containers) == {"c": in_force(kit, expected)}
+
+
 def test_a_container_of_which_nothing_is_known_gets_everything(kit: Any) -> None:
     """Once more is better than never."""
     found = due(kit.pod(c=OLD), kit.observed(kit.instance()), Actuated())

@@ -16,6 +16,7 @@ from nodeagent.pods.steps.contract import SlotName, Step, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, find_container
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.resources.contract import NOTHING
 from proto import cri_pb2 as cri
 from runtimes.registry import Runtime
 
@@ -24,11 +25,13 @@ class Below(Step):
     """In place of the steps that a pass's containers wait for: cgroup and volumes are there."""
 
     name: ClassVar[str] = "below"
-    provides: ClassVar[tuple[SlotName, ...]] = ("cgroup_parent", "mounts")
+    provides: ClassVar[tuple[SlotName, ...]] = ("cgroup_parent", "mounts", "assigned")
 
     async def run(self, work: SyncPass) -> None:
         work.cgroup_parent.set("/pod")
         work.mounts.set({})
+        for slot in work.assigned.values():
+            slot.set(NOTHING)
 
 
 class World:

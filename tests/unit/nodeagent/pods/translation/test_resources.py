@@ -17,6 +17,7 @@ from nodeagent.pods.translation.resources import (
     sandbox_resources,
 )
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.resources.contract import Assigned
 from proto import cri_pb2 as cri
 from runtimes.linux.cgroups.contract import CgroupLimits
 
@@ -106,7 +107,7 @@ def test_other_hosts() -> None:
     no_quota = container_resources(
         given_pod, first(given_pod), HostLimits(memory_capacity_bytes=GI, cgroup_v2=True, cpu_cfs_quota=False)
     )
-    exclusive = container_resources(given_pod, first(given_pod), V2, exclusive_cpus=True)
+    exclusive = container_resources(given_pod, first(given_pod), V2, assigned=Assigned(exclusive_cpus=True))
     single = container_resources(
         given_pod, first(given_pod), HostLimits(memory_capacity_bytes=GI, cgroup_v2=True, single_process_oom_kill=True)
     )

@@ -1,0 +1,144 @@
+"""Devices of a real plugin in real containers. docs/facts/node-resources.md 12.1."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+from device_plugin import DevicePlugin
+from node_under_test import NodeUnderTest, eventually, pod_object
+
+from proto import podresources_pb2 as podresources
+
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-managers")]
+
+RESOURCE = "demo.example/device"
+SHOW = "echo $DEMO_DEVICES; echo $OWN; ls /dev | grep ^d; head -c 2 /dev/$DEMO_DEVICES | wc -c; ls /demo | head -1; "
+WAIT = "trap 'exit 0' TERM; sleep 100000 & wait"
+
+
+@pytest.fixture
+def plugin(own_node: Callable[..., NodeUnderTest], tmp_path: Path) -> Iterator[tuple[NodeUnderTest, DevicePlugin]]:
+    """A node, and a plugin that is not started yet."""
+    node = own_node()
+    folder = tmp_path / "plugin"
+    folder.mkdir()
+    made = DevicePlugin(node.root_dir / "device-plugins", folder, RESOURCE)
+    yield node, made
+    made.kill()
+
+
+def wanting(node: NodeUnderTest, name: str, count: int, command: str = WAIT, **spec: Any) -> dict[str, Any]:
+    return pod_object(
+        name,
+        *("sh", "-c", command),
+        nodeName=node.name,
+        automountServiceAccountToken=False,
+        resources={"limits": {RESOURCE: str(count)}},
+        terminationGracePeriodSeconds=1,
+        **spec,
+    )
+
+
+def counted(node: NodeUnderTest, capacity: str | None, allocatable: str | None) -> None:
+    """The Node shows as many devices, or comes to."""
+
+    def shown() -> tuple[Any, Any]:
+        found = node.api.get(f"api/v1/nodes/{node.name}")
+        assert found is not None
+        return found["status"]["capacity"].get(RESOURCE), found["status"]["allocatable"].get(RESOURCE)
+
+    eventually(lambda: shown() == (capacity, allocatable), f"{capacity} devices, {allocatable} of them healthy")
+
+
+def refused(node: NodeUnderTest, name: str) -> tuple[str, str]:
+    status = node.pod_when(name, lambda pod: pod["status"]["phase"] == "Failed")["status"]
+    return status["reason"], status["message"]
+
+
+def test_a_plugins_devices(plugin: tuple[NodeUnderTest, DevicePlugin]) -> None:
+    """Counted, chosen as the plugin prefers, given with all that it asks for, refused when there are no more; and kept through
+    the death of the plugin, of a device's health, and of the agent."""
+    node, demo = plugin
+    demo.set(d1=True, d2=True, d3=False)
+    node.start()
+    demo.start()
+    counted(node, "3", "2")
+    node.apply(wanting(node, "first", 1, SHOW + WAIT, env=[{"name": "OWN", "value": "of the pod"}]))
+    first = node.running("first")
+    assert node.container_log("first", "c").splitlines()[:4] == ["d2", "of the pod", "d2", "2"]
+    assert demo.journal == ["prefer d2 of d1 d2", "allocate d2", "start d2"]
+    assert asyncio.run(shown_to_monitors(node)) == {"first": ["d2"]}
+    node.apply(wanting(node, "greedy", 2))
+    assert refused(node, "greedy") == (
+        "UnexpectedAdmissionError",
+        f"Pod was rejected: Allocate failed due to requested number of devices unavailable for {RESOURCE}. "
+        "Requested: 2, Available: 1, which is unexpected",
+    )
+
+    demo.set(d1=True, d2=False, d3=False)
+    counted(node, "3", "1")
+    demo.kill()
+    counted(node, "3", "0")
+    node.apply(wanting(node, "early", 1))
+    assert "no healthy devices present; cannot allocate unhealthy devices" in refused(node, "early")[1]
+    demo.set(d1=True, d2=True, d3=True)
+    demo.start()
+    counted(node, "3", "3")
+
+    node.kill()
+    demo.kill()
+    node.start()
+    counted(node, "0", "0")
+    again = node.running("first")
+    assert again["status"]["containerStatuses"] == first["status"]["containerStatuses"]
+    demo.start()
+    counted(node, "3", "3")
+    node.kill()
+    demo.set(d1=True, d2=True, d3=True, d4=False)
+    node.start()
+    counted(node, "4", "3")  # the plugin has seen the new socket, and registered again
+    node.apply(wanting(node, "second", 2))
+    node.running("second")
+    assert demo.journal[-2:] == ["allocate d1 d3", "start d1 d3"]
+    assert node.running("first")["status"]["containerStatuses"] == first["status"]["containerStatuses"]
+
+    node.kubectl("delete", "pod", "first", "--grace-period=1")
+    eventually(lambda: "d2" not in str(entries(node)), "the device is given back")
+    node.apply(wanting(node, "third", 1))
+    node.running("third")
+    assert demo.journal[-2:] == ["allocate d2", "start d2"]
+
+    node.stop()
+    file = node.root_dir / "device-plugins" / "kubelet_internal_checkpoint"
+    good = file.read_bytes()
+    file.write_bytes(good.replace(b'"d2"', b'"d9"'))
+    node.start_with("--standalone")
+    assert node.agent is not None
+    assert node.agent.wait(60) == 1
+    node.agent = None
+    assert f'delete the state file "{file}"' in node.log()
+    file.write_bytes(good)
+
+
+async def shown_to_monitors(node: NodeUnderTest) -> dict[str, list[str]]:
+    """The devices of each pod, as the PodResources API has them."""
+    async with grpc.aio.insecure_channel(f"unix:{node.root_dir}/pod-resources/kubelet.sock") as channel:
+        call = channel.unary_unary(
+            "/v1.PodResourcesLister/List",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=podresources.ListPodResourcesResponse.FromString,
+        )
+        answer = await call(podresources.ListPodResourcesRequest(), timeout=10)
+    return {
+        pod.name: [id for container in pod.containers for held in container.devices for id in held.device_ids]
+        for pod in answer.pod_resources
+    }
+
+
+def entries(node: NodeUnderTest) -> Any:
+    file = node.root_dir / "device-plugins" / "kubelet_internal_checkpoint"
+    return [entry["DeviceIDs"] for entry in json.loads(file.read_bytes())["Data"]["PodDeviceEntries"] or []]
