@@ -87,8 +87,8 @@ class AttachmentController:
             return True
         known = self._known[change.resource]
         before = known.pop(change.key, None)
-        if change.type != "DELETED":
-            known[change.key] = _kept(change.resource, change.object)
+        if change.type != "DELETED" and (kept := _kept(change.resource, change.object)) is not None:
+            known[change.key] = kept
         return known.get(change.key) != before
 
     async def _sync(self) -> None:
@@ -183,12 +183,16 @@ class AttachmentController:
                 raise
 
 
-def _kept(resource: str, obj: JsonObject) -> JsonObject:
-    """What matters here of an object: others' changes to the rest are no reason to look at everything again."""
+def _kept(resource: str, obj: JsonObject) -> JsonObject | None:
+    """What matters here of an object: others' changes to the rest are no reason to look at everything again. None: nothing, as
+    of a pod without claims.
+    """
     status = obj.get("status") or {}
     if resource == NODES:
         return {"attached": status.get("volumesAttached") or [], "in_use": status.get("volumesInUse") or []}
     if resource == PODS:
+        if not claims.names(obj):
+            return None
         metadata = {key: obj["metadata"].get(key) for key in ("name", "namespace", "uid")}
         spec = {key: obj["spec"].get(key) for key in ("nodeName", "volumes")}
         return {"metadata": metadata, "spec": spec, "phase": status.get("phase")}
