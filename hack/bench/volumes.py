@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """What volumes cost a pod's start, and how soon a changed ConfigMap is in a running pod's file.
 
-    hack/bench/volumes.py --kubeconfig F [--pairs 20] [--updates 30] [--root-dir /var/lib/kubelet] [--output text|json]
+    hack/bench/volumes.py --kubeconfig F [--pairs 20] [--updates 30] [--idle-pods 0] [--idle 60]
+                          [--root-dir /var/lib/kubelet] [--output text|json]
 
 Starts: pods without volumes of their own and pods with ten (four configMap, three secret, three projected), in turns; each pair's
 difference is create -> Ready of the second less that of the first. CPU is that of the node's daemons.
 Updates: from sending the change to the API until the file
 has it, seen at the node's own directory below `--root-dir`, which is to be on this machine.
+Idle: the CPU that so many pods cost in `--idle` seconds, without volumes of their own, and then with ten each.
 """
 
 import argparse
@@ -18,12 +20,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pods import Bench, connected, cpu_by_program
+from pods import Bench, connected, cpu_by_program, cpu_while_idle
 
 from nodeagent.api.client import ApiClient
 
 LOOK_SECONDS = 0.001
 DEADLINE_SECONDS = 180.0
+SETTLE_SECONDS = 20.0
 
 
 def ten_volumes(config_map: str, secret: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -110,6 +113,19 @@ async def updates(bench: Bench, objects: Objects, count: int, root: Path) -> dic
     return {"p50": _milliseconds(statistics.median(ordered)), "max": _milliseconds(ordered[-1])}
 
 
+async def idle(bench: Bench, objects: Objects, count: int, seconds: float) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for kind, volumes in (("without", ()), ("with", ten_volumes(objects.name, objects.name))):
+        names = bench.names(f"i{kind}", count)
+        for name in names:
+            await bench.create(name, *volumes)
+        await bench.ready(names)
+        await asyncio.sleep(SETTLE_SECONDS)
+        found[kind] = (await cpu_while_idle(seconds))["cores_percent"]
+        await bench.delete(names)
+    return found
+
+
 def _json(body: object) -> bytes:
     return json.dumps(body).encode()
 
@@ -123,6 +139,8 @@ async def main() -> int:
     parser.add_argument("--kubeconfig", required=True)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--updates", type=int, default=30)
+    parser.add_argument("--idle-pods", type=int, default=0)
+    parser.add_argument("--idle", type=float, default=60.0)
     parser.add_argument("--root-dir", type=Path, default=Path("/var/lib/kubelet"))
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument("--node", default="", help="default: the first node")
@@ -140,6 +158,9 @@ async def main() -> int:
                     "start_ms": await starts(bench, objects, options.pairs),
                     "update_ms": await updates(bench, objects, options.updates, options.root_dir)
                     if options.updates
+                    else {},
+                    "idle_percent": await idle(bench, objects, options.idle_pods, options.idle)
+                    if options.idle_pods
                     else {},
                 }
         finally:
