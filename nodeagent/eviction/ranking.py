@@ -7,7 +7,6 @@ from nodeagent.eviction.rules import INODES, MEMORY, PIDS
 from nodeagent.eviction.thresholds import Layout
 from nodeagent.eviction.usage import NOTHING, Amounts, PodUsage
 from nodeagent.podspec.critical import is_critical
-from nodeagent.podspec.effective import effective_requests
 
 _NODEFS = frozenset({Signal.NODEFS, Signal.NODEFS_INODES})
 _IMAGEFS = frozenset({Signal.IMAGEFS, Signal.IMAGEFS_INODES})
@@ -34,7 +33,7 @@ def _order(usage: PodUsage, signal: Signal, layout: Layout) -> tuple[object, ...
     priority = usage.pod.spec.priority or 0
     if signal in PIDS:
         return (priority, -usage.processes)
-    requests = effective_requests(usage.pod.spec)
+    requests = usage.pod.requests
     if signal in MEMORY:
         used, request = usage.memory_bytes, requests.get("memory", 0)
         exceeds = used > request

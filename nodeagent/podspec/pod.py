@@ -5,7 +5,8 @@ annotations, other resources) is a new AgentPod: `dataclasses.replace`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import NewType
 
 import msgspec
@@ -13,6 +14,7 @@ from lightkube.models.core_v1 import ObjectReference, Pod, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.podspec.annotations import MIRROR
+from nodeagent.podspec.effective import effective_requests
 
 PodUID = NewType("PodUID", str)
 
@@ -30,6 +32,7 @@ class AgentPod:
     metadata: ObjectMeta
     spec: PodSpec
     status: PodStatus | None = None
+    _requests: Mapping[str, Fraction] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, pod: Pod, source: str) -> "AgentPod":
@@ -44,6 +47,15 @@ class AgentPod:
             spec=pod.spec or PodSpec(containers=[]),
             status=pod.status,
         )
+
+    @property
+    def requests(self) -> Mapping[str, Fraction]:
+        """What it asks for in all (`effective_requests`). Added up once: at each start every pod's are asked for."""
+        found = self._requests
+        if found is None:
+            found = effective_requests(self.spec)
+            object.__setattr__(self, "_requests", found)
+        return found
 
     @property
     def key(self) -> tuple[str, str]:

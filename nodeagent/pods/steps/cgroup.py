@@ -9,7 +9,6 @@ from typing_extensions import override
 from nodeagent.pods.steps.contract import SlotName, Step, StepError, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.translation.resources import HostLimits, pod_cgroup_limits
-from nodeagent.podspec.effective import effective_requests
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.podspec.qos import BURSTABLE, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
@@ -75,7 +74,7 @@ class CgroupStep(Step):
 
     async def _update_burstable(self) -> None:
         requests: Iterable[Mapping[str, Fraction]] = (
-            effective_requests(pod.spec) for pod in self._active_pods() if qos_class(pod.spec, pod.status) == BURSTABLE
+            pod.requests for pod in self._active_pods() if qos_class(pod.spec, pod.status) == BURSTABLE
         )
         shares = cpu_shares(int(sum((item.get("cpu", Fraction(0)) for item in requests), Fraction(0)) * 1000))
         if shares != self._burstable_shares:
