@@ -7,6 +7,7 @@ from nodeagent.eviction.rules import INODES, MEMORY, PIDS
 from nodeagent.eviction.thresholds import Layout
 from nodeagent.eviction.usage import NOTHING, Amounts, PodUsage
 from nodeagent.podspec.critical import is_critical
+from nodeagent.podspec.effective import requests_of
 
 _NODEFS = frozenset({Signal.NODEFS, Signal.NODEFS_INODES})
 _IMAGEFS = frozenset({Signal.IMAGEFS, Signal.IMAGEFS_INODES})
@@ -33,7 +34,7 @@ def _order(usage: PodUsage, signal: Signal, layout: Layout) -> tuple[object, ...
     priority = usage.pod.spec.priority or 0
     if signal in PIDS:
         return (priority, -usage.processes)
-    requests = usage.pod.requests
+    requests = requests_of(usage.pod)
     if signal in MEMORY:
         used, request = usage.memory_bytes, requests.get("memory", 0)
         exceeds = used > request

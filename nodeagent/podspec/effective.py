@@ -11,6 +11,7 @@ from typing import Literal
 from lightkube.models.core_v1 import PodSpec, ResourceRequirements
 
 from nodeagent.podspec.containers import is_sidecar
+from nodeagent.podspec.pod import AgentPod
 from runtimes.kube import quantity
 
 Amounts = dict[str, Fraction]
@@ -42,6 +43,13 @@ def effective_requests(spec: PodSpec) -> Amounts:
     total = aggregated(spec, "requests")
     add(total, overhead(spec))
     return total
+
+
+def requests_of(pod: AgentPod) -> Mapping[str, Fraction]:
+    """The same of a pod. Added up once: at each start every pod's are asked for."""
+    if not pod.requests:
+        pod.requests.append(effective_requests(pod.spec))
+    return pod.requests[0]
 
 
 def effective_limits(spec: PodSpec) -> Amounts:

@@ -14,7 +14,6 @@ from lightkube.models.core_v1 import ObjectReference, Pod, PodSpec, PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.podspec.annotations import MIRROR
-from nodeagent.podspec.effective import effective_requests
 
 PodUID = NewType("PodUID", str)
 
@@ -23,7 +22,10 @@ API, FILE, HTTP = "api", "file", "http"  # the sources of pods
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentPod:
-    """A pod of this node. `source`: API, FILE or HTTP. What it holds is shared: do not change it."""
+    """A pod of this node. `source`: API, FILE or HTTP. What it holds is shared: do not change it.
+
+    `requests` is a memory of `podspec.effective.requests_of`.
+    """
 
     uid: PodUID
     namespace: str
@@ -32,7 +34,7 @@ class AgentPod:
     metadata: ObjectMeta
     spec: PodSpec
     status: PodStatus | None = None
-    _requests: Mapping[str, Fraction] | None = field(default=None, init=False, repr=False, compare=False)
+    requests: list[Mapping[str, Fraction]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, pod: Pod, source: str) -> "AgentPod":
@@ -47,15 +49,6 @@ class AgentPod:
             spec=pod.spec or PodSpec(containers=[]),
             status=pod.status,
         )
-
-    @property
-    def requests(self) -> Mapping[str, Fraction]:
-        """What it asks for in all (`effective_requests`). Added up once: at each start every pod's are asked for."""
-        found = self._requests
-        if found is None:
-            found = effective_requests(self.spec)
-            object.__setattr__(self, "_requests", found)
-        return found
 
     @property
     def key(self) -> tuple[str, str]:

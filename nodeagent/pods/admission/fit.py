@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from nodeagent.pods.rules.model import StartFailure
-from nodeagent.podspec.effective import Amounts, add, parsed
+from nodeagent.podspec.effective import Amounts, add, parsed, requests_of
 from nodeagent.podspec.node_fit import lacks
 from nodeagent.podspec.pod import AgentPod
 
@@ -44,10 +44,12 @@ def shortages(pod: AgentPod, others: Sequence[AgentPod], allocatable: Mapping[st
 
     Extended resources that the node does not have at all are not asked for: somebody else sees to them.
     """
-    requests = {name: amount for name, amount in pod.requests.items() if name in allocatable or not _is_extended(name)}
+    requests = {
+        name: amount for name, amount in requests_of(pod).items() if name in allocatable or not _is_extended(name)
+    }
     used: Amounts = {}
     for other in others if any(requests.values()) else ():
-        add(used, other.requests)
+        add(used, requests_of(other))
     missing = lacks(requests, parsed(allocatable), used=used, pod_count=len(others))
     return [
         Shortage(

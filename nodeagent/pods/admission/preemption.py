@@ -9,7 +9,7 @@ from nodeagent.pods.admission.fit import CPU, Shortage, whole
 from nodeagent.pods.rules.model import Termination
 from nodeagent.pods.rules.termination import pod_grace_seconds
 from nodeagent.podspec.critical import is_critical
-from nodeagent.podspec.effective import amounts, overhead
+from nodeagent.podspec.effective import amounts, overhead, requests_of
 from nodeagent.podspec.node_fit import PODS
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.qos import BEST_EFFORT, BURSTABLE, GUARANTEED, qos_class
@@ -97,7 +97,7 @@ def _request(pod: AgentPod, resource: str) -> int:
     """What the end of a pod frees. Where the pod as a whole declares resources, only those count."""
     if resource == PODS:
         return 1
-    requests = pod.requests
+    requests = requests_of(pod)
     if pod.spec.resources is not None:
         own, extra = amounts(pod.spec.resources, "requests"), overhead(pod.spec)
         requests = {name: value + extra.get(name, 0) for name, value in own.items()}

@@ -9,6 +9,7 @@ from typing_extensions import override
 from nodeagent.pods.steps.contract import SlotName, Step, StepError, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.translation.resources import HostLimits, pod_cgroup_limits
+from nodeagent.podspec.effective import requests_of
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.podspec.qos import BURSTABLE, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
@@ -74,7 +75,7 @@ class CgroupStep(Step):
 
     async def _update_burstable(self) -> None:
         requests: Iterable[Mapping[str, Fraction]] = (
-            pod.requests for pod in self._active_pods() if qos_class(pod.spec, pod.status) == BURSTABLE
+            requests_of(pod) for pod in self._active_pods() if qos_class(pod.spec, pod.status) == BURSTABLE
         )
         shares = cpu_shares(int(sum((item.get("cpu", Fraction(0)) for item in requests), Fraction(0)) * 1000))
         if shares != self._burstable_shares:

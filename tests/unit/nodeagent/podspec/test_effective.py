@@ -1,13 +1,15 @@
 """What pods ask for in all: docs/facts/node-resources.md 3.2."""
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import pytest
-from lightkube.models.core_v1 import PodSpec
+from agent_pods import agent_pod
+from lightkube.models.core_v1 import Pod, PodSpec
 from pod_builders import pod_spec, resources, sidecar
 
-from nodeagent.podspec.effective import as_quantities, effective_limits, effective_requests
+from nodeagent.podspec.effective import as_quantities, effective_limits, effective_requests, requests_of
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,14 @@ def test_effective_requests_and_limits(spec: PodSpec, requests: Any, limits: Any
 def test_amounts_are_exact() -> None:
     """Fractions of a unit are not lost in sums."""
     assert effective_requests(pod_spec(*([resources({"cpu": "100u"})] * 3))) == {"cpu": Fraction(3, 10_000)}
+
+
+def test_what_a_pod_asks_for_is_added_up_once() -> None:
+    """Also where it asks for nothing; another spec, as after a resize, is added up anew. Pods are compared without it."""
+    spec = pod_spec(resources({"cpu": "250m"}))
+    pod, same, other = (agent_pod(Pod(spec=each)) for each in (spec, spec, pod_spec(resources())))
+    assert requests_of(pod) == {"cpu": Fraction(1, 4)}
+    assert requests_of(pod) is requests_of(pod)
+    assert pod == same
+    assert requests_of(replace(pod, spec=other.spec)) == {}
+    assert requests_of(other) is requests_of(other)

@@ -1,12 +1,9 @@
 """The agent's pod: what it takes over from an API object, and what it says of itself."""
 
-from dataclasses import replace
-from fractions import Fraction
-
 import msgspec
 import pytest
 from agent_pods import agent_pod
-from lightkube.models.core_v1 import Container, ObjectReference, Pod, PodSpec, ResourceRequirements
+from lightkube.models.core_v1 import ObjectReference, Pod, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.podspec.pod import API, FILE, HTTP, AgentPod
@@ -52,13 +49,3 @@ def test_mirrors_and_deleted_pods() -> None:
     mirror = agent_pod({"metadata": {"annotations": {"kubernetes.io/config.mirror": ""}}})
     deleted = agent_pod({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})
     assert [(pod.is_mirror, pod.is_deleted) for pod in (mirror, deleted)] == [(True, False), (False, True)]
-
-
-def test_what_it_asks_for_is_added_up_once() -> None:
-    """Also where containers ask for nothing; another spec, as after a resize, is added up anew. Pods are compared without it."""
-    asks = ResourceRequirements(requests={"cpu": "250m"})
-    pod = AgentPod.of(Pod(spec=PodSpec(containers=[Container(name="c", resources=asks)])), API)
-    assert pod.requests == {"cpu": Fraction(1, 4)}
-    assert pod.requests is pod.requests
-    assert pod == AgentPod.of(Pod(spec=pod.spec), API)
-    assert replace(pod, spec=PodSpec(containers=[Container(name="c")])).requests == {}
