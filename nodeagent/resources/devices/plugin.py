@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from google.protobuf.message import Message
 
@@ -13,7 +14,14 @@ DIAL_SECONDS = 10.0
 PRE_START_SECONDS = 30.0
 ALLOCATE_SECONDS = 60.0  # a kubelet waits without end, and no other pod is admitted meanwhile
 _SERVICE = "/v1beta1.DevicePlugin"
-_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+_OPTIONS = (
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+    # its own: a connection that another run of the plugin has refused is not tried again for a while
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.default_authority", "localhost"),  # servers written in Go refuse a percent-encoded path
+)
 _Answer = TypeVar("_Answer", bound=Message)
 
 
@@ -27,12 +35,12 @@ class Plugin:
     def __init__(self, socket: Path) -> None:
         import grpc.aio  # 10 MB that a node without plugins does without
 
-        self._channel = grpc.aio.insecure_channel(
-            f"unix:{socket}", options=(("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),)
-        )
+        self._channel = grpc.aio.insecure_channel(f"unix:{quote(str(socket))}", options=_OPTIONS)
 
     async def options(self) -> api.DevicePluginOptions:
-        return await self._call("GetDevicePluginOptions", api.Empty(), api.DevicePluginOptions, DIAL_SECONDS)
+        """The first call: a plugin may register before it listens, and has some seconds to do so."""
+        answer = api.DevicePluginOptions
+        return await self._call("GetDevicePluginOptions", api.Empty(), answer, DIAL_SECONDS, wait_for_ready=True)
 
     async def watch(self) -> AsyncIterator[dict[str, Device]]:
         """All devices, at every change, until the plugin ends the stream or goes."""
@@ -73,7 +81,15 @@ class Plugin:
         """Calls under way end with PluginError. Repeatable."""
         await self._channel.close(grace=None)
 
-    async def _call(self, name: str, request: Message, answer: Callable[[], _Answer], seconds: float) -> _Answer:
+    async def _call(
+        self,
+        name: str,
+        request: Message,
+        answer: Callable[[], _Answer],
+        seconds: float,
+        *,
+        wait_for_ready: bool = False,
+    ) -> _Answer:
         import grpc.aio
 
         parse: Any = getattr(answer, "FromString")  # noqa: B009  # a message class, by its constructor
@@ -81,7 +97,7 @@ class Plugin:
             f"{_SERVICE}/{name}", request_serializer=_serialize, response_deserializer=parse
         )
         try:
-            found: _Answer = await call(request, timeout=seconds)
+            found: _Answer = await call(request, timeout=seconds, wait_for_ready=wait_for_ready)
         except grpc.aio.AioRpcError as error:
             raise PluginError(f"{name}: {error.details() or error.code().name}") from error
         return found

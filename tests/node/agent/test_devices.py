@@ -2,14 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import pytest
 from device_plugin import DevicePlugin
-from node_under_test import NodeUnderTest, eventually, pod_object
+from node_under_test import NodeUnderTest, eventually, import_image, make_node, pod_object
 
 from proto import podresources_pb2 as podresources
 
@@ -21,14 +23,20 @@ WAIT = "trap 'exit 0' TERM; sleep 100000 & wait"
 
 
 @pytest.fixture
-def plugin(own_node: Callable[..., NodeUnderTest], tmp_path: Path) -> Iterator[tuple[NodeUnderTest, DevicePlugin]]:
+def plugin(demo_image: Path) -> Iterator[tuple[NodeUnderTest, DevicePlugin]]:
     """A node, and a plugin that is not started yet."""
-    node = own_node()
-    folder = tmp_path / "plugin"
+    place = Path(tempfile.mkdtemp(prefix="natest-"))  # short: a socket's path is at most 107 bytes
+    place.chmod(0o711)
+    node = make_node(place)
+    node.directory.mkdir()
+    import_image(node, demo_image)
+    folder = place / "plugin"
     folder.mkdir()
     made = DevicePlugin(node.root_dir / "device-plugins", folder, RESOURCE)
     yield node, made
     made.kill()
+    node.clean()
+    shutil.rmtree(place)
 
 
 def wanting(node: NodeUnderTest, name: str, count: int, command: str = WAIT, **spec: Any) -> dict[str, Any]:

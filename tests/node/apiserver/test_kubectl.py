@@ -459,8 +459,6 @@ def test_events(kubectl: Any, server: Any) -> None:
         assert "it was" in kubectl("events", "--for", "pod/web")
 
 
-
-
 def test_top_without_a_node(kubectl: Any) -> None:
     """There is a metrics API, and nobody who measures: top says so, and does not fail otherwise."""
     result = kubectl.run("top", "nodes")
