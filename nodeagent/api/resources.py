@@ -73,6 +73,9 @@ RESOURCES: dict[type[msgspec.Struct], Resource] = {
     storage_v1.VolumeAttachment: Resource(
         kind="VolumeAttachment", plural="volumeattachments", group="storage.k8s.io", namespaced=False
     ),
+    storage_v1.VolumeAttributesClass: Resource(
+        kind="VolumeAttributesClass", plural="volumeattributesclasses", group="storage.k8s.io", namespaced=False
+    ),
     scheduling_v1.PriorityClass: Resource(
         kind="PriorityClass", plural="priorityclasses", group="scheduling.k8s.io", namespaced=False
     ),

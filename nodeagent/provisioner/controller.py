@@ -12,6 +12,7 @@ from nodeagent.api.informer import Informer
 from nodeagent.api.resources import key_of, metadata_of
 from nodeagent.api.wire import EventType
 from nodeagent.provisioner.driver import Driver
+from nodeagent.provisioner.modifying import Modifying
 from nodeagent.provisioner.names import PROVISIONER, SELECTED_NODE, volume_name
 from nodeagent.provisioner.provisioning import Provisioning
 from nodeagent.provisioner.reclaiming import Reclaiming
@@ -30,6 +31,7 @@ class StorageController:
         self._provisioning = Provisioning(client, driver, events, node_name)
         self._reclaiming = Reclaiming(client, driver, events)
         self._resizing = Resizing(client, driver, events)
+        self._modifying = Modifying(client, driver, events)
         self._claims = Informer(client, PersistentVolumeClaim)
         self._volumes = Informer(client, PersistentVolume)
         self._queue = WorkQueue(self._look)
@@ -84,9 +86,19 @@ class StorageController:
             elif (claim := self._claims.get(namespace, name)) is not None:
                 await self._provisioning.provision(claim, self._volumes.get("", volume_name(claim)))
                 bound = claim.spec.volumeName if claim.spec else ""
-                await self._resizing.resize(claim, self._volumes.get("", bound) if bound else None)
+                if bound and (volume := self._volumes.get("", bound)) is not None:
+                    await self._change(claim, volume)
         except errors.ApiError as error:
             raise Failed(f"the API: {error}") from error
+
+    async def _change(self, claim: PersistentVolumeClaim, volume: PersistentVolume) -> None:
+        """A size that cannot be had keeps nobody from another class. Raises Failed, ApiError."""
+        try:
+            await self._resizing.resize(claim, volume)
+        except Failed:
+            await self._modifying.modify(claim, volume)
+            raise
+        await self._modifying.modify(claim, volume)
 
 
 def _what_counts(claim: PersistentVolumeClaim) -> object:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable
 from typing import Final
 
 from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim
-from lightkube.models.storage_v1 import StorageClass
+from lightkube.models.storage_v1 import StorageClass, VolumeAttributesClass
 
 from csi import errors as csi_errors
 from nodeagent.api import errors
@@ -29,6 +29,7 @@ from nodeagent.provisioner.volume_request import (
     create_request,
     persistent_volume,
     source_claim,
+    wrong_driver,
 )
 from nodeagent.provisioner.work_queue import Failed
 from proto import csi_pb2 as csi
@@ -117,7 +118,19 @@ class Provisioning:
             storage_class=storage_class,
             topology=await self._driver.topology(),
             source=await self._source(claim),
+            attributes=await self._attributes(claim.spec.volumeAttributesClassName or ""),
         )
+
+    async def _attributes(self, name: str) -> VolumeAttributesClass | None:
+        if not name:
+            return None
+        try:
+            found = await self._client.get(VolumeAttributesClass, name)
+        except errors.NotFound:
+            raise Unusable(f'volumeattributesclasses.storage.k8s.io "{name}" not found') from None
+        if found.driverName != self._driver.name:
+            raise Unusable(wrong_driver(name, found.driverName, self._driver.name))
+        return found
 
     async def _source(self, claim: PersistentVolumeClaim) -> PersistentVolume | None:
         name = source_claim(claim)

@@ -36,9 +36,9 @@ class Resizing:
         self._events = events
         self._now = now
 
-    async def resize(self, claim: PersistentVolumeClaim, volume: PersistentVolume | None) -> None:
+    async def resize(self, claim: PersistentVolumeClaim, volume: PersistentVolume) -> None:
         """`volume`: the one that the claim is bound to. Raises Failed, ApiError."""
-        if volume is None or volume.spec is None or volume.spec.csi is None:
+        if volume.spec is None or volume.spec.csi is None:
             return
         if volume.spec.csi.driver != self._driver.name:
             return

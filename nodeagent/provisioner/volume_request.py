@@ -19,7 +19,7 @@ from lightkube.models.core_v1 import (
     VolumeNodeAffinity,
 )
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.models.storage_v1 import StorageClass
+from lightkube.models.storage_v1 import StorageClass, VolumeAttributesClass
 
 from csi.values import block_capability, mount_capability
 from nodeagent.api.resources import key_of, metadata_of
@@ -39,12 +39,13 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A claim, its class, where volumes can be (empty: the driver does not say), and what the volume is to be a copy of."""
+    """A claim, its classes, where volumes can be (empty: the driver does not say), and what the volume is to be a copy of."""
 
     claim: PersistentVolumeClaim
     storage_class: StorageClass
     topology: Mapping[str, str]
     source: PersistentVolume | None = None
+    attributes: VolumeAttributesClass | None = None
 
 
 def requested_bytes(claim: PersistentVolumeClaim) -> int:
@@ -66,6 +67,8 @@ def create_request(wanted: Wanted) -> csi.CreateVolumeRequest:
     block = claim.spec.volumeMode == "Block"
     request = csi.CreateVolumeRequest(name=volume_name(claim), parameters=parameters)
     request.capacity_range.required_bytes = requested_bytes(claim)
+    if wanted.attributes is not None:
+        request.mutable_parameters.update(wanted.attributes.parameters or {})
     for name in claim.spec.accessModes or ():
         _, mode = ACCESS_MODES[name]
         flags = storage_class.mountOptions or ()
@@ -129,9 +132,15 @@ def persistent_volume(wanted: Wanted, made: csi.Volume, driver: str) -> Persiste
             nodeAffinity=_affinity(made),
             persistentVolumeReclaimPolicy=storage_class.reclaimPolicy,
             storageClassName=metadata_of(storage_class).name,
+            volumeAttributesClassName=metadata_of(wanted.attributes).name if wanted.attributes else None,
             volumeMode=claim.spec.volumeMode,
         ),
     )
+
+
+def wrong_driver(name: str, of: str, driver: str) -> str:
+    """Why a VolumeAttributesClass is of no use for a claim."""
+    return f"VAC {name} referenced in PVC is for driver {of} which does not match driver name {driver}"
 
 
 def quantity_text(size_bytes: int) -> str:

@@ -130,6 +130,12 @@ class Claims:
         code, answer = self._server.request("POST", "/apis/storage.k8s.io/v1/storageclasses", body)
         assert code == 201, answer
 
+    def attributes_class(self, name: str, **parameters: str) -> None:
+        metadata = {"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttributesClass", "metadata": {"name": name}}
+        body = {**metadata, "driverName": NAME, "parameters": parameters}
+        code, answer = self._server.request("POST", "/apis/storage.k8s.io/v1/volumeattributesclasses", body)
+        assert code == 201, answer
+
     def get(self, name: str) -> Any:
         """None: there is none."""
         code, answer = self._server.request("GET", f"{BY_HAND}/persistentvolumeclaims/{name}")
@@ -145,6 +151,10 @@ class Claims:
 
     def grow(self, name: str, size: str) -> tuple[int, Any]:
         change = {"spec": {"resources": {"requests": {"storage": size}}}}
+        return self.patch(f"{BY_HAND}/persistentvolumeclaims/{name}", change)
+
+    def name_class(self, name: str, attributes_class: str) -> tuple[int, Any]:
+        change = {"spec": {"volumeAttributesClassName": attributes_class}}
         return self.patch(f"{BY_HAND}/persistentvolumeclaims/{name}", change)
 
     def delete(self, name: str) -> None:

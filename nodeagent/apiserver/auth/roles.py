@@ -51,6 +51,7 @@ STORAGE_PROVISIONER: Rules = (
     on("create patch", "", "events"),
     on("get list watch create", "storage.k8s.io", "storageclasses"),
     on("get create", "storage.k8s.io", "csidrivers"),
+    on("get", "storage.k8s.io", "volumeattributesclasses"),
 )
 
 # system:basic-user and system:discovery

@@ -23,6 +23,7 @@ from nodeagent.apiserver.kinds.storage import (
     PersistentVolumeKind,
     StorageClassKind,
     VolumeAttachmentKind,
+    VolumeAttributesClassKind,
 )
 
 _KINDS: dict[str, Kind] = {
@@ -48,6 +49,7 @@ _KINDS: dict[str, Kind] = {
     "services": ServiceKind(),
     "storageclasses.storage.k8s.io": StorageClassKind(),
     "volumeattachments.storage.k8s.io": VolumeAttachmentKind(),
+    "volumeattributesclasses.storage.k8s.io": VolumeAttributesClassKind(),
 }
 _PLAIN = Kind()
 

@@ -1,4 +1,4 @@
-"""Storage kinds: PersistentVolume, PersistentVolumeClaim, StorageClass, CSIDriver, CSINode, VolumeAttachment."""
+"""Storage kinds: PersistentVolume, PersistentVolumeClaim, their classes, CSIDriver, CSINode, VolumeAttachment."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,12 +10,12 @@ from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds import deprecated
 from nodeagent.apiserver.kinds.base import IMMUTABLE, Kind, immutable, name_of
 from nodeagent.podspec.validation.resources import amount
-from nodeagent.podspec.validation.rules import no_way_up
+from nodeagent.podspec.validation.rules import no_way_up, problems
 from nodeagent.podspec.validation.scheduling import node_selector
 from nodeagent.podspec.validation.volumes import ACCESS_MODES
-from runtimes.kube import quantity
+from runtimes.kube import names, quantity
 from runtimes.kube.canonical_quantity import canonical_map
-from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, required
+from runtimes.kube.field_errors import FieldError, duplicate, forbidden, invalid, not_supported, required, too_long
 from runtimes.kube.json_object import JsonObject
 
 CLAIM_PROTECTION = "kubernetes.io/pvc-protection"
@@ -38,6 +38,8 @@ _CLAIM_TEXT = (
 _CANNOT_GROW = (
     "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
 )
+_MAX_PARAMETERS = 512
+_MAX_PARAMETERS_BYTES = 256 * 1024
 _CSI_DRIVER_DEFAULTS: JsonObject = {
     "attachRequired": True,
     "podInfoOnMount": False,
@@ -75,7 +77,7 @@ class PersistentVolumeKind(Kind):
         if spec["persistentVolumeReclaimPolicy"] not in _RECLAIM:
             where = "spec.persistentVolumeReclaimPolicy"
             errors.append(not_supported(where, spec["persistentVolumeReclaimPolicy"], _RECLAIM))
-        errors += _volume_mode(spec) + self._source(spec)
+        errors += _volume_mode(spec) + self._source(spec) + self._attributes_class(spec)
         affinity = (spec.get("nodeAffinity") or {}).get("required")
         if affinity is not None:
             errors += node_selector("spec.nodeAffinity.required", affinity)
@@ -88,7 +90,10 @@ class PersistentVolumeKind(Kind):
         if volume_source(new["spec"]) != volume_source(old["spec"]):
             text = "spec.persistentvolumesource is immutable after creation"
             return [forbidden("spec.persistentvolumesource", text)]
-        return immutable("spec.volumeMode", new["spec"].get("volumeMode"), old["spec"].get("volumeMode"))
+        errors: list[FieldError] = []
+        if _attributes_class(old["spec"]) is not None and _attributes_class(new["spec"]) is None:
+            errors.append(forbidden("spec.volumeAttributesClassName", "update from non-nil value to nil is forbidden"))
+        return errors + immutable("spec.volumeMode", new["spec"].get("volumeMode"), old["spec"].get("volumeMode"))
 
     @override
     def advise(self, obj: JsonObject) -> list[str]:
@@ -101,6 +106,18 @@ class PersistentVolumeKind(Kind):
         for index, term in enumerate(terms):
             found += deprecated.node_selector_term(f"spec.nodeAffinity.required.nodeSelectorTerms[{index}]", term)
         return found + deprecated.volume_plugins("spec", spec)
+
+    def _attributes_class(self, spec: JsonObject) -> list[FieldError]:
+        name = _attributes_class(spec)
+        if name is None:
+            return []
+        where = "spec.volumeAttributesClassName"
+        errors = problems(where, name, names.dns1123_subdomain(name)) if name else []
+        if not name:
+            errors.append(required(where, "an empty string is disallowed"))
+        if "csi" not in spec:
+            errors.append(required("spec.csi", "has to be specified when using volumeAttributesClassName"))
+        return errors
 
     def _source(self, spec: JsonObject) -> list[FieldError]:
         given = list(volume_source(spec))
@@ -166,6 +183,10 @@ class PersistentVolumeClaimKind(Kind):
             if not wrong and quantity.parse(storage) <= 0:
                 wrong = [invalid("spec.resources[storage]", storage, "must be greater than zero")]
             errors += wrong
+        attributes_class = _attributes_class(spec)
+        if attributes_class:
+            where = "spec.volumeAttributesClassName"
+            errors += problems(where, attributes_class, names.dns1123_subdomain(attributes_class))
         return errors
 
     @override
@@ -182,7 +203,7 @@ class PersistentVolumeClaimKind(Kind):
             if there is None or quantity.parse(wanted) <= quantity.parse(there):
                 where = "spec.resources.requests.storage"
                 errors.append(forbidden(where, "field can not be less than status.capacity"))
-        return errors
+        return errors + _class_taken_away(now, before, old.get("status") or {})
 
     @override
     def advise(self, obj: JsonObject) -> list[str]:
@@ -230,6 +251,32 @@ class StorageClassKind(Kind):
                 if text:
                     found.append(f"allowedTopologies[{index}].matchLabelExpressions[{position}].key: {text}")
         return found
+
+
+class VolumeAttributesClassKind(Kind):
+    """What may be changed of a volume by naming another class; the class itself never changes."""
+
+    @override
+    def validate(self, obj: JsonObject) -> list[FieldError]:
+        errors: list[FieldError] = [] if obj.get("driverName") else [required("driverName")]
+        parameters = obj.get("parameters") or {}
+        if len(parameters) > _MAX_PARAMETERS:
+            return [*errors, too_long("parameters", _MAX_PARAMETERS)]
+        if "" in parameters:
+            errors.append(invalid("parameters", "", "field can not be empty."))
+        if sum(len(key.encode()) + len(value.encode()) for key, value in parameters.items()) > _MAX_PARAMETERS_BYTES:
+            errors.append(too_long("parameters", _MAX_PARAMETERS_BYTES))
+        if not parameters:
+            errors.append(required("parameters", "must contain at least one key/value pair"))
+        return errors
+
+    @override
+    def changes(self, new: JsonObject, old: JsonObject) -> list[FieldError]:
+        return [
+            forbidden(name, f"updates to {name} are forbidden.")
+            for name in ("driverName", "parameters")
+            if (new.get(name) or None) != (old.get(name) or None)
+        ]
 
 
 class CSIDriverKind(Kind):
@@ -354,6 +401,21 @@ def _fixed_part(spec: JsonObject, before: JsonObject, *, bound: bool) -> JsonObj
     if not before.get("storageClassName"):
         fixed.pop("storageClassName", None)
     return fixed
+
+
+def _attributes_class(spec: JsonObject) -> str | None:
+    name: str | None = spec.get("volumeAttributesClassName")
+    return name
+
+
+def _class_taken_away(now: JsonObject, before: JsonObject, status: JsonObject) -> list[FieldError]:
+    """A class may be taken back until the volume has it; after that it may only be changed."""
+    changed = _attributes_class(now) != _attributes_class(before)
+    if not changed or _attributes_class(now) or status.get("currentVolumeAttributesClassName") is None:
+        return []
+    to = "nil" if _attributes_class(now) is None else "empty string"
+    text = f"update to {to} is forbidden when status.currentVolumeAttributesClassName is not nil"
+    return [forbidden("spec.volumeAttributesClassName", text)]
 
 
 def _grows(spec: JsonObject, old: JsonObject) -> bool:

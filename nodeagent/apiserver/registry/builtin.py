@@ -303,6 +303,14 @@ _GROUPS = (
         subresources=(STATUS,),
         unconditional_update=False,
     ),
+    Resource(
+        plural="volumeattributesclasses",
+        kind="VolumeAttributesClass",
+        group="storage.k8s.io",
+        namespaced=False,
+        short_names=("vac",),
+        table=storage.ATTRIBUTES_CLASSES,
+    ),
 )
 
 RESOURCES: tuple[Resource, ...] = (*_CORE, *_GROUPS)

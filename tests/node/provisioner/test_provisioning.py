@@ -172,6 +172,58 @@ async def test_grown(server: ApiServer, driver: DriverProcess, claims: Claims, n
         await until(lambda: claims.get(name) is None and claims.get(image) is None, "gone")
 
 
+async def test_another_class(server: ApiServer, driver: DriverProcess, claims: Claims, name: str) -> None:
+    """A volume is made with its claim's attributes, and changed to another class; what cannot be is told, and taken back."""
+    claims.storage_class(name, parameters={"backing": "image"})
+    thin, thick, odd, late = (f"{name}-{each}" for each in ("thin", "thick", "odd", "late"))
+    claims.attributes_class(thin, allocation="thin")
+    claims.attributes_class(thick, allocation="thick")
+    claims.attributes_class(odd, allocation="none")
+
+    def state() -> tuple[str, str]:
+        """(the class it has, how far the change to another is)."""
+        status = claims.get(name)["status"]
+        return status.get("currentVolumeAttributesClassName"), (status.get("modifyVolumeStatus") or {}).get("status")
+
+    async with controller(server, driver, Strikes()):
+        claims.make(name, name, "16Mi", volumeAttributesClassName=thin)
+        volume = await until(lambda: bound(claims, name), "bound")
+        assert (state(), claims.volume(volume)["spec"]["volumeAttributesClassName"]) == ((thin, None), thin)
+        before = _blocks(driver)
+        assert claims.name_class(name, thick)[0] == 200
+        await until(lambda: state() == (thick, None), "changed")
+        assert claims.volume(volume)["spec"]["volumeAttributesClassName"] == thick
+        assert before * 512 < 16 * 2**20 <= _blocks(driver) * 512
+        claims.name_class(name, odd)
+        await until(lambda: state() == (thick, "Infeasible"), "refused")
+        (condition,) = claims.get(name)["status"]["conditions"]
+        assert condition["type"] == "ModifyVolumeError"
+        why = "ModifyVolume failed with error: rpc error: code = InvalidArgument desc = "
+        assert condition["message"].startswith(why)
+        claims.name_class(name, thick)
+        await until(lambda: state() == (thick, None) and not claims.get(name)["status"].get("conditions"), "back")
+        claims.name_class(name, late)
+        await until(lambda: state() == (thick, "Pending"), "waits")
+        claims.attributes_class(late, allocation="thin")
+        await until(lambda: state() == (late, None), "changed when there was one")
+        told = {
+            ("VolumeModify", f"external resizer is modifying volume {name} with vac {thick}"),
+            ("VolumeModifySuccessful", f"external resizer modified volume {name} with vac {thick} successfully"),
+            ("VolumeModifyFailed", f"VAC {late} does not exist."),
+        }
+        await until(lambda: told <= set(claims.events(name)), "told")
+        claims.delete(name)
+        await until(lambda: claims.volume(volume) is None, "gone")
+
+
+def _blocks(driver: DriverProcess) -> int:
+    """Of 512 bytes, that the one image takes on the disk."""
+    (image,) = (
+        path for path in (driver.state / "volumes").rglob("*") if path.is_file() and path.stat().st_size >= 2**24
+    )
+    return image.stat().st_blocks
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("deleted", [False, True], ids=["kept", "deleted"])
 async def test_cut_off_at_every_call(

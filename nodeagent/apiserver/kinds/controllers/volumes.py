@@ -44,6 +44,8 @@ def matches(volume: JsonObject, claim: JsonObject) -> bool:
         return False
     if (have.get("storageClassName") or "") != (want.get("storageClassName") or ""):
         return False
+    if (have.get("volumeAttributesClassName") or "") != (want.get("volumeAttributesClassName") or ""):
+        return False
     if have.get("volumeMode", "Filesystem") != want.get("volumeMode", "Filesystem"):
         return False
     if not set(want.get("accessModes") or ()) <= set(have.get("accessModes") or ()):
@@ -196,6 +198,8 @@ class VolumeBinder:
             "accessModes": volume["spec"].get("accessModes") or [],
             "capacity": volume["spec"].get("capacity") or {},
         }
+        if volume["spec"].get("volumeAttributesClassName"):
+            status["currentVolumeAttributesClassName"] = volume["spec"]["volumeAttributesClassName"]
         patch = {"metadata": {"uid": uid_of(claim)}, "status": status}
         self._claims[key] = await self._api.patch(CLAIMS, namespace, name, patch, subresource="status")
 

@@ -167,3 +167,8 @@ ATTACHMENTS = TableView(
     columns=(NAME, column("Attacher"), column("PV"), column("Node"), column("Attached"), AGE),
     cells=_attachment,
 )
+
+ATTRIBUTES_CLASSES = TableView(
+    columns=(NAME, column("DriverName"), AGE),
+    cells=lambda obj, now: [name_of(obj), obj.get("driverName") or "", _created(obj, now)],
+)

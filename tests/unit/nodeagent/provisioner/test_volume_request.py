@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim
-from lightkube.models.storage_v1 import StorageClass
+from lightkube.models.storage_v1 import StorageClass, VolumeAttributesClass
 
 from csi.values import AccessMode
 from nodeagent.provisioner.volume_request import (
@@ -61,6 +61,16 @@ def test_a_request() -> None:
     assert capability.access_mode.mode == AccessMode.SINGLE_NODE_SINGLE_WRITER
     assert (capability.mount.fs_type, list(capability.mount.mount_flags)) == ("xfs", ["noatime"])
     assert [dict(each.segments) for each in request.accessibility_requirements.requisite] == [HERE]
+
+
+def test_an_attributes_class() -> None:
+    """Its parameters are those that may be changed later; the volume tells what it was made with."""
+    metadata = {"metadata": {"name": "gold"}, "driverName": DRIVER, "parameters": {"allocation": "thick"}}
+    asked = wanted(claim(), attributes=msgspec.convert(metadata, VolumeAttributesClass))
+    request = create_request(asked)
+    assert (dict(request.mutable_parameters), dict(request.parameters)) == ({"allocation": "thick"}, {})
+    made = persistent_volume(asked, csi.Volume(volume_id="h", capacity_bytes=GIB), DRIVER)
+    assert made.spec is not None and made.spec.volumeAttributesClassName == "gold"
 
 
 def test_a_block_device() -> None:

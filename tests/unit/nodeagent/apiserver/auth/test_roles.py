@@ -113,6 +113,7 @@ async def test_storage_provisioner(authorizer: Authorizer) -> None:
     expected |= {("patch", "", "persistentvolumeclaims/status"), ("create", "", "events"), ("patch", "", "events")}
     expected |= {(verb, "storage.k8s.io", "storageclasses") for verb in (*READ, "create")}
     expected |= {(verb, "storage.k8s.io", "csidrivers") for verb in ("get", "create")}
+    expected.add(("get", "storage.k8s.io", "volumeattributesclasses"))
     assert rights(authorizer, user) == expected | BASIC
 
 

@@ -22,6 +22,7 @@ CLUSTER_SCOPED = {
     "storageclasses.storage.k8s.io",
     "csidrivers.storage.k8s.io",
     "volumeattachments.storage.k8s.io",
+    "volumeattributesclasses.storage.k8s.io",
     "priorityclasses.scheduling.k8s.io",
     "runtimeclasses.node.k8s.io",
     "certificatesigningrequests.certificates.k8s.io",

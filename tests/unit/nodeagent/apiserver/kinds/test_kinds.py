@@ -216,6 +216,74 @@ def test_claim(cluster: Any) -> None:
     ]
 
 
+CLASS = "volumeattributesclasses.storage.k8s.io"
+
+
+def test_attributes_class(cluster: Any) -> None:
+    """It is of a driver, says something, and stays as it is."""
+    stored, causes = create(cluster, CLASS, {"driverName": "d", "parameters": {"a": "b"}})
+    assert causes == []
+    assert create(cluster, CLASS, {"parameters": {}})[1] == [
+        "driverName: Required value",
+        "parameters: Required value: must contain at least one key/value pair",
+    ]
+    assert create(cluster, CLASS, {"driverName": "d", "parameters": {"": "b"}})[1] == [
+        'parameters: Invalid value: "": field can not be empty.'
+    ]
+    for much, limit in (({str(number): "" for number in range(513)}, 512), ({"a": "b" * 2**18}, 2**18)):
+        assert create(cluster, CLASS, {"driverName": "d", "parameters": much})[1] == [
+            f"parameters: Too long: may not be more than {limit} bytes"
+        ]
+    assert update(cluster, CLASS, stored, {**stored, "driverName": "e", "parameters": {"a": "c"}}) == [
+        "driverName: Forbidden: updates to driverName are forbidden.",
+        "parameters: Forbidden: updates to parameters are forbidden.",
+    ]
+
+
+def test_attributes_class_of_a_claim(cluster: Any) -> None:
+    """A bound claim's may be set and changed, and taken back until the volume has it."""
+    resource = "persistentvolumeclaims"
+    stored, _ = create(cluster, resource, CLAIM, namespace="default")
+
+    def named(name: str | None, current: str | None = None) -> Any:
+        found = copy.deepcopy(stored)
+        found["spec"]["volumeAttributesClassName"] = name
+        found["status"] = {"phase": "Bound", "currentVolumeAttributesClassName": current}
+        return found
+
+    assert update(cluster, resource, named(None), named("gold")) == []
+    assert update(cluster, resource, named("gold"), named(None)) == []
+    assert update(cluster, resource, named("gold", "gold"), named("silver", "gold")) == []
+    for nothing, text in ((None, "nil"), ("", "empty string")):
+        assert update(cluster, resource, named("gold", "gold"), named(nothing, "gold")) == [
+            f"spec.volumeAttributesClassName: Forbidden: update to {text} is forbidden when "
+            "status.currentVolumeAttributesClassName is not nil"
+        ]
+    (cause,) = update(cluster, resource, named(None), named("Gold"))
+    assert cause.startswith('spec.volumeAttributesClassName: Invalid value: "Gold": a lowercase RFC 1123 subdomain')
+
+
+def test_attributes_class_of_a_volume(cluster: Any) -> None:
+    """Only a CSI volume has one; it may be changed, not taken away."""
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "volumeAttributesClassName": "gold"}
+    stored, causes = create(
+        cluster, "persistentvolumes", {"spec": {**spec, "csi": {"driver": "d", "volumeHandle": "h"}}}
+    )
+    assert causes == []
+    other = copy.deepcopy(stored)
+    other["spec"]["volumeAttributesClassName"] = "silver"
+    assert update(cluster, "persistentvolumes", stored, other) == []
+    del other["spec"]["volumeAttributesClassName"]
+    assert update(cluster, "persistentvolumes", stored, other) == [
+        "spec.volumeAttributesClassName: Forbidden: update from non-nil value to nil is forbidden"
+    ]
+    of_no_driver = {"spec": {**spec, "hostPath": {"path": "/d"}, "volumeAttributesClassName": ""}}
+    assert create(cluster, "persistentvolumes", of_no_driver)[1] == [
+        "spec.volumeAttributesClassName: Required value: an empty string is disallowed",
+        "spec.csi: Required value: has to be specified when using volumeAttributesClassName",
+    ]
+
+
 def test_volume(cluster: Any) -> None:
     """A volume is retained by default, has exactly one source, and keeps it."""
     stored, causes = create(cluster, "persistentvolumes", VOLUME)

@@ -29,6 +29,7 @@ KINDS = {
     "csidrivers.storage.k8s.io": ("storage.k8s.io/v1", "CSIDriver"),
     "csinodes.storage.k8s.io": ("storage.k8s.io/v1", "CSINode"),
     "volumeattachments.storage.k8s.io": ("storage.k8s.io/v1", "VolumeAttachment"),
+    "volumeattributesclasses.storage.k8s.io": ("storage.k8s.io/v1", "VolumeAttributesClass"),
     "leases.coordination.k8s.io": ("coordination.k8s.io/v1", "Lease"),
     "runtimeclasses.node.k8s.io": ("node.k8s.io/v1", "RuntimeClass"),
     "priorityclasses.scheduling.k8s.io": ("scheduling.k8s.io/v1", "PriorityClass"),

@@ -75,6 +75,7 @@ OBJECTS: dict[str, JsonObject] = {
     "volumeattachments.storage.k8s.io": {
         "spec": {"attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "v"}}
     },
+    "volumeattributesclasses.storage.k8s.io": {"driverName": "d", "parameters": {"a": "b"}},
 }
 
 

@@ -261,6 +261,7 @@ META = {"name": "x", "creationTimestamp": "2026-01-01T00:59:50Z"}
         ("serviceaccounts", {}, ["x", "10s"]),
         ("leases.coordination.k8s.io", {"spec": {"holderIdentity": "me"}}, ["x", "me", "10s"]),
         ("csinodes.storage.k8s.io", {"spec": {"drivers": [{}, {}]}}, ["x", 2, "10s"]),
+        ("volumeattributesclasses.storage.k8s.io", {"driverName": "d.example"}, ["x", "d.example", "10s"]),
         ("runtimeclasses.node.k8s.io", {"handler": "runc"}, ["x", "runc", "10s"]),
         (
             "nodes",

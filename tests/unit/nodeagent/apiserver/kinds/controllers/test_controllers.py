@@ -319,6 +319,8 @@ OTHERS = {"namespace": "default", "name": "other", "uid": "o"}
         ([volume("small", "1Mi")], claim(), None),
         ([volume("a", storageClassName="x")], claim(), None),
         ([volume("a", storageClassName="x")], claim(storageClassName="x"), "a"),
+        ([volume("a", volumeAttributesClassName="x")], claim(), None),
+        ([volume("a", volumeAttributesClassName="x")], claim(volumeAttributesClassName="x"), "a"),
         ([volume("a")], claim(accessModes=["ReadWriteMany"]), None),
         ([volume("a", volumeMode="Block")], claim(), None),
         ([volume("a"), volume("b")], claim(selector={"matchLabels": {"n": "b"}}), "b"),
