@@ -393,7 +393,9 @@ def test_the_first_refusal_in_order_wins(kit: Any) -> None:
     ]
     reasons = []
     for _, fix in fixes:
-        found = admit(pod, others, view(**changes))
+        found = admit(
+            dataclasses.replace(pod), others, view(**changes)
+        )  # another pod each time: what one asks for is added up once
         reasons.append(found.reason if found else None)
         fix()
     assert reasons == [reason for reason, _ in fixes]
