@@ -5,22 +5,13 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from csi import errors
-
-_MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a list of some ten thousand volumes
-_OPTIONS = (
-    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_http_proxy", 0),
-    # not the path: servers written in Go refuse a percent-encoded authority
-    ("grpc.default_authority", "localhost"),
-)
+from runtimes.linux import grpc_unix
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -28,7 +19,7 @@ Answer = TypeVar("Answer", bound=Message)
 @contextlib.asynccontextmanager
 async def connected(path: Path, method: str, deadline_seconds: float) -> AsyncIterator[grpc.aio.Channel]:
     """A connection to the unix socket. `method`: for errors. Raises Unreachable."""
-    async with grpc.aio.insecure_channel(f"unix:{quote(str(path))}", options=_OPTIONS) as channel:
+    async with grpc.aio.insecure_channel(grpc_unix.target(path), options=grpc_unix.options()) as channel:
         state = channel.get_state(try_to_connect=True)
         try:
             async with asyncio.timeout(deadline_seconds):

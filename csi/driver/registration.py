@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from urllib.parse import quote
 
 import grpc
 import grpc.aio
@@ -11,6 +10,7 @@ from typing_extensions import override
 from csi.errors import presentable
 from proto import pluginregistration_pb2 as wire
 from proto.pluginregistration_pb2_grpc import RegistrationServicer, add_RegistrationServicer_to_server
+from runtimes.linux import grpc_unix
 from runtimes.linux.unix_socket import SocketPath
 
 _CSI_PLUGIN = "CSIPlugin"
@@ -31,7 +31,7 @@ class Registrar:
         server = grpc.aio.server()
         add_RegistrationServicer_to_server(self._answers, server)  # type: ignore[no-untyped-call]  # generated
         try:
-            server.add_insecure_port(f"unix:{quote(str(self._place.draft()))}")
+            server.add_insecure_port(grpc_unix.target(self._place.draft()))
             await server.start()
             self._place.publish()
         except BaseException:

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import quote
 
 import grpc
 import grpc.aio
@@ -27,6 +26,7 @@ from csi.driver.store import Store
 from csi.driver.usage import UsageService
 from csi.driver.volumes import VolumeService
 from proto import csi_pb2 as csi
+from runtimes.linux import grpc_unix
 from runtimes.linux.tasks import Background
 from runtimes.linux.unix_socket import SocketPath
 
@@ -66,7 +66,7 @@ class Server:
         server = grpc.aio.server()
         server.add_generic_rpc_handlers(tuple(self._handlers(name) for name in _SERVICES))
         try:
-            server.add_insecure_port(f"unix:{quote(str(self._place.draft()))}")
+            server.add_insecure_port(grpc_unix.target(self._place.draft()))
             await server.start()
             self._place.publish()
         except BaseException:

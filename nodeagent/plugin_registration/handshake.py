@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import grpc
 import grpc.aio
@@ -16,17 +15,13 @@ from csi.errors import presentable
 from nodeagent.plugin_registration.contract import HandshakeFailed, Plugin
 from proto import pluginregistration_pb2 as wire
 from proto.pluginregistration_pb2_grpc import RegistrationStub
+from runtimes.linux import grpc_unix
 
 CONNECT_SECONDS = 10.0
 INFO_SECONDS = 1.0
 NOTIFY_SECONDS = 5.0
 _MAX_MESSAGE_BYTES = 64 * 1024
-_OPTIONS = (
-    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.default_authority", "localhost"),  # servers written in Go refuse a percent-encoded path
-)
+_OPTIONS = grpc_unix.options(_MAX_MESSAGE_BYTES)
 
 
 class Handshake:
@@ -58,7 +53,7 @@ class Handshake:
 @contextlib.asynccontextmanager
 async def connected(socket: Path, connect_seconds: float = CONNECT_SECONDS) -> AsyncIterator[Handshake]:
     """Raises HandshakeFailed."""
-    async with grpc.aio.insecure_channel(f"unix:{quote(str(socket))}", options=_OPTIONS) as channel:
+    async with grpc.aio.insecure_channel(grpc_unix.target(socket), options=_OPTIONS) as channel:
         try:
             async with asyncio.timeout(connect_seconds):
                 await channel.channel_ready()

@@ -11,22 +11,18 @@ from google.protobuf.message import Message
 
 from runtimes import deadlines, errors
 from runtimes.deadlines import Deadline, default_deadline
+from runtimes.linux import grpc_unix
 
 _SCHEME = "unix://"
-_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 # A socket that comes back is found within a second, and one that accepts has some seconds to speak HTTP/2 (that is what
-# `min_reconnect_backoff` means: a busy peer needs more than an instant); no HTTP proxy and no percent-encoded path as the
-# authority, which servers written in Go refuse.
+# `min_reconnect_backoff` means: a busy peer needs more than an instant).
 CONNECT_SECONDS = 5.0
 _OPTIONS = (
-    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+    *grpc_unix.options(),
+    ("grpc.max_send_message_length", grpc_unix.MAX_MESSAGE_BYTES),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", int(CONNECT_SECONDS * 1000)),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.default_authority", "localhost"),
 )
 
 _KINDS: tuple[type[errors.RuntimeFault], ...] = (

@@ -3,25 +3,18 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from google.protobuf.message import Message
 
 from nodeagent.resources.devices.device import Device, devices_of
 from proto import deviceplugin_pb2 as api
+from runtimes.linux import grpc_unix
 
 DIAL_SECONDS = 10.0
 PRE_START_SECONDS = 30.0
 ALLOCATE_SECONDS = 60.0  # a kubelet waits without end, and no other pod is admitted meanwhile
 _SERVICE = "/v1beta1.DevicePlugin"
-_OPTIONS = (
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-    # its own: a connection that another run of the plugin has refused is not tried again for a while
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.default_authority", "localhost"),  # servers written in Go refuse a percent-encoded path
-)
+_OPTIONS = (*grpc_unix.options(), ("grpc.initial_reconnect_backoff_ms", 100))
 _Answer = TypeVar("_Answer", bound=Message)
 
 
@@ -35,7 +28,7 @@ class Plugin:
     def __init__(self, socket: Path) -> None:
         import grpc.aio  # 10 MB that a node without plugins does without
 
-        self._channel = grpc.aio.insecure_channel(f"unix:{quote(str(socket))}", options=_OPTIONS)
+        self._channel = grpc.aio.insecure_channel(grpc_unix.target(socket), options=_OPTIONS)
 
     async def options(self) -> api.DevicePluginOptions:
         """The first call: a plugin may register before it listens, and has some seconds to do so."""
