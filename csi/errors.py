@@ -143,11 +143,21 @@ _CLASSES: dict[str, type[CSIError]] = {
     )
     for code in kind.codes
 }
+# names of codes in Go that are not the words in camel case
+_GO = {"CANCELLED": "Canceled", "OK": "OK"}
 
 
 def of_status(code: str, details: str, *, method: str, secrets: Iterable[str] = ()) -> CSIError:
     """The error that a gRPC status is. `secrets`: values that `details` must not repeat."""
     return _CLASSES.get(code, DriverFault)(presentable(details, secrets) or code, method=method, code=code)
+
+
+def as_go(error: CSIError) -> str:
+    """`rpc error: code = FailedPrecondition desc = ...`, as Go's gRPC writes a status: what users, and who looks for the text of
+    an event, know.
+    """
+    code = _GO.get(error.code) or "".join(word.title() for word in error.code.split("_"))
+    return f"rpc error: code = {code} desc = {error.message}"
 
 
 def presentable(text: str, secrets: Iterable[str] = ()) -> str:

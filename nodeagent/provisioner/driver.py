@@ -34,9 +34,3 @@ class Driver:
     async def topology(self) -> Mapping[str, str]:
         """Where this node is, and with it the volumes that are made here. Raises CSIError."""
         return (await self._client.node.info()).topology
-
-
-def grpc_text(error: CSIError) -> str:
-    """As Go's gRPC writes a status: what users, and who looks for an event's text, know."""
-    code = "".join(word.capitalize() for word in error.code.split("_"))
-    return f"rpc error: code = {code} desc = {error.message}"

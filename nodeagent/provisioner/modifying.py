@@ -13,7 +13,7 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.events import NORMAL, TIME_FORMAT, WARNING, Events
 from nodeagent.api.resources import key_of, metadata_of
 from nodeagent.provisioner import modification
-from nodeagent.provisioner.driver import Driver, grpc_text
+from nodeagent.provisioner.driver import Driver
 from nodeagent.provisioner.volume_request import wrong_driver
 from nodeagent.provisioner.work_queue import Failed
 from proto import csi_pb2 as csi
@@ -86,7 +86,7 @@ class Modifying:
         except csi_errors.CSIError as error:
             infeasible = isinstance(error, csi_errors.InvalidArgument)
             name = metadata_of(wanted).name or ""
-            raise await self._refused(claim, name, grpc_text(error), infeasible=infeasible) from error
+            raise await self._refused(claim, name, csi_errors.as_go(error), infeasible=infeasible) from error
 
     async def _refused(self, claim: PersistentVolumeClaim, name: str, message: str, *, infeasible: bool) -> Failed:
         self._events.event(claim, WARNING, _FAILED, message)

@@ -21,7 +21,7 @@ from nodeagent.api import errors
 from nodeagent.api.client import ApiClient
 from nodeagent.api.events import NORMAL, WARNING, Events
 from nodeagent.api.resources import key_of, metadata_of
-from nodeagent.provisioner.driver import Driver, grpc_text
+from nodeagent.provisioner.driver import Driver
 from nodeagent.provisioner.names import PROVISIONER, PROVISIONING_FINALIZER, SELECTED_NODE, volume_name
 from nodeagent.provisioner.volume_request import (
     Unusable,
@@ -74,7 +74,7 @@ class Provisioning:
         except csi_errors.Unreachable as error:  # it is started again: nothing for the claim's author to see
             raise Failed(str(error)) from error
         except (Unusable, csi_errors.CSIError) as error:
-            cause = grpc_text(error) if isinstance(error, csi_errors.CSIError) else str(error)
+            cause = csi_errors.as_go(error) if isinstance(error, csi_errors.CSIError) else str(error)
             message = f'failed to provision volume with StorageClass "{class_name}": {cause}'
             self._events.event(claim, WARNING, "ProvisioningFailed", message)
             raise Failed(message) from error

@@ -5,12 +5,12 @@ from typing import Final
 
 from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim
 
-from csi.errors import CSIError
+from csi.errors import CSIError, as_go
 from nodeagent.api import errors
 from nodeagent.api.client import ApiClient
 from nodeagent.api.events import WARNING, Events
 from nodeagent.api.resources import metadata_of
-from nodeagent.provisioner.driver import Driver, grpc_text
+from nodeagent.provisioner.driver import Driver
 from nodeagent.provisioner.names import PROVISIONED_BY, RECLAIM_FINALIZER
 from nodeagent.provisioner.work_queue import Failed
 from proto import csi_pb2 as csi
@@ -60,7 +60,7 @@ class Reclaiming:
         try:
             await self._driver.controller.delete_volume(request)
         except CSIError as error:
-            self._events.event(volume, WARNING, "VolumeFailedDelete", grpc_text(error))
+            self._events.event(volume, WARNING, "VolumeFailedDelete", as_go(error))
             raise Failed(f"{metadata.name}: {error}") from error
         try:
             await self._client.delete(PersistentVolume, metadata.name, uid=metadata.uid)

@@ -12,7 +12,7 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.events import NORMAL, TIME_FORMAT, WARNING, Events
 from nodeagent.api.resources import key_of, metadata_of
 from nodeagent.provisioner import expansion
-from nodeagent.provisioner.driver import Driver, grpc_text
+from nodeagent.provisioner.driver import Driver
 from nodeagent.provisioner.volume_request import quantity_text
 from nodeagent.provisioner.work_queue import Failed
 from proto import csi_pb2 as csi
@@ -51,7 +51,7 @@ class Resizing:
         try:
             answer = await self._driver.controller.expand_volume(_request(volume, target))
         except csi_errors.CSIError as error:
-            message = f'resize volume "{name}" by resizer "{self._driver.name}" failed: {grpc_text(error)}'
+            message = f'resize volume "{name}" by resizer "{self._driver.name}" failed: {csi_errors.as_go(error)}'
             await self._tell_failed(claim, error, message)
             raise Failed(message) from error
         size = max(answer.capacity_bytes, target)

@@ -1,6 +1,6 @@
 """Errors of drivers in the words that a kubelet's events have for them. Source: docs/facts/storage.md 10.4."""
 
-from csi.errors import CSIError, Final
+from csi.errors import CSIError, Final, as_go
 from nodeagent.volumes.contract import VolumeError
 
 
@@ -10,17 +10,5 @@ class DriverError(VolumeError):
     """
 
     def __init__(self, driver: str, error: CSIError) -> None:
-        super().__init__(f"{words(error)} ({error.method} of driver {driver})")
+        super().__init__(f"{as_go(error)} ({error.method} of driver {driver})")
         self.refused = isinstance(error, Final)
-
-
-def words(error: CSIError) -> str:
-    """`rpc error: code = FailedPrecondition desc = ...`, as Go writes it."""
-    return f"rpc error: code = {_GO.get(error.code) or _camel(error.code)} desc = {error.message}"
-
-
-_GO = {"CANCELLED": "Canceled", "OK": "OK"}
-
-
-def _camel(code: str) -> str:
-    return "".join(word.title() for word in code.split("_"))

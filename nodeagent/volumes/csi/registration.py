@@ -10,10 +10,10 @@ from typing import Protocol
 from csi import values
 from csi.client import Client
 from csi.endpoint import Endpoint
-from csi.errors import CSIError, presentable
+from csi.errors import CSIError, as_go, presentable
 from csi.values import NodeInfo
 from nodeagent.plugin_registration.contract import Plugin, PluginRefused
-from nodeagent.volumes.csi import failures, versions
+from nodeagent.volumes.csi import versions
 from nodeagent.volumes.csi.drivers import Driver, Drivers
 from nodeagent.volumes.csi.versions import Version
 from proto import csi_pb2 as csi
@@ -65,7 +65,7 @@ class DriverRegistration:
         try:
             await self._records.add(driver.name, await driver.client.node.info())
         except CSIError as error:
-            raise self._refused(plugin, f"error during CSI NodeGetInfo() call: {failures.words(error)}") from error
+            raise self._refused(plugin, f"error during CSI NodeGetInfo() call: {as_go(error)}") from error
         except NodeRecordFailed as error:
             text = "error updating Node and CSINode objects with CSI driver node info"
             raise self._refused(plugin, f"{text}: {error}") from error

@@ -8,7 +8,7 @@ import pytest
 from csi import errors
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.csi import places, vol_data
-from nodeagent.volumes.csi.failures import DriverError, words
+from nodeagent.volumes.csi.failures import DriverError
 from nodeagent.volumes.csi.layout import CSILayout
 from nodeagent.volumes.csi.vol_data import VolData
 from nodeagent.volumes.layout import Layout
@@ -93,7 +93,7 @@ def test_targets_that_are_given_up(tmp_path: Path) -> None:
 def test_errors(code: str, shown: str, refused: bool) -> None:
     """In Go's words; after some it is certain that nothing has happened (docs/facts/storage.md 10.4)."""
     error = errors.of_status(code, "no", method="NodeStageVolume")
-    assert words(error) == f"rpc error: code = {shown} desc = no"
+    assert errors.as_go(error) == f"rpc error: code = {shown} desc = no"
     failure = DriverError("d", error)
     assert failure.refused is refused
     assert str(failure) == f"rpc error: code = {shown} desc = no (NodeStageVolume of driver d)"
