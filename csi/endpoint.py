@@ -21,7 +21,7 @@ DEADLINE_SECONDS: Final = 120.0  # docs/facts/storage.md 10.3
 # Who accepts connections and does not speak HTTP/2 in that time is not a driver, or hangs.
 CONNECT_SECONDS: Final = 10.0
 # tokens of a pod's service account ride in the context of drivers that do not take them as secrets
-_TOKENS = "csi.storage.k8s.io/serviceAccount.tokens"
+TOKENS = "csi.storage.k8s.io/serviceAccount.tokens"
 
 Answer = TypeVar("Answer", bound=Message)
 Ended = Callable[[str, str, float], None]
@@ -99,7 +99,7 @@ def secret_values(request: Message) -> Iterable[str]:
     fields: Any = request
     for name in ("secrets", "volume_context"):
         if name in request.DESCRIPTOR.fields_by_name:
-            yield from (value for key, value in getattr(fields, name).items() if name == "secrets" or key == _TOKENS)
+            yield from (value for key, value in getattr(fields, name).items() if name == "secrets" or key == TOKENS)
 
 
 def shown(request: Message) -> str:
@@ -111,6 +111,6 @@ def shown(request: Message) -> str:
         if name in request.DESCRIPTOR.fields_by_name:
             entries = getattr(fields, name)
             for key in entries:
-                if name == "secrets" or key == _TOKENS:
+                if name == "secrets" or key == TOKENS:
                     entries[key] = errors.HIDDEN
     return f"{type(request).__name__}{{{' '.join(str(copy).split())}}}"

@@ -5,10 +5,10 @@ from datetime import UTC
 
 import msgspec
 
+from csi.endpoint import TOKENS
 from nodeagent.api.tokens import Token
 from nodeagent.podspec.pod import AgentPod
 
-TOKENS = "csi.storage.k8s.io/serviceAccount.tokens"
 _PREFIX = "csi.storage.k8s.io/"
 
 
