@@ -6,8 +6,10 @@ from typing import Final
 
 from csi.client import Client, Controller
 from csi.errors import CSIError
+from runtimes.linux.retry import Backoff, RetryPolicy
 
-_LOOK_SECONDS: Final = 0.05
+# a healthy driver has started within a second; one that cannot start is not to be asked all the time
+_LOOK: Final = RetryPolicy(first_seconds=0.05, factor=1.2, cap_seconds=5.0)
 
 
 class Driver:
@@ -23,13 +25,14 @@ class Driver:
 
     async def answers(self) -> None:
         """Return when it does; it may be starting."""
+        backoff = Backoff(_LOOK)
         while True:
             try:
                 if await self._client.identity.ready():
                     return
             except CSIError:
                 pass
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(backoff.next_delay())
 
     async def topology(self) -> Mapping[str, str]:
         """Where this node is, and with it the volumes that are made here. Raises CSIError."""
