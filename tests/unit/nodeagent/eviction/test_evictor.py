@@ -111,8 +111,9 @@ class World(Events):
             raise KillError("it hangs")
         self.pods.remove(pod)
 
-    def is_released(self, uid: PodUID) -> bool:
-        return all(pod.uid != uid for pod in self.pods)
+    async def released(self, uid: PodUID) -> None:
+        if any(pod.uid == uid for pod in self.pods):
+            await asyncio.Event().wait()
 
     async def remove_dead(self) -> None:
         raise AssertionError
