@@ -7,8 +7,8 @@
 Pods are bound to the node by `spec.nodeName`. Create -> Ready is the time from sending the create to the watch event with
 condition Ready=True; delete -> gone the time from sending the delete to the DELETED event. `--load`: so many pods run on the
 node before anything is measured, and stay. `--exits`: pods whose process ends when this program writes to a FIFO of theirs
-(on the same machine); exit -> status is the time from there to the watch event with the exit code. Everything it made is
-deleted.
+(on the same machine); exit -> status is the time from there to the watch event with the exit code, exit -> terminal phase to the
+one with phase Succeeded. Everything it made is deleted.
 """
 
 import argparse
@@ -62,6 +62,7 @@ class Timings:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     told: dict[str, float] = field(default_factory=dict)
     exited: dict[str, float] = field(default_factory=dict)
+    terminal: dict[str, float] = field(default_factory=dict)  # phase Succeeded or Failed
     writes: dict[str, int] = field(default_factory=dict)  # versions of the object seen until it was Ready
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -130,7 +131,7 @@ class Bench:
             await self.delete([name])
         result["delete"] = summary(self._timings.deleted, self._timings.gone, one_by_one)
         if self._options.exits:
-            result["exit"] = await self._exits(self.names("e", self._options.exits))
+            result["exit"], result["terminal"] = await self._exits(self.names("e", self._options.exits))
         burst = self.names("b", self._options.burst)
         if burst:
             begin = time.monotonic()
@@ -158,7 +159,7 @@ class Bench:
         for times in (self._timings.created, self._timings.ready, self._timings.deleted, self._timings.gone):
             times.pop(name, None)
 
-    async def _exits(self, names: list[str]) -> dict[str, Any]:
+    async def _exits(self, names: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Pods that end on command, one by one."""
         with tempfile.TemporaryDirectory(prefix="nodeagent-bench-") as folder:
             for name in names:
@@ -175,8 +176,10 @@ class Bench:
                 file.write("end\n")
                 file.close()
                 await self._wait(self._timings.exited, [name])
+                await self._wait(self._timings.terminal, [name])
             await self.delete(names)
-        return summary(self._timings.told, self._timings.exited, names)
+        timings = self._timings
+        return summary(timings.told, timings.exited, names), summary(timings.told, timings.terminal, names)
 
     def _writes(self, names: list[str]) -> float:
         return round(statistics.mean(self._timings.writes[name] for name in names), 2) if names else 0.0
@@ -249,6 +252,8 @@ class Bench:
             self._timings.writes[name] = self._timings.writes.get(name, 0) + 1
         if new is not None and has_ended(new):
             self._timings.exited.setdefault(name, now)
+        if new is not None and new.status is not None and new.status.phase in ("Succeeded", "Failed"):
+            self._timings.terminal.setdefault(name, now)
         if new is None:
             self._timings.gone.setdefault(name, now)
         elif is_ready(new):
@@ -382,6 +387,7 @@ def text_of(result: dict[str, Any]) -> str:
         ("sequential", "create -> Ready, one by one"),
         ("delete", "delete -> gone, one by one"),
         ("exit", "exit -> status, one by one"),
+        ("terminal", "exit -> terminal phase, one by one"),
     ):
         item = result.get(key) or {}
         if item:
