@@ -44,7 +44,7 @@ class CgroupMetrics:
         self._fill_devices(row, io)
         self._fill_processes(row, open_files)
         for resource, pressure in (("cpu", cpu.pressure), ("memory", memory.pressure), ("io", io.pressure)):
-            _fill_pressure(row, resource, pressure)
+            fill_pressure(row, resource, pressure)
 
     def _fill_huge_pages(self, row: Row) -> None:
         for size in self._cgroups.huge_page_sizes:
@@ -119,7 +119,8 @@ def _fill_memory(row: Row, memory: MemoryStats) -> None:
         row.add("container_memory_failures_total", summed, kind, "hierarchy")
 
 
-def _fill_pressure(row: Row, resource: str, pressure: Pressure | None) -> None:
+def fill_pressure(row: Row, resource: str, pressure: Pressure | None) -> None:
+    """None: the kernel does not measure it."""
     if pressure is None:
         return
     for kind, stall in (("waiting", pressure.some), ("stalled", pressure.full)):

@@ -103,7 +103,7 @@ async def main() -> int:
     parser.add_argument("--image", default="localhost/demo:1")
     parser.add_argument("--command", nargs="+", default=["sleep", "1000000"])
     parser.add_argument("--timeout", type=float, default=300.0)
-    parser.add_argument("--no-token", action="store_true", default=True)
+    parser.set_defaults(no_token=True)
     options = parser.parse_args()
     async with pods.connected(options.kubeconfig, "") as (client, node):
         result = await measure(client, node, options)

@@ -36,7 +36,7 @@ from runtimes.errors import RuntimeFault
 from runtimes.kube.duration import seconds
 from runtimes.registry import RuntimeRegistry
 
-USAGE_SECONDS = 1.0  # so long a measurement of volumes and logs counts
+USAGE_SECONDS = 1.0  # so long a measurement of volumes counts; logs are measured each time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

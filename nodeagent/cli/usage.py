@@ -6,7 +6,6 @@ Pure but for `read`. Source: docs/facts/node-resources.md 5.1, 5.2, 7.1.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +14,7 @@ from lightkube.models.core_v1 import Node
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
-from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
+from nodeagent.config.eviction import parse_amount, with_defaults
 from runtimes.kube import quantity
 
 _DEADLINE_SECONDS = 10.0
@@ -159,20 +158,13 @@ def _signals(told: Mapping[str, Any]) -> Mapping[str, tuple[int, int]]:
 
 
 def _thresholds(signals: Mapping[str, tuple[int, int]], configuration: Mapping[str, Any]) -> Sequence[Threshold]:
-    hard = configuration.get("evictionHard")
+    merge = bool(configuration.get("mergeDefaultEvictionSettings"))
+    hard = with_defaults(configuration.get("evictionHard"), merge=merge)
     found: list[Threshold] = []
-    for each, is_hard in (
-        (DEFAULT_EVICTION_HARD if hard is None else hard, True),
-        (configuration.get("evictionSoft"), False),
-    ):
-        for signal, text in (each or {}).items():
+    for each, is_hard in ((hard, True), (configuration.get("evictionSoft") or {}, False)):
+        for signal, text in each.items():
             available, capacity = signals.get(signal, (0, 0))
-            if capacity and (threshold := _amount(text, capacity)):
+            amount = parse_amount(text)
+            if not amount.is_off and (threshold := int(amount.of(capacity))) and capacity:
                 found.append(Threshold(signal=signal, hard=is_hard, available=available, threshold=threshold))
     return sorted(found, key=lambda each: (each.signal, not each.hard))
-
-
-def _amount(text: str, capacity: int) -> int:
-    if text.endswith("%"):
-        return int(capacity * Fraction(text.removesuffix("%")) / 100)
-    return quantity.value(text)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from nodeagent.api.events import Events, NodeEvents
+from nodeagent.api.events import WARNING, Events, NodeEvents
 from nodeagent.config.eviction import Signal
 from nodeagent.eviction import rules
 from nodeagent.eviction.messages import told
@@ -27,10 +27,8 @@ from runtimes.errors import RuntimeFault
 log = logging.getLogger(__name__)
 
 REASON = "Evicted"
-WARNING = "Warning"
 MINIMUM_GRACE_SECONDS = 1
 RELEASE_SECONDS = 30.0  # so long for a victim's volumes and cgroup to go, before the node is looked at again
-POLL_SECONDS = 0.1
 
 
 class Pods(Protocol):
@@ -40,7 +38,7 @@ class Pods(Protocol):
 
     async def end(self, pod: AgentPod, termination: Termination) -> None: ...
 
-    def is_released(self, uid: PodUID) -> bool: ...
+    async def released(self, uid: PodUID) -> None: ...
 
     async def remove_dead(self) -> None: ...
 
@@ -121,8 +119,9 @@ class Evictor:
         self._node_events.node_event(WARNING, "EvictionThresholdMet", f"Attempting to reclaim {short}")
         if threshold.signal in rules.DISK and await self._made_room(threshold.signal):
             return False
-        self._leaving = {uid for uid in self._leaving if not self._pods.is_released(uid)}
-        candidates = [pod for pod in self._pods.active_pods() if pod.uid not in self._leaving]
+        active = self._pods.active_pods()
+        self._leaving &= {pod.uid for pod in active}
+        candidates = [pod for pod in active if pod.uid not in self._leaving]
         usages = await self._usages.read(candidates, disks=threshold.signal in rules.DISK)
         chosen = next(iter(victims(usages, threshold.signal, self._watch.layout)), None)
         if chosen is None:
@@ -168,8 +167,7 @@ class Evictor:
             log.warning("pod %s: %s", pod.describe(), error)  # it counts as evicted all the same
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                while not self._pods.is_released(pod.uid):  # noqa: ASYNC110  # the manager has no event for it
-                    await asyncio.sleep(POLL_SECONDS)
+                await self._pods.released(pod.uid)
         except TimeoutError:
             log.warning("pod %s was evicted, and still holds volumes or its cgroup", pod.describe())
 

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from nodeagent.api.events import Events
-from nodeagent.eviction.evictor import MINIMUM_GRACE_SECONDS, REASON, WARNING, Pods, Usages
+from nodeagent.api.events import WARNING, Events
+from nodeagent.eviction.evictor import MINIMUM_GRACE_SECONDS, REASON, Pods, Usages
 from nodeagent.eviction.local_limits import Violation, has_limits, violation
 from nodeagent.eviction.pressure import PressureWatch
 from nodeagent.eviction.rules import PERIOD_SECONDS

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from nodeagent.config.eviction import Signal
 from nodeagent.eviction.rules import INODES, MEMORY, PIDS
 from nodeagent.eviction.thresholds import Layout
-from nodeagent.eviction.usage import NOTHING, Amounts, PodUsage
+from nodeagent.eviction.usage import PodUsage
 from nodeagent.podspec.critical import is_critical
 from nodeagent.podspec.effective import requests_of
+from nodeagent.stats.disk_usage import NOTHING, DiskUsage
 
 _NODEFS = frozenset({Signal.NODEFS, Signal.NODEFS_INODES})
 _IMAGEFS = frozenset({Signal.IMAGEFS, Signal.IMAGEFS_INODES})
@@ -20,7 +21,7 @@ def victims(usages: Iterable[PodUsage], signal: Signal, layout: Layout) -> list[
     )
 
 
-def on_disk(usage: PodUsage, signal: Signal, layout: Layout) -> Amounts:
+def on_disk(usage: PodUsage, signal: Signal, layout: Layout) -> DiskUsage:
     """What of a pod is on the file system of a signal."""
     if layout is Layout.DEDICATED_IMAGES:
         return usage.logs + usage.local_volumes if signal in _NODEFS else usage.layers
@@ -39,7 +40,7 @@ def _order(usage: PodUsage, signal: Signal, layout: Layout) -> tuple[object, ...
         used, request = usage.memory_bytes, requests.get("memory", 0)
         exceeds = used > request
     elif signal in INODES:  # nobody requests inodes; the difference is to what is requested in bytes, as upstream
-        used, request = on_disk(usage, signal, layout).inodes, requests.get("ephemeral-storage", 0)
+        used, request = on_disk(usage, signal, layout).inodes_used, requests.get("ephemeral-storage", 0)
         exceeds = used > 0
     else:
         used, request = on_disk(usage, signal, layout).used_bytes, requests.get("ephemeral-storage", 0)

@@ -4,21 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nodeagent.podspec.pod import AgentPod
+from nodeagent.stats.disk_usage import NOTHING, DiskUsage
 from nodeagent.stats.volumes import is_local
-
-
-@dataclass(frozen=True, slots=True)
-class Amounts:
-    """On a file system."""
-
-    used_bytes: int = 0
-    inodes: int = 0
-
-    def __add__(self, other: "Amounts") -> "Amounts":
-        return Amounts(self.used_bytes + other.used_bytes, self.inodes + other.inodes)
-
-
-NOTHING = Amounts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +13,8 @@ class ContainerUsage:
     """`memory_bytes`: its working set; None: not known."""
 
     memory_bytes: int | None = None
-    layer: Amounts = NOTHING
-    logs: Amounts = NOTHING
+    layer: DiskUsage = NOTHING
+    logs: DiskUsage = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +29,19 @@ class PodUsage:
     memory_bytes: int = 0
     processes: int = 0
     containers: Mapping[str, ContainerUsage] = field(default_factory=dict)
-    volumes: Mapping[str, Amounts] = field(default_factory=dict)
-    files: Amounts = NOTHING
+    volumes: Mapping[str, DiskUsage] = field(default_factory=dict)
+    files: DiskUsage = NOTHING
 
     @property
-    def layers(self) -> Amounts:
+    def layers(self) -> DiskUsage:
         return sum((container.layer for container in self.containers.values()), NOTHING)
 
     @property
-    def logs(self) -> Amounts:
+    def logs(self) -> DiskUsage:
         return sum((container.logs for container in self.containers.values()), NOTHING)
 
     @property
-    def local_volumes(self) -> Amounts:
+    def local_volumes(self) -> DiskUsage:
         """Of the volumes those that take room on the node's own disk and go with the pod; and its files: it may fill them."""
         local = (volume.name for volume in self.pod.spec.volumes or () if is_local(volume))
         return sum((self.volumes[name] for name in local if name in self.volumes), self.files)

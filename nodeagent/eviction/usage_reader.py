@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from nodeagent.eviction.usage import NOTHING, Amounts, ContainerUsage, PodUsage
+from nodeagent.eviction.usage import ContainerUsage, PodUsage
 from nodeagent.podspec.pod import AgentPod
-from nodeagent.stats.pod_files import DiskUsage, PodFiles, PodFilesReader
+from nodeagent.stats.disk_usage import NOTHING, DiskUsage, of_layer, of_volume
+from nodeagent.stats.pod_files import PodFiles, PodFilesReader
 from nodeagent.stats.pods import PodsSnapshot, PodStats
 from nodeagent.stats.volumes import PodVolumeStats, VolumeReader, is_local
 from nodeagent.volumes.contract import VolumeSource, VolumeUsage
@@ -55,7 +56,7 @@ class UsageReader:
         volumes = await self._volumes.read([pod.uid for pod in pods])
         files = await run_blocking(self._files.read, pods)
         return [
-            _usage(pod, known.get(pod.uid), _amounts(volumes.get(pod.uid)), files.get(pod.uid, PodFiles(time_ns=0)))
+            _usage(pod, known.get(pod.uid), _of_volumes(volumes.get(pod.uid)), files.get(pod.uid, PodFiles(time_ns=0)))
             for pod in pods
         ]
 
@@ -64,18 +65,17 @@ def _is_limited(source: VolumeSource) -> bool:
     return source.volume.emptyDir is not None or is_local(source.volume)
 
 
-def _usage(pod: AgentPod, stats: PodStats | None, volumes: Mapping[str, Amounts], files: PodFiles) -> PodUsage:
-    logs = {name: _amount(usage) for name, usage in files.logs.items()}
-    containers = {name: ContainerUsage(logs=amounts) for name, amounts in logs.items()}
+def _usage(pod: AgentPod, stats: PodStats | None, volumes: Mapping[str, DiskUsage], files: PodFiles) -> PodUsage:
+    containers = {name: ContainerUsage(logs=usage) for name, usage in files.logs.items()}
     if stats is None:
-        return PodUsage(pod=pod, known=False, containers=containers, volumes=volumes, files=_amount(files.others))
+        return PodUsage(pod=pod, known=False, containers=containers, volumes=volumes, files=files.others)
     for container in stats.containers:
         found = container.stats
         memory = found.memory.working_set_bytes
         containers[container.name] = ContainerUsage(
             memory_bytes=memory.value if found.memory.HasField("working_set_bytes") else None,
-            layer=Amounts(found.writable_layer.used_bytes.value, found.writable_layer.inodes_used.value),
-            logs=logs.get(container.name, NOTHING),
+            layer=of_layer(found.writable_layer),
+            logs=files.logs.get(container.name, NOTHING),
         )
     linux = stats.stats.linux
     return PodUsage(
@@ -84,15 +84,9 @@ def _usage(pod: AgentPod, stats: PodStats | None, volumes: Mapping[str, Amounts]
         processes=linux.process.process_count.value,
         containers=containers,
         volumes=volumes,
-        files=_amount(files.others),
+        files=files.others,
     )
 
 
-def _amount(usage: DiskUsage) -> Amounts:
-    return Amounts(usage.used_bytes, usage.inodes_used)
-
-
-def _amounts(stats: PodVolumeStats | None) -> dict[str, Amounts]:
-    if stats is None:
-        return {}
-    return {name: Amounts(usage.used_bytes or 0, usage.inodes_used or 0) for name, usage in stats.volumes.items()}
+def _of_volumes(stats: PodVolumeStats | None) -> Mapping[str, DiskUsage]:
+    return {} if stats is None else {name: of_volume(usage) for name, usage in stats.volumes.items()}

@@ -17,12 +17,11 @@ from nodeagent.stats.node import Filesystem, NodeStats
 from nodeagent.stats.pods import PodsSnapshot
 from nodeagent.stats.system_containers import Groups
 from proto import cri_pb2 as cri
-from runtimes.linux.cgroups.contract import Pressure
+from runtimes.cgroup_metrics import fill_pressure
 from runtimes.metrics import FAMILIES, LABELS, Row, descriptors
 from runtimes.serve.metrics import RuntimeMetrics
 
 _NANO = 1_000_000_000
-_MICRO = 1_000_000
 _ROOT = "/"
 
 
@@ -104,7 +103,7 @@ def _root_row(node: NodeStats) -> Row:
         ):
             row.add(f"container_network_{name}_total", count, each.name)
     for resource, found in (("cpu", node.cpu_pressure), ("memory", node.memory_pressure), ("io", node.io_pressure)):
-        _add_pressure(row, resource, found)
+        fill_pressure(row, resource, found)
     row.add("container_spec_memory_limit_bytes", node.memory_total_bytes)
     row.add("container_start_time_seconds", int(node.start_time.timestamp()))
     row.add("container_last_seen", node.time_ns // _NANO)
@@ -116,11 +115,3 @@ def _add_filesystem(row: Row, found: Filesystem) -> None:
     row.add("container_fs_limit_bytes", found.capacity_bytes, found.device)
     row.add("container_fs_inodes_total", found.inodes, found.device)
     row.add("container_fs_inodes_free", found.inodes_free, found.device)
-
-
-def _add_pressure(row: Row, resource: str, found: Pressure | None) -> None:
-    if found is None:
-        return
-    for kind, stall in (("waiting", found.some), ("stalled", found.full)):
-        if stall is not None:
-            row.add(f"container_pressure_{resource}_{kind}_seconds_total", stall.total_us // _MICRO)

@@ -343,10 +343,11 @@ class PodManager:
             self._services.events.event(pod, "Warning", "ExceededGracePeriod", message)
             raise KillError(message) from None
 
-    def is_released(self, uid: PodUID) -> bool:
-        """Whether nothing of the pod is left that others could use: no container runs, volumes and cgroup are given back."""
+    async def released(self, uid: PodUID) -> None:
+        """Return when nothing of the pod is left that others could use: no container runs, volumes and cgroup are given back."""
         supervisor = self._supervisors.get(uid)
-        return supervisor is None or supervisor.stage is PodStage.FINISHED
+        if supervisor is not None:
+            await supervisor.released.wait()
 
     async def remove_dead(self) -> None:
         """Remove the dead containers of pods that have ended and whose objects stay, with their logs: the disk is short."""

@@ -62,6 +62,7 @@ class PodSupervisor:
         self._features = Features(services.features)
         self._memory = Memory(rejected=rejected, start_time=_start_time(desired.pod) or services.now())
         self.stopped = asyncio.Event()  # its containers have ended, for good
+        self.released = asyncio.Event()  # its volumes and cgroup are given back, too
         self._woken = asyncio.Event()
         self._woken.set()
         self._work = CurrentWork(failed=self._work_failed, ended=self.wake)
@@ -504,6 +505,8 @@ class PodSupervisor:
         self._memory = dataclasses.replace(self._memory, **changes)  # type: ignore[arg-type]  # names are Memory's own
         if self._memory.stage in (PodStage.TERMINATED, PodStage.FINISHED):
             self.stopped.set()
+        if self._memory.stage is PodStage.FINISHED:
+            self.released.set()
 
 
 def _has_ended(pod: AgentPod) -> bool:

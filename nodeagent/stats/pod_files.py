@@ -8,21 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from nodeagent.podspec.pod import PodUID
+from nodeagent.stats.disk_usage import NOTHING, DiskUsage, of_volume
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.usage import measure
 
 _BLOCK_BYTES = 512  # of st_blocks
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskUsage:
-    used_bytes: int = 0
-    inodes_used: int = 0
-
-    def __add__(self, other: "DiskUsage") -> "DiskUsage":
-        return DiskUsage(
-            used_bytes=self.used_bytes + other.used_bytes, inodes_used=self.inodes_used + other.inodes_used
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +21,7 @@ class PodFiles:
 
     time_ns: int
     logs: Mapping[str, DiskUsage] = field(default_factory=dict)
-    others: DiskUsage = field(default_factory=DiskUsage)
+    others: DiskUsage = NOTHING
 
     @property
     def total(self) -> DiskUsage:
@@ -80,14 +70,13 @@ class PodFilesReader:
 
 def _of_file(path: Path) -> DiskUsage:
     try:
-        return DiskUsage(used_bytes=path.lstat().st_blocks * _BLOCK_BYTES, inodes_used=1)
+        return DiskUsage(path.lstat().st_blocks * _BLOCK_BYTES, 1)
     except OSError:
-        return DiskUsage()
+        return NOTHING
 
 
 def _of_folder(path: Path) -> DiskUsage:
     try:
-        found = measure(path)
+        return of_volume(measure(path))
     except VolumeError:
-        return DiskUsage()
-    return DiskUsage(used_bytes=found.used_bytes or 0, inodes_used=found.inodes_used or 0)
+        return NOTHING

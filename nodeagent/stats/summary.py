@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from nodeagent.stats.disk_usage import DiskUsage, of_layer, of_volume
 from nodeagent.stats.node import Filesystem, Interface, NodeStats
-from nodeagent.stats.pod_files import DiskUsage, PodFiles
+from nodeagent.stats.pod_files import PodFiles
 from nodeagent.stats.pods import ContainerStats, PodStats
 from nodeagent.stats.system_containers import SystemContainer
 from nodeagent.stats.volumes import PodVolumeStats
@@ -140,11 +141,9 @@ def _ephemeral(pod: PodStats, files: PodFiles, volumes: PodVolumeStats) -> DiskU
     """What goes with the pod: its containers' layers, its logs and other files, and its volumes on the node's own disk."""
     total = files.total
     for container in pod.containers:
-        layer = container.stats.writable_layer
-        total += DiskUsage(used_bytes=layer.used_bytes.value, inodes_used=layer.inodes_used.value)
+        total += of_layer(container.stats.writable_layer)
     for name in volumes.local & volumes.volumes.keys():
-        usage = volumes.volumes[name]
-        total += DiskUsage(used_bytes=usage.used_bytes or 0, inodes_used=usage.inodes_used or 0)
+        total += of_volume(volumes.volumes[name])
     return total
 
 
@@ -190,8 +189,7 @@ def _container(
         document["io"] = {"time": timestamp(stats.io.timestamp), "psi": _psi(stats.io.psi)}
     if stats.HasField("writable_layer"):
         layer = stats.writable_layer
-        used = DiskUsage(used_bytes=layer.used_bytes.value, inodes_used=layer.inodes_used.value)
-        document["rootfs"] = _on_node(layer.timestamp, disks.images, used)
+        document["rootfs"] = _on_node(layer.timestamp, disks.images, of_layer(layer))
     if files is not None and (logs := files.logs.get(container.name)) is not None:
         document["logs"] = _on_node(files.time_ns, node_fs, logs)
     return document

@@ -5,13 +5,14 @@ Objects as metrics-server makes them: labels are those of the Pod or Node; what 
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 
 import msgspec
 from aiohttp import web
 
 from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.kinds.timestamps import rfc3339
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apiserver.rest.list_options import list_options
 from nodeagent.apiserver.rest.node_usage import NODE, NodeUsage, Of, Usage
@@ -96,17 +97,13 @@ def _described(stored: Stored, usages: Iterable[Usage]) -> JsonObject:
     metadata: JsonObject = {"name": stored.key.name}
     if stored.key.namespace:
         metadata["namespace"] = stored.key.namespace
-    metadata["creationTimestamp"] = _time(datetime.now(UTC).timestamp())
+    metadata["creationTimestamp"] = rfc3339(time.time())
     if stored.index.labels:
         metadata["labels"] = dict(stored.index.labels)
     window = go_duration(round(latest.window_seconds, 3))
-    return {"metadata": metadata, "timestamp": _time(latest.at), "window": window}
+    return {"metadata": metadata, "timestamp": rfc3339(latest.at), "window": window}
 
 
 def _quantities(usage: Usage) -> JsonObject:
     whole, rest = divmod(usage.memory_bytes, 1024)
     return {"cpu": f"{usage.cpu_nano_cores}n", "memory": str(usage.memory_bytes) if rest else f"{whole}Ki"}
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

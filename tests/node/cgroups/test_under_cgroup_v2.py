@@ -17,6 +17,7 @@ pytestmark = [
 
 TESTS = (
     Path(__file__).with_name("test_pod_cgroups.py"),
+    Path(__file__).with_name("test_memory_runs_short.py"),
     Path(__file__).parents[2] / "conformance/cgroups/test_contract.py",
 )
 LARGE_XSTATE = Path(__file__).with_name("large_xstate.c")

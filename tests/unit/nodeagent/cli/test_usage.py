@@ -89,6 +89,24 @@ def test_a_node_that_says_little() -> None:
     assert node_use(Node(), {"node": told}, {"evictionHard": {}}).thresholds == ()
 
 
+def test_thresholds_are_those_that_the_node_evicts_by() -> None:
+    """0% and 100% switch one off; the defaults count beside what is given where they are merged."""
+    told = {**SUMMARY["node"], "pods": []}
+    given = {"nodefs.available": "100%", "pid.available": "0%", "nodefs.inodesFree": "20%"}
+
+    def found(**more: Any) -> list[tuple[str, int]]:
+        use = node_use(NODE, {"node": told}, {"evictionHard": given, **more})
+        return [(each.signal, each.threshold) for each in use.thresholds]
+
+    assert found() == [("nodefs.inodesFree", 20)]
+    assert found(mergeDefaultEvictionSettings=True) == [
+        ("imagefs.available", 30 * MI),
+        ("imagefs.inodesFree", 5),
+        ("memory.available", 100 * MI),
+        ("nodefs.inodesFree", 20),
+    ]
+
+
 class Api:
     """Answers for the Node, and two pages by way of the proxy."""
 

@@ -16,11 +16,12 @@ from nodeagent.eviction.local_storage import LocalStorage
 from nodeagent.eviction.pressure import PressureWatch
 from nodeagent.eviction.signals import Folders, Observation
 from nodeagent.eviction.thresholds import Layout, Settings, Threshold, thresholds
-from nodeagent.eviction.usage import Amounts, ContainerUsage, PodUsage
+from nodeagent.eviction.usage import ContainerUsage, PodUsage
 from nodeagent.node.state import NodeState
 from nodeagent.pods.admission.gate import KillError
 from nodeagent.pods.rules.model import Termination
 from nodeagent.podspec.pod import AgentPod, PodUID
+from nodeagent.stats.disk_usage import DiskUsage
 from runtimes.errors import Unavailable
 
 
@@ -95,7 +96,7 @@ class World(Events):
             PodUsage(
                 pod=pod,
                 memory_bytes=self.used[pod.uid],  # of the pod alone: no container is blamed
-                containers={"c": ContainerUsage(layer=Amounts(self.used[pod.uid]))},
+                containers={"c": ContainerUsage(layer=DiskUsage(self.used[pod.uid]))},
             )
             for pod in what
         ]
@@ -111,8 +112,9 @@ class World(Events):
             raise KillError("it hangs")
         self.pods.remove(pod)
 
-    def is_released(self, uid: PodUID) -> bool:
-        return all(pod.uid != uid for pod in self.pods)
+    async def released(self, uid: PodUID) -> None:
+        if any(pod.uid == uid for pod in self.pods):
+            await asyncio.Event().wait()
 
     async def remove_dead(self) -> None:
         raise AssertionError

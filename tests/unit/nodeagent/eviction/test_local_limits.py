@@ -8,7 +8,8 @@ from agent_pods import agent_pod
 from nodeagent.eviction.local_limits import Violation, has_limits, violation
 from nodeagent.eviction.local_storage import pause_seconds
 from nodeagent.eviction.thresholds import Layout
-from nodeagent.eviction.usage import Amounts, ContainerUsage, PodUsage
+from nodeagent.eviction.usage import ContainerUsage, PodUsage
+from nodeagent.stats.disk_usage import DiskUsage
 
 LIMIT = {"resources": {"limits": {"ephemeral-storage": "100"}}}
 VOLUME = {"name": "v", "emptyDir": {"sizeLimit": "50"}}
@@ -19,8 +20,8 @@ def usage(
 ) -> PodUsage:
     named = [{"name": f"c{number}", **fields} for number, fields in enumerate(containers or ({},))]
     pod = agent_pod({"metadata": {"name": "p"}, "spec": {"containers": named, "volumes": list(volumes)}})
-    used = {"c0": ContainerUsage(layer=Amounts(layer), logs=Amounts(logs))}
-    return PodUsage(pod=pod, containers=used, volumes={} if volume is None else {"v": Amounts(volume)})
+    used = {"c0": ContainerUsage(layer=DiskUsage(layer), logs=DiskUsage(logs))}
+    return PodUsage(pod=pod, containers=used, volumes={} if volume is None else {"v": DiskUsage(volume)})
 
 
 def of_volume(limit: str) -> Violation:

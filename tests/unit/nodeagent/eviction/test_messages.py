@@ -8,7 +8,8 @@ from nodeagent.config.eviction import Signal, parse_amount
 from nodeagent.eviction.messages import told
 from nodeagent.eviction.signals import Observation
 from nodeagent.eviction.thresholds import Threshold
-from nodeagent.eviction.usage import Amounts, ContainerUsage, PodUsage
+from nodeagent.eviction.usage import ContainerUsage, PodUsage
+from nodeagent.stats.disk_usage import DiskUsage
 
 MIB = 2**20
 MEMORY = Threshold(signal=Signal.MEMORY, amount=parse_amount("100Mi"))
@@ -22,8 +23,8 @@ def usage(*, known: bool = True, **spec: Any) -> PodUsage:
     ]
     body = {"containers": named, "initContainers": [{"name": "init"}], **spec}
     containers = {
-        "big": ContainerUsage(memory_bytes=20 * MIB, layer=Amounts(3 * MIB), logs=Amounts(MIB)),
-        "small": ContainerUsage(memory_bytes=10 * MIB, layer=Amounts(3 * MIB)),
+        "big": ContainerUsage(memory_bytes=20 * MIB, layer=DiskUsage(3 * MIB), logs=DiskUsage(MIB)),
+        "small": ContainerUsage(memory_bytes=10 * MIB, layer=DiskUsage(3 * MIB)),
         "init": ContainerUsage(memory_bytes=1000),
     }
     pod = agent_pod({"metadata": {"name": "p"}, "spec": body})

@@ -8,7 +8,8 @@ from agent_pods import agent_pod
 from nodeagent.config.eviction import Signal
 from nodeagent.eviction.ranking import on_disk, victims
 from nodeagent.eviction.thresholds import Layout
-from nodeagent.eviction.usage import Amounts, ContainerUsage, PodUsage
+from nodeagent.eviction.usage import ContainerUsage, PodUsage
+from nodeagent.stats.disk_usage import DiskUsage
 
 VOLUMES = [
     {"name": "disk", "emptyDir": {}},
@@ -31,7 +32,7 @@ def usage(
 ) -> PodUsage:
     container = {"name": "c", "resources": {"requests": requests or {}}}
     pod = agent_pod({"metadata": {"name": name}, "spec": {"containers": [container], **spec}})
-    layer = ContainerUsage(memory_bytes=memory, layer=Amounts(disk, inodes))
+    layer = ContainerUsage(memory_bytes=memory, layer=DiskUsage(disk, inodes))
     return PodUsage(pod=pod, known=known, memory_bytes=memory, processes=processes, containers={"c": layer})
 
 
@@ -102,7 +103,7 @@ def test_critical_pods_are_spared(critical: PodUsage) -> None:
     assert names([critical, usage("b", memory=1)], Signal.MEMORY) == ["b"]
 
 
-ALL, LOGS_AND_VOLUMES, LAYERS, NONE = Amounts(111, 3), Amounts(101, 2), Amounts(10, 1), Amounts()
+ALL, LOGS_AND_VOLUMES, LAYERS, NONE = DiskUsage(111, 3), DiskUsage(101, 2), DiskUsage(10, 1), DiskUsage()
 
 
 @pytest.mark.parametrize(
@@ -113,11 +114,11 @@ ALL, LOGS_AND_VOLUMES, LAYERS, NONE = Amounts(111, 3), Amounts(101, 2), Amounts(
         (Layout.SPLIT, ALL, NONE, ALL),
     ],
 )
-def test_what_is_where(layout: Layout, nodefs: Amounts, imagefs: Amounts, containerfs: Amounts) -> None:
+def test_what_is_where(layout: Layout, nodefs: DiskUsage, imagefs: DiskUsage, containerfs: DiskUsage) -> None:
     """By layout: writable layers, logs, and volumes that are the node's own disk."""
     pod = agent_pod({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}], "volumes": VOLUMES}})
-    volumes = {"disk": Amounts(100, 1), "memory": Amounts(1000, 1), "host": Amounts(10_000, 1)}
-    containers = {"c": ContainerUsage(layer=Amounts(10, 1), logs=Amounts(1, 1))}
+    volumes = {"disk": DiskUsage(100, 1), "memory": DiskUsage(1000, 1), "host": DiskUsage(10_000, 1)}
+    containers = {"c": ContainerUsage(layer=DiskUsage(10, 1), logs=DiskUsage(1, 1))}
     found = PodUsage(pod=pod, containers=containers, volumes=volumes)
     assert on_disk(found, Signal.NODEFS, layout) == on_disk(found, Signal.NODEFS_INODES, layout) == nodefs
     assert on_disk(found, Signal.IMAGEFS, layout) == on_disk(found, Signal.IMAGEFS_INODES, layout) == imagefs

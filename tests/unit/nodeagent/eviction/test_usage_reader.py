@@ -7,8 +7,9 @@ from typing import Any
 from agent_pods import agent_pod
 from lightkube.models.core_v1 import CSIVolumeSource, EmptyDirVolumeSource, Volume
 
-from nodeagent.eviction.usage import Amounts, ContainerUsage, PodUsage
+from nodeagent.eviction.usage import ContainerUsage, PodUsage
 from nodeagent.eviction.usage_reader import LimitedVolumes, UsageReader
+from nodeagent.stats.disk_usage import DiskUsage
 from nodeagent.stats.pod_files import PodFilesReader
 from nodeagent.stats.pods import ContainerStats, PodsSnapshot, PodStats
 from nodeagent.stats.volumes import VolumeReader
@@ -61,7 +62,7 @@ async def test_memory_alone(tmp_path: Path) -> None:
             pod=a,
             memory_bytes=80,
             processes=4,
-            containers={"c": ContainerUsage(memory_bytes=70, layer=Amounts(5, 2))},
+            containers={"c": ContainerUsage(memory_bytes=70, layer=DiskUsage(5, 2))},
         ),
         PodUsage(pod=b, known=False),
     ]
@@ -76,9 +77,9 @@ async def test_disks_too(tmp_path: Path) -> None:
     (tmp_path / "a" / "link").symlink_to("/")
     (tmp_path / "a.hosts").write_bytes(b"x" * 9000)
     (found,) = await reader(tmp_path).read([pod("a")], disks=True)
-    assert found.volumes == {"v": Amounts(3, 1), "b": Amounts(0, 0)}
-    assert found.files.inodes == 2 and found.local_volumes.used_bytes == found.files.used_bytes >= 9000
+    assert found.volumes == {"v": DiskUsage(3, 1), "b": DiskUsage(0, 0)}
+    assert found.files.inodes_used == 2 and found.local_volumes.used_bytes == found.files.used_bytes >= 9000
     assert set(found.containers) == {"c", "gone"}
-    assert found.containers["c"].logs.inodes == 3 and found.containers["gone"].logs.inodes == 2
+    assert found.containers["c"].logs.inodes_used == 3 and found.containers["gone"].logs.inodes_used == 2
     assert found.containers["c"].logs.used_bytes >= 20_000 > found.containers["gone"].logs.used_bytes >= 10_000
-    assert found.containers["c"].layer == Amounts(5, 2)
+    assert found.containers["c"].layer == DiskUsage(5, 2)

@@ -33,7 +33,7 @@ class Supervisor:
     def __init__(self, desired: Any, services: Any, *, rejected: StartFailure | None = None) -> None:
         self.desired, self.rejected, self.stage = desired, rejected is not None, PodStage.SYNC
         self.uid = desired.pod.metadata.uid
-        self.stopped, self.gone = asyncio.Event(), asyncio.Event()
+        self.stopped, self.released, self.gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.terminated: list[Termination] = []
         self.doing, self.handler, self.sync_began = WorkKind.PASS, "runc", NOW
         self.backoff = SyncBackoff(lambda: NOW)
@@ -193,6 +193,19 @@ async def test_the_end_of_a_pod_is_waited_for(pods: PodManager, world: World, mo
     assert world.told[-1] == (
         "Warning ExceededGracePeriod: Container runtime did not kill the pod within specified grace period."
     )
+
+
+async def test_the_release_of_a_pod_is_waited_for(pods: PodManager) -> None:
+    """Until its volumes and cgroup are given back, too; of one that is not here nothing is left."""
+    pods.apply([change("a")])
+    supervisor: Any = pods._supervisors[PodUID("a")]
+    waiting = asyncio.create_task(pods.released(PodUID("a")))
+    supervisor.stopped.set()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    supervisor.released.set()
+    await waiting
+    await pods.released(PodUID("elsewhere"))
 
 
 async def test_what_cannot_be_judged_troubles_no_other(

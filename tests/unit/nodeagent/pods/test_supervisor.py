@@ -481,7 +481,7 @@ async def test_a_completed_pod_keeps_its_records_until_it_is_deleted(tasks: Any)
     await settle()
     assert world.told == ["stop grace=30", "release, records kept"]
     assert (world.statuses[-1].phase, supervisor.stage) == ("Succeeded", PodStage.FINISHED)
-    assert not task.done()
+    assert supervisor.stopped.is_set() and supervisor.released.is_set() and not task.done()
     supervisor.update(Desired(pod=make_pod(restartPolicy="Never"), removed=True))
     await settle()
     assert task.done()

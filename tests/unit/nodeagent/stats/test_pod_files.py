@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from nodeagent.stats.pod_files import DiskUsage, PodFilesReader
+from nodeagent.stats.disk_usage import DiskUsage
+from nodeagent.stats.pod_files import PodFilesReader
 from nodeagent.stats.pods import PodStats
 from proto import cri_pb2 as cri
 

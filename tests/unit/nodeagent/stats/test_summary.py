@@ -9,8 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nodeagent.metrics.registry import expose
 from nodeagent.metrics.usage import agent_metrics, log_metrics, resource_metrics, volume_metrics
+from nodeagent.stats.disk_usage import DiskUsage
 from nodeagent.stats.node import Filesystem, Interface, NodeReader, NodeStats
-from nodeagent.stats.pod_files import DiskUsage, PodFiles
+from nodeagent.stats.pod_files import PodFiles
 from nodeagent.stats.pods import PodReader
 from nodeagent.stats.summary import Disks, summary
 from nodeagent.stats.system_containers import SystemContainer
