@@ -12,6 +12,7 @@ from lightkube.models.core_v1 import Container
 
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.resources import cpuset
+from nodeagent.resources.containers import in_order
 from nodeagent.resources.contract import ANYWHERE, Assigned, CannotAssign, Hint, ResourceManager
 from nodeagent.resources.cpu.manager import CPUManager
 from nodeagent.resources.devices.manager import DeviceManager
@@ -115,7 +116,7 @@ class Assignments:
                 self._unsaved.set()
 
     async def _give(self, pod: AgentPod) -> None:
-        containers = containers_in_order(pod)
+        containers = in_order(pod)
         hint = self._place(pod, containers) if self._placement.whole_pod else ANYWHERE
         for container in containers:
             if not self._placement.whole_pod:
@@ -142,11 +143,6 @@ class Assignments:
     async def _save(self) -> None:
         for manager in self._managers:
             await manager.save()
-
-
-def containers_in_order(pod: AgentPod) -> Sequence[Container]:
-    """Those that may be given something: init containers first, each list in its order."""
-    return (*(pod.spec.initContainers or ()), *pod.spec.containers)
 
 
 def _mount(wanted: api.Mount) -> cri.Mount:
