@@ -27,9 +27,9 @@ RETRY_SECONDS = 5.0
 
 
 class Assignments:
-    """`known`: pods that the agent knows; what others have is taken back once `ready`. `changed`: something was given or taken.
+    """`known`: pods that the agent knows; what others have is taken back once `ready`.
 
-    Methods belong to the event loop.
+    `changed`: a pod was given CPUs, or has given them back; all others share what is left. Methods belong to the event loop.
     """
 
     def __init__(
@@ -71,15 +71,18 @@ class Assignments:
             if isinstance(error, OSError):
                 raise CannotAssign(str(error)) from error
             raise
-        self._changed()
+        if self._cpus.exclusive(pod.uid):
+            self._changed()
 
     def release(self, uid: PodUID) -> None:
         """Take back what the pod has. Nothing there is fine."""
         if self._holds(uid):
+            had_cpus = bool(self._cpus.exclusive(uid))
             for manager in self._managers:
                 manager.release(uid)
             self._unsaved.set()
-            self._changed()
+            if had_cpus:
+                self._changed()
 
     async def prepare(self, pod: AgentPod, container: str) -> Assigned:
         """What the container has for itself, ready to be used. Raises CannotPrepare."""
