@@ -12,6 +12,7 @@ from lightkube.models.core_v1 import Container
 
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.resources import cpuset
+from nodeagent.resources.containers import in_order
 from nodeagent.resources.contract import ANYWHERE, Assigned, CannotAssign, Hint, ResourceManager
 from nodeagent.resources.cpu.manager import CPUManager
 from nodeagent.resources.devices.manager import DeviceManager
@@ -26,9 +27,9 @@ RETRY_SECONDS = 5.0
 
 
 class Assignments:
-    """`known`: pods that the agent knows; what others have is taken back once `ready`. `changed`: something was given or taken.
+    """`known`: pods that the agent knows; what others have is taken back once `ready`.
 
-    Methods belong to the event loop.
+    `changed`: a pod was given CPUs, or has given them back; all others share what is left. Methods belong to the event loop.
     """
 
     def __init__(
@@ -70,15 +71,18 @@ class Assignments:
             if isinstance(error, OSError):
                 raise CannotAssign(str(error)) from error
             raise
-        self._changed()
+        if self._cpus.exclusive(pod.uid):
+            self._changed()
 
     def release(self, uid: PodUID) -> None:
         """Take back what the pod has. Nothing there is fine."""
         if self._holds(uid):
+            had_cpus = bool(self._cpus.exclusive(uid))
             for manager in self._managers:
                 manager.release(uid)
             self._unsaved.set()
-            self._changed()
+            if had_cpus:
+                self._changed()
 
     async def prepare(self, pod: AgentPod, container: str) -> Assigned:
         """What the container has for itself, ready to be used. Raises CannotPrepare."""
@@ -115,7 +119,7 @@ class Assignments:
                 self._unsaved.set()
 
     async def _give(self, pod: AgentPod) -> None:
-        containers = containers_in_order(pod)
+        containers = in_order(pod)
         hint = self._place(pod, containers) if self._placement.whole_pod else ANYWHERE
         for container in containers:
             if not self._placement.whole_pod:
@@ -142,11 +146,6 @@ class Assignments:
     async def _save(self) -> None:
         for manager in self._managers:
             await manager.save()
-
-
-def containers_in_order(pod: AgentPod) -> Sequence[Container]:
-    """Those that may be given something: init containers first, each list in its order."""
-    return (*(pod.spec.initContainers or ()), *pod.spec.containers)
 
 
 def _mount(wanted: api.Mount) -> cri.Mount:

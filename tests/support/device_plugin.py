@@ -8,9 +8,9 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc.aio
 
@@ -123,11 +123,11 @@ def _device(id: str, told: dict[str, Any]) -> api.Device:
     return device
 
 
-async def serve(plugins: Path, folder: Path, resource: str, stop: Callable[[], bool] = lambda: False) -> None:
-    """Listen and register, again whenever the agent's socket is another one."""
+async def serve(plugins: Path, folder: Path, resource: str) -> NoReturn:
+    """Listen and register, again whenever the agent's socket is another one; until it is killed."""
     known = None
     server: grpc.aio.Server | None = None
-    while not stop():
+    while True:
         try:
             found = (plugins / "kubelet.sock").stat()
         except FileNotFoundError:
@@ -151,8 +151,6 @@ async def serve(plugins: Path, folder: Path, resource: str, stop: Callable[[], b
             except grpc.aio.AioRpcError as error:
                 print(f"not registered: {error.details()}", flush=True)
         await asyncio.sleep(_POLL_SECONDS)
-    if server is not None:
-        await server.stop(None)
 
 
 if __name__ == "__main__":

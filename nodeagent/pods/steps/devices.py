@@ -39,9 +39,8 @@ class DevicesStep(Step):
     async def _prepare(self, work: SyncPass, start: StartContainer) -> None:
         slot = work.assigned[start.name]
         try:
-            await work.images[
-                start.name
-            ].get()  # devices are made ready right before they are used, not before a long pull
+            # devices are made ready right before they are used, not before a long pull
+            await work.images[start.name].get()
             slot.set(await self._resources.prepare(work.pod, start.name))
         except CannotPrepare as error:
             slot.fail(StartError("CreateContainerConfigError", str(error)))

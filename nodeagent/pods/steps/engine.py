@@ -1,7 +1,8 @@
 """Carry out a pass, and tear a pod down: every step gets its timing, log line, deadline and error report here.
 
 gates:     network, resource claims                  one after the other; what one refuses is not begun
-pass:      directories | cgroup | volumes | images | sandbox (network) | containers | starts      side by side, joined by slots
+pass:      directories | cgroup | volumes | images | devices            side by side, joined by slots
+           | sandbox (network) | containers | starts
 teardown:  starts, sandbox                                              what runs must have stopped before
            volumes, user namespace, cgroup, records, directories        in reverse order, all of them, errors collected
 """

@@ -12,12 +12,12 @@ from lightkube.models.core_v1 import Container
 from typing_extensions import override
 
 from nodeagent.config.cpu_options import CPUOptions
-from nodeagent.podspec.containers import is_sidecar
-from nodeagent.podspec.effective import amounts, together
+from nodeagent.podspec.effective import amounts
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.podspec.qos import GUARANTEED, qos_class
 from nodeagent.resources import cpuset
 from nodeagent.resources.checkpoint import BadState
+from nodeagent.resources.containers import in_order, needed_at_once, reusable
 from nodeagent.resources.contract import CannotAssign, Hint, Hints, ResourceManager
 from nodeagent.resources.cpu.picking import NotEnough, pick, pick_across_nodes
 from nodeagent.resources.cpu.state import CPUState
@@ -120,7 +120,7 @@ class StaticCPUManager(CPUManager):
 
     @override
     def concerns(self, pod: AgentPod) -> bool:
-        return any(exclusive_cpus(pod, container) for container in _assignable(pod))
+        return any(exclusive_cpus(pod, container) for container in in_order(pod))
 
     @override
     def hints(self, pod: AgentPod, containers: Sequence[Container]) -> Hints:
@@ -156,11 +156,7 @@ class StaticCPUManager(CPUManager):
         return self.state.shared - self._reserved
 
     def _reusable(self, pod: AgentPod) -> CPUSet:
-        """What init containers had that will have ended; less what those have that run on."""
-        own = self.state.of(pod.uid)
-        ended = {item.name for item in pod.spec.initContainers or () if not is_sidecar(item)}
-        done = frozenset[int]().union(*(cpus for name, cpus in own.items() if name in ended))
-        return done.difference(*(cpus for name, cpus in own.items() if name not in ended))
+        return reusable(pod, self.state.of(pod.uid))
 
     def _check_cores(self, count: int, free: CPUSet) -> None:
         """Raises CannotAssign where whole cores are to be given, and cannot."""
@@ -224,23 +220,6 @@ def exclusive_cpus(pod: AgentPod, container: Container) -> int:
     return int(wanted) if wanted is not None and wanted.denominator == 1 else 0
 
 
-def _assignable(pod: AgentPod) -> Sequence[Container]:
-    return (*(pod.spec.initContainers or ()), *pod.spec.containers)
-
-
 def _count(pod: AgentPod, containers: Sequence[Container]) -> int:
-    """Of one container, or of all of a pod at the time when they need most."""
-    listed = pod.spec.initContainers or ()
-    first = [item for item in containers if any(item is own for own in listed)]
-    rest = [item for item in containers if not any(item is own for own in listed)]
-    if not rest and len(first) == 1:
-        return exclusive_cpus(pod, first[0])
-    total = together(
-        ({CPU: amount} for item in rest if (amount := _fraction(pod, item))),
-        (({CPU: _fraction(pod, item)}, is_sidecar(item)) for item in first),
-    )
-    return int(total.get(CPU, 0))
-
-
-def _fraction(pod: AgentPod, container: Container) -> Fraction:
-    return Fraction(exclusive_cpus(pod, container))
+    """Of one container, or of all of a pod."""
+    return int(needed_at_once(pod, containers, lambda item: {CPU: Fraction(exclusive_cpus(pod, item))})[CPU])

@@ -7,13 +7,14 @@ containers ─> prepare (PreStartContainer) ─> envs, mounts, devices, annotati
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
 
 from lightkube.models.core_v1 import Container
 from typing_extensions import override
 
-from nodeagent.podspec.containers import is_sidecar
-from nodeagent.podspec.effective import Amounts, amounts, together
+from nodeagent.podspec.effective import Amounts, amounts
 from nodeagent.podspec.pod import AgentPod, PodUID
+from nodeagent.resources.containers import in_order, needed_at_once, reusable
 from nodeagent.resources.contract import CannotAssign, CannotPrepare, Hint, Hints, ResourceManager
 from nodeagent.resources.devices.device import Devices
 from nodeagent.resources.devices.inventory import Inventory
@@ -33,7 +34,7 @@ class DeviceManager(ResourceManager):
 
     @override
     def concerns(self, pod: AgentPod) -> bool:
-        return any(self._wanted(item) for item in (*(pod.spec.initContainers or ()), *pod.spec.containers))
+        return any(self._wanted(item) for item in in_order(pod))
 
     @override
     def hints(self, pod: AgentPod, containers: Sequence[Container]) -> Hints:
@@ -143,30 +144,18 @@ class DeviceManager(ResourceManager):
         return {name: int(count) for name, count in limits.items() if count and self._inventory.knows(name)}
 
     def _together(self, pod: AgentPod, containers: Sequence[Container]) -> dict[str, int]:
-        init = pod.spec.initContainers or ()
-        if len(containers) == 1:
-            return self._wanted(containers[0])
-        total = together(
-            (self._limits(item) for item in pod.spec.containers),
-            ((self._limits(item), is_sidecar(item)) for item in init),
-        )
+        total = needed_at_once(pod, containers, self._amounts)
         return {name: int(count) for name, count in total.items()}
 
-    def _limits(self, container: Container) -> Amounts:
-        wanted = self._wanted(container)
-        return {name: count for name, count in amounts(container.resources, "limits").items() if name in wanted}
+    def _amounts(self, container: Container) -> Amounts:
+        return {name: Fraction(count) for name, count in self._wanted(container).items()}
 
     def _free(self, resource: str) -> frozenset[str]:
         devices = self._inventory.devices(resource)
         return frozenset(id for id, device in devices.items() if device.healthy) - self._state.used(resource)
 
     def _reusable(self, pod: AgentPod, resource: str) -> frozenset[str]:
-        """What ordinary init containers had, less what those have that run on."""
-        listed = (*(pod.spec.initContainers or ()), *pod.spec.containers)
-        init = {item.name for item in pod.spec.initContainers or () if not is_sidecar(item)}
-        has = {item.name: self._state.get(pod.uid, item.name, resource) for item in listed}
-        ended = frozenset[str]().union(*(ids for name, ids in has.items() if name in init))
-        return ended.difference(*(ids for name, ids in has.items() if name not in init))
+        return reusable(pod, {item.name: self._state.get(pod.uid, item.name, resource) for item in in_order(pod)})
 
 
 def _by_nearness(free: frozenset[str], devices: Devices, hint: Hint) -> list[frozenset[str]]:

@@ -12,10 +12,11 @@ from lightkube.models.core_v1 import Container
 from typing_extensions import override
 
 from nodeagent.podspec.containers import is_sidecar
-from nodeagent.podspec.effective import Amounts, amounts, together
+from nodeagent.podspec.effective import Amounts, amounts
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.podspec.qos import GUARANTEED, qos_class
 from nodeagent.resources import cpuset
+from nodeagent.resources.containers import in_order, needed_at_once
 from nodeagent.resources.contract import CannotAssign, Hint, Hints, ResourceManager
 from nodeagent.resources.memory.accounts import Block, Nodes, Sizes
 from nodeagent.resources.memory.nodes import MEMORY
@@ -50,7 +51,7 @@ class MemoryManager(ResourceManager):
 
     @override
     def concerns(self, pod: AgentPod) -> bool:
-        return self._state is not None and any(_wanted(pod, item) for item in _listed(pod))
+        return self._state is not None and any(_wanted(pod, item) for item in in_order(pod))
 
     @override
     def hints(self, pod: AgentPod, containers: Sequence[Container]) -> Hints:
@@ -143,10 +144,6 @@ class MemoryManager(ResourceManager):
             self._state.set(pod.uid, item.name, tuple(smaller))
 
 
-def _listed(pod: AgentPod) -> Sequence[Container]:
-    return (*(pod.spec.initContainers or ()), *pod.spec.containers)
-
-
 def _wanted(pod: AgentPod, container: Container) -> dict[str, int]:
     """Bytes by resource that the container is to have from nodes of its own."""
     if pod.spec.resources is not None or qos_class(pod.spec, pod.status) != GUARANTEED:
@@ -156,13 +153,8 @@ def _wanted(pod: AgentPod, container: Container) -> dict[str, int]:
 
 
 def _together(pod: AgentPod, containers: Sequence[Container]) -> dict[str, int]:
-    if len(containers) == 1:
-        return _wanted(pod, containers[0])
-    total = together(
-        (_amounts(pod, item) for item in pod.spec.containers),
-        ((_amounts(pod, item), is_sidecar(item)) for item in pod.spec.initContainers or ()),
-    )
-    return {name: math.ceil(size) for name, size in total.items()}
+    total = needed_at_once(pod, containers, lambda item: _amounts(pod, item))
+    return {name: int(size) for name, size in total.items()}
 
 
 def _amounts(pod: AgentPod, container: Container) -> Amounts:

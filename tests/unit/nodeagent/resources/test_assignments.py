@@ -38,7 +38,7 @@ class Node:
         self.ready = False
         self.cpus = StaticCPUManager(folder, topology or machine(cores=4), frozenset({0}), CPUOptions())
         self.cpus.load()
-        state = DeviceState(folder)
+        self.devices = state = DeviceState(folder)
         self.assignments = Assignments(
             placement=placement or Placement(),
             cpus=self.cpus,
@@ -100,6 +100,17 @@ def test_release_is_repeatable(tmp_path: Path) -> None:
     node = Node(tmp_path)
     node.assignments.release(PodUID("u"))
     assert node.changes == 0
+
+
+async def test_only_cpus_are_shared_by_the_others(tmp_path: Path) -> None:
+    """A pod that gives back CPUs is news for all others; one that had devices alone is not."""
+    node = Node(tmp_path)
+    await node.assignments.assign(guaranteed("u", "2"))
+    node.devices.add("d", "c", "example.com/gpu", {"0": ["one"]}, b"")
+    node.assignments.release(PodUID("d"))
+    assert (node.devices.uids(), node.changes) == (frozenset(), 1)
+    node.assignments.release(PodUID("u"))
+    assert node.changes == 2
 
 
 @pytest.mark.parametrize(("scope", "nodes"), [("container", [{0}, {1}]), ("pod", [{1}, {1}])])
