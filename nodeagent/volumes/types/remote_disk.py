@@ -24,7 +24,7 @@ from nodeagent.volumes.contract import (
 )
 from nodeagent.volumes.fs_group import hand_over
 from nodeagent.volumes.layout import Layout, make_directories, safe_component
-from nodeagent.volumes.usage import measure, measure_device
+from nodeagent.volumes.usage import measured
 from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux import file_systems, mount_options, mounts, syscalls
 from runtimes.linux.files import replace_file
@@ -94,7 +94,7 @@ class RemoteDiskPlugin:
     async def stage(self, request: VolumeRequest) -> None:
         disk = self._disk(request.source)
         staging = self._staging(disk.place)
-        record = {**disk.record, "device": self._known(staging).get("device", "")}
+        record = {**disk.record, "device": (await run_blocking(_known, staging)).get("device", "")}
         await run_blocking(_write, _note(staging), record)
         device = await self._reach.reach(disk, request)
         await run_blocking(_write, _note(staging), {**disk.record, "device": str(device)})
@@ -105,7 +105,7 @@ class RemoteDiskPlugin:
     async def unstage(self, volume_id: str) -> None:
         staging = self._staging(tuple(volume_id.removeprefix(f"{self.name}/").split("/")))
         await device_mount.unstage(staging)
-        if record := self._known(staging):
+        if record := await run_blocking(_known, staging):
             device = Path(str(record["device"])) if record.get("device") else None
             await self._reach.release(record, device, await run_blocking(self._others, staging))
         await run_blocking(_forget, staging)
@@ -114,7 +114,7 @@ class RemoteDiskPlugin:
         disk, source, uid = self._disk(request.source), request.source, request.pod.uid
         staging = self._staging(disk.place)
         if source.block:
-            device = self._device(staging)
+            device = await run_blocking(_device, staging)
             return await run_blocking(device_map.map_device, self._layout, self.name, uid, source.name, device)
         target = self._layout.volume_dir(uid, self.name, request.directory_name)
         read_only = disk.read_only or source.read_only
@@ -138,10 +138,10 @@ class RemoteDiskPlugin:
 
     async def expand(self, request: VolumeRequest) -> None:
         staging = self._staging(self._disk(request.source).place)
-        await device_mount.grow(self._device(staging), staging, request.source.expand_to_bytes or 0)
+        await device_mount.grow(await run_blocking(_device, staging), staging, request.source.expand_to_bytes or 0)
 
     async def usage(self, volume: MountedVolume) -> VolumeUsage | None:
-        return await run_blocking(measure_device if volume.block else measure, volume.host_path)
+        return await measured(volume.host_path, block=volume.block)
 
     def _disk(self, source: VolumeSource) -> Disk:
         disk = self._reach.declared(source)
@@ -151,29 +151,31 @@ class RemoteDiskPlugin:
     def _staging(self, place: tuple[str, ...]) -> Path:
         return self._layout.root_dir.joinpath("plugins", self.name, *map(safe_component, place))
 
-    def _device(self, staging: Path) -> Path:
-        """Raises VolumeError where the disk has not been reached."""
-        if device := self._known(staging).get("device"):
-            return Path(str(device))
-        raise VolumeError(f"{staging.name} is not on this node yet")
-
-    def _known(self, staging: Path) -> Mapping[str, object]:
-        """What was noted of a disk; nothing where nothing was. Raises VolumeError."""
-        try:
-            return msgspec.json.decode(_note(staging).read_bytes(), type=dict[str, object])
-        except FileNotFoundError:
-            return {}
-        except (OSError, *UNREADABLE) as error:
-            raise VolumeError(f"{_note(staging)} cannot be read: {error}") from error
-
     def _others(self, staging: Path) -> list[Mapping[str, object]]:
         top = self._layout.root_dir / "plugins" / self.name
         notes = [path for path in (*top.glob("*.json"), *top.glob("*/*.json")) if path != _note(staging)]
-        return [self._known(path.with_name(path.name.removesuffix(".json"))) for path in notes]
+        return [_known(path.with_name(path.name.removesuffix(".json"))) for path in notes]
 
 
 def _note(staging: Path) -> Path:
     return staging.with_name(f"{staging.name}.json")
+
+
+def _known(staging: Path) -> Mapping[str, object]:
+    """What was noted of a disk; nothing where nothing was. Raises VolumeError."""
+    try:
+        return msgspec.json.decode(_note(staging).read_bytes(), type=dict[str, object])
+    except FileNotFoundError:
+        return {}
+    except (OSError, *UNREADABLE) as error:
+        raise VolumeError(f"{_note(staging)} cannot be read: {error}") from error
+
+
+def _device(staging: Path) -> Path:
+    """Raises VolumeError where the disk has not been reached."""
+    if device := _known(staging).get("device"):
+        return Path(str(device))
+    raise VolumeError(f"{staging.name} is not on this node yet")
 
 
 def _write(path: Path, record: Mapping[str, object]) -> None:
