@@ -14,6 +14,7 @@ from typing import Protocol
 
 from nodeagent.volumes.contract import VolumeError
 from runtimes.linux import process
+from runtimes.linux.tasks import run_blocking
 
 CALL_SECONDS = 30.0
 
@@ -74,27 +75,24 @@ class ScsiHost:
 
     async def release(self, device: Path) -> None:
         """Let go of a disk that nobody uses any more, so that it can go away. Nothing there is fine. Raises VolumeError."""
-        disks = self.disks_of(device)
-        if device.name.startswith("dm-") and device.exists():
+        disks = await run_blocking(self.disks_of, device)
+        if device.name.startswith("dm-") and await run_blocking(device.exists):
             done = await self.call("multipath", "-f", str(device))
             if not done.ok:
                 raise VolumeError(f"multipath device {device} cannot be flushed: {done.error_text}")
         for disk in disks:
-            with contextlib.suppress(FileNotFoundError):
-                await self._flushed(disk)
-                self._delete(disk)
-
-    async def _flushed(self, disk: Path) -> None:
-        if disk.exists():
-            await self.call("blockdev", "--flushbufs", str(disk))
+            if await run_blocking(disk.exists):
+                await self.call("blockdev", "--flushbufs", str(disk))
+            await run_blocking(self._delete, disk)
 
     def _delete(self, disk: Path) -> None:
+        """Blocks until the disk has written what it has in its cache."""
         try:
             descriptor = os.open(self.sys / "block" / disk.name / "device/delete", os.O_WRONLY | os.O_CLOEXEC)
             with open(descriptor, "w") as file:
                 file.write("1")
         except FileNotFoundError:
-            raise
+            return
         except OSError as error:
             raise VolumeError(f"{disk} cannot be removed: {error.strerror}") from error
 
