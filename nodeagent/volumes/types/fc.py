@@ -1,10 +1,9 @@
 """fc: disks of a fibre channel fabric, found by what the host has seen of it (docs/facts/storage.md 4.11)."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from nodeagent.volumes.contract import VolumeError, VolumeRequest, VolumeSource
-from nodeagent.volumes.types.remote_disk import Disk
+from nodeagent.volumes.types.remote_disk import Disk, Others, Record
 from nodeagent.volumes.types.scsi import ScsiHost, real
 from runtimes.linux.tasks import run_blocking
 
@@ -42,9 +41,7 @@ class FibreChannel:
             raise VolumeError(f"no fc disk found for {disk.place[0]}")
         return device
 
-    async def release(
-        self, record: Mapping[str, object], device: Path | None, others: list[Mapping[str, object]]
-    ) -> None:
+    async def release(self, record: Record, device: Path | None, others: Others) -> None:
         if device is not None:
             await self._host.release(device)
 

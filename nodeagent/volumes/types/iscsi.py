@@ -1,19 +1,20 @@
 """iscsi: disks of an iSCSI target, logged in to by the host's own iscsiadm (docs/facts/storage.md 4.11).
 
-A target may be reached by several portals: one that answers is enough, and multipath joins those that do. A session serves every
-disk of its target, so it ends with the last of them.
+A target may be reached by several portals: one that answers is enough, and multipath joins those that do. A session, of one
+interface with one portal, serves every disk of its target, so it ends with the last of them.
 """
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from lightkube.models.core_v1 import ISCSIPersistentVolumeSource, ISCSIVolumeSource
 
 from nodeagent.volumes.contract import VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.sources import SecretSource
-from nodeagent.volumes.types.remote_disk import Disk
+from nodeagent.volumes.types.remote_disk import Disk, Others, Record
 from nodeagent.volumes.types.scsi import ScsiHost, real
 from runtimes.linux.tasks import run_blocking
 
@@ -36,6 +37,7 @@ class Iscsi:
         self._host = host
         self._secrets = secrets
         self._sleep = sleep
+        self._targets: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def declared(self, source: VolumeSource) -> Disk | None:
         spec = source.persistent_volume.spec if source.persistent_volume is not None else None
@@ -69,33 +71,42 @@ class Iscsi:
         if record["own"]:
             await self._make_interface(declared.iscsiInterface or "default", str(record["interface"]), declared)
         errors: list[str] = []
-        for portal in _texts(record["portals"]):
-            try:
-                await self._log_in(portal, record, declared, chap)
-            except VolumeError as error:
-                errors.append(f"portal {portal}: {error}")
+        async with self._target(record):
+            for portal in _texts(record["portals"]):
+                try:
+                    await self._log_in(portal, record, declared, chap)
+                except VolumeError as error:
+                    errors.append(f"portal {portal}: {error}")
         for _ in range(_DEVICE_LOOKS if len(errors) < len(_texts(record["portals"])) else 1):
             if (device := await run_blocking(self._find, record)) is not None:
                 return device
             await self._sleep(_LOOK_SECONDS)
         raise VolumeError("; ".join(errors) or f"no disk of {record['iqn']} lun {record['lun']} has appeared")
 
-    async def release(
-        self, record: Mapping[str, object], device: Path | None, others: list[Mapping[str, object]]
-    ) -> None:
+    async def release(self, record: Record, device: Path | None, others: Others) -> None:
         if device is not None:
             await self._host.release(device)
-        if any(other.get("iqn") == record["iqn"] for other in others):
-            return
+        async with self._target(record):
+            await self._log_out(record, await others())
+
+    async def _log_out(self, record: Record, others: Sequence[Record]) -> None:
+        """Of the portals that no other disk has its session with."""
+        beside = [other for other in others if other.get("interface") == record["interface"]]
+        same = (other for other in beside if other.get("iqn") == record["iqn"])
+        needed = {portal for other in same for portal in _texts(other.get("portals"))}
         for portal in _texts(record["portals"]):
+            if portal in needed:
+                continue
             for action in (("--logout",), ("-o", "delete")):
                 await self._node(portal, record, *action, fine=(_NOT_FOUND,))
-        if record.get("own"):
+        if record.get("own") and not beside:
             await self._admin("-m", "iface", "-I", str(record["interface"]), "-o", "delete", fine=(_NOT_FOUND,))
 
-    async def _log_in(
-        self, portal: str, record: Mapping[str, object], declared: "Declared", chap: Mapping[str, str]
-    ) -> None:
+    def _target(self, record: Record) -> asyncio.Lock:
+        """While it is held nobody logs in to the target, or looks who else needs it: a log-out would end what has just begun."""
+        return self._targets.setdefault(str(record["iqn"]), asyncio.Lock())
+
+    async def _log_in(self, portal: str, record: Record, declared: "Declared", chap: Mapping[str, str]) -> None:
         interface = str(record["interface"])
         discovery = ("-m", "discoverydb", "-t", "sendtargets", "-p", portal, "-I", interface)
         await self._admin(*discovery, "-o", "new")
@@ -139,7 +150,7 @@ class Iscsi:
         except Exception as error:
             raise VolumeError(f"cannot read secret {'/'.join(place)}: {error}") from error
 
-    async def _node(self, portal: str, record: Mapping[str, object], *action: str, fine: tuple[int, ...]) -> None:
+    async def _node(self, portal: str, record: Record, *action: str, fine: tuple[int, ...]) -> None:
         interface = str(record["interface"])
         await self._admin("-m", "node", "-p", portal, "-T", str(record["iqn"]), "-I", interface, *action, fine=fine)
 
@@ -149,7 +160,7 @@ class Iscsi:
             raise VolumeError(f"iscsiadm {' '.join(arguments[:2])}: {done.error_text}")
         return done.stdout.decode(errors="replace")
 
-    def _find(self, record: Mapping[str, object]) -> Path | None:
+    def _find(self, record: Record) -> Path | None:
         """The multipath device that a portal's disk belongs to, or else the first of the disks."""
         links: list[Path] = []
         for portal in _texts(record["portals"]):

@@ -5,7 +5,8 @@ mount point, `plugins/<type>/<disk>.json`, written before the disk is reached.
 """
 
 import contextlib
-from collections.abc import Mapping
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +31,8 @@ from runtimes.linux import file_systems, mount_options, mounts, syscalls
 from runtimes.linux.files import replace_file
 from runtimes.linux.tasks import run_blocking
 
+Record = Mapping[str, object]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
@@ -41,8 +44,12 @@ class Disk:
     place: tuple[str, ...]
     fstype: str
     read_only: bool
-    record: Mapping[str, object]
+    record: Record
     secret: tuple[str, str] | None = None
+
+
+# the records of the disks that stay, those that are about to be reached among them
+Others = Callable[[], Awaitable[Sequence[Record]]]
 
 
 class Reach(Protocol):
@@ -58,13 +65,8 @@ class Reach(Protocol):
         """Have the disk on this host; its device node. Repeatable. Raises VolumeError."""
         ...
 
-    async def release(
-        self, record: Mapping[str, object], device: Path | None, others: list[Mapping[str, object]]
-    ) -> None:
-        """Undo `reach`, or half of it. `device`: as far as it was reached. `others`: records of disks that stay.
-
-        Raises VolumeError.
-        """
+    async def release(self, record: Record, device: Path | None, others: Others) -> None:
+        """Undo `reach`, or half of it. `device`: as far as it was reached. Raises VolumeError."""
         ...
 
 
@@ -107,7 +109,7 @@ class RemoteDiskPlugin:
         await device_mount.unstage(staging)
         if record := await run_blocking(_known, staging):
             device = Path(str(record["device"])) if record.get("device") else None
-            await self._reach.release(record, device, await run_blocking(self._others, staging))
+            await self._reach.release(record, device, functools.partial(run_blocking, self._others, staging))
         await run_blocking(_forget, staging)
 
     async def publish(self, request: VolumeRequest) -> MountedVolume:
@@ -151,7 +153,7 @@ class RemoteDiskPlugin:
     def _staging(self, place: tuple[str, ...]) -> Path:
         return self._layout.root_dir.joinpath("plugins", self.name, *map(safe_component, place))
 
-    def _others(self, staging: Path) -> list[Mapping[str, object]]:
+    def _others(self, staging: Path) -> Sequence[Record]:
         top = self._layout.root_dir / "plugins" / self.name
         notes = [path for path in (*top.glob("*.json"), *top.glob("*/*.json")) if path != _note(staging)]
         return [_known(path.with_name(path.name.removesuffix(".json"))) for path in notes]
@@ -161,7 +163,7 @@ def _note(staging: Path) -> Path:
     return staging.with_name(f"{staging.name}.json")
 
 
-def _known(staging: Path) -> Mapping[str, object]:
+def _known(staging: Path) -> Record:
     """What was noted of a disk; nothing where nothing was. Raises VolumeError."""
     try:
         return msgspec.json.decode(_note(staging).read_bytes(), type=dict[str, object])
@@ -178,7 +180,7 @@ def _device(staging: Path) -> Path:
     raise VolumeError(f"{staging.name} is not on this node yet")
 
 
-def _write(path: Path, record: Mapping[str, object]) -> None:
+def _write(path: Path, record: Record) -> None:
     make_directories(path.parent)
     replace_file(path, msgspec.json.encode(record))
 
