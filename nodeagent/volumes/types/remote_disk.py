@@ -38,14 +38,13 @@ Record = Mapping[str, object]
 class Disk:
     """What a volume declares. `place`: its directory below the type's, one or two names; no other disk has it.
 
-    `record`: what `Reach.release` needs; no secrets. `secret`: namespace and name of the one that it is reached with.
+    `record`: what `Reach.release` needs; no secrets.
     """
 
     place: tuple[str, ...]
     fstype: str
     read_only: bool
     record: Record
-    secret: tuple[str, str] | None = None
 
 
 # the records of the disks that stay, those that are about to be reached among them
@@ -157,6 +156,11 @@ class RemoteDiskPlugin:
         top = self._layout.root_dir / "plugins" / self.name
         notes = [path for path in (*top.glob("*.json"), *top.glob("*/*.json")) if path != _note(staging)]
         return [_known(path.with_name(path.name.removesuffix(".json"))) for path in notes]
+
+
+def texts(found: object) -> list[str]:
+    """A list of a record's."""
+    return [str(each) for each in found] if isinstance(found, list | tuple) else []
 
 
 def _note(staging: Path) -> Path:

@@ -7,7 +7,7 @@ import contextlib
 import fnmatch
 import glob
 import os
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -59,6 +59,12 @@ class ScsiHost:
                 return self.dev / slaves.parent.name
         return None
 
+    def device_of(self, links: Sequence[Path]) -> Path | None:
+        """The multipath device that one of the disks belongs to which `links` lead to, or else the first of them."""
+        disks = list(dict.fromkeys(Path(os.path.realpath(link)) for link in links))
+        joined = (self.multipath_of(each) for each in disks)
+        return next((each for each in joined if each is not None), disks[0] if disks else None)
+
     def disks_of(self, device: Path) -> list[Path]:
         """The disks that a multipath device consists of; a disk itself."""
         slaves = self.sys / "block" / device.name / "slaves"
@@ -95,8 +101,3 @@ class ScsiHost:
             return
         except OSError as error:
             raise VolumeError(f"{disk} cannot be removed: {error.strerror}") from error
-
-
-def real(paths: Sequence[Path]) -> Iterator[Path]:
-    """What links lead to, each once."""
-    yield from dict.fromkeys(Path(os.path.realpath(path)) for path in paths)

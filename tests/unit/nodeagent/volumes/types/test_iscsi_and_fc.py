@@ -22,9 +22,14 @@ TARGET = {"targetPortal": "10.0.0.1", "iqn": IQN, "lun": 3}
 
 
 class Secrets:
+    def __init__(self, password: bytes = b"s3same") -> None:
+        self.password = password
+        self.read: list[tuple[str, str]] = []
+
     async def get_secret(self, namespace: str, name: str) -> Secret:
-        keys = {"node.session.auth.username": "me", "node.session.auth.password": "s3same"}
-        return Secret(data={key: base64.b64encode(value.encode()).decode() for key, value in keys.items()})
+        self.read.append((namespace, name))
+        keys = {"node.session.auth.username": b"me", "node.session.auth.password": self.password}
+        return Secret(data={key: base64.b64encode(value).decode() for key, value in keys.items()})
 
 
 async def no_sleep(seconds: float) -> None:
@@ -85,10 +90,11 @@ async def test_a_login_at_every_portal(fabric: Fabric, pod_of: Any) -> None:
 async def test_a_portal_that_fails_is_told(fabric: Fabric, pod_of: Any) -> None:
     """With what iscsiadm says, and not what it was given: there may be a password among it."""
     fabric.script["s3same"] = [7]
-    reach = Iscsi(fabric.host, Secrets(), no_sleep)
+    secrets = Secrets()
+    reach = Iscsi(fabric.host, secrets, no_sleep)
     request = request_of(pod_of, iscsi={**TARGET, "chapAuthSession": True, "secretRef": {"name": "s"}})
     disk = reach.declared(request.source)
-    assert disk is not None and disk.secret == ("", "s")
+    assert disk is not None
     with pytest.raises(VolumeError) as caught:
         await reach.reach(disk, request)
     assert str(caught.value) == "portal 10.0.0.1:3260: iscsiadm -m node: as the test wants it"
@@ -99,6 +105,21 @@ async def test_a_portal_that_fails_is_told(fabric: Fabric, pod_of: Any) -> None:
         "node.session.auth.password",
     ]
     assert told[-1] == ("-v", "s3same")
+    assert secrets.read == [("ns", "s")]
+
+
+async def test_a_secret_of_a_persistent_volume(fabric: Fabric, pod_of: Any) -> None:
+    """It may be of another namespace than the pod's. The error about one that is no text shows nothing of it."""
+    secrets = Secrets(password=b"\xfe")
+    reach = Iscsi(fabric.host, secrets, no_sleep)
+    iscsi = {**TARGET, "chapAuthSession": True, "secretRef": {"name": "s", "namespace": "disks"}}
+    request = request_of(pod_of, {"iscsi": iscsi}, persistentVolumeClaim={"claimName": "c"})
+    disk = reach.declared(request.source)
+    assert disk is not None
+    with pytest.raises(VolumeError) as caught:
+        await reach.reach(disk, request)
+    assert str(caught.value) == "cannot read secret disks/s: there is a value that is no text"
+    assert secrets.read == [("disks", "s")]
 
 
 async def test_no_disk_appears(fabric: Fabric, pod_of: Any) -> None:
