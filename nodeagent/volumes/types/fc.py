@@ -19,7 +19,7 @@ class FibreChannel:
         self._host = host
 
     def declared(self, source: VolumeSource) -> Disk | None:
-        spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+        spec = source.persistent_spec
         found = (spec.fc if spec is not None else None) or source.volume.fc
         if found is None:
             return None

@@ -175,7 +175,7 @@ Declared = ISCSIVolumeSource | ISCSIPersistentVolumeSource
 
 
 def _declared(source: VolumeSource) -> Declared | None:
-    spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+    spec = source.persistent_spec
     return (spec.iscsi if spec is not None else None) or source.volume.iscsi
 
 

@@ -113,7 +113,7 @@ class LocalPlugin:
 
 
 def _declared(source: VolumeSource) -> LocalVolumeSource | None:
-    spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+    spec = source.persistent_spec
     return spec.local if spec is not None else None
 
 

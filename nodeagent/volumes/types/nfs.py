@@ -42,7 +42,7 @@ class Export:
 
 def export_of(source: VolumeSource) -> Export | None:
     """None: the volume is of another type."""
-    spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+    spec = source.persistent_spec
     declared = (spec.nfs if spec is not None else None) or source.volume.nfs
     if declared is None:
         return None
