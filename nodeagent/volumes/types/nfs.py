@@ -5,10 +5,9 @@ program with a deadline. Ownership is the server's business: no fsGroup, no labe
 """
 
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from typing_extensions import override
 
@@ -23,12 +22,6 @@ NAME = "kubernetes.io/nfs"
 MOUNT_SECONDS = 120.0
 UNMOUNT_SECONDS = 60.0
 LOOK_SECONDS = 10.0
-
-
-class Run(Protocol):
-    """`runtimes.linux.process.run`."""
-
-    def __call__(self, argv: Sequence[str], *, timeout_seconds: float) -> Awaitable[process.Completed]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +52,7 @@ class NfsPlugin(PublishOnly):
 
     name = NAME
 
-    def __init__(self, layout: Layout, run: Run = process.run) -> None:
+    def __init__(self, layout: Layout, run: process.Run = process.run) -> None:
         self._layout = layout
         self._run = run
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from nodeagent.api.events import Events
-from nodeagent.volumes import device_map, device_mount
+from nodeagent.volumes import device_map, device_mount, pod_mount
 from nodeagent.volumes.contract import (
     Capabilities,
     MountedVolume,
@@ -27,7 +27,7 @@ from nodeagent.volumes.fs_group import hand_over
 from nodeagent.volumes.layout import Layout, make_directories, safe_component
 from nodeagent.volumes.usage import measured
 from runtimes.kube.json_errors import UNREADABLE
-from runtimes.linux import file_systems, mount_options, mounts, syscalls
+from runtimes.linux import file_systems, mounts
 from runtimes.linux.files import replace_file
 from runtimes.linux.tasks import run_blocking
 
@@ -131,10 +131,7 @@ class RemoteDiskPlugin:
         )
 
     async def unpublish(self, uid: str, directory_name: str) -> None:
-        try:
-            await run_blocking(device_mount.unmount, self._layout.volume_dir(uid, self.name, directory_name))
-        except OSError as error:
-            raise VolumeError(str(error)) from error
+        await run_blocking(pod_mount.unbind, self._layout.volume_dir(uid, self.name, directory_name))
         await run_blocking(device_map.unmap_device, self._layout, self.name, uid, directory_name)
 
     async def expand(self, request: VolumeRequest) -> None:
@@ -196,11 +193,6 @@ def _forget(staging: Path) -> None:
 
 
 def _bind(source: VolumeSource, staging: Path, target: Path, read_only: bool) -> None:
-    attributes = mount_options.parse(source.mount_options).attributes
-    try:
-        if not mounts.is_mount_point(staging):
-            raise VolumeError(f"{staging.name} is not mounted on this node yet")
-        make_directories(target)
-        mounts.bind_path(staging, target, attributes=attributes | (syscalls.MOUNT_ATTR_RDONLY if read_only else 0))
-    except OSError as error:
-        raise VolumeError(f"{error.filename or target}: {error.strerror}") from error
+    if not mounts.is_mount_point(staging):
+        raise VolumeError(f"{staging.name} is not mounted on this node yet")
+    pod_mount.bind(source, staging, target, read_only=read_only)

@@ -7,10 +7,9 @@ import contextlib
 import fnmatch
 import glob
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from nodeagent.volumes.contract import VolumeError
 from runtimes.linux import process
@@ -19,17 +18,11 @@ from runtimes.linux.tasks import run_blocking
 CALL_SECONDS = 30.0
 
 
-class Run(Protocol):
-    """`runtimes.linux.process.run`."""
-
-    def __call__(self, argv: Sequence[str], *, timeout_seconds: float) -> Awaitable[process.Completed]: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScsiHost:
     """`run`, `dev`, `sys`: another than the host's own, for tests."""
 
-    run: Run = process.run
+    run: process.Run = process.run
     dev: Path = Path("/dev")
     sys: Path = Path("/sys")
 
