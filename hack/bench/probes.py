@@ -17,9 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pods
-from lightkube.models.core_v1 import Node
 
-from nodeagent.api import kubeconfig
 from nodeagent.api.client import ApiClient
 
 
@@ -89,9 +87,8 @@ async def main() -> int:
     parser.add_argument("--timeout", type=float, default=300.0)
     parser.add_argument("--no-token", action="store_true", default=True)
     options = parser.parse_args()
-    async with ApiClient(kubeconfig.load(options.kubeconfig), qps=-1, burst=1) as client:
-        nodes = await client.list(Node)
-        result = await measure(client, nodes.items[0].metadata.name, options)  # type: ignore[union-attr,arg-type]
+    async with pods.connected(options.kubeconfig, "") as (client, node):
+        result = await measure(client, node, options)
     print(json.dumps(result, indent=2))
     return 0
 

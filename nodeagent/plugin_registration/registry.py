@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nodeagent.plugin_registration.contract import PluginHandler
-from nodeagent.plugin_registration.folder_watch import watched
 from nodeagent.plugin_registration.place import RETRY, Connect, Place, handshake
 from nodeagent.plugin_registration.sockets import Found, Identity, find
+from runtimes.linux.folder_watch import watched
 from runtimes.linux.retry import RetryPolicy
 from runtimes.linux.tasks import end_tasks, run_blocking
 

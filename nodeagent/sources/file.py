@@ -5,33 +5,24 @@ Looks again at every change that inotify reports, and every 20 s for what inotif
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import logging
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-from asyncinotify import Inotify, Mask
+from asyncinotify import Event, Mask
 from lightkube.models.core_v1 import Pod
 
 from nodeagent.podspec.pod import FILE
 from nodeagent.sources.manifest import MAX_BYTES, InvalidManifest, StaticRules, decode, static_pod
 from nodeagent.sources.merger import PodMerger
 from runtimes.linux import syscalls
+from runtimes.linux.folder_watch import CONTENTS, watched
 
 log = logging.getLogger(__name__)
 
 RESCAN_SECONDS = 20.0
-_MASK = (
-    Mask.CREATE
-    | Mask.CLOSE_WRITE
-    | Mask.MOVED_TO
-    | Mask.MOVED_FROM
-    | Mask.DELETE
-    | Mask.DELETE_SELF
-    | Mask.MOVE_SELF
-    | Mask.ATTRIB
-)
 
 
 class FileSource:
@@ -51,11 +42,13 @@ class FileSource:
 
     async def run(self) -> None:
         while True:
-            async with _changes(self._path) as changed:
+            async with watched(CONTENTS, functools.partial(_concerns, self._path)) as watch:
+                # a single file is watched through its folder: editors replace it
+                watch.cover({self._path, self._path.parent})
                 await self.scan()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._rescan_seconds):
-                        await changed.wait()
+                        await watch.changed.wait()
 
     async def scan(self) -> None:
         """Deliver what the files say now."""
@@ -123,30 +116,12 @@ def _read(file: Path) -> bytes:
         return stream.read(MAX_BYTES + 1)
 
 
-@contextlib.asynccontextmanager
-async def _changes(path: Path) -> AsyncIterator[asyncio.Event]:
-    """Give an event that is set when something about `path` changes; never, when it cannot be watched."""
-    changed = asyncio.Event()
-    with Inotify() as inotify:
-        # a single file is watched through its folder: editors replace it
-        for folder in {path, path.parent}:
-            with contextlib.suppress(OSError):
-                inotify.add_watch(folder, _MASK | Mask.ONLYDIR)
-        task = asyncio.create_task(_wait(inotify, path, changed))
-        try:
-            yield changed
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-async def _wait(inotify: Inotify, path: Path, changed: asyncio.Event) -> None:
-    async for event in inotify:
-        where = event.path
-        if where is None or where == path or (path in where.parents and not where.name.startswith(".")):
-            if event.mask & Mask.CREATE and where is not None and _being_written(where):
-                continue  # its close comes too; now it may be half there
-            changed.set()
+def _concerns(path: Path, event: Event) -> bool:
+    where = event.path
+    if where is None or where == path or (path in where.parents and not where.name.startswith(".")):
+        # what is being written is closed, too; now it may be half there
+        return not (event.mask & Mask.CREATE and where is not None and _being_written(where))
+    return False
 
 
 def _being_written(path: Path) -> bool:

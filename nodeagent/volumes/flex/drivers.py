@@ -8,30 +8,19 @@ import asyncio
 import contextlib
 import logging
 import stat
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from asyncinotify import Inotify, Mask
 
 from nodeagent.volumes.contract import MountedVolume, VolumeError, VolumePlugin, VolumeRequest, VolumeSource
 from nodeagent.volumes.flex.driver import Driver, program_of
 from nodeagent.volumes.flex.plugin import declared
 from nodeagent.volumes.types.publish_only import PublishOnly
+from runtimes.linux import folder_watch
 from runtimes.linux.tasks import run_blocking
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 20.0
-_MASK = (
-    Mask.CREATE
-    | Mask.CLOSE_WRITE
-    | Mask.MOVED_TO
-    | Mask.MOVED_FROM
-    | Mask.DELETE
-    | Mask.DELETE_SELF
-    | Mask.MOVE_SELF
-    | Mask.ATTRIB
-)
 Look = tuple[int, int, int, int]  # of a program: inode, size, time of its last change, mode
 
 
@@ -53,11 +42,16 @@ class FlexDrivers:
     async def run(self) -> None:
         """Follow the folder, which need not be there yet."""
         while True:
-            async with _changes(self._folder) as changed:
+            async with folder_watch.watched(
+                folder_watch.CONTENTS, lambda event: event.path is not None and concerns(self._folder, event.path)
+            ) as watch:
+                # until nothing has come that was made between the look and the watch
+                while watch.cover(await run_blocking(watched, self._folder)):
+                    pass
                 await self.scan()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(RETRY_SECONDS if self._failed else None):
-                        await changed.wait()
+                        await watch.changed.wait()
 
     async def scan(self) -> None:
         """Start what is new, has changed or failed, all at once, and forget what is gone."""
@@ -146,29 +140,3 @@ def _directories(folder: Path) -> list[Path]:
         return [entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-@contextlib.asynccontextmanager
-async def _changes(folder: Path) -> AsyncIterator[asyncio.Event]:
-    """Give an event that is set when something about the drivers changes; never, where they cannot be watched."""
-    changed = asyncio.Event()
-    with Inotify() as inotify:
-        known: set[Path] = set()
-        # until nothing has come that was made between the look and the watch
-        while new := set(await run_blocking(watched, folder)) - known:
-            known |= new
-            for directory in new:
-                with contextlib.suppress(OSError):
-                    inotify.add_watch(directory, _MASK | Mask.ONLYDIR)
-        task = asyncio.create_task(_wait(inotify, folder, changed))
-        try:
-            yield changed
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-async def _wait(inotify: Inotify, folder: Path, changed: asyncio.Event) -> None:
-    async for event in inotify:
-        if event.path is not None and concerns(folder, event.path):
-            changed.set()
