@@ -28,7 +28,7 @@ from nodeagent.api.events import WARNING, Events
 from nodeagent.api.informer import Informer
 from nodeagent.api.pod_keys import PodKey, make_key
 from nodeagent.podspec.pod import AgentPod
-from runtimes.linux.tasks import run_blocking
+from runtimes.linux.tasks import end_tasks, run_blocking
 
 log = logging.getLogger(__name__)
 
@@ -159,9 +159,7 @@ class PodCertificateIssuer(PodCertificates):
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end_tasks(self._task)
 
     async def _first_answer(self, record: _Record) -> None:
         """A signer takes a moment: better waited for than told as a failure, and tried again later."""
@@ -224,10 +222,10 @@ class PodCertificateIssuer(PodCertificates):
 
     async def _request(self, pod: AgentPod, wanted: PodCertificateProjection) -> _Pending:
         """Raises ApiError; NotIssued for a type of keys that is not known."""
-        kind = await self._running()
         node = self._own_node()
         if node is None or node.metadata is None:
             raise Unavailable("the Node is not known yet", Fault.TIMEOUT)
+        kind = await self._running(node.metadata.name or "")
         account_name = pod.spec.serviceAccountName or "default"
         account = await self._client.get(ServiceAccount, account_name, pod.namespace)
         try:
@@ -255,17 +253,14 @@ class PodCertificateIssuer(PodCertificates):
     def _found(self, pending: _Pending) -> PodCertificateRequest | None:
         return self._informer.get(pending.namespace, pending.name) if self._informer is not None else None
 
-    async def _running(self) -> type[PodCertificateRequest]:
-        """The kind that the API has, watched from now on. Raises ApiError."""
+    async def _running(self, node_name: str) -> type[PodCertificateRequest]:
+        """The kind that the API has, watched from now on, as far as it is this node's. Raises ApiError."""
         async with self._starting:
             if self._kind is None:
                 kind = await served(self._client, CERTIFICATE_REQUESTS)
-                node = self._own_node()
                 if kind is None:
                     raise Unavailable("this cluster's API has no PodCertificateRequests", Fault.CLOSED)
-                if node is None or node.metadata is None:
-                    raise Unavailable("the Node is not known yet", Fault.TIMEOUT)
-                self._informer = Informer(self._client, kind, field_selector=f"spec.nodeName={node.metadata.name}")
+                self._informer = Informer(self._client, kind, field_selector=f"spec.nodeName={node_name}")
                 self._informer.subscribe(self._tell)
                 self._task = asyncio.create_task(self._informer.run(), name=PLURAL)
                 self._kind = kind

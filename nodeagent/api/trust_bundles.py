@@ -4,7 +4,6 @@ Source: docs/facts/storage.md 4.6.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -18,6 +17,7 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import Fault, Unavailable, not_found
 from nodeagent.api.informer import Informer
 from runtimes.kube.selectors import holds
+from runtimes.linux.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +80,7 @@ class WatchedTrustBundles(TrustBundles):
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end_tasks(self._task)
 
     async def _running(self) -> Informer[ClusterTrustBundle]:
         async with self._starting:

@@ -22,7 +22,7 @@ from nodeagent.volumes.claims.resolver import ApiClaimStatuses, ClaimResolver
 from nodeagent.volumes.contract import VolumePlugin
 from nodeagent.volumes.flex.attachers import ControllerAttacher, NodeAttacher
 from nodeagent.volumes.flex.drivers import FlexDrivers
-from nodeagent.volumes.flex.plugin import FlexVolumePlugin
+from nodeagent.volumes.flex.plugin import Attacher, FlexVolumePlugin
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.manager import VolumeManager
 from nodeagent.volumes.sources import ProjectedSources, SecretSource
@@ -51,11 +51,10 @@ async def start_flex_drivers(
     client: ApiClient | None,
     cluster: InformedCluster | None,
 ) -> FlexDrivers:
-    """FlexVolume drivers: those that are there are known before a pod comes. Standalone, nobody else attaches volumes."""
-    by_controller = config.kubelet.enableControllerAttachDetach and not config.options.standalone
-    attacher = (
-        ControllerAttacher((cluster or NoCluster()).own_node) if by_controller else NodeAttacher(config.node_name)
-    )
+    """FlexVolume drivers: those that are there are known before a pod comes. Without a cluster, nobody else attaches volumes."""
+    attacher: Attacher = NodeAttacher(config.node_name)
+    if cluster is not None and config.kubelet.enableControllerAttachDetach and not config.options.standalone:
+        attacher = ControllerAttacher(cluster.node)
     layout, secrets = Layout(folders.root), secret_source(objects, client)
     drivers = FlexDrivers(
         Path(config.kubelet.volumePluginDir), lambda driver: FlexVolumePlugin(driver, layout, attacher, secrets, events)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim, Volume
+from lightkube.models.core_v1 import PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec, Volume
 
 from nodeagent.podspec.pod import AgentPod
 
@@ -72,6 +72,11 @@ class VolumeSource:
         return self.volume.name
 
     @property
+    def persistent_spec(self) -> PersistentVolumeSpec | None:
+        """That of the PersistentVolume."""
+        return self.persistent_volume.spec if self.persistent_volume is not None else None
+
+    @property
     def read_only(self) -> bool:
         """Of a claim: the pod's volume says so. What the claim or the PersistentVolume may be used for does not count."""
         claim = self.volume.persistentVolumeClaim
@@ -80,19 +85,19 @@ class VolumeSource:
     @property
     def block(self) -> bool:
         """It is a raw block device (volumeMode Block), not a file system."""
-        spec = self.persistent_volume.spec if self.persistent_volume is not None else None
+        spec = self.persistent_spec
         return spec is not None and spec.volumeMode == "Block"
 
     @property
     def mount_options(self) -> tuple[str, ...]:
         """Those of the PersistentVolume."""
-        spec = self.persistent_volume.spec if self.persistent_volume is not None else None
+        spec = self.persistent_spec
         return tuple((spec.mountOptions if spec is not None else None) or ())
 
     @property
     def access_modes(self) -> tuple[str, ...]:
         """Those of the PersistentVolume; empty: there is none, or it does not say."""
-        spec = self.persistent_volume.spec if self.persistent_volume is not None else None
+        spec = self.persistent_spec
         return tuple((spec.accessModes if spec is not None else None) or ())
 
 

@@ -14,9 +14,10 @@ import errno
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 DEFAULT_MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 65536
@@ -77,6 +78,12 @@ class Completed:
         if self.returncode < 0:
             return f"killed by signal {signal.Signals(-self.returncode).name}"
         return f"exit status {self.returncode}"
+
+
+class Run(Protocol):
+    """`run`, or another for tests, for who needs no more of it."""
+
+    def __call__(self, argv: Sequence[str], *, timeout_seconds: float) -> Awaitable[Completed]: ...
 
 
 async def run(

@@ -129,7 +129,7 @@ def _wrong_uses(pod: AgentPod, mode: str) -> Iterator[tuple[frozenset[str], str]
 
 def check_affinity(source: VolumeSource, node: Node | None) -> None:
     """Raises VolumeError where the PersistentVolume is not to be had on this node, or that is not known."""
-    spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+    spec = source.persistent_spec
     required = spec.nodeAffinity.required if spec is not None and spec.nodeAffinity is not None else None
     if required is None:
         return

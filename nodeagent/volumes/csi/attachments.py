@@ -6,13 +6,12 @@ why not. A node may read one of these by name, and may not watch them. Source: d
 
 import asyncio
 import hashlib
-from collections.abc import Callable
 from typing import Protocol
 
-from lightkube.models.core_v1 import Node
 from lightkube.models.storage_v1 import VolumeAttachment, VolumeAttachmentStatus
 
 from nodeagent.api.errors import ApiError
+from nodeagent.volumes.attached import NodeInformed, reported
 from nodeagent.volumes.contract import VolumeError
 from nodeagent.volumes.csi.volume import CSIVolume
 
@@ -25,14 +24,6 @@ class AttachmentReads(Protocol):
     async def get(self, kind: type[VolumeAttachment], name: str, namespace: str | None = None) -> VolumeAttachment:
         """Raises ApiError."""
         ...
-
-
-class NodeInformed(Protocol):
-    """The own Node, by a watch (`api.informer.Informer`)."""
-
-    def items(self) -> list[Node]: ...
-
-    def subscribe(self, callback: Callable[[object, object, object], None]) -> Callable[[], None]: ...
 
 
 class NotAttached(VolumeError):
@@ -59,7 +50,7 @@ class Attachments:
         """Until the volume is reported as attached. Raises VolumeError with what is known of the cause, after a while."""
         try:
             async with asyncio.timeout(self._look_seconds):
-                await self._reported(volume.id)
+                await reported(self._nodes, volume.id)
         except TimeoutError:
             await self._read(volume)
             raise NotAttached(
@@ -69,16 +60,6 @@ class Attachments:
     async def context(self, volume: CSIVolume) -> dict[str, str]:
         """The publish context. Raises VolumeError where it is not attached any more."""
         return (await self._read(volume)).attachmentMetadata or {}
-
-    async def _reported(self, volume_id: str) -> None:
-        changed = asyncio.Event()
-        undo = self._nodes.subscribe(lambda *_: changed.set())
-        try:
-            while not any(_lists(node, volume_id) for node in self._nodes.items()):
-                changed.clear()
-                await changed.wait()
-        finally:
-            undo()
 
     async def _read(self, volume: CSIVolume) -> VolumeAttachmentStatus:
         name = self.name(volume)
@@ -100,8 +81,3 @@ class Attachments:
 
 def attachment_name(volume: CSIVolume, node_name: str) -> str:
     return f"csi-{hashlib.sha256(f'{volume.handle}{volume.driver}{node_name}'.encode()).hexdigest()}"
-
-
-def _lists(node: Node, volume_id: str) -> bool:
-    attached = (node.status.volumesAttached if node.status is not None else None) or ()
-    return any(each.name == volume_id for each in attached)

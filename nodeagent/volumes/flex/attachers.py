@@ -3,14 +3,8 @@
 With enableControllerAttachDetach (the default) a controller does, and says so in the Node's status; the agent waits for that.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
-from lightkube.models.core_v1 import Node
-
+from nodeagent.volumes.attached import NodeInformed, reported
 from nodeagent.volumes.flex.driver import Driver, DriverCannot
-
-LOOK_SECONDS = 0.3
 
 
 class NodeAttacher:
@@ -33,24 +27,13 @@ class NodeAttacher:
 
 
 class ControllerAttacher:
-    """Looks at the Node's status until the volume is there. What is taken away is the controller's, too."""
+    """Waits until the Node's status has the volume. What is taken away is the controller's, too."""
 
-    def __init__(
-        self, own_node: Callable[[], Node | None], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    ) -> None:
-        self._own_node = own_node
-        self._sleep = sleep
+    def __init__(self, nodes: NodeInformed) -> None:
+        self._nodes = nodes
 
     async def attach(self, driver: Driver, volume_id: str, options: str) -> str:
-        while (device := self._device(volume_id)) is None:
-            await self._sleep(LOOK_SECONDS)
-        return device
+        return (await reported(self._nodes, volume_id)).devicePath
 
     async def detach(self, driver: Driver, volume_name: str) -> None:
         return
-
-    def _device(self, volume_id: str) -> str | None:
-        node = self._own_node()
-        status = node.status if node is not None else None
-        attached = (status.volumesAttached if status is not None else None) or ()
-        return next((each.devicePath for each in attached if each.name == volume_id), None)

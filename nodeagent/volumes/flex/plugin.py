@@ -65,7 +65,7 @@ class Declared:
 
 def declared(source: VolumeSource) -> Declared | None:
     """None: it is of another type."""
-    spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+    spec = source.persistent_spec
     persistent = spec.flexVolume if spec is not None else None
     found = persistent or source.volume.flexVolume
     if found is None:

@@ -1,11 +1,10 @@
 """fc: disks of a fibre channel fabric, found by what the host has seen of it (docs/facts/storage.md 4.11)."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from nodeagent.volumes.contract import VolumeError, VolumeRequest, VolumeSource
-from nodeagent.volumes.types.remote_disk import Disk
-from nodeagent.volumes.types.scsi import ScsiHost, real
+from nodeagent.volumes.types.remote_disk import Disk, Others, Record, texts
+from nodeagent.volumes.types.scsi import ScsiHost
 from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/fc"
@@ -20,7 +19,7 @@ class FibreChannel:
         self._host = host
 
     def declared(self, source: VolumeSource) -> Disk | None:
-        spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+        spec = source.persistent_spec
         found = (spec.fc if spec is not None else None) or source.volume.fc
         if found is None:
             return None
@@ -42,24 +41,15 @@ class FibreChannel:
             raise VolumeError(f"no fc disk found for {disk.place[0]}")
         return device
 
-    async def release(
-        self, record: Mapping[str, object], device: Path | None, others: list[Mapping[str, object]]
-    ) -> None:
+    async def release(self, record: Record, device: Path | None, others: Others) -> None:
         if device is not None:
             await self._host.release(device)
 
     def _find(self, disk: Disk) -> Path | None:
-        """The multipath device that one of the disk's names leads to, or else the first of the disks."""
         links: list[Path] = []
-        for name in _texts(disk.record["paths"]):
+        for name in texts(disk.record["paths"]):
             links += self._host.links("by-path", name, before="*-fc-0x")
             links += self._host.links("by-path", name, before="*-fc-")
-        for wwid in _texts(disk.record["ids"]):
+        for wwid in texts(disk.record["ids"]):
             links += self._host.links("by-id", f"scsi-{wwid}")
-        disks = list(real(links))
-        joined = (self._host.multipath_of(each) for each in disks)
-        return next((each for each in joined if each is not None), disks[0] if disks else None)
-
-
-def _texts(found: object) -> list[str]:
-    return [str(each) for each in found] if isinstance(found, list | tuple) else []
+        return self._host.device_of(links)

@@ -1,20 +1,21 @@
 """iscsi: disks of an iSCSI target, logged in to by the host's own iscsiadm (docs/facts/storage.md 4.11).
 
-A target may be reached by several portals: one that answers is enough, and multipath joins those that do. A session serves every
-disk of its target, so it ends with the last of them.
+A target may be reached by several portals: one that answers is enough, and multipath joins those that do. A session, of one
+interface with one portal, serves every disk of its target, so it ends with the last of them.
 """
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from weakref import WeakValueDictionary
 
-from lightkube.models.core_v1 import ISCSIPersistentVolumeSource, ISCSIVolumeSource
+from lightkube.models.core_v1 import ISCSIPersistentVolumeSource, ISCSIVolumeSource, SecretReference
 
 from nodeagent.volumes.contract import VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.sources import SecretSource
-from nodeagent.volumes.types.remote_disk import Disk
-from nodeagent.volumes.types.scsi import ScsiHost, real
+from nodeagent.volumes.types.remote_disk import Disk, Others, Record, texts
+from nodeagent.volumes.types.scsi import ScsiHost
 from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/iscsi"
@@ -36,18 +37,15 @@ class Iscsi:
         self._host = host
         self._secrets = secrets
         self._sleep = sleep
+        self._targets: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def declared(self, source: VolumeSource) -> Disk | None:
-        spec = source.persistent_volume.spec if source.persistent_volume is not None else None
-        persistent = spec.iscsi if spec is not None else None
-        found = persistent or source.volume.iscsi
+        found = _declared(source)
         if found is None:
             return None
         portals = list(dict.fromkeys(map(_portal, (found.targetPortal, *(found.portals or ())))))
         interface = found.iscsiInterface or "default"
         own = f"{portals[0]}:{source.name}" if found.initiatorName else ""
-        namespace = (persistent.secretRef.namespace if persistent and persistent.secretRef else None) or ""
-        name = found.secretRef.name if found.secretRef is not None else None
         return Disk(
             place=(f"iface-{own or interface}".replace("/", "_"), f"{portals[0]}-{found.iqn}-lun-{found.lun}"),
             fstype=found.fsType or "",
@@ -59,43 +57,52 @@ class Iscsi:
                 "interface": own or interface,
                 "own": bool(own),
             },
-            secret=(namespace, name) if name else None,
         )
 
     async def reach(self, disk: Disk, request: VolumeRequest) -> Path:
         record = disk.record
-        declared = _of(request.source)
-        chap = await self._chap(disk, declared, request.pod.namespace)
+        declared = _declared(request.source)
+        assert declared is not None
+        chap = await self._chap(declared, request.pod.namespace)
         if record["own"]:
             await self._make_interface(declared.iscsiInterface or "default", str(record["interface"]), declared)
         errors: list[str] = []
-        for portal in _texts(record["portals"]):
-            try:
-                await self._log_in(portal, record, declared, chap)
-            except VolumeError as error:
-                errors.append(f"portal {portal}: {error}")
-        for _ in range(_DEVICE_LOOKS if len(errors) < len(_texts(record["portals"])) else 1):
+        async with self._target(record):
+            for portal in texts(record["portals"]):
+                try:
+                    await self._log_in(portal, record, declared, chap)
+                except VolumeError as error:
+                    errors.append(f"portal {portal}: {error}")
+        for _ in range(_DEVICE_LOOKS if len(errors) < len(texts(record["portals"])) else 1):
             if (device := await run_blocking(self._find, record)) is not None:
                 return device
             await self._sleep(_LOOK_SECONDS)
         raise VolumeError("; ".join(errors) or f"no disk of {record['iqn']} lun {record['lun']} has appeared")
 
-    async def release(
-        self, record: Mapping[str, object], device: Path | None, others: list[Mapping[str, object]]
-    ) -> None:
+    async def release(self, record: Record, device: Path | None, others: Others) -> None:
         if device is not None:
             await self._host.release(device)
-        if any(other.get("iqn") == record["iqn"] for other in others):
-            return
-        for portal in _texts(record["portals"]):
+        async with self._target(record):
+            await self._log_out(record, await others())
+
+    async def _log_out(self, record: Record, others: Sequence[Record]) -> None:
+        """Of the portals that no other disk has its session with."""
+        beside = [other for other in others if other.get("interface") == record["interface"]]
+        same = (other for other in beside if other.get("iqn") == record["iqn"])
+        needed = {portal for other in same for portal in texts(other.get("portals"))}
+        for portal in texts(record["portals"]):
+            if portal in needed:
+                continue
             for action in (("--logout",), ("-o", "delete")):
                 await self._node(portal, record, *action, fine=(_NOT_FOUND,))
-        if record.get("own"):
+        if record.get("own") and not beside:
             await self._admin("-m", "iface", "-I", str(record["interface"]), "-o", "delete", fine=(_NOT_FOUND,))
 
-    async def _log_in(
-        self, portal: str, record: Mapping[str, object], declared: "Declared", chap: Mapping[str, str]
-    ) -> None:
+    def _target(self, record: Record) -> asyncio.Lock:
+        """While it is held nobody logs in to the target, or looks who else needs it: a log-out would end what has just begun."""
+        return self._targets.setdefault(str(record["iqn"]), asyncio.Lock())
+
+    async def _log_in(self, portal: str, record: Record, declared: "Declared", chap: Mapping[str, str]) -> None:
         interface = str(record["interface"])
         discovery = ("-m", "discoverydb", "-t", "sendtargets", "-p", portal, "-I", interface)
         await self._admin(*discovery, "-o", "new")
@@ -126,20 +133,26 @@ class Iscsi:
         for key, value in {**settings, "iface.initiatorname": declared.initiatorName or ""}.items():
             await self._admin("-m", "iface", "-I", name, "-o", "update", "-n", key, "-v", value)
 
-    async def _chap(self, disk: Disk, declared: "Declared", namespace: str) -> dict[str, str]:
+    async def _chap(self, declared: "Declared", namespace: str) -> dict[str, str]:
         """The secret's values, where anything is to be proven. Raises VolumeError."""
         if not (declared.chapAuthDiscovery or declared.chapAuthSession):
             return {}
-        if disk.secret is None:
+        reference = declared.secretRef
+        if reference is None or not reference.name:
             raise VolumeError("CHAP is asked for, and no secret is named")
-        place = (disk.secret[0] or namespace, disk.secret[1])
+        if isinstance(reference, SecretReference):  # a PersistentVolume's
+            namespace = reference.namespace or namespace
+        where = f"cannot read secret {namespace}/{reference.name}"
         try:
-            secret = await self._secrets.get_secret(*place)
-            return {key: base64.b64decode(value).decode() for key, value in (secret.data or {}).items()}
+            secret = await self._secrets.get_secret(namespace, reference.name)
         except Exception as error:
-            raise VolumeError(f"cannot read secret {'/'.join(place)}: {error}") from error
+            raise VolumeError(f"{where}: {error}") from error
+        try:
+            return {key: base64.b64decode(value).decode() for key, value in (secret.data or {}).items()}
+        except ValueError:  # the error would show it
+            raise VolumeError(f"{where}: there is a value that is no text") from None
 
-    async def _node(self, portal: str, record: Mapping[str, object], *action: str, fine: tuple[int, ...]) -> None:
+    async def _node(self, portal: str, record: Record, *action: str, fine: tuple[int, ...]) -> None:
         interface = str(record["interface"])
         await self._admin("-m", "node", "-p", portal, "-T", str(record["iqn"]), "-I", interface, *action, fine=fine)
 
@@ -149,32 +162,24 @@ class Iscsi:
             raise VolumeError(f"iscsiadm {' '.join(arguments[:2])}: {done.error_text}")
         return done.stdout.decode(errors="replace")
 
-    def _find(self, record: Mapping[str, object]) -> Path | None:
+    def _find(self, record: Record) -> Path | None:
         """The multipath device that a portal's disk belongs to, or else the first of the disks."""
         links: list[Path] = []
-        for portal in _texts(record["portals"]):
+        for portal in texts(record["portals"]):
             name = f"ip-{portal}-iscsi-{record['iqn']}-lun-{record['lun']}"
             links += self._host.links("by-path", name) or self._host.links("by-path", name, before="pci-*-")
-        disks = list(real(links))
-        joined = (self._host.multipath_of(each) for each in disks)
-        return next((each for each in joined if each is not None), disks[0] if disks else None)
+        return self._host.device_of(links)
 
 
 Declared = ISCSIVolumeSource | ISCSIPersistentVolumeSource
 
 
-def _of(source: VolumeSource) -> Declared:
-    spec = source.persistent_volume.spec if source.persistent_volume is not None else None
-    found = (spec.iscsi if spec is not None else None) or source.volume.iscsi
-    assert found is not None
-    return found
+def _declared(source: VolumeSource) -> Declared | None:
+    spec = source.persistent_spec
+    return (spec.iscsi if spec is not None else None) or source.volume.iscsi
 
 
 def _portal(text: str) -> str:
     """With its port: `10.0.0.1` -> `10.0.0.1:3260`, `[fd00::1]` -> `[fd00::1]:3260`."""
     host = text.rpartition("]")[2] if text.startswith("[") else text
     return text if ":" in host else f"{text}:{_PORT}"
-
-
-def _texts(found: object) -> list[str]:
-    return [str(each) for each in found] if isinstance(found, list | tuple) else []

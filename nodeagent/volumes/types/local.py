@@ -7,7 +7,7 @@ from pathlib import Path
 from lightkube.models.core_v1 import LocalVolumeSource
 
 from nodeagent.api.events import Events
-from nodeagent.volumes import device_map, device_mount
+from nodeagent.volumes import device_map, device_mount, pod_mount
 from nodeagent.volumes.contract import (
     Capabilities,
     MountedVolume,
@@ -17,9 +17,9 @@ from nodeagent.volumes.contract import (
     VolumeUsage,
 )
 from nodeagent.volumes.fs_group import hand_over
-from nodeagent.volumes.layout import Layout, make_directories, safe_component
+from nodeagent.volumes.layout import Layout, safe_component
 from nodeagent.volumes.usage import measured
-from runtimes.linux import file_systems, mount_options, mounts, syscalls
+from runtimes.linux import file_systems, mounts
 from runtimes.linux.tasks import run_blocking
 
 NAME = "kubernetes.io/local-volume"
@@ -66,14 +66,11 @@ class LocalPlugin:
         target = self._layout.volume_dir(uid, NAME, request.directory_name)
         if not await run_blocking(mounts.is_mount_point, target):
             await self._to_group(request, origin)
-            await run_blocking(_bind, source, origin, target)
+            await run_blocking(pod_mount.bind, source, origin, target, read_only=source.read_only)
         return MountedVolume(host_path=target, directory_name=request.directory_name, relabel=not source.read_only)
 
     async def unpublish(self, uid: str, directory_name: str) -> None:
-        try:
-            await run_blocking(device_mount.unmount, self._layout.volume_dir(uid, NAME, directory_name))
-        except OSError as error:
-            raise VolumeError(str(error)) from error
+        await run_blocking(pod_mount.unbind, self._layout.volume_dir(uid, NAME, directory_name))
         await run_blocking(device_map.unmap_device, self._layout, NAME, uid, directory_name)
 
     async def expand(self, request: VolumeRequest) -> None:
@@ -113,7 +110,7 @@ class LocalPlugin:
 
 
 def _declared(source: VolumeSource) -> LocalVolumeSource | None:
-    spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+    spec = source.persistent_spec
     return spec.local if spec is not None else None
 
 
@@ -137,14 +134,3 @@ def _is_device(path: Path) -> bool:
     if not stat.S_ISDIR(mode) and not stat.S_ISBLK(mode):
         raise VolumeError("only directory and block device are supported")
     return stat.S_ISBLK(mode)
-
-
-def _bind(source: VolumeSource, origin: Path, target: Path) -> None:
-    attributes = mount_options.parse(source.mount_options).attributes
-    if source.read_only:
-        attributes |= syscalls.MOUNT_ATTR_RDONLY
-    try:
-        make_directories(target)
-        mounts.bind_path(origin, target, attributes=attributes)
-    except OSError as error:
-        raise VolumeError(f"{error.filename or target}: {error.strerror}") from error

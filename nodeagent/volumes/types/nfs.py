@@ -5,10 +5,9 @@ program with a deadline. Ownership is the server's business: no fsGroup, no labe
 """
 
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from typing_extensions import override
 
@@ -25,12 +24,6 @@ UNMOUNT_SECONDS = 60.0
 LOOK_SECONDS = 10.0
 
 
-class Run(Protocol):
-    """`runtimes.linux.process.run`."""
-
-    def __call__(self, argv: Sequence[str], *, timeout_seconds: float) -> Awaitable[process.Completed]: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
     """What a volume declares. `source`: as mount takes it."""
@@ -42,7 +35,7 @@ class Export:
 
 def export_of(source: VolumeSource) -> Export | None:
     """None: the volume is of another type."""
-    spec = source.persistent_volume.spec if source.persistent_volume is not None else None
+    spec = source.persistent_spec
     declared = (spec.nfs if spec is not None else None) or source.volume.nfs
     if declared is None:
         return None
@@ -59,7 +52,7 @@ class NfsPlugin(PublishOnly):
 
     name = NAME
 
-    def __init__(self, layout: Layout, run: Run = process.run) -> None:
+    def __init__(self, layout: Layout, run: process.Run = process.run) -> None:
         self._layout = layout
         self._run = run
 

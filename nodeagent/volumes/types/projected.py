@@ -104,26 +104,17 @@ class ProjectedPlugin(PublishOnly):
     ) -> Payload:
         if (token := projection.serviceAccountToken) is not None:
             return await self._token(request, token, mode, uid)
-        if (config_map := projection.configMap) is not None:
-            return await CONFIG_MAP.fetch(
-                self._from.objects,
-                request.pod.namespace,
-                config_map.name or "",
-                items=config_map.items,
-                optional=bool(config_map.optional),
-                mode=mode,
-                uid=uid,
-            )
-        if (secret := projection.secret) is not None:
-            return await SECRET.fetch(
-                self._from.objects,
-                request.pod.namespace,
-                secret.name or "",
-                items=secret.items,
-                optional=bool(secret.optional),
-                mode=mode,
-                uid=uid,
-            )
+        for kind, declared in ((CONFIG_MAP, projection.configMap), (SECRET, projection.secret)):
+            if declared is not None:
+                return await kind.fetch(
+                    self._from.objects,
+                    request.pod.namespace,
+                    declared.name or "",
+                    items=declared.items,
+                    optional=bool(declared.optional),
+                    mode=mode,
+                    uid=uid,
+                )
         if (downward := projection.downwardAPI) is not None:
             files = await downward_payload(request.pod, downward.items or (), mode, self._allocatable(), measure)
             return {path: entry if entry.uid is not None else replace(entry, uid=uid) for path, entry in files.items()}

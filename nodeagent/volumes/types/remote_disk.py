@@ -5,7 +5,8 @@ mount point, `plugins/<type>/<disk>.json`, written before the disk is reached.
 """
 
 import contextlib
-from collections.abc import Mapping
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from nodeagent.api.events import Events
-from nodeagent.volumes import device_map, device_mount
+from nodeagent.volumes import device_map, device_mount, pod_mount
 from nodeagent.volumes.contract import (
     Capabilities,
     MountedVolume,
@@ -24,25 +25,30 @@ from nodeagent.volumes.contract import (
 )
 from nodeagent.volumes.fs_group import hand_over
 from nodeagent.volumes.layout import Layout, make_directories, safe_component
-from nodeagent.volumes.usage import measure, measure_device
+from nodeagent.volumes.usage import measured
 from runtimes.kube.json_errors import UNREADABLE
-from runtimes.linux import file_systems, mount_options, mounts, syscalls
+from runtimes.linux import file_systems, mounts
 from runtimes.linux.files import replace_file
 from runtimes.linux.tasks import run_blocking
+
+Record = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
     """What a volume declares. `place`: its directory below the type's, one or two names; no other disk has it.
 
-    `record`: what `Reach.release` needs; no secrets. `secret`: namespace and name of the one that it is reached with.
+    `record`: what `Reach.release` needs; no secrets.
     """
 
     place: tuple[str, ...]
     fstype: str
     read_only: bool
-    record: Mapping[str, object]
-    secret: tuple[str, str] | None = None
+    record: Record
+
+
+# the records of the disks that stay, those that are about to be reached among them
+Others = Callable[[], Awaitable[Sequence[Record]]]
 
 
 class Reach(Protocol):
@@ -58,13 +64,8 @@ class Reach(Protocol):
         """Have the disk on this host; its device node. Repeatable. Raises VolumeError."""
         ...
 
-    async def release(
-        self, record: Mapping[str, object], device: Path | None, others: list[Mapping[str, object]]
-    ) -> None:
-        """Undo `reach`, or half of it. `device`: as far as it was reached. `others`: records of disks that stay.
-
-        Raises VolumeError.
-        """
+    async def release(self, record: Record, device: Path | None, others: Others) -> None:
+        """Undo `reach`, or half of it. `device`: as far as it was reached. Raises VolumeError."""
         ...
 
 
@@ -94,7 +95,7 @@ class RemoteDiskPlugin:
     async def stage(self, request: VolumeRequest) -> None:
         disk = self._disk(request.source)
         staging = self._staging(disk.place)
-        record = {**disk.record, "device": self._known(staging).get("device", "")}
+        record = {**disk.record, "device": (await run_blocking(_known, staging)).get("device", "")}
         await run_blocking(_write, _note(staging), record)
         device = await self._reach.reach(disk, request)
         await run_blocking(_write, _note(staging), {**disk.record, "device": str(device)})
@@ -105,16 +106,16 @@ class RemoteDiskPlugin:
     async def unstage(self, volume_id: str) -> None:
         staging = self._staging(tuple(volume_id.removeprefix(f"{self.name}/").split("/")))
         await device_mount.unstage(staging)
-        if record := self._known(staging):
+        if record := await run_blocking(_known, staging):
             device = Path(str(record["device"])) if record.get("device") else None
-            await self._reach.release(record, device, await run_blocking(self._others, staging))
+            await self._reach.release(record, device, functools.partial(run_blocking, self._others, staging))
         await run_blocking(_forget, staging)
 
     async def publish(self, request: VolumeRequest) -> MountedVolume:
         disk, source, uid = self._disk(request.source), request.source, request.pod.uid
         staging = self._staging(disk.place)
         if source.block:
-            device = self._device(staging)
+            device = await run_blocking(_device, staging)
             return await run_blocking(device_map.map_device, self._layout, self.name, uid, source.name, device)
         target = self._layout.volume_dir(uid, self.name, request.directory_name)
         read_only = disk.read_only or source.read_only
@@ -130,18 +131,15 @@ class RemoteDiskPlugin:
         )
 
     async def unpublish(self, uid: str, directory_name: str) -> None:
-        try:
-            await run_blocking(device_mount.unmount, self._layout.volume_dir(uid, self.name, directory_name))
-        except OSError as error:
-            raise VolumeError(str(error)) from error
+        await run_blocking(pod_mount.unbind, self._layout.volume_dir(uid, self.name, directory_name))
         await run_blocking(device_map.unmap_device, self._layout, self.name, uid, directory_name)
 
     async def expand(self, request: VolumeRequest) -> None:
         staging = self._staging(self._disk(request.source).place)
-        await device_mount.grow(self._device(staging), staging, request.source.expand_to_bytes or 0)
+        await device_mount.grow(await run_blocking(_device, staging), staging, request.source.expand_to_bytes or 0)
 
     async def usage(self, volume: MountedVolume) -> VolumeUsage | None:
-        return await run_blocking(measure_device if volume.block else measure, volume.host_path)
+        return await measured(volume.host_path, block=volume.block)
 
     def _disk(self, source: VolumeSource) -> Disk:
         disk = self._reach.declared(source)
@@ -151,32 +149,39 @@ class RemoteDiskPlugin:
     def _staging(self, place: tuple[str, ...]) -> Path:
         return self._layout.root_dir.joinpath("plugins", self.name, *map(safe_component, place))
 
-    def _device(self, staging: Path) -> Path:
-        """Raises VolumeError where the disk has not been reached."""
-        if device := self._known(staging).get("device"):
-            return Path(str(device))
-        raise VolumeError(f"{staging.name} is not on this node yet")
-
-    def _known(self, staging: Path) -> Mapping[str, object]:
-        """What was noted of a disk; nothing where nothing was. Raises VolumeError."""
-        try:
-            return msgspec.json.decode(_note(staging).read_bytes(), type=dict[str, object])
-        except FileNotFoundError:
-            return {}
-        except (OSError, *UNREADABLE) as error:
-            raise VolumeError(f"{_note(staging)} cannot be read: {error}") from error
-
-    def _others(self, staging: Path) -> list[Mapping[str, object]]:
+    def _others(self, staging: Path) -> Sequence[Record]:
         top = self._layout.root_dir / "plugins" / self.name
         notes = [path for path in (*top.glob("*.json"), *top.glob("*/*.json")) if path != _note(staging)]
-        return [self._known(path.with_name(path.name.removesuffix(".json"))) for path in notes]
+        return [_known(path.with_name(path.name.removesuffix(".json"))) for path in notes]
+
+
+def texts(found: object) -> list[str]:
+    """A list of a record's."""
+    return [str(each) for each in found] if isinstance(found, list | tuple) else []
 
 
 def _note(staging: Path) -> Path:
     return staging.with_name(f"{staging.name}.json")
 
 
-def _write(path: Path, record: Mapping[str, object]) -> None:
+def _known(staging: Path) -> Record:
+    """What was noted of a disk; nothing where nothing was. Raises VolumeError."""
+    try:
+        return msgspec.json.decode(_note(staging).read_bytes(), type=dict[str, object])
+    except FileNotFoundError:
+        return {}
+    except (OSError, *UNREADABLE) as error:
+        raise VolumeError(f"{_note(staging)} cannot be read: {error}") from error
+
+
+def _device(staging: Path) -> Path:
+    """Raises VolumeError where the disk has not been reached."""
+    if device := _known(staging).get("device"):
+        return Path(str(device))
+    raise VolumeError(f"{staging.name} is not on this node yet")
+
+
+def _write(path: Path, record: Record) -> None:
     make_directories(path.parent)
     replace_file(path, msgspec.json.encode(record))
 
@@ -188,11 +193,6 @@ def _forget(staging: Path) -> None:
 
 
 def _bind(source: VolumeSource, staging: Path, target: Path, read_only: bool) -> None:
-    attributes = mount_options.parse(source.mount_options).attributes
-    try:
-        if not mounts.is_mount_point(staging):
-            raise VolumeError(f"{staging.name} is not mounted on this node yet")
-        make_directories(target)
-        mounts.bind_path(staging, target, attributes=attributes | (syscalls.MOUNT_ATTR_RDONLY if read_only else 0))
-    except OSError as error:
-        raise VolumeError(f"{error.filename or target}: {error.strerror}") from error
+    if not mounts.is_mount_point(staging):
+        raise VolumeError(f"{staging.name} is not mounted on this node yet")
+    pod_mount.bind(source, staging, target, read_only=read_only)

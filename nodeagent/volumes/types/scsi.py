@@ -7,28 +7,22 @@ import contextlib
 import fnmatch
 import glob
 import os
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from nodeagent.volumes.contract import VolumeError
 from runtimes.linux import process
+from runtimes.linux.tasks import run_blocking
 
 CALL_SECONDS = 30.0
-
-
-class Run(Protocol):
-    """`runtimes.linux.process.run`."""
-
-    def __call__(self, argv: Sequence[str], *, timeout_seconds: float) -> Awaitable[process.Completed]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScsiHost:
     """`run`, `dev`, `sys`: another than the host's own, for tests."""
 
-    run: Run = process.run
+    run: process.Run = process.run
     dev: Path = Path("/dev")
     sys: Path = Path("/sys")
 
@@ -58,6 +52,12 @@ class ScsiHost:
                 return self.dev / slaves.parent.name
         return None
 
+    def device_of(self, links: Sequence[Path]) -> Path | None:
+        """The multipath device that one of the disks belongs to which `links` lead to, or else the first of them."""
+        disks = list(dict.fromkeys(Path(os.path.realpath(link)) for link in links))
+        joined = (self.multipath_of(each) for each in disks)
+        return next((each for each in joined if each is not None), disks[0] if disks else None)
+
     def disks_of(self, device: Path) -> list[Path]:
         """The disks that a multipath device consists of; a disk itself."""
         slaves = self.sys / "block" / device.name / "slaves"
@@ -74,31 +74,23 @@ class ScsiHost:
 
     async def release(self, device: Path) -> None:
         """Let go of a disk that nobody uses any more, so that it can go away. Nothing there is fine. Raises VolumeError."""
-        disks = self.disks_of(device)
-        if device.name.startswith("dm-") and device.exists():
+        disks = await run_blocking(self.disks_of, device)
+        if device.name.startswith("dm-") and await run_blocking(device.exists):
             done = await self.call("multipath", "-f", str(device))
             if not done.ok:
                 raise VolumeError(f"multipath device {device} cannot be flushed: {done.error_text}")
         for disk in disks:
-            with contextlib.suppress(FileNotFoundError):
-                await self._flushed(disk)
-                self._delete(disk)
-
-    async def _flushed(self, disk: Path) -> None:
-        if disk.exists():
-            await self.call("blockdev", "--flushbufs", str(disk))
+            if await run_blocking(disk.exists):
+                await self.call("blockdev", "--flushbufs", str(disk))
+            await run_blocking(self._delete, disk)
 
     def _delete(self, disk: Path) -> None:
+        """Blocks until the disk has written what it has in its cache."""
         try:
             descriptor = os.open(self.sys / "block" / disk.name / "device/delete", os.O_WRONLY | os.O_CLOEXEC)
             with open(descriptor, "w") as file:
                 file.write("1")
         except FileNotFoundError:
-            raise
+            return
         except OSError as error:
             raise VolumeError(f"{disk} cannot be removed: {error.strerror}") from error
-
-
-def real(paths: Sequence[Path]) -> Iterator[Path]:
-    """What links lead to, each once."""
-    yield from dict.fromkeys(Path(os.path.realpath(path)) for path in paths)

@@ -1,6 +1,8 @@
 """How remote disks are found, logged in to and let go: by what is asked of the host, which is played."""
 
+import asyncio
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,21 @@ from nodeagent.volumes.contract import VolumeError, VolumeRequest, VolumeSource
 from nodeagent.volumes.pod_volumes import PodRequests
 from nodeagent.volumes.types.fc import FibreChannel
 from nodeagent.volumes.types.iscsi import Iscsi
+from nodeagent.volumes.types.remote_disk import Others, Record
 
 IQN = "iqn.2026-11.example:disk"
 TARGET = {"targetPortal": "10.0.0.1", "iqn": IQN, "lun": 3}
 
 
 class Secrets:
+    def __init__(self, password: bytes = b"s3same") -> None:
+        self.password = password
+        self.read: list[tuple[str, str]] = []
+
     async def get_secret(self, namespace: str, name: str) -> Secret:
-        keys = {"node.session.auth.username": "me", "node.session.auth.password": "s3same"}
-        return Secret(data={key: base64.b64encode(value.encode()).decode() for key, value in keys.items()})
+        self.read.append((namespace, name))
+        keys = {"node.session.auth.username": b"me", "node.session.auth.password": self.password}
+        return Secret(data={key: base64.b64encode(value).decode() for key, value in keys.items()})
 
 
 async def no_sleep(seconds: float) -> None:
@@ -40,6 +48,13 @@ def request_of(pod_of: Any, persistent: dict[str, Any] | None = None, **volume: 
         bound = msgspec.convert({"metadata": {"name": "pv"}, "spec": persistent}, PersistentVolume)
     source = VolumeSource(volume=declared, persistent_volume=bound)
     return PodRequests(pod_of({"containers": [{"name": "c"}]})).of(source)
+
+
+def others(*records: Record) -> Others:
+    async def read() -> Sequence[Record]:
+        return records
+
+    return read
 
 
 def disk_at(fabric: Fabric, name: str) -> Path:
@@ -75,10 +90,11 @@ async def test_a_login_at_every_portal(fabric: Fabric, pod_of: Any) -> None:
 async def test_a_portal_that_fails_is_told(fabric: Fabric, pod_of: Any) -> None:
     """With what iscsiadm says, and not what it was given: there may be a password among it."""
     fabric.script["s3same"] = [7]
-    reach = Iscsi(fabric.host, Secrets(), no_sleep)
+    secrets = Secrets()
+    reach = Iscsi(fabric.host, secrets, no_sleep)
     request = request_of(pod_of, iscsi={**TARGET, "chapAuthSession": True, "secretRef": {"name": "s"}})
     disk = reach.declared(request.source)
-    assert disk is not None and disk.secret == ("", "s")
+    assert disk is not None
     with pytest.raises(VolumeError) as caught:
         await reach.reach(disk, request)
     assert str(caught.value) == "portal 10.0.0.1:3260: iscsiadm -m node: as the test wants it"
@@ -89,6 +105,21 @@ async def test_a_portal_that_fails_is_told(fabric: Fabric, pod_of: Any) -> None:
         "node.session.auth.password",
     ]
     assert told[-1] == ("-v", "s3same")
+    assert secrets.read == [("ns", "s")]
+
+
+async def test_a_secret_of_a_persistent_volume(fabric: Fabric, pod_of: Any) -> None:
+    """It may be of another namespace than the pod's. The error about one that is no text shows nothing of it."""
+    secrets = Secrets(password=b"\xfe")
+    reach = Iscsi(fabric.host, secrets, no_sleep)
+    iscsi = {**TARGET, "chapAuthSession": True, "secretRef": {"name": "s", "namespace": "disks"}}
+    request = request_of(pod_of, {"iscsi": iscsi}, persistentVolumeClaim={"claimName": "c"})
+    disk = reach.declared(request.source)
+    assert disk is not None
+    with pytest.raises(VolumeError) as caught:
+        await reach.reach(disk, request)
+    assert str(caught.value) == "cannot read secret disks/s: there is a value that is no text"
+    assert secrets.read == [("disks", "s")]
 
 
 async def test_no_disk_appears(fabric: Fabric, pod_of: Any) -> None:
@@ -123,7 +154,7 @@ async def test_an_initiator_of_its_own(fabric: Fabric, pod_of: Any) -> None:
             *("-o", "update", "-n", "iface.initiatorname", "-v", "iqn.me"),
         ),
     ]
-    await reach.release(disk.record, None, [])
+    await reach.release(disk.record, None, others())
     assert fabric.ran[-1] == ("iscsiadm", "-m", "iface", "-I", "[fd00::1]:3260:pv", "-o", "delete")
 
 
@@ -132,12 +163,43 @@ async def test_a_session_ends_with_its_last_disk(fabric: Fabric, pod_of: Any) ->
     reach = Iscsi(fabric.host, Secrets(), no_sleep)
     disk = reach.declared(request_of(pod_of, iscsi=TARGET).source)
     assert disk is not None
-    await reach.release(disk.record, None, [{"iqn": IQN, "lun": 4}])
+    await reach.release(disk.record, None, others({**disk.record, "lun": 4}))
     assert fabric.ran == []
     fabric.script["--logout"] = [21]
-    await reach.release(disk.record, None, [{"iqn": "another"}])
+    await reach.release(disk.record, None, others({**disk.record, "iqn": "another"}))
     node = ("iscsiadm", "-m", "node", "-p", "10.0.0.1:3260", "-T", IQN, "-I", "default")
     assert fabric.ran == [(*node, "--logout"), (*node, "-o", "delete")]
+
+
+async def test_a_session_is_of_one_interface_with_one_portal(fabric: Fabric, pod_of: Any) -> None:
+    """It ends, whatever other sessions disks of the same target have."""
+    reach = Iscsi(fabric.host, Secrets(), no_sleep)
+    disk = reach.declared(request_of(pod_of, iscsi={**TARGET, "portals": ["10.0.0.2"]}).source)
+    assert disk is not None
+    elsewhere = {**disk.record, "interface": "card"}
+    await reach.release(disk.record, None, others(elsewhere, {**disk.record, "portals": ["10.0.0.1:3260"]}))
+    node = ("iscsiadm", "-m", "node", "-p", "10.0.0.2:3260", "-T", IQN, "-I", "default")
+    assert fabric.ran == [(*node, "--logout"), (*node, "-o", "delete")]
+
+
+async def test_who_logs_in_waits_for_who_logs_out(fabric: Fabric, pod_of: Any) -> None:
+    """A disk that comes while the last other one of its target goes has a session of its own afterwards."""
+    sda = disk_at(fabric, "sda")
+    fabric.links["10.0.0.1:3260"] = (f"ip-10.0.0.1:3260-iscsi-{IQN}-lun-3", sda)
+    reach = Iscsi(fabric.host, Secrets(), no_sleep)
+    request = request_of(pod_of, iscsi=TARGET)
+    disk = reach.declared(request.source)
+    assert disk is not None
+    coming: list[asyncio.Task[Path]] = []
+
+    async def nobody_yet() -> Sequence[Record]:
+        coming.append(asyncio.create_task(reach.reach(disk, request)))
+        await asyncio.sleep(0)
+        return ()
+
+    await reach.release({**disk.record, "lun": 4}, None, nobody_yet)
+    assert await coming[0] == sda
+    assert [argv[-1] for argv in fabric.ran if argv[-1] in ("--login", "--logout")] == ["--logout", "--login"]
 
 
 def multipath(fabric: Fabric, *disks: str) -> None:
