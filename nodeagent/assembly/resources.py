@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 from nodeagent.assembly.host import Host
@@ -23,7 +23,7 @@ from nodeagent.resources.cpu.manager import CPUManager, StaticCPUManager
 from nodeagent.resources.cpu.picking import NotEnough, pick
 from nodeagent.resources.cpu.topology import Topology, online_cpus, read_topology
 from nodeagent.resources.cpuset import CPUSet
-from nodeagent.resources.devices.inventory import Count, Inventory
+from nodeagent.resources.devices.inventory import Inventory
 from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.devices.registration import FOLDER, prepare_folder, registration
 from nodeagent.resources.devices.state import DeviceState
@@ -80,16 +80,24 @@ def reserved_cpus(config: Config, topology: Topology) -> CPUSet:
         raise AgentStartError(f"systemReserved.cpu, kubeReserved.cpu: {error}") from error
 
 
-async def start_device_manager(scope: Scope, folders: Folders, state: NodeState, paths: PodPaths) -> DeviceManager:
+async def start_device_manager(
+    scope: Scope, folders: Folders, state: NodeState, paths: PodPaths, pods: ManagerHandle
+) -> DeviceManager:
     """Device plugins register from here on. Raises BadState, OSError."""
     folder = folders.root / FOLDER
     prepare_folder(folder)
     held = DeviceState(folder)
     held.load()
 
-    def changed(counts: Mapping[str, Count]) -> None:
-        state.set_devices({name: DeviceCount(total=it.total, healthy=it.healthy) for name, it in counts.items()})
+    def show() -> None:
+        counts = inventory.counts().items()
+        state.set_devices({name: DeviceCount(total=it.total, healthy=it.healthy) for name, it in counts})
+
+    def changed(resource: str) -> None:
+        show()
         scope.tasks.create_task(save(), name="device checkpoint")
+        for uid in held.holders_of(resource):
+            pods.wake(uid)  # their status tells of their devices' health
 
     async def save() -> None:
         try:
@@ -98,7 +106,7 @@ async def start_device_manager(scope: Scope, folders: Folders, state: NodeState,
             log.warning("devices are not on the disk: %s", error)
 
     inventory = Inventory(held, start=lambda work, name: scope.tasks.create_task(work, name=name), changed=changed)
-    changed(inventory.counts())
+    show()
     await _serve(scope, registration(folder, inventory.register), "device plugins cannot register")
     return DeviceManager(held, inventory, begun=lambda uid: paths.pod_dir(uid).is_dir())
 

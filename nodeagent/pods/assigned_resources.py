@@ -1,10 +1,13 @@
-"""A pod's resources of its own while it lives: its running containers follow the shared CPUs, and its end gives all back."""
+"""A pod's resources of its own while it lives: its running containers follow the shared CPUs, its status tells how its devices
+are, and its end gives all back.
+"""
 
 from typing import ClassVar, Protocol
 
+from lightkube.models.core_v1 import ResourceStatus
 from typing_extensions import override
 
-from nodeagent.pods.features.contract import Contribution, PodFeature
+from nodeagent.pods.features.contract import Contribution, PodFeature, StatusAdditions
 from nodeagent.pods.rules.model import Observed
 from nodeagent.pods.rules.runtime_view import name_of_instance
 from nodeagent.podspec.pod import AgentPod, PodUID
@@ -17,6 +20,10 @@ class Assignments(Protocol):
 
     def cpus_of(self, uid: PodUID, container: str) -> str:
         """The CPUs that a container is to run on now; empty: as it is."""
+        ...
+
+    def health_of(self, uid: PodUID, container: str) -> tuple[ResourceStatus, ...]:
+        """How the container's devices are; empty: it has none."""
         ...
 
     def release(self, uid: PodUID) -> None: ...
@@ -34,6 +41,11 @@ class AssignedResources(PodFeature):
     @override
     def observed(self, pod: AgentPod, observed: Observed) -> Contribution:
         return Contribution(has_work=bool(self._due(pod, observed)))
+
+    @override
+    def status(self, pod: AgentPod) -> StatusAdditions:
+        listed = ((item.name, self._assignments.health_of(pod.uid, item.name)) for item in pod.spec.containers)
+        return StatusAdditions(health={name: found for name, found in listed if found})
 
     @override
     async def act(self, runtime: Runtime, pod: AgentPod, observed: Observed) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from lightkube.models.core_v1 import Container
+from lightkube.models.core_v1 import Container, ResourceHealth, ResourceStatus
 
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.resources import cpuset
@@ -101,6 +101,15 @@ class Assignments:
     def cpus_of(self, uid: PodUID, container: str) -> str:
         """The list of CPUs that a container is to run on now; empty: as it is."""
         return cpuset.text_of(self._cpus.cpus_of(uid, container))
+
+    def health_of(self, uid: PodUID, container: str) -> tuple[ResourceStatus, ...]:
+        """How the container's devices are, for the pod's status; in the order of their names."""
+        return tuple(
+            ResourceStatus(
+                name=name, resources=[ResourceHealth(resourceID=id, health=it) for id, it in sorted(own.items())]
+            )
+            for name, own in sorted(self._devices.health_of(uid, container).items())
+        )
 
     def in_use(self) -> Mapping[str, int]:
         """Devices that pods have, by resource."""

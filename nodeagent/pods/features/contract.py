@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 
-from lightkube.models.core_v1 import PodCondition, ResourceRequirements
+from lightkube.models.core_v1 import PodCondition, ResourceRequirements, ResourceStatus
 
 from nodeagent.pods.rules.model import Observed
 from nodeagent.podspec.pod import AgentPod, PodUID
@@ -42,12 +42,15 @@ class StatusAdditions:
     """What a feature knows better than spec and runtime.
 
     `conditions`: with times, before the agent's own. `resources`: of the pod, in force; None: as allocated.
-    `container_resources`: container id -> what it runs with.
+    `container_resources`: container id -> what it runs with. `health`: container name -> how the resources are that it has for
+    itself: of a resource of the spec by its name, of a claim `claim:NAME` or `claim:NAME/REQUEST`
+    (docs/facts/node-resources.md 12.1). Whoever gives containers resources tells here, and wakes the pod when it has changed.
     """
 
     conditions: tuple[PodCondition, ...] = ()
     resources: ResourceRequirements | None = None
     container_resources: Mapping[str, ResourceRequirements] = field(default_factory=dict)
+    health: Mapping[str, tuple[ResourceStatus, ...]] = field(default_factory=dict)
 
 
 class PodFeature:

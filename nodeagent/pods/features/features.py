@@ -38,6 +38,10 @@ class Features:
             container_resources={
                 id: known for item in reversed(found) for id, known in item.container_resources.items()
             },
+            health={
+                name: tuple(each for item in found for each in item.health.get(name, ()))
+                for name in dict.fromkeys(name for item in found for name in item.health)
+            },
         )
 
     async def before_stop(self, pod: AgentPod, stopped: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from lightkube.models.core_v1 import (
     ContainerStateWaiting,
     ContainerStatus,
     ResourceRequirements,
+    ResourceStatus,
     VolumeMount,
     VolumeMountStatus,
 )
@@ -62,6 +63,7 @@ class StatusContext:
     `regular_started`: a regular container of the current sandbox has started, so initialization is behind.
     `restarting_all`: all containers are being removed to start over (docs/facts/pod-lifecycle.md 4.6).
     `recursive_read_only`: the pod's runtime can make mounts recursively read-only. `in_force`: container id -> its resources.
+    `health`: container name -> how the resources are that it has for itself.
     """
 
     pod: AgentPod
@@ -72,6 +74,7 @@ class StatusContext:
     restarting_all: bool
     recursive_read_only: bool
     in_force: Mapping[str, ResourceRequirements]
+    health: Mapping[str, tuple[ResourceStatus, ...]]
 
 
 def container_statuses(
@@ -104,6 +107,10 @@ def _one(
     _show_replacement(context, status)
     _show_start_failure(context, kind, container, status)
     _set_started_and_ready(context, kind, container, status, old)
+    if kind is ContainerKind.REGULAR:  # upstream tells of no other
+        # when the pod has ended its devices are others': what was known of them last may be why it has
+        known = list(context.health.get(container.name, ())) or None
+        status.allocatedResourcesStatus = known or (old.allocatedResourcesStatus if old is not None else None)
     return status
 
 

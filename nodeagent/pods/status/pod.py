@@ -4,7 +4,7 @@ Source: docs/facts/pod-lifecycle.md 2.3, 5.2 and 6. The status made here says wh
 shown to the API already is decided in `status_patch.merge_for_patch`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -64,9 +64,7 @@ def pod_status(
     made.hostIP = made.hostIPs[0].ip if made.hostIPs else None
     made.podIP = made.podIPs[0].ip if made.podIPs else None
     _add_resources(made, pod, additions.resources)
-    _add_containers(
-        made, desired, observed, memory, before, runtime_name, recursive_read_only, additions.container_resources
-    )
+    _add_containers(made, desired, observed, memory, before, runtime_name, recursive_read_only, additions)
     made.phase, made.reason, made.message = _phase(made, desired, observed, memory, before)
     made.conditions = [
         *_foreign(api),
@@ -121,7 +119,7 @@ def _add_containers(
     before: PodStatus,
     runtime_name: str,
     recursive_read_only: bool,
-    in_force: Mapping[str, ResourceRequirements],
+    additions: StatusAdditions,
 ) -> None:
     restarting = make.is_true(before.conditions, make.RESTARTING_ALL) or bool(triggers(desired.pod, observed))
     context = StatusContext(
@@ -132,7 +130,8 @@ def _add_containers(
         regular_started=regular_container_started(desired.pod, observed),
         restarting_all=restarting,
         recursive_read_only=recursive_read_only,
-        in_force=in_force,
+        in_force=additions.container_resources,
+        health=additions.health,
     )
     listed = list(containers(desired.pod))
     init = [item for item in listed if item[0] in (ContainerKind.INIT, ContainerKind.SIDECAR)]

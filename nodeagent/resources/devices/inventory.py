@@ -1,18 +1,18 @@
 """The plugins that are registered, their devices, and what the Node shows of them.
 
-registered ─> watched ─(stream ends)─> all unhealthy ─(5 minutes)─> none; the resource stays, with 0
-                 ▲                          │
-                 └──────(registered again)──┘
+registered ─> watched ─(stream ends)─> of unknown health ─(5 minutes)─> none; the resource stays, with 0
+                 ▲                            │
+                 └──────(registered again)────┘
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nodeagent.resources.devices.device import Device, Devices
+from nodeagent.resources.devices.device import UNKNOWN, Device, Devices
 from nodeagent.resources.devices.plugin import Plugin, PluginError
 from nodeagent.resources.devices.state import DeviceState
 from proto import deviceplugin_pb2 as api
@@ -38,7 +38,7 @@ class Endpoint:
 
 
 class Inventory:
-    """`changed`: with the counts by resource, whenever devices have come, gone or changed their health. `start`: a task.
+    """`changed`: with the resource whose devices have come, gone or changed their health. `start`: a task.
 
     Methods belong to the event loop.
     """
@@ -48,7 +48,7 @@ class Inventory:
         state: DeviceState,
         *,
         start: Start,
-        changed: Callable[[Mapping[str, Count]], None],
+        changed: Callable[[str], None],
         connect: Callable[[Path], Plugin] = Plugin,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
@@ -117,7 +117,7 @@ class Inventory:
         await self._count_out(resource)
 
     async def _count_out(self, resource: str) -> None:
-        gone = {id: replace(device, healthy=False) for id, device in self._devices[resource].items()}
+        gone = {id: replace(device, health=UNKNOWN) for id, device in self._devices[resource].items()}
         self._set(resource, gone)
         await asyncio.sleep(self._grace_seconds)
         self._set(resource, {})
@@ -126,4 +126,4 @@ class Inventory:
         if devices != self._devices[resource]:
             self._devices[resource] = devices
             self._state.set_registered(resource, sorted(id for id, device in devices.items() if device.healthy))
-            self._changed(self.counts())
+            self._changed(resource)

@@ -16,7 +16,7 @@ from nodeagent.podspec.effective import Amounts, amounts
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.resources.containers import in_order, needed_at_once, reusable
 from nodeagent.resources.contract import CannotAssign, CannotPrepare, Hint, Hints, ResourceManager
-from nodeagent.resources.devices.device import Devices
+from nodeagent.resources.devices.device import UNKNOWN, Devices
 from nodeagent.resources.devices.inventory import Inventory
 from nodeagent.resources.devices.plugin import PluginError
 from nodeagent.resources.devices.plugin_handler import DevicePluginHandler
@@ -78,6 +78,14 @@ class DeviceManager(ResourceManager):
     def holdings(self, uid: PodUID, container: str) -> Sequence[Holding]:
         """What the container has, by resource."""
         return tuple(self._state.of(uid, container))
+
+    def health_of(self, uid: PodUID, container: str) -> Mapping[str, Mapping[str, str]]:
+        """Of the container's devices, by resource and id. One that its plugin tells nothing of is of unknown health."""
+        found = {}
+        for holding in self.holdings(uid, container):
+            devices = self._inventory.devices(holding.resource)
+            found[holding.resource] = {id: devices[id].health if id in devices else UNKNOWN for id in holding.ids}
+        return found
 
     def healthy(self) -> Mapping[str, Devices]:
         """All devices that containers could have, by resource."""

@@ -114,6 +114,10 @@ class DeviceState:
     def used(self, resource: str) -> frozenset[str]:
         return frozenset().union(*(entry.ids for entry in self._entries.values() if entry.resource == resource))
 
+    def holders_of(self, resource: str) -> frozenset[PodUID]:
+        """The pods that have devices of it."""
+        return frozenset(entry.uid for entry in self._entries.values() if entry.resource == resource)
+
     def uids(self) -> frozenset[PodUID]:
         return frozenset(entry.uid for entry in self._entries.values())
 

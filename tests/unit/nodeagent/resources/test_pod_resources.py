@@ -13,7 +13,7 @@ from nodeagent.config.cpu_options import CPUOptions
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.resources.contract import ANYWHERE
 from nodeagent.resources.cpu.manager import StaticCPUManager
-from nodeagent.resources.devices.device import Device
+from nodeagent.resources.devices.device import HEALTHY, UNHEALTHY, Device
 from nodeagent.resources.devices.inventory import Inventory
 from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.devices.state import DeviceState
@@ -39,9 +39,9 @@ class Shelf(Inventory):
     def __init__(self, state: DeviceState) -> None:
         super().__init__(state, start=cast("Any", None), changed=lambda counts: None)
         self._devices["x.org/d"] = {
-            "a": Device(id="a", healthy=True, nodes=frozenset({1})),
-            "b": Device(id="b", healthy=True),
-            "c": Device(id="c", healthy=False),
+            "a": Device(id="a", health=HEALTHY, nodes=frozenset({1})),
+            "b": Device(id="b", health=HEALTHY),
+            "c": Device(id="c", health=UNHEALTHY),
         }
 
 

@@ -10,7 +10,7 @@ from pod_builders import pod
 
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.resources.contract import ANYWHERE, CannotAssign, CannotPrepare, Hint
-from nodeagent.resources.devices.device import Device
+from nodeagent.resources.devices.device import HEALTHY, UNHEALTHY, Device
 from nodeagent.resources.devices.inventory import Count, Endpoint, Inventory
 from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.devices.plugin import Plugin, PluginError
@@ -53,14 +53,14 @@ class Shelf(Inventory):
         self.options = api.DevicePluginOptions()
         self.there = True
         self._devices[R] = {
-            id: Device(id=id, healthy=True, nodes=frozenset() if node is None else frozenset({node}))
+            id: Device(id=id, health=HEALTHY, nodes=frozenset() if node is None else frozenset({node}))
             for id, node in devices.items()
         }
 
     def ill(self, *ids: str) -> None:
         for id in ids:
             device = self._devices[R][id]
-            self._devices[R][id] = Device(id=id, healthy=False, nodes=device.nodes)
+            self._devices[R][id] = Device(id=id, health=UNHEALTHY, nodes=device.nodes)
 
     def clear(self) -> None:
         self._devices[R] = {}
@@ -227,11 +227,11 @@ async def test_what_the_node_shows(tmp_path: Path) -> None:
         tasks.append(asyncio.create_task(work))
         return tasks[-1]
 
-    plugin = Told({"a": Device(id="a", healthy=True), "b": Device(id="b", healthy=False)})
+    plugin = Told({"a": Device(id="a", health=HEALTHY), "b": Device(id="b", health=UNHEALTHY)})
     inventory = Inventory(
         state,
         start=start,
-        changed=lambda found: counts.append(dict(found)),
+        changed=lambda resource: counts.append(inventory.counts()),
         connect=lambda socket: cast("Plugin", plugin),
         grace_seconds=0,
     )
@@ -246,7 +246,7 @@ class Lasting(Told):
     """A plugin whose stream does not end by itself."""
 
     async def watch(self) -> AsyncIterator[dict[str, Device]]:
-        yield {"a": Device(id="a", healthy=True)}
+        yield {"a": Device(id="a", health=HEALTHY)}
         await asyncio.Event().wait()
 
 
@@ -261,8 +261,8 @@ async def test_a_plugin_whose_socket_is_taken_away(tmp_path: Path) -> None:
         tasks.append(asyncio.create_task(work))
         return tasks[-1]
 
-    def changed(found: Any) -> None:
-        counts.append(found[R])
+    def changed(resource: str) -> None:
+        counts.append(inventory.counts()[resource])
         seen.set()
 
     inventory = Inventory(
