@@ -42,7 +42,7 @@ from nodeagent.assembly.host import Host, this_host
 from nodeagent.assembly.parts import Part
 from nodeagent.assembly.running import RunningParts
 from nodeagent.config import Config
-from nodeagent.errors import AgentStartError, leaves, one_line, unforeseen
+from nodeagent.errors import AgentStartError, Misconfigured, leaves, one_line, unforeseen
 from nodeagent.node.addresses import NoNodeAddress
 from nodeagent.node.config_warnings import config_warnings
 from nodeagent.node.kernel_defaults import UnprotectedKernel
@@ -165,7 +165,7 @@ def run(config: Config, standby: Standby | None = None) -> int:
         uvloop.run(_run(config, up, standby))
     except Exception as error:
         _tell(error, up=up.is_set())
-        return 1
+        return _status(error)
     return 0
 
 
@@ -193,6 +193,11 @@ def _tell_idle(config: Config) -> None:
     for level, promise, text in ((logging.WARNING, True, "not in force"), (logging.INFO, False, "without effect here")):
         if idle := [str(each) for each in config.ignored_settings if each.promise is promise]:
             log.log(level, "accepted in the configuration, and %s: %s", text, "; ".join(idle))
+
+
+def _status(error: Exception) -> int:
+    """2: the configuration is at fault, as with the mistakes that are found without a look at the machine."""
+    return 2 if all(isinstance(each, Misconfigured) for each in leaves(error)) else 1
 
 
 def _tell(error: Exception, *, up: bool) -> None:

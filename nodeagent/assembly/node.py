@@ -15,7 +15,7 @@ from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.config import Config
 from nodeagent.config.eviction import with_defaults
 from nodeagent.container_logs.rotator import LogLimits, LogRotator
-from nodeagent.errors import AgentStartError
+from nodeagent.errors import Misconfigured
 from nodeagent.folders import Folders
 from nodeagent.node import security_warnings
 from nodeagent.node.addresses import node_ips
@@ -29,6 +29,7 @@ from nodeagent.node.registration import Registrar, Registration
 from nodeagent.node.state import NodeState
 from nodeagent.node.status import NodeConfig
 from nodeagent.resources import cpuset
+from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.sources.api import BLIND_SECONDS, ApiSource
 from nodeagent.version import KUBERNETES_VERSION
 from nodeagent.volumes.manager import VolumeManager
@@ -39,13 +40,13 @@ SETTLE_SECONDS = 2.0
 
 
 async def start_state(scope: Scope, config: Config, host: Host, folders: Folders) -> NodeState:
-    """Raises AgentStartError when more is reserved than there is, NoNodeAddress."""
+    """Raises Misconfigured when more is reserved than there is, NoNodeAddress."""
     ips = await node_ips(config.node_name, config.options.node_ip)
     limits, storage_bytes = node_limits(config), psutil.disk_usage(str(folders.root)).total
     try:
         check_reservations(capacity(host.machine, limits, storage_bytes, {}), limits)
     except InvalidReservation as error:
-        raise AgentStartError(str(error)) from error
+        raise Misconfigured(str(error)) from error
     return NodeState(host.machine, limits, storage_bytes=storage_bytes, host_ips=[str(ip) for ip in ips])
 
 
@@ -88,6 +89,7 @@ async def start_publisher(
     volumes: VolumeManager,
     csi: CSI,
     events: Events,
+    devices: DeviceManager,
 ) -> NodePublisher:
     """Makes the Node's status; it is published once there is a Node."""
 
@@ -111,6 +113,7 @@ async def start_publisher(
         events,
         update_seconds=seconds(config.kubelet.nodeStatusUpdateFrequency),
         report_seconds=seconds(config.kubelet.nodeStatusReportFrequency),
+        reset_extended=devices.is_new,
     )
 
 

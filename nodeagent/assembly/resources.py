@@ -11,7 +11,7 @@ from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.config.cpu_options import cpu_options
 from nodeagent.config.topology_options import topology_options
-from nodeagent.errors import AgentStartError
+from nodeagent.errors import AgentStartError, Misconfigured
 from nodeagent.folders import Folders
 from nodeagent.node.capacity import DeviceCount, reserved, threshold
 from nodeagent.node.state import NodeState
@@ -48,7 +48,7 @@ async def start_cpu_manager(scope: Scope, config: Config, folders: Folders) -> C
     listed = cpuset.parse(kubelet.reservedSystemCPUs)
     online = _of_machine(online_cpus) if listed else frozenset[int]()
     if not listed <= online:
-        raise AgentStartError(
+        raise Misconfigured(
             f"reservedSystemCPUs: {kubelet.reservedSystemCPUs} are not all online; the machine has {cpuset.text_of(online)}"
         )
     if kubelet.cpuManagerPolicy == "static":
@@ -59,7 +59,7 @@ async def start_cpu_manager(scope: Scope, config: Config, folders: Folders) -> C
             alpha=kubelet.featureGates.get("CPUManagerPolicyAlphaOptions", False),
         )
         if options.align_by_socket and len(topology.sockets) > len(topology.nodes):
-            raise AgentStartError("cpuManagerPolicyOptions: align-by-socket: there are more sockets than NUMA nodes")
+            raise Misconfigured("cpuManagerPolicyOptions: align-by-socket: there are more sockets than NUMA nodes")
         manager: CPUManager = StaticCPUManager(
             folders.root, topology, listed or reserved_cpus(config, topology), options
         )
@@ -71,13 +71,13 @@ async def start_cpu_manager(scope: Scope, config: Config, folders: Folders) -> C
 
 
 def reserved_cpus(config: Config, topology: Topology) -> CPUSet:
-    """As many whole CPUs as it takes to hold what is reserved, the lowest that lie together. Raises AgentStartError."""
+    """As many whole CPUs as it takes to hold what is reserved, the lowest that lie together. Raises Misconfigured."""
     both = (config.kubelet.systemReserved, config.kubelet.kubeReserved)
     count = math.ceil(sum(quantity.parse(each.get("cpu", "0")) for each in both))
     try:
         return pick(topology, topology.all, count)
     except NotEnough as error:
-        raise AgentStartError(f"systemReserved.cpu, kubeReserved.cpu: {error}") from error
+        raise Misconfigured(f"systemReserved.cpu, kubeReserved.cpu: {error}") from error
 
 
 async def start_device_manager(
@@ -126,7 +126,7 @@ def placement(config: Config) -> Placement:
         return Placement()
     options, nodes = topology_options(kubelet.topologyManagerPolicyOptions), _of_machine(read_nodes)
     if len(nodes) > options.most_nodes:
-        raise AgentStartError(
+        raise Misconfigured(
             f"topologyManagerPolicy: unsupported on machines with more than {options.most_nodes} NUMA Nodes "
             f"(this one has {len(nodes)}; see max-allowable-numa-nodes of topologyManagerPolicyOptions)"
         )
@@ -153,7 +153,7 @@ async def start_memory_manager(scope: Scope, config: Config, host: Host, folders
         check_sums(shares, {MEMORY: reserved(MEMORY, limits) + threshold(MEMORY, total, limits)})
         state = MemoryState(folders.root, STATIC, rooms(_of_machine(read_totals), shares))
     except BadReservation as error:
-        raise AgentStartError(f"reservedMemory: {error}") from error
+        raise Misconfigured(f"reservedMemory: {error}") from error
     state.load()
     await state.save()
     return MemoryManager(state)

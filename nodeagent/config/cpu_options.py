@@ -11,6 +11,12 @@ ALIGN_BY_SOCKET = "align-by-socket"
 ACROSS_CORES = "distribute-cpus-across-cores"
 
 _ALPHA = (ALIGN_BY_SOCKET, ACROSS_CORES)
+_EXCLUSIVE = (
+    (FULL_PCPUS_ONLY, ACROSS_CORES),
+    (ACROSS_NUMA, ACROSS_CORES),
+    (BY_CACHE, ACROSS_CORES),
+    (BY_CACHE, ACROSS_NUMA),
+)
 _KNOWN = (FULL_PCPUS_ONLY, STRICT, BY_CACHE, ACROSS_NUMA, *_ALPHA)
 ALPHA_GATE = "CPUManagerPolicyAlphaOptions"
 
@@ -21,13 +27,16 @@ class BadOption(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CPUOptions:
-    """`by_cache`: CPUs that share a last-level cache are preferred. `strict`: pods never run on reserved CPUs."""
+    """`by_cache`: CPUs that share a last-level cache are preferred. `across_cores`: CPUs of many cores, rather than whole cores.
+    `strict`: pods never run on reserved CPUs.
+    """
 
     full_pcpus_only: bool = False
     strict: bool = False
     by_cache: bool = False
     across_numa: bool = False
     align_by_socket: bool = False
+    across_cores: bool = False
 
 
 def cpu_options(
@@ -47,10 +56,9 @@ def cpu_options(
         if text.lower() not in ("true", "false", "1", "0", "t", "f"):
             raise BadOption(f"bad value for option {name!r}: {text!r} is neither true nor false")
         values[name] = text.lower() in ("true", "1", "t")
-    if values.get(ACROSS_CORES):
-        raise BadOption(f"option {ACROSS_CORES!r} is not supported by this agent")
-    if values.get(BY_CACHE) and values.get(ACROSS_NUMA):
-        raise BadOption(f"static policy options {BY_CACHE} and {ACROSS_NUMA} can not be used at the same time")
+    for one, other in _EXCLUSIVE:
+        if values.get(one) and values.get(other):
+            raise BadOption(f"static policy options {one} and {other} can not be used at the same time")
     if values.get(ALIGN_BY_SOCKET) and topology_policy == "single-numa-node":
         raise BadOption(f"{ALIGN_BY_SOCKET} is not compatible with the topology manager policy single-numa-node")
     return CPUOptions(
@@ -59,4 +67,5 @@ def cpu_options(
         by_cache=values.get(BY_CACHE, False),
         across_numa=values.get(ACROSS_NUMA, False),
         align_by_socket=values.get(ALIGN_BY_SOCKET, False),
+        across_cores=values.get(ACROSS_CORES, False),
     )

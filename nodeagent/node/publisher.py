@@ -50,7 +50,7 @@ class NodeInputs:
 class NodePublisher:
     """Computes and patches the status. `lister`: the own Node as the informer has it; `client`: the heartbeat client.
 
-    `state.changed` makes it publish at once.
+    `state.changed` makes it publish at once. `reset_extended`: what the Node shows of extended resources at the start is not so.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class NodePublisher:
         *,
         update_seconds: float = 10.0,
         report_seconds: float = 300.0,
+        reset_extended: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -76,6 +77,7 @@ class NodePublisher:
         self._events = events
         self._update_seconds = update_seconds
         self._report_seconds = report_seconds
+        self._reset_extended = reset_extended
         self._now = now
         self._clock = clock
         self._chance = chance
@@ -133,6 +135,7 @@ class NodePublisher:
         if metadata:
             body["metadata"] = metadata
         self._patched = await self._client.patch(Node, self._config.name, None, body, subresource="status")
+        self._reset_extended = False
         self._reported(node, status, changed)
 
     def _newest(self) -> Node | None:
@@ -194,6 +197,7 @@ class NodePublisher:
             pressure=state.pressure,
             volumes_in_use=inputs.volumes_in_use(),
             errors=[text for check in inputs.errors if (text := check())],
+            reset_extended=self._reset_extended,
         )
         return node_status(self._config, observed, node, self._now().replace(microsecond=0))
 

@@ -21,6 +21,7 @@ from lightkube.models.core_v1 import (
 
 from nodeagent.node.conditions import Pressure, conditions, missing_capacity
 from nodeagent.node.facts import Machine
+from nodeagent.podspec.validation.resources import is_extended
 
 MAX_NAMES_PER_IMAGE = 5
 
@@ -77,7 +78,10 @@ class NodeConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What changes. `volumes_in_use` None: not known yet. `errors`: of anything but the runtime that stops Ready."""
+    """What changes. `volumes_in_use` None: not known yet. `errors`: of anything but the runtime that stops Ready.
+
+    `reset_extended`: extended resources that the Node shows, and `capacity` does not, are none.
+    """
 
     addresses: Sequence[NodeAddress]
     runtime: RuntimeState
@@ -88,11 +92,19 @@ class Observed:
     pressure: Pressure = field(default_factory=Pressure)
     volumes_in_use: Sequence[str] | None = None
     errors: Sequence[str] = ()
+    reset_extended: bool = False
 
 
 def node_status(config: NodeConfig, observed: Observed, before: Node, now: datetime) -> NodeStatus:
-    """Return the whole status to report. What others own (volumesAttached, foreign conditions) is left as it was."""
+    """Return the whole status to report. What others own (volumesAttached, foreign conditions, extended resources that somebody
+    has written down as the node's) is left as it was.
+    """
     old = before.status or NodeStatus()
+    extended = {
+        name: "0" if observed.reset_extended else amount
+        for name, amount in (old.capacity or {}).items()
+        if is_extended(name) and name not in observed.capacity
+    }
     missing = missing_capacity(observed.capacity, storage=config.account_storage)
     errors = [*observed.runtime.errors, *observed.errors, *([missing] if missing else [])]
     own = conditions(
@@ -110,8 +122,8 @@ def node_status(config: NodeConfig, observed: Observed, before: Node, now: datet
     return msgspec.structs.replace(
         old,
         addresses=list(observed.addresses),
-        capacity=dict(observed.capacity),
-        allocatable=dict(observed.allocatable),
+        capacity={**extended, **observed.capacity},
+        allocatable={**extended, **observed.allocatable},
         nodeInfo=system_info(config, runtime),
         daemonEndpoints=NodeDaemonEndpoints(kubeletEndpoint=DaemonEndpoint(Port=config.port)),
         images=images(observed.images, config.max_images) or None,

@@ -74,6 +74,11 @@ class Servicer:
         found: dict[str, Any] = json.loads((self._folder / "devices.json").read_text())
         return found
 
+    def _cdi_kinds(self) -> list[str]:
+        """The file `cdi` has the kind of the CDI devices that are given, too, one of the same name for each device."""
+        path = self._folder / "cdi"
+        return path.read_text().split() if path.exists() else []
+
     def note(self, line: str) -> None:
         with (self._folder / "journal").open("a") as journal:
             journal.write(f"{line}\n")
@@ -108,6 +113,7 @@ class Servicer:
             mounts=[api.Mount(container_path="/demo", host_path=str(self._folder), read_only=True)],
             devices=[api.DeviceSpec(container_path=f"/dev/{id}", host_path="/dev/zero", permissions="r") for id in ids],
             annotations={"demo.example/devices": ",".join(ids)},
+            cdi_devices=[api.CDIDevice(name=f"{kind}={id}") for kind in self._cdi_kinds() for id in ids],
         )
         return api.AllocateResponse(container_responses=[answer])
 

@@ -191,7 +191,9 @@ class StaticCPUManager(CPUManager):
         if self._options.across_numa:
             group = self._topology.cpus_per_core if self._options.full_pcpus_only else 1
             return pick_across_nodes(self._topology, free, count, group=group)
-        return pick(self._topology, free, count, by_cache=self._options.by_cache)
+        return pick(
+            self._topology, free, count, by_cache=self._options.by_cache, across_cores=self._options.across_cores
+        )
 
     def _hints(self, count: int, free: CPUSet, all_cpus: CPUSet) -> list[Hint]:
         """Every set of nodes with enough free CPUs; preferred: those of as few nodes as it takes on an empty machine."""

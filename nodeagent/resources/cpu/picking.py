@@ -22,8 +22,11 @@ class NotEnough(ValueError):
         super().__init__(f"not enough cpus available to satisfy request: requested={wanted}, available={free}")
 
 
-def pick(topology: Topology, free: CPUSet, count: int, *, by_cache: bool = False) -> CPUSet:
-    """`count` of the free CPUs, packed as closely as can be. Raises NotEnough."""
+def pick(topology: Topology, free: CPUSet, count: int, *, by_cache: bool = False, across_cores: bool = False) -> CPUSet:
+    """`count` of the free CPUs, packed as closely as can be. Raises NotEnough.
+
+    `across_cores`: of what is less than a NUMA node or a socket, one CPU of each core before a second one of any.
+    """
     if count > len(free):
         raise NotEnough(count, len(free))
     chosen: set[int] = set()
@@ -34,6 +37,9 @@ def pick(topology: Topology, free: CPUSet, count: int, *, by_cache: bool = False
                 chosen |= group
     if by_cache:
         chosen |= _within_one_cache(topology, free - chosen, count - len(chosen))
+    if across_cores:
+        chosen.update(itertools.islice(_core_by_core(topology, free - chosen), count - len(chosen)))
+        return frozenset(chosen)
     for cpus in _cores(topology, free - chosen, large):
         if len(cpus) <= count - len(chosen) and cpus == _all_of(topology, level.core, cpus):
             chosen |= cpus
@@ -114,6 +120,14 @@ def _cores(topology: Topology, free: CPUSet, large: Iterable[_Level]) -> Iterato
 def _singles(topology: Topology, free: CPUSet, large: Iterable[_Level]) -> Iterator[int]:
     for cpus in _cores(topology, free, large):
         yield from sorted(cpus)
+
+
+def _core_by_core(topology: Topology, free: CPUSet) -> Iterator[int]:
+    """The first CPU of every core, then the second ones; socket by socket, the fullest used first."""
+    ranks = {cpu: rank for cpus in topology.groups(level.core).values() for rank, cpu in enumerate(sorted(cpus))}
+    groups = topology.groups(level.socket, free)
+    for key in sorted(groups, key=lambda found: (len(groups[found]), found)):
+        yield from sorted(groups[key], key=lambda cpu: (ranks[cpu], cpu))
 
 
 def _descend(topology: Topology, free: CPUSet, levels: tuple[_Level, ...]) -> Iterator[CPUSet]:

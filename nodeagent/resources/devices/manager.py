@@ -71,6 +71,11 @@ class DeviceManager(ResourceManager):
         return {name: len(self._state.used(name)) for name in self._inventory.resources()}
 
     @property
+    def is_new(self) -> bool:
+        """No agent before has counted devices here: what the Node says of them is nobody's."""
+        return self._state.is_new
+
+    @property
     def registration(self) -> DevicePluginHandler:
         """For plugins that are found by the watched folder."""
         return DevicePluginHandler(self._inventory)

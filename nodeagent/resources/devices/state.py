@@ -53,11 +53,14 @@ class Holding:
 
 
 class DeviceState:
-    """`registered`: healthy devices by resource, as last known. Methods belong to the event loop."""
+    """`registered`: healthy devices by resource, as last known. `is_new`: no agent before has written the file. Methods belong to
+    the event loop.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self.registered: dict[str, list[str]] = {}
+        self.is_new = False
         self._entries: dict[tuple[str, str, str], Entry] = {}
         self._saver = Saver(self.path, self._snapshot)
 
@@ -65,6 +68,7 @@ class DeviceState:
         """Nothing where there is no file. Raises BadState."""
         data = checkpoint.read(self.path)
         if data is None:
+            self.is_new = True
             return
         file = checkpoint.decode(self.path, data, _File)
         entries, registered = file.data.entries or [], file.data.registered or {}

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from nodeagent.errors import AgentStartError, leaves, one_line
-from nodeagent.main import _tell
+from nodeagent.errors import AgentStartError, Misconfigured, leaves, one_line
+from nodeagent.main import _status, _tell
 
 
 def test_one_line() -> None:
@@ -45,6 +45,19 @@ def test_the_agents_last_words(error: Exception, up: bool, lines: list[str], cap
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == lines
     (traceback,) = [record for record in caplog.records if record.levelno == logging.DEBUG]
     assert traceback.exc_info is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ExceptionGroup("g", [Misconfigured("reserved more than there is")]), 2),
+        (AgentStartError("port 1 is taken"), 1),
+        (ExceptionGroup("g", [Misconfigured("a"), OSError(2, "gone", "/f")]), 1),
+    ],
+)
+def test_the_exit_status(error: Exception, status: int) -> None:
+    """2 where only another configuration helps."""
+    assert _status(error) == status
 
 
 def test_a_running_agent_that_dies_of_a_fault_leaves_the_traceback(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,8 @@ def test_all_that_go_together() -> None:
     """Each by its name; what is given as false is off."""
     given = {"full-pcpus-only": "true", "strict-cpu-reservation": "true", "distribute-cpus-across-numa": "false"}
     assert cpu_options("static", given) == CPUOptions(full_pcpus_only=True, strict=True)
+    given = {"align-by-socket": "true", "distribute-cpus-across-cores": "T"}
+    assert cpu_options("static", given, alpha=True) == CPUOptions(align_by_socket=True, across_cores=True)
     given = {"align-by-socket": "true", "prefer-align-cpus-by-uncorecache": "1"}
     assert cpu_options("static", given, alpha=True) == CPUOptions(align_by_socket=True, by_cache=True)
 
@@ -20,11 +22,6 @@ def test_all_that_go_together() -> None:
         ("static", {"fast": "true"}, "unknown CPU Manager Policy option: 'fast'"),
         ("static", {"full-pcpus-only": "yes"}, "bad value for option 'full-pcpus-only': 'yes'"),
         ("static", {"align-by-socket": "true"}, r"Alpha-level Options not enabled \(CPUManagerPolicyAlphaOptions\)"),
-        (
-            "static",
-            {"prefer-align-cpus-by-uncorecache": "true", "distribute-cpus-across-numa": "true"},
-            "can not be used at the same time",
-        ),
     ],
 )
 def test_refused(policy: str, given: dict[str, str], why: str) -> None:
@@ -33,9 +30,23 @@ def test_refused(policy: str, given: dict[str, str], why: str) -> None:
         cpu_options(policy, given)
 
 
-def test_refused_alpha_options() -> None:
-    """One that this agent does not have, and one that the topology manager's policy excludes."""
-    with pytest.raises(BadOption, match="'distribute-cpus-across-cores' is not supported"):
-        cpu_options("static", {"distribute-cpus-across-cores": "true"}, alpha=True)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("full-pcpus-only", "distribute-cpus-across-cores"),
+        ("distribute-cpus-across-numa", "distribute-cpus-across-cores"),
+        ("prefer-align-cpus-by-uncorecache", "distribute-cpus-across-cores"),
+        ("prefer-align-cpus-by-uncorecache", "distribute-cpus-across-numa"),
+    ],
+)
+def test_contradictions(one: str, other: str) -> None:
+    """Both are named; one that is given as false contradicts nothing."""
+    with pytest.raises(BadOption, match=f"^static policy options {one} and {other} can not be used at the same time$"):
+        cpu_options("static", {other: "true", one: "true"}, alpha=True)
+    cpu_options("static", {other: "true", one: "false"}, alpha=True)
+
+
+def test_excluded_by_the_topology_manager() -> None:
+    """CPUs of a socket are not those of a single NUMA node."""
     with pytest.raises(BadOption, match="single-numa-node"):
         cpu_options("static", {"align-by-socket": "true"}, alpha=True, topology_policy="single-numa-node")

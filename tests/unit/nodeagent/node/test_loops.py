@@ -184,7 +184,7 @@ async def test_a_node_that_is_right_is_not_written() -> None:
 class World:
     """A publisher with everything around it in the hands of the test."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, *, reset_extended: bool = False) -> None:
         self.seconds = 0.0
         self.runtime = RuntimeState(errors=("container runtime is down",))
         self.listed: Node | None = None
@@ -205,6 +205,7 @@ class World:
             inputs,
             lambda: self.listed,
             self.events,
+            reset_extended=reset_extended,
             now=lambda: NOW + timedelta(seconds=self.seconds),
             clock=lambda: self.seconds,
             chance=lambda: 0.5,
@@ -236,6 +237,19 @@ class Store:
             metadata=ObjectMeta(name="n", uid="u", resourceVersion=str(self.version), labels=labels),
             status=msgspec.convert(self.status, NodeStatus),
         )
+
+
+async def test_extended_resources_are_reset_once() -> None:
+    """At the start of an agent that never counted devices; what is written down later stays."""
+    known = NodeStatus(capacity={"example.com/d": "3"}, allocatable={"example.com/d": "3"})
+    api = Api(Node(metadata=ObjectMeta(name="n", uid="u", resourceVersion="1"), status=known))
+    world, store = World(api, reset_extended=True), Store(known)
+    api.answers += [store.apply] * 2
+    await world.publisher.publish()
+    assert (store.status["capacity"]["example.com/d"], store.status["allocatable"]["example.com/d"]) == ("0", "0")
+    world.listed = store.apply({"status": {"capacity": {"example.com/d": "4"}}})
+    await world.publisher.publish()
+    assert (store.status["capacity"]["example.com/d"], store.status["allocatable"]["example.com/d"]) == ("4", "4")
 
 
 async def test_what_others_find_out_reaches_the_node() -> None:

@@ -174,6 +174,27 @@ def test_others_parts_are_kept() -> None:
     assert patch.status_patch(Node(status=status), node_status(CONFIG, observed(), before, NOW)) == {}
 
 
+@pytest.mark.parametrize(("reset", "left"), [(False, "3"), (True, "0")])
+def test_extended_resources_of_others(reset: bool, left: str) -> None:
+    """What somebody wrote down as the node's stays; unless no agent before has counted devices: then it is nobody's. Those of
+    plugins are as they are counted.
+    """
+    amounts = {"example.com/dongle": "3", "example.com/gpu": "7", "cpu": "2"}
+    before = Node(status=NodeStatus(capacity=dict(amounts), allocatable=dict(amounts)))
+    found = node_status(
+        CONFIG,
+        observed(
+            capacity={"cpu": "4", "example.com/gpu": "2"},
+            allocatable={"cpu": "3", "example.com/gpu": "1"},
+            reset_extended=reset,
+        ),
+        before,
+        NOW,
+    )
+    assert found.capacity == {"example.com/dongle": left, "cpu": "4", "example.com/gpu": "2"}
+    assert found.allocatable == {"example.com/dongle": left, "cpu": "3", "example.com/gpu": "1"}
+
+
 def test_images_are_ordered_and_bounded() -> None:
     """Largest first, ties by higher id, at most the limit, at most five names each, digests before tags."""
     found = [
@@ -213,12 +234,12 @@ def test_patch_of_every_kind_of_change() -> None:
         )
     )
     assert before.status is not None
-    before.status.capacity = {**(before.status.capacity or {}), "example.com/gone": "1", "cpu": "2"}
+    before.status.capacity = {**(before.status.capacity or {}), "hugepages-1Gi": "0", "cpu": "2"}
     after = node_status(
         CONFIG, observed(addresses=[NodeAddress(type="Hostname", address="m")], volumes_in_use=()), before, NOW
     )
     assert patch.status_patch(before, after) == {
-        "capacity": {"example.com/gone": None, "cpu": "4"},
+        "capacity": {"hugepages-1Gi": None, "cpu": "4"},
         "images": None,
         "volumesInUse": None,
         "addresses": [{"type": "Hostname", "address": "m"}, {"$patch": "replace"}],

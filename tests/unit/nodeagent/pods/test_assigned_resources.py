@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lightkube.models.core_v1 import ResourceStatus
 from recorded_runtime import RecordedRuntime, runtime_of
 
 from nodeagent.pods.assigned_resources import AssignedResources
@@ -17,6 +18,9 @@ class Assignments:
 
     def cpus_of(self, uid: PodUID, container: str) -> str:
         return self.cpus
+
+    def health_of(self, uid: PodUID, container: str) -> tuple[ResourceStatus, ...]:
+        return (ResourceStatus(name=f"of {container}"),) if container == "c" else ()
 
     def release(self, uid: PodUID) -> None:
         self.released.append(uid)
@@ -55,6 +59,12 @@ async def test_containers_follow_the_shared_cpus(kit: Any) -> None:
     assert diary == ["silent on 0-3", "behind on 0-3"]
     told = Observed(instances=(instance("silent"), instance("there", "0-3"), instance("behind", "0-3")))
     assert not feature.observed(pod, told).has_work
+
+
+def test_the_status_tells_of_devices(kit: Any) -> None:
+    """Of those containers that have any."""
+    found = AssignedResources(Assignments()).status(kit.pod(["c", "other"]))
+    assert dict(found.health) == {"c": (ResourceStatus(name="of c"),)}
 
 
 def test_the_end_gives_all_back(kit: Any) -> None:

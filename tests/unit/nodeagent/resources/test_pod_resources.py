@@ -1,5 +1,6 @@
 """nodeagent.resources.pod_resources. docs/facts/node-resources.md 12.2."""
 
+import stat
 from pathlib import Path
 from typing import Any, cast
 
@@ -90,6 +91,7 @@ async def test_the_socket(tmp_path: Path) -> None:
     """Sidecars and regular containers of every active pod; one of them; what could be given; one that is not there."""
     socket = pod_resources_socket(tmp_path, await served(tmp_path, two_pods(), Clock()))
     await socket.start()
+    assert stat.S_IMODE((tmp_path / "pod-resources" / "kubelet.sock").stat().st_mode) == 0o600  # nobody but root
 
     async def ask(method: str, request: Any, answer: Any) -> Any:
         async with grpc.aio.insecure_channel(f"unix:{tmp_path}/pod-resources/kubelet.sock") as channel:

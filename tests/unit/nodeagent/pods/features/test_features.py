@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from lightkube.models.core_v1 import PodCondition, ResourceRequirements
+from lightkube.models.core_v1 import PodCondition, ResourceRequirements, ResourceStatus
 
 from nodeagent.pods.features.contract import Contribution, PodFeature, StatusAdditions
 from nodeagent.pods.features.features import Features
@@ -46,7 +46,7 @@ class Noted(PodFeature):
 
 def test_wishes_and_status_are_merged(kit: Any) -> None:
     """All restarts, the first one's message; all records of replacements; the earliest time; conditions in order, the first
-    one's resources.
+    one's resources, the health that each knows of.
     """
     diary: list[str] = []
     one = Noted(
@@ -63,14 +63,21 @@ def test_wishes_and_status_are_merged(kit: Any) -> None:
         diary,
         Contribution(restarts={"c-0": "two says so", "d-0": "and this"}, has_work=True, wake_at=kit.now),
         StatusAdditions(
-            conditions=(PodCondition(type="B", status="True"),), resources=own, container_resources={"c-0": own}
+            conditions=(PodCondition(type="B", status="True"),),
+            resources=own,
+            container_resources={"c-0": own},
+            health={"c": (ResourceStatus(name="example.com/d"),)},
         ),
     )
     three = Noted(
         "three",
         diary,
         Contribution(),
-        StatusAdditions(resources=other, container_resources={"c-0": other, "d-0": other}),
+        StatusAdditions(
+            resources=other,
+            container_resources={"c-0": other, "d-0": other},
+            health={"c": (ResourceStatus(name="claim:a"),), "d": (ResourceStatus(name="claim:b"),)},
+        ),
     )
     features, pod = Features([one, two, three]), kit.pod()
     assert features.observed(pod, Observed()) == Contribution(
@@ -79,6 +86,10 @@ def test_wishes_and_status_are_merged(kit: Any) -> None:
     shown = features.status(pod)
     assert [condition.type for condition in shown.conditions] == ["A", "B"]
     assert (shown.resources, shown.container_resources) == (own, {"c-0": own, "d-0": other})
+    assert {name: [each.name for each in found] for name, found in shown.health.items()} == {
+        "c": ["example.com/d", "claim:a"],
+        "d": ["claim:b"],
+    }
 
 
 async def test_only_those_with_work_act(kit: Any) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from lightkube.models.core_v1 import ContainerStatus, PodStatus, ResourceRequirements
+from lightkube.models.core_v1 import ContainerStatus, PodStatus, ResourceHealth, ResourceRequirements, ResourceStatus
 
 from nodeagent.pods.features.contract import StatusAdditions
 from nodeagent.pods.rules.model import Memory, NodeAddresses, PodStage, ProbeResults, StartFailure, Termination
@@ -448,6 +448,21 @@ def test_what_is_allocated_is_not_in_force_yet(kit: Any, run: Any, replaced: boo
         {"requests": {"memory": shown}, "limits": {"memory": "64Mi"}},
         {"memory": "30Mi"},
     )
+
+
+def test_how_devices_are(kit: Any) -> None:
+    """6.4: of each regular container those that it has; what was known last where nobody has them any more."""
+    pod = kit.pod([{"name": "main"}], initContainers=[{"name": "init"}])
+    told = (ResourceStatus(name="example.com/d", resources=[ResourceHealth(resourceID="d1", health="Unhealthy")]),)
+    found = made(
+        kit, pod, kit.observed(kit.run("main")), additions=StatusAdditions(health={"main": told, "init": told})
+    )
+    assert [status.allocatedResourcesStatus for status in found.initContainerStatuses or ()] == [None]
+    assert only(found)["allocatedResourcesStatus"] == [
+        {"name": "example.com/d", "resources": [{"resourceID": "d1", "health": "Unhealthy"}]}
+    ]
+    again = made(kit, pod, kit.observed(kit.run("main", "exited")), previous=found)
+    assert only(again)["allocatedResourcesStatus"] == only(found)["allocatedResourcesStatus"]
 
 
 def test_volume_mounts_and_user(kit: Any) -> None:

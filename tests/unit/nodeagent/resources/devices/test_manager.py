@@ -180,6 +180,18 @@ async def test_a_device_that_has_fallen_ill(tmp_path: Path) -> None:
     assert await node.give(wanted) == {"c0": ["a"]}
 
 
+async def test_how_a_containers_devices_are(tmp_path: Path) -> None:
+    """As their plugin says; of one that it does not list any more nobody knows."""
+    node = Node(tmp_path, a=None, b=None)
+    await node.give(pod(devices(2), meta={"uid": "u"}))
+    node.shelf.ill("b")
+    assert node.manager.health_of(PodUID("u"), "c0") == {R: {"a": "Healthy", "b": "Unhealthy"}}
+    assert node.manager.health_of(PodUID("u"), "c1") == {}
+    assert node.state.holders_of(R) == {"u"}
+    node.shelf.clear()
+    assert node.manager.health_of(PodUID("u"), "c0") == {R: {"a": "Unknown", "b": "Unknown"}}
+
+
 async def test_before_the_container_starts(tmp_path: Path) -> None:
     """The plugin is told where it wants to be; where it refuses, or is not there, the container cannot be made yet."""
     node = Node(tmp_path, a=None)
@@ -221,17 +233,22 @@ async def test_what_the_node_shows(tmp_path: Path) -> None:
     state = DeviceState(tmp_path)
     state.set_registered("old.org/d", ["a"])
     counts: list[dict[str, Count]] = []
+    health: list[str] = []
     tasks: list[asyncio.Task[None]] = []
 
     def start(work: Any, name: str) -> "asyncio.Task[None]":
         tasks.append(asyncio.create_task(work))
         return tasks[-1]
 
+    def shown(resource: str) -> None:
+        counts.append(inventory.counts())
+        health.append(" ".join(device.health for device in inventory.devices(resource).values()))
+
     plugin = Told({"a": Device(id="a", health=HEALTHY), "b": Device(id="b", health=UNHEALTHY)})
     inventory = Inventory(
         state,
         start=start,
-        changed=lambda resource: counts.append(inventory.counts()),
+        changed=shown,
         connect=lambda socket: cast("Plugin", plugin),
         grace_seconds=0,
     )
@@ -239,6 +256,7 @@ async def test_what_the_node_shows(tmp_path: Path) -> None:
     inventory.register(R, tmp_path / "s")
     await asyncio.gather(*tasks)
     assert [found[R] for found in counts] == [Count(2, 1), Count(2, 0), Count(0, 0)]
+    assert health == ["Healthy Unhealthy", "Unknown Unknown", ""]
     assert (inventory.endpoint(R), inventory.knows(R)) == (None, True)
 
 
