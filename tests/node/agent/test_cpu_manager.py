@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from node_under_test import NodeUnderTest, eventually, pod_object
+from runtime_classes import runtime_class
 
 from nodeagent.resources.cpu.topology import online_cpus
 
@@ -51,7 +52,7 @@ def allowed(node: NodeUnderTest, pod: str, cpus: str) -> None:
 
 def test_one_pod_has_a_cpu_for_itself(own_node: Callable[..., NodeUnderTest]) -> None:
     """The others move away, also those that ran before; a killed agent goes on with it; there is no second one; when it has
-    gone all share all CPUs again. A corrupt state, and another policy, are named with the way out."""
+    gone all share all CPUs again; on runc and on crun. A corrupt state, another policy, and CPUs that there are not are named."""
     node = own_node(kubelet=STATIC)
     node.start()
     found = node.api.get(f"api/v1/nodes/{node.name}")
@@ -65,7 +66,8 @@ def test_one_pod_has_a_cpu_for_itself(own_node: Callable[..., NodeUnderTest]) ->
     alone = refused_or_running(node, "alone")
     assert alone["reason"] == "OutOfcpu"  # beside 100m of the one that is left: assigned first, and given back
     node.kubectl("delete", "pod", "alone", "shares", "--grace-period=1")
-    node.apply(pod_object("besteffort", *SHOW, nodeName=node.name, automountServiceAccountToken=False))
+    others = {"automountServiceAccountToken": False, "runtimeClassName": "crun"}
+    node.apply(runtime_class("crun"), pod_object("besteffort", *SHOW, nodeName=node.name, **others))
     node.running("besteffort")
     allowed(node, "besteffort", "0-1")
     node.apply(bound(node, "own", "1"))
@@ -110,6 +112,10 @@ def test_one_pod_has_a_cpu_for_itself(own_node: Callable[..., NodeUnderTest]) ->
     file.unlink()
     assert 'configured policy "None" differs from state checkpoint policy "Static"' in node_that_does_not_start(node)
     (node.root_dir / "memory_manager_state").unlink()
+    node.config["kubelet"] = {"reservedSystemCPUs": "0,2"}
+    told = node_that_does_not_start(node, status=2, about="reservedSystemCPUs")
+    assert told.endswith("reservedSystemCPUs: 0,2 are not all online; the machine has 0-1")
+    node.config["kubelet"] = {}
 
 
 def refused_or_running(node: NodeUnderTest, name: str) -> dict[str, Any]:
@@ -117,10 +123,10 @@ def refused_or_running(node: NodeUnderTest, name: str) -> dict[str, Any]:
     return {"reason": "", **status}
 
 
-def node_that_does_not_start(node: NodeUnderTest) -> str:
-    """The last line that the agent leaves."""
+def node_that_does_not_start(node: NodeUnderTest, status: int = 1, about: str = "restore state") -> str:
+    """The last line that the agent leaves of it."""
     node.start_with("--standalone")
     assert node.agent is not None
-    assert node.agent.wait(60) == 1
+    assert node.agent.wait(60) == status
     node.agent = None
-    return [line for line in node.log().splitlines() if "restore state" in line][-1]
+    return [line for line in node.log().splitlines() if about in line][-1]

@@ -1,6 +1,7 @@
 """Devices of a real plugin in real containers. docs/facts/node-resources.md 12.1."""
 
 import asyncio
+import contextlib
 import json
 import shutil
 import tempfile
@@ -12,13 +13,17 @@ import grpc.aio
 import pytest
 from device_plugin import DevicePlugin
 from node_under_test import NodeUnderTest, eventually, import_image, make_node, pod_object
+from runtime_classes import runtime_class
 
 from proto import podresources_pb2 as podresources
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-managers")]
 
 RESOURCE = "demo.example/device"
+VENDOR = "natest.example/device"  # of the devices' descriptions by CDI
+CDI = Path("/var/run/cdi")
 SHOW = "echo $DEMO_DEVICES; echo $OWN; ls /dev | grep ^d; head -c 2 /dev/$DEMO_DEVICES | wc -c; ls /demo | head -1; "
+WITH_CDI = "echo $BY_CDI; ls /dev | grep ^cdi; head -c 2 /dev/cdi-d2 | wc -c; "
 WAIT = "trap 'exit 0' TERM; sleep 100000 & wait"
 
 
@@ -32,11 +37,51 @@ def plugin(demo_image: Path) -> Iterator[tuple[NodeUnderTest, DevicePlugin]]:
     import_image(node, demo_image)
     folder = place / "plugin"
     folder.mkdir()
+    (folder / "cdi").write_text(VENDOR)
     made = DevicePlugin(node.root_dir / "device-plugins", folder, RESOURCE)
+    had_folder = CDI.is_dir()
+    CDI.mkdir(exist_ok=True)
+    description = CDI / f"{place.name}.json"
+    description.write_text(json.dumps(described()))
     yield node, made
     made.kill()
     node.clean()
+    description.unlink()
+    if not had_folder:
+        with contextlib.suppress(OSError):  # another's files
+            CDI.rmdir()
     shutil.rmtree(place)
+
+
+def described() -> dict[str, Any]:
+    """What a vendor says of its devices: a variable, and a device node."""
+    edits = {
+        id: {"env": [f"BY_CDI={id}"], "deviceNodes": [{"path": f"/dev/cdi-{id}", "hostPath": "/dev/zero"}]}
+        for id in ("d1", "d2", "d3")
+    }
+    devices = [{"name": id, "containerEdits": own} for id, own in edits.items()]
+    return {"cdiVersion": "0.6.0", "kind": VENDOR, "devices": devices}
+
+
+def health(node: NodeUnderTest, name: str, **expected: str) -> None:
+    """The pod's status says so of the devices that its container has, or comes to."""
+    resources = [{"resourceID": id, "health": it} for id, it in expected.items()]
+
+    def shown(pod: dict[str, Any]) -> bool:
+        (container,) = pod["status"]["containerStatuses"]
+        told = container.get("allocatedResourcesStatus")
+        return bool(told == [{"name": RESOURCE, "resources": resources}])
+
+    node.pod_when(name, shown)
+
+
+def same_instance(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """The container has run all the time."""
+    first, second = (
+        [{**each, "allocatedResourcesStatus": None} for each in pod["status"]["containerStatuses"]]
+        for pod in (one, other)
+    )
+    return first == second
 
 
 def wanting(node: NodeUnderTest, name: str, count: int, command: str = WAIT, **spec: Any) -> dict[str, Any]:
@@ -68,16 +113,19 @@ def refused(node: NodeUnderTest, name: str) -> tuple[str, str]:
 
 
 def test_a_plugins_devices(plugin: tuple[NodeUnderTest, DevicePlugin]) -> None:
-    """Counted, chosen as the plugin prefers, given with all that it asks for, refused when there are no more; and kept through
-    the death of the plugin, of a device's health, and of the agent."""
+    """Counted, chosen as the plugin prefers, given with all that it asks for, on runc and on crun, refused when there are no
+    more; and kept through the death of the plugin, of a device's health, and of the agent. The pod's status tells of that."""
     node, demo = plugin
     demo.set(d1=True, d2=True, d3=False)
     node.start()
     demo.start()
     counted(node, "3", "2")
-    node.apply(wanting(node, "first", 1, SHOW + WAIT, env=[{"name": "OWN", "value": "of the pod"}]))
+    node.apply(wanting(node, "first", 1, SHOW + WITH_CDI + WAIT, env=[{"name": "OWN", "value": "of the pod"}]))
     first = node.running("first")
-    assert node.container_log("first", "c").splitlines()[:4] == ["d2", "of the pod", "d2", "2"]
+    shown = node.container_log("first", "c").splitlines()
+    assert shown[:4] == ["d2", "of the pod", "d2", "2"]
+    assert shown[-3:] == ["d2", "cdi-d2", "2"]
+    health(node, "first", d2="Healthy")
     assert demo.journal == ["prefer d2 of d1 d2", "allocate d2", "start d2"]
     assert asyncio.run(shown_to_monitors(node)) == {"first": ["d2"]}
     node.apply(wanting(node, "greedy", 2))
@@ -89,20 +137,23 @@ def test_a_plugins_devices(plugin: tuple[NodeUnderTest, DevicePlugin]) -> None:
 
     demo.set(d1=True, d2=False, d3=False)
     counted(node, "3", "1")
+    health(node, "first", d2="Unhealthy")
     demo.kill()
     counted(node, "3", "0")
+    health(node, "first", d2="Unknown")
     node.apply(wanting(node, "early", 1))
     assert "no healthy devices present; cannot allocate unhealthy devices" in refused(node, "early")[1]
     demo.set(d1=True, d2=True, d3=True)
     demo.start()
     counted(node, "3", "3")
+    health(node, "first", d2="Healthy")
 
     node.kill()
     demo.kill()
     node.start()
     counted(node, "0", "0")
-    again = node.running("first")
-    assert again["status"]["containerStatuses"] == first["status"]["containerStatuses"]
+    assert same_instance(node.running("first"), first)
+    health(node, "first", d2="Unknown")
     demo.start()
     counted(node, "3", "3")
     node.kill()
@@ -112,12 +163,14 @@ def test_a_plugins_devices(plugin: tuple[NodeUnderTest, DevicePlugin]) -> None:
     node.apply(wanting(node, "second", 2))
     node.running("second")
     assert demo.journal[-2:] == ["allocate d1 d3", "start d1 d3"]
-    assert node.running("first")["status"]["containerStatuses"] == first["status"]["containerStatuses"]
+    assert same_instance(node.running("first"), first)
 
     node.kubectl("delete", "pod", "first", "--grace-period=1")
     eventually(lambda: "d2" not in str(entries(node)), "the device is given back")
-    node.apply(wanting(node, "third", 1))
+    node.apply(runtime_class("crun"), wanting(node, "third", 1, SHOW + WITH_CDI + WAIT, runtimeClassName="crun"))
     node.running("third")
+    shown = node.container_log("third", "c").splitlines()
+    assert (shown[0], shown[2:4], shown[-3:]) == ("d2", ["d2", "2"], ["d2", "cdi-d2", "2"])
     assert demo.journal[-2:] == ["allocate d2", "start d2"]
 
     node.stop()

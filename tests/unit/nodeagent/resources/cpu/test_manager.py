@@ -173,6 +173,39 @@ def test_hints_by_socket(tmp_path: Path) -> None:
     assert preferred == {frozenset({1}), frozenset({2}), frozenset({3}), frozenset({0, 1}), frozenset({2, 3})}
 
 
+LARGE = machine(
+    sockets=2, nodes=2, caches=2, cores=2
+)  # 16 cores; node 0: 0-3,16-19 with caches 0-1,16-17 and 2-3,18-19
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "node", "expected"),
+    [
+        (
+            {},
+            "2",
+            0,
+            "2,18",
+        ),  # CPU 16 alone is left of the reserved CPU's core: whole cores first, of the fuller cache no word
+        ({}, "6", None, "4-6,20-22"),  # a node that is whole
+        ({"full_pcpus_only": True}, "4", 0, "1-2,17-18"),
+        ({"by_cache": True}, "4", 0, "2-3,18-19"),  # one cache, which is whole
+        ({"by_cache": True}, "3", 0, "1,16-17"),  # what is left of one
+        ({"across_numa": True}, "10", None, "4-8,20-24"),
+        ({"across_numa": True, "full_pcpus_only": True}, "12", None, "4-9,20-25"),
+        ({"across_cores": True}, "4", 1, "4-7"),  # a CPU of each core of the hint's node
+        ({"align_by_socket": True}, "14", 0, "1-7,16-22"),  # the other node of its socket before those of the other
+        ({"strict": True}, "2", 0, "1,17"),
+    ],
+)
+async def test_options(tmp_path: Path, options: dict[str, bool], count: str, node: int | None, expected: str) -> None:
+    """On a machine of two sockets, four NUMA nodes, two caches each, with SMT; CPU 0 is reserved."""
+    made = StaticCPUManager(tmp_path, LARGE, frozenset({0}), CPUOptions(**options))
+    made.load()
+    hint = Hint(nodes=frozenset({node})) if node is not None else ANYWHERE
+    assert await give(made, pod(cpus(count), meta={"uid": "u"}), hint) == {"c0": expected}
+
+
 async def test_after_a_restart(tmp_path: Path) -> None:
     """The next agent goes on with what was given."""
     made = manager(tmp_path)

@@ -59,6 +59,17 @@ def test_what_a_container_has(tmp_path: Path) -> None:
     assert state.used("nvidia.com/gpu") == {"tegra"}
 
 
+async def test_an_agent_before(tmp_path: Path) -> None:
+    """Where there is no file none has counted devices here."""
+    first = DeviceState(tmp_path)
+    first.load()
+    first.set_registered("x.org/d", ["a"])
+    await first.save()
+    second = DeviceState(tmp_path)
+    second.load()
+    assert (first.is_new, second.is_new) == (True, False)
+
+
 async def test_it_writes_what_a_kubelet_would(tmp_path: Path) -> None:
     """The same content, checksum and all."""
     state = DeviceState(tmp_path)
