@@ -70,8 +70,6 @@ class MemoryManager(ResourceManager):
         if self._state is None or not wanted or self.blocks_of(pod.uid, container.name):
             return
         nodes = self._choose(pod, wanted, hint)
-        if self._state.accounts().violates(nodes):
-            raise CannotAssign("[memorymanager] preferred hint violates NUMA node allocation")
         self._use_again(pod, nodes, wanted)
         blocks = tuple(Block(nodes=nodes, resource=name, size=size) for name, size in sorted(wanted.items()))
         self._state.set(pod.uid, container.name, blocks)
@@ -92,6 +90,12 @@ class MemoryManager(ResourceManager):
 
     def _choose(self, pod: AgentPod, wanted: Sizes, hint: Hint) -> Nodes:
         """The nodes of the hint, or more with them where those have too little. Raises CannotAssign."""
+        assert self._state is not None
+        accounts = self._state.accounts()
+        if hint.nodes is not None and accounts.has_free(hint.nodes, wanted, self._reusable(pod)):
+            if accounts.violates(hint.nodes):
+                raise CannotAssign("[memorymanager] preferred hint violates NUMA node allocation")
+            return hint.nodes
         found = [
             each for each in self._hints(pod, wanted) if hint.nodes is None or hint.nodes <= (each.nodes or frozenset())
         ]
@@ -102,6 +106,8 @@ class MemoryManager(ResourceManager):
         if not found:
             raise CannotAssign("[memorymanager] failed to find NUMA nodes to extend the current topology hint")
         best = min(found, key=lambda each: (not each.preferred, len(each.nodes or ()), sorted(each.nodes or ())))
+        if hint.nodes is not None and hint.preferred and not best.preferred:
+            raise CannotAssign("[memorymanager] failed to find the extended preferred hint")
         assert best.nodes is not None
         return best.nodes
 

@@ -181,20 +181,16 @@ LARGE = machine(
 @pytest.mark.parametrize(
     ("options", "count", "node", "expected"),
     [
-        (
-            {},
-            "2",
-            0,
-            "2,18",
-        ),  # CPU 16 alone is left of the reserved CPU's core: whole cores first, of the fuller cache no word
-        ({}, "6", None, "4-6,20-22"),  # a node that is whole
+        ({}, "2", 0, "1,17"),  # a whole core before CPU 16, which is left of the reserved CPU's
+        ({}, "6", None, "1-3,17-19"),  # of the node that is in use
+        ({}, "8", None, "4-7,20-23"),  # a node that is whole
         ({"full_pcpus_only": True}, "4", 0, "1-2,17-18"),
         ({"by_cache": True}, "4", 0, "2-3,18-19"),  # one cache, which is whole
         ({"by_cache": True}, "3", 0, "1,16-17"),  # what is left of one
-        ({"across_numa": True}, "10", None, "4-8,20-24"),
-        ({"across_numa": True, "full_pcpus_only": True}, "12", None, "4-9,20-25"),
+        ({"across_numa": True}, "10", None, "4-6,8-10,20-21,24-25"),  # five each, so that nodes stay evenly used
+        ({"across_numa": True, "full_pcpus_only": True}, "12", None, "4-6,8-10,20-22,24-26"),
         ({"across_cores": True}, "4", 1, "4-7"),  # a CPU of each core of the hint's node
-        ({"align_by_socket": True}, "14", 0, "1-7,16-22"),  # the other node of its socket before those of the other
+        ({"align_by_socket": True}, "14", 0, "1-7,17-23"),  # the other node of its socket before those of the other
         ({"strict": True}, "2", 0, "1,17"),
     ],
 )

@@ -77,6 +77,29 @@ async def test_a_hint_is_extended(tmp_path: Path) -> None:
         await give(made, pod(memory(90), meta={"uid": "b"}), Hint(nodes=ZERO, preferred=False))
 
 
+async def test_a_hint_that_cannot_be_followed(tmp_path: Path) -> None:
+    """A node that serves together with another serves none alone, and nodes that serve alone none together, however much they
+    have left; one that is preferred is not made worse.
+    """
+    made = manager(tmp_path)
+    await give(made, pod(memory(120), meta={"uid": "a"}))  # of both
+    with pytest.raises(CannotAssign, match=r"\[memorymanager\] preferred hint violates NUMA node allocation, "):
+        await give(made, pod(memory(10), meta={"uid": "b"}), Hint(nodes=ONE))
+    made.release(PodUID("a"))
+    await give(made, pod(memory(60), meta={"uid": "c"}), Hint(nodes=ZERO))
+    with pytest.raises(CannotAssign, match="preferred hint violates NUMA node allocation"):
+        await give(made, pod(memory(10), meta={"uid": "d"}), Hint(nodes=BOTH, preferred=False))
+    made.release(PodUID("c"))
+    assert await give(made, pod(memory(10), meta={"uid": "e"}), Hint(nodes=BOTH, preferred=False)) == ["0-1"]
+    made.release(PodUID("e"))
+    huge = {"hugepages-2Mi": Room(total=50, system_reserved=0, allocatable=50)}
+    room = {"memory": Room(total=100, system_reserved=10, allocatable=90)}
+    uneven = MemoryManager(MemoryState(tmp_path, "Static", {0: room, 1: room | huge}))
+    wanted = {"cpu": "1", "memory": "20", "hugepages-2Mi": "10"}
+    with pytest.raises(CannotAssign, match="failed to find the extended preferred hint"):  # node 1 alone would do
+        await give(uneven, pod(resources(wanted, wanted), meta={"uid": "f"}), Hint(nodes=ZERO))
+
+
 async def test_init_containers_hand_on(tmp_path: Path) -> None:
     """Memory that one had is counted once when the next has it, too."""
     made = manager(tmp_path)
