@@ -72,9 +72,7 @@ class SystemContainerReader:
 
     def _row(self, group: SystemContainer) -> Row:
         row = Row(("", group.cgroup, "", "", "", ""), time.time_ns())
-        figures = CgroupMetrics(self._cgroups, group.cgroup)
-        figures.fill(row, open_files=False)  # those below it tell theirs
-        figures.fill_specification(row)
+        CgroupMetrics(self._cgroups, group.cgroup).fill(row, open_files=False)  # those below it tell theirs
         row.add("container_start_time_seconds", group.started_ns // _NANO)
         row.add("container_last_seen", int(time.time()))
         return row

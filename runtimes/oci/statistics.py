@@ -11,7 +11,6 @@ from proto import cri_pb2 as cri
 from runtimes.oci import bundles
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
-from runtimes.oci.namespaces import SandboxNamespaces
 from runtimes.usage import CgroupUsage, net_dev, network_usage
 
 _LAYER_AGE_SECONDS = 10.0  # counting a layer's files costs; containerd's figure is as old
@@ -68,8 +67,8 @@ class Statistics:
             )
         )
         self._usage.fill_pod(stats.linux, cgroup)
-        if sandbox.ready and sandbox.namespaces.net is not None:
-            stats.linux.network.CopyFrom(network_usage(interfaces(sandbox.namespaces)))
+        if sandbox.ready and (found := interfaces(sandbox)):
+            stats.linux.network.CopyFrom(network_usage(found))
         stats.linux.containers.extend(self._container(entry) for entry in running)
         return stats
 
@@ -102,8 +101,31 @@ def _count(directory: Path) -> tuple[int, int]:
     return used_bytes, len(seen)
 
 
-def interfaces(namespaces: SandboxNamespaces) -> list[tuple[str, list[int]]]:
-    """Of the pod's network namespace, without the loopback: (name, figures)."""
-    texts: list[str] = []
-    namespaces.inside_net(lambda: texts.append(Path("/proc/thread-self/net/dev").read_text()))
+def interfaces(sandbox: Sandbox) -> list[tuple[str, list[int]]]:
+    """Of the pod's network namespace, without the loopback: (name, figures). None where that is the host's, or has gone. Blocks."""
+    pinned = sandbox.namespaces.net
+    if pinned is None:
+        return []
+    try:
+        namespace = pinned.stat().st_ino
+        for container in tuple(sandbox.containers.values()):
+            if container.running and (text := _seen_by(container, namespace)) is not None:
+                return net_dev(text)
+        texts: list[str] = []
+        sandbox.namespaces.inside_net(lambda: texts.append(Path("/proc/thread-self/net/dev").read_text()))
+    except OSError:
+        return []
     return net_dev(texts[0])
+
+
+def _seen_by(container: Container, namespace: int) -> str | None:
+    """What a process in the namespace sees, without a thread that enters it; None: it has ended, or is in another one."""
+    if container.record.init is None:
+        return None
+    process = f"/proc/{container.record.init.pid}"
+    try:
+        if os.stat(f"{process}/ns/net").st_ino != namespace:
+            return None
+        return Path(f"{process}/net/dev").read_text()
+    except OSError:
+        return None
