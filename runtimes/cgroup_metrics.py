@@ -27,7 +27,7 @@ _DEFAULT_PERIOD = 100_000
 class CgroupMetrics:
     """What a cgroup tells, for the row of a pod, a container or a group of them. Blocks.
 
-    `home`: the device with their files, if any. `descriptors`: kept for the rows of one page, on several of which a process counts.
+    `home`: the device with their files, if any. `descriptors`: kept for all rows of a page.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class CgroupMetrics:
         self._home = home
         self._descriptors = OpenDescriptors() if descriptors is None else descriptors
 
-    def fill(self, row: Row, *, open_files: bool = True) -> None:
-        """What is used, and the limits that are in force. `open_files`: also count those of all its processes."""
+    def fill(self, row: Row, *, each_process: bool = True) -> None:
+        """What is used, and the limits that are in force. `each_process`: also count them, and the files that they have open."""
         ask = self._statistics
         cpu, memory, io = ask.cpu(self._cgroup), ask.memory(self._cgroup), ask.io(self._cgroup)
         limits = self._limits()
@@ -50,7 +50,9 @@ class CgroupMetrics:
         _fill_memory(row, memory)
         self._fill_huge_pages(row)
         self._fill_devices(row, io)
-        self._fill_processes(row, open_files)
+        self._fill_threads(row)
+        if each_process:
+            self._fill_processes(row)
         for resource, pressure in (("cpu", cpu.pressure), ("memory", memory.pressure), ("io", io.pressure)):
             fill_pressure(row, resource, pressure)
         fill_limits(row, limits)
@@ -72,13 +74,14 @@ class CgroupMetrics:
         if not io.devices and self._home:  # the kernel names devices from the first use on
             _fill_device(row, self._home, _NEVER_USED)
 
-    def _fill_processes(self, row: Row, open_files: bool) -> None:
-        running, pids = self._cgroups.processes(self._cgroup), self._statistics.pids(self._cgroup)
-        row.add("container_processes", len(running))
-        row.add("container_threads", len(running) if pids.current is None else pids.current)
+    def _fill_threads(self, row: Row) -> None:
+        pids = self._statistics.pids(self._cgroup)
+        row.add("container_threads", pids.current)
         row.add("container_threads_max", None if pids.limit is None else max(0, pids.limit))
-        if not open_files:
-            return
+
+    def _fill_processes(self, row: Row) -> None:
+        running = self._cgroups.processes(self._cgroup)
+        row.add("container_processes", len(running))
         found, sockets = self._descriptors.of(running)
         row.add("container_file_descriptors", found)
         row.add("container_sockets", sockets)
@@ -206,13 +209,13 @@ def _count_descriptors(pid: int) -> tuple[int, int]:
     folder = f"/proc/{pid}/fd"
     sockets = 0
     try:
-        names = os.listdir(folder)
+        names = os.listdir(folder)  # noqa: PTH208  # path objects cost more than the kernel does
     except OSError:
         return 0, 0
     for name in names:
         with contextlib.suppress(OSError):
             # the link's text: looking at the file itself could wait for a server that is gone
-            sockets += os.readlink(f"{folder}/{name}").startswith("socket:")
+            sockets += os.readlink(f"{folder}/{name}").startswith("socket:")  # noqa: PTH115
     return len(names), sockets
 
 

@@ -1,8 +1,8 @@
 """The paths of statistics and metrics."""
 
 import asyncio
-import json
 
+import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -56,7 +56,7 @@ class StatsHandlers:
             disks = Disks(images=images, volumes=volumes, files=files)
 
         def written() -> bytes:
-            return json.dumps(summary(self._node_name, node, groups.named, snapshot.pods, disks), indent=1).encode()
+            return msgspec.json.encode(summary(self._node_name, node, groups.named, snapshot.pods, disks))
 
         return web.Response(body=await asyncio.to_thread(written), content_type="application/json")
 

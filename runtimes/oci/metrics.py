@@ -4,7 +4,6 @@ What cannot be known of something is left out, rather than reported as 0. gVisor
 of one of them only runsc knows anything, and of the pod the kernel does.
 """
 
-import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from proto import cri_pb2 as cri
 from runtimes.cgroup_metrics import CgroupMetrics, OpenDescriptors, device_name, fill_limits, fill_ulimits, limits_said
 from runtimes.kube.labels import LABEL_CONTAINER_NAME
 from runtimes.linux.cgroups.contract import Cgroups
+from runtimes.linux.figures import read_figures
 from runtimes.metrics import FAMILIES, Row, container_values, descriptors, pod_values
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
@@ -44,7 +44,7 @@ class Metrics:
 
     async def descriptors(self) -> list[cri.MetricDescriptor]:
         """Of all metrics that there may be on this host."""
-        missing = await asyncio.to_thread(_missing, self._core.cgroups)
+        missing = await read_figures(_missing, self._core.cgroups)
         return descriptors(name for name in FAMILIES if name not in missing)
 
     async def of_pods(self) -> list[cri.PodSandboxMetrics]:
@@ -55,7 +55,7 @@ class Metrics:
         self._statistics.prune()
         running = [entry.id for _, found in chosen for entry in found if entry.running]
         usages = await self._core.traits.usages(running)
-        return await asyncio.to_thread(self._of_pods, chosen, usages)
+        return await read_figures(self._of_pods, chosen, usages)
 
     def _of_pods(self, chosen: _Chosen, usages: _Usages) -> list[cri.PodSandboxMetrics]:
         page = _Page(self._core, usages)

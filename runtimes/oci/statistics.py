@@ -1,6 +1,5 @@
 """Statistics of containers and pods, read from their cgroups (v1 and v2), network namespaces and writable layers."""
 
-import asyncio
 import os
 import time
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proto import cri_pb2 as cri
+from runtimes.linux.figures import read_figures
 from runtimes.oci import bundles
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
@@ -32,12 +32,12 @@ class Statistics:
         self._layers: dict[str, _Layer] = {}
 
     async def of_containers(self, containers: Sequence[Container]) -> list[cri.ContainerStats]:
-        return await asyncio.to_thread(lambda: [self._container(entry) for entry in containers])
+        return await read_figures(lambda: [self._container(entry) for entry in containers])
 
     async def of_sandboxes(self, sandboxes: Sequence[Sandbox]) -> list[cri.PodSandboxStats]:
         chosen = [(sandbox, [entry for entry in sandbox.listed_containers if entry.running]) for sandbox in sandboxes]
         self.prune()
-        return await asyncio.to_thread(lambda: [self._sandbox(sandbox, running) for sandbox, running in chosen])
+        return await read_figures(lambda: [self._sandbox(sandbox, running) for sandbox, running in chosen])
 
     def prune(self) -> None:
         """Forget what is gone."""
@@ -102,7 +102,7 @@ def _count(directory: Path) -> tuple[int, int]:
 
 
 def interfaces(sandbox: Sandbox) -> list[tuple[str, list[int]]]:
-    """Of the pod's network namespace, without the loopback: (name, figures). None where that is the host's, or has gone. Blocks."""
+    """Of the pod's network namespace, without the loopback: (name, figures). None of the host's, or a gone one's. Blocks."""
     pinned = sandbox.namespaces.net
     if pinned is None:
         return []
@@ -124,7 +124,7 @@ def _seen_by(container: Container, namespace: int) -> str | None:
         return None
     process = f"/proc/{container.record.init.pid}"
     try:
-        if os.stat(f"{process}/ns/net").st_ino != namespace:
+        if Path(process, "ns/net").stat().st_ino != namespace:
             return None
         return Path(f"{process}/net/dev").read_text()
     except OSError:

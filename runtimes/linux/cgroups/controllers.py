@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 UNLIMITED_BYTES = 1 << 62
 """A limit of v1 at or above this is "unlimited" in pages."""
-_PIECE_BYTES = 1 << 16  # one is all of nearly any file
+_FILE_BYTES = 1 << 16
 
 
 class Directory:
@@ -31,18 +31,18 @@ class Directory:
 
 
 class Controller(cgroupspy.Controller):
-    """One whose files are read without Python's buffers, in half the time: statistics read some sixty files a pod."""
+    """One whose files are read without Python's buffers, in half the time: statistics read some sixty files a pod.
+
+    The kernel hands a file of figures over in one piece (lists of processes alone come in several: `tree.processes`).
+    """
 
     @override
     def get_property(self, filename: bytes) -> str:
         file = os.open(self.node.full_path + b"/" + filename, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            text = b""
-            while piece := os.read(file, _PIECE_BYTES):
-                text += piece
+            return os.read(file, _FILE_BYTES).decode().strip()
         finally:
             os.close(file)
-        return text.decode().strip()
 
 
 def present(read: Callable[[], _T]) -> _T | None:
@@ -57,11 +57,11 @@ class TypedFile(BaseFileInterface, Generic[_T]):
     """A file whose text stands for a `_T`: subclasses say how."""
 
     @override
-    def __get__(self, instance: Controller, owner: type[Controller]) -> _T:
+    def __get__(self, instance: cgroupspy.Controller, owner: type[cgroupspy.Controller]) -> _T:
         return self.sanitize_get(instance.get_property(self.filename))
 
     @override
-    def __set__(self, instance: Controller, value: _T) -> None:
+    def __set__(self, instance: cgroupspy.Controller, value: _T) -> None:
         super().__set__(instance, value)
 
     @override

@@ -154,7 +154,7 @@ def test_a_cgroup_that_is_gone(tmp_path: Path, files: dict[str, str]) -> None:
     """Nothing is told but that there is nobody, and nothing that limits them."""
     found = told(CgroupMetrics(cgroups(tmp_path, files), "/other", "home"))
     names = {name[0] for name in found if not name[0].startswith("spec_")}
-    assert names == {"processes", "threads", "file_descriptors", "sockets"}
+    assert names == {"processes", "file_descriptors", "sockets"}
     assert {value for name, value in found.items() if name != ("spec_cpu_period",)} == {0}
 
 
