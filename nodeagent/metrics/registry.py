@@ -28,6 +28,18 @@ def agent_registry() -> CollectorRegistry:
     return registry
 
 
+# Counters that a kubelet names without the ending that prometheus_client writes after all of them.
+_BARE = tuple((f"{name}_total".encode(), name.encode()) for name in ("kubelet_evictions", "kubelet_preemptions"))
+
+
+def registered(registry: CollectorRegistry) -> bytes:
+    """The text that a scraper reads, of all that is counted in a registry."""
+    text = generate_latest(registry)
+    for written, name in _BARE:
+        text = text.replace(written, name)
+    return text
+
+
 def expose(metrics: Iterable[Metric]) -> bytes:
     """The text that a scraper reads, of metrics that are made for it."""
     registry = CollectorRegistry()
