@@ -67,7 +67,7 @@ class Metrics:
         row.add("container_oom_events_total", self._oom_events(sandbox))
         row.add("container_start_time_seconds", sandbox.record.created_at_ns // _NANO)
         row.add("container_last_seen", int(time.time()))
-        for name, counters in interfaces(sandbox):
+        for name, counters in interfaces(sandbox) or ():
             for family, column in _NETWORK.items():
                 row.add(family, counters[column], name)
         found = cri.PodSandboxMetrics(pod_sandbox_id=sandbox.id, metrics=row.metrics)

@@ -67,7 +67,7 @@ class Statistics:
             )
         )
         self._usage.fill_pod(stats.linux, cgroup)
-        if sandbox.ready and (found := interfaces(sandbox)):
+        if sandbox.ready and (found := interfaces(sandbox)) is not None:
             stats.linux.network.CopyFrom(network_usage(found))
         stats.linux.containers.extend(self._container(entry) for entry in running)
         return stats
@@ -101,11 +101,11 @@ def _count(directory: Path) -> tuple[int, int]:
     return used_bytes, len(seen)
 
 
-def interfaces(sandbox: Sandbox) -> list[tuple[str, list[int]]]:
-    """Of the pod's network namespace, without the loopback: (name, figures). None of the host's, or a gone one's. Blocks."""
+def interfaces(sandbox: Sandbox) -> list[tuple[str, list[int]]] | None:
+    """Of the pod's network namespace, without the loopback: (name, figures). None: it is the host's, or has gone. Blocks."""
     pinned = sandbox.namespaces.net
     if pinned is None:
-        return []
+        return None
     try:
         namespace = pinned.stat().st_ino
         for container in tuple(sandbox.containers.values()):
@@ -114,7 +114,7 @@ def interfaces(sandbox: Sandbox) -> list[tuple[str, list[int]]]:
         texts: list[str] = []
         sandbox.namespaces.inside_net(lambda: texts.append(Path("/proc/thread-self/net/dev").read_text()))
     except OSError:
-        return []
+        return None
     return net_dev(texts[0])
 
 
