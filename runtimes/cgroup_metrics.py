@@ -27,11 +27,11 @@ _DEFAULT_PERIOD = 100_000
 class CgroupMetrics:
     """What a cgroup tells, for the row of a pod, a container or a group of them. Blocks.
 
-    `home`: the device with their files, if any. `descriptors`: kept for all rows of a page.
+    `home`: number of the device with their files, if any. `descriptors`: kept for all rows of a page.
     """
 
     def __init__(
-        self, cgroups: Cgroups, cgroup: str, home: str = "", descriptors: "OpenDescriptors | None" = None
+        self, cgroups: Cgroups, cgroup: str, home: int | None = None, descriptors: "OpenDescriptors | None" = None
     ) -> None:
         self._cgroups = cgroups
         self._statistics = cgroups.statistics
@@ -66,13 +66,14 @@ class CgroupMetrics:
     def _fill_devices(self, row: Row, io: IOStats) -> None:
         if io.devices is None:
             return
-        for numbers, values in io.devices.items():
+        devices = io.devices
+        if not devices and self._home is not None:  # the kernel names devices from the first use on
+            devices = {f"{os.major(self._home)}:{os.minor(self._home)}": _NEVER_USED}
+        for numbers, values in devices.items():
             device, (major, _, minor) = _device(numbers), numbers.partition(":")
             _fill_device(row, device, values)
             for operation, moved in (("Read", values.read_bytes), ("Write", values.written_bytes)):
                 row.add("container_blkio_device_usage_total", moved, device, major, minor, operation)
-        if not io.devices and self._home:  # the kernel names devices from the first use on
-            _fill_device(row, self._home, _NEVER_USED)
 
     def _fill_threads(self, row: Row) -> None:
         pids = self._statistics.pids(self._cgroup)

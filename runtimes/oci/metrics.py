@@ -126,14 +126,14 @@ class _Page:
         self.usages = usages
         self._cgroups = core.cgroups
         self._descriptors = OpenDescriptors()
-        self._home = device_name(core.paths.containers.stat().st_dev)
+        self._home = core.paths.containers.stat().st_dev
         self._layers = os.statvfs(core.paths.containers)
 
     def fill(self, row: Row, cgroup: str) -> None:
         CgroupMetrics(self._cgroups, cgroup, self._home, self._descriptors).fill(row)
 
     def fill_layer(self, row: Row, used: cri.FilesystemUsage) -> None:
-        system, device = self._layers, self._home
+        system, device = self._layers, device_name(self._home)
         row.add("container_fs_usage_bytes", used.used_bytes.value, device)
         row.add("container_fs_limit_bytes", system.f_blocks * system.f_frsize, device)
         row.add("container_fs_inodes_total", system.f_files, device)

@@ -11,6 +11,7 @@ from runtimes.linux.cgroups.v1 import CgroupsV1
 from runtimes.linux.cgroups.v2 import CgroupsV2
 from runtimes.metrics import LABELS, Row
 
+HOME = os.makedev(7, 98)
 V1 = {
     "cpuacct/cpuacct.usage": "3900000000",
     "cpuacct/cpuacct.usage_user": "2900000000",
@@ -123,7 +124,7 @@ def values(row: Row) -> dict[tuple[str, ...], int]:
 
 def test_cgroup_v1(tmp_path: Path) -> None:
     """Every figure, from the file that has it."""
-    figures = CgroupMetrics(cgroups(tmp_path, V1), "/pod", "home")
+    figures = CgroupMetrics(cgroups(tmp_path, V1), "/pod", HOME)
     assert told(figures) == BOTH | {
         ("memory_failures_total", "pgfault", "container"): 5,
         ("memory_failures_total", "pgmajfault", "container"): 1,
@@ -138,7 +139,7 @@ def test_cgroup_v1(tmp_path: Path) -> None:
 
 def test_cgroup_v2(tmp_path: Path) -> None:
     """The same figures under their other names, and the pressure."""
-    figures = CgroupMetrics(cgroups(tmp_path, V2), "/pod", "home")
+    figures = CgroupMetrics(cgroups(tmp_path, V2), "/pod", HOME)
     assert told(figures) == BOTH | {
         ("threads_max",): 20,
         ("pressure_cpu_waiting_seconds_total",): 7,
@@ -152,7 +153,7 @@ def test_cgroup_v2(tmp_path: Path) -> None:
 @pytest.mark.parametrize("files", [V1, V2], ids=["v1", "v2"])
 def test_a_cgroup_that_is_gone(tmp_path: Path, files: dict[str, str]) -> None:
     """Nothing is told but that there is nobody, and nothing that limits them."""
-    found = told(CgroupMetrics(cgroups(tmp_path, files), "/other", "home"))
+    found = told(CgroupMetrics(cgroups(tmp_path, files), "/other", HOME))
     names = {name[0] for name in found if not name[0].startswith("spec_")}
     assert names == {"processes", "file_descriptors", "sockets"}
     assert {value for name, value in found.items() if name != ("spec_cpu_period",)} == {0}
@@ -179,9 +180,11 @@ def test_a_process_in_several_cgroups() -> None:
 
 def test_devices_that_were_never_used(tmp_path: Path) -> None:
     """The kernel does not name them; the one with the containers' files counts from 0."""
-    found = told(CgroupMetrics(cgroups(tmp_path, V2 | {"io.stat": ""}), "/pod", "/dev/vda"))
+    found = told(CgroupMetrics(cgroups(tmp_path, V2 | {"io.stat": ""}), "/pod", HOME))
     names = ("fs_reads_bytes_total", "fs_writes_bytes_total", "fs_reads_total", "fs_writes_total")
-    assert {key: value for key, value in found.items() if key[0] in names} == {(name, "/dev/vda"): 0 for name in names}
+    assert {key: value for key, value in found.items() if key[0] in names} == {(name, "7:98"): 0 for name in names}
+    moved = {key: value for key, value in found.items() if key[0] == "blkio_device_usage_total"}
+    assert moved == {("blkio_device_usage_total", "7:98", "7", "98", what): 0 for what in ("Read", "Write")}
 
 
 def test_limits_of_a_process() -> None:
