@@ -12,6 +12,7 @@ import dataclasses
 import errno
 import inspect
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -39,16 +40,25 @@ _MOST_BUGS = 1000  # places of bugs remembered as logged
 
 _Item = TypeVar("_Item")
 
+# Called after each verb of a runtime or image store, on the event loop: its name, the request, seconds, whether it failed.
+VerbObserver = Callable[[str, Any, float, bool], None]
+
+
+def unobserved(verb: str, request: Any, seconds: float, failed: bool) -> None:
+    return
+
 
 class Boundary:
     """One runtime's. `whose` names it in errors and in the log.
 
     `bounded`: its verbs have the deadlines of `runtimes.deadlines`; the built-in runtimes bound what they wait for themselves.
+    `observe` hears of every verb.
     """
 
-    def __init__(self, whose: str, *, bounded: bool) -> None:
+    def __init__(self, whose: str, *, bounded: bool, observe: VerbObserver = unobserved) -> None:
         self.whose = whose
         self.bounded = bounded
+        self.observe = observe
         self._logged: set[tuple[str, type[BaseException], str]] = set()
 
     def runtime(self, inner: Runtime) -> Runtime:
@@ -158,9 +168,14 @@ def _verb(inner: Any, name: str, answer: type[Message], boundary: Boundary) -> C
 
     async def call(request: Any, **options: Any) -> Message:
         seconds = deadline(request) if boundary.bounded else None
-        found = await boundary.carry(name, lambda: there(request, **options), seconds)
-        if not isinstance(found, answer):
-            raise boundary.bug(name, f"answered {type(found).__name__}, not {answer.__name__}")
+        began, failed = time.monotonic(), True
+        try:
+            found = await boundary.carry(name, lambda: there(request, **options), seconds)
+            if not isinstance(found, answer):
+                raise boundary.bug(name, f"answered {type(found).__name__}, not {answer.__name__}")
+            failed = False
+        finally:
+            boundary.observe(name, request, time.monotonic() - began, failed)
         return found
 
     call.__name__ = name

@@ -18,7 +18,6 @@ from runtimes.linux.cgroups.contract import (
     Pressure,
 )
 from runtimes.metrics import Row
-from runtimes.usage import process_count
 
 _NANO = 1_000_000_000
 _MICRO = 1_000_000
@@ -26,25 +25,37 @@ _DEFAULT_PERIOD = 100_000
 
 
 class CgroupMetrics:
-    """What a cgroup tells, for the row of a pod, a container or a group of them. `home`: the device with their files, if any."""
+    """What a cgroup tells, for the row of a pod, a container or a group of them. Blocks.
 
-    def __init__(self, cgroups: Cgroups, cgroup: str, home: str = "") -> None:
+    `home`: number of the device with their files, if any. `descriptors`: kept for all rows of a page.
+    """
+
+    def __init__(
+        self, cgroups: Cgroups, cgroup: str, home: int | None = None, descriptors: "OpenDescriptors | None" = None
+    ) -> None:
         self._cgroups = cgroups
         self._statistics = cgroups.statistics
         self._cgroup = cgroup
         self._home = home
+        self._descriptors = OpenDescriptors() if descriptors is None else descriptors
 
-    def fill(self, row: Row, *, open_files: bool = True) -> None:
-        """`open_files`: also count those of all its processes."""
+    def fill(self, row: Row, *, each_process: bool = True) -> None:
+        """What is used, and the limits that are in force. `each_process`: also count them, and the files that they have open."""
         ask = self._statistics
         cpu, memory, io = ask.cpu(self._cgroup), ask.memory(self._cgroup), ask.io(self._cgroup)
+        limits = self._limits()
         _fill_cpu(row, cpu)
+        if limits.cpu_quota_us is not None and limits.cpu_quota_us > 0:
+            _fill_quota(row, cpu)
         _fill_memory(row, memory)
         self._fill_huge_pages(row)
         self._fill_devices(row, io)
-        self._fill_processes(row, open_files)
+        self._fill_threads(row)
+        if each_process:
+            self._fill_processes(row)
         for resource, pressure in (("cpu", cpu.pressure), ("memory", memory.pressure), ("io", io.pressure)):
             fill_pressure(row, resource, pressure)
+        fill_limits(row, limits)
 
     def _fill_huge_pages(self, row: Row) -> None:
         for size in self._cgroups.huge_page_sizes:
@@ -55,32 +66,32 @@ class CgroupMetrics:
     def _fill_devices(self, row: Row, io: IOStats) -> None:
         if io.devices is None:
             return
-        found = {_device(numbers): values for numbers, values in io.devices.items()}
-        # the kernel names devices from the first use on
-        for device, values in (found or ({self._home: _NEVER_USED} if self._home else {})).items():
-            row.add("container_fs_reads_bytes_total", values.read_bytes, device)
-            row.add("container_fs_writes_bytes_total", values.written_bytes, device)
-            row.add("container_fs_reads_total", values.reads, device)
-            row.add("container_fs_writes_total", values.writes, device)
+        devices = io.devices
+        if not devices and self._home is not None:  # the kernel names devices from the first use on
+            devices = {f"{os.major(self._home)}:{os.minor(self._home)}": _NEVER_USED}
+        for numbers, values in devices.items():
+            device, (major, _, minor) = _device(numbers), numbers.partition(":")
+            _fill_device(row, device, values)
+            for operation, moved in (("Read", values.read_bytes), ("Write", values.written_bytes)):
+                row.add("container_blkio_device_usage_total", moved, device, major, minor, operation)
 
-    def _fill_processes(self, row: Row, open_files: bool) -> None:
-        running, most = self._cgroups.processes(self._cgroup), self._statistics.pids(self._cgroup).limit
+    def _fill_threads(self, row: Row) -> None:
+        pids = self._statistics.pids(self._cgroup)
+        row.add("container_threads", pids.current)
+        row.add("container_threads_max", None if pids.limit is None else max(0, pids.limit))
+
+    def _fill_processes(self, row: Row) -> None:
+        running = self._cgroups.processes(self._cgroup)
         row.add("container_processes", len(running))
-        row.add("container_threads", process_count(self._cgroups, self._cgroup))
-        row.add("container_threads_max", None if most is None else max(0, most))
-        if not open_files:
-            return
-        descriptors_, sockets = _count_descriptors(running)
-        row.add("container_file_descriptors", descriptors_)
+        found, sockets = self._descriptors.of(running)
+        row.add("container_file_descriptors", found)
         row.add("container_sockets", sockets)
 
-    def fill_specification(self, row: Row) -> None:
-        """The limits that are in force."""
+    def _limits(self) -> CgroupLimits:
         try:
-            limits = self._cgroups.limits(self._cgroup)
+            return self._cgroups.limits(self._cgroup)
         except CgroupError:  # it is gone
-            limits = CgroupLimits()
-        fill_limits(row, limits)
+            return CgroupLimits()
 
 
 _NEVER_USED = DeviceStats(read_bytes=0, written_bytes=0, reads=0, writes=0)
@@ -90,9 +101,21 @@ def _fill_cpu(row: Row, cpu: CpuStats) -> None:
     row.add("container_cpu_usage_seconds_total", _seconds(cpu.usage_ns), "total")
     row.add("container_cpu_user_seconds_total", _seconds(cpu.user_ns))
     row.add("container_cpu_system_seconds_total", _seconds(cpu.system_ns))
+
+
+def _fill_quota(row: Row, cpu: CpuStats) -> None:
     row.add("container_cpu_cfs_periods_total", cpu.periods)
     row.add("container_cpu_cfs_throttled_periods_total", cpu.throttled_periods)
     row.add("container_cpu_cfs_throttled_seconds_total", _seconds(cpu.throttled_ns))
+    row.add("container_cpu_cfs_burst_periods_total", cpu.burst_periods)
+    row.add("container_cpu_cfs_burst_seconds_total", _seconds(cpu.burst_ns))
+
+
+def _fill_device(row: Row, device: str, values: DeviceStats) -> None:
+    row.add("container_fs_reads_bytes_total", values.read_bytes, device)
+    row.add("container_fs_writes_bytes_total", values.written_bytes, device)
+    row.add("container_fs_reads_total", values.reads, device)
+    row.add("container_fs_writes_total", values.writes, device)
 
 
 def _seconds(nanoseconds: int | None) -> int | None:
@@ -165,17 +188,36 @@ def device_name(device: int) -> str:
     return numbers
 
 
-def _count_descriptors(pids: Collection[int]) -> tuple[int, int]:
-    """(open file descriptors, those that are sockets); of processes that end meanwhile, none."""
-    found = sockets = 0
-    for pid in pids:
-        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
-            for entry in entries:
-                found += 1
-                with contextlib.suppress(OSError):
-                    # the link's text: looking at the file itself could wait for a server that is gone
-                    sockets += str(Path(entry.path).readlink()).startswith("socket:")
-    return found, sockets
+class OpenDescriptors:
+    """Counts open files. A process is counted once, for however many cgroups it is in."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, tuple[int, int]] = {}
+
+    def of(self, pids: Collection[int]) -> tuple[int, int]:
+        """(open file descriptors, those that are sockets); of processes that end meanwhile, none."""
+        found = sockets = 0
+        for pid in pids:
+            counted = self._of.get(pid)
+            if counted is None:
+                counted = self._of[pid] = _count_descriptors(pid)
+            found += counted[0]
+            sockets += counted[1]
+        return found, sockets
+
+
+def _count_descriptors(pid: int) -> tuple[int, int]:
+    folder = f"/proc/{pid}/fd"
+    sockets = 0
+    try:
+        names = os.listdir(folder)  # noqa: PTH208  # path objects cost more than the kernel does
+    except OSError:
+        return 0, 0
+    for name in names:
+        with contextlib.suppress(OSError):
+            # the link's text: looking at the file itself could wait for a server that is gone
+            sockets += os.readlink(f"{folder}/{name}").startswith("socket:")  # noqa: PTH115
+    return len(names), sockets
 
 
 def fill_ulimits(row: Row, pid: int) -> None:

@@ -28,6 +28,7 @@ class Family:
 
 
 _DEVICE, _INTERFACE, _SIZE = ("device",), ("interface",), ("pagesize",)
+_BLOCK_DEVICE = ("device", "major", "minor", "operation")
 
 FAMILIES = {
     family.name: family
@@ -39,6 +40,8 @@ FAMILIES = {
         Family("container_cpu_cfs_periods_total", _COUNTER, "Periods in which the CPU quota was watched over."),
         Family("container_cpu_cfs_throttled_periods_total", _COUNTER, "Periods in which the quota was used up."),
         Family("container_cpu_cfs_throttled_seconds_total", _COUNTER, "Seconds spent waiting for the next period."),
+        Family("container_cpu_cfs_burst_periods_total", _COUNTER, "Periods in which more than the quota was used."),
+        Family("container_cpu_cfs_burst_seconds_total", _COUNTER, "CPU time used beyond the quota, in seconds."),
         # memory
         Family("container_memory_usage_bytes", _GAUGE, "Memory charged, page cache and all."),
         Family("container_memory_max_usage_bytes", _GAUGE, "The most memory that was ever charged at once."),
@@ -70,6 +73,7 @@ FAMILIES = {
         Family("container_fs_writes_bytes_total", _COUNTER, "Bytes written to the device.", _DEVICE),
         Family("container_fs_reads_total", _COUNTER, "Reads from the device.", _DEVICE),
         Family("container_fs_writes_total", _COUNTER, "Writes to the device.", _DEVICE),
+        Family("container_blkio_device_usage_total", _COUNTER, "Bytes moved, by operation.", _BLOCK_DEVICE),
         # network
         Family("container_network_receive_bytes_total", _COUNTER, "Bytes received.", _INTERFACE),
         Family("container_network_receive_packets_total", _COUNTER, "Packets received.", _INTERFACE),
@@ -122,16 +126,13 @@ class Row:
         """`more`: values of the family's own labels. None: not known, so left out."""
         family = FAMILIES[name]
         assert len(more) == len(family.more), name
-        if value is not None:
-            self.metrics.append(
-                cri.Metric(
-                    name=name,
-                    timestamp=self._at_ns,
-                    metric_type=family.kind,
-                    label_values=(*self._values, *more),
-                    value=cri.UInt64Value(value=max(0, value)),
-                )
-            )
+        if value is None:
+            return
+        metric = cri.Metric(
+            name=name, timestamp=self._at_ns, metric_type=family.kind, label_values=(*self._values, *more)
+        )
+        metric.value.value = max(0, value)  # a message made apart and copied into it takes half as long again
+        self.metrics.append(metric)
 
 
 def pod_values(sandbox_id: str, metadata: cri.PodSandboxMetadata) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 from typing_extensions import override
 
-from runtimes.boundary import Boundary, words
+from runtimes.boundary import Boundary, VerbObserver, unobserved, words
 from runtimes.contract import ImageService, NetworkProvider
 from runtimes.oci.images.contract import ImageStore
 from runtimes.registry import Runtime, RuntimeFactory
@@ -62,23 +62,31 @@ class Contained(RuntimeFactory):
     """A factory whose runtimes are handed out behind a boundary.
 
     `stores`: what this process's factories have handed out before, by the inside's identity: runtimes that share a store go on
-    sharing it, which is how the agent tells how many there are.
+    sharing it, which is how the agent tells how many there are. `observe` hears of their verbs.
     """
 
     def __init__(
-        self, factory: RuntimeFactory, stores: dict[int, tuple[ImageService, ImageService]], *, whose: str = ""
+        self,
+        factory: RuntimeFactory,
+        stores: dict[int, tuple[ImageService, ImageService]],
+        *,
+        whose: str = "",
+        observe: VerbObserver = unobserved,
     ) -> None:
         self._factory = factory
         self._stores = stores
+        self._observe = observe
         self._whose = whose  # of another package: what it is, and whose
 
     @override
     def __call__(self, handler: str, settings: Mapping[str, Any], context: Any) -> Runtime:
         inner = self._factory(handler, settings, context)
         name = f"runtime {handler}"
-        boundary = Boundary(f"{name} ({self._whose})" if self._whose else name, bounded=bool(self._whose))
+        boundary = Boundary(
+            f"{name} ({self._whose})" if self._whose else name, bounded=bool(self._whose), observe=self._observe
+        )
         own = inner.images is not getattr(context, "images", None)
-        keeper = boundary if own else Boundary("the engine's image store", bounded=False)
+        keeper = boundary if own else Boundary("the engine's image store", bounded=False, observe=self._observe)
         _, images = self._stores.setdefault(id(inner.images), (inner.images, keeper.images(inner.images)))
         return dataclasses.replace(boundary.runtime(inner), images=images)
 
@@ -122,7 +130,7 @@ class Plugin(RuntimeFactory):
         return made
 
 
-def factories(built_in: Mapping[str, RuntimeFactory]) -> dict[str, RuntimeFactory]:
+def factories(built_in: Mapping[str, RuntimeFactory], observe: VerbObserver = unobserved) -> dict[str, RuntimeFactory]:
     """The built-in runtime types and those of installed packages, behind a boundary each. Nothing is imported yet."""
     by_type: dict[str, list[importlib.metadata.EntryPoint]] = {}
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
@@ -131,10 +139,12 @@ def factories(built_in: Mapping[str, RuntimeFactory]) -> dict[str, RuntimeFactor
         if _package(point) not in map(_package, found):
             found.append(point)
     stores: dict[int, tuple[ImageService, ImageService]] = {}
-    found_types: dict[str, RuntimeFactory] = {name: Contained(factory, stores) for name, factory in built_in.items()}
+    found_types: dict[str, RuntimeFactory] = {
+        name: Contained(factory, stores, observe=observe) for name, factory in built_in.items()
+    }
     for name, points in by_type.items():
         plugin = Plugin(name, points, built_in=name in built_in)
-        found_types[name] = Contained(plugin, stores, whose=plugin.whose)
+        found_types[name] = Contained(plugin, stores, whose=plugin.whose, observe=observe)
     return found_types
 
 

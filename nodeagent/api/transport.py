@@ -9,8 +9,10 @@ import logging
 import os
 import socket
 import ssl
+import time
 import urllib.request
 import weakref
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -37,9 +39,20 @@ _KEEP_ALIVE_OPTIONS = (
 
 
 class Transport:
-    """Sends requests. Opens its session with the first one, in the running event loop; usable until `close`."""
+    """Sends requests. Opens its session with the first one, in the running event loop; usable until `close`.
 
-    def __init__(self, connection: Connection, *, user_agent: str = "nodeagent") -> None:
+    `observe(method, host, code, seconds)` hears of each one's answer; `code` `<error>`: there was none.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        user_agent: str = "nodeagent",
+        observe: Callable[[str, str, str, float], None] = lambda method, host, code, seconds: None,
+    ) -> None:
+        self._observe = observe
+        self._host = connection.server.partition("://")[2].partition("/")[0]
         self._connection = connection
         self._base = connection.server
         self._headers = (("User-Agent", user_agent), *connection.headers)
@@ -71,6 +84,7 @@ class Transport:
             headers.append(("Authorization", authorization))
         if content_type:
             headers.append(("Content-Type", content_type))
+        began, code = time.monotonic(), "<error>"
         try:
             response = await session.request(
                 method,
@@ -81,8 +95,11 @@ class Transport:
                 proxy=self._proxy or None,
                 server_hostname=self._connection.tls_server_name or None,
             )
+            code = str(response.status)
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise translate(error, self._closed) from error
+        finally:
+            self._observe(method, self._host, code, time.monotonic() - began)
         self._answers.add(response)
         if session is not self._session:
             response.close()  # it came under an identity that was given up meanwhile

@@ -11,12 +11,15 @@ from nodeagent.api.events import EventRecorder, Events, LoggingEvents
 from nodeagent.api.object_reads import CachedReads, DirectReads, ttl_seconds
 from nodeagent.api.objects import ObjectCache, Objects, StaticOnly
 from nodeagent.api.tokens import NoTokens, TokenManager, Tokens
+from nodeagent.api.transport import Transport
+from nodeagent.assembly.host import Host
 from nodeagent.assembly.network import own_network
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.running import Scope
 from nodeagent.assembly.services import pod_address
 from nodeagent.config import Config
 from nodeagent.folders import Folders
+from nodeagent.metrics.api_requests import ApiRequestMetrics
 from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.standalone import EmbeddedAPI, EmbeddedAPISettings
 from nodeagent.standby import Standby
@@ -50,7 +53,7 @@ async def start_embedded_api(scope: Scope, config: Config, folders: Folders, sta
     return embedded
 
 
-async def start_client(scope: Scope, config: Config, embedded: EmbeddedAPI | None) -> ApiClient:
+async def start_client(scope: Scope, config: Config, host: Host, embedded: EmbeddedAPI | None) -> ApiClient:
     """Raises KubeconfigError."""
     path = embedded.node_kubeconfig if embedded is not None else config.options.kubeconfig
     if path is None:
@@ -59,7 +62,8 @@ async def start_client(scope: Scope, config: Config, embedded: EmbeddedAPI | Non
     if embedded is not None:
         # an API of this node alone has nobody to be protected for; the limits of a cluster would only delay its pods
         qps, burst = max(qps, EMBEDDED_QPS), max(burst, EMBEDDED_QPS)
-    client = ApiClient(kubeconfig.load(path), qps=qps, burst=burst)
+    transport = Transport(kubeconfig.load(path), observe=ApiRequestMetrics(host.metrics).answered)
+    client = ApiClient(transport, qps=qps, burst=burst)
     return await scope.stack.enter_async_context(client)
 
 

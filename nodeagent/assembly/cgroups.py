@@ -1,5 +1,7 @@
 """Cgroups: of the pods, and of the system and the agent, each held to what the configuration gives them."""
 
+from collections.abc import Callable
+
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.running import Scope
 from nodeagent.cgroups.naming import CgroupfsNaming, SystemdNaming
@@ -8,6 +10,7 @@ from nodeagent.cgroups.slices import NoSlices, Slices
 from nodeagent.config import Config
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
+from nodeagent.metrics.cgroups import CgroupMetrics
 from nodeagent.node.facts import Machine
 from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.resources import cpuset
@@ -21,7 +24,7 @@ PODS = "pods"  # of enforceNodeAllocatable
 
 async def start_cgroups(scope: Scope, config: Config, host: Host, folders: Folders) -> PodCgroups:
     """Raises AgentStartError, CgroupError."""
-    cgroups = pod_cgroups(config, host.cgroups)
+    cgroups = pod_cgroups(config, host.cgroups, CgroupMetrics(host.metrics).ended)
     await cgroups.start(node_cgroup_limits(config, host.machine))
     for name, limits in reserved_cgroup_limits(config).items():
         try:
@@ -31,10 +34,12 @@ async def start_cgroups(scope: Scope, config: Config, host: Host, folders: Folde
     return cgroups
 
 
-def pod_cgroups(config: Config, cgroups: Cgroups) -> PodCgroups:
+def pod_cgroups(
+    config: Config, cgroups: Cgroups, observe: Callable[[str, float], None] = lambda operation, seconds: None
+) -> PodCgroups:
     root = tuple(part for part in config.kubelet.cgroupRoot.split("/") if part)
     naming = SystemdNaming() if config.kubelet.cgroupDriver == "systemd" else CgroupfsNaming()
-    return PodCgroups(cgroups, root=root, naming=naming, slices=_slices(config, cgroups))
+    return PodCgroups(cgroups, root=root, naming=naming, slices=_slices(config, cgroups), observe=observe)
 
 
 def _slices(config: Config, cgroups: Cgroups) -> Slices:

@@ -45,7 +45,13 @@ async def start_access(scope: Scope, config: Config, folders: Folders) -> Access
 
 
 async def start_image_manager(
-    scope: Scope, config: Config, events: Events, client: ApiClient | None, tokens: Tokens, access: Access
+    scope: Scope,
+    config: Config,
+    events: Events,
+    client: ApiClient | None,
+    tokens: Tokens,
+    access: Access,
+    metrics: ImageMetrics,
 ) -> ImageManager:
     """Pulls for pods."""
     return ImageManager(
@@ -54,11 +60,22 @@ async def start_image_manager(
         node_keyring=NodeKeyring(config.options.root_dir),
         providers=credential_providers(config, client, tokens),
         access=access,
+        observer=metrics,
     )
 
 
+async def start_image_metrics(scope: Scope, host: Host) -> ImageMetrics:
+    return ImageMetrics(host.metrics)
+
+
 async def start_image_garbage(
-    scope: Scope, config: Config, host: Host, runtimes: Runtimes, events: Events, access: Access, pods: ManagerHandle
+    scope: Scope,
+    config: Config,
+    metrics: ImageMetrics,
+    runtimes: Runtimes,
+    events: Events,
+    access: Access,
+    pods: ManagerHandle,
 ) -> ImageGarbage:
     """Deletes what nobody has used for long, or what a full disk needs back."""
     garbage = ImageGarbage(
@@ -67,7 +84,7 @@ async def start_image_garbage(
         NodeEvents(events, config.node_name),
         image_volumes=lambda: volume_images(pods.active_pods()),
         known=access.forget_all_but,
-        removed=ImageMetrics(host.metrics).removed,
+        removed=metrics.removed,
     )
     scope.loop(garbage.run, "image garbage")
     return garbage

@@ -16,7 +16,10 @@ from nodeagent.assembly.steps import ContainerLifecycle
 from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.config import Config
 from nodeagent.folders import Folders
+from nodeagent.metrics.admission import AdmissionMetrics
+from nodeagent.metrics.pod_starts import PodStartMetrics
 from nodeagent.metrics.probes import ProbeMetrics
+from nodeagent.metrics.workers import WorkerMetrics
 from nodeagent.node.facts import apparmor_error, kernel_version
 from nodeagent.node.monitor import RuntimeMonitor
 from nodeagent.node.state import NodeState
@@ -158,7 +161,7 @@ async def start_mirrors(
     return keeper
 
 
-async def start_statuses(scope: Scope, mirrors: Mirrors, client: ApiClient | None) -> StatusSink:
+async def start_statuses(scope: Scope, host: Host, mirrors: Mirrors, client: ApiClient | None) -> StatusSink:
     """The writer of the pods' statuses."""
     if client is None:
         return NoStatuses()
@@ -167,6 +170,7 @@ async def start_statuses(scope: Scope, mirrors: Mirrors, client: ApiClient | Non
         PodTasks(scope.tasks),
         functools.partial(status_target, mirrors),
         turn=client.turn,
+        observer=PodStartMetrics(host.metrics, host.now),
     )
 
 
@@ -221,6 +225,7 @@ def _when_complete(scope: Scope, merger: PodMerger, act: Callable[[], None], nam
 
 async def start_gate(
     scope: Scope,
+    metrics: AdmissionMetrics,
     events: Events,
     views: NodeViews,
     paths: PodPaths,
@@ -235,7 +240,12 @@ async def start_gate(
         begun=lambda uid: paths.pod_dir(uid).is_dir(),
         resources=assignments,
         events=events,
+        preempted=metrics.preempted,
     )
+
+
+async def start_admission_metrics(scope: Scope, host: Host) -> AdmissionMetrics:
+    return AdmissionMetrics(host.metrics)
 
 
 async def start_services(
@@ -269,6 +279,7 @@ async def start_services(
             backoff.RETRY, cap_seconds=seconds(config.kubelet.crashLoopBackOff.maxContainerRestartPeriod)
         ),
         features=features.all,
+        observe=WorkerMetrics(host.metrics).ended,
     )
 
 
@@ -282,6 +293,7 @@ async def start_pods(
     mirrors: Mirrors,
     orphans: OrphanCollector,
     port: ManagerHandle,
+    metrics: AdmissionMetrics,
 ) -> PodManager:
     """Takes the pods that the sources bring, and follows the runtimes' events."""
     manager = PodManager(
@@ -292,6 +304,7 @@ async def start_pods(
         mirrors=mirrors,
         allocations=resizes,
         on_gone=orphans.wake,
+        judged=metrics.judged,
     )
     port.open(manager)
     for runtime in runtimes.registry:

@@ -11,11 +11,14 @@ from typing import Any, Literal
 from cni.native.in_process import InProcess
 from cni.native.packet_filter import choose_rules
 from nodeagent.assembly.board import Line, PartState
+from nodeagent.assembly.host import Host
 from nodeagent.assembly.network import cni_settings
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config, RuntimeSettings
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
+from nodeagent.metrics.runtime_operations import RuntimeOperationMetrics
+from runtimes.boundary import VerbObserver, unobserved
 from runtimes.errors import RuntimeFault, StateInUse, Unavailable
 from runtimes.hollow.factory import hollow_runtime
 from runtimes.oci.config import Paths
@@ -48,11 +51,14 @@ class Runtimes:
     late: tuple[Runtime, ...]
 
 
-async def start_runtimes(scope: Scope, config: Config, folders: Folders, store: DiskImageStore) -> Runtimes:
+async def start_runtimes(
+    scope: Scope, config: Config, host: Host | None, folders: Folders, store: DiskImageStore
+) -> Runtimes:
     """Every configured runtime. Without the default one there is no node. Raises AgentStartError, RuntimeFault."""
     context = RuntimeContext(config, folders, store)
     await context.native_network.restore(Path(config.agent.cni.cacheDir))
-    made = make_runtimes(config, context)
+    observe = unobserved if host is None else RuntimeOperationMetrics(host.metrics).ended
+    made = make_runtimes(config, context, observe)
     lines = {handler: scope.line(f"runtime {handler}") for handler in made}
     for runtime in made.values():
         scope.stack.push_async_callback(runtime.lifecycle.stop)
@@ -89,12 +95,12 @@ def _is_own_affair(error: Exception) -> bool:
     return isinstance(error, Unavailable) and not isinstance(error, StateInUse)
 
 
-def make_runtimes(config: Config, context: "RuntimeContext") -> dict[str, Runtime]:
+def make_runtimes(config: Config, context: "RuntimeContext", observe: VerbObserver = unobserved) -> dict[str, Runtime]:
     """By handler, in the order of the configuration; none is started. Raises AgentStartError."""
     if not config.agent.runtimes:
         raise AgentStartError("no OCI runtime was found on this machine: install runc or crun, or configure `runtimes`")
     made: dict[str, Runtime] = {}
-    known = factories(BUILT_IN)
+    known = factories(BUILT_IN, observe)
     for handler, settings in config.agent.runtimes.items():
         factory = known.get(settings.type)
         if factory is None:

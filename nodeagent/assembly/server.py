@@ -14,7 +14,9 @@ from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
+from nodeagent.metrics.build import BuildInfo
 from nodeagent.metrics.pods import PodsOnNode
+from nodeagent.metrics.requests import RequestMetrics
 from nodeagent.node.state import NodeState
 from nodeagent.pods.manager import PodManager
 from nodeagent.server.auth import Guard
@@ -47,6 +49,7 @@ async def start_server(
     if not kubelet.enableServer:
         raise Skip("enableServer: false")
     host.metrics.register(PodsOnNode(pods.pods, host.cgroups.version))
+    host.metrics.register(BuildInfo(_gates(config), host.machine.architecture))
     pages = StatsHandlers(config.node_name, statistics, host.machine, registry=host.metrics, probes=probing.metrics)
     try:
         settings = server_settings(config, folders, state.host_ips, embedded)
@@ -59,6 +62,7 @@ async def start_server(
             configz=lambda: kubelet,
             statusz=Statusz(board.statuses, started_at=board.started_at, now=host.now),
             debug=(DebugPods(pods.activities, host.now),),
+            observe=RequestMetrics(host.metrics).under_way,
             checks={"podsource": lambda: not source.trouble()} if source is not None else {},
         )
         scope.stack.push_async_callback(server.stop)
@@ -73,6 +77,16 @@ async def start_server(
         )
         scope.loop(keep, "serving certificate")
     return server
+
+
+def _gates(config: Config) -> list[tuple[str, str, bool]]:
+    """Of all that this agent acts on: name, stage, whether it is open."""
+    kubelet = config.kubelet
+    return [
+        ("CPUManagerPolicyAlphaOptions", "ALPHA", kubelet.featureGates.get("CPUManagerPolicyAlphaOptions", False)),
+        ("KubeletEnsureSecretPulledImages", "BETA", kubelet.featureGates.get("KubeletEnsureSecretPulledImages", True)),
+        ("PodLevelResources", "BETA", kubelet.featureGates.get("PodLevelResources", True)),
+    ]
 
 
 def server_settings(

@@ -12,9 +12,11 @@ from nodeagent.api.pod_certificates import NoPodCertificates, PodCertificateIssu
 from nodeagent.api.tokens import Tokens
 from nodeagent.api.trust_bundles import NoTrustBundles, WatchedTrustBundles
 from nodeagent.assembly.csi import CSI
+from nodeagent.assembly.host import Host
 from nodeagent.assembly.running import Scope
 from nodeagent.config.loader import Config
 from nodeagent.folders import Folders
+from nodeagent.metrics.volumes import VolumeMetrics, VolumesMounted
 from nodeagent.node.state import NodeState
 from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.volumes.claims.expander import Unreported
@@ -92,6 +94,7 @@ async def start_projected_sources(
 
 async def start_volumes(
     scope: Scope,
+    host: Host,
     folders: Folders,
     objects: Objects,
     projected: ProjectedSources,
@@ -121,7 +124,7 @@ async def start_volumes(
         RemoteDiskPlugin(FibreChannel(disks), layout, events),
         *((csi.plugin,) if csi is not None else ()),
     )
-    return VolumeManager(
+    manager = VolumeManager(
         layout=layout,
         plugins=plugins,
         families=(flex_drivers,),
@@ -130,4 +133,7 @@ async def start_volumes(
         own_node=(cluster or NoCluster()).own_node,
         in_use_changed=state.notify,
         events=events,
+        observe=VolumeMetrics(host.metrics).ended,
     )
+    host.metrics.register(VolumesMounted(manager.mounted_by_plugin))
+    return manager

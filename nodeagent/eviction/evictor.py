@@ -66,7 +66,9 @@ class Reclaim:
 
 
 class Evictor:
-    """`maximum_grace_seconds`: evictionMaxPodGracePeriod, for soft ones. `counted`: told of each eviction, by its signal."""
+    """`maximum_grace_seconds`: evictionMaxPodGracePeriod, for soft ones. `counted`: told of each eviction, by its signal and
+    the age in seconds of the figures that chose the pod.
+    """
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class Evictor:
         wakeups: Wakeups,
         *,
         maximum_grace_seconds: int,
-        counted: Callable[[str], None],
+        counted: Callable[[str, float], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._watch = watch
@@ -122,13 +124,14 @@ class Evictor:
         active = self._pods.active_pods()
         self._leaving &= {pod.uid for pod in active}
         candidates = [pod for pod in active if pod.uid not in self._leaving]
+        read_at = self._clock()
         usages = await self._usages.read(candidates, disks=threshold.signal in rules.DISK)
         chosen = next(iter(victims(usages, threshold.signal, self._watch.layout)), None)
         if chosen is None:
             log.warning("the node is low on %s, and there is no pod to evict", short)
             self._in_vain_until[threshold] = self._clock() + rules.PERIOD_SECONDS
             return False
-        await self._evict(chosen, threshold)
+        await self._evict(chosen, threshold, read_at)
         return True
 
     async def _made_room(self, signal: Signal) -> bool:
@@ -146,12 +149,12 @@ class Evictor:
         await self._watch.look()
         return not self._watch.due()
 
-    async def _evict(self, usage: PodUsage, threshold: Threshold) -> None:
+    async def _evict(self, usage: PodUsage, threshold: Threshold, read_at: float) -> None:
         pod = usage.pod
         text = told(usage, threshold, self._watch.seen.get(threshold.signal))
         log.warning("pod %s is evicted: %s", pod.describe(), text.message)
         self._events.event(pod, WARNING, REASON, text.message, annotations=text.annotations)
-        self._counted(str(threshold.signal))
+        self._counted(str(threshold.signal), self._clock() - read_at)
         termination = Termination(
             grace_seconds=grace_seconds(pod, threshold, self._maximum_grace_seconds),
             reason=REASON,

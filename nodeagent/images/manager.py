@@ -6,6 +6,7 @@ Source: docs/facts/pod-lifecycle.md 5.2 (reasons and messages) and 13 (policy, c
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from lightkube.models.core_v1 import Secret
 
@@ -119,6 +120,26 @@ class NoKeyring:
         return ()
 
 
+class ImageObserver(Protocol):
+    """Hears of images, on the event loop; for metrics."""
+
+    def ensured(self, policy: str, *, present: bool | None, pull: bool) -> None:
+        """One was asked for. `present` None: nobody looked."""
+        ...
+
+    def pulled(self, seconds: float, size_bytes: int) -> None: ...
+
+
+class Unobserved:
+    """Nobody hears of them."""
+
+    def ensured(self, policy: str, *, present: bool | None, pull: bool) -> None:
+        return
+
+    def pulled(self, seconds: float, size_bytes: int) -> None:
+        return
+
+
 class ImageManager:
     """One for the node, over the image services of all its runtimes. All calls may run side by side."""
 
@@ -130,6 +151,7 @@ class ImageManager:
         node_keyring: Keyring | None = None,
         providers: PodKeyring | None = None,
         access: Access | None = None,
+        observer: ImageObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._events = events
@@ -137,6 +159,7 @@ class ImageManager:
         self._node_keyring = node_keyring or NoKeyring()
         self._providers = providers or NoProviders()
         self._access = access or AllowAll()
+        self._observer = observer or Unobserved()
         self._backoff = PullBackoff(clock)
         self._clock = clock
 
@@ -147,7 +170,10 @@ class ImageManager:
         job = self._job(pod, wanted, place, pull_secrets)
         policy = wanted.pull_policy or default_policy(wanted.image)
         present = None if policy == ALWAYS else await self._present(job)
-        if present is not None and await self._may_use(job, present.id):
+        usable = present is not None and await self._may_use(job, present.id)
+        looked = None if policy == ALWAYS else present is not None
+        self._observer.ensured(policy, present=looked, pull=not usable and policy != NEVER)
+        if present is not None and usable:
             suffix = " and can be accessed by the pod" if self._access.checks else ""
             self._event(
                 job, NORMAL, "Pulled", f"Container image {go_quote(wanted.image)} already present on machine{suffix}"
@@ -224,6 +250,7 @@ class ImageManager:
         await self._access.pulled(job.name, job.image, pulled.image_ref, pulled.credential)
         waited = self._clock() - started
         image = await self._after_pull(job, pulled.image_ref)
+        self._observer.pulled(pulled.seconds, image.size)
         self._event(
             job,
             NORMAL,

@@ -1,6 +1,8 @@
-"""How many pods were evicted, and for what."""
+"""How many pods were evicted, for what, and on figures how old. Source: docs/facts/node-resources.md 7.4."""
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from nodeagent.metrics.registry import SECONDS
 
 
 class EvictionMetrics:
@@ -14,5 +16,16 @@ class EvictionMetrics:
             registry=registry,
         )
 
-    def evicted(self, signal: str) -> None:
+        self._stats_age = Histogram(
+            "kubelet_eviction_stats_age_seconds",
+            "Time between when stats are collected, and when pod is evicted based on those stats by eviction signal",
+            ("eviction_signal",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+
+    def evicted(self, signal: str, stats_age_seconds: float | None = None) -> None:
+        """`stats_age_seconds`: of the figures that chose this pod among others; None: it was over a limit of its own."""
         self._evictions.labels(signal).inc()
+        if stats_age_seconds is not None:
+            self._stats_age.labels(signal).observe(stats_age_seconds)

@@ -49,9 +49,31 @@ class PodsOnNode(Collector):
             for static in ("", "true"):
                 working.add_metric(("desired", stage.value, static), stages[(stage, static)])
         yield working
+        yield from _resizes(pods)
+        ephemeral = GaugeMetricFamily(
+            "kubelet_managed_ephemeral_containers",
+            "Current number of ephemeral containers in pods managed by this kubelet.",
+        )
+        ephemeral.add_metric((), sum(len(each.pod.spec.ephemeralContainers or ()) for each in active))
+        yield ephemeral
         version = GaugeMetricFamily("kubelet_cgroup_version", "cgroup version on the hosts.")
         version.add_metric((), self._cgroup_version)
         yield version
+
+
+def _resizes(pods: Iterable[PodOnNode]) -> Iterator[Metric]:
+    """As the pods' conditions say."""
+    conditions = [each for pod in pods if pod.status is not None for each in pod.status.conditions or ()]
+    waiting = Counter((each.reason or "").lower() for each in conditions if each.type == "PodResizePending")
+    pending = GaugeMetricFamily(
+        "kubelet_pod_pending_resizes", "Number of pending resizes for pods.", labels=("reason",)
+    )
+    for reason in ("deferred", "infeasible"):
+        pending.add_metric((reason,), waiting[reason])
+    yield pending
+    actuated = GaugeMetricFamily("kubelet_pod_in_progress_resizes", "Number of in-progress resizes for pods.")
+    actuated.add_metric((), sum(each.type == "PodResizeInProgress" for each in conditions))
+    yield actuated
 
 
 def _static(each: PodOnNode) -> str:

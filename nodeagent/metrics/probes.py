@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from nodeagent.metrics.registry import SECONDS
 from nodeagent.probes.observer import ObservedProbe
 
-_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _TOTAL_LABELS = ("probe_type", "result", "container", "pod", "namespace", "pod_uid")
 _DURATION_LABELS = ("probe_type", "container", "pod", "namespace")
 
@@ -22,7 +22,7 @@ class _Runs:
     successful: int = 0
     failed: int = 0
     seconds: float = 0.0
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS) + 1))
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(SECONDS) + 1))
 
 
 class ProbeMetrics:
@@ -40,7 +40,7 @@ class ProbeMetrics:
             return
         runs.successful += 1
         runs.seconds += seconds
-        runs.buckets[bisect_left(_BUCKETS, seconds)] += 1
+        runs.buckets[bisect_left(SECONDS, seconds)] += 1
 
     def forget(self, probes: Iterable[ObservedProbe]) -> None:
         """These are not made any more."""
@@ -73,7 +73,7 @@ class ProbeMetrics:
 def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
     so_far = 0
-    for bound, count in zip((*map(str, _BUCKETS), "+Inf"), buckets, strict=True):
+    for bound, count in zip((*map(str, SECONDS), "+Inf"), buckets, strict=True):
         so_far += count
         found.append((bound, so_far))
     return found

@@ -37,8 +37,8 @@ def runtime_text(told: Sequence[RuntimeMetrics], paths: Mapping[str, str], known
         family = found.get(sample.name)
         if family is None:
             continue
-        if sample.metric_type == cri.COUNTER:  # which the text format knows by the end of its name
-            family.kind = "counter" if sample.name.endswith("_total") else "untyped"
+        if sample.metric_type == cri.COUNTER:
+            family.kind = "counter"
         labels = _labels(family.keys, tuple(sample.label_values), paths, rows)
         time = f" {sample.timestamp // _NANO_PER_MILLI}" if sample.timestamp else ""
         family.lines.append(f"{sample.name}{{{labels}}} {sample.value.value}{time}\n")

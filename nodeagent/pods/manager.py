@@ -97,7 +97,7 @@ class PodManager:
     """Owns the supervisors. All methods belong to the event loop.
 
     `admit(pod, others)` checks a new pod against the node's active ones; None admits it. New pods are admitted one after the
-    other: while one waits for its answer, those behind it do too.
+    other: while one waits for its answer, those behind it do too. `judged(pod, rejected)` hears what became of each.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class PodManager:
         mirrors: Mirrors,
         allocations: Allocations,
         on_gone: Callable[[], None] = lambda: None,
+        judged: Callable[[AgentPod, StartFailure | None], None] = lambda pod, rejected: None,
     ) -> None:
         self._services = services
         self._references = references
@@ -118,6 +119,7 @@ class PodManager:
         self._mirrors = mirrors
         self._allocations = allocations
         self._on_gone = on_gone
+        self._judged = judged
         self._supervisors: dict[PodUID, PodSupervisor] = {}
         self._new: dict[PodUID, Desired] = {}  # not yet admitted, in their order
         self._not_taken: set[PodUID] = set()  # wanted, and no orphans, though a bug keeps them from being begun
@@ -195,6 +197,7 @@ class PodManager:
             log.info("pod %s was rejected: %s: %s", pod.describe(), rejected.reason, rejected.message)
         else:
             self._allocations.admitted(pod)
+        self._judged(pod, rejected)
         self._references.register(pod)
         supervisor = PodSupervisor(desired, self._services, rejected=rejected)
         self._supervisors[uid] = supervisor

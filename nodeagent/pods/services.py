@@ -1,5 +1,6 @@
 """What a pod's supervisor works with: one value for all pods, each part by the few methods that are used."""
 
+import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -113,6 +114,23 @@ class TerminationMessages(Protocol):
         ...
 
 
+class Operation(enum.Enum):
+    """What a pod's supervisor did. `CREATE`: a pass that made a sandbox; `UPDATE`: another one."""
+
+    SYNC = "sync"
+    CREATE = "create"
+    UPDATE = "update"
+    KILL = "kill"
+
+
+# Told how long each took, on the event loop; for metrics.
+OperationObserver = Callable[[Operation, float], None]
+
+
+def unobserved(operation: Operation, seconds: float) -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodServices:
     """`features`: in the order in which they are asked; a feature is one line here."""
@@ -130,3 +148,4 @@ class PodServices:
     now: Callable[[], datetime]
     crash_backoff: RetryPolicy = backoff.RETRY
     features: Sequence[PodFeature] = ()
+    observe: OperationObserver = unobserved

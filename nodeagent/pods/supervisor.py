@@ -12,7 +12,8 @@ import asyncio
 import dataclasses
 import functools
 import logging
-from collections.abc import Set
+import time
+from collections.abc import Awaitable, Callable, Set
 from datetime import datetime
 
 from lightkube.models.core_v1 import PodStatus
@@ -37,7 +38,7 @@ from nodeagent.pods.rules.plan import make_plan
 from nodeagent.pods.rules.replacement import awaiting, replacing
 from nodeagent.pods.rules.runtime_view import name_of_instance
 from nodeagent.pods.rules.termination import deadline_at, deadline_exceeded, pod_grace_seconds, rejected
-from nodeagent.pods.services import PodServices, UnknownRuntime
+from nodeagent.pods.services import Operation, PodServices, UnknownRuntime
 from nodeagent.pods.status.phase import is_terminal
 from nodeagent.pods.status.pod import pod_status
 from nodeagent.pods.steps.contract import StepError, SyncPass
@@ -158,7 +159,7 @@ class PodSupervisor:
                 await self._wait()
                 self._sync_began = self._services.now()
                 try:
-                    await self._sync()
+                    await self._timed(Operation.SYNC, self._sync)
                 except RuntimeFault as error:
                     self._event("Warning", "FailedSync", f"error determining status: {error}")
                     self._show_unseen()
@@ -331,18 +332,30 @@ class PodSupervisor:
         """Begin what the plan and the features ask for."""
         plan = work.plan
         if plan.kill_pod:
-            self._work.begin(WorkKind.STOP, self._stop_all)
+            self._begin(WorkKind.STOP, Operation.KILL, self._stop_all)
         elif wanted.has_work or plan.kill or plan.remove or plan.start or plan.create_sandbox is not None:
-            self._work.begin(WorkKind.PASS, functools.partial(self._pass, work, wanted))
+            operation = Operation.UPDATE if plan.create_sandbox is None else Operation.CREATE
+            self._begin(WorkKind.PASS, operation, functools.partial(self._pass, work, wanted))
 
     def _begin_ending(self) -> None:
         stage = self._memory.stage
         if stage is PodStage.TERMINATING:
-            self._work.begin(WorkKind.STOP, functools.partial(self._stop_all, next_stage=PodStage.TERMINATED))
+            stop = functools.partial(self._stop_all, next_stage=PodStage.TERMINATED)
+            self._begin(WorkKind.STOP, Operation.KILL, stop)
         elif stage is PodStage.TERMINATED:
             self._work.begin(WorkKind.RELEASE, self._release)
         elif stage is PodStage.FINISHED and not self._keeps_records() and not self._records_removed:
             self._work.begin(WorkKind.FORGET, self._forget)
+
+    def _begin(self, doing: WorkKind, operation: Operation, work: Callable[[], Awaitable[None]]) -> None:
+        self._work.begin(doing, functools.partial(self._timed, operation, work))
+
+    async def _timed(self, operation: Operation, work: Callable[[], Awaitable[None]]) -> None:
+        began = time.monotonic()
+        try:
+            await work()
+        finally:
+            self._services.observe(operation, time.monotonic() - began)
 
     # -- work, one at a time -----------------------------------------------------------------------------------------
 

@@ -1,8 +1,10 @@
 """The node's HTTPS endpoint (docs/facts/api-client-and-server.md J), and the health endpoint on the loopback."""
 
+import contextlib
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +34,16 @@ MAX_HEADER_BYTES = 1024 * 1024
 _RETRY_AFTER_SECONDS = "60"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class RequestObserver(Protocol):
+    """Counts requests, by the template of their path; `secure`: at the HTTPS endpoint. Holds while one is under way."""
+
+    def __call__(self, method: str, path: str, *, secure: bool) -> AbstractContextManager[None]: ...
+
+
+def unobserved(method: str, path: str, *, secure: bool) -> AbstractContextManager[None]:
+    return contextlib.nullcontext()
 
 
 class Routes(Protocol):
@@ -71,7 +83,7 @@ class NodeServer:
 
     `healthy`: whether the pod engine is moving. `parts`: further paths. `configz`: the effective configuration to show.
     `statusz`: the page of the process itself. `debug`: pages that go with the debugging handlers. `checks`: more of /healthz, by
-    name.
+    name. `observe` hears of every request that has a path here.
     """
 
     def __init__(
@@ -86,8 +98,10 @@ class NodeServer:
         statusz: Routes | None = None,
         debug: tuple[Routes, ...] = (),
         checks: Mapping[str, Callable[[], bool]] = NO_CHECKS,
+        observe: RequestObserver = unobserved,
     ) -> None:
         self._settings = settings
+        self._observe = observe
         self._guard = guard
         self._parts = parts
         # what says how the node is set up, and is for those alone who may ask
@@ -108,11 +122,11 @@ class NodeServer:
         """Raises OSError (port in use, certificate)."""
         settings = self._settings
         tls = ServerTLS(settings.certificate, settings.key, settings.client_ca, settings.tls)
-        application = web.Application(middlewares=[self._admission])
+        application = web.Application(middlewares=[self._observed, self._admission])
         application.add_routes(self._routes())
         await self._listen(application, settings.address, settings.port, tls.context)
         if settings.read_only_port:
-            read_only = web.Application(middlewares=[self._answers])
+            read_only = web.Application(middlewares=[self._observed, self._answers])
             read_only.add_routes(self._read_only_routes())
             await self._listen(read_only, settings.address, settings.read_only_port, None)
         if settings.health_port:
@@ -195,6 +209,14 @@ class NodeServer:
             web.put("/debug/flags/v", flags),
             *(web.route("*", "/debug/pprof{tail:(/.*)?}", handler) for handler in profiling),
         ]
+
+    @web.middleware
+    async def _observed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        if resource is None:  # a path of the asker's own making would be a label for good
+            return await handler(request)
+        with self._observe(request.method, resource.canonical, secure=request.secure):
+            return await handler(request)
 
     @web.middleware
     async def _admission(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,15 +1,15 @@
 """The paths of statistics and metrics."""
 
 import asyncio
-import json
 
+import msgspec
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 
 from nodeagent.metrics.cadvisor import Measured, cadvisor_page
 from nodeagent.metrics.machine import MachineMetrics
 from nodeagent.metrics.probes import ProbeMetrics
-from nodeagent.metrics.registry import expose
+from nodeagent.metrics.registry import expose, registered
 from nodeagent.metrics.usage import agent_metrics, log_metrics, resource_metrics, volume_metrics
 from nodeagent.node.facts import Machine
 from nodeagent.stats.provider import Statistics
@@ -56,7 +56,7 @@ class StatsHandlers:
             disks = Disks(images=images, volumes=volumes, files=files)
 
         def written() -> bytes:
-            return json.dumps(summary(self._node_name, node, groups.named, snapshot.pods, disks), indent=1).encode()
+            return msgspec.json.encode(summary(self._node_name, node, groups.named, snapshot.pods, disks))
 
         return web.Response(body=await asyncio.to_thread(written), content_type="application/json")
 
@@ -85,4 +85,4 @@ class StatsHandlers:
         running = sum(len(pod.containers) for pod in snapshot.pods)
         own = agent_metrics(self._node_name, len(snapshot.pods), running)
         own += [*volume_metrics(snapshot.pods, volumes), *log_metrics(snapshot.pods, files)]
-        return web.Response(body=generate_latest(self._registry) + expose(own), headers=_TEXT)
+        return web.Response(body=registered(self._registry) + expose(own), headers=_TEXT)

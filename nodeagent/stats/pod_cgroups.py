@@ -4,7 +4,6 @@ Runtimes older than the CRI's verbs for it (containerd 1.5 and before) have figu
 Source: docs/facts/node-resources.md 7.1.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,6 +12,7 @@ from proto import cri_pb2 as cri
 from runtimes.contract import RuntimeService
 from runtimes.kube.labels import LABEL_POD_UID
 from runtimes.linux.cgroups.contract import Cgroups
+from runtimes.linux.figures import read_figures
 from runtimes.usage import CgroupUsage, net_dev, network_usage
 
 
@@ -41,7 +41,7 @@ class PodCgroupReader:
             pod = found.get(sandbox_of.get(item.attributes.id, ""))
             if pod is not None:
                 pod.linux.containers.append(item)
-        await asyncio.to_thread(self._fill, self._usages[service], tuple(found.values()))
+        await read_figures(self._fill, self._usages[service], tuple(found.values()))
         return list(found.values())
 
     def _fill(self, usage: CgroupUsage, pods: Iterable[cri.PodSandboxStats]) -> None:

@@ -15,6 +15,7 @@ from nodeagent.stats.pod_files import PodFiles, PodFilesReader
 from nodeagent.stats.pods import PodReader, PodsSnapshot
 from nodeagent.stats.system_containers import Groups, SystemContainerReader
 from nodeagent.stats.volumes import PodVolumeStats, VolumeReader
+from runtimes.linux.figures import read_figures
 from runtimes.serve.metrics import RuntimeMetrics
 
 FRESH_SECONDS = 1.0  # several scrapers come at once; one that comes again wants new ones
@@ -41,7 +42,7 @@ class Statistics:
         self._files = files
         self._paths = paths
         self._images_dir = images_dir
-        self._of_groups = Cached(lambda: asyncio.to_thread(system.read), fresh_seconds=FRESH_SECONDS, clock=clock)
+        self._of_groups = Cached(lambda: read_figures(system.read), fresh_seconds=FRESH_SECONDS, clock=clock)
         self._of_files = Cached(self._read_files, fresh_seconds=FILES_FRESH_SECONDS, clock=clock)
         self._of_node = Cached(lambda: asyncio.to_thread(node.read), fresh_seconds=FRESH_SECONDS, clock=clock)
         self._of_pods = Cached(pods.read, fresh_seconds=FRESH_SECONDS, clock=clock)
@@ -70,7 +71,7 @@ class Statistics:
 
     async def cgroup_paths(self) -> Mapping[str, str]:
         """Cgroups of the pods of `pods()` and their containers, by what their runtimes call them."""
-        return await asyncio.to_thread(self._paths.read, (await self.pods()).pods)
+        return await read_figures(self._paths.read, (await self.pods()).pods)
 
     async def files(self) -> Mapping[str, PodFiles]:
         """The logs and hosts files of the pods of `pods()`, by uid; of a pod that came in the last seconds, nothing yet."""

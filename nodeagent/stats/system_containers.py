@@ -72,9 +72,8 @@ class SystemContainerReader:
 
     def _row(self, group: SystemContainer) -> Row:
         row = Row(("", group.cgroup, "", "", "", ""), time.time_ns())
-        figures = CgroupMetrics(self._cgroups, group.cgroup)
-        figures.fill(row, open_files=False)  # those below it tell theirs
-        figures.fill_specification(row)
+        # to go through all of their processes costs more than the rest of the page, and those below tell theirs
+        CgroupMetrics(self._cgroups, group.cgroup).fill(row, each_process=False)
         row.add("container_start_time_seconds", group.started_ns // _NANO)
         row.add("container_last_seen", int(time.time()))
         return row

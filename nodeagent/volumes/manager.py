@@ -7,6 +7,7 @@ and, to answer fast, what was set up by this process.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -29,6 +30,7 @@ from nodeagent.volumes.contract import (
 from nodeagent.volumes.layout import Layout
 from nodeagent.volumes.mounting import Mounter, PodVolumes
 from nodeagent.volumes.on_disk import FoundVolume, volumes_of
+from nodeagent.volumes.operations import Operation, OperationObserver, timed, unobserved
 from nodeagent.volumes.phases import Phase, Progress
 from nodeagent.volumes.plugins import Plugins
 from nodeagent.volumes.pod_folder import force_clean
@@ -70,7 +72,7 @@ class MountFailed(VolumeError):
 class VolumeManager:
     """One for all pods. Verbs on one pod queue up behind each other; pods and volumes do not wait for each other.
 
-    `in_use_changed`: called when `in_use` may have: controllers wait for it.
+    `in_use_changed`: called when `in_use` may have: controllers wait for it. `observe` hears of mounts and unmounts.
     """
 
     def __init__(
@@ -87,8 +89,10 @@ class VolumeManager:
         wait_seconds: float = WAIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        observe: OperationObserver = unobserved,
     ) -> None:
         self._layout = layout
+        self._observe = observe
         self._events = events
         self._plugins = Plugins(plugins, families)
         self._node_volumes = NodeVolumes(layout, in_use_changed)
@@ -101,6 +105,7 @@ class VolumeManager:
             expander=Expander(claim_statuses, events, own_node),
             clock=clock,
             sleep=sleep,
+            observe=observe,
         )
         self._wait_seconds = wait_seconds
         self._pods: dict[str, PodVolumes] = {}
@@ -163,6 +168,10 @@ class VolumeManager:
         """What this process has set up for a pod."""
         volumes = self._pods.get(uid)
         return {name: each.mounted for name, each in volumes.published.items()} if volumes is not None else {}
+
+    def mounted_by_plugin(self) -> Mapping[str, int]:
+        """How many volumes of pods each plug-in has up."""
+        return Counter(each.plugin.name for volumes in self._pods.values() for each in volumes.published.values())
 
     def sources(self, uid: str) -> Mapping[str, VolumeSource]:
         """What the volumes that this process has set up for a pod were made of, by volume."""
@@ -239,8 +248,9 @@ class VolumeManager:
         holder = Holder(uid, volume.plugin_directory, volume.name)
         plugin = self._plugins.of_directory(volume.plugin_directory)
         if plugin is not None:
-            await plugin.unpublish(uid, volume.name)
-            await self._node_volumes.release(holder, plugin)
+            with timed(self._observe, plugin.name, Operation.UNMOUNT):
+                await plugin.unpublish(uid, volume.name)
+                await self._node_volumes.release(holder, plugin)
         elif volume.plugin_directory:
             await run_blocking(force_clean, self._layout, uid, volume)
 

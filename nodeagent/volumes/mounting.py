@@ -25,6 +25,7 @@ from nodeagent.volumes.contract import (
     VolumeSource,
 )
 from nodeagent.volumes.layout import plugin_directory_name
+from nodeagent.volumes.operations import Operation, OperationObserver, timed, unobserved
 from nodeagent.volumes.phases import Phase, Progress
 from nodeagent.volumes.plugins import Plugins
 from nodeagent.volumes.pod_volumes import PodRequests
@@ -97,6 +98,7 @@ class Mounter:
         expander: Expander,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
+        observe: OperationObserver = unobserved,
     ) -> None:
         self._plugins = plugins
         self._resolvers = tuple(resolvers)
@@ -106,6 +108,7 @@ class Mounter:
         self._expander = expander
         self._clock = clock
         self._sleep = sleep
+        self._observe = observe
 
     def check(self, volume: Volume) -> None:
         """Raises UnsupportedVolume for what is known to be none of this node's types before any reference is followed."""
@@ -171,11 +174,12 @@ class Mounter:
         if capabilities.attach:
             await plugin.attach(request)
         async with self._guard(plugin, source, capabilities):
-            if capabilities.stage:
-                progress.phase = Phase.STAGE
-                await plugin.stage(request)
-            progress.phase = Phase.PUBLISH
-            published = Published(plugin=plugin, source=source, mounted=await _publish(plugin, request))
+            with timed(self._observe, plugin.name, Operation.MOUNT):
+                if capabilities.stage:
+                    progress.phase = Phase.STAGE
+                    await plugin.stage(request)
+                progress.phase = Phase.PUBLISH
+                published = Published(plugin=plugin, source=source, mounted=await _publish(plugin, request))
             progress.phase = Phase.EXPAND
             published = await self._expand(published, request, progress)
         self._tell_mapped(requests.pod, source, published.mounted)

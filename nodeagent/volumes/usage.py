@@ -1,10 +1,13 @@
 """How much of a volume is used (docs/facts/storage.md 8)."""
 
 import asyncio
+import contextlib
 import os
 import stat
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from nodeagent.volumes.contract import VolumeError, VolumeUsage
 from runtimes.linux import file_systems
@@ -12,13 +15,54 @@ from runtimes.linux.mounts import MountError, is_mount_point
 from runtimes.linux.tree_walk import DIRECTORY, Changed, TreeWalk, until_settled
 
 _BLOCK_BYTES = 512  # of st_blocks
-# of their own: a file system whose server is gone keeps a thread for as long, and pods need those that everybody shares
-_THREADS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="volume-usage")
+_AT_ONCE = 4
+SLOW_SECONDS = 5.0  # a measurement that takes longer waits for a server, perhaps for ever: others need not wait for it
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 async def measured(path: Path, *, block: bool = False) -> VolumeUsage:
-    """`measure`, or `measure_device`, beside the caller. Raises VolumeError."""
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, measure_device if block else measure, path)
+    """`measure`, or `measure_device`, beside the caller, not many at once. Raises VolumeError.
+
+    A file system whose server is gone keeps its thread, but neither the others' turn nor the end of this process.
+    """
+    loop = asyncio.get_running_loop()
+    turns = _turns.setdefault(loop, asyncio.Semaphore(_AT_ONCE))
+    await turns.acquire()
+    give_back = contextlib.ExitStack()
+    give_back.callback(turns.release)
+    late = loop.call_later(SLOW_SECONDS, give_back.close)
+    try:
+        return await _in_a_thread(loop, measure_device if block else measure, path)
+    finally:
+        late.cancel()
+        give_back.close()
+
+
+def _in_a_thread(
+    loop: asyncio.AbstractEventLoop, function: Callable[[Path], VolumeUsage], path: Path
+) -> "asyncio.Future[VolumeUsage]":
+    """What `function` says of `path`. A thread of its own, that nobody waits for when the process ends."""
+    answer: asyncio.Future[VolumeUsage] = loop.create_future()
+
+    def tell(found: VolumeUsage | None, error: BaseException | None) -> None:
+        if answer.done():  # whoever asked has gone
+            return
+        if found is not None:
+            answer.set_result(found)
+        elif error is not None:
+            answer.set_exception(error)
+
+    def run() -> None:
+        found, failed = None, None
+        try:
+            found = function(path)
+        except BaseException as error:
+            failed = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, found, failed)
+
+    threading.Thread(target=run, name=f"usage of {path}", daemon=True).start()
+    return answer
 
 
 def measure(directory: Path) -> VolumeUsage:

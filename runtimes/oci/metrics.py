@@ -4,21 +4,19 @@ What cannot be known of something is left out, rather than reported as 0. gVisor
 of one of them only runsc knows anything, and of the pod the kernel does.
 """
 
-import asyncio
-import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from proto import cri_pb2 as cri
-from runtimes.cgroup_metrics import CgroupMetrics, device_name, fill_limits, fill_ulimits, limits_said
+from runtimes.cgroup_metrics import CgroupMetrics, OpenDescriptors, device_name, fill_limits, fill_ulimits, limits_said
 from runtimes.kube.labels import LABEL_CONTAINER_NAME
 from runtimes.linux.cgroups.contract import Cgroups
+from runtimes.linux.figures import read_figures
 from runtimes.metrics import FAMILIES, Row, container_values, descriptors, pod_values
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
-from runtimes.oci.records import ContainerRecord
 from runtimes.oci.statistics import Statistics, interfaces
 from runtimes.oci.traits.contract import Usage
 
@@ -35,8 +33,8 @@ _NETWORK = {
     "container_network_transmit_packets_dropped_total": 11,
 }
 
-
 _Usages = Mapping[str, Usage | None] | None
+_Chosen = Sequence[tuple[Sandbox, list[Container]]]  # with the containers that are told of
 
 
 class Metrics:
@@ -46,7 +44,7 @@ class Metrics:
 
     async def descriptors(self) -> list[cri.MetricDescriptor]:
         """Of all metrics that there may be on this host."""
-        missing = await asyncio.to_thread(_missing, self._core.cgroups)
+        missing = await read_figures(_missing, self._core.cgroups)
         return descriptors(name for name in FAMILIES if name not in missing)
 
     async def of_pods(self) -> list[cri.PodSandboxMetrics]:
@@ -57,25 +55,25 @@ class Metrics:
         self._statistics.prune()
         running = [entry.id for _, found in chosen for entry in found if entry.running]
         usages = await self._core.traits.usages(running)
-        return await asyncio.to_thread(lambda: [self._pod(sandbox, found, usages) for sandbox, found in chosen])
+        return await read_figures(self._of_pods, chosen, usages)
 
-    def _pod(self, sandbox: Sandbox, containers: list[Container], usages: _Usages) -> cri.PodSandboxMetrics:
+    def _of_pods(self, chosen: _Chosen, usages: _Usages) -> list[cri.PodSandboxMetrics]:
+        page = _Page(self._core, usages)
+        return [self._pod(page, sandbox, found) for sandbox, found in chosen]
+
+    def _pod(self, page: "_Page", sandbox: Sandbox, containers: list[Container]) -> cri.PodSandboxMetrics:
         row = Row(pod_values(sandbox.id, sandbox.config.metadata), time.time_ns())
-        cgroup = CgroupMetrics(self._core.cgroups, sandbox.config.linux.cgroup_parent, self._home())
-        cgroup.fill(row)
-        cgroup.fill_specification(row)
+        page.fill(row, sandbox.config.linux.cgroup_parent)
         row.add("container_oom_events_total", self._oom_events(sandbox))
         row.add("container_start_time_seconds", sandbox.record.created_at_ns // _NANO)
         row.add("container_last_seen", int(time.time()))
-        if sandbox.namespaces.net is not None:
-            with contextlib.suppress(OSError):  # it may go at any time
-                for name, counters in interfaces(sandbox.namespaces):
-                    for family, column in _NETWORK.items():
-                        row.add(family, counters[column], name)
+        for name, counters in interfaces(sandbox) or ():
+            for family, column in _NETWORK.items():
+                row.add(family, counters[column], name)
         found = cri.PodSandboxMetrics(pod_sandbox_id=sandbox.id, metrics=row.metrics)
         for container in containers:
             if container.record.state.has_run:
-                metrics = self._container(sandbox, container, usages)
+                metrics = self._container(page, sandbox, container)
                 found.container_metrics.add(container_id=container.id, metrics=metrics)
         return found
 
@@ -84,13 +82,15 @@ class Metrics:
         cgroups = self._core.cgroups
         total = cgroups.statistics.oom_kills(sandbox.config.linux.cgroup_parent)
         return (
-            total if cgroups.version == 2 else total + sum(self._oom_of(entry) for entry in sandbox.containers.values())
+            total
+            if cgroups.version == 2
+            else total + sum(self._oom_of(entry) for entry in tuple(sandbox.containers.values()))
         )
 
     def _oom_of(self, container: Container) -> int:
         return max(container.record.oom_kills, self._core.cgroups.statistics.oom_kills(container.record.cgroup))
 
-    def _container(self, sandbox: Sandbox, container: Container, usages: _Usages) -> list[cri.Metric]:
+    def _container(self, page: "_Page", sandbox: Sandbox, container: Container) -> list[cri.Metric]:
         record, config = container.record, container.config
         name = config.labels.get(LABEL_CONTAINER_NAME) or config.metadata.name
         image = config.image.user_specified_image or config.image.image
@@ -100,19 +100,14 @@ class Metrics:
         if not container.running:
             return row.metrics
         row.add("container_last_seen", int(time.time()))
-        self._fill_layer(row, container)
-        if usages is None:
-            self._fill_from_cgroup(row, record)
+        page.fill_layer(row, self._statistics.writable_layer(container))
+        if page.usages is None:
+            page.fill(row, record.cgroup)
+            if record.init is not None:
+                fill_ulimits(row, record.init.pid)
         else:
-            self._fill_from_runtime(row, container, usages.get(container.id))
+            self._fill_from_runtime(row, container, page.usages.get(container.id))
         return row.metrics
-
-    def _fill_from_cgroup(self, row: Row, record: ContainerRecord) -> None:
-        cgroup = CgroupMetrics(self._core.cgroups, record.cgroup, self._home())
-        cgroup.fill(row)
-        cgroup.fill_specification(row)
-        if record.init is not None:
-            fill_ulimits(row, record.init.pid)
 
     def _fill_from_runtime(self, row: Row, container: Container, usage: Usage | None) -> None:
         core = self._core
@@ -123,13 +118,23 @@ class Metrics:
             row.add("container_ulimits_soft", core.host.clamp_rlimit(limit).soft, _ulimit(limit.name))
         fill_limits(row, limits_said(container.resources))
 
-    def _home(self) -> str:
-        return device_name(self._core.paths.containers.stat().st_dev)
 
-    def _fill_layer(self, row: Row, container: Container) -> None:
-        system, device = os.statvfs(self._core.paths.containers), self._home()
-        used = self._statistics.writable_layer(container).used_bytes.value
-        row.add("container_fs_usage_bytes", used, device)
+class _Page:
+    """What is the same for all rows of one answer, looked up once. Blocks."""
+
+    def __init__(self, core: Core, usages: _Usages) -> None:
+        self.usages = usages
+        self._cgroups = core.cgroups
+        self._descriptors = OpenDescriptors()
+        self._home = core.paths.containers.stat().st_dev
+        self._layers = os.statvfs(core.paths.containers)
+
+    def fill(self, row: Row, cgroup: str) -> None:
+        CgroupMetrics(self._cgroups, cgroup, self._home, self._descriptors).fill(row)
+
+    def fill_layer(self, row: Row, used: cri.FilesystemUsage) -> None:
+        system, device = self._layers, device_name(self._home)
+        row.add("container_fs_usage_bytes", used.used_bytes.value, device)
         row.add("container_fs_limit_bytes", system.f_blocks * system.f_frsize, device)
         row.add("container_fs_inodes_total", system.f_files, device)
         row.add("container_fs_inodes_free", system.f_ffree, device)

@@ -1,6 +1,5 @@
 """Statistics of containers and pods, read from their cgroups (v1 and v2), network namespaces and writable layers."""
 
-import asyncio
 import os
 import time
 from collections.abc import Sequence
@@ -8,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proto import cri_pb2 as cri
+from runtimes.linux.figures import read_figures
 from runtimes.oci import bundles
 from runtimes.oci.core import Core
 from runtimes.oci.entities import Container, Sandbox
-from runtimes.oci.namespaces import SandboxNamespaces
 from runtimes.usage import CgroupUsage, net_dev, network_usage
 
 _LAYER_AGE_SECONDS = 10.0  # counting a layer's files costs; containerd's figure is as old
@@ -33,12 +32,12 @@ class Statistics:
         self._layers: dict[str, _Layer] = {}
 
     async def of_containers(self, containers: Sequence[Container]) -> list[cri.ContainerStats]:
-        return await asyncio.to_thread(lambda: [self._container(entry) for entry in containers])
+        return await read_figures(lambda: [self._container(entry) for entry in containers])
 
     async def of_sandboxes(self, sandboxes: Sequence[Sandbox]) -> list[cri.PodSandboxStats]:
         chosen = [(sandbox, [entry for entry in sandbox.listed_containers if entry.running]) for sandbox in sandboxes]
         self.prune()
-        return await asyncio.to_thread(lambda: [self._sandbox(sandbox, running) for sandbox, running in chosen])
+        return await read_figures(lambda: [self._sandbox(sandbox, running) for sandbox, running in chosen])
 
     def prune(self) -> None:
         """Forget what is gone."""
@@ -68,8 +67,8 @@ class Statistics:
             )
         )
         self._usage.fill_pod(stats.linux, cgroup)
-        if sandbox.ready and sandbox.namespaces.net is not None:
-            stats.linux.network.CopyFrom(network_usage(interfaces(sandbox.namespaces)))
+        if sandbox.ready and (found := interfaces(sandbox)) is not None:
+            stats.linux.network.CopyFrom(network_usage(found))
         stats.linux.containers.extend(self._container(entry) for entry in running)
         return stats
 
@@ -102,8 +101,31 @@ def _count(directory: Path) -> tuple[int, int]:
     return used_bytes, len(seen)
 
 
-def interfaces(namespaces: SandboxNamespaces) -> list[tuple[str, list[int]]]:
-    """Of the pod's network namespace, without the loopback: (name, figures)."""
-    texts: list[str] = []
-    namespaces.inside_net(lambda: texts.append(Path("/proc/thread-self/net/dev").read_text()))
+def interfaces(sandbox: Sandbox) -> list[tuple[str, list[int]]] | None:
+    """Of the pod's network namespace, without the loopback: (name, figures). None: it is the host's, or has gone. Blocks."""
+    pinned = sandbox.namespaces.net
+    if pinned is None:
+        return None
+    try:
+        namespace = pinned.stat().st_ino
+        for container in tuple(sandbox.containers.values()):
+            if container.running and (text := _seen_by(container, namespace)) is not None:
+                return net_dev(text)
+        texts: list[str] = []
+        sandbox.namespaces.inside_net(lambda: texts.append(Path("/proc/thread-self/net/dev").read_text()))
+    except OSError:
+        return None
     return net_dev(texts[0])
+
+
+def _seen_by(container: Container, namespace: int) -> str | None:
+    """What a process in the namespace sees, without a thread that enters it; None: it has ended, or is in another one."""
+    if container.record.init is None:
+        return None
+    process = f"/proc/{container.record.init.pid}"
+    try:
+        if Path(process, "ns/net").stat().st_ino != namespace:
+            return None
+        return Path(f"{process}/net/dev").read_text()
+    except OSError:
+        return None

@@ -64,7 +64,8 @@ class AdmissionGate:
     """`view`: the node as known now; `fresh_view`: with the Node read from the API, or as known when that fails.
 
     `begun`: whether an agent before this one has begun the pod. No pressure sends such a pod away: ending what runs here is
-    eviction's to decide, not that of an agent that starts again.
+    eviction's to decide, not that of an agent that starts again. `preempted` hears of each pod that ends for another, by the
+    resource that was short.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class AdmissionGate:
         begun: Callable[[PodUID], bool],
         resources: Resources,
         events: Events,
+        preempted: Callable[[str], None] = lambda resource: None,
     ) -> None:
         self._view = view
         self._fresh_view = fresh_view
@@ -83,6 +85,7 @@ class AdmissionGate:
         self._begun = begun
         self._resources = resources
         self._events = events
+        self._preempted = preempted
 
     def admit(self, pod: AgentPod, others: Sequence[AgentPod]) -> Answer:
         """`others`: the node's active pods, with their allocated resources."""
@@ -130,6 +133,7 @@ class AdmissionGate:
         for victim in chosen:
             log.info("pod %s is preempted for critical pod %s", victim.describe(), pod.describe())
             self._events.event(victim, "Warning", REASON, MESSAGE)
+            self._preempted(result.shortages[0].resource)
             try:
                 await self._end_pod(victim, termination_of(victim))
             except KillError as error:

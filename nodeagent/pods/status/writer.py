@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -31,6 +32,33 @@ RETRY_CAP_SECONDS = 10.0  # the kubelet's full reconcile
 MAX_IN_FLIGHT = 16
 HOLD_SECONDS = 0.15
 _BEGINNING = ("ContainerCreating", "PodInitializing")
+
+
+class StatusObserver(Protocol):
+    """Hears of statuses on their way, on the event loop; for metrics."""
+
+    def published(self, pod: AgentPod, status: PodStatus) -> None:
+        """A new status of the pod, whether or not it says anything new."""
+        ...
+
+    def sent(self, pod: AgentPod, status: PodStatus, seconds: float) -> None:
+        """The API has this status now; the first change that is in it waited so long."""
+        ...
+
+    def forgotten(self, uid: PodUID) -> None: ...
+
+
+class Unobserved:
+    """Nobody hears of them."""
+
+    def published(self, pod: AgentPod, status: PodStatus) -> None:
+        return
+
+    def sent(self, pod: AgentPod, status: PodStatus, seconds: float) -> None:
+        return
+
+    def forgotten(self, uid: PodUID) -> None:
+        return
 
 
 class StatusSink(Protocol):
@@ -69,6 +97,7 @@ class _Entry:
     sending: asyncio.Task[None] | None = None
     has_news: asyncio.Event = field(default_factory=asyncio.Event)  # more than that a start is under way
     held: bool = False  # long enough, once
+    changed_at: float | None = None  # when the first change came that the API does not have; of the monotonic clock
 
     @property
     def is_sending(self) -> bool:
@@ -90,6 +119,7 @@ class StatusWriter:
         target: Callable[[AgentPod], AgentPod | None],
         turn: Callable[[], Awaitable[None]],
         hold_seconds: float = HOLD_SECONDS,
+        observer: StatusObserver | None = None,
     ) -> None:
         self._api = api
         self._turn = turn
@@ -98,6 +128,7 @@ class StatusWriter:
         self._entries: dict[PodUID, _Entry] = {}
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._hold_seconds = hold_seconds
+        self._observer = observer or Unobserved()
 
     def publish(self, pod: AgentPod, status: PodStatus, *, containers_may_run: bool) -> None:
         uid = pod.uid
@@ -111,6 +142,7 @@ class StatusWriter:
             entry = self._entries[uid] = _Entry(base=target or pod, status=status)
         entry.status = status
         entry.containers_may_run = containers_may_run
+        self._observer.published(pod, status)
         if not only_begins(status):
             entry.has_news.set()
         if target is None:
@@ -125,6 +157,8 @@ class StatusWriter:
                 entry.settled.set()
             return
         entry.settled.clear()
+        if entry.changed_at is None:
+            entry.changed_at = time.monotonic()
         if not entry.is_sending:
             entry.sending = self._tasks.start(functools.partial(self._send, uid, entry), name=f"status {uid}")
 
@@ -159,6 +193,7 @@ class StatusWriter:
             await asyncio.sleep(delay)
 
     def forget(self, uid: PodUID) -> None:
+        self._observer.forgotten(uid)
         entry = self._entries.pop(uid, None)
         if entry is not None:
             entry.settled.set()
@@ -193,14 +228,20 @@ class StatusWriter:
 
     async def _send_once(self, uid: PodUID, entry: _Entry, patch: dict[str, object]) -> None:
         namespace, name = entry.base.key
+        status, changed_at, entry.changed_at = entry.status, entry.changed_at, None
         try:
             answer = await self._api.patch(Pod, name, namespace, patch, subresource="status")
         except Conflict:
             answer = await self._api.get(Pod, name, namespace)
             if metadata_of(answer).uid != entry.base.uid:
                 raise NotFound(404, "NotFound", f'pod "{name}" was recreated') from None
+        except ApiError:
+            entry.changed_at = changed_at
+            raise
         else:
             entry.ignored = patch
+            now = time.monotonic()
+            self._observer.sent(entry.base, status, now - (now if changed_at is None else changed_at))
         entry.base = newer(entry.base, AgentPod.of(answer, entry.base.source))
 
 

@@ -80,7 +80,7 @@ class Pressure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuStats:
-    """`periods`, `throttled_*`: of a cgroup with a quota."""
+    """`periods`, `throttled_*`, `burst_*`: of a cgroup with a quota."""
 
     usage_ns: int | None = None
     user_ns: int | None = None
@@ -88,6 +88,8 @@ class CpuStats:
     periods: int | None = None
     throttled_periods: int | None = None
     throttled_ns: int | None = None
+    burst_periods: int | None = None
+    burst_ns: int | None = None
     pressure: Pressure | None = None
 
 

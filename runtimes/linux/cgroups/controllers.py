@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from cgroupspy import controllers as cgroupspy
-from cgroupspy.controllers import Controller
 from cgroupspy.interfaces import BaseFileInterface, DictFile, FlagFile, ListFile
 from typing_extensions import override
 
@@ -21,6 +20,7 @@ _T = TypeVar("_T")
 
 UNLIMITED_BYTES = 1 << 62
 """A limit of v1 at or above this is "unlimited" in pages."""
+_FILE_BYTES = 1 << 16
 
 
 class Directory:
@@ -28,6 +28,21 @@ class Directory:
 
     def __init__(self, path: str) -> None:
         self.full_path = os.fsencode(path)
+
+
+class Controller(cgroupspy.Controller):
+    """One whose files are read without Python's buffers, in half the time: statistics read some sixty files a pod.
+
+    The kernel hands a file of figures over in one piece (lists of processes alone come in several: `tree.processes`).
+    """
+
+    @override
+    def get_property(self, filename: bytes) -> str:
+        file = os.open(self.node.full_path + b"/" + filename, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(file, _FILE_BYTES).decode().strip()
+        finally:
+            os.close(file)
 
 
 def present(read: Callable[[], _T]) -> _T | None:
@@ -42,11 +57,11 @@ class TypedFile(BaseFileInterface, Generic[_T]):
     """A file whose text stands for a `_T`: subclasses say how."""
 
     @override
-    def __get__(self, instance: Controller, owner: type[Controller]) -> _T:
+    def __get__(self, instance: cgroupspy.Controller, owner: type[cgroupspy.Controller]) -> _T:
         return self.sanitize_get(instance.get_property(self.filename))
 
     @override
-    def __set__(self, instance: Controller, value: _T) -> None:
+    def __set__(self, instance: cgroupspy.Controller, value: _T) -> None:
         super().__set__(instance, value)
 
     @override
@@ -174,21 +189,25 @@ class FreezerController(Controller):
     state = WordFile("freezer.state")
 
 
-class CpuAcctController(cgroupspy.CpuAcctController):
+class CpuController(Controller, cgroupspy.CpuController):
+    """cpu.* (v1)."""
+
+
+class CpuAcctController(Controller, cgroupspy.CpuAcctController):
     """cpuacct.* (v1), with the parts of usage, in nanoseconds."""
 
     usage_user = CountFile("cpuacct.usage_user", readonly=True)
     usage_sys = CountFile("cpuacct.usage_sys", readonly=True)
 
 
-class MemoryController(cgroupspy.MemoryController):
+class MemoryController(Controller, cgroupspy.MemoryController):
     """memory.* (v1), with the kernel's own memory and the counter of OOM kills."""
 
     kmem_usage_in_bytes = CountFile("memory.kmem.usage_in_bytes", readonly=True)
     oom_events = DictFile("memory.oom_control", readonly=True)
 
 
-class BlkIOController(cgroupspy.BlkIOController):
+class BlkIOController(Controller, cgroupspy.BlkIOController):
     """blkio.throttle.*_recursive (v1): a cgroup with all below it."""
 
     io_service_bytes = DeviceTableFile("blkio.throttle.io_service_bytes_recursive", readonly=True)

@@ -2,17 +2,19 @@
 
 import contextlib
 import errno
+import functools
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from cgroupspy.controllers import Controller, CpuController, CpuSetController
+from cgroupspy.controllers import Controller, CpuSetController
 
 from runtimes.linux.cgroups.contract import CgroupLimits, CgroupStats
 from runtimes.linux.cgroups.controllers import (
     UNLIMITED_BYTES,
+    CpuController,
     Directory,
     FreezerController,
     HugetlbController,
@@ -66,7 +68,7 @@ class CgroupsV1:
     def controllers(self) -> frozenset[str]:
         return frozenset(name for name in self._mounts if not name.startswith("name="))
 
-    @property
+    @functools.cached_property
     def huge_page_sizes(self) -> tuple[str, ...]:
         if "hugetlb" not in self._mounts:
             return ()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from cgroupspy.controllers import Controller, CpuController
+from cgroupspy.controllers import Controller
 from typing_extensions import override
 
 from runtimes.linux.cgroups.contract import (
@@ -19,6 +19,7 @@ from runtimes.linux.cgroups.controllers import (
     UNLIMITED_BYTES,
     BlkIOController,
     CpuAcctController,
+    CpuController,
     Directory,
     HugetlbController,
     MemoryController,
@@ -47,6 +48,8 @@ class StatisticsV1(CgroupStatistics):
             periods=table.get("nr_periods"),
             throttled_periods=table.get("nr_throttled"),
             throttled_ns=table.get("throttled_time"),
+            burst_periods=table.get("nr_bursts"),
+            burst_ns=table.get("burst_time"),
         )
 
     @override

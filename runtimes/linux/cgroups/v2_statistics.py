@@ -42,6 +42,8 @@ class StatisticsV2(CgroupStatistics):
             periods=table.get("nr_periods"),
             throttled_periods=table.get("nr_throttled"),
             throttled_ns=_nanoseconds(table, "throttled_usec"),
+            burst_periods=table.get("nr_bursts"),
+            burst_ns=_nanoseconds(table, "burst_usec"),
             pressure=present(lambda: cpu.pressure),
         )
 

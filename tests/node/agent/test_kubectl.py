@@ -13,8 +13,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from dashboards import ASKED_FOR
 from kubectl_under_test import CLIENTS, forwarded, in_terminal, run
 from node_under_test import NodeUnderTest, eventually, pod_object, restart_count
+from prometheus_client.parser import text_string_to_metric_families
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-kubectl")]
 
@@ -215,11 +217,35 @@ def on_a_screen(command: list[str], until: bytes) -> bytes:
     return seen
 
 
+def check_dashboards(node: NodeUnderTest, pod: str) -> None:
+    """Every series that well-known readers ask for is there, with the labels that they use, in text that parses."""
+    for page, asked in ASKED_FOR.items():
+        text = node.kubectl("get", "--raw", f"/api/v1/nodes/{node.name}/proxy{page}")
+        found: dict[str, list[frozenset[str]]] = {}
+        for family in text_string_to_metric_families(text):
+            assert family.type != "unknown", family.name
+            for sample in family.samples:
+                if sample.labels.get("pod", pod) == pod:
+                    labels = frozenset(key for key, value in sample.labels.items() if value)
+                    found.setdefault(sample.name, []).append(labels)
+        lacking = {
+            name: found.get(name)
+            for name, labels in asked.items()
+            if not any(labels <= has for has in found.get(name, ()))
+        }
+        assert not lacking, page
+
+
 def test_top(node: NodeUnderTest) -> None:
-    """`kubectl top` shows the node, and that a pod uses the CPU and the memory that it does, no more than it may."""
+    """`kubectl top` shows the node, and that a pod uses the CPU and the memory that it does, no more than it may.
+
+    Dashboards find what they ask for.
+    """
     burner = "head -c 33554432 /dev/zero | tail -c 33554432 > /dev/shm/held; while true; do :; done"
     limits = {"cpu": "200m", "memory": "128Mi"}
-    node.apply(pod_object("burner", "sh", "-c", burner, resources={"limits": limits}))
+    manifest = pod_object("burner", "sh", "-c", burner, resources={"limits": limits})
+    manifest["spec"]["containers"][0]["livenessProbe"] = {"exec": {"command": ["true"]}, "periodSeconds": 1}
+    node.apply(manifest)
     node.running("burner")
 
     def measured() -> tuple[int, int] | None:
@@ -247,4 +273,5 @@ def test_top(node: NodeUnderTest) -> None:
     assert "burner" in shown and "\x1b" not in shown
     screen = on_a_screen(command[:-1], until=b"burner")
     assert screen.startswith(b"\x1b[?1049h") and screen.endswith(b"\x1b[?1049l")
+    check_dashboards(node, "burner")
     node.kubectl("delete", "pod", "burner", "--now")

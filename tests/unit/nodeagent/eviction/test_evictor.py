@@ -60,7 +60,7 @@ class World(Events):
             Reclaim(dead_containers=self._remove_dead_containers, unused_images=self._delete_images),
             self,
             maximum_grace_seconds=20,
-            counted=lambda signal: self.diary.append(f"counted {signal}"),
+            counted=lambda signal, age: self.diary.append(f"counted {signal}, {age:g} s old"),
             clock=lambda: self.now,
         )
 
@@ -149,7 +149,12 @@ async def test_memory(tmp_path: Path, state: NodeState) -> None:
     world.left[Signal.MEMORY] = 99
     assert await world.pass_once()
     message = "The node was low on resource: memory. Threshold quantity: 100, available: 99. "
-    assert world.diary == [f"{MET} memory", f"Warning Evicted: {message}", "counted memory.available", "end large"]
+    assert world.diary == [
+        f"{MET} memory",
+        f"Warning Evicted: {message}",
+        "counted memory.available, 0 s old",
+        "end large",
+    ]
     assert world.annotations[-1]["starved_resource"] == "memory"
     assert world.terminations == [
         Termination(

@@ -1,5 +1,7 @@
 """How many pods there are."""
 
+from collections.abc import Sequence
+
 from agent_pods import agent_pod
 from prometheus_client import CollectorRegistry
 
@@ -8,9 +10,9 @@ from nodeagent.pods.manager import PodOnNode
 from nodeagent.pods.rules.model import PodStage
 
 
-def pod(name: str, stage: PodStage, phase: str = "Running") -> PodOnNode:
+def pod(name: str, stage: PodStage, phase: str = "Running", conditions: Sequence[object] = ()) -> PodOnNode:
     document = {"metadata": {"name": name, "namespace": "default", "uid": name}, "spec": {"containers": []}}
-    made = agent_pod({**document, "status": {"phase": phase}})
+    made = agent_pod({**document, "status": {"phase": phase, "conditions": list(conditions)}})
     return PodOnNode(pod=made, status=made.status, stage=stage)
 
 
@@ -31,3 +33,15 @@ def test_by_what_their_workers_are_at() -> None:
     }
     assert working == {"sync": 2, "terminating": 1, "terminated": 0}
     assert value("cgroup_version") == 2
+
+
+def test_resizes() -> None:
+    """As the conditions of the pods say."""
+    waiting = pod("a", PodStage.SYNC, conditions=[{"type": "PodResizePending", "status": "True", "reason": "Deferred"}])
+    under_way = pod("b", PodStage.SYNC, conditions=[{"type": "PodResizeInProgress", "status": "True"}])
+    registry = CollectorRegistry()
+    registry.register(PodsOnNode(lambda: [waiting, under_way], 2))
+    value = registry.get_sample_value
+    reasons = ("deferred", "infeasible")
+    assert [value("kubelet_pod_pending_resizes", {"reason": reason}) for reason in reasons] == [1, 0]
+    assert value("kubelet_pod_in_progress_resizes") == 1

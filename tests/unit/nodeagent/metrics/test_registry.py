@@ -3,8 +3,10 @@
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from nodeagent.metrics.admission import AdmissionMetrics
+from nodeagent.metrics.eviction import EvictionMetrics
 from nodeagent.metrics.images import ImageMetrics
-from nodeagent.metrics.registry import agent_registry
+from nodeagent.metrics.registry import agent_registry, registered
 from nodeagent.metrics.starts import StartMetrics
 from nodeagent.metrics.steps import StepMetrics, StepsUnderWay
 from nodeagent.pods.step_runs import Outcome, StepRun, Verb
@@ -36,6 +38,20 @@ def test_two_agents_of_one_process_count_apart() -> None:
     assert samples(other, "kubelet_") == {}
     assert {("process_cpu_seconds_total", ()), ("process_start_time_seconds", ())} <= set(samples(one, "process_"))
     assert samples(one, "python_info")
+
+
+def test_counters_without_an_ending() -> None:
+    """Alerts ask for evictions under the name that a kubelet gives them, which ends as no other counter's does."""
+    registry = agent_registry()
+    EvictionMetrics(registry).evicted("memory.available")
+    AdmissionMetrics(registry).preempted("cpu")
+    lines = registered(registry).decode().splitlines()
+    assert {
+        "# TYPE kubelet_evictions counter",
+        'kubelet_evictions{eviction_signal="memory.available"} 1.0',
+        "# TYPE kubelet_preemptions counter",
+        'kubelet_preemptions{preemption_signal="cpu"} 1.0',
+    } <= set(lines)
 
 
 def test_steps_that_have_ended() -> None:

@@ -33,7 +33,7 @@ def test_runtime_metrics() -> None:
         f"container_fs_reads_total{{{of_main}}} 7 2500",
         "# TYPE container_fs_inodes_total gauge",
         f"container_fs_inodes_total{{{of_main}}} 8 2500",
-        "# TYPE container_memory_failcnt untyped",
+        "# TYPE container_memory_failcnt counter",
         f"container_memory_failcnt{{{bare}}} 9 2500",
         "# TYPE container_processes gauge",
         'container_processes{container="",id="s",image="",name="s",namespace="default",pod="web"} 3',

@@ -64,8 +64,7 @@ def test_those_that_have_a_cgroup(tmp_path: Path) -> None:
     (row,) = groups.rows
     told = {sample.name: (sample.label_values[1], sample.value.value) for sample in row.metrics}
     assert told["container_memory_usage_bytes"] == ("/kubepods", 9)
-    assert told["container_processes"] == ("/kubepods", 1)
-    assert "container_file_descriptors" not in told
+    assert not {"container_processes", "container_file_descriptors"} & told.keys()  # nobody goes through all of them
     assert SystemContainerReader(kernel, {"/kubepods": ""}).read().named == []
 
 

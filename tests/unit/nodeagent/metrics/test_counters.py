@@ -1,0 +1,143 @@
+"""Counters of single subjects: names, labels, and what counts as what."""
+
+import pytest
+from agent_pods import agent_pod
+from prometheus_client import CollectorRegistry
+
+from nodeagent.metrics.admission import AdmissionMetrics
+from nodeagent.metrics.api_requests import ApiRequestMetrics
+from nodeagent.metrics.build import BuildInfo
+from nodeagent.metrics.eviction import EvictionMetrics
+from nodeagent.metrics.images import ImageMetrics, size_name
+from nodeagent.metrics.requests import RequestMetrics, told_path
+from nodeagent.metrics.volumes import VolumeMetrics, VolumesMounted
+from nodeagent.pods.rules.model import StartFailure
+from nodeagent.volumes.operations import Operation, timed
+
+MB, GB = 1 << 20, 1 << 30
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+def test_admission(registry: CollectorRegistry) -> None:
+    """Every pod with its containers; a refusal by its reason; who went for another by what was short."""
+    metrics = AdmissionMetrics(registry)
+    spec = {"containers": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}
+    pod = agent_pod({"metadata": {"name": "p", "uid": "u"}, "spec": spec})
+    metrics.judged(pod, None)
+    metrics.judged(pod, StartFailure(reason="OutOfcpu", message=""))
+    metrics.preempted("memory")
+    value = registry.get_sample_value
+    assert value("kubelet_admission_rejections_total", {"reason": "OutOfcpu"}) == 1
+    assert value("kubelet_preemptions_total", {"preemption_signal": "memory"}) == 1
+    assert [value("kubelet_containers_per_pod_count_bucket", {"le": le}) for le in ("2.0", "4.0")] == [0, 2]
+
+
+def test_evictions(registry: CollectorRegistry) -> None:
+    """The age of figures is told of those that were chosen by them, not of pods over a limit of their own."""
+    metrics = EvictionMetrics(registry)
+    metrics.evicted("memory.available", 0.25)
+    metrics.evicted("emptydirfs.limit")
+    value, name = registry.get_sample_value, "kubelet_eviction_stats_age_seconds_sum"
+    assert value("kubelet_evictions_total", {"eviction_signal": "emptydirfs.limit"}) == 1
+    assert value(name, {"eviction_signal": "memory.available"}) == 0.25
+    assert value(name, {"eviction_signal": "emptydirfs.limit"}) is None
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "name"),
+    [(0, "N/A"), (1, "0-10MB"), (10 * MB, "10MB-100MB"), (100 * GB - 1, "60GB-100GB"), (100 * GB, "GT100GB")],
+)
+def test_sizes_of_images(size_bytes: int, name: str) -> None:
+    """A size is in the range that begins with it; one that nobody knows is in none."""
+    assert size_name(size_bytes) == name
+
+
+def test_images(registry: CollectorRegistry) -> None:
+    """What was asked for, and how long it took to come."""
+    metrics = ImageMetrics(registry)
+    metrics.ensured("Always", present=None, pull=True)
+    metrics.ensured("IfNotPresent", present=True, pull=False)
+    metrics.pulled(2.0, 5 * MB)
+    value, name = registry.get_sample_value, "kubelet_image_manager_ensure_image_requests_total"
+    assert value(name, {"pull_policy": "always", "present_locally": "unknown", "pull_required": "true"}) == 1
+    assert value(name, {"pull_policy": "ifnotpresent", "present_locally": "true", "pull_required": "false"}) == 1
+    assert value("kubelet_image_pull_duration_seconds_sum", {"image_size_in_bytes": "0-10MB"}) == 2
+
+
+@pytest.mark.parametrize(
+    ("template", "path"),
+    [
+        ("/metrics/cadvisor", "metrics/cadvisor"),
+        ("/exec/{namespace}/{pod}/{uid}/{container}", "exec"),
+        ("/logs/{path}", "logs"),
+        ("/pods/", "pods"),
+        ("/", "/"),
+    ],
+)
+def test_paths_of_requests(template: str, path: str) -> None:
+    """What is asked for, without the objects that it is asked of: their names would make a series each."""
+    assert told_path(template) == path
+
+
+def test_requests(registry: CollectorRegistry) -> None:
+    """One that is under way is told as such, and one that fails counts."""
+    metrics, value = RequestMetrics(registry), registry.get_sample_value
+    labels = {"method": "GET", "path": "exec", "server_type": "readwrite", "long_running": "true"}
+    with pytest.raises(OSError), metrics.under_way("GET", "/exec/{pod}", secure=True):
+        assert value("kubelet_http_inflight_requests", labels) == 1
+        raise OSError
+    assert value("kubelet_http_inflight_requests", labels) == 0
+    assert value("kubelet_http_requests_total", labels) == 1
+    assert value("kubelet_http_requests_duration_seconds_count", labels) == 1
+
+
+def test_requests_to_the_api(registry: CollectorRegistry) -> None:
+    """By answer."""
+    metrics = ApiRequestMetrics(registry)
+    metrics.answered("GET", "127.0.0.1:6443", "200", 0.5)
+    metrics.answered("GET", "127.0.0.1:6443", "<error>", 0.5)
+    labels = {"code": "<error>", "method": "GET", "host": "127.0.0.1:6443"}
+    assert registry.get_sample_value("rest_client_requests_total", labels) == 1
+    labels = {"verb": "GET", "host": "127.0.0.1:6443"}
+    assert registry.get_sample_value("rest_client_request_duration_seconds_sum", labels) == 1
+
+
+def test_volumes(registry: CollectorRegistry) -> None:
+    """Mounts that fail are told apart; what is up is told as of the scrape."""
+    up = {"kubernetes.io/empty-dir": 3}
+    registry.register(VolumesMounted(lambda: up))
+    metrics = VolumeMetrics(registry)
+    with timed(metrics.ended, "kubernetes.io/nfs", Operation.UNMOUNT):
+        pass
+    with pytest.raises(OSError), timed(metrics.ended, "kubernetes.io/nfs", Operation.MOUNT):
+        raise OSError
+    value = registry.get_sample_value
+    ended = {
+        (operation, status): value(
+            "storage_operation_duration_seconds_count",
+            {"volume_plugin": "kubernetes.io/nfs", "operation_name": operation, "status": status, "migrated": "false"},
+        )
+        for operation in ("volume_mount", "volume_unmount")
+        for status in ("success", "fail-unknown")
+    }
+    assert {key for key, count in ended.items() if count == 1} == {
+        ("volume_mount", "fail-unknown"),
+        ("volume_unmount", "success"),
+    }
+    labels = {"plugin_name": "kubernetes.io/empty-dir", "state": "actual_state_of_world"}
+    assert value("volume_manager_total_volumes", labels) == 3
+
+
+def test_build(registry: CollectorRegistry) -> None:
+    """Which kubelet it stands for, and which gates are open."""
+    registry.register(BuildInfo([("A", "BETA", True), ("B", "ALPHA", False)], "amd64"))
+    (build,) = (family for family in registry.collect() if family.name == "kubernetes_build_info")
+    labels = build.samples[0].labels
+    assert (labels["major"], labels["platform"], labels["go_version"]) == ("1", "linux/amd64", "")
+    value = registry.get_sample_value
+    assert value("kubernetes_feature_enabled", {"name": "A", "stage": "BETA"}) == 1
+    assert value("kubernetes_feature_enabled", {"name": "B", "stage": "ALPHA"}) == 0
