@@ -1,8 +1,4 @@
-"""One thread for those who read many small files of the kernel: /proc and cgroups.
-
-Each read lets go of the interpreter and wants it back: two threads that read at once take it from each other at every file, at a
-price in CPU. And the other threads stay free for what waits.
-"""
+"""One thread for those who read many small files of the kernel: /proc and cgroups. The other threads stay free for what waits."""
 
 import asyncio
 from collections.abc import Callable
