@@ -191,6 +191,23 @@ def top(
 
 
 @app.command()
+def dashboard(
+    state_dir: StateDirOption = STATE_DIR,
+    kubeconfig: KubeconfigOption = None,
+    node_name: Annotated[
+        str, typer.Option("--node-name", metavar="NAME", help="Which node; not needed where there is one.")
+    ] = "",
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="IP:PORT", help="Where; port 0: any that is free.")
+    ] = "127.0.0.1:9040",
+) -> None:
+    """Show the node in a browser, read-only, until told to stop: pressure, pods, runtimes, events, volumes."""
+    from nodeagent.cli import dashboard as command
+
+    raise typer.Exit(command.run(kubeconfig or state_dir / "admin.kubeconfig", node_name, listen))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     import importlib.metadata

@@ -27,16 +27,27 @@ class UsageUnknown(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """One of an eviction. `available`, `threshold`: bytes, inodes or processes; pods are evicted below the threshold."""
+    """One of an eviction, in bytes, inodes or processes; pods are evicted when less than `threshold` is available."""
 
     signal: str
     hard: bool
     available: int
     threshold: int
+    capacity: int
 
     @property
     def distance(self) -> int:
         return self.available - self.threshold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeUse:
+    """One of a pod, as full as its file system is. `claim`: empty where it is of none."""
+
+    name: str
+    claim: str
+    used_bytes: int
+    capacity_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +60,7 @@ class PodUse:
     memory_bytes: int | None
     disk_bytes: int | None
     processes: int | None
+    volumes: tuple[VolumeUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +83,16 @@ class NodeUse:
     stalls: Mapping[str, tuple[float, float]]
     thresholds: tuple[Threshold, ...]
     pods: tuple[PodUse, ...]
+
+
+async def which_node(client: ApiClient, name: str) -> str:
+    """`name`, or that of the only node there is. Raises UsageUnknown, ApiError."""
+    if name:
+        return name
+    names = [node.metadata.name or "" for node in (await client.list(Node)).items if node.metadata is not None]
+    if len(names) != 1:
+        raise UsageUnknown(f"there are {len(names)} nodes: say which one with --node-name")
+    return names[0]
 
 
 async def read(client: ApiClient, node_name: str) -> NodeUse:
@@ -138,6 +160,16 @@ def _pod(pod: Mapping[str, Any]) -> PodUse:
         memory_bytes=(pod.get("memory") or {}).get("workingSetBytes"),
         disk_bytes=(pod.get("ephemeral-storage") or {}).get("usedBytes"),
         processes=(pod.get("process_stats") or {}).get("process_count"),
+        volumes=tuple(_volume(volume) for volume in pod.get("volume") or ()),
+    )
+
+
+def _volume(volume: Mapping[str, Any]) -> VolumeUse:
+    return VolumeUse(
+        name=volume["name"],
+        claim=(volume.get("pvcRef") or {}).get("name", ""),
+        used_bytes=volume.get("usedBytes", 0),
+        capacity_bytes=volume.get("capacityBytes", 0),
     )
 
 
@@ -166,5 +198,7 @@ def _thresholds(signals: Mapping[str, tuple[int, int]], configuration: Mapping[s
             available, capacity = signals.get(signal, (0, 0))
             amount = parse_amount(text)
             if not amount.is_off and (threshold := int(amount.of(capacity))) and capacity:
-                found.append(Threshold(signal=signal, hard=is_hard, available=available, threshold=threshold))
+                found.append(
+                    Threshold(signal=signal, hard=is_hard, available=available, threshold=threshold, capacity=capacity)
+                )
     return sorted(found, key=lambda each: (each.signal, not each.hard))

@@ -28,8 +28,8 @@ USE = NodeUse(
     max_processes=100,
     stalls={"cpu": (2.54, 0.0)},
     thresholds=(
-        Threshold(signal="memory.available", hard=True, available=90 * MI, threshold=100 * MI),
-        Threshold(signal="nodefs.inodesFree", hard=False, available=90, threshold=5),
+        Threshold(signal="memory.available", hard=True, available=90 * MI, threshold=100 * MI, capacity=1000 * MI),
+        Threshold(signal="nodefs.inodesFree", hard=False, available=90, threshold=5, capacity=1000),
     ),
     pods=(DATABASE, NEW, WEB),
 )
@@ -89,8 +89,15 @@ def test_colours() -> None:
 
 def test_a_frame_fits_the_terminal() -> None:
     """No line wraps and none scrolls: colours are kept whole, each line ends what was there before, and so does the last."""
-    shown = ["\x1b[1mheading of a table\x1b[0m", "short", "never seen"]
+    shown = ["\x1b[1mheading of a table\x1b[0m", "short"]
     assert frame(shown, 7, 3) == "\x1b[H\x1b[1mheading\x1b[0m\x1b[K\r\nshort\x1b[K\x1b[J"
+
+
+def test_a_small_terminal() -> None:
+    """What has no room is not left out in silence: the last line counts it."""
+    assert frame(["one", "two", "three"], 80, 3) == (
+        "\x1b[Hone\x1b[K\r\n... 2 lines more than this terminal has room for\x1b[K\x1b[J"
+    )
 
 
 def test_without_an_agent(tmp_path: Path) -> None:

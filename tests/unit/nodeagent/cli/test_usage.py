@@ -66,10 +66,12 @@ def test_everything() -> None:
         max_processes=1000,
         stalls={"cpu": (2.5, 0.0), "memory": (1.0, 0.0), "io": (4.0, 3.0)},
         thresholds=(
-            Threshold(signal="imagefs.inodesFree", hard=True, available=90, threshold=5),
-            Threshold(signal="memory.available", hard=True, available=700 * MI, threshold=100 * MI),
-            Threshold(signal="memory.available", hard=False, available=700 * MI, threshold=800 * MI),
-            Threshold(signal="nodefs.available", hard=True, available=30 * MI, threshold=20 * MI),
+            Threshold(signal="imagefs.inodesFree", hard=True, available=90, threshold=5, capacity=100),
+            Threshold(signal="memory.available", hard=True, available=700 * MI, threshold=100 * MI, capacity=1000 * MI),
+            Threshold(
+                signal="memory.available", hard=False, available=700 * MI, threshold=800 * MI, capacity=1000 * MI
+            ),
+            Threshold(signal="nodefs.available", hard=True, available=30 * MI, threshold=20 * MI, capacity=200 * MI),
         ),
         pods=(
             PodUse(namespace="shop", name="web", cpu_millicores=250, memory_bytes=9 * MI, disk_bytes=4096, processes=3),
