@@ -200,7 +200,7 @@ async def test_a_soft_threshold(tmp_path: Path, state: NodeState) -> None:
 
 
 async def test_a_hard_threshold_hurries_a_soft_victim(tmp_path: Path, state: NodeState) -> None:
-    """While a victim has time for its end the node is looked at; when it cannot wait, the same pod is killed, its message kept."""
+    """While a victim has time for its end the node is looked at; when it cannot wait, the same pod is killed."""
     soft = {"memory.available": "500"}
     world = World(tmp_path, state, soft=soft, soft_grace_seconds={"memory.available": 0.0})
     world.add("a", 500, terminationGracePeriodSeconds=60)
