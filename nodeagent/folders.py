@@ -27,6 +27,10 @@ class Folders:
         return images_below(self.state)
 
     @property
+    def runtimes(self) -> Path:
+        return self.state / "runtimes"
+
+    @property
     def certificates(self) -> Path:
         return self.root / "pki"
 
@@ -35,7 +39,7 @@ class Folders:
         return self.root / "seccomp"
 
     def runtime_state(self, handler: str) -> Path:
-        return self.state / "runtimes" / handler
+        return self.runtimes / handler
 
     def runtime_run(self, handler: str) -> Path:
         return self.run / handler

@@ -92,7 +92,7 @@ async def start_image_garbage(
 
 def image_store(config: Config, folders: Folders) -> DiskImageStore:
     """Not started."""
-    return DiskImageStore(folders.images, StoreSettings(skopeo=skopeo_settings(config)))
+    return DiskImageStore(folders.images, StoreSettings(skopeo=skopeo_settings(config), layers=folders.runtimes))
 
 
 def skopeo_settings(config: Config) -> SkopeoSettings:

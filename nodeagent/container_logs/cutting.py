@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from nodeagent.container_logs.folder import LogFolder
 from nodeagent.container_logs.rotation import PACKED
 
+_NOTICE_BYTES = 256  # so much longer is a file that was cut before, which is not cut again: its notice tells the truth
 _LINE_SEARCH_BYTES = 64 * 1024  # no line of a runtime's log is longer
 
 
@@ -38,7 +39,7 @@ def cut(folder: LogFolder, name: str, max_bytes: int) -> int:
     fd = folder.open(name, os.O_RDWR)
     try:
         found = os.fstat(fd)
-        if found.st_size <= max_bytes:
+        if found.st_size <= max_bytes + _NOTICE_BYTES:
             return 0
         start = max(0, max_bytes - _LINE_SEARCH_BYTES)
         tail = os.pread(fd, max_bytes - start, start)

@@ -71,6 +71,7 @@ class LogRotator:
         self._now = now
         self._logs: dict[str, _Log] = {}  # by container id; a container's log never moves
         self._sizes: dict[str, int] = {}  # when they were last measured
+        self._speeds: dict[str, float] = {}  # bytes a second, as of then
         self._tended: set[str] = set()
         self._in_trouble: set[str] = set()
         self._packed: set[Path] = set()  # just now
@@ -122,6 +123,7 @@ class LogRotator:
         """The logs that are large enough, and in how many seconds to measure again: before the fastest one gets there. Blocks."""
         due, pause = [], min(MEASURE_SECONDS, self._limits.interval_seconds)
         sizes: dict[str, int] = {}
+        speeds: dict[str, float] = {}
         limit = max(1, self._limits.max_bytes)
         for item in self._logs.values():
             try:
@@ -131,12 +133,18 @@ class LogRotator:
             sizes[item.container_id] = size
             if size >= limit:
                 due.append(item)
-            grown = size - self._sizes.get(item.container_id, 0)
-            if grown > 0:
+            speed = speeds[item.container_id] = self._speed(item.container_id, size, elapsed_seconds)
+            if speed > 0:
                 left = limit - size if size < limit else limit
-                pause = min(pause, max(LEAST_SECONDS, left * elapsed_seconds / grown))
-        self._sizes = sizes
+                pause = min(pause, max(LEAST_SECONDS, left / speed))
+        self._sizes, self._speeds = sizes, speeds
         return due, pause
+
+    def _speed(self, container_id: str, size: int, elapsed_seconds: float) -> float:
+        """How fast a log grows. A rotation does not make its writer slower: what was known before counts for half."""
+        before = self._sizes.get(container_id, 0)
+        grown = size - before if size >= before else size
+        return max(grown / max(elapsed_seconds, 1e-3), self._speeds.get(container_id, 0.0) / 2)
 
     def _missing(self) -> list[_Log]:
         """The logs that have a folder and are not there. Blocks."""

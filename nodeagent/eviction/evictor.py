@@ -1,14 +1,15 @@
 """Ends pods when the node is short of something: what is nobody's first, then one pod, until it is enough.
 
 Source: docs/facts/node-resources.md 5.3 to 5.8. A hard threshold means that the node cannot wait: its victim is killed at once,
-where a kubelet still gives it two seconds.
+where a kubelet still gives it two seconds; and so is the victim of a soft threshold when a hard one is met before its end,
+which a kubelet does not look at meanwhile.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from nodeagent.api.events import WARNING, Events, NodeEvents
@@ -23,6 +24,7 @@ from nodeagent.pods.admission.gate import KillError
 from nodeagent.pods.rules.model import Termination
 from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.errors import RuntimeFault
+from runtimes.linux.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ class Pods(Protocol):
     def active_pods(self) -> list[AgentPod]: ...
 
     async def end(self, pod: AgentPod, termination: Termination) -> None: ...
+
+    def terminate(self, uid: PodUID, termination: Termination) -> bool: ...
 
     async def released(self, uid: PodUID) -> None: ...
 
@@ -165,7 +169,7 @@ class Evictor:
         )
         self._leaving.add(pod.uid)
         try:
-            await self._pods.end(pod, termination)
+            await self._end(pod, termination)
         except KillError as error:
             log.warning("pod %s: %s", pod.describe(), error)  # it counts as evicted all the same
         try:
@@ -173,6 +177,28 @@ class Evictor:
                 await self._pods.released(pod.uid)
         except TimeoutError:
             log.warning("pod %s was evicted, and still holds volumes or its cgroup", pod.describe())
+
+    async def _end(self, pod: AgentPod, termination: Termination) -> None:
+        """Raises KillError."""
+        if termination.at_once:
+            await self._pods.end(pod, termination)
+            return
+        hurry = asyncio.create_task(self._hurry(pod, termination), name=f"soft eviction of {pod.describe()}")
+        try:
+            await self._pods.end(pod, termination)
+        finally:
+            await end_tasks(hurry)
+
+    async def _hurry(self, pod: AgentPod, termination: Termination) -> None:
+        """While a victim has time for its end the node is still looked at; when it cannot wait any more, nor can the victim."""
+        while not any(threshold.hard for threshold in self._watch.due()):
+            await self._wakeups.wait(self._watch.next_look_seconds())
+            try:
+                await self._watch.look()
+            except Exception:
+                log.exception("the node's pressure could not be looked at, will try again")
+        log.warning("pod %s is killed before its time is over: a hard threshold is met", pod.describe())
+        self._pods.terminate(pod.uid, replace(termination, grace_seconds=MINIMUM_GRACE_SECONDS, at_once=True))
 
 
 def reclaimable(signal: Signal, layout: Layout) -> tuple[bool, bool]:

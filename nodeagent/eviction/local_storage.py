@@ -1,8 +1,8 @@
-"""Ends pods that use more of the node's disk than they may. Source: docs/facts/node-resources.md 5.3, 5.8."""
+"""Ends pods that use more of the node's disk than they may. Source: docs/facts/node-resources.md 5.3, 5.6, 5.8."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nodeagent.api.events import WARNING, Events
 from nodeagent.eviction.evictor import MINIMUM_GRACE_SECONDS, REASON, Pods, Usages
@@ -11,7 +11,8 @@ from nodeagent.eviction.pressure import PressureWatch
 from nodeagent.eviction.rules import PERIOD_SECONDS
 from nodeagent.pods.admission.gate import KillError
 from nodeagent.pods.rules.model import Termination
-from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.critical import is_critical
+from nodeagent.podspec.pod import AgentPod, PodUID
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def pause_seconds(took_seconds: float) -> float:
 
 
 class LocalStorage:
-    """Looks at all pods that have limits, critical ones too; every one that exceeds one is evicted."""
+    """Looks at all pods that have limits; every one that exceeds one is evicted, but critical ones, of which it is said once."""
 
     def __init__(
         self, watch: PressureWatch, pods: Pods, usages: Usages, events: Events, *, counted: Callable[[str], None]
@@ -36,6 +37,7 @@ class LocalStorage:
         self._usages = usages
         self._events = events
         self._counted = counted
+        self._spared: set[PodUID] = set()
 
     async def run(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -53,7 +55,15 @@ class LocalStorage:
             return
         usages = await self._usages.read(pods, disks=True)
         found = [(usage.pod, violation(usage, self._watch.layout)) for usage in usages]
-        await asyncio.gather(*(self._evict(pod, wrong) for pod, wrong in found if wrong is not None))
+        violators = [(pod, wrong) for pod, wrong in found if wrong is not None]
+        self._say_spared([(pod, wrong) for pod, wrong in violators if is_critical(pod)])
+        await asyncio.gather(*(self._evict(pod, wrong) for pod, wrong in violators if not is_critical(pod)))
+
+    def _say_spared(self, violators: Sequence[tuple[AgentPod, Violation]]) -> None:
+        for pod, wrong in violators:
+            if pod.uid not in self._spared:
+                log.warning("pod %s is critical and stays: %s", pod.describe(), wrong.message)
+        self._spared = {pod.uid for pod, _ in violators}
 
     async def _evict(self, pod: AgentPod, wrong: Violation) -> None:
         log.warning("pod %s is evicted: %s", pod.describe(), wrong.message)

@@ -6,6 +6,7 @@ memory.events of what is bounded. Both: a PSI trigger for processes that wait fo
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import select
@@ -17,7 +18,8 @@ from runtimes.linux.cgroups.contract import Cgroups
 log = logging.getLogger(__name__)
 
 PRESSURE = Path("/proc/pressure/memory")
-TRIGGER = b"some 100000 1000000\0"  # waits of 100 ms within a second
+# waits of 100 ms within a second; who lacks CAP_SYS_RESOURCE may only ask for windows of whole two seconds
+TRIGGERS = (b"some 100000 1000000\0", b"some 100000 2000000\0")
 REARM_SECONDS = 10.0
 SPACING_SECONDS = 0.1  # between two looks, however often the kernel calls
 _USAGE, _CONTROL, _EVENTS = "memory.usage_in_bytes", "cgroup.event_control", "memory.events"
@@ -81,7 +83,7 @@ class KernelWakeups:
         with _absent("PSI"):
             descriptor = os.open(self._pressure, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                os.write(descriptor, TRIGGER)
+                _set_trigger(descriptor)
             except OSError:
                 os.close(descriptor)
                 raise
@@ -110,6 +112,18 @@ class KernelWakeups:
             self._epoll.unregister(descriptor)
             os.close(descriptor)
         self._marks = []
+
+
+def _set_trigger(descriptor: int) -> None:
+    """The finest that the kernel grants. Raises OSError."""
+    for trigger in TRIGGERS[:-1]:
+        try:
+            os.write(descriptor, trigger)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EPERM):
+                raise
+    os.write(descriptor, TRIGGERS[-1])
 
 
 def _mark(folder: Path, headroom: int) -> int:

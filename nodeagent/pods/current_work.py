@@ -9,12 +9,12 @@ class WorkKind(enum.Enum):
     """What is being done for a pod.
 
     NOTHING ──begin──> PASS, STOP, RELEASE, FORGET ──(ends)──> NOTHING
-                       PASS ──give_up_pass──> GIVEN_UP ──(ends)──> NOTHING
+                       PASS, STOP ──give_up──> GIVEN_UP ──(ends)──> NOTHING
     """
 
     NOTHING = "nothing"
     PASS = "pass"  # bring the pod to what is planned
-    GIVEN_UP = "pass that is given up"
+    GIVEN_UP = "work that is given up"
     STOP = "stop"  # stop all of its containers
     RELEASE = "release"  # give back what it held
     FORGET = "forget"  # remove the last of it
@@ -43,9 +43,9 @@ class CurrentWork:
         self._doing = doing
         self._task = asyncio.get_running_loop().create_task(self._run(doing, work), name=doing.value)
 
-    def give_up_pass(self) -> None:
-        """Cancel a pass, once: the pod is to end. Anything else goes on."""
-        if self._doing is WorkKind.PASS and self._task is not None:
+    def give_up(self, doing: WorkKind) -> None:
+        """Cancel a pass, for the pod is to end, or a stop, for another one is to be faster; once. Anything else goes on."""
+        if self._doing is doing and self._task is not None:
             self._doing = WorkKind.GIVEN_UP
             self._task.cancel()
 

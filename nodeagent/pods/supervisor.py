@@ -138,10 +138,18 @@ class PodSupervisor:
         self.wake()
 
     def terminate(self, termination: Termination) -> None:
-        """Ask the pod to end (eviction, preemption, shutdown). The last override wins; the grace period only shrinks."""
+        """Ask the pod to end (eviction, preemption, shutdown). The last override wins; the grace period only shrinks.
+
+        A stop that is under way goes on with the grace it has; only one that is to be at once overtakes it.
+        """
         current = self._memory.termination
-        grace = termination.grace_seconds if current is None else min(current.grace_seconds, termination.grace_seconds)
-        self._remember(termination=dataclasses.replace(termination, grace_seconds=grace))
+        if current is not None:
+            grace = min(current.grace_seconds, termination.grace_seconds)
+            at_once = current.at_once or termination.at_once
+            termination = dataclasses.replace(termination, grace_seconds=grace, at_once=at_once)
+        self._remember(termination=termination)
+        if termination.at_once and not (current is not None and current.at_once):
+            self._work.give_up(WorkKind.STOP)  # its end wakes, and the next one begins
         self.wake()
 
     async def remove_dead(self) -> None:
@@ -218,7 +226,7 @@ class PodSupervisor:
         status = self._publish(runtime, observed, now)
         self._advance(status)
         if self._memory.stage is not PodStage.SYNC:
-            self._work.give_up_pass()  # its end wakes, and the ending begins
+            self._work.give_up(WorkKind.PASS)  # its end wakes, and the ending begins
         elif runtime is not None:
             self._services.probing.sync(self._desired.pod, observed, runtime, self._probe_result)
         if not self._work.idle or self.backoff.blocked_until is not None:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from pathlib import Path
 
 from proto import cri_pb2 as cri
 from runtimes.oci.ids import as_number
@@ -36,8 +37,11 @@ def status(record: ImageRecord, layout: Layout, *, verbose: bool) -> cri.ImageSt
     return response
 
 
-def file_system(records: list[ImageRecord], layout: Layout) -> cri.ImageFsInfoResponse:
-    """What the store takes: its blobs as they lie on disk, and its trees as they were counted when unpacked. Blocks."""
+def file_system(records: list[ImageRecord], layout: Layout, layers: Path) -> cri.ImageFsInfoResponse:
+    """What the store takes: its blobs as they lie on disk, and its trees as they were counted when unpacked. Blocks.
+
+    `layers`: where containers have their writable layers. What these take, their own statistics say.
+    """
     used_bytes = sum(record.unpacked_bytes for record in records)
     inodes = sum(record.unpacked_inodes for record in records)
     for folder in layout.blobs.iterdir():
@@ -51,4 +55,5 @@ def file_system(records: list[ImageRecord], layout: Layout) -> cri.ImageFsInfoRe
         used_bytes=cri.UInt64Value(value=used_bytes),
         inodes_used=cri.UInt64Value(value=inodes),
     )
-    return cri.ImageFsInfoResponse(image_filesystems=[usage], container_filesystems=[usage])
+    writable = cri.FilesystemUsage(timestamp=usage.timestamp, fs_id=cri.FilesystemIdentifier(mountpoint=str(layers)))
+    return cri.ImageFsInfoResponse(image_filesystems=[usage], container_filesystems=[writable])

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 class StoreSettings:
     skopeo: SkopeoSettings = dataclasses.field(default_factory=SkopeoSettings)
     python: str = sys.executable  # runs the unpacker
+    layers: Path | None = None  # where containers have their writable layers; None: beside the images
 
 
 class DiskImageStore:
@@ -44,6 +45,7 @@ class DiskImageStore:
     def __init__(self, root: Path, settings: StoreSettings | None = None) -> None:
         self._settings = settings or StoreSettings()
         self._layout = Layout(root.absolute())
+        self._layers = self._settings.layers or self._layout.root
         self._records = Records(self._layout)
         self._holds = rootfs.Holds(self._layout)
         self._intake = Intake(self._layout, self._records, self._holds, self._settings.python)
@@ -196,7 +198,7 @@ class DiskImageStore:
 
     async def image_fs_info(self, request: cri.ImageFsInfoRequest) -> cri.ImageFsInfoResponse:
         try:
-            return await asyncio.to_thread(messages.file_system, list(self._records), self._layout)
+            return await asyncio.to_thread(messages.file_system, list(self._records), self._layout, self._layers)
         except OSError as error:
             raise disk_fault(error, "image store") from error
 

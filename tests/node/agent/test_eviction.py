@@ -1,12 +1,15 @@
 """A node that runs short of memory, disk or tasks: in a cgroup and on a disk that are small, so that the machine never does."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from node_under_test import NodeUnderTest, eventually, import_image, is_ready, make_node
 from pods_under_test import conditions, container, finished, make_pod, shell, state_of, told
 from small_disk import small_disk
@@ -21,7 +24,7 @@ THRESHOLDS = {
     "memory.available": "150Mi",
     "pid.available": "200",
     "nodefs.available": "60Mi",
-    "nodefs.inodesFree": "5%",
+    "nodefs.inodesFree": "20%",
 }
 KUBELET = {
     "evictionHard": THRESHOLDS,
@@ -37,10 +40,12 @@ IN_MEMORY = {"volumeMounts": [{"name": "memory", "mountPath": "/memory"}]}
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[NodeUnderTest]:
-    """400 MiB of memory, 500 tasks, a disk of 192 MiB."""
+    """400 MiB of memory, 500 tasks, a disk of 192 MiB with 8192 inodes, and a folder of static pods."""
     folder, cgroups = tmp_path_factory.mktemp("eviction"), detect()
-    with small_disk(folder, 192) as disk:
-        made = make_node(disk, kubelet=KUBELET)
+    with small_disk(folder, 192, "-N", "8192") as disk:
+        manifests = folder / "manifests"
+        manifests.mkdir()
+        made = make_node(disk, kubelet=KUBELET | {"staticPodPath": str(manifests)})
         cgroups.create(made.cgroup)
         cgroups.apply(made.cgroup, CgroupLimits(memory_limit_bytes=400 * MIB, pids_limit=500))
         made.directory.mkdir()
@@ -149,6 +154,47 @@ def test_disk(node: NodeUnderTest) -> None:
     calm(node, "DiskPressure")
     assert is_ready(node.running("more"))
     node.kubectl("delete", "pod", "ended", "writes", "more", "--grace-period=1")
+
+
+def test_inodes(node: NodeUnderTest) -> None:
+    """Empty files take no room, and still fill the disk: who makes them goes, and the node has its inodes back."""
+    script = (
+        "i=0; while [ $i -lt 8000 ]; do i=$((i+1)); : > /f$i; [ $((i % 100)) = 0 ] && sleep 0.05; done; sleep 100000"
+    )
+    node.apply(make_pod("tidy"), make_pod("files", shell("c", script)))
+    message = evicted(node, "files")
+    threshold = int(os.statvfs(node.directory).f_files * Fraction(20, 100))
+    assert message.startswith(f"The node was low on resource: inodes. Threshold quantity: {threshold}, available: "), (
+        message
+    )
+    assert ("EvictionThresholdMet", "Attempting to reclaim inodes") in node_events(node)
+    assert is_ready(node.running("tidy"))
+    calm(node, "DiskPressure")
+    node.kubectl("delete", "pod", "tidy", "files", "--grace-period=1")
+
+
+def test_a_static_pod_keeps_the_disk(node: NodeUnderTest) -> None:
+    """It is the node's own and stays, under pressure and above its own limit; other pods are sent away, critical ones are not."""
+    limit = {"resources": {"limits": {"ephemeral-storage": "100Mi"}}}
+    script = "dd if=/dev/zero of=/x bs=1M count=125 2>/dev/null; sleep 100000"
+    manifest = Path(node.config["kubelet"]["staticPodPath"]) / "fixed.yaml"
+    manifest.write_text(yaml.safe_dump(make_pod("fixed", shell("c", script, **limit), terminationGracePeriodSeconds=1)))
+    eventually(lambda: condition(node, "DiskPressure") == "True", "DiskPressure")
+    node.apply(
+        make_pod("refused", container("c", resources={"requests": {"memory": "1Mi"}}), nodeName=node.name),
+        make_pod("critical", priorityClassName="system-node-critical", nodeName=node.name),
+    )
+    status = node.pod_when("refused", finished)["status"]
+    assert (status["reason"], status["message"]) == (
+        "Evicted",
+        "Pod was rejected: The node had condition: [DiskPressure]. ",
+    )
+    assert is_ready(node.running("critical"))
+    eventually(lambda: "is critical and stays: Pod ephemeral local storage usage exceeds" in node.log(), "it is said")
+    assert is_ready(node.running(f"fixed-{node.name}"))
+    manifest.unlink()
+    calm(node, "DiskPressure")
+    node.kubectl("delete", "pod", "refused", "critical", "--grace-period=1")
 
 
 def test_local_limits(node: NodeUnderTest) -> None:

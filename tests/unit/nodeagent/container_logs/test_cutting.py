@@ -79,6 +79,15 @@ def test_what_has_no_lines_at_all(tmp_path: Path) -> None:
     assert (gone, left) == (200_000, "x" * 100_000 + "\n")
 
 
+def test_what_was_cut_is_not_cut_again(tmp_path: Path) -> None:
+    """The notice, which goes beyond the bound, still tells what was lost."""
+    cut_to(tmp_path, "".join(line("P", "x" * 100) for _ in range(100)), 1000)
+    before = (tmp_path / "0.log.1").read_text()
+    with LogFolder(tmp_path) as held:
+        assert cut(held, "0.log.1", 1000) == 0
+    assert (tmp_path / "0.log.1").read_text() == before
+
+
 def test_small_files_and_links_are_left_alone(tmp_path: Path) -> None:
     """A pod that may write to the log folders gets nothing cut outside."""
     (tmp_path / "logs").mkdir()

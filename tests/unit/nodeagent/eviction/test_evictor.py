@@ -1,6 +1,7 @@
 """What is done when the node is short of something, in which order; and what it learns of it."""
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ class World(Events):
         self.freed_by_reclaim = 0
         self.reclaim_error: Exception | None = None
         self.stuck = False
+        self.takes_its_time = False
+        self.hurried = asyncio.Event()
+        self.while_waiting: list[int] = []  # memory that is left, wait by wait
         self.waits = asyncio.Event()
         self.now = 0.0
         self.pods: list[AgentPod] = []
@@ -108,9 +112,17 @@ class World(Events):
     async def end(self, pod: AgentPod, termination: Termination) -> None:
         self.diary.append(f"end {pod.metadata.name}")
         self.terminations.append(termination)
+        if self.takes_its_time and not termination.at_once:
+            await self.hurried.wait()
         if self.stuck:
             raise KillError("it hangs")
         self.pods.remove(pod)
+
+    def terminate(self, uid: PodUID, termination: Termination) -> bool:
+        self.diary.append(f"hurry {uid}")
+        self.terminations.append(termination)
+        self.hurried.set()
+        return True
 
     async def released(self, uid: PodUID) -> None:
         if any(pod.uid == uid for pod in self.pods):
@@ -122,6 +134,9 @@ class World(Events):
     # wake-ups
     async def wait(self, seconds: float) -> None:
         self.diary.append(f"wait {seconds:g}")
+        if self.while_waiting:
+            self.left[Signal.MEMORY] = self.while_waiting.pop(0)
+            return
         self.waits.set()
         await asyncio.sleep(3600)
 
@@ -187,6 +202,32 @@ async def test_a_soft_threshold(tmp_path: Path, state: NodeState) -> None:
     world.now = 60.0
     assert await world.pass_once()
     assert [(item.grace_seconds, item.at_once) for item in world.terminations] == [(7, False)]
+
+
+async def test_a_hard_threshold_hurries_a_soft_victim(tmp_path: Path, state: NodeState) -> None:
+    """While a victim has time for its end the node is looked at; when it cannot wait, the same pod is killed."""
+    soft = {"memory.available": "500"}
+    world = World(tmp_path, state, soft=soft, soft_grace_seconds={"memory.available": 0.0})
+    world.add("a", 500, terminationGracePeriodSeconds=60)
+    world.add("b", 400)
+    world.left[Signal.MEMORY], world.takes_its_time, world.while_waiting = 300, True, [200, 99]
+    assert await world.pass_once()
+    assert world.diary[3:] == ["end a", "wait 0.1", "wait 0.1", "hurry a"]
+    first, second = world.terminations
+    assert (first.grace_seconds, first.at_once) == (20, False)
+    assert second == dataclasses.replace(first, grace_seconds=1, at_once=True)
+    assert [pod.metadata.name for pod in world.pods] == ["b"]
+
+
+async def test_a_soft_victim_that_ends_in_time(tmp_path: Path, state: NodeState) -> None:
+    """Then nobody waits any more for the node to get worse."""
+    world = World(tmp_path, state, soft={"memory.available": "500"}, soft_grace_seconds={"memory.available": 0.0})
+    world.add("a", 500)
+    world.left[Signal.MEMORY] = 300
+    tasks = asyncio.all_tasks()
+    assert await world.pass_once()
+    assert not any(line.startswith("hurry") for line in world.diary)
+    assert asyncio.all_tasks() == tasks
 
 
 async def test_a_disk(tmp_path: Path, state: NodeState) -> None:
@@ -305,8 +346,8 @@ def test_grace(soft: bool, own: int | None, maximum: int, seconds: int) -> None:
     assert grace_seconds(pod, threshold, maximum) == seconds
 
 
-async def test_local_limits(tmp_path: Path, state: NodeState) -> None:
-    """Every pod above a limit goes, critical ones too; nothing was short, so none is disrupted."""
+async def test_local_limits(tmp_path: Path, state: NodeState, caplog: pytest.LogCaptureFixture) -> None:
+    """Every pod above a limit goes; of a critical one it is said, once. Nothing was short, so none is disrupted."""
     world = World(tmp_path, state)
     limited = {"containers": [{"name": "c", "resources": {"limits": {"ephemeral-storage": "100"}}}]}
     world.add("free", 500)
@@ -315,6 +356,8 @@ async def test_local_limits(tmp_path: Path, state: NodeState) -> None:
     world.add("critical", 101, priority=2_000_000_000, **limited)
     looks = LocalStorage(world.watch, world, world, world, counted=lambda signal: None)
     await looks.look()
-    assert [line for line in world.diary if line.startswith("end")] == ["end above", "end critical"]
+    await looks.look()
+    assert [line for line in world.diary if line.startswith("end")] == ["end above"]
+    assert caplog.text.count("critical and stays") == 1
     message = "Pod ephemeral local storage usage exceeds the total limit of containers 100. "
     assert world.terminations[0] == Termination(grace_seconds=1, reason="Evicted", message=message, failed=True)

@@ -48,16 +48,17 @@ async def test_it_is_idle_again_when_the_work_has_ended() -> None:
     assert world.told == ["ended, nothing", "stop failed: no disk", "ended, nothing"]
 
 
-async def test_a_pass_is_given_up_once() -> None:
+@pytest.mark.parametrize("doing", [WorkKind.PASS, WorkKind.STOP])
+async def test_work_is_given_up_once(doing: WorkKind) -> None:
     """However often that is asked for, its clean-up is not disturbed; it ends without an error."""
     world = World()
-    world.work.begin(WorkKind.PASS, world.hang)
+    world.work.begin(doing, world.hang)
     await settle()
     for _ in range(3):
-        world.work.give_up_pass()
+        world.work.give_up(doing)
     assert world.work.doing is WorkKind.GIVEN_UP
     await asyncio.sleep(0)
-    world.work.give_up_pass()
+    world.work.give_up(doing)
     await settle()
     assert world.told == ["cancelled", "cleaned up", "ended, nothing"]
 
@@ -68,13 +69,13 @@ async def test_only_a_pass_is_given_up(doing: WorkKind) -> None:
     world = World()
     world.work.begin(doing, world.hang)
     await settle()
-    world.work.give_up_pass()
+    world.work.give_up(WorkKind.PASS)
     await settle()
     assert (world.told, world.work.doing) == ([], doing)
     await world.work.leave()
 
 
-@pytest.mark.parametrize("before", [lambda work: None, lambda work: work.give_up_pass()])
+@pytest.mark.parametrize("before", [lambda work: None, lambda work: work.give_up(WorkKind.PASS)])
 async def test_who_leaves_waits_for_the_end(before: Callable[[CurrentWork], None]) -> None:
     """Of a pass that was given up, too; with nothing under way there is nothing to wait for."""
     world = World()

@@ -116,6 +116,7 @@ class World:
     unknown_class: bool = False
     gate: asyncio.Event | None = None
     refresh_gate: asyncio.Event | None = None
+    stop_gate: asyncio.Event | None = None
     before_look: Callable[[], Awaitable[None]] = at_once
 
     # the runtime
@@ -153,7 +154,9 @@ class World:
         return list(outcome or [])
 
     async def stop(self, teardown: Teardown) -> None:
-        self.told.append(f"stop grace={teardown.grace_seconds}")
+        self.told.append(f"stop grace={teardown.grace_seconds}" + (", at once" if teardown.at_once else ""))
+        if self.stop_gate is not None and not teardown.at_once:
+            await self.stop_gate.wait()
         if self.container is not None and self.container.state == cri.CONTAINER_RUNNING:
             self.run_container(cri.CONTAINER_EXITED, 143)
 
@@ -500,6 +503,26 @@ async def test_an_eviction_shows_its_reason(tasks: Any) -> None:
     assert world.told == ["stop grace=1", "release, records kept"]
     last = world.statuses[-1]
     assert (last.phase, last.reason, last.message) == ("Failed", "Evicted", "low on memory")
+
+
+async def test_a_stop_that_is_to_be_at_once_overtakes_another(tasks: Any) -> None:
+    """The containers that had time for their end are killed; a grace that is only shorter disturbs no stop under way."""
+    world = World(stop_gate=asyncio.Event())
+    world.run_container(cri.CONTAINER_RUNNING)
+    supervisor = supervise(world, make_pod())
+    tasks(supervisor)
+    await settle()
+    soft = Termination(grace_seconds=20, reason="Evicted", message="low on memory", failed=True)
+    supervisor.terminate(soft)
+    await settle()
+    supervisor.terminate(dataclasses.replace(soft, grace_seconds=5))
+    await settle()
+    assert world.told == ["stop grace=20"]
+    supervisor.terminate(dataclasses.replace(soft, grace_seconds=1, at_once=True))
+    supervisor.terminate(soft)
+    await settle()
+    assert world.told == ["stop grace=20", "stop grace=1, at once", "release, records kept"]
+    assert (world.statuses[-1].phase, world.statuses[-1].reason) == ("Failed", "Evicted")
 
 
 async def test_room_is_made_of_what_an_ended_pod_keeps(tasks: Any) -> None:
