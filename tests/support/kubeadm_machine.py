@@ -1,5 +1,6 @@
-"""A machine as `kubeadm join` leaves it: its files and ports under their real names, in mount and network namespaces of the test's
-own, with an API server and a containerd in there. A kubelet is started as its systemd unit does, by the program's path alone.
+"""A machine as `kubeadm join` leaves it: its files and ports under their real names, in namespaces of the test's own.
+
+An API server and a containerd run in there. A kubelet is started as its systemd unit does, by the program's path alone.
 """
 
 import contextlib
@@ -112,6 +113,7 @@ class KubeadmMachine:
     def prepare(self) -> None:
         """The files, as `kubeadm join` writes them before it starts the kubelet."""
         api = self.folder / "api"
+        self.write("/etc/hosts", f"127.0.0.1 localhost\n192.0.2.9 {self.name}\n")
         self.write("/etc/kubernetes/bootstrap-kubelet.conf", (api / "admin.kubeconfig").read_text())
         self.write("/etc/kubernetes/pki/ca.crt", (api / "pki" / "ca.crt").read_text())
         self.write("/var/lib/kubelet/config.yaml", yaml.safe_dump(CONFIG))
@@ -128,8 +130,8 @@ class KubeadmMachine:
         )
         self.write("/etc/default/kubelet", f'KUBELET_EXTRA_ARGS="{extra}"\n')
         # the path in the unit is the program's: under a kubelet's name, it is one
-        start = f"cd {shlex.quote(str(REPO))}; exec {sys.executable} -c 'import sys; sys.argv[0] = \"/opt/kubelet\"; "
-        start += "from nodeagent.cli import main; main()' \"$@\""
+        start = f'cd {shlex.quote(str(REPO))}; exec {sys.executable} -c \'import sys; sys.argv[0] = "/opt/kubelet"; '
+        start += 'from nodeagent.cli import main; main()\' "$@"'
         self.write("/opt/kubelet", f"#!/bin/sh\n{start}\n")
         self.run("chmod", "0755", "/opt/kubelet")
 

@@ -5,9 +5,12 @@ from typing import Any
 
 from nodeagent.cli.kubelet.flags import FLAGS, Flag
 from nodeagent.config import feature_gates
+from nodeagent.config.acted_on import ACTED_ON
+from nodeagent.config.ignored_fields import ignored_field
 from nodeagent.config.kubelet import KubeletConfiguration
 
 _INDENT, _WIDTH = 10, 120
+ENDPOINTS = ("containerRuntimeEndpoint", "imageServiceEndpoint")  # the loader makes the runtimes of them
 
 
 def usage() -> str:
@@ -23,6 +26,14 @@ def explanation(flag: Flag) -> str:
     if flag.field:
         return f"Sets {flag.field} of the KubeletConfiguration."
     return flag.help or f"Has no effect here: {flag.idle}."
+
+
+def without_effect(flag: Flag) -> str:
+    """Why it, or the field that it sets, does nothing here; empty: it does."""
+    acts = any(f"{flag.field}.".startswith(f"{name}.") or name.startswith(f"{flag.field}.") for name in ACTED_ON)
+    if not flag.field or acts or flag.field in ENDPOINTS:
+        return flag.idle
+    return ignored_field(flag.field).reason
 
 
 def default(flag: Flag) -> str:
@@ -41,6 +52,8 @@ def _entry(flag: Flag) -> str:
     name = f"  -{flag.shorthand}, --{flag.name}" if flag.shorthand else f"      --{flag.name}"
     word = flag.kind.word
     text = explanation(flag)
+    if flag.field and (reason := without_effect(flag)):
+        text += f" Has no effect here: {reason}."
     if flag.name == "feature-gates":
         text += " Options are:"
     if found := default(flag):

@@ -1,4 +1,4 @@
-"""A kubelet's place on a machine as kubeadm leaves it: its unit, files, ports and paths, with the program changed and nothing else."""
+"""In a kubelet's place on a machine as kubeadm leaves it: its unit, files, ports and paths, and another program."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +35,11 @@ def control_plane(name: str) -> dict[str, Any]:
                 {
                     "name": name,
                     "image": DEMO_IMAGE,
-                    "command": ["sh", "-c", "test -e /etc/kubernetes/pki/ca.crt && exec sleep 100000"],
+                    "command": [
+                        "sh",
+                        "-c",
+                        "trap 'exit 0' TERM; test -e /etc/kubernetes/pki/ca.crt; sleep 100000 & wait",
+                    ],
                     "imagePullPolicy": "IfNotPresent",
                     "resources": {"requests": {"cpu": "25m"}},
                     "livenessProbe": {
