@@ -6,7 +6,6 @@ An API server and a containerd run in there. A kubelet is started as its systemd
 import contextlib
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from node_under_test import REPO, eventually
 # what is written there stays in the machine
 _OWN = ("/etc", "/opt", "/run", "/var/lib", "/var/log")
 
-# /usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf: what it sets and starts, word by word
+# /usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf: what it sets and starts; the program's path is another
 UNIT = """
 KUBELET_KUBECONFIG_ARGS="--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
 KUBELET_CONFIG_ARGS="--config=/var/lib/kubelet/config.yaml"
@@ -129,11 +128,7 @@ class KubeadmMachine:
             "--fail-swap-on=false --v=4"
         )
         self.write("/etc/default/kubelet", f'KUBELET_EXTRA_ARGS="{extra}"\n')
-        # the path in the unit is the program's: under a kubelet's name, it is one
-        start = f'cd {shlex.quote(str(REPO))}; exec {sys.executable} -c \'import sys; sys.argv[0] = "/opt/kubelet"; '
-        start += 'from nodeagent.cli import main; main()\' "$@"'
-        self.write("/opt/kubelet", f"#!/bin/sh\n{start}\n")
-        self.run("chmod", "0755", "/opt/kubelet")
+        self.run("ln", "-s", str(Path(sys.executable).with_name("nodeagent")), "/opt/kubelet")
 
     def start(self) -> None:
         with (self.folder / "kubelet.log").open("ab") as log:

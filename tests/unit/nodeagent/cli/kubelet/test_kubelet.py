@@ -155,3 +155,23 @@ def test_under_the_name_of_a_kubelet(monkeypatch: pytest.MonkeyPatch, capsys: py
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert (ended.value.code, capsys.readouterr().out) == (0, "Kubernetes v1.36.0\n")
+
+
+def test_runtimes_of_a_second_document(tmp_path: Path) -> None:
+    """They win over the endpoint, which is told as not in force; that of images goes with the endpoint."""
+    file = tmp_path / "k.yaml"
+    endpoints = "containerRuntimeEndpoint: unix:///r.sock\nimageServiceEndpoint: unix:///i.sock\n"
+    file.write_text(HEAD + endpoints)
+    config = loaded(f"--config={file}")
+    assert (config.agent.runtimes["r"].endpoint, config.agent.runtimes["r"].imageEndpoint) == (
+        "unix:///r.sock",
+        "unix:///i.sock",
+    )
+    assert config.ignored_settings == ()
+    own = (
+        "---\napiVersion: nodeagent.dev/v1alpha1\nkind: NodeAgentConfiguration\nruntimes: {o: {type: oci, path: /o}}\n"
+    )
+    file.write_text(HEAD + endpoints + own)
+    config = loaded(f"--config={file}")
+    assert (list(config.agent.runtimes), config.agent.defaultRuntime) == (["o"], "o")
+    assert [each.field for each in config.ignored_settings] == ["containerRuntimeEndpoint", "imageServiceEndpoint"]
