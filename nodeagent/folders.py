@@ -12,15 +12,16 @@ from nodeagent.errors import AgentStartError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folders:
-    """`root`: pods. `state`: what survives a reboot. `run`: what need not."""
+    """`root`: pods. `state`: what survives a reboot. `run`: what need not. `pki` None: in `root`."""
 
     root: Path
     state: Path
     run: Path
+    pki: Path | None = None
 
     @classmethod
     def of(cls, options: Options) -> "Folders":
-        return cls(root=options.root_dir, state=options.state_dir, run=options.run_dir)
+        return cls(root=options.root_dir, state=options.state_dir, run=options.run_dir, pki=options.cert_dir)
 
     @property
     def images(self) -> Path:
@@ -32,7 +33,7 @@ class Folders:
 
     @property
     def certificates(self) -> Path:
-        return self.root / "pki"
+        return self.pki or self.root / "pki"
 
     @property
     def seccomp(self) -> Path:

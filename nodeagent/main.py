@@ -160,7 +160,7 @@ def run(config: Config, standby: Standby | None = None) -> int:
     logs.configure(*logs.settings_of(config))
     open_files.raise_limit(config.kubelet.maxOpenFiles)
     _tell_idle(config)
-    for remark in config_warnings(config):
+    for remark in (*config.remarks, *config_warnings(config)):
         log.warning("%s", remark)
     up = asyncio.Event()
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cni.default import write_default
 from nodeagent.api import kubeconfig
+from nodeagent.api.bootstrap import Bootstrap, bootstrap
 from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import Cluster, InformedCluster, NoCluster
 from nodeagent.api.events import EventRecorder, Events, LoggingEvents
@@ -53,11 +54,22 @@ async def start_embedded_api(scope: Scope, config: Config, folders: Folders, sta
     return embedded
 
 
-async def start_client(scope: Scope, config: Config, host: Host, embedded: EmbeddedAPI | None) -> ApiClient:
-    """Raises KubeconfigError."""
+async def start_client(
+    scope: Scope, config: Config, host: Host, folders: Folders, embedded: EmbeddedAPI | None
+) -> ApiClient:
+    """Raises BootstrapError, KubeconfigError."""
     path = embedded.node_kubeconfig if embedded is not None else config.options.kubeconfig
     if path is None:
         raise Skip("no API endpoint is configured (--kubeconfig or --standalone)")
+    if embedded is None and config.options.bootstrap_kubeconfig is not None:
+        await bootstrap(
+            Bootstrap(
+                kubeconfig=path,
+                bootstrap_kubeconfig=config.options.bootstrap_kubeconfig,
+                certificates=folders.certificates,
+                node_name=config.node_name,
+            )
+        )
     qps, burst = config.kubelet.kubeAPIQPS, config.kubelet.kubeAPIBurst
     if embedded is not None:
         # an API of this node alone has nobody to be protected for; the limits of a cluster would only delay its pods

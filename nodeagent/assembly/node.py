@@ -97,7 +97,13 @@ async def start_publisher(
         """What the API does not let this node read, and without which no pod can start; empty: nothing."""
         return source.trouble() or cluster.services_trouble(BLIND_SECONDS)
 
-    addressing = Addressing(state, node_name=config.node_name, node_ip=config.options.node_ip, hostname=host.hostname)
+    addressing = Addressing(
+        state,
+        node_name=config.node_name,
+        node_ip=config.options.node_ip,
+        hostname=host.hostname,
+        cloud_node=cluster.own_node if config.options.external_cloud else None,
+    )
     return NodePublisher(
         heartbeats(client),
         node_config(config, host),
@@ -201,6 +207,10 @@ def registration(config: Config, host: Host) -> Registration:
         labels=dict(config.options.node_labels),
         taints=tuple(config.kubelet.registerWithTaints),
         provider_id=config.kubelet.providerID,
+        external_cloud=config.options.external_cloud,
+        node_ip=config.options.node_ip,
+        controller_attach=config.kubelet.enableControllerAttachDetach,
+        schedulable=config.options.schedulable,
     )
 
 

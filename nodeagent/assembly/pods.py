@@ -53,6 +53,7 @@ from nodeagent.sources.merger import PodMerger
 from nodeagent.sources.mirror import MirrorPods
 from nodeagent.volumes.manager import VolumeManager
 from runtimes.kube.duration import seconds
+from runtimes.linux.retry import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,12 +276,23 @@ async def start_services(
         terminator=lifecycle.terminator,
         addresses=lambda: NodeAddresses(host_ips=state.host_ips),
         now=host.now,
-        crash_backoff=replace(
-            backoff.RETRY, cap_seconds=seconds(config.kubelet.crashLoopBackOff.maxContainerRestartPeriod)
-        ),
+        crash_backoff=crash_backoff(config),
         features=features.all,
         observe=WorkerMetrics(host.metrics).ended,
     )
+
+
+def crash_backoff(config: Config) -> RetryPolicy:
+    """How long a container that ends again and again waits. What the operator asks for wins over a gate's other default."""
+    kubelet = config.kubelet
+    reduced = kubelet.featureGates.get("ReduceDefaultCrashLoopBackOffDecay", False)
+    usual = backoff.REDUCED if reduced else backoff.RETRY
+    if not kubelet.featureGates.get("KubeletCrashLoopBackOffMax", True):
+        return usual
+    asked = seconds(kubelet.crashLoopBackOff.maxContainerRestartPeriod)
+    if reduced and asked == backoff.RETRY.cap_seconds:  # nobody has asked
+        return usual
+    return replace(usual, first_seconds=min(usual.first_seconds, asked), cap_seconds=asked)
 
 
 async def start_pods(

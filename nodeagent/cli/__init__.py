@@ -12,9 +12,14 @@ if TYPE_CHECKING:
 def main() -> None:
     """Entry point of the `nodeagent` program. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+    Under the name `kubelet` it is `nodeagent kubelet`.
+
     An error is one line for the operator; the traceback of one that nobody foresaw comes with debug logging.
     """
-    sys.exit(_status(_agent if sys.argv[1:2] == ["run"] else _command))
+    if os.path.basename(sys.argv[0]) == "kubelet":  # noqa: PTH119  # installed in a kubelet's place
+        sys.argv[1:1] = ["kubelet"]
+    commands = {"run": _agent, "kubelet": _kubelet}
+    sys.exit(_status(commands.get("".join(sys.argv[1:2]), _command)))
 
 
 def _status(carry_out: Callable[[], object]) -> int:
@@ -45,3 +50,9 @@ def _agent() -> object:
 
     found = options_apart(lambda hand_over: _status(lambda: _command(hand_over)), standby.share)
     return found if isinstance(found, int) else run(found)
+
+
+def _kubelet() -> object:
+    from nodeagent.cli.kubelet import run
+
+    return run(sys.argv[2:])

@@ -132,6 +132,14 @@ def run(
     raise typer.Exit(carry_out(options))
 
 
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def kubelet(context: typer.Context) -> None:
+    """Run the agent by a kubelet's own flags, in a kubelet's place. Flags: see its --help."""
+    from nodeagent.cli.kubelet import run as carry_out
+
+    raise typer.Exit(carry_out(context.args))
+
+
 @app.command()
 def check(
     config: ConfigOption = None,

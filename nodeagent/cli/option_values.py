@@ -4,7 +4,7 @@ import ipaddress
 
 import typer
 
-from nodeagent.node.labels import OWN_PREFIXES, WELL_KNOWN, forbidden
+from nodeagent.node import labels
 from runtimes.kube import names
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -13,22 +13,10 @@ LOG_FORMATS = ("text", "json")
 
 def parse_labels(text: str) -> tuple[tuple[str, str], ...]:
     """`a=b,c=d` as pairs. Raises typer.BadParameter, also for labels that no node may give itself."""
-    labels: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = part.partition("=")
-        reasons = names.qualified_name(name) + names.label_value(value)
-        if not equals or reasons:
-            told = f": {'; '.join(reasons)}" if equals else ""
-            raise typer.BadParameter(f"{part!r} is not a label such as disk=ssd{told}", param_hint="--node-labels")
-        labels[name] = value
-    if unknown := forbidden(labels):
-        raise typer.BadParameter(
-            f"unknown 'kubernetes.io' or 'k8s.io' labels specified with --node-labels: [{' '.join(unknown)}]; labels in the "
-            f"'kubernetes.io' namespace must begin with an allowed prefix ({', '.join(OWN_PREFIXES)}) or be in the specifically "
-            f"allowed set ({', '.join(sorted(WELL_KNOWN))})",
-            param_hint="--node-labels",
-        )
-    return tuple(labels.items())
+    try:
+        return tuple(labels.parsed(part for part in text.split(",")).items())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--node-labels") from None
 
 
 def checked_ip(text: str) -> str:

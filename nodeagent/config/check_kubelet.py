@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from nodeagent.config import feature_gates
 from nodeagent.config.check_eviction import eviction
 from nodeagent.config.check_managers import managers
 from nodeagent.config.check_node import Problem as Problem
@@ -85,6 +86,8 @@ def check_kubelet(document: KubeletConfiguration, given: Mapping[str, Any]) -> I
     yield from eviction(document)
     yield from taints(document)
     yield from logging(document)
+    for name, reason in feature_gates.refusals(document.featureGates):
+        yield ("featureGates", name), reason
 
 
 def _values(document: KubeletConfiguration) -> Iterator[Problem]:

@@ -1,51 +1,42 @@
-"""Read the configuration file: one or both documents, every mistake told with its file, line, field and reason."""
+"""What is configured: the files, what is laid over them, the options, and the defaults of all that nobody set."""
 
 import dataclasses
-import re
 import socket
-import types
-import typing
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
-from nodeagent.config import agent, kubelet, runtimes
+from nodeagent.config import documents, feature_gates, kubelet, layers, runtimes
 from nodeagent.config.acted_on import ACTED_ON
 from nodeagent.config.agent import NodeAgentConfiguration
-from nodeagent.config.check import problems_of
-from nodeagent.config.defaults import fill_zeroes
+from nodeagent.config.documents import ConfigProblem
 from nodeagent.config.ignored_fields import IgnoredSetting, ignored_settings
 from nodeagent.config.kubelet import KubeletConfiguration
-from nodeagent.config.paths import resolve_document, resolve_options
-from nodeagent.config.values import Duration
+from nodeagent.config.layers import Override
+from nodeagent.config.paths import resolve_field, resolve_options, resolve_plain
 from nodeagent.tls_policy import TLSPolicy
-from runtimes.kube import bounded_yaml
-
-_DOCUMENTS: dict[tuple[str, str], type[msgspec.Struct]] = {
-    (kubelet.API_VERSION, kubelet.KIND): KubeletConfiguration,
-    (agent.API_VERSION, agent.KIND): NodeAgentConfiguration,
-}
-_PathKey = tuple[str | int, ...]
-
-
-class ConfigProblem(Exception):
-    """The configuration cannot be used: one line per mistake, `file:line: field: reason`."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line alone decides. Every path can be moved, so that several agents run side by side."""
+    """What the command line alone decides. Every path can be moved, so that several agents run side by side.
+
+    `as_kubelet`: the files are read with a kubelet's leniency, and its default runtime is used where its socket is.
+    `cert_dir` None: in the root folder. `remarks`: what the command line is to be warned of, once there is a log.
+    """
 
     config_file: Path | None = None
+    config_dir: Path | None = None
+    overrides: tuple[Override, ...] = ()
+    as_kubelet: bool = False
     kubeconfig: Path | None = None
+    bootstrap_kubeconfig: Path | None = None
+    cert_dir: Path | None = None
+    external_cloud: bool = False
+    schedulable: bool = True
+    remarks: tuple[str, ...] = ()
     standalone: bool = False
     root_dir: Path = Path("/var/lib/kubelet")
     state_dir: Path = Path("/var/lib/nodeagent")
@@ -62,12 +53,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All settings; every path is absolute. `ignored_settings`: fields of the file that are accepted and have no effect."""
+    """All settings; every path is absolute. `ignored_settings`: fields of the file that are accepted and have no effect.
+
+    `remarks`: what else there is to be warned of.
+    """
 
     options: Options
     kubelet: KubeletConfiguration
     agent: NodeAgentConfiguration
     ignored_settings: tuple[IgnoredSetting, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def node_name(self) -> str:
@@ -87,20 +82,26 @@ class Config:
 
 
 def load(options: Options) -> Config:
-    """Read the file that the options name, if any, and fill in what nobody set. Raises ConfigProblem."""
-    documents: dict[type[msgspec.Struct], msgspec.Struct] = {}
-    given: dict[str, Any] = {}
+    """Read the files that the options name, if any, and fill in what nobody set. Raises ConfigProblem."""
     options = resolve_options(options)
-    if options.config_file is not None:
-        documents, given = _read(options.config_file)
-    kubelet_config = documents.get(KubeletConfiguration, KubeletConfiguration())
-    agent_config = documents.get(NodeAgentConfiguration, NodeAgentConfiguration())
+    read = _read(options)
+    kubelet_config = read.documents.get(KubeletConfiguration, KubeletConfiguration())
+    agent_config = read.documents.get(NodeAgentConfiguration, NodeAgentConfiguration())
     assert isinstance(kubelet_config, KubeletConfiguration)
     assert isinstance(agent_config, NodeAgentConfiguration)
+    given = dict(read.given)
     if options.standalone and given.get("podPidsLimit") is None:
         kubelet_config.podPidsLimit = kubelet.STANDALONE_POD_PIDS
+    gates = kubelet_config.featureGates
+    remarks = (*options.remarks, *read.remarks, *feature_gates.remarks(gates))
+    kubelet_config.featureGates = feature_gates.effective(gates)
     if not agent_config.runtimes:
-        agent_config.runtimes = runtimes.detect()
+        asked = given.get("containerRuntimeEndpoint") or ""
+        if endpoint := asked or (runtimes.usual_endpoint() if options.as_kubelet else ""):
+            images = given.pop("imageServiceEndpoint", None) or ""
+            agent_config.runtimes = runtimes.peer(endpoint, images)
+        given.pop("containerRuntimeEndpoint", None)
+        agent_config.runtimes = agent_config.runtimes or runtimes.detect()
     if not agent_config.defaultRuntime and agent_config.runtimes:
         known = agent_config.runtimes
         agent_config.defaultRuntime = next((name for name in ("runc", "crun") if name in known), next(iter(known)))
@@ -109,192 +110,71 @@ def load(options: Options) -> Config:
         kubelet=kubelet_config,
         agent=agent_config,
         ignored_settings=ignored_settings(given, ACTED_ON),
+        remarks=remarks,
     )
 
 
-@dataclass(slots=True)
-class _File:
-    """One file under examination: where each field stands, and what is wrong so far."""
+@dataclass(slots=True, kw_only=True)
+class _Reading:
+    """The documents of all files that the options name, with what is laid over them."""
 
-    path: Path
-    lines: dict[_PathKey, int] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-
-    def problem(self, where: _PathKey, reason: str) -> None:
-        line = next((self.lines[where[:end]] for end in range(len(where), -1, -1) if where[:end] in self.lines), 1)
-        name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
-        self.problems.append(f"{self.path}:{line}: {name + ': ' if name else ''}{reason}")
+    documents: dict[type[msgspec.Struct], msgspec.Struct] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
 
-def _read(path: Path) -> tuple[dict[type[msgspec.Struct], msgspec.Struct], dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigProblem([f"{path}:1: cannot be read: {error.strerror or error}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigProblem([f"{path}:1: cannot be read: {error}"]) from error
-    file = _File(path=path)
-    documents: dict[type[msgspec.Struct], msgspec.Struct] = {}
-    given: dict[str, Any] = {}
-    try:
-        bounded_yaml.check(text)
-    except bounded_yaml.BeyondLimits as error:
-        raise ConfigProblem([f"{path}:{error.line or 1}: {error.problem}"]) from error
-    try:
-        nodes = [node for node in yaml.compose_all(text, Loader=yaml.CSafeLoader) if node is not None]
-    except yaml.MarkedYAMLError as error:
-        raise ConfigProblem([f"{path}:{_line_of(error)}: not YAML: {error.problem}"]) from error
-    except yaml.YAMLError as error:  # characters that YAML forbids
-        raise ConfigProblem([f"{path}:1: not YAML: {str(error).partition(chr(10))[0]}"]) from error
-    except RecursionError:
-        raise ConfigProblem([f"{path}:1: nested too deeply"]) from None
-    for node in nodes:
+def _read(options: Options) -> _Reading:
+    """Raises ConfigProblem."""
+    findings = documents.Findings(lenient=options.as_kubelet)
+    found = documents.read(options.config_file, findings) if options.config_file is not None else []
+    by_kind = {document.kind: document for document in found}
+    if options.config_dir is not None or options.overrides:
+        own = by_kind.get(KubeletConfiguration) or _nothing()
+        by_kind[KubeletConfiguration] = _layered(own, options, findings)
+    if findings.problems:
+        raise ConfigProblem(findings.problems)
+    folder = options.config_file.parent if options.config_file is not None else Path.cwd()
+    reading = _Reading(remarks=findings.remarks)
+    for kind, document in by_kind.items():
+        plain = documents.without_nulls(document.plain)
+        bare = documents.Document(kind=kind, plain=plain, places=document.places)
+        if (made := documents.converted(bare, folder, findings)) is not None:
+            reading.documents[kind] = made
+        if kind is KubeletConfiguration:
+            reading.given = document.plain
+    if findings.problems:
+        raise ConfigProblem(findings.problems)
+    return reading
+
+
+def _nothing() -> documents.Document:
+    """No file: all that is set is laid over it."""
+    plain = {"apiVersion": kubelet.API_VERSION, "kind": kubelet.KIND}
+    return documents.Document(kind=KubeletConfiguration, plain=plain, places={(): "the command line"})
+
+
+def _layered(document: documents.Document, options: Options, findings: documents.Findings) -> documents.Document:
+    """Drop-ins, then flags; their relative paths are taken from the working directory. Raises ConfigProblem."""
+    plain, places = documents.without_nulls(document.plain), dict(document.places)
+    if options.config_dir is not None:
+        plain = layers.defaulted(plain)
         try:
-            document = _document(node, file)
-        except yaml.MarkedYAMLError as error:  # a key or a tag that plain data does not have
-            file.lines = {(): _line_of(error)}
-            file.problem((), f"not YAML: {error.problem}")
-            continue
-        except RecursionError:
-            file.problem((), "nested too deeply")
-            continue
-        except ValueError as error:  # a date in the thirteenth month, `!!int x`
-            file.lines = {(): node.start_mark.line + 1}
-            file.problem((), f"not YAML: {error}")
-            continue
-        if document is None:
-            continue
-        if type(document) in documents:
-            file.lines = {(): node.start_mark.line + 1}
-            file.problem((), f"a second {type(document).__name__} document")
-        documents[type(document)] = document
-        if isinstance(document, KubeletConfiguration):
-            given = yaml.CSafeLoader("").construct_document(node)
-    if not nodes:
-        file.problem((), "the file is empty")
-    if file.problems:
-        raise ConfigProblem(file.problems)
-    return documents, given
-
-
-def _line_of(error: yaml.MarkedYAMLError) -> int:
-    return error.problem_mark.line + 1 if error.problem_mark is not None else 1
-
-
-def _document(node: yaml.Node, file: _File) -> msgspec.Struct | None:
-    """Check and convert one document; None, with problems noted, when it cannot be."""
-    file.lines = {(): node.start_mark.line + 1}
-    if not isinstance(node, yaml.MappingNode):
-        file.problem((), "not a mapping")
-        return None
-    before = len(file.problems)
-    _note_lines(node, (), file)
-    plain = yaml.CSafeLoader("").construct_document(node)
-    found = f"{plain.get('apiVersion', '')!r} {plain.get('kind', '')!r}"
-    kind = next((kind for words, kind in _DOCUMENTS.items() if found == f"{words[0]!r} {words[1]!r}"), None)
-    if kind is None:
-        wanted = " or ".join(f"{api_version} {name}" for api_version, name in _DOCUMENTS)
-        file.problem((), f"apiVersion and kind are {found}, not {wanted}")
-        return None
-    for where in _unknown(plain, kind, ()):
-        file.problem(where, "unknown field")
-    if len(file.problems) > before:
-        return None
-    plain = _without_nulls(plain)
-    try:
-        document = msgspec.convert(plain, kind)
-    except msgspec.ValidationError as error:
-        reason, where = _parsed(error)
-        file.problem(_with_keys(where, plain, kind), reason)
-        return None
-    fill_zeroes(document)
-    for where, reason in problems_of(document, plain):
-        file.problem(where, reason)
-    resolve_document(document, file.path.parent)
-    return document
-
-
-def _note_lines(node: yaml.Node, where: _PathKey, file: _File) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = (*where, str(key.value))
-            if here in file.lines:
-                file.lines[here] = key.start_mark.line + 1
-                file.problem(here, "given twice")
-            file.lines[here] = key.start_mark.line + 1
-            _note_lines(value, here, file)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            file.lines[(*where, index)] = value.start_mark.line + 1
-            _note_lines(value, (*where, index), file)
-
-
-def _unknown(value: Any, kind: Any, where: _PathKey) -> Iterator[_PathKey]:
-    """The paths of all fields that `kind` does not have."""
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        hints = typing.get_type_hints(kind)
-        for key, item in value.items() if isinstance(value, dict) else ():
-            if key in hints:
-                yield from _unknown(item, hints[key], (*where, key))
-            else:
-                yield (*where, str(key))
-        return
-    arguments = typing.get_args(kind)
-    origin = typing.get_origin(kind)
-    if origin in (typing.Union, types.UnionType):
-        for argument in arguments:
-            yield from _unknown(value, argument, where)
-    elif origin is list and isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _unknown(item, arguments[0], (*where, index))
-    elif origin is dict and isinstance(value, dict):
-        for key, item in value.items():
-            yield from _unknown(item, arguments[1], (*where, str(key)))
-
-
-_SOME_KEY = "..."  # how msgspec writes a mapping's key: it does not name it
-_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
-
-
-def _parsed(error: msgspec.ValidationError) -> tuple[str, _PathKey]:
-    """Reason and place of an error such as `Expected `int`, got `str` - at `$.a.b[0][...]` `."""
-    reason, _, at = str(error).partition(" - at `")
-    return reason, tuple(
-        name or (int(index) if index.isdigit() else index)
-        for name, index in _STEP.findall(at.rpartition("$")[2].rstrip("`"))
-    )
-
-
-def _with_keys(where: _PathKey, plain: Any, kind: type[msgspec.Struct]) -> _PathKey:
-    """The place with the keys that msgspec left out: those whose entry alone is wrong in the same way."""
-    for depth, part in enumerate(where):
-        if part != _SOME_KEY:
-            continue
-        mapping = plain
-        for step in where[:depth]:
-            mapping = mapping[step]
-        for key, item in list(mapping.items()):
-            others = dict(mapping)
-            mapping.clear()
-            mapping[key] = item
-            try:
-                msgspec.convert(plain, kind)
-            except msgspec.ValidationError as error:
-                if _parsed(error)[1] == where:
-                    return _with_keys((*where[:depth], key, *where[depth + 1 :]), plain, kind)
-            finally:
-                mapping.clear()
-                mapping.update(others)
-        return where[:depth]
-    return where
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
+            files = layers.drop_ins(options.config_dir)
+        except OSError as error:
+            raise ConfigProblem([f"{options.config_dir}: cannot be read: {error.strerror or error}"]) from error
+        for file in files:
+            for each in documents.read(file, findings):
+                if each.kind is not KubeletConfiguration:
+                    findings.problem(each.places, (), f"{each.kind.__name__}: a drop-in is a {kubelet.KIND}")
+                    continue
+                plain = layers.merged(plain, resolve_plain(each.plain, each.kind, Path.cwd()))
+                places |= {where: place for where, place in each.places.items() if where}
+    overrides = [
+        dataclasses.replace(each, value=resolve_field(each.value, KubeletConfiguration, each.field, Path.cwd()))
+        for each in options.overrides
+    ]
+    places |= {each.field: each.flag for each in overrides}
+    return documents.Document(kind=document.kind, plain=layers.overridden(plain, overrides), places=places)
 
 
 def replace_options(config: Config, **changes: Any) -> Config:
@@ -302,4 +182,4 @@ def replace_options(config: Config, **changes: Any) -> Config:
     return dataclasses.replace(config, options=dataclasses.replace(config.options, **changes))
 
 
-__all__ = ["Config", "ConfigProblem", "Duration", "Options", "load", "replace_options"]
+__all__ = ["Config", "ConfigProblem", "Options", "load", "replace_options"]

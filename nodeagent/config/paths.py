@@ -35,6 +35,21 @@ def resolve_options(options: Any) -> Any:
     return dataclasses.replace(options, **changes)
 
 
+def resolve_plain(plain: dict[str, Any], kind: type[msgspec.Struct], folder: Path) -> dict[str, Any]:
+    """A document as it is written, of a type, with its paths absolute."""
+    return {key: resolve_field(value, kind, (key,), folder) for key, value in plain.items()}
+
+
+def resolve_field(value: Any, kind: type[msgspec.Struct], field: tuple[str, ...], folder: Path) -> Any:
+    """The value of one field, of a field of a field …; as it is where it is no path."""
+    hint = typing.get_type_hints(kind).get(field[0])
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        if len(field) > 1:
+            return resolve_field(value, hint, field[1:], folder)
+        return resolve_plain(value, hint, folder) if isinstance(value, dict) else value
+    return _resolved(value, hint, str(folder.absolute())) if isinstance(value, str) else value
+
+
 def _resolved(value: Any, kind: Any, folder: str) -> Any:
     if isinstance(value, msgspec.Struct):
         resolve_document(value, Path(folder))

@@ -6,12 +6,14 @@ Source: docs/facts/node-resources.md 8.1, 1.3; docs/facts/api-client-and-server.
 from collections.abc import Iterable, Mapping
 
 from nodeagent.node.facts import Machine
+from runtimes.kube import names
 
 HOSTNAME = "kubernetes.io/hostname"
 OS, ARCH = "kubernetes.io/os", "kubernetes.io/arch"
 BETA_OS, BETA_ARCH = "beta.kubernetes.io/os", "beta.kubernetes.io/arch"
 CONTROLLER_ATTACH = "volumes.kubernetes.io/controller-managed-attach-detach"
 PROVIDED_NODE_IP = "alpha.kubernetes.io/provided-node-ip"
+UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
 UNINITIALIZED_TAINT = "node.cloudprovider.kubernetes.io/uninitialized"
 
 WELL_KNOWN = (
@@ -40,6 +42,25 @@ def default_labels(hostname: str, machine: Machine) -> dict[str, str]:
         BETA_OS: machine.operating_system,
         BETA_ARCH: machine.architecture,
     }
+
+
+def parsed(parts: Iterable[str]) -> dict[str, str]:
+    """`a=b` each, blank ones left out. Raises ValueError, also for labels that no node may give itself."""
+    labels: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in parts)):
+        name, equals, value = part.partition("=")
+        reasons = names.qualified_name(name) + names.label_value(value)
+        if not equals or reasons:
+            told = f": {'; '.join(reasons)}" if equals else ""
+            raise ValueError(f"{part!r} is not a label such as disk=ssd{told}")
+        labels[name] = value
+    if unknown := forbidden(labels):
+        raise ValueError(
+            f"unknown 'kubernetes.io' or 'k8s.io' labels specified with --node-labels: [{' '.join(unknown)}]; labels in the "
+            f"'kubernetes.io' namespace must begin with an allowed prefix ({', '.join(OWN_PREFIXES)}) or be in the specifically "
+            f"allowed set ({', '.join(sorted(WELL_KNOWN))})"
+        )
+    return labels
 
 
 def forbidden(labels: Iterable[str]) -> list[str]:

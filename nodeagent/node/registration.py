@@ -35,15 +35,22 @@ class Registration:
     external_cloud: bool = False
     node_ip: str = ""
     controller_attach: bool = True
+    schedulable: bool = True
 
     def node(self) -> Node:
         """Return the Node to create, without its status."""
         taints = list(self.taints)
         if self.external_cloud:
             taints.append(Taint(key=labels.UNINITIALIZED_TAINT, value="true", effect="NoSchedule"))
+        if not self.schedulable:  # from the first moment on: the server's own taint comes later
+            taints.append(Taint(key=labels.UNSCHEDULABLE_TAINT, effect="NoSchedule"))
         return Node(
             metadata=ObjectMeta(name=self.name, labels=self.all_labels(), annotations=self.annotations() or None),
-            spec=NodeSpec(taints=taints or None, providerID=self.provider_id or None),
+            spec=NodeSpec(
+                taints=taints or None,
+                providerID=self.provider_id or None,
+                unschedulable=None if self.schedulable else True,
+            ),
         )
 
     def all_labels(self) -> dict[str, str]:

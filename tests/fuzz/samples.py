@@ -114,7 +114,7 @@ KUBELET: Any = {
     "nodeStatusUpdateFrequency": "10s",
     "shutdownGracePeriod": "30s",
     "imageMinimumGCAge": "2m",
-    "featureGates": {"A": True},
+    "featureGates": {"PodLevelResources": True},
     "logging": {"format": "text", "verbosity": 2},
     "memorySwap": {"swapBehavior": "NoSwap"},
     "allowedUnsafeSysctls": ["net.*"],

@@ -24,11 +24,13 @@ def build_pause_image(out: Path) -> None:
 
 @dataclass
 class Containerd:
-    """One daemon. `directory` is its own, and short: a unix socket's path is at most 107 bytes."""
+    """One daemon. `directory` is its own, and short: a unix socket's path is at most 107 bytes. `within`: the program, with its
+    arguments, that starts it somewhere else (`nsenter …`)."""
 
     directory: Path
     subnet: str = field(default_factory=claim_subnet)
     bridge: str = field(default_factory=lambda: f"natc{uuid.uuid4().hex[:8]}")
+    within: tuple[str, ...] = ()
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -43,7 +45,7 @@ class Containerd:
         self._write_configuration()
         log = open(self.directory / "containerd.log", "ab")  # noqa: SIM115  # the process keeps it
         self.process = subprocess.Popen(
-            ["containerd", "-c", str(self.directory / "config.toml")],
+            [*self.within, "containerd", "-c", str(self.directory / "config.toml")],
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
@@ -134,10 +136,10 @@ def _mounts() -> list[str]:
 
 
 @contextlib.contextmanager
-def containerd(directory: Path, *archives: Path) -> Iterator[Containerd]:
+def containerd(directory: Path, *archives: Path, within: tuple[str, ...] = ()) -> Iterator[Containerd]:
     """A started daemon with those images; afterwards nothing of it is left, or the test fails."""
     directory.mkdir(parents=True, exist_ok=True)
-    daemon = Containerd(directory)
+    daemon = Containerd(directory, within=within)
     try:
         daemon.start()
         daemon.load(*archives)

@@ -16,9 +16,11 @@ from runtimes.kube.duration import go_duration
 from runtimes.linux.retry import RetryPolicy
 
 RETRY = RetryPolicy(first_seconds=10.0, cap_seconds=300.0)
+REDUCED = RetryPolicy(first_seconds=1.0, cap_seconds=60.0)  # by the gate ReduceDefaultCrashLoopBackOffDecay
 RESET_AFTER_SECONDS = 600.0
 
 __all__ = [
+    "REDUCED",
     "RETRY",
     "advance",
     "backoff_key",

@@ -1,9 +1,12 @@
-"""The parts of the pods' engine know when every source has spoken."""
+"""The parts of the pods' engine know when every source has spoken, and how long a container waits."""
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+from configured import config as configured
 from lightkube.models.core_v1 import Container, Pod, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 
@@ -42,3 +45,34 @@ async def test_a_mirror_of_nobody_goes_when_the_last_source_has_spoken() -> None
         assert deleted == ["default/s-n"]
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("kubelet", "first", "most"),
+    [
+        ({}, 10, 300),
+        ({"crashLoopBackOff": {"maxContainerRestartPeriod": "5s"}}, 5, 5),
+        ({"featureGates": {"ReduceDefaultCrashLoopBackOffDecay": True}}, 1, 60),
+        ({"featureGates": {"AllAlpha": True}}, 1, 60),
+        (
+            {
+                "featureGates": {"ReduceDefaultCrashLoopBackOffDecay": True},
+                "crashLoopBackOff": {"maxContainerRestartPeriod": "20s"},
+            },
+            1,
+            20,
+        ),
+        (
+            {
+                "featureGates": {"KubeletCrashLoopBackOffMax": False},
+                "crashLoopBackOff": {"maxContainerRestartPeriod": "5s"},
+            },
+            10,
+            300,
+        ),
+    ],
+)
+def test_crash_backoff(tmp_path: Path, kubelet: dict[str, Any], first: float, most: float) -> None:
+    """Ten seconds to five minutes; by the gate that reduces it one second to one minute; what is asked for wins, if it may be."""
+    policy = pods.crash_backoff(configured(tmp_path, **kubelet))
+    assert (policy.first_seconds, policy.cap_seconds) == (first, most)

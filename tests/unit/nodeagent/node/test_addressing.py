@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pytest
-from lightkube.models.core_v1 import NodeAddress
+from lightkube.models.core_v1 import Node, NodeAddress, NodeStatus
 
 from nodeagent.node import addressing
 from nodeagent.node.addresses import NoNodeAddress
@@ -49,3 +49,20 @@ async def test_addresses_come_and_go(monkeypatch: pytest.MonkeyPatch, caplog: py
         "addresses of this node: none; keeping 10.0.0.1",
         "addresses of this node: works again, after 0 s",
     ]
+
+
+async def test_addresses_of_a_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that its controller has written stay; before that, none, but for the one that the operator names."""
+
+    async def node_ips(name: str, wanted: str) -> Any:
+        return [ipaddress.ip_address("10.0.0.2")]
+
+    monkeypatch.setattr(addressing, "node_ips", node_ips)
+    state: Any = State()
+    node = Node()
+    for node_ip, before in (("", []), ("10.0.0.2", shown("10.0.0.2"))):
+        node.status = None
+        found = Addressing(state, node_name="n", node_ip=node_ip, hostname="host", cloud_node=lambda: node)
+        assert await found.read() == before
+        node.status = NodeStatus(addresses=shown("192.0.2.1"))
+        assert await found.read() == shown("192.0.2.1")

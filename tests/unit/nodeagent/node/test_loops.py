@@ -102,6 +102,16 @@ def registration(**fields: Any) -> Registration:
     return Registration(name="n", hostname="h", machine=MACHINE, **fields)
 
 
+def test_a_node_that_is_not_for_pods_yet() -> None:
+    """--register-schedulable=false: with the taint from the first moment on."""
+    spec = registration(schedulable=False).node().spec
+    assert spec is not None
+    assert (spec.unschedulable, spec.taints) == (
+        True,
+        [Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")],
+    )
+
+
 async def test_a_new_node_is_created_whole() -> None:
     """Labels, annotation, taints, provider id and status go into the first POST; failures are tried again."""
     api, naps = Api(AWAY, AWAY, same), Naps()

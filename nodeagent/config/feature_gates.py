@@ -1,0 +1,182 @@
+"""The feature gates of Kubernetes 1.36 (those that a kubelet registers), and what a kubelet says of the ones it is given.
+
+Source: kube_features.go and component-base's featuregate, Kubernetes 1.36; docs/facts/node-resources.md 1.6,
+docs/facts/pod-lifecycle.md 0.2. Gates that 1.36 has dropped since they were locked stay known: files name them still.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+ALL_ALPHA, ALL_BETA = "AllAlpha", "AllBeta"
+
+
+class Stage(StrEnum):
+    ALPHA = "ALPHA"
+    BETA = "BETA"
+    GA = ""
+    DEPRECATED = "DEPRECATED"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """`locked`: what it is by default is what it must be."""
+
+    stage: Stage
+    default: bool
+    locked: bool = False
+
+
+_TABLE: tuple[tuple[Gate, str], ...] = (
+    (
+        Gate(Stage.GA, True, locked=True),
+        """
+        APIServerTracing AnonymousAuthConfigurableEndpoints AnyVolumeDataSource AuthorizeNodeWithSelectors AuthorizeWithSelectors
+        BtreeWatchCache CRDValidationRatcheting CSIMigrationPortworx ComponentSLIs ConsistentListFromCache
+        CustomCPUCFSQuotaPeriod CustomResourceFieldSelectors DRAAdminAccess DisableAllocatorDualWrite DynamicResourceAllocation
+        ExecProbeTimeout HonorPVReclaimPolicy ImageMaximumGCAge ImageVolume InPlacePodVerticalScaling JobBackoffLimitPerIndex
+        JobManagedBy JobPodReplacementPolicy JobSuccessPolicy KubeletCgroupDriverFromCRI KubeletPSI
+        KubeletPodResourcesDynamicResources KubeletPodResourcesGet KubeletTracing LogarithmicScaleDown
+        MatchLabelKeysInPodAffinity MemoryManager MultiCIDRServiceAllocator NFTablesProxyMode
+        NodeInclusionPolicyInPodTopologySpread NodeSwap OrderedNamespaceDeletion PodLifecycleSleepAction
+        PodLifecycleSleepActionAllowZero PodObservedGenerationTracking PodSchedulingReadiness PreferSameTrafficDistribution
+        ProcMountType RecoverVolumeExpansionFailure RecursiveReadOnlyMounts RelaxedDNSSearchValidation
+        RelaxedEnvironmentVariableValidation ResilientWatchCacheInitialization RetryGenerateName SchedulerQueueingHints
+        SeparateTaintEvictionController ServiceAccountTokenJTI ServiceAccountTokenNodeBinding
+        ServiceAccountTokenNodeBindingValidation ServiceAccountTokenPodNodeInfo ServiceTrafficDistribution SidecarContainers
+        StreamingCollectionEncodingToJSON StreamingCollectionEncodingToProtobuf StructuredAuthenticationConfiguration
+        StructuredAuthorizationConfiguration SupplementalGroupsPolicy SystemdWatchdog TopologyAwareHints
+        UserNamespacesSupport VolumeAttributesClass WinDSR WinOverlay
+        """,
+    ),
+    (
+        Gate(Stage.GA, True),
+        """
+        CPUManagerPolicyOptions DRAPrioritizedList KubeletFineGrainedAuthz NodeLogQuery TopologyManagerPolicyOptions
+        """,
+    ),
+    (
+        Gate(Stage.BETA, True),
+        """
+        APIResponseCompression APIServerIdentity AllowParsingUserUIDFromCertAuth AuthorizePodWebsocketUpgradeCreatePermission
+        CPUManagerPolicyBetaOptions CSIServiceAccountTokenSecrets ClearingNominatedNodeNameAfterBinding ComponentFlagz
+        ComponentStatusz ContainerCheckpoint ContainerRestartRules ContextualLogging DRAConsumableCapacity
+        DRADeviceBindingConditions DRADeviceTaints DRAExtendedResource DRAPartitionableDevices DRAResourceClaimDeviceStatus
+        DRASchedulerFilterTimeout DeclarativeValidation DeploymentReplicaSetTerminatingReplicas DetectCacheInconsistency
+        DisableCPUQuotaWithExclusiveCPUs EnvFiles ExtendWebSocketsToKubelet ExternalServiceAccountTokenSigner GracefulNodeShutdown
+        GracefulNodeShutdownBasedOnPodPriority HPAConfigurableTolerance HostnameOverride
+        InPlacePodLevelResourcesVerticalScaling InPlacePodVerticalScalingInitContainers KubeletCrashLoopBackOffMax
+        KubeletEnsureSecretPulledImages KubeletSeparateDiskGC KubeletServiceAccountTokenForCredentialProviders
+        ListFromCacheSnapshot LoggingBetaOptions MatchLabelKeysInPodTopologySpread
+        MatchLabelKeysInPodTopologySpreadSelectorMerge MaxUnavailableStatefulSet MutableCSINodeAllocatableCount
+        NodeDeclaredFeatures NominatedNodeNameForExpectation OpenAPIEnums OpportunisticBatching PLEGOnDemandRelist
+        PodDeletionCost PodLevelResources PodReadyToStartContainersCondition PodTopologyLabelsAdmission PortForwardWebsockets
+        PreventStaticPodAPIReferences ReloadKubeletClientCAFile ReloadKubeletServerCertificateFile RemoteRequestHeaderUID
+        ResourceHealthStatus RestartAllContainersOnContainerExits RotateKubeletServerCertificate SELinuxChangePolicy
+        SELinuxMountReadWriteOncePod SchedulerAsyncPreemption SchedulerPopFromBackoffQ ServiceAccountNodeAudienceRestriction
+        SizeBasedListCostEstimate StatefulSetSemanticRevisionComparison StorageVersionHash
+        StructuredAuthenticationConfigurationEgressSelector StructuredAuthenticationConfigurationJWKSMetrics
+        TokenRequestServiceAccountUIDValidation TopologyManagerPolicyBetaOptions TranslateStreamCloseWebsocketRequests
+        UnauthenticatedHTTP2DOSMitigation WatchList WindowsGracefulNodeShutdown
+        """,
+    ),
+    (
+        Gate(Stage.BETA, False),
+        """
+        CRDObservedGenerationTracking ClusterTrustBundle ClusterTrustBundleProjection ConcurrentWatchObjectDecode
+        CoordinatedLeaderElection DRADeviceTaintRules DeclarativeValidationTakeover
+        LocalStorageCapacityIsolationFSQuotaMonitoring MutatingAdmissionPolicy PodCertificateRequest SELinuxMount
+        SchedulerAsyncAPICalls StorageVersionMigrator WatchCacheInitializationPostStartHook
+        """,
+    ),
+    (
+        Gate(Stage.ALPHA, False),
+        """
+        APIServingWithRoutine AllowUnsafeMalformedObjectDeletion CBORServingAndStorage CPUManagerPolicyAlphaOptions
+        CRIListStreaming CSIVolumeHealth CloudControllerManagerWatchBasedRoutesReconciliation CloudControllerManagerWebhook
+        ConstrainedImpersonation ContainerStopSignals CrossNamespaceVolumeDataSource DRAListTypeAttributes
+        DRANodeAllocatableResources DRAWorkloadResourceClaims EventedPLEG GangScheduling GenericWorkload HPAScaleToZero
+        ImageVolumeWithDigest InPlacePodVerticalScalingExclusiveCPUs InPlacePodVerticalScalingExclusiveMemory
+        InTreePluginPortworxUnregister KubeletInUserNamespace LoggingAlphaOptions MemoryQoS MutablePVNodeAffinity
+        MutablePodResourcesForSuspendedJobs MutableSchedulingDirectivesForSuspendedJobs PodAndContainerStatsFromCRI
+        PodLevelResourceManagers PodLogsQuerySplitStreams PodsAPI QOSReserved ReduceDefaultCrashLoopBackOffDecay
+        RelaxedServiceNameValidation RuntimeClassInImageCriAPI StorageCapacityScoring StorageVersionAPI
+        StrictIPCIDRValidation TaintTolerationComparisonOperators TopologyAwareWorkloadScheduling
+        TopologyManagerPolicyAlphaOptions UnknownVersionInteroperabilityProxy UserNamespacesHostNetworkSupport
+        VolumeLimitScaling WindowsCPUAndMemoryAffinity
+        """,
+    ),
+    (
+        Gate(Stage.DEPRECATED, False),
+        """
+        AllowDNSOnlyNodeCSR AllowInsecureKubeletCertificateSigningRequests AllowOverwriteTerminationGracePeriodSeconds
+        ChangeContainerStatusOnKubeletRestart GitRepoVolumeDriver InPlacePodVerticalScalingAllocatedStatus KMSv1
+        KubeletRegistrationGetOnExistsOnly SeparateCacheWatchRPC WindowsHostNetwork
+        """,
+    ),
+    (
+        Gate(Stage.DEPRECATED, True),
+        "KubeletPodResourcesListUseActivePods StorageNamespaceIndex",
+    ),
+    (
+        Gate(Stage.DEPRECATED, True, locked=True),
+        "AggregatedDiscoveryRemoveBetaType DisableNodeKubeProxyVersion",
+    ),
+    (
+        Gate(Stage.DEPRECATED, False, locked=True),
+        "WatchFromStorageWithoutResourceVersion",
+    ),
+)
+
+GATES: Mapping[str, Gate] = {name: gate for gate, names in _TABLE for name in names.split()}
+GROUPS: Mapping[str, Stage] = {ALL_ALPHA: Stage.ALPHA, ALL_BETA: Stage.BETA}
+
+
+def refusals(given: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
+    """(name, reason) of every gate that a kubelet does not let be set so."""
+    for name, value in given.items():
+        gate = GATES.get(name)
+        if gate is None:
+            if name not in GROUPS:
+                yield name, f"unrecognized feature gate: {name}"
+        elif gate.locked and value is not gate.default:
+            yield (
+                name,
+                f"cannot set feature gate {name} to {_go(value)}, feature is locked to {_go(gate.default)}",
+            )
+
+
+def remarks(given: Mapping[str, bool]) -> Iterator[str]:
+    """What to warn of: gates that are alpha and on, that are deprecated, or that will be no more."""
+    for name, value in given.items():
+        gate = GATES.get(name)
+        if gate is None:
+            continue
+        if gate.stage is Stage.DEPRECATED or gate.stage is Stage.GA:
+            stage = "deprecated" if gate.stage is Stage.DEPRECATED else "GA"
+            yield f"Setting {stage} feature gate {name}={_go(value)}. It will be removed in a future release."
+        elif gate.stage is Stage.ALPHA and value:
+            yield f"feature gate {name}=true is alpha"
+
+
+def effective(given: Mapping[str, bool]) -> dict[str, bool]:
+    """The gates that are set, AllAlpha and AllBeta written out; what is set by name wins."""
+    found: dict[str, bool] = {}
+    for group, stage in GROUPS.items():
+        if group in given:
+            found |= {name: given[group] for name, gate in GATES.items() if gate.stage is stage}
+    return found | dict(given)
+
+
+def known() -> list[str]:
+    """One line each, as `kubelet --help` lists those that can be set: neither GA nor deprecated."""
+    groups = [f"{name}=true|false ({stage} - default=false)" for name, stage in GROUPS.items()]
+    return groups + [
+        f"{name}=true|false ({gate.stage} - default={_go(gate.default)})"
+        for name, gate in sorted(GATES.items())
+        if gate.stage in (Stage.ALPHA, Stage.BETA)
+    ]
+
+
+def _go(value: bool) -> str:
+    return "true" if value else "false"
