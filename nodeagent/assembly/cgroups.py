@@ -1,20 +1,28 @@
 """Cgroups: of the pods, and of the system and the agent, each held to what the configuration gives them."""
 
+import logging
+
+from nodeagent.api.events import Events, NodeEvents
 from nodeagent.assembly.host import Host
+from nodeagent.assembly.preflight import LIMITED_SWAP
 from nodeagent.assembly.running import Scope
 from nodeagent.cgroups.naming import CgroupfsNaming, SystemdNaming
 from nodeagent.cgroups.pod_cgroups import PodCgroups
 from nodeagent.cgroups.slices import NoSlices, Slices
+from nodeagent.cgroups.upkeep import CgroupUpkeep
 from nodeagent.config import Config
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.node.facts import Machine
+from nodeagent.pods.steps.cgroup import CgroupStep
 from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.resources import cpuset
 from runtimes.kube import quantity
 from runtimes.kube.duration import seconds
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits, Cgroups
-from runtimes.linux.cgroups.units import cpu_shares
+from runtimes.linux.cgroups.units import cpu_shares, page_size_name
+
+log = logging.getLogger(__name__)
 
 PODS = "pods"  # of enforceNodeAllocatable
 
@@ -22,13 +30,33 @@ PODS = "pods"  # of enforceNodeAllocatable
 async def start_cgroups(scope: Scope, config: Config, host: Host, folders: Folders) -> PodCgroups:
     """Raises AgentStartError, CgroupError."""
     cgroups = pod_cgroups(config, host.cgroups)
-    await cgroups.start(node_cgroup_limits(config, host.machine))
+    try:
+        await cgroups.start(node_cgroup_limits(config, host.machine))
+    except CgroupError as error:
+        # what runs may use more than it may from now on: the upkeep says so, and tries again
+        log.warning("pods are not held to what the node has for them: %s", error)
+        await cgroups.start(CgroupLimits())
     for name, limits in reserved_cgroup_limits(config).items():
         try:
             await cgroups.limit_existing(name, limits)
         except CgroupError as error:
             raise AgentStartError(f"enforceNodeAllocatable: cannot hold {name} to what is reserved: {error}") from error
     return cgroups
+
+
+async def start_cgroup_upkeep(
+    scope: Scope, config: Config, host: Host, cgroups: PodCgroups, step: CgroupStep, events: Events
+) -> CgroupUpkeep:
+    """Holds the cgroups above the pods' to their limits, whatever others do to them."""
+    upkeep = CgroupUpkeep(
+        cgroups,
+        node_cgroup_limits(config, host.machine),
+        refresh_classes=step.refresh,
+        events=NodeEvents(events, config.node_name),
+        enforced=PODS in config.kubelet.enforceNodeAllocatable,
+    )
+    scope.loop(upkeep.run, "cgroup upkeep")
+    return upkeep
 
 
 def pod_cgroups(config: Config, cgroups: Cgroups) -> PodCgroups:
@@ -58,27 +86,29 @@ async def start_host_limits(scope: Scope, config: Config, host: Host) -> HostLim
         cpu_period_us=int(seconds(kubelet.cpuCFSQuotaPeriod) * 1_000_000),
         cpu_cfs_quota=kubelet.cpuCFSQuota,
         single_process_oom_kill=single,
-        swap_controller=v2 and machine.swap_bytes > 0,
+        swap_controller=host.cgroups.limits_swap,
+        limited_swap=kubelet.memorySwap.swapBehavior == LIMITED_SWAP,
         swap_capacity_bytes=machine.swap_bytes,
         pod_pids_limit=kubelet.podPidsLimit,
+        controllers=host.cgroups.controllers,
     )
 
 
 def node_cgroup_limits(config: Config, machine: Machine) -> CgroupLimits:
-    """What `kubepods` may use: capacity less what is reserved, without the eviction threshold
-    (docs/facts/node-resources.md 2.3, 4.3).
-
-    Unless that is not to be enforced: then there is no limit, also where an agent before has written one.
-    """
-    if PODS not in config.kubelet.enforceNodeAllocatable:
-        return CgroupLimits(cpu_shares=cpu_shares(machine.cpus * 1000), memory_limit_bytes=-1, pids_limit=-1)
-    reserved = (config.kubelet.systemReserved, config.kubelet.kubeReserved)
-    listed = len(cpuset.parse(config.kubelet.reservedSystemCPUs))  # counts in place of what is reserved otherwise
+    """What `kubepods` may use: capacity less what is reserved, without the eviction threshold; all of it where that is not to
+    be enforced (docs/facts/node-resources.md 2.3, 4.3)."""
+    pods = PODS in config.kubelet.enforceNodeAllocatable
+    reserved = (config.kubelet.systemReserved, config.kubelet.kubeReserved) if pods else ()
+    listed = len(cpuset.parse(config.kubelet.reservedSystemCPUs)) if pods else 0
+    # CPUs that are listed count in place of what is reserved otherwise
     milli = machine.cpus * 1000 - (listed * 1000 or sum(quantity.milli(item.get("cpu", "0")) for item in reserved))
     memory_bytes = machine.memory_bytes - sum(quantity.value(item.get("memory", "0")) for item in reserved)
     pids = machine.max_pids - sum(quantity.value(item.get("pid", "0")) for item in reserved)
     return CgroupLimits(
-        cpu_shares=cpu_shares(milli), memory_limit_bytes=memory_bytes, pids_limit=pids if machine.max_pids else None
+        cpu_shares=cpu_shares(milli),
+        memory_limit_bytes=memory_bytes,
+        pids_limit=pids if machine.max_pids else None,
+        hugetlb_bytes={page_size_name(size): size * count for size, count in machine.hugepages.items()},
     )
 
 

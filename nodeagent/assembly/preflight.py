@@ -1,5 +1,6 @@
 """What has to hold before anything is made: an agent that cannot run here says so at once."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from nodeagent.api.tokens import NoTokens
@@ -9,14 +10,31 @@ from nodeagent.config import Config
 from nodeagent.errors import AgentStartError
 from nodeagent.node import kernel_defaults
 
+REQUIRED_V1 = ("cpu", "cpuacct", "cpuset", "memory")  # docs/facts/node-resources.md 2.1
+LIMITED_SWAP = "LimitedSwap"
+
 
 def check(config: Config, host: Host) -> None:
     """Raises AgentStartError, UnprotectedKernel. Sets the kernel's settings that pods rely on."""
     refuse_swap(config)
     kernel_defaults.hold(protect=config.kubelet.protectKernelDefaults)
     credential_providers(config, None, NoTokens())
-    if host.cgroups.version == 1 and config.kubelet.failCgroupV1:
+    if host.cgroups.version == 1:
+        refuse_v1(config, host.cgroups.controllers)
+
+
+def refuse_v1(config: Config, controllers: Collection[str]) -> None:
+    """Raises AgentStartError for what cannot be had of cgroup v1, which has these controllers."""
+    if config.kubelet.failCgroupV1:
         raise AgentStartError("this host has cgroups v1 and failCgroupV1 is true; set it to false to run here")
+    if absent := [name for name in REQUIRED_V1 if name not in controllers]:
+        raise AgentStartError(
+            f"cgroup v1 without the controllers {', '.join(absent)}: mount them, see `nodeagent check`"
+        )
+    if config.kubelet.memorySwap.swapBehavior == LIMITED_SWAP:
+        raise AgentStartError(
+            f"memorySwap.swapBehavior {LIMITED_SWAP} needs cgroup v2, and this host has v1; set it to NoSwap"
+        )
 
 
 def refuse_swap(config: Config, swaps: Path = Path("/proc/swaps")) -> None:

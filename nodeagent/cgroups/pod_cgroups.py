@@ -87,7 +87,7 @@ class PodCgroups:
         path = self._naming.path(tuple(part for part in name.split("/") if part))
         if not await asyncio.to_thread(self._cgroups.exists, path):
             raise CgroupError(f"cgroup {path} does not exist")
-        await self._apply(path, limits)
+        await self._apply(path, limits if limits.memory_limit_bytes is None else self._with_all_page_sizes(limits, 0))
 
     async def set_burstable_shares(self, shares: int) -> None:
         """Bring the Burstable class in line with the CPU requests of its pods."""

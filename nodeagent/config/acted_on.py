@@ -68,6 +68,7 @@ ACTED_ON = frozenset(
         "maxParallelImagePulls",
         "maxPods",
         "memoryManagerPolicy",
+        "memorySwap.swapBehavior",
         "mergeDefaultEvictionSettings",
         "nodeLeaseDurationSeconds",
         "nodeStatusMaxImages",

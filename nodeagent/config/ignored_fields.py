@@ -55,9 +55,6 @@ IGNORED_FIELDS: dict[str, IgnoredField] = {
         "no serving certificate is requested by CSR: set tlsCertFile, whose files are read again when they change",
         False,
     ),
-    "memorySwap": _unkept(
-        "containers' swap is left to the kernel", {}, {"swapBehavior": ""}, {"swapBehavior": "NoSwap"}
-    ),
     "cpuManagerReconcilePeriod": _moot(
         "containers' CPUs are changed when the shared ones change, not at intervals", "10s", "0s"
     ),

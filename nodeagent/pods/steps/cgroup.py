@@ -6,9 +6,11 @@ from typing import ClassVar, Protocol
 
 from typing_extensions import override
 
+from nodeagent.api.events import WARNING, Events
 from nodeagent.pods.steps.contract import SlotName, Step, StepError, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.translation.resources import HostLimits, pod_cgroup_limits
+from nodeagent.pods.translation.unheld import REASON, unheld_limits
 from nodeagent.podspec.effective import requests_of
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.podspec.qos import BURSTABLE, qos_class
@@ -45,11 +47,13 @@ class CgroupStep(Step):
         cgroups: PodCgroups,
         host: HostLimits,
         active_pods: Callable[[], Iterable[AgentPod]],
+        events: Events,
         exclusive_cpus: Callable[[PodUID], bool] = lambda uid: False,
     ) -> None:
         self._cgroups = cgroups
         self._host = host
         self._active_pods = active_pods
+        self._events = events
         self._exclusive_cpus = exclusive_cpus
         self._burstable_shares = 0
 
@@ -57,6 +61,8 @@ class CgroupStep(Step):
     async def run(self, work: SyncPass) -> None:
         qos = qos_class(work.pod.spec, work.pod.status)
         limits = pod_cgroup_limits(work.pod, self._host, exclusive_cpus=self._exclusive_cpus(work.uid))
+        if unheld := unheld_limits(work.pod, self._host):
+            self._events.event(work.pod, WARNING, REASON, unheld)
         try:
             work.cgroup_parent.set(await self._cgroups.ensure(work.uid, qos, limits))
             await self._update_burstable()
@@ -69,9 +75,15 @@ class CgroupStep(Step):
         """Bring the Burstable class in line with what its pods ask for now. Raises CgroupError."""
         await self._update_burstable()
 
+    async def refresh(self) -> None:
+        """The same, whatever the class was told last: somebody else may have told it something. Raises CgroupError."""
+        self._burstable_shares = 0
+        await self._update_burstable()
+
     @override
     async def undo(self, teardown: Teardown) -> None:
         await self._cgroups.remove(teardown.uid)
+        await self._update_burstable()
 
     async def _update_burstable(self) -> None:
         requests: Iterable[Mapping[str, Fraction]] = (

@@ -22,7 +22,10 @@ from runtimes.linux.cgroups.units import DEFAULT_PERIOD_US, MIN_SHARES, UNLIMITE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLimits:
-    """What container limits depend on besides the pod. `huge_page_sizes`: as cgroup files name them ("2MB", "1GB")."""
+    """What container limits depend on besides the pod. `huge_page_sizes`: as cgroup files name them ("2MB", "1GB").
+
+    `controllers`: of cgroups, by which limits are held here.
+    """
 
     memory_capacity_bytes: int
     cgroup_v2: bool
@@ -34,6 +37,7 @@ class HostLimits:
     limited_swap: bool = False
     swap_capacity_bytes: int = 0
     pod_pids_limit: int = -1
+    controllers: frozenset[str] = frozenset()
 
 
 def huge_page_name(resource: str) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from nodeagent.api.events import LoggingEvents
 from nodeagent.pods.steps.cgroup import CgroupStep
 from nodeagent.pods.steps.contract import StepError
 from nodeagent.pods.translation.resources import HostLimits
@@ -38,13 +39,13 @@ def pod_with(kit: Any, cpu: str) -> AgentPod:
     return pod
 
 
-HOST = HostLimits(memory_capacity_bytes=8 << 30, cgroup_v2=False)
+HOST = HostLimits(memory_capacity_bytes=8 << 30, cgroup_v2=False, controllers=frozenset({"cpu", "memory", "pids"}))
 
 
 async def test_the_cgroup_is_there_with_its_limits_before_anything_waits_for_it(kit: Any, world: Any) -> None:
     """The sandbox gets its place; the Burstable class has the shares of its pods, told to the kernel only when they differ."""
     cgroups, active = Cgroups(), [pod_with(kit, "500m"), pod_with(kit, "1")]
-    step = CgroupStep(cgroups, HOST, lambda: active)
+    step = CgroupStep(cgroups, HOST, lambda: active, LoggingEvents())
     work = world.work(active[0])
     await step.run(work)
     assert await work.cgroup_parent.get() == "/kubepods/uid-1"
@@ -62,7 +63,7 @@ async def test_a_cgroup_that_cannot_be_made_is_told(kit: Any, world: Any) -> Non
     cgroups = Cgroups()
     cgroups.fault = CgroupError("no space")
     with pytest.raises(StepError) as caught:
-        await CgroupStep(cgroups, HOST, list).run(world.work(pod_with(kit, "1")))
+        await CgroupStep(cgroups, HOST, list, LoggingEvents()).run(world.work(pod_with(kit, "1")))
     assert (str(caught.value), caught.value.event_reason) == (
         "unable to ensure pod container exists: no space",
         "FailedCreatePodContainer",
@@ -70,7 +71,7 @@ async def test_a_cgroup_that_cannot_be_made_is_told(kit: Any, world: Any) -> Non
 
 
 async def test_the_end_removes_it(kit: Any, world: Any) -> None:
-    """By the pod's UID, whatever class it was in."""
+    """By the pod's UID, whatever class it was in; its class no longer has its shares."""
     cgroups = Cgroups()
-    await CgroupStep(cgroups, HOST, list).undo(world.teardown(kit.pod()))
-    assert cgroups.diary == ["remove uid-1"]
+    await CgroupStep(cgroups, HOST, list, LoggingEvents()).undo(world.teardown(kit.pod()))
+    assert cgroups.diary == ["remove uid-1", "burstable shares 2"]
