@@ -10,6 +10,10 @@ class AgentStartError(Exception):
     """The agent cannot run here, or not as it is configured; one line for the operator, with the field or the way out."""
 
 
+class UnfitConfiguration(AgentStartError):
+    """The configuration asks for what this machine does not have: exit status 2, as for one with mistakes."""
+
+
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """The exceptions in a group, or the one that is none."""
     if isinstance(error, BaseExceptionGroup):

@@ -42,7 +42,7 @@ from nodeagent.assembly.host import Host, this_host
 from nodeagent.assembly.parts import Part
 from nodeagent.assembly.running import RunningParts
 from nodeagent.config import Config
-from nodeagent.errors import AgentStartError, leaves, one_line, unforeseen
+from nodeagent.errors import AgentStartError, UnfitConfiguration, leaves, one_line, unforeseen
 from nodeagent.node.addresses import NoNodeAddress
 from nodeagent.node.config_warnings import config_warnings
 from nodeagent.node.kernel_defaults import UnprotectedKernel
@@ -166,7 +166,7 @@ def run(config: Config, standby: Standby | None = None) -> int:
         uvloop.run(_run(config, up, standby))
     except Exception as error:
         _tell(error, up=up.is_set())
-        return 1
+        return 2 if all(isinstance(each, UnfitConfiguration) for each in leaves(error)) else 1
     return 0
 
 

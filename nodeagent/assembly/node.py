@@ -15,7 +15,7 @@ from nodeagent.assembly.runtimes import Runtimes
 from nodeagent.config import Config
 from nodeagent.config.eviction import with_defaults
 from nodeagent.container_logs.rotator import LogLimits, LogRotator
-from nodeagent.errors import AgentStartError
+from nodeagent.errors import UnfitConfiguration
 from nodeagent.folders import Folders
 from nodeagent.node import security_warnings
 from nodeagent.node.addresses import node_ips
@@ -40,13 +40,13 @@ SETTLE_SECONDS = 2.0
 
 
 async def start_state(scope: Scope, config: Config, host: Host, folders: Folders) -> NodeState:
-    """Raises AgentStartError when more is reserved than there is, NoNodeAddress."""
+    """Raises UnfitConfiguration when more is reserved than there is, NoNodeAddress."""
     ips = await node_ips(config.node_name, config.options.node_ip)
     limits, storage_bytes = node_limits(config), psutil.disk_usage(str(folders.root)).total
     try:
         check_reservations(capacity(host.machine, limits, storage_bytes, {}), limits)
     except InvalidReservation as error:
-        raise AgentStartError(str(error)) from error
+        raise UnfitConfiguration(str(error)) from error
     return NodeState(host.machine, limits, storage_bytes=storage_bytes, host_ips=[str(ip) for ip in ips])
 
 

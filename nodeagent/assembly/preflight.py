@@ -7,7 +7,7 @@ from nodeagent.api.tokens import NoTokens
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.images import credential_providers
 from nodeagent.config import Config
-from nodeagent.errors import AgentStartError
+from nodeagent.errors import AgentStartError, UnfitConfiguration
 from nodeagent.node import kernel_defaults
 
 REQUIRED_V1 = ("cpu", "cpuacct", "cpuset", "memory")  # docs/facts/node-resources.md 2.1
@@ -24,15 +24,15 @@ def check(config: Config, host: Host) -> None:
 
 
 def refuse_v1(config: Config, controllers: Collection[str]) -> None:
-    """Raises AgentStartError for what cannot be had of cgroup v1, which has these controllers."""
+    """Raises AgentStartError, UnfitConfiguration for what cannot be had of cgroup v1, which has these controllers."""
     if config.kubelet.failCgroupV1:
-        raise AgentStartError("this host has cgroups v1 and failCgroupV1 is true; set it to false to run here")
+        raise UnfitConfiguration("this host has cgroups v1 and failCgroupV1 is true; set it to false to run here")
     if absent := [name for name in REQUIRED_V1 if name not in controllers]:
         raise AgentStartError(
             f"cgroup v1 without the controllers {', '.join(absent)}: mount them, see `nodeagent check`"
         )
     if config.kubelet.memorySwap.swapBehavior == LIMITED_SWAP:
-        raise AgentStartError(
+        raise UnfitConfiguration(
             f"memorySwap.swapBehavior {LIMITED_SWAP} needs cgroup v2, and this host has v1; set it to NoSwap"
         )
 

@@ -11,7 +11,7 @@ from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.config.cpu_options import cpu_options
 from nodeagent.config.topology_options import topology_options
-from nodeagent.errors import AgentStartError
+from nodeagent.errors import AgentStartError, UnfitConfiguration
 from nodeagent.folders import Folders
 from nodeagent.node.capacity import DeviceCount, reserved, threshold
 from nodeagent.node.state import NodeState
@@ -48,7 +48,7 @@ async def start_cpu_manager(scope: Scope, config: Config, folders: Folders) -> C
     listed = cpuset.parse(kubelet.reservedSystemCPUs)
     online = _of_machine(online_cpus) if listed else frozenset[int]()
     if not listed <= online:
-        raise AgentStartError(
+        raise UnfitConfiguration(
             f"reservedSystemCPUs: {kubelet.reservedSystemCPUs} are not all online; the machine has {cpuset.text_of(online)}"
         )
     if kubelet.cpuManagerPolicy == "static":
