@@ -1,6 +1,8 @@
 """Cgroups: of the pods, and of the system and the agent, each held to what the configuration gives them."""
 
 import logging
+import os
+from fractions import Fraction
 
 from nodeagent.api.events import Events, NodeEvents
 from nodeagent.assembly.host import Host
@@ -14,7 +16,9 @@ from nodeagent.config import Config
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.node.facts import Machine
+from nodeagent.node.state import NodeState
 from nodeagent.pods.steps.cgroup import CgroupStep
+from nodeagent.pods.translation.memory_qos import MemoryQoS
 from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.resources import cpuset
 from runtimes.kube import quantity
@@ -73,7 +77,7 @@ def _slices(config: Config, cgroups: Cgroups) -> Slices:
     return SystemdSlices(cgroups.version)
 
 
-async def start_host_limits(scope: Scope, config: Config, host: Host) -> HostLimits:
+async def start_host_limits(scope: Scope, config: Config, host: Host, state: NodeState) -> HostLimits:
     """What pods' requests and limits are translated with."""
     kubelet = config.kubelet
     machine = host.machine
@@ -91,6 +95,23 @@ async def start_host_limits(scope: Scope, config: Config, host: Host) -> HostLim
         swap_capacity_bytes=machine.swap_bytes,
         pod_pids_limit=kubelet.podPidsLimit,
         controllers=host.cgroups.controllers,
+        memory_qos=memory_qos(config, host.cgroups.version, quantity.value(state.allocatable["memory"])),
+    )
+
+
+def memory_qos(config: Config, version: int, allocatable_bytes: int) -> MemoryQoS | None:
+    """None where the feature gate is off, and on cgroup v1, which has nothing of the kind."""
+    kubelet = config.kubelet
+    if not kubelet.featureGates.get("MemoryQoS", False):
+        return None
+    if version == 1:
+        log.warning("featureGates.MemoryQoS is not in force: it needs cgroup v2")
+        return None
+    return MemoryQoS(
+        throttling_factor=Fraction(str(kubelet.memoryThrottlingFactor)),
+        tiered=kubelet.memoryReservationPolicy == "TieredReservation",
+        allocatable_bytes=allocatable_bytes,
+        page_bytes=os.sysconf("SC_PAGE_SIZE"),
     )
 
 
@@ -116,6 +137,7 @@ def reserved_cgroup_limits(config: Config) -> dict[str, CgroupLimits]:
     """The cgroups of the system and of the agent that are held to what is reserved for them; they must exist."""
     kubelet = config.kubelet
     found: dict[str, CgroupLimits] = {}
+    kept = kubelet.featureGates.get("MemoryQoS", False) and kubelet.memoryReservationPolicy == "TieredReservation"
     for kind, cgroup, reserved in (
         ("system-reserved", kubelet.systemReservedCgroup, kubelet.systemReserved),
         ("kube-reserved", kubelet.kubeReservedCgroup, kubelet.kubeReserved),
@@ -128,5 +150,8 @@ def reserved_cgroup_limits(config: Config) -> dict[str, CgroupLimits]:
                 cpu_shares=shares,
                 memory_limit_bytes=quantity.value(reserved["memory"]) if "memory" in reserved else None,
                 pids_limit=quantity.value(reserved["pid"]) if "pid" in reserved else None,
+                unified={"memory.min": str(quantity.value(reserved["memory"]))}
+                if kept and "memory" in reserved
+                else {},
             )
     return found

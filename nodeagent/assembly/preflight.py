@@ -9,6 +9,8 @@ from nodeagent.assembly.images import credential_providers
 from nodeagent.config import Config
 from nodeagent.errors import AgentStartError, UnfitConfiguration
 from nodeagent.node import kernel_defaults
+from nodeagent.resources import cpuset
+from nodeagent.resources.cpu.topology import online_cpus
 
 REQUIRED_V1 = ("cpu", "cpuacct", "cpuset", "memory")  # docs/facts/node-resources.md 2.1
 LIMITED_SWAP = "LimitedSwap"
@@ -17,10 +19,26 @@ LIMITED_SWAP = "LimitedSwap"
 def check(config: Config, host: Host) -> None:
     """Raises AgentStartError, UnprotectedKernel. Sets the kernel's settings that pods rely on."""
     refuse_swap(config)
+    refuse_absent_cpus(config)
     kernel_defaults.hold(protect=config.kubelet.protectKernelDefaults)
     credential_providers(config, None, NoTokens())
     if host.cgroups.version == 1:
         refuse_v1(config, host.cgroups.controllers)
+
+
+def refuse_absent_cpus(config: Config) -> None:
+    """Raises UnfitConfiguration for reserved CPUs that there are not, AgentStartError where /sys does not tell."""
+    wanted = config.kubelet.reservedSystemCPUs
+    if not wanted:
+        return
+    try:
+        online = online_cpus()
+    except (OSError, ValueError) as error:
+        raise AgentStartError(f"the machine's CPUs cannot be read: {error}") from error
+    if not cpuset.parse(wanted) <= online:
+        raise UnfitConfiguration(
+            f"reservedSystemCPUs: {wanted} are not all online; the machine has {cpuset.text_of(online)}"
+        )
 
 
 def refuse_v1(config: Config, controllers: Collection[str]) -> None:

@@ -11,7 +11,7 @@ from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.config.cpu_options import cpu_options
 from nodeagent.config.topology_options import topology_options
-from nodeagent.errors import AgentStartError, UnfitConfiguration
+from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.node.capacity import DeviceCount, reserved, threshold
 from nodeagent.node.state import NodeState
@@ -21,7 +21,7 @@ from nodeagent.resources import cpuset
 from nodeagent.resources.assignments import Assignments
 from nodeagent.resources.cpu.manager import CPUManager, StaticCPUManager
 from nodeagent.resources.cpu.picking import NotEnough, pick
-from nodeagent.resources.cpu.topology import Topology, online_cpus, read_topology
+from nodeagent.resources.cpu.topology import Topology, read_topology
 from nodeagent.resources.cpuset import CPUSet
 from nodeagent.resources.devices.inventory import Count, Inventory
 from nodeagent.resources.devices.manager import DeviceManager
@@ -46,11 +46,6 @@ async def start_cpu_manager(scope: Scope, config: Config, folders: Folders) -> C
     """Raises AgentStartError, BadState."""
     kubelet = config.kubelet
     listed = cpuset.parse(kubelet.reservedSystemCPUs)
-    online = _of_machine(online_cpus) if listed else frozenset[int]()
-    if not listed <= online:
-        raise UnfitConfiguration(
-            f"reservedSystemCPUs: {kubelet.reservedSystemCPUs} are not all online; the machine has {cpuset.text_of(online)}"
-        )
     if kubelet.cpuManagerPolicy == "static":
         topology = _of_machine(read_topology)
         options = cpu_options(

@@ -28,6 +28,9 @@ KUBELET: dict[str, Any] = {
     "systemReserved": {"cpu": "100m", "memory": "64Mi", "pid": "100"},
     "kubeReserved": {"cpu": "200m", "memory": "32Mi"},
     "enforceNodeAllocatable": ["pods", "system-reserved", "kube-reserved-compressible"],
+    # of cgroup v2; on v1 the node says that it is not in force
+    "featureGates": {"MemoryQoS": True},
+    "memoryReservationPolicy": "TieredReservation",
     "evictionHard": {"memory.available": "1Mi"},
     "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
 }

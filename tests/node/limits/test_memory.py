@@ -103,3 +103,26 @@ def test_huge_pages(node: NodeUnderTest, huge_pages: int) -> None:
         == huge_pages * 2 * MIB
     )
     delete(node, "huge")
+
+
+def test_memory_is_kept(node: NodeUnderTest) -> None:
+    """MemoryQoS in tiers: min, low and high of a pod, its container and the node's part; on v1 the node says that it has none."""
+    assert ("MemoryQoS is not in force: it needs cgroup v2" in node.log()) is not UNIFIED
+    some = {"resources": {"requests": {"memory": "8Mi"}, "limits": {"memory": "16Mi"}}}
+    node.apply(
+        make_pod("kept", container("c", **limits(cpu="10m", memory="16Mi"))), make_pod("some", container("c", **some))
+    )
+    kept, less = node.running("kept"), node.running("some")
+    files = [of(node, pod).memory_protection() for pod in (kept, less) for of in (pod_cgroup, container_cgroup)]
+    none = {"min": 0, "low": 0, "high": None}
+    low = none | {"low": 8 * MIB}
+    high = (8 * MIB + 8 * MIB * 9 // 10) // 4096 * 4096
+    wanted = [none | {"min": 16 * MIB}, none | {"min": 16 * MIB}, low, low | {"high": high}]
+    assert files == (wanted if UNIFIED else [{}] * 4)
+    if UNIFIED:
+        system = CgroupFiles(f"{node.cgroup}/system").memory_protection()
+        assert (system["min"], CgroupFiles(f"{node.cgroup}/kubepods").memory_protection()["min"]) == (
+            64 * MIB,
+            24 * MIB,
+        )
+    delete(node, "kept", "some")

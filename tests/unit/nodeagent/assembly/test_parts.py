@@ -113,7 +113,7 @@ def test_the_parts_of_the_programs_fit_together(program: str) -> None:
 
 
 def test_nothing_acts_before_the_folders_are_ours() -> None:
-    """Whoever writes on the disk, or touches cgroups or pods, needs the locks, however far. Host limits are only reckoned."""
+    """Whoever writes on the disk, or touches cgroups or pods, needs the locks, however far."""
     provider = {part.provides: part for part in main.PARTS if part.provides is not None}
 
     def below(part: Part) -> set[str]:
@@ -121,4 +121,4 @@ def test_nothing_acts_before_the_folders_are_ours() -> None:
         return {each.name for each in direct}.union(*map(below, direct))
 
     free = {part.name for part in main.PARTS if "folders" not in below(part)}
-    assert free == {"folders", "host limits"}
+    assert free == {"folders"}
