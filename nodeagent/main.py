@@ -96,6 +96,7 @@ PARTS = (
     Part("source merger", sources.start_merger),
     Part("assignments", resources.start_assignments),
     Part("cgroup step", steps.start_cgroup_step),
+    Part("cgroup upkeep", cgroups.start_cgroup_upkeep),
     Part("container lifecycle", steps.start_container_lifecycle),
     Part("engine", steps.start_engine),
     Part("node views", pods.start_views),

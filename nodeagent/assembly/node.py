@@ -35,6 +35,7 @@ from nodeagent.version import KUBERNETES_VERSION
 from nodeagent.volumes.manager import VolumeManager
 from runtimes.kube import quantity
 from runtimes.kube.duration import seconds
+from runtimes.linux.cgroups.contract import LIMITING
 
 SETTLE_SECONDS = 2.0
 
@@ -152,7 +153,7 @@ async def start_registration(
             line.to(PartState.SKIPPED, "registerNode: false")
         # a node that was Ready is not to be shown as anything else for a moment
         await csi.records.settled(SETTLE_SECONDS)
-        announce(config, events, cluster_dns)
+        announce(config, host, events, cluster_dns)
         scope.loop(publisher.run, "node status")
         scope.loop(lease.run, "lease")
 
@@ -164,10 +165,13 @@ def heartbeats(client: ApiClient) -> ApiClient:
     return client.sharing(qps=-1, burst=1, timeout_seconds=10.0)
 
 
-def announce(config: Config, events: Events, cluster_dns: ClusterDNS | None) -> None:
+def announce(config: Config, host: Host, events: Events, cluster_dns: ClusterDNS | None) -> None:
     """The events with which an agent begins."""
     node = node_reference(config.node_name)
     events.event(node, "Normal", "Starting", "Starting kubelet.")
+    if host.cgroups.version == 1:
+        text = "This node runs on cgroup v1, which Kubernetes maintains no longer: boot it with cgroup v2."
+        events.event(node, "Warning", "CgroupV1", text)
     if promises := [each.field for each in config.ignored_settings if each.promise]:
         text = f"Accepted in the configuration, and not in force: {', '.join(promises)}"
         events.event(node, "Warning", "ConfigurationNotInForce", text)
@@ -196,6 +200,7 @@ def node_config(config: Config, host: Host) -> NodeConfig:
         port=config.kubelet.port,
         max_images=config.kubelet.nodeStatusMaxImages,
         cfs_quota=config.kubelet.cpuCFSQuota,
+        lacking_controllers=tuple(name for name in LIMITING if name not in host.cgroups.controllers),
     )
 
 

@@ -21,7 +21,7 @@ from nodeagent.resources import cpuset
 from nodeagent.resources.assignments import Assignments
 from nodeagent.resources.cpu.manager import CPUManager, StaticCPUManager
 from nodeagent.resources.cpu.picking import NotEnough, pick
-from nodeagent.resources.cpu.topology import Topology, online_cpus, read_topology
+from nodeagent.resources.cpu.topology import Topology, read_topology
 from nodeagent.resources.cpuset import CPUSet
 from nodeagent.resources.devices.inventory import Inventory
 from nodeagent.resources.devices.manager import DeviceManager
@@ -46,11 +46,6 @@ async def start_cpu_manager(scope: Scope, config: Config, folders: Folders) -> C
     """Raises AgentStartError, BadState."""
     kubelet = config.kubelet
     listed = cpuset.parse(kubelet.reservedSystemCPUs)
-    online = _of_machine(online_cpus) if listed else frozenset[int]()
-    if not listed <= online:
-        raise Misconfigured(
-            f"reservedSystemCPUs: {kubelet.reservedSystemCPUs} are not all online; the machine has {cpuset.text_of(online)}"
-        )
     if kubelet.cpuManagerPolicy == "static":
         topology = _of_machine(read_topology)
         options = cpu_options(

@@ -69,10 +69,10 @@ async def start_container_lifecycle(scope: Scope, events: Events, paths: PodPath
 
 
 async def start_cgroup_step(
-    scope: Scope, cgroups: PodCgroups, limits: HostLimits, pods: ManagerHandle, cpus: CPUManager
+    scope: Scope, cgroups: PodCgroups, limits: HostLimits, pods: ManagerHandle, cpus: CPUManager, events: Events
 ) -> CgroupStep:
     """The pods' cgroups as one of their steps."""
-    return CgroupStep(cgroups, limits, pods.active_pods, lambda uid: bool(cpus.exclusive(uid)))
+    return CgroupStep(cgroups, limits, pods.active_pods, events, lambda uid: bool(cpus.exclusive(uid)))
 
 
 async def start_user_namespaces(

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from nodeagent.cgroups.naming import (
     QOS_BEST_EFFORT,
@@ -34,6 +34,14 @@ _UNBOUNDED_HUGE_PAGES_BYTES = 1 << 62
 # A killed process leaves its cgroup when the kernel has taken it apart; v1 has no event for that.
 _KILL_ROUNDS = 5
 _REMOVE_PAUSES_SECONDS = (0.001, 0.004, 0.016, 0.064, 0.25, 0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptMemory:
+    """What reclaim leaves to pods: to those that ask for any, at all costs; to the Burstable ones, while others have some."""
+
+    node_bytes: int
+    burstable_bytes: int
 
 
 class PodCgroups:
@@ -94,12 +102,18 @@ class PodCgroups:
         path = self._naming.path(tuple(part for part in name.split("/") if part))
         if not await asyncio.to_thread(self._cgroups.exists, path):
             raise CgroupError(f"cgroup {path} does not exist")
-        await self._apply(path, limits)
+        await self._apply(path, limits if limits.memory_limit_bytes is None else self._with_all_page_sizes(limits, 0))
 
-    async def set_burstable_shares(self, shares: int) -> None:
-        """Bring the Burstable class in line with the CPU requests of its pods."""
+    async def set_class_limits(self, shares: int, memory: KeptMemory | None) -> None:
+        """Bring the Burstable class in line with what its pods ask for, and the memory that reclaim leaves to pods.
+
+        Raises CgroupError.
+        """
+        low = {} if memory is None else {"memory.low": str(memory.burstable_bytes)}
         path = self._naming.path(qos_components(self._root, QOS_BURSTABLE))
-        await self._apply(path, CgroupLimits(cpu_shares=max(MIN_SHARES, shares)))
+        if memory is not None:
+            await self._apply(self.node_path, CgroupLimits(unified={"memory.min": str(memory.node_bytes)}))
+        await self._apply(path, CgroupLimits(cpu_shares=max(MIN_SHARES, shares), unified=low))
 
     async def ensure(self, uid: str, qos: str, limits: CgroupLimits) -> str:
         """The pod's cgroup, made with `limits` unless it is there already; its cgroup_parent. Raises CgroupError."""

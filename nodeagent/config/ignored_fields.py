@@ -55,15 +55,10 @@ IGNORED_FIELDS: dict[str, IgnoredField] = {
         "no serving certificate is requested by CSR: set tlsCertFile, whose files are read again when they change",
         False,
     ),
-    "memorySwap": _unkept(
-        "containers' swap is left to the kernel", {}, {"swapBehavior": ""}, {"swapBehavior": "NoSwap"}
-    ),
     "cpuManagerReconcilePeriod": _moot(
         "containers' CPUs are changed when the shared ones change, not at intervals", "10s", "0s"
     ),
     "qosReserved": _unkept("no memory is held back for better classes of pods", {}),
-    "memoryThrottlingFactor": _unkept("memory.high is not set", 0.9),
-    "memoryReservationPolicy": _unkept("memory.min and memory.low are not set", "None", ""),
     "kernelMemcgNotification": _moot("what the kernel offers is always used", False, True),
     "shutdownGracePeriod": _unkept(_NO_SHUTDOWN, "0s", "0"),
     "shutdownGracePeriodCriticalPods": _unkept(_NO_SHUTDOWN, "0s", "0"),

@@ -35,6 +35,7 @@ def conditions(
     errors: Sequence[str],
     *,
     cfs_quota: bool,
+    lacking: Sequence[str] = (),
     now: datetime,
     handler_errors: Sequence[str] | None = None,
 ) -> list[NodeCondition]:
@@ -42,12 +43,14 @@ def conditions(
 
     `handler_errors`: what is wrong with runtimes beside the default one; None where there is no other. It is a condition of
     its own: pods of the other runtimes are not to be evicted for it.
-    lastTransitionTime moves only when the status does.
+    `lacking`: cgroup controllers without which pods' limits are not held. lastTransitionTime moves only when the status does.
     """
     known = {condition.type: condition for condition in before}
     message = join_errors(errors) if errors else "kubelet is posting ready status"
     if not errors and not cfs_quota:
         message += NO_CFS_QUOTA
+    if not errors and lacking:
+        message += f". WARNING: no cgroup controller {', '.join(lacking)}: limits of pods are not held"
     wanted: tuple[NodeCondition, ...] = (
         _pressure("MemoryPressure", pressure.memory, _MEMORY),
         _pressure("DiskPressure", pressure.disk, _DISK),

@@ -74,6 +74,7 @@ class NodeConfig:
     max_images: int = 50
     account_storage: bool = True
     cfs_quota: bool = True
+    lacking_controllers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,7 @@ def node_status(config: NodeConfig, observed: Observed, before: Node, now: datet
         observed.pressure,
         errors,
         cfs_quota=config.cfs_quota,
+        lacking=config.lacking_controllers,
         now=now,
         handler_errors=observed.runtime.handler_errors,
     )

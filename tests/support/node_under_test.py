@@ -64,6 +64,7 @@ class NodeUnderTest:
     config: dict[str, Any] = field(default_factory=dict)
     agent: "subprocess.Popen[bytes] | None" = None
     _reader: APIReader | None = None
+    inside: tuple[str, ...] = ()  # a command that runs the agent's: in namespaces of its own, for example
     relative: bool = False  # paths are given relative: to the working directory, and to the configuration's folder
 
     @property
@@ -99,7 +100,7 @@ class NodeUnderTest:
         (self.directory / "config.yaml").write_text(yaml.safe_dump_all(self._documents()))
         log = open(self.directory / "agent.log", "ab")  # noqa: SIM115  # the process keeps it
         self.agent = subprocess.Popen(
-            [sys.executable, "-m", "nodeagent", "run", *options, f"--config={self._path('config.yaml')}"]
+            [*self.inside, sys.executable, "-m", "nodeagent", "run", *options, f"--config={self._path('config.yaml')}"]
             + [f"--{name}={self._path(folder)}" for name, folder in self._folders().items()]
             + [f"--node-name={self.name}", f"--log-level={log_level}"],
             cwd=self.directory if self.relative else REPO,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from nodeagent.cli.check.finding import Finding, absent, degraded, found, missing
 from nodeagent.config import Config
+from runtimes.linux.cgroups.contract import LIMITING
 
 _GROUP = "cgroups"
-_NEEDED = ("cpu", "memory", "pids")  # without them a limit cannot be held
 _USEFUL = ("cpuset", "hugetlb", "io")
 _V1_NAMES = {"io": "blkio"}
 MOUNTS = Path("/proc/self/mounts")
@@ -58,13 +58,13 @@ def read(mounts: str, controllers_file: str = "cgroup.controllers") -> Mounted:
             v2 = frozenset((v2_path / controllers_file).read_text().split())
         except OSError:
             v2_path = None
-    known = {*_NEEDED, *_USEFUL, *_V1_NAMES.values(), "cpuacct", "devices", "freezer"}
+    known = {*LIMITING, *_USEFUL, *_V1_NAMES.values(), "cpuacct", "devices", "freezer"}
     return Mounted(v1=frozenset(v1 & known), v2_path=v2_path, v2=v2)
 
 
 def controllers(mounted: Mounted) -> Iterable[Finding]:
     there = mounted.v1 | mounted.v2 if mounted.mode == "hybrid" else (mounted.v2 or mounted.v1)
-    for name in _NEEDED:
+    for name in LIMITING:
         if name in there:
             yield found(_GROUP, name)
         else:

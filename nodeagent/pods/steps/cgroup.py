@@ -1,17 +1,21 @@
 """The pod's cgroup: it exists, with its limits, before anything of the pod runs."""
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import ClassVar, Protocol
 
 from typing_extensions import override
 
+from nodeagent.api.events import WARNING, Events
+from nodeagent.cgroups.pod_cgroups import KeptMemory
 from nodeagent.pods.steps.contract import SlotName, Step, StepError, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.translation.resources import HostLimits, pod_cgroup_limits
+from nodeagent.pods.translation.unheld import REASON, unheld_limits
 from nodeagent.podspec.effective import requests_of
 from nodeagent.podspec.pod import AgentPod, PodUID
-from nodeagent.podspec.qos import BURSTABLE, qos_class
+from nodeagent.podspec.qos import BEST_EFFORT, BURSTABLE, GUARANTEED, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 from runtimes.linux.cgroups.units import cpu_shares
 
@@ -23,7 +27,9 @@ class PodCgroups(Protocol):
         """Make the pod's, or bring its limits in line; the cgroup parent of its sandbox."""
         ...
 
-    async def set_burstable_shares(self, shares: int) -> None: ...
+    async def set_class_limits(self, shares: int, memory: KeptMemory | None) -> None:
+        """The Burstable class's shares; and the memory that reclaim leaves to classes, None: not said."""
+        ...
 
     async def remove(self, uid: str) -> None:
         """With whatever still runs in it. Nothing there is fine."""
@@ -45,39 +51,56 @@ class CgroupStep(Step):
         cgroups: PodCgroups,
         host: HostLimits,
         active_pods: Callable[[], Iterable[AgentPod]],
+        events: Events,
         exclusive_cpus: Callable[[PodUID], bool] = lambda uid: False,
     ) -> None:
         self._cgroups = cgroups
         self._host = host
         self._active_pods = active_pods
+        self._events = events
         self._exclusive_cpus = exclusive_cpus
-        self._burstable_shares = 0
+        self._told: tuple[int, KeptMemory | None] | None = None
 
     @override
     async def run(self, work: SyncPass) -> None:
         qos = qos_class(work.pod.spec, work.pod.status)
         limits = pod_cgroup_limits(work.pod, self._host, exclusive_cpus=self._exclusive_cpus(work.uid))
+        if unheld := unheld_limits(work.pod, self._host):
+            self._events.event(work.pod, WARNING, REASON, unheld)
         try:
             work.cgroup_parent.set(await self._cgroups.ensure(work.uid, qos, limits))
-            await self._update_burstable()
+            await self._update_classes()
         except CgroupError as error:
             raise StepError(
                 f"unable to ensure pod container exists: {error}", event_reason="FailedCreatePodContainer"
             ) from error
 
     async def requests_changed(self) -> None:
-        """Bring the Burstable class in line with what its pods ask for now. Raises CgroupError."""
-        await self._update_burstable()
+        """Bring the classes in line with what their pods ask for now. Raises CgroupError."""
+        await self._update_classes()
+
+    async def refresh(self) -> None:
+        """The same, whatever they were told last: somebody else may have told them something. Raises CgroupError."""
+        self._told = None
+        await self._update_classes()
 
     @override
     async def undo(self, teardown: Teardown) -> None:
         await self._cgroups.remove(teardown.uid)
+        await self._update_classes()
 
-    async def _update_burstable(self) -> None:
-        requests: Iterable[Mapping[str, Fraction]] = (
-            requests_of(pod) for pod in self._active_pods() if qos_class(pod.spec, pod.status) == BURSTABLE
-        )
-        shares = cpu_shares(int(sum((item.get("cpu", Fraction(0)) for item in requests), Fraction(0)) * 1000))
-        if shares != self._burstable_shares:
-            await self._cgroups.set_burstable_shares(shares)
-            self._burstable_shares = shares
+    async def _update_classes(self) -> None:
+        cpu = {BURSTABLE: Fraction(0), GUARANTEED: Fraction(0), BEST_EFFORT: Fraction(0)}
+        memory = dict(cpu)
+        for pod in self._active_pods():
+            qos, requests = qos_class(pod.spec, pod.status), requests_of(pod)
+            cpu[qos] += requests.get("cpu", 0)
+            memory[qos] += requests.get("memory", 0)
+        kept: KeptMemory | None = None
+        if self._host.memory_qos is not None and self._host.memory_qos.tiered:
+            burstable = math.ceil(memory[BURSTABLE])
+            kept = KeptMemory(node_bytes=burstable + math.ceil(memory[GUARANTEED]), burstable_bytes=burstable)
+        wanted = (cpu_shares(int(cpu[BURSTABLE] * 1000)), kept)
+        if wanted != self._told:
+            await self._cgroups.set_class_limits(*wanted)
+            self._told = wanted

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from lightkube.models.core_v1 import Container, EphemeralContainer, PodSpec
 
+from nodeagent.pods.translation.memory_qos import MemoryQoS, container_files, reservation_files
 from nodeagent.podspec.critical import is_critical
 from nodeagent.podspec.effective import Amounts, aggregated, amounts, effective_limits, effective_requests, overhead
 from nodeagent.podspec.pod import AgentPod
@@ -22,7 +23,10 @@ from runtimes.linux.cgroups.units import DEFAULT_PERIOD_US, MIN_SHARES, UNLIMITE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLimits:
-    """What container limits depend on besides the pod. `huge_page_sizes`: as cgroup files name them ("2MB", "1GB")."""
+    """What container limits depend on besides the pod. `huge_page_sizes`: as cgroup files name them ("2MB", "1GB").
+
+    `controllers`: of cgroups, by which limits are held here. `memory_qos` None: that is off, or this is cgroup v1.
+    """
 
     memory_capacity_bytes: int
     cgroup_v2: bool
@@ -34,6 +38,8 @@ class HostLimits:
     limited_swap: bool = False
     swap_capacity_bytes: int = 0
     pod_pids_limit: int = -1
+    controllers: frozenset[str] = frozenset()
+    memory_qos: MemoryQoS | None = None
 
 
 def huge_page_name(resource: str) -> str:
@@ -69,6 +75,8 @@ def container_resources(
         made.cpu_period = host.cpu_period_us
     if host.cgroup_v2 and not host.single_process_oom_kill:
         made.unified["memory.oom.group"] = "1"
+    if host.memory_qos is not None:
+        made.unified.update(container_files(host.memory_qos, requests, limits, qos=qos))
     if host.swap_controller:
         may_swap = host.limited_swap and qos == BURSTABLE and not critical
         _limit_swap(made, requests, own_limits, memory_bytes, host, may_swap=may_swap)
@@ -95,6 +103,7 @@ def pod_cgroup_limits(pod: AgentPod, host: HostLimits, *, exclusive_cpus: bool =
         memory_limit_bytes=memory_bytes,
         pids_limit=host.pod_pids_limit if host.pod_pids_limit > 0 else None,
         hugetlb_bytes=_huge_pages(requests, host),
+        unified={} if host.memory_qos is None else reservation_files(host.memory_qos, requests, qos=qos),
     )
 
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+LIMITING = ("cpu", "memory", "pids")
+"""Controllers without which the limits of pods cannot be held."""
+
 
 class CgroupError(OSError):
     """A cgroup could not be made, limited or removed. The text names the file and the kernel's answer."""

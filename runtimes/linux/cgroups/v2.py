@@ -58,7 +58,10 @@ class CgroupsV2:
 
     @property
     def limits_swap(self) -> bool:
-        return "memory" in self.controllers and Path("/proc/swaps").exists()
+        # the root has no such file, and below it only cgroups with the controller do
+        below = [Path(self._root, name) for name in subdirectories(self._root)]
+        counted = [(each / "memory.swap.max").exists() for each in below if (each / "memory.max").exists()]
+        return any(counted) if counted else "memory" in self.controllers and Path("/proc/swaps").exists()
 
     @property
     def statistics(self) -> StatisticsV2:

@@ -119,9 +119,9 @@ async def test_burstable_shares_follow_requests(pods: PodCgroups, cgroups: Cgrou
     """The Burstable class gets the shares it is told, never fewer than 2."""
     await pods.start(NODE)
     path = f"{pods.node_path}/burstable"
-    await pods.set_burstable_shares(1024)
+    await pods.set_class_limits(1024, None)
     assert read(cgroups, "cpu", path, "cpu.shares", "cpu.weight") == ("39" if cgroups.version == 2 else "1024")
-    await pods.set_burstable_shares(0)
+    await pods.set_class_limits(0, None)
     assert read(cgroups, "cpu", path, "cpu.shares", "cpu.weight") in ("2", "1")
 
 

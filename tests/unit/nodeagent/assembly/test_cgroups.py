@@ -21,7 +21,7 @@ MACHINE = Machine(
     memory_bytes=8 << 30,
     max_pids=10000,
     swap_bytes=0,
-    hugepages={},
+    hugepages={2 << 20: 8, 1 << 30: 0},
 )
 RESERVED = {
     "systemReserved": {"cpu": "500m", "memory": "1Gi", "pid": "100"},
@@ -29,21 +29,23 @@ RESERVED = {
     "systemReservedCgroup": "/system",
     "kubeReservedCgroup": "/kube",
 }
-UNLIMITED = CgroupLimits(cpu_shares=4096, memory_limit_bytes=-1, pids_limit=-1)
+HUGE = {"2MB": 16 << 20, "1GB": 0}
+ALLOCATABLE = CgroupLimits(cpu_shares=3072, memory_limit_bytes=6 << 30, pids_limit=9900, hugetlb_bytes=HUGE)
+ALL = CgroupLimits(cpu_shares=4096, memory_limit_bytes=8 << 30, pids_limit=10000, hugetlb_bytes=HUGE)
 
 
 @pytest.mark.parametrize(
     ("enforced", "limits"),
     [
-        (None, CgroupLimits(cpu_shares=3072, memory_limit_bytes=6 << 30, pids_limit=9900)),
-        (["pods"], CgroupLimits(cpu_shares=3072, memory_limit_bytes=6 << 30, pids_limit=9900)),
-        (["none"], UNLIMITED),
-        ([], UNLIMITED),
-        (["system-reserved"], UNLIMITED),
+        (None, ALLOCATABLE),
+        (["pods"], ALLOCATABLE),
+        (["none"], ALL),
+        ([], ALL),
+        (["system-reserved"], ALL),
     ],
 )
 def test_what_pods_are_held_to(tmp_path: Path, enforced: list[str] | None, limits: CgroupLimits) -> None:
-    """Capacity less what is reserved, where "pods" is enforced; else there is no limit, whatever was written before."""
+    """Capacity less what is reserved, where "pods" is enforced; else all of it."""
     fields = RESERVED if enforced is None else RESERVED | {"enforceNodeAllocatable": enforced}
     assert cgroups.node_cgroup_limits(config(tmp_path, **fields), MACHINE) == limits
 

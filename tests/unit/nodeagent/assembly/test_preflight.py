@@ -1,6 +1,7 @@
 """What an agent refuses before it makes anything."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from configured import config
@@ -22,3 +23,23 @@ def test_swap_is_refused(tmp_path: Path) -> None:
         preflight.refuse_swap(config(tmp_path), swaps)
     preflight.refuse_swap(config(tmp_path, failSwapOn=False), swaps)
     preflight.refuse_swap(config(tmp_path), tmp_path / "no such kernel")
+
+
+ALL = ("cpu", "cpuacct", "cpuset", "memory")
+
+
+@pytest.mark.parametrize(
+    ("fields", "controllers", "told"),
+    [
+        ({"failCgroupV1": True}, ALL, "failCgroupV1 is true; set it to false to run here"),
+        ({}, ("cpu", "cpuacct"), "cgroup v1 without the controllers cpuset, memory: mount them, see `nodeagent check`"),
+        ({"memorySwap": {"swapBehavior": "LimitedSwap"}}, ALL, "LimitedSwap needs cgroup v2, and this host has v1"),
+    ],
+)
+def test_what_cgroup_v1_cannot_do(
+    tmp_path: Path, fields: dict[str, Any], controllers: tuple[str, ...], told: str
+) -> None:
+    """Named at start, with what to do about it."""
+    with pytest.raises(AgentStartError, match=told):
+        preflight.refuse_v1(config(tmp_path, **fields), controllers)
+    preflight.refuse_v1(config(tmp_path), (*ALL, "pids"))

@@ -72,10 +72,10 @@ def test_unused_fields_of_a_file() -> None:
         "maxPods": 3,
         "contentType": "x",
         "logging": {"format": "json", "vmodule": [], "options": {"json": {}}},
-        "memorySwap": {},
+        "qosReserved": {},
         "featureGates": {"PodLevelResources": True, "NodeSwap": True},
         "evictionHard": {"memory.available": "1Mi"},
     }
     assert list(unused(given, ACTED_ON)) == [
-        *("contentType", "logging.vmodule", "logging.options", "memorySwap", "featureGates.NodeSwap")
+        *("contentType", "logging.vmodule", "logging.options", "qosReserved", "featureGates.NodeSwap")
     ]

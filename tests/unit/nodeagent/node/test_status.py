@@ -129,6 +129,16 @@ def test_pressures_and_soft_requirement() -> None:
     ]
 
 
+def test_controllers_that_are_missing() -> None:
+    """Are a warning in the Ready message of a node that is Ready, and nothing beside what keeps it from being that."""
+    ready, broken = (
+        conditions((), Pressure(), errors, cfs_quota=True, lacking=("memory", "pids"), now=NOW)[-1].message
+        for errors in ((), ("x",))
+    )
+    warning = ". WARNING: no cgroup controller memory, pids: limits of pods are not held"
+    assert (ready, broken) == (f"kubelet is posting ready status{warning}", "x")
+
+
 def test_missing_capacity_is_not_ready() -> None:
     """A node that cannot name its storage says so, next to the runtime's errors."""
     status = node_status(CONFIG, observed(storage_bytes=None, runtime=RuntimeState()), Node(), NOW)

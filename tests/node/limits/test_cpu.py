@@ -1,0 +1,83 @@
+"""CPU: quotas, of a container and of a pod, and shares under contention, with processes that take what they get."""
+
+import time
+
+import pytest
+from cgroup_files import CgroupFiles, container_cgroup, pod_cgroup
+from node_under_test import NodeUnderTest, eventually
+from pods_under_test import make_pod, shell
+
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("limits")]
+
+BURNS = "while :; do :; done"
+WINDOW_SECONDS = 1.5
+
+
+def limits(**amounts: str) -> dict[str, dict[str, str]]:
+    return {"limits": amounts, "requests": amounts}
+
+
+def used_of_quota(cgroup: CgroupFiles) -> float:
+    """What it used of its quota in a moment, by the periods that the kernel counted: 1 is all of it."""
+    quota = cgroup.cpu_quota()
+    assert quota is not None
+    periods, used = cgroup.cpu_periods()[0], cgroup.cpu_usage_seconds()
+    time.sleep(WINDOW_SECONDS)
+    periods, used = cgroup.cpu_periods()[0] - periods, cgroup.cpu_usage_seconds() - used
+    return used * 1e6 / (quota[0] * max(periods, 1))
+
+
+def is_throttled_to_its_quota(cgroup: CgroupFiles) -> None:
+    """Never more than 5 % beyond it; and no less than 95 % of it, as soon as the machine has so much for it."""
+    before = cgroup.cpu_periods()[1]
+    seen: list[float] = []
+
+    def all_of_it() -> bool:
+        seen.append(used_of_quota(cgroup))
+        return seen[-1] >= 0.95
+
+    eventually(all_of_it, f"95 % of the quota; {seen}")
+    assert max(seen) <= 1.05, seen
+    assert cgroup.cpu_periods()[1] > before
+
+
+def test_quotas(node: NodeUnderTest) -> None:
+    """A burner is held to its container's quota, by runc and by crun; containers that burn together, to that of their pod."""
+    node.apply(
+        make_pod("runc", shell("c", BURNS, resources=limits(cpu="100m", memory="16Mi"))),
+        make_pod("crun", shell("c", BURNS, resources=limits(cpu="50m", memory="16Mi")), runtimeClassName="crun"),
+        make_pod("shared", shell("c", BURNS), shell("d", BURNS), resources=limits(cpu="80m", memory="32Mi")),
+    )
+    runc, crun, shared = (node.running(name) for name in ("runc", "crun", "shared"))
+    assert container_cgroup(node, runc).cpu_quota() == pod_cgroup(node, runc).cpu_quota() == (10_000, 100_000)
+    assert container_cgroup(node, crun).cpu_quota() == pod_cgroup(node, crun).cpu_quota() == (5_000, 100_000)
+    assert [container_cgroup(node, shared, name).cpu_quota() for name in "cd"] == [(8_000, 100_000)] * 2
+    assert pod_cgroup(node, shared).cpu_quota() == (8_000, 100_000)
+    for cgroup in (container_cgroup(node, runc), container_cgroup(node, crun), pod_cgroup(node, shared)):
+        is_throttled_to_its_quota(cgroup)
+    node.kubectl("delete", "pod", "runc", "crun", "shared", "--grace-period=1", "--wait=false")
+
+
+def test_shares(node: NodeUnderTest) -> None:
+    """Pods that want the same CPU get it in the ratio of their requests, and one that asks for nothing hardly any."""
+    node.apply(make_pod("nothing", shell("c", BURNS)))
+    node.running("nothing")  # which takes long beside the others
+    node.apply(
+        make_pod("little", shell("c", BURNS, resources={"requests": {"cpu": "100m"}})),
+        make_pod("much", shell("c", BURNS, resources={"requests": {"cpu": "300m"}})),
+    )
+    little, much, nothing = (pod_cgroup(node, node.running(name)) for name in ("little", "much", "nothing"))
+    assert [each.cpu_quota() for each in (little, much, nothing)] == [None, None, None]
+
+    def shared() -> bool:
+        before = [each.cpu_usage_seconds() for each in (little, much, nothing)]
+        time.sleep(WINDOW_SECONDS)
+        used = [
+            each.cpu_usage_seconds() - earlier for each, earlier in zip((little, much, nothing), before, strict=True)
+        ]
+        seen.append(used)
+        return 2.7 < used[1] / used[0] < 3.3 and used[2] < used[0] / 10
+
+    seen: list[list[float]] = []
+    eventually(shared, f"1 : 3 : nothing; {seen}")
+    node.kubectl("delete", "pod", "little", "much", "nothing", "--grace-period=1", "--wait=false")
