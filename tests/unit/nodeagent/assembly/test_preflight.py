@@ -7,7 +7,7 @@ import pytest
 from configured import config
 
 from nodeagent.assembly import preflight
-from nodeagent.errors import AgentStartError
+from nodeagent.errors import AgentStartError, Misconfigured
 
 
 def test_swap_is_refused(tmp_path: Path) -> None:
@@ -43,3 +43,12 @@ def test_what_cgroup_v1_cannot_do(
     with pytest.raises(AgentStartError, match=told):
         preflight.refuse_v1(config(tmp_path, **fields), controllers)
     preflight.refuse_v1(config(tmp_path), (*ALL, "pids"))
+
+
+def test_reserved_cpus_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the configuration's fault, and what the machine has is told."""
+    monkeypatch.setattr(preflight, "online_cpus", lambda: frozenset(range(12)))
+    preflight.refuse_absent_cpus(config(tmp_path, reservedSystemCPUs="0,11"))
+    with pytest.raises(Misconfigured) as caught:
+        preflight.refuse_absent_cpus(config(tmp_path, reservedSystemCPUs="0,99"))
+    assert str(caught.value) == "reservedSystemCPUs: 0,99 are not all online; the machine has 0-11"

@@ -22,9 +22,6 @@ def on(monkeypatch: pytest.MonkeyPatch, root: Path, topology: Topology) -> None:
     nodes = root / "sys/devices/system/node"
     (nodes / "online").write_text(f"0-{len(topology.nodes) - 1}\n")
     monkeypatch.setattr(resources, "read_topology", lambda: read_topology(root))
-    monkeypatch.setattr(
-        resources, "online_cpus", lambda: resources.cpuset.parse((root / "sys/devices/system/cpu/online").read_text())
-    )
     monkeypatch.setattr(resources, "read_nodes", lambda: topology.nodes)
 
 
