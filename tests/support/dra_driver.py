@@ -1,8 +1,8 @@
 """A DRA driver as a process: it registers in the watched folder of plugins, publishes its devices as a ResourceSlice, prepares
 claims by CDI files, and tells of its devices' health.
 
-Its file, which a test may change at any time, says of each device its health and attributes, and which fault it has: `hang`, `die`,
-or an error's text. What it is asked stands in the journal beside it, a line a call.
+Its file, which a test may change at any time, says of each device its health and attributes, and which fault it has: `hang`,
+`die`, or an error's text. What it is asked stands in the journal beside it, a line a call.
 """
 
 import asyncio
@@ -64,10 +64,6 @@ class DRADriver:
         for socket in (root / "plugins_registry" / f"{self.name}.sock", self.folder / "dra.sock"):
             socket.unlink(missing_ok=True)
 
-    @property
-    def died(self) -> bool:
-        return self._process is not None and self._process.poll() is not None
-
     def clean(self) -> None:
         self.kill()
         for path in CDI.glob(f"{self.name}-*.json"):
@@ -115,7 +111,9 @@ class Servicer:
         """As often as somebody has removed what it offers."""
         while True:
             wanted = slice_of(self._name, self._node, *self.told()["devices"])
-            if not await self.kubectl("get", "resourceslice", wanted["metadata"]["name"], "--ignore-not-found", "-oname"):
+            if not await self.kubectl(
+                "get", "resourceslice", wanted["metadata"]["name"], "--ignore-not-found", "-oname"
+            ):
                 await self.kubectl("create", "-f", "-", text=json.dumps(wanted))
             await asyncio.sleep(1)
 

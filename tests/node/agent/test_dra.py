@@ -19,7 +19,9 @@ from proto import podresources_pb2 as podresources
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-managers")]
 
 GPU, NIC = "gpu.natest.example", "nic.natest.example"
-SHOW = "env | grep _OF= | sort; ls /dev | grep -E '^(gpu|nic)'; head -c 2 /dev/nic1 | wc -c; ls /driver | grep -c json; "
+SHOW = (
+    "env | grep _OF= | sort; ls /dev | grep -E '^(gpu|nic)'; head -c 2 /dev/nic1 | wc -c; ls /driver | grep -c json; "
+)
 WAIT = "trap 'exit 0' TERM; sleep 100000 & wait"
 
 
@@ -37,9 +39,9 @@ def site(demo_image: Path) -> Iterator[tuple[NodeUnderTest, DRADriver, DRADriver
         folder.mkdir()
         drivers.append(DRADriver(node.root_dir, folder, name, node.name, node.kubeconfig))
     yield node, drivers[0], drivers[1]
+    node.clean()  # the drivers take back what its pods have
     for driver in drivers:
         driver.clean()
-    node.clean()
     shutil.rmtree(place)
 
 
@@ -137,7 +139,7 @@ def test_pods_with_claims(site: tuple[NodeUnderTest, DRADriver, DRADriver]) -> N
     assert shown == {"first": [f"{GPU} gpu1", f"{NIC} nic1"], "second": [f"{GPU} gpu2", f"{NIC} nic1"]}
 
     node.apply(claiming("third"))
-    assert "cannot allocate all claims" in node.event_when("third", "FailedScheduling")
+    eventually(lambda: "cannot allocate all claims" in str(node.events("third")), "there is no GPU for it")
 
     node.kill()
     node.start()
@@ -147,11 +149,18 @@ def test_pods_with_claims(site: tuple[NodeUnderTest, DRADriver, DRADriver]) -> N
     node.kubectl("delete", "pod", "first", "--grace-period=1")
     node.running("third")
     assert "gpu1" in node.container_log("third", "c")
-    assert [line.split()[0] for line in gpu.journal] == ["registered", "prepare", "prepare", "registered", "unprepare", "prepare"]
+    assert [line.split()[0] for line in gpu.journal] == [
+        "registered",
+        "prepare",
+        "prepare",
+        "registered",
+        "unprepare",
+        "prepare",
+    ]
     node.kubectl("delete", "pod", "second", "third", "--grace-period=1")
     eventually(lambda: nic.journal[-1] == "unprepare shared-nic", "the last pod has gone, and the NIC with it")
     eventually(lambda: not prepared(node), "nothing is noted any more")
-    assert not [path for path in CDI.glob("*natest*")]
+    assert not list(CDI.glob("*natest*"))
 
     def left() -> list[Any]:
         claims = node.api.get("apis/resource.k8s.io/v1/resourceclaims")
@@ -162,21 +171,20 @@ def test_pods_with_claims(site: tuple[NodeUnderTest, DRADriver, DRADriver]) -> N
 
 
 def test_drivers_that_fail(site: tuple[NodeUnderTest, DRADriver, DRADriver]) -> None:
-    """The pod waits, says why in upstream's words, and starts when its driver is well: after an error, and after a death in the
-    middle of a call. It keeps its end to itself until the driver has taken its devices back.
+    """A driver dies in the middle of a call: the pod waits, says why in upstream's words, and starts when the driver is back. It
+    keeps its end to itself until its driver has taken the devices back.
     """
     node, gpu, _ = site
-    gpu.set(fault="no such firmware", gpu1="Healthy")
+    gpu.set(fault="die", gpu1="Healthy")
     node.start()
     node.apply(device_class(GPU), of_group("ResourceClaimTemplate", "any-gpu", {"spec": asking(GPU)}))
     gpu.start()
     offered(node, 1)
     node.apply(claiming("slow", nic=False, command=WAIT))
     why = node.event_when("slow", "FailedPrepareDynamicResources")
-    assert why.startswith("Failed to prepare dynamic resources: prepare dynamic resources: NodePrepareResources failed")
-    assert why.endswith(": no such firmware")
-    gpu.set(fault="die", gpu1="Healthy")
-    eventually(lambda: gpu.died, "the driver is dead")
+    assert why.startswith(
+        "Failed to prepare dynamic resources: prepare dynamic resources: NodePrepareResources: rpc error"
+    )
     gpu.kill()
     gpu.set(gpu1="Healthy")
     gpu.start()

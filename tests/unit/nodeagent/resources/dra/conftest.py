@@ -32,7 +32,9 @@ class FakeDriver:
         found = {}
         for claim in claims:
             cdi = [f"{self.name}/x={claim.name}"]
-            device = api.Device(pool_name="pool", device_name=f"dev-{claim.name}", cdi_device_ids=cdi, request_names=["r"])
+            device = api.Device(
+                pool_name="pool", device_name=f"dev-{claim.name}", cdi_device_ids=cdi, request_names=["r"]
+            )
             found[claim.uid] = api.NodePrepareResourceResponse(devices=[device])
         return found
 

@@ -84,7 +84,10 @@ def test_who_prepares_a_claim(pod_with: Any, given: ResourceClaim, generated: bo
 
 def test_what_a_container_uses(pod_with: Any) -> None:
     """A claim, one request of it, an extended resource that it asks for; each as its status calls it."""
-    body = {"name": "c", "resources": {"claims": [{"name": "gpu"}, {"name": "gpu", "request": "r"}, {"name": "unmade"}]}}
+    body = {
+        "name": "c",
+        "resources": {"claims": [{"name": "gpu"}, {"name": "gpu", "request": "r"}, {"name": "unmade"}]},
+    }
     pod = pod_with(status={**GENERATED, **EXTENDED}, resourceClaims=[TEMPLATE])
     assert list(used_by(pod, msgspec.convert(body, Container))) == [
         ("c", "", "claim:gpu"),

@@ -9,7 +9,9 @@ from nodeagent.apiserver.kinds.scheduling.devices import CannotAllocate, allocat
 
 DRIVER, NODE = "gpu.example", "n"
 CLASSES: dict[str, Any] = {
-    "gpu": {"spec": {"selectors": [{"cel": {"expression": f'device.driver == "{DRIVER}"'}}], "config": [{"opaque": 1}]}},
+    "gpu": {
+        "spec": {"selectors": [{"cel": {"expression": f'device.driver == "{DRIVER}"'}}], "config": [{"opaque": 1}]}
+    },
     "any": {"spec": {}},
 }
 
