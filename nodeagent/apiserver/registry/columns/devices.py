@@ -29,9 +29,15 @@ def _named(obj: JsonObject, now: datetime) -> list[Cell]:
 
 
 def _slice(each: JsonObject, now: datetime) -> list[Cell]:
-    spec = each["spec"]
+    spec = each.get("spec") or {}
     where = spec.get("nodeName") or ("*" if spec.get("allNodes") else "<selector>")
-    return [name_of(each), where, spec["driver"], spec["pool"]["name"], _created(each, now)]
+    return [
+        name_of(each),
+        where,
+        spec.get("driver") or "",
+        (spec.get("pool") or {}).get("name") or "",
+        _created(each, now),
+    ]
 
 
 CLAIMS = TableView(columns=(NAME, column("State"), AGE), cells=_claim)

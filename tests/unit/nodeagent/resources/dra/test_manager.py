@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from lightkube.models.core_v1 import ResourceHealth, ResourceStatus
 
 from nodeagent.podspec.pod import PodUID
 from nodeagent.resources.dra.pod_claims import NotPrepared
@@ -109,4 +110,7 @@ async def test_the_health_of_a_containers_devices(node: Any, pod_with: Any) -> N
     node.health.told(A, [told])
     (device,) = manager.devices_of(pod, pod.spec.containers[0])
     assert (device.health.status, device.health.message) == ("Unhealthy", "hot")
+    device_health = ResourceHealth(resourceID=f"{A}/x=x", health="Unhealthy", message="hot")
+    (shown,) = manager.health_of(pod, pod.spec.containers[0])
+    assert shown == ResourceStatus(name="claim:x", resources=[device_health])
     assert manager.pods_with(node.health.changes()) == {"u1"}

@@ -40,7 +40,19 @@ async def test_written_as_a_kubelet_does(tmp_path: Path) -> None:
     assert again.all() == (record,)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"Data":"{}","Checksum":1}', '{"Data":"[]","Checksum":223132457}'])
+WHOLE = '{\\"kind\\":\\"DRACheckpoint\\",\\"apiVersion\\":\\"checkpoint.dra.kubelet.k8s.io/v1\\"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"Data":"{WHOLE}","Checksum":1}}',
+        "",
+        "{}",
+        '{"Data":"{}","Checksum":1}',
+        '{"Data":"[]","Checksum":223132457}',
+    ],
+)
 def test_a_corrupt_file(tmp_path: Path, text: str) -> None:
     """It is said which, and how to go on."""
     (tmp_path / "dra_manager_state").write_text(text)
