@@ -143,7 +143,8 @@ class NodeAuthorizer:
         stored = self._store.get(asked.resource_id, Key(asked.namespace, asked.name))
         for consumer in (stored.decode().get("status") or {}).get("reservedFor") or () if stored is not None else ():
             pod = self._store.get("pods", Key(asked.namespace, consumer.get("name", "")))
-            if pod is not None and pod.index.fields.get("spec.nodeName") == node:
+            own = pod is not None and pod.index.fields.get("spec.nodeName") == node
+            if own and pod is not None and pod.index.uid == consumer.get("uid"):
                 return ALLOW
         return self._unrelated(node)
 
