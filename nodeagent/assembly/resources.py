@@ -27,6 +27,7 @@ from nodeagent.resources.devices.inventory import Inventory
 from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.devices.registration import FOLDER, prepare_folder, registration
 from nodeagent.resources.devices.state import DeviceState
+from nodeagent.resources.dra.manager import DRAManager
 from nodeagent.resources.grpc_socket import GRPCSocket
 from nodeagent.resources.memory.manager import NONE as MEMORY_NONE
 from nodeagent.resources.memory.manager import STATIC, MemoryManager
@@ -107,10 +108,16 @@ async def start_device_manager(
 
 
 async def start_pod_resources(
-    scope: Scope, folders: Folders, cpus: CPUManager, devices: DeviceManager, memory: MemoryManager, pods: ManagerHandle
+    scope: Scope,
+    folders: Folders,
+    cpus: CPUManager,
+    devices: DeviceManager,
+    memory: MemoryManager,
+    claims: DRAManager,
+    pods: ManagerHandle,
 ) -> None:
     """What monitoring agents ask."""
-    served = PodResources(cpus, devices, memory, pods.active_pods)
+    served = PodResources(cpus, devices, memory, claims, pods.active_pods)
     await _serve(scope, pod_resources_socket(folders.root, served), "pod resources cannot be served")
 
 
@@ -160,6 +167,7 @@ async def start_assignments(
     cpus: CPUManager,
     devices: DeviceManager,
     memory: MemoryManager,
+    claims: DRAManager,
     pods: ManagerHandle,
     merger: PodMerger,
 ) -> Assignments:
@@ -175,6 +183,7 @@ async def start_assignments(
         cpus=cpus,
         devices=devices,
         memory=memory,
+        claims=claims,
         known=pods.known_uids,
         ready=lambda: merger.all_seen,
         changed=changed,

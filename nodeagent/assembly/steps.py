@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodeagent.api.client import ApiClient
 from nodeagent.api.cluster import InformedCluster, NoCluster
 from nodeagent.api.events import Events
 from nodeagent.api.objects import Objects
@@ -27,7 +26,6 @@ from nodeagent.pods.images import PodImages
 from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.pods.network_readiness import NetworkReadiness
 from nodeagent.pods.paths import PodPaths
-from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.runtime_classes import PodHandlers, RuntimeClassResolver
 from nodeagent.pods.steps import pod_gates, pod_steps
 from nodeagent.pods.steps.cgroup import CgroupStep
@@ -41,6 +39,7 @@ from nodeagent.pods.translation.security import SecuritySettings, thermal_thrott
 from nodeagent.pods.user_namespaces import UserNamespaces
 from nodeagent.resources.assignments import Assignments
 from nodeagent.resources.cpu.manager import CPUManager
+from nodeagent.resources.dra.manager import DRAManager
 from nodeagent.volumes.manager import VolumeManager
 
 
@@ -108,7 +107,7 @@ async def start_engine(
     lifecycle: ContainerLifecycle,
     monitor: RuntimeMonitor,
     assignments: Assignments,
-    client: ApiClient | None,
+    claims: DRAManager,
 ) -> StepEngine:
     """The steps of a pod, in the order of `pods.steps`."""
     networks = NetworkReadiness(monitor.network_problem)
@@ -119,6 +118,7 @@ async def start_engine(
         volumes=volumes,
         configs=PodConfigs(settings, objects, events, paths),
         images=PodImages(images, objects, events),
+        claims=claims,
         resources=assignments,
         hooks=lifecycle.hooks,
         terminator=lifecycle.terminator,
@@ -126,7 +126,7 @@ async def start_engine(
         networks=networks,
         observer=StartMetrics(host.metrics),
     )
-    gates = pod_gates(networks=networks, claims=ResourceClaims(client))
+    gates = pod_gates(networks=networks, claims=claims)
     engine = StepEngine(steps, gates=gates, observers=(StepMetrics(host.metrics).ended,))
     host.metrics.register(StepsUnderWay(engine.under_way))
     return engine

@@ -17,5 +17,9 @@ class CSIMetrics:
 
     def ended(self, driver: str, method: str, code: str, seconds: float) -> None:
         """`method`: as `/csi.v1.Node/NodePublishVolume`. `code`: of gRPC, in capitals; shown as Go writes it."""
-        name = code if code == "OK" else "".join(word.title() for word in code.split("_"))
-        self._seconds.labels(driver, method, name, "false").observe(seconds)
+        self._seconds.labels(driver, method, code_as_in_go(code), "false").observe(seconds)
+
+
+def code_as_in_go(code: str) -> str:
+    """`DEADLINE_EXCEEDED` as `DeadlineExceeded`."""
+    return code if code == "OK" else "".join(word.title() for word in code.split("_"))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-CSI_PLUGIN, DEVICE_PLUGIN = "CSIPlugin", "DevicePlugin"
+CSI_PLUGIN, DEVICE_PLUGIN, DRA_PLUGIN = "CSIPlugin", "DevicePlugin", "DRAPlugin"
 
 
 class PluginRefused(Exception):

@@ -4,7 +4,7 @@ are, and its end gives all back.
 
 from typing import ClassVar, Protocol
 
-from lightkube.models.core_v1 import ResourceStatus
+from lightkube.models.core_v1 import Container, ResourceStatus
 from typing_extensions import override
 
 from nodeagent.pods.features.contract import Contribution, PodFeature, StatusAdditions
@@ -22,7 +22,7 @@ class Assignments(Protocol):
         """The CPUs that a container is to run on now; empty: as it is."""
         ...
 
-    def health_of(self, uid: PodUID, container: str) -> tuple[ResourceStatus, ...]:
+    def health_of(self, pod: AgentPod, container: Container) -> tuple[ResourceStatus, ...]:
         """How the container's devices are; empty: it has none."""
         ...
 
@@ -44,7 +44,7 @@ class AssignedResources(PodFeature):
 
     @override
     def status(self, pod: AgentPod) -> StatusAdditions:
-        listed = ((item.name, self._assignments.health_of(pod.uid, item.name)) for item in pod.spec.containers)
+        listed = ((item.name, self._assignments.health_of(pod, item)) for item in pod.spec.containers)
         return StatusAdditions(health={name: found for name, found in listed if found})
 
     @override

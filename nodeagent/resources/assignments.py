@@ -13,9 +13,11 @@ from lightkube.models.core_v1 import Container, ResourceHealth, ResourceStatus
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.resources import cpuset
 from nodeagent.resources.containers import in_order
-from nodeagent.resources.contract import ANYWHERE, Assigned, CannotAssign, Hint, ResourceManager
+from nodeagent.resources.contract import ANYWHERE, Assigned, CannotAssign, CannotPrepare, Hint, ResourceManager
 from nodeagent.resources.cpu.manager import CPUManager
 from nodeagent.resources.devices.manager import DeviceManager
+from nodeagent.resources.dra.manager import DRAManager
+from nodeagent.resources.dra.pod_claims import NotPrepared
 from nodeagent.resources.memory.manager import MemoryManager
 from nodeagent.resources.placement import Placement
 from proto import cri_pb2 as cri
@@ -39,6 +41,7 @@ class Assignments:
         cpus: CPUManager,
         devices: DeviceManager,
         memory: MemoryManager,
+        claims: DRAManager,
         known: Callable[[], Collection[str]],
         ready: Callable[[], bool],
         changed: Callable[[], None],
@@ -47,6 +50,7 @@ class Assignments:
         self._cpus = cpus
         self._devices = devices
         self._memory = memory
+        self._claims = claims
         self._managers: tuple[ResourceManager, ...] = (devices, cpus, memory)
         self._known = known
         self._ready = ready
@@ -86,6 +90,7 @@ class Assignments:
 
     async def prepare(self, pod: AgentPod, container: str) -> Assigned:
         """What the container has for itself, ready to be used. Raises CannotPrepare."""
+        claimed = self._claimed(pod, container)
         wanted = await self._devices.prepare(pod.uid, container)
         return Assigned(
             cpus=self.cpus_of(pod.uid, container),
@@ -95,20 +100,24 @@ class Assignments:
             mounts=tuple(_mount(mount) for each in wanted for mount in each.mounts),
             devices=tuple(_device(device) for each in wanted for device in each.devices),
             annotations={name: value for each in wanted for name, value in each.annotations.items()},
-            cdi_names=tuple(dict.fromkeys(cdi.name for each in wanted for cdi in each.cdi_devices)),
+            cdi_names=tuple(dict.fromkeys([*claimed, *(cdi.name for each in wanted for cdi in each.cdi_devices)])),
         )
 
     def cpus_of(self, uid: PodUID, container: str) -> str:
         """The list of CPUs that a container is to run on now; empty: as it is."""
         return cpuset.text_of(self._cpus.cpus_of(uid, container))
 
-    def health_of(self, uid: PodUID, container: str) -> tuple[ResourceStatus, ...]:
-        """How the container's devices are, for the pod's status; in the order of their names."""
-        return tuple(
-            ResourceStatus(
-                name=name, resources=[ResourceHealth(resourceID=id, health=it) for id, it in sorted(own.items())]
-            )
-            for name, own in sorted(self._devices.health_of(uid, container).items())
+    def health_of(self, pod: AgentPod, container: Container) -> tuple[ResourceStatus, ...]:
+        """How the container's devices are, for the pod's status: those of plugins in the order of their names, then its claims'."""
+        plugins = self._devices.health_of(pod.uid, container.name)
+        return (
+            *(
+                ResourceStatus(
+                    name=name, resources=[ResourceHealth(resourceID=id, health=it) for id, it in sorted(own.items())]
+                )
+                for name, own in sorted(plugins.items())
+            ),
+            *self._claims.health_of(pod, container),
         )
 
     def in_use(self) -> Mapping[str, int]:
@@ -126,6 +135,13 @@ class Assignments:
                 log.warning("what containers have for themselves is not on the disk: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
                 self._unsaved.set()
+
+    def _claimed(self, pod: AgentPod, name: str) -> tuple[str, ...]:
+        container = next((each for each in in_order(pod) if each.name == name), None)
+        try:
+            return self._claims.cdi_ids(pod, container) if container is not None else ()
+        except NotPrepared as error:
+            raise CannotPrepare(str(error)) from error
 
     async def _give(self, pod: AgentPod) -> None:
         containers = in_order(pod)

@@ -11,6 +11,8 @@ from nodeagent.resources.cpu.manager import CPUManager
 from nodeagent.resources.devices.device import Devices
 from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.devices.state import NO_NODE, Holding
+from nodeagent.resources.dra.manager import DRAManager, UsedDevice
+from nodeagent.resources.dra.state import Key
 from nodeagent.resources.grpc_socket import GRPCSocket, Refused
 from nodeagent.resources.memory.accounts import Block
 from nodeagent.resources.memory.manager import MemoryManager
@@ -28,12 +30,14 @@ class PodResources:
         cpus: CPUManager,
         devices: DeviceManager,
         memory: MemoryManager,
+        claims: DRAManager,
         active: Callable[[], Iterable[AgentPod]],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cpus = cpus
         self._devices = devices
         self._memory = memory
+        self._claims = claims
         self._active = active
         self._now = now
         self._calls, self._at = BURST, now()  # that may be made at once; as of then
@@ -77,6 +81,7 @@ class PodResources:
                     cpu_ids=sorted(exclusive.get(item.name, ())),
                     memory=[_of_block(block) for block in self._memory.blocks_of(pod.uid, item.name)],
                     devices=[each for held in self._devices.holdings(pod.uid, item.name) for each in _of_holding(held)],
+                    dynamic_resources=_of_claims(self._claims.devices_of(pod, item)),
                 )
                 for item in listed
             ],
@@ -111,6 +116,23 @@ def _of_holding(held: Holding) -> Iterable[api.ContainerDevices]:
     """An entry a node: the devices of one entry are at the same."""
     for node, ids in sorted(held.ids_by_node.items()):
         yield _entry(held.resource, ids, () if int(node) == NO_NODE else (int(node),))
+
+
+def _of_claims(used: Iterable[UsedDevice]) -> Iterable[api.DynamicResource]:
+    """An entry a claim; a device that serves several requests of it once."""
+    found: dict[Key, dict[tuple[str, str, str, str], api.ClaimResource]] = {}
+    for each in used:
+        device, share = each.device, each.device.share_id or ""
+        told = api.ClaimResource(
+            cdi_devices=[api.CDIDevice(name=id) for id in device.cdi_ids or ()],
+            driver_name=each.driver,
+            pool_name=device.pool,
+            device_name=device.name,
+            share_id=device.share_id,
+        )
+        found.setdefault(each.claim, {})[each.driver, device.pool, device.name, share] = told
+    for (namespace, name), devices in sorted(found.items()):
+        yield api.DynamicResource(claim_name=name, claim_namespace=namespace, claim_resources=devices.values())
 
 
 def _of_resource(name: str, devices: Devices) -> Iterable[api.ContainerDevices]:

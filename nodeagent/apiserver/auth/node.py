@@ -53,6 +53,8 @@ class NodeAuthorizer:
             "serviceaccounts": self._service_accounts,
             "leases.coordination.k8s.io": self._lease,
             "csinodes.storage.k8s.io": self._csi_node,
+            "resourceclaims.resource.k8s.io": self._resource_claims,
+            "resourceslices.resource.k8s.io": self._resource_slices,
             "endpoints": lambda node, asked: self._only(asked, {"get"}),
             "events": lambda node, asked: self._only(asked, _WRITE),
             "certificatesigningrequests.certificates.k8s.io": lambda node, asked: self._only(asked, _READ | {"create"}),
@@ -133,6 +135,32 @@ class NodeAuthorizer:
         if stored is not None and (stored.decode().get("spec") or {}).get("nodeName") == node:
             return ALLOW
         return self._unrelated(node)
+
+    def _resource_claims(self, node: str, asked: Attributes) -> Decision:
+        """Those that are reserved for pods of the node."""
+        if asked.verb != "get" or asked.subresource:
+            return _no("can only get individual resources of this type")
+        stored = self._store.get(asked.resource_id, Key(asked.namespace, asked.name))
+        for consumer in (stored.decode().get("status") or {}).get("reservedFor") or () if stored is not None else ():
+            pod = self._store.get("pods", Key(asked.namespace, consumer.get("name", "")))
+            own = pod is not None and pod.index.fields.get("spec.nodeName") == node
+            if own and pod is not None and pod.index.uid == consumer.get("uid"):
+                return ALLOW
+        return self._unrelated(node)
+
+    def _resource_slices(self, node: str, asked: Attributes) -> Decision:
+        """Its own: drivers that run with the node's rights write them, the agent removes what they left."""
+        if asked.subresource:
+            return _no("")
+        if asked.verb in ("list", "watch", "deletecollection"):
+            selected = asked.selection.required("spec.nodeName") if asked.selection is not None else ""
+            why = "can only list/watch/deletecollection resourceslices with spec.nodeName field selector"
+            return ALLOW if selected == node else _no(why)
+        if asked.verb == "create":
+            return ALLOW
+        stored = self._store.get(asked.resource_id, Key("", asked.name))
+        own = stored is not None and stored.index.fields.get("spec.nodeName") == node
+        return ALLOW if own and asked.verb in ("get", "update", "patch", "delete") else self._unrelated(node)
 
     def _pod_certificates(self, node: str, asked: Attributes) -> Decision:
         if asked.subresource:

@@ -56,6 +56,9 @@ class NodeRestriction:
                 _certificate(ctx, operation, new)
             case "podcertificaterequests.certificates.k8s.io":
                 _pod_certificate(node, ctx, new)
+            case "resourceslices.resource.k8s.io":
+                if new is not None and (new.get("spec") or {}).get("nodeName") != node:
+                    raise _refused(ctx, "can only create ResourceSlices with spec.nodeName set to the requesting node")
             case "leases.coordination.k8s.io" | "csinodes.storage.k8s.io":
                 if ctx.name != node or (ctx.namespace and ctx.namespace != LEASE_NAMESPACE):
                     raise _refused(ctx, f"can only access {ctx.resource} with the same name as the requesting node")

@@ -3,6 +3,12 @@
 from nodeagent.apiserver.contract import KindHooks
 from nodeagent.apiserver.kinds.base import Kind
 from nodeagent.apiserver.kinds.config import ConfigMapKind, SecretKind
+from nodeagent.apiserver.kinds.devices import (
+    DeviceClassKind,
+    ResourceClaimKind,
+    ResourceClaimTemplateKind,
+    ResourceSliceKind,
+)
 from nodeagent.apiserver.kinds.namespaces import NamespaceKind
 from nodeagent.apiserver.kinds.network import EndpointsKind, EndpointSliceKind, ServiceKind
 from nodeagent.apiserver.kinds.nodes import NodeKind
@@ -32,6 +38,7 @@ _KINDS: dict[str, Kind] = {
     "configmaps": ConfigMapKind(),
     "csidrivers.storage.k8s.io": CSIDriverKind(),
     "csinodes.storage.k8s.io": CSINodeKind(),
+    "deviceclasses.resource.k8s.io": DeviceClassKind(),
     "endpoints": EndpointsKind(),
     "endpointslices.discovery.k8s.io": EndpointSliceKind(),
     "events": EventKind(),
@@ -43,6 +50,9 @@ _KINDS: dict[str, Kind] = {
     "podcertificaterequests.certificates.k8s.io": PodCertificateRequestKind(),
     "pods": PodKind(),
     "priorityclasses.scheduling.k8s.io": PriorityClassKind(),
+    "resourceclaims.resource.k8s.io": ResourceClaimKind(),
+    "resourceclaimtemplates.resource.k8s.io": ResourceClaimTemplateKind(),
+    "resourceslices.resource.k8s.io": ResourceSliceKind(),
     "runtimeclasses.node.k8s.io": RuntimeClassKind(),
     "secrets": SecretKind(),
     "serviceaccounts": ServiceAccountKind(),

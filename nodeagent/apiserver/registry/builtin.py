@@ -1,6 +1,6 @@
 """The kinds of this API. Adding one is adding an entry here (and hooks in `kinds` if it has rules of its own)."""
 
-from nodeagent.apiserver.registry.columns import cluster, config, pods, storage, usage
+from nodeagent.apiserver.registry.columns import cluster, config, devices, pods, storage, usage
 from nodeagent.apiserver.registry.event_view import to_core, to_events
 from nodeagent.apiserver.registry.resource import STATUS, SUBRESOURCE_WRITE, Resource, Subresource, View
 
@@ -261,6 +261,36 @@ _GROUPS = (
         namespaced=False,
         table=cluster.RUNTIME_CLASSES,
         unconditional_update=False,
+    ),
+    Resource(
+        plural="deviceclasses",
+        kind="DeviceClass",
+        group="resource.k8s.io",
+        namespaced=False,
+        table=devices.CLASSES,
+        generation=True,
+    ),
+    Resource(
+        plural="resourceclaims",
+        kind="ResourceClaim",
+        group="resource.k8s.io",
+        table=devices.CLAIMS,
+        subresources=(STATUS,),
+    ),
+    Resource(
+        plural="resourceclaimtemplates",
+        kind="ResourceClaimTemplate",
+        group="resource.k8s.io",
+        table=devices.TEMPLATES,
+    ),
+    Resource(
+        plural="resourceslices",
+        kind="ResourceSlice",
+        group="resource.k8s.io",
+        namespaced=False,
+        selectable={"spec.driver": ("spec", "driver"), "spec.nodeName": ("spec", "nodeName")},
+        table=devices.SLICES,
+        generation=True,
     ),
     Resource(
         plural="priorityclasses",

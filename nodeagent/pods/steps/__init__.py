@@ -9,13 +9,13 @@ from typing import Protocol
 from nodeagent.api.events import Events
 from nodeagent.pods.hooks import Hooks
 from nodeagent.pods.paths import PodPaths
-from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.steps.cgroup import CgroupStep
+from nodeagent.pods.steps.claims import ClaimsStep, PreparedClaims
 from nodeagent.pods.steps.containers import ContainerConfigs, ContainersStep
 from nodeagent.pods.steps.contract import Gate, StartObserver, Step
 from nodeagent.pods.steps.devices import DevicesStep, NodeResources
 from nodeagent.pods.steps.directories import DirectoriesStep
-from nodeagent.pods.steps.gates import ClaimsGate, NetworkGate, Networks
+from nodeagent.pods.steps.gates import Claims, ClaimsGate, NetworkGate, Networks
 from nodeagent.pods.steps.images import ImageSource, ImagesStep
 from nodeagent.pods.steps.records import RecordsStep
 from nodeagent.pods.steps.sandbox import SandboxConfigs, SandboxStep
@@ -28,7 +28,7 @@ class Configs(SandboxConfigs, ContainerConfigs, HostsFiles, Protocol):
     """Who translates pods and containers for the runtime."""
 
 
-def pod_gates(*, networks: Networks, claims: ResourceClaims) -> tuple[Gate, ...]:
+def pod_gates(*, networks: Networks, claims: Claims) -> tuple[Gate, ...]:
     """What must hold before the steps, in the order in which it is asked."""
     return (NetworkGate(networks), ClaimsGate(claims))
 
@@ -41,6 +41,7 @@ def pod_steps(
     volumes: PodVolumes,
     configs: Configs,
     images: ImageSource,
+    claims: PreparedClaims,
     resources: NodeResources,
     hooks: Hooks,
     terminator: PodTerminator,
@@ -52,6 +53,7 @@ def pod_steps(
     return (
         DirectoriesStep(paths),
         RecordsStep(),
+        ClaimsStep(claims),
         cgroup,
         UserNamespaceStep(user_namespaces),
         VolumesStep(volumes),

@@ -4,7 +4,7 @@ gates:     network, resource claims                  one after the other; what o
 pass:      directories | cgroup | volumes | images | devices            side by side, joined by slots
            | sandbox (network) | containers | starts
 teardown:  starts, sandbox                                              what runs must have stopped before
-           volumes, user namespace, cgroup, records, directories        in reverse order, all of them, errors collected
+           volumes, user namespace, cgroup, claims, records, directories in reverse order, all of them, errors collected
 """
 
 import asyncio

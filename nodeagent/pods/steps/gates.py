@@ -5,9 +5,10 @@ A gate is asked when a pass is about to make a sandbox; what runs in a sandbox t
 
 from typing import Protocol
 
-from nodeagent.pods.resource_claims import NotPrepared, ResourceClaims
 from nodeagent.pods.rules.runtime_view import is_host_network
 from nodeagent.pods.steps.contract import StepError, SyncPass
+from nodeagent.podspec.pod import AgentPod
+from nodeagent.resources.dra.pod_claims import NotPrepared
 from runtimes.registry import Runtime
 
 NETWORK_RETRY_SECONDS = 1.0
@@ -42,13 +43,21 @@ class NetworkGate:
             raise network_not_ready(problem)
 
 
+class Claims(Protocol):
+    """Who makes the claims of pods ready."""
+
+    async def prepare(self, pod: AgentPod) -> None:
+        """Repeatable. Raises NotPrepared."""
+        ...
+
+
 class ClaimsGate:
     """Resource claims come before the sandbox, because they may be the pod's network devices."""
 
     name = "resource claims"
-    deadline_seconds = 45.0  # upstream's for a driver
+    deadline_seconds = 90.0  # upstream's 45 for a driver, of which none waits for another, and as much for the API
 
-    def __init__(self, claims: ResourceClaims) -> None:
+    def __init__(self, claims: Claims) -> None:
         self._claims = claims
 
     async def check(self, work: SyncPass) -> None:

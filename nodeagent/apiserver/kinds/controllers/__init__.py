@@ -12,6 +12,7 @@ from nodeagent.apiserver.kinds.controllers.events import EventExpiry
 from nodeagent.apiserver.kinds.controllers.namespaces import NamespaceController
 from nodeagent.apiserver.kinds.controllers.nodes import NodeController
 from nodeagent.apiserver.kinds.controllers.protection import StorageProtection
+from nodeagent.apiserver.kinds.controllers.resource_claims import ResourceClaimController
 from nodeagent.apiserver.kinds.controllers.scheduler import Scheduler
 from nodeagent.apiserver.kinds.controllers.volumes import VolumeBinder
 
@@ -29,6 +30,7 @@ def controllers(api: LocalApi) -> dict[str, Controller]:
         "storage protection": lambda: StorageProtection(api).run(),
         "attachments": lambda: AttachmentController(api).run(),
         "ephemeral claims": lambda: EphemeralClaims(api).run(),
+        "resource claims": lambda: ResourceClaimController(api).run(),
         "endpoints": lambda: EndpointsController(api).run(),
         "events": lambda: EventExpiry(api).run(),
     }

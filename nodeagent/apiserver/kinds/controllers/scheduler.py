@@ -18,13 +18,16 @@ from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of, uid_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Feed, Watch, follow, forever
 from nodeagent.apiserver.kinds.controllers.recorder import NORMAL, WARNING, event, record
+from nodeagent.apiserver.kinds.controllers.reservations import reserve
 from nodeagent.apiserver.kinds.pods import gates
 from nodeagent.apiserver.kinds.pods.typed_spec import scheduling_spec
-from nodeagent.apiserver.kinds.scheduling import claims
+from nodeagent.apiserver.kinds.scheduling import claims, resource_claims
+from nodeagent.apiserver.kinds.scheduling.devices import CannotAllocate
 from nodeagent.apiserver.kinds.scheduling.fit import (
     Demand,
     NodeInfo,
     Refusal,
+    Remedy,
     Usage,
     demand,
     explain,
@@ -32,6 +35,7 @@ from nodeagent.apiserver.kinds.scheduling.fit import (
     refusal,
     unresolvable,
 )
+from nodeagent.apiserver.kinds.scheduling.resource_claims import Allocations, DevicePicture
 from nodeagent.apiserver.kinds.timestamps import rfc3339
 from runtimes.kube.json_object import JsonObject
 
@@ -42,6 +46,7 @@ RETRY_SECONDS = 1.0
 _FINISHED = ("Succeeded", "Failed")
 _CLAIMS = "persistentvolumeclaims"
 _CLASSES = "storageclasses.storage.k8s.io"
+_DEVICES = (resource_claims.CLAIMS, resource_claims.CLASSES, resource_claims.SLICES)
 Key = tuple[str, str]
 
 
@@ -71,6 +76,7 @@ class Picture:
     waiting: dict[Key, Waiting] = field(default_factory=dict)
     claims: dict[Key, JsonObject] = field(default_factory=dict)
     classes: dict[str, JsonObject] = field(default_factory=dict)
+    devices: DevicePicture = field(default_factory=DevicePicture)
 
     def usage(self, node: str) -> Usage:
         total = Usage()
@@ -91,7 +97,7 @@ class Scheduler:
         await forever(self._session)
 
     async def _session(self) -> None:
-        watches = [Watch(resource=name) for name in ("nodes", "pods", _CLAIMS, _CLASSES)]
+        watches = [Watch(resource=name) for name in ("nodes", "pods", _CLAIMS, _CLASSES, *_DEVICES)]
         self._picture = Picture()
         self._unsynced = {watch.resource for watch in watches}
         async with asyncio.TaskGroup() as work, follow(self._api, watches) as feed:
@@ -116,6 +122,11 @@ class Scheduler:
             return self._apply_pod(change)
         if change.resource == "nodes":
             return self._apply_node(change)
+        if change.resource in _DEVICES:
+            self._picture.devices.enter(
+                change.resource, change.key, None if change.type == "DELETED" else change.object
+            )
+            return any(resource_claims.uses_claims(item.pod) for item in self._picture.waiting.values())
         known: dict[Any, JsonObject] = self._picture.claims if change.resource == _CLAIMS else self._picture.classes
         key = change.key if change.resource == _CLAIMS else change.key[1]
         if change.type == "DELETED":
@@ -168,7 +179,7 @@ class Scheduler:
             if item.pod["spec"].get("schedulingGates"):
                 self._tell(item, work, reason=gates.REASON, message=gates.MESSAGE)
                 continue
-            node, message = self._place(item, usage)
+            node, message, given = self._place(item, usage)
             if node is None:
                 self._tell(item, work, reason="Unschedulable", message=message)
                 continue
@@ -181,20 +192,27 @@ class Scheduler:
             key = (item.pod["metadata"].get("namespace", ""), name_of(item.pod))
             self._picture.placed[key] = (node, item.demand)
             item.binding = True
-            work.create_task(self._bind(item, key, node))
+            self._picture.devices.assumed |= given
+            work.create_task(self._bind(item, key, node, given))
 
-    def _place(self, item: Waiting, usage: dict[str, Usage]) -> tuple[str | None, str]:
-        """The node for a pod, or the message that says why there is none."""
-        problem = claims.problem(item.pod, self._picture.claims, self._picture.classes)
-        if problem:
-            return None, unresolvable(len(self._picture.nodes), problem)
+    def _place(self, item: Waiting, usage: dict[str, Usage]) -> tuple[str | None, str, Allocations]:
+        """The node for a pod with what its claims are given there, or the message that says why there is none."""
+        picture = self._picture
+        problem = claims.problem(item.pod, picture.claims, picture.classes)
+        if problem := problem or resource_claims.problem(item.pod, picture.devices):
+            return None, unresolvable(len(picture.nodes), problem), {}
         refusals: list[Refusal] = []
         for name in sorted(self._picture.nodes, key=lambda name: (name != self._api.node_name, name)):
-            refused = refusal(item.spec, item.demand, self._picture.nodes[name], usage[name])
+            info = self._picture.nodes[name]
+            refused = refusal(item.spec, item.demand, info, usage[name])
             if refused is None:
-                return name, ""
+                try:
+                    return name, "", resource_claims.allocations(item.pod, picture.devices, name, info.labels)
+                except CannotAllocate as error:
+                    refused = Refusal(reasons=(str(error),), remedy=Remedy.NONE)
             refusals.append(refused)
-        return None, explain(refusals, never_preempts=item.pod["spec"].get("preemptionPolicy") == "Never")
+        never = item.pod["spec"].get("preemptionPolicy") == "Never"
+        return None, explain(refusals, never_preempts=never), {}
 
     def _delayed_claims(self, pod: JsonObject) -> list[JsonObject]:
         return claims.delayed(pod, self._picture.claims, self._picture.classes)
@@ -210,15 +228,18 @@ class Scheduler:
             except ApiError as error:
                 log.warning("claim %s: node not selected: %s", name_of(claim), error.message)
 
-    async def _bind(self, item: Waiting, key: Key, node: str) -> None:
+    async def _bind(self, item: Waiting, key: Key, node: str, given: Allocations) -> None:
         namespace, name = key
         try:
+            await reserve(self._api, item.pod, given)
             await self._api.bind(namespace, name, node, uid=uid_of(item.pod))
         except ApiError as error:
             # Gone: the watch says so. Anything else is tried again, unless the watch shows that it is settled.
             if self._picture.placed.get(key) == (node, item.demand) and key in self._picture.waiting:
                 del self._picture.placed[key]
             item.binding = False
+            for claim in given:
+                self._picture.devices.assumed.pop(claim, None)
             if error.code != 404:
                 log.warning("binding %s/%s to %s failed: %s", namespace, name, node, error.message)
                 self._retry = True

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from lightkube.models.core_v1 import ResourceStatus
+from lightkube.models.core_v1 import Container, ResourceStatus
 from recorded_runtime import RecordedRuntime, runtime_of
 
 from nodeagent.pods.assigned_resources import AssignedResources
 from nodeagent.pods.rules.model import Instance, Observed
-from nodeagent.podspec.pod import PodUID
+from nodeagent.podspec.pod import AgentPod, PodUID
 from proto import cri_pb2 as cri
 
 
@@ -19,8 +19,8 @@ class Assignments:
     def cpus_of(self, uid: PodUID, container: str) -> str:
         return self.cpus
 
-    def health_of(self, uid: PodUID, container: str) -> tuple[ResourceStatus, ...]:
-        return (ResourceStatus(name=f"of {container}"),) if container == "c" else ()
+    def health_of(self, pod: AgentPod, container: Container) -> tuple[ResourceStatus, ...]:
+        return (ResourceStatus(name=f"of {container.name}"),) if container.name == "c" else ()
 
     def release(self, uid: PodUID) -> None:
         self.released.append(uid)

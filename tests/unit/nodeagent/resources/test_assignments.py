@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightkube.models.core_v1 import Container
 from machines import machine
 from pod_builders import pod, resources
+from typing_extensions import override
 
 from nodeagent.config.cpu_options import CPUOptions
 from nodeagent.podspec.pod import AgentPod, PodUID
@@ -16,6 +18,7 @@ from nodeagent.resources.cpu.topology import Topology
 from nodeagent.resources.devices.inventory import Inventory
 from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.devices.state import DeviceState
+from nodeagent.resources.dra.manager import DRAManager
 from nodeagent.resources.memory.manager import MemoryManager
 from nodeagent.resources.placement import Placement
 
@@ -27,6 +30,17 @@ def guaranteed(uid: str, *counts: str) -> AgentPod:
 
 def _no_tasks(work: Any, name: str) -> Any:
     raise AssertionError("no plugin registers")
+
+
+class Claims(DRAManager):
+    """Nobody has any."""
+
+    def __init__(self) -> None:
+        return
+
+    @override
+    def cdi_ids(self, pod: AgentPod, container: Container) -> tuple[str, ...]:
+        return ()
 
 
 class Node:
@@ -46,6 +60,7 @@ class Node:
                 state, Inventory(state, start=_no_tasks, changed=lambda counts: None), lambda uid: False
             ),
             memory=MemoryManager(),
+            claims=Claims(),
             known=lambda: self.known,
             ready=lambda: self.ready,
             changed=self.changed,

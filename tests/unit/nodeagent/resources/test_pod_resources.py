@@ -1,14 +1,17 @@
 """nodeagent.resources.pod_resources. docs/facts/node-resources.md 12.2."""
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict
+from lightkube.models.core_v1 import Container
 from machines import machine
 from pod_builders import pod, resources
+from typing_extensions import override
 
 from nodeagent.config.cpu_options import CPUOptions
 from nodeagent.podspec.pod import AgentPod
@@ -18,6 +21,9 @@ from nodeagent.resources.devices.device import HEALTHY, UNHEALTHY, Device
 from nodeagent.resources.devices.inventory import Inventory
 from nodeagent.resources.devices.manager import DeviceManager
 from nodeagent.resources.devices.state import DeviceState
+from nodeagent.resources.dra.health import DeviceHealth
+from nodeagent.resources.dra.manager import DRAManager, UsedDevice
+from nodeagent.resources.dra.state import PreparedDevice
 from nodeagent.resources.grpc_socket import Refused
 from nodeagent.resources.memory.accounts import Room
 from nodeagent.resources.memory.manager import MemoryManager
@@ -46,6 +52,21 @@ class Shelf(Inventory):
         }
 
 
+class Claims(DRAManager):
+    """The first pod's container has one device of a claim."""
+
+    def __init__(self) -> None:
+        return
+
+    @override
+    def devices_of(self, pod: AgentPod, container: Container) -> Iterator[UsedDevice]:
+        if container.name == "c0" and pod.name == "first":
+            device = PreparedDevice(pool="p", name="d", cdi_ids=["v/c=1"])
+            health = DeviceHealth(status="Healthy", until=0)
+            for shown in ("claim:x", "claim:x/r"):
+                yield UsedDevice(claim=("ns", "x"), shown=shown, driver="v", device=device, health=health)
+
+
 async def served(folder: Path, pods: list[AgentPod], clock: Clock) -> PodResources:
     cpus = StaticCPUManager(folder, machine(cores=4), frozenset({0}), CPUOptions())
     cpus.load()
@@ -56,7 +77,8 @@ async def served(folder: Path, pods: list[AgentPod], clock: Clock) -> PodResourc
     memory = MemoryManager(
         MemoryState(folder, "Static", {0: {"memory": Room(total=9, system_reserved=1, allocatable=8)}})
     )
-    return PodResources(cpus, DeviceManager(state, Shelf(state), lambda uid: False), memory, lambda: pods, clock.now)
+    devices = DeviceManager(state, Shelf(state), lambda uid: False)
+    return PodResources(cpus, devices, memory, Claims(), lambda: pods, clock.now)
 
 
 def two_pods() -> list[AgentPod]:
@@ -80,6 +102,15 @@ FIRST = {
             "devices": [
                 {"resourceName": "x.org/d", "deviceIds": ["b"]},
                 {"resourceName": "x.org/d", "deviceIds": ["a"], "topology": {"nodes": [{"ID": "1"}]}},
+            ],
+            "dynamicResources": [
+                {
+                    "claimName": "x",
+                    "claimNamespace": "ns",
+                    "claimResources": [
+                        {"cdiDevices": [{"name": "v/c=1"}], "driverName": "v", "poolName": "p", "deviceName": "d"}
+                    ],
+                }
             ],
         },
     ],

@@ -187,6 +187,26 @@ async def test_node(authorizer: Authorizer, asked: dict[str, Any], allowed: bool
     assert authorizer.authorize(Attributes(user=NODE, **asked)).allowed is allowed
 
 
+async def test_devices_of_a_node(cluster: Cluster, authorizer: Authorizer) -> None:
+    """It reads claims that are reserved for its pods, by their UIDs, and touches its own ResourceSlices alone."""
+    group, claims = {"group": "resource.k8s.io"}, "resourceclaims.resource.k8s.io"
+    mine = cluster.get("pods", "mine")
+    for name, uid in (("good", mine["metadata"]["uid"]), ("old", "former")):
+        made = await cluster.create(claims, {"metadata": {"name": name}, "spec": {}})
+        consumer = {"resource": "pods", "name": "mine", "uid": uid}
+        made["status"] = {"allocation": {}, "reservedFor": [consumer]}
+        await cluster.update(claims, made, subresource="status")
+    for name, allowed in (("good", True), ("old", False), ("absent", False)):
+        asked = {"verb": "get", "resource": "resourceclaims", "namespace": "default", "name": name}
+        assert authorizer.authorize(Attributes(user=NODE, **group, **asked)).allowed is allowed
+    pool = {"name": "p", "generation": 1, "resourceSliceCount": 1}
+    for node in ("n1", "n2"):
+        spec = {"driver": "x.org", "nodeName": node, "pool": pool}
+        await cluster.create("resourceslices.resource.k8s.io", {"metadata": {"name": node}, "spec": spec})
+        asked = {"verb": "delete", "resource": "resourceslices", "name": node}
+        assert authorizer.authorize(Attributes(user=NODE, **group, **asked)).allowed is (node == "n1")
+
+
 async def test_references_end_with_the_pod(cluster: Cluster, authorizer: Authorizer) -> None:
     """When the pod is gone the node may no longer read what it named."""
     asked = Attributes(user=NODE, verb="get", resource="secrets", namespace="default", name="vol-mine")

@@ -155,6 +155,7 @@ async def test_node(authorizer: Authorizer) -> None:
         expected.add(("create", "authorization.k8s.io", review))
     # made under its own name and bound to itself, or refused by what they say (restriction)
     expected |= {("create", "", "pods"), ("create", "storage.k8s.io", "csinodes")}
+    expected.add(("create", "resource.k8s.io", "resourceslices"))
     # of an object that is gone the node has to learn that it is (404)
     expected |= {("get", "", "pods"), ("delete", "", "pods"), ("create", "", "pods/eviction")}
     expected |= {(verb, "", "pods/status") for verb in ("update", "patch")}

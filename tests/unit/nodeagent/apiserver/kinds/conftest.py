@@ -23,6 +23,8 @@ CLUSTER_SCOPED = {
     "csidrivers.storage.k8s.io",
     "volumeattachments.storage.k8s.io",
     "volumeattributesclasses.storage.k8s.io",
+    "deviceclasses.resource.k8s.io",
+    "resourceslices.resource.k8s.io",
     "priorityclasses.scheduling.k8s.io",
     "runtimeclasses.node.k8s.io",
     "certificatesigningrequests.certificates.k8s.io",
@@ -58,6 +60,7 @@ class Cluster:
     ca_pem = b"-----BEGIN CERTIFICATE-----\n"
 
     def __init__(self) -> None:
+        self._generated = itertools.count(1)
         self.objects: dict[tuple[str, str, str], Any] = {}
         self.log: list[tuple[str, str, str]] = []
         self._revision = itertools.count(1)
@@ -126,6 +129,8 @@ class Cluster:
     async def create(self, resource: str, obj: Any) -> Any:
         await asyncio.sleep(0)
         obj = copy.deepcopy(obj)
+        if "name" not in obj["metadata"]:
+            obj["metadata"]["name"] = f"{obj['metadata']['generateName']}{next(self._generated)}"
         key = self._key(resource, obj)
         hooks, ctx = hooks_for(resource), self.context(resource, key[1], key[2])
         hooks.prepare_create(obj, ctx)

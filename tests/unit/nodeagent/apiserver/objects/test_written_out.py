@@ -45,7 +45,37 @@ POD: JsonObject = {
         "initContainers": [{"name": "i", "image": "busybox"}],
     },
 }  # fmt: skip
+REQUESTS: list[JsonObject] = [
+    {
+        "name": "r",
+        "exactly": {
+            "deviceClassName": "gpu",
+            "capacity": {"requests": {"memory": "1024Mi"}},
+            "tolerations": [{"key": "k"}],
+            "selectors": [{"cel": {"expression": "true"}}],
+        },
+    },
+    {"name": "s", "firstAvailable": [{"name": "a", "deviceClassName": "gpu", "allocationMode": "All"}]},
+]
 OBJECTS: dict[str, JsonObject] = {
+    "deviceclasses.resource.k8s.io": {"spec": {"selectors": [{"cel": {"expression": "true"}}]}},
+    "resourceclaims.resource.k8s.io": {"spec": {"devices": {"requests": REQUESTS}}},
+    "resourceclaimtemplates.resource.k8s.io": {"spec": {"spec": {"devices": {"requests": REQUESTS}}}},
+    "resourceslices.resource.k8s.io": {
+        "spec": {
+            "driver": "x.org",
+            "nodeName": "n",
+            "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1},
+            "devices": [
+                {
+                    "name": "d",
+                    "attributes": {"a": {"int": 0}, "b": {"bool": False}},
+                    "capacity": {"memory": {"value": "1024Mi"}},
+                    "taints": [{"key": "k", "effect": "NoSchedule"}],
+                }
+            ],
+        }
+    },
     "pods": POD,
     "configmaps": {"data": {"a": ""}},
     "secrets": {"data": {"a": "YQ=="}},

@@ -9,16 +9,25 @@ from lightkube.models.core_v1 import Container, Pod, PodResourceClaim, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.pods.network_readiness import NetworkReadiness
-from nodeagent.pods.resource_claims import ResourceClaims
 from nodeagent.pods.rules.model import Desired, Observed, Plan
 from nodeagent.pods.steps import pod_gates
 from nodeagent.pods.steps.contract import Step, StepError, SyncPass
 from nodeagent.pods.steps.engine import StepEngine
+from nodeagent.podspec.pod import AgentPod
+from nodeagent.resources.dra.pod_claims import NotPrepared, wanted
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.registry import Runtime
 
 PROBLEM = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:no file"
+
+
+class NoClaims:
+    """Cannot prepare any."""
+
+    async def prepare(self, pod: AgentPod) -> None:
+        for name, _ in wanted(pod):
+            raise NotPrepared(f"fetch ResourceClaim {name}: this node has no API server")
 
 
 class Peer:
@@ -81,7 +90,7 @@ async def test_pods_wait_for_the_network_and_go_on_as_soon_as_it_is_there() -> N
     """NetworkNotReady with the node's own words, again after a second; nothing is begun meanwhile; then at once."""
     peer, step, seen = Peer(), Ran(), {"runc": PROBLEM}
     networks = NetworkReadiness(lambda handler: seen.get(handler, ""))
-    engine = StepEngine([step], gates=pod_gates(networks=networks, claims=ResourceClaims(None)))
+    engine = StepEngine([step], gates=pod_gates(networks=networks, claims=NoClaims()))
     for _ in range(2):
         (error,) = await engine.carry_out(work(peer))
         assert isinstance(error, StepError)
@@ -119,7 +128,7 @@ async def test_pods_wait_for_their_claims() -> None:
     """FailedPrepareDynamicResources, again later, for the pod that has claims; a pod with a sandbox has had them."""
     peer, step = Peer(), Ran()
     networks = NetworkReadiness(lambda handler: "")
-    engine = StepEngine([step], gates=pod_gates(networks=networks, claims=ResourceClaims(None)))
+    engine = StepEngine([step], gates=pod_gates(networks=networks, claims=NoClaims()))
     claims = [PodResourceClaim(name="gpu", resourceClaimName="g")]
     (error,) = await engine.carry_out(work(peer, resourceClaims=claims))
     assert isinstance(error, StepError)

@@ -530,6 +530,7 @@ async def test_all_controllers_are_there(cluster: Any) -> None:
         "events": "EventExpiry.run",
         "namespaces": "NamespaceController.run",
         "nodes": "NodeController.run",
+        "resource claims": "ResourceClaimController.run",
         "scheduler": "Scheduler.run",
         "storage protection": "StorageProtection.run",
         "volumes": "VolumeBinder.run",

@@ -1,47 +1,19 @@
-"""The resource claims of a pod, and why it cannot have them (docs/facts/node-resources.md 12.3).
+"""Which ResourceClaims a pod is to have, whether it may have them, and which of their requests a container uses. Pure.
 
-Claims are prepared by DRA drivers that register on the node. This node takes no such registration yet, so what an allocated claim
-lacks is its driver; all that upstream asks of a claim before it calls a driver is asked here in its order and words.
+Source: docs/facts/node-resources.md 12.3; the texts are upstream's.
 """
 
 from collections.abc import Iterator
-from typing import Protocol
 
-from lightkube.models.core_v1 import PodResourceClaim
+from lightkube.models.core_v1 import Container, PodResourceClaim
 from lightkube.models.resource_v1 import ResourceClaim
 
-from nodeagent.api.errors import ApiError
+from nodeagent.podspec.effective import amounts
 from nodeagent.podspec.pod import AgentPod
 
 
 class NotPrepared(Exception):
     """A claim of the pod is not ready for use; trying again may help. The text is for the pod's event."""
-
-
-class Claims(Protocol):
-    """Where claims are read. Raises ApiError."""
-
-    async def get(self, kind: type[ResourceClaim], name: str, namespace: str) -> ResourceClaim: ...
-
-
-class ResourceClaims:
-    """`claims` None: a node without an API, whose pods can have none."""
-
-    def __init__(self, claims: Claims | None) -> None:
-        self._claims = claims
-
-    async def prepare(self, pod: AgentPod) -> None:
-        """Make every claim of the pod ready for use. Raises NotPrepared."""
-        for name, generated in wanted(pod):
-            check(pod, await self._fetch(pod, name), generated=generated)
-
-    async def _fetch(self, pod: AgentPod, name: str) -> ResourceClaim:
-        if self._claims is None:
-            raise NotPrepared(f"fetch ResourceClaim {name}: this node has no API server")
-        try:
-            return await self._claims.get(ResourceClaim, name, pod.namespace)
-        except ApiError as error:
-            raise NotPrepared(f"fetch ResourceClaim {name}: {error}") from error
 
 
 def wanted(pod: AgentPod) -> Iterator[tuple[str, bool]]:
@@ -59,8 +31,8 @@ def wanted(pod: AgentPod) -> Iterator[tuple[str, bool]]:
         yield extended.resourceClaimName, False
 
 
-def check(pod: AgentPod, claim: ResourceClaim, *, generated: bool) -> None:
-    """Raises NotPrepared: not the pod's, not reserved for it, not allocated, or allocated by a driver that is not here."""
+def drivers_of(pod: AgentPod, claim: ResourceClaim, *, generated: bool) -> tuple[str, ...]:
+    """Who has to prepare the claim. Raises NotPrepared: it is not the pod's, not reserved for it, or not allocated."""
     assert claim.metadata is not None
     namespace, pod_name = pod.key
     name = claim.metadata.name
@@ -76,8 +48,33 @@ def check(pod: AgentPod, claim: ResourceClaim, *, generated: bool) -> None:
     allocation = claim.status.allocation if claim.status is not None else None
     if allocation is None:
         raise NotPrepared(f"ResourceClaim {name}: not allocated")
-    for result in (allocation.devices.results if allocation.devices is not None else None) or ():
-        raise NotPrepared(f"DRA driver {result.driver} is not registered")
+    results = (allocation.devices.results if allocation.devices is not None else None) or ()
+    return tuple(dict.fromkeys(result.driver for result in results))
+
+
+def used_by(pod: AgentPod, container: Container) -> Iterator[tuple[str, str, str]]:
+    """(ResourceClaim, request, name in the container's status) of what a container uses; request "": all of the claim's.
+
+    What is not resolved to a claim yet is left out.
+    """
+    names = _claims_by_entry(pod)
+    for use in (container.resources.claims if container.resources is not None else None) or ():
+        if (claim := names.get(use.name)) is not None:
+            shown = f"claim:{use.name}/{use.request}" if use.request else f"claim:{use.name}"
+            yield claim, use.request or "", shown
+    extended = pod.status.extendedResourceClaimStatus if pod.status is not None else None
+    if extended is not None:
+        asked = {name for name, count in amounts(container.resources, "requests").items() if count}
+        for mapping in extended.requestMappings:
+            if mapping.containerName == container.name and mapping.resourceName in asked:
+                yield extended.resourceClaimName, mapping.requestName, mapping.resourceName
+
+
+def _claims_by_entry(pod: AgentPod) -> dict[str, str]:
+    statuses = (pod.status.resourceClaimStatuses if pod.status is not None else None) or ()
+    found = {status.name: status.resourceClaimName for status in statuses}
+    found |= {entry.name: entry.resourceClaimName for entry in pod.spec.resourceClaims or () if entry.resourceClaimName}
+    return {entry: claim for entry, claim in found.items() if claim is not None}
 
 
 def _generated(pod: AgentPod, entry: PodResourceClaim) -> str | None:
