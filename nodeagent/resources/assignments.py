@@ -108,7 +108,7 @@ class Assignments:
         return cpuset.text_of(self._cpus.cpus_of(uid, container))
 
     def health_of(self, pod: AgentPod, container: Container) -> tuple[ResourceStatus, ...]:
-        """How the container's devices are, for the pod's status: those of plugins in the order of their names, then its claims'."""
+        """How the container's devices are, for the pod's status: those of plugins by their names, then its claims'."""
         plugins = self._devices.health_of(pod.uid, container.name)
         return (
             *(

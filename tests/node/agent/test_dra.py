@@ -122,8 +122,8 @@ def prepared(node: NodeUnderTest) -> int:
 
 def test_pods_with_claims(site: tuple[NodeUnderTest, DRADriver, DRADriver]) -> None:
     """A user with drivers on one node: claims are made of templates, allocated by expressions, prepared by each driver, shared by
-    pods, usable in containers of runc and of crun; told of in the pods' statuses when they break; given to the next pod when the last has gone; and all of that by an agent that
-    was killed in between.
+    pods, usable in containers of runc and of crun; told of in the pods' statuses when they break; given to the next pod when the
+    last has gone; and all of that by an agent that was killed in between.
     """
     node, gpu, nic = site
     gpu.set(gpu1="Healthy", gpu2="Healthy")
