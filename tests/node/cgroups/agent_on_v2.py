@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cgroup_files import CgroupFiles, container_cgroup, pod_cgroup, qos_cgroup, share_of
+from cgroup_files import container_cgroup, pod_cgroup, qos_cgroup, share_of
 from node_fixtures import demo_image
 from node_under_test import NodeUnderTest, eventually, import_image, is_ready, make_node, restart_count
-from pods_under_test import conditions, finished, log_when, make_pod, shell, state_of, status_of, told
+from pods_under_test import conditions, finished, log_when, make_pod, shell, status_of, told
 from runtime_classes import on, runtime_class
 
 from runtimes.linux.cgroups.contract import CgroupLimits
