@@ -8,6 +8,7 @@ Its file, which a test may change at any time, says of each device its health an
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -53,13 +54,14 @@ class DRADriver:
                 env={"PYTHONPATH": str(_REPO), "PATH": os.environ["PATH"], "DRIVER": json.dumps(self._arguments)},
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # its kubectl ends with it
             )
 
     def kill(self) -> None:
         """kill -9, and what a restart of the host would do to its sockets. Repeatable."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
         root = Path(self._arguments[0])
         for socket in (root / "plugins_registry" / f"{self.name}.sock", self.folder / "dra.sock"):
