@@ -60,7 +60,7 @@ class ExecCredentials(Credentials):
     @override
     async def authorization(self) -> str | None:
         status = await self._current()
-        return f"Bearer {status.token}" if status.token else None
+        return _header(status)
 
     @override
     async def certificate(self) -> Certificate | None:
@@ -68,8 +68,10 @@ class ExecCredentials(Credentials):
         return self._certificate
 
     @override
-    def rejected(self) -> None:
-        self._status = None
+    def rejected(self, authorization: str | None) -> None:
+        """The plugin runs again, once for all the requests that were under way with what it gave last."""
+        if self._status is not None and authorization == _header(self._status):
+            self._status = None
 
     async def _current(self) -> _Status:
         async with self._lock:
@@ -107,6 +109,10 @@ class ExecCredentials(Credentials):
                 f"{done.error_text}"
             )
         return _parse(done.stdout, plugin.api_version)
+
+
+def _header(status: _Status) -> str | None:
+    return f"Bearer {status.token}" if status.token else None
 
 
 def _parse(output: bytes, api_version: str) -> _Status:

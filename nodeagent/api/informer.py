@@ -251,7 +251,7 @@ class Informer(Generic[T]):
             # request itself or does not know it; else until something has to be listed again.
             log.info("streaming list of %s: %s; asking for a plain list", self._name, error)
             if error.status in (400, 422):
-                self._client.streams_lists = False
+                self._client.streams_no_lists()
             self._streaming = False
             if not _busy(error):
                 return True

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -27,6 +27,7 @@ from nodeagent.api.credentials import (
     TokenFile,
 )
 from nodeagent.api.exec_plugin import API_GROUP, API_VERSIONS, ExecCredentials, ExecPlugin
+from nodeagent.api.proxy import check_proxy, environment_proxy
 from runtimes.kube import bounded_yaml
 from runtimes.kube.json_errors import UNREADABLE
 
@@ -93,13 +94,14 @@ def parse(document: Any, directory: Path, context: str = "") -> Connection:
     )
     if cluster.insecure_skip_tls_verify and ca_pem:
         raise KubeconfigError("certificate-authority and insecure-skip-tls-verify exclude each other")
+    server = _server(cluster.server)
     return Connection(
-        server=_server(cluster.server),
+        server=server,
         namespace=chosen.namespace or "default",
         ca_pem=ca_pem,
         insecure_skip_tls_verify=cluster.insecure_skip_tls_verify,
         tls_server_name=cluster.tls_server_name,
-        proxy_url=_proxy(cluster.proxy_url),
+        proxy_url=_proxy(cluster.proxy_url, server, os.environ),
         credentials=_credentials(user, cluster, ca_pem, directory),
         headers=_impersonation(user),
     )
@@ -114,10 +116,12 @@ def in_cluster(environ: Mapping[str, str] = os.environ, directory: Path = SERVIC
     if not token.is_file():
         raise KubeconfigError(f"{token}: no such file")
     ca, namespace = directory / "ca.crt", directory / "namespace"
+    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     return Connection(
-        server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        server=server,
         namespace=namespace.read_text().strip() if namespace.is_file() else "default",
         ca_pem=ca.read_bytes() if ca.is_file() else None,
+        proxy_url=_proxy("", server, environ),
         credentials=TokenFile(str(token)),
     )
 
@@ -153,10 +157,12 @@ def _server(server: str) -> str:
     return server.rstrip("/")
 
 
-def _proxy(url: str) -> str:
-    if url and urlsplit(url).scheme not in ("http", "https"):
-        raise KubeconfigError(f"cluster.proxy-url {url!r}: only http and https proxies can be used")
-    return url
+def _proxy(url: str, server: str, environ: Mapping[str, str]) -> str:
+    """The URL of the proxy: the file's counts before the environment's, and has no exceptions."""
+    try:
+        return check_proxy(url) if url else environment_proxy(server, environ)
+    except ValueError as error:
+        raise KubeconfigError(f"cluster.proxy-url: {error}" if url else str(error)) from None
 
 
 def _bytes_of(data: str, path: str, directory: Path, what: str) -> bytes | None:
@@ -255,5 +261,7 @@ def _impersonation(user: schema.User) -> tuple[tuple[str, str], ...]:
         headers.append(("Impersonate-Uid", user.as_uid))
     headers += [("Impersonate-Group", group) for group in user.as_groups or ()]
     for key, values in (user.as_user_extra or {}).items():
-        headers += [(f"Impersonate-Extra-{key}", value) for value in values]
+        # what cannot stand in a header's name is escaped, and so is the escape
+        name = quote(key, safe="!#$&'*+^`|")
+        headers += [(f"Impersonate-Extra-{name}", value) for value in values]
     return tuple(headers)

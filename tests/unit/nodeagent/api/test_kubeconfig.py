@@ -71,7 +71,7 @@ async def test_basic_auth_and_impersonation(tmp_path: Path) -> None:
         "as": "me",
         "as-uid": "7",
         "as-groups": ["g", "h"],
-        "as-user-extra": {"k": ["v"]},
+        "as-user-extra": {"k": ["v"], "example.org/p%q": ["w"]},
     }
     found = kubeconfig.parse(document(user=user), tmp_path)
     assert await found.credentials.authorization() == f"Basic {b64('a:b')}"
@@ -81,7 +81,21 @@ async def test_basic_auth_and_impersonation(tmp_path: Path) -> None:
         ("Impersonate-Group", "g"),
         ("Impersonate-Group", "h"),
         ("Impersonate-Extra-k", "v"),
+        ("Impersonate-Extra-example.org%2Fp%25q", "w"),
     )
+
+
+def test_proxies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """proxy-url counts before the environment, and NO_PROXY has no say in it; an unusable variable is named."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://env:1")
+    monkeypatch.setenv("NO_PROXY", "h")
+    assert kubeconfig.parse(document({"proxy-url": "socks5://x"}), tmp_path).proxy_url == "socks5://x"
+    assert kubeconfig.parse(document(), tmp_path).proxy_url == ""
+    monkeypatch.setenv("NO_PROXY", "h:1")
+    assert kubeconfig.parse(document(), tmp_path).proxy_url == "http://env:1"
+    monkeypatch.setenv("HTTPS_PROXY", "ftp://me:secret@env")
+    with pytest.raises(KubeconfigError, match=r"^the environment's HTTPS_PROXY: ftp: only"):
+        kubeconfig.parse(document(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +112,7 @@ async def test_basic_auth_and_impersonation(tmp_path: Path) -> None:
             None,
             "certificate-authority and insecure-skip-tls-verify exclude each other",
         ),
-        ({"proxy-url": "socks5://x"}, None, "only http and https proxies"),
+        ({"proxy-url": "ftp://x"}, None, "cluster.proxy-url: ftp: only http, https and socks5 proxies"),
         ({"insecure-skip-tls-verify": "yes"}, None, r"Expected `bool`.*insecure-skip-tls-verify"),
         (None, {"client-certificate-data": b64("x")}, "user.client-key is missing"),
         (None, {"client-key-data": b64("x")}, "user.client-certificate is missing"),
@@ -172,10 +186,10 @@ async def test_token_file_is_read_again(tmp_path: Path) -> None:
     seconds[0] = 50.0
     assert await source.authorization() == "Bearer two"
     file.write_text("three")
-    source.rejected()
+    source.rejected(None)
     assert await source.authorization() == "Bearer three"
     file.write_text(" ")
-    source.rejected()
+    source.rejected(None)
     assert await source.authorization() == "Bearer three"
 
 
@@ -215,12 +229,14 @@ print(json.dumps({"kind": "ExecCredential", "apiVersion": info["apiVersion"], "s
 
 
 async def test_exec_plugin(tmp_path: Path) -> None:
-    """The plugin's token is used until it expires or the API says 401; then the plugin runs again."""
+    """The plugin's token is used until it expires or the API says 401 to it; then the plugin runs again."""
     now = [datetime(2025, 1, 1, tzinfo=UTC)]
     env = (("COUNT", str(tmp_path / "count")),)
     source = ExecCredentials(plugin(tmp_path, GIVING_A_COUNT, env=env, cluster={"server": "s"}), now=lambda: now[0])
     assert [await source.authorization() for _ in range(2)] == ["Bearer t1", "Bearer t1"]
-    source.rejected()
+    source.rejected("Bearer t1")
+    assert await source.authorization() == "Bearer t2"
+    source.rejected("Bearer t1")  # of a request that had been under way
     assert await source.authorization() == "Bearer t2"
     now[0] += timedelta(days=365)
     assert await source.authorization() == "Bearer t3"
