@@ -5,6 +5,7 @@ Reading is plain blocking I/O, done once at start. Source: kubeconfig v1 (docs/f
 
 import base64
 import binascii
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,8 @@ from nodeagent.api.proxy import check_proxy, environment_proxy
 from runtimes.kube import bounded_yaml
 from runtimes.kube.json_errors import UNREADABLE
 
-SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+log = logging.getLogger(__name__)
+
 EXEC_EXTENSION = f"{API_GROUP}/exec"
 
 
@@ -57,8 +59,10 @@ Named = TypeVar("Named", schema.NamedCluster, schema.NamedUser, schema.NamedCont
 
 
 def load(path: str | Path, context: str = "") -> Connection:
-    """Read a kubeconfig file; `context` overrides its current-context. Raises KubeconfigError."""
+    """Read a kubeconfig file; `context` overrides its current-context. A folder: see `in_cluster`. Raises KubeconfigError."""
     path = Path(path)
+    if path.is_dir():
+        return in_cluster(os.environ, path)
     try:
         document = bounded_yaml.read(path.read_bytes()).value
     except OSError as error:
@@ -107,8 +111,8 @@ def parse(document: Any, directory: Path, context: str = "") -> Connection:
     )
 
 
-def in_cluster(environ: Mapping[str, str] = os.environ, directory: Path = SERVICE_ACCOUNT_DIR) -> Connection:
-    """Return the connection of a pod's own service account. Raises KubeconfigError outside of a cluster."""
+def in_cluster(environ: Mapping[str, str], directory: Path) -> Connection:
+    """Return the connection of a pod's service account, whose files the folder has. Raises KubeconfigError outside of a pod."""
     host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "")
     if not host or not port:
         raise KubeconfigError("not in a cluster: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined")
@@ -116,6 +120,8 @@ def in_cluster(environ: Mapping[str, str] = os.environ, directory: Path = SERVIC
     if not token.is_file():
         raise KubeconfigError(f"{token}: no such file")
     ca, namespace = directory / "ca.crt", directory / "namespace"
+    if not ca.is_file():
+        log.warning("%s: no such file; the API server is checked by this machine's own authorities", ca)
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     return Connection(
         server=server,

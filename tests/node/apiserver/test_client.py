@@ -1,4 +1,4 @@
-"""The agent's client and informers against a live server, as the node that they are for, with a network that loses a connection."""
+"""The agent's client and informers against a live server: as the node's own user, and over a network that loses a connection."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ async def following(informer: Informer[Any]) -> AsyncIterator[None]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(SECONDS):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - another process makes it so
             await asyncio.sleep(0.02)
 
 
@@ -99,8 +99,8 @@ def open_ports(server: ApiServer) -> set[int]:
 
 
 async def test_a_peer_that_vanishes(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network forgets a watch's connection and tells nobody: the watch goes on from where it was, without a list; what happened
-    meanwhile is seen once, in order."""
+    """The network forgets a watch's connection and tells nobody: the watch goes on from where it was, without a list; what
+    happened meanwhile is seen once, in order."""
     require("nft")
     short = {socket.TCP_KEEPIDLE: 1, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 2, socket.TCP_USER_TIMEOUT: 2000}
     options = [(level, option, short.get(option, value)) for level, option, value in transport_options()]
@@ -145,8 +145,8 @@ def pod(space: str, name: str, secret: str) -> dict[str, Any]:
 
 
 async def test_only_what_its_pods_name_is_read(server: ApiServer) -> None:
-    """As the node's own user: secrets and config maps that its pods name, each by a watch of that one name, which those pods share
-    and which ends with the last of them; the server refuses what no pod of the node names."""
+    """Secrets and config maps that pods of the node name, each by a watch of that one name, which those pods share and which
+    ends with the last of them; the server refuses to the node what no pod of it names."""
     space = namespace(server, "reading")
     for name in ("wanted", "unwanted"):
         create(server, "Secret", space, name, stringData={"key": name})

@@ -159,16 +159,23 @@ def test_broken_files(tmp_path: Path, text: str, message: str) -> None:
         kubeconfig.load(tmp_path / "missing")
 
 
-async def test_in_cluster(tmp_path: Path) -> None:
-    """The service account's files and environment give the connection; IPv6 hosts get brackets."""
-    environ = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"}
+async def test_in_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder is a service account's: its files and the environment give the connection; IPv6 hosts get brackets."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
+    with pytest.raises(KubeconfigError, match="not in a cluster"):
+        kubeconfig.load(tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    with pytest.raises(KubeconfigError, match="token: no such file"):
+        kubeconfig.load(tmp_path)
     for name, text in (("token", "t\n"), ("ca.crt", "CA"), ("namespace", "kube-system")):
         (tmp_path / name).write_text(text)
-    found = kubeconfig.in_cluster(environ, tmp_path)
+    found = kubeconfig.load(tmp_path)
     assert (found.server, found.namespace, found.ca_pem) == ("https://[fd00::1]:443", "kube-system", b"CA")
     assert await found.credentials.authorization() == "Bearer t"
-    with pytest.raises(KubeconfigError, match="not in a cluster"):
-        kubeconfig.in_cluster({}, tmp_path)
+    assert not caplog.messages
+    (tmp_path / "ca.crt").unlink()
+    assert kubeconfig.load(tmp_path).ca_pem is None
+    assert "this machine's own authorities" in caplog.text
 
 
 async def test_token_file_is_read_again(tmp_path: Path) -> None:
