@@ -161,6 +161,25 @@ async def test_an_outage_resumes_the_watch_where_it_stopped(make: Any, script: A
     assert all(a <= nap <= b for a, nap, b in zip(low, naps.seconds, high, strict=True))
 
 
+@pytest.mark.parametrize("end", ["expired", "clean"])
+async def test_a_server_in_a_hurry_makes_no_hot_loop(make: Any, script: Any, mirror: Any, naps: Any, end: str) -> None:
+    """Watches that end at once, each with an event or with 410 after a list that went well: from the sixth request on each one waits,
+    longer and longer."""
+    for number in range(20):
+        script.answer(make.listing(10 + number, make.config_map("a", 1)))
+        if end == "clean":
+            script.watch(make.event("MODIFIED", make.config_map("a", 100 + number)))
+        else:
+            script.watch(make.event("ERROR", make.failure(410, "Expired")))
+    it = mirror(watch_list=False)
+    it.start()
+    await script.asked(14)
+    assert 4 <= len(naps.seconds) <= 9
+    assert naps.seconds[0] >= 0.8
+    assert max(naps.seconds) > 5.0
+    assert it.names == ["a"]
+
+
 async def test_a_watch_that_has_gone_silent_is_asked_for_anew(
     make: Any, script: Any, mirror: Any, naps: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
