@@ -193,7 +193,7 @@ class ApiClient:
                     stack.callback(response.close)
                     if response.status != 200:
                         raise _error(response, await response.read())
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, Unavailable) as error:
                 raise await self._lost(error) from error
             if (
                 response.headers.get("Content-Type") and response.content_type != "application/json"
@@ -290,7 +290,7 @@ class ApiClient:
                 response = await self._transport.send(method, path, body, content_type, accept)
                 async with response:
                     answer = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, Unavailable) as error:
             raise await self._lost(error) from error
         if "Warning" in response.headers:
             self._warn(response)
@@ -299,9 +299,11 @@ class ApiClient:
         return answer
 
     async def _lost(self, error: BaseException) -> Unavailable:
-        if isinstance(error, TimeoutError):
+        """What became of a request; one without an answer in time is told to the transport."""
+        lost = error if isinstance(error, Unavailable) else translate(error)
+        if lost.fault is Fault.TIMEOUT:
             await self._transport.unanswered()
-        return translate(error)
+        return lost
 
     def _warn(self, response: aiohttp.ClientResponse) -> None:
         for header in response.headers.getall("Warning"):

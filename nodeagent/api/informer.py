@@ -139,8 +139,8 @@ class Informer(Generic[T]):
         return self._listing.reason or self._watching.reason
 
     async def _timed(self) -> None:
-        """A server whose answers are all in order and all short (410 after each list, a watch that ends with its first event) must not
-        make this a hot loop."""
+        """One list or watch. A server whose answers are all in order and all short (410 after each list, a watch that ends with
+        its first event) must not make a hot loop of them."""
         started_at, is_watch = self._clock(), self._listed
         try:
             await self._once()

@@ -113,17 +113,17 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def _serving(proxy: ProxyUnderTest, serve: Serve, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
-    tasks: set[asyncio.Task[None]] = set()
+    tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        tasks.add(task)
+        tasks[task] = writer
         try:
             with contextlib.suppress(asyncio.IncompleteReadError, OSError):
                 await serve(reader, writer)
         finally:
-            tasks.discard(task)
+            del tasks[task]
             writer.close()
 
     server = await asyncio.start_server(handle, "localhost", 0, family=socket.AF_INET, ssl=tls)
@@ -132,6 +132,6 @@ async def _serving(proxy: ProxyUnderTest, serve: Serve, tls: ssl.SSLContext | No
         yield
     finally:
         server.close()
-        for task in tuple(tasks):
-            task.cancel()
+        for writer in tasks.values():
+            writer.transport.abort()
         await asyncio.gather(*tasks, return_exceptions=True)

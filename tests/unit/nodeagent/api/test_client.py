@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api import errors
 from nodeagent.api.client import MAX_IN_FLIGHT, ApiClient, EventType, PatchType
-from nodeagent.api.credentials import StaticToken
+from nodeagent.api.credentials import StaticToken, TokenFile
 from nodeagent.api.errors import Fault
 from nodeagent.api.transport import Transport
 
@@ -241,6 +242,23 @@ async def test_a_server_of_which_nothing_comes(make: Any, script: Any) -> None:
                 await following
         assert caught.value.fault is Fault.RESET
         await client.get(ConfigMap, "a", "ns")
+
+
+async def test_a_token_that_is_refused_is_asked_for_anew(make: Any, script: Any, tmp_path: Path) -> None:
+    """401 goes to the caller; the next request has what the token's source says then."""
+    file = tmp_path / "token"
+    file.write_text("old")
+    async with ApiClient(script.connection(credentials=TokenFile(str(file)))) as client:
+        for number, status in enumerate((200, 401, 200)):
+            script.answer(make.config_map("a", 1) if status == 200 else make.failure(401, "Unauthorized"), status)
+            if status == 401:
+                file.write_text("new")
+                with pytest.raises(errors.Unauthorized):
+                    await client.get(ConfigMap, "a", "ns")
+            else:
+                await client.get(ConfigMap, "a", "ns")
+            assert len(script.seen) == number + 1
+    assert [request.headers["Authorization"] for request in script.seen] == ["Bearer old", "Bearer old", "Bearer new"]
 
 
 async def test_a_silent_watch_ends(make: Any, script: Any, client: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,8 +163,8 @@ async def test_an_outage_resumes_the_watch_where_it_stopped(make: Any, script: A
 
 @pytest.mark.parametrize("end", ["expired", "clean"])
 async def test_a_server_in_a_hurry_makes_no_hot_loop(make: Any, script: Any, mirror: Any, naps: Any, end: str) -> None:
-    """Watches that end at once, each with an event or with 410 after a list that went well: from the sixth request on each one waits,
-    longer and longer."""
+    """Watches that end at once, each with an event or with 410 after a list that went well: from the sixth request on each one
+    waits, longer and longer."""
     for number in range(20):
         script.answer(make.listing(10 + number, make.config_map("a", 1)))
         if end == "clean":
