@@ -22,7 +22,7 @@ from nodeagent.api.client import ApiClient
 from nodeagent.api.informer import Informer
 from nodeagent.api.kubeconfig import Connection
 from nodeagent.api.objects import ObjectCache
-from nodeagent.api.transport import Transport
+from nodeagent.api.transport import KEEP_ALIVE_OPTIONS, Transport
 from nodeagent.podspec.pod import API, AgentPod
 
 pytestmark = pytest.mark.node
@@ -98,14 +98,17 @@ def open_ports(server: ApiServer) -> set[int]:
     return {one.laddr.port for one in connections if one.raddr and one.raddr.port == to and one.status == "ESTABLISHED"}
 
 
-async def test_a_peer_that_vanishes(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("found_by", ["keepalive", "silence"])
+async def test_a_peer_that_vanishes(server: ApiServer, monkeypatch: pytest.MonkeyPatch, found_by: str) -> None:
     """The network forgets a watch's connection and tells nobody: the watch goes on from where it was, without a list; what
-    happened meanwhile is seen once, in order."""
+    happened meanwhile is seen once, in order. The kernel finds out, and where it cannot, that no bookmark comes."""
     require("nft")
     short = {socket.TCP_KEEPIDLE: 1, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 2, socket.TCP_USER_TIMEOUT: 2000}
-    options = [(level, option, short.get(option, value)) for level, option, value in transport_options()]
-    monkeypatch.setattr("nodeagent.api.transport.KEEP_ALIVE_OPTIONS", options)
-    space = namespace(server, "vanishing")
+    options = [(level, option, short.get(option, value)) for level, option, value in KEEP_ALIVE_OPTIONS]
+    monkeypatch.setattr("nodeagent.api.transport.KEEP_ALIVE_OPTIONS", options if found_by == "keepalive" else ())
+    if found_by == "silence":
+        monkeypatch.setattr("nodeagent.api.client.WATCH_SILENCE_SECONDS", 2.0)
+    space = namespace(server, f"vanishing-by-{found_by}")
     create(server, "ConfigMap", space, "before")
     transport = Recorded(kubeconfig.load(server.kubeconfig))
     seen: list[str] = []
@@ -122,12 +125,6 @@ async def test_a_peer_that_vanishes(server: ApiServer, monkeypatch: pytest.Monke
     forms = ["stream" if "sendInitialEvents" in query else "watch" in query for _, _, query in transport.asked]
     assert forms[0] == "stream"
     assert set(forms[1:]) == {True}
-
-
-def transport_options() -> tuple[tuple[int, int, int], ...]:
-    from nodeagent.api.transport import KEEP_ALIVE_OPTIONS
-
-    return KEEP_ALIVE_OPTIONS
 
 
 def watches_of(server: ApiServer, resource: str) -> int:
