@@ -1,6 +1,9 @@
 """Kubeconfig files: every field that matters, and a clear word for every mistake."""
 
+import asyncio
 import base64
+import dataclasses
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -247,6 +250,30 @@ async def test_exec_plugin(tmp_path: Path) -> None:
     assert await source.authorization() == "Bearer t2"
     now[0] += timedelta(days=365)
     assert await source.authorization() == "Bearer t3"
+
+
+GIVING_WHEN_TOLD = """
+import json, pathlib, sys
+with open(sys.argv[1], "a") as runs:
+    runs.write("x")
+status = {"token": pathlib.Path(sys.argv[2]).read_text()}  # a FIFO: somebody has to write to it
+print(json.dumps({"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "status": status}))
+"""
+
+
+async def test_a_slow_exec_plugin(tmp_path: Path) -> None:
+    """One run for all who ask meanwhile; it goes on when one of them gives up, and ends with the last of them."""
+    runs, fifo = tmp_path / "runs", tmp_path / "fifo"
+    os.mkfifo(fifo)
+    made = plugin(tmp_path, GIVING_WHEN_TOLD)
+    source = ExecCredentials(dataclasses.replace(made, args=(*made.args, str(runs), str(fifo))))
+    hasty, patient, other = (asyncio.ensure_future(source.authorization()) for _ in range(3))
+    await asyncio.sleep(0)
+    hasty.cancel()
+    await asyncio.to_thread(fifo.write_text, "t")  # waits for the reader
+    assert [await patient, await other] == ["Bearer t", "Bearer t"]
+    assert hasty.cancelled()
+    assert runs.read_text() == "x"
 
 
 @pytest.mark.parametrize(
