@@ -36,6 +36,11 @@ MAX_RETRY_AFTER_SECONDS = 60.0
 DEFAULT_TIMEOUT_SECONDS = 30.0
 # How much longer than its own timeoutSeconds a watch may stay open before the peer counts as hung.
 WATCH_GRACE_SECONDS = 30.0
+# A watch that has bookmarks gets one a minute. Where none comes for so long, it may be open on this side alone: the kernel of a
+# frozen peer, or a proxy, acknowledges all the same. Asking anew from the same place costs one request, and no list.
+WATCH_SILENCE_SECONDS = 150.0
+# Before a request whose connection broke is sent again. On one that had been idle it was sent twice at once already, by aiohttp.
+RESET_WAIT_SECONDS = 1.0
 MAX_WARNINGS_REMEMBERED = 1000
 # Requests of one client that are under way at once, watches not counted. Each has a connection of its own, as HTTP/1.1 has it: a
 # burst would open hundreds, with a TLS handshake and 300 kB on both sides for each, and be served no sooner.
@@ -85,8 +90,15 @@ class ApiClient:
         self._sleep = sleep
         self._in_flight = asyncio.Semaphore(in_flight)
         self._warned: set[str] = set()
-        # Whether the server takes requests for streaming lists, as far as its clients have found out: they share the answer.
-        self.streams_lists = True
+
+    @property
+    def streams_lists(self) -> bool:
+        """Whether the server takes requests for streaming lists, as far as those who share the connections have found out."""
+        return self._transport.streams_lists
+
+    def streams_no_lists(self) -> None:
+        """The server has refused one for good."""
+        self._transport.streams_lists = False
 
     def sharing(self, *, qps: float, burst: int, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> "ApiClient":
         """Return a client with a limit and deadline of its own over the same connections (events, heartbeats)."""
@@ -163,6 +175,7 @@ class ApiClient:
     ) -> AsyncIterator[WatchEvent[T]]:
         """Yield events until the server ends the watch after `timeout_seconds`. `opened` is called when it has begun.
 
+        With `bookmarks` it also ends, as if the server had ended it, when nothing has come for WATCH_SILENCE_SECONDS.
         An ERROR event is raised as the ApiError that it carries. With `send_initial_events` (WatchList) the current
         objects come first as ADDED, then a BOOKMARK with `initial_events_end`. Close it when done: `aclosing(...)`.
         """
@@ -180,14 +193,15 @@ class ApiClient:
                     stack.callback(response.close)
                     if response.status != 200:
                         raise _error(response, await response.read())
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise translate(error) from error
+            except (aiohttp.ClientError, TimeoutError, OSError, Unavailable) as error:
+                raise await self._lost(error) from error
             if (
                 response.headers.get("Content-Type") and response.content_type != "application/json"
             ):  # what a proxy in between says when the API is gone
                 raise Unavailable(f"the answer to a watch is {response.content_type}", Fault.MALFORMED)
             opened()
-            async for line in _lines(response, timeout_seconds + WATCH_GRACE_SECONDS):
+            silence = WATCH_SILENCE_SECONDS if "allowWatchBookmarks" in query else float("inf")
+            async for line in _lines(response, timeout_seconds + WATCH_GRACE_SECONDS, silence, self._transport.heard):
                 yield wire.decode_event(kind, line)
 
     async def create(self, obj: T, namespace: str | None = None) -> T:
@@ -261,6 +275,7 @@ class ApiClient:
             except Unavailable as error:
                 if last or method != "GET" or error.fault is not Fault.RESET:
                     raise
+                await self._sleep(RESET_WAIT_SECONDS)
             except ApiError as error:
                 wait = error.retry_after_seconds
                 if last or wait is None or not patient or not (error.status == 429 or error.status >= 500):
@@ -275,13 +290,20 @@ class ApiClient:
                 response = await self._transport.send(method, path, body, content_type, accept)
                 async with response:
                     answer = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise translate(error) from error
+        except (aiohttp.ClientError, TimeoutError, OSError, Unavailable) as error:
+            raise await self._lost(error) from error
         if "Warning" in response.headers:
             self._warn(response)
         if not 200 <= response.status < 300:
             raise _error(response, answer)
         return answer
+
+    async def _lost(self, error: BaseException) -> Unavailable:
+        """What became of a request; one without an answer in time is told to the transport."""
+        lost = error if isinstance(error, Unavailable) else translate(error)
+        if lost.fault is Fault.TIMEOUT:
+            await self._transport.unanswered()
+        return lost
 
     def _warn(self, response: aiohttp.ClientResponse) -> None:
         for header in response.headers.getall("Warning"):
@@ -306,18 +328,27 @@ def _error(response: aiohttp.ClientResponse, body: bytes) -> ApiError:
     return errors.from_response(response.status, body, float(header) if header.isascii() and header.isdigit() else None)
 
 
-async def _lines(response: aiohttp.ClientResponse, seconds: float) -> AsyncIterator[bytes]:
+async def _lines(
+    response: aiohttp.ClientResponse, seconds: float, silence_seconds: float, heard: Callable[[], None]
+) -> AsyncIterator[bytes]:
+    """The lines of an answer until it ends, or nothing has come for a while. Raises Unavailable: TIMEOUT after `seconds`."""
     splitter = wire.LineSplitter()
-    deadline = asyncio.get_running_loop().time() + seconds
+    now = asyncio.get_running_loop().time
+    deadline = now() + seconds
     while True:
+        silent = now() + silence_seconds
         try:
             # around the read only: a deadline that spans a yield would cancel the consumer's own work
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(min(deadline, silent)):
                 chunk = await response.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error, TimeoutError) and silent <= deadline:
+                log.debug("a watch was silent for %.0f s: asking for it again", silence_seconds)
+                return
             raise translate(error) from error
         if not chunk:
             break
+        heard()
         for line in splitter.feed(chunk):
             yield line
     if line := splitter.rest():

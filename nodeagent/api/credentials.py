@@ -42,8 +42,8 @@ class Credentials(Protocol):
     async def certificate(self) -> Certificate | None:
         """The client certificate; a new one makes the client close its connections. Raises CredentialsError."""
 
-    def rejected(self) -> None:
-        """The API answered 401 to what was given last."""
+    def rejected(self, authorization: str | None) -> None:
+        """The API answered 401 to a request with this Authorization header, which may be an older one by now."""
 
 
 class Anonymous(Credentials):
@@ -58,7 +58,7 @@ class Anonymous(Credentials):
         return None
 
     @override
-    def rejected(self) -> None:
+    def rejected(self, authorization: str | None) -> None:
         return None
 
 
@@ -88,6 +88,7 @@ class TokenFile(Anonymous):
         self._clock = clock
         self._token = initial
         self._fresh_until = float("-inf")
+        self._trouble = ""
 
     @override
     async def authorization(self) -> str | None:
@@ -105,13 +106,15 @@ class TokenFile(Anonymous):
         except (OSError, UnicodeDecodeError, CredentialsError) as error:
             if not self._token:
                 raise CredentialsError(f'failed to read token file "{self._path}": {error}') from error
-            log.warning("token file %s: %s; keeping the older token", self._path, error)
+            if str(error) != self._trouble:  # it is looked at again with every request
+                self._trouble = str(error)
+                log.warning("token file %s: %s; keeping the older token", self._path, error)
             return
-        self._token = token
+        self._token, self._trouble = token, ""
         self._fresh_until = now + TOKEN_FILE_PERIOD_SECONDS - TOKEN_FILE_LEEWAY_SECONDS
 
     @override
-    def rejected(self) -> None:
+    def rejected(self, authorization: str | None) -> None:
         self._fresh_until = float("-inf")
 
 
@@ -172,7 +175,7 @@ class Combined(Credentials):
         return await self._certificates.certificate()
 
     @override
-    def rejected(self) -> None:
-        self._bearer.rejected()
+    def rejected(self, authorization: str | None) -> None:
+        self._bearer.rejected(authorization)
         if self._certificates is not self._bearer:
-            self._certificates.rejected()
+            self._certificates.rejected(authorization)

@@ -3,7 +3,6 @@
 Source: client.authentication.k8s.io v1 and v1beta1 (docs/facts/api-client-and-server.md A.4).
 """
 
-import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing_extensions import override
 from nodeagent.api.credentials import Certificate, Credentials, CredentialsError
 from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux import process
+from runtimes.linux.tasks import SingleFlight
 
 API_GROUP = "client.authentication.k8s.io"
 API_VERSIONS = (f"{API_GROUP}/v1", f"{API_GROUP}/v1beta1")
@@ -48,19 +48,20 @@ class _ExecCredential(msgspec.Struct):
 
 
 class ExecCredentials(Credentials):
-    """Runs the plugin when there is nothing cached, it expired, or the API said 401. Callers share one run."""
+    """Runs the plugin when there is nothing cached, it expired, or the API said 401. Callers share one run and what comes of it,
+    however long each of them can wait: a slow plugin must not be begun anew by every request that gives up."""
 
     def __init__(self, plugin: ExecPlugin, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._plugin = plugin
         self._now = now
         self._status: _Status | None = None
         self._certificate: Certificate | None = None
-        self._lock = asyncio.Lock()
+        self._flight: SingleFlight[None, _Status] = SingleFlight()
 
     @override
     async def authorization(self) -> str | None:
         status = await self._current()
-        return f"Bearer {status.token}" if status.token else None
+        return _header(status)
 
     @override
     async def certificate(self) -> Certificate | None:
@@ -68,17 +69,22 @@ class ExecCredentials(Credentials):
         return self._certificate
 
     @override
-    def rejected(self) -> None:
-        self._status = None
+    def rejected(self, authorization: str | None) -> None:
+        """The plugin runs again, once for all the requests that were under way with what it gave last."""
+        if self._status is not None and authorization == _header(self._status):
+            self._status = None
 
     async def _current(self) -> _Status:
-        async with self._lock:
-            status = self._status
-            expires_at = status.expirationTimestamp if status else None
-            if status is None or (expires_at is not None and expires_at <= self._now()):
-                status = self._status = await self._run()
-                self._keep_certificate(status)
-            return status
+        status = self._status
+        expires_at = status.expirationTimestamp if status else None
+        if status is None or (expires_at is not None and expires_at <= self._now()):
+            return await self._flight.join(None, self._refresh)
+        return status
+
+    async def _refresh(self) -> _Status:
+        status = self._status = await self._run()
+        self._keep_certificate(status)
+        return status
 
     def _keep_certificate(self, status: _Status) -> None:
         found = None
@@ -107,6 +113,10 @@ class ExecCredentials(Credentials):
                 f"{done.error_text}"
             )
         return _parse(done.stdout, plugin.api_version)
+
+
+def _header(status: _Status) -> str | None:
+    return f"Bearer {status.token}" if status.token else None
 
 
 def _parse(output: bytes, api_version: str) -> _Status:

@@ -33,6 +33,7 @@ Callback = Callable[[EventType, T | None, T | None], None]
 BACKOFF = RetryPolicy(first_seconds=0.8, factor=2.0, cap_seconds=30.0, jitter=1.0)
 BACKOFF_RESET_SECONDS = 120.0
 SHORT_WATCH_SECONDS = 1.0
+SHORT_ROUNDS = 6  # lists and watches in a row that took less: then each of them waits
 WATCH_TRIES = 4  # failed watches in a row until the copy is kept by lists alone
 BOOKMARK_SECONDS = 10.0  # without an event of the initial state
 WATCH_SECONDS = (300, 600)
@@ -80,6 +81,7 @@ class Informer(Generic[T]):
         self._streaming = watch_list  # the next attempt at the initial state is a WatchList
         self._absent_is_empty = absent_is_empty
         self._failed_watches = 0  # in a row
+        self._short_rounds = 0  # in a row
         self._trial: asyncio.TimerHandle | None = None
         self._taken = False  # the server has taken the request for a stream
         self._name = f"{kind.__name__} {field_selector}".rstrip()
@@ -116,7 +118,7 @@ class Informer(Generic[T]):
         try:
             while True:
                 try:
-                    await self._once()
+                    await self._timed()
                 except ApiError as error:
                     if not self._recover(error):
                         await self._sleep(max(self._backoff.next_delay(), _asked_for(error)))
@@ -135,6 +137,22 @@ class Informer(Generic[T]):
     def trouble(self) -> str:
         """Why the copy may be old or incomplete; empty: nothing is known to be wrong."""
         return self._listing.reason or self._watching.reason
+
+    async def _timed(self) -> None:
+        """One list or watch. A server whose answers are all in order and all short (410 after each list, a watch that ends with
+        its first event) must not make a hot loop of them."""
+        started_at, is_watch = self._clock(), self._listed
+        try:
+            await self._once()
+        finally:
+            short = self._clock() - started_at < SHORT_WATCH_SECONDS
+            self._short_rounds = self._short_rounds + 1 if short else 0
+        if is_watch and self._hasty:
+            raise Unavailable("very short watches, one after the other", Fault.RESET)
+
+    @property
+    def _hasty(self) -> bool:
+        return self._short_rounds >= SHORT_ROUNDS
 
     async def _once(self) -> None:
         if self._listed:
@@ -251,7 +269,7 @@ class Informer(Generic[T]):
             # request itself or does not know it; else until something has to be listed again.
             log.info("streaming list of %s: %s; asking for a plain list", self._name, error)
             if error.status in (400, 422):
-                self._client.streams_lists = False
+                self._client.streams_no_lists()
             self._streaming = False
             if not _busy(error):
                 return True
@@ -263,7 +281,7 @@ class Informer(Generic[T]):
     def _recover_watch(self, error: ApiError) -> bool:
         if isinstance(error, errors.Expired):
             self._listed = False
-            return True
+            return not self._hasty
         self._watching.failed(str(error))
         if error.has_cause("ResourceVersionTooLarge"):
             self._listed, self._version_lost = False, True

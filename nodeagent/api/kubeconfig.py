@@ -5,12 +5,13 @@ Reading is plain blocking I/O, done once at start. Source: kubeconfig v1 (docs/f
 
 import base64
 import binascii
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -27,10 +28,12 @@ from nodeagent.api.credentials import (
     TokenFile,
 )
 from nodeagent.api.exec_plugin import API_GROUP, API_VERSIONS, ExecCredentials, ExecPlugin
+from nodeagent.api.proxy import check_proxy, environment_proxy
 from runtimes.kube import bounded_yaml
 from runtimes.kube.json_errors import UNREADABLE
 
-SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+log = logging.getLogger(__name__)
+
 EXEC_EXTENSION = f"{API_GROUP}/exec"
 
 
@@ -56,8 +59,10 @@ Named = TypeVar("Named", schema.NamedCluster, schema.NamedUser, schema.NamedCont
 
 
 def load(path: str | Path, context: str = "") -> Connection:
-    """Read a kubeconfig file; `context` overrides its current-context. Raises KubeconfigError."""
+    """Read a kubeconfig file; `context` overrides its current-context. A folder: see `in_cluster`. Raises KubeconfigError."""
     path = Path(path)
+    if path.is_dir():
+        return in_cluster(os.environ, path)
     try:
         document = bounded_yaml.read(path.read_bytes()).value
     except OSError as error:
@@ -93,20 +98,21 @@ def parse(document: Any, directory: Path, context: str = "") -> Connection:
     )
     if cluster.insecure_skip_tls_verify and ca_pem:
         raise KubeconfigError("certificate-authority and insecure-skip-tls-verify exclude each other")
+    server = _server(cluster.server)
     return Connection(
-        server=_server(cluster.server),
+        server=server,
         namespace=chosen.namespace or "default",
         ca_pem=ca_pem,
         insecure_skip_tls_verify=cluster.insecure_skip_tls_verify,
         tls_server_name=cluster.tls_server_name,
-        proxy_url=_proxy(cluster.proxy_url),
+        proxy_url=_proxy(cluster.proxy_url, server, os.environ),
         credentials=_credentials(user, cluster, ca_pem, directory),
         headers=_impersonation(user),
     )
 
 
-def in_cluster(environ: Mapping[str, str] = os.environ, directory: Path = SERVICE_ACCOUNT_DIR) -> Connection:
-    """Return the connection of a pod's own service account. Raises KubeconfigError outside of a cluster."""
+def in_cluster(environ: Mapping[str, str], directory: Path) -> Connection:
+    """Return the connection of a pod's service account, whose files the folder has. Raises KubeconfigError outside of a pod."""
     host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "")
     if not host or not port:
         raise KubeconfigError("not in a cluster: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined")
@@ -114,10 +120,14 @@ def in_cluster(environ: Mapping[str, str] = os.environ, directory: Path = SERVIC
     if not token.is_file():
         raise KubeconfigError(f"{token}: no such file")
     ca, namespace = directory / "ca.crt", directory / "namespace"
+    if not ca.is_file():
+        log.warning("%s: no such file; the API server is checked by this machine's own authorities", ca)
+    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     return Connection(
-        server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        server=server,
         namespace=namespace.read_text().strip() if namespace.is_file() else "default",
         ca_pem=ca.read_bytes() if ca.is_file() else None,
+        proxy_url=_proxy("", server, environ),
         credentials=TokenFile(str(token)),
     )
 
@@ -153,10 +163,12 @@ def _server(server: str) -> str:
     return server.rstrip("/")
 
 
-def _proxy(url: str) -> str:
-    if url and urlsplit(url).scheme not in ("http", "https"):
-        raise KubeconfigError(f"cluster.proxy-url {url!r}: only http and https proxies can be used")
-    return url
+def _proxy(url: str, server: str, environ: Mapping[str, str]) -> str:
+    """The URL of the proxy: the file's counts before the environment's, and has no exceptions."""
+    try:
+        return check_proxy(url) if url else environment_proxy(server, environ)
+    except ValueError as error:
+        raise KubeconfigError(f"cluster.proxy-url: {error}" if url else str(error)) from None
 
 
 def _bytes_of(data: str, path: str, directory: Path, what: str) -> bytes | None:
@@ -255,5 +267,7 @@ def _impersonation(user: schema.User) -> tuple[tuple[str, str], ...]:
         headers.append(("Impersonate-Uid", user.as_uid))
     headers += [("Impersonate-Group", group) for group in user.as_groups or ()]
     for key, values in (user.as_user_extra or {}).items():
-        headers += [(f"Impersonate-Extra-{key}", value) for value in values]
+        # what cannot stand in a header's name is escaped, and so is the escape
+        name = quote(key, safe="!#$&'*+^`|")
+        headers += [(f"Impersonate-Extra-{name}", value) for value in values]
     return tuple(headers)

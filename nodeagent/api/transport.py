@@ -10,10 +10,8 @@ import os
 import socket
 import ssl
 import time
-import urllib.request
 import weakref
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
@@ -27,9 +25,11 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_SECONDS = 10.0
 # Shorter than the idle time of any server (kube-apiserver 90 s), so that a POST does not meet a connection just closed.
 KEEP_ALIVE_SECONDS = 45.0
+# Requests in a row that met their deadlines while nothing at all came from the server: then the connections count as dead.
+UNANSWERED_REQUESTS = 2
 READ_BUFFER_BYTES = 1 << 18
 # A dead peer is noticed after 30 + 3 * 15 s of silence, as with client-go's HTTP/2 pings.
-_KEEP_ALIVE_OPTIONS = (
+KEEP_ALIVE_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
@@ -56,11 +56,15 @@ class Transport:
         self._connection = connection
         self._base = connection.server
         self._headers = (("User-Agent", user_agent), *connection.headers)
-        self._proxy = connection.proxy_url or _environment_proxy(connection.server)
+        proxy = connection.proxy_url
+        self._socks = proxy if proxy.startswith("socks5") else ""
+        self._proxy = None if self._socks else proxy or None
         self._session: aiohttp.ClientSession | None = None
         self._certificate: Certificate | None = None
         self._lock = asyncio.Lock()
         self._closed = False
+        self.streams_lists = True  # what its clients know of the server
+        self._unanswered = 0
         self._answers: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
 
     async def send(
@@ -92,7 +96,7 @@ class Transport:
                 data=body,
                 headers=headers,
                 allow_redirects=False,
-                proxy=self._proxy or None,
+                proxy=self._proxy,
                 server_hostname=self._connection.tls_server_name or None,
             )
             code = str(response.status)
@@ -100,12 +104,32 @@ class Transport:
             raise translate(error, self._closed) from error
         finally:
             self._observe(method, self._host, code, time.monotonic() - began)
+        self.heard()
         self._answers.add(response)
         if session is not self._session:
             response.close()  # it came under an identity that was given up meanwhile
         if response.status == 401:
-            credentials.rejected()
+            credentials.rejected(authorization)
         return response
+
+    def heard(self) -> None:
+        """Something came from the server."""
+        self._unanswered = 0
+
+    async def unanswered(self) -> None:
+        """A request met its deadline. After some in a row all connections are closed, also those of watches.
+
+        A peer that has gone without a word, behind a proxy that still acknowledges what it gets, is told from an idle one by
+        nothing else.
+        """
+        self._unanswered += 1
+        if self._unanswered < UNANSWERED_REQUESTS or self._closed:
+            return
+        self._unanswered = 0
+        session, self._session = self._session, None
+        if session is not None:
+            log.warning("%s: nothing comes from it any more: closing all API connections", self._host)
+            await self._end(session)
 
     async def close(self) -> None:
         """Close all connections; requests under way fail with Unavailable."""
@@ -131,7 +155,7 @@ class Transport:
                 context = ssl_context(self._connection, certificate)
             except (ssl.SSLError, OSError, ValueError) as error:
                 raise Unavailable(f"TLS settings cannot be used: {error}", Fault.CREDENTIALS) from error
-            self._session = _session(context)
+            self._session = _session(context, self._socks)
             self._certificate = certificate
         if old is not None:
             log.info("client certificate changed: closing all API connections")
@@ -144,6 +168,8 @@ def translate(error: BaseException, closed: bool = False) -> Unavailable:
     if closed:
         return Unavailable("the client is closed", Fault.CLOSED)
     text = str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return Unavailable(f"the proxy refused: {error.status} {error.message}", Fault.REFUSED)
     if isinstance(error, TimeoutError):
         return Unavailable("the API server did not answer in time", Fault.TIMEOUT)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientProxyConnectionError | aiohttp.InvalidURL):
@@ -172,14 +198,21 @@ def ssl_context(connection: Connection, certificate: Certificate | None) -> ssl.
     return context
 
 
-def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(
-        ssl=context,
-        limit=0,
-        keepalive_timeout=KEEP_ALIVE_SECONDS,
-        ttl_dns_cache=10,
-        socket_factory=_socket,
-    )
+def _session(context: ssl.SSLContext, socks_proxy: str) -> aiohttp.ClientSession:
+    if socks_proxy:
+        from nodeagent.api.socks import SocksConnector  # its library only where it is used
+
+        connector: aiohttp.TCPConnector = SocksConnector(
+            socks_proxy, context, _keep_alive, limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS
+        )
+    else:
+        connector = aiohttp.TCPConnector(
+            ssl=context,
+            limit=0,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            ttl_dns_cache=10,
+            socket_factory=_socket,
+        )
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -197,16 +230,10 @@ def _socket(address: tuple[object, ...]) -> socket.socket:
     assert isinstance(kind, int)
     assert isinstance(protocol, int)
     sock = socket.socket(family, kind, protocol)
-    for level, option, value in _KEEP_ALIVE_OPTIONS:
-        sock.setsockopt(level, option, value)
+    _keep_alive(sock)
     return sock
 
 
-def _environment_proxy(server: str) -> str:
-    # looked up once: aiohttp's own trust_env reads the environment and .netrc for every request
-    parts = urlsplit(server)
-    if not parts.hostname or parts.hostname in ("localhost", "127.0.0.1", "::1"):
-        return ""
-    if urllib.request.proxy_bypass(parts.hostname):
-        return ""
-    return urllib.request.getproxies().get(parts.scheme, "")
+def _keep_alive(sock: socket.socket) -> None:
+    for level, option, value in KEEP_ALIVE_OPTIONS:
+        sock.setsockopt(level, option, value)

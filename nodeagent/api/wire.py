@@ -158,8 +158,6 @@ def decode_list(kind: type[T], body: bytes) -> Page[T]:
 
 def decode_event(kind: type[T], line: bytes) -> WatchEvent[T]:
     """Return one watch event. Raises the ApiError of an ERROR event, Unavailable(MALFORMED) for a broken line."""
-    item: T | None = None
-    key = ("", "")
     try:
         event = _decode_event(line)
         if event.type == "ERROR":
@@ -168,17 +166,24 @@ def decode_event(kind: type[T], line: bytes) -> WatchEvent[T]:
         found = _decode_kind(event.object).kind
         if found != kind.__name__:
             raise Unavailable(f"broken watch event: its object is a {found!r}, not a {kind.__name__}", Fault.MALFORMED)
-        if kind_of_event is not EventType.BOOKMARK:
-            item, key = _lenient(kind, event.object)
-        names = _decode_identity(event.object).metadata
+        if kind_of_event is EventType.BOOKMARK:
+            return _bookmark(_decode_identity(event.object).metadata)
+        item, key = _lenient(kind, event.object)
+        # each look at the text costs: it is read twice, once for its kind, and a third time only where it does not decode
+        version = (
+            _metadata(item).resourceVersion if item is not None else _decode_identity(event.object).metadata.version
+        )
     except UNREADABLE as error:
         raise Unavailable(f"broken watch event: {error}", Fault.MALFORMED) from error
+    return WatchEvent(type=kind_of_event, object=item, resource_version=version or "", key=key)
+
+
+def _bookmark(names: _Names) -> WatchEvent[Any]:
     return WatchEvent(
-        type=kind_of_event,
-        object=item,
+        type=EventType.BOOKMARK,
+        object=None,
         resource_version=names.version,
         initial_events_end=(names.annotations or {}).get(INITIAL_EVENTS_END) == "true",
-        key=key,
     )
 
 

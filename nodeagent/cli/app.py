@@ -44,7 +44,13 @@ ConfigOption = Annotated[
     ),
 ]
 KubeconfigOption = Annotated[
-    Path | None, typer.Option("--kubeconfig", metavar="FILE", parser=_path, help="How to reach the API.")
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        metavar="FILE",
+        parser=_path,
+        help="How to reach the API; in a pod, its service account's folder.",
+    ),
 ]
 RootDirOption = Annotated[
     Path, typer.Option("--root-dir", metavar="DIR", parser=_path, help="Pod volumes and plugin sockets.")

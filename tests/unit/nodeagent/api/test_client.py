@@ -1,6 +1,8 @@
 """The typed client against a server that answers, fails and drops as scripted."""
 
 import asyncio
+from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +11,9 @@ from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api import errors
 from nodeagent.api.client import MAX_IN_FLIGHT, ApiClient, EventType, PatchType
-from nodeagent.api.credentials import StaticToken
+from nodeagent.api.credentials import StaticToken, TokenFile
 from nodeagent.api.errors import Fault
+from nodeagent.api.transport import Transport
 
 
 async def test_get_asks_the_right_path_and_decodes(make: Any, script: Any, client: ApiClient) -> None:
@@ -194,11 +197,12 @@ async def test_no_retry_without_being_asked(
     assert len(script.seen) == 1
 
 
-async def test_a_dropped_get_is_asked_again(make: Any, script: Any, client: ApiClient) -> None:
-    """A GET whose connection is reset is repeated."""
-    script.answers += [make.dropping(), make.dropping(), make.dropping()]
+async def test_a_dropped_get_is_asked_again(make: Any, script: Any, client: ApiClient, naps: Any) -> None:
+    """A GET whose connection is reset is repeated at once, then after a second."""
+    script.answers += [make.dropping(), make.dropping(), make.dropping(), make.dropping()]
     script.answer(make.config_map("a", 1))
     assert (await client.get(ConfigMap, "a", "ns")).metadata is not None
+    assert naps.seconds == [1.0, 1.0]
 
 
 async def test_a_dropped_post_is_not_repeated(make: Any, script: Any, client: ApiClient) -> None:
@@ -210,12 +214,67 @@ async def test_a_dropped_post_is_not_repeated(make: Any, script: Any, client: Ap
     assert script.calls == [("POST", "/api/v1/namespaces/ns/configmaps")]
 
 
-async def test_a_server_that_hangs_meets_the_deadline(make: Any, script: Any) -> None:
-    """A call without an answer ends as Unavailable(TIMEOUT)."""
+async def test_a_server_that_hangs_meets_the_deadline(make: Any, script: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A call without an answer ends as Unavailable(TIMEOUT); a second one says that the connections are given up."""
     async with ApiClient(script.connection(), timeout_seconds=0.01) as client:
-        with pytest.raises(errors.Unavailable) as caught:
+        for given_up in (False, True):
+            with pytest.raises(errors.Unavailable) as caught:
+                await client.get(ConfigMap, "a", "ns")
+            assert caught.value.fault is Fault.TIMEOUT
+            assert ("nothing comes from it any more" in caplog.text) is given_up
+
+
+async def test_a_server_of_which_nothing_comes(make: Any, script: Any) -> None:
+    """Two requests in a row without an answer end all connections, so that no watch waits for who has gone; one does not."""
+    script.watch(make.event("ADDED", make.config_map("a", 1)), end="stay")
+    script.answers += [make.answering(make.config_map("a", 1))] * 2
+    transport = Transport(script.connection())
+    async with ApiClient(transport) as client:
+        async with aclosing(client.watch(ConfigMap, "ns")) as events:
+            await anext(events)
+            following = asyncio.ensure_future(anext(events))
+            await transport.unanswered()
             await client.get(ConfigMap, "a", "ns")
-    assert caught.value.fault is Fault.TIMEOUT
+            await transport.unanswered()
+            assert not following.done()
+            await transport.unanswered()
+            with pytest.raises(errors.Unavailable) as caught:
+                await following
+        assert caught.value.fault is Fault.RESET
+        await client.get(ConfigMap, "a", "ns")
+
+
+async def test_a_token_that_is_refused_is_asked_for_anew(make: Any, script: Any, tmp_path: Path) -> None:
+    """401 goes to the caller; the next request has what the token's source says then."""
+    file = tmp_path / "token"
+    file.write_text("old")
+    async with ApiClient(script.connection(credentials=TokenFile(str(file)))) as client:
+        for number, status in enumerate((200, 401, 200)):
+            script.answer(make.config_map("a", 1) if status == 200 else make.failure(401, "Unauthorized"), status)
+            if status == 401:
+                file.write_text("new")
+                with pytest.raises(errors.Unauthorized):
+                    await client.get(ConfigMap, "a", "ns")
+            else:
+                await client.get(ConfigMap, "a", "ns")
+            assert len(script.seen) == number + 1
+    assert [request.headers["Authorization"] for request in script.seen] == ["Bearer old", "Bearer old", "Bearer new"]
+
+
+async def test_a_silent_watch_ends(make: Any, script: Any, client: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch with bookmarks of which nothing comes for minutes ends like one that the server ends; without, it goes on."""
+    monkeypatch.setattr("nodeagent.api.client.WATCH_SILENCE_SECONDS", 0.02)
+    for _ in range(2):
+        script.watch(make.event("ADDED", make.config_map("a", 1)), end="stay")
+    async with aclosing(client.watch(ConfigMap, "ns")) as events:
+        assert [event.resource_version async for event in events] == ["1"]
+    async with aclosing(client.watch(ConfigMap, "ns", bookmarks=False)) as events:
+        await anext(events)
+        following = asyncio.ensure_future(anext(events))
+        done, _ = await asyncio.wait([following], timeout=0.1)
+        assert not done
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 async def test_nobody_there_and_closed(make: Any, script: Any, unused_tcp_port: int) -> None:

@@ -161,6 +161,45 @@ async def test_an_outage_resumes_the_watch_where_it_stopped(make: Any, script: A
     assert all(a <= nap <= b for a, nap, b in zip(low, naps.seconds, high, strict=True))
 
 
+@pytest.mark.parametrize("end", ["expired", "clean"])
+async def test_a_server_in_a_hurry_makes_no_hot_loop(make: Any, script: Any, mirror: Any, naps: Any, end: str) -> None:
+    """Watches that end at once, each with an event or with 410 after a list that went well: from the sixth request on each one
+    waits, longer and longer."""
+    for number in range(20):
+        script.answer(make.listing(10 + number, make.config_map("a", 1)))
+        if end == "clean":
+            script.watch(make.event("MODIFIED", make.config_map("a", 100 + number)))
+        else:
+            script.watch(make.event("ERROR", make.failure(410, "Expired")))
+    it = mirror(watch_list=False)
+    it.start()
+    await script.asked(14)
+    assert 4 <= len(naps.seconds) <= 9
+    assert naps.seconds[0] >= 0.8
+    assert max(naps.seconds) > 5.0
+    assert it.names == ["a"]
+
+
+async def test_a_watch_that_has_gone_silent_is_asked_for_anew(
+    make: Any, script: Any, mirror: Any, naps: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that stops without closing: the watch goes on from the last version over another connection; nothing is listed."""
+    monkeypatch.setattr("nodeagent.api.client.WATCH_SILENCE_SECONDS", 0.02)
+    monkeypatch.setattr("nodeagent.api.informer.SHORT_WATCH_SECONDS", 0.01)
+    script.watch(make.event("ADDED", make.config_map("a", 1)), make.bookmark(7, end=True), make.bookmark(8), end="stay")
+    script.watch(end="stay")
+    script.watch(make.event("MODIFIED", make.config_map("a", 9)), end="stay")
+    it = mirror()
+    it.start()
+    assert await it.until(2) == [("ADDED", "a", "1"), ("MODIFIED", "a", "9")]
+    assert [
+        (request.query.get("watch"), request.query.get("resourceVersion"), "sendInitialEvents" in request.query)
+        for request in script.seen[:3]
+    ] == [("true", None, True), ("true", "8", False), ("true", "8", False)]
+    assert naps.seconds == []
+    assert it.informer.trouble == ""
+
+
 async def test_clean_end_watches_on_without_waiting(make: Any, script: Any, mirror: Any, naps: Any) -> None:
     """The server's time-out of a watch is no error; an instant empty one is."""
     script.answer(make.listing(5))

@@ -1,6 +1,9 @@
 """Kubeconfig files: every field that matters, and a clear word for every mistake."""
 
+import asyncio
 import base64
+import dataclasses
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,7 +74,7 @@ async def test_basic_auth_and_impersonation(tmp_path: Path) -> None:
         "as": "me",
         "as-uid": "7",
         "as-groups": ["g", "h"],
-        "as-user-extra": {"k": ["v"]},
+        "as-user-extra": {"k": ["v"], "example.org/p%q": ["w"]},
     }
     found = kubeconfig.parse(document(user=user), tmp_path)
     assert await found.credentials.authorization() == f"Basic {b64('a:b')}"
@@ -81,7 +84,21 @@ async def test_basic_auth_and_impersonation(tmp_path: Path) -> None:
         ("Impersonate-Group", "g"),
         ("Impersonate-Group", "h"),
         ("Impersonate-Extra-k", "v"),
+        ("Impersonate-Extra-example.org%2Fp%25q", "w"),
     )
+
+
+def test_proxies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """proxy-url counts before the environment, and NO_PROXY has no say in it; an unusable variable is named."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://env:1")
+    monkeypatch.setenv("NO_PROXY", "h")
+    assert kubeconfig.parse(document({"proxy-url": "socks5://x"}), tmp_path).proxy_url == "socks5://x"
+    assert kubeconfig.parse(document(), tmp_path).proxy_url == ""
+    monkeypatch.setenv("NO_PROXY", "h:1")
+    assert kubeconfig.parse(document(), tmp_path).proxy_url == "http://env:1"
+    monkeypatch.setenv("HTTPS_PROXY", "ftp://me:secret@env")
+    with pytest.raises(KubeconfigError, match=r"^the environment's HTTPS_PROXY: ftp: only"):
+        kubeconfig.parse(document(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +115,7 @@ async def test_basic_auth_and_impersonation(tmp_path: Path) -> None:
             None,
             "certificate-authority and insecure-skip-tls-verify exclude each other",
         ),
-        ({"proxy-url": "socks5://x"}, None, "only http and https proxies"),
+        ({"proxy-url": "ftp://x"}, None, "cluster.proxy-url: ftp: only http, https and socks5 proxies"),
         ({"insecure-skip-tls-verify": "yes"}, None, r"Expected `bool`.*insecure-skip-tls-verify"),
         (None, {"client-certificate-data": b64("x")}, "user.client-key is missing"),
         (None, {"client-key-data": b64("x")}, "user.client-certificate is missing"),
@@ -145,16 +162,23 @@ def test_broken_files(tmp_path: Path, text: str, message: str) -> None:
         kubeconfig.load(tmp_path / "missing")
 
 
-async def test_in_cluster(tmp_path: Path) -> None:
-    """The service account's files and environment give the connection; IPv6 hosts get brackets."""
-    environ = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"}
+async def test_in_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder is a service account's: its files and the environment give the connection; IPv6 hosts get brackets."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
+    with pytest.raises(KubeconfigError, match="not in a cluster"):
+        kubeconfig.load(tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    with pytest.raises(KubeconfigError, match="token: no such file"):
+        kubeconfig.load(tmp_path)
     for name, text in (("token", "t\n"), ("ca.crt", "CA"), ("namespace", "kube-system")):
         (tmp_path / name).write_text(text)
-    found = kubeconfig.in_cluster(environ, tmp_path)
+    found = kubeconfig.load(tmp_path)
     assert (found.server, found.namespace, found.ca_pem) == ("https://[fd00::1]:443", "kube-system", b"CA")
     assert await found.credentials.authorization() == "Bearer t"
-    with pytest.raises(KubeconfigError, match="not in a cluster"):
-        kubeconfig.in_cluster({}, tmp_path)
+    assert not caplog.messages
+    (tmp_path / "ca.crt").unlink()
+    assert kubeconfig.load(tmp_path).ca_pem is None
+    assert "this machine's own authorities" in caplog.text
 
 
 async def test_token_file_is_read_again(tmp_path: Path) -> None:
@@ -172,10 +196,10 @@ async def test_token_file_is_read_again(tmp_path: Path) -> None:
     seconds[0] = 50.0
     assert await source.authorization() == "Bearer two"
     file.write_text("three")
-    source.rejected()
+    source.rejected(None)
     assert await source.authorization() == "Bearer three"
     file.write_text(" ")
-    source.rejected()
+    source.rejected(None)
     assert await source.authorization() == "Bearer three"
 
 
@@ -215,15 +239,41 @@ print(json.dumps({"kind": "ExecCredential", "apiVersion": info["apiVersion"], "s
 
 
 async def test_exec_plugin(tmp_path: Path) -> None:
-    """The plugin's token is used until it expires or the API says 401; then the plugin runs again."""
+    """The plugin's token is used until it expires or the API says 401 to it; then the plugin runs again."""
     now = [datetime(2025, 1, 1, tzinfo=UTC)]
     env = (("COUNT", str(tmp_path / "count")),)
     source = ExecCredentials(plugin(tmp_path, GIVING_A_COUNT, env=env, cluster={"server": "s"}), now=lambda: now[0])
     assert [await source.authorization() for _ in range(2)] == ["Bearer t1", "Bearer t1"]
-    source.rejected()
+    source.rejected("Bearer t1")
+    assert await source.authorization() == "Bearer t2"
+    source.rejected("Bearer t1")  # of a request that had been under way
     assert await source.authorization() == "Bearer t2"
     now[0] += timedelta(days=365)
     assert await source.authorization() == "Bearer t3"
+
+
+GIVING_WHEN_TOLD = """
+import json, pathlib, sys
+with open(sys.argv[1], "a") as runs:
+    runs.write("x")
+status = {"token": pathlib.Path(sys.argv[2]).read_text()}  # a FIFO: somebody has to write to it
+print(json.dumps({"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "status": status}))
+"""
+
+
+async def test_a_slow_exec_plugin(tmp_path: Path) -> None:
+    """One run for all who ask meanwhile; it goes on when one of them gives up, and ends with the last of them."""
+    runs, fifo = tmp_path / "runs", tmp_path / "fifo"
+    os.mkfifo(fifo)
+    made = plugin(tmp_path, GIVING_WHEN_TOLD)
+    source = ExecCredentials(dataclasses.replace(made, args=(*made.args, str(runs), str(fifo))))
+    hasty, patient, other = (asyncio.ensure_future(source.authorization()) for _ in range(3))
+    await asyncio.sleep(0)
+    hasty.cancel()
+    await asyncio.to_thread(fifo.write_text, "t")  # waits for the reader
+    assert [await patient, await other] == ["Bearer t", "Bearer t"]
+    assert hasty.cancelled()
+    assert runs.read_text() == "x"
 
 
 @pytest.mark.parametrize(
