@@ -76,6 +76,7 @@ PARTS = (
     Part("cluster DNS", cluster_dns.start_cluster_dns),
     Part("storage", storage.start_storage),
     Part("runtime monitor", node.start_monitor),
+    Part("pod CIDRs", node.start_pod_cidrs),
     Part("firewall", node.start_firewall),
     Part("host limits", cgroups.start_host_limits),
     Part("cgroups", cgroups.start_cgroups),

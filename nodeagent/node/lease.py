@@ -105,7 +105,8 @@ class LeaseRenewer:
         metadata = lease.metadata or ObjectMeta()
         node = self._node()
         uid = node.metadata.uid if node and node.metadata else None
-        if not metadata.ownerReferences and uid:
+        # a Node that was made again has another uid: the lease of the one before would be collected with it
+        if uid and uid not in [owner.uid for owner in metadata.ownerReferences or ()]:
             owner = OwnerReference(apiVersion="v1", kind="Node", name=self._name, uid=uid)
             metadata = msgspec.structs.replace(metadata, ownerReferences=[owner])
         spec = msgspec.structs.replace(

@@ -9,6 +9,7 @@ import pytest
 from joined_node import JoinedNode, joined_node
 from node_under_test import eventually, pod_object
 
+UID = ("get", "-o=jsonpath={.metadata.uid}")
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-joining"), pytest.mark.timeout(400)]
 
 
@@ -78,6 +79,19 @@ def test_an_api_that_talks_rubbish_for_a_time(node: JoinedNode) -> None:
     assert node.log()[begin:].count("list of Pod spec.nodeName=" + node.name + ": works again") == 1
     assert node.pod("listed")["status"]["containerStatuses"] == before
     assert "Traceback" not in node.log()
+
+
+def test_a_node_that_is_deleted_comes_back(node: JoinedNode) -> None:
+    """Under the running agent: the Node is made again, Ready, and owns its lease and CSINode; the pods have gone on."""
+    before, uid = node.pod("listed")["status"]["containerStatuses"], node.kubectl(*UID, "node", node.name)
+    node.kubectl("delete", "node", node.name)
+    eventually(node._ready, "registered again")
+    again = node.kubectl(*UID, "node", node.name)
+    assert again != uid
+    for kind in (("lease", "--namespace=kube-node-lease"), ("csinode",)):
+        owners = ("get", *kind, node.name, "-o=jsonpath={.metadata.ownerReferences[*].uid}")
+        eventually(lambda owners=owners: node.kubectl(*owners, check=False) == again, f"{kind[0]} of the new Node", 60)
+    assert node.pod("listed")["status"]["containerStatuses"] == before
 
 
 def test_what_the_node_may_not_read(node: JoinedNode) -> None:
