@@ -36,6 +36,7 @@ from nodeagent.assembly import (
     stats,
     steps,
     storage,
+    tracing,
     volumes,
 )
 from nodeagent.assembly.board import Board
@@ -65,6 +66,7 @@ PARTS = (
     Part("embedded API", api.start_embedded_api),
     Part("API client", api.start_client),
     Part("image store", images.start_image_store),
+    Part("traces", tracing.start_tracing),
     Part("runtimes", runtimes.start_runtimes),
     Part("pressure", eviction.start_pressure),
     Part("safety", node.start_safety),

@@ -111,6 +111,8 @@ ACTED_ON = frozenset(
         "topologyManagerPolicy",
         "topologyManagerPolicyOptions",
         "topologyManagerScope",
+        "tracing.endpoint",
+        "tracing.samplingRatePerMillion",
         "userNamespaces.idsPerPod",
         "volumePluginDir",
         "volumeStatsAggPeriod",

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from nodeagent.podspec.pod import PodUID
+from nodeagent.tracing.tracer import NO_TRACES, Tracer
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,13 @@ StepObserver = Callable[[StepRun], None]
 class StepRuns:
     """All pods' runs that are under way, in the order in which they began."""
 
-    def __init__(self, observers: Sequence[StepObserver] = (), clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        observers: Sequence[StepObserver] = (),
+        clock: Callable[[], float] = time.monotonic,
+        tracer: Tracer = NO_TRACES,
+    ) -> None:
+        self._tracer = tracer
         self._observers = tuple(observers)
         self._clock = clock
         self._under_way: dict[PodUID, list[StepRun]] = {}
@@ -74,7 +81,8 @@ class StepRuns:
         self._under_way.setdefault(uid, []).append(run)
         before = _current.set(run)
         try:
-            await body()
+            with self._tracer.span(f"{verb.value} {step}", {"k8s.pod.uid": uid, "step": step}):
+                await body()
         except asyncio.CancelledError as error:
             run.outcome, run.error = Outcome.CANCELLED, error
             raise

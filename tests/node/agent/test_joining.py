@@ -8,14 +8,22 @@ import faulty_api
 import pytest
 from joined_node import JoinedNode, joined_node
 from node_under_test import eventually, pod_object
+from otlp_collector import Collector, collector
 
 UID = ("get", "-o=jsonpath={.metadata.uid}")
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-joining"), pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[JoinedNode]:
+def traces() -> Iterator[Collector]:
+    with collector() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, traces: Collector) -> Iterator[JoinedNode]:
     with joined_node(tmp_path_factory.mktemp("joined"), demo_image) as made:
+        made.config["kubelet"]["tracing"] = {"endpoint": traces.endpoint, "samplingRatePerMillion": 1_000_000}
         yield made
 
 
@@ -37,6 +45,18 @@ def test_an_api_that_streams_lists(node: JoinedNode) -> None:
     assert "list" not in node.proxy.forms("pods") + node.proxy.forms("nodes") + node.proxy.forms("services")
     assert node.healthz("?verbose")[1].splitlines()[3:] == ["[+]podsource ok", "healthz check passed"]
     assert node.ready_condition()["status"] == "True"
+
+
+def test_a_pods_way_is_traced(node: JoinedNode, traces: Collector) -> None:
+    """The collector gets the pass that started the pod: its steps, and within them the calls of the runtime."""
+    created = {"k8s.pod.uid": node.pod("streamed")["metadata"]["uid"], "k8s.pod.update_type": "create"}
+    whole = eventually(lambda: traces.named("syncPod", created), "traced")[0]
+    assert (whole.attributes["k8s.pod"], whole.failed) == ("default/streamed", False)
+    for step, call in (("sandbox", "RunPodSandbox"), ("containers", "CreateContainer"), ("starts", "StartContainer")):
+        within = traces.child(whole, f"run {step}")
+        assert within is not None
+        called = traces.child(within, f"runtime.v1.RuntimeService/{call}")
+        assert called is not None and within.began <= called.began <= called.ended <= within.ended
 
 
 def test_an_api_that_refuses_to(node: JoinedNode) -> None:
