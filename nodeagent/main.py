@@ -164,7 +164,7 @@ def agent(config: Config, host: Host, board: Board, standby: Standby | None = No
 def run(config: Config, standby: Standby | None = None) -> int:
     """Run the agent until SIGTERM or SIGINT; the process's exit status. `standby`: as of `agent`."""
     allocator.return_what_is_freed()
-    logs.configure(*logs.settings_of(config))
+    logs.configure(logs.settings_of(config))
     open_files.raise_limit(config.kubelet.maxOpenFiles)
     _tell_idle(config)
     for remark in (*config.remarks, *config_warnings(config)):

@@ -66,6 +66,7 @@ ACTED_ON = frozenset(
         "localStorageCapacityIsolation",
         "logging.format",
         "logging.verbosity",
+        "logging.vmodule",
         "makeIPTablesUtilChains",
         "maxOpenFiles",
         "maxParallelImagePulls",

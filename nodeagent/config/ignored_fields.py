@@ -79,7 +79,6 @@ IGNORED_FIELDS: dict[str, IgnoredField] = {
     "contentType": _moot("the API is spoken to in JSON"),
     "enableContentionProfiling": _moot("this is no Go program", False),
     "logging.flushFrequency": _moot("lines are written at once"),
-    "logging.vmodule": _moot(_IN_STEPS, []),
     "logging.options": _moot(_IN_STEPS, {}),
     "featureGates": _moot("not a gate of this node"),
     "showHiddenMetricsForVersion": _moot("no metric is hidden", ""),

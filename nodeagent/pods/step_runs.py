@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from nodeagent import logs
 from nodeagent.podspec.pod import PodUID
 from nodeagent.tracing.tracer import NO_TRACES, Tracer
 
@@ -79,7 +80,7 @@ class StepRuns:
         """Run `body` as that step. Raises what it raises."""
         run = StepRun(step=step, verb=verb, uid=uid, began=self._clock())
         self._under_way.setdefault(uid, []).append(run)
-        before = _current.set(run)
+        before, named = _current.set(run), logs.STEP.set(step)
         try:
             with self._tracer.span(f"{verb.value} {step}", {"k8s.pod.uid": uid, "step": step}):
                 await body()
@@ -94,6 +95,7 @@ class StepRuns:
         finally:
             _current.reset(before)
             self._end(run)
+            logs.STEP.reset(named)
 
     def _end(self, run: StepRun) -> None:
         run.ended = self._clock()

@@ -19,6 +19,7 @@ from datetime import datetime
 
 from lightkube.models.core_v1 import PodStatus
 
+from nodeagent import logs
 from nodeagent.pods.current_work import CurrentWork, WorkKind
 from nodeagent.pods.dead_containers import superfluous
 from nodeagent.pods.features.contract import Contribution
@@ -166,6 +167,8 @@ class PodSupervisor:
 
     async def run(self) -> None:
         """Until the pod is gone. Errors are logged and the sync is tried again; only cancellation ends this early."""
+        pod = self._desired.pod
+        logs.POD.set(logs.PodField(namespace=pod.namespace, name=pod.name, uid=pod.uid))
         try:
             while not self._gone():
                 await self._wait()
