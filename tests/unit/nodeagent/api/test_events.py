@@ -210,7 +210,7 @@ async def test_an_api_without_core_events(make: Any, script: Any, recorder: Even
     """It gets them as events.k8s.io/v1, with what is mandatory there; repeats are a series. It is asked for core/v1 once."""
     script.answers.append(make.answering(b"404 page not found", 404))
     for _ in range(3):
-        script.answer({"kind": "Event", "metadata": {"name": "a"}})
+        script.answer({"kind": "Event", "metadata": {"name": "a"}, "eventTime": "2026-01-02T03:04:05.000001Z"})
     recorder.event(REF, WARNING, "BackOff", "x" * 2000)
     clock.seconds = 10
     recorder.event(REF, WARNING, "BackOff", "x" * 2000)
