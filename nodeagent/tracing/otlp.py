@@ -1,6 +1,6 @@
 """Spans sent to an OpenTelemetry collector (OTLP over gRPC), in batches, by a thread of their own.
 
-Imported only where traces are configured: its packages are an extra (`nodeagent[tracing]`), and 20 MB.
+Imported only where traces are configured: its packages are an extra (`nodeagent[tracing]`), and 6 MB.
 Source: docs/facts/node-resources.md 1.2 (tracing); names of spans and attributes are OpenTelemetry's and a kubelet's.
 """
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -109,6 +111,13 @@ async def test_a_collector_that_is_away_is_told_of_once(
     assert told == ["traces to 127.0.0.1:1: 0 spans are lost: the collector does not take them"]
 
 
+def test_an_agent_without_traces_has_none_of_its_packages() -> None:
+    """Neither their memory nor their time: the whole agent is imported, and not one of them."""
+    code = "import sys, nodeagent.main; print([name for name in sys.modules if name.startswith('opentelemetry')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.parametrize("tracing", [None, {}, {"endpoint": "localhost:1", "samplingRatePerMillion": 0}])
 async def test_nothing_is_loaded_where_none_are_wanted(tmp_path: Path, tracing: Any) -> None:
     """Not configured, or none of a million: the null object."""
@@ -118,7 +127,7 @@ async def test_nothing_is_loaded_where_none_are_wanted(tmp_path: Path, tracing: 
 
 async def test_packages_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The agent does not start without what is configured, and says what to install."""
-    monkeypatch.setitem(__import__("sys").modules, "nodeagent.tracing.otlp", None)
+    monkeypatch.setitem(sys.modules, "nodeagent.tracing.otlp", None)
     scope: Any = SimpleNamespace()
     with pytest.raises(AgentStartError, match=r"pip install 'nodeagent\[tracing\]'"):
         await start_tracing(scope, config(tmp_path, tracing={"samplingRatePerMillion": 5}))
