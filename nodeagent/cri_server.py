@@ -38,7 +38,7 @@ class Listen:
 
 def run(config: Config, listen: str, handlers: Sequence[str], *, read_only: bool) -> int:
     """Serve until SIGTERM or SIGINT; the process's exit status. Containers live on."""
-    logs.configure(*logs.settings_of(config))
+    logs.configure(logs.settings_of(config))
     try:
         uvloop.run(_run(local(config, handlers), Listen(address=listen, denial=READ_ONLY if read_only else "")))
     except StateInUse as error:

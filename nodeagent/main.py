@@ -36,6 +36,7 @@ from nodeagent.assembly import (
     stats,
     steps,
     storage,
+    tracing,
     volumes,
 )
 from nodeagent.assembly.board import Board
@@ -65,6 +66,7 @@ PARTS = (
     Part("embedded API", api.start_embedded_api),
     Part("API client", api.start_client),
     Part("image store", images.start_image_store),
+    Part("traces", tracing.start_tracing),
     Part("runtimes", runtimes.start_runtimes),
     Part("pressure", eviction.start_pressure),
     Part("safety", node.start_safety),
@@ -76,6 +78,7 @@ PARTS = (
     Part("cluster DNS", cluster_dns.start_cluster_dns),
     Part("storage", storage.start_storage),
     Part("runtime monitor", node.start_monitor),
+    Part("pod CIDRs", node.start_pod_cidrs),
     Part("firewall", node.start_firewall),
     Part("host limits", cgroups.start_host_limits),
     Part("cgroups", cgroups.start_cgroups),
@@ -161,7 +164,7 @@ def agent(config: Config, host: Host, board: Board, standby: Standby | None = No
 def run(config: Config, standby: Standby | None = None) -> int:
     """Run the agent until SIGTERM or SIGINT; the process's exit status. `standby`: as of `agent`."""
     allocator.return_what_is_freed()
-    logs.configure(*logs.settings_of(config))
+    logs.configure(logs.settings_of(config))
     open_files.raise_limit(config.kubelet.maxOpenFiles)
     _tell_idle(config)
     for remark in (*config.remarks, *config_warnings(config)):

@@ -1,5 +1,6 @@
 """Events about pods and the node: recorded at once and without waiting, sent by a task of its own.
 
+As core/v1, which is what a kubelet uses; as events.k8s.io/v1 where the API serves only that.
 Source: client-go's core/v1 recorder and sink (docs/facts/api-client-and-server.md F.1, F.2; docs/facts/pod-lifecycle.md 16).
 """
 
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
+from lightkube.models import events_v1
 from lightkube.models.core_v1 import Event, EventSource, ObjectReference
 from lightkube.models.meta_v1 import ObjectMeta
 from typing_extensions import override
@@ -20,6 +22,7 @@ from nodeagent.api import errors
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, Unavailable
 from nodeagent.api.event_correlator import Correlator, Outgoing
+from nodeagent.api.events_v1 import new_event, repeat_patch
 from nodeagent.api.outage import Outage
 from nodeagent.api.resources import metadata_of, resource_of
 from nodeagent.podspec.pod import AgentPod
@@ -142,6 +145,7 @@ class EventRecorder(Events):
         self._last_name = 0
         self._dropped = 0
         self._sending = Outage("sending events")
+        self._core = True  # the API serves core/v1's events
 
     @override
     def event(
@@ -230,15 +234,34 @@ class EventRecorder(Events):
                 return
 
     async def _send(self, outgoing: Outgoing) -> None:
+        if self._core:
+            try:
+                return await self._send_as(Event, outgoing, _repeat_patch, lambda event: event)
+            except errors.NotServed:
+                log.info("the API serves no core/v1 events: they are sent as events.k8s.io/v1")
+                self._core = False
+        try:
+            await self._send_as(events_v1.Event, outgoing, repeat_patch, new_event)
+        except errors.NotServed:
+            self._core = True  # it serves neither, for now
+            raise
+
+    async def _send_as(
+        self,
+        kind: type[msgspec.Struct],
+        outgoing: Outgoing,
+        patch_of: Callable[[Event], dict[str, Any]],
+        new: Callable[[Event], msgspec.Struct],
+    ) -> None:
         event = outgoing.event
         assert event.metadata.name is not None
         if outgoing.update:
             try:
-                await self._client.patch(Event, event.metadata.name, event.metadata.namespace, _repeat_patch(event))
+                await self._client.patch(kind, event.metadata.name, event.metadata.namespace, patch_of(event))
                 return
             except errors.NotFound:
                 pass  # it aged out of the API: it starts again, with its count
-        await self._client.create(event)
+        await self._client.create(new(event))
 
 
 def _repeat_patch(event: Event) -> dict[str, Any]:

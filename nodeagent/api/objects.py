@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextvars import Context
 from typing import Generic, Protocol, TypeVar
 
 from lightkube.models.core_v1 import ConfigMap, Secret
@@ -146,7 +147,7 @@ class _Watch(Generic[V]):
         self._read_at = time.monotonic()
         if self._informer is None:
             self._informer = self._start()
-            self._task = asyncio.create_task(self._informer.run())
+            self._task = asyncio.create_task(self._informer.run(), context=Context())
             self._task.add_done_callback(_log_failure)
             self._idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._check_idle)
         return self._informer

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -262,7 +263,7 @@ class PodCertificateIssuer(PodCertificates):
                     raise Unavailable("this cluster's API has no PodCertificateRequests", Fault.CLOSED)
                 self._informer = Informer(self._client, kind, field_selector=f"spec.nodeName={node_name}")
                 self._informer.subscribe(self._tell)
-                self._task = asyncio.create_task(self._informer.run(), name=PLURAL)
+                self._task = asyncio.create_task(self._informer.run(), name=PLURAL, context=Context())
                 self._kind = kind
         return self._kind
 

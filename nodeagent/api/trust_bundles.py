@@ -6,6 +6,7 @@ Source: docs/facts/storage.md 4.6.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from typing import Protocol
 
 from lightkube.models.core_v1 import ClusterTrustBundleProjection
@@ -90,7 +91,7 @@ class WatchedTrustBundles(TrustBundles):
                     raise Unavailable("this cluster's API has no ClusterTrustBundles", Fault.CLOSED)
                 informer: Informer[ClusterTrustBundle] = Informer(self._client, kind)
                 informer.subscribe(self._tell)
-                self._task = asyncio.create_task(informer.run(), name=PLURAL)
+                self._task = asyncio.create_task(informer.run(), name=PLURAL, context=Context())
                 self._informer = informer
         return self._informer
 

@@ -60,6 +60,11 @@ def parse_time(text: str) -> datetime:
     return _parse(text, LAYOUT)
 
 
+def micro_time(moment: datetime) -> datetime:
+    """To be written as a MicroTime: that must show its six digits, and msgspec leaves them out when all are zero."""
+    return moment if moment.microsecond else moment.replace(microsecond=1)
+
+
 def parse_micro_time(text: str) -> datetime:
     """RFC 3339 with exactly six digits of fraction, in UTC. Raises BadTime."""
     if _PLAIN_MICRO.fullmatch(text):

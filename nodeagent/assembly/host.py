@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from socket import gethostname
 
 from prometheus_client import CollectorRegistry
 
@@ -18,7 +17,6 @@ class Host:
     """`metrics`: where the agent's own metrics are registered. `now`: the time of day, with its zone."""
 
     machine: Machine
-    hostname: str
     cgroups: Cgroups
     metrics: CollectorRegistry
     now: Callable[[], datetime]
@@ -28,7 +26,6 @@ def this_host() -> Host:
     """The machine that this process runs on. Raises CgroupError where it has no cgroups."""
     return Host(
         machine=read_machine(),
-        hostname=gethostname(),
         cgroups=detect(),
         metrics=agent_registry(),
         now=lambda: datetime.now(UTC),

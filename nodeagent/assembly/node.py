@@ -1,5 +1,7 @@
 """The node: what it is, what its runtimes say, how the API comes to know it."""
 
+import functools
+
 import psutil
 
 from nodeagent.api.client import ApiClient
@@ -24,6 +26,7 @@ from nodeagent.node.capacity import InvalidReservation, Limits, capacity, check_
 from nodeagent.node.firewall import Firewall
 from nodeagent.node.lease import LeaseRenewer
 from nodeagent.node.monitor import RuntimeMonitor
+from nodeagent.node.pod_cidrs import PodCIDRs
 from nodeagent.node.publisher import NodeInputs, NodePublisher
 from nodeagent.node.registration import Registrar, Registration
 from nodeagent.node.state import NodeState
@@ -102,7 +105,6 @@ async def start_publisher(
         state,
         node_name=config.node_name,
         node_ip=config.options.node_ip,
-        hostname=host.hostname,
         cloud_node=cluster.own_node if config.options.external_cloud else None,
     )
     return NodePublisher(
@@ -130,6 +132,7 @@ async def start_registration(
     host: Host,
     client: ApiClient,
     cluster: InformedCluster,
+    state: NodeState,
     publisher: NodePublisher,
     csi: CSI,
     events: Events,
@@ -143,21 +146,37 @@ async def start_registration(
     )
     line = scope.line("node object")
 
+    async def register_again() -> None:
+        """Somebody has deleted the Node, and the API what hangs on it."""
+        await registrar.register()
+        scope.tasks.create_task(csi.records.begin_again(), name="CSINode")
+
     async def join() -> None:
         """Register, as long as it takes; then tell of the node until the end."""
+        make_again = None
         if config.kubelet.registerNode:
             line.to(PartState.STARTING)
             await registrar.register()
             line.to(PartState.RUNNING)
+            make_again = register_again
         else:
             line.to(PartState.SKIPPED, "registerNode: false")
         # a node that was Ready is not to be shown as anything else for a moment
         await csi.records.settled(SETTLE_SECONDS)
         announce(config, host, events, cluster_dns)
-        scope.loop(publisher.run, "node status")
+        scope.stack.callback(cluster.node.subscribe(lambda _type, _old, new: state.notify() if new is None else None))
+        scope.loop(functools.partial(publisher.run, make_again), "node status")
         scope.loop(lease.run, "lease")
 
     scope.tasks.create_task(join(), name="registration")
+
+
+async def start_pod_cidrs(scope: Scope, runtimes: Runtimes, cluster: InformedCluster) -> PodCIDRs:
+    """Tells the runtimes which addresses the cluster gave to the node's pods."""
+    told = PodCIDRs(runtimes.registry, cluster.own_node)
+    scope.stack.callback(cluster.node.subscribe(lambda *_: told.seen()))
+    scope.loop(told.run, "pod CIDRs")
+    return told
 
 
 def heartbeats(client: ApiClient) -> ApiClient:
@@ -207,7 +226,6 @@ def node_config(config: Config, host: Host) -> NodeConfig:
 def registration(config: Config, host: Host) -> Registration:
     return Registration(
         name=config.node_name,
-        hostname=host.hostname,
         machine=host.machine,
         labels=dict(config.options.node_labels),
         taints=tuple(config.kubelet.registerWithTaints),

@@ -51,6 +51,7 @@ from nodeagent.pods.translation.resources import HostLimits
 from nodeagent.resources.assignments import Assignments
 from nodeagent.sources.merger import PodMerger
 from nodeagent.sources.mirror import MirrorPods
+from nodeagent.tracing.tracer import Tracer
 from nodeagent.volumes.manager import VolumeManager
 from runtimes.kube.duration import seconds
 from runtimes.linux.retry import RetryPolicy
@@ -262,6 +263,7 @@ async def start_services(
     features: Features,
     statuses: StatusSink,
     probing: Probing,
+    tracer: Tracer,
 ) -> PodServices:
     """What every pod's supervisor works with."""
     return PodServices(
@@ -279,6 +281,7 @@ async def start_services(
         crash_backoff=crash_backoff(config),
         features=features.all,
         observe=WorkerMetrics(host.metrics).ended,
+        tracer=tracer,
     )
 
 

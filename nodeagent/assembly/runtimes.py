@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from nodeagent.config import Config, RuntimeSettings
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.metrics.runtime_operations import RuntimeOperationMetrics
+from nodeagent.tracing.tracer import NO_TRACES, Tracer
 from runtimes.boundary import VerbObserver, unobserved
 from runtimes.errors import RuntimeFault, StateInUse, Unavailable
 from runtimes.hollow.factory import hollow_runtime
@@ -52,13 +53,15 @@ class Runtimes:
 
 
 async def start_runtimes(
-    scope: Scope, config: Config, host: Host | None, folders: Folders, store: DiskImageStore
+    scope: Scope, config: Config, host: Host | None, folders: Folders, store: DiskImageStore, tracer: Tracer | None
 ) -> Runtimes:
     """Every configured runtime. Without the default one there is no node. Raises AgentStartError, RuntimeFault."""
     context = RuntimeContext(config, folders, store)
     await context.native_network.restore(Path(config.agent.cni.cacheDir))
-    observe = unobserved if host is None else RuntimeOperationMetrics(host.metrics).ended
-    made = make_runtimes(config, context, observe)
+    observers = [RuntimeOperationMetrics(host.metrics).ended] if host is not None else []
+    if tracer is not None and tracer is not NO_TRACES:
+        observers.append(tracer.call)
+    made = make_runtimes(config, context, _each(observers))
     lines = {handler: scope.line(f"runtime {handler}") for handler in made}
     for runtime in made.values():
         scope.stack.push_async_callback(runtime.lifecycle.stop)
@@ -93,6 +96,18 @@ async def _started(runtime: Runtime, line: Line) -> Exception | None:
 def _is_own_affair(error: Exception) -> bool:
     """Somebody installs or mends its program. A state that another agent uses is the agent's affair, as is a mistake of ours."""
     return isinstance(error, Unavailable) and not isinstance(error, StateInUse)
+
+
+def _each(observers: Sequence[VerbObserver]) -> VerbObserver:
+    """All of them in one."""
+    if len(observers) == 1:
+        return observers[0]
+
+    def observe(verb: str, request: Any, seconds: float, failed: bool) -> None:
+        for each in observers:
+            each(verb, request, seconds, failed)
+
+    return observe
 
 
 def make_runtimes(config: Config, context: "RuntimeContext", observe: VerbObserver = unobserved) -> dict[str, Runtime]:

@@ -40,6 +40,7 @@ from nodeagent.pods.user_namespaces import UserNamespaces
 from nodeagent.resources.assignments import Assignments
 from nodeagent.resources.cpu.manager import CPUManager
 from nodeagent.resources.dra.manager import DRAManager
+from nodeagent.tracing.tracer import Tracer
 from nodeagent.volumes.manager import VolumeManager
 
 
@@ -108,6 +109,7 @@ async def start_engine(
     monitor: RuntimeMonitor,
     assignments: Assignments,
     claims: DRAManager,
+    tracer: Tracer,
 ) -> StepEngine:
     """The steps of a pod, in the order of `pods.steps`."""
     networks = NetworkReadiness(monitor.network_problem)
@@ -127,7 +129,7 @@ async def start_engine(
         observer=StartMetrics(host.metrics),
     )
     gates = pod_gates(networks=networks, claims=claims)
-    engine = StepEngine(steps, gates=gates, observers=(StepMetrics(host.metrics).ended,))
+    engine = StepEngine(steps, gates=gates, observers=(StepMetrics(host.metrics).ended,), tracer=tracer)
     host.metrics.register(StepsUnderWay(engine.under_way))
     return engine
 

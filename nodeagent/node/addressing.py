@@ -23,14 +23,12 @@ class Addressing:
         *,
         node_name: str,
         node_ip: str,
-        hostname: str,
         cloud_node: Callable[[], Node | None] | None = None,
     ) -> None:
         self._cloud_node = cloud_node
         self._state = state
         self._node_name = node_name
         self._node_ip = node_ip
-        self._hostname = hostname
         self._outage = Outage("addresses of this node")
 
     async def read(self) -> Sequence[NodeAddress]:
@@ -48,4 +46,4 @@ class Addressing:
             written = list((node.status.addresses if node is not None and node.status else None) or ())
             if written or not self._node_ip:
                 return written
-        return node_addresses(ips, self._hostname)
+        return node_addresses(ips, self._node_name)

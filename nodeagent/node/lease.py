@@ -17,6 +17,7 @@ from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, Conflict, NotFound
 from nodeagent.api.outage import Outage
+from nodeagent.apitypes.times import micro_time
 from runtimes.linux.retry import Backoff, RetryPolicy, jittered
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,8 @@ class LeaseRenewer:
         metadata = lease.metadata or ObjectMeta()
         node = self._node()
         uid = node.metadata.uid if node and node.metadata else None
-        if not metadata.ownerReferences and uid:
+        # a Node that was made again has another uid: the lease of the one before would be collected with it
+        if uid and uid not in [owner.uid for owner in metadata.ownerReferences or ()]:
             owner = OwnerReference(apiVersion="v1", kind="Node", name=self._name, uid=uid)
             metadata = msgspec.structs.replace(metadata, ownerReferences=[owner])
         spec = msgspec.structs.replace(
@@ -115,8 +117,3 @@ class LeaseRenewer:
             renewTime=micro_time(self._now()),
         )
         return msgspec.structs.replace(lease, metadata=metadata, spec=spec)
-
-
-def micro_time(now: datetime) -> datetime:
-    """A MicroTime must show its six digits, and msgspec leaves them out when all are zero."""
-    return now if now.microsecond else now.replace(microsecond=1)

@@ -1,6 +1,7 @@
 """Keeps the Node's status in the API true: at once when asked, at the latest after five minutes, else only on change.
 
-Source: docs/facts/node-resources.md 8.4, docs/facts/api-client-and-server.md D.
+A Node that somebody has deleted is made again. Time of day is only shown, never reckoned with: a clock that jumps changes nothing
+of what is sent when. Source: docs/facts/node-resources.md 8.4, docs/facts/api-client-and-server.md D.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 from lightkube.models.core_v1 import Node, NodeAddress, NodeStatus
 
 from nodeagent.api.client import ApiClient
-from nodeagent.api.errors import ApiError
+from nodeagent.api.errors import ApiError, NotFound
 from nodeagent.api.events import NORMAL, WARNING, Events, node_reference
 from nodeagent.api.resources import metadata_of
 from nodeagent.node import labels, patch
@@ -30,6 +31,7 @@ TRIES = 5
 JITTER = 0.04
 FAST_PERIOD_SECONDS = 0.1
 FAST_LIMIT_SECONDS = 120.0
+LAG_SECONDS = 10.0  # so much may the informer's copy be behind the agent's own patch; after that it is the truth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,7 @@ class NodePublisher:
         self._clock = clock
         self._chance = chance
         self._patched: Node | None = None
+        self._patched_at = 0.0
         self._last_report_at: float | None = None
         self._report_jitter_seconds = 0.0
         self._boot_reported = False
@@ -93,8 +96,11 @@ class NodePublisher:
         node.status = await self._status(node)
         return node
 
-    async def run(self) -> None:
-        """Publish until cancelled: every 100 ms until the node is Ready (at most 2 min), then every update period."""
+    async def run(self, register: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Publish until cancelled: every 100 ms until the node is Ready (at most 2 min), then every update period.
+
+        `register` makes a Node that has gone; None: whoever made it is to make it again.
+        """
         started_at = self._clock()
         while True:
             self._state.changed.clear()
@@ -102,6 +108,9 @@ class NodePublisher:
                 await self.publish()
             except ApiError as error:
                 log.warning("unable to update the status of node %s: %s", self._config.name, error)
+                if register is not None and isinstance(error, NotFound):
+                    log.warning("node %s is gone from the API: registering it again", self._config.name)
+                    await register()
             starting = not self._ready_reported and self._clock() - started_at < FAST_LIMIT_SECONDS
             pause = FAST_PERIOD_SECONDS if starting else jittered(self._update_seconds, JITTER, self._chance())
             with contextlib.suppress(TimeoutError):
@@ -109,7 +118,7 @@ class NodePublisher:
                     await self._state.changed.wait()
 
     async def publish(self) -> None:
-        """Send the status if it changed or is due; up to five tries. Raises the ApiError of the last."""
+        """Send the status if it changed or is due; up to five tries. Raises the ApiError of the last, NotFound at once."""
         for attempt in range(TRIES):
             try:
                 # the first try may start from what is at hand; after a failure only the truth will do
@@ -118,6 +127,9 @@ class NodePublisher:
                     node = await self._client.get(Node, self._config.name)
                 await self._publish(node)
                 return
+            except NotFound:
+                self._patched = None
+                raise
             except ApiError as error:
                 if attempt == TRIES - 1:
                     raise
@@ -135,19 +147,22 @@ class NodePublisher:
         if metadata:
             body["metadata"] = metadata
         self._patched = await self._client.patch(Node, self._config.name, None, body, subresource="status")
+        self._patched_at = self._clock()
         self._reset_extended = False
         self._reported(node, status, changed)
 
     def _newest(self) -> Node | None:
-        """The informer's copy, unless the answer to the last patch is newer."""
+        """The informer's copy, unless the answer to the last patch is newer; None: neither says anything.
+
+        Versions are compared for a moment only: an API that was set back to a backup begins again with lower ones.
+        """
         listed, patched = self._lister(), self._patched
-        if listed is None or patched is None:
-            return listed or patched
-        return (
-            patched
-            if _version(patched) > _version(listed) and metadata_of(patched).uid == metadata_of(listed).uid
-            else listed
-        )
+        if patched is None or self._clock() - self._patched_at > LAG_SECONDS:
+            return listed
+        if listed is None:
+            return patched
+        newer = _version(patched) > _version(listed) and metadata_of(patched).uid == metadata_of(listed).uid
+        return patched if newer else listed
 
     def _report_due(self) -> bool:
         if self._last_report_at is None:

@@ -24,10 +24,9 @@ BACKOFF = RetryPolicy(first_seconds=0.1, factor=2.0, cap_seconds=7.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """How the Node is to look when the agent makes it. `labels` win over the defaults."""
+    """How the Node is to look when the agent makes it; its name counts as the machine's. `labels` win over the defaults."""
 
     name: str
-    hostname: str
     machine: Machine
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
@@ -54,7 +53,7 @@ class Registration:
         )
 
     def all_labels(self) -> dict[str, str]:
-        return {**labels.default_labels(self.hostname, self.machine), **self.labels}
+        return {**labels.default_labels(self.name, self.machine), **self.labels}
 
     def annotations(self) -> dict[str, str]:
         found = {labels.CONTROLLER_ATTACH: "true"} if self.controller_attach else {}

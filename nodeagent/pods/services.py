@@ -15,6 +15,7 @@ from nodeagent.pods.step_runs import StepRun
 from nodeagent.pods.steps.contract import SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import AgentPod, PodUID
+from nodeagent.tracing.tracer import NO_TRACES, Tracer
 from runtimes.linux.retry import RetryPolicy
 from runtimes.registry import Runtime
 
@@ -149,3 +150,4 @@ class PodServices:
     crash_backoff: RetryPolicy = backoff.RETRY
     features: Sequence[PodFeature] = ()
     observe: OperationObserver = unobserved
+    tracer: Tracer = NO_TRACES

@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from nodeagent import logs
 from nodeagent.podspec.pod import PodUID
+from nodeagent.tracing.tracer import NO_TRACES, Tracer
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,13 @@ StepObserver = Callable[[StepRun], None]
 class StepRuns:
     """All pods' runs that are under way, in the order in which they began."""
 
-    def __init__(self, observers: Sequence[StepObserver] = (), clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        observers: Sequence[StepObserver] = (),
+        clock: Callable[[], float] = time.monotonic,
+        tracer: Tracer = NO_TRACES,
+    ) -> None:
+        self._tracer = tracer
         self._observers = tuple(observers)
         self._clock = clock
         self._under_way: dict[PodUID, list[StepRun]] = {}
@@ -72,9 +80,10 @@ class StepRuns:
         """Run `body` as that step. Raises what it raises."""
         run = StepRun(step=step, verb=verb, uid=uid, began=self._clock())
         self._under_way.setdefault(uid, []).append(run)
-        before = _current.set(run)
+        before, named = _current.set(run), logs.STEP.set(step)
         try:
-            await body()
+            with self._tracer.span(f"{verb.value} {step}", {"k8s.pod.uid": uid, "step": step}):
+                await body()
         except asyncio.CancelledError as error:
             run.outcome, run.error = Outcome.CANCELLED, error
             raise
@@ -86,6 +95,7 @@ class StepRuns:
         finally:
             _current.reset(before)
             self._end(run)
+            logs.STEP.reset(named)
 
     def _end(self, run: StepRun) -> None:
         run.ended = self._clock()

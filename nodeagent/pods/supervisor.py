@@ -14,10 +14,12 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Set
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from lightkube.models.core_v1 import PodStatus
 
+from nodeagent import logs
 from nodeagent.pods.current_work import CurrentWork, WorkKind
 from nodeagent.pods.dead_containers import superfluous
 from nodeagent.pods.features.contract import Contribution
@@ -51,6 +53,9 @@ from runtimes.errors import RuntimeFault
 from runtimes.registry import Runtime
 
 log = logging.getLogger(__name__)
+
+
+_SPANS = {Operation.SYNC: "observePod", Operation.KILL: "syncTerminatingPod"}
 
 
 class PodSupervisor:
@@ -162,6 +167,8 @@ class PodSupervisor:
 
     async def run(self) -> None:
         """Until the pod is gone. Errors are logged and the sync is tried again; only cancellation ends this early."""
+        pod = self._desired.pod
+        logs.POD.set(logs.PodField(namespace=pod.namespace, name=pod.name, uid=pod.uid))
         try:
             while not self._gone():
                 await self._wait()
@@ -361,9 +368,22 @@ class PodSupervisor:
     async def _timed(self, operation: Operation, work: Callable[[], Awaitable[None]]) -> None:
         began = time.monotonic()
         try:
-            await work()
+            with self._span(_SPANS.get(operation, "syncPod"), operation.value):
+                await work()
         finally:
             self._services.observe(operation, time.monotonic() - began)
+
+    def _span(self, name: str, update_type: str) -> AbstractContextManager[object]:
+        """A trace of one piece of work, with a kubelet's names."""
+        pod = self._desired.pod
+        attributes = {
+            "k8s.pod.uid": self.uid,
+            "k8s.pod.name": pod.name,
+            "k8s.namespace.name": pod.namespace,
+            "k8s.pod": f"{pod.namespace}/{pod.name}",
+            "k8s.pod.update_type": update_type,
+        }
+        return self._services.tracer.span(name, attributes)
 
     # -- work, one at a time -----------------------------------------------------------------------------------------
 
@@ -444,7 +464,8 @@ class PodSupervisor:
 
     async def _release(self) -> None:
         keep_records = self._keeps_records()
-        await self._services.engine.release(self._teardown(keep_records=keep_records))
+        with self._span("syncTerminatedPod", Operation.KILL.value):
+            await self._services.engine.release(self._teardown(keep_records=keep_records))
         self._records_removed = not keep_records
         self._forget_containers()
         self._remember(stage=PodStage.FINISHED)

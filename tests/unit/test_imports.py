@@ -41,6 +41,7 @@ LEVELS = (
         "resources",
         "plugin_registration",
         "provisioner",
+        "tracing",
     ),
     ("api",),
     ("podspec", "config", "folders", "logs", "tls_policy"),

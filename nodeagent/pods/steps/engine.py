@@ -17,17 +17,23 @@ from nodeagent.pods.step_runs import StepObserver, StepRun, StepRuns, Verb
 from nodeagent.pods.steps.contract import Gate, Step, StepError, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import PodUID
+from nodeagent.tracing.tracer import NO_TRACES, Tracer
 
 
 class StepEngine:
     """Runs steps; one serves all pods. `observers` hear of every step that has ended."""
 
     def __init__(
-        self, steps: Sequence[Step], *, gates: Sequence[Gate] = (), observers: Sequence[StepObserver] = ()
+        self,
+        steps: Sequence[Step],
+        *,
+        gates: Sequence[Gate] = (),
+        observers: Sequence[StepObserver] = (),
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self._steps = tuple(steps)
         self._gates = tuple(gates)
-        self._runs = StepRuns(observers)
+        self._runs = StepRuns(observers, tracer=tracer)
 
     def current_steps(self, uid: PodUID) -> tuple[StepRun, ...]:
         """What is under way for the pod now, in the order in which it began."""

@@ -42,6 +42,7 @@ class NodeRecords:
         self._sleep = sleep
         self._lock = asyncio.Lock()
         self._gone: dict[str, None] = {}
+        self._here: dict[str, NodeInfo] = {}
         self._woken = asyncio.Event()
         self._trouble = NOT_YET
         self._initialised = asyncio.Event()
@@ -90,9 +91,20 @@ class NodeRecords:
                 await self._update(lambda found: node_objects.listing(found, driver, info))
         except (ApiError, node_objects.LabelTaken) as error:
             raise NodeRecordFailed(str(error)) from error
+        self._here[driver] = info
+
+    async def begin_again(self) -> None:
+        """The Node was made again: so is its CSINode object, with the drivers that are here; as long as it takes."""
+        await self.initialise()
+        for driver, info in tuple(self._here.items()):
+            try:
+                await self.add(driver, info)
+            except NodeRecordFailed as error:
+                log.warning("CSI driver %s is not listed for the Node that was made again: %s", driver, error)
 
     async def recount(self, driver: str, info: NodeInfo) -> None:
         """How many volumes it can have may have changed. Raises NodeRecordFailed."""
+        self._here[driver] = info
         try:
             async with self._lock:
                 await self._update(lambda found: node_objects.listing(found, driver, info))
@@ -100,6 +112,7 @@ class NodeRecords:
             raise NodeRecordFailed(str(error)) from error
 
     def remove(self, driver: str) -> None:
+        self._here.pop(driver, None)
         self._gone[driver] = None
         self._woken.set()
 

@@ -8,13 +8,22 @@ import faulty_api
 import pytest
 from joined_node import JoinedNode, joined_node
 from node_under_test import eventually, pod_object
+from otlp_collector import Collector, collector
 
+UID = ("get", "-o=jsonpath={.metadata.uid}")
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-joining"), pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator[JoinedNode]:
+def traces() -> Iterator[Collector]:
+    with collector() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, traces: Collector) -> Iterator[JoinedNode]:
     with joined_node(tmp_path_factory.mktemp("joined"), demo_image) as made:
+        made.config["kubelet"]["tracing"] = {"endpoint": traces.endpoint, "samplingRatePerMillion": 1_000_000}
         yield made
 
 
@@ -36,6 +45,18 @@ def test_an_api_that_streams_lists(node: JoinedNode) -> None:
     assert "list" not in node.proxy.forms("pods") + node.proxy.forms("nodes") + node.proxy.forms("services")
     assert node.healthz("?verbose")[1].splitlines()[3:] == ["[+]podsource ok", "healthz check passed"]
     assert node.ready_condition()["status"] == "True"
+
+
+def test_a_pods_way_is_traced(node: JoinedNode, traces: Collector) -> None:
+    """The collector gets the pass that started the pod: its steps, and within them the calls of the runtime."""
+    created = {"k8s.pod.uid": node.pod("streamed")["metadata"]["uid"], "k8s.pod.update_type": "create"}
+    whole = eventually(lambda: traces.named("syncPod", created), "traced")[0]
+    assert (whole.attributes["k8s.pod"], whole.failed) == ("default/streamed", False)
+    for step, call in (("sandbox", "RunPodSandbox"), ("containers", "CreateContainer"), ("starts", "StartContainer")):
+        within = traces.child(whole, f"run {step}")
+        assert within is not None
+        called = traces.child(within, f"runtime.v1.RuntimeService/{call}")
+        assert called is not None and within.began <= called.began <= called.ended <= within.ended
 
 
 def test_an_api_that_refuses_to(node: JoinedNode) -> None:
@@ -78,6 +99,19 @@ def test_an_api_that_talks_rubbish_for_a_time(node: JoinedNode) -> None:
     assert node.log()[begin:].count("list of Pod spec.nodeName=" + node.name + ": works again") == 1
     assert node.pod("listed")["status"]["containerStatuses"] == before
     assert "Traceback" not in node.log()
+
+
+def test_a_node_that_is_deleted_comes_back(node: JoinedNode) -> None:
+    """Under the running agent: the Node is made again, Ready, and owns its lease and CSINode; the pods have gone on."""
+    before, uid = node.pod("listed")["status"]["containerStatuses"], node.kubectl(*UID, "node", node.name)
+    node.kubectl("delete", "node", node.name)
+    eventually(node._ready, "registered again")
+    again = node.kubectl(*UID, "node", node.name)
+    assert again != uid
+    for kind in (("lease", "--namespace=kube-node-lease"), ("csinode",)):
+        owners = ("get", *kind, node.name, "-o=jsonpath={.metadata.ownerReferences[*].uid}")
+        eventually(lambda owners=owners: node.kubectl(*owners, check=False) == again, f"{kind[0]} of the new Node", 60)
+    assert node.pod("listed")["status"]["containerStatuses"] == before
 
 
 def test_what_the_node_may_not_read(node: JoinedNode) -> None:

@@ -199,11 +199,55 @@ async def test_outage_is_retried_and_then_given_up(make: Any, script: Any, recor
 async def test_a_refusal_is_final(
     make: Any, script: Any, recorder: EventRecorder, naps: Any, code: int, reason: str
 ) -> None:
-    """An answer of the API is never argued with."""
-    script.answer(make.failure(code, reason), code)
+    """An answer of the API is never argued with. (A 404 is about the namespace.)"""
+    script.answer(make.failure(code, reason, name="ns"), code)
     recorder.event(REF, NORMAL, "Started", "x")
     await recorder.flush()
     assert (len(script.seen), naps.seconds) == (1, [])
+
+
+async def test_an_api_without_core_events(make: Any, script: Any, recorder: EventRecorder, clock: Clock) -> None:
+    """It gets them as events.k8s.io/v1, with what is mandatory there; repeats are a series. It is asked for core/v1 once."""
+    script.answers.append(make.answering(b"404 page not found", 404))
+    for _ in range(3):
+        script.answer({"kind": "Event", "metadata": {"name": "a"}, "eventTime": "2026-01-02T03:04:05.000001Z"})
+    recorder.event(REF, WARNING, "BackOff", "x" * 2000)
+    clock.seconds = 10
+    recorder.event(REF, WARNING, "BackOff", "x" * 2000)
+    recorder.event(node_reference("n1"), NORMAL, "Starting", "Starting kubelet.")
+    await recorder.flush()
+    name = script.seen[1].body["metadata"]["name"]
+    base = "/apis/events.k8s.io/v1/namespaces"
+    assert script.calls == [
+        ("POST", "/api/v1/namespaces/ns/events"),
+        ("POST", f"{base}/ns/events"),
+        ("PATCH", f"{base}/ns/events/{name}"),
+        ("POST", f"{base}/default/events"),
+    ]
+    assert script.seen[1].body == {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": "ns"},
+        "eventTime": "2026-01-02T03:04:05.000001Z",
+        "action": "BackOff",
+        "reason": "BackOff",
+        "regarding": script.seen[0].body["involvedObject"],
+        "reportingController": "kubelet",
+        "reportingInstance": "n1",
+        "type": "Warning",
+        "note": "x" * 1023 + "…",
+    }
+    assert script.seen[2].body == {"series": {"count": 2, "lastObservedTime": "2026-01-02T03:04:15.000001Z"}}
+
+
+async def test_an_api_without_any_events(make: Any, script: Any, recorder: EventRecorder) -> None:
+    """Each is refused once, in either form; the next one is tried anew."""
+    for _ in range(4):
+        script.answers.append(make.answering(b"404 page not found", 404))
+    for reason in ("A", "B"):
+        recorder.event(REF, NORMAL, reason, "m")
+    await recorder.flush()
+    assert [path.startswith("/api/v1/") for _, path in script.calls] == [True, False, True, False]
 
 
 async def test_a_full_queue_drops(client: ApiClient) -> None:

@@ -62,7 +62,7 @@ def test_examples() -> None:
         "logging.format",
     } <= ACTED_ON
     assert (
-        not {"contentType", "cgroupsPerQOS", "cpuManagerReconcilePeriod", "hairpinMode", "logging.vmodule"} & ACTED_ON
+        not {"contentType", "cgroupsPerQOS", "cpuManagerReconcilePeriod", "hairpinMode", "logging.options"} & ACTED_ON
     )
 
 
@@ -77,5 +77,5 @@ def test_unused_fields_of_a_file() -> None:
         "evictionHard": {"memory.available": "1Mi"},
     }
     assert list(unused(given, ACTED_ON)) == [
-        *("contentType", "logging.vmodule", "logging.options", "qosReserved", "featureGates.NodeSwap")
+        *("contentType", "logging.options", "qosReserved", "featureGates.NodeSwap")
     ]

@@ -23,7 +23,7 @@ class State:
 
 def shown(*ips: str) -> list[NodeAddress]:
     named = [NodeAddress(type="InternalIP", address=ip) for ip in ips]
-    return [*named, NodeAddress(type="Hostname", address="host")]
+    return [*named, NodeAddress(type="Hostname", address="n")]
 
 
 async def test_addresses_come_and_go(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -40,7 +40,7 @@ async def test_addresses_come_and_go(monkeypatch: pytest.MonkeyPatch, caplog: py
 
     monkeypatch.setattr(addressing, "node_ips", node_ips)
     state: Any = State()
-    found = Addressing(state, node_name="n", node_ip="0.0.0.0", hostname="host")
+    found = Addressing(state, node_name="n", node_ip="0.0.0.0")
     assert await found.read() == shown("10.0.0.1")
     assert await found.read() == shown("10.0.0.1")
     assert await found.read() == shown("10.0.0.2")
@@ -62,7 +62,7 @@ async def test_addresses_of_a_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
     node = Node()
     for node_ip, before in (("", []), ("10.0.0.2", shown("10.0.0.2"))):
         node.status = None
-        found = Addressing(state, node_name="n", node_ip=node_ip, hostname="host", cloud_node=lambda: node)
+        found = Addressing(state, node_name="n", node_ip=node_ip, cloud_node=lambda: node)
         assert await found.read() == before
         node.status = NodeStatus(addresses=shown("192.0.2.1"))
         assert await found.read() == shown("192.0.2.1")

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from lightkube.models.coordination_v1 import Lease
 from lightkube.models.core_v1 import Node, NodeAddress, NodeSpec, NodeStatus, NodeSystemInfo, Taint
-from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 
 from nodeagent.api import errors
 from nodeagent.api.errors import Fault, Unavailable
@@ -99,7 +99,7 @@ async def complete(node: Node) -> Node:
 
 
 def registration(**fields: Any) -> Registration:
-    return Registration(name="n", hostname="h", machine=MACHINE, **fields)
+    return Registration(name="n", machine=MACHINE, **fields)
 
 
 def test_a_node_that_is_not_for_pods_yet() -> None:
@@ -169,7 +169,7 @@ async def test_an_existing_node_is_put_right(refusal: Exception) -> None:
             {
                 "metadata": {
                     "labels": {
-                        "kubernetes.io/hostname": "h",
+                        "kubernetes.io/hostname": "n",
                         "kubernetes.io/arch": "amd64",
                         "beta.kubernetes.io/os": "linux",
                         "beta.kubernetes.io/arch": "amd64",
@@ -195,7 +195,9 @@ class World:
     """A publisher with everything around it in the hands of the test."""
 
     def __init__(self, api: Api, *, reset_extended: bool = False) -> None:
+        self.api = api
         self.seconds = 0.0
+        self.skew_seconds = 0.0
         self.runtime = RuntimeState(errors=("container runtime is down",))
         self.listed: Node | None = None
         self.volumes_in_use: list[str] | None = None
@@ -216,7 +218,7 @@ class World:
             lambda: self.listed,
             self.events,
             reset_extended=reset_extended,
-            now=lambda: NOW + timedelta(seconds=self.seconds),
+            now=lambda: NOW + timedelta(seconds=self.seconds + self.skew_seconds),
             clock=lambda: self.seconds,
             chance=lambda: 0.5,
         )
@@ -228,6 +230,7 @@ class Store:
     def __init__(self, status: NodeStatus | None = None) -> None:
         self.status: dict[str, Any] = msgspec.to_builtins(status or NodeStatus())
         self.version = 1
+        self.node: Node | None = None
 
     def apply(self, body: Any) -> Node:
         conditions = {item["type"]: item for item in self.status.get("conditions", [])}
@@ -243,10 +246,11 @@ class Store:
         self.status["conditions"] = list(conditions.values())
         self.version += 1
         labels = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
-        return Node(
+        self.node = Node(
             metadata=ObjectMeta(name="n", uid="u", resourceVersion=str(self.version), labels=labels),
             status=msgspec.convert(self.status, NodeStatus),
         )
+        return self.node
 
 
 async def test_extended_resources_are_reset_once() -> None:
@@ -297,10 +301,12 @@ async def test_only_changes_and_due_reports_are_sent() -> None:
     assert api.calls[1][2]["metadata"] == {"labels": {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}}
     for world.seconds in (10.0, 299.0):
         await world.publisher.publish()
+        world.listed = store.node
     assert api.verbs == ["get", "patch"]
     world.seconds = 300.0
     await world.publisher.publish()
     assert sorted(api.calls[2][2]["status"]) == ["$setElementOrder/conditions", "conditions"]
+    world.listed = store.node
     world.seconds = 310.0
     world.runtime = RuntimeState(errors=(), version="runc://1")
     await world.publisher.publish()
@@ -309,6 +315,64 @@ async def test_only_changes_and_due_reports_are_sent() -> None:
         ("Normal", "NodeNotReady", "Node n status is now: NodeNotReady"),
         ("Normal", "NodeReady", "Node n status is now: NodeReady"),
     ]
+
+
+async def test_a_clock_that_jumps_changes_nothing_of_what_is_sent_when() -> None:
+    """Hours back or forth in the time of day: no report more, and none less."""
+    store = Store()
+    api = Api(Node(metadata=ObjectMeta(name="n", uid="u", resourceVersion="1")), store.apply, store.apply)
+    world = World(api)
+    await world.publisher.publish()
+    world.listed = store.node
+    for world.skew_seconds in (-7200.0, 7200.0, -86400.0):
+        world.seconds += 90.0
+        await world.publisher.publish()
+    assert api.verbs == ["get", "patch"]
+    world.seconds = 300.0
+    await world.publisher.publish()
+    assert api.verbs == ["get", "patch", "patch"]
+
+
+async def test_an_api_that_was_set_back_is_told_again() -> None:
+    """A backup's Node has a lower version than the answer to the last patch: after a moment it is taken for the truth."""
+    store = Store()
+    old = Node(metadata=ObjectMeta(name="n", uid="u", resourceVersion="1"))
+    api = Api(old, store.apply, store.apply)
+    world = World(api)
+    await world.publisher.publish()
+    world.listed = old
+    await world.publisher.publish()
+    assert api.verbs == ["get", "patch"]
+    world.seconds = 11.0
+    await world.publisher.publish()
+    assert api.verbs == ["get", "patch", "patch"]
+    assert sorted(api.calls[2][2]["status"]) == sorted(api.calls[1][2]["status"])
+
+
+@pytest.mark.parametrize("registers", [True, False])
+async def test_a_node_that_was_deleted_is_made_again(registers: bool) -> None:
+    """When the informer does not show it any more, and the API has none; where the agent may not make it, it waits."""
+    store, gone = Store(), errors.NotFound(404, "NotFound", "x")
+    world = World(Api(Node(metadata=ObjectMeta(name="n", uid="u", resourceVersion="1")), store.apply, gone, gone))
+    world.runtime = RuntimeState(errors=())
+    await world.publisher.publish()
+    world.seconds = 11.0
+    made = asyncio.Event()
+
+    async def register() -> None:
+        made.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(world.publisher.run(register if registers else None))
+    for _ in range(100):
+        await asyncio.sleep(0)
+        world.state.notify()
+        if len(world.api.calls) == 4:
+            break
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert made.is_set() == registers
+    assert world.api.verbs == ["get", "patch", "get"] + ([] if registers else ["get"])
 
 
 async def test_retries_start_from_the_truth() -> None:
@@ -419,6 +483,14 @@ async def test_an_existing_lease_is_adopted_at_once() -> None:
     await run(renewer(api, naps))
     lease = api.calls[1][1]
     assert (lease.metadata.resourceVersion, lease.metadata.ownerReferences[0].uid) == ("7", "u")
+
+
+async def test_a_lease_outlives_its_node() -> None:
+    """Of a Node that was made again it is not collected: it gets the new owner."""
+    known = OwnerReference(apiVersion="v1", kind="Node", name="n", uid="of the Node before")
+    api, naps = Api(Lease(metadata=ObjectMeta(name="n", ownerReferences=[known])), same), Naps(1)
+    await run(renewer(api, naps))
+    assert [owner.uid for owner in api.calls[1][1].metadata.ownerReferences] == ["u"]
 
 
 async def test_creation_waits_for_the_node() -> None:

@@ -23,6 +23,7 @@ from lightkube.models.core_v1 import (
 from lightkube.models.meta_v1 import ObjectMeta
 from recorded_runtime import RecordedRuntime, runtime_of
 
+from nodeagent import logs
 from nodeagent.pods.features.contract import Contribution, PodFeature, StatusAdditions
 from nodeagent.pods.manager import STUCK_SECONDS, PodManager
 from nodeagent.pods.rules.model import Desired, NodeAddresses, Observed, PodStage, StartFailure, Termination
@@ -275,6 +276,16 @@ async def test_a_new_pod_is_started_once(tasks: Any) -> None:
     assert world.told == ["pass"]
     assert world.statuses[-1].phase == "Running"
     assert world.statuses[-1].podIP == "10.0.0.5"
+
+
+async def test_what_is_logged_in_its_course_carries_the_pod(tasks: Any) -> None:
+    """Also in the work that it begins; not outside."""
+    seen: list[logs.PodField | None] = []
+    world = World(next_pass=lambda world, work: seen.append(logs.POD.get()))
+    tasks(supervise(world, make_pod()))
+    await settle()
+    assert seen[0] == logs.PodField(namespace="default", name="p", uid="u1")
+    assert logs.POD.get() is None
 
 
 async def test_an_adopted_pod_is_left_alone(tasks: Any) -> None:

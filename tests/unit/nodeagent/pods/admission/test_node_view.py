@@ -36,7 +36,7 @@ SETTINGS = AdmissionSettings(
     kernel_version=(6, 1), apparmor_error="none here", allowed_unsafe_sysctls=["net.*"], pod_level_resources=False
 )
 DEFAULT_LABELS = {
-    "kubernetes.io/hostname": "h",
+    "kubernetes.io/hostname": "n",
     "kubernetes.io/os": "linux",
     "kubernetes.io/arch": "amd64",
     "beta.kubernetes.io/os": "linux",
@@ -77,9 +77,7 @@ class World:
             state=self.state,
             cluster=self.cluster,
             client=api,
-            registration=Registration(
-                name="n", hostname="h", machine=MACHINE, taints=(Taint(key="t", effect="NoSchedule"),)
-            ),
+            registration=Registration(name="n", machine=MACHINE, taints=(Taint(key="t", effect="NoSchedule"),)),
             runtime=lambda: RuntimeState(supplemental_groups_policy=True),
         )
 

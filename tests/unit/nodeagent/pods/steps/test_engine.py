@@ -9,6 +9,7 @@ from lightkube.models.core_v1 import Container, Pod, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from recorded_runtime import RecordedRuntime, runtime_of
 
+from nodeagent import logs
 from nodeagent.pods.rules.model import Desired, Observed, Plan
 from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.step_runs import Outcome, StepRun, Verb
@@ -106,6 +107,17 @@ async def test_a_failed_step_ends_those_that_need_it_and_is_reported_once() -> N
     assert [str(error) for error in errors] == ["no cgroup"]
     assert "volumes ends" in told
     assert f"sandbox {NotProvided.__name__}" in told
+
+
+async def test_what_is_logged_in_a_step_carries_its_name() -> None:
+    """Steps run side by side, each with its own; none is left afterwards."""
+    told: list[str] = []
+
+    async def note(item: SyncPass) -> None:
+        told.append(logs.STEP.get())
+
+    assert await StepEngine([recorded("a", [], note), recorded("b", [], note)]).carry_out(work()) == []
+    assert (sorted(told), logs.STEP.get()) == (["a", "b"], "")
 
 
 async def test_a_step_that_misses_its_deadline_is_named() -> None:

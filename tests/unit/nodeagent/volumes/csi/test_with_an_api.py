@@ -146,6 +146,18 @@ async def test_a_driver_is_written_and_struck(api: Api, records: NodeRecords) ->
     running.cancel()
 
 
+async def test_a_node_that_was_made_again(api: Api, records: NodeRecords) -> None:
+    """Its CSINode is of the new Node, and both list the drivers that are here: no others, and not those that left."""
+    await records.initialise()
+    for driver in ("d", "left", "e"):
+        await records.add(driver, INFO)
+    records.remove("left")
+    api.objects[("Node", "n")] = Node(metadata=ObjectMeta(name="n", uid="another"))
+    await records.begin_again()
+    assert node_objects.is_of(api.objects[("CSINode", "n")], "another")
+    assert (api.listed, api.annotation) == (["d", "e"], '{"d":"i-1","e":"i-1"}')
+
+
 async def test_a_driver_that_is_back_before_it_was_struck(api: Api, records: NodeRecords) -> None:
     """It stays."""
     await records.initialise()
