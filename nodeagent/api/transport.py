@@ -12,7 +12,7 @@ import ssl
 import time
 import urllib.request
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -64,11 +64,19 @@ class Transport:
         self._answers: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
 
     async def send(
-        self, method: str, path: str, body: bytes | None = None, content_type: str = "", accept: str = ""
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str = "",
+        accept: str = "",
+        *,
+        further: Sequence[tuple[str, str]] = (),
     ) -> aiohttp.ClientResponse:
         """Send a request and return the response once its headers are there; the caller reads or releases it.
 
-        `path` starts with "/" and is percent-encoded, query included. Raises Unavailable. The caller sets the deadline.
+        `path` starts with "/" and is percent-encoded, query included; `further`: headers. Raises Unavailable. The caller sets the
+        deadline.
         """
         credentials = self._connection.credentials
         try:
@@ -79,7 +87,7 @@ class Transport:
         session = self._session
         if session is None or certificate is not self._certificate:
             session = await self._reopen(certificate)
-        headers = [("Accept", accept or "application/json"), *self._headers]
+        headers = [("Accept", accept or "application/json"), *self._headers, *further]
         if authorization:
             headers.append(("Authorization", authorization))
         if content_type:
