@@ -75,23 +75,16 @@ class Transport:
     ) -> aiohttp.ClientResponse:
         """Send a request and return the response once its headers are there; the caller reads or releases it.
 
-        `path` starts with "/" and is percent-encoded, query included; `further`: headers. Raises Unavailable. The caller sets the
-        deadline.
+        `path` starts with "/" and is percent-encoded, query included. `further`: headers. Raises Unavailable. The deadline is the
+        caller's.
         """
-        credentials = self._connection.credentials
-        try:
-            authorization = await credentials.authorization()
-            certificate = await credentials.certificate()
-        except CredentialsError as error:
-            raise Unavailable(str(error), Fault.CREDENTIALS) from error
-        session = self._session
-        if session is None or certificate is not self._certificate:
-            session = await self._reopen(certificate)
-        headers = [("Accept", accept or "application/json"), *self._headers, *further]
-        if authorization:
-            headers.append(("Authorization", authorization))
-        if content_type:
-            headers.append(("Content-Type", content_type))
+        authorization, session = await self._identity()
+        given = (
+            ("Accept", accept or "application/json"),
+            ("Authorization", authorization),
+            ("Content-Type", content_type),
+        )
+        headers = [*((name, value) for name, value in given if value), *self._headers, *further]
         began, code = time.monotonic(), "<error>"
         try:
             response = await session.request(
@@ -112,8 +105,21 @@ class Transport:
         if session is not self._session:
             response.close()  # it came under an identity that was given up meanwhile
         if response.status == 401:
-            credentials.rejected()
+            self._connection.credentials.rejected()
         return response
+
+    async def _identity(self) -> tuple[str | None, aiohttp.ClientSession]:
+        """The Authorization of now, and a session that shows the certificate of now. Raises Unavailable."""
+        credentials = self._connection.credentials
+        try:
+            authorization = await credentials.authorization()
+            certificate = await credentials.certificate()
+        except CredentialsError as error:
+            raise Unavailable(str(error), Fault.CREDENTIALS) from error
+        session = self._session
+        if session is None or certificate is not self._certificate:
+            session = await self._reopen(certificate)
+        return authorization, session
 
     async def close(self) -> None:
         """Close all connections; requests under way fail with Unavailable."""

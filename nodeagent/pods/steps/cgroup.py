@@ -1,6 +1,6 @@
 """The pod's cgroup: it exists, with its limits, before anything of the pod runs."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import ClassVar, Protocol
 
@@ -9,7 +9,7 @@ from typing_extensions import override
 from nodeagent.pods.steps.contract import SlotName, Step, StepError, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.translation.resources import HostLimits, pod_cgroup_limits
-from nodeagent.podspec.effective import requests_of
+from nodeagent.podspec.kept_sum import KeptSum
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.podspec.qos import BURSTABLE, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
@@ -51,6 +51,7 @@ class CgroupStep(Step):
         self._host = host
         self._active_pods = active_pods
         self._exclusive_cpus = exclusive_cpus
+        self._requests = KeptSum()
         self._burstable_shares = 0
 
     @override
@@ -74,10 +75,8 @@ class CgroupStep(Step):
         await self._cgroups.remove(teardown.uid)
 
     async def _update_burstable(self) -> None:
-        requests: Iterable[Mapping[str, Fraction]] = (
-            requests_of(pod) for pod in self._active_pods() if qos_class(pod.spec, pod.status) == BURSTABLE
-        )
-        shares = cpu_shares(int(sum((item.get("cpu", Fraction(0)) for item in requests), Fraction(0)) * 1000))
+        burstable = [pod for pod in self._active_pods() if qos_class(pod.spec, pod.status) == BURSTABLE]
+        shares = cpu_shares(int(self._requests.of(burstable).get("cpu", Fraction(0)) * 1000))
         if shares != self._burstable_shares:
             await self._cgroups.set_burstable_shares(shares)
             self._burstable_shares = shares
