@@ -16,7 +16,6 @@ from nodeagent.api import kubeconfig
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
 from nodeagent.api.transport import Transport
-from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.errors import AgentStartError, Misconfigured, leaves, one_line
 from nodeagent.hollow.calls import ApiCalls
 from nodeagent.hollow.node import HollowNode, Site
@@ -32,6 +31,7 @@ from runtimes.linux import allocator
 log = logging.getLogger(__name__)
 
 STARTING_AT_ONCE = 16
+OWN_FILES, FILES_A_NODE = 1024, 16  # five watches a node, and one for each object that its pods name
 LOOK_SECONDS = 1.0
 REMOVE_SECONDS = 300.0
 
@@ -44,7 +44,7 @@ def run(settings: FleetSettings, *, log_level: str = "info", log_format: str = "
         for name in ("nodeagent", "runtimes"):
             logging.getLogger(name).setLevel(logging.WARNING)
         logging.getLogger("nodeagent.hollow").setLevel(logging.INFO)
-    open_files.raise_limit(KubeletConfiguration().maxOpenFiles)
+    open_files.raise_limit(OWN_FILES + FILES_A_NODE * settings.nodes)
     fleet = Fleet(settings)
     try:
         return uvloop.run(fleet.run())
