@@ -173,8 +173,8 @@ def run(config: Config, standby: Standby | None = None) -> int:
     try:
         uvloop.run(_run(config, up, standby))
     except Exception as error:
-        _tell(error, up=up.is_set())
-        return _status(error)
+        tell(error, up=up.is_set())
+        return status_of(error)
     return 0
 
 
@@ -204,12 +204,12 @@ def _tell_idle(config: Config) -> None:
             log.log(level, "accepted in the configuration, and %s: %s", text, "; ".join(idle))
 
 
-def _status(error: Exception) -> int:
+def status_of(error: Exception) -> int:
     """2: the configuration is at fault, as with the mistakes that are found without a look at the machine."""
     return 2 if all(isinstance(each, Misconfigured) for each in leaves(error)) else 1
 
 
-def _tell(error: Exception, *, up: bool) -> None:
+def tell(error: Exception, *, up: bool) -> None:
     """One line for each thing that went wrong. The traceback: at debug level; and where a running agent dies of a fault."""
     foreseen = True
     for each in leaves(error):

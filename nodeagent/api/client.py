@@ -11,7 +11,7 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -66,6 +66,25 @@ class Listed(Generic[T]):
     unread: frozenset[tuple[str, str]] = frozenset()  # (namespace, name) of objects that could not be decoded
 
 
+class Sender(Protocol):
+    """Who carries requests to the server, as `Transport` does and says."""
+
+    @property
+    def streams_lists(self) -> bool: ...
+
+    def streams_no_lists(self) -> None: ...
+
+    def heard(self) -> None: ...
+
+    async def unanswered(self) -> None: ...
+
+    async def send(
+        self, method: str, path: str, body: bytes | None = None, content_type: str = "", accept: str = ""
+    ) -> aiohttp.ClientResponse: ...
+
+    async def close(self) -> None: ...
+
+
 class ApiClient:
     """A client of one API server. Calls may run concurrently; they share connections, and one rate limit.
 
@@ -76,7 +95,7 @@ class ApiClient:
 
     def __init__(
         self,
-        connection: Connection | Transport,
+        connection: Connection | Sender,
         *,
         qps: float = 50.0,
         burst: int = 100,
@@ -84,7 +103,7 @@ class ApiClient:
         in_flight: int = MAX_IN_FLIGHT,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._transport = connection if isinstance(connection, Transport) else Transport(connection)
+        self._transport = Transport(connection) if isinstance(connection, Connection) else connection
         self._limit = TokenBucket(qps, burst)
         self._timeout_seconds = timeout_seconds
         self._sleep = sleep
@@ -98,7 +117,7 @@ class ApiClient:
 
     def streams_no_lists(self) -> None:
         """The server has refused one for good."""
-        self._transport.streams_lists = False
+        self._transport.streams_no_lists()
 
     def sharing(self, *, qps: float, burst: int, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> "ApiClient":
         """Return a client with a limit and deadline of its own over the same connections (events, heartbeats)."""

@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import aiohttp
 from yarl import URL
@@ -68,26 +68,27 @@ class Transport:
         self._answers: weakref.WeakSet[aiohttp.ClientResponse] = weakref.WeakSet()
 
     async def send(
-        self, method: str, path: str, body: bytes | None = None, content_type: str = "", accept: str = ""
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str = "",
+        accept: str = "",
+        *,
+        further: Sequence[tuple[str, str]] = (),
     ) -> aiohttp.ClientResponse:
         """Send a request and return the response once its headers are there; the caller reads or releases it.
 
-        `path` starts with "/" and is percent-encoded, query included. Raises Unavailable. The caller sets the deadline.
+        `path` starts with "/" and is percent-encoded, query included. `further`: headers. Raises Unavailable. The deadline is the
+        caller's.
         """
-        credentials = self._connection.credentials
-        try:
-            authorization = await credentials.authorization()
-            certificate = await credentials.certificate()
-        except CredentialsError as error:
-            raise Unavailable(str(error), Fault.CREDENTIALS) from error
-        session = self._session
-        if session is None or certificate is not self._certificate:
-            session = await self._reopen(certificate)
-        headers = [("Accept", accept or "application/json"), *self._headers]
-        if authorization:
-            headers.append(("Authorization", authorization))
-        if content_type:
-            headers.append(("Content-Type", content_type))
+        authorization, session = await self._identity()
+        given = (
+            ("Accept", accept or "application/json"),
+            ("Authorization", authorization),
+            ("Content-Type", content_type),
+        )
+        headers = [*((name, value) for name, value in given if value), *self._headers, *further]
         began, code = time.monotonic(), "<error>"
         try:
             response = await session.request(
@@ -109,8 +110,12 @@ class Transport:
         if session is not self._session:
             response.close()  # it came under an identity that was given up meanwhile
         if response.status == 401:
-            credentials.rejected(authorization)
+            self._connection.credentials.rejected(authorization)
         return response
+
+    def streams_no_lists(self) -> None:
+        """The server has refused a streaming list for good."""
+        self.streams_lists = False
 
     def heard(self) -> None:
         """Something came from the server."""
@@ -130,6 +135,19 @@ class Transport:
         if session is not None:
             log.warning("%s: nothing comes from it any more: closing all API connections", self._host)
             await self._end(session)
+
+    async def _identity(self) -> tuple[str | None, aiohttp.ClientSession]:
+        """The Authorization of now, and a session that shows the certificate of now. Raises Unavailable."""
+        credentials = self._connection.credentials
+        try:
+            authorization = await credentials.authorization()
+            certificate = await credentials.certificate()
+        except CredentialsError as error:
+            raise Unavailable(str(error), Fault.CREDENTIALS) from error
+        session = self._session
+        if session is None or certificate is not self._certificate:
+            session = await self._reopen(certificate)
+        return authorization, session
 
     async def close(self) -> None:
         """Close all connections; requests under way fail with Unavailable."""

@@ -6,6 +6,7 @@ returns is what it provides; `X | None` is a need that may be missing. So nobody
     async def start_server(scope: Scope, config: Config, pods: PodManager, client: ApiClient | None) -> NodeServer: ...
 """
 
+import functools
 import typing
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,14 +50,13 @@ class Part:
     @property
     def needs(self) -> tuple[Need, ...]:
         """Raises PartsError."""
-        hints = typing.get_type_hints(self.start)
-        hints.pop("return", None)
-        return tuple(self._need(name, hint) for name, hint in hints.items() if name != SCOPE)
+        hints = _hints(self.start)
+        return tuple(self._need(name, hint) for name, hint in hints.items() if name not in (SCOPE, "return"))
 
     @property
     def provides(self) -> Any:
         """A type; None: nothing that others could need."""
-        found = typing.get_type_hints(self.start).get("return", NoneType)
+        found = _hints(self.start).get("return", NoneType)
         return None if found is NoneType else found
 
     def _need(self, parameter: str, hint: Any) -> Need:
@@ -68,6 +68,12 @@ class Part:
 
 
 SCOPE = "scope"  # the first parameter of every part
+
+
+@functools.cache
+def _hints(start: Callable[..., Awaitable[object]]) -> dict[str, Any]:
+    """Asked again and again while parts are put in order, and for each agent of a process."""
+    return typing.get_type_hints(start)
 
 
 def in_order(parts: Iterable[Part], given: Collection[Any] = ()) -> tuple[Part, ...]:

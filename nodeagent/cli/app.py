@@ -222,6 +222,117 @@ def dashboard(
 
 
 @app.command()
+def hollow(
+    nodes: Annotated[int, typer.Option("--nodes", metavar="N", min=1, max=5000, help="How many.")] = 1,
+    pods: Annotated[
+        int | None, typer.Option("--pods", metavar="N", min=0, help="Of all nodes, made by the fleet.")
+    ] = None,
+    pods_per_node: Annotated[
+        int | None, typer.Option("--pods-per-node", metavar="N", min=0, help="The same, of each node.")
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option("--kubeconfig", metavar="FILE", parser=_path, help="Of the API; default: an embedded one."),
+    ] = None,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option("--state-dir", metavar="DIR", parser=_path, help="Of the embedded API; default: a temporary one."),
+    ] = None,
+    api_port: Annotated[
+        int, typer.Option("--api-port", metavar="PORT", min=0, max=65535, help="Of the embedded API; 0: any free one.")
+    ] = 0,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Nodes are NAME-0, NAME-1, …")] = "hollow",
+    namespace: Annotated[str, typer.Option("--namespace", metavar="NAME", help="Of the fleet's pods.")] = "default",
+    as_nodes: Annotated[
+        bool,
+        typer.Option(
+            "--as-nodes/--no-as-nodes", help="Act as each node, by impersonation: with no more than its rights."
+        ),
+    ] = True,
+    taint: Annotated[
+        bool, typer.Option("--taint/--no-taint", help="Keep pods off that do not tolerate hollow.nodeagent.dev/node.")
+    ] = True,
+    tokens: Annotated[
+        bool, typer.Option("--tokens/--no-tokens", help="Pods ask for tokens of their service account.")
+    ] = True,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave nodes and pods in the API at the end.")] = False,
+    cpus: Annotated[int, typer.Option("--cpus", metavar="N", min=1, help="Of each node.")] = 8,
+    memory: Annotated[str, typer.Option("--memory", metavar="QUANTITY", help="Of each node.")] = "32Gi",
+    seed: Annotated[str, typer.Option("--seed", metavar="TEXT", help="Of all that happens by chance.")] = "0",
+    start_seconds: Annotated[
+        float, typer.Option("--start-seconds", metavar="S", min=0, help="Median time of a sandbox's start.")
+    ] = 0.8,
+    pull_seconds: Annotated[
+        float, typer.Option("--pull-seconds", metavar="S", min=0, help="Of an image's first pull on a node.")
+    ] = 2.0,
+    stop_seconds: Annotated[
+        float, typer.Option("--stop-seconds", metavar="S", min=0, help="Of a container's end.")
+    ] = 0.3,
+    spread: Annotated[
+        float, typer.Option("--spread", metavar="SIGMA", min=0, max=3, help="Of these times, log-normal; 0: none.")
+    ] = 0.5,
+    failures: Annotated[
+        float, typer.Option("--failures", metavar="SHARE", min=0, max=1, help="Of sandboxes and pulls.")
+    ] = 0.0,
+    crashes: Annotated[
+        float,
+        typer.Option("--crashes", metavar="SHARE", min=0, max=1, help="Of containers, about 30 s after their start."),
+    ] = 0.0,
+    duration: Annotated[
+        float | None,
+        typer.Option("--duration", metavar="S", min=0, help="End so long after all pods run; default: when told to."),
+    ] = None,
+    interval: Annotated[
+        float, typer.Option("--interval", metavar="S", min=1, help="Between two lines that tell of costs.")
+    ] = 10.0,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", parser=_path, help="The same figures, a JSON line each."),
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info (the default), warning, error.")
+    ] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--log-format", metavar="FORMAT", help="text (the default) or json.")
+    ] = None,
+) -> None:
+    """Run many simulated nodes in one process, to load a control plane. On Ctrl-C they and their pods are removed."""
+    from nodeagent.cli import hollow as command
+    from nodeagent.cli.option_values import LOG_FORMATS, LOG_LEVELS, checked_word
+    from nodeagent.hollow.settings import FleetSettings, HollowTimes
+
+    settings = FleetSettings(
+        nodes=nodes,
+        pods=command.all_pods(nodes, pods, pods_per_node),
+        name=name,
+        namespace=command.checked_name(namespace, "--namespace"),
+        kubeconfig=kubeconfig,
+        state_dir=state_dir,
+        api_port=api_port,
+        as_nodes=as_nodes,
+        taint=taint,
+        tokens=tokens,
+        keep=keep,
+        cpus=cpus,
+        memory_bytes=command.memory_bytes(memory),
+        times=HollowTimes(
+            seed=seed,
+            start_seconds=start_seconds,
+            pull_seconds=pull_seconds,
+            stop_seconds=stop_seconds,
+            spread=spread,
+            failures=failures,
+            crashes=crashes,
+        ),
+        duration_seconds=duration,
+        interval_seconds=interval,
+        report=report,
+    )
+    level = checked_word("--log-level", log_level, LOG_LEVELS)
+    raise typer.Exit(command.run(settings, level, checked_word("--log-format", log_format, LOG_FORMATS)))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     import importlib.metadata

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from runtimes.hollow.chance import Chance
 from runtimes.hollow.images import HollowImages
 from runtimes.hollow.runtime import HollowRuntime, HollowSettings
 from runtimes.registry import Runtime
@@ -25,7 +26,12 @@ def hollow_runtime(handler: str, settings: Mapping[str, Any], context: Any = Non
     """Implements `RuntimeFactory`. Raises ValueError for options that it does not know."""
     try:
         options = msgspec.convert(settings.get("options") or {}, HollowSettings)
-        images = HollowImages()
+        images = HollowImages(
+            pull_seconds=options.pull_seconds,
+            spread=options.spread,
+            failures=options.failures,
+            chance=Chance(options.seed),
+        )
         service = HollowRuntime(options, images, handler)
     except (msgspec.ValidationError, ValueError) as error:
         raise ValueError(f"options: {error}") from error

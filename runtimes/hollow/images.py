@@ -1,20 +1,33 @@
 """Images of the hollow runtime: names."""
 
+import asyncio
 import hashlib
+from collections import Counter
 
 from typing_extensions import override
 
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import ImageService
+from runtimes.hollow.chance import Chance
 from runtimes.kube.image_reference import InvalidReference, is_digest, parse
 
 
 class HollowImages(ImageService):
-    """Every image exists as soon as it is pulled, and has no size."""
+    """Every image exists as soon as it is pulled, and has no size.
 
-    def __init__(self) -> None:
+    `pull_seconds`, `spread`: how long the first pull takes, as `Chance.seconds` has it. `failures`: the share of pulls that fail.
+    """
+
+    def __init__(
+        self, *, pull_seconds: float = 0.0, spread: float = 0.0, failures: float = 0.0, chance: Chance | None = None
+    ) -> None:
         self._images: dict[str, cri.Image] = {}
+        self._pull_seconds = pull_seconds
+        self._spread = spread
+        self._failures = failures
+        self._chance = chance or Chance("")
+        self._tries: Counter[str] = Counter()
 
     def __contains__(self, name: str) -> bool:
         return image_id_of(name) in self._images
@@ -38,9 +51,19 @@ class HollowImages(ImageService):
             except InvalidReference as error:
                 raise errors.InvalidArgument(str(error)) from error
         image_id = image_id_of(name)
+        if image_id not in self._images:
+            await self._fetch(name)
         tags = [] if name == image_id else [name]
         self._images[image_id] = cri.Image(id=image_id, repo_tags=tags, size=1, spec=cri.ImageSpec(image=name))
         return cri.PullImageResponse(image_ref=image_id)
+
+    async def _fetch(self, name: str) -> None:
+        """Takes its time, and fails now and then: another try is another draw."""
+        self._tries[name] += 1
+        what = (name, self._tries[name])
+        await asyncio.sleep(self._chance.seconds(self._pull_seconds, self._spread, "pull", *what))
+        if self._chance.share("pull fails", *what) < self._failures:
+            raise errors.Unavailable("the pull has failed, as the settings of the hollow runtime ask")
 
     @override
     async def remove_image(self, request: cri.RemoveImageRequest) -> cri.RemoveImageResponse:

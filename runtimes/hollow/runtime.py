@@ -4,9 +4,10 @@ import asyncio
 import ipaddress
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from typing_extensions import override
@@ -15,6 +16,7 @@ from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.contract import Capabilities, RuntimeService
 from runtimes.events import EventBus
+from runtimes.hollow.chance import Chance
 from runtimes.hollow.checks import SandboxName, check_container, check_sandbox, name_of
 from runtimes.hollow.images import HollowImages, image_id_of
 from runtimes.hollow.messages import (
@@ -32,14 +34,25 @@ EXIT_AFTER = "hollow.nodeagent.dev/exit-after"
 EXIT_CODE = "hollow.nodeagent.dev/exit-code"
 
 _KILLED = 137
+_FAILED = 1
 _STREAMING = "the hollow runtime runs nothing: there is nothing to stream from"
+
+
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
 
 
 class HollowSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """The handler's `options`."""
 
-    start_seconds: float = 0.0
-    stop_seconds: float = 0.0
+    start_seconds: Seconds = 0.0
+    stop_seconds: Seconds = 0.0
+    pull_seconds: Seconds = 0.0
+    spread: Seconds = 0.0
+    failures: Share = 0.0
+    crashes: Share = 0.0
+    crash_after_seconds: Seconds = 30.0
+    seed: str = ""
     subnet: str = "198.18.0.0/15"
 
 
@@ -48,6 +61,8 @@ class HollowRuntime(RuntimeService):
 
     def __init__(self, settings: HollowSettings, images: HollowImages, handler: str = "hollow") -> None:
         self._settings = settings
+        self._chance = Chance(settings.seed)
+        self._tries: Counter[tuple[str, str]] = Counter()  # of pods whose sandbox has failed, by namespace and name
         self._images = images
         self._handler = handler
         self._bus = EventBus()
@@ -92,8 +107,8 @@ class HollowRuntime(RuntimeService):
         config, name = request.config, name_of(request.config.metadata)
         self._names.add(name)
         try:
-            await asyncio.sleep(self._settings.start_seconds)
-        except asyncio.CancelledError:
+            await self._come_up(config.metadata)
+        except (asyncio.CancelledError, errors.RuntimeFault):
             self._names.discard(name)
             raise
         status = cri.PodSandboxStatus(
@@ -114,6 +129,16 @@ class HollowRuntime(RuntimeService):
         for kind in (cri.CONTAINER_CREATED_EVENT, cri.CONTAINER_STARTED_EVENT):
             self._tell(kind, status.id, sandbox)
         return cri.RunPodSandboxResponse(pod_sandbox_id=status.id)
+
+    async def _come_up(self, pod: cri.PodSandboxMetadata) -> None:
+        """Takes its time, and fails now and then: another try is another draw."""
+        key, settings = (pod.namespace, pod.name), self._settings
+        what = (*key, self._tries[key])
+        await asyncio.sleep(self._chance.seconds(settings.start_seconds, settings.spread, "sandbox", *what))
+        if self._chance.share("sandbox fails", *what) < settings.failures:
+            self._tries[key] += 1
+            raise errors.Unavailable("the sandbox has failed, as the settings of the hollow runtime ask")
+        self._tries.pop(key, None)
 
     def _next_address(self) -> str:
         """In turn through the subnet, again from its beginning after its end: with more pods than addresses some share one."""
@@ -211,7 +236,7 @@ class HollowRuntime(RuntimeService):
         if container.status.state != cri.CONTAINER_CREATED:
             raise errors.WrongState(f"container {container.status.id} has been started before")
         sandbox = self._sandboxes[container.sandbox_id]
-        planned = _planned_end(sandbox.status.annotations)
+        planned = _planned_end(sandbox.status.annotations) or self._crash(sandbox, container)
         container.status.state, container.status.started_at = cri.CONTAINER_RUNNING, time.time_ns()
         if planned is not None:
             after_seconds, code = planned
@@ -220,11 +245,20 @@ class HollowRuntime(RuntimeService):
         self._tell(cri.CONTAINER_STARTED_EVENT, container.status.id, sandbox)
         return cri.StartContainerResponse()
 
+    def _crash(self, sandbox: HollowSandbox, container: HollowContainer) -> tuple[float, int] | None:
+        """After how many seconds a container crashes, if it does, and with which exit code."""
+        pod, own, settings = sandbox.status.metadata, container.status.metadata, self._settings
+        what = (pod.namespace, pod.name, own.name, own.attempt)
+        if self._chance.share("crashes", *what) >= settings.crashes:
+            return None
+        return self._chance.seconds(settings.crash_after_seconds, settings.spread, "crash", *what), _FAILED
+
     @override
     async def stop_container(self, request: cri.StopContainerRequest) -> cri.StopContainerResponse:
         container = self._containers.get(request.container_id)
         if container is not None and container.status.state == cri.CONTAINER_RUNNING:
-            await asyncio.sleep(self._settings.stop_seconds)
+            settings = self._settings
+            await asyncio.sleep(self._chance.seconds(settings.stop_seconds, settings.spread, request.container_id))
             self._exit(container, _KILLED)
         return cri.StopContainerResponse()
 

@@ -4,12 +4,13 @@ Source: docs/facts/pod-lifecycle.md 3.1 (9), docs/facts/node-resources.md 4.5.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from nodeagent.pods.rules.model import StartFailure
-from nodeagent.podspec.effective import Amounts, add, parsed, requests_of
+from nodeagent.podspec.effective import parsed, requests_of
+from nodeagent.podspec.kept_sum import requests_together
 from nodeagent.podspec.node_fit import lacks
 from nodeagent.podspec.pod import AgentPod
 
@@ -39,17 +40,20 @@ class Shortage:
         return self.requested - (self.capacity - self.used)
 
 
-def shortages(pod: AgentPod, others: Sequence[AgentPod], allocatable: Mapping[str, str]) -> list[Shortage]:
-    """Every resource that the pod does not fit in, in the order in which they are reported.
+def shortages(
+    pod: AgentPod,
+    others: Sequence[AgentPod],
+    allocatable: Mapping[str, str],
+    together: Callable[[Sequence[AgentPod]], Mapping[str, Fraction]] = requests_together,
+) -> list[Shortage]:
+    """Every resource that the pod does not fit in, in the order in which they are reported. `together`: adds up.
 
     Extended resources that the node does not have at all are not asked for: somebody else sees to them.
     """
     requests = {
         name: amount for name, amount in requests_of(pod).items() if name in allocatable or not _is_extended(name)
     }
-    used: Amounts = {}
-    for other in others if any(requests.values()) else ():
-        add(used, requests_of(other))
+    used = together(others) if any(requests.values()) else {}
     missing = lacks(requests, parsed(allocatable), used=used, pod_count=len(others))
     return [
         Shortage(

@@ -15,6 +15,7 @@ from nodeagent.node.state import NodeState
 from nodeagent.node.status import RuntimeState
 from nodeagent.pods.admission.rules import NodeView, admit
 from nodeagent.pods.rules.model import StartFailure
+from nodeagent.podspec.kept_sum import KeptSum
 from nodeagent.podspec.pod import AgentPod
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class NodeViews:
         self._client = client
         self._registration = registration
         self._runtime = runtime
+        self._requests = KeptSum()
 
     def known(self) -> NodeView:
         """As known now."""
@@ -90,4 +92,5 @@ class NodeViews:
             declared_features=frozenset(state.declared_features),
             pod_level_resources=settings.pod_level_resources,
             shutting_down=state.shutting_down,
+            together=self._requests.of,
         )

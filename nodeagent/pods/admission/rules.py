@@ -7,6 +7,7 @@ memory, devices), too. Source: docs/facts/pod-lifecycle.md 3.1, docs/facts/node-
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from lightkube.models.core_v1 import Taint
 
@@ -17,6 +18,7 @@ from nodeagent.pods.rules.restart import has_restart_all_rule
 from nodeagent.podspec.annotations import APPARMOR_PREFIX
 from nodeagent.podspec.critical import is_critical
 from nodeagent.podspec.host_ports import conflict, host_ports
+from nodeagent.podspec.kept_sum import requests_together
 from nodeagent.podspec.node_affinity import matches_node
 from nodeagent.podspec.pod import AgentPod
 from nodeagent.podspec.qos import BEST_EFFORT, qos_class
@@ -35,7 +37,7 @@ class NodeView:
     `allocatable`: quantities by resource name, "pods" included. `pressures`: the pressure conditions that hold
     ("MemoryPressure", "DiskPressure", "PIDPressure"), in the order they are reported. `apparmor_error`: why AppArmor cannot be
     enforced; empty: it can. `allowed_unsafe_sysctls`: patterns. `pod_level_resources`: the feature gate. `known`:
-    False while the Node object cannot be read.
+    False while the Node object cannot be read. `together`: adds up what pods ask for.
     """
 
     name: str
@@ -52,6 +54,7 @@ class NodeView:
     pod_level_resources: bool = True
     shutting_down: bool = False
     known: bool = True
+    together: Callable[[Sequence[AgentPod]], Mapping[str, Fraction]] = field(default=requests_together, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,7 @@ def evaluate(pod: AgentPod, others: Sequence[AgentPod], node: NodeView, *, room_
     """The same, with what could still turn a refusal. `room_made`: others have been ended for the pod; it fits."""
     refusal = _first(_BEFORE_FIT, pod, others, node)
     if refusal is None:
-        missing = [] if room_made else shortages(pod, others, node.allocatable)
+        missing = [] if room_made else shortages(pod, others, node.allocatable, node.together)
         against = [found for check in _PREDICATES if (found := check(pod, others, node)) is not None]
         if missing and is_critical(pod) and not against:
             return AdmissionResult(refusal=missing[0].failure, shortages=missing)

@@ -13,7 +13,7 @@ from nodeagent.pods.steps.contract import SlotName, Step, StepError, SyncPass
 from nodeagent.pods.teardown import Teardown
 from nodeagent.pods.translation.resources import HostLimits, pod_cgroup_limits
 from nodeagent.pods.translation.unheld import REASON, unheld_limits
-from nodeagent.podspec.effective import requests_of
+from nodeagent.podspec.kept_sum import KeptSum
 from nodeagent.podspec.pod import AgentPod, PodUID
 from nodeagent.podspec.qos import BEST_EFFORT, BURSTABLE, GUARANTEED, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
@@ -59,6 +59,7 @@ class CgroupStep(Step):
         self._active_pods = active_pods
         self._events = events
         self._exclusive_cpus = exclusive_cpus
+        self._requests = {BURSTABLE: KeptSum(), GUARANTEED: KeptSum()}
         self._told: tuple[int, KeptMemory | None] | None = None
 
     @override
@@ -90,17 +91,15 @@ class CgroupStep(Step):
         await self._update_classes()
 
     async def _update_classes(self) -> None:
-        cpu = {BURSTABLE: Fraction(0), GUARANTEED: Fraction(0), BEST_EFFORT: Fraction(0)}
-        memory = dict(cpu)
+        pods: dict[str, list[AgentPod]] = {BURSTABLE: [], GUARANTEED: [], BEST_EFFORT: []}
         for pod in self._active_pods():
-            qos, requests = qos_class(pod.spec, pod.status), requests_of(pod)
-            cpu[qos] += requests.get("cpu", 0)
-            memory[qos] += requests.get("memory", 0)
+            pods[qos_class(pod.spec, pod.status)].append(pod)
+        burstable, guaranteed = (self._requests[qos].of(pods[qos]) for qos in (BURSTABLE, GUARANTEED))
         kept: KeptMemory | None = None
         if self._host.memory_qos is not None and self._host.memory_qos.tiered:
-            burstable = math.ceil(memory[BURSTABLE])
-            kept = KeptMemory(node_bytes=burstable + math.ceil(memory[GUARANTEED]), burstable_bytes=burstable)
-        wanted = (cpu_shares(int(cpu[BURSTABLE] * 1000)), kept)
+            some = math.ceil(burstable.get("memory", 0))
+            kept = KeptMemory(node_bytes=some + math.ceil(guaranteed.get("memory", 0)), burstable_bytes=some)
+        wanted = (cpu_shares(int(burstable.get("cpu", Fraction(0)) * 1000)), kept)
         if wanted != self._told:
             await self._cgroups.set_class_limits(*wanted)
             self._told = wanted

@@ -24,8 +24,14 @@ _Key = tuple[str | None, ...]
 class DownwardAPIPlugin(PublishOnly):
     name = NAME
 
-    def __init__(self, layout: Layout, allocatable: Allocatable, budget: PayloadBudget) -> None:
-        self._volume = PayloadVolume(layout, allocatable, NAME, Backing.MEMORY, budget)
+    def __init__(
+        self,
+        layout: Layout,
+        allocatable: Allocatable,
+        budget: PayloadBudget,
+        volume: type[PayloadVolume] = PayloadVolume,
+    ) -> None:
+        self._volume = volume(layout, allocatable, NAME, Backing.MEMORY, budget)
         self._allocatable = allocatable
 
     def supports(self, source: VolumeSource) -> bool:

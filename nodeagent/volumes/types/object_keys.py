@@ -76,14 +76,20 @@ class ObjectKind:
 
 
 class ObjectKeysPlugin(PublishOnly):
-    """Volumes of one kind of object."""
+    """Volumes of one kind of object. `volume`: who puts the files where they are to be."""
 
     def __init__(
-        self, kind: ObjectKind, layout: Layout, allocatable: Allocatable, objects: ObjectSource, budget: PayloadBudget
+        self,
+        kind: ObjectKind,
+        layout: Layout,
+        allocatable: Allocatable,
+        objects: ObjectSource,
+        budget: PayloadBudget,
+        volume: type[PayloadVolume] = PayloadVolume,
     ) -> None:
         self._kind = kind
         self._objects = objects
-        self._volume = PayloadVolume(layout, allocatable, kind.plugin, kind.backing, budget)
+        self._volume = volume(layout, allocatable, kind.plugin, kind.backing, budget)
 
     @property
     @override

@@ -44,8 +44,9 @@ class ProjectedPlugin(PublishOnly):
         allocatable: Allocatable,
         sources: ProjectedSources,
         budget: PayloadBudget,
+        volume: type[PayloadVolume] = PayloadVolume,
     ) -> None:
-        self._volume = PayloadVolume(layout, allocatable, NAME, Backing.MEMORY, budget)
+        self._volume = volume(layout, allocatable, NAME, Backing.MEMORY, budget)
         self._allocatable = allocatable
         self._from = sources
 

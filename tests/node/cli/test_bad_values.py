@@ -135,8 +135,11 @@ def surroundings(words: tuple[str, ...], folder: Path) -> dict[str, str]:
         ("run",): ("config", "root-dir", "state-dir", "run-dir", "container-logs-dir"),
         ("check",): ("config", "root-dir", "state-dir"),
         ("runtime", "serve"): ("config", "state-dir", "run-dir", "listen"),
+        ("hollow",): ("kubeconfig",),
     }.get(words, ("state-dir",))
     good = {name: str(folder / "made" / name) for name in options}
+    if "kubeconfig" in good:
+        good["kubeconfig"] = str(folder / "prose")
     if "config" in good:
         good["config"] = str(folder / "good.yaml")
     if "listen" in good:
@@ -178,7 +181,7 @@ def test_bad_values(cli: CommandLine, folder: Path, words: tuple[str, ...], para
             rest = ["--", value]
         answer = cli.run(*words, *(f"--{option}={text}" for option, text in good.items()), *rest)
         assert_is_told(answer, f"nodeagent {' '.join(words)} {rest[0]!r}")
-        if words == ("run",) or words == ("runtime", "serve"):
+        if words in (("run",), ("runtime", "serve"), ("hollow",)):
             assert answer.status != 0, "it ran"
         if value == "" and is_path(parameter):
             assert (answer.status, answer.out) == (2, ""), answer

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from proto import cri_pb2 as cri
@@ -16,11 +17,11 @@ POD = "io.kubernetes.pod.uid"
 IMAGE = cri.ImageSpec(image="localhost/any:1")
 
 
-async def hollow(**options: str) -> HollowRuntime:
+async def hollow(**options: object) -> HollowRuntime:
     """With one image."""
     images = HollowImages()
     await images.pull_image(cri.PullImageRequest(image=IMAGE))
-    return HollowRuntime(HollowSettings(**options), images)
+    return HollowRuntime(msgspec.convert(options, HollowSettings), images)
 
 
 async def make(runtime: HollowRuntime, uid: str, **annotations: str) -> tuple[str, str]:
@@ -101,3 +102,44 @@ def test_options_are_checked() -> None:
         hollow_runtime("hollow", {"options": {"slow": True}})
     with pytest.raises(ValueError, match="options: "):
         hollow_runtime("hollow", {"options": {"subnet": "nowhere"}})
+
+
+async def fates(seed: str) -> list[tuple[bool, bool]]:
+    """Of ten pods: whether the first try of the sandbox failed, and whether the container crashes."""
+    found = []
+    for number in range(10):
+        runtime = await hollow(seed=seed, failures=0.4, crashes=0.4, crashAfterSeconds=0.0)
+        failed = False
+        while True:
+            try:
+                _, container_id = await make(runtime, f"u{number}")
+                break
+            except errors.Unavailable:
+                failed = True
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        found.append((failed, (await state_of(runtime, container_id))[1] == 1))
+    return found
+
+
+async def test_seeds_repeat() -> None:
+    """The same seed and names: the same failures and crashes; a failed sandbox leaves its name free, and succeeds in the end."""
+    first = await fates("a")
+    assert first == await fates("a")
+    assert first != await fates("b")
+    assert {failed for failed, _ in first} == {crashed for _, crashed in first} == {True, False}
+
+
+async def test_pulls_fail_by_the_seed_and_succeed_in_the_end() -> None:
+    """An image is there after a pull that was none of the failed ones; then it is there at once."""
+    made = hollow_runtime("hollow", {"options": {"failures": 0.7, "seed": "3"}})
+    request, failed = cri.PullImageRequest(image=IMAGE), 0
+    while True:
+        try:
+            await made.images.pull_image(request)
+            break
+        except errors.Unavailable:
+            failed += 1
+    assert failed > 0
+    for _ in range(20):
+        await made.images.pull_image(request)

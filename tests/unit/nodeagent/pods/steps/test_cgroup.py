@@ -1,5 +1,6 @@
 """nodeagent.pods.steps.cgroup: the pod's cgroup with its limits, and the Burstable class in line with its pods."""
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -11,7 +12,7 @@ from nodeagent.pods.steps.cgroup import CgroupStep
 from nodeagent.pods.steps.contract import StepError
 from nodeagent.pods.translation.memory_qos import MemoryQoS
 from nodeagent.pods.translation.resources import HostLimits
-from nodeagent.podspec.pod import AgentPod
+from nodeagent.podspec.pod import AgentPod, PodUID
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 
 
@@ -48,7 +49,7 @@ HOST = HostLimits(memory_capacity_bytes=8 << 30, cgroup_v2=False, controllers=fr
 
 async def test_the_cgroup_is_there_with_its_limits_before_anything_waits_for_it(kit: Any, world: Any) -> None:
     """The sandbox gets its place; the Burstable class has the shares of its pods, told to the kernel only when they differ."""
-    cgroups, active = Cgroups(), [pod_with(kit, "500m"), pod_with(kit, "1")]
+    cgroups, active = Cgroups(), [pod_with(kit, "500m"), replace(pod_with(kit, "1"), uid=PodUID("uid-2"))]
     step = CgroupStep(cgroups, HOST, lambda: active, LoggingEvents())
     work = world.work(active[0])
     await step.run(work)
