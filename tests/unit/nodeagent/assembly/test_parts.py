@@ -114,7 +114,7 @@ def test_the_parts_of_the_programs_fit_together(program: str) -> None:
 
 def test_nothing_acts_before_the_folders_are_ours() -> None:
     """Whoever writes on the disk, or touches cgroups or pods, needs the locks, however far. Counters of the agent's own are only
-    made.
+    made, and traces only sent.
     """
     provider = {part.provides: part for part in main.PARTS if part.provides is not None}
 
@@ -123,4 +123,4 @@ def test_nothing_acts_before_the_folders_are_ours() -> None:
         return {each.name for each in direct}.union(*map(below, direct))
 
     free = {part.name for part in main.PARTS if "folders" not in below(part)}
-    assert free == {"folders", "admission metrics", "image metrics"}
+    assert free == {"folders", "admission metrics", "image metrics", "traces"}
