@@ -24,6 +24,7 @@ from runtimes.linux.retry import Backoff, RetryPolicy
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 10.0
+UNKNOWN_SECONDS = 1.0  # as long as it is not known what to ask for
 ISSUE_SECONDS = 15 * 60.0
 EXPIRED_SECONDS = 5 * 60.0
 BACKOFF = RetryPolicy(first_seconds=2.0, factor=2.0, cap_seconds=32.0, jitter=0.1)
@@ -73,7 +74,7 @@ class Rotation:
         while True:
             wanted = self._wanted()
             if wanted is None or not self._is_due(wanted, await self._current()):
-                await self._sleep(CHECK_SECONDS)
+                await self._sleep(CHECK_SECONDS if wanted is not None else UNKNOWN_SECONDS)
                 continue
             try:
                 async with asyncio.timeout(ISSUE_SECONDS):
