@@ -9,7 +9,7 @@ from typing import Protocol
 from lightkube.models.core_v1 import Service
 from lightkube.models.discovery_v1 import EndpointSlice
 
-from cni.native.nftables.errors import NftablesError
+from cni.native.nftables.errors import NftablesError, NftablesUnavailable
 from nodeagent.api.endpoint_slices import ServiceKey, SlicesByService
 from nodeagent.api.informer import Informer
 from nodeagent.os_error_retry import UNREPORTED, LoopHealth
@@ -81,7 +81,7 @@ class ServiceProxy:
             self._wake.clear()
             try:
                 await self._sync()
-            except NftablesError as error:
+            except (NftablesError, NftablesUnavailable) as error:  # this kernel may get the modules it lacks
                 log.warning("Services are not in force: %s", error)
                 self._health.failed(str(error))
                 await self._sleep(backoff.next_delay())

@@ -17,11 +17,16 @@ def paths_below(folder: Path) -> Iterator[Path]:
 
 def cgroups_below(path: str) -> list[Path]:
     """Below the cgroup `path` ("/name"), in every hierarchy of either version."""
-    return [found for root in _CGROUPS.glob(f"*{path}") for found in paths_below(root) if found.is_dir()]
+    return [found for folder in _folders(path) for found in paths_below(folder) if found.is_dir()]
 
 
 def remove_cgroups(path: str) -> None:
     """The cgroup `path` and those below it; one that is in use stays."""
-    for found in [*sorted(cgroups_below(path), reverse=True), *_CGROUPS.glob(f"*{path}")]:
+    for found in [*sorted(cgroups_below(path), reverse=True), *_folders(path)]:
         with contextlib.suppress(OSError):
             found.rmdir()
+
+
+def _folders(path: str) -> list[Path]:
+    """Where the cgroup is: below the mount of version 2, or of each hierarchy of version 1."""
+    return [folder for root in (_CGROUPS, *_CGROUPS.glob("*/")) if (folder := root / path[1:]).is_dir()]

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
+from node_under_test import eventually
 from uml import NOT_BOOTED, RUN, run_in_uml
 
 pytestmark = [
@@ -55,6 +57,22 @@ def test_the_harness_ends_on_time() -> None:
         if done.stdout:
             break
     assert done.stdout == "started\n"
+
+
+@pytest.mark.timeout(120)
+def test_nothing_outlives_the_harness(tmp_path: Path) -> None:
+    """Whoever kills it with SIGKILL has killed the kernel, and what that has of processes on the machine."""
+    mark = tmp_path / "mark"
+    with open(mark, "wb") as output:
+        run = subprocess.Popen([RUN, "--", "sh", "-c", "echo runs; sleep 1000"], stdout=output)
+        try:
+            eventually(lambda: mark.read_text() == "runs\n", "the command runs")
+            kernel = [process.pid for process in psutil.Process(run.pid).children(recursive=True)]
+        finally:
+            run.kill()
+            run.wait()
+    assert len(kernel) > 3
+    eventually(lambda: not [pid for pid in kernel if psutil.pid_exists(pid)], "they are gone")
 
 
 @pytest.mark.timeout(60)

@@ -9,7 +9,7 @@ import pytest
 from lightkube.models.core_v1 import Service
 from lightkube.models.discovery_v1 import EndpointSlice
 
-from cni.native.nftables.errors import NftablesError
+from cni.native.nftables.errors import NftablesError, NftablesUnavailable
 from nodeagent.api.informer import Informer
 from nodeagent.services.elements import Aim
 from nodeagent.services.frontends import View
@@ -56,7 +56,7 @@ class Kernel:
 
     def __init__(self) -> None:
         self.asked: asyncio.Queue[Asked] = asyncio.Queue()
-        self.refusals = 0
+        self.refusals: list[Exception] = []
         self._loop = asyncio.get_running_loop()
 
     def apply(self, aim: Aim) -> int:
@@ -64,8 +64,7 @@ class Kernel:
         asked = [(place.address, [endpoint.address for endpoint in place.behind.endpoints]) for place in places]
         self._loop.call_soon_threadsafe(self.asked.put_nowait, asked)
         if self.refusals:
-            self.refusals -= 1
-            raise NftablesError("table t", errno.EBUSY)
+            raise self.refusals.pop()
         return 1
 
     def was_touched(self) -> bool:
@@ -133,16 +132,22 @@ async def test_from_the_first_list_on(
         await task
 
 
-async def test_an_error_is_told_and_tried_again(rig: Rig, service: Callable[..., Service]) -> None:
-    """With all that was wanted; and when it works, that is told."""
-    rig.kernel.refusals = 1
+BUSY = NftablesError("table t", errno.EBUSY)
+
+
+@pytest.mark.parametrize("error", [BUSY, NftablesUnavailable(NftablesError("table t", errno.EOPNOTSUPP))])
+async def test_an_error_is_told_and_tried_again(
+    rig: Rig, service: Callable[..., Service], error: NftablesError | NftablesUnavailable
+) -> None:
+    """With all that was wanted; and when it works, that is told. So is a kernel without such tables: modules can be loaded."""
+    rig.kernel.refusals = [error]
     rig.services.tell(service())
     rig.services.sync()
     rig.slices.sync()
     task = asyncio.create_task(rig.proxy.run())
     assert await rig.asked() == await rig.asked() == [("10.96.0.20", [])]
     told = [await rig.condition.told.get() for _ in range(2)]
-    assert told == ["netfilter: table t: Device or resource busy (EBUSY)", ""]
+    assert told == [str(error), ""]
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
