@@ -44,7 +44,10 @@ def deadline(certificate: x509.Certificate, chance: float) -> datetime:
 
 
 class Rotation:
-    """Of one certificate. `wanted`: what is needed now; None: nothing yet. `current`: what is in use; None: nothing."""
+    """Of one certificate. `wanted`: what is needed now; None: nothing yet. `current`: what is in use; None: nothing.
+
+    `failed` hears of each attempt that was in vain.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Rotation:
         wanted: Callable[[], Wanted | None],
         current: Current,
         *,
+        failed: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
         sleep: Sleep = asyncio.sleep,
@@ -63,6 +67,7 @@ class Rotation:
         self._store = store
         self._wanted = wanted
         self._current = current
+        self._failed = failed
         self._now = now
         self._chance = chance
         self._sleep = sleep
@@ -87,6 +92,7 @@ class Rotation:
                 backoff.reset()
                 await self._sleep(CHECK_SECONDS)  # however short its life is
                 continue
+            self._failed()
             await self._sleep(backoff.next_delay())
 
     def _is_due(self, wanted: Wanted, current: x509.Certificate | None) -> bool:

@@ -1,5 +1,7 @@
 """The kubeconfig's credentials, with the certificates that the node was issued since."""
 
+import contextlib
+
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 from typing_extensions import override
@@ -42,14 +44,16 @@ class RenewedCredentials(Credentials):
     def rejected(self) -> None:
         self._configured.rejected()
 
-    async def x509(self) -> x509.Certificate | None:
-        """The certificate in use; None: there is none that can be read. Raises nothing."""
-        try:
-            found = await self.certificate()
-        except CredentialsError:
-            return None
-        if found is not self._parsed[0]:
-            self._parsed = (found, _read(found) if found is not None else None)
+    async def in_use(self) -> x509.Certificate | None:
+        """The certificate that is to be used now; None: there is none that can be read. Raises nothing."""
+        with contextlib.suppress(CredentialsError):
+            await self.certificate()
+        return self.last()
+
+    def last(self) -> x509.Certificate | None:
+        """The one that was given last."""
+        if self._chosen is not self._parsed[0]:
+            self._parsed = (self._chosen, _read(self._chosen) if self._chosen is not None else None)
         return self._parsed[1]
 
 

@@ -81,7 +81,7 @@ async def start_client(
     transport = Transport(connection, observe=ApiRequestMetrics(host.metrics).answered)
     client = await scope.stack.enter_async_context(ApiClient(transport, qps=qps, burst=burst))
     if config.kubelet.rotateCertificates:
-        await keep_client_certificate(scope, connection, client, folders, config.node_name)
+        await keep_client_certificate(scope, connection, client, folders, config.node_name, host.metrics)
     return client
 
 

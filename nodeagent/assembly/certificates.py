@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 
 from cryptography import x509
+from prometheus_client import CollectorRegistry
 
 from nodeagent.api.certificate_requests import CLIENT_SIGNER, SERVING_SIGNER, Wanted, fits, serving_names
 from nodeagent.api.certificate_rotation import Rotation, end_when_expired
@@ -16,6 +17,7 @@ from nodeagent.api.kubeconfig import Connection
 from nodeagent.api.renewed_credentials import RenewedCredentials
 from nodeagent.assembly.running import Scope
 from nodeagent.folders import Folders
+from nodeagent.metrics.certificates import of_client, of_serving
 
 log = logging.getLogger(__name__)
 
@@ -31,20 +33,26 @@ def renewable(connection: Connection, folders: Folders) -> Connection:
 
 
 async def keep_client_certificate(
-    scope: Scope, connection: Connection, client: ApiClient, folders: Folders, node_name: str
+    scope: Scope,
+    connection: Connection,
+    client: ApiClient,
+    folders: Folders,
+    node_name: str,
+    registry: CollectorRegistry,
 ) -> None:
     """Renew it in time. `connection` is of `renewable`. An identity that is not this node's is its owner's to renew."""
     credentials = connection.credentials
     assert isinstance(credentials, RenewedCredentials)
     wanted = Wanted(signer=CLIENT_SIGNER, node_name=node_name)
-    current = await credentials.x509()
+    current = await credentials.in_use()
     if current is None or not fits(current, wanted):
         log.warning(
             "rotateCertificates: the kubeconfig has no client certificate of %s; it is not renewed", wanted.common_name
         )
         return
     store = CertificateStore(folders.certificates, CLIENT)
-    rotation = Rotation(CLIENT_CERTIFICATE, client, store, lambda: wanted, credentials.x509)
+    metrics = of_client(credentials.last, registry)
+    rotation = Rotation(CLIENT_CERTIFICATE, client, store, lambda: wanted, credentials.in_use, failed=metrics.failed)
     # what it has proves nothing once it has expired: whether the API is there is asked without
     stranger = await scope.stack.enter_async_context(ApiClient(replace(connection, credentials=Anonymous())))
 
@@ -56,14 +64,19 @@ async def keep_client_certificate(
         return True
 
     async def watch() -> None:
-        await end_when_expired(credentials.x509, reachable)
+        await end_when_expired(credentials.in_use, reachable)
 
     scope.loop(rotation.run, CLIENT_CERTIFICATE)
     scope.loop(watch, "identity")
 
 
 def keep_serving_certificate(
-    scope: Scope, client: ApiClient, cluster: InformedCluster, folders: Folders, node_name: str
+    scope: Scope,
+    client: ApiClient,
+    cluster: InformedCluster,
+    folders: Folders,
+    node_name: str,
+    registry: CollectorRegistry,
 ) -> None:
     """Ask for it as soon as the Node has an address, renew it in time and when the addresses change."""
     store = CertificateStore(folders.certificates, SERVING)
@@ -76,4 +89,6 @@ def keep_serving_certificate(
     async def current() -> x509.Certificate | None:
         return store.certificate()
 
-    scope.loop(Rotation(SERVING_CERTIFICATE, client, store, wanted, current).run, SERVING_CERTIFICATE)
+    metrics = of_serving(store.certificate, registry)
+    rotation = Rotation(SERVING_CERTIFICATE, client, store, wanted, current, failed=metrics.failed)
+    scope.loop(rotation.run, SERVING_CERTIFICATE)

@@ -78,13 +78,14 @@ async def start_server(
         raise AgentStartError(
             f"the node's HTTPS endpoint cannot listen on {kubelet.address}:{kubelet.port}: {error}"
         ) from error
-    _keep_certificate(scope, config, folders, state, client, cluster)
+    _keep_certificate(scope, config, host, folders, state, client, cluster)
     return server
 
 
 def _keep_certificate(
     scope: Scope,
     config: Config,
+    host: Host,
     folders: Folders,
     state: NodeState,
     client: ApiClient | None,
@@ -98,7 +99,7 @@ def _keep_certificate(
             raise AgentStartError(
                 "serverTLSBootstrap: there is no API to issue a certificate (--kubeconfig, --standalone)"
             )
-        certificates.keep_serving_certificate(scope, client, cluster, folders, config.node_name)
+        certificates.keep_serving_certificate(scope, client, cluster, folders, config.node_name, host.metrics)
     elif not config.kubelet.tlsCertFile:
         keep = functools.partial(
             keep_serving_certificate, folders.certificates, config.node_name, lambda: state.host_ips

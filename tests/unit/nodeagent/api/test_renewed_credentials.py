@@ -59,7 +59,7 @@ async def test_the_newer_one(tmp_path: Path) -> None:
     assert renewed is not None and renewed.certificate_pem == path.read_bytes()
     clock.now += 11
     assert await found.certificate() is renewed
-    shown = await found.x509()
+    shown = await found.in_use()
     assert shown is not None and shown.not_valid_before_utc == NOW + timedelta(days=10)
     assert await found.authorization() == "Bearer t"
 
@@ -78,4 +78,4 @@ async def test_a_kubeconfig_without_a_certificate(tmp_path: Path) -> None:
     path = tmp_path / "current.pem"
     path.write_bytes(certificate("n", 0))
     found = credentials(path, None, Clock())
-    assert (await found.certificate(), await found.x509()) == (None, None)
+    assert (await found.certificate(), await found.in_use()) == (None, None)
