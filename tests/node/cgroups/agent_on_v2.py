@@ -98,42 +98,6 @@ def test_limits_of_a_pod_and_its_container(node: NodeUnderTest, runtime: str) ->
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_burner_is_throttled_to_its_quota(node: NodeUnderTest, runtime: str) -> None:
-    """It never gets more than 5 percent beyond its quota, by the kernel's own periods, comes within 5 percent of it as soon as
-    the machine has that much for it, and is held back."""
-    cgroup = pod_cgroup(node, node.running(f"burns-on-{runtime}"))
-    throttled, shares = cgroup.cpu_periods()[1], list[float]()
-
-    def all_of_it() -> bool:
-        shares.append(used_in_periods(cgroup, 20) / 0.010)
-        return shares[-1] >= 0.95
-
-    eventually(all_of_it, f"it gets its quota, not {shares}")
-    assert max(shares) <= 1.05, shares
-    assert cgroup.cpu_periods()[1] > throttled
-
-
-def used_in_periods(cgroup: CgroupFiles, count: int) -> float:
-    """CPU seconds a period, over so many of the kernel's."""
-    first, used = cgroup.cpu_periods()[0], cgroup.cpu_usage_seconds()
-    eventually(lambda: cgroup.cpu_periods()[0] >= first + count, f"{count} periods")
-    return (cgroup.cpu_usage_seconds() - used) / (cgroup.cpu_periods()[0] - first)
-
-
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_memory_beyond_the_limit(node: NodeUnderTest, runtime: str) -> None:
-    """OOMKilled with 137, its shell along with the process that took the memory; the container beside it goes on."""
-    name, limit = f"oom-on-{runtime}", limited("200m", "24Mi")
-    beyond = shell("c", "tail /dev/zero; echo survived; sleep 100000", **limit)
-    node.apply(make_pod(name, beyond, shell("d", WAITS, **limit), restartPolicy="Never", **on(runtime)))
-    pod = node.pod_when(name, lambda found: state_of(found)[0] == "terminated")
-    assert state_of(pod) == ("terminated", "OOMKilled", 137)
-    assert state_of(pod, "d")[0] == "running"
-    assert pod_cgroup(node, pod).oom_kills() >= 2
-    delete(node, name)
-
-
-@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_resize_in_place(node: NodeUnderTest, runtime: str) -> None:
     """More CPU and memory for the container that runs, in the kernel and in the status, and less again."""
     name, requests = f"grows-on-{runtime}", {"cpu": "100m", "memory": "24Mi"}

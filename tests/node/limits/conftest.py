@@ -56,7 +56,10 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, huge_pages:
     made.config["kubelet"] = KUBELET | reserved
     cgroups = detect()
     cgroups.create(made.cgroup)
-    bounds = CgroupLimits(memory_limit_bytes=1024 * MIB, pids_limit=600, cpuset_cpus="0")
+    cpus = (
+        {"cpuset_cpus": "0"} if has_controller("cpuset") else {}
+    )  # the kernel of cgroup v2 has one CPU, and no such controller
+    bounds = CgroupLimits(memory_limit_bytes=1024 * MIB, pids_limit=600, **cpus)
     cgroups.apply(made.cgroup, bounds)
     for path in reserved.values():
         cgroups.create(path)

@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.node, pytest.mark.xdist_group("limits")]
 
 BURNS = "while :; do :; done"
 WINDOW_SECONDS = 1.5
+PERIODS = 25  # 100 ms each; the first and the last are counted in part
 
 
 def limits(**amounts: str) -> dict[str, dict[str, str]]:
@@ -18,13 +19,12 @@ def limits(**amounts: str) -> dict[str, dict[str, str]]:
 
 
 def used_of_quota(cgroup: CgroupFiles) -> float:
-    """What it used of its quota in a moment, by the periods that the kernel counted: 1 is all of it."""
+    """What it used of its quota for some time, by the periods that the kernel counted: 1 is all of it."""
     quota = cgroup.cpu_quota()
     assert quota is not None
-    periods, used = cgroup.cpu_periods()[0], cgroup.cpu_usage_seconds()
-    time.sleep(WINDOW_SECONDS)
-    periods, used = cgroup.cpu_periods()[0] - periods, cgroup.cpu_usage_seconds() - used
-    return used * 1e6 / (quota[0] * max(periods, 1))
+    first, used = cgroup.cpu_periods()[0], cgroup.cpu_usage_seconds()
+    eventually(lambda: cgroup.cpu_periods()[0] >= first + PERIODS, f"{PERIODS} periods")
+    return (cgroup.cpu_usage_seconds() - used) * 1e6 / (quota[0] * (cgroup.cpu_periods()[0] - first))
 
 
 def is_throttled_to_its_quota(cgroup: CgroupFiles) -> None:

@@ -51,13 +51,13 @@ def test_classes_follow_their_pods(node: NodeUnderTest) -> None:
     """The Burstable class has the sum of its pods' requests, also when one has gone; BestEffort has the least there is."""
     burstable, least = qos_cgroup(node, "Burstable"), qos_cgroup(node, "BestEffort")
     eventually(lambda: burstable.cpu_share() == share_of(2), "no pods in the class")
-    for name, milli in (("one", "500m"), ("two", "250m")):
+    for name, milli in (("one", "400m"), ("two", "200m")):
         node.apply(make_pod(name, shell("c", "exec sleep 100000", resources=request(cpu=milli))))
     pods = [node.running(name) for name in ("one", "two")]
-    assert [pod_cgroup(node, pod).cpu_share() for pod in pods] == [share_of(512), share_of(256)]
-    assert (burstable.cpu_share(), least.cpu_share()) == (share_of(768), share_of(2))
+    assert [pod_cgroup(node, pod).cpu_share() for pod in pods] == [share_of(409), share_of(204)]
+    assert (burstable.cpu_share(), least.cpu_share()) == (share_of(614), share_of(2))
     node.kubectl("delete", "pod", "one", "--grace-period=1", "--wait=false")
-    eventually(lambda: burstable.cpu_share() == share_of(256), "the class has what the other one asks for")
+    eventually(lambda: burstable.cpu_share() == share_of(204), "the class has what the other one asks for")
     node.kubectl("delete", "pod", "two", "--grace-period=1", "--wait=false")
 
 
