@@ -260,6 +260,9 @@ def test_another_node_asks_for_itself() -> None:
     user = "system:node:other"
     own = approval(request(csr(user), user=user), "node1", OWN)
     assert own == "Auto approving self kubelet client certificate after SubjectAccessReview."
+    impostor = request(csr(user), user=user)
+    impostor["spec"]["groups"] = ["system:authenticated"]  # a node is who is in the nodes' group, too
+    assert not approval(impostor, "node1", OWN)
     assert not approval(
         request(csr(user, names=dns("other")), KUBELET_SERVING, SERVING, user), "node1", {*OWN, "other"}
     )
