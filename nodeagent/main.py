@@ -180,21 +180,32 @@ def run(config: Config, standby: Standby | None = None) -> int:
 
 async def _run(config: Config, up: asyncio.Event, standby: Standby | None) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    loop, own = asyncio.get_running_loop(), asyncio.current_task()
+
+    def told() -> None:
+        if not up.is_set() and not stop.is_set() and own is not None:
+            own.cancel()  # a start may wait long for others: an API, a person's approval
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, told)
     host = this_host()
     preflight.check(config, host)
     board = Board(host.now)
-    async with agent(config, host, board, standby) as parts:
-        gc.collect()
-        gc.freeze()  # what exists now lives as long as the agent
-        gc.set_threshold(*GC_THRESHOLDS)
-        log.info("parts: %s", board.summary())
-        log.info("node %s is up", config.node_name)
-        up.set()
-        await parts.until(stop)
-        log.info("stopping; pods keep running")
+    try:
+        async with agent(config, host, board, standby) as parts:
+            gc.collect()
+            gc.freeze()  # what exists now lives as long as the agent
+            gc.set_threshold(*GC_THRESHOLDS)
+            log.info("parts: %s", board.summary())
+            log.info("node %s is up", config.node_name)
+            up.set()
+            await parts.until(stop)
+            log.info("stopping; pods keep running")
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        log.info("told to stop before it was up; pods keep running")
 
 
 def _tell_idle(config: Config) -> None:

@@ -166,7 +166,7 @@ class KindHooks:
 
 
 class TokenAuthority(Protocol):
-    """Makes and reads service-account tokens (docs/facts/api-client-and-server.md G).
+    """Makes and reads service-account tokens, and reads bootstrap tokens (docs/facts/api-client-and-server.md G, I.1).
 
     Functions raise nothing that they do not name.
     """
@@ -175,7 +175,7 @@ class TokenAuthority(Protocol):
         """The user of a good token meant for one of `audiences` (empty: the server's own); None for any other.
 
         Checks signature, times, and that the service account (and the bound pod, secret or node) still exists with its
-        uid, in `store`.
+        uid, in `store`; of a bootstrap token, that its Secret is there and allows it.
         """
         ...
 

@@ -13,6 +13,7 @@ from nodeagent.api.object_reads import CachedReads, DirectReads, ttl_seconds
 from nodeagent.api.objects import ObjectCache, Objects, StaticOnly
 from nodeagent.api.tokens import NoTokens, TokenManager, Tokens
 from nodeagent.api.transport import Transport
+from nodeagent.assembly.certificates import keep_client_certificate, renewable
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.network import own_network
 from nodeagent.assembly.parts import Skip
@@ -74,9 +75,14 @@ async def start_client(
     if embedded is not None:
         # an API of this node alone has nobody to be protected for; the limits of a cluster would only delay its pods
         qps, burst = max(qps, EMBEDDED_QPS), max(burst, EMBEDDED_QPS)
-    transport = Transport(kubeconfig.load(path), observe=ApiRequestMetrics(host.metrics).answered)
-    client = ApiClient(transport, qps=qps, burst=burst)
-    return await scope.stack.enter_async_context(client)
+    connection = kubeconfig.load(path)
+    if config.kubelet.rotateCertificates:
+        connection = renewable(connection, folders)
+    transport = Transport(connection, observe=ApiRequestMetrics(host.metrics).answered)
+    client = await scope.stack.enter_async_context(ApiClient(transport, qps=qps, burst=burst))
+    if config.kubelet.rotateCertificates:
+        await keep_client_certificate(scope, connection, client, folders, config.node_name, host.metrics)
+    return client
 
 
 async def start_events(scope: Scope, config: Config, client: ApiClient | None) -> Events:

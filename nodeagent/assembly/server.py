@@ -1,11 +1,15 @@
 """The node's HTTPS endpoint, and the certificate that it shows."""
 
 import functools
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from nodeagent.api.certificate_store import SERVING, CertificateStore
 from nodeagent.api.certificates import keep_serving_certificate, serving_certificate
 from nodeagent.api.client import ApiClient
+from nodeagent.api.cluster import InformedCluster
+from nodeagent.assembly import certificates
 from nodeagent.assembly.board import Board
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.parts import Skip
@@ -29,6 +33,8 @@ from nodeagent.standalone import EmbeddedAPI
 from nodeagent.stats.provider import Statistics
 from runtimes.kube.duration import seconds
 
+log = logging.getLogger(__name__)
+
 
 async def start_server(
     scope: Scope,
@@ -43,6 +49,7 @@ async def start_server(
     client: ApiClient | None,
     source: ApiSource | None,
     embedded: EmbeddedAPI | None,
+    cluster: InformedCluster | None,
 ) -> NodeServer:
     """Raises AgentStartError, CertificateError."""
     kubelet = config.kubelet
@@ -71,12 +78,38 @@ async def start_server(
         raise AgentStartError(
             f"the node's HTTPS endpoint cannot listen on {kubelet.address}:{kubelet.port}: {error}"
         ) from error
-    if not kubelet.tlsCertFile:
+    _keep_certificate(scope, config, host, folders, state, client, cluster)
+    return server
+
+
+def _keep_certificate(
+    scope: Scope,
+    config: Config,
+    host: Host,
+    folders: Folders,
+    state: NodeState,
+    client: ApiClient | None,
+    cluster: InformedCluster | None,
+) -> None:
+    """In force, where it is the agent's to care for it."""
+    if config.kubelet.serverTLSBootstrap and config.kubelet.tlsCertFile:
+        log.warning("serverTLSBootstrap: no certificate is asked for, tlsCertFile is there")
+    if by_request(config):
+        if client is None or cluster is None:
+            raise AgentStartError(
+                "serverTLSBootstrap: there is no API to issue a certificate (--kubeconfig, --standalone)"
+            )
+        certificates.keep_serving_certificate(scope, client, cluster, folders, config.node_name, host.metrics)
+    elif not config.kubelet.tlsCertFile:
         keep = functools.partial(
             keep_serving_certificate, folders.certificates, config.node_name, lambda: state.host_ips
         )
         scope.loop(keep, "serving certificate")
-    return server
+
+
+def by_request(config: Config) -> bool:
+    """Whether the API is to issue the serving certificate."""
+    return config.kubelet.serverTLSBootstrap and not config.kubelet.tlsCertFile
 
 
 def _gates(config: Config) -> list[tuple[str, str, bool]]:
@@ -95,7 +128,10 @@ def server_settings(
     """Raises CertificateError."""
     kubelet = config.kubelet
     certificate, key = Path(kubelet.tlsCertFile), Path(kubelet.tlsPrivateKeyFile)
-    if not kubelet.tlsCertFile:
+    awaited = by_request(config)
+    if awaited:
+        certificate = key = CertificateStore(folders.certificates, SERVING).current
+    elif not kubelet.tlsCertFile:
         pair = serving_certificate(folders.certificates, config.node_name, host_ips)
         certificate, key = pair.certificate, pair.key
     client_ca = Path(kubelet.authentication.x509.clientCAFile) if kubelet.authentication.x509.clientCAFile else None
@@ -106,6 +142,7 @@ def server_settings(
         port=kubelet.port,
         certificate=certificate,
         key=key,
+        certificate_awaited=awaited,
         client_ca=client_ca,
         tls=config.tls_policy,
         health_address=kubelet.healthzBindAddress,

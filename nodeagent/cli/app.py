@@ -77,6 +77,15 @@ def run(
     context: typer.Context,
     standalone: Annotated[bool, typer.Option("--standalone", help="Serve an embedded Kubernetes API.")] = False,
     kubeconfig: KubeconfigOption = None,
+    bootstrap_kubeconfig: Annotated[
+        Path | None,
+        typer.Option(
+            "--bootstrap-kubeconfig",
+            metavar="FILE",
+            parser=_path,
+            help="Asks for a client certificate, and writes --kubeconfig, where that has no valid one.",
+        ),
+    ] = None,
     config: ConfigOption = None,
     root_dir: RootDirOption = ROOT_DIR,
     state_dir: StateDirOption = STATE_DIR,
@@ -117,6 +126,7 @@ def run(
     options = Options(
         config_file=config,
         kubeconfig=kubeconfig,
+        bootstrap_kubeconfig=bootstrap_kubeconfig,
         standalone=standalone,
         root_dir=root_dir,
         state_dir=state_dir,

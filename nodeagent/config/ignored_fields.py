@@ -47,14 +47,6 @@ _NO_SHUTDOWN = "the machine's shutdown is not delayed for pods"
 _IN_STEPS = "go-style logging only"
 
 IGNORED_FIELDS: dict[str, IgnoredField] = {
-    "rotateCertificates": _unkept(
-        "the client certificate is not renewed by CSR: renew the kubeconfig's files, they are read again when they change",
-        False,
-    ),
-    "serverTLSBootstrap": _unkept(
-        "no serving certificate is requested by CSR: set tlsCertFile, whose files are read again when they change",
-        False,
-    ),
     "cpuManagerReconcilePeriod": _moot(
         "containers' CPUs are changed when the shared ones change, not at intervals", "10s", "0s"
     ),

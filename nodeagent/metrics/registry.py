@@ -29,7 +29,15 @@ def agent_registry() -> CollectorRegistry:
 
 
 # Counters that a kubelet names without the ending that prometheus_client writes after all of them.
-_BARE = tuple((f"{name}_total".encode(), name.encode()) for name in ("kubelet_evictions", "kubelet_preemptions"))
+_BARE = tuple(
+    (f"{name}_total".encode(), name.encode())
+    for name in (
+        "kubelet_certificate_manager_client_expiration_renew_errors",
+        "kubelet_evictions",
+        "kubelet_preemptions",
+        "kubelet_server_expiration_renew_errors",
+    )
+)
 
 
 def registered(registry: CollectorRegistry) -> bytes:

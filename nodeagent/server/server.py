@@ -54,7 +54,8 @@ class Routes(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """Port 0 of the health endpoint: off. `client_ca` None: no client certificate is accepted.
+    """Port 0 of the health endpoint: off. `client_ca` None: no client certificate is accepted. `certificate_awaited`: it may come
+    later; until then nobody can connect.
 
     `streaming_idle_seconds`: how long an exec, attach or port-forward may be silent; 0: for ever. `pod_logs_dir`: the folder of
     all pods' logs, `logs_dir`: of the node's. `read_only_port`: plain HTTP for everybody, without what enters pods; 0: off.
@@ -65,6 +66,7 @@ class ServerSettings:
     certificate: Path
     key: Path
     client_ca: Path | None
+    certificate_awaited: bool = False
     tls: TLSPolicy = field(default_factory=TLSPolicy)
     health_address: str = "127.0.0.1"
     health_port: int = 10248
@@ -121,7 +123,13 @@ class NodeServer:
     async def start(self) -> None:
         """Raises OSError (port in use, certificate)."""
         settings = self._settings
-        tls = ServerTLS(settings.certificate, settings.key, settings.client_ca, settings.tls)
+        tls = ServerTLS(
+            settings.certificate,
+            settings.key,
+            settings.client_ca,
+            settings.tls,
+            awaited=settings.certificate_awaited,
+        )
         application = web.Application(middlewares=[self._observed, self._admission])
         application.add_routes(self._routes())
         await self._listen(application, settings.address, settings.port, tls.context)

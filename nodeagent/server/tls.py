@@ -16,13 +16,23 @@ log = logging.getLogger(__name__)
 class ServerTLS:
     """`client_ca` None: no client certificate is asked for. Client certificates are asked for, not required.
 
-    A change of the files is seen at the next handshake; files that cannot be read leave what was read before.
+    A change of the files is seen at the next handshake; files that cannot be read leave what was read before. `awaited`: the
+    certificate may not be there yet; until it is, every handshake fails.
     """
 
-    def __init__(self, certificate: Path, key: Path, client_ca: Path | None, policy: TLSPolicy | None = None) -> None:
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        client_ca: Path | None,
+        policy: TLSPolicy | None = None,
+        *,
+        awaited: bool = False,
+    ) -> None:
         """Raises OSError (ssl.SSLError too) when the files cannot be used."""
         self._files = (certificate, key, client_ca)
         self._policy = policy or TLSPolicy()
+        self._awaited = awaited
         self._seen = self._versions()
         self._current = self._load()
         # connections start with this context, and go on with the current one
@@ -50,7 +60,8 @@ class ServerTLS:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._policy.apply(context)
         context.set_alpn_protocols(["http/1.1"])
-        context.load_cert_chain(certificate, key)
+        if not self._awaited or certificate.exists():
+            context.load_cert_chain(certificate, key)
         if client_ca is not None:
             context.load_verify_locations(client_ca)
             context.verify_mode = ssl.CERT_OPTIONAL

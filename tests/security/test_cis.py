@@ -36,14 +36,7 @@ UNIT = REPO / "hack" / "nodeagent.service"
 @pytest.fixture(scope="module")
 def advised(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, node: NodeUnderTest) -> Iterator[NodeUnderTest]:
     """A node with all that is an operator's to add. After `node`, which has set the kernel as protectKernelDefaults wants it."""
-    files = tmp_path_factory.mktemp("advised-files")
-    chain, key = self_signed("advised", ["127.0.0.1"], datetime.now(UTC))
-    for name, data in (("serving.crt", chain), ("serving.key", key)):
-        (files / name).write_bytes(data)
-        (files / name).chmod(0o600)
     kubelet = {
-        "tlsCertFile": str(files / "serving.crt"),
-        "tlsPrivateKeyFile": str(files / "serving.key"),
         "tlsMinVersion": "VersionTLS13",
         "podPidsLimit": 1024,
         "seccompDefault": True,
@@ -51,7 +44,24 @@ def advised(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, node: No
         "rotateCertificates": True,
         "serverTLSBootstrap": True,
     }
-    yield from started_node(tmp_path_factory.mktemp("advised"), demo_image, kubelet=kubelet)
+    for made in started_node(tmp_path_factory.mktemp("advised"), demo_image, kubelet=kubelet):
+        eventually(lambda: verified(made), "the serving certificate is issued")  # noqa: B023  # there is one
+        yield made
+
+
+def verified(node: NodeUnderTest) -> dict[str, Any] | None:
+    """The certificate that is shown to who trusts the cluster's CA; None: none that it could trust."""
+    context = ssl.create_default_context(cafile=str(node.directory / "state/pki/ca.crt"))
+    context.check_hostname = False
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", node.port), timeout=10) as plain,
+            context.wrap_socket(plain) as connection,
+        ):
+            found: dict[str, Any] | None = connection.getpeercert()
+            return found
+    except (ssl.SSLError, ConnectionError):
+        return None
 
 
 # -- 4.1 files -------------------------------------------------------------------------------------------------------------
@@ -240,21 +250,25 @@ def test_4_2_8_events(node: NodeUnderTest) -> None:
     assert configz(node)["eventRecordQPS"] == 50
 
 
-def test_4_2_9_serving_certificate(advised: NodeUnderTest) -> None:
-    """tlsCertFile and tlsPrivateKeyFile: shown to clients, who can verify it. Without them it is self-signed, as a kubelet's."""
-    context = ssl.create_default_context(cafile=configz(advised)["tlsCertFile"])
-    with (
-        socket.create_connection(("127.0.0.1", advised.port), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
-    ):
-        assert connection.version() == "TLSv1.3"
+def shown(node: NodeUnderTest) -> set[str]:
+    """The names and addresses of the certificate that is shown."""
+    return {value for _, value in (verified(node) or {}).get("subjectAltName", ())}
 
 
-@pytest.mark.parametrize("field", ["4.2.10 rotateCertificates", "4.2.11 serverTLSBootstrap"])
-def test_rotation_by_csr_is_not_in_force_and_told(advised: NodeUnderTest, field: str) -> None:
-    """Not satisfied: the log says so at start, with the way that does rotate. Changed files are read again."""
-    (line,) = [line for line in advised.log().splitlines() if "WARNING" in line and "not in force" in line]
-    assert f"{field.split()[1]} (" in line and "read again when they change" in line
+@pytest.mark.parametrize("item", ["4.2.9 tlsCertFile, or a certificate of the cluster's", "4.2.11 serverTLSBootstrap"])
+def test_serving_certificate(node: NodeUnderTest, advised: NodeUnderTest, item: str) -> None:
+    """Issued by the cluster's CA for the node's addresses (its renewal: tests/node/agent/test_identity.py; of files:
+    tests/unit/nodeagent/assembly/test_server.py). Without it the certificate is self-signed, as a kubelet's."""
+    status = json.loads(advised.kubectl("get", "node", advised.name, "-o", "json"))["status"]
+    assert shown(advised) == {each["address"] for each in status["addresses"]}, item
+    assert verified(node) is None
+
+
+def test_4_2_10_client_certificate_rotates(advised: NodeUnderTest) -> None:
+    """rotateCertificates is in force (that it renews in time: tests/node/agent/test_identity.py), and nothing is told as not."""
+    assert configz(advised)["rotateCertificates"] is True
+    assert "client certificate: ends at " in advised.log()
+    assert not [line for line in advised.log().splitlines() if "WARNING" in line and "not in force" in line]
 
 
 def test_4_2_12_strong_ciphers(node: NodeUnderTest, advised: NodeUnderTest) -> None:

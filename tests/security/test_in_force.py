@@ -22,8 +22,8 @@ CONFIGURED = "ECDHE-ECDSA-CHACHA20-POLY1305"
 STRICT = {
     "tlsMinVersion": "VersionTLS12",
     "tlsCipherSuites": ["TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"],
-    "rotateCertificates": True,
-    "serverTLSBootstrap": True,
+    "oomScoreAdj": -500,
+    "runtimeRequestTimeout": "5m",
     "syncFrequency": "2m",
 }
 
@@ -70,16 +70,16 @@ def test_what_is_not_in_force_is_told(strict: NodeUnderTest) -> None:
     """In the log with the reason, in an event of the node, and by `nodeagent check`; what nobody relies on, not as a warning."""
     warnings = [line for line in strict.log().splitlines() if "WARNING" in line and "not in force" in line]
     assert len(warnings) == 1
-    assert "rotateCertificates (" in warnings[0] and "serverTLSBootstrap (" in warnings[0]
+    assert "oomScoreAdj (" in warnings[0] and "runtimeRequestTimeout (" in warnings[0]
     assert "syncFrequency" not in warnings[0] and "syncFrequency (" in strict.log()
     events = eventually(
         lambda: [text for reason, text in strict.events(strict.name) if reason == "ConfigurationNotInForce"], "event"
     )
-    assert events == ["Accepted in the configuration, and not in force: rotateCertificates, serverTLSBootstrap"]
+    assert events == ["Accepted in the configuration, and not in force: oomScoreAdj, runtimeRequestTimeout"]
     found = {item["name"]: item for item in check(strict) if item["group"] == "configuration"}
     assert {name: item["state"] for name, item in found.items()} == {
-        "rotateCertificates": "degraded",
-        "serverTLSBootstrap": "degraded",
+        "oomScoreAdj": "degraded",
+        "runtimeRequestTimeout": "degraded",
         "syncFrequency": "missing",
     }
 

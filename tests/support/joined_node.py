@@ -59,8 +59,10 @@ class JoinedNode(NodeUnderTest):
 
 
 @contextlib.contextmanager
-def joined_node(directory: Path, image: Path) -> Iterator[JoinedNode]:
-    """A node with its image, its API and its proxy up, and its agent not yet started."""
+def joined_node(directory: Path, image: Path, *, own: bool = True) -> Iterator[JoinedNode]:
+    """A node with its image, its API and its proxy up, and its agent not yet started. Not `own`: the API was started for another
+    node, and does nothing for this one by itself.
+    """
     base = make_node(directory)
     health_port = free_port()
     node = JoinedNode(
@@ -78,7 +80,7 @@ def joined_node(directory: Path, image: Path) -> Iterator[JoinedNode]:
         api = subprocess.Popen(
             [
                 *(sys.executable, "-m", "nodeagent.apiserver", f"--state-dir={node.api_dir}"),
-                *(f"--node-name={node.name}", "--port=0", "--log-level=WARNING"),
+                *(f"--node-name={node.name if own else 'another'}", "--port=0", "--log-level=WARNING"),
             ],
             cwd=REPO,
             stdout=subprocess.PIPE,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from bootstrap_token import bootstrap_kubeconfig, bootstrap_secret
 from containerd_under_test import Containerd, containerd
 from live_trees import remove_cgroups
 from node_under_test import REPO, eventually
@@ -113,7 +114,9 @@ class KubeadmMachine:
         """The files, as `kubeadm join` writes them before it starts the kubelet."""
         api = self.folder / "api"
         self.write("/etc/hosts", f"127.0.0.1 localhost\n192.0.2.9 {self.name}\n")
-        self.write("/etc/kubernetes/bootstrap-kubelet.conf", (api / "admin.kubeconfig").read_text())
+        admin = api / "admin.kubeconfig"
+        self.run("kubectl", f"--kubeconfig={admin}", "apply", "-f", "-", text=json.dumps(bootstrap_secret()))
+        self.write("/etc/kubernetes/bootstrap-kubelet.conf", yaml.safe_dump(bootstrap_kubeconfig(admin)))
         self.write("/etc/kubernetes/pki/ca.crt", (api / "pki" / "ca.crt").read_text())
         self.write("/var/lib/kubelet/config.yaml", yaml.safe_dump(CONFIG))
         endpoint = {key: CONFIG[key] for key in ("apiVersion", "kind")} | {

@@ -8,6 +8,7 @@
   write service accounts (masters, cluster-admins) can hand that out;
 - everybody who is authenticated: discovery, schemas, and questions about themselves;
 - service accounts: where their tokens come from;
+- bootstrap tokens (group `system:bootstrappers`): certificate requests, theirs and others';
 - group `system:monitoring`: the server's metrics;
 - everybody at all: health and version.
 

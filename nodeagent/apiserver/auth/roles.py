@@ -4,6 +4,8 @@ others what an access review may ask about)."""
 from collections.abc import Mapping
 
 from nodeagent.apiserver.auth.rules import Rule, at, on
+from nodeagent.apiserver.kinds.bootstrap_tokens import GROUP as BOOTSTRAPPERS
+from nodeagent.apiserver.kinds.bootstrap_tokens import KUBEADM_GROUP
 
 _READ = "get list watch"
 
@@ -74,10 +76,20 @@ ISSUER_DISCOVERY: Rules = (
     ),
 )
 
+# system:node-bootstrapper
+NODE_BOOTSTRAPPER: Rules = (on("create get list watch", "certificates.k8s.io", "certificatesigningrequests"),)
+
+# system:certificates.k8s.io:certificatesigningrequests:nodeclient and :selfnodeclient: what upstream's approver asks about
+CLIENTS_OF_NODES: Rules = (on("create", "certificates.k8s.io", "certificatesigningrequests/nodeclient"),)
+OWN_CLIENT: Rules = (on("create", "certificates.k8s.io", "certificatesigningrequests/selfnodeclient"),)
+
 BY_ANNOTATION: Mapping[str, Rules] = {"cluster-admin": CLUSTER_ADMIN, "view": VIEW}
 BY_GROUP: Mapping[str, Rules] = {
     "system:masters": CLUSTER_ADMIN,
     "system:authenticated": AUTHENTICATED_USER,
     "system:monitoring": MONITORING,
+    "system:nodes": OWN_CLIENT,
+    BOOTSTRAPPERS: NODE_BOOTSTRAPPER,
+    KUBEADM_GROUP: CLIENTS_OF_NODES,
     "system:serviceaccounts": ISSUER_DISCOVERY,
 }

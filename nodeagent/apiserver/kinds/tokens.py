@@ -1,4 +1,5 @@
-"""Service-account tokens: issued on request, checked against what still exists (docs/facts/embedded-api.md 16)."""
+"""Bearer tokens. Those of service accounts: issued on request, checked against what still exists (docs/facts/embedded-api.md 16).
+Bootstrap tokens are read (`bootstrap_tokens`), and meant for this API alone."""
 
 import time
 import uuid
@@ -7,6 +8,7 @@ from typing import Any
 
 from nodeagent.apiserver.contract import AdmissionContext, StoreReader, UserInfo
 from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.kinds import bootstrap_tokens
 from nodeagent.apiserver.kinds.base import uid_of
 from nodeagent.apiserver.kinds.jwt import BadToken, Signer
 from nodeagent.apiserver.kinds.timestamps import epoch, rfc3339
@@ -77,11 +79,13 @@ class Tokens:
 
     def authenticate(self, token: str, audiences: Sequence[str], store: StoreReader) -> UserInfo | None:
         """The user of a good token; None for any other."""
+        wanted = set(audiences or self._audiences)
+        if bootstrap_tokens.has_shape(token):
+            return bootstrap_tokens.user_of(token, store, self._clock()) if wanted & set(self._audiences) else None
         try:
             claims = self._signer.verify(token)
         except BadToken:
             return None
-        wanted = set(audiences or self._audiences)
         if claims.get("iss") != self._issuer or not wanted & set(_audiences_of(claims)):
             return None
         now = self._clock()
@@ -93,6 +97,8 @@ class Tokens:
         return self._user(claims, private, store)
 
     def token_audiences(self, token: str) -> tuple[str, ...]:
+        if bootstrap_tokens.has_shape(token):
+            return self._audiences
         try:
             return _audiences_of(self._signer.verify(token))
         except BadToken:

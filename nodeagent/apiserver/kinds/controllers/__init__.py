@@ -9,6 +9,7 @@ from nodeagent.apiserver.kinds.controllers.certificates import CertificateContro
 from nodeagent.apiserver.kinds.controllers.endpoints import EndpointsController
 from nodeagent.apiserver.kinds.controllers.ephemeral_claims import EphemeralClaims
 from nodeagent.apiserver.kinds.controllers.events import EventExpiry
+from nodeagent.apiserver.kinds.controllers.expiry import Expiry
 from nodeagent.apiserver.kinds.controllers.namespaces import NamespaceController
 from nodeagent.apiserver.kinds.controllers.nodes import NodeController
 from nodeagent.apiserver.kinds.controllers.protection import StorageProtection
@@ -33,4 +34,5 @@ def controllers(api: LocalApi) -> dict[str, Controller]:
         "resource claims": lambda: ResourceClaimController(api).run(),
         "endpoints": lambda: EndpointsController(api).run(),
         "events": lambda: EventExpiry(api).run(),
+        "expiry": lambda: Expiry(api).run(),
     }

@@ -1,8 +1,9 @@
-"""Certificate requests: those of the server's own node are approved, those that are approved are signed.
+"""Certificate requests: those of nodes are approved, those that are approved are signed.
 
-There is no controller manager beside this API: the node's own client certificates are approved as upstream's approver does, and
-its serving certificates too (upstream leaves those to a person), but only for names and addresses that are the node's own, and
-never for a name of the API inside the cluster, or the loopback.
+There is no controller manager beside this API. Client certificates are approved as upstream's approver does where kubeadm has
+set it up: a node's for itself, and any node's by who may bootstrap nodes. Serving certificates wait for a person (`kubectl
+certificate approve`), as upstream; but not those of the server's own node for names and addresses that are its own, never for
+a name of the API inside the cluster, or the loopback.
 """
 
 import base64
@@ -16,12 +17,14 @@ from cryptography import x509
 from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.kinds.base import name_of
+from nodeagent.apiserver.kinds.bootstrap_tokens import KUBEADM_GROUP
 from nodeagent.apiserver.kinds.controllers.follow import Watch, follow, forever
 from nodeagent.apiserver.kinds.signers import (
     CLIENT,
     KUBELET_CLIENT,
     KUBELET_SERVING,
     MASTERS_GROUP,
+    NODES_GROUP,
     SIGNERS,
     alternative_names,
     common_names,
@@ -30,13 +33,14 @@ from nodeagent.apiserver.kinds.signers import (
 from nodeagent.apiserver.kinds.timestamps import rfc3339
 from runtimes.kube.json_object import JsonObject
 
-__all__ = ["CLIENT", "KUBELET_CLIENT", "KUBELET_SERVING", "CertificateController", "should_approve"]
+__all__ = ["CLIENT", "KUBELET_CLIENT", "KUBELET_SERVING", "RESOURCE", "CertificateController", "approval"]
 
 log = logging.getLogger(__name__)
 
 RESOURCE = "certificatesigningrequests.certificates.k8s.io"
 LIFETIME_SECONDS = 365 * 24 * 3600
 _SERVICE_NAMES = ("localhost", "kubernetes")
+_BOOTSTRAPPERS = frozenset({MASTERS_GROUP, KUBEADM_GROUP})
 
 
 class CertificateController:
@@ -58,8 +62,8 @@ class CertificateController:
         decided = {item.get("type") for item in status.get("conditions") or ()}
         try:
             if not decided:
-                if should_approve(request, self._api.node_name, await self._own_names()):
-                    await self._approve(request)
+                if why := approval(request, self._api.node_name, await self._own_names()):
+                    await self._approve(request, why)
             elif "Approved" in decided and not decided & {"Denied", "Failed"} and not status.get("certificate"):
                 await self._sign(request)
         except ApiError as error:
@@ -78,12 +82,10 @@ class CertificateController:
         addresses = (node.get("status") or {}).get("addresses") or ()
         return frozenset({self._api.node_name, *(str(item.get("address") or "") for item in addresses)})
 
-    async def _approve(self, request: JsonObject) -> None:
+    async def _approve(self, request: JsonObject, why: str) -> None:
         request["status"] = {
             **(request.get("status") or {}),
-            "conditions": [
-                _condition("Approved", "AutoApproved", "Auto approving kubelet certificate of this server's own node.")
-            ],
+            "conditions": [_condition("Approved", "AutoApproved", why)],
         }
         await self._api.update(RESOURCE, request, subresource="approval")
 
@@ -123,25 +125,30 @@ def _condition(kind: str, reason: str, message: str) -> JsonObject:
     }
 
 
-def should_approve(request: JsonObject, node_name: str, own_names: Collection[str]) -> bool:
-    """Whether a request is a kubelet certificate of `node_name`, asked for by the node itself or by an admin.
+def approval(request: JsonObject, node_name: str, own_names: Collection[str]) -> str:
+    """Why a request needs no person to decide on it; empty: it does.
 
-    `own_names`: DNS names and addresses that a serving certificate may be for.
+    `own_names`: DNS names and addresses that a serving certificate of `node_name`, the server's own node, may be for.
     """
     spec = request.get("spec") or {}
-    signer, user = str(spec.get("signerName")), f"system:node:{node_name}"
+    signer, user, groups = str(spec.get("signerName")), str(spec.get("username")), set(spec.get("groups") or ())
     if signer not in (KUBELET_CLIENT, KUBELET_SERVING):
-        return False
-    if spec.get("username") != user and MASTERS_GROUP not in (spec.get("groups") or ()):
-        return False
+        return ""
     try:
         asked = x509.load_pem_x509_csr(base64.b64decode(spec.get("request") or ""))
         if not asked.is_signature_valid or objection(signer, asked, spec.get("usages") or ()):
-            return False
+            return ""
         names = alternative_names(asked)
     except ValueError:
-        return False
-    return common_names(asked) == [user] and all(_is_own(name, own_names) for name in names)
+        return ""
+    itself = common_names(asked) == [user] and NODES_GROUP in groups
+    if signer == KUBELET_CLIENT:
+        if itself:
+            return "Auto approving self kubelet client certificate after SubjectAccessReview."
+        return "Auto approving kubelet client certificate after SubjectAccessReview." if groups & _BOOTSTRAPPERS else ""
+    of_own_node = common_names(asked) == [f"system:node:{node_name}"] and (itself or MASTERS_GROUP in groups)
+    good = of_own_node and all(_is_own(name, own_names) for name in names)
+    return "Auto approving kubelet serving certificate of this server's own node." if good else ""
 
 
 def _is_own(name: x509.GeneralName, own_names: Collection[str]) -> bool:

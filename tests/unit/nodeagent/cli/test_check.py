@@ -238,16 +238,15 @@ def test_fields_that_do_nothing_are_listed(tmp_path: Path) -> None:
     """Each with its reason: degraded where somebody relies on it, optional where it is a matter of taste."""
     path = tmp_path / "config.yaml"
     path.write_text(
-        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nrotateCertificates: true\nsyncFrequency: 2m\n"
+        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\noomScoreAdj: -500\nsyncFrequency: 2m\n"
         "maxPods: 7\n"
     )
     assert security.configuration(load(Options(config_file=path))) == [
         degraded(
             "configuration",
-            "rotateCertificates",
-            "not in force: the client certificate is not renewed by CSR: renew the kubeconfig's files, they are read again when "
-            "they change",
-            "remove rotateCertificates from the configuration",
+            "oomScoreAdj",
+            "not in force: the agent keeps that of its service (OOMScoreAdjust=)",
+            "remove oomScoreAdj from the configuration",
         ),
         absent(
             "configuration",

@@ -45,8 +45,8 @@ def test_what_is_told() -> None:
         "maxPods": 10,
         "contentType": "x",
         "cpuManagerPolicy": "none",
-        "rotateCertificates": True,
-        "serverTLSBootstrap": False,
+        "oomScoreAdj": -500,
+        "qosReserved": {},
         "shutdownGracePeriod": "30s",
         "featureGates": {"NodeSwap": True},
         "memorySwap": {},
@@ -54,12 +54,12 @@ def test_what_is_told() -> None:
     }
     told = ignored_settings(given, ACTED_ON)
     assert [(each.field, each.promise) for each in told] == [
-        ("rotateCertificates", True),
+        ("oomScoreAdj", True),
         ("shutdownGracePeriod", True),
         ("contentType", False),
         ("featureGates.NodeSwap", False),
     ]
-    assert str(told[0]).startswith("rotateCertificates (the client certificate is not renewed by CSR: ")
+    assert str(told[0]).startswith("oomScoreAdj (the agent keeps that of its service")
 
 
 def test_a_field_without_an_entry() -> None:

@@ -373,9 +373,7 @@ def test_a_whole_kubelet_file_is_accepted(tmp_path: Path) -> None:
     assert config.kubelet.staticPodPath == "/etc/kubernetes/manifests"
     assert config.kubelet.authentication.x509.clientCAFile == "/etc/kubernetes/pki/ca.crt"
     assert config.kubelet.nodeStatusUpdateFrequency == "10s", "as upstream, zero stands for the default"
-    assert [each.field for each in config.ignored_settings if each.promise] == ["rotateCertificates"], (
-        "zeroes ask for nothing"
-    )
+    assert [each.field for each in config.ignored_settings if each.promise] == [], "zeroes ask for nothing"
     assert not ACTED_ON & {each.field for each in config.ignored_settings}
 
 

@@ -54,6 +54,9 @@ def everything() -> set[tuple[str, str]]:
     found = {("", f"nodes/{name}") for name in ENDPOINT}
     for group in ("", "authentication.k8s.io", "certificates.k8s.io", "rbac.authorization.k8s.io", "*"):
         found |= {(group, name) for name in NAMES}
+    found |= {
+        ("certificates.k8s.io", f"certificatesigningrequests/{name}") for name in ("nodeclient", "selfnodeclient")
+    }
     for resource in RESOURCES:
         found.add((resource.group, resource.plural))
         found |= {(resource.group, f"{resource.plural}/{sub.name}") for sub in resource.subresources}
@@ -134,6 +137,17 @@ async def test_others(authorizer: Authorizer, name: str, groups: tuple[str, ...]
     assert rights(authorizer, UserInfo(name=name, groups=groups)) == expected
 
 
+async def test_bootstrap_tokens(authorizer: Authorizer) -> None:
+    """Ask for certificates and wait for them, no more; kubeadm's need nobody's approval for those of nodes."""
+    csr = "certificatesigningrequests"
+    groups = ("system:bootstrappers", AUTHENTICATED)
+    expected = {(verb, "certificates.k8s.io", csr) for verb in (*READ, "create")} | BASIC
+    assert rights(authorizer, UserInfo(name="system:bootstrap:abcdef", groups=groups)) == expected
+    kubeadm = ("system:bootstrappers:kubeadm:default-node-token", *groups)
+    expected.add(("create", "certificates.k8s.io", f"{csr}/nodeclient"))
+    assert rights(authorizer, UserInfo(name="system:bootstrap:abcdef", groups=kubeadm)) == expected
+
+
 async def test_node(authorizer: Authorizer) -> None:
     """A node, of objects that are not its own: registers, reports events, asks the API about others, and reads what all share."""
     node = UserInfo(name="system:node:n1", groups=("system:nodes", AUTHENTICATED))
@@ -148,6 +162,7 @@ async def test_node(authorizer: Authorizer) -> None:
     expected |= {(verb, "", "events") for verb in ("create", "update", "patch")}
     csr = "certificatesigningrequests"
     expected |= {(verb, "certificates.k8s.io", csr) for verb in (*READ, "create")}
+    expected.add(("create", "certificates.k8s.io", f"{csr}/selfnodeclient"))
     expected |= {(verb, "certificates.k8s.io", "podcertificaterequests") for verb in ("get", "create")}
     expected |= {("get", "", "endpoints"), ("create", "", "nodes")}
     expected |= {("create", "authentication.k8s.io", "tokenreviews")}

@@ -228,7 +228,8 @@ class Cluster:
 
     def _matches(self, obj: Any, selector: str) -> bool:
         field, _, value = selector.partition("=")
-        return not selector or (field == "metadata.name" and obj["metadata"]["name"] == value)
+        known = {"metadata.name": obj["metadata"]["name"], "type": obj.get("type")}
+        return not selector or known.get(field) == value
 
     def _key(self, resource: str, obj: Any) -> tuple[str, str, str]:
         namespace = "" if resource in CLUSTER_SCOPED else obj["metadata"].get("namespace", "default")

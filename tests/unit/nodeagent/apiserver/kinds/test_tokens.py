@@ -1,5 +1,6 @@
 """Service-account tokens: what is in them, and when they are good."""
 
+import base64
 import json
 from typing import Any
 
@@ -209,3 +210,17 @@ def test_jwks(tokens: Tokens) -> None:
     (key,) = tokens.jwks()["keys"]
     assert set(key) == {"use", "kty", "kid", "alg", "n", "e"}
     assert (key["alg"], key["e"], len(decode(key["n"]))) == ("RS256", "AQAB", 256)
+
+
+def test_bootstrap_tokens(tokens: Tokens, world: Any) -> None:
+    """Are for this API, and for no other audience."""
+    text = "abcdef.0123456789abcdef"
+    data = {"token-id": "abcdef", "token-secret": text[7:], "usage-bootstrap-authentication": "true"}
+    metadata = {"name": "bootstrap-token-abcdef", "namespace": "kube-system"}
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    world.put("secrets", {"metadata": metadata, "type": "bootstrap.kubernetes.io/token", "data": encoded})
+    found = tokens.authenticate(text, (), world.context())
+    assert found is not None and found.name == "system:bootstrap:abcdef"
+    assert tokens.authenticate(text, (ISSUER, "vault"), world.context()) == found
+    assert tokens.authenticate(text, ("vault",), world.context()) is None
+    assert tokens.token_audiences(text) == (ISSUER,)

@@ -16,7 +16,7 @@ from nodeagent.apiserver.kinds.controllers.certificates import (
     KUBELET_CLIENT,
     KUBELET_SERVING,
     CertificateController,
-    should_approve,
+    approval,
 )
 from nodeagent.apiserver.kinds.controllers.endpoints import EndpointsController
 from nodeagent.apiserver.kinds.controllers.events import EventExpiry, last_seen
@@ -179,7 +179,8 @@ OWN = {"node1", "node1.example", "10.0.0.7", "127.0.0.1", "kubernetes", "::1"}
 def request(
     pem: str, signer: str = KUBELET_CLIENT, usages: Any = CLIENT_USAGES, user: str = "system:node:node1"
 ) -> Any:
-    spec = {"request": pem, "signerName": signer, "usages": list(usages), "username": user, "groups": []}
+    groups = ["system:nodes"] if user.startswith("system:node:") else []
+    spec = {"request": pem, "signerName": signer, "usages": list(usages), "username": user, "groups": groups}
     return {"metadata": {"name": "c"}, "spec": spec}
 
 
@@ -226,16 +227,45 @@ def serving(names: Any) -> Any:
         (request("eA=="), False),
     ],
 )
-def test_should_approve(asked: Any, approved: bool) -> None:
-    """Only the server's own node gets its kubelet certificates by itself, for its own names, and nothing else in them."""
-    assert should_approve(asked, "node1", OWN) is approved
+def test_approval(asked: Any, approved: bool) -> None:
+    """By itself a node gets its client certificate, and the server's own node a serving one for its own names; nothing else is in
+    them."""
+    assert bool(approval(asked, "node1", OWN)) is approved
 
 
-def test_admin_may_ask_for_the_node() -> None:
-    """An admin's request for the node's certificate is as good as the node's."""
-    asked = request(csr(), user="admin")
-    asked["spec"]["groups"] = ["system:masters"]
-    assert should_approve(asked, "node1", OWN)
+@pytest.mark.parametrize(
+    ("groups", "client", "serving_too"),
+    [
+        (["system:masters"], True, True),
+        (["system:bootstrappers", "system:bootstrappers:kubeadm:default-node-token"], True, False),
+        (["system:bootstrappers", "system:bootstrappers:other"], False, False),
+        (["system:nodes"], False, False),  # another node, or who has no node's name
+        ([], False, False),
+    ],
+)
+def test_who_may_ask_for_a_node(groups: list[str], client: bool, serving_too: bool) -> None:
+    """Client certificates of any node: masters and kubeadm's bootstrap tokens. Serving ones, of the own node: masters."""
+    for pem, signer, usages, expected in (
+        (csr("system:node:other"), KUBELET_CLIENT, CLIENT_USAGES, client),
+        (csr(names=dns("node1")), KUBELET_SERVING, SERVING, serving_too),
+        (csr("system:node:other", names=dns("node1")), KUBELET_SERVING, SERVING, False),
+    ):
+        asked = request(pem, signer, usages, user="somebody")
+        asked["spec"]["groups"] = groups
+        assert bool(approval(asked, "node1", OWN)) is expected
+
+
+def test_another_node_asks_for_itself() -> None:
+    """A joined node renews its client certificate without a person; what it serves with is for a person to judge."""
+    user = "system:node:other"
+    own = approval(request(csr(user), user=user), "node1", OWN)
+    assert own == "Auto approving self kubelet client certificate after SubjectAccessReview."
+    impostor = request(csr(user), user=user)
+    impostor["spec"]["groups"] = ["system:authenticated"]  # a node is who is in the nodes' group, too
+    assert not approval(impostor, "node1", OWN)
+    assert not approval(
+        request(csr(user, names=dns("other")), KUBELET_SERVING, SERVING, user), "node1", {*OWN, "other"}
+    )
 
 
 @pytest.mark.parametrize(
@@ -528,6 +558,7 @@ async def test_all_controllers_are_there(cluster: Any) -> None:
         "endpoints": "EndpointsController.run",
         "ephemeral claims": "EphemeralClaims.run",
         "events": "EventExpiry.run",
+        "expiry": "Expiry.run",
         "namespaces": "NamespaceController.run",
         "nodes": "NodeController.run",
         "resource claims": "ResourceClaimController.run",
