@@ -85,6 +85,8 @@ def _gates(config: Config) -> list[tuple[str, str, bool]]:
     return [
         ("CPUManagerPolicyAlphaOptions", "ALPHA", kubelet.featureGates.get("CPUManagerPolicyAlphaOptions", False)),
         ("KubeletEnsureSecretPulledImages", "BETA", kubelet.featureGates.get("KubeletEnsureSecretPulledImages", True)),
+        ("NodeLogQuery", "", kubelet.featureGates.get("NodeLogQuery", True)),
+        ("PodLogsQuerySplitStreams", "ALPHA", kubelet.featureGates.get("PodLogsQuerySplitStreams", False)),
         ("PodLevelResources", "BETA", kubelet.featureGates.get("PodLevelResources", True)),
     ]
 
@@ -117,6 +119,8 @@ def server_settings(
         system_logs=kubelet.enableSystemLogHandler,
         profiling=kubelet.enableProfilingHandler,
         debug_flags=kubelet.enableDebugFlagsHandler,
+        log_query=kubelet.enableSystemLogQuery and kubelet.featureGates.get("NodeLogQuery", True),
+        split_log_streams=kubelet.featureGates.get("PodLogsQuerySplitStreams", False),
     )
 
 

@@ -17,6 +17,7 @@ from nodeagent.server.configz import Configz
 from nodeagent.server.connections import Connections
 from nodeagent.server.container_logs import LogHandlers
 from nodeagent.server.health import NO_CHECKS, HealthHandlers
+from nodeagent.server.journal import Journal
 from nodeagent.server.pod_lists import PodListHandlers
 from nodeagent.server.pod_lookup import PodLookup
 from nodeagent.server.streams import StreamHandlers
@@ -57,7 +58,8 @@ class ServerSettings:
     """Port 0 of the health endpoint: off. `client_ca` None: no client certificate is accepted.
 
     `streaming_idle_seconds`: how long an exec, attach or port-forward may be silent; 0: for ever. `pod_logs_dir`: the folder of
-    all pods' logs, `logs_dir`: of the node's. `read_only_port`: plain HTTP for everybody, without what enters pods; 0: off.
+    all pods' logs, `logs_dir`: of the node's. `log_query`: the logs of the node's services can be asked for, `split_log_streams`:
+    one of a container's two streams. `read_only_port`: plain HTTP for everybody, without what enters pods; 0: off.
     """
 
     address: str
@@ -76,6 +78,8 @@ class ServerSettings:
     profiling: bool = True
     debug_flags: bool = True
     logs_dir: Path = Path("/var/log")
+    log_query: bool = False
+    split_log_streams: bool = False
 
 
 class NodeServer:
@@ -113,9 +117,9 @@ class NodeServer:
         self._connections = Connections()
         self._health = HealthHandlers(healthy, checks)
         self._lists = PodListHandlers(pods)
-        self._logs = LogHandlers(pods, settings.pod_logs_dir)
+        self._logs = LogHandlers(pods, settings.pod_logs_dir, split_streams=settings.split_log_streams)
         self._streams = StreamHandlers(pods, settings.streaming_idle_seconds)
-        self._system = SystemHandlers(settings.logs_dir)
+        self._system = SystemHandlers(settings.logs_dir, Journal() if settings.log_query else None)
         self._runners: list[web.AppRunner] = []
 
     async def start(self) -> None:
@@ -204,7 +208,7 @@ class NodeServer:
         flags = system.set_verbosity if settings.debug_flags else _refuse("flags endpoint is disabled.")
         profiling = [] if settings.profiling else [_refuse("profiling endpoint is disabled.")]
         return [
-            web.get("/logs", logs) if not settings.system_logs else web.get("/logs", _to_folder),
+            web.get("/logs", logs),
             web.get("/logs/{path:.*}", logs),
             web.put("/debug/flags/v", flags),
             *(web.route("*", "/debug/pprof{tail:(/.*)?}", handler) for handler in profiling),
@@ -263,7 +267,3 @@ def _refuse(text: str) -> Handler:
         return web.Response(status=405, text=text)
 
     return refuse
-
-
-async def _to_folder(request: web.Request) -> web.StreamResponse:
-    return web.Response(status=301, headers={"Location": "/logs/"})
