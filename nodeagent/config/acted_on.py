@@ -45,6 +45,8 @@ ACTED_ON = frozenset(
         "failCgroupV1",
         "failSwapOn",
         "featureGates.CPUManagerPolicyAlphaOptions",
+        "featureGates.ComponentFlagz",
+        "featureGates.ComponentStatusz",
         "featureGates.KubeletCrashLoopBackOffMax",
         "featureGates.KubeletEnsureSecretPulledImages",
         "featureGates.MemoryQoS",

@@ -11,12 +11,13 @@ from typing import Protocol
 
 from aiohttp import web
 
+from nodeagent.server import health
 from nodeagent.server.auth import Denied, Guard
 from nodeagent.server.bounded_site import BoundedSite
 from nodeagent.server.configz import Configz
 from nodeagent.server.connections import Connections
 from nodeagent.server.container_logs import LogHandlers
-from nodeagent.server.health import NO_CHECKS, HealthHandlers
+from nodeagent.server.health import NO_CHECKS, CheckObserver, HealthHandlers
 from nodeagent.server.journal import Journal
 from nodeagent.server.pod_lists import PodListHandlers
 from nodeagent.server.pod_lookup import PodLookup
@@ -86,8 +87,8 @@ class NodeServer:
     """Serves until stopped. Every request but those of the health endpoint passes the guard first.
 
     `healthy`: whether the pod engine is moving. `parts`: further paths. `configz`: the effective configuration to show.
-    `statusz`: the page of the process itself. `debug`: pages that go with the debugging handlers. `checks`: more of /healthz, by
-    name. `observe` hears of every request that has a path here.
+    `pages`: others that say how the process was set up. `debug`: pages that go with the debugging handlers. `checks`: more of
+    /healthz, by name; `observe_check` hears how all came out, `observe` of every request that has a path here.
     """
 
     def __init__(
@@ -99,23 +100,21 @@ class NodeServer:
         *,
         parts: tuple[Routes, ...] = (),
         configz: Callable[[], object] | None = None,
-        statusz: Routes | None = None,
+        pages: tuple[Routes, ...] = (),
         debug: tuple[Routes, ...] = (),
         checks: Mapping[str, Callable[[], bool]] = NO_CHECKS,
         observe: RequestObserver = unobserved,
+        observe_check: CheckObserver = health.unobserved,
     ) -> None:
         self._settings = settings
         self._observe = observe
         self._guard = guard
         self._parts = parts
         # what says how the node is set up, and is for those alone who may ask
-        self._own_pages = (
-            *((Configz(configz),) if configz is not None else ()),
-            *((statusz,) if statusz is not None else ()),
-        )
+        self._own_pages = (*((Configz(configz),) if configz is not None else ()), *pages)
         self._debug_pages = debug
         self._connections = Connections()
-        self._health = HealthHandlers(healthy, checks)
+        self._health = HealthHandlers(healthy, checks, observe_check)
         self._lists = PodListHandlers(pods)
         self._logs = LogHandlers(pods, settings.pod_logs_dir, split_streams=settings.split_log_streams)
         self._streams = StreamHandlers(pods, settings.streaming_idle_seconds)
