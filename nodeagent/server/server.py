@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from nodeagent.server import health
+from nodeagent.server import health, profiles
 from nodeagent.server.auth import Denied, Guard
 from nodeagent.server.bounded_site import BoundedSite
 from nodeagent.server.configz import Configz
@@ -205,12 +205,12 @@ class NodeServer:
         settings, system = self._settings, self._system
         logs = system.logs if settings.system_logs else _refuse("logs endpoint is disabled.")
         flags = system.set_verbosity if settings.debug_flags else _refuse("flags endpoint is disabled.")
-        profiling = [] if settings.profiling else [_refuse("profiling endpoint is disabled.")]
+        refused = [web.route("*", f"{profiles.PATH}{{tail:(/.*)?}}", _refuse("profiling endpoint is disabled."))]
         return [
             web.get("/logs", logs),
             web.get("/logs/{path:.*}", logs),
             web.put("/debug/flags/v", flags),
-            *(web.route("*", "/debug/pprof{tail:(/.*)?}", handler) for handler in profiling),
+            *(profiles.Profiles().routes() if settings.profiling else refused),
         ]
 
     @web.middleware

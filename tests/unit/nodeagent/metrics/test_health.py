@@ -10,10 +10,12 @@ def test_each_check_by_name() -> None:
         metrics.checked("syncloop", passed)
     metrics.checked("ping", True)
     lines = [line for line in metrics.text().decode().splitlines() if not line.startswith("#")]
-    assert sorted(lines) == [
-        'kubernetes_healthcheck{name="ping",type="healthz"} 1.0',
-        'kubernetes_healthcheck{name="syncloop",type="healthz"} 0.0',
-        'kubernetes_healthchecks_total{name="ping",status="success",type="healthz"} 1.0',
-        'kubernetes_healthchecks_total{name="syncloop",status="error",type="healthz"} 1.0',
-        'kubernetes_healthchecks_total{name="syncloop",status="success",type="healthz"} 2.0',
-    ]
+    assert sorted(lines) == sorted(
+        [
+            'kubernetes_healthcheck{name="ping",type="healthz"} 1.0',
+            'kubernetes_healthcheck{name="syncloop",type="healthz"} 0.0',
+            'kubernetes_healthchecks_total{name="ping",status="success",type="healthz"} 1.0',
+            'kubernetes_healthchecks_total{name="syncloop",status="error",type="healthz"} 1.0',
+            'kubernetes_healthchecks_total{name="syncloop",status="success",type="healthz"} 2.0',
+        ]
+    )
