@@ -22,6 +22,7 @@ from nodeagent.metrics.requests import RequestMetrics
 from nodeagent.node.state import NodeState
 from nodeagent.pods.manager import PodManager
 from nodeagent.server.auth import Guard
+from nodeagent.server.checkpoint import Checkpoints
 from nodeagent.server.debug_pods import DebugPods
 from nodeagent.server.flagz import Flagz
 from nodeagent.server.server import NodeServer, Routes, ServerSettings
@@ -67,7 +68,7 @@ async def start_server(
             parts=(figures,),
             configz=lambda: kubelet,
             pages=_pages(config, host, board),
-            debug=(DebugPods(pods.activities, host.now),),
+            debug=_debug_pages(config, host, folders, pods),
             observe=RequestMetrics(host.metrics).under_way,
             observe_check=health.checked,
             checks={"podsource": lambda: not source.trouble()} if source is not None else {},
@@ -96,6 +97,15 @@ def _pages(config: Config, host: Host, board: Board) -> tuple[Routes, ...]:
     )
 
 
+def _debug_pages(config: Config, host: Host, folders: Folders, pods: PodManager) -> tuple[Routes, ...]:
+    kubelet = config.kubelet
+    checkpoints = Checkpoints(pods, folders.checkpoints, host.now)
+    return (
+        DebugPods(pods.activities, host.now),
+        *((checkpoints,) if kubelet.featureGates.get("ContainerCheckpoint", True) else ()),
+    )
+
+
 def _gates(config: Config) -> list[tuple[str, str, bool]]:
     """Of all that this agent acts on: name, stage, whether it is open."""
     kubelet = config.kubelet
@@ -103,6 +113,7 @@ def _gates(config: Config) -> list[tuple[str, str, bool]]:
         ("CPUManagerPolicyAlphaOptions", "ALPHA", kubelet.featureGates.get("CPUManagerPolicyAlphaOptions", False)),
         ("KubeletEnsureSecretPulledImages", "BETA", kubelet.featureGates.get("KubeletEnsureSecretPulledImages", True)),
         ("ComponentFlagz", "BETA", kubelet.featureGates.get("ComponentFlagz", True)),
+        ("ContainerCheckpoint", "BETA", kubelet.featureGates.get("ContainerCheckpoint", True)),
         ("ComponentStatusz", "BETA", kubelet.featureGates.get("ComponentStatusz", True)),
         ("NodeLogQuery", "", kubelet.featureGates.get("NodeLogQuery", True)),
         ("PodLogsQuerySplitStreams", "ALPHA", kubelet.featureGates.get("PodLogsQuerySplitStreams", False)),

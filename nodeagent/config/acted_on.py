@@ -47,6 +47,7 @@ ACTED_ON = frozenset(
         "featureGates.CPUManagerPolicyAlphaOptions",
         "featureGates.ComponentFlagz",
         "featureGates.ComponentStatusz",
+        "featureGates.ContainerCheckpoint",
         "featureGates.KubeletCrashLoopBackOffMax",
         "featureGates.KubeletEnsureSecretPulledImages",
         "featureGates.MemoryQoS",
