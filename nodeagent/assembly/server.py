@@ -55,9 +55,6 @@ async def start_server(
     host.metrics.register(PodsOnNode(pods.pods, host.cgroups.version))
     host.metrics.register(BuildInfo(_gates(config), host.machine.architecture))
     health = HealthMetrics()
-    figures = StatsHandlers(
-        config.node_name, statistics, host.machine, registry=host.metrics, probes=probing.metrics, health=health
-    )
     try:
         settings = server_settings(config, folders, state.host_ips, embedded)
         server = NodeServer(
@@ -65,7 +62,7 @@ async def start_server(
             pods,
             guard(config, client),
             healthy=pods.is_moving,
-            parts=(figures,),
+            parts=(_figures(config, host, statistics, probing, health),),
             configz=lambda: kubelet,
             pages=_pages(config, host, board),
             debug=_debug_pages(config, host, folders, pods),
@@ -85,6 +82,14 @@ async def start_server(
         )
         scope.loop(keep, "serving certificate")
     return server
+
+
+def _figures(
+    config: Config, host: Host, statistics: Statistics, probing: Probing, health: HealthMetrics
+) -> StatsHandlers:
+    return StatsHandlers(
+        config.node_name, statistics, host.machine, registry=host.metrics, probes=probing.metrics, health=health
+    )
 
 
 def _pages(config: Config, host: Host, board: Board) -> tuple[Routes, ...]:
