@@ -74,22 +74,28 @@ def served(demo_image: Path) -> Iterator[Served]:
 LEFT_OUT = ("runtime-config", "events", "metrics", "user-namespaces", "recursive-read-only", "strict-groups")
 
 
-def handler_features(node: NodeUnderTest) -> dict[str, Any]:
-    """Of the default one, as the Node has them; with what is said of all."""
+def handler_features(node: NodeUnderTest) -> dict[str, Any] | None:
+    """Of the default one, as the Node has them; with what is said of all. None: the peer has not answered."""
     found = node.api.get(f"api/v1/nodes/{node.name}")
     assert found is not None
-    own = next(handler["features"] for handler in found["status"]["runtimeHandlers"] if handler["name"] == "runc")
-    return {**own, **found["status"]["features"]}
+    handlers = {handler["name"]: handler["features"] for handler in found["status"].get("runtimeHandlers", ())}
+    return {**handlers["runc"], **found["status"]["features"]} if "runc" in handlers else None
+
+
+def without_features(node: NodeUnderTest) -> bool:
+    found = handler_features(node)
+    return found is not None and not any(found.values())
 
 
 def check_older_peer(node: NodeUnderTest, served: Served) -> None:
     """The same peer as an older release: what it does not say that it can do is not told of the node, and pods that need it wait;
     without events its pods' ends are found by looking."""
     newer = handler_features(node)
+    assert newer is not None
     assert (newer["recursiveReadOnlyMounts"], newer["supplementalGroupsPolicy"]) == (True, True)
     served.end()
     served.start(*(f"--without={feature}" for feature in LEFT_OUT))
-    eventually(lambda: not any(handler_features(node).values()), "an older peer")
+    eventually(lambda: without_features(node), "an older peer")
     strict = pod_object("strict", "sleep", "100000", securityContext={"supplementalGroupsPolicy": "Strict"})
     node.apply(strict, pod_object("ends", "sh", "-c", "sleep 1; exit 3", restartPolicy="Never"))
     node.pod_when("ends", lambda pod: pod["status"].get("phase") == "Failed")
